@@ -1,0 +1,53 @@
+/**
+ * Every failure a client or operator can meet: its stable code, its HTTP status and what it means.
+ * The sentence itself is written where the failure happens, because only that place knows the values.
+ */
+export const ERRORS = {
+  invalid_input: { status: 400, meaning: "a field is missing, unknown, of the wrong type or out of range" },
+  malformed_json: { status: 400, meaning: "the body is not JSON" },
+  unauthorized: { status: 401, meaning: "no credentials, or wrong ones" },
+  forbidden: { status: 403, meaning: "the caller's role does not allow this" },
+  not_found: { status: 404, meaning: "no such route or task, or a task of somebody else" },
+  method_not_allowed: { status: 405, meaning: "the route exists, but not with this method" },
+  conflict: { status: 409, meaning: "the state of the resource does not allow this" },
+  body_too_large: { status: 413, meaning: "the body is over limits.max_body_bytes" },
+  unsupported_media_type: { status: 415, meaning: "the body is not declared as application/json" },
+  headers_too_large: { status: 431, meaning: "the request's headers are too large" },
+  internal_error: { status: 500, meaning: "a bug; the sentence gives the request id" },
+  queue_full: { status: 503, meaning: "the queue is at its limit; see Retry-After" },
+  draining: { status: 503, meaning: "the server is stopping; see Retry-After" },
+  no_usable_gpu: { status: 503, meaning: "no GPU could ever run this task; the sentence says why" },
+  store_unavailable: { status: 503, meaning: "the task could not be written to disk" },
+  bad_config: { status: 500, meaning: "the configuration or the command line is wrong" },
+  worker_crash: { status: 500, meaning: "the worker processes running the task died too often" },
+  out_of_memory: { status: 500, meaning: "the GPU had no memory left for the task" },
+  model_error: { status: 500, meaning: "the model could not be loaded or could not generate" },
+  prompt_too_long: { status: 400, meaning: "the prompt leaves no room for a single token in the context" },
+} as const;
+
+/** A stable name for one kind of failure. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** A failure with a code, a status and a sentence that a person can act on. */
+export class AltLasError extends Error {
+  readonly code: ErrorCode;
+  /** Seconds after which trying again makes sense; sent as `Retry-After`. */
+  readonly retryAfter: number | undefined;
+
+  constructor(code: ErrorCode, sentence: string, options: { retryAfter?: number; cause?: unknown } = {}) {
+    super(sentence, { cause: options.cause });
+    this.name = "AltLasError";
+    this.code = code;
+    this.retryAfter = options.retryAfter;
+  }
+
+  /** The HTTP status this failure is answered with. */
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+}
+
+/** What any thrown value says, without its stack. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

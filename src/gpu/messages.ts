@@ -1,0 +1,57 @@
+/** What the server and a worker process say to each other. The channel keeps the order. */
+import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import { type ErrorCode } from "../errors.ts";
+import { type FinishReason } from "../task.ts";
+
+/** One task for a worker. `run` names this attempt among all of this process. */
+export interface RunRequest {
+  readonly run: number;
+  readonly text: string;
+  readonly maxLength: number;
+  readonly temperature: number;
+}
+
+export type ToWorker =
+  | { readonly type: "load"; readonly gpuId: number; readonly engine: EngineOptions }
+  | { readonly type: "run"; readonly requests: readonly RunRequest[] }
+  | { readonly type: "cancel"; readonly runs: readonly number[] }
+  | { readonly type: "stop" };
+
+/** New text of one run since the last step. */
+export interface StepPiece {
+  readonly run: number;
+  readonly text: string;
+  readonly tokens: number;
+}
+
+/** How one run ended. Its text is what its pieces add up to. */
+export type StepEnd =
+  | {
+      readonly run: number;
+      readonly type: "finished";
+      readonly finishReason: FinishReason | "canceled";
+      readonly promptTokens: number;
+      readonly completionTokens: number;
+      /** Seconds from the start of the run to its last token. */
+      readonly executionTime: number;
+    }
+  | { readonly run: number; readonly type: "error"; readonly code: ErrorCode; readonly sentence: string };
+
+export type FromWorker =
+  /** Loaded; tasks may come. */
+  | { readonly type: "ready"; readonly info: EngineInfo }
+  /** Loading failed for a reason that trying again does not mend. The process exits after it. */
+  | { readonly type: "unusable"; readonly code: ErrorCode; readonly sentence: string }
+  /** All that happened in one decoding step, for all its sequences: pieces first, then ends. */
+  | { readonly type: "step"; readonly pieces: readonly StepPiece[]; readonly ends: readonly StepEnd[] }
+  /** Sent every `HEARTBEAT_MS` from the first moment on, also while loading. */
+  | {
+      readonly type: "heartbeat";
+      /** CPU seconds this process has used since it started. */
+      readonly cpuSeconds: number;
+      /** Resident bytes of this process. */
+      readonly residentBytes: number;
+    };
+
+/** Milliseconds between two heartbeats of a worker. */
+export const HEARTBEAT_MS = 500;

@@ -1,0 +1,114 @@
+/*
+ * The terms of this project.
+ *
+ *   task       one text to process; it has exactly one final status
+ *   GPU        what a gpu_id names: an accelerator, several that hold one model, or a stand-in (a CPU device)
+ *   slot       room for one running task on a GPU
+ *   worker     the process that owns one GPU
+ *   engine     what generates text inside a worker
+ *   strategy   the rule that picks a GPU
+ *   placement  the decision for one task, with its reasons
+ *   attempt    one time a task was given to a GPU
+ */
+import { type ErrorCode } from "./errors.ts";
+
+export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;
+export type StrategyName = (typeof STRATEGIES)[number];
+
+export const TASK_STATUSES = ["queued", "running", "completed", "failed", "canceled"] as const;
+export type TaskStatus = (typeof TASK_STATUSES)[number];
+
+/** Why generation ended: the model said so, or `max_length` or the context was reached. */
+export type FinishReason = "stop" | "length";
+
+/** What a client asks for; one item of a batch has the same fields. */
+export interface TaskInput {
+  readonly text: string;
+  /** Tokens to generate at most. */
+  readonly maxLength: number;
+  /** 0 is greedy. */
+  readonly temperature: number;
+  readonly taskType: string;
+}
+
+export interface TaskResult {
+  /** The generated text alone, without the prompt. */
+  readonly text: string;
+  /** Seconds from the start on the GPU to the last token. */
+  readonly executionTime: number;
+  /** Unix time in milliseconds of the last token. */
+  readonly timestamp: number;
+  readonly finishReason: FinishReason;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** One time the task was given to a GPU. Times are Unix milliseconds. */
+export interface Attempt {
+  readonly gpuId: number;
+  readonly startedAt: number;
+  endedAt: number | null;
+  /** Why it ended: a final status, or what took the task from its GPU. */
+  reason: "completed" | "failed" | "canceled" | "worker_crash" | "server_restart" | "server_stop" | null;
+}
+
+/** Why a task went where it went; kept with the task. */
+export interface Placement {
+  readonly strategy: StrategyName | "pinned" | "batch";
+  readonly gpuId: number;
+  /** One sentence. */
+  readonly reason: string;
+  /** The winner first, then at most seven others, each with the figure the strategy compared (null: none). */
+  readonly candidates: readonly { readonly gpuId: number; readonly score: number | null }[];
+  /** GPUs that were not listed above, counted by why. */
+  readonly others: Readonly<Record<string, number>>;
+}
+
+/** A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds. */
+export interface Task extends TaskInput {
+  readonly id: string;
+  /** Submission order over the whole life of the data directory. */
+  readonly seq: number;
+  /** The user it belongs to. */
+  readonly user: string;
+  readonly strategy: StrategyName;
+  /** Set: it runs there or nowhere. */
+  readonly pinnedGpuId: number | null;
+  readonly batchId: string | null;
+  /** The batch was sent with `batch_split: false`: all of it runs on one GPU. */
+  readonly wholeBatch: boolean;
+  readonly createdAt: number;
+  status: TaskStatus;
+  /** The GPU that runs it, ran it, or alone may run it. */
+  gpuId: number | null;
+  startedAt: number | null;
+  finishedAt: number | null;
+  readonly attempts: Attempt[];
+  placement: Placement | null;
+  result: TaskResult | null;
+  error: { readonly code: ErrorCode; readonly sentence: string } | null;
+}
+
+const NEXT: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
+  queued: ["running", "canceled", "failed"],
+  running: ["completed", "failed", "canceled", "queued"],
+  completed: [],
+  failed: [],
+  canceled: [],
+};
+
+/** Whether a status never changes again. */
+export function isFinal(status: TaskStatus): boolean {
+  return NEXT[status].length === 0;
+}
+
+/**
+ * Moves a task to another status; the only place where a status changes.
+ * @throws {Error} when the transition is not one of the legal ones, which is a bug of the caller
+ */
+export function transition(task: Task, to: TaskStatus): void {
+  if (!NEXT[task.status].includes(to)) {
+    throw new Error(`task ${task.id} cannot go from ${task.status} to ${to}`);
+  }
+  task.status = to;
+}

@@ -1,0 +1,146 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+
+/** The parts of a JSON schema that `expected` puts into words. */
+interface SchemaPart {
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly SchemaPart[];
+  readonly items?: SchemaPart;
+  readonly properties?: Readonly<Record<string, SchemaPart>>;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  /** Our own keyword: what is allowed, in words, where the schema alone would say it badly. */
+  readonly allowed?: string;
+  /** Our own keyword: the value must not be repeated in a sentence. */
+  readonly secret?: boolean;
+}
+
+/** A value that does not fit its schema. */
+export interface Misfit {
+  /** Where: the keys and indices from the root to the value. */
+  readonly path: readonly (string | number)[];
+  /** Names the field, what was given and what is allowed. */
+  readonly sentence: string;
+}
+
+/**
+ * An Ajv that fills in defaults and never changes a value's type unless told to.
+ * @param coerce query strings carry only text, so "10" has to count as 10 there
+ */
+export function makeAjv(coerce: boolean): Ajv {
+  return new Ajv({ useDefaults: true, coerceTypes: coerce, verbose: true, keywords: ["allowed", "secret"] });
+}
+
+/** Says what is wrong, for the first thing that is wrong. */
+export function misfitOf(validate: ValidateFunction | { errors?: ErrorObject[] | null }, root = "the body"): Misfit {
+  // Where alternatives failed, Ajv lists each alternative's error first and the error about all of them last.
+  const error = validate.errors?.at(-1);
+  if (error === undefined) throw new Error("misfitOf was called for a value that fits");
+  const path = error.instancePath
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  return describe(error, path, root);
+}
+
+function describe(error: ErrorObject, path: (string | number)[], root: string): Misfit {
+  const schema = error.parentSchema as SchemaPart;
+  const here = fieldName(path, root);
+  if (error.keyword === "required") {
+    const missing = String(error.params.missingProperty);
+    const wanted = schema.properties?.[missing];
+    const name = fieldName([...path, missing], root);
+    return { path, sentence: `${name} is missing; it must be ${wanted ? expected(wanted) : "given"}.` };
+  }
+  if (error.keyword === "additionalProperties") {
+    const unknown = String(error.params.additionalProperty);
+    const known = Object.keys(schema.properties ?? {});
+    const name = fieldName([...path, unknown], root);
+    return { path: [...path, unknown], sentence: `${name} is not a known field; ${suggestion(unknown, known)}.` };
+  }
+  const given = schema.secret === true ? "something else" : shown(error.data);
+  return { path, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
+}
+
+/** `batch[3].text` for ["batch", 3, "text"]. */
+export function fieldName(path: readonly (string | number)[], root: string): string {
+  if (path.length === 0) return root;
+  return path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("");
+}
+
+/** What a schema allows, in words. */
+export function expected(schema: SchemaPart): string {
+  if (schema.allowed !== undefined) return schema.allowed;
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum !== undefined) return `one of ${schema.enum.map((value) => JSON.stringify(value)).join(", ")}`;
+  if (schema.anyOf !== undefined) return alternatives(schema.anyOf);
+  switch (schema.type) {
+    case "integer":
+      return `an integer${range(schema)}`;
+    case "number":
+      return `a number${range(schema)}`;
+    case "boolean":
+      return "true or false";
+    case "string":
+      return schema.minLength ? "a string that is not empty" : "a string";
+    case "array":
+      return `a list${sizes(schema)}${schema.items ? ` of items that are ${expected(schema.items)}` : ""}`;
+    case "object":
+      return "an object";
+    default:
+      return "something else";
+  }
+}
+
+function alternatives(schemas: readonly SchemaPart[]): string {
+  if (schemas.every((schema) => schema.const !== undefined)) {
+    return `one of ${schemas.map((schema) => JSON.stringify(schema.const)).join(", ")}`;
+  }
+  return schemas.map(expected).join(", or ");
+}
+
+function range({ minimum, maximum }: SchemaPart): string {
+  if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
+  if (minimum !== undefined) return ` of at least ${minimum}`;
+  if (maximum !== undefined) return ` of at most ${maximum}`;
+  return "";
+}
+
+function sizes({ minItems, maxItems }: SchemaPart): string {
+  if (minItems !== undefined && maxItems !== undefined) return ` of ${minItems} to ${maxItems}`;
+  return minItems === undefined ? "" : ` of at least ${minItems}`;
+}
+
+/** A value as a person would recognise it, cut to a length that fits a sentence. */
+export function shown(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (value !== null && typeof value === "object") return "an object";
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** Names the known key that an unknown one was probably meant to be, else all of them. */
+function suggestion(unknown: string, known: readonly string[]): string {
+  if (known.length === 0) return "nothing is allowed there";
+  const close = known.find((key) => distance(key, unknown.toLowerCase()) <= 2);
+  return close === undefined ? `known are ${known.join(", ")}` : `perhaps ${close} was meant`;
+}
+
+/** Levenshtein's edit distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, change));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
