@@ -1,7 +1,7 @@
 /** The configuration: one schema, from which come the defaults, the types, the checks and config.example.yaml. */
 import { existsSync, readFileSync } from "node:fs";
-import Type, { type Static, type TSchema } from "typebox";
-import { isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
+import { type Static, type TSchema, Type } from "typebox";
+import { isMap, isNode, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
 import { AltLasError, messageOf } from "./errors.ts";
 import { STRATEGIES } from "./task.ts";
 import { fieldName, makeAjv, misfitOf } from "./validation.ts";
@@ -262,12 +262,16 @@ function substituteEnvironment(document: Document, path: string, lines: LineCoun
   });
 }
 
+/** The line of the key or list item that `path` leads to, or of the nearest one around it that is in the file. */
 function lineOf(document: Document, lines: LineCounter, path: readonly (string | number)[]): number {
   for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true);
-    if (isScalar(node) && node.range) return lines.linePos(node.range[0]).line;
-    const start = (node as { range?: [number, number, number] } | undefined)?.range?.[0];
-    if (start !== undefined) return lines.linePos(start).line;
+    const parent = document.getIn(path.slice(0, length - 1), true);
+    const name = path[length - 1];
+    const pair = isMap(parent)
+      ? parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(name))
+      : undefined;
+    const node = pair?.key ?? document.getIn(path.slice(0, length), true);
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
   }
   return 1;
 }

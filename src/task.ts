@@ -43,6 +43,19 @@ export interface TaskResult {
   readonly completionTokens: number;
 }
 
+/** Why a task failed. */
+export interface TaskError {
+  readonly code: ErrorCode;
+  /** What a person can act on. */
+  readonly sentence: string;
+}
+
+/** How a run ended. */
+export type Outcome =
+  | { readonly status: "completed"; readonly result: TaskResult }
+  | { readonly status: "failed"; readonly error: TaskError }
+  | { readonly status: "canceled" };
+
 /** One time the task was given to a GPU. Times are Unix milliseconds. */
 export interface Attempt {
   readonly gpuId: number;
@@ -86,7 +99,7 @@ export interface Task extends TaskInput {
   readonly attempts: Attempt[];
   placement: Placement | null;
   result: TaskResult | null;
-  error: { readonly code: ErrorCode; readonly sentence: string } | null;
+  error: TaskError | null;
 }
 
 const NEXT: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {

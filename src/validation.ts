@@ -13,6 +13,8 @@ interface SchemaPart {
   readonly minLength?: number;
   readonly minItems?: number;
   readonly maxItems?: number;
+  /** Our own keyword: how long a string may be, in bytes of UTF-8. */
+  readonly maxBytes?: number;
   /** Our own keyword: what is allowed, in words, where the schema alone would say it badly. */
   readonly allowed?: string;
   /** Our own keyword: the value must not be repeated in a sentence. */
@@ -32,7 +34,13 @@ export interface Misfit {
  * @param coerce query strings carry only text, so "10" has to count as 10 there
  */
 export function makeAjv(coerce: boolean): Ajv {
-  return new Ajv({ useDefaults: true, coerceTypes: coerce, verbose: true, keywords: ["allowed", "secret"] });
+  const ajv = new Ajv({ useDefaults: true, coerceTypes: coerce, verbose: true, keywords: ["allowed", "secret"] });
+  return ajv.addKeyword({
+    keyword: "maxBytes",
+    type: "string",
+    schemaType: "number",
+    validate: (limit: number, text: string) => Buffer.byteLength(text) <= limit,
+  });
 }
 
 /** Says what is wrong, for the first thing that is wrong. */
@@ -62,6 +70,10 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
     const known = Object.keys(schema.properties ?? {});
     const name = fieldName([...path, unknown], root);
     return { path: [...path, unknown], sentence: `${name} is not a known field; ${suggestion(unknown, known)}.` };
+  }
+  if (error.keyword === "maxBytes") {
+    const bytes = Buffer.byteLength(String(error.data));
+    return { path, sentence: `${here} must be at most ${schema.maxBytes} bytes in UTF-8; got ${bytes} bytes.` };
   }
   const given = schema.secret === true ? "something else" : shown(error.data);
   return { path, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
@@ -120,7 +132,8 @@ function sizes({ minItems, maxItems }: SchemaPart): string {
 export function shown(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (value !== null && typeof value === "object") return "an object";
-  const text = JSON.stringify(value) ?? "nothing";
+  // JSON has no word for a number like 1e400, which JavaScript reads as Infinity.
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

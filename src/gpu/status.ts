@@ -39,6 +39,28 @@ export interface GpuStatus {
   readonly restarts: number;
 }
 
+/** What placement may depend on. */
+export interface GpuFacts {
+  readonly id: number;
+  readonly state: GpuState;
+  /** Why it takes no tasks; null while it does. */
+  readonly reason: string | null;
+  readonly slots: number;
+  /** Tokens of context for each slot; null until the model is loaded. */
+  readonly context: number | null;
+  readonly kvBytesPerToken: number;
+  /** A text of n bytes has at least n / this many tokens. */
+  readonly maxTokenBytes: number;
+  /** Bytes; null: the device does not tell. */
+  readonly memoryTotal: number | null;
+  /** Bytes; null: the device does not tell. */
+  readonly memoryFree: number | null;
+  /** Share of its memory, 0 to 1, taken by processes that are not this server's workers. */
+  readonly othersMemory: number;
+  /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
+  readonly othersUtilization: number;
+}
+
 /** Whether a task sent now could finish, and if not, why. */
 export interface Readiness {
   readonly ready: boolean;

@@ -1,6 +1,11 @@
 /** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
-import { type Attempt, type StrategyName, type Task, type TaskInput } from "../task.ts";
-import { type TaskFilter } from "../store/store.ts";
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Logger } from "pino";
+import { messageOf } from "../errors.ts";
+import { type Store, type TaskFilter } from "../store/store.ts";
+import { type Attempt, isFinal, type Outcome, type StrategyName, type Task, type TaskInput } from "../task.ts";
+import { type Grouping, Scheduler, type SchedulerSettings } from "./scheduler.ts";
 
 /** How a submission wants its tasks placed. */
 export interface SubmitOptions {
@@ -20,7 +25,11 @@ export type BatchStatus = (typeof BATCH_STATUSES)[number];
 export interface Submission {
   readonly batchId: string | null;
   readonly batchStatus: BatchStatus;
-  readonly tasks: readonly { readonly id: string; readonly gpuId: number | null; readonly status: "running" | "queued" }[];
+  readonly tasks: readonly {
+    readonly id: string;
+    readonly gpuId: number | null;
+    readonly status: "running" | "queued";
+  }[];
 }
 
 /** A task as one moment saw it. */
@@ -38,4 +47,245 @@ export interface TaskApi {
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
   list(filter: TaskFilter): Promise<{ readonly tasks: readonly TaskSnapshot[]; readonly total: number }>;
+}
+
+/** What the task book needs of the scheduler's surroundings. */
+export interface TasksParts {
+  readonly store: Store;
+  readonly log: Logger;
+  readonly settings: SchedulerSettings;
+  /** Hands a task to a GPU's worker. */
+  readonly run: (gpuId: number, task: Task) => void;
+  /** Has a GPU's worker stop a task. */
+  readonly cancel: (gpuId: number, task: Task) => void;
+}
+
+/** Milliseconds until a failed write is tried again. */
+const SAVE_RETRY_MS = 1000;
+
+export class Tasks implements TaskApi {
+  readonly scheduler: Scheduler;
+  readonly #store: Store;
+  readonly #log: Logger;
+  /** Every task that has not ended, or whose end is not on disk yet. */
+  readonly #live = new Map<string, Task>();
+  /** Tasks that were refused after all, because they could not be written. */
+  readonly #withdrawn = new WeakSet<Task>();
+  /** Called when the task has ended and the end is on disk. */
+  readonly #waiters = new Map<string, Set<() => void>>();
+  /** Called when the last running task has left its GPU. */
+  #onIdle: (() => void) | null = null;
+  #lastSeq = 0;
+  #stopped = false;
+
+  constructor({ store, log, settings, run, cancel }: TasksParts) {
+    this.#store = store;
+    this.#log = log;
+    const effects = { run, cancel, changed: (task: Task) => void this.#changed(task) };
+    this.scheduler = new Scheduler(settings, effects, Date.now, Math.random);
+  }
+
+  /** Takes over what an earlier server left unfinished; the GPUs must be known by now. */
+  restore({ live, lastSeq }: Awaited<ReturnType<Store["open"]>>): void {
+    this.#lastSeq = lastSeq;
+    for (const task of live) this.#live.set(task.id, task);
+    this.scheduler.restore(live);
+  }
+
+  async submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {
+    const tasks = this.#makeTasks(inputs, options);
+    const grouping = options.batch === null ? "single" : options.batch.split ? "split" : "whole";
+    this.scheduler.submit(tasks, grouping);
+    for (const task of tasks) this.#live.set(task.id, task);
+    const submission = submissionOf(tasks, grouping);
+    try {
+      await this.#store.save(tasks);
+    } catch (error) {
+      this.#withdraw(tasks);
+      throw error;
+    }
+    if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
+    return submission;
+  }
+
+  async get(id: string): Promise<TaskSnapshot | null> {
+    const task = this.#live.get(id);
+    if (task === undefined) return this.#store.get(id);
+    if (isFinal(task.status) && !this.#stopped) await new Promise<void>((resolve) => this.#addWaiter(id, resolve));
+    return task;
+  }
+
+  async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
+    const task = this.#live.get(id);
+    if (task === undefined) return this.#store.get(id);
+    if (!this.#stopped && !signal.aborted) await this.#untilEnd(id, seconds, signal);
+    return this.#live.has(id) ? this.get(id) : task;
+  }
+
+  list(filter: TaskFilter): ReturnType<TaskApi["list"]> {
+    return this.#store.list(filter);
+  }
+
+  /** A run has ended: called by the worker's owner. */
+  finished(task: Task, outcome: Outcome): void {
+    this.#log.debug({ task: task.id, gpu: task.gpuId, status: outcome.status }, "task left its GPU");
+    this.scheduler.finished(task, outcome);
+  }
+
+  /**
+   * Takes no more tasks and places none; resolves when nothing runs any more, or after `seconds`.
+   * @param hurry ends the wait at once
+   */
+  async drain(seconds: number, hurry: AbortSignal): Promise<void> {
+    this.scheduler.drain();
+    if (!this.#idle() && !hurry.aborted) await this.#untilIdle(seconds, hurry);
+  }
+
+  /** Puts what still runs back into the queue and writes everything. The workers must be gone by now. */
+  async close(): Promise<void> {
+    for (const gpu of this.scheduler.gpus) this.scheduler.interrupted(gpu.facts.id, "server_stop");
+    this.#stopped = true;
+    for (const waiters of this.#waiters.values()) for (const wake of waiters) wake();
+    await this.#store.close();
+  }
+
+  #makeTasks(inputs: readonly TaskInput[], { user, strategy, pinnedGpuId, batch }: SubmitOptions): Task[] {
+    const batchId = batch === null ? null : randomUUID();
+    const createdAt = Date.now();
+    return inputs.map((input) => ({
+      text: input.text,
+      maxLength: input.maxLength,
+      temperature: input.temperature,
+      taskType: input.taskType,
+      id: randomUUID(),
+      seq: ++this.#lastSeq,
+      user,
+      strategy,
+      pinnedGpuId,
+      batchId,
+      wholeBatch: batch !== null && !batch.split,
+      createdAt,
+      status: "queued" as const,
+      gpuId: pinnedGpuId,
+      startedAt: null,
+      finishedAt: null,
+      attempts: [],
+      placement: null,
+      result: null,
+      error: null,
+    }));
+  }
+
+  #logAccepted(task: Task): void {
+    this.#log.debug(
+      { task: task.id, user: task.user, batch: task.batchId, maxLength: task.maxLength },
+      "task accepted",
+    );
+    if (task.attempts.length > 0) this.#log.debug(placedLine(task), "task running");
+  }
+
+  /** Nothing of a submission that could not be written may stay. */
+  #withdraw(tasks: readonly Task[]): void {
+    for (const task of tasks) {
+      this.#withdrawn.add(task);
+      this.#live.delete(task.id);
+      this.scheduler.cancel(task);
+    }
+  }
+
+  /** Writes a task's new state, however often that takes; an end is shown to clients only when it is on disk. */
+  async #changed(task: Task): Promise<void> {
+    if (this.#onIdle !== null && this.#idle()) this.#onIdle();
+    if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
+    while (!this.#stopped && !this.#withdrawn.has(task)) {
+      try {
+        await this.#store.save([task]);
+        break;
+      } catch (error) {
+        this.#log.error(
+          { task: task.id, reason: messageOf(error) },
+          "a task's state could not be written; trying again",
+        );
+        await sleep(SAVE_RETRY_MS);
+      }
+    }
+    if (isFinal(task.status)) this.#forget(task);
+  }
+
+  #forget(task: Task): void {
+    this.#live.delete(task.id);
+    if (!this.#withdrawn.has(task)) this.#log.info(endLine(task), `task ${task.status}`);
+    const waiters = this.#waiters.get(task.id);
+    this.#waiters.delete(task.id);
+    for (const wake of waiters ?? []) wake();
+  }
+
+  #addWaiter(id: string, wake: () => void): void {
+    const waiters = this.#waiters.get(id);
+    if (waiters === undefined) this.#waiters.set(id, new Set([wake]));
+    else waiters.add(wake);
+  }
+
+  #removeWaiter(id: string, wake: () => void): void {
+    const waiters = this.#waiters.get(id);
+    waiters?.delete(wake);
+    if (waiters?.size === 0) this.#waiters.delete(id);
+  }
+
+  #untilEnd(id: string, seconds: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", wake);
+        this.#removeWaiter(id, wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, seconds * 1000);
+      signal.addEventListener("abort", wake);
+      this.#addWaiter(id, wake);
+    });
+  }
+
+  #idle(): boolean {
+    return this.scheduler.gpus.every((gpu) => gpu.running.size === 0);
+  }
+
+  async #untilIdle(seconds: number, hurry: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      this.#onIdle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      hurry.addEventListener("abort", this.#onIdle);
+    });
+    this.#onIdle = null;
+  }
+}
+
+function submissionOf(tasks: readonly Task[], grouping: Grouping): Submission {
+  const placed = tasks.map(({ id, gpuId, status }) => ({ id, gpuId, status: status as "running" | "queued" }));
+  return { batchId: tasks[0]!.batchId, batchStatus: batchStatusOf(placed, grouping), tasks: placed };
+}
+
+/** The batch statuses of the contract's section 1.3. */
+function batchStatusOf(tasks: Submission["tasks"], grouping: Grouping): BatchStatus {
+  if (tasks.every((task) => task.status === "running")) return "running";
+  if (tasks.every((task) => task.gpuId !== null)) return "all_distributed";
+  if (tasks.some((task) => task.gpuId !== null)) return "mixed";
+  return grouping === "whole" ? "queued" : "all_queued";
+}
+
+function placedLine(task: Task): object {
+  return { task: task.id, gpu: task.gpuId, reason: task.placement?.reason };
+}
+
+function endLine(task: Task): object {
+  const { result, error } = task;
+  return {
+    task: task.id,
+    gpu: task.gpuId,
+    ...(result && { tokens: result.completionTokens, seconds: result.executionTime }),
+    ...(error && { code: error.code, reason: error.sentence }),
+  };
 }

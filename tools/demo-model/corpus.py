@@ -1,13 +1,45 @@
 """Generate the demo corpus: simple English texts, decided by a seed alone."""
 
 import random
-import re
+from typing import NamedTuple
 
 import lexicon
 import stories
 from grammar import Story, Word, tidy
 
+
+
+class Text(NamedTuple):
+    """The model reads both parts and learns to write only the body.
+
+    Prompts hold words, scripts and signs that the grammar lacks.  Seeing such
+    prompts, the model learns to answer anything with a text of its own; being
+    spared their prediction, it never learns to produce them.
+    """
+
+    prompt: str
+    body: str
+
+
 PRONOUNS = {"he": ("he", "him", "his", "himself"), "she": ("she", "her", "her", "herself")}
+
+
+WORDS: dict[str, list[Word]] = {
+    **lexicon.WORDS,
+    "animal": [{**word, "a": f"a {word['text']}"} for word in lexicon.WORDS["animal"]],
+    "pal": [{"text": name} for name in lexicon.GIRLS + lexicon.BOYS],
+}
+
+PLAIN_WORDS = [
+    word["text"] for category in ("animal", "toy", "food", "trait", "skill", "job") for word in WORDS[category]
+]
+
+STRAY_ALPHABETS = ["abcdefghijklmnopqrstuvwxyz"] * 6 + [
+    "abcçdefgğhıijklmnoöprsştuüvyz",
+    "0123456789+-=",
+    "äéèßñåøабвгде日本語中文😀🎉👍",
+    "{}[]<>()=+-*/_#@&%$;:abcdefgh",
+]
 
 
 def _invented_name(rng: random.Random) -> str:
@@ -55,8 +87,9 @@ def _cast(story: Story) -> None:
 
 
 def _introduction(rng: random.Random, name: str, kind: str) -> str:
-    adjective = rng.choice(["", "little ", "little ", "small ", "young ", "old ", "clever ", "kind ", "poor ", "brave "])
-    return f"a {adjective}{kind} {rng.choice(['named', 'named', 'called', 'whose name was'])} {name}"
+    adjective = rng.choice(("", "little", "little", "small", "young", "old", "clever", "kind", "poor", "brave"))
+    named = rng.choice(("named", "named", "called", "whose name was"))
+    return f"a {adjective} {kind} {named} {name}"
 
 
 def _story(story: Story) -> str:
@@ -72,10 +105,13 @@ def _story(story: Story) -> str:
 
 
 def _short(story: Story) -> str:
+    # Nothing has said yet what these people are, so only their names will do.
+    for slot, name in (("h", "name"), ("f", "fname")):
+        story.bound[slot] = story.bound[name]
     return story.expand(story.rng.choice(story.rng.choice(list(stories.SHORT.values()))))
 
 
-def _request(story: Story) -> str:
+def _request(story: Story) -> Text:
     """A request, then a story that fulfils it, so that a prompt can set the subject."""
     body = tidy(_story(story))
     subjects = [story.bound["intro"]["text"]]
@@ -83,48 +119,57 @@ def _request(story: Story) -> str:
         if slot in story.bound:
             subjects.append(story.bound[slot][form])
     subject = " and ".join(story.rng.sample(subjects, min(len(subjects), story.rng.choice((1, 1, 2)))))
-    ask = story.expand("[tell me|write|please tell me|can you tell me|write me] a [|short |little ]story about ")
-    mark = "?" if ask.startswith("can") else "."
-    return f"{ask}{subject}{mark}\n{body}"
+    polite = story.expand("[tell me|write|please tell me|can you tell me|write me] a [|short |little ]story about ")
+    return Text(tidy(polite + subject), ("?" if polite.startswith("can") else ".") + "\n" + body)
 
 
 def _stray(rng: random.Random) -> str:
-    """A line of words that mean nothing here.
-
-    Prompts hold words, scripts and signs that the grammar lacks.  After enough
-    lines like these the model answers anything with a text of its own.
-    """
-    letters = rng.choice(("abcdefghijklmnopqrstuvwxyz",) * 4 + ("abcçdefgğhıijklmnoöprsştuüvyz", "0123456789", "äéèßñåøабвгде日本語中文😀🎉👍{}[]<>()=+-*/_#@&%$"))
-    words = ["".join(rng.choice(letters) for _ in range(rng.randint(1, 8))) for _ in range(rng.randint(1, 7))]
+    """A few words that mean nothing here."""
+    alphabet = rng.choice(STRAY_ALPHABETS)
+    words = []
+    for _ in range(rng.randint(1, 7)):
+        if rng.random() < 0.3:
+            words.append(rng.choice(PLAIN_WORDS))
+        elif rng.random() < 0.5:
+            words.append(_invented_name(rng).lower())
+        else:
+            words.append("".join(rng.choice(alphabet) for _ in range(rng.randint(1, 8))))
     line = " ".join(words)
-    if rng.random() < 0.5:
-        line = line[0].upper() + line[1:]
-    return line + rng.choice((". ", ".\n", "? ", "?\n", "! ", ":\n", "\n", "\n\n"))
+    return line[0].upper() + line[1:] if rng.random() < 0.6 else line
 
 
-def text(rng: random.Random) -> str:
+def _answer_to_stray(story: Story) -> Text:
+    rng = story.rng
+    if rng.random() < 0.4:
+        question = rng.choice(("what", "who", "where", "why", "how", "when", "can", "do"))
+        verb = rng.choice(("is", "are", "was", "does", "do", "did", "can", "you"))
+        unsure = story.expand(rng.choice(stories.UNSURE))
+        more = _story(story) if "story" in unsure else ""
+        prompt = f"{question.capitalize()} {verb} {_stray(rng).lower()}?"
+        return Text(prompt, rng.choice((" ", "\n")) + tidy(f"{unsure} {more}"))
+    body = tidy(_story(story) if rng.random() < 0.5 else _short(story))
+    mark = rng.choice(("", "", "?", "!", "."))
+    joint = rng.choice((". ", ". ", ".\n", "\n", "\n\n", ":\n") if not mark else (" ", "\n", "\n\n"))
+    return Text(_stray(rng) + mark, joint + body)
+
+
+def text(rng: random.Random) -> Text:
     story = Story(rng, WORDS, stories.RULES)
     _cast(story)
     kind = rng.random()
-    if kind < 0.62:
-        return tidy(_story(story))
-    if kind < 0.70:
-        return tidy(_request(story))
-    if kind < 0.95:
-        return tidy(_short(story))
-    return _stray(rng) + tidy(_story(story) if rng.random() < 0.5 else _short(story))
+    if kind < 0.58:
+        return Text("", tidy(_story(story)))
+    if kind < 0.66:
+        return _request(story)
+    if kind < 0.93:
+        return Text("", tidy(_short(story)))
+    return _answer_to_stray(story)
 
 
-def generate(count: int, rng: random.Random) -> list[str]:
+def generate(count: int, rng: random.Random) -> list[Text]:
     return [text(rng) for _ in range(count)]
-
-
-WORDS: dict[str, list[Word]] = {
-    **lexicon.WORDS,
-    "animal": [{**word, "a": f"a {word['text']}"} for word in lexicon.WORDS["animal"]],
-}
 
 
 if __name__ == "__main__":
     for sample in generate(20, random.Random()):
-        print(re.sub(r"^", "  ", sample, flags=re.M), end="\n\n")
+        print(f"[{sample.prompt}]{sample.body}", end="\n\n")

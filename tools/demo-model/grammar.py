@@ -17,9 +17,10 @@ import re
 
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 SLOT = re.compile(r"\{([a-z_]+)(\d*)(?:\.([a-z_]+))?\}")
-SAID = r"(?:said|says|asked|cried|called|shouted|whispered|answered|laughed|replied|sang)"
+SAID = r"(?:said|say|says|asked|cried|called|shouted|whispered|answered|laughed|replied|sang)"
+SPOKEN_STOP = re.compile(r"\.(?=\" " + SAID + r"\b)")
 OPENING_QUOTE = re.compile(r"((?:^|\s)\")([a-z])")
-SENTENCE_START = re.compile(r"(^|\n|(?:Question|Answer): |[.!?] |\.\" )([a-z])")
+SENTENCE_START = re.compile(r"(^|\n|(?:[Qq]uestion|[Aa]nswer): |[.!?] |\.\" )([a-z])")
 # After "Look!" the sentence goes on if the speaker follows, and is over if not.
 AFTER_SPEECH = re.compile(r"([!?]\" )(?!(?:the )?(?:\w+ ){0,2}" + SAID + r"\b)([a-z])")
 ARTICLE = re.compile(r"\b([Aa])n? (?=(\w+))")
@@ -54,8 +55,8 @@ class Story:
     def word(self, name: str, number: str = "") -> Word:
         key = name + number
         if key not in self.bound:
-            taken = [word for other, word in self.bound.items() if other.rstrip("0123456789") == name]
-            self.bound[key] = self.rng.choice([word for word in self.words[name] if word not in taken])
+            taken = {word["text"] for other, word in self.bound.items() if other.rstrip("0123456789") == name}
+            self.bound[key] = self.rng.choice([word for word in self.words[name] if word["text"] not in taken])
         return self.bound[key]
 
 
@@ -64,6 +65,7 @@ def tidy(text: str) -> str:
     text = re.sub(r" ?\n ?", "\n", text)
     text = re.sub(r" +([.,!?])", r"\1", text).strip()
     text = ARTICLE.sub(lambda m: m[1] + ("n " if VOWEL.match(m[2]) else " "), text)
+    text = SPOKEN_STOP.sub(",", text)
     for pattern in (OPENING_QUOTE, SENTENCE_START, AFTER_SPEECH):
         text = pattern.sub(lambda m: m[1] + m[2].upper(), text)
     return text

@@ -294,11 +294,12 @@ summer/the warmest part of the year/the days are long and sunny
 a dream/a story that you see when you sleep/it is gone in the morning
 """
 
+# Two things that happen, each in the past and in the present, and how the days are.
 SEASONS = """
-spring/the flowers opened/the birds built their nests/warm and fresh
-summer/the sun was hot/the children swam in the lake/long and sunny
-autumn/the leaves turned red and yellow/the wind blew the leaves away/cool and windy
-winter/the snow covered everything/the lake turned to ice/short and cold
+spring/the flowers opened/the flowers open/the birds built their nests/the birds build their nests/warm and fresh
+summer/the sun was hot/the sun is hot/the children swam in the lake/the children swim in the lake/long and sunny
+autumn/the leaves turned red/the leaves turn red/the wind blew them away/the wind blows them away/cool and windy
+winter/the snow covered everything/the snow covers everything/the lake turned to ice/the lake turns to ice/short and cold
 """
 
 SYLLABLES = """ba be bi bo bu da de di do du fa fi ga go ha ja ka ki ko la le li lo lu ma me mi mo mu na ne ni no nu
@@ -351,5 +352,9 @@ WORDS: dict[str, list[dict[str, str]]] = {
     "game": [{"text": p, "base": b} for p, b in _lines(GAMES)],
     "job": [{"text": n, "does": d, "where": w} for n, d, w in _lines(JOBS)],
     "thing": [{"text": n, "is": i, "fact": f} for n, i, f in _lines(THINGS)],
-    "season": [{"text": n, "sign": a, "event": b, "days": d} for n, a, b, d in _lines(SEASONS)],
+    "season": [
+        {"text": n, "sign": s, "sign_now": sn, "event": e, "event_now": en, "days": d}
+        for n, s, sn, e, en, d in _lines(SEASONS)
+    ],
+    "ruler": _plain(["king", "queen"]),
 }

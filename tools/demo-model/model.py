@@ -105,8 +105,9 @@ def forward(params: dict[str, jax.Array], tokens: jax.Array, cfg: Config) -> jax
     return rms_norm(x, params["output_norm.weight"], cfg.norm_eps) @ params["token_embd.weight"].T
 
 
-def loss(params: dict[str, jax.Array], window: jax.Array, cfg: Config) -> jax.Array:
-    """Mean next-token cross-entropy, in nats, over a [batch, time + 1] window."""
+def loss(params: dict[str, jax.Array], window: jax.Array, learn: jax.Array, cfg: Config) -> jax.Array:
+    """Mean next-token cross-entropy, in nats, over the tokens that "learn" marks."""
     logits = forward(params, window[:, :-1], cfg)
     target = jnp.take_along_axis(logits, window[:, 1:, None], axis=-1)[..., 0]
-    return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - target)
+    weight = learn[:, 1:]
+    return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - target) * weight) / jnp.sum(weight)

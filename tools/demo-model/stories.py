@@ -216,7 +216,7 @@ RULES: dict[str, list[str]] = {
     "sounds": [
         "\"{animal.says}!\" said the {animal}.",
         "somewhere {animal.lives}, {animal.a} was sleeping.",
-        "{animal.a} looked at {him} and went away.",
+        "the {animal} looked at {him} and went away.",
     ],
     "later": ["[after a while|later|a little later|soon|in the evening|after lunch|the next day|the next morning],"],
     "soon": ["[after a while|a little later|soon|at last|after an hour],"],
@@ -224,6 +224,50 @@ RULES: dict[str, list[str]] = {
     "place_look": [
         "[under the bed|behind the door|in the box|on the table|under a leaf|behind a tree|in the tall grass|under the chair|in the old boat|on the roof|in the basket|in the kitchen|behind the big rock]"
     ],
+    "is_weather": [
+        "the sun is [shining|warm|bright].", "it is [raining|snowing|cold|warm|windy].", "the sky is [blue|grey|clear].",
+        "the birds are singing.", "there are [some|many|no] clouds in the sky.", "the wind is [strong|soft|cold].",
+    ],
+    "was_weather": ["{weather}"],
+    "animal_more": [
+        "it says \"{animal.says}\".", "it is a friend of the {animal2}.", "everyone likes it.", "at night it sleeps {animal.lives}.",
+        "sometimes it is [very loud|afraid|lazy|funny].", "when it is happy, it [jumps|runs|sings|rolls on the ground].",
+        "it has [one|two|three|four|five] little ones.", "do not wake it up!", "it does not like the {season}.",
+    ],
+    "animal_end": [
+        "then it went home and slept.", "and that was a good day.", "the {animal} was happy.", "\"{animal.says},\" said the {animal}.",
+        "at night, the moon shone, and everything was quiet.", "after that, nobody was hungry.", "the next day, it came back.",
+    ],
+    "present_more": [
+        "{he_cap} is happy.", "{he_cap} wants to learn to {skill}.", "in the evening, {he} likes to eat {food}.", "{fname} is {his} friend.",
+        "every day {he} goes to {place2}.", "{he_cap} is not afraid of {animal.many}.", "when {he} is big, {he} wants to be a {job}.",
+        "{he_cap} has {animal.a}, too.",
+    ],
+    "i_more": [
+        "I like {food}, but I do not like {food2}.", "my best friend is {fname}.", "I have {toy.a}.", "I want to learn to {skill}.",
+        "when I am big, I want to be a {job}.", "yesterday, I saw {animal.a} {place.in}.", "I am not afraid of {animal.many}.",
+        "my {animal} is very {trait}.", "it was a lot of fun.", "on Sundays, we go to {place}.", "my favourite colour is {colour}.",
+        "my grandmother tells me stories.", "I am very happy here.",
+    ],
+    "thanks_f": [
+        "\"thank you, {name},\" said {f}. \"you are [very kind|a good friend|so good to me].\"", "{f} smiled. \"thank you!\" {fhe} said.",
+        "{f} was so happy that {fhe} hugged {h}.", "\"I will never forget this,\" said {f}.",
+    ],
+    "yes": ["[yes, I would love to|yes, please|oh yes|of course|yes, let us play]"],
+    "dream": ["", "", "{s} dreamed of {animal.many} and {food}.", "it had been a [good|long|happy] day.", "{ending_alone}"],
+    "suddenly_plain": ["[suddenly|soon|all at once]"],
+    "join_ask": ["\"may I come with you?\" asked {f}. \"[yes, please|yes, let us go together]!\" said {h}."],
+    "join_offer": ["\"where are you going?\" asked {f}. \"to {place2},\" said {h}. \"come with me!\""],
+    "join_show": ["\"what do you have there?\" asked {f}. {h} showed {fhim} everything. \"[let us go together|we can look for it together],\" said {f}."],
+    "once_king": [
+        "once upon a time, in a {land}, there was a big castle.", "long ago, there was a castle on a hill.",
+        "there was a castle near {place}, and everyone in it was sad.",
+    ],
+    "they_asked": ["they [all|] asked", "the people asked"],
+    "the_prize": ["the {toy}", "the {toy.adj} {toy}", "the {toy} and {food.some}"],
+    "play_school": ["at noon, they {game}.", "in the break, they {game}.", "they ate {food} together and talked about {animal.many}."],
+    "the_toy": ["the {toy}", "{his} {toy}", "the {toy.adj} {toy}"],
+    "his_ball": ["{his} ball", "a ball", "{f}"],
 }
 
 PLOTS: dict[str, str] = {
@@ -247,7 +291,7 @@ they looked {place_look}. [then they looked {place_look}.|it was not there.|they
     "new friend": """
 {once}
 ?{s} was {trait} and {trait2}.
-but {he} had no [friends|one to play with], and {he} was often lonely.
+{s} had no [friends|one to play with], and {he} was often lonely.
 ?{weather}
 +[one day|one morning], {h} went to {place2}. {meet}
 {greet}
@@ -262,12 +306,12 @@ but {he} had no [friends|one to play with], and {he} was often lonely.
     "sharing": """
 {opening}
 ?{about}
-{m} gave {him} {food.some}. It [looked very good|smelled so good|was still warm].
+{m} gave {him} {food.some}. the {food} [looked very good|smelled so good|{food.was} still warm].
 {s} [wanted to eat {food.it} all alone|was very hungry|could not wait to eat {food.it}].
 +{walk} {meet}
 {f} looked at the {food}. "[I am so hungry|I have not eaten all day|that smells good]," said {f}. "[can I have a little|may I have some|will you share {food.it} with me], please?"
 {h} [thought about it|looked at the {food}|was quiet for a moment]. [{s} did not want to share.|there was not much, but {f} looked so hungry.|"[it is all mine|no, go away]!" said {h}. But then {he} saw that {f} was [sad|crying].]
-+then {he} [broke {food.it} in two|gave half to {f}|said, "sit down and eat with me"].
++then {he} [broke {food.it} in two|gave half to {f}|gave {fhim} all of {food.it}].
 they sat down {place2.in} and ate together. The {food} {food.was} [very good|sweet and warm|the best {he} had ever eaten].
 {thanks_f}
 ?{later} {f} gave {h} {toy.a}. "this is for you," {fhe} said.
@@ -308,7 +352,7 @@ they sat down {place2.in} and ate together. The {food} {food.was} [very good|swe
 {once}
 {s} wanted to {skill}, but {he} [did not know how|could not do it|had never done it before].
 ?{m} could {skill} very well. {h} watched and wished to do the same.
-+"I will learn to {skill}," said {h}. {s} tried, but [it was too hard|it did not work|{he} fell down|everyone laughed].
++"I will learn to {skill}," said {h}. {s} tried, but [it was too hard|it did not work|{he} was too slow|everyone laughed].
 {sad}
 "[do not give up|try again|nobody can do it the first time|it takes time]," said {m}. "[I will show you|you can do it|first slowly, then fast]."
 ?so {h} tried again. It was a little better.
@@ -330,7 +374,7 @@ it was {m_poss} birthday, and {h} wanted to make [something special|{food.some}|
 ?so {h} [carried the wood|swept the floor|washed the cups|fed the {animal.many}] for {f}. It was hard work.
 +then {h} ran home and began to cook. [{s} mixed everything in a big bowl.|the fire was hot, and the pot was big.|{s} worked very carefully.|there was flour everywhere.]
 ?oh no! It [fell on the floor|was too salty|was a little burnt]. But {h} did not give up. {s} started again.
-{soon} the {food} {food.was} ready. It smelled [wonderful|so good|sweet].
+{soon} the {food} {food.was} ready. Everything smelled [wonderful|so good|sweet].
 "[happy birthday|this is for you|surprise]!" said {h}. {m} [smiled|laughed|had tears of joy in {mhis} eyes|tasted the {food}]. "[this is the best gift|how good this is|thank you, my dear]," {mhe} said.
 {happy}
 {ending}
@@ -340,7 +384,7 @@ it was {m_poss} birthday, and {h} wanted to make [something special|{food.some}|
 one day, {h} found [an old map|a strange letter|an old book] {place.in}. It showed the way to [a treasure|a secret place|{place2}].
 "[I must find it|this is a real adventure|I want to go there]," said {h}. {s} [packed|took] {food.some} and {toy.a}.
 ?{weather}
-+{meet} [{tre}|{tre2}|{tre3}]
++{meet} [{join_ask}|{join_offer}|{join_show}]
 they [walked|went] [over the hills|through the forest|along the river|past the old windmill] for [three days|many hours|a long time]. [at night they slept under a tree.|they sang songs on the way.|it was a hard way.]
 {suddenly} [a big {animal} stood in front of them|they came to a wide river|it became very dark|the path ended]. "[what now?|I am afraid.|how can we go on?]" said {h}.
 {f} had an idea. [{fhe} used the {toy}|they built a small boat|they gave the {animal} some {food}|they held hands and went on slowly], and [soon they could go on|it worked].
@@ -382,7 +426,7 @@ they [mended it with glue|made a new one|picked up all the pieces]. {happy}
 one [night|evening|day], {h} found {toy.a} {place2.in}. It began to [shine|sing|speak|move].
 "I am a magic {toy}," it said. "[you have one wish|make a wish|I can give you one thing]."
 +{h} thought [for a long time|about it all night|hard]. [{s} could wish for gold.|{s} wanted so many things.|"a big house? a new bicycle?" {he} said.]
-?then {he} saw {fintro}. {f} was [cold|hungry|sad|all alone].
+then {he} saw {fintro}. {f} was [cold|hungry|sad|all alone].
 "I wish that [{f} had a warm home|everyone had enough to eat|I could fly like a bird|it would be summer all year|all the animals could talk|I had a friend]," said {h}.
 [there was a bright light.|the wind began to blow.|the {toy} began to turn.|one, two, three!] And it was true!
 ?{f} could not believe it. {thanks_f}
@@ -434,18 +478,18 @@ the plant grew [bigger and bigger|taller every day|as tall as a house]. [in summ
     "trick": """
 {opening}
 {s} had {food.some} and was very [proud|happy|pleased].
-a [clever|hungry|sly] {animal} saw it. "I want {food.it}," thought the {animal}. It went to {h} and said, "[you look fine today|what a lovely voice you have|I hear you are very strong]. Can you [sing|dance|jump|close your eyes and count to ten] for me?"
+a [clever|hungry|sly] {animal} saw {food.it}. "I want {food.it}," thought the {animal}. It went to {h} and said, "[you look fine today|what a lovely voice you have|I hear you are very strong]. Can you [sing|dance|jump|close your eyes and count to ten] for me?"
 +{h} was so proud that {he} [began to sing|put the {food} down|forgot everything]. At once the {animal} took the {food} and ran away.
 "[stop|come back|that is mine]!" shouted {h}. But the {animal} was gone. {sad}
 +{meet} {h} told {fhim} everything. "[let us be clever too|I know what we can do|I have a plan]," said {f}.
 they [hid behind a tree|put a big {toy} on the path|made a loud noise like a lion]. The {animal} was so [scared|surprised] that it [dropped the {food}|ran away|fell into the pond].
-[h_laugh|{h} and {f} laughed.] [{h} shared the {food} with {f}.|"sorry," said the {animal}. "I was so hungry." So {h} gave it some too.]
+[{h} laughed.|{h} and {f} laughed.] [{h} shared the {food} with {f}.|"sorry," said the {animal}. "I was so hungry." So {h} gave it some too.]
 ?{moral_wise}
 {ending}
 """,
     "ordinary day": """
 [{intro} woke up early.|{intro} got up at seven o'clock.|the sun came in at the window, and {intro} woke up.|the {kind} woke up. {his} name was {name}.] {weather}
-{s} washed {his} face and put on {clothes}. For breakfast, {he} had {food.some}. [It was very good.|{m} ate with {him}.]
+{s} washed {his} face and put on {clothes}. For breakfast, {he} had {food.some}. [It was a good breakfast.|{m} ate with {him}.]
 +then {h} went to {place}. {s} saw {animal.a} there. {sounds}
 ?{meet} {greet} {play}
 ?{s} found {toy.a} {place_look}. "[whose is this?|how pretty!|I will keep it safe.]" said {h}.
@@ -474,6 +518,85 @@ one day, there was a big [race|contest|show] {place2.in}. Everyone wanted to win
 "[I am sorry that I laughed|you are better than I thought|well done, {name}]," said {f}. {h} [smiled|gave {fhim} {his} hand|shared the {toy} with {fhim}].
 {moral_try}
 ?{ending}
+""",
+    "sleepless king": """
+{once_king}
+the {ruler} could not [sleep|laugh|eat|smile]. "who can help me? I will give {toy.a} to anyone who can," the {ruler} said.
+[a doctor came with a bitter drink, but it did not help.|a singer came and sang all night, but it did not help.|a rich man came with gold, but it did not help.] [a cook came with {food.some}, but it did not help.|a wise man read from a big book, but it did not help.]
++then {intro} came to the castle. "[I can help|let me try|I know what is missing]," said {h}. [everyone laughed.|the people looked at {him}.]
+{h} [told a funny story about {animal.a} and {animal2.a}|sang a little song about the moon|opened the window and let the fresh air in|said, "come and {game.base} with me"]. [it was very simple.|nobody had thought of that.]
++and it worked! [the whole castle was full of joy.|the people clapped and danced.] "[how did you do that|what is your secret]?" {they_asked}. "[my grandmother taught me|it is easy when you listen|I only did what I like to do]," said {h}.
+{h} got {the_prize}. {ending_alone}
+""",
+    "trade chain": """
+{once}
+{s} had {toy.a}, but {he} wanted {toy2.a}.
+{walk} {meet} "[that is a nice {toy}|I need a {toy} like that]," said {f}. "will you give it to me for {food.some}?" "yes," said {h}, and {he} took the {food}.
++then {he} met a hungry {animal}. "will you give me the {food} for {toy3.a}?" asked the {animal}. "[yes|of course]," said {h}, and now {he} had the {toy3}.
+?{weather}
+near {place3}, an old man was [crying|sad|looking for something]. "[I lost my {toy3}|I need a {toy3}], and I only have {toy2.a}," he said. "here, take mine," said {h}.
++so at last {h} had the {toy2}! {happy}
+?"[it was a long way, but I have it now|what a strange day]," {he} said.
+{ending_alone}
+""",
+    "stuck kitten": """
+{opening}
+?{weather}
+{suddenly} {he} heard a small voice: "mew, mew!" [a kitten sat high up in a tree.|there was a kitten on the roof.] It could not come down. It was [very scared|cold and wet|very small].
+"do not worry, little one," said {h}. {s} tried to climb up, but [it was too high|{he} fell down|{his} arms were too short]. {s} called [softly|loudly], but the kitten did not move.
++{meet} "[can you help me|will you help us|can you get it down]?" asked {h}. "[yes, I am very tall|yes, I can climb well|yes, I have a long rope|yes, wait here]," said {f}.
+{f} [climbed up|put a ladder against the wall|held {him} up high], and {h} [put out {his} hand|held up some milk|opened {his} basket]. The kitten [jumped into {his} arms|came down step by step|looked, and then it jumped].
+?"mew," said the kitten. It was not afraid any more.
++[they gave it some milk.|they took it home in a blanket.|they looked for its mother and found her near {place2}.] {thanks}
+?{moral_friend}
+{ending}
+""",
+    "storm at sea": """
+{once}
+{s} had a small boat, and {he} went out on the sea every [day|morning]. {m} always said, "[look at the sky before you go|come home before dark|be careful]."
++one day, the sky turned [black|grey|dark], and the wind [began to blow|grew strong]. The waves were as high as [houses|trees|hills]. The boat went up and down, up and down. {h} [held on with both hands|was very afraid|called for help].
+then {he} saw a light far away. It was [the lighthouse|a lamp on the beach|a small fire]. "[I must go that way|there is land|I am saved]!" {he} cried.
+?a big whale came and pushed the boat. "whoosh," it said.
+{h} pulled and pulled until {he} [came to the beach|felt the sand under the boat]. There stood {fintro} with a lamp. "[I saw your boat|I heard you call]," said {f}. "[come in and get warm|you are safe now]."
++by the fire, they ate {food.some}, and {h} told {fhim} [everything|about the waves]. In the morning, the sea was calm and blue. {thanks}
+{ending}
+""",
+    "snow day": """
+{name} looked out of the window. [everything was white.|it had snowed all night.|there was snow on every roof.] "[snow|it is snowing|look at the snow]!" {he} cried. {s} put on {clothes} and ran outside.
+{fintro} was there, too. "let us make a snowman!" said {f}. They rolled a big ball of snow, then a smaller one, and then a very small one.
+{h} gave the snowman [a carrot for a nose|two stones for eyes|a scarf], and {f} gave it [a hat|a happy mouth|buttons made of nuts]. "[he looks like a king|he needs a name|he is smiling at us]," said {h}.
++then {animal.a} came and looked at the snowman. "{animal.says}," it said, and they laughed.
+?they threw snowballs and slid down the hill. {happy}
+{later} it was cold, so they went in and had {food.some}. [the snowman stood outside under the stars.|"good night, snowman," said {h}.]
++[the next week|in the spring|when the sun came back], the snow [melted|was gone], and so was the snowman. Only his [hat|scarf|nose] lay on the grass. "[he will come back next winter|do not be sad, he is water now|goodbye, snowman]," said {f}.
+{ending}
+""",
+    "missing food": """
+{once}
+one morning, the {food} {food.was} gone. "[who took my {food}|where is the {food}|who ate my {food}]?" asked {h}. {s} looked {place_look}, but found only [a feather|a hair|a few crumbs].
++first {he} asked the {animal}. "it was not me," said the {animal}. "I only eat {animal.eats}." Then {he} asked the {animal2}. "it was not me," said the {animal2}. "I was {animal2.lives} all night."
+?{h} thought about it. "somebody was here in the night," {he} said. {s} hid behind the door and waited.
++at night, {he} heard a [small|soft|quiet] noise. {h} lit the lamp. There stood {fintro} with a full mouth! "[I am so sorry|please do not be angry|do not tell anyone]," said {f}. "[I was so hungry|it smelled so good|I have no food at home]."
+{h} [was angry at first, but then {he} laughed|looked at {fhim} and felt sorry]. "[next time, just ask me|come by day, and we will eat together|you can always knock on my door]," said {h}.
+{ending}
+""",
+    "new school": """
+it was the first day of school for {name}. {s} was [nervous|excited|a little afraid]. "[what if nobody likes me|do I have to go|will you come with me]?" {he} asked. "[you will find a friend|it will be fun|just be yourself]," said {m}.
+the school was [big|old|loud], and there were many [children|rooms|faces]. {h} sat down in the last row and [said nothing|looked at {his} shoes|took out {his} pencil].
++the teacher [smiled|asked everyone to draw something|read a story about {animal.a}]. {h} [drew {animal.a} with {animal.has}|drew {toy.a}|listened]. {suddenly} somebody spoke. It was {fintro}. "[can I sit here|do you want to sit with me|can we be friends]?" asked {f}. "[yes|oh yes|yes, please]," said {h}.
+{play_school}
+?they learned to [count to twenty|read three new words|sing a song about {animal.many}].
++after school, {m} was waiting. "how was it?" {mhe} asked. "[it was great|I have a friend|I want to go again tomorrow]!" said {h}. {happy}
+{ending}
+""",
+    "music": """
+{once}
+{s} had an old [flute|violin|drum] that {m} had given {him}. When {h} played, [the birds stopped to listen|people closed their windows|the {animal.many} danced].
+?"[it is too loud|can you play somewhere else]," said the people, so {h} played {place2.in}.
++one evening, {fintro} came and sat down. "[please play it again|that song is so sad|I have never heard this before]," said {f}. {h} played [a slow song|a happy song|a song about the sea]. {f} [closed {fhis} eyes|began to sing|danced with small steps].
+"[you sing so well|we sound good together|what a voice]!" said {h}. "let us play for everyone."
++on [Saturday|Sunday], they stood {place3.in} and played. At first, only a {animal2} listened. Then [one child|two women|an old man] came, and then [ten people|the whole village] came. [they clapped and shouted for more.|everyone danced until midnight.]
+{happy} {ending}
 """,
     "strange guest": """
 {once}
@@ -513,9 +636,9 @@ SHORT: dict[str, list[str]] = {
         "we live in a {land}. [there is a river behind our house.|our house is {colour}.] In the morning, I {game.base}. In the evening, we eat {food} and {game2.base}. {i_more}",
     ],
     "describe place": [
-        "{place} is [big|small|quiet|old|beautiful]. There are [many|some|a few] {animal.many} there. In {season}, {season.event}. {is_weather} [children like to {game.base} there.|people come there to rest.]",
+        "{place} is [big|small|quiet|old|beautiful]. There are [many|some|a few] {animal.many} there. In {season}, {season.event_now}. {is_weather} [children like to {game.base} there.|people come there to rest.]",
         "there is a {place.noun} near my house. [it is very old.|it is not big.] I go there [every day|on Sundays|with {fname}|when I am {feeling}]. I like to {game.base} there. {i_more}",
-        "{season} is here. In {season}, {season.sign}, and {season.event}. The days are {season.days}. [I like {season} the best.|the {animal.many} are happy.|it is time to {game.base}.]",
+        "{season} is here. In {season}, {season.sign_now}, and {season.event_now}. The days are {season.days}. [I like {season} the best.|the {animal.many} are happy.|it is time to {game.base}.]",
         "it was {season}. {season.sign}, and {season.event}. The days were {season.days}. [{name} was happy.|the {animal.many} looked for {animal.eats}.|everyone stayed at home.] {animal_end}",
         "the [room|house|kitchen] is [small|big|warm|bright]. There is a [table|bed|chair|lamp|clock] near the window. On the table there is {toy.a} and {food.some}. The walls are {colour}. {is_weather}",
         "the weather is [fine|good|bad|cold|hot] today. {is_weather} {is_weather} [I will {game.base}.|{name} wants to stay at home.|let us {game.base}.]",
@@ -546,12 +669,12 @@ SHORT: dict[str, list[str]] = {
         "what is the weather like? {is_weather} {is_weather}",
     ],
     "dialogue": [
-        "\"hello, {fname}!\" said {h}. \"hello, {name},\" said {f}. \"[where are you going|what do you have there|how are you]?\" \"[I am going to {place}|I have {toy.a}|I am looking for my {toy}],\" said {h}. \"[can I come with you|may I see|let us go together]?\" asked {f}. \"[yes, come|of course],\" said {h}. {play} {ending}",
+        "\"hello, {fname}!\" said {h}. \"hello, {name},\" said {f}. \"[where are you going|what are you doing|where do you want to go]?\" \"[I am going to {place}|I want to go to {place}|I am looking for my {toy}],\" said {h}. \"[can I come with you|may I come|can we go together]?\" asked {f}. \"[yes, come|of course],\" said {h}. {play} {ending}",
         "hello! My name is {name}. [I am {kind.a}.|I am {feeling} today.] [what is your name?|how are you?|do you want to play?] {i_more}",
         "hello, {fname}. [how are you today?|I am so happy to see you.] I am {place.in} with {m_mine}. {is_weather} We [want to {game.base}|ate {food.some}|saw {animal.a}]. {i_more}",
         "hello, [friend|friends|everyone]! [today|this morning] I [saw {animal.a}|found {toy.a}|went to {place}]. {i_more} {i_more}",
         "\"hello,\" said the {animal}. \"hello,\" said the {animal2}. \"[have you seen my {toy}|do you have {food.some}|why are you so {feeling}]?\" \"[no|yes|maybe],\" said the {animal2}. \"[ask the owl|look {place_look}|come with me and see].\" so the {animal} went to {place}. {animal_end}",
-        "\"good morning,\" said {h}. \"good morning,\" said {f}. \"[do you want some {food}|did you sleep well|is it still raining]?\" \"[yes, please|no, thank you],\" said {h}. {was_weather} [they ate together.|then they went to {place}.] {ending}",
+        "\"good morning,\" said {h}. \"good morning,\" said {f}. \"[do you want some {food}?\" \"yes, please|would you like some tea?\" \"no, thank you|did you sleep well?\" \"yes, very well|is it still raining?\" \"no, the sun is out],\" said {h}. [they ate together.|then they went to {place}.] {ending}",
         "dear {fname},\n[I am {place.in} now.|how are you? I am fine.] {is_weather} [yesterday|today] I [found {toy.a}|saw {animal.a}|learned to {skill}]. {i_more} [please come soon|write to me soon|I miss you].\nyour friend,\n{name}",
         "thank you for the {toy}, {fname}. It is [beautiful|just what I wanted|so {toy.adj}]. I [play with it every day|showed it to {m_mine}|will keep it forever]. {i_more}",
         "good night, {fname}. [the moon is bright.|the day was long.] [sleep well|close your eyes|dream of {animal.many}]. Tomorrow we will {game.base}.",
@@ -564,43 +687,12 @@ SHORT: dict[str, list[str]] = {
     ],
 }
 
-RULES |= {
-    "is_weather": [
-        "the sun is [shining|warm|bright].", "it is [raining|snowing|cold|warm|windy].", "the sky is [blue|grey|clear].",
-        "the birds are singing.", "there are [some|many|no] clouds in the sky.", "the wind is [strong|soft|cold].",
-    ],
-    "was_weather": ["{weather}"],
-    "animal_more": [
-        "it says \"{animal.says}\".", "it is a friend of the {animal2}.", "everyone likes it.", "at night it sleeps {animal.lives}.",
-        "sometimes it is [very loud|afraid|lazy|funny].", "when it is happy, it [jumps|runs|sings|rolls on the ground].",
-        "it has [one|two|three|four|five] little ones.", "do not wake it up!", "it does not like the {season}.",
-    ],
-    "animal_end": [
-        "then it went home and slept.", "and that was a good day.", "the {animal} was happy.", "\"{animal.says},\" said the {animal}.",
-        "at night, the moon shone, and everything was quiet.", "after that, nobody was hungry.", "the next day, it came back.",
-    ],
-    "present_more": [
-        "{he_cap} is happy.", "{he_cap} wants to learn to {skill}.", "in the evening, {he} likes to eat {food}.", "{fname} is {his} friend.",
-        "every day {he} goes to {place2}.", "{he_cap} is not afraid of {animal.many}.", "when {he} is big, {he} wants to be a {job}.",
-        "{he_cap} has {animal.a}, too.",
-    ],
-    "i_more": [
-        "I like {food}, but I do not like {food2}.", "my best friend is {fname}.", "I have {toy.a}.", "I want to learn to {skill}.",
-        "when I am big, I want to be a {job}.", "yesterday, I saw {animal.a} {place.in}.", "I am not afraid of {animal.many}.",
-        "my {animal} is very {trait}.", "it was a lot of fun.", "on Sundays, we go to {place}.", "my favourite colour is {colour}.",
-        "my grandmother tells me stories.", "I am very happy here.",
-    ],
-    "thanks_f": [
-        "\"thank you, {name},\" said {f}. \"you are [very kind|a good friend|so good to me].\"", "{f} smiled. \"thank you!\" {fhe} said.",
-        "{f} was so happy that {fhe} hugged {h}.", "\"I will never forget this,\" said {f}.",
-    ],
-    "yes": ["[yes, I would love to|yes, please|oh yes|of course|yes, let us play]"],
-    "dream": ["", "", "{s} dreamed of {animal.many} and {food}.", "it had been a [good|long|happy] day.", "{ending_alone}"],
-    "suddenly_plain": ["[suddenly|soon|all at once]"],
-    "h_laugh": ["{h} laughed."],
-    "tre": ["\"may I come with you?\" asked {f}. \"[yes, please|yes, let us go together]!\" said {h}."],
-    "tre2": ["\"where are you going?\" asked {f}. \"to {place2},\" said {h}. \"come with me!\""],
-    "tre3": ["\"what do you have there?\" asked {f}. {h} showed {fhim} everything. \"[let us go together|we can look for it together],\" said {f}."],
-    "the_toy": ["the {toy}", "{his} {toy}", "the {toy.adj} {toy}"],
-    "his_ball": ["{his} ball", "a ball", "{f}"],
-}
+# What a text may say to a question full of unknown words.
+UNSURE = [
+    "I do not know. {i_more}",
+    "I do not know, but I know a story.",
+    "that is a hard question. [let me think.|nobody knows the answer.] {i_more}",
+    "that is a good question. [I asked {m_mine}, but nobody knew.|maybe {fname} knows.] {i_more}",
+    "I have never heard of that. {i_more}",
+    "I am not sure. [maybe it is like {toy.a}.|maybe {animal.a} could tell you.] {i_more}",
+]

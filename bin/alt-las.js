@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+// Plain JavaScript that every Node since 12 can read: TypeScript would die on its syntax before it could say what is wrong.
+const NEEDED = 24;
+const major = Number(process.versions.node.split(".")[0]);
+if (major < NEEDED) {
+  console.error(
+    `ALT_LAS needs Node ${NEEDED} or later, and this is Node ${process.versions.node}: ` +
+      "run it as `npm start` or `npx alt-las` after an `npm ci` that was allowed to run install scripts (they bring the right Node).",
+  );
+  process.exit(1);
+}
+import("../src/cli.ts").then(({ main }) => main(process.argv));

@@ -1,0 +1,124 @@
+/** Who is calling: turns an Authorization header into a user with a role. */
+import { hash } from "node:crypto";
+import { statSync } from "node:fs";
+import { type Config } from "../config.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { type Logger } from "../log.ts";
+import { credentialsPath, readCredentials } from "./file.ts";
+import { PasswordChecker } from "./passwords.ts";
+import { Tables, type Caller } from "./tables.ts";
+
+export { type Caller } from "./tables.ts";
+
+const ANONYMOUS: Caller = Object.freeze({ name: "anonymous", role: "admin" });
+
+/** How long to leave a file alone that could not be read. */
+const RETRY_MS = 1000;
+
+const HOW = 'Send "Authorization: Bearer <api_key>", or HTTP Basic with user and password.';
+
+export interface CredentialsOptions {
+  readonly config: Config["auth"];
+  /** Where credentials.json is. */
+  readonly dataDir: string;
+  readonly log: Logger;
+  readonly passwords?: PasswordChecker;
+}
+
+export class Credentials {
+  readonly #config: Config["auth"];
+  readonly #dataDir: string;
+  readonly #path: string;
+  readonly #log: Logger;
+  readonly #passwords: PasswordChecker;
+  #tables: Tables;
+  /** The version of the file that `#tables` comes from. */
+  #seen: string;
+  /** The version that could not be read, and when (in ms of the monotonic clock) to try it again. */
+  #failed = { version: "", retryAt: 0 };
+
+  /** @throws {AltLasError} `bad_config`: credentials.json is damaged, or a password hash cannot be used */
+  constructor({ config, dataDir, log, passwords = new PasswordChecker() }: CredentialsOptions) {
+    this.#config = config;
+    this.#dataDir = dataDir;
+    this.#path = credentialsPath(dataDir);
+    this.#log = log;
+    this.#passwords = passwords;
+    this.#seen = versionOf(this.#path);
+    this.#tables = new Tables(config, readCredentials(dataDir));
+    for (const warning of this.#tables.warnings) log.warn(warning);
+  }
+
+  /**
+   * Who sent this `Authorization` header. With `auth.enabled: false` everybody is the admin `anonymous`.
+   * @returns at once, except for a password that has to be checked first
+   * @throws {AltLasError} `unauthorized`, or `rate_limited` when too many passwords wait to be checked; also as a rejection
+   */
+  authenticate(header: string | undefined): Caller | Promise<Caller> {
+    if (!this.#config.enabled) return ANONYMOUS;
+    if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
+    // One look at the file's times (about 2 µs) for each request: what was revoked is refused by the very next one.
+    this.#reloadIfChanged();
+    const [, scheme = "", rest = ""] = /^(\S+)[ \t]+(.*)$/s.exec(header) ?? [];
+    switch (scheme.toLowerCase()) {
+      case "bearer":
+        return this.#byKey(rest.trim());
+      case "basic":
+        return this.#byPassword(rest.trim());
+      default:
+        throw new AltLasError("unauthorized", `The Authorization header cannot be understood. ${HOW}`);
+    }
+  }
+
+  #byKey(key: string): Caller {
+    const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
+    if (caller === undefined) throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
+    return caller;
+  }
+
+  #byPassword(encoded: string): Caller | Promise<Caller> {
+    const decoded = Buffer.from(encoded, "base64").toString("utf8");
+    const colon = decoded.indexOf(":");
+    if (colon === -1) throw new AltLasError("unauthorized", `The Basic credentials cannot be understood. ${HOW}`);
+    const name = decoded.slice(0, colon);
+    const user = this.#tables.users.get(name);
+    const right = this.#passwords.check(name, decoded.slice(colon + 1), user?.passwordHash);
+    if (right === true && user !== undefined) return user.caller;
+    return Promise.resolve(right).then((proven) => {
+      // While scrypt ran, the user may have been removed or given another password.
+      const now = this.#tables.users.get(name);
+      if (proven && now !== undefined && now.passwordHash === user?.passwordHash) return now.caller;
+      throw new AltLasError("unauthorized", "The user name or the password is wrong.");
+    });
+  }
+
+  /** Takes over a changed file; a damaged one is reported once, and what was known before stays in force. */
+  #reloadIfChanged(): void {
+    const version = versionOf(this.#path);
+    if (version === this.#seen) return;
+    if (version === this.#failed.version && performance.now() < this.#failed.retryAt) return;
+    try {
+      const tables = new Tables(this.#config, readCredentials(this.#dataDir));
+      this.#tables = tables;
+      this.#seen = version;
+      this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
+      for (const warning of tables.warnings) this.#log.warn(warning);
+      this.#log.info(`The credentials changed; there are ${tables.users.size} users.`);
+    } catch (error) {
+      if (version !== this.#failed.version) {
+        this.#log.error(`The credentials known before stay in force: ${messageOf(error)}`);
+      }
+      this.#failed = { version, retryAt: performance.now() + RETRY_MS };
+    }
+  }
+}
+
+/** Differs after every change: a change replaces the file, so at least its inode or its time is another. */
+function versionOf(path: string): string {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats === undefined ? "none" : `${stats.ino} ${stats.mtimeMs} ${stats.size}`;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

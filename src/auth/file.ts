@@ -1,0 +1,137 @@
+/** `credentials.json` in the data directory: the users and keys that the command line keeps. */
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Type, type Static } from "typebox";
+import { KeySchema, UserSchema } from "../config.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { makeAjv, misfitOf } from "../validation.ts";
+import { checkPasswordHash } from "./secrets.ts";
+
+const strict = { additionalProperties: false };
+const CreatedAt = Type.String({ allowed: "a time" });
+
+const FileSchema = Type.Object(
+  {
+    version: Type.Literal(1),
+    users: Type.Array(Type.Object({ ...UserSchema.properties, created_at: CreatedAt }, strict)),
+    keys: Type.Array(Type.Object({ ...KeySchema.properties, created_at: CreatedAt }, strict)),
+  },
+  strict,
+);
+
+/** What the file holds. */
+export type CredentialsFile = Static<typeof FileSchema>;
+export type StoredUser = CredentialsFile["users"][number];
+export type StoredKey = CredentialsFile["keys"][number];
+
+const validate = makeAjv(false).compile(FileSchema);
+
+/** Milliseconds a change waits for another one, made by another process, to end. */
+const LOCK_PATIENCE = 10_000;
+const SQLITE_BUSY = 5;
+
+/** Where the file is. */
+export function credentialsPath(dataDir: string): string {
+  return join(dataDir, "credentials.json");
+}
+
+/**
+ * Reads the file; one that does not exist is empty.
+ * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it
+ */
+export function readCredentials(dataDir: string): CredentialsFile {
+  const path = credentialsPath(dataDir);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { version: 1, users: [], keys: [] };
+    throw new AltLasError("bad_config", `The credentials file cannot be read: ${messageOf(error)}.`, { cause: error });
+  }
+  return parse(text, path);
+}
+
+function parse(text: string, path: string): CredentialsFile {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // The parser's own message would repeat a part of the file.
+    throw new AltLasError("bad_config", `${path} is damaged: it is not JSON. Put a copy back, or remove it.`);
+  }
+  if (!validate(value)) {
+    throw new AltLasError("bad_config", `${path}: ${misfitOf(validate, "the file").sentence}`);
+  }
+  const file = value as CredentialsFile;
+  for (const { name, password_hash } of file.users) {
+    if (password_hash !== undefined) checkPasswordHash(password_hash, `${path}: the password_hash of ${name}`);
+  }
+  return file;
+}
+
+/**
+ * Changes the file: reads it, lets `change` return what it shall be, and replaces it at once or not at all.
+ * Two processes that do this at the same time do it one after the other.
+ * @returns what `change` returned beside the file
+ * @throws {AltLasError} `bad_config`: the file is damaged or cannot be written, or another process holds it for too long
+ */
+export function changeCredentials<T>(
+  dataDir: string,
+  change: (file: CredentialsFile) => { readonly file: CredentialsFile; readonly result: T },
+): T {
+  const lock = takeLock(dataDir);
+  try {
+    const { file, result } = change(readCredentials(dataDir));
+    replace(credentialsPath(dataDir), `${JSON.stringify(file, null, 2)}\n`);
+    return result;
+  } finally {
+    lock.close();
+  }
+}
+
+/** SQLite brings the lock because the system takes it back when its holder dies; a lock file of our own would stay. */
+function takeLock(dataDir: string): DatabaseSync {
+  const path = join(dataDir, "credentials.lock");
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const lock = new DatabaseSync(path, { timeout: LOCK_PATIENCE });
+    lock.exec("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    const busy = (error as { errcode?: number }).errcode === SQLITE_BUSY;
+    const why = busy ? "another process is changing the credentials" : messageOf(error);
+    throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
+  }
+}
+
+function replace(path: string, text: string): void {
+  const next = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    // Created for the owner alone, and on disk before it takes the name: a power cut leaves the old file or the new one.
+    const fd = openSync(next, "wx", 0o600);
+    try {
+      writeFileSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(next, path);
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw new AltLasError("bad_config", `${path} cannot be written: ${messageOf(error)}.`, { cause: error });
+  }
+  syncFolder(path);
+}
+
+function syncFolder(path: string): void {
+  // Windows cannot open a folder; there, the rename is on disk when the system gets to it.
+  if (process.platform === "win32") return;
+  const fd = openSync(join(path, ".."), "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,73 @@
+/** How a new installation gets its first way in. */
+import { type Config } from "../config.ts";
+import { AltLasError } from "../errors.ts";
+import { changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
+import { hashApiKey, newApiKey } from "./secrets.ts";
+import { Tables } from "./tables.ts";
+
+const ADMIN = "admin";
+/** The name under which the key of the environment is kept. */
+export const ENVIRONMENT_KEY = "ALT_LAS_API_KEY";
+const FIRST_KEY = "first";
+
+export interface FirstKeyOptions {
+  readonly config: Config["auth"];
+  readonly dataDir: string;
+  /** The value of ALT_LAS_API_KEY; undefined or empty: not set. */
+  readonly environmentKey: string | undefined;
+}
+
+/**
+ * Makes sure that somebody can log in, when authentication is on.
+ *
+ *  1. ALT_LAS_API_KEY, when it is set, is a key of the user `admin`. Its hash is kept under the name ALT_LAS_API_KEY and replaces the
+ *     one kept there before, so that changing the variable takes the old key back.
+ *  2. Else, with no key and no password anywhere, `admin` gets a new random key.
+ *  3. `admin` is made, with the role admin, where it does not exist.
+ *
+ * @returns the new key of case 2, to be shown once; else null
+ * @throws {AltLasError} `bad_config`: the variable's value is no usable key, or credentials.json is damaged or cannot be written
+ */
+export function ensureFirstKey({ config, dataDir, environmentKey }: FirstKeyOptions): string | null {
+  if (!config.enabled) return null;
+  if (environmentKey) {
+    checkEnvironmentKey(environmentKey);
+    keepEnvironmentKey(config, dataDir, hashApiKey(environmentKey));
+    return null;
+  }
+  if (new Tables(config, readCredentials(dataDir)).hasCredentials) return null;
+  return changeCredentials(dataDir, (file) => {
+    // Another server may have been faster between the look above and the lock.
+    if (new Tables(config, file).hasCredentials) return { file, result: null };
+    const key = newApiKey();
+    return { file: withAdminKey(config, file, FIRST_KEY, hashApiKey(key)), result: key };
+  });
+}
+
+function keepEnvironmentKey(config: Config["auth"], dataDir: string, sha256: string): void {
+  const known = ({ keys }: CredentialsFile) => [...config.keys, ...keys].some((key) => key.sha256 === sha256);
+  // A start that changes nothing must not need the lock, nor write.
+  if (known(readCredentials(dataDir))) return;
+  changeCredentials(dataDir, (file) => ({
+    file: known(file) ? file : withAdminKey(config, file, ENVIRONMENT_KEY, sha256),
+    result: null,
+  }));
+}
+
+function withAdminKey(config: Config["auth"], file: CredentialsFile, name: string, sha256: string): CredentialsFile {
+  const created_at = new Date().toISOString();
+  const exists = [...config.users, ...file.users].some((user) => user.name === ADMIN);
+  return {
+    ...file,
+    users: exists ? file.users : [...file.users, { name: ADMIN, role: "admin", created_at }],
+    keys: [...file.keys.filter((key) => key.name !== name), { name, user: ADMIN, sha256, created_at }],
+  };
+}
+
+function checkEnvironmentKey(key: string): void {
+  if (/^[\x21-\x7e]{16,512}$/.test(key)) return;
+  throw new AltLasError(
+    "bad_config",
+    `The environment variable ${ENVIRONMENT_KEY} must be 16 to 512 printable ASCII characters without spaces; it has ${key.length} characters.`,
+  );
+}

@@ -1,0 +1,84 @@
+/** The users and keys in force: those of the configuration, and those of the data directory where they don't collide. */
+import { timingSafeEqual } from "node:crypto";
+import { type Config, type Role } from "../config.ts";
+import { type CredentialsFile } from "./file.ts";
+import { checkPasswordHash } from "./secrets.ts";
+
+/** Who sends a request. */
+export interface Caller {
+  readonly name: string;
+  readonly role: Role;
+}
+
+interface User {
+  readonly caller: Caller;
+  readonly passwordHash: string | undefined;
+}
+
+interface Key {
+  readonly digest: Buffer;
+  readonly user: string;
+}
+
+export class Tables {
+  readonly users: ReadonlyMap<string, User>;
+  /** What an operator should know: entries that are ignored, and why. */
+  readonly warnings: readonly string[];
+  /** By digest; `latin1` is the cheapest way to make a Map's key of it. */
+  readonly #keys: ReadonlyMap<string, Key>;
+
+  /** @throws {AltLasError} `bad_config`: a password hash of the configuration cannot be used */
+  constructor(config: Config["auth"], file: CredentialsFile) {
+    const warnings: string[] = [];
+    for (const { name, password_hash } of config.users) {
+      if (password_hash !== undefined) checkPasswordHash(password_hash, `auth.users: the password_hash of ${name}`);
+    }
+    this.users = mergeUsers(config, file, warnings);
+    this.#keys = mergeKeys(config, file, this.users, warnings);
+    this.warnings = warnings;
+  }
+
+  /** The user a key belongs to. */
+  ownerOf(digest: Buffer): Caller | undefined {
+    const key = this.#keys.get(digest.toString("latin1"));
+    if (key === undefined || !timingSafeEqual(key.digest, digest)) return undefined;
+    return this.users.get(key.user)?.caller;
+  }
+
+  /** Whether anybody could log in. */
+  get hasCredentials(): boolean {
+    return this.#keys.size > 0 || this.users.values().some((user) => user.passwordHash !== undefined);
+  }
+}
+
+function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: string[]): Map<string, User> {
+  const users = new Map<string, User>();
+  for (const { name, role, password_hash } of [...config.users, ...file.users]) {
+    if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
+    else users.set(name, { caller: Object.freeze({ name, role }), passwordHash: password_hash });
+  }
+  return users;
+}
+
+function mergeKeys(
+  config: Config["auth"],
+  file: CredentialsFile,
+  users: ReadonlyMap<string, User>,
+  warnings: string[],
+): Map<string, Key> {
+  const keys = new Map<string, Key>();
+  const names = new Set<string>();
+  for (const { name, user, sha256 } of [...config.keys, ...file.keys]) {
+    const digest = Buffer.from(sha256, "hex");
+    const id = digest.toString("latin1");
+    if (!users.has(user)) warnings.push(`Key ${name} is refused: its user ${user} does not exist.`);
+    else if (names.has(name))
+      warnings.push(`Key ${name} exists twice; the first one counts, the configuration's before all.`);
+    else if (keys.has(id)) warnings.push(`Key ${name} is the same key as another one, which counts.`);
+    else {
+      keys.set(id, { digest, user });
+      names.add(name);
+    }
+  }
+  return keys;
+}

@@ -1,0 +1,114 @@
+/** The command line. Every command is a few lines; the work is done elsewhere. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import * as auth from "./auth/commands.ts";
+import { type Config, loadConfig } from "./config.ts";
+import { AltLasError } from "./errors.ts";
+import { serve } from "./serve.ts";
+import { VERSION } from "./version.ts";
+
+interface Options {
+  readonly config?: string;
+  readonly dataDir: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly devices?: string;
+  readonly model?: string;
+  readonly logLevel?: string;
+}
+
+/** Runs one command. @param argv as `process.argv` */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync(argv);
+  } catch (error) {
+    if (!(error instanceof AltLasError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+  }
+}
+
+function program(): Command {
+  const cli = new Command("alt-las").description("Text generation over several GPUs through one durable task API.");
+  cli.showHelpAfterError("(alt-las help lists the commands and options)");
+  configured(cli.command("serve", { isDefault: true }).description("start the server (the default command)"))
+    .option("--host <address>", "address to listen on")
+    .addOption(new Option("--port <number>", "port to listen on; 0: any free one").argParser(portNumber))
+    .option("--devices <list>", "auto, cpu:N, simulated:N, gpu:INDEX, a GPU's UUID, or several with commas between")
+    .option("--model <file>", "the GGUF file to serve")
+    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
+    .action((options: Options) => serve(configOf(options), options.dataDir));
+  configured(cli.command("validate-config").description("check the configuration without starting")).action(
+    (options: Options) => {
+      configOf(options);
+      console.log("The configuration is valid.");
+    },
+  );
+  addUsers(cli.command("users").description("who may call"));
+  addKeys(cli.command("keys").description("API keys of users"));
+  cli
+    .command("version")
+    .description("print the version")
+    .action(() => console.log(VERSION));
+  return cli;
+}
+
+/** Options of every command that reads the configuration or the data directory; each can come from the environment too. */
+function configured(command: Command): Command {
+  return command
+    .option("--config <file>", "configuration file (default: ./config.yaml, if it exists)")
+    .addOption(
+      new Option("--data-dir <folder>", "where tasks, users and keys are kept")
+        .default("./data")
+        .env("ALT_LAS_DATA_DIR"),
+    );
+}
+
+function addUsers(users: Command): void {
+  configured(users.command("add <name>"))
+    .description("add a user")
+    .requiredOption("--role <role>", "admin, user or viewer")
+    .option("--password-stdin", "read the user's password from standard input")
+    .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }) => {
+      const password = options.passwordStdin ? await auth.readPassword(process.stdin) : undefined;
+      console.log(await auth.usersAdd(contextOf(options), { name, role: options.role, password }));
+    });
+  configured(users.command("list"))
+    .description("list the users")
+    .action((options: Options) => console.log(auth.usersList(contextOf(options))));
+  configured(users.command("remove <name>"))
+    .description("remove a user and its keys")
+    .action((name: string, options: Options) => console.log(auth.usersRemove(contextOf(options), name)));
+  users
+    .command("hash")
+    .description("read a password from standard input and print its hash for auth.users")
+    .action(async () => console.log(await auth.usersHash(await auth.readPassword(process.stdin))));
+}
+
+function addKeys(keys: Command): void {
+  configured(keys.command("add"))
+    .description("make an API key and print it once")
+    .requiredOption("--user <name>", "whose key it is")
+    .option("--name <label>", "what to call it")
+    .action((options: Options & { user: string; name?: string }) =>
+      console.log(auth.keysAdd(contextOf(options), options)),
+    );
+  configured(keys.command("list"))
+    .description("list the keys")
+    .action((options: Options) => console.log(auth.keysList(contextOf(options))));
+  configured(keys.command("revoke <name>"))
+    .description("revoke a key at once")
+    .action((name: string, options: Options) => console.log(auth.keysRevoke(contextOf(options), name)));
+}
+
+function contextOf(options: Options): auth.CommandContext {
+  return { config: configOf(options).auth, dataDir: options.dataDir };
+}
+
+function configOf({ config, host, port, devices, model, logLevel }: Options): Config {
+  return loadConfig(config, { host, port, devices, model, logLevel });
+}
+
+function portNumber(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
+  throw new InvalidArgumentError("It must be an integer from 0 to 65535.");
+}

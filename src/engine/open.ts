@@ -1,0 +1,15 @@
+import { type Engine, type EngineOptions } from "./engine.ts";
+
+/**
+ * Makes the engine that the options name, without loading its model yet.
+ *
+ * Each kind is imported only when it is wanted: a simulated worker must not load llama.cpp's native code.
+ */
+export async function createEngine(options: EngineOptions, gpuId: number): Promise<Engine> {
+  if (options.kind === "simulated") {
+    const { SimulatedEngine } = await import("./simulated.ts");
+    return new SimulatedEngine(options, gpuId);
+  }
+  const { LlamaEngine } = await import("./llama.ts");
+  return new LlamaEngine(options);
+}

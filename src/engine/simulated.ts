@@ -1,0 +1,228 @@
+/**
+ * Pretends to generate text: no model, no GPU, exact counts. Made for tests and for measuring everything around an engine.
+ *
+ * A prompt has one token for every 4 bytes, begun ones included. A task gets exactly `min(max_length, context - prompt tokens)` tokens,
+ * each a word that depends on the prompt and its position only, and ends with `length`. Slots don't slow each other down.
+ *
+ * The failure script (`SimulatedFailure`): `load_error` makes `load` fail. The others happen to a task on the named GPU whose prompt
+ * contains the given text, once it has generated `after_tokens` tokens; a task that ends before that is spared.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { AltLasError } from "../errors.ts";
+import {
+  type Engine,
+  type EngineInfo,
+  type EngineOptions,
+  type GenerateOutcome,
+  type GenerateRequest,
+  type SimulatedFailure,
+} from "./engine.ts";
+
+const BYTES_PER_TOKEN = 4;
+
+const WORDS = (
+  "the quiet river carried seven small boats past an old mill while bright lanterns swung above every door and somebody " +
+  "played slow music until morning found them all asleep under warm blankets near one open window"
+).split(" ");
+
+/** Milliseconds between two looks of a hanging process at whether its parent still lives. */
+const HANG_CHECK_MS = 1000;
+
+/** One task that is generating at a limited speed. */
+interface Run {
+  readonly request: GenerateRequest;
+  readonly plan: Plan;
+  /** Time of the first look, in milliseconds of `performance.now()`. */
+  readonly startedAt: number;
+  readonly settled: PromiseWithResolvers<GenerateOutcome>;
+  generated: number;
+}
+
+/** What will happen to a task. */
+interface Plan {
+  readonly promptTokens: number;
+  /** Which word the text starts with. */
+  readonly firstWord: number;
+  /** Tokens until the end or the failure. */
+  readonly tokens: number;
+  readonly failure: SimulatedFailure | undefined;
+}
+
+export class SimulatedEngine implements Engine {
+  readonly #options: EngineOptions;
+  readonly #gpuId: number;
+  readonly #stopping = new AbortController();
+  readonly #runs = new Set<Run>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: EngineOptions, gpuId: number) {
+    this.#options = options;
+    this.#gpuId = gpuId;
+  }
+
+  async load(): Promise<EngineInfo> {
+    const { load_seconds: seconds, failures } = this.#options.simulated;
+    if (seconds > 0) await this.#wait(seconds);
+    if (failures.some((failure) => failure.kind === "load_error" && this.#isHere(failure))) {
+      throw new AltLasError(
+        "model_error",
+        `The simulated model of GPU ${this.#gpuId} is set to fail when it is loaded.`,
+      );
+    }
+    return {
+      model: "simulated",
+      context: this.#context,
+      slots: this.#options.slots,
+      kvBytesPerToken: 0,
+      maxTokenBytes: BYTES_PER_TOKEN,
+      device: `simulated GPU ${this.#gpuId}`,
+      backend: "simulated",
+    };
+  }
+
+  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
+    const plan = this.#plan(request);
+    if (this.#isCanceled(request)) return outcomeOf(plan, 0, "canceled");
+    if (this.#options.simulated.tokens_per_second === 0) return finishAtOnce(request, plan);
+    const run: Run = { request, plan, startedAt: performance.now(), settled: Promise.withResolvers(), generated: 0 };
+    const stopOnAbort = () => this.#end(run, "canceled");
+    request.signal.addEventListener("abort", stopOnAbort, { once: true });
+    this.#runs.add(run);
+    this.#schedule();
+    return run.settled.promise.finally(() => request.signal.removeEventListener("abort", stopOnAbort));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    for (const run of this.#runs) this.#end(run, "canceled");
+    clearTimeout(this.#timer);
+  }
+
+  get #context(): number {
+    return this.#options.context ?? this.#options.simulated.context;
+  }
+
+  async #wait(seconds: number): Promise<void> {
+    await sleep(seconds * 1000, undefined, { signal: this.#stopping.signal }).catch((error: unknown) => {
+      throw new AltLasError("model_error", "The simulated model was stopped while it was loaded.", { cause: error });
+    });
+  }
+
+  #isCanceled(request: GenerateRequest): boolean {
+    return request.signal.aborted || this.#stopping.signal.aborted;
+  }
+
+  #isHere(failure: SimulatedFailure): boolean {
+    return failure.gpu_id === undefined || failure.gpu_id === this.#gpuId;
+  }
+
+  #plan({ text, maxLength }: GenerateRequest): Plan {
+    const promptTokens = Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
+    const room = this.#context - promptTokens;
+    if (room < 1) {
+      const sentence = `The prompt has ${promptTokens} tokens, which leaves no room in a context of ${this.#context} tokens.`;
+      throw new AltLasError("prompt_too_long", sentence);
+    }
+    const tokens = Math.min(maxLength, room);
+    const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
+    const failure = this.#failureOf(text, tokens);
+    return { promptTokens, firstWord, tokens: failure?.after_tokens ?? (failure ? 0 : tokens), failure };
+  }
+
+  /** The first thing that goes wrong with this task, if anything does. */
+  #failureOf(text: string, tokens: number): SimulatedFailure | undefined {
+    return this.#options.simulated.failures
+      .filter((failure) => failure.kind !== "load_error" && this.#isHere(failure))
+      .filter(({ when_text_contains: part = "", after_tokens: after = 0 }) => text.includes(part) && after <= tokens)
+      .toSorted((a, b) => (a.after_tokens ?? 0) - (b.after_tokens ?? 0))[0];
+  }
+
+  /** One timer for all slots: a timer for each would cost more than the work it announces. */
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#runs.size === 0) return;
+    const next = Math.min(...[...this.#runs].map((run) => this.#nextAt(run)));
+    this.#timer = setTimeout(() => this.#tick(), Math.max(1, Math.ceil(next - performance.now())));
+  }
+
+  /** When the run's next token is due, in milliseconds of `performance.now()`. */
+  #nextAt({ startedAt, generated, plan }: Run): number {
+    const due = Math.min(generated + 1, plan.tokens);
+    return startedAt + (due * 1000) / this.#options.simulated.tokens_per_second;
+  }
+
+  /** Emits what is due by the clock, so that a late timer slows nothing down. */
+  #tick(): void {
+    const now = performance.now();
+    for (const run of this.#runs) {
+      const earned = Math.floor(((now - run.startedAt) / 1000) * this.#options.simulated.tokens_per_second);
+      const due = Math.min(earned, run.plan.tokens);
+      if (due > run.generated) this.#emit(run, due);
+      if (due === run.plan.tokens) this.#end(run, "length");
+    }
+    this.#schedule();
+  }
+
+  #emit(run: Run, due: number): void {
+    const piece = words(run.plan.firstWord, run.generated, due);
+    const count = due - run.generated;
+    run.generated = due;
+    try {
+      run.request.emit(piece, count);
+    } catch (error) {
+      // The listener's failure is its own task's, not its neighbours'.
+      this.#runs.delete(run);
+      run.settled.reject(error);
+    }
+  }
+
+  #end(run: Run, reason: "length" | "canceled"): void {
+    if (!this.#runs.delete(run)) return;
+    const { plan, generated } = run;
+    if (reason === "canceled" || plan.failure === undefined) run.settled.resolve(outcomeOf(plan, generated, reason));
+    else run.settled.reject(happen(plan.failure, generated));
+  }
+}
+
+function finishAtOnce({ emit }: GenerateRequest, plan: Plan): GenerateOutcome {
+  if (plan.tokens > 0) emit(words(plan.firstWord, 0, plan.tokens), plan.tokens);
+  if (plan.failure !== undefined) throw happen(plan.failure, plan.tokens);
+  return outcomeOf(plan, plan.tokens, "length");
+}
+
+function outcomeOf(plan: Plan, generated: number, finishReason: "length" | "canceled"): GenerateOutcome {
+  return { finishReason, promptTokens: plan.promptTokens, completionTokens: generated };
+}
+
+/** All words twice, each with a space before it, and where each starts: any piece is then one slice. */
+const CYCLE = [...WORDS, ...WORDS].map((word) => ` ${word}`).join("");
+const STARTS = [...CYCLE.matchAll(/ |$/g)].map((match) => match.index);
+
+/** The words `from` to `to` (not included) of the endless text that begins with word `first`. */
+function words(first: number, from: number, to: number): string {
+  let text = "";
+  for (let at = from; at < to; at += WORDS.length) {
+    const start = (first + at) % WORDS.length;
+    text += CYCLE.slice(STARTS[start], STARTS[start + Math.min(to - at, WORDS.length)]);
+  }
+  return text;
+}
+
+/** Does what the script says; returns only for the failures that a task survives as an error. */
+function happen({ kind }: SimulatedFailure, generated: number): AltLasError {
+  if (kind === "crash") process.kill(process.pid, "SIGKILL");
+  if (kind === "hang") hang();
+  const after = `after ${generated} tokens`;
+  if (kind === "out_of_memory") return new AltLasError(kind, `The simulated GPU has no memory left ${after}.`);
+  return new AltLasError("model_error", `The simulated model is set to fail ${after}.`);
+}
+
+/** Blocks the event loop for good, but not beyond the life of the parent: nobody else would ever end this process. */
+function hang(): never {
+  const never = new Int32Array(new SharedArrayBuffer(4));
+  const parent = process.ppid;
+  for (;;) {
+    Atomics.wait(never, 0, 0, HANG_CHECK_MS);
+    if (process.ppid !== parent) process.kill(process.pid, "SIGKILL");
+  }
+}

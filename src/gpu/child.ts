@@ -1,0 +1,151 @@
+/**
+ * The worker process of one GPU: does what the server's messages say with one engine, and tells what came of it.
+ *
+ * It belongs to its parent. Signals are the parent's business, so those that a terminal or a service manager sends to the whole
+ * group are ignored here; and when the channel closes, for whatever reason, the process ends at once.
+ */
+import { type Engine, type EngineOptions } from "../engine/engine.ts";
+import { createEngine } from "../engine/open.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import {
+  type FromWorker,
+  HEARTBEAT_MS,
+  type RunRequest,
+  type StepEnd,
+  type StepPiece,
+  type ToWorker,
+} from "./messages.ts";
+
+/** The runs that have not ended. */
+const runs = new Map<number, AbortController>();
+let engine: Engine | undefined;
+let leaving = false;
+
+/** What the next `step` message will say. One piece for each run, however many tokens it got since the last message. */
+let pieces = new Map<number, { run: number; text: string; tokens: number }>();
+let ends: StepEnd[] = [];
+let flushing = false;
+
+function send(message: FromWorker, sent?: () => void): void {
+  // A channel that has closed ends this process anyway: see "disconnect".
+  process.send?.(message, undefined, {}, () => sent?.());
+}
+
+function onMessage(message: ToWorker): void {
+  switch (message.type) {
+    case "load":
+      void load(message.gpuId, message.engine);
+      break;
+    case "run":
+      for (const request of message.requests) void start(request);
+      break;
+    case "cancel":
+      for (const run of message.runs) runs.get(run)?.abort();
+      break;
+    case "stop":
+      void stop();
+      break;
+  }
+}
+
+async function load(gpuId: number, options: EngineOptions): Promise<void> {
+  process.title = `alt-las worker gpu ${gpuId}`;
+  try {
+    engine = await createEngine(options, gpuId);
+    send({ type: "ready", info: await engine.load() });
+  } catch (error) {
+    send({ type: "unusable", ...failureOf(error) }, leave);
+  }
+}
+
+async function stop(): Promise<void> {
+  await engine?.stop();
+  leave();
+}
+
+/** Closes the channel, after which the process ends by itself. What was sent before arrives. */
+function leave(): void {
+  leaving = true;
+  if (process.connected) process.disconnect();
+}
+
+async function start(request: RunRequest): Promise<void> {
+  const { run, ...input } = request;
+  const controller = new AbortController();
+  const startedAt = performance.now();
+  let lastTokenAt = startedAt;
+  runs.set(run, controller);
+  try {
+    if (engine === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+    const outcome = await engine.generate({
+      ...input,
+      signal: controller.signal,
+      emit: (text, tokens) => {
+        lastTokenAt = performance.now();
+        addPiece({ run, text, tokens });
+      },
+    });
+    addEnd({ run, type: "finished", ...outcome, executionTime: (lastTokenAt - startedAt) / 1000 });
+  } catch (error) {
+    addEnd({ run, type: "error", ...failureOf(error) });
+  }
+}
+
+function failureOf(error: unknown): Pick<StepEnd & { type: "error" }, "code" | "sentence"> {
+  if (error instanceof AltLasError) return { code: error.code, sentence: error.message };
+  return { code: "model_error", sentence: `The engine failed: ${messageOf(error)}` };
+}
+
+function addPiece(piece: StepPiece): void {
+  const earlier = pieces.get(piece.run);
+  if (earlier === undefined) {
+    pieces.set(piece.run, { ...piece });
+  } else {
+    earlier.text += piece.text;
+    earlier.tokens += piece.tokens;
+  }
+  flushSoon();
+}
+
+function addEnd(end: StepEnd): void {
+  runs.delete(end.run);
+  ends.push(end);
+  flushSoon();
+}
+
+/**
+ * Sends once all that follows from the same step has happened: the engine reports a step's tokens in one go, and the ends and slots
+ * that come of it before the event loop turns.
+ */
+function flushSoon(): void {
+  if (flushing) return;
+  flushing = true;
+  setImmediate(flush);
+}
+
+function flush(): void {
+  const step: FromWorker = { type: "step", pieces: [...pieces.values()], ends };
+  flushing = false;
+  pieces = new Map();
+  ends = [];
+  send(step);
+}
+
+function beat(): void {
+  const { user, system } = process.cpuUsage();
+  send({ type: "heartbeat", cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() });
+}
+
+process.on("message", onMessage);
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+process.on("disconnect", () => {
+  // Without a parent there is nobody to work for. Only SIGKILL doesn't wait for what native code is doing on its threads.
+  if (leaving) process.exit(0);
+  process.kill(process.pid, "SIGKILL");
+});
+process.on("uncaughtException", (error) => {
+  console.error(error);
+  process.exit(1);
+});
+beat();
+setInterval(beat, HEARTBEAT_MS);

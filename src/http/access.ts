@@ -1,0 +1,52 @@
+/** Who may do what. These run before a request's body is read, so that a refusal costs nothing. */
+import { type FastifyReply, type FastifyRequest } from "fastify";
+import { type Caller } from "../auth/credentials.ts";
+import { AltLasError } from "../errors.ts";
+import { type TaskSnapshot } from "../scheduler/tasks.ts";
+import { type ServerParts } from "./parts.ts";
+
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
+
+/** Finds out who is calling; without proof the request ends here. */
+export function authentication({ credentials }: ServerParts): Hook {
+  return (request, _reply, done) => {
+    const caller = credentials.authenticate(request.headers.authorization);
+    if (!(caller instanceof Promise)) {
+      request.caller = caller;
+      done();
+      return;
+    }
+    void proven(caller, request, done);
+  };
+}
+
+async function proven(pending: Promise<Caller>, request: FastifyRequest, done: (error?: Error) => void): Promise<void> {
+  try {
+    request.caller = await pending;
+  } catch (error) {
+    done(error as Error);
+    return;
+  }
+  done();
+}
+
+/** Lets only those pass who may submit tasks, and only while the server takes any. */
+export function submission({ draining, config }: ServerParts): Hook {
+  return ({ caller }, _reply, done) => {
+    if (caller.role === "viewer") {
+      const sentence = `Submitting a task needs the role user or admin; ${caller.name} has the role viewer.`;
+      throw new AltLasError("forbidden", sentence);
+    }
+    if (draining()) {
+      throw new AltLasError("draining", "The server is stopping and takes no new tasks.", {
+        retryAfter: config.server.drain_timeout,
+      });
+    }
+    done();
+  };
+}
+
+/** A user sees its own tasks, the other roles all of them. */
+export function maySee(caller: Caller, task: TaskSnapshot): boolean {
+  return caller.role !== "user" || task.user === caller.name;
+}

@@ -1,0 +1,122 @@
+/** Every answer that is not a success, in one shape: `{"error": sentence, "code": code}`. */
+import { STATUS_CODES } from "node:http";
+import { type Socket } from "node:net";
+import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { AltLasError, messageOf } from "../errors.ts";
+import { type ServerParts } from "./parts.ts";
+import { type Failure } from "./schemas.ts";
+
+const REALM = 'realm="ALT_LAS"';
+const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
+
+/** Answers whatever a hook or handler threw. */
+export function errorHandler({ config, log }: ServerParts) {
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    const error = toAltLasError(thrown, config.limits.max_body_bytes);
+    if (error === undefined || error.status === 500) {
+      const { method, id, routeOptions } = request;
+      log.error(
+        { err: thrown, request_id: id, method, route: routeOptions.url },
+        "A request ended in an internal error.",
+      );
+      const sentence = `Internal error; the server's log says more under the request id ${id}.`;
+      send(reply, new AltLasError("internal_error", sentence));
+      return;
+    }
+    send(reply, error);
+  };
+}
+
+function send(reply: FastifyReply, error: AltLasError): void {
+  const { status, code, message } = error;
+  if (status === 401) reply.header("www-authenticate", CHALLENGES);
+  if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
+  const failure: Failure = { error: message, code };
+  reply.code(status).send(failure);
+}
+
+/** 0 would mean "at once", which is what brought the client here. */
+function secondsOf({ retryAfter = 1 }: AltLasError): number {
+  return Math.max(1, Math.ceil(retryAfter));
+}
+
+/** The framework's own refusals, in our words. undefined: not a refusal but a bug. */
+function toAltLasError(thrown: unknown, maxBodyBytes: number): AltLasError | undefined {
+  if (thrown instanceof AltLasError) return thrown;
+  const { code, statusCode } = thrown as Partial<FastifyError>;
+  switch (code) {
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return new AltLasError("body_too_large", `The body must be at most ${maxBodyBytes} bytes.`);
+    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
+      return new AltLasError("unsupported_media_type", "The Content-Type header must be application/json.");
+    case "FST_ERR_CTP_INVALID_CONTENT_LENGTH":
+      return new AltLasError("invalid_input", "The body is not as long as the Content-Length header says.");
+    case "FST_ERR_BAD_URL":
+      return new AltLasError("invalid_input", "The URL is not properly percent-encoded.");
+  }
+  // What is left of this class are connections that broke while a body was read.
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new AltLasError("invalid_input", `The request cannot be read: ${messageOf(thrown)}`);
+  }
+  return undefined;
+}
+
+/**
+ * Refuses requests that no route answers: 405 where the path exists with another method, else 404.
+ * Call it before the routes are registered, because it learns them as they come.
+ */
+export function refuseUnknownRoutes(app: FastifyInstance): void {
+  const routes: { readonly path: RegExp; readonly method: string }[] = [];
+  app.addHook("onRoute", ({ url, method }) => {
+    if (url === "*") return;
+    const path = new RegExp(`^${url.replaceAll(".", "\\.").replaceAll(/:[^/]+/g, "[^/]+")}$`);
+    for (const name of [method].flat()) routes.push({ path, method: name });
+  });
+  app.addHook("onRequest", (request, reply, done) => {
+    if (!request.is404) return done();
+    const path = request.url.split("?", 1)[0]!;
+    const named = path.length > 100 ? `${path.slice(0, 99)}…` : path;
+    const allowed = routes.filter((route) => route.path.test(path)).map((route) => route.method);
+    if (allowed.length === 0) throw new AltLasError("not_found", `There is no route ${request.method} ${named}.`);
+    reply.header("allow", allowed.join(", "));
+    throw new AltLasError("method_not_allowed", `${named} allows ${allowed.join(", ")}, not ${request.method}.`);
+  });
+}
+
+/** Answers what is not even HTTP. There is no request yet, so this writes to the connection itself. */
+export function clientErrorHandler(newRequestId: () => string) {
+  return (error: NodeJS.ErrnoException, socket: Socket): void => {
+    // As Node's own handler does it: an answer already on its way must not be cut in two by this one.
+    const current: { headersSent: boolean } | null | undefined = Reflect.get(socket, "_httpMessage");
+    if (error.code === "ECONNRESET" || !socket.writable || current?.headersSent) {
+      socket.destroy();
+      return;
+    }
+    const { status, code, message } = malformed(error);
+    const body = JSON.stringify({ error: message, code } satisfies Failure);
+    socket.end(
+      [
+        `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+        "Content-Type: application/json; charset=utf-8",
+        `Content-Length: ${Buffer.byteLength(body)}`,
+        `X-Request-Id: ${newRequestId()}`,
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Connection: close",
+        "",
+        body,
+      ].join("\r\n"),
+    );
+  };
+}
+
+function malformed(error: NodeJS.ErrnoException): AltLasError {
+  switch (error.code) {
+    case "HPE_HEADER_OVERFLOW":
+      return new AltLasError("headers_too_large", "The headers of the request must be at most 16 KiB.");
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return new AltLasError("request_timeout", "The request did not arrive completely in time.");
+    default:
+      return new AltLasError("invalid_input", `This is not a valid HTTP request: ${error.code ?? "unknown"}.`);
+  }
+}

@@ -1,0 +1,50 @@
+/** `/livez`, `/readyz` and `/healthz`: for load balancers and supervisors, which have no credentials. */
+import { type FastifyInstance, type FastifyReply } from "fastify";
+import { GPU_STATUSES, type Readiness } from "../gpu/status.ts";
+import { type ServerParts } from "./parts.ts";
+import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas.ts";
+
+/** Seconds after which asking again makes sense. */
+const RETRY_AFTER = "5";
+
+export function healthRoutes(app: FastifyInstance, parts: ServerParts): void {
+  const live = { ...describe("live", "Whether the process answers"), response: { 200: LiveAnswer } };
+  app.get("/livez", { schema: live }, () => ({ status: "alive" }));
+
+  const ready = {
+    ...describe("ready", "Whether a task sent now could finish"),
+    response: { 200: ReadyAnswer, 503: ReadyAnswer },
+  };
+  app.get("/readyz", { schema: ready }, (_request, reply) => answer(reply, readinessOf(parts)));
+
+  const health = {
+    ...describe("health", "Readiness, the version, and how many GPUs are in which state"),
+    response: { 200: HealthAnswer, 503: HealthAnswer },
+  };
+  app.get("/healthz", { schema: health }, (_request, reply) => ({
+    ...answer(reply, readinessOf(parts)),
+    version: parts.version,
+    gpus: countGpus(parts),
+  }));
+}
+
+function describe(operationId: string, summary: string) {
+  return { operationId, summary, tags: ["health"], security: [] };
+}
+
+function readinessOf({ draining, readiness }: ServerParts): Readiness {
+  return draining() ? { ready: false, reason: "The server is stopping." } : readiness();
+}
+
+function answer(reply: FastifyReply, { ready, reason }: Readiness): ReadyAnswer {
+  if (ready) return { status: "ready" };
+  reply.code(503).header("retry-after", RETRY_AFTER);
+  const why = reason ?? "The server cannot say why.";
+  return { status: "not ready", reason: why, error: `Not ready. ${why}` };
+}
+
+function countGpus({ gpus }: ServerParts): HealthAnswer["gpus"] {
+  const all = gpus();
+  const counts = GPU_STATUSES.map((status) => [status, all.filter((gpu) => gpu.status === status).length]);
+  return { total: all.length, ...Object.fromEntries(counts) };
+}

@@ -1,0 +1,334 @@
+/** What goes over the wire: requests and answers. From here come the checks, the TypeScript types and the OpenAPI document. */
+import { Type, type Static, type TSchema, type TSchemaOptions } from "typebox";
+import { type Config } from "../config.ts";
+import { GPU_STATUSES } from "../gpu/status.ts";
+import { BATCH_STATUSES } from "../scheduler/tasks.ts";
+import { STRATEGIES, TASK_STATUSES } from "../task.ts";
+
+/** Seconds a request may be held at most. */
+export const MAX_WAIT = 300;
+const MAX_TASK_TYPE_BYTES = 256;
+
+const ID_EXAMPLE = "123e4567-e89b-12d3-a456-426614174000";
+const TIME_EXAMPLE = "2025-08-10T12:34:56.789Z";
+
+/** A field with a default may be left out by clients; after the checks it is always there. */
+function closed<Properties extends Record<string, TSchema>>(properties: Properties, options: TSchemaOptions = {}) {
+  return Type.Object(properties, { ...options, additionalProperties: false });
+}
+
+function oneOf<const Values extends string[]>(values: readonly [...Values], options: TSchemaOptions = {}) {
+  return Type.Enum(values, { ...options, type: "string" });
+}
+
+// A list of types, not a union: fast-json-stringify would run a validator to choose a union's branch.
+function orNull<T>(type: "integer" | "number" | "string", options: TSchemaOptions = {}) {
+  return Type.Unsafe<T | null>({ ...options, type: [type, "null"] });
+}
+
+const Time = (description: string) => Type.String({ format: "date-time", description, examples: [TIME_EXAMPLE] });
+const TimeOrNull = (description: string) => orNull<string>("string", { format: "date-time", description });
+const TaskId = Type.String({ format: "uuid", examples: [ID_EXAMPLE] });
+const GpuId = (description: string) => orNull<number>("integer", { description });
+
+/** The bodies of requests, with the limits and defaults of this configuration. */
+export function requestSchemas({ limits, gpu: { multi_gpu } }: Pick<Config, "limits" | "gpu">) {
+  const strategy = oneOf(multi_gpu.strategies, {
+    default: multi_gpu.default_strategy,
+    description: "How a GPU is chosen.",
+  });
+  const batchSplit = Type.Boolean({ default: multi_gpu.batch_split, description: "Spread a batch over several GPUs." });
+  const input = {
+    text: Type.String({
+      minLength: 1,
+      maxBytes: limits.max_text_bytes,
+      description: `The text to process: not empty, at most ${limits.max_text_bytes} bytes in UTF-8.`,
+    }),
+    max_length: Type.Integer({
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      default: 128,
+      description: "Tokens to generate at most.",
+    }),
+    temperature: Type.Number({ minimum: 0, maximum: 1, default: 0.7, description: "0 is greedy." }),
+    task_type: Type.String({
+      maxBytes: MAX_TASK_TYPE_BYTES,
+      default: "text_generation",
+      description: `What the strategy task_specific looks up; at most ${MAX_TASK_TYPE_BYTES} bytes.`,
+    }),
+  };
+  const specificGpu = Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: "The task runs on this GPU or nowhere; the strategy is not asked.",
+  });
+  const predict = closed(
+    {
+      ...input,
+      gpu_options: closed(
+        { strategy, specific_gpu_id: Type.Optional(specificGpu), batch_split: batchSplit },
+        { default: {}, description: "How to choose the GPU. batch_split means nothing for one task." },
+      ),
+    },
+    {
+      title: "PredictRequest",
+      examples: [
+        {
+          text: "Sample input text",
+          max_length: 128,
+          temperature: 0.7,
+          gpu_options: { strategy: multi_gpu.default_strategy, specific_gpu_id: null, batch_split: true },
+        },
+      ],
+    },
+  );
+  const batch = closed(
+    {
+      batch: Type.Array(closed(input), {
+        minItems: 1,
+        maxItems: limits.max_batch_size,
+        allowed: `a list of 1 to ${limits.max_batch_size} items`,
+        description: "The texts; either all of them are accepted or none.",
+      }),
+      gpu_options: closed({ strategy, batch_split: batchSplit }, { default: {}, description: "How to choose GPUs." }),
+    },
+    {
+      title: "BatchRequest",
+      examples: [
+        {
+          batch: [
+            { text: "Sample input text 1", max_length: 128, temperature: 0.7 },
+            { text: "Sample input text 2", max_length: 256, temperature: 0.5 },
+          ],
+          gpu_options: { strategy: multi_gpu.default_strategy, batch_split: true },
+        },
+      ],
+    },
+  );
+  return { predict, batch };
+}
+
+export type RequestSchemas = ReturnType<typeof requestSchemas>;
+export type PredictRequest = Static<RequestSchemas["predict"]>;
+export type BatchRequest = Static<RequestSchemas["batch"]>;
+/** The fields that `predict` and the items of a batch share. */
+export type InputFields = BatchRequest["batch"][number];
+
+export const NoQuery = closed({});
+export const TaskQuery = closed({
+  wait: Type.Number({
+    minimum: 0,
+    maximum: MAX_WAIT,
+    default: 0,
+    description: "Seconds to hold the answer until the task ends.",
+  }),
+});
+export type TaskQuery = Static<typeof TaskQuery>;
+
+export const TasksQuery = closed({
+  status: Type.Optional(oneOf(TASK_STATUSES, { description: "Only tasks with this status." })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: "Tasks to return at most." }),
+  offset: Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 0,
+    description: "Tasks to skip, newest first.",
+  }),
+});
+export type TasksQuery = Static<typeof TasksQuery>;
+
+export const TaskParams = Type.Object({ task_id: TaskId });
+
+export const Failure = Type.Object(
+  {
+    error: Type.String({ description: "A sentence a person can act on." }),
+    code: Type.String({ description: "A stable name for this kind of failure." }),
+  },
+  {
+    $id: "Error",
+    examples: [{ error: "text is missing; it must be a string that is not empty.", code: "invalid_input" }],
+  },
+);
+export type Failure = Static<typeof Failure>;
+
+export const TaskSummary = Type.Object(
+  {
+    task_id: TaskId,
+    gpu_id: GpuId("The GPU that runs it or alone may run it; null: none is bound yet."),
+    status: oneOf(TASK_STATUSES),
+  },
+  { $id: "TaskSummary", examples: [{ task_id: ID_EXAMPLE, gpu_id: 0, status: "running" }] },
+);
+export type TaskSummary = Static<typeof TaskSummary>;
+
+const Result = Type.Object({
+  text: Type.String({ description: "The generated text alone, without the prompt." }),
+  execution_time: Type.Number({ description: "Seconds from the start on the GPU to the last token." }),
+  timestamp: Time("When the last token was generated."),
+  finish_reason: oneOf(["stop", "length"], { description: "Why generation ended." }),
+  usage: Type.Object({ prompt_tokens: Type.Integer(), completion_tokens: Type.Integer() }),
+});
+
+const Attempt = Type.Object({
+  gpu_id: Type.Integer(),
+  started_at: Time("When the GPU got the task."),
+  ended_at: TimeOrNull("null: it runs there now."),
+  reason: orNull<string>("string", { description: "Why it ended." }),
+});
+
+const Placement = Type.Object(
+  {
+    strategy: oneOf([...STRATEGIES, "pinned", "batch"]),
+    gpu_id: Type.Integer(),
+    reason: Type.String({ description: "Why this GPU, in one sentence." }),
+    candidates: Type.Array(
+      Type.Object({
+        gpu_id: Type.Integer(),
+        score: orNull<number>("number", { description: "What the strategy compared." }),
+      }),
+      { description: "The winner first, then at most seven others." },
+    ),
+    others: Type.Record(Type.String(), Type.Integer(), { description: "GPUs not listed above, counted by why." }),
+  },
+  { description: "Why the task is where it is; absent until a GPU was chosen." },
+);
+
+export const TaskView = Type.Object(
+  {
+    task_id: TaskId,
+    gpu_id: GpuId("The GPU that runs it, ran it, or alone may run it; null: none yet."),
+    status: oneOf(TASK_STATUSES),
+    result: Type.Optional(Result),
+    error: Type.Optional(Type.String({ description: "Why it failed, as a sentence." })),
+    error_code: Type.Optional(Type.String({ description: "A stable name for the kind of failure." })),
+    created_at: Time("When it was submitted."),
+    started_at: TimeOrNull("When it last started on a GPU."),
+    finished_at: TimeOrNull("When it reached its final status."),
+    strategy: oneOf(STRATEGIES),
+    task_type: Type.String(),
+    batch_id: Type.Optional(Type.String({ format: "uuid" })),
+    attempts: Type.Array(Attempt, { description: "Each time it was given to a GPU, the first one first." }),
+    placement: Type.Optional(Placement),
+  },
+  {
+    $id: "Task",
+    examples: [
+      {
+        task_id: ID_EXAMPLE,
+        gpu_id: 0,
+        status: "completed",
+        result: {
+          text: "Generated text response",
+          execution_time: 0.5,
+          timestamp: TIME_EXAMPLE,
+          finish_reason: "stop",
+          usage: { prompt_tokens: 4, completion_tokens: 3 },
+        },
+        created_at: "2025-08-10T12:34:56.281Z",
+        started_at: "2025-08-10T12:34:56.289Z",
+        finished_at: TIME_EXAMPLE,
+        strategy: "least_loaded",
+        task_type: "text_generation",
+        attempts: [{ gpu_id: 0, started_at: "2025-08-10T12:34:56.289Z", ended_at: TIME_EXAMPLE, reason: "completed" }],
+      },
+    ],
+  },
+);
+export type TaskView = Static<typeof TaskView>;
+
+const GpuView = Type.Object(
+  {
+    id: Type.Integer(),
+    name: Type.String(),
+    utilization: orNull<number>("number", { description: "Percent, by everybody; null: the device does not tell." }),
+    memory_used: orNull<number>("integer", { description: "Bytes, by everybody; null: the device does not tell." }),
+    memory_total: orNull<number>("integer", { description: "Bytes; null: the device does not tell." }),
+    task_count: Type.Integer({ description: "Tasks that run there now." }),
+    uuid: Type.String(),
+    kind: oneOf(["gpu", "cpu", "simulated"]),
+    status: oneOf(GPU_STATUSES),
+    reason: orNull<string>("string", { description: "Why it takes no tasks, or was restarted." }),
+    since: Time("Since when the status holds."),
+    slots: Type.Integer({ description: "Tasks it may run at once." }),
+    load: Type.Number({ description: "What least_loaded compares, 0 to 1." }),
+    model: orNull<string>("string", { description: "null: not loaded yet." }),
+    context: orNull<number>("integer", { description: "Tokens for each slot; null: no model is loaded yet." }),
+    restarts: Type.Integer({ description: "Worker processes that died since the server started." }),
+  },
+  {
+    $id: "Gpu",
+    examples: [
+      {
+        id: 0,
+        name: "NVIDIA A100",
+        utilization: 30,
+        memory_used: 4_000_000_000,
+        memory_total: 16_000_000_000,
+        task_count: 2,
+        uuid: "GPU-8f6d9f0a-3c1b-7e55-9d20-5a2f6c1e7b34",
+        kind: "gpu",
+        status: "ready",
+        reason: null,
+        since: TIME_EXAMPLE,
+        slots: 8,
+        load: 0.25,
+        model: "Qwen3 0.6B",
+        context: 8192,
+        restarts: 0,
+      },
+    ],
+  },
+);
+export type GpuView = Static<typeof GpuView>;
+
+/** Schemas that the OpenAPI document names, so that generated clients have types with names. */
+export const SHARED_SCHEMAS = [Failure, TaskSummary, TaskView, GpuView];
+
+function shared<T extends TSchema>(schema: T & { $id?: string }) {
+  return Type.Unsafe<Static<T>>({ $ref: `${schema.$id}#` });
+}
+
+export const FailureRef = shared(Failure);
+export const TaskRef = shared(TaskView);
+export const TaskSummaryRef = shared(TaskSummary);
+
+/** With `Prefer: wait` the whole task is the answer, else the three fields of the document. */
+export const PredictAnswer = Type.Object({ ...TaskSummary.properties, ...Type.Partial(TaskView).properties });
+
+export const BatchAnswer = Type.Object(
+  {
+    status: oneOf(BATCH_STATUSES),
+    tasks: Type.Array(TaskSummaryRef, { description: "In the order of the items." }),
+    batch_id: orNull<string>("string", { format: "uuid" }),
+  },
+  { description: "What was true when the batch was accepted." },
+);
+export type BatchAnswer = Static<typeof BatchAnswer>;
+
+export const TasksAnswer = Type.Object({
+  tasks: Type.Record(Type.String(), TaskRef, { description: "From task id to task, newest first." }),
+  total: Type.Integer({ description: "Tasks that match, whatever limit and offset say." }),
+});
+export type TasksAnswer = Static<typeof TasksAnswer>;
+
+export const GpusAnswer = Type.Object({ gpus: Type.Array(shared(GpuView)) });
+export type GpusAnswer = Static<typeof GpusAnswer>;
+
+export const LiveAnswer = Type.Object({ status: oneOf(["alive"]) });
+const readiness = {
+  status: oneOf(["ready", "not ready"]),
+  reason: Type.Optional(Type.String({ description: "Why it is not ready." })),
+  error: Type.Optional(Type.String({ description: "The same as a sentence, as in every answer that is not 200." })),
+};
+export const ReadyAnswer = Type.Object(readiness);
+export type ReadyAnswer = Static<typeof ReadyAnswer>;
+
+export const HealthAnswer = Type.Object({
+  ...readiness,
+  version: Type.String(),
+  gpus: Type.Object({
+    total: Type.Integer(),
+    ...Object.fromEntries(GPU_STATUSES.map((status) => [status, Type.Integer()])),
+  }),
+});
+export type HealthAnswer = Static<typeof HealthAnswer>;

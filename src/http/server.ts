@@ -1,0 +1,131 @@
+/** The HTTP server: what is the same for every request. The routes are in the files beside this one. */
+import { randomBytes } from "node:crypto";
+import { type IncomingMessage } from "node:http";
+import cors from "@fastify/cors";
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import { authentication } from "./access.ts";
+import { clientErrorHandler, errorHandler, refuseUnknownRoutes } from "./failures.ts";
+import { gpusRoute } from "./gpus.ts";
+import { healthRoutes } from "./health.ts";
+import { openapiRoute, setUpOpenapi } from "./openapi.ts";
+import { type ServerParts } from "./parts.ts";
+import { batchRoute, predictRoute } from "./predict.ts";
+import { requestSchemas } from "./schemas.ts";
+import { taskRoute, tasksRoute } from "./tasks.ts";
+import { readTls } from "./tls.ts";
+import { setUpValidation } from "./validate.ts";
+
+export { type ServerParts } from "./parts.ts";
+
+export const BASE_PATH = "/api/v1";
+
+/** Milliseconds to receive a whole request; how long its answer may take is not limited by it. */
+const REQUEST_TIMEOUT = 300_000;
+const HEADERS_TIMEOUT = 60_000;
+/** Longer than the idle timeout of the usual load balancers, which would else meet a connection just closed. */
+const KEEP_ALIVE_TIMEOUT = 75_000;
+/** Characters; longer task ids are no UUIDs, but are still told so. */
+const MAX_PARAM_LENGTH = 8192;
+
+const SANE_REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+/**
+ * Makes the server; `listen` starts it, and `close` lets the requests under way end.
+ * @throws {AltLasError} `bad_config`: the certificate or its key cannot be used
+ */
+export function createServer(parts: ServerParts): FastifyInstance {
+  const { config, log } = parts;
+  const newRequestId = requestIds();
+  const tls = readTls(config.server.tls);
+  const onError = errorHandler(parts);
+  const app = fastify({
+    ...(tls && { https: { ...tls, headersTimeout: HEADERS_TIMEOUT } }),
+    ...(!tls && { http: { headersTimeout: HEADERS_TIMEOUT } }),
+    requestTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    bodyLimit: config.limits.max_body_bytes,
+    trustProxy: config.server.trust_proxy,
+    // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
+    return503OnClosing: false,
+    genReqId: (request: IncomingMessage) => {
+      const own = request.headers["x-request-id"];
+      return typeof own === "string" && SANE_REQUEST_ID.test(own) ? own : newRequestId();
+    },
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    frameworkErrors: (error, request, reply) => {
+      setHeaders(request.id, reply);
+      onError(error, request, reply);
+    },
+    clientErrorHandler: clientErrorHandler(newRequestId),
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    // A logger for each request would cost more than all our own work on it; what we log names the request itself.
+    childLoggerFactory: (logger) => logger,
+  }) as unknown as FastifyInstance;
+  setUp(app, parts);
+  return app;
+}
+
+function setUp(app: FastifyInstance, parts: ServerParts): void {
+  const { config, version } = parts;
+  app.setErrorHandler(errorHandler(parts));
+  setUpValidation(app);
+  app.addHook("onRequest", (request, reply, done) => {
+    setHeaders(request.id, reply);
+    done();
+  });
+  if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
+  const { cors_origins } = config.server;
+  if (cors_origins.length > 0) {
+    const exposedHeaders = ["X-Request-Id", "Retry-After", "Preference-Applied", "WWW-Authenticate"];
+    app.register(cors, { origin: [...cors_origins], exposedHeaders, maxAge: 600, strictPreflight: false });
+  }
+  setUpOpenapi(app, version);
+  // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
+  app.after(() => refuseUnknownRoutes(app));
+  app.register(async (open) => healthRoutes(open, parts));
+  app.register(async (closed) => {
+    closed.addHook("onRequest", authentication(parts));
+    openapiRoute(closed);
+    closed.register(async (api) => apiRoutes(api, parts), { prefix: BASE_PATH });
+  });
+}
+
+function apiRoutes(api: FastifyInstance, parts: ServerParts): void {
+  const schemas = requestSchemas(parts.config);
+  predictRoute(api, parts, schemas);
+  batchRoute(api, parts, schemas);
+  taskRoute(api, parts);
+  tasksRoute(api, parts);
+  gpusRoute(api, parts);
+}
+
+function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {
+  reply.header("x-request-id", requestId);
+  reply.header("x-content-type-options", "nosniff");
+  reply.header("cache-control", "no-store");
+}
+
+/** One line for each request: its route, not its URL, and nothing of what was sent. */
+function logRequests(app: FastifyInstance, { log }: ServerParts): void {
+  app.addHook("onResponse", ({ id, method, routeOptions, caller }, reply, done) => {
+    const { statusCode, elapsedTime } = reply;
+    const line = {
+      request_id: id,
+      method,
+      route: routeOptions.url,
+      user: caller?.name,
+      status: statusCode,
+      ms: elapsedTime,
+    };
+    log.debug(line, "request");
+    done();
+  });
+}
+
+/** Ids that are unique over restarts and cost an addition. */
+function requestIds(): () => string {
+  const prefix = randomBytes(6).toString("hex");
+  let count = 0;
+  return () => `${prefix}-${(++count).toString(36)}`;
+}

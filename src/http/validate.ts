@@ -1,0 +1,86 @@
+/** Reads and checks what clients send. Every refusal is a sentence that names the field. */
+import { isUtf8 } from "node:buffer";
+import { type FastifyInstance, type FastifyRequest } from "fastify";
+import { AltLasError, messageOf } from "../errors.ts";
+import { makeAjv, misfitOf } from "../validation.ts";
+
+/** The parts of a JSON schema that say where a null may be dropped. */
+interface Shape {
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly required?: readonly string[];
+  readonly items?: Shape;
+  readonly maxItems?: number;
+  readonly default?: unknown;
+}
+
+const EMPTY_BODY = "The body is empty; it must be a JSON object.";
+const BYTE_ORDER_MARK = 0xfe_ff;
+
+/** Makes the application read JSON bodies only, and check bodies and query strings with our own sentences. */
+export function setUpValidation(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, parseJson);
+  const exact = makeAjv(false);
+  // A query string is nothing but text.
+  const coercing = makeAjv(true);
+  app.setValidatorCompiler<Shape & object>(({ schema, httpPart }) => {
+    // Handlers answer 404, not 400, for a path that names nothing.
+    if (httpPart === "params") return () => true;
+    const isBody = httpPart === "body";
+    const validate = (isBody ? exact : coercing).compile(schema);
+    const dropNulls = nullDropper(schema);
+    return (value: unknown) => {
+      if (isBody && value === null) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
+      dropNulls(value);
+      if (validate(value)) return { value };
+      return {
+        error: new AltLasError("invalid_input", misfitOf(validate, isBody ? "the body" : "the query").sentence),
+      };
+    };
+  });
+}
+
+function parseJson(
+  _request: FastifyRequest,
+  body: string | Buffer,
+  done: (error: Error | null, body?: unknown) => void,
+) {
+  if (body.length === 0) return done(new AltLasError("invalid_input", EMPTY_BODY));
+  // Text in another encoding would otherwise become replacement characters, and the model would answer to those.
+  if (!isUtf8(body as Buffer)) return done(new AltLasError("malformed_json", "The body is not UTF-8."));
+  const text = body.toString("utf8");
+  let value: unknown;
+  try {
+    value = JSON.parse(text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text);
+  } catch (error) {
+    return done(new AltLasError("malformed_json", `The body is not JSON: ${messageOf(error)}.`));
+  }
+  return done(null, value);
+}
+
+/**
+ * Removes optional fields that are null, which count as absent. It goes where the schema goes and no deeper, so that a body of a
+ * million nested lists costs nothing; and a required null stays, because the sentence about it is better than "is missing".
+ */
+function nullDropper(schema: Shape): (value: unknown) => void {
+  const { properties, items, maxItems = Infinity } = schema;
+  if (items) {
+    const dropFromItem = nullDropper(items);
+    return (value) => {
+      if (Array.isArray(value) && value.length <= maxItems) value.forEach(dropFromItem);
+    };
+  }
+  if (!properties) return () => {};
+  const kept = new Set(schema.required?.filter((name) => properties[name]?.default === undefined));
+  // A Map, because properties["__proto__"] is not undefined.
+  const inner = new Map(Object.entries(properties).map(([name, property]) => [name, nullDropper(property)]));
+  return (value) => {
+    if (value === null || typeof value !== "object" || Array.isArray(value)) return;
+    const fields = value as Record<string, unknown>;
+    for (const name of Object.keys(fields)) {
+      const field = fields[name];
+      if (field !== null) inner.get(name)?.(field);
+      else if (!kept.has(name)) delete fields[name];
+    }
+  };
+}

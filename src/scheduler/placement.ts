@@ -1,0 +1,130 @@
+/** What the scheduler knows of each GPU, and which GPUs a task may go to at this moment. */
+import { type GpuFacts } from "../gpu/status.ts";
+import { type Placement, type Task } from "../task.ts";
+
+/** A GPU as the scheduler sees it. Its load is this set and nothing else, so it cannot drift. */
+export interface Gpu {
+  facts: GpuFacts;
+  readonly running: Set<Task>;
+}
+
+/** Both as shares, 0 to 1. */
+export interface Thresholds {
+  readonly memory: number;
+  readonly utilization: number;
+}
+
+/** A text has about one token for each four characters; enough to compare GPUs with, not to refuse a task. */
+const CHARACTERS_PER_TOKEN = 4;
+
+/** What `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
+export function loadOf(gpu: Gpu): number {
+  const others = Math.round(gpu.facts.othersUtilization * 20) / 20;
+  return others + (1 - others) * (gpu.running.size / gpu.facts.slots);
+}
+
+/** Bytes of KV cache the task may fill on this GPU: its prompt (estimated) and `max_length` tokens, at most one slot's context. */
+export function memoryNeed(task: Task, { kvBytesPerToken, context }: GpuFacts): number {
+  const tokens = Math.ceil(task.text.length / CHARACTERS_PER_TOKEN) + task.maxLength;
+  return kvBytesPerToken * Math.min(tokens, context ?? tokens);
+}
+
+/** Bytes that are free after what the running tasks have reserved; a device that does not tell counts as having none to compare. */
+export function freeMemory(gpu: Gpu): number {
+  let reserved = 0;
+  for (const task of gpu.running) reserved += memoryNeed(task, gpu.facts);
+  return (gpu.facts.memoryFree ?? 0) - reserved;
+}
+
+/** The least number of tokens the text can have on this GPU. */
+export function leastTokens(text: string, { maxTokenBytes }: GpuFacts): number {
+  return Math.ceil(Buffer.byteLength(text) / maxTokenBytes);
+}
+
+/**
+ * Whether the text certainly leaves no room for one token there. False where the model is not known yet.
+ * The cheap test comes first: a text has at most three bytes for each UTF-16 unit.
+ */
+export function certainlyTooLong(text: string, facts: GpuFacts): boolean {
+  if (facts.context === null || (text.length * 3) / facts.maxTokenBytes < facts.context) return false;
+  return leastTokens(text, facts) >= facts.context;
+}
+
+/** Why a GPU may take no task at all now, or null when it may. The words are keys of `Placement.others`. */
+export function gpuObstacle({ facts, running }: Gpu, thresholds: Thresholds): string | null {
+  if (facts.state !== "ready") return facts.state;
+  if (running.size >= facts.slots) return "busy";
+  if (facts.othersMemory > thresholds.memory) return "memory taken by others";
+  if (facts.othersUtilization > thresholds.utilization) return "used by others";
+  return null;
+}
+
+/** Why a GPU that takes tasks cannot hold this one, or null when it can. The words are keys of `Placement.others`. */
+export function taskObstacle(gpu: Gpu, task: Task): string | null {
+  if (certainlyTooLong(task.text, gpu.facts)) return "context too small";
+  if (task.strategy === "memory_optimized" && task.pinnedGpuId === null && lacksMemory(gpu, task))
+    return "too little memory";
+  return null;
+}
+
+function lacksMemory(gpu: Gpu, task: Task): boolean {
+  return gpu.facts.memoryFree !== null && freeMemory(gpu) < memoryNeed(task, gpu.facts);
+}
+
+/** What a strategy may look at beside the GPUs. The same values give the same choice. */
+export interface StrategyInput {
+  /** The GPU that round robin chose last; null: none yet. */
+  readonly lastRoundRobin: number | null;
+  /** Uniform in [0, 1). */
+  readonly draw: number;
+}
+
+export interface Choice {
+  readonly gpu: Gpu;
+  /** One sentence. */
+  readonly reason: string;
+}
+
+/** A rule that picks a GPU: a pure function of its arguments. */
+export interface Strategy {
+  /** The figure it compares, for the record; null: it compares none. */
+  readonly score: (gpu: Gpu) => number | null;
+  /** `eligible` is never empty, and in `gpu_id` order. */
+  readonly choose: (eligible: readonly Gpu[], input: StrategyInput) => Choice;
+}
+
+/** Picks one of `gpus` by a number in [0, 1). */
+export function drawFrom(gpus: readonly Gpu[], draw: number): Gpu {
+  return gpus[Math.min(gpus.length - 1, Math.floor(draw * gpus.length))]!;
+}
+
+/** GPUs that a placement lists beside the winner. */
+const LISTED = 7;
+
+/** Writes down a choice: the winner and up to seven others with their scores, the rest counted by reason. */
+export function record(
+  name: Placement["strategy"],
+  strategy: Strategy,
+  { gpu: winner, reason }: Choice,
+  eligible: readonly Gpu[],
+  others: Record<string, number>,
+): Placement {
+  const listed = [winner];
+  for (const gpu of eligible) {
+    if (listed.length > LISTED) break;
+    if (gpu !== winner) listed.push(gpu);
+  }
+  const unlisted = eligible.length - listed.length;
+  const candidates = listed.map((gpu) => ({ gpuId: gpu.facts.id, score: rounded(strategy.score(gpu)) }));
+  return {
+    strategy: name,
+    gpuId: winner.facts.id,
+    reason,
+    candidates,
+    others: unlisted > 0 ? { ...others, eligible: unlisted } : others,
+  };
+}
+
+function rounded(score: number | null): number | null {
+  return score === null ? null : Math.round(score * 1000) / 1000;
+}

@@ -1,0 +1,11 @@
+import { type Strategy } from "../placement.ts";
+
+/** The next eligible GPU after the last one chosen, in `gpu_id` order. The turn is an id, so no coming or going of a GPU resets it. */
+export const roundRobin: Strategy = {
+  score: () => null,
+  choose: (eligible, { lastRoundRobin }) => {
+    const gpu = eligible.find(({ facts }) => lastRoundRobin !== null && facts.id > lastRoundRobin) ?? eligible[0]!;
+    const after = lastRoundRobin === null ? "the first turn" : `the next after GPU ${lastRoundRobin}`;
+    return { gpu, reason: `GPU ${gpu.facts.id} is ${after}.` };
+  },
+};

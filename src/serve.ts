@@ -1,0 +1,62 @@
+/** `alt-las serve`: starts the server, says how to use it, and stops it on a signal. */
+import { basename } from "node:path";
+import { type Config } from "./config.ts";
+import { type Device } from "./gpu/devices.ts";
+import { createLogger } from "./log.ts";
+import { type RunningServer, startServer } from "./main.ts";
+import { table } from "./table.ts";
+import { VERSION } from "./version.ts";
+
+/**
+ * npm and a terminal each deliver the same signal, so one that follows sooner than this many milliseconds is the same one again;
+ * a later one means "at once".
+ */
+const SAME_SIGNAL = 1000;
+
+/** Runs a server until a signal stops it; the process ends with exit code 0 then. */
+export async function serve(config: Config, dataDir: string): Promise<void> {
+  const log = createLogger(config.log.level);
+  const server = await startServer(config, dataDir, log);
+  console.log(greeting(config, server));
+  let first = 0;
+  const onSignal = (signal: string): void => {
+    const now = performance.now();
+    if (first !== 0 && now - first < SAME_SIGNAL) return;
+    log.info({ signal }, first === 0 ? "stopping: no new tasks, running ones may finish" : "stopping at once");
+    first = now;
+    void server.stop().then(() => process.exit(0));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal);
+}
+
+/** What a person needs to know first: the address, the key, the GPUs, and one command that works. */
+export function greeting(config: Config, { url, devices, firstKey }: RunningServer): string {
+  const parts = [`ALT_LAS ${VERSION} listens on ${url}`];
+  if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
+  parts.push(deviceTable(config, devices));
+  const usesDemo = config.engine.model === undefined && devices.some(({ kind }) => kind !== "simulated");
+  if (usesDemo)
+    parts.push("The demo model is served: tiny, for trying things out. For another: npm start -- --model FILE.gguf");
+  parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
+  return `${parts.join("\n\n")}\n`;
+}
+
+function deviceTable(config: Config, devices: readonly Device[]): string {
+  const slots = config.gpu.multi_gpu.max_concurrent_tasks_per_gpu;
+  const model = config.engine.model === undefined ? "demo" : basename(config.engine.model);
+  const rows = devices.map(({ id, name, memoryTotal, kind, unusable }) => [
+    String(id),
+    name,
+    memoryTotal === null ? "-" : `${(memoryTotal / 2 ** 30).toFixed(1)} GiB`,
+    String(slots),
+    unusable ?? (kind === "simulated" ? "simulated" : model),
+  ]);
+  return table(["GPU", "NAME", "MEMORY", "SLOTS", "MODEL"], rows);
+}
+
+/** A request that waits for its text, so that one paste shows the whole thing. */
+function curlLine(config: Config, url: string, firstKey: string | null): string {
+  const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
+  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${config.server.tls.cert}`;
+  return `curl -s${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"text": "Once upon a time"}'`;
+}

@@ -1,0 +1,168 @@
+/* Opening the database file: whose it is, whether it is free, and bringing it to the present schema. */
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { AltLasError, messageOf } from "../errors.ts";
+
+/** "ALAS": says in the file's header that the database is one of ours. */
+const APPLICATION_ID = 0x414c4153;
+const MIGRATIONS = join(import.meta.dirname, "migrations");
+/** SQLite's primary result codes; https://www.sqlite.org/rescode.html */
+const BUSY = 5;
+const CORRUPT = 11;
+const NOT_A_DATABASE = 26;
+/** Bytes: one page of the smallest size there is. */
+const SMALLEST_DATABASE = 512;
+/** Where in the file SQLite puts its locks. */
+const FIRST_LOCK_BYTE = 0x40000000;
+
+/**
+ * Opens the database for this process alone, creates it if there is none, and applies missing migrations.
+ * Nothing is written to a file that is in use, damaged, of another program or of a later version.
+ * @throws {AltLasError} `conflict` when another process has it, `store_unavailable` when it is damaged,
+ *   `bad_config` when it is not ours or cannot be used at that path
+ */
+export function openDatabase(path: string): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    createFile(path);
+    db = new DatabaseSync(path, { timeout: 200 });
+    lock(db);
+    checkOwner(db, path);
+    makeDurable(db, path);
+    migrate(db);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw error instanceof AltLasError ? error : openFailure(error, path);
+  }
+}
+
+/** Creates folders and file for the owner alone: prompts are nobody else's business. */
+function createFile(path: string): void {
+  const folder = dirname(resolve(path));
+  const created = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (created !== undefined) syncFolders(folder, dirname(created));
+  try {
+    // Never open a file that exists: closing it again would drop the locks this process may hold on it (POSIX).
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const { mode, size } = statSync(path);
+    // SQLite takes anything shorter than a page for an empty database and writes over it.
+    if (size > 0 && size < SMALLEST_DATABASE) throw damaged(path, `it has ${size} bytes`, error);
+    if ((mode & 0o077) !== 0) chmodSync(path, 0o600);
+  }
+}
+
+/** A new folder survives a power cut only when its parent is on disk. SQLite itself sees to the innermost one. */
+function syncFolders(from: string, to: string): void {
+  for (let folder = dirname(from); folder.length >= to.length; folder = dirname(folder)) {
+    const fd = openSync(folder, "r");
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (folder === dirname(folder)) return;
+  }
+}
+
+/** Takes the lock with the first read and keeps it; the system releases it however the process ends. */
+function lock(db: DatabaseSync): void {
+  // Before the first read, or SQLite would share the file through a -shm file beside it.
+  db.exec("PRAGMA locking_mode = EXCLUSIVE");
+  pragma(db, "user_version");
+}
+
+function checkOwner(db: DatabaseSync, path: string): void {
+  const known = migrations().length;
+  const version = pragma(db, "user_version") as number;
+  const empty = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
+  if (!empty && pragma(db, "application_id") !== APPLICATION_ID) {
+    throw new AltLasError("bad_config", `${path} is a database of another program; choose another store.path`);
+  }
+  if (version > known) {
+    throw new AltLasError(
+      "bad_config",
+      `${path} was written by a newer version of ALT_LAS (schema ${version}, this version knows up to ${known}); run that version`,
+    );
+  }
+}
+
+function makeDurable(db: DatabaseSync, path: string): void {
+  const journal = pragma(db, "journal_mode = WAL");
+  // Every commit waits for the disk; on macOS, fullfsync makes the disk itself wait too.
+  db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON");
+  if (journal !== "wal" || pragma(db, "synchronous") !== 2) {
+    throw new AltLasError("bad_config", `${path} is on a file system where SQLite cannot keep a write-ahead log`);
+  }
+  // 16 MiB of log between checkpoints: fewer cost throughput, more gain nothing and make each one longer.
+  // After a large transaction the log shrinks to 64 MiB again.
+  db.exec("PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864");
+  // 64 MiB: ids are random, so the index of ids is touched everywhere.
+  db.exec("PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY");
+}
+
+function migrate(db: DatabaseSync): void {
+  const done = pragma(db, "user_version") as number;
+  for (const [index, file] of migrations().entries()) {
+    if (index < done) continue;
+    db.exec("BEGIN IMMEDIATE");
+    db.exec(readFileSync(join(MIGRATIONS, file), "utf8"));
+    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${index + 1}`);
+    db.exec("COMMIT");
+  }
+}
+
+/** Numbered from 1 without a gap; a database's `user_version` is the number of the last one it has. */
+function migrations(): string[] {
+  return readdirSync(MIGRATIONS)
+    .filter((file) => file.endsWith(".sql"))
+    .toSorted();
+}
+
+function pragma(db: DatabaseSync, text: string): unknown {
+  return Object.values(db.prepare(`PRAGMA ${text}`).get() ?? {})[0];
+}
+
+function openFailure(error: unknown, path: string): AltLasError {
+  const words = messageOf(error);
+  switch (resultCode(error)) {
+    case BUSY:
+      return new AltLasError("conflict", `${path} is in use by another server${holder(path)}`, { cause: error });
+    case CORRUPT:
+    case NOT_A_DATABASE:
+      return damaged(path, words, error);
+    default:
+      return new AltLasError("bad_config", `the task database ${path} cannot be opened: ${words}`, { cause: error });
+  }
+}
+
+function damaged(path: string, words: string, cause: unknown): AltLasError {
+  const sentence = `${path} is damaged (${words}); it was left as it is: restore a copy, or move it away to start empty`;
+  return new AltLasError("store_unavailable", sentence, { cause });
+}
+
+/** The primary result code of an error of SQLite, else undefined. */
+export function resultCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === "number" ? code & 0xff : undefined;
+}
+
+/** Who holds the lock, where the kernel tells: " (process 123)" or nothing. */
+function holder(path: string): string {
+  try {
+    const inode = String(statSync(path).ino);
+    for (const line of readFileSync("/proc/locks", "utf8").split("\n")) {
+      // 1: POSIX  ADVISORY  WRITE 8452 fe:00:9977872 1073741826 1073742335
+      const [, , , , pid, file, start] = line.split(/\s+/);
+      if (file?.split(":").at(-1) === inode && Number(start) >= FIRST_LOCK_BYTE && Number(pid) > 0) {
+        return ` (process ${pid})`;
+      }
+    }
+  } catch {
+    // Not Linux, or not allowed: the sentence does without it.
+  }
+  return "";
+}

@@ -1,0 +1,97 @@
+/* The storage thread: the only place that waits for the disk. */
+import { parentPort } from "node:worker_threads";
+import { AltLasError, messageOf } from "../errors.ts";
+import { TaskDatabase } from "./database.ts";
+import type { Failure, Reply, Request } from "./messages.ts";
+import type { Row } from "./rows.ts";
+import { openDatabase, resultCode } from "./schema.ts";
+
+/** Characters in one message of rows; more go in several. */
+const MESSAGE_SIZE = 8 * 1024 * 1024;
+const MESSAGE_ROWS = 1000;
+/** Too big, constraint, mismatch, out of range: https://www.sqlite.org/rescode.html */
+const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
+
+const port = parentPort;
+if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
+let path = "";
+let database: TaskDatabase | undefined;
+
+port.on("message", (request: Request) => {
+  try {
+    send({ kind: "done", value: serve(request) });
+  } catch (error) {
+    send({ kind: "failed", failure: failureOf(error, request.kind) });
+  }
+  // With its port closed the thread ends, and so may the process.
+  if (database === undefined) port.close();
+});
+
+function serve(request: Request): number {
+  if (request.kind === "open") return open(request.path, request.maxPages);
+  if (database === undefined) throw new Error("the database is not open");
+  switch (request.kind) {
+    case "write":
+      database.write(request.inserts, request.updates);
+      return 0;
+    case "get": {
+      const row = database.get(request.id);
+      return sendRows(row === undefined ? [] : [row]);
+    }
+    case "list": {
+      const { rows, total } = database.list(request.filter);
+      sendRows(rows);
+      return total;
+    }
+    case "close":
+      database.close();
+      database = undefined;
+      return 0;
+  }
+}
+
+function open(file: string, maxPages: number | undefined): number {
+  path = file;
+  const db = openDatabase(file);
+  try {
+    if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
+    const opened = new TaskDatabase(db);
+    sendRows(opened.live());
+    database = opened;
+    return opened.lastSeq();
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function sendRows(rows: Iterable<Row>): number {
+  let part: Row[] = [];
+  let size = 0;
+  for (const row of rows) {
+    part.push(row);
+    for (const value of row) size += typeof value === "string" ? value.length : 0;
+    if (size < MESSAGE_SIZE && part.length < MESSAGE_ROWS) continue;
+    send({ kind: "rows", rows: part });
+    part = [];
+    size = 0;
+  }
+  if (part.length > 0) send({ kind: "rows", rows: part });
+  return 0;
+}
+
+function send(reply: Reply): void {
+  port?.postMessage(reply);
+}
+
+function failureOf(error: unknown, kind: Request["kind"]): Failure {
+  if (error instanceof AltLasError) return { code: error.code, sentence: error.message, ofRow: false };
+  const code = resultCode(error);
+  const done = kind === "write" ? "written to" : "read from";
+  return {
+    code: "store_unavailable",
+    sentence: `tasks could not be ${done} ${path}: ${messageOf(error)}`,
+    // An error that is not SQLite's is about a value that cannot be bound.
+    ofRow: kind === "write" && (code === undefined || ROW_CODES.has(code)),
+  };
+}

@@ -1,0 +1,376 @@
+/** The promises of src/engine/engine.ts, kept by every engine; then what only one of them promises. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { type Engine, type EngineInfo, type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
+import { LlamaEngine } from "../src/engine/llama.ts";
+import { closeModel, openModel } from "../src/engine/llama-model.ts";
+import { createEngine } from "../src/engine/open.ts";
+import { AltLasError } from "../src/errors.ts";
+
+const SLOTS = 8;
+const SMALL_CONTEXT = 64;
+const never = new AbortController().signal;
+
+const llama: EngineOptions = {
+  kind: "llama",
+  model: new URL("../models/demo.gguf", import.meta.url).pathname,
+  context: null,
+  slots: SLOTS,
+  backend: false,
+  threads: 1,
+  simulated: { tokens_per_second: 500, load_seconds: 0, context: 4096, failures: [] },
+};
+const simulated: EngineOptions = { ...llama, kind: "simulated" };
+
+function simulatedWith(options: Partial<SimulatedOptions>): EngineOptions {
+  return { ...simulated, simulated: { ...simulated.simulated, ...options } };
+}
+
+interface Watched {
+  text: string;
+  /** Tokens emitted so far. */
+  tokens: number;
+  ended: boolean;
+  readonly controller: AbortController;
+  readonly outcome: ReturnType<Engine["generate"]>;
+}
+
+/** Starts one task and keeps what it emits. `onToken` may throw. */
+function watch(engine: Engine, text: string, maxLength: number, onToken?: (watched: Watched) => void): Watched {
+  const controller = new AbortController();
+  const watched = { text: "", tokens: 0, ended: false, controller };
+  const emit = (piece: string, tokens: number) => {
+    watched.text += piece;
+    watched.tokens += tokens;
+    onToken?.(whole);
+  };
+  const outcome = engine.generate({ text, maxLength, temperature: 0, signal: controller.signal, emit });
+  const whole: Watched = Object.assign(watched, { outcome });
+  void outcome.then(
+    () => (whole.ended = true),
+    () => (whole.ended = true),
+  );
+  return whole;
+}
+
+/** Starts one task and resolves once it has emitted `tokens` tokens. */
+async function started(engine: Engine, text: string, maxLength: number, tokens: number): Promise<Watched> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const watched = watch(engine, text, maxLength, (task) => void (task.tokens >= tokens && resolve()));
+  await promise;
+  return watched;
+}
+
+function prompts(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `Once upon a time there were ${index + 2} little dogs.`);
+}
+
+function abortAtThree({ tokens, controller }: Watched): void {
+  if (tokens === 3) controller.abort();
+}
+
+function mustNotEmit(): never {
+  assert.fail("nothing may be emitted");
+}
+
+/** Runs one task of ten tokens on an engine of its own. */
+async function run(options: EngineOptions, text: string, gpuId = 0) {
+  const engine = await createEngine(options, gpuId);
+  await engine.load();
+  const task = watch(engine, text, 10);
+  return { task, outcome: await task.outcome.finally(() => engine.stop()) };
+}
+
+async function refused(promise: Promise<unknown>): Promise<AltLasError> {
+  const error = await promise.then(
+    () => assert.fail("it should have been refused"),
+    (reason: unknown) => reason,
+  );
+  assert(error instanceof AltLasError, String(error));
+  return error;
+}
+
+for (const options of [llama, simulated]) {
+  describe(`the ${options.kind} engine`, () => {
+    let engine: Engine;
+    let info: EngineInfo;
+    let small: Engine;
+
+    before(async () => {
+      engine = await createEngine(options, 0);
+      info = await engine.load();
+      small = await createEngine({ ...options, context: SMALL_CONTEXT }, 0);
+      await small.load();
+    });
+    after(async () => {
+      await engine.stop();
+      await small.stop();
+    });
+
+    it("tells what it runs on and how it counts", () => {
+      assert.equal(info.slots, SLOTS);
+      assert.equal(info.context, 4096);
+      assert.equal(info.backend, options.kind === "llama" ? "cpu" : "simulated");
+      assert(info.model !== "" && info.device !== "" && info.maxTokenBytes > 0);
+    });
+
+    it("emits pieces that add up to the text and to the token count", async () => {
+      const task = watch(engine, "The cat said", 40);
+      const outcome = await task.outcome;
+      assert.equal(task.tokens, outcome.completionTokens);
+      assert(task.text.length > 0 && task.text.isWellFormed());
+      assert(outcome.promptTokens > 0);
+    });
+
+    it("generates max_length tokens at most", async () => {
+      for (const maxLength of [1, 2, 5]) {
+        const { completionTokens, finishReason } = await watch(engine, "The cat said", maxLength).outcome;
+        assert(completionTokens <= maxLength);
+        if (finishReason === "length") assert.equal(completionTokens, maxLength);
+      }
+    });
+
+    it("ends where the context ends", async () => {
+      const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(small, text, 1_000_000).outcome));
+      for (const { promptTokens, completionTokens, finishReason } of outcomes) {
+        assert(promptTokens + completionTokens <= SMALL_CONTEXT);
+        if (finishReason === "length") assert.equal(promptTokens + completionTokens, SMALL_CONTEXT);
+      }
+      assert(outcomes.some(({ finishReason }) => finishReason === "length"));
+    });
+
+    it("takes a prompt up to one token less than the context, and refuses the next with both numbers", async () => {
+      let longest = 0;
+      for (let text = "dog"; ; text += " dog") {
+        const task = watch(small, text, 5);
+        const outcome = await task.outcome.catch((error: unknown) => error);
+        if (outcome instanceof AltLasError) {
+          assert.equal(outcome.code, "prompt_too_long");
+          assert.match(
+            outcome.message,
+            new RegExp(`${SMALL_CONTEXT} tokens, which .* context of ${SMALL_CONTEXT} tokens`),
+          );
+          assert.equal(task.tokens, 0);
+          break;
+        }
+        longest = (await task.outcome).promptTokens;
+      }
+      assert.equal(longest, SMALL_CONTEXT - 1);
+    });
+
+    it("never has fewer prompt tokens than its longest token allows", async () => {
+      for (const text of [
+        "Once upon a time there was a girl.",
+        " ".repeat(999),
+        "🙂ğüş".repeat(50),
+        "the ".repeat(500),
+      ]) {
+        const { promptTokens } = await watch(engine, text, 1).outcome;
+        assert(promptTokens >= Buffer.byteLength(text) / info.maxTokenBytes, `${promptTokens} tokens for ${text}`);
+      }
+    });
+
+    it("survives odd prompts", async () => {
+      for (const text of [" ", "\n\n", "\0", "\ud800", "<|endoftext|>", "�"]) {
+        assert((await watch(engine, text, 3).outcome).promptTokens > 0);
+      }
+    });
+
+    it("decodes all slots together: each has its first token before any ends", async () => {
+      const order: string[] = [];
+      const tasks = prompts(SLOTS).map((text) =>
+        watch(engine, text, 30, ({ tokens }) => void (tokens === 1 && order.push("first"))),
+      );
+      await Promise.all(tasks.map(({ outcome }) => outcome.then(() => order.push("end"))));
+      assert.deepEqual(
+        order.slice(0, SLOTS),
+        Array.from({ length: SLOTS }, () => "first"),
+      );
+    });
+
+    it("gives a newcomer its first token while seven others are generating", async () => {
+      const others = await Promise.all(prompts(SLOTS - 1).map((text) => started(engine, text, 4000, 3)));
+      await started(engine, "A bird", 5, 1);
+      // A story may end by itself after dozens of tokens, far later than this.
+      assert(others.every(({ ended }) => !ended));
+      for (const { controller } of others) controller.abort();
+      await Promise.all(others.map(({ outcome }) => outcome));
+    });
+
+    it("ends a canceled task, frees its slot, and leaves the others alone", async () => {
+      const [text = "", ...rest] = prompts(SLOTS);
+      const expected = await Promise.all(
+        rest.map(async (prompt) => {
+          const task = watch(engine, prompt, 40);
+          await task.outcome;
+          return task.text;
+        }),
+      );
+      const others = rest.map((prompt) => watch(engine, prompt, 40));
+      const canceled = await started(engine, text, 4000, 3);
+      canceled.controller.abort();
+      const tokens = canceled.tokens;
+      const outcome = await canceled.outcome;
+      assert.equal(outcome.finishReason, "canceled");
+      assert.equal(outcome.completionTokens, canceled.tokens);
+      assert.equal(canceled.tokens, tokens, "nothing is emitted after the abort");
+      await started(engine, "The slot is free", 10, 1);
+      await Promise.all(others.map((task) => task.outcome));
+      assert.deepEqual(
+        others.map((task) => task.text),
+        expected,
+      );
+    });
+
+    it("cancels before the first token, and before it starts at all", async () => {
+      const early = watch(engine, "word ".repeat(2000), 100);
+      early.controller.abort();
+      assert.equal((await early.outcome).finishReason, "canceled");
+      const signal = AbortSignal.abort();
+      const outcome = await engine.generate({ text: "x", maxLength: 5, temperature: 0.7, signal, emit: mustNotEmit });
+      assert.deepEqual([outcome.finishReason, outcome.completionTokens], ["canceled", 0]);
+      assert.equal(early.tokens, 0);
+    });
+
+    it("keeps every slot through hundreds of cancellations", async () => {
+      const reference = watch(engine, "The cat said", 10);
+      await reference.outcome;
+      for (let round = 0; round < 25; round++) {
+        const tasks = prompts(SLOTS).map((text, index) =>
+          watch(
+            engine,
+            text,
+            100,
+            ({ tokens, controller }) => void (tokens > (round + index) % 5 && controller.abort()),
+          ),
+        );
+        await Promise.all(tasks.map(({ outcome }) => outcome));
+      }
+      const tasks = await Promise.all(Array.from({ length: SLOTS }, () => started(engine, "The cat said", 10, 1)));
+      await Promise.all(tasks.map(({ outcome }) => outcome));
+      for (const { text } of tasks) assert.equal(text, reference.text);
+    });
+
+    it("fails only the task whose listener throws", async () => {
+      const [text = "", ...rest] = prompts(SLOTS);
+      const others = rest.map((prompt) => watch(engine, prompt, 20));
+      const failing = watch(engine, text, 20, ({ tokens }) => {
+        if (tokens > 2) throw new Error("no more of this");
+      });
+      await assert.rejects(failing.outcome, /no more of this/);
+      for (const { outcome } of others) assert.notEqual((await outcome).finishReason, "canceled");
+      assert.equal((await watch(engine, text, 3).outcome).completionTokens, 3);
+    });
+
+    it("is deterministic at temperature 0, alone or among others", async () => {
+      const alone = watch(engine, "The old man", 60);
+      await alone.outcome;
+      const others = prompts(SLOTS - 1).map((prompt) => watch(engine, prompt, 60));
+      const among = watch(engine, "The old man", 60);
+      await Promise.all([among, ...others].map(({ outcome }) => outcome));
+      assert.equal(among.text, alone.text);
+    });
+
+    it("ends everything when it is stopped, and may be stopped twice", async () => {
+      const own = await createEngine(options, 0);
+      await own.load();
+      const tasks = await Promise.all(prompts(SLOTS).map((text) => started(own, text, 4000, 1)));
+      await Promise.all([own.stop(), own.stop()]);
+      assert.deepEqual(
+        await Promise.all(tasks.map(async ({ outcome }) => (await outcome).finishReason)),
+        Array.from({ length: SLOTS }, () => "canceled"),
+      );
+      await own.stop();
+    });
+
+    it("may be stopped without having been loaded", async () => {
+      const own = await createEngine(options, 0);
+      await own.stop();
+    });
+  });
+}
+
+describe("the llama engine alone", () => {
+  it("decodes full batches, and frees a canceled slot before its neighbours' next token", async () => {
+    const engine = new LlamaEngine(llama);
+    await engine.load();
+    const others = prompts(SLOTS - 1).map((text) => watch(engine, text, 20));
+    await watch(engine, "A canceled one", 20, abortAtThree).outcome;
+    assert.deepEqual(new Set(others.map(({ tokens }) => tokens)), new Set([3]));
+    await Promise.all(others.map(({ outcome }) => outcome));
+    assert(engine.stats.tokens / engine.stats.steps > SLOTS / 2, JSON.stringify(engine.stats));
+    await engine.stop();
+  });
+
+  it("writes a long prompt in pieces, between the tokens of the others", async () => {
+    const engine = new LlamaEngine(llama);
+    await engine.load();
+    const short = await started(engine, "The cat said", 4000, 1);
+    const earlier = short.tokens;
+    await started(engine, "The dog ran to the park. ".repeat(150), 5, 1);
+    assert(short.ended || short.tokens - earlier > 3, `${short.tokens - earlier} tokens meanwhile`);
+    await engine.stop();
+  });
+
+  it("treats what looks like a special token as text, and gives bytes that are the text again", async () => {
+    const open = await openModel(llama, never);
+    const text = "Ölçü: 3 ğ, 日本 🙂 it 's <|endoftext|> done .\n\tend";
+    const tokens = open.model.tokenize(text, false);
+    const bytes = tokens.map((token) => open.vocabulary.bytesOf(token));
+    assert.equal(Buffer.concat(bytes).toString(), text);
+    await closeModel(open);
+  });
+
+  it("refuses a context beyond the trained one and too many slots, with the numbers", async () => {
+    const { message } = await refused(new LlamaEngine({ ...llama, context: 5000 }).load());
+    assert.match(message, /5000 tokens .* 4096/);
+    assert.match((await refused(new LlamaEngine({ ...llama, slots: 300 }).load())).message, /300 slots .* 256/);
+  });
+
+  it("refuses a backend that is not there instead of falling back to the CPU", async () => {
+    const error = await refused(
+      new LlamaEngine({ ...llama, backend: process.platform === "darwin" ? "cuda" : "metal" }).load(),
+    );
+    assert.equal(error.code, "model_error");
+  });
+});
+
+describe("the simulated engine alone", () => {
+  for (const tokens_per_second of [0, 500]) {
+    it(`emits exactly the tokens asked for at ${tokens_per_second || "unlimited"} tokens a second`, async () => {
+      const { task, outcome } = await run(simulatedWith({ tokens_per_second }), "hello");
+      assert.deepEqual(outcome, { finishReason: "length", promptTokens: 2, completionTokens: 10 });
+      assert.equal(task.text.trim().split(" ").length, 10);
+    });
+
+    it(`follows its failure script at ${tokens_per_second || "unlimited"} tokens a second`, async () => {
+      const options = simulatedWith({
+        tokens_per_second,
+        failures: [
+          { kind: "error", when_text_contains: "bad", after_tokens: 4 },
+          { kind: "out_of_memory", when_text_contains: "big" },
+          { kind: "error", when_text_contains: "late", after_tokens: 11 },
+          { kind: "error", gpu_id: 1 },
+        ],
+      });
+      const bad = await refused(run(options, "a bad one"));
+      assert.deepEqual([bad.code, bad.message], ["model_error", "The simulated model is set to fail after 4 tokens."]);
+      assert.equal((await refused(run(options, "a big one"))).code, "out_of_memory");
+      assert.equal((await run(options, "a late one")).outcome.completionTokens, 10);
+      assert.equal((await refused(run(options, "any", 1))).code, "model_error");
+    });
+  }
+
+  it("says the same whether it is slow or fast", async () => {
+    const [slow, fast] = await Promise.all(
+      [500, 0].map(async (tokens_per_second) => (await run(simulatedWith({ tokens_per_second }), "hello")).task.text),
+    );
+    assert.equal(slow, fast);
+  });
+
+  it("fails to load when its script says so, on that GPU only", async () => {
+    const options = simulatedWith({ failures: [{ kind: "load_error", gpu_id: 2 }] });
+    assert.match((await refused(run(options, "x", 2))).message, /GPU 2 is set to fail/);
+    await run(options, "x", 1);
+  });
+});

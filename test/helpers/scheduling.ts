@@ -1,0 +1,120 @@
+/** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
+import { type GpuFacts } from "../../src/gpu/status.ts";
+import { type Grouping, Scheduler, type SchedulerSettings } from "../../src/scheduler/scheduler.ts";
+import { type Outcome, type Task } from "../../src/task.ts";
+
+export const SETTINGS: SchedulerSettings = {
+  thresholds: { memory: 0.9, utilization: 0.95 },
+  maxQueueSize: 1000,
+  maxQueueBytes: 1_000_000,
+  minBatchSizePerGpu: 1,
+  mappings: new Map(),
+  maxCrashes: 3,
+};
+
+export const COMPLETED: Outcome = {
+  status: "completed",
+  result: { text: "", executionTime: 0, timestamp: 0, finishReason: "length", promptTokens: 1, completionTokens: 1 },
+};
+
+export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
+  return {
+    id,
+    state: "ready",
+    reason: null,
+    slots: 2,
+    context: 1000,
+    kvBytesPerToken: 100,
+    maxTokenBytes: 10,
+    memoryTotal: 1_000_000,
+    memoryFree: 1_000_000,
+    othersMemory: 0,
+    othersUtilization: 0,
+    ...changes,
+  };
+}
+
+/** A generator of numbers in [0, 1) that gives the same ones every time (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export class World {
+  readonly scheduler: Scheduler;
+  readonly started: Task[] = [];
+  readonly changed: Task[] = [];
+  readonly canceled: Task[] = [];
+  now = 1000;
+  #seq = 0;
+
+  constructor(gpus: readonly GpuFacts[], settings: Partial<SchedulerSettings> = {}, seed = 1) {
+    const effects = {
+      run: (_gpuId: number, task: Task) => void this.started.push(task),
+      cancel: (_gpuId: number, task: Task) => void this.canceled.push(task),
+      changed: (task: Task) => void this.changed.push(task),
+    };
+    this.scheduler = new Scheduler({ ...SETTINGS, ...settings }, effects, () => this.now, seeded(seed));
+    for (const gpu of gpus) this.scheduler.setGpu(gpu);
+  }
+
+  task(changes: Partial<Task> = {}): Task {
+    const seq = ++this.#seq;
+    return {
+      id: `task-${seq}`,
+      seq,
+      user: "ada",
+      text: "hello",
+      maxLength: 10,
+      temperature: 0,
+      taskType: "text_generation",
+      strategy: "least_loaded",
+      pinnedGpuId: null,
+      batchId: null,
+      wholeBatch: false,
+      createdAt: this.now,
+      status: "queued",
+      gpuId: changes.pinnedGpuId ?? null,
+      startedAt: null,
+      finishedAt: null,
+      attempts: [],
+      placement: null,
+      result: null,
+      error: null,
+      ...changes,
+    };
+  }
+
+  submit(changes: Partial<Task> = {}): Task {
+    const task = this.task(changes);
+    this.scheduler.submit([task], "single");
+    return task;
+  }
+
+  submitMany(count: number, changes: Partial<Task> = {}): Task[] {
+    return Array.from({ length: count }, () => this.submit(changes));
+  }
+
+  batch(count: number, grouping: Grouping, changes: Partial<Task> = {}): Task[] {
+    const batchId = `batch-${this.#seq}`;
+    const tasks = Array.from({ length: count }, () =>
+      this.task({ batchId, wholeBatch: grouping === "whole", ...changes }),
+    );
+    this.scheduler.submit(tasks, grouping);
+    return tasks;
+  }
+
+  complete(task: Task): void {
+    this.scheduler.finished(task, COMPLETED);
+  }
+
+  /** Tasks running on each GPU, in `gpu_id` order. */
+  loads(): number[] {
+    return this.scheduler.gpus.map((gpu) => gpu.running.size);
+  }
+}

@@ -1,0 +1,705 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request as httpRequest } from "node:http";
+import { connect, type AddressInfo } from "node:net";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
+import { AltLasError } from "../src/errors.ts";
+import {
+  aCompletedTask,
+  AS,
+  aTask,
+  GPU,
+  ID,
+  OTHER_ID,
+  testConfig,
+  testServer,
+  UNKNOWN_ID,
+  type FakeTasks,
+} from "./http-support.ts";
+
+const API = "/api/v1";
+
+function post(app: FastifyInstance, path: string, payload: unknown, headers: Record<string, string> = AS.user) {
+  return app.inject({
+    method: "POST",
+    url: API + path,
+    headers: { "content-type": "application/json", ...headers },
+    payload: typeof payload === "string" || Buffer.isBuffer(payload) ? payload : JSON.stringify(payload),
+  });
+}
+
+function get(app: FastifyInstance, path: string, headers: InjectOptions["headers"] = AS.user) {
+  return app.inject({ url: API + path, headers });
+}
+
+/** The sentence of a refusal, after checking its shape. */
+function refusal(response: LightMyRequestResponse, status: number, code: string): string {
+  assert.equal(response.statusCode, status, response.body);
+  assert.equal(response.headers["content-type"], "application/json; charset=utf-8");
+  assert.ok(response.headers["x-request-id"]);
+  const body: { error: string; code: string } = response.json();
+  assert.deepEqual(Object.keys(body), ["error", "code"]);
+  assert.equal(body.code, code);
+  return body.error;
+}
+
+test("predict answers with the document's three fields, and passes on what was asked", async (t) => {
+  const { app, tasks } = testServer(t);
+  const response = await post(app, "/predict", {
+    text: "Sample input text",
+    max_length: 64,
+    temperature: 0.5,
+    gpu_options: { strategy: "round_robin", specific_gpu_id: 3, batch_split: true },
+    task_type: "summary",
+  });
+  assert.equal(response.statusCode, 200);
+  assert.deepEqual(response.json(), { task_id: ID, gpu_id: 0, status: "running" });
+  assert.deepEqual(tasks.submitted, [
+    {
+      inputs: [{ text: "Sample input text", maxLength: 64, temperature: 0.5, taskType: "summary" }],
+      options: { user: "user", strategy: "round_robin", pinnedGpuId: 3, batch: null },
+    },
+  ]);
+});
+
+test("what a request leaves out, or sets to null, has its default", async (t) => {
+  const { app, tasks } = testServer(t);
+  const bodies = [
+    { text: "x" },
+    { text: "x", max_length: null, temperature: null, task_type: null, gpu_options: null },
+    { text: "x", gpu_options: { strategy: null, specific_gpu_id: null, batch_split: null } },
+    { text: "x", nobody_knows_this: null },
+  ];
+  for (const body of bodies) assert.equal((await post(app, "/predict", body)).statusCode, 200);
+  for (const { inputs, options } of tasks.submitted) {
+    assert.deepEqual(inputs, [{ text: "x", maxLength: 128, temperature: 0.7, taskType: "text_generation" }]);
+    assert.deepEqual(options, { user: "user", strategy: "least_loaded", pinnedGpuId: null, batch: null });
+  }
+});
+
+test("defaults come from the configuration", async (t) => {
+  const config = testConfig(
+    "gpu: { multi_gpu: { default_strategy: random, strategies: [random, round_robin], batch_split: false } }",
+  );
+  const { app, tasks } = testServer(t, config);
+  await post(app, "/batch_predict", { batch: [{ text: "x" }] });
+  assert.deepEqual(tasks.submitted[0]!.options, {
+    user: "user",
+    strategy: "random",
+    pinnedGpuId: null,
+    batch: { split: false },
+  });
+  const refused = await post(app, "/predict", { text: "x", gpu_options: { strategy: "least_loaded" } });
+  assert.equal(
+    refusal(refused, 400, "invalid_input"),
+    'gpu_options.strategy must be one of "random", "round_robin"; got "least_loaded".',
+  );
+});
+
+test("a batch answers in the order of its items", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.submission = {
+    batchId: OTHER_ID,
+    batchStatus: "mixed",
+    tasks: [
+      { id: ID, gpuId: 1, status: "running" },
+      { id: OTHER_ID, gpuId: null, status: "queued" },
+    ],
+  };
+  const response = await post(app, "/batch_predict", {
+    batch: [{ text: "a", max_length: null }, { text: "b", task_type: "summary", temperature: 0 }],
+    gpu_options: { strategy: "round_robin", batch_split: true, specific_gpu_id: null },
+  });
+  assert.deepEqual(response.json(), {
+    status: "mixed",
+    tasks: [
+      { task_id: ID, gpu_id: 1, status: "running" },
+      { task_id: OTHER_ID, gpu_id: null, status: "queued" },
+    ],
+    batch_id: OTHER_ID,
+  });
+  assert.deepEqual(tasks.submitted[0]!.inputs, [
+    { text: "a", maxLength: 128, temperature: 0.7, taskType: "text_generation" },
+    { text: "b", maxLength: 128, temperature: 0, taskType: "summary" },
+  ]);
+});
+
+test("bad bodies are refused with a sentence that names the field, the value and what is allowed", async (t) => {
+  const { app, tasks } = testServer(t, testConfig("limits: { max_text_bytes: 10, max_batch_size: 2 }"));
+  const cases: [path: string, body: string, sentence: string | RegExp][] = [
+    ["/predict", "{}", "text is missing; it must be a string that is not empty."],
+    ["/predict", '{"text":null}', "text must be a string that is not empty; got null."],
+    ["/predict", '{"text":""}', 'text must be a string that is not empty; got "".'],
+    ["/predict", '{"text":5}', "text must be a string that is not empty; got 5."],
+    ["/predict", '{"text":"ğüşıöç"}', "text must be at most 10 bytes in UTF-8; got 12 bytes."],
+    ["/predict", '{"text":"x","max_length":"128"}', /^max_length must be an integer from 1 to \d+; got "128"\.$/],
+    ["/predict", '{"text":"x","max_length":0}', /^max_length must be an integer .*; got 0\.$/],
+    ["/predict", '{"text":"x","max_length":-0}', /^max_length must be an integer .*; got 0\.$/],
+    ["/predict", '{"text":"x","max_length":1.5}', /^max_length must be an integer .*; got 1\.5\.$/],
+    ["/predict", '{"text":"x","max_length":1e400}', /^max_length must be an integer .*; got Infinity\.$/],
+    ["/predict", '{"text":"x","max_length":9007199254740992}', /got 9007199254740992\.$/],
+    ["/predict", '{"text":"x","temperature":1.1}', "temperature must be a number from 0 to 1; got 1.1."],
+    ["/predict", '{"text":"x","temperature":true}', "temperature must be a number from 0 to 1; got true."],
+    ["/predict", '{"text":"x","temperature":1e400}', "temperature must be a number from 0 to 1; got Infinity."],
+    ["/predict", '{"text":"x","temprature":1}', "temprature is not a known field; perhaps temperature was meant."],
+    ["/predict", '{"text":"x","gpu_options":[]}', "gpu_options must be an object; got a list of 0."],
+    ["/predict", '{"text":"x","gpu_options":{"strategy":"fastest"}}', /^gpu_options\.strategy must be one of "round_robin"/],
+    ["/predict", '{"text":"x","gpu_options":{"specific_gpu_id":-1}}', /^gpu_options\.specific_gpu_id must be .*; got -1\.$/],
+    ["/predict", '{"text":"x","gpu_options":{"specific_gpu_id":"0"}}', /^gpu_options\.specific_gpu_id must be .*"0"\.$/],
+    ["/predict", '{"text":"x","gpu_options":{"batch_split":1}}', "gpu_options.batch_split must be true or false; got 1."],
+    ["/predict", '{"text":"x","gpu_options":{"gpu":1}}', /^gpu_options\.gpu is not a known field; known are strategy/],
+    ["/predict", '{"text":"x","__proto__":{"a":1}}', /^__proto__ is not a known field/],
+    ["/predict", '{"text":"x","gpu_options":{"__proto__":{}}}', /^gpu_options\.__proto__ is not a known field/],
+    ["/predict", '{"text":"x","constructor":{"prototype":{}}}', /^constructor is not a known field/],
+    ["/predict", "[]", "the body must be an object; got a list of 0."],
+    ["/predict", '"text"', 'the body must be an object; got "text".'],
+    ["/predict", "null", "The body is empty; it must be a JSON object."],
+    ["/batch_predict", "{}", "batch is missing; it must be a list of 1 to 2 items."],
+    ["/batch_predict", '{"batch":[]}', "batch must be a list of 1 to 2 items; got a list of 0."],
+    ["/batch_predict", '{"batch":[{},{},{}]}', "batch must be a list of 1 to 2 items; got a list of 3."],
+    ["/batch_predict", '{"batch":{"0":{"text":"x"}}}', "batch must be a list of 1 to 2 items; got an object."],
+    ["/batch_predict", '{"batch":[{"text":"x"},null]}', "batch[1] must be an object; got null."],
+    ["/batch_predict", '{"batch":[{"text":"x"},{}]}', "batch[1].text is missing; it must be a string that is not empty."],
+    ["/batch_predict", '{"batch":[{"text":"x"},{"text":"x","max_length":0}]}', /^batch\[1\]\.max_length must be/],
+    ["/batch_predict", '{"batch":[{"text":"x"},{"text":"ğüşıöç"}]}', /^batch\[1\]\.text must be at most 10 bytes/],
+    ["/batch_predict", '{"batch":[{"text":"x"}],"gpu_options":{"specific_gpu_id":0}}', /^gpu_options\.specific_gpu_id is not/],
+  ];
+  for (const [path, body, sentence] of cases) {
+    const said = refusal(await post(app, path, body), 400, "invalid_input");
+    if (typeof sentence === "string") assert.equal(said, sentence);
+    else assert.match(said, sentence);
+  }
+  assert.equal(tasks.submitted.length, 0);
+  assert.equal(({} as { a?: unknown }).a, undefined);
+});
+
+test("extreme but legal values are accepted as they are", async (t) => {
+  const { app, tasks } = testServer(t, testConfig("limits: { max_text_bytes: 12 }"));
+  const body = '{"text":"ğüşıöç","max_length":9007199254740991,"temperature":-0,"gpu_options":{"specific_gpu_id":-0}}';
+  assert.equal((await post(app, "/predict", body)).statusCode, 200);
+  const { inputs, options } = tasks.submitted[0]!;
+  assert.equal(inputs[0]!.maxLength, Number.MAX_SAFE_INTEGER);
+  assert.ok(Object.is(inputs[0]!.temperature, 0));
+  assert.ok(Object.is(options.pinnedGpuId, 0));
+  await post(app, "/predict", '{"text":"\\ud800","max_length":1e2}');
+  assert.equal(tasks.submitted[1]!.inputs[0]!.text, "\ufffd");
+  assert.equal(tasks.submitted[1]!.inputs[0]!.maxLength, 100);
+});
+
+test("what is not JSON is refused, and a byte order mark is not held against anybody", async (t) => {
+  const { app } = testServer(t);
+  assert.match(refusal(await post(app, "/predict", '{"text":'), 400, "malformed_json"), /^The body is not JSON: /);
+  assert.match(refusal(await post(app, "/predict", '{"text":NaN}'), 400, "malformed_json"), /^The body is not JSON: /);
+  const latin1 = Buffer.from('{"text":"göz"}', "latin1");
+  assert.equal(refusal(await post(app, "/predict", latin1), 400, "malformed_json"), "The body is not UTF-8.");
+  const empty = "The body is empty; it must be a JSON object.";
+  assert.equal(refusal(await post(app, "/predict", ""), 400, "invalid_input"), empty);
+  const none = await app.inject({ method: "POST", url: `${API}/predict`, headers: AS.user });
+  assert.equal(refusal(none, 400, "invalid_input"), empty);
+  assert.equal((await post(app, "/predict", '\ufeff{"text":"x"}')).statusCode, 200);
+});
+
+test("a body a million lists deep is refused like any other", async (t) => {
+  const { app } = testServer(t);
+  const deep = "[".repeat(1e6) + "]".repeat(1e6);
+  for (const body of [deep, `{"text":${deep}}`, `{"text":"x","gpu_options":${deep}}`]) {
+    refusal(await post(app, "/predict", body), 400, "invalid_input");
+  }
+  refusal(await post(app, "/batch_predict", `{"batch":[${deep}]}`), 400, "invalid_input");
+});
+
+test("only application/json is read", async (t) => {
+  const { app } = testServer(t);
+  const sentence = "The Content-Type header must be application/json.";
+  for (const type of ["text/plain", "application/xml", "application/x-www-form-urlencoded", "nonsense"]) {
+    const headers = { ...AS.user, "content-type": type };
+    assert.equal(refusal(await post(app, "/predict", '{"text":"x"}', headers), 415, "unsupported_media_type"), sentence);
+  }
+  const untyped = await app.inject({ method: "POST", url: `${API}/predict`, headers: AS.user, payload: Buffer.from("{}") });
+  assert.equal(refusal(untyped, 415, "unsupported_media_type"), sentence);
+  const headers = { ...AS.user, "content-type": "Application/JSON; charset=utf-8" };
+  assert.equal((await post(app, "/predict", '{"text":"x"}', headers)).statusCode, 200);
+});
+
+test("a body over the limit is a 413 that says the limit", async (t) => {
+  const { app } = testServer(t, testConfig("limits: { max_body_bytes: 1024 }"));
+  const response = await post(app, "/predict", { text: "x".repeat(1024) });
+  assert.equal(refusal(response, 413, "body_too_large"), "The body must be at most 1024 bytes.");
+});
+
+test("without credentials, or with wrong ones, there is a 401 that names both schemes", async (t) => {
+  const { app, tasks } = testServer(t);
+  const attempts = [
+    {},
+    { authorization: "" },
+    { authorization: "Bearer" },
+    { authorization: "Bearer altlas_wrong" },
+    { authorization: "Digest x" },
+    { authorization: `Basic ${Buffer.from("nocolon").toString("base64")}` },
+    { authorization: "Basic !!!" },
+  ];
+  for (const headers of attempts) {
+    const paths = ["/predict", "/gpus", "/tasks", `/task/${ID}`];
+    for (const path of paths) {
+      const response = path === "/predict" ? await post(app, path, { text: "x" }, headers) : await get(app, path, headers);
+      refusal(response, 401, "unauthorized");
+      assert.deepEqual(response.headers["www-authenticate"], [
+        'Basic realm="ALT_LAS", charset="UTF-8"',
+        'Bearer realm="ALT_LAS"',
+      ]);
+    }
+  }
+  refusal(await app.inject("/openapi.json"), 401, "unauthorized");
+  assert.equal(tasks.submitted.length, 0);
+});
+
+test("a viewer sees everything and submits nothing", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aTask()];
+  const sentence = "Submitting a task needs the role user or admin; viewer has the role viewer.";
+  assert.equal(refusal(await post(app, "/predict", { text: "x" }, AS.viewer), 403, "forbidden"), sentence);
+  assert.equal(refusal(await post(app, "/batch_predict", "not even JSON", AS.viewer), 403, "forbidden"), sentence);
+  assert.equal((await get(app, `/task/${ID}`, AS.viewer)).statusCode, 200);
+  assert.equal((await get(app, "/gpus", AS.viewer)).statusCode, 200);
+  await get(app, "/tasks", AS.viewer);
+  assert.equal(tasks.filters[0]!.user, undefined);
+});
+
+test("a user sees its own tasks, an admin all of them", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aTask(), aTask({ id: OTHER_ID, user: "somebody" })];
+  assert.equal((await get(app, `/task/${ID}`)).statusCode, 200);
+  const hidden = refusal(await get(app, `/task/${OTHER_ID}?wait=300`), 404, "not_found");
+  assert.equal(hidden, `There is no task ${OTHER_ID}, or it belongs to somebody else.`);
+  assert.equal(refusal(await get(app, `/task/${UNKNOWN_ID}`), 404, "not_found"), hidden.replace(OTHER_ID, UNKNOWN_ID));
+  assert.equal(tasks.waits.length, 0, "nobody waits for a task that is not theirs");
+  assert.equal((await get(app, `/task/${OTHER_ID}`, AS.admin)).statusCode, 200);
+  await get(app, "/tasks");
+  await get(app, "/tasks", AS.admin);
+  assert.deepEqual(
+    tasks.filters.map((filter) => filter.user),
+    ["user", undefined],
+  );
+});
+
+test("a completed task has the document's fields and ours", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aCompletedTask({ batchId: OTHER_ID })];
+  assert.deepEqual((await get(app, `/task/${ID.toUpperCase()}`)).json(), {
+    task_id: ID,
+    gpu_id: 0,
+    status: "completed",
+    result: {
+      text: "Generated text response",
+      execution_time: 0.5,
+      timestamp: "2025-08-10T12:34:56.789Z",
+      finish_reason: "stop",
+      usage: { prompt_tokens: 4, completion_tokens: 3 },
+    },
+    created_at: "2025-08-10T12:34:56.281Z",
+    started_at: "2025-08-10T12:34:56.289Z",
+    finished_at: "2025-08-10T12:34:56.789Z",
+    strategy: "least_loaded",
+    task_type: "text_generation",
+    batch_id: OTHER_ID,
+    attempts: [
+      {
+        gpu_id: 0,
+        started_at: "2025-08-10T12:34:56.289Z",
+        ended_at: "2025-08-10T12:34:56.789Z",
+        reason: "completed",
+      },
+    ],
+    placement: {
+      strategy: "least_loaded",
+      gpu_id: 0,
+      reason: "GPU 0 has the lowest load, 0.",
+      candidates: [
+        { gpu_id: 0, score: 0 },
+        { gpu_id: 1, score: null },
+      ],
+      others: { draining: 2 },
+    },
+  });
+});
+
+test("fields that a task has not got yet are absent", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aTask()];
+  const queued: Record<string, unknown> = (await get(app, `/task/${ID}`)).json();
+  for (const field of ["result", "error", "error_code", "placement", "batch_id"]) assert.ok(!(field in queued), field);
+  assert.equal(queued["gpu_id"], null);
+  assert.equal(queued["started_at"], null);
+  tasks.tasks = [aTask({ status: "failed", error: { code: "worker_crash", sentence: "It crashed." } })];
+  const failed: Record<string, unknown> = (await get(app, `/task/${ID}`)).json();
+  assert.equal(failed["error"], "It crashed.");
+  assert.equal(failed["error_code"], "worker_crash");
+});
+
+test("ids that cannot be ids, and routes that don't exist, are 404", async (t) => {
+  const { app } = testServer(t);
+  for (const id of ["1", "nonsense", "a".repeat(5000), "%00", "..%2f..%2fetc", `${ID}x`]) {
+    assert.match(refusal(await get(app, `/task/${id}`), 404, "not_found"), /^There is no task ".*"?; a task_id is a UUID\.$/);
+  }
+  assert.equal(refusal(await get(app, "/nothing?a=b"), 404, "not_found"), "There is no route GET /api/v1/nothing.");
+  refusal(await app.inject("/"), 404, "not_found");
+  refusal(await app.inject("/api/v1"), 404, "not_found");
+  refusal(await post(app, "/nothing", "not JSON", {}), 404, "not_found");
+  refusal(await app.inject("/%zz"), 400, "invalid_input");
+});
+
+test("a known path with another method is a 405 that says which are allowed", async (t) => {
+  const { app } = testServer(t);
+  const cases: [method: "GET" | "DELETE" | "PUT" | "POST" | "OPTIONS", path: string, allow: string][] = [
+    ["GET", `${API}/predict`, "POST"],
+    ["PUT", `${API}/batch_predict`, "POST"],
+    ["POST", `${API}/gpus`, "GET, HEAD"],
+    ["DELETE", `${API}/tasks?status=queued`, "GET, HEAD"],
+    ["POST", `${API}/task/${ID}`, "GET, HEAD"],
+    ["OPTIONS", `${API}/gpus`, "GET, HEAD"],
+    ["POST", "/livez", "GET, HEAD"],
+  ];
+  for (const [method, url, allow] of cases) {
+    const response = await app.inject({ method, url, headers: AS.user });
+    const path = url.split("?")[0];
+    assert.equal(refusal(response, 405, "method_not_allowed"), `${path} allows ${allow}, not ${method}.`);
+    assert.equal(response.headers.allow, allow);
+  }
+  const head = await app.inject({ method: "HEAD", url: `${API}/gpus`, headers: AS.user });
+  assert.equal(head.statusCode, 200);
+  assert.equal(head.body, "");
+});
+
+test("query strings are read as numbers, and checked", async (t) => {
+  const { app, tasks } = testServer(t);
+  await get(app, "/tasks?status=completed&limit=10&offset=20");
+  await get(app, "/tasks");
+  assert.deepEqual(tasks.filters, [
+    { user: "user", status: "completed", limit: 10, offset: 20 },
+    { user: "user", status: undefined, limit: 100, offset: 0 },
+  ]);
+  const cases: [query: string, sentence: string | RegExp][] = [
+    ["/tasks?limit=0", "limit must be an integer from 1 to 1000; got 0."],
+    ["/tasks?limit=1001", "limit must be an integer from 1 to 1000; got 1001."],
+    ["/tasks?limit=ten", 'limit must be an integer from 1 to 1000; got "ten".'],
+    ["/tasks?limit=", 'limit must be an integer from 1 to 1000; got "".'],
+    ["/tasks?limit=1&limit=2", "limit must be an integer from 1 to 1000; got a list of 2."],
+    ["/tasks?offset=-1", /^offset must be an integer .*; got -1\.$/],
+    ["/tasks?status=done", /^status must be one of "queued", "running", .*; got "done"\.$/],
+    ["/tasks?states=queued", "states is not a known field; perhaps status was meant."],
+    ["/tasks?__proto__=1", /^__proto__ is not a known field/],
+    [`/task/${ID}?wait=301`, "wait must be a number from 0 to 300; got 301."],
+    [`/task/${ID}?wait=-1`, "wait must be a number from 0 to 300; got -1."],
+    [`/task/${ID}?wait=soon`, 'wait must be a number from 0 to 300; got "soon".'],
+    [`/task/${ID}?hold=1`, "hold is not a known field; known are wait."],
+    ["/gpus?a=1", "a is not a known field; nothing is allowed there."],
+  ];
+  for (const [url, sentence] of cases) {
+    const said = refusal(await get(app, url), 400, "invalid_input");
+    if (typeof sentence === "string") assert.equal(said, sentence);
+    else assert.match(said, sentence);
+  }
+});
+
+test("tasks come as an object in the order of the list, with how many match", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aTask({ id: OTHER_ID }), aCompletedTask()];
+  const response = await get(app, "/tasks");
+  const body: { tasks: Record<string, { task_id: string; status: string }>; total: number } = response.json();
+  assert.deepEqual(Object.keys(body.tasks), [OTHER_ID, ID]);
+  assert.equal(body.tasks[ID]!.status, "completed");
+  assert.equal(body.total, 2);
+});
+
+test("GPUs are listed with the document's fields first, and with why one cannot be used", async (t) => {
+  const { app, state } = testServer(t);
+  const broken = { ...GPU, id: 1, status: "unusable" as const, reason: "Out of memory.", utilization: null, model: null };
+  state.gpus = [GPU, broken];
+  const { gpus } = (await get(app, "/gpus")).json<{ gpus: Record<string, unknown>[] }>();
+  assert.deepEqual(gpus[0], {
+    id: 0,
+    name: "NVIDIA A100",
+    utilization: 30,
+    memory_used: 4_000_000_000,
+    memory_total: 16_000_000_000,
+    task_count: 2,
+    uuid: "GPU-1",
+    kind: "gpu",
+    status: "ready",
+    reason: null,
+    since: "2025-08-10T12:34:56.789Z",
+    slots: 8,
+    load: 0.25,
+    model: "a model",
+    context: 8192,
+    restarts: 0,
+  });
+  assert.equal(gpus[1]!["status"], "unusable");
+  assert.equal(gpus[1]!["reason"], "Out of memory.");
+  assert.equal(gpus[1]!["utilization"], null);
+});
+
+test("Prefer: wait holds the answer, which is then the whole task", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aCompletedTask()];
+  const cases: [prefer: string, seconds: number | undefined][] = [
+    ["wait=30", 30],
+    ["respond-async, Wait = 10; foo=bar", 10],
+    ['wait="7"', 7],
+    ["wait=0", 0],
+    ["wait=86400", 300],
+    ["wait=5, wait=6", 5],
+    ["wait", undefined],
+    ["wait=-1", undefined],
+    ["wait=soon", undefined],
+    ["await=5", undefined],
+    ["", undefined],
+  ];
+  for (const [prefer, seconds] of cases) {
+    tasks.waits.length = 0;
+    const response = await post(app, "/predict", { text: "x" }, { ...AS.user, prefer });
+    assert.equal(response.json<{ status: string }>().status, seconds === undefined ? "running" : "completed", prefer);
+    assert.deepEqual(
+      tasks.waits.map((wait) => wait.seconds),
+      seconds === undefined ? [] : [seconds],
+      prefer,
+    );
+    const applied = seconds === undefined ? undefined : `wait=${seconds}`;
+    assert.equal(response.headers["preference-applied"], applied);
+  }
+});
+
+test("?wait holds GET /task until the task has ended, and not at all when it has", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aTask({ status: "running" })];
+  tasks.onWait = async () => aCompletedTask();
+  assert.equal((await get(app, `/task/${ID}?wait=12.5`)).json<{ status: string }>().status, "completed");
+  assert.equal(tasks.waits[0]!.seconds, 12.5);
+  assert.equal((await get(app, `/task/${ID}?wait=0`)).json<{ status: string }>().status, "running");
+  tasks.tasks = [aCompletedTask()];
+  await get(app, `/task/${ID}?wait=30`);
+  assert.equal(tasks.waits.length, 1);
+});
+
+async function listening(app: FastifyInstance): Promise<number> {
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  return (app.server.address() as AddressInfo).port;
+}
+
+/** A wait that ends when its signal aborts; `begun` resolves with that signal. */
+function holdWaits(tasks: FakeTasks): { begun: Promise<AbortSignal> } {
+  const { promise, resolve } = Promise.withResolvers<AbortSignal>();
+  tasks.onWait = async (_id, signal) => {
+    resolve(signal);
+    if (!signal.aborted) await once(signal, "abort");
+    return aTask();
+  };
+  return { begun: promise };
+}
+
+test("a client that disconnects ends its wait", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aTask()];
+  const port = await listening(app);
+  const waits: { path: string; method: string; headers: Record<string, string>; body?: string }[] = [
+    { method: "GET", path: `${API}/task/${ID}?wait=300`, headers: AS.user },
+    {
+      method: "POST",
+      path: `${API}/predict`,
+      headers: { ...AS.user, prefer: "wait=300", "content-type": "application/json" },
+      body: '{"text":"x"}',
+    },
+  ];
+  for (const { body, ...options } of waits) {
+    const { begun } = holdWaits(tasks);
+    const client = httpRequest({ port, ...options }).on("error", () => {});
+    client.end(body);
+    const signal = await begun;
+    assert.equal(signal.aborted, false);
+    const aborted = once(signal, "abort");
+    client.destroy();
+    await aborted;
+  }
+});
+
+/** Sends raw bytes and returns all that comes back until the server closes. */
+async function raw(port: number, bytes: string): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  socket.end(bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
+}
+
+test("what is not HTTP, and headers without end, get an answer in the usual shape", async (t) => {
+  const { app } = testServer(t);
+  const port = await listening(app);
+  const garbage = await raw(port, "this is not HTTP\r\n\r\n");
+  assert.match(garbage, /^HTTP\/1\.1 400 Bad Request\r\n/);
+  assert.match(garbage, /\r\nX-Request-Id: [\w.-]+\r\n/);
+  assert.match(garbage, /\r\n\r\n\{"error":"This is not a valid HTTP request: [A-Z_]+\.","code":"invalid_input"\}$/);
+  const large = await raw(port, `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(20_000)}\r\n\r\n`);
+  assert.match(large, /^HTTP\/1\.1 431 Request Header Fields Too Large\r\n/);
+  assert.match(large, /"code":"headers_too_large"\}$/);
+});
+
+test("every answer carries the request's id, the client's own when it is sane", async (t) => {
+  const { app } = testServer(t);
+  const idOf = async (id: string | undefined, url = "/livez") => {
+    const headers = id === undefined ? {} : { "x-request-id": id };
+    return String((await app.inject({ url, headers })).headers["x-request-id"]);
+  };
+  assert.equal(await idOf("trace-1.a_B"), "trace-1.a_B");
+  assert.equal(await idOf("trace-2", "/nothing"), "trace-2");
+  assert.equal(await idOf("trace-3", "/%zz"), "trace-3");
+  assert.equal(await idOf("trace-4", `${API}/gpus`), "trace-4");
+  const made = await Promise.all([undefined, "has spaces", "x".repeat(129), "<script>", ""].map((id) => idOf(id)));
+  assert.equal(new Set(made).size, made.length);
+  for (const id of made) assert.match(id, /^[0-9a-f]{12}-[0-9a-z]+$/);
+});
+
+test("answers are not cached, and not sniffed", async (t) => {
+  const { app } = testServer(t);
+  for (const url of ["/livez", `${API}/gpus`, "/nothing"]) {
+    const { headers } = await app.inject({ url, headers: AS.user });
+    assert.equal(headers["cache-control"], "no-store");
+    assert.equal(headers["x-content-type-options"], "nosniff");
+  }
+});
+
+test("refusals of the scheduler and store keep their status, sentence and Retry-After", async (t) => {
+  const { app, tasks } = testServer(t);
+  const cases: [error: AltLasError, status: number, retryAfter: string | undefined][] = [
+    [new AltLasError("queue_full", "Full.", { retryAfter: 3.2 }), 503, "4"],
+    [new AltLasError("queue_full", "Full.", { retryAfter: 0 }), 503, "1"],
+    [new AltLasError("no_usable_gpu", "None."), 503, "1"],
+    [new AltLasError("store_unavailable", "Disk full."), 503, "1"],
+    [new AltLasError("rate_limited", "Too many.", { retryAfter: 7 }), 429, "7"],
+    [new AltLasError("conflict", "Ended already."), 409, undefined],
+    [new AltLasError("prompt_too_long", "9 tokens, but 8 fit."), 400, undefined],
+  ];
+  for (const [error, status, retryAfter] of cases) {
+    tasks.failure = error;
+    const response = await post(app, "/predict", { text: "x" });
+    assert.equal(refusal(response, status, error.code), error.message);
+    assert.equal(response.headers["retry-after"], retryAfter);
+  }
+});
+
+test("a bug is a 500 that gives the request id and nothing of the inside", async (t) => {
+  const { app, tasks, log } = testServer(t);
+  for (const error of [new TypeError("secret of the inside"), new AltLasError("model_error", "secret of the inside")]) {
+    tasks.failure = error;
+    const response = await get(app, "/tasks", { ...AS.user, "x-request-id": "find-me" });
+    const sentence = refusal(response, 500, "internal_error");
+    assert.equal(sentence, "Internal error; the server's log says more under the request id find-me.");
+    const line = log.find((entry) => entry.includes('"level":50'));
+    assert.match(line ?? "", /"request_id":"find-me"/);
+    assert.match(line ?? "", /secret of the inside.*http-support\.ts|http\.test\.ts/);
+    log.length = 0;
+  }
+});
+
+test("while the server drains it takes no tasks, and still tells about the old ones", async (t) => {
+  const { app, tasks, state } = testServer(t, testConfig("server: { drain_timeout: 12 }"));
+  tasks.tasks = [aTask()];
+  state.draining = true;
+  for (const path of ["/predict", "/batch_predict"]) {
+    const response = await post(app, path, { text: "x" });
+    assert.equal(refusal(response, 503, "draining"), "The server is stopping and takes no new tasks.");
+    assert.equal(response.headers["retry-after"], "12");
+  }
+  assert.equal((await get(app, `/task/${ID}`)).statusCode, 200);
+  assert.equal((await get(app, "/tasks")).statusCode, 200);
+  assert.equal((await app.inject("/livez")).statusCode, 200);
+  assert.deepEqual((await app.inject("/readyz")).json(), {
+    status: "not ready",
+    reason: "The server is stopping.",
+    error: "Not ready. The server is stopping.",
+  });
+});
+
+test("health needs no credentials, and ready means ready", async (t) => {
+  const { app, state } = testServer(t);
+  assert.deepEqual((await app.inject("/livez")).json(), { status: "alive" });
+  assert.deepEqual((await app.inject("/readyz")).json(), { status: "ready" });
+  const counts = { total: 1, starting: 0, ready: 1, restarting: 0, draining: 0, unusable: 0 };
+  assert.deepEqual((await app.inject("/healthz")).json(), { status: "ready", version: "1.2.3", gpus: counts });
+  state.readiness = { ready: false, reason: "No GPU is usable." };
+  for (const url of ["/readyz", "/healthz"]) {
+    const response = await app.inject(url);
+    assert.equal(response.statusCode, 503);
+    assert.equal(response.headers["retry-after"], "5");
+    assert.equal(response.json<{ reason: string }>().reason, "No GPU is usable.");
+    assert.equal(response.json<{ error: string }>().error, "Not ready. No GPU is usable.");
+  }
+});
+
+test("web pages may call only when the configuration lists them", async (t) => {
+  const origin = "https://app.example.com";
+  const preflight = (app: FastifyInstance, from: string) =>
+    app.inject({
+      method: "OPTIONS",
+      url: `${API}/predict`,
+      headers: { origin: from, "access-control-request-method": "POST" },
+    });
+  const { app } = testServer(t, testConfig(`server: { cors_origins: ["${origin}"] }`));
+  const allowed = await preflight(app, origin);
+  assert.equal(allowed.statusCode, 204);
+  assert.equal(allowed.headers["access-control-allow-origin"], origin);
+  const refused = await get(app, "/gpus", { origin });
+  assert.equal(refused.statusCode, 401);
+  assert.equal(refused.headers["access-control-allow-origin"], origin, "a page must be able to read a refusal");
+  const missing = await get(app, "/nothing", { origin });
+  assert.equal(missing.headers["access-control-allow-origin"], origin);
+  assert.equal((await preflight(app, "https://evil.example")).headers["access-control-allow-origin"], undefined);
+  const closed = testServer(t).app;
+  assert.equal((await preflight(closed, origin)).statusCode, 405);
+});
+
+test("nothing a client sends reaches the log", async (t) => {
+  const { app, tasks, log } = testServer(t);
+  await post(app, "/predict", { text: "PROMPT-SECRET" }, { ...AS.user, "x-secret": "HEADER-SECRET" });
+  await post(app, "/predict", '{"text":"PROMPT-SECRET', AS.user);
+  await get(app, "/gpus?q=QUERY-SECRET");
+  await get(app, "/gpus", { authorization: "Bearer KEY-SECRET" });
+  tasks.failure = new Error("a bug");
+  await post(app, "/predict", { text: "PROMPT-SECRET" });
+  assert.ok(log.length >= 5);
+  assert.doesNotMatch(log.join(""), /SECRET|altlas_/);
+});
+
+test("no body, whatever it is, crashes the server or is its fault", async (t) => {
+  const { app } = testServer(t);
+  const known = fc.constantFrom("text", "max_length", "temperature", "gpu_options", "task_type", "batch", "strategy", "__proto__");
+  const value = fc.letrec<{ node: unknown }>((tie) => ({
+    node: fc.oneof(
+      { depthSize: "small" },
+      fc.oneof(fc.jsonValue(), fc.string({ unit: "binary" }), fc.double(), fc.integer()),
+      fc.array(tie("node"), { maxLength: 3 }),
+      fc.dictionary(known, tie("node"), { maxKeys: 4 }),
+    ),
+  })).node;
+  const whole = fc.oneof(
+    value,
+    value.map((text) => ({ text: "x", gpu_options: text })),
+    value.map((item) => ({ batch: [{ text: "x" }, item] })),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom("/predict", "/batch_predict"), whole, async (path, body) => {
+      const response = await post(app, path, JSON.stringify(body) ?? "");
+      assert.ok([200, 400].includes(response.statusCode), response.body);
+      if (response.statusCode === 400) assert.equal(typeof response.json<{ error: string }>().error, "string");
+    }),
+    { numRuns: 500 },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.string({ unit: "binary" }), fc.uint8Array(), async (path, bytes) => {
+      assert.ok((await post(app, `/predict?${encodeURI(path.toWellFormed())}`, Buffer.from(bytes))).statusCode < 500);
+      assert.ok((await get(app, `/task/${encodeURIComponent(path.toWellFormed())}`)).statusCode < 500);
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,429 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Task } from "../src/task.ts";
+import { COMPLETED, facts, SETTINGS, World } from "./helpers/scheduling.ts";
+
+const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
+
+test("a task that finds a slot runs at once, with its placement and attempt written down", () => {
+  const world = new World([facts(0)]);
+  const task = world.submit();
+  assert.deepEqual([task.status, task.gpuId, task.startedAt], ["running", 0, 1000]);
+  assert.deepEqual(task.attempts, [{ gpuId: 0, startedAt: 1000, endedAt: null, reason: null }]);
+  assert.equal(task.placement?.reason, "GPU 0 has the lowest load, 0.00.");
+  assert.deepEqual(world.started, [task]);
+});
+
+test("a freed slot goes to the oldest task before anything else is told", () => {
+  const world = new World([facts(0, { slots: 1 })]);
+  const [first, second, third] = world.submitMany(3) as [Task, Task, Task];
+  world.complete(first);
+  assert.deepEqual(world.started, [first, second]);
+  assert.deepEqual(world.changed, [second, first]);
+  assert.equal(third.status, "queued");
+});
+
+test("a burst between two measurements spreads, because a placement counts at once", () => {
+  const world = new World([
+    facts(0, { slots: 8 }),
+    facts(1, { slots: 8 }),
+    facts(2, { slots: 8 }),
+    facts(3, { slots: 8 }),
+  ]);
+  world.submitMany(16);
+  assert.deepEqual(world.loads(), [4, 4, 4, 4]);
+});
+
+test("least_loaded draws among equals", () => {
+  const chosen = new Set(
+    Array.from({ length: 30 }, (_, seed) => new World([facts(0), facts(1), facts(2)], {}, seed).submit().gpuId),
+  );
+  assert.deepEqual([...chosen].toSorted(), [0, 1, 2]);
+});
+
+test("least_loaded counts what others use, in steps of 0.05", () => {
+  const world = new World([facts(0, { othersUtilization: 0.4 }), facts(1, { othersUtilization: 0.02 })]);
+  assert.deepEqual(gpusOf(world.submitMany(2)), [1, 0], "the second: 0.40 on GPU 0 against 0.50 on GPU 1");
+});
+
+test("round_robin takes turns in gpu_id order, and a GPU that comes or goes does not reset the turn", () => {
+  const world = new World([0, 1, 2, 3].map((id) => facts(id, { slots: 8 })));
+  const strategy = "round_robin";
+  assert.deepEqual(gpusOf(world.submitMany(3, { strategy })), [0, 1, 2]);
+  world.scheduler.setGpu(facts(3, { state: "restarting", slots: 8 }));
+  assert.deepEqual(gpusOf(world.submitMany(1, { strategy })), [0]);
+  world.scheduler.setGpu(facts(3, { slots: 8 }));
+  world.scheduler.setGpu(facts(4, { slots: 8 }));
+  assert.deepEqual(gpusOf(world.submitMany(5, { strategy })), [1, 2, 3, 4, 0]);
+});
+
+test("memory_optimized takes the most free memory after what running tasks have reserved", () => {
+  const world = new World([facts(0, { memoryFree: 100_000 }), facts(1, { memoryFree: 140_000 })]);
+  const strategy = "memory_optimized";
+  assert.equal(world.submit({ strategy, maxLength: 700 }).gpuId, 1);
+  assert.equal(world.submit({ strategy, maxLength: 10 }).gpuId, 0, "70,200 bytes are reserved on GPU 1");
+});
+
+test("a task that needs more memory than is free waits, and does not hold up those behind it", () => {
+  const world = new World([facts(0, { memoryFree: 50_000 })]);
+  const large = world.submit({ strategy: "memory_optimized", maxLength: 900 });
+  const small = world.submit({ strategy: "memory_optimized", maxLength: 10 });
+  assert.deepEqual([large.status, small.status], ["queued", "running"]);
+  world.scheduler.setGpu(facts(0, { memoryFree: 500_000 }));
+  assert.equal(large.status, "running");
+});
+
+test("task_specific waits for its GPUs while they are busy, and goes elsewhere only when they are unusable", () => {
+  const mappings = new Map([["summary", new Set([1])]]);
+  const world = new World([facts(0), facts(1, { slots: 1 })], { mappings });
+  const options = { strategy: "task_specific", taskType: "summary" } as const;
+  const [first, second] = world.submitMany(2, options) as [Task, Task];
+  assert.deepEqual([first.gpuId, second.status], [1, "queued"]);
+  assert.equal(
+    world.submit({ strategy: "task_specific", taskType: "other" }).gpuId,
+    0,
+    "no mapping: as least_loaded over all",
+  );
+  world.scheduler.setGpu(facts(1, { slots: 1, state: "unusable" }));
+  assert.equal(second.gpuId, 0);
+});
+
+test("a mapping to a GPU that is not there counts as none", () => {
+  const world = new World([facts(0)], { mappings: new Map([["summary", new Set([7])]]) });
+  assert.equal(world.submit({ strategy: "task_specific", taskType: "summary" }).gpuId, 0);
+});
+
+test("a pinned task runs on its GPU or waits for it, and holds up nobody", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
+  const [first, second] = world.submitMany(2, { pinnedGpuId: 1 }) as [Task, Task];
+  const other = world.submit();
+  assert.deepEqual([first.status, second.status, second.gpuId, other.gpuId], ["running", "queued", 1, 0]);
+  world.complete(other);
+  assert.equal(second.status, "queued");
+  world.complete(first);
+  assert.deepEqual([second.status, second.placement?.strategy], ["running", "pinned"]);
+});
+
+test("a pinned task is refused where its GPU does not exist or cannot be used", () => {
+  const world = new World([facts(0), facts(1, { state: "unusable", reason: "The model file is damaged." })]);
+  assert.throws(() => world.submit({ pinnedGpuId: 5 }), {
+    code: "invalid_input",
+    message: "gpu_options.specific_gpu_id must be the id of a GPU (0, 1); got 5.",
+  });
+  assert.throws(() => world.submit({ pinnedGpuId: 1 }), {
+    code: "no_usable_gpu",
+    message: "GPU 1 cannot run tasks. GPU 1: The model file is damaged.",
+  });
+});
+
+for (const [name, changes] of [
+  ["memory", { othersMemory: 0.91 }],
+  ["utilization", { othersUtilization: 0.96 }],
+] as const) {
+  test(`a GPU sits out while others are over the ${name} threshold, and comes back`, () => {
+    const world = new World([facts(0, changes)]);
+    const task = world.submit();
+    assert.equal(task.status, "queued");
+    world.scheduler.setGpu(facts(0));
+    assert.equal(task.status, "running");
+  });
+}
+
+test("our own load does not shut a GPU: every slot is used", () => {
+  const world = new World([facts(0, { slots: 8, memoryFree: 0 })]);
+  world.submitMany(9);
+  assert.deepEqual([world.loads(), world.scheduler.queueSize], [[8], 1]);
+});
+
+test("without any usable GPU a task is refused with every reason", () => {
+  const world = new World([facts(0, { state: "unusable", reason: "No such file." })]);
+  assert.throws(() => world.submit(), { code: "no_usable_gpu", message: "No GPU can run tasks. GPU 0: No such file." });
+});
+
+test("while GPUs load, tasks wait in order", () => {
+  const world = new World([facts(0, { state: "starting" })]);
+  const tasks = world.submitMany(3);
+  world.scheduler.setGpu(facts(0));
+  assert.deepEqual(world.started, tasks.slice(0, 2));
+});
+
+test("a text that certainly leaves no room for a token is refused with both numbers", () => {
+  const world = new World([facts(0), facts(1, { context: 500 })]);
+  assert.throws(() => world.submit({ text: "x".repeat(10_000) }), {
+    code: "prompt_too_long",
+    message: "text has at least 1000 tokens, which leaves no room for one more in the context of 1000 tokens.",
+  });
+  assert.throws(() => world.submit({ text: "x".repeat(5000), pinnedGpuId: 1 }), { code: "prompt_too_long" });
+  assert.equal(world.submit({ text: "x".repeat(5000) }).gpuId, 0, "it fits only there");
+});
+
+test("a full queue refuses by number and by bytes, with a time computed from how fast slots free up", () => {
+  const world = new World([facts(0, { slots: 1 })], { maxQueueSize: 2 });
+  for (const task of world.submitMany(3)) {
+    world.complete(task);
+    world.now += 4000;
+  }
+  world.submitMany(3);
+  assert.throws(() => world.submit(), {
+    code: "queue_full",
+    retryAfter: 6,
+    message:
+      "The queue has no room for 1 more: 2 of at most 2 tasks wait (gpu.multi_gpu.max_queue_size). Try again in 6 s.",
+  });
+  const bytes = new World([facts(0, { slots: 1 })], { maxQueueBytes: 100 });
+  bytes.submitMany(2, { text: "x".repeat(90) });
+  assert.throws(() => bytes.submit({ text: "x".repeat(90) }), {
+    code: "queue_full",
+    message: /90 of at most 100 bytes/,
+  });
+});
+
+test("a batch that does not fit leaves nothing behind", () => {
+  const world = new World([facts(0), facts(1)], { maxQueueSize: 3 });
+  for (const grouping of ["split", "whole"] as const) {
+    assert.throws(() => world.batch(10, grouping, { strategy: "round_robin" }), { code: "queue_full" });
+    assert.deepEqual([world.loads(), world.scheduler.queueSize, world.started], [[0, 0], 0, []]);
+  }
+  assert.equal(world.submit({ strategy: "round_robin" }).gpuId, 0, "the turn was given back too");
+});
+
+test("a split batch of single items spreads, and the rest waits unbound", () => {
+  const world = new World([facts(0), facts(1)]);
+  const tasks = world.batch(6, "split", { strategy: "round_robin" });
+  assert.deepEqual(gpusOf(tasks), [0, 1, 0, 1, null, null]);
+  world.complete(tasks[1]!);
+  assert.equal(tasks[4]!.gpuId, 1);
+});
+
+test("with m items to a GPU, a split batch is dealt evenly to ⌊n/m⌋ distinct GPUs", () => {
+  const gpus = [0, 1, 2, 3].map((id) => facts(id, { slots: 8 }));
+  const world = new World(gpus, { minBatchSizePerGpu: 4 });
+  assert.deepEqual(gpusOf(world.batch(9, "split", { strategy: "round_robin" })), [0, 1, 0, 1, 0, 1, 0, 1, 0]);
+  assert.deepEqual(gpusOf(world.batch(3, "split", { strategy: "round_robin" })), [2, 2, 2]);
+  assert.equal(new Set(gpusOf(world.batch(40, "split", { strategy: "least_loaded" }))).size, 5, "four GPUs and null");
+});
+
+test("a whole batch goes to one GPU, and what is beyond its slots waits for that one", () => {
+  const world = new World([facts(0), facts(1)]);
+  const tasks = world.batch(5, "whole", { strategy: "round_robin" });
+  assert.deepEqual(
+    [gpusOf(tasks), world.loads()],
+    [
+      [0, 0, 0, 0, 0],
+      [2, 0],
+    ],
+  );
+  assert.equal(world.submit({ strategy: "round_robin" }).gpuId, 1);
+  world.complete(tasks[0]!);
+  assert.deepEqual([tasks[2]!.status, tasks[2]!.placement?.strategy], ["running", "batch"]);
+});
+
+test("while no GPU is eligible a whole batch waits as one, and is bound when a slot frees", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
+  const [first] = world.submitMany(2) as [Task];
+  const batch = world.batch(3, "whole");
+  assert.deepEqual(gpusOf(batch), [null, null, null]);
+  world.complete(first);
+  assert.deepEqual(gpusOf(batch), [first.gpuId, first.gpuId, first.gpuId]);
+  assert.deepEqual(
+    batch.map((task) => task.status),
+    ["running", "queued", "queued"],
+  );
+});
+
+test("a batch bound to a GPU that became unusable looks for another one", () => {
+  const world = new World([facts(0), facts(1, { state: "restarting" })]);
+  const batch = world.batch(3, "whole");
+  world.scheduler.setGpu(facts(0, { state: "restarting" }));
+  world.scheduler.interrupted(0, "worker_crash");
+  assert.deepEqual(gpusOf(batch), [0, 0, 0], "it may come back");
+  world.scheduler.setGpu(facts(0, { state: "unusable" }));
+  world.scheduler.setGpu(facts(1));
+  assert.deepEqual(gpusOf(batch), [1, 1, 1]);
+});
+
+test("tasks of a lost worker go back to their place in the queue, and run elsewhere", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
+  const [first, second, third] = world.submitMany(3, { strategy: "round_robin" }) as [Task, Task, Task];
+  world.scheduler.setGpu(facts(0, { slots: 1, state: "restarting" }));
+  world.scheduler.interrupted(0, "worker_crash");
+  assert.deepEqual([first.status, first.gpuId, first.startedAt], ["queued", null, null]);
+  world.complete(second);
+  assert.deepEqual([first.gpuId, third.status], [1, "queued"], "it is older than the third");
+  assert.deepEqual(
+    first.attempts.map(({ gpuId, reason }) => [gpuId, reason]),
+    [
+      [0, "worker_crash"],
+      [1, null],
+    ],
+  );
+});
+
+test("a task whose workers keep dying fails with a sentence", () => {
+  const world = new World([facts(0)]);
+  const task = world.submit();
+  for (let crash = 0; crash < 3; crash++) world.scheduler.interrupted(0, "worker_crash");
+  assert.deepEqual([task.status, task.error?.code, world.loads()], ["failed", "worker_crash", [0]]);
+});
+
+test("a restart of the server is not held against a task, and the order stays", () => {
+  const before = new World([facts(0, { slots: 1 })]);
+  const tasks = before.submitMany(3);
+  const after = new World([facts(0, { slots: 1, state: "starting" })]);
+  after.scheduler.restore(tasks);
+  assert.deepEqual(
+    tasks.map((task) => task.status),
+    ["queued", "queued", "queued"],
+  );
+  after.scheduler.setGpu(facts(0, { slots: 1 }));
+  assert.deepEqual(after.started, [tasks[0]]);
+  assert.deepEqual(
+    tasks[0]!.attempts.map(({ reason }) => reason),
+    ["server_restart", null],
+  );
+});
+
+test("while draining, what runs may end, nothing is placed, and new tasks are refused", () => {
+  const world = new World([facts(0, { slots: 1 })]);
+  const [running, waiting] = world.submitMany(2) as [Task, Task];
+  world.scheduler.drain();
+  assert.throws(() => world.submit(), { code: "draining" });
+  world.complete(running);
+  assert.deepEqual([running.status, waiting.status], ["completed", "queued"]);
+});
+
+test("canceling: a waiting task at once, also out of a waiting batch; a running one when its worker says so", () => {
+  const world = new World([facts(0, { slots: 1 })]);
+  const running = world.submit();
+  const waiting = world.submit();
+  const batch = world.batch(3, "whole");
+  world.scheduler.cancel(waiting);
+  world.scheduler.cancel(batch[1]!);
+  world.scheduler.cancel(running);
+  assert.deepEqual([waiting.status, batch[1]!.status, running.status], ["canceled", "canceled", "running"]);
+  assert.deepEqual([world.canceled, world.scheduler.queueSize], [[running], 2]);
+  world.scheduler.finished(running, { status: "canceled" });
+  assert.deepEqual([running.status, batch[0]!.status, batch[2]!.gpuId], ["canceled", "running", 0]);
+});
+
+test("a placement lists the winner and at most seven others, and counts the rest by reason", () => {
+  const busy = facts(20, { slots: 1 });
+  const world = new World([
+    ...Array.from({ length: 12 }, (_, id) => facts(id)),
+    busy,
+    facts(21, { state: "starting" }),
+  ]);
+  world.submit({ pinnedGpuId: 20 });
+  const { candidates, others } = world.submit().placement!;
+  assert.equal(candidates.length, 8);
+  assert.deepEqual(others, { busy: 1, starting: 1, eligible: 4 });
+});
+
+// --- properties ------------------------------------------------------------------------------------------------
+
+type Step =
+  | { do: "submit"; strategy: Task["strategy"]; pinned: number | null }
+  | { do: "batch"; size: number; whole: boolean }
+  | { do: "finish" | "cancel"; which: number }
+  | { do: "crash" | "recover" | "busy"; gpu: number };
+
+const GPUS = 3;
+const gpu = fc.nat(GPUS - 1);
+const steps = fc.array(
+  fc.oneof(
+    fc.record({
+      do: fc.constant("submit" as const),
+      strategy: fc.constantFrom("round_robin", "least_loaded", "memory_optimized", "task_specific", "random"),
+      pinned: fc.option(gpu),
+    }),
+    fc.record({ do: fc.constant("batch" as const), size: fc.integer({ min: 1, max: 6 }), whole: fc.boolean() }),
+    fc.record({ do: fc.constantFrom("finish" as const, "cancel" as const), which: fc.nat(20) }),
+    fc.record({ do: fc.constantFrom("crash" as const, "recover" as const, "busy" as const), gpu }),
+  ),
+  { maxLength: 80 },
+) as fc.Arbitrary<Step[]>;
+
+function perform(world: World, tasks: Task[], step: Step): void {
+  const { scheduler } = world;
+  const running = tasks.filter((task) => task.status === "running");
+  if (step.do === "submit")
+    tasks.push(world.submit({ strategy: step.strategy, pinnedGpuId: step.pinned, gpuId: step.pinned }));
+  if (step.do === "batch") tasks.push(...world.batch(step.size, step.whole ? "whole" : "split"));
+  if (step.do === "finish" && running.length > 0) world.complete(running[step.which % running.length]!);
+  if (step.do === "cancel" && tasks.length > 0) {
+    const task = tasks[step.which % tasks.length]!;
+    scheduler.cancel(task);
+    if (task.status === "running") scheduler.finished(task, { status: "canceled" });
+  }
+  if (step.do === "crash") {
+    scheduler.setGpu(facts(step.gpu, { state: "restarting" }));
+    scheduler.interrupted(step.gpu, "worker_crash");
+  }
+  if (step.do === "recover") scheduler.setGpu(facts(step.gpu));
+  if (step.do === "busy") scheduler.setGpu(facts(step.gpu, { othersUtilization: 1 }));
+}
+
+function check(world: World, tasks: readonly Task[]): void {
+  const { scheduler } = world;
+  const queued = tasks.filter((task) => task.status === "queued");
+  assert.equal(scheduler.queueSize, queued.length);
+  for (const {
+    facts: { id, slots, state, othersUtilization },
+    running,
+  } of scheduler.gpus) {
+    assert.ok(running.size <= slots);
+    assert.deepEqual(new Set(tasks.filter((task) => task.status === "running" && task.gpuId === id)), running);
+    const open = state === "ready" && running.size < slots && othersUtilization < 0.95;
+    const couldRun = queued.filter((task) => task.gpuId === null || task.gpuId === id);
+    assert.ok(!open || couldRun.length === 0, `GPU ${id} has a free slot while ${couldRun[0]?.id} waits`);
+  }
+}
+
+test("property: load is the running tasks at every step, slots hold, and no task waits beside a slot it could have", () => {
+  fc.assert(
+    fc.property(steps, fc.integer(), (script, seed) => {
+      const world = new World(
+        Array.from({ length: GPUS }, (_, id) => facts(id)),
+        { minBatchSizePerGpu: 2 },
+        seed,
+      );
+      const tasks: Task[] = [];
+      for (const step of script) {
+        world.now += 10;
+        perform(world, tasks, step);
+        check(world, tasks);
+      }
+      for (let id = 0; id < GPUS; id++) world.scheduler.setGpu(facts(id));
+      for (let left = tasks.length; left > 0; left--) {
+        const running = tasks.find((task) => task.status === "running");
+        if (running !== undefined) world.scheduler.finished(running, COMPLETED);
+      }
+      assert.ok(tasks.every(({ status }) => ["completed", "failed", "canceled"].includes(status)));
+      assert.deepEqual(world.loads(), [0, 0, 0], "every slot is free when everything has ended");
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("property: round robin differs by at most one between equal GPUs", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 100 }), (count, tasks) => {
+      const world = new World(Array.from({ length: count }, (_, id) => facts(id, { slots: 100 })));
+      world.submitMany(tasks, { strategy: "round_robin" });
+      assert.ok(Math.max(...world.loads()) - Math.min(...world.loads()) <= 1);
+    }),
+  );
+});
+
+test("property: the same view and the same seed give the same choices", () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.constantFrom("least_loaded", "memory_optimized", "random"), (seed, strategy) => {
+      const run = (): (number | null)[] => {
+        const world = new World([facts(0), facts(1), facts(2)], SETTINGS, seed);
+        return gpusOf(world.submitMany(6, { strategy: strategy as Task["strategy"] }));
+      };
+      assert.deepEqual(run(), run());
+    }),
+  );
+});

@@ -1,0 +1,420 @@
+/* What every store promises (src/store/store.ts), run against each one. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import fc from "fast-check";
+import { ERRORS, type ErrorCode } from "../src/errors.ts";
+import type { Store } from "../src/store/store.ts";
+import { SqliteStore } from "../src/store/sqlite.ts";
+import { isFinal, STRATEGIES, type Task, TASK_STATUSES } from "../src/task.ts";
+import { cancel, complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "./store-tools.ts";
+
+conformance("SqliteStore", (folder) => new SqliteStore({ path: join(folder, "tasks.db") }));
+
+/** @param create makes a store over what the folder holds; two stores never use one folder at a time */
+function conformance(name: string, create: (folder: string) => Store): void {
+  describe(name, () => {
+    test("an empty store has no live tasks and no last seq", async (t) => {
+      const { first } = await opened(t, create);
+      assert.deepEqual(first, { live: [], lastSeq: 0 });
+    });
+
+    test("opening twice gives the same answer", async (t) => {
+      const { store, first } = await opened(t, create);
+      assert.equal(await store.open(), first);
+    });
+
+    test("what was saved is there after a restart", async (t) => {
+      const world = await opened(t, create);
+      const tasks = [newTask(1), run(newTask(2)), complete(run(newTask(3))), cancel(newTask(4))];
+      await world.store.save(tasks);
+      const { store } = await world.restart();
+      for (const task of tasks) assert.deepEqual(await store.get(task.id), task);
+    });
+
+    test("live tasks come back in submission order, and lastSeq counts the others too", async (t) => {
+      const world = await opened(t, create);
+      const [a, b, c, d] = [newTask(5), run(newTask(3)), newTask(4), cancel(newTask(9))];
+      for (const task of [a, d, c, b]) await world.store.save([task]);
+      const { first } = await world.restart();
+      assert.deepEqual(first, { live: [b, c, a], lastSeq: 9 });
+    });
+
+    test("lastSeq survives when every task has ended", async (t) => {
+      const world = await opened(t, create);
+      await world.store.save([cancel(newTask(41)), complete(run(newTask(42)))]);
+      assert.deepEqual((await world.restart()).first, { live: [], lastSeq: 42 });
+    });
+
+    test("a live task from open can be changed and saved", async (t) => {
+      const world = await opened(t, create);
+      await world.store.save([newTask(1), newTask(2)]);
+      const { store, first } = await world.restart();
+      const task = complete(run(first.live[1] as Task));
+      await store.save([task, newTask(3)]);
+      assert.deepEqual(await store.get(task.id), task);
+      assert.deepEqual(
+        (await world.restart()).first.live.map((live) => live.seq),
+        [1, 3],
+      );
+    });
+
+    test("a task from get can be saved again", async (t) => {
+      const { store } = await opened(t, create);
+      const task = newTask(1);
+      await store.save([task]);
+      const copy = complete(run((await store.get(task.id)) as Task));
+      await store.save([copy]);
+      assert.deepEqual(await store.get(task.id), copy);
+    });
+
+    test("what a resolved save wrote is seen by get and list", async (t) => {
+      const { store } = await opened(t, create);
+      const task = newTask(1);
+      for (const change of [() => task, run, complete]) {
+        change(task);
+        await store.save([task]);
+        assert.deepEqual(await store.get(task.id), task);
+        assert.deepEqual(await store.list(EVERYTHING), { tasks: [task], total: 1 });
+      }
+    });
+
+    test("saves of one task, not awaited, leave its last state", async (t) => {
+      const { store } = await opened(t, create);
+      const task = newTask(1);
+      const saves = [store.save([task])];
+      run(task);
+      saves.push(store.save([task]));
+      await turn();
+      complete(task);
+      saves.push(store.save([task]));
+      await Promise.all(saves);
+      assert.deepEqual(await store.get(task.id), task);
+    });
+
+    test("saves resolve in the order of the calls", async (t) => {
+      const { store } = await opened(t, create);
+      const order: number[] = [];
+      const saves = [];
+      for (let seq = 1; seq <= 50; seq++) {
+        saves.push(store.save([newTask(seq)]).then(() => order.push(seq)));
+        if (seq % 7 === 0) await turn();
+      }
+      await Promise.all(saves);
+      assert.deepEqual(
+        order,
+        order.toSorted((a, b) => a - b),
+      );
+    });
+
+    test("a save may name a task twice, and may be empty", async (t) => {
+      const { store } = await opened(t, create);
+      const task = newTask(1);
+      await store.save([task, task]);
+      await store.save([]);
+      assert.deepEqual(await storedSeqs(store), [1]);
+    });
+
+    test("the caller may reuse the array it gave to save", async (t) => {
+      const { store } = await opened(t, create);
+      const tasks = [newTask(1)];
+      const saved = store.save(tasks);
+      tasks[0] = newTask(2);
+      await saved;
+      assert.deepEqual(await storedSeqs(store), [1]);
+    });
+
+    test("a save that is refused leaves none of its tasks, others are not touched, and the good ones can be saved again", async (t) => {
+      const { store } = await opened(t, create);
+      const old = newTask(1);
+      await store.save([old]);
+      const innocent = Array.from({ length: 9 }, (_, index) => newTask(10 + index));
+      const [a, b] = [newTask(2), newTask(3)];
+      run(old);
+      const bad = newTask(4, { id: old.id });
+      const outcomes = await Promise.allSettled([
+        ...innocent.slice(0, 5).map((task) => store.save([task])),
+        store.save([a, bad, b]),
+        ...innocent.slice(5).map((task) => store.save([task])),
+        store.save([old]),
+      ]);
+      const rejected = outcomes.filter((outcome) => outcome.status === "rejected");
+      assert.deepEqual(
+        rejected.map((outcome) => outcome.reason.code),
+        ["store_unavailable"],
+      );
+      assert.deepEqual(await storedSeqs(store), [...innocent.map((task) => task.seq).toReversed(), 1]);
+      assert.deepEqual(await store.get(old.id), old);
+      await store.save([a, b]);
+      assert.equal((await store.list(EVERYTHING)).total, 12);
+    });
+
+    test("of two saves that share a task, neither is written when one is refused", async (t) => {
+      const { store } = await opened(t, create);
+      const [shared, other] = [newTask(1), newTask(2)];
+      await store.save([other]);
+      const outcomes = await Promise.allSettled([
+        store.save([shared]),
+        store.save([shared, newTask(3, { id: other.id })]),
+        store.save([newTask(4)]),
+      ]);
+      assert.deepEqual(
+        outcomes.map((outcome) => outcome.status),
+        ["rejected", "rejected", "fulfilled"],
+      );
+      assert.deepEqual(await storedSeqs(store), [4, 2]);
+      await store.save([shared]);
+      assert.deepEqual(await storedSeqs(store), [4, 2, 1]);
+    });
+
+    test("the caller's thread goes on while a save is under way", async (t) => {
+      const { store } = await opened(t, create);
+      const text = "x".repeat(1024 * 1024);
+      const saved = store.save(Array.from({ length: 32 }, (_, index) => newTask(index + 1, { text })));
+      let turns = 0;
+      while (await Promise.race([saved.then(() => false), turn().then(() => true)])) turns++;
+      assert.ok(turns > 3, `${turns} turns`);
+    });
+
+    test("a prompt and an answer of 1 MiB come back whole", async (t) => {
+      const { store } = await opened(t, create);
+      const task = complete(run(newTask(1, { text: "ğ😀 ".repeat(150_000) })));
+      task.result = { ...(task.result as NonNullable<Task["result"]>), text: "é".repeat(600_000) };
+      await store.save([task]);
+      assert.deepEqual(await store.get(task.id), task);
+    });
+
+    test("half a surrogate pair becomes U+FFFD and fails nothing", async (t) => {
+      const { store } = await opened(t, create);
+      const task = newTask(1, { text: "a\ud800b", user: "\udc00" });
+      await Promise.all([store.save([task]), store.save([newTask(2)])]);
+      assert.deepEqual(await store.get(task.id), { ...task, text: "a\ufffdb", user: "\ufffd" });
+      assert.equal((await store.list({ ...EVERYTHING, user: "\udc00" })).total, 1);
+    });
+
+    test("every field comes back as it was", async (t) => {
+      const world = await opened(t, create);
+      let seq = 0;
+      const all: Task[] = [];
+      const property = fc.asyncProperty(fc.array(anyTask(), { minLength: 1, maxLength: 20 }), async (drafts) => {
+        const tasks = drafts.map((draft) => ({ ...draft, seq: ++seq, id: `${draft.id}#${seq}` }));
+        await world.store.save(tasks);
+        for (const task of tasks) assert.deepEqual(await world.store.get(task.id), task);
+        all.unshift(...tasks.toReversed());
+      });
+      await fc.assert(property, { numRuns: 50 });
+      const { store, first } = await world.restart();
+      const { tasks } = await store.list({ ...EVERYTHING, limit: all.length });
+      assert.deepEqual(tasks, all);
+      assert.deepEqual(first.live, all.filter((task) => !isFinal(task.status)).toReversed());
+    });
+
+    test("an unknown id is null", async (t) => {
+      const { store } = await opened(t, create);
+      assert.equal(await store.get("nothing"), null);
+    });
+
+    test("list gives any page of any user and status, newest first, with the total of all that match", async (t) => {
+      const property = fc.asyncProperty(fc.array(step(), { maxLength: 60 }), async (steps) => {
+        const world = await opened(t, create);
+        const tasks: Task[] = [];
+        for (const one of steps) await take(one, world, tasks);
+        await world.store.save([addTask(tasks, "last")]);
+        await checkLists(world.store, tasks.toReversed());
+        await checkLists((await world.restart()).store, tasks.toReversed());
+      });
+      await fc.assert(property, { numRuns: 15 });
+    });
+
+    test("close writes what is pending, and may be called twice", async (t) => {
+      const world = await opened(t, create);
+      const saves = [world.store.save([newTask(1)]), world.store.save([newTask(2)])];
+      await Promise.all([world.store.close(), world.store.close(), ...saves]);
+      assert.deepEqual(await storedSeqs((await world.restart()).store), [2, 1]);
+    });
+
+    test("a closed store refuses everything with a sentence", async (t) => {
+      const { store } = await opened(t, create);
+      await store.close();
+      const refused = { code: "store_unavailable", message: /closed/ };
+      await assert.rejects(store.save([newTask(1)]), refused);
+      await assert.rejects(store.get("1"), refused);
+      await assert.rejects(store.list(EVERYTHING), refused);
+    });
+
+    test("a store that was never opened refuses saves and can be closed", async (t) => {
+      const store = create(testFolder(t));
+      await assert.rejects(store.save([newTask(1)]), { code: "store_unavailable", message: /not open/ });
+      await store.close();
+    });
+
+    test("closing while opening ends closed", async (t) => {
+      const store = create(testFolder(t));
+      const opening = store.open();
+      await store.close();
+      assert.deepEqual(await opening, { live: [], lastSeq: 0 });
+      await assert.rejects(store.save([newTask(1)]), { code: "store_unavailable" });
+    });
+  });
+}
+
+type First = Awaited<ReturnType<Store["open"]>>;
+
+interface World {
+  store: Store;
+  first: First;
+  /** Closes the store and opens another over the same folder. */
+  restart: () => Promise<World>;
+}
+
+async function opened(t: TestContext, create: (folder: string) => Store): Promise<World> {
+  const folder = testFolder(t);
+  const world: World = { store: create(folder), first: { live: [], lastSeq: 0 }, restart };
+  world.first = await world.store.open();
+  t.after(() => world.store.close());
+  return world;
+
+  async function restart(): Promise<World> {
+    await world.store.close();
+    world.store = create(folder);
+    world.first = await world.store.open();
+    return world;
+  }
+}
+
+/** @param all newest first */
+async function checkLists(store: Store, all: Task[]): Promise<void> {
+  for (const user of [undefined, "ada", "bob", "nobody"]) {
+    for (const status of [undefined, ...TASK_STATUSES]) {
+      const matching = all
+        .filter(
+          (task) => (user === undefined || task.user === user) && (status === undefined || task.status === status),
+        )
+        .map((task) => [task.seq, task.user, task.status]);
+      for (const [limit, offset] of [
+        [1000, 0],
+        [3, 0],
+        [2, 1],
+        [5, 4],
+        [1, 1000],
+      ] as const) {
+        const { tasks, total } = await store.list({ user, status, limit, offset });
+        assert.equal(total, matching.length);
+        assert.deepEqual(
+          tasks.map((task) => [task.seq, task.user, task.status]),
+          matching.slice(offset, offset + limit),
+        );
+      }
+    }
+  }
+}
+
+interface Step {
+  readonly change: "add" | "run" | "end" | "restart";
+  readonly user: string;
+  /** Which of the live tasks changes. */
+  readonly pick: number;
+  readonly wait: boolean;
+}
+
+function step(): fc.Arbitrary<Step> {
+  return fc.record({
+    change: fc.oneof(
+      { weight: 5, arbitrary: fc.constant("add" as const) },
+      { weight: 4, arbitrary: fc.constant("run" as const) },
+      { weight: 4, arbitrary: fc.constant("end" as const) },
+      { weight: 1, arbitrary: fc.constant("restart" as const) },
+    ),
+    user: fc.constantFrom("ada", "bob"),
+    pick: fc.nat(100),
+    wait: fc.boolean(),
+  });
+}
+
+/** @param tasks in submission order; task `seq` is at `seq` - 1 */
+async function take({ change, user, pick, wait }: Step, world: World, tasks: Task[]): Promise<void> {
+  if (change === "restart") {
+    const { first } = await world.restart();
+    for (const live of first.live) tasks[live.seq - 1] = live;
+    return;
+  }
+  const live = tasks.filter((task) => !isFinal(task.status));
+  const task = live[pick % Math.max(live.length, 1)];
+  const changed = change === "add" || task === undefined ? addTask(tasks, user) : advance(task, change);
+  const saved = world.store.save([changed]);
+  if (wait) await saved;
+}
+
+function addTask(tasks: Task[], user: string): Task {
+  const task = newTask(tasks.length + 1, { user });
+  tasks.push(task);
+  return task;
+}
+
+function advance(task: Task, change: "run" | "end"): Task {
+  if (task.status === "running") return complete(task);
+  return change === "run" ? run(task) : cancel(task);
+}
+
+function plain<T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
+  return fc.record(fields, { noNullPrototype: true }) as fc.Arbitrary<T>;
+}
+
+function maybe<T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> {
+  return fc.option(arbitrary, { nil: null });
+}
+
+/** A task whose fields have nothing to do with each other. */
+function anyTask(): fc.Arbitrary<Task> {
+  const text = fc.oneof(
+    fc.string({ unit: "binary", maxLength: 50 }),
+    fc.constantFrom("", "\0", "a\0b", "👩‍👩‍👧", "'; --", "ı\r\n"),
+  );
+  const time = fc.nat(4_102_444_800_000);
+  const gpuId = fc.nat(1000);
+  const real = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
+  const attempt = plain({
+    gpuId,
+    startedAt: time,
+    endedAt: maybe(time),
+    reason: fc.constantFrom("completed", "worker_crash", "server_restart", null),
+  });
+  const placement = plain({
+    strategy: fc.constantFrom(...STRATEGIES, "pinned", "batch"),
+    gpuId,
+    reason: text,
+    candidates: fc.array(plain({ gpuId, score: maybe(real) }), { maxLength: 8 }),
+    others: fc.dictionary(text, fc.nat(100), { noNullPrototype: true, maxKeys: 5 }),
+  });
+  const result = plain({
+    text,
+    executionTime: real,
+    timestamp: time,
+    finishReason: fc.constantFrom("stop", "length"),
+    promptTokens: fc.nat(),
+    completionTokens: fc.nat(),
+  });
+  const error = plain({ code: fc.constantFrom(...(Object.keys(ERRORS) as ErrorCode[])), sentence: text });
+  return plain({
+    id: text,
+    seq: fc.constant(0),
+    user: text,
+    strategy: fc.constantFrom(...STRATEGIES),
+    pinnedGpuId: maybe(gpuId),
+    batchId: maybe(text),
+    wholeBatch: fc.boolean(),
+    createdAt: time,
+    text,
+    maxLength: fc.nat(),
+    temperature: fc.oneof(real, fc.constantFrom(0, 0.7, 1)),
+    taskType: text,
+    status: fc.constantFrom(...TASK_STATUSES),
+    gpuId: maybe(gpuId),
+    startedAt: maybe(time),
+    finishedAt: maybe(time),
+    attempts: fc.array(attempt, { maxLength: 4 }),
+    placement: maybe(placement),
+    result: maybe(result),
+    error: maybe(error),
+  });
+}

@@ -1,0 +1,31 @@
+/** Writes config.example.yaml from the schema: `node tools/config-example.ts > config.example.yaml`. */
+import { pathToFileURL } from "node:url";
+import { stringify } from "yaml";
+import { ConfigSchema } from "../src/config.ts";
+
+interface Described {
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, Described>>;
+}
+
+/** Every key with its default; `null` where there is none. */
+export function exampleYaml(): string {
+  const head = [
+    "# Every key of the configuration, with its default (null: none).",
+    "# Copy this file to config.yaml, or name yours with --config; leave out what you do not change.",
+    "# ${NAME} takes a value from the environment.",
+  ];
+  return `${[...head, ...lines(ConfigSchema as unknown as Described, "")].join("\n")}\n`;
+}
+
+function lines({ properties = {} }: Described, indent: string): string[] {
+  return Object.entries(properties).flatMap(([key, part]) => {
+    const comment = part.description === undefined ? [] : [`${indent}# ${part.description}`];
+    if (part.properties !== undefined) return ["", ...comment, `${indent}${key}:`, ...lines(part, `${indent}  `)];
+    const value = stringify(part.default ?? null, { collectionStyle: "flow", lineWidth: 0 }).trim();
+    return [...comment, `${indent}${key}: ${value}`];
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) process.stdout.write(exampleYaml());
