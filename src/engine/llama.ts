@@ -5,9 +5,9 @@
  * come. Every sequence's `next()` is called in the same tick and all are awaited together, because node-llama-cpp's own batching,
  * left to itself, splits the batches and lets a newcomer wait until the others have ended. Between two steps tasks come and go.
  *
- * Each task has one token at most in a batch whose result is read, and the slots are in order (see `inSlotOrder`): so a prompt's last
- * token waits for the step after the rest of it. Otherwise llama.cpp would have to put results in order, which is not safe here. It
- * also makes a text the same whether its task was alone or not.
+ * A batch asks for one result a task at most, and has the slots in order (see `inSlotOrder`): so a prompt's last token waits for the
+ * step after the rest of it. Otherwise llama.cpp would have to put results in order, which is not safe here. It also makes a text
+ * depend less on what ran beside it.
  */
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type LlamaContextSequence, type Token } from "node-llama-cpp";
@@ -219,7 +219,7 @@ export class LlamaEngine implements Engine {
 
   /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot. */
   async #retire(): Promise<void> {
-    for (const run of this.#active) if (this.#isCanceled(run)) run.end = "canceled";
+    for (const run of this.#active) if (this.#isCanceled(run) && typeof run.end !== "object") run.end = "canceled";
     const ended = this.#active.filter((run) => run.end !== undefined);
     if (ended.length === 0) return;
     this.#active = this.#active.filter((run) => run.end === undefined);

@@ -69,7 +69,7 @@ def _cast(story: Story) -> None:
     name, kind, pronoun = _character(rng)
     he, him, his, himself = PRONOUNS[pronoun]
     bind(name=name, he=he, him=him, his=his, himself=himself, he_cap=he.capitalize(), his_cap=his.capitalize())
-    bind(h=f"[{name}|{name}|{name}|{name}|the {kind}]", s=f"[{name}|{he}|{he}]", intro=_introduction(rng, name, kind))
+    bind(h=f"[{name}|{name}|{name}|{name}|{name}|{name}|{name}|the {kind}]", s=f"[{name}|{he}|{he}]", intro=_introduction(rng, name, kind))
     story.bound["kind"] = {"text": kind, "a": f"a {kind}"}
 
     fname, fkind, fpronoun = _character(rng, avoid=name)
@@ -78,7 +78,7 @@ def _cast(story: Story) -> None:
         fname, fkind, fpronoun = _character(rng, avoid=name)
     fhe, fhim, fhis, _ = PRONOUNS[fpronoun]
     the_friend = f"the {fkind}" if fkind != kind else fname
-    bind(fname=fname, fhe=fhe, fhim=fhim, fhis=fhis, f=f"[{fname}|{fname}|{the_friend}]", fs=f"[{fname}|{fhe}]")
+    bind(fname=fname, fhe=fhe, fhim=fhim, fhis=fhis, f=f"[{fname}|{fname}|{fname}|{fname}|{the_friend}]", fs=f"[{fname}|{fhe}]")
     bind(fintro=_introduction(rng, fname, fkind))
 
     relative, mpronoun = rng.choice(lexicon.RELATIVES.split()).split("/")

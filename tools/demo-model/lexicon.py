@@ -10,7 +10,7 @@ Alice Clara Eva Lena May Hannah Julia Maria Olivia Polly Rita Tina Wendy Elif Ze
 BOYS = """Tom Tim Ben Max Sam Jack Leo Finn Luke Adam Peter Oscar Noah Henry George Charlie Billy Danny Eddie Felix
 Fred Harry Hugo Ivan James Joe Kevin Liam Mark Nick Oliver Paul Robin Simon Theo Victor Ali Can Emre Deniz""".split()
 
-PETS = """Pip Coco Max Spot Buddy Fluffy Biscuit Pepper Ginger Nibbles Sunny Hazel Milo Bobo Tiny Whiskers Snowy
+PETS = """Pip Coco Spot Buddy Fluffy Biscuit Pepper Ginger Nibbles Sunny Hazel Milo Bobo Tiny Whiskers Snowy
 Bubbles Patch Rusty Dot Honey Mango Olive Peanut Pickle Poppy Socks Teddy Toto Willow Ziggy""".split()
 
 PEOPLE = """girl/she boy/he girl/she boy/he girl/she boy/he princess/she prince/he farmer/he farmer/she baker/he

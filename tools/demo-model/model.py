@@ -77,10 +77,16 @@ def rope(x: jax.Array, base: float) -> jax.Array:
     return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
 
 
-def forward(params: dict[str, jax.Array], tokens: jax.Array, cfg: Config) -> jax.Array:
-    """Logits [batch, time, vocab] for token ids [batch, time]."""
+def forward(params: dict[str, jax.Array], tokens: jax.Array, cfg: Config, texts: jax.Array | None = None) -> jax.Array:
+    """Logits [batch, time, vocab] for token ids [batch, time].
+
+    "texts" numbers the text that each token belongs to; tokens see their own text only.
+    """
     batch, time = tokens.shape
-    causal = jnp.tril(jnp.ones((time, time), bool))
+    visible = jnp.tril(jnp.ones((time, time), bool))[None]
+    if texts is not None:
+        visible &= texts[:, :, None] == texts[:, None, :]
+    visible = visible[:, None, None]
     group = cfg.heads // cfg.kv_heads
     x = params["token_embd.weight"][tokens]
 
@@ -95,7 +101,7 @@ def forward(params: dict[str, jax.Array], tokens: jax.Array, cfg: Config) -> jax
         # Grouped-query attention: query head n reads key/value head n // group.
         q = q.reshape(batch, time, cfg.kv_heads, group, cfg.head_dim)
         scores = jnp.einsum("btkgd,bskd->bkgts", q, k) / np.sqrt(cfg.head_dim)
-        weights = jax.nn.softmax(jnp.where(causal, scores, -1e9), axis=-1)
+        weights = jax.nn.softmax(jnp.where(visible, scores, -1e9), axis=-1)
         mixed = jnp.einsum("bkgts,bskd->btkgd", weights, v).reshape(batch, time, -1)
         x = x + mixed @ w("attn_output").T
 
@@ -105,9 +111,9 @@ def forward(params: dict[str, jax.Array], tokens: jax.Array, cfg: Config) -> jax
     return rms_norm(x, params["output_norm.weight"], cfg.norm_eps) @ params["token_embd.weight"].T
 
 
-def loss(params: dict[str, jax.Array], window: jax.Array, learn: jax.Array, cfg: Config) -> jax.Array:
+def loss(params: dict[str, jax.Array], tokens: jax.Array, learn: jax.Array, texts: jax.Array, cfg: Config) -> jax.Array:
     """Mean next-token cross-entropy, in nats, over the tokens that "learn" marks."""
-    logits = forward(params, window[:, :-1], cfg)
-    target = jnp.take_along_axis(logits, window[:, 1:, None], axis=-1)[..., 0]
+    logits = forward(params, tokens[:, :-1], cfg, texts[:, :-1])
+    target = jnp.take_along_axis(logits, tokens[:, 1:, None], axis=-1)[..., 0]
     weight = learn[:, 1:]
     return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - target) * weight) / jnp.sum(weight)
