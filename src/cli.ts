@@ -36,7 +36,12 @@ function program(): Command {
     .option("--devices <list>", "auto, cpu:N, simulated:N, gpu:INDEX, a GPU's UUID, or several with commas between")
     .option("--model <file>", "the GGUF file to serve")
     .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
-    .action((options: Options) => serve(configOf(options), options.dataDir));
+    // serve is what runs without a command, so a mistyped command arrives here as its argument.
+    .allowExcessArguments()
+    .action((options: Options, { args }: Command) => {
+      if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
+      return serve(configOf(options), options.dataDir);
+    });
   configured(cli.command("validate-config").description("check the configuration without starting")).action(
     (options: Options) => {
       configOf(options);

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Credentials } from "./auth/credentials.ts";
-import { ensureFirstKey } from "./auth/first-key.ts";
+import { ensureFirstKey, type FirstKeyOptions } from "./auth/first-key.ts";
 import { type Config } from "./config.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Device, findDevices } from "./gpu/devices.ts";
@@ -40,13 +40,32 @@ export interface RunningServer {
  */
 export async function startServer(config: Config, dataDir: string, log: Logger): Promise<RunningServer> {
   makeDataDir(dataDir);
-  const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
+  const keyOptions = { config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY };
+  // A bad value stops the start before anything else has begun.
+  if (keyOptions.environmentKey) ensureFirstKey(keyOptions);
   const credentials = new Credentials({ config: config.auth, dataDir, log });
   const store = new SqliteStore({ path: config.store.path ?? join(dataDir, "alt-las.db"), log });
-  const [devices, stored] = await Promise.all([findDevices(config), store.open()]).catch(async (error: unknown) => {
+  try {
+    const server = await listen({ config, credentials, store, log });
+    // A new key is made last of all: that of a start that failed would be kept, and never shown to anybody.
+    return { ...server, firstKey: await firstKey(keyOptions, server) };
+  } catch (error) {
+    // An open store would keep the process alive.
     await store.close();
     throw error;
-  });
+  }
+}
+
+interface Parts {
+  readonly config: Config;
+  readonly credentials: Credentials;
+  readonly store: SqliteStore;
+  readonly log: Logger;
+}
+
+/** Starts everything over a store that is not open yet, which is left to the caller when this fails. */
+async function listen({ config, credentials, store, log }: Parts): Promise<Omit<RunningServer, "firstKey">> {
+  const [devices, stored] = await Promise.all([findDevices(config), store.open()]);
   warnOfMissing(config, devices, log);
 
   const tasks: Tasks = new Tasks({
@@ -99,7 +118,16 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
       `Cannot listen on ${config.server.host}:${config.server.port}: ${messageOf(error)}.`,
     );
   }
-  return { url: urlOf(config, app.server.address() as AddressInfo), devices, firstKey, stop };
+  return { url: urlOf(config, app.server.address() as AddressInfo), devices, stop };
+}
+
+async function firstKey(options: FirstKeyOptions, { stop }: Pick<RunningServer, "stop">): Promise<string | null> {
+  try {
+    return ensureFirstKey(options);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 function makeDataDir(dataDir: string): void {

@@ -308,17 +308,22 @@ describe("the llama engine alone", () => {
     const engine = new LlamaEngine(llama);
     await engine.load();
     const texts = new Map<string, Set<string>>();
-    const work = Array.from({ length: 200 }, (_, index) => `The ${"little ".repeat((index % 10) * 3)}girl was`);
+    const work = Array.from({ length: 600 }, (_, index) => `The ${"little ".repeat((index % 10) * 5)}girl was`);
     const oneSlot = async () => {
       for (let text = work.pop(); text !== undefined; text = work.pop()) {
-        const task = watch(engine, text, 8 + (work.length % 7));
+        const task = watch(engine, text, 5 + ((work.length * 7) % 21));
         await task.outcome;
-        texts.set(text, (texts.get(text) ?? new Set()).add(task.text.slice(0, 20)));
+        texts.set(text, (texts.get(text) ?? new Set()).add(task.text));
       }
     };
     await Promise.all(Array.from({ length: SLOTS }, oneSlot));
-    // Two nearly equal logits may come out in either order; a mix-up gives a new text each time.
-    for (const [prompt, seen] of texts) assert(seen.size <= 2, `${prompt}: ${[...seen].join(" | ")}`);
+    for (const [prompt, seen] of texts) {
+      // Two nearly equal logits may come out in either order; a mix-up gives a new text each time.
+      const different = [...seen].filter(
+        (text) => ![...seen].some((other) => other !== text && other.startsWith(text)),
+      );
+      assert(different.length <= 2, `${prompt}: ${different.join(" | ")}`);
+    }
     await engine.stop();
   });
 

@@ -231,7 +231,7 @@ test("a body over the limit is a 413 that says the limit", async (t) => {
 
 test("without credentials, or with wrong ones, there is a 401 that names both schemes", async (t) => {
   const { app, tasks } = testServer(t);
-  const attempts = [
+  const attempts: Record<string, string>[] = [
     {},
     { authorization: "" },
     { authorization: "Bearer" },

@@ -4,6 +4,7 @@ import { type Caller } from "../auth/credentials.ts";
 import { type TaskApi } from "../scheduler/tasks.ts";
 import { type TaskInput } from "../task.ts";
 import { submission } from "./access.ts";
+import { goneSignal } from "./gone.ts";
 import { type ServerParts } from "./parts.ts";
 import { preferredWait } from "./prefer.ts";
 import {
@@ -55,7 +56,7 @@ async function predict(
   const wait = preferredWait(request.headers.prefer);
   if (wait === undefined) return viewOfSubmitted(task);
   reply.header("preference-applied", `wait=${wait}`);
-  const ended = await tasks.wait(task.id, wait, request.signal);
+  const ended = await tasks.wait(task.id, wait, goneSignal(reply));
   return ended === null ? viewOfSubmitted(task) : viewOfTask(ended);
 }
 

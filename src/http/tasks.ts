@@ -6,6 +6,7 @@ import { type TaskSnapshot } from "../scheduler/tasks.ts";
 import { isFinal } from "../task.ts";
 import { shown } from "../validation.ts";
 import { maySee } from "./access.ts";
+import { goneSignal } from "./gone.ts";
 import { type ServerParts } from "./parts.ts";
 import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery } from "./schemas.ts";
 import { viewOfTask } from "./views.ts";
@@ -24,12 +25,11 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       querystring: TaskQuery,
       response: { 200: TaskRef },
     },
-    handler: async (request) => {
-      const { caller, query } = request;
-      const id = taskId(request.params.task_id);
+    handler: async ({ caller, params, query }, reply) => {
+      const id = taskId(params.task_id);
       const task = visible(await tasks.get(id), caller, id);
       if (query.wait === 0 || isFinal(task.status)) return viewOfTask(task);
-      return viewOfTask(visible(await tasks.wait(id, query.wait, request.signal), caller, id));
+      return viewOfTask(visible(await tasks.wait(id, query.wait, goneSignal(reply)), caller, id));
     },
   });
 }

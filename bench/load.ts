@@ -1,0 +1,131 @@
+/**
+ * The load generator of submit.ts, a process of its own: keep-alive connections, one request at a time on each, and as little work
+ * as possible for each answer, because it shares the machine's cores with the server.
+ */
+import { connect, type Socket } from "node:net";
+
+export interface LoadRequest {
+  readonly host: string;
+  readonly port: number;
+  readonly connections: number;
+  readonly seconds: number;
+  /** A whole HTTP request, sent again and again. */
+  readonly request: string;
+}
+
+export interface LoadResult {
+  /** Requests answered with 2xx. */
+  readonly accepted: number;
+  /** Other answers, and connections that broke. */
+  readonly errors: number;
+  /** Of the first unexpected answer; "": there was none. */
+  readonly firstError: string;
+  /** Seconds from the first request to the last answer. */
+  readonly seconds: number;
+  /** Milliseconds of each accepted request, in ascending order: the shares 0.5, 0.99 and 1 of them. */
+  readonly p50: number;
+  readonly p99: number;
+  readonly longest: number;
+  /** CPU seconds this process used. */
+  readonly cpuSeconds: number;
+}
+
+const END_OF_HEAD = Buffer.from("\r\n\r\n");
+const CONTENT_LENGTH = Buffer.from("content-length: ");
+const DIGIT_TWO = 0x32;
+const DIGIT_ZERO = 0x30;
+/** Where in "HTTP/1.1 200 OK" the status begins. */
+const STATUS_AT = 9;
+
+if (process.send) {
+  process.once("message", (request: LoadRequest) => {
+    void run(request).then((result) => process.send?.(result, () => process.disconnect()));
+  });
+}
+
+async function run({ host, port, connections, seconds, request }: LoadRequest): Promise<LoadResult> {
+  const bytes = Buffer.from(request);
+  const sockets = await Promise.all(Array.from({ length: connections }, () => open(host, port)));
+  const latencies: number[] = [];
+  let errors = 0;
+  let firstError = "";
+  const cpu = process.cpuUsage();
+  const started = performance.now();
+  const end = started + seconds * 1000;
+  const fail = (what: string): void => {
+    errors++;
+    firstError ||= what;
+  };
+  await Promise.all(
+    sockets.map(
+      ({ socket, onAnswer }) =>
+        new Promise<void>((resolve) => {
+          let sentAt = performance.now();
+          onAnswer((answer) => {
+            const now = performance.now();
+            if (answer === null) {
+              fail("the connection broke");
+              return resolve();
+            }
+            if (answer[STATUS_AT] === DIGIT_TWO) latencies.push(now - sentAt);
+            else fail(answer.toString("latin1"));
+            if (now >= end) return resolve();
+            sentAt = now;
+            socket.write(bytes);
+          });
+          socket.write(bytes);
+        }),
+    ),
+  );
+  const took = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  for (const { socket } of sockets) socket.destroy();
+  latencies.sort((a, b) => a - b);
+  const [p50, p99, longest] = [0.5, 0.99, 1].map((share) => latencies[Math.ceil(latencies.length * share) - 1] ?? NaN);
+  return {
+    accepted: latencies.length,
+    errors,
+    firstError,
+    seconds: took,
+    p50: p50!,
+    p99: p99!,
+    longest: longest!,
+    cpuSeconds: (user + system) / 1e6,
+  };
+}
+
+interface Connection {
+  readonly socket: Socket;
+  /** Sets who hears of each whole answer, or of null when the connection breaks. The bytes are only good during the call. */
+  onAnswer(listener: (answer: Buffer | null) => void): void;
+}
+
+function open(host: string, port: number): Promise<Connection> {
+  let listener: (answer: Buffer | null) => void = () => {};
+  /** Of an answer that has not come whole. */
+  let rest: Buffer | null = null;
+  const read = (count: number, buffer: Uint8Array): boolean => {
+    const bytes = Buffer.from(buffer.buffer, buffer.byteOffset, count);
+    const answer: Buffer = rest === null ? bytes : Buffer.concat([rest, bytes]);
+    rest = isWhole(answer) ? null : Buffer.from(answer);
+    if (rest === null) listener(answer);
+    return true;
+  };
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true, onread: { buffer: Buffer.alloc(16_384), callback: read } });
+    socket.once("connect", () => resolve({ socket, onAnswer: (next) => (listener = next) }));
+    socket.once("error", reject);
+    socket.once("close", () => listener(null));
+  });
+}
+
+/** Whether the bytes are a whole answer: a head, and as many bytes of body as it says. */
+function isWhole(bytes: Buffer): boolean {
+  const headEnd = bytes.indexOf(END_OF_HEAD);
+  if (headEnd === -1) return false;
+  const at = bytes.indexOf(CONTENT_LENGTH);
+  if (at === -1 || at > headEnd) return false;
+  let length = 0;
+  for (let i = at + CONTENT_LENGTH.length; bytes[i]! >= DIGIT_ZERO; i++) length = length * 10 + bytes[i]! - DIGIT_ZERO;
+  return bytes.length >= headEnd + END_OF_HEAD.length + length;
+}

@@ -1,0 +1,37 @@
+/* npm run bench [-- submit|engine|devices] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
+import { parseArgs } from "node:util";
+import { circumstances, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
+import { type Extent, submit } from "./submit.ts";
+
+const BENCHMARKS: Readonly<Record<string, (extent: Extent) => Promise<Section>>> = { submit };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    record: { type: "boolean", default: false },
+    profile: { type: "boolean", default: false },
+  },
+});
+
+const names = positionals.length === 0 ? Object.keys(BENCHMARKS) : positionals;
+const unknown = names.find((name) => !Object.hasOwn(BENCHMARKS, name));
+if (unknown === undefined) {
+  await runAll();
+} else {
+  console.error(`There is no benchmark ${unknown}; there are ${Object.keys(BENCHMARKS).join(", ")}.`);
+  process.exitCode = 1;
+}
+
+async function runAll(): Promise<void> {
+  const where = circumstances(["npm run bench --", ...process.argv.slice(2)].join(" "));
+  console.log(`${lineOf(where)}\n`);
+  const sections: Section[] = [];
+  for (const name of names) {
+    const section = await BENCHMARKS[name]!(values);
+    console.log(`${markdownOf(section)}\n`);
+    sections.push(section);
+  }
+  if (values.record) console.log(`Written to ${record(where, sections)}.md and .json`);
+  if (!sections.every(passes)) process.exitCode = 1;
+}

@@ -1,0 +1,134 @@
+/** What the benchmarks say, and where it is kept. */
+import { execFileSync } from "node:child_process";
+import { closeSync, fdatasyncSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { arch, availableParallelism, cpus, loadavg, platform, totalmem } from "node:os";
+import { join } from "node:path";
+import { CACHE } from "./server.ts";
+
+const RESULTS = join(import.meta.dirname, "results");
+
+/** What one benchmark found. */
+export interface Section {
+  /** The benchmark's name on the command line. */
+  readonly name: string;
+  /** What was measured and how, in one or two sentences. */
+  readonly about: string;
+  /** Each row has the same keys; they are the table's head. */
+  readonly rows: readonly Readonly<Record<string, string | number>>[];
+  readonly bars: readonly Bar[];
+}
+
+/** A figure that must not get worse than a bound. */
+export interface Bar {
+  readonly what: string;
+  readonly measured: number;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+/** Where and when. */
+export interface Circumstances {
+  readonly cores: number;
+  readonly cpu: string;
+  readonly memoryGiB: number;
+  readonly system: string;
+  /** Median milliseconds of a 4 KiB write and its fdatasync. */
+  readonly fsyncMs: number;
+  readonly node: string;
+  readonly commit: string;
+  readonly date: string;
+  /** Of the last minute, when the run began: what else the machine was doing. */
+  readonly load: number;
+  readonly command: string;
+}
+
+export function circumstances(command: string): Circumstances {
+  return {
+    cores: availableParallelism(),
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${platform()} ${arch()}`,
+    fsyncMs: measureFsync(),
+    node: process.version,
+    commit: commit(),
+    date: new Date().toISOString(),
+    load: loadavg()[0]!,
+    command,
+  };
+}
+
+/** Whether every bar holds. */
+export function passes({ bars }: Section): boolean {
+  return bars.every(holds);
+}
+
+export function markdownOf(section: Section): string {
+  const lines = section.bars.map((bar) => `- ${holds(bar) ? "ok" : "**MISSED**"}: ${bar.what}: ${bounds(bar)}`);
+  return [`## ${section.name}`, section.about, tableOf(section.rows), lines.join("\n")].join("\n\n");
+}
+
+export function lineOf({ cores, cpu, memoryGiB, system, fsyncMs, node, commit: at, date, load }: Circumstances): string {
+  const machine = `${cores} cores of ${cpu}, ${memoryGiB} GiB, ${system}, fdatasync ${fsyncMs.toFixed(1)} ms`;
+  return `${machine}; Node ${node}; commit ${at}; ${date}; load at the start ${load.toFixed(1)}`;
+}
+
+/** Writes the figures to bench/results, as Markdown for people and as JSON for comparisons. */
+export function record(where: Circumstances, sections: readonly Section[]): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const name = `${where.date.replaceAll(":", "").slice(0, 15)}-${where.commit}`;
+  const parts = [`# \`${where.command}\``, lineOf(where), ...sections.map(markdownOf)];
+  writeFileSync(join(RESULTS, `${name}.md`), `${parts.join("\n\n")}\n`);
+  writeFileSync(join(RESULTS, `${name}.json`), `${JSON.stringify({ ...where, sections }, null, 2)}\n`);
+  return join("bench", "results", name);
+}
+
+/** The middle value, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function holds({ measured, atLeast = -Infinity, atMost = Infinity }: Bar): boolean {
+  return measured >= atLeast && measured <= atMost;
+}
+
+function bounds({ measured, atLeast, atMost }: Bar): string {
+  const bound = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
+  return `${Math.round(measured * 1000) / 1000} (${bound})`;
+}
+
+function tableOf(rows: Section["rows"]): string {
+  const heads = Object.keys(rows[0] ?? {});
+  const lines = [heads, ...rows.map((row) => heads.map((head) => String(row[head])))];
+  const widths = heads.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+  const [head, ...body] = lines.map((line) => `| ${line.map((cell, i) => cell.padStart(widths[i]!)).join(" | ")} |`);
+  return [head, `| ${widths.map((width) => `${"-".repeat(width - 1)}:`).join(" | ")} |`, ...body].join("\n");
+}
+
+function commit(): string {
+  try {
+    const options = { cwd: import.meta.dirname, encoding: "utf8" } as const;
+    const hash = execFileSync("git", ["rev-parse", "--short", "HEAD"], options).trim();
+    const changed = execFileSync("git", ["status", "--porcelain", "--untracked-files=no"], options).trim() !== "";
+    return changed ? `${hash}-changed` : hash;
+  } catch {
+    return "unknown";
+  }
+}
+
+function measureFsync(): number {
+  mkdirSync(CACHE, { recursive: true });
+  const path = join(CACHE, "fsync-probe");
+  const file = openSync(path, "w");
+  const page = Buffer.alloc(4096);
+  const times = Array.from({ length: 50 }, () => {
+    const started = performance.now();
+    writeSync(file, page);
+    fdatasyncSync(file);
+    return performance.now() - started;
+  });
+  closeSync(file);
+  rmSync(path);
+  return median(times);
+}

@@ -1,0 +1,109 @@
+/** The real server as a child process, with a data directory of its own on the disk that holds the checkout. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** What the benchmarks make and may delete; git ignores it. */
+export const CACHE = join(import.meta.dirname, "cache");
+const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
+
+/** Milliseconds for a model to load. */
+const READY_TIMEOUT = 60_000;
+const READY_CHECK = 50;
+
+export interface ServerOptions {
+  readonly devices: string;
+  /** Parts of a configuration file; JSON is YAML. */
+  readonly config: object;
+  /** Writes CPU profiles of the server's threads into bench/cache/profiles when it stops. */
+  readonly profile?: boolean;
+}
+
+export interface BenchServer {
+  readonly pid: number;
+  readonly host: string;
+  readonly port: number;
+  /** Value of the `Authorization` header of every request. */
+  readonly authorization: string;
+  /** Asks the API; @throws when the answer is not 2xx */
+  ask<Answer>(path: string, body?: object, headers?: Readonly<Record<string, string>>): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+/** Starts a server and resolves when every GPU is ready. */
+export async function startServer({ devices, config, profile = false }: ServerOptions): Promise<BenchServer> {
+  mkdirSync(CACHE, { recursive: true });
+  const folder = mkdtempSync(join(CACHE, "run-"));
+  const configFile = join(folder, "config.json");
+  writeFileSync(configFile, JSON.stringify(config));
+  const logFile = join(folder, "server.log");
+  const log = openSync(logFile, "w");
+  const { ALT_LAS_API_KEY: _key, ...env } = process.env;
+  const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${join(CACHE, "profiles")}`] : [];
+  const options = ["--config", configFile, "--data-dir", folder, "--devices", devices, "--host", "127.0.0.1", "--port", "0"];
+  const child = spawn(process.execPath, [...profiling, PROGRAM, "serve", ...options], {
+    env,
+    // The log goes to a file, as under a service manager: its price is part of what is measured.
+    stdio: ["ignore", "pipe", log],
+  });
+  closeSync(log);
+  try {
+    const greeting = await greetingOf(child);
+    const url = new URL(/listens on (\S+)/.exec(greeting)![1]!);
+    const server = serverAt(url, `Bearer ${/altlas_\S+/.exec(greeting)![0]}`, child, folder);
+    await untilReady(url, child);
+    return server;
+  } catch (error) {
+    child.kill("SIGKILL");
+    const said = readFileSync(logFile, "utf8").trim().split("\n").slice(-5).join("\n");
+    rmSync(folder, { recursive: true, force: true });
+    throw new Error(`the server did not start: ${said}`, { cause: error });
+  }
+}
+
+function serverAt(url: URL, authorization: string, child: ChildProcess, folder: string): BenchServer {
+  return {
+    pid: child.pid!,
+    host: url.hostname,
+    port: Number(url.port),
+    authorization,
+    async ask<Answer>(path: string, body?: object, headers?: Readonly<Record<string, string>>): Promise<Answer> {
+      const response = await fetch(new URL(path, url), {
+        method: body === undefined ? "GET" : "POST",
+        headers: { authorization, ...(body && { "content-type": "application/json" }), ...headers },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      const answer: unknown = await response.json();
+      if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
+      return answer as Answer;
+    },
+    async stop(): Promise<void> {
+      const gone = new Promise((resolve) => child.once("close", resolve));
+      if (child.exitCode === null && child.signalCode === null && child.kill("SIGTERM")) await gone;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function greetingOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    child.stdout!.setEncoding("utf8").on("data", (piece: string) => {
+      text += piece;
+      if (text.includes("Try it:")) resolve(text);
+    });
+    child.once("close", (code) => reject(new Error(`exit code ${code}`)));
+    child.once("error", reject);
+  });
+}
+
+async function untilReady(url: URL, child: ChildProcess): Promise<void> {
+  const giveUp = performance.now() + READY_TIMEOUT;
+  while (child.exitCode === null && performance.now() < giveUp) {
+    const { status } = await fetch(new URL("/readyz", url));
+    if (status === 200) return;
+    await sleep(READY_CHECK);
+  }
+  throw new Error("not ready in time");
+}
