@@ -7,7 +7,17 @@ import { ERRORS, type ErrorCode } from "../src/errors.ts";
 import type { Store } from "../src/store/store.ts";
 import { SqliteStore } from "../src/store/sqlite.ts";
 import { isFinal, STRATEGIES, type Task, TASK_STATUSES } from "../src/task.ts";
-import { cancel, complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "./store-tools.ts";
+import {
+  cancel,
+  complete,
+  EVERYTHING,
+  newTask,
+  run,
+  storedSeqs,
+  testFolder,
+  turn,
+  withoutText,
+} from "./store-tools.ts";
 
 conformance("SqliteStore", (folder) => new SqliteStore({ path: join(folder, "tasks.db") }));
 
@@ -75,7 +85,7 @@ function conformance(name: string, create: (folder: string) => Store): void {
         change(task);
         await store.save([task]);
         assert.deepEqual(await store.get(task.id), task);
-        assert.deepEqual(await store.list(EVERYTHING), { tasks: [task], total: 1 });
+        assert.deepEqual(await store.list(EVERYTHING), { tasks: [withoutText(task)], total: 1 });
       }
     });
 
@@ -205,7 +215,7 @@ function conformance(name: string, create: (folder: string) => Store): void {
       await fc.assert(property, { numRuns: 50 });
       const { store, first } = await world.restart();
       const { tasks } = await store.list({ ...EVERYTHING, limit: all.length });
-      assert.deepEqual(tasks, all);
+      assert.deepEqual(tasks, all.map(withoutText));
       assert.deepEqual(first.live, all.filter((task) => !isFinal(task.status)).toReversed());
     });
 

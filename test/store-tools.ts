@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { Store, TaskFilter } from "../src/store/store.ts";
+import type { ListedTask, Store, TaskFilter } from "../src/store/store.ts";
 import { type Task, transition } from "../src/task.ts";
 
 export const EVERYTHING: TaskFilter = { user: undefined, status: undefined, limit: 1000, offset: 0 };
@@ -85,6 +85,11 @@ export function cancel(task: Task): Task {
 export async function storedSeqs(store: Store): Promise<number[]> {
   const { tasks } = await store.list(EVERYTHING);
   return tasks.map((task) => task.seq);
+}
+
+/** A task as a list has it. */
+export function withoutText({ text: _text, ...task }: Task): ListedTask {
+  return task;
 }
 
 /** The next turn of the event loop. */

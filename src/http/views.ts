@@ -4,7 +4,7 @@ import { type Submission, type TaskSnapshot } from "../scheduler/tasks.ts";
 import { type TaskResult } from "../task.ts";
 import { type GpuView, type TaskSummary, type TaskView } from "./schemas.ts";
 
-export function viewOfTask(task: TaskSnapshot): TaskView {
+export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
   const { result, error, batchId, placement } = task;
   return {
     task_id: task.id,

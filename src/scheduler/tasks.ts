@@ -46,7 +46,8 @@ export interface TaskApi {
   get(id: string): Promise<TaskSnapshot | null>;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
-  list(filter: TaskFilter): Promise<{ readonly tasks: readonly TaskSnapshot[]; readonly total: number }>;
+  /** Newest first, without their prompts. */
+  list(filter: TaskFilter): Promise<{ readonly tasks: readonly Omit<TaskSnapshot, "text">[]; readonly total: number }>;
 }
 
 /** What the task book needs of the scheduler's surroundings. */

@@ -6,7 +6,8 @@ import { CHANGING, IDENTITY, type Row } from "./rows.ts";
 import type { TaskFilter } from "./store.ts";
 
 const COLUMNS = [...IDENTITY, ...CHANGING];
-const SELECT = `SELECT ${COLUMNS.map((name) => `t.${name}`).join()}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+const WHOLE = `SELECT ${COLUMNS.map((name) => `t.${name}`).join()}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
 const PAGE = "ORDER BY seq DESC LIMIT :limit OFFSET :offset";
 /** The index is sorted by user and status: one user's tasks are its five statuses merged, newest first. */
 const OF_USER = TASK_STATUSES.map((status) => `SELECT seq FROM tasks WHERE user = :user AND status = '${status}'`);
@@ -34,7 +35,10 @@ export class TaskDatabase {
 
   /** The tasks that have not ended, in submission order. */
   live(): Iterable<Row> {
-    return this.#rowsOf(this.#numbers("SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq"));
+    return this.#rowsOf(
+      WHOLE,
+      this.#numbers("SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq"),
+    );
   }
 
   /**
@@ -57,7 +61,7 @@ export class TaskDatabase {
   }
 
   get(id: string): Row | undefined {
-    const [row] = arrays(this.#prepare(`${SELECT} WHERE t.id = ?`).all(id));
+    const [row] = arrays(this.#prepare(`${WHOLE} WHERE t.id = ?`).all(id));
     return row;
   }
 
@@ -67,7 +71,7 @@ export class TaskDatabase {
     const total = this.#counts.total(user, status);
     if (offset >= total || limit === 0) return { rows: [], total };
     const page = { limit, offset, ...(user !== undefined && { user }), ...(status !== undefined && { status }) };
-    return { rows: this.#rowsOf(this.#numbers(pageQuery(filter), page)), total };
+    return { rows: this.#rowsOf(LISTED, this.#numbers(pageQuery(filter), page)), total };
   }
 
   /** Moves the log into the database file, removes it and releases the lock. */
@@ -98,8 +102,8 @@ export class TaskDatabase {
     }
   }
 
-  *#rowsOf(seqs: readonly number[]): Iterable<Row> {
-    const one = this.#prepare(`${SELECT} WHERE t.seq = ?`);
+  *#rowsOf(select: string, seqs: readonly number[]): Iterable<Row> {
+    const one = this.#prepare(`${select} WHERE t.seq = ?`);
     for (const seq of seqs) yield* arrays(one.all(seq));
   }
 

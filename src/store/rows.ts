@@ -1,5 +1,6 @@
 /* How a task looks as a row. Rows are plain arrays: they cross to the storage thread at half the cost of objects. */
 import type { ErrorCode } from "../errors.ts";
+import type { ListedTask } from "./store.ts";
 import type { Attempt, FinishReason, Placement, StrategyName, Task, TaskResult, TaskStatus } from "../task.ts";
 
 export type Value = string | number | null;
@@ -84,6 +85,11 @@ function changing(task: Task): Row {
 
 /** The task of a row that `newRow` made and the database gave back. */
 export function taskOf(row: Row): Task {
+  return { ...listedTaskOf(row), text: row.at(-1) as string };
+}
+
+/** As `taskOf`, for a row that ends before the prompt. */
+export function listedTaskOf(row: Row): ListedTask {
   const [seq, id, user, strategy, pinnedGpuId, batchId, wholeBatch, createdAt, maxLength, temperature, taskType] = row;
   const [status, gpuId, startedAt, finishedAt, attempts, placement] = row.slice(IDENTITY.length);
   return {
@@ -95,7 +101,6 @@ export function taskOf(row: Row): Task {
     batchId: batchId as string | null,
     wholeBatch: wholeBatch === 1,
     createdAt: createdAt as number,
-    text: row.at(-1) as string,
     maxLength: maxLength as number,
     temperature: temperature as number,
     taskType: taskType as string,

@@ -2,8 +2,8 @@ import { Worker } from "node:worker_threads";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Task } from "../task.ts";
 import type { Failure, Reply, Request } from "./messages.ts";
-import { changedRow, newRow, type Row, taskOf } from "./rows.ts";
-import type { Store, TaskFilter } from "./store.ts";
+import { changedRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
+import type { ListedTask, Store, TaskFilter } from "./store.ts";
 
 /** What the store tells the operator. */
 export interface StoreLog {
@@ -107,9 +107,9 @@ export class SqliteStore implements Store {
     return this.#tasksOf(rows)[0] ?? null;
   }
 
-  async list(filter: TaskFilter): Promise<{ tasks: Task[]; total: number }> {
+  async list(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
     const { rows, value } = await this.#request({ kind: "list", filter });
-    return { tasks: this.#tasksOf(rows), total: value };
+    return { tasks: rows.map(listedTaskOf), total: value };
   }
 
   close(): Promise<void> {

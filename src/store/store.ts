@@ -1,5 +1,8 @@
 import { type Task, type TaskStatus } from "../task.ts";
 
+/** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
+export type ListedTask = Omit<Task, "text">;
+
 /** Which tasks to list. */
 export interface TaskFilter {
   /** Only this user's; undefined: everybody's. */
@@ -30,7 +33,7 @@ export interface Store {
   save(tasks: readonly Task[]): Promise<void>;
   get(id: string): Promise<Task | null>;
   /** Newest first. `total` says how many match, whatever the limit. */
-  list(filter: TaskFilter): Promise<{ readonly tasks: Task[]; readonly total: number }>;
+  list(filter: TaskFilter): Promise<{ readonly tasks: ListedTask[]; readonly total: number }>;
   /** Writes what is pending and closes. Calling it twice is harmless. */
   close(): Promise<void>;
 }
