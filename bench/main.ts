@@ -1,9 +1,15 @@
 /* npm run bench [-- submit|engine|devices] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
 import { parseArgs } from "node:util";
-import { circumstances, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
-import { type Extent, submit } from "./submit.ts";
+import { devices } from "./devices.ts";
+import { engine } from "./engine.ts";
+import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
+import { submit } from "./submit.ts";
 
-const BENCHMARKS: Readonly<Record<string, (extent: Extent) => Promise<Section>>> = { submit };
+const BENCHMARKS: Readonly<Record<string, (extent: Extent) => Promise<Section>>> = {
+  submit,
+  engine,
+  devices,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -7,6 +7,14 @@ import { CACHE } from "./server.ts";
 
 const RESULTS = join(import.meta.dirname, "results");
 
+/** How a benchmark is to be run. */
+export interface Extent {
+  /** A shorter run, whose figures vary more. */
+  readonly quick: boolean;
+  /** CPU profiles of the server are written to bench/cache/profiles. */
+  readonly profile: boolean;
+}
+
 /** What one benchmark found. */
 export interface Section {
   /** The benchmark's name on the command line. */
@@ -67,7 +75,17 @@ export function markdownOf(section: Section): string {
   return [`## ${section.name}`, section.about, tableOf(section.rows), lines.join("\n")].join("\n\n");
 }
 
-export function lineOf({ cores, cpu, memoryGiB, system, fsyncMs, node, commit: at, date, load }: Circumstances): string {
+export function lineOf({
+  cores,
+  cpu,
+  memoryGiB,
+  system,
+  fsyncMs,
+  node,
+  commit: at,
+  date,
+  load,
+}: Circumstances): string {
   const machine = `${cores} cores of ${cpu}, ${memoryGiB} GiB, ${system}, fdatasync ${fsyncMs.toFixed(1)} ms`;
   return `${machine}; Node ${node}; commit ${at}; ${date}; load at the start ${load.toFixed(1)}`;
 }

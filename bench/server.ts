@@ -41,7 +41,18 @@ export async function startServer({ devices, config, profile = false }: ServerOp
   const log = openSync(logFile, "w");
   const { ALT_LAS_API_KEY: _key, ...env } = process.env;
   const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${join(CACHE, "profiles")}`] : [];
-  const options = ["--config", configFile, "--data-dir", folder, "--devices", devices, "--host", "127.0.0.1", "--port", "0"];
+  const options = [
+    "--config",
+    configFile,
+    "--data-dir",
+    folder,
+    "--devices",
+    devices,
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "0",
+  ];
   const child = spawn(process.execPath, [...profiling, PROGRAM, "serve", ...options], {
     env,
     // The log goes to a file, as under a service manager: its price is part of what is measured.

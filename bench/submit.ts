@@ -4,13 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CpuTime, cpuTimeOf } from "./cpu-time.ts";
 import { type LoadRequest, type LoadResult } from "./load.ts";
-import { median, type Section } from "./report.ts";
+import { type Extent, median, type Section } from "./report.ts";
 import { type BenchServer, startServer } from "./server.ts";
-
-export interface Extent {
-  readonly quick: boolean;
-  readonly profile: boolean;
-}
 
 const DEVICES = 4;
 const CONNECTIONS = [16, 64, 256];
@@ -104,11 +99,11 @@ function tenths(value: number): number {
 }
 
 async function measure(server: BenchServer, connections: number, seconds: number): Promise<Round> {
-  const before = await completed(server);
+  const before = await countCompleted(server);
   const cpuBefore = cpuTimeOf(server.pid);
   const result = await load({ ...server, connections, seconds, request: requestTo(server) });
   await sleep(SETTLE);
-  const share = ((await completed(server)) - before) / result.accepted;
+  const share = ((await countCompleted(server)) - before) / result.accepted;
   const cpu = between(cpuBefore, cpuTimeOf(server.pid));
   if (result.firstError !== "") console.error(`first error: ${result.firstError}`);
   if (share < 1) await untilAllCompleted(server, before + result.accepted);
@@ -126,10 +121,10 @@ function between(before: CpuTime | null, after: CpuTime | null): CpuTime | null 
 
 /** Lets no round begin with the work of the one before. */
 async function untilAllCompleted(server: BenchServer, count: number): Promise<void> {
-  while ((await completed(server)) < count) await sleep(100);
+  while ((await countCompleted(server)) < count) await sleep(100);
 }
 
-async function completed(server: BenchServer): Promise<number> {
+async function countCompleted(server: BenchServer): Promise<number> {
   const { total } = await server.ask<{ total: number }>("/api/v1/tasks?status=completed&limit=1");
   return total;
 }

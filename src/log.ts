@@ -45,6 +45,7 @@ function forPeople(): DestinationStream {
     destination: STDERR,
     sync: true,
     colorize: !process.env["NO_COLOR"],
+    singleLine: true,
     translateTime: "SYS:HH:MM:ss.l",
     ignore: "pid,hostname",
   });

@@ -168,7 +168,11 @@ export interface TestServer {
   readonly state: { draining: boolean; readiness: Readiness; gpus: GpuStatus[] };
 }
 
-export function testServer(t: TestContext, config: Config = testConfig(), parts: Partial<ServerParts> = {}): TestServer {
+export function testServer(
+  t: TestContext,
+  config: Config = testConfig(),
+  parts: Partial<ServerParts> = {},
+): TestServer {
   const tasks = new FakeTasks();
   const log: string[] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => log.push(line) });

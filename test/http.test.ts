@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect, type AddressInfo } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
@@ -13,6 +15,7 @@ import {
   GPU,
   ID,
   OTHER_ID,
+  temporaryFolder,
   testConfig,
   testServer,
   UNKNOWN_ID,
@@ -109,7 +112,10 @@ test("a batch answers in the order of its items", async (t) => {
     ],
   };
   const response = await post(app, "/batch_predict", {
-    batch: [{ text: "a", max_length: null }, { text: "b", task_type: "summary", temperature: 0 }],
+    batch: [
+      { text: "a", max_length: null },
+      { text: "b", task_type: "summary", temperature: 0 },
+    ],
     gpu_options: { strategy: "round_robin", batch_split: true, specific_gpu_id: null },
   });
   assert.deepEqual(response.json(), {
@@ -145,10 +151,26 @@ test("bad bodies are refused with a sentence that names the field, the value and
     ["/predict", '{"text":"x","temperature":1e400}', "temperature must be a number from 0 to 1; got Infinity."],
     ["/predict", '{"text":"x","temprature":1}', "temprature is not a known field; perhaps temperature was meant."],
     ["/predict", '{"text":"x","gpu_options":[]}', "gpu_options must be an object; got a list of 0."],
-    ["/predict", '{"text":"x","gpu_options":{"strategy":"fastest"}}', /^gpu_options\.strategy must be one of "round_robin"/],
-    ["/predict", '{"text":"x","gpu_options":{"specific_gpu_id":-1}}', /^gpu_options\.specific_gpu_id must be .*; got -1\.$/],
-    ["/predict", '{"text":"x","gpu_options":{"specific_gpu_id":"0"}}', /^gpu_options\.specific_gpu_id must be .*"0"\.$/],
-    ["/predict", '{"text":"x","gpu_options":{"batch_split":1}}', "gpu_options.batch_split must be true or false; got 1."],
+    [
+      "/predict",
+      '{"text":"x","gpu_options":{"strategy":"fastest"}}',
+      /^gpu_options\.strategy must be one of "round_robin"/,
+    ],
+    [
+      "/predict",
+      '{"text":"x","gpu_options":{"specific_gpu_id":-1}}',
+      /^gpu_options\.specific_gpu_id must be .*; got -1\.$/,
+    ],
+    [
+      "/predict",
+      '{"text":"x","gpu_options":{"specific_gpu_id":"0"}}',
+      /^gpu_options\.specific_gpu_id must be .*"0"\.$/,
+    ],
+    [
+      "/predict",
+      '{"text":"x","gpu_options":{"batch_split":1}}',
+      "gpu_options.batch_split must be true or false; got 1.",
+    ],
     ["/predict", '{"text":"x","gpu_options":{"gpu":1}}', /^gpu_options\.gpu is not a known field; known are strategy/],
     ["/predict", '{"text":"x","__proto__":{"a":1}}', /^__proto__ is not a known field/],
     ["/predict", '{"text":"x","gpu_options":{"__proto__":{}}}', /^gpu_options\.__proto__ is not a known field/],
@@ -161,10 +183,18 @@ test("bad bodies are refused with a sentence that names the field, the value and
     ["/batch_predict", '{"batch":[{},{},{}]}', "batch must be a list of 1 to 2 items; got a list of 3."],
     ["/batch_predict", '{"batch":{"0":{"text":"x"}}}', "batch must be a list of 1 to 2 items; got an object."],
     ["/batch_predict", '{"batch":[{"text":"x"},null]}', "batch[1] must be an object; got null."],
-    ["/batch_predict", '{"batch":[{"text":"x"},{}]}', "batch[1].text is missing; it must be a string that is not empty."],
+    [
+      "/batch_predict",
+      '{"batch":[{"text":"x"},{}]}',
+      "batch[1].text is missing; it must be a string that is not empty.",
+    ],
     ["/batch_predict", '{"batch":[{"text":"x"},{"text":"x","max_length":0}]}', /^batch\[1\]\.max_length must be/],
     ["/batch_predict", '{"batch":[{"text":"x"},{"text":"ğüşıöç"}]}', /^batch\[1\]\.text must be at most 10 bytes/],
-    ["/batch_predict", '{"batch":[{"text":"x"}],"gpu_options":{"specific_gpu_id":0}}', /^gpu_options\.specific_gpu_id is not/],
+    [
+      "/batch_predict",
+      '{"batch":[{"text":"x"}],"gpu_options":{"specific_gpu_id":0}}',
+      /^gpu_options\.specific_gpu_id is not/,
+    ],
   ];
   for (const [path, body, sentence] of cases) {
     const said = refusal(await post(app, path, body), 400, "invalid_input");
@@ -201,13 +231,26 @@ test("what is not JSON is refused, and a byte order mark is not held against any
   assert.equal((await post(app, "/predict", '\ufeff{"text":"x"}')).statusCode, 200);
 });
 
-test("a body a million lists deep is refused like any other", async (t) => {
+test("a body with a million lists, nested or not, is refused before it costs anything", async (t) => {
   const { app } = testServer(t);
   const deep = "[".repeat(1e6) + "]".repeat(1e6);
-  for (const body of [deep, `{"text":${deep}}`, `{"text":"x","gpu_options":${deep}}`]) {
+  const sentence = "The body has more than 74000 lists, objects and members, which no valid request has.";
+  for (const body of [deep, `{"text":${deep}}`, `{"batch":[${deep}]}`, `{"batch":[${"{},".repeat(1e6)}{}]}`]) {
+    assert.equal(refusal(await post(app, "/batch_predict", body), 400, "invalid_input"), sentence);
+  }
+  const nested = "[".repeat(30_000) + "]".repeat(30_000);
+  for (const body of [nested, `{"text":${nested}}`, `{"text":"x","gpu_options":${nested}}`]) {
     refusal(await post(app, "/predict", body), 400, "invalid_input");
   }
-  refusal(await post(app, "/batch_predict", `{"batch":[${deep}]}`), 400, "invalid_input");
+  const long = await post(app, "/batch_predict", { batch: Array.from({ length: 5000 }, () => ({ text: "x" })) });
+  assert.equal(refusal(long, 400, "invalid_input"), "batch must be a list of 1 to 1000 items; got a list of 5000.");
+});
+
+test("brackets and commas inside a text are only text", async (t) => {
+  const { app, tasks } = testServer(t);
+  const text = `${'[{,"\\'.repeat(50_000)}"`;
+  assert.equal((await post(app, "/predict", { text })).statusCode, 200);
+  assert.equal(tasks.submitted[0]!.inputs[0]!.text, text);
 });
 
 test("only application/json is read", async (t) => {
@@ -215,9 +258,17 @@ test("only application/json is read", async (t) => {
   const sentence = "The Content-Type header must be application/json.";
   for (const type of ["text/plain", "application/xml", "application/x-www-form-urlencoded", "nonsense"]) {
     const headers = { ...AS.user, "content-type": type };
-    assert.equal(refusal(await post(app, "/predict", '{"text":"x"}', headers), 415, "unsupported_media_type"), sentence);
+    assert.equal(
+      refusal(await post(app, "/predict", '{"text":"x"}', headers), 415, "unsupported_media_type"),
+      sentence,
+    );
   }
-  const untyped = await app.inject({ method: "POST", url: `${API}/predict`, headers: AS.user, payload: Buffer.from("{}") });
+  const untyped = await app.inject({
+    method: "POST",
+    url: `${API}/predict`,
+    headers: AS.user,
+    payload: Buffer.from("{}"),
+  });
   assert.equal(refusal(untyped, 415, "unsupported_media_type"), sentence);
   const headers = { ...AS.user, "content-type": "Application/JSON; charset=utf-8" };
   assert.equal((await post(app, "/predict", '{"text":"x"}', headers)).statusCode, 200);
@@ -243,7 +294,8 @@ test("without credentials, or with wrong ones, there is a 401 that names both sc
   for (const headers of attempts) {
     const paths = ["/predict", "/gpus", "/tasks", `/task/${ID}`];
     for (const path of paths) {
-      const response = path === "/predict" ? await post(app, path, { text: "x" }, headers) : await get(app, path, headers);
+      const response =
+        path === "/predict" ? await post(app, path, { text: "x" }, headers) : await get(app, path, headers);
       refusal(response, 401, "unauthorized");
       assert.deepEqual(response.headers["www-authenticate"], [
         'Basic realm="ALT_LAS", charset="UTF-8"',
@@ -341,7 +393,10 @@ test("fields that a task has not got yet are absent", async (t) => {
 test("ids that cannot be ids, and routes that don't exist, are 404", async (t) => {
   const { app } = testServer(t);
   for (const id of ["1", "nonsense", "a".repeat(5000), "%00", "..%2f..%2fetc", `${ID}x`]) {
-    assert.match(refusal(await get(app, `/task/${id}`), 404, "not_found"), /^There is no task ".*"?; a task_id is a UUID\.$/);
+    assert.match(
+      refusal(await get(app, `/task/${id}`), 404, "not_found"),
+      /^There is no task ".*"?; a task_id is a UUID\.$/,
+    );
   }
   assert.equal(refusal(await get(app, "/nothing?a=b"), 404, "not_found"), "There is no route GET /api/v1/nothing.");
   refusal(await app.inject("/"), 404, "not_found");
@@ -415,7 +470,14 @@ test("tasks come as an object in the order of the list, with how many match", as
 
 test("GPUs are listed with the document's fields first, and with why one cannot be used", async (t) => {
   const { app, state } = testServer(t);
-  const broken = { ...GPU, id: 1, status: "unusable" as const, reason: "Out of memory.", utilization: null, model: null };
+  const broken = {
+    ...GPU,
+    id: 1,
+    status: "unusable" as const,
+    reason: "Out of memory.",
+    utilization: null,
+    model: null,
+  };
   state.gpus = [GPU, broken];
   const { gpus } = (await get(app, "/gpus")).json<{ gpus: Record<string, unknown>[] }>();
   assert.deepEqual(gpus[0], {
@@ -540,6 +602,9 @@ test("what is not HTTP, and headers without end, get an answer in the usual shap
   assert.match(garbage, /^HTTP\/1\.1 400 Bad Request\r\n/);
   assert.match(garbage, /\r\nX-Request-Id: [\w.-]+\r\n/);
   assert.match(garbage, /\r\n\r\n\{"error":"This is not a valid HTTP request: [A-Z_]+\.","code":"invalid_input"\}$/);
+  const nameless = await raw(port, "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n");
+  assert.match(nameless, /^HTTP\/1\.1 400 Bad Request\r\nx-request-id: /);
+  assert.match(nameless, /\{"error":"The Host header is missing\.","code":"invalid_input"\}$/);
   const large = await raw(port, `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(20_000)}\r\n\r\n`);
   assert.match(large, /^HTTP\/1\.1 431 Request Header Fields Too Large\r\n/);
   assert.match(large, /"code":"headers_too_large"\}$/);
@@ -637,14 +702,13 @@ test("health needs no credentials, and ready means ready", async (t) => {
   }
 });
 
+function preflight(app: FastifyInstance, origin: string) {
+  const headers = { origin, "access-control-request-method": "POST" };
+  return app.inject({ method: "OPTIONS", url: `${API}/predict`, headers });
+}
+
 test("web pages may call only when the configuration lists them", async (t) => {
   const origin = "https://app.example.com";
-  const preflight = (app: FastifyInstance, from: string) =>
-    app.inject({
-      method: "OPTIONS",
-      url: `${API}/predict`,
-      headers: { origin: from, "access-control-request-method": "POST" },
-    });
   const { app } = testServer(t, testConfig(`server: { cors_origins: ["${origin}"] }`));
   const allowed = await preflight(app, origin);
   assert.equal(allowed.statusCode, 204);
@@ -657,6 +721,23 @@ test("web pages may call only when the configuration lists them", async (t) => {
   assert.equal((await preflight(app, "https://evil.example")).headers["access-control-allow-origin"], undefined);
   const closed = testServer(t).app;
   assert.equal((await preflight(closed, origin)).statusCode, 405);
+});
+
+function badConfig(sentence: string) {
+  return (error: unknown) =>
+    error instanceof AltLasError && error.code === "bad_config" && error.message.includes(sentence);
+}
+
+test("a certificate that cannot be used stops the start, naming the file", (t) => {
+  const folder = temporaryFolder(t);
+  const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const config = testConfig(`server: { tls: { cert: "${cert}", key: "${key}" } }`);
+  const start = () => testServer(t, config);
+  assert.throws(start, badConfig("server.tls.cert cannot be read: ENOENT"));
+  writeFileSync(cert, "no certificate");
+  assert.throws(start, badConfig("server.tls.key cannot be read: ENOENT"));
+  writeFileSync(key, "no key");
+  assert.throws(start, badConfig(`server.tls: ${cert} and ${key} cannot be used together: `));
 });
 
 test("nothing a client sends reaches the log", async (t) => {
@@ -673,7 +754,16 @@ test("nothing a client sends reaches the log", async (t) => {
 
 test("no body, whatever it is, crashes the server or is its fault", async (t) => {
   const { app } = testServer(t);
-  const known = fc.constantFrom("text", "max_length", "temperature", "gpu_options", "task_type", "batch", "strategy", "__proto__");
+  const known = fc.constantFrom(
+    "text",
+    "max_length",
+    "temperature",
+    "gpu_options",
+    "task_type",
+    "batch",
+    "strategy",
+    "__proto__",
+  );
   const value = fc.letrec<{ node: unknown }>((tie) => ({
     node: fc.oneof(
       { depthSize: "small" },

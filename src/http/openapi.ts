@@ -4,7 +4,17 @@ import { type FastifyInstance, type FastifySchema } from "fastify";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { FailureRef, SHARED_SCHEMAS } from "./schemas.ts";
 
-type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** The parts of a request's schema that the document changes. */
+interface Schema {
+  readonly type?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly default?: unknown;
+  readonly items?: Schema;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly allowed?: string;
+  readonly maxBytes?: number;
+}
 
 /** What each kind of route may be refused with, beside its own answers. */
 const ALWAYS: ErrorCode[] = ["invalid_input", "unauthorized", "method_not_allowed", "rate_limited", "internal_error"];
@@ -54,9 +64,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
     },
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },
-    transform: ({ schema, url }) => ({ schema: withFailures(schema ?? {}, url), url }),
-    transformObject: (document) =>
-      forClients(("openapiObject" in document ? document.openapiObject : {}) as Json) as object,
+    transform: ({ schema, url }) => ({ schema: documented(schema ?? {}, url), url }),
   });
 }
 
@@ -74,11 +82,30 @@ export function openapiRoute(app: FastifyInstance): void {
   });
 }
 
-/** Adds what can go wrong, which is the same for all routes of a kind. */
-function withFailures(schema: FastifySchema, url: string): FastifySchema {
-  const own = schema.response as Record<string, object>;
-  const isOpen = schema.security?.length === 0;
-  const codes = isOpen ? [] : [...ALWAYS, ...(schema.body ? ON_SUBMITTING : url.includes("/task") ? ON_READING : [])];
+/** A route's schema as clients should see it. */
+function documented(schema: FastifySchema, url: string): FastifySchema {
+  const { querystring, body, response } = schema;
+  const answers = Object.entries(response as Record<string, object>).map(([status, answer]) => [
+    status,
+    status === "200"
+      ? { description: "Success", ...answer, headers: REQUEST_ID }
+      : { description: "Not ready", ...answer, headers: { ...REQUEST_ID, ...RETRY_AFTER } },
+  ]);
+  return {
+    ...schema,
+    ...(querystring !== undefined && { querystring: forClients(querystring as Schema, false) }),
+    ...(body !== undefined && { body: forClients(body as Schema, true) }),
+    ...(url.endsWith("/predict") && { headers: PREFER }),
+    response: { ...Object.fromEntries(answers), ...failuresOf(schema, url) },
+  };
+}
+
+/** What can go wrong, which is the same for all routes of a kind. */
+function failuresOf({ security, body }: FastifySchema, url: string): Record<string, object> {
+  if (security?.length === 0) return {};
+  const codes = [...ALWAYS];
+  if (body !== undefined) codes.push(...ON_SUBMITTING);
+  else if (url.includes("/task")) codes.push(...ON_READING);
   if (url.includes(":task_id")) codes.push(...ON_TASK);
   const failures: Record<string, object> = {};
   for (const status of new Set(codes.map((code) => ERRORS[code].status))) {
@@ -88,12 +115,7 @@ function withFailures(schema: FastifySchema, url: string): FastifySchema {
     const headers = { ...REQUEST_ID, ...(status === 429 || status === 503 ? RETRY_AFTER : {}) };
     failures[status] = { ...FailureRef, description: meanings.join("; "), headers };
   }
-  const answers = Object.entries(own).map(([status, answer]) => [
-    status,
-    { description: status === "200" ? "Success" : "Not ready", ...answer, headers: REQUEST_ID },
-  ]);
-  const headers = url.endsWith("/predict") ? { headers: PREFER } : {};
-  return { ...schema, ...headers, response: { ...Object.fromEntries(answers), ...failures } };
+  return failures;
 }
 
 const PREFER = {
@@ -107,15 +129,22 @@ const PREFER = {
   },
 };
 
-/** Our own keywords mean nothing to clients, and a field with a default is not required of them. */
-function forClients(value: Json): Json {
-  if (Array.isArray(value)) return value.map(forClients);
-  if (value === null || typeof value !== "object") return value;
-  const { allowed: _allowed, maxBytes: _maxBytes, required, ...rest } = value;
-  const kept = Object.fromEntries(Object.entries(rest).map(([key, inner]) => [key, forClients(inner)]));
-  if (required === undefined) return kept;
-  if (!Array.isArray(required)) return { ...kept, required };
-  const properties = rest["properties"] as Record<string, { default?: Json }> | undefined;
-  const wanted = required.filter((name) => properties?.[String(name)]?.default === undefined);
-  return wanted.length === 0 ? kept : { ...kept, required: wanted };
+/**
+ * A request's schema as clients should read it: our own keywords mean nothing to them, a field with a default is not required, and in
+ * a body whatever is not required may be null.
+ */
+function forClients(schema: Schema, nullable: boolean): Schema {
+  const { allowed: _allowed, maxBytes: _maxBytes, required = [], properties, items, ...rest } = schema;
+  const clear = { ...rest, ...(items && { items: forClients(items, nullable) }) };
+  if (properties === undefined) return clear;
+  const wanted = required.filter((name) => properties[name]?.default === undefined);
+  const fields = Object.entries(properties).map(([name, field]) => {
+    const inner = forClients(field, nullable);
+    return [name, nullable && !wanted.includes(name) ? orNull(inner) : inner];
+  });
+  return { ...clear, properties: Object.fromEntries(fields), ...(wanted.length > 0 && { required: wanted }) };
+}
+
+function orNull(schema: Schema): Schema {
+  return { ...schema, type: [schema.type, "null"], ...(schema.enum && { enum: [...schema.enum, null] }) };
 }

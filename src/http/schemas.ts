@@ -31,18 +31,60 @@ const TimeOrNull = (description: string) => orNull<string>("string", { format: "
 const TaskId = Type.String({ format: "uuid", examples: [ID_EXAMPLE] });
 const GpuId = (description: string) => orNull<number>("integer", { description });
 
+type Settings = Pick<Config, "limits" | "gpu">;
+
 /** The bodies of requests, with the limits and defaults of this configuration. */
-export function requestSchemas({ limits, gpu: { multi_gpu } }: Pick<Config, "limits" | "gpu">) {
-  const strategy = oneOf(multi_gpu.strategies, {
-    default: multi_gpu.default_strategy,
-    description: "How a GPU is chosen.",
+export function requestSchemas(config: Settings) {
+  return { predict: predictSchema(config), batch: batchSchema(config) };
+}
+
+function predictSchema({ limits, gpu: { multi_gpu } }: Settings) {
+  const specificGpu = Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: "The task runs on this GPU or nowhere; the strategy is not asked.",
   });
-  const batchSplit = Type.Boolean({ default: multi_gpu.batch_split, description: "Spread a batch over several GPUs." });
-  const input = {
+  const options = { ...placementFields(multi_gpu), specific_gpu_id: Type.Optional(specificGpu) };
+  const description = "How to choose the GPU. batch_split means nothing for one task.";
+  const example = {
+    text: "Sample input text",
+    max_length: 128,
+    temperature: 0.7,
+    gpu_options: { strategy: multi_gpu.default_strategy, specific_gpu_id: null, batch_split: true },
+  };
+  return closed(
+    { ...inputFields(limits), gpu_options: closed(options, { default: {}, description }) },
+    { title: "PredictRequest", examples: [example] },
+  );
+}
+
+function batchSchema({ limits, gpu: { multi_gpu } }: Settings) {
+  const batch = Type.Array(closed(inputFields(limits)), {
+    minItems: 1,
+    maxItems: limits.max_batch_size,
+    allowed: `a list of 1 to ${limits.max_batch_size} items`,
+    description: "The texts; either all of them are accepted or none.",
+  });
+  const example = {
+    batch: [
+      { text: "Sample input text 1", max_length: 128, temperature: 0.7 },
+      { text: "Sample input text 2", max_length: 256, temperature: 0.5 },
+    ],
+    gpu_options: { strategy: multi_gpu.default_strategy, batch_split: true },
+  };
+  return closed(
+    { batch, gpu_options: closed(placementFields(multi_gpu), { default: {}, description: "How to choose GPUs." }) },
+    { title: "BatchRequest", examples: [example] },
+  );
+}
+
+/** What `predict` and each item of a batch have. */
+function inputFields({ max_text_bytes }: Settings["limits"]) {
+  return {
     text: Type.String({
       minLength: 1,
-      maxBytes: limits.max_text_bytes,
-      description: `The text to process: not empty, at most ${limits.max_text_bytes} bytes in UTF-8.`,
+      maxBytes: max_text_bytes,
+      description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
     }),
     max_length: Type.Integer({
       minimum: 1,
@@ -57,55 +99,13 @@ export function requestSchemas({ limits, gpu: { multi_gpu } }: Pick<Config, "lim
       description: `What the strategy task_specific looks up; at most ${MAX_TASK_TYPE_BYTES} bytes.`,
     }),
   };
-  const specificGpu = Type.Integer({
-    minimum: 0,
-    maximum: Number.MAX_SAFE_INTEGER,
-    description: "The task runs on this GPU or nowhere; the strategy is not asked.",
-  });
-  const predict = closed(
-    {
-      ...input,
-      gpu_options: closed(
-        { strategy, specific_gpu_id: Type.Optional(specificGpu), batch_split: batchSplit },
-        { default: {}, description: "How to choose the GPU. batch_split means nothing for one task." },
-      ),
-    },
-    {
-      title: "PredictRequest",
-      examples: [
-        {
-          text: "Sample input text",
-          max_length: 128,
-          temperature: 0.7,
-          gpu_options: { strategy: multi_gpu.default_strategy, specific_gpu_id: null, batch_split: true },
-        },
-      ],
-    },
-  );
-  const batch = closed(
-    {
-      batch: Type.Array(closed(input), {
-        minItems: 1,
-        maxItems: limits.max_batch_size,
-        allowed: `a list of 1 to ${limits.max_batch_size} items`,
-        description: "The texts; either all of them are accepted or none.",
-      }),
-      gpu_options: closed({ strategy, batch_split: batchSplit }, { default: {}, description: "How to choose GPUs." }),
-    },
-    {
-      title: "BatchRequest",
-      examples: [
-        {
-          batch: [
-            { text: "Sample input text 1", max_length: 128, temperature: 0.7 },
-            { text: "Sample input text 2", max_length: 256, temperature: 0.5 },
-          ],
-          gpu_options: { strategy: multi_gpu.default_strategy, batch_split: true },
-        },
-      ],
-    },
-  );
-  return { predict, batch };
+}
+
+function placementFields({ strategies, default_strategy, batch_split }: Settings["gpu"]["multi_gpu"]) {
+  return {
+    strategy: oneOf(strategies, { default: default_strategy, description: "How a GPU is chosen." }),
+    batch_split: Type.Boolean({ default: batch_split, description: "Spread a batch over several GPUs." }),
+  };
 }
 
 export type RequestSchemas = ReturnType<typeof requestSchemas>;

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type IncomingMessage } from "node:http";
 import cors from "@fastify/cors";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import { AltLasError } from "../errors.ts";
 import { authentication } from "./access.ts";
 import { clientErrorHandler, errorHandler, refuseUnknownRoutes } from "./failures.ts";
 import { gpusRoute } from "./gpus.ts";
@@ -37,10 +38,11 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const { config, log } = parts;
   const newRequestId = requestIds();
   const tls = readTls(config.server.tls);
+  // Node would refuse a request without Host before anything of ours could answer it; refuseMissingHost does it instead.
+  const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const onError = errorHandler(parts);
   const app = fastify({
-    ...(tls && { https: { ...tls, headersTimeout: HEADERS_TIMEOUT } }),
-    ...(!tls && { http: { headersTimeout: HEADERS_TIMEOUT } }),
+    ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     bodyLimit: config.limits.max_body_bytes,
@@ -69,9 +71,10 @@ export function createServer(parts: ServerParts): FastifyInstance {
 function setUp(app: FastifyInstance, parts: ServerParts): void {
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
-  setUpValidation(app);
+  setUpValidation(app, config.limits.max_batch_size);
   app.addHook("onRequest", (request, reply, done) => {
     setHeaders(request.id, reply);
+    refuseMissingHost(request.raw);
     done();
   });
   if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
@@ -106,6 +109,13 @@ function setHeaders(requestId: string, reply: { header(name: string, value: stri
   reply.header("cache-control", "no-store");
 }
 
+/** RFC 9112, section 3.2: HTTP/1.1 wants the Host header. */
+function refuseMissingHost({ httpVersion, headers }: IncomingMessage): void {
+  if (headers.host === undefined && httpVersion === "1.1") {
+    throw new AltLasError("invalid_input", "The Host header is missing.");
+  }
+}
+
 /** One line for each request: its route, not its URL, and nothing of what was sent. */
 function logRequests(app: FastifyInstance, { log }: ServerParts): void {
   app.addHook("onResponse", ({ id, method, routeOptions, caller }, reply, done) => {
@@ -116,7 +126,7 @@ function logRequests(app: FastifyInstance, { log }: ServerParts): void {
       route: routeOptions.url,
       user: caller?.name,
       status: statusCode,
-      ms: elapsedTime,
+      ms: Math.round(elapsedTime * 10) / 10,
     };
     log.debug(line, "request");
     done();

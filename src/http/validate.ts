@@ -1,7 +1,7 @@
 /** Reads and checks what clients send. Every refusal is a sentence that names the field. */
-import { isUtf8 } from "node:buffer";
-import { type FastifyInstance, type FastifyRequest } from "fastify";
-import { AltLasError, messageOf } from "../errors.ts";
+import { type FastifyInstance } from "fastify";
+import { AltLasError } from "../errors.ts";
+import { EMPTY_BODY, parseJson } from "./json.ts";
 import { makeAjv, misfitOf } from "../validation.ts";
 
 /** The parts of a JSON schema that say where a null may be dropped. */
@@ -13,13 +13,17 @@ interface Shape {
   readonly default?: unknown;
 }
 
-const EMPTY_BODY = "The body is empty; it must be a JSON object.";
-const BYTE_ORDER_MARK = 0xfe_ff;
+// Generous, so that a batch that is only somewhat too long is told so, by a better sentence.
+const PARTS_FOR_AN_ITEM = 64;
+const PARTS_BESIDE_ITEMS = 10_000;
 
 /** Makes the application read JSON bodies only, and check bodies and query strings with our own sentences. */
-export function setUpValidation(app: FastifyInstance): void {
+export function setUpValidation(app: FastifyInstance, maxBatchSize: number): void {
+  const maxParts = PARTS_FOR_AN_ITEM * maxBatchSize + PARTS_BESIDE_ITEMS;
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, parseJson);
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
+    done(null, parseJson(body as Buffer, maxParts));
+  });
   const exact = makeAjv(false);
   // A query string is nothing but text.
   const coercing = makeAjv(true);
@@ -38,24 +42,6 @@ export function setUpValidation(app: FastifyInstance): void {
       };
     };
   });
-}
-
-function parseJson(
-  _request: FastifyRequest,
-  body: string | Buffer,
-  done: (error: Error | null, body?: unknown) => void,
-) {
-  if (body.length === 0) return done(new AltLasError("invalid_input", EMPTY_BODY));
-  // Text in another encoding would otherwise become replacement characters, and the model would answer to those.
-  if (!isUtf8(body as Buffer)) return done(new AltLasError("malformed_json", "The body is not UTF-8."));
-  const text = body.toString("utf8");
-  let value: unknown;
-  try {
-    value = JSON.parse(text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text);
-  } catch (error) {
-    return done(new AltLasError("malformed_json", `The body is not JSON: ${messageOf(error)}.`));
-  }
-  return done(null, value);
 }
 
 /**

@@ -100,13 +100,14 @@ export class Tasks implements TaskApi {
     this.scheduler.submit(tasks, grouping);
     for (const task of tasks) this.#live.set(task.id, task);
     const submission = submissionOf(tasks, grouping);
+    // Before the write, during which a task may start or end: its lines would come twice, or in the wrong order.
+    if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
     try {
       await this.#store.save(tasks);
     } catch (error) {
       this.#withdraw(tasks);
       throw error;
     }
-    if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
     return submission;
   }
 
@@ -190,6 +191,7 @@ export class Tasks implements TaskApi {
   /** Nothing of a submission that could not be written may stay. */
   #withdraw(tasks: readonly Task[]): void {
     for (const task of tasks) {
+      this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
       this.#withdrawn.add(task);
       this.#live.delete(task.id);
       this.scheduler.cancel(task);

@@ -1,0 +1,406 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { test, type TestContext } from "node:test";
+import { promisify } from "node:util";
+import { pino } from "pino";
+import {
+  keysAdd,
+  keysList,
+  keysRevoke,
+  readPassword,
+  usersAdd,
+  usersHash,
+  usersList,
+  usersRemove,
+  type CommandContext,
+} from "../src/auth/commands.ts";
+import { Credentials, type Caller } from "../src/auth/credentials.ts";
+import { credentialsPath, readCredentials } from "../src/auth/file.ts";
+import { ensureFirstKey } from "../src/auth/first-key.ts";
+import { PasswordChecker } from "../src/auth/passwords.ts";
+import { hashApiKey, hashPassword, newApiKey, verifyPassword } from "../src/auth/secrets.ts";
+import { parseConfig, type Config } from "../src/config.ts";
+import { AltLasError } from "../src/errors.ts";
+import { createLogger } from "../src/log.ts";
+import { AS, temporaryFolder, testConfig, testServer } from "./http-support.ts";
+
+/** Cheap to compute; the real cost is the business of one test. */
+const CHEAP = { N: 16, r: 1, p: 1 };
+
+function authConfig(yaml = ""): Config["auth"] {
+  return parseConfig(yaml === "" ? "" : `auth: ${yaml}`, "test.yaml").auth;
+}
+
+function contextOf(t: TestContext, config: Config["auth"] = authConfig()): CommandContext {
+  return { config, dataDir: temporaryFolder(t) };
+}
+
+function open({ config, dataDir }: CommandContext, passwords?: PasswordChecker) {
+  const log: string[] = [];
+  const logger = pino({ level: "info" }, { write: (line: string) => log.push(line) });
+  const credentials = new Credentials({ config, dataDir, log: logger, ...(passwords && { passwords }) });
+  return { credentials, log };
+}
+
+function basic(user: string, password: string): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+}
+
+/** The key that a command printed. */
+function printed(output: string): string {
+  const key = output.split("\n").at(-1)!;
+  assert.match(key, /^altlas_[A-Za-z0-9_-]{43}$/);
+  return key;
+}
+
+async function isRefused(credentials: Credentials, header: string): Promise<boolean> {
+  try {
+    await credentials.authenticate(header);
+    return false;
+  } catch (error) {
+    assert.ok(error instanceof AltLasError && error.code === "unauthorized", String(error));
+    return true;
+  }
+}
+
+function badConfig(sentence: RegExp) {
+  return (error: unknown) => {
+    assert.ok(error instanceof AltLasError, String(error));
+    assert.equal(error.code, "bad_config");
+    assert.match(error.message, sentence);
+    return true;
+  };
+}
+
+test("an API key has 256 random bits, and only its hash is kept", async (t) => {
+  const context = contextOf(t);
+  await usersAdd(context, { name: "ay", role: "user" });
+  const key = printed(keysAdd(context, { user: "ay" }));
+  const file = readFileSync(credentialsPath(context.dataDir), "utf8");
+  assert.ok(!file.includes(key.slice(7)));
+  assert.ok(file.includes(hashApiKey(key)));
+  assert.notEqual(newApiKey(), newApiKey());
+  assert.equal(statSync(credentialsPath(context.dataDir)).mode & 0o777, 0o600);
+  const { credentials } = open(context);
+  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "ay", role: "user" });
+  assert.deepEqual(credentials.authenticate(`bEaReR   ${key} `), { name: "ay", role: "user" });
+  assert.ok(await isRefused(credentials, `Bearer ${key}x`));
+  assert.ok(await isRefused(credentials, `Bearer ${hashApiKey(key)}`));
+});
+
+test("a key or user that changes while the server runs counts from the next request on", async (t) => {
+  const { app, dataDir } = testServer(t);
+  const context = { config: testConfig().auth, dataDir };
+  const status = async (key: string) => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await app.inject({ url: "/api/v1/gpus", headers })).statusCode;
+  };
+  await usersAdd(context, { name: "bob", role: "user" });
+  const first = printed(keysAdd(context, { user: "bob", name: "first" }));
+  const second = printed(keysAdd(context, { user: "bob" }));
+  const configured = printed(keysAdd(context, { user: "viewer" }));
+  assert.deepEqual([await status(first), await status(second), await status(configured)], [200, 200, 200]);
+  keysRevoke(context, "first");
+  assert.deepEqual([await status(first), await status(second)], [401, 200]);
+  usersRemove(context, "bob");
+  assert.deepEqual([await status(second), await status(configured)], [401, 200]);
+  rmSync(credentialsPath(dataDir));
+  assert.equal(await status(configured), 401);
+  assert.equal((await app.inject({ url: "/api/v1/gpus", headers: AS.user })).statusCode, 200);
+});
+
+test("a damaged credentials file stops a start, and leaves a running server with what it knew", (t) => {
+  const context = contextOf(t, authConfig("{ users: [{ name: root, role: admin }] }"));
+  const key = printed(keysAdd(context, { user: "root" }));
+  const { credentials, log } = open(context);
+  const path = credentialsPath(context.dataDir);
+  const cases: [content: string, sentence: RegExp][] = [
+    ['{"version":1,"users', /credentials\.json is damaged: it is not JSON/],
+    ['{"version":2,"users":[],"keys":[]}', /credentials\.json: version must be 1; got 2\./],
+    ['{"version":1,"users":[]}', /credentials\.json: keys is missing/],
+    ['{"version":1,"users":[{"name":"a","role":"king","created_at":""}],"keys":[]}', /users\[0\]\.role must be one of/],
+  ];
+  for (const [content, sentence] of cases) {
+    writeFileSync(path, content);
+    assert.throws(() => open(context), badConfig(sentence));
+    assert.throws(() => keysList(context), badConfig(sentence));
+    assert.throws(() => keysAdd(context, { user: "root" }), badConfig(sentence));
+    assert.equal(readFileSync(path, "utf8"), content, "a command leaves a damaged file as it is");
+    log.length = 0;
+    for (let i = 0; i < 3; i++) {
+      assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "root", role: "admin" });
+    }
+    assert.equal(log.length, 1, "the damage is reported once");
+    assert.match(log[0]!, sentence);
+  }
+  writeFileSync(path, '{"version":1,"users":[],"keys":[]}');
+  assert.throws(() => credentials.authenticate(`Bearer ${key}`), /unknown or was revoked/);
+});
+
+test("HTTP Basic works with any password, and scrypt runs once for it", async (t) => {
+  const password = "pa:ss wörd 🔑:";
+  const config = authConfig(
+    `{ users: [{ name: ali, role: user, password_hash: ${await hashPassword(password, CHEAP)} }] }`,
+  );
+  const passwords = new PasswordChecker();
+  const { credentials } = open(contextOf(t, config), passwords);
+  const header = basic("ali", password);
+  const callers = await Promise.all([1, 2, 3].map(() => credentials.authenticate(header)));
+  for (const caller of callers) assert.deepEqual(caller, { name: "ali", role: "user" });
+  assert.equal(passwords.runs, 1, "three logins at once share one run");
+  assert.deepEqual(await credentials.authenticate(header), { name: "ali", role: "user" });
+  assert.ok(!(credentials.authenticate(header) instanceof Promise), "a proven login waits for nothing");
+  assert.deepEqual(await credentials.authenticate(basic("ali", password.normalize("NFD"))), {
+    name: "ali",
+    role: "user",
+  });
+  const runs = passwords.runs;
+  for (const wrong of [basic("ali", `${password}x`), basic("ali", ""), basic("Ali", password), basic("", "")]) {
+    assert.ok(await isRefused(credentials, wrong));
+  }
+  assert.equal(passwords.runs, runs + 4, "an unknown user costs what a known one costs");
+});
+
+test("a login proven before is refused as soon as its password or user is gone", async (t) => {
+  const context = contextOf(t, authConfig("{ users: [{ name: root, role: admin }] }"));
+  const header = basic("bob", "first password");
+  const passwords = new PasswordChecker();
+  const { credentials } = open(context, passwords);
+  assert.match(
+    await usersAdd(context, { name: "bob", role: "user", password: "first password" }),
+    /^User bob is now a user\.$/,
+  );
+  assert.deepEqual(await credentials.authenticate(header), { name: "bob", role: "user" });
+  usersRemove(context, "bob");
+  assert.ok(await isRefused(credentials, header));
+  await usersAdd(context, { name: "bob", role: "viewer", password: "second password" });
+  assert.ok(await isRefused(credentials, header));
+  assert.deepEqual(await credentials.authenticate(basic("bob", "second password")), { name: "bob", role: "viewer" });
+});
+
+test("a user removed while its password is checked is refused", async (t) => {
+  const context = contextOf(t, authConfig("{ users: [{ name: root, role: admin }] }"));
+  const hold = Promise.withResolvers<boolean>();
+  const { credentials } = open(context, new PasswordChecker(() => hold.promise));
+  await usersAdd(context, { name: "bob", role: "user", password: "good password" });
+  const login = credentials.authenticate(basic("bob", "good password"));
+  usersRemove(context, "bob");
+  // Any request makes the server look at the file.
+  assert.throws(() => credentials.authenticate("Bearer nobody"), /unknown or was revoked/);
+  hold.resolve(true);
+  await assert.rejects(async () => login, /The user name or the password is wrong/);
+});
+
+test("a flood of wrong passwords is told to slow down, and delays nobody who is logged in", async (t) => {
+  const config = authConfig(
+    `{ users: [{ name: ali, role: user, password_hash: ${await hashPassword("password", CHEAP)} }] }`,
+  );
+  const holds: ((right: boolean) => void)[] = [];
+  let hold = false;
+  const passwords = new PasswordChecker((password, stored) => {
+    if (!hold) return verifyPassword(password, stored);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    holds.push(resolve);
+    return promise;
+  });
+  const { credentials } = open(contextOf(t, config), passwords);
+  const known: Caller = await credentials.authenticate(basic("ali", "password"));
+  hold = true;
+  const guesses = Array.from({ length: 34 }, (_, i) => credentials.authenticate(basic("ali", `guess ${i}`)));
+  const refusals = Promise.allSettled(guesses);
+  assert.throws(
+    () => credentials.authenticate(basic("ali", "one more")),
+    (error: unknown) => error instanceof AltLasError && error.code === "rate_limited" && error.retryAfter === 5,
+  );
+  assert.equal(credentials.authenticate(basic("ali", "password")) instanceof Promise, false);
+  assert.equal(await credentials.authenticate(basic("ali", "password")), known);
+  // Each one that ends lets exactly one more in, so never more than two run.
+  let most = 0;
+  for (let answered = 0; answered < guesses.length; answered++) {
+    most = Math.max(most, holds.length - answered);
+    holds[answered]!(false);
+    await Promise.allSettled([guesses[answered]]);
+  }
+  assert.equal(most, 2);
+  for (const { status } of await refusals) assert.equal(status, "rejected");
+});
+
+test("passwords are hashed with scrypt at the documented cost", async () => {
+  const hash = await usersHash("correct horse");
+  assert.match(hash, /^scrypt\$32768\$8\$3\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43}$/);
+  assert.ok(await verifyPassword("correct horse", hash));
+  assert.ok(!(await verifyPassword("wrong horse", hash)));
+  await assert.rejects(usersHash("short"), badConfig(/^A password has 8 to 1024 characters; this one has 5\.$/));
+});
+
+test("a configured hash that could not be verified stops the start", (t) => {
+  for (const hash of ["scrypt$3$8$1$AAAA$AAAA", "scrypt$1073741824$8$1$AAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]) {
+    const config = authConfig(`{ users: [{ name: ali, role: user, password_hash: "${hash}" }] }`);
+    assert.throws(() => open(contextOf(t, config)), badConfig(/^auth\.users: the password_hash of ali is not a hash/));
+  }
+});
+
+test("where the configuration and the data directory name the same, the configuration wins, with a warning", async (t) => {
+  const context = contextOf(t);
+  await usersAdd(context, { name: "ali", role: "admin" });
+  const kept = printed(keysAdd(context, { user: "ali", name: "laptop" }));
+  const clashing = printed(keysAdd(context, { user: "ali", name: "phone" }));
+  const orphan = { name: "old", user: "nobody", sha256: hashApiKey("orphan") };
+  const config = authConfig(
+    `{ users: [{ name: ali, role: viewer }], keys: [{ name: phone, user: ali, sha256: "${hashApiKey("configured")}" }, ${JSON.stringify(orphan)}] }`,
+  );
+  const { credentials, log } = open({ ...context, config });
+  assert.deepEqual(credentials.authenticate(`Bearer ${kept}`), { name: "ali", role: "viewer" });
+  assert.deepEqual(credentials.authenticate("Bearer configured"), { name: "ali", role: "viewer" });
+  assert.ok(await isRefused(credentials, `Bearer ${clashing}`));
+  assert.ok(await isRefused(credentials, "Bearer orphan"));
+  const warnings = log.join("");
+  assert.match(warnings, /User ali is in the configuration too/);
+  assert.match(warnings, /Key phone exists twice/);
+  assert.match(warnings, /Key old is refused: its user nobody does not exist/);
+});
+
+test("with authentication off everybody is an admin", (t) => {
+  const { credentials } = open(contextOf(t, authConfig("{ enabled: false }")));
+  assert.deepEqual(credentials.authenticate(undefined), { name: "anonymous", role: "admin" });
+  assert.deepEqual(credentials.authenticate("nonsense"), { name: "anonymous", role: "admin" });
+});
+
+test("the first start makes an admin with one key, and only the first", (t) => {
+  const context = contextOf(t);
+  const key = ensureFirstKey({ ...context, environmentKey: undefined });
+  assert.match(key ?? "", /^altlas_/);
+  assert.deepEqual(open(context).credentials.authenticate(`Bearer ${key}`), { name: "admin", role: "admin" });
+  assert.equal(ensureFirstKey({ ...context, environmentKey: "" }), null);
+  assert.equal(readCredentials(context.dataDir).keys.length, 1);
+});
+
+test("no key is made where there is a way in already, or where none is needed", async (t) => {
+  const key = `{ users: [{ name: a, role: user }], keys: [{ name: k, user: a, sha256: "${hashApiKey("key")}" }] }`;
+  const password = `{ users: [{ name: a, role: user, password_hash: ${await hashPassword("password", CHEAP)} }] }`;
+  for (const yaml of [key, password, "{ enabled: false }"]) {
+    const context = contextOf(t, authConfig(yaml));
+    assert.equal(ensureFirstKey({ ...context, environmentKey: undefined }), null);
+    assert.deepEqual(readdirSync(context.dataDir), []);
+  }
+  const nobody = contextOf(t, authConfig("{ users: [{ name: a, role: user }] }"));
+  assert.match(ensureFirstKey({ ...nobody, environmentKey: undefined }) ?? "", /^altlas_/);
+});
+
+test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back", async (t) => {
+  const context = contextOf(t);
+  const start = (environmentKey: string | undefined) => ensureFirstKey({ ...context, environmentKey });
+  assert.equal(start("first-key-of-the-environment"), null);
+  const { credentials } = open(context);
+  const admin = { name: "admin", role: "admin" };
+  assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
+  const before = statSync(credentialsPath(context.dataDir)).ino;
+  start("first-key-of-the-environment");
+  assert.equal(statSync(credentialsPath(context.dataDir)).ino, before, "an unchanged key writes nothing");
+  assert.equal(start(undefined), null);
+  assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
+  const other = printed(keysAdd(context, { user: "admin" }));
+  start("second-key-of-the-environment");
+  assert.deepEqual(credentials.authenticate("Bearer second-key-of-the-environment"), admin);
+  assert.ok(await isRefused(credentials, "Bearer first-key-of-the-environment"));
+  assert.deepEqual(credentials.authenticate(`Bearer ${other}`), admin);
+  for (const bad of ["too-short", "has spaces in its middle", "ümlauts-are-not-ascii"]) {
+    assert.throws(() => start(bad), badConfig(/^The environment variable ALT_LAS_API_KEY must be 16 to 512 printable/));
+  }
+});
+
+test("commands refuse what cannot be, with a sentence", async (t) => {
+  const config = authConfig(
+    `{ users: [{ name: conf, role: user }], keys: [{ name: conf-key, user: conf, sha256: "${hashApiKey("x")}" }] }`,
+  );
+  const context = contextOf(t, config);
+  await usersAdd(context, { name: "root", role: "admin" });
+  await usersAdd(context, { name: "bob", role: "user" });
+  const cases: [action: () => unknown, sentence: RegExp][] = [
+    [
+      () => usersAdd(context, { name: "bad name", role: "user" }),
+      /^the name of a user must be a name of 1 to 64 letters.*; got "bad name"\.$/,
+    ],
+    [
+      () => usersAdd(context, { name: "eve", role: "king" }),
+      /^The role must be one of admin, user, viewer; got "king"\.$/,
+    ],
+    [() => usersAdd(context, { name: "eve", role: "user", password: "short" }), /^A password has 8 to 1024 characters/],
+    [() => usersAdd(context, { name: "bob", role: "user" }), /^User bob exists already\./],
+    [() => usersAdd(context, { name: "conf", role: "user" }), /^User conf exists already\./],
+    [() => usersRemove(context, "nobody"), /^There is no user nobody\.$/],
+    [() => usersRemove(context, "conf"), /^User conf is in the configuration; remove it there, under auth\.users\.$/],
+    [() => usersRemove(context, "root"), /^User root is the last admin; add another one first\.$/],
+    [() => keysAdd(context, { user: "nobody" }), /^There is no user nobody\. Make it with: alt-las users add nobody/],
+    [() => keysAdd(context, { user: "bob", name: "conf-key" }), /^A key named conf-key exists already\.$/],
+    [() => keysAdd(context, { user: "bob", name: "-" }), /^the name of a key must be/],
+    [() => keysRevoke(context, "nothing"), /^There is no key nothing\.$/],
+    [() => keysRevoke(context, "conf-key"), /^Key conf-key is in the configuration; remove it there\.$/],
+    [() => readPassword(Readable.from(["two\n", "lines\n"])), /^The password must be a single line\.$/],
+  ];
+  for (const [action, sentence] of cases) await assert.rejects(async () => action(), badConfig(sentence));
+  assert.equal(await readPassword(Readable.from(["şifre", " 123\r\n"])), "şifre 123");
+});
+
+test("users and keys are listed, without their secrets", async (t) => {
+  const config = authConfig("{ users: [{ name: conf, role: viewer }] }");
+  const context = contextOf(t, config);
+  assert.equal(keysList(context), "There are no keys.");
+  await usersAdd(context, { name: "root", role: "admin", password: "long enough" });
+  keysAdd(context, { user: "root" });
+  keysAdd(context, { user: "root" });
+  keysAdd(context, { user: "conf", name: "laptop" });
+  const users = usersList(context).split("\n");
+  assert.match(users[0]!, /^USER +ROLE +PASSWORD +KEYS +SINCE$/);
+  assert.match(users[1]!, /^conf +viewer +no +1 +configuration$/);
+  assert.match(users[2]!, /^root +admin +yes +2 +\d{4}-/);
+  const keys = keysList(context).split("\n");
+  assert.deepEqual(
+    keys.map((line) => line.split(/ +/)[0]),
+    ["KEY", "root-1", "root-2", "laptop"],
+  );
+  assert.match(
+    usersRemove({ ...context, config: authConfig("{ users: [{ name: b, role: admin }] }") }, "root"),
+    /with 2 keys/,
+  );
+  assert.equal(keysList(context).split("\n").length, 2);
+});
+
+test("commands that run at the same time lose nothing of each other", async (t) => {
+  const context = contextOf(t);
+  await usersAdd(context, { name: "root", role: "admin" });
+  const script = `
+    import { keysAdd } from ${JSON.stringify(new URL("../src/auth/commands.ts", import.meta.url).href)};
+    const [dataDir, prefix] = process.argv.slice(1);
+    for (let i = 0; i < 5; i++) keysAdd({ dataDir, config: { enabled: true, users: [], keys: [] } }, { user: "root", name: prefix + i });`;
+  const run = (prefix: string) =>
+    promisify(execFile)(process.execPath, ["--input-type=module", "-e", script, context.dataDir, prefix]);
+  await Promise.all(["a", "b", "c"].map(run));
+  assert.equal(readCredentials(context.dataDir).keys.length, 15);
+  assert.deepEqual(
+    readdirSync(context.dataDir).filter((name) => name.endsWith(".tmp")),
+    [],
+  );
+});
+
+test("a data directory that cannot be written is a sentence", (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, "a-file");
+  writeFileSync(file, "");
+  const context = { config: authConfig("{ users: [{ name: root, role: admin }] }"), dataDir: join(file, "data") };
+  assert.throws(() => keysAdd(context, { user: "root" }), badConfig(/credentials\.lock cannot be locked: /));
+});
+
+test("the log never shows a secret, whatever a caller hands it", () => {
+  const lines: string[] = [];
+  const log = createLogger("info", { write: (line: string) => lines.push(line) });
+  const secret = "S3CRET";
+  log.info({ authorization: secret, text: secret, password: secret, key: secret });
+  log.info({ request: { headers: { authorization: secret }, body: secret } });
+  log.info({ a: { task: { text: secret, result: secret } }, user: { password_hash: secret } });
+  assert.equal(lines.length, 3);
+  assert.doesNotMatch(lines.join(""), /S3CRET/);
+});

@@ -1,0 +1,93 @@
+/** What the log says, and what it must not say. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { altLas, type LogLine, Server } from "../helpers/server.ts";
+
+const about = (id: string) => (line: LogLine) => line["task"] === id;
+
+test("at info a task has one line, which says how it ended", async (t) => {
+  const config =
+    "engine: { simulated: { tokens_per_second: 0, failures: [{ kind: error, when_text_contains: bad }] } }";
+  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
+  const good = await server.run({ text: "good", max_length: 5 });
+  const bad = await server.run({ text: "bad", max_length: 5 });
+  await server.stop();
+  const [completed, ...more] = server.log.filter(about(good.task_id));
+  assert.deepEqual([completed!.msg, completed!["gpu"], completed!["tokens"]], ["task completed", 0, 5]);
+  const [failed, ...others] = server.log.filter(about(bad.task_id));
+  assert.deepEqual([failed!.msg, failed!["code"], failed!["reason"]], ["task failed", "model_error", bad.error]);
+  assert.deepEqual([...more, ...others], []);
+});
+
+test("at debug a task's life has four lines, in order, also when it waited or was very short", async (t) => {
+  const config = `
+    log: { level: debug }
+    gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }
+    engine: { simulated: { tokens_per_second: 0 } }`;
+  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
+  await server.loaded();
+  const { tasks } = await server.batch({ batch: Array.from({ length: 20 }, () => ({ text: "x", max_length: 1 })) });
+  for (const { task_id } of tasks) await server.ended(task_id);
+  await server.stop();
+  for (const { task_id } of tasks) {
+    const lines = server.log.filter(about(task_id)).map(({ msg }) => msg);
+    assert.deepEqual(lines, ["task accepted", "task running", "task left its GPU", "task completed"]);
+  }
+});
+
+test("no prompt, generated text, key or password is in the log, whatever happens, even at trace", async (t) => {
+  const secret = "zebra-7391";
+  const password = "quagga quagga 5512";
+  const key = "altlas_okapi_4477_okapi";
+  // The worker of the simulated GPU dies of the prompt.
+  const config = `
+    log: { level: trace }
+    gpu: { devices: ["cpu:1", "simulated:1"] }
+    engine: { context: 256, simulated: { failures: [{ kind: crash, when_text_contains: ${secret}, after_tokens: 1 }] } }`;
+  const server = await Server.start(t, { config, env: { ALT_LAS_API_KEY: key } });
+  await server.loaded();
+  const added = await altLas(
+    ["users", "add", "alice", "--role", "viewer", "--password-stdin", "--data-dir", server.dataDir],
+    { input: password },
+  );
+  assert.equal(added.code, 0, added.stderr);
+
+  const round = { gpu_options: { strategy: "round_robin" } };
+  const { tasks } = await server.batch({
+    batch: Array(4).fill({ text: `The ${secret} said`, max_length: 40 }),
+    ...round,
+  });
+  const texts: string[] = [];
+  for (const { task_id } of tasks) texts.push((await server.ended(task_id)).result!.text);
+  assert.ok(server.log.some(({ msg }) => msg === "worker died"));
+  await server.run({ text: `${secret} `.repeat(100) });
+
+  const basic = (login: string) => ({ authorization: `Basic ${Buffer.from(login).toString("base64")}` });
+  const statuses = await Promise.all(
+    [
+      server.request("GET", "/api/v1/gpus", { headers: basic(`alice:${password}`) }),
+      server.request("GET", "/api/v1/gpus", { headers: basic(`alice:not ${password}`) }),
+      server.request("GET", "/api/v1/gpus", { headers: { authorization: `Bearer ${key}x` } }),
+      server.request("POST", "/api/v1/predict", { body: { text: secret }, headers: basic(`alice:${password}`) }),
+      server.request("POST", "/api/v1/predict", { body: `{"text": "${secret}` }),
+      server.request("POST", "/api/v1/predict", { body: { text: "x", [secret]: secret } }),
+      server.request("GET", `/api/v1/task/${secret}`),
+      server.request("GET", `/api/v1/tasks?status=${secret}`),
+      server.request("GET", `/${secret}`),
+    ].map(async (answer) => (await answer).status),
+  );
+  assert.deepEqual(statuses, [200, 401, 401, 403, 400, 400, 404, 400, 404]);
+  await server.stop();
+
+  const written = server.stdout + server.stderr;
+  const encoded = Buffer.from(`alice:${password}`).toString("base64");
+  for (const hidden of [secret, password, key, encoded]) assert.ok(!written.includes(hidden), hidden);
+  for (const text of texts) assert.ok(!written.includes(text.trim().slice(0, 12)), text);
+  assert.ok(
+    server.stderr
+      .trim()
+      .split("\n")
+      .every((line) => line.startsWith("{")),
+    "every line of the log is JSON",
+  );
+});

@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { type FastifyInstance, type InjectOptions } from "fastify";
+import { AltLasError, ERRORS } from "../src/errors.ts";
+import { aCompletedTask, AS, aTask, GPU, ID, OTHER_ID, testConfig, testServer, UNKNOWN_ID } from "./http-support.ts";
+
+interface Operation {
+  operationId: string;
+  summary: string;
+  security?: unknown[];
+  parameters?: { in: string; name: string; required: boolean; schema: object }[];
+  requestBody?: { required: boolean; content: Content };
+  responses: Record<string, { description: string; headers?: object; content: Content }>;
+}
+type Content = Record<string, { schema: Record<string, unknown>; example?: unknown }>;
+interface Document {
+  openapi: string;
+  info: { title: string; version: string };
+  security: unknown;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, { examples: unknown[] }>; securitySchemes: object };
+}
+
+async function documentOf(app: FastifyInstance): Promise<Document> {
+  const response = await app.inject({ url: "/openapi.json", headers: AS.viewer });
+  assert.equal(response.statusCode, 200);
+  assert.equal(response.headers["content-type"], "application/json; charset=utf-8");
+  return response.json();
+}
+
+/** Compiles a schema of the document by its place there, so that its references are followed as a client would. */
+function compiler(document: Document) {
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  ajv.addSchema(document, "document");
+  return (...path: string[]) => {
+    const pointer = path.map((part) => encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1"))).join("/");
+    const validate = ajv.compile({ $ref: `document#/${pointer}` });
+    return (value: unknown) => assert.ok(validate(value), `${pointer}: ${ajv.errorsText(validate.errors)}`);
+  };
+}
+
+function operations(document: Document): { path: string; method: string; operation: Operation }[] {
+  return Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  );
+}
+
+test("the document has every route, each with a name of its own", async (t) => {
+  const { app } = testServer(t);
+  const routes: string[] = [];
+  app.addHook("onRoute", ({ method, url }) => {
+    for (const name of [method].flat()) if (name !== "HEAD") routes.push(`${name} ${url.replace(/:(\w+)/g, "{$1}")}`);
+  });
+  const document = await documentOf(app);
+  const documented = operations(document).map(({ path, method }) => `${method.toUpperCase()} ${path}`);
+  assert.ok(routes.length >= 9);
+  assert.deepEqual(documented.toSorted(), routes.toSorted());
+  const names = operations(document).map(({ operation }) => operation.operationId);
+  assert.equal(new Set(names).size, names.length);
+  for (const { operation } of operations(document)) assert.ok(operation.summary);
+});
+
+test("it is OpenAPI 3.1, with both ways to log in, which only health does without", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  assert.equal(document.openapi, "3.1.0");
+  assert.deepEqual(document.info.title, "ALT_LAS");
+  assert.equal(document.info.version, "1.2.3");
+  assert.deepEqual(document.security, [{ bearer: [] }, { basic: [] }]);
+  assert.deepEqual(Object.keys(document.components.securitySchemes), ["bearer", "basic"]);
+  const open = operations(document).filter(({ operation }) => operation.security?.length === 0);
+  assert.deepEqual(
+    open.map(({ path }) => path),
+    ["/livez", "/readyz", "/healthz"],
+  );
+});
+
+test("every schema can be compiled, every reference leads somewhere, and every example fits", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  const compile = compiler(document);
+  for (const [name, { examples }] of Object.entries(document.components.schemas)) {
+    const fits = compile("components", "schemas", name);
+    assert.ok(examples.length > 0, name);
+    for (const example of examples) fits(example);
+  }
+  for (const { path, method, operation } of operations(document)) {
+    for (const status of Object.keys(operation.responses)) {
+      compile("paths", path, method, "responses", status, "content", "application/json", "schema");
+    }
+    for (const i of Object.keys(operation.parameters ?? [])) compile("paths", path, method, "parameters", i, "schema");
+    const body = operation.requestBody?.content["application/json"];
+    if (body) {
+      const fits = compile("paths", path, method, "requestBody", "content", "application/json", "schema");
+      assert.ok(body.example);
+      fits(body.example);
+    }
+  }
+});
+
+test("a client is asked for nothing that has a default, and hears of the limits", async (t) => {
+  const document = await documentOf(testServer(t, testConfig("limits: { max_batch_size: 7 }")).app);
+  const schemaOf = (path: string) => document.paths[path]!["post"]!.requestBody!.content["application/json"]!.schema;
+  assert.deepEqual(schemaOf("/api/v1/predict")["required"], ["text"]);
+  assert.deepEqual(schemaOf("/api/v1/batch_predict")["required"], ["batch"]);
+  const fits = compiler(document)(
+    "paths",
+    "/api/v1/predict",
+    "post",
+    "requestBody",
+    "content",
+    "application/json",
+    "schema",
+  );
+  fits({ text: "x", max_length: null, gpu_options: { strategy: null, specific_gpu_id: null } });
+  assert.throws(() => fits({ text: null }));
+  const text = JSON.stringify(document);
+  assert.match(text, /"maxItems":7/);
+  assert.match(text, /at most 1048576 bytes in UTF-8/);
+  assert.doesNotMatch(text, /"maxBytes"|"allowed"|"secret"|"~/);
+});
+
+test("parameters are in the document, with Prefer among them", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  const parametersOf = (path: string, method: string) =>
+    document.paths[path]![method]!.parameters?.map(({ in: place, name, required }) => `${place} ${name} ${required}`);
+  assert.deepEqual(parametersOf("/api/v1/predict", "post"), ["header prefer false"]);
+  assert.deepEqual(parametersOf("/api/v1/task/{task_id}", "get"), ["query wait false", "path task_id true"]);
+  const list = ["query status false", "query limit false", "query offset false"];
+  assert.deepEqual(parametersOf("/api/v1/tasks", "get"), list);
+});
+
+function get(url: string): InjectOptions {
+  return { url, headers: AS.user };
+}
+
+/** Requests that meet each status, with what the task book does then. */
+function exchanges(t: TestContext) {
+  const { app, tasks, state } = testServer(t);
+  const json = { ...AS.user, "content-type": "application/json" };
+  const predict = (payload: string, headers: Record<string, string> = json): InjectOptions => ({
+    method: "POST",
+    url: "/api/v1/predict",
+    headers,
+    payload,
+  });
+  const list: { path: string; status: number; request: InjectOptions; before?: () => void }[] = [
+    { path: "/api/v1/predict", status: 200, request: predict('{"text":"x"}') },
+    { path: "/api/v1/predict", status: 200, request: predict('{"text":"x"}', { ...json, prefer: "wait=1" }) },
+    { path: "/api/v1/predict", status: 400, request: predict("{}") },
+    { path: "/api/v1/predict", status: 401, request: predict("{}", {}) },
+    { path: "/api/v1/predict", status: 403, request: predict("{}", AS.viewer) },
+    { path: "/api/v1/predict", status: 415, request: predict("x", { ...json, "content-type": "text/plain" }) },
+    {
+      path: "/api/v1/batch_predict",
+      status: 200,
+      request: { ...predict('{"batch":[{"text":"x"}]}'), url: "/api/v1/batch_predict" },
+    },
+    { path: "/api/v1/task/{task_id}", status: 200, request: get(`/api/v1/task/${ID}`) },
+    { path: "/api/v1/task/{task_id}", status: 200, request: get(`/api/v1/task/${OTHER_ID}`) },
+    { path: "/api/v1/task/{task_id}", status: 404, request: get(`/api/v1/task/${UNKNOWN_ID}`) },
+    { path: "/api/v1/tasks", status: 200, request: get("/api/v1/tasks") },
+    { path: "/api/v1/tasks", status: 400, request: get("/api/v1/tasks?limit=x") },
+    { path: "/api/v1/gpus", status: 200, request: get("/api/v1/gpus") },
+    { path: "/livez", status: 200, request: get("/livez") },
+    { path: "/readyz", status: 200, request: get("/readyz") },
+    { path: "/healthz", status: 200, request: get("/healthz") },
+    { path: "/openapi.json", status: 200, request: get("/openapi.json") },
+    {
+      path: "/healthz",
+      status: 503,
+      request: get("/healthz"),
+      before: () => (state.readiness = { ready: false, reason: "No GPU." }),
+    },
+    {
+      path: "/api/v1/predict",
+      status: 503,
+      request: predict('{"text":"x"}'),
+      before: () => (tasks.failure = new AltLasError("queue_full", "Full.", { retryAfter: 2 })),
+    },
+    {
+      path: "/api/v1/tasks",
+      status: 500,
+      request: get("/api/v1/tasks"),
+      before: () => (tasks.failure = new Error("a bug")),
+    },
+  ];
+  tasks.tasks = [aCompletedTask({ batchId: UNKNOWN_ID }), aTask({ id: OTHER_ID })];
+  state.gpus = [GPU, { ...GPU, utilization: null, memoryUsed: null, memoryTotal: null, model: null, context: null }];
+  return { app, list };
+}
+
+test("what the server really answers fits the document", async (t) => {
+  const { app, list } = exchanges(t);
+  const document = await documentOf(app);
+  const compile = compiler(document);
+  for (const { path, status, request, before } of list) {
+    before?.();
+    const response = await app.inject(request);
+    assert.equal(response.statusCode, status, `${path} ${response.body}`);
+    const method = (request.method ?? "GET").toLowerCase();
+    const described = document.paths[path]![method]!.responses[status];
+    assert.ok(described, `${method} ${path} does not document ${status}`);
+    compile(
+      "paths",
+      path,
+      method,
+      "responses",
+      String(status),
+      "content",
+      "application/json",
+      "schema",
+    )(response.json());
+  }
+});
+
+test("every refusal of the table that a request can meet is in the document", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  const described = Object.values(document.paths["/api/v1/predict"]!["post"]!.responses).map((one) => one.description);
+  const text = described.join("; ");
+  const elsewhere = ["not_found", "conflict", "request_timeout", "headers_too_large"];
+  const ofTasks = ["bad_config", "worker_crash", "out_of_memory", "model_error"];
+  for (const code of Object.keys(ERRORS)) {
+    if (![...elsewhere, ...ofTasks].includes(code)) assert.match(text, new RegExp(`\\b${code}: `), code);
+  }
+});

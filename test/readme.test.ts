@@ -1,0 +1,168 @@
+/** A stranger's first minutes: a fresh copy, README's commands as they stand there, in the shell. */
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import test, { type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type TaskSummary, type TaskView } from "../src/http/schemas.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+const BLOCKS = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands]) => commands!);
+const UNREACHABLE = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b/;
+const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
+
+interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The environment of a person's shell: without what npm and the test runner have put into ours. */
+function strangersEnvironment(): NodeJS.ProcessEnv {
+  const ours = /^(npm_(lifecycle|package|command|execpath|node_execpath|config_local_prefix)|NODE_|ALT_LAS_|INIT_CWD$)/;
+  const kept = Object.entries(process.env).filter(([name]) => !ours.test(name));
+  const path = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
+  return { ...Object.fromEntries(kept), PATH: path.join(delimiter) };
+}
+
+const ENVIRONMENT = strangersEnvironment();
+
+/** A block of README that has this in it. */
+function blockWith(part: string): string {
+  const block = BLOCKS.find((commands) => commands.includes(part));
+  assert.ok(block !== undefined, `README has no commands with ${part}`);
+  return block;
+}
+
+/** Whether git can say which files belong to the repository. */
+function hasGit(): boolean {
+  try {
+    execFileSync("git", ["-C", ROOT, "rev-parse"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What a clone would have if everything here were committed now. */
+function freshCopy(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), "alt-las-readme-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const listed = execFileSync("git", ["-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+  const files = listed.toString().split("\0").slice(0, -1);
+  for (const file of new Set(files)) {
+    if (existsSync(join(ROOT, file))) cpSync(join(ROOT, file), join(folder, file));
+  }
+  return folder;
+}
+
+async function shell(command: string, cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  const child = spawn("sh", ["-ec", command], {
+    cwd,
+    env: { ...ENVIRONMENT, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
+}
+
+/** Runs commands that must succeed, and returns what they print. */
+async function succeed(command: string, cwd: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const { code, stdout, stderr } = await shell(command, cwd, env);
+  assert.equal(code, 0, `${command}\n${stdout}\n${stderr}`);
+  return stdout;
+}
+
+/** `npm ci`; where the registry is out of reach, what is installed here is borrowed. */
+async function install(t: TestContext, command: string, folder: string): Promise<void> {
+  const { code, stdout, stderr } = await shell(command, folder);
+  if (code === 0) return;
+  assert.match(stderr, UNREACHABLE, `${command}\n${stdout}\n${stderr}`);
+  t.diagnostic(
+    `SKIPPED: ${command}, because the npm registry cannot be reached; the rest runs with what is installed.`,
+  );
+  rmSync(join(folder, "node_modules"), { recursive: true, force: true });
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "dir");
+}
+
+/** Starts the server and returns what it prints, up to the line that can be pasted. */
+async function start(t: TestContext, command: string, folder: string): Promise<{ npm: ChildProcess; printed: string }> {
+  const npm = spawn("sh", ["-c", `exec ${command}`], {
+    cwd: folder,
+    env: ENVIRONMENT,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const ended = once(npm, "close");
+  t.after(async () => {
+    // The group is npm's own; a negative id names all of it.
+    if (npm.exitCode === null && npm.signalCode === null) process.kill(-npm.pid!, "SIGKILL");
+    await ended;
+  });
+  let printed = "";
+  let log = "";
+  npm.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  for await (const line of createInterface({ input: npm.stdout })) {
+    printed += `${line}\n`;
+    if (line.trimStart().startsWith("curl ")) return { npm, printed };
+  }
+  throw new Error(`The server ended before it printed a curl line:\n${printed}\n${log}`);
+}
+
+function matched(pattern: RegExp, text: string): string {
+  const found = pattern.exec(text)?.[1];
+  assert.ok(found !== undefined, `${pattern} is not in:\n${text}`);
+  return found;
+}
+
+function assertCompleted(answer: string): void {
+  const { status, result } = JSON.parse(answer) as TaskView;
+  assert.equal(status, "completed", answer);
+  assert.ok(result !== undefined && result.text.length > 0, answer);
+}
+
+test(
+  "README's commands do what it says, from a fresh copy",
+  { skip: hasGit() ? false : "git is not there" },
+  async (t) => {
+    const folder = freshCopy(t);
+    const commands = BLOCKS[0]!.trim().split("\n");
+    assert.deepEqual(commands, ["npm ci", "npm start"]);
+    await install(t, commands[0]!, folder);
+    const { npm, printed } = await start(t, `${commands[1]} -- --port 0`, folder);
+
+    const address = matched(/^ALT_LAS .* listens on (http:\/\/127\.0\.0\.1:\d+)$/m, printed);
+    const key = matched(/^API key of the user admin, shown only this once:\n {2}(altlas_\S{43})$/m, printed);
+    assert.match(printed, /^GPU +NAME +MEMORY +SLOTS +MODEL\n0 +\S.* GiB +8 +demo$/m);
+    const curl = matched(/^Try it:\n {2}(curl .*)$/m, printed);
+    assertCompleted(await succeed(curl, folder));
+
+    const here = (block: string): string => block.replaceAll("http://127.0.0.1:8642", address);
+    const environment = { ALT_LAS_API_KEY: key };
+    const submitted = await succeed(here(blockWith("/api/v1/predict")), folder, environment);
+    const { task_id, status } = JSON.parse(submitted) as TaskSummary;
+    assert.equal(status, "running");
+    const ask = here(blockWith("/api/v1/task/")).replace(UUID, task_id);
+    assertCompleted(await succeed(ask, folder, environment));
+
+    const said = await succeed(blockWith("users add"), folder);
+    const bobs = matched(/^(altlas_\S{43})$/m, said);
+    assert.match(said, /^Key bob-1 is revoked\.$/m);
+    const refused = await succeed(ask, folder, { ALT_LAS_API_KEY: bobs });
+    assert.match(refused, /"code":"unauthorized"/);
+
+    const ended = once(npm, "close");
+    npm.kill("SIGTERM");
+    await ended;
+    await assert.rejects(fetch(`${address}/livez`));
+  },
+);
