@@ -2,13 +2,14 @@
 import { mkdirSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
+import { type FastifyInstance } from "fastify";
 import { Credentials } from "./auth/credentials.ts";
-import { ensureFirstKey, type FirstKeyOptions } from "./auth/first-key.ts";
+import { ensureFirstKey } from "./auth/first-key.ts";
 import { type Config } from "./config.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Device, findDevices } from "./gpu/devices.ts";
 import { GpuPool } from "./gpu/pool.ts";
-import { createServer } from "./http/server.ts";
+import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log.ts";
 import { readMappings } from "./scheduler/mappings.ts";
 import { loadOf } from "./scheduler/placement.ts";
@@ -36,38 +37,34 @@ export interface RunningServer {
 
 /**
  * Starts a server; resolves when it answers, while models may still be loading.
- * @throws {AltLasError} when the configuration, the data directory or the address cannot be used
+ * @throws {AltLasError} when the configuration, the data directory or the address cannot be used; everything is released again then
  */
 export async function startServer(config: Config, dataDir: string, log: Logger): Promise<RunningServer> {
+  // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
+  await using started = new AsyncDisposableStack();
   makeDataDir(dataDir);
-  const keyOptions = { config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY };
-  // A bad value stops the start before anything else has begun.
-  if (keyOptions.environmentKey) ensureFirstKey(keyOptions);
   const credentials = new Credentials({ config: config.auth, dataDir, log });
-  const store = new SqliteStore({ path: config.store.path ?? join(dataDir, "alt-las.db"), log });
-  try {
-    const server = await listen({ config, credentials, store, log });
-    // A new key is made last of all: that of a start that failed would be kept, and never shown to anybody.
-    return { ...server, firstKey: await firstKey(keyOptions, server) };
-  } catch (error) {
-    // An open store would keep the process alive.
-    await store.close();
-    throw error;
-  }
-}
-
-interface Parts {
-  readonly config: Config;
-  readonly credentials: Credentials;
-  readonly store: SqliteStore;
-  readonly log: Logger;
-}
-
-/** Starts everything over a store that is not open yet, which is left to the caller when this fails. */
-async function listen({ config, credentials, store, log }: Parts): Promise<Omit<RunningServer, "firstKey">> {
+  const path = config.store.path ?? join(dataDir, "alt-las.db");
+  const store = started.adopt(new SqliteStore({ path, log }), (opened) => opened.close());
   const [devices, stored] = await Promise.all([findDevices(config), store.open()]);
   warnOfMissing(config, devices, log);
 
+  const { tasks, pool } = connect(config, devices, store, log);
+  const app = started.adopt(serverOf({ config, credentials, log, tasks, pool }), (server) => server.close());
+  started.defer(() => tasks.close());
+  started.defer(() => pool.stop());
+  pool.start();
+  tasks.restore(stored);
+  if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
+  await listen(app, config);
+  // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
+  const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
+  const url = urlOf(config, app.server.address() as AddressInfo);
+  return { url, devices, firstKey, stop: stopper(config, tasks, started.move()) };
+}
+
+/** The task book and the GPUs, each knowing the other. */
+function connect(config: Config, devices: readonly Device[], store: SqliteStore, log: Logger) {
   const tasks: Tasks = new Tasks({
     store,
     log,
@@ -80,54 +77,46 @@ async function listen({ config, credentials, store, log }: Parts): Promise<Omit<
     ended: (task, outcome) => tasks.finished(task, outcome),
     lost: (gpuId) => tasks.scheduler.interrupted(gpuId, "worker_crash"),
   });
-  const app = await createServer({
-    config,
-    tasks,
-    gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
-    readiness: () =>
-      tasks.scheduler.draining ? { ready: false, reason: "The server is stopping." } : pool.readiness(),
-    draining: () => tasks.scheduler.draining,
-    credentials,
-    log,
-    version: VERSION,
-  });
-
-  const hurry = new AbortController();
-  let stopping: Promise<void> | null = null;
-  const stop = (): Promise<void> => {
-    if (stopping !== null) hurry.abort();
-    stopping ??= stopAll();
-    return stopping;
-  };
-  const stopAll = async (): Promise<void> => {
-    await tasks.drain(config.server.drain_timeout, hurry.signal);
-    await pool.stop();
-    await tasks.close();
-    await app.close();
-  };
-
-  pool.start();
-  tasks.restore(stored);
-  if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
-  try {
-    await app.listen({ host: config.server.host, port: config.server.port });
-  } catch (error) {
-    await stop();
-    throw new AltLasError(
-      "bad_config",
-      `Cannot listen on ${config.server.host}:${config.server.port}: ${messageOf(error)}.`,
-    );
-  }
-  return { url: urlOf(config, app.server.address() as AddressInfo), devices, stop };
+  return { tasks, pool };
 }
 
-async function firstKey(options: FirstKeyOptions, { stop }: Pick<RunningServer, "stop">): Promise<string | null> {
+interface Parts extends Pick<ServerParts, "config" | "credentials" | "log"> {
+  readonly tasks: Tasks;
+  readonly pool: GpuPool;
+}
+
+function serverOf({ tasks, pool, ...rest }: Parts): FastifyInstance {
+  const { scheduler } = tasks;
+  return createServer({
+    ...rest,
+    tasks,
+    gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
+    readiness: () => (scheduler.draining ? { ready: false, reason: "The server is stopping." } : pool.readiness()),
+    draining: () => scheduler.draining,
+    version: VERSION,
+  });
+}
+
+async function listen(app: FastifyInstance, { server: { host, port } }: Config): Promise<void> {
   try {
-    return ensureFirstKey(options);
+    await app.listen({ host, port });
   } catch (error) {
-    await stop();
-    throw error;
+    throw new AltLasError("bad_config", `Cannot listen on ${host}:${port}: ${messageOf(error)}.`);
   }
+}
+
+function stopper({ server }: Config, tasks: Tasks, started: AsyncDisposableStack): () => Promise<void> {
+  const hurry = new AbortController();
+  let stopping: Promise<void> | null = null;
+  const stop = async (): Promise<void> => {
+    await tasks.drain(server.drain_timeout, hurry.signal);
+    await started.disposeAsync();
+  };
+  return () => {
+    if (stopping !== null) hurry.abort();
+    stopping ??= stop();
+    return stopping;
+  };
 }
 
 function makeDataDir(dataDir: string): void {

@@ -1,6 +1,7 @@
 /** What `alt-las users …` and `alt-las keys …` do. Each returns the text to print, or throws `AltLasError` with a sentence. */
 import { ROLES, UserSchema, type Config, type Role } from "../config.ts";
 import { AltLasError } from "../errors.ts";
+import { table } from "../table.ts";
 import { makeAjv, misfitOf, shown } from "../validation.ts";
 import { changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
 import { hashApiKey, hashPassword, MIN_PASSWORD_LENGTH, newApiKey } from "./secrets.ts";
@@ -170,18 +171,6 @@ function count(n: number, what: string): string {
 
 function now(): string {
   return new Date().toISOString();
-}
-
-function table(head: string[], rows: string[][]): string {
-  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }
 
 function refuse(sentence: string): never {

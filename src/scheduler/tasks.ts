@@ -146,6 +146,7 @@ export class Tasks implements TaskApi {
 
   /** Puts what still runs back into the queue and writes everything. The workers must be gone by now. */
   async close(): Promise<void> {
+    this.scheduler.drain();
     for (const gpu of this.scheduler.gpus) this.scheduler.interrupted(gpu.facts.id, "server_stop");
     this.#stopped = true;
     for (const waiters of this.#waiters.values()) for (const wake of waiters) wake();
@@ -200,8 +201,10 @@ export class Tasks implements TaskApi {
 
   /** Writes a task's new state, however often that takes; an end is shown to clients only when it is on disk. */
   async #changed(task: Task): Promise<void> {
+    // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
+    const ended = isFinal(task.status);
     if (this.#onIdle !== null && this.#idle()) this.#onIdle();
-    if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
+    if (!ended) this.#log.debug(placedLine(task), `task ${task.status}`);
     while (!this.#stopped && !this.#withdrawn.has(task)) {
       try {
         await this.#store.save([task]);
@@ -214,7 +217,7 @@ export class Tasks implements TaskApi {
         await sleep(SAVE_RETRY_MS);
       }
     }
-    if (isFinal(task.status)) this.#forget(task);
+    if (ended) this.#forget(task);
   }
 
   #forget(task: Task): void {
