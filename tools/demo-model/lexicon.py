@@ -97,7 +97,7 @@ waterfall/near the waterfall
 city/in the city
 """
 
-# Things a child or an animal can hold.  The adjectives of the second column are
+# Things to own, lose and find.  The adjectives of the second column are
 # the ones that suit the thing.
 TOYS = """
 ball/red blue yellow round bouncy
@@ -191,7 +191,7 @@ SIZES = "big small little tiny huge tall short round long thin".split()
 RELATIVES = """mother/she father/he grandmother/she grandfather/he sister/she brother/he aunt/she uncle/he mum/she
 dad/he cousin/he"""
 
-# Base, past, -ing, and a past phrase that says it went badly.
+# Base, past, -ing.
 SKILLS = """
 swim/swam/swimming
 sing/sang/singing

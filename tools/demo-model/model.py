@@ -21,8 +21,8 @@ class Config:
     kv_heads: int = 2
     head_dim: int = 64
     hidden: int = 512
-    # What the file declares.  Training windows are shorter, so text that far
-    # from its start loses quality, but longer prompts stay legal.
+    # What the file declares.  Training rows are shorter, so text that far
+    # from its start loses quality, but long prompts stay legal.
     context: int = 4096
     rope_base: float = 10000.0
     norm_eps: float = 1e-5

@@ -37,6 +37,8 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass
 class Data:
+    """The texts as rows: alone, in a row of many, and those kept from training."""
+
     short: Rows
     long: Rows
     held_out: Rows
