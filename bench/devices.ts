@@ -10,7 +10,7 @@ const CONTEXT = 1024;
 
 export async function devices({ quick }: Extent): Promise<Section> {
   const work = { tasks: TASKS, concurrent: TASKS, maxLength: quick ? 48 : 64 };
-  const pairs = quick ? 3 : 7;
+  const pairs = quick ? 3 : 5;
   const config = { engine: { model: randomModel(), context: CONTEXT, threads: 1 } };
   const one = await startServer({ devices: "cpu:1", config });
   const two = await startServer({ devices: "cpu:2", config });

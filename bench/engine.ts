@@ -20,7 +20,7 @@ interface Model {
   readonly pairs: number;
 }
 
-interface Row {
+type Row = {
   readonly model: string;
   readonly tasks: number;
   readonly "direct tokens/s": number;
@@ -28,10 +28,10 @@ interface Row {
   readonly ratio: number;
   readonly "direct first ms": number;
   readonly "server first ms": number;
-}
+};
 
 export async function engine({ quick, profile }: Extent): Promise<Section> {
-  const random = { name: "random 100M", path: randomModel(), maxLength: quick ? 64 : 128, pairs: quick ? 3 : 7 };
+  const random = { name: "random 100M", path: randomModel(), maxLength: quick ? 96 : 192, pairs: quick ? 3 : 5 };
   const demo = { name: "demo", path: DEMO_MODEL, maxLength: 128, pairs: quick ? 7 : 21 };
   const samples = quick ? 15 : 41;
   const rows = [...(await compare(random, samples, profile)), ...(await compare(demo, samples, false))];

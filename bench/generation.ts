@@ -26,7 +26,8 @@ export async function throughput(
   let begun = 0;
   const one = async (): Promise<void> => {
     while (begun++ < work.tasks) {
-      tokens += await generate({ text: PROMPT, maxLength: work.maxLength, temperature: TEMPERATURE });
+      const generated = await generate({ text: PROMPT, maxLength: work.maxLength, temperature: TEMPERATURE });
+      tokens += generated;
     }
   };
   const started = performance.now();
@@ -36,9 +37,10 @@ export async function throughput(
 
 /** Milliseconds that tasks of one token take while `neighbours` others generate. */
 export async function firstTokens(generate: Generate, neighbours: number, samples: number): Promise<number[]> {
-  let over = false;
+  const over = new AbortController();
   const neighbour = async (): Promise<void> => {
-    while (!over) await generate({ text: PROMPT, maxLength: NEIGHBOUR_LENGTH, temperature: TEMPERATURE });
+    while (!over.signal.aborted)
+      await generate({ text: PROMPT, maxLength: NEIGHBOUR_LENGTH, temperature: TEMPERATURE });
   };
   const around = Array.from({ length: neighbours }, neighbour);
   const times: number[] = [];
@@ -48,7 +50,7 @@ export async function firstTokens(generate: Generate, neighbours: number, sample
     await generate({ text: PROMPT, maxLength: 1, temperature: TEMPERATURE });
     times.push(performance.now() - started);
   }
-  over = true;
+  over.abort();
   await Promise.all(around);
   return times;
 }
@@ -75,13 +77,14 @@ export interface DirectEngine {
 
 export async function startDirect(engine: EngineOptions): Promise<DirectEngine> {
   const child = fork(join(import.meta.dirname, "direct.ts"));
-  const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  // Not "close", which never comes when it is the parent who hangs up.
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const ask = (message: object): Promise<number[]> =>
     new Promise((resolve, reject) => {
       const onEnd = (): void => reject(new Error("the engine's process ended"));
-      child.once("close", onEnd);
+      child.once("exit", onEnd);
       child.once("message", (figures) => {
-        child.off("close", onEnd);
+        child.off("exit", onEnd);
         resolve(figures as number[]);
       });
       child.send(message);

@@ -101,21 +101,21 @@ interface Connection {
 }
 
 function open(host: string, port: number): Promise<Connection> {
-  let listener: (answer: Buffer | null) => void = () => {};
+  let listener: ((answer: Buffer | null) => void) | undefined;
   /** Of an answer that has not come whole. */
   let rest: Buffer | null = null;
   const read = (count: number, buffer: Uint8Array): boolean => {
     const bytes = Buffer.from(buffer.buffer, buffer.byteOffset, count);
     const answer: Buffer = rest === null ? bytes : Buffer.concat([rest, bytes]);
     rest = isWhole(answer) ? null : Buffer.from(answer);
-    if (rest === null) listener(answer);
+    if (rest === null) listener?.(answer);
     return true;
   };
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true, onread: { buffer: Buffer.alloc(16_384), callback: read } });
     socket.once("connect", () => resolve({ socket, onAnswer: (next) => (listener = next) }));
     socket.once("error", reject);
-    socket.once("close", () => listener(null));
+    socket.once("close", () => listener?.(null));
   });
 }
 

@@ -15,6 +15,8 @@ export interface Extent {
   readonly profile: boolean;
 }
 
+export type Row = Readonly<Record<string, string | number>>;
+
 /** What one benchmark found. */
 export interface Section {
   /** The benchmark's name on the command line. */
@@ -22,7 +24,7 @@ export interface Section {
   /** What was measured and how, in one or two sentences. */
   readonly about: string;
   /** Each row has the same keys; they are the table's head. */
-  readonly rows: readonly Readonly<Record<string, string | number>>[];
+  readonly rows: readonly Row[];
   readonly bars: readonly Bar[];
 }
 

@@ -3,7 +3,6 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
-import { serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
 interface Options {
@@ -29,6 +28,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 function program(): Command {
   const cli = new Command("alt-las").description("Text generation over several GPUs through one durable task API.");
+  cli.version(VERSION, "--version", "print the version");
   cli.showHelpAfterError("(alt-las help lists the commands and options)");
   configured(cli.command("serve", { isDefault: true }).description("start the server (the default command)"))
     .option("--host <address>", "address to listen on")
@@ -38,9 +38,12 @@ function program(): Command {
     .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
     // serve is what runs without a command, so a mistyped command arrives here as its argument.
     .allowExcessArguments()
-    .action((options: Options, { args }: Command) => {
+    .action(async (options: Options, { args }: Command) => {
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
-      return serve(configOf(options), options.dataDir);
+      const config = configOf(options);
+      // The server's modules take longer to load than all that the other commands do.
+      const { serve } = await import("./serve.ts");
+      return serve(config, options.dataDir);
     });
   configured(cli.command("validate-config").description("check the configuration without starting")).action(
     (options: Options) => {

@@ -238,7 +238,9 @@ export function parseConfig(text: string, path: string, overrides: ConfigOverrid
   const problem = document.errors[0];
   if (problem) {
     const { line, col } = lines.linePos(problem.pos[0]);
-    throw new AltLasError("bad_config", `${path}:${line}:${col}: not YAML: ${problem.message.split("\n")[0]}`);
+    const [what = ""] = problem.message.split("\n");
+    const sentence = what.replace(/ at line \d+, column \d+:?$/, "");
+    throw new AltLasError("bad_config", `${path}:${line}:${col}: not YAML: ${sentence}.`);
   }
   substituteEnvironment(document, path, lines);
   const value: unknown = document.toJS() ?? {};

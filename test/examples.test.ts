@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import test, { type TestContext } from "node:test";
+import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { lacks, runProgram, Server, type Ran } from "./helpers/server.ts";
 
-const TEXT = String.raw`(["']).+\1`;
+const TEXT = String.raw`(["']).*\1`;
 const ENDED = new RegExp(String.raw`^[0-9a-f-]{36} completed on GPU \d+: ${TEXT}$`);
 
 const withoutPython = await lacks(
@@ -14,11 +13,6 @@ const withoutPython = await lacks(
 
 function path(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
-}
-
-async function startServer(t: TestContext): Promise<Server> {
-  const server = await Server.start(t);
-  return server.loaded();
 }
 
 /** What both clients print: a task, a batch of three, and two GPUs. */
@@ -39,7 +33,8 @@ const CLIENTS = [
 
 for (const { name, program, skip } of CLIENTS) {
   test(`examples/${name} predicts, sends a batch, follows its tasks and lists the GPUs`, { skip }, async (t) => {
-    const server = await startServer(t);
+    const server = await Server.start(t, { args: ["--devices", "cpu:2"] });
+    await server.loaded();
     const env = { ALT_LAS_URL: server.url, ALT_LAS_API_KEY: server.key };
     assertShown(await runProgram(program, [path(`../examples/${name}`)], { env }));
   });
@@ -52,24 +47,3 @@ for (const { name, program, skip } of CLIENTS) {
     assert.match(stderr, /401: The API key is unknown or was revoked\./);
   });
 }
-
-test(
-  "the client of the specification's section 6.1 works, given an address and a key",
-  { skip: withoutPython },
-  async (t) => {
-    const server = await startServer(t);
-    const program = readFileSync(path("fixtures/specification-client.py"), "utf8")
-      .replace("https://api.example.com", server.url)
-      .replace("your_api_key", server.key);
-    const { code, stdout, stderr } = await runProgram("python3", ["-"], { input: program });
-    assert.equal(code, 0, stderr);
-    const [taskId, , status, , taskStatus] = stdout.split("\n");
-    assert.match(taskId!, /^Task ID: [0-9a-f-]{36}$/);
-    assert.equal(status, "Status: running");
-    assert.match(taskStatus!, /^Task Status: (running|completed)$/);
-    assert.match(
-      stdout,
-      /\nGPU Status:\nGPU 0 \(.+\): [\d.]+% utilization, \d tasks\nGPU 1 \(.+\): [\d.]+% utilization, \d tasks\n$/,
-    );
-  },
-);

@@ -1,7 +1,7 @@
 /** What the log says, and what it must not say. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { altLas, type LogLine, Server } from "../helpers/server.ts";
+import { altLas, basic, type LogLine, Server } from "../helpers/server.ts";
 
 const about = (id: string) => (line: LogLine) => line["task"] === id;
 
@@ -54,7 +54,7 @@ test("no prompt, generated text, key or password is in the log, whatever happens
 
   const round = { gpu_options: { strategy: "round_robin" } };
   const { tasks } = await server.batch({
-    batch: Array(4).fill({ text: `The ${secret} said`, max_length: 40 }),
+    batch: [1, 2, 3, 4].map(() => ({ text: `The ${secret} said`, max_length: 40 })),
     ...round,
   });
   const texts: string[] = [];
@@ -62,13 +62,12 @@ test("no prompt, generated text, key or password is in the log, whatever happens
   assert.ok(server.log.some(({ msg }) => msg === "worker died"));
   await server.run({ text: `${secret} `.repeat(100) });
 
-  const basic = (login: string) => ({ authorization: `Basic ${Buffer.from(login).toString("base64")}` });
   const statuses = await Promise.all(
     [
-      server.request("GET", "/api/v1/gpus", { headers: basic(`alice:${password}`) }),
-      server.request("GET", "/api/v1/gpus", { headers: basic(`alice:not ${password}`) }),
+      server.request("GET", "/api/v1/gpus", { headers: basic("alice", password) }),
+      server.request("GET", "/api/v1/gpus", { headers: basic("alice", `not ${password}`) }),
       server.request("GET", "/api/v1/gpus", { headers: { authorization: `Bearer ${key}x` } }),
-      server.request("POST", "/api/v1/predict", { body: { text: secret }, headers: basic(`alice:${password}`) }),
+      server.request("POST", "/api/v1/predict", { body: { text: secret }, headers: basic("alice", password) }),
       server.request("POST", "/api/v1/predict", { body: `{"text": "${secret}` }),
       server.request("POST", "/api/v1/predict", { body: { text: "x", [secret]: secret } }),
       server.request("GET", `/api/v1/task/${secret}`),
@@ -80,9 +79,11 @@ test("no prompt, generated text, key or password is in the log, whatever happens
   await server.stop();
 
   const written = server.stdout + server.stderr;
-  const encoded = Buffer.from(`alice:${password}`).toString("base64");
+  const encoded = basic("alice", password).authorization.slice("Basic ".length);
   for (const hidden of [secret, password, key, encoded]) assert.ok(!written.includes(hidden), hidden);
-  for (const text of texts) assert.ok(!written.includes(text.trim().slice(0, 12)), text);
+  const recognizable = texts.map((text) => text.trim().slice(0, 30)).filter((text) => text.length > 10);
+  assert.ok(recognizable.length > 0, texts.join());
+  for (const text of recognizable) assert.ok(!server.stderr.includes(text), text);
   assert.ok(
     server.stderr
       .trim()

@@ -57,16 +57,16 @@ test("SIGTERM takes nothing new, lets running tasks finish and keeps those that 
   }
 });
 
-test("the same signal twice drains all the same; one more, a second later, stops at once and loses nothing", async (t) => {
+test("signals at the same time count as one and drain; another, a second later, stops at once and loses nothing", async (t) => {
   const config = `{ ${SLOTS}, engine: { simulated: { tokens_per_second: 0.01 } } }`;
   const server = await Server.start(t, { config, args: ONE_GPU });
   await server.loaded();
   const { task_id } = await server.predict({ text: "would take minutes", max_length: 5 });
   server.workers();
+  // Two different ones: of two alike the system may deliver only one.
   server.signal("SIGINT");
+  server.signal("SIGTERM");
   await server.logged(isStopping);
-  server.signal("SIGINT");
-  // That signal is handled before a request that is sent after it.
   assert.equal((await server.task(task_id)).status, "running");
   // The one place where time is the matter itself.
   await sleep(ANOTHER_SIGNAL);

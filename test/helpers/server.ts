@@ -154,8 +154,7 @@ export class Server {
   /** Waits until every GPU has loaded its model, or failed to. */
   async loaded(): Promise<this> {
     const gpus = (await this.gpus()).length;
-    const done = (line: LogLine): boolean => line.msg === "worker ready" || line.msg === "GPU cannot be used";
-    await this.#until("all GPUs", () => new Set(this.log.filter(done).map((line) => line["gpu"])).size === gpus);
+    await this.#until("all GPUs", () => new Set(this.log.filter(isLoaded).map((line) => line["gpu"])).size === gpus);
     return this;
   }
 
@@ -296,6 +295,10 @@ export class Server {
   }
 }
 
+function isLoaded({ msg }: LogLine): boolean {
+  return msg === "worker ready" || msg === "GPU cannot be used";
+}
+
 export interface Ran {
   readonly code: number | null;
   readonly stdout: string;
@@ -322,6 +325,11 @@ export async function runProgram(
   child.stdin.on("error", () => {}).end(options.input ?? "");
   const [code] = (await once(child, "close")) as [number | null];
   return { code, stdout, stderr };
+}
+
+/** The header of a login with a password. */
+export function basic(user: string, password: string): { authorization: string } {
+  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
 }
 
 /** Runs `alt-las` to its end. */

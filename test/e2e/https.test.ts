@@ -1,0 +1,70 @@
+/** HTTPS, with a certificate made for the test. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { type IncomingMessage } from "node:http";
+import { get, type RequestOptions } from "node:https";
+import { join } from "node:path";
+import { json } from "node:stream/consumers";
+import { test } from "node:test";
+import { altLas, deadline, lacks, newFolder, runProgram, Server } from "../helpers/server.ts";
+
+/** Makes cert.pem and key.pem in a folder. */
+async function makeCertificate(folder: string, name = "cert"): Promise<void> {
+  const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
+  const files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", `${name}-key.pem`, "-out", `${name}.pem`];
+  const { code, stderr } = await runProgram("openssl", [...request.split(" "), ...files], { cwd: folder });
+  assert.equal(code, 0, stderr);
+}
+
+async function getJson(url: string, options: RequestOptions): Promise<{ status: number; body: unknown }> {
+  const [response] = (await once(get(url, { ...options, signal: deadline() }), "response")) as [IncomingMessage];
+  return { status: response.statusCode!, body: await json(response) };
+}
+
+test("with a certificate and a key the server speaks HTTPS and nothing else", async (t) => {
+  const none = await lacks(runProgram("openssl", ["version"]), "openssl");
+  if (none) return t.skip(none);
+  const folder = newFolder(t);
+  await makeCertificate(folder);
+  const config = `
+    server: { tls: { cert: cert.pem, key: cert-key.pem } }
+    engine: { simulated: { tokens_per_second: 0 } }`;
+  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] }, folder);
+  assert.match(server.url, /^https:\/\/127\.0\.0\.1:\d+$/);
+
+  const headers = { authorization: `Bearer ${server.key}` };
+  const ca = readFileSync(join(folder, "cert.pem"));
+  const { status, body } = await getJson(`${server.url}/api/v1/gpus`, { ca, headers });
+  assert.equal(status, 200);
+  assert.equal((body as { gpus: unknown[] }).gpus.length, 1);
+  assert.equal((await getJson(`${server.url}/api/v1/gpus`, { ca })).status, 401);
+  await assert.rejects(getJson(`${server.url}/livez`, {}), /self-signed certificate/);
+  await assert.rejects(fetch(`${server.url.replace("https", "http")}/livez`, { signal: deadline() }));
+
+  if (await lacks(runProgram("curl", ["--version"]), "curl")) return;
+  const pasted = await runProgram("sh", ["-c", server.curl], { cwd: folder });
+  assert.equal((JSON.parse(pasted.stdout) as { status: string }).status, "completed");
+});
+
+test("a certificate that cannot be used stops the start with a sentence", async (t) => {
+  const none = await lacks(runProgram("openssl", ["version"]), "openssl");
+  if (none) return t.skip(none);
+  const cwd = newFolder(t);
+  await makeCertificate(cwd);
+  await makeCertificate(cwd, "other");
+  for (const [key, sentence] of [
+    ["nowhere.pem", /^server\.tls\.key cannot be read: .*nowhere\.pem.*\.\n$/],
+    ["other-key.pem", /^server\.tls: cert\.pem and other-key\.pem cannot be used together: .*\.\n$/],
+  ] as const) {
+    const env = { ALT_LAS_TEST_KEY: key };
+    const config = join(cwd, "config.yaml");
+    await runProgram("sh", [
+      "-c",
+      `echo 'server: { tls: { cert: cert.pem, key: "\${ALT_LAS_TEST_KEY}" } }' > ${config}`,
+    ]);
+    const { code, stdout, stderr } = await altLas(["serve", "--port", "0", "--devices", "simulated:1"], { cwd, env });
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, sentence);
+  }
+});
