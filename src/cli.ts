@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
+import { readTls } from "./http/tls.ts";
 import { VERSION } from "./version.ts";
 
 interface Options {
@@ -47,7 +48,7 @@ function program(): Command {
     });
   configured(cli.command("validate-config").description("check the configuration without starting")).action(
     (options: Options) => {
-      configOf(options);
+      readTls(configOf(options).server.tls);
       console.log("The configuration is valid.");
     },
   );

@@ -140,7 +140,9 @@ export const ConfigSchema = Type.Object(
         }),
         task_specific_mappings: Type.Record(
           Type.String(),
-          Type.Union([GpuName, Type.Array(GpuName, { minItems: 1 })]),
+          Type.Union([GpuName, Type.Array(GpuName, { minItems: 1 })], {
+            allowed: 'a name like "gpu_0", a number like 0, or a list of these',
+          }),
           {
             default: {},
             description: 'task_type → "gpu_0", 0, or a list of these.',
@@ -244,6 +246,7 @@ export function parseConfig(text: string, path: string, overrides: ConfigOverrid
   }
   substituteEnvironment(document, path, lines);
   const value: unknown = document.toJS() ?? {};
+  if (isCircular(value)) throw new AltLasError("bad_config", `${path}: an alias (*) stands inside what it refers to.`);
   return finish(value, overrides, (at) => `${path}:${lineOf(document, lines, at)}: `);
 }
 
@@ -262,6 +265,15 @@ function substituteEnvironment(document: Document, path: string, lines: LineCoun
       node.value = whole && /^(true|false|-?\d+(\.\d+)?)$/.test(text) ? JSON.parse(text) : text;
     },
   });
+}
+
+function isCircular(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** The line of the key or list item that `path` leads to, or of the nearest one around it that is in the file. */

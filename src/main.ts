@@ -4,7 +4,7 @@ import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
 import { Credentials } from "./auth/credentials.ts";
-import { ensureFirstKey } from "./auth/first-key.ts";
+import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { type Config } from "./config.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Device, findDevices } from "./gpu/devices.ts";
@@ -42,6 +42,7 @@ export interface RunningServer {
 export async function startServer(config: Config, dataDir: string, log: Logger): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
   await using started = new AsyncDisposableStack();
+  checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
   makeDataDir(dataDir);
   const credentials = new Credentials({ config: config.auth, dataDir, log });
   const path = config.store.path ?? join(dataDir, "alt-las.db");
@@ -123,7 +124,10 @@ function makeDataDir(dataDir: string): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new AltLasError("bad_config", `The data directory ${dataDir} cannot be made: ${messageOf(error)}.`);
+    throw new AltLasError(
+      "bad_config",
+      `The data directory ${JSON.stringify(dataDir)} cannot be made: ${messageOf(error)}.`,
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 /** `alt-las serve`: starts the server, says how to use it, and stops it on a signal. */
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { type Config } from "./config.ts";
 import { type Device } from "./gpu/devices.ts";
@@ -24,21 +25,33 @@ export async function serve(config: Config, dataDir: string): Promise<void> {
     if (first !== 0 && now - first < SAME_SIGNAL) return;
     log.info({ signal }, first === 0 ? "stopping: no new tasks, running ones may finish" : "stopping at once");
     first = now;
-    void server.stop().then(() => process.exit(0));
+    void server.stop().then(() => {
+      log.info("stopped");
+      process.exit(0);
+    });
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal);
 }
 
 /** What a person needs to know first: the address, the key, the GPUs, and one command that works. */
 export function greeting(config: Config, { url, devices, firstKey }: RunningServer): string {
-  const parts = [`ALT_LAS ${VERSION} listens on ${url}`];
+  const everywhere = ["0.0.0.0", "::"].includes(config.server.host)
+    ? ", and on every other address of this machine"
+    : "";
+  const parts = [`ALT_LAS ${VERSION} listens on ${url}${everywhere}`];
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
   parts.push(deviceTable(config, devices));
-  const usesDemo = config.engine.model === undefined && devices.some(({ kind }) => kind !== "simulated");
-  if (usesDemo)
+  parts.push(...troubles(config, devices));
+  if (config.engine.model === undefined && usesModel(devices))
     parts.push("The demo model is served: tiny, for trying things out. For another: npm start -- --model FILE.gguf");
   parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
+  if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
+    parts.push("$ALT_LAS_API_KEY stands for your key. For a new one: npx alt-las keys add --user admin");
   return `${parts.join("\n\n")}\n`;
+}
+
+function usesModel(devices: readonly Device[]): boolean {
+  return devices.some(({ kind }) => kind !== "simulated");
 }
 
 function deviceTable(config: Config, devices: readonly Device[]): string {
@@ -49,9 +62,16 @@ function deviceTable(config: Config, devices: readonly Device[]): string {
     name,
     memoryTotal === null ? "-" : `${(memoryTotal / 2 ** 30).toFixed(1)} GiB`,
     String(slots),
-    unusable ?? (kind === "simulated" ? "simulated" : model),
+    unusable === null ? (kind === "simulated" ? "simulated" : model) : "cannot be used",
   ]);
   return table(["GPU", "NAME", "MEMORY", "SLOTS", "MODEL"], rows);
+}
+
+/** What is known to be wrong before a single model is loaded, so that nobody has to find it in the log. */
+function troubles({ engine }: Config, devices: readonly Device[]): string[] {
+  const reasons = new Set(devices.map(({ unusable }) => unusable).filter((reason) => reason !== null));
+  const missing = engine.model !== undefined && usesModel(devices) && !existsSync(engine.model);
+  return [...reasons, ...(missing ? [`The model file ${engine.model} does not exist, so no task can run.`] : [])];
 }
 
 /** A request that waits for its text, so that one paste shows the whole thing. */

@@ -116,7 +116,9 @@ function alternatives(schemas: readonly SchemaPart[]): string {
   return schemas.map(expected).join(", or ");
 }
 
-function range({ minimum, maximum }: SchemaPart): string {
+function range({ minimum, maximum: most }: SchemaPart): string {
+  // Beyond it integers are not exact, so it is a limit of JSON's readers rather than one of ours.
+  const maximum = most === Number.MAX_SAFE_INTEGER ? undefined : most;
   if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
   if (minimum !== undefined) return ` of at least ${minimum}`;
   if (maximum !== undefined) return ` of at most ${maximum}`;

@@ -64,8 +64,9 @@ function withAdminKey(config: Config["auth"], file: CredentialsFile, name: strin
   };
 }
 
-function checkEnvironmentKey(key: string): void {
-  if (/^[\x21-\x7e]{16,512}$/.test(key)) return;
+/** @throws {AltLasError} `bad_config`: the value of ALT_LAS_API_KEY is no usable key */
+export function checkEnvironmentKey(key: string | undefined): void {
+  if (!key || /^[\x21-\x7e]{16,512}$/.test(key)) return;
   throw new AltLasError(
     "bad_config",
     `The environment variable ${ENVIRONMENT_KEY} must be 16 to 512 printable ASCII characters without spaces; it has ${key.length} characters.`,

@@ -305,7 +305,9 @@ export class GpuWorker {
 function outcomeOf(end: StepEnd, text: string): Outcome {
   if (end.type === "error") return { status: "failed", error: { code: end.code, sentence: end.sentence } };
   if (end.finishReason === "canceled") return { status: "canceled" };
-  const { finishReason, promptTokens, completionTokens, executionTime } = end;
+  const { finishReason, promptTokens, completionTokens } = end;
+  // Microseconds: what is beyond them is noise.
+  const executionTime = Math.round(end.executionTime * 1e6) / 1e6;
   return {
     status: "completed",
     result: { text, executionTime, timestamp: Date.now(), finishReason, promptTokens, completionTokens },

@@ -23,7 +23,7 @@ export class CpuTelemetry implements Telemetry {
         uuid,
         {
           utilization: this.#share(uuid, usage),
-          memoryUsed: usage?.residentBytes ?? 0,
+          memoryUsed: usage?.residentBytes ?? null,
           memoryTotal,
           memoryFree,
           // On a CPU everyone is an other, so neither share means anything here.
