@@ -1,5 +1,6 @@
-/** Processor time of a process tree, from Linux's /proc; elsewhere nothing is known. */
+/** Processor time: whose it was. From Linux's /proc; elsewhere nothing is known. */
 import { readdirSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
 
 /** Ticks a second in /proc, on every Linux that Node runs on (USER_HZ). */
 const TICKS = 100;
@@ -30,8 +31,42 @@ export function cpuTimeOf(pid: number): CpuTime | null {
   }
 }
 
+/**
+ * Starts watching what else runs on the machine. The function it returns says how many cores that has kept busy since; all child
+ * processes begun meanwhile must have ended by then. null: this system does not tell.
+ */
+export function watchOthers(): () => number | null {
+  const before = { all: busySeconds(), own: ownSeconds(), at: performance.now() };
+  return () => {
+    const own = ownSeconds();
+    if (own === null || before.own === null) return null;
+    const seconds = (performance.now() - before.at) / 1000;
+    return Math.max(0, (busySeconds() - before.all - (own - before.own)) / seconds);
+  };
+}
+
+/** Of all processes together, since the machine started. */
+function busySeconds(): number {
+  return cpus().reduce((sum, { times }) => sum + (times.user + times.nice + times.sys + times.irq) / 1000, 0);
+}
+
+/** Of this process and of its descendants that have ended. */
+function ownSeconds(): number | null {
+  try {
+    const [user = 0, system = 0, childrenUser = 0, childrenSystem = 0] = ticksOf("/proc/self/stat");
+    return (user + system + childrenUser + childrenSystem) / TICKS;
+  } catch {
+    return null;
+  }
+}
+
 function secondsOf(path: string): number {
-  // After the name, which may hold anything: state, 10 other fields, then the user's and the system's ticks.
-  const fields = readFileSync(path, "utf8").split(") ").at(-1)!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  const [user = 0, system = 0] = ticksOf(path);
+  return (user + system) / TICKS;
+}
+
+/** Of the process or thread itself (in user code, in the system), then of its children that have ended. */
+function ticksOf(path: string): number[] {
+  // The name before ") " may hold anything.
+  return readFileSync(path, "utf8").split(") ").at(-1)!.split(" ").slice(11, 15).map(Number);
 }

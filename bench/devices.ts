@@ -9,8 +9,8 @@ const TASKS = 32;
 const CONTEXT = 1024;
 
 export async function devices({ quick }: Extent): Promise<Section> {
-  const work = { tasks: TASKS, concurrent: TASKS, maxLength: quick ? 48 : 64 };
-  const pairs = quick ? 3 : 5;
+  const work = { tasks: TASKS, concurrent: TASKS, maxLength: quick ? 32 : 64 };
+  const pairs = quick ? 2 : 5;
   const config = { engine: { model: randomModel(), context: CONTEXT, threads: 1 } };
   const one = await startServer({ devices: "cpu:1", config });
   const two = await startServer({ devices: "cpu:2", config });

@@ -1,5 +1,6 @@
 /* npm run bench [-- submit|engine|devices] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
 import { parseArgs } from "node:util";
+import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
 import { engine } from "./engine.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
@@ -34,7 +35,9 @@ async function runAll(): Promise<void> {
   console.log(`${lineOf(where)}\n`);
   const sections: Section[] = [];
   for (const name of names) {
-    const section = await BENCHMARKS[name]!(values);
+    const others = watchOthers();
+    const found = await BENCHMARKS[name]!(values);
+    const section = { ...found, others: others() };
     console.log(`${markdownOf(section)}\n`);
     sections.push(section);
   }

@@ -26,6 +26,8 @@ export interface Section {
   /** Each row has the same keys; they are the table's head. */
   readonly rows: readonly Row[];
   readonly bars: readonly Bar[];
+  /** Cores that other processes kept busy meanwhile: with more than a few hundredths the figures are too low. null: not known. */
+  readonly others?: number | null;
 }
 
 /** A figure that must not get worse than a bound. */
@@ -74,7 +76,9 @@ export function passes({ bars }: Section): boolean {
 
 export function markdownOf(section: Section): string {
   const lines = section.bars.map((bar) => `- ${holds(bar) ? "ok" : "**MISSED**"}: ${bar.what}: ${bounds(bar)}`);
-  return [`## ${section.name}`, section.about, tableOf(section.rows), lines.join("\n")].join("\n\n");
+  const others =
+    section.others == null ? [] : [`Other processes kept ${section.others.toFixed(2)} cores busy meanwhile.`];
+  return [`## ${section.name}`, section.about, tableOf(section.rows), ...others, lines.join("\n")].join("\n\n");
 }
 
 export function lineOf({

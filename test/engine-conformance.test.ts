@@ -53,11 +53,12 @@ function watch(engine: Engine, text: string, maxLength: number, onToken?: (watch
   return whole;
 }
 
-/** Starts one task and resolves once it has emitted `tokens` tokens. */
+/** Starts one task and resolves once it has emitted `tokens` tokens; one that ends before has failed the test. */
 async function started(engine: Engine, text: string, maxLength: number, tokens: number): Promise<Watched> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const watched = watch(engine, text, maxLength, (task) => void (task.tokens >= tokens && resolve()));
-  await promise;
+  await Promise.race([promise, watched.outcome]);
+  assert.ok(watched.tokens >= tokens, `"${text.slice(0, 40)}" ended after ${watched.tokens} tokens`);
   return watched;
 }
 
@@ -330,9 +331,9 @@ describe("the llama engine alone", () => {
   it("writes a long prompt in pieces, between the tokens of the others", async () => {
     const engine = new LlamaEngine(llama);
     await engine.load();
-    const short = await started(engine, "The cat said", 4000, 1);
+    const short = await started(engine, prompts(1)[0]!, 4000, 1);
     const earlier = short.tokens;
-    await started(engine, "The dog ran to the park. ".repeat(150), 5, 1);
+    await started(engine, `${"The dog ran to the park. ".repeat(150)}Once upon a time`, 5, 1);
     assert(short.ended || short.tokens - earlier > 3, `${short.tokens - earlier} tokens meanwhile`);
     await engine.stop();
   });

@@ -100,7 +100,7 @@ function makeDurable(db: DatabaseSync, path: string): void {
   // 16 MiB of log between checkpoints: fewer cost throughput, more gain nothing and make each one longer.
   // After a large transaction the log shrinks to 64 MiB again.
   db.exec("PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864");
-  // 64 MiB: ids are random, so the index of ids is touched everywhere.
+  // 64 MiB, so that the rows and index pages of tasks that are still alive need not be read again when they end.
   db.exec("PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY");
 }
 
