@@ -140,7 +140,7 @@ test("bad bodies are refused with a sentence that names the field, the value and
     ["/predict", '{"text":""}', 'text must be a string that is not empty; got "".'],
     ["/predict", '{"text":5}', "text must be a string that is not empty; got 5."],
     ["/predict", '{"text":"ğüşıöç"}', "text must be at most 10 bytes in UTF-8; got 12 bytes."],
-    ["/predict", '{"text":"x","max_length":"128"}', /^max_length must be an integer from 1 to \d+; got "128"\.$/],
+    ["/predict", '{"text":"x","max_length":"128"}', /^max_length must be an integer of at least 1; got "128"\.$/],
     ["/predict", '{"text":"x","max_length":0}', /^max_length must be an integer .*; got 0\.$/],
     ["/predict", '{"text":"x","max_length":-0}', /^max_length must be an integer .*; got 0\.$/],
     ["/predict", '{"text":"x","max_length":1.5}', /^max_length must be an integer .*; got 1\.5\.$/],
