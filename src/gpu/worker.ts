@@ -144,7 +144,11 @@ export class GpuWorker {
     this.#missed = 0;
     this.#lastWords = "";
     child.on("message", (message) => this.#onMessage(child, message as FromWorker));
-    child.on("error", (error) => this.#log.warn({ reason: messageOf(error) }, "worker process error"));
+    child.on("error", (error) => {
+      this.#log.warn({ reason: messageOf(error) }, "worker process error");
+      // A process that could not even be started tells nothing else.
+      if (child.pid === undefined) this.#onDeath(child, messageOf(error));
+    });
     // A process that has hung up can do no more work for us, whatever it is still doing.
     child.on("disconnect", () => child.kill("SIGKILL"));
     child.once("close", (code, signal) => this.#onDeath(child, signal ?? `exit code ${code}`));

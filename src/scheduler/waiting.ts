@@ -44,6 +44,10 @@ export class Waiting {
   /** Takes out one task, also from the middle of a batch that waits as one. */
   removeTask(task: Task): void {
     const queue = this.#queueOf(task);
+    if (queue.remove(task)) {
+      this.#count(task, -1);
+      return;
+    }
     const entry = [...queue].find((candidate) => tasksOf(candidate).includes(task));
     if (entry === undefined) throw new Error(`task ${task.id} does not wait`);
     this.remove(entry);
