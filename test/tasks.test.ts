@@ -51,25 +51,63 @@ function book() {
   return { store, started, lines, tasks, submit };
 }
 
+/** What was written, in the order of the writes. */
+const statesOf = (store: HeldStore): (string | undefined)[] => store.writes.map(({ states }) => states[0]);
+
 test("an end is shown when it is on disk, also when the task ended while its start was being written", async () => {
   const { store, started, lines, tasks, submit } = book();
-  void submit("first");
-  void submit("second");
+  const submitted = [submit("first"), submit("second")];
+  for (const write of store.writes) write.end();
+  await Promise.all(submitted);
   tasks.finished(started[0]!, COMPLETED);
   tasks.finished(started[1]!, COMPLETED);
-  assert.deepEqual(
-    store.writes.map(({ states }) => states[0]),
-    ["first running", "second queued", "second running", "first completed", "second completed"],
-  );
+  assert.deepEqual(statesOf(store).slice(2), ["second running", "first completed", "second completed"]);
   let shown: string | undefined;
   const asked = tasks.get(started[1]!.id).then((task) => (shown = task!.status));
-  for (const write of store.writes.slice(0, 4)) write.end();
+  store.writes[2]!.end();
+  store.writes[3]!.end();
   await turn();
   assert.equal(shown, undefined);
   store.writes[4]!.end();
   await asked;
   assert.equal(shown, "completed");
   assert.equal(lines.filter((line) => line === "task completed").length, 2);
+});
+
+test("what happens to a task before its admission is on disk is written after it", async () => {
+  const { store, started, tasks, submit } = book();
+  const submitted = submit("first");
+  tasks.finished(started[0]!, COMPLETED);
+  assert.deepEqual(statesOf(store), ["first running"]);
+  store.writes[0]!.end();
+  await submitted;
+  assert.deepEqual(statesOf(store), ["first running", "first completed"]);
+});
+
+test("nothing of a refused task reaches the disk, whatever it did before the refusal", async () => {
+  const { store, started, tasks, submit } = book();
+  const submitted = submit("first");
+  tasks.finished(started[0]!, COMPLETED);
+  store.writes[0]!.fail();
+  await assert.rejects(submitted, /disk full/);
+  await turn();
+  assert.deepEqual(statesOf(store), ["first running"]);
+});
+
+test("an end that could not be written is tried again at the stop, and is never shown before it is on disk", async () => {
+  const { store, started, tasks, submit } = book();
+  const submitted = submit("first");
+  store.writes[0]!.end();
+  await submitted;
+  tasks.finished(started[0]!, COMPLETED);
+  store.writes[1]!.fail();
+  await turn();
+  const { id } = started[0]!;
+  const waiting = tasks.wait(id, 300, new AbortController().signal);
+  await tasks.close();
+  assert.deepEqual(statesOf(store).slice(1), ["first completed", "first completed"]);
+  const { status, result } = (await waiting)!;
+  assert.deepEqual([status, result], ["running", null], "the disk took neither write");
 });
 
 test("a submission that cannot be written is withdrawn, and its slot is free again", async () => {

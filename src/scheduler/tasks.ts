@@ -1,11 +1,11 @@
 /** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
 import { randomUUID, randomUUIDv7 } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Logger } from "pino";
-import { messageOf } from "../errors.ts";
 import { type Store, type TaskFilter } from "../store/store.ts";
 import { type Attempt, isFinal, type Outcome, type StrategyName, type Task, type TaskInput } from "../task.ts";
+import { Saving } from "./saving.ts";
 import { type Grouping, Scheduler, type SchedulerSettings } from "./scheduler.ts";
+import { Waiters } from "./waiters.ts";
 
 /** How a submission wants its tasks placed. */
 export interface SubmitOptions {
@@ -61,19 +61,17 @@ export interface TasksParts {
   readonly cancel: (gpuId: number, task: Task) => void;
 }
 
-/** Milliseconds until a failed write is tried again. */
-const SAVE_RETRY_MS = 1000;
+/** Seconds that an end may take to reach the disk before a client that asks is told the state before it. */
+const COMMIT_PATIENCE = 1;
 
 export class Tasks implements TaskApi {
   readonly scheduler: Scheduler;
   readonly #store: Store;
   readonly #log: Logger;
+  readonly #saving: Saving;
   /** Every task that has not ended, or whose end is not on disk yet. */
   readonly #live = new Map<string, Task>();
-  /** Tasks that were refused after all, because they could not be written. */
-  readonly #withdrawn = new WeakSet<Task>();
-  /** Called when the task has ended and the end is on disk. */
-  readonly #waiters = new Map<string, Set<() => void>>();
+  readonly #waiters = new Waiters();
   /** Called when the last running task has left its GPU. */
   #onIdle: (() => void) | null = null;
   #lastSeq = 0;
@@ -83,7 +81,8 @@ export class Tasks implements TaskApi {
     this.#store = store;
     // All that is logged here is named field by field, and looking for secrets would cost nine times what the line does.
     this.#log = log.child({}, { redact: [] });
-    const effects = { run, cancel, changed: (task: Task) => void this.#changed(task) };
+    this.#saving = new Saving(store, this.#log, (task) => this.#forget(task));
+    const effects = { run, cancel, changed: (task: Task) => this.#changed(task) };
     this.scheduler = new Scheduler(settings, effects, Date.now, Math.random);
   }
 
@@ -103,7 +102,7 @@ export class Tasks implements TaskApi {
     // Before the write, during which a task may start or end: its lines would come twice, or in the wrong order.
     if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
     try {
-      await this.#store.save(tasks);
+      await this.#saving.admit(tasks);
     } catch (error) {
       this.#withdraw(tasks);
       throw error;
@@ -114,15 +113,15 @@ export class Tasks implements TaskApi {
   async get(id: string): Promise<TaskSnapshot | null> {
     const task = this.#live.get(id);
     if (task === undefined) return this.#store.get(id);
-    if (isFinal(task.status) && !this.#stopped) await new Promise<void>((resolve) => this.#addWaiter(id, resolve));
-    return task;
+    if (isFinal(task.status) && !this.#stopped) await this.#waiters.until(id, COMMIT_PATIENCE);
+    return this.#durable(task);
   }
 
   async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
     const task = this.#live.get(id);
     if (task === undefined) return this.#store.get(id);
-    if (!this.#stopped && !signal.aborted) await this.#untilEnd(id, seconds, signal);
-    return this.#live.has(id) ? this.get(id) : task;
+    if (!this.#stopped && !signal.aborted) await this.#waiters.until(id, seconds, signal);
+    return this.#durable(task);
   }
 
   list(filter: TaskFilter): ReturnType<TaskApi["list"]> {
@@ -148,9 +147,9 @@ export class Tasks implements TaskApi {
   async close(): Promise<void> {
     this.scheduler.drain();
     for (const gpu of this.scheduler.gpus) this.scheduler.interrupted(gpu.facts.id, "server_stop");
+    await this.#saving.close();
     this.#stopped = true;
-    for (const waiters of this.#waiters.values()) for (const wake of waiters) wake();
-    await this.#store.close();
+    this.#waiters.wakeAll();
   }
 
   #makeTasks(inputs: readonly TaskInput[], { user, strategy, pinnedGpuId, batch }: SubmitOptions): Task[] {
@@ -193,65 +192,29 @@ export class Tasks implements TaskApi {
   #withdraw(tasks: readonly Task[]): void {
     for (const task of tasks) {
       this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
-      this.#withdrawn.add(task);
       this.#live.delete(task.id);
       this.scheduler.cancel(task);
     }
   }
 
-  /** Writes a task's new state, however often that takes; an end is shown to clients only when it is on disk. */
-  async #changed(task: Task): Promise<void> {
-    // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
-    const ended = isFinal(task.status);
+  #changed(task: Task): void {
     if (this.#onIdle !== null && this.#idle()) this.#onIdle();
-    if (!ended) this.#log.debug(placedLine(task), `task ${task.status}`);
-    while (!this.#stopped && !this.#withdrawn.has(task)) {
-      try {
-        await this.#store.save([task]);
-        break;
-      } catch (error) {
-        this.#log.error(
-          { task: task.id, reason: messageOf(error) },
-          "a task's state could not be written; trying again",
-        );
-        await sleep(SAVE_RETRY_MS);
-      }
-    }
-    if (ended) this.#forget(task);
+    if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
+    this.#saving.changed(task);
   }
 
+  /** A task as it would be found after a power cut: an end that is not on disk has not happened yet. */
+  #durable(task: Task): TaskSnapshot {
+    if (!this.#live.has(task.id) || !isFinal(task.status)) return task;
+    const status = task.startedAt === null ? "queued" : "running";
+    return { ...task, status, finishedAt: null, result: null, error: null };
+  }
+
+  /** The end of a task is on disk: it lives in the store from now on. */
   #forget(task: Task): void {
     this.#live.delete(task.id);
-    if (!this.#withdrawn.has(task)) this.#log.info(endLine(task), `task ${task.status}`);
-    const waiters = this.#waiters.get(task.id);
-    this.#waiters.delete(task.id);
-    for (const wake of waiters ?? []) wake();
-  }
-
-  #addWaiter(id: string, wake: () => void): void {
-    const waiters = this.#waiters.get(id);
-    if (waiters === undefined) this.#waiters.set(id, new Set([wake]));
-    else waiters.add(wake);
-  }
-
-  #removeWaiter(id: string, wake: () => void): void {
-    const waiters = this.#waiters.get(id);
-    waiters?.delete(wake);
-    if (waiters?.size === 0) this.#waiters.delete(id);
-  }
-
-  #untilEnd(id: string, seconds: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", wake);
-        this.#removeWaiter(id, wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, seconds * 1000);
-      signal.addEventListener("abort", wake);
-      this.#addWaiter(id, wake);
-    });
+    this.#log.info(endLine(task), `task ${task.status}`);
+    this.#waiters.wake(task.id);
   }
 
   #idle(): boolean {
