@@ -65,13 +65,10 @@ test("memory_optimized takes the most free memory after what running tasks have 
   assert.equal(world.submit({ strategy, maxLength: 10 }).gpuId, 0, "70,200 bytes are reserved on GPU 1");
 });
 
-test("a task that needs more memory than is free waits, and does not hold up those behind it", () => {
-  const world = new World([facts(0, { memoryFree: 50_000 })]);
-  const large = world.submit({ strategy: "memory_optimized", maxLength: 900 });
-  const small = world.submit({ strategy: "memory_optimized", maxLength: 10 });
-  assert.deepEqual([large.status, small.status], ["queued", "running"]);
-  world.scheduler.setGpu(facts(0, { memoryFree: 500_000 }));
-  assert.equal(large.status, "running");
+test("memory_optimized uses a GPU that the engine has filled: the KV cache of its slots is set aside already", () => {
+  const world = new World([facts(0, { memoryFree: 0 })]);
+  world.submitMany(2, { strategy: "memory_optimized", maxLength: 900 });
+  assert.deepEqual(world.loads(), [2]);
 });
 
 test("task_specific waits for its GPUs while they are busy, and goes elsewhere only when they are unusable", () => {
@@ -318,6 +315,51 @@ test("a placement lists the winner and at most seven others, and counts the rest
   const { candidates, others } = world.submit().placement!;
   assert.equal(candidates.length, 8);
   assert.deepEqual(others, { busy: 1, starting: 1, eligible: 4 });
+});
+
+test("a text that turns out too long when the models are loaded is run, so that the engine says with which numbers it fails", () => {
+  const world = new World([facts(0, { state: "starting", context: null })]);
+  const task = world.submit({ text: "x".repeat(20_000) });
+  world.scheduler.setGpu(facts(0));
+  assert.equal(task.status, "running");
+});
+
+test("a whole batch fills the slots of its GPU, whatever its items would have asked for alone", () => {
+  const mappings = new Map([
+    ["a", new Set([0])],
+    ["b", new Set([1])],
+  ]);
+  const world = new World([facts(0, { slots: 4 }), facts(1, { slots: 4 })], { mappings });
+  const options = { strategy: "task_specific", wholeBatch: true, batchId: "batch" } as const;
+  const tasks = ["a", "b", "a"].map((taskType) => world.task({ ...options, taskType }));
+  world.scheduler.submit(tasks, "whole");
+  assert.deepEqual(
+    tasks.map(({ status, gpuId }) => [status, gpuId]),
+    [
+      ["running", 0],
+      ["running", 0],
+      ["running", 0],
+    ],
+  );
+});
+
+test("after a restart a batch does not wait for a GPU that is gone or unusable", () => {
+  for (const gone of [[], [facts(1, { state: "unusable" })]]) {
+    const before = new World([facts(1, { slots: 1 })]);
+    const batch = before.batch(3, "whole");
+    const after = new World([facts(0, { slots: 1 }), ...gone]);
+    after.scheduler.restore(batch);
+    assert.deepEqual(gpusOf(batch), [0, 0, 0]);
+    assert.deepEqual(new Set(after.changed), new Set(batch), "what changed is told, so that it is written");
+  }
+});
+
+test("a task that is being canceled does not run again when its worker dies", () => {
+  const world = new World([facts(0)]);
+  const task = world.submit();
+  world.scheduler.cancel(task);
+  world.scheduler.interrupted(0, "worker_crash");
+  assert.deepEqual([task.status, world.started.length, world.scheduler.queueSize], ["canceled", 1, 0]);
 });
 
 // --- properties ------------------------------------------------------------------------------------------------

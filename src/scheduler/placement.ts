@@ -29,11 +29,15 @@ export function memoryNeed(task: Task, { kvBytesPerToken, context }: GpuFacts): 
   return kvBytesPerToken * Math.min(tokens, context ?? tokens);
 }
 
-/** Bytes that are free after what the running tasks have reserved; a device that does not tell counts as having none to compare. */
-export function freeMemory(gpu: Gpu): number {
+/**
+ * Bytes that are free after what the running tasks have reserved. The engine sets the KV cache of all its slots aside when it loads, so
+ * what its tasks have not reserved of that is as free as what nobody has taken; and a GPU with a free slot has room for any task there.
+ */
+export function freeMemory({ facts, running }: Gpu): number {
+  const ownCache = facts.slots * (facts.context ?? 0) * facts.kvBytesPerToken;
   let reserved = 0;
-  for (const task of gpu.running) reserved += memoryNeed(task, gpu.facts);
-  return (gpu.facts.memoryFree ?? 0) - reserved;
+  for (const task of running) reserved += memoryNeed(task, facts);
+  return (facts.memoryFree ?? 0) + ownCache - reserved;
 }
 
 /** The least number of tokens the text can have on this GPU. */
@@ -51,24 +55,12 @@ export function certainlyTooLong(text: string, facts: GpuFacts): boolean {
 }
 
 /** Why a GPU may take no task at all now, or null when it may. The words are keys of `Placement.others`. */
-export function gpuObstacle({ facts, running }: Gpu, thresholds: Thresholds): string | null {
+export function obstacle({ facts, running }: Gpu, thresholds: Thresholds): string | null {
   if (facts.state !== "ready") return facts.state;
   if (running.size >= facts.slots) return "busy";
   if (facts.othersMemory > thresholds.memory) return "memory taken by others";
   if (facts.othersUtilization > thresholds.utilization) return "used by others";
   return null;
-}
-
-/** Why a GPU that takes tasks cannot hold this one, or null when it can. The words are keys of `Placement.others`. */
-export function taskObstacle(gpu: Gpu, task: Task): string | null {
-  if (certainlyTooLong(task.text, gpu.facts)) return "context too small";
-  if (task.strategy === "memory_optimized" && task.pinnedGpuId === null && lacksMemory(gpu, task))
-    return "too little memory";
-  return null;
-}
-
-function lacksMemory(gpu: Gpu, task: Task): boolean {
-  return gpu.facts.memoryFree !== null && freeMemory(gpu) < memoryNeed(task, gpu.facts);
 }
 
 /** What a strategy may look at beside the GPUs. The same values give the same choice. */

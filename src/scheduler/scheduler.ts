@@ -11,15 +11,7 @@ import { type GpuFacts } from "../gpu/status.ts";
 import { type Attempt, type Outcome, type Placement, type Task, transition } from "../task.ts";
 import { DrainRate } from "./drain-rate.ts";
 import { type Mappings } from "./mappings.ts";
-import {
-  certainlyTooLong,
-  type Gpu,
-  gpuObstacle,
-  leastTokens,
-  record,
-  taskObstacle,
-  type Thresholds,
-} from "./placement.ts";
+import { certainlyTooLong, type Gpu, leastTokens, obstacle, record, type Thresholds } from "./placement.ts";
 import { type Entry, tasksOf, Waiting } from "./waiting.ts";
 import { strategies } from "./strategies/index.ts";
 
@@ -60,6 +52,8 @@ export class Scheduler {
   readonly #gpus: Gpu[] = [];
   readonly #byId = new Map<number, Gpu>();
   readonly #waiting: Waiting;
+  /** Running tasks that are to be canceled: should their worker die first, they do not wait for another one. */
+  readonly #canceling = new WeakSet<Task>();
   #lastRoundRobin: number | null = null;
   #draining = false;
 
@@ -126,19 +120,16 @@ export class Scheduler {
 
   /** Takes over tasks of an earlier life of the server; queued ones keep their order, interrupted ones go back into the queue. */
   restore(tasks: readonly Task[]): void {
-    const batches = new Map<string, Task[]>();
+    const batches: Task[] = [];
     for (const task of tasks) {
-      if (task.status === "running") this.#backToQueued(task, "server_restart");
-      const absent = task.gpuId !== null && !this.#byId.has(task.gpuId);
-      if (absent && task.pinnedGpuId === null) task.gpuId = null;
-      const unbound = task.gpuId === null;
-      if (unbound && task.wholeBatch && task.batchId !== null) {
-        batches.set(task.batchId, [...(batches.get(task.batchId) ?? []), task]);
-      } else {
-        this.#waiting.add(task);
-      }
+      const { status, gpuId } = task;
+      const waits = status === "queued" || this.#backToQueued(task, "server_restart");
+      if (task.pinnedGpuId === null && !this.#isUsable(task.gpuId)) task.gpuId = null;
+      if (waits && task.wholeBatch && task.gpuId === null) batches.push(task);
+      else if (waits) this.#waiting.add(task);
+      if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
     }
-    for (const batch of batches.values()) this.#waiting.add({ seq: batch[0]!.seq, tasks: batch });
+    this.#waitAsBatches(batches);
     this.#fillAll();
   }
 
@@ -167,12 +158,17 @@ export class Scheduler {
 
   /** Cancels a task: at once when it waits, when its worker has stopped it when it runs. */
   cancel(task: Task): void {
-    if (task.status === "running") return this.#effects.cancel(task.gpuId!, task);
+    if (task.status === "running") {
+      this.#canceling.add(task);
+      return this.#effects.cancel(task.gpuId!, task);
+    }
     if (task.status !== "queued") return;
     this.#waiting.removeTask(task);
     transition(task, "canceled");
     task.finishedAt = this.#now();
     this.#effects.changed(task);
+    // It may have been what kept the rest of its batch from a GPU.
+    this.#fillAll();
   }
 
   // --- admission -----------------------------------------------------------------------------------------------
@@ -255,10 +251,10 @@ export class Scheduler {
     const placed: [Task, Placement][] = [[tasks[0]!, first]];
     const entries: Entry[] = [];
     for (const task of tasks.slice(1)) {
+      task.gpuId = first.gpuId;
       const placement = this.#reserveOn(first, task);
       if (placement !== null) placed.push([task, placement]);
       else entries.push(task);
-      task.gpuId = first.gpuId;
     }
     return { placed, entries };
   }
@@ -296,7 +292,7 @@ export class Scheduler {
     const others: Record<string, number> = {};
     const allowed = this.#allowed(task);
     for (const gpu of this.#gpus) {
-      const why = this.#whyNot(gpu, task, allowed, without);
+      const why = without.has(gpu.facts.id) ? "chosen already" : this.#whyNot(gpu, task, allowed);
       if (why === null) eligible.push(gpu);
       else others[why] = (others[why] ?? 0) + 1;
     }
@@ -308,10 +304,16 @@ export class Scheduler {
     return record(task.strategy, strategy, choice, eligible, others);
   }
 
-  #whyNot(gpu: Gpu, task: Task, allowed: ReadonlySet<number> | null, without: ReadonlySet<number>): string | null {
+  /** Why a GPU may not take this task now, or null when it may. The words are keys of `Placement.others`. */
+  #whyNot(gpu: Gpu, task: Task, allowed = this.#allowed(task)): string | null {
     if (allowed !== null && !allowed.has(gpu.facts.id)) return task.gpuId === null ? "not mapped" : "not asked for";
-    if (without.has(gpu.facts.id)) return "chosen already";
-    return gpuObstacle(gpu, this.#settings.thresholds) ?? taskObstacle(gpu, task);
+    return obstacle(gpu, this.#settings.thresholds) ?? (this.#isTooSmall(gpu, task) ? "context too small" : null);
+  }
+
+  /** Whether another GPU can hold the text and this one cannot. When none can, any may say so: that is how the task ends. */
+  #isTooSmall(gpu: Gpu, task: Task): boolean {
+    if (!certainlyTooLong(task.text, gpu.facts)) return false;
+    return this.#everPossible(task).some(({ facts }) => !certainlyTooLong(task.text, facts));
   }
 
   #withoutStrategy(task: Task, gpu: Gpu, others: Record<string, number>): Placement {
@@ -338,9 +340,7 @@ export class Scheduler {
   #reserveOn(decision: Placement | undefined, task: Task): Placement | null {
     if (decision === undefined) return null;
     const gpu = this.#gpu(decision.gpuId);
-    const allowed = this.#allowed(task);
-    if (allowed !== null && !allowed.has(decision.gpuId)) return null;
-    if ((gpuObstacle(gpu, this.#settings.thresholds) ?? taskObstacle(gpu, task)) !== null) return null;
+    if (this.#whyNot(gpu, task) !== null) return null;
     gpu.running.add(task);
     return decision;
   }
@@ -362,10 +362,15 @@ export class Scheduler {
     endAttempt(task, reason, this.#now());
   }
 
-  /** Takes a running task from its GPU; false: it has been cut off too often and has failed. */
+  /** Takes a running task from its GPU; false: it was to be canceled, or has been cut off too often, and has ended. */
   #backToQueued(task: Task, reason: "worker_crash" | "server_restart" | "server_stop"): boolean {
     if (task.gpuId !== null) this.#byId.get(task.gpuId)?.running.delete(task);
     endAttempt(task, reason, this.#now());
+    if (this.#canceling.has(task)) {
+      transition(task, "canceled");
+      task.finishedAt = this.#now();
+      return false;
+    }
     const crashes = task.attempts.filter((attempt) => attempt.reason === "worker_crash").length;
     if (crashes >= this.#settings.maxCrashes) {
       transition(task, "failed");
@@ -391,7 +396,7 @@ export class Scheduler {
 
   /** Gives a GPU the oldest entries it can serve, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
-    while (this.#waiting.tasks > 0 && !this.#draining && gpuObstacle(gpu, this.#settings.thresholds) === null) {
+    while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu, this.#settings.thresholds) === null) {
       const entry = this.#oldestFor(gpu);
       if (entry === undefined) return;
       this.#place(entry);
@@ -399,7 +404,7 @@ export class Scheduler {
   }
 
   #oldestFor(gpu: Gpu): Entry | undefined {
-    const fits = (entry: Entry): boolean => taskObstacle(gpu, tasksOf(entry)[0]!) === null;
+    const fits = (entry: Entry): boolean => !this.#isTooSmall(gpu, tasksOf(entry)[0]!);
     return this.#waiting.oldest(gpu.facts.id, fits, (type) => this.#mapped(type)?.has(gpu.facts.id) ?? true);
   }
 
@@ -420,15 +425,25 @@ export class Scheduler {
 
   /** Batches bound to a GPU that cannot be used any more look for another one. */
   #releaseBatches(gpuId: number): void {
-    const batches = new Map<string, Task[]>();
-    for (const task of this.#waiting.boundTo(gpuId)) {
-      if (task.pinnedGpuId !== null || task.batchId === null) continue;
+    const bound = this.#waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
+    for (const task of bound) {
       this.#waiting.remove(task);
       task.gpuId = null;
-      batches.set(task.batchId, [...(batches.get(task.batchId) ?? []), task]);
       this.#effects.changed(task);
     }
-    for (const tasks of batches.values()) this.#waiting.add({ seq: tasks[0]!.seq, tasks });
+    this.#waitAsBatches(bound);
+  }
+
+  /** Tasks of batches that are not to be split, each batch in submission order. */
+  #waitAsBatches(tasks: readonly Task[]): void {
+    for (const batch of Map.groupBy(tasks, ({ batchId }) => batchId).values()) {
+      this.#waiting.add({ seq: batch[0]!.seq, tasks: batch });
+    }
+  }
+
+  #isUsable(gpuId: number | null): boolean {
+    const gpu = gpuId === null ? undefined : this.#byId.get(gpuId);
+    return gpu !== undefined && gpu.facts.state !== "unusable";
   }
 
   #addGpu(gpu: Gpu): void {

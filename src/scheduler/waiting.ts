@@ -7,8 +7,6 @@ export { type Entry, tasksOf } from "./queue.ts";
 export class Waiting {
   /** For any GPU. */
   readonly #anywhere = new EntryQueue();
-  /** For any GPU with enough memory: kept apart, since a task here that fits nowhere must not be in the way of others. */
-  readonly #forMemory = new EntryQueue();
   /** For the GPUs of their mapped task_type. */
   readonly #byType = new Map<string, EntryQueue>();
   /** For one GPU and no other. */
@@ -73,7 +71,6 @@ export class Waiting {
     };
     consider(this.#byGpu.get(gpuId));
     consider(this.#anywhere);
-    consider(this.#forMemory);
     for (const [type, queue] of this.#byType) {
       if (queue.size > 0 && servesType(type)) consider(queue);
     }
@@ -83,7 +80,6 @@ export class Waiting {
   #queueOf(entry: Entry): EntryQueue {
     const task = tasksOf(entry)[0]!;
     if (task.gpuId !== null) return this.#queueOfGpu(task.gpuId);
-    if (task.strategy === "memory_optimized") return this.#forMemory;
     if (task.strategy !== "task_specific") return this.#anywhere;
     return this.#byType.get(task.taskType) ?? this.#anywhere;
   }
