@@ -74,7 +74,12 @@ export const ConfigSchema = Type.Object(
         cert: Type.Optional(Type.String({ minLength: 1, description: "Path of the certificate chain." })),
         key: Type.Optional(Type.String({ minLength: 1, description: "Path of the private key." })),
       }),
-      drain_timeout: Type.Number({ default: 30, minimum: 0, description: "Seconds a stop waits for running tasks." }),
+      drain_timeout: Type.Number({
+        default: 30,
+        minimum: 0,
+        maximum: 86_400,
+        description: "Seconds a stop waits for running tasks.",
+      }),
       trust_proxy: Type.Boolean({ default: false, description: "Believe X-Forwarded-* of a proxy in front." }),
       cors_origins: Type.Array(Type.String({ minLength: 1 }), {
         default: [],
@@ -180,7 +185,7 @@ export const ConfigSchema = Type.Object(
           minimum: 0,
           description: "For each slot; 0: as fast as it can.",
         }),
-        load_seconds: Type.Number({ default: 0, minimum: 0, description: "How long loading takes." }),
+        load_seconds: Type.Number({ default: 0, minimum: 0, maximum: 86_400, description: "How long loading takes." }),
         context: Type.Integer({ default: 32_768, minimum: 16, description: "Tokens of context for each slot." }),
         failures: Type.Array(Failure, {
           default: [],

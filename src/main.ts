@@ -51,7 +51,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   warnOfMissing(config, devices, log);
 
   const { tasks, pool } = connect(config, devices, store, log);
-  const app = started.adopt(serverOf({ config, credentials, log, tasks, pool }), (server) => server.close());
+  const app = started.adopt(serverOf({ config, credentials, log, tasks, pool }), closeServer);
   started.defer(() => tasks.close());
   started.defer(() => pool.stop());
   pool.start();
@@ -104,6 +104,16 @@ async function listen(app: FastifyInstance, { server: { host, port } }: Config):
   } catch (error) {
     throw new AltLasError("bad_config", `Cannot listen on ${host}:${port}: ${messageOf(error)}.`);
   }
+}
+
+/** Milliseconds that connections have to take their last answers. */
+const LAST_ANSWERS = 1000;
+
+/** By now every request has its answer; a connection on which none has come must not keep the server from ending. */
+async function closeServer(app: FastifyInstance): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), LAST_ANSWERS);
+  await app.close();
+  clearTimeout(cut);
 }
 
 function stopper({ server }: Config, tasks: Tasks, started: AsyncDisposableStack): () => Promise<void> {

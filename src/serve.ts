@@ -25,10 +25,16 @@ export async function serve(config: Config, dataDir: string): Promise<void> {
     if (first !== 0 && now - first < SAME_SIGNAL) return;
     log.info({ signal }, first === 0 ? "stopping: no new tasks, running ones may finish" : "stopping at once");
     first = now;
-    void server.stop().then(() => {
-      log.info("stopped");
-      process.exit(0);
-    });
+    void server.stop().then(
+      () => {
+        log.info("stopped");
+        process.exit(0);
+      },
+      (error: unknown) => {
+        log.fatal({ err: error }, "the stop failed");
+        process.exit(1);
+      },
+    );
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal);
 }

@@ -56,7 +56,7 @@ test("others are all processes but our worker", async (t) => {
     "compute-apps=": "GPU-aaa, 111, 20000\nGPU-aaa, 222, 9000",
   });
   const telemetry = new NvidiaTelemetry();
-  const readings = await telemetry.sample([{ uuid: "GPU-aaa", usage: usage(111), idleFor: 0 }]);
+  const readings = await telemetry.sample([{ uuid: "GPU-aaa", usage: usage(111), loaded: true, idleFor: 0 }]);
   assert.deepEqual(readings.get("GPU-aaa"), {
     utilization: 97,
     memoryUsed: 30_000 * MIB,
@@ -67,11 +67,25 @@ test("others are all processes but our worker", async (t) => {
   });
 });
 
+test("where the driver hides processes, ours is what the memory grew by while it loaded, and the rest is others'", async (t) => {
+  const telemetry = new NvidiaTelemetry();
+  const others = async (used: number, report: Usage | null, loaded: boolean): Promise<number | undefined> => {
+    await withNvidiaSmi(t, { "gpu=uuid": `GPU-aaa, 0, ${used}, 80000, 0`, "compute-apps=": "" });
+    return (await telemetry.sample([{ uuid: "GPU-aaa", usage: report, loaded, idleFor: 0 }])).get("GPU-aaa")
+      ?.othersMemory;
+  };
+  assert.equal(await others(4000, null, false), 0.05, "before our worker");
+  assert.equal(await others(16_000, usage(111), false), 0.05, "while it loads");
+  assert.equal(await others(36_000, usage(111), true), 0.05, "when it has loaded");
+  assert.equal(await others(76_000, usage(111), true), 0.55, "what comes later is not ours");
+});
+
 test("what others use is seen while nothing of ours has run for two seconds", async (t) => {
   await withNvidiaSmi(t, { "gpu=uuid": "GPU-aaa, 60, 0, 80000, 80000", "compute-apps=": "" });
   const telemetry = new NvidiaTelemetry();
   const share = async (idleFor: number): Promise<number | undefined> =>
-    (await telemetry.sample([{ uuid: "GPU-aaa", usage: usage(111), idleFor }])).get("GPU-aaa")?.othersUtilization;
+    (await telemetry.sample([{ uuid: "GPU-aaa", usage: usage(111), loaded: true, idleFor }])).get("GPU-aaa")
+      ?.othersUtilization;
   assert.equal(await share(1999), 0, "it might be ours");
   assert.equal(await share(2000), 0.6);
   assert.equal(await share(0), 0.6, "what was seen last still counts");
@@ -79,14 +93,14 @@ test("what others use is seen while nothing of ours has run for two seconds", as
 
 test("a GPU that does not tell something has null there, never 0", async (t) => {
   await withNvidiaSmi(t, { "gpu=uuid": "GPU-aaa, [N/A], [Not Supported], 80000, [N/A]", "compute-apps=": "" });
-  const readings = await new NvidiaTelemetry().sample([{ uuid: "GPU-aaa", usage: null, idleFor: 0 }]);
+  const readings = await new NvidiaTelemetry().sample([{ uuid: "GPU-aaa", usage: null, loaded: true, idleFor: 0 }]);
   const { utilization, memoryUsed, memoryFree } = readings.get("GPU-aaa")!;
   assert.deepEqual([utilization, memoryUsed, memoryFree], [null, null, null]);
 });
 
 test("a failing nvidia-smi is a failed sample, not a reading of zeros", async (t) => {
   await withNvidiaSmi(t, {});
-  await assert.rejects(new NvidiaTelemetry().sample([{ uuid: "GPU-aaa", usage: null, idleFor: 0 }]));
+  await assert.rejects(new NvidiaTelemetry().sample([{ uuid: "GPU-aaa", usage: null, loaded: true, idleFor: 0 }]));
 });
 
 test("an NVIDIA GPU that llama.cpp cannot use is listed with why, and no CPU takes its place in silence", async (t) => {
@@ -136,7 +150,7 @@ test("a GPU that is named twice is refused", async () => {
 test("a CPU device's utilization is its worker's share of the machine, between two reports", async () => {
   const telemetry = new CpuTelemetry();
   const read = async (report: Usage | null) => {
-    const readings = await telemetry.sample([{ uuid: "CPU-0", usage: report, idleFor: 0 }]);
+    const readings = await telemetry.sample([{ uuid: "CPU-0", usage: report, loaded: true, idleFor: 0 }]);
     return readings.get("CPU-0")!;
   };
   assert.equal((await read(usage(1, 0, 5))).utilization, 0, "one report alone says nothing about now");

@@ -5,8 +5,8 @@ import { unmatchableHash, verifyPassword } from "./secrets.ts";
 
 /** Runs at once: the thread pool has four threads, and files need some. */
 const MAX_RUNNING = 2;
-/** Logins that may wait behind them; more are refused. */
-const MAX_WAITING = 32;
+/** Logins of one user that may be checked or wait for it; all unknown users count as one, so that guesses at names lock out nobody. */
+const MAX_OF_USER = 16;
 /** Proven logins that are remembered. */
 const MAX_REMEMBERED = 1000;
 /** What the password of an unknown user is compared with. */
@@ -22,6 +22,8 @@ export class PasswordChecker {
   readonly #proven = new Map<string, string>();
   readonly #checking = new Map<string, Promise<boolean>>();
   readonly #line: (() => void)[] = [];
+  /** Logins being checked or waiting, of each known user, and of all others under "". */
+  readonly #pending = new Map<string, number>();
   #running = 0;
 
   /** @param verify replaced in tests that need to hold it */
@@ -41,14 +43,24 @@ export class PasswordChecker {
     const key = `${login}${stored ?? ""}`;
     const running = this.#checking.get(key);
     if (running !== undefined) return running;
-    if (this.#line.length >= MAX_WAITING) {
+    const whose = stored === undefined ? "" : user;
+    const pending = this.#pending.get(whose) ?? 0;
+    if (pending >= MAX_OF_USER) {
       throw new AltLasError("rate_limited", "Too many passwords are being checked; try again in 5 seconds.", {
         retryAfter: 5,
       });
     }
-    const check = this.#run(login, password, stored).finally(() => this.#checking.delete(key));
+    this.#pending.set(whose, pending + 1);
+    const check = this.#run(login, password, stored).finally(() => this.#done(key, whose));
     this.#checking.set(key, check);
     return check;
+  }
+
+  #done(key: string, whose: string): void {
+    this.#checking.delete(key);
+    const left = this.#pending.get(whose)! - 1;
+    if (left === 0) this.#pending.delete(whose);
+    else this.#pending.set(whose, left);
   }
 
   async #run(login: string, password: string, stored: string | undefined): Promise<boolean> {

@@ -138,15 +138,23 @@ function cudaMissing({ backend }: Probe): string {
 }
 
 function visibleTo(backend: Probe["backend"], index: number): Record<string, string> {
-  return backend === "vulkan" ? { GGML_VK_VISIBLE_DEVICES: String(index) } : {};
+  if (backend === "vulkan") return { GGML_VK_VISIBLE_DEVICES: String(index) };
+  return backend === "cuda" ? { CUDA_VISIBLE_DEVICES: String(index), CUDA_DEVICE_ORDER: "PCI_BUS_ID" } : {};
 }
+
+/** Milliseconds. */
+const PROBE_TIMEOUT = 30_000;
 
 /** Asks llama.cpp, in a child process; a probe that dies found nothing. */
 function probeLlama(): Promise<Probe> {
   return new Promise((resolveProbe) => {
     const child = fork(fileURLToPath(new URL("probe.ts", import.meta.url)), {
       execArgv: [],
+      env: { ...process.env, CUDA_DEVICE_ORDER: "PCI_BUS_ID" },
       stdio: ["ignore", "ignore", "ignore", "ipc"],
+      // A driver can hang for good; the server must start all the same.
+      timeout: PROBE_TIMEOUT,
+      killSignal: "SIGKILL",
     });
     let answer: Probe = { backend: false, names: [], memoryTotal: 0 };
     child.on("message", (message) => {

@@ -26,10 +26,16 @@ export interface PoolEvents {
   lost(gpuId: number): void;
 }
 
+/** Milliseconds after which a reading that is not renewed counts for nothing. */
+const READING_EXPIRES = 30_000;
+const NO_READINGS: ReadonlyMap<string, Reading> = new Map();
+
 interface Member {
   readonly device: Device;
   readonly worker: GpuWorker;
   reading: Reading | null;
+  /** Milliseconds on the monotonic clock when it was read. */
+  readAt: number;
   /** The last facts that were told, as text, so that nothing is told twice. */
   told: string;
 }
@@ -91,8 +97,8 @@ export class GpuPool {
     if (starting.length > 0)
       return { ready: false, reason: `${starting.length} of ${members.length} GPUs are still loading.` };
     if (members.some((member) => stateOf(member) === "ready")) return { ready: true, reason: null };
-    const reasons = members.map((member) => `GPU ${member.device.id}: ${reasonOf(member) ?? "not ready."}`);
-    return { ready: false, reason: `No GPU can run tasks. ${reasons.join(" ")}` };
+    // Anybody may ask for this, so it names no file and no reason.
+    return { ready: false, reason: "No GPU can run tasks; GET /api/v1/gpus says why." };
   }
 
   /** Stops sampling and ends the workers. Calling it twice is harmless. */
@@ -112,7 +118,7 @@ export class GpuPool {
         lost: () => this.#events.lost(device.id),
       },
     );
-    const member: Member = { device, worker, reading: null, told: "" };
+    const member: Member = { device, worker, reading: null, readAt: 0, told: "" };
     this.#members.set(device.id, member);
   }
 
@@ -128,7 +134,7 @@ export class GpuPool {
     this.#events.changed(facts);
   }
 
-  /** Samples one vendor's devices until the pool stops; a sample that fails leaves the last readings standing. */
+  /** Samples one vendor's devices until the pool stops. */
   #watch(telemetry: Telemetry, vendor: Device["vendor"]): void {
     const members = [...this.#members.values()].filter(
       ({ device }) => device.vendor === vendor && device.unusable === null,
@@ -147,14 +153,17 @@ export class GpuPool {
   }
 
   async #sample(telemetry: Telemetry, members: readonly Member[]): Promise<void> {
-    try {
-      const readings = await telemetry.sample(members.map(watchedOf));
-      for (const member of members) {
-        member.reading = readings.get(member.device.uuid) ?? member.reading;
-        this.#tell(member);
-      }
-    } catch (error) {
+    const readings = await telemetry.sample(members.map(watchedOf)).catch((error: unknown) => {
       this.#log.warn({ reason: messageOf(error) }, "telemetry failed");
+      return NO_READINGS;
+    });
+    const now = performance.now();
+    for (const member of members) {
+      const reading = readings.get(member.device.uuid);
+      if (reading !== undefined) member.readAt = now;
+      // A gap is bridged, but what a dead driver said last must not keep a GPU shut, or open, for ever.
+      if (reading !== undefined || now - member.readAt > READING_EXPIRES) member.reading = reading ?? null;
+      this.#tell(member);
     }
   }
 }
@@ -182,7 +191,15 @@ function reasonOf({ device, worker }: Member): string | null {
 }
 
 function watchedOf({ device, worker }: Member): Watched {
-  return { uuid: device.uuid, usage: worker.usage, idleFor: worker.idleFor };
+  return {
+    uuid: device.uuid,
+    usage: worker.usage,
+    loaded: worker.state === "ready",
+    // Asked after the reading: a task that began meanwhile is in the reading, and must not be taken for somebody else's.
+    get idleFor() {
+      return worker.idleFor;
+    },
+  };
 }
 
 function factsOf(member: Member, slots: number): GpuFacts {

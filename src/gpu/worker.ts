@@ -135,26 +135,33 @@ export class GpuWorker {
   /** Starts the process; does nothing when it runs already. */
   start(): void {
     if (this.#child !== null || this.#stopping) return;
+    this.#missed = 0;
+    this.#lastWords = "";
+    try {
+      this.#child = this.#spawn();
+    } catch (error) {
+      // For some reasons fork throws, for others it tells of a death: both pass.
+      return this.#scheduleRestart(`The worker could not be started (${messageOf(error)}); it is tried again.`);
+    }
+    this.#watch ??= setInterval(() => this.#countMissed(), HEARTBEAT_MS);
+    this.#send({ type: "load", gpuId: this.#options.gpuId, engine: this.#options.engine });
+  }
+
+  #spawn(): ChildProcess {
     const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), {
       env: { ...withoutSecrets(process.env), ...this.#options.environment },
       execArgv: [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
-    this.#child = child;
-    this.#missed = 0;
-    this.#lastWords = "";
     child.on("message", (message) => this.#onMessage(child, message as FromWorker));
-    child.on("error", (error) => {
-      this.#log.warn({ reason: messageOf(error) }, "worker process error");
-      // A process that could not even be started tells nothing else.
-      if (child.pid === undefined) this.#onDeath(child, messageOf(error));
-    });
+    child.on("error", (error) => this.#log.warn({ reason: messageOf(error) }, "worker process error"));
     // A process that has hung up can do no more work for us, whatever it is still doing.
     child.on("disconnect", () => child.kill("SIGKILL"));
+    // Something it started may hold its standard error open, and must not keep us from noticing the death.
+    child.once("exit", () => setImmediate(() => child.stderr?.destroy()));
     child.once("close", (code, signal) => this.#onDeath(child, signal ?? `exit code ${code}`));
     child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#onStderr(text));
-    this.#watch ??= setInterval(() => this.#countMissed(), HEARTBEAT_MS);
-    this.#send({ type: "load", gpuId: this.#options.gpuId, engine: this.#options.engine });
+    return child;
   }
 
   /** Gives the worker a task. All tasks given in one turn of the event loop travel in one message. */
@@ -227,6 +234,8 @@ export class GpuWorker {
         );
         return this.#become("ready", null);
       case "unusable":
+        // It has served before, so the model is good: something else takes its memory now, and may give it back.
+        if (this.#info !== null) return void (this.#lastWords = message.sentence);
         this.#log.error({ code: message.code, reason: message.sentence }, "GPU cannot be used");
         return this.#become("unusable", message.sentence);
       case "heartbeat":
@@ -254,7 +263,7 @@ export class GpuWorker {
 
   #onStderr(text: string): void {
     this.#lastWords = (this.#lastWords + text).slice(-2000);
-    this.#log.debug({ text: text.trimEnd() }, "worker says");
+    this.#log.debug({ line: text.trimEnd() }, "worker says");
   }
 
   /** Counts ticks without a sign of life. A tick, not a clock: after this server itself was stopped, one late tick must not kill anybody. */
@@ -263,12 +272,13 @@ export class GpuWorker {
     this.#missed++;
     if (this.#missed <= this.#options.timing.missedHeartbeats) return;
     this.#log.error({ pid: this.#child.pid }, "worker is silent; killing it");
+    this.#missed = 0;
     this.#child.kill("SIGKILL");
   }
 
   #onDeath(child: ChildProcess, how: string): void {
     if (child !== this.#child) return;
-    const wasReady = this.#state === "ready";
+    const lived = this.#usage !== null;
     this.#child = null;
     this.#usage = null;
     this.#runs.clear();
@@ -276,16 +286,17 @@ export class GpuWorker {
     this.#outbox = [];
     if (this.#stopping) return;
     // First the state, so that nothing is placed here while the tasks are given back.
-    if (this.#state !== "unusable") this.#afterDeath(wasReady, how);
+    if (this.#state !== "unusable") this.#afterDeath(lived, how);
     this.#events.lost();
   }
 
-  #afterDeath(wasReady: boolean, how: string): void {
+  #afterDeath(lived: boolean, how: string): void {
     this.#restarts++;
-    this.#loadDeaths += wasReady ? 0 : 1;
+    // A process that never lived, or a model that has been served before, says nothing against the model.
+    if (this.#info === null && lived) this.#loadDeaths++;
     const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
     const said = words === "" ? "" : ` It last said: ${words.slice(0, 300)}`;
-    this.#log.warn({ how, wasReady }, "worker died");
+    this.#log.warn({ how }, "worker died");
     if (this.#loadDeaths >= MAX_LOAD_DEATHS) {
       const what = this.#options.engine.kind === "llama" ? ` ${this.#options.engine.model}` : "";
       return this.#become(

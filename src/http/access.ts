@@ -1,15 +1,25 @@
 /** Who may do what. These run before a request's body is read, so that a refusal costs nothing. */
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
+import { isLoopback } from "../config.ts";
 import { AltLasError } from "../errors.ts";
 import { type TaskSnapshot } from "../scheduler/tasks.ts";
+import { shown } from "../validation.ts";
 import { type ServerParts } from "./parts.ts";
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
 /** Finds out who is calling; without proof the request ends here. */
-export function authentication({ credentials }: ServerParts): Hook {
+export function authentication({ credentials, config }: ServerParts): Hook {
+  const open = !config.auth.enabled;
   return (request, _reply, done) => {
+    // Without credentials a page in a browser here could call, under a name of its own that it lets point to this machine.
+    if (open && !isLoopback(request.hostname.replace(/^\[|\]$/g, ""))) {
+      throw new AltLasError(
+        "forbidden",
+        `With auth.enabled: false only requests to localhost are answered; the Host header says ${shown(request.hostname)}.`,
+      );
+    }
     const caller = credentials.authenticate(request.headers.authorization);
     if (!(caller instanceof Promise)) {
       request.caller = caller;

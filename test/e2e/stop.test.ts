@@ -1,6 +1,8 @@
 /** How a server stops: by which signals, what happens to its tasks, and that no process of it stays. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -55,6 +57,21 @@ test("SIGTERM takes nothing new, lets running tasks finish and keeps those that 
     const { status, attempts } = await next.ended(id);
     assert.deepEqual([status, attempts.map(({ reason }) => reason)], ["completed", ["completed"]]);
   }
+});
+
+test("connections on which nothing comes do not keep the server from ending", async (t) => {
+  const server = await Server.start(t, { config: FAST, args: ONE_GPU });
+  const { hostname, port } = new URL(server.url);
+  const silent = connect(Number(port), hostname);
+  const unfinished = connect(Number(port), hostname);
+  t.after(() => [silent, unfinished].forEach((socket) => socket.destroy()));
+  for (const socket of [silent, unfinished]) socket.on("error", () => {});
+  await Promise.all([once(silent, "connect"), once(unfinished, "connect")]);
+  unfinished.write(`POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${server.key}\r\n`);
+  unfinished.write("Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+  await server.gpus();
+  server.signal("SIGTERM");
+  assert.deepEqual(await server.exit, CLEAN);
 });
 
 test("signals at the same time count as one and drain; another, a second later, stops at once and loses nothing", async (t) => {

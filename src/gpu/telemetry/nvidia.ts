@@ -34,7 +34,7 @@ export async function findNvidiaGpus(): Promise<NvidiaGpu[]> {
 export class NvidiaTelemetry implements Telemetry {
   readonly interval = 2000;
   /** Bytes each of our workers was seen to hold, for drivers that hide process ids (containers). */
-  readonly #footprint = new Map<string, { readonly pid: number; readonly bytes: number }>();
+  readonly #footprint = new Map<string, { readonly pid: number; readonly bytes: number; readonly final: boolean }>();
   readonly #before = new Map<string, number>();
   readonly #others = new Map<string, { readonly share: number; readonly at: number }>();
 
@@ -63,18 +63,18 @@ export class NvidiaTelemetry implements Telemetry {
     return readings;
   }
 
-  /** Where the driver does not list our process: what the GPU's memory grew by while our worker loaded. */
-  #measuredFootprint({ uuid, usage }: Watched, memoryUsed: number): number {
+  /** Where the driver does not list our process: what the GPU's memory grew by while our worker loaded, and nothing that came later. */
+  #measuredFootprint({ uuid, usage, loaded }: Watched, memoryUsed: number): number {
     if (usage === null) {
       this.#before.set(uuid, memoryUsed);
       this.#footprint.delete(uuid);
       return 0;
     }
-    const grown = Math.max(0, memoryUsed - (this.#before.get(uuid) ?? memoryUsed));
     const known = this.#footprint.get(uuid);
-    if (known?.pid === usage.pid && known.bytes >= grown) return known.bytes;
-    this.#footprint.set(uuid, { pid: usage.pid, bytes: grown });
-    return grown;
+    if (known?.pid === usage.pid && known.final) return known.bytes;
+    const bytes = Math.max(0, memoryUsed - (this.#before.get(uuid) ?? memoryUsed));
+    this.#footprint.set(uuid, { pid: usage.pid, bytes, final: loaded });
+    return bytes;
   }
 
   #othersUtilization({ uuid, idleFor }: Watched, share: number): number {

@@ -5,6 +5,8 @@ export interface Watched {
   readonly uuid: string;
   /** What the device's worker says of itself; null: none runs. */
   readonly usage: Usage | null;
+  /** Whether its model is loaded: from then on the worker's memory grows no more. */
+  readonly loaded: boolean;
   /** Milliseconds since the last task ran there; 0 while one runs. */
   readonly idleFor: number;
 }
