@@ -177,7 +177,7 @@ test("a full queue refuses by number and by bytes, with a time computed from how
 });
 
 test("a batch that does not fit leaves nothing behind", () => {
-  const world = new World([facts(0), facts(1)], { maxQueueSize: 3 });
+  const world = new World([facts(0), facts(1)], { maxQueueBytes: 15 });
   for (const grouping of ["split", "whole"] as const) {
     assert.throws(() => world.batch(10, grouping, { strategy: "round_robin" }), { code: "queue_full" });
     assert.deepEqual([world.loads(), world.scheduler.queueSize, world.started], [[0, 0], 0, []]);
@@ -262,6 +262,57 @@ test("a task whose workers keep dying fails with a sentence", () => {
   const task = world.submit();
   for (let crash = 0; crash < 3; crash++) world.scheduler.interrupted(0, "worker_crash");
   assert.deepEqual([task.status, task.error?.code, world.loads()], ["failed", "worker_crash", [0]]);
+});
+
+test("a task that kills its workers fails alone: its neighbours of the first crashes complete", () => {
+  const world = new World([facts(0, { slots: 4 })]);
+  const poison = world.submit();
+  const neighbours = world.submitMany(3);
+  const late = world.submitMany(2);
+  for (let crash = 1; crash <= 3; crash++) {
+    assert.equal(poison.status, "running");
+    assert.equal(world.loads()[0], crash < 3 ? 4 : 1, "the third time it runs alone");
+    world.scheduler.interrupted(0, "worker_crash");
+  }
+  assert.equal(poison.status, "failed");
+  for (let left = 10; left > 0; left--) {
+    const running = [...world.scheduler.gpus[0]!.running];
+    if (running[0] !== undefined) world.complete(running[0]);
+  }
+  assert.deepEqual(
+    [...neighbours, ...late].map(({ status }) => status),
+    Array.from({ length: 5 }, () => "completed"),
+  );
+});
+
+test("a GPU empties for a task that must run alone, also when new tasks keep coming", () => {
+  const world = new World([facts(0), facts(1)]);
+  const suspect = world.submit({ strategy: "round_robin" });
+  for (let crash = 1; crash <= 2; crash++) world.scheduler.interrupted(suspect.gpuId!, "worker_crash");
+  assert.equal(suspect.status, "running");
+  world.scheduler.interrupted(suspect.gpuId!, "server_stop");
+  const before = world.loads();
+  assert.deepEqual([suspect.status, before.toSorted()], ["running", [0, 1]], "an empty GPU takes it at once");
+  const busy = new World([facts(0)]);
+  const other = busy.submit();
+  busy.scheduler.restore([{ ...suspect, status: "queued", gpuId: null, attempts: [...suspect.attempts] }]);
+  const later = busy.submitMany(2);
+  assert.deepEqual([busy.loads(), later.map(({ status }) => status)], [[1], ["queued", "queued"]]);
+  busy.complete(other);
+  assert.deepEqual(busy.started.map(({ id }) => id).slice(1), [suspect.id], "and nothing beside it");
+  busy.complete(busy.started[1]!);
+  assert.deepEqual(
+    later.map(({ status }) => status),
+    ["running", "running"],
+  );
+});
+
+test("a batch for which even an idle server has no room is refused for good", () => {
+  const world = new World([facts(0)], { maxQueueSize: 3 });
+  assert.throws(() => world.batch(6, "split"), {
+    code: "invalid_input",
+    message: "batch has 6 items; this server has room for 5: 2 slots and a queue of 3 (gpu.multi_gpu.max_queue_size).",
+  });
 });
 
 test("a restart of the server is not held against a task, and the order stays", () => {
@@ -416,7 +467,10 @@ function check(world: World, tasks: readonly Task[]): void {
   } of scheduler.gpus) {
     assert.ok(running.size <= slots);
     assert.deepEqual(new Set(tasks.filter((task) => task.status === "running" && task.gpuId === id)), running);
-    const open = state === "ready" && running.size < slots && othersUtilization < 0.95;
+    const alone = [...queued, ...running].some(
+      ({ attempts }) => attempts.filter(({ reason }) => reason !== null).length > 1,
+    );
+    const open = state === "ready" && running.size < slots && othersUtilization < 0.95 && !alone;
     const couldRun = queued.filter((task) => task.gpuId === null || task.gpuId === id);
     assert.ok(!open || couldRun.length === 0, `GPU ${id} has a free slot while ${couldRun[0]?.id} waits`);
   }

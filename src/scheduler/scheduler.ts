@@ -54,6 +54,8 @@ export class Scheduler {
   readonly #waiting: Waiting;
   /** Running tasks that are to be canceled: should their worker die first, they do not wait for another one. */
   readonly #canceling = new WeakSet<Task>();
+  /** Waiting tasks that must run alone. While there are any, GPUs empty for them, and new tasks wait behind them. */
+  readonly #loners = new Set<Task>();
   #lastRoundRobin: number | null = null;
   #draining = false;
 
@@ -105,8 +107,9 @@ export class Scheduler {
     if (this.#draining)
       throw new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
     this.#refuseImpossible(tasks); // 1
+    this.#refuseOversized(tasks);
     const turn = this.#lastRoundRobin;
-    const plan = this.#plan(tasks, grouping); // 2
+    const plan = this.#loners.size === 0 ? this.#plan(tasks, grouping) : this.#planNothing(tasks, grouping); // 2
     const waiting = plan.entries.flatMap(tasksOf);
     const problem = this.#overflow(waiting);
     if (problem !== null) {
@@ -116,6 +119,7 @@ export class Scheduler {
     }
     for (const [task, placement] of plan.placed) this.#start(task, placement); // 4
     for (const entry of plan.entries) this.#waiting.add(entry);
+    if (this.#loners.size > 0) this.#fillAll();
   }
 
   /** Takes over tasks of an earlier life of the server; queued ones keep their order, interrupted ones go back into the queue. */
@@ -126,7 +130,7 @@ export class Scheduler {
       const waits = status === "queued" || this.#backToQueued(task, "server_restart");
       if (task.pinnedGpuId === null && !this.#isUsable(task.gpuId)) task.gpuId = null;
       if (waits && task.wholeBatch && task.gpuId === null) batches.push(task);
-      else if (waits) this.#waiting.add(task);
+      else if (waits) this.#waitAgain(task);
       if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
     }
     this.#waitAsBatches(batches);
@@ -150,7 +154,7 @@ export class Scheduler {
   interrupted(gpuId: number, reason: "worker_crash" | "server_stop"): void {
     const running = [...this.#gpu(gpuId).running];
     for (const task of running) {
-      if (this.#backToQueued(task, reason)) this.#waiting.add(task);
+      if (this.#backToQueued(task, reason)) this.#waitAgain(task);
       this.#effects.changed(task);
     }
     this.#fillAll();
@@ -164,6 +168,7 @@ export class Scheduler {
     }
     if (task.status !== "queued") return;
     this.#waiting.removeTask(task);
+    this.#loners.delete(task);
     transition(task, "canceled");
     task.finishedAt = this.#now();
     this.#effects.changed(task);
@@ -185,6 +190,18 @@ export class Scheduler {
         `${name} has at least ${leastTokens(task.text, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
       );
     }
+  }
+
+  /** A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. */
+  #refuseOversized(tasks: readonly Task[]): void {
+    const slots = this.#gpus.reduce((sum, { facts }) => sum + (facts.state === "unusable" ? 0 : facts.slots), 0);
+    const room = this.#settings.maxQueueSize + slots;
+    if (tasks.length <= Math.max(1, room)) return;
+    const why = `${slots} slots and a queue of ${this.#settings.maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
+    throw new AltLasError(
+      "invalid_input",
+      `batch has ${tasks.length} items; this server has room for ${room}: ${why}.`,
+    );
   }
 
   /** The GPUs that might run the task one day. */
@@ -242,6 +259,11 @@ export class Scheduler {
       else placed.push([task, placement]);
     }
     return { placed, entries };
+  }
+
+  /** While tasks wait that must run alone, a new one that took a slot would keep a GPU from ever being empty. */
+  #planNothing(tasks: readonly Task[], grouping: Grouping): { placed: [Task, Placement][]; entries: Entry[] } {
+    return { placed: [], entries: grouping === "whole" ? [{ seq: tasks[0]!.seq, tasks }] : [...tasks] };
   }
 
   /** One GPU for all, chosen once; those beyond its free slots wait for it. No GPU: the batch waits as one. */
@@ -307,7 +329,22 @@ export class Scheduler {
   /** Why a GPU may not take this task now, or null when it may. The words are keys of `Placement.others`. */
   #whyNot(gpu: Gpu, task: Task, allowed = this.#allowed(task)): string | null {
     if (allowed !== null && !allowed.has(gpu.facts.id)) return task.gpuId === null ? "not mapped" : "not asked for";
+    if (this.#mustRunAlone(task) ? gpu.running.size > 0 : this.#isHeld(gpu)) return "kept for a task alone";
     return obstacle(gpu, this.#settings.thresholds) ?? (this.#isTooSmall(gpu, task) ? "context too small" : null);
+  }
+
+  /**
+   * A task that has seen all but one of the crashes it may see runs alone, so that the last one, which fails it, can only be its own:
+   * one task that kills workers must not take its neighbours along.
+   */
+  #mustRunAlone(task: Task): boolean {
+    return crashesOf(task) >= this.#settings.maxCrashes - 1;
+  }
+
+  /** Whether a task runs there that must run alone. */
+  #isHeld({ running }: Gpu): boolean {
+    for (const task of running) if (this.#mustRunAlone(task)) return true;
+    return false;
   }
 
   /** Whether another GPU can hold the text and this one cannot. When none can, any may say so: that is how the task ends. */
@@ -349,6 +386,7 @@ export class Scheduler {
 
   /** Starts a task whose slot is reserved. */
   #start(task: Task, placement: Placement): void {
+    this.#loners.delete(task);
     transition(task, "running");
     task.gpuId = placement.gpuId;
     task.startedAt = this.#now();
@@ -371,7 +409,7 @@ export class Scheduler {
       task.finishedAt = this.#now();
       return false;
     }
-    const crashes = task.attempts.filter((attempt) => attempt.reason === "worker_crash").length;
+    const crashes = crashesOf(task);
     if (crashes >= this.#settings.maxCrashes) {
       transition(task, "failed");
       task.finishedAt = this.#now();
@@ -397,9 +435,15 @@ export class Scheduler {
   /** Gives a GPU the oldest entries it can serve, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
     while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu, this.#settings.thresholds) === null) {
+      if (this.#isHeld(gpu)) return;
       const entry = this.#oldestFor(gpu);
       if (entry === undefined) return;
+      const alone = this.#mustRunAlone(tasksOf(entry)[0]!);
+      // It is this one's turn, but not before the GPU is empty.
+      if (alone && gpu.running.size > 0) return;
       this.#place(entry);
+      // Others that were emptying for it may go on.
+      if (alone) return this.#fillAll();
     }
   }
 
@@ -432,6 +476,12 @@ export class Scheduler {
       this.#effects.changed(task);
     }
     this.#waitAsBatches(bound);
+  }
+
+  /** Puts a task that ran before back to the place in the queue that its age gives it. */
+  #waitAgain(task: Task): void {
+    this.#waiting.add(task);
+    if (this.#mustRunAlone(task)) this.#loners.add(task);
   }
 
   /** Tasks of batches that are not to be split, each batch in submission order. */
@@ -469,4 +519,10 @@ function endAttempt(task: Task, reason: Attempt["reason"], now: number): void {
   if (attempt === undefined) return;
   attempt.endedAt = now;
   attempt.reason = reason;
+}
+
+function crashesOf({ attempts }: Task): number {
+  let crashes = 0;
+  for (const { reason } of attempts) if (reason === "worker_crash") crashes++;
+  return crashes;
 }
