@@ -340,8 +340,9 @@ function checkTogether(config: Config, where: (path: readonly (string | number)[
   if ((cert === undefined) !== (key === undefined)) {
     refuse(["server", "tls"], "needs both cert and key, or neither.");
   }
-  const users = new Set(config.auth.users.map((user) => user.name));
-  if (users.size < config.auth.users.length) refuse(["auth", "users"], "names a user twice.");
+  const names = config.auth.users.map((user) => user.name);
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  if (twice !== undefined) refuse(["auth", "users"], `names ${twice} twice.`);
   if (!config.auth.enabled && !isLoopback(config.server.host)) {
     refuse(
       ["auth", "enabled"],

@@ -18,6 +18,7 @@ export const ERRORS = {
   internal_error: { status: 500, meaning: "a bug; the sentence gives the request id" },
   queue_full: { status: 503, meaning: "the queue is at its limit; see Retry-After" },
   draining: { status: 503, meaning: "the server is stopping; see Retry-After" },
+  not_ready: { status: 503, meaning: "a task sent now could not finish; see Retry-After" },
   no_usable_gpu: { status: 503, meaning: "no GPU could ever run this task; the sentence says why" },
   store_unavailable: { status: 503, meaning: "the task could not be written to disk" },
   bad_config: { status: 500, meaning: "the configuration or the command line is wrong" },

@@ -92,7 +92,7 @@ function serverOf({ tasks, pool, ...rest }: Parts): FastifyInstance {
     ...rest,
     tasks,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
-    readiness: () => (scheduler.draining ? { ready: false, reason: "The server is stopping." } : pool.readiness()),
+    readiness: () => (tasks.canSave ? pool.readiness() : { ready: false, reason: "Tasks cannot be written to disk." }),
     draining: () => scheduler.draining,
     version: VERSION,
   });

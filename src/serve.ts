@@ -18,12 +18,15 @@ const SAME_SIGNAL = 1000;
 export async function serve(config: Config, dataDir: string): Promise<void> {
   const log = createLogger(config.log.level);
   const server = await startServer(config, dataDir, log);
-  console.log(greeting(config, server));
+  console.log(greeting(config, dataDir, server));
   let first = 0;
   const onSignal = (signal: string): void => {
     const now = performance.now();
     if (first !== 0 && now - first < SAME_SIGNAL) return;
-    log.info({ signal }, first === 0 ? "stopping: no new tasks, running ones may finish" : "stopping at once");
+    log.info(
+      { signal },
+      first === 0 ? "stopping: running tasks may finish, a second signal stops at once" : "stopping at once",
+    );
     first = now;
     void server.stop().then(
       () => {
@@ -40,7 +43,7 @@ export async function serve(config: Config, dataDir: string): Promise<void> {
 }
 
 /** What a person needs to know first: the address, the key, the GPUs, and one command that works. */
-export function greeting(config: Config, { url, devices, firstKey }: RunningServer): string {
+export function greeting(config: Config, dataDir: string, { url, devices, firstKey }: RunningServer): string {
   const everywhere = ["0.0.0.0", "::"].includes(config.server.host)
     ? ", and on every other address of this machine"
     : "";
@@ -52,7 +55,9 @@ export function greeting(config: Config, { url, devices, firstKey }: RunningServ
     parts.push("The demo model is served: tiny, for trying things out. For another: npm start -- --model FILE.gguf");
   parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
-    parts.push("$ALT_LAS_API_KEY stands for your key. For a new one: npx alt-las keys add --user admin");
+    parts.push(
+      `$ALT_LAS_API_KEY stands for your key. For a new one: npx alt-las keys add --user NAME --data-dir ${dataDir}`,
+    );
   return `${parts.join("\n\n")}\n`;
 }
 

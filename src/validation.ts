@@ -75,6 +75,9 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
     const bytes = Buffer.byteLength(String(error.data));
     return { path, sentence: `${here} must be at most ${schema.maxBytes} bytes in UTF-8; got ${bytes} bytes.` };
   }
+  if (error.keyword === "maximum" && schema.maximum === Number.MAX_SAFE_INTEGER) {
+    return { path, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
+  }
   const given = schema.secret === true ? "something else" : shown(error.data);
   return { path, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
 }

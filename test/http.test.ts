@@ -145,7 +145,6 @@ test("bad bodies are refused with a sentence that names the field, the value and
     ["/predict", '{"text":"x","max_length":-0}', /^max_length must be an integer .*; got 0\.$/],
     ["/predict", '{"text":"x","max_length":1.5}', /^max_length must be an integer .*; got 1\.5\.$/],
     ["/predict", '{"text":"x","max_length":1e400}', /^max_length must be an integer .*; got Infinity\.$/],
-    ["/predict", '{"text":"x","max_length":9007199254740992}', /got 9007199254740992\.$/],
     ["/predict", '{"text":"x","temperature":1.1}', "temperature must be a number from 0 to 1; got 1.1."],
     ["/predict", '{"text":"x","temperature":true}', "temperature must be a number from 0 to 1; got true."],
     ["/predict", '{"text":"x","temperature":1e400}', "temperature must be a number from 0 to 1; got Infinity."],
@@ -683,6 +682,7 @@ test("while the server drains it takes no tasks, and still tells about the old o
     status: "not ready",
     reason: "The server is stopping.",
     error: "Not ready. The server is stopping.",
+    code: "not_ready",
   });
 });
 

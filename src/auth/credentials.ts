@@ -103,7 +103,8 @@ export class Credentials {
       this.#seen = version;
       this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
       for (const warning of tables.warnings) this.#log.warn(warning);
-      this.#log.info(`The credentials changed; there are ${tables.users.size} users.`);
+      // Without users nobody can call any more, which is hardly what was meant.
+      this.#log[tables.users.size === 0 ? "warn" : "debug"]({ users: tables.users.size }, "credentials read again");
     } catch (error) {
       if (version !== this.#failed.version) {
         this.#log.error(`The credentials known before stay in force: ${messageOf(error)}`);

@@ -1,5 +1,6 @@
 /** `/livez`, `/readyz` and `/healthz`: for load balancers and supervisors, which have no credentials. */
 import { type FastifyInstance, type FastifyReply } from "fastify";
+import { type ErrorCode } from "../errors.ts";
 import { GPU_STATUSES, type Readiness } from "../gpu/status.ts";
 import { type ServerParts } from "./parts.ts";
 import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas.ts";
@@ -40,7 +41,7 @@ function answer(reply: FastifyReply, { ready, reason }: Readiness): ReadyAnswer 
   if (ready) return { status: "ready" };
   reply.code(503).header("retry-after", RETRY_AFTER);
   const why = reason ?? "The server cannot say why.";
-  return { status: "not ready", reason: why, error: `Not ready. ${why}` };
+  return { status: "not ready", reason: why, error: `Not ready. ${why}`, code: "not_ready" satisfies ErrorCode };
 }
 
 function countGpus({ gpus }: ServerParts): HealthAnswer["gpus"] {

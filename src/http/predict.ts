@@ -93,7 +93,8 @@ function inputOf({ text, max_length, temperature, task_type }: InputFields): Tas
   return {
     // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
     text: text.toWellFormed(),
-    maxLength: max_length,
+    // No context is longer, and integers beyond it are not exact, nor can SQLite give them back.
+    maxLength: Math.min(max_length, Number.MAX_SAFE_INTEGER),
     temperature: temperature + 0,
     taskType: task_type.toWellFormed(),
   };

@@ -88,7 +88,6 @@ function inputFields({ max_text_bytes }: Settings["limits"]) {
     }),
     max_length: Type.Integer({
       minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
       default: 128,
       description: "Tokens to generate at most.",
     }),
@@ -319,6 +318,7 @@ const readiness = {
   status: oneOf(["ready", "not ready"]),
   reason: Type.Optional(Type.String({ description: "Why it is not ready." })),
   error: Type.Optional(Type.String({ description: "The same as a sentence, as in every answer that is not 200." })),
+  code: Type.Optional(Type.String({ description: "not_ready" })),
 };
 export const ReadyAnswer = Type.Object(readiness);
 export type ReadyAnswer = Static<typeof ReadyAnswer>;

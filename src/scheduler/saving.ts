@@ -6,6 +6,8 @@ import { isFinal, type Task } from "../task.ts";
 
 /** Milliseconds until what could not be written is tried again. */
 const RETRY_MS = 1000;
+/** Milliseconds after a failed write during which the next one is not expected to do better. */
+const RECOVERY_MS = 5000;
 
 export class Saving {
   readonly #store: Store;
@@ -20,11 +22,18 @@ export class Saving {
   readonly #failed = new Set<Task>();
   #retry: NodeJS.Timeout | null = null;
   #closing = false;
+  /** Milliseconds on the monotonic clock of the last failed write. */
+  #failedAt = -Infinity;
 
   constructor(store: Store, log: Logger, ended: (task: Task) => void) {
     this.#store = store;
     this.#log = log;
     this.#ended = ended;
+  }
+
+  /** Whether a task sent now could be written. */
+  get works(): boolean {
+    return this.#failed.size === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
   }
 
   /**
@@ -37,6 +46,7 @@ export class Saving {
     try {
       await this.#store.save(tasks);
     } catch (error) {
+      this.#failedAt = performance.now();
       for (const task of tasks) this.#withdraw(task);
       throw error;
     }
@@ -78,6 +88,7 @@ export class Saving {
   /** One timer and one line for all that failed: on a full disk that is everything. */
   #writeLater(task: Task, error: unknown): void {
     this.#failed.add(task);
+    this.#failedAt = performance.now();
     if (this.#retry !== null || this.#closing) return;
     this.#retry = setTimeout(() => {
       this.#log.error(

@@ -124,6 +124,11 @@ export class Tasks implements TaskApi {
     return this.#durable(task);
   }
 
+  /** Whether tasks can be written to disk at present. */
+  get canSave(): boolean {
+    return this.#saving.works;
+  }
+
   list(filter: TaskFilter): ReturnType<TaskApi["list"]> {
     return this.#store.list(filter);
   }

@@ -242,7 +242,7 @@ export class SqliteStore implements Store {
       this.#retries.unshift(groups.slice(0, half).flat(), groups.slice(half).flat());
       return;
     }
-    this.#options.log?.error({ err: error, saves: saves.length }, "tasks could not be written");
+    this.#options.log?.error({ reason: messageOf(error), saves: saves.length }, "tasks could not be written");
     const refusal = error instanceof AltLasError ? error : new AltLasError("store_unavailable", messageOf(error));
     for (const save of saves) save.reject(refusal);
   }
