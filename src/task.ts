@@ -102,6 +102,27 @@ export interface Task extends TaskInput {
   error: TaskError | null;
 }
 
+/** What is known of a task before it has waited or run. */
+export type TaskIdentity = Omit<
+  Task,
+  "status" | "gpuId" | "startedAt" | "finishedAt" | "attempts" | "placement" | "result" | "error"
+>;
+
+/** A task at the beginning of its life: it waits, for the GPU it is pinned to or for any. */
+export function newTask(identity: TaskIdentity): Task {
+  return {
+    ...identity,
+    status: "queued",
+    gpuId: identity.pinnedGpuId,
+    startedAt: null,
+    finishedAt: null,
+    attempts: [],
+    placement: null,
+    result: null,
+    error: null,
+  };
+}
+
 const NEXT: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
   queued: ["running", "canceled", "failed"],
   running: ["completed", "failed", "canceled", "queued"],

@@ -25,7 +25,7 @@ import { hashApiKey, hashPassword, newApiKey, verifyPassword } from "../src/auth
 import { parseConfig, type Config } from "../src/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { createLogger } from "../src/log.ts";
-import { AS, temporaryFolder, testConfig, testServer } from "./http-support.ts";
+import { AS, temporaryFolder, testConfig, testServer } from "./helpers/http.ts";
 
 /** Cheap to compute; the real cost is the business of one test. */
 const CHEAP = { N: 16, r: 1, p: 1 };

@@ -3,32 +3,10 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { exampleYaml } from "../tools/config-example.ts";
 import { loadConfig, parseConfig } from "../src/config.ts";
-
-/** Section 5 of the API document, as it stands there. */
-const DOCUMENT_SECTION_5 = `
-gpu:
-  enabled: true
-  multi_gpu:
-    enabled: true
-    default_strategy: "least_loaded"
-    strategies:
-      - "round_robin"
-      - "least_loaded"
-      - "memory_optimized"
-      - "task_specific"
-      - "random"
-    batch_split: true
-    min_batch_size_per_gpu: 4
-    max_concurrent_tasks_per_gpu: 8
-    memory_threshold: 0.9
-    utilization_threshold: 0.95
-    task_specific_mappings:
-      image_segmentation: "gpu_0"
-      text_generation: "gpu_1"
-`;
+import { DOCUMENT_CONFIG } from "./helpers/document.ts";
 
 test("the document's configuration loads unchanged", () => {
-  const { gpu } = parseConfig(DOCUMENT_SECTION_5, "config.yaml");
+  const { gpu } = parseConfig(DOCUMENT_CONFIG, "config.yaml");
   assert.equal(gpu.multi_gpu.min_batch_size_per_gpu, 4);
   assert.deepEqual(gpu.multi_gpu.task_specific_mappings, { image_segmentation: "gpu_0", text_generation: "gpu_1" });
 });

@@ -20,7 +20,7 @@ import {
   testServer,
   UNKNOWN_ID,
   type FakeTasks,
-} from "./http-support.ts";
+} from "./helpers/http.ts";
 
 const API = "/api/v1";
 
@@ -661,7 +661,7 @@ test("a bug is a 500 that gives the request id and nothing of the inside", async
     assert.equal(sentence, "Internal error; the server's log says more under the request id find-me.");
     const line = log.find((entry) => entry.includes('"level":50'));
     assert.match(line ?? "", /"request_id":"find-me"/);
-    assert.match(line ?? "", /secret of the inside.*http-support\.ts|http\.test\.ts/);
+    assert.match(line ?? "", /secret of the inside.*helpers\/http\.ts|http\.test\.ts/);
     log.length = 0;
   }
 });

@@ -3,7 +3,7 @@ import { test, type TestContext } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { type FastifyInstance, type InjectOptions } from "fastify";
 import { AltLasError, ERRORS } from "../src/errors.ts";
-import { aCompletedTask, AS, aTask, GPU, ID, OTHER_ID, testConfig, testServer, UNKNOWN_ID } from "./http-support.ts";
+import { aCompletedTask, AS, aTask, GPU, ID, OTHER_ID, testConfig, testServer, UNKNOWN_ID } from "./helpers/http.ts";
 
 interface Operation {
   operationId: string;

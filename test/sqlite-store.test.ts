@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite.ts";
 import { TASK_STATUSES, type TaskStatus } from "../src/task.ts";
-import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "./store-tools.ts";
+import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "./helpers/store.ts";
 
 const MIB = 1024 * 1024;
 
@@ -254,7 +254,7 @@ function execute(path: string, sql: string): void {
 }
 
 function startChild(path: string, what: string): ChildProcess {
-  const script = join(import.meta.dirname, "store-child.ts");
+  const script = join(import.meta.dirname, "helpers", "store-child.ts");
   return spawn(process.execPath, [script, path, what], { stdio: ["ignore", "pipe", "inherit"] });
 }
 

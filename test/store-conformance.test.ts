@@ -17,7 +17,7 @@ import {
   testFolder,
   turn,
   withoutText,
-} from "./store-tools.ts";
+} from "./helpers/store.ts";
 
 conformance("SqliteStore", (folder) => new SqliteStore({ path: join(folder, "tasks.db") }));
 

@@ -2,7 +2,7 @@
 import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
 import { type Store, type TaskFilter } from "../store/store.ts";
-import { type Attempt, isFinal, type Outcome, type StrategyName, type Task, type TaskInput } from "../task.ts";
+import { type Attempt, isFinal, newTask, type Outcome, type StrategyName, type Task, type TaskInput } from "../task.ts";
 import { Saving } from "./saving.ts";
 import { type Grouping, Scheduler, type SchedulerSettings } from "./scheduler.ts";
 import { Waiters } from "./waiters.ts";
@@ -160,29 +160,23 @@ export class Tasks implements TaskApi {
   #makeTasks(inputs: readonly TaskInput[], { user, strategy, pinnedGpuId, batch }: SubmitOptions): Task[] {
     const batchId = batch === null ? null : randomUUID();
     const createdAt = Date.now();
-    return inputs.map((input) => ({
-      text: input.text,
-      maxLength: input.maxLength,
-      temperature: input.temperature,
-      taskType: input.taskType,
-      // Ids that grow with time: each lands at the end of the database's index, where random ones would touch a page each.
-      id: randomUUIDv7(),
-      seq: ++this.#lastSeq,
-      user,
-      strategy,
-      pinnedGpuId,
-      batchId,
-      wholeBatch: batch !== null && !batch.split,
-      createdAt,
-      status: "queued" as const,
-      gpuId: pinnedGpuId,
-      startedAt: null,
-      finishedAt: null,
-      attempts: [],
-      placement: null,
-      result: null,
-      error: null,
-    }));
+    return inputs.map(({ text, maxLength, temperature, taskType }) =>
+      newTask({
+        text,
+        maxLength,
+        temperature,
+        taskType,
+        // Ids that grow with time: each lands at the end of the database's index, where random ones would touch a page each.
+        id: randomUUIDv7(),
+        seq: ++this.#lastSeq,
+        user,
+        strategy,
+        pinnedGpuId,
+        batchId,
+        wholeBatch: batch !== null && !batch.split,
+        createdAt,
+      }),
+    );
   }
 
   #logAccepted(task: Task): void {

@@ -1,35 +1,13 @@
 /** Where tasks go: strategies, pinning, batches and full queues, on simulated devices over HTTP. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { DOCUMENT_CONFIG } from "../helpers/document.ts";
 import { Server } from "../helpers/server.ts";
 
 /** Tasks that are over as soon as they start. */
 const FAST = "engine: { simulated: { tokens_per_second: 0 } }";
 /** Tasks that do not end while a test lasts. */
 const SLOW = "engine: { simulated: { tokens_per_second: 0.01 } }";
-
-/** As the document's section 5 has it. */
-const DOCUMENT_CONFIG = `
-gpu:
-  enabled: true
-  multi_gpu:
-    enabled: true
-    default_strategy: "least_loaded"
-    strategies:
-      - "round_robin"
-      - "least_loaded"
-      - "memory_optimized"
-      - "task_specific"
-      - "random"
-    batch_split: true
-    min_batch_size_per_gpu: 4
-    max_concurrent_tasks_per_gpu: 8
-    memory_threshold: 0.9
-    utilization_threshold: 0.95
-    task_specific_mappings:
-      image_segmentation: "gpu_0"
-      text_generation: "gpu_1"
-`;
 
 const fast = await Server.start(
   { after },

@@ -1,7 +1,7 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
 import { type GpuFacts } from "../../src/gpu/status.ts";
 import { type Grouping, Scheduler, type SchedulerSettings } from "../../src/scheduler/scheduler.ts";
-import { type Outcome, type Task } from "../../src/task.ts";
+import { newTask, type Outcome, type Task } from "../../src/task.ts";
 
 export const SETTINGS: SchedulerSettings = {
   thresholds: { memory: 0.9, utilization: 0.95 },
@@ -65,7 +65,7 @@ export class World {
 
   task(changes: Partial<Task> = {}): Task {
     const seq = ++this.#seq;
-    return {
+    const identity = {
       id: `task-${seq}`,
       seq,
       user: "ada",
@@ -73,21 +73,13 @@ export class World {
       maxLength: 10,
       temperature: 0,
       taskType: "text_generation",
-      strategy: "least_loaded",
-      pinnedGpuId: null,
+      strategy: "least_loaded" as const,
+      pinnedGpuId: changes.pinnedGpuId ?? null,
       batchId: null,
       wholeBatch: false,
       createdAt: this.now,
-      status: "queued",
-      gpuId: changes.pinnedGpuId ?? null,
-      startedAt: null,
-      finishedAt: null,
-      attempts: [],
-      placement: null,
-      result: null,
-      error: null,
-      ...changes,
     };
+    return { ...newTask(identity), ...changes };
   }
 
   submit(changes: Partial<Task> = {}): Task {

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { type TestContext } from "node:test";
 import { type FastifyInstance } from "fastify";
 import { pino } from "pino";
-import { Credentials } from "../src/auth/credentials.ts";
-import { hashApiKey } from "../src/auth/secrets.ts";
-import { parseConfig, type Config } from "../src/config.ts";
-import { type GpuStatus, type Readiness } from "../src/gpu/status.ts";
-import { createServer, type ServerParts } from "../src/http/server.ts";
-import { type SubmitOptions, type Submission, type TaskApi, type TaskSnapshot } from "../src/scheduler/tasks.ts";
-import { type TaskFilter } from "../src/store/store.ts";
-import { type TaskInput } from "../src/task.ts";
+import { Credentials } from "../../src/auth/credentials.ts";
+import { hashApiKey } from "../../src/auth/secrets.ts";
+import { parseConfig, type Config } from "../../src/config.ts";
+import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
+import { createServer, type ServerParts } from "../../src/http/server.ts";
+import { type SubmitOptions, type Submission, type TaskApi, type TaskSnapshot } from "../../src/scheduler/tasks.ts";
+import { type TaskFilter } from "../../src/store/store.ts";
+import { newTask, type TaskIdentity, type TaskInput } from "../../src/task.ts";
 
 export const ID = "123e4567-e89b-12d3-a456-426614174000";
 export const OTHER_ID = "223e4567-e89b-12d3-a456-426614174000";
@@ -40,7 +40,7 @@ export function temporaryFolder(t: TestContext): string {
 }
 
 export function aTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
-  return {
+  const identity: TaskIdentity = {
     id: ID,
     seq: 1,
     user: "user",
@@ -53,16 +53,8 @@ export function aTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
     batchId: null,
     wholeBatch: false,
     createdAt: Date.UTC(2025, 7, 10, 12, 34, 56, 281),
-    status: "queued",
-    gpuId: null,
-    startedAt: null,
-    finishedAt: null,
-    attempts: [],
-    placement: null,
-    result: null,
-    error: null,
-    ...fields,
   };
+  return { ...newTask(identity), ...fields };
 }
 
 const DONE = Date.UTC(2025, 7, 10, 12, 34, 56, 789);

@@ -1,10 +1,10 @@
 /*
- * A process that uses a store, for the tests that kill one: node test/store-child.ts <database> hold|burst|leave
+ * A process that uses a store, for the tests that kill one: node test/helpers/store-child.ts <database> hold|burst|leave
  * It prints "open", then a line for each save that resolved; or why it could not open.
  */
-import { messageOf } from "../src/errors.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
-import { complete, newTask, run } from "./store-tools.ts";
+import { messageOf } from "../../src/errors.ts";
+import { SqliteStore } from "../../src/store/sqlite.ts";
+import { complete, newTask, run } from "./store.ts";
 
 const BATCH = 7;
 const [path = "", what = ""] = process.argv.slice(2);

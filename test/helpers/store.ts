@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { ListedTask, Store, TaskFilter } from "../src/store/store.ts";
-import { type Task, transition } from "../src/task.ts";
+import type { ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
+import { newTask as freshTask, type Task, type TaskIdentity, transition } from "../../src/task.ts";
 
 export const EVERYTHING: TaskFilter = { user: undefined, status: undefined, limit: 1000, offset: 0 };
 
@@ -19,7 +19,7 @@ export function testFolder(t: TestContext): string {
 }
 
 export function newTask(seq: number, fields: Partial<Task> = {}): Task {
-  return {
+  const identity: TaskIdentity = {
     id: randomUUID(),
     seq,
     user: "ada",
@@ -32,16 +32,8 @@ export function newTask(seq: number, fields: Partial<Task> = {}): Task {
     maxLength: 128,
     temperature: 0.7,
     taskType: "text_generation",
-    status: "queued",
-    gpuId: null,
-    startedAt: null,
-    finishedAt: null,
-    attempts: [],
-    placement: null,
-    result: null,
-    error: null,
-    ...fields,
   };
+  return { ...freshTask(identity), ...fields };
 }
 
 export function run(task: Task): Task {
