@@ -31,7 +31,7 @@ type Row = {
 };
 
 export async function engine({ quick, profile }: Extent): Promise<Section> {
-  const random = { name: "random 100M", path: randomModel(), maxLength: 128, pairs: quick ? 2 : 5 };
+  const random = { name: "random 100M", path: randomModel(), maxLength: 128, pairs: quick ? 2 : 9 };
   const demo = { name: "demo", path: DEMO_MODEL, maxLength: 128, pairs: quick ? 7 : 21 };
   const samples = quick ? 15 : 41;
   const rows = [...(await compare(random, samples, profile)), ...(await compare(demo, samples, false))];
