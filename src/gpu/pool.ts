@@ -213,7 +213,6 @@ function factsOf(member: Member, slots: number): GpuFacts {
     context: info?.context ?? null,
     kvBytesPerToken: info?.kvBytesPerToken ?? 0,
     maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
-    memoryTotal: reading?.memoryTotal ?? device.memoryTotal,
     memoryFree: reading?.memoryFree ?? null,
     othersMemory: reading?.othersMemory ?? 0,
     othersUtilization: reading?.othersUtilization ?? 0,

@@ -52,8 +52,6 @@ export interface GpuFacts {
   /** A text of n bytes has at least n / this many tokens. */
   readonly maxTokenBytes: number;
   /** Bytes; null: the device does not tell. */
-  readonly memoryTotal: number | null;
-  /** Bytes; null: the device does not tell. */
   readonly memoryFree: number | null;
   /** Share of its memory, 0 to 1, taken by processes that are not this server's workers. */
   readonly othersMemory: number;

@@ -118,7 +118,7 @@ export class Scheduler {
       throw problem; // 3
     }
     for (const [task, placement] of plan.placed) this.#start(task, placement); // 4
-    for (const entry of plan.entries) this.#waiting.add(entry);
+    for (const entry of plan.entries) this.#wait(entry);
     if (this.#loners.size > 0) this.#fillAll();
   }
 
@@ -130,7 +130,7 @@ export class Scheduler {
       const waits = status === "queued" || this.#backToQueued(task, "server_restart");
       if (task.pinnedGpuId === null && !this.#isUsable(task.gpuId)) task.gpuId = null;
       if (waits && task.wholeBatch && task.gpuId === null) batches.push(task);
-      else if (waits) this.#waitAgain(task);
+      else if (waits) this.#wait(task);
       if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
     }
     this.#waitAsBatches(batches);
@@ -154,7 +154,7 @@ export class Scheduler {
   interrupted(gpuId: number, reason: "worker_crash" | "server_stop"): void {
     const running = [...this.#gpu(gpuId).running];
     for (const task of running) {
-      if (this.#backToQueued(task, reason)) this.#waitAgain(task);
+      if (this.#backToQueued(task, reason)) this.#wait(task);
       this.#effects.changed(task);
     }
     this.#fillAll();
@@ -462,7 +462,7 @@ export class Scheduler {
       this.#effects.changed(task);
     }
     for (const rest of entries) {
-      this.#waiting.add(rest);
+      this.#wait(rest);
       for (const task of tasksOf(rest)) this.#effects.changed(task);
     }
   }
@@ -478,16 +478,16 @@ export class Scheduler {
     this.#waitAsBatches(bound);
   }
 
-  /** Puts a task that ran before back to the place in the queue that its age gives it. */
-  #waitAgain(task: Task): void {
-    this.#waiting.add(task);
-    if (this.#mustRunAlone(task)) this.#loners.add(task);
+  /** Lets an entry wait at the place in the queue that its age gives it. */
+  #wait(entry: Entry): void {
+    this.#waiting.add(entry);
+    for (const task of tasksOf(entry)) if (this.#mustRunAlone(task)) this.#loners.add(task);
   }
 
   /** Tasks of batches that are not to be split, each batch in submission order. */
   #waitAsBatches(tasks: readonly Task[]): void {
     for (const batch of Map.groupBy(tasks, ({ batchId }) => batchId).values()) {
-      this.#waiting.add({ seq: batch[0]!.seq, tasks: batch });
+      this.#wait({ seq: batch[0]!.seq, tasks: batch });
     }
   }
 

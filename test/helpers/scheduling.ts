@@ -26,7 +26,6 @@ export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
     context: 1000,
     kvBytesPerToken: 100,
     maxTokenBytes: 10,
-    memoryTotal: 1_000_000,
     memoryFree: 1_000_000,
     othersMemory: 0,
     othersUtilization: 0,
