@@ -1,6 +1,6 @@
 /** What the server costs: an engine behind HTTP, scheduler, store and worker process against the same engine called directly. */
 import { type EngineOptions } from "../src/engine/engine.ts";
-import { DEMO_MODEL } from "../src/gpu/pool.ts";
+import { DEMO_MODEL } from "../src/gpu/devices.ts";
 import { type DirectEngine, firstTokens, startDirect, through, throughput } from "./generation.ts";
 import { randomModel } from "./random-model.ts";
 import { type Extent, median, type Section } from "./report.ts";
@@ -105,6 +105,17 @@ async function compareAt(
 
 /** What the server's worker is given for one CPU device. */
 function optionsFor(model: string): EngineOptions {
-  const simulated = { tokens_per_second: 0, load_seconds: 0, context: CONTEXT, failures: [] };
-  return { kind: "llama", model, context: CONTEXT, slots: SLOTS, backend: false, threads: THREADS, simulated };
+  return {
+    kind: "llama",
+    model,
+    context: CONTEXT,
+    minContext: CONTEXT,
+    slots: SLOTS,
+    backend: false,
+    threads: THREADS,
+    memoryBudget: null,
+    memoryShare: 1,
+    measuredOverhead: null,
+    simulated: { tokens_per_second: 0, load_seconds: 0, context: CONTEXT, memory_bytes: 0, failures: [] },
+  };
 }

@@ -6,7 +6,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { DEMO_MODEL } from "../src/gpu/pool.ts";
+import { DEMO_MODEL } from "../src/gpu/devices.ts";
 import { CACHE } from "./server.ts";
 
 const SHAPE = { width: 768, layers: 12, heads: 12, kvHeads: 4, hidden: 2816, context: 4096 };

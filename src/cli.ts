@@ -1,8 +1,9 @@
 /** The command line. Every command is a few lines; the work is done elsewhere. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
+import { gpusCommand, readKey, serverUrl } from "./gpus-command.ts";
 import { readTls } from "./http/tls.ts";
 import { VERSION } from "./version.ts";
 
@@ -52,6 +53,7 @@ function program(): Command {
       console.log("The configuration is valid.");
     },
   );
+  addGpus(cli.command("gpus"));
   addUsers(cli.command("users").description("who may call"));
   addKeys(cli.command("keys").description("API keys of users"));
   cli
@@ -61,15 +63,42 @@ function program(): Command {
   return cli;
 }
 
-/** Options of every command that reads the configuration or the data directory; each can come from the environment too. */
+/** Options of every command that reads the configuration and the data directory; the latter can come from the environment too. */
 function configured(command: Command): Command {
-  return command
-    .option("--config <file>", "configuration file (default: ./config.yaml, if it exists)")
-    .addOption(
-      new Option("--data-dir <folder>", "where tasks, users and keys are kept")
-        .default("./data")
-        .env("ALT_LAS_DATA_DIR"),
-    );
+  return withConfig(command).addOption(
+    new Option("--data-dir <folder>", "where tasks, users and keys are kept").default("./data").env("ALT_LAS_DATA_DIR"),
+  );
+}
+
+function withConfig(command: Command): Command {
+  return command.option("--config <file>", "configuration file (default: ./config.yaml, if it exists)");
+}
+
+interface GpusFlags extends Pick<Options, "config"> {
+  readonly url?: string;
+  readonly keyFile?: string;
+  readonly json?: boolean;
+}
+
+function addGpus(gpus: Command): void {
+  withConfig(gpus.description("show the GPUs of a running server, or everything about one of them"))
+    .addArgument(new Argument("[id]", "one GPU's number").argParser(gpuNumber))
+    .option("--url <url>", "where the server listens (default: where the configuration says)")
+    .option("--key-file <file>", "file with your API key (default: the environment variable ALT_LAS_API_KEY)")
+    .option("--json", "print what the server answers")
+    .action(async (gpuId: number | undefined, { url, config, keyFile, json = false }: GpusFlags) => {
+      const { isTTY, columns } = process.stdout;
+      const text = await gpusCommand({
+        url: url ?? serverUrl(loadConfig(config).server),
+        // Set to nothing counts as not set.
+        key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
+        gpuId,
+        json,
+        // Some terminals say 0 when they don't know.
+        columns: isTTY ? columns || 80 : null,
+      });
+      console.log(text);
+    });
 }
 
 function addUsers(users: Command): void {
@@ -120,4 +149,9 @@ function configOf({ config, host, port, devices, model, logLevel }: Options): Co
 function portNumber(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
   throw new InvalidArgumentError("It must be an integer from 0 to 65535.");
+}
+
+function gpuNumber(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be an integer of at least 0.");
 }

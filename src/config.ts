@@ -50,14 +50,68 @@ const GpuName = Type.Union([
   Type.Integer({ minimum: 0 }),
 ]);
 
-/** One entry of `gpu.devices`: `auto`, `cpu:N`, `simulated:N`, `gpu:INDEX` or a GPU's UUID. */
-const DEVICE_PATTERN = "^(auto|(cpu|simulated):[1-9]\\d{0,3}|gpu:\\d+|(GPU|MIG)-[0-9A-Za-z-]+)$";
-const DEVICE_ALLOWED = '"auto", "cpu:N", "simulated:N", "gpu:INDEX" or a GPU\'s UUID';
-const Device = Type.String({ pattern: DEVICE_PATTERN, allowed: DEVICE_ALLOWED });
+/** What names a GPU of this machine; `GPU_ID` also fits the first digits of a UUID, and AMD's bus ids. */
+const GPU_ID = "gpu:\\d+|(GPU|MIG|AMD)-[0-9A-Za-z:./-]+";
+const STAND_IN = "(cpu|simulated):[1-9]\\d{0,3}";
+const GPU_ALLOWED = '"gpu:INDEX", an index or a GPU\'s UUID';
+const DEVICE_ALLOWED = '"auto", "cpu:N", "simulated:N", "gpu:INDEX", an index or a GPU\'s UUID';
+
+/** A name that fits the pattern, or a GPU's number. */
+function deviceName(pattern: string, allowed: string) {
+  return Type.Union([Type.String({ pattern: `^(${pattern})$` }), Type.Integer({ minimum: 0 })], { allowed });
+}
+
+const Share = Type.Number({ minimum: 0, maximum: 1 });
+const Slots = Type.Integer({ minimum: 1, maximum: 256 });
+const Celsius = Type.Number({ minimum: 20, maximum: 120 });
+const ContextTokens = Type.Integer({ minimum: 16 });
+const Threads = Type.Integer({ minimum: 1, maximum: 1024 });
+const EngineKind = Type.Enum(["llama", "simulated"]);
+const ModelPath = Type.String({ minLength: 1 });
+
+/** What a device has of its own; whatever is left out is as for all devices. */
+const DeviceSettings = Type.Object(
+  {
+    gpu: Type.Optional(
+      deviceName(`${STAND_IN}|${GPU_ID}`, '"cpu:N", "simulated:N", "gpu:INDEX", an index or a GPU\'s UUID'),
+    ),
+    gpus: Type.Optional(Type.Array(deviceName(GPU_ID, GPU_ALLOWED), { minItems: 1 })),
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: 100, allowed: "a string of 1 to 100 characters" })),
+    slots: Type.Optional(Slots),
+    memory_threshold: Type.Optional(Share),
+    utilization_threshold: Type.Optional(Share),
+    max_temperature: Type.Optional(Celsius),
+    engine: Type.Optional(
+      Type.Object(
+        {
+          kind: Type.Optional(EngineKind),
+          model: Type.Optional(ModelPath),
+          context: Type.Optional(ContextTokens),
+          min_context: Type.Optional(ContextTokens),
+          threads: Type.Optional(Threads),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type DeviceSettings = Static<typeof DeviceSettings>;
+
+const DeviceName = deviceName(`auto|${STAND_IN}|${GPU_ID}`, `${DEVICE_ALLOWED}, or an object with settings`);
+/** One entry of `gpu.devices`. */
+export type DeviceEntry = Static<typeof DeviceName> | DeviceSettings;
+const DeviceEntry = Type.Unsafe<DeviceEntry>(either("object", DeviceSettings, DeviceName));
+
+/** Not a union, so that a mistake is named by its own path and not by that of the whole. */
+function either(type: "object" | "array", matching: TSchema, others: TSchema) {
+  // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word
+  return { if: { type }, then: matching, else: others };
+}
 
 const Failure = Type.Object(
   {
-    kind: Type.Enum(["load_error", "crash", "hang", "error", "out_of_memory"]),
+    kind: Type.Enum(["load_error", "crash", "hang", "stall", "error", "out_of_memory"]),
     gpu_id: Type.Optional(Type.Integer({ minimum: 0 })),
     when_text_contains: Type.Optional(Type.String()),
     after_tokens: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -98,10 +152,62 @@ export const ConfigSchema = Type.Object(
     }),
     gpu: section("Which GPUs are used, and how tasks are placed on them.", {
       enabled: Type.Boolean({ default: true, description: "false: CPU devices only." }),
-      devices: Type.Union([Device, Type.Array(Device, { minItems: 1 })], {
+      devices: Type.Unsafe<DeviceEntry | readonly DeviceEntry[]>({
+        ...either(
+          "array",
+          Type.Array(DeviceEntry, { minItems: 1, allowed: "a list with an entry at least" }),
+          DeviceEntry,
+        ),
         default: "auto",
-        allowed: `${DEVICE_ALLOWED}, or a list of these`,
-        description: `${DEVICE_ALLOWED}, or a list of these. auto: this machine's GPUs, or CPU devices where it has none.`,
+        description: [
+          `${DEVICE_ALLOWED}, an object with settings, or a list of these.`,
+          "auto: this machine's GPUs, or CPU devices where it has none. Entries with settings of their own:",
+          "  - { gpu: 0, name: fast, slots: 16, memory_threshold: 0.8, utilization_threshold: 0.9, max_temperature: 80 }",
+          "  - { gpu: GPU-8932f937, engine: { kind: llama, model: a.gguf, context: 4096, min_context: 1024 } }",
+          "  - { gpu: cpu:1, engine: { threads: 4 } }",
+          "  - { gpus: [2, 3] } # holds one model over both",
+          "A GPU may stand in several entries: each has a worker of its own there.",
+        ].join("\n"),
+      }),
+      cpu_fallback: Type.Optional(
+        Type.Boolean({
+          description:
+            "Whether CPU devices serve where no GPU can; none: only where the machine has no GPU at all, never in place of one that fails.",
+        }),
+      ),
+      min_compute_capability: Type.Number({
+        default: 7,
+        minimum: 0,
+        maximum: 100,
+        description: "NVIDIA GPUs below this CUDA compute capability are not used.",
+      }),
+      max_temperature: Type.Optional(
+        Type.Number({
+          minimum: 20,
+          maximum: 120,
+          description:
+            "A GPU hotter than this many °C gets no new tasks until it is 5 °C below; none: 2 °C below where its driver says that it slows down, else 85.",
+        }),
+      ),
+      health_check_interval: Type.Number({
+        default: 60,
+        minimum: 0,
+        maximum: 86_400,
+        description: "Seconds after which an idle GPU is asked for one token; 0: never.",
+      }),
+      stall_timeout: Type.Number({
+        default: 60,
+        minimum: 1,
+        maximum: 86_400,
+        description: "Seconds without progress after which a worker that has tasks counts as failed.",
+      }),
+      monitoring: section("What the drivers are asked.", {
+        interval_ms: Type.Integer({
+          default: 500,
+          minimum: 50,
+          maximum: 60_000,
+          description: "Milliseconds between two samples of all GPUs.",
+        }),
       }),
       multi_gpu: section("Placement over several GPUs.", {
         enabled: Type.Boolean({ default: true, description: "false: only the first GPU is used." }),
@@ -172,6 +278,11 @@ export const ConfigSchema = Type.Object(
           description: "Tokens of context for each slot; none: the smaller of what the model was trained for and 8192.",
         }),
       ),
+      min_context: Type.Integer({
+        default: 2048,
+        minimum: 16,
+        description: "Where memory is short, the context of each slot becomes smaller down to this, then slots fewer.",
+      }),
       threads: Type.Optional(
         Type.Integer({
           minimum: 1,
@@ -187,6 +298,7 @@ export const ConfigSchema = Type.Object(
         }),
         load_seconds: Type.Number({ default: 0, minimum: 0, maximum: 86_400, description: "How long loading takes." }),
         context: Type.Integer({ default: 32_768, minimum: 16, description: "Tokens of context for each slot." }),
+        memory_bytes: Type.Integer({ default: 0, minimum: 0, description: "Bytes of weights it pretends to need." }),
         failures: Type.Array(Failure, {
           default: [],
           description: "kind, gpu_id, when_text_contains, after_tokens: what goes wrong, and when.",
@@ -324,9 +436,12 @@ function mergeOverrides(config: Config, { host, port, devices, model, logLevel }
   };
 }
 
+/** Throws what is wrong with the value at a path. */
+type Refuse = (path: readonly (string | number)[], sentence: string) => never;
+
 /** Rules between keys, which a schema cannot say. */
 function checkTogether(config: Config, where: (path: readonly (string | number)[]) => string): void {
-  const refuse = (path: string[], sentence: string): never => {
+  const refuse: Refuse = (path, sentence) => {
     throw new AltLasError("bad_config", `${where(path)}${fieldName(path, "")} ${sentence}`);
   };
   const { default_strategy, strategies } = config.gpu.multi_gpu;
@@ -336,6 +451,7 @@ function checkTogether(config: Config, where: (path: readonly (string | number)[
       `is ${default_strategy}, which gpu.multi_gpu.strategies does not list.`,
     );
   }
+  checkDevices(config, refuse);
   const { cert, key } = config.server.tls;
   if ((cert === undefined) !== (key === undefined)) {
     refuse(["server", "tls"], "needs both cert and key, or neither.");
@@ -349,6 +465,53 @@ function checkTogether(config: Config, where: (path: readonly (string | number)[
       `is false, which is honoured only on a loopback address; server.host is ${config.server.host}.`,
     );
   }
+}
+
+/** The entries of `gpu.devices`, each with its place; a name alone is an entry without settings. */
+export function deviceEntries({ gpu: { devices } }: Config): { path: (string | number)[]; entry: DeviceSettings }[] {
+  const root = ["gpu", "devices"];
+  const entries: readonly DeviceEntry[] = isList(devices) ? devices : [devices];
+  return entries.map((entry, index) => ({
+    path: isList(devices) ? [...root, index] : root,
+    entry: typeof entry === "object" ? entry : { gpu: entry },
+  }));
+}
+
+function isList(devices: DeviceEntry | readonly DeviceEntry[]): devices is readonly DeviceEntry[] {
+  return Array.isArray(devices);
+}
+
+function checkDevices(config: Config, refuse: Refuse): void {
+  for (const { path, entry } of deviceEntries(config)) {
+    const { gpu, gpus } = entry;
+    if (gpu === undefined && gpus === undefined) refuse(path, "needs gpu, or gpus for several that hold one model.");
+    if (gpu !== undefined && gpus !== undefined) refuse(path, "has both gpu and gpus; only one of them may be there.");
+    const names = (gpus ?? []).map(fullName);
+    const twice = names.find((name, index) => names.indexOf(name) < index);
+    if (twice !== undefined) refuse([...path, "gpus"], `names ${twice} twice.`);
+    checkEntry(config, { path, entry }, refuse);
+  }
+}
+
+/** What an entry names must go with `gpu.enabled` and with the engine. */
+function checkEntry(config: Config, { path, entry }: ReturnType<typeof deviceEntries>[number], refuse: Refuse): void {
+  const name = entry.gpu ?? entry.gpus![0]!;
+  const kind = entry.engine?.kind ?? config.engine.kind;
+  const standIn = /^(cpu|simulated):/.exec(String(name))?.[1];
+  if (!config.gpu.enabled && standIn === undefined && name !== "auto") {
+    refuse(path, `names ${name}, but gpu.enabled is false.`);
+  }
+  if (standIn === "cpu" && kind === "simulated") {
+    refuse(path, `names ${name}, but its engine is simulated; use "simulated:N" or a GPU.`);
+  }
+  if (standIn === "simulated" && entry.engine?.kind === "llama") {
+    refuse(path, `names ${name}, but its engine.kind is llama; a simulated device has only the simulated engine.`);
+  }
+}
+
+/** The same for 0 and for gpu:0. */
+function fullName(name: string | number): string {
+  return typeof name === "number" ? `gpu:${name}` : name;
 }
 
 /** Whether only this machine can reach a server that listens on `host`. */

@@ -7,7 +7,7 @@ export const ERRORS = {
   malformed_json: { status: 400, meaning: "the body is not JSON" },
   unauthorized: { status: 401, meaning: "no credentials, or wrong ones" },
   forbidden: { status: 403, meaning: "the caller's role does not allow this" },
-  not_found: { status: 404, meaning: "no such route or task, or a task of somebody else" },
+  not_found: { status: 404, meaning: "no such route, task or GPU, or a task of somebody else" },
   method_not_allowed: { status: 405, meaning: "the route exists, but not with this method" },
   request_timeout: { status: 408, meaning: "the request did not arrive in time" },
   conflict: { status: 409, meaning: "the state of the resource does not allow this" },

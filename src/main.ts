@@ -7,8 +7,11 @@ import { Credentials } from "./auth/credentials.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { type Config } from "./config.ts";
 import { AltLasError, messageOf } from "./errors.ts";
-import { type Device, findDevices } from "./gpu/devices.ts";
-import { GpuPool } from "./gpu/pool.ts";
+import { type Device, findDevices, wantsGpus } from "./gpu/devices.ts";
+import { KnownGpus } from "./gpu/known-gpus.ts";
+import { findPciGpus } from "./gpu/pci.ts";
+import { GpuPool, type PoolParts } from "./gpu/pool.ts";
+import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log.ts";
 import { readMappings } from "./scheduler/mappings.ts";
@@ -17,6 +20,8 @@ import { type SchedulerSettings } from "./scheduler/scheduler.ts";
 import { Tasks } from "./scheduler/tasks.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import { VERSION } from "./version.ts";
+
+const NO_GPUS = { gpus: [], notes: [] };
 
 /** Attempts that may end in a worker's death before a task fails. */
 const MAX_CRASHES = 3;
@@ -47,10 +52,22 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   const credentials = new Credentials({ config: config.auth, dataDir, log });
   const path = config.store.path ?? join(dataDir, "alt-las.db");
   const store = started.adopt(new SqliteStore({ path, log }), (opened) => opened.close());
-  const [devices, stored] = await Promise.all([findDevices(config), store.open()]);
+  const monitor = started.adopt(new GpuMonitor({ interval: config.gpu.monitoring.interval_ms, log }), (running) =>
+    running.stop(),
+  );
+  // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
+  const [stored, found] = await Promise.all([store.open(), wantsGpus(config) ? monitor.start() : NO_GPUS]);
+  const known = KnownGpus.open(dataDir);
+  const devices = await findDevices(config, {
+    found,
+    known,
+    pciGpus: await findPciGpus(),
+    environment: process.env,
+    log,
+  });
   warnOfMissing(config, devices, log);
 
-  const { tasks, pool } = connect(config, devices, store, log);
+  const { tasks, pool } = connect({ devices, config, log, monitor, known }, store);
   const app = started.adopt(serverOf({ config, credentials, log, tasks, pool }), closeServer);
   started.defer(() => tasks.close());
   started.defer(() => pool.stop());
@@ -65,7 +82,8 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
 }
 
 /** The task book and the GPUs, each knowing the other. */
-function connect(config: Config, devices: readonly Device[], store: SqliteStore, log: Logger) {
+function connect(parts: PoolParts, store: SqliteStore) {
+  const { config, log } = parts;
   const tasks: Tasks = new Tasks({
     store,
     log,
@@ -73,10 +91,10 @@ function connect(config: Config, devices: readonly Device[], store: SqliteStore,
     run: (gpuId, task) => pool.run(gpuId, task),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
   });
-  const pool = new GpuPool(devices, config, log, {
+  const pool = new GpuPool(parts, {
     changed: (facts) => tasks.scheduler.setGpu(facts),
     ended: (task, outcome) => tasks.finished(task, outcome),
-    lost: (gpuId) => tasks.scheduler.interrupted(gpuId, "worker_crash"),
+    lost: (gpuId, reason) => tasks.scheduler.interrupted(gpuId, reason),
   });
   return { tasks, pool };
 }
@@ -92,6 +110,9 @@ function serverOf({ tasks, pool, ...rest }: Parts): FastifyInstance {
     ...rest,
     tasks,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
+    drainGpu: (id, options) => pool.drain(id, options),
+    resumeGpu: (id, by) => pool.resume(id, by),
+    runningOn: (gpuId) => [...(scheduler.gpus.find(({ facts }) => facts.id === gpuId)?.running ?? [])],
     readiness: () => (tasks.canSave ? pool.readiness() : { ready: false, reason: "Tasks cannot be written to disk." }),
     draining: () => scheduler.draining,
     version: VERSION,
@@ -143,7 +164,6 @@ function makeDataDir(dataDir: string): void {
 
 function schedulerSettings({ gpu: { multi_gpu } }: Config): SchedulerSettings {
   return {
-    thresholds: { memory: multi_gpu.memory_threshold, utilization: multi_gpu.utilization_threshold },
     maxQueueSize: multi_gpu.max_queue_size,
     maxQueueBytes: multi_gpu.max_queue_bytes,
     minBatchSizePerGpu: multi_gpu.min_batch_size_per_gpu,
@@ -156,7 +176,7 @@ function schedulerSettings({ gpu: { multi_gpu } }: Config): SchedulerSettings {
 function warnOfMissing(config: Config, devices: readonly Device[], log: Logger): void {
   for (const [taskType, ids] of readMappings(config.gpu.multi_gpu.task_specific_mappings)) {
     for (const id of ids) {
-      if (id < devices.length) continue;
+      if (devices.some((device) => device.id === id)) continue;
       log.warn(
         `gpu.multi_gpu.task_specific_mappings.${taskType} names gpu_${id}, which is not there; there are ${devices.length} GPUs.`,
       );

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { type Config } from "./config.ts";
-import { type Device } from "./gpu/devices.ts";
+import { DEMO_MODEL, type Device } from "./gpu/devices.ts";
 import { createLogger } from "./log.ts";
 import { type RunningServer, startServer } from "./main.ts";
 import { table } from "./table.ts";
@@ -49,9 +49,9 @@ export function greeting(config: Config, dataDir: string, { url, devices, firstK
     : "";
   const parts = [`ALT_LAS ${VERSION} listens on ${url}${everywhere}`];
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
-  parts.push(deviceTable(config, devices));
-  parts.push(...troubles(config, devices));
-  if (config.engine.model === undefined && usesModel(devices))
+  parts.push(deviceTable(devices));
+  parts.push(...troubles(devices));
+  if (devices.some(({ engine }) => engine.kind === "llama" && engine.model === DEMO_MODEL))
     parts.push("The demo model is served: tiny, for trying things out. For another: npm start -- --model FILE.gguf");
   parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
@@ -61,28 +61,31 @@ export function greeting(config: Config, dataDir: string, { url, devices, firstK
   return `${parts.join("\n\n")}\n`;
 }
 
-function usesModel(devices: readonly Device[]): boolean {
-  return devices.some(({ kind }) => kind !== "simulated");
-}
-
-function deviceTable(config: Config, devices: readonly Device[]): string {
-  const slots = config.gpu.multi_gpu.max_concurrent_tasks_per_gpu;
-  const model = config.engine.model === undefined ? "demo" : basename(config.engine.model);
-  const rows = devices.map(({ id, name, memoryTotal, kind, unusable }) => [
-    String(id),
-    name,
-    memoryTotal === null ? "-" : `${(memoryTotal / 2 ** 30).toFixed(1)} GiB`,
-    String(slots),
-    unusable === null ? (kind === "simulated" ? "simulated" : model) : "cannot be used",
+function deviceTable(devices: readonly Device[]): string {
+  const rows = devices.map((device) => [
+    String(device.id),
+    device.name,
+    device.memoryTotal === null ? "-" : `${(device.memoryTotal / 2 ** 30).toFixed(1)} GiB`,
+    String(device.slots),
+    modelOf(device),
   ]);
   return table(["GPU", "NAME", "MEMORY", "SLOTS", "MODEL"], rows);
 }
 
+function modelOf({ unfit, lost, engine: { kind, model } }: Device): string {
+  if (lost !== null) return "not there";
+  if (unfit !== null) return "cannot be used";
+  return kind === "simulated" ? "simulated" : model === DEMO_MODEL ? "demo" : basename(model);
+}
+
 /** What is known to be wrong before a single model is loaded, so that nobody has to find it in the log. */
-function troubles({ engine }: Config, devices: readonly Device[]): string[] {
-  const reasons = new Set(devices.map(({ unusable }) => unusable).filter((reason) => reason !== null));
-  const missing = engine.model !== undefined && usesModel(devices) && !existsSync(engine.model);
-  return [...reasons, ...(missing ? [`The model file ${engine.model} does not exist, so no task can run.`] : [])];
+function troubles(devices: readonly Device[]): string[] {
+  const reasons = devices.map(({ unfit, lost }) => lost ?? unfit).filter((reason) => reason !== null);
+  const models = devices.filter(
+    ({ unfit, lost, engine }) => unfit === null && lost === null && engine.kind === "llama",
+  );
+  const missing = models.map(({ engine }) => engine.model).filter((model) => !existsSync(model));
+  return [...new Set([...reasons, ...missing.map((model) => `The model file ${model} does not exist.`)])];
 }
 
 /** A request that waits for its text, so that one paste shows the whole thing. */

@@ -56,13 +56,20 @@ export type Outcome =
   | { readonly status: "failed"; readonly error: TaskError }
   | { readonly status: "canceled" };
 
+/**
+ * What takes a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
+ * `gpu_lost`: the GPU failed or is gone, which is held against no task; `gpu_drained`: an operator wanted the GPU free;
+ * `server_stop` and `server_restart`: the server was stopped, or died.
+ */
+export type Interruption = "worker_crash" | "gpu_lost" | "gpu_drained" | "server_stop" | "server_restart";
+
 /** One time the task was given to a GPU. Times are Unix milliseconds. */
 export interface Attempt {
   readonly gpuId: number;
   readonly startedAt: number;
   endedAt: number | null;
   /** Why it ended: a final status, or what took the task from its GPU. */
-  reason: "completed" | "failed" | "canceled" | "worker_crash" | "server_restart" | "server_stop" | null;
+  reason: "completed" | "failed" | "canceled" | Interruption | null;
 }
 
 /** Why a task went where it went; kept with the task. */

@@ -45,8 +45,9 @@ export function makeAjv(coerce: boolean): Ajv {
 
 /** Says what is wrong, for the first thing that is wrong. */
 export function misfitOf(validate: ValidateFunction | { errors?: ErrorObject[] | null }, root = "the body"): Misfit {
-  // Where alternatives failed, Ajv lists each alternative's error first and the error about all of them last.
-  const error = validate.errors?.at(-1);
+  // Where alternatives failed, Ajv lists each alternative's error first and the error about all of them last. Not so for "if":
+  // what comes last there says only which branch failed.
+  const error = validate.errors?.findLast(({ keyword }) => keyword !== "if");
   if (error === undefined) throw new Error("misfitOf was called for a value that fits");
   const path = error.instancePath
     .split("/")

@@ -29,7 +29,40 @@ test("the defaults are the contract's", () => {
   const { max_concurrent_tasks_per_gpu, max_queue_size, max_queue_bytes } = gpu.multi_gpu;
   assert.deepEqual([max_concurrent_tasks_per_gpu, max_queue_size, max_queue_bytes], [8, 100_000, 1_073_741_824]);
   assert.deepEqual([gpu.multi_gpu.memory_threshold, gpu.multi_gpu.utilization_threshold], [0.9, 0.95]);
-  assert.deepEqual(engine.simulated, { tokens_per_second: 100, load_seconds: 0, context: 32_768, failures: [] });
+  assert.deepEqual([gpu.cpu_fallback, gpu.max_temperature, gpu.min_compute_capability], [undefined, undefined, 7]);
+  assert.deepEqual([gpu.health_check_interval, gpu.stall_timeout, gpu.monitoring], [60, 60, { interval_ms: 500 }]);
+  assert.deepEqual([engine.kind, engine.context, engine.min_context], ["llama", undefined, 2048]);
+  const simulated = { tokens_per_second: 100, load_seconds: 0, context: 32_768, memory_bytes: 0, failures: [] };
+  assert.deepEqual(engine.simulated, simulated);
+});
+
+test("the entries with settings that config.example.yaml shows are valid", () => {
+  const written = readFileSync(new URL("../config.example.yaml", import.meta.url), "utf8");
+  const shown = written.split("\n").flatMap((line) => /^ {2}# {3}(- \{.*)$/.exec(line)?.[1] ?? []);
+  assert.equal(shown.length, 4);
+  const { gpu } = parseConfig(`gpu:\n  devices:\n${shown.map((line) => `    ${line}\n`).join("")}`, "c.yaml");
+  assert.equal((gpu.devices as unknown[]).length, 4);
+});
+
+function devices(yaml: string) {
+  return parseConfig(`gpu: { devices: ${yaml} }`, "c.yaml").gpu.devices;
+}
+
+test("a device is named by a string, a number or an object, alone or in a list", () => {
+  for (const name of [
+    "auto",
+    "cpu:2",
+    "simulated:3",
+    "gpu:1",
+    "GPU-8932f937",
+    "MIG-GPU-8932/1/0",
+    "AMD-0000:03:00.0",
+  ]) {
+    assert.equal(devices(JSON.stringify(name)), name);
+  }
+  assert.equal(devices("3"), 3);
+  assert.deepEqual(devices("{ gpu: 1, slots: null }"), { gpu: 1 });
+  assert.deepEqual(devices("[auto, 0, { gpus: [1, GPU-a] }]"), ["auto", 0, { gpus: [1, "GPU-a"] }]);
 });
 
 const REFUSED: readonly (readonly [string, string, string])[] = [
@@ -62,12 +95,74 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
     "store:\n  path: ${ALT_LAS_NOT_SET}/a",
     "c.yaml:2: the environment variable ALT_LAS_NOT_SET is not set.",
   ],
+  ...refusedDevices([
+    [
+      "a device that is none",
+      "[0, tpu]",
+      '[1] must be "auto", "cpu:N", "simulated:N", "gpu:INDEX", an index or a GPU\'s UUID, or an object with settings; got "tpu".',
+    ],
+    ["a list without devices", "[]", " must be a list with an entry at least; got a list of 0."],
+    ["an object that names no GPU", "[{ slots: 2 }]", "[0] needs gpu, or gpus for several that hold one model."],
+    ["both gpu and gpus", "{ gpu: 0, gpus: [1] }", " has both gpu and gpus; only one of them may be there."],
+    [
+      "auto with settings",
+      "{ gpu: auto }",
+      '.gpu must be "cpu:N", "simulated:N", "gpu:INDEX", an index or a GPU\'s UUID; got "auto".',
+    ],
+    [
+      "a stand-in in a group",
+      "[{ gpus: [0, 'cpu:1'] }]",
+      '[0].gpus[1] must be "gpu:INDEX", an index or a GPU\'s UUID; got "cpu:1".',
+    ],
+    ["a group with a GPU twice", "[{ gpus: [0, 'gpu:0'] }]", "[0].gpus names gpu:0 twice."],
+    [
+      "a device's threshold",
+      "[{ gpu: 0, memory_threshold: 2 }]",
+      "[0].memory_threshold must be a number from 0 to 1; got 2.",
+    ],
+    [
+      "a device's temperature",
+      "{ gpu: 0, max_temperature: 500 }",
+      ".max_temperature must be a number from 20 to 120; got 500.",
+    ],
+    ["a device's unknown key", "[{ gpu: 0, slot: 1 }]", "[0].slot is not a known field; perhaps slots was meant."],
+    [
+      "a device's engine",
+      "[{ gpu: 0, engine: { context: 1 } }]",
+      "[0].engine.context must be an integer of at least 16; got 1.",
+    ],
+    [
+      "a simulated device that is to compute",
+      "[{ gpu: 'simulated:1', engine: { kind: llama } }]",
+      "[0] names simulated:1, but its engine.kind is llama; a simulated device has only the simulated engine.",
+    ],
+    [
+      "a CPU device with the simulated engine",
+      "{ gpu: 'cpu:1', engine: { kind: simulated } }",
+      ' names cpu:1, but its engine is simulated; use "simulated:N" or a GPU.',
+    ],
+  ]),
+  [
+    "a GPU where GPUs are turned off",
+    "gpu:\n  enabled: false\n  devices:\n    - cpu:1\n    - 0",
+    "c.yaml:5: gpu.devices[1] names 0, but gpu.enabled is false.",
+  ],
+  [
+    "telemetry more often than a driver bears",
+    "gpu:\n  monitoring:\n    interval_ms: 10",
+    "c.yaml:3: gpu.monitoring.interval_ms must be an integer from 50 to 60000; got 10.",
+  ],
   [
     "a hash that is none, without repeating it",
     "auth:\n  users: [{name: a, role: user, password_hash: hunter2}]",
     'c.yaml:2: auth.users[0].password_hash must be a hash as "alt-las users hash" prints it; got something else.',
   ],
 ];
+
+/** @param cases what is wrong, the value of `gpu.devices`, and the sentence about it without the place */
+function refusedDevices(cases: readonly (readonly [string, string, string])[]): (readonly [string, string, string])[] {
+  return cases.map(([what, value, rest]) => [what, `gpu:\n  devices: ${value}`, `c.yaml:2: gpu.devices${rest}`]);
+}
 
 for (const [what, yaml, sentence] of REFUSED) {
   test(`the configuration refuses ${what}`, () => {

@@ -9,16 +9,21 @@ import { AltLasError } from "../src/errors.ts";
 
 const SLOTS = 8;
 const SMALL_CONTEXT = 64;
+const MIB = 2 ** 20;
 const never = new AbortController().signal;
 
 const llama: EngineOptions = {
   kind: "llama",
   model: new URL("../models/demo.gguf", import.meta.url).pathname,
   context: null,
+  minContext: 2048,
   slots: SLOTS,
+  memoryBudget: null,
+  memoryShare: 0.9,
+  measuredOverhead: null,
   backend: false,
   threads: 1,
-  simulated: { tokens_per_second: 500, load_seconds: 0, context: 4096, failures: [] },
+  simulated: { tokens_per_second: 500, load_seconds: 0, context: 4096, memory_bytes: 3 * MIB, failures: [] },
 };
 const simulated: EngineOptions = { ...llama, kind: "simulated" };
 
@@ -84,6 +89,24 @@ async function run(options: EngineOptions, text: string, gpuId = 0) {
   return { task, outcome: await task.outcome.finally(() => engine.stop()) };
 }
 
+/** Loads an engine, lets `use` look at it while it is open, and tells what was found out while loading. */
+async function loaded(options: EngineOptions, use?: (engine: Engine) => Promise<void>): Promise<EngineInfo> {
+  const engine = await createEngine(options, 0);
+  try {
+    const info = await engine.load();
+    await use?.(engine);
+    return info;
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** Bytes that were planned for everything together. */
+function planned({ memory }: EngineInfo): number {
+  assert(memory !== null);
+  return memory.weights + memory.kvCache + memory.overhead;
+}
+
 async function refused(promise: Promise<unknown>): Promise<AltLasError> {
   const error = await promise.then(
     () => assert.fail("it should have been refused"),
@@ -115,6 +138,53 @@ for (const options of [llama, simulated]) {
       assert.equal(info.context, 4096);
       assert.equal(info.backend, options.kind === "llama" ? "cpu" : "simulated");
       assert(info.model !== "" && info.device !== "" && info.maxTokenBytes > 0);
+    });
+
+    it("names no accelerator and no device memory where it has none", async () => {
+      assert.deepEqual(info.devices, []);
+      assert.equal(await engine.deviceMemory(), null);
+    });
+
+    it("grants everything when it is not told how much memory it may take", () => {
+      assert.equal(info.memoryNote, null);
+      assert(info.memory!.weights > 2 * MIB && planned(info) >= info.kvBytesPerToken * info.context * info.slots);
+    });
+
+    it("grants everything that just fits, and no byte more", async () => {
+      const enough = planned(info);
+      const { context, slots, memoryNote } = await loaded({ ...options, memoryBudget: enough });
+      assert.deepEqual([context, slots, memoryNote], [info.context, info.slots, null]);
+      const short = loaded({ ...options, memoryBudget: enough - 1 });
+      if (options.kind === "simulated") assert.equal((await refused(short)).code, "out_of_memory");
+      else assert.match((await short).memoryNote!, /instead of 4,096/);
+    });
+
+    it("refuses to load when memory is far too small, with both numbers", async () => {
+      const { code, message } = await refused(loaded({ ...options, memoryBudget: 2 * MIB }));
+      assert.equal(code, "out_of_memory");
+      assert.match(
+        message,
+        /needs at least [\d.]+ MiB of memory, 3\.0 MiB of it for its weights,.*; 2\.0 MiB may be used\.$/,
+      );
+    });
+
+    it("counts what an earlier load was seen to take beside weights and KV cache", async () => {
+      const measuredOverhead = info.memory!.overhead + 100 * MIB;
+      const memoryBudget = planned(info) + 100 * MIB;
+      const { memory, memoryNote } = await loaded({ ...options, memoryBudget, measuredOverhead });
+      assert.deepEqual([memory, memoryNote], [{ ...info.memory, overhead: measuredOverhead }, null]);
+      const error = await refused(loaded({ ...options, memoryBudget: planned(info), measuredOverhead }));
+      assert.equal(error.code, "out_of_memory");
+    });
+
+    it("makes progress with every token, and none while it has nothing to do", async () => {
+      let last = engine.progress;
+      const task = watch(engine, "The cat said", 10, () => {
+        assert(engine.progress > last);
+        last = engine.progress;
+      });
+      const { completionTokens } = await task.outcome;
+      assert(completionTokens > 0 && engine.progress === last);
     });
 
     it("emits pieces that add up to the text and to the token count", async () => {
@@ -338,6 +408,39 @@ describe("the llama engine alone", () => {
     await engine.stop();
   });
 
+  it("makes progress with every piece of a prompt", async () => {
+    await loaded(llama, async (engine) => {
+      const { promptTokens } = await watch(engine, "The dog ran to the park. ".repeat(150), 1).outcome;
+      assert(promptTokens > 1000 && engine.progress > promptTokens / 128, `${engine.progress} for ${promptTokens}`);
+    });
+  });
+
+  it("gives every slot a smaller context when memory is too small, and generates in it", async () => {
+    const memoryBudget = planned(await loaded({ ...llama, context: 2560 }));
+    const options = { ...llama, context: 4000, memoryBudget };
+    const { context, slots, memoryNote } = await loaded(options, async (engine) => {
+      const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
+      assert(outcomes.every(({ completionTokens }) => completionTokens === 20));
+      const { message } = await refused(watch(engine, "dog ".repeat(3000), 1).outcome);
+      assert.match(message, /context of 2560 tokens/);
+    });
+    assert.deepEqual([context, slots], [2560, SLOTS]);
+    assert.match(
+      memoryNote!,
+      /^Memory \(.* MiB may be used\) is enough for 8 slots of 2,560 tokens instead of 4,000\.$/,
+    );
+  });
+
+  it("makes fewer slots when memory is too small for the least context, and still runs all tasks", async () => {
+    const memoryBudget = planned(await loaded({ ...llama, context: 2048, slots: 3 }));
+    const { context, slots, memoryNote } = await loaded({ ...llama, memoryBudget }, async (engine) => {
+      const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
+      assert(outcomes.every(({ completionTokens }) => completionTokens === 20));
+    });
+    assert.deepEqual([context, slots], [2048, 3]);
+    assert.match(memoryNote!, /^Memory \(.* MiB may be used\) is enough for 3 of 8 slots, of 2,048 tokens each\.$/);
+  });
+
   it("treats what looks like a special token as text, and gives bytes that are the text again", async () => {
     const open = await openModel(llama, never);
     const text = "Ölçü: 3 ğ, 日本 🙂 it 's <|endoftext|> done .\n\tend";
@@ -386,6 +489,51 @@ describe("the simulated engine alone", () => {
       assert.equal((await refused(run(options, "any", 1))).code, "model_error");
     });
   }
+
+  it("fails only the task that found no memory left", async () => {
+    const failures = [{ kind: "out_of_memory", when_text_contains: "big", after_tokens: 3 }] as const;
+    await loaded(simulatedWith({ failures }), async (engine) => {
+      const neighbour = watch(engine, "small", 20);
+      const { code } = await refused(watch(engine, "big", 20).outcome);
+      assert.equal(code, "out_of_memory");
+      assert(!neighbour.ended);
+      assert.equal((await neighbour.outcome).completionTokens, 20);
+      assert.equal((await watch(engine, "another", 20).outcome).completionTokens, 20);
+    });
+  });
+
+  it("stalls for good when its script says so, with all its tasks and its end", async () => {
+    const failures = [{ kind: "stall", when_text_contains: "stuck", after_tokens: 3 }] as const;
+    const engine = await createEngine(simulatedWith({ failures }), 0);
+    await engine.load();
+    const neighbour = await started(engine, "neighbour", 4000, 1);
+    const stuck = await started(engine, "stuck", 10, 3);
+    const progress = engine.progress;
+    const all = [neighbour, stuck, watch(engine, "newcomer", 10)];
+    for (const { controller } of all) controller.abort();
+    let stopped = false;
+    void engine.stop().then(() => (stopped = true));
+    // As long as another engine takes for a whole task.
+    await run(simulated, "elsewhere");
+    assert.deepEqual([engine.progress, stuck.tokens, stopped], [progress, 3, false]);
+    assert(all.every(({ ended }) => !ended));
+  });
+
+  it("stalls at unlimited speed too", async () => {
+    const options = simulatedWith({ tokens_per_second: 0, failures: [{ kind: "stall", after_tokens: 3 }] });
+    const engine = await createEngine(options, 0);
+    await engine.load();
+    const all = [watch(engine, "stuck", 10), watch(engine, "newcomer", 10)];
+    await run(simulated, "elsewhere");
+    assert.deepEqual(
+      all.map(({ tokens, ended }) => [tokens, ended]),
+      [
+        [3, false],
+        [0, false],
+      ],
+    );
+    assert.equal(engine.progress, 3);
+  });
 
   it("says the same whether it is slow or fast", async () => {
     const [slow, fast] = await Promise.all(

@@ -12,7 +12,9 @@ import {
   aCompletedTask,
   AS,
   aTask,
+  CPU_DEVICE,
   GPU,
+  GPU_GROUP,
   ID,
   OTHER_ID,
   temporaryFolder,
@@ -291,7 +293,7 @@ test("without credentials, or with wrong ones, there is a 401 that names both sc
     { authorization: "Basic !!!" },
   ];
   for (const headers of attempts) {
-    const paths = ["/predict", "/gpus", "/tasks", `/task/${ID}`];
+    const paths = ["/predict", "/gpus", "/gpus/0", "/tasks", `/task/${ID}`];
     for (const path of paths) {
       const response =
         path === "/predict" ? await post(app, path, { text: "x" }, headers) : await get(app, path, headers);
@@ -413,6 +415,9 @@ test("a known path with another method is a 405 that says which are allowed", as
     ["DELETE", `${API}/tasks?status=queued`, "GET, HEAD"],
     ["POST", `${API}/task/${ID}`, "GET, HEAD"],
     ["OPTIONS", `${API}/gpus`, "GET, HEAD"],
+    ["POST", `${API}/gpus/0`, "GET, HEAD"],
+    ["GET", `${API}/gpus/0/drain`, "POST"],
+    ["DELETE", `${API}/gpus/0/resume`, "POST"],
     ["POST", "/livez", "GET, HEAD"],
   ];
   for (const [method, url, allow] of cases) {
@@ -467,39 +472,300 @@ test("tasks come as an object in the order of the list, with how many match", as
   assert.equal(body.total, 2);
 });
 
+const GPU_VIEW = {
+  id: 0,
+  name: "NVIDIA A100",
+  utilization: 30,
+  memory_used: 4_000_000_000,
+  memory_total: 16_000_000_000,
+  task_count: 2,
+  uuid: "GPU-1",
+  pci_bus_id: "0000:65:00.0",
+  kind: "gpu",
+  status: "ready",
+  reason: null,
+  since: "2025-08-10T12:34:56.789Z",
+  crowded: null,
+  slots: 8,
+  load: 0.25,
+  temperature: 45,
+  max_temperature: 87,
+  power: 130.5,
+  power_limit: 400,
+  energy: 7_200_000,
+  throttle: ["sw_power_cap"],
+  ecc: { corrected: 2, uncorrected: 0 },
+  xids: { 13: 2 },
+  others_memory: 0.03,
+  others_utilization: 0.1,
+  memory_free: 12_000_000_000,
+  compute_capability: 8,
+  model: "a model",
+  context: 8192,
+  memory_note: null,
+  device: "NVIDIA A100 (CUDA)",
+  restarts: 0,
+};
+
 test("GPUs are listed with the document's fields first, and with why one cannot be used", async (t) => {
   const { app, state } = testServer(t);
-  const broken = {
-    ...GPU,
-    id: 1,
-    status: "unusable" as const,
-    reason: "Out of memory.",
-    utilization: null,
-    model: null,
-  };
-  state.gpus = [GPU, broken];
+  state.gpus = [
+    GPU,
+    { ...GPU, id: 1, status: "unfit", reason: "Out of memory." },
+    { ...GPU, id: 2, crowded: "Others have taken 95 % of its memory." },
+  ];
   const { gpus } = (await get(app, "/gpus")).json<{ gpus: Record<string, unknown>[] }>();
-  assert.deepEqual(gpus[0], {
-    id: 0,
-    name: "NVIDIA A100",
-    utilization: 30,
-    memory_used: 4_000_000_000,
-    memory_total: 16_000_000_000,
-    task_count: 2,
-    uuid: "GPU-1",
-    kind: "gpu",
-    status: "ready",
-    reason: null,
-    since: "2025-08-10T12:34:56.789Z",
-    slots: 8,
-    load: 0.25,
-    model: "a model",
-    context: 8192,
-    restarts: 0,
-  });
-  assert.equal(gpus[1]!["status"], "unusable");
+  assert.deepEqual(gpus[0], GPU_VIEW);
+  const first = ["id", "name", "utilization", "memory_used", "memory_total", "task_count"];
+  assert.deepEqual(Object.keys(gpus[0]!).slice(0, 6), first);
+  assert.equal(gpus[1]!["status"], "unfit");
   assert.equal(gpus[1]!["reason"], "Out of memory.");
-  assert.equal(gpus[1]!["utilization"], null);
+  assert.deepEqual([gpus[2]!["status"], gpus[2]!["crowded"]], ["ready", "Others have taken 95 % of its memory."]);
+});
+
+test("what a device does not tell is null, neither 0 nor absent", async (t) => {
+  const { app, state } = testServer(t);
+  state.gpus = [CPU_DEVICE];
+  const listed = (await get(app, "/gpus")).json<{ gpus: Record<string, unknown>[] }>().gpus[0]!;
+  const one = (await get(app, "/gpus/1")).json<Record<string, unknown>>();
+  assert.deepEqual(Object.keys(listed).toSorted(), Object.keys(GPU_VIEW).toSorted());
+  const unknown = Object.keys(GPU_VIEW).filter((field) => listed[field] === null);
+  assert.deepEqual(unknown, [
+    "utilization",
+    "memory_used",
+    "memory_total",
+    "pci_bus_id",
+    "reason",
+    "crowded",
+    "temperature",
+    "max_temperature",
+    "power",
+    "power_limit",
+    "energy",
+    "throttle",
+    "ecc",
+    "others_memory",
+    "others_utilization",
+    "memory_free",
+    "compute_capability",
+    "model",
+    "context",
+    "memory_note",
+    "device",
+  ]);
+  assert.deepEqual(one, { ...listed, pid: null, processes: null, events: [], running_tasks: [] });
+});
+
+test("figures that are 0, and lists that are empty, are not taken for unknown ones", async (t) => {
+  const { app, state } = testServer(t);
+  const ecc = { corrected: 0, uncorrected: 0 };
+  state.gpus = [{ ...GPU, utilization: 0, power: 0, energy: 0, othersMemory: 0, throttle: [], ecc, processes: [] }];
+  const gpu = (await get(app, "/gpus/0")).json<Record<string, unknown>>();
+  for (const field of ["utilization", "power", "energy", "others_memory"]) assert.equal(gpu[field], 0, field);
+  assert.deepEqual([gpu["throttle"], gpu["ecc"], gpu["processes"]], [[], ecc, []]);
+});
+
+test("bytes are whole, also where a device has a share of the machine's memory", async (t) => {
+  const { app, state } = testServer(t);
+  const processes = [{ pid: 1, memory: 0.6, utilization: 0.5, own: true }];
+  state.gpus = [{ ...GPU, memoryTotal: 1e10 / 3, memoryUsed: 1.5, memoryFree: 0.1, processes }];
+  const gpu = (await get(app, "/gpus/0")).json<Record<string, unknown>>();
+  assert.deepEqual([gpu["memory_total"], gpu["memory_used"], gpu["memory_free"]], [3_333_333_333, 2, 0]);
+  assert.deepEqual(gpu["processes"], [{ pid: 1, memory: 1, utilization: 0.5, own: true }]);
+});
+
+test("GPUs that hold one model together have lists of names, a part of a card has one", async (t) => {
+  const { app, state } = testServer(t);
+  const mig = "MIG-e06cf44c-6756-5e30-9acd-1e0b6d0f5bc4";
+  state.gpus = [{ ...GPU, uuids: [mig] }, GPU_GROUP];
+  const [part, group] = (await get(app, "/gpus")).json<{ gpus: Record<string, unknown>[] }>().gpus;
+  assert.deepEqual([part!["uuid"], part!["pci_bus_id"]], [mig, "0000:65:00.0"]);
+  assert.ok(!("uuids" in part!) && !("pci_bus_ids" in part!));
+  assert.deepEqual(group!["uuids"], ["GPU-2", "GPU-3"]);
+  assert.deepEqual(group!["pci_bus_ids"], ["0000:66:00.0", "0000:67:00.0"]);
+  assert.ok(!("uuid" in group!) && !("pci_bus_id" in group!));
+  assert.deepEqual((await get(app, "/gpus/2")).json<Record<string, unknown>>()["uuids"], ["GPU-2", "GPU-3"]);
+});
+
+const STARTED = Date.UTC(2025, 7, 10, 12, 35);
+const RUNNING = [
+  { id: ID, user: "user", startedAt: STARTED },
+  { id: OTHER_ID, user: "somebody", startedAt: STARTED + 1 },
+];
+
+test("one GPU is shown with its processes, events and running tasks", async (t) => {
+  const { app, state } = testServer(t);
+  state.running = RUNNING;
+  const response = await get(app, "/gpus/0", AS.viewer);
+  assert.deepEqual(response.json(), {
+    ...GPU_VIEW,
+    pid: 4711,
+    processes: [
+      { pid: 4711, memory: 3_500_000_000, utilization: 20, own: true },
+      { pid: 99, memory: 500_000_000, utilization: null, own: false },
+    ],
+    events: [
+      { at: "2025-08-10T12:34:55.789Z", event: "starting", reason: "The model is being loaded." },
+      { at: "2025-08-10T12:34:56.789Z", event: "ready", reason: "The model is loaded." },
+    ],
+    running_tasks: [
+      { task_id: ID, user: "user", started_at: "2025-08-10T12:35:00.000Z" },
+      { task_id: OTHER_ID, user: "somebody", started_at: "2025-08-10T12:35:00.001Z" },
+    ],
+  });
+  const listed = (await get(app, "/gpus")).json<{ gpus: object[] }>().gpus[0]!;
+  for (const field of ["pid", "processes", "events", "running_tasks"]) assert.ok(!(field in listed), field);
+});
+
+test("a user sees its own tasks on a GPU, and how many there are in all", async (t) => {
+  const { app, state } = testServer(t);
+  state.running = RUNNING;
+  const seenBy = async (role: keyof typeof AS) => {
+    const gpu = (await get(app, "/gpus/0", AS[role])).json<{
+      task_count: number;
+      running_tasks: { task_id: string }[];
+    }>();
+    return [gpu.task_count, ...gpu.running_tasks.map((task) => task.task_id)];
+  };
+  assert.deepEqual(await seenBy("user"), [2, ID]);
+  assert.deepEqual(await seenBy("viewer"), [2, ID, OTHER_ID]);
+  assert.deepEqual(await seenBy("admin"), [2, ID, OTHER_ID]);
+});
+
+test("a GPU that is not there is a 404 with those that are", async (t) => {
+  const { app, state, operations } = testServer(t);
+  state.gpus = [GPU, { ...GPU, id: 2 }];
+  for (const id of ["1", "-0", "00", "0.0", "1e0", "gpu_0", "%20", "0%00", "a".repeat(5000)]) {
+    const sentences = [
+      refusal(await get(app, `/gpus/${id}`), 404, "not_found"),
+      refusal(await post(app, `/gpus/${id}/drain`, {}, AS.admin), 404, "not_found"),
+      refusal(await post(app, `/gpus/${id}/resume`, {}, AS.admin), 404, "not_found"),
+    ];
+    for (const sentence of sentences) assert.match(sentence, /^There is no GPU ".*; the GPUs are 0, 2\.$/);
+  }
+  state.gpus = [];
+  assert.equal(refusal(await get(app, "/gpus/0"), 404, "not_found"), 'There is no GPU "0"; there are none.');
+  assert.deepEqual(operations, []);
+});
+
+test("an admin drains a GPU and resumes it, and is answered with the GPU as it is then", async (t) => {
+  const { app, state, operations } = testServer(t, testConfig(), {
+    drainGpu: (gpuId, options) => {
+      operations.push({ drain: gpuId, ...options });
+      state.gpus = [{ ...GPU, status: "draining", reason: "admin asked for it." }];
+    },
+  });
+  state.running = RUNNING;
+  const drained = await post(app, "/gpus/0/drain", { deadline_seconds: 90.5 }, AS.admin);
+  assert.equal(drained.statusCode, 200);
+  const body = drained.json<Record<string, unknown>>();
+  assert.deepEqual([body["status"], body["reason"]], ["draining", "admin asked for it."]);
+  assert.deepEqual(body, (await get(app, "/gpus/0", AS.admin)).json());
+  state.gpus = [GPU];
+  const resumed = await post(app, "/gpus/0/resume", {}, AS.admin);
+  assert.equal(resumed.statusCode, 200);
+  assert.equal(resumed.json<{ status: string }>().status, "ready");
+  assert.deepEqual(operations, [
+    { drain: 0, deadlineSeconds: 90.5, by: "admin" },
+    { resume: 0, by: "admin" },
+  ]);
+});
+
+test("only an admin drains and resumes, and others are refused before their body is read", async (t) => {
+  const { app, operations } = testServer(t);
+  for (const role of ["user", "viewer"] as const) {
+    assert.equal((await get(app, "/gpus/0", AS[role])).statusCode, 200);
+    for (const path of ["/gpus/0/drain", "/gpus/0/resume", "/gpus/99/drain"]) {
+      assert.equal(
+        refusal(await post(app, path, "not even JSON", AS[role]), 403, "forbidden"),
+        `Draining and resuming a GPU needs the role admin; ${role} has the role ${role}.`,
+      );
+    }
+  }
+  refusal(await post(app, "/gpus/0/drain", {}, {}), 401, "unauthorized");
+  assert.deepEqual(operations, []);
+});
+
+function declaring(contentType: string): Record<string, string> {
+  return { ...AS.admin, "content-type": contentType };
+}
+
+test("a drain needs no body, and no deadline", async (t) => {
+  const { app, operations } = testServer(t);
+  const url = `${API}/gpus/0/drain`;
+  const requests: InjectOptions[] = [
+    { url, headers: AS.admin },
+    { url, headers: declaring("application/json") },
+    { url, headers: declaring("application/json; charset=utf-8"), payload: "" },
+    { url, headers: { ...declaring("application/x-www-form-urlencoded"), "content-length": "0" } },
+    { url, headers: { ...declaring("nonsense"), "content-length": "0" } },
+    { url, headers: declaring("application/json"), payload: "null" },
+    { url, headers: declaring("application/json"), payload: "{}" },
+    { url, headers: declaring("application/json"), payload: '{"deadline_seconds":null}' },
+  ];
+  for (const request of requests) {
+    const drained = await app.inject({ method: "POST", ...request });
+    assert.equal(drained.statusCode, 200, drained.body);
+    const resumed = await app.inject({ method: "POST", ...request, url: `${API}/gpus/0/resume` });
+    assert.equal(resumed.statusCode, 200, resumed.body);
+  }
+  assert.equal(operations.length, 2 * requests.length);
+  for (const operation of operations) if ("drain" in operation) assert.equal(operation.deadlineSeconds, null);
+});
+
+test("an empty body sent in chunks is an empty body", async (t) => {
+  const { app, operations } = testServer(t);
+  const port = await listening(app);
+  const head = `POST ${API}/gpus/0/drain HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${AS.admin.authorization}\r\n`;
+  const rest = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n";
+  assert.match(await raw(port, head + rest), /^HTTP\/1\.1 200 OK\r\n/);
+  assert.deepEqual(operations, [{ drain: 0, deadlineSeconds: null, by: "admin" }]);
+});
+
+test("a deadline is a number of seconds from 0 to a day, and there is nothing else to say", async (t) => {
+  const { app, operations } = testServer(t);
+  const cases: [body: string, sentence: string][] = [
+    ['{"deadline_seconds":-1}', "deadline_seconds must be a number from 0 to 86400; got -1."],
+    ['{"deadline_seconds":86401}', "deadline_seconds must be a number from 0 to 86400; got 86401."],
+    ['{"deadline_seconds":1e400}', "deadline_seconds must be a number from 0 to 86400; got Infinity."],
+    ['{"deadline_seconds":"60"}', 'deadline_seconds must be a number from 0 to 86400; got "60".'],
+    ['{"deadline_seconds":[60]}', "deadline_seconds must be a number from 0 to 86400; got a list of 1."],
+    ['{"deadline":60}', "deadline is not a known field; known are deadline_seconds."],
+    ["[]", "the body must be an object; got a list of 0."],
+    ["60", "the body must be an object; got 60."],
+  ];
+  for (const [body, sentence] of cases) {
+    assert.equal(refusal(await post(app, "/gpus/0/drain", body, AS.admin), 400, "invalid_input"), sentence);
+  }
+  assert.equal(
+    refusal(await post(app, "/gpus/0/resume", '{"deadline_seconds":1}', AS.admin), 400, "invalid_input"),
+    "deadline_seconds is not a known field; nothing is allowed there.",
+  );
+  refusal(await post(app, "/gpus/0/drain?now=1", {}, AS.admin), 400, "invalid_input");
+  refusal(await post(app, "/gpus/0/drain", "{", AS.admin), 400, "malformed_json");
+  for (const type of ["text/plain", "nonsense"]) {
+    const headers = { ...AS.admin, "content-type": type };
+    refusal(await post(app, "/gpus/0/drain", '{"deadline_seconds":1}', headers), 415, "unsupported_media_type");
+  }
+  assert.equal(operations.length, 0);
+  for (const seconds of ["0", "-0", "86400"]) {
+    assert.equal((await post(app, "/gpus/0/drain", `{"deadline_seconds":${seconds}}`, AS.admin)).statusCode, 200);
+  }
+  const deadlines = operations.map((operation) => "drain" in operation && operation.deadlineSeconds);
+  assert.ok(deadlines.every((seconds) => !Object.is(seconds, -0)));
+  assert.deepEqual(deadlines, [0, 0, 86_400]);
+});
+
+function refuse(): never {
+  throw new AltLasError("conflict", "GPU 0 cannot be drained now.");
+}
+
+test("what the pool refuses keeps its status and sentence", async (t) => {
+  const { app } = testServer(t, testConfig(), { drainGpu: refuse, resumeGpu: refuse });
+  for (const path of ["/gpus/0/drain", "/gpus/0/resume"]) {
+    const said = refusal(await post(app, path, "", AS.admin), 409, "conflict");
+    assert.equal(said, "GPU 0 cannot be drained now.");
+  }
 });
 
 test("Prefer: wait holds the answer, which is then the whole task", async (t) => {
@@ -690,7 +956,9 @@ test("health needs no credentials, and ready means ready", async (t) => {
   const { app, state } = testServer(t);
   assert.deepEqual((await app.inject("/livez")).json(), { status: "alive" });
   assert.deepEqual((await app.inject("/readyz")).json(), { status: "ready" });
-  const counts = { total: 1, starting: 0, ready: 1, restarting: 0, draining: 0, unusable: 0 };
+  state.gpus = [GPU, GPU_GROUP, { ...CPU_DEVICE, status: "drained" }, { ...GPU, status: "lost" }];
+  const none = { starting: 0, hot: 0, draining: 0, unfit: 0, faulted: 0 };
+  const counts = { total: 4, ...none, ready: 2, drained: 1, lost: 1 };
   assert.deepEqual((await app.inject("/healthz")).json(), { status: "ready", version: "1.2.3", gpus: counts });
   state.readiness = { ready: false, reason: "No GPU is usable." };
   for (const url of ["/readyz", "/healthz"]) {
@@ -778,8 +1046,8 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
     value.map((item) => ({ batch: [{ text: "x" }, item] })),
   );
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom("/predict", "/batch_predict"), whole, async (path, body) => {
-      const response = await post(app, path, JSON.stringify(body) ?? "");
+    fc.asyncProperty(fc.constantFrom("/predict", "/batch_predict", "/gpus/0/drain"), whole, async (path, body) => {
+      const response = await post(app, path, JSON.stringify(body) ?? "", AS.admin);
       assert.ok([200, 400].includes(response.statusCode), response.body);
       if (response.statusCode === 400) assert.equal(typeof response.json<{ error: string }>().error, "string");
     }),
@@ -789,6 +1057,7 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
     fc.asyncProperty(fc.string({ unit: "binary" }), fc.uint8Array(), async (path, bytes) => {
       assert.ok((await post(app, `/predict?${encodeURI(path.toWellFormed())}`, Buffer.from(bytes))).statusCode < 500);
       assert.ok((await get(app, `/task/${encodeURIComponent(path.toWellFormed())}`)).statusCode < 500);
+      assert.ok((await get(app, `/gpus/${encodeURIComponent(path.toWellFormed())}`)).statusCode < 500);
     }),
     { numRuns: 200 },
   );

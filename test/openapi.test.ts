@@ -3,7 +3,19 @@ import { test, type TestContext } from "node:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { type FastifyInstance, type InjectOptions } from "fastify";
 import { AltLasError, ERRORS } from "../src/errors.ts";
-import { aCompletedTask, AS, aTask, GPU, ID, OTHER_ID, testConfig, testServer, UNKNOWN_ID } from "./helpers/http.ts";
+import {
+  aCompletedTask,
+  AS,
+  aTask,
+  CPU_DEVICE,
+  GPU,
+  GPU_GROUP,
+  ID,
+  OTHER_ID,
+  testConfig,
+  testServer,
+  UNKNOWN_ID,
+} from "./helpers/http.ts";
 
 interface Operation {
   operationId: string;
@@ -54,7 +66,7 @@ test("the document has every route, each with a name of its own", async (t) => {
   });
   const document = await documentOf(app);
   const documented = operations(document).map(({ path, method }) => `${method.toUpperCase()} ${path}`);
-  assert.ok(routes.length >= 9);
+  assert.ok(routes.length >= 12);
   assert.deepEqual(documented.toSorted(), routes.toSorted());
   const names = operations(document).map(({ operation }) => operation.operationId);
   assert.equal(new Set(names).size, names.length);
@@ -127,10 +139,53 @@ test("parameters are in the document, with Prefer among them", async (t) => {
   assert.deepEqual(parametersOf("/api/v1/task/{task_id}", "get"), ["query wait false", "path task_id true"]);
   const list = ["query status false", "query limit false", "query offset false"];
   assert.deepEqual(parametersOf("/api/v1/tasks", "get"), list);
+  assert.deepEqual(parametersOf("/api/v1/gpus/{gpu_id}/drain", "post"), ["path gpu_id true"]);
 });
+
+test("a body is required where something has to be said", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  const bodies = operations(document).filter(({ operation }) => operation.requestBody);
+  assert.deepEqual(Object.fromEntries(bodies.map(({ path, operation }) => [path, operation.requestBody!.required])), {
+    "/api/v1/predict": true,
+    "/api/v1/batch_predict": true,
+    "/api/v1/gpus/{gpu_id}/drain": false,
+    "/api/v1/gpus/{gpu_id}/resume": false,
+  });
+});
+
+test("each route is documented with the statuses that it can answer with, and no others", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  const statuses = operations(document).map(({ path, method, operation }) => [
+    `${method} ${path}`,
+    Object.keys(operation.responses).join(" "),
+  ]);
+  const sending = "200 400 401 403 405 413 415 429 500 503";
+  const operating = "200 400 401 403 404 405 413 415 429 500";
+  assert.deepEqual(Object.fromEntries(statuses), {
+    "get /livez": "200",
+    "get /readyz": "200 503",
+    "get /healthz": "200 503",
+    "get /openapi.json": "200 400 401 405 429 500",
+    "post /api/v1/predict": sending,
+    "post /api/v1/batch_predict": sending,
+    "get /api/v1/task/{task_id}": "200 400 401 404 405 429 500 503",
+    "get /api/v1/tasks": "200 400 401 405 429 500 503",
+    "get /api/v1/gpus": "200 400 401 405 429 500",
+    "get /api/v1/gpus/{gpu_id}": "200 400 401 404 405 429 500",
+    "post /api/v1/gpus/{gpu_id}/drain": operating,
+    "post /api/v1/gpus/{gpu_id}/resume": operating,
+  });
+});
+
+const GPU_PATH = "/api/v1/gpus/{gpu_id}";
 
 function get(url: string): InjectOptions {
   return { url, headers: AS.user };
+}
+
+/** What an operator asks for. */
+function operate(path: string, payload: string, type = "application/json"): InjectOptions {
+  return { method: "POST", url: `/api/v1${path}`, headers: { ...AS.admin, "content-type": type }, payload };
 }
 
 /** Requests that meet each status, with what the task book does then. */
@@ -161,6 +216,18 @@ function exchanges(t: TestContext) {
     { path: "/api/v1/tasks", status: 200, request: get("/api/v1/tasks") },
     { path: "/api/v1/tasks", status: 400, request: get("/api/v1/tasks?limit=x") },
     { path: "/api/v1/gpus", status: 200, request: get("/api/v1/gpus") },
+    { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/0") },
+    { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/1") },
+    { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/2") },
+    { path: GPU_PATH, status: 404, request: get("/api/v1/gpus/3") },
+    { path: GPU_PATH, status: 401, request: { url: "/api/v1/gpus/0" } },
+    { path: `${GPU_PATH}/drain`, status: 200, request: operate("/gpus/0/drain", '{"deadline_seconds":60}') },
+    { path: `${GPU_PATH}/drain`, status: 400, request: operate("/gpus/0/drain", '{"deadline_seconds":-1}') },
+    { path: `${GPU_PATH}/drain`, status: 403, request: { method: "POST", ...get("/api/v1/gpus/0/drain") } },
+    { path: `${GPU_PATH}/drain`, status: 404, request: operate("/gpus/3/drain", "") },
+    { path: `${GPU_PATH}/drain`, status: 415, request: operate("/gpus/0/drain", "x", "text/plain") },
+    { path: `${GPU_PATH}/resume`, status: 200, request: operate("/gpus/0/resume", "") },
+    { path: `${GPU_PATH}/resume`, status: 404, request: operate("/gpus/x/resume", "") },
     { path: "/livez", status: 200, request: get("/livez") },
     { path: "/readyz", status: 200, request: get("/readyz") },
     { path: "/healthz", status: 200, request: get("/healthz") },
@@ -185,7 +252,8 @@ function exchanges(t: TestContext) {
     },
   ];
   tasks.tasks = [aCompletedTask({ batchId: UNKNOWN_ID }), aTask({ id: OTHER_ID })];
-  state.gpus = [GPU, { ...GPU, utilization: null, memoryUsed: null, memoryTotal: null, model: null, context: null }];
+  state.gpus = [GPU, CPU_DEVICE, GPU_GROUP];
+  state.running = [{ id: ID, user: "user", startedAt: GPU.since }];
   return { app, list };
 }
 

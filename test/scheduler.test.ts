@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { GPU_STATES, isServing } from "../src/gpu/status.ts";
 import { type Task } from "../src/task.ts";
-import { COMPLETED, facts, SETTINGS, World } from "./helpers/scheduling.ts";
+import { facts, World } from "./helpers/scheduling.ts";
 
 const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
 
@@ -51,7 +51,7 @@ test("round_robin takes turns in gpu_id order, and a GPU that comes or goes does
   const world = new World([0, 1, 2, 3].map((id) => facts(id, { slots: 8 })));
   const strategy = "round_robin";
   assert.deepEqual(gpusOf(world.submitMany(3, { strategy })), [0, 1, 2]);
-  world.scheduler.setGpu(facts(3, { state: "restarting", slots: 8 }));
+  world.scheduler.setGpu(facts(3, { state: "starting", slots: 8 }));
   assert.deepEqual(gpusOf(world.submitMany(1, { strategy })), [0]);
   world.scheduler.setGpu(facts(3, { slots: 8 }));
   world.scheduler.setGpu(facts(4, { slots: 8 }));
@@ -71,19 +71,17 @@ test("memory_optimized uses a GPU that the engine has filled: the KV cache of it
   assert.deepEqual(world.loads(), [2]);
 });
 
-test("task_specific waits for its GPUs while they are busy, and goes elsewhere only when they are unusable", () => {
+test("task_specific waits for its GPUs while one of them serves, however busy, and goes elsewhere when none does", () => {
   const mappings = new Map([["summary", new Set([1])]]);
-  const world = new World([facts(0), facts(1, { slots: 1 })], { mappings });
   const options = { strategy: "task_specific", taskType: "summary" } as const;
-  const [first, second] = world.submitMany(2, options) as [Task, Task];
-  assert.deepEqual([first.gpuId, second.status], [1, "queued"]);
-  assert.equal(
-    world.submit({ strategy: "task_specific", taskType: "other" }).gpuId,
-    0,
-    "no mapping: as least_loaded over all",
-  );
-  world.scheduler.setGpu(facts(1, { slots: 1, state: "unusable" }));
-  assert.equal(second.gpuId, 0);
+  for (const state of GPU_STATES) {
+    const world = new World([facts(0), facts(1, { slots: 1 })], { mappings });
+    const [first, second] = world.submitMany(2, options) as [Task, Task];
+    assert.deepEqual([first.gpuId, second.status], [1, "queued"]);
+    assert.equal(world.submit({ ...options, taskType: "other" }).gpuId, 0, "no mapping: as least_loaded over all");
+    world.scheduler.setGpu(facts(1, { slots: 1, state, crowded: "used by others" }));
+    assert.equal(second.gpuId, isServing(state) ? null : 0, state);
+  }
 });
 
 test("a mapping to a GPU that is not there counts as none", () => {
@@ -102,28 +100,31 @@ test("a pinned task runs on its GPU or waits for it, and holds up nobody", () =>
   assert.deepEqual([second.status, second.placement?.strategy], ["running", "pinned"]);
 });
 
-test("a pinned task is refused where its GPU does not exist or cannot be used", () => {
-  const world = new World([facts(0), facts(1, { state: "unusable", reason: "The model file is damaged." })]);
-  assert.throws(() => world.submit({ pinnedGpuId: 5 }), {
+test("a pinned task is refused where its GPU does not exist or can never run it, and waits where it may again", () => {
+  const reason = "The model file is damaged.";
+  const world = new World([facts(0), ...GPU_STATES.map((state, index) => facts(index + 1, { state, reason }))]);
+  assert.throws(() => world.submit({ pinnedGpuId: 50 }), {
     code: "invalid_input",
-    message: "gpu_options.specific_gpu_id must be the id of a GPU (0, 1); got 5.",
+    message: "gpu_options.specific_gpu_id must be the id of a GPU (0, 1, 2, 3, 4, 5, 6, 7, 8); got 50.",
   });
-  assert.throws(() => world.submit({ pinnedGpuId: 1 }), {
-    code: "no_usable_gpu",
-    message: "GPU 1 cannot run tasks. GPU 1: The model file is damaged.",
-  });
+  for (const [index, state] of GPU_STATES.entries()) {
+    const pinnedGpuId = index + 1;
+    if (state === "unfit" || state === "lost")
+      assert.throws(() => world.submit({ pinnedGpuId }), {
+        code: "no_usable_gpu",
+        message: `GPU ${pinnedGpuId} cannot run tasks. GPU ${pinnedGpuId}: The model file is damaged.`,
+      });
+    else assert.equal(world.submit({ pinnedGpuId }).status, state === "ready" ? "running" : "queued", state);
+  }
 });
 
-for (const [name, changes] of [
-  ["memory", { othersMemory: 0.91 }],
-  ["utilization", { othersUtilization: 0.96 }],
-] as const) {
-  test(`a GPU sits out while others are over the ${name} threshold, and comes back`, () => {
-    const world = new World([facts(0, changes)]);
-    const task = world.submit();
-    assert.equal(task.status, "queued");
+for (const crowded of ["memory taken by others", "used by others"] as const) {
+  test(`a GPU sits out while it is crowded (${crowded}), and comes back`, () => {
+    const world = new World([facts(0, { crowded }), facts(1, { slots: 1 })]);
+    const [first, second] = world.submitMany(2) as [Task, Task];
+    assert.deepEqual([first.gpuId, first.placement?.others, second.status], [1, { [crowded]: 1 }, "queued"]);
     world.scheduler.setGpu(facts(0));
-    assert.equal(task.status, "running");
+    assert.equal(second.gpuId, 0);
   });
 }
 
@@ -133,9 +134,22 @@ test("our own load does not shut a GPU: every slot is used", () => {
   assert.deepEqual([world.loads(), world.scheduler.queueSize], [[8], 1]);
 });
 
-test("without any usable GPU a task is refused with every reason", () => {
-  const world = new World([facts(0, { state: "unusable", reason: "No such file." })]);
-  assert.throws(() => world.submit(), { code: "no_usable_gpu", message: "No GPU can run tasks. GPU 0: No such file." });
+test("a task that no GPU could ever run is refused with every reason", () => {
+  const gpus = [
+    facts(0, { state: "unfit", reason: "No such file." }),
+    facts(1, { state: "lost", reason: "The driver no longer lists it." }),
+  ];
+  assert.throws(() => new World(gpus).submit(), {
+    code: "no_usable_gpu",
+    message: "No GPU can run tasks. GPU 0: No such file. GPU 1: The driver no longer lists it.",
+  });
+  for (const state of ["starting", "hot", "draining", "drained", "faulted"] as const) {
+    const world = new World([...gpus, facts(2, { state })]);
+    const task = world.submit();
+    assert.equal(task.status, "queued", `${state}: it may run tasks again`);
+    world.recover(2);
+    assert.equal(task.gpuId, 2);
+  }
 });
 
 test("while GPUs load, tasks wait in order", () => {
@@ -229,86 +243,8 @@ test("while no GPU is eligible a whole batch waits as one, and is bound when a s
   );
 });
 
-test("a batch bound to a GPU that became unusable looks for another one", () => {
-  const world = new World([facts(0), facts(1, { state: "restarting" })]);
-  const batch = world.batch(3, "whole");
-  world.scheduler.setGpu(facts(0, { state: "restarting" }));
-  world.scheduler.interrupted(0, "worker_crash");
-  assert.deepEqual(gpusOf(batch), [0, 0, 0], "it may come back");
-  world.scheduler.setGpu(facts(0, { state: "unusable" }));
-  world.scheduler.setGpu(facts(1));
-  assert.deepEqual(gpusOf(batch), [1, 1, 1]);
-});
-
-test("tasks of a lost worker go back to their place in the queue, and run elsewhere", () => {
-  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
-  const [first, second, third] = world.submitMany(3, { strategy: "round_robin" }) as [Task, Task, Task];
-  world.scheduler.setGpu(facts(0, { slots: 1, state: "restarting" }));
-  world.scheduler.interrupted(0, "worker_crash");
-  assert.deepEqual([first.status, first.gpuId, first.startedAt], ["queued", null, null]);
-  world.complete(second);
-  assert.deepEqual([first.gpuId, third.status], [1, "queued"], "it is older than the third");
-  assert.deepEqual(
-    first.attempts.map(({ gpuId, reason }) => [gpuId, reason]),
-    [
-      [0, "worker_crash"],
-      [1, null],
-    ],
-  );
-});
-
-test("a task whose workers keep dying fails with a sentence", () => {
-  const world = new World([facts(0)]);
-  const task = world.submit();
-  for (let crash = 0; crash < 3; crash++) world.scheduler.interrupted(0, "worker_crash");
-  assert.deepEqual([task.status, task.error?.code, world.loads()], ["failed", "worker_crash", [0]]);
-});
-
-test("a task that kills its workers fails alone: its neighbours of the first crashes complete", () => {
-  const world = new World([facts(0, { slots: 4 })]);
-  const poison = world.submit();
-  const neighbours = world.submitMany(3);
-  const late = world.submitMany(2);
-  for (let crash = 1; crash <= 3; crash++) {
-    assert.equal(poison.status, "running");
-    assert.equal(world.loads()[0], crash < 3 ? 4 : 1, "the third time it runs alone");
-    world.scheduler.interrupted(0, "worker_crash");
-  }
-  assert.equal(poison.status, "failed");
-  for (let left = 10; left > 0; left--) {
-    const running = [...world.scheduler.gpus[0]!.running];
-    if (running[0] !== undefined) world.complete(running[0]);
-  }
-  assert.deepEqual(
-    [...neighbours, ...late].map(({ status }) => status),
-    Array.from({ length: 5 }, () => "completed"),
-  );
-});
-
-test("a GPU empties for a task that must run alone, also when new tasks keep coming", () => {
-  const world = new World([facts(0), facts(1)]);
-  const suspect = world.submit({ strategy: "round_robin" });
-  for (let crash = 1; crash <= 2; crash++) world.scheduler.interrupted(suspect.gpuId!, "worker_crash");
-  assert.equal(suspect.status, "running");
-  world.scheduler.interrupted(suspect.gpuId!, "server_stop");
-  const before = world.loads();
-  assert.deepEqual([suspect.status, before.toSorted()], ["running", [0, 1]], "an empty GPU takes it at once");
-  const busy = new World([facts(0)]);
-  const other = busy.submit();
-  busy.scheduler.restore([{ ...suspect, status: "queued", gpuId: null, attempts: [...suspect.attempts] }]);
-  const later = busy.submitMany(2);
-  assert.deepEqual([busy.loads(), later.map(({ status }) => status)], [[1], ["queued", "queued"]]);
-  busy.complete(other);
-  assert.deepEqual(busy.started.map(({ id }) => id).slice(1), [suspect.id], "and nothing beside it");
-  busy.complete(busy.started[1]!);
-  assert.deepEqual(
-    later.map(({ status }) => status),
-    ["running", "running"],
-  );
-});
-
 test("a batch for which even an idle server has no room is refused for good", () => {
-  const world = new World([facts(0)], { maxQueueSize: 3 });
+  const world = new World([facts(0), facts(1, { state: "lost" })], { maxQueueSize: 3 });
   assert.throws(() => world.batch(6, "split"), {
     code: "invalid_input",
     message: "batch has 6 items; this server has room for 5: 2 slots and a queue of 3 (gpu.multi_gpu.max_queue_size).",
@@ -394,8 +330,8 @@ test("a whole batch fills the slots of its GPU, whatever its items would have as
   );
 });
 
-test("after a restart a batch does not wait for a GPU that is gone or unusable", () => {
-  for (const gone of [[], [facts(1, { state: "unusable" })]]) {
+test("after a restart a batch does not wait for a GPU that is gone or does not serve", () => {
+  for (const gone of [[], [facts(1, { state: "drained" })], [facts(1, { state: "lost" })]]) {
     const before = new World([facts(1, { slots: 1 })]);
     const batch = before.batch(3, "whole");
     const after = new World([facts(0, { slots: 1 }), ...gone]);
@@ -403,123 +339,4 @@ test("after a restart a batch does not wait for a GPU that is gone or unusable",
     assert.deepEqual(gpusOf(batch), [0, 0, 0]);
     assert.deepEqual(new Set(after.changed), new Set(batch), "what changed is told, so that it is written");
   }
-});
-
-test("a task that is being canceled does not run again when its worker dies", () => {
-  const world = new World([facts(0)]);
-  const task = world.submit();
-  world.scheduler.cancel(task);
-  world.scheduler.interrupted(0, "worker_crash");
-  assert.deepEqual([task.status, world.started.length, world.scheduler.queueSize], ["canceled", 1, 0]);
-});
-
-// --- properties ------------------------------------------------------------------------------------------------
-
-type Step =
-  | { do: "submit"; strategy: Task["strategy"]; pinned: number | null }
-  | { do: "batch"; size: number; whole: boolean }
-  | { do: "finish" | "cancel"; which: number }
-  | { do: "crash" | "recover" | "busy"; gpu: number };
-
-const GPUS = 3;
-const gpu = fc.nat(GPUS - 1);
-const steps = fc.array(
-  fc.oneof(
-    fc.record({
-      do: fc.constant("submit" as const),
-      strategy: fc.constantFrom("round_robin", "least_loaded", "memory_optimized", "task_specific", "random"),
-      pinned: fc.option(gpu),
-    }),
-    fc.record({ do: fc.constant("batch" as const), size: fc.integer({ min: 1, max: 6 }), whole: fc.boolean() }),
-    fc.record({ do: fc.constantFrom("finish" as const, "cancel" as const), which: fc.nat(20) }),
-    fc.record({ do: fc.constantFrom("crash" as const, "recover" as const, "busy" as const), gpu }),
-  ),
-  { maxLength: 80 },
-) as fc.Arbitrary<Step[]>;
-
-function perform(world: World, tasks: Task[], step: Step): void {
-  const { scheduler } = world;
-  const running = tasks.filter((task) => task.status === "running");
-  if (step.do === "submit")
-    tasks.push(world.submit({ strategy: step.strategy, pinnedGpuId: step.pinned, gpuId: step.pinned }));
-  if (step.do === "batch") tasks.push(...world.batch(step.size, step.whole ? "whole" : "split"));
-  if (step.do === "finish" && running.length > 0) world.complete(running[step.which % running.length]!);
-  if (step.do === "cancel" && tasks.length > 0) {
-    const task = tasks[step.which % tasks.length]!;
-    scheduler.cancel(task);
-    if (task.status === "running") scheduler.finished(task, { status: "canceled" });
-  }
-  if (step.do === "crash") {
-    scheduler.setGpu(facts(step.gpu, { state: "restarting" }));
-    scheduler.interrupted(step.gpu, "worker_crash");
-  }
-  if (step.do === "recover") scheduler.setGpu(facts(step.gpu));
-  if (step.do === "busy") scheduler.setGpu(facts(step.gpu, { othersUtilization: 1 }));
-}
-
-function check(world: World, tasks: readonly Task[]): void {
-  const { scheduler } = world;
-  const queued = tasks.filter((task) => task.status === "queued");
-  assert.equal(scheduler.queueSize, queued.length);
-  for (const {
-    facts: { id, slots, state, othersUtilization },
-    running,
-  } of scheduler.gpus) {
-    assert.ok(running.size <= slots);
-    assert.deepEqual(new Set(tasks.filter((task) => task.status === "running" && task.gpuId === id)), running);
-    const alone = [...queued, ...running].some(
-      ({ attempts }) => attempts.filter(({ reason }) => reason !== null).length > 1,
-    );
-    const open = state === "ready" && running.size < slots && othersUtilization < 0.95 && !alone;
-    const couldRun = queued.filter((task) => task.gpuId === null || task.gpuId === id);
-    assert.ok(!open || couldRun.length === 0, `GPU ${id} has a free slot while ${couldRun[0]?.id} waits`);
-  }
-}
-
-test("property: load is the running tasks at every step, slots hold, and no task waits beside a slot it could have", () => {
-  fc.assert(
-    fc.property(steps, fc.integer(), (script, seed) => {
-      const world = new World(
-        Array.from({ length: GPUS }, (_, id) => facts(id)),
-        { minBatchSizePerGpu: 2 },
-        seed,
-      );
-      const tasks: Task[] = [];
-      for (const step of script) {
-        world.now += 10;
-        perform(world, tasks, step);
-        check(world, tasks);
-      }
-      for (let id = 0; id < GPUS; id++) world.scheduler.setGpu(facts(id));
-      for (let left = tasks.length; left > 0; left--) {
-        const running = tasks.find((task) => task.status === "running");
-        if (running !== undefined) world.scheduler.finished(running, COMPLETED);
-      }
-      assert.ok(tasks.every(({ status }) => ["completed", "failed", "canceled"].includes(status)));
-      assert.deepEqual(world.loads(), [0, 0, 0], "every slot is free when everything has ended");
-    }),
-    { numRuns: 300 },
-  );
-});
-
-test("property: round robin differs by at most one between equal GPUs", () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 100 }), (count, tasks) => {
-      const world = new World(Array.from({ length: count }, (_, id) => facts(id, { slots: 100 })));
-      world.submitMany(tasks, { strategy: "round_robin" });
-      assert.ok(Math.max(...world.loads()) - Math.min(...world.loads()) <= 1);
-    }),
-  );
-});
-
-test("property: the same view and the same seed give the same choices", () => {
-  fc.assert(
-    fc.property(fc.integer(), fc.constantFrom("least_loaded", "memory_optimized", "random"), (seed, strategy) => {
-      const run = (): (number | null)[] => {
-        const world = new World([facts(0), facts(1), facts(2)], SETTINGS, seed);
-        return gpusOf(world.submitMany(6, { strategy: strategy as Task["strategy"] }));
-      };
-      assert.deepEqual(run(), run());
-    }),
-  );
 });

@@ -387,7 +387,7 @@ function anyTask(): fc.Arbitrary<Task> {
     gpuId,
     startedAt: time,
     endedAt: maybe(time),
-    reason: fc.constantFrom("completed", "worker_crash", "server_restart", null),
+    reason: fc.constantFrom("completed", "worker_crash", "gpu_lost", "gpu_drained", "server_restart", null),
   });
   const placement = plain({
     strategy: fc.constantFrom(...STRATEGIES, "pinned", "batch"),

@@ -8,13 +8,13 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "../src/gpu/messages.ts";
+import { simulatedEngine } from "./helpers/devices.ts";
 
 const CHILD = new URL("../src/gpu/child.ts", import.meta.url).pathname;
 const MODEL = new URL("../models/demo.gguf", import.meta.url).pathname;
 
 function simulated(options: Partial<SimulatedOptions> = {}): EngineOptions {
-  const script = { tokens_per_second: 0, load_seconds: 0, context: 4096, failures: [], ...options };
-  return { kind: "simulated", model: "", context: null, slots: 8, backend: false, threads: 1, simulated: script };
+  return { ...simulatedEngine(options), slots: 8 };
 }
 
 function llama(model = MODEL): EngineOptions {
@@ -50,8 +50,8 @@ class Worker {
   }
 
   async load(engine: EngineOptions): Promise<FromWorker> {
-    this.send({ type: "load", gpuId: 3, engine });
-    return this.hear(({ type }) => type === "ready" || type === "unusable");
+    this.send({ type: "load", gpuId: 3, engine, proveCuda: false });
+    return this.hear(({ type }) => type === "loaded" || type === "refused");
   }
 
   /** How the run ended, and its whole text. */
@@ -84,7 +84,7 @@ describe("a worker process", () => {
   it("loads, runs and tells everything of one step in one message", () =>
     withWorker(async (worker) => {
       const ready = await worker.load(simulated());
-      assert(ready.type === "ready" && ready.info.device === "simulated GPU 3");
+      assert(ready.type === "loaded" && ready.info.device === "simulated GPU 3");
       worker.send({ type: "run", requests: [request(1, "one", 4), request(2, "two", 5)] });
       const one = await worker.end(1);
       const two = await worker.end(2);
@@ -96,7 +96,7 @@ describe("a worker process", () => {
 
   it("generates with llama.cpp, one message a step for all runs", () =>
     withWorker(async (worker) => {
-      assert.equal((await worker.load(llama())).type, "ready");
+      assert.equal((await worker.load(llama())).type, "loaded");
       const runs = [0, 1, 2, 3, 4, 5, 6, 7];
       worker.send({ type: "run", requests: runs.map((run) => request(run, "Once upon a time", 30)) });
       const ends = await Promise.all(runs.map((run) => worker.end(run)));
@@ -184,7 +184,7 @@ describe("a worker process", () => {
         worker.on("message", ({ type }) => type === "step" && console.log("generating"));
         worker.send(${JSON.stringify(load)});
         worker.send(${JSON.stringify({ ...load, type: "cancel", runs: [] })});
-        worker.on("message", ({ type }) => type === "ready" && worker.send(${JSON.stringify(run)}));
+        worker.on("message", ({ type }) => type === "loaded" && worker.send(${JSON.stringify(run)}));
       `;
       const parent = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
       await once(parent.stdout, "data");
@@ -205,7 +205,7 @@ describe("a worker process", () => {
 function unusable(engine: EngineOptions, sentence: RegExp): Promise<void> {
   return withWorker(async (worker) => {
     const answer = await worker.load(engine);
-    assert(answer.type === "unusable", JSON.stringify(answer));
+    assert(answer.type === "refused", JSON.stringify(answer));
     assert.equal(answer.code, "model_error");
     assert.match(answer.sentence, sentence);
     if (engine.kind === "llama") assert(answer.sentence.includes(engine.model), answer.sentence);

@@ -1,77 +1,58 @@
-/** The server's half of a worker: what it makes of a process that fails in each way a process can. Every test has real processes. */
+/** The server's half of a worker: what it tells of a process, also of one that fails in each way a process can. Every test has real processes. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type TestContext, test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { pino } from "pino";
-import { type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
-import { type GpuState } from "../src/gpu/status.ts";
-import { GpuWorker, type WorkerTiming } from "../src/gpu/worker.ts";
+import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
+import { type Death, GpuWorker } from "../src/gpu/worker.ts";
 import { type Outcome, type Task } from "../src/task.ts";
+import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
-
-const TIMING: WorkerTiming = { restartPauses: [0], healthyAfter: 60_000, missedHeartbeats: 4, stopTimeout: 5000 };
 
 /** A worker, and what it told its owner. */
 class Owner {
   readonly worker: GpuWorker;
   readonly outcomes = new Map<Task, Outcome>();
-  lost = 0;
-  readonly states: GpuState[] = [];
+  info: EngineInfo | null = null;
+  refusal: string | null = null;
+  death: Death | null = null;
+  stall: string | null = null;
   readonly #waiting = new Set<() => void>();
 
-  constructor(t: TestContext, engine: Partial<EngineOptions>, failures: SimulatedFailure[] = []) {
-    const simulated = { tokens_per_second: 0, load_seconds: 0, context: 4096, failures };
+  constructor(t: TestContext, engine: Partial<EngineOptions>, failures: readonly SimulatedFailure[] = []) {
+    const told =
+      <Args extends unknown[]>(keep: (...args: Args) => void) =>
+      (...args: Args): void => {
+        keep(...args);
+        for (const resolve of this.#waiting) resolve();
+        this.#waiting.clear();
+      };
     this.worker = new GpuWorker(
       {
         gpuId: 0,
-        engine: {
-          kind: "simulated",
-          model: "",
-          context: null,
-          slots: 4,
-          backend: false,
-          threads: 1,
-          simulated,
-          ...engine,
-        },
+        engine: { ...simulatedEngine({ failures }), ...engine },
         environment: {},
+        proveCuda: false,
+        stallTimeout: 2,
         log: pino({ level: "silent" }),
-        timing: TIMING,
       },
       {
-        changed: () => {
-          if (this.worker.state !== this.states.at(-1)) this.states.push(this.worker.state);
-          this.#wake();
-        },
-        ended: (task, outcome) => {
-          this.outcomes.set(task, outcome);
-          this.#wake();
-        },
-        lost: () => {
-          this.lost++;
-          this.#wake();
-        },
+        loaded: told((info) => (this.info = info)),
+        refused: told((_code, sentence) => (this.refusal = sentence)),
+        beat: told(() => {}),
+        ended: told((task, outcome) => this.outcomes.set(task, outcome)),
+        stalled: told((sentence) => (this.stall = sentence)),
+        gone: told((death) => (this.death = death)),
       },
     );
-    t.after(() => this.worker.stop());
-    this.worker.start();
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
+    t.after(() => this.worker.kill());
   }
 
   async until(holds: () => boolean): Promise<void> {
-    while (!holds()) {
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    }
+    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }
 
   ready(): Promise<void> {
-    return this.until(() => this.worker.state === "ready");
+    return this.until(() => this.info !== null);
   }
 
   async outcome(task: Task): Promise<Outcome> {
@@ -97,80 +78,62 @@ test("tasks run, and their text is what the pieces add up to", async (t) => {
   assert.equal(second.result.promptTokens, 2);
 });
 
-test("a process that is killed is replaced, and what ran there is told to be lost", async (t) => {
+test("a process that is killed is told to be gone, with how and its last words", async (t) => {
   const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "wait" }]);
   await owner.ready();
-  const { pid } = owner.worker;
   owner.worker.run(task("wait"));
-  process.kill(pid!, "SIGKILL");
-  await owner.until(() => owner.lost === 1);
-  assert.equal(owner.worker.state, "restarting");
-  assert.match(owner.worker.reason ?? "", /^The worker died \(SIGKILL\) and is being restarted\./);
-  await owner.ready();
-  assert.notEqual(owner.worker.pid, pid);
-  assert.deepEqual([owner.worker.restarts, owner.states], [1, ["starting", "ready", "restarting", "ready"]]);
-  const next = task("again");
-  owner.worker.run(next);
-  assert.equal((await owner.outcome(next)).status, "completed");
+  process.kill(owner.worker.pid!, "SIGKILL");
+  await owner.until(() => owner.death !== null);
+  assert.deepEqual(owner.death, { how: "SIGKILL", lastWords: "", lived: true });
+  assert.equal(owner.worker.tasks, 0);
 });
 
-test("a process that hangs is noticed by its missing heartbeats", async (t) => {
+test("a process that hangs under its work is stalled", async (t) => {
   const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "freeze" }]);
   await owner.ready();
   owner.worker.run(task("freeze"));
-  await owner.until(() => owner.lost === 1);
-  await owner.ready();
-  assert.equal(owner.worker.restarts, 1);
+  await owner.until(() => owner.stall !== null);
+  assert.match(owner.stall ?? "", /for 2 s \(gpu\.stall_timeout\)\.$/);
 });
 
-test("a stopped process (SIGSTOP) is noticed too", async (t) => {
+test("a process that beats but gets on with nothing is stalled, as with a GPU that hangs", async (t) => {
+  const owner = new Owner(t, {}, [{ kind: "stall", when_text_contains: "freeze" }]);
+  await owner.ready();
+  owner.worker.run(task("freeze"));
+  await owner.until(() => owner.stall !== null);
+  assert.match(owner.stall ?? "", /made no progress/);
+});
+
+test("a stopped process (SIGSTOP) is stalled, also without work", async (t) => {
   const owner = new Owner(t, {});
   await owner.ready();
   process.kill(owner.worker.pid!, "SIGSTOP");
-  await owner.until(() => owner.lost === 1);
-  await owner.ready();
+  await owner.until(() => owner.stall !== null);
+  assert.match(owner.stall ?? "", /gave no sign of life/);
 });
 
 test("loading is work, not silence: heartbeats go on", async (t) => {
-  const simulated = { tokens_per_second: 0, load_seconds: 4, context: 4096, failures: [] };
-  const owner = new Owner(t, { simulated });
+  const owner = new Owner(t, simulatedEngine({ load_seconds: 4 }));
   await owner.ready();
-  assert.deepEqual([owner.worker.restarts, owner.states], [0, ["starting", "ready"]]);
+  assert.equal(owner.stall, null);
 });
 
-test("a model that cannot be loaded makes the GPU unusable, with the engine's sentence, and is not tried again", async (t) => {
+test("a health check generates one token and is no task", async (t) => {
+  const owner = new Owner(t, {});
+  await owner.ready();
+  const outcome = await owner.worker.check();
+  assert.ok(outcome.status === "completed" && outcome.result.completionTokens === 1);
+  assert.equal(owner.outcomes.size, 0);
+});
+
+test("a model that cannot be loaded is refused with the engine's sentence", async (t) => {
   const owner = new Owner(t, { kind: "llama", model: "/no/such/model.gguf" });
-  await owner.until(() => owner.worker.state === "unusable");
-  assert.match(owner.worker.reason ?? "", /\/no\/such\/model\.gguf does not exist/);
-  await owner.until(() => owner.lost === 1);
-  assert.deepEqual([owner.worker.pid, owner.worker.restarts], [null, 0]);
-});
-
-test("a damaged model file makes the GPU unusable with a sentence that names it", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), "alt-las-"));
-  t.after(() => rm(folder, { recursive: true }));
-  const model = join(folder, "damaged.gguf");
-  await writeFile(model, Buffer.concat([Buffer.from("GGUF\x03\x00\x00\x00"), Buffer.alloc(4096, 0xff)]));
-  const owner = new Owner(t, { kind: "llama", model });
-  await owner.until(() => owner.worker.state === "unusable");
-  assert.match(owner.worker.reason ?? "", /damaged\.gguf/);
-});
-
-test("a process that dies twice while loading is held to have a bad model", async (t) => {
-  const simulated = { tokens_per_second: 0, load_seconds: 1e6, context: 4096, failures: [] };
-  const owner = new Owner(t, { simulated });
-  for (let death = 1; death <= 2; death++) {
-    await owner.until(() => owner.worker.usage !== null);
-    process.kill(owner.worker.pid!, "SIGKILL");
-    await owner.until(() => owner.lost === death);
-  }
-  assert.equal(owner.worker.state, "unusable");
-  assert.match(owner.worker.reason ?? "", /^The worker died 2 times while loading the model \(SIGKILL\)/);
+  await owner.until(() => owner.death !== null);
+  assert.match(owner.refusal ?? "", /\/no\/such\/model\.gguf does not exist/);
 });
 
 test("a canceled task says so when the process has stopped it; its neighbours go on", async (t) => {
-  const simulated = { tokens_per_second: 20, load_seconds: 0, context: 1e9, failures: [] };
-  const owner = new Owner(t, { simulated });
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20, context: 1e9 }));
   await owner.ready();
   const [long, short] = [task("long", 1e6), task("short", 5)];
   owner.worker.run(long);
@@ -192,14 +155,13 @@ test("a task's own failure is its own", async (t) => {
 });
 
 test("stopping ends the process without telling that tasks ended, also twice and at once", async (t) => {
-  const simulated = { tokens_per_second: 1, load_seconds: 0, context: 1e9, failures: [] };
-  const owner = new Owner(t, { simulated });
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 1, context: 1e9 }));
   await owner.ready();
   const pid = owner.worker.pid!;
   owner.worker.run(task("endless", 1e6));
   await Promise.all([owner.worker.stop(), owner.worker.stop()]);
   assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
-  assert.deepEqual([owner.outcomes.size, owner.lost], [0, 0]);
+  assert.deepEqual([owner.outcomes.size, owner.death], [0, null]);
 });
 
 test("the process does not inherit the server's key", async (t) => {

@@ -21,7 +21,7 @@ export function exampleYaml(): string {
 
 function lines({ properties = {} }: Described, indent: string): string[] {
   return Object.entries(properties).flatMap(([key, part]) => {
-    const comment = part.description === undefined ? [] : [`${indent}# ${part.description}`];
+    const comment = part.description?.split("\n").map((line) => `${indent}# ${line}`) ?? [];
     if (part.properties !== undefined) return ["", ...comment, `${indent}${key}:`, ...lines(part, `${indent}  `)];
     const value = stringify(part.default ?? null, { collectionStyle: "flow", lineWidth: 0 }).trim();
     return [...comment, `${indent}${key}: ${value}`];

@@ -1,12 +1,12 @@
 /** `credentials.json` in the data directory: the users and keys that the command line keeps. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Type, type Static } from "typebox";
 import { KeySchema, UserSchema } from "../config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { makeAjv, misfitOf } from "../validation.ts";
+import { readJsonFile, writeJsonFile } from "../json-file.ts";
+import { makeAjv } from "../validation.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 const strict = { additionalProperties: false };
@@ -43,28 +43,7 @@ export function credentialsPath(dataDir: string): string {
  */
 export function readCredentials(dataDir: string): CredentialsFile {
   const path = credentialsPath(dataDir);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { version: 1, users: [], keys: [] };
-    throw new AltLasError("bad_config", `The credentials file cannot be read: ${messageOf(error)}.`, { cause: error });
-  }
-  return parse(text, path);
-}
-
-function parse(text: string, path: string): CredentialsFile {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // The parser's own message would repeat a part of the file.
-    throw new AltLasError("bad_config", `${path} is damaged: it is not JSON. Put a copy back, or remove it.`);
-  }
-  if (!validate(value)) {
-    throw new AltLasError("bad_config", `${path}: ${misfitOf(validate, "the file").sentence}`);
-  }
-  const file = value as CredentialsFile;
+  const file = (readJsonFile(path, validate) ?? { version: 1, users: [], keys: [] }) as CredentialsFile;
   for (const { name, password_hash } of file.users) {
     if (password_hash !== undefined) checkPasswordHash(password_hash, `${path}: the password_hash of ${name}`);
   }
@@ -84,7 +63,7 @@ export function changeCredentials<T>(
   const lock = takeLock(dataDir);
   try {
     const { file, result } = change(readCredentials(dataDir));
-    replace(credentialsPath(dataDir), `${JSON.stringify(file, null, 2)}\n`);
+    writeJsonFile(credentialsPath(dataDir), file);
     return result;
   } finally {
     lock.close();
@@ -103,35 +82,5 @@ function takeLock(dataDir: string): DatabaseSync {
     const busy = (error as { errcode?: number }).errcode === SQLITE_BUSY;
     const why = busy ? "another process is changing the credentials" : messageOf(error);
     throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
-  }
-}
-
-function replace(path: string, text: string): void {
-  const next = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    // Created for the owner alone, and on disk before it takes the name: a power cut leaves the old file or the new one.
-    const fd = openSync(next, "wx", 0o600);
-    try {
-      writeFileSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(next, path);
-  } catch (error) {
-    rmSync(next, { force: true });
-    throw new AltLasError("bad_config", `${path} cannot be written: ${messageOf(error)}.`, { cause: error });
-  }
-  syncFolder(path);
-}
-
-function syncFolder(path: string): void {
-  // Windows cannot open a folder; there, the rename is on disk when the system gets to it.
-  if (process.platform === "win32") return;
-  const fd = openSync(join(path, ".."), "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

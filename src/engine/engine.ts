@@ -7,6 +7,8 @@
  *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is free.
  *  4. A prompt that leaves no room for one token rejects with `prompt_too_long`, naming both numbers, before anything is emitted.
  *  5. `stop` ends everything that runs and releases the memory; calling it twice is harmless.
+ *  6. `load` checks the memory before it takes it: what does not fit gets a smaller context, then fewer slots, or is refused.
+ *  7. `progress` grows while the engine gets on with its tasks, and stands still while it does not.
  */
 import { type FinishReason } from "../task.ts";
 
@@ -15,10 +17,21 @@ export interface EngineOptions {
   readonly kind: "llama" | "simulated";
   /** Path of the GGUF file; unused by the simulated engine. */
   readonly model: string;
-  /** Tokens of context for each slot; null: the smaller of what the model was trained for and 8,192. */
+  /** Tokens of context wanted for each slot; null: the smaller of what the model was trained for and 8,192. */
   readonly context: number | null;
-  /** Sequences decoded at once. */
+  /** Tokens of context below which there are rather fewer slots, when memory is too small for everything. */
+  readonly minContext: number;
+  /** Sequences wanted that are decoded at once. */
   readonly slots: number;
+  /** Bytes that this engine may take on its device; null: not known, then `memoryShare` of what the device says is free. */
+  readonly memoryBudget: number | null;
+  /** The share, 0 to 1, of its device's free memory that is used where no budget is given. A CPU then has no limit. */
+  readonly memoryShare: number;
+  /**
+   * Bytes that an earlier load of this model, with these slots and this context, took beyond what `EngineInfo.memory` gives for weights
+   * and KV cache; null: none was measured.
+   */
+  readonly measuredOverhead: number | null;
   /** What llama.cpp computes on: `false` is the CPU. */
   readonly backend: "cuda" | "vulkan" | "metal" | false;
   /** CPU threads to compute with. */
@@ -32,6 +45,8 @@ export interface SimulatedOptions {
   readonly load_seconds: number;
   /** Tokens. */
   readonly context: number;
+  /** Bytes of weights it pretends to need. */
+  readonly memory_bytes: number;
   /** What goes wrong, and when; see simulated.ts. */
   readonly failures: readonly SimulatedFailure[];
 }
@@ -39,10 +54,10 @@ export interface SimulatedOptions {
 /** One entry of the simulated engine's failure script. */
 export interface SimulatedFailure {
   /**
-   * `load_error`: loading fails; `crash`: the process dies; `hang`: the process stops answering; `error`: the task fails;
-   * `out_of_memory`: the task fails for lack of memory.
+   * `load_error`: loading fails; `crash`: the process dies; `hang`: the process stops answering; `stall`: nothing gets on any more, while
+   * the process still answers, as with a GPU that hangs; `error`: the task fails; `out_of_memory`: the task fails for lack of memory.
    */
-  readonly kind: "load_error" | "crash" | "hang" | "error" | "out_of_memory";
+  readonly kind: "load_error" | "crash" | "hang" | "stall" | "error" | "out_of_memory";
   /** Only on this GPU; absent: on all. */
   readonly gpu_id?: number;
   /** Only for prompts that contain this; absent: for every prompt. Not used by `load_error`. */
@@ -55,16 +70,38 @@ export interface SimulatedFailure {
 export interface EngineInfo {
   /** The model's name, for people. */
   readonly model: string;
-  /** Tokens of context for each slot. */
+  /** Tokens of context for each slot, as they were made. */
   readonly context: number;
+  /** Slots, as they were made. */
   readonly slots: number;
-  /** Bytes of KV cache one token takes, from the model's shape; 0 where there is none. */
+  /** One sentence when memory was too small for the context or the slots wanted; else null. */
+  readonly memoryNote: string | null;
+  /** Bytes that were planned on the device; null: the engine takes none worth planning. */
+  readonly memory: PlannedMemory | null;
+  /** Bytes of KV cache one token takes at most, from the model's shape; 0 where there is none. */
   readonly kvBytesPerToken: number;
   /** Bytes of the vocabulary's longest token: a text of n bytes has at least n / this many tokens. */
   readonly maxTokenBytes: number;
-  /** What it really runs on, as the engine tells it. */
+  /** The accelerators it opened, by the names its library gives them; none for a CPU and for the simulated engine. */
+  readonly devices: readonly string[];
+  /** What it really runs on, as the engine tells it, for people. */
   readonly device: string;
   readonly backend: string;
+}
+
+/** Bytes, by what takes them. */
+export interface PlannedMemory {
+  readonly weights: number;
+  readonly kvCache: number;
+  /** Compute buffers, and what the driver takes for itself. */
+  readonly overhead: number;
+}
+
+/** Bytes of a device's memory, by everybody. Of several devices that hold one model together: their sums. */
+export interface DeviceMemory {
+  readonly total: number;
+  readonly used: number;
+  readonly free: number;
 }
 
 export interface GenerateRequest {
@@ -84,8 +121,12 @@ export interface GenerateOutcome {
 }
 
 export interface Engine {
+  /** A count that grows with every token generated and every piece of a prompt taken in. */
+  readonly progress: number;
   /** Opens the model. @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file */
   load(): Promise<EngineInfo>;
+  /** What the engine's own library says of its device's memory; null: it has no device of its own, or does not tell. */
+  deviceMemory(): Promise<DeviceMemory | null>;
   /** @throws {AltLasError} `prompt_too_long`, `model_error` or `out_of_memory` */
   generate(request: GenerateRequest): Promise<GenerateOutcome>;
   stop(): Promise<void>;

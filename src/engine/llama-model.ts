@@ -5,7 +5,6 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type BatchingOptions,
   getLlama,
-  InsufficientMemoryError,
   type Llama,
   type LlamaContext,
   LlamaLogLevel,
@@ -14,16 +13,9 @@ import {
 } from "node-llama-cpp";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type EngineInfo, type EngineOptions } from "./engine.ts";
+import { batchSizeFor, type ModelHeader, planModel, readHeader } from "./llama-memory.ts";
+import { type MemoryPlan, slotsOf } from "./memory-plan.ts";
 import { Vocabulary } from "./vocabulary.ts";
-
-/** Tokens of context for each slot when the configuration names none, and the model was trained for more. */
-const DEFAULT_CONTEXT = 8192;
-
-/**
- * Tokens decoded in one step at most. All slots wait for a step, so a long prompt goes in pieces of about this size:
- * on a CPU a bigger piece gains nothing and makes the neighbours stutter.
- */
-const BATCH = { cpu: 128, gpu: 512 };
 
 /** llama.cpp's LLAMA_MAX_SEQ. */
 const MAX_SLOTS = 256;
@@ -52,18 +44,28 @@ export class ErrorLog {
     if (serious && line !== "") this.#lines = [...this.#lines, line].slice(-8);
   };
 
+  /** Whether anything was complained about that no failure has told yet. */
+  async hasComplaints(): Promise<boolean> {
+    await this.#delivered();
+    return this.#lines.length > 0;
+  }
+
   /** The failure for whatever was just thrown: `what` it means, and why. */
   async failure(what: string, error: unknown): Promise<AltLasError> {
     if (error instanceof AltLasError) return error;
-    // The binding delivers llama.cpp's lines through the event loop, so they come after the exception they explain.
-    await nextTurn();
-    await nextTurn();
+    await this.#delivered();
     const lines = this.#lines;
     // Kept until all that failed in the same step have read them.
     setImmediate(() => (this.#lines = []));
     const why = reasonOf(messageOf(error), lines);
-    const noMemory = error instanceof InsufficientMemoryError || NO_MEMORY.test(why);
+    const noMemory = NO_MEMORY.test(why);
     return new AltLasError(noMemory ? "out_of_memory" : "model_error", `${what}: ${why}.`, { cause: error });
+  }
+
+  /** The binding delivers llama.cpp's lines through the event loop, so they come after the exception they explain. */
+  async #delivered(): Promise<void> {
+    await nextTurn();
+    await nextTurn();
   }
 }
 
@@ -75,8 +77,16 @@ function reasonOf(message: string, lines: readonly string[]): string {
   return said.length > 0 ? [...new Set(said)].join("; ") : message.replace(/\.$/, "");
 }
 
+/** What opening one model needs at every step. */
+interface Opening {
+  readonly llama: Llama;
+  readonly options: EngineOptions;
+  readonly signal: AbortSignal;
+  readonly log: ErrorLog;
+}
+
 /**
- * Opens the model of `options` with one sequence for each slot.
+ * Opens the model of `options` with one sequence for each slot, as many and as large as its memory allows.
  * @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file
  */
 export async function openModel(options: EngineOptions, signal: AbortSignal): Promise<OpenModel> {
@@ -84,10 +94,16 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
   const log = new ErrorLog();
   const llama = await openBackend(options, log);
   try {
-    const model = await loadModel(llama, options, signal, log);
-    const context = await createContext(model, options, signal, log);
+    const opening = { llama, options, signal, log };
+    const { header, plan } = await planLoad(opening);
+    const model = await loadModel(opening);
+    const context = await createContext(opening, model, plan);
     const vocabulary = new Vocabulary(model);
-    const info = await describe(llama, model, vocabulary, options);
+    const info = {
+      ...(await describe(opening, model)),
+      ...granted(header, plan),
+      maxTokenBytes: vocabulary.maxTokenBytes,
+    };
     return { llama, model, context, vocabulary, info, log };
   } catch (error) {
     await llama.dispose();
@@ -142,14 +158,37 @@ async function openBackend({ backend, threads }: EngineOptions, log: ErrorLog): 
   throw new AltLasError("model_error", `llama.cpp was asked for ${wanted}, but it opened ${opened}.`);
 }
 
-async function loadModel(llama: Llama, options: EngineOptions, signal: AbortSignal, log: ErrorLog) {
-  const onGpu = options.backend !== false;
+/** Nothing but the file's header has been read when this has decided. */
+async function planLoad({ llama, options, signal, log }: Opening): Promise<{ header: ModelHeader; plan: MemoryPlan }> {
+  try {
+    const header = await readHeader(llama, options.model, signal);
+    checkWish(header, options);
+    return { header, plan: await planModel(llama, header, options) };
+  } catch (error) {
+    // A file that llama.cpp cannot build even without memory: the figures were a guess, and its complaint is the reason.
+    const isGuess = error instanceof AltLasError && error.code === "out_of_memory" && (await log.hasComplaints());
+    const reason = isGuess ? new Error(error.message, { cause: error }) : explainHeader(error, signal);
+    throw await log.failure(`The model file ${options.model} could not be loaded`, reason);
+  }
+}
+
+/** Refuses what no amount of memory could give. */
+function checkWish({ trainContext }: ModelHeader, { model, context, slots }: EngineOptions): void {
+  if (slots > MAX_SLOTS) {
+    throw new AltLasError("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
+  }
+  if (context === null || context <= trainContext) return;
+  const sentence = `A context of ${context} tokens was asked for, but the model ${model} was trained for ${trainContext}.`;
+  throw new AltLasError("model_error", sentence);
+}
+
+async function loadModel({ llama, options, signal, log }: Opening): Promise<LlamaModel> {
   const model = await llama
     .loadModel({
       modelPath: options.model,
-      gpuLayers: onGpu ? "max" : 0,
-      // On a GPU the allocation itself is the judge, and it fails cleanly; the estimate refuses models that would fit.
-      ignoreMemorySafetyChecks: onGpu,
+      gpuLayers: options.backend === false ? 0 : "max",
+      // The plan has decided, and the allocation is the judge: node-llama-cpp would refuse what the plan allows.
+      ignoreMemorySafetyChecks: true,
       loadSignal: signal,
     })
     .catch(async (error: unknown) => {
@@ -165,32 +204,26 @@ async function loadModel(llama: Llama, options: EngineOptions, signal: AbortSign
 
 /** node-llama-cpp reads the file's header before llama.cpp does, and stumbles over a bad one with any kind of exception. */
 function explainHeader(error: unknown, signal: AbortSignal): unknown {
-  const isClear = error instanceof InsufficientMemoryError || messageOf(error) === "Failed to load model";
+  const isClear = error instanceof AltLasError || messageOf(error) === "Failed to load model";
   if (isClear || signal.aborted) return error;
   return new Error(`its header is damaged or cut short (${messageOf(error)})`, { cause: error });
 }
 
-async function createContext(model: LlamaModel, options: EngineOptions, signal: AbortSignal, log: ErrorLog) {
-  const { backend, slots, threads } = options;
-  if (slots > MAX_SLOTS) {
-    throw new AltLasError("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
-  }
-  const contextSize = contextOf(model, options);
-  const batchSize = Math.max(backend === false ? BATCH.cpu : BATCH.gpu, 2 * slots);
+async function createContext({ options, signal, log }: Opening, model: LlamaModel, { context, slots }: MemoryPlan) {
   return model
     .createContext({
-      contextSize,
+      contextSize: context,
       sequences: slots,
-      batchSize,
-      threads,
+      batchSize: batchSizeFor(options, slots),
+      threads: options.threads,
       batching: { itemPrioritizationStrategy: inSlotOrder },
       // Never a smaller context than the one promised.
       failedCreationRemedy: false,
-      ignoreMemorySafetyChecks: backend !== false,
+      ignoreMemorySafetyChecks: true,
       createSignal: signal,
     })
     .catch(async (error: unknown) => {
-      const room = `${slots} slots of ${contextSize} tokens`;
+      const room = `${slotsOf(slots)} of ${context} tokens`;
       throw await log.failure(`The model file ${options.model} was loaded, but ${room} could not be made`, error);
     });
 }
@@ -207,33 +240,16 @@ const inSlotOrder: BatchingOptions["itemPrioritizationStrategy"] = ({ items }) =
     .toSorted((a, b) => a.evaluationPriority - b.evaluationPriority)
     .map((item) => ({ item, processAmount: item.tokens.length }));
 
-function contextOf(model: LlamaModel, { model: path, context }: EngineOptions): number {
-  const trained = model.trainContextSize;
-  if (context === null) return Math.min(trained, DEFAULT_CONTEXT);
-  if (context <= trained) return context;
-  const sentence = `A context of ${context} tokens was asked for, but the model ${path} was trained for ${trained}.`;
-  throw new AltLasError("model_error", sentence);
-}
-
-async function describe(llama: Llama, model: LlamaModel, vocabulary: Vocabulary, options: EngineOptions) {
+async function describe({ llama, options }: Opening, model: LlamaModel) {
+  const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
   return {
     model: model.fileInfo.metadata.general.name ?? basename(options.model),
-    context: contextOf(model, options),
-    slots: options.slots,
-    kvBytesPerToken: kvBytesPerToken(model),
-    maxTokenBytes: vocabulary.maxTokenBytes,
-    device: llama.gpu ? (await llama.getGpuDeviceNames()).join(", ") : "CPU",
+    devices,
+    device: llama.gpu === false ? "CPU" : devices.join(", "),
     backend: llama.gpu || "cpu",
   };
 }
 
-/** A key and a value of two bytes a number, for each head of each layer. */
-function kvBytesPerToken({ fileInfo }: LlamaModel): number {
-  const { attention, block_count: layers = 0, embedding_length: width = 0 } = fileInfo.architectureMetadata;
-  const heads = attention?.head_count ?? 0;
-  const kvHeads = attention?.head_count_kv ?? heads;
-  const headSize = heads > 0 ? width / heads : 0;
-  const numbersPerHead = (attention?.key_length ?? headSize) + (attention?.value_length ?? headSize);
-  const allHeads = Array.isArray(kvHeads) ? kvHeads.reduce((sum, count) => sum + count, 0) : kvHeads * layers;
-  return 2 * allHeads * numbersPerHead;
+function granted({ kvBytesPerToken }: ModelHeader, { context, slots, memory, note }: MemoryPlan) {
+  return { context, slots, memory, memoryNote: note, kvBytesPerToken };
 }

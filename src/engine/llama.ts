@@ -13,6 +13,7 @@ import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type LlamaContextSequence, type Token } from "node-llama-cpp";
 import { AltLasError } from "../errors.ts";
 import {
+  type DeviceMemory,
   type Engine,
   type EngineInfo,
   type EngineOptions,
@@ -67,10 +68,23 @@ export class LlamaEngine implements Engine {
   #waiting: Run[] = [];
   #active: Run[] = [];
   #driver: Promise<void> | undefined;
+  #progress = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;
+  }
+
+  /** One for each task and step that it got on in. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  async deviceMemory(): Promise<DeviceMemory | null> {
+    const llama = this.#open?.llama;
+    if (llama === undefined || llama.gpu === false) return null;
+    const { total, used, free } = await llama.getVramState();
+    return total > 0 ? { total, used, free } : null;
   }
 
   async load(): Promise<EngineInfo> {
@@ -119,7 +133,7 @@ export class LlamaEngine implements Engine {
 
   #ready(open: OpenModel): OpenModel {
     // Taken once and kept, the context's sequences have the slots' numbers.
-    for (let index = 0; index < this.#options.slots; index++) this.#free.push({ index, sequence: newSequence(open) });
+    for (let index = 0; index < open.info.slots; index++) this.#free.push({ index, sequence: newSequence(open) });
     return open;
   }
 
@@ -185,11 +199,13 @@ export class LlamaEngine implements Engine {
         run.fed += promptTokens;
         if (remaining(run) > 0) {
           await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
+          this.#progress++;
           return undefined;
         }
         run.tokens = sequence.evaluate(piece, { ...options, ...samplingOf(run.request.temperature) });
       }
       const { value, done } = await run.tokens!.next();
+      this.#progress++;
       if (done === true) run.end = "stop";
       return value ?? undefined;
     } catch (error) {

@@ -5,11 +5,13 @@
  * each a word that depends on the prompt and its position only, and ends with `length`. Slots don't slow each other down.
  *
  * The failure script (`SimulatedFailure`): `load_error` makes `load` fail. The others happen to a task on the named GPU whose prompt
- * contains the given text, once it has generated `after_tokens` tokens; a task that ends before that is spared.
+ * contains the given text, once it has generated `after_tokens` tokens; a task that ends before that is spared. After a `stall` no task
+ * of this engine gets on or ends any more, not even by being canceled, and `stop` waits in vain: only the end of the process helps.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AltLasError } from "../errors.ts";
 import {
+  type DeviceMemory,
   type Engine,
   type EngineInfo,
   type EngineOptions,
@@ -17,6 +19,7 @@ import {
   type GenerateRequest,
   type SimulatedFailure,
 } from "./engine.ts";
+import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 
 const BYTES_PER_TOKEN = 4;
 
@@ -54,6 +57,8 @@ export class SimulatedEngine implements Engine {
   readonly #stopping = new AbortController();
   readonly #runs = new Set<Run>();
   #timer: NodeJS.Timeout | undefined;
+  #progress = 0;
+  #stalled = false;
 
   constructor(options: EngineOptions, gpuId: number) {
     this.#options = options;
@@ -69,12 +74,16 @@ export class SimulatedEngine implements Engine {
         `The simulated model of GPU ${this.#gpuId} is set to fail when it is loaded.`,
       );
     }
+    const { context, slots, memory, note } = await this.#planMemory();
     return {
       model: "simulated",
-      context: this.#context,
-      slots: this.#options.slots,
+      context,
+      slots,
+      memory,
+      memoryNote: note,
       kvBytesPerToken: 0,
       maxTokenBytes: BYTES_PER_TOKEN,
+      devices: [],
       device: `simulated GPU ${this.#gpuId}`,
       backend: "simulated",
     };
@@ -82,8 +91,9 @@ export class SimulatedEngine implements Engine {
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
     const plan = this.#plan(request);
+    if (this.#stalled) return forever();
     if (this.#isCanceled(request)) return outcomeOf(plan, 0, "canceled");
-    if (this.#options.simulated.tokens_per_second === 0) return finishAtOnce(request, plan);
+    if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(request, plan);
     const run: Run = { request, plan, startedAt: performance.now(), settled: Promise.withResolvers(), generated: 0 };
     const stopOnAbort = () => this.#end(run, "canceled");
     request.signal.addEventListener("abort", stopOnAbort, { once: true });
@@ -94,12 +104,35 @@ export class SimulatedEngine implements Engine {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    if (this.#stalled) return forever();
     for (const run of this.#runs) this.#end(run, "canceled");
     clearTimeout(this.#timer);
   }
 
+  get progress(): number {
+    return this.#progress;
+  }
+
+  async deviceMemory(): Promise<DeviceMemory | null> {
+    return null;
+  }
+
   get #context(): number {
     return this.#options.context ?? this.#options.simulated.context;
+  }
+
+  /** Only its weights take memory, so fewer tokens or slots gain nothing: it fits or it does not. */
+  #planMemory(): Promise<MemoryPlan> {
+    const { memoryBudget: budget, measuredOverhead, minContext, slots, simulated } = this.#options;
+    return planMemory({
+      what: "The simulated model",
+      weights: simulated.memory_bytes,
+      rest: () => ({ kvCache: 0, overhead: measuredOverhead ?? 0 }),
+      budget,
+      context: this.#context,
+      minContext,
+      slots,
+    });
   }
 
   async #wait(seconds: number): Promise<void> {
@@ -140,7 +173,7 @@ export class SimulatedEngine implements Engine {
   /** One timer for all slots: a timer for each would cost more than the work it announces. */
   #schedule(): void {
     clearTimeout(this.#timer);
-    if (this.#runs.size === 0) return;
+    if (this.#stalled || this.#runs.size === 0) return;
     const next = Math.min(...[...this.#runs].map((run) => this.#nextAt(run)));
     this.#timer = setTimeout(() => this.#tick(), Math.max(1, Math.ceil(next - performance.now())));
   }
@@ -155,6 +188,7 @@ export class SimulatedEngine implements Engine {
   #tick(): void {
     const now = performance.now();
     for (const run of this.#runs) {
+      if (this.#stalled) return;
       const earned = Math.floor(((now - run.startedAt) / 1000) * this.#options.simulated.tokens_per_second);
       const due = Math.min(earned, run.plan.tokens);
       if (due > run.generated) this.#emit(run, due);
@@ -167,6 +201,7 @@ export class SimulatedEngine implements Engine {
     const piece = words(run.plan.firstWord, run.generated, due);
     const count = due - run.generated;
     run.generated = due;
+    this.#progress += count;
     try {
       run.request.emit(piece, count);
     } catch (error) {
@@ -177,17 +212,25 @@ export class SimulatedEngine implements Engine {
   }
 
   #end(run: Run, reason: "length" | "canceled"): void {
-    if (!this.#runs.delete(run)) return;
+    if (this.#stalled || !this.#runs.delete(run)) return;
     const { plan, generated } = run;
     if (reason === "canceled" || plan.failure === undefined) run.settled.resolve(outcomeOf(plan, generated, reason));
+    else if (plan.failure.kind === "stall") this.#stalled = true;
     else run.settled.reject(happen(plan.failure, generated));
+  }
+
+  async #finishAtOnce({ emit }: GenerateRequest, plan: Plan): Promise<GenerateOutcome> {
+    this.#progress += plan.tokens;
+    if (plan.tokens > 0) emit(words(plan.firstWord, 0, plan.tokens), plan.tokens);
+    if (plan.failure === undefined) return outcomeOf(plan, plan.tokens, "length");
+    if (plan.failure.kind !== "stall") throw happen(plan.failure, plan.tokens);
+    this.#stalled = true;
+    return forever();
   }
 }
 
-function finishAtOnce({ emit }: GenerateRequest, plan: Plan): GenerateOutcome {
-  if (plan.tokens > 0) emit(words(plan.firstWord, 0, plan.tokens), plan.tokens);
-  if (plan.failure !== undefined) throw happen(plan.failure, plan.tokens);
-  return outcomeOf(plan, plan.tokens, "length");
+function forever(): Promise<never> {
+  return new Promise(() => {});
 }
 
 function outcomeOf(plan: Plan, generated: number, finishReason: "length" | "canceled"): GenerateOutcome {

@@ -4,9 +4,10 @@
  * It belongs to its parent. Signals are the parent's business, so those that a terminal or a service manager sends to the whole
  * group are ignored here; and when the channel closes, for whatever reason, the process ends at once.
  */
-import { type Engine, type EngineOptions } from "../engine/engine.ts";
+import { type DeviceMemory, type Engine } from "../engine/engine.ts";
 import { createEngine } from "../engine/open.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { visibleCudaGpus } from "./cuda.ts";
 import {
   type FromWorker,
   HEARTBEAT_MS,
@@ -19,6 +20,7 @@ import {
 /** The runs that have not ended. */
 const runs = new Map<number, AbortController>();
 let engine: Engine | undefined;
+let deviceMemory: DeviceMemory | null = null;
 let leaving = false;
 
 /** What the next `step` message will say. One piece for each run, however many tokens it got since the last message. */
@@ -34,7 +36,7 @@ function send(message: FromWorker, sent?: () => void): void {
 function onMessage(message: ToWorker): void {
   switch (message.type) {
     case "load":
-      void load(message.gpuId, message.engine);
+      void load(message);
       break;
     case "run":
       for (const request of message.requests) void start(request);
@@ -48,13 +50,14 @@ function onMessage(message: ToWorker): void {
   }
 }
 
-async function load(gpuId: number, options: EngineOptions): Promise<void> {
+async function load({ gpuId, engine: options, proveCuda }: Extract<ToWorker, { type: "load" }>): Promise<void> {
   process.title = `alt-las worker gpu ${gpuId}`;
   try {
     engine = await createEngine(options, gpuId);
-    send({ type: "ready", info: await engine.load() });
+    const info = await engine.load();
+    send({ type: "loaded", info, gpus: proveCuda ? await visibleCudaGpus() : null });
   } catch (error) {
-    send({ type: "unusable", ...failureOf(error) }, leave);
+    send({ type: "refused", ...failureOf(error) }, leave);
   }
 }
 
@@ -133,7 +136,19 @@ function flush(): void {
 
 function beat(): void {
   const { user, system } = process.cpuUsage();
-  send({ type: "heartbeat", cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() });
+  send({
+    type: "heartbeat",
+    cpuSeconds: (user + system) / 1e6,
+    residentBytes: process.memoryUsage.rss(),
+    progress: engine?.progress ?? 0,
+    deviceMemory,
+  });
+  void lookAtMemory();
+}
+
+/** For the next heartbeat: a library that takes its time, or fails, must not keep this one from being sent. */
+async function lookAtMemory(): Promise<void> {
+  deviceMemory = (await engine?.deviceMemory().catch(() => null)) ?? null;
 }
 
 process.on("message", onMessage);

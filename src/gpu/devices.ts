@@ -1,166 +1,361 @@
-/** Which devices serve: reads `gpu.devices`, looks at the machine, and numbers what it finds. */
-import { fork } from "node:child_process";
+/** Which devices serve, under which gpu_id: reads `gpu.devices`, and finds what it names among the GPUs of this machine. */
 import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
-import { type Config } from "../config.ts";
+import { type Logger } from "pino";
+import { type Config, deviceEntries, type DeviceSettings } from "../config.ts";
 import { type EngineOptions } from "../engine/engine.ts";
 import { AltLasError } from "../errors.ts";
-import { type GpuStatus } from "./status.ts";
-import { memoryLimit } from "./telemetry/cpu.ts";
-import { findNvidiaGpus } from "./telemetry/nvidia.ts";
+import { fieldName } from "../validation.ts";
+import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
+import { memoryLimit } from "./readings.ts";
 
-/** One GPU to be: what a `gpu_id` will name. */
+/** The model that is served when none is configured. */
+export const DEMO_MODEL = fileURLToPath(new URL("../../models/demo.gguf", import.meta.url));
+
+/** What a gpu_id names: a GPU, several that hold one model together, or a stand-in. */
 export interface Device {
   readonly id: number;
-  readonly kind: GpuStatus["kind"];
+  /** Names it over restarts: its UUIDs, and which one it is of several devices on the same GPUs. */
+  readonly key: string;
+  readonly kind: "gpu" | "cpu" | "simulated";
   readonly name: string;
-  readonly uuid: string;
-  readonly vendor: "nvidia" | "other" | "cpu" | "simulated";
+  /** Several when they hold one model together. */
+  readonly uuids: readonly string[];
+  /** As many as `uuids`, where the GPUs are on a PCI bus; none for stand-ins. */
+  readonly pciBusIds: readonly string[];
+  /** `other`: a GPU of which no driver tells anything. */
+  readonly vendor: "nvidia" | "amd" | "other" | "cpu" | "simulated";
   /** What llama.cpp computes on. */
   readonly backend: EngineOptions["backend"];
-  /** Bytes; null: not known before it is measured. */
+  /** Bytes, over all its GPUs; null: not known before it is measured. */
   readonly memoryTotal: number | null;
-  /** For the worker's process: the one GPU it may see. */
+  /** CUDA's, like 8.6; the lowest of its GPUs. */
+  readonly computeCapability: number | null;
+  /** Degrees Celsius above which it gets no new tasks; null for stand-ins. */
+  readonly maxTemperature: number | null;
+  /** For the worker's process: the GPUs it may see. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Set: it is listed, but cannot be used, and this sentence says why. */
-  readonly unusable: string | null;
+  readonly slots: number;
+  /** Shares, 0 to 1, that others may take before it is left out. */
+  readonly thresholds: { readonly memory: number; readonly utilization: number };
+  readonly engine: DeviceEngine;
+  /** Set: it cannot serve as things are, and this sentence says why. */
+  readonly unfit: string | null;
+  /** Set: it was here at an earlier start and is gone. */
+  readonly lost: string | null;
 }
 
-type Found = Omit<Device, "id">;
-
-/** What llama.cpp says it can compute on, found out in a process of its own so that no driver is loaded into the server. */
-export interface Probe {
-  readonly backend: EngineOptions["backend"];
-  readonly names: readonly string[];
-  /** Bytes over all of them. */
-  readonly memoryTotal: number;
+/** The engine's settings for one device. */
+export interface DeviceEngine {
+  readonly kind: EngineOptions["kind"];
+  /** Path of the GGUF file. */
+  readonly model: string;
+  /** Tokens for each slot; null: as the model has it. */
+  readonly context: number | null;
+  /** Tokens for each slot. */
+  readonly minContext: number;
+  /** null: the cores are shared out. */
+  readonly threads: number | null;
 }
 
-/**
- * The devices of a configuration, in `gpu_id` order.
- * @throws {AltLasError} `bad_config` when it names a GPU that is not there; the sentence lists those that are
- */
-export async function findDevices(config: Config): Promise<Device[]> {
-  const { devices, enabled, multi_gpu } = config.gpu;
-  const specs = typeof devices === "string" ? [devices] : devices;
-  const needsGpus = enabled && config.engine.kind === "llama" && specs.some((spec) => !/^(cpu|simulated):/.test(spec));
-  const gpus = needsGpus ? await findGpus() : [];
-  const found = specs.flatMap((spec) => resolve(spec, gpus, config));
-  const twice = found.find((device, index) => found.findIndex(({ uuid }) => uuid === device.uuid) < index);
-  if (twice !== undefined)
-    throw new AltLasError("bad_config", `gpu.devices names ${twice.name} (${twice.uuid}) twice.`);
-  const used = multi_gpu.enabled ? found : found.slice(0, 1);
-  return used.map((device, id) => ({ ...device, id }));
+/** A device that has no gpu_id yet. `number`: that of its GPU; null: a stand-in. */
+type Draft = Omit<Device, "id" | "key"> & { readonly number: number | null };
+
+interface Entry {
+  readonly path: readonly (string | number)[];
+  readonly entry: DeviceSettings;
 }
 
-function resolve(spec: string, gpus: readonly Found[], config: Config): Found[] {
-  const [kind, count] = spec.split(":");
-  if (kind === "simulated") return simulatedDevices(Number(count));
-  if (config.engine.kind === "simulated") {
-    if (spec === "auto") return simulatedDevices(AUTO_DEVICES);
-    throw new AltLasError(
-      "bad_config",
-      `gpu.devices must be "auto" or "simulated:N" with engine.kind simulated; got "${spec}".`,
-    );
-  }
-  if (kind === "cpu") return cpuDevices(Number(count));
-  if (spec === "auto") return gpus.length > 0 ? [...gpus] : cpuDevices(Math.min(AUTO_DEVICES, availableParallelism()));
-  const wanted = gpus.find((gpu, index) => spec === `gpu:${index}` || gpu.uuid.startsWith(spec));
-  if (wanted !== undefined) return [wanted];
-  const there = gpus.map((gpu, index) => `gpu:${index} (${gpu.name}, ${gpu.uuid})`).join(", ");
-  throw new AltLasError(
-    "bad_config",
-    `gpu.devices names ${spec}, which is not there; this machine has ${there || "no GPU"}.`,
-  );
+export interface DeviceSources extends GpuSources {
+  readonly log: Pick<Logger, "warn">;
 }
 
 /** Without a GPU, two devices show every multi-GPU feature at work. */
 const AUTO_DEVICES = 2;
 
-function cpuDevices(count: number): Found[] {
-  const model = cpus()[0]?.model.trim() ?? "CPU";
-  return Array.from({ length: count }, (_, index) => ({
-    kind: "cpu" as const,
-    name: `CPU device ${index} (${model})`,
-    uuid: `CPU-${index}`,
-    vendor: "cpu" as const,
-    backend: false as const,
-    memoryTotal: memoryLimit(),
-    environment: { CUDA_VISIBLE_DEVICES: "" },
-    unusable: null,
-  }));
+/** Degrees Celsius below the driver's slowdown threshold at which a GPU is left alone, and what holds where the driver names none. */
+const BELOW_SLOWDOWN = 2;
+const HOT = 85;
+
+/**
+ * The devices of a configuration, in `gpu_id` order. With `auto` alone a GPU's gpu_id is the number that it keeps, so that there may be
+ * gaps; with a list it is the position there.
+ * @throws {AltLasError} `bad_config` when it names a GPU that is not there, and never was; the sentence lists those that are
+ */
+export async function findDevices(config: Config, sources: DeviceSources): Promise<Device[]> {
+  const entries = deviceEntries(config);
+  const survey = await surveyFor(entries, config, sources);
+  for (const warning of survey.warnings) sources.log.warn(warning);
+  const resolver = new Resolver(config, survey);
+  const found = entries.flatMap((entry) => resolver.resolve(entry));
+  const used = config.gpu.multi_gpu.enabled ? found : found.slice(0, 1);
+  const drafts = [...used, ...resolver.fallbackFor(used)];
+  return identify(drafts, entries.length === 1 && entries[0]!.entry.gpu === "auto");
 }
 
-function simulatedDevices(count: number): Found[] {
-  return Array.from({ length: count }, (_, index) => ({
-    kind: "simulated" as const,
-    name: `Simulated device ${index}`,
-    uuid: `SIMULATED-${index}`,
-    vendor: "simulated" as const,
-    backend: false as const,
-    memoryTotal: null,
-    environment: {},
-    unusable: null,
-  }));
+/** Whether the configuration may mean GPUs, so that drivers have to be asked. */
+export function wantsGpus(config: Config): boolean {
+  return deviceEntries(config).some((entry) => needsGpus(entry, config));
 }
 
-async function findGpus(): Promise<Found[]> {
-  const [nvidia, probe] = await Promise.all([findNvidiaGpus(), probeLlama()]);
-  if (nvidia.length > 0) {
-    const unusable = probe.backend === "cuda" ? null : cudaMissing(probe);
-    return nvidia.map(({ uuid, name, memoryTotal }) => ({
-      kind: "gpu" as const,
-      name,
-      uuid,
-      vendor: "nvidia" as const,
-      backend: "cuda" as const,
-      memoryTotal,
-      environment: { CUDA_VISIBLE_DEVICES: uuid, CUDA_DEVICE_ORDER: "PCI_BUS_ID" },
-      unusable,
-    }));
-  }
-  return probe.names.map((name, index) => ({
-    kind: "gpu" as const,
-    name,
-    uuid: `${String(probe.backend)}-${index}`,
-    vendor: "other" as const,
-    backend: probe.backend,
-    memoryTotal: probe.names.length === 1 ? probe.memoryTotal : null,
-    environment: visibleTo(probe.backend, index),
-    unusable: null,
-  }));
-}
-
-/** A GPU that is there but cannot be used must be seen, and must never be replaced by a CPU in silence. */
-function cudaMissing({ backend }: Probe): string {
-  const instead = backend === false ? "nothing but the CPU" : backend;
-  return `llama.cpp could open ${instead} here, not CUDA. Run "npm run add-gpu cuda" to install its CUDA package (or check the driver with nvidia-smi); to serve from the CPU all the same, start with --devices cpu:2.`;
-}
-
-function visibleTo(backend: Probe["backend"], index: number): Record<string, string> {
-  if (backend === "vulkan") return { GGML_VK_VISIBLE_DEVICES: String(index) };
-  return backend === "cuda" ? { CUDA_VISIBLE_DEVICES: String(index), CUDA_DEVICE_ORDER: "PCI_BUS_ID" } : {};
-}
-
-/** Milliseconds. */
-const PROBE_TIMEOUT = 30_000;
-
-/** Asks llama.cpp, in a child process; a probe that dies found nothing. */
-function probeLlama(): Promise<Probe> {
-  return new Promise((resolveProbe) => {
-    const child = fork(fileURLToPath(new URL("probe.ts", import.meta.url)), {
-      execArgv: [],
-      env: { ...process.env, CUDA_DEVICE_ORDER: "PCI_BUS_ID" },
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-      // A driver can hang for good; the server must start all the same.
-      timeout: PROBE_TIMEOUT,
-      killSignal: "SIGKILL",
-    });
-    let answer: Probe = { backend: false, names: [], memoryTotal: 0 };
-    child.on("message", (message) => {
-      answer = message as Probe;
-    });
-    child.once("error", () => resolveProbe(answer));
-    child.once("close", () => resolveProbe(answer));
+/** No driver, and no file, is looked at for the sake of stand-ins. */
+async function surveyFor(entries: readonly Entry[], config: Config, sources: GpuSources): Promise<Survey> {
+  const engines = entries.filter((entry) => needsGpus(entry, config)).map(({ entry }) => engineOf(entry, config).kind);
+  if (engines.length === 0) return { gpus: [], warnings: [] };
+  return surveyGpus(sources, {
+    llama: engines.includes("llama"),
+    minComputeCapability: config.gpu.min_compute_capability,
   });
+}
+
+function needsGpus({ entry }: Entry, { gpu, engine }: Config): boolean {
+  if (entry.gpu === "auto") return gpu.enabled && engine.kind === "llama";
+  return !/^(cpu|simulated):/.test(String(entry.gpu));
+}
+
+function identify(drafts: readonly Draft[], byNumber: boolean): Device[] {
+  const uses = new Map<string, number>();
+  let next = 0;
+  return drafts.map(({ number, ...draft }) => {
+    const id = byNumber && number !== null ? number : next;
+    next = id + 1;
+    const gpus = draft.uuids.join(",");
+    const use = (uses.get(gpus) ?? 0) + 1;
+    uses.set(gpus, use);
+    return { ...draft, id, key: use === 1 ? gpus : `${gpus}#${use}` };
+  });
+}
+
+/** Makes devices of entries. */
+class Resolver {
+  readonly #config: Config;
+  readonly #gpus: readonly SurveyedGpu[];
+  readonly #warnings: readonly string[];
+  /** How many stand-ins there are already. */
+  #cpus = 0;
+  #simulated = 0;
+
+  constructor(config: Config, { gpus, warnings }: Survey) {
+    this.#config = config;
+    this.#gpus = gpus;
+    this.#warnings = warnings;
+  }
+
+  resolve(entry: Entry): Draft[] {
+    const { gpu, gpus } = entry.entry;
+    if (gpu === "auto") return this.#auto(entry);
+    const [, standIn, count] = /^(cpu|simulated):(\d+)$/.exec(String(gpu)) ?? [];
+    if (standIn === "cpu") return this.#cpuDevices(Number(count), entry.entry);
+    if (standIn === "simulated") return this.#simulatedDevices(Number(count), entry.entry);
+    return [this.#gpuDevice(this.#group(gpus ?? [gpu!], entry.path), entry.entry)];
+  }
+
+  /** CPU devices to serve where no GPU can, if that is wished for. */
+  fallbackFor(devices: readonly Draft[]): Draft[] {
+    const { gpu, engine } = this.#config;
+    const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
+    return serves || gpu.cpu_fallback !== true || engine.kind === "simulated" ? [] : this.#autoCpus();
+  }
+
+  #auto({ path, entry }: Entry): Draft[] {
+    const { gpu, engine } = this.#config;
+    if (engine.kind === "simulated") return this.#simulatedDevices(AUTO_DEVICES, entry);
+    if (!gpu.enabled) return this.#autoCpus();
+    const gpus = this.#gpus.filter(({ use }) => use === "auto");
+    if (gpus.length > 0) return gpus.map((one) => this.#gpuDevice([one], entry));
+    if (gpu.cpu_fallback === undefined) this.#checkHidden(path);
+    if (gpu.cpu_fallback !== false) return this.#autoCpus();
+    throw new AltLasError(
+      "bad_config",
+      `gpu.cpu_fallback is false, and there is no GPU to use (this machine has ${this.#listed()}). Start with --devices cpu:${AUTO_DEVICES} to serve from the CPU.`,
+    );
+  }
+
+  /** A mistake in what says which GPUs are visible must not end at the CPU; hiding them all is another thing. */
+  #checkHidden(path: Entry["path"]): void {
+    if (this.#warnings.length === 0 || !this.#gpus.some(({ use }) => use === "hidden")) return;
+    refuse(path, `finds no GPU: ${this.#warnings.join(" ")} This machine has ${this.#listed()}.`);
+  }
+
+  #autoCpus(): Draft[] {
+    const count = this.#config.gpu.multi_gpu.enabled ? Math.min(AUTO_DEVICES, availableParallelism()) : 1;
+    return this.#cpuDevices(count, {});
+  }
+
+  /** The GPUs that an entry names. @throws {AltLasError} `bad_config` when they cannot be used together */
+  #group(names: readonly (string | number)[], path: Entry["path"]): SurveyedGpu[] {
+    const gpus = names.map((name) => this.#find(name, path));
+    const twice = gpus.find((gpu, index) => gpus.indexOf(gpu) < index);
+    if (twice !== undefined) refuse(path, `names ${twice.name} (${twice.uuid}) twice.`);
+    const backends = [...new Set(gpus.map(({ backend }) => String(backend)))];
+    if (backends.length > 1)
+      refuse(path, `joins GPUs for ${backends.join(" and ")}, which cannot hold one model together.`);
+    const part = gpus.find(({ uuid }) => uuid.startsWith("MIG-"));
+    // NVIDIA's MIG User Guide, "CUDA device enumeration".
+    if (gpus.length > 1 && part !== undefined)
+      refuse(path, `joins ${part.uuid} with others, but a process can use only one MIG device.`);
+    return gpus;
+  }
+
+  #find(name: string | number, path: Entry["path"]): SurveyedGpu {
+    const number = typeof name === "number" ? name : /^gpu:(\d+)$/.exec(name)?.[1];
+    const start = String(name).toLowerCase();
+    const fitting = this.#gpus.filter((gpu) =>
+      number === undefined ? gpu.uuid.toLowerCase().startsWith(start) : gpu.number === Number(number),
+    );
+    const shown = typeof name === "number" ? `gpu:${name}` : name;
+    const [gpu] = fitting;
+    if (gpu === undefined)
+      return refuse(path, `names ${shown}, which is not there; this machine has ${this.#listed()}.`);
+    if (fitting.length > 1) return refuse(path, `names ${shown}, which fits several GPUs: ${listOf(fitting)}.`);
+    if (gpu.use !== "hidden") return gpu;
+    const variable = gpu.vendor === "amd" ? "ROCR_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES" : "CUDA_VISIBLE_DEVICES";
+    return refuse(path, `names ${shown}, which ${variable} hides; this machine has ${this.#listed()}.`);
+  }
+
+  #listed(): string {
+    return listOf(this.#gpus.filter(({ lost }) => lost === null)) || "no GPU";
+  }
+
+  #gpuDevice(gpus: readonly SurveyedGpu[], entry: DeviceSettings): Draft {
+    const [first] = gpus as [SurveyedGpu];
+    const common = this.#common(entry);
+    const why = (reason: (gpu: SurveyedGpu) => string | null) => firstReason(gpus, reason);
+    return {
+      ...common,
+      number: first.number,
+      kind: "gpu",
+      name: entry.name ?? groupName(gpus),
+      uuids: gpus.map(({ uuid }) => uuid),
+      pciBusIds: gpus.flatMap(({ pciBusId }) => pciBusId ?? []),
+      vendor: first.vendor,
+      backend: first.backend,
+      memoryTotal: over(
+        gpus.map(({ memoryTotal }) => memoryTotal),
+        (all) => all.reduce((a, b) => a + b),
+      ),
+      computeCapability: over(
+        gpus.map(({ computeCapability }) => computeCapability),
+        (all) => Math.min(...all),
+      ),
+      maxTemperature: entry.max_temperature ?? this.#config.gpu.max_temperature ?? coolEnough(gpus),
+      environment: joinedEnvironment(gpus),
+      unfit: why(({ unfit, closed }) => unfit ?? (common.engine.kind === "llama" ? closed : null)),
+      lost: why(({ lost }) => lost),
+    };
+  }
+
+  #cpuDevices(count: number, entry: DeviceSettings): Draft[] {
+    const model = cpus()[0]?.model.trim() ?? "CPU";
+    return Array.from({ length: count }, (_, index) => {
+      const number = this.#cpus++;
+      return {
+        ...this.#standIn("cpu", entry),
+        name: nameOf(entry, count, index) ?? `CPU device ${number} (${model})`,
+        uuids: [`CPU-${number}`],
+        memoryTotal: memoryLimit(),
+        environment: { CUDA_VISIBLE_DEVICES: "" },
+      };
+    });
+  }
+
+  #simulatedDevices(count: number, entry: DeviceSettings): Draft[] {
+    return Array.from({ length: count }, (_, index) => {
+      const number = this.#simulated++;
+      const standIn = this.#standIn("simulated", entry);
+      return {
+        ...standIn,
+        engine: { ...standIn.engine, kind: "simulated" },
+        name: nameOf(entry, count, index) ?? `Simulated device ${number}`,
+        uuids: [`SIMULATED-${number}`],
+        memoryTotal: null,
+        environment: {},
+      };
+    });
+  }
+
+  #standIn<Kind extends "cpu" | "simulated">(kind: Kind, entry: DeviceSettings) {
+    return {
+      ...this.#common(entry),
+      number: null,
+      kind,
+      vendor: kind,
+      pciBusIds: [],
+      backend: false as const,
+      computeCapability: null,
+      maxTemperature: null,
+      unfit: null,
+      lost: null,
+    };
+  }
+
+  /** What an entry sets, and what holds for all devices where it sets nothing. */
+  #common(entry: DeviceSettings): Pick<Draft, "slots" | "thresholds" | "engine"> {
+    const { multi_gpu } = this.#config.gpu;
+    return {
+      slots: entry.slots ?? multi_gpu.max_concurrent_tasks_per_gpu,
+      thresholds: {
+        memory: entry.memory_threshold ?? multi_gpu.memory_threshold,
+        utilization: entry.utilization_threshold ?? multi_gpu.utilization_threshold,
+      },
+      engine: engineOf(entry, this.#config),
+    };
+  }
+}
+
+function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): DeviceEngine {
+  const context = own.context ?? engine.context ?? null;
+  return {
+    kind: own.kind ?? engine.kind,
+    model: own.model ?? engine.model ?? DEMO_MODEL,
+    context,
+    // Who asks for less context than that is content with less.
+    minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
+    threads: own.threads ?? engine.threads ?? null,
+  };
+}
+
+function refuse(path: Entry["path"], sentence: string): never {
+  throw new AltLasError("bad_config", `${fieldName(path, "")} ${sentence}`);
+}
+
+function listOf(gpus: readonly SurveyedGpu[]): string {
+  return gpus.map(({ number, name, uuid }) => `gpu:${number} (${name}, ${uuid})`).join(", ");
+}
+
+function nameOf({ name }: DeviceSettings, count: number, index: number): string | undefined {
+  return name === undefined || count === 1 ? name : `${name} ${index}`;
+}
+
+/** Like "2 × NVIDIA A100", or "NVIDIA A100 + NVIDIA L4". */
+function groupName(gpus: readonly SurveyedGpu[]): string {
+  const names = [...new Set(gpus.map(({ name }) => name))];
+  if (names.length > 1) return gpus.map(({ name }) => name).join(" + ");
+  return gpus.length === 1 ? names[0]! : `${gpus.length} × ${names[0]!}`;
+}
+
+/** null as soon as one of the values is not known. */
+function over(values: readonly (number | null)[], combine: (all: readonly number[]) => number): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === values.length ? combine(known) : null;
+}
+
+function coolEnough(gpus: readonly SurveyedGpu[]): number {
+  const thresholds = gpus.flatMap(({ slowdownTemperature }) => slowdownTemperature ?? []);
+  return thresholds.length === 0 ? HOT : Math.min(...thresholds) - BELOW_SLOWDOWN;
+}
+
+/** One that fails is enough for a group to fail. */
+function firstReason(gpus: readonly SurveyedGpu[], reasonOf: (gpu: SurveyedGpu) => string | null): string | null {
+  const failing = gpus.find((gpu) => reasonOf(gpu) !== null);
+  if (failing === undefined) return null;
+  const reason = reasonOf(failing)!;
+  return gpus.length === 1 ? reason : `${failing.name} (${failing.uuid}): ${reason}`;
+}
+
+function joinedEnvironment(gpus: readonly SurveyedGpu[]): Record<string, string> {
+  const names = Object.keys(gpus[0]!.environment);
+  return Object.fromEntries(
+    names.map((name) => [name, [...new Set(gpus.map(({ environment }) => environment[name]!))].join(",")]),
+  );
 }

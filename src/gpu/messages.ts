@@ -1,5 +1,5 @@
 /** What the server and a worker process say to each other. The channel keeps the order. */
-import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import { type DeviceMemory, type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type ErrorCode } from "../errors.ts";
 import { type FinishReason } from "../task.ts";
 
@@ -12,7 +12,13 @@ export interface RunRequest {
 }
 
 export type ToWorker =
-  | { readonly type: "load"; readonly gpuId: number; readonly engine: EngineOptions }
+  | {
+      readonly type: "load";
+      readonly gpuId: number;
+      readonly engine: EngineOptions;
+      /** Whether to ask the CUDA driver which GPUs this process sees. */
+      readonly proveCuda: boolean;
+    }
   | { readonly type: "run"; readonly requests: readonly RunRequest[] }
   | { readonly type: "cancel"; readonly runs: readonly number[] }
   | { readonly type: "stop" };
@@ -38,10 +44,10 @@ export type StepEnd =
   | { readonly run: number; readonly type: "error"; readonly code: ErrorCode; readonly sentence: string };
 
 export type FromWorker =
-  /** Loaded; tasks may come. */
-  | { readonly type: "ready"; readonly info: EngineInfo }
-  /** Loading failed for a reason that trying again does not mend. The process exits after it. */
-  | { readonly type: "unusable"; readonly code: ErrorCode; readonly sentence: string }
+  /** Loaded; tasks may come. `gpus`: the UUIDs of the GPUs this process sees; null: not asked, or nobody can tell. */
+  | { readonly type: "loaded"; readonly info: EngineInfo; readonly gpus: readonly string[] | null }
+  /** Loading failed for a reason that trying again at once does not mend. The process exits after it. */
+  | { readonly type: "refused"; readonly code: ErrorCode; readonly sentence: string }
   /** All that happened in one decoding step, for all its sequences: pieces first, then ends. */
   | { readonly type: "step"; readonly pieces: readonly StepPiece[]; readonly ends: readonly StepEnd[] }
   /** Sent every `HEARTBEAT_MS` from the first moment on, also while loading. */
@@ -51,6 +57,10 @@ export type FromWorker =
       readonly cpuSeconds: number;
       /** Resident bytes of this process. */
       readonly residentBytes: number;
+      /** The engine's count of steps; it grows while the engine gets on. */
+      readonly progress: number;
+      /** What the engine's library says of its device's memory, in bytes; null: it does not tell. */
+      readonly deviceMemory: DeviceMemory | null;
     };
 
 /** Milliseconds between two heartbeats of a worker. */

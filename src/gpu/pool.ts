@@ -1,241 +1,276 @@
-/** All GPUs: their workers and what telemetry says of them. */
+/** All GPUs: a supervisor for each gpu_id, and what the drivers say of the cards under them. */
 import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
 import { type Config } from "../config.ts";
-import { type EngineOptions } from "../engine/engine.ts";
-import { messageOf } from "../errors.ts";
+import { AltLasError } from "../errors.ts";
 import { type Outcome, type Task } from "../task.ts";
 import { type Device } from "./devices.ts";
+import { type KnownGpus } from "./known-gpus.ts";
+import { type CardReading, combine } from "./readings.ts";
 import { type GpuFacts, type GpuStatus, type Readiness } from "./status.ts";
-import { CpuTelemetry } from "./telemetry/cpu.ts";
-import { NvidiaTelemetry } from "./telemetry/nvidia.ts";
-import { SimulatedTelemetry } from "./telemetry/simulated.ts";
-import { type Reading, type Telemetry, type Watched } from "./telemetry/telemetry.ts";
-import { DEFAULT_TIMING, GpuWorker, type WorkerTiming } from "./worker.ts";
-
-/** The model that is served when none is configured. */
-export const DEMO_MODEL = fileURLToPath(new URL("../../models/demo.gguf", import.meta.url));
+import { DEFAULT_TIMING, type LossReason, Supervisor, type SupervisorTiming } from "./supervisor.ts";
+import { type GpuMonitor } from "./telemetry/monitor.ts";
+import { OthersMeter, type OwnUse } from "./telemetry/others.ts";
+import { visiblePids } from "./telemetry/own-pids.ts";
+import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
+import { Turns } from "./turns.ts";
 
 /** What the pool tells the scheduler. */
 export interface PoolEvents {
   /** Something about a GPU changed that placement may depend on. */
   changed(facts: GpuFacts): void;
   ended(task: Task, outcome: Outcome): void;
-  /** A GPU's worker is gone, with everything that ran there. */
-  lost(gpuId: number): void;
+  /** What ran on a GPU is cut off. */
+  lost(gpuId: number, reason: LossReason): void;
 }
 
-/** Milliseconds after which a reading that is not renewed counts for nothing. */
-const READING_EXPIRES = 30_000;
-const NO_READINGS: ReadonlyMap<string, Reading> = new Map();
+export interface PoolParts {
+  readonly devices: readonly Device[];
+  readonly config: Config;
+  readonly log: Logger;
+  readonly monitor: Pick<GpuMonitor, "subscribe">;
+  readonly known: Pick<KnownGpus, "isDrained" | "setDrained">;
+  readonly timing?: SupervisorTiming;
+}
 
-interface Member {
-  readonly device: Device;
-  readonly worker: GpuWorker;
-  reading: Reading | null;
-  /** Milliseconds on the monotonic clock when it was read. */
-  readAt: number;
-  /** The last facts that were told, as text, so that nothing is told twice. */
-  told: string;
+/** How an operator wants a GPU drained. */
+export interface DrainOptions {
+  readonly deadlineSeconds: number | null;
+  /** The user who asks. */
+  readonly by: string;
+}
+
+/** Milliseconds to wait for the first figures of the cards: without them nobody knows how much memory a model may take. */
+const FIRST_FIGURES = 5000;
+
+/** A physical card, or a part of one that the driver treats as one. */
+interface Card {
+  readonly meter: OthersMeter;
+  sample: GpuSample | null;
 }
 
 export class GpuPool {
-  readonly #members = new Map<number, Member>();
-  readonly #config: Config;
-  readonly #log: Logger;
+  readonly #supervisors = new Map<number, Supervisor>();
+  readonly #cards = new Map<string, Card>();
+  /** The process ids of our workers, under every number the kernel knows. */
+  readonly #ownPids = new Set<number>();
+  /** The last facts that were told of each GPU, as text, so that nothing is told twice. */
+  readonly #told = new Map<number, string>();
+  readonly #parts: PoolParts;
   readonly #events: PoolEvents;
-  readonly #timers = new Set<NodeJS.Timeout>();
-  #stopped = false;
+  readonly #turns = new Turns();
+  #waiting: NodeJS.Timeout | undefined;
+  #started = false;
 
-  constructor(
-    devices: readonly Device[],
-    config: Config,
-    log: Logger,
-    events: PoolEvents,
-    timing: WorkerTiming = DEFAULT_TIMING,
-  ) {
-    this.#config = config;
-    this.#log = log;
+  constructor(parts: PoolParts, events: PoolEvents) {
+    this.#parts = parts;
     this.#events = events;
-    const cpuDevices = devices.filter(({ kind }) => kind === "cpu").length;
-    for (const device of devices) this.#add(device, engineOptions(device, cpuDevices, config), timing);
+    for (const device of parts.devices) this.#add(device);
+    parts.monitor.subscribe((snapshot) => this.#onSnapshot(snapshot));
   }
 
-  /** Tells the GPUs to `events`, starts their workers and the sampling. Calling it twice is harmless. */
+  /** Tells the GPUs to `events` and starts their workers, those with cards once their figures are known. Calling it twice is harmless. */
   start(): void {
-    for (const member of this.#members.values()) {
-      this.#tell(member);
-      if (member.device.unusable === null) member.worker.start();
+    if (this.#started) return;
+    this.#started = true;
+    for (const { device } of this.#supervisors.values()) {
+      this.#tell(device.id);
+      if (!isMonitored(device)) this.#start(device);
     }
-    if (this.#timers.size > 0) return;
-    this.#watch(new CpuTelemetry(), "cpu");
-    this.#watch(new NvidiaTelemetry(), "nvidia");
-    this.#watch(new SimulatedTelemetry(), "simulated");
+    this.#waiting = setTimeout(() => this.#startMonitored(), FIRST_FIGURES);
+    if (this.#cards.values().some(({ sample }) => sample !== null)) this.#startMonitored();
   }
 
   run(gpuId: number, task: Task): void {
-    this.#members.get(gpuId)!.worker.run(task);
+    this.#supervisors.get(gpuId)!.run(task);
   }
 
   cancel(gpuId: number, task: Task): void {
-    this.#members.get(gpuId)!.worker.cancel(task);
+    this.#supervisors.get(gpuId)!.cancel(task);
+  }
+
+  /** Lets a GPU finish what runs there, and gives it nothing new, also after a restart of the server. @throws {AltLasError} `not_found` */
+  drain(gpuId: number, { deadlineSeconds, by }: DrainOptions): void {
+    const supervisor = this.#supervisor(gpuId);
+    this.#parts.known.setDrained(supervisor.device.key, { by, at: Date.now() });
+    supervisor.drain(`Drained by ${by}.`, deadlineSeconds);
+  }
+
+  /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. @throws {AltLasError} `not_found` */
+  resume(gpuId: number, by: string): void {
+    const supervisor = this.#supervisor(gpuId);
+    this.#parts.known.setDrained(supervisor.device.key, null);
+    supervisor.resume(`Resumed by ${by}.`);
   }
 
   /** In `gpu_id` order. @param loadOf what the scheduler has placed on a GPU */
   list(loadOf: (gpuId: number) => Pick<GpuStatus, "taskCount" | "load">): GpuStatus[] {
-    return [...this.#members.values()].map((member) => ({
-      ...statusOf(member, this.#slots(member)),
-      ...loadOf(member.device.id),
+    return [...this.#supervisors.values()].map((supervisor) => ({
+      ...supervisor.status(),
+      ...loadOf(supervisor.device.id),
     }));
   }
 
-  /** Ready means that a task sent now could finish: every GPU has loaded or failed to, and one at least is ready. */
+  /** Ready means that a task sent now could finish: every GPU has loaded or failed to, and one at least serves. */
   readiness(): Readiness {
-    const members = [...this.#members.values()];
-    const starting = members.filter((member) => stateOf(member) === "starting");
+    const all = [...this.#supervisors.values()];
+    const starting = all.filter((supervisor) => !supervisor.settled && supervisor.facts().state === "starting");
     if (starting.length > 0)
-      return { ready: false, reason: `${starting.length} of ${members.length} GPUs are still loading.` };
-    if (members.some((member) => stateOf(member) === "ready")) return { ready: true, reason: null };
+      return { ready: false, reason: `${starting.length} of ${all.length} GPUs are still loading.` };
+    if (all.some((supervisor) => ["ready", "hot"].includes(supervisor.facts().state)))
+      return { ready: true, reason: null };
     // Anybody may ask for this, so it names no file and no reason.
     return { ready: false, reason: "No GPU can run tasks; GET /api/v1/gpus says why." };
   }
 
-  /** Stops sampling and ends the workers. Calling it twice is harmless. */
+  /** Ends the workers. Calling it twice is harmless. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    for (const timer of this.#timers) clearTimeout(timer);
-    await Promise.all([...this.#members.values()].map(({ worker }) => worker.stop()));
+    clearTimeout(this.#waiting);
+    await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop()));
   }
 
-  #add(device: Device, engine: EngineOptions, timing: WorkerTiming): void {
-    const log = this.#log.child({ gpu: device.id });
-    const worker = new GpuWorker(
-      { gpuId: device.id, engine, environment: device.environment, log, timing },
+  #add(device: Device): void {
+    const { config, log, timing = DEFAULT_TIMING } = this.#parts;
+    const supervisor = new Supervisor(
       {
-        changed: () => this.#tell(member),
+        device,
+        engine: engineOptions(device, this.#parts),
+        healthCheckInterval: config.gpu.health_check_interval,
+        stallTimeout: config.gpu.stall_timeout,
+        memoryBudget: () => this.#memoryBudget(supervisor),
+        footprint: () => this.#footprint(device),
+        turns: this.#turns,
+        timing,
+        log: log.child({ gpu: device.id }),
+      },
+      {
+        changed: () => this.#tell(device.id),
         ended: (task, outcome) => this.#events.ended(task, outcome),
-        lost: () => this.#events.lost(device.id),
+        lost: (reason) => this.#events.lost(device.id, reason),
+        started: (pid) => void this.#learnPids(pid),
       },
     );
-    const member: Member = { device, worker, reading: null, readAt: 0, told: "" };
-    this.#members.set(device.id, member);
+    this.#supervisors.set(device.id, supervisor);
+    if (!isMonitored(device)) return;
+    for (const uuid of device.uuids) {
+      if (!this.#cards.has(uuid)) this.#cards.set(uuid, { meter: new OthersMeter(), sample: null });
+    }
   }
 
-  #slots({ worker }: Member): number {
-    return worker.info?.slots ?? this.#config.gpu.multi_gpu.max_concurrent_tasks_per_gpu;
+  #start(device: Device): void {
+    const drained = this.#parts.known.isDrained(device.key);
+    this.#supervisor(device.id).start(drained ? "Drained before the server was restarted." : null);
   }
 
-  #tell(member: Member): void {
-    const facts = factsOf(member, this.#slots(member));
+  #startMonitored(): void {
+    clearTimeout(this.#waiting);
+    if (this.#waiting === undefined) return;
+    this.#waiting = undefined;
+    for (const { device } of this.#supervisors.values()) if (isMonitored(device)) this.#start(device);
+  }
+
+  #supervisor(gpuId: number): Supervisor {
+    const supervisor = this.#supervisors.get(gpuId);
+    if (supervisor !== undefined) return supervisor;
+    const ids = [...this.#supervisors.keys()].join(", ");
+    throw new AltLasError("not_found", `There is no GPU ${gpuId}; there are ${ids}.`);
+  }
+
+  #tell(gpuId: number): void {
+    const facts = this.#supervisors.get(gpuId)!.facts();
     const told = JSON.stringify(facts);
-    if (told === member.told) return;
-    member.told = told;
+    if (told === this.#told.get(gpuId)) return;
+    this.#told.set(gpuId, told);
     this.#events.changed(facts);
   }
 
-  /** Samples one vendor's devices until the pool stops. */
-  #watch(telemetry: Telemetry, vendor: Device["vendor"]): void {
-    const members = [...this.#members.values()].filter(
-      ({ device }) => device.vendor === vendor && device.unusable === null,
-    );
-    if (members.length === 0) return;
-    const next = async (): Promise<void> => {
-      await this.#sample(telemetry, members);
-      if (this.#stopped) return;
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        void next();
-      }, telemetry.interval);
-      this.#timers.add(timer);
-    };
-    void next();
+  async #learnPids(pid: number): Promise<void> {
+    this.#ownPids.add(pid);
+    for (const visible of await visiblePids(pid)) this.#ownPids.add(visible);
   }
 
-  async #sample(telemetry: Telemetry, members: readonly Member[]): Promise<void> {
-    const readings = await telemetry.sample(members.map(watchedOf)).catch((error: unknown) => {
-      this.#log.warn({ reason: messageOf(error) }, "telemetry failed");
-      return NO_READINGS;
-    });
-    const now = performance.now();
-    for (const member of members) {
-      const reading = readings.get(member.device.uuid);
-      if (reading !== undefined) member.readAt = now;
-      // A gap is bridged, but what a dead driver said last must not keep a GPU shut, or open, for ever.
-      if (reading !== undefined || now - member.readAt > READING_EXPIRES) member.reading = reading ?? null;
-      this.#tell(member);
+  // --- what the drivers say --------------------------------------------------------------------------------------
+
+  #onSnapshot({ samples, lost, events }: Snapshot): void {
+    const readings = new Map(samples.flatMap((sample) => this.#readCard(sample)));
+    for (const supervisor of this.#supervisors.values()) {
+      const { uuids } = supervisor.device;
+      const gone = lost.find(({ uuid }) => uuids.includes(uuid));
+      if (gone !== undefined) supervisor.vanish(gone.reason);
+      for (const event of events) if (uuids.includes(event.uuid)) supervisor.report(event);
+      const cards = uuids.map((uuid) => readings.get(uuid)).filter((card) => card !== undefined);
+      if (cards.length === uuids.length) supervisor.read(combine(cards));
     }
+    if (this.#started) this.#startMonitored();
   }
+
+  #readCard(sample: GpuSample): [string, CardReading][] {
+    const card = this.#cards.get(sample.uuid);
+    if (card === undefined) return [];
+    card.sample = sample;
+    return [[sample.uuid, { sample, others: card.meter.update(sample, this.#ownUse(sample.uuid)) }]];
+  }
+
+  /** What this server's workers do on a card. */
+  #ownUse(uuid: string): OwnUse {
+    const here = this.#on(uuid).filter(({ worker }) => worker !== null);
+    const workers = here.length === 0 ? "none" : here.every(({ isLoaded }) => isLoaded) ? "loaded" : "loading";
+    const idleFor = Math.min(...here.map(({ worker }) => worker!.idleFor));
+    return { pids: this.#ownPids, workers, idleFor };
+  }
+
+  #on(uuid: string): Supervisor[] {
+    return [...this.#supervisors.values()].filter(({ device }) => device.uuids.includes(uuid));
+  }
+
+  /** Bytes of a card are shared out among those that are yet to load there. */
+  #memoryBudget(supervisor: Supervisor): number | null {
+    const { device } = supervisor;
+    if (device.kind === "simulated") return null;
+    if (device.kind === "cpu") return (process.availableMemory() * device.thresholds.memory) / this.#toLoad("cpu");
+    const shares = device.uuids.map((uuid) => {
+      const free = this.#cards.get(uuid)?.sample?.memoryFree ?? null;
+      return free === null ? null : (free * device.thresholds.memory) / this.#toLoad(uuid);
+    });
+    return shares.reduce((sum, share) => (sum === null || share === null ? null : sum + share), 0);
+  }
+
+  /** How many have not loaded yet and may: on a card, or as CPU devices. */
+  #toLoad(where: string): number {
+    const all = where === "cpu" ? [...this.#supervisors.values()] : this.#on(where);
+    const waiting = all.filter(
+      (one) => !one.isLoaded && one.facts().state === "starting" && (where !== "cpu" || one.device.kind === "cpu"),
+    );
+    return Math.max(1, waiting.length);
+  }
+
+  /** Bytes that a worker takes of its cards; null where it is not alone there, or nobody can tell. */
+  #footprint({ uuids }: Device): number | null {
+    if (uuids.some((uuid) => this.#on(uuid).length > 1)) return null;
+    const each = uuids.map((uuid) => this.#cards.get(uuid)?.meter.footprint ?? null);
+    return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
+  }
+}
+
+/** Whether a driver tells about it. */
+function isMonitored({ vendor }: Device): boolean {
+  return vendor === "nvidia" || vendor === "amd";
 }
 
 /** Cores are shared out among the CPU devices, and one is left for the server. */
-function engineOptions(device: Device, cpuDevices: number, { engine, gpu }: Config): EngineOptions {
+function engineOptions(device: Device, { devices, config }: PoolParts) {
+  const cpuDevices = devices.filter(({ kind }) => kind === "cpu").length;
   const share = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
+  const { kind, model, context, minContext, threads } = device.engine;
   return {
-    kind: device.kind === "simulated" ? "simulated" : "llama",
-    model: engine.model ?? DEMO_MODEL,
-    context: engine.context ?? null,
-    slots: gpu.multi_gpu.max_concurrent_tasks_per_gpu,
+    kind,
+    model,
+    context,
+    minContext,
+    slots: device.slots,
     backend: device.backend,
-    threads: device.kind === "cpu" ? (engine.threads ?? share) : 1,
-    simulated: engine.simulated,
-  };
-}
-
-function stateOf({ device, worker }: Member): GpuStatus["status"] {
-  return device.unusable === null ? worker.state : "unusable";
-}
-
-function reasonOf({ device, worker }: Member): string | null {
-  return device.unusable ?? worker.reason;
-}
-
-function watchedOf({ device, worker }: Member): Watched {
-  return {
-    uuid: device.uuid,
-    usage: worker.usage,
-    loaded: worker.state === "ready",
-    // Asked after the reading: a task that began meanwhile is in the reading, and must not be taken for somebody else's.
-    get idleFor() {
-      return worker.idleFor;
-    },
-  };
-}
-
-function factsOf(member: Member, slots: number): GpuFacts {
-  const { device, worker, reading } = member;
-  const { info } = worker;
-  return {
-    id: device.id,
-    state: stateOf(member),
-    reason: reasonOf(member),
-    slots,
-    context: info?.context ?? null,
-    kvBytesPerToken: info?.kvBytesPerToken ?? 0,
-    maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
-    memoryFree: reading?.memoryFree ?? null,
-    othersMemory: reading?.othersMemory ?? 0,
-    othersUtilization: reading?.othersUtilization ?? 0,
-  };
-}
-
-function statusOf(member: Member, slots: number): Omit<GpuStatus, "taskCount" | "load"> {
-  const { device, worker, reading } = member;
-  return {
-    id: device.id,
-    name: device.name,
-    kind: device.kind,
-    uuid: device.uuid,
-    status: stateOf(member),
-    reason: reasonOf(member),
-    since: worker.since,
-    utilization: reading?.utilization ?? null,
-    memoryUsed: reading?.memoryUsed ?? null,
-    memoryTotal: reading?.memoryTotal ?? device.memoryTotal,
-    slots,
-    model: worker.info?.model ?? null,
-    context: worker.info?.context ?? null,
-    pid: worker.pid,
-    restarts: worker.restarts,
+    threads: device.kind === "cpu" ? (threads ?? share) : 1,
+    memoryShare: device.thresholds.memory,
+    simulated: config.engine.simulated,
   };
 }

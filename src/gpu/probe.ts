@@ -1,9 +1,36 @@
-/** A process that asks llama.cpp which GPUs it can open, tells its parent, and ends. */
-import { getLlama } from "node-llama-cpp";
-import { type Probe } from "./devices.ts";
+/** What llama.cpp can compute on here, found out in a process of its own so that no driver is loaded into the server. */
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { type EngineOptions } from "../engine/engine.ts";
 
-const llama = await getLlama({ gpu: "auto", build: "never", skipDownload: true, progressLogs: false });
-const { total } = llama.gpu === false ? { total: 0 } : await llama.getVramState();
-const names = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
-const probe: Probe = { backend: llama.gpu, names, memoryTotal: total };
-process.send?.(probe, undefined, {}, () => process.exit(0));
+export interface Probe {
+  /** The best that llama.cpp could open; false: nothing but the CPU. */
+  readonly backend: EngineOptions["backend"];
+  /** Of the GPUs, in that backend's order. */
+  readonly names: readonly string[];
+  /** Bytes over all of them. */
+  readonly memoryTotal: number;
+}
+
+/** Milliseconds. */
+const TIMEOUT = 30_000;
+
+/** Asks llama.cpp in a child process; one that dies or hangs has found nothing. @param environment set for it beside the server's own */
+export function probeLlama(environment: Readonly<Record<string, string>>): Promise<Probe> {
+  return new Promise((resolve) => {
+    const child = fork(fileURLToPath(new URL("probe-child.ts", import.meta.url)), {
+      execArgv: [],
+      env: { ...process.env, CUDA_DEVICE_ORDER: "PCI_BUS_ID", ...environment },
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+      // A driver can hang for good; the server must start all the same.
+      timeout: TIMEOUT,
+      killSignal: "SIGKILL",
+    });
+    let answer: Probe = { backend: false, names: [], memoryTotal: 0 };
+    child.on("message", (message) => {
+      answer = message as Probe;
+    });
+    child.once("error", () => resolve(answer));
+    child.once("close", () => resolve(answer));
+  });
+}

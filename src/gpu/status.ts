@@ -1,29 +1,88 @@
-/** How a GPU looks from outside: what `GET /gpus` and the start-up table show. */
+/** How a GPU looks from outside: what `GET /gpus` shows, and what placement may depend on. */
 
-export const GPU_STATUSES = ["starting", "ready", "restarting", "draining", "unusable"] as const;
 /**
- * `starting`: loading for the first time; `ready`: takes tasks; `restarting`: its worker died and will be started again;
- * `draining`: finishes what runs and takes nothing new; `unusable`: cannot serve, see the reason.
+ * `starting`: its worker is loading the model, for the first time or again; `ready`: takes tasks; `hot`: takes none until it has cooled
+ * down; `draining`: finishes what runs and takes nothing new, because an operator said so; `drained`: has finished; `unfit`: cannot
+ * serve as things are; `faulted`: failed, and is tried again by itself; `lost`: is not there any more.
  */
-export type GpuState = (typeof GPU_STATUSES)[number];
+export const GPU_STATES = ["starting", "ready", "hot", "draining", "drained", "unfit", "faulted", "lost"] as const;
+export type GpuState = (typeof GPU_STATES)[number];
+
+/** Whether tasks may wait for a GPU in this state when another could run them: it serves, or soon will by itself. */
+export function isServing(state: GpuState): boolean {
+  return state === "starting" || state === "ready" || state === "hot";
+}
+
+/** Whether a GPU in this state may run tasks again without a change to the machine or the configuration. */
+export function mayServeAgain(state: GpuState): boolean {
+  return state !== "unfit" && state !== "lost";
+}
+
+/** One entry of a GPU's history. */
+export interface GpuEventRecord {
+  /** Unix milliseconds. */
+  readonly at: number;
+  /** The state it went into, or what happened, such as `xid`. */
+  readonly event: GpuState | "xid" | "double_bit_ecc" | "crowded" | "free";
+  /** One sentence. */
+  readonly reason: string;
+}
+
+/** A process that uses a GPU; bytes and percent, null where the driver does not tell. */
+export interface GpuUser {
+  readonly pid: number;
+  readonly memory: number | null;
+  readonly utilization: number | null;
+  /** Whether it is a worker of this server. */
+  readonly own: boolean;
+}
 
 export interface GpuStatus {
   readonly id: number;
   readonly name: string;
-  /** `gpu`, `cpu` or `simulated`. */
   readonly kind: "gpu" | "cpu" | "simulated";
-  readonly uuid: string;
+  /** Several when they hold one model together. */
+  readonly uuids: readonly string[];
+  /** As many as `uuids`; none for stand-ins. */
+  readonly pciBusIds: readonly string[];
   readonly status: GpuState;
-  /** One sentence, when the GPU takes no tasks or was restarted; else null. */
+  /** One sentence: why it is in this state, when that is not `ready`; else null. */
   readonly reason: string | null;
   /** Unix milliseconds since when `status` holds. */
   readonly since: number;
-  /** Percent, 0 to 100, by everybody; null: the device does not tell. */
+  /** Why it gets no new tasks although it is ready: others use it; else null. */
+  readonly crowded: string | null;
+  /** Percent, 0 to 100, by everybody; null: the device does not tell. So are all figures below. */
   readonly utilization: number | null;
-  /** Bytes, by everybody; null: the device does not tell. */
+  /** Bytes, by everybody. */
   readonly memoryUsed: number | null;
   /** Bytes. */
   readonly memoryTotal: number | null;
+  /** Bytes. */
+  readonly memoryFree: number | null;
+  /** Share of its memory, 0 to 1, taken by processes that are not this server's workers. */
+  readonly othersMemory: number | null;
+  /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
+  readonly othersUtilization: number | null;
+  /** Degrees Celsius. */
+  readonly temperature: number | null;
+  /** Degrees Celsius above which it gets no new tasks. */
+  readonly maxTemperature: number | null;
+  /** Watts. */
+  readonly power: number | null;
+  /** Watts. */
+  readonly powerLimit: number | null;
+  /** Joules since the driver was loaded. */
+  readonly energy: number | null;
+  /** Why its clock is lower than it could be; empty: it is not. */
+  readonly throttle: readonly string[] | null;
+  /** Memory errors since the driver was loaded. */
+  readonly ecc: { readonly corrected: number; readonly uncorrected: number } | null;
+  /** How often the driver reported which Xid error since this server started. */
+  readonly xids: Readonly<Record<string, number>>;
+  /** CUDA's, like 8.6. */
+  readonly computeCapability: number | null;
+  readonly processes: readonly GpuUser[] | null;
   /** Tasks running there now. */
   readonly taskCount: number;
   readonly slots: number;
@@ -33,18 +92,26 @@ export interface GpuStatus {
   readonly model: string | null;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;
+  /** One sentence when memory was too small for the slots or the context asked for; else null. */
+  readonly memoryNote: string | null;
+  /** What the engine says it opened; null until then. */
+  readonly device: string | null;
   /** Process id of the worker; null: none runs. */
   readonly pid: number | null;
   /** Worker processes that died since the server started. */
   readonly restarts: number;
+  /** The last ones, oldest first. */
+  readonly events: readonly GpuEventRecord[];
 }
 
 /** What placement may depend on. */
 export interface GpuFacts {
   readonly id: number;
   readonly state: GpuState;
-  /** Why it takes no tasks; null while it does. */
+  /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
+  /** Why it takes no new tasks although it is ready, in the words of `Placement.others`; null: it does. */
+  readonly crowded: "memory taken by others" | "used by others" | null;
   readonly slots: number;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;
@@ -53,8 +120,6 @@ export interface GpuFacts {
   readonly maxTokenBytes: number;
   /** Bytes; null: the device does not tell. */
   readonly memoryFree: number | null;
-  /** Share of its memory, 0 to 1, taken by processes that are not this server's workers. */
-  readonly othersMemory: number;
   /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
   readonly othersUtilization: number;
 }

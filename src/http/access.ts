@@ -56,7 +56,16 @@ export function submission({ draining, config }: ServerParts): Hook {
   };
 }
 
+/** Lets only those pass who may take GPUs out of service and bring them back. */
+export const operation: Hook = ({ caller }, _reply, done) => {
+  if (caller.role !== "admin") {
+    const sentence = `Draining and resuming a GPU needs the role admin; ${caller.name} has the role ${caller.role}.`;
+    throw new AltLasError("forbidden", sentence);
+  }
+  done();
+};
+
 /** A user sees its own tasks, the other roles all of them. */
-export function maySee(caller: Caller, task: TaskSnapshot): boolean {
+export function maySee(caller: Caller, task: Pick<TaskSnapshot, "user">): boolean {
   return caller.role !== "user" || task.user === caller.name;
 }

@@ -1,8 +1,32 @@
-/** `GET /gpus`. */
+/** `GET /gpus`, `GET /gpus/<id>`, and taking a GPU out of service and back. */
 import { type FastifyInstance } from "fastify";
+import { type Caller } from "../auth/credentials.ts";
+import { AltLasError } from "../errors.ts";
+import { type GpuStatus } from "../gpu/status.ts";
+import { shown } from "../validation.ts";
+import { maySee, operation } from "./access.ts";
 import { type ServerParts } from "./parts.ts";
-import { GpusAnswer, NoQuery } from "./schemas.ts";
-import { viewOfGpu } from "./views.ts";
+import {
+  type GpuDetails,
+  DrainRequest,
+  GpuDetailsRef,
+  GpuParams,
+  GpusAnswer,
+  NoQuery,
+  ResumeRequest,
+} from "./schemas.ts";
+import { ignoreTypeOfNothing } from "./validate.ts";
+import { detailsOfGpu, viewOfGpu } from "./views.ts";
+
+/** Of a path: as text, because what is no number names no GPU, which is a 404. */
+interface Params {
+  gpu_id: string;
+}
+
+const ABOUT_ONE = { tags: ["gpus"], params: GpuParams, querystring: NoQuery, response: { 200: GpuDetailsRef } };
+
+/** Before the body is read: who may do this, and that it may be missing. */
+const onRequest = [operation, ignoreTypeOfNothing];
 
 export function gpusRoute(app: FastifyInstance, { gpus }: ServerParts): void {
   const schema = {
@@ -13,4 +37,63 @@ export function gpusRoute(app: FastifyInstance, { gpus }: ServerParts): void {
     response: { 200: GpusAnswer },
   };
   app.get("/gpus", { schema }, () => ({ gpus: gpus().map(viewOfGpu) }));
+}
+
+export function gpuRoute(app: FastifyInstance, parts: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "getGpu",
+    summary: "Everything known about one GPU, with its running tasks and latest events",
+  };
+  app.get<{ Params: Params }>("/gpus/:gpu_id", { schema }, ({ caller, params }) =>
+    detailsFor(caller, parts, gpuNamed(parts, params)),
+  );
+}
+
+export function drainRoute(app: FastifyInstance, parts: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "drainGpu",
+    summary: "Take a GPU out of service",
+    description:
+      "It gets no new tasks, and is `drained` when those that run there have ended, until it is resumed. The body may be left out. For a GPU that is out of service already, nothing is wrong with asking again. Needs the role admin.",
+    body: DrainRequest,
+  };
+  app.post<{ Params: Params; Body: DrainRequest }>("/gpus/:gpu_id/drain", { schema, onRequest }, (request) => {
+    const { caller, params, body } = request;
+    const { id } = gpuNamed(parts, params);
+    // Adding 0 makes 0 of -0.
+    const deadlineSeconds = body.deadline_seconds === undefined ? null : body.deadline_seconds + 0;
+    parts.drainGpu(id, { deadlineSeconds, by: caller.name });
+    return detailsFor(caller, parts, gpuNamed(parts, params));
+  });
+}
+
+export function resumeRoute(app: FastifyInstance, parts: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "resumeGpu",
+    summary: "Bring a GPU back into service",
+    description:
+      "Ends a drain, and has a GPU that is `faulted` or `unfit` tried again at once. The body may be left out. For a GPU that is in service, nothing changes. Needs the role admin.",
+    body: ResumeRequest,
+  };
+  app.post<{ Params: Params }>("/gpus/:gpu_id/resume", { schema, onRequest }, ({ caller, params }) => {
+    parts.resumeGpu(gpuNamed(parts, params).id, caller.name);
+    return detailsFor(caller, parts, gpuNamed(parts, params));
+  });
+}
+
+function detailsFor(caller: Caller, { runningOn }: ServerParts, gpu: GpuStatus): GpuDetails {
+  const visible = runningOn(gpu.id).filter((task) => maySee(caller, task));
+  return detailsOfGpu(gpu, visible);
+}
+
+/** @throws {AltLasError} `not_found`, with the ids that exist */
+function gpuNamed({ gpus }: ServerParts, { gpu_id }: Params): GpuStatus {
+  const all = gpus();
+  const gpu = all.find(({ id }) => String(id) === gpu_id);
+  if (gpu !== undefined) return gpu;
+  const known = all.length === 0 ? "there are none" : `the GPUs are ${all.map(({ id }) => id).join(", ")}`;
+  throw new AltLasError("not_found", `There is no GPU ${shown(gpu_id)}; ${known}.`);
 }

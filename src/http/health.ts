@@ -1,7 +1,7 @@
 /** `/livez`, `/readyz` and `/healthz`: for load balancers and supervisors, which have no credentials. */
 import { type FastifyInstance, type FastifyReply } from "fastify";
 import { type ErrorCode } from "../errors.ts";
-import { GPU_STATUSES, type Readiness } from "../gpu/status.ts";
+import { GPU_STATES, type Readiness } from "../gpu/status.ts";
 import { type ServerParts } from "./parts.ts";
 import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas.ts";
 
@@ -46,6 +46,6 @@ function answer(reply: FastifyReply, { ready, reason }: Readiness): ReadyAnswer 
 
 function countGpus({ gpus }: ServerParts): HealthAnswer["gpus"] {
   const all = gpus();
-  const counts = GPU_STATUSES.map((status) => [status, all.filter((gpu) => gpu.status === status).length]);
+  const counts = GPU_STATES.map((status) => [status, all.filter((gpu) => gpu.status === status).length]);
   return { total: all.length, ...Object.fromEntries(counts) };
 }

@@ -2,8 +2,6 @@
 import { isUtf8 } from "node:buffer";
 import { AltLasError, messageOf } from "../errors.ts";
 
-export const EMPTY_BODY = "The body is empty; it must be a JSON object.";
-
 const BYTE_ORDER_MARK = 0xfe_ff;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -12,11 +10,12 @@ const BACKSLASH = 0x5c;
 const BRACE = 0x7b;
 
 /**
+ * The value of a body; null when there is none.
  * @param maxParts lists, objects and further members that the body may have. 64 MiB of "[" would take 12 seconds and gigabytes to parse
- * @throws {AltLasError} `malformed_json`, or `invalid_input` for an empty body or too many parts
+ * @throws {AltLasError} `malformed_json`, or `invalid_input` for too many parts
  */
 export function parseJson(body: Buffer, maxParts: number): unknown {
-  if (body.length === 0) throw new AltLasError("invalid_input", EMPTY_BODY);
+  if (body.length === 0) return null;
   // Text in another encoding would otherwise become replacement characters, and the model would answer to those.
   if (!isUtf8(body)) throw new AltLasError("malformed_json", "The body is not UTF-8.");
   if (hasMoreParts(body, maxParts)) {

@@ -16,21 +16,20 @@ interface Schema {
   readonly maxBytes?: number;
 }
 
+/** The parts of the document that are mended after it was made. */
+interface Document {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+interface Operation {
+  readonly requestBody?: { required: boolean; readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
+}
+
 /** What each kind of route may be refused with, beside its own answers. */
 const ALWAYS: ErrorCode[] = ["invalid_input", "unauthorized", "method_not_allowed", "rate_limited", "internal_error"];
 const ON_READING: ErrorCode[] = ["store_unavailable"];
-const ON_TASK: ErrorCode[] = ["not_found"];
-const ON_SUBMITTING: ErrorCode[] = [
-  "malformed_json",
-  "prompt_too_long",
-  "forbidden",
-  "body_too_large",
-  "unsupported_media_type",
-  "queue_full",
-  "draining",
-  "no_usable_gpu",
-  "store_unavailable",
-];
+const ON_NAMING: ErrorCode[] = ["not_found"];
+const ON_SENDING: ErrorCode[] = ["malformed_json", "forbidden", "body_too_large", "unsupported_media_type"];
+const ON_SUBMITTING: ErrorCode[] = ["prompt_too_long", "queue_full", "draining", "no_usable_gpu", "store_unavailable"];
 
 const REQUEST_ID = { "X-Request-Id": { type: "string", description: "The client's own, or a new one." } };
 const RETRY_AFTER = { "Retry-After": { type: "integer", description: "Seconds after which to try again." } };
@@ -64,6 +63,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
     },
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },
+    transformObject: (made) => withOptionalBodies((made as { openapiObject: Document }).openapiObject),
     transform: ({ schema, url }) => ({ schema: documented(schema ?? {}, url), url }),
   });
 }
@@ -100,13 +100,23 @@ function documented(schema: FastifySchema, url: string): FastifySchema {
   };
 }
 
+/** The plugin takes every body for required; one with a default is not. */
+function withOptionalBodies(document: Document): Document {
+  const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+  for (const { requestBody } of operations) {
+    if (requestBody?.content["application/json"]?.schema.default !== undefined) requestBody.required = false;
+  }
+  return document;
+}
+
 /** What can go wrong, which is the same for all routes of a kind. */
 function failuresOf({ security, body }: FastifySchema, url: string): Record<string, object> {
   if (security?.length === 0) return {};
   const codes = [...ALWAYS];
-  if (body !== undefined) codes.push(...ON_SUBMITTING);
-  else if (url.includes("/task")) codes.push(...ON_READING);
-  if (url.includes(":task_id")) codes.push(...ON_TASK);
+  if (body !== undefined) codes.push(...ON_SENDING);
+  if (url.endsWith("predict")) codes.push(...ON_SUBMITTING);
+  if (url.includes("/task")) codes.push(...ON_READING);
+  if (url.includes("/:")) codes.push(...ON_NAMING);
   const failures: Record<string, object> = {};
   for (const status of new Set(codes.map((code) => ERRORS[code].status))) {
     const meanings = codes

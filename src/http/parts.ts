@@ -3,12 +3,27 @@ import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type Config } from "../config.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type Logger } from "../log.ts";
-import { type TaskApi } from "../scheduler/tasks.ts";
+import { type TaskApi, type TaskSnapshot } from "../scheduler/tasks.ts";
+
+export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "startedAt">;
+
+export interface DrainOptions {
+  /** Seconds after which tasks that still run there go back into the queue; null: they may take as long as they need. */
+  readonly deadlineSeconds: number | null;
+  /** Who asked. */
+  readonly by: string;
+}
 
 export interface ServerParts {
   readonly config: Config;
   readonly tasks: TaskApi;
   readonly gpus: () => readonly GpuStatus[];
+  /** The tasks that run on a GPU now. */
+  readonly runningOn: (gpuId: number) => readonly RunningTask[];
+  /** Takes a GPU out of service; asking again for one that is out already is no mistake. */
+  readonly drainGpu: (gpuId: number, options: DrainOptions) => void;
+  /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. `by`: who asked. */
+  readonly resumeGpu: (gpuId: number, by: string) => void;
   readonly readiness: () => Readiness;
   /** Whether the server is stopping: nothing new is taken then. */
   readonly draining: () => boolean;

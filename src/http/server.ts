@@ -6,7 +6,7 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { AltLasError } from "../errors.ts";
 import { authentication } from "./access.ts";
 import { clientErrorHandler, errorHandler, refuseUnknownRoutes } from "./failures.ts";
-import { gpusRoute } from "./gpus.ts";
+import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
@@ -101,6 +101,9 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts): void {
   taskRoute(api, parts);
   tasksRoute(api, parts);
   gpusRoute(api, parts);
+  gpuRoute(api, parts);
+  drainRoute(api, parts);
+  resumeRoute(api, parts);
 }
 
 function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {

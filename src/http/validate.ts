@@ -1,7 +1,7 @@
 /** Reads and checks what clients send. Every refusal is a sentence that names the field. */
-import { type FastifyInstance } from "fastify";
+import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { EMPTY_BODY, parseJson } from "./json.ts";
+import { parseJson } from "./json.ts";
 import { makeAjv, misfitOf } from "../validation.ts";
 
 /** The parts of a JSON schema that say where a null may be dropped. */
@@ -17,6 +17,8 @@ interface Shape {
 const PARTS_FOR_AN_ITEM = 64;
 const PARTS_BESIDE_ITEMS = 10_000;
 
+const EMPTY_BODY = "The body is empty; it must be a JSON object.";
+
 /** Makes the application read JSON bodies only, and check bodies and query strings with our own sentences. */
 export function setUpValidation(app: FastifyInstance, maxBatchSize: number): void {
   const maxParts = PARTS_FOR_AN_ITEM * maxBatchSize + PARTS_BESIDE_ITEMS;
@@ -31,10 +33,14 @@ export function setUpValidation(app: FastifyInstance, maxBatchSize: number): voi
     // Handlers answer 404, not 400, for a path that names nothing.
     if (httpPart === "params") return () => true;
     const isBody = httpPart === "body";
-    const validate = (isBody ? exact : coercing).compile(schema);
-    const dropNulls = nullDropper(schema);
-    return (value: unknown) => {
-      if (isBody && value === null) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
+    // Ajv has no use for a default of the whole, and refuses it.
+    const { default: whenMissing, ...checked } = schema;
+    const validate = (isBody ? exact : coercing).compile(checked);
+    const dropNulls = nullDropper(checked);
+    return (given: unknown) => {
+      // A body that is missing arrives here as null too.
+      const value = isBody && given === null ? structuredClone(whenMissing) : given;
+      if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
       dropNulls(value);
       if (validate(value)) return { value };
       return {
@@ -42,6 +48,13 @@ export function setUpValidation(app: FastifyInstance, maxBatchSize: number): voi
       };
     };
   });
+}
+
+/** Lets a request without a body say of it what it likes: `curl -d ""` declares a form. For routes that can do without a body. */
+export function ignoreTypeOfNothing({ headers }: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  const isEmpty = headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+  if (isEmpty) delete headers["content-type"];
+  done();
 }
 
 /**

@@ -2,7 +2,8 @@
 import { type GpuStatus } from "../gpu/status.ts";
 import { type Submission, type TaskSnapshot } from "../scheduler/tasks.ts";
 import { type TaskResult } from "../task.ts";
-import { type GpuView, type TaskSummary, type TaskView } from "./schemas.ts";
+import { type RunningTask } from "./parts.ts";
+import { type GpuDetails, type GpuView, type TaskSummary, type TaskView } from "./schemas.ts";
 
 export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
   const { result, error, batchId, placement } = task;
@@ -57,20 +58,67 @@ export function viewOfGpu(gpu: GpuStatus): GpuView {
     id: gpu.id,
     name: gpu.name,
     utilization: gpu.utilization,
-    memory_used: gpu.memoryUsed,
-    memory_total: gpu.memoryTotal,
+    memory_used: wholeBytes(gpu.memoryUsed),
+    memory_total: wholeBytes(gpu.memoryTotal),
     task_count: gpu.taskCount,
-    uuid: gpu.uuid,
+    ...identityOf(gpu),
     kind: gpu.kind,
     status: gpu.status,
     reason: gpu.reason,
     since: isoTime(gpu.since),
+    crowded: gpu.crowded,
     slots: gpu.slots,
     load: gpu.load,
+    ...measuredOn(gpu),
     model: gpu.model,
     context: gpu.context,
+    memory_note: gpu.memoryNote,
+    device: gpu.device,
     restarts: gpu.restarts,
   };
+}
+
+/** One GPU has one name; only several that hold one model together have a list. */
+function identityOf({ uuids, pciBusIds }: GpuStatus): Partial<GpuView> {
+  if (uuids.length > 1) return { uuids: [...uuids], pci_bus_ids: [...pciBusIds] };
+  return { uuid: uuids[0], pci_bus_id: pciBusIds[0] ?? null };
+}
+
+function measuredOn(gpu: GpuStatus) {
+  return {
+    temperature: gpu.temperature,
+    max_temperature: gpu.maxTemperature,
+    power: gpu.power,
+    power_limit: gpu.powerLimit,
+    energy: gpu.energy,
+    throttle: gpu.throttle,
+    ecc: gpu.ecc,
+    xids: { ...gpu.xids },
+    others_memory: gpu.othersMemory,
+    others_utilization: gpu.othersUtilization,
+    memory_free: wholeBytes(gpu.memoryFree),
+    compute_capability: gpu.computeCapability,
+  };
+}
+
+/** @param running the tasks on it that the caller may see */
+export function detailsOfGpu(gpu: GpuStatus, running: readonly RunningTask[]): GpuDetails {
+  return {
+    ...viewOfGpu(gpu),
+    pid: gpu.pid,
+    processes: gpu.processes?.map((user) => ({ ...user, memory: wholeBytes(user.memory) })) ?? null,
+    events: gpu.events.map(({ at, event, reason }) => ({ at: isoTime(at), event, reason })),
+    running_tasks: running.map(({ id, user, startedAt }) => ({
+      task_id: id,
+      user,
+      started_at: isoTimeOrNull(startedAt),
+    })),
+  };
+}
+
+/** A share of a device's memory may end in a fraction, which the schema of the answer would refuse. */
+function wholeBytes(bytes: number | null): number | null {
+  return bytes === null ? null : Math.round(bytes);
 }
 
 function isoTime(milliseconds: number): string {

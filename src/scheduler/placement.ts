@@ -1,4 +1,4 @@
-/** What the scheduler knows of each GPU, and which GPUs a task may go to at this moment. */
+/** A GPU as strategies compare it, and what is written down about a choice. */
 import { type GpuFacts } from "../gpu/status.ts";
 import { type Placement, type Task } from "../task.ts";
 
@@ -6,12 +6,6 @@ import { type Placement, type Task } from "../task.ts";
 export interface Gpu {
   facts: GpuFacts;
   readonly running: Set<Task>;
-}
-
-/** Both as shares, 0 to 1. */
-export interface Thresholds {
-  readonly memory: number;
-  readonly utilization: number;
 }
 
 /** A text has about one token for each four characters; enough to compare GPUs with, not to refuse a task. */
@@ -55,12 +49,9 @@ export function certainlyTooLong(text: string, facts: GpuFacts): boolean {
 }
 
 /** Why a GPU may take no task at all now, or null when it may. The words are keys of `Placement.others`. */
-export function obstacle({ facts, running }: Gpu, thresholds: Thresholds): string | null {
+export function obstacle({ facts, running }: Gpu): string | null {
   if (facts.state !== "ready") return facts.state;
-  if (running.size >= facts.slots) return "busy";
-  if (facts.othersMemory > thresholds.memory) return "memory taken by others";
-  if (facts.othersUtilization > thresholds.utilization) return "used by others";
-  return null;
+  return running.size >= facts.slots ? "busy" : facts.crowded;
 }
 
 /** What a strategy may look at beside the GPUs. The same values give the same choice. */

@@ -7,11 +7,13 @@
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  */
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts } from "../gpu/status.ts";
-import { type Attempt, type Outcome, type Placement, type Task, transition } from "../task.ts";
+import { type GpuFacts, isServing, mayServeAgain } from "../gpu/status.ts";
+import { type Attempt, type Interruption, type Outcome, type Placement, type Task, transition } from "../task.ts";
+import { crashesOf, endAttempt, mustRunAlone } from "./attempts.ts";
 import { DrainRate } from "./drain-rate.ts";
+import { Eligibility } from "./eligibility.ts";
 import { type Mappings } from "./mappings.ts";
-import { certainlyTooLong, type Gpu, leastTokens, obstacle, record, type Thresholds } from "./placement.ts";
+import { certainlyTooLong, type Gpu, leastTokens, obstacle, record } from "./placement.ts";
 import { type Entry, tasksOf, Waiting } from "./waiting.ts";
 import { strategies } from "./strategies/index.ts";
 
@@ -26,7 +28,6 @@ export interface Effects {
 }
 
 export interface SchedulerSettings {
-  readonly thresholds: Thresholds;
   /** Tasks that may wait. */
   readonly maxQueueSize: number;
   /** Bytes of text, in UTF-8, that may wait. */
@@ -52,10 +53,9 @@ export class Scheduler {
   readonly #gpus: Gpu[] = [];
   readonly #byId = new Map<number, Gpu>();
   readonly #waiting: Waiting;
+  readonly #eligibility: Eligibility;
   /** Running tasks that are to be canceled: should their worker die first, they do not wait for another one. */
   readonly #canceling = new WeakSet<Task>();
-  /** Waiting tasks that must run alone. While there are any, GPUs empty for them, and new tasks wait behind them. */
-  readonly #loners = new Set<Task>();
   #lastRoundRobin: number | null = null;
   #draining = false;
 
@@ -65,7 +65,9 @@ export class Scheduler {
     this.#now = now;
     this.#random = random;
     this.#drainRate = new DrainRate(now);
-    this.#waiting = new Waiting(settings.mappings.keys());
+    const { mappings, maxCrashes } = settings;
+    this.#waiting = new Waiting(mappings.keys(), (task) => mustRunAlone(task, maxCrashes));
+    this.#eligibility = new Eligibility({ gpus: this.#gpus, waiting: this.#waiting, mappings, maxCrashes });
   }
 
   get gpus(): readonly Gpu[] {
@@ -86,12 +88,13 @@ export class Scheduler {
     this.#draining = true;
   }
 
-  /** Learns of a GPU, or of a change to one, and places what that lets in. */
+  /** Learns of a GPU, or of a change to one, and places what that lets in. Tasks that run there go on until `interrupted` is called. */
   setGpu(facts: GpuFacts): void {
     const known = this.#byId.get(facts.id);
+    const served = this.#isServing(facts.id);
     if (known !== undefined) known.facts = facts;
     else this.#addGpu({ facts, running: new Set() });
-    if (facts.state === "unusable") this.#releaseBatches(facts.id);
+    if (served && !isServing(facts.state)) this.#releaseBatches(facts.id);
     this.#fillAll();
   }
 
@@ -109,7 +112,7 @@ export class Scheduler {
     this.#refuseImpossible(tasks); // 1
     this.#refuseOversized(tasks);
     const turn = this.#lastRoundRobin;
-    const plan = this.#loners.size === 0 ? this.#plan(tasks, grouping) : this.#planNothing(tasks, grouping); // 2
+    const plan = this.#plan(tasks, grouping); // 2
     const waiting = plan.entries.flatMap(tasksOf);
     const problem = this.#overflow(waiting);
     if (problem !== null) {
@@ -118,22 +121,22 @@ export class Scheduler {
       throw problem; // 3
     }
     for (const [task, placement] of plan.placed) this.#start(task, placement); // 4
-    for (const entry of plan.entries) this.#wait(entry);
-    if (this.#loners.size > 0) this.#fillAll();
+    for (const entry of plan.entries) this.#waiting.add(entry);
   }
 
   /** Takes over tasks of an earlier life of the server; queued ones keep their order, interrupted ones go back into the queue. */
   restore(tasks: readonly Task[]): void {
-    const batches: Task[] = [];
+    const before = tasks.map(({ status, gpuId }) => ({ status, gpuId }));
+    const waiting = tasks.filter(({ status }) => status === "queued");
+    for (const task of waiting) if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
     for (const task of tasks) {
-      const { status, gpuId } = task;
-      const waits = status === "queued" || this.#backToQueued(task, "server_restart");
-      if (task.pinnedGpuId === null && !this.#isUsable(task.gpuId)) task.gpuId = null;
-      if (waits && task.wholeBatch && task.gpuId === null) batches.push(task);
-      else if (waits) this.#wait(task);
+      if (task.status === "running" && this.#backToQueued(task, "server_restart")) waiting.push(task);
+    }
+    this.#waitAgain(waiting);
+    for (const [index, task] of tasks.entries()) {
+      const { status, gpuId } = before[index]!;
       if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
     }
-    this.#waitAsBatches(batches);
     this.#fillAll();
   }
 
@@ -150,13 +153,17 @@ export class Scheduler {
     this.#effects.changed(task);
   }
 
-  /** A GPU's worker is gone, or the server stops: what ran there waits again, at the place its age gives it. */
-  interrupted(gpuId: number, reason: "worker_crash" | "server_stop"): void {
-    const running = [...this.#gpu(gpuId).running];
-    for (const task of running) {
-      if (this.#backToQueued(task, reason)) this.#wait(task);
-      this.#effects.changed(task);
-    }
+  /**
+   * What runs on a GPU is cut off, and waits again at the place its age gives it: all of it, because the worker is gone, or only `tasks`,
+   * while the rest and the GPU go on. `setGpu` may tell what has become of the GPU before this or after it.
+   */
+  interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart">, tasks?: readonly Task[]): void {
+    const gpu = this.#gpu(gpuId);
+    const cutOff = tasks?.filter((task) => gpu.running.has(task)) ?? [...gpu.running];
+    // Without its worker it can start nothing, whatever was said of it last: it is as good as starting until it is heard of again.
+    if (tasks === undefined && gpu.facts.state === "ready") gpu.facts = { ...gpu.facts, state: "starting" };
+    this.#waitAgain(cutOff.filter((task) => this.#backToQueued(task, reason)));
+    for (const task of cutOff) this.#effects.changed(task);
     this.#fillAll();
   }
 
@@ -168,7 +175,6 @@ export class Scheduler {
     }
     if (task.status !== "queued") return;
     this.#waiting.removeTask(task);
-    this.#loners.delete(task);
     transition(task, "canceled");
     task.finishedAt = this.#now();
     this.#effects.changed(task);
@@ -180,7 +186,7 @@ export class Scheduler {
 
   #refuseImpossible(tasks: readonly Task[]): void {
     for (const [index, task] of tasks.entries()) {
-      const gpus = this.#everPossible(task);
+      const gpus = this.#eligibility.everPossible(task);
       if (gpus.length === 0) throw this.#noGpu(task);
       if (!gpus.every(({ facts }) => certainlyTooLong(task.text, facts))) continue;
       const { facts } = gpus.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
@@ -194,7 +200,7 @@ export class Scheduler {
 
   /** A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. */
   #refuseOversized(tasks: readonly Task[]): void {
-    const slots = this.#gpus.reduce((sum, { facts }) => sum + (facts.state === "unusable" ? 0 : facts.slots), 0);
+    const slots = this.#gpus.reduce((sum, { facts }) => sum + (mayServeAgain(facts.state) ? facts.slots : 0), 0);
     const room = this.#settings.maxQueueSize + slots;
     if (tasks.length <= Math.max(1, room)) return;
     const why = `${slots} slots and a queue of ${this.#settings.maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
@@ -202,13 +208,6 @@ export class Scheduler {
       "invalid_input",
       `batch has ${tasks.length} items; this server has room for ${room}: ${why}.`,
     );
-  }
-
-  /** The GPUs that might run the task one day. */
-  #everPossible(task: Task): readonly Gpu[] {
-    const gpus =
-      task.pinnedGpuId === null ? this.#gpus : this.#gpus.filter(({ facts }) => facts.id === task.pinnedGpuId);
-    return gpus.filter(({ facts }) => facts.state !== "unusable");
   }
 
   #noGpu(task: Task): AltLasError {
@@ -221,7 +220,7 @@ export class Scheduler {
       );
     }
     const wanted = this.#gpus.filter(({ facts }) => pinnedGpuId === null || facts.id === pinnedGpuId);
-    const reasons = wanted.map(({ facts }) => `GPU ${facts.id}: ${facts.reason ?? "unusable"}`);
+    const reasons = wanted.map(({ facts }) => `GPU ${facts.id}: ${facts.reason ?? `It is ${facts.state}.`}`);
     const what = pinnedGpuId === null ? "No GPU can run tasks" : `GPU ${pinnedGpuId} cannot run tasks`;
     return new AltLasError("no_usable_gpu", `${what}. ${reasons.join(" ")}`, { retryAfter: NO_GPU_RETRY_SECONDS });
   }
@@ -254,21 +253,16 @@ export class Scheduler {
     const placed: [Task, Placement][] = [];
     const entries: Entry[] = [];
     for (const [index, task] of tasks.entries()) {
-      const placement = this.#reserveOn(dealt?.[index % dealt.length], task) ?? this.#choose(task);
+      const placement = this.#reserveOn(dealt?.[index % dealt.length], task) ?? this.#choose([task]);
       if (placement === null) entries.push(task);
       else placed.push([task, placement]);
     }
     return { placed, entries };
   }
 
-  /** While tasks wait that must run alone, a new one that took a slot would keep a GPU from ever being empty. */
-  #planNothing(tasks: readonly Task[], grouping: Grouping): { placed: [Task, Placement][]; entries: Entry[] } {
-    return { placed: [], entries: grouping === "whole" ? [{ seq: tasks[0]!.seq, tasks }] : [...tasks] };
-  }
-
   /** One GPU for all, chosen once; those beyond its free slots wait for it. No GPU: the batch waits as one. */
   #planWhole(tasks: readonly Task[]): { placed: [Task, Placement][]; entries: Entry[] } {
-    const first = this.#choose(tasks[0]!);
+    const first = this.#choose(tasks);
     if (first === null) return { placed: [], entries: [{ seq: tasks[0]!.seq, tasks }] };
     const placed: [Task, Placement][] = [[tasks[0]!, first]];
     const entries: Entry[] = [];
@@ -290,7 +284,7 @@ export class Scheduler {
     const chosen: Placement[] = [];
     const taken = new Set<number>();
     while (chosen.length < wanted) {
-      const placement = this.#decide(tasks[0]!, taken);
+      const placement = this.#decide([tasks[0]!], taken);
       if (placement === null) break;
       taken.add(placement.gpuId);
       chosen.push(placement);
@@ -300,57 +294,30 @@ export class Scheduler {
 
   // --- choosing ------------------------------------------------------------------------------------------------
 
-  /** Chooses a GPU for a task and reserves the slot; null: none is eligible. */
-  #choose(task: Task): Placement | null {
-    const placement = this.#decide(task, NONE);
-    if (placement !== null) this.#gpu(placement.gpuId).running.add(task);
+  /** Chooses a GPU for tasks that are placed together, and reserves the first one's slot; null: none is eligible. */
+  #choose(tasks: readonly Task[]): Placement | null {
+    const placement = this.#decide(tasks, NONE);
+    if (placement !== null) this.#gpu(placement.gpuId).running.add(tasks[0]!);
     return placement;
   }
 
   /** Chooses without reserving. */
-  #decide(task: Task, without: ReadonlySet<number>): Placement | null {
+  #decide(tasks: readonly Task[], without: ReadonlySet<number>): Placement | null {
     if (this.#draining) return null;
     const eligible: Gpu[] = [];
     const others: Record<string, number> = {};
-    const allowed = this.#allowed(task);
     for (const gpu of this.#gpus) {
-      const why = without.has(gpu.facts.id) ? "chosen already" : this.#whyNot(gpu, task, allowed);
+      const why = without.has(gpu.facts.id) ? "chosen already" : this.#eligibility.whyNot(gpu, tasks);
       if (why === null) eligible.push(gpu);
       else others[why] = (others[why] ?? 0) + 1;
     }
     if (eligible.length === 0) return null;
+    const task = tasks[0]!;
     if (task.gpuId !== null) return this.#withoutStrategy(task, eligible[0]!, others);
     const strategy = strategies[task.strategy];
     const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: this.#random() });
     if (task.strategy === "round_robin") this.#lastRoundRobin = choice.gpu.facts.id;
     return record(task.strategy, strategy, choice, eligible, others);
-  }
-
-  /** Why a GPU may not take this task now, or null when it may. The words are keys of `Placement.others`. */
-  #whyNot(gpu: Gpu, task: Task, allowed = this.#allowed(task)): string | null {
-    if (allowed !== null && !allowed.has(gpu.facts.id)) return task.gpuId === null ? "not mapped" : "not asked for";
-    if (this.#mustRunAlone(task) ? gpu.running.size > 0 : this.#isHeld(gpu)) return "kept for a task alone";
-    return obstacle(gpu, this.#settings.thresholds) ?? (this.#isTooSmall(gpu, task) ? "context too small" : null);
-  }
-
-  /**
-   * A task that has seen all but one of the crashes it may see runs alone, so that the last one, which fails it, can only be its own:
-   * one task that kills workers must not take its neighbours along.
-   */
-  #mustRunAlone(task: Task): boolean {
-    return crashesOf(task) >= this.#settings.maxCrashes - 1;
-  }
-
-  /** Whether a task runs there that must run alone. */
-  #isHeld({ running }: Gpu): boolean {
-    for (const task of running) if (this.#mustRunAlone(task)) return true;
-    return false;
-  }
-
-  /** Whether another GPU can hold the text and this one cannot. When none can, any may say so: that is how the task ends. */
-  #isTooSmall(gpu: Gpu, task: Task): boolean {
-    if (!certainlyTooLong(task.text, gpu.facts)) return false;
-    return this.#everPossible(task).some(({ facts }) => !certainlyTooLong(task.text, facts));
   }
 
   #withoutStrategy(task: Task, gpu: Gpu, others: Record<string, number>): Placement {
@@ -360,24 +327,11 @@ export class Scheduler {
     return record(name, strategies.random, { gpu, reason }, [gpu], others);
   }
 
-  /** The only GPUs a task may go to; null: all. */
-  #allowed(task: Task): ReadonlySet<number> | null {
-    if (task.gpuId !== null) return new Set([task.gpuId]);
-    return task.strategy === "task_specific" ? this.#mapped(task.taskType) : null;
-  }
-
-  /** The GPUs mapped to a task type; null when there are none, or none that is there and usable. */
-  #mapped(taskType: string): ReadonlySet<number> | null {
-    const ids = this.#settings.mappings.get(taskType);
-    const usable = ids !== undefined && this.#gpus.some(({ facts }) => ids.has(facts.id) && facts.state !== "unusable");
-    return usable ? ids : null;
-  }
-
   /** Reserves a slot on the GPU of a decision already made; null: that GPU has no room. */
   #reserveOn(decision: Placement | undefined, task: Task): Placement | null {
     if (decision === undefined) return null;
     const gpu = this.#gpu(decision.gpuId);
-    if (this.#whyNot(gpu, task) !== null) return null;
+    if (this.#eligibility.whyNot(gpu, [task]) !== null) return null;
     gpu.running.add(task);
     return decision;
   }
@@ -386,7 +340,6 @@ export class Scheduler {
 
   /** Starts a task whose slot is reserved. */
   #start(task: Task, placement: Placement): void {
-    this.#loners.delete(task);
     transition(task, "running");
     task.gpuId = placement.gpuId;
     task.startedAt = this.#now();
@@ -401,7 +354,7 @@ export class Scheduler {
   }
 
   /** Takes a running task from its GPU; false: it was to be canceled, or has been cut off too often, and has ended. */
-  #backToQueued(task: Task, reason: "worker_crash" | "server_restart" | "server_stop"): boolean {
+  #backToQueued(task: Task, reason: Interruption): boolean {
     if (task.gpuId !== null) this.#byId.get(task.gpuId)?.running.delete(task);
     endAttempt(task, reason, this.#now());
     if (this.#canceling.has(task)) {
@@ -421,7 +374,8 @@ export class Scheduler {
     }
     transition(task, "queued");
     task.startedAt = null;
-    if (task.pinnedGpuId === null && !task.wholeBatch) task.gpuId = null;
+    const staysBound = task.pinnedGpuId !== null || (task.wholeBatch && this.#isServing(task.gpuId));
+    if (!staysBound) task.gpuId = null;
     return true;
   }
 
@@ -434,11 +388,11 @@ export class Scheduler {
 
   /** Gives a GPU the oldest entries it can serve, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
-    while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu, this.#settings.thresholds) === null) {
-      if (this.#isHeld(gpu)) return;
+    while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu) === null) {
+      if (this.#eligibility.isHeld(gpu)) return;
       const entry = this.#oldestFor(gpu);
       if (entry === undefined) return;
-      const alone = this.#mustRunAlone(tasksOf(entry)[0]!);
+      const alone = this.#waiting.loners.has(entry);
       // It is this one's turn, but not before the GPU is empty.
       if (alone && gpu.running.size > 0) return;
       this.#place(entry);
@@ -448,8 +402,8 @@ export class Scheduler {
   }
 
   #oldestFor(gpu: Gpu): Entry | undefined {
-    const fits = (entry: Entry): boolean => !this.#isTooSmall(gpu, tasksOf(entry)[0]!);
-    return this.#waiting.oldest(gpu.facts.id, fits, (type) => this.#mapped(type)?.has(gpu.facts.id) ?? true);
+    const fits = (entry: Entry): boolean => this.#eligibility.misfit(gpu, tasksOf(entry)) === null;
+    return this.#waiting.oldest(gpu.facts.id, fits, (type) => this.#eligibility.servesType(gpu, type));
   }
 
   /** Starts an entry for which some GPU is eligible; what a batch has beyond its GPU's slots waits for that GPU. */
@@ -462,38 +416,52 @@ export class Scheduler {
       this.#effects.changed(task);
     }
     for (const rest of entries) {
-      this.#wait(rest);
+      this.#waiting.add(rest);
       for (const task of tasksOf(rest)) this.#effects.changed(task);
     }
   }
 
-  /** Batches bound to a GPU that cannot be used any more look for another one. */
+  /** What waits of batches bound to a GPU that serves no more looks for another one. */
   #releaseBatches(gpuId: number): void {
     const bound = this.#waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
     for (const task of bound) {
       this.#waiting.remove(task);
       task.gpuId = null;
-      this.#effects.changed(task);
     }
-    this.#waitAsBatches(bound);
+    this.#waitAgain(bound);
+    for (const task of bound) this.#effects.changed(task);
   }
 
-  /** Lets an entry wait at the place in the queue that its age gives it. */
-  #wait(entry: Entry): void {
-    this.#waiting.add(entry);
-    for (const task of tasksOf(entry)) if (this.#mustRunAlone(task)) this.#loners.add(task);
-  }
-
-  /** Tasks of batches that are not to be split, each batch in submission order. */
-  #waitAsBatches(tasks: readonly Task[]): void {
-    for (const batch of Map.groupBy(tasks, ({ batchId }) => batchId).values()) {
-      this.#wait({ seq: batch[0]!.seq, tasks: batch });
+  /**
+   * Lets tasks that have waited or run before wait at the place in the queue that their age gives them. Those of a batch that is not to
+   * be split, and has lost its GPU, follow the part of it that has found another, or wait as one.
+   */
+  #waitAgain(tasks: readonly Task[]): void {
+    const unbound = tasks.filter(({ wholeBatch, gpuId }) => wholeBatch && gpuId === null);
+    for (const task of tasks) if (!task.wholeBatch || task.gpuId !== null) this.#waiting.add(task);
+    if (unbound.length === 0) return;
+    const homes = this.#homes();
+    for (const [batchId, batch] of Map.groupBy(unbound, (task) => task.batchId)) {
+      const home = homes.get(batchId);
+      if (home === undefined) this.#waiting.addTogether(batch);
+      else for (const task of batch) this.#waiting.add(Object.assign(task, { gpuId: home }));
     }
   }
 
-  #isUsable(gpuId: number | null): boolean {
+  /** The serving GPUs that batches are bound to, by batch id. */
+  #homes(): ReadonlyMap<string | null, number> {
+    const homes = new Map<string | null, number>();
+    for (const { facts, running } of this.#gpus) {
+      if (!isServing(facts.state)) continue;
+      const here = [...running, ...this.#waiting.boundTo(facts.id)];
+      for (const task of here) if (task.wholeBatch) homes.set(task.batchId, facts.id);
+    }
+    return homes;
+  }
+
+  #isServing(gpuId: number | null): boolean {
     const gpu = gpuId === null ? undefined : this.#byId.get(gpuId);
-    return gpu !== undefined && gpu.facts.state !== "unusable";
+    return gpu !== undefined && isServing(gpu.facts.state);
   }
 
   #addGpu(gpu: Gpu): void {
@@ -513,16 +481,3 @@ const NONE: ReadonlySet<number> = new Set();
 
 /** When no GPU is usable, only an operator can mend it; a client may look again in this many seconds. */
 const NO_GPU_RETRY_SECONDS = 60;
-
-function endAttempt(task: Task, reason: Attempt["reason"], now: number): void {
-  const attempt = task.attempts.at(-1);
-  if (attempt === undefined) return;
-  attempt.endedAt = now;
-  attempt.reason = reason;
-}
-
-function crashesOf({ attempts }: Task): number {
-  let crashes = 0;
-  for (const { reason } of attempts) if (reason === "worker_crash") crashes++;
-  return crashes;
-}

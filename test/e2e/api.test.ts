@@ -378,7 +378,17 @@ test("health and nothing else needs no credentials", async () => {
   assert.deepEqual((await server.request("GET", "/livez", anonymous)).body, { status: "alive" });
   assert.deepEqual((await server.request("GET", "/readyz", anonymous)).body, { status: "ready" });
   const { body } = await server.request<{ gpus: object }>("GET", "/healthz", anonymous);
-  assert.deepEqual(body.gpus, { total: 3, starting: 0, ready: 3, restarting: 0, draining: 0, unusable: 0 });
+  assert.deepEqual(body.gpus, {
+    total: 3,
+    starting: 0,
+    ready: 3,
+    hot: 0,
+    draining: 0,
+    drained: 0,
+    unfit: 0,
+    faulted: 0,
+    lost: 0,
+  });
   const openapi = await server.request<{ openapi: string }>("GET", "/openapi.json");
   assert.equal(openapi.body.openapi, "3.1.0");
 });

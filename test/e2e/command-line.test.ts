@@ -19,7 +19,7 @@ test("version, help and validate-config answer and exit with 0", async (t) => {
   ]);
   assert.deepEqual(printed, { code: 0, stdout: `${version}\n`, stderr: "" });
   assert.deepEqual(flag, printed);
-  for (const command of ["serve", "validate-config", "users", "keys", "version", "help"]) {
+  for (const command of ["serve", "validate-config", "gpus", "users", "keys", "version", "help"]) {
     assert.match(help.stdout, new RegExp(`^ {2}${command}\\b`, "m"));
   }
   for (const option of ["config", "host", "port", "data-dir", "devices", "model", "log-level"]) {
@@ -67,7 +67,7 @@ const BAD_LINES: readonly (readonly [readonly string[], RegExp])[] = [
   [["serve", "--port", "65536"], /'65536'.* It must be an integer from 0 to 65535\./],
   [["serve", "--devices", "tpu:1"], /^Command line: gpu\.devices must be "auto", "cpu:N".*; got "tpu:1"\.$/m],
   [["serve", "--devices", "cpu:0"], /^Command line: gpu\.devices must be .*; got "cpu:0"\.$/m],
-  [["serve", "--devices", "cpu:1,cpu:1"], /^gpu\.devices names CPU device 0 .* twice\.$/m],
+  [["serve", "--devices", "gpu:9"], /^gpu\.devices names gpu:9, which is not there; this machine has .*\.$/m],
   [["serve", "--log-level", "loud"], /^Command line: log\.level must be one of .*; got "loud"\.$/m],
   [["users", "add", "ann", "--role", "king"], /^The role must be one of admin, user, viewer; got "king"\.$/m],
   [

@@ -77,7 +77,7 @@ test("with a model that cannot be loaded the server stays up and says why, every
     const server = await Server.start(t, { args: ["--devices", "cpu:2", "--model", model] });
     await server.loaded();
     for (const gpu of await server.gpus()) {
-      assert.equal(gpu.status, "unusable");
+      assert.equal(gpu.status, "unfit");
       assert.ok(gpu.reason!.includes(model) && gpu.reason!.endsWith("."), gpu.reason!);
     }
     const reason = (await server.gpus())[0]!.reason!;
@@ -107,13 +107,13 @@ test("a GPU that cannot load is listed with why, and the others serve", async (t
   const gpus = await server.gpus();
   assert.deepEqual(
     gpus.map(({ status }) => status),
-    ["ready", "unusable", "ready"],
+    ["ready", "unfit", "ready"],
   );
   assert.equal((await server.request("GET", "/readyz")).status, 200);
   for (const expected of [0, 2, 0]) {
     const task = await server.run({ text: "x", max_length: 1, gpu_options: { strategy: "round_robin" } });
     assert.equal(task.gpu_id, expected);
-    assert.deepEqual(task.placement!.others, { unusable: 1 });
+    assert.deepEqual(task.placement!.others, { unfit: 1 });
   }
   const pinned = { text: "x", gpu_options: { specific_gpu_id: 1 } };
   const { status, body } = await server.request("POST", "/api/v1/predict", { body: pinned });

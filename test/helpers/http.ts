@@ -9,6 +9,7 @@ import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
 import { parseConfig, type Config } from "../../src/config.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
+import { type DrainOptions, type RunningTask } from "../../src/http/parts.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
 import { type SubmitOptions, type Submission, type TaskApi, type TaskSnapshot } from "../../src/scheduler/tasks.ts";
 import { type TaskFilter } from "../../src/store/store.ts";
@@ -92,20 +93,86 @@ export const GPU: GpuStatus = {
   id: 0,
   name: "NVIDIA A100",
   kind: "gpu",
-  uuid: "GPU-1",
+  uuids: ["GPU-1"],
+  pciBusIds: ["0000:65:00.0"],
   status: "ready",
   reason: null,
   since: DONE,
+  crowded: null,
   utilization: 30,
   memoryUsed: 4_000_000_000,
   memoryTotal: 16_000_000_000,
+  memoryFree: 12_000_000_000,
+  othersMemory: 0.03,
+  othersUtilization: 0.1,
+  temperature: 45,
+  maxTemperature: 87,
+  power: 130.5,
+  powerLimit: 400,
+  energy: 7_200_000,
+  throttle: ["sw_power_cap"],
+  ecc: { corrected: 2, uncorrected: 0 },
+  xids: { 13: 2 },
+  computeCapability: 8,
+  processes: [
+    { pid: 4711, memory: 3_500_000_000, utilization: 20, own: true },
+    { pid: 99, memory: 500_000_000, utilization: null, own: false },
+  ],
   taskCount: 2,
   slots: 8,
   load: 0.25,
   model: "a model",
   context: 8192,
-  pid: 1,
+  memoryNote: null,
+  device: "NVIDIA A100 (CUDA)",
+  pid: 4711,
   restarts: 0,
+  events: [
+    { at: DONE - 1000, event: "starting", reason: "The model is being loaded." },
+    { at: DONE, event: "ready", reason: "The model is loaded." },
+  ],
+};
+
+/** A stand-in, of which next to nothing can be measured. */
+export const CPU_DEVICE: GpuStatus = {
+  ...GPU,
+  id: 1,
+  name: "CPU device 0",
+  kind: "cpu",
+  uuids: ["cpu:0"],
+  pciBusIds: [],
+  utilization: null,
+  memoryUsed: null,
+  memoryTotal: null,
+  memoryFree: null,
+  othersMemory: null,
+  othersUtilization: null,
+  temperature: null,
+  maxTemperature: null,
+  power: null,
+  powerLimit: null,
+  energy: null,
+  throttle: null,
+  ecc: null,
+  xids: {},
+  computeCapability: null,
+  processes: null,
+  taskCount: 0,
+  load: 0,
+  model: null,
+  context: null,
+  device: null,
+  pid: null,
+  events: [],
+};
+
+/** Two that hold one model together. */
+export const GPU_GROUP: GpuStatus = {
+  ...GPU,
+  id: 2,
+  name: "2 × NVIDIA A100",
+  uuids: ["GPU-2", "GPU-3"],
+  pciBusIds: ["0000:66:00.0", "0000:67:00.0"],
 };
 
 /** Remembers submissions, and answers what a test has set. */
@@ -157,7 +224,9 @@ export interface TestServer {
   readonly log: string[];
   readonly dataDir: string;
   /** What the tests may change while the server runs. */
-  readonly state: { draining: boolean; readiness: Readiness; gpus: GpuStatus[] };
+  readonly state: { draining: boolean; readiness: Readiness; gpus: GpuStatus[]; running: RunningTask[] };
+  /** What operators asked for, in order. */
+  readonly operations: (({ drain: number } & DrainOptions) | { resume: number; by: string })[];
 }
 
 export function testServer(
@@ -169,11 +238,20 @@ export function testServer(
   const log: string[] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => log.push(line) });
   const dataDir = temporaryFolder(t);
-  const state = { draining: false, readiness: { ready: true, reason: null } as Readiness, gpus: [GPU] };
+  const state = {
+    draining: false,
+    readiness: { ready: true, reason: null } as Readiness,
+    gpus: [GPU],
+    running: [] as RunningTask[],
+  };
+  const operations: TestServer["operations"] = [];
   const app = createServer({
     config,
     tasks,
     gpus: () => state.gpus,
+    runningOn: (gpuId) => (gpuId === GPU.id ? state.running : []),
+    drainGpu: (gpuId, options) => operations.push({ drain: gpuId, ...options }),
+    resumeGpu: (gpuId, by) => operations.push({ resume: gpuId, by }),
     readiness: () => state.readiness,
     draining: () => state.draining,
     credentials: new Credentials({ config: config.auth, dataDir, log: logger }),
@@ -182,5 +260,5 @@ export function testServer(
     ...parts,
   });
   t.after(() => app.close());
-  return { app, tasks, log, dataDir, state };
+  return { app, tasks, log, dataDir, state, operations };
 }

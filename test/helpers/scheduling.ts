@@ -1,10 +1,9 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
-import { type GpuFacts } from "../../src/gpu/status.ts";
+import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
 import { type Grouping, Scheduler, type SchedulerSettings } from "../../src/scheduler/scheduler.ts";
 import { newTask, type Outcome, type Task } from "../../src/task.ts";
 
 export const SETTINGS: SchedulerSettings = {
-  thresholds: { memory: 0.9, utilization: 0.95 },
   maxQueueSize: 1000,
   maxQueueBytes: 1_000_000,
   minBatchSizePerGpu: 1,
@@ -22,12 +21,12 @@ export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
     id,
     state: "ready",
     reason: null,
+    crowded: null,
     slots: 2,
     context: 1000,
     kvBytesPerToken: 100,
     maxTokenBytes: 10,
     memoryFree: 1_000_000,
-    othersMemory: 0,
     othersUtilization: 0,
     ...changes,
   };
@@ -49,12 +48,17 @@ export class World {
   readonly started: Task[] = [];
   readonly changed: Task[] = [];
   readonly canceled: Task[] = [];
+  /** Called when a task is started. */
+  onRun: (gpuId: number, task: Task) => void = () => {};
   now = 1000;
   #seq = 0;
 
   constructor(gpus: readonly GpuFacts[], settings: Partial<SchedulerSettings> = {}, seed = 1) {
     const effects = {
-      run: (_gpuId: number, task: Task) => void this.started.push(task),
+      run: (gpuId: number, task: Task) => {
+        this.started.push(task);
+        this.onRun(gpuId, task);
+      },
       cancel: (_gpuId: number, task: Task) => void this.canceled.push(task),
       changed: (task: Task) => void this.changed.push(task),
     };
@@ -102,6 +106,26 @@ export class World {
 
   complete(task: Task): void {
     this.scheduler.finished(task, COMPLETED);
+  }
+
+  /** A GPU fails with everything that runs there, in the order in which a supervisor tells it. */
+  fail(gpuId: number, state: GpuState, reason: "worker_crash" | "gpu_lost" = "gpu_lost"): void {
+    this.scheduler.setGpu({ ...this.factsOf(gpuId), state });
+    this.scheduler.interrupted(gpuId, reason);
+  }
+
+  /** A GPU's worker dies and is started again. */
+  crash(gpuId: number): void {
+    this.fail(gpuId, "starting", "worker_crash");
+    this.recover(gpuId);
+  }
+
+  recover(gpuId: number): void {
+    this.scheduler.setGpu({ ...this.factsOf(gpuId), state: "ready" });
+  }
+
+  factsOf(gpuId: number): GpuFacts {
+    return this.scheduler.gpus.find((gpu) => gpu.facts.id === gpuId)!.facts;
   }
 
   /** Tasks running on each GPU, in `gpu_id` order. */

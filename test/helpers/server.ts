@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type GpuState } from "../../src/gpu/status.ts";
 import {
   type BatchAnswer,
   type GpusAnswer,
@@ -149,6 +150,14 @@ export class Server {
   async logged(isMeant: (line: LogLine) => boolean, count = 1): Promise<LogLine[]> {
     await this.#until("a line of the log", () => this.log.filter(isMeant).length >= count);
     return this.log.filter(isMeant);
+  }
+
+  /** Waits until a GPU has gone into a state as often as `count` says. */
+  async became(gpu: number, state: GpuState, count = 1): Promise<void> {
+    await this.logged(
+      (line) => line.msg === "GPU state changed" && line["gpu"] === gpu && line["state"] === state,
+      count,
+    );
   }
 
   /** Waits until every GPU has loaded its model, or failed to. */
@@ -295,8 +304,8 @@ export class Server {
   }
 }
 
-function isLoaded({ msg }: LogLine): boolean {
-  return msg === "worker ready" || msg === "GPU cannot be used";
+function isLoaded({ msg, ...line }: LogLine): boolean {
+  return msg === "GPU state changed" && line["state"] !== "starting";
 }
 
 export interface Ran {

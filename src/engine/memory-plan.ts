@@ -1,0 +1,121 @@
+/**
+ * Decides, before a model is loaded, how many slots of how many tokens the memory is enough for. Pure: it only asks what each choice
+ * would take.
+ *
+ *  1. Everything as it was asked for, if that fits.
+ *  2. Else all slots with the largest context that fits, in steps of 256 tokens, but not below the least context.
+ *  3. Else as many slots as fit with the least context, down to one.
+ *  4. Else it does not fit.
+ */
+import { AltLasError } from "../errors.ts";
+import { type PlannedMemory } from "./engine.ts";
+
+/** What is wanted, and what there is. */
+export interface MemoryWish {
+  /** What is to be loaded, as the subject of a sentence. */
+  readonly what: string;
+  /** Bytes. */
+  readonly weights: number;
+  /** What so many slots, each of so many tokens, take beside the weights, in bytes. More of either never takes less. */
+  readonly rest: (context: number, slots: number) => Rest | Promise<Rest>;
+  /** Bytes that may be taken; null: not known, so everything is granted. */
+  readonly budget: number | null;
+  /** Tokens wanted for each slot. */
+  readonly context: number;
+  /** Tokens below which no slot goes, unless fewer were wanted. */
+  readonly minContext: number;
+  readonly slots: number;
+}
+
+export type Rest = Omit<PlannedMemory, "weights">;
+
+export interface MemoryPlan {
+  /** Tokens for each slot. */
+  readonly context: number;
+  readonly slots: number;
+  /** Bytes by what takes them. */
+  readonly memory: PlannedMemory;
+  /** Their sum. */
+  readonly needs: number;
+  /** One sentence when this is less than was wanted; else null. */
+  readonly note: string | null;
+}
+
+/** llama.cpp rounds a slot's context up to a multiple of this, so that steps in between would save nothing. */
+const STEP = 256;
+
+type Shape = Pick<MemoryPlan, "context" | "slots">;
+
+/** @throws {AltLasError} `out_of_memory` when not even one slot fits, with what it needs at least and what it may take */
+export async function planMemory(wish: MemoryWish): Promise<MemoryPlan> {
+  const shapes = shapesOf(wish);
+  const fitting = (plan: MemoryPlan): boolean => wish.budget === null || plan.needs <= wish.budget;
+  const asked = await planFor(wish, shapes[0]!);
+  if (fitting(asked)) return asked;
+  let best = await planFor(wish, shapes.at(-1)!);
+  if (!fitting(best)) throw tooSmall(wish, best);
+  // The shapes take less and less, so the first that fits is found by halving.
+  let tooMuch = 0;
+  let enough = shapes.length - 1;
+  while (enough - tooMuch > 1) {
+    const middle = Math.floor((tooMuch + enough) / 2);
+    const plan = await planFor(wish, shapes[middle]!);
+    if (fitting(plan)) [enough, best] = [middle, plan];
+    else tooMuch = middle;
+  }
+  return { ...best, note: noteOf(wish, best) };
+}
+
+/** What may be granted, the best first: the order of the steps 1 to 3. */
+function shapesOf({ context, minContext, slots }: MemoryWish): Shape[] {
+  const least = Math.min(minContext, context);
+  const shapes = [{ context, slots }];
+  for (let smaller = multipleBelow(context); smaller > least; smaller -= STEP) shapes.push({ context: smaller, slots });
+  if (least < context) shapes.push({ context: least, slots });
+  for (let fewer = slots - 1; fewer > 0; fewer--) shapes.push({ context: least, slots: fewer });
+  return shapes;
+}
+
+function multipleBelow(context: number): number {
+  return (Math.ceil(context / STEP) - 1) * STEP;
+}
+
+async function planFor({ weights, rest }: MemoryWish, { context, slots }: Shape): Promise<MemoryPlan> {
+  const memory = { weights, ...(await rest(context, slots)) };
+  return { context, slots, memory, needs: memory.weights + memory.kvCache + memory.overhead, note: null };
+}
+
+function noteOf({ budget, context, slots }: MemoryWish, plan: MemoryPlan): string {
+  const enough = `Memory (${atMost(budget!)} may be used) is enough for`;
+  if (plan.slots < slots) return `${enough} ${plan.slots} of ${slots} slots, of ${tokens(plan.context)} tokens each.`;
+  return `${enough} ${slotsOf(plan.slots)} of ${tokens(plan.context)} tokens instead of ${tokens(context)}.`;
+}
+
+function tooSmall({ what, budget }: MemoryWish, { context, slots, memory, needs }: MemoryPlan): AltLasError {
+  const least = `${atLeast(needs)} of memory, ${atLeast(memory.weights)} of it for its weights`;
+  const sentence = `${what} needs at least ${least}, for ${slotsOf(slots)} of ${tokens(context)} tokens; ${atMost(budget!)} may be used.`;
+  return new AltLasError("out_of_memory", sentence);
+}
+
+/** Such as `8 slots`. */
+export function slotsOf(count: number): string {
+  return count === 1 ? "1 slot" : `${count} slots`;
+}
+
+function tokens(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
+/** Rounded up, so that what is needed never looks like what may be used. */
+function atLeast(bytes: number): string {
+  return inUnits(bytes, Math.ceil);
+}
+
+function atMost(bytes: number): string {
+  return inUnits(bytes, Math.floor);
+}
+
+function inUnits(bytes: number, round: (value: number) => number): string {
+  const unit = bytes < 2 ** 30 ? { name: "MiB", bytes: 2 ** 20 } : { name: "GiB", bytes: 2 ** 30 };
+  return `${(round((bytes / unit.bytes) * 10) / 10).toFixed(1)} ${unit.name}`;
+}

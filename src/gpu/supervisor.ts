@@ -1,0 +1,532 @@
+/**
+ * Looks after one gpu_id: starts its worker, replaces it when it fails, takes it out when the card or an operator says so, and speaks
+ * for it. What has happened to it is told to its `Health`, which alone says in which state it is; what follows from that is done here.
+ */
+import { type Logger } from "pino";
+import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import { type ErrorCode, messageOf } from "../errors.ts";
+import { type Outcome, type Task } from "../task.ts";
+import { type Device } from "./devices.ts";
+import { Health } from "./health.ts";
+import { mismatch } from "./proof.ts";
+import { cpuReading, engineReading, type Reading } from "./readings.ts";
+import { type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
+import { Crowding } from "./telemetry/others.ts";
+import { type GpuEvent } from "./telemetry/telemetry.ts";
+import { type Turns } from "./turns.ts";
+import { type Death, GpuWorker, type Usage } from "./worker.ts";
+import { describeXid, sentenceOfXid } from "./xid.ts";
+
+/** Why tasks are taken from a GPU: its worker died and one of them may be the cause, the GPU failed, or a drain's time was up. */
+export type LossReason = "worker_crash" | "gpu_lost" | "gpu_drained";
+
+/** What a supervisor tells the pool. */
+export interface SupervisorEvents {
+  /** Something changed that placement may depend on. */
+  changed(): void;
+  ended(task: Task, outcome: Outcome): void;
+  /** Everything that ran there is cut off. */
+  lost(reason: LossReason): void;
+  /** A worker process has been started. */
+  started(pid: number): void;
+}
+
+/** Milliseconds. */
+export interface SupervisorTiming {
+  /** Before a worker that died is started again. */
+  readonly restartPause: number;
+  /** Before each further try with a GPU that failed, or that has too little memory; the last one repeats. */
+  readonly retryPauses: readonly number[];
+  /** Of service after which the pauses begin anew. */
+  readonly healthyAfter: number;
+}
+
+export const DEFAULT_TIMING: SupervisorTiming = {
+  restartPause: 500,
+  retryPauses: [5000, 15_000, 30_000, 60_000, 120_000, 300_000],
+  healthyAfter: 300_000,
+};
+
+export interface SupervisorOptions {
+  readonly device: Device;
+  /** Everything but what is known only when the model is about to be loaded. */
+  readonly engine: Omit<EngineOptions, "memoryBudget" | "measuredOverhead">;
+  /** Seconds; 0: never. */
+  readonly healthCheckInterval: number;
+  /** Seconds. */
+  readonly stallTimeout: number;
+  /** Bytes that its worker may take when it starts now; null: not known. */
+  readonly memoryBudget: () => number | null;
+  /** Bytes that its worker was seen to take of its cards; null: not known. */
+  readonly footprint: () => number | null;
+  /** Who loads on which card. */
+  readonly turns: Turns;
+  readonly timing: SupervisorTiming;
+  readonly log: Logger;
+}
+
+/** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
+const MAX_LOAD_DEATHS = 2;
+
+/** Milliseconds between two looks at whether a GPU is idle, at least. */
+const HEALTH_CHECK_PAUSE = 1000;
+
+/** Milliseconds after which a reading that is not renewed counts for nothing. */
+const READING_EXPIRES = 30_000;
+
+export class Supervisor {
+  readonly device: Device;
+  readonly #options: SupervisorOptions;
+  readonly #events: SupervisorEvents;
+  readonly #health: Health;
+  readonly #crowding: Crowding;
+  #worker: GpuWorker | null = null;
+  /** Workers that are to be gone before the next one starts: they may hold the card's memory. */
+  #ending: Promise<unknown> = Promise.resolve();
+  /** Known once the model was loaded. */
+  #info: EngineInfo | null = null;
+  #usage: Usage | null = null;
+  #reading: Reading | null = null;
+  /** Milliseconds on the monotonic clock. */
+  #readAt = 0;
+  #crowded: GpuFacts["crowded"] = null;
+  #measuredOverhead: number | null = null;
+  readonly #xids: Record<string, number> = {};
+  #restarts = 0;
+  #loadDeaths = 0;
+  #tries = 0;
+  #servingSince: number | null = null;
+  /** What made it unfit may have changed. */
+  #tryUnfit = false;
+  #settled = false;
+  #launching = false;
+  #stopping = false;
+  /** Lets the next worker load on the same card. */
+  #loaded: () => void = () => {};
+  #loggedState: GpuState = "starting";
+  #launchTimer: NodeJS.Timeout | undefined;
+  #checkTimer: NodeJS.Timeout | undefined;
+  #deadlineTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: SupervisorOptions, events: SupervisorEvents) {
+    const { device } = options;
+    this.device = device;
+    this.#options = options;
+    this.#events = events;
+    this.#crowding = new Crowding(device.thresholds);
+    this.#health = new Health({
+      now: Date.now,
+      maxTemperature: device.maxTemperature,
+      changed: () => this.#onHealth(),
+    });
+  }
+
+  /** Starts its worker, unless it cannot serve. @param drained set: an operator took it out at an earlier start, and why */
+  start(drained: string | null): void {
+    const { unfit, lost } = this.device;
+    if (drained !== null) this.#health.drain(drained, false);
+    if (unfit !== null) this.#health.refuse(unfit);
+    if (lost !== null) this.#health.vanish(lost);
+    this.#launch();
+  }
+
+  run(task: Task): void {
+    this.#worker!.run(task);
+  }
+
+  cancel(task: Task): void {
+    this.#worker?.cancel(task);
+  }
+
+  get worker(): Pick<GpuWorker, "pid" | "idleFor"> | null {
+    return this.#worker;
+  }
+
+  /** What its worker said of itself last; null: there is none, or it has said nothing yet. */
+  get usage(): Usage | null {
+    return this.#usage;
+  }
+
+  /** Whether its worker has loaded its model, which it does not before its memory is known. */
+  get isLoaded(): boolean {
+    return this.#servingSince !== null;
+  }
+
+  /** Whether it has loaded its model or failed to, once at least. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  // --- what the drivers say --------------------------------------------------------------------------------------
+
+  /** Its figures are new. */
+  read(reading: Reading): void {
+    this.#reading = reading;
+    this.#readAt = performance.now();
+    const crowded = this.#crowding.update(this.#readAt, reading.othersMemory, reading.othersUtilization);
+    if (crowded !== this.#crowded) this.#onCrowded(crowded);
+    this.#health.temperature(reading.temperature);
+    if (this.#health.state === "lost" && this.device.unfit === null) this.#appear();
+    this.#learnOverhead();
+    this.#events.changed();
+  }
+
+  /** Its card is gone. */
+  vanish(why: string): void {
+    if (this.#health.state === "lost") return;
+    this.#health.vanish(why);
+    this.#drop("gpu_lost");
+  }
+
+  /** The driver reports an error of its card. */
+  report(event: GpuEvent): void {
+    if (event.type === "double_bit_ecc") {
+      const why = "The driver reports a memory error that could not be corrected (double-bit ECC).";
+      this.#health.note("double_bit_ecc", why);
+      return this.#fail(why, "gpu_lost");
+    }
+    const why = sentenceOfXid(event.xid);
+    this.#xids[event.xid] = (this.#xids[event.xid] ?? 0) + 1;
+    this.#health.note("xid", why);
+    this.#options.log.warn({ xid: event.xid }, why);
+    const { action } = describeXid(event.xid);
+    if (action === "reset") this.#fail(`${why} The card needs a reset.`, "gpu_lost");
+    // Without a worker that serves, this is an echo of what has ended it.
+    if (action === "restart" && this.#servingSince !== null) this.#replace(`${why} Its worker is being replaced.`);
+  }
+
+  // --- what an operator says -------------------------------------------------------------------------------------
+
+  /**
+   * Takes no new tasks. When nothing runs there any more its worker ends, so that the card can be serviced.
+   * @param deadlineSeconds after which what still runs goes back into the queue; null: it may take its time
+   */
+  drain(why: string, deadlineSeconds: number | null): void {
+    this.#health.drain(why, this.#tasks > 0);
+    clearTimeout(this.#deadlineTimer);
+    if (this.#tasks === 0) return this.#release();
+    if (deadlineSeconds === null) return;
+    this.#deadlineTimer = setTimeout(() => this.#drop("gpu_drained"), deadlineSeconds * 1000);
+  }
+
+  /** Ends a drain, and has it tried again at once when it is faulted or unfit. */
+  resume(why: string): void {
+    clearTimeout(this.#deadlineTimer);
+    if (this.#health.isDraining) this.#health.resume(why);
+    this.#tryUnfit = true;
+    this.#launch();
+  }
+
+  // --- what it looks like ----------------------------------------------------------------------------------------
+
+  facts(): GpuFacts {
+    const info = this.#info;
+    return {
+      id: this.device.id,
+      state: this.#health.state,
+      reason: this.#health.reason,
+      crowded: this.#crowded,
+      slots: info?.slots ?? this.device.slots,
+      context: info?.context ?? null,
+      kvBytesPerToken: info?.kvBytesPerToken ?? 0,
+      maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
+      memoryFree: this.#current()?.memoryFree ?? null,
+      othersUtilization: this.#current()?.othersUtilization ?? 0,
+    };
+  }
+
+  status(): Omit<GpuStatus, "taskCount" | "load"> {
+    const { device } = this;
+    const info = this.#info;
+    const reading = this.#current();
+    return {
+      id: device.id,
+      name: device.name,
+      kind: device.kind,
+      uuids: device.uuids,
+      pciBusIds: device.pciBusIds,
+      status: this.#health.state,
+      reason: this.#health.reason,
+      since: this.#health.since,
+      crowded: this.#crowded,
+      utilization: reading?.utilization ?? null,
+      memoryUsed: reading?.memoryUsed ?? null,
+      memoryTotal: reading?.memoryTotal ?? device.memoryTotal,
+      memoryFree: reading?.memoryFree ?? null,
+      othersMemory: reading?.othersMemory ?? null,
+      othersUtilization: reading?.othersUtilization ?? null,
+      temperature: reading?.temperature ?? null,
+      maxTemperature: device.maxTemperature,
+      power: reading?.power ?? null,
+      powerLimit: reading?.powerLimit ?? null,
+      energy: reading?.energy ?? null,
+      throttle: reading?.throttle ?? null,
+      ecc: reading?.ecc ?? null,
+      xids: { ...this.#xids },
+      computeCapability: device.computeCapability,
+      processes: reading?.processes ?? null,
+      slots: info?.slots ?? device.slots,
+      model: info?.model ?? null,
+      context: info?.context ?? null,
+      memoryNote: info?.memoryNote ?? null,
+      device: info?.device ?? null,
+      pid: this.#worker?.pid ?? null,
+      restarts: this.#restarts,
+      events: this.#health.history,
+    };
+  }
+
+  /** Ends its worker. Calling it twice is harmless. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const timer of [this.#launchTimer, this.#checkTimer, this.#deadlineTimer]) clearTimeout(timer);
+    await Promise.all([this.#worker?.stop(), this.#ending]);
+  }
+
+  // --- the worker's life -----------------------------------------------------------------------------------------
+
+  get #tasks(): number {
+    return this.#worker?.tasks ?? 0;
+  }
+
+  /** Starts a worker, when there is none and the GPU may have one. */
+  #launch(): void {
+    clearTimeout(this.#launchTimer);
+    if (this.#launching || this.#worker !== null || !this.#mayLaunch()) return;
+    this.#launching = true;
+    void this.#load().finally(() => (this.#launching = false));
+  }
+
+  #mayLaunch(): boolean {
+    const { state, isDraining } = this.#health;
+    const fit = state !== "unfit" || (this.#tryUnfit && this.device.unfit === null);
+    return !this.#stopping && !isDraining && state !== "lost" && fit;
+  }
+
+  async #load(): Promise<void> {
+    await this.#ending;
+    const done = await this.#options.turns.take(this.device.uuids);
+    if (!this.#mayLaunch()) return done();
+    if (!this.#health.isFaulted) this.#health.starting(this.#health.reason ?? "The model is being loaded.");
+    this.#loaded = done;
+    this.#tryUnfit = false;
+    try {
+      this.#worker = this.#newWorker();
+      if (this.#worker.pid !== null) this.#events.started(this.#worker.pid);
+    } catch (error) {
+      this.#onDeath({ how: messageOf(error), lastWords: "", lived: false });
+    }
+  }
+
+  #newWorker(): GpuWorker {
+    const { engine, stallTimeout, log, memoryBudget } = this.#options;
+    const { id, environment, vendor } = this.device;
+    return new GpuWorker(
+      {
+        gpuId: id,
+        engine: { ...engine, memoryBudget: memoryBudget(), measuredOverhead: this.#measuredOverhead },
+        environment,
+        proveCuda: vendor === "nvidia",
+        stallTimeout,
+        log,
+      },
+      {
+        loaded: (info, gpus) => void this.#onLoaded(info, gpus),
+        refused: (code, sentence) => this.#onRefused(code, sentence),
+        beat: () => this.#onBeat(),
+        ended: (task, outcome) => this.#onEnded(task, outcome),
+        stalled: (sentence) => this.#onStalled(sentence),
+        gone: (death) => this.#onDeath(death),
+      },
+    );
+  }
+
+  async #onLoaded(info: EngineInfo, gpus: readonly string[] | null): Promise<void> {
+    this.#loaded();
+    const problem = mismatch(this.device, info, gpus);
+    if (problem !== null) return this.#fail(problem, "gpu_lost");
+    const worker = this.#worker;
+    // A GPU that failed has to show more than that it can load.
+    if (this.#health.isFaulted && !(await this.#passesCheck())) return;
+    if (worker === null || worker !== this.#worker) return;
+    this.#info = info;
+    this.#loadDeaths = 0;
+    this.#settled = true;
+    this.#servingSince = performance.now();
+    const { model, context, slots, device, memoryNote } = info;
+    this.#options.log.info({ model, context, slots, device }, "worker ready");
+    if (memoryNote !== null) this.#options.log.warn(memoryNote);
+    this.#health.serving();
+    this.#scheduleCheck();
+  }
+
+  #onRefused(code: ErrorCode, sentence: string): void {
+    this.#health.refuse(sentence);
+    this.#drop("gpu_lost");
+    // Others may give memory back; a file that is damaged or missing stays so until somebody mends it.
+    if (code === "out_of_memory") this.#retryLater();
+  }
+
+  #onBeat(): void {
+    const last = this.#usage;
+    this.#usage = this.#worker?.usage ?? null;
+    if (this.device.kind === "cpu") this.read(cpuReading(this.#usage, last));
+    else if (this.device.vendor === "other") this.read(engineReading(this.#usage));
+    else this.#events.changed();
+  }
+
+  #onEnded(task: Task, outcome: Outcome): void {
+    this.#events.ended(task, outcome);
+    if (this.#tasks > 0 || !this.#health.isDraining) return;
+    this.#health.idle();
+    this.#release();
+  }
+
+  #onStalled(sentence: string): void {
+    if (this.#servingSince !== null && this.#worker!.idleFor === 0) return this.#fail(sentence, "worker_crash");
+    // Without work it harms nobody but itself; its death is treated as any other.
+    this.#options.log.error({ pid: this.#worker?.pid }, `${sentence} It is killed.`);
+    this.#replace(`${sentence} It is being restarted.`);
+  }
+
+  #onDeath({ how, lastWords, lived }: Death): void {
+    const said = lastWords === "" ? "" : ` It last said: ${lastWords}`;
+    this.#restarts++;
+    this.#options.log.warn({ how }, "worker died");
+    // A process that never lived, or a model that has been served before, says nothing against the model.
+    if (this.#info === null && lived) this.#loadDeaths++;
+    if (this.#loadDeaths >= MAX_LOAD_DEATHS) {
+      const { kind, model } = this.device.engine;
+      this.#health.refuse(
+        `The worker died ${this.#loadDeaths} times while loading the model${kind === "llama" ? ` ${model}` : ""} (${how}); the file may be damaged, or memory too small.${said}`,
+      );
+      return this.#drop("worker_crash");
+    }
+    this.#replace(`The worker died (${how}) and is being restarted.${said}`);
+  }
+
+  /** Has another worker take the place of this one, which died or has to go. */
+  #replace(why: string): void {
+    // First the state, so that nothing is placed here while the tasks are given back.
+    this.#health.crashed(why);
+    this.#drop("worker_crash");
+    if (this.#health.isFaulted) this.#retryLater();
+    else this.#launchIn(this.#options.timing.restartPause);
+  }
+
+  /** The GPU failed: whatever runs there is taken away, and it has to prove that it works before it gets more. */
+  #fail(why: string, reason: LossReason): void {
+    // While it is being tried, a failure means that the try failed; one that was expected anyway changes nothing.
+    this.#health.fault(why);
+    this.#drop(reason);
+    this.#retryLater();
+  }
+
+  /** Ends the worker at once, and gives its tasks back. The state says by now that nothing may be placed here. */
+  #drop(reason: LossReason): void {
+    this.#forget((worker) => worker.kill());
+    this.#health.idle();
+    this.#events.lost(reason);
+  }
+
+  /** Ends the worker of a GPU that is drained, so that nothing of ours holds the card. */
+  #release(): void {
+    clearTimeout(this.#deadlineTimer);
+    this.#forget((worker) => worker.stop());
+  }
+
+  /** From now on there is no worker; the next one starts when this one is gone. */
+  #forget(end: (worker: GpuWorker) => Promise<void>): void {
+    clearTimeout(this.#checkTimer);
+    if (this.#servingSince !== null) {
+      const served = performance.now() - this.#servingSince;
+      if (served > this.#options.timing.healthyAfter) this.#tries = 0;
+    }
+    this.#servingSince = null;
+    this.#usage = null;
+    this.#settled = true;
+    this.#loaded();
+    const worker = this.#worker;
+    this.#worker = null;
+    if (worker === null) return;
+    this.#ending = Promise.all([this.#ending, end(worker)]);
+  }
+
+  #appear(): void {
+    this.#health.appear();
+    this.#launch();
+  }
+
+  /** Tries again after a pause that grows from try to try. */
+  #retryLater(): void {
+    const { retryPauses } = this.#options.timing;
+    const pause = retryPauses[Math.min(this.#tries, retryPauses.length - 1)] ?? 0;
+    this.#tries++;
+    this.#launchIn(pause);
+  }
+
+  #launchIn(pause: number): void {
+    clearTimeout(this.#launchTimer);
+    if (this.#stopping) return;
+    this.#launchTimer = setTimeout(() => {
+      this.#tryUnfit = true;
+      this.#launch();
+    }, pause);
+  }
+
+  // --- looking after it ------------------------------------------------------------------------------------------
+
+  /** Asks an idle GPU for a token now and then; a busy one proves itself by working. */
+  #scheduleCheck(): void {
+    const interval = this.#options.healthCheckInterval * 1000;
+    clearTimeout(this.#checkTimer);
+    if (interval === 0 || this.#worker === null) return;
+    const wait = Math.max(interval - this.#worker.idleFor, HEALTH_CHECK_PAUSE);
+    this.#checkTimer = setTimeout(() => void this.#checkIfIdle(interval), Math.min(wait, interval));
+  }
+
+  async #checkIfIdle(interval: number): Promise<void> {
+    const idle = (this.#worker?.idleFor ?? 0) >= interval;
+    if (!idle || (await this.#passesCheck())) this.#scheduleCheck();
+  }
+
+  /** Has the worker generate one token. Its failure is the GPU's. */
+  async #passesCheck(): Promise<boolean> {
+    const worker = this.#worker;
+    const outcome = await worker?.check();
+    if (outcome === undefined || worker !== this.#worker) return false;
+    if (outcome.status !== "failed") return true;
+    this.#fail(`It failed when it was asked for one token: ${outcome.error.sentence}`, "gpu_lost");
+    return false;
+  }
+
+  /** Corrects the estimate for the next load by what this one has really taken. */
+  #learnOverhead(): void {
+    const memory = this.#info?.memory ?? null;
+    const footprint = this.#options.footprint();
+    if (this.#servingSince === null || memory === null || footprint === null) return;
+    this.#measuredOverhead = Math.max(0, footprint - memory.weights - memory.kvCache);
+  }
+
+  #onCrowded(crowded: GpuFacts["crowded"]): void {
+    this.#crowded = crowded;
+    const why = crowded === null ? "Others leave it enough room again." : `It gets no new tasks: ${crowded}.`;
+    this.#health.note(crowded === null ? "free" : "crowded", why);
+    this.#options.log.info(why);
+  }
+
+  #onHealth(): void {
+    const { state, reason } = this.#health;
+    if (state !== this.#loggedState) {
+      const serious = state === "unfit" || state === "faulted" || state === "lost";
+      this.#options.log[serious ? "error" : "info"]({ state, reason }, "GPU state changed");
+    }
+    this.#loggedState = state;
+    this.#events.changed();
+  }
+
+  /** The reading, unless it is so old that it says nothing: what a dead driver said last must not keep a GPU shut, or open, for ever. */
+  #current(): Reading | null {
+    return performance.now() - this.#readAt > READING_EXPIRES ? null : this.#reading;
+  }
+}

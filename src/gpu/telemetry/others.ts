@@ -1,0 +1,197 @@
+/**
+ * What the *others* take of a GPU: all processes but this server's workers. And when that is too much for it to get new tasks.
+ *
+ * Our own model fills the memory and our own decoding shows 100 % utilization, so neither may count.
+ */
+import { type GpuFacts, type GpuUser } from "../status.ts";
+import { type GpuProcess, type GpuSample } from "./telemetry.ts";
+
+/** Milliseconds for which our work must have rested before what the whole GPU does counts as the others'. */
+export const IDLE_BEFORE_OTHERS_COUNT_MS = 2000;
+/** Milliseconds after which what was seen of the others' utilization says nothing any more. */
+export const OTHERS_EXPIRE_MS = 60_000;
+/** Milliseconds that a GPU stays crowded at least. */
+export const MIN_CROWDED_MS = 5000;
+/** Milliseconds for which utilization must be above its threshold, in at least two updates, so that one spike shuts no GPU. */
+export const UTILIZATION_PATIENCE_MS = 1000;
+/** How far below its threshold a share must have fallen for the GPU to be used again; see `releaseBelow`. */
+export const RELEASE_MARGIN = 0.05;
+
+/** What we have on a GPU. */
+export interface OwnUse {
+  /** All our workers there, under every number by which the kernel knows them (`visiblePids`). */
+  readonly pids: ReadonlySet<number>;
+  /** `loading`: at least one of them is not done with loading its model. */
+  readonly workers: "none" | "loading" | "loaded";
+  /** Milliseconds since the last of our tasks ran there, 0 while one runs. */
+  readonly idleFor: number;
+}
+
+/** null: the driver does not tell enough to say. */
+export interface OthersReading {
+  /** Share of the GPU's memory, 0 to 1. */
+  readonly memory: number | null;
+  /** Share of the GPU's time, 0 to 1. */
+  readonly utilization: number | null;
+  readonly users: readonly GpuUser[] | null;
+}
+
+/**
+ * Tells the others' share of one physical GPU from ours.
+ *
+ * Where the driver lists our worker, it is asked. Where it does not (in containers it shows the host's process ids, or none), ours
+ * is what the memory grew by while our worker loaded, and their utilization is what the GPU does while nothing of ours runs.
+ */
+export class OthersMeter {
+  readonly #clock: () => number;
+  /** Bytes; null: never known. */
+  #others: number | null = null;
+  #footprint: number | null = null;
+  /** The workers whose footprint is final; null: there are none, or they are still loading. */
+  #loaded: string | null = null;
+  #seen: { readonly share: number; readonly at: number } | null = null;
+  /** The last share, when it too was taken while nothing of ours ran. */
+  #idleShare: number | null = null;
+
+  /** @param clock milliseconds on a monotonic clock */
+  constructor(clock: () => number = () => performance.now()) {
+    this.#clock = clock;
+  }
+
+  /** Bytes that our workers take there; null: never known. */
+  get footprint(): number | null {
+    return this.#footprint;
+  }
+
+  /** To be called with every sample, also while no worker of ours is there: that is when the others show best. */
+  update(sample: GpuSample, own: OwnUse): OthersReading {
+    const listed = ownListed(sample, own);
+    return {
+      memory: this.#memory(sample, own, listed),
+      utilization: this.#utilization(sample, own, listed),
+      users: sample.processes?.map((process) => ({ ...process, own: own.pids.has(process.pid) })) ?? null,
+    };
+  }
+
+  #memory({ memoryUsed, memoryTotal }: GpuSample, own: OwnUse, listed: readonly GpuProcess[] | null): number | null {
+    if (memoryUsed === null) return null;
+    const told = sum(listed?.map(({ memory }) => memory));
+    const loaded = own.workers === "loaded" ? [...own.pids].toSorted().join(" ") : null;
+    if (told !== null) this.#footprint = told;
+    // What grows after loading is others': a model takes all of its memory at once.
+    else if (loaded === null || loaded !== this.#loaded) this.#footprint = this.#growth(memoryUsed, own);
+    this.#loaded = loaded;
+    this.#others = Math.max(0, memoryUsed - this.#footprint!);
+    return memoryTotal ? Math.min(1, this.#others / memoryTotal) : null;
+  }
+
+  /** Bytes by which `used` exceeds what the others had last. */
+  #growth(used: number, { workers }: OwnUse): number {
+    // Without an earlier figure: a worker that begins to load has nothing yet, and one that has loaded is not to shut itself out.
+    const others = this.#others ?? (workers === "loaded" ? 0 : used);
+    return Math.max(0, used - others);
+  }
+
+  #utilization(sample: GpuSample, own: OwnUse, listed: readonly GpuProcess[] | null): number | null {
+    const now = this.#clock();
+    const told = listed?.length ? othersTold(sample.processes ?? [], own) : null;
+    const share = told ?? (sample.utilization === null ? null : sample.utilization / 100);
+    if (share === null) return null;
+    // Loading is work of ours too.
+    const idle = own.workers !== "loading" && own.idleFor >= IDLE_BEFORE_OTHERS_COUNT_MS;
+    if (told !== null) this.#seen = { share, at: now };
+    // What is seen last stays while our next tasks run, so it must not be one spike: the mean of two.
+    else if (idle) this.#seen = { share: (share + (this.#idleShare ?? share)) / 2, at: now };
+    this.#idleShare = told === null && idle ? share : null;
+    return this.#seen !== null && now - this.#seen.at < OTHERS_EXPIRE_MS ? this.#seen.share : 0;
+  }
+}
+
+/** Our processes as the driver lists them; null: it does not show them, or not under a number we know. */
+function ownListed({ processes }: GpuSample, { pids, workers }: OwnUse): readonly GpuProcess[] | null {
+  if (workers === "none") return [];
+  const listed = processes?.filter(({ pid }) => pids.has(pid)) ?? [];
+  return listed.length > 0 ? listed : null;
+}
+
+/** Share of the GPU's time; null: not told for every process. */
+function othersTold(processes: readonly GpuProcess[], { pids }: OwnUse): number | null {
+  if (processes.some(({ utilization }) => utilization === null)) return null;
+  const percent = sum(processes.map(({ pid, utilization }) => (pids.has(pid) ? 0 : utilization)));
+  return percent === null ? null : Math.min(1, percent / 100);
+}
+
+/** null: one of them is not known, or there is no list. */
+function sum(values: readonly (number | null)[] | undefined): number | null {
+  return values?.reduce((total, value) => (total === null || value === null ? null : total + value), 0) ?? null;
+}
+
+/** Shares, 0 to 1, above which a GPU is not used. */
+export interface Thresholds {
+  readonly memory: number;
+  readonly utilization: number;
+}
+
+/** Whether the others leave enough of a GPU. For GPUs that hold one model together, the worst figures count. */
+export class Crowding {
+  readonly #memory: Latch;
+  readonly #utilization: Latch;
+
+  constructor({ memory, utilization }: Thresholds) {
+    this.#memory = new Latch(memory, 0);
+    this.#utilization = new Latch(utilization, UTILIZATION_PATIENCE_MS);
+  }
+
+  /**
+   * @param now milliseconds on a monotonic clock
+   * @param memory the others' share, 0 to 1; null: not known, and so no reason to shut a GPU
+   * @param utilization likewise
+   * @returns why it gets no new tasks, in the words of `Placement.others`; null: it does
+   */
+  update(now: number, memory: number | null, utilization: number | null): GpuFacts["crowded"] {
+    // Both are asked each time: each keeps its own time.
+    const byMemory = this.#memory.update(now, memory);
+    const byUse = this.#utilization.update(now, utilization);
+    if (byMemory) return "memory taken by others";
+    return byUse ? "used by others" : null;
+  }
+}
+
+/**
+ * One threshold with hysteresis. Closes when the share has been above for `patience` milliseconds; opens again when it is at or below
+ * a lower line, and not before `MIN_CROWDED_MS` have passed.
+ */
+class Latch {
+  readonly #threshold: number;
+  readonly #patience: number;
+  #aboveSince: number | null = null;
+  #closedAt: number | null = null;
+
+  constructor(threshold: number, patience: number) {
+    this.#threshold = threshold;
+    this.#patience = patience;
+  }
+
+  /** @returns whether it is closed */
+  update(now: number, share: number | null): boolean {
+    if (this.#closedAt !== null) {
+      const calm = share === null || share <= releaseBelow(this.#threshold);
+      if (calm && now - this.#closedAt >= MIN_CROWDED_MS) this.#closedAt = null;
+      return this.#closedAt !== null;
+    }
+    if (share === null || share <= this.#threshold) {
+      this.#aboveSince = null;
+      return false;
+    }
+    this.#aboveSince ??= now;
+    if (now - this.#aboveSince < this.#patience) return false;
+    this.#closedAt = now;
+    this.#aboveSince = null;
+    return true;
+  }
+}
+
+/** The share at or below which a GPU that was above `threshold` may be used again: for a small threshold, half of it. */
+export function releaseBelow(threshold: number): number {
+  return threshold < 2 * RELEASE_MARGIN ? threshold / 2 : threshold - RELEASE_MARGIN;
+}

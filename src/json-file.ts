@@ -1,0 +1,67 @@
+/** Small JSON files in the data directory: read whole, checked, and replaced at once or not at all. */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { dirname } from "node:path";
+import { type ValidateFunction } from "ajv";
+import { AltLasError, messageOf } from "./errors.ts";
+import { misfitOf } from "./validation.ts";
+
+/**
+ * Reads a file that has to fit a schema; undefined: there is none.
+ * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it
+ */
+export function readJsonFile(path: string, validate: ValidateFunction): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new AltLasError("bad_config", `${path} cannot be read: ${messageOf(error)}.`, { cause: error });
+  }
+  const value = parse(text, path);
+  if (validate(value)) return value;
+  throw new AltLasError("bad_config", `${path}: ${misfitOf(validate, "the file").sentence}`);
+}
+
+function parse(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message would repeat a part of the file.
+    throw new AltLasError("bad_config", `${path} is damaged: it is not JSON. Put a copy back, or remove it.`);
+  }
+}
+
+/**
+ * Writes a file for its owner alone. Whatever happens, there is the old file or the new one.
+ * @throws {AltLasError} `bad_config`: it cannot be written
+ */
+export function writeJsonFile(path: string, value: unknown): void {
+  const next = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    // On disk before it takes the name, or a power cut could leave the name with nothing behind it.
+    const fd = openSync(next, "wx", 0o600);
+    try {
+      writeFileSync(fd, `${JSON.stringify(value, null, 2)}\n`);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(next, path);
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw new AltLasError("bad_config", `${path} cannot be written: ${messageOf(error)}.`, { cause: error });
+  }
+  syncFolder(dirname(path));
+}
+
+function syncFolder(folder: string): void {
+  // Windows cannot open a folder; there, the rename is on disk when the system gets to it.
+  if (process.platform === "win32") return;
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,364 @@
+/** What becomes of tasks whose GPU crashes, fails, vanishes or is drained. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type GpuState } from "../src/gpu/status.ts";
+import { type Task } from "../src/task.ts";
+import { facts, World } from "./helpers/scheduling.ts";
+
+const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
+const statesOf = (tasks: readonly Task[]): string[] => tasks.map((task) => task.status);
+const reasonsOf = (task: Task): (string | null)[] => task.attempts.map(({ reason }) => reason);
+
+/** States of a GPU that serves no more. */
+const OUT = ["draining", "drained", "unfit", "faulted", "lost"] as const satisfies readonly GpuState[];
+
+// --- going back into the queue -----------------------------------------------------------------------------------
+
+test("tasks of a lost worker go back to their place in the queue, and run elsewhere", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
+  const [first, second, third] = world.submitMany(3, { strategy: "round_robin" }) as [Task, Task, Task];
+  world.fail(0, "starting", "worker_crash");
+  assert.deepEqual([first.status, first.gpuId, first.startedAt], ["queued", null, null]);
+  world.complete(second);
+  assert.deepEqual([first.gpuId, third.status], [1, "queued"], "it is older than the third");
+  assert.deepEqual(
+    first.attempts.map(({ gpuId, reason }) => [gpuId, reason]),
+    [
+      [0, "worker_crash"],
+      [1, null],
+    ],
+  );
+});
+
+test("a GPU whose worker is gone is given nothing, also when its state is told only afterwards", () => {
+  const world = new World([facts(0)]);
+  const task = world.submit();
+  world.scheduler.interrupted(0, "gpu_lost");
+  assert.deepEqual([task.status, world.submit().status, world.loads()], ["queued", "queued", [0]]);
+  world.scheduler.setGpu(facts(0, { state: "faulted" }));
+  assert.equal(task.status, "queued");
+  world.recover(0);
+  assert.equal(task.status, "running");
+});
+
+test("when only some tasks are named, the others and the GPU go on", () => {
+  const world = new World([facts(0)]);
+  const [first, second, third] = world.submitMany(3) as [Task, Task, Task];
+  world.complete(second);
+  world.scheduler.interrupted(0, "gpu_lost", [first, second]);
+  assert.deepEqual(statesOf([first, second, third]), ["running", "completed", "running"]);
+  assert.deepEqual([reasonsOf(first), reasonsOf(third)], [["gpu_lost", null], [null]]);
+});
+
+test("a task whose workers keep dying fails with a sentence", () => {
+  const world = new World([facts(0)]);
+  const task = world.submit();
+  for (let crash = 0; crash < 3; crash++) world.crash(0);
+  assert.deepEqual([task.status, task.error?.code, world.loads()], ["failed", "worker_crash", [0]]);
+});
+
+test("a GPU that fails or is drained is held against no task, however often", () => {
+  for (const reason of ["gpu_lost", "gpu_drained"] as const) {
+    const world = new World([facts(0)]);
+    const tasks = world.submitMany(2);
+    for (let time = 0; time < 5; time++) {
+      world.scheduler.setGpu(facts(0, { state: "drained" }));
+      world.scheduler.interrupted(0, reason);
+      world.recover(0);
+    }
+    assert.deepEqual(
+      [statesOf(tasks), reasonsOf(tasks[0]!).slice(0, 5)],
+      [["running", "running"], Array(5).fill(reason)],
+    );
+  }
+});
+
+test("a task that is being canceled does not run again when its worker dies", () => {
+  const world = new World([facts(0)]);
+  const task = world.submit();
+  world.scheduler.cancel(task);
+  world.crash(0);
+  assert.deepEqual([task.status, world.started.length, world.scheduler.queueSize], ["canceled", 1, 0]);
+});
+
+// --- alone -------------------------------------------------------------------------------------------------------
+
+test("a task that kills its workers fails alone: its neighbours of the first crashes complete", () => {
+  const world = new World([facts(0, { slots: 4 })]);
+  const poison = world.submit();
+  const neighbours = world.submitMany(3);
+  const late = world.submitMany(2);
+  for (let crash = 1; crash <= 3; crash++) {
+    assert.equal(poison.status, "running");
+    assert.equal(world.loads()[0], crash < 3 ? 4 : 1, "the third time it runs alone");
+    world.crash(0);
+  }
+  assert.equal(poison.status, "failed");
+  for (let left = 10; left > 0; left--) {
+    const running = [...world.scheduler.gpus[0]!.running];
+    if (running[0] !== undefined) world.complete(running[0]);
+  }
+  assert.ok([...neighbours, ...late].every(({ status }) => status === "completed"));
+});
+
+/** A world whose GPUs are busy, and a task that must run alone, older than all others. */
+function withSuspect(slots: number[], gpuId: number | null): [World, Task, Task[]] {
+  const world = new World(slots.map((count, id) => facts(id, { slots: count })));
+  const died = { gpuId: 9, startedAt: 0, endedAt: 0, reason: "worker_crash" as const };
+  const attempts = [{ ...died }, { ...died }];
+  const suspect = world.task({ pinnedGpuId: gpuId, attempts });
+  const others = slots.map((_, id) => world.submit({ pinnedGpuId: id }));
+  world.scheduler.restore([suspect]);
+  return [world, suspect, others];
+}
+
+test("a GPU empties for a task that must run alone, also when new tasks keep coming", () => {
+  const [world, suspect, others] = withSuspect([2], null);
+  const later = world.submitMany(2);
+  assert.deepEqual([suspect.status, ...statesOf(later)], ["queued", "queued", "queued"]);
+  world.complete(others[0]!);
+  assert.deepEqual([suspect.status, ...statesOf(later)], ["running", "queued", "queued"], "and nothing beside it");
+  world.complete(suspect);
+  assert.deepEqual(statesOf(later), ["running", "running"]);
+});
+
+test("a GPU that was emptying for a task that found another one goes on", () => {
+  const [world, suspect, others] = withSuspect([2, 2], null);
+  const later = world.submitMany(2);
+  world.complete(others[0]!);
+  assert.deepEqual([suspect.gpuId, gpusOf(later), world.loads()], [0, [1, null], [1, 2]]);
+});
+
+test("other GPUs go on meanwhile, and what they cannot take does not fill the one that empties", () => {
+  const [world, suspect, others] = withSuspect([2, 8], 0);
+  assert.deepEqual(gpusOf(world.submitMany(6)), [1, 1, 1, 1, 1, 1]);
+  assert.deepEqual(gpusOf(world.submitMany(2)), [1, null], "GPU 0 has a free slot that is not for them");
+  world.complete(others[1]!);
+  assert.deepEqual(world.loads(), [1, 8]);
+  world.complete(others[0]!);
+  assert.deepEqual([suspect.status, world.loads()], ["running", [1, 8]]);
+});
+
+// --- excluded ----------------------------------------------------------------------------------------------------
+
+for (const reason of ["worker_crash", "gpu_lost"] as const) {
+  test(`a task does not go back to the GPU that failed under it (${reason}) while another serves, and holds up nobody`, () => {
+    const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
+    const [first, second, third] = world.submitMany(3, { strategy: "round_robin" }) as [Task, Task, Task];
+    world.fail(0, "starting", reason);
+    world.recover(0);
+    assert.deepEqual(
+      gpusOf([first, second, third]),
+      [null, 1, 0],
+      "the third is younger, and GPU 0 is good enough for it",
+    );
+    world.complete(second);
+    assert.deepEqual([first.gpuId, first.placement?.others], [1, { busy: 1 }]);
+  });
+}
+
+test("a placement counts the GPUs that failed before", () => {
+  const world = new World([facts(0), facts(1, { state: "starting" })]);
+  const task = world.submit();
+  world.crash(0);
+  world.recover(1);
+  assert.deepEqual([task.gpuId, task.placement?.others], [1, { "failed there before": 1 }]);
+});
+
+test("a drain that cuts a task off excludes nothing", () => {
+  const world = new World([facts(0), facts(1, { state: "hot" })]);
+  const task = world.submit();
+  world.scheduler.setGpu(facts(0, { state: "drained" }));
+  world.scheduler.interrupted(0, "gpu_drained");
+  world.recover(0);
+  assert.deepEqual([task.gpuId, reasonsOf(task)], [0, ["gpu_drained", null]]);
+});
+
+for (const state of OUT) {
+  test(`a task may go back to the GPU that failed under it when the other one is ${state}`, () => {
+    const world = new World([facts(0), facts(1, { state: "starting" })]);
+    const task = world.submit();
+    world.crash(0);
+    assert.equal(task.status, "queued");
+    world.scheduler.setGpu(facts(1, { state }));
+    assert.deepEqual([task.gpuId, task.status], [0, "running"]);
+  });
+}
+
+test("a task may go back when all GPUs have failed under it, or no other could hold it, or it may go to no other", () => {
+  const everywhere = new World([facts(0), facts(1)]);
+  const unlucky = everywhere.submit();
+  const first = unlucky.gpuId!;
+  everywhere.fail(first, "faulted");
+  assert.equal(unlucky.gpuId, 1 - first);
+  everywhere.recover(first);
+  everywhere.fail(1 - first, "starting");
+  assert.deepEqual([unlucky.gpuId, reasonsOf(unlucky)], [first, ["gpu_lost", "gpu_lost", null]]);
+
+  const mappings = new Map([["summary", new Set([0])]]);
+  const world = new World([facts(0, { slots: 8 }), facts(1, { context: 500, slots: 8 })], { mappings });
+  const long = world.submit({ text: "x".repeat(5000) });
+  const mapped = world.submit({ strategy: "task_specific", taskType: "summary" });
+  const pinned = world.submit({ pinnedGpuId: 0 });
+  const batch = world.batch(2, "whole", { strategy: "task_specific", taskType: "summary" });
+  const back = [long, mapped, pinned, ...batch];
+  world.crash(0);
+  assert.deepEqual(gpusOf(back), [0, 0, 0, 0, 0]);
+  assert.ok(back.every((task) => task.status === "running" && task.attempts.length === 2));
+});
+
+// --- batches that are not to be split ----------------------------------------------------------------------------
+
+for (const state of OUT) {
+  test(`what waits of a batch goes to another GPU when its own is ${state}`, () => {
+    const world = new World([facts(0, { slots: 1 }), facts(1, { state: "starting" })]);
+    const batch = world.batch(3, "whole");
+    const pinned = world.submit({ pinnedGpuId: 0 });
+    world.scheduler.setGpu(facts(0, { slots: 1, state }));
+    assert.deepEqual(gpusOf(batch), [0, null, null]);
+    assert.deepEqual(world.changed, batch.slice(1), "what changed is told, so that it is written");
+    world.recover(1);
+    assert.deepEqual([gpusOf(batch), batch[0]!.attempts.length], [[0, 1, 1], 1], "what runs may end where it is");
+    assert.equal(pinned.gpuId, 0, "who asked for it waits for it");
+  });
+}
+
+test("a batch stays bound to a GPU that is only being restarted, although it failed there", () => {
+  for (const size of [2, 3]) {
+    const world = new World([facts(0), facts(1, { state: "hot" })]);
+    const batch = world.batch(size, "whole");
+    world.fail(0, "starting", "worker_crash");
+    assert.deepEqual([gpusOf(batch), world.scheduler.queueSize], [Array(size).fill(0), size]);
+    world.recover(1);
+    world.recover(0);
+    assert.deepEqual([gpusOf(batch), world.loads()], [Array(size).fill(0), [2, 0]]);
+  }
+});
+
+test("a waiting batch is not for a GPU that failed under any of its tasks", () => {
+  const before = new World([facts(0)]);
+  const batch = before.batch(3, "whole");
+  before.fail(0, "faulted");
+  batch[0]!.attempts.length = 0;
+  const after = new World([facts(0), facts(1, { state: "starting" })]);
+  after.scheduler.restore(batch.toReversed());
+  assert.deepEqual(gpusOf(batch), [null, null, null]);
+  after.recover(1);
+  assert.deepEqual(gpusOf(batch), [1, 1, 1]);
+});
+
+const ORDERS = ["state first", "interruption first"] as const;
+
+function failIn(order: (typeof ORDERS)[number], world: World): void {
+  if (order === "interruption first") world.scheduler.interrupted(0, "gpu_lost");
+  world.scheduler.setGpu(facts(0, { state: "faulted" }));
+  if (order === "state first") world.scheduler.interrupted(0, "gpu_lost");
+}
+
+for (const order of ORDERS) {
+  test(`a batch cut off by a failure stays together (${order}), and its GPU is not taken again while another serves`, () => {
+    const waiting = new World([facts(0), facts(1, { state: "starting" }), facts(2, { state: "starting" })]);
+    const batch = waiting.batch(5, "whole");
+    failIn(order, waiting);
+    assert.deepEqual([gpusOf(batch), waiting.scheduler.queueSize], [Array(5).fill(null), 5]);
+    waiting.recover(0);
+    assert.deepEqual(gpusOf(batch), Array(5).fill(null), "it failed there");
+    waiting.recover(2);
+    assert.deepEqual([gpusOf(batch), waiting.loads()], [Array(5).fill(2), [0, 0, 2]]);
+
+    // With three, what waits of the batch finds a slot at once; with five, some of it waits there too.
+    for (const size of [3, 5]) {
+      for (let seed = 0; seed < 5; seed++) checkMoved(seed, size, (world) => failIn(order, world));
+    }
+  });
+}
+
+function checkMoved(seed: number, size: number, fail: (world: World) => void): void {
+  const gpus = [0, 1, 2].map((id) => facts(id));
+  const world = new World(gpus, {}, seed);
+  for (const pinnedGpuId of [1, 2]) world.submit({ pinnedGpuId });
+  const batch = world.batch(size, "whole");
+  assert.deepEqual(gpusOf(batch), Array(size).fill(0));
+  fail(world);
+  assert.equal(new Set(gpusOf(batch)).size, 1, "what is cut off follows the part that has found a GPU");
+  assert.deepEqual(world.loads().toSorted(), [0, 1, 2]);
+}
+
+test("a batch goes to a GPU that can hold all of its texts; where none can, the ones too long are run to fail with a sentence", () => {
+  const texts = ["short", "x".repeat(5000), "short"];
+  const submit = (world: World): Task[] => {
+    const tasks = texts.map((text) => world.task({ text, batchId: "batch", wholeBatch: true }));
+    world.scheduler.submit(tasks, "whole");
+    return tasks;
+  };
+  const gpus = [facts(0, { context: 500, slots: 3 }), facts(1, { slots: 1 })];
+  assert.deepEqual(gpusOf(submit(new World(gpus))), [1, 1, 1]);
+
+  const loading = new World([facts(0, { state: "starting", context: null, slots: 3 })]);
+  const batch = submit(loading);
+  loading.scheduler.setGpu(gpus[0]!);
+  assert.deepEqual(statesOf(batch), ["running", "running", "running"]);
+});
+
+test("a mapped task that would only fit a GPU it may not go to does not wait for ever", () => {
+  const mappings = new Map([["summary", new Set([0])]]);
+  const world = new World([facts(0, { context: 500 }), facts(1)], { mappings });
+  const task = world.submit({ text: "x".repeat(5000), strategy: "task_specific", taskType: "summary" });
+  assert.equal(task.gpuId, 0, "its engine says with which numbers it fails");
+});
+
+test("one task is taken out of a waiting batch whose types are mapped to different GPUs", () => {
+  const mappings = new Map([
+    ["a", new Set([0])],
+    ["b", new Set([1])],
+  ]);
+  const world = new World([facts(0, { state: "hot" }), facts(1, { state: "hot" })], { mappings });
+  const options = { strategy: "task_specific", wholeBatch: true, batchId: "batch" } as const;
+  const tasks = ["a", "b", "b"].map((taskType) => world.task({ ...options, taskType }));
+  world.scheduler.submit(tasks, "whole");
+  world.scheduler.cancel(tasks[1]!);
+  world.scheduler.cancel(tasks[0]!);
+  assert.deepEqual([statesOf(tasks), world.scheduler.queueSize], [["canceled", "canceled", "queued"], 1]);
+  world.recover(1);
+  assert.equal(tasks[2]!.gpuId, 1);
+});
+
+// --- after a restart of the server -------------------------------------------------------------------------------
+
+test("after a restart a pinned task waits for its GPU, even if there is none of that id", () => {
+  const world = new World([facts(0)]);
+  const task = world.task({ pinnedGpuId: 5 });
+  world.scheduler.restore([task]);
+  assert.deepEqual([task.status, task.gpuId], ["queued", 5]);
+  world.scheduler.setGpu(facts(5));
+  assert.equal(task.status, "running");
+});
+
+test("after a restart tasks remember which GPUs failed under them", () => {
+  const before = new World([facts(0, { slots: 1 })]);
+  const task = before.submit();
+  before.fail(0, "faulted");
+  const after = new World([facts(0), facts(1, { state: "starting" })]);
+  after.scheduler.restore([task]);
+  assert.equal(task.status, "queued");
+  after.recover(1);
+  assert.equal(task.gpuId, 1);
+});
+
+test("after a restart what ran of a batch on a GPU that serves no more follows the rest of it", () => {
+  const before = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
+  before.submit({ pinnedGpuId: 1 });
+  const batch = before.batch(3, "whole");
+  before.scheduler.setGpu(facts(0, { state: "draining" }));
+  before.complete(before.started[0]!);
+  assert.deepEqual(gpusOf(batch), [0, 1, 1]);
+  const after = new World([facts(0, { state: "drained" }), facts(1), facts(2)]);
+  after.scheduler.restore(batch);
+  assert.deepEqual(
+    [gpusOf(batch), statesOf(batch)],
+    [
+      [1, 1, 1],
+      ["running", "running", "queued"],
+    ],
+  );
+});

@@ -1,0 +1,278 @@
+/** The scheduler in random histories of tasks and GPUs. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { AltLasError } from "../src/errors.ts";
+import { GPU_STATES, type GpuFacts } from "../src/gpu/status.ts";
+import { isFinal, STRATEGIES, type Task } from "../src/task.ts";
+import {
+  couldRun,
+  hasFailedUnder,
+  holds,
+  isAllowed,
+  isTooSmall,
+  mayReturn,
+  mustRunAlone,
+  runningOn,
+  serves,
+  type Situation,
+  waitingGroups,
+} from "./helpers/placement-rules.ts";
+import { COMPLETED, facts, SETTINGS, World } from "./helpers/scheduling.ts";
+
+const GPUS = 3;
+const MAPPINGS = new Map([["summary", new Set([1])]]);
+/** At ten bytes to a token: one that fits everywhere, and one too long for a context of 500 tokens. */
+const TEXTS = { short: "x".repeat(10), long: "x".repeat(5000) };
+
+// --- what may happen ---------------------------------------------------------------------------------------------
+
+const position = fc.nat(30);
+const gpu = fc.nat(GPUS - 1);
+const changes = fc.record({
+  crowded: fc.constantFrom(null, null, null, null, "memory taken by others" as const, "used by others" as const),
+  slots: fc.integer({ min: 1, max: 3 }),
+  context: fc.constantFrom(1000, 1000, 500),
+});
+const looks = {
+  strategy: fc.constantFrom(...STRATEGIES),
+  taskType: fc.constantFrom("summary", "other"),
+  text: fc.constantFrom("short", "short", "long"),
+} as const;
+const submitStep = fc.record({
+  do: fc.constant("submit" as const),
+  pinned: fc.constantFrom(null, null, null, null, null, 0, 1, 2),
+  ...looks,
+});
+const batchStep = fc.record({
+  do: fc.constant("batch" as const),
+  size: fc.integer({ min: 1, max: 5 }),
+  whole: fc.boolean(),
+  ...looks,
+});
+const failStep = fc.record({
+  do: fc.constant("fail" as const),
+  gpu,
+  state: fc.constantFrom("starting" as const, ...GPU_STATES.filter((state) => state !== "ready")),
+  reason: fc.constantFrom(
+    "worker_crash" as const,
+    "worker_crash" as const,
+    "gpu_lost" as const,
+    "gpu_drained" as const,
+  ),
+  stateFirst: fc.boolean(),
+});
+
+const step = fc.oneof(
+  { weight: 4, arbitrary: submitStep },
+  { weight: 3, arbitrary: batchStep },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("finish" as const), which: position }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), which: position }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("state" as const), gpu, state: fc.constantFrom(...GPU_STATES) }),
+  },
+  { weight: 7, arbitrary: fc.record({ do: fc.constant("serve" as const), gpu, changes }) },
+  { weight: 3, arbitrary: failStep },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** A scheduler, what it was told, and what has to be true of it. */
+class History implements Situation {
+  readonly world: World;
+  readonly tasks: Task[] = [];
+  readonly mappings = MAPPINGS;
+  readonly maxCrashes = SETTINGS.maxCrashes;
+  gpus: readonly GpuFacts[] = Array.from({ length: GPUS }, (_, id) => facts(id));
+  /** The GPU whose worker is gone, while its state does not say so yet. */
+  #gone: number | null = null;
+
+  constructor(seed: number) {
+    this.world = new World(this.gpus, { minBatchSizePerGpu: 2, mappings: MAPPINGS }, seed);
+    this.world.onRun = (gpuId, task) => this.#checkStart(gpuId, task);
+  }
+
+  perform(event: Step): void {
+    this.world.now += 10;
+    switch (event.do) {
+      case "submit":
+        return this.#submit(event);
+      case "batch":
+        return this.#submit({ ...event, pinned: null });
+      case "finish":
+        return this.#finish(event.which);
+      case "cancel":
+        return this.#cancel(event.which);
+      case "state":
+        return this.tell(event.gpu, { state: event.state });
+      case "serve":
+        return this.tell(event.gpu, { ...event.changes, state: "ready" });
+      case "fail":
+        return this.#fail(event);
+    }
+  }
+
+  tell(id: number, news: Partial<GpuFacts>): void {
+    this.gpus = this.gpus.map((known) => (known.id === id ? { ...known, ...news } : known));
+    this.world.scheduler.setGpu(this.gpus[id]!);
+  }
+
+  /** What must hold after every event. */
+  check(): void {
+    const { scheduler } = this.world;
+    const running = scheduler.gpus.map((one) => [...one.running]);
+    assert.deepEqual(
+      running.map((tasks) => new Set(tasks)),
+      this.gpus.map((one) => new Set(runningOn(this, one))),
+      "a task runs where it says, and nowhere else",
+    );
+    assert.equal(scheduler.queueSize, this.tasks.filter(({ status }) => status === "queued").length);
+    for (const group of waitingGroups(this)) {
+      const free = this.gpus.find((one) => couldRun(this, one, group));
+      assert.equal(free, undefined, `${group[0]!.id} waits although it could run on GPU ${free?.id}`);
+    }
+  }
+
+  /** All GPUs serve again, and everything ends. */
+  end(): void {
+    for (let id = 0; id < GPUS; id++) this.tell(id, { state: "ready", crowded: null });
+    for (let left = this.tasks.length; left > 0; left--) this.#finish(0);
+    this.check();
+    assert.ok(this.tasks.every(({ status }) => isFinal(status)));
+    assert.deepEqual(this.world.loads(), [0, 0, 0], "every slot is free when everything has ended");
+  }
+
+  #submit(event: Extract<Step, { do: "submit" | "batch" }> & { pinned: number | null }): void {
+    const { pinned: pinnedGpuId, strategy, taskType } = event;
+    const grouping = event.do === "submit" ? "single" : event.whole ? "whole" : "split";
+    const size = event.do === "submit" ? 1 : event.size;
+    const batchId = event.do === "submit" ? null : `batch-${this.tasks.length}`;
+    const tasks = Array.from({ length: size }, (_, index) => {
+      // The first one of a batch says which type it is looked up by; the last one may be longer than all before it.
+      const text = TEXTS[index === size - 1 ? event.text : "short"];
+      const type = index === 0 ? taskType : "other";
+      return this.world.task({
+        pinnedGpuId,
+        strategy,
+        taskType: type,
+        text,
+        batchId,
+        wholeBatch: grouping === "whole",
+      });
+    });
+    const known = this.tasks.length;
+    this.tasks.push(...tasks);
+    try {
+      this.world.scheduler.submit(tasks, grouping);
+    } catch (error) {
+      this.tasks.length = known;
+      this.#checkRefusal(tasks, error);
+    }
+  }
+
+  #finish(which: number): void {
+    const running = this.tasks.filter(({ status }) => status === "running");
+    if (running.length > 0) this.world.scheduler.finished(running[which % running.length]!, COMPLETED);
+  }
+
+  #cancel(which: number): void {
+    if (this.tasks.length === 0) return;
+    const task = this.tasks[which % this.tasks.length]!;
+    this.world.scheduler.cancel(task);
+    if (task.status === "running") this.world.scheduler.finished(task, { status: "canceled" });
+  }
+
+  #fail({ gpu: id, state, reason, stateFirst }: Extract<Step, { do: "fail" }>): void {
+    if (stateFirst) this.tell(id, { state });
+    this.#gone = id;
+    this.world.scheduler.interrupted(id, reason);
+    this.#gone = null;
+    if (!stateFirst) this.tell(id, { state });
+  }
+
+  #checkRefusal(tasks: readonly Task[], error: unknown): void {
+    if (!(error instanceof AltLasError)) throw error;
+    const able = this.gpus.filter((one) => mayReturn(one) && (tasks[0]!.pinnedGpuId ?? one.id) === one.id);
+    if (error.code === "no_usable_gpu") return assert.deepEqual(able, []);
+    assert.equal(error.code, "prompt_too_long");
+    assert.ok(!able.some((one) => holds(one, tasks)));
+  }
+
+  /** At the moment at which a task is started, when it is in the running set already. */
+  #checkStart(gpuId: number, task: Task): void {
+    const chosen = this.gpus[gpuId]!;
+    const running = runningOn(this, chosen);
+    const what = `${task.id} on GPU ${gpuId}`;
+    assert.deepEqual([chosen.state, chosen.crowded, this.#gone === gpuId], ["ready", null, false], what);
+    assert.ok(running.length <= chosen.slots, what);
+    assert.ok(running.length === 1 || !running.some((one) => mustRunAlone(this, one)), `${what}, alone`);
+    assert.equal(task.pinnedGpuId ?? gpuId, gpuId, what);
+    if (!this.#wasBound(task)) this.#checkChoice(chosen, task);
+  }
+
+  /** Whether only one GPU came into question, which another task of its batch may have chosen for it. */
+  #wasBound(task: Task): boolean {
+    const { strategy } = task.placement!;
+    const follows = this.tasks.some((other) => other !== task && other.placement === task.placement);
+    return strategy === "pinned" || strategy === "batch" || (task.wholeBatch && follows);
+  }
+
+  /** That the GPU came into question for a task that was not bound to one. */
+  #checkChoice(chosen: GpuFacts, task: Task): void {
+    // The rest of its batch is bound by now; whoever else it was placed with, one GPU on which none of the batch ever failed was there.
+    const batch = task.wholeBatch ? this.tasks.filter(({ batchId }) => batchId === task.batchId) : [task];
+    const group = batch.map((one) => ({ ...one, gpuId: null, taskType: task.taskType }));
+    const own = [group[batch.indexOf(task)]!];
+    const better = this.gpus.filter(
+      (other) =>
+        serves(other) &&
+        isAllowed(this, other, own) &&
+        !hasFailedUnder(other, group) &&
+        this.gpus.every((one) => holds(one, group) <= holds(other, group)),
+    );
+    assert.ok(isAllowed(this, chosen, own), `${task.id} may go to GPU ${chosen.id}`);
+    if (!task.wholeBatch) assert.ok(!isTooSmall(this, chosen, own), `${task.id} on GPU ${chosen.id}`);
+    assert.ok(
+      better.length === 0 || !hasFailedUnder(chosen, own),
+      `${task.id} failed on GPU ${chosen.id}, and GPU ${better[0]?.id} serves`,
+    );
+  }
+}
+
+// --- properties --------------------------------------------------------------------------------------------------
+
+test("property: in any history tasks start only where they may, none waits beside a slot it could have, and all end", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.integer(), (events, seed) => {
+      const history = new History(seed);
+      for (const event of events) {
+        history.perform(event);
+        history.check();
+      }
+      history.end();
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test("property: round robin differs by at most one between equal GPUs", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 100 }), (count, tasks) => {
+      const world = new World(Array.from({ length: count }, (_, id) => facts(id, { slots: 100 })));
+      world.submitMany(tasks, { strategy: "round_robin" });
+      assert.ok(Math.max(...world.loads()) - Math.min(...world.loads()) <= 1);
+    }),
+  );
+});
+
+test("property: the same view and the same seed give the same choices", () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.constantFrom("least_loaded", "memory_optimized", "random"), (seed, strategy) => {
+      const run = (): (number | null)[] => {
+        const world = new World([facts(0), facts(1), facts(2)], SETTINGS, seed);
+        return world.submitMany(6, { strategy: strategy as Task["strategy"] }).map(({ gpuId }) => gpuId);
+      };
+      assert.deepEqual(run(), run());
+    }),
+  );
+});

@@ -1,0 +1,317 @@
+/** What a supervisor makes of a worker and a card that fail in each way they can. Every test has real worker processes. */
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { pino } from "pino";
+import { type SimulatedOptions } from "../src/engine/engine.ts";
+import { type Device } from "../src/gpu/devices.ts";
+import { type GpuState } from "../src/gpu/status.ts";
+import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/supervisor.ts";
+import { Turns } from "../src/gpu/turns.ts";
+import { type Outcome, type Task } from "../src/task.ts";
+import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
+import { World } from "./helpers/scheduling.ts";
+
+const AT_ONCE: SupervisorTiming = { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 };
+/** A day: what is to be tried again later is not tried in the test. */
+const LATER: SupervisorTiming = { ...AT_ONCE, retryPauses: [86_400_000] };
+
+interface Setting {
+  readonly device?: Device;
+  readonly engine?: Partial<SimulatedOptions>;
+  readonly timing?: SupervisorTiming;
+  readonly healthCheckInterval?: number;
+  readonly memoryBudget?: () => number | null;
+}
+
+/** A supervisor, and what it told. */
+class Owner {
+  readonly supervisor: Supervisor;
+  readonly outcomes = new Map<Task, Outcome>();
+  readonly losses: LossReason[] = [];
+  readonly states: GpuState[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  constructor(t: TestContext, { device = aDevice(), engine, timing = AT_ONCE, ...rest }: Setting = {}) {
+    this.supervisor = new Supervisor(
+      {
+        device,
+        engine: { ...simulatedEngine(engine), slots: device.slots },
+        healthCheckInterval: rest.healthCheckInterval ?? 0,
+        stallTimeout: 2,
+        memoryBudget: rest.memoryBudget ?? (() => null),
+        footprint: () => null,
+        turns: new Turns(),
+        timing,
+        log: pino({ level: "silent" }),
+      },
+      {
+        changed: () => {
+          if (this.state !== this.states.at(-1)) this.states.push(this.state);
+          this.#wake();
+        },
+        ended: (task, outcome) => {
+          this.outcomes.set(task, outcome);
+          this.#wake();
+        },
+        lost: (reason) => {
+          this.losses.push(reason);
+          this.#wake();
+        },
+        started: () => this.#wake(),
+      },
+    );
+    t.after(() => this.supervisor.stop());
+  }
+
+  get state(): GpuState {
+    return this.supervisor.facts().state;
+  }
+
+  get reason(): string {
+    return this.supervisor.facts().reason ?? "";
+  }
+
+  get pid(): number | null {
+    return this.supervisor.status().pid;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  is(state: GpuState): Promise<void> {
+    return this.until(() => this.state === state);
+  }
+
+  async ready(): Promise<void> {
+    this.supervisor.start(null);
+    await this.is("ready");
+  }
+
+  async outcome(task: Task): Promise<Outcome> {
+    await this.until(() => this.outcomes.has(task));
+    return this.outcomes.get(task)!;
+  }
+}
+
+const world = new World([]);
+function aTask(text: string, maxLength = 3): Task {
+  return world.task({ text, maxLength });
+}
+
+const ENDLESS = { tokens_per_second: 1, context: 1e9 };
+
+test("a worker that is killed is replaced, and what ran there is told to be lost", async (t) => {
+  const owner = new Owner(t, { engine: ENDLESS });
+  await owner.ready();
+  const { pid } = owner;
+  owner.supervisor.run(aTask("wait", 1e6));
+  process.kill(pid!, "SIGKILL");
+  await owner.until(() => owner.losses.length === 1);
+  assert.match(owner.reason, /^The worker died \(SIGKILL\) and is being restarted\./);
+  await owner.is("ready");
+  assert.notEqual(owner.pid, pid);
+  assert.deepEqual(owner.losses, ["worker_crash"]);
+  assert.deepEqual(owner.states, ["starting", "ready", "starting", "ready"]);
+  const next = aTask("again", 1);
+  owner.supervisor.run(next);
+  assert.equal((await owner.outcome(next)).status, "completed");
+});
+
+test("a GPU whose worker dies three times is faulted, and comes back when it has generated a token", async (t) => {
+  const owner = new Owner(t);
+  await owner.ready();
+  for (let death = 1; death <= 3; death++) {
+    await owner.is("ready");
+    process.kill(owner.pid!, "SIGKILL");
+    await owner.until(() => owner.losses.length === death);
+  }
+  await owner.is("ready");
+  assert.deepEqual(owner.states.slice(-3), ["ready", "faulted", "ready"]);
+});
+
+test("a GPU that hangs under its work is faulted, and its tasks are lost", async (t) => {
+  const owner = new Owner(t, {
+    engine: { failures: [{ kind: "stall", when_text_contains: "freeze" }] },
+    timing: LATER,
+  });
+  await owner.ready();
+  owner.supervisor.run(aTask("freeze"));
+  await owner.is("faulted");
+  await owner.until(() => owner.losses.length === 1);
+  assert.match(owner.reason, /made no progress on its tasks for 2 s/);
+  assert.equal(owner.pid, null);
+});
+
+test("a faulted GPU that still fails stays faulted, and is tried again", async (t) => {
+  const failures = [{ kind: "error", when_text_contains: "Hello" } as const];
+  const owner = new Owner(t, { device: aDevice(), engine: { failures } });
+  await owner.ready();
+  owner.supervisor.report({ type: "xid", uuid: "SIMULATED-0", xid: 79 });
+  const tries = (): number => owner.losses.length;
+  await owner.until(() => tries() >= 4);
+  assert.match(owner.reason, /asked for one token: The simulated model is set to fail/);
+  assert.ok(!owner.states.slice(2).includes("ready"));
+});
+
+test("an idle GPU is asked for a token now and then, and is faulted when it gives none", async (t) => {
+  const failures = [{ kind: "error", when_text_contains: "Hello" } as const];
+  const owner = new Owner(t, { engine: { failures }, healthCheckInterval: 1, timing: LATER });
+  await owner.ready();
+  await owner.is("faulted");
+});
+
+test("Xid errors do what the catalogue says: reset, new worker, or nothing", async (t) => {
+  const owner = new Owner(t, { device: aGpu(), timing: LATER });
+  await owner.ready();
+  const uuid = aGpu().uuids[0]!;
+  const { pid } = owner;
+  owner.supervisor.report({ type: "xid", uuid, xid: 63 });
+  assert.deepEqual([owner.state, owner.pid], ["ready", pid]);
+  owner.supervisor.report({ type: "xid", uuid, xid: 31 });
+  assert.equal(owner.state, "starting");
+  await owner.is("ready");
+  assert.notEqual(owner.pid, pid);
+  owner.supervisor.report({ type: "xid", uuid, xid: 79 });
+  assert.equal(owner.state, "faulted");
+  assert.match(owner.reason, /^Xid 79: .* needs a reset\.$/);
+  assert.deepEqual(owner.losses, ["worker_crash", "gpu_lost"]);
+  assert.deepEqual(owner.supervisor.status().xids, { 63: 1, 31: 1, 79: 1 });
+});
+
+test("a double-bit error faults the GPU", async (t) => {
+  const owner = new Owner(t, { device: aGpu(), timing: LATER });
+  await owner.ready();
+  owner.supervisor.report({ type: "double_bit_ecc", uuid: aGpu().uuids[0]! });
+  assert.equal(owner.state, "faulted");
+});
+
+test("a card that vanishes is lost with its tasks, and serves again when it is back", async (t) => {
+  const owner = new Owner(t, { device: aGpu(), engine: ENDLESS });
+  await owner.ready();
+  owner.supervisor.run(aTask("wait", 1e6));
+  owner.supervisor.vanish("GPU is lost.");
+  assert.deepEqual([owner.state, owner.losses, owner.pid], ["lost", ["gpu_lost"], null]);
+  owner.supervisor.vanish("GPU is lost.");
+  assert.equal(owner.losses.length, 1);
+  owner.supervisor.read(READING);
+  await owner.is("ready");
+});
+
+test("a drained GPU lets its tasks finish, then ends its worker, and loads again when it is resumed", async (t) => {
+  const owner = new Owner(t, { engine: { tokens_per_second: 50 } });
+  await owner.ready();
+  const last = aTask("last", 10);
+  owner.supervisor.run(last);
+  owner.supervisor.drain("Drained by ada.", null);
+  assert.equal(owner.state, "draining");
+  assert.equal((await owner.outcome(last)).status, "completed");
+  assert.deepEqual([owner.state, owner.pid, owner.losses], ["drained", null, []]);
+  owner.supervisor.resume("Resumed by ada.");
+  await owner.is("ready");
+});
+
+test("after a drain's deadline what still runs is given back", async (t) => {
+  const owner = new Owner(t, { engine: ENDLESS });
+  await owner.ready();
+  owner.supervisor.run(aTask("endless", 1e6));
+  owner.supervisor.drain("Drained by ada.", 0.05);
+  await owner.until(() => owner.losses.length === 1);
+  assert.deepEqual([owner.state, owner.losses], ["drained", ["gpu_drained"]]);
+});
+
+test("a GPU that was drained at an earlier start has no worker until it is resumed", async (t) => {
+  const owner = new Owner(t);
+  owner.supervisor.start("Drained before.");
+  assert.deepEqual([owner.state, owner.pid], ["drained", null]);
+  owner.supervisor.resume("Resumed.");
+  await owner.is("ready");
+});
+
+test("a model that does not fit makes the GPU unfit, with both numbers, until there is memory", async (t) => {
+  let budget = 1e9;
+  const engine = { memory_bytes: 2e9 };
+  const owner = new Owner(t, { device: aGpu(), engine, memoryBudget: () => budget });
+  owner.supervisor.start(null);
+  await owner.is("unfit");
+  assert.match(owner.reason, /needs at least 1\.9 GiB of memory.*; 953\.6 MiB may be used\.$/);
+  budget = 4e9;
+  await owner.is("ready");
+});
+
+test("a worker that sees another GPU than it was given is faulted, never used", async (t) => {
+  // No CUDA driver shows this worker the GPU it was given; the engine claims the CPU.
+  const device = aGpu({ engine: { ...aGpu().engine, kind: "llama" } });
+  const owner = new Owner(t, { device, timing: LATER });
+  owner.supervisor.start(null);
+  await owner.is("faulted");
+  assert.match(owner.reason, /^The worker was to use cuda on GPU-.*, but llama\.cpp opened simulated\.$/);
+  assert.ok(!owner.states.includes("ready"));
+});
+
+test("a worker that dies twice while loading is held to have a bad model", async (t) => {
+  const owner = new Owner(t, { engine: { load_seconds: 1e6 } });
+  owner.supervisor.start(null);
+  for (let death = 1; death <= 2; death++) {
+    await owner.until(() => owner.supervisor.usage !== null);
+    process.kill(owner.pid!, "SIGKILL");
+    await owner.until(() => owner.losses.length === death);
+  }
+  assert.equal(owner.state, "unfit");
+  assert.match(owner.reason, /^The worker died 2 times while loading the model \(SIGKILL\)/);
+});
+
+test("a hot GPU keeps what runs and is ready again when it has cooled down", async (t) => {
+  const owner = new Owner(t, { device: aGpu() });
+  await owner.ready();
+  owner.supervisor.read({ ...READING, temperature: 90 });
+  assert.deepEqual([owner.state, owner.losses], ["hot", []]);
+  owner.supervisor.read({ ...READING, temperature: 70 });
+  assert.equal(owner.state, "ready");
+});
+
+test("a GPU that others fill is crowded, and says since when in its history", async (t) => {
+  const owner = new Owner(t, { device: aGpu() });
+  await owner.ready();
+  owner.supervisor.read({ ...READING, othersMemory: 0.95 });
+  assert.equal(owner.supervisor.facts().crowded, "memory taken by others");
+  assert.equal(owner.supervisor.status().events.at(-1)?.event, "crowded");
+});
+
+test("workers on one card load one after the other", async () => {
+  const turns = new Turns();
+  const order: string[] = [];
+  const first = await turns.take(["a", "b"]);
+  const second = turns.take(["b"]).then((done) => {
+    order.push("second");
+    return done;
+  });
+  const other = await turns.take(["c"]);
+  order.push("other");
+  other();
+  order.push("first done");
+  first();
+  (await second)();
+  assert.deepEqual(order, ["other", "first done", "second"]);
+});
+
+const READING = {
+  utilization: 10,
+  memoryTotal: 80e9,
+  memoryUsed: 8e9,
+  memoryFree: 72e9,
+  temperature: 50,
+  power: 100,
+  powerLimit: 700,
+  energy: 1000,
+  throttle: [],
+  ecc: null,
+  processes: null,
+  othersMemory: 0.1,
+  othersUtilization: 0,
+};
