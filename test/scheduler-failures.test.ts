@@ -41,15 +41,6 @@ test("a GPU whose worker is gone is given nothing, also when its state is told o
   assert.equal(task.status, "running");
 });
 
-test("when only some tasks are named, the others and the GPU go on", () => {
-  const world = new World([facts(0)]);
-  const [first, second, third] = world.submitMany(3) as [Task, Task, Task];
-  world.complete(second);
-  world.scheduler.interrupted(0, "gpu_lost", [first, second]);
-  assert.deepEqual(statesOf([first, second, third]), ["running", "completed", "running"]);
-  assert.deepEqual([reasonsOf(first), reasonsOf(third)], [["gpu_lost", null], [null]]);
-});
-
 test("a task whose workers keep dying fails with a sentence", () => {
   const world = new World([facts(0)]);
   const task = world.submit();
@@ -156,6 +147,14 @@ for (const reason of ["worker_crash", "gpu_lost"] as const) {
     assert.deepEqual([first.gpuId, first.placement?.others], [1, { busy: 1 }]);
   });
 }
+
+test("a task goes back to the GPU that failed under it when others crowd the other one", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1, crowded: "used by others" })]);
+  const task = world.submit();
+  world.crash(0);
+  world.recover(0);
+  assert.deepEqual([task.status, task.gpuId], ["running", 0]);
+});
 
 test("a placement counts the GPUs that failed before", () => {
   const world = new World([facts(0), facts(1, { state: "starting" })]);

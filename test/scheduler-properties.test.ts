@@ -226,6 +226,7 @@ class History implements Situation {
     const better = this.gpus.filter(
       (other) =>
         serves(other) &&
+        other.crowded === null &&
         isAllowed(this, other, own) &&
         !hasFailedUnder(other, group) &&
         this.gpus.every((one) => holds(one, group) <= holds(other, group)),

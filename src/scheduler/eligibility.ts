@@ -97,7 +97,8 @@ export class Eligibility {
   }
 
   /**
-   * Whether the GPU failed under one of these tasks, and another serves that did not: they are for that one, even if it is busy.
+   * Whether the GPU failed under one of these tasks, and another serves that did not: they are for that one, even if it is busy with
+   * tasks of ours. Not if others crowd it: that may last for hours.
    * Tasks that are bound to their GPU have no other.
    */
   #hasFailed(gpu: Gpu, tasks: readonly Task[]): boolean {
@@ -105,6 +106,7 @@ export class Eligibility {
     return this.#parts.gpus.some(
       (other) =>
         isServing(other.facts.state) &&
+        other.facts.crowded === null &&
         this.#isAllowed(other, tasks[0]!) &&
         !this.#isTooSmall(other, tasks) &&
         !failedUnder(tasks, other.facts.id),

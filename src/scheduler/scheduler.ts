@@ -154,14 +154,14 @@ export class Scheduler {
   }
 
   /**
-   * What runs on a GPU is cut off, and waits again at the place its age gives it: all of it, because the worker is gone, or only `tasks`,
-   * while the rest and the GPU go on. `setGpu` may tell what has become of the GPU before this or after it.
+   * A GPU's worker is gone: what ran there waits again, at the place its age gives it. `setGpu` may tell what has become of the GPU
+   * before this or after it.
    */
-  interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart">, tasks?: readonly Task[]): void {
+  interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart">): void {
     const gpu = this.#gpu(gpuId);
-    const cutOff = tasks?.filter((task) => gpu.running.has(task)) ?? [...gpu.running];
+    const cutOff = [...gpu.running];
     // Without its worker it can start nothing, whatever was said of it last: it is as good as starting until it is heard of again.
-    if (tasks === undefined && gpu.facts.state === "ready") gpu.facts = { ...gpu.facts, state: "starting" };
+    if (gpu.facts.state === "ready") gpu.facts = { ...gpu.facts, state: "starting" };
     this.#waitAgain(cutOff.filter((task) => this.#backToQueued(task, reason)));
     for (const task of cutOff) this.#effects.changed(task);
     this.#fillAll();

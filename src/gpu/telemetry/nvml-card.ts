@@ -51,7 +51,8 @@ export class NvmlCard {
   /** Those that answer, and those that do no more. */
   sample(): { readonly samples: readonly GpuSample[]; readonly lost: readonly LostPart[] } {
     if (this.#parts.length === 0) return { samples: [], lost: [] };
-    const ofCard = figuresOfCard(this.#card);
+    const isDivided = this.#parts.some(({ identity }) => identity.parentUuid !== null);
+    const ofCard = figuresOfCard(this.#card, isDivided);
     const samples = this.#parts.map(({ identity, device }) => ({
       ...ofCard,
       ...figuresOf(device),
@@ -136,13 +137,16 @@ function partsOf(card: NvmlDevice, index: number): Part[] {
   });
 }
 
-/** The figures that are true of every part of a card, or that only the card has. */
-function figuresOfCard(card: NvmlDevice): Omit<GpuSample, "uuid" | keyof ReturnType<typeof figuresOf>> {
+/** The figures that only a card has. Its parts have the same temperature, but nobody can tell how much of its power each takes. */
+function figuresOfCard(
+  card: NvmlDevice,
+  isDivided: boolean,
+): Omit<GpuSample, "uuid" | keyof ReturnType<typeof figuresOf>> {
   return {
     temperature: card.temperature(),
-    power: card.power(),
-    powerLimit: card.powerLimit(),
-    energy: card.energy(),
+    power: isDivided ? null : card.power(),
+    powerLimit: isDivided ? null : card.powerLimit(),
+    energy: isDivided ? null : card.energy(),
     throttle: card.throttle(),
     ecc: card.ecc(),
   };
