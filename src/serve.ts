@@ -80,12 +80,16 @@ function modelOf({ unfit, lost, engine: { kind, model } }: Device): string {
 
 /** What is known to be wrong before a single model is loaded, so that nobody has to find it in the log. */
 function troubles(devices: readonly Device[]): string[] {
-  const reasons = devices.map(({ unfit, lost }) => lost ?? unfit).filter((reason) => reason !== null);
-  const models = devices.filter(
-    ({ unfit, lost, engine }) => unfit === null && lost === null && engine.kind === "llama",
-  );
-  const missing = models.map(({ engine }) => engine.model).filter((model) => !existsSync(model));
-  return [...new Set([...reasons, ...missing.map((model) => `The model file ${model} does not exist.`)])];
+  const broken = devices.flatMap((device) => {
+    const why = device.lost ?? device.unfit ?? missingModel(device);
+    return why === null ? [] : [{ id: device.id, why }];
+  });
+  const byReason = Map.groupBy(broken, ({ why }) => why);
+  return [...byReason].map(([why, of]) => `GPU ${of.map(({ id }) => id).join(", ")}: ${why}`);
+}
+
+function missingModel({ engine: { kind, model } }: Device): string | null {
+  return kind === "llama" && !existsSync(model) ? `The model file ${model} does not exist.` : null;
 }
 
 /** A request that waits for its text, so that one paste shows the whole thing. */

@@ -12,7 +12,8 @@ export interface Reading extends Omit<GpuSample, "uuid" | "processes"> {
   readonly othersUtilization: number | null;
 }
 
-const UNKNOWN: Reading = {
+/** Of a GPU that tells nothing. */
+export const UNKNOWN: Reading = {
   utilization: null,
   memoryTotal: null,
   memoryUsed: null,

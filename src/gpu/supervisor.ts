@@ -13,6 +13,7 @@ import { cpuReading, engineReading, type Reading } from "./readings.ts";
 import { type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
 import { Crowding } from "./telemetry/others.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
+import { factsOf, type Look, statusOf } from "./look.ts";
 import { type Turns } from "./turns.ts";
 import { type Death, GpuWorker, type Usage } from "./worker.ts";
 import { describeXid, sentenceOfXid } from "./xid.ts";
@@ -220,59 +221,23 @@ export class Supervisor {
   // --- what it looks like ----------------------------------------------------------------------------------------
 
   facts(): GpuFacts {
-    const info = this.#info;
-    return {
-      id: this.device.id,
-      state: this.#health.state,
-      reason: this.#health.reason,
-      crowded: this.#crowded,
-      slots: info?.slots ?? this.device.slots,
-      context: info?.context ?? null,
-      kvBytesPerToken: info?.kvBytesPerToken ?? 0,
-      maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
-      memoryFree: this.#current()?.memoryFree ?? null,
-      othersUtilization: this.#current()?.othersUtilization ?? 0,
-    };
+    return factsOf(this.#look());
   }
 
   status(): Omit<GpuStatus, "taskCount" | "load"> {
-    const { device } = this;
-    const info = this.#info;
-    const reading = this.#current();
+    return statusOf(this.#look());
+  }
+
+  #look(): Look {
     return {
-      id: device.id,
-      name: device.name,
-      kind: device.kind,
-      uuids: device.uuids,
-      pciBusIds: device.pciBusIds,
-      status: this.#health.state,
-      reason: this.#health.reason,
-      since: this.#health.since,
+      device: this.device,
+      health: this.#health,
+      info: this.#info,
+      reading: this.#current(),
       crowded: this.#crowded,
-      utilization: reading?.utilization ?? null,
-      memoryUsed: reading?.memoryUsed ?? null,
-      memoryTotal: reading?.memoryTotal ?? device.memoryTotal,
-      memoryFree: reading?.memoryFree ?? null,
-      othersMemory: reading?.othersMemory ?? null,
-      othersUtilization: reading?.othersUtilization ?? null,
-      temperature: reading?.temperature ?? null,
-      maxTemperature: device.maxTemperature,
-      power: reading?.power ?? null,
-      powerLimit: reading?.powerLimit ?? null,
-      energy: reading?.energy ?? null,
-      throttle: reading?.throttle ?? null,
-      ecc: reading?.ecc ?? null,
-      xids: { ...this.#xids },
-      computeCapability: device.computeCapability,
-      processes: reading?.processes ?? null,
-      slots: info?.slots ?? device.slots,
-      model: info?.model ?? null,
-      context: info?.context ?? null,
-      memoryNote: info?.memoryNote ?? null,
-      device: info?.device ?? null,
+      xids: this.#xids,
       pid: this.#worker?.pid ?? null,
       restarts: this.#restarts,
-      events: this.#health.history,
     };
   }
 

@@ -39,8 +39,6 @@ export const DEFAULT_MONITOR_TIMING: MonitorTiming = {
 
 /** Samples that may be late in a row. */
 const INTERVALS_OF_SILENCE = 20;
-/** Milliseconds between two looks at whether the process still speaks. */
-const TICK = 500;
 /** Why we end a process that works: only a new one can find the GPUs that it lacks. */
 const LOOK_AGAIN = "was ended to look for missing GPUs";
 
@@ -71,8 +69,8 @@ export class GpuMonitor {
   /** Why we have ended the process; null: we have not. */
   #endedBecause: string | null = null;
   #trouble: string | null = null;
-  /** Ticks since it last spoke. */
-  #silentTicks = 0;
+  /** Halves of the time it may be silent that have passed since it last spoke. */
+  #silentHalves = 0;
   #restarts = 0;
   #answeredAt = 0;
   #watch: NodeJS.Timeout | undefined;
@@ -101,7 +99,6 @@ export class GpuMonitor {
   start(): Promise<Found> {
     if (!this.#started && !this.#stopping) {
       this.#started = true;
-      this.#watch = setInterval(() => this.#countTick(), TICK);
       this.#launch();
     }
     return this.#found.promise;
@@ -119,7 +116,7 @@ export class GpuMonitor {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#next);
-    clearInterval(this.#watch);
+    clearTimeout(this.#watch);
     const child = this.#child;
     if (child !== null) {
       const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
@@ -136,7 +133,6 @@ export class GpuMonitor {
     this.#next = undefined;
     this.#answered = false;
     this.#endedBecause = null;
-    this.#silentTicks = 0;
     this.#lastWords = "";
     try {
       this.#child = this.#spawn();
@@ -145,6 +141,7 @@ export class GpuMonitor {
       return this.#afterDeath(`could not be started: ${messageOf(error)}`);
     }
     this.#send({ type: "start", interval: this.#options.interval });
+    this.#watchFor(this.#timing.findTimeout);
   }
 
   #spawn(): ChildProcess {
@@ -175,7 +172,8 @@ export class GpuMonitor {
 
   #onMessage(child: ChildProcess, message: FromTelemetry): void {
     if (child !== this.#child || this.#stopping) return;
-    this.#silentTicks = 0;
+    this.#silentHalves = 0;
+    this.#watch?.refresh();
     switch (message.type) {
       case "found":
         return this.#onFound(message);
@@ -191,6 +189,7 @@ export class GpuMonitor {
   #onFound({ gpus, sources, notes }: Extract<FromTelemetry, { type: "found" }>): void {
     this.#answered = true;
     this.#answeredAt = performance.now();
+    this.#watchFor(INTERVALS_OF_SILENCE * this.#options.interval + this.#timing.patience);
     this.#setTrouble(null);
     if (this.#gpus !== null) return this.#findMissing(gpus);
     this.#gpus = gpus;
@@ -238,21 +237,28 @@ export class GpuMonitor {
     this.#log.debug({ line: text.trimEnd() }, "telemetry process says");
   }
 
-  /** Counts ticks, not time: after this server itself was stopped, one late tick must not cost the process its life. */
-  #countTick(): void {
-    if (this.#child === null) return;
-    this.#silentTicks++;
-    const { findTimeout, patience } = this.#timing;
-    const allowed = this.#answered ? INTERVALS_OF_SILENCE * this.#options.interval + patience : findTimeout;
-    if (this.#silentTicks * TICK <= allowed) return;
-    this.#silentTicks = 0;
-    this.#endedBecause = `gave no answer for ${allowed / 1000} s, as when a driver hangs, and was killed`;
-    this.#child.kill("SIGKILL");
+  /** From now on the process may be silent for so many milliseconds. */
+  #watchFor(silence: number): void {
+    clearTimeout(this.#watch);
+    this.#silentHalves = 0;
+    this.#watch = setTimeout(() => this.#countHalf(silence), silence / 2);
+  }
+
+  /**
+   * Two halves instead of the whole: after this server itself was stopped, a timer is late before what waits in the channel is read, and
+   * must not cost the process its life.
+   */
+  #countHalf(silence: number): void {
+    this.#silentHalves++;
+    if (this.#silentHalves < 2) return void this.#watch?.refresh();
+    this.#endedBecause = `gave no answer for ${silence / 1000} s, as when a driver hangs, and was killed`;
+    this.#child?.kill("SIGKILL");
   }
 
   #onClose(how: string): void {
     const endedBecause = this.#endedBecause;
     this.#child = null;
+    clearTimeout(this.#watch);
     clearTimeout(this.#next);
     this.#next = undefined;
     if (this.#stopping) return;
@@ -266,7 +272,7 @@ export class GpuMonitor {
     if (this.#gpus === null) return this.#foundNothing(`The telemetry process ${what}, so no GPU is known.${said}`);
     // Where there is nothing to ask, it ends by itself.
     const hasNothing = this.#answered && this.#missing.length === this.#gpus.length;
-    if (this.#gpus.length === 0) return clearInterval(this.#watch);
+    if (this.#gpus.length === 0) return;
     if (!hasNothing) this.#setTrouble(`The telemetry process ${what} and is started again.${said}`);
     this.#launchLater();
   }
@@ -281,7 +287,6 @@ export class GpuMonitor {
 
   /** Without a first answer nobody waits for a second one: which GPUs serve is decided once. */
   #foundNothing(failure: string): void {
-    clearInterval(this.#watch);
     this.#gpus = [];
     this.#setTrouble(failure);
     this.#found.resolve({ gpus: [], notes: [failure], failure });
