@@ -94,6 +94,8 @@ test("a drained GPU is draining while tasks run, then drained until it is resume
   assert.equal(world.state, "drained");
   assert.equal(world.health.reason, "Drained by ada.");
   world.health.resume("Resumed by ada.");
+  assert.equal(world.state, "starting", "it has no worker now");
+  world.health.serving();
   assert.equal(world.state, "ready");
 });
 

@@ -148,13 +148,15 @@ for (const reason of ["worker_crash", "gpu_lost"] as const) {
   });
 }
 
-test("a task goes back to the GPU that failed under it when others crowd the other one", () => {
-  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1, crowded: "used by others" })]);
-  const task = world.submit();
-  world.crash(0);
-  world.recover(0);
-  assert.deepEqual([task.status, task.gpuId], ["running", 0]);
-});
+for (const shut of [{ crowded: "used by others" }, { state: "hot" }] as const) {
+  test(`a task goes back to the GPU that failed under it when the other one may be shut for long (${Object.keys(shut)[0]})`, () => {
+    const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1, ...shut })]);
+    const task = world.submit();
+    world.crash(0);
+    world.recover(0);
+    assert.deepEqual([task.status, task.gpuId], ["running", 0]);
+  });
+}
 
 test("a placement counts the GPUs that failed before", () => {
   const world = new World([facts(0), facts(1, { state: "starting" })]);

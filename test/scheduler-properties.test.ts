@@ -226,6 +226,7 @@ class History implements Situation {
     const better = this.gpus.filter(
       (other) =>
         serves(other) &&
+        other.state !== "hot" &&
         other.crowded === null &&
         isAllowed(this, other, own) &&
         !hasFailedUnder(other, group) &&

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
-import { type SimulatedOptions } from "../src/engine/engine.ts";
+import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type Device } from "../src/gpu/devices.ts";
 import { type GpuState } from "../src/gpu/status.ts";
 import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/supervisor.ts";
@@ -38,7 +38,7 @@ class Owner {
         engine: { ...simulatedEngine(engine), slots: device.slots },
         healthCheckInterval: rest.healthCheckInterval ?? 0,
         stallTimeout: 2,
-        memoryBudget: rest.memoryBudget ?? (() => null),
+        memoryBudget: async () => rest.memoryBudget?.() ?? null,
         footprint: () => null,
         turns: new Turns(),
         timing,
@@ -213,6 +213,27 @@ test("a drained GPU lets its tasks finish, then ends its worker, and loads again
   assert.equal((await owner.outcome(last)).status, "completed");
   assert.deepEqual([owner.state, owner.pid, owner.losses], ["drained", null, []]);
   owner.supervisor.resume("Resumed by ada.");
+  await owner.is("ready");
+});
+
+test("a GPU that is resumed is not ready before it has a worker again", async (t) => {
+  const owner = new Owner(t);
+  await owner.ready();
+  owner.supervisor.drain("Drained by ada.", null);
+  owner.supervisor.resume("Resumed by ada.");
+  await owner.is("ready");
+  assert.deepEqual(owner.states, ["starting", "ready", "drained", "starting", "ready"]);
+});
+
+test("a faulted GPU on which the model cannot be opened stays faulted and is tried again", async (t) => {
+  const failures: SimulatedFailure[] = [];
+  const owner = new Owner(t, { device: aGpu(), engine: { failures } });
+  await owner.ready();
+  failures.push({ kind: "load_error" });
+  owner.supervisor.report({ type: "xid", uuid: aGpu().uuids[0]!, xid: 79 });
+  await owner.until(() => /set to fail when it is loaded/.test(owner.reason));
+  assert.equal(owner.state, "faulted");
+  failures.pop();
   await owner.is("ready");
 });
 

@@ -33,6 +33,7 @@ class Owner {
         environment: {},
         proveCuda: false,
         stallTimeout: 2,
+        loadTimeout: 6,
         log: pino({ level: "silent" }),
       },
       {
@@ -116,6 +117,12 @@ test("loading is work, not silence: heartbeats go on", async (t) => {
   const owner = new Owner(t, simulatedEngine({ load_seconds: 4 }));
   await owner.ready();
   assert.equal(owner.stall, null);
+});
+
+test("a load that does not come to an end is stalled, although the process beats", async (t) => {
+  const owner = new Owner(t, simulatedEngine({ load_seconds: 1e6 }));
+  await owner.until(() => owner.stall !== null);
+  assert.match(owner.stall ?? "", /did not get the model loaded within 6 s/);
 });
 
 test("a health check generates one token and is no task", async (t) => {

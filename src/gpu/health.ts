@@ -21,6 +21,8 @@ export const CRASH_WINDOW = 300_000;
 /** Degrees that a hot GPU has to fall below its limit. */
 export const COOL_BY = 5;
 
+const ENDED_FOR_DRAIN = "Its worker ended for the drain; the model is to be loaded again.";
+
 /** Entries of the history that are kept. */
 const HISTORY = 50;
 
@@ -150,16 +152,18 @@ export class Health {
     if (celsius <= limit - COOL_BY) this.#cool(`It has cooled down to ${celsius} °C.`);
   }
 
-  /** @param busy whether tasks still run there; see `idle` */
+  /** @param busy whether tasks still run there, see `idle`; if not, its worker ends now */
   drain(why: string, busy: boolean): void {
     this.#drain = { reason: why, busy };
+    if (!busy) this.#starting ??= ENDED_FOR_DRAIN;
     this.#settle(why);
   }
 
-  /** Nothing runs there any more. */
+  /** Nothing runs there any more; a worker that was to finish for a drain ends now. */
   idle(): void {
     if (this.#drain === null || !this.#drain.busy) return;
     this.#drain.busy = false;
+    this.#starting ??= ENDED_FOR_DRAIN;
     this.#settle("Nothing runs there any more.");
   }
 
@@ -195,8 +199,9 @@ export class Health {
 
   #conclude(): readonly [GpuState, string | null] {
     if (this.#lost !== null) return ["lost", this.#lost];
-    if (this.#unfit !== null) return ["unfit", this.#unfit];
-    if (this.#fault !== null) return ["faulted", this.#fault];
+    const drained = this.#drain === null ? "" : " It is drained too, and tried again when it is resumed.";
+    if (this.#unfit !== null) return ["unfit", this.#unfit + drained];
+    if (this.#fault !== null) return ["faulted", this.#fault + drained];
     if (this.#drain !== null) return [this.#drain.busy ? "draining" : "drained", this.#drain.reason];
     if (this.#starting !== null) return ["starting", this.#starting];
     if (this.#hot !== null) return ["hot", this.#hot];

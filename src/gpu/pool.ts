@@ -47,13 +47,19 @@ const FIRST_FIGURES = 5000;
 interface Card {
   readonly meter: OthersMeter;
   sample: GpuSample | null;
+  /** Milliseconds on the monotonic clock. */
+  sampledAt: number;
+  /** A worker of ours has been there, so that figures may show what it took and has not given back. */
+  used: boolean;
 }
 
 export class GpuPool {
   readonly #supervisors = new Map<number, Supervisor>();
   readonly #cards = new Map<string, Card>();
-  /** The process ids of our workers, under every number the kernel knows. */
-  readonly #ownPids = new Set<number>();
+  /** By process id of a worker, every number under which the kernel knows it. */
+  readonly #numbers = new Map<number, readonly number[]>();
+  /** Who waits for figures that were taken after now. */
+  #waiters: { snapshots: number; readonly wake: () => void }[] = [];
   /** The last facts that were told of each GPU, as text, so that nothing is told twice. */
   readonly #told = new Map<number, string>();
   readonly #parts: PoolParts;
@@ -126,6 +132,7 @@ export class GpuPool {
   /** Ends the workers. Calling it twice is harmless. */
   async stop(): Promise<void> {
     clearTimeout(this.#waiting);
+    for (const { wake } of this.#waiters) wake();
     await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop()));
   }
 
@@ -147,13 +154,14 @@ export class GpuPool {
         changed: () => this.#tell(device.id),
         ended: (task, outcome) => this.#events.ended(task, outcome),
         lost: (reason) => this.#events.lost(device.id, reason),
-        started: (pid) => void this.#learnPids(pid),
+        started: (pid) => void this.#onStarted(device, pid),
       },
     );
     this.#supervisors.set(device.id, supervisor);
     if (!isMonitored(device)) return;
     for (const uuid of device.uuids) {
-      if (!this.#cards.has(uuid)) this.#cards.set(uuid, { meter: new OthersMeter(), sample: null });
+      if (!this.#cards.has(uuid))
+        this.#cards.set(uuid, { meter: new OthersMeter(), sample: null, sampledAt: 0, used: false });
     }
   }
 
@@ -184,9 +192,10 @@ export class GpuPool {
     this.#events.changed(facts);
   }
 
-  async #learnPids(pid: number): Promise<void> {
-    this.#ownPids.add(pid);
-    for (const visible of await visiblePids(pid)) this.#ownPids.add(visible);
+  async #onStarted({ uuids }: Device, pid: number): Promise<void> {
+    for (const uuid of uuids) if (this.#cards.has(uuid)) this.#cards.get(uuid)!.used = true;
+    this.#numbers.set(pid, [pid]);
+    this.#numbers.set(pid, await visiblePids(pid));
   }
 
   // --- what the drivers say --------------------------------------------------------------------------------------
@@ -202,21 +211,39 @@ export class GpuPool {
       if (cards.length === uuids.length) supervisor.read(combine(cards));
     }
     if (this.#started) this.#startMonitored();
+    for (const waiter of this.#waiters) if (--waiter.snapshots === 0) waiter.wake();
+  }
+
+  /** Resolves when what the drivers say was measured after now, or when they have said nothing for a while. */
+  #figuresAfterNow(): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiters = this.#waiters.filter((one) => one !== waiter);
+        resolve();
+      };
+      const timer = setTimeout(wake, FIRST_FIGURES);
+      // The first one to come may have been measured before.
+      const waiter = { snapshots: 2, wake };
+      this.#waiters.push(waiter);
+    });
   }
 
   #readCard(sample: GpuSample): [string, CardReading][] {
     const card = this.#cards.get(sample.uuid);
     if (card === undefined) return [];
     card.sample = sample;
+    card.sampledAt = performance.now();
     return [[sample.uuid, { sample, others: card.meter.update(sample, this.#ownUse(sample.uuid)) }]];
   }
 
   /** What this server's workers do on a card. */
   #ownUse(uuid: string): OwnUse {
-    const here = this.#on(uuid).filter(({ worker }) => worker !== null);
-    const workers = here.length === 0 ? "none" : here.every(({ isLoaded }) => isLoaded) ? "loaded" : "loading";
-    const idleFor = Math.min(...here.map(({ worker }) => worker!.idleFor));
-    return { pids: this.#ownPids, workers, idleFor };
+    const here = this.#on(uuid).filter(({ use }) => use !== "none");
+    const workers = here.length === 0 ? "none" : here.every(({ use }) => use === "loaded") ? "loaded" : "loading";
+    const idleFor = Math.min(...here.map((supervisor) => supervisor.idleFor));
+    const pids = here.flatMap((supervisor) => supervisor.pids.flatMap((pid) => this.#numbers.get(pid) ?? [pid]));
+    return { pids: new Set(pids), workers, idleFor };
   }
 
   #on(uuid: string): Supervisor[] {
@@ -224,24 +251,25 @@ export class GpuPool {
   }
 
   /** Bytes of a card are shared out among those that are yet to load there. */
-  #memoryBudget(supervisor: Supervisor): number | null {
+  async #memoryBudget(supervisor: Supervisor): Promise<number | null> {
     const { device } = supervisor;
     if (device.kind === "simulated") return null;
-    if (device.kind === "cpu") return (process.availableMemory() * device.thresholds.memory) / this.#toLoad("cpu");
+    const { memory } = device.thresholds;
+    if (device.kind === "cpu")
+      return (process.availableMemory() * memory) / toLoad(supervisor, [...this.#supervisors.values()].filter(isCpu));
+    if (device.uuids.some((uuid) => this.#cards.get(uuid)?.used)) await this.#figuresAfterNow();
     const shares = device.uuids.map((uuid) => {
-      const free = this.#cards.get(uuid)?.sample?.memoryFree ?? null;
-      return free === null ? null : (free * device.thresholds.memory) / this.#toLoad(uuid);
+      const free = this.#memoryFree(uuid);
+      return free === null ? null : (free * memory) / toLoad(supervisor, this.#on(uuid));
     });
     return shares.reduce((sum, share) => (sum === null || share === null ? null : sum + share), 0);
   }
 
-  /** How many have not loaded yet and may: on a card, or as CPU devices. */
-  #toLoad(where: string): number {
-    const all = where === "cpu" ? [...this.#supervisors.values()] : this.#on(where);
-    const waiting = all.filter(
-      (one) => !one.isLoaded && one.facts().state === "starting" && (where !== "cpu" || one.device.kind === "cpu"),
-    );
-    return Math.max(1, waiting.length);
+  /** Bytes; null: the driver does not tell, or has said nothing for so long that it may not be true any more. */
+  #memoryFree(uuid: string): number | null {
+    const card = this.#cards.get(uuid);
+    if (card === undefined || performance.now() - card.sampledAt > FIRST_FIGURES) return null;
+    return card.sample?.memoryFree ?? null;
   }
 
   /** Bytes that a worker takes of its cards; null where it is not alone there, or nobody can tell. */
@@ -250,6 +278,16 @@ export class GpuPool {
     const each = uuids.map((uuid) => this.#cards.get(uuid)?.meter.footprint ?? null);
     return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
   }
+}
+
+function isCpu({ device }: Supervisor): boolean {
+  return device.kind === "cpu";
+}
+
+/** How many of these are yet to load their models, with the one that is about to. */
+function toLoad(about: Supervisor, all: readonly Supervisor[]): number {
+  const others = all.filter((one) => one !== about && !one.isLoaded);
+  return 1 + others.filter((one) => ["starting", "faulted"].includes(one.facts().state)).length;
 }
 
 /** Whether a driver tells about it. */

@@ -57,7 +57,7 @@ export interface SupervisorOptions {
   /** Seconds. */
   readonly stallTimeout: number;
   /** Bytes that its worker may take when it starts now; null: not known. */
-  readonly memoryBudget: () => number | null;
+  readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
   readonly footprint: () => number | null;
   /** Who loads on which card. */
@@ -65,6 +65,12 @@ export interface SupervisorOptions {
   readonly timing: SupervisorTiming;
   readonly log: Logger;
 }
+
+/** Times `stallTimeout`: the biggest models from slow disks take many minutes. */
+const LOADING_MAY_TAKE = 30;
+
+/** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
+const STOP_PATIENCE = 15_000;
 
 /** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
@@ -82,6 +88,8 @@ export class Supervisor {
   readonly #health: Health;
   readonly #crowding: Crowding;
   #worker: GpuWorker | null = null;
+  /** Its worker, and those before it that are not gone yet. */
+  readonly #processes = new Set<GpuWorker>();
   /** Workers that are to be gone before the next one starts: they may hold the card's memory. */
   #ending: Promise<unknown> = Promise.resolve();
   /** Known once the model was loaded. */
@@ -90,6 +98,8 @@ export class Supervisor {
   #reading: Reading | null = null;
   /** Milliseconds on the monotonic clock. */
   #readAt = 0;
+  /** Milliseconds on the monotonic clock when its card came back last. */
+  #appearedAt = -Infinity;
   #crowded: GpuFacts["crowded"] = null;
   #measuredOverhead: number | null = null;
   readonly #xids: Record<string, number> = {};
@@ -139,8 +149,21 @@ export class Supervisor {
     this.#worker?.cancel(task);
   }
 
-  get worker(): Pick<GpuWorker, "pid" | "idleFor"> | null {
-    return this.#worker;
+  /** Process ids of its worker, and of those before it that are not gone yet. */
+  get pids(): readonly number[] {
+    return [...this.#processes].map(({ pid }) => pid).filter((pid) => pid !== null);
+  }
+
+  /** `loading` also while one that ended is not gone yet: what it holds is not what others hold. */
+  get use(): "none" | "loading" | "loaded" {
+    if (this.#processes.size === 0) return "none";
+    return this.isLoaded && this.#processes.size === 1 ? "loaded" : "loading";
+  }
+
+  /** Milliseconds since it last did anything on its cards; 0 while it does. */
+  get idleFor(): number {
+    if (this.#processes.size === 0) return Infinity;
+    return this.use === "loaded" ? this.#worker!.idleFor : 0;
   }
 
   /** What its worker said of itself last; null: there is none, or it has said nothing yet. */
@@ -164,12 +187,17 @@ export class Supervisor {
   read(reading: Reading): void {
     this.#reading = reading;
     this.#readAt = performance.now();
-    const crowded = this.#crowding.update(this.#readAt, reading.othersMemory, reading.othersUtilization);
-    if (crowded !== this.#crowded) this.#onCrowded(crowded);
-    this.#health.temperature(reading.temperature);
+    this.#judge(reading.othersMemory, reading.othersUtilization, reading.temperature);
     if (this.#health.state === "lost" && this.device.unfit === null) this.#appear();
     this.#learnOverhead();
     this.#events.changed();
+  }
+
+  /** @param memory share that others take @param utilization share that others use @param temperature degrees; null: not known */
+  #judge(memory: number | null, utilization: number | null, temperature: number | null): void {
+    const crowded = this.#crowding.update(performance.now(), memory, utilization);
+    if (crowded !== this.#crowded) this.#onCrowded(crowded);
+    this.#health.temperature(temperature);
   }
 
   /** Its card is gone. */
@@ -214,6 +242,7 @@ export class Supervisor {
   resume(why: string): void {
     clearTimeout(this.#deadlineTimer);
     if (this.#health.isDraining) this.#health.resume(why);
+    this.#loadDeaths = 0;
     this.#tryUnfit = true;
     this.#launch();
   }
@@ -245,7 +274,10 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#stopping = true;
     for (const timer of [this.#launchTimer, this.#checkTimer, this.#deadlineTimer]) clearTimeout(timer);
-    await Promise.all([this.#worker?.stop(), this.#ending]);
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, STOP_PATIENCE)));
+    await Promise.race([Promise.all([this.#worker?.stop(), this.#ending]), tooLong]);
+    clearTimeout(timer);
   }
 
   // --- the worker's life -----------------------------------------------------------------------------------------
@@ -256,8 +288,8 @@ export class Supervisor {
 
   /** Starts a worker, when there is none and the GPU may have one. */
   #launch(): void {
-    clearTimeout(this.#launchTimer);
     if (this.#launching || this.#worker !== null || !this.#mayLaunch()) return;
+    clearTimeout(this.#launchTimer);
     this.#launching = true;
     void this.#load().finally(() => (this.#launching = false));
   }
@@ -271,28 +303,31 @@ export class Supervisor {
   async #load(): Promise<void> {
     await this.#ending;
     const done = await this.#options.turns.take(this.device.uuids);
+    const memoryBudget = this.#mayLaunch() ? await this.#options.memoryBudget() : null;
     if (!this.#mayLaunch()) return done();
     if (!this.#health.isFaulted) this.#health.starting(this.#health.reason ?? "The model is being loaded.");
     this.#loaded = done;
     this.#tryUnfit = false;
     try {
-      this.#worker = this.#newWorker();
+      this.#worker = this.#newWorker(memoryBudget);
+      this.#processes.add(this.#worker);
       if (this.#worker.pid !== null) this.#events.started(this.#worker.pid);
     } catch (error) {
       this.#onDeath({ how: messageOf(error), lastWords: "", lived: false });
     }
   }
 
-  #newWorker(): GpuWorker {
-    const { engine, stallTimeout, log, memoryBudget } = this.#options;
+  #newWorker(memoryBudget: number | null): GpuWorker {
+    const { engine, stallTimeout, log } = this.#options;
     const { id, environment, vendor } = this.device;
     return new GpuWorker(
       {
         gpuId: id,
-        engine: { ...engine, memoryBudget: memoryBudget(), measuredOverhead: this.#measuredOverhead },
+        engine: { ...engine, memoryBudget, measuredOverhead: this.#measuredOverhead },
         environment,
         proveCuda: vendor === "nvidia",
         stallTimeout,
+        loadTimeout: stallTimeout * LOADING_MAY_TAKE,
         log,
       },
       {
@@ -326,6 +361,9 @@ export class Supervisor {
   }
 
   #onRefused(code: ErrorCode, sentence: string): void {
+    // The model has been served here, or the card is known to be sick: it is not the model that is at fault.
+    if (code !== "out_of_memory" && (this.#info !== null || this.#health.isFaulted))
+      return this.#fail(sentence, "gpu_lost");
     this.#health.refuse(sentence);
     this.#drop("gpu_lost");
     // Others may give memory back; a file that is damaged or missing stays so until somebody mends it.
@@ -337,7 +375,14 @@ export class Supervisor {
     this.#usage = this.#worker?.usage ?? null;
     if (this.device.kind === "cpu") this.read(cpuReading(this.#usage, last));
     else if (this.device.vendor === "other") this.read(engineReading(this.#usage));
+    else if (this.#current() === null) this.#forgetFigures();
     else this.#events.changed();
+  }
+
+  /** What was seen last must not keep it shut for ever when nobody tells any more. */
+  #forgetFigures(): void {
+    this.#judge(null, null, null);
+    this.#events.changed();
   }
 
   #onEnded(task: Task, outcome: Outcome): void {
@@ -409,17 +454,26 @@ export class Supervisor {
     }
     this.#servingSince = null;
     this.#usage = null;
+    // Without a driver to ask, all that was known came from the worker.
+    if (this.device.kind === "cpu" || this.device.vendor === "other") this.#reading = null;
     this.#settled = true;
     this.#loaded();
     const worker = this.#worker;
     this.#worker = null;
     if (worker === null) return;
-    this.#ending = Promise.all([this.#ending, end(worker)]);
+    const gone = end(worker).then(() => this.#processes.delete(worker));
+    this.#ending = Promise.all([this.#ending, gone]);
   }
 
+  /** Its card is there again. One that comes and goes is not followed each time. */
   #appear(): void {
+    const now = performance.now();
+    const flaps = now - this.#appearedAt < this.#options.timing.healthyAfter;
+    this.#appearedAt = now;
     this.#health.appear();
-    this.#launch();
+    this.#tryUnfit = true;
+    if (flaps) this.#retryLater();
+    else this.#launch();
   }
 
   /** Tries again after a pause that grows from try to try. */

@@ -16,6 +16,8 @@ export interface WorkerOptions {
   readonly proveCuda: boolean;
   /** Seconds without a sign of life, or without progress while it has work, after which it counts as stalled. */
   readonly stallTimeout: number;
+  /** Seconds that loading the model may take. */
+  readonly loadTimeout: number;
   readonly log: Logger;
 }
 
@@ -83,6 +85,8 @@ export class GpuWorker {
   #progress = 0;
   /** Ticks since it last gave a sign of life, and since it last got on with its work. */
   #silent = 0;
+  /** Ticks of loading; null: it has loaded. */
+  #loading: number | null = 0;
   #stuck = 0;
   /** The owner is told nothing any more. */
   #detached = false;
@@ -203,6 +207,7 @@ export class GpuWorker {
     this.#silent = 0;
     switch (message.type) {
       case "loaded":
+        this.#loading = null;
         return this.#events.loaded(message.info, message.gpus);
       case "refused":
         return this.#events.refused(message.code, message.sentence);
@@ -249,14 +254,23 @@ export class GpuWorker {
 
   /** Counts ticks, not time: after this server itself was stopped, one late tick must not cost a worker its life. */
   #countTicks(): void {
-    const { stallTimeout } = this.#options;
-    const patience = (stallTimeout * 1000) / HEARTBEAT_MS;
     this.#silent++;
     this.#stuck = this.#runs.size > 0 ? this.#stuck + 1 : 0;
-    if (this.#detached || (this.#silent <= patience && this.#stuck <= patience)) return;
-    const what = this.#silent > patience ? "gave no sign of life" : "made no progress on its tasks";
+    if (this.#loading !== null) this.#loading++;
+    const problem = this.#detached ? null : this.#stall();
+    if (problem === null) return;
     this.#silent = this.#stuck = -Infinity;
-    this.#events.stalled(`The worker ${what} for ${stallTimeout} s (gpu.stall_timeout).`);
+    this.#loading = null;
+    this.#events.stalled(problem);
+  }
+
+  #stall(): string | null {
+    const { stallTimeout, loadTimeout } = this.#options;
+    const key = `${stallTimeout} s (gpu.stall_timeout)`;
+    if (this.#silent > ticksIn(stallTimeout)) return `The worker gave no sign of life for ${key}.`;
+    if (this.#stuck > ticksIn(stallTimeout)) return `The worker made no progress on its tasks for ${key}.`;
+    const loads = this.#loading !== null && this.#loading > ticksIn(loadTimeout);
+    return loads ? `The worker did not get the model loaded within ${loadTimeout} s.` : null;
   }
 
   #onClose(how: string): void {
@@ -270,6 +284,10 @@ export class GpuWorker {
     const lastWords = (this.#words.trim().split("\n").at(-1) ?? "").slice(0, 300);
     this.#events.gone({ how, lastWords, lived: this.#usage !== null });
   }
+}
+
+function ticksIn(seconds: number): number {
+  return (seconds * 1000) / HEARTBEAT_MS;
 }
 
 function outcomeOf(end: StepEnd, text: string): Outcome {

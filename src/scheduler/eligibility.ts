@@ -98,7 +98,7 @@ export class Eligibility {
 
   /**
    * Whether the GPU failed under one of these tasks, and another serves that did not: they are for that one, even if it is busy with
-   * tasks of ours. Not if others crowd it: that may last for hours.
+   * tasks of ours. Not if others crowd it or it has to cool down: that may last for hours.
    * Tasks that are bound to their GPU have no other.
    */
   #hasFailed(gpu: Gpu, tasks: readonly Task[]): boolean {
@@ -106,6 +106,7 @@ export class Eligibility {
     return this.#parts.gpus.some(
       (other) =>
         isServing(other.facts.state) &&
+        other.facts.state !== "hot" &&
         other.facts.crowded === null &&
         this.#isAllowed(other, tasks[0]!) &&
         !this.#isTooSmall(other, tasks) &&

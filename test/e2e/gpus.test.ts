@@ -178,9 +178,16 @@ test("a drained GPU gives back what runs at its deadline, stays drained over a r
   const second = await first.restart();
   await second.became(1, "ready");
   assert.equal((await second.gpus())[0]!.status, "drained");
-  const resumed = await second.request<Gpu>("POST", "/api/v1/gpus/0/resume");
-  assert.equal(resumed.status, 200);
-  await second.became(0, "ready");
+  const waiting = await second.predict({ text: "x", max_length: 2, gpu_options: { specific_gpu_id: 0 } });
+  assert.deepEqual([waiting.status, waiting.gpu_id], ["queued", 0]);
+  // The second time its worker has just ended.
+  for (const time of [1, 2]) {
+    const resumed = await second.request<Gpu>("POST", "/api/v1/gpus/0/resume");
+    assert.deepEqual([resumed.status, resumed.body.status], [200, "starting"]);
+    await second.became(0, "ready", time);
+    assert.equal((await second.ended(waiting.task_id)).status, "completed");
+    await second.request("POST", "/api/v1/gpus/0/drain");
+  }
 });
 
 test("a GPU that llama.cpp cannot open is listed as unfit, and no CPU takes its place unless that is allowed", async (t) => {

@@ -63,6 +63,7 @@ export function isExcluded(situation: Situation, gpu: GpuFacts, group: Group): b
   const better = situation.gpus.filter(
     (other) =>
       serves(other) &&
+      other.state !== "hot" &&
       other.crowded === null &&
       isAllowed(situation, other, group) &&
       !isTooSmall(situation, other, group) &&

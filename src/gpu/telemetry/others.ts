@@ -17,11 +17,14 @@ export const UTILIZATION_PATIENCE_MS = 1000;
 /** How far below its threshold a share must have fallen for the GPU to be used again; see `releaseBelow`. */
 export const RELEASE_MARGIN = 0.05;
 
+/** A sample may have been taken before its worker said that it had loaded, so the first one after that is not the last word. */
+const SETTLING_SAMPLES = 3;
+
 /** What we have on a GPU. */
 export interface OwnUse {
-  /** All our workers there, under every number by which the kernel knows them (`visiblePids`). */
+  /** All our workers there, also those that are ending, under every number by which the kernel knows them (`visiblePids`). */
   readonly pids: ReadonlySet<number>;
-  /** `loading`: at least one of them is not done with loading its model. */
+  /** `loading`: at least one of them is not done with loading its model, or not gone yet. */
   readonly workers: "none" | "loading" | "loaded";
   /** Milliseconds since the last of our tasks ran there, 0 while one runs. */
   readonly idleFor: number;
@@ -49,6 +52,8 @@ export class OthersMeter {
   #footprint: number | null = null;
   /** The workers whose footprint is final; null: there are none, or they are still loading. */
   #loaded: string | null = null;
+  /** Samples until their footprint is final. */
+  #toSettle = 0;
   #seen: { readonly share: number; readonly at: number } | null = null;
   /** The last share, when it too was taken while nothing of ours ran. */
   #idleShare: number | null = null;
@@ -77,10 +82,11 @@ export class OthersMeter {
     if (memoryUsed === null) return null;
     const told = sum(listed?.map(({ memory }) => memory));
     const loaded = own.workers === "loaded" ? [...own.pids].toSorted().join(" ") : null;
+    if (loaded !== this.#loaded) this.#toSettle = SETTLING_SAMPLES;
+    this.#loaded = loaded;
     if (told !== null) this.#footprint = told;
     // What grows after loading is others': a model takes all of its memory at once.
-    else if (loaded === null || loaded !== this.#loaded) this.#footprint = this.#growth(memoryUsed, own);
-    this.#loaded = loaded;
+    else if (loaded === null || this.#toSettle-- > 0) this.#footprint = this.#growth(memoryUsed, own);
     this.#others = Math.max(0, memoryUsed - this.#footprint!);
     return memoryTotal ? Math.min(1, this.#others / memoryTotal) : null;
   }
