@@ -5,6 +5,7 @@ import { type Logger } from "pino";
 import { type DeviceMemory, type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task } from "../task.ts";
+import { withoutSecrets } from "./child-environment.ts";
 import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
 
 export interface WorkerOptions {
@@ -300,10 +301,4 @@ function outcomeOf(end: StepEnd, text: string): Outcome {
     status: "completed",
     result: { text, executionTime, timestamp: Date.now(), finishReason, promptTokens, completionTokens },
   };
-}
-
-/** A worker has no use for the server's own key. */
-function withoutSecrets(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { ALT_LAS_API_KEY: _key, ...rest } = environment;
-  return rest;
 }

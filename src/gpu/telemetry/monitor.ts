@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../errors.ts";
 import { type Logger } from "../../log.ts";
+import { withoutSecrets } from "../child-environment.ts";
 import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
 import { type GpuIdentity, type Snapshot } from "./telemetry.ts";
 
@@ -291,10 +292,4 @@ export class GpuMonitor {
     this.#setTrouble(failure);
     this.#found.resolve({ gpus: [], notes: [failure], failure });
   }
-}
-
-/** A telemetry process has no use for the server's own key. */
-function withoutSecrets(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { ALT_LAS_API_KEY: _key, ...rest } = environment;
-  return rest;
 }
