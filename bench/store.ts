@@ -87,7 +87,16 @@ async function measureReads(): Promise<void> {
   await timed("list 100 oldest of a user", () =>
     store.list({ ...all, user: "user1", offset: Math.floor(lastSeq / 10) - 100 }),
   );
+  const middle = Math.floor(lastSeq / 2);
+  await timed("list 100 below the middle", () => store.list({ ...all, after: middle }));
+  await timed("list 100 of a user below the middle", () => store.list({ ...all, user: "user1", after: middle }));
+  await timed("list 100 of a type, all windows", () => store.list({ ...all, taskType: "summary" }));
+  await timed("list 100 on a GPU, all windows", () => store.list({ ...all, gpuId: 0 }));
+  await timed("list 100 of a user on a GPU, all windows", () => store.list({ ...all, user: "user1", gpuId: 0 }));
   await timed("get", () => store.get(tasks[0]?.id ?? ""));
+  const nothing = { endedBefore: 0, maxEnded: null, keysBefore: 0 };
+  await timed("a sweep with nothing to do", () => store.sweep(nothing));
+  await timed("one step of a sweep", () => store.sweep({ ...nothing, maxEnded: middle }));
   await timed("close", () => store.close());
 }
 
@@ -111,7 +120,11 @@ function newTask(seq: number): Task {
     text: "Write a poem about the sea. ".repeat(8),
     maxLength: 128,
     temperature: 0.7,
-    taskType: "text_generation",
+    taskType: seq % 100 === 0 ? "summary" : "text_generation",
+    priority: "normal",
+    timeoutSeconds: null,
+    retryOf: null,
+    webhook: null,
     status: "running",
     gpuId: 0,
     startedAt: Date.now(),

@@ -45,6 +45,26 @@ export const KeySchema = Type.Object(
   { additionalProperties: false },
 );
 
+/** Ten years: beyond it a time is no limit, and JavaScript's dates stay exact. */
+const LONGEST_SECONDS = 315_360_000;
+
+const Weight = { minimum: 0.001, maximum: 1000 };
+
+/** How much one caller may have. */
+const callerLimits = {
+  max_queued: Type.Optional(Type.Integer({ minimum: 0, description: "Tasks that may wait; over it: 429." })),
+  max_running: Type.Optional(
+    Type.Integer({ minimum: 1, description: "Tasks that run at once; more wait, whatever is free." }),
+  ),
+  requests_per_minute: Type.Optional(Type.Integer({ minimum: 1, description: "Submissions; over it: 429." })),
+  tokens_per_minute: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description: "Tokens of prompts and answers, first estimated, then counted; over it: 429.",
+    }),
+  ),
+};
+
 const GpuName = Type.Union([
   Type.String({ pattern: "^gpu_\\d+$", allowed: 'a name like "gpu_0"' }),
   Type.Integer({ minimum: 0 }),
@@ -111,7 +131,7 @@ function either(type: "object" | "array", matching: TSchema, others: TSchema) {
 
 const Failure = Type.Object(
   {
-    kind: Type.Enum(["load_error", "crash", "hang", "stall", "error", "out_of_memory"]),
+    kind: Type.Enum(["load_error", "crash", "hang", "stall", "error", "out_of_memory", "ignore_cancel"]),
     gpu_id: Type.Optional(Type.Integer({ minimum: 0 })),
     when_text_contains: Type.Optional(Type.String()),
     after_tokens: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -249,6 +269,14 @@ export const ConfigSchema = Type.Object(
           maximum: 1,
           description: "A GPU sits out while others use more than this share of its time.",
         }),
+        queue_timeout: Type.Optional(
+          Type.Number({
+            exclusiveMinimum: 0,
+            maximum: LONGEST_SECONDS,
+            allowed: "a number of seconds above 0",
+            description: "Seconds a task may wait for a slot before it fails with the code timeout; none: any time.",
+          }),
+        ),
         task_specific_mappings: Type.Record(
           Type.String(),
           Type.Union([GpuName, Type.Array(GpuName, { minItems: 1 })], {
@@ -303,6 +331,76 @@ export const ConfigSchema = Type.Object(
           default: [],
           description: "kind, gpu_id, when_text_contains, after_tokens: what goes wrong, and when.",
         }),
+      }),
+    }),
+    tasks: section("The life of tasks.", {
+      timeout: Type.Optional(
+        Type.Number({
+          exclusiveMinimum: 0,
+          maximum: LONGEST_SECONDS,
+          allowed: "a number of seconds above 0",
+          description:
+            "Seconds from its submission after which a task fails, for tasks that name no timeout_seconds; none: any time.",
+        }),
+      ),
+      cancel_timeout: Type.Number({
+        default: 5,
+        minimum: 1,
+        maximum: 3600,
+        description:
+          "Seconds a worker has to stop a task; then it is killed, and its other tasks go back to the queue.",
+      }),
+      max_attempts: Type.Integer({
+        default: 3,
+        minimum: 1,
+        maximum: 100,
+        description: "How often a task is tried that a lost GPU, a dead worker or a full GPU memory cut off.",
+      }),
+      retry_backoff: Type.Number({
+        default: 1,
+        minimum: 0,
+        maximum: 3600,
+        description: "Seconds before the second try; twice as long before each further one.",
+      }),
+      ageing_seconds: Type.Number({
+        default: 60,
+        exclusiveMinimum: 0,
+        maximum: LONGEST_SECONDS,
+        allowed: "a number of seconds above 0",
+        description: "Seconds of waiting that lift a task by one priority.",
+      }),
+      retention: Type.Number({
+        default: 604_800,
+        minimum: 1,
+        maximum: LONGEST_SECONDS,
+        description: "Seconds that a task is kept after its end.",
+      }),
+      max_stored: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          description: "Ended tasks that are kept at most, the latest; none: any number.",
+        }),
+      ),
+    }),
+    callers: section("What each user may use of the server; not of a key, so that more keys bring nothing.", {
+      defaults: section("For users that are not named below.", {
+        weight: Type.Number({
+          ...Weight,
+          default: 1,
+          description: "Its share of the GPUs beside other users that have tasks waiting.",
+        }),
+        ...callerLimits,
+      }),
+      users: Type.Record(
+        Type.String(),
+        Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
+        { default: {}, description: "User → what differs for it, like { bob: { weight: 2, max_running: 4 } }." },
+      ),
+    }),
+    webhooks: section("How tasks tell others what became of them.", {
+      allow_private: Type.Boolean({
+        default: false,
+        description: "Whether webhook_url may lead to private, loopback and link-local addresses.",
       }),
     }),
     store: section("Where tasks are kept.", {

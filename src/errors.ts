@@ -13,7 +13,7 @@ export const ERRORS = {
   conflict: { status: 409, meaning: "the state of the resource does not allow this" },
   body_too_large: { status: 413, meaning: "the body is over limits.max_body_bytes" },
   unsupported_media_type: { status: 415, meaning: "the body is not declared as application/json" },
-  rate_limited: { status: 429, meaning: "too many at once; see Retry-After" },
+  rate_limited: { status: 429, meaning: "the caller is over a limit of its own; see Retry-After" },
   headers_too_large: { status: 431, meaning: "the request's headers are too large" },
   internal_error: { status: 500, meaning: "a bug; the sentence gives the request id" },
   queue_full: { status: 503, meaning: "the queue is at its limit; see Retry-After" },
@@ -22,7 +22,10 @@ export const ERRORS = {
   no_usable_gpu: { status: 503, meaning: "no GPU could ever run this task; the sentence says why" },
   store_unavailable: { status: 503, meaning: "the task could not be written to disk" },
   bad_config: { status: 500, meaning: "the configuration or the command line is wrong" },
+  gpu_lost: { status: 500, meaning: "the GPUs that ran the task failed too often" },
   worker_crash: { status: 500, meaning: "the worker processes running the task died too often" },
+  poison: { status: 500, meaning: "the task killed its worker process twice while it ran there alone" },
+  timeout: { status: 500, meaning: "the task was not done by its deadline, or waited too long in the queue" },
   out_of_memory: { status: 500, meaning: "the GPU had no memory left for the task" },
   model_error: { status: 500, meaning: "the model could not be loaded or could not generate" },
   prompt_too_long: { status: 400, meaning: "the prompt leaves no room for a single token in the context" },
@@ -36,12 +39,19 @@ export class AltLasError extends Error {
   readonly code: ErrorCode;
   /** Seconds after which trying again makes sense; sent as `Retry-After`. */
   readonly retryAfter: number | undefined;
+  /** Sent beside the sentence: of a `conflict`, the status that stands in the way. */
+  readonly details: Readonly<Record<string, string>>;
 
-  constructor(code: ErrorCode, sentence: string, options: { retryAfter?: number; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    sentence: string,
+    options: { retryAfter?: number; details?: Readonly<Record<string, string>>; cause?: unknown } = {},
+  ) {
     super(sentence, { cause: options.cause });
     this.name = "AltLasError";
     this.code = code;
     this.retryAfter = options.retryAfter;
+    this.details = options.details ?? {};
   }
 
   /** The HTTP status this failure is answered with. */

@@ -4,7 +4,7 @@ import { isIPv6 } from "node:net";
 import { type Config } from "./config.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Columns, gpuPage, gpusTable } from "./gpus-table.ts";
-import { type GpuDetails, type GpusAnswer } from "./http/schemas.ts";
+import { type GpuDetails, type GpusAnswer } from "./http/schemas/gpus.ts";
 import { shown } from "./validation.ts";
 
 export interface GpusOptions {

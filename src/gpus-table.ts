@@ -1,5 +1,5 @@
 /** GPUs as people read them in a terminal: what `alt-las gpus` prints. */
-import { type GpuDetails, type GpuView } from "./http/schemas.ts";
+import { type GpuDetails, type GpuView } from "./http/schemas/gpus.ts";
 import { bar, table, wrap } from "./table.ts";
 
 /** Where it is read: so many columns of a terminal; null: in a file or by a program, which want neither bars nor broken lines. */

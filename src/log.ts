@@ -26,6 +26,9 @@ const SECRET_KEYS = [
 
 const STDERR = 2;
 
+/** Characters of lines that wait while the log cannot be written, as on a full disk; what comes then is lost. */
+const MAX_WAITING = 1024 * 1024;
+
 /** @param stream where to write JSON lines; undefined: standard error, in colour when it is a terminal */
 export function createLogger(level: Config["log"]["level"], stream?: DestinationStream): Logger {
   return pino(
@@ -36,8 +39,14 @@ export function createLogger(level: Config["log"]["level"], stream?: Destination
         censor: "[secret]",
       },
     },
-    stream ?? (process.stderr.isTTY ? forPeople() : pino.destination({ dest: STDERR, sync: true })),
+    stream ?? (process.stderr.isTTY ? forPeople() : forMachines()),
   );
+}
+
+function forMachines(): DestinationStream {
+  const destination = pino.destination({ dest: STDERR, sync: true, maxLength: MAX_WAITING });
+  // Without a listener each line that cannot be written would throw, in whatever wanted to tell of it.
+  return destination.on("error", () => {});
 }
 
 function forPeople(): DestinationStream {

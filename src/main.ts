@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
+import { announce } from "./announce.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { type Config } from "./config.ts";
@@ -14,17 +15,18 @@ import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log.ts";
+import { type CallerLimits } from "./scheduler/callers.ts";
 import { readMappings } from "./scheduler/mappings.ts";
 import { loadOf } from "./scheduler/placement.ts";
+import { KEYS_LIVE } from "./scheduler/replays.ts";
 import { type SchedulerSettings } from "./scheduler/scheduler.ts";
 import { Tasks } from "./scheduler/tasks.ts";
+import { Retention } from "./store/retention.ts";
 import { SqliteStore } from "./store/sqlite.ts";
 import { VERSION } from "./version.ts";
+import { Webhooks } from "./webhooks/webhooks.ts";
 
 const NO_GPUS = { gpus: [], notes: [] };
-
-/** Attempts that may end in a worker's death before a task fails. */
-const MAX_CRASHES = 3;
 
 /** A server that answers. */
 export interface RunningServer {
@@ -33,6 +35,8 @@ export interface RunningServer {
   readonly devices: readonly Device[];
   /** The admin's key, when this start made it; it is shown nowhere else. */
   readonly firstKey: string | null;
+  /** Where a damaged task database was moved to; null: it was sound. */
+  readonly movedAside: string | null;
   /**
    * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released.
    * Calling it again hurries: it waits no longer.
@@ -67,39 +71,56 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   });
   warnOfMissing(config, devices, log);
 
-  const { tasks, pool } = connect({ devices, config, log, monitor, known }, store);
-  const app = started.adopt(serverOf({ config, credentials, log, tasks, pool }), closeServer);
+  const { allow_private: allowPrivate } = config.webhooks;
+  const webhooks = new Webhooks({ store, allowPrivate, log });
+  const { tasks, pool } = connect({ devices, config, log, monitor, known }, store, webhooks);
+  const app = started.adopt(serverOf({ config, credentials, log, tasks, pool, webhooks }), closeServer);
+  // Which closes the store, so that whoever needs it has to stop before.
   started.defer(() => tasks.close());
+  started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
+  const retention = started.adopt(retentionOf(config, store, log), (running) => running.stop());
   pool.start();
   tasks.restore(stored);
+  webhooks.start();
+  retention.start();
   if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
   await listen(app, config);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
   const url = urlOf(config, app.server.address() as AddressInfo);
-  return { url, devices, firstKey, stop: stopper(config, tasks, started.move()) };
+  const { movedAside } = stored;
+  return { url, devices, firstKey, movedAside, stop: stopper(config, tasks, started.move()) };
 }
 
 /** The task book and the GPUs, each knowing the other. */
-function connect(parts: PoolParts, store: SqliteStore) {
+function connect(parts: PoolParts, store: SqliteStore, webhooks: Webhooks) {
   const { config, log } = parts;
   const tasks: Tasks = new Tasks({
     store,
     log,
     settings: schedulerSettings(config),
+    timeout: config.tasks.timeout ?? null,
     run: (gpuId, task) => pool.run(gpuId, task),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
+    textOf: (gpuId, task) => pool.textOf(gpuId, task),
+    webhooks: { ...announce, wake: () => webhooks.wake() },
   });
   const pool = new GpuPool(parts, {
     changed: (facts) => tasks.scheduler.setGpu(facts),
+    text: (task, piece, before) => tasks.text(task, piece, before),
     ended: (task, outcome) => tasks.finished(task, outcome),
     lost: (gpuId, reason) => tasks.scheduler.interrupted(gpuId, reason),
   });
   return { tasks, pool };
 }
 
-interface Parts extends Pick<ServerParts, "config" | "credentials" | "log"> {
+function retentionOf({ tasks }: Config, store: SqliteStore, log: Logger): Retention {
+  const { retention, max_stored } = tasks;
+  return new Retention({ store, log, retention: retention * 1000, maxStored: max_stored ?? null, keysLive: KEYS_LIVE });
+}
+
+interface Parts extends Pick<ServerParts, "config" | "credentials" | "log" | "webhooks"> {
   readonly tasks: Tasks;
   readonly pool: GpuPool;
 }
@@ -162,13 +183,28 @@ function makeDataDir(dataDir: string): void {
   }
 }
 
-function schedulerSettings({ gpu: { multi_gpu } }: Config): SchedulerSettings {
+function schedulerSettings({ gpu: { multi_gpu }, tasks, callers }: Config): SchedulerSettings {
   return {
     maxQueueSize: multi_gpu.max_queue_size,
     maxQueueBytes: multi_gpu.max_queue_bytes,
     minBatchSizePerGpu: multi_gpu.min_batch_size_per_gpu,
     mappings: readMappings(multi_gpu.task_specific_mappings),
-    maxCrashes: MAX_CRASHES,
+    maxAttempts: tasks.max_attempts,
+    retryBackoff: tasks.retry_backoff,
+    ageingSeconds: tasks.ageing_seconds,
+    queueTimeout: multi_gpu.queue_timeout ?? null,
+    limitsOf: (user) => limitsOf(callers, user),
+  };
+}
+
+function limitsOf({ defaults, users }: Config["callers"], user: string): CallerLimits {
+  const limits = { ...defaults, ...(Object.hasOwn(users, user) ? users[user] : {}) };
+  return {
+    weight: limits.weight,
+    maxQueued: limits.max_queued ?? null,
+    maxRunning: limits.max_running ?? null,
+    requestsPerMinute: limits.requests_per_minute ?? null,
+    tokensPerMinute: limits.tokens_per_minute ?? null,
   };
 }
 

@@ -43,12 +43,18 @@ export async function serve(config: Config, dataDir: string): Promise<void> {
 }
 
 /** What a person needs to know first: the address, the key, the GPUs, and one command that works. */
-export function greeting(config: Config, dataDir: string, { url, devices, firstKey }: RunningServer): string {
+export function greeting(
+  config: Config,
+  dataDir: string,
+  { url, devices, firstKey, movedAside }: Omit<RunningServer, "stop">,
+): string {
   const everywhere = ["0.0.0.0", "::"].includes(config.server.host)
     ? ", and on every other address of this machine"
     : "";
   const parts = [`ALT_LAS ${VERSION} listens on ${url}${everywhere}`];
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
+  if (movedAside !== null)
+    parts.push(`The task database was damaged. It was moved to ${movedAside}, and a new one was begun.`);
   parts.push(deviceTable(devices));
   parts.push(...troubles(devices));
   if (devices.some(({ engine }) => engine.kind === "llama" && engine.model === DEMO_MODEL))

@@ -9,6 +9,8 @@
  *   strategy   the rule that picks a GPU
  *   placement  the decision for one task, with its reasons
  *   attempt    one time a task was given to a GPU
+ *   caller     a user; what it asks for is weighed against what others ask for
+ *   work       tokens of prompts and of answers; what callers share fairly
  */
 import { type ErrorCode } from "./errors.ts";
 
@@ -18,8 +20,16 @@ export type StrategyName = (typeof STRATEGIES)[number];
 export const TASK_STATUSES = ["queued", "running", "completed", "failed", "canceled"] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
 
-/** Why generation ended: the model said so, or `max_length` or the context was reached. */
-export type FinishReason = "stop" | "length";
+/** From first to last; within one caller's tasks. */
+export const PRIORITIES = ["high", "normal", "low"] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/**
+ * Why generation ended: the model said so; `max_length` or the context was reached; or it was stopped, and the text is what there
+ * was until then.
+ */
+export const FINISH_REASONS = ["stop", "length", "canceled", "timeout"] as const;
+export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** What a client asks for; one item of a batch has the same fields. */
 export interface TaskInput {
@@ -29,6 +39,20 @@ export interface TaskInput {
   /** 0 is greedy. */
   readonly temperature: number;
   readonly taskType: string;
+  readonly priority: Priority;
+  /** Seconds from the submission after which it fails; null: it may take any time. */
+  readonly timeoutSeconds: number | null;
+}
+
+/** What a webhook can be told. */
+export const TASK_EVENTS = ["task.running", "task.completed", "task.failed", "task.canceled"] as const;
+export const BATCH_EVENTS = [...TASK_EVENTS, "batch.completed"] as const;
+export type WebhookEvent = (typeof BATCH_EVENTS)[number];
+
+/** Whom to tell what about a task or a batch. */
+export interface Webhook {
+  readonly url: string;
+  readonly events: readonly WebhookEvent[];
 }
 
 export interface TaskResult {
@@ -54,14 +78,23 @@ export interface TaskError {
 export type Outcome =
   | { readonly status: "completed"; readonly result: TaskResult }
   | { readonly status: "failed"; readonly error: TaskError }
-  | { readonly status: "canceled" };
+  /** It was stopped on request; `result` is the text until then, if it had a slot. */
+  | { readonly status: "canceled"; readonly result?: TaskResult };
 
 /**
  * What takes a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
- * `gpu_lost`: the GPU failed or is gone, which is held against no task; `gpu_drained`: an operator wanted the GPU free;
- * `server_stop` and `server_restart`: the server was stopped, or died.
+ * `gpu_lost`: the GPU failed or is gone; `out_of_memory`: the GPU had no memory left for the task; `worker_stopped`: the worker was
+ * ended because of another task, which it did not stop; `gpu_drained`: an operator wanted the GPU free; `server_stop` and
+ * `server_restart`: the server was stopped, or died.
  */
-export type Interruption = "worker_crash" | "gpu_lost" | "gpu_drained" | "server_stop" | "server_restart";
+export type Interruption =
+  | "worker_crash"
+  | "gpu_lost"
+  | "out_of_memory"
+  | "worker_stopped"
+  | "gpu_drained"
+  | "server_stop"
+  | "server_restart";
 
 /** One time the task was given to a GPU. Times are Unix milliseconds. */
 export interface Attempt {
@@ -69,7 +102,9 @@ export interface Attempt {
   readonly startedAt: number;
   endedAt: number | null;
   /** Why it ended: a final status, or what took the task from its GPU. */
-  reason: "completed" | "failed" | "canceled" | Interruption | null;
+  reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
+  /** Of a `worker_crash`: nothing else ran on the worker when it died. */
+  alone?: boolean;
 }
 
 /** Why a task went where it went; kept with the task. */
@@ -97,6 +132,10 @@ export interface Task extends TaskInput {
   readonly batchId: string | null;
   /** The batch was sent with `batch_split: false`: all of it runs on one GPU. */
   readonly wholeBatch: boolean;
+  /** The task it was made from by a retry. */
+  readonly retryOf: string | null;
+  /** Whom to tell about this task; a batch has its own beside it. */
+  readonly webhook: Webhook | null;
   readonly createdAt: number;
   status: TaskStatus;
   /** The GPU that runs it, ran it, or alone may run it. */
@@ -128,6 +167,23 @@ export function newTask(identity: TaskIdentity): Task {
     result: null,
     error: null,
   };
+}
+
+/** Tasks that were submitted together. Times are Unix milliseconds. */
+export interface Batch {
+  readonly id: string;
+  readonly user: string;
+  /** Of its first task; the others follow without a gap. */
+  readonly firstSeq: number;
+  /** Tasks submitted. */
+  readonly size: number;
+  /** It was sent with `batch_split: false`. */
+  readonly whole: boolean;
+  /** Whom to tell about the batch itself, and about its tasks. */
+  readonly webhook: Webhook | null;
+  readonly createdAt: number;
+  /** When the last of its tasks had ended; null: some have not. */
+  finishedAt: number | null;
 }
 
 const NEXT: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {

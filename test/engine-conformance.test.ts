@@ -1,6 +1,7 @@
 /** The promises of src/engine/engine.ts, kept by every engine; then what only one of them promises. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Engine, type EngineInfo, type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
 import { LlamaEngine } from "../src/engine/llama.ts";
 import { closeModel, openModel } from "../src/engine/llama-model.ts";
@@ -32,6 +33,8 @@ function simulatedWith(options: Partial<SimulatedOptions>): EngineOptions {
 }
 
 interface Watched {
+  /** What was told of the prompt: once, if all is well. */
+  readonly promptTokens: number[];
   text: string;
   /** Tokens emitted so far. */
   tokens: number;
@@ -43,13 +46,18 @@ interface Watched {
 /** Starts one task and keeps what it emits. `onToken` may throw. */
 function watch(engine: Engine, text: string, maxLength: number, onToken?: (watched: Watched) => void): Watched {
   const controller = new AbortController();
-  const watched = { text: "", tokens: 0, ended: false, controller };
+  const promptTokens: number[] = [];
+  const watched = { promptTokens, text: "", tokens: 0, ended: false, controller };
+  const begin = (tokens: number) => {
+    assert.equal(watched.tokens, 0, "the prompt is told before anything is emitted");
+    promptTokens.push(tokens);
+  };
   const emit = (piece: string, tokens: number) => {
     watched.text += piece;
     watched.tokens += tokens;
     onToken?.(whole);
   };
-  const outcome = engine.generate({ text, maxLength, temperature: 0, signal: controller.signal, emit });
+  const outcome = engine.generate({ text, maxLength, temperature: 0, signal: controller.signal, begin, emit });
   const whole: Watched = Object.assign(watched, { outcome });
   void outcome.then(
     () => (whole.ended = true),
@@ -65,6 +73,15 @@ async function started(engine: Engine, text: string, maxLength: number, tokens: 
   await Promise.race([promise, watched.outcome]);
   assert.ok(watched.tokens >= tokens, `"${text.slice(0, 40)}" ended after ${watched.tokens} tokens`);
   return watched;
+}
+
+function tokensOf(tasks: readonly Watched[]): number[] {
+  return tasks.map(({ tokens }) => tokens);
+}
+
+async function abortAll(tasks: readonly Watched[]): Promise<void> {
+  for (const { controller } of tasks) controller.abort();
+  await Promise.all(tasks.map(({ outcome }) => outcome));
 }
 
 /** Beginnings of stories: the demo model needs a hundred tokens or more to end one. */
@@ -99,6 +116,13 @@ async function loaded(options: EngineOptions, use?: (engine: Engine) => Promise<
   } finally {
     await engine.stop();
   }
+}
+
+/** Lets `use` look at a llama engine of its own while it is open. */
+async function withLlama(use: (engine: LlamaEngine) => Promise<void>): Promise<void> {
+  const engine = new LlamaEngine(llama);
+  await engine.load();
+  await use(engine).finally(() => engine.stop());
 }
 
 /** Bytes that were planned for everything together. */
@@ -195,6 +219,15 @@ for (const options of [llama, simulated]) {
       assert(outcome.promptTokens > 0);
     });
 
+    it("tells once how many tokens the prompt has, before anything is emitted, and not of one it refuses", async () => {
+      const task = watch(engine, "The cat said", 3);
+      const { promptTokens } = await task.outcome;
+      assert.deepEqual(task.promptTokens, [promptTokens]);
+      const tooLong = watch(small, "dog ".repeat(1000), 3);
+      await refused(tooLong.outcome);
+      assert.deepEqual(tooLong.promptTokens, []);
+    });
+
     it("generates max_length tokens at most", async () => {
       for (const maxLength of [1, 2, 5]) {
         const { completionTokens, finishReason } = await watch(engine, "The cat said", maxLength).outcome;
@@ -251,8 +284,12 @@ for (const options of [llama, simulated]) {
 
     it("decodes all slots together: each has its first token before any ends", async () => {
       const order: string[] = [];
+      const begun = new Set<Watched>();
       const tasks = prompts(SLOTS).map((text) =>
-        watch(engine, text, 30, ({ tokens }) => void (tokens === 1 && order.push("first"))),
+        watch(engine, text, 30, (task) => {
+          if (!begun.has(task)) order.push("first");
+          begun.add(task);
+        }),
       );
       await Promise.all(tasks.map(({ outcome }) => outcome.then(() => order.push("end"))));
       assert.deepEqual(
@@ -266,8 +303,7 @@ for (const options of [llama, simulated]) {
       await started(engine, "A bird", 5, 1);
       // A story may end by itself after dozens of tokens, far later than this.
       assert(others.every(({ ended }) => !ended));
-      for (const { controller } of others) controller.abort();
-      await Promise.all(others.map(({ outcome }) => outcome));
+      await abortAll(others);
     });
 
     it("ends a canceled task, frees its slot, and leaves the others alone", async () => {
@@ -295,14 +331,45 @@ for (const options of [llama, simulated]) {
       );
     });
 
-    it("cancels before the first token, and before it starts at all", async () => {
+    it("ends a task that is canceled during a step before its neighbours' step after that one", async () => {
+      const [text = "", ...rest] = prompts(SLOTS);
+      const others = await Promise.all(rest.map((prompt) => started(engine, prompt, 4000, 1)));
+      const canceled = await started(engine, text, 4000, 3);
+      // By the next turn of the event loop, the step after the third token has begun.
+      await nextTurn();
+      canceled.controller.abort();
+      const earlier = tokensOf(others);
+      await canceled.outcome;
+      for (const [index, { tokens }] of others.entries()) assert(tokens - earlier[index]! <= 1, `${index}: ${tokens}`);
+      await abortAll(others);
+    });
+
+    it("cancels in the tick in which a task starts, and before it starts at all, without doing anything for it", async () => {
+      const { progress } = engine;
       const early = watch(engine, "word ".repeat(2000), 100);
       early.controller.abort();
-      assert.equal((await early.outcome).finishReason, "canceled");
-      const signal = AbortSignal.abort();
-      const outcome = await engine.generate({ text: "x", maxLength: 5, temperature: 0.7, signal, emit: mustNotEmit });
+      const outcome = await early.outcome;
       assert.deepEqual([outcome.finishReason, outcome.completionTokens], ["canceled", 0]);
-      assert.equal(early.tokens, 0);
+      assert(outcome.promptTokens >= 2000 && early.tokens === 0);
+      const signal = AbortSignal.abort();
+      const request = { text: "x", maxLength: 5, temperature: 0.7, signal, emit: mustNotEmit };
+      const { finishReason, promptTokens, completionTokens } = await engine.generate(request);
+      assert.deepEqual([finishReason, completionTokens], ["canceled", 0]);
+      assert(promptTokens > 0);
+      assert.equal(engine.progress, progress);
+    });
+
+    it("keeps what a canceled task has generated: the beginning of what it would have said", async () => {
+      const whole = watch(engine, "The old man", 40);
+      await whole.outcome;
+      for (const tokens of [1, 4, 15]) {
+        const canceled = await started(engine, "The old man", 40, tokens);
+        canceled.controller.abort();
+        const { finishReason, completionTokens } = await canceled.outcome;
+        assert.deepEqual([finishReason, completionTokens], ["canceled", canceled.tokens]);
+        assert(canceled.text !== "" && whole.text.startsWith(canceled.text), canceled.text);
+        assert(canceled.text.length < whole.text.length);
+      }
     });
 
     it("keeps every slot through hundreds of cancellations", async () => {
@@ -373,6 +440,58 @@ describe("the llama engine alone", () => {
     await Promise.all(others.map(({ outcome }) => outcome));
     assert(engine.stats.tokens / engine.stats.steps > SLOTS / 2, JSON.stringify(engine.stats));
     await engine.stop();
+  });
+
+  it("takes whoever comes when a task has ended into the very next step", async () => {
+    await withLlama(async (engine) => {
+      const others = await Promise.all(prompts(SLOTS - 1).map((text) => started(engine, text, 4000, 1)));
+      await watch(engine, "A canceled one", 20, abortAtThree).outcome;
+      const earlier = tokensOf(others);
+      const newcomer = await started(engine, "The", 5, 1);
+      // A prompt of several tokens takes two steps: its last token waits for the step after the rest of it.
+      assert(newcomer.promptTokens[0]! > 1);
+      assert.deepEqual(
+        tokensOf(others),
+        earlier.map((tokens) => tokens + 2),
+      );
+    });
+  });
+
+  it("spends no step between an end and the cancel that comes of it", async () => {
+    await withLlama(async (engine) => {
+      const neighbour = watch(engine, prompts(1)[0]!, 4000);
+      const second = watch(engine, "The cat said", 4000);
+      await watch(engine, "The cat said", 5).outcome;
+      const { steps } = engine.stats;
+      second.controller.abort();
+      await second.outcome;
+      assert.deepEqual([engine.stats.steps, neighbour.ended], [steps, false]);
+    });
+  });
+
+  it("cancels a task in the middle of its prompt within a step", async () => {
+    await withLlama(async (engine) => {
+      const reading = watch(engine, "The dog ran to the park. ".repeat(150), 100);
+      const neighbour = watch(engine, prompts(1)[0]!, 4000, ({ tokens }) => {
+        if (tokens === 3) reading.controller.abort();
+      });
+      const { finishReason, promptTokens, completionTokens } = await reading.outcome;
+      assert.deepEqual([finishReason, completionTokens, neighbour.tokens], ["canceled", 0, 3]);
+      assert(engine.stats.steps < promptTokens / 128, `${engine.stats.steps} steps for ${promptTokens} tokens`);
+      assert.equal((await watch(engine, "The slot is free", 3).outcome).completionTokens, 3);
+    });
+  });
+
+  it("cancels a task that waits for a slot, although none becomes free", async () => {
+    await withLlama(async (engine) => {
+      const running = await Promise.all(prompts(SLOTS).map((text) => started(engine, text, 4000, 1)));
+      const waiting = watch(engine, "The cat said", 5);
+      await nextTurn();
+      waiting.controller.abort();
+      const { finishReason, completionTokens } = await waiting.outcome;
+      assert.deepEqual([finishReason, completionTokens], ["canceled", 0]);
+      assert(running.every(({ ended }) => !ended));
+    });
   });
 
   it("never mixes tasks up that come and go at any moment", async () => {
@@ -517,6 +636,51 @@ describe("the simulated engine alone", () => {
     await run(simulated, "elsewhere");
     assert.deepEqual([engine.progress, stuck.tokens, stopped], [progress, 3, false]);
     assert(all.every(({ ended }) => !ended));
+  });
+
+  it("does not cancel a task that its script makes deaf, which gets on like any other", async () => {
+    const failures = [{ kind: "ignore_cancel", when_text_contains: "deaf", after_tokens: 3 }] as const;
+    await loaded(simulatedWith({ failures }), async (engine) => {
+      const other = watch(engine, "other", 4000);
+      const deaf = await started(engine, "deaf", 20, 3);
+      for (const { controller } of [deaf, other]) controller.abort();
+      assert.equal((await other.outcome).finishReason, "canceled");
+      assert.deepEqual(await deaf.outcome, { finishReason: "length", promptTokens: 1, completionTokens: 20 });
+    });
+  });
+
+  it("cancels a task that is to be deaf only later", async () => {
+    const failures = [{ kind: "ignore_cancel", after_tokens: 3 }] as const;
+    await loaded(simulatedWith({ tokens_per_second: 0.001, failures }), async (engine) => {
+      const early = watch(engine, "not yet", 20);
+      early.controller.abort();
+      assert.equal((await early.outcome).finishReason, "canceled");
+      const running = watch(engine, "not yet", 20);
+      await nextTurn();
+      running.controller.abort();
+      assert.equal((await running.outcome).finishReason, "canceled");
+    });
+  });
+
+  it("makes a task deaf from its start, and ends it all the same when it is stopped", async () => {
+    const options = simulatedWith({ failures: [{ kind: "ignore_cancel" }] });
+    const engine = await createEngine(options, 0);
+    await engine.load();
+    const deaf = watch(engine, "deaf", 4000);
+    deaf.controller.abort();
+    await started(engine, "another", 10, 3);
+    assert(deaf.tokens > 0 && !deaf.ended);
+    await engine.stop();
+    assert.equal((await deaf.outcome).finishReason, "canceled");
+  });
+
+  it("lets a deaf task fail in another way too", async () => {
+    const failures = [{ kind: "ignore_cancel" }, { kind: "error", after_tokens: 5 }] as const;
+    await loaded(simulatedWith({ failures }), async (engine) => {
+      const deaf = await started(engine, "deaf", 20, 2);
+      deaf.controller.abort();
+      assert.match((await refused(deaf.outcome)).message, /after 5 tokens/);
+    });
   });
 
   it("stalls at unlimited speed too", async () => {

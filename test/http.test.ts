@@ -2,21 +2,28 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
-import { connect, type AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
+import { type FastifyInstance, type InjectOptions } from "fastify";
 import { AltLasError } from "../src/errors.ts";
+import { type SubmitOptions } from "../src/scheduler/task-api.ts";
+import { type TaskInput } from "../src/task.ts";
 import {
   aCompletedTask,
+  API,
   AS,
   aTask,
   CPU_DEVICE,
+  get,
   GPU,
   GPU_GROUP,
   ID,
+  listening,
   OTHER_ID,
+  post,
+  refusal,
   temporaryFolder,
   testConfig,
   testServer,
@@ -24,31 +31,23 @@ import {
   type FakeTasks,
 } from "./helpers/http.ts";
 
-const API = "/api/v1";
-
-function post(app: FastifyInstance, path: string, payload: unknown, headers: Record<string, string> = AS.user) {
-  return app.inject({
-    method: "POST",
-    url: API + path,
-    headers: { "content-type": "application/json", ...headers },
-    payload: typeof payload === "string" || Buffer.isBuffer(payload) ? payload : JSON.stringify(payload),
-  });
-}
-
-function get(app: FastifyInstance, path: string, headers: InjectOptions["headers"] = AS.user) {
-  return app.inject({ url: API + path, headers });
-}
-
-/** The sentence of a refusal, after checking its shape. */
-function refusal(response: LightMyRequestResponse, status: number, code: string): string {
-  assert.equal(response.statusCode, status, response.body);
-  assert.equal(response.headers["content-type"], "application/json; charset=utf-8");
-  assert.ok(response.headers["x-request-id"]);
-  const body: { error: string; code: string } = response.json();
-  assert.deepEqual(Object.keys(body), ["error", "code"]);
-  assert.equal(body.code, code);
-  return body.error;
-}
+/** What the task book is asked for `{"text": "x"}`. */
+const INPUT: TaskInput = {
+  text: "x",
+  maxLength: 128,
+  temperature: 0.7,
+  taskType: "text_generation",
+  priority: "normal",
+  timeoutSeconds: null,
+};
+const OPTIONS: SubmitOptions = {
+  user: "user",
+  strategy: "least_loaded",
+  pinnedGpuId: null,
+  batch: null,
+  webhook: null,
+  idempotency: null,
+};
 
 test("predict answers with the document's three fields, and passes on what was asked", async (t) => {
   const { app, tasks } = testServer(t);
@@ -63,8 +62,8 @@ test("predict answers with the document's three fields, and passes on what was a
   assert.deepEqual(response.json(), { task_id: ID, gpu_id: 0, status: "running" });
   assert.deepEqual(tasks.submitted, [
     {
-      inputs: [{ text: "Sample input text", maxLength: 64, temperature: 0.5, taskType: "summary" }],
-      options: { user: "user", strategy: "round_robin", pinnedGpuId: 3, batch: null },
+      inputs: [{ ...INPUT, text: "Sample input text", maxLength: 64, temperature: 0.5, taskType: "summary" }],
+      options: { ...OPTIONS, strategy: "round_robin", pinnedGpuId: 3 },
     },
   ]);
 });
@@ -74,28 +73,29 @@ test("what a request leaves out, or sets to null, has its default", async (t) =>
   const bodies = [
     { text: "x" },
     { text: "x", max_length: null, temperature: null, task_type: null, gpu_options: null },
+    { text: "x", priority: null, timeout_seconds: null, stream: null, cancel_on_disconnect: null },
+    { text: "x", webhook_url: null, webhook_events: null },
     { text: "x", gpu_options: { strategy: null, specific_gpu_id: null, batch_split: null } },
     { text: "x", nobody_knows_this: null },
   ];
   for (const body of bodies) assert.equal((await post(app, "/predict", body)).statusCode, 200);
   for (const { inputs, options } of tasks.submitted) {
-    assert.deepEqual(inputs, [{ text: "x", maxLength: 128, temperature: 0.7, taskType: "text_generation" }]);
-    assert.deepEqual(options, { user: "user", strategy: "least_loaded", pinnedGpuId: null, batch: null });
+    assert.deepEqual(inputs, [INPUT]);
+    assert.deepEqual(options, OPTIONS);
   }
 });
 
 test("defaults come from the configuration", async (t) => {
   const config = testConfig(
-    "gpu: { multi_gpu: { default_strategy: random, strategies: [random, round_robin], batch_split: false } }",
+    "gpu: { multi_gpu: { default_strategy: random, strategies: [random, round_robin], batch_split: false } }\n" +
+      "tasks: { timeout: 90 }",
   );
   const { app, tasks } = testServer(t, config);
   await post(app, "/batch_predict", { batch: [{ text: "x" }] });
-  assert.deepEqual(tasks.submitted[0]!.options, {
-    user: "user",
-    strategy: "random",
-    pinnedGpuId: null,
-    batch: { split: false },
-  });
+  assert.deepEqual(tasks.submitted[0]!.options, { ...OPTIONS, strategy: "random", batch: { split: false } });
+  assert.equal(tasks.submitted[0]!.inputs[0]!.timeoutSeconds, 90);
+  await post(app, "/predict", { text: "x", timeout_seconds: 0.5 });
+  assert.equal(tasks.submitted[1]!.inputs[0]!.timeoutSeconds, 0.5);
   const refused = await post(app, "/predict", { text: "x", gpu_options: { strategy: "least_loaded" } });
   assert.equal(
     refusal(refused, 400, "invalid_input"),
@@ -112,11 +112,12 @@ test("a batch answers in the order of its items", async (t) => {
       { id: ID, gpuId: 1, status: "running" },
       { id: OTHER_ID, gpuId: null, status: "queued" },
     ],
+    replayed: false,
   };
   const response = await post(app, "/batch_predict", {
     batch: [
       { text: "a", max_length: null },
-      { text: "b", task_type: "summary", temperature: 0 },
+      { text: "b", task_type: "summary", temperature: 0, priority: "high", timeout_seconds: 60 },
     ],
     gpu_options: { strategy: "round_robin", batch_split: true, specific_gpu_id: null },
   });
@@ -129,10 +130,12 @@ test("a batch answers in the order of its items", async (t) => {
     batch_id: OTHER_ID,
   });
   assert.deepEqual(tasks.submitted[0]!.inputs, [
-    { text: "a", maxLength: 128, temperature: 0.7, taskType: "text_generation" },
-    { text: "b", maxLength: 128, temperature: 0, taskType: "summary" },
+    { ...INPUT, text: "a" },
+    { ...INPUT, text: "b", temperature: 0, taskType: "summary", priority: "high", timeoutSeconds: 60 },
   ]);
 });
+
+const TIMEOUT = "must be a number of seconds above 0, at most 315360000";
 
 test("bad bodies are refused with a sentence that names the field, the value and what is allowed", async (t) => {
   const { app, tasks } = testServer(t, testConfig("limits: { max_text_bytes: 10, max_batch_size: 2 }"));
@@ -150,6 +153,20 @@ test("bad bodies are refused with a sentence that names the field, the value and
     ["/predict", '{"text":"x","temperature":1.1}', "temperature must be a number from 0 to 1; got 1.1."],
     ["/predict", '{"text":"x","temperature":true}', "temperature must be a number from 0 to 1; got true."],
     ["/predict", '{"text":"x","temperature":1e400}', "temperature must be a number from 0 to 1; got Infinity."],
+    ["/predict", '{"text":"x","priority":"urgent"}', 'priority must be one of "high", "normal", "low"; got "urgent".'],
+    ["/predict", '{"text":"x","timeout_seconds":-1}', `timeout_seconds ${TIMEOUT}; got -1.`],
+    ["/predict", '{"text":"x","timeout_seconds":0}', `timeout_seconds ${TIMEOUT}; got 0.`],
+    ["/predict", '{"text":"x","timeout_seconds":315360001}', `timeout_seconds ${TIMEOUT}; got 315360001.`],
+    ["/predict", '{"text":"x","timeout_seconds":"5"}', `timeout_seconds ${TIMEOUT}; got "5".`],
+    ["/predict", '{"text":"x","stream":1}', "stream must be true or false; got 1."],
+    ["/predict", '{"text":"x","cancel_on_disconnect":"yes"}', 'cancel_on_disconnect must be true or false; got "yes".'],
+    ["/batch_predict", '{"batch":[{"text":"x","priority":1}]}', /^batch\[0\]\.priority must be one of "high"/],
+    [
+      "/batch_predict",
+      '{"batch":[{"text":"x","timeout_seconds":-5}]}',
+      /^batch\[0\]\.timeout_seconds must .* got -5\.$/,
+    ],
+    ["/batch_predict", '{"batch":[{"text":"x"}],"stream":true}', /^stream is not a known field; /],
     ["/predict", '{"text":"x","temprature":1}', "temprature is not a known field; perhaps temperature was meant."],
     ["/predict", '{"text":"x","gpu_options":[]}', "gpu_options must be an object; got a list of 0."],
     [
@@ -356,6 +373,9 @@ test("a completed task has the document's fields and ours", async (t) => {
     finished_at: "2025-08-10T12:34:56.789Z",
     strategy: "least_loaded",
     task_type: "text_generation",
+    priority: "normal",
+    timeout_seconds: null,
+    deadline_at: null,
     batch_id: OTHER_ID,
     attempts: [
       {
@@ -382,7 +402,8 @@ test("fields that a task has not got yet are absent", async (t) => {
   const { app, tasks } = testServer(t);
   tasks.tasks = [aTask()];
   const queued: Record<string, unknown> = (await get(app, `/task/${ID}`)).json();
-  for (const field of ["result", "error", "error_code", "placement", "batch_id"]) assert.ok(!(field in queued), field);
+  const absent = ["result", "error", "error_code", "placement", "batch_id", "retry_of", "webhook_url"];
+  for (const field of absent) assert.ok(!(field in queued), field);
   assert.equal(queued["gpu_id"], null);
   assert.equal(queued["started_at"], null);
   tasks.tasks = [aTask({ status: "failed", error: { code: "worker_crash", sentence: "It crashed." } })];
@@ -413,7 +434,11 @@ test("a known path with another method is a 405 that says which are allowed", as
     ["PUT", `${API}/batch_predict`, "POST"],
     ["POST", `${API}/gpus`, "GET, HEAD"],
     ["DELETE", `${API}/tasks?status=queued`, "GET, HEAD"],
-    ["POST", `${API}/task/${ID}`, "GET, HEAD"],
+    ["POST", `${API}/task/${ID}`, "GET, HEAD, DELETE"],
+    ["GET", `${API}/task/${ID}/cancel`, "POST"],
+    ["GET", `${API}/tasks/cancel`, "POST"],
+    ["POST", `${API}/task/${ID}/events`, "GET, HEAD"],
+    ["PUT", `${API}/webhook_secret`, "GET, HEAD, POST"],
     ["OPTIONS", `${API}/gpus`, "GET, HEAD"],
     ["POST", `${API}/gpus/0`, "GET, HEAD"],
     ["GET", `${API}/gpus/0/drain`, "POST"],
@@ -431,13 +456,25 @@ test("a known path with another method is a 405 that says which are allowed", as
   assert.equal(head.body, "");
 });
 
+/** A filter of a user that selects nothing. */
+const ANY = {
+  user: "user",
+  status: undefined,
+  batchId: undefined,
+  taskType: undefined,
+  gpuId: undefined,
+  since: undefined,
+  until: undefined,
+  after: undefined,
+};
+
 test("query strings are read as numbers, and checked", async (t) => {
   const { app, tasks } = testServer(t);
   await get(app, "/tasks?status=completed&limit=10&offset=20");
   await get(app, "/tasks");
   assert.deepEqual(tasks.filters, [
-    { user: "user", status: "completed", limit: 10, offset: 20 },
-    { user: "user", status: undefined, limit: 100, offset: 0 },
+    { ...ANY, status: "completed", limit: 10, offset: 20 },
+    { ...ANY, limit: 100, offset: 0 },
   ]);
   const cases: [query: string, sentence: string | RegExp][] = [
     ["/tasks?limit=0", "limit must be an integer from 1 to 1000; got 0."],
@@ -810,11 +847,6 @@ test("?wait holds GET /task until the task has ended, and not at all when it has
   assert.equal(tasks.waits.length, 1);
 });
 
-async function listening(app: FastifyInstance): Promise<number> {
-  await app.listen({ port: 0, host: "127.0.0.1" });
-  return (app.server.address() as AddressInfo).port;
-}
-
 /** A wait that ends when its signal aborts; `begun` resolves with that signal. */
 function holdWaits(tasks: FakeTasks): { begun: Promise<AbortSignal> } {
   const { promise, resolve } = Promise.withResolvers<AbortSignal>();
@@ -986,6 +1018,9 @@ test("web pages may call only when the configuration lists them", async (t) => {
   assert.equal(refused.headers["access-control-allow-origin"], origin, "a page must be able to read a refusal");
   const missing = await get(app, "/nothing", { origin });
   assert.equal(missing.headers["access-control-allow-origin"], origin);
+  const methods = allowed.headers["access-control-allow-methods"];
+  assert.equal(methods, "GET, HEAD, POST, DELETE", "a page may remove a task");
+  assert.match(String(refused.headers["access-control-expose-headers"]), /Idempotent-Replayed, X-Task-Id, Location/);
   assert.equal((await preflight(app, "https://evil.example")).headers["access-control-allow-origin"], undefined);
   const closed = testServer(t).app;
   assert.equal((await preflight(closed, origin)).statusCode, 405);
@@ -1030,6 +1065,9 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
     "task_type",
     "batch",
     "strategy",
+    "timeout_seconds",
+    "webhook_events",
+    "task_ids",
     "__proto__",
   );
   const value = fc.letrec<{ node: unknown }>((tie) => ({
@@ -1040,13 +1078,14 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
       fc.dictionary(known, tie("node"), { maxKeys: 4 }),
     ),
   })).node;
+  const paths = ["/predict", "/batch_predict", "/gpus/0/drain", "/tasks/cancel"];
   const whole = fc.oneof(
     value,
     value.map((text) => ({ text: "x", gpu_options: text })),
     value.map((item) => ({ batch: [{ text: "x" }, item] })),
   );
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom("/predict", "/batch_predict", "/gpus/0/drain"), whole, async (path, body) => {
+    fc.asyncProperty(fc.constantFrom(...paths), whole, async (path, body) => {
       const response = await post(app, path, JSON.stringify(body) ?? "", AS.admin);
       assert.ok([200, 400].includes(response.statusCode), response.body);
       if (response.statusCode === 400) assert.equal(typeof response.json<{ error: string }>().error, "string");

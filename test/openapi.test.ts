@@ -4,9 +4,12 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { type FastifyInstance, type InjectOptions } from "fastify";
 import { AltLasError, ERRORS } from "../src/errors.ts";
 import {
+  aBatch,
   aCompletedTask,
+  aDelivery,
   AS,
   aTask,
+  BATCH_ID,
   CPU_DEVICE,
   GPU,
   GPU_GROUP,
@@ -23,9 +26,11 @@ interface Operation {
   security?: unknown[];
   parameters?: { in: string; name: string; required: boolean; schema: object }[];
   requestBody?: { required: boolean; content: Content };
-  responses: Record<string, { description: string; headers?: object; content: Content }>;
+  responses: Record<string, { description: string; headers?: object; content?: Content }>;
 }
 type Content = Record<string, { schema: Record<string, unknown>; example?: unknown }>;
+/** What is not JSON. */
+const STREAMS = new Set(["text/event-stream", "application/x-ndjson"]);
 interface Document {
   openapi: string;
   info: { title: string; version: string };
@@ -66,7 +71,7 @@ test("the document has every route, each with a name of its own", async (t) => {
   });
   const document = await documentOf(app);
   const documented = operations(document).map(({ path, method }) => `${method.toUpperCase()} ${path}`);
-  assert.ok(routes.length >= 12);
+  assert.ok(routes.length >= 26);
   assert.deepEqual(documented.toSorted(), routes.toSorted());
   const names = operations(document).map(({ operation }) => operation.operationId);
   assert.equal(new Set(names).size, names.length);
@@ -96,8 +101,12 @@ test("every schema can be compiled, every reference leads somewhere, and every e
     for (const example of examples) fits(example);
   }
   for (const { path, method, operation } of operations(document)) {
-    for (const status of Object.keys(operation.responses)) {
-      compile("paths", path, method, "responses", status, "content", "application/json", "schema");
+    for (const [status, { content = {} }] of Object.entries(operation.responses)) {
+      if (status !== "204") assert.ok(Object.keys(content).length > 0, `${path} ${status}`);
+      for (const [type, { schema }] of Object.entries(content)) {
+        const fits = compile("paths", path, method, "responses", status, "content", type, "schema");
+        if (STREAMS.has(type)) for (const example of schema["examples"] as unknown[]) fits(example);
+      }
     }
     for (const i of Object.keys(operation.parameters ?? [])) compile("paths", path, method, "parameters", i, "schema");
     const body = operation.requestBody?.content["application/json"];
@@ -128,17 +137,29 @@ test("a client is asked for nothing that has a default, and hears of the limits"
   const text = JSON.stringify(document);
   assert.match(text, /"maxItems":7/);
   assert.match(text, /at most 1048576 bytes in UTF-8/);
-  assert.doesNotMatch(text, /"maxBytes"|"allowed"|"secret"|"~/);
+  assert.doesNotMatch(text, /"maxBytes"|"allowed"|"secret":true|"~/);
 });
 
 test("parameters are in the document, with Prefer among them", async (t) => {
   const document = await documentOf(testServer(t).app);
   const parametersOf = (path: string, method: string) =>
     document.paths[path]![method]!.parameters?.map(({ in: place, name, required }) => `${place} ${name} ${required}`);
-  assert.deepEqual(parametersOf("/api/v1/predict", "post"), ["header prefer false"]);
+  const submitting = ["header prefer false", "header idempotency-key false"];
+  assert.deepEqual(parametersOf("/api/v1/predict", "post"), submitting);
+  assert.deepEqual(parametersOf("/api/v1/batch_predict", "post"), ["header idempotency-key false"]);
+  assert.deepEqual(parametersOf("/api/v1/task/{task_id}/events", "get"), [
+    "query last_event_id false",
+    "path task_id true",
+    "header last-event-id false",
+  ]);
+  const results = ["query follow false", "path batch_id true"];
+  assert.deepEqual(parametersOf("/api/v1/batch/{batch_id}/results", "get"), results);
   assert.deepEqual(parametersOf("/api/v1/task/{task_id}", "get"), ["query wait false", "path task_id true"]);
-  const list = ["query status false", "query limit false", "query offset false"];
-  assert.deepEqual(parametersOf("/api/v1/tasks", "get"), list);
+  const list = ["status", "limit", "offset", "after", "batch_id", "task_type", "gpu_id", "since", "until"];
+  assert.deepEqual(
+    parametersOf("/api/v1/tasks", "get"),
+    list.map((name) => `query ${name} false`),
+  );
   assert.deepEqual(parametersOf("/api/v1/gpus/{gpu_id}/drain", "post"), ["path gpu_id true"]);
 });
 
@@ -148,6 +169,13 @@ test("a body is required where something has to be said", async (t) => {
   assert.deepEqual(Object.fromEntries(bodies.map(({ path, operation }) => [path, operation.requestBody!.required])), {
     "/api/v1/predict": true,
     "/api/v1/batch_predict": true,
+    "/api/v1/task/{task_id}/cancel": false,
+    "/api/v1/task/{task_id}/retry": false,
+    "/api/v1/task/{task_id}/webhooks": false,
+    "/api/v1/tasks/cancel": true,
+    "/api/v1/batch/{batch_id}/cancel": false,
+    "/api/v1/batch/{batch_id}/webhooks": false,
+    "/api/v1/webhook_secret": false,
     "/api/v1/gpus/{gpu_id}/drain": false,
     "/api/v1/gpus/{gpu_id}/resume": false,
   });
@@ -159,17 +187,32 @@ test("each route is documented with the statuses that it can answer with, and no
     `${method} ${path}`,
     Object.keys(operation.responses).join(" "),
   ]);
-  const sending = "200 400 401 403 405 413 415 429 500 503";
   const operating = "200 400 401 403 404 405 413 415 429 500";
+  const reading = "200 400 401 404 405 429 500 503";
+  const controlling = "200 400 401 403 404 405 409 413 415 429 500 503";
   assert.deepEqual(Object.fromEntries(statuses), {
     "get /livez": "200",
     "get /readyz": "200 503",
     "get /healthz": "200 503",
     "get /openapi.json": "200 400 401 405 429 500",
-    "post /api/v1/predict": sending,
-    "post /api/v1/batch_predict": sending,
-    "get /api/v1/task/{task_id}": "200 400 401 404 405 429 500 503",
+    "post /api/v1/predict": controlling,
+    "post /api/v1/batch_predict": "200 400 401 403 405 409 413 415 429 500 503",
+    "get /api/v1/task/{task_id}": reading,
     "get /api/v1/tasks": "200 400 401 405 429 500 503",
+    "get /api/v1/task/{task_id}/events": reading.replace("200", "200 204"),
+    "post /api/v1/task/{task_id}/cancel": controlling,
+    "post /api/v1/task/{task_id}/retry": controlling,
+    "delete /api/v1/task/{task_id}": controlling,
+    "post /api/v1/tasks/cancel": "200 400 401 403 405 413 415 429 500 503",
+    "get /api/v1/batch/{batch_id}": reading,
+    "get /api/v1/batch/{batch_id}/results": reading,
+    "post /api/v1/batch/{batch_id}/cancel": controlling,
+    "get /api/v1/webhook_secret": "200 400 401 403 405 429 500 503",
+    "post /api/v1/webhook_secret": "200 400 401 403 405 413 415 429 500 503",
+    "get /api/v1/task/{task_id}/webhooks": reading,
+    "post /api/v1/task/{task_id}/webhooks": "200 400 401 403 404 405 413 415 429 500 503",
+    "get /api/v1/batch/{batch_id}/webhooks": reading,
+    "post /api/v1/batch/{batch_id}/webhooks": "200 400 401 403 404 405 413 415 429 500 503",
     "get /api/v1/gpus": "200 400 401 405 429 500",
     "get /api/v1/gpus/{gpu_id}": "200 400 401 404 405 429 500",
     "post /api/v1/gpus/{gpu_id}/drain": operating,
@@ -177,10 +220,22 @@ test("each route is documented with the statuses that it can answer with, and no
   });
 });
 
+const TASK_PATH = "/api/v1/task/{task_id}";
+const BATCH_PATH = "/api/v1/batch/{batch_id}";
 const GPU_PATH = "/api/v1/gpus/{gpu_id}";
+
+function refuseEnded(): never {
+  throw new AltLasError("conflict", "It has ended.", { details: { status: "completed" } });
+}
 
 function get(url: string): InjectOptions {
   return { url, headers: AS.user };
+}
+
+/** What a user asks for. */
+function change(method: "POST" | "DELETE", path: string, payload = "{}"): InjectOptions {
+  const headers = { ...AS.user, "content-type": "application/json" };
+  return { method, url: `/api/v1${path}`, headers, ...(method === "POST" && { payload }) };
 }
 
 /** What an operator asks for. */
@@ -190,7 +245,7 @@ function operate(path: string, payload: string, type = "application/json"): Inje
 
 /** Requests that meet each status, with what the task book does then. */
 function exchanges(t: TestContext) {
-  const { app, tasks, state } = testServer(t);
+  const { app, tasks, webhooks, state } = testServer(t);
   const json = { ...AS.user, "content-type": "application/json" };
   const predict = (payload: string, headers: Record<string, string> = json): InjectOptions => ({
     method: "POST",
@@ -201,6 +256,7 @@ function exchanges(t: TestContext) {
   const list: { path: string; status: number; request: InjectOptions; before?: () => void }[] = [
     { path: "/api/v1/predict", status: 200, request: predict('{"text":"x"}') },
     { path: "/api/v1/predict", status: 200, request: predict('{"text":"x"}', { ...json, prefer: "wait=1" }) },
+    { path: "/api/v1/predict", status: 200, request: predict('{"text":"x","stream":true}') },
     { path: "/api/v1/predict", status: 400, request: predict("{}") },
     { path: "/api/v1/predict", status: 401, request: predict("{}", {}) },
     { path: "/api/v1/predict", status: 403, request: predict("{}", AS.viewer) },
@@ -215,6 +271,26 @@ function exchanges(t: TestContext) {
     { path: "/api/v1/task/{task_id}", status: 404, request: get(`/api/v1/task/${UNKNOWN_ID}`) },
     { path: "/api/v1/tasks", status: 200, request: get("/api/v1/tasks") },
     { path: "/api/v1/tasks", status: 400, request: get("/api/v1/tasks?limit=x") },
+    { path: "/api/v1/tasks", status: 200, request: get("/api/v1/tasks?limit=2") },
+    { path: `${TASK_PATH}/events`, status: 200, request: get(`/api/v1/task/${ID}/events`) },
+    { path: `${TASK_PATH}/events`, status: 204, request: get(`/api/v1/task/${ID}/events?last_event_id=${ID}:end`) },
+    { path: `${TASK_PATH}/events`, status: 400, request: get(`/api/v1/task/${ID}/events?last_event_id=x`) },
+    { path: `${TASK_PATH}/cancel`, status: 200, request: change("POST", `/task/${OTHER_ID}/cancel`) },
+    { path: `${TASK_PATH}/retry`, status: 200, request: change("POST", `/task/${ID}/retry`) },
+    { path: TASK_PATH, status: 200, request: change("DELETE", `/task/${ID}`) },
+    { path: TASK_PATH, status: 404, request: change("DELETE", `/task/${UNKNOWN_ID}`) },
+    { path: "/api/v1/tasks/cancel", status: 200, request: change("POST", "/tasks/cancel", '{"status":"queued"}') },
+    { path: "/api/v1/tasks/cancel", status: 400, request: change("POST", "/tasks/cancel") },
+    { path: BATCH_PATH, status: 200, request: get(`/api/v1/batch/${BATCH_ID}`) },
+    { path: `${BATCH_PATH}/results`, status: 200, request: get(`/api/v1/batch/${BATCH_ID}/results`) },
+    { path: `${BATCH_PATH}/cancel`, status: 200, request: change("POST", `/batch/${BATCH_ID}/cancel`) },
+    { path: `${BATCH_PATH}/cancel`, status: 404, request: change("POST", `/batch/${UNKNOWN_ID}/cancel`) },
+    { path: "/api/v1/webhook_secret", status: 200, request: get("/api/v1/webhook_secret") },
+    { path: "/api/v1/webhook_secret", status: 200, request: change("POST", "/webhook_secret") },
+    { path: `${TASK_PATH}/webhooks`, status: 200, request: get(`/api/v1/task/${ID}/webhooks`) },
+    { path: `${TASK_PATH}/webhooks`, status: 200, request: change("POST", `/task/${ID}/webhooks`) },
+    { path: `${BATCH_PATH}/webhooks`, status: 200, request: get(`/api/v1/batch/${BATCH_ID}/webhooks`) },
+    { path: `${BATCH_PATH}/webhooks`, status: 200, request: change("POST", `/batch/${BATCH_ID}/webhooks`) },
     { path: "/api/v1/gpus", status: 200, request: get("/api/v1/gpus") },
     { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/0") },
     { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/1") },
@@ -232,6 +308,12 @@ function exchanges(t: TestContext) {
     { path: "/readyz", status: 200, request: get("/readyz") },
     { path: "/healthz", status: 200, request: get("/healthz") },
     { path: "/openapi.json", status: 200, request: get("/openapi.json") },
+    {
+      path: `${TASK_PATH}/cancel`,
+      status: 409,
+      request: change("POST", `/task/${ID}/cancel`),
+      before: () => (tasks.onCancel = refuseEnded),
+    },
     {
       path: "/healthz",
       status: 503,
@@ -251,7 +333,13 @@ function exchanges(t: TestContext) {
       before: () => (tasks.failure = new Error("a bug")),
     },
   ];
-  tasks.tasks = [aCompletedTask({ batchId: UNKNOWN_ID }), aTask({ id: OTHER_ID })];
+  tasks.tasks = [
+    aCompletedTask({ batchId: UNKNOWN_ID, retryOf: OTHER_ID }),
+    aTask({ id: OTHER_ID, timeoutSeconds: 5 }),
+  ];
+  tasks.batches = [aBatch()];
+  tasks.results = tasks.tasks;
+  webhooks.deliveries = [aDelivery(), aDelivery({ status: "delivered" })];
   state.gpus = [GPU, CPU_DEVICE, GPU_GROUP];
   state.running = [{ id: ID, user: "user", startedAt: GPU.since }];
   return { app, list };
@@ -268,16 +356,10 @@ test("what the server really answers fits the document", async (t) => {
     const method = (request.method ?? "GET").toLowerCase();
     const described = document.paths[path]![method]!.responses[status];
     assert.ok(described, `${method} ${path} does not document ${status}`);
-    compile(
-      "paths",
-      path,
-      method,
-      "responses",
-      String(status),
-      "content",
-      "application/json",
-      "schema",
-    )(response.json());
+    const type = String(response.headers["content-type"]).split(";")[0]!;
+    if (status === 204) continue;
+    const fits = compile("paths", path, method, "responses", String(status), "content", type, "schema");
+    fits(STREAMS.has(type) ? response.body : response.json());
   }
 });
 
@@ -285,8 +367,8 @@ test("every refusal of the table that a request can meet is in the document", as
   const document = await documentOf(testServer(t).app);
   const described = Object.values(document.paths["/api/v1/predict"]!["post"]!.responses).map((one) => one.description);
   const text = described.join("; ");
-  const elsewhere = ["not_found", "not_ready", "conflict", "request_timeout", "headers_too_large"];
-  const ofTasks = ["bad_config", "worker_crash", "out_of_memory", "model_error"];
+  const elsewhere = ["not_ready", "request_timeout", "headers_too_large"];
+  const ofTasks = ["bad_config", "gpu_lost", "worker_crash", "poison", "timeout", "out_of_memory", "model_error"];
   for (const code of Object.keys(ERRORS)) {
     if (![...elsewhere, ...ofTasks].includes(code)) assert.match(text, new RegExp(`\\b${code}: `), code);
   }

@@ -4,25 +4,34 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
 import { GPU_STATES, type GpuFacts } from "../src/gpu/status.ts";
-import { isFinal, STRATEGIES, type Task } from "../src/task.ts";
+import { isFinal, type Outcome, PRIORITIES, STRATEGIES, type Task } from "../src/task.ts";
 import {
   couldRun,
   hasFailedUnder,
   holds,
   isAllowed,
   isTooSmall,
+  isCapped,
+  isFor,
+  isSuspect,
   mayReturn,
-  mustRunAlone,
   runningOn,
   serves,
   type Situation,
   waitingGroups,
 } from "./helpers/placement-rules.ts";
-import { COMPLETED, facts, SETTINGS, World } from "./helpers/scheduling.ts";
+import { COMPLETED, facts, NO_LIMITS, SETTINGS, World } from "./helpers/scheduling.ts";
 
 const GPUS = 3;
 const MAPPINGS = new Map([["summary", new Set([1])]]);
 /** At ten bytes to a token: one that fits everywhere, and one too long for a context of 500 tokens. */
+/** Users, and how many of their tasks may run at once. */
+const MAX_RUNNING = new Map([
+  ["ada", Infinity],
+  ["bob", 2],
+]);
+const QUEUE_TIMEOUT = 300;
+const BACKOFF = 20;
 const TEXTS = { short: "x".repeat(10), long: "x".repeat(5000) };
 
 // --- what may happen ---------------------------------------------------------------------------------------------
@@ -38,6 +47,9 @@ const looks = {
   strategy: fc.constantFrom(...STRATEGIES),
   taskType: fc.constantFrom("summary", "other"),
   text: fc.constantFrom("short", "short", "long"),
+  user: fc.constantFrom("ada", "ada", "bob"),
+  priority: fc.constantFrom(...PRIORITIES),
+  timeoutSeconds: fc.constantFrom(null, null, null, 50, 150),
 } as const;
 const submitStep = fc.record({
   do: fc.constant("submit" as const),
@@ -59,6 +71,7 @@ const failStep = fc.record({
     "worker_crash" as const,
     "gpu_lost" as const,
     "gpu_drained" as const,
+    "worker_stopped" as const,
   ),
   stateFirst: fc.boolean(),
 });
@@ -67,7 +80,13 @@ const step = fc.oneof(
   { weight: 4, arbitrary: submitStep },
   { weight: 3, arbitrary: batchStep },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("finish" as const), which: position }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), which: position }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("memory" as const), which: position }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("cancel" as const), which: fc.array(position, { maxLength: 4 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("stopped" as const), which: position }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), seconds: fc.nat(60) }) },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("state" as const), gpu, state: fc.constantFrom(...GPU_STATES) }),
@@ -82,13 +101,20 @@ class History implements Situation {
   readonly world: World;
   readonly tasks: Task[] = [];
   readonly mappings = MAPPINGS;
-  readonly maxCrashes = SETTINGS.maxCrashes;
+  readonly maxRunning = MAX_RUNNING;
   gpus: readonly GpuFacts[] = Array.from({ length: GPUS }, (_, id) => facts(id));
   /** The GPU whose worker is gone, while its state does not say so yet. */
   #gone: number | null = null;
 
   constructor(seed: number) {
-    this.world = new World(this.gpus, { minBatchSizePerGpu: 2, mappings: MAPPINGS }, seed);
+    const settings = {
+      minBatchSizePerGpu: 2,
+      mappings: MAPPINGS,
+      retryBackoff: BACKOFF,
+      queueTimeout: QUEUE_TIMEOUT,
+      limitsOf: (user: string) => ({ ...NO_LIMITS, maxRunning: MAX_RUNNING.get(user)! }),
+    };
+    this.world = new World(this.gpus, settings, seed);
     this.world.onRun = (gpuId, task) => this.#checkStart(gpuId, task);
   }
 
@@ -101,8 +127,14 @@ class History implements Situation {
         return this.#submit({ ...event, pinned: null });
       case "finish":
         return this.#finish(event.which);
+      case "memory":
+        return this.#finish(event.which, { status: "failed", error: { code: "out_of_memory", sentence: "Full." } });
       case "cancel":
         return this.#cancel(event.which);
+      case "stopped":
+        return this.#finish(event.which, { status: "canceled" }, true);
+      case "pass":
+        return this.world.pass(event.seconds);
       case "state":
         return this.tell(event.gpu, { state: event.state });
       case "serve":
@@ -116,6 +148,19 @@ class History implements Situation {
     this.gpus = this.gpus.map((known) => (known.id === id ? { ...known, ...news } : known));
     this.world.scheduler.setGpu(this.gpus[id]!);
   }
+
+  /** The pause after the last attempt, which doubles with each one that is held against the task. */
+  readonly resting = ({ attempts }: Task): boolean => {
+    const counted = attempts.filter(
+      ({ reason, alone }) =>
+        reason === "gpu_lost" || reason === "out_of_memory" || (reason === "worker_crash" && alone === true),
+    );
+    const last = attempts.at(-1);
+    if (last === undefined || last.endedAt === null || !counted.includes(last)) return false;
+    return this.world.now < last.endedAt + BACKOFF * 1000 * 2 ** (counted.length - 1);
+  };
+
+  readonly keptFor = ({ id }: GpuFacts): Task | null => this.world.scheduler.gpus[id]!.keptFor;
 
   /** What must hold after every event. */
   check(): void {
@@ -131,11 +176,44 @@ class History implements Situation {
       const free = this.gpus.find((one) => couldRun(this, one, group));
       assert.equal(free, undefined, `${group[0]!.id} waits although it could run on GPU ${free?.id}`);
     }
+    this.#checkKept();
+    this.#checkTimes();
+    for (const [user, most] of MAX_RUNNING) {
+      const own = this.tasks.filter((task) => task.user === user && task.status === "running");
+      assert.ok(own.length <= most, `${user} has ${own.length} running`);
+      assert.deepEqual(new Set(scheduler.callers.of({ user }).running.keys()), new Set(own));
+    }
+  }
+
+  /** A GPU becomes empty only for a waiting suspect that may go there, and for each of these one GPU at most. */
+  #checkKept(): void {
+    const kept = this.gpus.flatMap((one) => {
+      const task = this.keptFor(one);
+      if (task === null) return [];
+      assert.ok(one.state === "ready" && one.crowded === null && isSuspect(task) && !isCapped(this, task));
+      const group = waitingGroups(this).find(([first]) => first === task);
+      assert.ok(group !== undefined && isFor(this, one, group), `GPU ${one.id} is kept for ${task.id}`);
+      return [task];
+    });
+    assert.equal(new Set(kept).size, kept.length);
+  }
+
+  /** No task has waited or lived too long. */
+  #checkTimes(): void {
+    const { now } = this.world;
+    for (const task of this.tasks.filter(({ status }) => status === "queued")) {
+      const since = task.attempts.at(-1)?.endedAt ?? task.createdAt;
+      assert.ok(now < since + QUEUE_TIMEOUT * 1000, `${task.id} waits too long`);
+      assert.ok(now < task.createdAt + (task.timeoutSeconds ?? Infinity) * 1000, `${task.id} is too late`);
+    }
   }
 
   /** All GPUs serve again, and everything ends. */
   end(): void {
     for (let id = 0; id < GPUS; id++) this.tell(id, { state: "ready", crowded: null });
+    // Twice: those that pause are there after the pause.
+    for (let left = this.tasks.length; left > 0; left--) this.#finish(0);
+    this.world.pass(BACKOFF * 4);
     for (let left = this.tasks.length; left > 0; left--) this.#finish(0);
     this.check();
     assert.ok(this.tasks.every(({ status }) => isFinal(status)));
@@ -143,7 +221,7 @@ class History implements Situation {
   }
 
   #submit(event: Extract<Step, { do: "submit" | "batch" }> & { pinned: number | null }): void {
-    const { pinned: pinnedGpuId, strategy, taskType } = event;
+    const { pinned: pinnedGpuId, strategy, taskType, user, priority, timeoutSeconds } = event;
     const grouping = event.do === "submit" ? "single" : event.whole ? "whole" : "split";
     const size = event.do === "submit" ? 1 : event.size;
     const batchId = event.do === "submit" ? null : `batch-${this.tasks.length}`;
@@ -154,6 +232,9 @@ class History implements Situation {
       return this.world.task({
         pinnedGpuId,
         strategy,
+        user,
+        priority,
+        timeoutSeconds,
         taskType: type,
         text,
         batchId,
@@ -170,16 +251,20 @@ class History implements Situation {
     }
   }
 
-  #finish(which: number): void {
-    const running = this.tasks.filter(({ status }) => status === "running");
-    if (running.length > 0) this.world.scheduler.finished(running[which % running.length]!, COMPLETED);
+  /** @param onlyStopped only a task that was to be stopped */
+  #finish(which: number, outcome: Outcome = COMPLETED, onlyStopped = false): void {
+    const running = this.tasks.filter(
+      (task) => task.status === "running" && (!onlyStopped || this.world.canceled.includes(task)),
+    );
+    if (running.length > 0) this.world.scheduler.finished(running[which % running.length]!, outcome);
   }
 
-  #cancel(which: number): void {
+  #cancel(which: readonly number[]): void {
     if (this.tasks.length === 0) return;
-    const task = this.tasks[which % this.tasks.length]!;
-    this.world.scheduler.cancel(task);
-    if (task.status === "running") this.world.scheduler.finished(task, { status: "canceled" });
+    const tasks = [...new Set(which.map((one) => this.tasks[one % this.tasks.length]!))];
+    const waiting = tasks.filter(({ status }) => status === "queued");
+    this.world.scheduler.cancel(tasks);
+    assert.ok(waiting.every(({ status }) => status === "canceled"));
   }
 
   #fail({ gpu: id, state, reason, stateFirst }: Extract<Step, { do: "fail" }>): void {
@@ -205,7 +290,8 @@ class History implements Situation {
     const what = `${task.id} on GPU ${gpuId}`;
     assert.deepEqual([chosen.state, chosen.crowded, this.#gone === gpuId], ["ready", null, false], what);
     assert.ok(running.length <= chosen.slots, what);
-    assert.ok(running.length === 1 || !running.some((one) => mustRunAlone(this, one)), `${what}, alone`);
+    assert.ok(running.length === 1 || !running.some(isSuspect), `${what}, alone`);
+    assert.ok(this.world.now < task.createdAt + (task.timeoutSeconds ?? Infinity) * 1000, `${what}, in time`);
     assert.equal(task.pinnedGpuId ?? gpuId, gpuId, what);
     if (!this.#wasBound(task)) this.#checkChoice(chosen, task);
   }

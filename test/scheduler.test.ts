@@ -282,9 +282,9 @@ test("canceling: a waiting task at once, also out of a waiting batch; a running 
   const running = world.submit();
   const waiting = world.submit();
   const batch = world.batch(3, "whole");
-  world.scheduler.cancel(waiting);
-  world.scheduler.cancel(batch[1]!);
-  world.scheduler.cancel(running);
+  world.scheduler.cancel([waiting]);
+  world.scheduler.cancel([batch[1]!]);
+  world.scheduler.cancel([running]);
   assert.deepEqual([waiting.status, batch[1]!.status, running.status], ["canceled", "canceled", "running"]);
   assert.deepEqual([world.canceled, world.scheduler.queueSize], [[running], 2]);
   world.scheduler.finished(running, { status: "canceled" });

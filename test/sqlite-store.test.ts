@@ -2,16 +2,41 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
+import { openOrReplace } from "../src/store/aside.ts";
+import { openDatabase } from "../src/store/schema.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite.ts";
-import { TASK_STATUSES, type TaskStatus } from "../src/task.ts";
-import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder, turn } from "./helpers/store.ts";
+import { type Task, TASK_STATUSES, type TaskStatus } from "../src/task.ts";
+import {
+  complete,
+  EMPTY,
+  EVERYTHING,
+  newBatch,
+  newDelivery,
+  newTask,
+  run,
+  storedSeqs,
+  testFolder,
+  turn,
+} from "./helpers/store.ts";
 
 const MIB = 1024 * 1024;
+const PAGE = 4096;
+const MIGRATIONS = join(import.meta.dirname, "..", "src", "store", "migrations");
 
 test("everything acknowledged survives kill -9, and a batch is there as a whole or not at all", async (t) => {
   const path = databasePath(t);
@@ -32,16 +57,19 @@ async function checkAcknowledged(path: string, acknowledged: ReadonlyMap<number,
   const store = new SqliteStore({ path });
   await store.open();
   const { tasks } = await store.list({ ...EVERYTHING, limit: 1_000_000 });
+  const batches = Object.groupBy(tasks, (task) => task.batchId ?? "");
+  for (const [batchId, members] of Object.entries(batches)) {
+    if (batchId === "") continue;
+    assert.equal(members?.length, 7, batchId);
+    assert.equal((await store.batch(batchId))?.batch.size, 7, batchId);
+    assert.equal((await store.idempotency("ada", batchId))?.key, batchId);
+  }
   await store.close();
   const stored = new Map(tasks.map((task) => [task.seq, task.status]));
   for (const [seq, status] of acknowledged) {
     const found = stored.get(seq);
     assert.ok(found !== undefined, `task ${seq} is lost`);
     assert.ok(TASK_STATUSES.indexOf(found) >= TASK_STATUSES.indexOf(status), `task ${seq} was ${status}, is ${found}`);
-  }
-  const batches = Object.groupBy(tasks, (task) => task.batchId ?? "");
-  for (const [batchId, members] of Object.entries(batches)) {
-    if (batchId !== "") assert.equal(members?.length, 7, batchId);
   }
 }
 
@@ -76,21 +104,174 @@ test("a second server is refused, whether in another process or in this one, unt
   assert.deepEqual(await storedSeqs(store), [2, 1]);
 });
 
-test("a damaged file is refused by name and left as it is", async (t) => {
-  const path = databasePath(t);
-  const whole = await openedStore(t, { path });
-  await whole.save(Array.from({ length: 500 }, (_, index) => newTask(index + 1)));
-  await whole.close();
-  const damages: Record<string, () => void> = {
-    "cut short": () => truncateSync(path, Math.floor(statSync(path).size / 2)),
-    "something else": () => writeFileSync(path, "not a database\n".repeat(1000)),
-    "a few bytes": () => writeFileSync(path, "x"),
-    zeros: () => writeFileSync(path, Buffer.alloc(8192)),
+test("a damaged file is moved aside as it is, by a name that the log gives, and an empty database takes its place", async (t) => {
+  const damages: Record<string, (path: string) => void> = {
+    "something else": (path) => writeFileSync(path, "not a database\n".repeat(1000)),
+    "a few bytes": (path) => writeFileSync(path, "x"),
+    zeros: (path) => writeFileSync(path, Buffer.alloc(8192)),
+    "cut short": (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
+    "a damaged index, found when tasks are counted": (path) => damagePage(path, "rootpage", "tasks_by_user"),
+    "a damaged prompt, found when most live tasks have been read": (path) => damagePage(path, "last leaf", "prompts"),
+    "a damaged list of batches": (path) => damagePage(path, "rootpage", "batches_unfinished"),
   };
   for (const [name, damage] of Object.entries(damages)) {
-    damage();
-    await refusedUntouched(path, { code: "store_unavailable", message: new RegExp(`${path} is damaged`) }, name);
+    const path = databasePath(t);
+    const whole = await openedStore(t, { path });
+    await whole.save(Array.from({ length: 1500 }, (_, index) => newTask(index + 1)));
+    await whole.close();
+    damage(path);
+    const before = readFileSync(path);
+    const { messages, log } = listeningLog();
+    const store = await openedStore(t, { path, log });
+    const { movedAside, ...first } = await store.open();
+    assert.deepEqual({ ...first, movedAside: null }, EMPTY, name);
+    assert.ok(movedAside !== null, name);
+    assert.match(movedAside, new RegExp(`^${path}\\.damaged-\\d{4}-\\d\\d-\\d\\dT\\d{6}\\.\\d{3}Z$`));
+    assert.ok(readFileSync(movedAside).equals(before), name);
+    assert.match(messages.join("\n"), new RegExp(`^${path} is damaged \\(.+\\); it was moved to ${movedAside}`));
+    await store.save([newTask(1)]);
+    await store.close();
+    assert.deepEqual(
+      readdirSync(dirname(path)).toSorted(),
+      ["tasks.db", movedAside.slice(dirname(path).length + 1)],
+      name,
+    );
+
+    const again = await openedStore(t, { path });
+    assert.deepEqual(await storedSeqs(again), [1]);
+    assert.equal((await again.open()).movedAside, null);
   }
+});
+
+test("an empty file whose log is not empty is damaged: SQLite would throw the log away", async (t) => {
+  const path = databasePath(t);
+  const child = startChild(path, "hold");
+  for await (const line of linesOf(child)) if (line === "open") break;
+  child.kill("SIGKILL");
+  await ended(child);
+  const log = readFileSync(`${path}-wal`);
+  assert.ok(log.length > 0);
+  truncateSync(path, 0);
+  const { movedAside } = await (await openedStore(t, { path })).open();
+  assert.equal(statSync(`${movedAside}`).size, 0);
+  assert.ok(readFileSync(`${movedAside}-wal`).equals(log));
+});
+
+test("moving aside never writes over a file", (t) => {
+  const path = databasePath(t);
+  t.mock.timers.enable({ apis: ["Date"], now: Date.UTC(2030, 0, 2, 3, 4, 5, 6) });
+  const target = `${path}.damaged-2030-01-02T030405.006Z`;
+  writeFileSync(`${target}-wal`, "somebody's");
+  for (const [content, suffix] of [
+    ["first", "-2"],
+    ["second", "-3"],
+  ] as const) {
+    writeFileSync(path, content);
+    const { opened, aside } = openOrReplace(path, () => openDatabase(path));
+    opened.close();
+    assert.deepEqual(aside, { path: target + suffix, reason: `it has ${content.length} bytes` });
+    assert.equal(readFileSync(target + suffix, "utf8"), content);
+  }
+  assert.equal(readFileSync(`${target}-wal`, "utf8"), "somebody's");
+});
+
+test("a file that another server has is not moved, however damaged it looks", async (t) => {
+  const damages: Record<string, (path: string) => void> = {
+    "its header": (path) => overwrite(path, 0, Buffer.alloc(100, "x")),
+    "all of it": (path) => overwrite(path, 0, Buffer.alloc(statSync(path).size, "x")),
+    "cut short": (path) => truncateSync(path, 100),
+    "cut to nothing": (path) => truncateSync(path, 0),
+  };
+  for (const [name, damage] of Object.entries(damages)) {
+    const path = databasePath(t);
+    const child = startChild(path, "hold");
+    for await (const line of linesOf(child)) if (line === "open") break;
+    damage(path);
+    const files = readdirSync(dirname(path)).toSorted();
+    const contents = files.map((file) => readFileSync(join(dirname(path), file)));
+    await assert.rejects(new SqliteStore({ path }).open(), { code: "conflict" }, name);
+    const after = readdirSync(dirname(path)).toSorted();
+    assert.deepEqual(
+      after.filter((file) => !file.endsWith(".moving")),
+      files,
+      name,
+    );
+    files.forEach((file, index) =>
+      assert.ok(readFileSync(join(dirname(path), file)).equals(contents[index] as Buffer), file),
+    );
+    child.kill("SIGKILL");
+    await ended(child);
+  }
+});
+
+test("of several servers that start on one damaged file, one moves it and has the new one", async (t) => {
+  const path = databasePath(t);
+  const garbage = "not a database\n".repeat(1000);
+  writeFileSync(path, garbage);
+  const children = Array.from({ length: 4 }, () => startChild(path, "hold"));
+  const said = await Promise.all(
+    children.map(async (child) => {
+      for await (const line of linesOf(child)) return line;
+      return "nothing";
+    }),
+  );
+  for (const child of children) child.kill("SIGKILL");
+  await Promise.all(children.map(ended));
+  assert.equal(said.filter((line) => line === "open").length, 1, said.join("\n"));
+  for (const line of said) assert.match(line, /^open$|is in use by another server/);
+  const moved = readdirSync(dirname(path)).filter((file) => file.includes(".damaged-"));
+  assert.deepEqual(
+    moved.map((file) => readFileSync(join(dirname(path), file), "utf8")),
+    [garbage],
+  );
+  await openedStore(t, { path });
+});
+
+test("a database of version 1 keeps its tasks, and its batches get rows", async (t) => {
+  const path = databasePath(t);
+  execute(path, readFileSync(join(MIGRATIONS, "0001-tasks.sql"), "utf8"));
+  execute(path, "PRAGMA application_id = 1095516499; PRAGMA user_version = 1");
+  execute(path, ["w", "w", "d", "d", null, null].map((batch, index) => oldTask(index + 1, batch)).join(";"));
+  // Nothing of "d" is left to do.
+  execute(path, "UPDATE tasks SET status = 'completed', finished_at = 5000 + seq WHERE batch_id = 'd' OR seq = 1");
+  const store = new SqliteStore({ path });
+  const { live, batches, lastSeq } = await store.open();
+  t.after(() => store.close());
+  assert.equal(lastSeq, 6);
+  assert.deepEqual(
+    live.map(({ seq, text, priority, timeoutSeconds, retryOf, webhook }) => [
+      seq,
+      text,
+      priority,
+      timeoutSeconds,
+      retryOf,
+      webhook,
+    ]),
+    [2, 5, 6].map((seq) => [seq, `old ${seq}`, "normal", null, null, null]),
+  );
+  const waiting = {
+    id: "w",
+    user: "ada",
+    firstSeq: 1,
+    size: 2,
+    whole: true,
+    webhook: null,
+    createdAt: 1001,
+    finishedAt: null,
+  };
+  assert.deepEqual(batches, [waiting]);
+  assert.deepEqual(await store.batch("d"), {
+    batch: { ...waiting, id: "d", firstSeq: 3, createdAt: 1003, finishedAt: 5004 },
+    counts: { queued: 0, running: 0, completed: 2, failed: 0, canceled: 0 },
+    unbound: 0,
+  });
+  assert.deepEqual(
+    (await store.endsOf("d", 0, 10)).map((task) => task.seq),
+    [3, 4],
+  );
+  await store.save([complete(run(live[0] as Task))]);
+  while (await store.sweep({ endedBefore: 5004, maxEnded: null, keysBefore: 0 }));
+  assert.deepEqual(await storedSeqs(store), [6, 5, 4]);
 });
 
 test("a database of a newer version is refused with a sentence and left as it is", async (t) => {
@@ -170,6 +351,76 @@ test("changing a task does not write its prompt again", async (t) => {
   assert.ok(statSync(`${path}-wal`).size - before < MIB / 10);
 });
 
+test("a task that is removed leaves no prompt", async (t) => {
+  const path = databasePath(t);
+  const store = await openedStore(t, { path });
+  const tasks = [1, 2, 3].map((seq) => complete(run(newTask(seq))));
+  await store.save(tasks);
+  await store.remove(tasks[0]?.id ?? "");
+  await store.sweep({ endedBefore: 0, maxEnded: 1, keysBefore: 0 });
+  await store.close();
+  const db = new DatabaseSync(path);
+  assert.deepEqual(
+    db
+      .prepare("SELECT seq FROM prompts")
+      .all()
+      .map((row) => row.seq),
+    [3],
+  );
+  db.close();
+});
+
+test("a save whose records find the disk full leaves neither records nor tasks, and can be made again", async (t) => {
+  const path = databasePath(t);
+  const store = await openedStore(t, { path, maxPages: 100 });
+  const task = newTask(1, { batchId: "b" });
+  const large = newDelivery(task.id, { body: "x".repeat(MIB) });
+  const records = [
+    { kind: "batch", batch: newBatch([task]) },
+    { kind: "event", delivery: large },
+  ] as const;
+  const outcomes = await Promise.allSettled([store.save([task], records), store.save([], records)]);
+  for (const outcome of outcomes) {
+    assert.equal(outcome.status, "rejected");
+    assert.equal(outcome.reason.code, "store_unavailable");
+  }
+  assert.equal(await store.batch("b"), null);
+  assert.deepEqual(await storedSeqs(store), []);
+  assert.deepEqual(await store.deliveriesOf(task.id), []);
+  await store.save([task], records.slice(0, 1));
+  await store.close();
+
+  const roomier = await openedStore(t, { path });
+  await roomier.save([], records);
+  assert.deepEqual(await roomier.deliveriesOf(task.id), [large]);
+});
+
+test("a record that cannot be made a row fails with the tasks of its save, and alone", async (t) => {
+  const store = await openedStore(t);
+  const broken = newBatch([newTask(1, { batchId: "b" })], { user: undefined as never });
+  const outcomes = await Promise.allSettled([
+    store.save([newTask(1, { batchId: "b" })], [{ kind: "batch", batch: broken }]),
+    store.save([newTask(2)], [{ kind: "event", delivery: newDelivery("2") }]),
+  ]);
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.status),
+    ["rejected", "fulfilled"],
+  );
+  assert.deepEqual(await storedSeqs(store), [2]);
+  assert.equal((await store.deliveriesOf("2")).length, 1);
+});
+
+test("a stored task that cannot be understood stops the start with an error, and the file is free again", async (t) => {
+  const path = databasePath(t);
+  const store = await openedStore(t, { path });
+  await store.save([newTask(1)]);
+  await store.close();
+  execute(path, "UPDATE tasks SET attempts = '[{'");
+  await assert.rejects(new SqliteStore({ path }).open(), SyntaxError);
+  execute(path, "UPDATE tasks SET attempts = '[]'");
+  assert.deepEqual(await storedSeqs(await openedStore(t, { path })), [1]);
+});
+
 test("a full disk refuses the whole write and nothing else", async (t) => {
   const path = databasePath(t);
   const store = await openedStore(t, { path, maxPages: 100 });
@@ -197,10 +448,9 @@ test("when the storage thread dies, saves are refused and the process lives on",
     import { parentPort } from "node:worker_threads";
     parentPort.on("message", ({ kind }) => {
       if (kind === "write") throw new Error("the thread has a bug");
-      parentPort.postMessage({ kind: "done", value: 0 });
+      parentPort.postMessage({ kind: "done", value: { lastSeq: 0, batches: [], aside: null } });
     });`;
-  const messages: string[] = [];
-  const log = { warn: () => undefined, error: (_: object, message: string) => void messages.push(message) };
+  const { messages, log } = listeningLog();
   const thread = new URL(`data:text/javascript,${encodeURIComponent(dying)}`);
   const store = await openedStore(t, { path: databasePath(t), thread, log });
   const first = store.save([newTask(1)]);
@@ -245,6 +495,38 @@ async function refusedUntouched(path: string, error: object, name?: string): Pro
   await assert.rejects(store.open(), error, name);
   await store.close();
   assert.ok(readFileSync(path).equals(before), name);
+}
+
+function listeningLog() {
+  const messages: string[] = [];
+  const log = { warn: () => undefined, error: (_: object, message: string) => void messages.push(message) };
+  return { messages, log };
+}
+
+/** Makes one page of a table or index unreadable. */
+function damagePage(path: string, which: "rootpage" | "last leaf", name: string): void {
+  const db = new DatabaseSync(path);
+  const found =
+    which === "rootpage"
+      ? db.prepare("SELECT rootpage AS page FROM sqlite_schema WHERE name = ?").get(name)
+      : db.prepare("SELECT max(pageno) AS page FROM dbstat WHERE name = ? AND pagetype = 'leaf'").get(name);
+  db.close();
+  overwrite(path, (Number(found?.page) - 1) * PAGE, Buffer.alloc(PAGE, 0xff));
+}
+
+function overwrite(path: string, offset: number, bytes: Buffer): void {
+  const fd = openSync(path, "r+");
+  writeSync(fd, bytes, 0, bytes.length, offset);
+  closeSync(fd);
+}
+
+/** SQL for a queued task of the first schema. */
+function oldTask(seq: number, batchId: string | null): string {
+  const batch = batchId === null ? "NULL" : `'${batchId}'`;
+  return `
+    INSERT INTO tasks (seq, id, user, strategy, batch_id, whole_batch, created_at, max_length, temperature, task_type, status, attempts)
+    VALUES (${seq}, 'id ${seq}', 'ada', 'random', ${batch}, ${batchId === null ? 0 : 1}, ${1000 + seq}, 128, 0.7, 'text_generation', 'queued', '[]');
+    INSERT INTO prompts VALUES (${seq}, 'old ${seq}')`;
 }
 
 function execute(path: string, sql: string): void {

@@ -1,32 +1,39 @@
-/* What every store promises (src/store/store.ts), run against each one. */
+/* What every store promises about tasks (src/store/store.ts), run against each one. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { describe, type TestContext, test } from "node:test";
+import { describe, test } from "node:test";
 import fc from "fast-check";
 import { ERRORS, type ErrorCode } from "../src/errors.ts";
 import type { Store } from "../src/store/store.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
-import { isFinal, STRATEGIES, type Task, TASK_STATUSES } from "../src/task.ts";
+import {
+  BATCH_EVENTS,
+  FINISH_REASONS,
+  isFinal,
+  PRIORITIES,
+  STRATEGIES,
+  type Task,
+  TASK_STATUSES,
+} from "../src/task.ts";
 import {
   cancel,
   complete,
+  EMPTY,
   EVERYTHING,
   newTask,
+  opened,
   run,
   storedSeqs,
+  STORES,
   testFolder,
   turn,
   withoutText,
+  type World,
 } from "./helpers/store.ts";
 
-conformance("SqliteStore", (folder) => new SqliteStore({ path: join(folder, "tasks.db") }));
-
-/** @param create makes a store over what the folder holds; two stores never use one folder at a time */
-function conformance(name: string, create: (folder: string) => Store): void {
+for (const [name, create] of Object.entries(STORES)) {
   describe(name, () => {
     test("an empty store has no live tasks and no last seq", async (t) => {
       const { first } = await opened(t, create);
-      assert.deepEqual(first, { live: [], lastSeq: 0 });
+      assert.deepEqual(first, EMPTY);
     });
 
     test("opening twice gives the same answer", async (t) => {
@@ -47,13 +54,13 @@ function conformance(name: string, create: (folder: string) => Store): void {
       const [a, b, c, d] = [newTask(5), run(newTask(3)), newTask(4), cancel(newTask(9))];
       for (const task of [a, d, c, b]) await world.store.save([task]);
       const { first } = await world.restart();
-      assert.deepEqual(first, { live: [b, c, a], lastSeq: 9 });
+      assert.deepEqual(first, { ...EMPTY, live: [b, c, a], lastSeq: 9 });
     });
 
     test("lastSeq survives when every task has ended", async (t) => {
       const world = await opened(t, create);
       await world.store.save([cancel(newTask(41)), complete(run(newTask(42)))]);
-      assert.deepEqual((await world.restart()).first, { live: [], lastSeq: 42 });
+      assert.deepEqual((await world.restart()).first, { ...EMPTY, lastSeq: 42 });
     });
 
     test("a live task from open can be changed and saved", async (t) => {
@@ -250,6 +257,8 @@ function conformance(name: string, create: (folder: string) => Store): void {
       await assert.rejects(store.save([newTask(1)]), refused);
       await assert.rejects(store.get("1"), refused);
       await assert.rejects(store.list(EVERYTHING), refused);
+      await assert.rejects(store.list({ ...EVERYTHING, gpuId: 0 }), refused);
+      await assert.rejects(store.sweep({ endedBefore: 0, maxEnded: null, keysBefore: 0 }), refused);
     });
 
     test("a store that was never opened refuses saves and can be closed", async (t) => {
@@ -262,34 +271,10 @@ function conformance(name: string, create: (folder: string) => Store): void {
       const store = create(testFolder(t));
       const opening = store.open();
       await store.close();
-      assert.deepEqual(await opening, { live: [], lastSeq: 0 });
+      assert.deepEqual(await opening, EMPTY);
       await assert.rejects(store.save([newTask(1)]), { code: "store_unavailable" });
     });
   });
-}
-
-type First = Awaited<ReturnType<Store["open"]>>;
-
-interface World {
-  store: Store;
-  first: First;
-  /** Closes the store and opens another over the same folder. */
-  restart: () => Promise<World>;
-}
-
-async function opened(t: TestContext, create: (folder: string) => Store): Promise<World> {
-  const folder = testFolder(t);
-  const world: World = { store: create(folder), first: { live: [], lastSeq: 0 }, restart };
-  world.first = await world.store.open();
-  t.after(() => world.store.close());
-  return world;
-
-  async function restart(): Promise<World> {
-    await world.store.close();
-    world.store = create(folder);
-    world.first = await world.store.open();
-    return world;
-  }
 }
 
 /** @param all newest first */
@@ -387,8 +372,9 @@ function anyTask(): fc.Arbitrary<Task> {
     gpuId,
     startedAt: time,
     endedAt: maybe(time),
-    reason: fc.constantFrom("completed", "worker_crash", "gpu_lost", "gpu_drained", "server_restart", null),
+    reason: fc.constantFrom("completed", "worker_crash", "gpu_lost", "timeout", "server_restart", null),
   });
+  const suspect = attempt.map((one) => ({ ...one, reason: "worker_crash" as const, alone: true }));
   const placement = plain({
     strategy: fc.constantFrom(...STRATEGIES, "pinned", "batch"),
     gpuId,
@@ -400,7 +386,7 @@ function anyTask(): fc.Arbitrary<Task> {
     text,
     executionTime: real,
     timestamp: time,
-    finishReason: fc.constantFrom("stop", "length"),
+    finishReason: fc.constantFrom(...FINISH_REASONS),
     promptTokens: fc.nat(),
     completionTokens: fc.nat(),
   });
@@ -418,11 +404,15 @@ function anyTask(): fc.Arbitrary<Task> {
     maxLength: fc.nat(),
     temperature: fc.oneof(real, fc.constantFrom(0, 0.7, 1)),
     taskType: text,
+    priority: fc.constantFrom(...PRIORITIES),
+    timeoutSeconds: maybe(real),
+    retryOf: maybe(text),
+    webhook: maybe(plain({ url: text, events: fc.subarray([...BATCH_EVENTS]) })),
     status: fc.constantFrom(...TASK_STATUSES),
     gpuId: maybe(gpuId),
     startedAt: maybe(time),
     finishedAt: maybe(time),
-    attempts: fc.array(attempt, { maxLength: 4 }),
+    attempts: fc.array(fc.oneof(attempt, suspect), { maxLength: 4 }),
     placement: maybe(placement),
     result: maybe(result),
     error: maybe(error),

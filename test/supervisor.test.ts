@@ -21,6 +21,14 @@ interface Setting {
   readonly timing?: SupervisorTiming;
   readonly healthCheckInterval?: number;
   readonly memoryBudget?: () => number | null;
+  readonly cancelTimeout?: number;
+}
+
+/** What was told of tasks: who ended how, or why everything was cut off; and how the GPU looked at that moment. */
+interface Told {
+  readonly what: Task | LossReason;
+  readonly state: GpuState;
+  readonly pid: number | null;
 }
 
 /** A supervisor, and what it told. */
@@ -28,6 +36,8 @@ class Owner {
   readonly supervisor: Supervisor;
   readonly outcomes = new Map<Task, Outcome>();
   readonly losses: LossReason[] = [];
+  readonly told: Told[] = [];
+  readonly texts = new Map<Task, string>();
   readonly states: GpuState[] = [];
   readonly #waiting = new Set<() => void>();
 
@@ -38,6 +48,7 @@ class Owner {
         engine: { ...simulatedEngine(engine), slots: device.slots },
         healthCheckInterval: rest.healthCheckInterval ?? 0,
         stallTimeout: 2,
+        cancelTimeout: rest.cancelTimeout ?? 60,
         memoryBudget: async () => rest.memoryBudget?.() ?? null,
         footprint: () => null,
         turns: new Turns(),
@@ -49,13 +60,18 @@ class Owner {
           if (this.state !== this.states.at(-1)) this.states.push(this.state);
           this.#wake();
         },
+        text: (task, piece, before) => {
+          assert.equal(this.texts.get(task)?.length ?? 0, before);
+          this.texts.set(task, (this.texts.get(task) ?? "") + piece);
+          this.#wake();
+        },
         ended: (task, outcome) => {
           this.outcomes.set(task, outcome);
-          this.#wake();
+          this.#tell(task);
         },
         lost: (reason) => {
           this.losses.push(reason);
-          this.#wake();
+          this.#tell(reason);
         },
         started: () => this.#wake(),
       },
@@ -73,6 +89,11 @@ class Owner {
 
   get pid(): number | null {
     return this.supervisor.status().pid;
+  }
+
+  #tell(what: Task | LossReason): void {
+    this.told.push({ what, state: this.state, pid: this.pid });
+    this.#wake();
   }
 
   #wake(): void {
@@ -319,6 +340,112 @@ test("workers on one card load one after the other", async () => {
   first();
   (await second)();
   assert.deepEqual(order, ["other", "first done", "second"]);
+});
+
+test("what a worker that is killed was to stop is lost like the rest", async (t) => {
+  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF } });
+  await owner.ready();
+  const deaf = aTask("deaf", 1e6);
+  owner.supervisor.run(deaf);
+  owner.supervisor.cancel(deaf);
+  process.kill(owner.pid!, "SIGKILL");
+  await owner.until(() => owner.losses.length === 1);
+  assert.deepEqual([owner.losses, owner.outcomes.size], [["worker_crash"], 0]);
+});
+
+test("a canceled task keeps its text, and its worker and its neighbours go on", async (t) => {
+  const owner = new Owner(t, { engine: { tokens_per_second: 50 }, cancelTimeout: 1 });
+  await owner.ready();
+  const { pid } = owner;
+  const [canceled, neighbour] = [aTask("canceled", 4000), aTask("neighbour", 100)];
+  owner.supervisor.run(canceled);
+  owner.supervisor.run(neighbour);
+  await owner.until(() => owner.supervisor.textOf(canceled) !== "");
+  owner.supervisor.cancel(canceled);
+  const outcome = await owner.outcome(canceled);
+  assert.ok(outcome.status === "canceled" && outcome.result?.text === owner.texts.get(canceled));
+  assert.equal(owner.supervisor.textOf(canceled), "");
+  // It runs for longer than the worker has to stop a task.
+  assert.equal((await owner.outcome(neighbour)).status, "completed");
+  assert.deepEqual([owner.pid, owner.losses], [pid, []]);
+});
+
+const DEAF: readonly SimulatedFailure[] = [{ kind: "ignore_cancel", when_text_contains: "deaf" }];
+
+for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as const) {
+  test(`a worker that ${how} is replaced: the canceled task ends with its text, the others are given back`, async (t) => {
+    const hang: SimulatedFailure = { kind: "hang", when_text_contains: "freeze", after_tokens: 1 };
+    const engine = { tokens_per_second: 20, context: 1e9, failures: [...DEAF, hang] };
+    const owner = new Owner(t, { engine, cancelTimeout: 1 });
+    await owner.ready();
+    const { pid } = owner;
+    const [canceled, later, neighbour] = [aTask("deaf", 1e6), aTask("deaf too", 1e6), aTask("neighbour", 1e6)];
+    for (const task of [canceled, later, neighbour]) owner.supervisor.run(task);
+    await owner.until(() => owner.texts.size === 3);
+    if (how === "hangs") owner.supervisor.run(aTask("freeze", 1e6));
+    if (how === "is stopped (SIGSTOP)") process.kill(pid!, "SIGSTOP");
+    owner.supervisor.cancel(canceled);
+    owner.supervisor.cancel(later);
+    await owner.until(() => owner.losses.length === 1);
+    // First the state, so that nothing is placed there; then the ends; then the rest.
+    const gone = { state: "starting", pid: null };
+    assert.deepEqual(owner.told, [
+      { what: canceled, ...gone },
+      { what: later, ...gone },
+      { what: "worker_stopped", ...gone },
+    ]);
+    assert.match(owner.reason, /^The worker did not stop a canceled task within 1 s .* It is being restarted\.$/);
+    for (const task of [canceled, later]) {
+      const outcome = owner.outcomes.get(task)!;
+      assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
+      assert.equal(outcome.result.text, owner.texts.get(task));
+      assert.equal(outcome.result.completionTokens, outcome.result.text.trim().split(" ").length);
+    }
+    await owner.is("ready");
+    assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
+    const next = aTask("again", 1);
+    owner.supervisor.run(next);
+    assert.equal((await owner.outcome(next)).status, "completed");
+    assert.deepEqual(
+      owner.told.slice(3).map(({ what }) => what),
+      [next],
+      "nothing more is told of what ran before",
+    );
+  });
+}
+
+test("a worker that does not stop a task is one of the three failures that make a GPU faulted", async (t) => {
+  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, timing: LATER, cancelTimeout: 1 });
+  await owner.ready();
+  for (let death = 1; death <= 2; death++) {
+    await owner.is("ready");
+    process.kill(owner.pid!, "SIGKILL");
+    await owner.until(() => owner.losses.length === death);
+  }
+  await owner.is("ready");
+  const deaf = aTask("deaf", 1e6);
+  owner.supervisor.run(deaf);
+  owner.supervisor.cancel(deaf);
+  await owner.is("faulted");
+  await owner.until(() => owner.losses.length === 3);
+  assert.deepEqual(
+    owner.told.slice(2).map(({ what, state }) => [what, state]),
+    [
+      [deaf, "faulted"],
+      ["worker_stopped", "faulted"],
+    ],
+  );
+});
+
+test("a draining GPU whose worker does not stop its last task is drained", async (t) => {
+  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, cancelTimeout: 1 });
+  await owner.ready();
+  const deaf = aTask("deaf", 1e6);
+  owner.supervisor.run(deaf);
+  owner.supervisor.drain("Drained by ada.", null);
+  owner.supervisor.cancel(deaf);
+  await owner.until(() => owner.losses.length === 1);
+  assert.deepEqual([owner.state, owner.pid, owner.outcomes.get(deaf)?.status], ["drained", null, "canceled"]);
 });
 
 const READING = {

@@ -4,51 +4,107 @@ import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
 import { Tasks } from "../src/scheduler/tasks.ts";
-import { type Store } from "../src/store/store.ts";
-import { type Task } from "../src/task.ts";
+import { type Listener } from "../src/scheduler/streams.ts";
+import { type SubmitOptions } from "../src/scheduler/task-api.ts";
+import { type IdempotencyRecord, type Store, type StoreRecord } from "../src/store/store.ts";
+import { type Batch, type Outcome, type Task } from "../src/task.ts";
 import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
 
 /** Remembers what it was asked to write, and in which state. */
 class HeldStore implements Store {
-  readonly writes: { readonly states: readonly string[]; readonly end: () => void; readonly fail: () => void }[] = [];
+  readonly writes: {
+    readonly states: readonly string[];
+    readonly records: readonly StoreRecord[];
+    readonly end: () => void;
+    readonly fail: () => void;
+  }[] = [];
+  readonly keys: IdempotencyRecord[] = [];
 
-  save(tasks: readonly Task[]): Promise<void> {
+  save(tasks: readonly Task[], records: readonly StoreRecord[] = []): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.writes.push({
       states: tasks.map((task) => `${task.text} ${task.status}`),
-      end: resolve,
+      records,
+      end: () => {
+        for (const record of records) if (record.kind === "idempotency") this.keys.push(record.record);
+        resolve();
+      },
       fail: () => reject(new Error("disk full")),
     });
     return promise;
   }
 
-  open = async () => ({ live: [], lastSeq: 0 });
+  open = async () => ({ live: [], batches: [], lastSeq: 0, movedAside: null });
   get = async () => null;
   list = async () => ({ tasks: [], total: 0 });
+  batch = async () => null;
+  endsOf = async () => [];
+  idempotency = async (user: string, key: string) =>
+    this.keys.find((record) => record.user === user && record.key === key) ?? null;
+  remove = async () => false;
+  sweep = async () => false;
+  pendingDeliveries = async () => [];
+  deliveriesOf = async () => [];
+  secret = async () => null;
   close = async () => {};
 }
+
+const ALONE: SubmitOptions = {
+  user: "ada",
+  strategy: "random",
+  pinnedGpuId: null,
+  batch: null,
+  webhook: null,
+  idempotency: null,
+};
 
 /** A task book with one slot, and what it had logged of each task. */
 function book() {
   const store = new HeldStore();
   const started: Task[] = [];
   const lines: string[] = [];
+  const texts = new Map<Task, string>();
+  /** How a run ends that is to be stopped. */
+  const worker: { onCancel: Outcome } = { onCancel: { status: "canceled" } };
   const tasks = new Tasks({
     store,
     log: pino({ level: "debug" }, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
     settings: SETTINGS,
-    run: (_gpuId, task) => void started.push(task),
-    cancel: (_gpuId, task) => queueMicrotask(() => tasks.finished(task, { status: "canceled" })),
+    timeout: null,
+    run: (_gpuId, task) => {
+      texts.delete(task);
+      started.push(task);
+    },
+    cancel: (_gpuId, task) => queueMicrotask(() => tasks.finished(task, worker.onCancel)),
+    textOf: (_gpuId, task) => texts.get(task) ?? "",
+    webhooks: { ofTask: () => [], ofBatch: () => [], wake: () => {} },
   });
   tasks.scheduler.setGpu(facts(0, { slots: 1 }));
-  const submit = (text: string) =>
-    tasks.submit([{ text, maxLength: 1, temperature: 0, taskType: "" }], {
-      user: "ada",
-      strategy: "random",
-      pinnedGpuId: null,
-      batch: null,
-    });
-  return { store, started, lines, tasks, submit };
+  const submit = (text: string, options: Partial<SubmitOptions> = {}) => submitMany([text], options);
+  const submitMany = (all: readonly string[], options: Partial<SubmitOptions> = {}) =>
+    tasks.submit(
+      all.map((text) => ({
+        text,
+        maxLength: 1,
+        temperature: 0,
+        taskType: "",
+        priority: "normal" as const,
+        timeoutSeconds: null,
+      })),
+      { ...ALONE, ...options },
+    );
+  /** Ends all writes so far that have not ended. */
+  const write = async (): Promise<void> => {
+    for (const { end } of store.writes) end();
+    await turn();
+  };
+  /** What a running task has generated. */
+  const generate = (task: Task, piece: string): void => {
+    const before = texts.get(task) ?? "";
+    texts.set(task, before + piece);
+    tasks.text(task, piece, before.length);
+  };
+  return { store, started, lines, tasks, worker, submit, submitMany, write, generate };
 }
 
 /** What was written, in the order of the writes. */
@@ -124,4 +180,170 @@ test("a submission that cannot be written is withdrawn, and its slot is free aga
   assert.equal(await tasks.get(started[0]!.id), null);
   store.writes[1]!.end();
   assert.equal((await waiting).tasks[0]!.status, "queued");
+});
+
+// --- canceling ---------------------------------------------------------------------------------------------------
+
+test("canceling is answered when the end is on disk; what has ended already is a conflict with its status", async () => {
+  const { started, tasks, submit, write } = book();
+  const submitted = submit("first");
+  await write();
+  const { id } = (await submitted).tasks[0]!;
+  let answered: string | undefined;
+  const canceled = tasks.cancel(id).then((task) => (answered = task.status));
+  await turn();
+  assert.deepEqual([started[0]!.status, answered], ["canceled", undefined]);
+  await write();
+  assert.equal(await canceled, "canceled");
+  await assert.rejects(tasks.cancel(id), { code: "not_found" }, "this store forgets");
+});
+
+test("a task that completes before its worker hears of the cancel is completed, and canceling it a conflict", async () => {
+  const { started, tasks, worker, submit, write } = book();
+  const submitted = submit("first");
+  await write();
+  await submitted;
+  worker.onCancel = COMPLETED;
+  const canceled = tasks.cancel(started[0]!.id);
+  await turn();
+  const refused = assert.rejects(canceled, { code: "conflict", details: { status: "completed" } });
+  await write();
+  await refused;
+});
+
+test("canceling by filter takes what waits and what runs, and counts what it canceled", async () => {
+  const { started, tasks, submit, submitMany, write } = book();
+  const submitted = [
+    submit("runs"),
+    submitMany(["a", "b"], { batch: { split: true } }),
+    submit("bob", { user: "bob" }),
+  ];
+  await write();
+  const [, batch] = await Promise.all(submitted);
+  const count = async (filter: Parameters<Tasks["cancelMatching"]>[0]): Promise<number> => {
+    const canceled = tasks.cancelMatching(filter);
+    await turn();
+    await write();
+    return canceled;
+  };
+  const any = { user: undefined, status: undefined, ids: undefined };
+  assert.equal(await count({ ...any, user: "nobody" }), 0);
+  assert.equal(await count({ ...any, batchId: batch!.batchId! }), 2);
+  assert.equal(await count({ ...any, user: "ada", status: "running" }), 1);
+  assert.equal(started[1]!.text, "bob");
+  assert.equal(await count({ ...any, ids: [started[1]!.id] }), 1);
+  assert.equal(await count(any), 0);
+});
+
+// --- reading along -----------------------------------------------------------------------------------------------
+
+function listener(heard: string[]): Listener {
+  return {
+    placed: (attempt, gpuId) => heard.push(`placed ${attempt} on ${gpuId}`),
+    text: (piece, before) => heard.push(`${before}: ${piece}`),
+    ended: (task) => heard.push(task.status),
+    closed: () => heard.push("closed"),
+  };
+}
+
+test("a reader hears of a start when it is on disk, then all the text, and of the end when that is on disk", async () => {
+  const { started, tasks, submit, write, generate } = book();
+  const submitted = [submit("first"), submit("second")];
+  await write();
+  const second = (await submitted[1]!).tasks[0]!.id;
+  const heard: string[] = [];
+  const following = tasks.follow(second, listener(heard))!;
+  assert.equal(following.now(), null);
+  tasks.finished(started[0]!, COMPLETED);
+  generate(started[1]!, "one ");
+  generate(started[1]!, "two ");
+  assert.deepEqual([heard, following.now()], [[], null], "a power cut would undo the start");
+  await write();
+  generate(started[1]!, "three");
+  assert.deepEqual(heard, ["placed 1 on 0", "0: one two ", "8: three"]);
+  assert.deepEqual(following.now(), { attempt: 1, gpuId: 0, text: "one two three" });
+  tasks.finished(started[1]!, COMPLETED);
+  assert.equal(heard.length, 3);
+  await write();
+  assert.deepEqual([heard.at(-1), tasks.follow(second, listener([]))], ["completed", null]);
+});
+
+test("a reader hears of another attempt, and nothing more once it has left or the server stops", async () => {
+  const { started, tasks, submit, write, generate } = book();
+  const submitted = submit("first");
+  await write();
+  const { id } = (await submitted).tasks[0]!;
+  const [stays, leaves]: [string[], string[]] = [[], []];
+  tasks.follow(id, listener(stays));
+  const left = tasks.follow(id, listener(leaves))!;
+  generate(started[0]!, "void");
+  left.stop();
+  left.stop();
+  tasks.scheduler.interrupted(0, "worker_stopped");
+  tasks.scheduler.setGpu(facts(0, { slots: 1 }));
+  await write();
+  assert.deepEqual([stays, leaves], [["0: void", "placed 2 on 0"], ["0: void"]]);
+  await tasks.close();
+  assert.equal(stays.at(-1), "closed");
+});
+
+// --- sent again --------------------------------------------------------------------------------------------------
+
+const KEY = { key: "k", fingerprint: "a" };
+
+test("one key makes its tasks once: while the first is under way, and after it", async () => {
+  const { started, submit, write } = book();
+  const first = submit("first", { idempotency: KEY });
+  const second = submit("first", { idempotency: KEY });
+  await turn();
+  await write();
+  const [one, two] = await Promise.all([first, second]);
+  assert.deepEqual([one.replayed, two.replayed, two.tasks], [false, true, one.tasks]);
+  const third = await submit("first", { idempotency: KEY });
+  assert.deepEqual([third.replayed, third.tasks, started.length], [true, one.tasks, 1]);
+});
+
+test("a key with another request is a conflict, with another user it is another key", async () => {
+  const { submit, write } = book();
+  const first = submit("first", { idempotency: KEY });
+  const other = { ...KEY, fingerprint: "b" };
+  await assert.rejects(submit("other", { idempotency: other }), { code: "conflict" });
+  await turn();
+  await write();
+  await first;
+  await assert.rejects(submit("other", { idempotency: other }), { code: "conflict" });
+  const stranger = submit("other", { idempotency: other, user: "bob" });
+  await turn();
+  await write();
+  assert.equal((await stranger).replayed, false);
+});
+
+test("a submission that could not be written leaves its key unused", async () => {
+  const { store, submit, write } = book();
+  const first = submit("first", { idempotency: KEY });
+  await turn();
+  store.writes[0]!.fail();
+  await assert.rejects(first, /disk full/);
+  const second = submit("first", { idempotency: KEY });
+  await turn();
+  await write();
+  assert.equal((await second).replayed, false);
+});
+
+// --- batches -----------------------------------------------------------------------------------------------------
+
+test("a batch ends when the last end of its tasks is on disk, and what could not be written is no batch", async () => {
+  const { store, started, tasks, submitMany, write } = book();
+  const submitted = submitMany(["a", "b"], { batch: { split: true } });
+  await write();
+  await submitted;
+  const ends = (): Batch[] =>
+    store.writes.flatMap(({ records }) => records.flatMap((record) => (record.kind === "batch" ? [record.batch] : [])));
+  assert.equal(ends().length, 1);
+  tasks.finished(started[0]!, COMPLETED);
+  tasks.finished(started[1]!, COMPLETED);
+  assert.equal(ends()[0]!.finishedAt, null);
+  await write();
+  assert.equal(ends().length, 2);
+  assert.notEqual(ends()[1]!.finishedAt, null);
 });

@@ -91,7 +91,16 @@ describe("a worker process", () => {
       assert(one.end.type === "finished" && one.end.executionTime >= 0);
       assert.deepEqual([one.tokens, two.tokens], [4, 5]);
       assert.equal(one.text.trim().split(" ").length, 4);
-      assert.equal(worker.said.filter(({ type }) => type === "step").length, 1);
+      const steps = worker.said.filter((message) => message.type === "step");
+      assert.deepEqual(
+        steps.map(({ starts }) => starts),
+        [
+          [
+            { run: 1, promptTokens: 1 },
+            { run: 2, promptTokens: 1 },
+          ],
+        ],
+      );
     }));
 
   it("generates with llama.cpp, one message a step for all runs", () =>
@@ -114,8 +123,9 @@ describe("a worker process", () => {
       worker.send({ type: "run", requests: [request(1, "The cat said", 4000), request(2, "The dog said", 20)] });
       await worker.firstPiece(1);
       worker.send({ type: "cancel", runs: [1, 99] });
-      const { end } = await worker.end(1);
-      assert(end.type === "finished" && end.finishReason === "canceled");
+      const { end, tokens } = await worker.end(1);
+      assert(end.type === "finished" && end.finishReason === "canceled" && end.promptTokens === 3);
+      assert.equal(end.completionTokens, tokens);
       const other = (await worker.end(2)).end;
       assert(other.type === "finished" && other.finishReason !== "canceled");
     }));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
-import { type Death, GpuWorker } from "../src/gpu/worker.ts";
+import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -16,9 +16,19 @@ class Owner {
   refusal: string | null = null;
   death: Death | null = null;
   stall: string | null = null;
+  /** What it was told of canceled tasks that did not stop, each time. */
+  readonly stuck: { readonly sentence: string; readonly canceled: readonly CanceledRun[] }[] = [];
+  /** All that was told of tasks, in order. */
+  readonly told: { readonly task: Task; readonly piece?: string; readonly before?: number }[] = [];
+  onBeat = (): void => {};
   readonly #waiting = new Set<() => void>();
 
-  constructor(t: TestContext, engine: Partial<EngineOptions>, failures: readonly SimulatedFailure[] = []) {
+  constructor(
+    t: TestContext,
+    engine: Partial<EngineOptions>,
+    failures: readonly SimulatedFailure[] = [],
+    timeouts: Partial<Pick<WorkerOptions, "stallTimeout" | "cancelTimeout">> = {},
+  ) {
     const told =
       <Args extends unknown[]>(keep: (...args: Args) => void) =>
       (...args: Args): void => {
@@ -34,14 +44,21 @@ class Owner {
         proveCuda: false,
         stallTimeout: 2,
         loadTimeout: 6,
+        cancelTimeout: 60,
+        ...timeouts,
         log: pino({ level: "silent" }),
       },
       {
         loaded: told((info) => (this.info = info)),
         refused: told((_code, sentence) => (this.refusal = sentence)),
-        beat: told(() => {}),
-        ended: told((task, outcome) => this.outcomes.set(task, outcome)),
+        beat: told(() => this.onBeat()),
+        text: told((task, piece, before) => void this.told.push({ task, piece, before })),
+        ended: told((task, outcome) => {
+          this.told.push({ task });
+          this.outcomes.set(task, outcome);
+        }),
         stalled: told((sentence) => (this.stall = sentence)),
+        stuck: told((sentence, canceled) => void this.stuck.push({ sentence, canceled })),
         gone: told((death) => (this.death = death)),
       },
     );
@@ -50,6 +67,13 @@ class Owner {
 
   async until(holds: () => boolean): Promise<void> {
     while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  /** Waits for that many heartbeats. */
+  async beats(count: number): Promise<void> {
+    let left = count;
+    this.onBeat = () => void left--;
+    await this.until(() => left <= 0);
   }
 
   ready(): Promise<void> {
@@ -139,15 +163,140 @@ test("a model that cannot be loaded is refused with the engine's sentence", asyn
   assert.match(owner.refusal ?? "", /\/no\/such\/model\.gguf does not exist/);
 });
 
-test("a canceled task says so when the process has stopped it; its neighbours go on", async (t) => {
+test("a canceled task says so when the process has stopped it, with its text until then; its neighbours go on", async (t) => {
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20, context: 1e9 }));
   await owner.ready();
   const [long, short] = [task("long", 1e6), task("short", 5)];
   owner.worker.run(long);
   owner.worker.run(short);
+  await owner.until(() => owner.worker.textOf(long) !== "");
   owner.worker.cancel(long);
-  assert.deepEqual(await owner.outcome(long), { status: "canceled" });
+  const outcome = await owner.outcome(long);
+  assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
+  const { text, finishReason, promptTokens, completionTokens, executionTime, timestamp } = outcome.result;
+  assert.deepEqual([finishReason, promptTokens, completionTokens], ["canceled", 1, text.trim().split(" ").length]);
+  assert.ok(executionTime > 0 && timestamp > 0);
+  assert.equal(text, owner.told.map((told) => (told.task === long ? (told.piece ?? "") : "")).join(""));
   assert.equal((await owner.outcome(short)).status, "completed");
+});
+
+test("a task that is canceled in the tick in which it starts, or before its first token, has an empty text", async (t) => {
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 0.001 }));
+  await owner.ready();
+  const [atOnce, soon] = [task("at once"), task("soon")];
+  owner.worker.run(atOnce);
+  owner.worker.cancel(atOnce);
+  owner.worker.run(soon);
+  const first = await owner.outcome(atOnce);
+  owner.worker.cancel(soon);
+  for (const outcome of [first, await owner.outcome(soon)]) {
+    assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
+    const { timestamp, ...rest } = outcome.result;
+    assert.ok(timestamp > 0);
+    const promptTokens = outcome === first ? 2 : 1;
+    assert.deepEqual(rest, { text: "", executionTime: 0, finishReason: "canceled", promptTokens, completionTokens: 0 });
+  }
+});
+
+test("text is told as it comes, with its place, and all of it before the end", async (t) => {
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 50 }));
+  await owner.ready();
+  const tasks = [task("one", 12), task("two", 9)];
+  for (const each of tasks) owner.worker.run(each);
+  await owner.until(() => owner.worker.textOf(tasks[0]!) !== "");
+  await owner.worker.check();
+  for (const each of tasks) {
+    const outcome = await owner.outcome(each);
+    assert.ok(outcome.status === "completed");
+    const told = owner.told.filter((one) => one.task === each);
+    assert.equal(told.pop()?.piece, undefined, "the end is told last");
+    let text = "";
+    for (const { piece, before } of told) {
+      assert.ok(piece !== undefined && piece !== "" && before === text.length);
+      text += piece;
+    }
+    assert.equal(text, outcome.result.text);
+    assert.equal(owner.worker.textOf(each), "", "it does not run any more");
+  }
+  assert.ok(
+    owner.told.every((one) => tasks.includes(one.task)),
+    "a health check tells nothing",
+  );
+});
+
+test("text is there to be read while its piece is told", async (t) => {
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 50 }));
+  await owner.ready();
+  const only = task("one", 5);
+  owner.worker.run(only);
+  await owner.until(() => owner.told.length > 0);
+  const { piece = "", before } = owner.told[0]!;
+  assert.deepEqual([before, owner.worker.textOf(only).startsWith(piece)], [0, true]);
+  await owner.outcome(only);
+});
+
+const DEAF: readonly SimulatedFailure[] = [{ kind: "ignore_cancel", when_text_contains: "deaf" }];
+
+test("a process that does not stop a canceled task in time is stuck, however often it is asked", async (t) => {
+  const engine = simulatedEngine({ tokens_per_second: 20, context: 1e9, failures: DEAF });
+  const owner = new Owner(t, engine, [], { stallTimeout: 60, cancelTimeout: 1 });
+  await owner.ready();
+  const [deaf, neighbour] = [task("deaf", 1e6), task("neighbour", 1e6)];
+  owner.worker.run(deaf);
+  owner.worker.run(neighbour);
+  await owner.until(() => owner.worker.textOf(deaf) !== "");
+  owner.onBeat = () => owner.worker.cancel(deaf);
+  await owner.until(() => owner.stuck.length > 0);
+  const { sentence, canceled } = owner.stuck[0]!;
+  assert.equal(sentence, "The worker did not stop a canceled task within 1 s (tasks.cancel_timeout).");
+  assert.deepEqual([canceled.length, canceled[0]?.task, owner.stall], [1, deaf, null]);
+  const outcome = canceled[0]!.outcome;
+  assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
+  const { text, finishReason, promptTokens, completionTokens, executionTime, timestamp } = outcome.result;
+  assert.equal(text, owner.worker.textOf(deaf));
+  assert.deepEqual([finishReason, promptTokens, completionTokens], ["canceled", 1, text.trim().split(" ").length]);
+  assert.ok(executionTime > 0 && timestamp > 0 && timestamp <= Date.now());
+  await owner.beats(4);
+  assert.equal(owner.stuck.length, 1, "it is told once");
+});
+
+test("a stopped process (SIGSTOP) with a canceled task is stuck", async (t) => {
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20 }), [], { stallTimeout: 60, cancelTimeout: 1 });
+  await owner.ready();
+  const frozen = task("frozen", 1000);
+  owner.worker.run(frozen);
+  await owner.until(() => owner.worker.textOf(frozen) !== "");
+  process.kill(owner.worker.pid!, "SIGSTOP");
+  owner.worker.cancel(frozen);
+  await owner.until(() => owner.stuck.length > 0);
+  assert.deepEqual([owner.stuck[0]!.canceled.length, owner.outcomes.size], [1, 0]);
+});
+
+test("of a task that a hanging process may never have got, the cancel tells no text", async (t) => {
+  const failures: readonly SimulatedFailure[] = [{ kind: "hang", when_text_contains: "freeze" }];
+  const owner = new Owner(t, {}, failures, { stallTimeout: 60, cancelTimeout: 1 });
+  await owner.ready();
+  const [frozen, late] = [task("freeze"), task("late")];
+  owner.worker.run(frozen);
+  owner.worker.cancel(frozen);
+  owner.worker.run(late);
+  owner.worker.cancel(late);
+  await owner.until(() => owner.stuck.length > 0);
+  assert.deepEqual(owner.stuck[0]!.canceled, [
+    { task: frozen, outcome: { status: "canceled" } },
+    { task: late, outcome: { status: "canceled" } },
+  ]);
+});
+
+test("a process that is stalled before it is stuck is stalled only", async (t) => {
+  const owner = new Owner(t, {}, [{ kind: "stall" }], { stallTimeout: 1, cancelTimeout: 2 });
+  await owner.ready();
+  const frozen = task("freeze");
+  owner.worker.run(frozen);
+  owner.worker.cancel(frozen);
+  await owner.until(() => owner.stall !== null);
+  await owner.beats(4);
+  assert.deepEqual([owner.stuck, owner.outcomes.size], [[], 0]);
 });
 
 test("a task's own failure is its own", async (t) => {

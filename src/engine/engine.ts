@@ -4,7 +4,8 @@
  * Promises every implementation keeps (test/engine-conformance.test.ts):
  *  1. `generate` may be called up to `slots` times at once; the calls are decoded together and none waits for another to end.
  *  2. The pieces emitted, concatenated, are the generated text; a piece never splits a character.
- *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is free.
+ *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is
+ *     free: at the end of the step that was going on, before the next one. Whoever calls `generate` then is part of that next one.
  *  4. A prompt that leaves no room for one token rejects with `prompt_too_long`, naming both numbers, before anything is emitted.
  *  5. `stop` ends everything that runs and releases the memory; calling it twice is harmless.
  *  6. `load` checks the memory before it takes it: what does not fit gets a smaller context, then fewer slots, or is refused.
@@ -55,9 +56,10 @@ export interface SimulatedOptions {
 export interface SimulatedFailure {
   /**
    * `load_error`: loading fails; `crash`: the process dies; `hang`: the process stops answering; `stall`: nothing gets on any more, while
-   * the process still answers, as with a GPU that hangs; `error`: the task fails; `out_of_memory`: the task fails for lack of memory.
+   * the process still answers, as with a GPU that hangs; `error`: the task fails; `out_of_memory`: the task fails for lack of memory;
+   * `ignore_cancel`: the task gets on as if nothing were wrong, but from then on it cannot be canceled.
    */
-  readonly kind: "load_error" | "crash" | "hang" | "stall" | "error" | "out_of_memory";
+  readonly kind: "load_error" | "crash" | "hang" | "stall" | "error" | "out_of_memory" | "ignore_cancel";
   /** Only on this GPU; absent: on all. */
   readonly gpu_id?: number;
   /** Only for prompts that contain this; absent: for every prompt. Not used by `load_error`. */
@@ -110,12 +112,14 @@ export interface GenerateRequest {
   readonly maxLength: number;
   readonly temperature: number;
   readonly signal: AbortSignal;
+  /** Called once, before anything is emitted, with the number of tokens the prompt has. */
+  readonly begin?: (promptTokens: number) => void;
   /** Called for each piece of text, with the number of tokens it took; a piece may be "" when a character is not whole yet. */
   readonly emit: (piece: string, tokens: number) => void;
 }
 
 export interface GenerateOutcome {
-  readonly finishReason: FinishReason | "canceled";
+  readonly finishReason: Exclude<FinishReason, "timeout">;
   readonly promptTokens: number;
   readonly completionTokens: number;
 }

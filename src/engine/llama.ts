@@ -3,12 +3,14 @@
  *
  * One step decodes one batch: one token for each task that is generating, and a piece of the prompt of each task that has just
  * come. Every sequence's `next()` is called in the same tick and all are awaited together, because node-llama-cpp's own batching,
- * left to itself, splits the batches and lets a newcomer wait until the others have ended. Between two steps tasks come and go.
+ * left to itself, splits the batches and lets a newcomer wait until the others have ended. Between two steps tasks come and go: one
+ * that is canceled during a step leaves at the end of it, and what it would have got in that step is not told.
  *
  * A batch asks for one result a task at most, and has the slots in order (see `inSlotOrder`): so a prompt's last token waits for the
  * step after the rest of it. Otherwise llama.cpp would have to put results in order, which is not safe here. It also makes a text
  * depend less on what ran beside it.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type LlamaContextSequence, type Token } from "node-llama-cpp";
 import { AltLasError } from "../errors.ts";
@@ -101,6 +103,7 @@ export class LlamaEngine implements Engine {
       const sentence = `The prompt has ${prompt.length} tokens, which leaves no room in a context of ${info.context} tokens.`;
       throw new AltLasError("prompt_too_long", sentence);
     }
+    request.begin?.(prompt.length);
     const run: Run = {
       request,
       prompt,
@@ -168,16 +171,14 @@ export class LlamaEngine implements Engine {
   }
 
   #admit(): void {
+    for (const run of this.#waiting) if (this.#isCanceled(run)) run.settled.resolve(outcomeOf(run, "canceled"));
+    this.#waiting = this.#waiting.filter((run) => !this.#isCanceled(run));
     // The lowest first: sequences whose numbers follow each other are decoded together.
     this.#free.sort((a, b) => a.index - b.index);
     while (this.#waiting.length > 0 && this.#free.length > 0) {
       const run = this.#waiting.shift()!;
-      if (this.#isCanceled(run)) {
-        run.settled.resolve(outcomeOf(run, "canceled"));
-      } else {
-        run.slot = this.#free.shift();
-        this.#active.push(run);
-      }
+      run.slot = this.#free.shift();
+      this.#active.push(run);
     }
   }
 
@@ -233,14 +234,20 @@ export class LlamaEngine implements Engine {
     run.request.emit(run.text.decode(this.#opened().vocabulary.bytesOf(token), { stream: true }), 1);
   }
 
-  /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot. */
+  /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */
   async #retire(): Promise<void> {
+    for (let ended = this.#takeEnded(); ended.length > 0; ended = this.#takeEnded()) {
+      for (const run of ended) await this.#freeSlot(run);
+      for (const run of ended) settle(run);
+      await nextTurn();
+    }
+  }
+
+  #takeEnded(): Run[] {
     for (const run of this.#active) if (this.#isCanceled(run) && typeof run.end !== "object") run.end = "canceled";
     const ended = this.#active.filter((run) => run.end !== undefined);
-    if (ended.length === 0) return;
     this.#active = this.#active.filter((run) => run.end === undefined);
-    for (const run of ended) await this.#freeSlot(run);
-    for (const run of ended) settle(run);
+    return ended;
   }
 
   async #freeSlot({ slot, tokens, end }: Run): Promise<void> {

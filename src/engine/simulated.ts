@@ -7,6 +7,7 @@
  * The failure script (`SimulatedFailure`): `load_error` makes `load` fail. The others happen to a task on the named GPU whose prompt
  * contains the given text, once it has generated `after_tokens` tokens; a task that ends before that is spared. After a `stall` no task
  * of this engine gets on or ends any more, not even by being canceled, and `stop` waits in vain: only the end of the process helps.
+ * A task that is to `ignore_cancel` may have another failure too.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AltLasError } from "../errors.ts";
@@ -49,6 +50,8 @@ interface Plan {
   /** Tokens until the end or the failure. */
   readonly tokens: number;
   readonly failure: SimulatedFailure | undefined;
+  /** Tokens after which it cannot be canceled; Infinity: it always can. */
+  readonly deafAfter: number;
 }
 
 export class SimulatedEngine implements Engine {
@@ -91,11 +94,14 @@ export class SimulatedEngine implements Engine {
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
     const plan = this.#plan(request);
+    request.begin?.(plan.promptTokens);
     if (this.#stalled) return forever();
-    if (this.#isCanceled(request)) return outcomeOf(plan, 0, "canceled");
+    if (this.#isCanceled(request, plan)) return outcomeOf(plan, 0, "canceled");
     if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(request, plan);
     const run: Run = { request, plan, startedAt: performance.now(), settled: Promise.withResolvers(), generated: 0 };
-    const stopOnAbort = () => this.#end(run, "canceled");
+    const stopOnAbort = () => {
+      if (run.generated < plan.deafAfter) this.#end(run, "canceled");
+    };
     request.signal.addEventListener("abort", stopOnAbort, { once: true });
     this.#runs.add(run);
     this.#schedule();
@@ -141,8 +147,8 @@ export class SimulatedEngine implements Engine {
     });
   }
 
-  #isCanceled(request: GenerateRequest): boolean {
-    return request.signal.aborted || this.#stopping.signal.aborted;
+  #isCanceled({ signal }: GenerateRequest, { deafAfter }: Plan): boolean {
+    return (signal.aborted && deafAfter > 0) || this.#stopping.signal.aborted;
   }
 
   #isHere(failure: SimulatedFailure): boolean {
@@ -158,16 +164,18 @@ export class SimulatedEngine implements Engine {
     }
     const tokens = Math.min(maxLength, room);
     const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
-    const failure = this.#failureOf(text, tokens);
-    return { promptTokens, firstWord, tokens: failure?.after_tokens ?? (failure ? 0 : tokens), failure };
+    const failures = this.#failuresOf(text, tokens);
+    const failure = failures.find(({ kind }) => kind !== "ignore_cancel");
+    const deaf = failures.find(({ kind }) => kind === "ignore_cancel");
+    return { promptTokens, firstWord, tokens: afterOf(failure, tokens), failure, deafAfter: afterOf(deaf, Infinity) };
   }
 
-  /** The first thing that goes wrong with this task, if anything does. */
-  #failureOf(text: string, tokens: number): SimulatedFailure | undefined {
+  /** What goes wrong with this task, in order. */
+  #failuresOf(text: string, tokens: number): SimulatedFailure[] {
     return this.#options.simulated.failures
       .filter((failure) => failure.kind !== "load_error" && this.#isHere(failure))
       .filter(({ when_text_contains: part = "", after_tokens: after = 0 }) => text.includes(part) && after <= tokens)
-      .toSorted((a, b) => (a.after_tokens ?? 0) - (b.after_tokens ?? 0))[0];
+      .toSorted((a, b) => afterOf(a, 0) - afterOf(b, 0));
   }
 
   /** One timer for all slots: a timer for each would cost more than the work it announces. */
@@ -227,6 +235,11 @@ export class SimulatedEngine implements Engine {
     this.#stalled = true;
     return forever();
   }
+}
+
+/** Tokens after which it happens; `never` if it does not. */
+function afterOf(failure: SimulatedFailure | undefined, never: number): number {
+  return failure === undefined ? never : (failure.after_tokens ?? 0);
 }
 
 function forever(): Promise<never> {

@@ -14,6 +14,7 @@ import {
   type RunRequest,
   type StepEnd,
   type StepPiece,
+  type StepStart,
   type ToWorker,
 } from "./messages.ts";
 
@@ -24,6 +25,7 @@ let deviceMemory: DeviceMemory | null = null;
 let leaving = false;
 
 /** What the next `step` message will say. One piece for each run, however many tokens it got since the last message. */
+let starts: StepStart[] = [];
 let pieces = new Map<number, { run: number; text: string; tokens: number }>();
 let ends: StepEnd[] = [];
 let flushing = false;
@@ -83,6 +85,7 @@ async function start(request: RunRequest): Promise<void> {
     const outcome = await engine.generate({
       ...input,
       signal: controller.signal,
+      begin: (promptTokens) => void starts.push({ run, promptTokens }),
       emit: (text, tokens) => {
         lastTokenAt = performance.now();
         addPiece({ run, text, tokens });
@@ -127,8 +130,9 @@ function flushSoon(): void {
 }
 
 function flush(): void {
-  const step: FromWorker = { type: "step", pieces: [...pieces.values()], ends };
+  const step: FromWorker = { type: "step", starts, pieces: [...pieces.values()], ends };
   flushing = false;
+  starts = [];
   pieces = new Map();
   ends = [];
   send(step);

@@ -23,6 +23,12 @@ export type ToWorker =
   | { readonly type: "cancel"; readonly runs: readonly number[] }
   | { readonly type: "stop" };
 
+/** A run that the engine has taken. */
+export interface StepStart {
+  readonly run: number;
+  readonly promptTokens: number;
+}
+
 /** New text of one run since the last step. */
 export interface StepPiece {
   readonly run: number;
@@ -35,7 +41,7 @@ export type StepEnd =
   | {
       readonly run: number;
       readonly type: "finished";
-      readonly finishReason: FinishReason | "canceled";
+      readonly finishReason: Exclude<FinishReason, "timeout">;
       readonly promptTokens: number;
       readonly completionTokens: number;
       /** Seconds from the start of the run to its last token. */
@@ -48,8 +54,13 @@ export type FromWorker =
   | { readonly type: "loaded"; readonly info: EngineInfo; readonly gpus: readonly string[] | null }
   /** Loading failed for a reason that trying again at once does not mend. The process exits after it. */
   | { readonly type: "refused"; readonly code: ErrorCode; readonly sentence: string }
-  /** All that happened in one decoding step, for all its sequences: pieces first, then ends. */
-  | { readonly type: "step"; readonly pieces: readonly StepPiece[]; readonly ends: readonly StepEnd[] }
+  /** All that happened in one decoding step, for all its sequences, in this order. A start alone waits for the next step. */
+  | {
+      readonly type: "step";
+      readonly starts: readonly StepStart[];
+      readonly pieces: readonly StepPiece[];
+      readonly ends: readonly StepEnd[];
+    }
   /** Sent every `HEARTBEAT_MS` from the first moment on, also while loading. */
   | {
       readonly type: "heartbeat";

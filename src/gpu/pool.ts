@@ -19,8 +19,10 @@ import { Turns } from "./turns.ts";
 export interface PoolEvents {
   /** Something about a GPU changed that placement may depend on. */
   changed(facts: GpuFacts): void;
+  /** A running task has new text, all of one step at once. @param before UTF-16 units that its text had before */
+  text(task: Task, piece: string, before: number): void;
   ended(task: Task, outcome: Outcome): void;
-  /** What ran on a GPU is cut off. */
+  /** What still ran on a GPU is cut off. */
   lost(gpuId: number, reason: LossReason): void;
 }
 
@@ -91,8 +93,14 @@ export class GpuPool {
     this.#supervisors.get(gpuId)!.run(task);
   }
 
+  /** Has a task stopped: `ended` follows, or `lost` when its worker fails before. */
   cancel(gpuId: number, task: Task): void {
     this.#supervisors.get(gpuId)!.cancel(task);
+  }
+
+  /** The text of a task's present run until now; "" when it does not run there. */
+  textOf(gpuId: number, task: Task): string {
+    return this.#supervisors.get(gpuId)?.textOf(task) ?? "";
   }
 
   /** Lets a GPU finish what runs there, and gives it nothing new, also after a restart of the server. @throws {AltLasError} `not_found` */
@@ -144,6 +152,7 @@ export class GpuPool {
         engine: engineOptions(device, this.#parts),
         healthCheckInterval: config.gpu.health_check_interval,
         stallTimeout: config.gpu.stall_timeout,
+        cancelTimeout: config.tasks.cancel_timeout,
         memoryBudget: () => this.#memoryBudget(supervisor),
         footprint: () => this.#footprint(device),
         turns: this.#turns,
@@ -152,6 +161,7 @@ export class GpuPool {
       },
       {
         changed: () => this.#tell(device.id),
+        text: (task, piece, before) => this.#events.text(task, piece, before),
         ended: (task, outcome) => this.#events.ended(task, outcome),
         lost: (reason) => this.#events.lost(device.id, reason),
         started: (pid) => void this.#onStarted(device, pid),

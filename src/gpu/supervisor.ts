@@ -15,18 +15,23 @@ import { Crowding } from "./telemetry/others.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
 import { factsOf, type Look, statusOf } from "./look.ts";
 import { type Turns } from "./turns.ts";
-import { type Death, GpuWorker, type Usage } from "./worker.ts";
+import { type CanceledRun, type Death, GpuWorker, type Usage } from "./worker.ts";
 import { describeXid, sentenceOfXid } from "./xid.ts";
 
-/** Why tasks are taken from a GPU: its worker died and one of them may be the cause, the GPU failed, or a drain's time was up. */
-export type LossReason = "worker_crash" | "gpu_lost" | "gpu_drained";
+/**
+ * Why tasks are taken from a GPU: its worker died and one of them may be the cause, the GPU failed, its worker had to be ended because it
+ * did not stop another task, or a drain's time was up.
+ */
+export type LossReason = "worker_crash" | "gpu_lost" | "worker_stopped" | "gpu_drained";
 
 /** What a supervisor tells the pool. */
 export interface SupervisorEvents {
   /** Something changed that placement may depend on. */
   changed(): void;
+  /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
+  text(task: Task, piece: string, before: number): void;
   ended(task: Task, outcome: Outcome): void;
-  /** Everything that ran there is cut off. */
+  /** Everything that still ran there is cut off. */
   lost(reason: LossReason): void;
   /** A worker process has been started. */
   started(pid: number): void;
@@ -56,6 +61,8 @@ export interface SupervisorOptions {
   readonly healthCheckInterval: number;
   /** Seconds. */
   readonly stallTimeout: number;
+  /** Seconds that its worker has to stop a task. */
+  readonly cancelTimeout: number;
   /** Bytes that its worker may take when it starts now; null: not known. */
   readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
@@ -145,8 +152,14 @@ export class Supervisor {
     this.#worker!.run(task);
   }
 
+  /** Has a task stopped: `ended` follows, or `lost` when its worker fails before. */
   cancel(task: Task): void {
     this.#worker?.cancel(task);
+  }
+
+  /** The text that a task has until now; "" when it does not run here. */
+  textOf(task: Task): string {
+    return this.#worker?.textOf(task) ?? "";
   }
 
   /** Process ids of its worker, and of those before it that are not gone yet. */
@@ -318,7 +331,7 @@ export class Supervisor {
   }
 
   #newWorker(memoryBudget: number | null): GpuWorker {
-    const { engine, stallTimeout, log } = this.#options;
+    const { engine, stallTimeout, cancelTimeout, log } = this.#options;
     const { id, environment, vendor } = this.device;
     return new GpuWorker(
       {
@@ -328,14 +341,17 @@ export class Supervisor {
         proveCuda: vendor === "nvidia",
         stallTimeout,
         loadTimeout: stallTimeout * LOADING_MAY_TAKE,
+        cancelTimeout,
         log,
       },
       {
         loaded: (info, gpus) => void this.#onLoaded(info, gpus),
         refused: (code, sentence) => this.#onRefused(code, sentence),
         beat: () => this.#onBeat(),
+        text: (task, piece, before) => this.#events.text(task, piece, before),
         ended: (task, outcome) => this.#onEnded(task, outcome),
         stalled: (sentence) => this.#onStalled(sentence),
+        stuck: (sentence, canceled) => this.#onStuck(sentence, canceled),
         gone: (death) => this.#onDeath(death),
       },
     );
@@ -399,6 +415,12 @@ export class Supervisor {
     this.#replace(`${sentence} It is being restarted.`);
   }
 
+  /** What it was to stop has ended with it; the rest runs again elsewhere. */
+  #onStuck(sentence: string, canceled: readonly CanceledRun[]): void {
+    this.#options.log.error({ pid: this.#worker?.pid, tasks: this.#tasks }, `${sentence} It is killed.`);
+    this.#replace(`${sentence} It is being restarted.`, "worker_stopped", canceled);
+  }
+
   #onDeath({ how, lastWords, lived }: Death): void {
     const said = lastWords === "" ? "" : ` It last said: ${lastWords}`;
     this.#restarts++;
@@ -416,10 +438,10 @@ export class Supervisor {
   }
 
   /** Has another worker take the place of this one, which died or has to go. */
-  #replace(why: string): void {
+  #replace(why: string, reason: LossReason = "worker_crash", canceled: readonly CanceledRun[] = []): void {
     // First the state, so that nothing is placed here while the tasks are given back.
     this.#health.crashed(why);
-    this.#drop("worker_crash");
+    this.#drop(reason, canceled);
     if (this.#health.isFaulted) this.#retryLater();
     else this.#launchIn(this.#options.timing.restartPause);
   }
@@ -432,10 +454,14 @@ export class Supervisor {
     this.#retryLater();
   }
 
-  /** Ends the worker at once, and gives its tasks back. The state says by now that nothing may be placed here. */
-  #drop(reason: LossReason): void {
+  /**
+   * Ends the worker at once, and gives its tasks back. The state says by now that nothing may be placed here.
+   * @param canceled those that have ended with it, as they were to be stopped anyway
+   */
+  #drop(reason: LossReason, canceled: readonly CanceledRun[] = []): void {
     this.#forget((worker) => worker.kill());
     this.#health.idle();
+    for (const { task, outcome } of canceled) this.#events.ended(task, outcome);
     this.#events.lost(reason);
   }
 

@@ -4,9 +4,16 @@ import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
 import { type DeviceMemory, type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
-import { type Outcome, type Task } from "../task.ts";
+import { type Outcome, type Task, type TaskResult } from "../task.ts";
 import { withoutSecrets } from "./child-environment.ts";
-import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
+import {
+  type FromWorker,
+  HEARTBEAT_MS,
+  type RunRequest,
+  type StepEnd,
+  type StepPiece,
+  type ToWorker,
+} from "./messages.ts";
 
 export interface WorkerOptions {
   readonly gpuId: number;
@@ -19,6 +26,8 @@ export interface WorkerOptions {
   readonly stallTimeout: number;
   /** Seconds that loading the model may take. */
   readonly loadTimeout: number;
+  /** Seconds that it may take to stop a task. */
+  readonly cancelTimeout: number;
   readonly log: Logger;
 }
 
@@ -30,12 +39,22 @@ export interface WorkerEvents {
   refused(code: ErrorCode, sentence: string): void;
   /** A heartbeat: its figures are new. */
   beat(): void;
-  /** A run has ended and its slot is free. */
+  /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
+  text(task: Task, piece: string, before: number): void;
+  /** A run has ended and its slot is free; all its text has been told. */
   ended(task: Task, outcome: Outcome): void;
-  /** It lives but gives no sign of life, or gets on with nothing. Told once. */
+  /** It lives but gives no sign of life, or gets on with nothing. Either this or `stuck` is told, and only once. */
   stalled(sentence: string): void;
+  /** It has not stopped what it was asked to stop. @param canceled all that it was asked to stop, for the owner to end in its place */
+  stuck(sentence: string, canceled: readonly CanceledRun[]): void;
   /** The process is gone by itself, and with it everything that ran there. */
   gone(death: Death): void;
+}
+
+/** A task that was to be stopped, and its end as it has to be told without the worker. */
+export interface CanceledRun {
+  readonly task: Task;
+  readonly outcome: Outcome;
 }
 
 export interface Death {
@@ -66,10 +85,21 @@ const STOP_TIMEOUT = 5000;
 const CHECK_TEXT = "Hello";
 
 interface Run {
+  /** What the process calls it. */
+  readonly number: number;
   /** A task's run ends by telling the owner; a health check's, by settling its promise. */
   readonly end: (outcome: Outcome) => void;
   readonly task: Task | null;
+  /** Milliseconds on the monotonic clock; `lastTextAt` of the last step that brought text, at first the start. */
+  readonly startedAt: number;
+  lastTextAt: number;
   text: string;
+  /** Tokens of the prompt; null: the engine has not told that it has the run. */
+  promptTokens: number | null;
+  /** Tokens generated. */
+  tokens: number;
+  /** Ticks since the process was asked to stop it; null: it was not. */
+  canceling: number | null;
 }
 
 export class GpuWorker {
@@ -79,16 +109,18 @@ export class GpuWorker {
   readonly #gone = Promise.withResolvers<void>();
   readonly #watch: NodeJS.Timeout;
   readonly #runs = new Map<number, Run>();
-  readonly #runOf = new Map<Task, number>();
+  readonly #runOf = new Map<Task, Run>();
   #outbox: RunRequest[] = [];
   #nextRun = 1;
   #usage: Usage | null = null;
   #progress = 0;
   /** Ticks since it last gave a sign of life, and since it last got on with its work. */
   #silent = 0;
+  #still = 0;
   /** Ticks of loading; null: it has loaded. */
   #loading: number | null = 0;
-  #stuck = 0;
+  /** The owner was told that it is stalled or stuck. */
+  #hopeless = false;
   /** The owner is told nothing any more. */
   #detached = false;
   /** Milliseconds on the monotonic clock when the last run left. */
@@ -130,21 +162,27 @@ export class GpuWorker {
       this.#runOf.delete(task);
       this.#events.ended(task, outcome);
     };
-    this.#runOf.set(task, this.#begin({ end, task, text: "" }, task));
+    this.#runOf.set(task, this.#begin(task, end, task));
   }
 
-  /** Asks the process to stop a task; `ended` follows when it has. */
+  /** Asks the process to stop a task; `ended` follows when it has, or `stuck` when it does not in time. */
   cancel(task: Task): void {
     const run = this.#runOf.get(task);
-    if (run === undefined) return;
+    if (run === undefined || run.canceling !== null) return;
+    run.canceling = 0;
     this.#flush();
-    this.#send({ type: "cancel", runs: [run] });
+    this.#send({ type: "cancel", runs: [run.number] });
+  }
+
+  /** The text that a task has until now; "" when it does not run here. */
+  textOf(task: Task): string {
+    return this.#runOf.get(task)?.text ?? "";
   }
 
   /** Has it generate one token. Resolves with how that ended; never, when it dies or stalls meanwhile. */
   check(): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    this.#begin({ end: resolve, task: null, text: "" }, { text: CHECK_TEXT, maxLength: 1, temperature: 0 });
+    this.#begin(null, resolve, { text: CHECK_TEXT, maxLength: 1, temperature: 0 });
     return promise;
   }
 
@@ -181,13 +219,13 @@ export class GpuWorker {
     return child;
   }
 
-  #begin(run: Run, { text, maxLength, temperature }: Pick<RunRequest, "text" | "maxLength" | "temperature">): number {
-    const number = this.#nextRun++;
-    if (this.#runs.size === 0) this.#stuck = 0;
-    this.#runs.set(number, run);
+  #begin(task: Task | null, end: Run["end"], { text, maxLength, temperature }: Omit<RunRequest, "run">): Run {
+    const run = newRun(this.#nextRun++, task, end);
+    if (this.#runs.size === 0) this.#still = 0;
+    this.#runs.set(run.number, run);
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
-    this.#outbox.push({ run: number, text, maxLength, temperature });
-    return number;
+    this.#outbox.push({ run: run.number, text, maxLength, temperature });
+    return run;
   }
 
   #send(message: ToWorker): void {
@@ -225,18 +263,19 @@ export class GpuWorker {
     deviceMemory,
     progress,
   }: Extract<FromWorker, { type: "heartbeat" }>): void {
-    if (progress !== this.#progress) this.#stuck = 0;
+    if (progress !== this.#progress) this.#still = 0;
     this.#progress = progress;
     this.#usage = { cpuSeconds, residentBytes, deviceMemory, at: performance.now(), pid: this.#child.pid! };
     this.#events.beat();
   }
 
-  #onStep({ pieces, ends }: Extract<FromWorker, { type: "step" }>): void {
-    this.#stuck = 0;
-    for (const piece of pieces) {
-      const run = this.#runs.get(piece.run);
-      if (run !== undefined) run.text += piece.text;
+  #onStep({ starts, pieces, ends }: Extract<FromWorker, { type: "step" }>): void {
+    this.#still = 0;
+    for (const start of starts) {
+      const run = this.#runs.get(start.run);
+      if (run !== undefined) run.promptTokens = start.promptTokens;
     }
+    this.#onPieces(pieces);
     for (const end of ends) {
       const run = this.#runs.get(end.run);
       if (run === undefined) continue;
@@ -248,6 +287,19 @@ export class GpuWorker {
     }
   }
 
+  #onPieces(pieces: readonly StepPiece[]): void {
+    const now = performance.now();
+    for (const piece of pieces) {
+      const run = this.#runs.get(piece.run);
+      if (run === undefined) continue;
+      const before = run.text.length;
+      run.text += piece.text;
+      run.tokens += piece.tokens;
+      run.lastTextAt = now;
+      if (run.task !== null && piece.text !== "") this.#events.text(run.task, piece.text, before);
+    }
+  }
+
   #onStderr(text: string): void {
     this.#words = (this.#words + text).slice(-2000);
     this.#options.log.debug({ line: text.trimEnd() }, "worker says");
@@ -256,20 +308,35 @@ export class GpuWorker {
   /** Counts ticks, not time: after this server itself was stopped, one late tick must not cost a worker its life. */
   #countTicks(): void {
     this.#silent++;
-    this.#stuck = this.#runs.size > 0 ? this.#stuck + 1 : 0;
+    this.#still = this.#runs.size > 0 ? this.#still + 1 : 0;
     if (this.#loading !== null) this.#loading++;
-    const problem = this.#detached ? null : this.#stall();
-    if (problem === null) return;
-    this.#silent = this.#stuck = -Infinity;
-    this.#loading = null;
-    this.#events.stalled(problem);
+    for (const run of this.#runs.values()) if (run.canceling !== null) run.canceling++;
+    if (this.#detached || this.#hopeless) return;
+    const stall = this.#stall();
+    const stuck = stall === null ? this.#deafness() : null;
+    this.#hopeless = stall !== null || stuck !== null;
+    if (stall !== null) this.#events.stalled(stall);
+    if (stuck !== null) this.#events.stuck(stuck, this.#canceled());
+  }
+
+  /** One sentence when it has not stopped something in time; else null. */
+  #deafness(): string | null {
+    const { cancelTimeout } = this.#options;
+    const late = this.#runs.values().some(({ canceling }) => (canceling ?? 0) > ticksIn(cancelTimeout));
+    return late ? `The worker did not stop a canceled task within ${cancelTimeout} s (tasks.cancel_timeout).` : null;
+  }
+
+  #canceled(): CanceledRun[] {
+    return [...this.#runs.values()].flatMap((run) =>
+      run.task === null || run.canceling === null ? [] : [{ task: run.task, outcome: cutShort(run) }],
+    );
   }
 
   #stall(): string | null {
     const { stallTimeout, loadTimeout } = this.#options;
     const key = `${stallTimeout} s (gpu.stall_timeout)`;
     if (this.#silent > ticksIn(stallTimeout)) return `The worker gave no sign of life for ${key}.`;
-    if (this.#stuck > ticksIn(stallTimeout)) return `The worker made no progress on its tasks for ${key}.`;
+    if (this.#still > ticksIn(stallTimeout)) return `The worker made no progress on its tasks for ${key}.`;
     const loads = this.#loading !== null && this.#loading > ticksIn(loadTimeout);
     return loads ? `The worker did not get the model loaded within ${loadTimeout} s.` : null;
   }
@@ -291,14 +358,40 @@ function ticksIn(seconds: number): number {
   return (seconds * 1000) / HEARTBEAT_MS;
 }
 
+function newRun(number: number, task: Task | null, end: Run["end"]): Run {
+  const now = performance.now();
+  return {
+    number,
+    end,
+    task,
+    startedAt: now,
+    lastTextAt: now,
+    text: "",
+    promptTokens: null,
+    tokens: 0,
+    canceling: null,
+  };
+}
+
 function outcomeOf(end: StepEnd, text: string): Outcome {
   if (end.type === "error") return { status: "failed", error: { code: end.code, sentence: end.sentence } };
-  if (end.finishReason === "canceled") return { status: "canceled" };
-  const { finishReason, promptTokens, completionTokens } = end;
-  // Microseconds: what is beyond them is noise.
-  const executionTime = Math.round(end.executionTime * 1e6) / 1e6;
-  return {
-    status: "completed",
-    result: { text, executionTime, timestamp: Date.now(), finishReason, promptTokens, completionTokens },
-  };
+  const { finishReason, promptTokens, completionTokens, executionTime } = end;
+  const result = resultOf({ text, executionTime, timestamp: Date.now(), finishReason, promptTokens, completionTokens });
+  return { status: finishReason === "canceled" ? "canceled" : "completed", result };
+}
+
+/** How a run ends whose worker is gone, as far as it had told. */
+function cutShort({ text, startedAt, lastTextAt, promptTokens, tokens }: Run): Outcome {
+  // It may never have got there.
+  if (promptTokens === null) return { status: "canceled" };
+  const executionTime = (lastTextAt - startedAt) / 1000;
+  const timestamp = Math.round(Date.now() - (performance.now() - lastTextAt));
+  const finishReason = "canceled";
+  const result = resultOf({ text, executionTime, timestamp, finishReason, promptTokens, completionTokens: tokens });
+  return { status: "canceled", result };
+}
+
+/** In microseconds: what is beyond them is noise. */
+function resultOf(result: TaskResult): TaskResult {
+  return { ...result, executionTime: Math.round(result.executionTime * 1e6) / 1e6 };
 }

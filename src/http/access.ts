@@ -3,7 +3,6 @@ import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { isLoopback } from "../config.ts";
 import { AltLasError } from "../errors.ts";
-import { type TaskSnapshot } from "../scheduler/tasks.ts";
 import { shown } from "../validation.ts";
 import { type ServerParts } from "./parts.ts";
 
@@ -40,20 +39,34 @@ async function proven(pending: Promise<Caller>, request: FastifyRequest, done: (
   done();
 }
 
-/** Lets only those pass who may submit tasks, and only while the server takes any. */
-export function submission({ draining, config }: ServerParts): Hook {
+/** Lets only those pass who may submit tasks, only while the server takes any, and only as often as this caller may. */
+export function submission({ draining, config, tasks }: ServerParts): Hook {
   return ({ caller }, _reply, done) => {
-    if (caller.role === "viewer") {
-      const sentence = `Submitting a task needs the role user or admin; ${caller.name} has the role viewer.`;
-      throw new AltLasError("forbidden", sentence);
-    }
+    refuseViewer(caller, "Submitting a task");
     if (draining()) {
       throw new AltLasError("draining", "The server is stopping and takes no new tasks.", {
         retryAfter: config.server.drain_timeout,
       });
     }
+    tasks.countRequest(caller.name);
     done();
   };
+}
+
+/**
+ * Lets only those pass who may have tasks of their own, and so change some. Which ones is for the handler to find out, by `maySee`.
+ * @param doing what it is, as a sentence about it begins
+ */
+export function mayChange(doing: string): Hook {
+  return ({ caller }, _reply, done) => {
+    refuseViewer(caller, doing);
+    done();
+  };
+}
+
+function refuseViewer({ name, role }: Caller, doing: string): void {
+  if (role !== "viewer") return;
+  throw new AltLasError("forbidden", `${doing} needs the role user or admin; ${name} has the role viewer.`);
 }
 
 /** Lets only those pass who may take GPUs out of service and bring them back. */
@@ -65,7 +78,7 @@ export const operation: Hook = ({ caller }, _reply, done) => {
   done();
 };
 
-/** A user sees its own tasks, the other roles all of them. */
-export function maySee(caller: Caller, task: Pick<TaskSnapshot, "user">): boolean {
-  return caller.role !== "user" || task.user === caller.name;
+/** A user sees its own tasks and batches, the other roles all of them. */
+export function maySee(caller: Caller, owned: { readonly user: string }): boolean {
+  return caller.role !== "user" || owned.user === caller.name;
 }

@@ -4,7 +4,7 @@ import { type Socket } from "node:net";
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ServerParts } from "./parts.ts";
-import { type Failure } from "./schemas.ts";
+import { type Failure } from "./schemas/common.ts";
 
 const REALM = 'realm="ALT_LAS"';
 const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
@@ -28,10 +28,10 @@ export function errorHandler({ config, log }: ServerParts) {
 }
 
 function send(reply: FastifyReply, error: AltLasError): void {
-  const { status, code, message } = error;
+  const { status, code, message, details } = error;
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
-  const failure: Failure = { error: message, code };
+  const failure: Failure = { error: message, code, ...details };
   reply.code(status).send(failure);
 }
 

@@ -6,15 +6,8 @@ import { type GpuStatus } from "../gpu/status.ts";
 import { shown } from "../validation.ts";
 import { maySee, operation } from "./access.ts";
 import { type ServerParts } from "./parts.ts";
-import {
-  type GpuDetails,
-  DrainRequest,
-  GpuDetailsRef,
-  GpuParams,
-  GpusAnswer,
-  NoQuery,
-  ResumeRequest,
-} from "./schemas.ts";
+import { EmptyRequest, NoQuery } from "./schemas/common.ts";
+import { type GpuDetails, DrainRequest, GpuDetailsRef, GpuParams, GpusAnswer } from "./schemas/gpus.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 import { detailsOfGpu, viewOfGpu } from "./views.ts";
 
@@ -76,7 +69,7 @@ export function resumeRoute(app: FastifyInstance, parts: ServerParts): void {
     summary: "Bring a GPU back into service",
     description:
       "Ends a drain, and has a GPU that is `faulted` or `unfit` tried again at once. The body may be left out. For a GPU that is in service, nothing changes. Needs the role admin.",
-    body: ResumeRequest,
+    body: EmptyRequest,
   };
   app.post<{ Params: Params }>("/gpus/:gpu_id/resume", { schema, onRequest }, ({ caller, params }) => {
     parts.resumeGpu(gpuNamed(parts, params).id, caller.name);

@@ -2,7 +2,21 @@
 import swagger from "@fastify/swagger";
 import { type FastifyInstance, type FastifySchema } from "fastify";
 import { ERRORS, type ErrorCode } from "../errors.ts";
-import { FailureRef, SHARED_SCHEMAS } from "./schemas.ts";
+import { BatchView } from "./schemas/batches.ts";
+import { Failure, FailureRef } from "./schemas/common.ts";
+import { GpuDetails, GpuView } from "./schemas/gpus.ts";
+import { TaskSummary, TaskView } from "./schemas/tasks.ts";
+import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
+
+declare module "fastify" {
+  interface FastifySchema {
+    /** What the route may be refused with, beside what every route of its kind is; for the document only. */
+    readonly refusals?: readonly ErrorCode[];
+  }
+}
+
+/** Schemas that the document names, so that generated clients have types with names. */
+const SHARED_SCHEMAS = [Failure, TaskSummary, TaskView, BatchView, SecretView, DeliveriesAnswer, GpuView, GpuDetails];
 
 /** The parts of a request's schema that the document changes. */
 interface Schema {
@@ -29,7 +43,13 @@ const ALWAYS: ErrorCode[] = ["invalid_input", "unauthorized", "method_not_allowe
 const ON_READING: ErrorCode[] = ["store_unavailable"];
 const ON_NAMING: ErrorCode[] = ["not_found"];
 const ON_SENDING: ErrorCode[] = ["malformed_json", "forbidden", "body_too_large", "unsupported_media_type"];
-const ON_SUBMITTING: ErrorCode[] = ["prompt_too_long", "queue_full", "draining", "no_usable_gpu", "store_unavailable"];
+export const ON_SUBMITTING = [
+  "prompt_too_long",
+  "queue_full",
+  "draining",
+  "no_usable_gpu",
+  "store_unavailable",
+] as const satisfies ErrorCode[];
 
 const REQUEST_ID = { "X-Request-Id": { type: "string", description: "The client's own, or a new one." } };
 const RETRY_AFTER = { "Retry-After": { type: "integer", description: "Seconds after which to try again." } };
@@ -48,7 +68,9 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
       },
       servers: [{ url: "/" }],
       tags: [
-        { name: "tasks", description: "Submit tasks and follow them" },
+        { name: "tasks", description: "Submit tasks, follow them and end them" },
+        { name: "batches", description: "Tasks that were submitted together" },
+        { name: "webhooks", description: "What tasks and batches tell others by themselves" },
         { name: "gpus", description: "What the GPUs are doing" },
         { name: "health", description: "For load balancers and supervisors; no credentials needed" },
         { name: "meta", description: "This document" },
@@ -64,7 +86,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },
     transformObject: (made) => withOptionalBodies((made as { openapiObject: Document }).openapiObject),
-    transform: ({ schema, url }) => ({ schema: documented(schema ?? {}, url), url }),
+    transform: ({ schema, url, route }) => ({ schema: documented(schema ?? {}, url, String(route.method)), url }),
   });
 }
 
@@ -83,20 +105,21 @@ export function openapiRoute(app: FastifyInstance): void {
 }
 
 /** A route's schema as clients should see it. */
-function documented(schema: FastifySchema, url: string): FastifySchema {
+function documented({ refusals = [], ...schema }: FastifySchema, url: string, method: string): FastifySchema {
   const { querystring, body, response } = schema;
   const answers = Object.entries(response as Record<string, object>).map(([status, answer]) => [
     status,
-    status === "200"
+    status.startsWith("2")
       ? { description: "Success", ...answer, headers: REQUEST_ID }
       : { description: "Not ready", ...answer, headers: { ...REQUEST_ID, ...RETRY_AFTER } },
   ]);
+  const headers = headersOf(url);
   return {
     ...schema,
     ...(querystring !== undefined && { querystring: forClients(querystring as Schema, false) }),
     ...(body !== undefined && { body: forClients(body as Schema, true) }),
-    ...(url.endsWith("/predict") && { headers: PREFER }),
-    response: { ...Object.fromEntries(answers), ...failuresOf(schema, url) },
+    ...(headers && { headers: { type: "object", properties: headers } }),
+    response: { ...Object.fromEntries(answers), ...failuresOf(schema, url, method, refusals) },
   };
 }
 
@@ -109,17 +132,21 @@ function withOptionalBodies(document: Document): Document {
   return document;
 }
 
-/** What can go wrong, which is the same for all routes of a kind. */
-function failuresOf({ security, body }: FastifySchema, url: string): Record<string, object> {
+/** What can go wrong: what is the same for all routes of a kind, and what the route itself says. */
+function failuresOf(
+  { security }: FastifySchema,
+  url: string,
+  method: string,
+  refusals: readonly ErrorCode[],
+): Record<string, object> {
   if (security?.length === 0) return {};
-  const codes = [...ALWAYS];
-  if (body !== undefined) codes.push(...ON_SENDING);
-  if (url.endsWith("predict")) codes.push(...ON_SUBMITTING);
-  if (url.includes("/task")) codes.push(...ON_READING);
-  if (url.includes("/:")) codes.push(...ON_NAMING);
+  const codes = new Set<ErrorCode>([...ALWAYS, ...refusals]);
+  if (method !== "GET") ON_SENDING.forEach((code) => codes.add(code));
+  if (/\/(task|batch)/.test(url)) ON_READING.forEach((code) => codes.add(code));
+  if (url.includes("/:")) ON_NAMING.forEach((code) => codes.add(code));
   const failures: Record<string, object> = {};
-  for (const status of new Set(codes.map((code) => ERRORS[code].status))) {
-    const meanings = codes
+  for (const status of new Set([...codes].map((code) => ERRORS[code].status))) {
+    const meanings = [...codes]
       .filter((code) => ERRORS[code].status === status)
       .map((code) => `${code}: ${ERRORS[code].meaning}`);
     const headers = { ...REQUEST_ID, ...(status === 429 || status === 503 ? RETRY_AFTER : {}) };
@@ -129,15 +156,30 @@ function failuresOf({ security, body }: FastifySchema, url: string): Record<stri
 }
 
 const PREFER = {
-  type: "object",
-  properties: {
-    prefer: {
-      type: "string",
-      description: "wait=N: hold the answer until the task ends, for N seconds at most (RFC 7240).",
-      examples: ["wait=30"],
-    },
-  },
+  type: "string",
+  description: "wait=N: hold the answer until the task ends, for N seconds at most (RFC 7240).",
+  examples: ["wait=30"],
 };
+const IDEMPOTENCY_KEY = {
+  type: "string",
+  minLength: 1,
+  maxLength: 255,
+  description:
+    "A name for this request, kept for 24 hours: sent again with the same body, it is answered with the tasks of the first time and Idempotent-Replayed: true.",
+  examples: ["order-4711"],
+};
+const LAST_EVENT_ID = {
+  type: "string",
+  description: "The id of the last event that the client has: only what came after it is sent.",
+  examples: ["123e4567-e89b-12d3-a456-426614174000:1:42"],
+};
+
+function headersOf(url: string): Record<string, object> | undefined {
+  if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
+  if (url.endsWith("/batch_predict")) return { "idempotency-key": IDEMPOTENCY_KEY };
+  if (url.endsWith("/events")) return { "last-event-id": LAST_EVENT_ID };
+  return undefined;
+}
 
 /**
  * A request's schema as clients should read it: our own keywords mean nothing to them, a field with a default is not required, and in

@@ -3,7 +3,8 @@ import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type Config } from "../config.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type Logger } from "../log.ts";
-import { type TaskApi, type TaskSnapshot } from "../scheduler/tasks.ts";
+import { type TaskApi, type TaskSnapshot } from "../scheduler/task-api.ts";
+import { type WebhookApi } from "../webhooks/webhook-api.ts";
 
 export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "startedAt">;
 
@@ -17,6 +18,7 @@ export interface DrainOptions {
 export interface ServerParts {
   readonly config: Config;
   readonly tasks: TaskApi;
+  readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];
   /** The tasks that run on a GPU now. */
   readonly runningOn: (gpuId: number) => readonly RunningTask[];

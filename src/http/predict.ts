@@ -1,26 +1,34 @@
 /** `POST /predict` and `POST /batch_predict`. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Caller } from "../auth/credentials.ts";
-import { type TaskApi } from "../scheduler/tasks.ts";
-import { type TaskInput } from "../task.ts";
+import { AltLasError } from "../errors.ts";
+import { type SubmitOptions } from "../scheduler/task-api.ts";
+import { isFinal, type TaskInput, type Webhook, type WebhookEvent } from "../task.ts";
+import { type WebhookApi } from "../webhooks/webhook-api.ts";
 import { submission } from "./access.ts";
+import { BEGINNING } from "./event-stream.ts";
+import { streamTask } from "./events.ts";
 import { goneSignal } from "./gone.ts";
+import { idempotencyOf } from "./idempotency.ts";
+import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
+import { type Pings } from "./pings.ts";
 import { preferredWait } from "./prefer.ts";
+import { NoQuery } from "./schemas/common.ts";
 import {
   BatchAnswer,
-  NoQuery,
   PredictAnswer,
   type BatchRequest,
   type InputFields,
   type PredictRequest,
   type RequestSchemas,
-  type TaskSummary,
-  type TaskView,
-} from "./schemas.ts";
+} from "./schemas/submissions.ts";
+import { EventStreamText, type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { viewOfSubmitted, viewOfTask } from "./views.ts";
 
-export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas): void {
+const FINAL_EVENTS = ["task.completed", "task.failed", "task.canceled"] as const;
+
+export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas, pings: Pings): void {
+  const { prefix } = app;
   app.route<{ Body: PredictRequest }>({
     method: "POST",
     url: "/predict",
@@ -28,36 +36,75 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
       operationId: "predict",
       summary: "Submit one task",
       description:
-        "Answers at once, when the task is on disk. `Prefer: wait=30` holds the answer, for 300 seconds at most, until the task ends; the body is then the whole task.",
+        'Answers at once, when the task is on disk. `Prefer: wait=30` holds the answer, for 300 seconds at most, until the task ends; the body is then the whole task. With `"stream": true` the answer is the task\'s events, as from `GET /task/<task_id>/events`.',
       tags: ["tasks"],
       querystring: NoQuery,
       body: schemas.predict,
-      response: { 200: PredictAnswer },
+      response: {
+        200: {
+          content: { "application/json": { schema: PredictAnswer }, "text/event-stream": { schema: EventStreamText } },
+        },
+      },
+      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
     onRequest: submission(parts),
-    handler: (request, reply) => predict(parts.tasks, request, reply),
+    handler: async (request, reply) => {
+      const task = await submitOne(parts, request, reply);
+      const { stream, cancel_on_disconnect } = request.body;
+      const onLeft = (): void => {
+        if (cancel_on_disconnect) void cancelAbandoned(parts, task.task_id);
+      };
+      if (!stream) return held(parts, task, request, reply, onLeft);
+      reply.header("x-task-id", task.task_id).header("location", `${prefix}/task/${task.task_id}`);
+      return streamTask(parts, pings, reply, { id: task.task_id, position: BEGINNING, onLeft });
+    },
   });
 }
 
-async function predict(
-  tasks: TaskApi,
+async function submitOne(
+  parts: ServerParts,
   request: FastifyRequest<{ Body: PredictRequest }>,
   reply: FastifyReply,
-): Promise<TaskSummary | TaskView> {
-  const { strategy, specific_gpu_id } = request.body.gpu_options;
-  const submitted = await tasks.submit([inputOf(request.body)], {
-    user: request.caller.name,
+): Promise<TaskSummary> {
+  const { body } = request;
+  const { strategy, specific_gpu_id } = body.gpu_options;
+  const { tasks } = await submit(parts, request, reply, {
+    inputs: [inputOf(body)],
     strategy,
     // Adding 0 makes 0 of -0.
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
     batch: null,
+    webhook: await webhookOf(parts.webhooks, body, FINAL_EVENTS),
   });
-  const task = submitted.tasks[0]!;
+  return viewOfSubmitted(tasks[0]!);
+}
+
+/** The answer, at once or when the time of `Prefer: wait` is up. */
+async function held(
+  { tasks }: ServerParts,
+  submitted: TaskSummary,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  onLeft: () => void,
+): Promise<TaskSummary | TaskView> {
   const wait = preferredWait(request.headers.prefer);
-  if (wait === undefined) return viewOfSubmitted(task);
+  if (wait === undefined) return submitted;
   reply.header("preference-applied", `wait=${wait}`);
-  const ended = await tasks.wait(task.id, wait, goneSignal(reply));
-  return ended === null ? viewOfSubmitted(task) : viewOfTask(ended);
+  const gone = goneSignal(reply);
+  const task = await tasks.wait(submitted.task_id, wait, gone);
+  if (task === null) return submitted;
+  if (gone.aborted && !isFinal(task.status)) onLeft();
+  return viewOfTask(task);
+}
+
+async function cancelAbandoned({ tasks, log }: ServerParts, id: string): Promise<void> {
+  try {
+    await tasks.cancel(id);
+  } catch (error) {
+    // It has ended, which is as good.
+    if (error instanceof AltLasError && (error.code === "conflict" || error.code === "not_found")) return;
+    log.error({ err: error, task: id }, "a task whose client has left could not be canceled");
+  }
 }
 
 export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas): void {
@@ -71,25 +118,44 @@ export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: Re
       querystring: NoQuery,
       body: schemas.batch,
       response: { 200: BatchAnswer },
+      refusals: ["conflict", ...ON_SUBMITTING],
     },
     onRequest: submission(parts),
-    handler: ({ caller, body }) => submitBatch(parts.tasks, caller, body),
+    handler: (request, reply) => submitBatch(parts, request, reply),
   });
 }
 
-async function submitBatch(tasks: TaskApi, caller: Caller, body: BatchRequest): Promise<BatchAnswer> {
+async function submitBatch(
+  parts: ServerParts,
+  request: FastifyRequest<{ Body: BatchRequest }>,
+  reply: FastifyReply,
+): Promise<BatchAnswer> {
+  const { body } = request;
   const { strategy, batch_split } = body.gpu_options;
-  const submitted = await tasks.submit(body.batch.map(inputOf), {
-    user: caller.name,
+  const { batchStatus, batchId, tasks } = await submit(parts, request, reply, {
+    inputs: body.batch.map(inputOf),
     strategy,
     pinnedGpuId: null,
     batch: { split: batch_split },
+    webhook: await webhookOf(parts.webhooks, body, ["batch.completed"]),
   });
-  const { batchStatus, batchId } = submitted;
-  return { status: batchStatus, tasks: submitted.tasks.map(viewOfSubmitted), batch_id: batchId };
+  return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }
 
-function inputOf({ text, max_length, temperature, task_type }: InputFields): TaskInput {
+interface Wanted extends Omit<SubmitOptions, "user" | "idempotency"> {
+  readonly inputs: readonly TaskInput[];
+}
+
+/** Submits for whoever asks; the same only once for each `Idempotency-Key`. */
+async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: FastifyReply, wanted: Wanted) {
+  const { inputs, ...options } = wanted;
+  const idempotency = idempotencyOf(request);
+  const submitted = await tasks.submit(inputs, { ...options, user: request.caller.name, idempotency });
+  if (submitted.replayed) reply.header("idempotent-replayed", "true");
+  return submitted;
+}
+
+function inputOf({ text, max_length, temperature, task_type, priority, timeout_seconds }: InputFields): TaskInput {
   return {
     // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
     text: text.toWellFormed(),
@@ -97,5 +163,26 @@ function inputOf({ text, max_length, temperature, task_type }: InputFields): Tas
     maxLength: Math.min(max_length, Number.MAX_SAFE_INTEGER),
     temperature: temperature + 0,
     taskType: task_type.toWellFormed(),
+    priority,
+    timeoutSeconds: timeout_seconds ?? null,
   };
+}
+
+interface WebhookFields {
+  readonly webhook_url?: string;
+  readonly webhook_events?: readonly WebhookEvent[];
+}
+
+/** @throws {AltLasError} `invalid_input`: nothing may be sent to that address, or there is none */
+async function webhookOf(
+  webhooks: WebhookApi,
+  { webhook_url: url, webhook_events: events }: WebhookFields,
+  whenUnnamed: readonly WebhookEvent[],
+): Promise<Webhook | null> {
+  if (url === undefined) {
+    if (events === undefined) return null;
+    throw new AltLasError("invalid_input", "webhook_events needs webhook_url, which says where to send them.");
+  }
+  await webhooks.check(url);
+  return { url, events: events ?? whenUnnamed };
 }

@@ -1,4 +1,4 @@
-import { MAX_WAIT } from "./schemas.ts";
+import { MAX_WAIT } from "./schemas/common.ts";
 
 /** `wait`, its value bare or quoted, as one preference of a list; parameters of its own may follow. */
 const WAIT = /(?:^|,)\s*wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")\s*(?=[,;]|$)/i;

@@ -5,16 +5,21 @@ import cors from "@fastify/cors";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { authentication } from "./access.ts";
+import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
+import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler, refuseUnknownRoutes } from "./failures.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
+import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
-import { requestSchemas } from "./schemas.ts";
+import { requestSchemas } from "./schemas/submissions.ts";
+import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls } from "./tls.ts";
 import { setUpValidation } from "./validate.ts";
+import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
 
 export { type ServerParts } from "./parts.ts";
 
@@ -27,6 +32,17 @@ const HEADERS_TIMEOUT = 60_000;
 const KEEP_ALIVE_TIMEOUT = 75_000;
 /** Characters; longer task ids are no UUIDs, but are still told so. */
 const MAX_PARAM_LENGTH = 8192;
+
+/** What a web page may read of an answer beside its body. */
+const exposedHeaders = [
+  "X-Request-Id",
+  "Retry-After",
+  "Preference-Applied",
+  "WWW-Authenticate",
+  "Idempotent-Replayed",
+  "X-Task-Id",
+  "Location",
+];
 
 const SANE_REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
@@ -80,8 +96,8 @@ function setUp(app: FastifyInstance, parts: ServerParts): void {
   if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
   const { cors_origins } = config.server;
   if (cors_origins.length > 0) {
-    const exposedHeaders = ["X-Request-Id", "Retry-After", "Preference-Applied", "WWW-Authenticate"];
-    app.register(cors, { origin: [...cors_origins], exposedHeaders, maxAge: 600, strictPreflight: false });
+    const methods = ["GET", "HEAD", "POST", "DELETE"];
+    app.register(cors, { origin: [...cors_origins], methods, exposedHeaders, maxAge: 600, strictPreflight: false });
   }
   setUpOpenapi(app, version);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
@@ -96,10 +112,22 @@ function setUp(app: FastifyInstance, parts: ServerParts): void {
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts): void {
   const schemas = requestSchemas(parts.config);
-  predictRoute(api, parts, schemas);
+  const pings = new Pings();
+  predictRoute(api, parts, schemas, pings);
   batchRoute(api, parts, schemas);
   taskRoute(api, parts);
   tasksRoute(api, parts);
+  eventsRoute(api, parts, pings);
+  cancelRoute(api, parts);
+  cancelManyRoute(api, parts);
+  retryRoute(api, parts);
+  removeRoute(api, parts);
+  batchStateRoute(api, parts);
+  resultsRoute(api, parts);
+  cancelBatchRoute(api, parts);
+  secretRoutes(api, parts);
+  taskWebhooksRoutes(api, parts);
+  batchWebhooksRoutes(api, parts);
   gpusRoute(api, parts);
   gpuRoute(api, parts);
   drainRoute(api, parts);

@@ -1,12 +1,17 @@
-/** Tasks and GPUs as clients see them. */
+/** Tasks, batches, webhooks and GPUs as clients see them. */
 import { type GpuStatus } from "../gpu/status.ts";
-import { type Submission, type TaskSnapshot } from "../scheduler/tasks.ts";
+import { type BatchSnapshot, type Submission, type TaskSnapshot } from "../scheduler/task-api.ts";
+import { type Delivery } from "../store/store.ts";
 import { type TaskResult } from "../task.ts";
+import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./parts.ts";
-import { type GpuDetails, type GpuView, type TaskSummary, type TaskView } from "./schemas.ts";
+import { type BatchView } from "./schemas/batches.ts";
+import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
+import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
+import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
 export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
-  const { result, error, batchId, placement } = task;
+  const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
   return {
     task_id: task.id,
     gpu_id: task.gpuId,
@@ -18,12 +23,18 @@ export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
     finished_at: isoTimeOrNull(task.finishedAt),
     strategy: task.strategy,
     task_type: task.taskType,
+    priority: task.priority,
+    timeout_seconds: timeoutSeconds,
+    deadline_at: isoTimeOrNull(timeoutSeconds === null ? null : task.createdAt + timeoutSeconds * 1000),
     ...(batchId !== null && { batch_id: batchId }),
-    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason }) => ({
+    ...(retryOf !== null && { retry_of: retryOf }),
+    ...(webhook && { webhook_url: webhook.url }),
+    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone }) => ({
       gpu_id: gpuId,
       started_at: isoTime(startedAt),
       ended_at: isoTimeOrNull(endedAt),
       reason,
+      ...(alone === true && { alone }),
     })),
     ...(placement && { placement: viewOfPlacement(placement) }),
   };
@@ -51,6 +62,42 @@ function viewOfPlacement(placement: NonNullable<TaskSnapshot["placement"]>): Non
 
 export function viewOfSubmitted({ id, gpuId, status }: Submission["tasks"][number]): TaskSummary {
   return { task_id: id, gpu_id: gpuId, status };
+}
+
+export function viewOfBatch({ batch, counts, status }: BatchSnapshot): BatchView {
+  const { queued, running, completed, failed, canceled } = counts;
+  return {
+    batch_id: batch.id,
+    status,
+    total: queued + running + completed + failed + canceled,
+    size: batch.size,
+    counts: { queued, running, completed, failed, canceled },
+    // What is no longer kept had ended.
+    progress: (batch.size - queued - running) / batch.size,
+    created_at: isoTime(batch.createdAt),
+    finished_at: isoTimeOrNull(batch.finishedAt),
+  };
+}
+
+export function viewOfDelivery(delivery: Delivery): DeliveriesAnswer["webhooks"][number] {
+  return {
+    webhook_id: delivery.id,
+    event: delivery.event,
+    url: delivery.url,
+    status: delivery.status,
+    created_at: isoTime(delivery.createdAt),
+    next_attempt_at: delivery.status === "pending" ? isoTime(delivery.nextAt) : null,
+    attempts: delivery.attempts.map(({ at, status, error, duration }) => ({
+      at: isoTime(at),
+      status_code: status,
+      error,
+      duration: duration / 1000,
+    })),
+  };
+}
+
+export function viewOfSecret({ secret, createdAt, previousUntil }: SecretView): SecretAnswer {
+  return { secret, created_at: isoTime(createdAt), previous_until: isoTimeOrNull(previousUntil) };
 }
 
 export function viewOfGpu(gpu: GpuStatus): GpuView {

@@ -1,34 +1,79 @@
-/** What a task's attempts say about it. */
-import { type Attempt, type Task } from "../task.ts";
+/** What a task's attempts say about it: how often it was tried, what it is suspected of, and where it failed. */
+import { type ErrorCode } from "../errors.ts";
+import { type Attempt, type Interruption, type Task, type TaskError } from "../task.ts";
 
-/** Writes down how the last attempt ended; a task without one never ran. @param now Unix milliseconds */
-export function endAttempt(task: Task, reason: Attempt["reason"], now: number): void {
+/** Deaths of workers on which a task ran alone, after which it is taken for their cause. */
+const POISONOUS = 2;
+
+/**
+ * Writes down how the last attempt ended; a task without one never ran.
+ * @param now Unix milliseconds
+ * @param alone whether nothing else ran on its GPU then
+ */
+export function endAttempt(task: Task, reason: Attempt["reason"], now: number, alone: boolean): void {
   const attempt = task.attempts.at(-1);
   if (attempt === undefined) return;
   attempt.endedAt = now;
   attempt.reason = reason;
-}
-
-/** How many workers have died while it ran. */
-export function crashesOf({ attempts }: Task): number {
-  let crashes = 0;
-  for (const { reason } of attempts) if (reason === "worker_crash") crashes++;
-  return crashes;
+  if (reason === "worker_crash" && alone) attempt.alone = true;
 }
 
 /**
- * A task that has seen all but one of the crashes it may see runs alone, so that the last one, which fails it, can only be its own:
- * one task that kills workers must not take its neighbours along.
+ * Whether a task must run alone on its GPU: a worker died under it, and it may be the cause. So one task that kills workers takes its
+ * neighbours along once at most, and only a death while it ran alone is held against it.
  */
-export function mustRunAlone(task: Task, maxCrashes: number): boolean {
-  return crashesOf(task) >= maxCrashes - 1;
+export function isSuspect({ attempts }: Task): boolean {
+  return attempts.some(({ reason }) => reason === "worker_crash");
 }
 
-/** Whether a GPU, or its worker, has failed while one of the tasks ran there. */
+/** Whether an attempt that ended so is held against the task: it may not be tried for ever then. */
+export function isCounted({ reason, alone }: Attempt): boolean {
+  return reason === "gpu_lost" || reason === "out_of_memory" || (reason === "worker_crash" && alone === true);
+}
+
+export function countedAttempts({ attempts }: Task): number {
+  return attempts.filter(isCounted).length;
+}
+
+/** Why a task that was cut off is not tried again; null: it is. */
+export function finalError(task: Task, maxAttempts: number): TaskError | null {
+  const deaths = task.attempts.filter(({ reason, alone }) => reason === "worker_crash" && alone === true).length;
+  if (deaths >= POISONOUS) {
+    const sentence = `The worker died ${deaths} times while this task ran there alone; it is not tried again.`;
+    return { code: "poison", sentence };
+  }
+  const last = task.attempts.at(-1);
+  const tries = countedAttempts(task);
+  if (last === undefined || !isCounted(last) || tries < maxAttempts) return null;
+  const times = tries === 1 ? "once" : `${tries} times`;
+  return {
+    code: last.reason as ErrorCode & Interruption,
+    sentence: `The task was cut off ${times}, the last time because ${CAUSES[last.reason as keyof typeof CAUSES]} (tasks.max_attempts is ${maxAttempts}).`,
+  };
+}
+
+const CAUSES = {
+  gpu_lost: "its GPU failed",
+  out_of_memory: "its GPU had no memory left for it",
+  worker_crash: "its worker died",
+} as const;
+
+/** Seconds to wait before a task that was cut off runs again: none if nothing is held against it. */
+export function backoffSeconds(task: Task, first: number): number {
+  const last = task.attempts.at(-1);
+  return last !== undefined && isCounted(last) ? first * 2 ** (countedAttempts(task) - 1) : 0;
+}
+
+/** Unix milliseconds since when a waiting task has waited. */
+export function waitingSince({ attempts, createdAt }: Task): number {
+  return attempts.at(-1)?.endedAt ?? createdAt;
+}
+
+/** Whether one of the tasks was cut off on that GPU by something that another GPU may do better. */
 export function failedUnder(tasks: readonly Task[], gpuId: number): boolean {
   return tasks.some(({ attempts }) => attempts.some((attempt) => attempt.gpuId === gpuId && isFailure(attempt.reason)));
 }
 
 function isFailure(reason: Attempt["reason"]): boolean {
-  return reason === "worker_crash" || reason === "gpu_lost";
+  return reason === "worker_crash" || reason === "gpu_lost" || reason === "out_of_memory";
 }

@@ -4,17 +4,14 @@
  */
 import { isServing, mayServeAgain } from "../gpu/status.ts";
 import { type Task } from "../task.ts";
-import { failedUnder, mustRunAlone } from "./attempts.ts";
+import { failedUnder, isSuspect } from "./attempts.ts";
 import { type Mappings } from "./mappings.ts";
 import { certainlyTooLong, type Gpu, obstacle } from "./placement.ts";
-import { tasksOf, type Waiting } from "./waiting.ts";
 
 /** What it looks at. */
 export interface EligibilityParts {
   readonly gpus: readonly Gpu[];
-  readonly waiting: Pick<Waiting, "loners">;
   readonly mappings: Mappings;
-  readonly maxCrashes: number;
 }
 
 export class Eligibility {
@@ -34,13 +31,13 @@ export class Eligibility {
   /**
    * Why a GPU may not take these tasks now, or null when it may. The words are keys of `Placement.others`.
    *  1. They may go there at all.
-   *  2. Nothing runs there, or waits to run there, that must be alone.
+   *  2. Nothing runs there that must be alone, and it is not kept for such a task.
    *  3. It takes tasks, and has a slot.
    *  4. It suits them.
    */
   whyNot(gpu: Gpu, tasks: readonly Task[]): string | null {
     const task = tasks[0]!;
-    if (!this.#isAllowed(gpu, task)) return task.gpuId === null ? "not mapped" : "not asked for"; // 1
+    if (!this.isAllowed(gpu, task)) return task.gpuId === null ? "not mapped" : "not asked for"; // 1
     if (this.#isKept(gpu, task)) return "kept for a task alone"; // 2
     return obstacle(gpu) ?? this.misfit(gpu, tasks); // 3, 4
   }
@@ -60,39 +57,28 @@ export class Eligibility {
 
   /** Whether a task runs there that must run alone. */
   isHeld({ running }: Gpu): boolean {
-    for (const task of running) if (this.#mustRunAlone(task)) return true;
+    if (running.size !== 1) return false;
+    for (const task of running) if (isSuspect(task)) return true;
     return false;
   }
 
-  #mustRunAlone(task: Task): boolean {
-    return mustRunAlone(task, this.#parts.maxCrashes);
-  }
-
-  #isAllowed(gpu: Gpu, { gpuId, strategy, taskType }: Task): boolean {
+  /** Whether a task may go to a GPU at all. */
+  isAllowed(gpu: Gpu, { gpuId, strategy, taskType }: Task): boolean {
     if (gpuId !== null) return gpu.facts.id === gpuId;
     return strategy !== "task_specific" || this.servesType(gpu, taskType);
   }
 
-  /** Whether a GPU must be empty for this task and is not, or has to become or stay empty for another. */
+  /** Whether a GPU must be empty for this task and is not, or is empty or becoming so for another. */
   #isKept(gpu: Gpu, task: Task): boolean {
-    if (this.#mustRunAlone(task)) return gpu.running.size > 0;
-    return this.isHeld(gpu) || this.#isAwaited(gpu, task.seq);
-  }
-
-  /** Whether a task older than `seq` waits for this GPU to become empty: it never would if younger ones went on taking slots there. */
-  #isAwaited(gpu: Gpu, seq: number): boolean {
-    for (const loner of this.#parts.waiting.loners) {
-      const tasks = tasksOf(loner);
-      if (loner.seq < seq && this.#isAllowed(gpu, tasks[0]!) && this.misfit(gpu, tasks) === null) return true;
-    }
-    return false;
+    if (gpu.keptFor !== null && gpu.keptFor !== task) return true;
+    return isSuspect(task) ? gpu.running.size > 0 : this.isHeld(gpu);
   }
 
   /** Whether another GPU can hold the texts and this one cannot. When none can, any may say so: that is how such a task ends. */
   #isTooSmall(gpu: Gpu, tasks: readonly Task[]): boolean {
     if (holds(gpu, tasks)) return false;
     return this.#parts.gpus.some(
-      (other) => mayServeAgain(other.facts.state) && this.#isAllowed(other, tasks[0]!) && holds(other, tasks),
+      (other) => mayServeAgain(other.facts.state) && this.isAllowed(other, tasks[0]!) && holds(other, tasks),
     );
   }
 
@@ -108,7 +94,7 @@ export class Eligibility {
         isServing(other.facts.state) &&
         other.facts.state !== "hot" &&
         other.facts.crowded === null &&
-        this.#isAllowed(other, tasks[0]!) &&
+        this.isAllowed(other, tasks[0]!) &&
         !this.#isTooSmall(other, tasks) &&
         !failedUnder(tasks, other.facts.id),
     );

@@ -6,6 +6,8 @@ import { type Placement, type Task } from "../task.ts";
 export interface Gpu {
   facts: GpuFacts;
   readonly running: Set<Task>;
+  /** A waiting task that must run alone, for which it takes nothing else until it is empty. */
+  keptFor: Task | null;
 }
 
 /** A text has about one token for each four characters; enough to compare GPUs with, not to refuse a task. */

@@ -1,7 +1,7 @@
 /** Brings the states of live tasks to disk, in an order that cannot lie: a task's admission first, its end last. */
 import { type Logger } from "pino";
 import { messageOf } from "../errors.ts";
-import { type Store } from "../store/store.ts";
+import { type Store, type StoreRecord } from "../store/store.ts";
 import { isFinal, type Task } from "../task.ts";
 
 /** Milliseconds until what could not be written is tried again. */
@@ -9,51 +9,62 @@ const RETRY_MS = 1000;
 /** Milliseconds after a failed write during which the next one is not expected to do better. */
 const RECOVERY_MS = 5000;
 
+export interface SavingParts {
+  readonly store: Pick<Store, "save" | "close">;
+  readonly log: Logger;
+  /** What is to be told of a task's present state, which is written with it. */
+  readonly recordsOf: (task: Task) => readonly StoreRecord[];
+  /** A task's start is on disk. @param attempt which one, from 1 */
+  readonly started: (task: Task, attempt: number) => void;
+  /** A task's final status is on disk. */
+  readonly ended: (task: Task) => void;
+}
+
 export class Saving {
-  readonly #store: Store;
-  readonly #log: Logger;
-  /** Called when a task's final status is on disk. */
-  readonly #ended: (task: Task) => void;
+  readonly #parts: SavingParts;
   /** Tasks whose admission is being written, and whether they have changed since it began. */
   readonly #admitting = new Map<Task, boolean>();
   /** Tasks that were refused after all, because they could not be written: nothing of them may reach the disk. */
   readonly #withdrawn = new WeakSet<Task>();
   /** What has to be tried again. */
   readonly #failed = new Set<Task>();
+  readonly #failedRecords = new Map<readonly StoreRecord[], () => void>();
   #retry: NodeJS.Timeout | null = null;
   #closing = false;
   /** Milliseconds on the monotonic clock of the last failed write. */
   #failedAt = -Infinity;
 
-  constructor(store: Store, log: Logger, ended: (task: Task) => void) {
-    this.#store = store;
-    this.#log = log;
-    this.#ended = ended;
+  constructor(parts: SavingParts) {
+    this.#parts = parts;
   }
 
   /** Whether a task sent now could be written. */
   get works(): boolean {
-    return this.#failed.size === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
+    const nothingFailed = this.#failed.size === 0 && this.#failedRecords.size === 0;
+    return nothingFailed && performance.now() - this.#failedAt > RECOVERY_MS;
   }
 
   /**
-   * Writes new tasks, together or not at all. What happens to them meanwhile is written after them: a later write that overtook a
-   * failing admission would leave a task on disk that its client was refused.
+   * Writes new tasks and records, together or not at all. What happens to them meanwhile is written after them: a later write that
+   * overtook a failing admission would leave a task on disk that its client was refused.
    * @throws {AltLasError} `store_unavailable`
    */
-  async admit(tasks: readonly Task[]): Promise<void> {
+  async admit(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
     for (const task of tasks) this.#admitting.set(task, false);
+    // As they are now; what becomes of them while this is written is written again.
+    const attempts = tasks.map((task) => task.attempts.length);
     try {
-      await this.#store.save(tasks);
+      await this.#parts.store.save(tasks, [...records, ...tasks.flatMap(this.#parts.recordsOf)]);
     } catch (error) {
       this.#failedAt = performance.now();
       for (const task of tasks) this.#withdraw(task);
       throw error;
     }
-    for (const task of tasks) {
+    for (const [index, task] of tasks.entries()) {
       const changed = this.#admitting.get(task);
       this.#admitting.delete(task);
-      if (changed === true) this.#write(task);
+      if (attempts[index]! > 0) this.#parts.started(task, attempts[index]!);
+      if (changed === true) void this.#write(task);
     }
   }
 
@@ -61,14 +72,19 @@ export class Saving {
   changed(task: Task): void {
     if (this.#withdrawn.has(task)) return;
     if (this.#admitting.has(task)) this.#admitting.set(task, true);
-    else this.#write(task);
+    else void this.#write(task);
+  }
+
+  /** Writes records that belong to no change of a task, however often that takes. @returns when that is done */
+  record(records: readonly StoreRecord[]): Promise<void> {
+    return new Promise((resolve) => void this.#writeRecords(records, resolve));
   }
 
   /** Tries once more what could not be written, and closes the store. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#writeFailed();
-    await this.#store.close();
+    await this.#parts.store.close();
   }
 
   #withdraw(task: Task): void {
@@ -76,22 +92,37 @@ export class Saving {
     this.#withdrawn.add(task);
   }
 
-  #write(task: Task): void {
+  async #write(task: Task): Promise<void> {
     // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
     const ended = isFinal(task.status);
-    this.#store.save([task]).then(
-      () => ended && this.#ended(task),
-      (error: unknown) => this.#writeLater(task, error),
-    );
+    const attempt = task.status === "running" ? task.attempts.length : 0;
+    const { store, recordsOf, started, ended: onEnd } = this.#parts;
+    try {
+      await store.save([task], recordsOf(task));
+    } catch (error) {
+      this.#failed.add(task);
+      return this.#tryLater(error);
+    }
+    if (attempt > 0) started(task, attempt);
+    if (ended) onEnd(task);
+  }
+
+  async #writeRecords(records: readonly StoreRecord[], done: () => void): Promise<void> {
+    try {
+      await this.#parts.store.save([], records);
+    } catch (error) {
+      this.#failedRecords.set(records, done);
+      return this.#tryLater(error);
+    }
+    done();
   }
 
   /** One timer and one line for all that failed: on a full disk that is everything. */
-  #writeLater(task: Task, error: unknown): void {
-    this.#failed.add(task);
+  #tryLater(error: unknown): void {
     this.#failedAt = performance.now();
     if (this.#retry !== null || this.#closing) return;
     this.#retry = setTimeout(() => {
-      this.#log.error(
+      this.#parts.log.error(
         { tasks: this.#failed.size, reason: messageOf(error) },
         "states of tasks could not be written; trying again",
       );
@@ -103,7 +134,10 @@ export class Saving {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
     const tasks = [...this.#failed];
+    const records = [...this.#failedRecords];
     this.#failed.clear();
-    for (const task of tasks) this.#write(task);
+    this.#failedRecords.clear();
+    for (const task of tasks) void this.#write(task);
+    for (const [one, done] of records) void this.#writeRecords(one, done);
   }
 }

@@ -7,24 +7,38 @@
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  */
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts, isServing, mayServeAgain } from "../gpu/status.ts";
-import { type Attempt, type Interruption, type Outcome, type Placement, type Task, transition } from "../task.ts";
-import { crashesOf, endAttempt, mustRunAlone } from "./attempts.ts";
+import { type GpuFacts, isServing } from "../gpu/status.ts";
+import {
+  type Interruption,
+  isFinal,
+  type Outcome,
+  type Placement,
+  type Task,
+  type TaskError,
+  type TaskResult,
+  transition,
+} from "../task.ts";
+import { Admission } from "./admission.ts";
+import { type Alarm, Alarms } from "./alarms.ts";
+import { backoffSeconds, endAttempt, finalError, isSuspect, waitingSince } from "./attempts.ts";
+import { type CallerLimits, Callers, workOf } from "./callers.ts";
 import { DrainRate } from "./drain-rate.ts";
 import { Eligibility } from "./eligibility.ts";
 import { type Mappings } from "./mappings.ts";
-import { certainlyTooLong, type Gpu, leastTokens, obstacle, record } from "./placement.ts";
-import { type Entry, tasksOf, Waiting } from "./waiting.ts";
-import { strategies } from "./strategies/index.ts";
+import { type Gpu, obstacle } from "./placement.ts";
+import { type Grouping, Planner } from "./planner.ts";
+import { type Entry, firstOf, tasksOf, Waiting, type Wanted } from "./waiting.ts";
 
 /** What the scheduler has others do. None of these may call back into it before they return. */
 export interface Effects {
   /** Give the task to that GPU's worker. */
   run(gpuId: number, task: Task): void;
-  /** Have that GPU's worker stop the task; `finished` is called when it has. */
+  /** Have that GPU's worker stop the task; `finished` is called when it has, or `interrupted` when the worker had to go. */
   cancel(gpuId: number, task: Task): void;
   /** The task's state changed after its submission. */
   changed(task: Task): void;
+  /** Call `tick` at this time, in Unix milliseconds, and not at the one named before; Infinity: never. */
+  alarm(at: number): void;
 }
 
 export interface SchedulerSettings {
@@ -34,40 +48,70 @@ export interface SchedulerSettings {
   readonly maxQueueBytes: number;
   readonly minBatchSizePerGpu: number;
   readonly mappings: Mappings;
-  /** Attempts that may end in a worker's death before the task fails. */
-  readonly maxCrashes: number;
+  /** How often a task is tried that is cut off again and again by what may be its own fault. */
+  readonly maxAttempts: number;
+  /** Seconds before the second try. */
+  readonly retryBackoff: number;
+  /** Seconds of waiting that lift a task by one priority. */
+  readonly ageingSeconds: number;
+  /** Seconds a task may wait; null: any time. */
+  readonly queueTimeout: number | null;
+  readonly limitsOf: (user: string) => CallerLimits;
 }
 
-/** How a submission is to be placed: each task by itself, spread over chosen GPUs, or all on one. */
-export type Grouping = "single" | "split" | "whole";
-
 export class Scheduler {
+  /** What each caller has and may have. */
+  readonly callers: Callers;
   readonly #settings: SchedulerSettings;
   readonly #effects: Effects;
   /** Unix milliseconds. */
   readonly #now: () => number;
-  /** Uniform in [0, 1). */
-  readonly #random: () => number;
   readonly #drainRate: DrainRate;
   /** In `gpu_id` order. */
   readonly #gpus: Gpu[] = [];
   readonly #byId = new Map<number, Gpu>();
+  /** Those that are kept for a task. */
+  readonly #kept = new Set<Gpu>();
   readonly #waiting: Waiting;
   readonly #eligibility: Eligibility;
-  /** Running tasks that are to be canceled: should their worker die first, they do not wait for another one. */
-  readonly #canceling = new WeakSet<Task>();
-  #lastRoundRobin: number | null = null;
+  readonly #admission: Admission;
+  readonly #planner: Planner;
+  readonly #alarms = new Alarms();
+  /** The time for which `Effects.alarm` was called last. */
+  #alarmAt = Infinity;
+  /** Alarms above which those of ended tasks are looked for. */
+  #manyAlarms = MANY_ALARMS;
+  /** Running tasks that are to be stopped, and why: should their worker die first, they do not wait for another one. */
+  readonly #stopping = new WeakMap<Task, "canceled" | "timeout">();
   #draining = false;
 
+  /** @param random uniform in [0, 1) */
   constructor(settings: SchedulerSettings, effects: Effects, now: () => number, random: () => number) {
     this.#settings = settings;
     this.#effects = effects;
     this.#now = now;
-    this.#random = random;
     this.#drainRate = new DrainRate(now);
-    const { mappings, maxCrashes } = settings;
-    this.#waiting = new Waiting(mappings.keys(), (task) => mustRunAlone(task, maxCrashes));
-    this.#eligibility = new Eligibility({ gpus: this.#gpus, waiting: this.#waiting, mappings, maxCrashes });
+    const { mappings, ageingSeconds, limitsOf, maxQueueSize, maxQueueBytes } = settings;
+    this.callers = new Callers(limitsOf, now);
+    this.#waiting = new Waiting(this.callers, mappings.keys(), ageingSeconds * 1000);
+    this.#eligibility = new Eligibility({ gpus: this.#gpus, mappings });
+    this.#planner = new Planner({
+      gpus: this.#gpus,
+      gpuOf: (id) => this.#gpu(id),
+      eligibility: this.#eligibility,
+      callers: this.callers,
+      minBatchSizePerGpu: settings.minBatchSizePerGpu,
+      random,
+    });
+    this.#admission = new Admission({
+      gpus: this.#gpus,
+      waiting: this.#waiting,
+      eligibility: this.#eligibility,
+      callers: this.callers,
+      drainRate: this.#drainRate,
+      maxQueueSize,
+      maxQueueBytes,
+    });
   }
 
   get gpus(): readonly Gpu[] {
@@ -88,252 +132,202 @@ export class Scheduler {
     this.#draining = true;
   }
 
+  /** Does what has become due: see `Effects.alarm`. */
+  tick(): void {
+    // A timer may ring a little too early; then it has to be set again.
+    this.#alarmAt = Infinity;
+    this.#event(() => {});
+  }
+
   /** Learns of a GPU, or of a change to one, and places what that lets in. Tasks that run there go on until `interrupted` is called. */
   setGpu(facts: GpuFacts): void {
-    const known = this.#byId.get(facts.id);
-    const served = this.#isServing(facts.id);
-    if (known !== undefined) known.facts = facts;
-    else this.#addGpu({ facts, running: new Set() });
-    if (served && !isServing(facts.state)) this.#releaseBatches(facts.id);
-    this.#fillAll();
+    this.#event(() => {
+      const known = this.#byId.get(facts.id);
+      const served = this.#isServing(facts.id);
+      if (known !== undefined) known.facts = facts;
+      else this.#addGpu({ facts, running: new Set(), keptFor: null });
+      // What it was kept for may go elsewhere meanwhile.
+      if (known !== undefined && (facts.state !== "ready" || facts.crowded !== null)) this.#release(known);
+      if (served && !isServing(facts.state)) this.#releaseBatches(facts.id);
+      this.#fillAll();
+    });
   }
 
   /**
-   * Admits new tasks, all or none, and places what can be placed.
-   *  1. Refuse what no GPU could ever run, before anything is touched.
+   * Admits new tasks of one caller, all or none, and places what can be placed.
+   *  1. Refuse what no GPU could ever run, and what the caller may not have, before anything is touched.
    *  2. Reserve slots, by the grouping's rule.
    *  3. What found no slot must fit into the queue; if it does not, give the slots back and refuse.
    *  4. Only now start the reserved and queue the rest.
-   * @throws {AltLasError} `draining`, `no_usable_gpu`, `invalid_input`, `prompt_too_long`, `queue_full`
+   * @throws {AltLasError} `draining`, `no_usable_gpu`, `invalid_input`, `prompt_too_long`, `rate_limited`, `queue_full`
    */
   submit(tasks: readonly Task[], grouping: Grouping): void {
-    if (this.#draining)
-      throw new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
-    this.#refuseImpossible(tasks); // 1
-    this.#refuseOversized(tasks);
-    const turn = this.#lastRoundRobin;
-    const plan = this.#plan(tasks, grouping); // 2
-    const waiting = plan.entries.flatMap(tasksOf);
-    const problem = this.#overflow(waiting);
-    if (problem !== null) {
-      for (const [task, placement] of plan.placed) this.#gpu(placement.gpuId).running.delete(task);
-      this.#lastRoundRobin = turn;
-      throw problem; // 3
-    }
-    for (const [task, placement] of plan.placed) this.#start(task, placement); // 4
-    for (const entry of plan.entries) this.#waiting.add(entry);
+    this.#event(() => {
+      if (this.#draining)
+        throw new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
+      this.#admission.refuseImpossible(tasks); // 1
+      this.callers.admit(tasks, this.#largestContext());
+      const plan = this.#planner.plan(tasks, grouping); // 2
+      const problem = this.#admission.overflow(plan.entries.flatMap(tasksOf));
+      if (problem !== null) {
+        plan.undo();
+        this.callers.refuse(tasks);
+        throw problem; // 3
+      }
+      for (const [task, placement] of plan.placed) this.#start(task, placement); // 4
+      for (const entry of plan.entries) this.#waiting.add(entry);
+      for (const task of tasks) this.#watch(task);
+    });
   }
 
   /** Takes over tasks of an earlier life of the server; queued ones keep their order, interrupted ones go back into the queue. */
   restore(tasks: readonly Task[]): void {
-    const before = tasks.map(({ status, gpuId }) => ({ status, gpuId }));
-    const waiting = tasks.filter(({ status }) => status === "queued");
-    for (const task of waiting) if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
-    for (const task of tasks) {
-      if (task.status === "running" && this.#backToQueued(task, "server_restart")) waiting.push(task);
-    }
-    this.#waitAgain(waiting);
-    for (const [index, task] of tasks.entries()) {
-      const { status, gpuId } = before[index]!;
-      if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
-    }
-    this.#fillAll();
+    this.#event(() => {
+      const before = tasks.map(({ status, gpuId }) => ({ status, gpuId }));
+      const waiting = tasks.filter((task) => {
+        if (task.status === "running") {
+          endAttempt(task, "server_restart", this.#now(), false);
+          return this.#again(task);
+        }
+        if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
+        return true;
+      });
+      this.#waitAgain(waiting);
+      for (const task of waiting) this.#watch(task);
+      for (const [index, task] of tasks.entries()) {
+        const { status, gpuId } = before[index]!;
+        if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
+      }
+      // Some may have become too late while there was no server.
+      this.#ring();
+      this.#fillAll();
+    });
   }
 
   /** A run has ended and its slot is free; the slot is filled before anything else happens. */
   finished(task: Task, outcome: Outcome): void {
-    const gpu = this.#gpu(task.gpuId!);
-    this.#leave(gpu, task, outcome.status);
-    transition(task, outcome.status);
-    task.finishedAt = this.#now();
-    if (outcome.status === "completed") task.result = outcome.result;
-    if (outcome.status === "failed") task.error = outcome.error;
-    this.#drainRate.count();
-    this.#fill(gpu);
-    this.#effects.changed(task);
+    this.#event(() => {
+      const gpu = this.#gpu(task.gpuId!);
+      const wasCapped = this.callers.of(task).isCapped;
+      if (outcome.status === "failed" && outcome.error.code === "out_of_memory") this.#tryElsewhere(gpu, task);
+      else this.#finish(gpu, task, outcome);
+      // Its caller may have more running now, on any GPU.
+      if (wasCapped || task.status === "queued") this.#fillAll();
+      else this.#fill(gpu);
+      this.#effects.changed(task);
+    });
   }
 
   /**
    * A GPU's worker is gone: what ran there waits again, at the place its age gives it. `setGpu` may tell what has become of the GPU
    * before this or after it.
    */
-  interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart">): void {
-    const gpu = this.#gpu(gpuId);
-    const cutOff = [...gpu.running];
-    // Without its worker it can start nothing, whatever was said of it last: it is as good as starting until it is heard of again.
-    if (gpu.facts.state === "ready") gpu.facts = { ...gpu.facts, state: "starting" };
-    this.#waitAgain(cutOff.filter((task) => this.#backToQueued(task, reason)));
-    for (const task of cutOff) this.#effects.changed(task);
+  interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart" | "out_of_memory">): void {
+    this.#event(() => {
+      const gpu = this.#gpu(gpuId);
+      const cutOff = [...gpu.running];
+      // Without its worker it can start nothing, whatever was said of it last: it is as good as starting until it is heard of again.
+      if (gpu.facts.state === "ready") gpu.facts = { ...gpu.facts, state: "starting" };
+      this.#release(gpu);
+      for (const task of cutOff) {
+        this.#planner.vacate(gpu, task, 0);
+        endAttempt(task, reason, this.#now(), cutOff.length === 1);
+      }
+      this.#waitAfterPause(cutOff.filter((task) => this.#again(task)));
+      for (const task of cutOff) this.#effects.changed(task);
+      this.#fillAll();
+    });
+  }
+
+  /** Cancels tasks: at once those that wait, when their workers have stopped them those that run. Those that have ended stay as they are. */
+  cancel(tasks: readonly Task[]): void {
+    this.#event(() => {
+      const waiting = tasks.filter(({ status }) => status === "queued");
+      this.#waiting.removeTasks(waiting);
+      for (const task of tasks) {
+        if (task.status === "queued") this.#endWaiting(task, "canceled", null);
+        else if (task.status === "running") this.#stop(task, "canceled");
+      }
+      // They may have been what kept others of their batch from a GPU, or a GPU from others.
+      if (waiting.length > 0) this.#fillAll();
+    });
+  }
+
+  // --- time ----------------------------------------------------------------------------------------------------
+
+  /** Every event: first what has become due, so that nothing starts that is late; last the alarm for what comes next. */
+  #event(happens: () => void): void {
+    try {
+      this.#ring();
+      happens();
+      this.#releaseStale();
+    } finally {
+      if (this.#alarms.next !== this.#alarmAt) {
+        this.#alarmAt = this.#alarms.next;
+        this.#effects.alarm(this.#alarmAt);
+      }
+    }
+  }
+
+  /** Sets the alarms of a task that begins its life with this server. */
+  #watch(task: Task): void {
+    if (isFinal(task.status)) return;
+    const { timeoutSeconds, createdAt } = task;
+    if (timeoutSeconds !== null) this.#setAlarm({ at: createdAt + timeoutSeconds * 1000, kind: "deadline", task });
+    if (task.status === "queued") this.#watchQueue(task);
+  }
+
+  #watchQueue(task: Task): void {
+    const { queueTimeout } = this.#settings;
+    if (queueTimeout !== null) this.#setAlarm({ at: waitingSince(task) + queueTimeout * 1000, kind: "queue", task });
+  }
+
+  #setAlarm(alarm: Alarm): void {
+    this.#alarms.add(alarm);
+    if (this.#alarms.size <= this.#manyAlarms) return;
+    this.#alarms.keepOnly(
+      ({ kind, task }) => !isFinal(task.status) && (kind === "deadline" || task.status === "queued"),
+    );
+    this.#manyAlarms = Math.max(MANY_ALARMS, 2 * this.#alarms.size);
+  }
+
+  #ring(): void {
+    let alarm = this.#alarms.takeDue(this.#now());
+    if (alarm === undefined) return;
+    for (; alarm !== undefined; alarm = this.#alarms.takeDue(this.#now())) this.#onAlarm(alarm);
     this.#fillAll();
   }
 
-  /** Cancels a task: at once when it waits, when its worker has stopped it when it runs. */
-  cancel(task: Task): void {
-    if (task.status === "running") {
-      this.#canceling.add(task);
-      return this.#effects.cancel(task.gpuId!, task);
-    }
-    if (task.status !== "queued") return;
-    this.#waiting.removeTask(task);
-    transition(task, "canceled");
-    task.finishedAt = this.#now();
-    this.#effects.changed(task);
-    // It may have been what kept the rest of its batch from a GPU.
-    this.#fillAll();
-  }
-
-  // --- admission -----------------------------------------------------------------------------------------------
-
-  #refuseImpossible(tasks: readonly Task[]): void {
-    for (const [index, task] of tasks.entries()) {
-      const gpus = this.#eligibility.everPossible(task);
-      if (gpus.length === 0) throw this.#noGpu(task);
-      if (!gpus.every(({ facts }) => certainlyTooLong(task.text, facts))) continue;
-      const { facts } = gpus.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
-      const name = task.batchId === null ? "text" : `batch[${index}].text`;
-      throw new AltLasError(
-        "prompt_too_long",
-        `${name} has at least ${leastTokens(task.text, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
-      );
+  #onAlarm({ kind, task, at }: Alarm): void {
+    switch (kind) {
+      case "deadline":
+        if (task.status === "queued") this.#tooLate(task, deadlineError(task));
+        else if (task.status === "running") this.#stop(task, "timeout");
+        return;
+      case "queue": {
+        const seconds = this.#settings.queueTimeout!;
+        // It may have run since, and wait again.
+        if (task.status === "queued" && waitingSince(task) + seconds * 1000 <= at)
+          this.#tooLate(task, queueError(seconds));
+        return;
+      }
+      case "retry":
+        if (!this.#waiting.wake(task)) return;
+        if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
+        this.#waitAgain([task]);
     }
   }
 
-  /** A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. */
-  #refuseOversized(tasks: readonly Task[]): void {
-    const slots = this.#gpus.reduce((sum, { facts }) => sum + (mayServeAgain(facts.state) ? facts.slots : 0), 0);
-    const room = this.#settings.maxQueueSize + slots;
-    if (tasks.length <= Math.max(1, room)) return;
-    const why = `${slots} slots and a queue of ${this.#settings.maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
-    throw new AltLasError(
-      "invalid_input",
-      `batch has ${tasks.length} items; this server has room for ${room}: ${why}.`,
-    );
+  #tooLate(task: Task, error: TaskError): void {
+    this.#waiting.removeTasks([task]);
+    this.#endWaiting(task, "failed", error);
   }
 
-  #noGpu(task: Task): AltLasError {
-    const { pinnedGpuId } = task;
-    if (pinnedGpuId !== null && !this.#byId.has(pinnedGpuId)) {
-      const ids = this.#gpus.map(({ facts }) => facts.id).join(", ");
-      return new AltLasError(
-        "invalid_input",
-        `gpu_options.specific_gpu_id must be the id of a GPU (${ids}); got ${pinnedGpuId}.`,
-      );
-    }
-    const wanted = this.#gpus.filter(({ facts }) => pinnedGpuId === null || facts.id === pinnedGpuId);
-    const reasons = wanted.map(({ facts }) => `GPU ${facts.id}: ${facts.reason ?? `It is ${facts.state}.`}`);
-    const what = pinnedGpuId === null ? "No GPU can run tasks" : `GPU ${pinnedGpuId} cannot run tasks`;
-    return new AltLasError("no_usable_gpu", `${what}. ${reasons.join(" ")}`, { retryAfter: NO_GPU_RETRY_SECONDS });
-  }
-
-  #overflow(waiting: readonly Task[]): AltLasError | null {
-    if (waiting.length === 0) return null;
-    const { maxQueueSize, maxQueueBytes } = this.#settings;
-    const bytes = waiting.reduce((sum, task) => sum + Buffer.byteLength(task.text), 0);
-    const full =
-      this.#waiting.tasks + waiting.length > maxQueueSize
-        ? `${this.#waiting.tasks} of at most ${maxQueueSize} tasks wait (gpu.multi_gpu.max_queue_size)`
-        : this.#waiting.bytes + bytes > maxQueueBytes
-          ? `${this.#waiting.bytes} of at most ${maxQueueBytes} bytes of text wait (gpu.multi_gpu.max_queue_bytes)`
-          : null;
-    if (full === null) return null;
-    const retryAfter = this.#drainRate.secondsFor(waiting.length);
-    return new AltLasError(
-      "queue_full",
-      `The queue has no room for ${waiting.length} more: ${full}. Try again in ${retryAfter} s.`,
-      {
-        retryAfter,
-      },
-    );
-  }
-
-  /** Reserves slots for new tasks; what found none comes back as entries for the queue. */
-  #plan(tasks: readonly Task[], grouping: Grouping): { placed: [Task, Placement][]; entries: Entry[] } {
-    if (grouping === "whole") return this.#planWhole(tasks);
-    const dealt = grouping === "split" && this.#settings.minBatchSizePerGpu > 1 ? this.#chooseDistinct(tasks) : null;
-    const placed: [Task, Placement][] = [];
-    const entries: Entry[] = [];
-    for (const [index, task] of tasks.entries()) {
-      const placement = this.#reserveOn(dealt?.[index % dealt.length], task) ?? this.#choose([task]);
-      if (placement === null) entries.push(task);
-      else placed.push([task, placement]);
-    }
-    return { placed, entries };
-  }
-
-  /** One GPU for all, chosen once; those beyond its free slots wait for it. No GPU: the batch waits as one. */
-  #planWhole(tasks: readonly Task[]): { placed: [Task, Placement][]; entries: Entry[] } {
-    const first = this.#choose(tasks);
-    if (first === null) return { placed: [], entries: [{ seq: tasks[0]!.seq, tasks }] };
-    const placed: [Task, Placement][] = [[tasks[0]!, first]];
-    const entries: Entry[] = [];
-    for (const task of tasks.slice(1)) {
-      task.gpuId = first.gpuId;
-      const placement = this.#reserveOn(first, task);
-      if (placement !== null) placed.push([task, placement]);
-      else entries.push(task);
-    }
-    return { placed, entries };
-  }
-
-  /**
-   * The GPUs that a split batch of n is dealt to: max(1, ⌊n/m⌋) distinct ones that the strategy picks, fewer if fewer are eligible.
-   * Each choice is made as if for the first task.
-   */
-  #chooseDistinct(tasks: readonly Task[]): Placement[] {
-    const wanted = Math.max(1, Math.floor(tasks.length / this.#settings.minBatchSizePerGpu));
-    const chosen: Placement[] = [];
-    const taken = new Set<number>();
-    while (chosen.length < wanted) {
-      const placement = this.#decide([tasks[0]!], taken);
-      if (placement === null) break;
-      taken.add(placement.gpuId);
-      chosen.push(placement);
-    }
-    return chosen;
-  }
-
-  // --- choosing ------------------------------------------------------------------------------------------------
-
-  /** Chooses a GPU for tasks that are placed together, and reserves the first one's slot; null: none is eligible. */
-  #choose(tasks: readonly Task[]): Placement | null {
-    const placement = this.#decide(tasks, NONE);
-    if (placement !== null) this.#gpu(placement.gpuId).running.add(tasks[0]!);
-    return placement;
-  }
-
-  /** Chooses without reserving. */
-  #decide(tasks: readonly Task[], without: ReadonlySet<number>): Placement | null {
-    if (this.#draining) return null;
-    const eligible: Gpu[] = [];
-    const others: Record<string, number> = {};
-    for (const gpu of this.#gpus) {
-      const why = without.has(gpu.facts.id) ? "chosen already" : this.#eligibility.whyNot(gpu, tasks);
-      if (why === null) eligible.push(gpu);
-      else others[why] = (others[why] ?? 0) + 1;
-    }
-    if (eligible.length === 0) return null;
-    const task = tasks[0]!;
-    if (task.gpuId !== null) return this.#withoutStrategy(task, eligible[0]!, others);
-    const strategy = strategies[task.strategy];
-    const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: this.#random() });
-    if (task.strategy === "round_robin") this.#lastRoundRobin = choice.gpu.facts.id;
-    return record(task.strategy, strategy, choice, eligible, others);
-  }
-
-  #withoutStrategy(task: Task, gpu: Gpu, others: Record<string, number>): Placement {
-    const name = task.pinnedGpuId === null ? "batch" : "pinned";
-    const why = name === "batch" ? "its batch was not to be split" : "the request named it";
-    const reason = `GPU ${gpu.facts.id} alone may run this task: ${why}.`;
-    return record(name, strategies.random, { gpu, reason }, [gpu], others);
-  }
-
-  /** Reserves a slot on the GPU of a decision already made; null: that GPU has no room. */
-  #reserveOn(decision: Placement | undefined, task: Task): Placement | null {
-    if (decision === undefined) return null;
-    const gpu = this.#gpu(decision.gpuId);
-    if (this.#eligibility.whyNot(gpu, [task]) !== null) return null;
-    gpu.running.add(task);
-    return decision;
+  /** Has a running task stopped; the first reason counts. */
+  #stop(task: Task, why: "canceled" | "timeout"): void {
+    if (this.#stopping.has(task)) return;
+    this.#stopping.set(task, why);
+    this.#effects.cancel(task.gpuId!, task);
   }
 
   // --- running -------------------------------------------------------------------------------------------------
@@ -348,28 +342,30 @@ export class Scheduler {
     this.#effects.run(placement.gpuId, task);
   }
 
-  #leave(gpu: Gpu, task: Task, reason: Attempt["reason"]): void {
-    if (!gpu.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${gpu.facts.id}`);
-    endAttempt(task, reason, this.#now());
+  /** A run has ended, and with it the task. */
+  #finish(gpu: Gpu, task: Task, outcome: Outcome): void {
+    const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
+    const result = outcome.status === "failed" ? null : (outcome.result ?? null);
+    this.#planner.vacate(gpu, task, result === null ? null : workOf(result));
+    endAttempt(task, late ? "timeout" : outcome.status, this.#now(), false);
+    this.#drainRate.count();
+    if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
+    else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
   }
 
-  /** Takes a running task from its GPU; false: it was to be canceled, or has been cut off too often, and has ended. */
-  #backToQueued(task: Task, reason: Interruption): boolean {
-    if (task.gpuId !== null) this.#byId.get(task.gpuId)?.running.delete(task);
-    endAttempt(task, reason, this.#now());
-    if (this.#canceling.has(task)) {
-      transition(task, "canceled");
-      task.finishedAt = this.#now();
-      return false;
-    }
-    const crashes = crashesOf(task);
-    if (crashes >= this.#settings.maxCrashes) {
-      transition(task, "failed");
-      task.finishedAt = this.#now();
-      task.error = {
-        code: "worker_crash",
-        sentence: `The worker died ${crashes} times while this task ran; it is not tried again.`,
-      };
+  /** The GPU had too little memory for a task: another one may have more, or this one later. */
+  #tryElsewhere(gpu: Gpu, task: Task): void {
+    this.#planner.vacate(gpu, task, 0);
+    endAttempt(task, "out_of_memory", this.#now(), false);
+    if (this.#again(task)) this.#waitAfterPause([task]);
+  }
+
+  /** Puts a task that was cut off back into the queue's state; false: it was to be stopped, or was cut off too often, and has ended. */
+  #again(task: Task): boolean {
+    const stopping = this.#stopping.get(task);
+    const error = stopping === "timeout" ? deadlineError(task) : finalError(task, this.#settings.maxAttempts);
+    if (stopping === "canceled" || error !== null) {
+      this.#end(task, stopping === "canceled" ? "canceled" : "failed", stopping === "canceled" ? null : error, null);
       return false;
     }
     transition(task, "queued");
@@ -379,6 +375,25 @@ export class Scheduler {
     return true;
   }
 
+  #end(
+    task: Task,
+    status: "completed" | "failed" | "canceled",
+    error: TaskError | null,
+    result: TaskResult | null,
+  ): void {
+    transition(task, status);
+    task.finishedAt = this.#now();
+    task.error = error;
+    task.result = result;
+    this.callers.ended(task, result === null ? (status === "canceled" ? 0 : null) : workOf(result));
+  }
+
+  /** Ends a task that waits no more. */
+  #endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
+    this.#end(task, status, error, null);
+    this.#effects.changed(task);
+  }
+
   // --- filling slots -------------------------------------------------------------------------------------------
 
   #fillAll(): void {
@@ -386,31 +401,74 @@ export class Scheduler {
     for (const gpu of this.#gpus) this.#fill(gpu);
   }
 
-  /** Gives a GPU the oldest entries it can serve, until it has no slot or there are none. */
+  /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
     while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu) === null) {
       if (this.#eligibility.isHeld(gpu)) return;
-      const entry = this.#oldestFor(gpu);
+      const entry = this.#keptEntry(gpu) ?? this.#waiting.next(this.#wantedOn(gpu), this.#now());
       if (entry === undefined) return;
-      const alone = this.#waiting.loners.has(entry);
-      // It is this one's turn, but not before the GPU is empty.
-      if (alone && gpu.running.size > 0) return;
+      if (gpu.running.size > 0 && isSuspect(firstOf(entry))) {
+        // It is this one's turn, but not before the GPU is empty.
+        gpu.keptFor = firstOf(entry);
+        this.#kept.add(gpu);
+        return;
+      }
       this.#place(entry);
-      // Others that were emptying for it may go on.
-      if (alone) return this.#fillAll();
     }
   }
 
-  #oldestFor(gpu: Gpu): Entry | undefined {
-    const fits = (entry: Entry): boolean => this.#eligibility.misfit(gpu, tasksOf(entry)) === null;
-    return this.#waiting.oldest(gpu.facts.id, fits, (type) => this.#eligibility.servesType(gpu, type));
+  /** What a GPU is kept for, as long as that waits and may go there. */
+  #keptEntry(gpu: Gpu): Entry | undefined {
+    const task = gpu.keptFor;
+    if (task === null) return undefined;
+    const entry = task.status === "queued" ? this.#waiting.entryOf(task) : undefined;
+    const isFor =
+      entry !== undefined &&
+      !this.callers.of(task).isCapped &&
+      this.#eligibility.isAllowed(gpu, task) &&
+      this.#eligibility.misfit(gpu, tasksOf(entry)) === null;
+    if (isFor) return entry;
+    this.#release(gpu);
+    return undefined;
+  }
+
+  #release(gpu: Gpu): void {
+    gpu.keptFor = null;
+    this.#kept.delete(gpu);
+  }
+
+  /** Lets GPUs go on that have become empty, or are about to, for what has ended meanwhile or has to go elsewhere. */
+  #releaseStale(): void {
+    for (const gpu of this.#kept) if (this.#keptEntry(gpu) === undefined) this.#fill(gpu);
+  }
+
+  #wantedOn(gpu: Gpu): Wanted {
+    return {
+      gpuId: gpu.facts.id,
+      fits: (entry) => this.#eligibility.misfit(gpu, tasksOf(entry)) === null && !this.#hasItsGpu(entry, gpu),
+      servesType: (type) => this.#eligibility.servesType(gpu, type),
+    };
+  }
+
+  /** Whether another GPU is becoming empty for an entry, and this one is not empty yet. */
+  #hasItsGpu(entry: Entry, gpu: Gpu): boolean {
+    const task = firstOf(entry);
+    return gpu.running.size > 0 && isSuspect(task) && this.#keptForIt(task) !== undefined;
+  }
+
+  /** The GPU that is kept for a task. */
+  #keptForIt(task: Task): Gpu | undefined {
+    for (const gpu of this.#kept) if (gpu.keptFor === task) return gpu;
+    return undefined;
   }
 
   /** Starts an entry for which some GPU is eligible; what a batch has beyond its GPU's slots waits for that GPU. */
   #place(entry: Entry): void {
+    const kept = this.#keptForIt(firstOf(entry));
     this.#waiting.remove(entry);
     const grouping = "tasks" in entry ? "whole" : "single";
-    const { placed, entries } = this.#plan(tasksOf(entry), grouping);
+    const { placed, entries } = this.#planner.plan(tasksOf(entry), grouping);
+    if (kept !== undefined) this.#release(kept);
     for (const [task, placement] of placed) {
       this.#start(task, placement);
       this.#effects.changed(task);
@@ -419,6 +477,8 @@ export class Scheduler {
       this.#waiting.add(rest);
       for (const task of tasksOf(rest)) this.#effects.changed(task);
     }
+    // It was becoming empty for nothing.
+    if (kept !== undefined) this.#fill(kept);
   }
 
   /** What waits of batches bound to a GPU that serves no more looks for another one. */
@@ -430,6 +490,20 @@ export class Scheduler {
     }
     this.#waitAgain(bound);
     for (const task of bound) this.#effects.changed(task);
+  }
+
+  /** As `#waitAgain`, but those that something is held against rest a while first. */
+  #waitAfterPause(tasks: readonly Task[]): void {
+    const now = this.#now();
+    const ready = tasks.filter((task) => {
+      const pause = backoffSeconds(task, this.#settings.retryBackoff);
+      if (pause === 0) return true;
+      this.#waiting.rest(task);
+      this.#setAlarm({ at: now + pause * 1000, kind: "retry", task });
+      return false;
+    });
+    this.#waitAgain(ready);
+    for (const task of tasks) this.#watchQueue(task);
   }
 
   /**
@@ -464,6 +538,13 @@ export class Scheduler {
     return gpu !== undefined && isServing(gpu.facts.state);
   }
 
+  /** Tokens that fit into the largest slot; null: not known. */
+  #largestContext(): number | null {
+    let largest: number | null = null;
+    for (const { facts } of this.#gpus) if (facts.context !== null) largest = Math.max(largest ?? 0, facts.context);
+    return largest;
+  }
+
   #addGpu(gpu: Gpu): void {
     this.#byId.set(gpu.facts.id, gpu);
     this.#gpus.push(gpu);
@@ -477,7 +558,14 @@ export class Scheduler {
   }
 }
 
-const NONE: ReadonlySet<number> = new Set();
+/** Alarms that are kept without asking whether their tasks still live. */
+const MANY_ALARMS = 1024;
 
-/** When no GPU is usable, only an operator can mend it; a client may look again in this many seconds. */
-const NO_GPU_RETRY_SECONDS = 60;
+function deadlineError({ timeoutSeconds }: Task): TaskError {
+  return { code: "timeout", sentence: `The task was not done ${timeoutSeconds} s after its submission.` };
+}
+
+function queueError(seconds: number): TaskError {
+  const sentence = `The task waited for ${seconds} s without getting a slot (gpu.multi_gpu.queue_timeout).`;
+  return { code: "timeout", sentence };
+}

@@ -1,127 +1,180 @@
 /** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
 import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
-import { type Store, type TaskFilter } from "../store/store.ts";
-import { type Attempt, isFinal, newTask, type Outcome, type StrategyName, type Task, type TaskInput } from "../task.ts";
+import { AltLasError } from "../errors.ts";
+import { type BatchState, type Delivery, type Store, type StoreRecord, type TaskFilter } from "../store/store.ts";
+import {
+  type Batch,
+  isFinal,
+  newTask,
+  type Outcome,
+  type Task,
+  TASK_EVENTS,
+  type TaskInput,
+  type Webhook,
+} from "../task.ts";
+import { Batches } from "./batches.ts";
+import { Replays } from "./replays.ts";
 import { Saving } from "./saving.ts";
-import { type Grouping, Scheduler, type SchedulerSettings } from "./scheduler.ts";
+import { type Grouping } from "./planner.ts";
+import { Scheduler, type SchedulerSettings } from "./scheduler.ts";
+import { type Following, type Listener, Streams } from "./streams.ts";
+import {
+  type BatchSnapshot,
+  type BatchStatus,
+  type CancelFilter,
+  type Submission,
+  type SubmitOptions,
+  type TaskApi,
+  type TaskSnapshot,
+} from "./task-api.ts";
 import { Waiters } from "./waiters.ts";
 
-/** How a submission wants its tasks placed. */
-export interface SubmitOptions {
-  /** The user the tasks will belong to. */
-  readonly user: string;
-  readonly strategy: StrategyName;
-  /** Set: the tasks run there or nowhere. */
-  readonly pinnedGpuId: number | null;
-  /** null: one task, not a batch. */
-  readonly batch: { readonly split: boolean } | null;
-}
-
-export const BATCH_STATUSES = ["running", "queued", "mixed", "all_distributed", "all_queued"] as const;
-export type BatchStatus = (typeof BATCH_STATUSES)[number];
-
-/** What was true when the tasks were admitted. */
-export interface Submission {
-  readonly batchId: string | null;
-  readonly batchStatus: BatchStatus;
-  readonly tasks: readonly {
-    readonly id: string;
-    readonly gpuId: number | null;
-    readonly status: "running" | "queued";
-  }[];
-}
-
-/** A task as one moment saw it. */
-export type TaskSnapshot = Readonly<Omit<Task, "attempts">> & { readonly attempts: readonly Readonly<Attempt>[] };
-
-export interface TaskApi {
-  /**
-   * Admits all of the tasks or none; resolves when they are on disk.
-   * @throws {AltLasError} `invalid_input` (no such GPU, strategy not configured, a prompt that can never fit), `queue_full`, `draining`,
-   *   `no_usable_gpu`, `store_unavailable`; nothing exists then. A sentence about one item of a batch names `batch[i]`.
-   */
-  submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission>;
-  /** A task, whoever it belongs to. A final status is shown only once it is on disk. */
-  get(id: string): Promise<TaskSnapshot | null>;
-  /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
-  wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
-  /** Newest first, without their prompts. */
-  list(filter: TaskFilter): Promise<{ readonly tasks: readonly Omit<TaskSnapshot, "text">[]; readonly total: number }>;
-}
-
-/** What the task book needs of the scheduler's surroundings. */
+/** What the task book needs of its surroundings. */
 export interface TasksParts {
   readonly store: Store;
   readonly log: Logger;
   readonly settings: SchedulerSettings;
+  /** Seconds for tasks that name no timeout; null: any time. */
+  readonly timeout: number | null;
   /** Hands a task to a GPU's worker. */
   readonly run: (gpuId: number, task: Task) => void;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
+  /** The text that a task running on a GPU has so far. */
+  readonly textOf: (gpuId: number, task: Task) => string;
+  readonly webhooks: {
+    /** What is to be told of a task's present state. */
+    readonly ofTask: (task: Task) => readonly Delivery[];
+    readonly ofBatch: (state: BatchState) => readonly Delivery[];
+    /** There is something new to be told. */
+    readonly wake: () => void;
+  };
 }
 
 /** Seconds that an end may take to reach the disk before a client that asks is told the state before it. */
 const COMMIT_PATIENCE = 1;
+/** Seconds that a client waits for a task to be canceled; far longer than a worker is given for it. */
+const CANCEL_PATIENCE = 300;
+/** Milliseconds: the longest that a timer of the system can take. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class Tasks implements TaskApi {
   readonly scheduler: Scheduler;
+  readonly #parts: TasksParts;
   readonly #store: Store;
   readonly #log: Logger;
   readonly #saving: Saving;
+  readonly #batches: Batches;
+  readonly #streams: Streams;
+  readonly #replays: Replays;
   /** Every task that has not ended, or whose end is not on disk yet. */
   readonly #live = new Map<string, Task>();
   readonly #waiters = new Waiters();
   /** Called when the last running task has left its GPU. */
   #onIdle: (() => void) | null = null;
+  #alarm: NodeJS.Timeout | undefined;
   #lastSeq = 0;
   #stopped = false;
 
-  constructor({ store, log, settings, run, cancel }: TasksParts) {
+  constructor(parts: TasksParts) {
+    const { store, settings, run, cancel, textOf } = parts;
+    this.#parts = parts;
     this.#store = store;
     // All that is logged here is named field by field, and looking for secrets would cost nine times what the line does.
-    this.#log = log.child({}, { redact: [] });
-    this.#saving = new Saving(store, this.#log, (task) => this.#forget(task));
-    const effects = { run, cancel, changed: (task: Task) => this.#changed(task) };
+    this.#log = parts.log.child({}, { redact: [] });
+    this.#streams = new Streams((task) => textOf(task.gpuId!, task));
+    this.#replays = new Replays(store);
+    this.#batches = new Batches(store, (batch) => void this.#batchEnded(batch));
+    this.#saving = new Saving({
+      store,
+      log: this.#log,
+      recordsOf: (task) => this.#eventsOf(task),
+      started: (task, attempt) => this.#streams.started(task, attempt),
+      ended: (task) => this.#forget(task),
+    });
+    const changed = (task: Task): void => this.#changed(task);
+    const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
     this.scheduler = new Scheduler(settings, effects, Date.now, Math.random);
   }
 
   /** Takes over what an earlier server left unfinished; the GPUs must be known by now. */
-  restore({ live, lastSeq }: Awaited<ReturnType<Store["open"]>>): void {
+  restore({ live, batches, lastSeq }: Awaited<ReturnType<Store["open"]>>): void {
     this.#lastSeq = lastSeq;
     for (const task of live) this.#live.set(task.id, task);
+    this.#batches.restore(batches, live);
     this.scheduler.restore(live);
   }
 
-  async submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {
-    const tasks = this.#makeTasks(inputs, options);
-    const grouping = options.batch === null ? "single" : options.batch.split ? "split" : "whole";
-    this.scheduler.submit(tasks, grouping);
-    for (const task of tasks) this.#live.set(task.id, task);
-    const submission = submissionOf(tasks, grouping);
-    // Before the write, during which a task may start or end: its lines would come twice, or in the wrong order.
-    if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
-    try {
-      await this.#saving.admit(tasks);
-    } catch (error) {
-      this.#withdraw(tasks);
-      throw error;
-    }
-    return submission;
+  countRequest(user: string): void {
+    this.scheduler.callers.countRequest(user);
+  }
+
+  submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {
+    const { user, idempotency } = options;
+    if (idempotency === null) return this.#admit(this.#makeTasks(inputs, options), options, () => []);
+    return this.#replays.once(user, idempotency, (recordOf) =>
+      this.#admit(this.#makeTasks(inputs, options), options, (submission) => [recordOf(submission)]),
+    );
+  }
+
+  async retry(id: string): Promise<Submission> {
+    const task = await this.#ended(id, "can be retried");
+    const { user, strategy, pinnedGpuId, webhook } = task;
+    const options = { user, strategy, pinnedGpuId, webhook, batch: null, idempotency: null };
+    return this.#admit(this.#makeTasks([task], options, task.id), options, () => []);
   }
 
   async get(id: string): Promise<TaskSnapshot | null> {
     const task = this.#live.get(id);
     if (task === undefined) return this.#store.get(id);
-    if (isFinal(task.status) && !this.#stopped) await this.#waiters.until(id, COMMIT_PATIENCE);
+    if (isFinal(task.status) && !this.#stopped) await this.#waiters.until([id], COMMIT_PATIENCE);
     return this.#durable(task);
   }
 
   async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
     const task = this.#live.get(id);
     if (task === undefined) return this.#store.get(id);
-    if (!this.#stopped && !signal.aborted) await this.#waiters.until(id, seconds, signal);
+    if (!this.#stopped && !signal.aborted) await this.#waiters.until([id], seconds, signal);
     return this.#durable(task);
+  }
+
+  list(filter: TaskFilter): ReturnType<TaskApi["list"]> {
+    return this.#store.list(filter);
+  }
+
+  async cancel(id: string): Promise<TaskSnapshot> {
+    const task = this.#live.get(id);
+    if (task === undefined || isFinal(task.status)) throw hasEnded(await this.#ended(id, "is canceled"));
+    await this.#cancel([task]);
+    if (task.status !== "canceled") throw hasEnded(task);
+    return task;
+  }
+
+  async cancelMatching(filter: CancelFilter): Promise<number> {
+    const ids = filter.ids && new Set(filter.ids);
+    const tasks = [...this.#live.values()].filter((task) => !isFinal(task.status) && matches(task, filter, ids));
+    if (tasks.length > 0) await this.#cancel(tasks);
+    return tasks.filter(({ status }) => status === "canceled").length;
+  }
+
+  async remove(id: string): Promise<TaskSnapshot> {
+    const task = await this.#ended(id, "can be removed");
+    if (await this.#store.remove(id)) return task;
+    throw unknown(id);
+  }
+
+  follow(id: string, listener: Listener): Following | null {
+    const task = this.#live.get(id);
+    return task === undefined || this.#stopped ? null : this.#streams.follow(task, listener);
+  }
+
+  batch(id: string): Promise<BatchSnapshot | null> {
+    return this.#batches.get(id);
+  }
+
+  batchResults(id: string, follow: boolean, signal: AbortSignal): ReturnType<TaskApi["batchResults"]> {
+    return this.#batches.results(id, follow && !this.#stopped, signal);
   }
 
   /** Whether tasks can be written to disk at present. */
@@ -129,8 +182,9 @@ export class Tasks implements TaskApi {
     return this.#saving.works;
   }
 
-  list(filter: TaskFilter): ReturnType<TaskApi["list"]> {
-    return this.#store.list(filter);
+  /** A running task has more text: called by the worker's owner. @param before UTF-16 units it had before */
+  text(task: Task, piece: string, before: number): void {
+    this.#streams.text(task, piece, before);
   }
 
   /** A run has ended: called by the worker's owner. */
@@ -152,29 +206,67 @@ export class Tasks implements TaskApi {
   async close(): Promise<void> {
     this.scheduler.drain();
     for (const gpu of this.scheduler.gpus) this.scheduler.interrupted(gpu.facts.id, "server_stop");
+    this.#setAlarm(Infinity);
     await this.#saving.close();
     this.#stopped = true;
     this.#waiters.wakeAll();
+    this.#streams.close();
+    this.#batches.close();
   }
 
-  #makeTasks(inputs: readonly TaskInput[], { user, strategy, pinnedGpuId, batch }: SubmitOptions): Task[] {
-    const batchId = batch === null ? null : randomUUID();
-    const createdAt = Date.now();
-    return inputs.map(({ text, maxLength, temperature, taskType }) =>
+  /** Admits tasks of one caller. @param recordsOf what else is to be on disk before the answer */
+  async #admit(
+    tasks: readonly Task[],
+    { batch: grouped, webhook }: SubmitOptions,
+    recordsOf: (submission: Submission) => readonly StoreRecord[],
+  ): Promise<Submission> {
+    const grouping = grouped === null ? "single" : grouped.split ? "split" : "whole";
+    this.scheduler.submit(tasks, grouping);
+    for (const task of tasks) this.#live.set(task.id, task);
+    const submission = submissionOf(tasks, grouping);
+    const batch = grouped === null ? null : newBatch(tasks, webhook);
+    if (batch !== null) this.#batches.add(batch);
+    // Before the write, during which a task may start or end: its lines would come twice, or in the wrong order.
+    if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
+    try {
+      const records = recordsOf(submission);
+      await this.#saving.admit(tasks, batch === null ? records : [{ kind: "batch", batch }, ...records]);
+    } catch (error) {
+      this.#withdraw(tasks);
+      if (batch !== null) this.#batches.withdraw(batch.id);
+      throw error;
+    }
+    if (webhook !== null) this.#parts.webhooks.wake();
+    return submission;
+  }
+
+  #makeTasks(
+    inputs: readonly TaskInput[],
+    { user, strategy, pinnedGpuId, batch, webhook }: SubmitOptions,
+    retryOf: string | null = null,
+  ): Task[] {
+    const shared = {
+      user,
+      strategy,
+      pinnedGpuId,
+      batchId: batch === null ? null : randomUUID(),
+      wholeBatch: batch !== null && !batch.split,
+      webhook: webhookOfTasks(webhook),
+      retryOf,
+      createdAt: Date.now(),
+    };
+    return inputs.map(({ text, maxLength, temperature, taskType, priority, timeoutSeconds }) =>
       newTask({
+        ...shared,
         text,
         maxLength,
         temperature,
         taskType,
+        priority,
+        timeoutSeconds: timeoutSeconds ?? this.#parts.timeout,
         // Ids that grow with time: each lands at the end of the database's index, where random ones would touch a page each.
         id: randomUUIDv7(),
         seq: ++this.#lastSeq,
-        user,
-        strategy,
-        pinnedGpuId,
-        batchId,
-        wholeBatch: batch !== null && !batch.split,
-        createdAt,
       }),
     );
   }
@@ -192,8 +284,31 @@ export class Tasks implements TaskApi {
     for (const task of tasks) {
       this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
       this.#live.delete(task.id);
-      this.scheduler.cancel(task);
     }
+    this.scheduler.cancel(tasks);
+  }
+
+  /** Cancels live tasks; resolves when all of them have ended and that is on disk. @throws {AltLasError} `store_unavailable` */
+  async #cancel(tasks: readonly Task[]): Promise<void> {
+    const ended = this.#waiters.until(
+      tasks.map(({ id }) => id),
+      CANCEL_PATIENCE,
+    );
+    this.scheduler.cancel(tasks);
+    await ended;
+    if (!tasks.some(({ id }) => this.#live.has(id))) return;
+    const sentence =
+      "What is being canceled has not ended yet, or that could not be written to disk; ask for it again later.";
+    throw new AltLasError("store_unavailable", sentence);
+  }
+
+  /** A task that has ended, when that is on disk. @param what only such tasks can do @throws {AltLasError} `conflict`, `not_found` */
+  async #ended(id: string, what: string): Promise<TaskSnapshot> {
+    const task = await this.get(id);
+    if (task === null) throw unknown(id);
+    if (isFinal(task.status)) return task;
+    const sentence = `Task ${id} is ${task.status}; only a task that has ended ${what}.`;
+    throw new AltLasError("conflict", sentence, { details: { status: task.status } });
   }
 
   #changed(task: Task): void {
@@ -214,6 +329,29 @@ export class Tasks implements TaskApi {
     this.#live.delete(task.id);
     this.#log.info(endLine(task), `task ${task.status}`);
     this.#waiters.wake(task.id);
+    this.#streams.ended(task);
+    this.#batches.ended(task);
+    if (task.webhook !== null) this.#parts.webhooks.wake();
+  }
+
+  async #batchEnded(batch: Batch): Promise<void> {
+    if (batch.webhook === null) return this.#saving.record([{ kind: "batch", batch }]);
+    const state = await this.#store.batch(batch.id).catch(() => null);
+    // Its end is not written then, so that the next start of the server tells it.
+    if (state === null) return this.#log.error({ batch: batch.id }, "a batch has ended, which cannot be told now");
+    const deliveries = this.#parts.webhooks.ofBatch({ ...state, batch });
+    await this.#saving.record([{ kind: "batch", batch }, ...deliveries.map(asEvent)]);
+    this.#parts.webhooks.wake();
+  }
+
+  #eventsOf(task: Task): readonly StoreRecord[] {
+    return task.webhook === null ? NO_RECORDS : this.#parts.webhooks.ofTask(task).map(asEvent);
+  }
+
+  #setAlarm(at: number): void {
+    clearTimeout(this.#alarm);
+    if (at === Infinity) return;
+    this.#alarm = setTimeout(() => this.scheduler.tick(), Math.min(LONGEST_TIMER, Math.max(0, at - Date.now())));
   }
 
   #idle(): boolean {
@@ -233,9 +371,58 @@ export class Tasks implements TaskApi {
   }
 }
 
+const NO_RECORDS: readonly StoreRecord[] = [];
+
+function asEvent(delivery: Delivery): StoreRecord {
+  return { kind: "event", delivery };
+}
+
+/** What the tasks of a submission tell by themselves; the end of a batch is its own affair. */
+function webhookOfTasks(webhook: Webhook | null): Webhook | null {
+  const events = webhook?.events.filter((event) => TASK_EVENTS.includes(event as (typeof TASK_EVENTS)[number])) ?? [];
+  return webhook === null || events.length === 0 ? null : { url: webhook.url, events };
+}
+
+function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch {
+  const { batchId, user, seq, wholeBatch, createdAt } = tasks[0]!;
+  return {
+    id: batchId!,
+    user,
+    firstSeq: seq,
+    size: tasks.length,
+    whole: wholeBatch,
+    webhook,
+    createdAt,
+    finishedAt: null,
+  };
+}
+
+function matches(task: Task, filter: CancelFilter, ids: ReadonlySet<string> | undefined): boolean {
+  const { user, status, batchId, taskType, gpuId, since = -Infinity, until = Infinity } = filter;
+  return (
+    (ids === undefined || ids.has(task.id)) &&
+    (user === undefined || task.user === user) &&
+    (status === undefined || task.status === status) &&
+    (batchId === undefined || task.batchId === batchId) &&
+    (taskType === undefined || task.taskType === taskType) &&
+    (gpuId === undefined || task.gpuId === gpuId) &&
+    task.createdAt >= since &&
+    task.createdAt < until
+  );
+}
+
+function hasEnded({ id, status }: TaskSnapshot): AltLasError {
+  const sentence = `Task ${id} cannot be canceled: it has ended already, with the status ${status}.`;
+  return new AltLasError("conflict", sentence, { details: { status } });
+}
+
+function unknown(id: string): AltLasError {
+  return new AltLasError("not_found", `There is no task ${id}.`);
+}
+
 function submissionOf(tasks: readonly Task[], grouping: Grouping): Submission {
   const placed = tasks.map(({ id, gpuId, status }) => ({ id, gpuId, status: status as "running" | "queued" }));
-  return { batchId: tasks[0]!.batchId, batchStatus: batchStatusOf(placed, grouping), tasks: placed };
+  return { batchId: tasks[0]!.batchId, batchStatus: batchStatusOf(placed, grouping), tasks: placed, replayed: false };
 }
 
 /** The batch statuses of the contract's section 1.3. */

@@ -1,27 +1,58 @@
-/** Everything that waits for a slot, kept apart by which GPUs it may go to, so that a free slot is matched by looking at few fronts. */
-import { type Task } from "../task.ts";
-import { type Entry, EntryQueue, tasksOf, type WaitingBatch } from "./queue.ts";
+/**
+ * Everything that waits for a slot, kept apart by caller, by which GPUs it may go to, and by priority: so a free slot is matched by
+ * looking at few fronts, and each queue is in the order of submission.
+ */
+import { PRIORITIES, type Task } from "../task.ts";
+import { type Caller, type Callers } from "./callers.ts";
+import { type Entry, EntryQueue, firstOf, tasksOf, type WaitingBatch } from "./queue.ts";
 
-export { type Entry, tasksOf } from "./queue.ts";
+export { type Entry, firstOf, tasksOf } from "./queue.ts";
+
+/** One queue for each priority, the highest first. */
+type Lane = readonly EntryQueue[];
+
+function newLane(): Lane {
+  return PRIORITIES.map(() => new EntryQueue());
+}
+
+/** What one caller has waiting. */
+interface Queues {
+  readonly caller: Caller;
+  /** For any GPU. */
+  readonly anywhere: Lane;
+  /** For the GPUs of their mapped task_type. */
+  readonly byType: Map<string, Lane>;
+  /** For one GPU and no other. */
+  readonly byGpu: Map<number, Lane>;
+}
+
+/** Which entries come into question for a free slot. */
+export interface Wanted {
+  readonly gpuId: number;
+  /** Whether the entry may go there. */
+  readonly fits: (entry: Entry) => boolean;
+  /** Whether the GPU is among those that tasks of a mapped type wait for. */
+  readonly servesType: (type: string) => boolean;
+}
 
 export class Waiting {
-  /** For any GPU. */
-  readonly #anywhere = new EntryQueue();
-  /** For the GPUs of their mapped task_type. */
-  readonly #byType = new Map<string, EntryQueue>();
-  /** For one GPU and no other. */
-  readonly #byGpu = new Map<number, EntryQueue>();
+  readonly #callers: Callers;
+  readonly #mappedTypes: ReadonlySet<string>;
+  /** Milliseconds of waiting that lift a task by one priority. */
+  readonly #ageing: number;
+  readonly #queues = new Map<string, Queues>();
   /** Those that wait as one, by batch id. */
   readonly #batches = new Map<string | null, WaitingBatch>();
-  readonly #loners = new Set<Entry>();
-  readonly #mustRunAlone: (task: Task) => boolean;
+  /** Tasks that were cut off and must not run again yet. */
+  readonly #resting = new Set<Task>();
   #tasks = 0;
   #bytes = 0;
 
-  /** @param mappedTypes the task types that have GPUs of their own */
-  constructor(mappedTypes: Iterable<string>, mustRunAlone: (task: Task) => boolean) {
-    for (const type of mappedTypes) this.#byType.set(type, new EntryQueue());
-    this.#mustRunAlone = mustRunAlone;
+  /** @param mappedTypes the task types that have GPUs of their own @param ageing milliseconds */
+  constructor(callers: Callers, mappedTypes: Iterable<string>, ageing: number) {
+    this.#callers = callers;
+    this.#mappedTypes = new Set(mappedTypes);
+    this.#ageing = ageing;
   }
 
   /** Tasks waiting. */
@@ -34,16 +65,23 @@ export class Waiting {
     return this.#bytes;
   }
 
-  /** Entries whose first task must run alone. While there are any, GPUs empty for them, and younger tasks wait behind them. */
-  get loners(): ReadonlySet<Entry> {
-    return this.#loners;
-  }
-
   add(entry: Entry): void {
     this.#queueOf(entry).insert(entry);
     this.#count(entry, 1);
     if ("tasks" in entry) this.#batches.set(entry.tasks[0]!.batchId, entry);
-    if (this.#mustRunAlone(tasksOf(entry)[0]!)) this.#loners.add(entry);
+  }
+
+  /** Lets a task wait where no slot finds it, until `wake`. */
+  rest(task: Task): void {
+    this.#resting.add(task);
+    this.#count(task, 1);
+  }
+
+  /** Ends the rest of a task; false: it does not rest. The task waits nowhere then. */
+  wake(task: Task): boolean {
+    if (!this.#resting.delete(task)) return false;
+    this.#count(task, -1);
+    return true;
   }
 
   /** Lets tasks of one batch wait as one, with those of it that do so already. */
@@ -58,60 +96,114 @@ export class Waiting {
     if (!this.#queueOf(entry).remove(entry)) throw new Error(`entry ${entry.seq} does not wait`);
     this.#count(entry, -1);
     if ("tasks" in entry) this.#batches.delete(entry.tasks[0]!.batchId);
-    this.#loners.delete(entry);
   }
 
-  /** Takes out one task, also from the middle of a batch that waits as one. */
-  removeTask(task: Task): void {
-    const batch = this.#batches.get(task.batchId);
-    if (batch === undefined || !batch.tasks.includes(task)) return this.remove(task);
-    this.remove(batch);
-    const rest = batch.tasks.filter((other) => other !== task);
-    if (rest.length > 0) this.add({ seq: rest[0]!.seq, tasks: rest });
+  /** Takes out some tasks, also from the middle of batches that wait as one. */
+  removeTasks(tasks: readonly Task[]): void {
+    const fromBatches = new Map<WaitingBatch, Set<Task>>();
+    for (const task of tasks) {
+      if (this.wake(task)) continue;
+      const batch = task.gpuId === null && task.wholeBatch ? this.#batches.get(task.batchId) : undefined;
+      if (batch === undefined) this.remove(task);
+      else fromBatches.set(batch, (fromBatches.get(batch) ?? new Set<Task>()).add(task));
+    }
+    for (const [batch, gone] of fromBatches) {
+      this.remove(batch);
+      const rest = batch.tasks.filter((task) => !gone.has(task));
+      if (rest.length > 0) this.add({ seq: rest[0]!.seq, tasks: rest });
+    }
+  }
+
+  /** What waits with this task in front; undefined: nothing does. */
+  entryOf(task: Task): Entry | undefined {
+    const batch = task.wholeBatch && task.gpuId === null ? this.#batches.get(task.batchId) : undefined;
+    if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
+    return this.#queueOf(task).has(task) ? task : undefined;
   }
 
   /** The tasks that wait for this GPU and no other. */
   boundTo(gpuId: number): Task[] {
-    return [...(this.#byGpu.get(gpuId) ?? [])].flatMap(tasksOf);
+    const lanes = [...this.#queues.values()].flatMap(({ byGpu }) => byGpu.get(gpuId) ?? []);
+    return lanes.flatMap((queue) => [...queue].flatMap(tasksOf));
   }
 
   /**
-   * The oldest entry that a GPU can serve.
-   * @param fits whether the entry is for that GPU
-   * @param servesType whether the GPU is among those that tasks of a mapped type wait for
+   * The entry whose turn it is on a GPU: of the caller that has had the least, the one with the highest priority, and of these the
+   * oldest. Callers that may not have more running are passed over. @param now Unix milliseconds
    */
-  oldest(gpuId: number, fits: (entry: Entry) => boolean, servesType: (type: string) => boolean): Entry | undefined {
-    let oldest: Entry | undefined;
-    const consider = (queue: EntryQueue | undefined): void => {
-      const entry = queue?.find(fits);
-      if (entry !== undefined && (oldest === undefined || entry.seq < oldest.seq)) oldest = entry;
-    };
-    consider(this.#byGpu.get(gpuId));
-    consider(this.#anywhere);
-    for (const [type, queue] of this.#byType) {
-      if (queue.size > 0 && servesType(type)) consider(queue);
+  next(wanted: Wanted, now: number): Entry | undefined {
+    let best: Entry | undefined;
+    let tag = Infinity;
+    for (const queues of this.#queues.values()) {
+      const { caller } = queues;
+      if (caller.queued === 0 || caller.isCapped || caller.tag > tag) continue;
+      const entry = this.#nextOf(queues, wanted, now);
+      if (entry === undefined || (caller.tag === tag && best !== undefined && best.seq < entry.seq)) continue;
+      best = entry;
+      tag = caller.tag;
     }
-    return oldest;
+    return best;
+  }
+
+  #nextOf({ anywhere, byType, byGpu }: Queues, { gpuId, fits, servesType }: Wanted, now: number): Entry | undefined {
+    let best: Entry | undefined;
+    let bestLevel = Infinity;
+    const consider = (lane: Lane | undefined): void => {
+      for (const [priority, queue] of lane?.entries() ?? []) {
+        const entry = queue.size === 0 ? undefined : queue.find(fits);
+        if (entry === undefined) continue;
+        const level = this.#levelOf(entry, priority, now);
+        if (level > bestLevel || (level === bestLevel && best!.seq < entry.seq)) continue;
+        best = entry;
+        bestLevel = level;
+      }
+    };
+    consider(byGpu.get(gpuId));
+    consider(anywhere);
+    for (const [type, lane] of byType) if (servesType(type)) consider(lane);
+    return best;
+  }
+
+  /** Its priority, lifted by its age. Within one queue the oldest is lifted most, so looking at each front is enough. */
+  #levelOf(entry: Entry, priority: number, now: number): number {
+    const lifted = Math.floor(Math.max(0, now - firstOf(entry).createdAt) / this.#ageing);
+    return Math.max(0, priority - lifted);
   }
 
   #queueOf(entry: Entry): EntryQueue {
-    const task = tasksOf(entry)[0]!;
-    if (task.gpuId !== null) return this.#queueOfGpu(task.gpuId);
-    if (task.strategy !== "task_specific") return this.#anywhere;
-    return this.#byType.get(task.taskType) ?? this.#anywhere;
+    const task = firstOf(entry);
+    return this.#laneOf(task)[PRIORITIES.indexOf(task.priority)]!;
   }
 
-  #queueOfGpu(gpuId: number): EntryQueue {
-    const known = this.#byGpu.get(gpuId);
+  #laneOf(task: Task): Lane {
+    const queues = this.#queuesOf(task);
+    if (task.gpuId !== null) return getOrMake(queues.byGpu, task.gpuId);
+    const isMapped = task.strategy === "task_specific" && this.#mappedTypes.has(task.taskType);
+    return isMapped ? getOrMake(queues.byType, task.taskType) : queues.anywhere;
+  }
+
+  #queuesOf(task: Task): Queues {
+    const known = this.#queues.get(task.user);
     if (known !== undefined) return known;
-    const queue = new EntryQueue();
-    this.#byGpu.set(gpuId, queue);
-    return queue;
+    const queues = { caller: this.#callers.of(task), anywhere: newLane(), byType: new Map(), byGpu: new Map() };
+    this.#queues.set(task.user, queues);
+    return queues;
   }
 
   #count(entry: Entry, sign: 1 | -1): void {
-    const tasks = tasksOf(entry);
-    this.#tasks += sign * tasks.length;
-    for (const task of tasks) this.#bytes += sign * Buffer.byteLength(task.text);
+    for (const task of tasksOf(entry)) {
+      this.#tasks += sign;
+      this.#bytes += sign * Buffer.byteLength(task.text);
+      if (sign === 1) this.#callers.waits(task);
+      else this.#callers.leavesQueue(task);
+    }
   }
+}
+
+function getOrMake<Key>(lanes: Map<Key, Lane>, key: Key): Lane {
+  const known = lanes.get(key);
+  if (known !== undefined) return known;
+  const lane = newLane();
+  lanes.set(key, lane);
+  return lane;
 }

@@ -1,5 +1,8 @@
 import { TASK_STATUSES, type TaskStatus } from "../task.ts";
 
+/** That so many tasks of a user came to a status, or left it. */
+export type CountChange = readonly [user: string, status: TaskStatus, difference: number];
+
 /** How many tasks there are of each user and status, so that a total costs nothing however many rows there are. */
 export class Counts {
   /** `undefined` stands for everybody. */
@@ -14,6 +17,10 @@ export class Counts {
       }
       counts.set(status, (counts.get(status) ?? 0) + difference);
     }
+  }
+
+  apply(changes: readonly CountChange[]): void {
+    for (const change of changes) this.add(...change);
   }
 
   /** Tasks of that user (undefined: everybody's) in that status (undefined: any). */

@@ -1,137 +1,185 @@
 /* The tables, as the storage thread uses them. Everything here blocks. */
-import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { TASK_STATUSES, type TaskStatus } from "../task.ts";
-import { Counts } from "./counts.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../task.ts";
+import { type CountChange, Counts } from "./counts.ts";
+import { matchingOfBatch, page, scan, type Window } from "./listing.ts";
+import {
+  BATCH,
+  batchOf,
+  DELIVERY,
+  IDEMPOTENCY,
+  idempotencyOf,
+  type RecordRow,
+  SECRET,
+  secretOf,
+  WRITES,
+} from "./records.ts";
+import { remove, removeEmptyBatch, sweep } from "./removal.ts";
 import { CHANGING, IDENTITY, type Row } from "./rows.ts";
-import type { TaskFilter } from "./store.ts";
+import { Statements } from "./statements.ts";
+import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
 const COLUMNS = [...IDENTITY, ...CHANGING];
 const WHOLE = `SELECT ${COLUMNS.map((name) => `t.${name}`).join()}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
 const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
-const PAGE = "ORDER BY seq DESC LIMIT :limit OFFSET :offset";
-/** The index is sorted by user and status: one user's tasks are its five statuses merged, newest first. */
-const OF_USER = TASK_STATUSES.map((status) => `SELECT seq FROM tasks WHERE user = :user AND status = '${status}'`);
+const INSERT_TASK = `INSERT INTO tasks (${COLUMNS.join()}) VALUES (${COLUMNS.map(() => "?").join()})`;
+const UPDATE_TASK = `UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
+const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
+const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
+const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
-type CountChange = readonly [user: string, status: TaskStatus, difference: number];
-
-/** The tasks in one open database. */
+/** The tasks in one open database, and what stands beside them. */
 export class TaskDatabase {
-  readonly #db: DatabaseSync;
+  readonly #sql: Statements;
   readonly #counts = new Counts();
-  readonly #statements = new Map<string, StatementSync>();
 
   constructor(db: DatabaseSync) {
-    this.#db = db;
-    const counted = this.#prepare("SELECT user, status, count(*) FROM tasks INDEXED BY tasks_by_user GROUP BY 1, 2");
-    for (const [user, status, count] of arrays(counted.all())) {
+    this.#sql = new Statements(db);
+    const counted = "SELECT user, status, count(*) FROM tasks INDEXED BY tasks_by_user GROUP BY 1, 2";
+    for (const [user, status, count] of this.#sql.rows(counted)) {
       this.#counts.add(user as string, status as TaskStatus, count as number);
     }
   }
 
-  /** The highest `seq` stored; 0: none. */
+  /** The highest `seq` ever stored; 0: none. */
   lastSeq(): number {
-    return this.#numbers("SELECT coalesce(max(seq), 0) FROM tasks")[0] ?? 0;
+    const [last = 0] = this.#sql.numbers(
+      "SELECT max(last_seq, (SELECT coalesce(max(seq), 0) FROM tasks)) FROM removed",
+    );
+    return last;
   }
 
   /** The tasks that have not ended, in submission order. */
   live(): Iterable<Row> {
-    return this.#rowsOf(
-      WHOLE,
-      this.#numbers("SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq"),
-    );
+    const seqs = "SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq";
+    return this.#rowsOf(WHOLE, this.#sql.numbers(seqs));
+  }
+
+  /** The batches that have not ended, in submission order. */
+  unfinishedBatches(): Batch[] {
+    return this.#sql.rows(`${BATCHES} WHERE finished_at IS NULL ORDER BY first_seq`).map((row) => batchOf(row));
   }
 
   /**
    * Writes all of these rows or none.
    * @throws what SQLite throws; then nothing is written
    */
-  write(inserts: readonly Row[], updates: readonly Row[]): void {
+  write(inserts: readonly Row[], updates: readonly Row[], records: readonly RecordRow[]): void {
     const changes: CountChange[] = [];
-    this.#db.exec("BEGIN IMMEDIATE");
-    try {
+    this.#sql.transaction(() => {
       this.#insert(inserts, changes);
       this.#update(updates, changes);
-      this.#db.exec("COMMIT");
-    } catch (error) {
-      // A full disk and some other errors have already rolled back.
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw error;
-    }
-    for (const [user, status, difference] of changes) this.#counts.add(user, status, difference);
+      for (const record of records) this.#record(record);
+    });
+    this.#counts.apply(changes);
   }
 
   get(id: string): Row | undefined {
-    const [row] = arrays(this.#prepare(`${WHOLE} WHERE t.id = ?`).all(id));
-    return row;
+    return this.#sql.rows(`${WHOLE} WHERE t.id = :id`, { id })[0];
   }
 
-  /** One page of the tasks that match, newest first, and how many match in all. */
+  /** One page of the tasks that match, newest first, and how many match in all; for a filter that needs no scan. */
   list(filter: TaskFilter): { rows: Iterable<Row>; total: number } {
-    const { user, status, limit, offset } = filter;
-    const total = this.#counts.total(user, status);
+    const { user, status, batchId, limit, offset } = filter;
+    const total = batchId === undefined ? this.#counts.total(user, status) : matchingOfBatch(this.#sql, filter);
     if (offset >= total || limit === 0) return { rows: [], total };
-    const page = { limit, offset, ...(user !== undefined && { user }), ...(status !== undefined && { status }) };
-    return { rows: this.#rowsOf(LISTED, this.#numbers(pageQuery(filter), page)), total };
+    return { rows: this.#rowsOf(LISTED, page(this.#sql, filter)), total };
+  }
+
+  /** As `list`, for the newest window of tasks below `below`, and a filter that needs a scan. */
+  scan(filter: TaskFilter, below: number): { rows: Iterable<Row>; window: Window } {
+    const { seqs, ...window } = scan(this.#sql, filter, below);
+    return { rows: this.#rowsOf(LISTED, seqs), window };
+  }
+
+  batch(id: string): BatchState | null {
+    const [row] = this.#sql.rows(`${BATCHES} WHERE id = :id`, { id });
+    if (row === undefined) return null;
+    const counts: Record<TaskStatus, number> = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
+    const counted = "SELECT status, count(*) FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id GROUP BY 1";
+    for (const [status, count] of this.#sql.rows(counted, { id })) counts[status as TaskStatus] = count as number;
+    const unbound = `
+      SELECT count(*) FROM tasks INDEXED BY tasks_by_batch
+      WHERE batch_id = :id AND status = 'queued' AND gpu_id IS NULL`;
+    return { batch: batchOf(row), counts, unbound: this.#sql.numbers(unbound, { id })[0] ?? 0 };
+  }
+
+  /** The ended tasks of a batch, in the order of their ends. */
+  ends(batchId: string, offset: number, limit: number): Iterable<Row> {
+    const seqs = `
+      SELECT seq FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId AND status IN (${ENDED.join()})
+      ORDER BY finished_at, seq LIMIT :limit OFFSET :offset`;
+    return this.#rowsOf(LISTED, this.#sql.numbers(seqs, { batchId, offset, limit }));
+  }
+
+  idempotency(user: string, key: string): IdempotencyRecord | null {
+    const found = `SELECT ${IDEMPOTENCY.join()} FROM idempotency_keys WHERE user = :user AND key = :key`;
+    const [row] = this.#sql.rows(found, { user, key });
+    return row === undefined ? null : idempotencyOf(row);
+  }
+
+  /** Removes a task that has ended; false: there is none. */
+  remove(id: string): boolean {
+    return remove(this.#sql, this.#counts, id);
+  }
+
+  /** One step; whether there may be more. */
+  sweep(limits: SweepLimits): boolean {
+    return sweep(this.#sql, this.#counts, limits);
+  }
+
+  /** Pending deliveries, those that are to be tried first in front. */
+  pendingDeliveries(limit: number): Iterable<Row> {
+    const numbers = "SELECT number FROM deliveries WHERE status = 'pending' ORDER BY next_at, number LIMIT :limit";
+    return this.#deliveries(this.#sql.numbers(numbers, { limit }));
+  }
+
+  /** Those about a task or batch, oldest first. */
+  deliveriesOf(subject: string): Iterable<Row> {
+    const numbers = "SELECT number FROM deliveries WHERE subject = :subject ORDER BY created_at, number";
+    return this.#deliveries(this.#sql.numbers(numbers, { subject }));
+  }
+
+  secret(user: string): WebhookSecret | null {
+    const [row] = this.#sql.rows(`SELECT ${SECRET.join()} FROM webhook_secrets WHERE user = :user`, { user });
+    return row === undefined ? null : secretOf(row);
   }
 
   /** Moves the log into the database file, removes it and releases the lock. */
   close(): void {
-    this.#db.close();
+    this.#sql.close();
   }
 
   #insert(rows: readonly Row[], changes: CountChange[]): void {
-    const marks = COLUMNS.map(() => "?").join();
-    const task = this.#prepare(`INSERT INTO tasks (${COLUMNS.join()}) VALUES (${marks})`);
-    const prompt = this.#prepare("INSERT INTO prompts (seq, text) VALUES (?, ?)");
     for (const row of rows) {
-      task.run(...row.slice(0, COLUMNS.length));
-      prompt.run(row[0] as number, row.at(-1) as string);
+      this.#sql.run(INSERT_TASK, row.slice(0, COLUMNS.length));
+      this.#sql.run("INSERT INTO prompts (seq, text) VALUES (?, ?)", [row[0] as number, row.at(-1) as string]);
       changes.push([row[2] as string, row[IDENTITY.length] as TaskStatus, 1]);
     }
   }
 
   #update(rows: readonly Row[], changes: CountChange[]): void {
-    const before = this.#prepare("SELECT user, status FROM tasks WHERE seq = ?");
-    const task = this.#prepare(`UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`);
     for (const row of rows) {
-      const [stored] = arrays(before.all(row.at(-1) as number));
-      if (stored === undefined) throw new Error(`task number ${row.at(-1)} is not in the database`);
-      task.run(...row);
+      const seq = row.at(-1) as number;
+      const [stored] = this.#sql.rows("SELECT user, status FROM tasks WHERE seq = :seq", { seq });
+      if (stored === undefined) throw new Error(`task number ${seq} is not in the database`);
+      this.#sql.run(UPDATE_TASK, row);
       const user = stored[0] as string;
       changes.push([user, stored[1] as TaskStatus, -1], [user, row[0] as TaskStatus, 1]);
     }
   }
 
+  #record({ kind, row }: RecordRow): void {
+    this.#sql.run(WRITES[kind], row);
+    // Its last task may have been removed before its end was written.
+    if (kind === "batch") removeEmptyBatch(this.#sql, row[0] as string);
+  }
+
   *#rowsOf(select: string, seqs: readonly number[]): Iterable<Row> {
-    const one = this.#prepare(`${select} WHERE t.seq = ?`);
-    for (const seq of seqs) yield* arrays(one.all(seq));
+    for (const seq of seqs) yield* this.#sql.rows(`${select} WHERE t.seq = :seq`, { seq });
   }
 
-  #numbers(sql: string, values: Record<string, string | number> = {}): number[] {
-    return arrays(this.#prepare(sql).all(values)).map((row) => row[0] as number);
+  *#deliveries(numbers: readonly number[]): Iterable<Row> {
+    for (const number of numbers) yield* this.#sql.rows(`${DELIVERIES} WHERE number = :number`, { number });
   }
-
-  #prepare(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#db.prepare(sql);
-      statement.setReturnArrays(true);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-}
-
-function pageQuery({ user, status }: TaskFilter): string {
-  if (user !== undefined && status !== undefined) {
-    return `SELECT seq FROM tasks WHERE user = :user AND status = :status ${PAGE}`;
-  }
-  if (user !== undefined) return `${OF_USER.join(" UNION ALL ")} ${PAGE}`;
-  if (status !== undefined) return `SELECT seq FROM tasks WHERE status = :status ${PAGE}`;
-  return `SELECT seq FROM tasks ${PAGE}`;
-}
-
-/** The types of node:sqlite do not know `setReturnArrays`. */
-function arrays(rows: unknown): Row[] {
-  return rows as Row[];
 }

@@ -1,23 +1,69 @@
 /* What crosses between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
 import type { ErrorCode } from "../errors.ts";
+import type { Batch } from "../task.ts";
+import type { Window } from "./listing.ts";
+import type { RecordRow } from "./records.ts";
 import type { Row } from "./rows.ts";
-import type { TaskFilter } from "./store.ts";
+import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
-export type Request =
-  /** Rows of the live tasks, then the highest `seq`. `maxPages` bounds the file, in pages of 4096 bytes. */
-  | { readonly kind: "open"; readonly path: string; readonly maxPages: number | undefined }
-  /** `inserts` are rows of `newRow`, `updates` of `changedRow`; one transaction. */
-  | { readonly kind: "write"; readonly inserts: readonly Row[]; readonly updates: readonly Row[] }
+/** Each request, and the value that is replied to it after the rows it asks for. */
+export interface Exchange {
+  /** Rows of the live tasks. `maxPages` bounds the file, in pages of 4096 bytes. */
+  open: { request: { readonly path: string; readonly maxPages: number | undefined }; value: Opening };
+  /** `inserts` are rows of `newRow`, `updates` of `changedRow`; one transaction, the records last. */
+  write: {
+    request: {
+      readonly inserts: readonly Row[];
+      readonly updates: readonly Row[];
+      readonly records: readonly RecordRow[];
+    };
+    value: null;
+  };
   /** At most one row. */
-  | { readonly kind: "get"; readonly id: string }
+  get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */
-  | { readonly kind: "list"; readonly filter: TaskFilter }
-  | { readonly kind: "close" };
+  list: { request: { readonly filter: TaskFilter }; value: number };
+  /** The rows of the filter in the newest window of tasks below `below`. */
+  scan: { request: { readonly filter: TaskFilter; readonly below: number }; value: Window };
+  batch: { request: { readonly id: string }; value: BatchState | null };
+  /** Rows of ended tasks. */
+  ends: { request: { readonly batchId: string; readonly offset: number; readonly limit: number }; value: null };
+  idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
+  remove: { request: { readonly id: string }; value: boolean };
+  sweep: { request: { readonly limits: SweepLimits }; value: boolean };
+  /** Rows of deliveries. */
+  pending: { request: { readonly limit: number }; value: null };
+  /** Rows of deliveries. */
+  deliveries: { request: { readonly subject: string }; value: null };
+  secret: { request: { readonly user: string }; value: WebhookSecret | null };
+  close: { request: object; value: null };
+}
+
+export type Kind = keyof Exchange;
+export type Request = { [K in Kind]: { readonly kind: K } & Exchange[K]["request"] }[Kind];
+export type Value = Exchange[Kind]["value"];
+
+export interface Opening {
+  readonly lastSeq: number;
+  /** Those that have not ended. */
+  readonly batches: Batch[];
+  /** A damaged file that had to make room; null: none. */
+  readonly aside: Aside | null;
+}
+
+export interface Aside {
+  /** Where it is now. */
+  readonly path: string;
+  /** What is wrong with it. */
+  readonly reason: string;
+}
 
 export type Reply =
   /** Some of the rows asked for; more replies follow. One message of all rows could be larger than a message can be. */
   | { readonly kind: "rows"; readonly rows: readonly Row[] }
-  | { readonly kind: "done"; readonly value: number }
+  /** The rows so far are void: what they were read from has turned out to be damaged. */
+  | { readonly kind: "void" }
+  | { readonly kind: "done"; readonly value: Value }
   | { readonly kind: "failed"; readonly failure: Failure };
 
 export interface Failure {

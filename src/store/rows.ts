@@ -1,7 +1,17 @@
 /* How a task looks as a row. Rows are plain arrays: they cross to the storage thread at half the cost of objects. */
 import type { ErrorCode } from "../errors.ts";
 import type { ListedTask } from "./store.ts";
-import type { Attempt, FinishReason, Placement, StrategyName, Task, TaskResult, TaskStatus } from "../task.ts";
+import type {
+  Attempt,
+  FinishReason,
+  Placement,
+  Priority,
+  StrategyName,
+  Task,
+  TaskResult,
+  TaskStatus,
+  Webhook,
+} from "../task.ts";
 
 export type Value = string | number | null;
 export type Row = readonly Value[];
@@ -19,6 +29,10 @@ export const IDENTITY = [
   "max_length",
   "temperature",
   "task_type",
+  "priority",
+  "timeout_seconds",
+  "retry_of",
+  "webhook",
 ] as const;
 
 /** Columns of `tasks` that change as the task lives, in the order of a row; the first is the status. */
@@ -53,6 +67,10 @@ export function newRow(task: Task): Row {
     task.maxLength,
     task.temperature,
     task.taskType,
+    task.priority,
+    task.timeoutSeconds,
+    task.retryOf,
+    jsonOf(task.webhook),
     ...changing(task),
     task.text,
   ];
@@ -71,7 +89,7 @@ function changing(task: Task): Row {
     task.startedAt,
     task.finishedAt,
     JSON.stringify(task.attempts),
-    placement === null ? null : JSON.stringify(placement),
+    jsonOf(placement),
     result === null ? null : result.text,
     result === null ? null : result.executionTime,
     result === null ? null : result.timestamp,
@@ -91,6 +109,7 @@ export function taskOf(row: Row): Task {
 /** As `taskOf`, for a row that ends before the prompt. */
 export function listedTaskOf(row: Row): ListedTask {
   const [seq, id, user, strategy, pinnedGpuId, batchId, wholeBatch, createdAt, maxLength, temperature, taskType] = row;
+  const [priority, timeoutSeconds, retryOf, webhook] = row.slice(IDENTITY.indexOf("priority"));
   const [status, gpuId, startedAt, finishedAt, attempts, placement] = row.slice(IDENTITY.length);
   return {
     id: id as string,
@@ -104,12 +123,16 @@ export function listedTaskOf(row: Row): ListedTask {
     maxLength: maxLength as number,
     temperature: temperature as number,
     taskType: taskType as string,
+    priority: priority as Priority,
+    timeoutSeconds: timeoutSeconds as number | null,
+    retryOf: retryOf as string | null,
+    webhook: parsed<Webhook>(webhook),
     status: status as TaskStatus,
     gpuId: gpuId as number | null,
     startedAt: startedAt as number | null,
     finishedAt: finishedAt as number | null,
     attempts: JSON.parse(attempts as string) as Attempt[],
-    placement: placement === null ? null : (JSON.parse(placement as string) as Placement),
+    placement: parsed<Placement>(placement),
     ...outcomeOf(row.slice(IDENTITY.length + CHANGING.indexOf("result_text"))),
   };
 }
@@ -129,4 +152,13 @@ function outcomeOf(columns: Row): Pick<Task, "result" | "error"> {
         };
   const error = code === null ? null : { code: code as ErrorCode, sentence: sentence as string };
   return { result, error };
+}
+
+export function jsonOf(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value);
+}
+
+/** What `jsonOf` made of a value of that type. */
+export function parsed<T>(json: Value | undefined): T | null {
+  return typeof json === "string" ? (JSON.parse(json) as T) : null;
 }

@@ -8,25 +8,30 @@ import { AltLasError, messageOf } from "../errors.ts";
 const APPLICATION_ID = 0x414c4153;
 const MIGRATIONS = join(import.meta.dirname, "migrations");
 /** SQLite's primary result codes; https://www.sqlite.org/rescode.html */
-const BUSY = 5;
+export const BUSY = 5;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 /** Bytes: one page of the smallest size there is. */
 const SMALLEST_DATABASE = 512;
+/** Milliseconds to wait for a lock: as long as a look at the file takes, not as long as a server runs. */
+export const TIMEOUT = 200;
 /** Where in the file SQLite puts its locks. */
 const FIRST_LOCK_BYTE = 0x40000000;
+
+/** A file that SQLite would take for an empty one, and write over. */
+class DamagedFile extends Error {}
 
 /**
  * Opens the database for this process alone, creates it if there is none, and applies missing migrations.
  * Nothing is written to a file that is in use, damaged, of another program or of a later version.
- * @throws {AltLasError} `conflict` when another process has it, `store_unavailable` when it is damaged,
- *   `bad_config` when it is not ours or cannot be used at that path
+ * @throws an error that is damage (`isDamage`), else {AltLasError} `conflict` when another process has it, `bad_config` when it is
+ *   not ours or cannot be used at that path
  */
 export function openDatabase(path: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
     createFile(path);
-    db = new DatabaseSync(path, { timeout: 200 });
+    db = new DatabaseSync(path, { timeout: TIMEOUT });
     lock(db);
     checkOwner(db, path);
     makeDurable(db, path);
@@ -34,7 +39,29 @@ export function openDatabase(path: string): DatabaseSync {
     return db;
   } catch (error) {
     db?.close();
-    throw error instanceof AltLasError ? error : openFailure(error, path);
+    throw error instanceof AltLasError || isDamage(error) ? error : openFailure(error, path);
+  }
+}
+
+/** Whether an error says that the file is damaged. */
+export function isDamage(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === CORRUPT || code === NOT_A_DATABASE || error instanceof DamagedFile;
+}
+
+/**
+ * Makes sure that no other server has a file, damaged or not. SQLite asks for the lock before it reads.
+ * @throws {AltLasError} `conflict` when one has it; what SQLite throws when it cannot tell
+ */
+export function checkFree(path: string): void {
+  const db = new DatabaseSync(path, { timeout: TIMEOUT });
+  try {
+    lock(db);
+  } catch (error) {
+    if (resultCode(error) === BUSY) throw inUse(path, error);
+    if (!isDamage(error)) throw error;
+  } finally {
+    db.close();
   }
 }
 
@@ -49,22 +76,32 @@ function createFile(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     const { mode, size } = statSync(path);
-    // SQLite takes anything shorter than a page for an empty database and writes over it.
-    if (size > 0 && size < SMALLEST_DATABASE) throw damaged(path, `it has ${size} bytes`, error);
+    // SQLite takes anything shorter than a page for an empty database, writes over it and throws its log away.
+    if (size > 0 && size < SMALLEST_DATABASE) throw new DamagedFile(`it has ${size} bytes`, { cause: error });
+    if (size === 0 && logSize(path) > 0) throw new DamagedFile("it is empty, but its log is not", { cause: error });
     if ((mode & 0o077) !== 0) chmodSync(path, 0o600);
   }
+}
+
+function logSize(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** A new folder survives a power cut only when its parent is on disk. SQLite itself sees to the innermost one. */
 function syncFolders(from: string, to: string): void {
   for (let folder = dirname(from); folder.length >= to.length; folder = dirname(folder)) {
-    const fd = openSync(folder, "r");
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    syncFolder(folder);
     if (folder === dirname(folder)) return;
+  }
+}
+
+/** Names in a folder survive a power cut only when it is on disk. */
+export function syncFolder(folder: string): void {
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -127,21 +164,13 @@ function pragma(db: DatabaseSync, text: string): unknown {
 }
 
 function openFailure(error: unknown, path: string): AltLasError {
-  const words = messageOf(error);
-  switch (resultCode(error)) {
-    case BUSY:
-      return new AltLasError("conflict", `${path} is in use by another server${holder(path)}`, { cause: error });
-    case CORRUPT:
-    case NOT_A_DATABASE:
-      return damaged(path, words, error);
-    default:
-      return new AltLasError("bad_config", `the task database ${path} cannot be opened: ${words}`, { cause: error });
-  }
+  if (resultCode(error) === BUSY) return inUse(path, error);
+  const sentence = `the task database ${path} cannot be opened: ${messageOf(error)}`;
+  return new AltLasError("bad_config", sentence, { cause: error });
 }
 
-function damaged(path: string, words: string, cause: unknown): AltLasError {
-  const sentence = `${path} is damaged (${words}); it was left as it is: restore a copy, or move it away to start empty`;
-  return new AltLasError("store_unavailable", sentence, { cause });
+export function inUse(path: string, cause: unknown): AltLasError {
+  return new AltLasError("conflict", `${path} is in use by another server${holder(path)}`, { cause });
 }
 
 /** The primary result code of an error of SQLite, else undefined. */

@@ -1,8 +1,9 @@
 /* The storage thread: the only place that waits for the disk. */
 import { parentPort } from "node:worker_threads";
 import { AltLasError, messageOf } from "../errors.ts";
+import { openOrReplace } from "./aside.ts";
 import { TaskDatabase } from "./database.ts";
-import type { Failure, Reply, Request } from "./messages.ts";
+import type { Failure, Kind, Opening, Reply, Request, Value } from "./messages.ts";
 import type { Row } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
 
@@ -11,6 +12,7 @@ const MESSAGE_SIZE = 8 * 1024 * 1024;
 const MESSAGE_ROWS = 1000;
 /** Too big, constraint, mismatch, out of range: https://www.sqlite.org/rescode.html */
 const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
+const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
 
 const port = parentPort;
 if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
@@ -27,13 +29,13 @@ port.on("message", (request: Request) => {
   if (database === undefined) port.close();
 });
 
-function serve(request: Request): number {
+function serve(request: Request): Value {
   if (request.kind === "open") return open(request.path, request.maxPages);
   if (database === undefined) throw new Error("the database is not open");
   switch (request.kind) {
     case "write":
-      database.write(request.inserts, request.updates);
-      return 0;
+      database.write(request.inserts, request.updates, request.records);
+      return null;
     case "get": {
       const row = database.get(request.id);
       return sendRows(row === undefined ? [] : [row]);
@@ -43,29 +45,57 @@ function serve(request: Request): number {
       sendRows(rows);
       return total;
     }
+    case "scan": {
+      const { rows, window } = database.scan(request.filter, request.below);
+      sendRows(rows);
+      return window;
+    }
+    case "batch":
+      return database.batch(request.id);
+    case "ends":
+      return sendRows(database.ends(request.batchId, request.offset, request.limit));
+    case "idempotency":
+      return database.idempotency(request.user, request.key);
+    case "remove":
+      return database.remove(request.id);
+    case "sweep":
+      return database.sweep(request.limits);
+    case "pending":
+      return sendRows(database.pendingDeliveries(request.limit));
+    case "deliveries":
+      return sendRows(database.deliveriesOf(request.subject));
+    case "secret":
+      return database.secret(request.user);
     case "close":
       database.close();
       database = undefined;
-      return 0;
+      return null;
   }
 }
 
-function open(file: string, maxPages: number | undefined): number {
+function open(file: string, maxPages: number | undefined): Opening {
   path = file;
+  const { opened, aside } = openOrReplace(file, () => openAndRead(file, maxPages));
+  database = opened.database;
+  return { lastSeq: opened.lastSeq, batches: opened.batches, aside };
+}
+
+/** Reads, and sends the live tasks, at once: damage may be found only then. */
+function openAndRead(file: string, maxPages: number | undefined) {
   const db = openDatabase(file);
   try {
     if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
     const opened = new TaskDatabase(db);
     sendRows(opened.live());
-    database = opened;
-    return opened.lastSeq();
+    return { database: opened, lastSeq: opened.lastSeq(), batches: opened.unfinishedBatches() };
   } catch (error) {
+    send({ kind: "void" });
     db.close();
     throw error;
   }
 }
 
-function sendRows(rows: Iterable<Row>): number {
+function sendRows(rows: Iterable<Row>): null {
   let part: Row[] = [];
   let size = 0;
   for (const row of rows) {
@@ -77,17 +107,17 @@ function sendRows(rows: Iterable<Row>): number {
     size = 0;
   }
   if (part.length > 0) send({ kind: "rows", rows: part });
-  return 0;
+  return null;
 }
 
 function send(reply: Reply): void {
   port?.postMessage(reply);
 }
 
-function failureOf(error: unknown, kind: Request["kind"]): Failure {
+function failureOf(error: unknown, kind: Kind): Failure {
   if (error instanceof AltLasError) return { code: error.code, sentence: error.message, ofRow: false };
   const code = resultCode(error);
-  const done = kind === "write" ? "written to" : "read from";
+  const done = CHANGES.has(kind) ? "written to" : "read from";
   return {
     code: "store_unavailable",
     sentence: `tasks could not be ${done} ${path}: ${messageOf(error)}`,

@@ -1,9 +1,21 @@
-import { Worker } from "node:worker_threads";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Task } from "../task.ts";
-import type { Failure, Reply, Request } from "./messages.ts";
+import { needsScan } from "./listing.ts";
+import type { Exchange, Kind, Opening } from "./messages.ts";
+import { deliveryOf, recordKey, recordRow } from "./records.ts";
 import { changedRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
-import type { ListedTask, Store, TaskFilter } from "./store.ts";
+import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
+import type {
+  BatchState,
+  Delivery,
+  IdempotencyRecord,
+  ListedTask,
+  Store,
+  StoreRecord,
+  SweepLimits,
+  TaskFilter,
+  WebhookSecret,
+} from "./store.ts";
 
 /** What the store tells the operator. */
 export interface StoreLog {
@@ -22,31 +34,18 @@ export interface SqliteStoreOptions {
 }
 
 /** What one transaction holds at most, unless a single save holds more: larger ones make everybody wait longer. */
-const MAX_TASKS = 2000;
+const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 const SLOW_MS = 1000;
 
 interface Save {
   readonly tasks: readonly Task[];
+  readonly records: readonly StoreRecord[];
   /** In their texts. */
   readonly characters: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
-
-interface Answer {
-  readonly rows: Row[];
-  readonly value: number;
-}
-
-interface Question {
-  readonly rows: Row[];
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-}
-
-/** A failed transaction that may succeed without one of its rows. */
-class RowError extends AltLasError {}
 
 /**
  * Tasks in one SQLite file, which belongs to one process at a time.
@@ -61,15 +60,12 @@ export class SqliteStore implements Store {
   readonly written = { transactions: 0, inserts: 0, updates: 0 };
 
   readonly #options: SqliteStoreOptions;
-  #worker: Worker | undefined;
-  #exited: Promise<void> = Promise.resolve();
+  #thread: StorageThread | undefined;
   #opening: ReturnType<Store["open"]> | undefined;
   #closing: Promise<void> | undefined;
   /** Why nothing can be asked for now; null: it can. */
   #refusal: AltLasError | null = new AltLasError("store_unavailable", "the task database is not open");
 
-  /** Asked, not answered, in the order they were sent. */
-  readonly #questions: Question[] = [];
   /** Saves for the next write. */
   readonly #pending: Save[] = [];
   /** Halves of writes that failed because of one row; they are tried before `#pending`. */
@@ -77,6 +73,8 @@ export class SqliteStore implements Store {
   #writing = false;
   #gathering = false;
   #onIdle: (() => void) | undefined;
+  /** The scan before the next one: two at a time would make a write wait for two windows. */
+  #scans: Promise<unknown> = Promise.resolve();
   /** Tasks that have a row. Weak, so that finished tasks can be forgotten. */
   readonly #stored = new WeakSet<Task>();
 
@@ -85,31 +83,66 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * @throws {AltLasError} `conflict` when another server uses the file, `store_unavailable` when it is damaged,
-   *   `bad_config` when it is another program's, a newer version's, or cannot be used at that path
+   * A damaged file is moved aside, with its log, to `<path>.damaged-<time>`.
+   * @throws {AltLasError} `conflict` when another server uses the file, `bad_config` when it is another program's, a newer version's,
+   *   or cannot be used at that path, `store_unavailable` when it is damaged and cannot be moved
    */
   open(): ReturnType<Store["open"]> {
     this.#opening ??= this.#open();
     return this.#opening;
   }
 
-  save(tasks: readonly Task[]): Promise<void> {
+  save(tasks: readonly Task[], records: readonly StoreRecord[] = []): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
-    if (tasks.length === 0) return Promise.resolve();
+    if (tasks.length === 0 && records.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#pending.push({ tasks: tasks.slice(), characters: charactersOf(tasks), resolve, reject });
+      const characters = charactersOf(tasks, records);
+      this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, resolve, reject });
       this.#gather();
     });
   }
 
   async get(id: string): Promise<Task | null> {
-    const { rows } = await this.#request({ kind: "get", id });
+    const { rows } = await this.#request("get", { id });
     return this.#tasksOf(rows)[0] ?? null;
   }
 
   async list(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
-    const { rows, value } = await this.#request({ kind: "list", filter });
+    if (needsScan(filter)) return this.#scanInTurn(filter);
+    const { rows, value } = await this.#request("list", { filter });
     return { tasks: rows.map(listedTaskOf), total: value };
+  }
+
+  async batch(id: string): Promise<BatchState | null> {
+    return (await this.#request("batch", { id })).value;
+  }
+
+  async endsOf(batchId: string, offset: number, limit: number): Promise<ListedTask[]> {
+    return (await this.#request("ends", { batchId, offset, limit })).rows.map(listedTaskOf);
+  }
+
+  async idempotency(user: string, key: string): Promise<IdempotencyRecord | null> {
+    return (await this.#request("idempotency", { user, key })).value;
+  }
+
+  async remove(id: string): Promise<boolean> {
+    return (await this.#request("remove", { id })).value;
+  }
+
+  async sweep(limits: SweepLimits): Promise<boolean> {
+    return (await this.#request("sweep", { limits })).value;
+  }
+
+  async pendingDeliveries(limit: number): Promise<Delivery[]> {
+    return (await this.#request("pending", { limit })).rows.map(deliveryOf);
+  }
+
+  async deliveriesOf(subject: string): Promise<Delivery[]> {
+    return (await this.#request("deliveries", { subject })).rows.map(deliveryOf);
+  }
+
+  async secret(user: string): Promise<WebhookSecret | null> {
+    return (await this.#request("secret", { user })).value;
   }
 
   close(): Promise<void> {
@@ -119,30 +152,32 @@ export class SqliteStore implements Store {
 
   async #open(): ReturnType<Store["open"]> {
     if (this.#closing !== undefined) throw this.#refusal;
-    this.#start();
-    const { path, maxPages } = this.#options;
+    const { path, maxPages, thread: program } = this.#options;
+    const thread = new StorageThread(program ?? new URL("./sqlite-thread.ts", import.meta.url), (error) =>
+      this.#onThreadEnd(error),
+    );
+    this.#thread = thread;
     try {
-      const { rows, value } = await this.#ask({ kind: "open", path, maxPages });
+      const { rows, value } = await thread.ask("open", { path, maxPages });
+      const live = this.#tasksOf(rows);
+      this.#tellOf(value);
       this.#refusal = null;
-      return { live: this.#tasksOf(rows), lastSeq: value };
+      return { live, batches: value.batches, lastSeq: value.lastSeq, movedAside: value.aside?.path ?? null };
     } catch (error) {
-      await this.#exited;
+      // It has ended by itself, unless it is a row that cannot be understood.
+      await thread.ask("close", {}).catch(() => undefined);
+      await thread.exited;
       throw error;
     }
   }
 
-  #start(): void {
-    const worker = new Worker(this.#options.thread ?? new URL("./sqlite-thread.ts", import.meta.url));
-    this.#worker = worker;
-    const exit = Promise.withResolvers<void>();
-    this.#exited = exit.promise;
-    worker.on("message", (reply: Reply) => this.#onReply(reply));
-    worker.on("error", (error) => this.#onThreadEnd(messageOf(error)));
-    worker.on("messageerror", (error) => this.#onThreadEnd(messageOf(error)));
-    worker.on("exit", (code) => {
-      this.#onThreadEnd(`exit code ${code}`);
-      exit.resolve();
-    });
+  #tellOf({ aside }: Opening): void {
+    if (aside === null) return;
+    const { path } = this.#options;
+    this.#options.log?.error(
+      { path, movedTo: aside.path, reason: aside.reason },
+      `${path} is damaged (${aside.reason}); it was moved to ${aside.path}, and an empty database was made in its place`,
+    );
   }
 
   async #close(): Promise<void> {
@@ -152,9 +187,35 @@ export class SqliteStore implements Store {
     this.#refusal = new AltLasError("store_unavailable", "the task database is closed");
     if (usable) {
       await this.#idle();
-      await this.#ask({ kind: "close" }).catch(() => undefined);
+      await this.#ask("close", {}).catch(() => undefined);
     }
-    await this.#exited;
+    await this.#thread?.exited;
+  }
+
+  #scanInTurn(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
+    const scan = this.#scans.then(() => this.#scan(filter));
+    this.#scans = scan.catch(() => undefined);
+    return scan;
+  }
+
+  /** Writes get their turn between two windows; tasks that are newer than the first window are not looked at. */
+  async #scan(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
+    const tasks: ListedTask[] = [];
+    let { limit, offset } = filter;
+    let total = 0;
+    let below: number | null = Number.MAX_SAFE_INTEGER;
+    while (below !== null) {
+      const { rows, value }: Answer<"scan"> = await this.#request("scan", {
+        filter: { ...filter, limit, offset },
+        below,
+      });
+      for (const row of rows) tasks.push(listedTaskOf(row));
+      total += value.matched;
+      limit -= rows.length;
+      offset -= value.passed;
+      below = value.next;
+    }
+    return { tasks, total };
   }
 
   #idle(): Promise<void> {
@@ -185,7 +246,10 @@ export class SqliteStore implements Store {
   async #commit(saves: readonly Save[]): Promise<void> {
     try {
       const tasks = new Set(saves.flatMap((save) => save.tasks));
-      await this.#write(tasks);
+      await this.#write(
+        tasks,
+        saves.flatMap((save) => save.records),
+      );
       for (const task of tasks) this.#stored.add(task);
     } catch (error) {
       this.#writing = false;
@@ -203,17 +267,17 @@ export class SqliteStore implements Store {
   #take(): Save[] {
     const retry = this.#retries.shift();
     if (retry !== undefined) return retry;
-    let tasks = 0;
+    let rows = 0;
     let characters = 0;
     const end = this.#pending.findIndex((save, index) => {
-      tasks += save.tasks.length;
+      rows += save.tasks.length + save.records.length;
       characters += save.characters;
-      return index > 0 && (tasks > MAX_TASKS || characters > MAX_CHARACTERS);
+      return index > 0 && (rows > MAX_ROWS || characters > MAX_CHARACTERS);
     });
     return this.#pending.splice(0, end === -1 ? this.#pending.length : end);
   }
 
-  async #write(tasks: ReadonlySet<Task>): Promise<void> {
+  async #write(tasks: ReadonlySet<Task>, records: readonly StoreRecord[]): Promise<void> {
     const inserts: Row[] = [];
     const updates: Row[] = [];
     for (const task of tasks) {
@@ -222,7 +286,7 @@ export class SqliteStore implements Store {
     }
     this.written.transactions++;
     const started = performance.now();
-    await this.#ask({ kind: "write", inserts, updates });
+    await this.#ask("write", { inserts, updates, records: records.map(recordRow) });
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
     const ms = Math.round(performance.now() - started);
@@ -231,7 +295,8 @@ export class SqliteStore implements Store {
 
   /**
    * One bad task must not fail saves that have nothing to do with it, so they are tried again in halves until it is
-   * alone. Saves that share a task stay together: written apart, one of them would write what belongs to the other.
+   * alone. Saves that share a task or a record's subject stay together: written apart, one of them would write what belongs to the
+   * other, or they would take effect in another order.
    */
   #onWriteFailed(saves: readonly Save[], error: unknown): void {
     // What is not an AltLasError was thrown while rows were made or sent, and so is about one of them too.
@@ -253,61 +318,51 @@ export class SqliteStore implements Store {
     return tasks;
   }
 
-  #request(request: Request): Promise<Answer> {
-    return this.#refusal === null ? this.#ask(request) : Promise.reject(this.#refusal);
+  async #request<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
+    if (this.#refusal !== null) throw this.#refusal;
+    return this.#ask(kind, request);
   }
 
-  #ask(request: Request): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      if (this.#worker === undefined) throw this.#refusal;
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-      this.#worker.postMessage(request);
-      this.#questions.push({ rows: [], resolve, reject });
-    });
-  }
-
-  #onReply(reply: Reply): void {
-    const question = this.#questions[0];
-    if (question === undefined) return;
-    if (reply.kind === "rows") {
-      for (const row of reply.rows) question.rows.push(row);
-      return;
-    }
-    this.#questions.shift();
-    if (reply.kind === "done") question.resolve({ rows: question.rows, value: reply.value });
-    else question.reject(errorOf(reply.failure));
+  async #ask<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
+    if (this.#thread === undefined) throw this.#refusal;
+    return this.#thread.ask(kind, request);
   }
 
   /** Also called at the end of `close`, when nothing waits any more. */
-  #onThreadEnd(reason: string): void {
-    if (this.#worker === undefined) return;
-    this.#worker = undefined;
-    const error = new AltLasError("store_unavailable", `the storage thread ended: ${reason}`);
-    if (this.#refusal === null) {
-      this.#options.log?.error({ err: error }, "no task can be stored until the server is restarted");
-      this.#refusal = error;
-    }
-    for (const question of this.#questions.splice(0)) question.reject(error);
+  #onThreadEnd(error: AltLasError): void {
+    if (this.#refusal !== null) return;
+    this.#options.log?.error({ err: error }, "no task can be stored until the server is restarted");
+    this.#refusal = error;
   }
 }
 
-function errorOf({ code, sentence, ofRow }: Failure): AltLasError {
-  return ofRow ? new RowError(code, sentence) : new AltLasError(code, sentence);
+/** The caller may set a batch's end while its record waits to be written. */
+function copyOf(record: StoreRecord): StoreRecord {
+  return record.kind === "batch" ? { ...record, batch: { ...record.batch } } : record;
 }
 
-function charactersOf(tasks: readonly Task[]): number {
+function charactersOf(tasks: readonly Task[], records: readonly StoreRecord[]): number {
   let sum = 0;
   for (const task of tasks) sum += task.text.length + (task.result?.text.length ?? 0);
+  for (const record of records) {
+    if (record.kind === "event") sum += record.delivery.body.length;
+    if (record.kind === "idempotency") sum += record.record.answer.length;
+  }
   return sum;
 }
 
-/** The saves in groups that have no task in common. */
+/** The saves in groups that have nothing in common, each in the order of the calls where that matters. */
 function independent(saves: readonly Save[]): Save[][] {
-  const groups = new Map<Task, Save[]>();
+  const groups = new Map<Task | string, Save[]>();
   for (const save of saves) {
-    const group = [save];
-    for (const related of new Set(save.tasks.map((task) => groups.get(task)))) group.push(...(related ?? []));
-    for (const task of group.flatMap((member) => member.tasks)) groups.set(task, group);
+    const related = new Set(subjectsOf(save).map((subject) => groups.get(subject)));
+    const group = [...related].flatMap((members) => members ?? []);
+    group.push(save);
+    for (const subject of group.flatMap(subjectsOf)) groups.set(subject, group);
   }
   return [...new Set(groups.values())];
+}
+
+function subjectsOf({ tasks, records }: Save): (Task | string)[] {
+  return [...tasks, ...records.map(recordKey)];
 }

@@ -1,39 +1,153 @@
-import { type Task, type TaskStatus } from "../task.ts";
+import { type Batch, type Task, type TaskStatus, type WebhookEvent } from "../task.ts";
 
 /** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
 export type ListedTask = Omit<Task, "text">;
 
-/** Which tasks to list. */
+/** Which tasks to list; undefined: any. Times are Unix milliseconds. */
 export interface TaskFilter {
-  /** Only this user's; undefined: everybody's. */
+  /** Only this user's. */
   readonly user: string | undefined;
   readonly status: TaskStatus | undefined;
+  readonly batchId?: string | undefined;
+  readonly taskType?: string | undefined;
+  readonly gpuId?: number | undefined;
+  /** Submitted at this time or later. */
+  readonly since?: number | undefined;
+  /** Submitted before this time. */
+  readonly until?: number | undefined;
+  /** Only tasks with a lower `seq`: those that come after that one in the list. */
+  readonly after?: number | undefined;
   readonly limit: number;
   readonly offset: number;
+}
+
+/** An answered submission that a client may send again. */
+export interface IdempotencyRecord {
+  readonly user: string;
+  /** The client's own name for it. */
+  readonly key: string;
+  /** Says whether a request is the same one. */
+  readonly fingerprint: string;
+  /** What was answered, as JSON. */
+  readonly answer: string;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+}
+
+/** One try to bring a webhook to its receiver. */
+export interface DeliveryAttempt {
+  /** Unix milliseconds. */
+  readonly at: number;
+  /** Of the receiver's answer; null: there was none. */
+  readonly status: number | null;
+  /** Why it was in vain, where the status does not say so; null: it does, or it was not in vain. */
+  readonly error: string | null;
+  /** Milliseconds it took. */
+  readonly duration: number;
+}
+
+/** One event on its way to its receiver. Times are Unix milliseconds. */
+export interface Delivery {
+  /** The same event always has the same one. */
+  readonly id: string;
+  /** The id of the task or batch that it is about. */
+  readonly subject: string;
+  readonly user: string;
+  readonly event: WebhookEvent;
+  readonly url: string;
+  /** What is sent, the same bytes with every try. */
+  readonly body: string;
+  readonly createdAt: number;
+  readonly status: "pending" | "delivered" | "failed";
+  /** When to try next, while it is pending. */
+  readonly nextAt: number;
+  readonly attempts: readonly DeliveryAttempt[];
+}
+
+/** What a user's webhooks are signed with. Times are Unix milliseconds. */
+export interface WebhookSecret {
+  readonly user: string;
+  /** `whsec_` and base64. */
+  readonly secret: string;
+  /** The one before, which signs too until `previousUntil`. */
+  readonly previous: string | null;
+  readonly previousUntil: number | null;
+  readonly createdAt: number;
+  /** Whether the user has seen it. */
+  readonly shown: boolean;
+}
+
+/** What is written beside tasks, in the same transaction. */
+export type StoreRecord =
+  /** A new batch, or the end of one. */
+  | { readonly kind: "batch"; readonly batch: Batch }
+  | { readonly kind: "idempotency"; readonly record: IdempotencyRecord }
+  /** A delivery that may be there already: then nothing happens. */
+  | { readonly kind: "event"; readonly delivery: Delivery }
+  /** The present state of a delivery that is there; nothing happens when it is not. */
+  | { readonly kind: "delivery"; readonly delivery: Delivery }
+  | { readonly kind: "secret"; readonly secret: WebhookSecret };
+
+/** A batch and what has become of its tasks, as far as they are still kept. */
+export interface BatchState {
+  readonly batch: Batch;
+  readonly counts: Readonly<{ [Status in TaskStatus]: number }>;
+  /** Queued tasks that have no GPU yet. */
+  readonly unbound: number;
+}
+
+/** What is old enough to be removed. Times are Unix milliseconds. */
+export interface SweepLimits {
+  /** Tasks that ended before. */
+  readonly endedBefore: number;
+  /** Ended tasks to keep at most, the latest submitted; null: any number. */
+  readonly maxEnded: number | null;
+  /** Idempotency keys made before. */
+  readonly keysBefore: number;
 }
 
 /**
  * Where tasks outlive the process.
  *
  * Promises every implementation keeps (test/store-conformance.test.ts):
- *  1. When `save` resolves, the state its tasks had when it was called (or a later one) survives a power cut.
- *  2. The tasks of one `save` are written together or not at all. New tasks and changed ones may be mixed.
+ *  1. When `save` resolves, the state its tasks had when it was called (or a later one) and its records survive a power cut.
+ *  2. The tasks and records of one `save` are written together or not at all. New tasks and changed ones may be mixed.
  *  3. Saves take effect in the order of the calls. Calls made while a write is under way are written together by the next one.
  *  4. When `save` rejects (`AltLasError` with `store_unavailable`), nothing of that call is on disk, and the caller may save again.
- *  5. `get` and `list` see everything whose `save` has resolved.
- *  6. Nothing here blocks the caller's thread on a disk.
+ *  5. Everything that reads sees what was written by each `save` that has resolved.
+ *  6. Nothing here blocks the caller's thread on a disk, and no single read or sweep keeps a write waiting for long.
+ *  7. Removing a task removes its webhook deliveries; a batch that has ended goes with its last task, and its deliveries with it.
  */
 export interface Store {
   /**
    * Opens or creates the store.
-   * @returns the tasks that have not ended, in submission order, and the highest `seq` ever given (0: none)
+   * @returns the tasks that have not ended, in submission order; the batches that have not ended; the highest `seq` ever given (0:
+   *   none); and where a damaged file was moved to make room for a new one (null: there was none)
    */
-  open(): Promise<{ readonly live: Task[]; readonly lastSeq: number }>;
-  /** Writes the present state of these tasks. */
-  save(tasks: readonly Task[]): Promise<void>;
+  open(): Promise<{
+    readonly live: Task[];
+    readonly batches: Batch[];
+    readonly lastSeq: number;
+    readonly movedAside: string | null;
+  }>;
+  /** Writes the present state of these tasks, and the records. */
+  save(tasks: readonly Task[], records?: readonly StoreRecord[]): Promise<void>;
   get(id: string): Promise<Task | null>;
-  /** Newest first. `total` says how many match, whatever the limit. */
+  /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
   list(filter: TaskFilter): Promise<{ readonly tasks: ListedTask[]; readonly total: number }>;
+  batch(id: string): Promise<BatchState | null>;
+  /** The ended tasks of a batch, in the order of their ends: at most `limit`, without the first `offset`. */
+  endsOf(batchId: string, offset: number, limit: number): Promise<ListedTask[]>;
+  idempotency(user: string, key: string): Promise<IdempotencyRecord | null>;
+  /** Removes a task that has ended; false: there is no such task, or it has not ended. */
+  remove(id: string): Promise<boolean>;
+  /** Removes some of what is beyond the limits, in one small step. @returns whether there may be more */
+  sweep(limits: SweepLimits): Promise<boolean>;
+  /** Pending deliveries, those that are to be tried first in front. */
+  pendingDeliveries(limit: number): Promise<Delivery[]>;
+  /** All deliveries about a task or batch, oldest first. */
+  deliveriesOf(subject: string): Promise<Delivery[]>;
+  secret(user: string): Promise<WebhookSecret | null>;
   /** Writes what is pending and closes. Calling it twice is harmless. */
   close(): Promise<void>;
 }

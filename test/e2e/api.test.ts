@@ -1,7 +1,8 @@
 /** What the API promises, word for word, from a real server with the real model on three devices. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { type BatchAnswer, type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas.ts";
+import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
+import { type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 import { STRATEGIES } from "../../src/task.ts";
 import { altLas, basic, deadline, lacks, runProgram, Server } from "../helpers/server.ts";
 

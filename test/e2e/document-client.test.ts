@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type BatchAnswer, type GpusAnswer, type TaskView } from "../../src/http/schemas.ts";
+import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
+import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
+import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { lacks, newFolder, ROOT, runProgram, Server } from "../helpers/server.ts";
 
 /** Calls the functions that the client's own example leaves out. */

@@ -1,7 +1,8 @@
 /** Real GPUs, as far as a machine without any can show them: a server with stand-ins for NVIDIA's drivers, and simulated engines on them. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { type GpusAnswer, type TaskView } from "../../src/http/schemas.ts";
+import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
+import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { fakeNvidiaSmi, nvidiaGpu } from "../helpers/fake-drivers.ts";
 import { gpuStubs, type GpuStubs, NO_GPU_STUBS, stubGpu, type StubGpu, WITHOUT_KOFFI } from "../helpers/gpu-stubs.ts";
 import { childrenOf } from "../helpers/processes.ts";

@@ -1,7 +1,8 @@
 /** What the log says, and what it must not say. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { altLas, basic, type LogLine, Server } from "../helpers/server.ts";
+import { altLas, basic, BIN, type LogLine, Server } from "../helpers/server.ts";
 
 const about = (id: string) => (line: LogLine) => line["task"] === id;
 
@@ -91,4 +92,17 @@ test("no prompt, generated text, key or password is in the log, whatever happens
       .every((line) => line.startsWith("{")),
     "every line of the log is JSON",
   );
+});
+
+const noFullDevice = existsSync("/dev/full") ? false : "this system has no /dev/full";
+
+test("a log on a full disk stops nothing", { skip: noFullDevice }, async (t) => {
+  const config = `
+    log: { level: trace }
+    engine: { simulated: { failures: [{ kind: crash, when_text_contains: fatal, after_tokens: 1 }] } }`;
+  const command = ["sh", "-c", 'exec "$0" "$@" 2> /dev/full', process.execPath, BIN, "serve"];
+  const server = await Server.start(t, { config, command, args: ["--devices", "simulated:1"] });
+  assert.equal((await server.run({ text: "fatal", max_length: 5 })).error_code, "poison");
+  assert.equal((await server.run({ text: "x", max_length: 5 })).status, "completed");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });

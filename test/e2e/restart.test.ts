@@ -1,7 +1,7 @@
 /** What a server that was killed leaves behind, and what the next one on the same data directory makes of it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type TaskView } from "../../src/http/schemas.ts";
+import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { altLas, Server } from "../helpers/server.ts";
 
 const SLOTS = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 2 } }";

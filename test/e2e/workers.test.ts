@@ -54,14 +54,21 @@ test("a worker that dies in the middle of a text has its task done anew, whole, 
   assert.equal(task.result!.text.trim().split(" ").length, 20);
 });
 
-test("a task that kills every worker it meets fails in the end, and says so", async (t) => {
+test("a task that kills its workers while it runs there alone is poison, and says so", async (t) => {
   const config = "engine: { simulated: { failures: [{ kind: crash, when_text_contains: poison, after_tokens: 1 }] } }";
   const server = await Server.start(t, { config, args: ["--devices", "simulated:4"] });
   await server.loaded();
   const task = await server.run({ text: "poison" });
-  assert.deepEqual([task.status, task.error_code], ["failed", "worker_crash"]);
-  assert.match(task.error!, /^The worker died 3 times while this task ran; .*\.$/);
-  assert.equal(new Set(task.attempts.map((attempt) => attempt.gpu_id)).size, 3);
+  assert.deepEqual([task.status, task.error_code], ["failed", "poison"]);
+  assert.match(task.error!, /^The worker died 2 times while this task ran there alone; .*\.$/);
+  assert.deepEqual(
+    task.attempts.map(({ reason, alone }) => [reason, alone]),
+    [
+      ["worker_crash", true],
+      ["worker_crash", true],
+    ],
+  );
+  assert.equal(new Set(task.attempts.map((attempt) => attempt.gpu_id)).size, 2);
   assert.equal((await server.run({ text: "x", max_length: 1 })).status, "completed");
 });
 

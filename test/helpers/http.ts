@@ -1,9 +1,12 @@
 /** What the tests of the HTTP side share: a server over a task book that only remembers what it was asked. */
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext } from "node:test";
-import { type FastifyInstance } from "fastify";
+import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
 import { pino } from "pino";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
@@ -11,13 +14,26 @@ import { parseConfig, type Config } from "../../src/config.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/parts.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
-import { type SubmitOptions, type Submission, type TaskApi, type TaskSnapshot } from "../../src/scheduler/tasks.ts";
-import { type TaskFilter } from "../../src/store/store.ts";
+import { type Following, type Listener } from "../../src/scheduler/streams.ts";
+import {
+  type BatchSnapshot,
+  type CancelFilter,
+  type SubmitOptions,
+  type Submission,
+  type TaskApi,
+  type TaskSnapshot,
+} from "../../src/scheduler/task-api.ts";
+import { type Delivery, type TaskFilter } from "../../src/store/store.ts";
 import { newTask, type TaskIdentity, type TaskInput } from "../../src/task.ts";
+import { type SecretView, type WebhookApi } from "../../src/webhooks/webhook-api.ts";
 
 export const ID = "123e4567-e89b-12d3-a456-426614174000";
 export const OTHER_ID = "223e4567-e89b-12d3-a456-426614174000";
 export const UNKNOWN_ID = "323e4567-e89b-12d3-a456-426614174000";
+
+export const BATCH_ID = "423e4567-e89b-12d3-a456-426614174000";
+
+export const API = "/api/v1";
 
 export const KEYS = { admin: "altlas_admin", user: "altlas_user", viewer: "altlas_viewer" };
 export const AS = {
@@ -49,16 +65,20 @@ export function aTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
     maxLength: 128,
     temperature: 0.7,
     taskType: "text_generation",
+    priority: "normal",
+    timeoutSeconds: null,
     strategy: "least_loaded",
     pinnedGpuId: null,
     batchId: null,
     wholeBatch: false,
+    retryOf: null,
+    webhook: null,
     createdAt: Date.UTC(2025, 7, 10, 12, 34, 56, 281),
   };
   return { ...newTask(identity), ...fields };
 }
 
-const DONE = Date.UTC(2025, 7, 10, 12, 34, 56, 789);
+export const DONE = Date.UTC(2025, 7, 10, 12, 34, 56, 789);
 
 export function aCompletedTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
   return aTask({
@@ -87,6 +107,34 @@ export function aCompletedTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot
     },
     ...fields,
   });
+}
+
+/** Two of its three tasks have ended. */
+export function aBatch(fields: Partial<BatchSnapshot> = {}): BatchSnapshot {
+  const batch = { firstSeq: 1, size: 3, whole: false, webhook: null, createdAt: DONE - 1000, finishedAt: null };
+  return {
+    batch: { id: BATCH_ID, user: "user", ...batch },
+    counts: { queued: 0, running: 1, completed: 1, failed: 0, canceled: 1 },
+    unbound: 0,
+    status: "running",
+    ...fields,
+  };
+}
+
+export function aDelivery(fields: Partial<Delivery> = {}): Delivery {
+  return {
+    id: "msg_1",
+    subject: ID,
+    user: "user",
+    event: "task.completed",
+    url: "https://example.com/hook",
+    body: "{}",
+    createdAt: DONE,
+    status: "pending",
+    nextAt: DONE + 5000,
+    attempts: [{ at: DONE, status: null, error: "The connection was refused.", duration: 1250 }],
+    ...fields,
+  };
 }
 
 export const GPU: GpuStatus = {
@@ -175,21 +223,87 @@ export const GPU_GROUP: GpuStatus = {
   pciBusIds: ["0000:66:00.0", "0000:67:00.0"],
 };
 
-/** Remembers submissions, and answers what a test has set. */
+/** A task that goes on as a test lets it, and tells those who follow it; emits `stopped` when one of them leaves. */
+export class FakeRun extends EventEmitter {
+  readonly readers = new Set<Listener>();
+  #now: ReturnType<Following["now"]> = null;
+
+  follow(listener: Listener): Following {
+    this.readers.add(listener);
+    const stop = (): void => {
+      if (this.readers.delete(listener)) this.emit("stopped");
+    };
+    return { now: () => this.#now, stop };
+  }
+
+  /** @param text what it has said by the time that its start is on disk */
+  place(attempt: number, gpuId = 0, text = ""): void {
+    this.#now = { attempt, gpuId, text };
+    for (const listener of this.readers) {
+      listener.placed(attempt, gpuId);
+      if (text !== "") listener.text(text, 0);
+    }
+  }
+
+  say(piece: string): void {
+    const { text, ...rest } = this.#now!;
+    this.#now = { ...rest, text: text + piece };
+    for (const listener of this.readers) listener.text(piece, text.length);
+  }
+
+  requeue(): void {
+    this.#now = null;
+  }
+
+  end(task: TaskSnapshot): void {
+    for (const listener of this.readers) listener.ended(task);
+    this.readers.clear();
+  }
+
+  close(): void {
+    for (const listener of this.readers) listener.closed();
+    this.readers.clear();
+  }
+}
+
+/** Remembers what it was asked, and answers what a test has set. */
 export class FakeTasks implements TaskApi {
   readonly submitted: { inputs: readonly TaskInput[]; options: SubmitOptions }[] = [];
   readonly waits: { id: string; seconds: number; signal: AbortSignal }[] = [];
   readonly filters: TaskFilter[] = [];
+  /** The users of `countRequest`. */
+  readonly counted: string[] = [];
+  readonly canceled: (string | CancelFilter)[] = [];
+  readonly retried: string[] = [];
+  readonly removed: string[] = [];
+  readonly followed: string[] = [];
+  readonly resultsAsked: { id: string; follow: boolean; signal: AbortSignal }[] = [];
   tasks: TaskSnapshot[] = [];
+  batches: BatchSnapshot[] = [];
   submission: Submission = {
     batchId: null,
     batchStatus: "running",
     tasks: [{ id: ID, gpuId: 0, status: "running" }],
+    replayed: false,
   };
   /** Thrown by every method when set. */
   failure: Error | undefined;
+  /** Thrown by `countRequest` when set. */
+  overLimit: Error | undefined;
   /** What a wait ends with; undefined: the task as it is. */
   onWait: ((id: string, signal: AbortSignal) => Promise<TaskSnapshot | null>) | undefined;
+  /** What happens with a task when it is canceled; undefined: nothing. */
+  onCancel: ((id: string) => void) | undefined;
+  /** What `cancelMatching` answers. */
+  matching = 0;
+  /** The tasks that can be followed. */
+  readonly runs = new Map<string, FakeRun>();
+  results: AsyncIterable<TaskSnapshot> | Iterable<TaskSnapshot> = [];
+
+  countRequest(user: string): void {
+    this.counted.push(user);
+    if (this.overLimit) throw this.overLimit;
+  }
 
   async submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {
     this.#mayFail();
@@ -213,14 +327,91 @@ export class FakeTasks implements TaskApi {
     return { tasks: this.tasks, total: this.tasks.length };
   }
 
+  async cancel(id: string): Promise<TaskSnapshot> {
+    this.canceled.push(id);
+    this.#mayFail();
+    this.onCancel?.(id);
+    return (await this.get(id))!;
+  }
+
+  async cancelMatching(filter: CancelFilter): Promise<number> {
+    this.#mayFail();
+    this.canceled.push(filter);
+    return this.matching;
+  }
+
+  async retry(id: string): Promise<Submission> {
+    this.#mayFail();
+    this.retried.push(id);
+    return this.submission;
+  }
+
+  async remove(id: string): Promise<TaskSnapshot> {
+    this.#mayFail();
+    this.removed.push(id);
+    return (await this.get(id))!;
+  }
+
+  follow(id: string, listener: Listener): Following | null {
+    this.followed.push(id);
+    return this.runs.get(id)?.follow(listener) ?? null;
+  }
+
+  async batch(id: string): Promise<BatchSnapshot | null> {
+    this.#mayFail();
+    return this.batches.find(({ batch }) => batch.id === id) ?? null;
+  }
+
+  async *batchResults(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<TaskSnapshot> {
+    this.resultsAsked.push({ id, follow, signal });
+    yield* this.results;
+  }
+
   #mayFail(): void {
     if (this.failure) throw this.failure;
+  }
+}
+
+/** Remembers what it was asked, and answers what a test has set. */
+export class FakeWebhooks implements WebhookApi {
+  readonly checked: string[] = [];
+  readonly asked: string[] = [];
+  /** Thrown by `check` and `redeliver` when set. */
+  failure: Error | undefined;
+  secret: SecretView = { secret: "whsec_c2VjcmV0", createdAt: DONE, previousUntil: null };
+  deliveries: Delivery[] = [];
+
+  async check(url: string): Promise<void> {
+    this.checked.push(url);
+    if (this.failure) throw this.failure;
+  }
+
+  async secretOf(user: string): Promise<SecretView> {
+    this.asked.push(`secret of ${user}`);
+    return this.secret;
+  }
+
+  async rotateSecret(user: string): Promise<SecretView> {
+    this.asked.push(`new secret of ${user}`);
+    return { ...this.secret, previousUntil: DONE + 1000 };
+  }
+
+  async deliveriesOf(subject: string): Promise<readonly Delivery[]> {
+    this.asked.push(`deliveries of ${subject}`);
+    return this.deliveries;
+  }
+
+  async redeliver(subject: string, id: string | null): Promise<readonly Delivery[]> {
+    this.asked.push(`again ${subject} ${id}`);
+    if (this.failure) throw this.failure;
+    return this.deliveries;
   }
 }
 
 export interface TestServer {
   readonly app: FastifyInstance;
   readonly tasks: FakeTasks;
+  readonly webhooks: FakeWebhooks;
   readonly log: string[];
   readonly dataDir: string;
   /** What the tests may change while the server runs. */
@@ -235,6 +426,7 @@ export function testServer(
   parts: Partial<ServerParts> = {},
 ): TestServer {
   const tasks = new FakeTasks();
+  const webhooks = new FakeWebhooks();
   const log: string[] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => log.push(line) });
   const dataDir = temporaryFolder(t);
@@ -248,6 +440,7 @@ export function testServer(
   const app = createServer({
     config,
     tasks,
+    webhooks,
     gpus: () => state.gpus,
     runningOn: (gpuId) => (gpuId === GPU.id ? state.running : []),
     drainGpu: (gpuId, options) => operations.push({ drain: gpuId, ...options }),
@@ -260,5 +453,45 @@ export function testServer(
     ...parts,
   });
   t.after(() => app.close());
-  return { app, tasks, log, dataDir, state, operations };
+  return { app, tasks, webhooks, log, dataDir, state, operations };
+}
+
+// --- requests ------------------------------------------------------------------------------------------------------
+
+export function post(app: FastifyInstance, path: string, payload: unknown, headers: Record<string, string> = AS.user) {
+  return app.inject({
+    method: "POST",
+    url: API + path,
+    headers: { "content-type": "application/json", ...headers },
+    payload: typeof payload === "string" || Buffer.isBuffer(payload) ? payload : JSON.stringify(payload),
+  });
+}
+
+/** As `curl -d ""` does it: no body, declared as a form. */
+export function postNothing(app: FastifyInstance, path: string, headers: Record<string, string> = AS.user) {
+  return post(app, path, "", { ...headers, "content-type": "application/x-www-form-urlencoded" });
+}
+
+export function get(app: FastifyInstance, path: string, headers: InjectOptions["headers"] = AS.user) {
+  return app.inject({ url: API + path, headers });
+}
+
+export function remove(app: FastifyInstance, path: string, headers: Record<string, string> = AS.user) {
+  return app.inject({ method: "DELETE", url: API + path, headers });
+}
+
+/** The sentence of a refusal, after checking its shape. */
+export function refusal(response: LightMyRequestResponse, status: number, code: string, details = {}): string {
+  assert.equal(response.statusCode, status, response.body);
+  assert.equal(response.headers["content-type"], "application/json; charset=utf-8");
+  assert.ok(response.headers["x-request-id"]);
+  const { error, ...rest }: { error: string } = response.json();
+  assert.deepEqual(rest, { code, ...details });
+  return error;
+}
+
+/** Lets a server listen. @returns its port */
+export async function listening(app: FastifyInstance): Promise<number> {
+  await app.listen({ port: 0, host: "127.0.0.1" });
+  return (app.server.address() as AddressInfo).port;
 }

@@ -11,7 +11,12 @@ export interface Situation {
   /** All there ever were. */
   readonly tasks: readonly Task[];
   readonly mappings: ReadonlyMap<string, ReadonlySet<number>>;
-  readonly maxCrashes: number;
+  /** Tasks of one user that may run at once. */
+  readonly maxRunning: ReadonlyMap<string, number>;
+  /** Tasks that were cut off and have to pause. */
+  readonly resting: (task: Task) => boolean;
+  /** The task for which a GPU is being emptied. */
+  readonly keptFor: (gpu: GpuFacts) => Task | null;
 }
 
 export const serves = ({ state }: GpuFacts): boolean => ["starting", "ready", "hot"].includes(state);
@@ -21,9 +26,9 @@ export function runningOn({ tasks }: Situation, { id }: GpuFacts): Task[] {
   return tasks.filter((task) => task.status === "running" && task.gpuId === id);
 }
 
-/** What waits, oldest first. */
-export function waitingGroups({ tasks }: Situation): Group[] {
-  const queued = tasks.filter(({ status }) => status === "queued");
+/** What waits and does not have to pause, oldest first. */
+export function waitingGroups({ tasks, resting }: Situation): Group[] {
+  const queued = tasks.filter((task) => task.status === "queued" && !resting(task));
   const groups = Map.groupBy(queued, (task) => (task.wholeBatch && task.gpuId === null ? task.batchId : task));
   return [...groups.values()].toSorted((a, b) => a[0]!.seq - b[0]!.seq);
 }
@@ -55,7 +60,7 @@ export function isTooSmall(situation: Situation, gpu: GpuFacts, group: Group): b
 
 export function hasFailedUnder(gpu: GpuFacts, group: Group): boolean {
   const ends = group.flatMap(({ attempts }) => attempts.filter(({ gpuId }) => gpuId === gpu.id));
-  return ends.some(({ reason }) => reason === "worker_crash" || reason === "gpu_lost");
+  return ends.some(({ reason }) => ["worker_crash", "gpu_lost", "out_of_memory"].includes(reason!));
 }
 
 /** Whether the GPU failed under the group, and there is a serving one that the group is for. */
@@ -72,8 +77,15 @@ export function isExcluded(situation: Situation, gpu: GpuFacts, group: Group): b
   return better.length > 0 && hasFailedUnder(gpu, group);
 }
 
-export function mustRunAlone({ maxCrashes }: Situation, { attempts }: Task): boolean {
-  return attempts.filter(({ reason }) => reason === "worker_crash").length >= maxCrashes - 1;
+/** Whether a worker died under a task, which therefore has to run alone. */
+export function isSuspect({ attempts }: Task): boolean {
+  return attempts.some(({ reason }) => reason === "worker_crash");
+}
+
+/** Whether its user may have no more running. */
+export function isCapped({ tasks, maxRunning }: Situation, { user }: Task): boolean {
+  const running = tasks.filter((task) => task.user === user && task.status === "running");
+  return running.length >= (maxRunning.get(user) ?? Infinity);
 }
 
 /** Whether a group may go to a GPU, however busy that is. */
@@ -83,10 +95,11 @@ export function isFor(situation: Situation, gpu: GpuFacts, group: Group): boolea
 
 /** Whether the first of a waiting group should run there now. */
 export function couldRun(situation: Situation, gpu: GpuFacts, group: Group): boolean {
+  const first = group[0]!;
   if (!isOpen(situation, gpu) || !isFor(situation, gpu, group)) return false;
+  if (isCapped(situation, first)) return false;
   const running = runningOn(situation, gpu);
-  if (mustRunAlone(situation, group[0]!)) return running.length === 0;
-  const older = waitingGroups(situation).filter(([first]) => first!.seq < group[0]!.seq);
-  const isAwaited = older.some((other) => mustRunAlone(situation, other[0]!) && isFor(situation, gpu, other));
-  return !isAwaited && !running.some((task) => mustRunAlone(situation, task));
+  const keptFor = situation.keptFor(gpu);
+  if (isSuspect(first)) return running.length === 0 && (keptFor === null || keptFor === first);
+  return keptFor === null && !running.some(isSuspect);
 }

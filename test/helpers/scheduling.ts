@@ -1,14 +1,29 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
 import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
-import { type Grouping, Scheduler, type SchedulerSettings } from "../../src/scheduler/scheduler.ts";
+import { type CallerLimits } from "../../src/scheduler/callers.ts";
+import { type Grouping } from "../../src/scheduler/planner.ts";
+import { Scheduler, type SchedulerSettings } from "../../src/scheduler/scheduler.ts";
 import { newTask, type Outcome, type Task } from "../../src/task.ts";
+import { seeded } from "./seeded.ts";
+
+export const NO_LIMITS: CallerLimits = {
+  weight: 1,
+  maxQueued: null,
+  maxRunning: null,
+  requestsPerMinute: null,
+  tokensPerMinute: null,
+};
 
 export const SETTINGS: SchedulerSettings = {
   maxQueueSize: 1000,
   maxQueueBytes: 1_000_000,
   minBatchSizePerGpu: 1,
   mappings: new Map(),
-  maxCrashes: 3,
+  maxAttempts: 3,
+  retryBackoff: 0,
+  ageingSeconds: 60,
+  queueTimeout: null,
+  limitsOf: () => NO_LIMITS,
 };
 
 export const COMPLETED: Outcome = {
@@ -32,22 +47,13 @@ export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
   };
 }
 
-/** A generator of numbers in [0, 1) that gives the same ones every time (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export class World {
   readonly scheduler: Scheduler;
   readonly started: Task[] = [];
   readonly changed: Task[] = [];
   readonly canceled: Task[] = [];
+  /** When the scheduler wants to be called again. */
+  alarmAt = Infinity;
   /** Called when a task is started. */
   onRun: (gpuId: number, task: Task) => void = () => {};
   now = 1000;
@@ -61,6 +67,7 @@ export class World {
       },
       cancel: (_gpuId: number, task: Task) => void this.canceled.push(task),
       changed: (task: Task) => void this.changed.push(task),
+      alarm: (at: number) => void (this.alarmAt = at),
     };
     this.scheduler = new Scheduler({ ...SETTINGS, ...settings }, effects, () => this.now, seeded(seed));
     for (const gpu of gpus) this.scheduler.setGpu(gpu);
@@ -76,6 +83,10 @@ export class World {
       maxLength: 10,
       temperature: 0,
       taskType: "text_generation",
+      priority: "normal" as const,
+      timeoutSeconds: null,
+      retryOf: null,
+      webhook: null,
       strategy: "least_loaded" as const,
       pinnedGpuId: changes.pinnedGpuId ?? null,
       batchId: null,
@@ -102,6 +113,17 @@ export class World {
     );
     this.scheduler.submit(tasks, grouping);
     return tasks;
+  }
+
+  /** Lets time pass, with what becomes due meanwhile. */
+  pass(seconds: number): void {
+    const end = this.now + seconds * 1000;
+    while (this.alarmAt <= end) {
+      this.now = Math.max(this.now, this.alarmAt);
+      this.alarmAt = Infinity;
+      this.scheduler.tick();
+    }
+    this.now = end;
   }
 
   complete(task: Task): void {

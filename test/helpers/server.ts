@@ -7,13 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type GpuState } from "../../src/gpu/status.ts";
-import {
-  type BatchAnswer,
-  type GpusAnswer,
-  type TasksAnswer,
-  type TaskSummary,
-  type TaskView,
-} from "../../src/http/schemas.ts";
+import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
+import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
+import { type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 import { childrenOf, processes, untilGone } from "./processes.ts";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));

@@ -4,7 +4,7 @@
  */
 import { messageOf } from "../../src/errors.ts";
 import { SqliteStore } from "../../src/store/sqlite.ts";
-import { complete, newTask, run } from "./store.ts";
+import { complete, newBatch, newTask, run } from "./store.ts";
 
 const BATCH = 7;
 const [path = "", what = ""] = process.argv.slice(2);
@@ -44,7 +44,11 @@ async function batches(): Promise<never> {
   for (;;) {
     const batchId = `batch ${seq}`;
     const tasks = Array.from({ length: BATCH }, () => newTask(++seq, { batchId, wholeBatch: true }));
-    await store.save(tasks);
+    const record = { user: "ada", key: batchId, fingerprint: "f", answer: "[]", createdAt: Date.now() };
+    await store.save(tasks, [
+      { kind: "batch", batch: newBatch(tasks) },
+      { kind: "idempotency", record },
+    ]);
     console.log(tasks.map((task) => `${task.seq} ${task.status}`).join("\n"));
   }
 }

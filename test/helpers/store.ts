@@ -3,10 +3,46 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
-import { newTask as freshTask, type Task, type TaskIdentity, transition } from "../../src/task.ts";
+import { SqliteStore } from "../../src/store/sqlite.ts";
+import type { Delivery, ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
+import { type Batch, newTask as freshTask, type Task, type TaskIdentity, transition } from "../../src/task.ts";
+
+/** Makes a store over what a folder holds; two stores never use one folder at a time. */
+export type Create = (folder: string) => Store;
+
+/** Every store there is: what they promise is tested with each. */
+export const STORES: Readonly<Record<string, Create>> = {
+  SqliteStore: (folder) => new SqliteStore({ path: join(folder, "tasks.db") }),
+};
 
 export const EVERYTHING: TaskFilter = { user: undefined, status: undefined, limit: 1000, offset: 0 };
+
+export type First = Awaited<ReturnType<Store["open"]>>;
+
+export const EMPTY: First = { live: [], batches: [], lastSeq: 0, movedAside: null };
+
+export interface World {
+  store: Store;
+  /** What opening gave. */
+  first: First;
+  /** Closes the store and opens another over the same folder. */
+  restart: () => Promise<World>;
+}
+
+export async function opened(t: TestContext, create: Create): Promise<World> {
+  const folder = testFolder(t);
+  const world: World = { store: create(folder), first: EMPTY, restart };
+  world.first = await world.store.open();
+  t.after(() => world.store.close());
+  return world;
+
+  async function restart(): Promise<World> {
+    await world.store.close();
+    world.store = create(folder);
+    world.first = await world.store.open();
+    return world;
+  }
+}
 
 /** A folder of the test's own, kept when the test fails. */
 export function testFolder(t: TestContext): string {
@@ -32,6 +68,10 @@ export function newTask(seq: number, fields: Partial<Task> = {}): Task {
     maxLength: 128,
     temperature: 0.7,
     taskType: "text_generation",
+    priority: "normal",
+    timeoutSeconds: null,
+    retryOf: null,
+    webhook: null,
   };
   return { ...freshTask(identity), ...fields };
 }
@@ -71,6 +111,38 @@ export function cancel(task: Task): Task {
   transition(task, "canceled");
   task.finishedAt = task.createdAt + 20;
   return task;
+}
+
+/** The batch that these tasks are, still running. */
+export function newBatch(tasks: readonly Task[], fields: Partial<Batch> = {}): Batch {
+  const { batchId, seq, createdAt } = tasks[0] as Task;
+  return {
+    id: batchId ?? "",
+    user: "ada",
+    firstSeq: seq,
+    size: tasks.length,
+    whole: false,
+    webhook: null,
+    createdAt,
+    finishedAt: null,
+    ...fields,
+  };
+}
+
+export function newDelivery(subject: string, fields: Partial<Delivery> = {}): Delivery {
+  return {
+    id: randomUUID(),
+    subject,
+    user: "ada",
+    event: "task.completed",
+    url: "https://example.org/hook",
+    body: `{"task_id":"${subject}"}`,
+    createdAt: 1_700_000_000_000,
+    status: "pending",
+    nextAt: 1_700_000_000_000,
+    attempts: [],
+    ...fields,
+  };
 }
 
 /** The `seq`s of everything stored, newest first. */

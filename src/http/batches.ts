@@ -1,0 +1,88 @@
+/** Batches: how far they are, what came of them, and ending them early. */
+import { once } from "node:events";
+import { type FastifyInstance } from "fastify";
+import { AltLasError } from "../errors.ts";
+import { mayChange } from "./access.ts";
+import { goneSignal } from "./gone.ts";
+import { beginLiveAnswer } from "./live-answer.ts";
+import { batchNamed, type BatchPath } from "./named.ts";
+import { type ServerParts } from "./parts.ts";
+import { BatchCancelAnswer, BatchParams, BatchRef, ResultLines, ResultsQuery } from "./schemas/batches.ts";
+import { EmptyRequest, NoQuery } from "./schemas/common.ts";
+import { ignoreTypeOfNothing } from "./validate.ts";
+import { viewOfBatch, viewOfTask } from "./views.ts";
+
+export function batchStateRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+  const schema = {
+    operationId: "getBatch",
+    summary: "How far a batch is",
+    tags: ["batches"],
+    params: BatchParams,
+    querystring: NoQuery,
+    response: { 200: BatchRef },
+  };
+  app.get<{ Params: BatchPath }>("/batch/:batch_id", { schema }, async ({ caller, params }) =>
+    viewOfBatch(await batchNamed(tasks, caller, params)),
+  );
+}
+
+export function cancelBatchRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+  const schema = {
+    operationId: "cancelBatch",
+    summary: "Cancel all tasks of a batch that have not ended",
+    description:
+      "Answers with the batch as it is then. When all have ended already, it is a 409. The body may be left out.",
+    tags: ["batches"],
+    params: BatchParams,
+    querystring: NoQuery,
+    body: EmptyRequest,
+    response: { 200: BatchCancelAnswer },
+    refusals: ["conflict" as const],
+  };
+  const onRequest = [mayChange("Canceling a batch"), ignoreTypeOfNothing];
+  app.post<{ Params: BatchPath }>("/batch/:batch_id/cancel", { schema, onRequest }, async ({ caller, params }) => {
+    const { batch } = await batchNamed(tasks, caller, params);
+    const everything = { ids: undefined, user: undefined, status: undefined };
+    const canceled = await tasks.cancelMatching({ ...everything, batchId: batch.id });
+    const after = await batchNamed(tasks, caller, params);
+    if (canceled === 0 && after.status === "completed") {
+      const sentence = `All tasks of the batch ${batch.id} have ended already.`;
+      throw new AltLasError("conflict", sentence, { details: { status: after.status } });
+    }
+    return { ...viewOfBatch(after), canceled };
+  });
+}
+
+export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts): void {
+  app.route<{ Params: BatchPath; Querystring: ResultsQuery }>({
+    method: "GET",
+    url: "/batch/:batch_id/results",
+    schema: {
+      operationId: "getBatchResults",
+      summary: "The tasks of a batch that have ended, a line each, as they end",
+      tags: ["batches"],
+      params: BatchParams,
+      querystring: ResultsQuery,
+      response: { 200: { content: { "application/x-ndjson": { schema: ResultLines } } } },
+    },
+    handler: async ({ caller, params, query, method }, reply) => {
+      const { batch } = await batchNamed(tasks, caller, params);
+      const gone = goneSignal(reply);
+      const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");
+      // Of a HEAD nothing but the headers is wanted.
+      if (method === "HEAD") return void answer.end();
+      try {
+        for await (const task of tasks.batchResults(batch.id, query.follow, gone)) {
+          const line = JSON.stringify({ index: task.seq - batch.firstSeq, ...viewOfTask(task) });
+          if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
+        }
+        answer.end();
+      } catch (error) {
+        if (gone.aborted) return;
+        log.error({ err: error, batch: batch.id }, "the results of a batch could not be sent");
+        // The status is out, so the client learns of it by an answer that breaks off.
+        answer.destroy();
+      }
+    },
+  });
+}

@@ -1,0 +1,104 @@
+/** `GET /task/<task_id>/events`: a task as it happens, and `Last-Event-ID` for those who missed some of it. */
+import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { AltLasError } from "../errors.ts";
+import { type TaskApi } from "../scheduler/task-api.ts";
+import { isFinal } from "../task.ts";
+import { shown } from "../validation.ts";
+import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
+import { beginLiveAnswer } from "./live-answer.ts";
+import { taskNamed, type TaskPath } from "./named.ts";
+import { type ServerParts } from "./parts.ts";
+import { type Pings } from "./pings.ts";
+import { EventsQuery, EventStreamText, TaskParams } from "./schemas/tasks.ts";
+
+const EVENT_STREAM = "text/event-stream; charset=utf-8";
+
+export function eventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
+  app.route<{ Params: TaskPath; Querystring: EventsQuery }>({
+    method: "GET",
+    url: "/task/:task_id/events",
+    schema: {
+      operationId: "followTask",
+      summary: "A task as it happens, as server-sent events",
+      description:
+        "Ends after the final event. The header `Last-Event-ID` replays what was missed, also after the task has ended; after its final event the answer is a 204. Comments keep quiet connections open. A client that leaves does not cancel the task.",
+      tags: ["tasks"],
+      params: TaskParams,
+      querystring: EventsQuery,
+      response: {
+        200: { content: { "text/event-stream": { schema: EventStreamText } } },
+        204: { type: "null", description: "There is nothing after the final event" },
+      },
+    },
+    handler: async (request, reply) => {
+      const { id } = await taskNamed(parts.tasks, request.caller, request.params);
+      const position = positionOf(id, lastEventId(request));
+      if (position === "end") return reply.code(204).send();
+      // Of a HEAD nothing but the headers is wanted.
+      if (request.method === "HEAD") return void beginLiveAnswer(reply, EVENT_STREAM).end();
+      return streamTask(parts, pings, reply, { id, position });
+    },
+  });
+}
+
+interface Reader {
+  readonly id: string;
+  readonly position: Position;
+  /** Called when the client goes before the task has ended. */
+  readonly onLeft?: () => void;
+}
+
+/**
+ * Answers with a task's events, from a position on.
+ * @throws {AltLasError} `not_found`: it has just been removed
+ */
+export async function streamTask(
+  { tasks }: Pick<ServerParts, "tasks">,
+  pings: Pings,
+  reply: FastifyReply,
+  { id, position, onLeft }: Reader,
+): Promise<void> {
+  const { raw } = reply;
+  // Its `close` has come and gone: a listener would never be taken away again.
+  if (raw.destroyed) return onLeft?.();
+  let stopPings: (() => void) | null = null;
+  const stream = new EventStream(raw, id, position, (left) => {
+    stopPings?.();
+    if (left) onLeft?.();
+  });
+  const following = tasks.follow(id, stream);
+  if (following === null) return tellEnd(tasks, reply, id, stream);
+  beginLiveAnswer(reply, EVENT_STREAM);
+  stopPings = pings.add(stream);
+  stream.start(following);
+}
+
+/** Of a task that nobody can follow any more. */
+async function tellEnd(tasks: TaskApi, reply: FastifyReply, id: string, stream: EventStream): Promise<void> {
+  const task = await tasks.get(id);
+  if (task === null) throw new AltLasError("not_found", `There is no task ${id} any more.`);
+  if (reply.raw.destroyed) return;
+  beginLiveAnswer(reply, EVENT_STREAM);
+  if (isFinal(task.status)) stream.ended(task);
+  else stream.closed();
+}
+
+/** `<task_id>:<attempt>:<offset>`, as event-stream.ts gives them out, or `<task_id>:end`. */
+const EVENT_ID = /^([0-9a-f-]{36}):(?:(end)|([1-9]\d{0,8}):(\d{1,15}))$/;
+
+/** An EventSource that has heard of no event sends no header, and a page that builds its URL an empty value. */
+function lastEventId({ headers, query }: FastifyRequest<{ Querystring: EventsQuery }>): string {
+  const header = headers["last-event-id"];
+  return header === undefined ? (query.last_event_id ?? "") : String(header);
+}
+
+/** @throws {AltLasError} `invalid_input`: no event of this task has this id */
+function positionOf(id: string, given: string): Position | "end" {
+  if (given === "") return BEGINNING;
+  const [, task, end, attempt, offset] = EVENT_ID.exec(given) ?? [];
+  if (task !== id) {
+    const sentence = `Last-Event-ID must be the id of an event of this task, like "${id}:1:42"; got ${shown(given)}.`;
+    throw new AltLasError("invalid_input", sentence);
+  }
+  return end === undefined ? { attempt: Number(attempt), offset: Number(offset) } : "end";
+}

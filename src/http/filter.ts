@@ -1,0 +1,51 @@
+/** Which tasks a client means, from what it sent. */
+import { type Caller } from "../auth/credentials.ts";
+import { AltLasError } from "../errors.ts";
+import { shown } from "../validation.ts";
+import { type CancelRequest, type TasksQuery } from "./schemas/tasks.ts";
+
+type Selection = Pick<TasksQuery & CancelRequest, "batch_id" | "task_type" | "gpu_id" | "since" | "until">;
+
+/** ISO 8601 with a zone; without one it would mean something else on another machine. */
+const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;
+
+/**
+ * What a list and a cancellation have in common. A `user` means its own tasks, whatever it selects.
+ * @throws {AltLasError} `invalid_input`: a time is none
+ */
+export function selectionOf(caller: Caller, { batch_id, task_type, gpu_id, since, until }: Selection) {
+  return {
+    user: caller.role === "user" ? caller.name : undefined,
+    batchId: batch_id?.toLowerCase(),
+    taskType: task_type?.toWellFormed(),
+    // Adding 0 makes 0 of -0.
+    gpuId: gpu_id === undefined ? undefined : gpu_id + 0,
+    since: timeOf("since", since),
+    until: timeOf("until", until),
+  };
+}
+
+function timeOf(field: string, given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const [, year, month, day] = TIME.exec(given) ?? [];
+  const time = Date.parse(given.toUpperCase());
+  // JavaScript takes 30 February for 2 March.
+  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day);
+  if (isDay && !Number.isNaN(time)) return time;
+  const allowed = 'a time with its zone, like "2025-08-10T12:34:56Z"';
+  throw new AltLasError("invalid_input", `${field} must be ${allowed}; got ${shown(given)}.`);
+}
+
+/** Names a place in the list of tasks: behind the one with this `seq`. What it looks like is nobody's business. */
+export function cursorOf(seq: number): string {
+  return Buffer.from(String(seq)).toString("base64url");
+}
+
+/** @throws {AltLasError} `invalid_input`: it is none of ours */
+export function seqOfCursor(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const seq = Number(Buffer.from(given, "base64url").toString());
+  if (Number.isSafeInteger(seq) && seq >= 0 && cursorOf(seq) === given) return seq;
+  const allowed = "the next of an answer to GET /tasks";
+  throw new AltLasError("invalid_input", `after must be ${allowed}; got ${shown(given)}.`);
+}

@@ -1,0 +1,39 @@
+/** Keeps proxies from taking quiet connections for dead ones. */
+
+/** Milliseconds between two pings of one stream. */
+const PERIOD = 15_000;
+/** 10,000 streams at once would hold up everything else for a tenth of a second, so they take turns. */
+const TURNS = 15;
+
+export interface Pinged {
+  ping(): void;
+}
+
+/** One timer for all streams, which exists only while there are any. */
+export class Pings {
+  readonly #turns: readonly Set<Pinged>[] = Array.from({ length: TURNS }, () => new Set());
+  #timer: NodeJS.Timeout | null = null;
+  #turn = 0;
+  /** Streams are dealt to the turns one by one, so that a crowd of them is spread. */
+  #next = 0;
+  #size = 0;
+
+  /** Pings a stream until what is returned is called, which may be called once. */
+  add(stream: Pinged): () => void {
+    const turn = this.#turns[this.#next++ % TURNS]!;
+    turn.add(stream);
+    this.#size++;
+    this.#timer ??= setInterval(() => this.#pingTurn(), PERIOD / TURNS);
+    return () => {
+      turn.delete(stream);
+      if (--this.#size > 0 || this.#timer === null) return;
+      clearInterval(this.#timer);
+      this.#timer = null;
+    };
+  }
+
+  #pingTurn(): void {
+    for (const stream of this.#turns[this.#turn]!) stream.ping();
+    this.#turn = (this.#turn + 1) % TURNS;
+  }
+}

@@ -1,0 +1,24 @@
+/** For load balancers and supervisors. */
+import { Type, type Static } from "typebox";
+import { GPU_STATES } from "../../gpu/status.ts";
+import { oneOf } from "./common.ts";
+
+export const LiveAnswer = Type.Object({ status: oneOf(["alive"]) });
+const readiness = {
+  status: oneOf(["ready", "not ready"]),
+  reason: Type.Optional(Type.String({ description: "Why it is not ready." })),
+  error: Type.Optional(Type.String({ description: "The same as a sentence, as in every answer that is not 200." })),
+  code: Type.Optional(Type.String({ description: "not_ready" })),
+};
+export const ReadyAnswer = Type.Object(readiness);
+export type ReadyAnswer = Static<typeof ReadyAnswer>;
+
+export const HealthAnswer = Type.Object({
+  ...readiness,
+  version: Type.String(),
+  gpus: Type.Object({
+    total: Type.Integer(),
+    ...Object.fromEntries(GPU_STATES.map((status) => [status, Type.Integer()])),
+  }),
+});
+export type HealthAnswer = Static<typeof HealthAnswer>;

@@ -1,0 +1,145 @@
+/** `POST /predict` and `POST /batch_predict`. */
+import { Type, type Static } from "typebox";
+import { type Config } from "../../config.ts";
+import { BATCH_STATUSES } from "../../scheduler/task-api.ts";
+import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
+import { closed, oneOf, orNull, TaskType } from "./common.ts";
+import { TaskSummary, TaskSummaryRef, TaskView } from "./tasks.ts";
+
+/** Ten years: beyond it a time is no limit. */
+const LONGEST_SECONDS = 315_360_000;
+
+type Settings = Pick<Config, "limits" | "gpu" | "tasks">;
+
+/** The bodies of requests, with the limits and defaults of this configuration. */
+export function requestSchemas(config: Settings) {
+  return { predict: predictSchema(config), batch: batchSchema(config) };
+}
+
+function predictSchema(settings: Settings) {
+  const { multi_gpu } = settings.gpu;
+  const specificGpu = Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: "The task runs on this GPU or nowhere; the strategy is not asked.",
+  });
+  const options = { ...placementFields(multi_gpu), specific_gpu_id: Type.Optional(specificGpu) };
+  const description = "How to choose the GPU. batch_split means nothing for one task.";
+  const example = {
+    text: "Sample input text",
+    max_length: 128,
+    temperature: 0.7,
+    gpu_options: { strategy: multi_gpu.default_strategy, specific_gpu_id: null, batch_split: true },
+  };
+  return closed(
+    {
+      ...inputFields(settings),
+      gpu_options: closed(options, { default: {}, description }),
+      stream: Type.Boolean({ default: false, description: "Answer with the task's events as they happen." }),
+      cancel_on_disconnect: Type.Boolean({
+        default: false,
+        description: "Cancel the task when this connection closes before it has ended; for stream and Prefer: wait.",
+      }),
+      ...webhookFields(TASK_EVENTS, "the three final ones"),
+    },
+    { title: "PredictRequest", examples: [example] },
+  );
+}
+
+function batchSchema(settings: Settings) {
+  const { max_batch_size } = settings.limits;
+  const { multi_gpu } = settings.gpu;
+  const batch = Type.Array(closed(inputFields(settings)), {
+    minItems: 1,
+    maxItems: max_batch_size,
+    allowed: `a list of 1 to ${max_batch_size} items`,
+    description: "The texts; either all of them are accepted or none.",
+  });
+  const example = {
+    batch: [
+      { text: "Sample input text 1", max_length: 128, temperature: 0.7 },
+      { text: "Sample input text 2", max_length: 256, temperature: 0.5 },
+    ],
+    gpu_options: { strategy: multi_gpu.default_strategy, batch_split: true },
+  };
+  return closed(
+    {
+      batch,
+      gpu_options: closed(placementFields(multi_gpu), { default: {}, description: "How to choose GPUs." }),
+      ...webhookFields(BATCH_EVENTS, "batch.completed"),
+    },
+    { title: "BatchRequest", examples: [example] },
+  );
+}
+
+/** What `predict` and each item of a batch have. */
+function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
+  return {
+    text: Type.String({
+      minLength: 1,
+      maxBytes: max_text_bytes,
+      description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
+    }),
+    max_length: Type.Integer({
+      minimum: 1,
+      default: 128,
+      description: "Tokens to generate at most.",
+    }),
+    temperature: Type.Number({ minimum: 0, maximum: 1, default: 0.7, description: "0 is greedy." }),
+    task_type: TaskType({ default: "text_generation", description: "What the strategy task_specific looks up" }),
+    priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
+    timeout_seconds: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: LONGEST_SECONDS,
+        allowed: `a number of seconds above 0, at most ${LONGEST_SECONDS}`,
+        ...(tasks.timeout !== undefined && { default: tasks.timeout }),
+        description: "Seconds from the submission after which the task fails; without it, it may take any time.",
+      }),
+    ),
+  };
+}
+
+function placementFields({ strategies, default_strategy, batch_split }: Settings["gpu"]["multi_gpu"]) {
+  return {
+    strategy: oneOf(strategies, { default: default_strategy, description: "How a GPU is chosen." }),
+    batch_split: Type.Boolean({ default: batch_split, description: "Spread a batch over several GPUs." }),
+  };
+}
+
+function webhookFields<const Events extends WebhookEvent[]>(events: readonly [...Events], defaults: string) {
+  const names = events.map((event) => JSON.stringify(event)).join(", ");
+  return {
+    webhook_url: Type.Optional(
+      Type.String({ minLength: 1, description: "Where to send events: an http or https address." }),
+    ),
+    webhook_events: Type.Optional(
+      Type.Array(oneOf(events), {
+        minItems: 1,
+        maxItems: events.length,
+        uniqueItems: true,
+        allowed: `a list of some of ${names}, each once`,
+        description: `Which events to send to webhook_url; without it, ${defaults}.`,
+      }),
+    ),
+  };
+}
+
+export type RequestSchemas = ReturnType<typeof requestSchemas>;
+export type PredictRequest = Static<RequestSchemas["predict"]>;
+export type BatchRequest = Static<RequestSchemas["batch"]>;
+/** The fields that `predict` and the items of a batch share. */
+export type InputFields = BatchRequest["batch"][number];
+
+/** With `Prefer: wait` the whole task is the answer, else the three fields of the document. */
+export const PredictAnswer = Type.Object({ ...TaskSummary.properties, ...Type.Partial(TaskView).properties });
+
+export const BatchAnswer = Type.Object(
+  {
+    status: oneOf(BATCH_STATUSES),
+    tasks: Type.Array(TaskSummaryRef, { description: "In the order of the items." }),
+    batch_id: orNull<string>("string", { format: "uuid" }),
+  },
+  { description: "What was true when the batch was accepted." },
+);
+export type BatchAnswer = Static<typeof BatchAnswer>;

@@ -1,0 +1,234 @@
+/** Tasks, lists of them, and canceling many. */
+import { Type, type Static } from "typebox";
+import { FINISH_REASONS, PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
+import {
+  BATCH_ID_EXAMPLE,
+  closed,
+  GpuId,
+  ID_EXAMPLE,
+  MAX_WAIT,
+  oneOf,
+  orNull,
+  shared,
+  TaskId,
+  TaskType,
+  Time,
+  TIME_EXAMPLE,
+  TimeOrNull,
+  Uuid,
+} from "./common.ts";
+
+/** Tasks that one request may name to be canceled. */
+const MAX_TASK_IDS = 10_000;
+
+export const TaskParams = Type.Object({ task_id: TaskId });
+
+export const TaskQuery = closed({
+  wait: Type.Number({
+    minimum: 0,
+    maximum: MAX_WAIT,
+    default: 0,
+    description: "Seconds to hold the answer until the task ends.",
+  }),
+});
+export type TaskQuery = Static<typeof TaskQuery>;
+
+/** What a list and a cancellation select by, beside the status. */
+const selection = {
+  batch_id: Type.Optional(Uuid("Only tasks of this batch.")),
+  task_type: Type.Optional(TaskType({ description: "Only tasks of this type" })),
+  gpu_id: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: "Only tasks that this GPU runs, ran, or alone may run.",
+    }),
+  ),
+  since: Type.Optional(
+    Type.String({
+      description: "Only tasks submitted at this time or later: ISO 8601 with zone. In a URL, + is written %2B.",
+      examples: [TIME_EXAMPLE],
+    }),
+  ),
+  until: Type.Optional(
+    Type.String({ description: "Only tasks submitted before this time, as since.", examples: [TIME_EXAMPLE] }),
+  ),
+};
+
+export const TasksQuery = closed({
+  status: Type.Optional(oneOf(TASK_STATUSES, { description: "Only tasks with this status." })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: "Tasks to return at most." }),
+  offset: Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    default: 0,
+    description: "Tasks to skip, newest first.",
+  }),
+  after: Type.Optional(
+    Type.String({
+      description: "The `next` of another answer: only what follows there. Unlike offset, new tasks do not shift it.",
+    }),
+  ),
+  ...selection,
+});
+export type TasksQuery = Static<typeof TasksQuery>;
+
+/** No default: it has to be said what to cancel. */
+export const CancelRequest = closed(
+  {
+    task_ids: Type.Optional(
+      Type.Array(Uuid("A task_id."), {
+        minItems: 1,
+        maxItems: MAX_TASK_IDS,
+        allowed: `a list of 1 to ${MAX_TASK_IDS} task ids`,
+        description: "Only these tasks.",
+      }),
+    ),
+    status: Type.Optional(oneOf(["queued", "running"], { description: "Only tasks with this status." })),
+    ...selection,
+  },
+  { title: "CancelRequest", examples: [{ status: "queued", batch_id: BATCH_ID_EXAMPLE }] },
+);
+export type CancelRequest = Static<typeof CancelRequest>;
+
+export const CancelAnswer = Type.Object(
+  { canceled: Type.Integer({ description: "Tasks that were canceled." }) },
+  { examples: [{ canceled: 12 }] },
+);
+
+export const EventsQuery = closed({
+  last_event_id: Type.Optional(
+    Type.String({ description: "As the header Last-Event-ID, for clients that cannot set it." }),
+  ),
+});
+export type EventsQuery = Static<typeof EventsQuery>;
+
+export const TaskSummary = Type.Object(
+  {
+    task_id: TaskId,
+    gpu_id: GpuId("The GPU that runs it or alone may run it; null: none is bound yet."),
+    status: oneOf(TASK_STATUSES),
+  },
+  { $id: "TaskSummary", examples: [{ task_id: ID_EXAMPLE, gpu_id: 0, status: "running" }] },
+);
+export type TaskSummary = Static<typeof TaskSummary>;
+export const TaskSummaryRef = shared(TaskSummary);
+
+const Result = Type.Object(
+  {
+    text: Type.String({ description: "The generated text alone, without the prompt." }),
+    execution_time: Type.Number({ description: "Seconds from the start on the GPU to the last token." }),
+    timestamp: Time("When the last token was generated."),
+    finish_reason: oneOf(FINISH_REASONS, {
+      description: "Why generation ended; canceled and timeout: the text is what there was until then.",
+    }),
+    usage: Type.Object({ prompt_tokens: Type.Integer(), completion_tokens: Type.Integer() }),
+  },
+  { description: "Of a completed task; also of one that was canceled or late while it ran." },
+);
+
+const Attempt = Type.Object({
+  gpu_id: Type.Integer(),
+  started_at: Time("When the GPU got the task."),
+  ended_at: TimeOrNull("null: it runs there now."),
+  reason: orNull<string>("string", { description: "Why it ended." }),
+  alone: Type.Optional(
+    Type.Boolean({ description: "Of a worker_crash: nothing else ran on the worker. Absent when something did." }),
+  ),
+});
+
+const Placement = Type.Object(
+  {
+    strategy: oneOf([...STRATEGIES, "pinned", "batch"]),
+    gpu_id: Type.Integer(),
+    reason: Type.String({ description: "Why this GPU, in one sentence." }),
+    candidates: Type.Array(
+      Type.Object({
+        gpu_id: Type.Integer(),
+        score: orNull<number>("number", { description: "What the strategy compared." }),
+      }),
+      { description: "The winner first, then at most seven others." },
+    ),
+    others: Type.Record(Type.String(), Type.Integer(), { description: "GPUs not listed above, counted by why." }),
+  },
+  { description: "Why the task is where it is; absent until a GPU was chosen." },
+);
+
+export const TaskView = Type.Object(
+  {
+    task_id: TaskId,
+    gpu_id: GpuId("The GPU that runs it, ran it, or alone may run it; null: none yet."),
+    status: oneOf(TASK_STATUSES),
+    result: Type.Optional(Result),
+    error: Type.Optional(Type.String({ description: "Why it failed, as a sentence." })),
+    error_code: Type.Optional(Type.String({ description: "A stable name for the kind of failure." })),
+    created_at: Time("When it was submitted."),
+    started_at: TimeOrNull("When it last started on a GPU."),
+    finished_at: TimeOrNull("When it reached its final status."),
+    strategy: oneOf(STRATEGIES),
+    task_type: Type.String(),
+    priority: oneOf(PRIORITIES),
+    timeout_seconds: orNull<number>("number", { description: "null: it may take any time." }),
+    deadline_at: TimeOrNull("When it fails unless it has ended; null: never."),
+    batch_id: Type.Optional(Type.String({ format: "uuid" })),
+    retry_of: Type.Optional(Type.String({ format: "uuid", description: "The task it was made from by a retry." })),
+    webhook_url: Type.Optional(Type.String({ description: "Where this task's events are sent." })),
+    attempts: Type.Array(Attempt, { description: "Each time it was given to a GPU, the first one first." }),
+    placement: Type.Optional(Placement),
+  },
+  {
+    $id: "Task",
+    examples: [
+      {
+        task_id: ID_EXAMPLE,
+        gpu_id: 0,
+        status: "completed",
+        result: {
+          text: "Generated text response",
+          execution_time: 0.5,
+          timestamp: TIME_EXAMPLE,
+          finish_reason: "stop",
+          usage: { prompt_tokens: 4, completion_tokens: 3 },
+        },
+        created_at: "2025-08-10T12:34:56.281Z",
+        started_at: "2025-08-10T12:34:56.289Z",
+        finished_at: TIME_EXAMPLE,
+        strategy: "least_loaded",
+        task_type: "text_generation",
+        priority: "normal",
+        timeout_seconds: null,
+        deadline_at: null,
+        attempts: [{ gpu_id: 0, started_at: "2025-08-10T12:34:56.289Z", ended_at: TIME_EXAMPLE, reason: "completed" }],
+      },
+    ],
+  },
+);
+export type TaskView = Static<typeof TaskView>;
+export const TaskRef = shared(TaskView);
+
+export const TasksAnswer = Type.Object({
+  tasks: Type.Record(Type.String(), TaskRef, { description: "From task id to task, newest first." }),
+  total: Type.Integer({ description: "Tasks that match, whatever limit, offset and after say." }),
+  next: orNull<string>("string", {
+    description: "What to send as after for the next page; null: this was the last one.",
+  }),
+});
+export type TasksAnswer = Static<typeof TasksAnswer>;
+
+/** Server-sent events, as the document shows them. */
+export const EventStreamText = Type.String({
+  description:
+    "Server-sent events, each with an id: `placed` when a GPU has the task, `token` with a piece of text, and last `completed`, `failed` or `canceled` with the whole task. A `placed` with a higher attempt means that the text so far is void.",
+  examples: [
+    [
+      "event: placed",
+      `id: ${ID_EXAMPLE}:1:0`,
+      `data: {"task_id":"${ID_EXAMPLE}","gpu_id":0,"attempt":1}`,
+      "",
+      "event: token",
+      `id: ${ID_EXAMPLE}:1:9`,
+      'data: {"text":"Generated"}',
+      "\n",
+    ].join("\n"),
+  ],
+});

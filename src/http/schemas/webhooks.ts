@@ -1,0 +1,68 @@
+/** Webhooks as their owners see them. */
+import { Type, type Static } from "typebox";
+import { BATCH_EVENTS } from "../../task.ts";
+import { closed, oneOf, orNull, shared, Time, TIME_EXAMPLE, TimeOrNull } from "./common.ts";
+
+export const SecretView = Type.Object(
+  {
+    secret: orNull<string>("string", { description: "`whsec_` and base64; null: it was shown before." }),
+    created_at: Time("When it was made."),
+    previous_until: TimeOrNull("Until when the one before signs too; null: there is none."),
+  },
+  {
+    $id: "WebhookSecret",
+    description: "What the caller's webhooks are signed with, as Standard Webhooks has it.",
+    examples: [{ secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", created_at: TIME_EXAMPLE, previous_until: null }],
+  },
+);
+export type SecretView = Static<typeof SecretView>;
+export const SecretRef = shared(SecretView);
+
+const DeliveryAttempt = Type.Object({
+  at: Time("When it was sent."),
+  status_code: orNull<number>("integer", { description: "Of the receiver's answer; null: there was none." }),
+  error: orNull<string>("string", { description: "Why there was none." }),
+  duration: Type.Number({ description: "Seconds it took." }),
+});
+
+const Delivery = Type.Object({
+  webhook_id: Type.String({ description: "What the receiver sees as webhook-id; with every try the same." }),
+  event: oneOf(BATCH_EVENTS),
+  url: Type.String(),
+  status: oneOf(["pending", "delivered", "failed"]),
+  created_at: Time("When it happened."),
+  next_attempt_at: TimeOrNull("When it is tried next; null: not any more."),
+  attempts: Type.Array(DeliveryAttempt, { description: "The first one first." }),
+});
+
+export const DeliveriesAnswer = Type.Object(
+  { webhooks: Type.Array(Delivery, { description: "Oldest first." }) },
+  {
+    $id: "Webhooks",
+    examples: [
+      {
+        webhooks: [
+          {
+            webhook_id: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+            event: "task.completed",
+            url: "https://example.com/hook",
+            status: "delivered",
+            created_at: TIME_EXAMPLE,
+            next_attempt_at: null,
+            attempts: [{ at: TIME_EXAMPLE, status_code: 204, error: null, duration: 0.12 }],
+          },
+        ],
+      },
+    ],
+  },
+);
+export type DeliveriesAnswer = Static<typeof DeliveriesAnswer>;
+export const DeliveriesRef = shared(DeliveriesAnswer);
+
+export const RedeliverRequest = closed(
+  {
+    webhook_id: Type.Optional(Type.String({ minLength: 1, description: "Only this one; without it, all of them." })),
+  },
+  { title: "RedeliverRequest", default: {}, examples: [{ webhook_id: "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W" }] },
+);
+export type RedeliverRequest = Static<typeof RedeliverRequest>;

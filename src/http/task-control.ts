@@ -1,0 +1,100 @@
+/** Ending tasks early, submitting them again, and removing what has ended. */
+import { type FastifyInstance } from "fastify";
+import { AltLasError } from "../errors.ts";
+import { mayChange, submission } from "./access.ts";
+import { selectionOf } from "./filter.ts";
+import { taskNamed, type TaskPath } from "./named.ts";
+import { ON_SUBMITTING } from "./openapi.ts";
+import { type ServerParts } from "./parts.ts";
+import { EmptyRequest, NoQuery } from "./schemas/common.ts";
+import { CancelAnswer, CancelRequest, TaskParams, TaskRef, TaskSummaryRef } from "./schemas/tasks.ts";
+import { ignoreTypeOfNothing } from "./validate.ts";
+import { viewOfSubmitted, viewOfTask } from "./views.ts";
+
+const ABOUT_ONE = { tags: ["tasks"], params: TaskParams, querystring: NoQuery };
+
+export function cancelRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "cancelTask",
+    summary: "Cancel a task",
+    description:
+      "Answers when it has left its GPU; what it generated until then is kept in `result`. One that has ended is a 409 with its `status`. The body may be left out.",
+    body: EmptyRequest,
+    response: { 200: TaskRef },
+    refusals: ["conflict" as const],
+  };
+  const onRequest = [mayChange("Canceling a task"), ignoreTypeOfNothing];
+  app.post<{ Params: TaskPath }>("/task/:task_id/cancel", { schema, onRequest }, async ({ caller, params }) => {
+    const { id } = await taskNamed(tasks, caller, params);
+    return viewOfTask(await tasks.cancel(id));
+  });
+}
+
+export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "retryTask",
+    summary: "Submit a task that has ended once more, as a new one",
+    description: "It belongs to the same user as the first. One that has not ended is a 409. The body may be left out.",
+    body: EmptyRequest,
+    response: { 200: TaskSummaryRef },
+    refusals: ["conflict" as const, ...ON_SUBMITTING],
+  };
+  const onRequest = [submission(parts), ignoreTypeOfNothing];
+  app.post<{ Params: TaskPath }>("/task/:task_id/retry", { schema, onRequest }, async ({ caller, params }) => {
+    const { id } = await taskNamed(parts.tasks, caller, params);
+    return viewOfSubmitted((await parts.tasks.retry(id)).tasks[0]!);
+  });
+}
+
+export function removeRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "removeTask",
+    summary: "Remove a task that has ended",
+    description: "Answers with the task as it was. One that has not ended is a 409 with its `status`.",
+    response: { 200: TaskRef },
+    refusals: ["conflict" as const],
+  };
+  const onRequest = [mayChange("Removing a task"), ignoreTypeOfNothing];
+  app.delete<{ Params: TaskPath }>("/task/:task_id", { schema, onRequest }, async ({ caller, params }) => {
+    const { id } = await taskNamed(tasks, caller, params);
+    return viewOfTask(await tasks.remove(id));
+  });
+}
+
+export function cancelManyRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+  app.route<{ Body: CancelRequest }>({
+    method: "POST",
+    url: "/tasks/cancel",
+    schema: {
+      operationId: "cancelTasks",
+      summary: "Cancel all tasks that match",
+      description:
+        "At least one field must be given; a task must match all that are. Tasks that have ended are passed over. A `user` cancels its own tasks only, an `admin` all.",
+      tags: ["tasks"],
+      querystring: NoQuery,
+      body: CancelRequest,
+      response: { 200: CancelAnswer },
+    },
+    onRequest: [mayChange("Canceling tasks"), ignoreTypeOfNothing],
+    // So that an empty body is told what to name, as an empty object is.
+    preValidation: (request, _reply, done) => {
+      request.body ??= {};
+      done();
+    },
+    handler: async ({ caller, body }) => {
+      refuseToCancelAll(body);
+      const ids = body.task_ids?.map((id) => id.toLowerCase());
+      return { canceled: await tasks.cancelMatching({ ...selectionOf(caller, body), status: body.status, ids }) };
+    },
+  });
+}
+
+/** A filter that was forgotten would else cost everybody's work. */
+function refuseToCancelAll(body: CancelRequest): void {
+  if (Object.keys(body).length > 0) return;
+  const fields = Object.keys(CancelRequest.properties).join(", ");
+  throw new AltLasError("invalid_input", `Name the tasks to cancel: the body must have at least one of ${fields}.`);
+}

@@ -1,0 +1,115 @@
+/** Batches that have not ended: when they do, and who wants to hear of each end. */
+import { EventEmitter, on } from "node:events";
+import { type BatchState, type Store } from "../store/store.ts";
+import { type Batch, type Task } from "../task.ts";
+import { type BatchSnapshot, type TaskSnapshot } from "./task-api.ts";
+
+/** Results that are read from the store at once. */
+const PAGE = 500;
+
+interface LiveBatch {
+  readonly batch: Batch;
+  /** Tasks that have not ended, or whose end is not on disk yet. */
+  live: number;
+  /** `end` for each of them, with the task; `done` when no more will come. */
+  readonly events: EventEmitter;
+}
+
+export class Batches {
+  readonly #store: Pick<Store, "batch" | "endsOf">;
+  /** A batch has ended, and each of its ends is on disk. */
+  readonly #finished: (batch: Batch) => void;
+  readonly #live = new Map<string, LiveBatch>();
+
+  constructor(store: Pick<Store, "batch" | "endsOf">, finished: (batch: Batch) => void) {
+    this.#store = store;
+    this.#finished = finished;
+  }
+
+  /** Takes over what an earlier server left. One whose last end was written, but not its own, ends now. */
+  restore(batches: readonly Batch[], live: readonly Task[]): void {
+    const left = new Map<string | null, number>();
+    for (const { batchId } of live) left.set(batchId, (left.get(batchId) ?? 0) + 1);
+    for (const batch of batches) this.#endIfDone(this.#add(batch, left.get(batch.id) ?? 0));
+  }
+
+  /** A new batch, of which every task is yet to end. */
+  add(batch: Batch): void {
+    this.#add(batch, batch.size);
+  }
+
+  /** A batch was refused after all. */
+  withdraw(id: string): void {
+    this.#live.delete(id);
+  }
+
+  /** The end of a task is on disk. */
+  ended(task: Task): void {
+    const entry = task.batchId === null ? undefined : this.#live.get(task.batchId);
+    if (entry === undefined) return;
+    entry.live--;
+    entry.events.emit("end", task);
+    this.#endIfDone(entry);
+  }
+
+  async get(id: string): Promise<BatchSnapshot | null> {
+    const state = await this.#store.batch(id);
+    return state && { ...state, status: statusOf(state) };
+  }
+
+  /**
+   * The ended tasks of a batch, in the order of their ends. First those in the store, page by page; then, if it is to follow, those that
+   * end meanwhile, for which it has watched since before the first page.
+   */
+  async *results(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<Omit<TaskSnapshot, "text">> {
+    const later = follow ? this.#endsFromNow(id, signal) : undefined;
+    const sent = new Set<string>();
+    const isNew = ({ id: taskId }: { readonly id: string }): boolean =>
+      !sent.has(taskId) && sent.add(taskId).has(taskId);
+    for (let offset = 0; !signal.aborted; offset += PAGE) {
+      const page = await this.#store.endsOf(id, offset, PAGE);
+      yield* page.filter(isNew);
+      if (page.length < PAGE) break;
+    }
+    if (later === undefined) return;
+    try {
+      for await (const [task] of later) if (isNew(task)) yield task;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Lets everybody who follows a batch go: no more ends will come. */
+  close(): void {
+    for (const { events } of this.#live.values()) events.emit("done");
+  }
+
+  #endsFromNow(id: string, signal: AbortSignal): AsyncIterable<[Task]> | undefined {
+    const entry = this.#live.get(id);
+    return entry && (on(entry.events, "end", { close: ["done"], signal }) as AsyncIterable<[Task]>);
+  }
+
+  #add(batch: Batch, live: number): LiveBatch {
+    const events = new EventEmitter().setMaxListeners(0);
+    const entry = { batch, live, events };
+    this.#live.set(batch.id, entry);
+    return entry;
+  }
+
+  #endIfDone({ batch, live, events }: LiveBatch): void {
+    if (live > 0) return;
+    this.#live.delete(batch.id);
+    batch.finishedAt = Date.now();
+    events.emit("done");
+    this.#finished(batch);
+  }
+}
+
+/** The contract's five statuses, of the tasks that have not ended; `completed` when all have. */
+function statusOf({ batch, counts, unbound }: BatchState): BatchSnapshot["status"] {
+  if (counts.queued + counts.running === 0) return "completed";
+  if (counts.queued === 0) return "running";
+  if (unbound === 0) return "all_distributed";
+  if (unbound < counts.queued || counts.running > 0) return "mixed";
+  return batch.whole ? "queued" : "all_queued";
+}

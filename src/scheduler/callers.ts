@@ -1,0 +1,188 @@
+/**
+ * What each caller has, may have, and has had.
+ *
+ * Fairness is start-time fair queueing (Goyal, Vin and Cheng, 1996): each caller has a tag, the work it was given divided by its weight,
+ * and a free slot goes to the lowest tag that has a task for it. Work is tokens: estimated when a task starts, corrected when it ends.
+ *  1. Who has not waited and begins to, starts at the tag that was served last: nobody saves up shares by not using them.
+ *  2. Who could not be served for long, because its tasks are for a GPU that is gone, may not make up for it at the cost of the others:
+ *     its tag is raised until it is behind the highest by no more than wrong estimates can have brought about.
+ */
+import { AltLasError } from "../errors.ts";
+import { type Task, type TaskResult } from "../task.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+/** Of one caller; null: no limit. */
+export interface CallerLimits {
+  readonly weight: number;
+  readonly maxQueued: number | null;
+  readonly maxRunning: number | null;
+  readonly requestsPerMinute: number | null;
+  readonly tokensPerMinute: number | null;
+}
+
+/** A text has about one token for each four characters. */
+const CHARACTERS_PER_TOKEN = 4;
+
+/** Tokens that a task will take, as far as can be told before it has run. @param context tokens that fit into a slot; null: not known */
+export function estimatedWork({ text, maxLength }: Pick<Task, "text" | "maxLength">, context: number | null): number {
+  const tokens = Math.ceil(text.length / CHARACTERS_PER_TOKEN) + maxLength;
+  return Math.min(tokens, context ?? tokens);
+}
+
+/** One caller's account. */
+export class Caller {
+  readonly name: string;
+  readonly limits: CallerLimits;
+  /** Its running tasks, with the work they were estimated at. */
+  readonly running = new Map<Task, number>();
+  /** Tasks that wait. */
+  queued = 0;
+  /** Work it was given, by its weight. */
+  tag = 0;
+  readonly requests: TokenBucket | null;
+  readonly tokens: TokenBucket | null;
+
+  constructor(name: string, limits: CallerLimits, now: number) {
+    this.name = name;
+    this.limits = limits;
+    this.requests = limits.requestsPerMinute === null ? null : new TokenBucket(limits.requestsPerMinute, now);
+    this.tokens = limits.tokensPerMinute === null ? null : new TokenBucket(limits.tokensPerMinute, now);
+  }
+
+  /** Whether it may have no more tasks running. */
+  get isCapped(): boolean {
+    return this.limits.maxRunning !== null && this.running.size >= this.limits.maxRunning;
+  }
+}
+
+export class Callers {
+  readonly #limitsOf: (user: string) => CallerLimits;
+  /** Unix milliseconds. */
+  readonly #now: () => number;
+  readonly #byName = new Map<string, Caller>();
+  /** What a task was taken for when it was admitted. */
+  readonly #estimates = new WeakMap<Task, number>();
+  /** The tag that was served last. */
+  #served = 0;
+  /** By how much tags may still sink: the estimates of all running tasks, by weight; and the most that this ever was. */
+  #uncertain = 0;
+  #mostUncertain = 0;
+
+  constructor(limitsOf: (user: string) => CallerLimits, now: () => number) {
+    this.#limitsOf = limitsOf;
+    this.#now = now;
+  }
+
+  of({ user }: Pick<Task, "user">): Caller {
+    const known = this.#byName.get(user);
+    if (known !== undefined) return known;
+    const caller = new Caller(user, this.#limitsOf(user), this.#now());
+    this.#byName.set(user, caller);
+    return caller;
+  }
+
+  // --- limits for each minute ------------------------------------------------------------------------------------
+
+  /** Counts one submission. @throws {AltLasError} `rate_limited` */
+  countRequest(user: string): void {
+    const { name, requests, limits } = this.of({ user });
+    if (requests === null) return;
+    const seconds = requests.secondsUntil(1, this.#now());
+    if (seconds > 0) throw overRate(name, `${limits.requestsPerMinute} submissions`, "requests_per_minute", seconds);
+    requests.take(1, this.#now());
+  }
+
+  /** Estimates new tasks of one caller. @throws {AltLasError} `rate_limited`; then they count for nothing */
+  admit(tasks: readonly Task[], context: number | null): void {
+    let work = 0;
+    for (const task of tasks) work += this.#estimate(task, context);
+    const { name, tokens, limits } = this.of(tasks[0]!);
+    if (tokens === null) return;
+    const seconds = tokens.secondsUntil(work, this.#now());
+    if (seconds > 0) throw overRate(name, `${limits.tokensPerMinute} tokens`, "tokens_per_minute", seconds);
+    tokens.take(work, this.#now());
+  }
+
+  /** Gives back what new tasks were to take, because they are refused after all. */
+  refuse(tasks: readonly Task[]): void {
+    for (const task of tasks) this.#settle(task, 0);
+  }
+
+  // --- shares ----------------------------------------------------------------------------------------------------
+
+  /** A task begins to wait. */
+  waits(task: Task): void {
+    const caller = this.of(task);
+    if (caller.queued === 0) caller.tag = Math.max(caller.tag, this.#served); // 1
+    caller.queued++;
+  }
+
+  /** A task waits no more. */
+  leavesQueue(task: Task): void {
+    this.of(task).queued--;
+  }
+
+  /** A task gets a slot. @param context tokens that fit into it; null: not known */
+  starts(task: Task, context: number | null): void {
+    const caller = this.of(task);
+    const { weight } = caller.limits;
+    if (caller.queued === 0) caller.tag = Math.max(caller.tag, this.#served); // 1
+    const work = this.#estimate(task, context);
+    this.#uncertain += work / weight;
+    this.#mostUncertain = Math.max(this.#mostUncertain, this.#uncertain);
+    // Twice: its own tag may have sunk by so much, and the highest may still do so.
+    caller.tag = Math.max(caller.tag, this.#highest() - 2 * this.#mostUncertain); // 2
+    this.#served = caller.tag;
+    caller.running.set(task, work);
+    caller.tag += work / weight;
+  }
+
+  /** A task gives its slot back. @param work tokens it really took; null: nobody knows, so the estimate stands */
+  stops(task: Task, work: number | null): void {
+    const caller = this.of(task);
+    const estimate = caller.running.get(task);
+    if (estimate === undefined) return;
+    caller.running.delete(task);
+    caller.tag += ((work ?? estimate) - estimate) / caller.limits.weight;
+    this.#uncertain -= estimate / caller.limits.weight;
+  }
+
+  /** A task has ended for good. @param work as of `stops` */
+  ended(task: Task, work: number | null): void {
+    if (work !== null) this.#settle(task, work);
+  }
+
+  /** The highest tag of those that want or have slots; none: nothing is above it. */
+  #highest(): number {
+    let highest = -Infinity;
+    for (const { tag, queued, running } of this.#byName.values())
+      if (tag > highest && (queued > 0 || running.size > 0)) highest = tag;
+    return highest;
+  }
+
+  #settle(task: Task, work: number): void {
+    const estimate = this.#estimates.get(task);
+    // Of tasks that an earlier server admitted nothing was taken.
+    if (estimate !== undefined) this.of(task).tokens?.take(work - estimate, this.#now());
+    this.#estimates.delete(task);
+  }
+
+  #estimate(task: Task, context: number | null): number {
+    const known = this.#estimates.get(task);
+    if (known !== undefined) return known;
+    const work = estimatedWork(task, context);
+    this.#estimates.set(task, work);
+    return work;
+  }
+}
+
+/** Tokens that a run took. */
+export function workOf({ promptTokens, completionTokens }: TaskResult): number {
+  return promptTokens + completionTokens;
+}
+
+function overRate(name: string, what: string, key: string, seconds: number): AltLasError {
+  const retryAfter = Math.ceil(seconds);
+  const sentence = `${name} may have ${what} a minute (callers: ${key}). Try again in ${retryAfter} s.`;
+  return new AltLasError("rate_limited", sentence, { retryAfter });
+}

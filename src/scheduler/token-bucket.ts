@@ -1,0 +1,36 @@
+/** A limit for each minute: it fills steadily, holds one minute's worth, and what is taken is gone until it has filled again. */
+
+const MINUTE = 60_000;
+
+export class TokenBucket {
+  readonly #perMinute: number;
+  #level: number;
+  /** Unix milliseconds when `#level` was true. */
+  #at: number;
+
+  constructor(perMinute: number, now: number) {
+    this.#perMinute = perMinute;
+    this.#level = perMinute;
+    this.#at = now;
+  }
+
+  /** Seconds until `amount` can be taken; 0: now. More than a minute's worth can be taken from a full bucket, or it never could. */
+  secondsUntil(amount: number, now: number): number {
+    this.#fill(now);
+    const missing = Math.min(amount, this.#perMinute) - this.#level;
+    return missing <= 0 ? 0 : (missing / this.#perMinute) * (MINUTE / 1000);
+  }
+
+  /** Takes an amount, or gives it back if it is below 0. It may take more than there is: what comes later waits for it. */
+  take(amount: number, now: number): void {
+    this.#fill(now);
+    this.#level = Math.min(this.#perMinute, this.#level - amount);
+  }
+
+  #fill(now: number): void {
+    // A clock that was set back must not empty it.
+    const passed = Math.max(0, now - this.#at);
+    this.#level = Math.min(this.#perMinute, this.#level + (this.#perMinute * passed) / MINUTE);
+    this.#at = now;
+  }
+}

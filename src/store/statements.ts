@@ -1,0 +1,72 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { Row, Value } from "./rows.ts";
+
+/** Values by the names that statements give them; a statement takes those it names. */
+export type Values = Readonly<Record<string, Value>>;
+
+/** The statements of one open database, each prepared once. Everything here blocks. */
+export class Statements {
+  readonly #db: DatabaseSync;
+  readonly #prepared = new Map<string, StatementSync>();
+
+  constructor(db: DatabaseSync) {
+    this.#db = db;
+  }
+
+  rows(sql: string, values: Values = {}): Row[] {
+    return arrays(this.#prepare(sql).all(values));
+  }
+
+  /** The first column. */
+  numbers(sql: string, values: Values = {}): number[] {
+    return this.rows(sql, values).map((row) => row[0] as number);
+  }
+
+  /** @returns how many rows were changed */
+  run(sql: string, values: Row | Values = {}): number {
+    const statement = this.#prepare(sql);
+    const { changes } = isRow(values) ? statement.run(...values) : statement.run(values);
+    return Number(changes);
+  }
+
+  /**
+   * Writes all that `action` writes, or nothing.
+   * @throws what `action` and SQLite throw; then nothing is written
+   */
+  transaction(action: () => void): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      action();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      // A full disk and some other errors have already rolled back.
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** Moves the log into the database file, removes it and releases the lock. */
+  close(): void {
+    this.#db.close();
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      statement.setReturnArrays(true);
+      statement.setAllowUnknownNamedParameters(true);
+      this.#prepared.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+function isRow(values: Row | Values): values is Row {
+  return Array.isArray(values);
+}
+
+/** The types of node:sqlite do not know `setReturnArrays`. */
+function arrays(rows: unknown): Row[] {
+  return rows as Row[];
+}

@@ -1,0 +1,89 @@
+import { Worker } from "node:worker_threads";
+import { AltLasError, messageOf } from "../errors.ts";
+import type { Exchange, Failure, Kind, Reply, Request, Value } from "./messages.ts";
+import type { Row } from "./rows.ts";
+
+/** What was asked for. */
+export interface Answer<K extends Kind = Kind> {
+  readonly rows: Row[];
+  readonly value: Exchange[K]["value"];
+}
+
+interface Question {
+  readonly rows: Row[];
+  readonly resolve: (value: Value) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A failed transaction that may succeed without one of its rows. */
+export class RowError extends AltLasError {}
+
+/** The thread that holds the database, seen from outside. */
+export class StorageThread {
+  /** Resolves when the thread is gone. */
+  readonly exited: Promise<void>;
+  readonly #worker: Worker;
+  readonly #onEnd: (error: AltLasError) => void;
+  /** Why nothing is answered any more. */
+  #ended: AltLasError | undefined;
+  /** Asked, not answered, in the order they were sent. */
+  readonly #questions: Question[] = [];
+
+  /** @param onEnd is called once, when the thread ends, whether it was asked to or not */
+  constructor(program: URL, onEnd: (error: AltLasError) => void) {
+    this.#onEnd = onEnd;
+    const worker = new Worker(program);
+    this.#worker = worker;
+    const exit = Promise.withResolvers<void>();
+    this.exited = exit.promise;
+    worker.on("message", (reply: Reply) => this.#onReply(reply));
+    worker.on("error", (error) => this.#end(messageOf(error)));
+    worker.on("messageerror", (error) => this.#end(messageOf(error)));
+    worker.on("exit", (code) => {
+      this.#end(`exit code ${code}`);
+      exit.resolve();
+    });
+  }
+
+  /** @throws {AltLasError} when it fails, or the thread has ended; a `RowError` when a row is to blame */
+  async ask<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const message = { kind, ...request } as Request;
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    this.#worker.postMessage(message);
+    const rows: Row[] = [];
+    const value = await new Promise<Value>((resolve, reject) => this.#questions.push({ rows, resolve, reject }));
+    return { rows, value };
+  }
+
+  #onReply(reply: Reply): void {
+    const question = this.#questions[0];
+    if (question === undefined) return;
+    switch (reply.kind) {
+      case "rows":
+        for (const row of reply.rows) question.rows.push(row);
+        return;
+      case "void":
+        question.rows.length = 0;
+        return;
+      case "done":
+        this.#questions.shift();
+        question.resolve(reply.value);
+        return;
+      case "failed":
+        this.#questions.shift();
+        question.reject(errorOf(reply.failure));
+    }
+  }
+
+  #end(reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = new AltLasError("store_unavailable", `the storage thread ended: ${reason}`);
+    this.#onEnd(this.#ended);
+    for (const question of this.#questions.splice(0)) question.reject(this.#ended);
+  }
+}
+
+function errorOf({ code, sentence, ofRow }: Failure): AltLasError {
+  return ofRow ? new RowError(code, sentence) : new AltLasError(code, sentence);
+}

@@ -1,0 +1,130 @@
+/** Where a webhook may go: what its URL may say, and to which addresses its host may lead. */
+import { lookup as systemLookup, type LookupAddress } from "node:dns";
+import { isIP } from "node:net";
+import { promisify } from "node:util";
+import ipaddr from "ipaddr.js";
+import { AltLasError } from "../errors.ts";
+import { shown } from "../validation.ts";
+
+/** All addresses of a host; rejects as `dns.lookup` does, with a `code`. */
+export type Lookup = (host: string) => Promise<readonly LookupAddress[]>;
+
+const askSystem = promisify(systemLookup);
+
+/** As the system resolves names, with its hosts file. */
+export const lookupAll: Lookup = (host) => askSystem(host, { all: true, verbatim: true });
+
+export interface AddressRules {
+  /** Whether private, loopback and link-local addresses are fine. */
+  readonly allowPrivate: boolean;
+  readonly lookup: Lookup;
+}
+
+/** A URL that may be sent to, if it is by one of these addresses. */
+export interface CheckedUrl {
+  readonly url: URL;
+  /** Empty: the name servers do not answer at the moment. */
+  readonly addresses: readonly LookupAddress[];
+}
+
+const MAX_CHARACTERS = 2048;
+
+/**
+ * Checks a URL and resolves its host. One bad address among good ones is enough to refuse it: which of them is used would be up to
+ * whoever answers for the name.
+ * @param signal when it aborts, the name servers count as not answering
+ * @throws {AltLasError} `invalid_input`, with a sentence about `webhook_url`
+ */
+export async function checkUrl(text: string, rules: AddressRules, signal: AbortSignal): Promise<CheckedUrl> {
+  const url = parse(text);
+  const addresses = await resolve(hostOf(url), rules.lookup, signal);
+  if (!rules.allowPrivate) for (const { address } of addresses) refusePrivate(hostOf(url), address);
+  return { url, addresses };
+}
+
+/** Its host without the brackets that URLs put around IPv6. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, "");
+}
+
+function parse(text: string): URL {
+  if (text.length > MAX_CHARACTERS) {
+    throw refusal(`webhook_url must have at most ${MAX_CHARACTERS} characters, not ${text.length}.`);
+  }
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw refusal(`webhook_url must be an http or https URL, like https://example.com/hook, not ${shown(text)}.`);
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw refusal("webhook_url must have no user name or password in it; what is sent is signed instead.");
+  }
+  return url;
+}
+
+async function resolve(host: string, lookup: Lookup, signal: AbortSignal): Promise<readonly LookupAddress[]> {
+  const family = isIP(host);
+  if (family !== 0) return [{ address: host, family }];
+  let found: readonly LookupAddress[];
+  try {
+    found = await unlessAborted(lookup(host), signal);
+  } catch (error) {
+    if (signal.aborted || codeOf(error) === "EAI_AGAIN") return [];
+    throw refusal(`webhook_url must lead to a host that exists; ${host} was not found (${codeOf(error)}).`);
+  }
+  if (found.length > 0) return found;
+  throw refusal(`webhook_url must lead to a host that exists; ${host} has no address.`);
+}
+
+function refusePrivate(host: string, address: string): void {
+  if (isPublic(address)) return;
+  // Without the address: whoever may submit a task need not learn where the names of an inner network lead.
+  throw refusal(
+    `webhook_url must not lead to a private, loopback or link-local address; ${host} does (webhooks.allow_private is false).`,
+  );
+}
+
+/** What is assigned to IPv6 on the open internet; the library counts all that it does not know as public. */
+const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR("2000::/3");
+
+/** Whether an address is one of the open internet. IPv4 within IPv6 counts as IPv4 where it is sent as such, else as not public. */
+export function isPublic(address: string): boolean {
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.process(address);
+  if (parsed.range() !== "unicast") return false;
+  return parsed instanceof ipaddr.IPv4 || parsed.match(GLOBAL_UNICAST);
+}
+
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(new Error("aborted"));
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "unknown reason";
+}
+
+function refusal(sentence: string): AltLasError {
+  return new AltLasError("invalid_input", sentence);
+}
+
+/**
+ * Asks for each host once at a time. The system looks up only a few names at once, so one whose servers are silent must not be in its
+ * queue many times.
+ */
+export function askedOnce(lookup: Lookup): Lookup {
+  const asked = new Map<string, ReturnType<Lookup>>();
+  return (host) => {
+    const running = asked.get(host);
+    if (running !== undefined) return running;
+    const question = lookup(host).finally(() => asked.delete(host));
+    asked.set(host, question);
+    return question;
+  };
+}

@@ -1,0 +1,35 @@
+/** From what happened to what is sent. */
+import { type Delivery } from "../store/store.ts";
+import { type Webhook, type WebhookEvent } from "../task.ts";
+
+/** Something that happened to a task or a batch. */
+export interface Occurrence {
+  /** The id of the task or batch; all that one of them tells must differ in `event` or `occurrence`. */
+  readonly subject: string;
+  /** The user it belongs to. */
+  readonly user: string;
+  readonly event: WebhookEvent;
+  /** Which time, of an event that may happen again: the number of the attempt. */
+  readonly occurrence: number;
+  /** What is known of it then. */
+  readonly data: object;
+}
+
+/**
+ * What is to be sent about it; nothing when nobody wants to know. The same occurrence always makes the same id, so that it is not told
+ * twice after a restart.
+ * @param now Unix milliseconds
+ */
+export function deliveriesFor(webhook: Webhook | null, about: Occurrence, now: number): Delivery[] {
+  const { subject, user, event, data } = about;
+  if (webhook === null || !webhook.events.includes(event)) return [];
+  const body = JSON.stringify({ type: event, timestamp: new Date(now).toISOString(), data });
+  const state = { status: "pending", createdAt: now, nextAt: now, attempts: [] } as const;
+  return [{ id: idOf(about), subject, user, event, url: webhook.url, body, ...state }];
+}
+
+/** Without full stops: they separate the parts of what is signed. */
+function idOf({ subject, event, occurrence }: Occurrence): string {
+  const id = `msg_${subject}_${event.replaceAll(".", "_")}`;
+  return event === "task.running" ? `${id}_${occurrence}` : id;
+}

@@ -1,0 +1,66 @@
+/**
+ * What follows from a try. A round is all tries from a submission, or from the wish to have it sent again, until one is answered with
+ * 2xx or a day of failures is over. Rounds are not stored: where one ends can be seen in the tries themselves.
+ */
+import { type Delivery, type DeliveryAttempt } from "../store/store.ts";
+
+/** Milliseconds. */
+export interface RetryTiming {
+  /** From the first failure to the next try; three times as long after each further one. */
+  readonly firstPause: number;
+  readonly longestPause: number;
+  /** From a round's first try to its last. */
+  readonly round: number;
+}
+
+const GROWTH = 3;
+/** Pauses differ by up to this share, so that what failed together does not come back together. */
+const JITTER = 0.1;
+/** Tries that are kept. */
+const KEPT = 50;
+
+export interface RetryRules {
+  readonly timing: RetryTiming;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  /** From [0, 1). */
+  readonly random: () => number;
+}
+
+/** The state of a delivery after a try that has just ended. */
+export function afterTry(delivery: Delivery, attempt: DeliveryAttempt, rules: RetryRules): Delivery {
+  const { timing, now, random } = rules;
+  const rounds = latest(roundsOf([...delivery.attempts, attempt], timing.round));
+  const tried = { ...delivery, attempts: rounds.flat().slice(-KEPT) };
+  const round = rounds.at(-1)!;
+  const lastTry = round[0]!.at + timing.round;
+  if (arrived(attempt)) return { ...tried, status: "delivered" };
+  if (attempt.at >= lastTry) return { ...tried, status: "failed" };
+  const pause = Math.min(timing.firstPause * GROWTH ** (round.length - 1), timing.longestPause);
+  const next = now() + pause * (1 + JITTER * (2 * random() - 1));
+  return { ...tried, nextAt: Math.round(Math.min(next, lastTry)) };
+}
+
+function arrived({ status }: DeliveryAttempt): boolean {
+  return status !== null && status >= 200 && status < 300;
+}
+
+/** Never none for at least one try. */
+function roundsOf(attempts: readonly DeliveryAttempt[], length: number): DeliveryAttempt[][] {
+  const rounds: DeliveryAttempt[][] = [];
+  let over = true;
+  for (const attempt of attempts) {
+    if (over) rounds.push([]);
+    const round = rounds.at(-1)!;
+    round.push(attempt);
+    over = arrived(attempt) || attempt.at >= round[0]!.at + length;
+  }
+  return rounds;
+}
+
+/** Leaves out whole rounds when there are too many tries: of one that is cut, nobody could see any more where it ends. */
+function latest(rounds: readonly DeliveryAttempt[][]): readonly DeliveryAttempt[][] {
+  let first = 0;
+  while (first < rounds.length - 1 && rounds.slice(first).flat().length > KEPT) first++;
+  return rounds.slice(first);
+}

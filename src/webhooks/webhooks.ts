@@ -1,0 +1,121 @@
+/** Tells others what became of tasks and batches: the one object that the rest of the server knows. */
+import { AltLasError } from "../errors.ts";
+import { type Logger } from "../log.ts";
+import { type Delivery, type Store } from "../store/store.ts";
+import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
+import { Deliverer, type DelivererTiming } from "./deliverer.ts";
+import { withLimit } from "./limit.ts";
+import { Secrets } from "./secrets.ts";
+import { Serial } from "./serial.ts";
+import { type SecretView, type WebhookApi } from "./webhook-api.ts";
+
+/** Milliseconds. */
+export interface WebhookTiming extends DelivererTiming {
+  /** A submission waits for name servers at most. */
+  readonly check: number;
+}
+
+export const WEBHOOK_TIMING: WebhookTiming = {
+  check: 5000,
+  limit: 10_000,
+  firstPause: 5000,
+  longestPause: 10_800_000,
+  round: 86_400_000,
+  lookGap: 50,
+  storePause: 5000,
+};
+
+export interface WebhooksOptions {
+  readonly store: Pick<Store, "save" | "pendingDeliveries" | "deliveriesOf" | "secret">;
+  /** `webhooks.allow_private`. */
+  readonly allowPrivate: boolean;
+  readonly log: Logger;
+  /** Unix milliseconds; this and what follows is for tests. */
+  readonly now?: () => number;
+  /** From [0, 1). */
+  readonly random?: () => number;
+  readonly lookup?: Lookup;
+  readonly timing?: WebhookTiming;
+}
+
+export class Webhooks implements WebhookApi {
+  readonly #store: WebhooksOptions["store"];
+  readonly #now: () => number;
+  readonly #timing: WebhookTiming;
+  readonly #rules: AddressRules;
+  readonly #secrets: Secrets;
+  readonly #deliverer: Deliverer;
+  readonly #redeliveries = new Serial();
+  readonly #ended = new AbortController();
+
+  constructor(options: WebhooksOptions) {
+    const { store, allowPrivate, log, now = Date.now, random = Math.random, timing = WEBHOOK_TIMING } = options;
+    this.#store = store;
+    this.#now = now;
+    this.#timing = timing;
+    this.#rules = { allowPrivate, lookup: askedOnce(options.lookup ?? lookupAll) };
+    this.#secrets = new Secrets(store, now);
+    this.#deliverer = new Deliverer({ store, secrets: this.#secrets, rules: this.#rules, timing, log, now, random });
+  }
+
+  /** Begins to send, with what was pending before. */
+  start(): void {
+    this.#deliverer.start();
+  }
+
+  /** To be called when deliveries were written to the store. */
+  wake(): void {
+    this.#deliverer.wake();
+  }
+
+  /**
+   * Cuts what is being sent, and resolves when nothing is left to do; the store is needed until then. What was cut without an answer
+   * counts as not tried. Calling it twice is harmless.
+   */
+  stop(): Promise<void> {
+    this.#ended.abort();
+    return this.#deliverer.stop();
+  }
+
+  /** Name servers that do not answer are no reason to refuse: each delivery checks again. */
+  async check(url: string): Promise<void> {
+    await withLimit(this.#timing.check, this.#ended.signal, (signal) => checkUrl(url, this.#rules, signal));
+  }
+
+  secretOf(user: string): Promise<SecretView> {
+    return this.#secrets.show(user);
+  }
+
+  rotateSecret(user: string): Promise<SecretView> {
+    return this.#secrets.rotate(user);
+  }
+
+  deliveriesOf(subject: string): Promise<readonly Delivery[]> {
+    return this.#store.deliveriesOf(subject);
+  }
+
+  /** One that is being sent at this moment is not sent twice. For one that was still pending, the day of tries is not prolonged. */
+  async redeliver(subject: string, id: string | null): Promise<readonly Delivery[]> {
+    await this.#redeliveries.run(subject, () =>
+      this.#deliverer.hold(subject, (busy) => this.#makePending(subject, id, busy)),
+    );
+    return this.#store.deliveriesOf(subject);
+  }
+
+  async #makePending(subject: string, id: string | null, busy: ReadonlySet<string>): Promise<void> {
+    const all = await this.#store.deliveriesOf(subject);
+    const wanted = id === null ? all : all.filter((delivery) => delivery.id === id);
+    if (wanted.length === 0) throw new AltLasError("not_found", noSuchDelivery(subject, id));
+    const again = wanted.filter((delivery) => !busy.has(delivery.id));
+    if (again.length === 0) return;
+    const nextAt = this.#now();
+    await this.#store.save(
+      [],
+      again.map((delivery) => ({ kind: "delivery", delivery: { ...delivery, status: "pending", nextAt } })),
+    );
+  }
+}
+
+function noSuchDelivery(subject: string, id: string | null): string {
+  return id === null ? `No webhook was sent about ${subject}.` : `There is no delivery ${id} about ${subject}.`;
+}

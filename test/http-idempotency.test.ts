@@ -1,0 +1,116 @@
+/** What a caller may repeat, and how often it may ask. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AltLasError } from "../src/errors.ts";
+import { AS, get, ID, post, refusal, testServer } from "./helpers/http.ts";
+
+function withKey(key: string): Record<string, string> {
+  return { ...AS.user, "idempotency-key": key };
+}
+
+test("a request that says the same has the same fingerprint, whatever the order and the defaults", async (t) => {
+  const { app, tasks } = testServer(t);
+  const fingerprintOf = async (path: string, body: unknown): Promise<string> => {
+    tasks.submitted.length = 0;
+    assert.equal((await post(app, path, body, withKey("a-key"))).statusCode, 200);
+    const { key, fingerprint } = tasks.submitted[0]!.options.idempotency!;
+    assert.equal(key, "a-key");
+    assert.match(fingerprint, /^[0-9a-f]{64}$/);
+    return fingerprint;
+  };
+  const same = [
+    { text: "x", max_length: 5 },
+    { max_length: 5, text: "x" },
+    { text: "x", max_length: 5, temperature: 0.7, priority: null, gpu_options: {} },
+    { text: "x", max_length: 5, gpu_options: { batch_split: true, strategy: "least_loaded" } },
+  ];
+  const other = [
+    { text: "y", max_length: 5 },
+    { text: "x", max_length: 6 },
+    { text: "x", max_length: 5, stream: true },
+    { text: "x", max_length: 5, gpu_options: { specific_gpu_id: 0 } },
+  ];
+  const fingerprints = new Set<string>();
+  for (const body of same) fingerprints.add(await fingerprintOf("/predict", body));
+  assert.equal(fingerprints.size, 1);
+  tasks.tasks = [];
+  for (const body of other.filter((one) => one.stream !== true))
+    fingerprints.add(await fingerprintOf("/predict", body));
+  assert.equal(fingerprints.size, 4);
+  const items = [{ text: "a" }, { text: "b" }];
+  fingerprints.add(await fingerprintOf("/batch_predict", { batch: items }));
+  fingerprints.add(await fingerprintOf("/batch_predict", { batch: items.toReversed() }));
+  assert.equal(fingerprints.size, 6);
+});
+
+test("without a key nothing is remembered", async (t) => {
+  const { app, tasks } = testServer(t);
+  await post(app, "/predict", { text: "x" });
+  assert.equal(tasks.submitted[0]!.options.idempotency, null);
+});
+
+test("a repeated request is answered as the first was, and says so", async (t) => {
+  const { app, tasks } = testServer(t);
+  const body = { predict: { text: "x" }, batch_predict: { batch: [{ text: "x" }] } };
+  for (const [route, payload] of Object.entries(body)) {
+    tasks.submission = { ...tasks.submission, replayed: false };
+    const first = await post(app, `/${route}`, payload, withKey("k"));
+    assert.equal(first.headers["idempotent-replayed"], undefined);
+    tasks.submission = { ...tasks.submission, replayed: true };
+    const second = await post(app, `/${route}`, payload, withKey("k"));
+    assert.equal(second.headers["idempotent-replayed"], "true");
+    assert.deepEqual(second.json(), first.json());
+  }
+  const waiting = await post(app, "/predict", { text: "x" }, { ...withKey("k"), prefer: "wait=5" });
+  assert.equal(waiting.headers["idempotent-replayed"], "true");
+  assert.deepEqual(
+    tasks.waits.map(({ id }) => id),
+    [ID],
+  );
+});
+
+test("a key may be 1 to 255 printable ASCII characters", async (t) => {
+  const { app, tasks } = testServer(t);
+  for (const key of ["a", "x".repeat(255), '"quoted"', "two words", "!~", "8e03978e-40d5-43e8-bc93-6894a57f9324"]) {
+    assert.equal((await post(app, "/predict", { text: "x" }, withKey(key))).statusCode, 200, key);
+  }
+  const allowed = "The Idempotency-Key header must be 1 to 255 printable ASCII characters; got";
+  const cases: [key: string, got: string][] = [
+    ["", "0"],
+    ["x".repeat(256), "256"],
+    ["\u00e9", "1 with others among them"],
+    ["tab\there", "8 with others among them"],
+  ];
+  for (const path of ["/predict", "/batch_predict"]) {
+    const body = path === "/predict" ? { text: "x" } : { batch: [{ text: "x" }] };
+    for (const [key, got] of cases) {
+      const sentence = refusal(await post(app, path, body, withKey(key)), 400, "invalid_input");
+      assert.equal(sentence, `${allowed} ${got}.`);
+    }
+  }
+  assert.equal(tasks.submitted.length, 6);
+});
+
+test("a key that was used for something else is a conflict", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.failure = new AltLasError("conflict", "The key was used for another request.");
+  refusal(await post(app, "/predict", { text: "x" }, withKey("k")), 409, "conflict");
+});
+
+test("each submission counts for its user, before its body is looked at", async (t) => {
+  const { app, tasks, state } = testServer(t);
+  tasks.overLimit = new AltLasError("rate_limited", "More than 60 requests a minute.", { retryAfter: 12.5 });
+  for (const path of ["/predict", "/batch_predict", `/task/${ID}/retry`]) {
+    const response = await post(app, path, "not even JSON");
+    assert.equal(refusal(response, 429, "rate_limited"), "More than 60 requests a minute.");
+    assert.equal(response.headers["retry-after"], "13");
+  }
+  assert.deepEqual(tasks.counted, ["user", "user", "user"]);
+  // What is refused anyway, or submits nothing, is not counted.
+  refusal(await post(app, "/predict", {}, AS.viewer), 403, "forbidden");
+  state.draining = true;
+  refusal(await post(app, "/predict", {}), 503, "draining");
+  assert.equal((await get(app, "/tasks")).statusCode, 200);
+  assert.equal(tasks.counted.length, 3);
+  assert.equal(tasks.submitted.length, 0);
+});
