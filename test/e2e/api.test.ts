@@ -162,7 +162,7 @@ test("tasks are an object from id to task, newest first, filtered and in pages",
     assert.deepEqual(Object.keys(task.result!).slice(0, 3), ["text", "execution_time", "timestamp"]);
   }
   assert.deepEqual(Object.keys((await server.tasks("?limit=1&offset=1")).tasks), [ids[1]]);
-  assert.deepEqual(await server.tasks("?status=canceled"), { tasks: {}, total: 0 });
+  assert.deepEqual(await server.tasks("?status=canceled"), { tasks: {}, total: 0, next: null });
 });
 
 function greedily(text: string): object {
