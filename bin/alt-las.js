@@ -9,4 +9,14 @@ if (major < NEEDED) {
   );
   process.exit(1);
 }
-import("../src/cli.ts").then(({ main }) => main(process.argv));
+// Compiled code is kept beside the packages, also for the processes that are started from here: a third less to compute at each start.
+// Not in the system's temporary folder, where others could put code of theirs. Where it cannot be written, nothing is kept.
+Promise.all([import("node:module"), import("node:url")])
+  .then(([{ enableCompileCache }, { fileURLToPath }]) => {
+    const { env } = process;
+    env.NODE_COMPILE_CACHE =
+      env.NODE_COMPILE_CACHE || fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url));
+    enableCompileCache();
+    return import("../src/cli.ts");
+  })
+  .then(({ main }) => main(process.argv));

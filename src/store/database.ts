@@ -20,7 +20,12 @@ import { Statements } from "./statements.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
 const COLUMNS = [...IDENTITY, ...CHANGING];
-const WHOLE = `SELECT ${COLUMNS.map((name) => `t.${name}`).join()}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+const WHOLE_COLUMNS = `${COLUMNS.map((name) => `t.${name}`).join()}, p.text`;
+const WHOLE = `SELECT ${WHOLE_COLUMNS} FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+/** The numbers are sorted before the texts are read: sorting whole rows would need as much memory as all of them. */
+const LIVE = `
+  WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
+  SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq CROSS JOIN prompts p ON p.seq = live.seq`;
 const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
 const INSERT_TASK = `INSERT INTO tasks (${COLUMNS.join()}) VALUES (${COLUMNS.map(() => "?").join()})`;
 const UPDATE_TASK = `UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
@@ -51,8 +56,7 @@ export class TaskDatabase {
 
   /** The tasks that have not ended, in submission order. */
   live(): Iterable<Row> {
-    const seqs = "SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq";
-    return this.#rowsOf(WHOLE, this.#sql.numbers(seqs));
+    return this.#sql.each(LIVE);
   }
 
   /** The batches that have not ended, in submission order. */

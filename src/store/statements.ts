@@ -17,6 +17,11 @@ export class Statements {
     return arrays(this.#prepare(sql).all(values));
   }
 
+  /** As `rows`, one at a time; the statement must not be used again before the last of them. */
+  each(sql: string, values: Values = {}): Iterable<Row> {
+    return this.#prepare(sql).iterate(values) as Iterable<unknown> as Iterable<Row>;
+  }
+
   /** The first column. */
   numbers(sql: string, values: Values = {}): number[] {
     return this.rows(sql, values).map((row) => row[0] as number);
