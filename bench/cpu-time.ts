@@ -1,7 +1,12 @@
 /** Processor time: whose it was. From Linux's /proc; elsewhere nothing is known. */
 import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 
+/** Milliseconds between two looks at whether a process has become quiet. */
+const LOOK = 500;
+/** Seconds of processor time in one `LOOK` up to which it is. */
+const QUIET = 0.02;
 /** Ticks a second in /proc, on every Linux that Node runs on (USER_HZ). */
 const TICKS = 100;
 
@@ -29,6 +34,24 @@ export function cpuTimeOf(pid: number): CpuTime | null {
   } catch {
     return null;
   }
+}
+
+/** Seconds of processor time of a process since its start, without its children. NaN: this system does not tell. */
+export function ownCpuOf(pid: number): number {
+  const cpu = cpuTimeOf(pid);
+  return cpu === null ? NaN : cpu.main + cpu.threads;
+}
+
+/** The same for some milliseconds from now. */
+export async function cpuDuring(pid: number, milliseconds: number): Promise<number> {
+  const before = ownCpuOf(pid);
+  await sleep(milliseconds);
+  return ownCpuOf(pid) - before;
+}
+
+/** Resolves when a process has done what it had to do; at once where the system does not tell. */
+export async function untilQuiet(pid: number): Promise<void> {
+  while ((await cpuDuring(pid, LOOK)) > QUIET);
 }
 
 /**

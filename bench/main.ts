@@ -1,15 +1,18 @@
-/* npm run bench [-- submit|engine|devices] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
+/* npm run bench [-- submit|engine|devices|life] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
 import { parseArgs } from "node:util";
 import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
 import { engine } from "./engine.ts";
+import { LIFE } from "./life.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { submit } from "./submit.ts";
 
-const BENCHMARKS: Readonly<Record<string, (extent: Extent) => Promise<Section>>> = {
-  submit,
-  engine,
-  devices,
+/** The parts of each. */
+const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<Section>)[]>> = {
+  submit: [submit],
+  engine: [engine],
+  devices: [devices],
+  life: LIFE,
 };
 
 const { values, positionals } = parseArgs({
@@ -34,9 +37,9 @@ async function runAll(): Promise<void> {
   const where = circumstances(["npm run bench --", ...process.argv.slice(2)].join(" "));
   console.log(`${lineOf(where)}\n`);
   const sections: Section[] = [];
-  for (const name of names) {
+  for (const measure of names.flatMap((name) => BENCHMARKS[name]!)) {
     const others = watchOthers();
-    const found = await BENCHMARKS[name]!(values);
+    const found = await measure(values);
     const section = { ...found, others: others() };
     console.log(`${markdownOf(section)}\n`);
     sections.push(section);

@@ -19,7 +19,7 @@ export type Row = Readonly<Record<string, string | number>>;
 
 /** What one benchmark found. */
 export interface Section {
-  /** The benchmark's name on the command line. */
+  /** The benchmark's name on the command line, and what of it this is when it has several parts. */
   readonly name: string;
   /** What was measured and how, in one or two sentences. */
   readonly about: string;
@@ -78,7 +78,8 @@ export function markdownOf(section: Section): string {
   const lines = section.bars.map((bar) => `- ${holds(bar) ? "ok" : "**MISSED**"}: ${bar.what}: ${bounds(bar)}`);
   const others =
     section.others == null ? [] : [`Other processes kept ${section.others.toFixed(2)} cores busy meanwhile.`];
-  return [`## ${section.name}`, section.about, tableOf(section.rows), ...others, lines.join("\n")].join("\n\n");
+  const bars = lines.length === 0 ? [] : [lines.join("\n")];
+  return [`## ${section.name}`, section.about, tableOf(section.rows), ...others, ...bars].join("\n\n");
 }
 
 export function lineOf({
@@ -111,6 +112,15 @@ export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** The value that this share of the values, 0 to 1, does not exceed. */
+export function percentile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1] ?? NaN;
+}
+
+export function rounded(value: number, digits: number): number {
+  return Math.round(value * 10 ** digits) / 10 ** digits;
 }
 
 function holds({ measured, atLeast = -Infinity, atMost = Infinity }: Bar): boolean {

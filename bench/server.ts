@@ -1,16 +1,20 @@
 /** The real server as a child process, with a data directory of its own on the disk that holds the checkout. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { newApiKey } from "../src/auth/secrets.ts";
+import { type Memory } from "./memory-probe.ts";
 
 /** What the benchmarks make and may delete; git ignores it. */
 export const CACHE = join(import.meta.dirname, "cache");
+const PROBE = new URL("memory-probe.ts", import.meta.url).href;
 const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
 
 /** Milliseconds for a model to load. */
 const READY_TIMEOUT = 60_000;
-const READY_CHECK = 50;
+const READY_CHECK = 10;
 
 export interface ServerOptions {
   readonly devices: string;
@@ -18,29 +22,41 @@ export interface ServerOptions {
   readonly config: object;
   /** Writes CPU profiles of the server's threads into bench/cache/profiles when it stops. */
   readonly profile?: boolean;
+  /** Lets `memory` be asked. */
+  readonly probe?: boolean;
 }
 
 export interface BenchServer {
   readonly pid: number;
   readonly host: string;
   readonly port: number;
-  /** Value of the `Authorization` header of every request. */
+  /** Value of the `Authorization` header of every request: an admin's. */
   readonly authorization: string;
+  /** Milliseconds from the start of the process to its first 200 of /readyz. */
+  readonly readyAfter: number;
   /** Asks the API; @throws when the answer is not 2xx */
   ask<Answer>(path: string, body?: object, headers?: Readonly<Record<string, string>>): Promise<Answer>;
+  /** What the server's main thread has when nothing is left to collect, which this does; for servers with `probe`. */
+  memory(): Promise<Memory>;
   stop(): Promise<void>;
 }
 
 /** Starts a server and resolves when every GPU is ready. */
-export async function startServer({ devices, config, profile = false }: ServerOptions): Promise<BenchServer> {
+export async function startServer({
+  devices,
+  config,
+  profile = false,
+  probe = false,
+}: ServerOptions): Promise<BenchServer> {
   mkdirSync(CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "run-"));
   const configFile = join(folder, "config.json");
   writeFileSync(configFile, JSON.stringify(config));
   const logFile = join(folder, "server.log");
   const log = openSync(logFile, "w");
-  const { ALT_LAS_API_KEY: _key, ...env } = process.env;
+  const key = newApiKey();
   const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${join(CACHE, "profiles")}`] : [];
+  const probing = probe ? ["--expose-gc", "--import", PROBE] : [];
   const options = [
     "--config",
     configFile,
@@ -53,18 +69,19 @@ export async function startServer({ devices, config, profile = false }: ServerOp
     "--port",
     "0",
   ];
-  const child = spawn(process.execPath, [...profiling, PROGRAM, "serve", ...options], {
-    env,
+  const started = performance.now();
+  const child = spawn(process.execPath, [...profiling, ...probing, PROGRAM, "serve", ...options], {
+    env: { ...process.env, ALT_LAS_API_KEY: key },
     // The log goes to a file, as under a service manager: its price is part of what is measured.
-    stdio: ["ignore", "pipe", log],
+    stdio: ["ignore", "pipe", log, probe ? "ipc" : "ignore"],
   });
   closeSync(log);
   try {
     const greeting = await greetingOf(child);
     const url = new URL(/listens on (\S+)/.exec(greeting)![1]!);
-    const server = serverAt(url, `Bearer ${/altlas_\S+/.exec(greeting)![0]}`, child, folder);
     await untilReady(url, child);
-    return server;
+    const readyAfter = performance.now() - started;
+    return serverAt(url, { authorization: `Bearer ${key}`, child, folder, readyAfter });
   } catch (error) {
     child.kill("SIGKILL");
     const said = readFileSync(logFile, "utf8").trim().split("\n").slice(-5).join("\n");
@@ -73,12 +90,18 @@ export async function startServer({ devices, config, profile = false }: ServerOp
   }
 }
 
-function serverAt(url: URL, authorization: string, child: ChildProcess, folder: string): BenchServer {
+interface Started extends Pick<BenchServer, "authorization" | "readyAfter"> {
+  readonly child: ChildProcess;
+  readonly folder: string;
+}
+
+function serverAt(url: URL, { authorization, readyAfter, child, folder }: Started): BenchServer {
   return {
     pid: child.pid!,
     host: url.hostname,
     port: Number(url.port),
     authorization,
+    readyAfter,
     async ask<Answer>(path: string, body?: object, headers?: Readonly<Record<string, string>>): Promise<Answer> {
       const response = await fetch(new URL(path, url), {
         method: body === undefined ? "GET" : "POST",
@@ -88,6 +111,11 @@ function serverAt(url: URL, authorization: string, child: ChildProcess, folder: 
       const answer: unknown = await response.json();
       if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
       return answer as Answer;
+    },
+    async memory(): Promise<Memory> {
+      child.send("memory");
+      const [memory] = await once(child, "message");
+      return memory as Memory;
     },
     async stop(): Promise<void> {
       const gone = new Promise((resolve) => child.once("close", resolve));

@@ -129,7 +129,8 @@ async function countCompleted(server: BenchServer): Promise<number> {
   return total;
 }
 
-function requestTo({ host, port, authorization }: BenchServer): string {
+/** A submission of the document's example, as it goes over the wire. */
+export function requestTo({ host, port, authorization }: Pick<BenchServer, "host" | "port" | "authorization">): string {
   const head = [
     "POST /api/v1/predict HTTP/1.1",
     `Host: ${host}:${port}`,
@@ -140,7 +141,7 @@ function requestTo({ host, port, authorization }: BenchServer): string {
   return `${head.join("\r\n")}\r\n\r\n${BODY}`;
 }
 
-function load({ host, port, connections, seconds, request }: LoadRequest): Promise<LoadResult> {
+export function load({ host, port, connections, seconds, request }: LoadRequest): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, "load.ts"));
     child.once("message", (result) => resolve(result as LoadResult));
