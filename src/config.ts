@@ -56,11 +56,14 @@ const callerLimits = {
   max_running: Type.Optional(
     Type.Integer({ minimum: 1, description: "Tasks that run at once; more wait, whatever is free." }),
   ),
-  requests_per_minute: Type.Optional(Type.Integer({ minimum: 1, description: "Submissions; over it: 429." })),
+  requests_per_minute: Type.Optional(
+    Type.Integer({ minimum: 1, description: "Submissions, refused ones too; over it: 429." }),
+  ),
   tokens_per_minute: Type.Optional(
     Type.Integer({
       minimum: 1,
-      description: "Tokens of prompts and answers, first estimated, then counted; over it: 429.",
+      description:
+        "Tokens of prompts and answers, first estimated, then counted; over it: 429. What takes more than all of them waits for a full minute.",
     }),
   ),
 };
@@ -394,7 +397,11 @@ export const ConfigSchema = Type.Object(
       users: Type.Record(
         Type.String(),
         Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
-        { default: {}, description: "User → what differs for it, like { bob: { weight: 2, max_running: 4 } }." },
+        {
+          default: {},
+          description:
+            "User → what differs for it, like { bob: { weight: 2, max_running: 4 } }; what is left out or null is as in defaults.",
+        },
       ),
     }),
     webhooks: section("How tasks tell others what became of them.", {

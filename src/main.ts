@@ -101,6 +101,7 @@ function connect(parts: PoolParts, store: SqliteStore, webhooks: Webhooks) {
     log,
     settings: schedulerSettings(config),
     timeout: config.tasks.timeout ?? null,
+    cancelTimeout: config.tasks.cancel_timeout,
     run: (gpuId, task) => pool.run(gpuId, task),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
     textOf: (gpuId, task) => pool.textOf(gpuId, task),

@@ -54,7 +54,9 @@ export function greeting(
   const parts = [`ALT_LAS ${VERSION} listens on ${url}${everywhere}`];
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
   if (movedAside !== null)
-    parts.push(`The task database was damaged. It was moved to ${movedAside}, and a new one was begun.`);
+    parts.push(
+      `The task database was damaged. It was moved to ${movedAside}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
+    );
   parts.push(deviceTable(devices));
   parts.push(...troubles(devices));
   if (devices.some(({ engine }) => engine.kind === "llama" && engine.model === DEMO_MODEL))

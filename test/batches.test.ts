@@ -25,7 +25,7 @@ function world() {
     endsOf: async (_id: string, offset: number, limit: number) => stored.slice(offset, offset + limit),
     batch: async () => null,
   };
-  const batches = new Batches(store, (batch) => finished.push(batch));
+  const batches = new Batches(store, async (batch) => void finished.push(batch));
   const tasks = [1, 2, 3].map((seq) => newTask(seq, { batchId: "batch" }));
   batches.add({ ...BATCH });
   const end = (task: Task): void => {

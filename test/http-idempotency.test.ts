@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AltLasError } from "../src/errors.ts";
-import { AS, get, ID, post, refusal, testServer } from "./helpers/http.ts";
+import { aCompletedTask, AS, get, ID, OTHER_ID, post, refusal, testServer } from "./helpers/http.ts";
 
 function withKey(key: string): Record<string, string> {
   return { ...AS.user, "idempotency-key": key };
@@ -95,6 +95,19 @@ test("a key that was used for something else is a conflict", async (t) => {
   const { app, tasks } = testServer(t);
   tasks.failure = new AltLasError("conflict", "The key was used for another request.");
   refusal(await post(app, "/predict", { text: "x" }, withKey("k")), 409, "conflict");
+});
+
+test("a retry can be sent again too: the key belongs to the task that it names", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aCompletedTask(), aCompletedTask({ id: OTHER_ID })];
+  for (const id of [ID, ID, OTHER_ID]) await post(app, `/task/${id}/retry`, {}, withKey("k"));
+  const [first, again, other] = tasks.retryKeys.map((one) => one!.fingerprint);
+  assert.deepEqual([first === again, first === other], [true, false]);
+  tasks.submission = { ...tasks.submission, replayed: true };
+  const replayed = await post(app, `/task/${ID}/retry`, {}, withKey("k"));
+  assert.equal(replayed.headers["idempotent-replayed"], "true");
+  await post(app, `/task/${ID}/retry`, {});
+  assert.equal(tasks.retryKeys.at(-1), null);
 });
 
 test("each submission counts for its user, before its body is looked at", async (t) => {

@@ -373,6 +373,8 @@ test("a completed task has the document's fields and ours", async (t) => {
     finished_at: "2025-08-10T12:34:56.789Z",
     strategy: "least_loaded",
     task_type: "text_generation",
+    max_length: 128,
+    temperature: 0.7,
     priority: "normal",
     timeout_seconds: null,
     deadline_at: null,

@@ -285,6 +285,27 @@ test("tokens are counted as estimated, then as used; what ended early or was ref
   assert.equal(refusal(() => submit(9)).code, "queue_full");
 });
 
+test("a task that was too late to run took no tokens", () => {
+  const world = new World([facts(0, { slots: 1 })], limits({ ada: { tokensPerMinute: 100 } }));
+  world.submit({ user: "bob" });
+  world.submit({ user: "ada", text: "four", maxLength: 99, timeoutSeconds: 1 });
+  assert.equal(refusal(() => world.submit({ user: "ada" })).code, "rate_limited");
+  world.pass(1);
+  world.submit({ user: "ada", text: "four", maxLength: 99 });
+});
+
+test("asking for as many tokens as there can be, while no model has told how many that are, is no debt for ever", () => {
+  const world = new World(
+    [facts(0, { state: "starting", context: null })],
+    limits({ ada: { tokensPerMinute: 8192 }, bob: {} }),
+  );
+  const task = world.submit({ user: "ada", maxLength: Number.MAX_SAFE_INTEGER });
+  world.scheduler.setGpu(facts(0, { slots: 1 }));
+  const failed: Outcome = { status: "failed", error: { code: "model_error", sentence: "It failed." } };
+  world.scheduler.finished(task, failed);
+  assert.equal(refusal(() => world.submit({ user: "ada", text: "four", maxLength: 8191 })).retryAfter, 8);
+});
+
 test("a task larger than a minute's tokens is let in when nothing has been taken, and those after it wait for it", () => {
   const world = new World([facts(0)], limits({ ada: { tokensPerMinute: 100 } }));
   world.submit({ user: "ada", text: "four", maxLength: 299 });
@@ -358,6 +379,20 @@ test("a task whose deadline passes while its worker dies does not run again", ()
   world.pass(5);
   world.crash(0);
   assert.deepEqual([task.status, task.error?.code, world.started.length], ["failed", "timeout", 1]);
+});
+
+test("tasks that are late together leave the batch that they wait in, and the rest of it goes on waiting as one", () => {
+  const world = new World([facts(0, { state: "starting" })], { queueTimeout: 3600 });
+  const batch = [5, 60, 5, 60].map((timeoutSeconds) => world.task({ batchId: "b", wholeBatch: true, timeoutSeconds }));
+  world.scheduler.submit(batch, "whole");
+  world.pass(5);
+  assert.deepEqual(
+    batch.map(({ status }) => status),
+    ["failed", "queued", "failed", "queued"],
+  );
+  world.recover(0);
+  assert.deepEqual(world.started, [batch[1], batch[3]]);
+  assert.equal(world.scheduler.queueSize, 0);
 });
 
 test("alarms of tasks that have ended are dropped, so that a deadline in a year costs no memory for a year", () => {

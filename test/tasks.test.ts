@@ -71,6 +71,7 @@ function book() {
     log: pino({ level: "debug" }, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
     settings: SETTINGS,
     timeout: null,
+    cancelTimeout: 5,
     run: (_gpuId, task) => {
       texts.delete(task);
       started.push(task);
@@ -166,6 +167,41 @@ test("an end that could not be written is tried again at the stop, and is never 
   assert.deepEqual([status, result], ["running", null], "the disk took neither write");
 });
 
+test("an end that is on disk makes up for a start that was not, and counts once however often it is written", async () => {
+  const { store, started, lines, tasks, submitMany, write } = book();
+  const submitted = submitMany(["a", "b", "c"], { batch: { split: true } });
+  await write();
+  await submitted;
+  tasks.finished(started[0]!, COMPLETED);
+  const [, startOfB, endOfA] = store.writes;
+  endOfA!.end();
+  startOfB!.fail();
+  await turn();
+  tasks.finished(started[1]!, COMPLETED);
+  // What failed is tried again now, while the end is still being written.
+  await tasks.close();
+  assert.deepEqual(statesOf(store).filter((state) => state === "b completed").length, 2);
+  await write();
+  assert.equal(lines.filter((line) => line === "task completed").length, 2);
+  const ends = store.writes.flatMap(({ records }) => records).filter((record) => record.kind === "batch");
+  assert.equal(ends.length, 1, "its third task has not ended");
+});
+
+test("what could not be written is not tried again once something later of the task is on disk", async () => {
+  const { store, started, tasks, submit, write } = book();
+  const submitted = [submit("a"), submit("b")];
+  await write();
+  await Promise.all(submitted);
+  tasks.finished(started[0]!, COMPLETED);
+  store.writes[2]!.fail();
+  await turn();
+  tasks.finished(started[1]!, COMPLETED);
+  await write();
+  const before = statesOf(store);
+  await tasks.close();
+  assert.deepEqual([before.at(-1), statesOf(store)], ["b completed", before]);
+});
+
 test("a submission that cannot be written is withdrawn, and its slot is free again", async () => {
   const { store, started, tasks, submit } = book();
   const refused = submit("first");
@@ -196,6 +232,16 @@ test("canceling is answered when the end is on disk; what has ended already is a
   await write();
   assert.equal(await canceled, "canceled");
   await assert.rejects(tasks.cancel(id), { code: "not_found" }, "this store forgets");
+});
+
+test("whoever cancels what is being admitted is answered when that cannot be written", async () => {
+  const { store, tasks, submit } = book();
+  const submitted = submit("first");
+  const canceled = tasks.cancelMatching({ user: "ada", status: undefined, ids: undefined });
+  await turn();
+  store.writes[0]!.fail();
+  await assert.rejects(submitted, /disk full/);
+  assert.equal(await canceled, 1);
 });
 
 test("a task that completes before its worker hears of the cancel is completed, and canceling it a conflict", async () => {
@@ -346,4 +392,36 @@ test("a batch ends when the last end of its tasks is on disk, and what could not
   await write();
   assert.equal(ends().length, 2);
   assert.notEqual(ends()[1]!.finishedAt, null);
+});
+
+// --- a disk that takes nothing -----------------------------------------------------------------------------------
+
+test("while the disk takes nothing a cancel is refused soon, though it happens, and a stop waits for what is unwritten", async () => {
+  const { store, started, tasks, submitMany, write } = book();
+  const submitted = submitMany(["a", "b"], { batch: { split: true } });
+  await write();
+  const ids = (await submitted).tasks.map(({ id }) => id);
+  tasks.finished(started[0]!, COMPLETED);
+  for (const { fail } of store.writes.slice(1)) fail();
+  await turn();
+  assert.equal(tasks.canSave, false);
+  await assert.rejects(tasks.cancel(ids[1]!), { code: "store_unavailable" });
+  assert.equal(started[1]!.status, "canceled");
+  const drained = tasks.drain(60, new AbortController().signal).then(() => true);
+  const isDrained = (): Promise<boolean> => Promise.race([drained, turn().then(() => false)]);
+  assert.equal(await isDrained(), false);
+  // There is room again: what failed is written with the next try.
+  while (!(await isDrained())) await write();
+  assert.ok(statesOf(store).includes("a completed"));
+});
+
+test("what could not be written before the stop is told", async () => {
+  const { store, started, lines, tasks, submit, write } = book();
+  const submitted = submit("a");
+  await write();
+  await submitted;
+  tasks.finished(started[0]!, COMPLETED);
+  store.close = async () => store.writes.at(-1)!.fail();
+  await tasks.close();
+  assert.ok(lines.some((line) => line.startsWith("states of tasks could not be written before the stop")));
 });

@@ -3,6 +3,7 @@ import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange, submission } from "./access.ts";
 import { selectionOf } from "./filter.ts";
+import { idempotencyOf } from "./idempotency.ts";
 import { taskNamed, type TaskPath } from "./named.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
@@ -36,15 +37,19 @@ export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
     ...ABOUT_ONE,
     operationId: "retryTask",
     summary: "Submit a task that has ended once more, as a new one",
-    description: "It belongs to the same user as the first. One that has not ended is a 409. The body may be left out.",
+    description:
+      "It belongs to the same user as the first. One that has not ended is a 409. The body may be left out. An `Idempotency-Key` counts here too.",
     body: EmptyRequest,
     response: { 200: TaskSummaryRef },
     refusals: ["conflict" as const, ...ON_SUBMITTING],
   };
   const onRequest = [submission(parts), ignoreTypeOfNothing];
-  app.post<{ Params: TaskPath }>("/task/:task_id/retry", { schema, onRequest }, async ({ caller, params }) => {
-    const { id } = await taskNamed(parts.tasks, caller, params);
-    return viewOfSubmitted((await parts.tasks.retry(id)).tasks[0]!);
+  app.post<{ Params: TaskPath }>("/task/:task_id/retry", { schema, onRequest }, async (request, reply) => {
+    const idempotency = idempotencyOf(request);
+    const { id } = await taskNamed(parts.tasks, request.caller, request.params);
+    const { tasks, replayed } = await parts.tasks.retry(id, idempotency);
+    if (replayed) reply.header("idempotent-replayed", "true");
+    return viewOfSubmitted(tasks[0]!);
   });
 }
 

@@ -23,6 +23,8 @@ export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
     finished_at: isoTimeOrNull(task.finishedAt),
     strategy: task.strategy,
     task_type: task.taskType,
+    max_length: task.maxLength,
+    temperature: task.temperature,
     priority: task.priority,
     timeout_seconds: timeoutSeconds,
     deadline_at: isoTimeOrNull(timeoutSeconds === null ? null : task.createdAt + timeoutSeconds * 1000),

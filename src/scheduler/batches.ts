@@ -17,11 +17,13 @@ interface LiveBatch {
 
 export class Batches {
   readonly #store: Pick<Store, "batch" | "endsOf">;
-  /** A batch has ended, and each of its ends is on disk. */
-  readonly #finished: (batch: Batch) => void;
+  /** A batch has ended, and each of its ends is on disk; resolves when its own is too. */
+  readonly #finished: (batch: Batch) => Promise<void>;
   readonly #live = new Map<string, LiveBatch>();
+  /** Those whose end is being written. */
+  readonly #ending = new Map<string, Batch>();
 
-  constructor(store: Pick<Store, "batch" | "endsOf">, finished: (batch: Batch) => void) {
+  constructor(store: Pick<Store, "batch" | "endsOf">, finished: (batch: Batch) => Promise<void>) {
     this.#store = store;
     this.#finished = finished;
   }
@@ -54,7 +56,7 @@ export class Batches {
 
   async get(id: string): Promise<BatchSnapshot | null> {
     const state = await this.#store.batch(id);
-    return state && { ...state, status: statusOf(state) };
+    return state && { ...state, batch: this.#ending.get(id) ?? state.batch, status: statusOf(state) };
   }
 
   /**
@@ -101,7 +103,8 @@ export class Batches {
     this.#live.delete(batch.id);
     batch.finishedAt = Date.now();
     events.emit("done");
-    this.#finished(batch);
+    this.#ending.set(batch.id, batch);
+    void this.#finished(batch).finally(() => this.#ending.delete(batch.id));
   }
 }
 

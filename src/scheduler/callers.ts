@@ -22,11 +22,12 @@ export interface CallerLimits {
 
 /** A text has about one token for each four characters. */
 const CHARACTERS_PER_TOKEN = 4;
+/** Tokens that fit into a slot while no model is loaded: a client that asks for as many as there can be must not owe them for ever. */
+const UNKNOWN_CONTEXT = 8192;
 
 /** Tokens that a task will take, as far as can be told before it has run. @param context tokens that fit into a slot; null: not known */
 export function estimatedWork({ text, maxLength }: Pick<Task, "text" | "maxLength">, context: number | null): number {
-  const tokens = Math.ceil(text.length / CHARACTERS_PER_TOKEN) + maxLength;
-  return Math.min(tokens, context ?? tokens);
+  return Math.min(Math.ceil(text.length / CHARACTERS_PER_TOKEN) + maxLength, context ?? UNKNOWN_CONTEXT);
 }
 
 /** One caller's account. */

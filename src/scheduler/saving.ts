@@ -26,7 +26,7 @@ export class Saving {
   readonly #admitting = new Map<Task, boolean>();
   /** Tasks that were refused after all, because they could not be written: nothing of them may reach the disk. */
   readonly #withdrawn = new WeakSet<Task>();
-  /** What has to be tried again. */
+  /** What could not be written yet, and is tried again. */
   readonly #failed = new Set<Task>();
   readonly #failedRecords = new Map<readonly StoreRecord[], () => void>();
   #retry: NodeJS.Timeout | null = null;
@@ -38,10 +38,14 @@ export class Saving {
     this.#parts = parts;
   }
 
+  /** Tasks and sets of records that could not be written, and are tried again. */
+  get unwritten(): number {
+    return this.#failed.size + this.#failedRecords.size;
+  }
+
   /** Whether a task sent now could be written. */
   get works(): boolean {
-    const nothingFailed = this.#failed.size === 0 && this.#failedRecords.size === 0;
-    return nothingFailed && performance.now() - this.#failedAt > RECOVERY_MS;
+    return this.unwritten === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
   }
 
   /**
@@ -60,6 +64,7 @@ export class Saving {
       for (const task of tasks) this.#withdraw(task);
       throw error;
     }
+    this.#failedAt = -Infinity;
     for (const [index, task] of tasks.entries()) {
       const changed = this.#admitting.get(task);
       this.#admitting.delete(task);
@@ -85,6 +90,9 @@ export class Saving {
     this.#closing = true;
     this.#writeFailed();
     await this.#parts.store.close();
+    if (this.#failed.size === 0) return;
+    const sentence = "states of tasks could not be written before the stop: what has ended among them runs again";
+    this.#parts.log.error({ tasks: this.#failed.size }, sentence);
   }
 
   #withdraw(task: Task): void {
@@ -103,6 +111,9 @@ export class Saving {
       this.#failed.add(task);
       return this.#tryLater(error);
     }
+    this.#failedAt = -Infinity;
+    // It has written what an earlier one could not. Once the task has ended, it may be removed, and then no write can succeed.
+    this.#failed.delete(task);
     if (attempt > 0) started(task, attempt);
     if (ended) onEnd(task);
   }
@@ -114,6 +125,7 @@ export class Saving {
       this.#failedRecords.set(records, done);
       return this.#tryLater(error);
     }
+    this.#failedRecords.delete(records);
     done();
   }
 
@@ -133,11 +145,8 @@ export class Saving {
   #writeFailed(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
-    const tasks = [...this.#failed];
-    const records = [...this.#failedRecords];
-    this.#failed.clear();
-    this.#failedRecords.clear();
-    for (const task of tasks) void this.#write(task);
-    for (const [one, done] of records) void this.#writeRecords(one, done);
+    // They stay there until they are written.
+    for (const task of this.#failed) void this.#write(task);
+    for (const [records, done] of this.#failedRecords) void this.#writeRecords(records, done);
   }
 }

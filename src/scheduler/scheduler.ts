@@ -292,23 +292,28 @@ export class Scheduler {
   }
 
   #ring(): void {
-    let alarm = this.#alarms.takeDue(this.#now());
+    const now = this.#now();
+    let alarm = this.#alarms.takeDue(now);
     if (alarm === undefined) return;
-    for (; alarm !== undefined; alarm = this.#alarms.takeDue(this.#now())) this.#onAlarm(alarm);
+    const late = new Map<Task, TaskError>();
+    for (; alarm !== undefined; alarm = this.#alarms.takeDue(now)) this.#onAlarm(alarm, late);
+    // Together: to take one task out of a batch that waits as one costs as much as the batch.
+    this.#waiting.removeTasks([...late.keys()]);
+    for (const [task, error] of late) this.#endWaiting(task, "failed", error);
     this.#fillAll();
   }
 
-  #onAlarm({ kind, task, at }: Alarm): void {
+  /** @param late gets those that wait and must not any longer */
+  #onAlarm({ kind, task, at }: Alarm, late: Map<Task, TaskError>): void {
     switch (kind) {
       case "deadline":
-        if (task.status === "queued") this.#tooLate(task, deadlineError(task));
+        if (task.status === "queued") late.set(task, deadlineError(task));
         else if (task.status === "running") this.#stop(task, "timeout");
         return;
       case "queue": {
         const seconds = this.#settings.queueTimeout!;
         // It may have run since, and wait again.
-        if (task.status === "queued" && waitingSince(task) + seconds * 1000 <= at)
-          this.#tooLate(task, queueError(seconds));
+        if (task.status === "queued" && waitingSince(task) + seconds * 1000 <= at) late.set(task, queueError(seconds));
         return;
       }
       case "retry":
@@ -316,11 +321,6 @@ export class Scheduler {
         if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
         this.#waitAgain([task]);
     }
-  }
-
-  #tooLate(task: Task, error: TaskError): void {
-    this.#waiting.removeTasks([task]);
-    this.#endWaiting(task, "failed", error);
   }
 
   /** Has a running task stopped; the first reason counts. */
@@ -390,6 +390,7 @@ export class Scheduler {
 
   /** Ends a task that waits no more. */
   #endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
+    this.callers.ended(task, 0);
     this.#end(task, status, error, null);
     this.#effects.changed(task);
   }

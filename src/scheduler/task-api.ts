@@ -77,7 +77,7 @@ export interface TaskApi {
    * Submits the same again for the same user, as a new task.
    * @throws {AltLasError} `conflict`: the task has not ended; `not_found`; what `submit` throws
    */
-  retry(id: string): Promise<Submission>;
+  retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission>;
   /** Removes a task that has ended. @returns it as it was @throws {AltLasError} `conflict`: it has not ended; `not_found` */
   remove(id: string): Promise<TaskSnapshot>;
   /** Lets a listener hear what becomes of a task from now on; null: it has ended, or there is no such task. */

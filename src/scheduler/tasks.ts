@@ -37,6 +37,8 @@ export interface TasksParts {
   readonly settings: SchedulerSettings;
   /** Seconds for tasks that name no timeout; null: any time. */
   readonly timeout: number | null;
+  /** Seconds that a worker is given to stop a task. */
+  readonly cancelTimeout: number;
   /** Hands a task to a GPU's worker. */
   readonly run: (gpuId: number, task: Task) => void;
   /** Has a GPU's worker stop a task. */
@@ -54,8 +56,8 @@ export interface TasksParts {
 
 /** Seconds that an end may take to reach the disk before a client that asks is told the state before it. */
 const COMMIT_PATIENCE = 1;
-/** Seconds that a client waits for a task to be canceled; far longer than a worker is given for it. */
-const CANCEL_PATIENCE = 300;
+/** Seconds that an end may take to reach the disk beyond what a worker is given to stop a task. */
+const CANCEL_PATIENCE = 5;
 /** Milliseconds: the longest that a timer of the system can take. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -85,7 +87,7 @@ export class Tasks implements TaskApi {
     this.#log = parts.log.child({}, { redact: [] });
     this.#streams = new Streams((task) => textOf(task.gpuId!, task));
     this.#replays = new Replays(store);
-    this.#batches = new Batches(store, (batch) => void this.#batchEnded(batch));
+    this.#batches = new Batches(store, (batch) => this.#batchEnded(batch));
     this.#saving = new Saving({
       store,
       log: this.#log,
@@ -110,19 +112,19 @@ export class Tasks implements TaskApi {
     this.scheduler.callers.countRequest(user);
   }
 
-  submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {
+  submit(inputs: readonly TaskInput[], options: SubmitOptions, retryOf: string | null = null): Promise<Submission> {
     const { user, idempotency } = options;
-    if (idempotency === null) return this.#admit(this.#makeTasks(inputs, options), options, () => []);
+    const make = (): Task[] => this.#makeTasks(inputs, options, retryOf);
+    if (idempotency === null) return this.#admit(make(), options, () => []);
     return this.#replays.once(user, idempotency, (recordOf) =>
-      this.#admit(this.#makeTasks(inputs, options), options, (submission) => [recordOf(submission)]),
+      this.#admit(make(), options, (submission) => [recordOf(submission)]),
     );
   }
 
-  async retry(id: string): Promise<Submission> {
+  async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
     const task = await this.#ended(id, "can be retried");
     const { user, strategy, pinnedGpuId, webhook } = task;
-    const options = { user, strategy, pinnedGpuId, webhook, batch: null, idempotency: null };
-    return this.#admit(this.#makeTasks([task], options, task.id), options, () => []);
+    return this.submit([task], { user, strategy, pinnedGpuId, webhook, batch: null, idempotency }, task.id);
   }
 
   async get(id: string): Promise<TaskSnapshot | null> {
@@ -194,7 +196,7 @@ export class Tasks implements TaskApi {
   }
 
   /**
-   * Takes no more tasks and places none; resolves when nothing runs any more, or after `seconds`.
+   * Takes no more tasks and places none; resolves when nothing runs any more and what has ended is on disk, or after `seconds`.
    * @param hurry ends the wait at once
    */
   async drain(seconds: number, hurry: AbortSignal): Promise<void> {
@@ -243,7 +245,7 @@ export class Tasks implements TaskApi {
   #makeTasks(
     inputs: readonly TaskInput[],
     { user, strategy, pinnedGpuId, batch, webhook }: SubmitOptions,
-    retryOf: string | null = null,
+    retryOf: string | null,
   ): Task[] {
     const shared = {
       user,
@@ -284,6 +286,8 @@ export class Tasks implements TaskApi {
     for (const task of tasks) {
       this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
       this.#live.delete(task.id);
+      // Who cancels what is being admitted waits for an end that is never written.
+      this.#waiters.wake(task.id);
     }
     this.scheduler.cancel(tasks);
   }
@@ -292,13 +296,14 @@ export class Tasks implements TaskApi {
   async #cancel(tasks: readonly Task[]): Promise<void> {
     const ended = this.#waiters.until(
       tasks.map(({ id }) => id),
-      CANCEL_PATIENCE,
+      // While the disk takes nothing, there is no use in waiting for it.
+      this.canSave ? this.#parts.cancelTimeout + CANCEL_PATIENCE : COMMIT_PATIENCE,
     );
     this.scheduler.cancel(tasks);
     await ended;
     if (!tasks.some(({ id }) => this.#live.has(id))) return;
     const sentence =
-      "What is being canceled has not ended yet, or that could not be written to disk; ask for it again later.";
+      "What was canceled has not ended yet, or its end could not be written to disk; it is written as soon as that can be.";
     throw new AltLasError("store_unavailable", sentence);
   }
 
@@ -326,7 +331,9 @@ export class Tasks implements TaskApi {
 
   /** The end of a task is on disk: it lives in the store from now on. */
   #forget(task: Task): void {
-    this.#live.delete(task.id);
+    // Two writes may bring the same end to disk, when one was to make up for another that had failed.
+    if (!this.#live.delete(task.id)) return;
+    if (this.#onIdle !== null && this.#idle()) this.#onIdle();
     this.#log.info(endLine(task), `task ${task.status}`);
     this.#waiters.wake(task.id);
     this.#streams.ended(task);
@@ -355,7 +362,7 @@ export class Tasks implements TaskApi {
   }
 
   #idle(): boolean {
-    return this.scheduler.gpus.every((gpu) => gpu.running.size === 0);
+    return this.#saving.unwritten === 0 && this.scheduler.gpus.every((gpu) => gpu.running.size === 0);
   }
 
   async #untilIdle(seconds: number, hurry: AbortSignal): Promise<void> {

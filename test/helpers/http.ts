@@ -275,6 +275,7 @@ export class FakeTasks implements TaskApi {
   readonly counted: string[] = [];
   readonly canceled: (string | CancelFilter)[] = [];
   readonly retried: string[] = [];
+  readonly retryKeys: SubmitOptions["idempotency"][] = [];
   readonly removed: string[] = [];
   readonly followed: string[] = [];
   readonly resultsAsked: { id: string; follow: boolean; signal: AbortSignal }[] = [];
@@ -340,9 +341,10 @@ export class FakeTasks implements TaskApi {
     return this.matching;
   }
 
-  async retry(id: string): Promise<Submission> {
+  async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
     this.#mayFail();
     this.retried.push(id);
+    this.retryKeys.push(idempotency);
     return this.submission;
   }
 
