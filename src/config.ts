@@ -376,7 +376,7 @@ export const ConfigSchema = Type.Object(
         default: 604_800,
         minimum: 1,
         maximum: LONGEST_SECONDS,
-        description: "Seconds that a task is kept after its end.",
+        description: "Seconds that a task is kept after its end, with its webhooks.",
       }),
       max_stored: Type.Optional(
         Type.Integer({

@@ -26,8 +26,13 @@ const SECRET_KEYS = [
 
 const STDERR = 2;
 
-/** Characters of lines that wait while the log cannot be written, as on a full disk; what comes then is lost. */
-const MAX_WAITING = 1024 * 1024;
+/**
+ * Characters of lines that wait while nobody reads the log, or the disk is full; what comes then is lost. Enough for the ends of
+ * 100,000 tasks at once.
+ */
+const MAX_WAITING = 16 * 1024 * 1024;
+/** Milliseconds until lines that wait are tried again, if no new one comes before. */
+const RETRY_MS = 100;
 
 /** @param stream where to write JSON lines; undefined: standard error, in colour when it is a terminal */
 export function createLogger(level: Config["log"]["level"], stream?: DestinationStream): Logger {
@@ -44,9 +49,21 @@ export function createLogger(level: Config["log"]["level"], stream?: Destination
 }
 
 function forMachines(): DestinationStream {
-  const destination = pino.destination({ dest: STDERR, sync: true, maxLength: MAX_WAITING });
+  const destination = pino.destination({ dest: STDERR, sync: true, maxLength: MAX_WAITING, retryEAGAIN: never });
+  let retry: NodeJS.Timeout | undefined;
   // Without a listener each line that cannot be written would throw, in whatever wanted to tell of it.
-  return destination.on("error", () => {});
+  return destination.on("error", () => {
+    retry ??= setTimeout(() => {
+      retry = undefined;
+      // Writes what waits; else that would be done with the next line.
+      destination.write("");
+    }, RETRY_MS);
+  });
+}
+
+/** What a full pipe does not take waits; else each line would hold up the whole server until somebody reads. */
+function never(): boolean {
+  return false;
 }
 
 function forPeople(): DestinationStream {

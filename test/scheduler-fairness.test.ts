@@ -360,6 +360,19 @@ test("a timer that comes late starts nothing that is too late, and a restart doe
   assert.deepEqual([old.status, after.started, after.changed], ["failed", [], [old]]);
 });
 
+test("very many tasks that are late together end in several events, and none of them starts meanwhile", () => {
+  const world = new World([facts(0, { slots: 1 })], { maxQueueSize: 10_000 });
+  const running = world.submit();
+  const late = world.submitMany(5000, { timeoutSeconds: 5 });
+  const patient = world.submit();
+  world.now += 5000;
+  world.complete(running);
+  const left = (): number => late.filter(({ status }) => status === "queued").length;
+  assert.deepEqual([left(), patient.status, world.alarmAt <= world.now], [3000, "queued", true]);
+  world.pass(0);
+  assert.deepEqual([left(), patient.status, world.started.length], [0, "running", 2]);
+});
+
 test("an alarm that rings too early is set again", () => {
   const world = new World([facts(0)]);
   const task = world.submit({ timeoutSeconds: 5 });

@@ -18,6 +18,8 @@ export interface SavingParts {
   readonly started: (task: Task, attempt: number) => void;
   /** A task's final status is on disk. */
   readonly ended: (task: Task) => void;
+  /** All that could not be written is. */
+  readonly caughtUp: () => void;
 }
 
 export class Saving {
@@ -104,7 +106,7 @@ export class Saving {
     // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
     const ended = isFinal(task.status);
     const attempt = task.status === "running" ? task.attempts.length : 0;
-    const { store, recordsOf, started, ended: onEnd } = this.#parts;
+    const { store, recordsOf, started, ended: onEnd, caughtUp } = this.#parts;
     try {
       await store.save([task], recordsOf(task));
     } catch (error) {
@@ -113,9 +115,10 @@ export class Saving {
     }
     this.#failedAt = -Infinity;
     // It has written what an earlier one could not. Once the task has ended, it may be removed, and then no write can succeed.
-    this.#failed.delete(task);
+    const wasFailed = this.#failed.delete(task);
     if (attempt > 0) started(task, attempt);
     if (ended) onEnd(task);
+    if (wasFailed && this.unwritten === 0) caughtUp();
   }
 
   async #writeRecords(records: readonly StoreRecord[], done: () => void): Promise<void> {
@@ -125,8 +128,9 @@ export class Saving {
       this.#failedRecords.set(records, done);
       return this.#tryLater(error);
     }
-    this.#failedRecords.delete(records);
+    const wasFailed = this.#failedRecords.delete(records);
     done();
+    if (wasFailed && this.unwritten === 0) this.#parts.caughtUp();
   }
 
   /** One timer and one line for all that failed: on a full disk that is everything. */

@@ -296,7 +296,9 @@ export class Scheduler {
     let alarm = this.#alarms.takeDue(now);
     if (alarm === undefined) return;
     const late = new Map<Task, TaskError>();
-    for (; alarm !== undefined; alarm = this.#alarms.takeDue(now)) this.#onAlarm(alarm, late);
+    // Not all at once: if a hundred thousand are late together, the rest follows with the next event, before which nothing is placed.
+    for (let left = ALARMS_AT_ONCE; alarm !== undefined; alarm = --left > 0 ? this.#alarms.takeDue(now) : undefined)
+      this.#onAlarm(alarm, late);
     // Together: to take one task out of a batch that waits as one costs as much as the batch.
     this.#waiting.removeTasks([...late.keys()]);
     for (const [task, error] of late) this.#endWaiting(task, "failed", error);
@@ -404,7 +406,7 @@ export class Scheduler {
 
   /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
-    while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu) === null) {
+    while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu) === null && !this.#isBehind()) {
       if (this.#eligibility.isHeld(gpu)) return;
       const entry = this.#keptEntry(gpu) ?? this.#waiting.next(this.#wantedOn(gpu), this.#now());
       if (entry === undefined) return;
@@ -416,6 +418,11 @@ export class Scheduler {
       }
       this.#place(entry);
     }
+  }
+
+  /** Whether some of what waits may be too late to start, which is not known yet. */
+  #isBehind(): boolean {
+    return this.#alarms.next <= this.#now();
   }
 
   /** What a GPU is kept for, as long as that waits and may go there. */
@@ -558,6 +565,9 @@ export class Scheduler {
     return gpu;
   }
 }
+
+/** Alarms that ring within one event. */
+const ALARMS_AT_ONCE = 2000;
 
 /** Alarms that are kept without asking whether their tasks still live. */
 const MANY_ALARMS = 1024;

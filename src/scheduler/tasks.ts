@@ -58,6 +58,8 @@ export interface TasksParts {
 const COMMIT_PATIENCE = 1;
 /** Seconds that an end may take to reach the disk beyond what a worker is given to stop a task. */
 const CANCEL_PATIENCE = 5;
+/** Ends that reach the disk in a second, on a slow one. */
+const ENDS_PER_SECOND = 1000;
 /** Milliseconds: the longest that a timer of the system can take. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -94,6 +96,7 @@ export class Tasks implements TaskApi {
       recordsOf: (task) => this.#eventsOf(task),
       started: (task, attempt) => this.#streams.started(task, attempt),
       ended: (task) => this.#forget(task),
+      caughtUp: () => this.#tellIfIdle(),
     });
     const changed = (task: Task): void => this.#changed(task);
     const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
@@ -297,7 +300,7 @@ export class Tasks implements TaskApi {
     const ended = this.#waiters.until(
       tasks.map(({ id }) => id),
       // While the disk takes nothing, there is no use in waiting for it.
-      this.canSave ? this.#parts.cancelTimeout + CANCEL_PATIENCE : COMMIT_PATIENCE,
+      this.canSave ? this.#parts.cancelTimeout + CANCEL_PATIENCE + tasks.length / ENDS_PER_SECOND : COMMIT_PATIENCE,
     );
     this.scheduler.cancel(tasks);
     await ended;
@@ -317,7 +320,7 @@ export class Tasks implements TaskApi {
   }
 
   #changed(task: Task): void {
-    if (this.#onIdle !== null && this.#idle()) this.#onIdle();
+    this.#tellIfIdle();
     if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
     this.#saving.changed(task);
   }
@@ -333,7 +336,6 @@ export class Tasks implements TaskApi {
   #forget(task: Task): void {
     // Two writes may bring the same end to disk, when one was to make up for another that had failed.
     if (!this.#live.delete(task.id)) return;
-    if (this.#onIdle !== null && this.#idle()) this.#onIdle();
     this.#log.info(endLine(task), `task ${task.status}`);
     this.#waiters.wake(task.id);
     this.#streams.ended(task);
@@ -359,6 +361,10 @@ export class Tasks implements TaskApi {
     clearTimeout(this.#alarm);
     if (at === Infinity) return;
     this.#alarm = setTimeout(() => this.scheduler.tick(), Math.min(LONGEST_TIMER, Math.max(0, at - Date.now())));
+  }
+
+  #tellIfIdle(): void {
+    if (this.#onIdle !== null && this.#idle()) this.#onIdle();
   }
 
   #idle(): boolean {

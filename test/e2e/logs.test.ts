@@ -1,8 +1,10 @@
 /** What the log says, and what it must not say. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { altLas, basic, BIN, type LogLine, Server } from "../helpers/server.ts";
+import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
+import { altLas, basic, BIN, type LogLine, newFolder, Server } from "../helpers/server.ts";
 
 const about = (id: string) => (line: LogLine) => line["task"] === id;
 
@@ -103,6 +105,19 @@ test("a log on a full disk stops nothing", { skip: noFullDevice }, async (t) => 
   const command = ["sh", "-c", 'exec "$0" "$@" 2> /dev/full', process.execPath, BIN, "serve"];
   const server = await Server.start(t, { config, command, args: ["--devices", "simulated:1"] });
   assert.equal((await server.run({ text: "fatal", max_length: 5 })).error_code, "poison");
+  assert.equal((await server.run({ text: "x", max_length: 5 })).status, "completed");
+  assert.deepEqual(await server.stop(), { code: 0, signal: null });
+});
+
+test("a log that nobody reads holds nothing up", async (t) => {
+  const pipe = join(newFolder(t), "log");
+  const command = ["sh", "-c", `mkfifo ${pipe} && exec "$0" "$@" 2<> ${pipe}`, process.execPath, BIN, "serve"];
+  const config = "engine: { simulated: { tokens_per_second: 0 } }";
+  const server = await Server.start(t, { config, command, args: ["--devices", "simulated:1"] });
+  // A line each: more than a pipe holds.
+  const batch = Array.from({ length: 1000 }, () => ({ text: "x", max_length: 1 }));
+  const { body } = await server.request<BatchAnswer>("POST", "/api/v1/batch_predict", { body: { batch } });
+  assert.equal((await server.ended(body.tasks.at(-1)!.task_id)).status, "completed");
   assert.equal((await server.run({ text: "x", max_length: 5 })).status, "completed");
   assert.deepEqual(await server.stop(), { code: 0, signal: null });
 });
