@@ -1,0 +1,110 @@
+/** The server's HTTP interface for clients that must get over its deaths. */
+import { type Life, type Lives } from "./lives.ts";
+import { type Report } from "./report.ts";
+
+/** Milliseconds after which a request that is not held counts as never answered. */
+const PATIENCE = 120_000;
+/** Milliseconds in which a process that has broken a connection has to be seen to end. */
+const DEATH = 5000;
+
+export interface User {
+  readonly name: string;
+  readonly key: string;
+  /** What its webhooks are signed with. */
+  secret: string;
+}
+
+export interface Asking {
+  readonly body?: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** What the server said; of the type that its schema says. */
+  readonly body: unknown;
+  /** When it was asked, on the suite's own clock: what was true before that may not be contradicted. */
+  readonly askedAt: number;
+}
+
+/** An answer that comes bit by bit. */
+export interface Flow {
+  readonly response: Response;
+  readonly life: Life;
+  readonly askedAt: number;
+}
+
+export class Api {
+  readonly #lives: Lives;
+  readonly #report: Report;
+  #clock = 0;
+
+  constructor(lives: Lives, report: Report) {
+    this.#lives = lives;
+    this.#report = report;
+  }
+
+  /** A moment that comes after all before it. */
+  tick(): number {
+    return ++this.#clock;
+  }
+
+  /** Asks the server that lives now; null: it died before its answer was there. */
+  async ask(user: User, method: string, path: string, asking: Asking = {}): Promise<Answer | null> {
+    const flow = await this.open(user, method, path, asking);
+    return flow && this.read(flow, `${method} ${path}`);
+  }
+
+  /** The rest of an answer; null: the server died before that. */
+  async read(flow: Flow, what: string): Promise<Answer | null> {
+    const text = await this.readText(flow, what);
+    if (text === null) return null;
+    const { status, headers } = flow.response;
+    return { status, headers, body: JSON.parse(text), askedAt: flow.askedAt };
+  }
+
+  async readText({ response, life }: Flow, what: string): Promise<string | null> {
+    try {
+      return await response.text();
+    } catch (error) {
+      await this.expectDeath(life, what, error);
+      return null;
+    }
+  }
+
+  /** As `ask`, but only the head of the answer is waited for. */
+  async open(user: User, method: string, path: string, asking: Asking = {}): Promise<Flow | null> {
+    const { body, headers, signal } = asking;
+    const life = await this.#lives.current();
+    const askedAt = this.tick();
+    const json = body === undefined ? {} : { "content-type": "application/json" };
+    try {
+      const response = await fetch(`${life.url}/api/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${user.key}`, ...json, ...headers },
+        signal: signal ?? AbortSignal.timeout(PATIENCE),
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      const evidence = response.status === 500 ? await response.clone().text() : undefined;
+      this.#report.check("answer", evidence === undefined, `${method} ${path} was answered with a 500`, evidence);
+      return { response, life, askedAt };
+    } catch (error) {
+      if (signal?.aborted) return null;
+      await this.expectDeath(life, `${method} ${path}`, error);
+      return null;
+    }
+  }
+
+  /** A connection broke, which only the end of the server can excuse. */
+  async expectDeath(life: Life, what: string, error: unknown): Promise<void> {
+    const { promise: patience, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, DEATH);
+    // A server that has ended by itself is a broken promise of its own.
+    if (!life.doomed) await Promise.race([life.exit, patience]);
+    clearTimeout(timer);
+    const why = error instanceof Error ? `${error.message}: ${String(error.cause)}` : String(error);
+    this.#report.check("answer", life.doomed, `${what} broke while the server lived`, why);
+  }
+}

@@ -1,0 +1,88 @@
+/** What tasks are made of: by what their text says, the simulated engine does something to them. */
+import { type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
+import { SimulatedEngine } from "../src/engine/simulated.ts";
+import { type Dice } from "./dice.ts";
+
+/** `crash` kills its worker; `oom` finds too little memory everywhere, `oom0` on GPU 0; `deaf` cannot be canceled. */
+export type Kind = "plain" | "crash" | "oom" | "oom0" | "error" | "deaf";
+
+const SCRIPT = {
+  crash: { kind: "crash", after_tokens: 5 },
+  oom: { kind: "out_of_memory", after_tokens: 3 },
+  oom0: { kind: "out_of_memory", gpu_id: 0, after_tokens: 3 },
+  error: { kind: "error", after_tokens: 4 },
+  deaf: { kind: "ignore_cancel", after_tokens: 2 },
+} as const satisfies Record<Exclude<Kind, "plain">, SimulatedFailure>;
+
+/** For `engine.simulated.failures`. */
+export const FAILURES: readonly SimulatedFailure[] = Object.entries(SCRIPT).map(([kind, failure]) => ({
+  ...failure,
+  when_text_contains: `[${kind}]`,
+}));
+
+/** The failure that such a task ends with unless it is stopped before; null: it is to be completed. */
+export const FATE: Readonly<Record<Kind, "poison" | "out_of_memory" | "model_error" | null>> = {
+  plain: null,
+  crash: "poison",
+  oom: "out_of_memory",
+  oom0: null,
+  error: "model_error",
+  deaf: null,
+};
+
+/** Tokens; the shortest has more than any of the failures waits for. */
+const SHORTEST = 8;
+const LONGEST = 120;
+
+/** One task as it is asked for. */
+export interface Item {
+  readonly kind: Kind;
+  readonly text: string;
+  readonly maxLength: number;
+  readonly priority: "high" | "normal" | "low";
+  /** Seconds; null: it may take any time. */
+  readonly timeoutSeconds: number | null;
+}
+
+export function newItem(dice: Dice, kind: Kind): Item {
+  const mark = kind === "plain" ? "" : ` [${kind}]`;
+  return {
+    kind,
+    text: `Tell me about number ${dice.between(0, 1_000_000)}${mark} please`,
+    maxLength: dice.between(SHORTEST, LONGEST),
+    priority: dice.weigh([
+      [1, "high"],
+      [4, "normal"],
+      [1, "low"],
+    ]),
+    timeoutSeconds: dice.chance(0.1) ? dice.between(2, 40) / 10 : null,
+  };
+}
+
+const OPTIONS: EngineOptions = {
+  kind: "simulated",
+  model: "",
+  context: null,
+  minContext: 1,
+  slots: 1,
+  memoryBudget: null,
+  memoryShare: 1,
+  measuredOverhead: null,
+  backend: false,
+  threads: 1,
+  simulated: { tokens_per_second: 0, load_seconds: 0, context: 32_768, memory_bytes: 0, failures: [] },
+};
+
+/** The text that a task gets if nothing interferes. */
+export async function fullText({ text, maxLength }: Pick<Item, "text" | "maxLength">): Promise<string> {
+  let generated = "";
+  await new SimulatedEngine(OPTIONS, 0).generate({
+    text,
+    maxLength,
+    temperature: 0,
+    signal: new AbortController().signal,
+    begin: () => {},
+    emit: (piece) => (generated += piece),
+  });
+  return generated;
+}

@@ -1,0 +1,128 @@
+/** What the server promises, how often that was looked at, and what was found broken. */
+
+/** Each promise that is checked, by the name under which it is counted. */
+export const PROMISES = {
+  kept: "a task whose submission was answered exists until it is removed",
+  ended: "every task comes to an end when it is let",
+  final: "a final status and what belongs to it never change",
+  run: "there is no result without a run on the GPU that it names",
+  text: "a text is what the engine gives for the prompt; that of a task cut short is its beginning",
+  attempts: "attempts come one after the other, and only that of a running task is open",
+  late: "a task whose time is up is given to no GPU",
+  failure: "a task fails only for the reasons there are, with the attempts that the rules ask for",
+  innocent: "no task is called poison for deaths that others have caused",
+  canceled: "a task is canceled only if somebody asked for it",
+  pinned: "a task that names a GPU runs there or nowhere",
+  slots: "a GPU never runs more tasks than it has slots",
+  alone: "a task under which a worker died runs alone from then on",
+  capped: "a user never has more tasks running than it may",
+  free: "when all has ended every slot is free",
+  ready: "each GPU serves again",
+  placed: "each placed event is an attempt of the task, on that GPU",
+  stream: "the text of a stream is the text of the task",
+  key: "one Idempotency-Key makes its tasks once",
+  told: "there is no task that nobody was told of",
+  refused: "a refused submission makes nothing",
+  valid: "what is in order is not refused as if it were not",
+  answer: "every request is answered, and never with a 500, while the server lives",
+  lives: "the server never ends by itself",
+  stops: "SIGTERM ends the server with exit code 0",
+  orphans: "no worker outlives its server",
+  stalled: "a worker that stalls is replaced",
+  batch: "the counts of a batch are those of its tasks",
+  results: "the results of a batch have each of its tasks once",
+  webhook: "the end of a task or batch reaches its webhook",
+  signature: "webhooks carry a right signature",
+  removed: "a removed task is gone",
+  sound: "a database that is in order is never taken for a damaged one",
+} as const;
+export type Promised = keyof typeof PROMISES;
+
+/** What was done, for the last line. */
+export interface Counts {
+  servers: number;
+  workers: number;
+  stalls: number;
+  drains: number;
+  fullDisks: number;
+  accepted: number;
+  completed: number;
+  failed: number;
+  canceled: number;
+  removed: number;
+}
+
+export class Report {
+  readonly counts: Counts = {
+    servers: 0,
+    workers: 0,
+    stalls: 0,
+    drains: 0,
+    fullDisks: 0,
+    accepted: 0,
+    completed: 0,
+    failed: 0,
+    canceled: 0,
+    removed: 0,
+  };
+  violations = 0;
+  readonly #checked = new Map<Promised, number>();
+  readonly #started = performance.now();
+
+  /** Servers and workers killed. */
+  get kills(): number {
+    return this.counts.servers + this.counts.workers;
+  }
+
+  /**
+   * Counts one look at a promise, and says so when it is broken.
+   * @param evidence what to print then, such as the whole task
+   * @returns whether it holds
+   */
+  check(promise: Promised, holds: boolean, sentence: string, evidence?: unknown): boolean {
+    this.#checked.set(promise, this.timesChecked(promise) + 1);
+    if (holds) return true;
+    this.violations++;
+    const shown = evidence === undefined ? "" : `\n  ${JSON.stringify(evidence)}`;
+    this.say(`VIOLATION (${PROMISES[promise]}): ${sentence}${shown}`);
+    return false;
+  }
+
+  timesChecked(promise: Promised): number {
+    return this.#checked.get(promise) ?? 0;
+  }
+
+  say(line: string): void {
+    const seconds = ((performance.now() - this.#started) / 1000).toFixed(1);
+    console.log(`[${seconds} s] ${line}`);
+  }
+
+  sayProgress(): void {
+    const { accepted, completed, failed, canceled } = this.counts;
+    const ended = completed + failed + canceled;
+    this.say(`${this.kills} kills, ${accepted} tasks accepted, ${ended} ended, ${this.violations} violations`);
+  }
+
+  /** How often each promise was looked at, so that a check that never ran can be seen. */
+  sayChecks(): void {
+    for (const [promise, meaning] of Object.entries(PROMISES))
+      console.log(`${String(this.timesChecked(promise as Promised)).padStart(8)}  ${meaning}`);
+  }
+
+  lastLine(seed: number): string {
+    const { servers, workers, stalls, drains, fullDisks, accepted, completed, failed, canceled, removed } = this.counts;
+    const done = [
+      `${this.kills} kills (${servers} servers, ${workers} workers)`,
+      `${stalls} stalls`,
+      `${drains} drains`,
+      `${fullDisks} full disks`,
+      `${accepted} tasks accepted`,
+      `${completed} completed`,
+      `${failed} failed`,
+      `${canceled} canceled`,
+      `${removed} removed`,
+      `${this.violations} violations`,
+    ];
+    return `chaos: seed ${seed}, ${done.join(", ")}`;
+  }
+}

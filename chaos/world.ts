@@ -1,0 +1,81 @@
+/** What all of it happens in: a folder, a disk that can be made full, users, and the configuration of the server. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { hashApiKey } from "../src/auth/secrets.ts";
+import { type User } from "./api.ts";
+import { Disk } from "./disk.ts";
+import { FAILURES } from "./kinds.ts";
+
+export interface Shape {
+  readonly gpus: number;
+  readonly slots: number;
+  /** Tasks that a user may have running, by its name. */
+  readonly maxRunning: Readonly<Record<string, number>>;
+}
+
+export const SHAPE: Shape = { gpus: 3, slots: 4, maxRunning: { cara: 2 } };
+
+export interface World {
+  readonly folder: string;
+  readonly disk: Disk;
+  /** Options of `alt-las serve`. */
+  readonly serveOptions: readonly string[];
+  readonly logFile: string;
+  readonly admin: User;
+  readonly users: readonly User[];
+}
+
+/** @param verbose whether the server logs each step of each task */
+export function makeWorld(verbose: boolean): World {
+  const folder = mkdtempSync(join(tmpdir(), "alt-las-chaos-"));
+  const small = join(folder, "disk");
+  mkdirSync(small);
+  const disk = new Disk(small);
+  const [admin, ...users] = ["root", "ada", "bob", "cara", "dora"].map(newUser);
+  const configFile = join(folder, "config.yaml");
+  // JSON is YAML.
+  writeFileSync(configFile, JSON.stringify(configOf([admin!, ...users], verbose), null, 2));
+  return {
+    folder,
+    disk,
+    serveOptions: ["--config", configFile, "--port", "0", "--data-dir", join(small, "data")],
+    // As on many machines, the log is on the disk that is full.
+    logFile: join(small, "server.log"),
+    admin: admin!,
+    users,
+  };
+}
+
+export function removeWorld({ folder, disk }: World): void {
+  disk.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function newUser(name: string): User {
+  return { name, key: `altlas_chaos_${name}`, secret: "" };
+}
+
+/** Everything happens fast, so that a short time has room for much of it. */
+function configOf(users: readonly User[], verbose: boolean): object {
+  const { gpus, slots, maxRunning } = SHAPE;
+  const limits = Object.entries(maxRunning).map(([name, max_running]) => [name, { max_running }] as const);
+  return {
+    server: { drain_timeout: 1 },
+    auth: {
+      users: users.map(({ name }) => ({ name, role: name === "root" ? "admin" : "user" })),
+      keys: users.map(({ name, key }) => ({ name: `${name}-key`, user: name, sha256: hashApiKey(key) })),
+    },
+    gpu: {
+      devices: `simulated:${gpus}`,
+      stall_timeout: 2,
+      health_check_interval: 2,
+      multi_gpu: { max_concurrent_tasks_per_gpu: slots, max_queue_size: 200 },
+    },
+    engine: { simulated: { tokens_per_second: 500, failures: FAILURES } },
+    tasks: { cancel_timeout: 1, retry_backoff: 0.2, ageing_seconds: 2 },
+    callers: { users: { ...Object.fromEntries(limits), dora: { max_queued: 20, weight: 2 } } },
+    webhooks: { allow_private: true },
+    log: { level: verbose ? "debug" : "info" },
+  };
+}
