@@ -5,7 +5,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { newApiKey } from "../src/auth/secrets.ts";
-import { type Memory } from "./memory-probe.ts";
+import type { Memory } from "./memory-probe.ts";
 
 /** What the benchmarks make and may delete; git ignores it. */
 export const CACHE = join(import.meta.dirname, "cache");
