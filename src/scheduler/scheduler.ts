@@ -366,10 +366,9 @@ export class Scheduler {
   #again(task: Task): boolean {
     const stopping = this.#stopping.get(task);
     const error = stopping === "timeout" ? deadlineError(task) : finalError(task, this.#settings.maxAttempts);
-    if (stopping === "canceled" || error !== null) {
-      this.#end(task, stopping === "canceled" ? "canceled" : "failed", stopping === "canceled" ? null : error, null);
-      return false;
-    }
+    if (stopping === "canceled") this.#end(task, "canceled", null, null);
+    else if (error !== null) this.#end(task, "failed", error, null);
+    if (isFinal(task.status)) return false;
     transition(task, "queued");
     task.startedAt = null;
     const staysBound = task.pinnedGpuId !== null || (task.wholeBatch && this.#isServing(task.gpuId));
@@ -392,6 +391,7 @@ export class Scheduler {
 
   /** Ends a task that waits no more. */
   #endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
+    // It took nothing, however it ends.
     this.callers.ended(task, 0);
     this.#end(task, status, error, null);
     this.#effects.changed(task);
