@@ -6,7 +6,7 @@ import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engi
 import { type Device } from "../src/gpu/devices.ts";
 import { type GpuState } from "../src/gpu/status.ts";
 import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/supervisor.ts";
-import { Turns } from "../src/gpu/turns.ts";
+import { Turns } from "../src/turns.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
 import { type Config } from "../config.ts";
 import { AltLasError } from "../errors.ts";
+import { Turns } from "../turns.ts";
 import { type Outcome, type Task } from "../task.ts";
 import { type Device } from "./devices.ts";
 import { type KnownGpus } from "./known-gpus.ts";
@@ -13,7 +14,6 @@ import { type GpuMonitor } from "./telemetry/monitor.ts";
 import { OthersMeter, type OwnUse } from "./telemetry/others.ts";
 import { visiblePids } from "./telemetry/own-pids.ts";
 import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
-import { Turns } from "./turns.ts";
 
 /** What the pool tells the scheduler. */
 export interface PoolEvents {
@@ -66,6 +66,7 @@ export class GpuPool {
   readonly #told = new Map<number, string>();
   readonly #parts: PoolParts;
   readonly #events: PoolEvents;
+  /** Workers on one card load their models one after the other: each must see what memory the one before has left. */
   readonly #turns = new Turns();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;

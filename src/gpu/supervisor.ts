@@ -6,6 +6,7 @@ import { type Logger } from "pino";
 import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task } from "../task.ts";
+import { type Turns } from "../turns.ts";
 import { type Device } from "./devices.ts";
 import { Health } from "./health.ts";
 import { mismatch } from "./proof.ts";
@@ -14,7 +15,6 @@ import { type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
 import { Crowding } from "./telemetry/others.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
 import { factsOf, type Look, statusOf } from "./look.ts";
-import { type Turns } from "./turns.ts";
 import { type CanceledRun, type Death, GpuWorker, type Usage } from "./worker.ts";
 import { describeXid, sentenceOfXid } from "./xid.ts";
 

@@ -46,17 +46,16 @@ export function finalError(task: Task, maxAttempts: number): TaskError | null {
   const tries = countedAttempts(task);
   if (last === undefined || !isCounted(last) || tries < maxAttempts) return null;
   const times = tries === 1 ? "once" : `${tries} times`;
-  return {
-    code: last.reason as ErrorCode & Interruption,
-    sentence: `The task was cut off ${times}, the last time because ${CAUSES[last.reason as keyof typeof CAUSES]} (tasks.max_attempts is ${maxAttempts}).`,
-  };
+  const code = last.reason as keyof typeof CAUSES;
+  const sentence = `The task was cut off ${times}, the last time because ${CAUSES[code]} (tasks.max_attempts is ${maxAttempts}).`;
+  return { code, sentence };
 }
 
 const CAUSES = {
   gpu_lost: "its GPU failed",
   out_of_memory: "its GPU had no memory left for it",
   worker_crash: "its worker died",
-} as const;
+} as const satisfies Partial<Record<ErrorCode & Interruption, string>>;
 
 /** Seconds to wait before a task that was cut off runs again: none if nothing is held against it. */
 export function backoffSeconds(task: Task, first: number): number {

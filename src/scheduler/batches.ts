@@ -66,8 +66,7 @@ export class Batches {
   async *results(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<Omit<TaskSnapshot, "text">> {
     const later = follow ? this.#endsFromNow(id, signal) : undefined;
     const sent = new Set<string>();
-    const isNew = ({ id: taskId }: { readonly id: string }): boolean =>
-      !sent.has(taskId) && sent.add(taskId).has(taskId);
+    const isNew = ({ id: taskId }: { readonly id: string }): boolean => sent.size < sent.add(taskId).size;
     for (let offset = 0; !signal.aborted; offset += PAGE) {
       const page = await this.#store.endsOf(id, offset, PAGE);
       yield* page.filter(isNew);

@@ -9,6 +9,7 @@
  */
 import { AltLasError } from "../errors.ts";
 import { type Task, type TaskResult } from "../task.ts";
+import { estimatedTokens } from "./placement.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** Of one caller; null: no limit. */
@@ -20,15 +21,8 @@ export interface CallerLimits {
   readonly tokensPerMinute: number | null;
 }
 
-/** A text has about one token for each four characters. */
-const CHARACTERS_PER_TOKEN = 4;
 /** Tokens that fit into a slot while no model is loaded: a client that asks for as many as there can be must not owe them for ever. */
 const UNKNOWN_CONTEXT = 8192;
-
-/** Tokens that a task will take, as far as can be told before it has run. @param context tokens that fit into a slot; null: not known */
-export function estimatedWork({ text, maxLength }: Pick<Task, "text" | "maxLength">, context: number | null): number {
-  return Math.min(Math.ceil(text.length / CHARACTERS_PER_TOKEN) + maxLength, context ?? UNKNOWN_CONTEXT);
-}
 
 /** One caller's account. */
 export class Caller {
@@ -168,10 +162,11 @@ export class Callers {
     this.#estimates.delete(task);
   }
 
+  /** @param context tokens that fit into a slot; null: not known */
   #estimate(task: Task, context: number | null): number {
     const known = this.#estimates.get(task);
     if (known !== undefined) return known;
-    const work = estimatedWork(task, context);
+    const work = Math.min(estimatedTokens(task), context ?? UNKNOWN_CONTEXT);
     this.#estimates.set(task, work);
     return work;
   }

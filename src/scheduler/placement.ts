@@ -10,8 +10,13 @@ export interface Gpu {
   keptFor: Task | null;
 }
 
-/** A text has about one token for each four characters; enough to compare GPUs with, not to refuse a task. */
+/** A text has about one token for each four characters; enough to compare GPUs and callers with, not to refuse a task. */
 const CHARACTERS_PER_TOKEN = 4;
+
+/** Tokens of prompt and answer that a task will take at most, as far as can be told before it has run. */
+export function estimatedTokens({ text, maxLength }: Pick<Task, "text" | "maxLength">): number {
+  return Math.ceil(text.length / CHARACTERS_PER_TOKEN) + maxLength;
+}
 
 /** What `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
 export function loadOf(gpu: Gpu): number {
@@ -21,7 +26,7 @@ export function loadOf(gpu: Gpu): number {
 
 /** Bytes of KV cache the task may fill on this GPU: its prompt (estimated) and `max_length` tokens, at most one slot's context. */
 export function memoryNeed(task: Task, { kvBytesPerToken, context }: GpuFacts): number {
-  const tokens = Math.ceil(task.text.length / CHARACTERS_PER_TOKEN) + task.maxLength;
+  const tokens = estimatedTokens(task);
   return kvBytesPerToken * Math.min(tokens, context ?? tokens);
 }
 

@@ -189,7 +189,7 @@ export class Scheduler {
           endAttempt(task, "server_restart", this.#now(), false);
           return this.#again(task);
         }
-        if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
+        this.#unbindIfGone(task);
         return true;
       });
       this.#waitAgain(waiting);
@@ -320,7 +320,7 @@ export class Scheduler {
       }
       case "retry":
         if (!this.#waiting.wake(task)) return;
-        if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
+        this.#unbindIfGone(task);
         this.#waitAgain([task]);
     }
   }
@@ -371,8 +371,8 @@ export class Scheduler {
     if (isFinal(task.status)) return false;
     transition(task, "queued");
     task.startedAt = null;
-    const staysBound = task.pinnedGpuId !== null || (task.wholeBatch && this.#isServing(task.gpuId));
-    if (!staysBound) task.gpuId = null;
+    if (task.wholeBatch) this.#unbindIfGone(task);
+    else task.gpuId = task.pinnedGpuId;
     return true;
   }
 
@@ -539,6 +539,11 @@ export class Scheduler {
       for (const task of here) if (task.wholeBatch) homes.set(task.batchId, facts.id);
     }
     return homes;
+  }
+
+  /** What was bound to a GPU with its batch may go elsewhere when that serves no more. */
+  #unbindIfGone(task: Task): void {
+    if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
   }
 
   #isServing(gpuId: number | null): boolean {

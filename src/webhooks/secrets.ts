@@ -1,6 +1,6 @@
 /** What each user's webhooks are signed with. A secret is shown once; the store keeps it, because it is needed to sign. */
 import { type Store, type WebhookSecret } from "../store/store.ts";
-import { Serial } from "./serial.ts";
+import { Turns } from "../turns.ts";
 import { newSecret } from "./signature.ts";
 import { type SecretView } from "./webhook-api.ts";
 
@@ -12,7 +12,7 @@ export class Secrets {
   /** Unix milliseconds. */
   readonly #now: () => number;
   /** Of each user: two that found none would each make one, and one of them would be shown and never used. */
-  readonly #turns = new Serial();
+  readonly #turns = new Turns();
 
   constructor(store: Pick<Store, "secret" | "save">, now: () => number) {
     this.#store = store;

@@ -2,11 +2,11 @@
 import { AltLasError } from "../errors.ts";
 import { type Logger } from "../log.ts";
 import { type Delivery, type Store } from "../store/store.ts";
+import { Turns } from "../turns.ts";
 import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
 import { withLimit } from "./limit.ts";
 import { Secrets } from "./secrets.ts";
-import { Serial } from "./serial.ts";
 import { type SecretView, type WebhookApi } from "./webhook-api.ts";
 
 /** Milliseconds. */
@@ -45,7 +45,7 @@ export class Webhooks implements WebhookApi {
   readonly #rules: AddressRules;
   readonly #secrets: Secrets;
   readonly #deliverer: Deliverer;
-  readonly #redeliveries = new Serial();
+  readonly #redeliveries = new Turns();
   readonly #ended = new AbortController();
 
   constructor(options: WebhooksOptions) {
