@@ -64,6 +64,7 @@ async function live(store: SqliteStore, seq: number): Promise<void> {
     finishReason: "stop",
     promptTokens: 40,
     completionTokens: 60,
+    cachedTokens: 0,
   };
   await save(store, task);
 }

@@ -93,6 +93,7 @@ function completed(task: Task): Task {
       finishReason: "stop",
       promptTokens: 56,
       completionTokens: 65,
+      cachedTokens: 0,
     },
   };
 }

@@ -69,7 +69,10 @@ const OPTIONS: EngineOptions = {
   memoryShare: 1,
   measuredOverhead: null,
   backend: false,
-  threads: 1,
+  tuning: { threads: 1, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
+  binary: "llama-server",
+  upstream: null,
+  patience: { firstByte: 120, token: 30 },
   simulated: { tokens_per_second: 0, load_seconds: 0, context: 32_768, memory_bytes: 0, failures: [] },
 };
 

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { type Static, type TSchema, Type } from "typebox";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
+import { ENGINE_KINDS, KV_CACHE_TYPES } from "./engine/engine.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { STRATEGIES } from "./task.ts";
 import { fieldName, makeAjv, misfitOf } from "./validation.ts";
@@ -89,8 +90,32 @@ const Slots = Type.Integer({ minimum: 1, maximum: 256 });
 const Celsius = Type.Number({ minimum: 20, maximum: 120 });
 const ContextTokens = Type.Integer({ minimum: 16 });
 const Threads = Type.Integer({ minimum: 1, maximum: 1024 });
-const EngineKind = Type.Enum(["llama", "simulated"]);
-const ModelPath = Type.String({ minLength: 1 });
+const EngineKind = Type.Enum([...ENGINE_KINDS]);
+const NonEmpty = Type.String({ minLength: 1 });
+const BatchTokens = Type.Integer({ minimum: 1, maximum: 65_536 });
+const FlashAttention = Type.Unsafe<boolean | "auto">({ enum: ["auto", true, false], allowed: "auto, true or false" });
+const KvCacheType = Type.Enum(["auto", ...KV_CACHE_TYPES]);
+const Url = Type.String({ minLength: 1 });
+
+/** What an engine may have of its own on one device. */
+const EngineSettings = Type.Object(
+  {
+    kind: Type.Optional(EngineKind),
+    model: Type.Optional(NonEmpty),
+    context: Type.Optional(ContextTokens),
+    min_context: Type.Optional(ContextTokens),
+    threads: Type.Optional(Threads),
+    prefill_chunk: Type.Optional(BatchTokens),
+    batch_size: Type.Optional(BatchTokens),
+    flash_attention: Type.Optional(FlashAttention),
+    kv_cache_type: Type.Optional(KvCacheType),
+    binary: Type.Optional(NonEmpty),
+    url: Type.Optional(Url),
+    api_key: Type.Optional(Type.String({ minLength: 1, secret: true })),
+  },
+  { additionalProperties: false },
+);
+export type EngineSettings = Static<typeof EngineSettings>;
 
 /** What a device has of its own; whatever is left out is as for all devices. */
 const DeviceSettings = Type.Object(
@@ -104,18 +129,7 @@ const DeviceSettings = Type.Object(
     memory_threshold: Type.Optional(Share),
     utilization_threshold: Type.Optional(Share),
     max_temperature: Type.Optional(Celsius),
-    engine: Type.Optional(
-      Type.Object(
-        {
-          kind: Type.Optional(EngineKind),
-          model: Type.Optional(ModelPath),
-          context: Type.Optional(ContextTokens),
-          min_context: Type.Optional(ContextTokens),
-          threads: Type.Optional(Threads),
-        },
-        { additionalProperties: false },
-      ),
-    ),
+    engine: Type.Optional(EngineSettings),
   },
   { additionalProperties: false },
 );
@@ -293,14 +307,18 @@ export const ConfigSchema = Type.Object(
       }),
     }),
     engine: section("What generates text on each GPU.", {
-      kind: Type.Enum(["llama", "simulated"], {
+      kind: Type.Enum([...ENGINE_KINDS], {
         default: "llama",
-        description: "simulated: no model, for tests and load.",
+        description: [
+          "llama: llama.cpp inside the worker; llama-server: a llama.cpp server that the worker starts; openai: a server that runs already",
+          "(vLLM, SGLang, TGI, llama-server, Ollama, another ALT_LAS); simulated: no model, for tests and load.",
+        ].join("\n"),
       }),
       model: Type.Optional(
         Type.String({
           minLength: 1,
-          description: "Path of a GGUF file; none: the demo model that comes with ALT_LAS.",
+          description:
+            "Path of a GGUF file; none: the demo model that comes with ALT_LAS. Of openai: the model's name there; none: the one it serves.",
         }),
       ),
       context: Type.Optional(
@@ -318,9 +336,59 @@ export const ConfigSchema = Type.Object(
         Type.Integer({
           minimum: 1,
           maximum: 1024,
-          description: "CPU threads of each CPU device; none: the cores less one for the server, shared out.",
+          description:
+            "CPU threads of each device; none: on a CPU the cores less one for the server, shared out, on a GPU one.",
         }),
       ),
+      prefill_chunk: Type.Integer({
+        default: 256,
+        minimum: 1,
+        maximum: 65_536,
+        description: "Tokens of prompts that are decoded at most in one step beside tasks that generate.",
+      }),
+      batch_size: Type.Optional(
+        Type.Integer({ minimum: 1, maximum: 65_536, description: "Tokens of one step at most; none: by the device." }),
+      ),
+      flash_attention: Type.Unsafe<boolean | "auto">({
+        enum: ["auto", true, false],
+        default: "auto",
+        allowed: "auto, true or false",
+        description: "auto, true or false.",
+      }),
+      kv_cache_type: Type.Enum(["auto", ...KV_CACHE_TYPES], {
+        default: "auto",
+        description: "f16, q8_0, q4_0; auto: f16, or q8_0 where that lets slots keep the context that is wanted.",
+      }),
+      binary: Type.String({
+        default: "llama-server",
+        minLength: 1,
+        description: "Of llama-server: the program, a path or a name on PATH.",
+      }),
+      url: Type.Optional(
+        Type.Unsafe<string | readonly string[]>({
+          ...either("array", Type.Array(Url, { minItems: 1 }), Url),
+          description: "Of openai: where the server is, like http://10.0.0.5:8000; a list is one GPU for each.",
+        }),
+      ),
+      api_key: Type.Optional(
+        Type.String({
+          minLength: 1,
+          secret: true,
+          description: "Of openai: its key, like ${VLLM_KEY}; none: it needs none.",
+        }),
+      ),
+      first_byte_timeout: Type.Number({
+        default: 120,
+        minimum: 0.1,
+        maximum: 86_400,
+        description: "Of openai and llama-server: seconds until an answer to a task has to begin.",
+      }),
+      token_timeout: Type.Number({
+        default: 30,
+        minimum: 0.1,
+        maximum: 86_400,
+        description: "Of openai and llama-server: seconds that may pass between two pieces of an answer.",
+      }),
       simulated: section("The simulated engine.", {
         tokens_per_second: Type.Number({
           default: 100,
@@ -334,6 +402,13 @@ export const ConfigSchema = Type.Object(
           default: [],
           description: "kind, gpu_id, when_text_contains, after_tokens: what goes wrong, and when.",
         }),
+      }),
+    }),
+    scheduling: section("How tasks are placed, beside gpu.multi_gpu.", {
+      prefix_affinity: Type.Boolean({
+        default: true,
+        description:
+          "Among GPUs within 10 % of the least load, prefer the one whose KV cache holds the beginning of the prompt.",
       }),
     }),
     tasks: section("The life of tasks.", {

@@ -63,11 +63,14 @@ export interface TaskResult {
   /** Unix time in milliseconds of the last token. */
   readonly timestamp: number;
   readonly finishReason: FinishReason;
-  readonly promptTokens: number;
+  /** null: the server behind the GPU did not tell. */
+  readonly promptTokens: number | null;
   readonly completionTokens: number;
+  /** Tokens of the prompt that were in the KV cache already; null: not told. */
+  readonly cachedTokens: number | null;
 }
 
-/** Why a task failed. */
+/** Why a task failed, or a run did. */
 export interface TaskError {
   readonly code: ErrorCode;
   /** What a person can act on. */
@@ -77,20 +80,22 @@ export interface TaskError {
 /** How a run ended. */
 export type Outcome =
   | { readonly status: "completed"; readonly result: TaskResult }
-  | { readonly status: "failed"; readonly error: TaskError }
+  /** `retryAfter`: of `gpu_full`, seconds after which there may be room. */
+  | { readonly status: "failed"; readonly error: TaskError; readonly retryAfter?: number }
   /** It was stopped on request; `result` is the text until then, if it had a slot. */
   | { readonly status: "canceled"; readonly result?: TaskResult };
 
 /**
  * What takes a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
- * `gpu_lost`: the GPU failed or is gone; `out_of_memory`: the GPU had no memory left for the task; `worker_stopped`: the worker was
- * ended because of another task, which it did not stop; `gpu_drained`: an operator wanted the GPU free; `server_stop` and
+ * `gpu_lost`: the GPU failed or is gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU
+ * took no more at that moment; `worker_stopped`: the worker was ended because of another task, which it did not stop; `gpu_drained`: an operator wanted the GPU free; `server_stop` and
  * `server_restart`: the server was stopped, or died.
  */
 export type Interruption =
   | "worker_crash"
   | "gpu_lost"
   | "out_of_memory"
+  | "gpu_full"
   | "worker_stopped"
   | "gpu_drained"
   | "server_stop"

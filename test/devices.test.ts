@@ -12,6 +12,9 @@ import { type GpuSources } from "../src/gpu/survey.ts";
 import { type GpuIdentity } from "../src/gpu/telemetry/telemetry.ts";
 import { card, migDevice } from "./helpers/gpu-identities.ts";
 
+/** What is configured where nothing is. */
+const TUNING = { threads: null, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null };
+
 const CUDA: Probe = { backend: "cuda", names: ["a", "b"], memoryTotal: 1 };
 const NOTHING: Probe = { backend: false, names: [], memoryTotal: 0 };
 
@@ -106,7 +109,15 @@ test("auto is all GPUs in PCI bus order, whatever order the driver has, each wit
     environment: { CUDA_VISIBLE_DEVICES: "GPU-aaaa-1", CUDA_DEVICE_ORDER: "PCI_BUS_ID" },
     slots: 8,
     thresholds: { memory: 0.9, utilization: 0.95 },
-    engine: { kind: "llama", model: DEMO_MODEL, context: null, minContext: 2048, threads: null },
+    engine: {
+      kind: "llama",
+      model: DEMO_MODEL,
+      context: null,
+      minContext: 2048,
+      tuning: { ...TUNING, threads: null },
+      binary: "llama-server",
+      upstream: null,
+    },
     unfit: null,
     lost: null,
   });
@@ -467,10 +478,26 @@ engine: { model: small.gguf, context: 1024, threads: 2 }`;
   const [fast, plain] = await start(t, yaml, TWO);
   assert.deepEqual([fast!.name, fast!.slots, fast!.maxTemperature], ["fast", 16, 80]);
   assert.deepEqual(fast!.thresholds, { memory: 0.5, utilization: 0.4 });
-  assert.deepEqual(fast!.engine, { kind: "llama", model: "big.gguf", context: 4096, minContext: 512, threads: 3 });
+  assert.deepEqual(fast!.engine, {
+    kind: "llama",
+    model: "big.gguf",
+    context: 4096,
+    minContext: 512,
+    tuning: { ...TUNING, threads: 3 },
+    binary: "llama-server",
+    upstream: null,
+  });
   assert.deepEqual([plain!.name, plain!.slots, plain!.maxTemperature], [B.name, 8, 70]);
   assert.deepEqual(plain!.thresholds, { memory: 0.9, utilization: 0.95 });
-  assert.deepEqual(plain!.engine, { kind: "llama", model: "small.gguf", context: 1024, minContext: 1024, threads: 2 });
+  assert.deepEqual(plain!.engine, {
+    kind: "llama",
+    model: "small.gguf",
+    context: 1024,
+    minContext: 1024,
+    tuning: { ...TUNING, threads: 2 },
+    binary: "llama-server",
+    upstream: null,
+  });
 });
 
 test("a group is one device with several UUIDs, its memory summed", async (t) => {

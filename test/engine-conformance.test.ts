@@ -23,7 +23,10 @@ const llama: EngineOptions = {
   memoryShare: 0.9,
   measuredOverhead: null,
   backend: false,
-  threads: 1,
+  tuning: { threads: 1, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
+  binary: "llama-server",
+  upstream: null,
+  patience: { firstByte: 120, token: 30 },
   simulated: { tokens_per_second: 500, load_seconds: 0, context: 4096, memory_bytes: 3 * MIB, failures: [] },
 };
 const simulated: EngineOptions = { ...llama, kind: "simulated" };
@@ -48,7 +51,8 @@ function watch(engine: Engine, text: string, maxLength: number, onToken?: (watch
   const controller = new AbortController();
   const promptTokens: number[] = [];
   const watched = { promptTokens, text: "", tokens: 0, ended: false, controller };
-  const begin = (tokens: number) => {
+  const begin = (tokens: number | null) => {
+    assert(tokens !== null);
     assert.equal(watched.tokens, 0, "the prompt is told before anything is emitted");
     promptTokens.push(tokens);
   };
@@ -171,7 +175,7 @@ for (const options of [llama, simulated]) {
 
     it("grants everything when it is not told how much memory it may take", () => {
       assert.equal(info.memoryNote, null);
-      assert(info.memory!.weights > 2 * MIB && planned(info) >= info.kvBytesPerToken * info.context * info.slots);
+      assert(info.memory!.weights > 2 * MIB && planned(info) >= info.kvBytesPerToken * info.context! * info.slots);
     });
 
     it("grants everything that just fits, and no byte more", async () => {
@@ -216,7 +220,7 @@ for (const options of [llama, simulated]) {
       const outcome = await task.outcome;
       assert.equal(task.tokens, outcome.completionTokens);
       assert(task.text.length > 0 && task.text.isWellFormed());
-      assert(outcome.promptTokens > 0);
+      assert(outcome.promptTokens! > 0);
     });
 
     it("tells once how many tokens the prompt has, before anything is emitted, and not of one it refuses", async () => {
@@ -239,8 +243,8 @@ for (const options of [llama, simulated]) {
     it("ends where the context ends", async () => {
       const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(small, text, 1_000_000).outcome));
       for (const { promptTokens, completionTokens, finishReason } of outcomes) {
-        assert(promptTokens + completionTokens <= SMALL_CONTEXT);
-        if (finishReason === "length") assert.equal(promptTokens + completionTokens, SMALL_CONTEXT);
+        assert(promptTokens! + completionTokens <= SMALL_CONTEXT);
+        if (finishReason === "length") assert.equal(promptTokens! + completionTokens, SMALL_CONTEXT);
       }
       assert(outcomes.some(({ finishReason }) => finishReason === "length"));
     });
@@ -259,7 +263,7 @@ for (const options of [llama, simulated]) {
           assert.equal(task.tokens, 0);
           break;
         }
-        longest = (await task.outcome).promptTokens;
+        longest = (await task.outcome).promptTokens!;
       }
       assert.equal(longest, SMALL_CONTEXT - 1);
     });
@@ -272,13 +276,13 @@ for (const options of [llama, simulated]) {
         "the ".repeat(500),
       ]) {
         const { promptTokens } = await watch(engine, text, 1).outcome;
-        assert(promptTokens >= Buffer.byteLength(text) / info.maxTokenBytes, `${promptTokens} tokens for ${text}`);
+        assert(promptTokens! >= Buffer.byteLength(text) / info.maxTokenBytes, `${promptTokens} tokens for ${text}`);
       }
     });
 
     it("survives odd prompts", async () => {
       for (const text of [" ", "\n\n", "\0", "\ud800", "<|endoftext|>", "�"]) {
-        assert((await watch(engine, text, 3).outcome).promptTokens > 0);
+        assert((await watch(engine, text, 3).outcome).promptTokens! > 0);
       }
     });
 
@@ -350,12 +354,12 @@ for (const options of [llama, simulated]) {
       early.controller.abort();
       const outcome = await early.outcome;
       assert.deepEqual([outcome.finishReason, outcome.completionTokens], ["canceled", 0]);
-      assert(outcome.promptTokens >= 2000 && early.tokens === 0);
+      assert(outcome.promptTokens! >= 2000 && early.tokens === 0);
       const signal = AbortSignal.abort();
       const request = { text: "x", maxLength: 5, temperature: 0.7, signal, emit: mustNotEmit };
       const { finishReason, promptTokens, completionTokens } = await engine.generate(request);
       assert.deepEqual([finishReason, completionTokens], ["canceled", 0]);
-      assert(promptTokens > 0);
+      assert(promptTokens! > 0);
       assert.equal(engine.progress, progress);
     });
 
@@ -477,7 +481,7 @@ describe("the llama engine alone", () => {
       });
       const { finishReason, promptTokens, completionTokens } = await reading.outcome;
       assert.deepEqual([finishReason, completionTokens, neighbour.tokens], ["canceled", 0, 3]);
-      assert(engine.stats.steps < promptTokens / 128, `${engine.stats.steps} steps for ${promptTokens} tokens`);
+      assert(engine.stats.steps < promptTokens! / 128, `${engine.stats.steps} steps for ${promptTokens} tokens`);
       assert.equal((await watch(engine, "The slot is free", 3).outcome).completionTokens, 3);
     });
   });
@@ -530,7 +534,7 @@ describe("the llama engine alone", () => {
   it("makes progress with every piece of a prompt", async () => {
     await loaded(llama, async (engine) => {
       const { promptTokens } = await watch(engine, "The dog ran to the park. ".repeat(150), 1).outcome;
-      assert(promptTokens > 1000 && engine.progress > promptTokens / 128, `${engine.progress} for ${promptTokens}`);
+      assert(promptTokens! > 1000 && engine.progress > promptTokens! / 128, `${engine.progress} for ${promptTokens}`);
     });
   });
 
@@ -587,7 +591,7 @@ describe("the simulated engine alone", () => {
   for (const tokens_per_second of [0, 500]) {
     it(`emits exactly the tokens asked for at ${tokens_per_second || "unlimited"} tokens a second`, async () => {
       const { task, outcome } = await run(simulatedWith({ tokens_per_second }), "hello");
-      assert.deepEqual(outcome, { finishReason: "length", promptTokens: 2, completionTokens: 10 });
+      assert.deepEqual(outcome, { finishReason: "length", promptTokens: 2, completionTokens: 10, cachedTokens: 0 });
       assert.equal(task.text.trim().split(" ").length, 10);
     });
 
@@ -645,7 +649,12 @@ describe("the simulated engine alone", () => {
       const deaf = await started(engine, "deaf", 20, 3);
       for (const { controller } of [deaf, other]) controller.abort();
       assert.equal((await other.outcome).finishReason, "canceled");
-      assert.deepEqual(await deaf.outcome, { finishReason: "length", promptTokens: 1, completionTokens: 20 });
+      assert.deepEqual(await deaf.outcome, {
+        finishReason: "length",
+        promptTokens: 1,
+        completionTokens: 20,
+        cachedTokens: 0,
+      });
     });
   });
 

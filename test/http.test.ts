@@ -366,7 +366,7 @@ test("a completed task has the document's fields and ours", async (t) => {
       execution_time: 0.5,
       timestamp: "2025-08-10T12:34:56.789Z",
       finish_reason: "stop",
-      usage: { prompt_tokens: 4, completion_tokens: 3 },
+      usage: { prompt_tokens: 4, completion_tokens: 3, cached_tokens: 0 },
     },
     created_at: "2025-08-10T12:34:56.281Z",
     started_at: "2025-08-10T12:34:56.289Z",
@@ -544,6 +544,8 @@ const GPU_VIEW = {
   memory_note: null,
   device: "NVIDIA A100 (CUDA)",
   restarts: 0,
+  settings: [{ name: "threads", value: 1, reason: "a GPU computes" }],
+  upstream: null,
 };
 
 test("GPUs are listed with the document's fields first, and with why one cannot be used", async (t) => {
@@ -591,6 +593,8 @@ test("what a device does not tell is null, neither 0 nor absent", async (t) => {
     "context",
     "memory_note",
     "device",
+    "settings",
+    "upstream",
   ]);
   assert.deepEqual(one, { ...listed, pid: null, processes: null, events: [], running_tasks: [] });
 });

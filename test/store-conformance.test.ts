@@ -387,8 +387,9 @@ function anyTask(): fc.Arbitrary<Task> {
     executionTime: real,
     timestamp: time,
     finishReason: fc.constantFrom(...FINISH_REASONS),
-    promptTokens: fc.nat(),
+    promptTokens: maybe(fc.nat()),
     completionTokens: fc.nat(),
+    cachedTokens: maybe(fc.nat()),
   });
   const error = plain({ code: fc.constantFrom(...(Object.keys(ERRORS) as ErrorCode[])), sentence: text });
   return plain({

@@ -462,4 +462,5 @@ const READING = {
   processes: null,
   othersMemory: 0.1,
   othersUtilization: 0,
+  upstream: null,
 };

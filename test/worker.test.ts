@@ -14,6 +14,7 @@ class Owner {
   readonly outcomes = new Map<Task, Outcome>();
   info: EngineInfo | null = null;
   refusal: string | null = null;
+  loss: string | null = null;
   death: Death | null = null;
   stall: string | null = null;
   /** What it was told of canceled tasks that did not stop, each time. */
@@ -51,6 +52,7 @@ class Owner {
       {
         loaded: told((info) => (this.info = info)),
         refused: told((_code, sentence) => (this.refusal = sentence)),
+        lost: told((sentence) => (this.loss = sentence)),
         beat: told(() => this.onBeat()),
         text: told((task, piece, before) => void this.told.push({ task, piece, before })),
         ended: told((task, outcome) => {
@@ -194,7 +196,14 @@ test("a task that is canceled in the tick in which it starts, or before its firs
     const { timestamp, ...rest } = outcome.result;
     assert.ok(timestamp > 0);
     const promptTokens = outcome === first ? 2 : 1;
-    assert.deepEqual(rest, { text: "", executionTime: 0, finishReason: "canceled", promptTokens, completionTokens: 0 });
+    assert.deepEqual(rest, {
+      text: "",
+      executionTime: 0,
+      finishReason: "canceled",
+      promptTokens,
+      completionTokens: 0,
+      cachedTokens: 0,
+    });
   }
 });
 

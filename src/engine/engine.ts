@@ -10,13 +10,26 @@
  *  5. `stop` ends everything that runs and releases the memory; calling it twice is harmless.
  *  6. `load` checks the memory before it takes it: what does not fit gets a smaller context, then fewer slots, or is refused.
  *  7. `progress` grows while the engine gets on with its tasks, and stands still while it does not.
+ *  8. An engine that computes elsewhere never lets a task wait there for ever: `generate` rejects with `gpu_full` when there is no room
+ *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When nothing more can come, `gone` resolves first.
  */
 import { type FinishReason } from "../task.ts";
 
+/**
+ * `llama`: llama.cpp inside the worker; `simulated`: pretends; `llama-server`: a llama.cpp server that the worker starts; `openai`: a
+ * server that runs already and speaks OpenAI's completions protocol.
+ */
+export const ENGINE_KINDS = ["llama", "simulated", "llama-server", "openai"] as const;
+export type EngineKind = (typeof ENGINE_KINDS)[number];
+
+/** Types of the numbers in the KV cache, by llama.cpp's names. */
+export const KV_CACHE_TYPES = ["f16", "q8_0", "q4_0"] as const;
+export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
+
 /** How to open a model on one device. */
 export interface EngineOptions {
-  readonly kind: "llama" | "simulated";
-  /** Path of the GGUF file; unused by the simulated engine. */
+  readonly kind: EngineKind;
+  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. Unused by the simulated engine. */
   readonly model: string;
   /** Tokens of context wanted for each slot; null: the smaller of what the model was trained for and 8,192. */
   readonly context: number | null;
@@ -35,9 +48,44 @@ export interface EngineOptions {
   readonly measuredOverhead: number | null;
   /** What llama.cpp computes on: `false` is the CPU. */
   readonly backend: "cuda" | "vulkan" | "metal" | false;
-  /** CPU threads to compute with. */
-  readonly threads: number;
+  readonly tuning: Tuning;
+  /** Of `llama-server`: the program, by its path or by a name that is looked for on PATH. */
+  readonly binary: string;
+  /** Of `openai`, else null. */
+  readonly upstream: UpstreamOptions | null;
+  /** Of engines that ask a server. */
+  readonly patience: Patience;
   readonly simulated: SimulatedOptions;
+}
+
+/** How llama.cpp computes; null: the engine chooses, from the model, the device and its memory. */
+export interface Tuning {
+  /** CPU threads to compute with. */
+  readonly threads: number | null;
+  /** CPU cores that are this device's own to compute on: one is left for the server, the others are shared out. */
+  readonly cores: number;
+  /** Tokens of prompts that are decoded at most in one step beside tasks that generate. */
+  readonly prefillChunk: number;
+  /** Tokens of one step at most. */
+  readonly batchSize: number | null;
+  readonly flashAttention: boolean | null;
+  readonly kvCacheType: KvCacheType | null;
+}
+
+/** A server that runs already. */
+export interface UpstreamOptions {
+  /** Like `http://10.0.0.5:8000`, with or without a path. */
+  readonly url: string;
+  /** null: none is sent. */
+  readonly apiKey: string | null;
+}
+
+/** How long a server may take; seconds. */
+export interface Patience {
+  /** Until it has to begin its answer to a task. */
+  readonly firstByte: number;
+  /** Between two pieces of an answer. */
+  readonly token: number;
 }
 
 export interface SimulatedOptions {
@@ -72,8 +120,8 @@ export interface SimulatedFailure {
 export interface EngineInfo {
   /** The model's name, for people. */
   readonly model: string;
-  /** Tokens of context for each slot, as they were made. */
-  readonly context: number;
+  /** Tokens of context for each slot, as they were made; null: the server behind it does not tell. */
+  readonly context: number | null;
   /** Slots, as they were made. */
   readonly slots: number;
   /** One sentence when memory was too small for the context or the slots wanted; else null. */
@@ -89,6 +137,35 @@ export interface EngineInfo {
   /** What it really runs on, as the engine tells it, for people. */
   readonly device: string;
   readonly backend: string;
+  /** How it computes, and why so. */
+  readonly settings: readonly EngineSetting[];
+}
+
+/** One thing that an engine was told or has chosen. */
+export interface EngineSetting {
+  /** Its key in the configuration, like `threads`. */
+  readonly name: string;
+  readonly value: string | number;
+  /** What made it so; part of a sentence, like `the configuration says so`. */
+  readonly reason: string;
+}
+
+/** What a server behind an engine says of itself; null: it does not tell. */
+export interface UpstreamFigures {
+  /** Requests that it works on, by everybody. */
+  readonly running: number | null;
+  /** Requests that wait there. */
+  readonly waiting: number | null;
+  /** Share of its KV cache that is in use, 0 to 1. */
+  readonly kvCacheUse: number | null;
+}
+
+/** Why an engine cannot go on and has to be opened anew. */
+export interface EngineEnd {
+  /** One sentence. */
+  readonly sentence: string;
+  /** Whether one of the tasks may be the cause, as with a process that died; else the way to it failed. */
+  readonly crashed: boolean;
 }
 
 /** Bytes, by what takes them. */
@@ -112,26 +189,33 @@ export interface GenerateRequest {
   readonly maxLength: number;
   readonly temperature: number;
   readonly signal: AbortSignal;
-  /** Called once, before anything is emitted, with the number of tokens the prompt has. */
-  readonly begin?: (promptTokens: number) => void;
+  /** Called once, before anything is emitted, with the number of tokens the prompt has; null: that is not known yet. */
+  readonly begin?: (promptTokens: number | null) => void;
   /** Called for each piece of text, with the number of tokens it took; a piece may be "" when a character is not whole yet. */
   readonly emit: (piece: string, tokens: number) => void;
 }
 
 export interface GenerateOutcome {
   readonly finishReason: Exclude<FinishReason, "timeout">;
-  readonly promptTokens: number;
+  /** null: the server behind the engine does not tell. */
+  readonly promptTokens: number | null;
   readonly completionTokens: number;
+  /** Tokens of the prompt that did not have to be computed, because the KV cache held them already; null: not told. */
+  readonly cachedTokens: number | null;
 }
 
 export interface Engine {
   /** A count that grows with every token generated and every piece of a prompt taken in. */
   readonly progress: number;
-  /** Opens the model. @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file */
+  /** What the server behind it said of itself last; null, or absent: there is none, or it has said nothing. */
+  readonly upstream?: UpstreamFigures | null;
+  /** Resolves when it cannot go on; absent: only its process can fail. */
+  readonly gone?: Promise<EngineEnd>;
+  /** Opens the model. @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later */
   load(): Promise<EngineInfo>;
   /** What the engine's own library says of its device's memory; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;
-  /** @throws {AltLasError} `prompt_too_long`, `model_error` or `out_of_memory` */
+  /** @throws {AltLasError} `prompt_too_long`, `model_error`, `out_of_memory`, `gpu_full` (with `retryAfter`) or `gpu_lost` */
   generate(request: GenerateRequest): Promise<GenerateOutcome>;
   stop(): Promise<void>;
 }

@@ -30,7 +30,7 @@ export interface OpenModel {
   readonly model: LlamaModel;
   readonly context: LlamaContext;
   readonly vocabulary: Vocabulary;
-  readonly info: EngineInfo;
+  readonly info: EngineInfo & { readonly context: number };
   readonly log: ErrorLog;
 }
 
@@ -103,6 +103,7 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
       ...(await describe(opening, model)),
       ...granted(header, plan),
       maxTokenBytes: vocabulary.maxTokenBytes,
+      settings: [],
     };
     return { llama, model, context, vocabulary, info, log };
   } catch (error) {
@@ -137,7 +138,7 @@ async function readStart(path: string): Promise<Buffer> {
   return buffer.subarray(0, bytesRead);
 }
 
-async function openBackend({ backend, threads }: EngineOptions, log: ErrorLog): Promise<Llama> {
+async function openBackend({ backend, tuning }: EngineOptions, log: ErrorLog): Promise<Llama> {
   const wanted = backend || "the CPU";
   const llama = await getLlama({
     gpu: backend,
@@ -147,7 +148,7 @@ async function openBackend({ backend, threads }: EngineOptions, log: ErrorLog): 
     progressLogs: false,
     logLevel: LlamaLogLevel.error,
     logger: log.add,
-    maxThreads: threads,
+    maxThreads: tuning.threads ?? tuning.cores,
   }).catch(async (error: unknown) => {
     const reason = error instanceof NoBinaryFoundError ? new Error(NO_BINARY, { cause: error }) : error;
     throw await log.failure(`llama.cpp could not be opened for ${wanted}`, reason);
@@ -215,7 +216,7 @@ async function createContext({ options, signal, log }: Opening, model: LlamaMode
       contextSize: context,
       sequences: slots,
       batchSize: batchSizeFor(options, slots),
-      threads: options.threads,
+      threads: options.tuning.threads ?? options.tuning.cores,
       batching: { itemPrioritizationStrategy: inSlotOrder },
       // Never a smaller context than the one promised.
       failedCreationRemedy: false,

@@ -96,11 +96,11 @@ export class LlamaEngine implements Engine {
   }
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
-    const { info } = this.#opened();
+    const { context } = this.#opened().info;
     const prompt = this.#tokenize(request.text);
-    const room = info.context - prompt.length;
+    const room = context - prompt.length;
     if (room < 1) {
-      const sentence = `The prompt has ${prompt.length} tokens, which leaves no room in a context of ${info.context} tokens.`;
+      const sentence = `The prompt has ${prompt.length} tokens, which leaves no room in a context of ${context} tokens.`;
       throw new AltLasError("prompt_too_long", sentence);
     }
     request.begin?.(prompt.length);
@@ -312,5 +312,5 @@ function settle(run: Run): void {
 }
 
 function outcomeOf(run: Run, finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
-  return { finishReason, promptTokens: run.prompt.length, completionTokens: run.generated };
+  return { finishReason, promptTokens: run.prompt.length, completionTokens: run.generated, cachedTokens: 0 };
 }

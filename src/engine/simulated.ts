@@ -89,6 +89,7 @@ export class SimulatedEngine implements Engine {
       devices: [],
       device: `simulated GPU ${this.#gpuId}`,
       backend: "simulated",
+      settings: [],
     };
   }
 
@@ -247,7 +248,7 @@ function forever(): Promise<never> {
 }
 
 function outcomeOf(plan: Plan, generated: number, finishReason: "length" | "canceled"): GenerateOutcome {
-  return { finishReason, promptTokens: plan.promptTokens, completionTokens: generated };
+  return { finishReason, promptTokens: plan.promptTokens, completionTokens: generated, cachedTokens: 0 };
 }
 
 /** All words twice, each with a space before it, and where each starts: any piece is then one slice. */

@@ -4,7 +4,7 @@
  * It belongs to its parent. Signals are the parent's business, so those that a terminal or a service manager sends to the whole
  * group are ignored here; and when the channel closes, for whatever reason, the process ends at once.
  */
-import { type DeviceMemory, type Engine } from "../engine/engine.ts";
+import { type DeviceMemory, type Engine, type EngineEnd } from "../engine/engine.ts";
 import { createEngine } from "../engine/open.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { visibleCudaGpus } from "./cuda.ts";
@@ -57,10 +57,21 @@ async function load({ gpuId, engine: options, proveCuda }: Extract<ToWorker, { t
   try {
     engine = await createEngine(options, gpuId);
     const info = await engine.load();
+    void engine.gone?.then(onGone);
     send({ type: "loaded", info, gpus: proveCuda ? await visibleCudaGpus() : null });
   } catch (error) {
-    send({ type: "refused", ...failureOf(error) }, leave);
+    const { code, sentence } = failureOf(error);
+    // Who cannot be reached may be there later; what was refused stays so.
+    send(code === "gpu_lost" ? { type: "lost", sentence } : { type: "refused", code, sentence }, leave);
   }
+}
+
+/** The engine cannot go on. What of its tasks it has not told yet is cut off. */
+function onGone({ sentence, crashed }: EngineEnd): void {
+  if (leaving) return;
+  if (!crashed) return send({ type: "lost", sentence }, leave);
+  console.error(sentence);
+  process.exit(1);
 }
 
 async function stop(): Promise<void> {
@@ -97,8 +108,11 @@ async function start(request: RunRequest): Promise<void> {
   }
 }
 
-function failureOf(error: unknown): Pick<StepEnd & { type: "error" }, "code" | "sentence"> {
-  if (error instanceof AltLasError) return { code: error.code, sentence: error.message };
+function failureOf(error: unknown): Pick<StepEnd & { type: "error" }, "code" | "sentence" | "retryAfter"> {
+  if (error instanceof AltLasError) {
+    const { code, message: sentence, retryAfter } = error;
+    return { code, sentence, ...(retryAfter !== undefined && { retryAfter }) };
+  }
   return { code: "model_error", sentence: `The engine failed: ${messageOf(error)}` };
 }
 
@@ -146,6 +160,7 @@ function beat(): void {
     residentBytes: process.memoryUsage.rss(),
     progress: engine?.progress ?? 0,
     deviceMemory,
+    upstream: engine?.upstream ?? null,
   });
   void lookAtMemory();
 }

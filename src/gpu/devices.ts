@@ -2,8 +2,8 @@
 import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
-import { type Config, deviceEntries, type DeviceSettings } from "../config.ts";
-import { type EngineOptions } from "../engine/engine.ts";
+import { type Config, deviceEntries, type DeviceSettings, type EngineSettings } from "../config.ts";
+import { type EngineOptions, type Tuning } from "../engine/engine.ts";
 import { AltLasError } from "../errors.ts";
 import { fieldName } from "../validation.ts";
 import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
@@ -17,14 +17,15 @@ export interface Device {
   readonly id: number;
   /** Names it over restarts: its UUIDs, and which one it is of several devices on the same GPUs. */
   readonly key: string;
-  readonly kind: "gpu" | "cpu" | "simulated";
+  /** `remote`: a server that runs already, wherever. */
+  readonly kind: "gpu" | "cpu" | "simulated" | "remote";
   readonly name: string;
   /** Several when they hold one model together. */
   readonly uuids: readonly string[];
   /** As many as `uuids`, where the GPUs are on a PCI bus; none for stand-ins. */
   readonly pciBusIds: readonly string[];
   /** `other`: a GPU of which no driver tells anything. */
-  readonly vendor: "nvidia" | "amd" | "other" | "cpu" | "simulated";
+  readonly vendor: "nvidia" | "amd" | "other" | "cpu" | "simulated" | "remote";
   /** What llama.cpp computes on. */
   readonly backend: EngineOptions["backend"];
   /** Bytes, over all its GPUs; null: not known before it is measured. */
@@ -46,16 +47,16 @@ export interface Device {
 }
 
 /** The engine's settings for one device. */
-export interface DeviceEngine {
+export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream"> {
   readonly kind: EngineOptions["kind"];
-  /** Path of the GGUF file. */
+  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. */
   readonly model: string;
   /** Tokens for each slot; null: as the model has it. */
   readonly context: number | null;
   /** Tokens for each slot. */
   readonly minContext: number;
-  /** null: the cores are shared out. */
-  readonly threads: number | null;
+  /** What is configured; how many cores are a device's own is not known here. */
+  readonly tuning: Omit<Tuning, "cores">;
 }
 
 /** A device that has no gpu_id yet. `number`: that of its GPU; null: a stand-in. */
@@ -305,13 +306,28 @@ class Resolver {
 
 function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): DeviceEngine {
   const context = own.context ?? engine.context ?? null;
+  const kind = own.kind ?? engine.kind;
   return {
-    kind: own.kind ?? engine.kind,
-    model: own.model ?? engine.model ?? DEMO_MODEL,
+    kind,
+    model: own.model ?? engine.model ?? (kind === "openai" ? "" : DEMO_MODEL),
     context,
     // Who asks for less context than that is content with less.
     minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
+    tuning: tuningOf(own, engine),
+    binary: own.binary ?? engine.binary,
+    upstream: null,
+  };
+}
+
+function tuningOf(own: EngineSettings, engine: Config["engine"]): DeviceEngine["tuning"] {
+  const flashAttention = own.flash_attention ?? engine.flash_attention;
+  const kvCacheType = own.kv_cache_type ?? engine.kv_cache_type;
+  return {
     threads: own.threads ?? engine.threads ?? null,
+    prefillChunk: own.prefill_chunk ?? engine.prefill_chunk,
+    batchSize: own.batch_size ?? engine.batch_size ?? null,
+    flashAttention: flashAttention === "auto" ? null : flashAttention,
+    kvCacheType: kvCacheType === "auto" ? null : kvCacheType,
   };
 }
 

@@ -65,6 +65,7 @@ export function statusOf({
     context: info?.context ?? null,
     memoryNote: info?.memoryNote ?? null,
     device: info?.device ?? null,
+    settings: info?.settings ?? null,
     pid,
     restarts,
     events: health.history,

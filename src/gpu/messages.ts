@@ -1,5 +1,5 @@
 /** What the server and a worker process say to each other. The channel keeps the order. */
-import { type DeviceMemory, type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../engine/engine.ts";
 import { type ErrorCode } from "../errors.ts";
 import { type FinishReason } from "../task.ts";
 
@@ -26,7 +26,8 @@ export type ToWorker =
 /** A run that the engine has taken. */
 export interface StepStart {
   readonly run: number;
-  readonly promptTokens: number;
+  /** null: not known yet. */
+  readonly promptTokens: number | null;
 }
 
 /** New text of one run since the last step. */
@@ -42,18 +43,28 @@ export type StepEnd =
       readonly run: number;
       readonly type: "finished";
       readonly finishReason: Exclude<FinishReason, "timeout">;
-      readonly promptTokens: number;
+      readonly promptTokens: number | null;
       readonly completionTokens: number;
+      readonly cachedTokens: number | null;
       /** Seconds from the start of the run to its last token. */
       readonly executionTime: number;
     }
-  | { readonly run: number; readonly type: "error"; readonly code: ErrorCode; readonly sentence: string };
+  | {
+      readonly run: number;
+      readonly type: "error";
+      readonly code: ErrorCode;
+      readonly sentence: string;
+      /** Of `gpu_full`: seconds after which there may be room. */
+      readonly retryAfter?: number;
+    };
 
 export type FromWorker =
   /** Loaded; tasks may come. `gpus`: the UUIDs of the GPUs this process sees; null: not asked, or nobody can tell. */
   | { readonly type: "loaded"; readonly info: EngineInfo; readonly gpus: readonly string[] | null }
   /** Loading failed for a reason that trying again at once does not mend. The process exits after it. */
   | { readonly type: "refused"; readonly code: ErrorCode; readonly sentence: string }
+  /** The server behind the engine cannot be reached any more, or makes no sense. The process exits after it. */
+  | { readonly type: "lost"; readonly sentence: string }
   /** All that happened in one decoding step, for all its sequences, in this order. A start alone waits for the next step. */
   | {
       readonly type: "step";
@@ -72,6 +83,8 @@ export type FromWorker =
       readonly progress: number;
       /** What the engine's library says of its device's memory, in bytes; null: it does not tell. */
       readonly deviceMemory: DeviceMemory | null;
+      /** What the server behind the engine says of itself; null: there is none, or it has said nothing. */
+      readonly upstream: UpstreamFigures | null;
     };
 
 /** Milliseconds between two heartbeats of a worker. */

@@ -9,7 +9,13 @@ import { type Device } from "./devices.ts";
 import { type KnownGpus } from "./known-gpus.ts";
 import { type CardReading, combine } from "./readings.ts";
 import { type GpuFacts, type GpuStatus, type Readiness } from "./status.ts";
-import { DEFAULT_TIMING, type LossReason, Supervisor, type SupervisorTiming } from "./supervisor.ts";
+import {
+  DEFAULT_TIMING,
+  type LossReason,
+  Supervisor,
+  type SupervisorOptions,
+  type SupervisorTiming,
+} from "./supervisor.ts";
 import { type GpuMonitor } from "./telemetry/monitor.ts";
 import { OthersMeter, type OwnUse } from "./telemetry/others.ts";
 import { visiblePids } from "./telemetry/own-pids.ts";
@@ -264,7 +270,7 @@ export class GpuPool {
   /** Bytes of a card are shared out among those that are yet to load there. */
   async #memoryBudget(supervisor: Supervisor): Promise<number | null> {
     const { device } = supervisor;
-    if (device.kind === "simulated") return null;
+    if (device.kind === "simulated" || device.kind === "remote") return null;
     const { memory } = device.thresholds;
     if (device.kind === "cpu")
       return (process.availableMemory() * memory) / toLoad(supervisor, [...this.#supervisors.values()].filter(isCpu));
@@ -307,10 +313,10 @@ function isMonitored({ vendor }: Device): boolean {
 }
 
 /** Cores are shared out among the CPU devices, and one is left for the server. */
-function engineOptions(device: Device, { devices, config }: PoolParts) {
+function engineOptions(device: Device, { devices, config }: PoolParts): SupervisorOptions["engine"] {
   const cpuDevices = devices.filter(({ kind }) => kind === "cpu").length;
-  const share = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
-  const { kind, model, context, minContext, threads } = device.engine;
+  const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
+  const { kind, model, context, minContext, tuning, binary, upstream } = device.engine;
   return {
     kind,
     model,
@@ -318,7 +324,10 @@ function engineOptions(device: Device, { devices, config }: PoolParts) {
     minContext,
     slots: device.slots,
     backend: device.backend,
-    threads: device.kind === "cpu" ? (threads ?? share) : 1,
+    tuning: { ...tuning, cores },
+    binary,
+    upstream,
+    patience: { firstByte: config.engine.first_byte_timeout, token: config.engine.token_timeout },
     memoryShare: device.thresholds.memory,
     simulated: config.engine.simulated,
   };

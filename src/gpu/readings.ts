@@ -1,5 +1,6 @@
 /** What is known of a gpu_id's hardware at this moment: the figures of its card, or of all cards that hold its model together. */
 import { availableParallelism, totalmem } from "node:os";
+import { type UpstreamFigures } from "../engine/engine.ts";
 import { type GpuUser } from "./status.ts";
 import { type OthersReading } from "./telemetry/others.ts";
 import { type GpuSample } from "./telemetry/telemetry.ts";
@@ -10,6 +11,8 @@ export interface Reading extends Omit<GpuSample, "uuid" | "processes"> {
   readonly processes: readonly GpuUser[] | null;
   readonly othersMemory: number | null;
   readonly othersUtilization: number | null;
+  /** What the server behind its engine says; null: there is none, or it does not tell. */
+  readonly upstream: UpstreamFigures | null;
 }
 
 /** Of a GPU that tells nothing. */
@@ -27,6 +30,7 @@ export const UNKNOWN: Reading = {
   processes: null,
   othersMemory: null,
   othersUtilization: null,
+  upstream: null,
 };
 
 /** One card with what others take of it. */
@@ -53,6 +57,7 @@ export function combine(cards: readonly CardReading[]): Reading {
     processes: allKnown(users) ? users.flat() : null,
     othersMemory: worst(cards.map(({ others }) => others.memory)),
     othersUtilization: worst(cards.map(({ others }) => others.utilization)),
+    upstream: null,
   };
 }
 
@@ -82,6 +87,17 @@ export function engineReading(usage: Usage | null): Reading {
   const memory = usage?.deviceMemory ?? null;
   if (memory === null) return UNKNOWN;
   return { ...UNKNOWN, memoryTotal: memory.total, memoryUsed: memory.used, memoryFree: memory.free };
+}
+
+/**
+ * A server that runs elsewhere: only what it tells itself. Its other clients' requests are the others' use of it.
+ * @param own tasks of this server that run there @param slots tasks that it may run at once
+ */
+export function remoteReading(usage: Usage | null, own: number, slots: number): Reading {
+  const upstream = usage?.upstream ?? null;
+  if (upstream?.running == null) return { ...UNKNOWN, upstream };
+  const others = Math.max(0, upstream.running + (upstream.waiting ?? 0) - own);
+  return { ...UNKNOWN, upstream, othersUtilization: Math.min(1, others / slots) };
 }
 
 /** Percent of the machine's CPU time that the worker used between two reports. */

@@ -1,4 +1,5 @@
 /** How a GPU looks from outside: what `GET /gpus` shows, and what placement may depend on. */
+import { type EngineSetting, type UpstreamFigures } from "../engine/engine.ts";
 
 /**
  * `starting`: its worker is loading the model, for the first time or again; `ready`: takes tasks; `hot`: takes none until it has cooled
@@ -40,7 +41,7 @@ export interface GpuUser {
 export interface GpuStatus {
   readonly id: number;
   readonly name: string;
-  readonly kind: "gpu" | "cpu" | "simulated";
+  readonly kind: "gpu" | "cpu" | "simulated" | "remote";
   /** Several when they hold one model together. */
   readonly uuids: readonly string[];
   /** As many as `uuids`; none for stand-ins. */
@@ -96,6 +97,10 @@ export interface GpuStatus {
   readonly memoryNote: string | null;
   /** What the engine says it opened; null until then. */
   readonly device: string | null;
+  /** How the engine computes, and why so; null until the model is loaded. */
+  readonly settings: readonly EngineSetting[] | null;
+  /** What the server behind it says of itself; null: there is none, or it does not tell. */
+  readonly upstream: UpstreamFigures | null;
   /** Process id of the worker; null: none runs. */
   readonly pid: number | null;
   /** Worker processes that died since the server started. */
@@ -111,7 +116,7 @@ export interface GpuFacts {
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
   /** Why it takes no new tasks although it is ready, in the words of `Placement.others`; null: it does. */
-  readonly crowded: "memory taken by others" | "used by others" | null;
+  readonly crowded: "memory taken by others" | "used by others" | "its server is full" | null;
   readonly slots: number;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;

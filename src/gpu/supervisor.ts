@@ -10,7 +10,7 @@ import { type Turns } from "../turns.ts";
 import { type Device } from "./devices.ts";
 import { Health } from "./health.ts";
 import { mismatch } from "./proof.ts";
-import { cpuReading, engineReading, type Reading } from "./readings.ts";
+import { cpuReading, engineReading, type Reading, remoteReading } from "./readings.ts";
 import { type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
 import { Crowding } from "./telemetry/others.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
@@ -82,6 +82,9 @@ const STOP_PATIENCE = 15_000;
 /** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
 
+/** Seconds that a server which has refused a task is left alone when it does not say for how long. */
+const FULL_SECONDS = 1;
+
 /** Milliseconds between two looks at whether a GPU is idle, at least. */
 const HEALTH_CHECK_PAUSE = 1000;
 
@@ -108,6 +111,8 @@ export class Supervisor {
   /** Milliseconds on the monotonic clock when its card came back last. */
   #appearedAt = -Infinity;
   #crowded: GpuFacts["crowded"] = null;
+  /** The server behind it has refused a task for lack of room, and is not asked again yet. */
+  #full = false;
   #measuredOverhead: number | null = null;
   readonly #xids: Record<string, number> = {};
   #restarts = 0;
@@ -125,6 +130,7 @@ export class Supervisor {
   #launchTimer: NodeJS.Timeout | undefined;
   #checkTimer: NodeJS.Timeout | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
+  #fullTimer: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions, events: SupervisorEvents) {
     const { device } = options;
@@ -276,7 +282,7 @@ export class Supervisor {
       health: this.#health,
       info: this.#info,
       reading: this.#current(),
-      crowded: this.#crowded,
+      crowded: this.#full ? "its server is full" : this.#crowded,
       xids: this.#xids,
       pid: this.#worker?.pid ?? null,
       restarts: this.#restarts,
@@ -286,7 +292,8 @@ export class Supervisor {
   /** Ends its worker. Calling it twice is harmless. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    for (const timer of [this.#launchTimer, this.#checkTimer, this.#deadlineTimer]) clearTimeout(timer);
+    for (const timer of [this.#launchTimer, this.#checkTimer, this.#deadlineTimer, this.#fullTimer])
+      clearTimeout(timer);
     let timer: NodeJS.Timeout | undefined;
     const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, STOP_PATIENCE)));
     await Promise.race([Promise.all([this.#worker?.stop(), this.#ending]), tooLong]);
@@ -347,6 +354,7 @@ export class Supervisor {
       {
         loaded: (info, gpus) => void this.#onLoaded(info, gpus),
         refused: (code, sentence) => this.#onRefused(code, sentence),
+        lost: (sentence) => this.#fail(sentence, "gpu_lost"),
         beat: () => this.#onBeat(),
         text: (task, piece, before) => this.#events.text(task, piece, before),
         ended: (task, outcome) => this.#onEnded(task, outcome),
@@ -390,6 +398,7 @@ export class Supervisor {
     const last = this.#usage;
     this.#usage = this.#worker?.usage ?? null;
     if (this.device.kind === "cpu") this.read(cpuReading(this.#usage, last));
+    else if (this.device.kind === "remote") this.read(remoteReading(this.#usage, this.#tasks, this.device.slots));
     else if (this.device.vendor === "other") this.read(engineReading(this.#usage));
     else if (this.#current() === null) this.#forgetFigures();
     else this.#events.changed();
@@ -402,10 +411,24 @@ export class Supervisor {
   }
 
   #onEnded(task: Task, outcome: Outcome): void {
+    // Told first, so that the task is not placed here again at once.
+    if (outcome.status === "failed" && outcome.error.code === "gpu_full")
+      this.#onFull(outcome.retryAfter ?? FULL_SECONDS);
     this.#events.ended(task, outcome);
     if (this.#tasks > 0 || !this.#health.isDraining) return;
     this.#health.idle();
     this.#release();
+  }
+
+  /** The server behind it takes no more: that is no failure, and it is asked again after so many seconds. */
+  #onFull(seconds: number): void {
+    clearTimeout(this.#fullTimer);
+    this.#full = true;
+    this.#fullTimer = setTimeout(() => {
+      this.#full = false;
+      this.#events.changed();
+    }, seconds * 1000);
+    this.#events.changed();
   }
 
   #onStalled(sentence: string): void {
@@ -481,7 +504,7 @@ export class Supervisor {
     this.#servingSince = null;
     this.#usage = null;
     // Without a driver to ask, all that was known came from the worker.
-    if (this.device.kind === "cpu" || this.device.vendor === "other") this.#reading = null;
+    if (["cpu", "remote"].includes(this.device.kind) || this.device.vendor === "other") this.#reading = null;
     this.#settled = true;
     this.#loaded();
     const worker = this.#worker;
@@ -540,7 +563,8 @@ export class Supervisor {
     const worker = this.#worker;
     const outcome = await worker?.check();
     if (outcome === undefined || worker !== this.#worker) return false;
-    if (outcome.status !== "failed") return true;
+    // One that has no room works.
+    if (outcome.status !== "failed" || outcome.error.code === "gpu_full") return true;
     this.#fail(`It failed when it was asked for one token: ${outcome.error.sentence}`, "gpu_lost");
     return false;
   }

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
-import { type DeviceMemory, type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../engine/engine.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task, type TaskResult } from "../task.ts";
 import { withoutSecrets } from "./child-environment.ts";
@@ -37,6 +37,8 @@ export interface WorkerEvents {
   loaded(info: EngineInfo, gpus: readonly string[] | null): void;
   /** The model cannot be loaded, and trying again at once would not help; the process ends. */
   refused(code: ErrorCode, sentence: string): void;
+  /** The server behind its engine cannot be reached, or not any more; the process ends. */
+  lost(sentence: string): void;
   /** A heartbeat: its figures are new. */
   beat(): void;
   /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
@@ -73,6 +75,7 @@ export interface Usage {
   /** Bytes. */
   readonly residentBytes: number;
   readonly deviceMemory: DeviceMemory | null;
+  readonly upstream: UpstreamFigures | null;
   /** Milliseconds on the monotonic clock when that was true. */
   readonly at: number;
   readonly pid: number;
@@ -94,7 +97,8 @@ interface Run {
   readonly startedAt: number;
   lastTextAt: number;
   text: string;
-  /** Tokens of the prompt; null: the engine has not told that it has the run. */
+  /** Whether the engine has told that it has the run; then also the tokens of its prompt, if it knew them. */
+  begun: boolean;
   promptTokens: number | null;
   /** Tokens generated. */
   tokens: number;
@@ -250,6 +254,8 @@ export class GpuWorker {
         return this.#events.loaded(message.info, message.gpus);
       case "refused":
         return this.#events.refused(message.code, message.sentence);
+      case "lost":
+        return this.#events.lost(message.sentence);
       case "heartbeat":
         return this.#onHeartbeat(message);
       case "step":
@@ -261,11 +267,12 @@ export class GpuWorker {
     cpuSeconds,
     residentBytes,
     deviceMemory,
+    upstream,
     progress,
   }: Extract<FromWorker, { type: "heartbeat" }>): void {
     if (progress !== this.#progress) this.#still = 0;
     this.#progress = progress;
-    this.#usage = { cpuSeconds, residentBytes, deviceMemory, at: performance.now(), pid: this.#child.pid! };
+    this.#usage = { cpuSeconds, residentBytes, deviceMemory, upstream, at: performance.now(), pid: this.#child.pid! };
     this.#events.beat();
   }
 
@@ -273,7 +280,7 @@ export class GpuWorker {
     this.#still = 0;
     for (const start of starts) {
       const run = this.#runs.get(start.run);
-      if (run !== undefined) run.promptTokens = start.promptTokens;
+      if (run !== undefined) Object.assign(run, { begun: true, promptTokens: start.promptTokens });
     }
     this.#onPieces(pieces);
     for (const end of ends) {
@@ -367,6 +374,7 @@ function newRun(number: number, task: Task | null, end: Run["end"]): Run {
     startedAt: now,
     lastTextAt: now,
     text: "",
+    begun: false,
     promptTokens: null,
     tokens: 0,
     canceling: null,
@@ -374,21 +382,25 @@ function newRun(number: number, task: Task | null, end: Run["end"]): Run {
 }
 
 function outcomeOf(end: StepEnd, text: string): Outcome {
-  if (end.type === "error") return { status: "failed", error: { code: end.code, sentence: end.sentence } };
-  const { finishReason, promptTokens, completionTokens, executionTime } = end;
-  const result = resultOf({ text, executionTime, timestamp: Date.now(), finishReason, promptTokens, completionTokens });
+  if (end.type === "error") {
+    const { code, sentence, retryAfter } = end;
+    return { status: "failed", error: { code, sentence }, ...(retryAfter !== undefined && { retryAfter }) };
+  }
+  const { finishReason, promptTokens, completionTokens, cachedTokens, executionTime } = end;
+  const usage = { promptTokens, completionTokens, cachedTokens };
+  const result = resultOf({ text, executionTime, timestamp: Date.now(), finishReason, ...usage });
   return { status: finishReason === "canceled" ? "canceled" : "completed", result };
 }
 
 /** How a run ends whose worker is gone, as far as it had told. */
-function cutShort({ text, startedAt, lastTextAt, promptTokens, tokens }: Run): Outcome {
+function cutShort({ text, startedAt, lastTextAt, begun, promptTokens, tokens }: Run): Outcome {
   // It may never have got there.
-  if (promptTokens === null) return { status: "canceled" };
+  if (!begun) return { status: "canceled" };
   const executionTime = (lastTextAt - startedAt) / 1000;
   const timestamp = Math.round(Date.now() - (performance.now() - lastTextAt));
   const finishReason = "canceled";
-  const result = resultOf({ text, executionTime, timestamp, finishReason, promptTokens, completionTokens: tokens });
-  return { status: "canceled", result };
+  const usage = { promptTokens, completionTokens: tokens, cachedTokens: null };
+  return { status: "canceled", result: resultOf({ text, executionTime, timestamp, finishReason, ...usage }) };
 }
 
 /** In microseconds: what is beyond them is noise. */

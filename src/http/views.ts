@@ -48,7 +48,11 @@ function viewOfResult(result: TaskResult): NonNullable<TaskView["result"]> {
     execution_time: result.executionTime,
     timestamp: isoTime(result.timestamp),
     finish_reason: result.finishReason,
-    usage: { prompt_tokens: result.promptTokens, completion_tokens: result.completionTokens },
+    usage: {
+      prompt_tokens: result.promptTokens,
+      completion_tokens: result.completionTokens,
+      cached_tokens: result.cachedTokens,
+    },
   };
 }
 
@@ -124,7 +128,14 @@ export function viewOfGpu(gpu: GpuStatus): GpuView {
     memory_note: gpu.memoryNote,
     device: gpu.device,
     restarts: gpu.restarts,
+    settings: gpu.settings === null ? null : [...gpu.settings],
+    upstream: viewOfUpstream(gpu.upstream),
   };
+}
+
+function viewOfUpstream(upstream: GpuStatus["upstream"]): GpuView["upstream"] {
+  if (upstream === null) return null;
+  return { running: upstream.running, waiting: upstream.waiting, kv_cache_use: upstream.kvCacheUse };
 }
 
 /** One GPU has one name; only several that hold one model together have a list. */

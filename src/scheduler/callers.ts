@@ -174,7 +174,7 @@ export class Callers {
 
 /** Tokens that a run took. */
 export function workOf({ promptTokens, completionTokens }: TaskResult): number {
-  return promptTokens + completionTokens;
+  return (promptTokens ?? 0) + completionTokens;
 }
 
 function overRate(name: string, what: string, key: string, seconds: number): AltLasError {

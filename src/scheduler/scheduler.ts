@@ -209,7 +209,8 @@ export class Scheduler {
     this.#event(() => {
       const gpu = this.#gpu(task.gpuId!);
       const wasCapped = this.callers.of(task).isCapped;
-      if (outcome.status === "failed" && outcome.error.code === "out_of_memory") this.#tryElsewhere(gpu, task);
+      const cutOff = cutOffBy(outcome);
+      if (cutOff !== null) this.#tryElsewhere(gpu, task, cutOff);
       else this.#finish(gpu, task, outcome);
       // Its caller may have more running now, on any GPU.
       if (wasCapped || task.status === "queued") this.#fillAll();
@@ -355,10 +356,10 @@ export class Scheduler {
     else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
   }
 
-  /** The GPU had too little memory for a task: another one may have more, or this one later. */
-  #tryElsewhere(gpu: Gpu, task: Task): void {
+  /** The GPU could not do a task: another one may, or this one later. */
+  #tryElsewhere(gpu: Gpu, task: Task, reason: CutOff): void {
     this.#planner.vacate(gpu, task, 0);
-    endAttempt(task, "out_of_memory", this.#now(), false);
+    endAttempt(task, reason, this.#now(), false);
     if (this.#again(task)) this.#waitAfterPause([task]);
   }
 
@@ -576,6 +577,16 @@ const ALARMS_AT_ONCE = 2000;
 
 /** Alarms that are kept without asking whether their tasks still live. */
 const MANY_ALARMS = 1024;
+
+/** What ends a run without ending its task. */
+type CutOff = Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
+
+/** Why a run has ended whose task is not to end with it; null: the task has ended. */
+function cutOffBy(outcome: Outcome): CutOff | null {
+  if (outcome.status !== "failed") return null;
+  const { code } = outcome.error;
+  return code === "out_of_memory" || code === "gpu_lost" || code === "gpu_full" ? code : null;
+}
 
 function deadlineError({ timeoutSeconds }: Task): TaskError {
   return { code: "timeout", sentence: `The task was not done ${timeoutSeconds} s after its submission.` };

@@ -49,6 +49,7 @@ export const CHANGING = [
   "finish_reason",
   "prompt_tokens",
   "completion_tokens",
+  "cached_tokens",
   "error_code",
   "error_sentence",
 ] as const;
@@ -96,6 +97,7 @@ function changing(task: Task): Row {
     result === null ? null : result.finishReason,
     result === null ? null : result.promptTokens,
     result === null ? null : result.completionTokens,
+    result === null ? null : result.cachedTokens,
     error === null ? null : error.code,
     error === null ? null : error.sentence,
   ];
@@ -138,7 +140,8 @@ export function listedTaskOf(row: Row): ListedTask {
 }
 
 function outcomeOf(columns: Row): Pick<Task, "result" | "error"> {
-  const [text, executionTime, timestamp, finishReason, promptTokens, completionTokens, code, sentence] = columns;
+  const [text, executionTime, timestamp, finishReason, promptTokens, completionTokens, ...rest] = columns;
+  const [cachedTokens, code, sentence] = rest;
   const result: TaskResult | null =
     text === null
       ? null
@@ -147,8 +150,9 @@ function outcomeOf(columns: Row): Pick<Task, "result" | "error"> {
           executionTime: executionTime as number,
           timestamp: timestamp as number,
           finishReason: finishReason as FinishReason,
-          promptTokens: promptTokens as number,
+          promptTokens: promptTokens as number | null,
           completionTokens: completionTokens as number,
+          cachedTokens: cachedTokens as number | null,
         };
   const error = code === null ? null : { code: code as ErrorCode, sentence: sentence as string };
   return { result, error };

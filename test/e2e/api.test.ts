@@ -72,7 +72,7 @@ function assertResult(task: TaskView, prompt: string, maxLength: number): void {
   assert.ok(typeof result.text === "string" && !result.text.startsWith(prompt), result.text);
   assert.ok(Number.isFinite(result.execution_time) && result.execution_time >= 0);
   assert.match(result.timestamp, ISO_TIME);
-  assert.ok(result.usage.prompt_tokens > 0);
+  assert.ok(result.usage.prompt_tokens! > 0);
   assert.ok(result.usage.completion_tokens <= maxLength);
   const whole = result.usage.completion_tokens === maxLength;
   assert.ok(result.finish_reason === "stop" || whole, JSON.stringify(result));
@@ -119,8 +119,8 @@ test("a greedy task gives the same text on every GPU", async () => {
 test("generation ends where the context does", async () => {
   const { result } = await server.run({ text: "word ".repeat(80), max_length: 1_000_000, temperature: 1 });
   const { prompt_tokens, completion_tokens } = result!.usage;
-  assert.ok(prompt_tokens + completion_tokens <= 512);
-  assert.equal(result!.finish_reason === "length", prompt_tokens + completion_tokens === 512);
+  assert.ok(prompt_tokens! + completion_tokens <= 512);
+  assert.equal(result!.finish_reason === "length", prompt_tokens! + completion_tokens === 512);
 });
 
 test("the document's batch example is answered in the order of its items", async () => {

@@ -104,6 +104,7 @@ export function aCompletedTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot
       finishReason: "stop",
       promptTokens: 4,
       completionTokens: 3,
+      cachedTokens: 0,
     },
     ...fields,
   });
@@ -175,6 +176,8 @@ export const GPU: GpuStatus = {
   device: "NVIDIA A100 (CUDA)",
   pid: 4711,
   restarts: 0,
+  settings: [{ name: "threads", value: 1, reason: "a GPU computes" }],
+  upstream: null,
   events: [
     { at: DONE - 1000, event: "starting", reason: "The model is being loaded." },
     { at: DONE, event: "ready", reason: "The model is loaded." },
@@ -208,6 +211,7 @@ export const CPU_DEVICE: GpuStatus = {
   taskCount: 0,
   load: 0,
   model: null,
+  settings: null,
   context: null,
   device: null,
   pid: null,

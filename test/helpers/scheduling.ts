@@ -28,7 +28,15 @@ export const SETTINGS: SchedulerSettings = {
 
 export const COMPLETED: Outcome = {
   status: "completed",
-  result: { text: "", executionTime: 0, timestamp: 0, finishReason: "length", promptTokens: 1, completionTokens: 1 },
+  result: {
+    text: "",
+    executionTime: 0,
+    timestamp: 0,
+    finishReason: "length",
+    promptTokens: 1,
+    completionTokens: 1,
+    cachedTokens: 0,
+  },
 };
 
 export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {

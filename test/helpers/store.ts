@@ -103,6 +103,7 @@ export function complete(task: Task): Task {
     finishReason: "stop",
     promptTokens: 12,
     completionTokens: 34,
+    cachedTokens: 0,
   };
   return task;
 }

@@ -1,5 +1,6 @@
 /** GPUs, and taking them out of service and back. */
 import { Type, type Static } from "typebox";
+import { type EngineSetting } from "../../engine/engine.ts";
 import { GPU_STATES } from "../../gpu/status.ts";
 import { closed, oneOf, orNull, shared, TaskId, Time, TIME_EXAMPLE, TimeOrNull, ID_EXAMPLE } from "./common.ts";
 
@@ -36,7 +37,15 @@ const GPU_EXAMPLE = {
   memory_note: null,
   device: "NVIDIA A100-SXM4-40GB",
   restarts: 0,
+  settings: [{ name: "threads", value: 1, reason: "a GPU computes" }],
+  upstream: null,
 };
+
+interface UpstreamView {
+  readonly running: number | null;
+  readonly waiting: number | null;
+  readonly kv_cache_use: number | null;
+}
 
 export const GpuView = Type.Object(
   {
@@ -52,7 +61,7 @@ export const GpuView = Type.Object(
       orNull<string>("string", { description: "null: it is a stand-in. Absent when it is several joined." }),
     ),
     pci_bus_ids: Type.Optional(Type.Array(Type.String(), { description: "Only when it is several, as uuids." })),
-    kind: oneOf(["gpu", "cpu", "simulated"]),
+    kind: oneOf(["gpu", "cpu", "simulated", "remote"], { description: "remote: a server that runs already." }),
     status: oneOf(GPU_STATES, {
       description:
         "starting: loads the model; ready: takes tasks; hot: takes none until it has cooled down; draining: finishes what runs, takes nothing new; drained: has finished; unfit: cannot serve as things are; faulted: failed, is tried again by itself; lost: is not there any more.",
@@ -92,6 +101,25 @@ export const GpuView = Type.Object(
     }),
     device: orNull<string>("string", { description: "What the engine says it opened; null: nothing yet." }),
     restarts: Type.Integer({ description: "Worker processes that died since the server started." }),
+    settings: Type.Unsafe<EngineSetting[] | null>({
+      type: ["array", "null"],
+      items: {
+        type: "object",
+        properties: { name: { type: "string" }, value: { type: ["string", "number"] }, reason: { type: "string" } },
+        required: ["name", "value", "reason"],
+      },
+      description: "How its engine computes, and why so; null: no model is loaded yet.",
+    }),
+    upstream: Type.Unsafe<UpstreamView | null>({
+      type: ["object", "null"],
+      properties: {
+        running: { type: ["integer", "null"], description: "Requests it works on, by everybody." },
+        waiting: { type: ["integer", "null"], description: "Requests that wait there." },
+        kv_cache_use: { type: ["number", "null"], description: "Share of its KV cache in use, 0 to 1." },
+      },
+      required: ["running", "waiting", "kv_cache_use"],
+      description: "What the server behind it says of itself; null: there is none, or it does not tell.",
+    }),
   },
   {
     $id: "Gpu",

@@ -122,7 +122,13 @@ const Result = Type.Object(
     finish_reason: oneOf(FINISH_REASONS, {
       description: "Why generation ended; canceled and timeout: the text is what there was until then.",
     }),
-    usage: Type.Object({ prompt_tokens: Type.Integer(), completion_tokens: Type.Integer() }),
+    usage: Type.Object({
+      prompt_tokens: orNull<number>("integer", { description: "null: the server behind the GPU did not tell." }),
+      completion_tokens: Type.Integer(),
+      cached_tokens: orNull<number>("integer", {
+        description: "Of prompt_tokens, those that the GPU's KV cache held already; null: not told.",
+      }),
+    }),
   },
   { description: "Of a completed task; also of one that was canceled or late while it ran." },
 );
@@ -190,7 +196,7 @@ export const TaskView = Type.Object(
           execution_time: 0.5,
           timestamp: TIME_EXAMPLE,
           finish_reason: "stop",
-          usage: { prompt_tokens: 4, completion_tokens: 3 },
+          usage: { prompt_tokens: 4, completion_tokens: 3, cached_tokens: 0 },
         },
         created_at: "2025-08-10T12:34:56.281Z",
         started_at: "2025-08-10T12:34:56.289Z",
