@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { type Static, type TSchema, Type } from "typebox";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
-import { ENGINE_KINDS, KV_CACHE_TYPES } from "./engine/engine.ts";
+import { ENGINE_KINDS, KV_CACHE_TYPES, SIMULATED_FAILURES } from "./engine/engine.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { STRATEGIES } from "./task.ts";
 import { fieldName, makeAjv, misfitOf } from "./validation.ts";
@@ -148,7 +148,7 @@ function either(type: "object" | "array", matching: TSchema, others: TSchema) {
 
 const Failure = Type.Object(
   {
-    kind: Type.Enum(["load_error", "crash", "hang", "stall", "error", "out_of_memory", "ignore_cancel"]),
+    kind: Type.Enum([...SIMULATED_FAILURES]),
     gpu_id: Type.Optional(Type.Integer({ minimum: 0 })),
     when_text_contains: Type.Optional(Type.String()),
     after_tokens: Type.Optional(Type.Integer({ minimum: 0 })),

@@ -125,6 +125,11 @@ function aTask(text: string, maxLength = 3): Task {
   return world.task({ text, maxLength });
 }
 
+function failureOf(outcome: Outcome): Outcome & { status: "failed" } {
+  assert.ok(outcome.status === "failed");
+  return outcome;
+}
+
 const ENDLESS = { tokens_per_second: 1, context: 1e9 };
 
 test("a worker that is killed is replaced, and what ran there is told to be lost", async (t) => {
@@ -323,6 +328,52 @@ test("a GPU that others fill is crowded, and says since when in its history", as
   owner.supervisor.read({ ...READING, othersMemory: 0.95 });
   assert.equal(owner.supervisor.facts().crowded, "memory taken by others");
   assert.equal(owner.supervisor.status().events.at(-1)?.event, "crowded");
+});
+
+test("a GPU that has no room says so before its task is told, and takes tasks again after a while", async (t) => {
+  const failures: SimulatedFailure[] = [{ kind: "full", when_text_contains: "refused" }];
+  const owner = new Owner(t, { engine: { failures } });
+  await owner.ready();
+  const crowded: unknown[] = [];
+  const refused = aTask("refused");
+  owner.supervisor.run(refused);
+  const { error, retryAfter } = failureOf(await owner.outcome(refused));
+  assert.deepEqual([error.code, retryAfter], ["gpu_full", 1]);
+  crowded.push(owner.supervisor.facts().crowded);
+  await owner.until(() => owner.supervisor.facts().crowded === null);
+  assert.deepEqual([crowded, owner.state, owner.losses], [["its server is full"], "ready", []]);
+});
+
+test("a GPU that had no room takes tasks again as soon as another one has left it", async (t) => {
+  const failures: SimulatedFailure[] = [{ kind: "full", when_text_contains: "refused" }];
+  const owner = new Owner(t, { engine: { ...ENDLESS, failures } });
+  await owner.ready();
+  const [refused, other] = [aTask("refused"), aTask("other", 1e6)];
+  owner.supervisor.run(other);
+  owner.supervisor.run(refused);
+  await owner.outcome(refused);
+  assert.equal(owner.supervisor.facts().crowded, "its server is full");
+  owner.supervisor.cancel(other);
+  await owner.outcome(other);
+  assert.equal(owner.supervisor.facts().crowded, null);
+});
+
+test("a task that is cut off by itself says nothing against its GPU", async (t) => {
+  const owner = new Owner(t, { engine: { failures: [{ kind: "cut_off", after_tokens: 2 }] } });
+  await owner.ready();
+  const task = aTask("a");
+  owner.supervisor.run(task);
+  assert.equal(failureOf(await owner.outcome(task)).error.code, "gpu_lost");
+  assert.deepEqual([owner.state, owner.losses], ["ready", []]);
+});
+
+test("an idle GPU that has no room passes its check", async (t) => {
+  const owner = new Owner(t, { engine: { failures: [{ kind: "full" }] }, healthCheckInterval: 0.01 });
+  await owner.ready();
+  const { pid } = owner;
+  let checks = 0;
+  await owner.until(() => owner.supervisor.idleFor > 0 && ++checks > 6);
+  assert.deepEqual([owner.state, owner.pid, owner.losses], ["ready", pid, []]);
 });
 
 test("workers on one card load one after the other", async () => {

@@ -100,14 +100,27 @@ export interface SimulatedOptions {
   readonly failures: readonly SimulatedFailure[];
 }
 
+export const SIMULATED_FAILURES = [
+  "load_error",
+  "crash",
+  "hang",
+  "stall",
+  "error",
+  "out_of_memory",
+  "ignore_cancel",
+  "full",
+  "cut_off",
+] as const;
+
 /** One entry of the simulated engine's failure script. */
 export interface SimulatedFailure {
   /**
    * `load_error`: loading fails; `crash`: the process dies; `hang`: the process stops answering; `stall`: nothing gets on any more, while
    * the process still answers, as with a GPU that hangs; `error`: the task fails; `out_of_memory`: the task fails for lack of memory;
-   * `ignore_cancel`: the task gets on as if nothing were wrong, but from then on it cannot be canceled.
+   * `ignore_cancel`: the task gets on as if nothing were wrong, but from then on it cannot be canceled; `full`: the GPU has no room for
+   * the task now, as a server behind it may say; `cut_off`: the task is cut off by no fault of its own.
    */
-  readonly kind: "load_error" | "crash" | "hang" | "stall" | "error" | "out_of_memory" | "ignore_cancel";
+  readonly kind: (typeof SIMULATED_FAILURES)[number];
   /** Only on this GPU; absent: on all. */
   readonly gpu_id?: number;
   /** Only for prompts that contain this; absent: for every prompt. Not used by `load_error`. */

@@ -29,6 +29,9 @@ const WORDS = (
   "played slow music until morning found them all asleep under warm blankets near one open window"
 ).split(" ");
 
+/** Seconds after which a simulated GPU that was full may have room. */
+const FULL_SECONDS = 1;
+
 /** Milliseconds between two looks of a hanging process at whether its parent still lives. */
 const HANG_CHECK_MS = 1000;
 
@@ -270,6 +273,9 @@ function happen({ kind }: SimulatedFailure, generated: number): AltLasError {
   if (kind === "crash") process.kill(process.pid, "SIGKILL");
   if (kind === "hang") hang();
   const after = `after ${generated} tokens`;
+  if (kind === "full")
+    return new AltLasError("gpu_full", `The simulated GPU has no room ${after}.`, { retryAfter: FULL_SECONDS });
+  if (kind === "cut_off") return new AltLasError("gpu_lost", `The simulated GPU was cut off ${after}.`);
   if (kind === "out_of_memory") return new AltLasError(kind, `The simulated GPU has no memory left ${after}.`);
   return new AltLasError("model_error", `The simulated model is set to fail ${after}.`);
 }

@@ -378,7 +378,8 @@ export class Supervisor {
     this.#settled = true;
     this.#servingSince = performance.now();
     const { model, context, slots, device, memoryNote } = info;
-    this.#options.log.info({ model, context, slots, device }, "worker ready");
+    const settings = info.settings.map(({ name, value, reason }) => `${name} ${value}: ${reason}`);
+    this.#options.log.info({ model, context, slots, device, settings }, "worker ready");
     if (memoryNote !== null) this.#options.log.warn(memoryNote);
     this.#health.serving();
     this.#scheduleCheck();
@@ -411,9 +412,10 @@ export class Supervisor {
   }
 
   #onEnded(task: Task, outcome: Outcome): void {
-    // Told first, so that the task is not placed here again at once.
-    if (outcome.status === "failed" && outcome.error.code === "gpu_full")
-      this.#onFull(outcome.retryAfter ?? FULL_SECONDS);
+    // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
+    const isFull = outcome.status === "failed" && outcome.error.code === "gpu_full";
+    if (isFull) this.#onFull(outcome.retryAfter ?? FULL_SECONDS);
+    else if (this.#full) this.#onRoom();
     this.#events.ended(task, outcome);
     if (this.#tasks > 0 || !this.#health.isDraining) return;
     this.#health.idle();
@@ -424,10 +426,13 @@ export class Supervisor {
   #onFull(seconds: number): void {
     clearTimeout(this.#fullTimer);
     this.#full = true;
-    this.#fullTimer = setTimeout(() => {
-      this.#full = false;
-      this.#events.changed();
-    }, seconds * 1000);
+    this.#fullTimer = setTimeout(() => this.#onRoom(), seconds * 1000);
+    this.#events.changed();
+  }
+
+  #onRoom(): void {
+    clearTimeout(this.#fullTimer);
+    this.#full = false;
     this.#events.changed();
   }
 
