@@ -1,20 +1,46 @@
-/* Loaded into a server before its own code: says how much memory its process has, whenever it is asked. */
+/* Loaded into a server before its own code: says what its process holds and how late its event loop was, whenever it is asked. */
+import { readdirSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { isMainThread } from "node:worker_threads";
 
-/** Bytes. */
 export interface Memory {
-  /** Live JavaScript objects of the main thread, and what they hold outside of the heap. */
+  /** Bytes: live JavaScript objects of the main thread, and what they hold outside of the heap. */
   readonly heap: number;
-  /** Of the whole process, as the system sees it: with SQLite's cache, the code, and what the heap keeps for later. */
+  /** Bytes of the whole process, as the system sees it: with SQLite's cache, the code, and what the heap keeps for later. */
   readonly resident: number;
+  /** What keeps the event loop alive: sockets, timers, files. */
+  readonly handles: number;
+  /** Open file descriptors; null: this system does not tell. */
+  readonly files: number | null;
+  /** Milliseconds that the event loop came late, since it was asked the last time: the 99th percentile, and the longest. */
+  readonly delayP99: number;
+  readonly delayMax: number;
 }
 
+/** Milliseconds between two looks at the event loop, which themselves are no delay. */
+const RESOLUTION = 10;
+
 if (isMainThread && process.send !== undefined) {
+  const delays = monitorEventLoopDelay({ resolution: RESOLUTION });
+  delays.enable();
   process.on("message", () => {
+    const late = [delays.percentile(99), delays.max].map((ns) => Math.max(0, ns / 1e6 - RESOLUTION));
     // Twice, because what the first one finalizes is only free after the second.
     globalThis.gc?.();
     globalThis.gc?.();
     const { heapUsed, external, rss } = process.memoryUsage();
-    process.send?.({ heap: heapUsed + external, resident: rss } satisfies Memory);
+    const handles = process.getActiveResourcesInfo().length;
+    const held = { heap: heapUsed + external, resident: rss, handles, files: openFiles() };
+    process.send?.({ ...held, delayP99: late[0]!, delayMax: late[1]! } satisfies Memory);
+    // The collections were none of the server's own doing.
+    setTimeout(() => delays.reset(), RESOLUTION);
   });
+}
+
+function openFiles(): number | null {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return null;
+  }
 }

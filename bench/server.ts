@@ -9,7 +9,8 @@ import type { Memory } from "./memory-probe.ts";
 
 /** What the benchmarks make and may delete; git ignores it. */
 export const CACHE = join(import.meta.dirname, "cache");
-const PROBE = new URL("memory-probe.ts", import.meta.url).href;
+/** Arguments of Node that load the probe into a process with a channel to us; it answers any message. */
+export const PROBE = ["--expose-gc", "--import", new URL("memory-probe.ts", import.meta.url).href];
 const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
 
 /** Milliseconds for a model to load. */
@@ -56,7 +57,7 @@ export async function startServer({
   const log = openSync(logFile, "w");
   const key = newApiKey();
   const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${join(CACHE, "profiles")}`] : [];
-  const probing = probe ? ["--expose-gc", "--import", PROBE] : [];
+  const probing = probe ? PROBE : [];
   const options = [
     "--config",
     configFile,

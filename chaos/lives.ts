@@ -30,10 +30,15 @@ export class Life {
   /** Workers that were stopped, and cannot end before they are continued. */
   readonly stopped = new Set<number>();
 
-  constructor(args: readonly string[], logFile: string) {
+  /** @param nodeArgs for Node itself; with some there is a channel to the process, for what they load */
+  constructor(args: readonly string[], logFile: string, nodeArgs: readonly string[] = []) {
     const log = openSync(logFile, "a");
     const { ALT_LAS_API_KEY: _key, ALT_LAS_DATA_DIR: _dir, ...env } = process.env;
-    this.process = spawn(process.execPath, [PROGRAM, "serve", ...args], { env, stdio: ["ignore", "pipe", log] });
+    const channel = nodeArgs.length > 0 ? "ipc" : "ignore";
+    this.process = spawn(process.execPath, [...nodeArgs, PROGRAM, "serve", ...args], {
+      env,
+      stdio: ["ignore", "pipe", log, channel],
+    });
     closeSync(log);
     // Not "close": what the server has started may hold its standard output a moment longer.
     this.exit = once(this.process, "exit").then(([code, killedBy]) => killedBy ?? code);
@@ -80,6 +85,7 @@ export interface Wound {
 
 export class Lives {
   readonly #args: readonly string[];
+  readonly #nodeArgs: readonly string[];
   readonly #report: Report;
   readonly logFile: string;
   readonly wounds: Wound[] = [];
@@ -88,9 +94,10 @@ export class Lives {
   /** The next one that answers, while none does. */
   #next = Promise.withResolvers<Life>();
 
-  /** @param args of `alt-las serve` */
-  constructor(args: readonly string[], logFile: string, report: Report) {
+  /** @param args of `alt-las serve` @param nodeArgs see `Life` */
+  constructor(args: readonly string[], logFile: string, report: Report, nodeArgs: readonly string[] = []) {
     this.#args = args;
+    this.#nodeArgs = nodeArgs;
     this.logFile = logFile;
     this.#report = report;
   }
@@ -102,7 +109,7 @@ export class Lives {
 
   /** Starts a process, which need not be waited for. */
   spawn(): Life {
-    const life = new Life(this.#args, this.logFile);
+    const life = new Life(this.#args, this.logFile, this.#nodeArgs);
     this.#newest = life;
     void this.#watch(life);
     return life;

@@ -2,6 +2,7 @@
 import { type Api } from "./api.ts";
 import { Client } from "./client.ts";
 import { type Dice } from "./dice.ts";
+import { type Kind } from "./kinds.ts";
 import { type Ledger } from "./ledger.ts";
 import { type Receiver } from "./receiver.ts";
 import { type Report } from "./report.ts";
@@ -16,6 +17,8 @@ export interface LoadParts {
   readonly ledger: Ledger;
   readonly report: Report;
   readonly receiver: Receiver;
+  /** Whether tasks may cost a worker its life, by what they do or by not letting themselves be canceled. */
+  readonly deadly: boolean;
 }
 
 /** Milliseconds in which what the clients have begun has to end. */
@@ -26,9 +29,20 @@ export function submitterParts(
   parts: LoadParts,
   own: Pick<SubmitterParts, "user" | "dice" | "newTag" | "leave">,
 ): SubmitterParts {
-  const { api, ledger, report, receiver } = parts;
-  const mayCrash = () => ![...ledger.tasks.values()].some(({ item, final }) => item.kind === "crash" && final === null);
-  return { ...own, api, ledger, report, shape: SHAPE, webhookUrl: receiver.urlFor(own.user), mayCrash };
+  const { api, ledger, report, receiver, deadly } = parts;
+  const isCrashing = () =>
+    [...ledger.tasks.values()].some(({ item, final }) => item.kind === "crash" && final === null);
+  // One that kills its workers costs three of them.
+  const mayBe = (kind: Kind) => (deadly ? kind !== "crash" || !isCrashing() : kind !== "crash" && kind !== "deaf");
+  return { ...own, api, ledger, report, shape: SHAPE, webhookUrl: receiver.urlFor(own.user), mayBe };
+}
+
+/** The secrets that webhooks are signed with are shown once. */
+export async function takeSecrets({ api, world: { users, admin } }: LoadParts): Promise<void> {
+  for (const user of [...users, admin]) {
+    const answer = await api.ask(user, "GET", "/webhook_secret");
+    user.secret = (answer!.body as { secret: string }).secret;
+  }
 }
 
 export class Load {

@@ -8,7 +8,7 @@ import { Api } from "./api.ts";
 import { Dice } from "./dice.ts";
 import { Ledger } from "./ledger.ts";
 import { Lives } from "./lives.ts";
-import { Load, type LoadParts } from "./load.ts";
+import { Load, takeSecrets } from "./load.ts";
 import { Receiver } from "./receiver.ts";
 import { PROMISES, type Promised, Report } from "./report.ts";
 import { settle } from "./settle.ts";
@@ -59,7 +59,7 @@ async function run(): Promise<void> {
   if (!disk.canFill) report.say("skipped: the disk cannot be made full here, neither by mount nor by prlimit");
   const dice = new Dice(seed);
   const receiver = await Receiver.start([...users, admin], report);
-  const parts = { world, api: new Api(lives, report), ledger: new Ledger(report), report, receiver };
+  const parts = { world, api: new Api(lives, report), ledger: new Ledger(report), report, receiver, deadly: true };
   const violence = new Violence({ lives, disk, dice: dice.fork(), report }, await lives.start());
   await takeSecrets(parts);
 
@@ -81,14 +81,6 @@ async function run(): Promise<void> {
   report.check("lives", lives.badLines().length === 0, "the log tells of bugs", lives.badLines());
   report.check("sound", disk.damaged().length === 0, "a database was moved aside", disk.damaged());
   if (!values.short) expectAllChecked();
-}
-
-/** The secrets that webhooks are signed with are shown once. */
-async function takeSecrets({ api, world: { users, admin } }: LoadParts): Promise<void> {
-  for (const user of [...users, admin]) {
-    const answer = await api.ask(user, "GET", "/webhook_secret");
-    user.secret = (answer!.body as { secret: string }).secret;
-  }
 }
 
 /** A check that never ran proves nothing. */

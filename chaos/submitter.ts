@@ -20,8 +20,8 @@ export interface SubmitterParts {
   readonly webhookUrl: string;
   /** Makes a name that no submission before had. */
   readonly newTag: () => string;
-  /** Whether there may be one more task that kills its workers: it costs three of them. */
-  readonly mayCrash: () => boolean;
+  /** Whether there may be one more task of a kind. */
+  readonly mayBe: (kind: Kind) => boolean;
   /** Aborts when there has been peace for so long that nothing may still be waited for. */
   readonly leave: AbortSignal;
 }
@@ -165,7 +165,7 @@ export class Submitter {
       [4, "error"],
       [4, "deaf"],
     ]);
-    return newItem(this.#dice, kind !== "crash" || this.#parts.mayCrash() ? kind : "plain");
+    return newItem(this.#dice, this.#parts.mayBe(kind) ? kind : "plain");
   }
 }
 

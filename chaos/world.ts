@@ -26,8 +26,11 @@ export interface World {
   readonly users: readonly User[];
 }
 
-/** @param verbose whether the server logs each step of each task */
-export function makeWorld(verbose: boolean): World {
+/**
+ * @param verbose whether the server logs each step of each task
+ * @param tasks settings of the configuration's section `tasks` beside the usual ones
+ */
+export function makeWorld(verbose: boolean, tasks: object = {}): World {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-chaos-"));
   const small = join(folder, "disk");
   mkdirSync(small);
@@ -35,7 +38,7 @@ export function makeWorld(verbose: boolean): World {
   const [admin, ...users] = ["root", "ada", "bob", "cara", "dora"].map(newUser);
   const configFile = join(folder, "config.yaml");
   // JSON is YAML.
-  writeFileSync(configFile, JSON.stringify(configOf([admin!, ...users], verbose), null, 2));
+  writeFileSync(configFile, JSON.stringify(configOf([admin!, ...users], verbose, tasks), null, 2));
   return {
     folder,
     disk,
@@ -57,7 +60,7 @@ function newUser(name: string): User {
 }
 
 /** Everything happens fast, so that a short time has room for much of it. */
-function configOf(users: readonly User[], verbose: boolean): object {
+function configOf(users: readonly User[], verbose: boolean, tasks: object): object {
   const { gpus, slots, maxRunning } = SHAPE;
   const limits = Object.entries(maxRunning).map(([name, max_running]) => [name, { max_running }] as const);
   return {
@@ -73,7 +76,7 @@ function configOf(users: readonly User[], verbose: boolean): object {
       multi_gpu: { max_concurrent_tasks_per_gpu: slots, max_queue_size: 200 },
     },
     engine: { simulated: { tokens_per_second: 500, failures: FAILURES } },
-    tasks: { cancel_timeout: 1, retry_backoff: 0.2, ageing_seconds: 2 },
+    tasks: { cancel_timeout: 1, retry_backoff: 0.2, ageing_seconds: 2, ...tasks },
     callers: { users: { ...Object.fromEntries(limits), dora: { max_queued: 20, weight: 2 } } },
     webhooks: { allow_private: true },
     log: { level: verbose ? "debug" : "info" },
