@@ -1,13 +1,14 @@
 /** What webhooks are told of tasks and batches: the same that the API shows of them. */
 import { viewOfBatch, viewOfTask } from "./http/views.ts";
 import { type TasksParts } from "./scheduler/tasks.ts";
+import { attemptNumber } from "./task.ts";
 import { deliveriesFor } from "./webhooks/events.ts";
 
 export const announce: Omit<TasksParts["webhooks"], "wake"> = {
   ofTask: (task) => {
-    const { id, user, status, attempts, webhook } = task;
+    const { id, user, status, webhook } = task;
     if (status === "queued") return [];
-    const about = { subject: id, user, event: `task.${status}`, occurrence: attempts.length } as const;
+    const about = { subject: id, user, event: `task.${status}`, occurrence: attemptNumber(task) } as const;
     return deliveriesFor(webhook, { ...about, data: viewOfTask(task) }, Date.now());
   },
   ofBatch: (state) => {

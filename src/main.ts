@@ -184,7 +184,7 @@ function makeDataDir(dataDir: string): void {
   }
 }
 
-function schedulerSettings({ gpu: { multi_gpu }, tasks, callers }: Config): SchedulerSettings {
+function schedulerSettings({ gpu: { multi_gpu }, scheduling, tasks, callers }: Config): SchedulerSettings {
   return {
     maxQueueSize: multi_gpu.max_queue_size,
     maxQueueBytes: multi_gpu.max_queue_bytes,
@@ -194,6 +194,7 @@ function schedulerSettings({ gpu: { multi_gpu }, tasks, callers }: Config): Sche
     retryBackoff: tasks.retry_backoff,
     ageingSeconds: tasks.ageing_seconds,
     queueTimeout: multi_gpu.queue_timeout ?? null,
+    prefixAffinity: scheduling.prefix_affinity,
     limitsOf: (user) => limitsOf(callers, user),
   };
 }

@@ -110,6 +110,13 @@ export interface Attempt {
   reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
   /** Of a `worker_crash`: nothing else ran on the worker when it died. */
   alone?: boolean;
+  /** Attempts before this one that are not kept, because the server behind their GPU was full; absent: none. */
+  unlisted?: number;
+}
+
+/** Which attempt of a task is its last one, from 1; 0: there was none. */
+export function attemptNumber({ attempts }: { readonly attempts: readonly Readonly<Attempt>[] }): number {
+  return attempts.reduce((number, { unlisted = 0 }) => number + 1 + unlisted, 0);
 }
 
 /** Why a task went where it went; kept with the task. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type GpuState } from "../src/gpu/status.ts";
-import { type Task } from "../src/task.ts";
+import { attemptNumber, type Outcome, type Task } from "../src/task.ts";
 import { facts, World } from "./helpers/scheduling.ts";
 
 const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
@@ -123,6 +123,119 @@ test("a task that is being canceled does not run again when its worker dies", ()
   world.scheduler.cancel([task]);
   world.crash(0);
   assert.deepEqual([task.status, world.started.length, world.scheduler.queueSize], ["canceled", 1, 0]);
+});
+
+// --- servers that are full, and runs that are cut off by themselves ----------------------------------------------
+
+const FULL: Outcome = { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } };
+const CUT_OFF: Outcome = { status: "failed", error: { code: "gpu_lost", sentence: "The connection was closed." } };
+
+/** The server behind a task's GPU takes no more, told in the order in which a supervisor tells it. */
+function refuse(world: World, task: Task): void {
+  world.scheduler.setGpu({ ...world.factsOf(task.gpuId!), crowded: "its server is full" });
+  world.scheduler.finished(task, FULL);
+}
+
+test("a task that a full server sends away goes to another GPU at once, and back to that one as soon as it has room", () => {
+  const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })], { maxAttempts: 1, retryBackoff: 10 });
+  const [task, other] = world.submitMany(2, { strategy: "round_robin" }) as [Task, Task];
+  world.complete(other);
+  refuse(world, task);
+  assert.deepEqual([task.status, task.gpuId, task.placement?.others], ["running", 1, { "its server is full": 1 }]);
+  world.scheduler.setGpu(facts(0, { slots: 1 }));
+  refuse(world, task);
+  assert.deepEqual(
+    [task.status, task.gpuId],
+    ["running", 0],
+    "neither a pause, nor is a GPU that was full one that failed",
+  );
+  assert.deepEqual(reasonsOf(task), ["gpu_full", "gpu_full", null]);
+  world.complete(task);
+  assert.equal(task.status, "completed");
+});
+
+test("while all servers are full a task waits at its place, and costs none of its attempts", () => {
+  const world = new World([facts(0, { slots: 1 })], { maxAttempts: 1, retryBackoff: 10 });
+  const [first, second] = world.submitMany(2) as [Task, Task];
+  for (let round = 0; round < 5; round++) {
+    refuse(world, first);
+    assert.deepEqual([first.status, second.status, world.loads()], ["queued", "queued", [0]]);
+    world.scheduler.setGpu(facts(0, { slots: 1 }));
+    assert.equal(first.status, "running");
+  }
+  world.fail(0, "faulted");
+  assert.deepEqual(
+    [first.status, first.error?.code],
+    ["failed", "gpu_lost"],
+    "which is the first thing held against it",
+  );
+});
+
+test("a task that full servers send away again and again keeps few attempts, and their number", () => {
+  const world = new World([facts(0), facts(1)], { maxAttempts: 2 });
+  const task = world.submit({ strategy: "round_robin" });
+  world.scheduler.finished(task, CUT_OFF);
+  for (let round = 0; round < 10_000; round++) {
+    const gpu = world.factsOf(task.gpuId!);
+    refuse(world, task);
+    world.scheduler.setGpu(gpu);
+  }
+  assert.deepEqual(reasonsOf(task), ["gpu_lost", "gpu_full", "gpu_full", "gpu_full", null]);
+  assert.equal(attemptNumber(task), 10_002);
+  world.scheduler.finished(task, CUT_OFF);
+  assert.deepEqual([task.status, attemptNumber(task)], ["failed", 10_002]);
+});
+
+test("who is sent away by full servers has waited since before, and not since then", () => {
+  const world = new World([facts(0)], { queueTimeout: 60 });
+  const task = world.submit();
+  for (let second = 0; second < 59; second++) {
+    refuse(world, task);
+    world.pass(1);
+    world.scheduler.setGpu(facts(0));
+    assert.equal(task.status, "running");
+  }
+  refuse(world, task);
+  world.pass(0.5);
+  assert.equal(task.status, "queued");
+  world.pass(0.5);
+  assert.deepEqual([task.status, task.error?.code], ["failed", "timeout"]);
+  assert.match(task.error!.sentence, /gpu\.multi_gpu\.queue_timeout/);
+});
+
+test("a task that was running when it had waited too long fails when a full server sends it away after all", () => {
+  const world = new World([facts(0)], { queueTimeout: 60 });
+  const task = world.submit();
+  world.pass(61);
+  assert.equal(task.status, "running");
+  refuse(world, task);
+  world.pass(0);
+  assert.deepEqual([task.status, task.error?.code], ["failed", "timeout"]);
+});
+
+test("a task that is to be stopped ends when a full server sends it away", () => {
+  const world = new World([facts(0)]);
+  const [canceled, late] = [world.submit(), world.submit({ timeoutSeconds: 5 })];
+  world.scheduler.cancel([canceled]);
+  refuse(world, canceled);
+  world.pass(5);
+  refuse(world, late);
+  assert.deepEqual([canceled.status, late.status, late.error?.code], ["canceled", "failed", "timeout"]);
+});
+
+test("one run that is cut off by itself counts, pauses and goes elsewhere, and its GPU goes on", () => {
+  const world = new World([facts(0), facts(1, { state: "hot" })], { maxAttempts: 2, retryBackoff: 10 });
+  const [task, neighbour] = world.submitMany(2) as [Task, Task];
+  world.scheduler.finished(task, CUT_OFF);
+  assert.deepEqual([task.status, reasonsOf(task), neighbour.status], ["queued", ["gpu_lost"], "running"]);
+  assert.equal(world.submit().gpuId, 0, "others go there meanwhile");
+  world.recover(1);
+  assert.equal(task.status, "queued");
+  world.pass(10);
+  assert.deepEqual([task.gpuId, task.placement?.others], [1, { busy: 1 }]);
+  world.scheduler.finished(task, CUT_OFF);
+  assert.deepEqual([task.status, task.error?.code], ["failed", "gpu_lost"]);
+  assert.match(task.error!.sentence, /cut off 2 times/);
 });
 
 // --- alone -------------------------------------------------------------------------------------------------------

@@ -162,6 +162,18 @@ test("who could not be served for long does not make up for it at the cost of th
   assert.ok(Math.abs(endedOf(blocked) - endedOf(pinned)) <= 2, `${endedOf(blocked)} and ${endedOf(pinned)}`);
 });
 
+test("among callers that have had as much the oldest task comes first, also one that has run already and comes back", () => {
+  const world = new World([facts(0, { slots: 1 })]);
+  const first = world.submit({ user: "ada" });
+  const second = world.submit({ user: "bob" });
+  world.submit({ user: "ada" });
+  world.fail(0, "starting");
+  world.recover(0);
+  assert.deepEqual([first.status, second.status], ["running", "queued"], "what was cut off is no part of a share");
+  world.complete(first);
+  assert.equal(second.status, "running");
+});
+
 // --- within one caller -------------------------------------------------------------------------------------------
 
 /** Waiting tasks of the given priorities, and the order in which they start. */

@@ -80,7 +80,14 @@ const step = fc.oneof(
   { weight: 4, arbitrary: submitStep },
   { weight: 3, arbitrary: batchStep },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("finish" as const), which: position }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("memory" as const), which: position }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("cutOff" as const),
+      which: position,
+      code: fc.constantFrom("out_of_memory" as const, "gpu_lost" as const, "gpu_full" as const, "gpu_full" as const),
+    }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("cancel" as const), which: fc.array(position, { maxLength: 4 }) }),
@@ -127,8 +134,8 @@ class History implements Situation {
         return this.#submit({ ...event, pinned: null });
       case "finish":
         return this.#finish(event.which);
-      case "memory":
-        return this.#finish(event.which, { status: "failed", error: { code: "out_of_memory", sentence: "Full." } });
+      case "cutOff":
+        return this.#cutOff(event);
       case "cancel":
         return this.#cancel(event.which);
       case "stopped":
@@ -202,7 +209,7 @@ class History implements Situation {
   #checkTimes(): void {
     const { now } = this.world;
     for (const task of this.tasks.filter(({ status }) => status === "queued")) {
-      const since = task.attempts.at(-1)?.endedAt ?? task.createdAt;
+      const since = task.attempts.findLast(({ reason }) => reason !== "gpu_full")?.endedAt ?? task.createdAt;
       assert.ok(now < since + QUEUE_TIMEOUT * 1000, `${task.id} waits too long`);
       assert.ok(now < task.createdAt + (task.timeoutSeconds ?? Infinity) * 1000, `${task.id} is too late`);
     }
@@ -257,6 +264,14 @@ class History implements Situation {
       (task) => task.status === "running" && (!onlyStopped || this.world.canceled.includes(task)),
     );
     if (running.length > 0) this.world.scheduler.finished(running[which % running.length]!, outcome);
+  }
+
+  #cutOff({ which, code }: Extract<Step, { do: "cutOff" }>): void {
+    const running = this.tasks.filter(({ status }) => status === "running");
+    const task = running[which % running.length];
+    if (task === undefined) return;
+    if (code === "gpu_full") this.tell(task.gpuId!, { crowded: "its server is full" });
+    this.world.scheduler.finished(task, { status: "failed", error: { code, sentence: "No." } });
   }
 
   #cancel(which: readonly number[]): void {

@@ -2,6 +2,7 @@
 import { type Writable } from "node:stream";
 import { type Following, type Listener } from "../scheduler/streams.ts";
 import { type TaskSnapshot } from "../scheduler/task-api.ts";
+import { attemptNumber } from "../task.ts";
 import { viewOfTask } from "./views.ts";
 
 /** How much of a task's events a reader has. */
@@ -106,7 +107,7 @@ export class EventStream implements Listener {
 
   /** The rest, and the end, at once: it is no more than the task itself. */
   #end(task: TaskSnapshot): void {
-    const attempt = task.attempts.length;
+    const attempt = attemptNumber(task);
     const last = task.attempts.at(-1);
     const text = task.result?.text;
     const isKnown = attempt === this.#attempt && (text === undefined || isBetweenCharacters(text, this.#offset));

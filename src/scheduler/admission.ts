@@ -5,12 +5,13 @@ import { type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
 import { type DrainRate } from "./drain-rate.ts";
 import { type Eligibility } from "./eligibility.ts";
-import { certainlyTooLong, type Gpu, leastTokens } from "./placement.ts";
+import { type Fleet } from "./fleet.ts";
+import { leastTokens } from "./placement.ts";
 import { type Waiting } from "./waiting.ts";
 
 /** What it looks at. */
 export interface AdmissionParts {
-  readonly gpus: readonly Gpu[];
+  readonly fleet: Fleet;
   readonly waiting: Pick<Waiting, "tasks" | "bytes">;
   readonly eligibility: Eligibility;
   readonly callers: Callers;
@@ -34,9 +35,9 @@ export class Admission {
   /** Refuses what would be refused at any time. @throws {AltLasError} `no_usable_gpu`, `invalid_input`, `prompt_too_long` */
   refuseImpossible(tasks: readonly Task[]): void {
     for (const [index, task] of tasks.entries()) {
+      if (this.#parts.eligibility.isEverPossible(task)) continue;
       const gpus = this.#parts.eligibility.everPossible(task);
       if (gpus.length === 0) throw this.#noGpu(task);
-      if (!gpus.every(({ facts }) => certainlyTooLong(task.text, facts))) continue;
       const { facts } = gpus.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
       const name = task.batchId === null ? "text" : `batch[${index}].text`;
       throw new AltLasError(
@@ -56,8 +57,8 @@ export class Admission {
   /** A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. */
   #refuseOversized(tasks: readonly Task[]): void {
     if (tasks.length <= 1) return;
-    const { gpus, maxQueueSize, callers } = this.#parts;
-    const slots = gpus.reduce((sum, { facts }) => sum + (mayServeAgain(facts.state) ? facts.slots : 0), 0);
+    const { fleet, maxQueueSize, callers } = this.#parts;
+    const slots = fleet.all.reduce((sum, { facts }) => sum + (mayServeAgain(facts.state) ? facts.slots : 0), 0);
     if (tasks.length > maxQueueSize + slots) {
       const why = `${slots} slots and a queue of ${maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
       throw tooLarge(tasks.length, `this server has room for ${maxQueueSize + slots}: ${why}`);
@@ -98,7 +99,7 @@ export class Admission {
   }
 
   #noGpu({ pinnedGpuId }: Task): AltLasError {
-    const { gpus } = this.#parts;
+    const gpus = this.#parts.fleet.all;
     const wanted = gpus.filter(({ facts }) => pinnedGpuId === null || facts.id === pinnedGpuId);
     if (pinnedGpuId !== null && wanted.length === 0) {
       const ids = gpus.map(({ facts }) => facts.id).join(", ");

@@ -5,6 +5,9 @@ import { type Attempt, type Interruption, type Task, type TaskError } from "../t
 /** Deaths of workers on which a task ran alone, after which it is taken for their cause. */
 const POISONOUS = 2;
 
+/** Attempts in a row, ended by servers that were full, that are kept: there may be thousands of them while a server stays so. */
+const KEPT_FULL = 3;
+
 /**
  * Writes down how the last attempt ended; a task without one never ran.
  * @param now Unix milliseconds
@@ -16,6 +19,16 @@ export function endAttempt(task: Task, reason: Attempt["reason"], now: number, a
   attempt.endedAt = now;
   attempt.reason = reason;
   if (reason === "worker_crash" && alone) attempt.alone = true;
+  if (reason === "gpu_full") dropOldest(task.attempts);
+}
+
+/** Keeps the last ones of those that found servers full, and the number of the others. */
+function dropOldest(attempts: Attempt[]): void {
+  const first = attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1;
+  if (attempts.length - first <= KEPT_FULL) return;
+  const [dropped] = attempts.splice(first, 1);
+  const next = attempts[first]!;
+  next.unlisted = (next.unlisted ?? 0) + 1 + (dropped!.unlisted ?? 0);
 }
 
 /**
@@ -63,16 +76,21 @@ export function backoffSeconds(task: Task, first: number): number {
   return last !== undefined && isCounted(last) ? first * 2 ** (countedAttempts(task) - 1) : 0;
 }
 
-/** Unix milliseconds since when a waiting task has waited. */
+/** Unix milliseconds since when a waiting task has waited. Who was sent away because a server was full has not had a slot. */
 export function waitingSince({ attempts, createdAt }: Task): number {
-  return attempts.at(-1)?.endedAt ?? createdAt;
+  return attempts.findLast(({ reason }) => reason !== "gpu_full")?.endedAt ?? createdAt;
 }
 
-/** Whether one of the tasks was cut off on that GPU by something that another GPU may do better. */
+/** Whether a task was cut off by something that another GPU may do better. */
+export function hasFailed({ attempts }: Task): boolean {
+  return attempts.some(isFailure);
+}
+
+/** Whether one of the tasks was cut off so on that GPU. */
 export function failedUnder(tasks: readonly Task[], gpuId: number): boolean {
-  return tasks.some(({ attempts }) => attempts.some((attempt) => attempt.gpuId === gpuId && isFailure(attempt.reason)));
+  return tasks.some(({ attempts }) => attempts.some((attempt) => attempt.gpuId === gpuId && isFailure(attempt)));
 }
 
-function isFailure(reason: Attempt["reason"]): boolean {
+function isFailure({ reason }: Attempt): boolean {
   return reason === "worker_crash" || reason === "gpu_lost" || reason === "out_of_memory";
 }

@@ -10,6 +10,7 @@
 import { AltLasError } from "../errors.ts";
 import { type Task, type TaskResult } from "../task.ts";
 import { estimatedTokens } from "./placement.ts";
+import { type Rank, Ranking } from "./ranking.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** Of one caller; null: no limit. */
@@ -27,21 +28,33 @@ const UNKNOWN_CONTEXT = 8192;
 /** One caller's account. */
 export class Caller {
   readonly name: string;
+  /** Of the callers there have been; no other has it. */
+  readonly number: number;
   readonly limits: CallerLimits;
   /** Its running tasks, with the work they were estimated at. */
   readonly running = new Map<Task, number>();
   /** Tasks that wait. */
   queued = 0;
+  /** Nothing that waits has a lower `seq`. */
+  oldest = Infinity;
   /** Work it was given, by its weight. */
   tag = 0;
+  /** Its place among those that want or have slots; null: it does neither. */
+  rank: Rank | null = null;
   readonly requests: TokenBucket | null;
   readonly tokens: TokenBucket | null;
 
-  constructor(name: string, limits: CallerLimits, now: number) {
+  constructor(name: string, number: number, limits: CallerLimits, now: number) {
     this.name = name;
+    this.number = number;
     this.limits = limits;
     this.requests = limits.requestsPerMinute === null ? null : new TokenBucket(limits.requestsPerMinute, now);
     this.tokens = limits.tokensPerMinute === null ? null : new TokenBucket(limits.tokensPerMinute, now);
+  }
+
+  /** Whether it wants or has slots. */
+  get isActive(): boolean {
+    return this.queued > 0 || this.running.size > 0;
   }
 
   /** Whether it may have no more tasks running. */
@@ -55,6 +68,8 @@ export class Callers {
   /** Unix milliseconds. */
   readonly #now: () => number;
   readonly #byName = new Map<string, Caller>();
+  /** Those that want or have slots. */
+  readonly #ranking = new Ranking();
   /** What a task was taken for when it was admitted. */
   readonly #estimates = new WeakMap<Task, number>();
   /** The tag that was served last. */
@@ -71,7 +86,7 @@ export class Callers {
   of({ user }: Pick<Task, "user">): Caller {
     const known = this.#byName.get(user);
     if (known !== undefined) return known;
-    const caller = new Caller(user, this.#limitsOf(user), this.#now());
+    const caller = new Caller(user, this.#byName.size, this.#limitsOf(user), this.#now());
     this.#byName.set(user, caller);
     return caller;
   }
@@ -105,16 +120,29 @@ export class Callers {
 
   // --- shares ----------------------------------------------------------------------------------------------------
 
+  /** Those that want or have slots, in the order in which a free one is offered to them. */
+  get ranking(): Iterable<Rank> {
+    return this.#ranking;
+  }
+
   /** A task begins to wait. */
   waits(task: Task): void {
     const caller = this.of(task);
-    if (caller.queued === 0) caller.tag = Math.max(caller.tag, this.#served); // 1
+    if (caller.queued === 0) {
+      caller.tag = Math.max(caller.tag, this.#served); // 1
+      caller.oldest = task.seq;
+    }
+    caller.oldest = Math.min(caller.oldest, task.seq);
     caller.queued++;
+    this.#rank(caller);
   }
 
   /** A task waits no more. */
   leavesQueue(task: Task): void {
-    this.of(task).queued--;
+    const caller = this.of(task);
+    if (caller.oldest === task.seq) caller.oldest++;
+    caller.queued--;
+    if (!caller.isActive) this.#rank(caller);
   }
 
   /** A task gets a slot. @param context tokens that fit into it; null: not known */
@@ -126,10 +154,11 @@ export class Callers {
     this.#uncertain += work / weight;
     this.#mostUncertain = Math.max(this.#mostUncertain, this.#uncertain);
     // Twice: its own tag may have sunk by so much, and the highest may still do so.
-    caller.tag = Math.max(caller.tag, this.#highest() - 2 * this.#mostUncertain); // 2
+    caller.tag = Math.max(caller.tag, this.#ranking.highest - 2 * this.#mostUncertain); // 2
     this.#served = caller.tag;
     caller.running.set(task, work);
     caller.tag += work / weight;
+    this.#rank(caller);
   }
 
   /** A task gives its slot back. @param work tokens it really took; null: nobody knows, so the estimate stands */
@@ -140,6 +169,7 @@ export class Callers {
     caller.running.delete(task);
     caller.tag += ((work ?? estimate) - estimate) / caller.limits.weight;
     this.#uncertain -= estimate / caller.limits.weight;
+    this.#rank(caller);
   }
 
   /** A task has ended for good. @param work as of `stops` */
@@ -147,12 +177,13 @@ export class Callers {
     if (work !== null) this.#settle(task, work);
   }
 
-  /** The highest tag of those that want or have slots; none: nothing is above it. */
-  #highest(): number {
-    let highest = -Infinity;
-    for (const { tag, queued, running } of this.#byName.values())
-      if (tag > highest && (queued > 0 || running.size > 0)) highest = tag;
-    return highest;
+  /** Gives a caller the place that follows from what has become of it. */
+  #rank(caller: Caller): void {
+    const { rank, tag, oldest, isActive } = caller;
+    if (isActive && rank?.tag === tag && rank.oldest <= oldest) return;
+    if (rank !== null) this.#ranking.remove(rank);
+    caller.rank = isActive ? { caller, tag, oldest } : null;
+    if (caller.rank !== null) this.#ranking.add(caller.rank);
   }
 
   #settle(task: Task, work: number): void {

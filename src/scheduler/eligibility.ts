@@ -4,28 +4,60 @@
  */
 import { isServing, mayServeAgain } from "../gpu/status.ts";
 import { type Task } from "../task.ts";
-import { failedUnder, isSuspect } from "./attempts.ts";
+import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
+import { type Fleet } from "./fleet.ts";
 import { type Mappings } from "./mappings.ts";
-import { certainlyTooLong, type Gpu, obstacle } from "./placement.ts";
+import { type Gpu, isHeld, isLonger, obstacle, roomFor } from "./placement.ts";
 
-/** What it looks at. */
-export interface EligibilityParts {
-  readonly gpus: readonly Gpu[];
-  readonly mappings: Mappings;
+/** GPUs for tasks that are to be placed now. */
+export interface Candidates {
+  /** Those that may take them, in `gpu_id` order. It is only good until something is placed. */
+  readonly eligible: readonly Gpu[];
+  /** The others, counted by why. */
+  readonly others: Readonly<Record<string, number>>;
 }
 
 export class Eligibility {
-  readonly #parts: EligibilityParts;
+  readonly #fleet: Fleet;
+  /** In `gpu_id` order. */
+  readonly #mappings: ReadonlyMap<string, readonly number[]>;
 
-  constructor(parts: EligibilityParts) {
-    this.#parts = parts;
+  constructor(fleet: Fleet, mappings: Mappings) {
+    this.#fleet = fleet;
+    this.#mappings = new Map(Array.from(mappings, ([type, ids]) => [type, [...ids].toSorted((a, b) => a - b)]));
   }
 
   /** The GPUs that might run the task one day, as the machine and the configuration are. */
   everPossible({ pinnedGpuId }: Task): readonly Gpu[] {
-    return this.#parts.gpus.filter(
+    return this.#fleet.all.filter(
       ({ facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || facts.id === pinnedGpuId),
     );
+  }
+
+  /** Whether one of these may have room for its text. */
+  isEverPossible({ pinnedGpuId, text }: Task): boolean {
+    if (pinnedGpuId === null) return !isLonger(text, this.#fleet.mostRoom);
+    const facts = this.#fleet.find(pinnedGpuId)?.facts;
+    return facts !== undefined && mayServeAgain(facts.state) && !isLonger(text, roomFor(facts));
+  }
+
+  /**
+   * The GPUs that may take these tasks now, and why the others may not: looked at one by one where only some come into question or
+   * where it depends on the task, else as the fleet has it.
+   * @param without those that were chosen already
+   */
+  candidates(tasks: readonly Task[], without: ReadonlySet<number>): Candidates {
+    const { all, open, shut } = this.#fleet;
+    const task = tasks[0]!;
+    const allowed = this.#allowed(task);
+    if (allowed !== null) {
+      const rest = all.length - allowed.length;
+      return this.#oneByOne(allowed, tasks, without, rest === 0 ? {} : { [notAllowed(task)]: rest });
+    }
+    if (isSuspect(task)) return this.#oneByOne(all, tasks, without, {});
+    const others = Object.fromEntries(shut);
+    const isForAll = without.size === 0 && this.#longest(tasks) === 0 && !tasks.some(hasFailed);
+    return isForAll ? { eligible: open, others } : this.#oneByOne(open, tasks, without, others);
   }
 
   /**
@@ -37,49 +69,83 @@ export class Eligibility {
    */
   whyNot(gpu: Gpu, tasks: readonly Task[]): string | null {
     const task = tasks[0]!;
-    if (!this.isAllowed(gpu, task)) return task.gpuId === null ? "not mapped" : "not asked for"; // 1
-    if (this.#isKept(gpu, task)) return "kept for a task alone"; // 2
-    return obstacle(gpu) ?? this.misfit(gpu, tasks); // 3, 4
+    if (!this.isAllowed(gpu, task)) return notAllowed(task); // 1
+    return this.#whyNotNow(gpu, tasks, this.#longest(tasks)); // 2 to 4
   }
 
   /** Why these tasks are not for a GPU, however free it is, while another can serve them; null: they are. */
   misfit(gpu: Gpu, tasks: readonly Task[]): string | null {
-    if (this.#isTooSmall(gpu, tasks)) return "context too small";
-    return this.#hasFailed(gpu, tasks) ? "failed there before" : null;
+    return this.#misfit(gpu, tasks, this.#longest(tasks));
   }
 
-  /** Whether tasks of a type may go to a GPU: one of those mapped to it, or any when there are none or none of them serves. */
-  servesType({ facts: { id } }: Gpu, taskType: string): boolean {
-    const ids = this.#parts.mappings.get(taskType);
-    if (ids === undefined || ids.has(id)) return true;
-    return !this.#parts.gpus.some(({ facts }) => ids.has(facts.id) && isServing(facts.state));
-  }
-
-  /** Whether a task runs there that must run alone. */
-  isHeld({ running }: Gpu): boolean {
-    if (running.size !== 1) return false;
-    for (const task of running) if (isSuspect(task)) return true;
-    return false;
+  /**
+   * Whether another GPU that the task may go to has room for so many bytes of text, and this one has not. When none has, any may say so:
+   * that is how such a task ends.
+   */
+  isTooSmall({ facts }: Gpu, task: Pick<Task, "gpuId" | "strategy" | "taskType">, bytes: number): boolean {
+    if (bytes <= roomFor(facts)) return false;
+    const allowed = this.#allowed(task);
+    if (allowed === null) return bytes <= this.#fleet.mostRoom;
+    return allowed.some((other) => mayServeAgain(other.facts.state) && bytes <= roomFor(other.facts));
   }
 
   /** Whether a task may go to a GPU at all. */
-  isAllowed(gpu: Gpu, { gpuId, strategy, taskType }: Task): boolean {
-    if (gpuId !== null) return gpu.facts.id === gpuId;
-    return strategy !== "task_specific" || this.servesType(gpu, taskType);
+  isAllowed({ facts: { id } }: Gpu, { gpuId, strategy, taskType }: Task): boolean {
+    if (gpuId !== null) return id === gpuId;
+    return strategy !== "task_specific" || this.servesType(id, taskType);
   }
 
-  /** Whether a GPU must be empty for this task and is not, or is empty or becoming so for another. */
-  #isKept(gpu: Gpu, task: Task): boolean {
-    if (gpu.keptFor !== null && gpu.keptFor !== task) return true;
-    return isSuspect(task) ? gpu.running.size > 0 : this.isHeld(gpu);
+  /** Whether tasks of a type may go to a GPU: one of those mapped to it, or any when there are none or none of them serves. */
+  servesType(gpuId: number, taskType: string): boolean {
+    return this.#serving(taskType)?.includes(gpuId) ?? true;
   }
 
-  /** Whether another GPU can hold the texts and this one cannot. When none can, any may say so: that is how such a task ends. */
-  #isTooSmall(gpu: Gpu, tasks: readonly Task[]): boolean {
-    if (holds(gpu, tasks)) return false;
-    return this.#parts.gpus.some(
-      (other) => mayServeAgain(other.facts.state) && this.isAllowed(other, tasks[0]!) && holds(other, tasks),
-    );
+  /** The GPUs that a task may go to at all, of those that there are; null: any. */
+  #allowed({ gpuId, strategy, taskType }: Pick<Task, "gpuId" | "strategy" | "taskType">): readonly Gpu[] | null {
+    const ids = gpuId !== null ? [gpuId] : strategy === "task_specific" ? this.#serving(taskType) : null;
+    return ids && ids.map((id) => this.#fleet.find(id)).filter((gpu) => gpu !== undefined);
+  }
+
+  /** The GPUs mapped to a type; null: there are none, or none of them serves. */
+  #serving(taskType: string): readonly number[] | null {
+    const ids = this.#mappings.get(taskType);
+    return ids !== undefined && ids.some((id) => this.#fleet.isServing(id)) ? ids : null;
+  }
+
+  /** Of GPUs that they may go to. @param counts of the rest */
+  #oneByOne(
+    gpus: readonly Gpu[],
+    tasks: readonly Task[],
+    without: ReadonlySet<number>,
+    counts: Readonly<Record<string, number>>,
+  ): Candidates {
+    const longest = this.#longest(tasks);
+    const eligible: Gpu[] = [];
+    const others = { ...counts };
+    for (const gpu of gpus) {
+      const why = without.has(gpu.facts.id) ? "chosen already" : this.#whyNotNow(gpu, tasks, longest);
+      if (why === null) eligible.push(gpu);
+      else others[why] = (others[why] ?? 0) + 1;
+    }
+    return { eligible, others };
+  }
+
+  #whyNotNow(gpu: Gpu, tasks: readonly Task[], longest: number): string | null {
+    if (isKept(gpu, tasks[0]!)) return "kept for a task alone"; // 2
+    return obstacle(gpu) ?? this.#misfit(gpu, tasks, longest); // 3, 4
+  }
+
+  #misfit(gpu: Gpu, tasks: readonly Task[], longest: number): string | null {
+    if (this.isTooSmall(gpu, tasks[0]!, longest)) return "context too small";
+    return this.#hasFailed(gpu, tasks, longest) ? "failed there before" : null;
+  }
+
+  /** Bytes of the longest of the texts; 0: every GPU has room for them. */
+  #longest(tasks: readonly Task[]): number {
+    let longest = 0;
+    for (const { text } of tasks)
+      if (isLonger(text, this.#fleet.leastRoom)) longest = Math.max(longest, Buffer.byteLength(text));
+    return longest;
   }
 
   /**
@@ -87,20 +153,26 @@ export class Eligibility {
    * tasks of ours. Not if others crowd it or it has to cool down: that may last for hours.
    * Tasks that are bound to their GPU have no other.
    */
-  #hasFailed(gpu: Gpu, tasks: readonly Task[]): boolean {
+  #hasFailed(gpu: Gpu, tasks: readonly Task[], longest: number): boolean {
     if (!failedUnder(tasks, gpu.facts.id)) return false;
-    return this.#parts.gpus.some(
+    return this.#fleet.all.some(
       (other) =>
         isServing(other.facts.state) &&
         other.facts.state !== "hot" &&
         other.facts.crowded === null &&
         this.isAllowed(other, tasks[0]!) &&
-        !this.#isTooSmall(other, tasks) &&
+        !this.isTooSmall(other, tasks[0]!, longest) &&
         !failedUnder(tasks, other.facts.id),
     );
   }
 }
 
-function holds({ facts }: Gpu, tasks: readonly Task[]): boolean {
-  return tasks.every(({ text }) => !certainlyTooLong(text, facts));
+/** Whether a GPU must be empty for this task and is not, or is empty or becoming so for another. */
+function isKept(gpu: Gpu, task: Task): boolean {
+  if (gpu.keptFor !== null && gpu.keptFor !== task) return true;
+  return isSuspect(task) ? gpu.running.size > 0 : isHeld(gpu);
+}
+
+function notAllowed({ gpuId }: Task): string {
+  return gpuId === null ? "not mapped" : "not asked for";
 }

@@ -1,13 +1,21 @@
 /** A GPU as strategies compare it, and what is written down about a choice. */
 import { type GpuFacts } from "../gpu/status.ts";
 import { type Placement, type Task } from "../task.ts";
+import { isSuspect } from "./attempts.ts";
+import { type Cached } from "./prefixes.ts";
 
-/** A GPU as the scheduler sees it. Its load is this set and nothing else, so it cannot drift. */
+/** A GPU as the scheduler sees it. Its load is the set of what runs there and nothing else, so it cannot drift. */
 export interface Gpu {
-  facts: GpuFacts;
-  readonly running: Set<Task>;
+  readonly facts: GpuFacts;
+  readonly running: ReadonlySet<Task>;
   /** A waiting task that must run alone, for which it takes nothing else until it is empty. */
-  keptFor: Task | null;
+  readonly keptFor: Task | null;
+  /** Why it takes no task that may run beside others, in the words of `Placement.others`; null: it does. */
+  readonly shut: string | null;
+  /** What `least_loaded` compares: see `loadOf`. */
+  readonly load: number;
+  /** Bytes: see `freeMemoryOf`. */
+  readonly freeMemory: number;
 }
 
 /** A text has about one token for each four characters; enough to compare GPUs and callers with, not to refuse a task. */
@@ -19,9 +27,9 @@ export function estimatedTokens({ text, maxLength }: Pick<Task, "text" | "maxLen
 }
 
 /** What `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
-export function loadOf(gpu: Gpu): number {
-  const others = Math.round(gpu.facts.othersUtilization * 20) / 20;
-  return others + (1 - others) * (gpu.running.size / gpu.facts.slots);
+export function loadOf({ facts, running }: Pick<Gpu, "facts" | "running">): number {
+  const others = Math.round(facts.othersUtilization * 20) / 20;
+  return others + (1 - others) * (running.size / facts.slots);
 }
 
 /** Bytes of KV cache the task may fill on this GPU: its prompt (estimated) and `max_length` tokens, at most one slot's context. */
@@ -34,7 +42,7 @@ export function memoryNeed(task: Task, { kvBytesPerToken, context }: GpuFacts): 
  * Bytes that are free after what the running tasks have reserved. The engine sets the KV cache of all its slots aside when it loads, so
  * what its tasks have not reserved of that is as free as what nobody has taken; and a GPU with a free slot has room for any task there.
  */
-export function freeMemory({ facts, running }: Gpu): number {
+export function freeMemoryOf({ facts, running }: Pick<Gpu, "facts" | "running">): number {
   const ownCache = facts.slots * (facts.context ?? 0) * facts.kvBytesPerToken;
   let reserved = 0;
   for (const task of running) reserved += memoryNeed(task, facts);
@@ -46,19 +54,27 @@ export function leastTokens(text: string, { maxTokenBytes }: GpuFacts): number {
   return Math.ceil(Buffer.byteLength(text) / maxTokenBytes);
 }
 
-/**
- * Whether the text certainly leaves no room for one token there. False where the model is not known yet.
- * The cheap test comes first: a text has at most three bytes for each UTF-16 unit.
- */
-export function certainlyTooLong(text: string, facts: GpuFacts): boolean {
-  if (facts.context === null || (text.length * 3) / facts.maxTokenBytes < facts.context) return false;
-  return leastTokens(text, facts) >= facts.context;
+/** Bytes that a text may have at most there, or it certainly leaves no room for one token; Infinity: the model is not known yet. */
+export function roomFor({ context, maxTokenBytes }: GpuFacts): number {
+  return context === null ? Infinity : (context - 1) * maxTokenBytes;
+}
+
+/** Whether a text has more bytes than that. The cheap test comes first: a text has at most three bytes for each UTF-16 unit. */
+export function isLonger(text: string, bytes: number): boolean {
+  return text.length * 3 > bytes && (text.length > bytes || Buffer.byteLength(text) > bytes);
 }
 
 /** Why a GPU may take no task at all now, or null when it may. The words are keys of `Placement.others`. */
-export function obstacle({ facts, running }: Gpu): string | null {
+export function obstacle({ facts, running }: Pick<Gpu, "facts" | "running">): string | null {
   if (facts.state !== "ready") return facts.state;
   return running.size >= facts.slots ? "busy" : facts.crowded;
+}
+
+/** Whether a task runs there that must run alone. */
+export function isHeld({ running }: Pick<Gpu, "running">): boolean {
+  if (running.size !== 1) return false;
+  for (const task of running) if (isSuspect(task)) return true;
+  return false;
 }
 
 /** What a strategy may look at beside the GPUs. The same values give the same choice. */
@@ -67,6 +83,8 @@ export interface StrategyInput {
   readonly lastRoundRobin: number | null;
   /** Uniform in [0, 1). */
   readonly draw: number;
+  /** Who probably has how much of the prompt in its KV cache, the best first. */
+  readonly cached: readonly Cached[];
 }
 
 export interface Choice {
@@ -97,7 +115,7 @@ export function record(
   strategy: Strategy,
   { gpu: winner, reason }: Choice,
   eligible: readonly Gpu[],
-  others: Record<string, number>,
+  others: Readonly<Record<string, number>>,
 ): Placement {
   const listed = [winner];
   for (const gpu of eligible) {

@@ -2,7 +2,9 @@
 import { type Placement, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";
+import { type Fleet } from "./fleet.ts";
 import { type Gpu, record } from "./placement.ts";
+import { type Prefixes } from "./prefixes.ts";
 import { type Entry } from "./queue.ts";
 import { strategies } from "./strategies/index.ts";
 
@@ -20,10 +22,11 @@ export interface Plan {
 
 /** What it looks at. */
 export interface PlannerParts {
-  readonly gpus: readonly Gpu[];
-  readonly gpuOf: (id: number) => Gpu;
+  readonly fleet: Fleet;
   readonly eligibility: Eligibility;
   readonly callers: Callers;
+  /** null: no GPU is preferred for what its KV cache has. */
+  readonly prefixes: Prefixes | null;
   readonly minBatchSizePerGpu: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -42,16 +45,18 @@ export class Planner {
     const turn = this.#lastRoundRobin;
     const { placed, entries } = grouping === "whole" ? this.#planWhole(tasks) : this.#planEach(tasks, grouping);
     const undo = (): void => {
-      for (const [task, { gpuId }] of placed) this.vacate(this.#parts.gpuOf(gpuId), task, 0);
+      for (const [task, { gpuId }] of placed) this.vacate(gpuId, task, 0, false);
       this.#lastRoundRobin = turn;
     };
     return { placed, entries, undo };
   }
 
-  /** Gives a slot back. @param work tokens that the task took; null: nobody knows */
-  vacate(gpu: Gpu, task: Task, work: number | null): void {
-    if (!gpu.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${gpu.facts.id}`);
-    this.#parts.callers.stops(task, work);
+  /** Gives a slot back. @param work tokens that the task took; null: nobody knows @param used whether it has run there to its end */
+  vacate(gpuId: number, task: Task, work: number | null, used: boolean): void {
+    const { fleet, callers, prefixes } = this.#parts;
+    fleet.vacate(gpuId, task);
+    callers.stops(task, work);
+    prefixes?.ends(gpuId, task, used);
   }
 
   #planEach(tasks: readonly Task[], grouping: "single" | "split"): Omit<Plan, "undo"> {
@@ -101,30 +106,26 @@ export class Planner {
   /** Chooses a GPU for tasks that are placed together, and reserves the first one's slot; null: none is eligible. */
   #choose(tasks: readonly Task[]): Placement | null {
     const placement = this.#decide(tasks, NONE);
-    if (placement !== null) this.#occupy(this.#parts.gpuOf(placement.gpuId), tasks[0]!);
+    if (placement !== null) this.#occupy(placement.gpuId, tasks[0]!);
     return placement;
   }
 
   /** Chooses without reserving. */
   #decide(tasks: readonly Task[], without: ReadonlySet<number>): Placement | null {
-    if (this.#parts.callers.of(tasks[0]!).isCapped) return null;
-    const eligible: Gpu[] = [];
-    const others: Record<string, number> = {};
-    for (const gpu of this.#parts.gpus) {
-      const why = without.has(gpu.facts.id) ? "chosen already" : this.#parts.eligibility.whyNot(gpu, tasks);
-      if (why === null) eligible.push(gpu);
-      else others[why] = (others[why] ?? 0) + 1;
-    }
-    if (eligible.length === 0) return null;
     const task = tasks[0]!;
+    if (this.#parts.callers.of(task).isCapped) return null;
+    const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
+    if (eligible.length === 0) return null;
     if (task.gpuId !== null) return this.#withoutStrategy(task, eligible[0]!, others);
     const strategy = strategies[task.strategy];
-    const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: this.#parts.random() });
+    const { prefixes, random } = this.#parts;
+    const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.text) : [];
+    const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: random(), cached });
     if (task.strategy === "round_robin") this.#lastRoundRobin = choice.gpu.facts.id;
     return record(task.strategy, strategy, choice, eligible, others);
   }
 
-  #withoutStrategy(task: Task, gpu: Gpu, others: Record<string, number>): Placement {
+  #withoutStrategy(task: Task, gpu: Gpu, others: Readonly<Record<string, number>>): Placement {
     const name = task.pinnedGpuId === null ? "batch" : "pinned";
     const why = name === "batch" ? "its batch was not to be split" : "the request named it";
     const reason = `GPU ${gpu.facts.id} alone may run this task: ${why}.`;
@@ -134,15 +135,19 @@ export class Planner {
   /** Reserves a slot on the GPU of a decision already made; null: that GPU has no room. */
   #reserveOn(decision: Placement | undefined, task: Task): Placement | null {
     if (decision === undefined) return null;
-    const gpu = this.#parts.gpuOf(decision.gpuId);
-    if (this.#parts.callers.of(task).isCapped || this.#parts.eligibility.whyNot(gpu, [task]) !== null) return null;
-    this.#occupy(gpu, task);
+    const { fleet, callers, eligibility } = this.#parts;
+    const gpu = fleet.get(decision.gpuId);
+    if (callers.of(task).isCapped || eligibility.whyNot(gpu, [task]) !== null) return null;
+    this.#occupy(decision.gpuId, task);
     return decision;
   }
 
-  #occupy(gpu: Gpu, task: Task): void {
-    gpu.running.add(task);
-    this.#parts.callers.starts(task, gpu.facts.context);
+  #occupy(gpuId: number, task: Task): void {
+    const { fleet, callers, prefixes } = this.#parts;
+    const { facts, running } = fleet.get(gpuId);
+    fleet.occupy(gpuId, task);
+    callers.starts(task, facts.context);
+    prefixes?.starts(gpuId, task, facts.slots - running.size);
   }
 }
 

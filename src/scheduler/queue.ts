@@ -1,5 +1,6 @@
 /** What waits, in submission order. */
 import { type Task } from "../task.ts";
+import { isLonger } from "./placement.ts";
 
 /** A batch sent with `batch_split: false` that has no GPU yet: it waits as one. */
 export interface WaitingBatch {
@@ -20,19 +21,15 @@ export function firstOf(entry: Entry): Task {
   return "tasks" in entry ? entry.tasks[0]! : entry;
 }
 
-/** Empty places that are put up with before the arrays are cut. */
-const SPARE = 1024;
+/** Entries of which one piece of a queue has at most twice as many. */
+const PIECE = 256;
 
 /**
- * Waiting entries in submission order. One that leaves only empties its place, and the arrays are cut when half of them is empty: so
- * neither serving a million waiting tasks nor canceling them moves the others each time.
+ * Waiting entries in submission order, in pieces that are never empty: so whatever comes, goes or comes back moves the entries of one
+ * piece, and not a million others.
  */
 export class EntryQueue {
-  #entries: (Entry | undefined)[] = [];
-  /** Of the same places, also of empty ones. */
-  #seqs: number[] = [];
-  /** Before it everything is empty. */
-  #front = 0;
+  readonly #pieces: Entry[][] = [];
   #size = 0;
 
   get size(): number {
@@ -42,67 +39,161 @@ export class EntryQueue {
   /** Adds an entry at the place its `seq` gives it: at the end for a new one, further ahead for one that comes back. */
   insert(entry: Entry): void {
     this.#size++;
-    const last = this.#seqs.at(-1);
-    if (last === undefined || last < entry.seq) {
-      this.#entries.push(entry);
-      this.#seqs.push(entry.seq);
+    const last = this.#pieces.at(-1);
+    if (last === undefined || (last.length >= PIECE && last.at(-1)!.seq < entry.seq)) {
+      this.#pieces.push([entry]);
       return;
     }
-    const place = this.#place(entry.seq);
-    // It comes back to the place it has left.
-    const left = this.#seqs[place] === entry.seq;
-    this.#entries.splice(place, left ? 1 : 0, entry);
-    if (!left) this.#seqs.splice(place, 0, entry.seq);
-    this.#front = Math.min(this.#front, place);
+    const index = Math.min(this.#pieceOf(entry.seq), this.#pieces.length - 1);
+    const piece = this.#pieces[index]!;
+    piece.splice(placeIn(piece, entry.seq), 0, entry);
+    if (piece.length > 2 * PIECE) this.#pieces.splice(index + 1, 0, piece.splice(PIECE));
   }
 
   /** Removes an entry and says whether it was there. */
   remove(entry: Entry): boolean {
-    const place = this.#place(entry.seq);
-    if (this.#entries[place] !== entry) return false;
-    this.#entries[place] = undefined;
+    const index = this.#pieceOf(entry.seq);
+    const piece = this.#pieces[index];
+    const place = piece === undefined ? 0 : placeIn(piece, entry.seq);
+    if (piece?.[place] !== entry) return false;
     this.#size--;
-    while (this.#front < this.#entries.length && this.#entries[this.#front] === undefined) this.#front++;
-    if (this.#entries.length > SPARE && this.#size * 2 < this.#entries.length) this.#cut();
+    if (piece.length === 1) this.#pieces.splice(index, 1);
+    else if (place === 0) piece.shift();
+    else piece.splice(place, 1);
     return true;
   }
 
   has(entry: Entry): boolean {
-    return this.#entries[this.#place(entry.seq)] === entry;
+    const piece = this.#pieces[this.#pieceOf(entry.seq)];
+    return piece !== undefined && piece[placeIn(piece, entry.seq)] === entry;
   }
 
   /** The first entry for which `fits` holds; undefined: none. */
   find(fits: (entry: Entry) => boolean): Entry | undefined {
-    for (let i = this.#front; i < this.#entries.length; i++) {
-      const entry = this.#entries[i];
-      if (entry !== undefined && fits(entry)) return entry;
+    for (const piece of this.#pieces) {
+      const entry = piece.find(fits);
+      if (entry !== undefined) return entry;
     }
     return undefined;
   }
 
   *[Symbol.iterator](): Iterator<Entry> {
-    for (let i = this.#front; i < this.#entries.length; i++) {
-      const entry = this.#entries[i];
-      if (entry !== undefined) yield entry;
-    }
+    for (const piece of this.#pieces) yield* piece;
   }
 
-  #cut(): void {
-    const left = [...this];
-    this.#entries = left;
-    this.#seqs = left.map(({ seq }) => seq);
-    this.#front = 0;
+  /** The first piece whose last seq is not below `seq`. What is served is in the first one. */
+  #pieceOf(seq: number): number {
+    const pieces = this.#pieces;
+    if (pieces.length > 0 && pieces[0]!.at(-1)!.seq >= seq) return 0;
+    return firstPlace(pieces.length, (place) => pieces[place]!.at(-1)!.seq >= seq);
+  }
+}
+
+/** The first place whose seq is not below `seq`. */
+function placeIn(piece: readonly Entry[], seq: number): number {
+  return firstPlace(piece.length, (place) => piece[place]!.seq >= seq);
+}
+
+/** The first of so many places where something holds that holds from some place on; their number: it holds nowhere. */
+function firstPlace(places: number, holds: (place: number) => boolean): number {
+  let low = 0;
+  let high = places;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Limits beyond which no more are made: with so many GPUs that differ, looking at each front would cost more than it saves. */
+const MOST_LIMITS = 32;
+
+/** The lengths of texts, in bytes, at which the GPUs differ: texts between two neighbouring limits are the same to every GPU. */
+export class Sizes {
+  /** In order. */
+  readonly #limits: number[] = [];
+
+  /** Classes of sizes; the last one has no limit. */
+  get count(): number {
+    return this.#limits.length + 1;
   }
 
-  /** The first place whose seq is not below `seq`. */
-  #place(seq: number): number {
-    let low = 0;
-    let high = this.#seqs.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#seqs[middle]! < seq) low = middle + 1;
-      else high = middle;
+  /** The class of an entry, by its longest text. A text belongs to the class of the first limit that it does not exceed. */
+  classOf(entry: Entry): number {
+    if (!("tasks" in entry)) return this.#classOf(entry.text);
+    return entry.tasks.reduce((most, { text }) => Math.max(most, this.#classOf(text)), 0);
+  }
+
+  /** The least and the greatest number of bytes in a class. */
+  rangeOf(index: number): readonly [least: number, most: number] {
+    return [index === 0 ? 0 : this.#limits[index - 1]! + 1, this.#limits[index] ?? Infinity];
+  }
+
+  /** Adds a limit. @returns the class that it splits in two; null: none */
+  split(limit: number): number | null {
+    const limits = this.#limits;
+    const place = firstPlace(limits.length, (index) => limits[index]! >= limit);
+    if (limit === Infinity || limits[place] === limit || limits.length === MOST_LIMITS) return null;
+    limits.splice(place, 0, limit);
+    return place;
+  }
+
+  #classOf(text: string): number {
+    const limits = this.#limits;
+    for (let index = 0; index < limits.length; index++) if (!isLonger(text, limits[index]!)) return index;
+    return limits.length;
+  }
+}
+
+/** Waiting entries in submission order, kept apart by size: so a GPU whose context is small passes over all that is too long at once. */
+export class SizedQueue {
+  readonly #sizes: Sizes;
+  /** By class. */
+  readonly #queues: EntryQueue[];
+
+  constructor(sizes: Sizes) {
+    this.#sizes = sizes;
+    this.#queues = Array.from({ length: sizes.count }, () => new EntryQueue());
+  }
+
+  insert(entry: Entry): void {
+    this.#queueOf(entry).insert(entry);
+  }
+
+  /** Removes an entry and says whether it was there. */
+  remove(entry: Entry): boolean {
+    return this.#queueOf(entry).remove(entry);
+  }
+
+  has(entry: Entry): boolean {
+    return this.#queueOf(entry).has(entry);
+  }
+
+  /** The first entry for which `fits` holds; undefined: none. @param classes which ones come into question; null: all */
+  find(classes: readonly boolean[] | null, fits: (entry: Entry) => boolean): Entry | undefined {
+    let first: Entry | undefined;
+    for (let index = 0; index < this.#queues.length; index++) {
+      const queue = this.#queues[index]!;
+      if (queue.size === 0 || classes?.[index] === false) continue;
+      const entry = queue.find(fits);
+      if (entry !== undefined && (first === undefined || entry.seq < first.seq)) first = entry;
     }
-    return low;
+    return first;
+  }
+
+  [Symbol.iterator](): Iterator<Entry> {
+    const entries = this.#queues.flatMap((queue) => [...queue]);
+    return entries.toSorted((a, b) => a.seq - b.seq).values();
+  }
+
+  /** A class was split in two. */
+  split(index: number): void {
+    const [whole] = this.#queues.splice(index, 1, new EntryQueue(), new EntryQueue());
+    for (const entry of whole!) this.insert(entry);
+  }
+
+  #queueOf(entry: Entry): EntryQueue {
+    return this.#queues[this.#sizes.classOf(entry)]!;
   }
 }

@@ -2,7 +2,7 @@
 import { type Logger } from "pino";
 import { messageOf } from "../errors.ts";
 import { type Store, type StoreRecord } from "../store/store.ts";
-import { isFinal, type Task } from "../task.ts";
+import { attemptNumber, isFinal, type Task } from "../task.ts";
 
 /** Milliseconds until what could not be written is tried again. */
 const RETRY_MS = 1000;
@@ -58,7 +58,7 @@ export class Saving {
   async admit(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
     for (const task of tasks) this.#admitting.set(task, false);
     // As they are now; what becomes of them while this is written is written again.
-    const attempts = tasks.map((task) => task.attempts.length);
+    const attempts = tasks.map(attemptNumber);
     try {
       await this.#parts.store.save(tasks, [...records, ...tasks.flatMap(this.#parts.recordsOf)]);
     } catch (error) {
@@ -105,7 +105,7 @@ export class Saving {
   async #write(task: Task): Promise<void> {
     // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
     const ended = isFinal(task.status);
-    const attempt = task.status === "running" ? task.attempts.length : 0;
+    const attempt = task.status === "running" ? attemptNumber(task) : 0;
     const { store, recordsOf, started, ended: onEnd, caughtUp } = this.#parts;
     try {
       await store.save([task], recordsOf(task));

@@ -7,7 +7,7 @@
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  */
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts, isServing } from "../gpu/status.ts";
+import { type GpuFacts, type GpuState, isServing } from "../gpu/status.ts";
 import {
   type Interruption,
   isFinal,
@@ -24,9 +24,11 @@ import { backoffSeconds, endAttempt, finalError, isSuspect, waitingSince } from 
 import { type CallerLimits, Callers, workOf } from "./callers.ts";
 import { DrainRate } from "./drain-rate.ts";
 import { Eligibility } from "./eligibility.ts";
+import { Fleet } from "./fleet.ts";
 import { type Mappings } from "./mappings.ts";
-import { type Gpu, obstacle } from "./placement.ts";
+import { type Gpu, isHeld, obstacle, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
+import { Prefixes } from "./prefixes.ts";
 import { type Entry, firstOf, tasksOf, Waiting, type Wanted } from "./waiting.ts";
 
 /** What the scheduler has others do. None of these may call back into it before they return. */
@@ -56,6 +58,8 @@ export interface SchedulerSettings {
   readonly ageingSeconds: number;
   /** Seconds a task may wait; null: any time. */
   readonly queueTimeout: number | null;
+  /** Whether GPUs that have the beginning of a prompt in their KV cache are preferred among those that are nearly least loaded. */
+  readonly prefixAffinity: boolean;
   readonly limitsOf: (user: string) => CallerLimits;
 }
 
@@ -67,11 +71,8 @@ export class Scheduler {
   /** Unix milliseconds. */
   readonly #now: () => number;
   readonly #drainRate: DrainRate;
-  /** In `gpu_id` order. */
-  readonly #gpus: Gpu[] = [];
-  readonly #byId = new Map<number, Gpu>();
-  /** Those that are kept for a task. */
-  readonly #kept = new Set<Gpu>();
+  readonly #fleet = new Fleet();
+  readonly #prefixes: Prefixes | null;
   readonly #waiting: Waiting;
   readonly #eligibility: Eligibility;
   readonly #admission: Admission;
@@ -94,17 +95,18 @@ export class Scheduler {
     const { mappings, ageingSeconds, limitsOf, maxQueueSize, maxQueueBytes } = settings;
     this.callers = new Callers(limitsOf, now);
     this.#waiting = new Waiting(this.callers, mappings.keys(), ageingSeconds * 1000);
-    this.#eligibility = new Eligibility({ gpus: this.#gpus, mappings });
+    this.#prefixes = settings.prefixAffinity ? new Prefixes() : null;
+    this.#eligibility = new Eligibility(this.#fleet, mappings);
     this.#planner = new Planner({
-      gpus: this.#gpus,
-      gpuOf: (id) => this.#gpu(id),
+      fleet: this.#fleet,
       eligibility: this.#eligibility,
       callers: this.callers,
+      prefixes: this.#prefixes,
       minBatchSizePerGpu: settings.minBatchSizePerGpu,
       random,
     });
     this.#admission = new Admission({
-      gpus: this.#gpus,
+      fleet: this.#fleet,
       waiting: this.#waiting,
       eligibility: this.#eligibility,
       callers: this.callers,
@@ -114,8 +116,9 @@ export class Scheduler {
     });
   }
 
+  /** In `gpu_id` order. */
   get gpus(): readonly Gpu[] {
-    return this.#gpus;
+    return this.#fleet.all;
   }
 
   /** Tasks waiting. */
@@ -142,14 +145,14 @@ export class Scheduler {
   /** Learns of a GPU, or of a change to one, and places what that lets in. Tasks that run there go on until `interrupted` is called. */
   setGpu(facts: GpuFacts): void {
     this.#event(() => {
-      const known = this.#byId.get(facts.id);
-      const served = this.#isServing(facts.id);
-      if (known !== undefined) known.facts = facts;
-      else this.#addGpu({ facts, running: new Set(), keptFor: null });
+      const before = this.#fleet.find(facts.id)?.facts;
+      this.#fleet.tell(facts);
+      this.#waiting.limit(roomFor(facts));
+      if (!HAS_WORKER.has(facts.state)) this.#prefixes?.clear(facts.id);
       // What it was kept for may go elsewhere meanwhile.
-      if (known !== undefined && (facts.state !== "ready" || facts.crowded !== null)) this.#release(known);
-      if (served && !isServing(facts.state)) this.#releaseBatches(facts.id);
-      this.#fillAll();
+      if (before !== undefined && (facts.state !== "ready" || facts.crowded !== null)) this.#release(facts.id);
+      if (before !== undefined && isServing(before.state) && !isServing(facts.state)) this.#releaseBatches(facts.id);
+      if (before === undefined || isOtherwise(before, facts)) this.#fillAll();
     });
   }
 
@@ -166,7 +169,7 @@ export class Scheduler {
       if (this.#draining)
         throw new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
       this.#admission.refuseImpossible(tasks); // 1
-      this.callers.admit(tasks, this.#largestContext());
+      this.callers.admit(tasks, this.#fleet.largestContext);
       const plan = this.#planner.plan(tasks, grouping); // 2
       const problem = this.#admission.overflow(plan.entries.flatMap(tasksOf));
       if (problem !== null) {
@@ -207,14 +210,14 @@ export class Scheduler {
   /** A run has ended and its slot is free; the slot is filled before anything else happens. */
   finished(task: Task, outcome: Outcome): void {
     this.#event(() => {
-      const gpu = this.#gpu(task.gpuId!);
+      const gpuId = task.gpuId!;
       const wasCapped = this.callers.of(task).isCapped;
       const cutOff = cutOffBy(outcome);
-      if (cutOff !== null) this.#tryElsewhere(gpu, task, cutOff);
-      else this.#finish(gpu, task, outcome);
+      if (cutOff !== null) this.#tryElsewhere(gpuId, task, cutOff);
+      else this.#finish(gpuId, task, outcome);
       // Its caller may have more running now, on any GPU.
       if (wasCapped || task.status === "queued") this.#fillAll();
-      else this.#fill(gpu);
+      else this.#fill(this.#fleet.get(gpuId));
       this.#effects.changed(task);
     });
   }
@@ -225,15 +228,16 @@ export class Scheduler {
    */
   interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart" | "out_of_memory">): void {
     this.#event(() => {
-      const gpu = this.#gpu(gpuId);
-      const cutOff = [...gpu.running];
+      const { facts, running } = this.#fleet.get(gpuId);
+      const cutOff = [...running];
       // Without its worker it can start nothing, whatever was said of it last: it is as good as starting until it is heard of again.
-      if (gpu.facts.state === "ready") gpu.facts = { ...gpu.facts, state: "starting" };
-      this.#release(gpu);
+      if (facts.state === "ready") this.#fleet.tell({ ...facts, state: "starting" });
+      this.#release(gpuId);
       for (const task of cutOff) {
-        this.#planner.vacate(gpu, task, 0);
+        this.#planner.vacate(gpuId, task, 0, false);
         endAttempt(task, reason, this.#now(), cutOff.length === 1);
       }
+      this.#prefixes?.clear(gpuId);
       this.#waitAfterPause(cutOff.filter((task) => this.#again(task)));
       for (const task of cutOff) this.#effects.changed(task);
       this.#fillAll();
@@ -346,10 +350,10 @@ export class Scheduler {
   }
 
   /** A run has ended, and with it the task. */
-  #finish(gpu: Gpu, task: Task, outcome: Outcome): void {
+  #finish(gpuId: number, task: Task, outcome: Outcome): void {
     const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
     const result = outcome.status === "failed" ? null : (outcome.result ?? null);
-    this.#planner.vacate(gpu, task, result === null ? null : workOf(result));
+    this.#planner.vacate(gpuId, task, result === null ? null : workOf(result), result !== null);
     endAttempt(task, late ? "timeout" : outcome.status, this.#now(), false);
     this.#drainRate.count();
     if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
@@ -357,8 +361,8 @@ export class Scheduler {
   }
 
   /** The GPU could not do a task: another one may, or this one later. */
-  #tryElsewhere(gpu: Gpu, task: Task, reason: CutOff): void {
-    this.#planner.vacate(gpu, task, 0);
+  #tryElsewhere(gpuId: number, task: Task, reason: CutOff): void {
+    this.#planner.vacate(gpuId, task, 0, false);
     endAttempt(task, reason, this.#now(), false);
     if (this.#again(task)) this.#waitAfterPause([task]);
   }
@@ -402,19 +406,17 @@ export class Scheduler {
 
   #fillAll(): void {
     if (this.#waiting.tasks === 0) return;
-    for (const gpu of this.#gpus) this.#fill(gpu);
+    for (const gpu of this.#fleet.all) this.#fill(gpu);
   }
 
   /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
-    while (this.#waiting.tasks > 0 && !this.#draining && obstacle(gpu) === null && !this.#isBehind()) {
-      if (this.#eligibility.isHeld(gpu)) return;
+    while (takesSomething(gpu) && this.#waiting.tasks > 0 && !this.#draining && !this.#isBehind()) {
       const entry = this.#keptEntry(gpu) ?? this.#waiting.next(this.#wantedOn(gpu), this.#now());
       if (entry === undefined) return;
       if (gpu.running.size > 0 && isSuspect(firstOf(entry))) {
         // It is this one's turn, but not before the GPU is empty.
-        gpu.keptFor = firstOf(entry);
-        this.#kept.add(gpu);
+        this.#fleet.keep(gpu.facts.id, firstOf(entry));
         return;
       }
       this.#place(entry);
@@ -437,25 +439,25 @@ export class Scheduler {
       this.#eligibility.isAllowed(gpu, task) &&
       this.#eligibility.misfit(gpu, tasksOf(entry)) === null;
     if (isFor) return entry;
-    this.#release(gpu);
+    this.#release(gpu.facts.id);
     return undefined;
   }
 
-  #release(gpu: Gpu): void {
-    gpu.keptFor = null;
-    this.#kept.delete(gpu);
+  #release(gpuId: number): void {
+    if (this.#fleet.find(gpuId)?.keptFor != null) this.#fleet.keep(gpuId, null);
   }
 
   /** Lets GPUs go on that have become empty, or are about to, for what has ended meanwhile or has to go elsewhere. */
   #releaseStale(): void {
-    for (const gpu of this.#kept) if (this.#keptEntry(gpu) === undefined) this.#fill(gpu);
+    for (const gpu of this.#fleet.kept) if (this.#keptEntry(gpu) === undefined) this.#fill(gpu);
   }
 
   #wantedOn(gpu: Gpu): Wanted {
     return {
       gpuId: gpu.facts.id,
       fits: (entry) => this.#eligibility.misfit(gpu, tasksOf(entry)) === null && !this.#hasItsGpu(entry, gpu),
-      servesType: (type) => this.#eligibility.servesType(gpu, type),
+      servesType: (type) => this.#eligibility.servesType(gpu.facts.id, type),
+      isTooSmall: (bytes, type) => this.#eligibility.isTooSmall(gpu, type === null ? ANYWHERE : ofType(type), bytes),
     };
   }
 
@@ -467,7 +469,7 @@ export class Scheduler {
 
   /** The GPU that is kept for a task. */
   #keptForIt(task: Task): Gpu | undefined {
-    for (const gpu of this.#kept) if (gpu.keptFor === task) return gpu;
+    for (const gpu of this.#fleet.kept) if (gpu.keptFor === task) return gpu;
     return undefined;
   }
 
@@ -477,7 +479,7 @@ export class Scheduler {
     this.#waiting.remove(entry);
     const grouping = "tasks" in entry ? "whole" : "single";
     const { placed, entries } = this.#planner.plan(tasksOf(entry), grouping);
-    if (kept !== undefined) this.#release(kept);
+    if (kept !== undefined) this.#release(kept.facts.id);
     for (const [task, placement] of placed) {
       this.#start(task, placement);
       this.#effects.changed(task);
@@ -534,7 +536,7 @@ export class Scheduler {
   /** The serving GPUs that batches are bound to, by batch id. */
   #homes(): ReadonlyMap<string | null, number> {
     const homes = new Map<string | null, number>();
-    for (const { facts, running } of this.#gpus) {
+    for (const { facts, running } of this.#fleet.all) {
       if (!isServing(facts.state)) continue;
       const here = [...running, ...this.#waiting.boundTo(facts.id)];
       for (const task of here) if (task.wholeBatch) homes.set(task.batchId, facts.id);
@@ -544,31 +546,7 @@ export class Scheduler {
 
   /** What was bound to a GPU with its batch may go elsewhere when that serves no more. */
   #unbindIfGone(task: Task): void {
-    if (task.pinnedGpuId === null && !this.#isServing(task.gpuId)) task.gpuId = null;
-  }
-
-  #isServing(gpuId: number | null): boolean {
-    const gpu = gpuId === null ? undefined : this.#byId.get(gpuId);
-    return gpu !== undefined && isServing(gpu.facts.state);
-  }
-
-  /** Tokens that fit into the largest slot; null: not known. */
-  #largestContext(): number | null {
-    let largest: number | null = null;
-    for (const { facts } of this.#gpus) if (facts.context !== null) largest = Math.max(largest ?? 0, facts.context);
-    return largest;
-  }
-
-  #addGpu(gpu: Gpu): void {
-    this.#byId.set(gpu.facts.id, gpu);
-    this.#gpus.push(gpu);
-    this.#gpus.sort((a, b) => a.facts.id - b.facts.id);
-  }
-
-  #gpu(id: number): Gpu {
-    const gpu = this.#byId.get(id);
-    if (gpu === undefined) throw new Error(`there is no GPU ${id}`);
-    return gpu;
+    if (task.pinnedGpuId === null && !this.#fleet.isServing(task.gpuId)) task.gpuId = null;
   }
 }
 
@@ -577,6 +555,23 @@ const ALARMS_AT_ONCE = 2000;
 
 /** Alarms that are kept without asking whether their tasks still live. */
 const MANY_ALARMS = 1024;
+
+/** States in which a GPU has its worker and with it what is in its KV cache. */
+const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
+
+/** Tasks for any GPU, and those of a mapped type. */
+const ANYWHERE = { gpuId: null, strategy: "random", taskType: "" } as const;
+const ofType = (taskType: string) => ({ gpuId: null, strategy: "task_specific", taskType }) as const;
+
+/** Whether a change may let something in: more than how free the GPU is. */
+function isOtherwise(before: GpuFacts, now: GpuFacts): boolean {
+  return (["state", "crowded", "slots", "context", "maxTokenBytes"] as const).some((key) => before[key] !== now[key]);
+}
+
+/** Whether a GPU takes what waits, if only what it is kept for. */
+function takesSomething(gpu: Gpu): boolean {
+  return gpu.keptFor === null ? gpu.shut === null : obstacle(gpu) === null && !isHeld(gpu);
+}
 
 /** What ends a run without ending its task. */
 type CutOff = Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;

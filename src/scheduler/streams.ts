@@ -1,5 +1,5 @@
 /** Who reads a task while it is generated. Readers cost memory only: they are called when something happens, and keep no text here. */
-import { isFinal, type Task } from "../task.ts";
+import { attemptNumber, isFinal, type Task } from "../task.ts";
 import { type TaskSnapshot } from "./task-api.ts";
 
 /** Hears what becomes of one task. It must not do much, and must not throw: it is called between two tokens. */
@@ -26,7 +26,7 @@ export class Streams {
   /** The text that a running task has so far. */
   readonly #textOf: (task: Task) => string;
   readonly #listeners = new Map<Task, Set<Listener>>();
-  /** Of live tasks: how many attempts are on disk. Before that a reader hears of none, because a power cut would undo it. */
+  /** Of live tasks: which attempt is on disk. Before that a reader hears of none, because a power cut would undo it. */
   readonly #onDisk = new WeakMap<Task, number>();
 
   constructor(textOf: (task: Task) => string) {
@@ -77,7 +77,7 @@ export class Streams {
   }
 
   #isOnDisk(task: Task): boolean {
-    return this.#onDisk.get(task) === task.attempts.length;
+    return this.#onDisk.get(task) === attemptNumber(task);
   }
 
   #now(task: Task): ReturnType<Following["now"]> {
@@ -85,7 +85,7 @@ export class Streams {
     if (task.status === "queued" || task.gpuId === null || task.attempts.length === 0 || !this.#isOnDisk(task))
       return null;
     const text = isFinal(task.status) ? (task.result?.text ?? "") : this.#textOf(task);
-    return { attempt: task.attempts.length, gpuId: task.gpuId, text };
+    return { attempt: attemptNumber(task), gpuId: task.gpuId, text };
   }
 
   #remove(task: Task, listener: Listener): void {

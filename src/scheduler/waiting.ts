@@ -1,23 +1,18 @@
 /**
- * Everything that waits for a slot, kept apart by caller, by which GPUs it may go to, and by priority: so a free slot is matched by
- * looking at few fronts, and each queue is in the order of submission.
+ * Everything that waits for a slot, kept apart by caller, by which GPUs it may go to, by priority and by size: so a free slot is matched
+ * by looking at few fronts, and each queue is in the order of submission.
  */
 import { PRIORITIES, type Task } from "../task.ts";
-import { type Caller, type Callers } from "./callers.ts";
-import { type Entry, EntryQueue, firstOf, tasksOf, type WaitingBatch } from "./queue.ts";
+import { type Callers } from "./callers.ts";
+import { type Entry, firstOf, SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
 
 export { type Entry, firstOf, tasksOf } from "./queue.ts";
 
 /** One queue for each priority, the highest first. */
-type Lane = readonly EntryQueue[];
-
-function newLane(): Lane {
-  return PRIORITIES.map(() => new EntryQueue());
-}
+type Lane = readonly SizedQueue[];
 
 /** What one caller has waiting. */
 interface Queues {
-  readonly caller: Caller;
   /** For any GPU. */
   readonly anywhere: Lane;
   /** For the GPUs of their mapped task_type. */
@@ -33,6 +28,8 @@ export interface Wanted {
   readonly fits: (entry: Entry) => boolean;
   /** Whether the GPU is among those that tasks of a mapped type wait for. */
   readonly servesType: (type: string) => boolean;
+  /** Whether no text of a length is for the GPU. @param type of which mapped tasks it is; null: of tasks that may go anywhere */
+  readonly isTooSmall: (bytes: number, type: string | null) => boolean;
 }
 
 export class Waiting {
@@ -40,6 +37,7 @@ export class Waiting {
   readonly #mappedTypes: ReadonlySet<string>;
   /** Milliseconds of waiting that lift a task by one priority. */
   readonly #ageing: number;
+  readonly #sizes = new Sizes();
   readonly #queues = new Map<string, Queues>();
   /** Those that wait as one, by batch id. */
   readonly #batches = new Map<string | null, WaitingBatch>();
@@ -63,6 +61,15 @@ export class Waiting {
   /** Bytes of their texts in UTF-8. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Tells of a length, in bytes, up to which some GPU has room for texts. */
+  limit(bytes: number): void {
+    const index = this.#sizes.split(bytes);
+    if (index === null) return;
+    for (const { anywhere, byType, byGpu } of this.#queues.values())
+      for (const lane of [anywhere, ...byType.values(), ...byGpu.values()])
+        for (const queue of lane) queue.split(index);
   }
 
   add(entry: Entry): void {
@@ -133,24 +140,32 @@ export class Waiting {
    */
   next(wanted: Wanted, now: number): Entry | undefined {
     let best: Entry | undefined;
-    let tag = Infinity;
-    for (const queues of this.#queues.values()) {
-      const { caller } = queues;
-      if (caller.queued === 0 || caller.isCapped || caller.tag > tag) continue;
-      const entry = this.#nextOf(queues, wanted, now);
-      if (entry === undefined || (caller.tag === tag && best !== undefined && best.seq < entry.seq)) continue;
+    let lowest = Infinity;
+    const classes = this.#classesFor(wanted, null);
+    for (const { caller, tag, oldest } of this.#callers.ranking) {
+      // Who follows has had more, or as much and nothing that is as old.
+      if (best !== undefined && (tag > lowest || oldest > best.seq)) break;
+      const queues = caller.queued === 0 || caller.isCapped ? undefined : this.#queues.get(caller.name);
+      const entry = queues && this.#nextOf(queues, wanted, classes, now);
+      if (entry === undefined || (best !== undefined && best.seq < entry.seq)) continue;
       best = entry;
-      tag = caller.tag;
+      lowest = tag;
     }
     return best;
   }
 
-  #nextOf({ anywhere, byType, byGpu }: Queues, { gpuId, fits, servesType }: Wanted, now: number): Entry | undefined {
+  /** @param classes the sizes that are for the GPU, of what may go anywhere */
+  #nextOf(
+    { anywhere, byType, byGpu }: Queues,
+    wanted: Wanted,
+    classes: readonly boolean[],
+    now: number,
+  ): Entry | undefined {
     let best: Entry | undefined;
     let bestLevel = Infinity;
-    const consider = (lane: Lane | undefined): void => {
-      for (const [priority, queue] of lane?.entries() ?? []) {
-        const entry = queue.size === 0 ? undefined : queue.find(fits);
+    const consider = (lane: Lane, among: readonly boolean[] | null): void => {
+      for (let priority = 0; priority < lane.length; priority++) {
+        const entry = lane[priority]!.find(among, wanted.fits);
         if (entry === undefined) continue;
         const level = this.#levelOf(entry, priority, now);
         if (level > bestLevel || (level === bestLevel && best!.seq < entry.seq)) continue;
@@ -158,10 +173,19 @@ export class Waiting {
         bestLevel = level;
       }
     };
-    consider(byGpu.get(gpuId));
-    consider(anywhere);
-    for (const [type, lane] of byType) if (servesType(type)) consider(lane);
+    const bound = byGpu.get(wanted.gpuId);
+    if (bound !== undefined) consider(bound, null);
+    consider(anywhere, classes);
+    for (const [type, lane] of byType) if (wanted.servesType(type)) consider(lane, this.#classesFor(wanted, type));
     return best;
+  }
+
+  /** Which sizes come into question for a GPU: all but those of which every text is too long for it. */
+  #classesFor({ isTooSmall }: Wanted, type: string | null): readonly boolean[] {
+    return Array.from({ length: this.#sizes.count }, (_, index) => {
+      const [least, most] = this.#sizes.rangeOf(index);
+      return !isTooSmall(least, type) || !isTooSmall(most, type);
+    });
   }
 
   /** Its priority, lifted by its age. Within one queue the oldest is lifted most, so looking at each front is enough. */
@@ -170,22 +194,22 @@ export class Waiting {
     return Math.max(0, priority - lifted);
   }
 
-  #queueOf(entry: Entry): EntryQueue {
+  #queueOf(entry: Entry): SizedQueue {
     const task = firstOf(entry);
     return this.#laneOf(task)[PRIORITIES.indexOf(task.priority)]!;
   }
 
   #laneOf(task: Task): Lane {
     const queues = this.#queuesOf(task);
-    if (task.gpuId !== null) return getOrMake(queues.byGpu, task.gpuId);
+    if (task.gpuId !== null) return this.#getOrMake(queues.byGpu, task.gpuId);
     const isMapped = task.strategy === "task_specific" && this.#mappedTypes.has(task.taskType);
-    return isMapped ? getOrMake(queues.byType, task.taskType) : queues.anywhere;
+    return isMapped ? this.#getOrMake(queues.byType, task.taskType) : queues.anywhere;
   }
 
   #queuesOf(task: Task): Queues {
     const known = this.#queues.get(task.user);
     if (known !== undefined) return known;
-    const queues = { caller: this.#callers.of(task), anywhere: newLane(), byType: new Map(), byGpu: new Map() };
+    const queues = { anywhere: this.#newLane(), byType: new Map(), byGpu: new Map() };
     this.#queues.set(task.user, queues);
     return queues;
   }
@@ -198,12 +222,16 @@ export class Waiting {
       else this.#callers.leavesQueue(task);
     }
   }
-}
 
-function getOrMake<Key>(lanes: Map<Key, Lane>, key: Key): Lane {
-  const known = lanes.get(key);
-  if (known !== undefined) return known;
-  const lane = newLane();
-  lanes.set(key, lane);
-  return lane;
+  #getOrMake<Key>(lanes: Map<Key, Lane>, key: Key): Lane {
+    const known = lanes.get(key);
+    if (known !== undefined) return known;
+    const lane = this.#newLane();
+    lanes.set(key, lane);
+    return lane;
+  }
+
+  #newLane(): Lane {
+    return PRIORITIES.map(() => new SizedQueue(this.#sizes));
+  }
 }

@@ -1,6 +1,6 @@
 /** The rules of placement told a second time, as plainly as they can be and without the scheduler's code, for tests to compare with. */
 import { type GpuFacts } from "../../src/gpu/status.ts";
-import { type Task } from "../../src/task.ts";
+import { PRIORITIES, type Task } from "../../src/task.ts";
 
 /** What waits as one: a task, or the tasks of a batch that is not to be split and has no GPU. */
 export type Group = readonly Task[];
@@ -102,4 +102,22 @@ export function couldRun(situation: Situation, gpu: GpuFacts, group: Group): boo
   const keptFor = situation.keptFor(gpu);
   if (isSuspect(first)) return running.length === 0 && (keptFor === null || keptFor === first);
   return keptFor === null && !running.some(isSuspect);
+}
+
+/**
+ * What comes next on a GPU that has a slot: of the caller with the lowest tag, what has the highest priority, lifted by one for each
+ * `ageing` milliseconds of its age, and of that the oldest. Between callers with the same tag the older one comes first.
+ */
+export function nextOn(
+  situation: Situation,
+  gpu: GpuFacts,
+  { tagOf, now, ageing }: { readonly tagOf: (user: string) => number; readonly now: number; readonly ageing: number },
+): Group | undefined {
+  const levelOf = ([task]: Group): number =>
+    Math.max(0, PRIORITIES.indexOf(task!.priority) - Math.floor((now - task!.createdAt) / ageing));
+  const groups = waitingGroups(situation).filter((group) => isFor(situation, gpu, group));
+  const firsts = [...Map.groupBy(groups, ([task]) => task!.user).values()].map((own) =>
+    own.reduce((a, b) => (levelOf(b) < levelOf(a) ? b : a)),
+  );
+  return firsts.toSorted((a, b) => tagOf(a[0]!.user) - tagOf(b[0]!.user) || a[0]!.seq - b[0]!.seq)[0];
 }

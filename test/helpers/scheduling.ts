@@ -23,6 +23,7 @@ export const SETTINGS: SchedulerSettings = {
   retryBackoff: 0,
   ageingSeconds: 60,
   queueTimeout: null,
+  prefixAffinity: true,
   limitsOf: () => NO_LIMITS,
 };
 

@@ -1,0 +1,51 @@
+/** Callers in the order in which a free slot is offered to them: who has had the least comes first, and among equals who waits longest. */
+import { type Caller } from "./callers.ts";
+
+/** A caller's place. */
+export interface Rank {
+  readonly caller: Caller;
+  /** Its tag. */
+  readonly tag: number;
+  /** It has nothing waiting that was submitted before this one. */
+  readonly oldest: number;
+}
+
+export class Ranking {
+  readonly #ranks: Rank[] = [];
+
+  /** The highest tag; -Infinity: there is nobody. */
+  get highest(): number {
+    return this.#ranks.at(-1)?.tag ?? -Infinity;
+  }
+
+  add(rank: Rank): void {
+    this.#ranks.splice(this.#placeOf(rank), 0, rank);
+  }
+
+  remove(rank: Rank): void {
+    const place = this.#placeOf(rank);
+    if (this.#ranks[place] !== rank) throw new Error(`${rank.caller.name} is not at its place`);
+    this.#ranks.splice(place, 1);
+  }
+
+  [Symbol.iterator](): Iterator<Rank> {
+    return this.#ranks.values();
+  }
+
+  /** The first place that does not come before a rank. */
+  #placeOf(rank: Rank): number {
+    let low = 0;
+    let high = this.#ranks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (isBefore(this.#ranks[middle]!, rank)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function isBefore(a: Rank, b: Rank): boolean {
+  if (a.tag !== b.tag) return a.tag < b.tag;
+  return a.oldest === b.oldest ? a.caller.number < b.caller.number : a.oldest < b.oldest;
+}

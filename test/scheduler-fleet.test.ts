@@ -1,0 +1,209 @@
+/** What the fleet keeps up to date, and the shortcuts that are taken with it, against looking at every GPU anew. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { GPU_STATES, type GpuFacts, mayServeAgain } from "../src/gpu/status.ts";
+import { Eligibility } from "../src/scheduler/eligibility.ts";
+import { Fleet } from "../src/scheduler/fleet.ts";
+import { freeMemoryOf, type Gpu, loadOf, obstacle } from "../src/scheduler/placement.ts";
+import { STRATEGIES, type Task } from "../src/task.ts";
+import { holds, isAllowed, isExcluded, isSuspect, isTooSmall, type Situation } from "./helpers/placement-rules.ts";
+import { facts, World } from "./helpers/scheduling.ts";
+
+const GPUS = 5;
+const MAPPINGS = new Map([
+  ["summary", new Set([3, 1])],
+  ["gone", new Set([9])],
+]);
+
+const gpu = fc.nat(GPUS - 1);
+const news = fc.record(
+  {
+    state: fc.constantFrom("ready" as const, "ready" as const, ...GPU_STATES),
+    crowded: fc.constantFrom(null, null, "used by others" as const, "its server is full" as const),
+    slots: fc.integer({ min: 1, max: 3 }),
+    context: fc.constantFrom(null, 500, 700, 1000),
+    othersUtilization: fc.constantFrom(0, 0.42),
+    memoryFree: fc.constantFrom(null, 1_000_000),
+  },
+  { requiredKeys: [] },
+);
+const look = fc.record({
+  text: fc.constantFrom(
+    "x",
+    "x".repeat(4990),
+    "x".repeat(4991),
+    "é".repeat(3000),
+    "x".repeat(9990),
+    "x".repeat(20_000),
+  ),
+  strategy: fc.constantFrom(...STRATEGIES),
+  taskType: fc.constantFrom("summary", "gone", "other"),
+  gpuId: fc.constantFrom(null, null, null, 0, 1, 7),
+  /** Where and how it was cut off before. */
+  attempts: fc.array(
+    fc.record({
+      gpuId: gpu,
+      startedAt: fc.constant(0),
+      endedAt: fc.constant(0),
+      reason: fc.constantFrom(
+        "worker_crash" as const,
+        "gpu_lost" as const,
+        "out_of_memory" as const,
+        "gpu_full" as const,
+        "gpu_drained" as const,
+      ),
+    }),
+    { maxLength: 2 },
+  ),
+});
+const group = fc.oneof({ weight: 3, arbitrary: fc.tuple(look) }, fc.array(look, { minLength: 2, maxLength: 3 }));
+const step = fc.oneof(
+  fc.record({ do: fc.constant("tell" as const), gpu, news }),
+  fc.record({ do: fc.constant("occupy" as const), gpu, look }),
+  fc.record({ do: fc.constant("vacate" as const), gpu }),
+  fc.record({ do: fc.constant("keep" as const), gpu, isFor: fc.boolean() }),
+  fc.record({ do: fc.constant("ask" as const), group, chosen: fc.nat(2) }),
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+class History {
+  readonly #fleet = new Fleet();
+  readonly #eligibility = new Eligibility(this.#fleet, MAPPINGS);
+  readonly #world = new World([]);
+  /** For which GPUs are kept. */
+  readonly #suspect = this.#task({ attempts: [{ gpuId: 8, startedAt: 0, endedAt: 0, reason: "worker_crash" }] });
+  #gpus: GpuFacts[] = [];
+
+  perform(event: Step): void {
+    if (event.do === "ask")
+      return this.#ask(
+        event.group.map((one) => this.#task(one)),
+        event.chosen,
+      );
+    if (event.do === "tell") {
+      this.#fleet.tell(this.#told(event.gpu, event.news));
+      return;
+    }
+    const known = this.#fleet.find(event.gpu);
+    if (known === undefined) return;
+    if (event.do === "occupy") this.#fleet.occupy(event.gpu, this.#task(event.look));
+    else if (event.do === "keep") this.#fleet.keep(event.gpu, event.isFor ? this.#suspect : null);
+    else for (const task of [...known.running].slice(0, 1)) this.#fleet.vacate(event.gpu, task);
+  }
+
+  /** That all that is kept is what looking at each GPU would find. */
+  check(): void {
+    const { all, open, shut, kept, leastRoom, mostRoom, largestContext } = this.#fleet;
+    assert.deepEqual(
+      all.map((one) => one.facts),
+      this.#gpus,
+    );
+    for (const one of all) {
+      assert.deepEqual([one.load, one.freeMemory], [loadOf(one), freeMemoryOf(one)]);
+      assert.equal(one.shut, isAlone(one) ? "kept for a task alone" : obstacle(one));
+    }
+    assert.deepEqual(
+      open,
+      all.filter((one) => one.shut === null),
+    );
+    assert.deepEqual(Object.fromEntries(shut), countsOf(all.map((one) => one.shut)));
+    assert.deepEqual(
+      [...kept].toSorted(byId),
+      all.filter(({ keptFor }) => keptFor !== null),
+    );
+    const contexts = this.#gpus.map(({ context }) => context);
+    const known = contexts.filter((context) => context !== null);
+    assert.equal(largestContext, known.length === 0 ? null : Math.max(...known));
+    assert.equal(leastRoom, Math.min(Infinity, ...contexts.map(roomOf)));
+    const able = this.#gpus.filter(({ state }) => mayServeAgain(state));
+    assert.equal(mostRoom, Math.max(-Infinity, ...able.map(({ context }) => roomOf(context))));
+  }
+
+  /** That the candidates are those that the rules give for each GPU by itself, and the rest is counted truly. @param chosen so many of them before */
+  #ask(tasks: readonly Task[], chosen: number): void {
+    const first = this.#fleet.all.filter((one) => this.#whyNot(one, tasks) === null).slice(0, chosen);
+    const without = new Set(first.map((one) => one.facts.id));
+    const why = this.#fleet.all.map((one) => (first.includes(one) ? "chosen already" : this.#whyNot(one, tasks)));
+    const { eligible, others } = this.#eligibility.candidates(tasks, without);
+    assert.deepEqual(
+      eligible,
+      this.#fleet.all.filter((_, index) => why[index] === null),
+    );
+    assert.deepEqual({ ...others }, countsOf(why));
+    const able = this.#gpus.filter((one) => mayServeAgain(one.state) && (tasks[0]!.pinnedGpuId ?? one.id) === one.id);
+    assert.equal(
+      this.#eligibility.isEverPossible(tasks[0]!),
+      able.some((one) => holds(one, [tasks[0]!])),
+    );
+  }
+
+  /** In the order in which reasons count. */
+  #whyNot(one: Gpu, tasks: readonly Task[]): string | null {
+    const [first] = tasks as [Task];
+    const situation: Situation = {
+      gpus: this.#gpus,
+      tasks: [],
+      mappings: MAPPINGS,
+      maxRunning: new Map(),
+      resting: () => false,
+      keptFor: () => null,
+    };
+    if (!isAllowed(situation, one.facts, tasks)) return first.gpuId === null ? "not mapped" : "not asked for";
+    if (isAlone(one) || (isSuspect(first) && one.running.size > 0)) return "kept for a task alone";
+    if (obstacle(one) !== null) return obstacle(one);
+    if (isTooSmall(situation, one.facts, tasks)) return "context too small";
+    return isExcluded(situation, one.facts, tasks) ? "failed there before" : null;
+  }
+
+  #told(id: number, changes: Partial<GpuFacts>): GpuFacts {
+    const now = { ...facts(id), ...this.#gpus.find((one) => one.id === id), ...changes };
+    this.#gpus = [...this.#gpus.filter((one) => one.id !== id), now].toSorted((a, b) => a.id - b.id);
+    return now;
+  }
+
+  #task(changes: Partial<Task>): Task {
+    return this.#world.task({ ...changes, pinnedGpuId: changes.gpuId ?? null });
+  }
+}
+
+/** Whether a GPU is kept for a task, or runs one, that must be alone. */
+function isAlone({ keptFor, running }: Gpu): boolean {
+  return keptFor !== null || (running.size === 1 && [...running].some(isSuspect));
+}
+
+/** Bytes, at ten to a token. */
+function roomOf(context: number | null): number {
+  return context === null ? Infinity : (context - 1) * 10;
+}
+
+function countsOf(reasons: readonly (string | null)[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const why of reasons) if (why !== null) counts[why] = (counts[why] ?? 0) + 1;
+  return counts;
+}
+
+function byId(a: Gpu, b: Gpu): number {
+  return a.facts.id - b.facts.id;
+}
+
+test("property: what the fleet keeps is what looking at each GPU would find, and so are the candidates for any tasks", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), (events) => {
+      const history = new History();
+      for (const event of events) {
+        history.perform(event);
+        history.check();
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test("who gives back a slot that its task does not have, or names a GPU that is not there, has a bug", () => {
+  const fleet = new Fleet();
+  fleet.tell(facts(0));
+  const task = new World([]).task();
+  assert.throws(() => fleet.vacate(0, task), /task-1 does not run on GPU 0/);
+  assert.throws(() => fleet.occupy(1, task), /there is no GPU 1/);
+});
