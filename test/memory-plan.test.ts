@@ -1,15 +1,20 @@
-/** How many slots of how many tokens a model gets, for any model and any memory. */
+/** How many slots of how many tokens a model gets, and which KV cache, for any model and any memory. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { type MemoryPlan, type MemoryWish, planMemory } from "../src/engine/memory-plan.ts";
+import { type KvCacheType } from "../src/engine/engine.ts";
+import { type MemoryPlan, type MemoryWish, planMemory, type Room } from "../src/engine/memory-plan.ts";
 import { AltLasError } from "../src/errors.ts";
 
 const GIB = 2 ** 30;
 const STEP = 256;
 
+/** What a number takes, of what it takes in f16. */
+const PART: Record<KvCacheType, number> = { f16: 1, q8_0: 0.53125, q4_0: 0.28125 };
+
 /** A model by its figures, as the plan's `rest` sees it. */
 interface Figures {
+  /** In f16. */
   readonly kvBytesPerToken: number;
   /** Bytes of compute buffers: a part that is always there, and one for each token and slot. */
   readonly fixed: number;
@@ -18,8 +23,8 @@ interface Figures {
 }
 
 function restOf({ kvBytesPerToken, fixed, perToken, perSlot }: Figures): MemoryWish["rest"] {
-  return (context, slots) => ({
-    kvCache: kvBytesPerToken * context * slots,
+  return ({ context, slots, kvCacheType }) => ({
+    kvCache: kvBytesPerToken * PART[kvCacheType] * context * slots,
     overhead: fixed + perToken * context + perSlot * slots,
   });
 }
@@ -39,6 +44,7 @@ const wishes: fc.Arbitrary<MemoryWish> = fc.record({
   context: fc.integer({ min: 1, max: 20_000 }),
   minContext: fc.integer({ min: 1, max: 5000 }),
   slots: fc.integer({ min: 1, max: 64 }),
+  kvCacheTypes: fc.constantFrom<KvCacheType[]>(["f16"], ["f16", "q8_0"], ["q4_0"]),
 });
 
 /** The plan, or null where it does not fit. */
@@ -49,8 +55,8 @@ async function planOrNull(wish: MemoryWish): Promise<MemoryPlan | null> {
   });
 }
 
-async function needs({ weights, rest }: MemoryWish, context: number, slots: number): Promise<number> {
-  const { kvCache, overhead } = await rest(context, slots);
+async function needs({ weights, rest }: MemoryWish, room: Room): Promise<number> {
+  const { kvCache, overhead } = await rest(room);
   return weights + kvCache + overhead;
 }
 
@@ -67,11 +73,15 @@ function holdsFor(property: (wish: MemoryWish, plan: MemoryPlan | null) => void 
 const simple: MemoryWish = {
   what: "The model file big.gguf",
   weights: GIB,
-  rest: (context, slots) => ({ kvCache: context * slots * 2 ** 20, overhead: 0 }),
+  rest: ({ context, slots, kvCacheType }) => ({
+    kvCache: context * slots * PART[kvCacheType] * 2 ** 20,
+    overhead: 0,
+  }),
   budget: null,
   context: 8192,
   minContext: 2048,
   slots: 8,
+  kvCacheTypes: ["f16"],
 };
 
 describe("the memory plan", () => {
@@ -85,7 +95,7 @@ describe("the memory plan", () => {
       if (plan === null) return;
       const { weights, kvCache, overhead } = plan.memory;
       assert.equal(plan.needs, weights + kvCache + overhead);
-      assert.equal(plan.needs, await needs(wish, plan.context, plan.slots));
+      assert.equal(plan.needs, await needs(wish, plan));
     }));
 
   it("never grants more than was wanted, nor a context below the least one", () =>
@@ -101,17 +111,28 @@ describe("the memory plan", () => {
       if (plan === null || budget === null) return;
       if (plan.slots < slots) {
         assert.equal(plan.context, Math.min(minContext, context));
-        assert((await needs(wish, plan.context, plan.slots + 1)) > budget);
+        assert((await needs(wish, { ...plan, slots: plan.slots + 1 })) > budget);
       } else if (plan.context < context) {
         const next = Math.min(context, (Math.floor(plan.context / STEP) + 1) * STEP);
-        assert((await needs(wish, next, slots)) > budget);
+        assert((await needs(wish, { ...plan, context: next })) > budget);
       }
+    }));
+
+  it("takes the best type of KV cache with which everything fits, and the smallest where with none", () =>
+    holdsFor(async (wish, plan) => {
+      const { budget, kvCacheTypes } = wish;
+      if (plan === null) return;
+      const rooms = kvCacheTypes.map((kvCacheType) => ({ ...wish, kvCacheType }));
+      const costs = await Promise.all(rooms.map((room) => needs(wish, room)));
+      const fitting = kvCacheTypes.find((_, index) => budget === null || costs[index]! <= budget);
+      assert.equal(plan.kvCacheType, fitting ?? kvCacheTypes.at(-1));
     }));
 
   it("refuses only when one slot of the least context does not fit", () =>
     holdsFor(async (wish, plan) => {
-      const { context, minContext, budget } = wish;
-      const least = await needs(wish, Math.min(minContext, context), 1);
+      const { context, minContext, budget, kvCacheTypes } = wish;
+      const kvCacheType = kvCacheTypes.at(-1)!;
+      const least = await needs(wish, { context: Math.min(minContext, context), slots: 1, kvCacheType });
       assert.equal(plan === null, budget !== null && least > budget);
     }));
 
@@ -125,6 +146,12 @@ describe("the memory plan", () => {
     const plan = await planMemory({ ...simple, budget: 33 * GIB });
     assert.deepEqual([plan.context, plan.slots, plan.needs], [4096, 8, 33 * GIB]);
     assert.equal(plan.note, "Memory (33.0 GiB may be used) is enough for 8 slots of 4,096 tokens instead of 8,192.");
+  });
+
+  it("takes a smaller KV cache before it makes the context smaller, and says nothing of it", async () => {
+    const plan = await planMemory({ ...simple, kvCacheTypes: ["f16", "q8_0"], budget: 36 * GIB });
+    assert.deepEqual([plan.context, plan.slots, plan.kvCacheType, plan.needs], [8192, 8, "q8_0", 35 * GIB]);
+    assert.equal(plan.note, null);
   });
 
   it("lets go of slots once the context is at its least", async () => {
@@ -144,9 +171,9 @@ describe("the memory plan", () => {
 
   it("asks for few of the possible shapes, for each may take a while to find out", async () => {
     let asked = 0;
-    const rest: MemoryWish["rest"] = (context, slots) => {
+    const rest: MemoryWish["rest"] = (room) => {
       asked++;
-      return simple.rest(context, slots);
+      return simple.rest(room);
     };
     await planMemory({ ...simple, rest });
     assert.equal(asked, 1);

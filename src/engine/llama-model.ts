@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type BatchingOptions,
+  type BatchItem,
   getLlama,
   type Llama,
   type LlamaContext,
@@ -12,8 +13,10 @@ import {
   NoBinaryFoundError,
 } from "node-llama-cpp";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type EngineInfo, type EngineOptions } from "./engine.ts";
-import { batchSizeFor, type ModelHeader, planModel, readHeader } from "./llama-memory.ts";
+import { type EngineInfo, type EngineOptions, type KvCacheType } from "./engine.ts";
+import { KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./llama-header.ts";
+import { planModel } from "./llama-memory.ts";
+import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, settingsOf, threadsFor } from "./llama-settings.ts";
 import { type MemoryPlan, slotsOf } from "./memory-plan.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
@@ -78,11 +81,13 @@ function reasonOf(message: string, lines: readonly string[]): string {
 }
 
 /** What opening one model needs at every step. */
-interface Opening {
+export interface Opening {
   readonly llama: Llama;
   readonly options: EngineOptions;
   readonly signal: AbortSignal;
   readonly log: ErrorLog;
+  /** How many GPUs will hold the model together, where another program opens them; absent: those of `llama`. */
+  readonly gpus?: number;
 }
 
 /**
@@ -97,13 +102,17 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
     const opening = { llama, options, signal, log };
     const { header, plan } = await planLoad(opening);
     const model = await loadModel(opening);
-    const context = await createContext(opening, model, plan);
+    const made = await withSimplerType(plan, options, {
+      make: (room) => createContext(opening, header, model, room),
+      planFor: (types) => planModel(llama, header, options, types),
+    });
+    const { context } = made;
     const vocabulary = new Vocabulary(model);
     const info = {
       ...(await describe(opening, model)),
-      ...granted(header, plan),
+      ...granted(header, made.plan),
       maxTokenBytes: vocabulary.maxTokenBytes,
-      settings: [],
+      settings: settingsOf({ ...made, options, header }),
     };
     return { llama, model, context, vocabulary, info, log };
   } catch (error) {
@@ -120,7 +129,7 @@ export async function closeModel({ context, model, llama }: OpenModel): Promise<
 }
 
 /** Catches the everyday mistakes, for which llama.cpp's own words are hard to understand. */
-async function checkFile(path: string): Promise<void> {
+export async function checkFile(path: string): Promise<void> {
   const start = await readStart(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") throw new AltLasError("model_error", `The model file ${path} does not exist.`);
     throw new AltLasError("model_error", `The model file ${path} cannot be read: ${error.message}.`, { cause: error });
@@ -138,7 +147,8 @@ async function readStart(path: string): Promise<Buffer> {
   return buffer.subarray(0, bytesRead);
 }
 
-async function openBackend({ backend, tuning }: EngineOptions, log: ErrorLog): Promise<Llama> {
+export async function openBackend(options: EngineOptions, log: ErrorLog): Promise<Llama> {
+  const { backend } = options;
   const wanted = backend || "the CPU";
   const llama = await getLlama({
     gpu: backend,
@@ -148,7 +158,7 @@ async function openBackend({ backend, tuning }: EngineOptions, log: ErrorLog): P
     progressLogs: false,
     logLevel: LlamaLogLevel.error,
     logger: log.add,
-    maxThreads: tuning.threads ?? tuning.cores,
+    maxThreads: threadsFor(options),
   }).catch(async (error: unknown) => {
     const reason = error instanceof NoBinaryFoundError ? new Error(NO_BINARY, { cause: error }) : error;
     throw await log.failure(`llama.cpp could not be opened for ${wanted}`, reason);
@@ -160,11 +170,12 @@ async function openBackend({ backend, tuning }: EngineOptions, log: ErrorLog): P
 }
 
 /** Nothing but the file's header has been read when this has decided. */
-async function planLoad({ llama, options, signal, log }: Opening): Promise<{ header: ModelHeader; plan: MemoryPlan }> {
+export async function planLoad(opening: Opening): Promise<{ header: ModelHeader; plan: MemoryPlan }> {
+  const { llama, options, signal, log, gpus } = opening;
   try {
     const header = await readHeader(llama, options.model, signal);
     checkWish(header, options);
-    return { header, plan: await planModel(llama, header, options) };
+    return { header, plan: await planModel(llama, header, options, kvCacheTypesFor(options, header), gpus) };
   } catch (error) {
     // A file that llama.cpp cannot build even without memory: the figures were a guess, and its complaint is the reason.
     const isGuess = error instanceof AltLasError && error.code === "out_of_memory" && (await log.hasComplaints());
@@ -174,7 +185,13 @@ async function planLoad({ llama, options, signal, log }: Opening): Promise<{ hea
 }
 
 /** Refuses what no amount of memory could give. */
-function checkWish({ trainContext }: ModelHeader, { model, context, slots }: EngineOptions): void {
+function checkWish({ insights, trainContext }: ModelHeader, { model, context, slots }: EngineOptions): void {
+  const { metadata, architectureMetadata } = insights.ggufFileInfo;
+  const { architecture } = metadata.general;
+  // Anything else would crash or answer nonsense when asked for the next token.
+  if (architectureMetadata.attention?.causal === false || architecture.startsWith("t5")) {
+    throw new AltLasError("model_error", `The model file ${model} (${architecture}) cannot generate text.`);
+  }
   if (slots > MAX_SLOTS) {
     throw new AltLasError("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
   }
@@ -184,7 +201,7 @@ function checkWish({ trainContext }: ModelHeader, { model, context, slots }: Eng
 }
 
 async function loadModel({ llama, options, signal, log }: Opening): Promise<LlamaModel> {
-  const model = await llama
+  return llama
     .loadModel({
       modelPath: options.model,
       gpuLayers: options.backend === false ? 0 : "max",
@@ -195,12 +212,6 @@ async function loadModel({ llama, options, signal, log }: Opening): Promise<Llam
     .catch(async (error: unknown) => {
       throw await log.failure(`The model file ${options.model} could not be loaded`, explainHeader(error, signal));
     });
-  const architecture = model.fileInfo.metadata.general.architecture;
-  // Anything else would crash or answer nonsense when asked for the next token.
-  if (model.fileInfo.architectureMetadata.attention?.causal === false || architecture.startsWith("t5")) {
-    throw new AltLasError("model_error", `The model file ${options.model} (${architecture}) cannot generate text.`);
-  }
-  return model;
 }
 
 /** node-llama-cpp reads the file's header before llama.cpp does, and stumbles over a bad one with any kind of exception. */
@@ -210,13 +221,44 @@ function explainHeader(error: unknown, signal: AbortSignal): unknown {
   return new Error(`its header is damaged or cut short (${messageOf(error)})`, { cause: error });
 }
 
-async function createContext({ options, signal, log }: Opening, model: LlamaModel, { context, slots }: MemoryPlan) {
+/** What is made of a plan, and what another one would be. */
+export interface Making<Context> {
+  readonly make: (plan: MemoryPlan) => Promise<Context>;
+  readonly planFor: (kvCacheTypes: readonly KvCacheType[]) => Promise<MemoryPlan>;
+}
+
+/** Which types of KV cache the device can compute with shows only when they are made: one that nobody asked for must not be the end. */
+export async function withSimplerType<Context>(
+  plan: MemoryPlan,
+  { tuning }: Pick<EngineOptions, "tuning">,
+  { make, planFor }: Making<Context>,
+): Promise<{ plan: MemoryPlan; context: Context; refusedType: string | null }> {
+  try {
+    return { plan, context: await make(plan), refusedType: null };
+  } catch (error) {
+    if (tuning.kvCacheType !== null || plan.kvCacheType === "f16") throw error;
+    const simpler = await planFor(["f16"]);
+    const refusedType = `${plan.kvCacheType} was refused: ${messageOf(error)}`;
+    return { plan: simpler, context: await make(simpler), refusedType };
+  }
+}
+
+async function createContext(
+  { options, signal, log }: Opening,
+  header: ModelHeader,
+  model: LlamaModel,
+  { context, slots, kvCacheType }: MemoryPlan,
+): Promise<LlamaContext> {
+  const { type } = KV_CACHE[kvCacheType];
   return model
     .createContext({
       contextSize: context,
       sequences: slots,
       batchSize: batchSizeFor(options, slots),
-      threads: options.tuning.threads ?? options.tuning.cores,
+      threads: threadsFor(options),
+      flashAttention: flashAttentionFor(options, header),
+      experimentalKvCacheKeyType: type,
+      experimentalKvCacheValueType: type,
       batching: { itemPrioritizationStrategy: inSlotOrder },
       // Never a smaller context than the one promised.
       failedCreationRemedy: false,
@@ -224,7 +266,7 @@ async function createContext({ options, signal, log }: Opening, model: LlamaMode
       createSignal: signal,
     })
     .catch(async (error: unknown) => {
-      const room = `${slotsOf(slots)} of ${context} tokens`;
+      const room = `${slotsOf(slots)} of ${context} tokens with a KV cache of ${kvCacheType}`;
       throw await log.failure(`The model file ${options.model} was loaded, but ${room} could not be made`, error);
     });
 }
@@ -235,11 +277,22 @@ async function createContext({ options, signal, log }: Opening, model: LlamaMode
  * The order matters twice. llama.cpp decodes sequences together only where their numbers follow each other, so another order means
  * more passes over the weights. And when an order or a mixture makes it decode out of order, it swaps the results back when they
  * are first read; node-llama-cpp reads them from several threads at once, so that swap is a race, and tasks get each other's tokens.
+ *
+ * A piece of a prompt has no result. Where its slot comes after all that generate it is decoded before them, and after them where its
+ * slot comes before: together with them, llama.cpp would let each of them look through as many tokens as the prompt has. A single token
+ * is one pass less together with them, which counts for more.
  */
-const inSlotOrder: BatchingOptions["itemPrioritizationStrategy"] = ({ items }) =>
-  items
-    .toSorted((a, b) => a.evaluationPriority - b.evaluationPriority)
+const inSlotOrder: BatchingOptions["itemPrioritizationStrategy"] = ({ items }) => {
+  const slots = items.filter(({ logits }) => logits.length > 0).map(({ evaluationPriority }) => evaluationPriority);
+  const [lowest, highest] = [Math.min(...slots), Math.max(...slots)];
+  const rank = (item: BatchItem) => {
+    if (item.tokens.length === 1 || item.logits.length > 0 || slots.length === 0) return 0;
+    return item.evaluationPriority > highest ? -1 : Number(item.evaluationPriority < lowest);
+  };
+  return items
+    .toSorted((a, b) => rank(a) - rank(b) || a.evaluationPriority - b.evaluationPriority)
     .map((item) => ({ item, processAmount: item.tokens.length }));
+};
 
 async function describe({ llama, options }: Opening, model: LlamaModel) {
   const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
@@ -251,6 +304,6 @@ async function describe({ llama, options }: Opening, model: LlamaModel) {
   };
 }
 
-function granted({ kvBytesPerToken }: ModelHeader, { context, slots, memory, note }: MemoryPlan) {
-  return { context, slots, memory, memoryNote: note, kvBytesPerToken };
+function granted(header: ModelHeader, { context, slots, memory, note, kvCacheType }: MemoryPlan) {
+  return { context, slots, memory, memoryNote: note, kvBytesPerToken: kvBytesPerToken(header, kvCacheType) };
 }

@@ -2,7 +2,7 @@
  * Generates with llama.cpp, all slots in lock step.
  *
  * One step decodes one batch: one token for each task that is generating, and a piece of the prompt of each task that has just
- * come. Every sequence's `next()` is called in the same tick and all are awaited together, because node-llama-cpp's own batching,
+ * come, small enough not to hold the others up (see prefill.ts). Every sequence's `next()` is called in the same tick and all are awaited together, because node-llama-cpp's own batching,
  * left to itself, splits the batches and lets a newcomer wait until the others have ended. Between two steps tasks come and go: one
  * that is canceled during a step leaves at the end of it, and what it would have got in that step is not told.
  *
@@ -12,7 +12,7 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
-import { type EvaluationPriority, type LlamaContextSequence, type Token } from "node-llama-cpp";
+import { type EvaluationPriority, type Token } from "node-llama-cpp";
 import { AltLasError } from "../errors.ts";
 import {
   type DeviceMemory,
@@ -23,14 +23,24 @@ import {
   type GenerateRequest,
 } from "./engine.ts";
 import { closeModel, openModel, type OpenModel } from "./llama-model.ts";
+import { FreeSlots, type Slot } from "./llama-slots.ts";
+import { type Pace, Prefill } from "./prefill.ts";
+import { type Move, planStep } from "./step-plan.ts";
 
 /** llama.cpp's defaults. */
 const SAMPLING = { topK: 40, topP: 0.95, minP: 0.05 };
 
-/** Room for one run: the context's sequence of the same number. */
-interface Slot {
-  readonly index: number;
-  sequence: LlamaContextSequence;
+/** What was done since the model was opened. */
+export interface LlamaStats {
+  steps: number;
+  /** Tokens generated. */
+  tokens: number;
+  /** Tokens of prompts decoded. */
+  promptTokens: number;
+  /** Tokens of prompts that a slot's KV cache held already. */
+  cachedTokens: number;
+  /** How full the batches were: at index n, the steps in which n tasks generated. */
+  readonly batches: number[];
 }
 
 /** One call of `generate`, from its arrival until its slot is free again. */
@@ -45,36 +55,31 @@ interface Run {
   slot: Slot | undefined;
   /** Set once the whole prompt has been given to the model. */
   tokens: AsyncGenerator<Token, void> | undefined;
-  /** Prompt tokens given to the model so far. */
-  fed: number;
+  /** Prompt tokens that the model has not been given yet. */
+  remaining: number;
+  /** Prompt tokens that the slot held already. */
+  cached: number;
   generated: number;
   end: GenerateOutcome["finishReason"] | { readonly error: unknown } | undefined;
 }
 
-/** What one run does in one step. */
-interface Move {
-  readonly run: Run;
-  /** Prompt tokens to decode; 0 once there are none left. */
-  readonly promptTokens: number;
-}
-
 export class LlamaEngine implements Engine {
-  /** Steps so far, and the tokens they generated: their ratio is how full the batches were. */
-  readonly stats = { steps: 0, tokens: 0 };
+  readonly stats: LlamaStats = { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
   readonly #options: EngineOptions;
+  readonly #pace: Pace;
   readonly #stopping = new AbortController();
   #opening: Promise<OpenModel> | undefined;
   #open: OpenModel | undefined;
-  /** The slots without a run. */
-  #free: Slot[] = [];
+  #free: FreeSlots | undefined;
   #waiting: Run[] = [];
   #active: Run[] = [];
   #driver: Promise<void> | undefined;
   #progress = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(options: EngineOptions) {
+  constructor(options: EngineOptions, pace: Pace = new Prefill(options.tuning.prefillChunk)) {
     this.#options = options;
+    this.#pace = pace;
   }
 
   /** One for each task and step that it got on in. */
@@ -112,7 +117,8 @@ export class LlamaEngine implements Engine {
       text: new TextDecoder("utf-8", { ignoreBOM: true }),
       slot: undefined,
       tokens: undefined,
-      fed: 0,
+      remaining: prompt.length,
+      cached: 0,
       generated: 0,
       end: undefined,
     };
@@ -135,8 +141,7 @@ export class LlamaEngine implements Engine {
   }
 
   #ready(open: OpenModel): OpenModel {
-    // Taken once and kept, the context's sequences have the slots' numbers.
-    for (let index = 0; index < open.info.slots; index++) this.#free.push({ index, sequence: newSequence(open) });
+    this.#free = new FreeSlots(open);
     return open;
   }
 
@@ -162,53 +167,62 @@ export class LlamaEngine implements Engine {
     // Lets all the calls of this tick arrive, so that the first batch has all of them.
     await Promise.resolve();
     for (;;) {
-      this.#admit();
-      if (this.#active.length === 0) break;
-      await this.#step();
-      await this.#retire();
+      await this.#admit();
+      if (this.#active.length > 0) {
+        await this.#step();
+        await this.#retire();
+        // Whoever has come while the others were admitted has seen this driver at work.
+      } else if (this.#waiting.length === 0) break;
     }
     this.#driver = undefined;
   }
 
-  #admit(): void {
+  async #admit(): Promise<void> {
     for (const run of this.#waiting) if (this.#isCanceled(run)) run.settled.resolve(outcomeOf(run, "canceled"));
     this.#waiting = this.#waiting.filter((run) => !this.#isCanceled(run));
-    // The lowest first: sequences whose numbers follow each other are decoded together.
-    this.#free.sort((a, b) => a.index - b.index);
-    while (this.#waiting.length > 0 && this.#free.length > 0) {
+    const free = this.#free!;
+    while (this.#waiting.length > 0 && free.count > 0) {
       const run = this.#waiting.shift()!;
-      run.slot = this.#free.shift();
+      const { slot, cached } = await free.take(run.prompt);
+      run.slot = slot;
+      run.cached = cached;
+      run.remaining -= cached;
+      this.stats.cachedTokens += cached;
       this.#active.push(run);
     }
   }
 
   async #step(): Promise<void> {
-    const moves = planStep(this.#active, this.#opened().context.batchSize);
+    const { batchSize } = this.#opened().context;
+    const moves = planStep(this.#active, batchSize, (load) => this.#pace.allowance(load));
+    const generating = moves.filter(({ generates }) => generates).length;
+    const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
+    const begun = performance.now();
     const tokens = await Promise.all(moves.map((move) => this.#advance(move)));
+    this.#pace.took(generating, promptTokens, performance.now() - begun);
     this.stats.steps++;
-    for (const [index, { run }] of moves.entries()) this.#accept(run, tokens[index]);
+    this.stats.batches[generating] = (this.stats.batches[generating] ?? 0) + 1;
+    for (const [index, { task }] of moves.entries()) this.#accept(task, tokens[index]);
   }
 
   /** Decodes what the move says. Resolves with the token that came out, if the run is far enough for one. */
-  async #advance({ run, promptTokens }: Move): Promise<Token | undefined> {
+  async #advance({ task: run, promptTokens, generates }: Move<Run>): Promise<Token | undefined> {
     const { index, sequence } = run.slot!;
     // Not a priority: what `inSlotOrder` sorts by.
     const options = { evaluationPriority: index as EvaluationPriority };
     try {
       if (promptTokens > 0) {
-        const piece = run.prompt.slice(run.fed, run.fed + promptTokens);
-        run.fed += promptTokens;
-        if (remaining(run) > 0) {
-          await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
-          this.#progress++;
-          return undefined;
-        }
-        run.tokens = sequence.evaluate(piece, { ...options, ...samplingOf(run.request.temperature) });
+        const at = run.prompt.length - run.remaining;
+        const piece = run.prompt.slice(at, at + promptTokens);
+        run.remaining -= promptTokens;
+        this.stats.promptTokens += promptTokens;
+        if (generates) run.tokens = sequence.evaluate(piece, { ...options, ...samplingOf(run.request.temperature) });
+        else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
       }
-      const { value, done } = await run.tokens!.next();
+      const next = generates ? await run.tokens!.next() : undefined;
       this.#progress++;
-      if (done === true) run.end = "stop";
-      return value ?? undefined;
+      if (next?.done === true) run.end = "stop";
+      return next?.value ?? undefined;
     } catch (error) {
       run.end = { error: await this.#opened().log.failure("The model failed while generating", error) };
       return undefined;
@@ -252,42 +266,12 @@ export class LlamaEngine implements Engine {
 
   async #freeSlot({ slot, tokens, end }: Run): Promise<void> {
     await tokens?.return();
-    if (typeof end === "object") {
-      // After a failed decode the sequence may think it is empty while llama.cpp still holds some of its tokens. All the other
-      // sequences are taken, so the new one has the same number.
-      await slot!.sequence.dispose();
-      slot!.sequence = newSequence(this.#opened());
-    } else {
-      await slot!.sequence.clearHistory();
-    }
-    this.#free.push(slot!);
+    await this.#free!.giveBack(slot!, typeof end === "object");
   }
 
   #isCanceled(run: Run): boolean {
     return run.request.signal.aborted || this.#stopping.signal.aborted;
   }
-}
-
-/**
- * Who decodes how much in the next step. Whoever has its whole prompt, or all but its last token, decodes one token. What is left of
- * the batch is dealt evenly to the other prompts, the shortest remainder first: so a newcomer with a short prompt never waits for a
- * long one, and a long one always moves.
- */
-function planStep(runs: readonly Run[], batchSize: number): Move[] {
-  const moves = runs.filter((run) => remaining(run) <= 1).map((run) => ({ run, promptTokens: remaining(run) }));
-  const prompts = runs.filter((run) => remaining(run) > 1).toSorted((a, b) => remaining(a) - remaining(b));
-  let left = batchSize - moves.length;
-  for (const [index, run] of prompts.entries()) {
-    const promptTokens = Math.min(remaining(run) - 1, Math.floor(left / (prompts.length - index)));
-    left -= promptTokens;
-    moves.push({ run, promptTokens });
-  }
-  return moves;
-}
-
-/** Prompt tokens that the model has not been given yet. */
-function remaining(run: Run): number {
-  return run.prompt.length - run.fed;
 }
 
 function samplingOf(temperature: number) {
@@ -301,16 +285,12 @@ function flush(run: Run): void {
   if (rest !== "") run.request.emit(rest, 0);
 }
 
-function newSequence({ context }: OpenModel): LlamaContextSequence {
-  // Nothing is ever rewound, so the models that would need copies of their state for that need none.
-  return context.getSequence({ checkpoints: { interval: false } });
-}
-
 function settle(run: Run): void {
   if (typeof run.end === "object") run.settled.reject(run.end.error);
   else run.settled.resolve(outcomeOf(run, run.end!));
 }
 
 function outcomeOf(run: Run, finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
-  return { finishReason, promptTokens: run.prompt.length, completionTokens: run.generated, cachedTokens: 0 };
+  const { prompt, generated: completionTokens, cached: cachedTokens } = run;
+  return { finishReason, promptTokens: prompt.length, completionTokens, cachedTokens };
 }

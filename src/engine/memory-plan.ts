@@ -2,13 +2,14 @@
  * Decides, before a model is loaded, how many slots of how many tokens the memory is enough for. Pure: it only asks what each choice
  * would take.
  *
- *  1. Everything as it was asked for, if that fits.
- *  2. Else all slots with the largest context that fits, in steps of 256 tokens, but not below the least context.
- *  3. Else as many slots as fit with the least context, down to one.
- *  4. Else it does not fit.
+ *  1. Everything as it was asked for, with the first type of KV cache, if that fits.
+ *  2. Else everything with the next type: its numbers are smaller.
+ *  3. Else all slots with the largest context that fits, in steps of 256 tokens, but not below the least context.
+ *  4. Else as many slots as fit with the least context, down to one.
+ *  5. Else it does not fit.
  */
 import { AltLasError } from "../errors.ts";
-import { type PlannedMemory } from "./engine.ts";
+import { type KvCacheType, type PlannedMemory } from "./engine.ts";
 
 /** What is wanted, and what there is. */
 export interface MemoryWish {
@@ -17,7 +18,7 @@ export interface MemoryWish {
   /** Bytes. */
   readonly weights: number;
   /** What so many slots, each of so many tokens, take beside the weights, in bytes. More of either never takes less. */
-  readonly rest: (context: number, slots: number) => Rest | Promise<Rest>;
+  readonly rest: (room: Room) => Rest | Promise<Rest>;
   /** Bytes that may be taken; null: not known, so everything is granted. */
   readonly budget: number | null;
   /** Tokens wanted for each slot. */
@@ -25,14 +26,21 @@ export interface MemoryWish {
   /** Tokens below which no slot goes, unless fewer were wanted. */
   readonly minContext: number;
   readonly slots: number;
+  /** At least one; the later ones take less and are used only where memory is short. */
+  readonly kvCacheTypes: readonly KvCacheType[];
+}
+
+/** Slots of a kind. */
+export interface Room {
+  /** Tokens for each slot. */
+  readonly context: number;
+  readonly slots: number;
+  readonly kvCacheType: KvCacheType;
 }
 
 export type Rest = Omit<PlannedMemory, "weights">;
 
-export interface MemoryPlan {
-  /** Tokens for each slot. */
-  readonly context: number;
-  readonly slots: number;
+export interface MemoryPlan extends Room {
   /** Bytes by what takes them. */
   readonly memory: PlannedMemory;
   /** Their sum. */
@@ -44,50 +52,52 @@ export interface MemoryPlan {
 /** llama.cpp rounds a slot's context up to a multiple of this, so that steps in between would save nothing. */
 const STEP = 256;
 
-type Shape = Pick<MemoryPlan, "context" | "slots">;
-
 /** @throws {AltLasError} `out_of_memory` when not even one slot fits, with what it needs at least and what it may take */
 export async function planMemory(wish: MemoryWish): Promise<MemoryPlan> {
-  const shapes = shapesOf(wish);
+  const rooms = roomsOf(wish);
   const fitting = (plan: MemoryPlan): boolean => wish.budget === null || plan.needs <= wish.budget;
-  const asked = await planFor(wish, shapes[0]!);
+  const asked = await planFor(wish, rooms[0]!);
   if (fitting(asked)) return asked;
-  let best = await planFor(wish, shapes.at(-1)!);
+  let best = await planFor(wish, rooms.at(-1)!);
   if (!fitting(best)) throw tooSmall(wish, best);
-  // The shapes take less and less, so the first that fits is found by halving.
+  // They take less and less, so the first that fits is found by halving.
   let tooMuch = 0;
-  let enough = shapes.length - 1;
+  let enough = rooms.length - 1;
   while (enough - tooMuch > 1) {
     const middle = Math.floor((tooMuch + enough) / 2);
-    const plan = await planFor(wish, shapes[middle]!);
+    const plan = await planFor(wish, rooms[middle]!);
     if (fitting(plan)) [enough, best] = [middle, plan];
     else tooMuch = middle;
   }
   return { ...best, note: noteOf(wish, best) };
 }
 
-/** What may be granted, the best first: the order of the steps 1 to 3. */
-function shapesOf({ context, minContext, slots }: MemoryWish): Shape[] {
+/** What may be granted, the best first: the order of the steps 1 to 4. */
+function roomsOf({ context, minContext, slots, kvCacheTypes }: MemoryWish): Room[] {
   const least = Math.min(minContext, context);
-  const shapes = [{ context, slots }];
-  for (let smaller = multipleBelow(context); smaller > least; smaller -= STEP) shapes.push({ context: smaller, slots });
-  if (least < context) shapes.push({ context: least, slots });
-  for (let fewer = slots - 1; fewer > 0; fewer--) shapes.push({ context: least, slots: fewer });
-  return shapes;
+  const rooms = kvCacheTypes.map((kvCacheType) => ({ context, slots, kvCacheType }));
+  const kvCacheType = kvCacheTypes.at(-1)!;
+  for (let smaller = multipleBelow(context); smaller > least; smaller -= STEP) {
+    rooms.push({ context: smaller, slots, kvCacheType });
+  }
+  if (least < context) rooms.push({ context: least, slots, kvCacheType });
+  for (let fewer = slots - 1; fewer > 0; fewer--) rooms.push({ context: least, slots: fewer, kvCacheType });
+  return rooms;
 }
 
 function multipleBelow(context: number): number {
   return (Math.ceil(context / STEP) - 1) * STEP;
 }
 
-async function planFor({ weights, rest }: MemoryWish, { context, slots }: Shape): Promise<MemoryPlan> {
-  const memory = { weights, ...(await rest(context, slots)) };
-  return { context, slots, memory, needs: memory.weights + memory.kvCache + memory.overhead, note: null };
+async function planFor({ weights, rest }: MemoryWish, room: Room): Promise<MemoryPlan> {
+  const memory = { weights, ...(await rest(room)) };
+  return { ...room, memory, needs: memory.weights + memory.kvCache + memory.overhead, note: null };
 }
 
-function noteOf({ budget, context, slots }: MemoryWish, plan: MemoryPlan): string {
+function noteOf({ budget, context, slots }: MemoryWish, plan: MemoryPlan): string | null {
   const enough = `Memory (${atMost(budget!)} may be used) is enough for`;
   if (plan.slots < slots) return `${enough} ${plan.slots} of ${slots} slots, of ${tokens(plan.context)} tokens each.`;
+  if (plan.context === context) return null;
   return `${enough} ${slotsOf(plan.slots)} of ${tokens(plan.context)} tokens instead of ${tokens(context)}.`;
 }
 

@@ -32,6 +32,9 @@ const WORDS = (
 /** Seconds after which a simulated GPU that was full may have room. */
 const FULL_SECONDS = 1;
 
+/** Milliseconds between two ticks at least: what is due within them is told together, as the sequences of one step of a GPU are. */
+const TICK_MS = 4;
+
 /** Milliseconds between two looks of a hanging process at whether its parent still lives. */
 const HANG_CHECK_MS = 1000;
 
@@ -142,6 +145,7 @@ export class SimulatedEngine implements Engine {
       context: this.#context,
       minContext,
       slots,
+      kvCacheTypes: ["f16"],
     });
   }
 
@@ -187,7 +191,7 @@ export class SimulatedEngine implements Engine {
     clearTimeout(this.#timer);
     if (this.#stalled || this.#runs.size === 0) return;
     const next = Math.min(...[...this.#runs].map((run) => this.#nextAt(run)));
-    this.#timer = setTimeout(() => this.#tick(), Math.max(1, Math.ceil(next - performance.now())));
+    this.#timer = setTimeout(() => this.#tick(), Math.max(TICK_MS, Math.ceil(next - performance.now())));
   }
 
   /** When the run's next token is due, in milliseconds of `performance.now()`. */

@@ -1,0 +1,171 @@
+/**
+ * Writes tiny GGUF files of architectures whose state cannot be cut short at will. Their weights are random, so their text is noise; their
+ * tokenizer is the demo model's.
+ *
+ * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { LLAMA } from "./engines.ts";
+import { seeded } from "./seeded.ts";
+
+const WIDTH = 64;
+const LAYERS = 4;
+const HIDDEN = 128;
+const HEADS = 2;
+const VOCABULARY = 2048;
+/** Tokens. */
+export const TRAINED_CONTEXT = 1024;
+export const WINDOW = 32;
+/** Of the state space model. */
+const STATE = { inner: 2 * WIDTH, size: 8, convolution: 4, timeStepRank: 4 };
+
+/** Of `enum gguf_metadata_value_type`. */
+const VALUE = { uint32: 4, float32: 6, string: 8, array: 9 };
+/** Bytes of the types of fixed size, by their number. */
+const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
+const ALIGNMENT = 32;
+
+type Metadata = Readonly<Record<string, string | number | { readonly float: number }>>;
+
+interface Tensor {
+  readonly name: string;
+  /** The length of a row first. */
+  readonly dimensions: readonly number[];
+  readonly value: (random: () => number) => number;
+}
+
+/** Three layers of four see the last `WINDOW` tokens only. */
+export function writeSlidingWindowModel(path: string): void {
+  const metadata: Metadata = {
+    "general.architecture": "cohere2",
+    "cohere2.context_length": TRAINED_CONTEXT,
+    "cohere2.embedding_length": WIDTH,
+    "cohere2.block_count": LAYERS,
+    "cohere2.feed_forward_length": HIDDEN,
+    "cohere2.attention.head_count": HEADS,
+    "cohere2.attention.head_count_kv": HEADS,
+    "cohere2.attention.sliding_window": WINDOW,
+    "cohere2.attention.layer_norm_epsilon": { float: 1e-5 },
+    "cohere2.rope.dimension_count": WIDTH / HEADS,
+    "cohere2.logit_scale": { float: 1 },
+  };
+  const layer = (block: string) => [
+    ones(`${block}.attn_norm.weight`, WIDTH),
+    ...["q", "k", "v", "output"].map((part) => noise(`${block}.attn_${part}.weight`, WIDTH, WIDTH)),
+    noise(`${block}.ffn_gate.weight`, WIDTH, HIDDEN),
+    noise(`${block}.ffn_up.weight`, WIDTH, HIDDEN),
+    noise(`${block}.ffn_down.weight`, HIDDEN, WIDTH),
+  ];
+  write(path, metadata, layer);
+}
+
+/** Its state is the sum of all tokens so far. */
+export function writeRecurrentModel(path: string): void {
+  const { inner, size, convolution, timeStepRank } = STATE;
+  const metadata: Metadata = {
+    "general.architecture": "mamba",
+    "mamba.context_length": TRAINED_CONTEXT,
+    "mamba.embedding_length": WIDTH,
+    "mamba.block_count": LAYERS,
+    "mamba.feed_forward_length": 0,
+    "mamba.attention.head_count": 0,
+    "mamba.attention.layer_norm_rms_epsilon": { float: 1e-5 },
+    "mamba.ssm.conv_kernel": convolution,
+    "mamba.ssm.inner_size": inner,
+    "mamba.ssm.state_size": size,
+    "mamba.ssm.time_step_rank": timeStepRank,
+  };
+  const layer = (block: string) => [
+    ones(`${block}.attn_norm.weight`, WIDTH),
+    noise(`${block}.ssm_in.weight`, WIDTH, 2 * inner),
+    noise(`${block}.ssm_conv1d.weight`, convolution, inner),
+    noise(`${block}.ssm_conv1d.bias`, inner),
+    noise(`${block}.ssm_x.weight`, inner, timeStepRank + 2 * size),
+    noise(`${block}.ssm_dt.weight`, timeStepRank, inner),
+    noise(`${block}.ssm_dt.bias`, inner),
+    // Negative, so that the state fades.
+    { name: `${block}.ssm_a`, dimensions: [size, inner], value: (random: () => number) => -0.1 * random() },
+    ones(`${block}.ssm_d`, inner),
+    noise(`${block}.ssm_out.weight`, inner, WIDTH),
+  ];
+  write(path, metadata, layer);
+}
+
+function noise(name: string, ...dimensions: number[]): Tensor {
+  return { name, dimensions, value: (random) => (random() - 0.5) * 0.5 };
+}
+
+function ones(name: string, length: number): Tensor {
+  return { name, dimensions: [length], value: () => 1 };
+}
+
+function write(path: string, metadata: Metadata, layer: (block: string) => Tensor[]): void {
+  const tensors = [
+    noise("token_embd.weight", WIDTH, VOCABULARY),
+    ones("output_norm.weight", WIDTH),
+    ...Array.from({ length: LAYERS }, (_, index) => layer(`blk.${index}`)).flat(),
+  ];
+  const random = seeded(7);
+  let offset = 0;
+  const data: Buffer[] = [];
+  const infos = tensors.map(({ name, dimensions, value }) => {
+    const count = dimensions.reduce((product, length) => product * length, 1);
+    const bytes = Buffer.from(Float32Array.from({ length: count }, () => value(random)).buffer);
+    const info = [text(name), uint32(dimensions.length), ...dimensions.map(uint64), uint32(0), uint64(offset)];
+    const padded = Buffer.concat([bytes, Buffer.alloc(-bytes.length & (ALIGNMENT - 1))]);
+    offset += padded.length;
+    data.push(padded);
+    return Buffer.concat(info);
+  });
+  const pairs = [...Object.entries(metadata).map(([key, value]) => pairOf(key, value)), ...demoTokenizer()];
+  const counts = [uint64(tensors.length), uint64(pairs.length)];
+  const head = Buffer.concat([Buffer.from("GGUF"), uint32(3), ...counts, ...pairs, ...infos]);
+  writeFileSync(path, Buffer.concat([head, Buffer.alloc(-head.length & (ALIGNMENT - 1)), ...data]));
+}
+
+/** The key-values of the demo model's file that describe its tokenizer, as they stand there. */
+function demoTokenizer(): Buffer[] {
+  const file = readFileSync(LLAMA.model);
+  const pairs: Buffer[] = [];
+  let at = 24;
+  for (let left = Number(file.readBigUInt64LE(16)); left > 0; left--) {
+    const keyEnd = at + 8 + Number(file.readBigUInt64LE(at));
+    const end = valueEnd(file, file.readUInt32LE(keyEnd), keyEnd + 4);
+    if (file.toString("utf8", at + 8, keyEnd).startsWith("tokenizer.")) pairs.push(file.subarray(at, end));
+    at = end;
+  }
+  return pairs;
+}
+
+function valueEnd(file: Buffer, type: number, at: number): number {
+  if (type === VALUE.string) return at + 8 + Number(file.readBigUInt64LE(at));
+  if (type !== VALUE.array) return at + FIXED_SIZE[type]!;
+  const itemType = file.readUInt32LE(at);
+  let end = at + 12;
+  for (let left = Number(file.readBigUInt64LE(at + 4)); left > 0; left--) end = valueEnd(file, itemType, end);
+  return end;
+}
+
+function pairOf(key: string, value: Metadata[string]): Buffer {
+  if (typeof value === "string") return Buffer.concat([text(key), uint32(VALUE.string), text(value)]);
+  if (typeof value === "number") return Buffer.concat([text(key), uint32(VALUE.uint32), uint32(value)]);
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value.float);
+  return Buffer.concat([text(key), uint32(VALUE.float32), bytes]);
+}
+
+function text(value: string): Buffer {
+  return Buffer.concat([uint64(Buffer.byteLength(value)), Buffer.from(value)]);
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+function uint64(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
