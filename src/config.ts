@@ -203,6 +203,7 @@ export const ConfigSchema = Type.Object(
           "  - { gpu: GPU-8932f937, engine: { kind: llama, model: a.gguf, context: 4096, min_context: 1024 } }",
           "  - { gpu: cpu:1, engine: { threads: 4 } }",
           "  - { gpus: [2, 3] } # holds one model over both",
+          "  - { name: b, slots: 16, engine: { kind: openai, url: http://10.0.0.5:8000, model: m } } # a server elsewhere",
           "A GPU may stand in several entries: each has a worker of its own there.",
         ].join("\n"),
       }),
@@ -367,7 +368,8 @@ export const ConfigSchema = Type.Object(
       url: Type.Optional(
         Type.Unsafe<string | readonly string[]>({
           ...either("array", Type.Array(Url, { minItems: 1 }), Url),
-          description: "Of openai: where the server is, like http://10.0.0.5:8000; a list is one GPU for each.",
+          description:
+            "Of openai: where the server is, like http://10.0.0.5:8000; a list is one GPU for each. It goes with devices: auto, or with entries that have no url of their own.",
         }),
       ),
       api_key: Type.Optional(
@@ -662,30 +664,59 @@ function isList(devices: DeviceEntry | readonly DeviceEntry[]): devices is reado
 }
 
 function checkDevices(config: Config, refuse: Refuse): void {
-  for (const { path, entry } of deviceEntries(config)) {
+  const entries = deviceEntries(config);
+  for (const { path, entry } of entries) {
     const { gpu, gpus } = entry;
-    if (gpu === undefined && gpus === undefined) refuse(path, "needs gpu, or gpus for several that hold one model.");
     if (gpu !== undefined && gpus !== undefined) refuse(path, "has both gpu and gpus; only one of them may be there.");
     const names = (gpus ?? []).map(fullName);
     const twice = names.find((name, index) => names.indexOf(name) < index);
     if (twice !== undefined) refuse([...path, "gpus"], `names ${twice} twice.`);
-    checkEntry(config, { path, entry }, refuse);
+    if (isRemote(entry, config)) checkRemote(config, { path, entry }, refuse);
+    else checkEntry(config, { path, entry }, refuse);
   }
+  const { kind, url } = config.engine;
+  if (url !== undefined && kind !== "openai" && !entries.some(({ entry }) => isRemote(entry, config)))
+    refuse(["engine", "url"], `is there, but engine.kind is ${kind}; only openai asks a server.`);
+}
+
+type PlacedEntry = ReturnType<typeof deviceEntries>[number];
+
+/** Whether an entry means servers that run already. A simulated device stays one whatever the engine of the others is. */
+export function isRemote({ gpu, engine }: DeviceSettings, config: Config): boolean {
+  return (engine?.kind ?? config.engine.kind) === "openai" && !String(gpu).startsWith("simulated:");
+}
+
+/** The servers that an entry with the engine openai means. */
+export function urlsOf({ engine }: DeviceSettings, config: Config): readonly string[] {
+  return [engine?.url ?? config.engine.url ?? []].flat();
+}
+
+function checkRemote(config: Config, { path, entry }: PlacedEntry, refuse: Refuse): void {
+  const own = entry.engine?.kind === undefined ? ["engine"] : [...path, "engine"];
+  const name = entry.gpu ?? entry.gpus?.[0];
+  if (name !== undefined && name !== "auto")
+    refuse(path, `names ${name}, but its engine.kind is openai, whose server has its own GPU; leave ${name} out.`);
+  if (urlsOf(entry, config).length === 0)
+    refuse([...own, "url"], "is missing; engine.kind openai needs the address of a server, like http://10.0.0.5:8000.");
 }
 
 /** What an entry names must go with `gpu.enabled` and with the engine. */
-function checkEntry(config: Config, { path, entry }: ReturnType<typeof deviceEntries>[number], refuse: Refuse): void {
-  const name = entry.gpu ?? entry.gpus![0]!;
+function checkEntry(config: Config, { path, entry }: PlacedEntry, refuse: Refuse): void {
+  const name = entry.gpu ?? entry.gpus?.[0];
   const kind = entry.engine?.kind ?? config.engine.kind;
   const standIn = /^(cpu|simulated):/.exec(String(name))?.[1];
-  if (!config.gpu.enabled && standIn === undefined && name !== "auto") {
-    refuse(path, `names ${name}, but gpu.enabled is false.`);
-  }
   if (standIn === "cpu" && kind === "simulated") {
     refuse(path, `names ${name}, but its engine is simulated; use "simulated:N" or a GPU.`);
   }
-  if (standIn === "simulated" && entry.engine?.kind === "llama") {
-    refuse(path, `names ${name}, but its engine.kind is llama; a simulated device has only the simulated engine.`);
+  if (standIn === "simulated" && (entry.engine?.kind ?? "simulated") !== "simulated") {
+    refuse(path, `names ${name}, but its engine.kind is ${kind}; a simulated device has only the simulated engine.`);
+  }
+  if (entry.engine?.url !== undefined) {
+    refuse([...path, "engine", "url"], `is there, but engine.kind is ${kind}; only openai asks a server.`);
+  }
+  if (name === undefined) return refuse(path, "needs gpu, or gpus for several that hold one model.");
+  if (!config.gpu.enabled && standIn === undefined && name !== "auto") {
+    refuse(path, `names ${name}, but gpu.enabled is false.`);
   }
 }
 

@@ -60,7 +60,7 @@ function reasonsOf({ status, reason, crowded }: GpuView): string[] {
 /** What others take most of: the share that is nearest to shutting us out. */
 function mostByOthers({ others_memory: memory, others_utilization: time }: GpuView): string {
   if (memory === null && time === null) return "-";
-  return (memory ?? 0) >= (time ?? 0) ? `${shareOf(memory)} mem` : `${shareOf(time)} util`;
+  return memory !== null && memory >= (time ?? 0) ? `${shareOf(memory)} mem` : `${shareOf(time)} util`;
 }
 
 /** Everything known about one GPU. */
@@ -106,8 +106,20 @@ function factsOfWorker(gpu: GpuDetails): Fact[] {
     ["Model", listed(gpu.model ?? "-", gpu.context, (context) => `${context} tokens for each slot`)],
     ...(gpu.memory_note === null ? [] : [["", gpu.memory_note] as const]),
     ["Device", gpu.device ?? "-"],
+    ...(gpu.upstream === null ? [] : [["Its server", loadOf(gpu.upstream)] as const]),
     ["Worker", `${gpu.pid === null ? "none" : `process ${gpu.pid}`}, ${gpu.restarts} died since the server started`],
   ];
+}
+
+/** What a server says of its load, by everybody, as far as it tells. */
+function loadOf({ running, waiting, kv_cache_use, slots }: NonNullable<GpuDetails["upstream"]>): string {
+  const room = slots === null ? "" : ` of ${slots}`;
+  const said = [
+    running === null ? null : `${running}${room} running`,
+    waiting === null ? null : `${waiting} waiting`,
+    kv_cache_use === null ? null : `${shareOf(kv_cache_use)} of its KV cache in use`,
+  ];
+  return said.filter((part) => part !== null).join(", ") || "-";
 }
 
 /** Running tasks, processes and events, each where there are any. */

@@ -83,6 +83,7 @@ function deviceTable(devices: readonly Device[]): string {
 function modelOf({ unfit, lost, engine: { kind, model } }: Device): string {
   if (lost !== null) return "not there";
   if (unfit !== null) return "cannot be used";
+  if (kind === "openai") return model === "" ? "what it serves" : model;
   return kind === "simulated" ? "simulated" : model === DEMO_MODEL ? "demo" : basename(model);
 }
 

@@ -39,9 +39,9 @@ test("the defaults are the contract's", () => {
 test("the entries with settings that config.example.yaml shows are valid", () => {
   const written = readFileSync(new URL("../config.example.yaml", import.meta.url), "utf8");
   const shown = written.split("\n").flatMap((line) => /^ {2}# {3}(- \{.*)$/.exec(line)?.[1] ?? []);
-  assert.equal(shown.length, 4);
+  assert.equal(shown.length, 5);
   const { gpu } = parseConfig(`gpu:\n  devices:\n${shown.map((line) => `    ${line}\n`).join("")}`, "c.yaml");
-  assert.equal((gpu.devices as unknown[]).length, 4);
+  assert.equal((gpu.devices as unknown[]).length, 5);
 });
 
 function devices(yaml: string) {
@@ -142,6 +142,48 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
       ' names cpu:1, but its engine is simulated; use "simulated:N" or a GPU.',
     ],
   ]),
+  [
+    "a server without an address",
+    "engine:\n  kind: openai",
+    "c.yaml:1: engine.url is missing; engine.kind openai needs the address of a server, like http://10.0.0.5:8000.",
+  ],
+  [
+    "an address without an engine that asks there",
+    "engine:\n  kind: llama\n  url: http://a:8000",
+    "c.yaml:3: engine.url is there, but engine.kind is llama; only openai asks a server.",
+  ],
+  ...refusedDevices([
+    [
+      "a device's server without an address",
+      "[{ name: a, engine: { kind: openai } }]",
+      "[0].engine.url is missing; engine.kind openai needs the address of a server, like http://10.0.0.5:8000.",
+    ],
+    [
+      "a device's address without an engine that asks there",
+      "[{ gpu: 0, engine: { url: http://a:8000 } }]",
+      "[0].engine.url is there, but engine.kind is llama; only openai asks a server.",
+    ],
+    [
+      "a server on a GPU of this machine",
+      "[{ gpu: 0, engine: { kind: openai, url: http://a:8000 } }]",
+      "[0] names 0, but its engine.kind is openai, whose server has its own GPU; leave 0 out.",
+    ],
+    [
+      "a simulated device that is to ask a server",
+      "[{ gpu: 'simulated:1', engine: { kind: openai, url: http://a:8000 } }]",
+      "[0] names simulated:1, but its engine.kind is openai; a simulated device has only the simulated engine.",
+    ],
+  ]),
+  [
+    "a GPU of this machine where all tasks go to servers",
+    "engine: { kind: openai, url: http://a:8000 }\ngpu:\n  devices: [0]",
+    "c.yaml:3: gpu.devices[0] names 0, but its engine.kind is openai, whose server has its own GPU; leave 0 out.",
+  ],
+  [
+    "a key that is none, without repeating it",
+    "engine: { kind: openai, url: http://a:8000, api_key: [hunter2] }",
+    "c.yaml:1: engine.api_key must be a string that is not empty; got something else.",
+  ],
   [
     "a GPU where GPUs are turned off",
     "gpu:\n  enabled: false\n  devices:\n    - cpu:1\n    - 0",

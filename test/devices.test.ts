@@ -589,6 +589,97 @@ test("one entry may have the simulated engine beside others that compute", async
   );
 });
 
+const ELSEWHERE = "engine: { kind: openai, url: [http://a:8000, 'https://b/llm/v1/'], api_key: k, model: m }";
+
+test("with the engine openai, auto is one device for each server, and no driver is asked", async (t) => {
+  const yaml = `{ ${ELSEWHERE}, gpu: { enabled: false } }`;
+  const devices = await start(t, yaml, { ...TWO, probe: null });
+  assert.deepEqual(
+    devices.map(({ id, kind, vendor, name, uuids, engine, unfit }) => [
+      id,
+      kind,
+      vendor,
+      name,
+      uuids,
+      engine.upstream,
+      unfit,
+    ]),
+    [
+      [0, "remote", "remote", "a:8000", ["REMOTE-http://a:8000"], { url: "http://a:8000", apiKey: "k" }, null],
+      [1, "remote", "remote", "b", ["REMOTE-https://b/llm"], { url: "https://b/llm/v1/", apiKey: "k" }, null],
+    ],
+  );
+  const [{ engine, thresholds, memoryTotal, maxTemperature, pciBusIds }] = devices as [Device];
+  assert.deepEqual(
+    [engine.kind, engine.model, memoryTotal, maxTemperature, pciBusIds],
+    ["openai", "m", null, null, []],
+  );
+  // However much others use it, it is not shut: it says itself when it has no room.
+  assert.deepEqual(thresholds, { memory: 1, utilization: 1 });
+});
+
+test("a server stands in the list beside GPUs, with settings of its own", async (t) => {
+  const server = "{ name: far, slots: 16, utilization_threshold: 0.5, engine: { kind: openai, url: http://a:8000 } }";
+  const yaml = `{ engine: { model: here.gguf }, gpu: { devices: [0, ${server}, ${server}, 'simulated:1'] } }`;
+  const devices = await start(t, yaml, TWO);
+  assert.deepEqual(
+    devices.map(({ id, kind, key, name, slots }) => [id, kind, key, name, slots]),
+    [
+      [0, "gpu", "GPU-aaaa-1", "Card GPU-aaaa-1", 8],
+      [1, "remote", "REMOTE-http://a:8000", "far", 16],
+      [2, "remote", "REMOTE-http://a:8000#2", "far", 16],
+      [3, "simulated", "SIMULATED-0", "Simulated device 0", 8],
+    ],
+  );
+  // The file of the others is no model's name there.
+  assert.deepEqual([devices[0]!.engine.model, devices[1]!.engine.model], ["here.gguf", ""]);
+  assert.deepEqual([devices[1]!.engine.upstream!.apiKey, devices[1]!.thresholds.utilization], [null, 0.5]);
+});
+
+test("a device that computes here does not take the model of the servers for a file", async (t) => {
+  const yaml = `{ ${ELSEWHERE}, gpu: { devices: [{ gpu: 'cpu:1', engine: { kind: llama } }, { name: s, engine: { kind: openai } }] } }`;
+  const devices = await start(t, yaml, { probe: null });
+  assert.deepEqual(
+    devices.map(({ kind, name, engine }) => [kind, name, engine.model]),
+    [
+      ["cpu", devices[0]!.name, DEMO_MODEL],
+      ["remote", "s 0", "m"],
+      ["remote", "s 1", "m"],
+    ],
+  );
+});
+
+test("an address that cannot be used costs its own device only, and its credentials are not shown", async (t) => {
+  const urls = ["ftp://a", "a:8000", "nonsense", "http://me:secret@a", "http://a/?x=1", "http://a"];
+  const devices = await start(t, `engine: { kind: openai, url: ${JSON.stringify(urls)} }`, { probe: null });
+  assert.deepEqual(
+    devices.map(({ unfit }) => unfit),
+    [
+      'Its address "ftp://a" does not begin with http:// or https://.',
+      'Its address "a:8000" does not begin with http:// or https://.',
+      'Its address "nonsense" is not a URL; it should be like http://10.0.0.5:8000.',
+      'Its address "http://a" carries credentials; a key belongs into engine.api_key.',
+      'Its address "http://a/?x=1" should end before "?" or "#".',
+      null,
+    ],
+  );
+  const shown = devices.map(({ name, uuids, key, unfit }) => JSON.stringify([name, uuids, key, unfit])).join();
+  assert.doesNotMatch(shown, /secret/);
+});
+
+test("no CPU takes the place of servers", async (t) => {
+  const yaml = "{ engine: { kind: openai, url: 'ftp://a' }, gpu: { cpu_fallback: true } }";
+  assert.deepEqual(ids(await start(t, yaml, { probe: null })), [[0, "REMOTE-ftp://a"]]);
+});
+
+test("auto with llama-server is this machine's GPUs, and llama.cpp is not asked what it can open", async (t) => {
+  const devices = await start(t, "engine: { kind: llama-server }", { ...TWO, probe: null });
+  assert.deepEqual(ids(devices), [
+    [0, "GPU-aaaa-1"],
+    [1, "GPU-bbbb-1"],
+  ]);
+});
+
 const HERE = "this machine has gpu:0 (Card GPU-aaaa-1, GPU-aaaa-1), gpu:1 (Card GPU-bbbb-1, GPU-bbbb-1).";
 const TWIN = card("GPU-aaaa-2", "0000:07:00.0");
 const REFUSED: readonly (readonly [string, string, Start, string])[] = [

@@ -206,6 +206,39 @@ test("what is not known of a GPU is a dash on its page", () => {
   assert.match(group, /^PCI bus id +0000:66:00\.0, 0000:67:00\.0$/m);
 });
 
+const SERVER: GpuStatus = {
+  ...CPU_DEVICE,
+  id: 7,
+  kind: "remote",
+  name: "10.0.0.5:8000",
+  uuids: ["REMOTE-http://10.0.0.5:8000"],
+  device: "vLLM 0.11.0 at http://10.0.0.5:8000",
+  othersUtilization: 0.25,
+  upstream: { running: 12, waiting: 3, kvCacheUse: 0.42, slots: 32, ours: 4 },
+};
+
+test("a server elsewhere shows its load, and dashes for the rest", () => {
+  const lines = gpusTable([viewOfGpu(SERVER)], null);
+  assert.match(lines, /^7 +10\.0\.0\.5:8000 +ready +0\/8 +- +- +- +- +25 % util$/m);
+  const page = gpuPage(detailsOfGpu(SERVER, []), null);
+  assert.match(page, /^Others +memory -, utilization 25 %$/m);
+  assert.match(page, /^UUID +REMOTE-http:\/\/10\.0\.0\.5:8000$/m);
+  assert.match(page, /^Device +vLLM 0\.11\.0 at http:\/\/10\.0\.0\.5:8000$/m);
+  assert.match(page, /^Its server +12 of 32 running, 3 waiting, 42 % of its KV cache in use$/m);
+});
+
+test("a server that tells little of its load shows that, and one that tells nothing shows no line", () => {
+  const silent = { running: null, waiting: null, kvCacheUse: null, slots: null, ours: 0 };
+  assert.equal(loadShown({ ...silent, running: 2 }), "2 running");
+  assert.equal(loadShown({ ...silent, waiting: 1 }), "1 waiting");
+  assert.equal(loadShown(silent), "-");
+  assert.equal(loadShown(null), undefined);
+});
+
+function loadShown(upstream: GpuStatus["upstream"]): string | undefined {
+  return /^Its server +(.*)$/m.exec(gpuPage(detailsOfGpu({ ...SERVER, upstream }, []), null))?.[1];
+}
+
 async function listening(app: FastifyInstance): Promise<string> {
   return app.listen({ port: 0, host: "127.0.0.1" });
 }

@@ -171,6 +171,10 @@ export interface UpstreamFigures {
   readonly waiting: number | null;
   /** Share of its KV cache that is in use, 0 to 1. */
   readonly kvCacheUse: number | null;
+  /** Requests that it can work on at once. */
+  readonly slots: number | null;
+  /** Requests of this engine that may be among those, as its figures are a little behind. */
+  readonly ours: number;
 }
 
 /** Why an engine cannot go on and has to be opened anew. */
@@ -222,6 +226,8 @@ export interface Engine {
   readonly progress: number;
   /** What the server behind it said of itself last; null, or absent: there is none, or it has said nothing. */
   readonly upstream?: UpstreamFigures | null;
+  /** Process id of a server that it has started itself, whose memory and time are its own; null, or absent: there is none. */
+  readonly serverPid?: number | null;
   /** Resolves when it cannot go on; absent: only its process can fail. */
   readonly gone?: Promise<EngineEnd>;
   /** Opens the model. @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later */

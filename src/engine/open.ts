@@ -10,6 +10,14 @@ export async function createEngine(options: EngineOptions, gpuId: number): Promi
     const { SimulatedEngine } = await import("./simulated.ts");
     return new SimulatedEngine(options, gpuId);
   }
+  if (options.kind === "openai") {
+    const { OpenAiEngine } = await import("./openai.ts");
+    return new OpenAiEngine(options);
+  }
+  if (options.kind === "llama-server") {
+    const { LlamaServerEngine } = await import("./llama-server.ts");
+    return new LlamaServerEngine(options);
+  }
   const { LlamaEngine } = await import("./llama.ts");
   return new LlamaEngine(options);
 }

@@ -17,6 +17,7 @@ import {
   type StepStart,
   type ToWorker,
 } from "./messages.ts";
+import { useOf } from "./process-use.ts";
 
 /** The runs that have not ended. */
 const runs = new Map<number, AbortController>();
@@ -154,10 +155,13 @@ function flush(): void {
 
 function beat(): void {
   const { user, system } = process.cpuUsage();
+  const serverPid = engine?.serverPid ?? null;
+  const server = serverPid === null ? null : useOf(serverPid);
   send({
     type: "heartbeat",
-    cpuSeconds: (user + system) / 1e6,
-    residentBytes: process.memoryUsage.rss(),
+    cpuSeconds: (user + system) / 1e6 + (server?.cpuSeconds ?? 0),
+    residentBytes: process.memoryUsage.rss() + (server?.residentBytes ?? 0),
+    serverPid,
     progress: engine?.progress ?? 0,
     deviceMemory,
     upstream: engine?.upstream ?? null,

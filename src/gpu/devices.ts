@@ -2,8 +2,9 @@
 import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
-import { type Config, deviceEntries, type DeviceSettings, type EngineSettings } from "../config.ts";
-import { type EngineOptions, type Tuning } from "../engine/engine.ts";
+import { type Config, deviceEntries, type DeviceSettings, type EngineSettings, isRemote, urlsOf } from "../config.ts";
+import { type EngineKind, type EngineOptions, type Tuning } from "../engine/engine.ts";
+import { faultOfUrl, hostOf, plainUrl } from "../engine/openai/address.ts";
 import { AltLasError } from "../errors.ts";
 import { fieldName } from "../validation.ts";
 import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
@@ -109,9 +110,14 @@ async function surveyFor(entries: readonly Entry[], config: Config, sources: Gpu
   });
 }
 
-function needsGpus({ entry }: Entry, { gpu, engine }: Config): boolean {
-  if (entry.gpu === "auto") return gpu.enabled && engine.kind === "llama";
+function needsGpus({ entry }: Entry, config: Config): boolean {
+  if (isRemote(entry, config)) return false;
+  if (entry.gpu === "auto") return config.gpu.enabled && computesHere(config.engine.kind);
   return !/^(cpu|simulated):/.test(String(entry.gpu));
+}
+
+function computesHere(kind: EngineKind): boolean {
+  return kind !== "simulated" && kind !== "openai";
 }
 
 function identify(drafts: readonly Draft[], byNumber: boolean): Device[] {
@@ -144,6 +150,7 @@ class Resolver {
 
   resolve(entry: Entry): Draft[] {
     const { gpu, gpus } = entry.entry;
+    if (isRemote(entry.entry, this.#config)) return this.#remoteDevices(entry.entry);
     if (gpu === "auto") return this.#auto(entry);
     const [, standIn, count] = /^(cpu|simulated):(\d+)$/.exec(String(gpu)) ?? [];
     if (standIn === "cpu") return this.#cpuDevices(Number(count), entry.entry);
@@ -155,7 +162,7 @@ class Resolver {
   fallbackFor(devices: readonly Draft[]): Draft[] {
     const { gpu, engine } = this.#config;
     const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
-    return serves || gpu.cpu_fallback !== true || engine.kind === "simulated" ? [] : this.#autoCpus();
+    return serves || gpu.cpu_fallback !== true || !computesHere(engine.kind) ? [] : this.#autoCpus();
   }
 
   #auto({ path, entry }: Entry): Draft[] {
@@ -275,7 +282,27 @@ class Resolver {
     });
   }
 
-  #standIn<Kind extends "cpu" | "simulated">(kind: Kind, entry: DeviceSettings) {
+  /** An address that cannot be used costs its own device only. */
+  #remoteDevices(entry: DeviceSettings): Draft[] {
+    const urls = urlsOf(entry, this.#config);
+    return urls.map((url, index) => {
+      const standIn = this.#standIn("remote", entry);
+      const apiKey = entry.engine?.api_key ?? this.#config.engine.api_key ?? null;
+      return {
+        ...standIn,
+        engine: { ...standIn.engine, upstream: { url, apiKey } },
+        // Others may use it as much as they like: it says itself when it has no room.
+        thresholds: { memory: 1, utilization: entry.utilization_threshold ?? 1 },
+        name: nameOf(entry, urls.length, index) ?? hostOf(url),
+        uuids: [`REMOTE-${plainUrl(url)}`],
+        memoryTotal: null,
+        environment: {},
+        unfit: faultOfUrl(url),
+      };
+    });
+  }
+
+  #standIn<Kind extends "cpu" | "simulated" | "remote">(kind: Kind, entry: DeviceSettings) {
     return {
       ...this.#common(entry),
       number: null,
@@ -309,7 +336,7 @@ function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): Dev
   const kind = own.kind ?? engine.kind;
   return {
     kind,
-    model: own.model ?? engine.model ?? (kind === "openai" ? "" : DEMO_MODEL),
+    model: own.model ?? modelFor(kind, engine),
     context,
     // Who asks for less context than that is content with less.
     minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
@@ -317,6 +344,12 @@ function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): Dev
     binary: own.binary ?? engine.binary,
     upstream: null,
   };
+}
+
+/** A model's name on a server is no file here, and the other way round. */
+function modelFor(kind: EngineKind, engine: Config["engine"]): string {
+  const isMeant = (kind === "openai") === (engine.kind === "openai");
+  return (isMeant ? engine.model : undefined) ?? (kind === "openai" ? "" : DEMO_MODEL);
 }
 
 function tuningOf(own: EngineSettings, engine: Config["engine"]): DeviceEngine["tuning"] {

@@ -75,10 +75,12 @@ export type FromWorker =
   /** Sent every `HEARTBEAT_MS` from the first moment on, also while loading. */
   | {
       readonly type: "heartbeat";
-      /** CPU seconds this process has used since it started. */
+      /** CPU seconds that this process, and a server that its engine has started, have used since they started. */
       readonly cpuSeconds: number;
-      /** Resident bytes of this process. */
+      /** Resident bytes of both. */
       readonly residentBytes: number;
+      /** Process id of that server; null: there is none. */
+      readonly serverPid: number | null;
       /** The engine's count of steps; it grows while the engine gets on. */
       readonly progress: number;
       /** What the engine's library says of its device's memory, in bytes; null: it does not tell. */

@@ -90,14 +90,17 @@ export function engineReading(usage: Usage | null): Reading {
 }
 
 /**
- * A server that runs elsewhere: only what it tells itself. Its other clients' requests are the others' use of it.
- * @param own tasks of this server that run there @param slots tasks that it may run at once
+ * A server that runs elsewhere: only what it tells itself. What others use of it is their share of the requests it can work on at once.
+ * Where it does not say how many those are: as many as run, if others wait, and room for all our slots beside the others, if not.
+ * @param slots tasks of this server that it may run at once
  */
-export function remoteReading(usage: Usage | null, own: number, slots: number): Reading {
+export function remoteReading(usage: Pick<Usage, "upstream"> | null, slots: number): Reading {
   const upstream = usage?.upstream ?? null;
-  if (upstream?.running == null) return { ...UNKNOWN, upstream };
-  const others = Math.max(0, upstream.running + (upstream.waiting ?? 0) - own);
-  return { ...UNKNOWN, upstream, othersUtilization: Math.min(1, others / slots) };
+  if (upstream === null || upstream.running === null) return { ...UNKNOWN, upstream };
+  const { running, ours, waiting } = upstream;
+  const others = Math.max(0, running + (waiting ?? 0) - ours);
+  const room = upstream.slots ?? ((waiting ?? 0) > 0 ? running : others + slots);
+  return { ...UNKNOWN, upstream, othersUtilization: Math.min(1, others / Math.max(1, room)) };
 }
 
 /** Percent of the machine's CPU time that the worker used between two reports. */

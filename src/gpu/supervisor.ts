@@ -33,7 +33,7 @@ export interface SupervisorEvents {
   ended(task: Task, outcome: Outcome): void;
   /** Everything that still ran there is cut off. */
   lost(reason: LossReason): void;
-  /** A worker process has been started. */
+  /** A worker process has been started, or a server by its engine. */
   started(pid: number): void;
 }
 
@@ -75,6 +75,9 @@ export interface SupervisorOptions {
 
 /** Times `stallTimeout`: the biggest models from slow disks take many minutes. */
 const LOADING_MAY_TAKE = 30;
+
+/** Seconds by which a worker that asks a server may be late in letting go of a task. */
+const PATIENCE_MARGIN = 10;
 
 /** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
 const STOP_PATIENCE = 15_000;
@@ -168,9 +171,9 @@ export class Supervisor {
     return this.#worker?.textOf(task) ?? "";
   }
 
-  /** Process ids of its worker, and of those before it that are not gone yet. */
+  /** Process ids of its worker and of its engine's server, and of those before it that are not gone yet. */
   get pids(): readonly number[] {
-    return [...this.#processes].map(({ pid }) => pid).filter((pid) => pid !== null);
+    return [...this.#processes].flatMap(({ pids }) => pids);
   }
 
   /** `loading` also while one that ended is not gone yet: what it holds is not what others hold. */
@@ -338,8 +341,9 @@ export class Supervisor {
   }
 
   #newWorker(memoryBudget: number | null): GpuWorker {
-    const { engine, stallTimeout, cancelTimeout, log } = this.#options;
+    const { engine, cancelTimeout, log } = this.#options;
     const { id, environment, vendor } = this.device;
+    const stallTimeout = this.#stallTimeout;
     return new GpuWorker(
       {
         gpuId: id,
@@ -363,6 +367,14 @@ export class Supervisor {
         gone: (death) => this.#onDeath(death),
       },
     );
+  }
+
+  /** A server is given its own time, after which its engine lets go of the task by itself. */
+  get #stallTimeout(): number {
+    const { engine, stallTimeout } = this.#options;
+    if (engine.kind !== "openai" && engine.kind !== "llama-server") return stallTimeout;
+    const { firstByte, token } = engine.patience;
+    return Math.max(stallTimeout, Math.max(firstByte, token) + PATIENCE_MARGIN);
   }
 
   async #onLoaded(info: EngineInfo, gpus: readonly string[] | null): Promise<void> {
@@ -391,15 +403,17 @@ export class Supervisor {
       return this.#fail(sentence, "gpu_lost");
     this.#health.refuse(sentence);
     this.#drop("gpu_lost");
-    // Others may give memory back; a file that is damaged or missing stays so until somebody mends it.
-    if (code === "out_of_memory") this.#retryLater();
+    // Others may give memory back, and a server may be mended without us; a file that is damaged or missing stays so.
+    if (code === "out_of_memory" || this.device.kind === "remote") this.#retryLater();
   }
 
   #onBeat(): void {
     const last = this.#usage;
     this.#usage = this.#worker?.usage ?? null;
+    const server = this.#usage?.serverPid ?? null;
+    if (server !== null && server !== last?.serverPid) this.#events.started(server);
     if (this.device.kind === "cpu") this.read(cpuReading(this.#usage, last));
-    else if (this.device.kind === "remote") this.read(remoteReading(this.#usage, this.#tasks, this.device.slots));
+    else if (this.device.kind === "remote") this.read(remoteReading(this.#usage, this.device.slots));
     else if (this.device.vendor === "other") this.read(engineReading(this.#usage));
     else if (this.#current() === null) this.#forgetFigures();
     else this.#events.changed();

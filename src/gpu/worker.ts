@@ -68,7 +68,7 @@ export interface Death {
   readonly lived: boolean;
 }
 
-/** What the process says of itself. */
+/** What the process says of itself, and of a server that its engine has started. */
 export interface Usage {
   /** CPU seconds since the process started. */
   readonly cpuSeconds: number;
@@ -79,6 +79,8 @@ export interface Usage {
   /** Milliseconds on the monotonic clock when that was true. */
   readonly at: number;
   readonly pid: number;
+  /** Of a server that its engine has started; null: there is none. */
+  readonly serverPid: number | null;
 }
 
 /** Milliseconds a stop waits for the process to leave by itself. */
@@ -145,6 +147,11 @@ export class GpuWorker {
     return this.#child.pid ?? null;
   }
 
+  /** Its own, and that of a server which its engine has started. */
+  get pids(): readonly number[] {
+    return [this.#child.pid, this.#usage?.serverPid].filter((pid) => typeof pid === "number");
+  }
+
   /** Tasks running there. */
   get tasks(): number {
     return this.#runOf.size;
@@ -208,7 +215,7 @@ export class GpuWorker {
 
   #spawn(): ChildProcess {
     const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), {
-      env: { ...withoutSecrets(process.env), ...this.#options.environment },
+      env: { ...threadPoolFor(this.#options.engine), ...withoutSecrets(process.env), ...this.#options.environment },
       execArgv: [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
@@ -268,11 +275,13 @@ export class GpuWorker {
     residentBytes,
     deviceMemory,
     upstream,
+    serverPid,
     progress,
   }: Extract<FromWorker, { type: "heartbeat" }>): void {
     if (progress !== this.#progress) this.#still = 0;
     this.#progress = progress;
-    this.#usage = { cpuSeconds, residentBytes, deviceMemory, upstream, at: performance.now(), pid: this.#child.pid! };
+    const pid = this.#child.pid!;
+    this.#usage = { cpuSeconds, residentBytes, deviceMemory, upstream, serverPid, at: performance.now(), pid };
     this.#events.beat();
   }
 
@@ -359,6 +368,15 @@ export class GpuWorker {
     const lastWords = (this.#words.trim().split("\n").at(-1) ?? "").slice(0, 300);
     this.#events.gone({ how, lastWords, lived: this.#usage !== null });
   }
+}
+
+/**
+ * What the environment of a process says that runs such an engine. llama.cpp's steps, and the sampling after each, run on threads of Node's
+ * pool. With several of them each step runs on another one, which has to be woken up and finds its caches cold; on a CPU that costs more
+ * than sampling for several tasks at once gains.
+ */
+export function threadPoolFor({ kind, backend }: EngineOptions): Readonly<Record<string, string>> {
+  return kind === "llama" && backend === false ? { UV_THREADPOOL_SIZE: "1" } : {};
 }
 
 function ticksIn(seconds: number): number {

@@ -135,7 +135,8 @@ export function viewOfGpu(gpu: GpuStatus): GpuView {
 
 function viewOfUpstream(upstream: GpuStatus["upstream"]): GpuView["upstream"] {
   if (upstream === null) return null;
-  return { running: upstream.running, waiting: upstream.waiting, kv_cache_use: upstream.kvCacheUse };
+  const { running, waiting, kvCacheUse, slots } = upstream;
+  return { running, waiting, kv_cache_use: kvCacheUse, slots };
 }
 
 /** One GPU has one name; only several that hold one model together have a list. */

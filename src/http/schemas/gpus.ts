@@ -45,6 +45,7 @@ interface UpstreamView {
   readonly running: number | null;
   readonly waiting: number | null;
   readonly kv_cache_use: number | null;
+  readonly slots: number | null;
 }
 
 export const GpuView = Type.Object(
@@ -91,11 +92,15 @@ export const GpuView = Type.Object(
       description: "How often the driver reported which Xid error since this server started.",
     }),
     others_memory: orNull<number>("number", { description: "Share of its memory, 0 to 1, that others have taken." }),
-    others_utilization: orNull<number>("number", { description: "Share of its time, 0 to 1, that others use." }),
+    others_utilization: orNull<number>("number", {
+      description: "Share of its time, 0 to 1, that others use; of a server, share of the requests it can work on.",
+    }),
     memory_free: orNull<number>("integer", { description: "Bytes." }),
     compute_capability: orNull<number>("number", { description: "CUDA's, like 8.6." }),
     model: orNull<string>("string", { description: "null: not loaded yet." }),
-    context: orNull<number>("integer", { description: "Tokens for each slot; null: no model is loaded yet." }),
+    context: orNull<number>("integer", {
+      description: "Tokens for each slot; null: no model is loaded yet, or its server does not tell.",
+    }),
     memory_note: orNull<string>("string", {
       description: "What was made smaller, because the memory was too small for what was asked for.",
     }),
@@ -116,8 +121,9 @@ export const GpuView = Type.Object(
         running: { type: ["integer", "null"], description: "Requests it works on, by everybody." },
         waiting: { type: ["integer", "null"], description: "Requests that wait there." },
         kv_cache_use: { type: ["number", "null"], description: "Share of its KV cache in use, 0 to 1." },
+        slots: { type: ["integer", "null"], description: "Requests it can work on at once." },
       },
-      required: ["running", "waiting", "kv_cache_use"],
+      required: ["running", "waiting", "kv_cache_use", "slots"],
       description: "What the server behind it says of itself; null: there is none, or it does not tell.",
     }),
   },

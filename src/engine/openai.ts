@@ -1,0 +1,283 @@
+/**
+ * A server that runs already: vLLM, SGLang, TGI, llama-server, Ollama, TensorRT-LLM, another ALT_LAS, or whatever else speaks OpenAI's
+ * protocol for completions. What differs between them is in openai/, one file for each.
+ *
+ * What goes wrong there (openai/refusals.ts says who is to blame):
+ *  1. It has no room (429, 503): `gpu_full`, for as long as its `Retry-After` says. That is no failure.
+ *  2. It refuses the task itself (another 4xx): the task fails, with the server's words.
+ *  3. It breaks off, is too slow, answers with nonsense or with a 5xx: `gpu_lost`, and the task is tried elsewhere.
+ *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed `MAX_FAILURES` times without a success between: the breaker
+ *     opens. `gone` resolves, and this engine is over. Its supervisor calls the GPU faulted and opens it anew after pauses that grow; it
+ *     serves again only when it has generated a token, in `load` and in the supervisor's own check: that is the half-open probe.
+ */
+import { randomUUID } from "node:crypto";
+import { AltLasError } from "../errors.ts";
+import {
+  type DeviceMemory,
+  type Engine,
+  type EngineEnd,
+  type EngineInfo,
+  type EngineOptions,
+  type GenerateOutcome,
+  type GenerateRequest,
+  type UpstreamFigures,
+} from "./engine.ts";
+import { plainUrl } from "./openai/address.ts";
+import { Answer } from "./openai/answer.ts";
+import { PLAIN } from "./openai/completions.ts";
+import { type About, type Dialect, type Order, SAYS_NOTHING } from "./openai/dialect.ts";
+import { identify, unusable } from "./openai/identify.ts";
+import { LoadWatch } from "./openai/load-watch.ts";
+import { type Blame, blameFor, isAboutLength } from "./openai/refusals.ts";
+import { Upstream, UpstreamError } from "./upstream.ts";
+
+/** Failures in a row after which the server is taken for broken. */
+const MAX_FAILURES = 3;
+
+/** Seconds that its figures are behind, where its dialect says nothing else. */
+const FIGURES_LAG = 2;
+
+/** What a server that works can answer. */
+const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => {} };
+
+export class OpenAiEngine implements Engine {
+  readonly #options: EngineOptions;
+  readonly #upstream: Upstream;
+  /** The server, for sentences. */
+  #name: string;
+  readonly #where: string;
+  #dialect: Dialect = PLAIN;
+  #model = "";
+  #about: About = SAYS_NOTHING;
+  #watch: LoadWatch | null = null;
+  readonly #runs = new Set<AbortController>();
+  readonly #gone = Promise.withResolvers<EngineEnd>();
+  #over = false;
+  #stopped = false;
+  #failures = 0;
+  #progress = 0;
+
+  /** @param options `upstream` is set, to an address in which `faultOfUrl` finds no fault */
+  constructor(options: EngineOptions) {
+    const { url, apiKey } = options.upstream!;
+    this.#options = options;
+    this.#where = plainUrl(url);
+    this.#name = `The server at ${this.#where}`;
+    const headers: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+    this.#upstream = new Upstream({ url: this.#where, socketPath: null, headers }, options.patience);
+  }
+
+  get progress(): number {
+    return this.#progress;
+  }
+
+  get upstream(): UpstreamFigures | null {
+    return this.#watch?.figures ?? null;
+  }
+
+  get gone(): Promise<EngineEnd> {
+    return this.#gone.promise;
+  }
+
+  async load(): Promise<EngineInfo> {
+    const wanted = { where: this.#where, model: this.#options.model, hasKey: this.#options.upstream!.apiKey !== null };
+    const { dialect, model } = await identify(this.#upstream, wanted);
+    this.#dialect = dialect;
+    this.#model = model.id;
+    this.#about = await dialect.about(this.#upstream, model);
+    this.#name = `${dialect.name} at ${this.#where}`;
+    await this.#prove(wanted);
+    const { figures, figuresLag = FIGURES_LAG } = dialect;
+    if (figures !== undefined)
+      this.#watch = new LoadWatch(
+        () => figures(this.#upstream),
+        figuresLag,
+        () => void this.#lookForIt(),
+      );
+    this.#watch?.start();
+    return this.#info();
+  }
+
+  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
+    const answer = new Answer(request, () => this.#progress++);
+    if (request.signal.aborted || this.#stopped) return answer.canceled();
+    if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
+    const run = new AbortController();
+    const cancel = (): void => run.abort();
+    request.signal.addEventListener("abort", cancel, { once: true });
+    this.#runs.add(run);
+    this.#watch?.count(this.#runs.size);
+    try {
+      return await this.#run(request, answer, run.signal);
+    } finally {
+      request.signal.removeEventListener("abort", cancel);
+      this.#runs.delete(run);
+      this.#watch?.count(this.#runs.size);
+    }
+  }
+
+  async deviceMemory(): Promise<DeviceMemory | null> {
+    return null;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#watch?.stop();
+    for (const run of this.#runs) run.abort();
+    await this.#upstream.close();
+  }
+
+  /** Has it generate a token: a list of models says nothing about whether they can be used. */
+  async #prove(wanted: { where: string; hasKey: boolean }): Promise<void> {
+    const answer = new Answer(PROOF, () => {});
+    try {
+      await this.#ask(this.#order(PROOF), answer, new AbortController().signal);
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      const blame = blameFor(error, this.#dialect);
+      // One that has no room works.
+      if (blame === "full") return;
+      throw blame === "task" ? this.#refusal("a task of one token", error) : unusable(error, wanted);
+    }
+  }
+
+  #info(): EngineInfo {
+    const { version, context, slots } = this.#about;
+    const fewer = slots !== null && slots < this.#options.slots;
+    return {
+      model: this.#model,
+      context,
+      slots: fewer ? slots : this.#options.slots,
+      memoryNote: null,
+      memory: null,
+      kvBytesPerToken: 0,
+      maxTokenBytes: Number.MAX_SAFE_INTEGER,
+      devices: [],
+      device: `${this.#dialect.name}${version === null ? "" : ` ${version}`} at ${this.#where}`,
+      backend: "openai",
+      settings: fewer ? [{ name: "slots", value: slots, reason: "the server has no more" }] : [],
+    };
+  }
+
+  async #run(request: GenerateRequest, answer: Answer, signal: AbortSignal): Promise<GenerateOutcome> {
+    const order = this.#order(request);
+    try {
+      await this.#askWithinContext(order, answer, signal);
+      const outcome = answer.outcome();
+      this.#failures = 0;
+      return outcome;
+    } catch (error) {
+      if (!signal.aborted) throw error instanceof UpstreamError ? this.#failed(error) : error;
+      // Whether it hears that is its own affair: its connection is closed.
+      void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
+      return answer.canceled();
+    }
+  }
+
+  #order({ text, maxLength, temperature }: Pick<GenerateRequest, "text" | "maxLength" | "temperature">): Order {
+    const { context } = this.#about;
+    const most = context === null ? maxLength : Math.min(maxLength, Math.max(1, context - 1));
+    return { id: randomUUID(), model: this.#model, text, maxLength: most, temperature };
+  }
+
+  /**
+   * Many servers refuse a task whose answer might not fit, where we want one that ends where the context does.
+   * @param mayShorten whether it may be asked for again, with as many tokens as there is room for
+   */
+  async #askWithinContext(order: Order, answer: Answer, signal: AbortSignal, mayShorten = true): Promise<void> {
+    try {
+      await this.#ask(order, answer, signal);
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || signal.aborted) throw error;
+      if (blameFor(error, this.#dialect) !== "task" || !isAboutLength(error.words)) throw error;
+      const room = mayShorten ? await this.#roomBehind(order) : null;
+      if (room === null || room >= order.maxLength) throw tooLong(error.words);
+      await this.#askWithinContext({ ...order, maxLength: room }, answer, signal, false);
+    }
+  }
+
+  /** Tokens that an answer can have; null: not known. @throws {AltLasError} `prompt_too_long` when there are none */
+  async #roomBehind(order: Order): Promise<number | null> {
+    const { context } = this.#about;
+    const tokens = context === null ? null : ((await this.#dialect.countTokens?.(this.#upstream, order)) ?? null);
+    if (context === null || tokens === null) return null;
+    if (tokens < context) return context - tokens;
+    throw tooLong(`the prompt has ${tokens} tokens, which leaves no room in a context of ${context} tokens`);
+  }
+
+  /** Resolves when the answer is complete, whatever the connection does then. */
+  async #ask(order: Order, answer: Answer, signal: AbortSignal): Promise<void> {
+    const { path, body, read } = this.#dialect.ask(order);
+    const complete = Promise.withResolvers<void>();
+    let ended = false;
+    const onData = (data: string, event: string | undefined): boolean | void => {
+      if (ended) return false;
+      const isWork = read(answer, data, event);
+      ended = isEnd(data, event);
+      if (ended) complete.resolve();
+      return isWork;
+    };
+    await Promise.race([this.#upstream.stream(path, body, { signal, onData }), complete.promise]);
+  }
+
+  /** What a failure means for the task, and for this engine. */
+  #failed(error: UpstreamError): AltLasError {
+    const blame = blameFor(error, this.#dialect);
+    this.#count(blame, error);
+    switch (blame) {
+      case "full":
+        return new AltLasError("gpu_full", `${this.#name} has no room now: ${sentenceOf(error.message)}`, {
+          ...(error.retryAfter !== undefined && { retryAfter: error.retryAfter }),
+        });
+      case "task":
+        return this.#refusal("the task", error);
+      default:
+        return this.#lost(error);
+    }
+  }
+
+  #refusal(what: string, error: UpstreamError): AltLasError {
+    return new AltLasError("model_error", `${this.#name} refused ${what}: ${sentenceOf(error.message)}`);
+  }
+
+  #lost(error: UpstreamError): AltLasError {
+    return new AltLasError("gpu_lost", `${this.#name} failed: ${sentenceOf(error.message)}`);
+  }
+
+  #count(blame: Blame, error: UpstreamError): void {
+    if (blame === "task") this.#failures = 0;
+    if (blame === "server") this.#failures++;
+    const said = sentenceOf(error.message);
+    // What is cut off in the middle may be all that anybody sees of a server that has died.
+    if (blame === "server" && error.status === null) void this.#lookForIt();
+    if (blame === "closed") this.#open(`${this.#name} takes no tasks any more: ${said}`);
+    else if (error.unreached) this.#open(`${this.#name} cannot be reached: ${said}`);
+    else if (this.#failures >= MAX_FAILURES)
+      this.#open(`${this.#name} failed ${this.#failures} times in a row, the last time: ${said}`);
+  }
+
+  /** A server that is gone is found out before the next task tries in vain. */
+  async #lookForIt(): Promise<void> {
+    const error = await this.#upstream.ask("GET", "/v1/models").catch((reason: unknown) => reason);
+    if (error instanceof UpstreamError && error.unreached && !this.#stopped)
+      this.#open(`${this.#name} cannot be reached: ${sentenceOf(error.message)}`);
+  }
+
+  /** Opens the breaker. */
+  #open(sentence: string): void {
+    this.#over = true;
+    this.#gone.resolve({ sentence, crashed: false });
+  }
+}
+
+function isEnd(data: string, event: string | undefined): boolean {
+  return data === "[DONE]" || event === "completed";
+}
+
+function tooLong(words: string): AltLasError {
+  return new AltLasError("prompt_too_long", sentenceOf(words[0]!.toUpperCase() + words.slice(1)));
+}
+
+function sentenceOf(words: string): string {
+  return /[.!?…]$/.test(words) ? words : `${words}.`;
+}

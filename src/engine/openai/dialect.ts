@@ -1,0 +1,102 @@
+/** What differs between the servers that an `openai` engine can ask. */
+import { type UpstreamFigures } from "../engine.ts";
+import { type Upstream, type UpstreamAnswer } from "../upstream.ts";
+import { type Answer, isObject } from "./answer.ts";
+
+/** A model as a server lists it: whatever it says of it. */
+export type ModelCard = Readonly<Record<string, unknown>> & { readonly id: string };
+
+/** What a server says of itself; null: it does not tell. */
+export interface About {
+  readonly version: string | null;
+  /** Tokens that a prompt and its answer may have together. */
+  readonly context: number | null;
+  /** Requests that it works on at once; more wait there. */
+  readonly slots: number | null;
+}
+
+/** One task as it is to be asked for. */
+export interface Order {
+  /** Names the request, where the server lets us. */
+  readonly id: string;
+  readonly model: string;
+  readonly text: string;
+  readonly maxLength: number;
+  readonly temperature: number;
+}
+
+/** How a task is asked for. */
+export interface Question {
+  readonly path: string;
+  readonly body: unknown;
+  /**
+   * Takes in one event of the answer; false: it is no sign of work.
+   * @throws {UpstreamError} it makes no sense, or says that the task failed
+   */
+  readonly read: (answer: Answer, data: string, event: string | undefined) => boolean | void;
+}
+
+/** What a server publishes of its load. */
+export type Figures = Omit<UpstreamFigures, "ours">;
+
+export interface Dialect {
+  /** For people. */
+  readonly name: string;
+  /** What `owned_by` of its models says; null: nothing that tells it from others. */
+  readonly owner: string | null;
+  /** Asks for what only this server has; its models, or null: it is another one. Of those that have no owner of their own. */
+  readonly recognize?: (upstream: Upstream, listed: readonly ModelCard[]) => Promise<readonly ModelCard[] | null>;
+  readonly about: (upstream: Upstream, model: ModelCard) => Promise<About>;
+  readonly ask: (order: Order) => Question;
+  /** How many tokens a prompt has; null: it does not tell. For a prompt that was refused together with its `max_tokens`. */
+  readonly countTokens?: (upstream: Upstream, order: Order) => Promise<number | null>;
+  /** Beside closing the request. */
+  readonly abort?: (upstream: Upstream, order: Order) => Promise<unknown>;
+  /** null: it does not tell, or not now. */
+  readonly figures?: (upstream: Upstream) => Promise<Figures | null>;
+  /** Seconds that its figures may be behind what is true; default 2. */
+  readonly figuresLag?: number;
+  /** The HTTP status that a refusal in these words should have had, where the server gives a wrong one. */
+  readonly statusOf?: (words: string) => number | null;
+}
+
+export const SAYS_NOTHING: About = { version: null, context: null, slots: null };
+
+/** The object that a path answers with; null: it answers otherwise, or not at all. */
+export async function ask(
+  upstream: Upstream,
+  path: string,
+  body?: unknown,
+): Promise<Readonly<Record<string, unknown>> | null> {
+  const value = await askFor(upstream, path, body);
+  return isObject(value) ? value : null;
+}
+
+/** The value in JSON that a path answers with; undefined: it answers otherwise, or not at all. */
+export async function askFor(upstream: Upstream, path: string, body?: unknown): Promise<unknown> {
+  const answer = await askQuietly(upstream, path, body);
+  return answer === null ? undefined : valueOf(answer);
+}
+
+/** The text that a path answers with; null: it answers otherwise, or not at all. */
+export async function askForText(upstream: Upstream, path: string): Promise<string | null> {
+  return (await askQuietly(upstream, path))?.body ?? null;
+}
+
+/** Seconds that what is only asked for the figures' sake may take. */
+const PATIENCE = 5;
+
+async function askQuietly(upstream: Upstream, path: string, body?: unknown): Promise<UpstreamAnswer | null> {
+  const method = body === undefined ? "GET" : "POST";
+  const answer = await upstream.ask(method, path, body, { timeout: PATIENCE }).catch(() => null);
+  return answer?.status === 200 ? answer : null;
+}
+
+/** undefined: it is not JSON. */
+export function valueOf({ body }: Pick<UpstreamAnswer, "body">): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,27 @@
+/** Who is to blame when a server does not do what it was asked for. */
+import { type UpstreamError } from "../upstream.ts";
+import { type Dialect } from "./dialect.ts";
+
+/**
+ * `full`: nobody, it has no room now; `task`: the task itself, it would be refused again; `closed`: it is closed to all tasks until
+ * somebody mends that; `server`: anything else, and the task may be tried elsewhere.
+ */
+export type Blame = "full" | "task" | "closed" | "server";
+
+/** Wrong key, no right, no money, no such model or route. */
+const CLOSED = new Set([401, 402, 403, 404, 405, 410]);
+
+/** Who was too slow or too early, and what failed behind it, is a 4xx too. */
+const ITS_OWN_FAULT = new Set([408, 424, 425]);
+
+export function blameFor(error: UpstreamError, { statusOf }: Pick<Dialect, "statusOf">): Blame {
+  const status = statusOf?.(error.words) ?? error.status;
+  if (status === 429 || status === 503) return "full";
+  if (status === null || status < 400 || status >= 500 || ITS_OWN_FAULT.has(status)) return "server";
+  return CLOSED.has(status) ? "closed" : "task";
+}
+
+/** Whether a refusal says that a prompt, or a prompt and its answer, is longer than the server can take. */
+export function isAboutLength(words: string): boolean {
+  return /context|too (long|large)|exceeds?\b|max(imum)?[_ ].*tokens|(less|fewer|more) than \d+ tokens/i.test(words);
+}

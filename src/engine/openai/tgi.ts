@@ -1,0 +1,39 @@
+/**
+ * Text Generation Inference. Its fields, its metrics and what follows: router/src/lib.rs, server.rs, infer/mod.rs and validation.rs of
+ * huggingface/text-generation-inference, `backends/v3` for the gauges. It takes `model` for the name of an adapter, unless it is "tgi";
+ * it begins to answer before it looks at a task, so that a refusal comes as an event that always claims to be a 422.
+ */
+import { numberIn, textIn } from "./answer.ts";
+import { completion } from "./completions.ts";
+import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
+import { sumOf } from "./prometheus.ts";
+
+export const TGI: Dialect = {
+  name: "TGI",
+  owner: null,
+  recognize: async (upstream, listed) => {
+    const info = await ask(upstream, "/info");
+    const model = textIn(info?.model_id);
+    if (model === null || numberIn(info?.max_total_tokens) === null) return null;
+    return listed.length > 0 ? listed : [{ id: model }];
+  },
+  about: async (upstream) => {
+    const info = await ask(upstream, "/info");
+    return { version: textIn(info?.version), context: numberIn(info?.max_total_tokens), slots: null };
+  },
+  ask: (order) => completion(order, { samplers: false, countsEachPiece: false, fields: { model: "tgi" } }),
+  countTokens: async (upstream, { text }) => {
+    const tokens = await askFor(upstream, "/tokenize", { inputs: text });
+    return Array.isArray(tokens) ? tokens.length : null;
+  },
+  figures: async (upstream) => {
+    const metrics = await askForText(upstream, "/metrics");
+    if (metrics === null) return null;
+    const running = sumOf(metrics, "tgi_batch_current_size");
+    return { running, waiting: sumOf(metrics, "tgi_queue_size"), kvCacheUse: null, slots: null };
+  },
+  statusOf: (words) => {
+    if (words.startsWith("Model is overloaded")) return 429;
+    return /^(Request failed during generation|Incomplete generation)/.test(words) ? 500 : null;
+  },
+};

@@ -1,0 +1,32 @@
+/**
+ * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
+ * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
+ */
+import { numberIn, textIn } from "./answer.ts";
+import { completion } from "./completions.ts";
+import { ask, askForText, type Dialect } from "./dialect.ts";
+import { highestOf, sumOf } from "./prometheus.ts";
+
+export const VLLM: Dialect = {
+  name: "vLLM",
+  owner: "vllm",
+  about: async (upstream, { max_model_len }) => ({
+    version: textIn((await ask(upstream, "/version"))?.version),
+    context: numberIn(max_model_len),
+    slots: null,
+  }),
+  ask: (order) => completion(order, { samplers: true, countsEachPiece: true }),
+  countTokens: async (upstream, { model, text }) =>
+    numberIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
+  figures: async (upstream) => {
+    const metrics = await askForText(upstream, "/metrics");
+    if (metrics === null) return null;
+    return {
+      running: sumOf(metrics, "vllm:num_requests_running"),
+      waiting: sumOf(metrics, "vllm:num_requests_waiting"),
+      // The second is what it was called before 0.10.
+      kvCacheUse: highestOf(metrics, "vllm:kv_cache_usage_perc") ?? highestOf(metrics, "vllm:gpu_cache_usage_perc"),
+      slots: null,
+    };
+  },
+};

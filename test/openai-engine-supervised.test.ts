@@ -1,0 +1,176 @@
+/** What a supervisor makes of a server that refuses, fails or goes away. Every test has a real worker process. */
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { pino } from "pino";
+import { type GpuState, type GpuStatus } from "../src/gpu/status.ts";
+import { type LossReason, Supervisor } from "../src/gpu/supervisor.ts";
+import { type Outcome, type Task } from "../src/task.ts";
+import { Turns } from "../src/turns.ts";
+import { aDevice, simulatedEngine } from "./helpers/devices.ts";
+import { World } from "./helpers/scheduling.ts";
+import { type Fault, StandIn } from "./helpers/upstream.ts";
+
+interface Setting {
+  readonly url: string;
+  readonly apiKey?: string;
+  /** Seconds. */
+  readonly stallTimeout?: number;
+}
+
+/** A supervisor of a server, and what it told. */
+class Owner {
+  readonly supervisor: Supervisor;
+  readonly outcomes = new Map<Task, Outcome>();
+  readonly losses: LossReason[] = [];
+  readonly states: GpuState[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  constructor(t: TestContext, { url, apiKey = "sk-ours", stallTimeout = 60 }: Setting) {
+    const upstream = { url, apiKey };
+    const device = aDevice({ kind: "remote", vendor: "remote", uuids: [`REMOTE-${url}`] });
+    this.supervisor = new Supervisor(
+      {
+        device: { ...device, engine: { ...device.engine, kind: "openai", upstream } },
+        engine: { ...simulatedEngine(), kind: "openai", upstream },
+        healthCheckInterval: 0,
+        stallTimeout,
+        cancelTimeout: 60,
+        memoryBudget: async () => null,
+        footprint: () => null,
+        turns: new Turns(),
+        timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
+        log: pino({ level: "silent" }),
+      },
+      {
+        changed: () => this.#changed(),
+        text: () => {},
+        ended: (task, outcome) => {
+          this.outcomes.set(task, outcome);
+          this.#wake();
+        },
+        lost: (reason) => {
+          this.losses.push(reason);
+          this.#wake();
+        },
+        started: () => {},
+      },
+    );
+    t.after(() => this.supervisor.stop());
+    this.supervisor.start(null);
+  }
+
+  get status(): Omit<GpuStatus, "taskCount" | "load"> {
+    return this.supervisor.status();
+  }
+
+  #changed(): void {
+    const { status } = this.status;
+    if (status !== this.states.at(-1)) this.states.push(status);
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  }
+
+  is(state: GpuState): Promise<void> {
+    return this.until(() => this.status.status === state);
+  }
+
+  async outcome(task: Task): Promise<Outcome> {
+    await this.until(() => this.outcomes.has(task));
+    return this.outcomes.get(task)!;
+  }
+
+  /** Starts a task there. */
+  run(text: string, maxLength = 5): Task {
+    const task = world.task({ text, maxLength });
+    this.supervisor.run(task);
+    return task;
+  }
+}
+
+const world = new World([]);
+
+test("a server runs tasks, tells what it is, and shows its load", async (t) => {
+  await using standIn = await StandIn.open({ vendor: "vllm", key: "sk-ours" });
+  const owner = new Owner(t, standIn);
+  await owner.is("ready");
+  const outcome = await owner.outcome(owner.run("hello there"));
+  assert(outcome.status === "completed");
+  const { promptTokens, completionTokens, cachedTokens } = outcome.result;
+  assert.deepEqual([promptTokens, completionTokens, cachedTokens], [3, 5, 1]);
+  await owner.until(() => owner.status.upstream !== null);
+  const { device, model, context, upstream, othersUtilization, memoryTotal, utilization } = owner.status;
+  assert.deepEqual([device, model, context], [`vLLM 0.11.0 at ${standIn.url}`, "org/stand-in", 4096]);
+  assert.deepEqual([upstream!.waiting, upstream!.kvCacheUse], [3, 0.25]);
+  assert(othersUtilization !== null);
+  assert.deepEqual([memoryTotal, utilization], [null, null]);
+});
+
+test("a server that refuses is unfit with its words, and serves when it has been mended", async (t) => {
+  await using closed = await StandIn.open({ vendor: "vllm", key: "sk-other" });
+  const owner = new Owner(t, closed);
+  await owner.is("unfit");
+  assert.equal(
+    owner.status.reason,
+    `The server at ${closed.url} refuses the key of engine.api_key: HTTP 401: Invalid API key: Bearer ….`,
+  );
+  const port = Number(new URL(closed.url).port);
+  await closed.close();
+  await using mended = await StandIn.open({ vendor: "vllm", key: "sk-ours" }, port);
+  await owner.is("ready");
+  assert.equal((await owner.outcome(owner.run("hello"))).status, "completed");
+  assert(mended.running === 0 && owner.states.every((state) => state !== "lost"));
+});
+
+test("a server that is gone is faulted, its tasks are lost, and it serves again when it is back", async (t) => {
+  await using first = await StandIn.open({ vendor: "sglang" });
+  const owner = new Owner(t, first);
+  await owner.is("ready");
+  owner.run("a long one", 4000);
+  await first.until(() => first.asked("a long one").length === 1);
+  await first.close();
+  await owner.is("faulted");
+  assert.match(owner.status.reason!, /^(SGLang|The server) at http:\/\/.* cannot be .*: the connection was refused\.$/);
+  assert.deepEqual(owner.losses.slice(0, 1), ["gpu_lost"]);
+  await using second = await StandIn.open({ vendor: "sglang" }, Number(new URL(first.url).port));
+  await owner.is("ready");
+  // It had to generate a token while it was opened, and another one to be believed.
+  assert(second.asked("Hello").length >= 2);
+  assert.equal((await owner.outcome(owner.run("hello"))).status, "completed");
+});
+
+test("a server without room is full for as long as it says, and not faulted", async (t) => {
+  const busy: Fault = { kind: "refuse", status: 429, headers: { "retry-after": "0" }, body: '{"error":"busy"}' };
+  await using standIn = await StandIn.open({ vendor: "tgi", faults: { busy } });
+  const owner = new Owner(t, standIn);
+  await owner.is("ready");
+  for (let round = 0; round < 5; round++) {
+    const outcome = await owner.outcome(owner.run("busy"));
+    assert(outcome.status === "failed");
+    assert.deepEqual([outcome.error.code, outcome.retryAfter], ["gpu_full", 0]);
+  }
+  assert.equal(owner.status.status, "ready");
+  await owner.until(() => owner.status.crowded === null);
+});
+
+test("a server may take longer to begin than a worker may stand still", async (t) => {
+  const slow: Fault = { kind: "wait", after: 0 };
+  await using standIn = await StandIn.open({ vendor: "vllm", faults: { slow } });
+  const owner = new Owner(t, { url: standIn.url, stallTimeout: 1 });
+  await owner.is("ready");
+  const task = owner.run("slow");
+  await standIn.until(() => standIn.halted === 1);
+  const beats = standIn.seen.filter(({ path }) => path === "/metrics").length;
+  // The worker asks for these figures once a second, and is looked at twice as often.
+  await standIn.until(() => standIn.seen.filter(({ path }) => path === "/metrics").length >= beats + 4);
+  assert.deepEqual([owner.status.status, owner.losses], ["ready", []]);
+  standIn.release();
+  assert.equal((await owner.outcome(task)).status, "completed");
+});
