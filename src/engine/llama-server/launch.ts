@@ -1,0 +1,109 @@
+/** From the configuration to a llama.cpp server that has loaded its model. */
+import { basename } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { AltLasError } from "../../errors.ts";
+import { type EngineInfo, type EngineOptions } from "../engine.ts";
+import { kvBytesPerToken } from "../llama-header.ts";
+import { checkFile, ErrorLog, openBackend, planLoad } from "../llama-model.ts";
+import { isObject, numberIn, objectIn, textIn } from "../openai/answer.ts";
+import { type Upstream, UpstreamError } from "../upstream.ts";
+import { findBinary } from "./binary.ts";
+import { type Command, serverOptions, settingsFor } from "./command.ts";
+import { complaintsIn, lastWordsIn } from "./complaints.ts";
+import { findDevices } from "./devices.ts";
+import { type ServerEnd, type ServerProcess } from "./process.ts";
+
+/** Milliseconds between two looks at whether the model is loaded: at first, and at most. */
+const LOOKS = { first: 10, longest: 250 };
+
+/** Seconds that one look may take. */
+const LOOK_PATIENCE = 10;
+
+/** What `/health` says while the model is being loaded. */
+const LOADING = 503;
+
+/** In what a server says when its memory is too small. */
+export const NO_MEMORY =
+  /out of memory|not enough memory|insufficient memory|failed to allocate|unable to allocate|bad_alloc/i;
+
+const NO_SOCKET = /couldn't bind/;
+
+/** What is found out before anything is started. */
+export type Prepared = Pick<Command, "program" | "devices" | "header" | "plan">;
+
+/** Finds the program and its devices, and plans their memory. @throws {AltLasError} `model_error` or `out_of_memory` */
+export async function prepare(options: EngineOptions, signal: AbortSignal): Promise<Prepared> {
+  const program = await findBinary(options.binary);
+  await checkFile(options.model);
+  const devices = await findDevices(program, options);
+  const log = new ErrorLog();
+  // It only counts what a model would take, which is the same everywhere.
+  const llama = await openBackend({ ...options, backend: false }, log);
+  try {
+    const opening = { llama, options: serverOptions(options), signal, log, gpus: devices.length };
+    return { program, devices, ...(await planLoad(opening)) };
+  } finally {
+    await llama.dispose();
+  }
+}
+
+/** Resolves when it has loaded its model. @throws {AltLasError} it has ended instead, or is something else */
+export async function untilReady(server: ServerProcess, upstream: Upstream, options: EngineOptions): Promise<void> {
+  for (let wait = LOOKS.first; !(await isReady(upstream, options)); wait = Math.min(2 * wait, LOOKS.longest)) {
+    await Promise.race([server.ended, pause(wait)]);
+    if (server.hasEnded) throw failureOf(await server.ended, options);
+  }
+}
+
+async function isReady(upstream: Upstream, { binary }: EngineOptions): Promise<boolean> {
+  const answer = await upstream
+    .ask("GET", "/health", undefined, { timeout: LOOK_PATIENCE })
+    .catch((error: unknown) => error);
+  if (answer instanceof UpstreamError) return false;
+  if (answer instanceof Error) throw answer;
+  const { status } = answer as { status: number };
+  if (status === 200) return true;
+  if (status === LOADING) return false;
+  throw new AltLasError(
+    "model_error",
+    `engine.binary is ${binary}, which is no llama-server: its /health answers ${status}.`,
+  );
+}
+
+/** Why it ended while it loaded its model. */
+function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineOptions): AltLasError {
+  const why = complaintsIn(words) || lastWordsIn(words) || "it did not say why";
+  const sentence = `${binary} ended (${how}) while it loaded the model file ${model}: ${why}.`;
+  if (NO_MEMORY.test(why)) return new AltLasError("out_of_memory", sentence);
+  // Nothing is wrong with the model: next time it may go well.
+  return new AltLasError(killed || NO_SOCKET.test(why) ? "gpu_lost" : "model_error", sentence);
+}
+
+/** What the server says that it has. @throws {AltLasError} `model_error` */
+export async function describe(upstream: Upstream, command: Command): Promise<EngineInfo & { context: number }> {
+  const { options, header, devices, plan } = command;
+  const { status, body } = await upstream.ask("GET", "/props");
+  const props = status === 200 ? objectIn(body) : {};
+  const settings = props.default_generation_settings;
+  const context = isObject(settings) ? numberIn(settings.n_ctx) : null;
+  const slots = numberIn(props.total_slots);
+  if (context === null || slots === null) {
+    const sentence = `engine.binary is ${options.binary}, which is no llama-server: its /props does not tell its slots and context.`;
+    throw new AltLasError("model_error", sentence);
+  }
+  // It rounds the context up.
+  const made = { ...plan, context: Math.min(plan.context, context), slots: Math.min(plan.slots, slots) };
+  return {
+    model: header.insights.ggufFileInfo.metadata.general.name ?? basename(options.model),
+    context: made.context,
+    slots: made.slots,
+    memoryNote: plan.note,
+    memory: plan.memory,
+    kvBytesPerToken: kvBytesPerToken(header, plan.kvCacheType),
+    maxTokenBytes: Number.MAX_SAFE_INTEGER,
+    devices: devices.map(({ name }) => name),
+    device: devices.length === 0 ? "CPU" : devices.map(({ title }) => title).join(", "),
+    backend: options.backend || "cpu",
+    settings: settingsFor({ ...command, plan: made }, textIn(props.build_info) ?? "of an unknown version"),
+  };
+}
