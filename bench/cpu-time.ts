@@ -36,6 +36,16 @@ export function cpuTimeOf(pid: number): CpuTime | null {
   }
 }
 
+/** What was used between two looks; null: this system does not tell. */
+export function cpuBetween(before: CpuTime | null, after: CpuTime | null): CpuTime | null {
+  if (before === null || after === null) return null;
+  return {
+    main: after.main - before.main,
+    threads: after.threads - before.threads,
+    workers: after.workers - before.workers,
+  };
+}
+
 /** Seconds of processor time of a process since its start, without its children. NaN: this system does not tell. */
 export function ownCpuOf(pid: number): number {
   const cpu = cpuTimeOf(pid);

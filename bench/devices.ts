@@ -1,8 +1,9 @@
 /** What a second device brings: the same work on one CPU device and on two, of one thread each. */
-import { through, throughput } from "./generation.ts";
+import { throughput } from "./generation.ts";
 import { randomModel } from "./random-model.ts";
 import { type Extent, median, type Section } from "./report.ts";
-import { startServer } from "./server.ts";
+import { type BenchServer, startServer } from "./server.ts";
+import { through } from "./streaming-client.ts";
 
 /** Twice what two devices run at once. */
 const TASKS = 32;
@@ -14,11 +15,15 @@ export async function devices({ quick }: Extent): Promise<Section> {
   const config = { engine: { model: randomModel(), context: CONTEXT, threads: 1 } };
   const one = await startServer({ devices: "cpu:1", config });
   const two = await startServer({ devices: "cpu:2", config });
+  const rate = async (server: BenchServer): Promise<number> => {
+    const { tokens, seconds } = await throughput(through(server), work);
+    return tokens / seconds;
+  };
   const figures: { one: number; two: number }[] = [];
   try {
     // The first comparison warms both up.
     for (let pair = 0; pair <= pairs; pair++) {
-      const measured = { one: await throughput(through(one), work), two: await throughput(through(two), work) };
+      const measured = { one: await rate(one), two: await rate(two) };
       if (pair > 0) figures.push(measured);
     }
   } finally {

@@ -1,12 +1,10 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
-import { firstTokens, type Generate, throughput } from "./generation.ts";
+import { type Done, firstText, type Generate, type Newcomer, throughput, type Work } from "./generation.ts";
 
-/** What `bench/generation.ts` measures; one figure comes back, or all samples. */
-export type DirectOrder =
-  | { readonly what: "throughput"; readonly tasks: number; readonly concurrent: number; readonly maxLength: number }
-  | { readonly what: "first tokens"; readonly neighbours: number; readonly samples: number };
+/** What `bench/generation.ts` measures; what it returns comes back. */
+export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first text" } & Newcomer);
 
 /** The first message names the engine, each later one is an order. */
 if (process.send) {
@@ -18,22 +16,20 @@ async function serve(options: EngineOptions): Promise<void> {
   await engine.load();
   const generate = generateWith(engine);
   process.on("message", (order: DirectOrder) => {
-    void follow(order, generate).then((figures) => process.send?.(figures));
+    const measured: Promise<Done | number | null> =
+      order.what === "throughput" ? throughput(generate, order) : firstText(generate, order);
+    void measured.then((found) => process.send?.(found));
   });
   process.once("disconnect", () => void engine.stop().then(() => process.exit(0)));
-  process.send?.([]);
-}
-
-async function follow(order: DirectOrder, generate: Generate): Promise<number[]> {
-  if (order.what === "throughput") return [await throughput(generate, order)];
-  return firstTokens(generate, order.neighbours, order.samples);
+  process.send?.(null);
 }
 
 function generateWith(engine: Engine): Generate {
-  return async (request) => {
+  return async (request, onText) => {
     let text = "";
     const emit = (piece: string): void => {
       text += piece;
+      if (piece !== "") onText?.();
     };
     const outcome = await engine.generate({ ...request, signal: new AbortController().signal, emit });
     return outcome.completionTokens;

@@ -1,27 +1,47 @@
-/** The same work for an engine called directly and for a whole server, so that their figures can be compared. */
+/** The same work for an engine called directly and for servers, so that their figures can be compared. */
 import { fork } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EngineOptions } from "../src/engine/engine.ts";
+import { threadPoolFor } from "../src/gpu/worker.ts";
 import { type DirectOrder } from "./direct.ts";
-import { type BenchServer } from "./server.ts";
+import { median } from "./report.ts";
 
 const PROMPT = "Once upon a time there was a little dog";
 /** Not 0, so that sampling is measured too. */
 const TEMPERATURE = 0.7;
-/** Tokens of each of the tasks beside which the time to the first token is measured. */
-const NEIGHBOUR_LENGTH = 64;
-/** Milliseconds between two samples: no multiple of a step, so that they meet it at any moment. */
-const SAMPLE_PAUSE = 17;
+/** Tokens for a newcomer: its first ones may be parts of one character, whose text comes with the last of them. */
+const NEWCOMER_LENGTH = 4;
+/** Gaps between texts of a neighbour from which the length of a step is known. */
+const GAPS = 3;
 
-/** Generates one text of at most `maxLength` tokens; resolves with the tokens it got. */
-export type Generate = (request: { text: string; maxLength: number; temperature: number }) => Promise<number>;
+/** Words of which the demo model's tokenizer makes one token each. */
+const WORDS = "the dog cat girl boy king bird and saw big red ran to park was happy with ball in house".split(" ");
+const PROMPT_WORDS = 12;
 
-/** Tokens a second of `tasks` tasks, of which `concurrent` are under way at any time, from the first call to the last end. */
-export async function throughput(
-  generate: Generate,
-  work: { readonly tasks: number; readonly concurrent: number; readonly maxLength: number },
-): Promise<number> {
+export interface Request {
+  readonly text: string;
+  readonly maxLength: number;
+  readonly temperature: number;
+}
+
+/** Generates one text of at most `maxLength` tokens; resolves with the tokens it got. @param onText called when some text has come */
+export type Generate = (request: Request, onText?: () => void) => Promise<number>;
+
+export interface Work {
+  readonly tasks: number;
+  readonly concurrent: number;
+  readonly maxLength: number;
+}
+
+export interface Done {
+  readonly tokens: number;
+  /** From the first call to the last end. */
+  readonly seconds: number;
+}
+
+/** Generates `tasks` texts, of which `concurrent` are under way at any time. */
+export async function throughput(generate: Generate, work: Work): Promise<Done> {
   let tokens = 0;
   let begun = 0;
   const one = async (): Promise<void> => {
@@ -32,66 +52,92 @@ export async function throughput(
   };
   const started = performance.now();
   await Promise.all(Array.from({ length: work.concurrent }, one));
-  return tokens / ((performance.now() - started) / 1000);
+  return { tokens, seconds: (performance.now() - started) / 1000 };
 }
 
-/** Milliseconds that tasks of one token take while `neighbours` others generate. */
-export async function firstTokens(generate: Generate, neighbours: number, samples: number): Promise<number[]> {
-  const over = new AbortController();
-  const neighbour = async (): Promise<void> => {
-    while (!over.signal.aborted)
-      await generate({ text: PROMPT, maxLength: NEIGHBOUR_LENGTH, temperature: TEMPERATURE });
-  };
-  const around = Array.from({ length: neighbours }, neighbour);
-  const times: number[] = [];
-  while (times.length < samples) {
-    await sleep(SAMPLE_PAUSE);
-    const started = performance.now();
-    await generate({ text: PROMPT, maxLength: 1, temperature: TEMPERATURE });
-    times.push(performance.now() - started);
-  }
-  over.abort();
-  await Promise.all(around);
-  return times;
+export interface Newcomer {
+  /** Tasks that generate already, and the tokens of each: enough to go on until the newcomer has its first text. */
+  readonly neighbours: number;
+  readonly neighbourLength: number;
+  readonly text: string;
+  /** When it comes, as a share of a step since a neighbour got text: 0 to 1. */
+  readonly phase: number;
 }
 
-/** Through HTTP: the answer comes when the task has ended and its end is on disk. */
-export function through(server: BenchServer): Generate {
-  return async ({ text, maxLength, temperature }) => {
-    const body = { text, max_length: maxLength, temperature };
-    const task = await server.ask<Answer>("/api/v1/predict", body, { prefer: "wait=300" });
-    if (task.result === undefined) throw new Error(`a task did not complete: ${JSON.stringify(task)}`);
-    return task.result.usage.completion_tokens;
-  };
+/**
+ * The moments at which newcomers come: evenly over a step, in any order, because what a newcomer waits for is above all the end of the
+ * step that is going on. Taken at random, that would need ten times as many of them.
+ * @param count odd, so that the stride through the step misses none
+ */
+export function newcomers(count: number, neighbours: number, neighbourLength: number): Newcomer[] {
+  return Array.from({ length: count }, (_, index) => ({
+    neighbours,
+    neighbourLength,
+    text: Array.from({ length: PROMPT_WORDS }, () => WORDS[Math.floor(Math.random() * WORDS.length)]).join(" "),
+    phase: (((index * 8) % count) + 0.5) / count,
+  }));
 }
 
-interface Answer {
-  readonly result?: { readonly usage: { readonly completion_tokens: number } };
+/** Milliseconds to a newcomer's first text; null: it got none, because of what it generated. */
+export async function firstText(
+  generate: Generate,
+  { neighbours, neighbourLength, text, phase }: Newcomer,
+): Promise<number | null> {
+  const around = Array.from({ length: neighbours }, () => neighbour(generate, neighbourLength));
+  const steps = await Promise.all(around.map(({ step }) => step));
+  if (steps.length > 0) await sleep(phase * median(steps));
+  let took: number | null = null;
+  const started = performance.now();
+  await generate({ text, maxLength: NEWCOMER_LENGTH, temperature: TEMPERATURE }, () => {
+    took ??= performance.now() - started;
+  });
+  await Promise.all(around.map(({ ended }) => ended));
+  return took;
 }
 
-/** An engine in a process of its own, which does what the order says without a server around it. */
+/** A task that generates. `step`: milliseconds between two of its texts, told when it gets one. */
+function neighbour(generate: Generate, maxLength: number) {
+  const { promise: step, resolve } = Promise.withResolvers<number>();
+  const gaps: number[] = [];
+  let last = 0;
+  const ended = generate({ text: PROMPT, maxLength, temperature: TEMPERATURE }, () => {
+    const now = performance.now();
+    if (last > 0) gaps.push(now - last);
+    last = now;
+    if (gaps.length === GAPS) resolve(median(gaps));
+  });
+  // A text that ends before that leaves nobody waiting.
+  void ended.then(() => resolve(0));
+  return { step, ended };
+}
+
+/** An engine in a process of its own, without a server around it. */
 export interface DirectEngine {
-  do(order: DirectOrder): Promise<number[]>;
+  readonly pid: number;
+  throughput(work: Work): Promise<Done>;
+  firstText(newcomer: Newcomer): Promise<number | null>;
   stop(): Promise<void>;
 }
 
 export async function startDirect(engine: EngineOptions): Promise<DirectEngine> {
-  const child = fork(join(import.meta.dirname, "direct.ts"));
+  const child = fork(join(import.meta.dirname, "direct.ts"), { env: { ...threadPoolFor(engine), ...process.env } });
   // Not "close", which never comes when it is the parent who hangs up.
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const ask = (message: object): Promise<number[]> =>
+  const ask = <Answer>(message: EngineOptions | DirectOrder): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const onEnd = (): void => reject(new Error("the engine's process ended"));
       child.once("exit", onEnd);
-      child.once("message", (figures) => {
+      child.once("message", (answer) => {
         child.off("exit", onEnd);
-        resolve(figures as number[]);
+        resolve(answer as Answer);
       });
       child.send(message);
     });
   await ask(engine);
   return {
-    do: ask,
+    pid: child.pid!,
+    throughput: (work) => ask({ what: "throughput", ...work }),
+    firstText: (newcomer) => ask({ what: "first text", ...newcomer }),
     async stop(): Promise<void> {
       child.disconnect();
       await gone;

@@ -1,17 +1,26 @@
 /* npm run bench [-- submit|engine|devices|life] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
 import { parseArgs } from "node:util";
+import { batches } from "./batches.ts";
 import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
+import { EMBEDDED } from "./embedded.ts";
 import { engine } from "./engine.ts";
 import { LIFE } from "./life.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
+import { scaling } from "./scaling.ts";
+import { SCHEDULER } from "./scheduler.ts";
+import { streams } from "./streams.ts";
 import { submit } from "./submit.ts";
 
 /** The parts of each. */
-const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<Section>)[]>> = {
-  submit: [submit],
+const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<Section | Section[]>)[]>> = {
+  submit: [submit, batches],
   engine: [engine],
+  embedded: EMBEDDED,
   devices: [devices],
+  scaling: [scaling],
+  scheduler: SCHEDULER,
+  streams: [streams],
   life: LIFE,
 };
 
@@ -39,10 +48,12 @@ async function runAll(): Promise<void> {
   const sections: Section[] = [];
   for (const measure of names.flatMap((name) => BENCHMARKS[name]!)) {
     const others = watchOthers();
-    const found = await measure(values);
-    const section = { ...found, others: others() };
-    console.log(`${markdownOf(section)}\n`);
-    sections.push(section);
+    const found = [await measure(values)].flat();
+    const busy = others();
+    for (const section of found.map((one) => ({ ...one, others: busy }))) {
+      console.log(`${markdownOf(section)}\n`);
+      sections.push(section);
+    }
   }
   if (values.record) console.log(`Written to ${record(where, sections)}.md and .json`);
   if (!sections.every(passes)) process.exitCode = 1;

@@ -11,6 +11,8 @@ import type { Memory } from "./memory-probe.ts";
 export const CACHE = join(import.meta.dirname, "cache");
 /** Arguments of Node that load the probe into a process with a channel to us; it answers any message. */
 export const PROBE = ["--expose-gc", "--import", new URL("memory-probe.ts", import.meta.url).href];
+const WORKER_PROBE = new URL("worker-probe.ts", import.meta.url).href;
+const PROFILES = join(CACHE, "profiles");
 const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
 
 /** Milliseconds for a model to load. */
@@ -21,7 +23,7 @@ export interface ServerOptions {
   readonly devices: string;
   /** Parts of a configuration file; JSON is YAML. */
   readonly config: object;
-  /** Writes CPU profiles of the server's threads into bench/cache/profiles when it stops. */
+  /** Writes CPU profiles of all its threads and of its workers into bench/cache/profiles when it stops. */
   readonly profile?: boolean;
   /** Lets `memory` be asked. */
   readonly probe?: boolean;
@@ -49,14 +51,15 @@ export async function startServer({
   profile = false,
   probe = false,
 }: ServerOptions): Promise<BenchServer> {
-  mkdirSync(CACHE, { recursive: true });
+  mkdirSync(profile ? PROFILES : CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "run-"));
   const configFile = join(folder, "config.json");
   writeFileSync(configFile, JSON.stringify(config));
   const logFile = join(folder, "server.log");
   const log = openSync(logFile, "w");
   const key = newApiKey();
-  const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${join(CACHE, "profiles")}`] : [];
+  const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${PROFILES}`] : [];
+  const profilingWorkers = profile && { NODE_OPTIONS: `--import ${WORKER_PROBE}`, ALT_LAS_PROFILES: PROFILES };
   const probing = probe ? PROBE : [];
   const options = [
     "--config",
@@ -72,7 +75,7 @@ export async function startServer({
   ];
   const started = performance.now();
   const child = spawn(process.execPath, [...profiling, ...probing, PROGRAM, "serve", ...options], {
-    env: { ...process.env, ALT_LAS_API_KEY: key },
+    env: { ...process.env, ALT_LAS_API_KEY: key, ...profilingWorkers },
     // The log goes to a file, as under a service manager: its price is part of what is measured.
     stdio: ["ignore", "pipe", log, probe ? "ipc" : "ignore"],
   });

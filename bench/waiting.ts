@@ -1,14 +1,13 @@
 /** What clients cost that wait for the ends of tasks. */
-import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { cpuDuring, untilQuiet } from "./cpu-time.ts";
+import { mostSockets } from "./readers.ts";
 import { type Extent, median, rounded, type Section } from "./report.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
 const TASKS = 100;
 /** Connections that are opened at a time: more would not fit into the server's backlog. */
 const WAVE = 250;
-const OTHER_FILES = 200;
 
 interface Round {
   /** Seconds of processor time a second. */
@@ -73,16 +72,6 @@ async function measure(server: BenchServer, clients: number, seconds: number): P
   await server.ask("/api/v1/tasks/cancel", { task_ids: tasks.map((task) => task.task_id) });
   await answers();
   return { without, with: withClients, resident: (after - before) / clients };
-}
-
-/** As many connections as one process of this machine may have, with some room for its other files. */
-function mostSockets(): number {
-  try {
-    const [, most] = /^Max open files +\d+ +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
-    return most === undefined ? Infinity : Number(most) - OTHER_FILES;
-  } catch {
-    return Infinity;
-  }
 }
 
 /** Sends a request for each task; what it returns resolves when all have been answered. */
