@@ -1,10 +1,10 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
-import { type Done, firstText, type Generate, type Newcomer, throughput, type Work } from "./generation.ts";
+import { type Arrivals, type Done, firstTexts, type Generate, throughput, type Work } from "./generation.ts";
 
 /** What `bench/generation.ts` measures; what it returns comes back. */
-export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first text" } & Newcomer);
+export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals);
 
 /** The first message names the engine, each later one is an order. */
 if (process.send) {
@@ -16,8 +16,8 @@ async function serve(options: EngineOptions): Promise<void> {
   await engine.load();
   const generate = generateWith(engine);
   process.on("message", (order: DirectOrder) => {
-    const measured: Promise<Done | number | null> =
-      order.what === "throughput" ? throughput(generate, order) : firstText(generate, order);
+    const measured: Promise<Done | number[]> =
+      order.what === "throughput" ? throughput(generate, order) : firstTexts(generate, order);
     void measured.then((found) => process.send?.(found));
   });
   process.once("disconnect", () => void engine.stop().then(() => process.exit(0)));

@@ -10,14 +10,18 @@ import { median } from "./report.ts";
 const PROMPT = "Once upon a time there was a little dog";
 /** Not 0, so that sampling is measured too. */
 const TEMPERATURE = 0.7;
-/** Tokens for a newcomer: its first ones may be parts of one character, whose text comes with the last of them. */
-const NEWCOMER_LENGTH = 4;
-/** Gaps between texts of a neighbour from which the length of a step is known. */
-const GAPS = 3;
+/** Tokens for a newcomer: its first one may be a part of a character, whose text comes with the rest of it. */
+const NEWCOMER_LENGTH = 2;
+/** Gaps between two texts from which the length of a step is known. */
+const GAPS = 5;
+/** Steps between two newcomers: of prompts that come in a row, the engine takes in a piece at a time for the sake of the others. */
+const STEPS_BETWEEN = 10;
+/** Milliseconds between two newcomers that are alone. */
+const PAUSE = 20;
 
 /** Words of which the demo model's tokenizer makes one token each. */
 const WORDS = "the dog cat girl boy king bird and saw big red ran to park was happy with ball in house".split(" ");
-const PROMPT_WORDS = 12;
+const PROMPT_WORDS = 6;
 
 export interface Request {
   readonly text: string;
@@ -25,7 +29,7 @@ export interface Request {
   readonly temperature: number;
 }
 
-/** Generates one text of at most `maxLength` tokens; resolves with the tokens it got. @param onText called when some text has come */
+/** Generates one text of at most `maxLength` tokens; resolves with the tokens it got. @param onText called when some text has come; absent: nobody reads along */
 export type Generate = (request: Request, onText?: () => void) => Promise<number>;
 
 export interface Work {
@@ -56,12 +60,17 @@ export async function throughput(generate: Generate, work: Work): Promise<Done> 
 }
 
 export interface Newcomer {
-  /** Tasks that generate already, and the tokens of each: enough to go on until the newcomer has its first text. */
-  readonly neighbours: number;
-  readonly neighbourLength: number;
   readonly text: string;
   /** When it comes, as a share of a step since a neighbour got text: 0 to 1. */
   readonly phase: number;
+}
+
+export interface Arrivals {
+  /** Tasks that generate meanwhile, one after the other, and the tokens of each. */
+  readonly neighbours: number;
+  readonly neighbourLength: number;
+  /** They come one after the other. */
+  readonly newcomers: readonly Newcomer[];
 }
 
 /**
@@ -69,53 +78,77 @@ export interface Newcomer {
  * step that is going on. Taken at random, that would need ten times as many of them.
  * @param count odd, so that the stride through the step misses none
  */
-export function newcomers(count: number, neighbours: number, neighbourLength: number): Newcomer[] {
+export function newcomers(count: number): Newcomer[] {
   return Array.from({ length: count }, (_, index) => ({
-    neighbours,
-    neighbourLength,
     text: Array.from({ length: PROMPT_WORDS }, () => WORDS[Math.floor(Math.random() * WORDS.length)]).join(" "),
     phase: (((index * 8) % count) + 0.5) / count,
   }));
 }
 
-/** Milliseconds to a newcomer's first text; null: it got none, because of what it generated. */
-export async function firstText(
-  generate: Generate,
-  { neighbours, neighbourLength, text, phase }: Newcomer,
-): Promise<number | null> {
-  const around = Array.from({ length: neighbours }, () => neighbour(generate, neighbourLength));
-  const steps = await Promise.all(around.map(({ step }) => step));
-  if (steps.length > 0) await sleep(phase * median(steps));
-  let took: number | null = null;
-  const started = performance.now();
-  await generate({ text, maxLength: NEWCOMER_LENGTH, temperature: TEMPERATURE }, () => {
-    took ??= performance.now() - started;
-  });
-  await Promise.all(around.map(({ ended }) => ended));
-  return took;
+/** Milliseconds to the first text of each newcomer; those are left out that get none, because of what they generate. */
+export async function firstTexts(generate: Generate, arrivals: Arrivals): Promise<number[]> {
+  const crowd = new Crowd(generate, arrivals);
+  const times: number[] = [];
+  for (const { text, phase } of arrivals.newcomers) {
+    await crowd.moment(phase);
+    let took: number | null = null;
+    const started = performance.now();
+    await generate({ text, maxLength: NEWCOMER_LENGTH, temperature: TEMPERATURE }, () => {
+      took ??= performance.now() - started;
+    });
+    if (took !== null) times.push(took);
+  }
+  await crowd.leave();
+  return times;
 }
 
-/** A task that generates. `step`: milliseconds between two of its texts, told when it gets one. */
-function neighbour(generate: Generate, maxLength: number) {
-  const { promise: step, resolve } = Promise.withResolvers<number>();
-  const gaps: number[] = [];
-  let last = 0;
-  const ended = generate({ text: PROMPT, maxLength, temperature: TEMPERATURE }, () => {
-    const now = performance.now();
-    if (last > 0) gaps.push(now - last);
-    last = now;
-    if (gaps.length === GAPS) resolve(median(gaps));
-  });
-  // A text that ends before that leaves nobody waiting.
-  void ended.then(() => resolve(0));
-  return { step, ended };
+/** The tasks beside which newcomers come. One of them is read along, as they keep step with each other. */
+class Crowd {
+  readonly #over = new AbortController();
+  readonly #tasks: Promise<void>[];
+  /** Milliseconds between the last texts of the one that is read, the newest last. */
+  #gaps: number[] = [];
+  #text = Promise.withResolvers<void>();
+
+  constructor(generate: Generate, { neighbours, neighbourLength }: Arrivals) {
+    this.#tasks = Array.from({ length: neighbours }, (_, index) => this.#run(generate, neighbourLength, index === 0));
+  }
+
+  /** Resolves at that share of a step, once all is under way; soon, when there is nobody. */
+  async moment(phase: number): Promise<void> {
+    if (this.#tasks.length === 0) return sleep(PAUSE);
+    while (this.#gaps.length < GAPS) await this.#text.promise;
+    for (let step = 0; step < STEPS_BETWEEN; step++) await this.#text.promise;
+    await sleep(phase * median(this.#gaps));
+  }
+
+  async leave(): Promise<void> {
+    this.#over.abort();
+    await Promise.all(this.#tasks);
+  }
+
+  async #run(generate: Generate, maxLength: number, isRead: boolean): Promise<void> {
+    const request = { text: PROMPT, maxLength, temperature: TEMPERATURE };
+    while (!this.#over.signal.aborted) await generate(request, isRead ? this.#reader() : undefined);
+  }
+
+  #reader(): () => void {
+    let last = 0;
+    return () => {
+      const now = performance.now();
+      if (last > 0) this.#gaps = [...this.#gaps, now - last].slice(-GAPS);
+      last = now;
+      this.#text.resolve();
+      this.#text = Promise.withResolvers();
+    };
+  }
 }
 
 /** An engine in a process of its own, without a server around it. */
 export interface DirectEngine {
   readonly pid: number;
   throughput(work: Work): Promise<Done>;
-  firstText(newcomer: Newcomer): Promise<number | null>;
+  firstTexts(arrivals: Arrivals): Promise<number[]>;
   stop(): Promise<void>;
 }
 
@@ -137,7 +170,7 @@ export async function startDirect(engine: EngineOptions): Promise<DirectEngine> 
   return {
     pid: child.pid!,
     throughput: (work) => ask({ what: "throughput", ...work }),
-    firstText: (newcomer) => ask({ what: "first text", ...newcomer }),
+    firstTexts: (arrivals) => ask({ what: "first texts", ...arrivals }),
     async stop(): Promise<void> {
       child.disconnect();
       await gone;

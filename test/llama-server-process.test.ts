@@ -1,13 +1,17 @@
 /** A llama.cpp server and the worker that has started it: whatever ends one of them ends both. Every test has real processes. */
 import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { existsSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { describe, it } from "node:test";
+import { pino } from "pino";
 import { type FromWorker, type ToWorker } from "../src/gpu/messages.ts";
 import { useOf } from "../src/gpu/process-use.ts";
+import { Supervisor, type SupervisorEvents } from "../src/gpu/supervisor.ts";
+import { Turns } from "../src/turns.ts";
+import { aDevice } from "./helpers/devices.ts";
 import { LLAMA } from "./helpers/engines.ts";
 import { Program } from "./helpers/llama-server.ts";
 import { childrenOf } from "./helpers/processes.ts";
@@ -68,7 +72,7 @@ async function withWorker(command: () => Promise<Program>, test: (worker: Worker
   const engine = { ...LLAMA, kind: "llama-server", binary: program.path } as const;
   worker.send({ type: "load", gpuId: 3, engine, proveCuda: false });
   try {
-    await Promise.race([worker.hear("loaded"), worker.hear("refused").then(assert.fail)]);
+    await Promise.race([worker.hear("loaded"), worker.hear("refused").then(({ sentence }) => assert.fail(sentence))]);
     await test(worker);
   } finally {
     worker.process.kill("SIGKILL");
@@ -154,6 +158,55 @@ describe("a worker with a llama-server", () => {
     }),
   );
 });
+
+describe("a GPU with a llama-server", () => {
+  it("knows the server's process for its own, and starts both anew when it dies", async (t) => {
+    await using program = await standIn();
+    const news = new EventEmitter();
+    const pids: number[] = [];
+    const supervisor = supervisorOf(program, {
+      started: (pid) => news.emit("news", pids.push(pid)),
+      changed: () => news.emit("news"),
+    });
+    t.after(() => supervisor.stop());
+    const servesWith = async (count: number): Promise<void> => {
+      while (supervisor.facts().state !== "ready" || pids.length < count) await once(news, "news");
+    };
+    supervisor.start(null);
+    await servesWith(2);
+    const server = await program.pid();
+    assert.deepEqual([supervisor.pids, pids[1]], [pids, server]);
+    process.kill(server, "SIGKILL");
+    await servesWith(4);
+    const { restarts, events } = supervisor.status();
+    assert.equal(restarts, 1);
+    const crash = events.find(({ reason }) => reason?.includes("llama-server"));
+    assert.equal(
+      crash?.reason,
+      "The worker died (exit code 1) and is being restarted. It last said: The llama-server process ended (SIGKILL).",
+    );
+  });
+});
+
+function nothing(): void {}
+
+function supervisorOf({ path }: Program, events: Pick<SupervisorEvents, "started" | "changed">): Supervisor {
+  return new Supervisor(
+    {
+      device: aDevice(),
+      engine: { ...LLAMA, kind: "llama-server", binary: path },
+      healthCheckInterval: 0,
+      stallTimeout: 60,
+      cancelTimeout: 60,
+      memoryBudget: async () => null,
+      footprint: () => null,
+      turns: new Turns(),
+      timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
+      log: pino({ level: "silent" }),
+    },
+    { text: nothing, ended: nothing, lost: nothing, ...events },
+  );
+}
 
 describe("what a process uses", { skip: NO_PROC }, () => {
   it("is what the process says of itself", () => {

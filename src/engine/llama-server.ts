@@ -3,7 +3,7 @@
  * server decodes all its slots together, and keeps in each what it has had.
  *
  * What goes wrong there:
- *  1. It has no room (429, 503): `gpu_full`. It says so only when others use it too.
+ *  1. It has no room (429, 503): `gpu_full`. As nobody else can use it, it hardly ever says so: who comes too early waits for a slot.
  *  2. It answers with another error: the task fails, with the server's words.
  *  3. It breaks off, is too slow, or makes no sense: `gpu_lost`, and the task is tried elsewhere.
  *  4. Its process has ended, or does not answer any more, or has failed `MAX_FAILURES` times without a success between: `gone` resolves
@@ -33,6 +33,14 @@ const MAX_FAILURES = 3;
 
 /** Seconds at most that it may take for what costs it nothing; it says that it lives between two steps. */
 const SIGN_OF_LIFE = 10;
+
+/** Of a task that was canceled before the server had counted its tokens. */
+const NEVER_ASKED: GenerateOutcome = {
+  finishReason: "canceled",
+  promptTokens: null,
+  completionTokens: 0,
+  cachedTokens: null,
+};
 
 /** A server that has loaded its model. */
 interface Running {
@@ -86,10 +94,12 @@ export class LlamaServerEngine implements Engine {
     this.#runs.add(run);
     try {
       const outcome = await this.#run(running, request, run.signal);
-      this.#failures = 0;
+      if (outcome.finishReason !== "canceled") this.#failures = 0;
       return outcome;
     } catch (error) {
-      throw error instanceof UpstreamError ? await this.#failed(error) : error;
+      if (!(error instanceof UpstreamError)) throw error;
+      if (run.signal.aborted) return NEVER_ASKED;
+      throw await this.#failed(error);
     } finally {
       request.signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
