@@ -83,6 +83,7 @@ export class OpenAiEngine implements Engine {
     const wanted = { where: this.#where, model: this.#options.model, hasKey: this.#options.upstream!.apiKey !== null };
     const { dialect, model } = await identify(this.#upstream, wanted);
     this.#dialect = dialect;
+    if (dialect.separatesStreams === true) this.#upstream.separateStreams();
     this.#model = model.id;
     this.#about = await dialect.about(this.#upstream, model);
     this.#name = `${dialect.name} at ${this.#where}`;

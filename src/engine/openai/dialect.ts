@@ -52,6 +52,8 @@ export interface Dialect {
   readonly countTokens?: (upstream: Upstream, order: Order) => Promise<number | null>;
   /** Beside closing the request. */
   readonly abort?: (upstream: Upstream, order: Order) => Promise<unknown>;
+  /** It closes the connection behind each stream without having said so: see `Upstream.separateStreams`. */
+  readonly separatesStreams?: boolean;
   /** null: it does not tell, or not now. */
   readonly figures?: (upstream: Upstream) => Promise<Figures | null>;
   /** Seconds that its figures may be behind what is true; default 2. */

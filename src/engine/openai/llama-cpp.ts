@@ -11,6 +11,7 @@ import { sumOf } from "./prometheus.ts";
 export const LLAMA_CPP: Dialect = {
   name: "llama-server",
   owner: "llamacpp",
+  separatesStreams: true,
   about: async (upstream, { meta }) => {
     const props = await ask(upstream, "/props");
     const { n_ctx } = isObject(props?.default_generation_settings) ? props.default_generation_settings : {};
