@@ -32,9 +32,9 @@ describe("against a real llama.cpp server", { skip: LLAMA_SERVER === null && NO_
 
 /** Starts it with the demo model; resolves when it has said where it listens, and has loaded. */
 async function serve([program = "", ...args]: readonly string[]): Promise<{ server: ChildProcess; url: string }> {
-  const shape = ["-np", String(SLOTS), "-c", String(SLOTS * 4096), "-t", "1", "-tb", "1"];
+  const shape = ["--parallel", String(SLOTS), "--ctx-size", String(SLOTS * 4096), "--threads", "1"];
   const address = ["--host", "127.0.0.1", "--port", "0"];
-  const server = spawn(program, [...args, "-m", LLAMA.model, ...shape, ...address], {
+  const server = spawn(program, [...args, "--model", LLAMA.model, ...shape, ...address], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const { promise, resolve, reject } = Promise.withResolvers<string>();
