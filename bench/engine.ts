@@ -1,44 +1,54 @@
 /** What the server costs: an engine behind HTTP, scheduler, store and worker process against the same engine called directly. */
 import { type EngineOptions } from "../src/engine/engine.ts";
 import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { ownCpuOf } from "./cpu-time.ts";
 import {
+  type Arrivals,
   type Done,
   firstTexts,
   type Generate,
-  type Arrivals,
   newcomers,
   startDirect,
   throughput,
   type Work,
 } from "./generation.ts";
-import { ownCpuOf } from "./cpu-time.ts";
 import { findLlamaServer, startLlamaServer } from "./llama-server.ts";
 import { randomModel } from "./random-model.ts";
 import { type Bar, type Extent, median, type Row, rounded, type Section } from "./report.ts";
 import { startServer } from "./server.ts";
 import { through, throughLlamaServer } from "./streaming-client.ts";
 
-const CONCURRENT = [1, 4, 8];
 const SLOTS = 8;
 const CONTEXT = 1024;
 const THREADS = 1;
 /** Newcomers that one side has before it is the next one's turn. */
-const GROUP = 7;
+const GROUP = 5;
 /** What is asked for now and then only would be measured as code that has not been compiled yet. */
-const WARM_UP = { tasks: 200, concurrent: SLOTS, maxLength: 1 };
-/** The shares of the throughput, and the milliseconds more to the first text, with which the server is almost invisible. */
-const BARS = { embedded: 0.97, "llama-server": 0.98, first: 2 };
+const WARM_UP = { tasks: 120, concurrent: SLOTS, maxLength: 1 };
+/** The shares of the throughput with which the server is almost invisible. */
+const THROUGHPUT = { embedded: 0.97, "llama-server": 0.98 };
+/** Milliseconds more to the first text beside a full GPU; fifteen newcomers tell it to a few milliseconds only. */
+const FIRST = { full: 2, quick: 5 };
+
+/** In the place of what was not measured. */
+const NONE = "–";
 
 interface Model {
   readonly name: string;
   readonly path: string;
-  /** Tokens of each task. */
-  readonly maxLength: number;
-  /** Tokens of the tasks beside which a newcomer comes. */
+  /** Tokens of the tasks beside which newcomers come. */
   readonly neighbourLength: number;
-  /** Comparisons for each number of concurrent tasks; five times as many for a task alone, which is soon over. */
+  readonly loads: readonly Load[];
+}
+
+interface Load {
+  /** At once. */
+  readonly tasks: number;
+  /** Tokens of each. */
+  readonly maxLength: number;
+  /** Comparisons of the throughput. */
   readonly cycles: number;
-  /** Groups of newcomers: an odd number. */
+  /** Groups of newcomers: an odd number, or none. */
   readonly groups: number;
 }
 
@@ -68,30 +78,32 @@ interface Figures extends Pick<Side, "kind" | "through"> {
 }
 
 export async function engine({ quick, profile }: Extent): Promise<Section[]> {
-  const models: Model[] = [
-    {
-      name: "random 100M",
-      path: randomModel(),
-      maxLength: quick ? 64 : 128,
-      neighbourLength: 48,
-      cycles: quick ? 2 : 9,
-      groups: quick ? 3 : 9,
-    },
-    {
-      name: "demo",
-      path: DEMO_MODEL,
-      maxLength: 128,
-      neighbourLength: 100,
-      cycles: quick ? 3 : 15,
-      groups: quick ? 3 : 9,
-    },
-  ];
+  const models = modelsFor(quick);
   const binary = await findLlamaServer();
   const figures: Figures[] = [];
   for (const model of models) figures.push(...(await measure(model, binary, profile)));
-  const embedded = embeddedSection(figures);
+  const embedded = embeddedSection(figures, quick);
   if (binary === null) return [embedded, absent()];
-  return [embedded, llamaServerSection(figures), enginesSection(figures)];
+  return [embedded, llamaServerSection(figures, quick), enginesSection(figures)];
+}
+
+function modelsFor(quick: boolean): Model[] {
+  const random = quick
+    ? [
+        { tasks: 1, maxLength: 128, cycles: 5, groups: 0 },
+        { tasks: 4, maxLength: 64, cycles: 2, groups: 0 },
+        { tasks: 8, maxLength: 64, cycles: 3, groups: 3 },
+      ]
+    : [
+        { tasks: 1, maxLength: 128, cycles: 27, groups: 9 },
+        { tasks: 4, maxLength: 128, cycles: 7, groups: 5 },
+        { tasks: 8, maxLength: 128, cycles: 9, groups: 15 },
+      ];
+  const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, cycles: quick ? 3 : 25, groups: quick ? 1 : 9 }));
+  return [
+    { name: "random 100M", path: randomModel(), neighbourLength: 80, loads: random },
+    { name: "demo", path: DEMO_MODEL, neighbourLength: 100, loads: demo },
+  ];
 }
 
 async function measure(model: Model, binary: string | null, profile: boolean): Promise<Figures[]> {
@@ -100,7 +112,7 @@ async function measure(model: Model, binary: string | null, profile: boolean): P
     for (const open of opening(model, binary, profile)) sides.push(await open());
     for (const side of sides) await side.throughput(WARM_UP);
     const figures: Figures[] = [];
-    for (const tasks of CONCURRENT) figures.push(...(await measureAt(tasks, model, sides)));
+    for (const load of model.loads) figures.push(...(await measureAt(load, model, sides)));
     return figures;
   } finally {
     for (const side of sides) await side.stop();
@@ -108,7 +120,8 @@ async function measure(model: Model, binary: string | null, profile: boolean): P
 }
 
 /** Every side in every cycle, and another one first each time, because what else the machine does drifts. */
-async function measureAt(tasks: number, model: Model, sides: readonly Side[]): Promise<Figures[]> {
+async function measureAt(load: Load, model: Model, sides: readonly Side[]): Promise<Figures[]> {
+  const { tasks, maxLength, cycles, groups } = load;
   const figures = sides.map(({ kind, through: way }) => ({
     kind,
     through: way,
@@ -126,16 +139,16 @@ async function measureAt(tasks: number, model: Model, sides: readonly Side[]): P
       }
     }
   };
-  const work = { tasks, concurrent: tasks, maxLength: model.maxLength };
+  const work = { tasks, concurrent: tasks, maxLength };
   await inTurns(1, async (side) => void (await side.throughput({ ...work, maxLength: 16 })));
-  await inTurns(tasks === 1 ? 5 * model.cycles : model.cycles, async (side, { rates, cpu }) => {
+  await inTurns(cycles, async (side, { rates, cpu }) => {
     const before = ownCpuOf(side.pid);
     const { tokens, seconds } = await side.throughput(work);
     rates.push(tokens / seconds);
     cpu.push(((ownCpuOf(side.pid) - before) / tokens) * 1e6);
   });
-  const coming = newcomers(GROUP * model.groups);
-  await inTurns(model.groups, async (side, { firsts }, turn) => {
+  const coming = newcomers(GROUP * groups);
+  await inTurns(groups, async (side, { firsts }, turn) => {
     const group = coming.slice(turn * GROUP, (turn + 1) * GROUP);
     const { neighbourLength } = model;
     firsts.push(...(await side.firstTexts({ neighbours: tasks - 1, neighbourLength, newcomers: group })));
@@ -184,23 +197,23 @@ function measuredWith(generate: Generate): Pick<Side, "throughput" | "firstTexts
   };
 }
 
-function embeddedSection(figures: readonly Figures[]): Section {
+function embeddedSection(figures: readonly Figures[], quick: boolean): Section {
   return {
     name: "engine: embedded",
     about:
-      `One CPU device (${THREADS} thread, ${SLOTS} slots): tasks that are streamed from POST /api/v1/predict, against the same engine called ` +
-      `in a process of its own, in turns. ${HOW}`,
-    ...comparison("embedded", figures),
+      `One CPU device (${THREADS} thread, ${SLOTS} slots): POST /api/v1/predict, against the same engine called in a process of its own, in ` +
+      `turns. The ends of the tasks are waited for; newcomers are streamed. ${HOW}`,
+    ...comparison("embedded", figures, quick),
   };
 }
 
-function llamaServerSection(figures: readonly Figures[]): Section {
+function llamaServerSection(figures: readonly Figures[], quick: boolean): Section {
   return {
     name: "engine: llama-server",
     about:
-      "The same through this server to a llama-server that its worker has started, against a llama-server with the same arguments, " +
-      `streaming from its /completion to the same client. ${HOW} Worker, server, client and llama-server share the cores.`,
-    ...comparison("llama-server", figures),
+      "The same through this server to a llama-server that its worker has started, against a llama-server with the same arguments that the " +
+      `same client asks at /completion; all is streamed. ${HOW} Worker, server, client and llama-server share the cores.`,
+    ...comparison("llama-server", figures, quick),
   };
 }
 
@@ -215,7 +228,7 @@ function absent(): Section {
 }
 
 /** Through the server and without it. */
-function comparison(kind: Kind, all: readonly Figures[]): Pick<Section, "rows" | "bars"> {
+function comparison(kind: Kind, all: readonly Figures[], quick: boolean): Pick<Section, "rows" | "bars"> {
   const pairs = pairsOf(
     all.filter((figures) => figures.kind === kind && figures.through === "itself"),
     all.filter((figures) => figures.kind === kind && figures.through === "server"),
@@ -226,23 +239,30 @@ function comparison(kind: Kind, all: readonly Figures[]): Pick<Section, "rows" |
     "direct tokens/s": Math.round(median(one.rates)),
     "server tokens/s": Math.round(median(other.rates)),
     ratio: ratioOf(other, one),
-    "direct first ms": rounded(median(one.firsts), 1),
-    "server first ms": rounded(median(other.firsts), 1),
-    "added ms": rounded(median(other.firsts) - median(one.firsts), 1),
+    "direct first ms": firstOf(one),
+    "server first ms": firstOf(other),
+    "added ms": one.firsts.length === 0 ? NONE : rounded(median(other.firsts) - median(one.firsts), 1),
     "server CPU µs": Math.round(median(other.cpu)),
   }));
-  // The demo model shows what the overhead is; a step of it is shorter than a token of any model that is of use.
-  return { rows, bars: rows.filter(({ model }) => model !== "demo").flatMap((row) => barsOf(kind, row)) };
+  // The demo model shows what the overhead is: a step of it is shorter than a token of any model that is of use.
+  const bars = rows.filter(({ model }) => model !== "demo").flatMap((row) => barsOf(kind, row, quick));
+  return { rows, bars };
 }
 
-function barsOf(kind: Kind, row: { model: string; tasks: number; ratio: number; "added ms": number }): Bar[] {
-  const what = `${kind}, ${row.model} model, ${row.tasks} at once`;
-  const bars: Bar[] = [
-    { what: `throughput through the server, of direct: ${what}`, measured: row.ratio, atLeast: BARS[kind] },
-  ];
-  if (row.tasks === SLOTS)
-    bars.push({ what: `added ms to the first text: ${what}`, measured: row["added ms"], atMost: BARS.first });
-  return bars;
+interface Compared {
+  readonly model: string;
+  readonly tasks: number;
+  readonly ratio: number;
+  readonly "added ms": number | string;
+}
+
+function barsOf(kind: Kind, { model, tasks, ratio, "added ms": added }: Compared, quick: boolean): Bar[] {
+  const what = `${kind}, ${model} model, ${tasks} at once`;
+  const atLeast = THROUGHPUT[kind];
+  const throughputBar = { what: `throughput through the server, of direct: ${what}`, measured: ratio, atLeast };
+  if (tasks < SLOTS || typeof added === "string") return [throughputBar];
+  const atMost = quick ? FIRST.quick : FIRST.full;
+  return [throughputBar, { what: `added ms to the first text: ${what}`, measured: added, atMost }];
 }
 
 function enginesSection(all: readonly Figures[]): Section {
@@ -255,9 +275,10 @@ function enginesSection(all: readonly Figures[]): Section {
     name: "engine: embedded and llama-server",
     about:
       `The two engines without this server, on the same models, ${THREADS} thread each, from the measurements above. CPU: processor time of ` +
-      "the engine's process for each token. Both compute with kernels for this very processor. The rest is JavaScript: the embedded engine " +
-      "goes back to its event loop between two steps, twice, and finds the caches as the model has left them. That is some 0.3 to 0.5 ms " +
-      "a step of a model that does not fit into the caches, however many tasks share it, so that it is seen most where one task is alone.",
+      "the engine's process for each token. Both compute with kernels for this very processor. What the embedded one lacks with one task is " +
+      "JavaScript: between two steps it goes back to its event loop twice, and finds the caches as the model has left them; that is 0.3 to " +
+      "0.5 ms a step, however many tasks share it. With four, llama-server may have slots whose numbers do not follow each other, which " +
+      "llama.cpp decodes in several passes. To its first text the embedded engine takes one step more, for the prompt's last token.",
     rows: pairs.map(({ model, tasks, one, other }): Row => ({
       model,
       tasks,
@@ -266,11 +287,15 @@ function enginesSection(all: readonly Figures[]): Section {
       ratio: ratioOf(other, one),
       "llama-server CPU µs": Math.round(median(one.cpu)),
       "embedded CPU µs": Math.round(median(other.cpu)),
-      "llama-server first ms": rounded(median(one.firsts), 1),
-      "embedded first ms": rounded(median(other.firsts), 1),
+      "llama-server first ms": firstOf(one),
+      "embedded first ms": firstOf(other),
     })),
     bars: [],
   };
+}
+
+function firstOf({ firsts }: Figures): number | string {
+  return firsts.length === 0 ? NONE : rounded(median(firsts), 1);
 }
 
 function pairsOf(ones: readonly Figures[], others: readonly Figures[]) {

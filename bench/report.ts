@@ -79,7 +79,8 @@ export function markdownOf(section: Section): string {
   const others =
     section.others == null ? [] : [`Other processes kept ${section.others.toFixed(2)} cores busy meanwhile.`];
   const bars = lines.length === 0 ? [] : [lines.join("\n")];
-  return [`## ${section.name}`, section.about, tableOf(section.rows), ...others, ...bars].join("\n\n");
+  const table = section.rows.length === 0 ? [] : [tableOf(section.rows)];
+  return [`## ${section.name}`, section.about, ...table, ...others, ...bars].join("\n\n");
 }
 
 export function lineOf({

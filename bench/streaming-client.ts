@@ -28,7 +28,10 @@ const END = "\r\n0\r\n\r\n";
 const KEPT = 16_384;
 
 /** This project's server. A text is streamed when somebody reads along, or always; else its end is waited for. */
-export function through({ host, port, authorization }: BenchServer, always = false): Generate {
+export function through(
+  { host, port, authorization }: Pick<BenchServer, "host" | "port" | "authorization">,
+  always = false,
+): Generate {
   return asked({
     host,
     port,

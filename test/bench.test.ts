@@ -1,0 +1,113 @@
+/** What the figures of the benchmarks depend on. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { type AddressInfo } from "node:net";
+import { test, type TestContext } from "node:test";
+import { firstTexts, type Generate, newcomers, throughput } from "../bench/generation.ts";
+import { markdownOf, passes } from "../bench/report.ts";
+import { through, throughLlamaServer } from "../bench/streaming-client.ts";
+
+const REQUEST = { text: "Once upon a time", maxLength: 8, temperature: 0.7 };
+
+async function listening(t: TestContext, server: Server): Promise<{ host: string; port: number }> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
+}
+
+test("newcomers come at moments that are spread evenly over a step", () => {
+  for (const count of [5, 15, 45, 75]) {
+    const phases = newcomers(count).map(({ phase }) => phase);
+    const wanted = Array.from({ length: count }, (_, index) => (index + 0.5) / count);
+    assert.deepEqual(
+      phases.toSorted((a, b) => a - b),
+      wanted,
+    );
+  }
+});
+
+test("a newcomer's first text is timed, and one that gets none is left out", async () => {
+  let asked = 0;
+  const generate: Generate = async (_, onText) => {
+    if (++asked !== 2) onText?.();
+    return 1;
+  };
+  const arrivals = { neighbours: 0, neighbourLength: 1, newcomers: newcomers(3) };
+  assert.equal((await firstTexts(generate, arrivals)).length, 2);
+});
+
+test("throughput has so many tasks under way at any time, and counts the tokens of all", async () => {
+  let running = 0;
+  let most = 0;
+  const generate: Generate = async () => {
+    most = Math.max(most, ++running);
+    await Promise.resolve();
+    running--;
+    return 5;
+  };
+  const { tokens } = await throughput(generate, { tasks: 10, concurrent: 3, maxLength: 5 });
+  assert.equal(tokens, 50);
+  assert.equal(most, 3);
+});
+
+test("the client of this server waits for the end of a task, or reads along when somebody listens", async (t) => {
+  const bodies: { stream: boolean }[] = [];
+  const server = createServer((request, response) => {
+    let body = "";
+    request.setEncoding("utf8").on("data", (piece: string) => (body += piece));
+    request.once("end", () => {
+      const asked = JSON.parse(body) as { stream: boolean };
+      bodies.push(asked);
+      const final = JSON.stringify({ status: "completed", result: { text: "a b", usage: { completion_tokens: 2 } } });
+      if (!asked.stream) return response.writeHead(200, { "content-length": Buffer.byteLength(final) }).end(final);
+      response.write("event: placed\nid: x:1:0\ndata: {}\n\n");
+      response.write('event: token\nid: x:1:2\ndata: {"text":"a "}\n\n');
+      response.end(`event: completed\nid: x:end\ndata: ${final}\n\n`);
+    });
+  });
+  const generate = through({ ...(await listening(t, server)), authorization: "Bearer key" });
+  let texts = 0;
+  assert.equal(await generate(REQUEST), 2);
+  assert.equal(await generate(REQUEST, () => texts++), 2);
+  assert.ok(texts >= 1);
+  assert.deepEqual(
+    bodies.map(({ stream }) => stream),
+    [false, true],
+  );
+});
+
+test("the client of a llama-server has a connection for each text, and tells of no text where there is none", async (t) => {
+  const server = createServer((_, response) => {
+    response.write('data: {"content":"","tokens_predicted":1,"stop":false}\n\n');
+    response.end('data: {"content":"","stop":true,"tokens_predicted":1}\n\n');
+  });
+  let connections = 0;
+  server.on("connection", () => connections++);
+  const generate = throughLlamaServer(await listening(t, server));
+  for (let i = 0; i < 2; i++) {
+    const tokens = await generate(REQUEST, () => assert.fail("there was no text"));
+    assert.equal(tokens, 1);
+  }
+  assert.equal(connections, 2);
+});
+
+test("a refusal and a connection that breaks off are failures", async (t) => {
+  const server = createServer((request, response) => {
+    if (request.url === "/completion") response.destroy();
+    else response.writeHead(503).end();
+  });
+  const address = await listening(t, server);
+  await assert.rejects(through({ ...address, authorization: "" })(REQUEST), /503/);
+  await assert.rejects(throughLlamaServer(address)(REQUEST), /closed/);
+});
+
+test("a section that was left out says so without a table, and fails nothing", () => {
+  const section = { name: "engine: llama-server", about: "Left out.", rows: [], bars: [] };
+  assert.equal(markdownOf(section), "## engine: llama-server\n\nLeft out.");
+  assert.ok(passes(section));
+});
