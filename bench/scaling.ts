@@ -12,9 +12,10 @@ const SLOTS = 8;
 const TOKENS_PER_SECOND = 100;
 /** Tokens of a task, the fewest and the most: tasks come and go while it is measured. */
 const LENGTHS = [200, 400] as const;
-/** Milliseconds before it is measured, for compiled code, and those that opening the streams may take at most. */
+/** Of the tasks that are read: they go on until all streams are open and it has been measured, and are canceled then. */
+const ENDLESS = 30_000;
+/** Milliseconds before it is measured, for compiled code. */
 const WARM_UP = 3000;
-const OPENING = 10_000;
 /** Tasks that are asked for at once. */
 const PAGE = 1000;
 
@@ -51,7 +52,7 @@ export async function scaling({ quick, profile }: Extent): Promise<Section> {
     about:
       `Simulated devices with ${SLOTS} slots of ${TOKENS_PER_SECOND} tokens/s each and always enough tasks of ${LENGTHS.join(" to ")} tokens, for ${seconds} s: tokens/s ` +
       "and their share of what the devices could do; processor time of the server's main thread, of its other threads and of its workers for " +
-      "1,000 tokens. Read: the same while a client in a process of its own, on the same cores, reads the event stream of every task.",
+      "1,000 tokens. Read: the same while a client in a process of its own, on the same cores, reads the event stream of every task; those have no end.",
     rows,
     bars: rows.map((row) => ({
       what: `tokens/s of ${row.devices} devices, of ideal`,
@@ -76,13 +77,15 @@ async function measure(devices: number, seconds: number, reads: boolean, profile
     profile,
   });
   try {
-    const ids = await submit(server, taskCount(devices * SLOTS, seconds));
+    const slots = devices * SLOTS;
+    const ids = await submit(server, reads ? endless(slots) : enough(slots, seconds));
     const readers = reads ? await startReaders(server, ids) : null;
     await sleep(WARM_UP);
     const [from, cpuBefore] = [Date.now(), cpuTimeOf(server.pid)];
     await sleep(seconds * 1000);
     const [to, cpuAfter] = [Date.now(), cpuTimeOf(server.pid)];
-    await Promise.all(ids.slice(-devices * SLOTS).map((id) => server.ask(`/api/v1/task/${id}?wait=60`)));
+    if (reads) await server.ask("/api/v1/tasks/cancel", { task_ids: ids });
+    else await Promise.all(ids.slice(-slots).map((id) => server.ask(`/api/v1/task/${id}?wait=60`)));
     await readers?.stop();
     const tokens = tokensBetween(from, to, await resultsOf(server, ids.length));
     return { rate: tokens / ((to - from) / 1000), cpu: costs(cpuBetween(cpuBefore, cpuAfter), tokens) };
@@ -91,17 +94,20 @@ async function measure(devices: number, seconds: number, reads: boolean, profile
   }
 }
 
-/** Enough that all slots are busy until the time is over. */
-function taskCount(slots: number, seconds: number): number {
-  const shortest = (LENGTHS[0] / TOKENS_PER_SECOND) * 1000;
-  return slots * Math.ceil((WARM_UP + OPENING + seconds * 1000) / shortest);
+/** The lengths of so many tasks that all slots are busy until the time is over: different ones, so that they do not end together. */
+function enough(slots: number, seconds: number): number[] {
+  const [shortest, longest] = LENGTHS;
+  const count = slots * Math.ceil((WARM_UP + seconds * 1000) / ((shortest / TOKENS_PER_SECOND) * 1000));
+  return Array.from({ length: count }, (_, index) => shortest + ((index * 37) % (longest - shortest + 1)));
 }
 
-/** All at once, of different lengths, so that they do not end together. */
-async function submit(server: BenchServer, count: number): Promise<string[]> {
-  const [shortest, longest] = LENGTHS;
-  const length = (index: number): number => shortest + ((index * 37) % (longest - shortest + 1));
-  const batch = Array.from({ length: count }, (_, index) => ({ text: "Sample input text", max_length: length(index) }));
+function endless(slots: number): number[] {
+  return Array.from({ length: slots }, () => ENDLESS);
+}
+
+/** All at once. */
+async function submit(server: BenchServer, lengths: readonly number[]): Promise<string[]> {
+  const batch = lengths.map((length) => ({ text: "Sample input text", max_length: length }));
   const { tasks } = await server.ask<{ tasks: { task_id: string }[] }>("/api/v1/batch_predict", { batch });
   return tasks.map(({ task_id }) => task_id);
 }
@@ -109,7 +115,7 @@ async function submit(server: BenchServer, count: number): Promise<string[]> {
 async function resultsOf(server: BenchServer, count: number): Promise<Result[]> {
   const results: Result[] = [];
   for (let offset = 0; offset < count; offset += PAGE) {
-    const page = await server.ask<TasksAnswer>(`/api/v1/tasks?status=completed&limit=${PAGE}&offset=${offset}`);
+    const page = await server.ask<TasksAnswer>(`/api/v1/tasks?limit=${PAGE}&offset=${offset}`);
     for (const { result } of Object.values(page.tasks)) if (result !== undefined) results.push(result);
   }
   return results;
