@@ -92,10 +92,11 @@ const ContextTokens = Type.Integer({ minimum: 16 });
 const Threads = Type.Integer({ minimum: 1, maximum: 1024 });
 const EngineKind = Type.Enum([...ENGINE_KINDS]);
 const NonEmpty = Type.String({ minLength: 1 });
-const BatchTokens = Type.Integer({ minimum: 1, maximum: 65_536 });
-const FlashAttention = Type.Unsafe<boolean | "auto">({ enum: ["auto", true, false], allowed: "auto, true or false" });
+const STEP_TOKENS = { minimum: 1, maximum: 65_536 };
+const StepTokens = Type.Integer(STEP_TOKENS);
+const FLASH_ATTENTION = { enum: ["auto", true, false], allowed: "auto, true or false" };
+const FlashAttention = Type.Unsafe<boolean | "auto">(FLASH_ATTENTION);
 const KvCacheType = Type.Enum(["auto", ...KV_CACHE_TYPES]);
-const Url = Type.String({ minLength: 1 });
 
 /** What an engine may have of its own on one device. */
 const EngineSettings = Type.Object(
@@ -105,12 +106,12 @@ const EngineSettings = Type.Object(
     context: Type.Optional(ContextTokens),
     min_context: Type.Optional(ContextTokens),
     threads: Type.Optional(Threads),
-    prefill_chunk: Type.Optional(BatchTokens),
-    batch_size: Type.Optional(BatchTokens),
+    prefill_chunk: Type.Optional(StepTokens),
+    batch_size: Type.Optional(StepTokens),
     flash_attention: Type.Optional(FlashAttention),
     kv_cache_type: Type.Optional(KvCacheType),
     binary: Type.Optional(NonEmpty),
-    url: Type.Optional(Url),
+    url: Type.Optional(NonEmpty),
     api_key: Type.Optional(Type.String({ minLength: 1, secret: true })),
   },
   { additionalProperties: false },
@@ -342,18 +343,16 @@ export const ConfigSchema = Type.Object(
         }),
       ),
       prefill_chunk: Type.Integer({
+        ...STEP_TOKENS,
         default: 256,
-        minimum: 1,
-        maximum: 65_536,
         description: "Tokens of prompts that are decoded at most in one step beside tasks that generate.",
       }),
       batch_size: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: 65_536, description: "Tokens of one step at most; none: by the device." }),
+        Type.Integer({ ...STEP_TOKENS, description: "Tokens of one step at most; none: by the device." }),
       ),
       flash_attention: Type.Unsafe<boolean | "auto">({
-        enum: ["auto", true, false],
+        ...FLASH_ATTENTION,
         default: "auto",
-        allowed: "auto, true or false",
         description: "auto, true or false.",
       }),
       kv_cache_type: Type.Enum(["auto", ...KV_CACHE_TYPES], {
@@ -367,7 +366,7 @@ export const ConfigSchema = Type.Object(
       }),
       url: Type.Optional(
         Type.Unsafe<string | readonly string[]>({
-          ...either("array", Type.Array(Url, { minItems: 1 }), Url),
+          ...either("array", Type.Array(NonEmpty, { minItems: 1 }), NonEmpty),
           description:
             "Of openai: where the server is, like http://10.0.0.5:8000; a list is one GPU for each. It goes with devices: auto, or with entries that have no url of their own.",
         }),

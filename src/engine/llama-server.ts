@@ -26,7 +26,8 @@ import { bodyFor, Completion, tokensIn } from "./llama-server/completion.ts";
 import { lastWordsIn } from "./llama-server/complaints.ts";
 import { describe, NO_MEMORY, prepare, untilReady } from "./llama-server/launch.ts";
 import { privateAddress, type ServerEnd, ServerProcess } from "./llama-server/process.ts";
-import { Upstream, UpstreamError } from "./upstream.ts";
+import { roomBehind } from "./room.ts";
+import { sentenceOf, Upstream, UpstreamError } from "./upstream.ts";
 
 /** Failures in a row after which the server is taken for broken. */
 const MAX_FAILURES = 3;
@@ -154,11 +155,7 @@ export class LlamaServerEngine implements Engine {
 
   async #run({ upstream, info }: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
     const prompt = await this.#tokenize(upstream, request.text);
-    const room = info.context - prompt.length;
-    if (room < 1) {
-      const sentence = `The prompt has ${prompt.length} tokens, which leaves no room in a context of ${info.context} tokens.`;
-      throw new AltLasError("prompt_too_long", sentence);
-    }
+    const room = roomBehind(prompt.length, info.context);
     request.begin?.(prompt.length);
     const completion = new Completion(prompt.length, request.emit);
     const body = bodyFor(prompt, Math.min(request.maxLength, room), request.temperature);
@@ -189,7 +186,7 @@ export class LlamaServerEngine implements Engine {
 
   /** What a failure means for the task; when it means that the server is gone, that is told first. */
   async #failed({ status, words, retryAfter }: UpstreamError): Promise<AltLasError> {
-    const said = /[.!?…]$/.test(words) ? words : `${words}.`;
+    const said = sentenceOf(words);
     if (status === 429 || status === 503) {
       const options = retryAfter === undefined ? {} : { retryAfter };
       return new AltLasError("gpu_full", `llama-server has no room now: ${said}`, options);

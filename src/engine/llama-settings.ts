@@ -99,10 +99,9 @@ function kvCacheReason(options: EngineOptions, header: ModelHeader, { kvCacheTyp
   return others.length === 0 ? "no smaller one works here" : "memory is enough for it";
 }
 
-function contextReason({ context }: EngineOptions, { trainContext }: ModelHeader, plan: MemoryPlan): string {
-  const wanted = context ?? Math.min(trainContext, DEFAULT_CONTEXT);
-  if (plan.context < wanted) return NO_MORE;
-  if (context !== null) return CONFIGURED;
+function contextReason(options: EngineOptions, { trainContext }: ModelHeader, plan: MemoryPlan): string {
+  if (plan.context < contextWanted(options, trainContext)) return NO_MORE;
+  if (options.context !== null) return CONFIGURED;
   const limit = DEFAULT_CONTEXT.toLocaleString("en-US");
   return trainContext > DEFAULT_CONTEXT
     ? `the model was trained for more, but none is configured beyond ${limit}`

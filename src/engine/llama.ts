@@ -2,9 +2,10 @@
  * Generates with llama.cpp, all slots in lock step.
  *
  * One step decodes one batch: one token for each task that is generating, and a piece of the prompt of each task that has just
- * come, small enough not to hold the others up (see prefill.ts). Every sequence's `next()` is called in the same tick and all are awaited together, because node-llama-cpp's own batching,
- * left to itself, splits the batches and lets a newcomer wait until the others have ended. Between two steps tasks come and go: one
- * that is canceled during a step leaves at the end of it, and what it would have got in that step is not told.
+ * come, small enough not to hold the others up (see prefill.ts). Every sequence's `next()` is called in the same tick and all are
+ * awaited together, because node-llama-cpp's own batching, left to itself, splits the batches and lets a newcomer wait until the others
+ * have ended. Between two steps tasks come and go: one that is canceled during a step leaves at the end of it, and what it would have
+ * got in that step is not told.
  *
  * A batch asks for one result a task at most, and has the slots in order (see `inSlotOrder`): so a prompt's last token waits for the
  * step after the rest of it. Otherwise llama.cpp would have to put results in order, which is not safe here. It also makes a text
@@ -25,6 +26,7 @@ import {
 import { closeModel, openModel, type OpenModel } from "./llama-model.ts";
 import { FreeSlots, type Slot } from "./llama-slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
+import { roomBehind } from "./room.ts";
 import { type Move, planStep } from "./step-plan.ts";
 
 /** llama.cpp's defaults. */
@@ -103,11 +105,7 @@ export class LlamaEngine implements Engine {
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
     const { context } = this.#opened().info;
     const prompt = this.#tokenize(request.text);
-    const room = context - prompt.length;
-    if (room < 1) {
-      const sentence = `The prompt has ${prompt.length} tokens, which leaves no room in a context of ${context} tokens.`;
-      throw new AltLasError("prompt_too_long", sentence);
-    }
+    const room = roomBehind(prompt.length, context);
     request.begin?.(prompt.length);
     const run: Run = {
       request,

@@ -29,7 +29,8 @@ import { type About, type Dialect, type Order, SAYS_NOTHING } from "./openai/dia
 import { identify, unusable } from "./openai/identify.ts";
 import { LoadWatch } from "./openai/load-watch.ts";
 import { type Blame, blameFor, isAboutLength } from "./openai/refusals.ts";
-import { Upstream, UpstreamError } from "./upstream.ts";
+import { roomBehind } from "./room.ts";
+import { sentenceOf, Upstream, UpstreamError } from "./upstream.ts";
 
 /** Failures in a row after which the server is taken for broken. */
 const MAX_FAILURES = 3;
@@ -191,19 +192,17 @@ export class OpenAiEngine implements Engine {
     } catch (error) {
       if (!(error instanceof UpstreamError) || signal.aborted) throw error;
       if (blameFor(error, this.#dialect) !== "task" || !isAboutLength(error.words)) throw error;
-      const room = mayShorten ? await this.#roomBehind(order) : null;
+      const room = mayShorten ? await this.#roomFor(order) : null;
       if (room === null || room >= order.maxLength) throw tooLong(error.words);
       await this.#askWithinContext({ ...order, maxLength: room }, answer, signal, false);
     }
   }
 
   /** Tokens that an answer can have; null: not known. @throws {AltLasError} `prompt_too_long` when there are none */
-  async #roomBehind(order: Order): Promise<number | null> {
+  async #roomFor(order: Order): Promise<number | null> {
     const { context } = this.#about;
     const tokens = context === null ? null : ((await this.#dialect.countTokens?.(this.#upstream, order)) ?? null);
-    if (context === null || tokens === null) return null;
-    if (tokens < context) return context - tokens;
-    throw tooLong(`the prompt has ${tokens} tokens, which leaves no room in a context of ${context} tokens`);
+    return context === null || tokens === null ? null : roomBehind(tokens, context);
   }
 
   /** Resolves when the answer is complete, whatever the connection does then. */
@@ -277,8 +276,4 @@ function isEnd(data: string, event: string | undefined): boolean {
 
 function tooLong(words: string): AltLasError {
   return new AltLasError("prompt_too_long", sentenceOf(words[0]!.toUpperCase() + words.slice(1)));
-}
-
-function sentenceOf(words: string): string {
-  return /[.!?…]$/.test(words) ? words : `${words}.`;
 }

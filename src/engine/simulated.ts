@@ -21,6 +21,7 @@ import {
   type SimulatedFailure,
 } from "./engine.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
+import { roomBehind } from "./room.ts";
 
 const BYTES_PER_TOKEN = 4;
 
@@ -165,12 +166,7 @@ export class SimulatedEngine implements Engine {
 
   #plan({ text, maxLength }: GenerateRequest): Plan {
     const promptTokens = Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-    const room = this.#context - promptTokens;
-    if (room < 1) {
-      const sentence = `The prompt has ${promptTokens} tokens, which leaves no room in a context of ${this.#context} tokens.`;
-      throw new AltLasError("prompt_too_long", sentence);
-    }
-    const tokens = Math.min(maxLength, room);
+    const tokens = Math.min(maxLength, roomBehind(promptTokens, this.#context));
     const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
     const failures = this.#failuresOf(text, tokens);
     const failure = failures.find(({ kind }) => kind !== "ignore_cancel");

@@ -69,6 +69,11 @@ export class UpstreamError extends Error {
   }
 }
 
+/** A server's words, which may lack their full stop. */
+export function sentenceOf(words: string): string {
+  return /[.!?…]$/.test(words) ? words : `${words}.`;
+}
+
 /** Seconds that connecting may take. */
 const CONNECT_TIMEOUT = 10;
 

@@ -1,6 +1,6 @@
 /** One task as a llama.cpp server is asked for it, and what comes back. Its protocol: `POST /completion` in tools/server/README.md. */
 import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
-import { isObject, numberIn, objectIn, textIn } from "../openai/answer.ts";
+import { isObject, numberIn, objectIn, textIn } from "../json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream.ts";
 
 /** llama.cpp's defaults, and no samplers but those that do something here. */

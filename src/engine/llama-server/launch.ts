@@ -5,7 +5,7 @@ import { AltLasError } from "../../errors.ts";
 import { type EngineInfo, type EngineOptions } from "../engine.ts";
 import { kvBytesPerToken } from "../llama-header.ts";
 import { checkFile, ErrorLog, openBackend, planLoad } from "../llama-model.ts";
-import { isObject, numberIn, objectIn, textIn } from "../openai/answer.ts";
+import { isObject, numberIn, objectIn, textIn } from "../json-fields.ts";
 import { type Upstream, UpstreamError } from "../upstream.ts";
 import { findBinary } from "./binary.ts";
 import { type Command, serverOptions, settingsFor } from "./command.ts";

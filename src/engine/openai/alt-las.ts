@@ -1,7 +1,8 @@
 /** Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer. */
 import { AltLasError } from "../../errors.ts";
 import { type Upstream, UpstreamError } from "../upstream.ts";
-import { type Answer, isObject, numberIn, objectIn, textIn } from "./answer.ts";
+import { isObject, numberIn, objectIn, textIn } from "../json-fields.ts";
+import { type Answer } from "./answer.ts";
 import { ask, type Dialect, type ModelCard, type Order, type Question, valueOf } from "./dialect.ts";
 
 export const ALT_LAS: Dialect = {

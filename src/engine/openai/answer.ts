@@ -92,28 +92,3 @@ export class Answer {
     this.#request.emit(text.toWellFormed(), tokens);
   }
 }
-
-/** @throws {UpstreamError} it is no object in JSON */
-export function objectIn(data: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(data);
-  } catch {
-    value = undefined;
-  }
-  if (isObject(value)) return value;
-  throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
-}
-
-/** The number that a field gives; null: it gives none. */
-export function numberIn(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
-}
-
-export function textIn(value: unknown): string | null {
-  return typeof value === "string" && value !== "" ? value : null;
-}

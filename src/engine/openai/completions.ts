@@ -4,7 +4,8 @@
  * (https://platform.openai.com/docs/api-reference/completions).
  */
 import { UpstreamError } from "../upstream.ts";
-import { type Answer, isObject, numberIn, objectIn } from "./answer.ts";
+import { isObject, numberIn, objectIn } from "../json-fields.ts";
+import { type Answer } from "./answer.ts";
 import { type Dialect, type Order, type Question, SAYS_NOTHING } from "./dialect.ts";
 
 /** What a server knows beyond OpenAI's own fields. TensorRT-LLM and others refuse those that they don't know. */

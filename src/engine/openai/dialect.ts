@@ -1,7 +1,8 @@
 /** What differs between the servers that an `openai` engine can ask. */
 import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream.ts";
-import { type Answer, isObject } from "./answer.ts";
+import { isObject } from "../json-fields.ts";
+import { type Answer } from "./answer.ts";
 
 /** A model as a server lists it: whatever it says of it. */
 export type ModelCard = Readonly<Record<string, unknown>> & { readonly id: string };

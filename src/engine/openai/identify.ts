@@ -2,7 +2,7 @@
 import { AltLasError } from "../../errors.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream.ts";
 import { ALT_LAS } from "./alt-las.ts";
-import { isObject } from "./answer.ts";
+import { isObject } from "../json-fields.ts";
 import { PLAIN } from "./completions.ts";
 import { type Dialect, type ModelCard, valueOf } from "./dialect.ts";
 import { LLAMA_CPP } from "./llama-cpp.ts";

@@ -3,7 +3,7 @@
  * there with `--metrics` only. It does not tell how full its KV cache is. A request that is closed is aborted after its present step.
  */
 import { type Upstream } from "../upstream.ts";
-import { isObject, numberIn, textIn } from "./answer.ts";
+import { isObject, numberIn, textIn } from "../json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";

@@ -4,7 +4,7 @@
  * (https://docs.sglang.io/references/production_metrics.html).
  */
 import { type Upstream } from "../upstream.ts";
-import { isObject, numberIn, textIn } from "./answer.ts";
+import { isObject, numberIn, textIn } from "../json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";

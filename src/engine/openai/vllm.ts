@@ -2,7 +2,7 @@
  * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
  * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
  */
-import { numberIn, textIn } from "./answer.ts";
+import { numberIn, textIn } from "../json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
