@@ -1,14 +1,15 @@
 /** The embedded engine alone, in this process: how full its batches are, and what tasks notice of each other. */
-import { type EngineOptions } from "../src/engine/engine.ts";
 import { LlamaEngine } from "../src/engine/llama.ts";
 import { type Pace } from "../src/engine/prefill.ts";
 import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { cpuOptions } from "./engine-options.ts";
 import { randomModel } from "./random-model.ts";
 import { type Extent, median, percentile, rounded, type Section } from "./report.ts";
 
 const SLOTS = 8;
 const NEIGHBOURS = SLOTS - 1;
 const CONTEXT = 4096;
+const SHAPE = { slots: SLOTS, context: CONTEXT };
 /** Tokens of the prompt that comes in while the others generate. */
 const LONG_PROMPT = 3000;
 /** Tokens of the beginning that prompts share. */
@@ -242,7 +243,7 @@ function first(engine: LlamaEngine, text: string, maxLength: number) {
 }
 
 async function open(model: Model, pace?: Pace): Promise<LlamaEngine> {
-  const engine = new LlamaEngine(optionsFor(model.path()), pace);
+  const engine = new LlamaEngine(cpuOptions(model.path(), SHAPE), pace);
   await engine.load();
   return engine;
 }
@@ -256,23 +257,4 @@ const WORDS = "the dog cat girl boy king bird and saw big red ran to park was ha
 /** A text of about so many tokens, another one each time: each of the words is one. */
 function wordsOf(tokens: number): string {
   return Array.from({ length: tokens }, () => WORDS[Math.floor(Math.random() * WORDS.length)]).join(" ");
-}
-
-function optionsFor(model: string): EngineOptions {
-  return {
-    kind: "llama",
-    model,
-    context: CONTEXT,
-    minContext: CONTEXT,
-    slots: SLOTS,
-    backend: false,
-    tuning: { threads: 1, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
-    binary: "llama-server",
-    upstream: null,
-    patience: { firstByte: 120, token: 30 },
-    memoryBudget: null,
-    memoryShare: 1,
-    measuredOverhead: null,
-    simulated: { tokens_per_second: 0, load_seconds: 0, context: CONTEXT, memory_bytes: 0, failures: [] },
-  };
 }

@@ -2,6 +2,7 @@
 import { type EngineOptions } from "../src/engine/engine.ts";
 import { DEMO_MODEL } from "../src/gpu/devices.ts";
 import { ownCpuOf } from "./cpu-time.ts";
+import { cpuOptions } from "./engine-options.ts";
 import {
   type Arrivals,
   type Done,
@@ -21,6 +22,7 @@ import { through, throughLlamaServer } from "./streaming-client.ts";
 const SLOTS = 8;
 const CONTEXT = 1024;
 const THREADS = 1;
+const SHAPE = { slots: SLOTS, context: CONTEXT };
 /** Newcomers that one side has before it is the next one's turn. */
 const GROUP = 5;
 /** What is asked for now and then only would be measured as code that has not been compiled yet. */
@@ -158,12 +160,12 @@ async function measureAt(load: Load, model: Model, sides: readonly Side[]): Prom
 
 /** The sides that can be compared here, not started yet. */
 function opening(model: Model, binary: string | null, profile: boolean): (() => Promise<Side>)[] {
-  const embedded = [() => directSide(optionsFor(model)), () => serverSide("embedded", model, {}, profile)];
+  const embedded = [() => directSide(cpuOptions(model.path, SHAPE)), () => serverSide("embedded", model, {}, profile)];
   if (binary === null) return embedded;
   const llamaServer = { kind: "llama-server", binary } as const;
   return [
     ...embedded,
-    () => llamaServerSide({ ...optionsFor(model), ...llamaServer }),
+    () => llamaServerSide({ ...cpuOptions(model.path, SHAPE), ...llamaServer }),
     () => serverSide("llama-server", model, llamaServer, profile),
   ];
 }
@@ -308,24 +310,4 @@ function pairsOf(ones: readonly Figures[], others: readonly Figures[]) {
 /** Of figures that were measured in turns. */
 function ratioOf(other: Figures, one: Figures): number {
   return rounded(median(other.rates.map((rate, cycle) => rate / one.rates[cycle]!)), 3);
-}
-
-/** What the server's worker is given for one CPU device. */
-function optionsFor({ path }: Model): EngineOptions {
-  return {
-    kind: "llama",
-    model: path,
-    context: CONTEXT,
-    minContext: CONTEXT,
-    slots: SLOTS,
-    backend: false,
-    tuning: { threads: THREADS, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
-    binary: "llama-server",
-    upstream: null,
-    patience: { firstByte: 120, token: 30 },
-    memoryBudget: null,
-    memoryShare: 1,
-    measuredOverhead: null,
-    simulated: { tokens_per_second: 0, load_seconds: 0, context: CONTEXT, memory_bytes: 0, failures: [] },
-  };
 }

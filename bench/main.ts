@@ -1,4 +1,4 @@
-/* npm run bench [-- submit|engine|devices|life] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar. */
+/* npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS. */
 import { parseArgs } from "node:util";
 import { batches } from "./batches.ts";
 import { watchOthers } from "./cpu-time.ts";

@@ -1,26 +1,20 @@
 /**
  * Writes a GGUF file of the llama architecture with some 100 million random weights: its speed is a real model's, its text is noise.
  * The tokenizer is the demo model's. The same file comes out every time.
- *
- * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { aligned, float32, headOf, text, tokenizerOf, uint32, uint64, VALUE } from "../test/helpers/gguf.ts";
 import { CACHE } from "./server.ts";
 
 const SHAPE = { width: 768, layers: 12, heads: 12, kvHeads: 4, hidden: 2816, context: 4096 };
 const HEAD_SIZE = SHAPE.width / SHAPE.heads;
 
-const ALIGNMENT = 32;
 /** Of `enum ggml_type`. */
 const TENSOR = { f32: 0, q8_0: 8 };
 /** Q8_0: blocks of one 16-bit scale and 32 signed bytes. */
 const BLOCK = { weights: 32, bytes: 34 };
-/** Of `enum gguf_metadata_value_type`. */
-const VALUE = { uint32: 4, float32: 6, string: 8, array: 9 };
-/** Bytes of the types of fixed size, by their number. */
-const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 /** 2^-11 as a 16-bit float: with bytes spread evenly over -127 to 127, weights as large as those of a freshly initialised model. */
 const SCALE = 0x1000;
 const SEED = 0x9e3779b9;
@@ -39,7 +33,7 @@ export function randomModel(): string {
   const path = join(CACHE, "random-100m-q8_0.gguf");
   const { metadata, vocabulary } = tokenizerOf(readFileSync(DEMO_MODEL));
   const tensors = tensorsOf(vocabulary);
-  const head = headOf([...shapeMetadata(vocabulary), ...metadata], tensors);
+  const head = headOf([...shapeMetadata(vocabulary), ...metadata], infosOf(tensors));
   const size = tensors.reduce((sum, { bytes }) => sum + aligned(bytes), head.length);
   if (existsSync(path) && statSync(path).size === size) return path;
   mkdirSync(CACHE, { recursive: true });
@@ -120,17 +114,14 @@ function xorshift(seed: number): () => number {
 
 // --- GGUF ------------------------------------------------------------------------------------------------------
 
-function headOf(metadata: readonly Buffer[], tensors: readonly Tensor[]): Buffer {
+/** What the head of the file says of the tensors. */
+function infosOf(tensors: readonly Tensor[]): Buffer[] {
   let offset = 0;
-  const infos = tensors.map(({ name, dimensions, type, bytes }) => {
+  return tensors.map(({ name, dimensions, type, bytes }) => {
     const info = [text(name), uint32(dimensions.length), ...dimensions.map(uint64), uint32(type), uint64(offset)];
     offset += aligned(bytes);
     return Buffer.concat(info);
   });
-  const version = 3;
-  const start = [Buffer.from("GGUF"), uint32(version), uint64(tensors.length), uint64(metadata.length)];
-  const head = Buffer.concat([...start, ...metadata, ...infos]);
-  return Buffer.concat([head, Buffer.alloc(aligned(head.length) - head.length)]);
 }
 
 function shapeMetadata(vocabulary: number): Buffer[] {
@@ -154,58 +145,4 @@ function shapeMetadata(vocabulary: number): Buffer[] {
     ...integers.map(([key, value]) => Buffer.concat([text(key), uint32(VALUE.uint32), uint32(value)])),
     Buffer.concat([text("llama.attention.layer_norm_rms_epsilon"), uint32(VALUE.float32), float32(1e-5)]),
   ];
-}
-
-/** The key-values of a GGUF file that describe its tokenizer, as they stand there, and how many tokens it has. */
-function tokenizerOf(file: Buffer): { metadata: Buffer[]; vocabulary: number } {
-  const count = Number(file.readBigUInt64LE(16));
-  const metadata: Buffer[] = [];
-  let vocabulary = 0;
-  let at = 24;
-  for (let i = 0; i < count; i++) {
-    const keyEnd = at + 8 + Number(file.readBigUInt64LE(at));
-    const key = file.toString("utf8", at + 8, keyEnd);
-    const type = file.readUInt32LE(keyEnd);
-    const end = valueEnd(file, type, keyEnd + 4);
-    if (key.startsWith("tokenizer.")) metadata.push(file.subarray(at, end));
-    // An array begins with its items' type and their number.
-    if (key === "tokenizer.ggml.tokens") vocabulary = Number(file.readBigUInt64LE(keyEnd + 8));
-    at = end;
-  }
-  return { metadata, vocabulary };
-}
-
-function valueEnd(file: Buffer, type: number, at: number): number {
-  if (type === VALUE.string) return at + 8 + Number(file.readBigUInt64LE(at));
-  if (type !== VALUE.array) return at + FIXED_SIZE[type]!;
-  const itemType = file.readUInt32LE(at);
-  let end = at + 12;
-  for (let left = Number(file.readBigUInt64LE(at + 4)); left > 0; left--) end = valueEnd(file, itemType, end);
-  return end;
-}
-
-function text(value: string): Buffer {
-  return Buffer.concat([uint64(Buffer.byteLength(value)), Buffer.from(value)]);
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function uint64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
-}
-
-function float32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeFloatLE(value);
-  return bytes;
-}
-
-function aligned(bytes: number): number {
-  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }

@@ -1,6 +1,7 @@
 /** What tasks are made of: by what their text says, the simulated engine does something to them. */
-import { type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
+import { type SimulatedFailure } from "../src/engine/engine.ts";
 import { SimulatedEngine } from "../src/engine/simulated.ts";
+import { simulatedEngine } from "../test/helpers/devices.ts";
 import { type Dice } from "./dice.ts";
 
 /** `crash` kills its worker; `oom` finds too little memory everywhere, `oom0` on GPU 0; `deaf` cannot be canceled. */
@@ -59,27 +60,13 @@ export function newItem(dice: Dice, kind: Kind): Item {
   };
 }
 
-const OPTIONS: EngineOptions = {
-  kind: "simulated",
-  model: "",
-  context: null,
-  minContext: 1,
-  slots: 1,
-  memoryBudget: null,
-  memoryShare: 1,
-  measuredOverhead: null,
-  backend: false,
-  tuning: { threads: 1, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
-  binary: "llama-server",
-  upstream: null,
-  patience: { firstByte: 120, token: 30 },
-  simulated: { tokens_per_second: 0, load_seconds: 0, context: 32_768, memory_bytes: 0, failures: [] },
-};
+/** Tokens: more than any of the tasks needs. */
+const CONTEXT = 32_768;
 
 /** The text that a task gets if nothing interferes. */
 export async function fullText({ text, maxLength }: Pick<Item, "text" | "maxLength">): Promise<string> {
   let generated = "";
-  await new SimulatedEngine(OPTIONS, 0).generate({
+  await new SimulatedEngine(simulatedEngine({ context: CONTEXT }), 0).generate({
     text,
     maxLength,
     temperature: 0,

@@ -4,7 +4,6 @@
  * promise was broken.
  */
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Memory } from "../bench/memory-probe.ts";
@@ -18,6 +17,7 @@ import { Receiver } from "../chaos/receiver.ts";
 import { Report } from "../chaos/report.ts";
 import { settle } from "../chaos/settle.ts";
 import { makeWorld, removeWorld } from "../chaos/world.ts";
+import { useOf } from "../src/gpu/process-use.ts";
 import { childrenOf } from "../test/helpers/processes.ts";
 import { DemoLoad } from "./demo-load.ts";
 import { Growth } from "./growth.ts";
@@ -105,14 +105,7 @@ function ofServer(name: string, memory: Memory) {
 
 /** Bytes of a process's children together; 0 where the system does not tell. */
 function residentOf(pid: number): number {
-  const sizes = childrenOf(pid).map((child) => {
-    try {
-      return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
-    } catch {
-      return 0;
-    }
-  });
-  return sizes.reduce((sum, size) => sum + size, 0);
+  return childrenOf(pid).reduce((sum, child) => sum + (useOf(child.pid)?.residentBytes ?? 0), 0);
 }
 
 async function finish(code: number): Promise<never> {

@@ -1,11 +1,10 @@
 /**
  * Writes tiny GGUF files of architectures whose state cannot be cut short at will. Their weights are random, so their text is noise; their
  * tokenizer is the demo model's.
- *
- * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { LLAMA } from "./engines.ts";
+import { float32, headOf, padded, text, tokenizerOf, uint32, uint64, VALUE } from "./gguf.ts";
 import { seeded } from "./seeded.ts";
 
 const WIDTH = 64;
@@ -18,12 +17,6 @@ export const TRAINED_CONTEXT = 1024;
 export const WINDOW = 32;
 /** Of the state space model. */
 const STATE = { inner: 2 * WIDTH, size: 8, convolution: 4, timeStepRank: 4 };
-
-/** Of `enum gguf_metadata_value_type`. */
-const VALUE = { uint32: 4, float32: 6, string: 8, array: 9 };
-/** Bytes of the types of fixed size, by their number. */
-const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
-const ALIGNMENT = 32;
 
 type Metadata = Readonly<Record<string, string | number | { readonly float: number }>>;
 
@@ -112,60 +105,17 @@ function write(path: string, metadata: Metadata, layer: (block: string) => Tenso
     const count = dimensions.reduce((product, length) => product * length, 1);
     const bytes = Buffer.from(Float32Array.from({ length: count }, () => value(random)).buffer);
     const info = [text(name), uint32(dimensions.length), ...dimensions.map(uint64), uint32(0), uint64(offset)];
-    const padded = Buffer.concat([bytes, Buffer.alloc(-bytes.length & (ALIGNMENT - 1))]);
-    offset += padded.length;
-    data.push(padded);
+    data.push(padded(bytes));
+    offset += data.at(-1)!.length;
     return Buffer.concat(info);
   });
-  const pairs = [...Object.entries(metadata).map(([key, value]) => pairOf(key, value)), ...demoTokenizer()];
-  const counts = [uint64(tensors.length), uint64(pairs.length)];
-  const head = Buffer.concat([Buffer.from("GGUF"), uint32(3), ...counts, ...pairs, ...infos]);
-  writeFileSync(path, Buffer.concat([head, Buffer.alloc(-head.length & (ALIGNMENT - 1)), ...data]));
-}
-
-/** The key-values of the demo model's file that describe its tokenizer, as they stand there. */
-function demoTokenizer(): Buffer[] {
-  const file = readFileSync(LLAMA.model);
-  const pairs: Buffer[] = [];
-  let at = 24;
-  for (let left = Number(file.readBigUInt64LE(16)); left > 0; left--) {
-    const keyEnd = at + 8 + Number(file.readBigUInt64LE(at));
-    const end = valueEnd(file, file.readUInt32LE(keyEnd), keyEnd + 4);
-    if (file.toString("utf8", at + 8, keyEnd).startsWith("tokenizer.")) pairs.push(file.subarray(at, end));
-    at = end;
-  }
-  return pairs;
-}
-
-function valueEnd(file: Buffer, type: number, at: number): number {
-  if (type === VALUE.string) return at + 8 + Number(file.readBigUInt64LE(at));
-  if (type !== VALUE.array) return at + FIXED_SIZE[type]!;
-  const itemType = file.readUInt32LE(at);
-  let end = at + 12;
-  for (let left = Number(file.readBigUInt64LE(at + 4)); left > 0; left--) end = valueEnd(file, itemType, end);
-  return end;
+  const pairs = Object.entries(metadata).map(([key, value]) => pairOf(key, value));
+  const tokenizer = tokenizerOf(readFileSync(LLAMA.model));
+  writeFileSync(path, Buffer.concat([headOf([...pairs, ...tokenizer.metadata], infos), ...data]));
 }
 
 function pairOf(key: string, value: Metadata[string]): Buffer {
   if (typeof value === "string") return Buffer.concat([text(key), uint32(VALUE.string), text(value)]);
   if (typeof value === "number") return Buffer.concat([text(key), uint32(VALUE.uint32), uint32(value)]);
-  const bytes = Buffer.alloc(4);
-  bytes.writeFloatLE(value.float);
-  return Buffer.concat([text(key), uint32(VALUE.float32), bytes]);
-}
-
-function text(value: string): Buffer {
-  return Buffer.concat([uint64(Buffer.byteLength(value)), Buffer.from(value)]);
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function uint64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
+  return Buffer.concat([text(key), uint32(VALUE.float32), float32(value.float)]);
 }

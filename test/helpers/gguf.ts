@@ -1,0 +1,73 @@
+/** Parts of GGUF files, for models of random weights. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
+
+/** Of `enum gguf_metadata_value_type`. */
+export const VALUE = { uint32: 4, float32: 6, string: 8, array: 9 };
+/** Bytes of the types of fixed size, by their number. */
+const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
+const ALIGNMENT = 32;
+
+export function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+/** With what follows it beginning at an aligned place. */
+export function padded(bytes: Buffer): Buffer {
+  return Buffer.concat([bytes, Buffer.alloc(aligned(bytes.length) - bytes.length)]);
+}
+
+/** The beginning of a file: key-values, and what it says of its tensors. */
+export function headOf(metadata: readonly Buffer[], infos: readonly Buffer[]): Buffer {
+  const version = 3;
+  const start = [Buffer.from("GGUF"), uint32(version), uint64(infos.length), uint64(metadata.length)];
+  return padded(Buffer.concat([...start, ...metadata, ...infos]));
+}
+
+/** The key-values of a file that describe its tokenizer, as they stand there, and how many tokens it has. */
+export function tokenizerOf(file: Buffer): { metadata: Buffer[]; vocabulary: number } {
+  const count = Number(file.readBigUInt64LE(16));
+  const metadata: Buffer[] = [];
+  let vocabulary = 0;
+  let at = 24;
+  for (let i = 0; i < count; i++) {
+    const keyEnd = at + 8 + Number(file.readBigUInt64LE(at));
+    const key = file.toString("utf8", at + 8, keyEnd);
+    const type = file.readUInt32LE(keyEnd);
+    const end = valueEnd(file, type, keyEnd + 4);
+    if (key.startsWith("tokenizer.")) metadata.push(file.subarray(at, end));
+    // An array begins with its items' type and their number.
+    if (key === "tokenizer.ggml.tokens") vocabulary = Number(file.readBigUInt64LE(keyEnd + 8));
+    at = end;
+  }
+  return { metadata, vocabulary };
+}
+
+function valueEnd(file: Buffer, type: number, at: number): number {
+  if (type === VALUE.string) return at + 8 + Number(file.readBigUInt64LE(at));
+  if (type !== VALUE.array) return at + FIXED_SIZE[type]!;
+  const itemType = file.readUInt32LE(at);
+  let end = at + 12;
+  for (let left = Number(file.readBigUInt64LE(at + 4)); left > 0; left--) end = valueEnd(file, itemType, end);
+  return end;
+}
+
+export function text(value: string): Buffer {
+  return Buffer.concat([uint64(Buffer.byteLength(value)), Buffer.from(value)]);
+}
+
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+export function uint64(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
+
+export function float32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return bytes;
+}
