@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { test, type TestContext } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { pino } from "pino";
 import {
@@ -95,6 +96,7 @@ test("a key or user that changes while the server runs counts from the next requ
   const { app, dataDir } = testServer(t);
   const context = { config: testConfig().auth, dataDir };
   const status = async (key: string) => {
+    await nextTurn();
     const headers = { authorization: `Bearer ${key}` };
     return (await app.inject({ url: "/api/v1/gpus", headers })).statusCode;
   };
@@ -112,7 +114,7 @@ test("a key or user that changes while the server runs counts from the next requ
   assert.equal((await app.inject({ url: "/api/v1/gpus", headers: AS.user })).statusCode, 200);
 });
 
-test("a damaged credentials file stops a start, and leaves a running server with what it knew", (t) => {
+test("a damaged credentials file stops a start, and leaves a running server with what it knew", async (t) => {
   const context = contextOf(t, authConfig("{ users: [{ name: root, role: admin }] }"));
   const key = printed(keysAdd(context, { user: "root" }));
   const { credentials, log } = open(context);
@@ -131,12 +133,14 @@ test("a damaged credentials file stops a start, and leaves a running server with
     assert.equal(readFileSync(path, "utf8"), content, "a command leaves a damaged file as it is");
     log.length = 0;
     for (let i = 0; i < 3; i++) {
+      await nextTurn();
       assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "root", role: "admin" });
     }
     assert.equal(log.length, 1, "the damage is reported once");
     assert.match(log[0]!, sentence);
   }
   writeFileSync(path, '{"version":1,"users":[],"keys":[]}');
+  await nextTurn();
   assert.throws(() => credentials.authenticate(`Bearer ${key}`), /unknown or was revoked/);
 });
 
@@ -188,6 +192,7 @@ test("a user removed while its password is checked is refused", async (t) => {
   await usersAdd(context, { name: "bob", role: "user", password: "good password" });
   const login = credentials.authenticate(basic("bob", "good password"));
   usersRemove(context, "bob");
+  await nextTurn();
   // Any request makes the server look at the file.
   assert.throws(() => credentials.authenticate("Bearer nobody"), /unknown or was revoked/);
   hold.resolve(true);
@@ -310,6 +315,7 @@ test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back
   assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
   const other = printed(keysAdd(context, { user: "admin" }));
   start("second-key-of-the-environment");
+  await nextTurn();
   assert.deepEqual(credentials.authenticate("Bearer second-key-of-the-environment"), admin);
   assert.ok(await isRefused(credentials, "Bearer first-key-of-the-environment"));
   assert.deepEqual(credentials.authenticate(`Bearer ${other}`), admin);
