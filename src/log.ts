@@ -52,13 +52,30 @@ function forMachines(): DestinationStream {
   const destination = pino.destination({ dest: STDERR, sync: true, maxLength: MAX_WAITING, retryEAGAIN: never });
   let retry: NodeJS.Timeout | undefined;
   // Without a listener each line that cannot be written would throw, in whatever wanted to tell of it.
-  return destination.on("error", () => {
+  destination.on("error", () => {
     retry ??= setTimeout(() => {
       retry = undefined;
       // Writes what waits; else that would be done with the next line.
       destination.write("");
     }, RETRY_MS);
   });
+  return inTurns(destination);
+}
+
+/** Writes all lines of a turn of the event loop at once: a system call for each is a twentieth of what a submission costs. */
+function inTurns(destination: DestinationStream): DestinationStream {
+  let lines = "";
+  const write = (): void => {
+    if (lines !== "") destination.write(lines);
+    lines = "";
+  };
+  process.on("exit", write);
+  return {
+    write(line: string): void {
+      if (lines === "") setImmediate(write);
+      lines += line;
+    },
+  };
 }
 
 /** What a full pipe does not take waits; else each line would hold up the whole server until somebody reads. */

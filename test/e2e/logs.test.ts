@@ -20,6 +20,7 @@ test("at info a task has one line, which says how it ended", async (t) => {
   const [failed, ...others] = server.log.filter(about(bad.task_id));
   assert.deepEqual([failed!.msg, failed!["code"], failed!["reason"]], ["task failed", "model_error", bad.error]);
   assert.deepEqual([...more, ...others], []);
+  assert.equal(server.log.at(-1)!.msg, "stopped", "what is said last is written too");
 });
 
 test("at debug a task's life has four lines, in order, also when it waited or was very short", async (t) => {
