@@ -29,7 +29,12 @@ let leaving = false;
 let starts: StepStart[] = [];
 let pieces = new Map<number, { run: number; text: string; tokens: number }>();
 let ends: StepEnd[] = [];
-let flushing = false;
+/** Turns of the event loop until it goes; null: there is nothing to say. */
+let turnsLeft: number | null = null;
+/** For a task's first text and its end: once all that follows from the same step has come together. */
+const AT_ONCE = 1;
+/** For the rest: once the engine has begun its next step, which would have to wait while the message is written. */
+const BESIDE_THE_NEXT_STEP = 2;
 
 function send(message: FromWorker, sent?: () => void): void {
   // A channel that has closed ends this process anyway: see "disconnect".
@@ -99,8 +104,9 @@ async function start(request: RunRequest): Promise<void> {
       signal: controller.signal,
       begin: (promptTokens) => void starts.push({ run, promptTokens }),
       emit: (text, tokens) => {
-        lastTokenAt = performance.now();
         addPiece({ run, text, tokens });
+        sendWithin(lastTokenAt === startedAt ? AT_ONCE : BESIDE_THE_NEXT_STEP);
+        lastTokenAt = performance.now();
       },
     });
     addEnd({ run, type: "finished", ...outcome, executionTime: (lastTokenAt - startedAt) / 1000 });
@@ -125,28 +131,32 @@ function addPiece(piece: StepPiece): void {
     earlier.text += piece.text;
     earlier.tokens += piece.tokens;
   }
-  flushSoon();
 }
 
 function addEnd(end: StepEnd): void {
   runs.delete(end.run);
   ends.push(end);
-  flushSoon();
+  sendWithin(AT_ONCE);
 }
 
 /**
- * Sends once all that follows from the same step has happened: the engine reports a step's tokens in one go, and the ends and slots
- * that come of it before the event loop turns.
+ * The engine reports a step's tokens in one go, and the ends and slots that come of it before the event loop turns: one message has
+ * it all.
  */
-function flushSoon(): void {
-  if (flushing) return;
-  flushing = true;
-  setImmediate(flush);
+function sendWithin(turns: number): void {
+  if (turnsLeft === null) setImmediate(onTurn);
+  turnsLeft = Math.min(turnsLeft ?? turns, turns);
+}
+
+function onTurn(): void {
+  turnsLeft = turnsLeft! - 1;
+  if (turnsLeft > 0) setImmediate(onTurn);
+  else flush();
 }
 
 function flush(): void {
   const step: FromWorker = { type: "step", starts, pieces: [...pieces.values()], ends };
-  flushing = false;
+  turnsLeft = null;
   starts = [];
   pieces = new Map();
   ends = [];
