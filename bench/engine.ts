@@ -99,7 +99,7 @@ function modelsFor(quick: boolean): Model[] {
     : [
         { tasks: 1, maxLength: 128, cycles: 27, groups: 9 },
         { tasks: 4, maxLength: 128, cycles: 7, groups: 5 },
-        { tasks: 8, maxLength: 128, cycles: 9, groups: 15 },
+        { tasks: 8, maxLength: 128, cycles: 9, groups: 25 },
       ];
   const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, cycles: quick ? 3 : 25, groups: quick ? 1 : 9 }));
   return [
