@@ -3,7 +3,7 @@
 /** Milliseconds between two pings of one stream. */
 const PERIOD = 15_000;
 /** 10,000 streams at once would hold up everything else for a tenth of a second, so they take turns. */
-const TURNS = 15;
+const TURNS = 150;
 
 export interface Pinged {
   ping(): void;
