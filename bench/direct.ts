@@ -1,7 +1,15 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
-import { type Arrivals, type Done, firstTexts, type Generate, throughput, type Work } from "./generation.ts";
+import {
+  type Arrivals,
+  type Done,
+  type FirstTexts,
+  firstTexts,
+  type Generate,
+  throughput,
+  type Work,
+} from "./generation.ts";
 
 /** What `bench/generation.ts` measures; what it returns comes back. */
 export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals);
@@ -16,7 +24,7 @@ async function serve(options: EngineOptions): Promise<void> {
   await engine.load();
   const generate = generateWith(engine);
   process.on("message", (order: DirectOrder) => {
-    const measured: Promise<Done | number[]> =
+    const measured: Promise<Done | FirstTexts> =
       order.what === "throughput" ? throughput(generate, order) : firstTexts(generate, order);
     void measured.then((found) => process.send?.(found));
   });

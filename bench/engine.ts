@@ -6,6 +6,7 @@ import { cpuOptions } from "./engine-options.ts";
 import {
   type Arrivals,
   type Done,
+  type FirstTexts,
   firstTexts,
   type Generate,
   newcomers,
@@ -63,7 +64,7 @@ interface Side {
   /** Of the engine's process, or of the server's, without its workers. */
   readonly pid: number;
   throughput(work: Work): Promise<Done>;
-  firstTexts(arrivals: Arrivals): Promise<number[]>;
+  firstTexts(arrivals: Arrivals): Promise<FirstTexts>;
   stop(): Promise<void>;
 }
 
@@ -75,8 +76,8 @@ interface Figures extends Pick<Side, "kind" | "through"> {
   readonly rates: number[];
   /** Microseconds of processor time of the side's process for each token, one figure a cycle; NaN: this system does not tell. */
   readonly cpu: number[];
-  /** Milliseconds to a newcomer's first text. */
-  readonly firsts: number[];
+  /** Milliseconds to the first text of each newcomer; all sides have the same newcomers at the same moments of a step. */
+  readonly firsts: (number | null)[];
 }
 
 export async function engine({ quick, profile }: Extent): Promise<Section[]> {
@@ -131,7 +132,7 @@ async function measureAt(load: Load, model: Model, sides: readonly Side[]): Prom
     tasks,
     rates: [] as number[],
     cpu: [] as number[],
-    firsts: [] as number[],
+    firsts: [] as (number | null)[],
   }));
   const inTurns = async (count: number, of: (side: Side, found: Figures, turn: number) => Promise<void>) => {
     for (let turn = 0; turn < count; turn++) {
@@ -221,7 +222,7 @@ function llamaServerSection(figures: readonly Figures[], quick: boolean): Sectio
 
 const HOW =
   "Ratio: the median of the comparisons. First: median milliseconds until a task has its first text, while the other tasks generate; " +
-  "newcomers come at moments spread evenly over a step. CPU: processor time of the server's process, without its workers, for each token.";
+  "newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the server's process, without its workers, for each token.";
 
 function absent(): Section {
   const about =
@@ -243,7 +244,7 @@ function comparison(kind: Kind, all: readonly Figures[], quick: boolean): Pick<S
     ratio: ratioOf(other, one),
     "direct first ms": firstOf(one),
     "server first ms": firstOf(other),
-    "added ms": one.firsts.length === 0 ? NONE : rounded(median(other.firsts) - median(one.firsts), 1),
+    "added ms": addedBy(other, one),
     "server CPU µs": Math.round(median(other.cpu)),
   }));
   // The demo model shows what the overhead is: a step of it is shorter than a token of any model that is of use.
@@ -297,7 +298,17 @@ function enginesSection(all: readonly Figures[]): Section {
 }
 
 function firstOf({ firsts }: Figures): number | string {
-  return firsts.length === 0 ? NONE : rounded(median(firsts), 1);
+  const times = firsts.filter((time) => time !== null);
+  return times.length === 0 ? NONE : rounded(median(times), 1);
+}
+
+/** Of each newcomer by itself: a difference of medians would tell above all how the steps fell. */
+function addedBy(other: Figures, one: Figures): number | string {
+  const added = one.firsts.flatMap((time, index) => {
+    const later = other.firsts[index] ?? null;
+    return time === null || later === null ? [] : [later - time];
+  });
+  return added.length === 0 ? NONE : rounded(median(added), 1);
 }
 
 function pairsOf(ones: readonly Figures[], others: readonly Figures[]) {

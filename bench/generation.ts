@@ -85,10 +85,12 @@ export function newcomers(count: number): Newcomer[] {
   }));
 }
 
-/** Milliseconds to the first text of each newcomer; those are left out that get none, because of what they generate. */
-export async function firstTexts(generate: Generate, arrivals: Arrivals): Promise<number[]> {
+/** Milliseconds to the first text of each newcomer; null: it got none, because of what it has generated. */
+export type FirstTexts = readonly (number | null)[];
+
+export async function firstTexts(generate: Generate, arrivals: Arrivals): Promise<FirstTexts> {
   const crowd = new Crowd(generate, arrivals);
-  const times: number[] = [];
+  const times: (number | null)[] = [];
   for (const { text, phase } of arrivals.newcomers) {
     await crowd.moment(phase);
     let took: number | null = null;
@@ -96,7 +98,7 @@ export async function firstTexts(generate: Generate, arrivals: Arrivals): Promis
     await generate({ text, maxLength: NEWCOMER_LENGTH, temperature: TEMPERATURE }, () => {
       took ??= performance.now() - started;
     });
-    if (took !== null) times.push(took);
+    times.push(took);
   }
   await crowd.leave();
   return times;
@@ -148,7 +150,7 @@ class Crowd {
 export interface DirectEngine {
   readonly pid: number;
   throughput(work: Work): Promise<Done>;
-  firstTexts(arrivals: Arrivals): Promise<number[]>;
+  firstTexts(arrivals: Arrivals): Promise<FirstTexts>;
   stop(): Promise<void>;
 }
 
