@@ -98,9 +98,9 @@ function modelsFor(quick: boolean): Model[] {
         { tasks: 8, maxLength: 64, cycles: 3, groups: 3 },
       ]
     : [
-        { tasks: 1, maxLength: 128, cycles: 27, groups: 9 },
+        { tasks: 1, maxLength: 128, cycles: 45, groups: 9 },
         { tasks: 4, maxLength: 128, cycles: 7, groups: 5 },
-        { tasks: 8, maxLength: 128, cycles: 9, groups: 25 },
+        { tasks: 8, maxLength: 128, cycles: 15, groups: 25 },
       ];
   const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, cycles: quick ? 3 : 25, groups: quick ? 1 : 9 }));
   return [
@@ -222,7 +222,8 @@ function llamaServerSection(figures: readonly Figures[], quick: boolean): Sectio
 
 const HOW =
   "Ratio: the median of the comparisons. First: median milliseconds until a task has its first text, while the other tasks generate; " +
-  "newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the server's process, without its workers, for each token.";
+  "newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the " +
+  "server's process, without its workers, for each token.";
 
 function absent(): Section {
   const about =
