@@ -1,7 +1,7 @@
 /**
  * SGLang. Its fields: `CompletionRequest` in python/sglang/srt/entrypoints/openai/protocol.py, where `rid` names a request for
- * `POST /abort_request`. Its load: `GET /v1/loads` (v1_loads.py there); before that came, only the metrics of `--enable-metrics`
- * (https://docs.sglang.io/references/production_metrics.html).
+ * `POST /abort_request`. Its load: `GET /v1/loads` (v1_loads.py there, and `GetLoadsReqOutput` in srt/managers/io_struct.py); before that
+ * came, only the metrics of `--enable-metrics` (https://docs.sglang.io/references/production_metrics.html).
  */
 import { type Upstream } from "../upstream.ts";
 import { isObject, numberIn, textIn } from "../json-fields.ts";
