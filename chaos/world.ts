@@ -19,6 +19,7 @@ export const SHAPE: Shape = { gpus: 3, slots: 4, maxRunning: { cara: 2 } };
 export interface World {
   readonly folder: string;
   readonly disk: Disk;
+  readonly databaseFile: string;
   /** Options of `alt-las serve`. */
   readonly serveOptions: readonly string[];
   readonly logFile: string;
@@ -37,12 +38,14 @@ export function makeWorld(verbose: boolean, tasks: object = {}): World {
   const disk = new Disk(small);
   const [admin, ...users] = ["root", "ada", "bob", "cara", "dora"].map(newUser);
   const configFile = join(folder, "config.yaml");
+  const data = join(small, "data");
   // JSON is YAML.
   writeFileSync(configFile, JSON.stringify(configOf([admin!, ...users], verbose, tasks), null, 2));
   return {
     folder,
     disk,
-    serveOptions: ["--config", configFile, "--port", "0", "--data-dir", join(small, "data")],
+    databaseFile: join(data, "alt-las.db"),
+    serveOptions: ["--config", configFile, "--port", "0", "--data-dir", data],
     // As on many machines, the log is on the disk that is full.
     logFile: join(small, "server.log"),
     admin: admin!,

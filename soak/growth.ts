@@ -4,13 +4,15 @@
  */
 import { median } from "../bench/report.ts";
 
-export type Unit = "bytes" | "count" | "ms";
+/** "stored" are bytes of which it is known why there are more and more. */
+export type Unit = "bytes" | "count" | "ms" | "stored";
 
-/** What may come and go without being growth: a share of what there was, and an amount, whichever is more. Delays are not held to any. */
+/** What may come and go without being growth: a share of what there was, and an amount, whichever is more. Delays, and what is stored, are not held to any. */
 const TOLERANCE = {
   bytes: { share: 0.05, amount: 4 * 2 ** 20 },
   count: { share: 0.05, amount: 3 },
   ms: { share: Infinity, amount: Infinity },
+  stored: { share: Infinity, amount: Infinity },
 };
 
 /** Looks below which nothing can be said. */
@@ -59,6 +61,6 @@ export function compare(values: readonly number[], unit: Unit): { before: number
 }
 
 function shown(value: number, unit: Unit): string {
-  if (unit === "bytes") return `${(value / 2 ** 20).toFixed(1)} MiB`;
+  if (unit === "bytes" || unit === "stored") return `${(value / 2 ** 20).toFixed(1)} MiB`;
   return unit === "ms" ? `${value.toFixed(1)} ms` : String(Math.round(value));
 }

@@ -4,6 +4,7 @@
  * promise was broken.
  */
 import { once } from "node:events";
+import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { type Memory } from "../bench/memory-probe.ts";
@@ -18,6 +19,7 @@ import { Report } from "../chaos/report.ts";
 import { settle } from "../chaos/settle.ts";
 import { makeWorld, removeWorld } from "../chaos/world.ts";
 import { useOf } from "../src/gpu/process-use.ts";
+import { CACHE_BYTES } from "../src/store/schema.ts";
 import { childrenOf } from "../test/helpers/processes.ts";
 import { DemoLoad } from "./demo-load.ts";
 import { Growth } from "./growth.ts";
@@ -85,8 +87,12 @@ async function look(life: Life, server: BenchServer): Promise<void> {
   life.process.send("how are you");
   const [main] = (await once(life.process, "message")) as [Memory];
   const second = await server.memory();
+  const database = statSync(world.databaseFile).size;
   growth.add({
     ...ofServer("server", main),
+    // SQLite keeps the file in memory up to a limit, and the file grows for a day, which is how long idempotency keys are kept.
+    "server's database": { unit: "stored", value: database },
+    "server resident": { unit: "bytes", value: main.resident - Math.min(database, CACHE_BYTES) },
     "server's workers": { unit: "bytes", value: residentOf(life.pid) },
     ...ofServer("llama server", second),
     "llama worker": { unit: "bytes", value: residentOf(server.pid) },
