@@ -9,6 +9,9 @@ import { BUSY, checkFree, inUse, isDamage, resultCode, syncFolder, TIMEOUT } fro
 /** What SQLite keeps beside a database. */
 const LOGS = ["-wal", "-shm", "-journal"];
 
+/** `SQLITE_IOERR_FSTAT`: a file is no more where it was opened. */
+const GONE = 1802;
+
 /**
  * Opens a database, or a new one in its place when the file is damaged.
  * @param open opens and reads it; its errors tell damage from the rest (`isDamage`)
@@ -57,7 +60,9 @@ function lockMoving(path: string): { readonly db: DatabaseSync; readonly path: s
     return { db, path: lock };
   } catch (error) {
     db.close();
-    throw resultCode(error) === BUSY ? inUse(path, error) : error;
+    // The lock is gone when the server that had it has the database.
+    const isTaken = resultCode(error) === BUSY || (error as { errcode?: unknown }).errcode === GONE;
+    throw isTaken ? inUse(path, error) : error;
   }
 }
 
