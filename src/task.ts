@@ -110,6 +110,8 @@ export interface Attempt {
   reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
   /** Of a `worker_crash`: nothing else ran on the worker when it died. */
   alone?: boolean;
+  /** What its engine said when it could not do the task, in one sentence; absent: nothing. */
+  error?: string;
   /** Attempts before this one that are not kept, because the server behind their GPU was full; absent: none. */
   unlisted?: number;
 }

@@ -158,6 +158,34 @@ test("a server without room is full for as long as it says, and not faulted", as
   }
   assert.equal(owner.status.status, "ready");
   await owner.until(() => owner.status.crowded === null);
+  // Five refusals are told once, in the server's words, and that it is not asked again at once.
+  const told = owner.status.events.filter(({ event }) => event === "crowded").map(({ reason }) => reason);
+  assert.deepEqual(told, [`TGI at ${standIn.url} has no room now: HTTP 429: busy. It is asked again in 1 s.`]);
+  await owner.outcome(owner.run("hello"));
+  assert.deepEqual(owner.status.events.at(-1)!.reason, "Its server has room again.");
+});
+
+test("a server that asks to be left alone for an hour is asked again when an operator says so, or it was drained", async (t) => {
+  const busy: Fault = { kind: "refuse", status: 429, headers: { "retry-after": "3600" }, body: '{"error":"busy"}' };
+  await using standIn = await StandIn.open({ vendor: "tgi", faults: { busy } });
+  const owner = new Owner(t, standIn);
+  await owner.is("ready");
+  const ways = [
+    async () => owner.supervisor.resume("again"),
+    async () => {
+      owner.supervisor.drain("for a while", null);
+      await owner.is("drained");
+      owner.supervisor.resume("again");
+      await owner.is("ready");
+    },
+  ];
+  for (const askAgain of ways) {
+    await owner.outcome(owner.run("busy"));
+    assert.equal(owner.status.crowded, "its server is full");
+    await askAgain();
+    assert.equal(owner.status.crowded, null);
+    assert.equal((await owner.outcome(owner.run("hello"))).status, "completed");
+  }
 });
 
 test("a server may take longer to begin than a worker may stand still", async (t) => {

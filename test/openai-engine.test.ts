@@ -475,6 +475,27 @@ describe("failures", () => {
     });
   });
 
+  it("do not open the breaker while a task goes on that began before all of them", async () => {
+    const faults: Record<string, Fault> = { bad: { kind: "cut", after: 2 } };
+    await withEngine({ vendor: "vllm", faults }, async (engine) => {
+      const healthy = await started(engine, "a long one", 4000, 1);
+      for (let failure = 0; failure < 4; failure++) {
+        assert.equal((await refused(watch(engine, "bad", 5).outcome)).code, "gpu_lost");
+        const before = healthy.tokens;
+        while (healthy.tokens === before) await nextTurn();
+      }
+      assert.equal(await isOver(engine), false);
+      healthy.controller.abort();
+      assert.equal((await healthy.outcome).finishReason, "canceled");
+      // It is no witness any more.
+      await refused(watch(engine, "bad", 5).outcome);
+      assert.match(
+        (await engine.gone!).sentence,
+        /failed 5 times in a row, the last time: it closed the connection\.$/,
+      );
+    });
+  });
+
   it("open the breaker at once when the server is closed to all tasks", async () => {
     for (const status of [401, 403, 404]) {
       await withEngine({ vendor: "vllm", faults: { bad: refuse(status, "gone") } }, async (engine, { url }) => {

@@ -235,7 +235,15 @@ test("one run that is cut off by itself counts, pauses and goes elsewhere, and i
   assert.deepEqual([task.gpuId, task.placement?.others], [1, { busy: 1 }]);
   world.scheduler.finished(task, CUT_OFF);
   assert.deepEqual([task.status, task.error?.code], ["failed", "gpu_lost"]);
-  assert.match(task.error!.sentence, /cut off 2 times/);
+  const { sentence } = CUT_OFF.error;
+  assert.equal(
+    task.error!.sentence,
+    `The task was cut off 2 times, the last time because its GPU failed (tasks.max_attempts is 2): ${sentence}`,
+  );
+  assert.deepEqual(
+    task.attempts.map(({ error }) => error),
+    [sentence, sentence],
+  );
 });
 
 // --- alone -------------------------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ export interface UpstreamFigures {
   readonly waiting: number | null;
   /** Share of its KV cache that is in use, 0 to 1. */
   readonly kvCacheUse: number | null;
-  /** Requests that it can work on at once. */
+  /** Requests that it can work on at once; 0: it serves nobody now. */
   readonly slots: number | null;
   /** Requests of this engine that may be among those, as its figures are a little behind. */
   readonly ours: number;

@@ -6,8 +6,8 @@
  *  1. It has no room (429, 503): `gpu_full`. As nobody else can use it, it hardly ever says so: who comes too early waits for a slot.
  *  2. It answers with another error: the task fails, with the server's words.
  *  3. It breaks off, is too slow, or makes no sense: `gpu_lost`, and the task is tried elsewhere.
- *  4. Its process has ended, or does not answer any more, or has failed `MAX_FAILURES` times without a success between: `gone` resolves
- *     first, and this engine is over.
+ *  4. Its process has ended, or does not answer any more, or has failed several times without a success between (failures.ts): `gone`
+ *     resolves first, and this engine is over.
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
@@ -21,6 +21,7 @@ import {
   type GenerateOutcome,
   type GenerateRequest,
 } from "./engine.ts";
+import { FailuresInARow, type Witness } from "./failures.ts";
 import { argumentsFor, environmentFor } from "./llama-server/command.ts";
 import { bodyFor, Completion, tokensIn } from "./llama-server/completion.ts";
 import { lastWordsIn } from "./llama-server/complaints.ts";
@@ -28,9 +29,6 @@ import { describe, NO_MEMORY, prepare, untilReady } from "./llama-server/launch.
 import { privateAddress, type ServerEnd, ServerProcess } from "./llama-server/process.ts";
 import { roomBehind } from "./room.ts";
 import { sentenceOf, Upstream, UpstreamError } from "./upstream.ts";
-
-/** Failures in a row after which the server is taken for broken. */
-const MAX_FAILURES = 3;
 
 /** Seconds at most that it may take for what costs it nothing; it says that it lives between two steps. */
 const SIGN_OF_LIFE = 10;
@@ -61,7 +59,7 @@ export class LlamaServerEngine implements Engine {
   #look: Promise<void> | undefined;
   /** It lived, but did not answer any more. */
   #hangs = false;
-  #failures = 0;
+  readonly #failures = new FailuresInARow();
   #progress = 0;
 
   constructor(options: EngineOptions) {
@@ -93,17 +91,21 @@ export class LlamaServerEngine implements Engine {
     if (request.signal.aborted) cancel();
     request.signal.addEventListener("abort", cancel, { once: true });
     this.#runs.add(run);
+    const witness = this.#failures.begin();
     try {
-      const outcome = await this.#run(running, request, run.signal);
-      if (outcome.finishReason !== "canceled") this.#failures = 0;
+      const outcome = await this.#run(running, request, run.signal, witness);
+      if (outcome.finishReason !== "canceled") this.#failures.clear();
       return outcome;
     } catch (error) {
+      // What is failing is no witness for the server.
+      witness.leave();
       if (!(error instanceof UpstreamError)) throw error;
       if (run.signal.aborted) return NEVER_ASKED;
       throw await this.#failed(error);
     } finally {
       request.signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
+      witness.leave();
     }
   }
 
@@ -153,7 +155,12 @@ export class LlamaServerEngine implements Engine {
     return this.#running;
   }
 
-  async #run({ upstream, info }: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
+  async #run(
+    { upstream, info }: Running,
+    request: GenerateRequest,
+    signal: AbortSignal,
+    witness: Witness,
+  ): Promise<GenerateOutcome> {
     const prompt = await this.#tokenize(upstream, request.text);
     const room = roomBehind(prompt.length, info.context);
     request.begin?.(prompt.length);
@@ -161,6 +168,7 @@ export class LlamaServerEngine implements Engine {
     const body = bodyFor(prompt, Math.min(request.maxLength, room), request.temperature);
     const onData = (data: string): void => {
       this.#progress++;
+      witness.gotOn();
       completion.read(data);
     };
     try {
@@ -201,13 +209,13 @@ export class LlamaServerEngine implements Engine {
   /** All that fails at once counts as one failure. */
   async #count(said: string): Promise<void> {
     if (this.#look === undefined) {
-      this.#failures++;
+      this.#failures.add();
       this.#look = this.#lookAfter().finally(() => (this.#look = undefined));
     }
     await this.#look;
-    if (this.#failures < MAX_FAILURES) return;
+    if (!this.#failures.areTooMany) return;
     this.#end({
-      sentence: `llama-server failed ${this.#failures} times in a row, the last time: ${said}`,
+      sentence: `llama-server failed ${this.#failures.count} times in a row, the last time: ${said}`,
       crashed: false,
     });
   }

@@ -6,8 +6,8 @@
  *  1. It has no room (429, 503): `gpu_full`, for as long as its `Retry-After` says. That is no failure.
  *  2. It refuses the task itself (another 4xx): the task fails, with the server's words.
  *  3. It breaks off, is too slow, answers with nonsense or with a 5xx: `gpu_lost`, and the task is tried elsewhere.
- *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed `MAX_FAILURES` times without a success between: the breaker
- *     opens. `gone` resolves, and this engine is over. Its supervisor calls the GPU faulted and opens it anew after pauses that grow; it
+ *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed several times without a success between (failures.ts): the
+ *     breaker opens. `gone` resolves, and this engine is over. Its supervisor calls the GPU faulted and opens it anew after pauses that grow; it
  *     serves again only when it has generated a token, in `load` and in the supervisor's own check: that is the half-open probe.
  */
 import { randomUUID } from "node:crypto";
@@ -29,14 +29,15 @@ import { type About, type Dialect, type Order, SAYS_NOTHING } from "./openai/dia
 import { identify, unusable } from "./openai/identify.ts";
 import { LoadWatch } from "./openai/load-watch.ts";
 import { type Blame, blameFor, isAboutLength } from "./openai/refusals.ts";
+import { FailuresInARow } from "./failures.ts";
 import { roomBehind } from "./room.ts";
 import { sentenceOf, Upstream, UpstreamError } from "./upstream.ts";
 
-/** Failures in a row after which the server is taken for broken. */
-const MAX_FAILURES = 3;
-
 /** Seconds that its figures are behind, where its dialect says nothing else. */
 const FIGURES_LAG = 2;
+
+/** The status with which a server says that it has no room now. */
+const NO_ROOM = 503;
 
 /** What a server that works can answer. */
 const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => {} };
@@ -55,7 +56,7 @@ export class OpenAiEngine implements Engine {
   readonly #gone = Promise.withResolvers<EngineEnd>();
   #over = false;
   #stopped = false;
-  #failures = 0;
+  readonly #failures = new FailuresInARow();
   #progress = 0;
 
   /** @param options `upstream` is set, to an address in which `faultOfUrl` finds no fault */
@@ -101,7 +102,23 @@ export class OpenAiEngine implements Engine {
   }
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
-    const answer = new Answer(request, () => this.#progress++);
+    const run = this.#failures.begin();
+    const answer = new Answer(request, () => {
+      this.#progress++;
+      run.gotOn();
+    });
+    try {
+      return await this.#generate(request, answer);
+    } catch (error) {
+      // What is failing is no witness for the server.
+      run.leave();
+      throw error instanceof UpstreamError ? this.#failed(error) : error;
+    } finally {
+      run.leave();
+    }
+  }
+
+  async #generate(request: GenerateRequest, answer: Answer): Promise<GenerateOutcome> {
     if (request.signal.aborted || this.#stopped) return answer.canceled();
     if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
     const run = new AbortController();
@@ -166,10 +183,10 @@ export class OpenAiEngine implements Engine {
     try {
       await this.#askWithinContext(order, answer, signal);
       const outcome = answer.outcome();
-      this.#failures = 0;
+      this.#failures.clear();
       return outcome;
     } catch (error) {
-      if (!signal.aborted) throw error instanceof UpstreamError ? this.#failed(error) : error;
+      if (!signal.aborted) throw error;
       // Whether it hears that is its own affair: its connection is closed.
       void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
       return answer.canceled();
@@ -207,7 +224,7 @@ export class OpenAiEngine implements Engine {
 
   /** Resolves when the answer is complete, whatever the connection does then. */
   async #ask(order: Order, answer: Answer, signal: AbortSignal): Promise<void> {
-    const { path, body, read } = this.#dialect.ask(order);
+    const { path, body, read, waits } = this.#dialect.ask(order);
     const complete = Promise.withResolvers<void>();
     let ended = false;
     const onData = (data: string, event: string | undefined): boolean | void => {
@@ -217,7 +234,12 @@ export class OpenAiEngine implements Engine {
       if (ended) complete.resolve();
       return isWork;
     };
-    await Promise.race([this.#upstream.stream(path, body, { signal, onData }), complete.promise]);
+    try {
+      await Promise.race([this.#upstream.stream(path, body, { signal, onData }), complete.promise]);
+    } catch (error) {
+      if (!(error instanceof UpstreamError && error.isLate && waits?.() === true)) throw error;
+      throw new UpstreamError(NO_ROOM, `the task still waits there after ${this.#options.patience.firstByte} s`);
+    }
   }
 
   /** What a failure means for the task, and for this engine. */
@@ -245,15 +267,15 @@ export class OpenAiEngine implements Engine {
   }
 
   #count(blame: Blame, error: UpstreamError): void {
-    if (blame === "task") this.#failures = 0;
-    if (blame === "server") this.#failures++;
+    if (blame === "task") this.#failures.clear();
+    if (blame === "server") this.#failures.add();
     const said = sentenceOf(error.message);
     // What is cut off in the middle may be all that anybody sees of a server that has died.
     if (blame === "server" && error.status === null) void this.#lookForIt();
     if (blame === "closed") this.#open(`${this.#name} takes no tasks any more: ${said}`);
     else if (error.unreached) this.#open(`${this.#name} cannot be reached: ${said}`);
-    else if (this.#failures >= MAX_FAILURES)
-      this.#open(`${this.#name} failed ${this.#failures} times in a row, the last time: ${said}`);
+    else if (this.#failures.areTooMany)
+      this.#open(`${this.#name} failed ${this.#failures.count} times in a row, the last time: ${said}`);
   }
 
   /** A server that is gone is found out before the next task tries in vain. */

@@ -54,11 +54,13 @@ export class UpstreamError extends Error {
   readonly words: string;
   /** Whether there was no way to it at all, so that it got to know of nothing. */
   readonly unreached: boolean;
+  /** Whether it had begun its answer, and took too long with the first piece of it. */
+  readonly isLate: boolean;
 
   constructor(
     status: number | null,
     words: string,
-    options: { retryAfter?: number | undefined; unreached?: boolean; cause?: unknown } = {},
+    options: { retryAfter?: number | undefined; unreached?: boolean; isLate?: boolean; cause?: unknown } = {},
   ) {
     super(status === null ? words : `HTTP ${status}: ${words}`, { cause: options.cause });
     this.name = "UpstreamError";
@@ -66,6 +68,7 @@ export class UpstreamError extends Error {
     this.retryAfter = options.retryAfter;
     this.words = words;
     this.unreached = options.unreached ?? false;
+    this.isLate = options.isLate ?? false;
   }
 }
 
@@ -262,6 +265,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #abort = (): void => this.#fail(this.#parts.signal!.reason as Error);
   #controller: Dispatcher.DispatchController | undefined;
   #timer: NodeJS.Timeout;
+  #accepted = false;
   #gotOn = false;
   /** Why it ended before its end. */
   #failure: Error | undefined;
@@ -296,6 +300,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
+    this.#accepted = status === 200;
     if (status >= 200) this.#parts.onStart(status, headers);
   }
 
@@ -319,7 +324,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #tooLate(what: string, seconds: number): void {
-    this.#fail(new UpstreamError(null, `it did not send ${what} within ${seconds} s`));
+    const isLate = this.#accepted && !this.#gotOn;
+    this.#fail(new UpstreamError(null, `it did not send ${what} within ${seconds} s`, { isLate }));
   }
 
   /** Whoever waits is told at once, however long the connection takes to close. */

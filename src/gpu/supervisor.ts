@@ -8,6 +8,7 @@ import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task } from "../task.ts";
 import { type Turns } from "../turns.ts";
 import { type Device } from "./devices.ts";
+import { Fullness } from "./fullness.ts";
 import { Health } from "./health.ts";
 import { mismatch } from "./proof.ts";
 import { cpuReading, engineReading, type Reading, remoteReading } from "./readings.ts";
@@ -85,9 +86,6 @@ const STOP_PATIENCE = 15_000;
 /** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
 
-/** Seconds that a server which has refused a task is left alone when it does not say for how long. */
-const FULL_SECONDS = 1;
-
 /** Milliseconds between two looks at whether a GPU is idle, at least. */
 const HEALTH_CHECK_PAUSE = 1000;
 
@@ -100,6 +98,8 @@ export class Supervisor {
   readonly #events: SupervisorEvents;
   readonly #health: Health;
   readonly #crowding: Crowding;
+  /** Of the server behind it. */
+  readonly #fullness: Fullness;
   #worker: GpuWorker | null = null;
   /** Its worker, and those before it that are not gone yet. */
   readonly #processes = new Set<GpuWorker>();
@@ -114,8 +114,6 @@ export class Supervisor {
   /** Milliseconds on the monotonic clock when its card came back last. */
   #appearedAt = -Infinity;
   #crowded: GpuFacts["crowded"] = null;
-  /** The server behind it has refused a task for lack of room, and is not asked again yet. */
-  #full = false;
   #measuredOverhead: number | null = null;
   readonly #xids: Record<string, number> = {};
   #restarts = 0;
@@ -133,7 +131,6 @@ export class Supervisor {
   #launchTimer: NodeJS.Timeout | undefined;
   #checkTimer: NodeJS.Timeout | undefined;
   #deadlineTimer: NodeJS.Timeout | undefined;
-  #fullTimer: NodeJS.Timeout | undefined;
 
   constructor(options: SupervisorOptions, events: SupervisorEvents) {
     const { device } = options;
@@ -145,6 +142,10 @@ export class Supervisor {
       now: Date.now,
       maxTemperature: device.maxTemperature,
       changed: () => this.#onHealth(),
+    });
+    this.#fullness = new Fullness({
+      changed: () => events.changed(),
+      note: (event, why) => this.#noteRoom(event, why),
     });
   }
 
@@ -264,6 +265,7 @@ export class Supervisor {
   resume(why: string): void {
     clearTimeout(this.#deadlineTimer);
     if (this.#health.isDraining) this.#health.resume(why);
+    this.#fullness.askAgain();
     this.#loadDeaths = 0;
     this.#tryUnfit = true;
     this.#launch();
@@ -285,18 +287,23 @@ export class Supervisor {
       health: this.#health,
       info: this.#info,
       reading: this.#current(),
-      crowded: this.#full ? "its server is full" : this.#crowded,
+      crowded: this.#isFull ? "its server is full" : this.#crowded,
       xids: this.#xids,
       pid: this.#worker?.pid ?? null,
       restarts: this.#restarts,
     };
   }
 
+  /** Whether the server behind it has no room: it has refused a task, or tells that it serves nobody now. */
+  get #isFull(): boolean {
+    return this.#fullness.isFull || this.#current()?.upstream?.slots === 0;
+  }
+
   /** Ends its worker. Calling it twice is harmless. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    for (const timer of [this.#launchTimer, this.#checkTimer, this.#deadlineTimer, this.#fullTimer])
-      clearTimeout(timer);
+    for (const timer of [this.#launchTimer, this.#checkTimer, this.#deadlineTimer]) clearTimeout(timer);
+    this.#fullness.stop();
     let timer: NodeJS.Timeout | undefined;
     const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, STOP_PATIENCE)));
     await Promise.race([Promise.all([this.#worker?.stop(), this.#ending]), tooLong]);
@@ -428,26 +435,12 @@ export class Supervisor {
   #onEnded(task: Task, outcome: Outcome): void {
     // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
     const isFull = outcome.status === "failed" && outcome.error.code === "gpu_full";
-    if (isFull) this.#onFull(outcome.retryAfter ?? FULL_SECONDS);
-    else if (this.#full) this.#onRoom();
+    if (isFull) this.#fullness.refused(outcome.retryAfter, outcome.error.sentence);
+    else this.#fullness.hasRoom();
     this.#events.ended(task, outcome);
     if (this.#tasks > 0 || !this.#health.isDraining) return;
     this.#health.idle();
     this.#release();
-  }
-
-  /** The server behind it takes no more: that is no failure, and it is asked again after so many seconds. */
-  #onFull(seconds: number): void {
-    clearTimeout(this.#fullTimer);
-    this.#full = true;
-    this.#fullTimer = setTimeout(() => this.#onRoom(), seconds * 1000);
-    this.#events.changed();
-  }
-
-  #onRoom(): void {
-    clearTimeout(this.#fullTimer);
-    this.#full = false;
-    this.#events.changed();
   }
 
   #onStalled(sentence: string): void {
@@ -522,6 +515,7 @@ export class Supervisor {
     }
     this.#servingSince = null;
     this.#usage = null;
+    this.#fullness.askAgain();
     // Without a driver to ask, all that was known came from the worker.
     if (["cpu", "remote"].includes(this.device.kind) || this.device.vendor === "other") this.#reading = null;
     this.#settled = true;
@@ -582,6 +576,7 @@ export class Supervisor {
     const worker = this.#worker;
     const outcome = await worker?.check();
     if (outcome === undefined || worker !== this.#worker) return false;
+    if (outcome.status !== "failed") this.#fullness.hasRoom();
     // One that has no room works.
     if (outcome.status !== "failed" || outcome.error.code === "gpu_full") return true;
     this.#fail(`It failed when it was asked for one token: ${outcome.error.sentence}`, "gpu_lost");
@@ -599,7 +594,11 @@ export class Supervisor {
   #onCrowded(crowded: GpuFacts["crowded"]): void {
     this.#crowded = crowded;
     const why = crowded === null ? "Others leave it enough room again." : `It gets no new tasks: ${crowded}.`;
-    this.#health.note(crowded === null ? "free" : "crowded", why);
+    this.#noteRoom(crowded === null ? "free" : "crowded", why);
+  }
+
+  #noteRoom(event: "crowded" | "free", why: string): void {
+    this.#health.note(event, why);
     this.#options.log.info(why);
   }
 

@@ -31,12 +31,13 @@ export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
     ...(batchId !== null && { batch_id: batchId }),
     ...(retryOf !== null && { retry_of: retryOf }),
     ...(webhook && { webhook_url: webhook.url }),
-    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone }) => ({
+    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone, error }) => ({
       gpu_id: gpuId,
       started_at: isoTime(startedAt),
       ended_at: isoTimeOrNull(endedAt),
       reason,
       ...(alone === true && { alone }),
+      ...(error !== undefined && { error }),
     })),
     ...(placement && { placement: viewOfPlacement(placement) }),
   };

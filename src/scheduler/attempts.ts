@@ -8,17 +8,30 @@ const POISONOUS = 2;
 /** Attempts in a row, ended by servers that were full, that are kept: there may be thousands of them while a server stays so. */
 const KEPT_FULL = 3;
 
+/** What there is to say of the end of an attempt. */
+interface Circumstances {
+  /** Whether nothing else ran on its GPU then; default false. */
+  readonly alone?: boolean;
+  /** What its engine said, in one sentence; absent: nothing. */
+  readonly error?: string;
+}
+
 /**
  * Writes down how the last attempt ended; a task without one never ran.
  * @param now Unix milliseconds
- * @param alone whether nothing else ran on its GPU then
  */
-export function endAttempt(task: Task, reason: Attempt["reason"], now: number, alone: boolean): void {
+export function endAttempt(
+  task: Task,
+  reason: Attempt["reason"],
+  now: number,
+  { alone = false, error }: Circumstances = {},
+): void {
   const attempt = task.attempts.at(-1);
   if (attempt === undefined) return;
   attempt.endedAt = now;
   attempt.reason = reason;
   if (reason === "worker_crash" && alone) attempt.alone = true;
+  if (error !== undefined) attempt.error = error;
   if (reason === "gpu_full") dropOldest(task.attempts);
 }
 
@@ -60,8 +73,8 @@ export function finalError(task: Task, maxAttempts: number): TaskError | null {
   if (last === undefined || !isCounted(last) || tries < maxAttempts) return null;
   const times = tries === 1 ? "once" : `${tries} times`;
   const code = last.reason as keyof typeof CAUSES;
-  const sentence = `The task was cut off ${times}, the last time because ${CAUSES[code]} (tasks.max_attempts is ${maxAttempts}).`;
-  return { code, sentence };
+  const cutOff = `The task was cut off ${times}, the last time because ${CAUSES[code]} (tasks.max_attempts is ${maxAttempts})`;
+  return { code, sentence: last.error === undefined ? `${cutOff}.` : `${cutOff}: ${last.error}` };
 }
 
 const CAUSES = {

@@ -189,7 +189,7 @@ export class Scheduler {
       const before = tasks.map(({ status, gpuId }) => ({ status, gpuId }));
       const waiting = tasks.filter((task) => {
         if (task.status === "running") {
-          endAttempt(task, "server_restart", this.#now(), false);
+          endAttempt(task, "server_restart", this.#now());
           return this.#again(task);
         }
         this.#unbindIfGone(task);
@@ -235,7 +235,7 @@ export class Scheduler {
       this.#release(gpuId);
       for (const task of cutOff) {
         this.#planner.vacate(gpuId, task, 0, false);
-        endAttempt(task, reason, this.#now(), cutOff.length === 1);
+        endAttempt(task, reason, this.#now(), { alone: cutOff.length === 1 });
       }
       this.#prefixes?.clear(gpuId);
       this.#waitAfterPause(cutOff.filter((task) => this.#again(task)));
@@ -354,16 +354,16 @@ export class Scheduler {
     const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
     const result = outcome.status === "failed" ? null : (outcome.result ?? null);
     this.#planner.vacate(gpuId, task, result === null ? null : workOf(result), result !== null);
-    endAttempt(task, late ? "timeout" : outcome.status, this.#now(), false);
+    endAttempt(task, late ? "timeout" : outcome.status, this.#now());
     this.#drainRate.count();
     if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
     else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
   }
 
   /** The GPU could not do a task: another one may, or this one later. */
-  #tryElsewhere(gpuId: number, task: Task, reason: CutOff): void {
+  #tryElsewhere(gpuId: number, task: Task, { reason, sentence }: CutOff): void {
     this.#planner.vacate(gpuId, task, 0, false);
-    endAttempt(task, reason, this.#now(), false);
+    endAttempt(task, reason, this.#now(), { error: sentence });
     if (this.#again(task)) this.#waitAfterPause([task]);
   }
 
@@ -574,13 +574,18 @@ function takesSomething(gpu: Gpu): boolean {
 }
 
 /** What ends a run without ending its task. */
-type CutOff = Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
+interface CutOff {
+  readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
+  /** What the engine says of it. */
+  readonly sentence: string;
+}
 
 /** Why a run has ended whose task is not to end with it; null: the task has ended. */
 function cutOffBy(outcome: Outcome): CutOff | null {
   if (outcome.status !== "failed") return null;
-  const { code } = outcome.error;
-  return code === "out_of_memory" || code === "gpu_lost" || code === "gpu_full" ? code : null;
+  const { code, sentence } = outcome.error;
+  const isCutOff = code === "out_of_memory" || code === "gpu_lost" || code === "gpu_full";
+  return isCutOff ? { reason: code, sentence } : null;
 }
 
 function deadlineError({ timeoutSeconds }: Task): TaskError {

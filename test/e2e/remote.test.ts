@@ -1,6 +1,7 @@
 /** One ALT_LAS as the server behind a GPU of another. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Owner, Server } from "../helpers/server.ts";
 
 interface Pair {
@@ -80,6 +81,34 @@ test("no task is lost when the server behind a GPU is killed in the middle of th
   }
 });
 
+test("another ALT_LAS on which nothing serves is full, and a task that waits there is tried again without being counted", async (t) => {
+  const upstream = await Server.start(t, {
+    config: `{ gpu: { devices: 'simulated:1', multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }, engine: { simulated: { tokens_per_second: 20 } } }`,
+    env: { ALT_LAS_API_KEY: KEY },
+  });
+  await upstream.loaded();
+  const server = await Server.start(t, {
+    config: `{ gpu: { devices: [{ name: far, engine: { kind: openai, url: '${upstream.url}', api_key: '\${UPSTREAM_KEY}' } }] }, engine: { first_byte_timeout: 0.3 } }`,
+    env: { UPSTREAM_KEY: KEY },
+  });
+  await server.loaded();
+  const { task_id: other } = await upstream.predict({ text: "another client's", max_length: 60 });
+  const { task_id } = await server.predict({ text: "waits", max_length: 3 });
+  await server.logged(({ msg }) =>
+    /has no room now: HTTP 503: the task still waits there after 0\.3 s\./.test(String(msg)),
+  );
+  assert.equal((await server.task(task_id)).status, "queued");
+  assert.equal((await upstream.ended(other)).status, "completed");
+  const { status, attempts } = await server.ended(task_id);
+  assert.equal(status, "completed");
+  assert.deepEqual([...new Set(attempts.slice(0, -1).map(({ reason }) => reason))], ["gpu_full"]);
+  await upstream.request("POST", "/api/v1/gpus/0/drain", {});
+  await upstream.became(0, "drained");
+  await isCrowded(server, "its server is full");
+  await upstream.request("POST", "/api/v1/gpus/0/resume", {});
+  await isCrowded(server, null);
+});
+
 test("what cannot be used is unfit and says why, without a key in any line, and the rest serves", async (t) => {
   const { server, upstream } = await pair(t, [
     "{ engine: { kind: openai, url: 'http://127.0.0.1:9', api_key: sk-secret } }",
@@ -112,6 +141,11 @@ test("what cannot be used is unfit and says why, without a key in any line, and 
   ];
   for (const text of told) assert.doesNotMatch(text, new RegExp(`sk-secret|${KEY}`));
 });
+
+/** Resolves when the first GPU says so. */
+async function isCrowded(server: Server, why: string | null): Promise<void> {
+  while ((await server.gpus())[0]!.crowded !== why) await sleep(50);
+}
 
 /** Resolves when some of a task's text is there. */
 async function firstToken(server: Server, taskId: string): Promise<void> {

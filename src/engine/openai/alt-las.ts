@@ -22,7 +22,7 @@ export const ALT_LAS: Dialect = {
     const serving = gpus.filter(({ status }) => status === "ready");
     const running = gpus.reduce((total, { task_count }) => total + (numberIn(task_count) ?? 0), 0);
     const slots = serving.reduce((total, gpu) => total + (numberIn(gpu.slots) ?? 0), 0);
-    return { running, waiting: null, kvCacheUse: null, slots: slots === 0 ? null : slots };
+    return { running, waiting: null, kvCacheUse: null, slots };
   },
 };
 
@@ -55,6 +55,7 @@ function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
 function predict({ text, maxLength, temperature }: Order): Question {
   let attempt: number | null = null;
   return {
+    waits: () => attempt === null,
     path: "/api/v1/predict",
     body: { text: text.toWellFormed(), max_length: maxLength, temperature, stream: true, cancel_on_disconnect: true },
     read: (answer, data, event) => {

@@ -35,6 +35,8 @@ export interface Question {
    * @throws {UpstreamError} it makes no sense, or says that the task failed
    */
   readonly read: (answer: Answer, data: string, event: string | undefined) => boolean | void;
+  /** Whether the server has begun an answer, and nothing of it has come but that the task waits; absent: that never shows. */
+  readonly waits?: () => boolean;
 }
 
 /** What a server publishes of its load. */

@@ -34,7 +34,7 @@ export const LLAMA_CPP: Dialect = {
       running: sumOf(told, "llamacpp:requests_processing") ?? slots?.busy ?? null,
       waiting: sumOf(told, "llamacpp:requests_deferred"),
       kvCacheUse: null,
-      slots: slots?.all ?? null,
+      slots: slots?.all || null,
     };
   },
 };

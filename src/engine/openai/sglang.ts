@@ -35,7 +35,7 @@ async function loads(upstream: Upstream): Promise<Figures | null> {
     running: sum(list, "num_running_reqs"),
     waiting: sum(list, "num_waiting_reqs"),
     kvCacheUse: uses.length === 0 ? null : Math.max(...uses),
-    slots: sum(list, "max_running_requests"),
+    slots: sum(list, "max_running_requests") || null,
   };
 }
 
