@@ -94,6 +94,7 @@ const EngineKind = Type.Enum([...ENGINE_KINDS]);
 const NonEmpty = Type.String({ minLength: 1 });
 const STEP_TOKENS = { minimum: 1, maximum: 65_536 };
 const StepTokens = Type.Integer(STEP_TOKENS);
+const PATIENCE = { minimum: 0.1, maximum: 86_400 };
 const FLASH_ATTENTION = { enum: ["auto", true, false], allowed: "auto, true or false" };
 const FlashAttention = Type.Unsafe<boolean | "auto">(FLASH_ATTENTION);
 const KvCacheType = Type.Enum(["auto", ...KV_CACHE_TYPES]);
@@ -113,6 +114,8 @@ const EngineSettings = Type.Object(
     binary: Type.Optional(NonEmpty),
     url: Type.Optional(NonEmpty),
     api_key: Type.Optional(Type.String({ minLength: 1, secret: true })),
+    first_byte_timeout: Type.Optional(Type.Number(PATIENCE)),
+    token_timeout: Type.Optional(Type.Number(PATIENCE)),
   },
   { additionalProperties: false },
 );
@@ -204,7 +207,7 @@ export const ConfigSchema = Type.Object(
           "  - { gpu: GPU-8932f937, engine: { kind: llama, model: a.gguf, context: 4096, min_context: 1024 } }",
           "  - { gpu: cpu:1, engine: { threads: 4 } }",
           "  - { gpus: [2, 3] } # holds one model over both",
-          "  - { name: b, slots: 16, engine: { kind: openai, url: http://10.0.0.5:8000, model: m } } # a server elsewhere",
+          "  - { name: b, slots: 16, engine: { kind: openai, url: http://10.0.0.5:8000, token_timeout: 60 } } # a server elsewhere",
           "A GPU may stand in several entries: each has a worker of its own there.",
         ].join("\n"),
       }),
@@ -379,15 +382,13 @@ export const ConfigSchema = Type.Object(
         }),
       ),
       first_byte_timeout: Type.Number({
+        ...PATIENCE,
         default: 120,
-        minimum: 0.1,
-        maximum: 86_400,
         description: "Of openai and llama-server: seconds until an answer to a task has to begin.",
       }),
       token_timeout: Type.Number({
+        ...PATIENCE,
         default: 30,
-        minimum: 0.1,
-        maximum: 86_400,
         description: "Of openai and llama-server: seconds that may pass between two pieces of an answer.",
       }),
       simulated: section("The simulated engine.", {
@@ -713,10 +714,20 @@ function checkEntry(config: Config, { path, entry }: PlacedEntry, refuse: Refuse
   if (entry.engine?.url !== undefined) {
     refuse([...path, "engine", "url"], `is there, but engine.kind is ${kind}; only openai asks a server.`);
   }
+  checkKvCache(config, { path, entry }, refuse);
   if (name === undefined) return refuse(path, "needs gpu, or gpus for several that hold one model.");
   if (!config.gpu.enabled && standIn === undefined && name !== "auto") {
     refuse(path, `names ${name}, but gpu.enabled is false.`);
   }
+}
+
+function checkKvCache({ engine }: Config, { path, entry }: PlacedEntry, refuse: Refuse): void {
+  const own = entry.engine?.kv_cache_type;
+  const type = own ?? engine.kv_cache_type;
+  const flashAttention = entry.engine?.flash_attention ?? engine.flash_attention;
+  if (flashAttention !== false || type === "auto" || type === "f16") return;
+  const where = own === undefined ? ["engine"] : [...path, "engine"];
+  refuse([...where, "kv_cache_type"], `is ${type}, but flash_attention is false, without which there is only f16.`);
 }
 
 /** The same for 0 and for gpu:0. */

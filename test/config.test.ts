@@ -180,6 +180,18 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
     "c.yaml:3: gpu.devices[0] names 0, but its engine.kind is openai, whose server has its own GPU; leave 0 out.",
   ],
   [
+    "a quantized KV cache without flash attention",
+    "engine:\n  flash_attention: false\n  kv_cache_type: q8_0",
+    "c.yaml:3: engine.kv_cache_type is q8_0, but flash_attention is false, without which there is only f16.",
+  ],
+  ...refusedDevices([
+    [
+      "a device's quantized KV cache without flash attention",
+      "[{ gpu: 0, engine: { flash_attention: false, kv_cache_type: q4_0 } }]",
+      "[0].engine.kv_cache_type is q4_0, but flash_attention is false, without which there is only f16.",
+    ],
+  ]),
+  [
     "a key that is none, without repeating it",
     "engine: { kind: openai, url: http://a:8000, api_key: [hunter2] }",
     "c.yaml:1: engine.api_key must be a string that is not empty; got something else.",

@@ -117,6 +117,7 @@ test("auto is all GPUs in PCI bus order, whatever order the driver has, each wit
       tuning: { ...TUNING, threads: null },
       binary: "llama-server",
       upstream: null,
+      patience: { firstByte: 120, token: 30 },
     },
     unfit: null,
     lost: null,
@@ -486,6 +487,7 @@ engine: { model: small.gguf, context: 1024, threads: 2 }`;
     tuning: { ...TUNING, threads: 3 },
     binary: "llama-server",
     upstream: null,
+    patience: { firstByte: 120, token: 30 },
   });
   assert.deepEqual([plain!.name, plain!.slots, plain!.maxTemperature], [B.name, 8, 70]);
   assert.deepEqual(plain!.thresholds, { memory: 0.9, utilization: 0.95 });
@@ -497,6 +499,7 @@ engine: { model: small.gguf, context: 1024, threads: 2 }`;
     tuning: { ...TUNING, threads: 2 },
     binary: "llama-server",
     upstream: null,
+    patience: { firstByte: 120, token: 30 },
   });
 });
 
@@ -619,7 +622,8 @@ test("with the engine openai, auto is one device for each server, and no driver 
 });
 
 test("a server stands in the list beside GPUs, with settings of its own", async (t) => {
-  const server = "{ name: far, slots: 16, utilization_threshold: 0.5, engine: { kind: openai, url: http://a:8000 } }";
+  const server =
+    "{ name: far, slots: 16, utilization_threshold: 0.5, engine: { kind: openai, url: http://a:8000, token_timeout: 5 } }";
   const yaml = `{ engine: { model: here.gguf }, gpu: { devices: [0, ${server}, ${server}, 'simulated:1'] } }`;
   const devices = await start(t, yaml, TWO);
   assert.deepEqual(
@@ -634,6 +638,10 @@ test("a server stands in the list beside GPUs, with settings of its own", async 
   // The file of the others is no model's name there.
   assert.deepEqual([devices[0]!.engine.model, devices[1]!.engine.model], ["here.gguf", ""]);
   assert.deepEqual([devices[1]!.engine.upstream!.apiKey, devices[1]!.thresholds.utilization], [null, 0.5]);
+  assert.deepEqual(
+    [devices[1]!.engine.patience, devices[0]!.engine.patience.token],
+    [{ firstByte: 120, token: 5 }, 30],
+  );
 });
 
 test("a device that computes here does not take the model of the servers for a file", async (t) => {

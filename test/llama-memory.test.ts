@@ -136,7 +136,7 @@ describe("how the llama engine computes", () => {
       [
         ["threads", 1],
         ["batch_size", 128],
-        ["prefill_chunk", 256],
+        ["prefill_chunk", 128],
         ["flash_attention", "auto"],
         ["kv_cache_type", "f16"],
         ["context", 4096],
@@ -149,7 +149,7 @@ describe("how the llama engine computes", () => {
   });
 
   it("is as configured, and says so", async () => {
-    const tuning = { threads: 2, batchSize: 64, flashAttention: false, kvCacheType: "f16" } as const;
+    const tuning = { threads: 2, cores: 2, batchSize: 64, flashAttention: false, kvCacheType: "f16" } as const;
     const info = await llamaInfo({ tuning, context: 1000 });
     const configured = info.settings.filter(({ reason }) => reason === "the configuration says so");
     assert.deepEqual(
@@ -163,6 +163,18 @@ describe("how the llama engine computes", () => {
         ["slots", SLOTS],
       ],
     );
+  });
+
+  it("says where what is configured is more than there is", async () => {
+    const info = await llamaInfo({ tuning: { threads: 2, cores: 1, prefillChunk: 200, batchSize: 100 } });
+    assert.deepEqual(settingOf(info, "threads"), [
+      2,
+      "the configuration says so; of the cores only 1 can be its own, as the server needs one too",
+    ]);
+    assert.deepEqual(settingOf(info, "prefill_chunk"), [
+      100,
+      "as many as a step has tokens (batch_size), at most; less where the other tasks would wait for it",
+    ]);
   });
 
   it("has a token of each slot in a step, however small a batch is configured", async () => {

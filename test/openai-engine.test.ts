@@ -481,8 +481,8 @@ describe("failures", () => {
       const healthy = await started(engine, "a long one", 4000, 1);
       for (let failure = 0; failure < 4; failure++) {
         assert.equal((await refused(watch(engine, "bad", 5).outcome)).code, "gpu_lost");
-        const before = healthy.tokens;
-        while (healthy.tokens === before) await nextTurn();
+        const known = healthy.tokens;
+        while (healthy.tokens === known) await nextTurn();
       }
       assert.equal(await isOver(engine), false);
       healthy.controller.abort();

@@ -62,11 +62,7 @@ export function settingsOf({ options, header, plan, refusedType }: Decided): Eng
   return [
     { name: "threads", value: threadsFor(options), reason: threadsReason(options) },
     { name: "batch_size", value: batchSizeFor(options, plan.slots), reason: batchReason(options, plan.slots) },
-    {
-      name: "prefill_chunk",
-      value: tuning.prefillChunk,
-      reason: "at most; less where the other tasks would wait for it",
-    },
+    { name: "prefill_chunk", ...prefillSetting(tuning.prefillChunk, batchSizeFor(options, plan.slots)) },
     { name: "flash_attention", ...flashAttentionSetting(options, header) },
     { name: "kv_cache_type", value: plan.kvCacheType, reason: refusedType ?? kvCacheReason(options, header, plan) },
     { name: "context", value: plan.context, reason: contextReason(options, header, plan) },
@@ -75,7 +71,10 @@ export function settingsOf({ options, header, plan, refusedType }: Decided): Eng
 }
 
 function threadsReason({ backend, tuning }: EngineOptions): string {
-  if (tuning.threads !== null) return CONFIGURED;
+  const { threads, cores } = tuning;
+  if (threads !== null && backend === false && threads > cores)
+    return `${CONFIGURED}; of the cores only ${cores} can be its own, as the server needs one too`;
+  if (threads !== null) return CONFIGURED;
   if (backend === false) return "its share of the cores, of which one is left for the server";
   return "the GPU computes, and one thread is enough to feed it";
 }
@@ -83,6 +82,12 @@ function threadsReason({ backend, tuning }: EngineOptions): string {
 function batchReason({ backend, tuning }: EngineOptions, slots: number): string {
   if (tuning.batchSize !== null) return tuning.batchSize < slots ? "a step has a token of each slot" : CONFIGURED;
   return `on a ${backend === false ? "CPU" : "GPU"} more at once gains little`;
+}
+
+function prefillSetting(configured: number, batchSize: number): Omit<EngineSetting, "name"> {
+  const value = Math.min(configured, batchSize);
+  const what = value < configured ? "as many as a step has tokens (batch_size), at most" : "at most";
+  return { value, reason: `${what}; less where the other tasks would wait for it` };
 }
 
 function flashAttentionSetting(options: EngineOptions, header: ModelHeader): { value: string; reason: string } {

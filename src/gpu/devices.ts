@@ -48,7 +48,7 @@ export interface Device {
 }
 
 /** The engine's settings for one device. */
-export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream"> {
+export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" | "patience"> {
   readonly kind: EngineOptions["kind"];
   /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. */
   readonly model: string;
@@ -343,6 +343,10 @@ function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): Dev
     tuning: tuningOf(own, engine),
     binary: own.binary ?? engine.binary,
     upstream: null,
+    patience: {
+      firstByte: own.first_byte_timeout ?? engine.first_byte_timeout,
+      token: own.token_timeout ?? engine.token_timeout,
+    },
   };
 }
 

@@ -316,7 +316,7 @@ function isMonitored({ vendor }: Device): boolean {
 function engineOptions(device: Device, { devices, config }: PoolParts): SupervisorOptions["engine"] {
   const cpuDevices = devices.filter(({ kind }) => kind === "cpu").length;
   const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
-  const { kind, model, context, minContext, tuning, binary, upstream } = device.engine;
+  const { kind, model, context, minContext, tuning, binary, upstream, patience } = device.engine;
   return {
     kind,
     model,
@@ -327,7 +327,7 @@ function engineOptions(device: Device, { devices, config }: PoolParts): Supervis
     tuning: { ...tuning, cores },
     binary,
     upstream,
-    patience: { firstByte: config.engine.first_byte_timeout, token: config.engine.token_timeout },
+    patience,
     memoryShare: device.thresholds.memory,
     simulated: config.engine.simulated,
   };

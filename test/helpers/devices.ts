@@ -48,6 +48,7 @@ export function aDevice(changes: Partial<Device> = {}): Device {
       tuning: { threads: null, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
       binary: "llama-server",
       upstream: null,
+      patience: { firstByte: 120, token: 30 },
     },
     unfit: null,
     lost: null,
