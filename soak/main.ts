@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { Agent, setGlobalDispatcher } from "undici";
 import { type Memory } from "../bench/memory-probe.ts";
 import { type BenchServer, PROBE, startServer } from "../bench/server.ts";
 import { Api } from "../chaos/api.ts";
@@ -28,6 +29,8 @@ import { Growth } from "./growth.ts";
 const ROUND = 55_000;
 /** Seconds that ended tasks are kept: less than two rounds would take tasks from clients that still ask for them. */
 const RETENTION = 180;
+/** Milliseconds in which a server has noticed that its clients have hung up. */
+const NOTICE = 500;
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "30" }, seed: { type: "string" } } });
 const minutes = Number(values.minutes);
@@ -62,7 +65,12 @@ async function run(): Promise<void> {
   let tags = 0;
   const over = performance.now() + minutes * 60_000;
   while (performance.now() < over) {
+    const connections = new Agent();
+    setGlobalDispatcher(connections);
     await round(parts, demo, dice, () => `s${++tags}`);
+    // How many of them the clients keep is their own affair.
+    await connections.close();
+    await sleep(NOTICE);
     await look(life, demo);
     growth.say();
   }

@@ -31,13 +31,13 @@ export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
     ...(batchId !== null && { batch_id: batchId }),
     ...(retryOf !== null && { retry_of: retryOf }),
     ...(webhook && { webhook_url: webhook.url }),
-    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone, error }) => ({
+    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone, error: said }) => ({
       gpu_id: gpuId,
       started_at: isoTime(startedAt),
       ended_at: isoTimeOrNull(endedAt),
       reason,
       ...(alone === true && { alone }),
-      ...(error !== undefined && { error }),
+      ...(said !== undefined && { error: said }),
     })),
     ...(placement && { placement: viewOfPlacement(placement) }),
   };
