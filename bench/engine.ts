@@ -16,7 +16,7 @@ import {
 } from "./generation.ts";
 import { findLlamaServer, startLlamaServer } from "./llama-server.ts";
 import { randomModel } from "./random-model.ts";
-import { type Bar, type Extent, median, type Row, rounded, type Section } from "./report.ts";
+import { type Bar, type Extent, marginOf, median, type Row, rounded, type Section } from "./report.ts";
 import { startServer } from "./server.ts";
 import { through, throughLlamaServer } from "./streaming-client.ts";
 
@@ -30,8 +30,11 @@ const GROUP = 5;
 const WARM_UP = { tasks: 120, concurrent: SLOTS, maxLength: 1 };
 /** The shares of the throughput with which the server is almost invisible. */
 const THROUGHPUT = { embedded: 0.97, "llama-server": 0.98 };
-/** Milliseconds more to the first text beside a full GPU; fifteen newcomers tell it to a few milliseconds only. */
-const FIRST = { full: 2, quick: 5 };
+/** Milliseconds more to the first text beside a full GPU. */
+const FIRST = 2;
+/** The margin to which a ratio of throughputs is to be known, and comparisons after which no more is tried than time allows. */
+const PRECISION = 0.01;
+const FEWEST = 3;
 
 /** In the place of what was not measured. */
 const NONE = "–";
@@ -42,6 +45,8 @@ interface Model {
   /** Tokens of the tasks beside which newcomers come. */
   readonly neighbourLength: number;
   readonly loads: readonly Load[];
+  /** Seconds at most that the throughput of one load is compared, unless there are fewer than `FEWEST` comparisons by then. */
+  readonly patience: number;
 }
 
 interface Load {
@@ -49,8 +54,6 @@ interface Load {
   readonly tasks: number;
   /** Tokens of each. */
   readonly maxLength: number;
-  /** Comparisons of the throughput. */
-  readonly cycles: number;
   /** Groups of newcomers: an odd number, or none. */
   readonly groups: number;
 }
@@ -85,27 +88,33 @@ export async function engine({ quick, profile }: Extent): Promise<Section[]> {
   const binary = await findLlamaServer();
   const figures: Figures[] = [];
   for (const model of models) figures.push(...(await measure(model, binary, profile)));
-  const embedded = embeddedSection(figures, quick);
+  const embedded = embeddedSection(figures);
   if (binary === null) return [embedded, absent()];
-  return [embedded, llamaServerSection(figures, quick), enginesSection(figures)];
+  return [embedded, llamaServerSection(figures), enginesSection(figures)];
 }
 
 function modelsFor(quick: boolean): Model[] {
   const random = quick
     ? [
-        { tasks: 1, maxLength: 128, cycles: 5, groups: 0 },
-        { tasks: 4, maxLength: 64, cycles: 2, groups: 0 },
-        { tasks: 8, maxLength: 64, cycles: 3, groups: 3 },
+        { tasks: 1, maxLength: 128, groups: 0 },
+        { tasks: 4, maxLength: 64, groups: 0 },
+        { tasks: 8, maxLength: 64, groups: 3 },
       ]
     : [
-        { tasks: 1, maxLength: 128, cycles: 45, groups: 9 },
-        { tasks: 4, maxLength: 128, cycles: 7, groups: 5 },
-        { tasks: 8, maxLength: 128, cycles: 15, groups: 25 },
+        { tasks: 1, maxLength: 128, groups: 9 },
+        { tasks: 4, maxLength: 128, groups: 5 },
+        { tasks: 8, maxLength: 128, groups: 25 },
       ];
-  const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, cycles: quick ? 3 : 25, groups: quick ? 1 : 9 }));
+  const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, groups: quick ? 1 : 9 }));
   return [
-    { name: "random 100M", path: randomModel(), neighbourLength: 80, loads: random },
-    { name: "demo", path: DEMO_MODEL, neighbourLength: 100, loads: demo },
+    {
+      name: "random 100M",
+      path: randomModel(),
+      neighbourLength: 80,
+      loads: random,
+      patience: quick ? 8 : 150,
+    },
+    { name: "demo", path: DEMO_MODEL, neighbourLength: 100, loads: demo, patience: quick ? 2 : 30 },
   ];
 }
 
@@ -122,9 +131,12 @@ async function measure(model: Model, binary: string | null, profile: boolean): P
   }
 }
 
-/** Every side in every cycle, and another one first each time, because what else the machine does drifts. */
+/**
+ * What is compared comes one right after the other, and another one first each time, because what else the machine does drifts: of two
+ * generations a few seconds apart, of the same server, one may take a tenth longer.
+ */
 async function measureAt(load: Load, model: Model, sides: readonly Side[]): Promise<Figures[]> {
-  const { tasks, maxLength, cycles, groups } = load;
+  const { tasks, maxLength, groups } = load;
   const figures = sides.map(({ kind, through: way }) => ({
     kind,
     through: way,
@@ -134,29 +146,51 @@ async function measureAt(load: Load, model: Model, sides: readonly Side[]): Prom
     cpu: [] as number[],
     firsts: [] as (number | null)[],
   }));
-  const inTurns = async (count: number, of: (side: Side, found: Figures, turn: number) => Promise<void>) => {
-    for (let turn = 0; turn < count; turn++) {
-      for (let i = 0; i < sides.length; i++) {
-        const index = (turn + i) % sides.length;
-        await of(sides[index]!, figures[index]!, turn);
-      }
-    }
+  const oneTurn = async (turn: number, of: (side: Side, found: Figures) => Promise<void>) => {
+    for (const index of orderOf(turn, sides.length)) await of(sides[index]!, figures[index]!);
   };
   const work = { tasks, concurrent: tasks, maxLength };
-  await inTurns(1, async (side) => void (await side.throughput({ ...work, maxLength: 16 })));
-  await inTurns(cycles, async (side, { rates, cpu }) => {
-    const before = ownCpuOf(side.pid);
-    const { tokens, seconds } = await side.throughput(work);
-    rates.push(tokens / seconds);
-    cpu.push(((ownCpuOf(side.pid) - before) / tokens) * 1e6);
-  });
+  await oneTurn(0, async (side) => void (await side.throughput({ ...work, maxLength: 16 })));
+  const end = performance.now() + model.patience * 1000;
+  for (let cycle = 0; cycle < FEWEST || (performance.now() < end && !areKnown(figures)); cycle++) {
+    await oneTurn(cycle, async (side, { rates, cpu }) => {
+      const before = ownCpuOf(side.pid);
+      const { tokens, seconds } = await side.throughput(work);
+      rates.push(tokens / seconds);
+      cpu.push(((ownCpuOf(side.pid) - before) / tokens) * 1e6);
+    });
+  }
   const coming = newcomers(GROUP * groups);
-  await inTurns(groups, async (side, { firsts }, turn) => {
+  for (let turn = 0; turn < groups; turn++) {
     const group = coming.slice(turn * GROUP, (turn + 1) * GROUP);
     const { neighbourLength } = model;
-    firsts.push(...(await side.firstTexts({ neighbours: tasks - 1, neighbourLength, newcomers: group })));
-  });
+    await oneTurn(turn, async (side, { firsts }) => {
+      firsts.push(...(await side.firstTexts({ neighbours: tasks - 1, neighbourLength, newcomers: group })));
+    });
+  }
   return figures;
+}
+
+/** Sides come in pairs, one without and one with our server: which pair is first, and which of each pair, changes from turn to turn. */
+function orderOf(turn: number, sides: number): number[] {
+  const pairs = Array.from({ length: sides / 2 }, (_, pair) =>
+    turn % 2 === 0 ? [2 * pair, 2 * pair + 1] : [2 * pair + 1, 2 * pair],
+  );
+  return (turn % 4 < 2 ? pairs : pairs.toReversed()).flat();
+}
+
+/** Whether the ratios of what is compared are known well enough. */
+function areKnown(figures: readonly Figures[]): boolean {
+  const pairs = figures
+    .filter(({ through: way }) => way === "itself")
+    .map((one) => [one, partnerOf(one, figures)] as const);
+  return pairs.every(([one, other]) => one.rates.length > 2 * FEWEST && marginOf(ratiosOf(other, one)) <= PRECISION);
+}
+
+function partnerOf({ kind, model, tasks }: Figures, all: readonly Figures[]): Figures {
+  return all.find(
+    (other) => other.through === "server" && other.kind === kind && other.model === model && other.tasks === tasks,
+  )!;
 }
 
 /** The sides that can be compared here, not started yet. */
@@ -200,28 +234,28 @@ function measuredWith(generate: Generate): Pick<Side, "throughput" | "firstTexts
   };
 }
 
-function embeddedSection(figures: readonly Figures[], quick: boolean): Section {
+function embeddedSection(figures: readonly Figures[]): Section {
   return {
     name: "engine: embedded",
     about:
       `One CPU device (${THREADS} thread, ${SLOTS} slots): POST /api/v1/predict, against the same engine called in a process of its own, in ` +
       `turns. The ends of the tasks are waited for; newcomers are streamed. ${HOW}`,
-    ...comparison("embedded", figures, quick),
+    ...comparison("embedded", figures),
   };
 }
 
-function llamaServerSection(figures: readonly Figures[], quick: boolean): Section {
+function llamaServerSection(figures: readonly Figures[]): Section {
   return {
     name: "engine: llama-server",
     about:
       "The same through this server to a llama-server that its worker has started, against a llama-server with the same arguments that the " +
       `same client asks at /completion; all is streamed. ${HOW} Worker, server, client and llama-server share the cores.`,
-    ...comparison("llama-server", figures, quick),
+    ...comparison("llama-server", figures),
   };
 }
 
 const HOW =
-  "Ratio: the median of the comparisons. First: median milliseconds until a task has its first text, while the other tasks generate; " +
+  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %); a bar is missed only by more. First: median milliseconds until a task has its first text, while the other tasks generate; " +
   "newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the " +
   "server's process, without its workers, for each token.";
 
@@ -232,49 +266,70 @@ function absent(): Section {
 }
 
 /** Through the server and without it. */
-function comparison(kind: Kind, all: readonly Figures[], quick: boolean): Pick<Section, "rows" | "bars"> {
-  const pairs = pairsOf(
-    all.filter((figures) => figures.kind === kind && figures.through === "itself"),
-    all.filter((figures) => figures.kind === kind && figures.through === "server"),
-  );
-  const rows = pairs.map(({ model, tasks, one, other }) => ({
+function comparison(kind: Kind, all: readonly Figures[]): Pick<Section, "rows" | "bars"> {
+  const direct = all.filter((figures) => figures.kind === kind && figures.through === "itself");
+  const compared = direct.map((one) => comparedWith(one, partnerOf(one, all)));
+  // The demo model shows what the overhead is: a step of it is shorter than a token of any model that is of use.
+  const bars = compared.filter(({ row }) => row.model !== "demo").flatMap((one) => barsOf(kind, one));
+  return { rows: compared.map(({ row }) => row), bars };
+}
+
+interface Compared {
+  readonly row: Row;
+  readonly tasks: number;
+  readonly ratios: readonly number[];
+  /** Milliseconds that each newcomer waits longer; none: there were no newcomers. */
+  readonly added: readonly number[];
+}
+
+function comparedWith(one: Figures, other: Figures): Compared {
+  const { model, tasks } = one;
+  const ratios = ratiosOf(other, one);
+  const added = addedBy(other, one);
+  const row = {
     model,
     tasks,
     "direct tokens/s": Math.round(median(one.rates)),
     "server tokens/s": Math.round(median(other.rates)),
-    ratio: ratioOf(other, one),
+    ratio: rounded(median(ratios), 3),
+    "±": rounded(marginOf(ratios), 3),
+    comparisons: ratios.length,
     "direct first ms": firstOf(one),
     "server first ms": firstOf(other),
-    "added ms": addedBy(other, one),
+    "added ms": added.length === 0 ? NONE : `${rounded(median(added), 1)} ± ${rounded(marginOf(added), 1)}`,
     "server CPU µs": Math.round(median(other.cpu)),
-  }));
-  // The demo model shows what the overhead is: a step of it is shorter than a token of any model that is of use.
-  const bars = rows.filter(({ model }) => model !== "demo").flatMap((row) => barsOf(kind, row, quick));
-  return { rows, bars };
+  };
+  return { row, tasks, ratios, added };
 }
 
-interface Compared {
-  readonly model: string;
-  readonly tasks: number;
-  readonly ratio: number;
-  readonly "added ms": number | string;
-}
-
-function barsOf(kind: Kind, { model, tasks, ratio, "added ms": added }: Compared, quick: boolean): Bar[] {
-  const what = `${kind}, ${model} model, ${tasks} at once`;
-  const atLeast = THROUGHPUT[kind];
-  const throughputBar = { what: `throughput through the server, of direct: ${what}`, measured: ratio, atLeast };
-  if (tasks < SLOTS || typeof added === "string") return [throughputBar];
-  const atMost = quick ? FIRST.quick : FIRST.full;
-  return [throughputBar, { what: `added ms to the first text: ${what}`, measured: added, atMost }];
+function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared): Bar[] {
+  const what = `${kind}, ${row.model} model, ${tasks} at once`;
+  const throughputBar = {
+    what: `throughput through the server, of direct: ${what}`,
+    measured: median(ratios),
+    margin: marginOf(ratios),
+    atLeast: THROUGHPUT[kind],
+  };
+  if (tasks < SLOTS || added.length === 0) return [throughputBar];
+  const firstBar = {
+    what: `added ms to the first text: ${what}`,
+    measured: median(added),
+    margin: marginOf(added),
+    atMost: FIRST,
+  };
+  return [throughputBar, firstBar];
 }
 
 function enginesSection(all: readonly Figures[]): Section {
   const direct = all.filter((figures) => figures.through === "itself");
-  const pairs = pairsOf(
-    direct.filter(({ kind }) => kind === "llama-server"),
-    direct.filter(({ kind }) => kind === "embedded"),
-  );
+  const pairs = direct
+    .filter(({ kind }) => kind === "llama-server")
+    .map((one) => {
+      const { model, tasks } = one;
+      const isOther = (figures: Figures) =>
+        figures.kind === "embedded" && figures.model === model && figures.tasks === tasks;
+      return { model, tasks, one, other: direct.find(isOther)! };
+    });
   return {
     name: "engine: embedded and llama-server",
     about:
@@ -288,7 +343,8 @@ function enginesSection(all: readonly Figures[]): Section {
       tasks,
       "llama-server tokens/s": Math.round(median(one.rates)),
       "embedded tokens/s": Math.round(median(other.rates)),
-      ratio: ratioOf(other, one),
+      ratio: rounded(median(ratiosOf(other, one)), 3),
+      "±": rounded(marginOf(ratiosOf(other, one)), 3),
       "llama-server CPU µs": Math.round(median(one.cpu)),
       "embedded CPU µs": Math.round(median(other.cpu)),
       "llama-server first ms": firstOf(one),
@@ -304,22 +360,14 @@ function firstOf({ firsts }: Figures): number | string {
 }
 
 /** Of each newcomer by itself: a difference of medians would tell above all how the steps fell. */
-function addedBy(other: Figures, one: Figures): number | string {
-  const added = one.firsts.flatMap((time, index) => {
+function addedBy(other: Figures, one: Figures): number[] {
+  return one.firsts.flatMap((time, index) => {
     const later = other.firsts[index] ?? null;
     return time === null || later === null ? [] : [later - time];
-  });
-  return added.length === 0 ? NONE : rounded(median(added), 1);
-}
-
-function pairsOf(ones: readonly Figures[], others: readonly Figures[]) {
-  return ones.map((one) => {
-    const { model, tasks } = one;
-    return { model, tasks, one, other: others.find((other) => other.model === model && other.tasks === tasks)! };
   });
 }
 
 /** Of figures that were measured in turns. */
-function ratioOf(other: Figures, one: Figures): number {
-  return rounded(median(other.rates.map((rate, cycle) => rate / one.rates[cycle]!)), 3);
+function ratiosOf(other: Figures, one: Figures): number[] {
+  return other.rates.map((rate, cycle) => rate / one.rates[cycle]!);
 }

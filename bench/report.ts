@@ -34,6 +34,8 @@ export interface Section {
 export interface Bar {
   readonly what: string;
   readonly measured: number;
+  /** By how much `measured` may be off, see `marginOf`: a bar is missed only by more than that. Absent: it was not estimated. */
+  readonly margin?: number;
   readonly atLeast?: number;
   readonly atMost?: number;
 }
@@ -115,6 +117,17 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/**
+ * By how much the median of these values may be off, with a confidence of 95 %: the distance to the farther end of the interval that its order
+ * statistics give (normal approximation of the binomial distribution; of few values, all of them).
+ */
+export function marginOf(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const left = Math.max(0, Math.floor((sorted.length - 1.96 * Math.sqrt(sorted.length)) / 2));
+  const middle = median(sorted);
+  return Math.max(middle - sorted[left]!, sorted.at(-1 - left)! - middle);
+}
+
 /** The value that this share of the values, 0 to 1, does not exceed. */
 export function percentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1] ?? NaN;
@@ -124,13 +137,14 @@ export function rounded(value: number, digits: number): number {
   return Math.round(value * 10 ** digits) / 10 ** digits;
 }
 
-function holds({ measured, atLeast = -Infinity, atMost = Infinity }: Bar): boolean {
-  return measured >= atLeast && measured <= atMost;
+function holds({ measured, margin = 0, atLeast = -Infinity, atMost = Infinity }: Bar): boolean {
+  return measured + margin >= atLeast && measured - margin <= atMost;
 }
 
-function bounds({ measured, atLeast, atMost }: Bar): string {
+function bounds({ measured, margin, atLeast, atMost }: Bar): string {
   const bound = atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`;
-  return `${Math.round(measured * 1000) / 1000} (${bound})`;
+  const about = margin === undefined ? "" : ` ± ${rounded(margin, 3)}`;
+  return `${rounded(measured, 3)}${about} (${bound})`;
 }
 
 function tableOf(rows: Section["rows"]): string {

@@ -5,8 +5,9 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { firstTexts, type Generate, newcomers, throughput } from "../bench/generation.ts";
-import { markdownOf, passes } from "../bench/report.ts";
+import { marginOf, markdownOf, median, passes } from "../bench/report.ts";
 import { through, throughLlamaServer } from "../bench/streaming-client.ts";
+import { seeded } from "./helpers/seeded.ts";
 
 const REQUEST = { text: "Once upon a time", maxLength: 8, temperature: 0.7 };
 
@@ -115,4 +116,33 @@ test("a section that was left out says so without a table, and fails nothing", (
   const section = { name: "engine: llama-server", about: "Left out.", rows: [], bars: [] };
   assert.equal(markdownOf(section), "## engine: llama-server\n\nLeft out.");
   assert.ok(passes(section));
+});
+
+test("a median is off by more than its margin in hardly one of twenty samples, and by much less than that in most", () => {
+  const random = seeded(7);
+  for (const count of [9, 40, 150]) {
+    const samples = Array.from({ length: 2000 }, () => Array.from({ length: count }, () => -Math.log(1 - random())));
+    const share = (factor: number) =>
+      samples.filter((sample) => Math.abs(median(sample) - Math.LN2) <= factor * marginOf(sample)).length / 2000;
+    assert.ok(share(1) >= 0.945, `${count} values: ${share(1)}`);
+    assert.ok(share(0.25) <= 0.6, `${count} values: ${share(0.25)}`);
+  }
+});
+
+test("of few values all are the margin, and of one there is none", () => {
+  assert.equal(marginOf([1, 2, 4]), 2);
+  assert.equal(marginOf([3]), 0);
+});
+
+test("a bar is missed by more than the margin only, and the margin is told", () => {
+  const section = (measured: number, margin?: number) => ({
+    name: "x",
+    about: "y",
+    rows: [],
+    bars: [{ what: "z", measured, atLeast: 0.98, ...(margin !== undefined && { margin }) }],
+  });
+  assert.ok(passes(section(0.975, 0.006)));
+  assert.ok(!passes(section(0.975, 0.004)));
+  assert.ok(!passes(section(0.975)));
+  assert.match(markdownOf(section(0.975, 0.0041)), /- \*\*MISSED\*\*: z: 0\.975 ± 0\.004 \(at least 0\.98\)$/);
 });
