@@ -88,14 +88,14 @@ test("another ALT_LAS on which nothing serves is full, and a task that waits the
   });
   await upstream.loaded();
   const server = await Server.start(t, {
-    config: `{ gpu: { devices: [{ name: far, engine: { kind: openai, url: '${upstream.url}', api_key: '\${UPSTREAM_KEY}' } }] }, engine: { first_byte_timeout: 0.3 } }`,
+    config: `{ gpu: { devices: [{ name: far, engine: { kind: openai, url: '${upstream.url}', api_key: '\${UPSTREAM_KEY}' } }] }, engine: { first_byte_timeout: 2 } }`,
     env: { UPSTREAM_KEY: KEY },
   });
   await server.loaded();
-  const { task_id: other } = await upstream.predict({ text: "another client's", max_length: 60 });
+  const { task_id: other } = await upstream.predict({ text: "another client's", max_length: 100 });
   const { task_id } = await server.predict({ text: "waits", max_length: 3 });
   await server.logged(({ msg }) =>
-    /has no room now: HTTP 503: the task still waits there after 0\.3 s\./.test(String(msg)),
+    /has no room now: HTTP 503: the task still waits there after 2 s\./.test(String(msg)),
   );
   assert.equal((await server.task(task_id)).status, "queued");
   assert.equal((await upstream.ended(other)).status, "completed");
