@@ -30,8 +30,9 @@ export interface World {
 /**
  * @param verbose whether the server logs each step of each task
  * @param tasks settings of the configuration's section `tasks` beside the usual ones
+ * @param store likewise
  */
-export function makeWorld(verbose: boolean, tasks: object = {}): World {
+export function makeWorld(verbose: boolean, tasks: object = {}, store: object = {}): World {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-chaos-"));
   const small = join(folder, "disk");
   mkdirSync(small);
@@ -40,7 +41,7 @@ export function makeWorld(verbose: boolean, tasks: object = {}): World {
   const configFile = join(folder, "config.yaml");
   const data = join(small, "data");
   // JSON is YAML.
-  writeFileSync(configFile, JSON.stringify(configOf([admin!, ...users], verbose, tasks), null, 2));
+  writeFileSync(configFile, JSON.stringify(configOf([admin!, ...users], verbose, { tasks, store }), null, 2));
   return {
     folder,
     disk,
@@ -63,7 +64,7 @@ function newUser(name: string): User {
 }
 
 /** Everything happens fast, so that a short time has room for much of it. */
-function configOf(users: readonly User[], verbose: boolean, tasks: object): object {
+function configOf(users: readonly User[], verbose: boolean, own: { tasks: object; store: object }): object {
   const { gpus, slots, maxRunning } = SHAPE;
   const limits = Object.entries(maxRunning).map(([name, max_running]) => [name, { max_running }] as const);
   return {
@@ -79,7 +80,8 @@ function configOf(users: readonly User[], verbose: boolean, tasks: object): obje
       multi_gpu: { max_concurrent_tasks_per_gpu: slots, max_queue_size: 200 },
     },
     engine: { simulated: { tokens_per_second: 500, failures: FAILURES } },
-    tasks: { cancel_timeout: 1, retry_backoff: 0.2, ageing_seconds: 2, ...tasks },
+    tasks: { cancel_timeout: 1, retry_backoff: 0.2, ageing_seconds: 2, ...own.tasks },
+    store: own.store,
     callers: { users: { ...Object.fromEntries(limits), dora: { max_queued: 20, weight: 2 } } },
     webhooks: { allow_private: true },
     log: { level: verbose ? "debug" : "info" },

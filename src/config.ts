@@ -491,6 +491,12 @@ export const ConfigSchema = Type.Object(
       path: Type.Optional(
         Type.String({ minLength: 1, description: "Path of the SQLite file; none: alt-las.db in the data directory." }),
       ),
+      cache_bytes: Type.Integer({
+        default: 64 * MIB,
+        minimum: MIB,
+        description:
+          "Bytes of the file that are kept in memory at most, so that tasks need not be read again when they end.",
+      }),
     }),
     log: section("The log, on standard error.", {
       level: Type.Enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"], {

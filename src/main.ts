@@ -55,7 +55,8 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   makeDataDir(dataDir);
   const credentials = new Credentials({ config: config.auth, dataDir, log });
   const path = config.store.path ?? join(dataDir, "alt-las.db");
-  const store = started.adopt(new SqliteStore({ path, log }), (opened) => opened.close());
+  const cacheBytes = config.store.cache_bytes;
+  const store = started.adopt(new SqliteStore({ path, cacheBytes, log }), (opened) => opened.close());
   const monitor = started.adopt(new GpuMonitor({ interval: config.gpu.monitoring.interval_ms, log }), (running) =>
     running.stop(),
   );
@@ -111,7 +112,7 @@ function connect(parts: PoolParts, store: SqliteStore, webhooks: Webhooks) {
     changed: (facts) => tasks.scheduler.setGpu(facts),
     text: (task, piece, before) => tasks.text(task, piece, before),
     ended: (task, outcome) => tasks.finished(task, outcome),
-    lost: (gpuId, reason) => tasks.scheduler.interrupted(gpuId, reason),
+    lost: (gpuId, reason, sentence) => tasks.scheduler.interrupted(gpuId, reason, sentence),
   });
   return { tasks, pool };
 }

@@ -110,7 +110,7 @@ export interface Attempt {
   reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
   /** Of a `worker_crash`: nothing else ran on the worker when it died. */
   alone?: boolean;
-  /** What its engine said when it could not do the task, in one sentence; absent: nothing. */
+  /** What has happened, in one sentence, such as a server's own words; absent: the reason says it all. */
   error?: string;
   /** Attempts before this one that are not kept, because the server behind their GPU was full; absent: none. */
   unlisted?: number;

@@ -5,7 +5,7 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { firstTexts, type Generate, newcomers, throughput } from "../bench/generation.ts";
-import { marginOf, markdownOf, median, passes } from "../bench/report.ts";
+import { marginOf, markdownOf, median, passes, type Section } from "../bench/report.ts";
 import { through, throughLlamaServer } from "../bench/streaming-client.ts";
 import { seeded } from "./helpers/seeded.ts";
 
@@ -134,15 +134,14 @@ test("of few values all are the margin, and of one there is none", () => {
   assert.equal(marginOf([3]), 0);
 });
 
+function sectionOf(measured: number, margin?: number): Section {
+  const bar = { what: "z", measured, atLeast: 0.98, ...(margin !== undefined && { margin }) };
+  return { name: "x", about: "y", rows: [], bars: [bar] };
+}
+
 test("a bar is missed by more than the margin only, and the margin is told", () => {
-  const section = (measured: number, margin?: number) => ({
-    name: "x",
-    about: "y",
-    rows: [],
-    bars: [{ what: "z", measured, atLeast: 0.98, ...(margin !== undefined && { margin }) }],
-  });
-  assert.ok(passes(section(0.975, 0.006)));
-  assert.ok(!passes(section(0.975, 0.004)));
-  assert.ok(!passes(section(0.975)));
-  assert.match(markdownOf(section(0.975, 0.0041)), /- \*\*MISSED\*\*: z: 0\.975 ± 0\.004 \(at least 0\.98\)$/);
+  assert.ok(passes(sectionOf(0.975, 0.006)));
+  assert.ok(!passes(sectionOf(0.975, 0.004)));
+  assert.ok(!passes(sectionOf(0.975)));
+  assert.match(markdownOf(sectionOf(0.975, 0.0041)), /- \*\*MISSED\*\*: z: 0\.975 ± 0\.004 \(at least 0\.98\)$/);
 });

@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { type Engine, type EngineEnd, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
 import type { StandInFault, StandInFaults } from "./helpers/fake-llama-server.ts";
-import { LLAMA, refused, started, watch } from "./helpers/engines.ts";
+import { abortAll, LLAMA, refused, started, watch } from "./helpers/engines.ts";
 import { Program } from "./helpers/llama-server.ts";
 
 const REFUSAL = (message: string) => JSON.stringify({ error: { code: 500, message, type: "server_error" } });
@@ -17,6 +17,8 @@ function engineOn(binary: string, changes: Partial<EngineOptions> = {}): Promise
 }
 
 /** Opens a stand-in and an engine on it, and closes both. */
+const CUT = { kind: "cut", after: 1 } as const;
+
 async function withEngine(
   faults: StandInFaults,
   use: (engine: Engine, program: Program) => Promise<void>,
@@ -202,16 +204,26 @@ describe("a server that is gone", () => {
     await engine.stop();
   });
 
-  it("when it fails three times without a success between", () =>
-    withEngine({ tasks: { trouble: { kind: "cut", after: 2 } } }, async (engine) => {
+  it("when it fails three times without a success between, and then cannot generate a token either", () =>
+    withEngine({ tasks: { trouble: CUT, Hello: { kind: "cut", after: 0 } } }, async (engine) => {
       for (const text of ["trouble", "trouble", "success", "trouble", "trouble"])
         await watch(engine, text, 5).outcome.catch(() => {});
       assert.equal((await watch(engine, "success", 5).outcome).completionTokens, 5);
-      for (let failures = 0; failures < 2; failures++) await refused(watch(engine, "trouble", 5).outcome);
-      const ends: EngineEnd[] = [];
-      assert.deepEqual(await events(engine, ["trouble"], ends), ["gone", "gpu_lost"]);
-      const sentence = "llama-server failed 3 times in a row, the last time: it closed the connection.";
-      assert.deepEqual(ends, [{ sentence, crashed: false }]);
+      for (let failures = 0; failures < 3; failures++) await refused(watch(engine, "trouble", 5).outcome);
+      const sentence =
+        "llama-server failed 3 times in a row, and then when it was asked for one token; the last task failed so: it closed the connection.";
+      assert.deepEqual(await engine.gone, { sentence, crashed: false });
+    }));
+});
+
+describe("a task that fails again and again", () => {
+  it("does not end a server that can generate a token, nor what others have there", () =>
+    withEngine({ tasks: { trouble: CUT } }, async (engine) => {
+      const other = await started(engine, "a long one", 4000, 1);
+      for (let failures = 0; failures < 7; failures++) await refused(watch(engine, "trouble", 5).outcome);
+      assert.equal((await watch(engine, "success", 5).outcome).completionTokens, 5);
+      assert.equal(other.ended, false);
+      await abortAll([other]);
     }));
 });
 

@@ -157,7 +157,7 @@ test("a task that a full server sends away goes to another GPU at once, and back
 test("while all servers are full a task waits at its place, and costs none of its attempts", () => {
   const world = new World([facts(0, { slots: 1 })], { maxAttempts: 1, retryBackoff: 10 });
   const [first, second] = world.submitMany(2) as [Task, Task];
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 3; round++) {
     refuse(world, first);
     assert.deepEqual([first.status, second.status, world.loads()], ["queued", "queued", [0]]);
     world.scheduler.setGpu(facts(0, { slots: 1 }));
@@ -171,6 +171,36 @@ test("while all servers are full a task waits at its place, and costs none of it
   );
 });
 
+test("a task that full servers send away again and again rests longer and longer, so that others come before it", () => {
+  const world = new World([facts(0, { slots: 1 })]);
+  const [bad, ...others] = world.submitMany(6) as [Task, ...Task[]];
+  const told = { ...FULL, retryAfter: 2 };
+  const refuseIt = () => {
+    world.scheduler.setGpu({ ...world.factsOf(0), crowded: "its server is full" });
+    world.scheduler.finished(bad, told);
+    world.pass(2);
+    world.scheduler.setGpu(facts(0, { slots: 1 }));
+  };
+  for (let refusal = 0; refusal < 3; refusal++) refuseIt();
+  assert.equal(bad.status, "running", "three times it keeps its place");
+  refuseIt();
+  assert.deepEqual([bad.status, others[0]!.status], ["queued", "running"]);
+  world.complete(others[0]!);
+  assert.equal(others[1]!.status, "running", "it rests a second more than its server was left alone");
+  world.pass(1);
+  world.complete(others[1]!);
+  assert.equal(bad.status, "running");
+  refuseIt();
+  world.complete(others[2]!);
+  world.pass(1.9);
+  world.complete(others[3]!);
+  assert.deepEqual([bad.status, others[4]!.status], ["queued", "running"]);
+  world.pass(0.1);
+  world.complete(others[4]!);
+  assert.equal(bad.status, "running");
+  assert.equal(bad.attempts.find(({ unlisted }) => unlisted !== undefined)!.unlisted, 2);
+});
+
 test("a task that full servers send away again and again keeps few attempts, and their number", () => {
   const world = new World([facts(0), facts(1)], { maxAttempts: 2 });
   const task = world.submit({ strategy: "round_robin" });
@@ -179,6 +209,7 @@ test("a task that full servers send away again and again keeps few attempts, and
     const gpu = world.factsOf(task.gpuId!);
     refuse(world, task);
     world.scheduler.setGpu(gpu);
+    world.pass(15);
   }
   assert.deepEqual(reasonsOf(task), ["gpu_lost", "gpu_full", "gpu_full", "gpu_full", null]);
   assert.equal(attemptNumber(task), 10_002);
@@ -190,12 +221,12 @@ test("who is sent away by full servers has waited since before, and not since th
   const world = new World([facts(0)], { queueTimeout: 60 });
   const task = world.submit();
   for (let second = 0; second < 59; second++) {
-    refuse(world, task);
-    world.pass(1);
+    // It may rest.
+    if (task.status === "running") refuse(world, task);
     world.scheduler.setGpu(facts(0));
-    assert.equal(task.status, "running");
+    world.pass(1);
   }
-  refuse(world, task);
+  if (task.status === "running") refuse(world, task);
   world.pass(0.5);
   assert.equal(task.status, "queued");
   world.pass(0.5);

@@ -15,6 +15,7 @@ import {
   isFor,
   isSuspect,
   mayReturn,
+  restsOf,
   runningOn,
   serves,
   type Situation,
@@ -156,8 +157,9 @@ class History implements Situation {
     this.world.scheduler.setGpu(this.gpus[id]!);
   }
 
-  /** The pause after the last attempt, which doubles with each one that is held against the task. */
+  /** The pause after the last attempt, which doubles with each one that is held against the task, or after three that found servers full. */
   readonly resting = ({ attempts }: Task): boolean => {
+    if (restsOf(attempts) > 0) return this.world.now < attempts.at(-1)!.endedAt! + restsOf(attempts) * 1000;
     const counted = attempts.filter(
       ({ reason, alone }) =>
         reason === "gpu_lost" || reason === "out_of_memory" || (reason === "worker_crash" && alone === true),

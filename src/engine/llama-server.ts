@@ -6,12 +6,13 @@
  *  1. It has no room (429, 503): `gpu_full`. As nobody else can use it, it hardly ever says so: who comes too early waits for a slot.
  *  2. It answers with another error: the task fails, with the server's words.
  *  3. It breaks off, is too slow, or makes no sense: `gpu_lost`, and the task is tried elsewhere.
- *  4. Its process has ended, or does not answer any more, or has failed several times without a success between (failures.ts): `gone`
- *     resolves first, and this engine is over.
+ *  4. Its process has ended, or does not answer any more, or has failed several times in a row and can do nothing at all any more
+ *     (breaker.ts): `gone` resolves, and this engine is over.
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { AltLasError } from "../errors.ts";
+import { Breaker, PROOF } from "./breaker.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -21,7 +22,6 @@ import {
   type GenerateOutcome,
   type GenerateRequest,
 } from "./engine.ts";
-import { FailuresInARow, type Witness } from "./failures.ts";
 import { argumentsFor, environmentFor } from "./llama-server/command.ts";
 import { bodyFor, Completion, tokensIn } from "./llama-server/completion.ts";
 import { lastWordsIn } from "./llama-server/complaints.ts";
@@ -59,7 +59,7 @@ export class LlamaServerEngine implements Engine {
   #look: Promise<void> | undefined;
   /** It lived, but did not answer any more. */
   #hangs = false;
-  readonly #failures = new FailuresInARow();
+  readonly #breaker = new Breaker(() => this.#stillWorks());
   #progress = 0;
 
   constructor(options: EngineOptions) {
@@ -91,21 +91,17 @@ export class LlamaServerEngine implements Engine {
     if (request.signal.aborted) cancel();
     request.signal.addEventListener("abort", cancel, { once: true });
     this.#runs.add(run);
-    const witness = this.#failures.begin();
     try {
-      const outcome = await this.#run(running, request, run.signal, witness);
-      if (outcome.finishReason !== "canceled") this.#failures.clear();
+      const outcome = await this.#run(running, request, run.signal);
+      if (outcome.finishReason !== "canceled") this.#breaker.succeeded();
       return outcome;
     } catch (error) {
-      // What is failing is no witness for the server.
-      witness.leave();
       if (!(error instanceof UpstreamError)) throw error;
       if (run.signal.aborted) return NEVER_ASKED;
       throw await this.#failed(error);
     } finally {
       request.signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
-      witness.leave();
     }
   }
 
@@ -155,12 +151,7 @@ export class LlamaServerEngine implements Engine {
     return this.#running;
   }
 
-  async #run(
-    { upstream, info }: Running,
-    request: GenerateRequest,
-    signal: AbortSignal,
-    witness: Witness,
-  ): Promise<GenerateOutcome> {
+  async #run({ upstream, info }: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
     const prompt = await this.#tokenize(upstream, request.text);
     const room = roomBehind(prompt.length, info.context);
     request.begin?.(prompt.length);
@@ -168,7 +159,6 @@ export class LlamaServerEngine implements Engine {
     const body = bodyFor(prompt, Math.min(request.maxLength, room), request.temperature);
     const onData = (data: string): void => {
       this.#progress++;
-      witness.gotOn();
       completion.read(data);
     };
     try {
@@ -209,15 +199,25 @@ export class LlamaServerEngine implements Engine {
   /** All that fails at once counts as one failure. */
   async #count(said: string): Promise<void> {
     if (this.#look === undefined) {
-      this.#failures.add();
       this.#look = this.#lookAfter().finally(() => (this.#look = undefined));
+      void this.#countFailure(said);
     }
     await this.#look;
-    if (!this.#failures.areTooMany) return;
-    this.#end({
-      sentence: `llama-server failed ${this.#failures.count} times in a row, the last time: ${said}`,
-      crashed: false,
-    });
+  }
+
+  async #countFailure(said: string): Promise<void> {
+    if (!(await this.#breaker.failed())) return;
+    const times = `${this.#breaker.failures} times in a row, and then when it was asked for one token`;
+    this.#end({ sentence: `llama-server failed ${times}; the last task failed so: ${said}`, crashed: false });
+  }
+
+  /** Whether it can generate a token. */
+  async #stillWorks(): Promise<boolean> {
+    const { signal } = this.#stopping;
+    return this.#run(this.#running!, { ...PROOF, signal }, signal).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Resolves when its process has said that it lives, or is gone. */

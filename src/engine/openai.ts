@@ -6,12 +6,13 @@
  *  1. It has no room (429, 503): `gpu_full`, for as long as its `Retry-After` says. That is no failure.
  *  2. It refuses the task itself (another 4xx): the task fails, with the server's words.
  *  3. It breaks off, is too slow, answers with nonsense or with a 5xx: `gpu_lost`, and the task is tried elsewhere.
- *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed several times without a success between (failures.ts): the
+ *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed several times in a row and can do nothing at all any more (breaker.ts): the
  *     breaker opens. `gone` resolves, and this engine is over. Its supervisor calls the GPU faulted and opens it anew after pauses that grow; it
  *     serves again only when it has generated a token, in `load` and in the supervisor's own check: that is the half-open probe.
  */
 import { randomUUID } from "node:crypto";
 import { AltLasError } from "../errors.ts";
+import { Breaker, PROOF } from "./breaker.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -29,7 +30,6 @@ import { type About, type Dialect, type Order, SAYS_NOTHING } from "./openai/dia
 import { identify, unusable } from "./openai/identify.ts";
 import { LoadWatch } from "./openai/load-watch.ts";
 import { type Blame, blameFor, isAboutLength } from "./openai/refusals.ts";
-import { FailuresInARow } from "./failures.ts";
 import { roomBehind } from "./room.ts";
 import { sentenceOf, Upstream, UpstreamError } from "./upstream.ts";
 
@@ -38,9 +38,6 @@ const FIGURES_LAG = 2;
 
 /** The status with which a server says that it has no room now. */
 const NO_ROOM = 503;
-
-/** What a server that works can answer. */
-const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => {} };
 
 export class OpenAiEngine implements Engine {
   readonly #options: EngineOptions;
@@ -56,7 +53,7 @@ export class OpenAiEngine implements Engine {
   readonly #gone = Promise.withResolvers<EngineEnd>();
   #over = false;
   #stopped = false;
-  readonly #failures = new FailuresInARow();
+  readonly #breaker = new Breaker(() => this.#stillWorks());
   #progress = 0;
 
   /** @param options `upstream` is set, to an address in which `faultOfUrl` finds no fault */
@@ -82,14 +79,14 @@ export class OpenAiEngine implements Engine {
   }
 
   async load(): Promise<EngineInfo> {
-    const wanted = { where: this.#where, model: this.#options.model, hasKey: this.#options.upstream!.apiKey !== null };
+    const wanted = this.#wanted;
     const { dialect, model } = await identify(this.#upstream, wanted);
     this.#dialect = dialect;
     if (dialect.separatesStreams === true) this.#upstream.separateStreams();
     this.#model = model.id;
     this.#about = await dialect.about(this.#upstream, model);
     this.#name = `${dialect.name} at ${this.#where}`;
-    await this.#prove(wanted);
+    await this.#prove();
     const { figures, figuresLag = FIGURES_LAG } = dialect;
     if (figures !== undefined)
       this.#watch = new LoadWatch(
@@ -102,23 +99,7 @@ export class OpenAiEngine implements Engine {
   }
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
-    const run = this.#failures.begin();
-    const answer = new Answer(request, () => {
-      this.#progress++;
-      run.gotOn();
-    });
-    try {
-      return await this.#generate(request, answer);
-    } catch (error) {
-      // What is failing is no witness for the server.
-      run.leave();
-      throw error instanceof UpstreamError ? this.#failed(error) : error;
-    } finally {
-      run.leave();
-    }
-  }
-
-  async #generate(request: GenerateRequest, answer: Answer): Promise<GenerateOutcome> {
+    const answer = new Answer(request, () => this.#progress++);
     if (request.signal.aborted || this.#stopped) return answer.canceled();
     if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
     const run = new AbortController();
@@ -147,7 +128,7 @@ export class OpenAiEngine implements Engine {
   }
 
   /** Has it generate a token: a list of models says nothing about whether they can be used. */
-  async #prove(wanted: { where: string; hasKey: boolean }): Promise<void> {
+  async #prove(): Promise<void> {
     const answer = new Answer(PROOF, () => {});
     try {
       await this.#ask(this.#order(PROOF), answer, new AbortController().signal);
@@ -156,8 +137,20 @@ export class OpenAiEngine implements Engine {
       const blame = blameFor(error, this.#dialect);
       // One that has no room works.
       if (blame === "full") return;
-      throw blame === "task" ? this.#refusal("a task of one token", error) : unusable(error, wanted);
+      throw blame === "task" ? this.#refusal("a task of one token", error) : unusable(error, this.#wanted);
     }
+  }
+
+  /** Whether it can generate a token, or would if it had room. */
+  #stillWorks(): Promise<boolean> {
+    return this.#prove().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  get #wanted(): { where: string; model: string; hasKey: boolean } {
+    return { where: this.#where, model: this.#options.model, hasKey: this.#options.upstream!.apiKey !== null };
   }
 
   #info(): EngineInfo {
@@ -183,10 +176,10 @@ export class OpenAiEngine implements Engine {
     try {
       await this.#askWithinContext(order, answer, signal);
       const outcome = answer.outcome();
-      this.#failures.clear();
+      this.#breaker.succeeded();
       return outcome;
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!signal.aborted) throw error instanceof UpstreamError ? this.#failed(error) : error;
       // Whether it hears that is its own affair: its connection is closed.
       void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
       return answer.canceled();
@@ -267,15 +260,19 @@ export class OpenAiEngine implements Engine {
   }
 
   #count(blame: Blame, error: UpstreamError): void {
-    if (blame === "task") this.#failures.clear();
-    if (blame === "server") this.#failures.add();
+    if (blame === "task") this.#breaker.succeeded();
     const said = sentenceOf(error.message);
     // What is cut off in the middle may be all that anybody sees of a server that has died.
     if (blame === "server" && error.status === null) void this.#lookForIt();
     if (blame === "closed") this.#open(`${this.#name} takes no tasks any more: ${said}`);
     else if (error.unreached) this.#open(`${this.#name} cannot be reached: ${said}`);
-    else if (this.#failures.areTooMany)
-      this.#open(`${this.#name} failed ${this.#failures.count} times in a row, the last time: ${said}`);
+    else if (blame === "server") void this.#countFailure(said);
+  }
+
+  async #countFailure(said: string): Promise<void> {
+    const isBroken = await this.#breaker.failed();
+    const times = `${this.#breaker.failures} times in a row, and then when it was asked for one token`;
+    if (isBroken && !this.#stopped) this.#open(`${this.#name} failed ${times}; the last task failed so: ${said}`);
   }
 
   /** A server that is gone is found out before the next task tries in vain. */

@@ -1,16 +1,22 @@
 /** Whether the server behind a GPU has room for tasks, as far as it has shown: it refuses some for lack of it, and says for how long. */
 
-/** Seconds for which a server that has refused a task is left alone at least, and when it does not say for how long. */
-const PAUSE_SECONDS = 1;
+/**
+ * Seconds for which a server that has refused a task is left alone: at least, and when it does not say for how long; and at most, whatever it
+ * says, as it may have refused only this one, or its hour's quota may have been raised.
+ */
+const PAUSE = { least: 1, most: 60 };
 
-/** Milliseconds between two times that it is told to have become full: with a busy server that may be every second. */
+/** Seconds from which on a pause is always told; shorter ones come every second with a busy server. */
+const LONG_PAUSE = 10;
+
+/** Milliseconds between two times that a short one is told. */
 const NOTE_INTERVAL = 60_000;
 
 /** What its owner is told. */
 export interface FullnessEvents {
   /** `isFull` has changed. */
   changed(): void;
-  /** It has become full, or has room again, and why; once a minute at most, and not each time that it is asked again in between. */
+  /** It has become full, or has room again, and why; of a server that is full again and again for a moment, once a minute. */
   note(event: "crowded" | "free", why: string): void;
 }
 
@@ -32,13 +38,18 @@ export class Fullness {
     return this.#timer !== null;
   }
 
-  /** It has refused a task. That is no failure; it is asked again after a while. @param seconds as it says itself; undefined: it does not */
-  refused(seconds: number | undefined, sentence: string): void {
-    const pause = Math.max(seconds ?? PAUSE_SECONDS, PAUSE_SECONDS);
+  /**
+   * It has refused a task. That is no failure; it is asked again after a while.
+   * @param seconds as it says itself; undefined: it does not
+   * @returns seconds after which it is asked again
+   */
+  refused(seconds: number | undefined, sentence: string): number {
+    const pause = Math.min(Math.max(seconds ?? PAUSE.least, PAUSE.least), PAUSE.most);
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.askAgain(), pause * 1000);
-    this.#note(`${sentence} It is asked again in ${pause} s.`);
+    this.#note(pause, `${sentence} It is asked again in ${Math.ceil(pause)} s.`);
     this.#events.changed();
+    return pause;
   }
 
   /** It has done some work, or another task has left it: there is room, whatever it said of seconds. */
@@ -60,9 +71,9 @@ export class Fullness {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  #note(why: string): void {
+  #note(pause: number, why: string): void {
     const now = performance.now();
-    if (this.#noted || now - this.#notedAt < NOTE_INTERVAL) return;
+    if (pause < LONG_PAUSE && now - this.#notedAt < NOTE_INTERVAL) return;
     this.#noted = true;
     this.#notedAt = now;
     this.#events.note("crowded", why);

@@ -29,7 +29,7 @@ export interface PoolEvents {
   text(task: Task, piece: string, before: number): void;
   ended(task: Task, outcome: Outcome): void;
   /** What still ran on a GPU is cut off. */
-  lost(gpuId: number, reason: LossReason): void;
+  lost(gpuId: number, reason: LossReason, sentence: string | null): void;
 }
 
 export interface PoolParts {
@@ -170,7 +170,7 @@ export class GpuPool {
         changed: () => this.#tell(device.id),
         text: (task, piece, before) => this.#events.text(task, piece, before),
         ended: (task, outcome) => this.#events.ended(task, outcome),
-        lost: (reason) => this.#events.lost(device.id, reason),
+        lost: (reason, sentence) => this.#events.lost(device.id, reason, sentence),
         started: (pid) => void this.#onStarted(device, pid),
       },
     );

@@ -31,9 +31,10 @@ export interface SupervisorEvents {
   changed(): void;
   /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
   text(task: Task, piece: string, before: number): void;
+  /** @param outcome of a task that a full server has refused, `retryAfter` is the time for which that is left alone */
   ended(task: Task, outcome: Outcome): void;
-  /** Everything that still ran there is cut off. */
-  lost(reason: LossReason): void;
+  /** Everything that still runs there is cut off. @param sentence what has happened; null: the reason says it all */
+  lost(reason: LossReason, sentence: string | null): void;
   /** A worker process has been started, or a server by its engine. */
   started(pid: number): void;
 }
@@ -227,7 +228,7 @@ export class Supervisor {
   vanish(why: string): void {
     if (this.#health.state === "lost") return;
     this.#health.vanish(why);
-    this.#drop("gpu_lost");
+    this.#drop("gpu_lost", why);
   }
 
   /** The driver reports an error of its card. */
@@ -258,7 +259,7 @@ export class Supervisor {
     clearTimeout(this.#deadlineTimer);
     if (this.#tasks === 0) return this.#release();
     if (deadlineSeconds === null) return;
-    this.#deadlineTimer = setTimeout(() => this.#drop("gpu_drained"), deadlineSeconds * 1000);
+    this.#deadlineTimer = setTimeout(() => this.#drop("gpu_drained", null), deadlineSeconds * 1000);
   }
 
   /** Ends a drain, and has it tried again at once when it is faulted or unfit. */
@@ -409,7 +410,7 @@ export class Supervisor {
     if (code !== "out_of_memory" && (this.#info !== null || this.#health.isFaulted))
       return this.#fail(sentence, "gpu_lost");
     this.#health.refuse(sentence);
-    this.#drop("gpu_lost");
+    this.#drop("gpu_lost", sentence);
     // Others may give memory back, and a server may be mended without us; a file that is damaged or missing stays so.
     if (code === "out_of_memory" || this.device.kind === "remote") this.#retryLater();
   }
@@ -435,9 +436,13 @@ export class Supervisor {
   #onEnded(task: Task, outcome: Outcome): void {
     // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
     const isFull = outcome.status === "failed" && outcome.error.code === "gpu_full";
-    if (isFull) this.#fullness.refused(outcome.retryAfter, outcome.error.sentence);
-    else this.#fullness.hasRoom();
-    this.#events.ended(task, outcome);
+    if (isFull) {
+      const retryAfter = this.#fullness.refused(outcome.retryAfter, outcome.error.sentence);
+      this.#events.ended(task, { ...outcome, retryAfter });
+    } else {
+      this.#fullness.hasRoom();
+      this.#events.ended(task, outcome);
+    }
     if (this.#tasks > 0 || !this.#health.isDraining) return;
     this.#health.idle();
     this.#release();
@@ -464,10 +469,9 @@ export class Supervisor {
     if (this.#info === null && lived) this.#loadDeaths++;
     if (this.#loadDeaths >= MAX_LOAD_DEATHS) {
       const { kind, model } = this.device.engine;
-      this.#health.refuse(
-        `The worker died ${this.#loadDeaths} times while loading the model${kind === "llama" ? ` ${model}` : ""} (${how}); the file may be damaged, or memory too small.${said}`,
-      );
-      return this.#drop("worker_crash");
+      const why = `The worker died ${this.#loadDeaths} times while loading the model${kind === "llama" ? ` ${model}` : ""} (${how}); the file may be damaged, or memory too small.${said}`;
+      this.#health.refuse(why);
+      return this.#drop("worker_crash", why);
     }
     this.#replace(`The worker died (${how}) and is being restarted.${said}`);
   }
@@ -476,7 +480,7 @@ export class Supervisor {
   #replace(why: string, reason: LossReason = "worker_crash", canceled: readonly CanceledRun[] = []): void {
     // First the state, so that nothing is placed here while the tasks are given back.
     this.#health.crashed(why);
-    this.#drop(reason, canceled);
+    this.#drop(reason, why, canceled);
     if (this.#health.isFaulted) this.#retryLater();
     else this.#launchIn(this.#options.timing.restartPause);
   }
@@ -485,7 +489,7 @@ export class Supervisor {
   #fail(why: string, reason: LossReason): void {
     // While it is being tried, a failure means that the try failed; one that was expected anyway changes nothing.
     this.#health.fault(why);
-    this.#drop(reason);
+    this.#drop(reason, why);
     this.#retryLater();
   }
 
@@ -493,11 +497,11 @@ export class Supervisor {
    * Ends the worker at once, and gives its tasks back. The state says by now that nothing may be placed here.
    * @param canceled those that have ended with it, as they were to be stopped anyway
    */
-  #drop(reason: LossReason, canceled: readonly CanceledRun[] = []): void {
+  #drop(reason: LossReason, why: string | null, canceled: readonly CanceledRun[] = []): void {
     this.#forget((worker) => worker.kill());
     this.#health.idle();
     for (const { task, outcome } of canceled) this.#events.ended(task, outcome);
-    this.#events.lost(reason);
+    this.#events.lost(reason, why);
   }
 
   /** Ends the worker of a GPU that is drained, so that nothing of ours holds the card. */

@@ -31,13 +31,14 @@ export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
     ...(batchId !== null && { batch_id: batchId }),
     ...(retryOf !== null && { retry_of: retryOf }),
     ...(webhook && { webhook_url: webhook.url }),
-    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone, error: said }) => ({
+    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone, error: said, unlisted }) => ({
       gpu_id: gpuId,
       started_at: isoTime(startedAt),
       ended_at: isoTimeOrNull(endedAt),
       reason,
       ...(alone === true && { alone }),
       ...(said !== undefined && { error: said }),
+      ...(unlisted !== undefined && { unlisted }),
     })),
     ...(placement && { placement: viewOfPlacement(placement) }),
   };

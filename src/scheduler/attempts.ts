@@ -1,6 +1,6 @@
 /** What a task's attempts say about it: how often it was tried, what it is suspected of, and where it failed. */
 import { type ErrorCode } from "../errors.ts";
-import { type Attempt, type Interruption, type Task, type TaskError } from "../task.ts";
+import { type Attempt, attemptNumber, type Interruption, type Task, type TaskError } from "../task.ts";
 
 /** Deaths of workers on which a task ran alone, after which it is taken for their cause. */
 const POISONOUS = 2;
@@ -8,12 +8,18 @@ const POISONOUS = 2;
 /** Attempts in a row, ended by servers that were full, that are kept: there may be thousands of them while a server stays so. */
 const KEPT_FULL = 3;
 
+/** Refusals in a row by full servers after which a task rests. */
+const PATIENT_REFUSALS = 3;
+
+/** Seconds more than a full server is left alone that a task rests at most, which has been sent away again and again. */
+const LONGEST_EXTRA_REST = 15;
+
 /** What there is to say of the end of an attempt. */
 interface Circumstances {
   /** Whether nothing else ran on its GPU then; default false. */
   readonly alone?: boolean;
-  /** What its engine said, in one sentence; absent: nothing. */
-  readonly error?: string;
+  /** What has happened, in one sentence; absent or null: the reason says it all. */
+  readonly error?: string | null;
 }
 
 /**
@@ -24,14 +30,14 @@ export function endAttempt(
   task: Task,
   reason: Attempt["reason"],
   now: number,
-  { alone = false, error }: Circumstances = {},
+  { alone = false, error = null }: Circumstances = {},
 ): void {
   const attempt = task.attempts.at(-1);
   if (attempt === undefined) return;
   attempt.endedAt = now;
   attempt.reason = reason;
   if (reason === "worker_crash" && alone) attempt.alone = true;
-  if (error !== undefined) attempt.error = error;
+  if (error !== null) attempt.error = error;
   if (reason === "gpu_full") dropOldest(task.attempts);
 }
 
@@ -83,10 +89,23 @@ const CAUSES = {
   worker_crash: "its worker died",
 } as const satisfies Partial<Record<ErrorCode & Interruption, string>>;
 
-/** Seconds to wait before a task that was cut off runs again: none if nothing is held against it. */
-export function backoffSeconds(task: Task, first: number): number {
+/**
+ * Seconds to wait before a task that was cut off runs again: none if nothing is held against it. One that full servers have sent away
+ * again and again rests for longer than they are left alone: they may refuse only this one, and others would never get there before it.
+ * @param first after the first failure @param retryAfter for which a full server is left alone
+ */
+export function backoffSeconds(task: Task, first: number, retryAfter = 0): number {
   const last = task.attempts.at(-1);
-  return last !== undefined && isCounted(last) ? first * 2 ** (countedAttempts(task) - 1) : 0;
+  if (last === undefined) return 0;
+  if (isCounted(last)) return first * 2 ** (countedAttempts(task) - 1);
+  const tooMany = refusalsInARow(task) - PATIENT_REFUSALS;
+  return tooMany <= 0 ? 0 : retryAfter + Math.min(2 ** (tooMany - 1), LONGEST_EXTRA_REST);
+}
+
+/** Attempts in a row, up to the last one, that found servers full. */
+function refusalsInARow({ attempts }: Task): number {
+  const first = attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1;
+  return attemptNumber({ attempts: attempts.slice(first) });
 }
 
 /** Unix milliseconds since when a waiting task has waited. Who was sent away because a server was full has not had a slot. */

@@ -225,8 +225,13 @@ export class Scheduler {
   /**
    * A GPU's worker is gone: what ran there waits again, at the place its age gives it. `setGpu` may tell what has become of the GPU
    * before this or after it.
+   * @param sentence what has happened; null: the reason says it all
    */
-  interrupted(gpuId: number, reason: Exclude<Interruption, "server_restart" | "out_of_memory">): void {
+  interrupted(
+    gpuId: number,
+    reason: Exclude<Interruption, "server_restart" | "out_of_memory">,
+    sentence: string | null = null,
+  ): void {
     this.#event(() => {
       const { facts, running } = this.#fleet.get(gpuId);
       const cutOff = [...running];
@@ -235,7 +240,7 @@ export class Scheduler {
       this.#release(gpuId);
       for (const task of cutOff) {
         this.#planner.vacate(gpuId, task, 0, false);
-        endAttempt(task, reason, this.#now(), { alone: cutOff.length === 1 });
+        endAttempt(task, reason, this.#now(), { alone: cutOff.length === 1, error: sentence });
       }
       this.#prefixes?.clear(gpuId);
       this.#waitAfterPause(cutOff.filter((task) => this.#again(task)));
@@ -361,10 +366,10 @@ export class Scheduler {
   }
 
   /** The GPU could not do a task: another one may, or this one later. */
-  #tryElsewhere(gpuId: number, task: Task, { reason, sentence }: CutOff): void {
+  #tryElsewhere(gpuId: number, task: Task, { reason, sentence, retryAfter }: CutOff): void {
     this.#planner.vacate(gpuId, task, 0, false);
     endAttempt(task, reason, this.#now(), { error: sentence });
-    if (this.#again(task)) this.#waitAfterPause([task]);
+    if (this.#again(task)) this.#waitAfterPause([task], retryAfter);
   }
 
   /** Puts a task that was cut off back into the queue's state; false: it was to be stopped, or was cut off too often, and has ended. */
@@ -503,11 +508,11 @@ export class Scheduler {
     for (const task of bound) this.#effects.changed(task);
   }
 
-  /** As `#waitAgain`, but those that something is held against rest a while first. */
-  #waitAfterPause(tasks: readonly Task[]): void {
+  /** As `#waitAgain`, but those that something is held against rest a while first. @param retryAfter seconds for which a full server is left alone */
+  #waitAfterPause(tasks: readonly Task[], retryAfter?: number): void {
     const now = this.#now();
     const ready = tasks.filter((task) => {
-      const pause = backoffSeconds(task, this.#settings.retryBackoff);
+      const pause = backoffSeconds(task, this.#settings.retryBackoff, retryAfter);
       if (pause === 0) return true;
       this.#waiting.rest(task);
       this.#setAlarm({ at: now + pause * 1000, kind: "retry", task });
@@ -578,6 +583,8 @@ interface CutOff {
   readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
   /** What the engine says of it. */
   readonly sentence: string;
+  /** Seconds for which a full server is left alone; undefined: it is not that. */
+  readonly retryAfter: number | undefined;
 }
 
 /** Why a run has ended whose task is not to end with it; null: the task has ended. */
@@ -585,7 +592,7 @@ function cutOffBy(outcome: Outcome): CutOff | null {
   if (outcome.status !== "failed") return null;
   const { code, sentence } = outcome.error;
   const isCutOff = code === "out_of_memory" || code === "gpu_lost" || code === "gpu_full";
-  return isCutOff ? { reason: code, sentence } : null;
+  return isCutOff ? { reason: code, sentence, retryAfter: outcome.retryAfter } : null;
 }
 
 function deadlineError({ timeoutSeconds }: Task): TaskError {

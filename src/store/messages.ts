@@ -6,10 +6,18 @@ import type { RecordRow } from "./records.ts";
 import type { Row } from "./rows.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
+/** How much a store may take. */
+export interface StoreLimits {
+  /** Bytes of the file that SQLite may keep in memory; absent: 2 MiB, which is its own default. */
+  readonly cacheBytes?: number | undefined;
+  /** The largest the database file may become, in pages of 4096 bytes; beyond it saves fail like on a full disk. */
+  readonly maxPages?: number | undefined;
+}
+
 /** Each request, and the value that is replied to it after the rows it asks for. */
 export interface Exchange {
-  /** Rows of the live tasks. `maxPages` bounds the file, in pages of 4096 bytes. */
-  open: { request: { readonly path: string; readonly maxPages: number | undefined }; value: Opening };
+  /** Rows of the live tasks. */
+  open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
   /** `inserts` are rows of `newRow`, `updates` of `changedRow`; one transaction, the records last. */
   write: {
     request: {

@@ -18,9 +18,6 @@ export const TIMEOUT = 200;
 /** Where in the file SQLite puts its locks. */
 const FIRST_LOCK_BYTE = 0x40000000;
 
-/** What SQLite may keep of a file in memory: the rows and index pages of tasks that are still alive need not be read again when they end. */
-export const CACHE_BYTES = 64 * 2 ** 20;
-
 /** A file that SQLite would take for an empty one, and write over. */
 class DamagedFile extends Error {}
 
@@ -140,7 +137,7 @@ function makeDurable(db: DatabaseSync, path: string): void {
   // 16 MiB of log between checkpoints: fewer cost throughput, more gain nothing and make each one longer.
   // After a large transaction the log shrinks to 64 MiB again.
   db.exec("PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864");
-  db.exec(`PRAGMA cache_size = -${CACHE_BYTES / 1024}; PRAGMA temp_store = MEMORY`);
+  db.exec("PRAGMA temp_store = MEMORY");
 }
 
 function migrate(db: DatabaseSync): void {

@@ -3,7 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { AltLasError, messageOf } from "../errors.ts";
 import { openOrReplace } from "./aside.ts";
 import { TaskDatabase } from "./database.ts";
-import type { Failure, Kind, Opening, Reply, Request, Value } from "./messages.ts";
+import type { Failure, Kind, Opening, Reply, Request, StoreLimits, Value } from "./messages.ts";
 import type { Row } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
 
@@ -30,7 +30,7 @@ port.on("message", (request: Request) => {
 });
 
 function serve(request: Request): Value {
-  if (request.kind === "open") return open(request.path, request.maxPages);
+  if (request.kind === "open") return open(request.path, request.limits);
   if (database === undefined) throw new Error("the database is not open");
   switch (request.kind) {
     case "write":
@@ -73,17 +73,18 @@ function serve(request: Request): Value {
   }
 }
 
-function open(file: string, maxPages: number | undefined): Opening {
+function open(file: string, limits: StoreLimits): Opening {
   path = file;
-  const { opened, aside } = openOrReplace(file, () => openAndRead(file, maxPages));
+  const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
   database = opened.database;
   return { lastSeq: opened.lastSeq, batches: opened.batches, aside };
 }
 
 /** Reads, and sends the live tasks, at once: damage may be found only then. */
-function openAndRead(file: string, maxPages: number | undefined) {
+function openAndRead(file: string, { cacheBytes, maxPages }: StoreLimits) {
   const db = openDatabase(file);
   try {
+    if (cacheBytes !== undefined) db.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
     if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
     const opened = new TaskDatabase(db);
     sendRows(opened.live());

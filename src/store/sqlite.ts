@@ -1,7 +1,7 @@
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Task } from "../task.ts";
 import { needsScan } from "./listing.ts";
-import type { Exchange, Kind, Opening } from "./messages.ts";
+import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { deliveryOf, recordKey, recordRow } from "./records.ts";
 import { changedRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
 import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
@@ -23,12 +23,10 @@ export interface StoreLog {
   error(fields: object, message: string): void;
 }
 
-export interface SqliteStoreOptions {
+export interface SqliteStoreOptions extends StoreLimits {
   /** The database file; it and its folder are created when missing. */
   readonly path: string;
   readonly log?: StoreLog;
-  /** The largest the database file may become, in pages of 4096 bytes; beyond it saves fail like on a full disk. */
-  readonly maxPages?: number;
   /** Another program for the thread; for tests. */
   readonly thread?: URL;
 }
@@ -152,13 +150,13 @@ export class SqliteStore implements Store {
 
   async #open(): ReturnType<Store["open"]> {
     if (this.#closing !== undefined) throw this.#refusal;
-    const { path, maxPages, thread: program } = this.#options;
+    const { path, cacheBytes, maxPages, thread: program } = this.#options;
     const thread = new StorageThread(program ?? new URL("./sqlite-thread.ts", import.meta.url), (error) =>
       this.#onThreadEnd(error),
     );
     this.#thread = thread;
     try {
-      const { rows, value } = await thread.ask("open", { path, maxPages });
+      const { rows, value } = await thread.ask("open", { path, limits: { cacheBytes, maxPages } });
       const live = this.#tasksOf(rows);
       this.#tellOf(value);
       this.#refusal = null;

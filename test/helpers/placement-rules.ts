@@ -33,6 +33,13 @@ export function waitingGroups({ tasks, resting }: Situation): Group[] {
   return [...groups.values()].toSorted((a, b) => a[0]!.seq - b[0]!.seq);
 }
 
+/** Seconds that a task rests after more than three servers in a row that were full, and asked for no time. */
+export function restsOf(attempts: Task["attempts"]): number {
+  const full = attempts.slice(attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1);
+  const refusals = full.reduce((sum, { unlisted = 0 }) => sum + 1 + unlisted, 0);
+  return refusals > 3 ? Math.min(2 ** (refusals - 4), 15) : 0;
+}
+
 /** Whether a GPU takes tasks and has a slot. */
 export function isOpen(situation: Situation, gpu: GpuFacts): boolean {
   return gpu.state === "ready" && gpu.crowded === null && runningOn(situation, gpu).length < gpu.slots;

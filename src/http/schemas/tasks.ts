@@ -141,8 +141,9 @@ const Attempt = Type.Object({
   alone: Type.Optional(
     Type.Boolean({ description: "Of a worker_crash: nothing else ran on the worker. Absent when something did." }),
   ),
-  error: Type.Optional(
-    Type.String({ description: "What its engine said when it could not do the task, such as a server's own words." }),
+  error: Type.Optional(Type.String({ description: "What has happened, such as a server's own words." })),
+  unlisted: Type.Optional(
+    Type.Integer({ description: "Attempts before this one that found servers full, and are not listed." }),
   ),
 });
 
