@@ -252,8 +252,20 @@ describe("a program that cannot be used", () => {
       code: "model_error",
       message: "engine.binary is PROGRAM, which is no llama-server: its /health answers 404.",
     });
-    const { message } = await loadFailureOf({ pages: { "/props": { status: 200, body: '{"total_slots":1}' } } });
-    assert.match(message, /no llama-server: its \/props does not tell its slots and context\.$/);
+    for (const body of ['{"total_slots":1}', "hi"]) {
+      const { message } = await loadFailureOf({ pages: { "/props": { status: 200, body } } });
+      assert.match(message, /no llama-server: its \/props does not tell its slots and context\.$/);
+    }
+  });
+
+  it("is no server at all, and says nothing", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "alt-las-program-"));
+    const mute = join(directory, "mute");
+    await writeFile(mute, '#!/bin/sh\n[ "$1" = --list-devices ] || exec sleep 1000\n', { mode: 0o700 });
+    const failure = await loadFailure(mute, { patience: { firstByte: 0.2, token: 30 } });
+    const message = "engine.binary is PROGRAM, which is no llama-server: it did not answer within 0.2 s.";
+    assert.deepEqual(failure, { code: "model_error", message });
+    await rm(directory, { recursive: true });
   });
 
   it("ends while it loads, and says why", async () => {

@@ -49,21 +49,32 @@ export async function prepare(options: EngineOptions, signal: AbortSignal): Prom
 
 /** Resolves when it has loaded its model. @throws {AltLasError} it has ended instead, or is something else */
 export async function untilReady(server: ServerProcess, upstream: Upstream, options: EngineOptions): Promise<void> {
-  for (let wait = LOOKS.first; !(await isReady(upstream, options)); wait = Math.min(2 * wait, LOOKS.longest)) {
+  const { binary, patience } = options;
+  const latest = performance.now() + patience.firstByte * 1000;
+  let answers = false;
+  for (let wait = LOOKS.first; ; wait = Math.min(2 * wait, LOOKS.longest)) {
+    const looks = await look(upstream, options);
+    if (looks === "ready") return;
+    answers ||= looks === "loading";
+    // It answers before it loads its model, however long that takes.
+    if (!answers && performance.now() > latest) {
+      const sentence = `engine.binary is ${binary}, which is no llama-server: it did not answer within ${patience.firstByte} s.`;
+      throw new AltLasError("model_error", sentence);
+    }
     await Promise.race([server.ended, pause(wait)]);
     if (server.hasEnded) throw failureOf(await server.ended, options);
   }
 }
 
-async function isReady(upstream: Upstream, { binary }: EngineOptions): Promise<boolean> {
+async function look(upstream: Upstream, { binary }: EngineOptions): Promise<"silent" | "loading" | "ready"> {
   const answer = await upstream
     .ask("GET", "/health", undefined, { timeout: LOOK_PATIENCE })
     .catch((error: unknown) => error);
-  if (answer instanceof UpstreamError) return false;
+  if (answer instanceof UpstreamError) return "silent";
   if (answer instanceof Error) throw answer;
   const { status } = answer as { status: number };
-  if (status === 200) return true;
-  if (status === LOADING) return false;
+  if (status === 200) return "ready";
+  if (status === LOADING) return "loading";
   throw new AltLasError(
     "model_error",
     `engine.binary is ${binary}, which is no llama-server: its /health answers ${status}.`,
@@ -83,7 +94,7 @@ function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineO
 export async function describe(upstream: Upstream, command: Command): Promise<EngineInfo & { context: number }> {
   const { options, header, devices, plan } = command;
   const { status, body } = await upstream.ask("GET", "/props");
-  const props = status === 200 ? objectIn(body) : {};
+  const props = status === 200 ? pageIn(body) : {};
   const settings = props.default_generation_settings;
   const context = isObject(settings) ? numberIn(settings.n_ctx) : null;
   const slots = numberIn(props.total_slots);
@@ -106,4 +117,13 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
     backend: options.backend || "cpu",
     settings: settingsFor({ ...command, plan: made }, textIn(props.build_info) ?? "of an unknown version"),
   };
+}
+
+/** What a page says; nothing, when it is not one of this server. */
+function pageIn(body: string): Readonly<Record<string, unknown>> {
+  try {
+    return objectIn(body);
+  } catch {
+    return {};
+  }
 }
