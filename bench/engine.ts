@@ -255,9 +255,10 @@ function llamaServerSection(figures: readonly Figures[]): Section {
 }
 
 const HOW =
-  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %); a bar is missed only by more. First: median milliseconds until a task has its first text, while the other tasks generate; " +
-  "newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the " +
-  "server's process, without its workers, for each token.";
+  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %); a bar is missed only by more, and of what is beyond it by " +
+  "less it is not told. First: median milliseconds until a task has its first text, while the other tasks generate; newcomers come at moments " +
+  "spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the server's process, without its " +
+  "workers, for each token.";
 
 function absent(): Section {
   const about =

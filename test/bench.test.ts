@@ -143,5 +143,7 @@ test("a bar is missed by more than the margin only, and the margin is told", () 
   assert.ok(passes(sectionOf(0.975, 0.006)));
   assert.ok(!passes(sectionOf(0.975, 0.004)));
   assert.ok(!passes(sectionOf(0.975)));
+  assert.match(markdownOf(sectionOf(0.975, 0.006)), /- \*\*not told\*\*: z: 0\.975 ± 0\.006 \(at least 0\.98\)$/);
+  assert.match(markdownOf(sectionOf(0.981, 0.006)), /- ok: z/);
   assert.match(markdownOf(sectionOf(0.975, 0.0041)), /- \*\*MISSED\*\*: z: 0\.975 ± 0\.004 \(at least 0\.98\)$/);
 });
