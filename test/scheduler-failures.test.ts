@@ -53,6 +53,16 @@ test("a task that a failing GPU cuts off again and again fails with a sentence a
   assert.match(task.error!.sentence, /cut off 3 times, .* its GPU failed .*tasks\.max_attempts is 3/);
 });
 
+test("what has happened to a GPU is told with the attempts that it has cut off, and with the end of a task that is given up", () => {
+  const world = new World([facts(0)], { maxAttempts: 1 });
+  const [task] = world.submitMany(2) as [Task];
+  const why = "The server at http://far cannot be reached: the connection was refused.";
+  world.scheduler.interrupted(0, "gpu_lost", why);
+  assert.deepEqual([task.status, task.attempts[0]!.error], ["failed", why]);
+  const sentence = `The task was cut off once, the last time because its GPU failed (tasks.max_attempts is 1): ${why}`;
+  assert.equal(task.error!.sentence, sentence);
+});
+
 test("what is no fault of a task costs it no attempt, however often: drains, restarts of the server, workers that had to go", () => {
   for (const reason of ["gpu_drained", "server_stop", "worker_stopped"] as const) {
     const world = new World([facts(0)], { maxAttempts: 1 });

@@ -36,6 +36,7 @@ class Owner {
   readonly supervisor: Supervisor;
   readonly outcomes = new Map<Task, Outcome>();
   readonly losses: LossReason[] = [];
+  readonly lossSentences: (string | null)[] = [];
   readonly told: Told[] = [];
   readonly texts = new Map<Task, string>();
   readonly states: GpuState[] = [];
@@ -69,8 +70,9 @@ class Owner {
           this.outcomes.set(task, outcome);
           this.#tell(task);
         },
-        lost: (reason) => {
+        lost: (reason, sentence) => {
           this.losses.push(reason);
+          this.lossSentences.push(sentence);
           this.#tell(reason);
         },
         started: () => this.#wake(),
@@ -140,6 +142,7 @@ test("a worker that is killed is replaced, and what ran there is told to be lost
   process.kill(pid!, "SIGKILL");
   await owner.until(() => owner.losses.length === 1);
   assert.match(owner.reason, /^The worker died \(SIGKILL\) and is being restarted\./);
+  assert.deepEqual(owner.lossSentences, [owner.reason]);
   await owner.is("ready");
   assert.notEqual(owner.pid, pid);
   assert.deepEqual(owner.losses, ["worker_crash"]);

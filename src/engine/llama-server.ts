@@ -52,6 +52,7 @@ export class LlamaServerEngine implements Engine {
   readonly #stopping = new AbortController();
   readonly #gone = Promise.withResolvers<EngineEnd>();
   readonly #runs = new Set<AbortController>();
+  readonly #breaker = new Breaker(() => this.#stillWorks());
   #process: ServerProcess | undefined;
   #loading: Promise<Running> | undefined;
   #running: Running | undefined;
@@ -59,7 +60,6 @@ export class LlamaServerEngine implements Engine {
   #look: Promise<void> | undefined;
   /** It lived, but did not answer any more. */
   #hangs = false;
-  readonly #breaker = new Breaker(() => this.#stillWorks());
   #progress = 0;
 
   constructor(options: EngineOptions) {
