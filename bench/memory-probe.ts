@@ -10,9 +10,7 @@ export interface Memory {
   readonly heap: number;
   /** Bytes: the same of its other threads. */
   readonly threads: number;
-  /** Bytes that are in no JavaScript heap: SQLite's cache, the code, buffers. */
-  readonly native: number;
-  /** Bytes of the whole process, as the system sees it: with what the heaps keep for later. */
+  /** Bytes of the whole process, as the system sees it: with SQLite's cache, the code, and what the heaps keep for later. */
   readonly resident: number;
   /** What keeps the event loop alive: sockets, timers, files. */
   readonly handles: number;
@@ -27,12 +25,6 @@ export interface Memory {
 const RESOLUTION = 10;
 /** Milliseconds in which the other threads have answered. */
 const PATIENCE = 200;
-
-/** A thread's heap: what lives in it, and what it takes from the system. Bytes. */
-interface Heap {
-  readonly live: number;
-  readonly taken: number;
-}
 
 const channel = new BroadcastChannel("memory probe");
 channel.unref();
@@ -51,34 +43,30 @@ if (isMainThread && process.send !== undefined) {
 }
 if (!isMainThread) {
   channel.onmessage = ({ data }: { data: unknown }) => {
-    if (data === null) channel.postMessage(heapOf());
+    if (data === null) channel.postMessage(liveHeap());
   };
 }
 
 async function look(): Promise<Omit<Memory, "delayP99" | "delayMax">> {
-  const others: Heap[] = [];
-  channel.onmessage = ({ data }: { data: unknown }) => void (data !== null && others.push(data as Heap));
+  let threads = 0;
+  channel.onmessage = ({ data }: { data: unknown }) => void (threads += Number(data));
   channel.postMessage(null);
   await sleep(PATIENCE);
-  const own = heapOf();
-  const { rss } = process.memoryUsage();
-  const sum = (key: keyof Heap) => others.reduce((total, heap) => total + heap[key], 0);
   return {
-    heap: own.live,
-    threads: sum("live"),
-    native: rss - own.taken - sum("taken"),
-    resident: rss,
+    heap: liveHeap(),
+    threads,
+    resident: process.memoryUsage.rss(),
     handles: process.getActiveResourcesInfo().length,
     files: openFiles(),
   };
 }
 
-/** After a collection; two, because what the first one finalizes is only free after the second. */
-function heapOf(): Heap {
+/** Bytes of this thread, after a collection; two, because what the first one finalizes is only free after the second. */
+function liveHeap(): number {
   globalThis.gc?.();
   globalThis.gc?.();
-  const { used_heap_size, external_memory, total_physical_size } = getHeapStatistics();
-  return { live: used_heap_size + external_memory, taken: total_physical_size };
+  const { used_heap_size, external_memory } = getHeapStatistics();
+  return used_heap_size + external_memory;
 }
 
 function openFiles(): number | null {

@@ -110,7 +110,6 @@ function ofServer(name: string, memory: Memory) {
   return {
     [`${name} heap`]: { unit: "bytes", value: memory.heap },
     [`${name} threads' heaps`]: { unit: "bytes", value: memory.threads },
-    [`${name} native`]: { unit: "bytes", value: memory.native },
     [`${name} resident`]: { unit: "resident", value: memory.resident },
     [`${name} handles`]: { unit: "count", value: memory.handles },
     [`${name} files`]: { unit: "count", value: memory.files ?? 0 },

@@ -43,7 +43,8 @@ class Owner {
         engine: { ...simulatedEngine({ failures }), ...engine },
         environment: {},
         proveCuda: false,
-        stallTimeout: 2,
+        // A machine that is busy may not keep any test from a worker that is only late.
+        stallTimeout: 600,
         loadTimeout: 6,
         cancelTimeout: 60,
         ...timeouts,
