@@ -117,7 +117,7 @@ test("a process that is killed is told to be gone, with how and its last words",
 });
 
 test("a process that hangs under its work is stalled", async (t) => {
-  const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "freeze" }]);
+  const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "freeze" }], { stallTimeout: 2 });
   await owner.ready();
   owner.worker.run(task("freeze"));
   await owner.until(() => owner.stall !== null);
@@ -125,7 +125,7 @@ test("a process that hangs under its work is stalled", async (t) => {
 });
 
 test("a process that beats but gets on with nothing is stalled, as with a GPU that hangs", async (t) => {
-  const owner = new Owner(t, {}, [{ kind: "stall", when_text_contains: "freeze" }]);
+  const owner = new Owner(t, {}, [{ kind: "stall", when_text_contains: "freeze" }], { stallTimeout: 2 });
   await owner.ready();
   owner.worker.run(task("freeze"));
   await owner.until(() => owner.stall !== null);
@@ -133,7 +133,7 @@ test("a process that beats but gets on with nothing is stalled, as with a GPU th
 });
 
 test("a stopped process (SIGSTOP) is stalled, also without work", async (t) => {
-  const owner = new Owner(t, {});
+  const owner = new Owner(t, {}, [], { stallTimeout: 2 });
   await owner.ready();
   process.kill(owner.worker.pid!, "SIGSTOP");
   await owner.until(() => owner.stall !== null);
@@ -141,7 +141,7 @@ test("a stopped process (SIGSTOP) is stalled, also without work", async (t) => {
 });
 
 test("loading is work, not silence: heartbeats go on", async (t) => {
-  const owner = new Owner(t, simulatedEngine({ load_seconds: 4 }));
+  const owner = new Owner(t, simulatedEngine({ load_seconds: 4 }), [], { stallTimeout: 2 });
   await owner.ready();
   assert.equal(owner.stall, null);
 });
