@@ -32,26 +32,28 @@ channel.unref();
 if (isMainThread && process.send !== undefined) {
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION });
   delays.enable();
-  process.on("message", () => {
+  const answer = async (): Promise<void> => {
     const late = [delays.percentile(99), delays.max].map((ns) => Math.max(0, ns / 1e6 - RESOLUTION));
-    void look().then((held) => {
-      process.send?.({ ...held, delayP99: late[0]!, delayMax: late[1]! } satisfies Memory);
-      // The collections were none of the server's own doing.
-      setTimeout(() => delays.reset(), RESOLUTION);
-    });
-  });
+    const held = await look();
+    process.send?.({ ...held, delayP99: late[0]!, delayMax: late[1]! } satisfies Memory);
+    // The collections were none of the server's own doing.
+    setTimeout(() => delays.reset(), RESOLUTION);
+  };
+  process.on("message", () => void answer());
 }
 if (!isMainThread) {
-  channel.onmessage = ({ data }: { data: unknown }) => {
-    if (data === null) channel.postMessage(liveHeap());
-  };
+  channel.addEventListener("message", (event) => {
+    if (saidIn(event) === null) tell(liveHeap());
+  });
 }
 
 async function look(): Promise<Omit<Memory, "delayP99" | "delayMax">> {
   let threads = 0;
-  channel.onmessage = ({ data }: { data: unknown }) => void (threads += Number(data));
-  channel.postMessage(null);
+  const add = (event: Event): void => void (threads += Number(saidIn(event)));
+  channel.addEventListener("message", add);
+  tell(null);
   await sleep(PATIENCE);
+  channel.removeEventListener("message", add);
   return {
     heap: liveHeap(),
     threads,
@@ -59,6 +61,17 @@ async function look(): Promise<Omit<Memory, "delayP99" | "delayMax">> {
     handles: process.getActiveResourcesInfo().length,
     files: openFiles(),
   };
+}
+
+/** What another thread has told. */
+function saidIn(event: Event): unknown {
+  return (event as MessageEvent<unknown>).data;
+}
+
+/** @param bytes null: asks the other threads for theirs */
+function tell(bytes: number | null): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- there are no windows here
+  channel.postMessage(bytes);
 }
 
 /** Bytes of this thread, after a collection; two, because what the first one finalizes is only free after the second. */

@@ -44,8 +44,11 @@ test("what grows while it warms up, and what comes and goes, is no growth", () =
   );
 });
 
+function rises(by: number, from: number): number[] {
+  return minutes((minute) => (300 + (minute < from ? 0 : by)) * MIB);
+}
+
 test("what V8 keeps for later may become more once, and must not go on becoming more", () => {
-  const rises = (by: number, from: number) => minutes((minute) => (300 + (minute < from ? 0 : by)) * MIB);
   assert.ok(!compare(rises(40, 20), "resident").hasGrown);
   assert.ok(compare(rises(40, 20), "bytes").hasGrown);
   assert.ok(compare(rises(60, 20), "resident").hasGrown);
