@@ -65,7 +65,7 @@ async function look(): Promise<Omit<Memory, "delayP99" | "delayMax">> {
 
 /** What another thread has told. */
 function saidIn(event: Event): unknown {
-  return (event as MessageEvent<unknown>).data;
+  return (event as Event & { readonly data: unknown }).data;
 }
 
 /** @param bytes null: asks the other threads for theirs */
