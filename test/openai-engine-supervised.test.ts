@@ -27,7 +27,9 @@ class Owner {
 
   constructor(t: TestContext, { url, apiKey = "sk-ours", stallTimeout = 60 }: Setting) {
     const upstream = { url, apiKey };
-    const device = aDevice({ kind: "remote", vendor: "remote", uuids: [`REMOTE-${url}`] });
+    // As the configuration has it for servers: what others use of it shuts it never. Some stand-ins always have others waiting.
+    const thresholds = { memory: 1, utilization: 1 };
+    const device = aDevice({ kind: "remote", vendor: "remote", uuids: [`REMOTE-${url}`], thresholds });
     this.supervisor = new Supervisor(
       {
         device: { ...device, engine: { ...device.engine, kind: "openai", upstream } },
