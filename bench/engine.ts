@@ -30,10 +30,11 @@ const GROUP = 5;
 const WARM_UP = { tasks: 120, concurrent: SLOTS, maxLength: 1 };
 /** The shares of the throughput with which the server is almost invisible. */
 const THROUGHPUT = { embedded: 0.97, "llama-server": 0.98 };
-/** Milliseconds more to the first text beside a full GPU. */
-const FIRST = 2;
-/** The margin to which a ratio of throughputs is to be known, and comparisons after which no more is tried than time allows. */
+/** Milliseconds more to the first text beside a full GPU; fifteen newcomers tell it to a few milliseconds only. */
+const FIRST = { full: 2, quick: 5 };
+/** The margin to which a ratio of throughputs is to be known. */
 const PRECISION = 0.01;
+/** Comparisons of the throughput at least, however long they take. */
 const FEWEST = 3;
 
 /** In the place of what was not measured. */
@@ -88,9 +89,9 @@ export async function engine({ quick, profile }: Extent): Promise<Section[]> {
   const binary = await findLlamaServer();
   const figures: Figures[] = [];
   for (const model of models) figures.push(...(await measure(model, binary, profile)));
-  const embedded = embeddedSection(figures);
+  const embedded = embeddedSection(figures, quick);
   if (binary === null) return [embedded, absent()];
-  return [embedded, llamaServerSection(figures), enginesSection(figures)];
+  return [embedded, llamaServerSection(figures, quick), enginesSection(figures)];
 }
 
 function modelsFor(quick: boolean): Model[] {
@@ -181,16 +182,21 @@ function orderOf(turn: number, sides: number): number[] {
 
 /** Whether the ratios of what is compared are known well enough. */
 function areKnown(figures: readonly Figures[]): boolean {
-  const pairs = figures
-    .filter(({ through: way }) => way === "itself")
-    .map((one) => [one, partnerOf(one, figures)] as const);
-  return pairs.every(([one, other]) => one.rates.length > 2 * FEWEST && marginOf(ratiosOf(other, one)) <= PRECISION);
+  const direct = figures.filter(({ through: way }) => way === "itself");
+  return direct.every((one) => {
+    const ratios = ratiosOf(otherWay(one, figures), one);
+    return ratios.length > 2 * FEWEST && marginOf(ratios) <= PRECISION;
+  });
 }
 
-function partnerOf({ kind, model, tasks }: Figures, all: readonly Figures[]): Figures {
-  return all.find(
-    (other) => other.through === "server" && other.kind === kind && other.model === model && other.tasks === tasks,
-  )!;
+/** The same engine through the server. */
+function otherWay({ kind, model, tasks }: Figures, all: readonly Figures[]): Figures {
+  return figuresOf(all, { kind, through: "server", model, tasks });
+}
+
+function figuresOf(all: readonly Figures[], wanted: Pick<Figures, "kind" | "through" | "model" | "tasks">): Figures {
+  const keys = ["kind", "through", "model", "tasks"] as const;
+  return all.find((figures) => keys.every((key) => figures[key] === wanted[key]))!;
 }
 
 /** The sides that can be compared here, not started yet. */
@@ -234,29 +240,28 @@ function measuredWith(generate: Generate): Pick<Side, "throughput" | "firstTexts
   };
 }
 
-function embeddedSection(figures: readonly Figures[]): Section {
+function embeddedSection(figures: readonly Figures[], quick: boolean): Section {
   return {
     name: "engine: embedded",
     about:
       `One CPU device (${THREADS} thread, ${SLOTS} slots): POST /api/v1/predict, against the same engine called in a process of its own, in ` +
       `turns. The ends of the tasks are waited for; newcomers are streamed. ${HOW}`,
-    ...comparison("embedded", figures),
+    ...comparison("embedded", figures, quick),
   };
 }
 
-function llamaServerSection(figures: readonly Figures[]): Section {
+function llamaServerSection(figures: readonly Figures[], quick: boolean): Section {
   return {
     name: "engine: llama-server",
     about:
       "The same through this server to a llama-server that its worker has started, against a llama-server with the same arguments that the " +
       `same client asks at /completion; all is streamed. ${HOW} Worker, server, client and llama-server share the cores.`,
-    ...comparison("llama-server", figures),
+    ...comparison("llama-server", figures, quick),
   };
 }
 
 const HOW =
-  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %); a bar is missed only by more, and of what is beyond it by " +
-  "less it is not told. First: median milliseconds until a task has its first text, while the other tasks generate; newcomers come at moments " +
+  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %). First: median milliseconds until a task has its first text, while the other tasks generate; newcomers come at moments " +
   "spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the server's process, without its " +
   "workers, for each token.";
 
@@ -267,11 +272,11 @@ function absent(): Section {
 }
 
 /** Through the server and without it. */
-function comparison(kind: Kind, all: readonly Figures[]): Pick<Section, "rows" | "bars"> {
+function comparison(kind: Kind, all: readonly Figures[], quick: boolean): Pick<Section, "rows" | "bars"> {
   const direct = all.filter((figures) => figures.kind === kind && figures.through === "itself");
-  const compared = direct.map((one) => comparedWith(one, partnerOf(one, all)));
+  const compared = direct.map((one) => comparedWith(one, otherWay(one, all)));
   // The demo model shows what the overhead is: a step of it is shorter than a token of any model that is of use.
-  const bars = compared.filter(({ row }) => row.model !== "demo").flatMap((one) => barsOf(kind, one));
+  const bars = compared.filter(({ row }) => row.model !== "demo").flatMap((one) => barsOf(kind, one, quick));
   return { rows: compared.map(({ row }) => row), bars };
 }
 
@@ -303,7 +308,7 @@ function comparedWith(one: Figures, other: Figures): Compared {
   return { row, tasks, ratios, added };
 }
 
-function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared): Bar[] {
+function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared, quick: boolean): Bar[] {
   const what = `${kind}, ${row.model} model, ${tasks} at once`;
   const throughputBar = {
     what: `throughput through the server, of direct: ${what}`,
@@ -316,21 +321,17 @@ function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared): Bar[] {
     what: `added ms to the first text: ${what}`,
     measured: median(added),
     margin: marginOf(added),
-    atMost: FIRST,
+    atMost: quick ? FIRST.quick : FIRST.full,
   };
   return [throughputBar, firstBar];
 }
 
 function enginesSection(all: readonly Figures[]): Section {
-  const direct = all.filter((figures) => figures.through === "itself");
-  const pairs = direct
-    .filter(({ kind }) => kind === "llama-server")
-    .map((one) => {
-      const { model, tasks } = one;
-      const isOther = (figures: Figures) =>
-        figures.kind === "embedded" && figures.model === model && figures.tasks === tasks;
-      return { model, tasks, one, other: direct.find(isOther)! };
-    });
+  const llamaServers = all.filter(({ kind, through: way }) => kind === "llama-server" && way === "itself");
+  const pairs = llamaServers.map((one) => {
+    const { model, tasks } = one;
+    return { model, tasks, one, other: figuresOf(all, { kind: "embedded", through: "itself", model, tasks }) };
+  });
   return {
     name: "engine: embedded and llama-server",
     about:

@@ -4,19 +4,15 @@
  */
 import { median } from "../bench/report.ts";
 
-/** "resident" are bytes with what V8 keeps for later, "told" those that are held to nothing. */
-export type Unit = "bytes" | "resident" | "count" | "ms" | "told";
+/** "stored" are bytes of which it is known why there are more and more. */
+export type Unit = "bytes" | "count" | "ms" | "stored";
 
-/**
- * What may come and go without being growth: a share of what there was, and an amount, whichever is more. A thread's young generation may
- * take its three times 16 MiB at any time, and is never made smaller by a server that is at work.
- */
+/** What may come and go without being growth: a share of what there was, and an amount, whichever is more. Delays, and what is stored, are not held to any. */
 const TOLERANCE = {
   bytes: { share: 0.05, amount: 4 * 2 ** 20 },
-  resident: { share: 0.05, amount: 48 * 2 ** 20 },
   count: { share: 0.05, amount: 3 },
   ms: { share: Infinity, amount: Infinity },
-  told: { share: Infinity, amount: Infinity },
+  stored: { share: Infinity, amount: Infinity },
 };
 
 /** Looks below which nothing can be said. */
@@ -65,6 +61,6 @@ export function compare(values: readonly number[], unit: Unit): { before: number
 }
 
 function shown(value: number, unit: Unit): string {
-  if (unit === "bytes" || unit === "resident" || unit === "told") return `${(value / 2 ** 20).toFixed(1)} MiB`;
+  if (unit === "bytes" || unit === "stored") return `${(value / 2 ** 20).toFixed(1)} MiB`;
   return unit === "ms" ? `${value.toFixed(1)} ms` : String(Math.round(value));
 }

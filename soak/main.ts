@@ -99,7 +99,7 @@ async function look(life: Life, server: BenchServer): Promise<void> {
   growth.add({
     ...ofServer("server", main),
     // It grows for a day, which is how long idempotency keys are kept.
-    "server's database": { unit: "told", value: statSync(world.databaseFile).size },
+    "server's database": { unit: "stored", value: statSync(world.databaseFile).size },
     "server's workers": { unit: "bytes", value: residentOf(life.pid) },
     ...ofServer("llama server", second),
     "llama worker": { unit: "bytes", value: residentOf(server.pid) },
@@ -110,7 +110,7 @@ function ofServer(name: string, memory: Memory) {
   return {
     [`${name} heap`]: { unit: "bytes", value: memory.heap },
     [`${name} threads' heaps`]: { unit: "bytes", value: memory.threads },
-    [`${name} resident`]: { unit: "resident", value: memory.resident },
+    [`${name} resident`]: { unit: "bytes", value: memory.resident },
     [`${name} handles`]: { unit: "count", value: memory.handles },
     [`${name} files`]: { unit: "count", value: memory.files ?? 0 },
     [`${name} delay p99`]: { unit: "ms", value: memory.delayP99 },

@@ -230,13 +230,16 @@ test("a task that full servers send away again and again keeps few attempts, and
 test("who is sent away by full servers has waited since before, and not since then", () => {
   const world = new World([facts(0)], { queueTimeout: 60 });
   const task = world.submit();
-  for (let second = 0; second < 59; second++) {
-    // It may rest.
-    if (task.status === "running") refuse(world, task);
+  const restAfter = [0, 0, 0, 1, 2, 4, 8, 15, 15];
+  for (const rest of restAfter) {
+    refuse(world, task);
     world.scheduler.setGpu(facts(0));
+    world.pass(rest);
+    assert.equal(task.status, "running");
     world.pass(1);
   }
-  if (task.status === "running") refuse(world, task);
+  world.pass(59 - restAfter.reduce((sum, rest) => sum + rest + 1, 0));
+  refuse(world, task);
   world.pass(0.5);
   assert.equal(task.status, "queued");
   world.pass(0.5);

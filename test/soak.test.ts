@@ -43,14 +43,3 @@ test("what grows while it warms up, and what comes and goes, is no growth", () =
     ).hasGrown,
   );
 });
-
-function rises(by: number, from: number): number[] {
-  return minutes((minute) => (300 + (minute < from ? 0 : by)) * MIB);
-}
-
-test("what V8 keeps for later may become more once, and must not go on becoming more", () => {
-  assert.ok(!compare(rises(40, 20), "resident").hasGrown);
-  assert.ok(compare(rises(40, 20), "bytes").hasGrown);
-  assert.ok(compare(rises(60, 20), "resident").hasGrown);
-  assert.ok(!compare(rises(60, 20), "told").hasGrown);
-});

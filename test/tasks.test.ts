@@ -333,24 +333,28 @@ test("a reader hears of another attempt, and nothing more once it has left or th
   assert.equal(stays.at(-1), "closed");
 });
 
-test("a reader hears of each attempt, also when full servers have sent the task away", async () => {
+test("a reader hears of each attempt, also when full servers have sent the task away so often that few are kept", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
   const { started, tasks, submit, write } = book();
   const submitted = submit("first");
   await write();
   const { id } = (await submitted).tasks[0]!;
   const heard: string[] = [];
   tasks.follow(id, listener(heard));
-  const attempts = [2, 3, 4];
+  const attempts = [2, 3, 4, 5, 6, 7, 8];
   for (const _ of attempts) {
     tasks.scheduler.setGpu(facts(0, { slots: 1, crowded: "its server is full" }));
     tasks.finished(started[0]!, { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } });
     tasks.scheduler.setGpu(facts(0, { slots: 1 }));
+    // After the third time it rests before it is tried again.
+    t.mock.timers.tick(15_000);
     await write();
   }
   assert.deepEqual(
     heard,
     attempts.map((attempt) => `placed ${attempt} on 0`),
   );
+  assert.ok(started[0]!.attempts.length < attempts.length);
 });
 
 // --- sent again --------------------------------------------------------------------------------------------------

@@ -88,19 +88,19 @@ test("another ALT_LAS on which nothing serves is full, and a task that waits the
   });
   await upstream.loaded();
   const server = await Server.start(t, {
-    config: `{ gpu: { devices: [{ name: far, engine: { kind: openai, url: '${upstream.url}', api_key: '\${UPSTREAM_KEY}' } }] }, engine: { first_byte_timeout: 2 } }`,
+    config: `{ gpu: { devices: [{ name: far, engine: { kind: openai, url: '${upstream.url}', api_key: '\${UPSTREAM_KEY}' } }] }, engine: { first_byte_timeout: 5 } }`,
     env: { UPSTREAM_KEY: KEY },
   });
   await server.loaded();
-  const { task_id: other } = await upstream.predict({ text: "another client's", max_length: 100 });
+  const { task_id: other } = await upstream.predict({ text: "another client's", max_length: 200 });
   const { task_id } = await server.predict({ text: "waits", max_length: 3 });
   await server.logged(({ msg }) =>
-    /has no room now: HTTP 503: the task still waits there after 2 s\./.test(String(msg)),
+    /has no room now: HTTP 503: the task still waits there after 5 s\./.test(String(msg)),
   );
   assert.equal((await upstream.ended(other)).status, "completed");
   const { status, attempts } = await server.ended(task_id);
   assert.equal(status, "completed");
-  assert.equal(attempts[0]!.reason, "gpu_full");
+  assert.deepEqual([...new Set(attempts.slice(0, -1).map(({ reason }) => reason))], ["gpu_full"]);
   await upstream.request("POST", "/api/v1/gpus/0/drain", {});
   await upstream.became(0, "drained");
   await isCrowded(server, "its server is full");
