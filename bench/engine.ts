@@ -261,9 +261,9 @@ function llamaServerSection(figures: readonly Figures[], quick: boolean): Sectio
 }
 
 const HOW =
-  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %). First: median milliseconds until a task has its first text, while the other tasks generate; newcomers come at moments " +
-  "spread evenly over a step. Added: the median of what each of them waits longer. CPU: processor time of the server's process, without its " +
-  "workers, for each token.";
+  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %). First: median milliseconds until a task has its first text, " +
+  "while the other tasks generate; newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. " +
+  "CPU: processor time of the server's process, without its workers, for each token.";
 
 function absent(): Section {
   const about =

@@ -70,7 +70,7 @@ function saidIn(event: Event): unknown {
 
 /** @param bytes null: asks the other threads for theirs */
 function tell(bytes: number | null): void {
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- there are no windows here
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
   channel.postMessage(bytes);
 }
 

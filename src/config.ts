@@ -4,6 +4,7 @@ import { type Static, type TSchema, Type } from "typebox";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
 import { ENGINE_KINDS, KV_CACHE_TYPES, SIMULATED_FAILURES } from "./engine/engine.ts";
 import { AltLasError, messageOf } from "./errors.ts";
+import { CACHE_BYTES } from "./store/messages.ts";
 import { STRATEGIES } from "./task.ts";
 import { fieldName, makeAjv, misfitOf } from "./validation.ts";
 
@@ -492,7 +493,7 @@ export const ConfigSchema = Type.Object(
         Type.String({ minLength: 1, description: "Path of the SQLite file; none: alt-las.db in the data directory." }),
       ),
       cache_bytes: Type.Integer({
-        default: 64 * MIB,
+        default: CACHE_BYTES,
         minimum: MIB,
         description:
           "Bytes of the file that are kept in memory at most, so that tasks need not be read again when they end.",

@@ -11,18 +11,13 @@ export const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => 
  * must not be cut off for it: so the server is given up only if it cannot even do the smallest task.
  */
 export class Breaker {
-  readonly #prove: () => Promise<boolean>;
+  readonly #prove: () => Promise<unknown>;
   #failures = 0;
   #proof: Promise<boolean> | null = null;
 
-  /** @param prove has the server do the smallest task; resolves with whether it could */
-  constructor(prove: () => Promise<boolean>) {
+  /** @param prove has the server do the smallest task; rejects when it cannot */
+  constructor(prove: () => Promise<unknown>) {
     this.#prove = prove;
-  }
-
-  /** Failures in a row. */
-  get failures(): number {
-    return this.#failures;
   }
 
   /** It has done what it was asked to do. */
@@ -30,13 +25,21 @@ export class Breaker {
     this.#failures = 0;
   }
 
-  /** It has failed. Resolves with whether it is broken. */
-  async failed(): Promise<boolean> {
+  /** It has failed, with these words. Resolves with what it has done, if that is to be the end of it, without a subject; else with null. */
+  async failed(said: string): Promise<string | null> {
     this.#failures++;
-    if (this.#failures < MAX_FAILURES) return false;
-    this.#proof ??= this.#prove().finally(() => (this.#proof = null));
-    const works = await this.#proof;
-    if (works) this.succeeded();
-    return !works;
+    if (this.#failures < MAX_FAILURES) return null;
+    this.#proof ??= this.#works().finally(() => (this.#proof = null));
+    if (!(await this.#proof))
+      return `failed ${this.#failures} times in a row, and then when it was asked for one token; the last task failed so: ${said}`;
+    this.succeeded();
+    return null;
+  }
+
+  #works(): Promise<boolean> {
+    return this.#prove().then(
+      () => true,
+      () => false,
+    );
   }
 }

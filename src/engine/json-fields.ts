@@ -1,14 +1,18 @@
 /** What a server says in JSON, of which nothing is taken on trust. */
 import { UpstreamError } from "./upstream.ts";
 
+/** undefined: it is not JSON. */
+export function valueIn(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+}
+
 /** @throws {UpstreamError} it is no object in JSON */
 export function objectIn(data: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(data);
-  } catch {
-    value = undefined;
-  }
+  const value = valueIn(data);
   if (isObject(value)) return value;
   throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
 }

@@ -52,7 +52,7 @@ export class LlamaServerEngine implements Engine {
   readonly #stopping = new AbortController();
   readonly #gone = Promise.withResolvers<EngineEnd>();
   readonly #runs = new Set<AbortController>();
-  readonly #breaker = new Breaker(() => this.#stillWorks());
+  readonly #breaker = new Breaker(() => this.#prove());
   #process: ServerProcess | undefined;
   #loading: Promise<Running> | undefined;
   #running: Running | undefined;
@@ -206,18 +206,14 @@ export class LlamaServerEngine implements Engine {
   }
 
   async #countFailure(said: string): Promise<void> {
-    if (!(await this.#breaker.failed())) return;
-    const times = `${this.#breaker.failures} times in a row, and then when it was asked for one token`;
-    this.#end({ sentence: `llama-server failed ${times}; the last task failed so: ${said}`, crashed: false });
+    const broken = await this.#breaker.failed(said);
+    if (broken !== null) this.#end({ sentence: `llama-server ${broken}`, crashed: false });
   }
 
-  /** Whether it can generate a token. */
-  async #stillWorks(): Promise<boolean> {
+  /** Has it generate a token. */
+  #prove(): Promise<GenerateOutcome> {
     const { signal } = this.#stopping;
-    return this.#run(this.#running!, { ...PROOF, signal }, signal).then(
-      () => true,
-      () => false,
-    );
+    return this.#run(this.#running!, { ...PROOF, signal }, signal);
   }
 
   /** Resolves when its process has said that it lives, or is gone. */

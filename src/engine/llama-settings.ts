@@ -59,10 +59,11 @@ export interface Decided {
 
 export function settingsOf({ options, header, plan, refusedType }: Decided): EngineSetting[] {
   const { tuning } = options;
+  const batchSize = batchSizeFor(options, plan.slots);
   return [
     { name: "threads", value: threadsFor(options), reason: threadsReason(options) },
-    { name: "batch_size", value: batchSizeFor(options, plan.slots), reason: batchReason(options, plan.slots) },
-    { name: "prefill_chunk", ...prefillSetting(tuning.prefillChunk, batchSizeFor(options, plan.slots)) },
+    { name: "batch_size", value: batchSize, reason: batchReason(options, plan.slots) },
+    { name: "prefill_chunk", ...prefillSetting(tuning.prefillChunk, batchSize) },
     { name: "flash_attention", ...flashAttentionSetting(options, header) },
     { name: "kv_cache_type", value: plan.kvCacheType, reason: refusedType ?? kvCacheReason(options, header, plan) },
     { name: "context", value: plan.context, reason: contextReason(options, header, plan) },

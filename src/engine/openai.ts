@@ -52,7 +52,7 @@ export class OpenAiEngine implements Engine {
   #watch: LoadWatch | null = null;
   readonly #runs = new Set<AbortController>();
   readonly #gone = Promise.withResolvers<EngineEnd>();
-  readonly #breaker = new Breaker(() => this.#stillWorks());
+  readonly #breaker = new Breaker(() => this.#prove());
   #over = false;
   #stopped = false;
   #progress = 0;
@@ -140,14 +140,6 @@ export class OpenAiEngine implements Engine {
       if (blame === "full") return;
       throw blame === "task" ? this.#refusal("a task of one token", error) : unusable(error, this.#wanted);
     }
-  }
-
-  /** Whether it can generate a token, or would if it had room. */
-  #stillWorks(): Promise<boolean> {
-    return this.#prove().then(
-      () => true,
-      () => false,
-    );
   }
 
   get #wanted(): { where: string; model: string; hasKey: boolean } {
@@ -271,9 +263,8 @@ export class OpenAiEngine implements Engine {
   }
 
   async #countFailure(said: string): Promise<void> {
-    const isBroken = await this.#breaker.failed();
-    const times = `${this.#breaker.failures} times in a row, and then when it was asked for one token`;
-    if (isBroken && !this.#stopped) this.#open(`${this.#name} failed ${times}; the last task failed so: ${said}`);
+    const broken = await this.#breaker.failed(said);
+    if (broken !== null && !this.#stopped) this.#open(`${this.#name} ${broken}`);
   }
 
   /** A server that is gone is found out before the next task tries in vain. */

@@ -33,7 +33,7 @@ export interface SupervisorEvents {
   text(task: Task, piece: string, before: number): void;
   /** @param outcome of a task that a full server has refused, `retryAfter` is the time for which that is left alone */
   ended(task: Task, outcome: Outcome): void;
-  /** Everything that still runs there is cut off. @param sentence what has happened; null: the reason says it all */
+  /** Everything that still ran there is cut off. @param sentence what has happened; null: the reason says it all */
   lost(reason: LossReason, sentence: string | null): void;
   /** A worker process has been started, or a server by its engine. */
   started(pid: number): void;

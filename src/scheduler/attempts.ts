@@ -43,7 +43,7 @@ export function endAttempt(
 
 /** Keeps the last ones of those that found servers full, and the number of the others. */
 function dropOldest(attempts: Attempt[]): void {
-  const first = attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1;
+  const first = firstRefusal(attempts);
   if (attempts.length - first <= KEPT_FULL) return;
   const [dropped] = attempts.splice(first, 1);
   const next = attempts[first]!;
@@ -104,8 +104,12 @@ export function backoffSeconds(task: Task, first: number, retryAfter = 0): numbe
 
 /** Attempts in a row, up to the last one, that found servers full. */
 function refusalsInARow({ attempts }: Task): number {
-  const first = attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1;
-  return attemptNumber({ attempts: attempts.slice(first) });
+  return attemptNumber({ attempts: attempts.slice(firstRefusal(attempts)) });
+}
+
+/** Index of the first of the attempts in a row, up to the last one, that found servers full. */
+function firstRefusal(attempts: readonly Attempt[]): number {
+  return attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1;
 }
 
 /** Unix milliseconds since when a waiting task has waited. Who was sent away because a server was full has not had a slot. */

@@ -508,7 +508,10 @@ export class Scheduler {
     for (const task of bound) this.#effects.changed(task);
   }
 
-  /** As `#waitAgain`, but those that something is held against rest a while first. @param retryAfter seconds for which a full server is left alone */
+  /**
+   * As `#waitAgain`, but those that something is held against rest a while first.
+   * @param retryAfter seconds for which a full server is left alone
+   */
   #waitAfterPause(tasks: readonly Task[], retryAfter?: number): void {
     const now = this.#now();
     const ready = tasks.filter((task) => {

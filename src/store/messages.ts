@@ -6,9 +6,12 @@ import type { RecordRow } from "./records.ts";
 import type { Row } from "./rows.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
+/** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
+export const CACHE_BYTES = 64 * 2 ** 20;
+
 /** How much a store may take. */
 export interface StoreLimits {
-  /** Bytes of the file that SQLite may keep in memory; absent: 2 MiB, which is its own default. */
+  /** Bytes of the file that SQLite may keep in memory; absent: `CACHE_BYTES`. */
   readonly cacheBytes?: number | undefined;
   /** The largest the database file may become, in pages of 4096 bytes; beyond it saves fail like on a full disk. */
   readonly maxPages?: number | undefined;

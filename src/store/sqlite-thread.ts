@@ -3,7 +3,16 @@ import { parentPort } from "node:worker_threads";
 import { AltLasError, messageOf } from "../errors.ts";
 import { openOrReplace } from "./aside.ts";
 import { TaskDatabase } from "./database.ts";
-import type { Failure, Kind, Opening, Reply, Request, StoreLimits, Value } from "./messages.ts";
+import {
+  CACHE_BYTES,
+  type Failure,
+  type Kind,
+  type Opening,
+  type Reply,
+  type Request,
+  type StoreLimits,
+  type Value,
+} from "./messages.ts";
 import type { Row } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
 
@@ -81,10 +90,10 @@ function open(file: string, limits: StoreLimits): Opening {
 }
 
 /** Reads, and sends the live tasks, at once: damage may be found only then. */
-function openAndRead(file: string, { cacheBytes, maxPages }: StoreLimits) {
+function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits) {
   const db = openDatabase(file);
   try {
-    if (cacheBytes !== undefined) db.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
+    db.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
     if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
     const opened = new TaskDatabase(db);
     sendRows(opened.live());

@@ -5,7 +5,7 @@ import { AltLasError } from "../../errors.ts";
 import { type EngineInfo, type EngineOptions } from "../engine.ts";
 import { kvBytesPerToken } from "../llama-header.ts";
 import { checkFile, ErrorLog, openBackend, planLoad } from "../llama-model.ts";
-import { isObject, numberIn, objectIn, textIn } from "../json-fields.ts";
+import { isObject, numberIn, textIn, valueIn } from "../json-fields.ts";
 import { type Upstream, UpstreamError } from "../upstream.ts";
 import { findBinary } from "./binary.ts";
 import { type Command, serverOptions, settingsFor } from "./command.ts";
@@ -94,7 +94,8 @@ function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineO
 export async function describe(upstream: Upstream, command: Command): Promise<EngineInfo & { context: number }> {
   const { options, header, devices, plan } = command;
   const { status, body } = await upstream.ask("GET", "/props");
-  const props = status === 200 ? pageIn(body) : {};
+  const page = status === 200 ? valueIn(body) : undefined;
+  const props = isObject(page) ? page : {};
   const settings = props.default_generation_settings;
   const context = isObject(settings) ? numberIn(settings.n_ctx) : null;
   const slots = numberIn(props.total_slots);
@@ -117,13 +118,4 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
     backend: options.backend || "cpu",
     settings: settingsFor({ ...command, plan: made }, textIn(props.build_info) ?? "of an unknown version"),
   };
-}
-
-/** What a page says; nothing, when it is not one of this server. */
-function pageIn(body: string): Readonly<Record<string, unknown>> {
-  try {
-    return objectIn(body);
-  } catch {
-    return {};
-  }
 }

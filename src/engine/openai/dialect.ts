@@ -1,7 +1,7 @@
 /** What differs between the servers that an `openai` engine can ask. */
 import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream.ts";
-import { isObject } from "../json-fields.ts";
+import { isObject, valueIn } from "../json-fields.ts";
 import { type Answer } from "./answer.ts";
 
 /** A model as a server lists it: whatever it says of it. */
@@ -99,9 +99,5 @@ async function askQuietly(upstream: Upstream, path: string, body?: unknown): Pro
 
 /** undefined: it is not JSON. */
 export function valueOf({ body }: Pick<UpstreamAnswer, "body">): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
-  }
+  return valueIn(body);
 }
