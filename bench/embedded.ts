@@ -2,7 +2,7 @@
 import { LlamaEngine } from "../src/engine/llama.ts";
 import { type Pace } from "../src/engine/prefill.ts";
 import { DEMO_MODEL } from "../src/gpu/devices.ts";
-import { cpuOptions } from "./engine-options.ts";
+import { llamaOptions } from "./engine-options.ts";
 import { randomModel } from "./random-model.ts";
 import { type Extent, median, percentile, rounded, type Section } from "./report.ts";
 
@@ -243,7 +243,7 @@ function first(engine: LlamaEngine, text: string, maxLength: number) {
 }
 
 async function open(model: Model, pace?: Pace): Promise<LlamaEngine> {
-  const engine = new LlamaEngine(cpuOptions(model.path(), SHAPE), pace);
+  const engine = new LlamaEngine(llamaOptions(model.path(), SHAPE), pace);
   await engine.load();
   return engine;
 }

@@ -1,18 +1,23 @@
 import { type EngineOptions } from "../src/engine/engine.ts";
 
-/** What a worker is given for llama.cpp on one CPU device of one thread. @param context tokens of each slot */
-export function cpuOptions(
-  model: string,
-  { slots, context }: Pick<EngineOptions, "slots"> & { context: number },
-): EngineOptions {
+export interface EngineShape extends Pick<EngineOptions, "slots"> {
+  /** Tokens of each slot. */
+  readonly context: number;
+  /** Absent: one CPU device of one thread. */
+  readonly backend?: EngineOptions["backend"];
+}
+
+/** What a worker is given for llama.cpp. */
+export function llamaOptions(model: string, { slots, context, backend = false }: EngineShape): EngineOptions {
+  const threads = backend === false ? 1 : null;
   return {
     kind: "llama",
     model,
     context,
     minContext: context,
     slots,
-    backend: false,
-    tuning: { threads: 1, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
+    backend,
+    tuning: { threads, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },
     binary: "llama-server",
     upstream: null,
     patience: { firstByte: 120, token: 30 },

@@ -1,8 +1,9 @@
 /** What the server costs: an engine behind HTTP, scheduler, store and worker process against the same engine called directly. */
 import { type EngineOptions } from "../src/engine/engine.ts";
 import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { probeLlama } from "../src/gpu/probe.ts";
 import { ownCpuOf } from "./cpu-time.ts";
-import { cpuOptions } from "./engine-options.ts";
+import { llamaOptions } from "./engine-options.ts";
 import {
   type Arrivals,
   type Done,
@@ -20,14 +21,11 @@ import { type Bar, type Extent, marginOf, median, type Row, rounded, type Sectio
 import { startServer } from "./server.ts";
 import { through, throughLlamaServer } from "./streaming-client.ts";
 
-const SLOTS = 8;
 const CONTEXT = 1024;
-const THREADS = 1;
-const SHAPE = { slots: SLOTS, context: CONTEXT };
 /** Newcomers that one side has before it is the next one's turn. */
 const GROUP = 5;
 /** What is asked for now and then only would be measured as code that has not been compiled yet. */
-const WARM_UP = { tasks: 120, concurrent: SLOTS, maxLength: 1 };
+const WARM_UP = { tasks: 120, maxLength: 1 };
 /** The shares of the throughput with which the server is almost invisible. */
 const THROUGHPUT = { embedded: 0.97, "llama-server": 0.98 };
 /** Milliseconds more to the first text beside a full GPU; fifteen newcomers tell it to a few milliseconds only. */
@@ -37,12 +35,26 @@ const PRECISION = 0.01;
 /** Comparisons of the throughput at least, however long they take. */
 const FEWEST = 3;
 
+const DEMO = "demo";
 /** In the place of what was not measured. */
 const NONE = "–";
+
+/** What all engines compute on. */
+interface Place {
+  /** As the benchmark's name and the sections' have it. */
+  readonly name: string;
+  /** For people, as the beginning of a sentence. */
+  readonly what: string;
+  readonly devices: string;
+  readonly backend: EngineOptions["backend"];
+  /** Of the server's `engine` configuration. */
+  readonly engine: object;
+}
 
 interface Model {
   readonly name: string;
   readonly path: string;
+  readonly slots: number;
   /** Tokens of the tasks beside which newcomers come. */
   readonly neighbourLength: number;
   readonly loads: readonly Load[];
@@ -76,6 +88,8 @@ interface Side {
 interface Figures extends Pick<Side, "kind" | "through"> {
   readonly model: string;
   readonly tasks: number;
+  /** Whether they take all slots. */
+  readonly isFull: boolean;
   /** Tokens a second, one figure a cycle. */
   readonly rates: number[];
   /** Microseconds of processor time of the side's process for each token, one figure a cycle; NaN: this system does not tell. */
@@ -84,17 +98,37 @@ interface Figures extends Pick<Side, "kind" | "through"> {
   readonly firsts: (number | null)[];
 }
 
-export async function engine({ quick, profile }: Extent): Promise<Section[]> {
-  const models = modelsFor(quick);
-  const binary = await findLlamaServer();
-  const figures: Figures[] = [];
-  for (const model of models) figures.push(...(await measure(model, binary, profile)));
-  const embedded = embeddedSection(figures, quick);
-  if (binary === null) return [embedded, absent()];
-  return [embedded, llamaServerSection(figures, quick), enginesSection(figures)];
+const CPU: Place = {
+  name: "engine",
+  what: "One CPU device (1 thread, 8 slots)",
+  devices: "cpu:1",
+  backend: false,
+  engine: { threads: 1 },
+};
+
+export async function engine(extent: Extent): Promise<Section[]> {
+  return compareAt(CPU, cpuModels(extent), extent);
 }
 
-function modelsFor(quick: boolean): Model[] {
+/** The same on the first GPU that llama.cpp opens. */
+export async function engineOnGpu(extent: Extent): Promise<Section[]> {
+  const { backend, names } = await probeLlama({});
+  if (backend === false) return [absent("engine-gpu", "llama.cpp opens no GPU here.")];
+  const what = `${names[0]} (${backend})`;
+  return compareAt({ name: "engine-gpu", what, devices: "gpu:0", backend, engine: {} }, gpuModels(extent), extent);
+}
+
+async function compareAt(place: Place, models: readonly Model[], { quick, profile }: Extent): Promise<Section[]> {
+  const binary = await findLlamaServer();
+  const figures: Figures[] = [];
+  for (const model of models) figures.push(...(await measure(model, place, binary, profile)));
+  const embedded = embeddedSection(place, figures, quick);
+  if (binary === null) return [embedded, absent(`${place.name}: llama-server`, NO_LLAMA_SERVER)];
+  return [embedded, llamaServerSection(place, figures, quick), enginesSection(place, figures)];
+}
+
+function cpuModels({ quick }: Extent): Model[] {
+  const slots = 8;
   const random = quick
     ? [
         { tasks: 1, maxLength: 128, groups: 0 },
@@ -111,19 +145,31 @@ function modelsFor(quick: boolean): Model[] {
     {
       name: "random 100M",
       path: randomModel(),
+      slots,
       neighbourLength: 80,
       loads: random,
       patience: quick ? 8 : 150,
     },
-    { name: "demo", path: DEMO_MODEL, neighbourLength: 100, loads: demo, patience: quick ? 2 : 30 },
+    { name: DEMO, path: DEMO_MODEL, slots, neighbourLength: 100, loads: demo, patience: quick ? 2 : 30 },
   ];
 }
 
-async function measure(model: Model, binary: string | null, profile: boolean): Promise<Figures[]> {
+/** Its texts are longer, because it is faster: as above, one takes half a second and more. */
+function gpuModels({ quick }: Extent): Model[] {
+  const path = randomModel("1b");
+  const load = (tasks: number): Load => ({ tasks, maxLength: 512, groups: quick ? 3 : 15 });
+  const shared = { path, neighbourLength: 400, patience: quick ? 5 : 30 };
+  return [
+    { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [1, 4, 8].map(load) },
+    { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [8, 32].map(load) },
+  ];
+}
+
+async function measure(model: Model, place: Place, binary: string | null, profile: boolean): Promise<Figures[]> {
   const sides: Side[] = [];
   try {
-    for (const open of opening(model, binary, profile)) sides.push(await open());
-    for (const side of sides) await side.throughput(WARM_UP);
+    for (const open of opening(model, place, binary, profile)) sides.push(await open());
+    for (const side of sides) await side.throughput({ ...WARM_UP, concurrent: model.slots });
     const figures: Figures[] = [];
     for (const load of model.loads) figures.push(...(await measureAt(load, model, sides)));
     return figures;
@@ -142,6 +188,7 @@ async function measureAt(load: Load, model: Model, sides: readonly Side[]): Prom
     kind,
     through: way,
     model: model.name,
+    isFull: tasks === model.slots,
     tasks,
     rates: [] as number[],
     cpu: [] as number[],
@@ -200,14 +247,15 @@ function figuresOf(all: readonly Figures[], wanted: Pick<Figures, "kind" | "thro
 }
 
 /** The sides that can be compared here, not started yet. */
-function opening(model: Model, binary: string | null, profile: boolean): (() => Promise<Side>)[] {
-  const embedded = [() => directSide(cpuOptions(model.path, SHAPE)), () => serverSide("embedded", model, {}, profile)];
+function opening(model: Model, place: Place, binary: string | null, profile: boolean): (() => Promise<Side>)[] {
+  const options = llamaOptions(model.path, { slots: model.slots, context: CONTEXT, backend: place.backend });
+  const embedded = [() => directSide(options), () => serverSide("embedded", model, place, {}, profile)];
   if (binary === null) return embedded;
   const llamaServer = { kind: "llama-server", binary } as const;
   return [
     ...embedded,
-    () => llamaServerSide({ ...cpuOptions(model.path, SHAPE), ...llamaServer }),
-    () => serverSide("llama-server", model, llamaServer, profile),
+    () => llamaServerSide({ ...options, ...llamaServer }),
+    () => serverSide("llama-server", model, place, llamaServer, profile),
   ];
 }
 
@@ -216,9 +264,13 @@ async function directSide(options: EngineOptions): Promise<Side> {
   return { kind: "embedded", through: "itself", ...direct };
 }
 
-async function serverSide(kind: Kind, model: Model, settings: object, profile: boolean): Promise<Side> {
-  const config = { engine: { model: model.path, context: CONTEXT, threads: THREADS, ...settings } };
-  const server = await startServer({ devices: "cpu:1", config, profile });
+async function serverSide(kind: Kind, model: Model, place: Place, own: object, profile: boolean): Promise<Side> {
+  // On a GPU the other sides are others, and the whole card is theirs when it is their turn.
+  const gpu = {
+    multi_gpu: { max_concurrent_tasks_per_gpu: model.slots, memory_threshold: 1, utilization_threshold: 1 },
+  };
+  const config = { engine: { model: model.path, context: CONTEXT, ...place.engine, ...own }, gpu };
+  const server = await startServer({ devices: place.devices, config, profile });
   return {
     kind,
     through: "server",
@@ -240,19 +292,19 @@ function measuredWith(generate: Generate): Pick<Side, "throughput" | "firstTexts
   };
 }
 
-function embeddedSection(figures: readonly Figures[], quick: boolean): Section {
+function embeddedSection({ name, what }: Place, figures: readonly Figures[], quick: boolean): Section {
   return {
-    name: "engine: embedded",
+    name: `${name}: embedded`,
     about:
-      `One CPU device (${THREADS} thread, ${SLOTS} slots): POST /api/v1/predict, against the same engine called in a process of its own, in ` +
-      `turns. The ends of the tasks are waited for; newcomers are streamed. ${HOW}`,
+      `${what}: POST /api/v1/predict, against the same engine called in a process of its own, in turns. The ends of the tasks are ` +
+      `waited for; newcomers are streamed. ${HOW}`,
     ...comparison("embedded", figures, quick),
   };
 }
 
-function llamaServerSection(figures: readonly Figures[], quick: boolean): Section {
+function llamaServerSection({ name }: Place, figures: readonly Figures[], quick: boolean): Section {
   return {
-    name: "engine: llama-server",
+    name: `${name}: llama-server`,
     about:
       "The same through this server to a llama-server that its worker has started, against a llama-server with the same arguments that the " +
       `same client asks at /completion; all is streamed. ${HOW} Worker, server, client and llama-server share the cores.`,
@@ -265,10 +317,11 @@ const HOW =
   "while the other tasks generate; newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. " +
   "CPU: processor time of the server's process, without its workers, for each token.";
 
-function absent(): Section {
-  const about =
-    "Left out: there is no llama-server here. ALT_LAS_LLAMA_SERVER can name the program; else it is looked for on PATH.";
-  return { name: "engine: llama-server", about, rows: [], bars: [] };
+const NO_LLAMA_SERVER =
+  "there is no llama-server here. ALT_LAS_LLAMA_SERVER can name the program; else it is looked for on PATH.";
+
+function absent(name: string, why: string): Section {
+  return { name, about: `Left out: ${why}`, rows: [], bars: [] };
 }
 
 /** Through the server and without it. */
@@ -276,20 +329,21 @@ function comparison(kind: Kind, all: readonly Figures[], quick: boolean): Pick<S
   const direct = all.filter((figures) => figures.kind === kind && figures.through === "itself");
   const compared = direct.map((one) => comparedWith(one, otherWay(one, all)));
   // The demo model shows what the overhead is: a step of it is shorter than a token of any model that is of use.
-  const bars = compared.filter(({ row }) => row.model !== "demo").flatMap((one) => barsOf(kind, one, quick));
+  const bars = compared.filter(({ row }) => row.model !== DEMO).flatMap((one) => barsOf(kind, one, quick));
   return { rows: compared.map(({ row }) => row), bars };
 }
 
 interface Compared {
   readonly row: Row;
   readonly tasks: number;
+  readonly isFull: boolean;
   readonly ratios: readonly number[];
   /** Milliseconds that each newcomer waits longer; none: there were no newcomers. */
   readonly added: readonly number[];
 }
 
 function comparedWith(one: Figures, other: Figures): Compared {
-  const { model, tasks } = one;
+  const { model, tasks, isFull } = one;
   const ratios = ratiosOf(other, one);
   const added = addedBy(other, one);
   const row = {
@@ -305,10 +359,10 @@ function comparedWith(one: Figures, other: Figures): Compared {
     "added ms": added.length === 0 ? NONE : `${rounded(median(added), 1)} ± ${rounded(marginOf(added), 1)}`,
     "server CPU µs": Math.round(median(other.cpu)),
   };
-  return { row, tasks, ratios, added };
+  return { row, tasks, isFull, ratios, added };
 }
 
-function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared, quick: boolean): Bar[] {
+function barsOf(kind: Kind, { row, tasks, isFull, ratios, added }: Compared, quick: boolean): Bar[] {
   const what = `${kind}, ${row.model} model, ${tasks} at once`;
   const throughputBar = {
     what: `throughput through the server, of direct: ${what}`,
@@ -316,7 +370,7 @@ function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared, quick: bool
     margin: marginOf(ratios),
     atLeast: THROUGHPUT[kind],
   };
-  if (tasks < SLOTS || added.length === 0) return [throughputBar];
+  if (!isFull || added.length === 0) return [throughputBar];
   const firstBar = {
     what: `added ms to the first text: ${what}`,
     measured: median(added),
@@ -326,20 +380,18 @@ function barsOf(kind: Kind, { row, tasks, ratios, added }: Compared, quick: bool
   return [throughputBar, firstBar];
 }
 
-function enginesSection(all: readonly Figures[]): Section {
+function enginesSection({ name, backend }: Place, all: readonly Figures[]): Section {
   const llamaServers = all.filter(({ kind, through: way }) => kind === "llama-server" && way === "itself");
   const pairs = llamaServers.map((one) => {
     const { model, tasks } = one;
     return { model, tasks, one, other: figuresOf(all, { kind: "embedded", through: "itself", model, tasks }) };
   });
   return {
-    name: "engine: embedded and llama-server",
+    name: `${name}: embedded and llama-server`,
     about:
-      `The two engines without this server, on the same models, ${THREADS} thread each, from the measurements above. CPU: processor time of ` +
-      "the engine's process for each token. Both compute with kernels for this very processor. What the embedded one lacks with one task is " +
-      "JavaScript: between two steps it goes back to its event loop twice, and finds the caches as the model has left them; that is 0.3 to " +
-      "0.5 ms a step, however many tasks share it. With four, llama-server may have slots whose numbers do not follow each other, which " +
-      "llama.cpp decodes in several passes. To its first text the embedded engine takes one step more, for the prompt's last token.",
+      "The two engines without this server, on the same models and with as many threads, from the measurements above. CPU: processor time " +
+      `of the engine's process for each token. ${backend === false ? ON_A_CPU : ""}To its first text the embedded engine takes one step ` +
+      "more, for the prompt's last token.",
     rows: pairs.map(({ model, tasks, one, other }): Row => ({
       model,
       tasks,
@@ -355,6 +407,11 @@ function enginesSection(all: readonly Figures[]): Section {
     bars: [],
   };
 }
+
+const ON_A_CPU =
+  "Both compute with kernels for this very processor. What the embedded one lacks with one task is JavaScript: between two steps it goes " +
+  "back to its event loop twice, and finds the caches as the model has left them; that is 0.3 to 0.5 ms a step, however many tasks share " +
+  "it. With four, llama-server may have slots whose numbers do not follow each other, which llama.cpp decodes in several passes. ";
 
 function firstOf({ firsts }: Figures): number | string {
   const times = firsts.filter((time) => time !== null);

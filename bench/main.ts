@@ -4,7 +4,7 @@ import { batches } from "./batches.ts";
 import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
 import { EMBEDDED } from "./embedded.ts";
-import { engine } from "./engine.ts";
+import { engine, engineOnGpu } from "./engine.ts";
 import { LIFE } from "./life.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { scaling } from "./scaling.ts";
@@ -16,6 +16,7 @@ import { submit } from "./submit.ts";
 const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<Section | Section[]>)[]>> = {
   submit: [submit, batches],
   engine: [engine],
+  "engine-gpu": [engineOnGpu],
   embedded: EMBEDDED,
   devices: [devices],
   scaling: [scaling],

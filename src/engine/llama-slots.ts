@@ -61,6 +61,14 @@ export class FreeSlots {
     this.#free.push(slot);
   }
 
+  /** Makes all that are free as they were at first. */
+  async clear(): Promise<void> {
+    for (const slot of this.#free) {
+      await slot.sequence.clearHistory();
+      slot.usedAt = 0;
+    }
+  }
+
   #newSequence(): LlamaContextSequence {
     // Checkpoints would cost memory for each slot; without them a state that cannot be cut short is computed anew.
     return this.#open.context.getSequence({ checkpoints: { interval: false } });

@@ -32,7 +32,10 @@ import { type Move, planStep } from "./step-plan.ts";
 /** llama.cpp's defaults. */
 const SAMPLING = { topK: 40, topP: 0.95, minP: 0.05 };
 
-/** What was done since the model was opened. */
+/** What is generated from when a model has been loaded. */
+const PROOF = "Hello";
+
+/** What was done since the model was loaded. */
 export interface LlamaStats {
   steps: number;
   /** Tokens generated. */
@@ -66,12 +69,13 @@ interface Run {
 }
 
 export class LlamaEngine implements Engine {
-  readonly stats: LlamaStats = { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
+  #stats = noStats();
   readonly #options: EngineOptions;
   readonly #pace: Pace;
   readonly #stopping = new AbortController();
   #opening: Promise<OpenModel> | undefined;
   #open: OpenModel | undefined;
+  #proof: Promise<void> | undefined;
   #free: FreeSlots | undefined;
   #waiting: Run[] = [];
   #active: Run[] = [];
@@ -82,6 +86,10 @@ export class LlamaEngine implements Engine {
   constructor(options: EngineOptions, pace: Pace = new Prefill(options.tuning.prefillChunk)) {
     this.#options = options;
     this.#pace = pace;
+  }
+
+  get stats(): LlamaStats {
+    return this.#stats;
   }
 
   /** One for each task and step that it got on in. */
@@ -99,7 +107,19 @@ export class LlamaEngine implements Engine {
   async load(): Promise<EngineInfo> {
     this.#opening ??= openModel(this.#options, this.#stopping.signal);
     this.#open ??= this.#ready(await this.#opening);
+    await (this.#proof ??= this.#prove());
     return this.#open.info;
+  }
+
+  /**
+   * Generates a token before anybody depends on it: that a model fits does not mean that it can be computed with. What a GPU's driver has
+   * to compile for its kernels is compiled here too.
+   */
+  async #prove(): Promise<void> {
+    const { signal } = this.#stopping;
+    await this.generate({ text: PROOF, maxLength: 1, temperature: 0, signal, emit: () => {} });
+    await this.#free!.clear();
+    this.#stats = noStats();
   }
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
@@ -185,7 +205,7 @@ export class LlamaEngine implements Engine {
       run.slot = slot;
       run.cached = cached;
       run.remaining -= cached;
-      this.stats.cachedTokens += cached;
+      this.#stats.cachedTokens += cached;
       this.#active.push(run);
     }
   }
@@ -198,8 +218,8 @@ export class LlamaEngine implements Engine {
     const begun = performance.now();
     const tokens = await Promise.all(moves.map((move) => this.#advance(move)));
     this.#pace.took(generating, promptTokens, performance.now() - begun);
-    this.stats.steps++;
-    this.stats.batches[generating] = (this.stats.batches[generating] ?? 0) + 1;
+    this.#stats.steps++;
+    this.#stats.batches[generating] = (this.#stats.batches[generating] ?? 0) + 1;
     for (const [index, { task }] of moves.entries()) this.#accept(task, tokens[index]);
   }
 
@@ -213,7 +233,7 @@ export class LlamaEngine implements Engine {
         const at = run.prompt.length - run.remaining;
         const piece = run.prompt.slice(at, at + promptTokens);
         run.remaining -= promptTokens;
-        this.stats.promptTokens += promptTokens;
+        this.#stats.promptTokens += promptTokens;
         if (generates) run.tokens = sequence.evaluate(piece, { ...options, ...samplingOf(run.request.temperature) });
         else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
       }
@@ -240,7 +260,7 @@ export class LlamaEngine implements Engine {
 
   #emit(run: Run, token: Token): void {
     run.generated++;
-    this.stats.tokens++;
+    this.#stats.tokens++;
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet.
     run.request.emit(run.text.decode(this.#opened().vocabulary.bytesOf(token), { stream: true }), 1);
@@ -270,6 +290,10 @@ export class LlamaEngine implements Engine {
   #isCanceled(run: Run): boolean {
     return run.request.signal.aborted || this.#stopping.signal.aborted;
   }
+}
+
+function noStats(): LlamaStats {
+  return { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
 }
 
 function samplingOf(temperature: number) {

@@ -1,9 +1,20 @@
 /** A process that asks llama.cpp which GPUs it can open, tells its parent, and ends. */
-import { getLlama } from "node-llama-cpp";
+import { getLlama, type Llama } from "node-llama-cpp";
 import { type Probe } from "./probe.ts";
 
-const llama = await getLlama({ gpu: "auto", build: "never", skipDownload: true, progressLogs: false });
+const llama = await open();
 const { total } = llama.gpu === false ? { total: 0 } : await llama.getVramState();
 const names = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
 const probe: Probe = { backend: llama.gpu, names, memoryTotal: total };
 process.send?.(probe, undefined, {}, () => process.exit(0));
+
+/**
+ * With `auto` node-llama-cpp tries CUDA only where it finds the driver's and the runtime's files in a few folders. The system's loader
+ * knows more places, so CUDA is tried in any case, unless all its GPUs are hidden.
+ */
+async function open(): Promise<Llama> {
+  const options = { build: "never", skipDownload: true, progressLogs: false } as const;
+  const isHidden = process.env["CUDA_VISIBLE_DEVICES"] === "";
+  const cuda = isHidden ? null : await getLlama({ ...options, gpu: "cuda" }).catch(() => null);
+  return cuda ?? (await getLlama({ ...options, gpu: "auto" }));
+}

@@ -50,6 +50,22 @@ function valueEnd(file: Buffer, type: number, at: number): number {
   return end;
 }
 
+/** Of one key-value. */
+export function keyOf(entry: Buffer): string {
+  return entry.toString("utf8", 8, 8 + Number(entry.readBigUInt64LE(0)));
+}
+
+/** The items of a key-value whose value is an array of strings. */
+export function stringsIn(entry: Buffer): string[] {
+  const start = 8 + Number(entry.readBigUInt64LE(0)) + 8;
+  let at = start + 8;
+  return Array.from({ length: Number(entry.readBigUInt64LE(start)) }, () => {
+    const from = at + 8;
+    at = from + Number(entry.readBigUInt64LE(at));
+    return entry.toString("utf8", from, at);
+  });
+}
+
 export function text(value: string): Buffer {
   return Buffer.concat([uint64(Buffer.byteLength(value)), Buffer.from(value)]);
 }
