@@ -157,8 +157,8 @@ function cpuModels({ quick }: Extent): Model[] {
 /** Its texts are longer, because it is faster: as above, one takes half a second and more. */
 function gpuModels({ quick }: Extent): Model[] {
   const path = randomModel("1b");
-  const load = (tasks: number): Load => ({ tasks, maxLength: 512, groups: quick ? 3 : 15 });
-  const shared = { path, neighbourLength: 400, patience: quick ? 5 : 30 };
+  const load = (tasks: number): Load => ({ tasks, maxLength: 512, groups: quick ? 3 : 5 });
+  const shared = { path, neighbourLength: 400, patience: quick ? 5 : 20 };
   return [
     { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [1, 4, 8].map(load) },
     { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [8, 32].map(load) },
