@@ -67,8 +67,23 @@ function isLikeTheEmbeddedEngine(create: Create): void {
   it("has the same tokens for a text, and takes what looks like a special token for text", async () => {
     const embedded = await createEngine(LLAMA, 0);
     await embedded.load();
-    for (const text of ["The cat said", " ", "\0", "\ud800", "🙂ğüş", "<|endoftext|>", "<s></s>", "a\r\n\tb"]) {
-      const [here, there] = await Promise.all([engine, embedded].map((one) => watch(one, text, 1).outcome));
+    const texts = [
+      "The cat said",
+      " ",
+      " a  b ",
+      "\0",
+      "\ud800",
+      "🙂ğüş",
+      "<|endoftext|>",
+      "cat<|endoftext|>",
+      "[1]",
+      "a\r\n\tb",
+    ];
+    // Too long to be sent without being counted.
+    texts.push("cat ".repeat(1020));
+    for (const text of texts) {
+      const tasks = [engine, embedded].map((one) => watch(one, text, 1));
+      const [here, there] = await Promise.all(tasks.map(({ outcome }) => outcome));
       assert.equal(here!.promptTokens, there!.promptTokens, JSON.stringify(text));
     }
     await embedded.stop();

@@ -66,6 +66,29 @@ async function valuesOf(changes: Partial<EngineOptions>, names: readonly string[
   return await Promise.all(names.map((name) => program.value(name)));
 }
 
+describe("a server that counts no tokens", () => {
+  const pages = { "/tokenize": { status: 500, body: REFUSAL("I do not count.") } };
+
+  it("is not asked for those of a text without anything that looks like a special token", () =>
+    withEngine({ pages }, async (engine) => {
+      const { promptTokens, completionTokens } = await watch(engine, "Good morning, 7 (seven) cats!", 5).outcome;
+      assert.deepEqual([promptTokens, completionTokens], [8, 5]);
+    }));
+
+  const asked = {
+    "a special token": ["a <|endoftext|> b", 5],
+    brackets: ["[1]", 5],
+    "no room in any case": ["cat", 4090],
+  } as const;
+  for (const [what, [text, maxLength]] of Object.entries(asked)) {
+    it(`fails a text with ${what}, which it has to count`, () =>
+      withEngine({ pages }, async (engine) => {
+        const error = await refused(watch(engine, text, maxLength).outcome);
+        assert.equal(error.message, "llama-server refused the task: I do not count.");
+      }));
+  }
+});
+
 describe("a task that the server does not do", () => {
   const refusals: readonly [name: string, fault: StandInFault, code: string, message: string][] = [
     [

@@ -26,6 +26,7 @@ import { argumentsFor, environmentFor } from "./llama-server/command.ts";
 import { bodyFor, Completion, tokensIn } from "./llama-server/completion.ts";
 import { lastWordsIn } from "./llama-server/complaints.ts";
 import { describe, NO_MEMORY, prepare, untilReady } from "./llama-server/launch.ts";
+import { PlainText } from "./llama-server/plain-text.ts";
 import { privateAddress, type ServerEnd, ServerProcess } from "./llama-server/process.ts";
 import { roomBehind } from "./room.ts";
 import { sentenceOf, Upstream, UpstreamError } from "./upstream.ts";
@@ -45,6 +46,7 @@ const NEVER_ASKED: GenerateOutcome = {
 interface Running {
   readonly upstream: Upstream;
   readonly info: EngineInfo & { readonly context: number };
+  readonly plain: PlainText;
 }
 
 export class LlamaServerEngine implements Engine {
@@ -136,7 +138,8 @@ export class LlamaServerEngine implements Engine {
     upstream.separateStreams();
     try {
       await untilReady(server, upstream, options);
-      this.#running = { upstream, info: await describe(upstream, command) };
+      const plain = new PlainText(prepared.header);
+      this.#running = { upstream, info: await describe(upstream, command), plain };
       return this.#running;
     } catch (error) {
       server.kill();
@@ -151,12 +154,11 @@ export class LlamaServerEngine implements Engine {
     return this.#running;
   }
 
-  async #run({ upstream, info }: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
-    const prompt = await this.#tokenize(upstream, request.text);
-    const room = roomBehind(prompt.length, info.context);
-    request.begin?.(prompt.length);
-    const completion = new Completion(prompt.length, request.emit);
-    const body = bodyFor(prompt, Math.min(request.maxLength, room), request.temperature);
+  async #run(running: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
+    const { upstream } = running;
+    const { prompt, tokens, limit } = await this.#orderOf(running, request);
+    const completion = new Completion(tokens, request);
+    const body = bodyFor(prompt, limit, request.temperature);
     const onData = (data: string): void => {
       this.#progress++;
       completion.read(data);
@@ -171,9 +173,17 @@ export class LlamaServerEngine implements Engine {
     return signal.aborted ? completion.canceled() : completion.outcome();
   }
 
-  /** What looks like a special token in a user's text is only text: the server is given tokens. */
+  /** `tokens`: how many the prompt has; null: not known yet. `limit`: those of its answer, at most. */
+  async #orderOf({ upstream, info: { context }, plain }: Running, { text, maxLength }: GenerateRequest) {
+    const prompt = text.toWellFormed();
+    if (plain.allows(prompt, maxLength, context)) return { prompt, tokens: null, limit: maxLength };
+    const tokens = await this.#tokenize(upstream, prompt);
+    return { prompt: tokens, tokens: tokens.length, limit: Math.min(maxLength, roomBehind(tokens.length, context)) };
+  }
+
+  /** What looks like a special token in a user's text is only text. */
   async #tokenize(upstream: Upstream, text: string): Promise<readonly number[]> {
-    const body = { content: text.toWellFormed(), add_special: true, parse_special: false };
+    const body = { content: text, add_special: true, parse_special: false };
     const timeout = Math.min(SIGN_OF_LIFE, this.#options.patience.firstByte);
     const tokens = tokensIn(await upstream.ask("POST", "/tokenize", body, { timeout }), upstream);
     if (tokens.length > 0) return tokens;

@@ -96,7 +96,7 @@ function send(response: ServerResponse, status: number, body: string, headers: R
 }
 
 function generate(response: ServerResponse, { prompt, n_predict }: Record<string, unknown>): void {
-  const tokens = prompt as number[];
+  const tokens = typeof prompt === "string" ? tokensOf(prompt) : (prompt as number[]);
   const text = Buffer.from(Int32Array.from(tokens).buffer).toString();
   const fault = Object.entries(faults.tasks ?? {}).find(([word]) => text.includes(word))?.[1];
   if (fault?.kind === "refuse") return send(response, fault.status, fault.body, fault.headers);
