@@ -15,11 +15,11 @@ import { card, migDevice } from "./helpers/gpu-identities.ts";
 /** What is configured where nothing is. */
 const TUNING = { threads: null, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null };
 
-const CUDA: Probe = { backend: "cuda", names: ["a", "b"], memoryTotal: 1 };
-const NOTHING: Probe = { backend: false, names: [], memoryTotal: 0 };
+const CUDA: Probe = { backend: "cuda", names: ["a", "b"], memoryTotal: 1, cudaFault: null };
+const NOTHING: Probe = { backend: false, names: [], memoryTotal: 0, cudaFault: null };
 
 function vulkan(...names: string[]): Probe {
-  return { backend: "vulkan", names, memoryTotal: 8e9 };
+  return { backend: "vulkan", names, memoryTotal: 8e9, cudaFault: null };
 }
 
 /** What a machine has at one start. */
@@ -287,6 +287,12 @@ test("an NVIDIA GPU that llama.cpp cannot use is listed with why, and no CPU tak
     assert.match(unfit!, /^llama\.cpp could open nothing but the CPU here, not CUDA\. Run "npm run add-gpu cuda"/);
   }
   assert.match((await start(t, "", { ...TWO, probe: vulkan("NVIDIA L4") }))[0]!.unfit!, /could open vulkan here/);
+  const probe = { ...NOTHING, cudaFault: "libcublas.so.13: cannot open shared object file" };
+  const [{ unfit }] = (await start(t, "", { ...TWO, probe })) as [Device];
+  assert.match(
+    unfit!,
+    /^llama\.cpp .* not CUDA: its CUDA package cannot be loaded \(libcublas\.so\.13: .*\)\. It needs CUDA 13's/,
+  );
 });
 
 test("with gpu.cpu_fallback: true CPU devices serve after GPUs of which none can, and not beside one that can", async (t) => {
@@ -437,7 +443,7 @@ test("an AMD GPU that has served before is not replaced by the CPU in silence", 
 });
 
 test("GPUs that only llama.cpp knows serve as it tells them", async (t) => {
-  const metal = { backend: "metal", names: ["Apple M4"], memoryTotal: 32e9 } as const;
+  const metal = { backend: "metal", names: ["Apple M4"], memoryTotal: 32e9, cudaFault: null } as const;
   const [mac] = await start(t, "", { probe: metal });
   assert.deepEqual([mac!.uuids, mac!.vendor, mac!.backend, mac!.memoryTotal], [["metal-0"], "other", "metal", 32e9]);
   assert.deepEqual([mac!.environment, mac!.pciBusIds], [{}, []]);

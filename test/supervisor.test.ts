@@ -319,6 +319,21 @@ test("a worker that dies twice while loading is held to have a bad model", async
   assert.match(owner.reason, /^The worker died 2 times while loading the model \(SIGKILL\)/);
 });
 
+test("a worker that dies of a CUDA error while loading says that the driver may be too old", async (t) => {
+  // As ggml_abort() does it.
+  const words = "/home/runner/llama.cpp/ggml/src/ggml-cuda/ggml-cuda.cu:110: CUDA error";
+  const crash = `setTimeout(() => { console.error("${words}"); process.kill(process.pid, "SIGABRT"); }, 300);`;
+  const environment = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(crash)}` };
+  const owner = new Owner(t, { device: aGpu({ environment }), engine: { load_seconds: 1e6 } });
+  owner.supervisor.start(null);
+  await owner.is("unfit");
+  assert.equal(
+    owner.reason,
+    "The worker died 2 times while loading the model (SIGABRT); the driver may be too old for llama.cpp's CUDA package on this GPU, " +
+      'see "NVIDIA" in README.md. It last said: ggml-cuda.cu:110: CUDA error',
+  );
+});
+
 test("a hot GPU keeps what runs and is ready again when it has cooled down", async (t) => {
   const owner = new Owner(t, { device: aGpu() });
   await owner.ready();

@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cudaPackageFault } from "../src/gpu/cuda-package.ts";
 
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "linux-x64 cuda": ["linux-x64-cuda", "linux-x64-cuda-ext"],
@@ -31,6 +32,11 @@ const { version } = JSON.parse(readFileSync(join(root, "node_modules/node-llama-
   version: string;
 };
 for (const name of packages) add(`@node-llama-cpp/${name}`);
+const fault = wanted === "cuda" ? await cudaPackageFault() : null;
+if (fault !== null) {
+  console.error(`It cannot be loaded yet: ${fault}. README.md says under "NVIDIA" what it needs.`);
+  process.exitCode = 1;
+}
 
 function add(name: string): void {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-gpu-"));

@@ -1,11 +1,13 @@
 /** A process that asks llama.cpp which GPUs it can open, tells its parent, and ends. */
 import { getLlama, type Llama } from "node-llama-cpp";
+import { cudaPackageFault } from "./cuda-package.ts";
 import { type Probe } from "./probe.ts";
 
 const llama = await open();
 const { total } = llama.gpu === false ? { total: 0 } : await llama.getVramState();
 const names = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
-const probe: Probe = { backend: llama.gpu, names, memoryTotal: total };
+const cudaFault = llama.gpu === "cuda" ? null : await cudaPackageFault();
+const probe: Probe = { backend: llama.gpu, names, memoryTotal: total, cudaFault };
 process.send?.(probe, undefined, {}, () => process.exit(0));
 
 /**

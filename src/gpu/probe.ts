@@ -10,6 +10,8 @@ export interface Probe {
   readonly names: readonly string[];
   /** Bytes over all of them. */
   readonly memoryTotal: number;
+  /** Why its CUDA package, which is installed, cannot be loaded; null: it can, or is not there. */
+  readonly cudaFault: string | null;
 }
 
 /** Milliseconds. */
@@ -26,7 +28,7 @@ export function probeLlama(environment: Readonly<Record<string, string>>): Promi
       timeout: TIMEOUT,
       killSignal: "SIGKILL",
     });
-    let answer: Probe = { backend: false, names: [], memoryTotal: 0 };
+    let answer: Probe = { backend: false, names: [], memoryTotal: 0, cudaFault: null };
     child.on("message", (message) => {
       answer = message as Probe;
     });

@@ -87,6 +87,9 @@ const STOP_PATIENCE = 15_000;
 /** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
 
+/** What a CUDA error with the first token means most often. */
+const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in README.md';
+
 /** Milliseconds between two looks at whether a GPU is idle, at least. */
 const HEALTH_CHECK_PAUSE = 1000;
 
@@ -469,7 +472,8 @@ export class Supervisor {
     if (this.#info === null && lived) this.#loadDeaths++;
     if (this.#loadDeaths >= MAX_LOAD_DEATHS) {
       const { kind, model } = this.device.engine;
-      const why = `The worker died ${this.#loadDeaths} times while loading the model${kind === "llama" ? ` ${model}` : ""} (${how}); the file may be damaged, or memory too small.${said}`;
+      const guess = lastWords.includes("CUDA error") ? OLD_DRIVER : "the file may be damaged, or memory too small";
+      const why = `The worker died ${this.#loadDeaths} times while loading the model${kind === "llama" ? ` ${model}` : ""} (${how}); ${guess}.${said}`;
       this.#health.refuse(why);
       return this.#drop("worker_crash", why);
     }

@@ -220,7 +220,10 @@ const FROM_CPU = "to serve from the CPU all the same, set gpu.cpu_fallback: true
 /** A GPU that is there but cannot be used must be seen, and must never be replaced by a CPU in silence. */
 function cudaMissing(probe: Probe | null): string | null {
   if (probe === null || probe.backend === "cuda") return null;
-  return `llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA. Run "npm run add-gpu cuda" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`;
+  const opened = `llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
+  if (probe.cudaFault !== null)
+    return `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). It needs CUDA 13's libraries cudart and cuBLAS, see "NVIDIA" in README.md; ${FROM_CPU}.`;
+  return `${opened}. Run "npm run add-gpu cuda" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`;
 }
 
 function vulkanMissing(probe: Probe | null, matched: boolean): string | null {

@@ -215,7 +215,12 @@ export class GpuWorker {
 
   #spawn(): ChildProcess {
     const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), {
-      env: { ...threadPoolFor(this.#options.engine), ...withoutSecrets(process.env), ...this.#options.environment },
+      env: {
+        ...threadPoolFor(this.#options.engine),
+        ...ONE_LINE_CRASHES,
+        ...withoutSecrets(process.env),
+        ...this.#options.environment,
+      },
       execArgv: [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
@@ -365,9 +370,17 @@ export class GpuWorker {
     this.#gone.resolve();
     if (this.#detached) return;
     this.#detached = true;
-    const lastWords = (this.#words.trim().split("\n").at(-1) ?? "").slice(0, 300);
-    this.#events.gone({ how, lastWords, lived: this.#usage !== null });
+    this.#events.gone({ how, lastWords: lastLineOf(this.#words), lived: this.#usage !== null });
   }
+}
+
+/** When llama.cpp gives up it would start a debugger on its own process, and print pages. */
+const ONE_LINE_CRASHES = { GGML_NO_BACKTRACE: "1" };
+
+/** Without the folders of a source file that it begins with, which are those of the machine that llama.cpp was built on. */
+function lastLineOf(words: string): string {
+  const line = words.trim().split("\n").at(-1)!;
+  return line.replace(/^\S*[/\\](?=[^\s/\\]+:\d+: )/, "").slice(0, 300);
 }
 
 /**
