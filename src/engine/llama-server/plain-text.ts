@@ -4,8 +4,8 @@
  */
 import { type ModelHeader } from "../llama-header.ts";
 
-/** Of `enum llama_token_type`: normal, and a byte that no other token has. */
-const ORDINARY = new Set([1, 6]);
+/** Of `enum llama_token_type`: normal; defined by a user, which llama.cpp finds in any text; and a byte that no other token has. */
+const ORDINARY = new Set([1, 4, 6]);
 
 /** llama.cpp holds some tokens for special by what they look like, whatever the file says; all of them have one of these. */
 const BRACKETS = ["<", "["];
