@@ -431,6 +431,8 @@ test("while the disk takes nothing a cancel is refused soon, though it happens, 
   assert.equal(tasks.canSave, false);
   await assert.rejects(tasks.cancel(ids[1]!), { code: "store_unavailable" });
   assert.equal(started[1]!.status, "canceled");
+  const unwritten = { code: "store_unavailable", message: /has ended, but its end could not be written to disk yet/ };
+  await assert.rejects(tasks.cancel(ids[0]!), unwritten);
   const drained = tasks.drain(60, new AbortController().signal).then(() => true);
   const isDrained = (): Promise<boolean> => Promise.race([drained, turn().then(() => false)]);
   assert.equal(await isDrained(), false);

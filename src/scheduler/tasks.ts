@@ -150,10 +150,19 @@ export class Tasks implements TaskApi {
 
   async cancel(id: string): Promise<TaskSnapshot> {
     const task = this.#live.get(id);
-    if (task === undefined || isFinal(task.status)) throw hasEnded(await this.#ended(id, "is canceled"));
+    if (task === undefined || isFinal(task.status)) throw await this.#tooLate(id);
     await this.#cancel([task]);
     if (task.status !== "canceled") throw hasEnded(task);
     return task;
+  }
+
+  /** Why a task that has ended, or is not there, is not canceled. An end that is not on disk may not be told as one. */
+  async #tooLate(id: string): Promise<AltLasError> {
+    const task = await this.get(id);
+    if (task === null) return unknown(id);
+    if (isFinal(task.status)) return hasEnded(task);
+    const sentence = `Task ${id} has ended, but its end could not be written to disk yet; it is written as soon as that can be.`;
+    return new AltLasError("store_unavailable", sentence);
   }
 
   async cancelMatching(filter: CancelFilter): Promise<number> {
