@@ -16,6 +16,7 @@ import {
   uint32,
   uint64,
   VALUE,
+  withMore,
 } from "../test/helpers/gguf.ts";
 import { CACHE } from "./server.ts";
 
@@ -147,18 +148,13 @@ function tokenizerWith(vocabulary: number): Buffer[] {
   const { metadata, vocabulary: own } = tokenizerOf(readFileSync(DEMO_MODEL));
   const more = Array.from({ length: vocabulary - own }, (_, index) => index);
   const normal = 1;
-  const items: Readonly<Record<string, () => Buffer[]>> = {
-    [TOKENS]: () => more.map((index) => text(`<${index}>`)),
-    "tokenizer.ggml.token_type": () => more.map(() => uint32(normal)),
+  const itemsOf: Readonly<Record<string, (index: number) => Buffer>> = {
+    [TOKENS]: (index) => text(`<${index}>`),
+    "tokenizer.ggml.token_type": () => uint32(normal),
   };
   return metadata.map((entry) => {
-    const key = keyOf(entry);
-    const added = items[key]?.();
-    if (added === undefined) return entry;
-    const keyEnd = 8 + Buffer.byteLength(key);
-    // The array's length stands behind its own type and its items'.
-    const [types, length, rest] = [entry.subarray(0, keyEnd + 8), uint64(vocabulary), entry.subarray(keyEnd + 16)];
-    return Buffer.concat([types, length, rest, ...added]);
+    const itemOf = itemsOf[keyOf(entry)];
+    return itemOf === undefined ? entry : withMore(entry, more.map(itemOf));
   });
 }
 

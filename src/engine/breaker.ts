@@ -3,9 +3,6 @@
 /** Failures in a row after which a server has to show that it works. */
 const MAX_FAILURES = 3;
 
-/** What a server that works can do. */
-export const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => {} };
-
 /**
  * Counts failures without a success between them. They may all be of one task that fails again and again, and whoever else is at work there
  * must not be cut off for it: so the server is given up only if it cannot even do the smallest task.

@@ -212,6 +212,9 @@ export interface GenerateRequest {
   readonly emit: (piece: string, tokens: number) => void;
 }
 
+/** The smallest task, which every engine that works can do. */
+export const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => {} };
+
 export interface GenerateOutcome {
   readonly finishReason: Exclude<FinishReason, "timeout">;
   /** null: the server behind the engine does not tell. */

@@ -12,7 +12,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { AltLasError } from "../errors.ts";
-import { Breaker, PROOF } from "./breaker.ts";
+import { Breaker } from "./breaker.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -21,6 +21,7 @@ import {
   type EngineOptions,
   type GenerateOutcome,
   type GenerateRequest,
+  PROOF,
 } from "./engine.ts";
 import { argumentsFor, environmentFor } from "./llama-server/command.ts";
 import { bodyFor, Completion, tokensIn } from "./llama-server/completion.ts";

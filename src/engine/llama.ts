@@ -22,6 +22,7 @@ import {
   type EngineOptions,
   type GenerateOutcome,
   type GenerateRequest,
+  PROOF,
 } from "./engine.ts";
 import { closeModel, openModel, type OpenModel } from "./llama-model.ts";
 import { FreeSlots, type Slot } from "./llama-slots.ts";
@@ -31,9 +32,6 @@ import { type Move, planStep } from "./step-plan.ts";
 
 /** llama.cpp's defaults. */
 const SAMPLING = { topK: 40, topP: 0.95, minP: 0.05 };
-
-/** What is generated from when a model has been loaded. */
-const PROOF = "Hello";
 
 /** What was done since the model was loaded. */
 export interface LlamaStats {
@@ -116,8 +114,7 @@ export class LlamaEngine implements Engine {
    * to compile for its kernels is compiled here too.
    */
   async #prove(): Promise<void> {
-    const { signal } = this.#stopping;
-    await this.generate({ text: PROOF, maxLength: 1, temperature: 0, signal, emit: () => {} });
+    await this.generate({ ...PROOF, signal: this.#stopping.signal });
     await this.#free!.clear();
     this.#stats = noStats();
   }

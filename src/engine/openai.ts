@@ -13,7 +13,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { AltLasError } from "../errors.ts";
-import { Breaker, PROOF } from "./breaker.ts";
+import { Breaker } from "./breaker.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -23,6 +23,7 @@ import {
   type GenerateOutcome,
   type GenerateRequest,
   type UpstreamFigures,
+  PROOF,
 } from "./engine.ts";
 import { plainUrl } from "./openai/address.ts";
 import { Answer } from "./openai/answer.ts";

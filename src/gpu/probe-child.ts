@@ -18,5 +18,5 @@ async function open(): Promise<Llama> {
   const options = { build: "never", skipDownload: true, progressLogs: false } as const;
   const isHidden = process.env["CUDA_VISIBLE_DEVICES"] === "";
   const cuda = isHidden ? null : await getLlama({ ...options, gpu: "cuda" }).catch(() => null);
-  return cuda ?? (await getLlama({ ...options, gpu: "auto" }));
+  return cuda ?? (await getLlama({ ...options, gpu: { type: "auto", exclude: isHidden ? [] : ["cuda"] } }));
 }

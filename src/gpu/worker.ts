@@ -2,7 +2,13 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
-import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../engine/engine.ts";
+import {
+  type DeviceMemory,
+  type EngineInfo,
+  type EngineOptions,
+  PROOF,
+  type UpstreamFigures,
+} from "../engine/engine.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task, type TaskResult } from "../task.ts";
 import { withoutSecrets } from "./child-environment.ts";
@@ -85,9 +91,6 @@ export interface Usage {
 
 /** Milliseconds a stop waits for the process to leave by itself. */
 const STOP_TIMEOUT = 5000;
-
-/** What a health check has generated. */
-const CHECK_TEXT = "Hello";
 
 interface Run {
   /** What the process calls it. */
@@ -193,7 +196,7 @@ export class GpuWorker {
   /** Has it generate one token. Resolves with how that ended; never, when it dies or stalls meanwhile. */
   check(): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    this.#begin(null, resolve, { text: CHECK_TEXT, maxLength: 1, temperature: 0 });
+    this.#begin(null, resolve, PROOF);
     return promise;
   }
 

@@ -66,6 +66,14 @@ export function stringsIn(entry: Buffer): string[] {
   });
 }
 
+/** A key-value whose value is an array, with these items behind its own. */
+export function withMore(entry: Buffer, items: readonly Buffer[]): Buffer {
+  // The array's length stands behind its own type and its items'.
+  const at = 8 + Number(entry.readBigUInt64LE(0)) + 8;
+  const length = uint64(Number(entry.readBigUInt64LE(at)) + items.length);
+  return Buffer.concat([entry.subarray(0, at), length, entry.subarray(at + 8), ...items]);
+}
+
 export function text(value: string): Buffer {
   return Buffer.concat([uint64(Buffer.byteLength(value)), Buffer.from(value)]);
 }

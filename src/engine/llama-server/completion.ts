@@ -64,7 +64,7 @@ export class Completion {
     if (generated === null) throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
     this.#generated = generated;
     const progress = isObject(event.prompt_progress) ? event.prompt_progress : {};
-    this.#begin(numberIn(progress.total) ?? numberIn(event.tokens_evaluated));
+    if (!this.#begun) this.#begin(numberIn(progress.total) ?? numberIn(event.tokens_evaluated));
     if (event.stop === true) return this.#finish(event);
     const text = textIn(event.content);
     // What has no text is told with the next one that has: it may be the end of the text, which is not counted.
@@ -73,7 +73,6 @@ export class Completion {
   }
 
   #begin(promptTokens: number | null): void {
-    if (this.#begun) return;
     this.#begun = true;
     this.#promptTokens = promptTokens;
     this.#request.begin?.(promptTokens);
