@@ -15,17 +15,19 @@ import {
   throughput,
   type Work,
 } from "./generation.ts";
-import { findLlamaServer, startLlamaServer } from "./llama-server.ts";
+import { findLlamaServer, TracedBinary } from "./llama-server.ts";
 import { randomModel } from "./random-model.ts";
-import { type Bar, type Extent, marginOf, median, type Row, rounded, type Section } from "./report.ts";
-import { startServer } from "./server.ts";
+import { type Bar, type Centre, centreOf, type Extent, median, type Row, rounded, type Section } from "./report.ts";
+import { type BenchServer, startServer } from "./server.ts";
 import { through, throughLlamaServer } from "./streaming-client.ts";
 
 const CONTEXT = 1024;
 /** Newcomers that one side has before it is the next one's turn. */
 const GROUP = 5;
 /** What is asked for now and then only would be measured as code that has not been compiled yet. */
-const WARM_UP = { tasks: 120, maxLength: 1 };
+const WARM_UP = { full: 120, quick: 48 };
+/** Tokens of the texts that each side generates first with another number of tasks. */
+const FIRST_LENGTH = 16;
 /** The shares of the throughput with which the server is almost invisible. */
 const THROUGHPUT = { embedded: 0.97, "llama-server": 0.98 };
 /** Milliseconds more to the first text beside a full GPU; fifteen newcomers tell it to a few milliseconds only. */
@@ -58,16 +60,22 @@ interface Model {
   /** Tokens of the tasks beside which newcomers come. */
   readonly neighbourLength: number;
   readonly loads: readonly Load[];
+  /** Seconds that the tasks of one load may take; their texts are shorter where they would take longer. */
+  readonly longest: number;
+  /** Texts of one token with which each side is warmed up. */
+  readonly warmUp: number;
   /** Seconds at most that the throughput of one load is compared, unless there are fewer than `FEWEST` comparisons by then. */
   readonly patience: number;
+  /** Seconds after which no further group of newcomers comes. */
+  readonly newcomerPatience: number;
 }
 
 interface Load {
   /** At once. */
   readonly tasks: number;
-  /** Tokens of each. */
+  /** Tokens of each, at most. */
   readonly maxLength: number;
-  /** Groups of newcomers: an odd number, or none. */
+  /** Groups of newcomers at most: an odd number, or none. */
   readonly groups: number;
 }
 
@@ -127,13 +135,13 @@ async function compareAt(place: Place, models: readonly Model[], { quick, profil
   return [embedded, llamaServerSection(place, figures, quick), enginesSection(place, figures)];
 }
 
+/** In a hurry it ends within two minutes, also where a step of the random model takes three times as long as usual. */
 function cpuModels({ quick }: Extent): Model[] {
-  const slots = 8;
   const random = quick
     ? [
         { tasks: 1, maxLength: 128, groups: 0 },
-        { tasks: 4, maxLength: 64, groups: 0 },
-        { tasks: 8, maxLength: 64, groups: 3 },
+        { tasks: 4, maxLength: 128, groups: 0 },
+        { tasks: 8, maxLength: 128, groups: 3 },
       ]
     : [
         { tasks: 1, maxLength: 128, groups: 9 },
@@ -141,24 +149,36 @@ function cpuModels({ quick }: Extent): Model[] {
         { tasks: 8, maxLength: 128, groups: 25 },
       ];
   const demo = [1, 4, 8].map((tasks) => ({ tasks, maxLength: 128, groups: quick ? 1 : 9 }));
+  const shared = {
+    slots: 8,
+    longest: quick ? 1.2 : Infinity,
+    warmUp: quick ? WARM_UP.quick : WARM_UP.full,
+    newcomerPatience: quick ? 20 : 600,
+  };
   return [
     {
+      ...shared,
       name: "random 100M",
       path: randomModel(),
-      slots,
-      neighbourLength: 80,
+      neighbourLength: quick ? 40 : 80,
       loads: random,
-      patience: quick ? 8 : 150,
+      patience: quick ? 8 : 300,
     },
-    { name: DEMO, path: DEMO_MODEL, slots, neighbourLength: 100, loads: demo, patience: quick ? 2 : 30 },
+    { ...shared, name: DEMO, path: DEMO_MODEL, neighbourLength: 100, loads: demo, patience: quick ? 1 : 30 },
   ];
 }
 
 /** Its texts are longer, because it is faster: as above, one takes half a second and more. */
 function gpuModels({ quick }: Extent): Model[] {
-  const path = randomModel("1b");
   const load = (tasks: number): Load => ({ tasks, maxLength: 512, groups: quick ? 3 : 5 });
-  const shared = { path, neighbourLength: 400, patience: quick ? 5 : 20 };
+  const shared = {
+    path: randomModel("1b"),
+    neighbourLength: 400,
+    longest: Infinity,
+    warmUp: WARM_UP.full,
+    patience: quick ? 5 : 40,
+    newcomerPatience: 20,
+  };
   return [
     { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [1, 4, 8].map(load) },
     { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [8, 32].map(load) },
@@ -168,8 +188,8 @@ function gpuModels({ quick }: Extent): Model[] {
 async function measure(model: Model, place: Place, binary: string | null, profile: boolean): Promise<Figures[]> {
   const sides: Side[] = [];
   try {
-    for (const open of opening(model, place, binary, profile)) sides.push(await open());
-    for (const side of sides) await side.throughput({ ...WARM_UP, concurrent: model.slots });
+    for (const open of opening(model, place, binary, profile)) sides.push(...(await open()));
+    for (const side of sides) await side.throughput({ tasks: model.warmUp, concurrent: model.slots, maxLength: 1 });
     const figures: Figures[] = [];
     for (const load of model.loads) figures.push(...(await measureAt(load, model, sides)));
     return figures;
@@ -197,8 +217,16 @@ async function measureAt(load: Load, model: Model, sides: readonly Side[]): Prom
   const oneTurn = async (turn: number, of: (side: Side, found: Figures) => Promise<void>) => {
     for (const index of orderOf(turn, sides.length)) await of(sides[index]!, figures[index]!);
   };
-  const work = { tasks, concurrent: tasks, maxLength };
-  await oneTurn(0, async (side) => void (await side.throughput({ ...work, maxLength: 16 })));
+  const first = { tasks, concurrent: tasks, maxLength: FIRST_LENGTH };
+  let slowest = Infinity;
+  await oneTurn(0, async (side) => {
+    const { tokens, seconds } = await side.throughput(first);
+    slowest = Math.min(slowest, tokens / tasks / seconds);
+  });
+  const work = {
+    ...first,
+    maxLength: Math.min(maxLength, Math.max(FIRST_LENGTH, Math.round(slowest * model.longest))),
+  };
   const end = performance.now() + model.patience * 1000;
   for (let cycle = 0; cycle < FEWEST || (performance.now() < end && !areKnown(figures)); cycle++) {
     await oneTurn(cycle, async (side, { rates, cpu }) => {
@@ -209,7 +237,8 @@ async function measureAt(load: Load, model: Model, sides: readonly Side[]): Prom
     });
   }
   const coming = newcomers(GROUP * groups);
-  for (let turn = 0; turn < groups; turn++) {
+  const last = performance.now() + model.newcomerPatience * 1000;
+  for (let turn = 0; turn < groups && (turn === 0 || performance.now() < last); turn++) {
     const group = coming.slice(turn * GROUP, (turn + 1) * GROUP);
     const { neighbourLength } = model;
     await oneTurn(turn, async (side, { firsts }) => {
@@ -232,7 +261,7 @@ function areKnown(figures: readonly Figures[]): boolean {
   const direct = figures.filter(({ through: way }) => way === "itself");
   return direct.every((one) => {
     const ratios = ratiosOf(otherWay(one, figures), one);
-    return ratios.length > 2 * FEWEST && marginOf(ratios) <= PRECISION;
+    return ratios.length > 2 * FEWEST && centreOf(ratios).margin <= PRECISION;
   });
 }
 
@@ -246,43 +275,49 @@ function figuresOf(all: readonly Figures[], wanted: Pick<Figures, "kind" | "thro
   return all.find((figures) => keys.every((key) => figures[key] === wanted[key]))!;
 }
 
-/** The sides that can be compared here, not started yet. */
-function opening(model: Model, place: Place, binary: string | null, profile: boolean): (() => Promise<Side>)[] {
-  const options = llamaOptions(model.path, { slots: model.slots, context: CONTEXT, backend: place.backend });
-  const embedded = [() => directSide(options), () => serverSide("embedded", model, place, {}, profile)];
-  if (binary === null) return embedded;
-  const llamaServer = { kind: "llama-server", binary } as const;
-  return [
-    ...embedded,
-    () => llamaServerSide({ ...options, ...llamaServer }),
-    () => serverSide("llama-server", model, place, llamaServer, profile),
-  ];
+/** The pairs of sides that can be compared here, not started yet. */
+function opening(model: Model, place: Place, binary: string | null, profile: boolean): (() => Promise<Side[]>)[] {
+  const embedded = () => embeddedSides(model, place, profile);
+  return binary === null ? [embedded] : [embedded, () => llamaServerSides(model, place, binary, profile)];
 }
 
-async function directSide(options: EngineOptions): Promise<Side> {
-  const direct = await startDirect(options);
-  return { kind: "embedded", through: "itself", ...direct };
+async function embeddedSides(model: Model, place: Place, profile: boolean): Promise<Side[]> {
+  const direct = await startDirect(
+    llamaOptions(model.path, { slots: model.slots, context: CONTEXT, backend: place.backend }),
+  );
+  const server = await startFor(model, place, {}, profile);
+  return [{ kind: "embedded", through: "itself", ...direct }, sideOf(server, "embedded")];
 }
 
-async function serverSide(kind: Kind, model: Model, place: Place, own: object, profile: boolean): Promise<Side> {
+/** One llama-server for both. */
+async function llamaServerSides(model: Model, place: Place, binary: string, profile: boolean): Promise<Side[]> {
+  const traced = new TracedBinary(binary);
+  try {
+    const server = await startFor(model, place, { kind: "llama-server", binary: traced.path }, profile);
+    const { pid, ...door } = traced.started();
+    const direct = measuredWith(throughLlamaServer(door));
+    return [
+      // The server ends it.
+      { kind: "llama-server", through: "itself", pid, ...direct, stop: async () => {} },
+      sideOf(server, "llama-server"),
+    ];
+  } finally {
+    traced.remove();
+  }
+}
+
+function startFor(model: Model, place: Place, own: object, profile: boolean): Promise<BenchServer> {
   // On a GPU the other sides are others, and the whole card is theirs when it is their turn.
   const gpu = {
     multi_gpu: { max_concurrent_tasks_per_gpu: model.slots, memory_threshold: 1, utilization_threshold: 1 },
   };
   const config = { engine: { model: model.path, context: CONTEXT, ...place.engine, ...own }, gpu };
-  const server = await startServer({ devices: place.devices, config, profile });
-  return {
-    kind,
-    through: "server",
-    pid: server.pid,
-    ...measuredWith(through(server, kind === "llama-server")),
-    stop: () => server.stop(),
-  };
+  return startServer({ devices: place.devices, config, profile });
 }
 
-async function llamaServerSide(options: EngineOptions): Promise<Side> {
-  const server = await startLlamaServer(options);
-  return { kind: "llama-server", through: "itself", ...server, ...measuredWith(throughLlamaServer(server)) };
+function sideOf(server: BenchServer, kind: Kind): Side {
+  const generate = through(server, kind === "llama-server");
+  return { kind, through: "server", pid: server.pid, ...measuredWith(generate), stop: () => server.stop() };
 }
 
 function measuredWith(generate: Generate): Pick<Side, "throughput" | "firstTexts"> {
@@ -306,19 +341,19 @@ function llamaServerSection({ name }: Place, figures: readonly Figures[], quick:
   return {
     name: `${name}: llama-server`,
     about:
-      "The same through this server to a llama-server that its worker has started, against a llama-server with the same arguments that the " +
-      `same client asks at /completion; all is streamed. ${HOW} Worker, server, client and llama-server share the cores.`,
+      "The same through this server to a llama-server that its worker has started, against this very llama-server, which the same client " +
+      `asks at /completion when nobody else does; all is streamed. ${HOW} Worker, server, client and llama-server share the cores.`,
     ...comparison("llama-server", figures, quick),
   };
 }
 
 const HOW =
-  "Ratio: the median of the comparisons, and ±: by how much it may be off (95 %). First: median milliseconds until a task has its first text, " +
-  "while the other tasks generate; newcomers come at moments spread evenly over a step. Added: the median of what each of them waits longer. " +
+  "Ratio: the middle of the comparisons (Hodges-Lehmann), and ±: by how much it may be off (95 %). First: median milliseconds until a task has its first text, " +
+  "while the other tasks generate; newcomers come at moments spread evenly over a step. Added: the middle of what each of them waits longer. " +
   "CPU: processor time of the server's process, without its workers, for each token.";
 
 const NO_LLAMA_SERVER =
-  "there is no llama-server here. ALT_LAS_LLAMA_SERVER can name the program; else it is looked for on PATH.";
+  "there is no llama-server here, or this is Windows. ALT_LAS_LLAMA_SERVER can name the program; else it is looked for on PATH.";
 
 function absent(name: string, why: string): Section {
   return { name, about: `Left out: ${why}`, rows: [], bars: [] };
@@ -337,44 +372,46 @@ interface Compared {
   readonly row: Row;
   readonly tasks: number;
   readonly isFull: boolean;
-  readonly ratios: readonly number[];
-  /** Milliseconds that each newcomer waits longer; none: there were no newcomers. */
-  readonly added: readonly number[];
+  readonly ratio: Centre;
+  /** Milliseconds that newcomers wait longer; null: there were none. */
+  readonly added: Centre | null;
 }
 
 function comparedWith(one: Figures, other: Figures): Compared {
   const { model, tasks, isFull } = one;
   const ratios = ratiosOf(other, one);
-  const added = addedBy(other, one);
+  const ratio = centreOf(ratios);
+  const longer = addedBy(other, one);
+  const added = longer.length === 0 ? null : centreOf(longer);
   const row = {
     model,
     tasks,
     "direct tokens/s": Math.round(median(one.rates)),
     "server tokens/s": Math.round(median(other.rates)),
-    ratio: rounded(median(ratios), 3),
-    "±": rounded(marginOf(ratios), 3),
+    ratio: rounded(ratio.value, 3),
+    "±": rounded(ratio.margin, 3),
     comparisons: ratios.length,
     "direct first ms": firstOf(one),
     "server first ms": firstOf(other),
-    "added ms": added.length === 0 ? NONE : `${rounded(median(added), 1)} ± ${rounded(marginOf(added), 1)}`,
+    "added ms": added === null ? NONE : `${rounded(added.value, 1)} ± ${rounded(added.margin, 1)}`,
     "server CPU µs": Math.round(median(other.cpu)),
   };
-  return { row, tasks, isFull, ratios, added };
+  return { row, tasks, isFull, ratio, added };
 }
 
-function barsOf(kind: Kind, { row, tasks, isFull, ratios, added }: Compared, quick: boolean): Bar[] {
+function barsOf(kind: Kind, { row, tasks, isFull, ratio, added }: Compared, quick: boolean): Bar[] {
   const what = `${kind}, ${row.model} model, ${tasks} at once`;
   const throughputBar = {
     what: `throughput through the server, of direct: ${what}`,
-    measured: median(ratios),
-    margin: marginOf(ratios),
+    measured: ratio.value,
+    margin: ratio.margin,
     atLeast: THROUGHPUT[kind],
   };
-  if (!isFull || added.length === 0) return [throughputBar];
+  if (!isFull || added === null) return [throughputBar];
   const firstBar = {
     what: `added ms to the first text: ${what}`,
-    measured: median(added),
-    margin: marginOf(added),
+    measured: added.value,
+    margin: added.margin,
     atMost: quick ? FIRST.quick : FIRST.full,
   };
   return [throughputBar, firstBar];
@@ -392,18 +429,21 @@ function enginesSection({ name, backend }: Place, all: readonly Figures[]): Sect
       "The two engines without this server, on the same models and with as many threads, from the measurements above. CPU: processor time " +
       `of the engine's process for each token. ${backend === false ? ON_A_CPU : ""}To its first text the embedded engine takes one step ` +
       "more, for the prompt's last token.",
-    rows: pairs.map(({ model, tasks, one, other }): Row => ({
-      model,
-      tasks,
-      "llama-server tokens/s": Math.round(median(one.rates)),
-      "embedded tokens/s": Math.round(median(other.rates)),
-      ratio: rounded(median(ratiosOf(other, one)), 3),
-      "±": rounded(marginOf(ratiosOf(other, one)), 3),
-      "llama-server CPU µs": Math.round(median(one.cpu)),
-      "embedded CPU µs": Math.round(median(other.cpu)),
-      "llama-server first ms": firstOf(one),
-      "embedded first ms": firstOf(other),
-    })),
+    rows: pairs.map(({ model, tasks, one, other }): Row => {
+      const ratio = centreOf(ratiosOf(other, one));
+      return {
+        model,
+        tasks,
+        "llama-server tokens/s": Math.round(median(one.rates)),
+        "embedded tokens/s": Math.round(median(other.rates)),
+        ratio: rounded(ratio.value, 3),
+        "±": rounded(ratio.margin, 3),
+        "llama-server CPU µs": Math.round(median(one.cpu)),
+        "embedded CPU µs": Math.round(median(other.cpu)),
+        "llama-server first ms": firstOf(one),
+        "embedded first ms": firstOf(other),
+      };
+    }),
     bars: [],
   };
 }

@@ -1,66 +1,65 @@
-/** A llama-server without this project before it, started with the very arguments that our engine starts its own with. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
-import { type EngineOptions } from "../src/engine/engine.ts";
+/**
+ * The llama-server behind a server of this project, to be asked directly too. Two of them on the same machine, started with the same
+ * arguments, differ by several per cent; one and the same does not.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type NetConnectOpts } from "node:net";
+import { join } from "node:path";
 import { findBinary } from "../src/engine/llama-server/binary.ts";
-import { argumentsFor, environmentFor } from "../src/engine/llama-server/command.ts";
-import { prepare } from "../src/engine/llama-server/launch.ts";
+import { CACHE } from "./server.ts";
 
-const HOST = "127.0.0.1";
-const READY_CHECK = 20;
-
-/** Where the program is: what ALT_LAS_LLAMA_SERVER names, or llama-server on PATH; null: there is none. */
+/** Where the program is: what ALT_LAS_LLAMA_SERVER names, or llama-server on PATH; null: there is none, or it could not be traced. */
 export async function findLlamaServer(): Promise<string | null> {
+  // A script is no program there.
+  if (process.platform === "win32") return null;
   return findBinary(process.env.ALT_LAS_LLAMA_SERVER ?? "llama-server").catch(() => null);
 }
 
+/** A llama-server that runs. */
 export interface LlamaServer {
   readonly pid: number;
-  readonly host: string;
-  readonly port: number;
-  stop(): Promise<void>;
+  /** Where it listens. */
+  readonly address: NetConnectOpts;
+  /** Value of the `Authorization` header that it wants. */
+  readonly authorization: string;
 }
 
-/** Resolves when its model is loaded. @throws {Error} when it ends instead */
-export async function startLlamaServer(options: EngineOptions): Promise<LlamaServer> {
-  const port = await freePort();
-  const address = { url: `http://${HOST}:${port}`, socketPath: null, directory: null };
-  const prepared = await prepare(options, new AbortController().signal);
-  const args = argumentsFor({ ...prepared, options, address });
-  const env = { ...environmentFor(process.env, ""), LLAMA_API_KEY: undefined };
-  const child = spawn(prepared.program, args, { env, stdio: "ignore" });
-  await untilLoaded(child, address.url);
-  return {
-    pid: child.pid!,
-    host: HOST,
-    port,
-    async stop(): Promise<void> {
-      const gone = once(child, "exit");
-      child.kill("SIGKILL");
-      await gone;
-    },
-  };
-}
+/** A program for `engine.binary` that becomes the real one, and leaves behind how that is reached. */
+export class TracedBinary {
+  readonly path: string;
+  readonly #folder: string;
+  readonly #trace: string;
 
-async function untilLoaded(child: ChildProcess, url: string): Promise<void> {
-  while (child.exitCode === null && child.signalCode === null) {
-    const status = await fetch(`${url}/health`).then(
-      (answer) => answer.status,
-      () => null,
-    );
-    if (status === 200) return;
-    await sleep(READY_CHECK);
+  constructor(binary: string) {
+    mkdirSync(CACHE, { recursive: true });
+    this.#folder = mkdtempSync(join(CACHE, "llama-server-"));
+    this.path = join(this.#folder, "llama-server");
+    this.#trace = join(this.#folder, "trace");
+    writeFileSync(this.path, scriptFor(binary, this.#trace), { mode: 0o755 });
   }
-  throw new Error(`llama-server ended (${child.signalCode ?? child.exitCode}) while it loaded its model`);
+
+  /** The one that was started last. @throws {Error} none was */
+  started(): LlamaServer {
+    const [pid, key, ...args] = readFileSync(this.#trace, "utf8").split("\n");
+    const valueOf = (name: string): string | undefined => args[args.indexOf(name) + 1];
+    const host = valueOf("--host")!;
+    const address = args.includes("--port") ? { host, port: Number(valueOf("--port")), noDelay: true } : { path: host };
+    return { pid: Number(pid), address, authorization: `Bearer ${key}` };
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+/** It is also run to list its devices; then it listens nowhere. */
+function scriptFor(binary: string, trace: string): string {
+  return `#!/bin/sh
+case " $* " in *" --host "*) printf '%s\\n' "$$" "$LLAMA_API_KEY" "$@" >${quoted(trace)} ;; esac
+exec ${quoted(binary)} "$@"
+`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

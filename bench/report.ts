@@ -34,7 +34,7 @@ export interface Section {
 export interface Bar {
   readonly what: string;
   readonly measured: number;
-  /** By how much `measured` may be off, for people: see `marginOf`. Absent: it was not estimated. */
+  /** By how much `measured` may be off, for people: see `centreOf`. Absent: it was not estimated. */
   readonly margin?: number;
   readonly atLeast?: number;
   readonly atMost?: number;
@@ -111,21 +111,35 @@ export function record(where: Circumstances, sections: readonly Section[]): stri
 }
 
 /** The middle value, or the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
+export function median(values: readonly number[] | Float64Array): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** What lies in the middle of values that vary. */
+export interface Centre {
+  readonly value: number;
+  /** By how much it may be off, with a confidence of 95 %: the distance to the farther end of the interval. */
+  readonly margin: number;
+}
+
 /**
- * By how much the median of these values may be off, with a confidence of 95 %: the distance to the farther end of the interval that its
- * order statistics give (normal approximation of the binomial distribution; of few values, all of them).
+ * Hodges and Lehmann's estimate, the median of the means of all pairs of values (of each with itself too), with the interval of
+ * Wilcoxon's signed-rank test (its normal approximation; of few values, all of it). A few outliers do not move it, as they do not move
+ * the median, which needs half as many values more to be known as well. Source: M. Hollander, D. A. Wolfe, Nonparametric Statistical
+ * Methods, 3.2 and 3.3.
  */
-export function marginOf(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const left = Math.max(0, Math.floor((sorted.length - 1.96 * Math.sqrt(sorted.length)) / 2));
-  const middle = median(sorted);
-  return Math.max(middle - sorted[left]!, sorted.at(-1 - left)! - middle);
+export function centreOf(values: readonly number[]): Centre {
+  const count = values.length;
+  const means = Float64Array.from({ length: (count * (count + 1)) / 2 });
+  let at = 0;
+  for (let i = 0; i < count; i++) for (let j = 0; j <= i; j++) means[at++] = (values[i]! + values[j]!) / 2;
+  means.sort();
+  const value = median(means);
+  const spread = 1.96 * Math.sqrt((count * (count + 1) * (2 * count + 1)) / 24);
+  const left = Math.max(0, Math.floor(means.length / 2 - spread));
+  return { value, margin: Math.max(value - means[left]!, means.at(-1 - left)! - value) };
 }
 
 /** The value that this share of the values, 0 to 1, does not exceed. */

@@ -2,15 +2,15 @@
  * Texts that servers generate, read as they come, with as little work as possible for each token: the client shares the machine's cores
  * with the server.
  */
-import { connect, type Socket } from "node:net";
+import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { bodyFor } from "../src/engine/llama-server/completion.ts";
 import { type Generate, type Request } from "./generation.ts";
+import { type LlamaServer } from "./llama-server.ts";
 import { type BenchServer } from "./server.ts";
 
 /** How a server is asked, and how its answer is to be read. */
 interface Dialect {
-  readonly host: string;
-  readonly port: number;
+  readonly address: NetConnectOpts;
   readonly path: string;
   readonly headers: readonly string[];
   readonly keepsConnections: boolean;
@@ -33,8 +33,7 @@ export function through(
   always = false,
 ): Generate {
   return asked({
-    host,
-    port,
+    address: { host, port, noDelay: true },
     path: "/api/v1/predict",
     headers: [`Authorization: ${authorization}`, "Prefer: wait=300"],
     keepsConnections: true,
@@ -50,12 +49,14 @@ export function through(
 }
 
 /** A llama-server, asked for the same as our engine asks it for: always streamed. */
-export function throughLlamaServer({ host, port }: Pick<BenchServer, "host" | "port">): Generate {
+export function throughLlamaServer({
+  address,
+  authorization,
+}: Pick<LlamaServer, "address" | "authorization">): Generate {
   return asked({
-    host,
-    port,
+    address,
     path: "/completion",
-    headers: [],
+    headers: [`Authorization: ${authorization}`],
     // It closes each behind a stream, without having said so.
     keepsConnections: false,
     bodyOf: ({ text, maxLength, temperature }) => ({ ...bodyFor([], maxLength, temperature), prompt: text }),
@@ -67,7 +68,7 @@ export function throughLlamaServer({ host, port }: Pick<BenchServer, "host" | "p
 function asked(dialect: Dialect): Generate {
   const idle = new Set<Socket>();
   const open = (): Socket => {
-    const socket = connect({ host: dialect.host, port: dialect.port, noDelay: true });
+    const socket = connect(dialect.address);
     // "close" follows, and whoever waits for an answer hears of that.
     socket.on("error", () => {});
     socket.once("close", () => idle.delete(socket));
@@ -85,9 +86,9 @@ function asked(dialect: Dialect): Generate {
   };
 }
 
-function requestTo({ host, port, path, headers, bodyOf }: Dialect, request: Request, isRead: boolean): string {
+function requestTo({ path, headers, bodyOf }: Dialect, request: Request, isRead: boolean): string {
   const body = JSON.stringify(bodyOf(request, isRead));
-  const own = [`Host: ${host}:${port}`, "Content-Type: application/json", `Content-Length: ${Buffer.byteLength(body)}`];
+  const own = ["Host: localhost", "Content-Type: application/json", `Content-Length: ${Buffer.byteLength(body)}`];
   return [`POST ${path} HTTP/1.1`, ...headers, ...own, "", body].join("\r\n");
 }
 

@@ -1,11 +1,16 @@
 /** What the figures of the benchmarks depend on. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { firstTexts, type Generate, newcomers, throughput } from "../bench/generation.ts";
-import { marginOf, markdownOf, median, passes, type Section } from "../bench/report.ts";
+import { TracedBinary } from "../bench/llama-server.ts";
+import { centreOf, markdownOf, passes, type Section } from "../bench/report.ts";
 import { through, throughLlamaServer } from "../bench/streaming-client.ts";
 import { seeded } from "./helpers/seeded.ts";
 
@@ -88,13 +93,14 @@ test("the client of this server waits for the end of a task, or reads along when
 });
 
 test("the client of a llama-server has a connection for each text, and tells of no text where there is none", async (t) => {
-  const server = createServer((_, response) => {
+  const server = createServer((request, response) => {
+    assert.equal(request.headers.authorization, "Bearer key");
     response.write('data: {"content":"","tokens_predicted":1,"stop":false}\n\n');
     response.end('data: {"content":"","stop":true,"tokens_predicted":1}\n\n');
   });
   let connections = 0;
   server.on("connection", () => connections++);
-  const generate = throughLlamaServer(await listening(t, server));
+  const generate = throughLlamaServer({ address: await listening(t, server), authorization: "Bearer key" });
   for (let i = 0; i < 2; i++) {
     const tokens = await generate(REQUEST, () => assert.fail("there was no text"));
     assert.equal(tokens, 1);
@@ -109,7 +115,7 @@ test("a refusal and a connection that breaks off are failures", async (t) => {
   });
   const address = await listening(t, server);
   await assert.rejects(through({ ...address, authorization: "" })(REQUEST), /503/);
-  await assert.rejects(throughLlamaServer(address)(REQUEST), /closed/);
+  await assert.rejects(throughLlamaServer({ address, authorization: "" })(REQUEST), /closed/);
 });
 
 test("a section that was left out says so without a table, and fails nothing", () => {
@@ -118,20 +124,46 @@ test("a section that was left out says so without a table, and fails nothing", (
   assert.ok(passes(section));
 });
 
-test("a median is off by more than its margin in hardly one of twenty samples, and by much less than that in most", () => {
+test("the middle is off by more than its margin in hardly one of twenty samples, and by much less than that in most", () => {
   const random = seeded(7);
+  // Of noise with a peak and long tails, around 3.
+  const noisy = () => 3 + Math.log((1 - random()) / (1 - random()));
   for (const count of [9, 40, 150]) {
-    const samples = Array.from({ length: 2000 }, () => Array.from({ length: count }, () => -Math.log(1 - random())));
+    const samples = Array.from({ length: 1000 }, () => Array.from({ length: count }, noisy));
+    const centres = samples.map(centreOf);
     const share = (factor: number) =>
-      samples.filter((sample) => Math.abs(median(sample) - Math.LN2) <= factor * marginOf(sample)).length / 2000;
-    assert.ok(share(1) >= 0.945, `${count} values: ${share(1)}`);
+      centres.filter(({ value, margin }) => Math.abs(value - 3) <= factor * margin).length / centres.length;
+    assert.ok(share(1) >= 0.935, `${count} values: ${share(1)}`);
     assert.ok(share(0.25) <= 0.6, `${count} values: ${share(0.25)}`);
   }
 });
 
-test("of few values all are the margin, and of one there is none", () => {
-  assert.equal(marginOf([1, 2, 4]), 2);
-  assert.equal(marginOf([3]), 0);
+test("an outlier does not move the middle, and of few values all are its margin", () => {
+  assert.equal(centreOf([1, 2, 3, 4, 5, 6, 1000]).value, 4);
+  assert.deepEqual(centreOf([1, 2, 4]), { value: 2.25, margin: 1.75 });
+  assert.deepEqual(centreOf([3]), { value: 3, margin: 0 });
+});
+
+test("a traced llama-server gets its arguments as they are, and leaves behind how it is reached", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "it's a "));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const binary = join(folder, "server");
+  writeFileSync(binary, '#!/bin/sh\nprintf \'%s|\' "$$" "$@"', { mode: 0o755 });
+  const traced = new TracedBinary(binary);
+  t.after(() => traced.remove());
+  const run = (...args: string[]) =>
+    execFileSync(traced.path, args, { encoding: "utf8", env: { LLAMA_API_KEY: "secret" } });
+  assert.match(run("--list-devices"), /--list-devices/);
+  assert.throws(() => traced.started());
+  const [pid, ...args] = run("--model", "a b", "--host", "/s.sock", "it's").split("|");
+  assert.deepEqual(args, ["--model", "a b", "--host", "/s.sock", "it's", ""]);
+  assert.deepEqual(traced.started(), {
+    pid: Number(pid),
+    address: { path: "/s.sock" },
+    authorization: "Bearer secret",
+  });
+  run("--host", "127.0.0.1", "--port", "81");
+  assert.deepEqual(traced.started().address, { host: "127.0.0.1", port: 81, noDelay: true });
 });
 
 test("a bar tells by how much its figure may be off, and is missed whatever that is", () => {
