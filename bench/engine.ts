@@ -170,18 +170,19 @@ function cpuModels({ quick }: Extent): Model[] {
 
 /** Its texts are longer, because it is faster: as above, one takes half a second and more. */
 function gpuModels({ quick }: Extent): Model[] {
-  const load = (tasks: number): Load => ({ tasks, maxLength: 512, groups: quick ? 3 : 5 });
+  const load = (tasks: number, groups = 0): Load => ({ tasks, maxLength: 512, groups });
   const shared = {
     path: randomModel("1b"),
     neighbourLength: 400,
     longest: Infinity,
     warmUp: WARM_UP.full,
-    patience: quick ? 5 : 40,
-    newcomerPatience: 20,
+    patience: quick ? 5 : 75,
+    newcomerPatience: 30,
   };
+  const groups = quick ? 3 : 9;
   return [
-    { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [1, 4, 8].map(load) },
-    { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [8, 32].map(load) },
+    { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [load(1), load(4), load(8, groups)] },
+    { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [load(8), load(32, groups)] },
   ];
 }
 
