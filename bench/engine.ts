@@ -170,7 +170,6 @@ function cpuModels({ quick }: Extent): Model[] {
 
 /** Its texts are longer, because it is faster: as above, one takes half a second and more. */
 function gpuModels({ quick }: Extent): Model[] {
-  const load = (tasks: number, groups = 0): Load => ({ tasks, maxLength: 512, groups });
   const shared = {
     path: randomModel("1b"),
     neighbourLength: 400,
@@ -181,9 +180,13 @@ function gpuModels({ quick }: Extent): Model[] {
   };
   const groups = quick ? 3 : 9;
   return [
-    { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [load(1), load(4), load(8, groups)] },
-    { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [load(8), load(32, groups)] },
+    { ...shared, name: "8-slot random 1.1B", slots: 8, loads: [gpuLoad(1), gpuLoad(4), gpuLoad(8, groups)] },
+    { ...shared, name: "32-slot random 1.1B", slots: 32, loads: [gpuLoad(8), gpuLoad(32, groups)] },
   ];
+}
+
+function gpuLoad(tasks: number, groups = 0): Load {
+  return { tasks, maxLength: 512, groups };
 }
 
 async function measure(model: Model, place: Place, binary: string | null, profile: boolean): Promise<Figures[]> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -106,6 +106,55 @@ describe("asking a server", () => {
     });
     // One that has just answered rests for a turn of the event loop, so that a second one takes over.
     assert(ports.size <= 2, `${ports.size} connections`);
+  });
+
+  it("opens the next stream's connection ahead, while there are streams and fewer than the server has room for", async () => {
+    await withOpenStreams(async ({ begin, opened, sockets }) => {
+      const first = await begin();
+      const spare = await opened(2);
+      const second = await begin();
+      assert.equal(second.port, spare.remotePort);
+      const next = await opened(3);
+      const third = await begin();
+      assert.equal(third.port, next.remotePort);
+      await turn();
+      assert.equal(sockets.length, 3);
+      await third.end();
+      const last = await opened(4);
+      const fourth = await begin();
+      assert.equal(fourth.port, last.remotePort);
+      for (const stream of [first, second, fourth]) await stream.end();
+    });
+  });
+
+  it("does not use a connection that was opened ahead and closed by the server", async () => {
+    await withOpenStreams(async ({ begin, opened }) => {
+      const first = await begin();
+      const spare = await opened(2);
+      const { remotePort } = spare;
+      spare.end();
+      await once(spare, "close");
+      await turn();
+      const second = await begin();
+      assert.notEqual(second.port, remotePort);
+      for (const stream of [first, second]) await stream.end();
+    });
+  });
+
+  it("opens another one before the server closes it, and none when nobody streams any more", async (t) => {
+    await withOpenStreams(async ({ begin, opened, sockets }) => {
+      t.mock.timers.enable({ apis: ["setTimeout"] });
+      const only = await begin();
+      const spare = await opened(2);
+      t.mock.timers.tick(4000);
+      await once(spare, "close");
+      const next = await opened(3);
+      await only.end();
+      t.mock.timers.tick(4000);
+      await once(next, "close");
+      await turn();
+      assert.equal(sockets.length, 3);
+    });
   });
 
   it("takes an answer only up to a limit", async () => {
@@ -358,6 +407,53 @@ describe("a stream", () => {
     });
   });
 });
+
+interface OpenStream {
+  /** Of its connection, on the client's side. */
+  readonly port: number;
+  /** Has the server end it. */
+  end(): Promise<void>;
+}
+
+interface OpenStreams {
+  /** Resolves when it has begun. */
+  begin(): Promise<OpenStream>;
+  /** Resolves with a connection, counted from 1, when both sides have it. */
+  opened(count: number): Promise<Socket>;
+  readonly sockets: readonly Socket[];
+}
+
+/** A server with room for three streams, each of which goes on until it is told to end. */
+async function withOpenStreams(use: (streams: OpenStreams) => Promise<void>): Promise<void> {
+  const responses = new Map<number, ServerResponse>();
+  const sockets: Socket[] = [];
+  const answer: RequestListener = ({ socket }, response) => {
+    responses.set(socket.remotePort!, response);
+    response.writeHead(200, EVENTS).write(`data: ${socket.remotePort}\n\n`);
+  };
+  await withServer(answer, async ({ upstream, server }) => {
+    upstream.separateStreams(3);
+    server.on("connection", (socket) => void sockets.push(socket.resume()));
+    const begin = async (): Promise<OpenStream> => {
+      const { promise, resolve } = Promise.withResolvers<number>();
+      const ended = upstream.stream("/", {}, { signal: NEVER, onData: (data) => resolve(Number(data)) });
+      const port = await promise;
+      const end = (): Promise<void> => (responses.get(port)!.end(), ended);
+      return { port, end };
+    };
+    const opened = async (count: number): Promise<Socket> => {
+      while (sockets.length < count) await once(server, "connection");
+      await turn();
+      return sockets[count - 1]!;
+    };
+    await use({ begin, opened, sockets });
+  });
+}
+
+/** Resolves when the event loop has seen all that is there now. */
+async function turn(): Promise<void> {
+  for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
 
 const NEVER = new AbortController().signal;
 

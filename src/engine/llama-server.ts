@@ -136,7 +136,7 @@ export class LlamaServerEngine implements Engine {
     if (this.#stopping.signal.aborted) server.kill();
     void server.ended.then((end) => this.#onEnd(end));
     const upstream = new Upstream({ ...address, headers: { authorization: `Bearer ${key}` } }, options.patience);
-    upstream.separateStreams();
+    upstream.separateStreams(prepared.plan.slots);
     try {
       await untilReady(server, upstream, options);
       const plain = new PlainText(prepared.header);

@@ -6,9 +6,10 @@
  */
 import { getCACertificates } from "node:tls";
 import { createParser, type EventSourceParser } from "eventsource-parser";
-import { Client, type Dispatcher, errors, Pool } from "undici";
+import { buildConnector, Client, type Dispatcher, errors, Pool } from "undici";
 import { messageOf } from "../errors.ts";
 import { type Patience } from "./engine.ts";
+import { SpareConnection } from "./spare-connection.ts";
 
 /** Where a server is, and what every request to it carries. */
 export interface UpstreamAddress {
@@ -98,10 +99,12 @@ const MAX_WORDS = 300;
 
 export class Upstream {
   readonly #origin: string;
-  readonly #connection: Client.Options;
+  readonly #connection: Client.Options & { readonly connect: buildConnector.BuildOptions };
   #pool: Pool;
   /** The connections that have one stream each; null: streams too use those of the pool, again and again. */
   #streams: Set<Client> | null = null;
+  /** The connection of the next stream; null: there is none before it is needed. */
+  #spare: SpareConnection | null = null;
   readonly #base: string;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #patience: Patience;
@@ -171,6 +174,8 @@ export class Upstream {
       patience: this.#patience,
       onStart: (status, headers) => {
         if (status !== 200 || !isEventStream(headers)) refused = { status, headers };
+        // Not before: the server has work to do for this one.
+        this.#spare?.prepare();
       },
       onChunk: (chunk) => {
         if (refused === undefined) parser.feed(decoder.decode(chunk, { stream: true }));
@@ -192,15 +197,22 @@ export class Upstream {
   /**
    * From now on each stream has a connection of its own, and few are kept for the rest. For servers that keep a thread waiting at each
    * connection, and close it behind a stream without having said so.
+   * @param most streams; while there are some and fewer than that, the next one's connection is opened ahead. 0: none is
    */
-  separateStreams(): void {
+  separateStreams(most = 0): void {
     void this.#pool.close();
     this.#pool = new Pool(this.#origin, { ...this.#connection, connections: FEW_CONNECTIONS });
-    this.#streams ??= new Set();
+    const streams = (this.#streams ??= new Set());
+    if (most === 0) return;
+    this.#spare = new SpareConnection(
+      buildConnector(this.#connection.connect),
+      () => streams.size > 0 && streams.size < most,
+    );
   }
 
   /** Ends everything that is going on. Calling it twice is harmless. */
   async close(): Promise<void> {
+    this.#spare?.close();
     await Promise.all([...(this.#streams ?? [])].map((client) => client.destroy()));
     if (!this.#pool.destroyed) await this.#pool.destroy();
   }
@@ -224,10 +236,15 @@ export class Upstream {
   }
 
   #dispatchAlone(clients: Set<Client>, request: Dispatcher.DispatchOptions, exchange: Exchange): void {
-    const client = new Client(this.#origin, this.#connection);
+    const spare = this.#spare;
+    const client = new Client(
+      this.#origin,
+      spare === null ? this.#connection : { ...this.#connection, connect: spare.connect },
+    );
     const close = (): void => {
       clients.delete(client);
       void client.destroy();
+      spare?.prepare();
     };
     clients.add(client);
     client.dispatch({ ...request, reset: true }, exchange);
