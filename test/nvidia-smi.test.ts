@@ -120,11 +120,13 @@ test("different models stand side by side", async (t) => {
 });
 
 test("load is followed without starting nvidia-smi again", async (t) => {
-  const { driver, smi } = await open(t, { gpus: [A] });
-  await driver.sample();
+  const busy = { ...A, processes: [{ pid: 111 }] };
+  const { driver, smi } = await open(t, { gpus: [busy] });
+  // Both of them write by then.
+  await sampleUntil(driver, ({ samples }) => samples[0]?.processes?.length === 1);
   const before = smi.runs();
   for (const utilization of [10, 20, 30]) {
-    smi.write({ gpus: [{ ...A, utilization }] });
+    smi.write({ gpus: [{ ...busy, utilization }] });
     await sampleUntil(driver, ({ samples }) => samples[0]?.utilization === utilization);
   }
   const looping = smi.runs().filter((run) => run.includes("-lms 20"));
