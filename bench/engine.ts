@@ -392,8 +392,7 @@ function comparedWith(one: Figures, other: Figures): Compared {
     tasks,
     "direct tokens/s": Math.round(median(one.rates)),
     "server tokens/s": Math.round(median(other.rates)),
-    ratio: rounded(ratio.value, 3),
-    "±": rounded(ratio.margin, 3),
+    ...ratioColumns(ratio),
     comparisons: ratios.length,
     "direct first ms": firstOf(one),
     "server first ms": firstOf(other),
@@ -433,23 +432,23 @@ function enginesSection({ name, backend }: Place, all: readonly Figures[]): Sect
       "The two engines without this server, on the same models and with as many threads, from the measurements above. CPU: processor time " +
       `of the engine's process for each token. ${backend === false ? ON_A_CPU : ""}To its first text the embedded engine takes one step ` +
       "more, for the prompt's last token.",
-    rows: pairs.map(({ model, tasks, one, other }): Row => {
-      const ratio = centreOf(ratiosOf(other, one));
-      return {
-        model,
-        tasks,
-        "llama-server tokens/s": Math.round(median(one.rates)),
-        "embedded tokens/s": Math.round(median(other.rates)),
-        ratio: rounded(ratio.value, 3),
-        "±": rounded(ratio.margin, 3),
-        "llama-server CPU µs": Math.round(median(one.cpu)),
-        "embedded CPU µs": Math.round(median(other.cpu)),
-        "llama-server first ms": firstOf(one),
-        "embedded first ms": firstOf(other),
-      };
-    }),
+    rows: pairs.map(({ model, tasks, one, other }): Row => ({
+      model,
+      tasks,
+      "llama-server tokens/s": Math.round(median(one.rates)),
+      "embedded tokens/s": Math.round(median(other.rates)),
+      ...ratioColumns(centreOf(ratiosOf(other, one))),
+      "llama-server CPU µs": Math.round(median(one.cpu)),
+      "embedded CPU µs": Math.round(median(other.cpu)),
+      "llama-server first ms": firstOf(one),
+      "embedded first ms": firstOf(other),
+    })),
     bars: [],
   };
+}
+
+function ratioColumns({ value, margin }: Centre) {
+  return { ratio: rounded(value, 3), "±": rounded(margin, 3) };
 }
 
 const ON_A_CPU =

@@ -111,8 +111,11 @@ export function record(where: Circumstances, sections: readonly Section[]): stri
 }
 
 /** The middle value, or the mean of the two in the middle. */
-export function median(values: readonly number[] | Float64Array): number {
-  const sorted = values.toSorted((a, b) => a - b);
+export function median(values: readonly number[]): number {
+  return middleOf(values.toSorted((a, b) => a - b));
+}
+
+function middleOf(sorted: ArrayLike<number>): number {
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
@@ -136,7 +139,7 @@ export function centreOf(values: readonly number[]): Centre {
   let at = 0;
   for (let i = 0; i < count; i++) for (let j = 0; j <= i; j++) means[at++] = (values[i]! + values[j]!) / 2;
   means.sort();
-  const value = median(means);
+  const value = middleOf(means);
   const spread = 1.96 * Math.sqrt((count * (count + 1) * (2 * count + 1)) / 24);
   const left = Math.max(0, Math.floor(means.length / 2 - spread));
   return { value, margin: Math.max(value - means[left]!, means.at(-1 - left)! - value) };

@@ -6,6 +6,7 @@ import { type AddressInfo, createServer as createTcpServer, type Socket } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { type Patience } from "../src/engine/engine.ts";
 import { Upstream, type UpstreamAddress, UpstreamError } from "../src/engine/upstream.ts";
 
@@ -117,7 +118,7 @@ describe("asking a server", () => {
       const next = await opened(3);
       const third = await begin();
       assert.equal(third.port, next.remotePort);
-      await turn();
+      await twoTurns();
       assert.equal(sockets.length, 3);
       await third.end();
       const last = await opened(4);
@@ -134,7 +135,7 @@ describe("asking a server", () => {
       const { remotePort } = spare;
       spare.end();
       await once(spare, "close");
-      await turn();
+      await twoTurns();
       const second = await begin();
       assert.notEqual(second.port, remotePort);
       for (const stream of [first, second]) await stream.end();
@@ -152,7 +153,7 @@ describe("asking a server", () => {
       await only.end();
       t.mock.timers.tick(4000);
       await once(next, "close");
-      await turn();
+      await twoTurns();
       assert.equal(sockets.length, 3);
     });
   });
@@ -443,7 +444,7 @@ async function withOpenStreams(use: (streams: OpenStreams) => Promise<void>): Pr
     };
     const opened = async (count: number): Promise<Socket> => {
       while (sockets.length < count) await once(server, "connection");
-      await turn();
+      await twoTurns();
       return sockets[count - 1]!;
     };
     await use({ begin, opened, sockets });
@@ -451,8 +452,9 @@ async function withOpenStreams(use: (streams: OpenStreams) => Promise<void>): Pr
 }
 
 /** Resolves when the event loop has seen all that is there now. */
-async function turn(): Promise<void> {
-  for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setImmediate(resolve));
+async function twoTurns(): Promise<void> {
+  await turn();
+  await turn();
 }
 
 const NEVER = new AbortController().signal;

@@ -237,10 +237,7 @@ export class Upstream {
 
   #dispatchAlone(clients: Set<Client>, request: Dispatcher.DispatchOptions, exchange: Exchange): void {
     const spare = this.#spare;
-    const client = new Client(
-      this.#origin,
-      spare === null ? this.#connection : { ...this.#connection, connect: spare.connect },
-    );
+    const client = new Client(this.#origin, { ...this.#connection, ...(spare !== null && { connect: spare.connect }) });
     const close = (): void => {
       clients.delete(client);
       void client.destroy();
