@@ -330,7 +330,7 @@ test("a worker that dies of a CUDA error while loading says that the driver may 
   assert.equal(
     owner.reason,
     "The worker died 2 times while loading the model (SIGABRT); the driver may be too old for llama.cpp's CUDA package on this GPU, " +
-      'see "NVIDIA" in README.md. It last said: ggml-cuda.cu:110: CUDA error',
+      'see "NVIDIA" in docs/gpus.md. It last said: ggml-cuda.cu:110: CUDA error',
   );
 });
 

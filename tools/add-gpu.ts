@@ -34,7 +34,7 @@ const { version } = JSON.parse(readFileSync(join(root, "node_modules/node-llama-
 for (const name of packages) add(`@node-llama-cpp/${name}`);
 const fault = wanted === "cuda" ? await cudaPackageFault() : null;
 if (fault !== null) {
-  console.error(`It cannot be loaded yet: ${fault}. README.md says under "NVIDIA" what it needs.`);
+  console.error(`It cannot be loaded yet: ${fault}. docs/gpus.md says under "NVIDIA" what it needs.`);
   process.exitCode = 1;
 }
 

@@ -88,7 +88,7 @@ const STOP_PATIENCE = 15_000;
 const MAX_LOAD_DEATHS = 2;
 
 /** What a CUDA error with the first token means most often. */
-const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in README.md';
+const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in docs/gpus.md';
 
 /** Milliseconds between two looks at whether a GPU is idle, at least. */
 const HEALTH_CHECK_PAUSE = 1000;

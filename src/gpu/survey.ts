@@ -222,7 +222,7 @@ function cudaMissing(probe: Probe | null): string | null {
   if (probe === null || probe.backend === "cuda") return null;
   const opened = `llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
   if (probe.cudaFault !== null)
-    return `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). It needs CUDA 13's libraries cudart and cuBLAS, see "NVIDIA" in README.md; ${FROM_CPU}.`;
+    return `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). It needs CUDA 13's libraries cudart and cuBLAS, see "NVIDIA" in docs/gpus.md; ${FROM_CPU}.`;
   return `${opened}. Run "npm run add-gpu cuda" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`;
 }
 
