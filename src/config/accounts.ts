@@ -1,0 +1,78 @@
+/** Users, their keys, and how much each may have. */
+import { Type } from "typebox";
+import { section } from "./section.ts";
+
+const Name = Type.String({
+  pattern: "^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$",
+  allowed: "a name of 1 to 64 letters, digits, '.', '_', '@' or '-'",
+});
+export const ROLES = ["admin", "user", "viewer"] as const;
+export const RoleSchema = Type.Enum([...ROLES]);
+export type Role = (typeof ROLES)[number];
+
+export const UserSchema = Type.Object(
+  {
+    name: Name,
+    role: RoleSchema,
+    password_hash: Type.Optional(
+      Type.String({
+        pattern: "^scrypt\\$\\d+\\$\\d+\\$\\d+\\$[A-Za-z0-9_-]+\\$[A-Za-z0-9_-]+$",
+        allowed: 'a hash as "alt-las users hash" prints it',
+        secret: true,
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const KeySchema = Type.Object(
+  {
+    name: Name,
+    user: Name,
+    sha256: Type.String({ pattern: "^[0-9a-f]{64}$", allowed: "64 hexadecimal digits in lower case", secret: true }),
+  },
+  { additionalProperties: false },
+);
+
+const Weight = { minimum: 0.001, maximum: 1000 };
+
+/** How much one caller may have. */
+const callerLimits = {
+  max_queued: Type.Optional(Type.Integer({ minimum: 0, description: "Tasks that may wait; over it: 429." })),
+  max_running: Type.Optional(
+    Type.Integer({ minimum: 1, description: "Tasks that run at once; more wait, whatever is free." }),
+  ),
+  requests_per_minute: Type.Optional(
+    Type.Integer({ minimum: 1, description: "Submissions, refused ones too; over it: 429." }),
+  ),
+  tokens_per_minute: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description:
+        "Tokens of prompts and answers, first estimated, then counted; over it: 429. What takes more than all of them waits for a full minute.",
+    }),
+  ),
+};
+
+export const CallersSection = section(
+  "What each user may use of the server; not of a key, so that more keys bring nothing.",
+  {
+    defaults: section("For users that are not named below.", {
+      weight: Type.Number({
+        ...Weight,
+        default: 1,
+        description: "Its share of the GPUs beside other users that have tasks waiting.",
+      }),
+      ...callerLimits,
+    }),
+    users: Type.Record(
+      Type.String(),
+      Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
+      {
+        default: {},
+        description:
+          "User → what differs for it, like { bob: { weight: 2, max_running: 4 } }; what is left out or null is as in defaults.",
+      },
+    ),
+  },
+);
