@@ -7,6 +7,7 @@ import { announce } from "./announce.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { type Config } from "./config.ts";
+import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/devices.ts";
 import { KnownGpus } from "./gpu/known-gpus.ts";
@@ -86,6 +87,9 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   webhooks.start();
   retention.start();
   if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
+  // What commands on this machine may ask; each entry is a line, and its work is done elsewhere.
+  const commands: ControlRoutes = {};
+  started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
   await listen(app, config);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });

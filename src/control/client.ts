@@ -1,0 +1,62 @@
+/** How a command asks the server that runs on a data directory. */
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
+import { json } from "node:stream/consumers";
+import { AltLasError, ERRORS, type ErrorCode, messageOf } from "../errors.ts";
+import { nameSocket, type SocketName, SOCKET_NAME } from "./socket.ts";
+
+/** The system's codes for a socket behind which nobody is. */
+const NOBODY: ReadonlySet<string | undefined> = new Set(["ENOENT", "ECONNREFUSED"]);
+
+/**
+ * Asks, and waits for the answer however long it takes.
+ * @param route like "POST /backup"
+ * @returns what the server answered; undefined: no server runs on this data directory
+ * @throws {AltLasError} what the server refused with; `bad_config` when the socket cannot be used
+ */
+export async function askServer(dataDir: string, route: `POST /${string}`, body?: object): Promise<unknown> {
+  const answer = await openAnswer(dataDir, route, body);
+  return answer === undefined ? undefined : json(answer);
+}
+
+/**
+ * As `askServer`, for an answer of many bytes. A reader has to take them all; a cut answer ends it with an error.
+ * @returns undefined: no server runs on this data directory
+ */
+export async function openAnswer(
+  dataDir: string,
+  route: `POST /${string}`,
+  body?: object,
+): Promise<IncomingMessage | undefined> {
+  let name: SocketName | undefined;
+  try {
+    name = nameSocket(dataDir);
+    const answer = await sendRequest(name.path, route, body);
+    if (answer.statusCode === 200) return answer;
+    throw refusalOf(await json(answer));
+  } catch (error) {
+    if (error instanceof AltLasError) throw error;
+    if (NOBODY.has((error as NodeJS.ErrnoException).code)) return undefined;
+    throw new AltLasError("bad_config", `The server cannot be asked through ${SOCKET_NAME}: ${messageOf(error)}.`, {
+      cause: error,
+    });
+  } finally {
+    name?.close();
+  }
+}
+
+async function sendRequest(socketPath: string, route: string, body: object | undefined): Promise<IncomingMessage> {
+  const [method = "", path = ""] = route.split(" ");
+  const text = body === undefined ? "" : JSON.stringify(body);
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
+  const sent = request({ socketPath, method, path, headers, agent: false });
+  sent.end(text);
+  const [answer] = (await once(sent, "response")) as [IncomingMessage];
+  return answer;
+}
+
+function refusalOf(answer: unknown): AltLasError {
+  const { error, code } = answer as { readonly error?: unknown; readonly code?: unknown };
+  const known = typeof code === "string" && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : "internal_error";
+  return new AltLasError(known, String(error));
+}

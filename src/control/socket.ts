@@ -1,0 +1,41 @@
+/* Where the control socket is. Server and commands meet at `alt-las.sock` in the data directory. */
+import { closeSync, existsSync, openSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { AltLasError } from "../errors.ts";
+
+/** The socket's name in the data directory. */
+export const SOCKET_NAME = "alt-las.sock";
+
+/** Bytes that an address may have: `sun_path` of macOS, its closing zero included; Linux has four more. */
+const MAX_ADDRESS = 104;
+
+/** A name of the socket that fits into an address, and stays the socket of this one folder. */
+export interface SocketName {
+  readonly path: string;
+  /** The name means nothing afterwards. */
+  close(): void;
+}
+
+/**
+ * Names the socket of a data directory, which has to exist.
+ *
+ * Linux: by an open folder. The name is short however deep the folder lies. A folder that was moved away keeps its socket, so a
+ * server never removes the socket of another one that has begun a new folder at the same place.
+ *
+ * @throws {AltLasError} `bad_config` when there can be no socket: on Windows, or the path is too long elsewhere; what `open` throws
+ */
+export function nameSocket(dataDir: string): SocketName {
+  if (process.platform === "win32") throw none("this system has no Unix sockets");
+  if (process.platform === "linux" && existsSync("/proc/self/fd")) {
+    const folder = openSync(dataDir, "r");
+    return { path: `/proc/self/fd/${folder}/${SOCKET_NAME}`, close: () => closeSync(folder) };
+  }
+  const path = join(resolve(dataDir), SOCKET_NAME);
+  const bytes = Buffer.byteLength(path);
+  if (bytes >= MAX_ADDRESS) throw none(`${path} has ${bytes} bytes, and a socket's path at most ${MAX_ADDRESS - 1}`);
+  return { path, close: () => {} };
+}
+
+function none(why: string): AltLasError {
+  return new AltLasError("bad_config", `There is no control socket: ${why}.`);
+}
