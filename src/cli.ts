@@ -1,6 +1,7 @@
 /** The command line. Every command is a few lines; the work is done elsewhere. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
+import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./cli/data-dir.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
 import { gpusCommand, readKey, serverUrl } from "./gpus-command.ts";
@@ -9,7 +10,6 @@ import { VERSION } from "./version.ts";
 
 interface Options {
   readonly config?: string;
-  readonly dataDir: string;
   readonly host?: string;
   readonly port?: number;
   readonly devices?: string;
@@ -40,12 +40,13 @@ function program(): Command {
     .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
     // serve is what runs without a command, so a mistyped command arrives here as its argument.
     .allowExcessArguments()
-    .action(async (options: Options, { args }: Command) => {
+    .action(async (options: Options, command: Command) => {
+      const { args } = command;
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
       const config = configOf(options);
       // The server's modules take longer to load than all that the other commands do.
       const { serve } = await import("./serve.ts");
-      return serve(config, options.dataDir);
+      return serve(config, dataDirOf(command).path);
     });
   configured(cli.command("validate-config").description("check the configuration without starting")).action(
     (options: Options) => {
@@ -63,11 +64,9 @@ function program(): Command {
   return cli;
 }
 
-/** Options of every command that reads the configuration and the data directory; the latter can come from the environment too. */
+/** Options of every command that reads the configuration and the data directory. */
 function configured(command: Command): Command {
-  return withConfig(command).addOption(
-    new Option("--data-dir <folder>", "where tasks, users and keys are kept").default("./data").env("ALT_LAS_DATA_DIR"),
-  );
+  return withConfig(command).addOption(dataDirOption());
 }
 
 function withConfig(command: Command): Command {
@@ -106,16 +105,19 @@ function addUsers(users: Command): void {
     .description("add a user")
     .requiredOption("--role <role>", "admin, user or viewer")
     .option("--password-stdin", "read the user's password from standard input")
-    .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }) => {
+    .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }, command: Command) => {
+      const { context, begun } = contextForAdding(options, command);
       const password = options.passwordStdin ? await auth.readPassword(process.stdin) : undefined;
-      console.log(await auth.usersAdd(contextOf(options), { name, role: options.role, password }));
+      print(begun, await auth.usersAdd(context, { name, role: options.role, password }));
     });
   configured(users.command("list"))
     .description("list the users")
-    .action((options: Options) => console.log(auth.usersList(contextOf(options))));
+    .action((options: Options, command: Command) => console.log(auth.usersList(contextOf(options, command))));
   configured(users.command("remove <name>"))
     .description("remove a user and its keys")
-    .action((name: string, options: Options) => console.log(auth.usersRemove(contextOf(options), name)));
+    .action((name: string, options: Options, command: Command) =>
+      console.log(auth.usersRemove(contextOf(options, command), name)),
+    );
   users
     .command("hash")
     .description("read a password from standard input and print its hash for auth.users")
@@ -127,19 +129,34 @@ function addKeys(keys: Command): void {
     .description("make an API key and print it once")
     .requiredOption("--user <name>", "whose key it is")
     .option("--name <label>", "what to call it")
-    .action((options: Options & { user: string; name?: string }) =>
-      console.log(auth.keysAdd(contextOf(options), options)),
-    );
+    .action((options: Options & { user: string; name?: string }, command: Command) => {
+      const { context, begun } = contextForAdding(options, command);
+      print(begun, auth.keysAdd(context, options));
+    });
   configured(keys.command("list"))
     .description("list the keys")
-    .action((options: Options) => console.log(auth.keysList(contextOf(options))));
+    .action((options: Options, command: Command) => console.log(auth.keysList(contextOf(options, command))));
   configured(keys.command("revoke <name>"))
     .description("revoke a key at once")
-    .action((name: string, options: Options) => console.log(auth.keysRevoke(contextOf(options), name)));
+    .action((name: string, options: Options, command: Command) =>
+      console.log(auth.keysRevoke(contextOf(options, command), name)),
+    );
 }
 
-function contextOf(options: Options): auth.CommandContext {
-  return { config: configOf(options).auth, dataDir: options.dataDir };
+/** @throws {AltLasError} `bad_config` where there is nothing to list or change */
+function contextOf(options: Options, command: Command): auth.CommandContext {
+  return { config: configOf(options).auth, dataDir: existingData(dataDirOf(command)) };
+}
+
+/** @throws {AltLasError} `bad_config` where there is nothing to add to, and nobody has named the folder to begin in */
+function contextForAdding(options: Options, command: Command) {
+  const { path, begun } = existingOrNewData(dataDirOf(command));
+  return { context: { config: configOf(options).auth, dataDir: path }, begun };
+}
+
+/** What was done comes last: programs take a key from the last line. */
+function print(begun: string | null, done: string): void {
+  console.log(begun === null ? done : `${begun}\n${done}`);
 }
 
 function configOf({ config, host, port, devices, model, logLevel }: Options): Config {

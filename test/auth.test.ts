@@ -403,7 +403,7 @@ test("a data directory that cannot be written is a sentence", (t) => {
   const file = join(folder, "a-file");
   writeFileSync(file, "");
   const context = { config: authConfig("{ users: [{ name: root, role: admin }] }"), dataDir: join(file, "data") };
-  assert.throws(() => keysAdd(context, { user: "root" }), badConfig(/credentials\.lock cannot be locked: /));
+  assert.throws(() => keysAdd(context, { user: "root" }), badConfig(/credentials\.json cannot be read: /));
 });
 
 test("the log never shows a secret, whatever a caller hands it", () => {

@@ -88,15 +88,19 @@ export function keysAdd(
   { config, dataDir }: CommandContext,
   options: { readonly user: string; readonly name?: string | undefined },
 ): string {
-  const { user } = options;
+  const { user, name: label } = options;
+  const checkUser = (file: CredentialsFile): void => {
+    if (roleOf(config, file, user) !== undefined) return;
+    refuse(`There is no user ${user}. Make it with: alt-las users add ${user} --role <role>`);
+  };
+  if (label !== undefined) checkName(label, "key");
+  // Before the lock is taken, which would make the folder.
+  checkUser(readCredentials(dataDir));
   const key = newApiKey();
   return changeCredentials(dataDir, (file) => {
-    if (roleOf(config, file, user) === undefined) {
-      refuse(`There is no user ${user}. Make it with: alt-las users add ${user} --role <role>`);
-    }
+    checkUser(file);
     const taken = new Set([...config.keys, ...file.keys].map(({ name }) => name));
-    const name = options.name ?? freeName(user, taken);
-    checkName(name, "key");
+    const name = label ?? freeName(user, taken);
     if (taken.has(name)) refuse(`A key named ${name} exists already.`);
     const entry = { name, user, sha256: hashApiKey(key), created_at: now() };
     const result = `Key ${name} of user ${user}, shown only this once:\n${key}`;

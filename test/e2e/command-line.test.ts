@@ -69,19 +69,30 @@ const BAD_LINES: readonly (readonly [readonly string[], RegExp])[] = [
   [["serve", "--devices", "cpu:0"], /^Command line: gpu\.devices must be .*; got "cpu:0"\.$/m],
   [["serve", "--devices", "gpu:9"], /^gpu\.devices names gpu:9, which is not there; this machine has .*\.$/m],
   [["serve", "--log-level", "loud"], /^Command line: log\.level must be one of .*; got "loud"\.$/m],
-  [["users", "add", "ann", "--role", "king"], /^The role must be one of admin, user, viewer; got "king"\.$/m],
   [
-    ["users", "add", "no spaces", "--role", "user"],
+    ["users", "add", "ann", "--role", "king", "--data-dir", "new"],
+    /^The role must be one of admin, user, viewer; got "king"\.$/m,
+  ],
+  [
+    ["users", "add", "no spaces", "--role", "user", "--data-dir", "new"],
     /^the name of a user must be a name of 1 to 64 .*; got "no spaces"\.$/m,
   ],
   [["users", "add", "ann"], /required option '--role <role>' not specified/],
-  [["users", "remove", "nobody"], /^There is no user nobody\.$/m],
-  [["keys", "add", "--user", "nobody"], /^There is no user nobody\. Make it with: alt-las users add nobody/m],
-  [["keys", "revoke", "none"], /^There is no key none\.$/m],
+  [["users", "remove", "nobody", "--data-dir", "mine"], /^There is no user nobody\.$/m],
+  [
+    ["keys", "add", "--user", "nobody", "--data-dir", "mine"],
+    /^There is no user nobody\. Make it with: alt-las users add nobody/m,
+  ],
+  [["keys", "revoke", "none", "--data-dir", "mine"], /^There is no key none\.$/m],
+  [["keys", "add", "--user", "nobody", "--data-dir", "new"], /^There is no user nobody\./m],
+  [["keys", "list"], /^There is no ALT_LAS data in \/.*\/data; nothing was changed\. Name .* with --data-dir\.$/m],
+  [["keys", "list", "--data-dir", "new"], /^There is no ALT_LAS data in \/.*\/new; nothing was changed\.$/m],
 ];
 
 test("a command line that cannot be obeyed is told why, and exits with 1", async (t) => {
   const cwd = newFolder(t);
+  mkdirSync(join(cwd, "mine"));
+  writeFileSync(join(cwd, "mine", "credentials.json"), '{"version":1,"users":[],"keys":[]}');
   const ran = await Promise.all(BAD_LINES.map(([args]) => altLas([...args], { cwd })));
   for (const [index, [args, sentence]] of BAD_LINES.entries()) {
     const { code, stdout, stderr } = ran[index]!;
@@ -89,6 +100,7 @@ test("a command line that cannot be obeyed is told why, and exits with 1", async
     assert.deepEqual([code, stdout], [1, ""], args.join(" "));
     assert.ok(!stderr.includes("    at "), `a stack: ${stderr}`);
   }
+  assert.equal(existsSync(join(cwd, "new")), false, "nothing was made");
 });
 
 test("users and keys are made, listed and removed; what is secret is shown once and kept hashed", async (t) => {
@@ -98,10 +110,9 @@ test("users and keys are made, listed and removed; what is secret is shown once 
     assert.equal(code, 0, stderr);
     return stdout;
   };
-  assert.match(await run("users list"), /There are no users\./);
   assert.match(
     await run("users add ann --role admin --password-stdin", "a long password\n"),
-    /^User ann is now an admin\.\n$/,
+    /^There was no ALT_LAS data in \/.*\/d; this begins it\.\nUser ann is now an admin\.\n$/,
   );
   assert.match(await run("users add bob --role viewer"), /^User bob is now a viewer\. .*keys add --user bob\n$/);
   const key = (await run("keys add --user bob --name laptop")).trim().split("\n").at(-1)!;

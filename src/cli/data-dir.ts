@@ -1,0 +1,60 @@
+/** The data directory of a command: where it is, and whether there is anything of ALT_LAS in it. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { AltLasError } from "../errors.ts";
+
+/** Relative to the current folder, so it is another one in each. */
+const DEFAULT = "./data";
+
+/** What a server or a command leaves there; each of them says that the folder is in use. */
+const OURS = ["alt-las.db", "credentials.json", "gpus.json"];
+
+/** Where a command looks. */
+export interface DataDir {
+  readonly path: string;
+  /** By the command line or the environment. Else it is only `./data` of whatever folder one happens to be in. */
+  readonly isNamed: boolean;
+}
+
+/** `--data-dir`; the environment variable ALT_LAS_DATA_DIR counts as well. */
+export function dataDirOption(): Option {
+  return new Option("--data-dir <folder>", "where tasks, users and keys are kept")
+    .default(DEFAULT)
+    .env("ALT_LAS_DATA_DIR");
+}
+
+/** @param command one that has `dataDirOption` */
+export function dataDirOf(command: Command): DataDir {
+  const path = command.getOptionValue("dataDir") as string;
+  // Set to nothing counts as not set.
+  if (path === "") return { path: DEFAULT, isNamed: false };
+  return { path, isNamed: command.getOptionValueSource("dataDir") !== "default" };
+}
+
+/** Whether a server or a command has ever kept something there. */
+export function hasData(path: string): boolean {
+  return OURS.some((name) => existsSync(join(path, name)));
+}
+
+/**
+ * For commands that need data that is there.
+ * @returns the folder
+ * @throws {AltLasError} `bad_config`, naming the folder, when nothing of ALT_LAS is in it
+ */
+export function existingData({ path, isNamed }: DataDir): string {
+  if (hasData(path)) return path;
+  const hint = isNamed ? "" : " Name the folder of your server with --data-dir.";
+  throw new AltLasError("bad_config", `There is no ALT_LAS data in ${resolve(path)}; nothing was changed.${hint}`);
+}
+
+/**
+ * For commands that may begin a data directory, where its folder was named.
+ * @returns the folder, and a sentence that says so when there is nothing of ALT_LAS in it yet; else null
+ * @throws {AltLasError} `bad_config` as `existingData`, when the folder was not named
+ */
+export function existingOrNewData(dataDir: DataDir): { readonly path: string; readonly begun: string | null } {
+  const { path, isNamed } = dataDir;
+  if (!isNamed || hasData(path)) return { path: existingData(dataDir), begun: null };
+  return { path, begun: `There was no ALT_LAS data in ${resolve(path)}; this begins it.` };
+}
