@@ -25,6 +25,7 @@ const BEGINNINGS = Array.from({ length: 20 }, (_, index) => `${index} `.repeat(1
 const NO_LIMITS: CallerLimits = {
   weight: 1,
   maxQueued: null,
+  maxQueuedKey: "callers.defaults.max_queued",
   maxRunning: null,
   requestsPerMinute: null,
   tokensPerMinute: null,
@@ -41,6 +42,7 @@ const SETTINGS: SchedulerSettings = {
   queueTimeout: null,
   prefixAffinity: true,
   limitsOf: () => NO_LIMITS,
+  isShared: () => false,
 };
 
 const COMPLETED: Outcome = {

@@ -75,7 +75,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
 
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ store, allowPrivate, log });
-  const { tasks, pool } = connect({ devices, config, log, monitor, known }, store, webhooks);
+  const { tasks, pool } = connect({ devices, config, log, monitor, known }, { store, webhooks, credentials });
   const app = started.adopt(serverOf({ config, credentials, log, tasks, pool, webhooks }), closeServer);
   // Which closes the store, so that whoever needs it has to stop before.
   started.defer(() => tasks.close());
@@ -99,12 +99,15 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
 }
 
 /** The task book and the GPUs, each knowing the other. */
-function connect(parts: PoolParts, store: SqliteStore, webhooks: Webhooks) {
+function connect(
+  parts: PoolParts,
+  { store, webhooks, credentials }: { store: SqliteStore; webhooks: Webhooks; credentials: Credentials },
+) {
   const { config, log } = parts;
   const tasks: Tasks = new Tasks({
     store,
     log,
-    settings: schedulerSettings(config),
+    settings: { ...schedulerSettings(config), isShared: () => credentials.userCount > 1 },
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
     run: (gpuId, task) => pool.run(gpuId, task),
@@ -189,7 +192,12 @@ function makeDataDir(dataDir: string): void {
   }
 }
 
-function schedulerSettings({ gpu: { multi_gpu }, scheduling, tasks, callers }: Config): SchedulerSettings {
+function schedulerSettings({
+  gpu: { multi_gpu },
+  scheduling,
+  tasks,
+  callers,
+}: Config): Omit<SchedulerSettings, "isShared"> {
   return {
     maxQueueSize: multi_gpu.max_queue_size,
     maxQueueBytes: multi_gpu.max_queue_bytes,
@@ -205,10 +213,12 @@ function schedulerSettings({ gpu: { multi_gpu }, scheduling, tasks, callers }: C
 }
 
 function limitsOf({ defaults, users }: Config["callers"], user: string): CallerLimits {
-  const limits = { ...defaults, ...(Object.hasOwn(users, user) ? users[user] : {}) };
+  const own = Object.hasOwn(users, user) ? users[user] : undefined;
+  const limits = { ...defaults, ...own };
   return {
     weight: limits.weight,
     maxQueued: limits.max_queued ?? null,
+    maxQueuedKey: `callers.${own?.max_queued === undefined ? "defaults" : `users.${user}`}.max_queued`,
     maxRunning: limits.max_running ?? null,
     requestsPerMinute: limits.requests_per_minute ?? null,
     tokensPerMinute: limits.tokens_per_minute ?? null,

@@ -104,7 +104,10 @@ test("property: callers are ranked by tag, then by the oldest that waits, whoeve
   fc.assert(
     fc.property(fc.array(fc.record({ which: fc.nat(9), place }), { maxLength: 100 }), (steps) => {
       const ranking = new Ranking();
-      const callers = Array.from({ length: 10 }, (_, number) => new Caller(`caller${number}`, number, NO_LIMITS, 0));
+      const callers = Array.from(
+        { length: 10 },
+        (_, number) => new Caller(`caller${number}`, number, NO_LIMITS, () => 0),
+      );
       const ranks = new Map<Caller, Rank>();
       for (const { which, place: to } of steps) {
         const caller = callers[which]!;

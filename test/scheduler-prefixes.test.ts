@@ -241,9 +241,11 @@ test("what a GPU had is forgotten when its worker is gone, and what it never com
 test("a batch that is refused leaves no trace of where it would have gone", () => {
   const text = promptOf("a");
   const refused = (world: World): void => {
+    world.scheduler.setGpu(facts(4, { state: "drained", slots: 8 }));
+    world.submit({ pinnedGpuId: 4 });
     assert.throws(() => world.batch(40, "split", { text }), { code: "queue_full" });
   };
-  assert.equal(chosen(refused, { text }, { maxQueueSize: 8, maxQueueBytes: 1 }).size, 4);
+  assert.equal(chosen(refused, { text }, { maxQueueSize: 8 }).size, 4);
 });
 
 // --- what it must not do -----------------------------------------------------------------------------------------

@@ -178,9 +178,9 @@ test("a full queue refuses by number and by bytes, with a time computed from how
   world.submitMany(3);
   assert.throws(() => world.submit(), {
     code: "queue_full",
-    retryAfter: 6,
+    retryAfter: 4,
     message:
-      "The queue has no room for 1 more: 2 of at most 2 tasks wait (gpu.multi_gpu.max_queue_size). Try again in 6 s.",
+      "The queue has no room for 1 more: 2 of at most 2 tasks wait (gpu.multi_gpu.max_queue_size). Try again in 4 s.",
   });
   const bytes = new World([facts(0, { slots: 1 })], { maxQueueBytes: 100 });
   bytes.submitMany(2, { text: "x".repeat(90) });
@@ -191,10 +191,11 @@ test("a full queue refuses by number and by bytes, with a time computed from how
 });
 
 test("a batch that does not fit leaves nothing behind", () => {
-  const world = new World([facts(0), facts(1)], { maxQueueBytes: 15 });
+  const world = new World([facts(0), facts(1), facts(2, { state: "drained" })], { maxQueueBytes: 40 });
+  world.submit({ pinnedGpuId: 2, text: "x".repeat(36) });
   for (const grouping of ["split", "whole"] as const) {
     assert.throws(() => world.batch(10, grouping, { strategy: "round_robin" }), { code: "queue_full" });
-    assert.deepEqual([world.loads(), world.scheduler.queueSize, world.started], [[0, 0], 0, []]);
+    assert.deepEqual([world.loads(), world.scheduler.queueSize, world.started], [[0, 0, 0], 1, []]);
   }
   assert.equal(world.submit({ strategy: "round_robin" }).gpuId, 0, "the turn was given back too");
 });
@@ -249,6 +250,16 @@ test("a batch for which even an idle server has no room is refused for good", ()
     code: "invalid_input",
     message: "batch has 6 items; this server has room for 5: 2 slots and a queue of 3 (gpu.multi_gpu.max_queue_size).",
   });
+});
+
+test("a batch whose texts can never wait together is refused for good, however much of the queue is free", () => {
+  const world = new World([facts(0)], { maxQueueBytes: 10 });
+  assert.throws(() => world.batch(5, "split"), {
+    code: "invalid_input",
+    message:
+      "batch has 5 items, of which at least 15 bytes of text would wait; 10 may wait (gpu.multi_gpu.max_queue_bytes).",
+  });
+  world.batch(4, "split");
 });
 
 test("a restart of the server is not held against a task, and the order stays", () => {

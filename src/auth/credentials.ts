@@ -51,6 +51,11 @@ export class Credentials {
     for (const warning of this.#tables.warnings) log.warn(warning);
   }
 
+  /** How many users there are; one where authentication is off. As of the last request: it looks at no file. */
+  get userCount(): number {
+    return this.#config.enabled ? this.#tables.users.size : 1;
+  }
+
   /**
    * Who sent this `Authorization` header. With `auth.enabled: false` everybody is the admin `anonymous`.
    * @returns at once, except for a password that has to be checked first

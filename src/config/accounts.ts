@@ -38,7 +38,13 @@ const Weight = { minimum: 0.001, maximum: 1000 };
 
 /** How much one caller may have. */
 const callerLimits = {
-  max_queued: Type.Optional(Type.Integer({ minimum: 0, description: "Tasks that may wait; over it: 429." })),
+  max_queued: Type.Optional(
+    Type.Union([Type.Integer({ minimum: 0 }), Type.Literal("unlimited")], {
+      allowed: 'a whole number from 0, or "unlimited"',
+      description:
+        "Tasks that may wait; over it: 429. None: all of the queue while there is one user, else half of max_queue_size. Half of max_queue_bytes holds too then, unless this is unlimited.",
+    }),
+  ),
   max_running: Type.Optional(
     Type.Integer({ minimum: 1, description: "Tasks that run at once; more wait, whatever is free." }),
   ),

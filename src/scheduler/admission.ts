@@ -1,12 +1,12 @@
 /** Why new tasks are refused: nothing could ever run them, or there is no room for them now. */
 import { AltLasError } from "../errors.ts";
-import { mayServeAgain } from "../gpu/status.ts";
+import { isServing, mayServeAgain } from "../gpu/status.ts";
 import { type Task } from "../task.ts";
-import { type Callers } from "./callers.ts";
-import { type DrainRate } from "./drain-rate.ts";
+import { type Caller, type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
 import { leastTokens } from "./placement.ts";
+import { type QueueShare, queueShare, type QueueSize } from "./queue-share.ts";
 import { type Waiting } from "./waiting.ts";
 
 /** What it looks at. */
@@ -15,11 +15,9 @@ export interface AdmissionParts {
   readonly waiting: Pick<Waiting, "tasks" | "bytes">;
   readonly eligibility: Eligibility;
   readonly callers: Callers;
-  readonly drainRate: DrainRate;
-  /** Tasks that may wait. */
-  readonly maxQueueSize: number;
-  /** Bytes of text, in UTF-8, that may wait. */
-  readonly maxQueueBytes: number;
+  readonly queue: QueueSize;
+  /** Whether more than one user is known. */
+  readonly isShared: () => boolean;
 }
 
 /** When no GPU is usable, only an operator can mend it; a client may look again in this many seconds. */
@@ -54,48 +52,88 @@ export class Admission {
     return this.#overflowOfCaller(waiting) ?? this.#overflowOfAll(waiting);
   }
 
-  /** A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. */
+  /**
+   * A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. What does not
+   * have to wait there: as many as the slots it may use, at best those with the longest texts.
+   */
   #refuseOversized(tasks: readonly Task[]): void {
     if (tasks.length <= 1) return;
-    const { fleet, maxQueueSize, callers } = this.#parts;
-    const slots = fleet.all.reduce((sum, { facts }) => sum + (mayServeAgain(facts.state) ? facts.slots : 0), 0);
-    if (tasks.length > maxQueueSize + slots) {
-      const why = `${slots} slots and a queue of ${maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
-      throw tooLarge(tasks.length, `this server has room for ${maxQueueSize + slots}: ${why}`);
+    const { queue, callers } = this.#parts;
+    const caller = callers.of(tasks[0]!);
+    const share = this.#shareOf(caller);
+    const slots = this.#slotsFor(tasks[0]!);
+    const own = Math.min(slots, caller.limits.maxRunning ?? slots);
+    const bytes = tasks.map(({ text }) => Buffer.byteLength(text)).toSorted((a, b) => b - a);
+    const waiting = bytes.slice(own).reduce((sum, length) => sum + length, 0);
+    const of = `batch has ${tasks.length} items, of which`;
+    if (tasks.length > queue.maxQueueSize + slots) {
+      const why = `${slots} slots and a queue of ${queue.maxQueueSize} (gpu.multi_gpu.max_queue_size)`;
+      throw tooLarge(`batch has ${tasks.length} items; this server has room for ${queue.maxQueueSize + slots}: ${why}`);
     }
-    const { name, limits } = callers.of(tasks[0]!);
-    if (limits.maxQueued === null) return;
-    const room = limits.maxQueued + Math.min(slots, limits.maxRunning ?? slots);
-    if (tasks.length <= Math.max(1, room)) return;
-    throw tooLarge(
-      tasks.length,
-      `${name} may have ${room}: ${limits.maxQueued} waiting (callers: max_queued), the rest running`,
-    );
+    if (tasks.length > Math.max(1, share.tasks + own)) {
+      const why = `${share.tasks} waiting (${share.tasksBy}), the rest running`;
+      throw tooLarge(`batch has ${tasks.length} items; ${caller.name} may have ${share.tasks + own}: ${why}`);
+    }
+    if (waiting > queue.maxQueueBytes) {
+      const most = `${queue.maxQueueBytes} may wait (gpu.multi_gpu.max_queue_bytes)`;
+      throw tooLarge(`${of} at least ${waiting} bytes of text would wait; ${most}`);
+    }
+    if (waiting > share.bytes) {
+      const most = `${caller.name} may have ${share.bytes} waiting (${share.bytesBy})`;
+      throw tooLarge(`${of} at least ${waiting} bytes of text would wait; ${most}`);
+    }
+  }
+
+  /** Slots that the tasks of a submission may have at best; all of one submission may go to the same GPUs. */
+  #slotsFor({ pinnedGpuId, wholeBatch }: Task): number {
+    const slots = this.#parts.fleet.all
+      .filter(({ facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || facts.id === pinnedGpuId))
+      .map(({ facts }) => facts.slots);
+    return wholeBatch ? Math.max(0, ...slots) : slots.reduce((sum, count) => sum + count, 0);
+  }
+
+  #shareOf({ limits }: Caller): QueueShare {
+    return queueShare(limits, this.#parts.queue, this.#parts.isShared());
   }
 
   #overflowOfCaller(waiting: readonly Task[]): AltLasError | null {
-    const { callers, drainRate } = this.#parts;
-    const { name, queued, limits } = callers.of(waiting[0]!);
-    if (limits.maxQueued === null || queued + waiting.length <= limits.maxQueued) return null;
-    const retryAfter = drainRate.secondsFor(waiting.length);
-    const full = `${queued} of at most ${limits.maxQueued} tasks of ${name} wait (callers: max_queued)`;
-    const sentence = `There is no room for ${waiting.length} more: ${full}. Try again in ${retryAfter} s.`;
+    const caller = this.#parts.callers.of(waiting[0]!);
+    const { tasks, bytes, tasksBy, bytesBy } = this.#shareOf(caller);
+    const of = `of ${caller.name}`;
+    const present = { tasks: caller.queued, bytes: caller.queuedBytes };
+    const over = overflowing(waiting, present, { tasks, bytes });
+    if (over === null) return null;
+    const full =
+      over.what === "tasks"
+        ? `${caller.queued} of at most ${tasks} tasks ${of} wait (${tasksBy})`
+        : `${caller.queuedBytes} of at most ${bytes} bytes of text ${of} wait (${bytesBy})`;
+    const { retryAfter, when } = this.#untilRoom(caller, over.places);
+    const sentence = `There is no room for ${waiting.length} more: ${full}. ${when}`;
     return new AltLasError("rate_limited", sentence, { retryAfter });
   }
 
   #overflowOfAll(waiting: readonly Task[]): AltLasError | null {
-    const { maxQueueSize, maxQueueBytes, waiting: present, drainRate } = this.#parts;
-    const bytes = waiting.reduce((sum, task) => sum + Buffer.byteLength(task.text), 0);
+    const { queue, waiting: present, callers } = this.#parts;
+    const over = overflowing(waiting, present, { tasks: queue.maxQueueSize, bytes: queue.maxQueueBytes });
+    if (over === null) return null;
     const full =
-      present.tasks + waiting.length > maxQueueSize
-        ? `${present.tasks} of at most ${maxQueueSize} tasks wait (gpu.multi_gpu.max_queue_size)`
-        : present.bytes + bytes > maxQueueBytes
-          ? `${present.bytes} of at most ${maxQueueBytes} bytes of text wait (gpu.multi_gpu.max_queue_bytes)`
-          : null;
-    if (full === null) return null;
-    const retryAfter = drainRate.secondsFor(waiting.length);
-    const sentence = `The queue has no room for ${waiting.length} more: ${full}. Try again in ${retryAfter} s.`;
-    return new AltLasError("queue_full", sentence, { retryAfter });
+      over.what === "tasks"
+        ? `${present.tasks} of at most ${queue.maxQueueSize} tasks wait (gpu.multi_gpu.max_queue_size)`
+        : `${present.bytes} of at most ${queue.maxQueueBytes} bytes of text wait (gpu.multi_gpu.max_queue_bytes)`;
+    const { retryAfter, when } = this.#untilRoom(callers, over.places);
+    return new AltLasError("queue_full", `The queue has no room for ${waiting.length} more: ${full}. ${when}`, {
+      retryAfter,
+    });
+  }
+
+  /** When so many more tasks have probably got slots. */
+  #untilRoom({ drainRate }: Pick<Callers, "drainRate">, places: number): { retryAfter: number; when: string } {
+    if (!this.#parts.fleet.all.some(({ facts }) => isServing(facts.state))) {
+      const when = `No GPU takes tasks at present, so the queue does not get shorter. Try again in ${NO_GPU_RETRY_SECONDS} s.`;
+      return { retryAfter: NO_GPU_RETRY_SECONDS, when };
+    }
+    const retryAfter = drainRate.secondsFor(places);
+    return { retryAfter, when: `Try again in ${retryAfter} s.` };
   }
 
   #noGpu({ pinnedGpuId }: Task): AltLasError {
@@ -112,6 +150,26 @@ export class Admission {
   }
 }
 
-function tooLarge(items: number, why: string): AltLasError {
-  return new AltLasError("invalid_input", `batch has ${items} items; ${why}.`);
+function tooLarge(why: string): AltLasError {
+  return new AltLasError("invalid_input", `${why}.`);
+}
+
+interface Amount {
+  readonly tasks: number;
+  /** Of their texts. */
+  readonly bytes: number;
+}
+
+/** Which limit more tasks would exceed, and how many of those that wait have to go first; null: none. */
+function overflowing(
+  more: readonly Task[],
+  present: Amount,
+  most: Amount,
+): { readonly what: "tasks" | "bytes"; readonly places: number } | null {
+  const bytes = more.reduce((sum, task) => sum + Buffer.byteLength(task.text), 0);
+  const tasksOver = present.tasks + more.length - most.tasks;
+  const bytesOver = present.bytes + bytes - most.bytes;
+  if (tasksOver <= 0 && bytesOver <= 0) return null;
+  const placesOfBytes = Math.ceil(bytesOver / Math.max(1, present.bytes / Math.max(1, present.tasks)));
+  return { what: tasksOver > 0 ? "tasks" : "bytes", places: Math.max(1, tasksOver, placesOfBytes) };
 }

@@ -9,6 +9,7 @@
  */
 import { AltLasError } from "../errors.ts";
 import { type Task, type TaskResult } from "../task.ts";
+import { DrainRate } from "./drain-rate.ts";
 import { estimatedTokens } from "./placement.ts";
 import { type Rank, Ranking } from "./ranking.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -16,7 +17,10 @@ import { TokenBucket } from "./token-bucket.ts";
 /** Of one caller; null: no limit. */
 export interface CallerLimits {
   readonly weight: number;
-  readonly maxQueued: number | null;
+  /** Tasks that may wait; null: the default share of the queue, see `queueShare`. */
+  readonly maxQueued: number | "unlimited" | null;
+  /** Where `maxQueued` is set, like `callers.users.bob.max_queued`. */
+  readonly maxQueuedKey: string;
   readonly maxRunning: number | null;
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
@@ -35,6 +39,8 @@ export class Caller {
   readonly running = new Map<Task, number>();
   /** Tasks that wait. */
   queued = 0;
+  /** Bytes of their texts in UTF-8. */
+  queuedBytes = 0;
   /** Nothing that waits has a lower `seq`. */
   oldest = Infinity;
   /** Work it was given, by its weight. */
@@ -43,13 +49,16 @@ export class Caller {
   rank: Rank | null = null;
   readonly requests: TokenBucket | null;
   readonly tokens: TokenBucket | null;
+  readonly drainRate: DrainRate;
 
-  constructor(name: string, number: number, limits: CallerLimits, now: number) {
+  /** @param now Unix milliseconds */
+  constructor(name: string, number: number, limits: CallerLimits, now: () => number) {
     this.name = name;
     this.number = number;
     this.limits = limits;
-    this.requests = limits.requestsPerMinute === null ? null : new TokenBucket(limits.requestsPerMinute, now);
-    this.tokens = limits.tokensPerMinute === null ? null : new TokenBucket(limits.tokensPerMinute, now);
+    this.requests = limits.requestsPerMinute === null ? null : new TokenBucket(limits.requestsPerMinute, now());
+    this.tokens = limits.tokensPerMinute === null ? null : new TokenBucket(limits.tokensPerMinute, now());
+    this.drainRate = new DrainRate(now);
   }
 
   /** Whether it wants or has slots. */
@@ -64,6 +73,8 @@ export class Caller {
 }
 
 export class Callers {
+  /** Of all of them together. */
+  readonly drainRate: DrainRate;
   readonly #limitsOf: (user: string) => CallerLimits;
   /** Unix milliseconds. */
   readonly #now: () => number;
@@ -81,12 +92,13 @@ export class Callers {
   constructor(limitsOf: (user: string) => CallerLimits, now: () => number) {
     this.#limitsOf = limitsOf;
     this.#now = now;
+    this.drainRate = new DrainRate(now);
   }
 
   of({ user }: Pick<Task, "user">): Caller {
     const known = this.#byName.get(user);
     if (known !== undefined) return known;
-    const caller = new Caller(user, this.#byName.size, this.#limitsOf(user), this.#now());
+    const caller = new Caller(user, this.#byName.size, this.#limitsOf(user), this.#now);
     this.#byName.set(user, caller);
     return caller;
   }
@@ -125,9 +137,12 @@ export class Callers {
     return this.#ranking;
   }
 
-  /** A task begins to wait. */
-  waits(task: Task): void {
+  /** A task begins to wait. @param bytes of its text */
+  waits(task: Task, bytes: number): void {
     const caller = this.of(task);
+    caller.drainRate.enters();
+    this.drainRate.enters();
+    caller.queuedBytes += bytes;
     if (caller.queued === 0) {
       caller.tag = Math.max(caller.tag, this.#served); // 1
       caller.oldest = task.seq;
@@ -137,12 +152,21 @@ export class Callers {
     this.#rank(caller);
   }
 
-  /** A task waits no more. */
-  leavesQueue(task: Task): void {
+  /** A task waits no more. @param bytes of its text */
+  leavesQueue(task: Task, bytes: number): void {
     const caller = this.of(task);
+    caller.drainRate.leaves();
+    this.drainRate.leaves();
+    caller.queuedBytes -= bytes;
     if (caller.oldest === task.seq) caller.oldest++;
     caller.queued--;
     if (!caller.isActive) this.#rank(caller);
+  }
+
+  /** A task that waited has got a slot. */
+  served(task: Task): void {
+    this.of(task).drainRate.starts();
+    this.drainRate.starts();
   }
 
   /** A task gets a slot. @param context tokens that fit into it; null: not known */

@@ -1,33 +1,70 @@
-/** How fast slots free up, from the last tasks that ended. */
+/**
+ * How fast what waits gets slots, from the last tasks that did.
+ *
+ * Only the time during which something waits counts, so that an idle night does not look like a slow queue. Tasks that leave without a
+ * slot (canceled, too late) say nothing about the next ones, so they do not count as starts.
+ */
 
-/** Ends that are remembered. */
+/** Starts that are remembered. */
 const WINDOW = 64;
-/** Without any end to go by. */
+/** Seconds for each task while no start is known to go by, at least. */
 const UNKNOWN_SECONDS = 10;
-const MAX_SECONDS = 300;
+/** A day: an estimate beyond it says no more than that. */
+const MAX_SECONDS = 86_400;
 
 export class DrainRate {
+  /** Milliseconds. */
   readonly #now: () => number;
-  readonly #ends: number[] = [];
+  #waiting = 0;
+  /** Milliseconds during which something waited, up to `#since`. */
+  #busy = 0;
+  /** When something began to wait; it counts while something does. */
+  #since = 0;
+  /** Of the last starts, in time during which something waited. */
+  readonly #starts: number[] = [];
   #next = 0;
 
-  /** @param now Unix milliseconds */
+  /** @param now milliseconds */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** Counts one task that ended now. */
-  count(): void {
-    this.#ends[this.#next] = this.#now();
+  /** One task begins to wait. */
+  enters(): void {
+    if (this.#waiting++ === 0) this.#since = this.#now();
+  }
+
+  /** One task waits no more, for whatever reason. */
+  leaves(): void {
+    if (--this.#waiting === 0) this.#busy += this.#sinceThen();
+  }
+
+  /** One task that has waited gets a slot. */
+  starts(): void {
+    this.#starts[this.#next] = this.#time();
     this.#next = (this.#next + 1) % WINDOW;
   }
 
-  /** Whole seconds, 1 to 300, until `places` more slots have probably freed up. */
+  /** Whole seconds, 1 to 86,400, until so many more tasks have probably got slots. */
   secondsFor(places: number): number {
-    if (this.#ends.length === 0) return UNKNOWN_SECONDS;
-    const oldest = this.#ends.length < WINDOW ? this.#ends[0]! : this.#ends[this.#next]!;
-    // n ends have n − 1 pauses between them; what has passed since the last one counts, so that a stall shows.
-    const secondsEach = (this.#now() - oldest) / 1000 / Math.max(1, this.#ends.length - 1);
-    return Math.min(MAX_SECONDS, Math.max(1, Math.ceil(places * secondsEach)));
+    const now = this.#time();
+    const count = this.#starts.length;
+    const last = count === 0 ? 0 : this.#starts[(this.#next + WINDOW - 1) % WINDOW]!;
+    const oldest = count < WINDOW ? (this.#starts[0] ?? 0) : this.#starts[this.#next]!;
+    // n starts have n − 1 pauses between them, and what has passed since the last one counts, so that a stall shows.
+    const each = count < 2 ? Math.max(UNKNOWN_SECONDS * 1000, now) : (now - oldest) / (count - 1);
+    // Where nothing has started for long, nothing says that the next start is nearer than that.
+    const seconds = Math.max(places * each, now - last) / 1000;
+    return Math.min(MAX_SECONDS, Math.max(1, Math.ceil(seconds)));
+  }
+
+  /** Milliseconds during which something waited. */
+  #time(): number {
+    return this.#busy + (this.#waiting > 0 ? this.#sinceThen() : 0);
+  }
+
+  /** Never below 0, also where a clock was set back. */
+  #sinceThen(): number {
+    return Math.max(0, this.#now() - this.#since);
   }
 }

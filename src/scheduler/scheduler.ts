@@ -22,7 +22,6 @@ import { Admission } from "./admission.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import { backoffSeconds, endAttempt, finalError, isSuspect, waitingSince } from "./attempts.ts";
 import { type CallerLimits, Callers, workOf } from "./callers.ts";
-import { DrainRate } from "./drain-rate.ts";
 import { Eligibility } from "./eligibility.ts";
 import { Fleet } from "./fleet.ts";
 import { type Mappings } from "./mappings.ts";
@@ -61,6 +60,8 @@ export interface SchedulerSettings {
   /** Whether GPUs that have the beginning of a prompt in their KV cache are preferred among those that are nearly least loaded. */
   readonly prefixAffinity: boolean;
   readonly limitsOf: (user: string) => CallerLimits;
+  /** Whether more than one user is known; asked at each submission, since that changes. */
+  readonly isShared: () => boolean;
 }
 
 export class Scheduler {
@@ -70,7 +71,6 @@ export class Scheduler {
   readonly #effects: Effects;
   /** Unix milliseconds. */
   readonly #now: () => number;
-  readonly #drainRate: DrainRate;
   readonly #fleet = new Fleet();
   readonly #prefixes: Prefixes | null;
   readonly #waiting: Waiting;
@@ -91,7 +91,6 @@ export class Scheduler {
     this.#settings = settings;
     this.#effects = effects;
     this.#now = now;
-    this.#drainRate = new DrainRate(now);
     const { mappings, ageingSeconds, limitsOf, maxQueueSize, maxQueueBytes } = settings;
     this.callers = new Callers(limitsOf, now);
     this.#waiting = new Waiting(this.callers, mappings.keys(), ageingSeconds * 1000);
@@ -110,9 +109,8 @@ export class Scheduler {
       waiting: this.#waiting,
       eligibility: this.#eligibility,
       callers: this.callers,
-      drainRate: this.#drainRate,
-      maxQueueSize,
-      maxQueueBytes,
+      queue: { maxQueueSize, maxQueueBytes },
+      isShared: settings.isShared,
     });
   }
 
@@ -360,7 +358,6 @@ export class Scheduler {
     const result = outcome.status === "failed" ? null : (outcome.result ?? null);
     this.#planner.vacate(gpuId, task, result === null ? null : workOf(result), result !== null);
     endAttempt(task, late ? "timeout" : outcome.status, this.#now());
-    this.#drainRate.count();
     if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
     else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
   }
@@ -486,6 +483,7 @@ export class Scheduler {
     const { placed, entries } = this.#planner.plan(tasksOf(entry), grouping);
     if (kept !== undefined) this.#release(kept.facts.id);
     for (const [task, placement] of placed) {
+      this.callers.served(task);
       this.#start(task, placement);
       this.#effects.changed(task);
     }

@@ -216,10 +216,11 @@ export class Waiting {
 
   #count(entry: Entry, sign: 1 | -1): void {
     for (const task of tasksOf(entry)) {
+      const bytes = Buffer.byteLength(task.text);
       this.#tasks += sign;
-      this.#bytes += sign * Buffer.byteLength(task.text);
-      if (sign === 1) this.#callers.waits(task);
-      else this.#callers.leavesQueue(task);
+      this.#bytes += sign * bytes;
+      if (sign === 1) this.#callers.waits(task, bytes);
+      else this.#callers.leavesQueue(task, bytes);
     }
   }
 

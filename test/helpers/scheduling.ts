@@ -9,6 +9,7 @@ import { seeded } from "./seeded.ts";
 export const NO_LIMITS: CallerLimits = {
   weight: 1,
   maxQueued: null,
+  maxQueuedKey: "callers.defaults.max_queued",
   maxRunning: null,
   requestsPerMinute: null,
   tokensPerMinute: null,
@@ -25,6 +26,7 @@ export const SETTINGS: SchedulerSettings = {
   queueTimeout: null,
   prefixAffinity: true,
   limitsOf: () => NO_LIMITS,
+  isShared: () => false,
 };
 
 export const COMPLETED: Outcome = {
