@@ -134,7 +134,8 @@ async function checkBatch(parts: VerifyParts, { tasks, items }: Submission, id: 
   const counts = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
   for (const { final } of kept) counts[final?.status ?? "queued"]++;
   const isRight = JSON.stringify(batch.counts) === JSON.stringify(counts) && batch.total === kept.length;
-  const isOver = batch.status === "completed" && batch.finished_at !== null && batch.progress === 1;
+  const ended = counts.canceled === items.length ? "canceled" : "completed";
+  const isOver = batch.status === ended && batch.finished_at !== null && batch.progress === 1;
   report.check("batch", isRight && isOver && batch.size === items.length, `batch ${id} is wrong`, { batch, counts });
   await checkResults(parts, id, tasks!);
 }

@@ -10,7 +10,7 @@ import sys
 
 import requests
 
-API = os.environ.get("ALT_LAS_URL", "http://127.0.0.1:8642") + "/api/v1"
+API = os.environ.get("ALT_LAS_URL", "http://127.0.0.1:8642").rstrip("/") + "/api/v1"
 FINAL = ("completed", "failed", "canceled")
 
 session = requests.Session()
@@ -35,7 +35,7 @@ def predict(text, **fields):
 
 def batch_predict(texts, **gpu_options):
     """Submits all of the texts or none. Options: strategy, batch_split."""
-    return call("POST", "/batch_predict", json={"batch": [{"text": text} for text in texts], "gpu_options": gpu_options})
+    return call("POST", "/batch_predict", json={"batch": texts, "gpu_options": gpu_options})
 
 
 def wait_for(task_id):

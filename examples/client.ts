@@ -5,7 +5,7 @@
  *
  * ALT_LAS_URL says where the server is (default: http://127.0.0.1:8642).
  */
-const API = `${process.env.ALT_LAS_URL ?? "http://127.0.0.1:8642"}/api/v1`;
+const API = `${(process.env.ALT_LAS_URL ?? "http://127.0.0.1:8642").replace(/\/+$/, "")}/api/v1`;
 const KEY = process.env.ALT_LAS_API_KEY ?? "";
 
 interface Task {
@@ -54,7 +54,7 @@ show(await waitFor(single.task_id));
 
 const texts = ["The cat", "A little boy", "One day"];
 const batch = await call<{ status: string; tasks: Task[] }>("/batch_predict", {
-  batch: texts.map((text) => ({ text })),
+  batch: texts,
   gpu_options: { strategy: "round_robin" },
 });
 console.log(`The batch is ${batch.status}.`);

@@ -1,5 +1,6 @@
 /** What webhooks are told of tasks and batches: the same that the API shows of them. */
 import { viewOfBatch, viewOfTask } from "./http/views.ts";
+import { statusOf } from "./scheduler/batches.ts";
 import { type TasksParts } from "./scheduler/tasks.ts";
 import { attemptNumber } from "./task.ts";
 import { deliveriesFor } from "./webhooks/events.ts";
@@ -13,7 +14,7 @@ export const announce: Omit<TasksParts["webhooks"], "wake"> = {
   },
   ofBatch: (state) => {
     const { id, user, webhook } = state.batch;
-    const data = viewOfBatch({ ...state, status: "completed" });
+    const data = viewOfBatch({ ...state, status: statusOf(state) });
     return deliveriesFor(webhook, { subject: id, user, event: "batch.completed", occurrence: 1, data }, Date.now());
   },
 };

@@ -71,14 +71,14 @@ async function ask({ url, key, patience = PATIENCE }: GpusOptions, path: string)
   refuse(refused(response.status, { url, key, answer }));
 }
 
-/** With a slash at its end, so that what follows is added to its path. */
+/** With a slash at its end, so that what follows is added to its path; the API's own path may be a part of it or not. */
 function baseOf(url: string): string {
   const { protocol, username, password } = URL.parse(url) ?? { protocol: "" };
   if (username || password) refuse("The server's URL must not have a user or password; what counts is the API key.");
   if (protocol !== "http:" && protocol !== "https:") {
     refuse(`The server's URL must be like http://127.0.0.1:8642; got ${shown(url)}.`);
   }
-  return url.endsWith("/") ? url : `${url}/`;
+  return `${url.replace(/\/*(api\/v1\/*)?$/, "")}/`;
 }
 
 /** @returns the key @throws {AltLasError} `bad_config`; the sentence does not have the key in it */

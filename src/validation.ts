@@ -19,6 +19,8 @@ interface SchemaPart {
   readonly allowed?: string;
   /** Our own keyword: the value must not be repeated in a sentence. */
   readonly secret?: boolean;
+  /** Our own keyword: what other programs call this field, for hints. */
+  readonly alsoCalled?: readonly string[];
 }
 
 /** A value that does not fit its schema. */
@@ -29,12 +31,12 @@ export interface Misfit {
   readonly sentence: string;
 }
 
-/**
- * An Ajv that fills in defaults and never changes a value's type unless told to.
- * @param coerce query strings carry only text, so "10" has to count as 10 there
- */
-export function makeAjv(coerce: boolean): Ajv {
-  const ajv = new Ajv({ useDefaults: true, coerceTypes: coerce, verbose: true, keywords: ["allowed", "secret"] });
+/** Means nothing to Ajv: for sentences, hints and documents. */
+const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand"];
+
+/** An Ajv that fills in defaults and never changes a value's type. */
+export function makeAjv(): Ajv {
+  const ajv = new Ajv({ useDefaults: true, verbose: true, keywords: OUR_WORDS });
   return ajv.addKeyword({
     keyword: "maxBytes",
     type: "string",
@@ -62,15 +64,14 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
   const here = fieldName(path, root);
   if (error.keyword === "required") {
     const missing = String(error.params.missingProperty);
+    const mistaken = misnamed(missing, error.data, schema);
+    if (mistaken !== undefined) return unknownField(mistaken, path, root, schema);
     const wanted = schema.properties?.[missing];
     const name = fieldName([...path, missing], root);
     return { path, sentence: `${name} is missing; it must be ${wanted ? expected(wanted) : "given"}.` };
   }
   if (error.keyword === "additionalProperties") {
-    const unknown = String(error.params.additionalProperty);
-    const known = Object.keys(schema.properties ?? {});
-    const name = fieldName([...path, unknown], root);
-    return { path: [...path, unknown], sentence: `${name} is not a known field; ${suggestion(unknown, known)}.` };
+    return unknownField(String(error.params.additionalProperty), path, root, schema);
   }
   if (error.keyword === "maxBytes") {
     const bytes = Buffer.byteLength(String(error.data));
@@ -143,15 +144,40 @@ export function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** Names the known key that an unknown one was probably meant to be, else all of them. */
-function suggestion(unknown: string, known: readonly string[]): string {
+function unknownField(unknown: string, path: (string | number)[], root: string, schema: SchemaPart): Misfit {
+  const name = fieldName([...path, unknown], root);
+  return { path: [...path, unknown], sentence: `${name} is not a known field; ${suggestion(unknown, schema)}.` };
+}
+
+/** A field that was given and was probably meant to be one that is missing. */
+function misnamed(missing: string, given: unknown, schema: SchemaPart): string | undefined {
+  const names = Object.keys(Object(given)).filter((name) => !Object.hasOwn(schema.properties ?? {}, name));
+  return names.find((name) => meant(name, schema) === missing);
+}
+
+/** Names the known field that an unknown one was probably meant to be, else all of them. */
+function suggestion(unknown: string, schema: SchemaPart): string {
+  const known = Object.keys(schema.properties ?? {});
   if (known.length === 0) return "nothing is allowed there";
-  const close = known.find((key) => distance(key, unknown.toLowerCase()) <= 2);
+  const close = meant(unknown, schema);
   return close === undefined ? `known are ${known.join(", ")}` : `perhaps ${close} was meant`;
 }
 
+/** The field that a name means: another program's word for it, the name of a field one level further in, or one mistyped. */
+function meant(unknown: string, { properties = {} }: SchemaPart): string | undefined {
+  const name = unknown.toLowerCase();
+  const fields = Object.entries(properties);
+  const deeper = fields.flatMap(([outer, { properties: inner = {} }]) =>
+    Object.entries(inner).map(([field, schema]): [string, SchemaPart] => [`${outer}.${field}`, schema]),
+  );
+  const isCalled = ([path, { alsoCalled = [] }]: [string, SchemaPart]): boolean =>
+    path.split(".").at(-1) === name || alsoCalled.includes(name);
+  const found = fields.find(isCalled) ?? deeper.find(isCalled) ?? fields.find(([field]) => distance(field, name) <= 2);
+  return found?.[0];
+}
+
 /** Levenshtein's edit distance. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

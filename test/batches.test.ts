@@ -1,7 +1,7 @@
 /** The results of a batch, as they are read while it goes on. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Batches } from "../src/scheduler/batches.ts";
+import { Batches, statusOf } from "../src/scheduler/batches.ts";
 import { type ListedTask } from "../src/store/store.ts";
 import { type Batch, type Task } from "../src/task.ts";
 import { complete, newTask, run } from "./helpers/store.ts";
@@ -92,4 +92,18 @@ test("after a restart a batch ends when what was left of it has ended, or at onc
     finished.map(({ id }) => id),
     ["done", "left"],
   );
+});
+
+test("a batch that has ended is canceled when every task of it was, else completed", () => {
+  const none = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
+  const status = (counts: Partial<typeof none>): string =>
+    statusOf({ batch: BATCH, counts: { ...none, ...counts }, unbound: 0 });
+  assert.equal(status({ canceled: 3 }), "canceled");
+  assert.equal(status({ canceled: 2, completed: 1 }), "completed");
+  assert.equal(status({ canceled: 2, failed: 1 }), "completed");
+  assert.equal(status({ failed: 3 }), "completed");
+  // What is not kept any more may have been completed.
+  assert.equal(status({ canceled: 2 }), "completed");
+  assert.equal(status({}), "completed");
+  assert.equal(status({ canceled: 2, running: 1 }), "running");
 });

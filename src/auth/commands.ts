@@ -12,7 +12,7 @@ export interface CommandContext {
   readonly dataDir: string;
 }
 
-const validName = makeAjv(false).compile(UserSchema.properties.name);
+const validName = makeAjv().compile(UserSchema.properties.name);
 /** Longer ones are a mistake of the shell, and would be work for nothing. */
 const MAX_PASSWORD_LENGTH = 1024;
 

@@ -26,7 +26,7 @@ export type CredentialsFile = Static<typeof FileSchema>;
 export type StoredUser = CredentialsFile["users"][number];
 export type StoredKey = CredentialsFile["keys"][number];
 
-const validate = makeAjv(false).compile(FileSchema);
+const validate = makeAjv().compile(FileSchema);
 
 /** Milliseconds a change waits for another one, made by another process, to end. */
 const LOCK_PATIENCE = 10_000;

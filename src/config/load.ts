@@ -15,7 +15,7 @@ export interface ConfigOverrides {
   readonly logLevel?: string | undefined;
 }
 
-const validate = makeAjv(false).compile(ConfigSchema);
+const validate = makeAjv().compile(ConfigSchema);
 
 /**
  * Reads the configuration: `file`, else ./config.yaml if it exists, else the defaults; then the overrides.

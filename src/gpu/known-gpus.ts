@@ -19,7 +19,7 @@ const FileSchema = Type.Object(
 );
 type KnownFile = Static<typeof FileSchema>;
 
-const validate = makeAjv(false).compile(FileSchema);
+const validate = makeAjv().compile(FileSchema);
 
 /** A GPU that is here, or was at an earlier start. */
 export interface KnownGpu {

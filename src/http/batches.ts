@@ -45,7 +45,7 @@ export function cancelBatchRoute(app: FastifyInstance, { tasks }: ServerParts): 
     const everything = { ids: undefined, user: undefined, status: undefined };
     const canceled = await tasks.cancelMatching({ ...everything, batchId: batch.id });
     const after = await batchNamed(tasks, caller, params);
-    if (canceled === 0 && after.status === "completed") {
+    if (canceled === 0 && (after.status === "completed" || after.status === "canceled")) {
       const sentence = `All tasks of the batch ${batch.id} have ended already.`;
       throw new AltLasError("conflict", sentence, { details: { status: after.status } });
     }

@@ -1,7 +1,7 @@
 /** Every answer that is not a success, in one shape: `{"error": sentence, "code": code}`. */
 import { STATUS_CODES } from "node:http";
 import { type Socket } from "node:net";
-import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ServerParts } from "./parts.ts";
 import { type Failure } from "./schemas/common.ts";
@@ -59,28 +59,6 @@ function toAltLasError(thrown: unknown, maxBodyBytes: number): AltLasError | und
     return new AltLasError("invalid_input", `The request cannot be read: ${messageOf(thrown)}`);
   }
   return undefined;
-}
-
-/**
- * Refuses requests that no route answers: 405 where the path exists with another method, else 404.
- * Call it before the routes are registered, because it learns them as they come.
- */
-export function refuseUnknownRoutes(app: FastifyInstance): void {
-  const routes: { readonly path: RegExp; readonly method: string }[] = [];
-  app.addHook("onRoute", ({ url, method }) => {
-    if (url === "*") return;
-    const path = new RegExp(`^${url.replaceAll(".", "\\.").replaceAll(/:[^/]+/g, "[^/]+")}$`);
-    for (const name of [method].flat()) routes.push({ path, method: name });
-  });
-  app.addHook("onRequest", (request, reply, done) => {
-    if (!request.is404) return done();
-    const path = request.url.split("?", 1)[0]!;
-    const named = path.length > 100 ? `${path.slice(0, 99)}…` : path;
-    const allowed = routes.filter((route) => route.path.test(path)).map((route) => route.method);
-    if (allowed.length === 0) throw new AltLasError("not_found", `There is no route ${request.method} ${named}.`);
-    reply.header("allow", allowed.join(", "));
-    throw new AltLasError("method_not_allowed", `${named} allows ${allowed.join(", ")}, not ${request.method}.`);
-  });
 }
 
 /** Answers what is not even HTTP. There is no request yet, so this writes to the connection itself. */

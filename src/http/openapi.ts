@@ -28,6 +28,9 @@ interface Schema {
   readonly required?: readonly string[];
   readonly allowed?: string;
   readonly maxBytes?: number;
+  readonly alsoCalled?: readonly string[];
+  readonly shorthand?: string;
+  readonly anyOf?: readonly Schema[];
 }
 
 /** The parts of the document that are mended after it was made. */
@@ -182,11 +185,14 @@ function headersOf(url: string): Record<string, object> | undefined {
 }
 
 /**
- * A request's schema as clients should read it: our own keywords mean nothing to them, a field with a default is not required, and in
- * a body whatever is not required may be null.
+ * A request's schema as clients should read it: our own keywords mean nothing to them, a field with a default is not required, in a body
+ * whatever is not required may be null, and what has a short form may be that.
  */
 function forClients(schema: Schema, nullable: boolean): Schema {
-  const { allowed: _allowed, maxBytes: _maxBytes, required = [], properties, items, ...rest } = schema;
+  const { shorthand, ...long } = schema;
+  const short = shorthand === undefined ? undefined : long.properties?.[shorthand];
+  if (short !== undefined) return { anyOf: [long, short].map((form) => forClients(form, nullable)) };
+  const { allowed: _1, maxBytes: _2, alsoCalled: _3, required = [], properties, items, ...rest } = long;
   const clear = { ...rest, ...(items && { items: forClients(items, nullable) }) };
   if (properties === undefined) return clear;
   const wanted = required.filter((name) => properties[name]?.default === undefined);

@@ -5,6 +5,7 @@ import { type SubmitOptions } from "../scheduler/task-api.ts";
 import { isFinal, type TaskInput, type Webhook, type WebhookEvent } from "../task.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 import { submission } from "./access.ts";
+import { completeItems } from "./batch-items.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { goneSignal } from "./gone.ts";
@@ -12,7 +13,7 @@ import { idempotencyOf } from "./idempotency.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
 import { type Pings } from "./pings.ts";
-import { preferredWait } from "./prefer.ts";
+import { applyWait, preferredWait } from "./prefer.ts";
 import { NoQuery } from "./schemas/common.ts";
 import {
   BatchAnswer,
@@ -87,9 +88,9 @@ async function held(
   reply: FastifyReply,
   onLeft: () => void,
 ): Promise<TaskSummary | TaskView> {
-  const wait = preferredWait(request.headers.prefer);
-  if (wait === undefined) return submitted;
-  reply.header("preference-applied", `wait=${wait}`);
+  const wanted = preferredWait(request.headers.prefer);
+  if (wanted === undefined) return submitted;
+  const wait = applyWait(wanted, reply);
   const gone = goneSignal(reply);
   const task = await tasks.wait(submitted.task_id, wait, gone);
   if (task === null) return submitted;
@@ -121,6 +122,7 @@ export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: Re
       refusals: ["conflict", ...ON_SUBMITTING],
     },
     onRequest: submission(parts),
+    preValidation: completeItems,
     handler: (request, reply) => submitBatch(parts, request, reply),
   });
 }

@@ -7,7 +7,7 @@ import { AltLasError } from "../errors.ts";
 import { authentication } from "./access.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { eventsRoute } from "./events.ts";
-import { clientErrorHandler, errorHandler, refuseUnknownRoutes } from "./failures.ts";
+import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
@@ -18,6 +18,7 @@ import { requestSchemas } from "./schemas/submissions.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls } from "./tls.ts";
+import { refuseUnknownRoutes } from "./unknown-routes.ts";
 import { setUpValidation } from "./validate.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
 
@@ -69,7 +70,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
       const own = request.headers["x-request-id"];
       return typeof own === "string" && SANE_REQUEST_ID.test(own) ? own : newRequestId();
     },
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // By the router, not by a redirect, at which many clients would drop the body of a POST.
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (error, request, reply) => {
       setHeaders(request.id, reply);
       onError(error, request, reply);
@@ -101,7 +103,7 @@ function setUp(app: FastifyInstance, parts: ServerParts): void {
   }
   setUpOpenapi(app, version);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
-  app.after(() => refuseUnknownRoutes(app));
+  app.after(() => refuseUnknownRoutes(app, BASE_PATH));
   app.register(async (open) => healthRoutes(open, parts));
   app.register(async (closed) => {
     closed.addHook("onRequest", authentication(parts));

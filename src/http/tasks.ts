@@ -5,6 +5,7 @@ import { cursorOf, selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./gone.ts";
 import { taskNamed, type TaskPath, visibleTask } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
+import { applyWait } from "./prefer.ts";
 import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery } from "./schemas/tasks.ts";
 import { viewOfTask } from "./views.ts";
 
@@ -22,8 +23,10 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
     },
     handler: async ({ caller, params, query }, reply) => {
       const task = await taskNamed(tasks, caller, params);
-      if (query.wait === 0 || isFinal(task.status)) return viewOfTask(task);
-      return viewOfTask(visibleTask(await tasks.wait(task.id, query.wait, goneSignal(reply)), caller, task.id));
+      if (query.wait === 0) return viewOfTask(task);
+      const wait = applyWait(query.wait, reply);
+      if (isFinal(task.status)) return viewOfTask(task);
+      return viewOfTask(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id));
     },
   });
 }

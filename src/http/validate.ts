@@ -3,9 +3,11 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fa
 import { AltLasError } from "../errors.ts";
 import { parseJson } from "./json.ts";
 import { makeAjv, misfitOf } from "../validation.ts";
+import { queryReader } from "./query.ts";
 
 /** The parts of a JSON schema that say where a null may be dropped. */
 interface Shape {
+  readonly type?: string;
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly required?: readonly string[];
   readonly items?: Shape;
@@ -26,22 +28,20 @@ export function setUpValidation(app: FastifyInstance, maxBatchSize: number): voi
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
     done(null, parseJson(body as Buffer, maxParts));
   });
-  const exact = makeAjv(false);
-  // A query string is nothing but text.
-  const coercing = makeAjv(true);
+  const ajv = makeAjv();
   app.setValidatorCompiler<Shape & object>(({ schema, httpPart }) => {
     // Handlers answer 404, not 400, for a path that names nothing.
     if (httpPart === "params") return () => true;
     const isBody = httpPart === "body";
     // Ajv has no use for a default of the whole, and refuses it.
     const { default: whenMissing, ...checked } = schema;
-    const validate = (isBody ? exact : coercing).compile(checked);
-    const dropNulls = nullDropper(checked);
+    const validate = ajv.compile(checked);
+    const prepare = isBody ? nullDropper(checked) : queryReader(checked);
     return (given: unknown) => {
       // A body that is missing arrives here as null too.
       const value = isBody && given === null ? structuredClone(whenMissing) : given;
       if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
-      dropNulls(value);
+      prepare(value);
       if (validate(value)) return { value };
       return {
         error: new AltLasError("invalid_input", misfitOf(validate, isBody ? "the body" : "the query").sentence),

@@ -107,8 +107,12 @@ export class Batches {
   }
 }
 
-/** The contract's five statuses, of the tasks that have not ended; `completed` when all have. */
-function statusOf({ batch, counts, unbound }: BatchState): BatchSnapshot["status"] {
+/**
+ * The contract's five statuses, of the tasks that have not ended. When all have: `canceled` if every task was, else `completed`, also when
+ * some of them are not kept any more.
+ */
+export function statusOf({ batch, counts, unbound }: BatchState): BatchSnapshot["status"] {
+  if (counts.canceled === batch.size) return "canceled";
   if (counts.queued + counts.running === 0) return "completed";
   if (counts.queued === 0) return "running";
   if (unbound === 0) return "all_distributed";

@@ -39,7 +39,7 @@ export type TaskSnapshot = Readonly<Omit<Task, "attempts">> & { readonly attempt
 
 /** A batch as it is now. */
 export interface BatchSnapshot extends BatchState {
-  readonly status: BatchStatus | "completed";
+  readonly status: BatchStatus | "completed" | "canceled";
 }
 
 /** Which tasks to cancel; undefined: any. Tasks that have ended are passed over. Times are Unix milliseconds. */

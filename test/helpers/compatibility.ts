@@ -132,6 +132,7 @@ function contentLosses(before: Content = {}, after: Content = {}, place: Place):
 function compare(old: Schema, now: Schema, place: Place): string[] {
   const before = place.before(old);
   const after = place.after(now);
+  if (before.anyOf !== undefined || after.anyOf !== undefined) return alternativeLosses(before, after, place);
   return [
     ...typeLosses(before, after, place),
     ...choiceLosses(before, after, place),
@@ -234,12 +235,11 @@ function innerLosses(before: Schema, after: Schema, place: Place): string[] {
     losses.push(...compare(before.additionalProperties, after.additionalProperties, { ...place, at: `${place.at}.*` }));
   if (before.additionalProperties !== false && after.additionalProperties === false && place.direction === "sent")
     losses.push(`${place.at}: unknown fields are refused now`);
-  return [...losses, ...alternativeLosses(before, after, place)];
+  return losses;
 }
 
 /** Each alternative of what is given must fit one of what is allowed. */
 function alternativeLosses(before: Schema, after: Schema, place: Place): string[] {
-  if (before.anyOf === undefined && after.anyOf === undefined) return [];
   const [given, allowed] = ordered(place, before.anyOf ?? [before], after.anyOf ?? [after]);
   const fits = (one: Schema, other: Schema): boolean => {
     const pair: [Schema, Schema] = place.direction === "sent" ? [one, other] : [other, one];

@@ -11,8 +11,9 @@ export const BatchParams = Type.Object({ batch_id: BatchId });
 export const BatchView = Type.Object(
   {
     batch_id: BatchId,
-    status: oneOf([...BATCH_STATUSES, "completed"], {
-      description: "As in the answer to the submission, but as of now; completed: every task has ended.",
+    status: oneOf([...BATCH_STATUSES, "completed", "canceled"], {
+      description:
+        "As in the answer to the submission, but as of now; canceled: every task was canceled; completed: every task has ended otherwise.",
     }),
     total: Type.Integer({ description: "Tasks that are still kept." }),
     size: Type.Integer({ description: "Tasks that were submitted." }),

@@ -1,5 +1,5 @@
 /** `POST /predict` and `POST /batch_predict`. */
-import { Type, type Static } from "typebox";
+import { Type, type Static, type TSchema } from "typebox";
 import { type Config } from "../../config.ts";
 import { BATCH_STATUSES } from "../../scheduler/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
@@ -21,6 +21,7 @@ function predictSchema(settings: Settings) {
   const specificGpu = Type.Integer({
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
+    alsoCalled: ["gpu_id", "gpu"],
     description: "The task runs on this GPU or nowhere; the strategy is not asked.",
   });
   const options = { ...placementFields(multi_gpu), specific_gpu_id: Type.Optional(specificGpu) };
@@ -34,7 +35,7 @@ function predictSchema(settings: Settings) {
   return closed(
     {
       ...inputFields(settings),
-      gpu_options: closed(options, { default: {}, description }),
+      gpu_options: closed(options, { default: {}, alsoCalled: ["options"], description }),
       stream: Type.Boolean({ default: false, description: "Answer with the task's events as they happen." }),
       cancel_on_disconnect: Type.Boolean({
         default: false,
@@ -49,27 +50,48 @@ function predictSchema(settings: Settings) {
 function batchSchema(settings: Settings) {
   const { max_batch_size } = settings.limits;
   const { multi_gpu } = settings.gpu;
-  const batch = Type.Array(closed(inputFields(settings)), {
+  const fields = inputFields(settings);
+  const item = closed(fields, { shorthand: "text", allowed: "an object with a text, or the text alone" });
+  const batch = Type.Array(item, {
     minItems: 1,
     maxItems: max_batch_size,
     allowed: `a list of 1 to ${max_batch_size} items`,
+    alsoCalled: ["texts", "prompts", "inputs", "items", "tasks", "requests"],
     description: "The texts; either all of them are accepted or none.",
   });
   const example = {
-    batch: [
-      { text: "Sample input text 1", max_length: 128, temperature: 0.7 },
-      { text: "Sample input text 2", max_length: 256, temperature: 0.5 },
-    ],
+    batch: [{ text: "Sample input text 1", max_length: 256, temperature: 0.5 }, "Sample input text 2"],
+    max_length: 128,
     gpu_options: { strategy: multi_gpu.default_strategy, batch_split: true },
   };
   return closed(
     {
+      // Before the items, so that what is wrong with one of these is not told of an item.
+      max_length: shared(fields.max_length),
+      temperature: shared(fields.temperature),
+      task_type: shared(fields.task_type),
+      priority: shared(fields.priority),
+      timeout_seconds: shared(fields.timeout_seconds),
       batch,
-      gpu_options: closed(placementFields(multi_gpu), { default: {}, description: "How to choose GPUs." }),
+      gpu_options: closed(placementFields(multi_gpu), {
+        default: {},
+        alsoCalled: ["options"],
+        description: "How to choose GPUs.",
+      }),
       ...webhookFields(BATCH_EVENTS, "batch.completed"),
     },
     { title: "BatchRequest", examples: [example] },
   );
+}
+
+/** What may stand beside `batch`, for all items that do not say otherwise. */
+export const SHARED_FIELDS = ["max_length", "temperature", "task_type", "priority", "timeout_seconds"] as const;
+
+/** A field of the items beside them: what it is when nobody says so is for the items to know. */
+function shared<T extends TSchema>(field: T) {
+  const { default: _default, description = "", ...rest } = field as T & { default?: unknown; description?: string };
+  const beside = { ...rest, description: `For items that do not say otherwise. ${description}`.trim() };
+  return Type.Optional(Type.Unsafe<Static<T>>(beside));
 }
 
 /** What `predict` and each item of a batch have. */
@@ -78,11 +100,20 @@ function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
     text: Type.String({
       minLength: 1,
       maxBytes: max_text_bytes,
+      alsoCalled: ["prompt", "input", "inputs", "query", "message", "content"],
       description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
     }),
     max_length: Type.Integer({
       minimum: 1,
       default: 128,
+      alsoCalled: [
+        "max_tokens",
+        "max_new_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "num_predict",
+        "n_predict",
+      ],
       description: "Tokens to generate at most.",
     }),
     temperature: Type.Number({ minimum: 0, maximum: 1, default: 0.7, description: "0 is greedy." }),
@@ -111,7 +142,11 @@ function webhookFields<const Events extends WebhookEvent[]>(events: readonly [..
   const names = events.map((event) => JSON.stringify(event)).join(", ");
   return {
     webhook_url: Type.Optional(
-      Type.String({ minLength: 1, description: "Where to send events: an http or https address." }),
+      Type.String({
+        minLength: 1,
+        alsoCalled: ["webhook", "callback_url", "callback"],
+        description: "Where to send events: an http or https address.",
+      }),
     ),
     webhook_events: Type.Optional(
       Type.Array(oneOf(events), {

@@ -26,9 +26,8 @@ export const TaskParams = Type.Object({ task_id: TaskId });
 export const TaskQuery = closed({
   wait: Type.Number({
     minimum: 0,
-    maximum: MAX_WAIT,
     default: 0,
-    description: "Seconds to hold the answer until the task ends.",
+    description: `Seconds to hold the answer until the task ends; more than ${MAX_WAIT} are ${MAX_WAIT}. Preference-Applied says how many.`,
   }),
 });
 export type TaskQuery = Static<typeof TaskQuery>;
