@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+// In Node SIGUSR1 opens a debugger, in which anybody on this machine could run what they like. Heard, it does nothing.
+process.on("SIGUSR1", () => {});
 // Plain JavaScript that every Node since 12 can read: TypeScript would die on its syntax before it could say what is wrong.
 const NEEDED = 24;
 const major = Number(process.versions.node.split(".")[0]);
@@ -9,14 +11,25 @@ if (major < NEEDED) {
   );
   process.exit(1);
 }
+/** A signal that came before the first line above opens its debugger while this file runs. */
+function closeDebugger() {
+  const wanted = /--inspect/.test([process.execArgv, process.env.NODE_OPTIONS].join(" "));
+  const { url, close } = process.getBuiltinModule("node:inspector");
+  if (!wanted && url() !== undefined) close();
+}
+closeDebugger();
 // Compiled code is kept beside the packages, also for the processes that are started from here: a third less to compute at each start.
 // Not in the system's temporary folder, where others could put code of theirs. Where it cannot be written, nothing is kept.
 Promise.all([import("node:module"), import("node:url")])
   .then(([{ enableCompileCache }, { fileURLToPath }]) => {
+    closeDebugger();
     const { env } = process;
     env.NODE_COMPILE_CACHE =
       env.NODE_COMPILE_CACHE || fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url));
     enableCompileCache();
     return import("../src/cli.ts");
   })
-  .then(({ main }) => main(process.argv));
+  .then(({ main }) => {
+    closeDebugger();
+    return main(process.argv);
+  });

@@ -58,7 +58,8 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   const path = config.store.path ?? join(dataDir, "alt-las.db");
   const cacheBytes = config.store.cache_bytes;
   const store = started.adopt(new SqliteStore({ path, cacheBytes, log }), (opened) => opened.close());
-  const monitor = started.adopt(new GpuMonitor({ interval: config.gpu.monitoring.interval_ms, log }), (running) =>
+  const { monitoring, worker_environment: inherit } = config.gpu;
+  const monitor = started.adopt(new GpuMonitor({ interval: monitoring.interval_ms, inherit, log }), (running) =>
     running.stop(),
   );
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.

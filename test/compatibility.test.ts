@@ -51,6 +51,7 @@ const LOSSES: readonly [what: string, after: Schema, sent: RegExp | null, receiv
   ["a new field", changed("new", { type: "string" }), null, null],
   ["a field less", changed("share", undefined), /\.share is gone/, /\.share is gone/],
   ["a new required field", changed("n", {}, { required: ["text", "n"] }), /\.n is required now/, null],
+  ["a new field with a default", changed("n", { default: 1 }, { required: ["text", "n"] }), null, null],
   ["a field that may be missing", { ...BEFORE, required: [] }, null, /\.text is not always there any more/],
   ["a choice less", changed("strategy", { enum: ["a"], default: "a" }), /"b" is refused now/, null],
   ["a new choice", changed("strategy", { enum: ["a", "b", "c"], default: "a" }), null, /"c" is new there/],

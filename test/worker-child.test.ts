@@ -160,7 +160,7 @@ describe("a worker process", () => {
   it("ignores the signals that are meant for the server", () =>
     withWorker(async (worker) => {
       await worker.load(simulated());
-      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) worker.process.kill(signal);
+      for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) worker.process.kill(signal);
       worker.send({ type: "run", requests: [request(1, "still here", 4)] });
       assert.equal((await worker.end(1)).end.type, "finished");
     }));

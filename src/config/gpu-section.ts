@@ -65,6 +65,17 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
       description: "Milliseconds between two samples of all GPUs.",
     }),
   }),
+  worker_environment: Type.Array(
+    Type.String({
+      pattern: "^(?!ALT_LAS_API_KEY$)[A-Za-z_][A-Za-z0-9_()]*$",
+      allowed: "the name of an environment variable, and not ALT_LAS_API_KEY",
+    }),
+    {
+      default: [],
+      description:
+        "Environment variables that workers, and what they start, get beside those of the system, the GPU drivers and llama.cpp.",
+    },
+  ),
   multi_gpu: section("Placement over several GPUs.", {
     enabled: Type.Boolean({ default: true, description: "false: only the first GPU is used." }),
     default_strategy: Type.Enum([...STRATEGIES], {

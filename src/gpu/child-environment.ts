@@ -1,7 +1,84 @@
-/** What the server's child processes get of its environment. */
+/**
+ * How the server starts processes of its own program, and what they get of its environment. Engines, drivers and what these start run
+ * code that is not ours, and the environment of a server holds secrets for which they have no use.
+ */
+import { type ChildProcess, fork, type ForkOptions } from "node:child_process";
+import { fileURLToPath } from "node:url";
 
-/** A child process has no use for the server's own key. */
-export function withoutSecrets(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { ALT_LAS_API_KEY: _key, ...rest } = environment;
-  return rest;
+/** What any program needs: where things are, the language, the time zone. Windows' own names are in whatever case they came. */
+const NAMES = new Set([
+  ..."PATH HOME USER LOGNAME LANG LANGUAGE TZ TZDIR TMPDIR TEMP TMP NO_COLOR".split(" "),
+  // How libraries are found, and how memory and threads are handed out.
+  ..."LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH GLIBC_TUNABLES UV_THREADPOOL_SIZE".split(
+    " ",
+  ),
+  // Certificates that an engine believes when it asks a server.
+  ..."SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS NODE_USE_SYSTEM_CA NODE_TLS_REJECT_UNAUTHORIZED".split(" "),
+  ..."NODE_OPTIONS NODE_COMPILE_CACHE NODE_V8_COVERAGE".split(" "),
+  ..."SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT USERPROFILE USERNAME APPDATA LOCALAPPDATA PROGRAMDATA".split(" "),
+  ..."PROGRAMFILES PROGRAMFILES(X86) COMMONPROGRAMFILES NUMBER_OF_PROCESSORS OS".split(" "),
+]);
+
+/** Families of names: the language, the folders of a desktop, GPU drivers, and what computes on GPUs and CPUs. */
+const FAMILIES = [
+  ..."LC_ XDG_ PROCESSOR_ MALLOC_ CUDA_ NVIDIA_ NV_ __NV_ __GL_ VK_ MESA_ RADV_ AMD_ AMDGPU_ HIP_ HSA_ ROCR_ ROCM_".split(
+    " ",
+  ),
+  ..."ROCBLAS_ HIPBLASLT_ GPU_ GGML_ LLAMA_ NODE_LLAMA_CPP_ OMP_ GOMP_ KMP_ MKL_ OPENBLAS_ BLIS_ ONEAPI_ SYCL_ ZE_".split(
+    " ",
+  ),
+  ..."MTL_ METAL_".split(" "),
+];
+
+/** `NVIDIA_API_KEY` belongs to a family, and is a secret all the same. */
+const SECRET = /KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH/;
+
+/** Never passed on, whatever the configuration says. */
+const SERVERS_OWN = "ALT_LAS_API_KEY";
+
+/**
+ * What a child process may have of the server's environment.
+ * @param more names beside those that are known to be needed (`gpu.worker_environment`)
+ */
+export function inheritedEnvironment(environment: NodeJS.ProcessEnv, more: readonly string[]): NodeJS.ProcessEnv {
+  const named = new Set(more);
+  const kept = Object.entries(environment).filter(
+    ([name]) => name !== SERVERS_OWN && (named.has(name) || isKnown(name.toUpperCase())),
+  );
+  return Object.fromEntries(kept);
+}
+
+function isKnown(name: string): boolean {
+  return NAMES.has(name) || (FAMILIES.some((family) => name.startsWith(family)) && !SECRET.test(name));
+}
+
+export interface ChildOptions extends Pick<ForkOptions, "stdio" | "timeout" | "killSignal"> {
+  /** The names of `gpu.worker_environment`. */
+  readonly inherit?: readonly string[] | undefined;
+  /** Where nothing is inherited under the same name. */
+  readonly defaults?: Readonly<Record<string, string>>;
+  /** Over what is inherited. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/**
+ * Starts one of our modules as a process of its own, with a channel to it.
+ * @param module its URL
+ * @throws {Error} for some reasons why it cannot be started; for others it tells of an error and a death
+ */
+export function startChild(
+  module: URL,
+  { inherit = [], defaults, environment, ...options }: ChildOptions,
+): ChildProcess {
+  return fork(fileURLToPath(module), {
+    ...options,
+    env: { ...defaults, ...inheritedEnvironment(process.env, inherit), ...environment },
+    // SIGUSR1 would open a debugger, in which anybody on this machine could run what they like.
+    execArgv: ["--disable-sigusr1"],
+  });
+}
+
+/** For a child process: what a terminal, a service manager or a log rotation sends to all that runs is the parent's business. */
+export function ignoreSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
 }

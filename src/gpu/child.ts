@@ -7,6 +7,7 @@
 import { type DeviceMemory, type Engine, type EngineEnd } from "../engine/engine.ts";
 import { createEngine } from "../engine/open.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { ignoreSignals } from "./child-environment.ts";
 import { visibleCudaGpus } from "./cuda.ts";
 import {
   type FromWorker,
@@ -185,7 +186,7 @@ async function lookAtMemory(): Promise<void> {
 }
 
 process.on("message", onMessage);
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+ignoreSignals();
 process.on("disconnect", () => {
   // Without a parent there is nobody to work for. Only SIGKILL doesn't wait for what native code is doing on its threads.
   if (leaving) process.exit(0);

@@ -107,6 +107,7 @@ async function surveyFor(entries: readonly Entry[], config: Config, sources: Gpu
   return surveyGpus(sources, {
     llama: engines.includes("llama"),
     minComputeCapability: config.gpu.min_compute_capability,
+    inherit: config.gpu.worker_environment,
   });
 }
 

@@ -160,6 +160,7 @@ export class GpuPool {
         healthCheckInterval: config.gpu.health_check_interval,
         stallTimeout: config.gpu.stall_timeout,
         cancelTimeout: config.tasks.cancel_timeout,
+        inherit: config.gpu.worker_environment,
         memoryBudget: () => this.#memoryBudget(supervisor),
         footprint: () => this.#footprint(device),
         turns: this.#turns,

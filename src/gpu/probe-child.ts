@@ -1,8 +1,10 @@
 /** A process that asks llama.cpp which GPUs it can open, tells its parent, and ends. */
 import { getLlama, type Llama } from "node-llama-cpp";
+import { ignoreSignals } from "./child-environment.ts";
 import { cudaPackageFault } from "./cuda-package.ts";
 import { type Probe } from "./probe.ts";
 
+ignoreSignals();
 const llama = await open();
 const { total } = llama.gpu === false ? { total: 0 } : await llama.getVramState();
 const names = llama.gpu === false ? [] : await llama.getGpuDeviceNames();

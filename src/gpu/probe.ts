@@ -1,7 +1,6 @@
 /** What llama.cpp can compute on here, found out in a process of its own so that no driver is loaded into the server. */
-import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { type EngineOptions } from "../engine/engine.ts";
+import { startChild } from "./child-environment.ts";
 
 export interface Probe {
   /** The best that llama.cpp could open; false: nothing but the CPU. */
@@ -17,12 +16,19 @@ export interface Probe {
 /** Milliseconds. */
 const TIMEOUT = 30_000;
 
-/** Asks llama.cpp in a child process; one that dies or hangs has found nothing. @param environment set for it beside the server's own */
-export function probeLlama(environment: Readonly<Record<string, string>>): Promise<Probe> {
+/**
+ * Asks llama.cpp in a child process; one that dies or hangs has found nothing.
+ * @param environment set for it beside what it inherits
+ * @param inherit `gpu.worker_environment`
+ */
+export function probeLlama(
+  environment: Readonly<Record<string, string>>,
+  inherit: readonly string[] = [],
+): Promise<Probe> {
   return new Promise((resolve) => {
-    const child = fork(fileURLToPath(new URL("probe-child.ts", import.meta.url)), {
-      execArgv: [],
-      env: { ...process.env, CUDA_DEVICE_ORDER: "PCI_BUS_ID", ...environment },
+    const child = startChild(new URL("probe-child.ts", import.meta.url), {
+      inherit,
+      environment: { CUDA_DEVICE_ORDER: "PCI_BUS_ID", ...environment },
       stdio: ["ignore", "ignore", "ignore", "ipc"],
       // A driver can hang for good; the server must start all the same.
       timeout: TIMEOUT,

@@ -65,6 +65,8 @@ export interface SupervisorOptions {
   readonly stallTimeout: number;
   /** Seconds that its worker has to stop a task. */
   readonly cancelTimeout: number;
+  /** `gpu.worker_environment`. */
+  readonly inherit?: readonly string[];
   /** Bytes that its worker may take when it starts now; null: not known. */
   readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
@@ -352,7 +354,7 @@ export class Supervisor {
   }
 
   #newWorker(memoryBudget: number | null): GpuWorker {
-    const { engine, cancelTimeout, log } = this.#options;
+    const { engine, inherit, cancelTimeout, log } = this.#options;
     const { id, environment, vendor } = this.device;
     const stallTimeout = this.#stallTimeout;
     return new GpuWorker(
@@ -360,6 +362,7 @@ export class Supervisor {
         gpuId: id,
         engine: { ...engine, memoryBudget, measuredOverhead: this.#measuredOverhead },
         environment,
+        inherit,
         proveCuda: vendor === "nvidia",
         stallTimeout,
         loadTimeout: stallTimeout * LOADING_MAY_TAKE,

@@ -65,16 +65,16 @@ interface View extends Pick<GpuSources, "found" | "known" | "environment"> {
 /** What is not remembered, and so gets its number each time anew, behind all others. */
 type Unnumbered = Omit<SurveyedGpu, "number">;
 
-/** @param wanted `llama`: whether a model is to be computed on a GPU; else llama.cpp isn't asked */
+/** @param wanted `llama`: whether a model is to be computed on a GPU; else llama.cpp isn't asked; `inherit`: gpu.worker_environment */
 export async function surveyGpus(
   sources: GpuSources,
-  wanted: { readonly llama: boolean; readonly minComputeCapability: number },
+  wanted: { readonly llama: boolean; readonly minComputeCapability: number; readonly inherit: readonly string[] },
 ): Promise<Survey> {
   const { found, known, environment } = sources;
   const missing = missingGpus(found.gpus, known);
   const nvidia = visibleNvidia(nvidiaOf(found.gpus), missing.filter(isNvidia), environment);
   const amd = visibleAmd(amdOf(found.gpus), missing.filter(isAmd), environment);
-  const probe = wanted.llama ? await askLlama(sources, nvidia.visible) : null;
+  const probe = wanted.llama ? await askLlama(sources, nvidia.visible, wanted.inherit) : null;
   const view: View = {
     found,
     known,
@@ -100,8 +100,14 @@ export async function surveyGpus(
  * Shows llama.cpp the GPUs that it may have and no others: one that fell off the bus may keep CUDA from starting, and CUDA is stricter than
  * we are about what CUDA_VISIBLE_DEVICES says.
  */
-function askLlama({ probe = probeLlama }: GpuSources, nvidia: readonly GpuIdentity[]): Promise<Probe> {
-  return probe(nvidia.length === 0 ? {} : { CUDA_VISIBLE_DEVICES: nvidia.map(({ uuid }) => uuid).join(",") });
+function askLlama(
+  { probe = probeLlama }: GpuSources,
+  nvidia: readonly GpuIdentity[],
+  inherit: readonly string[],
+): Promise<Probe> {
+  const cards: Record<string, string> =
+    nvidia.length === 0 ? {} : { CUDA_VISIBLE_DEVICES: nvidia.map(({ uuid }) => uuid).join(",") };
+  return probe(cards, inherit);
 }
 
 function nvidiaOf(gpus: readonly GpuIdentity[]): GpuIdentity[] {

@@ -1,6 +1,5 @@
 /** The server's half of one worker process, from its start to its death: gives it work, watches it, and tells what comes of it. */
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { type ChildProcess } from "node:child_process";
 import { type Logger } from "pino";
 import {
   type DeviceMemory,
@@ -11,7 +10,7 @@ import {
 } from "../engine/engine.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task, type TaskResult } from "../task.ts";
-import { withoutSecrets } from "./child-environment.ts";
+import { startChild } from "./child-environment.ts";
 import {
   type FromWorker,
   HEARTBEAT_MS,
@@ -26,6 +25,8 @@ export interface WorkerOptions {
   readonly engine: EngineOptions;
   /** Added to the process's environment, such as which GPU it may see. */
   readonly environment: Readonly<Record<string, string>>;
+  /** `gpu.worker_environment`: what it gets of the server's environment beside what any worker gets. */
+  readonly inherit?: readonly string[] | undefined;
   /** Whether the CUDA driver is asked which GPUs the process really sees. */
   readonly proveCuda: boolean;
   /** Seconds without a sign of life, or without progress while it has work, after which it counts as stalled. */
@@ -217,14 +218,11 @@ export class GpuWorker {
   }
 
   #spawn(): ChildProcess {
-    const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), {
-      env: {
-        ...threadPoolFor(this.#options.engine),
-        ...ONE_LINE_CRASHES,
-        ...withoutSecrets(process.env),
-        ...this.#options.environment,
-      },
-      execArgv: [],
+    const { engine, inherit, environment } = this.#options;
+    const child = startChild(new URL("child.ts", import.meta.url), {
+      inherit,
+      environment,
+      defaults: { ...threadPoolFor(engine), ...ONE_LINE_CRASHES },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     child.on("message", (message) => this.#onMessage(message as FromWorker));

@@ -14,7 +14,7 @@ const GIB = 2 ** 30;
 /** A server on the first GPUs of the stand-in driver, with a simulated engine on each. */
 function config(devices: string, more = ""): string {
   return `
-gpu: { devices: ${devices}, monitoring: { interval_ms: 50 }, health_check_interval: 0 }
+gpu: { devices: ${devices}, monitoring: { interval_ms: 50 }, health_check_interval: 0, worker_environment: [NVML_STUB_FILE] }
 engine: { kind: simulated, simulated: { tokens_per_second: 200 } }
 log: { level: debug }
 ${more}`;
@@ -195,7 +195,9 @@ test("a GPU that llama.cpp cannot open is listed as unfit, and no CPU takes its 
   const stubs = await gpuStubs(t, [stubGpu(1)]);
   if (stubs === null) return t.skip(NO_GPU_STUBS);
   const env = stubs.environment;
-  const strict = await (await Server.start(t, { env })).loaded();
+  const strict = await (
+    await Server.start(t, { env, config: "gpu: { worker_environment: [NVML_STUB_FILE] }" })
+  ).loaded();
   const gpus = await strict.gpus();
   assert.deepEqual(
     gpus.map(({ kind, status }) => [kind, status]),
@@ -205,7 +207,10 @@ test("a GPU that llama.cpp cannot open is listed as unfit, and no CPU takes its 
   assert.match(strict.stdout, /add-gpu cuda/);
   assert.equal((await strict.request("POST", "/api/v1/predict", { body: { text: "x" } })).status, 503);
 
-  const lenient = await Server.start(t, { env, config: "gpu: { cpu_fallback: true }" });
+  const lenient = await Server.start(t, {
+    env,
+    config: "gpu: { cpu_fallback: true, worker_environment: [NVML_STUB_FILE] }",
+  });
   await lenient.became(1, "ready");
   assert.deepEqual([...new Set((await lenient.gpus()).map(({ kind }) => kind))], ["gpu", "cpu"]);
   const task = await lenient.run({ text: "Once upon a time", max_length: 4 });

@@ -74,6 +74,16 @@ test("connections on which nothing comes do not keep the server from ending", as
   assert.deepEqual(await server.exit, CLEAN);
 });
 
+test("SIGUSR1, with which some have logs begun anew, opens no debugger and stops nothing", async (t) => {
+  const server = await Server.start(t, { config: FAST, args: ONE_GPU });
+  await server.loaded();
+  server.signal("SIGUSR1");
+  assert.equal((await server.run({ text: "goes on", max_length: 2 })).status, "completed");
+  assert.ok(!server.stderr.includes("Debugger"));
+  server.signal("SIGTERM");
+  assert.deepEqual(await server.exit, CLEAN);
+});
+
 test("signals at the same time count as one and drain; another, a second later, stops at once and loses nothing", async (t) => {
   const config = `{ ${SLOTS}, engine: { simulated: { tokens_per_second: 0.01 } } }`;
   const server = await Server.start(t, { config, args: ONE_GPU });

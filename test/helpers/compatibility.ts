@@ -216,6 +216,8 @@ function propertyLosses(before: Schema, after: Schema, place: Place): string[] {
     place.direction === "sent" ? [before.required, after.required] : [after.required, before.required];
   for (const name of wanted ?? []) {
     if (given?.includes(name)) continue;
+    // What is left out gets its default, whatever is required afterwards.
+    if (place.direction === "sent" && after.properties?.[name]?.default !== undefined) continue;
     losses.push(`${place.at}.${name} is ${place.direction === "sent" ? "required now" : "not always there any more"}`);
   }
   return losses;

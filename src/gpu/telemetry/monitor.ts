@@ -1,9 +1,8 @@
 /** The server's half of telemetry: starts the process that asks the drivers, watches it, and passes on what it says. */
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { type ChildProcess } from "node:child_process";
 import { messageOf } from "../../errors.ts";
 import { type Logger } from "../../log.ts";
-import { withoutSecrets } from "../child-environment.ts";
+import { startChild } from "../child-environment.ts";
 import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
 import { type GpuIdentity, type Snapshot } from "./telemetry.ts";
 
@@ -13,6 +12,8 @@ export interface MonitorOptions {
   readonly log: Logger;
   /** Added to the process's environment, such as where to look for a driver's library. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** `gpu.worker_environment`. */
+  readonly inherit?: readonly string[];
   readonly timing?: MonitorTiming;
 }
 
@@ -146,9 +147,10 @@ export class GpuMonitor {
   }
 
   #spawn(): ChildProcess {
-    const child = fork(fileURLToPath(new URL("process.ts", import.meta.url)), {
-      env: { ...withoutSecrets(process.env), ...this.#options.environment },
-      execArgv: [],
+    const { inherit, environment = {} } = this.#options;
+    const child = startChild(new URL("process.ts", import.meta.url), {
+      inherit,
+      environment,
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     child.on("message", (message) => this.#onMessage(child, message as FromTelemetry));

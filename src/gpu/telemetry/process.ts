@@ -8,6 +8,7 @@
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { ignoreSignals } from "../child-environment.ts";
 import { openDrivers, sentenceOf } from "./drivers.ts";
 import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
 import { type Driver, type Snapshot } from "./telemetry.ts";
@@ -96,7 +97,7 @@ function sentenceOfTroubles(): string | null {
 
 process.title = "alt-las telemetry";
 process.on("message", onMessage);
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+ignoreSignals();
 process.on("disconnect", () => {
   if (leaving) process.exit(0);
   // What the drivers have started must not outlive this process, which has no time to wait: only SIGKILL ends a call that hangs.
