@@ -2,7 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./cli/data-dir.ts";
-import { type Config, loadConfig } from "./config.ts";
+import { checkFiles, type Config, configFile, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
 import { gpusCommand, readKey, serverUrl } from "./gpus-command.ts";
 import { readTls } from "./http/tls.ts";
@@ -48,12 +48,13 @@ function program(): Command {
       const { serve } = await import("./serve.ts");
       return serve(config, dataDirOf(command).path);
     });
-  configured(cli.command("validate-config").description("check the configuration without starting")).action(
-    (options: Options) => {
-      readTls(configOf(options).server.tls);
-      console.log("The configuration is valid.");
-    },
-  );
+  configured(
+    cli.command("validate-config").description("check the configuration and the files it names, without starting"),
+  ).action(({ config }: Options) => {
+    readTls(loadConfig(config, {}, [checkFiles]).server.tls);
+    const file = configFile(config);
+    console.log(file === undefined ? "no file: defaults" : `${file}: valid`);
+  });
   addGpus(cli.command("gpus"));
   addUsers(cli.command("users").description("who may call"));
   addKeys(cli.command("keys").description("API keys of users"));

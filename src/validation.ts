@@ -34,9 +34,12 @@ export interface Misfit {
 /** Means nothing to Ajv: for sentences, hints and documents. */
 const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand"];
 
-/** An Ajv that fills in defaults and never changes a value's type. */
-export function makeAjv(): Ajv {
-  const ajv = new Ajv({ useDefaults: true, verbose: true, keywords: OUR_WORDS });
+/**
+ * An Ajv that fills in defaults and never changes a value's type.
+ * @param options.allErrors goes on after the first misfit; not for what strangers send, who could send a million of them
+ */
+export function makeAjv({ allErrors = false } = {}): Ajv {
+  const ajv = new Ajv({ useDefaults: true, verbose: true, allErrors, keywords: OUR_WORDS });
   return ajv.addKeyword({
     keyword: "maxBytes",
     type: "string",
@@ -51,12 +54,26 @@ export function misfitOf(validate: ValidateFunction | { errors?: ErrorObject[] |
   // what comes last there says only which branch failed.
   const error = validate.errors?.findLast(({ keyword }) => keyword !== "if");
   if (error === undefined) throw new Error("misfitOf was called for a value that fits");
-  const path = error.instancePath
+  return describe(error, pathOf(error), root);
+}
+
+/** Says everything that is wrong, once for each value, for a function that was made with `allErrors`. */
+export function misfitsOf({ errors }: ValidateFunction, root = "the body"): Misfit[] {
+  const all = (errors ?? []).filter(({ keyword }) => keyword !== "if");
+  // The sentence about all alternatives names what each of them wants.
+  const unions = all.filter(({ keyword }) => keyword === "anyOf");
+  const isOfBranch = ({ schemaPath }: ErrorObject): boolean =>
+    unions.some((union) => schemaPath.startsWith(`${union.schemaPath}/`));
+  const misfits = all.filter((error) => !isOfBranch(error)).map((error) => describe(error, pathOf(error), root));
+  return [...new Map(misfits.map((misfit) => [misfit.sentence, misfit])).values()];
+}
+
+function pathOf({ instancePath }: ErrorObject): (string | number)[] {
+  return instancePath
     .split("/")
     .slice(1)
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
     .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-  return describe(error, path, root);
 }
 
 function describe(error: ErrorObject, path: (string | number)[], root: string): Misfit {

@@ -14,7 +14,8 @@ export function exampleYaml(): string {
   const head = [
     "# Every key of the configuration, with its default (null: none).",
     "# Copy this file to config.yaml, or name yours with --config; leave out what you do not change.",
-    "# ${NAME} takes a value from the environment.",
+    "# ${NAME} takes a value from the environment: as text where a key takes text, so that a secret of digits stays one; else as a number, or",
+    "# true or false. ${NAME:-default} has a default for a variable that is not set or empty; $${ stands for the characters ${ themselves.",
   ];
   return `${[...head, ...lines(ConfigSchema as unknown as Described, "")].join("\n")}\n`;
 }

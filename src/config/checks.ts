@@ -1,93 +1,113 @@
 /** Rules between keys, which a schema cannot say. */
-import { AltLasError } from "../errors.ts";
-import { fieldName } from "../validation.ts";
+import { isIPv6 } from "node:net";
+import { fieldName, shown } from "../validation.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
+import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
 
-/** Throws what is wrong with the value at a path. */
-type Refuse = (path: readonly (string | number)[], sentence: string) => never;
-
 /** Rules between keys, which a schema cannot say. */
-export function checkTogether(config: Config, where: (path: readonly (string | number)[]) => string): void {
-  const refuse: Refuse = (path, sentence) => {
-    throw new AltLasError("bad_config", `${where(path)}${fieldName(path, "")} ${sentence}`);
-  };
-  const { default_strategy, strategies } = config.gpu.multi_gpu;
-  if (!strategies.includes(default_strategy)) {
-    refuse(
-      ["gpu", "multi_gpu", "default_strategy"],
-      `is ${default_strategy}, which gpu.multi_gpu.strategies does not list.`,
-    );
-  }
-  checkDevices(config, refuse);
-  const { cert, key } = config.server.tls;
-  if ((cert === undefined) !== (key === undefined)) {
-    refuse(["server", "tls"], "needs both cert and key, or neither.");
-  }
-  const names = config.auth.users.map((user) => user.name);
-  const twice = names.find((name, index) => names.indexOf(name) < index);
-  if (twice !== undefined) refuse(["auth", "users"], `names ${twice} twice.`);
-  if (!config.auth.enabled && !isLoopback(config.server.host)) {
-    refuse(
-      ["auth", "enabled"],
-      `is false, which is honoured only on a loopback address; server.host is ${config.server.host}.`,
-    );
+export function checkTogether(config: Config): Finding[] {
+  return [...checkStrategies(config), ...checkServer(config), ...checkUsers(config), ...checkDevices(config)];
+}
+
+/** @param from what the finding follows from, beside the value at `path` */
+function finding(path: Path, sentence: string, ...from: Path[]): Finding {
+  return { path, sentence: `${fieldName(path, "")} ${sentence}`, from };
+}
+
+function* checkStrategies({ gpu: { multi_gpu } }: Config): Iterable<Finding> {
+  const { default_strategy, strategies } = multi_gpu;
+  if (strategies.includes(default_strategy)) return;
+  const path = ["gpu", "multi_gpu", "default_strategy"];
+  const listing = ["gpu", "multi_gpu", "strategies"];
+  yield finding(path, `is ${default_strategy}, which gpu.multi_gpu.strategies does not list.`, listing);
+}
+
+const HOST = ["server", "host"];
+
+function* checkServer({ server: { host, tls }, auth }: Config): Iterable<Finding> {
+  const { cert, key } = tls;
+  if (host.includes("/"))
+    yield finding(HOST, `must be an address or a host's name; got ${shown(host)} (Unix sockets are not offered).`);
+  else if (host.includes(":") && !isIPv6(host))
+    yield finding(HOST, `must be an address or a host's name, without a port; got ${shown(host)}.`);
+  if ((cert === undefined) !== (key === undefined))
+    yield finding(["server", "tls"], "needs both cert and key, or neither.");
+  if (!auth.enabled && !isLoopback(host)) {
+    const sentence = `is false, which is honoured only on a loopback address; server.host is ${host}.`;
+    yield finding(["auth", "enabled"], sentence, HOST);
   }
 }
 
-function checkDevices(config: Config, refuse: Refuse): void {
+function* checkUsers({ auth: { users } }: Config): Iterable<Finding> {
+  const names = users.map(({ name }) => name);
+  const twice = new Set(names.filter((name, index) => names.indexOf(name) < index));
+  for (const name of twice) yield finding(["auth", "users"], `names ${name} twice.`);
+}
+
+const ENGINE_KIND = ["engine", "kind"];
+const ENGINE_URL = ["engine", "url"];
+const DEVICES = ["gpu", "devices"];
+
+/** One finding for each entry at most: what is wrong with its names and its engine is the same mistake more often than not. */
+function* checkDevices(config: Config): Iterable<Finding> {
   const entries = deviceEntries(config);
-  for (const { path, entry } of entries) {
-    const { gpu, gpus } = entry;
-    if (gpu !== undefined && gpus !== undefined) refuse(path, "has both gpu and gpus; only one of them may be there.");
-    const names = (gpus ?? []).map(fullName);
-    const twice = names.find((name, index) => names.indexOf(name) < index);
-    if (twice !== undefined) refuse([...path, "gpus"], `names ${twice} twice.`);
-    if (isRemote(entry, config)) checkRemote(config, { path, entry }, refuse);
-    else checkEntry(config, { path, entry }, refuse);
+  for (const placed of entries) {
+    const found = checkNames(placed) ?? (isRemote(placed.entry, config) ? checkRemote : checkEntry)(config, placed);
+    if (found !== null) yield found;
   }
   const { kind, url } = config.engine;
   if (url !== undefined && kind !== "openai" && !entries.some(({ entry }) => isRemote(entry, config)))
-    refuse(["engine", "url"], `is there, but engine.kind is ${kind}; only openai asks a server.`);
+    yield finding(ENGINE_URL, `is there, but engine.kind is ${kind}; only openai asks a server.`, ENGINE_KIND, DEVICES);
 }
 
-function checkRemote(config: Config, { path, entry }: PlacedEntry, refuse: Refuse): void {
+function checkNames({ path, entry: { gpu, gpus } }: PlacedEntry): Finding | null {
+  if (gpu !== undefined && gpus !== undefined)
+    return finding(path, "has both gpu and gpus; only one of them may be there.");
+  const names = (gpus ?? []).map(fullName);
+  const twice = names.find((name, index) => names.indexOf(name) < index);
+  return twice === undefined ? null : finding([...path, "gpus"], `names ${twice} twice.`);
+}
+
+function checkRemote(config: Config, { path, entry }: PlacedEntry): Finding | null {
   const own = entry.engine?.kind === undefined ? ["engine"] : [...path, "engine"];
   const name = entry.gpu ?? entry.gpus?.[0];
-  if (name !== undefined && name !== "auto")
-    refuse(path, `names ${name}, but its engine.kind is openai, whose server has its own GPU; leave ${name} out.`);
-  if (urlsOf(entry, config).length === 0)
-    refuse([...own, "url"], "is missing; engine.kind openai needs the address of a server, like http://10.0.0.5:8000.");
+  if (name !== undefined && name !== "auto") {
+    const why = "but its engine.kind is openai, whose server has its own GPU";
+    return finding(path, `names ${name}, ${why}; leave ${name} out.`, ENGINE_KIND);
+  }
+  if (urlsOf(entry, config).length > 0) return null;
+  const wanted = "engine.kind openai needs the address of a server, like http://10.0.0.5:8000";
+  return finding([...own, "url"], `is missing; ${wanted}.`, ENGINE_KIND, ENGINE_URL, path);
 }
 
 /** What an entry names must go with `gpu.enabled` and with the engine. */
-function checkEntry(config: Config, { path, entry }: PlacedEntry, refuse: Refuse): void {
+function checkEntry(config: Config, { path, entry }: PlacedEntry): Finding | null {
   const name = entry.gpu ?? entry.gpus?.[0];
   const kind = entry.engine?.kind ?? config.engine.kind;
   const standIn = /^(cpu|simulated):/.exec(String(name))?.[1];
-  if (standIn === "cpu" && kind === "simulated") {
-    refuse(path, `names ${name}, but its engine is simulated; use "simulated:N" or a GPU.`);
-  }
-  if (standIn === "simulated" && (entry.engine?.kind ?? "simulated") !== "simulated") {
-    refuse(path, `names ${name}, but its engine.kind is ${kind}; a simulated device has only the simulated engine.`);
-  }
-  if (entry.engine?.url !== undefined) {
-    refuse([...path, "engine", "url"], `is there, but engine.kind is ${kind}; only openai asks a server.`);
-  }
-  checkKvCache(config, { path, entry }, refuse);
-  if (name === undefined) return refuse(path, "needs gpu, or gpus for several that hold one model.");
-  if (!config.gpu.enabled && standIn === undefined && name !== "auto") {
-    refuse(path, `names ${name}, but gpu.enabled is false.`);
-  }
+  const refuse = (sentence: string, at = path): Finding => finding(at, sentence, path, ENGINE_KIND, ["gpu", "enabled"]);
+  if (standIn === "cpu" && kind === "simulated")
+    return refuse(`names ${name}, but its engine is simulated; use "simulated:N" or a GPU.`);
+  if (standIn === "simulated" && (entry.engine?.kind ?? "simulated") !== "simulated")
+    return refuse(`names ${name}, but its engine.kind is ${kind}; a simulated device has only the simulated engine.`);
+  if (entry.engine?.url !== undefined)
+    return refuse(`is there, but engine.kind is ${kind}; only openai asks a server.`, [...path, "engine", "url"]);
+  const kvCache = checkKvCache(config, { path, entry });
+  if (kvCache !== null) return kvCache;
+  if (name === undefined) return refuse("needs gpu, or gpus for several that hold one model.");
+  const isOff = !config.gpu.enabled && standIn === undefined && name !== "auto";
+  return isOff ? refuse(`names ${name}, but gpu.enabled is false.`) : null;
 }
 
-function checkKvCache({ engine }: Config, { path, entry }: PlacedEntry, refuse: Refuse): void {
+function checkKvCache({ engine }: Config, { path, entry }: PlacedEntry): Finding | null {
   const own = entry.engine?.kv_cache_type;
   const type = own ?? engine.kv_cache_type;
   const flashAttention = entry.engine?.flash_attention ?? engine.flash_attention;
-  if (flashAttention !== false || type === "auto" || type === "f16") return;
+  if (flashAttention !== false || type === "auto" || type === "f16") return null;
   const where = own === undefined ? ["engine"] : [...path, "engine"];
-  refuse([...where, "kv_cache_type"], `is ${type}, but flash_attention is false, without which there is only f16.`);
+  const sentence = `is ${type}, but flash_attention is false, without which there is only f16.`;
+  return finding([...where, "kv_cache_type"], sentence, path, ["engine", "flash_attention"]);
 }
 
 /** The same for 0 and for gpu:0. */

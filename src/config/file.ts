@@ -1,48 +1,94 @@
-/** A configuration file as data: YAML, its environment variables, and the line of each key. */
-import { isMap, isNode, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
-import { AltLasError } from "../errors.ts";
+/** A configuration file as data: its YAML, and the line of each key. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, Scalar, visit } from "yaml";
+import { AltLasError, messageOf } from "../errors.ts";
+import { hasReferences, resolved, Template } from "./environment.ts";
+import { listed, type Path } from "./findings.ts";
+
+/** Bytes: thousands of users fit, and what is larger is another file. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/** @throws {AltLasError} `bad_config`: it cannot be read, or is too large */
+export function readConfigFile(path: string): string {
+  try {
+    const bytes = beginningOf(path, MAX_BYTES + 1);
+    if (bytes.length <= MAX_BYTES) return bytes.toString("utf8");
+  } catch (error) {
+    throw new AltLasError("bad_config", `The configuration file ${path} cannot be read: ${messageOf(error)}.`);
+  }
+  throw new AltLasError("bad_config", `The configuration file ${path} has more than ${MAX_BYTES} bytes.`);
+}
+
+/** Without asking for its size first, which a pipe does not have and a device does not tell. */
+function beginningOf(path: string, most: number): Buffer {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(most);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < most; length += read)
+      read = readSync(file, bytes, length, most - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(file);
+  }
+}
 
 /** What a file says, and where. */
 export interface ConfigText {
+  /** With a `Template` for each text that has references to the environment. */
   readonly value: unknown;
-  /** "FILE:LINE: " of the key that a path leads to. */
-  readonly where: (path: readonly (string | number)[]) => string;
+  /** The line of the key or list item that a path leads to, or of the nearest one around it that is in the file. */
+  readonly lineOf: (path: Path) => number;
 }
 
 /**
- * Reads YAML and puts in the environment variables that it names.
+ * Reads YAML.
  * @param path only named in sentences
- * @throws {AltLasError} `bad_config`
+ * @throws {AltLasError} `bad_config`, with a line for each thing that is not YAML
  */
 export function readYaml(text: string, path: string): ConfigText {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const problem = document.errors[0];
-  if (problem) {
-    const { line, col } = lines.linePos(problem.pos[0]);
-    const [what = ""] = problem.message.split("\n");
-    const sentence = what.replace(/ at line \d+, column \d+:?$/, "");
-    throw new AltLasError("bad_config", `${path}:${line}:${col}: not YAML: ${sentence}.`);
+  try {
+    const document = parseDocument(text, { lineCounter: lines, logLevel: "error" });
+    refuseErrors(document, path, lines);
+    markTemplates(document, (node) => `${path}:${lines.linePos(node.range?.[0] ?? 0).line}: `);
+    const value: unknown = document.toJS() ?? {};
+    if (isCircular(value)) refuse(path, "an alias (*) stands inside what it refers to.");
+    return { value, lineOf: (at) => lineOf(document, lines, at) };
+  } catch (error) {
+    if (error instanceof AltLasError) throw error;
+    if (error instanceof RangeError) refuse(path, "it is nested too deeply.");
+    // Of yaml's own, as for aliases that unfold to a thousand times the file.
+    refuse(path, `it cannot be read as YAML: ${messageOf(error).replace(/\.$/, "")}.`);
   }
-  substituteEnvironment(document, path, lines);
-  const value: unknown = document.toJS() ?? {};
-  if (isCircular(value)) throw new AltLasError("bad_config", `${path}: an alias (*) stands inside what it refers to.`);
-  return { value, where: (at) => `${path}:${lineOf(document, lines, at)}: ` };
 }
 
-/** Replaces `${NAME}` in every scalar by that environment variable; a scalar that is nothing else is read as YAML again. */
-function substituteEnvironment(document: Document, path: string, lines: LineCounter): void {
+/** One error a line of the file: what follows from an error comes often right behind it. */
+function refuseErrors({ errors }: Document, path: string, lines: LineCounter): void {
+  const byLine = new Map<number, string>();
+  for (const { pos, message } of errors) {
+    if (message.startsWith("Maximum call stack")) throw new RangeError(message);
+    const { line, col } = lines.linePos(pos[0]);
+    const [what = ""] = message.split("\n");
+    const sentence = what.replace(/ at line \d+, column \d+:?$/, "").replace(/\.$/, "");
+    if (!byLine.has(line)) byLine.set(line, `${path}:${line}:${col}: not YAML: ${sentence}.`);
+  }
+  const sorted = [...byLine].toSorted(([a], [b]) => a - b).map(([, sentence]) => sentence);
+  if (sorted.length > 0) throw new AltLasError("bad_config", listed(sorted));
+}
+
+/** Keys are always text; what a value becomes is decided where its path is known, as an alias may put it in several places. */
+function markTemplates(document: Document, placeOf: (node: Scalar) => string): void {
   visit(document, {
-    Scalar(_key, node) {
-      if (typeof node.value !== "string" || !node.value.includes("${")) return;
-      const text = node.value.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_match, name: string) => {
-        const value = process.env[name];
-        if (value !== undefined) return value;
-        const line = lines.linePos(node.range?.[0] ?? 0).line;
-        throw new AltLasError("bad_config", `${path}:${line}: the environment variable ${name} is not set.`);
-      });
-      const whole = /^\$\{[A-Za-z0-9_]+\}$/.test(node.value);
-      node.value = whole && /^(true|false|-?\d+(\.\d+)?)$/.test(text) ? JSON.parse(text) : text;
+    Scalar(key, node) {
+      if (typeof node.value !== "string" || !hasReferences(node.value)) return;
+      if (key === "key") {
+        const text = resolved(node.value, process.env);
+        if ("fault" in text) throw new AltLasError("bad_config", placeOf(node) + text.fault);
+        node.value = text.value;
+        return;
+      }
+      node.value = new Template(node.value, node.type !== Scalar.PLAIN || node.tag !== undefined);
     },
   });
 }
@@ -51,13 +97,13 @@ function isCircular(value: unknown): boolean {
   try {
     JSON.stringify(value);
     return false;
-  } catch {
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
     return true;
   }
 }
 
-/** The line of the key or list item that `path` leads to, or of the nearest one around it that is in the file. */
-function lineOf(document: Document, lines: LineCounter, path: readonly (string | number)[]): number {
+function lineOf(document: Document, lines: LineCounter, path: Path): number {
   for (let length = path.length; length > 0; length--) {
     const parent = document.getIn(path.slice(0, length - 1), true);
     const name = path[length - 1];
@@ -68,4 +114,8 @@ function lineOf(document: Document, lines: LineCounter, path: readonly (string |
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
   }
   return 1;
+}
+
+function refuse(path: string, sentence: string): never {
+  throw new AltLasError("bad_config", `${path}: ${sentence}`);
 }

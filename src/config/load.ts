@@ -1,9 +1,10 @@
 /** Reads a configuration: file, environment, command line; checks it and fills in the defaults. */
-import { existsSync, readFileSync } from "node:fs";
-import { AltLasError, messageOf } from "../errors.ts";
-import { makeAjv, misfitOf } from "../validation.ts";
+import { existsSync } from "node:fs";
+import { makeAjv, misfitsOf } from "../validation.ts";
 import { checkTogether } from "./checks.ts";
-import { readYaml } from "./file.ts";
+import { fillTemplates } from "./environment.ts";
+import { readConfigFile, readYaml } from "./file.ts";
+import { type Finding, type Path, type Place, refuseAll, touches } from "./findings.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 
 /** What the command line or the environment sets over the file. */
@@ -15,57 +16,136 @@ export interface ConfigOverrides {
   readonly logLevel?: string | undefined;
 }
 
-const validate = makeAjv().compile(ConfigSchema);
+/** Rules that a schema cannot say. */
+export type Check = (config: Config) => readonly Finding[];
+
+const validate = makeAjv({ allErrors: true }).compile(ConfigSchema);
+
+/** The file that counts: the one named, else ./config.yaml if it exists; undefined: none, and the defaults hold. */
+export function configFile(named: string | undefined): string | undefined {
+  return named ?? (existsSync("config.yaml") ? "config.yaml" : undefined);
+}
 
 /**
  * Reads the configuration: `file`, else ./config.yaml if it exists, else the defaults; then the overrides.
- * @throws {AltLasError} `bad_config`, naming file, line, key, what was given and what is allowed
+ * @param checks beside those of every start
+ * @throws {AltLasError} `bad_config`, with a line for all that is wrong, naming file, line, key, what was given and what is allowed
  */
-export function loadConfig(file: string | undefined, overrides: ConfigOverrides = {}): Config {
-  const path = file ?? (existsSync("config.yaml") ? "config.yaml" : undefined);
-  if (path === undefined) return finish({}, overrides);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new AltLasError("bad_config", `The configuration file ${path} cannot be read: ${messageOf(error)}.`);
-  }
-  return parseConfig(text, path, overrides);
+export function loadConfig(
+  file: string | undefined,
+  overrides: ConfigOverrides = {},
+  checks: readonly Check[] = [],
+): Config {
+  const path = configFile(file);
+  return path === undefined
+    ? finish({ value: {}, findings: [] }, () => ({ name: "", order: 0 }), overrides, checks)
+    : parseConfig(readConfigFile(path), path, overrides, checks);
 }
 
 /** As `loadConfig`, for text that was read already; `path` is only named in sentences. */
-export function parseConfig(text: string, path: string, overrides: ConfigOverrides = {}): Config {
-  const { value, where } = readYaml(text, path);
-  return finish(value, overrides, where);
-}
-
-function finish(
-  value: unknown,
-  overrides: ConfigOverrides,
-  where: (path: readonly (string | number)[]) => string = () => "",
+export function parseConfig(
+  text: string,
+  path: string,
+  overrides: ConfigOverrides = {},
+  checks: readonly Check[] = [],
 ): Config {
-  const config = withoutNulls(value);
-  check(config, where);
-  const merged = { ...config, ...mergeOverrides(config, overrides) };
-  check(merged, () => "Command line: ");
-  checkTogether(merged, where);
-  return deepFreeze(merged);
+  const { value, lineOf } = readYaml(text, path);
+  const placeInFile = (at: Path): Place => ({ name: `${path}:${lineOf(at)}: `, order: lineOf(at) });
+  return finish(fillTemplates(value, ConfigSchema, process.env), placeInFile, overrides, checks);
 }
 
-function check(value: unknown, where: (path: readonly (string | number)[]) => string): asserts value is Config {
-  if (validate(value)) return;
-  const misfit = misfitOf(validate, "the configuration");
-  throw new AltLasError("bad_config", where(misfit.path) + misfit.sentence);
+const COMMAND_LINE: Place = { name: "Command line: ", order: Infinity };
+
+/**
+ * 1. The file and the command line are each held against the schema.
+ * 2. What does not fit is left out, so that the rules between keys can be looked at too; those about a key that was left out say nothing.
+ * 3. All that is wrong is told at once.
+ */
+function finish(
+  file: { readonly value: unknown; readonly findings: readonly Finding[] },
+  placeInFile: (path: Path) => Place,
+  overrides: ConfigOverrides,
+  checks: readonly Check[],
+): Config {
+  const own = fitted(withoutNulls(file.value));
+  const given = fitted(overridesAsConfig(overrides));
+  const inFile = [...file.findings, ...own.findings];
+  const isWrong = ([, at]: (typeof SET_BY)[number]): boolean => given.findings.some(({ path }) => touches(path, at));
+  const unusable = Object.fromEntries(SET_BY.filter(isWrong).map(([name]) => [name, undefined]));
+  const config = withOverrides(own.config, { ...overrides, ...unusable });
+  const wrong = [...inFile, ...given.findings].map(({ path }) => path);
+  const rules = [checkTogether, ...checks].flatMap((check) => check(config));
+  const sound = rules.filter(
+    ({ path, from = [] }) => ![path, ...from].some((at) => wrong.some((one) => touches(one, at))),
+  );
+  const isGiven = (path: Path): boolean =>
+    SET_BY.some(([name, at]) => overrides[name] !== undefined && touches(at, path));
+  refuseAll([
+    ...inFile.map(({ path, sentence }) => ({ sentence, place: placeInFile(path) })),
+    ...given.findings.map(({ sentence }) => ({ sentence, place: COMMAND_LINE })),
+    ...sound.map(({ path, sentence }) => ({ sentence, place: isGiven(path) ? COMMAND_LINE : placeInFile(path) })),
+  ]);
+  return deepFreeze(config);
 }
 
-function mergeOverrides(config: Config, { host, port, devices, model, logLevel }: ConfigOverrides): Partial<Config> {
-  const devicesList = devices?.split(",");
+/** A configuration with all defaults and what is right of `value`, and what is not. */
+function fitted(value: unknown): { readonly config: Config; readonly findings: readonly Finding[] } {
+  let findings: readonly Finding[] | undefined;
+  for (let rest = value; ;) {
+    if (validate(rest)) return { config: rest, findings: findings ?? [] };
+    const misfits = misfitsOf(validate, "the configuration");
+    // Later rounds find what is missing because something was left out.
+    findings ??= misfits;
+    rest = misfits.reduce((kept: unknown, { path }) => without(kept, path), rest);
+  }
+}
+
+/** Takes out what a path leads to; of a list that would move the others, so it goes as a whole. */
+function without(value: unknown, path: Path): unknown {
+  const parents: unknown[] = [value];
+  for (const key of path) parents.push((parents.at(-1) as Record<string, unknown> | undefined)?.[key]);
+  for (let length = path.length; length > 0; length--) {
+    const parent = parents[length - 1];
+    if (parent === null || typeof parent !== "object" || Array.isArray(parent)) continue;
+    delete (parent as Record<string, unknown>)[path[length - 1]!];
+    return value;
+  }
+  return {};
+}
+
+/** Which value each override sets. */
+const SET_BY: readonly (readonly [keyof ConfigOverrides, Path])[] = [
+  ["host", ["server", "host"]],
+  ["port", ["server", "port"]],
+  ["devices", ["gpu", "devices"]],
+  ["model", ["engine", "model"]],
+  ["logLevel", ["log", "level"]],
+];
+
+function overridesAsConfig({ host, port, devices, model, logLevel }: ConfigOverrides) {
+  const list = devices?.split(",");
   return {
-    server: { ...config.server, ...(host !== undefined && { host }), ...(port !== undefined && { port }) },
-    gpu: { ...config.gpu, ...(devicesList && { devices: devicesList.length === 1 ? devicesList[0]! : devicesList }) },
-    engine: { ...config.engine, ...(model !== undefined && { model }) },
-    log: { ...config.log, ...(logLevel !== undefined && { level: logLevel as Config["log"]["level"] }) },
+    server: { ...(host !== undefined && { host: plainHost(host) }), ...(port !== undefined && { port }) },
+    gpu: { ...(list && { devices: list.length === 1 ? list[0]! : list }) },
+    engine: { ...(model !== undefined && { model }) },
+    log: { ...(logLevel !== undefined && { level: logLevel as Config["log"]["level"] }) },
   };
+}
+
+function withOverrides(config: Config, overrides: ConfigOverrides): Config {
+  const { server, gpu, engine, log } = overridesAsConfig(overrides);
+  return {
+    ...config,
+    server: { ...config.server, host: plainHost(config.server.host), ...server },
+    gpu: { ...config.gpu, ...gpu },
+    engine: { ...config.engine, ...engine },
+    log: { ...config.log, ...log },
+  };
+}
+
+/** An IPv6 address may stand in brackets, as in a URL. */
+function plainHost(host: string): string {
+  return /^\[([0-9A-Fa-f:.]+(?:%.+)?)\]$/.exec(host)?.[1] ?? host;
 }
 
 /** `null` counts as absent, so that an example can show a key that has no default. */

@@ -7,15 +7,18 @@ import { altLas, newFolder, ROOT, Server } from "../helpers/server.ts";
 
 const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
 
-test("version, help and validate-config answer and exit with 0", async (t) => {
+test("version, help and validate-config answer", async (t) => {
   const cwd = newFolder(t);
   writeFileSync(join(cwd, "config.yaml"), 'gpu: { devices: ["cpu:1", "simulated:2"] }');
-  const [printed, flag, help, serve, valid] = await Promise.all([
+  writeFileSync(join(cwd, "missing.yaml"), "engine:\n  model: none.gguf\n");
+  const [printed, flag, help, serve, valid, none, missing] = await Promise.all([
     altLas(["version"]),
     altLas(["--version"]),
     altLas(["help"]),
     altLas(["serve", "--help"]),
     altLas(["validate-config"], { cwd }),
+    altLas(["validate-config"], { cwd: newFolder(t) }),
+    altLas(["validate-config", "--config", "missing.yaml"], { cwd }),
   ]);
   assert.deepEqual(printed, { code: 0, stdout: `${version}\n`, stderr: "" });
   assert.deepEqual(flag, printed);
@@ -25,7 +28,10 @@ test("version, help and validate-config answer and exit with 0", async (t) => {
   for (const option of ["config", "host", "port", "data-dir", "devices", "model", "log-level"]) {
     assert.match(serve.stdout, new RegExp(`^ {2}--${option} `, "m"));
   }
-  assert.deepEqual(valid, { code: 0, stdout: "The configuration is valid.\n", stderr: "" });
+  assert.deepEqual(valid, { code: 0, stdout: "config.yaml: valid\n", stderr: "" });
+  assert.deepEqual(none, { code: 0, stdout: "no file: defaults\n", stderr: "" });
+  const gone = "missing.yaml:2: engine.model is none.gguf, which does not exist.\n";
+  assert.deepEqual(missing, { code: 1, stdout: "", stderr: gone });
 });
 
 /** Configuration files, and what validate-config and serve say of them. */

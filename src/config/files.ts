@@ -1,0 +1,101 @@
+/** Files that a configuration names and that a server would miss. Not asked at a start: there a GPU without its model is listed with why. */
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { messageOf } from "../errors.ts";
+import { fieldName } from "../validation.ts";
+import { deviceEntries, isRemote, type PlacedEntry } from "./devices.ts";
+import { type Finding, type Path } from "./findings.ts";
+import { type Config } from "./schema.ts";
+
+/** What is missing, or cannot be read or run by this user. */
+export function checkFiles(config: Config): Finding[] {
+  const { cert, key } = config.server.tls;
+  const { path } = config.store;
+  return [
+    ...deviceEntries(config).flatMap((placed) => checkEngine(config, placed)),
+    ...faultOf(["server", "tls", "cert"], cert, readable),
+    ...faultOf(["server", "tls", "key"], key, readable),
+    ...faultOf(["store", "path"], path, inFolder),
+  ];
+}
+
+/** The model and the program of an entry; each is its own, or that of all. */
+function checkEngine(config: Config, { path, entry }: PlacedEntry): Finding[] {
+  const { kind = config.engine.kind, model, binary } = entry.engine ?? {};
+  if (isRemote(entry, config) || kind === "simulated" || String(entry.gpu).startsWith("simulated:")) return [];
+  const own = (name: string, value: unknown): Path =>
+    value === undefined ? ["engine", name] : [...path, "engine", name];
+  // The name of a model on a server is no file.
+  const shared = config.engine.kind === "openai" ? undefined : config.engine.model;
+  return [
+    ...faultOf(own("model", model), model ?? shared, gguf),
+    ...(kind === "llama-server" ? faultOf(own("binary", binary), binary ?? config.engine.binary, runnable) : []),
+  ];
+}
+
+/** @param look throws, or returns what is wrong; null: nothing */
+function faultOf(path: Path, value: string | undefined, look: (value: string) => string | null): Finding[] {
+  if (value === undefined) return [];
+  const fault = look(value);
+  return fault === null ? [] : [{ path, sentence: `${fieldName(path, "")} is ${value}, ${fault}.` }];
+}
+
+/** The first bytes of every GGUF file. */
+const MAGIC = "GGUF";
+
+function gguf(path: string): string | null {
+  const fault = readable(path);
+  if (fault !== null) return fault;
+  const file = openSync(path, "r");
+  const bytes = Buffer.alloc(MAGIC.length);
+  try {
+    readSync(file, bytes, 0, bytes.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  return bytes.toString("latin1") === MAGIC ? null : "which is no GGUF file";
+}
+
+function readable(path: string): string | null {
+  try {
+    if (!statSync(path).isFile()) return "which is no file";
+    accessSync(path, constants.R_OK);
+    return null;
+  } catch (error) {
+    return faultIn(error);
+  }
+}
+
+/** The file itself is made by the first start. */
+function inFolder(path: string): string | null {
+  try {
+    accessSync(dirname(path), constants.W_OK);
+    return null;
+  } catch (error) {
+    return isAbsent(error) ? "whose folder does not exist" : faultIn(error);
+  }
+}
+
+/** A name without a folder is looked for as a shell would. */
+function runnable(program: string): string | null {
+  const folders = program.includes("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
+  if (folders.some((folder) => canRun(join(folder, program)))) return null;
+  return program.includes("/") ? "which is no program that can be run" : "which no folder of PATH has";
+}
+
+function canRun(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+}
+
+function faultIn(error: unknown): string {
+  return isAbsent(error) ? "which does not exist" : `which cannot be used (${messageOf(error)})`;
+}
