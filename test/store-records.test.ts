@@ -232,6 +232,20 @@ for (const [name, create] of Object.entries(STORES)) {
       assert.equal(idsOf(await store.deliveriesOf("1")), "cab");
     });
 
+    test("pending deliveries are read by user: many of one hide none of another", async (t) => {
+      const { store } = await opened(t, create);
+      const many = Array.from({ length: 50 }, (_, index) =>
+        newDelivery("1", { id: `${index}`, user: "mallory", nextAt: NOW + index }),
+      );
+      const others = ["ada", "zoe"].map((user) => newDelivery("1", { id: user, user, nextAt: NOW + 99 }));
+      const told = newDelivery("1", { id: "told", user: "bob", status: "delivered" });
+      await store.save([], [...many, ...others, told].map(event));
+      assert.deepEqual(
+        (await store.pendingDeliveries(3)).map(({ id }) => id),
+        ["0", "1", "2", "ada", "zoe"],
+      );
+    });
+
     test("an idempotency key belongs to its user, and a newer record takes the place of an older one", async (t) => {
       const world = await opened(t, create);
       const newer = { ...KEY, fingerprint: "g", createdAt: NOW + 1 };

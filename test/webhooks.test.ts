@@ -191,25 +191,6 @@ test("while the disk is full nothing is sent twice, and what came of it is writt
   await store.is("b", "delivered");
 });
 
-test("at most 4 go to one host at once, and 32 to all", async (t) => {
-  const world = new World(t);
-  const receiver = await Receiver.start(t);
-  receiver.answers = [silence];
-  const subjects = Array.from({ length: 60 }, (_, index) => `${index}`);
-  for (const subject of subjects) await world.happen(subject, receiver.url(`h${Number(subject) % 10}.test`));
-  world.webhooks.start();
-  await receiver.got(32);
-  const hosts = Map.groupBy(receiver.received, ({ headers }) => headers.host);
-  assert.ok([...hosts.values()].every(({ length }) => length <= 4));
-  for (let next = 0; next < subjects.length; next++) {
-    const [message] = (await receiver.got(next + 1)).slice(next);
-    status(200)(message!.response);
-  }
-  await Promise.all(subjects.map((subject) => world.store.is(subject, "delivered")));
-  assert.equal(receiver.received.length, 60);
-  assert.equal(receiver.mostOpen, 32);
-});
-
 test("a slow host with more deliveries than are looked at does not hold up another", async (t) => {
   const world = new World(t);
   const [slow, quick] = [await Receiver.start(t), await Receiver.start(t)];

@@ -132,9 +132,16 @@ export class TaskDatabase {
     return sweep(this.#sql, this.#counts, limits);
   }
 
-  /** Pending deliveries, those that are to be tried first in front. */
+  /** Each user's pending deliveries, at most `limit`, those that are to be tried first in front. */
   pendingDeliveries(limit: number): Iterable<Row> {
-    const numbers = "SELECT number FROM deliveries WHERE status = 'pending' ORDER BY next_at, number LIMIT :limit";
+    // Goes from user to user in the index, whatever lies between them.
+    const numbers = `WITH RECURSIVE users(name) AS (
+        SELECT min(user) FROM deliveries WHERE status = 'pending'
+        UNION ALL
+        SELECT (SELECT min(user) FROM deliveries WHERE status = 'pending' AND user > name) FROM users WHERE name IS NOT NULL)
+      SELECT number FROM users JOIN deliveries ON number IN (
+        SELECT number FROM deliveries WHERE status = 'pending' AND user = name ORDER BY next_at, number LIMIT :limit)
+      WHERE name IS NOT NULL ORDER BY next_at, number`;
     return this.#deliveries(this.#sql.numbers(numbers, { limit }));
   }
 

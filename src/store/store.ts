@@ -143,7 +143,7 @@ export interface Store {
   remove(id: string): Promise<boolean>;
   /** Removes some of what is beyond the limits, in one small step. @returns whether there may be more */
   sweep(limits: SweepLimits): Promise<boolean>;
-  /** Pending deliveries, those that are to be tried first in front. */
+  /** Each user's pending deliveries, at most `limit` of one user; those that are to be tried first in front. */
   pendingDeliveries(limit: number): Promise<Delivery[]>;
   /** All deliveries about a task or batch, oldest first. */
   deliveriesOf(subject: string): Promise<Delivery[]>;

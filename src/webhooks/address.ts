@@ -86,11 +86,14 @@ function refusePrivate(host: string, address: string): void {
 /** What is assigned to IPv6 on the open internet; the library counts all that it does not know as public. */
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR("2000::/3");
 
+/** Microsoft Azure's platform, which each virtual machine there reaches (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16). */
+const AZURE_PLATFORM = "168.63.129.16";
+
 /** Whether an address is one of the open internet. IPv4 within IPv6 counts as IPv4 where it is sent as such, else as not public. */
 export function isPublic(address: string): boolean {
   if (!ipaddr.isValid(address)) return false;
   const parsed = ipaddr.process(address);
-  if (parsed.range() !== "unicast") return false;
+  if (parsed.range() !== "unicast" || parsed.toString() === AZURE_PLATFORM) return false;
   return parsed instanceof ipaddr.IPv4 || parsed.match(GLOBAL_UNICAST);
 }
 

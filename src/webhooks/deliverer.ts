@@ -2,25 +2,31 @@
  * Sends pending deliveries when they are due, and writes what came of each try. A try that could not be written is made again: receivers
  * know repeated messages by their `webhook-id`.
  *
- * The store may hold a million pending ones, so only a window of them, those that are due first, is ever in memory:
+ * The store may hold a million pending ones, so only a window of them, each user's that are due first, is ever in memory:
  *  1. The window is read when something was written, when the next one is due, and when it is used up; never more often than every
  *     `lookGap`.
- *  2. From it those are sent that are due and for whose host there is room.
- *  3. When all of a full window waits for room at slow hosts, others may be hidden behind it. So these get a later turn, which is
- *     written, by how fast their hosts have answered. A host with a long queue holds up others by one look for each window of it,
- *     and by the time of its first answer.
- *  4. While the store does not take writes, nothing is sent: it would be sent again and again.
+ *  2. From it those are sent that are due and for whose host there is room, by turns: the next one is of a user that has the fewest under
+ *     way. No user can take all places; a site that does not answer in time gets one try at a time.
+ *  3. When all that is in the window of a user waits for room at slow hosts, others of that user may be hidden behind it. So these get a
+ *     later turn, which is written, by how fast their hosts have answered. A host with a long queue holds up others of its user by one
+ *     look for each window of it, and by the time of its first answer.
+ *  4. What finds enough others on the way to its address, whoever sends them, counts as not tried and gets a later turn.
+ *  5. While the store does not take writes, nothing is sent: it would be sent again and again.
  */
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log.ts";
 import { type Delivery, type DeliveryAttempt, type Store } from "../store/store.ts";
-import { type AddressRules } from "./address.ts";
+import { type AddressRules, hostOf } from "./address.ts";
+import { GivenUp } from "./given-up.ts";
 import { Lanes } from "./lanes.ts";
 import { withLimit } from "./limit.ts";
-import { send } from "./request.ts";
+import { type Answer, send } from "./request.ts";
 import { afterTry, type RetryRules, type RetryTiming } from "./rounds.ts";
 import { type Secrets } from "./secrets.ts";
+import { Setbacks } from "./setbacks.ts";
+import { Share } from "./share.ts";
 import { signedHeaders } from "./signature.ts";
+import { ownerOf, siteOf } from "./site.ts";
 
 /** Milliseconds. */
 export interface DelivererTiming extends RetryTiming {
@@ -30,6 +36,10 @@ export interface DelivererTiming extends RetryTiming {
   readonly lookGap: number;
   /** Until a store that failed is asked again. */
   readonly storePause: number;
+  /** Until a site that did not answer in time is tried again; twice as long after each further time. */
+  readonly setback: number;
+  /** Until one is tried again for whose address there was no room. */
+  readonly addressPause: number;
 }
 
 export interface DelivererOptions extends RetryRules {
@@ -40,10 +50,12 @@ export interface DelivererOptions extends RetryRules {
   readonly log: Logger;
 }
 
-/** Sent at once, at most. */
-const MAX_SENDING = 32;
-/** Deliveries in memory, at most, beside those being sent. */
-const WINDOW = 256;
+/** Places for all that is sent at once; half of them for a user that is alone. */
+const MAX_SENDING = 64;
+/** Places at one address, so that this server is no weapon against it; half of them for a user that is alone. */
+const MAX_AT_ADDRESS = 16;
+/** Deliveries of one user in memory, at most, beside those being sent. */
+const WINDOW = 64;
 /** So many of them that wait for room leave little to be seen of others: the store also shows those being sent. */
 const CROWDED = WINDOW / 2;
 /** Milliseconds; timers cannot be set for a month. */
@@ -54,11 +66,14 @@ export class Deliverer {
   readonly #lanes = new Lanes();
   /** What the last look showed and is not sent yet, those that are due first in front. */
   #window: readonly Delivery[] = [];
-  /** The last look showed as many as it could, so there may be more. */
-  #more = false;
+  /** Users of whom the last look showed as many as it could, so there may be more. */
+  #more: ReadonlySet<string> = new Set();
   /** Being sent or written. */
   readonly #busy = new Map<string, Delivery>();
-  #sending = 0;
+  readonly #share = new Share(MAX_SENDING);
+  readonly #addresses = new Map<string, Share>();
+  readonly #setbacks: Setbacks;
+  readonly #givenUp: GivenUp;
   /** Written since the last look began, which may show them as they were before. */
   #written = new Set<string>();
   /** Subjects about which nothing may be begun. */
@@ -81,6 +96,8 @@ export class Deliverer {
 
   constructor(options: DelivererOptions) {
     this.#options = options;
+    this.#setbacks = new Setbacks(options.timing.setback);
+    this.#givenUp = new GivenUp(options.log, options.now);
   }
 
   /** Begins, with what was pending before. */
@@ -155,7 +172,8 @@ export class Deliverer {
       await this.#saveUnsaved();
       this.#written = new Set();
       this.#window = await this.#options.store.pendingDeliveries(WINDOW);
-      this.#more = this.#window.length === WINDOW;
+      const users = Map.groupBy(this.#window, ({ user }) => user);
+      this.#more = new Set([...users].filter(([, own]) => own.length === WINDOW).map(([user]) => user));
       this.#troubled = false;
     } catch (error) {
       this.#onTrouble(error);
@@ -200,29 +218,50 @@ export class Deliverer {
     if (this.#stopped || this.#troubled) return;
     const now = this.#options.now();
     this.#window = this.#window.filter(({ id }) => !this.#busy.has(id) && !this.#written.has(id));
-    for (const delivery of this.#window) {
-      if (delivery.nextAt > now || this.#sending === MAX_SENDING) break;
-      if (!this.#held.has(delivery.subject)) this.#sendIfRoom(delivery);
-    }
+    this.#sendByTurns(now);
     this.#window = this.#window.filter(({ id }) => !this.#busy.has(id));
-    // When one of them ends, this is called again.
-    if (this.#sending < MAX_SENDING) this.#expectMore(now);
+    for (const [user, own] of Map.groupBy(this.#window, (delivery) => delivery.user)) {
+      // Where there is no room, this is called again when one of those that are sent ends.
+      if (this.#share.hasRoom(user)) this.#expectMore(user, own, now);
+    }
   }
 
-  /** There is room for more, but what is due in the window waits for room at its host. */
-  #expectMore(now: number): void {
-    const later = this.#window.find(({ nextAt }) => nextAt > now);
-    if (later !== undefined) this.#lookAt(later.nextAt);
-    else if (this.#more && this.#window.length < CROWDED) this.#lookAt(now);
-    else if (this.#more) this.#postpone(now);
+  /** Each user with something to send gets one place at a time, those with the fewest first. */
+  #sendByTurns(now: number): void {
+    const due = this.#window.filter(({ nextAt, subject }) => nextAt <= now && !this.#held.has(subject));
+    let users = [...Map.groupBy(due, ({ user }) => user)].map(([user, own]) => ({ user, next: own.values() }));
+    while (users.length > 0) {
+      users.sort((a, b) => this.#share.of(a.user) - this.#share.of(b.user));
+      users = users.filter(({ user, next }) => this.#share.hasRoom(user) && this.#sendFirst(next, now));
+    }
+  }
+
+  /** Sends the first one for which there is room; false: there is none. */
+  #sendFirst(deliveries: Iterator<Delivery>, now: number): boolean {
+    for (let next = deliveries.next(); next.done !== true; next = deliveries.next())
+      if (this.#sendIfRoom(next.value, now)) return true;
+    return false;
+  }
+
+  /** There is room for more of a user, but what is due in its window waits for room at its host. */
+  #expectMore(user: string, own: readonly Delivery[], now: number): void {
+    for (const delivery of own) {
+      const at = delivery.nextAt > now ? delivery.nextAt : this.#setbacks.roomAt(siteKey(delivery), now);
+      if (at !== null) this.#lookAt(at);
+      if (delivery.nextAt > now) return;
+    }
+    if (!this.#more.has(user)) return;
+    if (own.length < CROWDED) this.#lookAt(now);
+    else this.#postpone(own, now);
   }
 
   /** Lets others be seen. Until a first try is over, nobody knows how slow a host is; the end of one calls this again. */
-  #postpone(now: number): void {
+  #postpone(own: readonly Delivery[], now: number): void {
     const later: Delivery[] = [];
-    for (const delivery of this.#window) {
+    for (const delivery of own) {
       const turn = this.#lanes.nextTurn(laneOf(delivery), now);
-      if (turn !== null) later.push({ ...delivery, nextAt: turn });
+      const site = this.#setbacks.nextTurn(siteKey(delivery), now);
+      if (turn !== null || site !== null) later.push({ ...delivery, nextAt: Math.max(turn ?? 0, site ?? 0) });
     }
     if (later.length === 0) return;
     for (const delivery of later) this.#busy.set(delivery.id, delivery);
@@ -240,35 +279,41 @@ export class Deliverer {
     this.#lookAt(this.#options.now());
   }
 
-  #sendIfRoom(delivery: Delivery): void {
-    const host = laneOf(delivery);
-    if (!this.#lanes.hasRoom(host)) return;
-    this.#lanes.enter(host);
-    this.#sending++;
+  /** False: there is no room at its host. */
+  #sendIfRoom(delivery: Delivery, now: number): boolean {
+    const [lane, site] = [laneOf(delivery), siteKey(delivery)];
+    if (!this.#lanes.hasRoom(lane) || !this.#setbacks.hasRoom(site, now)) return false;
+    this.#lanes.enter(lane);
+    this.#setbacks.begins(site);
+    this.#share.take(delivery.user);
     this.#busy.set(delivery.id, delivery);
-    this.#track(this.#deliver(delivery, host));
+    this.#track(this.#deliver(delivery, lane, site));
+    return true;
   }
 
-  async #deliver(delivery: Delivery, host: string): Promise<void> {
+  async #deliver(delivery: Delivery, lane: string, site: string): Promise<void> {
     const began = performance.now();
+    let end: "answered" | "late" | null = null;
     try {
-      await this.#try(delivery);
+      end = await this.#try(delivery);
     } catch (error) {
       this.#onTrouble(error);
     }
     if (!this.#unsaved.has(delivery.id)) this.#release(delivery.id);
-    this.#lanes.leave(host, performance.now() - began, this.#options.now());
-    this.#sending--;
+    const now = this.#options.now();
+    this.#setbacks.ends(site, end, now);
+    this.#lanes.leave(lane, performance.now() - began, now);
+    this.#share.giveBack(delivery.user);
     this.#fill();
   }
 
-  /** @throws when the store fails */
-  async #try(delivery: Delivery): Promise<void> {
+  /** @returns how it ended, as far as that says something about the site @throws when the store fails */
+  async #try(delivery: Delivery): Promise<"answered" | "late" | null> {
     const keys = await this.#options.secrets.signing(delivery.user);
-    const attempt = await this.#attempt(delivery, keys);
-    if (attempt.status === null && this.#stopped) return;
-    const after = afterTry(delivery, attempt, this.#options);
-    this.#tell(after);
+    const { timedOut, ...attempt } = await this.#attempt(delivery, keys);
+    if (attempt.status === null && this.#stopped) return null;
+    const after = timedOut === null ? this.#later(delivery) : afterTry(delivery, attempt, this.#options);
+    if (timedOut !== null) this.#tell(after);
     try {
       await this.#save([after]);
     } catch (error) {
@@ -277,29 +322,66 @@ export class Deliverer {
       throw error;
     }
     if (after.status === "pending") this.#lookAt(after.nextAt);
+    if (timedOut === true) return "late";
+    return attempt.status === null ? null : "answered";
   }
 
-  async #attempt({ id, url, body }: Delivery, keys: readonly string[]): Promise<DeliveryAttempt> {
+  #later(delivery: Delivery): Delivery {
+    const { now, timing } = this.#options;
+    return { ...delivery, nextAt: now() + timing.addressPause };
+  }
+
+  async #attempt({ id, url, body, user }: Delivery, keys: readonly string[]): Promise<DeliveryAttempt & Answer> {
     const { rules, timing, now } = this.#options;
     const at = now();
     const began = performance.now();
     const headers = signedHeaders({ id, timestamp: Math.floor(at / 1000), body }, keys);
+    const admit = (addresses: readonly string[]): (() => void) | null => this.#enterAddresses(addresses, user);
     const answer = await withLimit(timing.limit, this.#ended.signal, (signal) =>
-      send({ url, body, headers }, rules, signal),
+      send({ url, body, headers }, { ...rules, admit }, signal),
     );
     return { at, ...answer, duration: Math.round(performance.now() - began) };
   }
 
+  /** Takes a place at each address, since nobody knows which one is used. @returns what gives them back; null: there is no room */
+  #enterAddresses(addresses: readonly string[], user: string): (() => void) | null {
+    const owners = [...new Set(addresses.map(ownerOf))];
+    if (owners.some((owner) => this.#addresses.get(owner)?.hasRoom(user) === false)) return null;
+    for (const owner of owners) {
+      const share = this.#addresses.get(owner) ?? new Share(MAX_AT_ADDRESS);
+      this.#addresses.set(owner, share);
+      share.take(user);
+    }
+    return () => {
+      for (const owner of owners) {
+        const share = this.#addresses.get(owner)!;
+        share.giveBack(user);
+        if (share.sum === 0) this.#addresses.delete(owner);
+      }
+    };
+  }
+
   #tell(delivery: Delivery): void {
     const { id, status, attempts } = delivery;
-    const fields = { delivery: id, host: laneOf(delivery), tries: attempts.length, ...attempts.at(-1) };
-    if (status === "failed") this.#options.log.warn(fields, "a webhook was given up");
+    const fields = { delivery: id, host: hostAndPort(delivery), tries: attempts.length, ...attempts.at(-1) };
+    if (status === "failed") this.#givenUp.tell(delivery, fields);
     else
       this.#options.log.debug(fields, status === "delivered" ? "a webhook was delivered" : "a webhook failed for now");
   }
 }
 
-/** With its port; all that cannot be sent anywhere counts as one. */
-function laneOf({ url }: Delivery): string {
+/** All that cannot be sent anywhere counts as one. */
+function hostAndPort({ url }: Delivery): string {
   return URL.parse(url)?.host ?? "";
+}
+
+/** One user's way to a host: what others send there takes no room on it. */
+function laneOf(delivery: Delivery): string {
+  return `${delivery.user} ${hostAndPort(delivery)}`;
+}
+
+/** One user's way to all hosts that probably belong to the same owner. */
+function siteKey({ user, url }: Delivery): string {
+  const parsed = URL.parse(url);
+  return `${user} ${parsed === null ? "" : siteOf(hostOf(parsed))}`;
 }

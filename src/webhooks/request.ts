@@ -14,30 +14,42 @@ const MAX_ANSWER = 64 * 1024;
 const MAX_REASON = 300;
 
 /** What came of it: the status of the answer, and why the try was in vain where the status does not say so. */
-export type Answer = Pick<DeliveryAttempt, "status" | "error">;
+export interface Answer extends Pick<DeliveryAttempt, "status" | "error"> {
+  /** Whether its time was up; null: nothing was sent, since enough goes to its address. */
+  readonly timedOut: boolean | null;
+}
 
 /**
  * Checks the address once more, since the name may lead elsewhere by now, and sends the message to the very addresses that were
  * checked. The status decides, even if the rest of the answer never comes. Never rejects.
+ * @param admit asks for a place at the addresses; it returns what gives the place back, or null when there is none
  * @param signal aborts when its time is up
  */
 export async function send(
   message: { readonly url: string; readonly body: string; readonly headers: Readonly<Record<string, string>> },
-  rules: AddressRules,
+  { admit, ...rules }: AddressRules & { readonly admit: (addresses: readonly string[]) => (() => void) | null },
   signal: AbortSignal,
 ): Promise<Answer> {
+  let leave: (() => void) | null = null;
   try {
     const { url, addresses } = await checkUrl(message.url, rules, signal);
     if (addresses.length === 0) return failure(`The name servers do not answer for ${hostOf(url)}.`);
+    leave = admit(addresses.map(({ address }) => address));
+    if (leave === null) return { ...failure("Enough is sent to its address."), timedOut: null };
     const status = await post(url, addresses, message, signal);
-    return { status, error: isRedirect(status) ? "It answered with a redirect, which is not followed." : null };
+    const error = isRedirect(status) ? "It answered with a redirect, which is not followed." : null;
+    return { status, error, timedOut: false };
   } catch (error) {
-    return failure(signal.aborted ? "The time for an answer was up." : reasonOf(error));
+    if (!signal.aborted) return failure(reasonOf(error));
+    return { ...failure("The time for an answer was up."), timedOut: true };
+  } finally {
+    leave?.();
   }
 }
 
 function failure(error: string): Answer {
-  return { status: null, error: error.length > MAX_REASON ? `${error.slice(0, MAX_REASON - 1)}…` : error };
+  const shown = error.length > MAX_REASON ? `${error.slice(0, MAX_REASON - 1)}…` : error;
+  return { status: null, error: shown, timedOut: false };
 }
 
 function isRedirect(status: number): boolean {

@@ -22,6 +22,8 @@ export const WEBHOOK_TIMING: WebhookTiming = {
   longestPause: 10_800_000,
   round: 86_400_000,
   lookGap: 50,
+  setback: 1000,
+  addressPause: 1000,
   storePause: 5000,
 };
 

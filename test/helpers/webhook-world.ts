@@ -22,6 +22,8 @@ export const TIMING: WebhookTiming = {
   longestPause: 0,
   round: DAY,
   lookGap: 0,
+  setback: 0,
+  addressPause: 0,
   storePause: 0,
 };
 
@@ -73,7 +75,9 @@ export class WebhookStore
 
   async pendingDeliveries(limit: number): Promise<Delivery[]> {
     const pending = [...this.deliveries.values()].filter(({ status }) => status === "pending");
-    const found = structuredClone(pending.toSorted((a, b) => a.nextAt - b.nextAt).slice(0, limit));
+    const sorted = pending.toSorted((a, b) => a.nextAt - b.nextAt);
+    const byUser = [...Map.groupBy(sorted, ({ user }) => user).values()].flatMap((own) => own.slice(0, limit));
+    const found = structuredClone(byUser.toSorted((a, b) => a.nextAt - b.nextAt));
     await new Promise(setImmediate);
     return found;
   }
@@ -149,10 +153,11 @@ export class Receiver extends Watched {
     t: TestContext,
     tls?: { readonly cert: Buffer; readonly key: Buffer },
     port = 0,
+    host = "127.0.0.1",
   ): Promise<Receiver> {
     const server = tls === undefined ? createServer() : createSecureServer(tls);
     const receiver = new Receiver(server, tls === undefined ? "http" : "https");
-    server.listen(port, "127.0.0.1");
+    server.listen(port, host);
     await once(server, "listening");
     t.after(() => receiver.close());
     return receiver;
@@ -196,8 +201,8 @@ export class Receiver extends Watched {
 export const localhost: Lookup = async () => [{ address: "127.0.0.1", family: 4 }];
 
 /** What is written when a task was completed. */
-export function aDelivery(subject: string, url: string, now: number): StoreRecord {
-  const about = { subject, user: "ada", event: "task.completed", occurrence: 1, data: { task_id: subject } } as const;
+export function aDelivery(subject: string, url: string, now: number, user = "ada"): StoreRecord {
+  const about = { subject, user, event: "task.completed", occurrence: 1, data: { task_id: subject } } as const;
   const [delivery] = deliveriesFor({ url, events: ["task.completed"] }, about, now);
   return { kind: "event", delivery: delivery! };
 }
@@ -233,8 +238,8 @@ export class World {
   }
 
   /** A task was completed. */
-  async happen(subject: string, url: string): Promise<void> {
-    await this.store.save([], [aDelivery(subject, url, this.now)]);
+  async happen(subject: string, url: string, user = "ada"): Promise<void> {
+    await this.store.save([], [aDelivery(subject, url, this.now, user)]);
     this.webhooks.wake();
   }
 }

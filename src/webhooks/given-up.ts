@@ -1,0 +1,35 @@
+/** Tells an operator of webhooks that are given up, without a line for each of many. */
+import { type Logger } from "../log.ts";
+import { type Delivery } from "../store/store.ts";
+
+/** Milliseconds between two lines about the same user. */
+const GAP = 60_000;
+/** Users that are remembered. */
+const MOST = 1000;
+
+export class GivenUp {
+  readonly #log: Logger;
+  /** Milliseconds. */
+  readonly #now: () => number;
+  /** Of each user: when it was told of last, and how many there were since. */
+  readonly #users = new Map<string, { readonly at: number; more: number }>();
+
+  constructor(log: Logger, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** @param fields what the line says beside the user and how many lines were left out before it */
+  tell({ user }: Pick<Delivery, "user">, fields: object): void {
+    const last = this.#users.get(user);
+    const now = this.#now();
+    if (last !== undefined && now - last.at < GAP && now >= last.at) {
+      last.more++;
+      return;
+    }
+    this.#users.delete(user);
+    this.#users.set(user, { at: now, more: 0 });
+    if (this.#users.size > MOST) this.#users.delete(this.#users.keys().next().value!);
+    this.#log.warn({ user, ...fields, ...(last?.more ? { alsoGivenUp: last.more } : {}) }, "a webhook was given up");
+  }
+}
