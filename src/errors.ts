@@ -6,7 +6,7 @@ export const ERRORS = {
   invalid_input: { status: 400, meaning: "a field is missing, unknown, of the wrong type or out of range" },
   malformed_json: { status: 400, meaning: "the body is not JSON" },
   unauthorized: { status: 401, meaning: "no credentials, or wrong ones" },
-  forbidden: { status: 403, meaning: "the caller's role does not allow this" },
+  forbidden: { status: 403, meaning: "the caller's role does not allow this, or a foreign web page asks for it" },
   not_found: { status: 404, meaning: "no such route, task or GPU, or a task of somebody else" },
   method_not_allowed: { status: 405, meaning: "the route exists, but not with this method" },
   request_timeout: { status: 408, meaning: "the request did not arrive in time" },

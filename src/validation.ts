@@ -39,7 +39,7 @@ const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand"];
  * @param options.allErrors goes on after the first misfit; not for what strangers send, who could send a million of them
  */
 export function makeAjv({ allErrors = false } = {}): Ajv {
-  const ajv = new Ajv({ useDefaults: true, verbose: true, allErrors, keywords: OUR_WORDS });
+  const ajv = new Ajv({ allowUnionTypes: true, useDefaults: true, verbose: true, allErrors, keywords: OUR_WORDS });
   return ajv.addKeyword({
     keyword: "maxBytes",
     type: "string",

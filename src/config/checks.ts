@@ -1,5 +1,6 @@
 /** Rules between keys, which a schema cannot say. */
 import { isIPv6 } from "node:net";
+import ipaddr from "ipaddr.js";
 import { fieldName, shown } from "../validation.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { type Finding, type Path } from "./findings.ts";
@@ -7,7 +8,13 @@ import { type Config } from "./schema.ts";
 
 /** Rules between keys, which a schema cannot say. */
 export function checkTogether(config: Config): Finding[] {
-  return [...checkStrategies(config), ...checkServer(config), ...checkUsers(config), ...checkDevices(config)];
+  return [
+    ...checkStrategies(config),
+    ...checkServer(config),
+    ...checkProxies(config),
+    ...checkUsers(config),
+    ...checkDevices(config),
+  ];
 }
 
 /** @param from what the finding follows from, beside the value at `path` */
@@ -36,6 +43,15 @@ function* checkServer({ server: { host, tls }, auth }: Config): Iterable<Finding
   if (!auth.enabled && !isLoopback(host)) {
     const sentence = `is false, which is honoured only on a loopback address; server.host is ${host}.`;
     yield finding(["auth", "enabled"], sentence, HOST);
+  }
+}
+
+function* checkProxies({ server: { trust_proxy } }: Config): Iterable<Finding> {
+  if (typeof trust_proxy === "boolean") return;
+  for (const [index, text] of trust_proxy.entries()) {
+    if (ipaddr.isValid(text) || ipaddr.isValidCIDR(text)) continue;
+    const sentence = `must be an address or a network, like 10.0.0.0/8; got ${shown(text)}.`;
+    yield finding(["server", "trust_proxy", index], sentence);
   }
 }
 

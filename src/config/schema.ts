@@ -21,10 +21,17 @@ export const ConfigSchema = Type.Object(
         maximum: 86_400,
         description: "Seconds a stop waits for running tasks.",
       }),
-      trust_proxy: Type.Boolean({ default: false, description: "Believe X-Forwarded-* of a proxy in front." }),
+      trust_proxy: Type.Unsafe<boolean | readonly string[]>({
+        type: ["boolean", "array"],
+        items: { type: "string" },
+        default: false,
+        allowed: "true, false or a list of addresses and networks, like [127.0.0.1, 10.0.0.0/8]",
+        description:
+          "Proxies in front whose X-Forwarded-* is believed: a list of addresses and networks, like [127.0.0.1, 10.0.0.0/8]; true: whoever connects.",
+      }),
       cors_origins: Type.Array(Type.String({ minLength: 1 }), {
         default: [],
-        description: 'Web pages that may call the API, like "https://app.example.com".',
+        description: 'Web pages of others that may call the API, like "https://app.example.com".',
       }),
     }),
     auth: section("Who may call. More users and keys live in the data directory: see alt-las users and alt-las keys.", {

@@ -12,13 +12,7 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error)
 export function authentication({ credentials, config }: ServerParts): Hook {
   const open = !config.auth.enabled;
   return (request, _reply, done) => {
-    // Without credentials a page in a browser here could call, under a name of its own that it lets point to this machine.
-    if (open && !isLoopback(request.hostname.replace(/^\[|\]$/g, ""))) {
-      throw new AltLasError(
-        "forbidden",
-        `With auth.enabled: false only requests to localhost are answered; the Host header says ${shown(request.hostname)}.`,
-      );
-    }
+    if (open) refuseForeignNames(request);
     const caller = credentials.authenticate(request.headers.authorization);
     if (!(caller instanceof Promise)) {
       request.caller = caller;
@@ -27,6 +21,20 @@ export function authentication({ credentials, config }: ServerParts): Hook {
     }
     void proven(caller, request, done);
   };
+}
+
+/**
+ * Without credentials a page in a browser here could call, under a name of its own that it lets point to this machine. What a proxy says
+ * of the name may only add to the suspicion: such a page may say it too.
+ */
+function refuseForeignNames({ hostname, headers }: FastifyRequest): void {
+  const addressed = (headers.host ?? "").replace(/:\d*$/, "");
+  const foreign = [addressed, hostname].find((name) => !isLoopback(name.replace(/^\[|\]$/g, "")));
+  if (foreign === undefined) return;
+  throw new AltLasError(
+    "forbidden",
+    `With auth.enabled: false only requests to localhost are answered; the Host header says ${shown(foreign)}.`,
+  );
 }
 
 async function proven(pending: Promise<Caller>, request: FastifyRequest, done: (error?: Error) => void): Promise<void> {

@@ -8,12 +8,14 @@ import { authentication } from "./access.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
+import { refuseForeignChanges } from "./foreign.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
+import { Proxies } from "./proxies.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
@@ -55,6 +57,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const { config, log } = parts;
   const newRequestId = requestIds();
   const tls = readTls(config.server.tls);
+  const proxies = new Proxies(config.server.trust_proxy);
   // Node would refuse a request without Host before anything of ours could answer it; refuseMissingHost does it instead.
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const onError = errorHandler(parts);
@@ -63,7 +66,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     bodyLimit: config.limits.max_body_bytes,
-    trustProxy: config.server.trust_proxy,
+    trustProxy: config.server.trust_proxy !== false && ((address: string) => proxies.trusts(address)),
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
     genReqId: (request: IncomingMessage) => {
@@ -106,6 +109,7 @@ function setUp(app: FastifyInstance, parts: ServerParts): void {
   app.after(() => refuseUnknownRoutes(app, BASE_PATH));
   app.register(async (open) => healthRoutes(open, parts));
   app.register(async (closed) => {
+    closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts));
     openapiRoute(closed);
     closed.register(async (api) => apiRoutes(api, parts), { prefix: BASE_PATH });

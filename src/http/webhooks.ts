@@ -2,6 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { type Delivery } from "../store/store.ts";
 import { mayChange } from "./access.ts";
+import { refuseForeignPages } from "./foreign.ts";
 import { batchNamed, type BatchPath, taskNamed, type TaskPath } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
 import { BatchParams } from "./schemas/batches.ts";
@@ -13,7 +14,7 @@ import { viewOfDelivery, viewOfSecret } from "./views.ts";
 
 const SECRET = { tags: ["webhooks"], querystring: NoQuery, response: { 200: SecretRef } };
 
-export function secretRoutes(app: FastifyInstance, { webhooks }: ServerParts): void {
+export function secretRoutes(app: FastifyInstance, { webhooks, config }: ServerParts): void {
   const get = {
     ...SECRET,
     operationId: "getWebhookSecret",
@@ -22,8 +23,14 @@ export function secretRoutes(app: FastifyInstance, { webhooks }: ServerParts): v
     refusals: ["forbidden" as const, "store_unavailable" as const],
   };
   const mayHave = mayChange("Having a webhook secret");
-  app.get("/webhook_secret", { schema: get, onRequest: mayHave }, async ({ caller }) =>
+  // It uses up the one showing, which a foreign page could do although it cannot read what is shown.
+  const onRequest = [refuseForeignPages(config), mayHave];
+  app.get("/webhook_secret", { schema: get, onRequest, exposeHeadRoute: false }, async ({ caller }) =>
     viewOfSecret(await webhooks.secretOf(caller.name)),
+  );
+  // Else a HEAD would be answered by the handler of the GET, and what it showed to nobody would never be shown again.
+  app.head("/webhook_secret", { schema: { hide: true }, onRequest }, (_request, reply) =>
+    reply.type("application/json; charset=utf-8").send(),
   );
 
   const post = {

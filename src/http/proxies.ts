@@ -1,0 +1,64 @@
+/** Which address a request really comes from: that of the connection, or behind proxies that are trusted what these say. */
+import { type IncomingMessage } from "node:http";
+import ipaddr from "ipaddr.js";
+import { type Config } from "../config.ts";
+
+type Range = ReturnType<typeof ipaddr.parseCIDR>;
+
+/** The proxies of `server.trust_proxy`. */
+export class Proxies {
+  /** null: every peer is one. */
+  readonly #ranges: readonly Range[] | null;
+
+  constructor(setting: Config["server"]["trust_proxy"]) {
+    this.#ranges = setting === true ? null : (setting || []).map(rangeOf);
+  }
+
+  /** Whether an address is that of a proxy, which may say for whom it asks. */
+  trusts(address: string): boolean {
+    if (this.#ranges === null) return true;
+    if (this.#ranges.length === 0 || !ipaddr.isValid(address)) return false;
+    const parsed = ipaddr.process(address);
+    return this.#ranges.some(([network, bits]) => parsed.kind() === network.kind() && parsed.match([network, bits]));
+  }
+
+  /**
+   * The client's address, or what counts as one: an IPv6 network of 64 bits is one subscriber's. It is the last of X-Forwarded-For that no
+   * proxy of the list has: what stands before it was written by whom we do not know. With `trust_proxy: true` it is what the proxy in front
+   * has written, which is the last.
+   * @returns `""` on a Unix socket
+   */
+  clientOf({ socket, headers }: Pick<IncomingMessage, "socket" | "headers">): string {
+    let address = socket.remoteAddress ?? "";
+    const forwarded = headers["x-forwarded-for"];
+    if (forwarded === undefined || !this.trusts(address)) return subscriberOf(address);
+    const hops = [forwarded].flat().join(",").split(",");
+    while (hops.length > 0 && this.trusts(address)) {
+      const hop = withoutPort(hops.pop()!.trim());
+      if (!ipaddr.isValid(hop)) break;
+      address = hop;
+      if (this.#ranges === null) break;
+    }
+    return subscriberOf(address);
+  }
+}
+
+/** @param text an address, or a network like `10.0.0.0/8`. @throws {Error} it is neither */
+export function rangeOf(text: string): Range {
+  if (text.includes("/")) return ipaddr.parseCIDR(text);
+  const address = ipaddr.process(text);
+  return [address, address.kind() === "ipv4" ? 32 : 128];
+}
+
+/** IPv4 as it is, also within IPv6; of IPv6 the network, as a machine there takes new addresses at will. */
+export function subscriberOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  if (parsed instanceof ipaddr.IPv4 || parsed.range() === "loopback") return parsed.toString();
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${parsed.toString()}/64`).toString()}/64`;
+}
+
+/** Some proxies write the port too: `203.0.113.7:4711`, `[2001:db8::1]:4711`. */
+function withoutPort(hop: string): string {
+  return /^\[(.+)\](:\d+)?$/.exec(hop)?.[1] ?? /^([\d.]+):\d+$/.exec(hop)?.[1] ?? hop;
+}
