@@ -68,6 +68,30 @@ test("while the connection takes nothing, nothing is written, whatever happens",
   assert.deepEqual(brief(connection.events), ["placed 1 on 0", "placed 2 on 0", "token three four", "completed"]);
 });
 
+test("no event breaks at a character that ends a line for some reader, and none of it is lost", () => {
+  const run = new FakeRun();
+  const { connection } = reader(run, BEGINNING, 1_000_000);
+  const text = "a\u2028b\u2029c\u0085d\ve\ff\u001cg\u001dh\u001ei\r\nj";
+  run.place(1);
+  run.say(text);
+  run.end(ended(text, 1));
+  connection.take();
+  const ends = new Set("\n\r\v\f\u001c\u001d\u001e\u0085\u2028\u2029");
+  const lines = [...connection.text]
+    .map((character) => (ends.has(character) ? "\n" : character))
+    .join("")
+    .split("\n");
+  assert(
+    lines.every((line) => line === "" || /^(event|id|data): /.test(line)),
+    JSON.stringify(lines),
+  );
+  const said = connection.events.filter(({ event }) => event === "token");
+  assert.deepEqual(
+    said.map(({ data }) => (data as { text: string }).text),
+    [text],
+  );
+});
+
 test("half a character waits for its other half", () => {
   const run = new FakeRun();
   const { connection } = reader(run, BEGINNING, 1_000_000);

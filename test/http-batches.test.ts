@@ -112,6 +112,17 @@ test("results are a line for each task, in the order of their ends, with its pla
   assert.equal(results.length, 2);
 });
 
+test("a line of results has no character at which any reader breaks a line", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.batches = [aBatch()];
+  const task = aCompletedTask();
+  const text = "a\u2028b\u2029c\u0085d";
+  tasks.results = [{ ...task, result: { ...task.result!, text } }];
+  const { body } = await get(app, `${BATCH}/results`);
+  assert.doesNotMatch(body, /[\u0085\u2028\u2029]/);
+  assert.equal((JSON.parse(body) as { result: { text: string } }).result.text, text);
+});
+
 test("results go on until the batch has ended, unless the client wants what is there", async (t) => {
   const { app, tasks } = testServer(t);
   tasks.batches = [aBatch()];

@@ -1,6 +1,9 @@
 /** What the header of a GGUF file says of its model, before anything is loaded. */
-import { GgmlType, GgufInsights, type Llama, readGgufFileInfo } from "node-llama-cpp";
+import { basename } from "node:path";
+import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo } from "node-llama-cpp";
+import { messageOf } from "../errors.ts";
 import { type KvCacheType } from "./engine.ts";
+import { partsOf } from "./model-file.ts";
 
 /** The types of KV cache, by node-llama-cpp's names. A quantized block is 32 numbers with one 16-bit scale. */
 export const KV_CACHE = {
@@ -22,13 +25,24 @@ export interface ModelHeader {
 
 /** @throws whatever node-llama-cpp stumbles over in a damaged header */
 export async function readHeader(llama: Llama, path: string, signal: AbortSignal): Promise<ModelHeader> {
-  const file = await readGgufFileInfo(path, { sourceType: "filesystem", logWarnings: false, signal });
+  const file = await readFileInfo(path, signal);
   const { context_length: trained } = file.architectureMetadata;
   return {
     insights: await GgufInsights.from(file, llama),
     trainContext: Number.isSafeInteger(trained) && trained! > 0 ? trained! : Infinity,
     ...kvShapeOf(file.architectureMetadata),
   };
+}
+
+/** Of all parts; of several the one that cannot be read is named. */
+async function readFileInfo(path: string, signal: AbortSignal): Promise<GgufFileInfo> {
+  const options = { sourceType: "filesystem", logWarnings: false, signal } as const;
+  for (const part of partsOf(path).slice(1)) {
+    await readGgufFileInfo(part, { ...options, spliceSplitFiles: false }).catch((cause: unknown) => {
+      throw new Error(`${basename(part)}: ${messageOf(cause)}`, { cause });
+    });
+  }
+  return readGgufFileInfo(path, options);
 }
 
 /** Bytes of KV cache one token takes at most. */

@@ -1,5 +1,4 @@
 /** Opens a GGUF file for generation, and says in one sentence why it could not be opened. */
-import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import {
@@ -18,12 +17,12 @@ import { KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./llama
 import { planModel } from "./llama-memory.ts";
 import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, settingsOf, threadsFor } from "./llama-settings.ts";
 import { type MemoryPlan, slotsOf } from "./memory-plan.ts";
+import { checkFile } from "./model-file.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 /** llama.cpp's LLAMA_MAX_SEQ. */
 const MAX_SLOTS = 256;
 
-const MAGIC = "GGUF";
 const NO_MEMORY = /out of memory|not enough memory|failed to allocate|unable to allocate|bad_alloc|KV slot/i;
 
 const NO_BINARY = "its build for that is not installed (npm run add-gpu installs it), or does not run on this machine";
@@ -128,25 +127,6 @@ export async function closeModel({ context, model, llama }: OpenModel): Promise<
   await llama.dispose();
 }
 
-/** Catches the everyday mistakes, for which llama.cpp's own words are hard to understand. */
-export async function checkFile(path: string): Promise<void> {
-  const start = await readStart(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") throw new AltLasError("model_error", `The model file ${path} does not exist.`);
-    throw new AltLasError("model_error", `The model file ${path} cannot be read: ${error.message}.`, { cause: error });
-  });
-  if (start.length === 0) throw new AltLasError("model_error", `The model file ${path} is empty.`);
-  const text = start.toString("latin1");
-  if (text === MAGIC) return;
-  const shown = /^[ -~]+$/.test(text) ? `"${text}"` : `the bytes ${start.toString("hex")}`;
-  throw new AltLasError("model_error", `The model file ${path} is not a GGUF file: it starts with ${shown}.`);
-}
-
-async function readStart(path: string): Promise<Buffer> {
-  await using file = await open(path);
-  const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(MAGIC.length) });
-  return buffer.subarray(0, bytesRead);
-}
-
 export async function openBackend(options: EngineOptions, log: ErrorLog): Promise<Llama> {
   const { backend } = options;
   const wanted = backend || "the CPU";
@@ -186,7 +166,9 @@ export async function planLoad(opening: Opening): Promise<{ header: ModelHeader;
 
 /** Refuses what no amount of memory could give. */
 function checkWish({ insights, trainContext }: ModelHeader, { model, context, slots }: EngineOptions): void {
-  const { metadata, architectureMetadata } = insights.ggufFileInfo;
+  const { metadata, architectureMetadata, splicedParts } = insights.ggufFileInfo;
+  const { split } = metadata as { readonly split?: { readonly count?: number } };
+  checkParts(model, split?.count ?? 1, splicedParts);
   const { architecture } = metadata.general;
   // Anything else would crash or answer nonsense when asked for the next token.
   if (architectureMetadata.attention?.causal === false || architecture.startsWith("t5")) {
@@ -198,6 +180,17 @@ function checkWish({ insights, trainContext }: ModelHeader, { model, context, sl
   if (context === null || context <= trainContext) return;
   const sentence = `A context of ${context} tokens was asked for, but the model ${model} was trained for ${trainContext}.`;
   throw new AltLasError("model_error", sentence);
+}
+
+/** llama.cpp finds the parts of a model by their names only. */
+function checkParts(model: string, told: number, found: number): void {
+  if (told === found) return;
+  const parts = told === 1 ? "is whole" : `is one of ${told} parts`;
+  const named = found === 1 ? "not named like one of several" : `named like one of ${found}`;
+  throw new AltLasError(
+    "model_error",
+    `The model file ${model} ${parts}, but ${named}: its name should be as it was made.`,
+  );
 }
 
 async function loadModel({ llama, options, signal, log }: Opening): Promise<LlamaModel> {

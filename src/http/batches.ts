@@ -4,6 +4,7 @@ import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange } from "./access.ts";
 import { goneSignal } from "./gone.ts";
+import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { batchNamed, type BatchPath } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
@@ -73,7 +74,7 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
       if (method === "HEAD") return void answer.end();
       try {
         for await (const task of tasks.batchResults(batch.id, query.follow, gone)) {
-          const line = JSON.stringify({ index: task.seq - batch.firstSeq, ...viewOfTask(task) });
+          const line = jsonLine({ index: task.seq - batch.firstSeq, ...viewOfTask(task) });
           if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
         }
         answer.end();

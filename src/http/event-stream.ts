@@ -3,6 +3,7 @@ import { type Writable } from "node:stream";
 import { type Following, type Listener } from "../scheduler/streams.ts";
 import { type TaskSnapshot } from "../scheduler/task-api.ts";
 import { attemptNumber } from "../task.ts";
+import { jsonLine } from "./json-line.ts";
 import { viewOfTask } from "./views.ts";
 
 /** How much of a task's events a reader has. */
@@ -150,7 +151,7 @@ export class EventStream implements Listener {
 }
 
 function eventOf(name: string, id: string, data: object): string {
-  return `event: ${name}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `event: ${name}\nid: ${id}\ndata: ${jsonLine(data)}\n\n`;
 }
 
 /** Half of a surrogate pair waits for the other half: as two events they would be two characters that do not exist. */

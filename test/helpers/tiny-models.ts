@@ -18,7 +18,13 @@ export const WINDOW = 32;
 /** Of the state space model. */
 const STATE = { inner: 2 * WIDTH, size: 8, convolution: 4, timeStepRank: 4 };
 
-type Metadata = Readonly<Record<string, string | number | { readonly float: number }>>;
+/** A plain number is a uint32. */
+type Metadata = Readonly<
+  Record<
+    string,
+    string | number | { readonly float: number } | { readonly int32: number } | { readonly uint16: number }
+  >
+>;
 
 interface Tensor {
   readonly name: string;
@@ -29,6 +35,33 @@ interface Tensor {
 
 /** Three layers of four see the last `WINDOW` tokens only. */
 export function writeSlidingWindowModel(path: string): void {
+  writeFileSync(path, whole(slidingWindowModel()));
+}
+
+/** It computes nothing but NaN, whatever it is asked. */
+export function writeBrokenModel(path: string): void {
+  const { tensors, ...rest } = slidingWindowModel();
+  const broken = tensors.map((tensor) =>
+    tensor.name === "output_norm.weight" ? { ...tensor, value: () => NaN } : tensor,
+  );
+  writeFileSync(path, whole({ ...rest, tensors: broken }));
+}
+
+/** In two parts: what is said of the model, then its weights. @returns their paths */
+export function writeSplitModel(stem: string): [string, string] {
+  const { metadata, tensors } = slidingWindowModel();
+  const partOf = (number: number) => [
+    pairOf("split.no", { uint16: number }),
+    pairOf("split.count", { uint16: 2 }),
+    pairOf("split.tensors.count", { int32: tensors.length }),
+  ];
+  const paths: [string, string] = [`${stem}-00001-of-00002.gguf`, `${stem}-00002-of-00002.gguf`];
+  writeFileSync(paths[0], whole({ metadata: [...metadata, ...partOf(0)], tensors: [] }));
+  writeFileSync(paths[1], whole({ metadata: partOf(1), tensors }));
+  return paths;
+}
+
+function slidingWindowModel(): Model {
   const metadata: Metadata = {
     "general.architecture": "cohere2",
     "cohere2.context_length": TRAINED_CONTEXT,
@@ -49,7 +82,7 @@ export function writeSlidingWindowModel(path: string): void {
     noise(`${block}.ffn_up.weight`, WIDTH, HIDDEN),
     noise(`${block}.ffn_down.weight`, HIDDEN, WIDTH),
   ];
-  write(path, metadata, layer);
+  return modelOf(metadata, layer);
 }
 
 /** Its state is the sum of all tokens so far. */
@@ -81,7 +114,7 @@ export function writeRecurrentModel(path: string): void {
     ones(`${block}.ssm_d`, inner),
     noise(`${block}.ssm_out.weight`, inner, WIDTH),
   ];
-  write(path, metadata, layer);
+  writeFileSync(path, whole(modelOf(metadata, layer)));
 }
 
 function noise(name: string, ...dimensions: number[]): Tensor {
@@ -92,12 +125,22 @@ function ones(name: string, length: number): Tensor {
   return { name, dimensions: [length], value: () => 1 };
 }
 
-function write(path: string, metadata: Metadata, layer: (block: string) => Tensor[]): void {
+interface Model {
+  readonly metadata: readonly Buffer[];
+  readonly tensors: readonly Tensor[];
+}
+
+function modelOf(metadata: Metadata, layer: (block: string) => Tensor[]): Model {
   const tensors = [
     noise("token_embd.weight", WIDTH, VOCABULARY),
     ones("output_norm.weight", WIDTH),
     ...Array.from({ length: LAYERS }, (_, index) => layer(`blk.${index}`)).flat(),
   ];
+  const pairs = Object.entries(metadata).map(([key, value]) => pairOf(key, value));
+  return { metadata: [...pairs, ...tokenizerOf(readFileSync(LLAMA.model)).metadata], tensors };
+}
+
+function whole({ metadata, tensors }: Model): Buffer {
   const random = seeded(7);
   let offset = 0;
   const data: Buffer[] = [];
@@ -109,13 +152,18 @@ function write(path: string, metadata: Metadata, layer: (block: string) => Tenso
     offset += data.at(-1)!.length;
     return Buffer.concat(info);
   });
-  const pairs = Object.entries(metadata).map(([key, value]) => pairOf(key, value));
-  const tokenizer = tokenizerOf(readFileSync(LLAMA.model));
-  writeFileSync(path, Buffer.concat([headOf([...pairs, ...tokenizer.metadata], infos), ...data]));
+  return Buffer.concat([headOf(metadata, infos), ...data]);
 }
 
 function pairOf(key: string, value: Metadata[string]): Buffer {
-  if (typeof value === "string") return Buffer.concat([text(key), uint32(VALUE.string), text(value)]);
-  if (typeof value === "number") return Buffer.concat([text(key), uint32(VALUE.uint32), uint32(value)]);
-  return Buffer.concat([text(key), uint32(VALUE.float32), float32(value.float)]);
+  const [type, bytes] = valueOf(value);
+  return Buffer.concat([text(key), uint32(type), bytes]);
+}
+
+function valueOf(value: Metadata[string]): [type: number, bytes: Buffer] {
+  if (typeof value === "string") return [VALUE.string, text(value)];
+  if (typeof value === "number") return [VALUE.uint32, uint32(value)];
+  if ("float" in value) return [VALUE.float32, float32(value.float)];
+  if ("int32" in value) return [VALUE.int32, uint32(value.int32)];
+  return [VALUE.uint16, uint32(value.uint16).subarray(0, 2)];
 }

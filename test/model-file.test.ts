@@ -1,0 +1,72 @@
+/** A model's files before they are read, and models in several files. */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { LLAMA, loaded, refused, watch } from "./helpers/engines.ts";
+import { writeSplitModel } from "./helpers/tiny-models.ts";
+
+describe("a model in two parts", () => {
+  let folder = "";
+  let first = "";
+  let second = "";
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "alt-las-parts-"));
+    [first, second] = writeSplitModel(join(folder, "model"));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const reason = async (model: string): Promise<string> => {
+    const { code, message } = await refused(loaded({ ...LLAMA, model, context: 256, slots: 1 }));
+    assert.equal(code, "model_error");
+    return message.replaceAll(`${folder}/`, "");
+  };
+
+  it("is loaded from both", async () => {
+    await loaded({ ...LLAMA, model: first, context: 256, slots: 1 }, async (engine) => {
+      assert.equal((await watch(engine, "Once", 3).outcome).completionTokens, 3);
+    });
+  });
+
+  it("is refused without the second, which is named", async () => {
+    await rm(second);
+    assert.equal(
+      await reason(first),
+      "Part 2 of 2 of the model is missing: there is no model-00002-of-00002.gguf beside model-00001-of-00002.gguf.",
+    );
+  });
+
+  it("is refused by the name of its second, with that of the first", async () => {
+    assert.equal(
+      await reason(second),
+      "The model file model-00002-of-00002.gguf is not the first of 2 parts; that one has to be named: model-00001-of-00002.gguf.",
+    );
+  });
+
+  it("is refused when the second is empty, something else, or cut short, which is named", async () => {
+    const part = await readFile(second);
+    for (const [bytes, expected] of [
+      ["", /^The model file model-00002-of-00002\.gguf is empty\.$/],
+      ["<html>", /^The model file model-00002-of-00002\.gguf is not a GGUF file: it starts with "<htm"\.$/],
+      [part.subarray(0, part.length / 2), /could not be loaded/],
+    ] as const) {
+      await writeFile(second, bytes);
+      assert.match(await reason(first), expected);
+    }
+  });
+
+  it("is refused when the second is another model's", async () => {
+    await writeFile(second, await readFile(LLAMA.model));
+    assert.match(await reason(first), /split|tensors expected/);
+  });
+
+  it("is refused by a name that does not say so", async () => {
+    const renamed = join(folder, "model.gguf");
+    await rename(first, renamed);
+    assert.equal(
+      await reason(renamed),
+      "The model file model.gguf is one of 2 parts, but not named like one of several: its name should be as it was made.",
+    );
+  });
+});
