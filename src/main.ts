@@ -38,6 +38,8 @@ export interface RunningServer {
   readonly firstKey: string | null;
   /** Where a damaged task database was moved to; null: it was sound. */
   readonly movedAside: string | null;
+  /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
+  readonly lost: AbortSignal;
   /**
    * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released.
    * Calling it again hurries: it waits no longer.
@@ -77,7 +79,10 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ store, allowPrivate, log });
   const { tasks, pool } = connect({ devices, config, log, monitor, known }, { store, webhooks, credentials });
-  const app = started.adopt(serverOf({ config, credentials, log, tasks, pool, webhooks }), closeServer);
+  const app = started.adopt(
+    serverOf({ config, credentials, log, tasks, pool, webhooks, lost: store.lost }),
+    closeServer,
+  );
   // Which closes the store, so that whoever needs it has to stop before.
   started.defer(() => tasks.close());
   started.defer(() => webhooks.stop());
@@ -96,7 +101,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
   const url = urlOf(config, app.server.address() as AddressInfo);
   const { movedAside } = stored;
-  return { url, devices, firstKey, movedAside, stop: stopper(config, tasks, started.move()) };
+  return { url, devices, firstKey, movedAside, lost: store.lost, stop: stopper(config, tasks, started.move()) };
 }
 
 /** The task book and the GPUs, each knowing the other. */
@@ -133,9 +138,11 @@ function retentionOf({ tasks }: Config, store: SqliteStore, log: Logger): Retent
 interface Parts extends Pick<ServerParts, "config" | "credentials" | "log" | "webhooks"> {
   readonly tasks: Tasks;
   readonly pool: GpuPool;
+  /** Of the store. */
+  readonly lost: AbortSignal;
 }
 
-function serverOf({ tasks, pool, ...rest }: Parts): FastifyInstance {
+function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
   const { scheduler } = tasks;
   return createServer({
     ...rest,
@@ -144,7 +151,10 @@ function serverOf({ tasks, pool, ...rest }: Parts): FastifyInstance {
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
     runningOn: (gpuId) => [...(scheduler.gpus.find(({ facts }) => facts.id === gpuId)?.running ?? [])],
-    readiness: () => (tasks.canSave ? pool.readiness() : { ready: false, reason: "Tasks cannot be written to disk." }),
+    readiness: () => {
+      if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
+      return tasks.canSave ? pool.readiness() : { ready: false, reason: "Tasks cannot be written to disk." };
+    },
     draining: () => scheduler.draining,
     version: VERSION,
   });

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { type Config } from "./config.ts";
 import { DEMO_MODEL, type Device } from "./gpu/devices.ts";
-import { createLogger } from "./log.ts";
+import { createLogger, type Logger } from "./log.ts";
 import { type RunningServer, startServer } from "./main.ts";
 import { table } from "./table.ts";
 import { VERSION } from "./version.ts";
@@ -14,7 +14,7 @@ import { VERSION } from "./version.ts";
  */
 const SAME_SIGNAL = 1000;
 
-/** Runs a server until a signal stops it; the process ends with exit code 0 then. */
+/** Runs a server until a signal stops it; the process ends with exit code 0 then, or 1 when the store was lost meanwhile. */
 export async function serve(config: Config, dataDir: string): Promise<void> {
   const log = createLogger(config.log.level);
   const server = await startServer(config, dataDir, log);
@@ -28,25 +28,27 @@ export async function serve(config: Config, dataDir: string): Promise<void> {
       first === 0 ? "stopping: running tasks may finish, a second signal stops at once" : "stopping at once",
     );
     first = now;
-    void server.stop().then(
-      () => {
-        log.info("stopped");
-        process.exit(0);
-      },
-      (error: unknown) => {
-        log.fatal({ err: error }, "the stop failed");
-        process.exit(1);
-      },
-    );
+    void end(server, log);
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal);
+}
+
+async function end(server: RunningServer, log: Logger): Promise<never> {
+  try {
+    await server.stop();
+    log.info("stopped");
+    process.exit(server.lost.aborted ? 1 : 0);
+  } catch (error) {
+    log.fatal({ err: error }, "the stop failed");
+    process.exit(1);
+  }
 }
 
 /** What a person needs to know first: the address, the key, the GPUs, and one command that works. */
 export function greeting(
   config: Config,
   dataDir: string,
-  { url, devices, firstKey, movedAside }: Omit<RunningServer, "stop">,
+  { url, devices, firstKey, movedAside }: Omit<RunningServer, "stop" | "lost">,
 ): string {
   const everywhere = ["0.0.0.0", "::"].includes(config.server.host)
     ? ", and on every other address of this machine"

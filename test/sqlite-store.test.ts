@@ -429,7 +429,7 @@ test("a full disk refuses the whole write and nothing else", async (t) => {
   for (const outcome of outcomes) {
     assert.equal(outcome.status, "rejected");
     assert.equal(outcome.reason.code, "store_unavailable");
-    assert.match(outcome.reason.message, new RegExp(`could not be written to ${path}: database or disk is full`));
+    assert.match(outcome.reason.message, /^tasks could not be written to disk: database or disk is full$/);
   }
   assert.deepEqual(await store.list(EVERYTHING), { tasks: [], total: 0 });
   await store.save([small]);
@@ -456,7 +456,7 @@ test("when the storage thread dies, saves are refused and the process lives on",
   const first = store.save([newTask(1)]);
   await turn();
   const second = store.save([newTask(2)]);
-  const refused = { code: "store_unavailable", message: /storage thread ended: the thread has a bug/ };
+  const refused = { code: "store_unavailable", message: /The task store has failed\./ };
   await Promise.all([assert.rejects(first, refused), assert.rejects(second, refused)]);
   await assert.rejects(store.save([newTask(3)]), refused);
   await assert.rejects(store.get("1"), refused);

@@ -12,6 +12,7 @@ import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
 
 /** Remembers what it was asked to write, and in which state. */
 class HeldStore implements Store {
+  readonly lost = new AbortController().signal;
   readonly writes: {
     readonly states: readonly string[];
     readonly records: readonly StoreRecord[];

@@ -1,7 +1,7 @@
 /** Brings the states of live tasks to disk, in an order that cannot lie: a task's admission first, its end last. */
 import { type Logger } from "pino";
 import { messageOf } from "../errors.ts";
-import { type Store, type StoreRecord } from "../store/store.ts";
+import { type Store, StoreLost, type StoreRecord } from "../store/store.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
 
 /** Milliseconds until what could not be written is tried again. */
@@ -10,7 +10,7 @@ const RETRY_MS = 1000;
 const RECOVERY_MS = 5000;
 
 export interface SavingParts {
-  readonly store: Pick<Store, "save" | "close">;
+  readonly store: Pick<Store, "save" | "close" | "lost">;
   readonly log: Logger;
   /** What is to be told of a task's present state, which is written with it. */
   readonly recordsOf: (task: Task) => readonly StoreRecord[];
@@ -47,7 +47,7 @@ export class Saving {
 
   /** Whether a task sent now could be written. */
   get works(): boolean {
-    return this.unwritten === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
+    return !this.#parts.store.lost.aborted && this.unwritten === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
   }
 
   /**
@@ -92,7 +92,7 @@ export class Saving {
     this.#closing = true;
     this.#writeFailed();
     await this.#parts.store.close();
-    if (this.#failed.size === 0) return;
+    if (this.#failed.size === 0 || this.#parts.store.lost.aborted) return;
     const sentence = "states of tasks could not be written before the stop: what has ended among them runs again";
     this.#parts.log.error({ tasks: this.#failed.size }, sentence);
   }
@@ -136,7 +136,8 @@ export class Saving {
   /** One timer and one line for all that failed: on a full disk that is everything. */
   #tryLater(error: unknown): void {
     this.#failedAt = performance.now();
-    if (this.#retry !== null || this.#closing) return;
+    // No later try can succeed, and the store has said so.
+    if (this.#retry !== null || this.#closing || error instanceof StoreLost) return;
     this.#retry = setTimeout(() => {
       this.#parts.log.error(
         { tasks: this.#failed.size, reason: messageOf(error) },

@@ -99,6 +99,7 @@ export class Tasks implements TaskApi {
       caughtUp: () => this.#tellIfIdle(),
     });
     const changed = (task: Task): void => this.#changed(task);
+    store.lost.addEventListener("abort", () => this.#onStoreLost());
     const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
     this.scheduler = new Scheduler(settings, effects, Date.now, Math.random);
   }
@@ -179,6 +180,7 @@ export class Tasks implements TaskApi {
   }
 
   follow(id: string, listener: Listener): Following | null {
+    this.#store.lost.throwIfAborted();
     const task = this.#live.get(id);
     return task === undefined || this.#stopped ? null : this.#streams.follow(task, listener);
   }
@@ -336,9 +338,18 @@ export class Tasks implements TaskApi {
 
   /** A task as it would be found after a power cut: an end that is not on disk has not happened yet. */
   #durable(task: Task): TaskSnapshot {
+    this.#store.lost.throwIfAborted();
     if (!this.#live.has(task.id) || !isFinal(task.status)) return task;
     const status = task.startedAt === null ? "queued" : "running";
     return { ...task, status, finishedAt: null, result: null, error: null };
+  }
+
+  /** What is in memory would be nowhere after a restart: everybody who waits for it learns that. */
+  #onStoreLost(): void {
+    this.#waiters.wakeAll();
+    this.#streams.close();
+    this.#batches.close();
+    this.#tellIfIdle();
   }
 
   /** The end of a task is on disk: it lives in the store from now on. */
@@ -376,7 +387,9 @@ export class Tasks implements TaskApi {
     if (this.#onIdle !== null && this.#idle()) this.#onIdle();
   }
 
+  /** Whether a stop has nothing to wait for: with the store lost, no end of a task can be kept. */
   #idle(): boolean {
+    if (this.#store.lost.aborted) return true;
     return this.#saving.unwritten === 0 && this.scheduler.gpus.every((gpu) => gpu.running.size === 0);
   }
 

@@ -156,6 +156,11 @@ export class TaskDatabase {
     return row === undefined ? null : secretOf(row);
   }
 
+  /** Moves the log into the database file. @throws when it cannot be moved whole */
+  moveLog(): void {
+    this.#sql.moveLog();
+  }
+
   /** Moves the log into the database file, removes it and releases the lock. */
   close(): void {
     this.#sql.close();

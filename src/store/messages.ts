@@ -2,6 +2,7 @@
 import type { ErrorCode } from "../errors.ts";
 import type { Batch } from "../task.ts";
 import type { Window } from "./listing.ts";
+import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
 import type { Row } from "./rows.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
@@ -75,6 +76,8 @@ export type Reply =
   /** The rows so far are void: what they were read from has turned out to be damaged. */
   | { readonly kind: "void" }
   | { readonly kind: "done"; readonly value: Value }
+  /** No reply to anything: a file that is open has gone away. Every request but `close` fails from now on. */
+  | { readonly kind: "lost"; readonly missing: Missing; readonly rescue: string }
   | { readonly kind: "failed"; readonly failure: Failure };
 
 export interface Failure {

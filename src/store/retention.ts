@@ -1,7 +1,7 @@
 /** Removes what need not be kept any longer, in steps so small that nobody waits for them. */
 import { setTimeout as pause } from "node:timers/promises";
 import { messageOf } from "../errors.ts";
-import { type Store } from "./store.ts";
+import { type Store, StoreLost } from "./store.ts";
 import { type StoreLog } from "./sqlite.ts";
 
 export interface RetentionOptions {
@@ -56,6 +56,7 @@ export class Retention {
     try {
       return await store.sweep({ endedBefore: now - retention, maxEnded: maxStored, keysBefore: now - keysLive });
     } catch (error) {
+      if (error instanceof StoreLost) return false;
       log.warn({ reason: messageOf(error) }, "old tasks could not be removed; trying again later");
       return false;
     }

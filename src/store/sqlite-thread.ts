@@ -13,6 +13,7 @@ import {
   type StoreLimits,
   type Value,
 } from "./messages.ts";
+import { LOOK_EVERY, type Missing, OpenFiles } from "./presence.ts";
 import type { Row } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
 
@@ -25,22 +26,53 @@ const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
 
 const port = parentPort;
 if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
-let path = "";
 let database: TaskDatabase | undefined;
+let files: OpenFiles | undefined;
+let timer: NodeJS.Timeout | undefined;
+/** A file that went away; whatever is done from then on is nowhere. */
+let missing: Missing | null = null;
 
 port.on("message", (request: Request) => {
   try {
-    send({ kind: "done", value: serve(request) });
+    const value = serve(request);
+    // What was committed into a file deleted meanwhile must not be answered with success.
+    if (CHANGES.has(request.kind)) lookAtFiles();
+    send({ kind: "done", value });
   } catch (error) {
     send({ kind: "failed", failure: failureOf(error, request.kind) });
   }
+  if (database !== undefined) return;
   // With its port closed the thread ends, and so may the process.
-  if (database === undefined) port.close();
+  clearInterval(timer);
+  port.close();
 });
+
+/** @throws {AltLasError} when a file is not where it was opened */
+function lookAtFiles(): void {
+  const now = missing ?? files?.missing() ?? null;
+  if (now === null) return;
+  if (missing === null) {
+    missing = now;
+    send({ kind: "lost", missing, rescue: rescue(missing) });
+  }
+  throw new AltLasError("store_unavailable", OpenFiles.sentence(missing));
+}
+
+/** Without its log a database can still take what is in it, because the log stays open. @returns how that went, for the operator */
+function rescue({ file, how }: Missing): string {
+  if (file !== "log") return "what is in no copy is lost";
+  try {
+    database?.moveLog();
+    return "what was stored until now was saved into the database";
+  } catch (error) {
+    return `what was in the log is lost: it was ${how}, and ${messageOf(error)}`;
+  }
+}
 
 function serve(request: Request): Value {
   if (request.kind === "open") return open(request.path, request.limits);
   if (database === undefined) throw new Error("the database is not open");
+  if (request.kind !== "close") lookAtFiles();
   switch (request.kind) {
     case "write":
       database.write(request.inserts, request.updates, request.records);
@@ -83,9 +115,16 @@ function serve(request: Request): Value {
 }
 
 function open(file: string, limits: StoreLimits): Opening {
-  path = file;
   const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
   database = opened.database;
+  files = new OpenFiles(file);
+  timer = setInterval(() => {
+    try {
+      lookAtFiles();
+    } catch {
+      // It has been told.
+    }
+  }, LOOK_EVERY);
   return { lastSeq: opened.lastSeq, batches: opened.batches, aside };
 }
 
@@ -130,7 +169,8 @@ function failureOf(error: unknown, kind: Kind): Failure {
   const done = CHANGES.has(kind) ? "written to" : "read from";
   return {
     code: "store_unavailable",
-    sentence: `tasks could not be ${done} ${path}: ${messageOf(error)}`,
+    // Clients see it, so it names no path; the log does.
+    sentence: `tasks could not be ${done} disk: ${messageOf(error)}`,
     // An error that is not SQLite's is about a value that cannot be bound.
     ofRow: kind === "write" && (code === undefined || ROW_CODES.has(code)),
   };

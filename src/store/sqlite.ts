@@ -4,7 +4,9 @@ import { needsScan } from "./listing.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { deliveryOf, recordKey, recordRow } from "./records.ts";
 import { changedRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
+import { type Missing, OpenFiles } from "./presence.ts";
 import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
+import { StoreLost } from "./store.ts";
 import type {
   BatchState,
   Delivery,
@@ -58,6 +60,8 @@ export class SqliteStore implements Store {
   readonly written = { transactions: 0, inserts: 0, updates: 0 };
 
   readonly #options: SqliteStoreOptions;
+  readonly #lost = new AbortController();
+  readonly lost = this.#lost.signal;
   #thread: StorageThread | undefined;
   #opening: ReturnType<Store["open"]> | undefined;
   #closing: Promise<void> | undefined;
@@ -151,9 +155,10 @@ export class SqliteStore implements Store {
   async #open(): ReturnType<Store["open"]> {
     if (this.#closing !== undefined) throw this.#refusal;
     const { path, cacheBytes, maxPages, thread: program } = this.#options;
-    const thread = new StorageThread(program ?? new URL("./sqlite-thread.ts", import.meta.url), (error) =>
-      this.#onThreadEnd(error),
-    );
+    const thread = new StorageThread(program ?? new URL("./sqlite-thread.ts", import.meta.url), {
+      ended: (error) => this.#onThreadEnd(error),
+      lost: (missing, rescue) => this.#onFilesLost(missing, rescue),
+    });
     this.#thread = thread;
     try {
       const { rows, value } = await thread.ask("open", { path, limits: { cacheBytes, maxPages } });
@@ -180,7 +185,8 @@ export class SqliteStore implements Store {
 
   async #close(): Promise<void> {
     await this.#opening?.catch(() => undefined);
-    const usable = this.#refusal === null;
+    // A thread whose files are lost answers nothing else, but has to be told to end.
+    const usable = this.#refusal === null || this.lost.aborted;
     // 1. Nothing new is taken. 2. What is pending is written or refused. 3. The thread closes the file and ends.
     this.#refusal = new AltLasError("store_unavailable", "the task database is closed");
     if (usable) {
@@ -305,8 +311,11 @@ export class SqliteStore implements Store {
       this.#retries.unshift(groups.slice(0, half).flat(), groups.slice(half).flat());
       return;
     }
-    this.#options.log?.error({ reason: messageOf(error), saves: saves.length }, "tasks could not be written");
     const refusal = error instanceof AltLasError ? error : new AltLasError("store_unavailable", messageOf(error));
+    if (!(error instanceof StoreLost)) {
+      const { path } = this.#options;
+      this.#options.log?.error({ reason: messageOf(error), path, saves: saves.length }, "tasks could not be written");
+    }
     for (const save of saves) save.reject(refusal);
   }
 
@@ -323,14 +332,30 @@ export class SqliteStore implements Store {
 
   async #ask<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
     if (this.#thread === undefined) throw this.#refusal;
-    return this.#thread.ask(kind, request);
+    try {
+      return await this.#thread.ask(kind, request);
+    } catch (error) {
+      throw this.lost.aborted ? this.lost.reason : error;
+    }
   }
 
   /** Also called at the end of `close`, when nothing waits any more. */
   #onThreadEnd(error: AltLasError): void {
     if (this.#refusal !== null) return;
     this.#options.log?.error({ err: error }, "no task can be stored until the server is restarted");
-    this.#refusal = error;
+    this.#lose(new StoreLost("The task store has failed. Nothing can be stored until the server is started again."));
+  }
+
+  #onFilesLost(missing: Missing, rescue: string): void {
+    const { file, path, how } = missing;
+    const message = `${path} was ${how} while the server ran: nothing can be stored until it is started again; ${rescue}`;
+    this.#options.log?.error({ file, path, how }, message);
+    this.#lose(new StoreLost(OpenFiles.sentence(missing)));
+  }
+
+  #lose(error: StoreLost): void {
+    this.#refusal ??= error;
+    this.#lost.abort(error);
   }
 }
 

@@ -50,6 +50,12 @@ export class Statements {
     }
   }
 
+  /** Moves the log into the database file, and empties it. @throws when it cannot be moved whole */
+  moveLog(): void {
+    const [busy] = this.numbers("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (busy !== 0) throw new Error("the log could not be moved into the database");
+  }
+
   /** Moves the log into the database file, removes it and releases the lock. */
   close(): void {
     this.#db.close();

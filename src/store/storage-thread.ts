@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Exchange, Failure, Kind, Reply, Request, Value } from "./messages.ts";
+import type { Missing } from "./presence.ts";
 import type { Row } from "./rows.ts";
 
 /** What was asked for. */
@@ -15,6 +16,14 @@ interface Question {
   readonly reject: (error: Error) => void;
 }
 
+/** What the thread tells by itself. */
+export interface StorageEvents {
+  /** Called once, when the thread ends, whether it was asked to or not. */
+  readonly ended: (error: AltLasError) => void;
+  /** Called once: a file of the database has gone away. @param rescue what became of what was in it */
+  readonly lost: (missing: Missing, rescue: string) => void;
+}
+
 /** A failed transaction that may succeed without one of its rows. */
 export class RowError extends AltLasError {}
 
@@ -23,15 +32,14 @@ export class StorageThread {
   /** Resolves when the thread is gone. */
   readonly exited: Promise<void>;
   readonly #worker: Worker;
-  readonly #onEnd: (error: AltLasError) => void;
+  readonly #events: StorageEvents;
   /** Why nothing is answered any more. */
   #ended: AltLasError | undefined;
   /** Asked, not answered, in the order they were sent. */
   readonly #questions: Question[] = [];
 
-  /** @param onEnd is called once, when the thread ends, whether it was asked to or not */
-  constructor(program: URL, onEnd: (error: AltLasError) => void) {
-    this.#onEnd = onEnd;
+  constructor(program: URL, events: StorageEvents) {
+    this.#events = events;
     const worker = new Worker(program);
     this.#worker = worker;
     const exit = Promise.withResolvers<void>();
@@ -57,6 +65,7 @@ export class StorageThread {
   }
 
   #onReply(reply: Reply): void {
+    if (reply.kind === "lost") return this.#events.lost(reply.missing, reply.rescue);
     const question = this.#questions[0];
     if (question === undefined) return;
     switch (reply.kind) {
@@ -79,7 +88,7 @@ export class StorageThread {
   #end(reason: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = new AltLasError("store_unavailable", `the storage thread ended: ${reason}`);
-    this.#onEnd(this.#ended);
+    this.#events.ended(this.#ended);
     for (const question of this.#questions.splice(0)) question.reject(this.#ended);
   }
 }

@@ -1,3 +1,4 @@
+import { AltLasError } from "../errors.ts";
 import { type Batch, type Task, type TaskStatus, type WebhookEvent } from "../task.ts";
 
 /** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
@@ -106,6 +107,14 @@ export interface SweepLimits {
   readonly keysBefore: number;
 }
 
+/** Nothing can be stored or read until the server is started again: the store's files are gone, or its thread is. */
+export class StoreLost extends AltLasError {
+  /** @param sentence is shown to clients, so it names no path */
+  constructor(sentence: string) {
+    super("store_unavailable", sentence);
+  }
+}
+
 /**
  * Where tasks outlive the process.
  *
@@ -119,6 +128,8 @@ export interface SweepLimits {
  *  7. Removing a task removes its webhook deliveries; a batch that has ended goes with its last task, and its deliveries with it.
  */
 export interface Store {
+  /** Aborted, with a `StoreLost` as its reason, when the store is lost for good. From then on everything but `close` rejects with it. */
+  readonly lost: AbortSignal;
   /**
    * Opens or creates the store.
    * @returns the tasks that have not ended, in submission order; the batches that have not ended; the highest `seq` ever given (0:

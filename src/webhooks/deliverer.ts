@@ -15,7 +15,7 @@
  */
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log.ts";
-import { type Delivery, type DeliveryAttempt, type Store } from "../store/store.ts";
+import { type Delivery, type DeliveryAttempt, type Store, StoreLost } from "../store/store.ts";
 import { type AddressRules, hostOf } from "./address.ts";
 import { GivenUp } from "./given-up.ts";
 import { Lanes } from "./lanes.ts";
@@ -208,7 +208,8 @@ export class Deliverer {
 
   #onTrouble(error: unknown): void {
     const { log, now, timing } = this.#options;
-    if (!this.#troubled) log.error({ reason: messageOf(error) }, "webhooks wait, because the store does not work");
+    if (!this.#troubled && !(error instanceof StoreLost))
+      log.error({ reason: messageOf(error) }, "webhooks wait, because the store does not work");
     this.#troubled = true;
     this.#lookAt(now() + timing.storePause);
   }

@@ -1,0 +1,96 @@
+/* Files of the store that go away while it has them open: what is written into a deleted file is nowhere. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { SqliteStore } from "../src/store/sqlite.ts";
+import { EVERYTHING, newTask, storedSeqs, testFolder } from "./helpers/store.ts";
+
+/** What happens to a database at this path, and which files of its folder are there from then on. */
+const LOSSES: Readonly<Record<string, (path: string) => void>> = {
+  "the database is deleted": (path) => rmSync(path),
+  "its log is deleted": (path) => rmSync(`${path}-wal`),
+  "the folder is deleted": (path) => rmSync(dirname(path), { recursive: true }),
+  "the folder is renamed": (path) => renameSync(dirname(path), `${dirname(path)}.old`),
+  "another folder takes its place": (path) => {
+    renameSync(dirname(path), `${dirname(path)}.old`);
+    mkdirSync(dirname(path));
+    writeFileSync(path, "another database");
+    writeFileSync(`${path}-wal`, "its log");
+  },
+  "another file takes the database's place": (path) => {
+    writeFileSync(`${path}.new`, "another database");
+    renameSync(`${path}.new`, path);
+  },
+};
+
+interface Opened {
+  readonly store: SqliteStore;
+  readonly path: string;
+  /** The messages of the log. */
+  readonly errors: string[];
+}
+
+async function openedStore(t: TestContext, folder = testFolder(t)): Promise<Opened> {
+  const path = join(folder, "data", "tasks.db");
+  const errors: string[] = [];
+  const log = { warn: () => undefined, error: (_: object, message: string) => void errors.push(message) };
+  const store = new SqliteStore({ path, log });
+  t.after(() => store.close());
+  await store.open();
+  return { store, path, errors };
+}
+
+const refused = { code: "store_unavailable", message: /was (deleted|replaced) while the server ran\. Nothing can be/ };
+
+for (const [what, lose] of Object.entries(LOSSES)) {
+  test(`${what}: the very next write and read are refused for good, and nothing is made again`, async (t) => {
+    const { store, path, errors } = await openedStore(t);
+    await store.save([newTask(1)]);
+    lose(path);
+    const left = filesOf(path);
+    await assert.rejects(store.save([newTask(2)]), refused);
+    assert.equal(store.lost.aborted, true);
+    const { id } = newTask(1);
+    for (const read of [store.get(id), store.list(EVERYTHING), store.batch(id), store.remove(id)]) {
+      await assert.rejects(read, (error: Error) => error === store.lost.reason);
+    }
+    assert.equal(errors.length, 1, errors.join("\n"));
+    assert.match(errors[0]!, new RegExp(`^${path}(-wal)? was (deleted|replaced) while the server ran`));
+    assert.doesNotMatch(String(store.lost.reason), /\//, "clients are told no path");
+    await store.close();
+    assert.deepEqual(filesOf(path), left);
+  });
+}
+
+test("it is noticed while nobody asks for anything", async (t) => {
+  const { store, path } = await openedStore(t);
+  const lost = once(store.lost, "abort");
+  rmSync(path);
+  await lost;
+  await assert.rejects(store.list(EVERYTHING), refused);
+});
+
+test("a database that loses its log takes what was in it, at once", async (t) => {
+  const folder = testFolder(t);
+  const { store, path, errors } = await openedStore(t, folder);
+  await store.save([newTask(1), newTask(2)]);
+  rmSync(`${path}-wal`);
+  await assert.rejects(store.save([newTask(3)]), refused);
+  assert.match(errors[0]!, /what was stored until now was saved into the database$/);
+  // As a kill would leave it: no stop helps.
+  const killed = join(folder, "killed", "data", "tasks.db");
+  mkdirSync(dirname(killed), { recursive: true });
+  copyFileSync(path, killed);
+  await store.close();
+  for (const place of [join(folder, "killed"), folder]) {
+    const { store: again } = await openedStore(t, place);
+    assert.deepEqual(await storedSeqs(again), [2, 1]);
+    await again.close();
+  }
+});
+
+function filesOf(path: string): string[] {
+  return existsSync(dirname(path)) ? readdirSync(dirname(path)).toSorted() : [];
+}
