@@ -2,6 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { unset } from "../src/clock.ts";
 import { type GpuFacts } from "../src/gpu/status.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
 import { type Effects, Scheduler, type SchedulerSettings } from "../src/scheduler/scheduler.ts";
@@ -71,7 +72,7 @@ class World {
       changed: () => {},
       alarm: () => {},
     };
-    this.scheduler = new Scheduler(SETTINGS, effects, Date.now, Math.random);
+    this.scheduler = new Scheduler(SETTINGS, effects, unset(Date.now), Math.random);
     for (let id = 0; id < gpus; id++) this.scheduler.setGpu(factsOf(id));
   }
 

@@ -56,6 +56,7 @@ async function live(store: SqliteStore, seq: number): Promise<void> {
   await save(store, task);
   transition(task, "completed");
   task.finishedAt = Date.now();
+  task.finishedClock = task.finishedAt;
   Object.assign(task.attempts[0] ?? {}, { endedAt: Date.now(), reason: "completed" });
   task.result = {
     text: "The sea is wide and blue, ".repeat(10),
@@ -109,6 +110,7 @@ async function timed<T>(name: string, action: () => Promise<T>): Promise<T> {
 }
 
 function newTask(seq: number): Task {
+  const createdAt = Date.now();
   return {
     id: randomUUID(),
     seq,
@@ -117,7 +119,9 @@ function newTask(seq: number): Task {
     pinnedGpuId: null,
     batchId: null,
     wholeBatch: false,
-    createdAt: Date.now(),
+    createdAt,
+    createdClock: createdAt,
+    waitsSince: createdAt,
     text: "Write a poem about the sea. ".repeat(8),
     maxLength: 128,
     temperature: 0.7,
@@ -130,6 +134,7 @@ function newTask(seq: number): Task {
     gpuId: 0,
     startedAt: Date.now(),
     finishedAt: null,
+    finishedClock: null,
     attempts: [{ gpuId: 0, startedAt: Date.now(), endedAt: null, reason: null }],
     placement: {
       strategy: "least_loaded",

@@ -78,6 +78,7 @@ function completed(task: Task): Task {
     gpuId: 0,
     startedAt: task.createdAt,
     finishedAt,
+    finishedClock: finishedAt,
     attempts: [{ gpuId: 0, startedAt: task.createdAt, endedAt: finishedAt, reason: "completed" }],
     placement: {
       strategy: "least_loaded",

@@ -1,20 +1,31 @@
 /** What webhooks are told of tasks and batches: the same that the API shows of them. */
+import { type Clock } from "./clock.ts";
 import { viewOfBatch, viewOfTask } from "./http/views.ts";
 import { statusOf } from "./scheduler/batches.ts";
 import { type TasksParts } from "./scheduler/tasks.ts";
-import { attemptNumber } from "./task.ts";
+import { attemptNumber, latestTime } from "./task.ts";
 import { deliveriesFor } from "./webhooks/events.ts";
 
-export const announce: Omit<TasksParts["webhooks"], "wake"> = {
-  ofTask: (task) => {
-    const { id, user, status, webhook } = task;
-    if (status === "queued") return [];
-    const about = { subject: id, user, event: `task.${status}`, occurrence: attemptNumber(task) } as const;
-    return deliveriesFor(webhook, { ...about, data: viewOfTask(task) }, Date.now());
-  },
-  ofBatch: (state) => {
-    const { id, user, webhook } = state.batch;
-    const data = viewOfBatch({ ...state, status: statusOf(state) });
-    return deliveriesFor(webhook, { subject: id, user, event: "batch.completed", occurrence: 1, data }, Date.now());
-  },
-};
+export function announcer(clock: Clock): Omit<TasksParts["webhooks"], "wake"> {
+  const now = (): number => clock.now();
+  // Never before what the message itself shows.
+  const shown = (latest: number): number => Math.max(now() + clock.ahead, latest);
+  return {
+    ofTask: (task) => {
+      const { id, user, status, webhook } = task;
+      if (status === "queued") return [];
+      const about = { subject: id, user, event: `task.${status}`, occurrence: attemptNumber(task) } as const;
+      return deliveriesFor(webhook, { ...about, data: viewOfTask(task) }, shown(latestTime(task)), now());
+    },
+    ofBatch: (state) => {
+      const { id, user, webhook } = state.batch;
+      const data = viewOfBatch({ ...state, status: statusOf(state) });
+      return deliveriesFor(
+        webhook,
+        { subject: id, user, event: "batch.completed", occurrence: 1, data },
+        shown(state.batch.finishedAt ?? 0),
+        now(),
+      );
+    },
+  };
+}

@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./cli/data-dir.ts";
+import { sweepNow } from "./cli/sweep.ts";
 import { checkFiles, type Config, configFile, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
 import { gpusCommand, readKey, serverUrl } from "./gpus-command.ts";
@@ -58,6 +59,16 @@ function program(): Command {
   addGpus(cli.command("gpus"));
   addUsers(cli.command("users").description("who may call"));
   addKeys(cli.command("keys").description("API keys of users"));
+  cli
+    .command("sweep")
+    .description(
+      "have the running server remove what is old enough, also in the hour after a start with a doubtful clock",
+    )
+    .requiredOption("--now", "do it now")
+    .addOption(dataDirOption())
+    .action(async (_options: object, command: Command) => {
+      console.log(await sweepNow(existingData(dataDirOf(command))));
+    });
   cli
     .command("version")
     .description("print the version")

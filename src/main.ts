@@ -3,9 +3,10 @@ import { mkdirSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
-import { announce } from "./announce.ts";
+import { announcer } from "./announce.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
+import { type Clock } from "./clock.ts";
 import { type Config } from "./config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { AltLasError, messageOf } from "./errors.ts";
@@ -22,8 +23,9 @@ import { loadOf } from "./scheduler/placement.ts";
 import { KEYS_LIVE } from "./scheduler/replays.ts";
 import { type SchedulerSettings } from "./scheduler/scheduler.ts";
 import { Tasks } from "./scheduler/tasks.ts";
-import { Retention } from "./store/retention.ts";
+import { Retention, type RetentionOptions } from "./store/retention.ts";
 import { SqliteStore } from "./store/sqlite.ts";
+import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./version.ts";
 import { Webhooks } from "./webhooks/webhooks.ts";
 
@@ -66,6 +68,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   );
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
   const [stored, found] = await Promise.all([store.open(), wantsGpus(config) ? monitor.start() : NO_GPUS]);
+  const time = new Timekeeper({ store, past: stored.past, retention: config.tasks.retention * 1000, log });
   const known = KnownGpus.open(dataDir);
   const devices = await findDevices(config, {
     found,
@@ -77,24 +80,27 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   warnOfMissing(config, devices, log);
 
   const { allow_private: allowPrivate } = config.webhooks;
-  const webhooks = new Webhooks({ store, allowPrivate, log });
-  const { tasks, pool } = connect({ devices, config, log, monitor, known }, { store, webhooks, credentials });
+  const { clock } = time;
+  const webhooks = new Webhooks({ store, clock, allowPrivate, log });
+  const { tasks, pool } = connect({ devices, config, log, monitor, known }, { store, webhooks, credentials, clock });
   const app = started.adopt(
     serverOf({ config, credentials, log, tasks, pool, webhooks, lost: store.lost }),
     closeServer,
   );
   // Which closes the store, so that whoever needs it has to stop before.
   started.defer(() => tasks.close());
+  started.adopt(time, (running) => running.stop());
   started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
-  const retention = started.adopt(retentionOf(config, store, log), (running) => running.stop());
+  const retention = started.adopt(retentionOf(config, { store, time, log }), (running) => running.stop());
   pool.start();
   tasks.restore(stored);
   webhooks.start();
+  time.start();
   retention.start();
   if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
   // What commands on this machine may ask; each entry is a line, and its work is done elsewhere.
-  const commands: ControlRoutes = {};
+  const commands: ControlRoutes = { "POST /sweep": (_body, signal) => retention.sweepNow(signal) };
   started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
   await listen(app, config);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
@@ -104,22 +110,27 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   return { url, devices, firstKey, movedAside, lost: store.lost, stop: stopper(config, tasks, started.move()) };
 }
 
+interface ConnectedParts {
+  readonly store: SqliteStore;
+  readonly webhooks: Webhooks;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+}
+
 /** The task book and the GPUs, each knowing the other. */
-function connect(
-  parts: PoolParts,
-  { store, webhooks, credentials }: { store: SqliteStore; webhooks: Webhooks; credentials: Credentials },
-) {
+function connect(parts: PoolParts, { store, webhooks, credentials, clock }: ConnectedParts) {
   const { config, log } = parts;
   const tasks: Tasks = new Tasks({
     store,
     log,
     settings: { ...schedulerSettings(config), isShared: () => credentials.userCount > 1 },
+    clock,
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
     run: (gpuId, task) => pool.run(gpuId, task),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
     textOf: (gpuId, task) => pool.textOf(gpuId, task),
-    webhooks: { ...announce, wake: () => webhooks.wake() },
+    webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
   const pool = new GpuPool(parts, {
     changed: (facts) => tasks.scheduler.setGpu(facts),
@@ -130,9 +141,9 @@ function connect(
   return { tasks, pool };
 }
 
-function retentionOf({ tasks }: Config, store: SqliteStore, log: Logger): Retention {
+function retentionOf({ tasks }: Config, parts: Pick<RetentionOptions, "store" | "time" | "log">): Retention {
   const { retention, max_stored } = tasks;
-  return new Retention({ store, log, retention: retention * 1000, maxStored: max_stored ?? null, keysLive: KEYS_LIVE });
+  return new Retention({ ...parts, retention: retention * 1000, maxStored: max_stored ?? null, keysLive: KEYS_LIVE });
 }
 
 interface Parts extends Pick<ServerParts, "config" | "credentials" | "log" | "webhooks"> {

@@ -133,7 +133,10 @@ export interface Placement {
   readonly others: Readonly<Record<string, number>>;
 }
 
-/** A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds. */
+/**
+ * A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds: those that are shown are the wall
+ * clock's, and never go backwards within a task; what follows from time is reckoned from the server's clock (clock.ts).
+ */
 export interface Task extends TaskInput {
   readonly id: string;
   /** Submission order over the whole life of the data directory. */
@@ -151,11 +154,17 @@ export interface Task extends TaskInput {
   /** Whom to tell about this task; a batch has its own beside it. */
   readonly webhook: Webhook | null;
   readonly createdAt: number;
+  /** `createdAt` by the server's clock. */
+  readonly createdClock: number;
+  /** Since when it waits, or has waited last, by the server's clock. A refusal by a full server does not count as an end of that. */
+  waitsSince: number;
   status: TaskStatus;
   /** The GPU that runs it, ran it, or alone may run it. */
   gpuId: number | null;
   startedAt: number | null;
   finishedAt: number | null;
+  /** `finishedAt` by the server's clock. */
+  finishedClock: number | null;
   readonly attempts: Attempt[];
   placement: Placement | null;
   result: TaskResult | null;
@@ -165,17 +174,35 @@ export interface Task extends TaskInput {
 /** What is known of a task before it has waited or run. */
 export type TaskIdentity = Omit<
   Task,
-  "status" | "gpuId" | "startedAt" | "finishedAt" | "attempts" | "placement" | "result" | "error"
+  | "waitsSince"
+  | "status"
+  | "gpuId"
+  | "startedAt"
+  | "finishedAt"
+  | "finishedClock"
+  | "attempts"
+  | "placement"
+  | "result"
+  | "error"
 >;
 
-/** A task at the beginning of its life: it waits, for the GPU it is pinned to or for any. */
-export function newTask(identity: TaskIdentity): Task {
+/**
+ * A task at the beginning of its life: it waits, for the GPU it is pinned to or for any. Without a `createdClock` both clocks agreed
+ * when it was made.
+ */
+export function newTask(
+  identity: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">>,
+): Task {
+  const { createdClock = identity.createdAt } = identity;
   return {
     ...identity,
+    createdClock,
+    waitsSince: createdClock,
     status: "queued",
     gpuId: identity.pinnedGpuId,
     startedAt: null,
     finishedAt: null,
+    finishedClock: null,
     attempts: [],
     placement: null,
     result: null,
@@ -222,4 +249,10 @@ export function transition(task: Task, to: TaskStatus): void {
     throw new Error(`task ${task.id} cannot go from ${task.status} to ${to}`);
   }
   task.status = to;
+}
+
+/** The latest time that a task shows. */
+export function latestTime({ createdAt, startedAt, finishedAt, attempts }: Readonly<Omit<Task, "text">>): number {
+  const { startedAt: begun = 0, endedAt } = attempts.at(-1) ?? {};
+  return Math.max(createdAt, startedAt ?? 0, finishedAt ?? 0, begun, endedAt ?? 0);
 }

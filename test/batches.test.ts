@@ -1,6 +1,7 @@
 /** The results of a batch, as they are read while it goes on. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { unset } from "../src/clock.ts";
 import { Batches, statusOf } from "../src/scheduler/batches.ts";
 import { type ListedTask } from "../src/store/store.ts";
 import { type Batch, type Task } from "../src/task.ts";
@@ -25,7 +26,7 @@ function world() {
     endsOf: async (_id: string, offset: number, limit: number) => stored.slice(offset, offset + limit),
     batch: async () => null,
   };
-  const batches = new Batches(store, async (batch) => void finished.push(batch));
+  const batches = new Batches(store, async (batch) => void finished.push(batch), unset(Date.now));
   const tasks = [1, 2, 3].map((seq) => newTask(seq, { batchId: "batch" }));
   batches.add({ ...BATCH });
   const end = (task: Task): void => {

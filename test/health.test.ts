@@ -9,7 +9,12 @@ class World {
   readonly health: Health;
 
   constructor(maxTemperature: number | null = 85) {
-    this.health = new Health({ now: () => this.now, maxTemperature, changed: () => void this.changes++ });
+    this.health = new Health({
+      now: () => this.now,
+      wall: () => this.now,
+      maxTemperature,
+      changed: () => void this.changes++,
+    });
   }
 
   get state(): string {

@@ -18,7 +18,15 @@ function retention(t: TestContext, answers: (boolean | Error)[]) {
     return answer;
   };
   const log = { warn: (_fields: object, message: string) => void warnings.push(message), error: () => {} };
-  const running = new Retention({ store: { sweep }, retention: 5, maxStored: 7, keysLive: 3000, log });
+  const time = {
+    held: null,
+    settle: () => {},
+    get times() {
+      return { now: Date.now(), wall: Date.now() };
+    },
+  };
+  const store = { sweep, countEnded: async () => 0 };
+  const running = new Retention({ store, time, retention: 5, maxStored: 7, keysLive: 3000, log });
   t.after(() => running.stop());
   const until = async (count: number): Promise<void> => {
     while (steps.length < count) await once(heard, "step");

@@ -130,7 +130,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store } = await opened(t, create);
       const waiting = Array.from({ length: 1500 }, (_, index) => newTask(index + 1));
       const late = Array.from({ length: 1500 }, (_, index) => cancel(newTask(1501 + index)));
-      for (const task of late) task.finishedAt = NOW + 2_000_000;
+      for (const task of late) task.finishedClock = task.finishedAt = NOW + 2_000_000;
       const due = [cancel(newTask(3001)), complete(run(newTask(3002)))];
       await store.save([...waiting, ...late, ...due]);
       assert.equal(await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0 }), true);
@@ -189,7 +189,7 @@ function anyTasks(): fc.Arbitrary<Task[]> {
   return fc.array(draft, { maxLength: 60 }).map((drafts) => {
     let seq = 0;
     return drafts.map(({ gap, endedAt, ...fields }) =>
-      newTask((seq += gap), { ...fields, finishedAt: isFinal(fields.status) ? endedAt : null }),
+      newTask((seq += gap), { ...fields, ...endsAt(isFinal(fields.status) ? endedAt : null) }),
     );
   });
 }
@@ -212,4 +212,9 @@ function anyFilter(): fc.Arbitrary<TaskFilter> {
     limit: fc.constantFrom(1000, 0, 1, 3),
     offset: fc.constantFrom(0, 0, 1, 5, 1000),
   });
+}
+
+/** When a task ends, by both clocks. */
+function endsAt(time: number | null): Pick<Task, "finishedAt" | "finishedClock"> {
+  return { finishedAt: time, finishedClock: time };
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
+import { unset } from "../src/clock.ts";
 import { Tasks } from "../src/scheduler/tasks.ts";
 import { type Listener } from "../src/scheduler/streams.ts";
 import { type SubmitOptions } from "../src/scheduler/task-api.ts";
@@ -35,7 +36,7 @@ class HeldStore implements Store {
     return promise;
   }
 
-  open = async () => ({ live: [], batches: [], lastSeq: 0, movedAside: null });
+  open = async () => ({ live: [], batches: [], lastSeq: 0, past: { recorded: null, newest: null }, movedAside: null });
   get = async () => null;
   list = async () => ({ tasks: [], total: 0 });
   batch = async () => null;
@@ -43,6 +44,7 @@ class HeldStore implements Store {
   idempotency = async (user: string, key: string) =>
     this.keys.find((record) => record.user === user && record.key === key) ?? null;
   remove = async () => false;
+  countEnded = async () => 0;
   sweep = async () => false;
   pendingDeliveries = async () => [];
   deliveriesOf = async () => [];
@@ -71,6 +73,7 @@ function book() {
     store,
     log: pino({ level: "debug" }, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
     settings: SETTINGS,
+    clock: unset(Date.now),
     timeout: null,
     cancelTimeout: 5,
     run: (_gpuId, task) => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
+import { unset } from "../src/clock.ts";
 import { Deliverer } from "../src/webhooks/deliverer.ts";
 import { Secrets } from "../src/webhooks/secrets.ts";
 import { aDelivery, DAY, LATER, localhost, Receiver, silence, status, TIMING, World } from "./helpers/webhook-world.ts";
@@ -148,7 +149,16 @@ test("nothing about a task is begun while its deliveries are changed", async (t)
   const secrets = new Secrets(store, now);
   const rules = { allowPrivate: true, lookup: localhost };
   const log = pino({ level: "silent" });
-  const deliverer = new Deliverer({ store, secrets, rules, timing: TIMING, log, now, random: () => 0.5 });
+  const deliverer = new Deliverer({
+    store,
+    secrets,
+    rules,
+    timing: TIMING,
+    log,
+    now,
+    ahead: () => 0,
+    random: () => 0.5,
+  });
   t.after(() => deliverer.stop());
   const held = Promise.withResolvers<void>();
   await store.save(
@@ -206,7 +216,7 @@ test("a slow host with more deliveries than are looked at does not hold up anoth
 });
 
 test("all of a long queue for one host arrive, once each", async (t) => {
-  const world = new World(t, { now: Date.now });
+  const world = new World(t, { clock: unset(Date.now) });
   const receiver = await Receiver.start(t);
   const subjects = Array.from({ length: 400 }, (_, index) => `${index}`);
   for (const subject of subjects) await world.happen(subject, receiver.url());

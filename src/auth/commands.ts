@@ -1,4 +1,5 @@
 /** What `alt-las users …` and `alt-las keys …` do. Each returns the text to print, or throws `AltLasError` with a sentence. */
+import { wallTimeText } from "../clock.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config.ts";
 import { AltLasError } from "../errors.ts";
 import { table } from "../table.ts";
@@ -174,7 +175,7 @@ function count(n: number, what: string): string {
 }
 
 function now(): string {
-  return new Date().toISOString();
+  return wallTimeText();
 }
 
 function refuse(sentence: string): never {

@@ -1,4 +1,5 @@
 /** How a new installation gets its first way in. */
+import { wallTimeText } from "../clock.ts";
 import { type Config } from "../config.ts";
 import { AltLasError } from "../errors.ts";
 import { changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
@@ -55,7 +56,7 @@ function keepEnvironmentKey(config: Config["auth"], dataDir: string, sha256: str
 }
 
 function withAdminKey(config: Config["auth"], file: CredentialsFile, name: string, sha256: string): CredentialsFile {
-  const created_at = new Date().toISOString();
+  const created_at = wallTimeText();
   const exists = [...config.users, ...file.users].some((user) => user.name === ADMIN);
   return {
     ...file,

@@ -7,6 +7,7 @@
 import { getCACertificates } from "node:tls";
 import { createParser, type EventSourceParser } from "eventsource-parser";
 import { buildConnector, Client, type Dispatcher, errors, Pool } from "undici";
+import { wallTime } from "../clock.ts";
 import { messageOf } from "../errors.ts";
 import { type Patience } from "./engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
@@ -422,7 +423,7 @@ function parsed(body: string): unknown {
 function secondsOf(value: string | string[] | undefined): number | undefined {
   if (value === undefined) return undefined;
   const text = String(value).trim();
-  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - wallTime()) / 1000;
   return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds), LONGEST_PAUSE);
 }
 

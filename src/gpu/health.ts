@@ -27,8 +27,10 @@ const ENDED_FOR_DRAIN = "Its worker ended for the drain; the model is to be load
 const HISTORY = 50;
 
 export interface HealthOptions {
-  /** Unix milliseconds. */
+  /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
+  /** Unix milliseconds, for showing. */
+  readonly wall: () => number;
   /** Degrees Celsius above which it gets no new tasks; null: no limit. */
   readonly maxTemperature: number | null;
   /** Called after the state or its reason has changed. */
@@ -47,13 +49,13 @@ export class Health {
   #state: GpuState = "starting";
   #reason: string | null = this.#starting;
   #since: number;
-  /** Unix milliseconds of the latest crashes. */
+  /** When the latest crashes were. */
   #crashes: number[] = [];
   readonly #history: GpuEventRecord[] = [];
 
   constructor(options: HealthOptions) {
     this.#options = options;
-    this.#since = options.now();
+    this.#since = options.wall();
     this.note("starting", this.#starting!);
   }
 
@@ -174,7 +176,7 @@ export class Health {
 
   /** Keeps an event in the history. */
   note(event: GpuEventRecord["event"], reason: string): void {
-    this.#history.push({ at: this.#options.now(), event, reason });
+    this.#history.push({ at: this.#options.wall(), event, reason });
     if (this.#history.length > HISTORY) this.#history.shift();
   }
 
@@ -189,7 +191,7 @@ export class Health {
     const [state, reason] = this.#conclude();
     if (state === this.#state && reason === this.#reason) return;
     if (state !== this.#state) {
-      this.#since = this.#options.now();
+      this.#since = this.#options.wall();
       this.note(state, reason ?? why);
     }
     this.#state = state;

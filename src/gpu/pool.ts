@@ -1,6 +1,7 @@
 /** All GPUs: a supervisor for each gpu_id, and what the drivers say of the cards under them. */
 import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
+import { wallTime } from "../clock.ts";
 import { type Config } from "../config.ts";
 import { AltLasError } from "../errors.ts";
 import { Turns } from "../turns.ts";
@@ -113,7 +114,7 @@ export class GpuPool {
   /** Lets a GPU finish what runs there, and gives it nothing new, also after a restart of the server. @throws {AltLasError} `not_found` */
   drain(gpuId: number, { deadlineSeconds, by }: DrainOptions): void {
     const supervisor = this.#supervisor(gpuId);
-    this.#parts.known.setDrained(supervisor.device.key, { by, at: Date.now() });
+    this.#parts.known.setDrained(supervisor.device.key, { by, at: wallTime() });
     supervisor.drain(`Drained by ${by}.`, deadlineSeconds);
   }
 

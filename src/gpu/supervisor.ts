@@ -4,6 +4,7 @@
  */
 import { type Logger } from "pino";
 import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
+import { wallTime } from "../clock.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type Outcome, type Task } from "../task.ts";
 import { type Turns } from "../turns.ts";
@@ -145,7 +146,8 @@ export class Supervisor {
     this.#events = events;
     this.#crowding = new Crowding(device.thresholds);
     this.#health = new Health({
-      now: Date.now,
+      now: () => performance.now(),
+      wall: wallTime,
       maxTemperature: device.maxTemperature,
       changed: () => this.#onHealth(),
     });

@@ -303,7 +303,7 @@ export class GpuWorker {
       if (run === undefined) continue;
       this.#runs.delete(end.run);
       this.#idleSince = performance.now();
-      run.end(outcomeOf(end, run.text));
+      run.end(outcomeOf(end, run));
       // What came of it may be that this worker is to end.
       if (this.#detached) return;
     }
@@ -413,26 +413,33 @@ function newRun(number: number, task: Task | null, end: Run["end"]): Run {
   };
 }
 
-function outcomeOf(end: StepEnd, text: string): Outcome {
+function outcomeOf(end: StepEnd, run: Run): Outcome {
   if (end.type === "error") {
     const { code, sentence, retryAfter } = end;
     return { status: "failed", error: { code, sentence }, ...(retryAfter !== undefined && { retryAfter }) };
   }
   const { finishReason, promptTokens, completionTokens, cachedTokens, executionTime } = end;
   const usage = { promptTokens, completionTokens, cachedTokens };
-  const result = resultOf({ text, executionTime, timestamp: Date.now(), finishReason, ...usage });
+  const timestamp = shownAt(run, performance.now());
+  const result = resultOf({ text: run.text, executionTime, timestamp, finishReason, ...usage });
   return { status: finishReason === "canceled" ? "canceled" : "completed", result };
 }
 
 /** How a run ends whose worker is gone, as far as it had told. */
-function cutShort({ text, startedAt, lastTextAt, begun, promptTokens, tokens }: Run): Outcome {
+function cutShort(run: Run): Outcome {
+  const { text, startedAt, lastTextAt, begun, promptTokens, tokens } = run;
   // It may never have got there.
   if (!begun) return { status: "canceled" };
   const executionTime = (lastTextAt - startedAt) / 1000;
-  const timestamp = Math.round(Date.now() - (performance.now() - lastTextAt));
+  const timestamp = shownAt(run, lastTextAt);
   const finishReason = "canceled";
   const usage = { promptTokens, completionTokens: tokens, cachedTokens: null };
   return { status: "canceled", result: resultOf({ text, executionTime, timestamp, finishReason, ...usage }) };
+}
+
+/** A moment of the monotonic clock as its task shows it: counted from the start, so that no step of the wall clock comes between. */
+function shownAt({ task, startedAt }: Run, moment: number): number {
+  return Math.floor((task?.startedAt ?? 0) + moment - startedAt);
 }
 
 /** In microseconds: what is beyond them is noise. */

@@ -2,7 +2,7 @@
 import { type Task } from "../task.ts";
 
 export interface Alarm {
-  /** Unix milliseconds. */
+  /** By the server's clock, as all times here. */
   readonly at: number;
   /** `deadline`: the task must be done; `queue`: it has waited long enough; `retry`: it may run again. */
   readonly kind: "deadline" | "queue" | "retry";
@@ -12,7 +12,7 @@ export interface Alarm {
 export class Alarms {
   readonly #heap: Alarm[] = [];
 
-  /** Unix milliseconds of the earliest; Infinity: there is none. */
+  /** Time of the earliest; Infinity: there is none. */
   get next(): number {
     return this.#heap[0]?.at ?? Infinity;
   }
@@ -33,7 +33,7 @@ export class Alarms {
     heap[place] = alarm;
   }
 
-  /** Takes out the earliest if its time has come; undefined: not yet. @param now Unix milliseconds */
+  /** Takes out the earliest if its time has come; undefined: not yet. @param now the server's clock */
   takeDue(now: number): Alarm | undefined {
     const top = this.#heap[0];
     if (top === undefined || top.at > now) return undefined;

@@ -22,19 +22,25 @@ interface Circumstances {
   readonly error?: string | null;
 }
 
-/**
- * Writes down how the last attempt ended; a task without one never ran.
- * @param now Unix milliseconds
- */
+/** A moment by both clocks. */
+export interface Moment {
+  /** As the task shows it. */
+  readonly at: number;
+  /** By the server's clock. */
+  readonly now: number;
+}
+
+/** Writes down how the last attempt ended; a task without one never ran. */
 export function endAttempt(
   task: Task,
   reason: Attempt["reason"],
-  now: number,
+  { at, now }: Moment,
   { alone = false, error = null }: Circumstances = {},
 ): void {
   const attempt = task.attempts.at(-1);
   if (attempt === undefined) return;
-  attempt.endedAt = now;
+  attempt.endedAt = at;
+  if (reason !== "gpu_full") task.waitsSince = now;
   attempt.reason = reason;
   if (reason === "worker_crash" && alone) attempt.alone = true;
   if (error !== null) attempt.error = error;
@@ -112,9 +118,13 @@ function firstRefusal(attempts: readonly Attempt[]): number {
   return attempts.findLastIndex(({ reason }) => reason !== "gpu_full") + 1;
 }
 
-/** Unix milliseconds since when a waiting task has waited. Who was sent away because a server was full has not had a slot. */
-export function waitingSince({ attempts, createdAt }: Task): number {
-  return attempts.findLast(({ reason }) => reason !== "gpu_full")?.endedAt ?? createdAt;
+/**
+ * Since when a task of an earlier run waits, by the server's clock. Stored are the times that are shown; how far the clocks were apart
+ * is known of its creation. @param now the server's clock
+ */
+export function waitedSince({ attempts, createdAt, createdClock }: Task, now: number): number {
+  const shown = attempts.findLast(({ reason }) => reason !== "gpu_full")?.endedAt ?? createdAt;
+  return Math.min(Math.max(createdClock, shown - (createdAt - createdClock)), Math.max(createdClock, now));
 }
 
 /** Whether a task was cut off by something that another GPU may do better. */

@@ -1,5 +1,6 @@
 /** Batches that have not ended: when they do, and who wants to hear of each end. */
 import { EventEmitter, on } from "node:events";
+import { type Clock } from "../clock.ts";
 import { type BatchState, type Store } from "../store/store.ts";
 import { type Batch, type Task } from "../task.ts";
 import { type BatchSnapshot, type TaskSnapshot } from "./task-api.ts";
@@ -11,6 +12,8 @@ interface LiveBatch {
   readonly batch: Batch;
   /** Tasks that have not ended, or whose end is not on disk yet. */
   live: number;
+  /** The latest time that one of its tasks has shown. */
+  latest: number;
   /** `end` for each of them, with the task; `done` when no more will come. */
   readonly events: EventEmitter;
 }
@@ -19,13 +22,15 @@ export class Batches {
   readonly #store: Pick<Store, "batch" | "endsOf">;
   /** A batch has ended, and each of its ends is on disk; resolves when its own is too. */
   readonly #finished: (batch: Batch) => Promise<void>;
+  readonly #clock: Clock;
   readonly #live = new Map<string, LiveBatch>();
   /** Those whose end is being written. */
   readonly #ending = new Map<string, Batch>();
 
-  constructor(store: Pick<Store, "batch" | "endsOf">, finished: (batch: Batch) => Promise<void>) {
+  constructor(store: Pick<Store, "batch" | "endsOf">, finished: (batch: Batch) => Promise<void>, clock: Clock) {
     this.#store = store;
     this.#finished = finished;
+    this.#clock = clock;
   }
 
   /** Takes over what an earlier server left. One whose last end was written, but not its own, ends now. */
@@ -50,6 +55,7 @@ export class Batches {
     const entry = task.batchId === null ? undefined : this.#live.get(task.batchId);
     if (entry === undefined) return;
     entry.live--;
+    entry.latest = Math.max(entry.latest, task.finishedAt ?? 0);
     entry.events.emit("end", task);
     this.#endIfDone(entry);
   }
@@ -92,15 +98,15 @@ export class Batches {
 
   #add(batch: Batch, live: number): LiveBatch {
     const events = new EventEmitter().setMaxListeners(0);
-    const entry = { batch, live, events };
+    const entry = { batch, live, latest: batch.createdAt, events };
     this.#live.set(batch.id, entry);
     return entry;
   }
 
-  #endIfDone({ batch, live, events }: LiveBatch): void {
+  #endIfDone({ batch, live, latest, events }: LiveBatch): void {
     if (live > 0) return;
     this.#live.delete(batch.id);
-    batch.finishedAt = Date.now();
+    batch.finishedAt = Math.max(this.#clock.now() + this.#clock.ahead, latest);
     events.emit("done");
     this.#ending.set(batch.id, batch);
     void this.#finished(batch).finally(() => this.#ending.delete(batch.id));

@@ -24,7 +24,7 @@ export class DrainRate {
   readonly #starts: number[] = [];
   #next = 0;
 
-  /** @param now milliseconds */
+  /** @param now the server's clock, in milliseconds */
   constructor(now: () => number) {
     this.#now = now;
   }

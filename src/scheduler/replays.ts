@@ -15,10 +15,13 @@ interface UnderWay {
 
 export class Replays {
   readonly #store: Pick<Store, "idempotency">;
+  readonly #now: () => number;
   readonly #underWay = new Map<string, UnderWay>();
 
-  constructor(store: Pick<Store, "idempotency">) {
+  /** @param now the server's clock */
+  constructor(store: Pick<Store, "idempotency">, now: () => number) {
     this.#store = store;
+    this.#now = now;
   }
 
   /**
@@ -48,13 +51,13 @@ export class Replays {
 
   async #recall(user: string, { key, fingerprint }: Key, submit: Parameters<Replays["once"]>[2]): Promise<Submission> {
     const known = await this.#store.idempotency(user, key);
-    if (known !== null && known.createdAt > Date.now() - KEYS_LIVE) {
+    if (known !== null && known.createdAt > this.#now() - KEYS_LIVE) {
       refuseOther({ key, fingerprint }, known.fingerprint);
       return { ...(JSON.parse(known.answer) as Submission), replayed: true };
     }
     return submit((answered) => ({
       kind: "idempotency",
-      record: { user, key, fingerprint, answer: JSON.stringify(answered), createdAt: Date.now() },
+      record: { user, key, fingerprint, answer: JSON.stringify(answered), createdAt: this.#now() },
     }));
   }
 }

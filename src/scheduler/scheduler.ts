@@ -6,11 +6,13 @@
  *  - a GPU's running set has at most `slots` tasks, and every task in it is `running` with that `gpuId`;
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  */
+import { type Clock } from "../clock.ts";
 import { AltLasError } from "../errors.ts";
 import { type GpuFacts, type GpuState, isServing } from "../gpu/status.ts";
 import {
   type Interruption,
   isFinal,
+  latestTime,
   type Outcome,
   type Placement,
   type Task,
@@ -20,7 +22,7 @@ import {
 } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
-import { backoffSeconds, endAttempt, finalError, isSuspect, waitingSince } from "./attempts.ts";
+import { backoffSeconds, endAttempt, finalError, isSuspect, type Moment, waitedSince } from "./attempts.ts";
 import { type CallerLimits, Callers, workOf } from "./callers.ts";
 import { Eligibility } from "./eligibility.ts";
 import { Fleet } from "./fleet.ts";
@@ -38,7 +40,7 @@ export interface Effects {
   cancel(gpuId: number, task: Task): void;
   /** The task's state changed after its submission. */
   changed(task: Task): void;
-  /** Call `tick` at this time, in Unix milliseconds, and not at the one named before; Infinity: never. */
+  /** Call `tick` at this time of the server's clock, and not at the one named before; Infinity: never. */
   alarm(at: number): void;
 }
 
@@ -69,7 +71,7 @@ export class Scheduler {
   readonly callers: Callers;
   readonly #settings: SchedulerSettings;
   readonly #effects: Effects;
-  /** Unix milliseconds. */
+  readonly #clock: Clock;
   readonly #now: () => number;
   readonly #fleet = new Fleet();
   readonly #prefixes: Prefixes | null;
@@ -87,9 +89,11 @@ export class Scheduler {
   #draining = false;
 
   /** @param random uniform in [0, 1) */
-  constructor(settings: SchedulerSettings, effects: Effects, now: () => number, random: () => number) {
+  constructor(settings: SchedulerSettings, effects: Effects, clock: Clock, random: () => number) {
+    const now = (): number => clock.now();
     this.#settings = settings;
     this.#effects = effects;
+    this.#clock = clock;
     this.#now = now;
     const { mappings, ageingSeconds, limitsOf, maxQueueSize, maxQueueBytes } = settings;
     this.callers = new Callers(limitsOf, now);
@@ -185,9 +189,10 @@ export class Scheduler {
   restore(tasks: readonly Task[]): void {
     this.#event(() => {
       const before = tasks.map(({ status, gpuId }) => ({ status, gpuId }));
+      for (const task of tasks) task.waitsSince = waitedSince(task, this.#now());
       const waiting = tasks.filter((task) => {
         if (task.status === "running") {
-          endAttempt(task, "server_restart", this.#now());
+          endAttempt(task, "server_restart", this.#moment(task));
           return this.#again(task);
         }
         this.#unbindIfGone(task);
@@ -238,7 +243,7 @@ export class Scheduler {
       this.#release(gpuId);
       for (const task of cutOff) {
         this.#planner.vacate(gpuId, task, 0, false);
-        endAttempt(task, reason, this.#now(), { alone: cutOff.length === 1, error: sentence });
+        endAttempt(task, reason, this.#moment(task), { alone: cutOff.length === 1, error: sentence });
       }
       this.#prefixes?.clear(gpuId);
       this.#waitAfterPause(cutOff.filter((task) => this.#again(task)));
@@ -280,14 +285,20 @@ export class Scheduler {
   /** Sets the alarms of a task that begins its life with this server. */
   #watch(task: Task): void {
     if (isFinal(task.status)) return;
-    const { timeoutSeconds, createdAt } = task;
-    if (timeoutSeconds !== null) this.#setAlarm({ at: createdAt + timeoutSeconds * 1000, kind: "deadline", task });
+    const { timeoutSeconds, createdClock } = task;
+    if (timeoutSeconds !== null) this.#setAlarm({ at: createdClock + timeoutSeconds * 1000, kind: "deadline", task });
     if (task.status === "queued") this.#watchQueue(task);
+  }
+
+  /** This moment. What a task shows never goes backwards, whatever the wall clock does. */
+  #moment(task: Task): Moment {
+    const now = this.#now();
+    return { at: Math.max(now + this.#clock.ahead, latestTime(task)), now };
   }
 
   #watchQueue(task: Task): void {
     const { queueTimeout } = this.#settings;
-    if (queueTimeout !== null) this.#setAlarm({ at: waitingSince(task) + queueTimeout * 1000, kind: "queue", task });
+    if (queueTimeout !== null) this.#setAlarm({ at: task.waitsSince + queueTimeout * 1000, kind: "queue", task });
   }
 
   #setAlarm(alarm: Alarm): void {
@@ -323,7 +334,7 @@ export class Scheduler {
       case "queue": {
         const seconds = this.#settings.queueTimeout!;
         // It may have run since, and wait again.
-        if (task.status === "queued" && waitingSince(task) + seconds * 1000 <= at) late.set(task, queueError(seconds));
+        if (task.status === "queued" && task.waitsSince + seconds * 1000 <= at) late.set(task, queueError(seconds));
         return;
       }
       case "retry":
@@ -346,7 +357,7 @@ export class Scheduler {
   #start(task: Task, placement: Placement): void {
     transition(task, "running");
     task.gpuId = placement.gpuId;
-    task.startedAt = this.#now();
+    task.startedAt = this.#moment(task).at;
     task.placement = placement;
     task.attempts.push({ gpuId: placement.gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
     this.#effects.run(placement.gpuId, task);
@@ -357,7 +368,7 @@ export class Scheduler {
     const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
     const result = outcome.status === "failed" ? null : (outcome.result ?? null);
     this.#planner.vacate(gpuId, task, result === null ? null : workOf(result), result !== null);
-    endAttempt(task, late ? "timeout" : outcome.status, this.#now());
+    endAttempt(task, late ? "timeout" : outcome.status, this.#moment(task));
     if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
     else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
   }
@@ -365,7 +376,7 @@ export class Scheduler {
   /** The GPU could not do a task: another one may, or this one later. */
   #tryElsewhere(gpuId: number, task: Task, { reason, sentence, retryAfter }: CutOff): void {
     this.#planner.vacate(gpuId, task, 0, false);
-    endAttempt(task, reason, this.#now(), { error: sentence });
+    endAttempt(task, reason, this.#moment(task), { error: sentence });
     if (this.#again(task)) this.#waitAfterPause([task], retryAfter);
   }
 
@@ -390,7 +401,9 @@ export class Scheduler {
     result: TaskResult | null,
   ): void {
     transition(task, status);
-    task.finishedAt = this.#now();
+    const { at, now } = this.#moment(task);
+    task.finishedAt = Math.max(at, result?.timestamp ?? 0);
+    task.finishedClock = now;
     task.error = error;
     task.result = result;
     this.callers.ended(task, result === null ? (status === "canceled" ? 0 : null) : workOf(result));

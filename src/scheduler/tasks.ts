@@ -1,6 +1,7 @@
 /** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
 import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
+import { type Clock } from "../clock.ts";
 import { AltLasError } from "../errors.ts";
 import { type BatchState, type Delivery, type Store, type StoreRecord, type TaskFilter } from "../store/store.ts";
 import {
@@ -35,6 +36,7 @@ export interface TasksParts {
   readonly store: Store;
   readonly log: Logger;
   readonly settings: SchedulerSettings;
+  readonly clock: Clock;
   /** Seconds for tasks that name no timeout; null: any time. */
   readonly timeout: number | null;
   /** Seconds that a worker is given to stop a task. */
@@ -82,14 +84,14 @@ export class Tasks implements TaskApi {
   #stopped = false;
 
   constructor(parts: TasksParts) {
-    const { store, settings, run, cancel, textOf } = parts;
+    const { store, settings, clock, run, cancel, textOf } = parts;
     this.#parts = parts;
     this.#store = store;
     // All that is logged here is named field by field, and looking for secrets would cost nine times what the line does.
     this.#log = parts.log.child({}, { redact: [] });
     this.#streams = new Streams((task) => textOf(task.gpuId!, task));
-    this.#replays = new Replays(store);
-    this.#batches = new Batches(store, (batch) => this.#batchEnded(batch));
+    this.#replays = new Replays(store, () => clock.now());
+    this.#batches = new Batches(store, (batch) => this.#batchEnded(batch), clock);
     this.#saving = new Saving({
       store,
       log: this.#log,
@@ -101,7 +103,7 @@ export class Tasks implements TaskApi {
     const changed = (task: Task): void => this.#changed(task);
     store.lost.addEventListener("abort", () => this.#onStoreLost());
     const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
-    this.scheduler = new Scheduler(settings, effects, Date.now, Math.random);
+    this.scheduler = new Scheduler(settings, effects, clock, Math.random);
   }
 
   /** Takes over what an earlier server left unfinished; the GPUs must be known by now. */
@@ -261,6 +263,8 @@ export class Tasks implements TaskApi {
     { user, strategy, pinnedGpuId, batch, webhook }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
+    const { clock } = this.#parts;
+    const now = clock.now();
     const shared = {
       user,
       strategy,
@@ -269,7 +273,8 @@ export class Tasks implements TaskApi {
       wholeBatch: batch !== null && !batch.split,
       webhook: webhookOfTasks(webhook),
       retryOf,
-      createdAt: Date.now(),
+      createdAt: now + clock.ahead,
+      createdClock: now,
     };
     return inputs.map(({ text, maxLength, temperature, taskType, priority, timeoutSeconds }) =>
       newTask({
@@ -380,7 +385,10 @@ export class Tasks implements TaskApi {
   #setAlarm(at: number): void {
     clearTimeout(this.#alarm);
     if (at === Infinity) return;
-    this.#alarm = setTimeout(() => this.scheduler.tick(), Math.min(LONGEST_TIMER, Math.max(0, at - Date.now())));
+    this.#alarm = setTimeout(
+      () => this.scheduler.tick(),
+      Math.min(LONGEST_TIMER, Math.max(0, at - this.#parts.clock.now())),
+    );
   }
 
   #tellIfIdle(): void {

@@ -190,7 +190,7 @@ export class Waiting {
 
   /** Its priority, lifted by its age. Within one queue the oldest is lifted most, so looking at each front is enough. */
   #levelOf(entry: Entry, priority: number, now: number): number {
-    const lifted = Math.floor(Math.max(0, now - firstOf(entry).createdAt) / this.#ageing);
+    const lifted = Math.floor(Math.max(0, now - firstOf(entry).createdClock) / this.#ageing);
     return Math.max(0, priority - lifted);
   }
 

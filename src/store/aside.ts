@@ -2,6 +2,7 @@
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { wallTimeText } from "../clock.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import type { Aside } from "./messages.ts";
 import { BUSY, checkFree, inUse, isDamage, resultCode, syncFolder, TIMEOUT } from "./schema.ts";
@@ -97,7 +98,7 @@ function undoLinks(path: string, target: string): void {
 
 /** A name that neither a file nor a log has: renaming would write over it. */
 function freeName(path: string): string {
-  const base = `${path}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
+  const base = `${path}.damaged-${wallTimeText().replaceAll(":", "")}`;
   for (let number = 1; ; number++) {
     const name = number === 1 ? base : `${base}-${number}`;
     if (!["", ...LOGS].some((log) => existsSync(name + log))) return name;

@@ -2,16 +2,19 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../task.ts";
 import { type CountChange, Counts } from "./counts.ts";
+import type { Past } from "./gap.ts";
 import { matchingOfBatch, page, scan, type Window } from "./listing.ts";
 import {
   BATCH,
   batchOf,
+  CLOCK,
   DELIVERY,
   IDEMPOTENCY,
   idempotencyOf,
   type RecordRow,
   SECRET,
   secretOf,
+  timesOf,
   WRITES,
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
@@ -33,6 +36,17 @@ const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
+/**
+ * The latest time by the server's clock; each is read from the end of an index. Of a task that runs, its start is shown by the wall
+ * clock, which was as far ahead when it was submitted.
+ */
+const NEWEST = `
+  SELECT max(time) FROM (
+    SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
+    UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1)
+    UNION ALL SELECT started_at - created_at + coalesce(created_clock, created_at) FROM tasks INDEXED BY tasks_by_status
+      WHERE status = 'running')`;
+
 /** The tasks in one open database, and what stands beside them. */
 export class TaskDatabase {
   readonly #sql: Statements;
@@ -52,6 +66,12 @@ export class TaskDatabase {
       "SELECT max(last_seq, (SELECT coalesce(max(seq), 0) FROM tasks)) FROM removed",
     );
     return last;
+  }
+
+  past(): Past {
+    const [row] = this.#sql.rows(`SELECT ${CLOCK.join()} FROM clock`);
+    const [newest] = this.#sql.rows(NEWEST)[0] ?? [];
+    return { recorded: row === undefined ? null : timesOf(row), newest: (newest ?? null) as number | null };
   }
 
   /** The tasks that have not ended, in submission order. */
@@ -125,6 +145,11 @@ export class TaskDatabase {
   /** Removes a task that has ended; false: there is none. */
   remove(id: string): boolean {
     return remove(this.#sql, this.#counts, id);
+  }
+
+  countEnded(before: number): number {
+    const counted = "SELECT count(*) FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :before";
+    return this.#sql.numbers(counted, { before })[0] ?? 0;
   }
 
   /** One step; whether there may be more. */

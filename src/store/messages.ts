@@ -1,5 +1,6 @@
 /* What crosses between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
 import type { ErrorCode } from "../errors.ts";
+import type { Past } from "./gap.ts";
 import type { Batch } from "../task.ts";
 import type { Window } from "./listing.ts";
 import type { Missing } from "./presence.ts";
@@ -42,6 +43,7 @@ export interface Exchange {
   ends: { request: { readonly batchId: string; readonly offset: number; readonly limit: number }; value: null };
   idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
   remove: { request: { readonly id: string }; value: boolean };
+  countEnded: { request: { readonly before: number }; value: number };
   sweep: { request: { readonly limits: SweepLimits }; value: boolean };
   /** Rows of deliveries. */
   pending: { request: { readonly limit: number }; value: null };
@@ -57,6 +59,7 @@ export type Value = Exchange[Kind]["value"];
 
 export interface Opening {
   readonly lastSeq: number;
+  readonly past: Past;
   /** Those that have not ended. */
   readonly batches: Batch[];
   /** A damaged file that had to make room; null: none. */

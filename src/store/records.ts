@@ -1,5 +1,6 @@
 /* How what stands beside tasks looks as rows. */
 import type { Batch, Webhook, WebhookEvent } from "../task.ts";
+import type { RecordedTimes } from "./gap.ts";
 import { jsonOf, parsed, type Row } from "./rows.ts";
 import type { Delivery, DeliveryAttempt, IdempotencyRecord, StoreRecord, WebhookSecret } from "./store.ts";
 
@@ -17,6 +18,7 @@ export const DELIVERY = [
   "next_at",
   "attempts",
 ] as const;
+export const CLOCK = ["number", "now", "wall", "held_now", "held_wall"] as const;
 export const SECRET = ["user", "secret", "previous", "previous_until", "created_at", "shown"] as const;
 
 /** A record on its way to the database: the values of its statement in `WRITES`. */
@@ -31,6 +33,7 @@ export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   idempotency: insert("INSERT OR REPLACE", "idempotency_keys", IDEMPOTENCY),
   event: `${insert("INSERT", "deliveries", DELIVERY)} ON CONFLICT (id) DO NOTHING`,
   delivery: "UPDATE deliveries SET status = ?, next_at = ?, attempts = ? WHERE id = ?",
+  clock: insert("INSERT OR REPLACE", "clock", CLOCK),
   secret: insert("INSERT OR REPLACE", "webhook_secrets", SECRET),
 };
 
@@ -56,6 +59,10 @@ function rowOf(record: StoreRecord): Row {
       const { status, nextAt, attempts, id } = record.delivery;
       return [status, nextAt, JSON.stringify(attempts), id];
     }
+    case "clock": {
+      const { now, wall, held } = record.clock;
+      return [1, now, wall, held?.now ?? null, held?.wall ?? null];
+    }
     case "secret": {
       const { user, secret, previous, previousUntil, createdAt, shown } = record.secret;
       return [user, secret, previous, previousUntil, createdAt, shown ? 1 : 0];
@@ -73,6 +80,8 @@ export function recordKey(record: StoreRecord): string {
     case "event":
     case "delivery":
       return `delivery ${record.delivery.id}`;
+    case "clock":
+      return "clock";
     case "secret":
       return `secret ${record.secret.user}`;
   }
@@ -120,6 +129,13 @@ export function deliveryOf(row: Row): Delivery {
     nextAt: nextAt as number,
     attempts: parsed<DeliveryAttempt[]>(attempts) ?? [],
   };
+}
+
+/** The times of a row of `CLOCK`. */
+export function timesOf(row: Row): RecordedTimes {
+  const [, now, wall, heldNow, heldWall] = row;
+  const held = heldNow === null ? null : { now: heldNow as number, wall: heldWall as number };
+  return { now: now as number, wall: wall as number, held };
 }
 
 /** The secret of a row of `SECRET`. */

@@ -1,11 +1,15 @@
 /** Removes what need not be kept any longer, in steps so small that nobody waits for them. */
 import { setTimeout as pause } from "node:timers/promises";
+import { isoTime } from "../clock.ts";
 import { messageOf } from "../errors.ts";
-import { type Store, StoreLost } from "./store.ts";
+import { gapBefore, type Times } from "./gap.ts";
+import { type Store, StoreLost, type SweepLimits } from "./store.ts";
 import { type StoreLog } from "./sqlite.ts";
+import { type Timekeeper } from "./timekeeper.ts";
 
 export interface RetentionOptions {
-  readonly store: Pick<Store, "sweep">;
+  readonly store: Pick<Store, "sweep" | "countEnded">;
+  readonly time: Pick<Timekeeper, "times" | "held" | "settle">;
   /** Milliseconds that a task is kept after its end. */
   readonly retention: number;
   /** Ended tasks that are kept at most; null: any number. */
@@ -15,18 +19,34 @@ export interface RetentionOptions {
   readonly log: StoreLog;
 }
 
+/** How long there was no server, which could not be told at the start: what was there at `until` is so much older. */
+interface Gap {
+  /** The server's clock. */
+  readonly until: number;
+  readonly milliseconds: number;
+}
+
 /** Milliseconds between two sweeps. */
 const INTERVAL = 30_000;
 /** Milliseconds between two steps of one sweep. */
 const BREATH = 10;
+/** Milliseconds for which nothing is old enough, after a start whose wall clock cannot be believed. */
+export const HOLD = 3_600_000;
+/** A time before which nothing was ever stored. */
+const NEVER = Number.MIN_SAFE_INTEGER;
 
 export class Retention {
   readonly #options: RetentionOptions;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
+  /** Until when nothing is old enough, by the server's clock; null: things are. */
+  #holdsUntil: number | null;
+  #gap: Gap | null = null;
 
   constructor(options: RetentionOptions) {
     this.#options = options;
+    const { held, times } = options.time;
+    this.#holdsUntil = held === null ? null : times.now + HOLD;
   }
 
   /** Sweeps from now on, now and again. Calling it twice is harmless. */
@@ -40,8 +60,25 @@ export class Retention {
     await this.#running;
   }
 
+  /**
+   * Ends the hold, if there is one, and removes all that is old enough now.
+   * @returns whether there was a hold, and the tasks that were too old
+   * @throws {AltLasError} `store_unavailable`
+   */
+  async sweepNow(signal: AbortSignal): Promise<{ readonly held: boolean; readonly tasks: number }> {
+    const held = this.#holdsUntil !== null;
+    this.#settle();
+    const limits = this.#limits();
+    const tasks = await this.#options.store.countEnded(limits.endedBefore);
+    while (!signal.aborted && !this.#stopping.signal.aborted && (await this.#options.store.sweep(limits))) {
+      await pause(BREATH);
+    }
+    return { held, tasks };
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
+    await this.#tellOfHold();
     while (!signal.aborted) {
       const more = await this.#step();
       // What is kept for seconds only must not lie around for half a minute.
@@ -51,14 +88,57 @@ export class Retention {
   }
 
   async #step(): Promise<boolean> {
-    const { store, retention, maxStored, keysLive, log } = this.#options;
-    const now = Date.now();
+    const { store, time, log } = this.#options;
+    if (this.#holdsUntil !== null && time.times.now >= this.#holdsUntil) this.#settle();
     try {
-      return await store.sweep({ endedBefore: now - retention, maxEnded: maxStored, keysBefore: now - keysLive });
+      return await store.sweep(this.#limits());
     } catch (error) {
       if (error instanceof StoreLost) return false;
       log.warn({ reason: messageOf(error) }, "old tasks could not be removed; trying again later");
       return false;
     }
   }
+
+  #limits(): SweepLimits {
+    const { maxStored, retention, keysLive } = this.#options;
+    if (this.#holdsUntil !== null) return { endedBefore: NEVER, keysBefore: NEVER, maxEnded: maxStored };
+    const { now } = this.#options.time.times;
+    const oldest = (kept: number): number => oldestKept(now - kept, this.#gap);
+    return { endedBefore: oldest(retention), keysBefore: oldest(keysLive), maxEnded: maxStored };
+  }
+
+  /** Ends the hold: how long there was no server is measured anew, since the wall clock may have been set right meanwhile. */
+  #settle(): void {
+    const { time } = this.#options;
+    if (this.#holdsUntil === null || time.held === null) return;
+    this.#gap = gapSince(time.held, time.times);
+    this.#holdsUntil = null;
+    time.settle();
+  }
+
+  async #tellOfHold(): Promise<void> {
+    const { store, time, retention, log } = this.#options;
+    const { held, times } = time;
+    if (held === null) return;
+    // As it would be if the wall clock were believed.
+    const due = await store.countEnded(oldestKept(times.now - retention, gapSince(held, times))).catch(() => null);
+    const how = times.wall < held.wall ? "behind" : "far ahead of";
+    log.warn(
+      { clock: isoTime(times.wall), last: isoTime(held.wall), tasks: due },
+      `the wall clock is ${how} the last time that this server was seen to run: ` +
+        "for an hour no task is removed for its age; alt-las sweep --now ends that",
+    );
+  }
+}
+
+function gapSince(held: Times, times: Times): Gap {
+  return { until: held.now, milliseconds: gapBefore(held, times) };
+}
+
+/**
+ * The time of the server's clock before which things are too old.
+ * @param before the same, if there was a server all the time
+ */
+function oldestKept(before: number, gap: Gap | null): number {
+  return gap === null ? before : Math.max(before, Math.min(gap.until, before + gap.milliseconds));
 }

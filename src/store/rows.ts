@@ -33,6 +33,7 @@ export const IDENTITY = [
   "timeout_seconds",
   "retry_of",
   "webhook",
+  "created_clock",
 ] as const;
 
 /** Columns of `tasks` that change as the task lives, in the order of a row; the first is the status. */
@@ -52,7 +53,10 @@ export const CHANGING = [
   "cached_tokens",
   "error_code",
   "error_sentence",
+  "finished_shown",
 ] as const;
+
+const FINISHED_SHOWN = IDENTITY.length + CHANGING.indexOf("finished_shown");
 
 /** A new task: its identity, what changes, and last its prompt. */
 export function newRow(task: Task): Row {
@@ -72,6 +76,7 @@ export function newRow(task: Task): Row {
     task.timeoutSeconds,
     task.retryOf,
     jsonOf(task.webhook),
+    otherThan(task.createdAt, task.createdClock),
     ...changing(task),
     task.text,
   ];
@@ -88,7 +93,7 @@ function changing(task: Task): Row {
     task.status,
     task.gpuId,
     task.startedAt,
-    task.finishedAt,
+    task.finishedClock ?? task.finishedAt,
     JSON.stringify(task.attempts),
     jsonOf(placement),
     result === null ? null : result.text,
@@ -100,6 +105,7 @@ function changing(task: Task): Row {
     result === null ? null : result.cachedTokens,
     error === null ? null : error.code,
     error === null ? null : error.sentence,
+    otherThan(task.finishedClock ?? task.finishedAt, task.finishedAt),
   ];
 }
 
@@ -111,8 +117,8 @@ export function taskOf(row: Row): Task {
 /** As `taskOf`, for a row that ends before the prompt. */
 export function listedTaskOf(row: Row): ListedTask {
   const [seq, id, user, strategy, pinnedGpuId, batchId, wholeBatch, createdAt, maxLength, temperature, taskType] = row;
-  const [priority, timeoutSeconds, retryOf, webhook] = row.slice(IDENTITY.indexOf("priority"));
-  const [status, gpuId, startedAt, finishedAt, attempts, placement] = row.slice(IDENTITY.length);
+  const [priority, timeoutSeconds, retryOf, webhook, createdClock] = row.slice(IDENTITY.indexOf("priority"));
+  const [status, gpuId, startedAt, finishedClock, attempts, placement] = row.slice(IDENTITY.length);
   return {
     id: id as string,
     seq: seq as number,
@@ -122,6 +128,8 @@ export function listedTaskOf(row: Row): ListedTask {
     batchId: batchId as string | null,
     wholeBatch: wholeBatch === 1,
     createdAt: createdAt as number,
+    createdClock: (createdClock ?? createdAt) as number,
+    waitsSince: (createdClock ?? createdAt) as number,
     maxLength: maxLength as number,
     temperature: temperature as number,
     taskType: taskType as string,
@@ -132,7 +140,8 @@ export function listedTaskOf(row: Row): ListedTask {
     status: status as TaskStatus,
     gpuId: gpuId as number | null,
     startedAt: startedAt as number | null,
-    finishedAt: finishedAt as number | null,
+    finishedAt: (row[FINISHED_SHOWN] ?? finishedClock) as number | null,
+    finishedClock: finishedClock as number | null,
     attempts: JSON.parse(attempts as string) as Attempt[],
     placement: parsed<Placement>(placement),
     ...outcomeOf(row.slice(IDENTITY.length + CHANGING.indexOf("result_text"))),
@@ -156,6 +165,11 @@ function outcomeOf(columns: Row): Pick<Task, "result" | "error"> {
         };
   const error = code === null ? null : { code: code as ErrorCode, sentence: sentence as string };
   return { result, error };
+}
+
+/** A time that is stored only when it differs from another one, as it does after the wall clock was set. */
+function otherThan(usual: number | null, time: number | null): number | null {
+  return time === usual ? null : time;
 }
 
 export function jsonOf(value: object | null): string | null {

@@ -99,6 +99,8 @@ function serve(request: Request): Value {
       return database.idempotency(request.user, request.key);
     case "remove":
       return database.remove(request.id);
+    case "countEnded":
+      return database.countEnded(request.before);
     case "sweep":
       return database.sweep(request.limits);
     case "pending":
@@ -125,7 +127,8 @@ function open(file: string, limits: StoreLimits): Opening {
       // It has been told.
     }
   }, LOOK_EVERY);
-  return { lastSeq: opened.lastSeq, batches: opened.batches, aside };
+  const { lastSeq, batches, past } = opened;
+  return { lastSeq, batches, past, aside };
 }
 
 /** Reads, and sends the live tasks, at once: damage may be found only then. */
@@ -136,7 +139,7 @@ function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: Store
     if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
     const opened = new TaskDatabase(db);
     sendRows(opened.live());
-    return { database: opened, lastSeq: opened.lastSeq(), batches: opened.unfinishedBatches() };
+    return { database: opened, lastSeq: opened.lastSeq(), batches: opened.unfinishedBatches(), past: opened.past() };
   } catch (error) {
     send({ kind: "void" });
     db.close();

@@ -135,6 +135,10 @@ export class SqliteStore implements Store {
     return (await this.#request("sweep", { limits })).value;
   }
 
+  async countEnded(before: number): Promise<number> {
+    return (await this.#request("countEnded", { before })).value;
+  }
+
   async pendingDeliveries(limit: number): Promise<Delivery[]> {
     return (await this.#request("pending", { limit })).rows.map(deliveryOf);
   }
@@ -165,7 +169,8 @@ export class SqliteStore implements Store {
       const live = this.#tasksOf(rows);
       this.#tellOf(value);
       this.#refusal = null;
-      return { live, batches: value.batches, lastSeq: value.lastSeq, movedAside: value.aside?.path ?? null };
+      const { batches, lastSeq, past, aside } = value;
+      return { live, batches, lastSeq, past, movedAside: aside?.path ?? null };
     } catch (error) {
       // It has ended by itself, unless it is a row that cannot be understood.
       await thread.ask("close", {}).catch(() => undefined);

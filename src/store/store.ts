@@ -1,4 +1,5 @@
 import { AltLasError } from "../errors.ts";
+import { type Past, type RecordedTimes } from "./gap.ts";
 import { type Batch, type Task, type TaskStatus, type WebhookEvent } from "../task.ts";
 
 /** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
@@ -31,14 +32,16 @@ export interface IdempotencyRecord {
   readonly fingerprint: string;
   /** What was answered, as JSON. */
   readonly answer: string;
-  /** Unix milliseconds. */
+  /** By the server's clock. */
   readonly createdAt: number;
 }
 
 /** One try to bring a webhook to its receiver. */
 export interface DeliveryAttempt {
-  /** Unix milliseconds. */
+  /** As it is shown; Unix milliseconds. */
   readonly at: number;
+  /** By the server's clock; absent: the same. */
+  readonly clock?: number;
   /** Of the receiver's answer; null: there was none. */
   readonly status: number | null;
   /** Why it was in vain, where the status does not say so; null: it does, or it was not in vain. */
@@ -60,7 +63,7 @@ export interface Delivery {
   readonly body: string;
   readonly createdAt: number;
   readonly status: "pending" | "delivered" | "failed";
-  /** When to try next, while it is pending. */
+  /** When to try next, while it is pending, by the server's clock. */
   readonly nextAt: number;
   readonly attempts: readonly DeliveryAttempt[];
 }
@@ -72,6 +75,7 @@ export interface WebhookSecret {
   readonly secret: string;
   /** The one before, which signs too until `previousUntil`. */
   readonly previous: string | null;
+  /** By the server's clock. */
   readonly previousUntil: number | null;
   readonly createdAt: number;
   /** Whether the user has seen it. */
@@ -87,7 +91,9 @@ export type StoreRecord =
   | { readonly kind: "event"; readonly delivery: Delivery }
   /** The present state of a delivery that is there; nothing happens when it is not. */
   | { readonly kind: "delivery"; readonly delivery: Delivery }
-  | { readonly kind: "secret"; readonly secret: WebhookSecret };
+  | { readonly kind: "secret"; readonly secret: WebhookSecret }
+  /** Where both clocks are. */
+  | { readonly kind: "clock"; readonly clock: RecordedTimes };
 
 /** A batch and what has become of its tasks, as far as they are still kept. */
 export interface BatchState {
@@ -97,7 +103,7 @@ export interface BatchState {
   readonly unbound: number;
 }
 
-/** What is old enough to be removed. Times are Unix milliseconds. */
+/** What is old enough to be removed. Times are by the server's clock. */
 export interface SweepLimits {
   /** Tasks that ended before. */
   readonly endedBefore: number;
@@ -133,12 +139,13 @@ export interface Store {
   /**
    * Opens or creates the store.
    * @returns the tasks that have not ended, in submission order; the batches that have not ended; the highest `seq` ever given (0:
-   *   none); and where a damaged file was moved to make room for a new one (null: there was none)
+   *   none); what is known of the time until now; and where a damaged file was moved to make room for a new one (null: there was none)
    */
   open(): Promise<{
     readonly live: Task[];
     readonly batches: Batch[];
     readonly lastSeq: number;
+    readonly past: Past;
     readonly movedAside: string | null;
   }>;
   /** Writes the present state of these tasks, and the records. */
@@ -154,6 +161,8 @@ export interface Store {
   remove(id: string): Promise<boolean>;
   /** Removes some of what is beyond the limits, in one small step. @returns whether there may be more */
   sweep(limits: SweepLimits): Promise<boolean>;
+  /** Tasks that ended before a time of the server's clock. */
+  countEnded(before: number): Promise<number>;
   /** Each user's pending deliveries, at most `limit` of one user; those that are to be tried first in front. */
   pendingDeliveries(limit: number): Promise<Delivery[]>;
   /** All deliveries about a task or batch, oldest first. */

@@ -47,6 +47,8 @@ export interface DelivererOptions extends RetryRules {
   readonly secrets: Pick<Secrets, "signing">;
   readonly rules: AddressRules;
   readonly timing: DelivererTiming;
+  /** Milliseconds that the wall clock shows more than `now`. */
+  readonly ahead: () => number;
   readonly log: Logger;
 }
 
@@ -84,7 +86,7 @@ export class Deliverer {
   #troubled = false;
   #looking = false;
   #timer: NodeJS.Timeout | undefined;
-  /** Unix milliseconds for which the timer is set. */
+  /** Time of the server's clock for which the timer is set. */
   #nextLook = Infinity;
   /** Milliseconds on the monotonic clock. */
   #lookedAt = -Infinity;
@@ -108,7 +110,6 @@ export class Deliverer {
 
   /** To be called when a delivery was written to the store. */
   wake(): void {
-    // Not `now()`: when the clock was set, that may be later than what the timer is set for.
     this.#lookAt(-Infinity);
   }
 
@@ -152,7 +153,7 @@ export class Deliverer {
     void work.then(() => this.#work.delete(work));
   }
 
-  /** @param at Unix milliseconds */
+  /** @param at by the server's clock */
   #lookAt(at: number): void {
     if (!this.#started || this.#stopped || at >= this.#nextLook) return;
     this.#nextLook = at;
@@ -332,16 +333,20 @@ export class Deliverer {
     return { ...delivery, nextAt: now() + timing.addressPause };
   }
 
-  async #attempt({ id, url, body, user }: Delivery, keys: readonly string[]): Promise<DeliveryAttempt & Answer> {
+  async #attempt(delivery: Delivery, keys: readonly string[]): Promise<DeliveryAttempt & Answer> {
+    const { id, url, body, user, createdAt, attempts } = delivery;
     const { rules, timing, now } = this.#options;
-    const at = now();
+    const clock = now();
+    const wall = clock + this.#options.ahead();
+    // What is shown never goes backwards, whatever the wall clock does.
+    const at = Math.max(wall, createdAt, attempts.at(-1)?.at ?? 0);
     const began = performance.now();
-    const headers = signedHeaders({ id, timestamp: Math.floor(at / 1000), body }, keys);
+    const headers = signedHeaders({ id, timestamp: Math.floor(wall / 1000), body }, keys);
     const admit = (addresses: readonly string[]): (() => void) | null => this.#enterAddresses(addresses, user);
     const answer = await withLimit(timing.limit, this.#ended.signal, (signal) =>
       send({ url, body, headers }, { ...rules, admit }, signal),
     );
-    return { at, ...answer, duration: Math.round(performance.now() - began) };
+    return { at, ...(clock !== at && { clock }), ...answer, duration: Math.round(performance.now() - began) };
   }
 
   /** Takes a place at each address, since nobody knows which one is used. @returns what gives them back; null: there is no room */

@@ -1,4 +1,5 @@
 /** From what happened to what is sent. */
+import { isoTime } from "../clock.ts";
 import { type Delivery } from "../store/store.ts";
 import { type Webhook, type WebhookEvent } from "../task.ts";
 
@@ -18,13 +19,13 @@ export interface Occurrence {
 /**
  * What is to be sent about it; nothing when nobody wants to know. The same occurrence always makes the same id, so that it is not told
  * twice after a restart.
- * @param now Unix milliseconds
+ * @param at when that is, as it is shown @param now the same by the server's clock
  */
-export function deliveriesFor(webhook: Webhook | null, about: Occurrence, now: number): Delivery[] {
+export function deliveriesFor(webhook: Webhook | null, about: Occurrence, at: number, now = at): Delivery[] {
   const { subject, user, event, data } = about;
   if (webhook === null || !webhook.events.includes(event)) return [];
-  const body = JSON.stringify({ type: event, timestamp: new Date(now).toISOString(), data });
-  const state = { status: "pending", createdAt: now, nextAt: now, attempts: [] } as const;
+  const body = JSON.stringify({ type: event, timestamp: isoTime(at), data });
+  const state = { status: "pending", createdAt: at, nextAt: now, attempts: [] } as const;
   return [{ id: idOf(about), subject, user, event, url: webhook.url, body, ...state }];
 }
 

@@ -30,7 +30,7 @@ export class Lanes {
     lane.sending++;
   }
 
-  /** @param took milliseconds @param now Unix milliseconds */
+  /** @param took milliseconds @param now the server's clock */
   leave(host: string, took: number, now: number): void {
     const lane = this.#lanes.get(host)!;
     lane.sending--;
@@ -40,7 +40,7 @@ export class Lanes {
     }
   }
 
-  /** When there will be room, by how long the host takes; Unix milliseconds; null: that is not known yet. */
+  /** When there will be room, by how long the host takes; by the server's clock; null: that is not known yet. */
   nextTurn(host: string, now: number): number | null {
     const lane = this.#lanes.get(host);
     if (lane === undefined || lane.takes === null) return null;

@@ -21,7 +21,7 @@ const KEPT = 50;
 
 export interface RetryRules {
   readonly timing: RetryTiming;
-  /** Unix milliseconds. */
+  /** The server's clock. */
   readonly now: () => number;
   /** From [0, 1). */
   readonly random: () => number;
@@ -33,12 +33,17 @@ export function afterTry(delivery: Delivery, attempt: DeliveryAttempt, rules: Re
   const rounds = latest(roundsOf([...delivery.attempts, attempt], timing.round));
   const tried = { ...delivery, attempts: rounds.flat().slice(-KEPT) };
   const round = rounds.at(-1)!;
-  const lastTry = round[0]!.at + timing.round;
+  const lastTry = clockOf(round[0]!) + timing.round;
   if (arrived(attempt)) return { ...tried, status: "delivered" };
-  if (attempt.at >= lastTry) return { ...tried, status: "failed" };
+  if (clockOf(attempt) >= lastTry) return { ...tried, status: "failed" };
   const pause = Math.min(timing.firstPause * GROWTH ** (round.length - 1), timing.longestPause);
   const next = now() + pause * (1 + JITTER * (2 * random() - 1));
   return { ...tried, nextAt: Math.round(Math.min(next, lastTry)) };
+}
+
+/** When it was made, by the server's clock. */
+function clockOf({ at, clock = at }: DeliveryAttempt): number {
+  return clock;
 }
 
 function arrived({ status }: DeliveryAttempt): boolean {
@@ -53,7 +58,7 @@ function roundsOf(attempts: readonly DeliveryAttempt[], length: number): Deliver
     if (over) rounds.push([]);
     const round = rounds.at(-1)!;
     round.push(attempt);
-    over = arrived(attempt) || attempt.at >= round[0]!.at + length;
+    over = arrived(attempt) || clockOf(attempt) >= clockOf(round[0]!) + length;
   }
   return rounds;
 }

@@ -9,14 +9,17 @@ export const OVERLAP = 86_400_000;
 
 export class Secrets {
   readonly #store: Pick<Store, "secret" | "save">;
-  /** Unix milliseconds. */
+  /** The server's clock. */
   readonly #now: () => number;
+  readonly #ahead: () => number;
   /** Of each user: two that found none would each make one, and one of them would be shown and never used. */
   readonly #turns = new Turns();
 
-  constructor(store: Pick<Store, "secret" | "save">, now: () => number) {
+  /** @param now the server's clock @param ahead milliseconds that the wall clock shows more */
+  constructor(store: Pick<Store, "secret" | "save">, now: () => number, ahead: () => number = () => 0) {
     this.#store = store;
     this.#now = now;
+    this.#ahead = ahead;
   }
 
   /** The user's secret, made when there is none; with the secret itself only the first time. */
@@ -52,7 +55,7 @@ export class Secrets {
 
   #fresh(user: string): WebhookSecret {
     const none = { previous: null, previousUntil: null, shown: false };
-    return { user, secret: newSecret(), createdAt: this.#now(), ...none };
+    return { user, secret: newSecret(), createdAt: this.#now() + this.#ahead(), ...none };
   }
 
   async #write(secret: WebhookSecret): Promise<WebhookSecret> {
@@ -64,7 +67,7 @@ export class Secrets {
     return {
       secret: withSecret ? stored.secret : null,
       createdAt: stored.createdAt,
-      previousUntil: this.#overlaps(stored) ? stored.previousUntil : null,
+      previousUntil: this.#overlaps(stored) ? stored.previousUntil! + this.#ahead() : null,
     };
   }
 

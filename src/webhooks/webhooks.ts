@@ -1,4 +1,5 @@
 /** Tells others what became of tasks and batches: the one object that the rest of the server knows. */
+import { type Clock } from "../clock.ts";
 import { AltLasError } from "../errors.ts";
 import { type Logger } from "../log.ts";
 import { type Delivery, type Store } from "../store/store.ts";
@@ -32,9 +33,8 @@ export interface WebhooksOptions {
   /** `webhooks.allow_private`. */
   readonly allowPrivate: boolean;
   readonly log: Logger;
-  /** Unix milliseconds; this and what follows is for tests. */
-  readonly now?: () => number;
-  /** From [0, 1). */
+  readonly clock: Clock;
+  /** From [0, 1); this and what follows is for tests. */
   readonly random?: () => number;
   readonly lookup?: Lookup;
   readonly timing?: WebhookTiming;
@@ -42,7 +42,7 @@ export interface WebhooksOptions {
 
 export class Webhooks implements WebhookApi {
   readonly #store: WebhooksOptions["store"];
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #timing: WebhookTiming;
   readonly #rules: AddressRules;
   readonly #secrets: Secrets;
@@ -51,13 +51,24 @@ export class Webhooks implements WebhookApi {
   readonly #ended = new AbortController();
 
   constructor(options: WebhooksOptions) {
-    const { store, allowPrivate, log, now = Date.now, random = Math.random, timing = WEBHOOK_TIMING } = options;
+    const { store, allowPrivate, log, clock, random = Math.random, timing = WEBHOOK_TIMING } = options;
     this.#store = store;
-    this.#now = now;
+    this.#clock = clock;
+    const now = (): number => clock.now();
+    const ahead = (): number => clock.ahead;
     this.#timing = timing;
     this.#rules = { allowPrivate, lookup: askedOnce(options.lookup ?? lookupAll) };
-    this.#secrets = new Secrets(store, now);
-    this.#deliverer = new Deliverer({ store, secrets: this.#secrets, rules: this.#rules, timing, log, now, random });
+    this.#secrets = new Secrets(store, now, ahead);
+    this.#deliverer = new Deliverer({
+      store,
+      secrets: this.#secrets,
+      rules: this.#rules,
+      timing,
+      log,
+      now,
+      ahead,
+      random,
+    });
   }
 
   /** Begins to send, with what was pending before. */
@@ -92,8 +103,8 @@ export class Webhooks implements WebhookApi {
     return this.#secrets.rotate(user);
   }
 
-  deliveriesOf(subject: string): Promise<readonly Delivery[]> {
-    return this.#store.deliveriesOf(subject);
+  async deliveriesOf(subject: string): Promise<readonly Delivery[]> {
+    return (await this.#store.deliveriesOf(subject)).map((delivery) => this.#shown(delivery));
   }
 
   /** One that is being sent at this moment is not sent twice. For one that was still pending, the day of tries is not prolonged. */
@@ -101,7 +112,12 @@ export class Webhooks implements WebhookApi {
     await this.#redeliveries.run(subject, () =>
       this.#deliverer.hold(subject, (busy) => this.#makePending(subject, id, busy)),
     );
-    return this.#store.deliveriesOf(subject);
+    return this.deliveriesOf(subject);
+  }
+
+  /** With the time that the wall clock will show at the next try. */
+  #shown(delivery: Delivery): Delivery {
+    return { ...delivery, nextAt: delivery.nextAt + this.#clock.ahead };
   }
 
   async #makePending(subject: string, id: string | null, busy: ReadonlySet<string>): Promise<void> {
@@ -110,7 +126,7 @@ export class Webhooks implements WebhookApi {
     if (wanted.length === 0) throw new AltLasError("not_found", noSuchDelivery(subject, id));
     const again = wanted.filter((delivery) => !busy.has(delivery.id));
     if (again.length === 0) return;
-    const nextAt = this.#now();
+    const nextAt = this.#clock.now();
     await this.#store.save(
       [],
       again.map((delivery) => ({ kind: "delivery", delivery: { ...delivery, status: "pending", nextAt } })),

@@ -24,7 +24,7 @@ import {
   type TaskSnapshot,
 } from "../../src/scheduler/task-api.ts";
 import { type Delivery, type TaskFilter } from "../../src/store/store.ts";
-import { newTask, type TaskIdentity, type TaskInput } from "../../src/task.ts";
+import { newTask, type TaskInput } from "../../src/task.ts";
 import { type SecretView, type WebhookApi } from "../../src/webhooks/webhook-api.ts";
 
 export const ID = "123e4567-e89b-12d3-a456-426614174000";
@@ -57,7 +57,7 @@ export function temporaryFolder(t: TestContext): string {
 }
 
 export function aTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
-  const identity: TaskIdentity = {
+  const identity: Parameters<typeof newTask>[0] = {
     id: ID,
     seq: 1,
     user: "user",

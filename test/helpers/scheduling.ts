@@ -1,4 +1,5 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
+import { unset } from "../../src/clock.ts";
 import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
 import { type Grouping } from "../../src/scheduler/planner.ts";
@@ -80,7 +81,12 @@ export class World {
       changed: (task: Task) => void this.changed.push(task),
       alarm: (at: number) => void (this.alarmAt = at),
     };
-    this.scheduler = new Scheduler({ ...SETTINGS, ...settings }, effects, () => this.now, seeded(seed));
+    this.scheduler = new Scheduler(
+      { ...SETTINGS, ...settings },
+      effects,
+      unset(() => this.now),
+      seeded(seed),
+    );
     for (const gpu of gpus) this.scheduler.setGpu(gpu);
   }
 
@@ -102,7 +108,7 @@ export class World {
       pinnedGpuId: changes.pinnedGpuId ?? null,
       batchId: null,
       wholeBatch: false,
-      createdAt: this.now,
+      createdAt: changes.createdAt ?? this.now,
     };
     return { ...newTask(identity), ...changes };
   }

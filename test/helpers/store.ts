@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { SqliteStore } from "../../src/store/sqlite.ts";
 import type { Delivery, ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
-import { type Batch, newTask as freshTask, type Task, type TaskIdentity, transition } from "../../src/task.ts";
+import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
 
 /** Makes a store over what a folder holds; two stores never use one folder at a time. */
 export type Create = (folder: string) => Store;
@@ -19,7 +19,13 @@ export const EVERYTHING: TaskFilter = { user: undefined, status: undefined, limi
 
 export type First = Awaited<ReturnType<Store["open"]>>;
 
-export const EMPTY: First = { live: [], batches: [], lastSeq: 0, movedAside: null };
+export const EMPTY: First = {
+  live: [],
+  batches: [],
+  lastSeq: 0,
+  past: { recorded: null, newest: null },
+  movedAside: null,
+};
 
 export interface World {
   store: Store;
@@ -55,7 +61,7 @@ export function testFolder(t: TestContext): string {
 }
 
 export function newTask(seq: number, fields: Partial<Task> = {}): Task {
-  const identity: TaskIdentity = {
+  const identity: Parameters<typeof freshTask>[0] = {
     id: randomUUID(),
     seq,
     user: "ada",
@@ -94,6 +100,7 @@ export function run(task: Task): Task {
 export function complete(task: Task): Task {
   transition(task, "completed");
   task.finishedAt = task.createdAt + 500;
+  task.finishedClock = task.finishedAt;
   const attempt = task.attempts.at(-1);
   if (attempt !== undefined) Object.assign(attempt, { endedAt: task.finishedAt, reason: "completed" });
   task.result = {
@@ -111,6 +118,7 @@ export function complete(task: Task): Task {
 export function cancel(task: Task): Task {
   transition(task, "canceled");
   task.finishedAt = task.createdAt + 20;
+  task.finishedClock = task.finishedAt;
   return task;
 }
 

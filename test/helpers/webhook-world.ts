@@ -6,6 +6,7 @@ import { type AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { type TestContext } from "node:test";
 import { pino } from "pino";
+import { unset } from "../../src/clock.ts";
 import { AltLasError } from "../../src/errors.ts";
 import { type Delivery, type Store, type StoreRecord, type WebhookSecret } from "../../src/store/store.ts";
 import { type Lookup } from "../../src/webhooks/address.ts";
@@ -221,7 +222,7 @@ export class World {
       store: this.store,
       allowPrivate: true,
       log: pino({ level: "debug" }, { write: (line: string) => void this.lines.push(line) }),
-      now: () => this.now,
+      clock: unset(() => this.now),
       random: () => 0.5,
       lookup: localhost,
       timing: TIMING,

@@ -1,0 +1,102 @@
+/**
+ * The one place that tells the time.
+ *
+ *   wall clock      what people's clocks show; it may be set, forward or back, at any moment
+ *   server's clock  milliseconds that only go forward; everything that happens after a while follows it. It stands still while the
+ *                   machine sleeps, and goes on from one run to the next: `store/gap.ts` says where a run begins
+ *
+ * Both count from 1970. On a machine whose clock was never set they agree.
+ */
+
+/** Milliseconds that the two clocks may drift apart before that counts as a step. Below it the kernel slews both. */
+const TOLERANCE = 250;
+/** Milliseconds that one look at both clocks may take; when it takes longer, the process was held up in between. */
+const ONE_LOOK = 20;
+
+/** The wall clock was set, or the machine has slept. Unix milliseconds. */
+export interface Step {
+  /** What it would have shown. */
+  readonly from: number;
+  /** What it shows. */
+  readonly to: number;
+}
+
+/** What a server's parts see of the time. */
+export interface Clock {
+  /** The server's clock. */
+  now(): number;
+  /** Milliseconds that the wall clock shows more than `now()`. */
+  readonly ahead: number;
+}
+
+/** Where the time comes from. Milliseconds. */
+export interface TimeSource {
+  /** Only goes forward; counted from any moment. */
+  readonly steady: () => number;
+  /** Counted from 1970. */
+  readonly wall: () => number;
+}
+
+const SYSTEM: TimeSource = { steady: () => performance.now(), wall: () => Date.now() };
+
+/** What the wall clock shows; for showing, never for what is to happen. Unix milliseconds. */
+export function wallTime(): number {
+  return SYSTEM.wall();
+}
+
+/** As `wallTime`, in ISO 8601. */
+export function wallTimeText(): string {
+  return isoTime(wallTime());
+}
+
+/** @param milliseconds since 1970 */
+export function isoTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}
+
+export class ServerClock implements Clock {
+  readonly #source: TimeSource;
+  /** What is added to the steady source. */
+  readonly #offset: number;
+  readonly #stepped: (step: Step) => void;
+  #ahead: number;
+
+  /**
+   * @param start where the server's clock begins; null: at what the wall clock shows
+   * @param stepped is told of each step of the wall clock
+   */
+  constructor(start: number | null, stepped: (step: Step) => void = () => {}, source: TimeSource = SYSTEM) {
+    this.#source = source;
+    this.#stepped = stepped;
+    const wall = source.wall();
+    this.#offset = (start ?? wall) - source.steady();
+    this.#ahead = wall - (start ?? wall);
+  }
+
+  now(): number {
+    return Math.floor(this.#source.steady() + this.#offset);
+  }
+
+  get ahead(): number {
+    this.check();
+    return this.#ahead;
+  }
+
+  /** Looks whether the wall clock was set. */
+  check(): void {
+    const before = this.#source.steady();
+    const wall = this.#source.wall();
+    if (this.#source.steady() - before > ONE_LOOK) return;
+    const now = Math.floor(before + this.#offset);
+    const step = wall - now - this.#ahead;
+    if (Math.abs(step) < TOLERANCE) return;
+    const from = now + this.#ahead;
+    this.#ahead += step;
+    this.#stepped({ from, to: wall });
+  }
+}
+
+/** A clock whose wall clock is never set: the same `now` for both. For tests and benchmarks. */
+export function unset(now: () => number): Clock {
+  return { now, ahead: 0 };
+}

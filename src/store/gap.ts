@@ -1,0 +1,64 @@
+/**
+ * How much time has passed between two runs. Only the wall clock can tell, and it may be wrong: a machine without a battery starts in
+ * the past, and one bad time server puts it weeks ahead. So what it says is compared with what the store recorded last.
+ */
+
+/** The same moment by both clocks (clock.ts). */
+export interface Times {
+  /** The server's clock. */
+  readonly now: number;
+  readonly wall: number;
+}
+
+/** What the store recorded. */
+export interface RecordedTimes extends Times {
+  /** The last time before a start whose wall clock could not be believed, while that is not settled; null: all is. */
+  readonly held: Times | null;
+}
+
+/** What a store knows of the time before a run. */
+export interface Past {
+  /** null: a new store, or one of a version that recorded none. */
+  readonly recorded: RecordedTimes | null;
+  /** The latest time by the server's clock that is stored with a task; null: there is no task. */
+  readonly newest: number | null;
+}
+
+/** Where a run begins. */
+export interface Beginning {
+  /** The server's clock. */
+  readonly now: number;
+  /** Set: the wall clock cannot be believed, and this is the last time before it. */
+  readonly held: Times | null;
+}
+
+/** Milliseconds behind the last time that are no reason for distrust: time servers correct by so much. */
+const TOLERANCE = 1000;
+/** Milliseconds; to be off for a day is nothing to wonder at, however shortly tasks are kept. */
+const DAY = 86_400_000;
+
+/**
+ * Decides how far the server's clock goes on from where it was. It never goes back. A wall clock that cannot be believed moves it not
+ * at all: no deadline is missed and nothing becomes old by it.
+ * @param wall what the wall clock shows @param retention milliseconds that tasks are kept
+ */
+export function begin({ recorded, newest }: Past, wall: number, retention: number): Beginning {
+  const last = recorded?.held ?? recorded ?? (newest === null ? null : { now: newest, wall: newest });
+  if (last === null) return { now: wall, held: null };
+  const floor = Math.max(recorded?.now ?? -Infinity, newest ?? -Infinity);
+  const gap = wall - last.wall;
+  // Without a record, how long ago the server ran is not known.
+  const longest = recorded === null ? Infinity : longestGap(retention);
+  if (gap < -TOLERANCE || gap > longest) return { now: floor, held: { now: last.now, wall: last.wall } };
+  return { now: Math.max(floor, last.now + gap), held: null };
+}
+
+/** Milliseconds that a server may have been off without a doubt about its clock. */
+export function longestGap(retention: number): number {
+  return Math.max(retention, DAY);
+}
+
+/** Milliseconds that had passed, as the wall clock shows now, before a start whose wall clock could not be believed. */
+export function gapBefore(held: Times, { now, wall }: Times): number {
+  return Math.max(0, wall - held.wall - (now - held.now));
+}
