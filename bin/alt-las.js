@@ -18,6 +18,11 @@ function closeDebugger() {
   if (!wanted && url() !== undefined) close();
 }
 closeDebugger();
+// Before anything that takes long: on a busy machine that is many seconds. Elsewhere than on a terminal the log says it.
+const [, , command = "serve", ...rest] = process.argv;
+const asksOnly = [command, ...rest].some((word) => /^(-h|--help|--version)$/.test(word));
+if (process.stderr.isTTY && !asksOnly && (command === "serve" || command.startsWith("-")))
+  console.error("ALT_LAS is starting …");
 // Compiled code is kept beside the packages, also for the processes that are started from here: a third less to compute at each start.
 // Not in the system's temporary folder, where others could put code of theirs. Where it cannot be written, nothing is kept.
 Promise.all([import("node:module"), import("node:url")])

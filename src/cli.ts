@@ -44,10 +44,22 @@ function program(): Command {
     .action(async (options: Options, command: Command) => {
       const { args } = command;
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
-      const config = configOf(options);
+      const origin = {
+        config: configOf(options),
+        configFile: configFile(options.config),
+        dataDir: dataDirOf(command).path,
+      };
+      const { createLogger } = await import("./log.ts");
+      const log = createLogger(origin.config.log.level);
+      // On a terminal bin/alt-las.js has said so.
+      if (!process.stderr.isTTY)
+        log.info(
+          origin.configFile === undefined ? {} : { config: origin.configFile },
+          `ALT_LAS ${VERSION} is starting`,
+        );
       // The server's modules take longer to load than all that the other commands do.
       const { serve } = await import("./serve.ts");
-      return serve(config, dataDirOf(command).path);
+      return serve(origin, log);
     });
   configured(
     cli.command("validate-config").description("check the configuration and the files it names, without starting"),

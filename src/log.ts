@@ -84,9 +84,11 @@ function never(): boolean {
 }
 
 function forPeople(): DestinationStream {
+  const destination = pino.destination({ dest: STDERR, sync: true });
+  // A terminal that was closed takes no line any more, which must not end the server.
+  destination.on("error", () => {});
   return pretty({
-    destination: STDERR,
-    sync: true,
+    destination,
     colorize: !process.env["NO_COLOR"],
     singleLine: true,
     translateTime: "SYS:HH:MM:ss.l",

@@ -42,6 +42,8 @@ export interface RunningServer {
   readonly movedAside: string | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
+  /** What drivers said that are installed and have no GPU to offer. */
+  readonly driverNotes: readonly string[];
   /**
    * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released.
    * Calling it again hurries: it waits no longer.
@@ -78,13 +80,14 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
     log,
   });
   warnOfMissing(config, devices, log);
+  const driverNotes = monitor.silentDrivers;
 
   const { allow_private: allowPrivate } = config.webhooks;
   const { clock } = time;
   const webhooks = new Webhooks({ store, clock, allowPrivate, log });
   const { tasks, pool } = connect({ devices, config, log, monitor, known }, { store, webhooks, credentials, clock });
   const app = started.adopt(
-    serverOf({ config, credentials, log, tasks, pool, webhooks, lost: store.lost }),
+    serverOf({ config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost }),
     closeServer,
   );
   // Which closes the store, so that whoever needs it has to stop before.
@@ -107,7 +110,8 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
   const url = urlOf(config, app.server.address() as AddressInfo);
   const { movedAside } = stored;
-  return { url, devices, firstKey, movedAside, lost: store.lost, stop: stopper(config, tasks, started.move()) };
+  const stop = stopper(config, tasks, started.move());
+  return { url, devices, firstKey, movedAside, driverNotes, lost: store.lost, stop };
 }
 
 interface ConnectedParts {
@@ -146,7 +150,7 @@ function retentionOf({ tasks }: Config, parts: Pick<RetentionOptions, "store" | 
   return new Retention({ ...parts, retention: retention * 1000, maxStored: max_stored ?? null, keysLive: KEYS_LIVE });
 }
 
-interface Parts extends Pick<ServerParts, "config" | "credentials" | "log" | "webhooks"> {
+interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks"> {
   readonly tasks: Tasks;
   readonly pool: GpuPool;
   /** Of the store. */

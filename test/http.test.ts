@@ -588,6 +588,14 @@ test("GPUs are listed with the document's fields first, and with why one cannot 
   assert.deepEqual([gpus[2]!["status"], gpus[2]!["crowded"]], ["ready", "Others have taken 95 % of its memory."]);
 });
 
+test("what drivers said that have no GPU to offer is told beside the GPUs, and nothing where all answer", async (t) => {
+  const driverNotes = ["nvidia-smi lists no GPU: Failed to initialize NVML: Unknown Error."];
+  const silent = (await get(testServer(t, testConfig(), { driverNotes }).app, "/gpus")).json<object>();
+  assert.deepEqual(Object.keys(silent), ["gpus", "notes"]);
+  assert.deepEqual((silent as { notes: string[] }).notes, driverNotes);
+  assert.deepEqual(Object.keys((await get(testServer(t).app, "/gpus")).json<object>()), ["gpus"]);
+});
+
 test("what a device does not tell is null, neither 0 nor absent", async (t) => {
   const { app, state } = testServer(t);
   state.gpus = [CPU_DEVICE];

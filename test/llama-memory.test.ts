@@ -160,9 +160,9 @@ describe("how the llama engine computes", () => {
         ["flash_attention", "false"],
         ["kv_cache_type", "f16"],
         ["context", 1000],
-        ["slots", SLOTS],
       ],
     );
+    assert.match(settingOf(info, "slots")[1], /max_concurrent_tasks_per_gpu/, "which has a default");
   });
 
   it("says where what is configured is more than there is", async () => {

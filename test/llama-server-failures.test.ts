@@ -380,7 +380,7 @@ describe("what the program is started with", () => {
       assert.deepEqual(settings[0], {
         name: "binary",
         value: path,
-        reason: "the configuration says so; it is llama-server stand-in",
+        reason: "as engine.binary has it; it is llama-server stand-in",
       });
       const names = new Set(settings.map(({ name }) => name));
       for (const name of ["threads", "batch_size", "context", "slots"]) assert(names.has(name), name);

@@ -345,6 +345,25 @@ test("GPUs of several vendors stand together in the order of their buses", async
   );
 });
 
+test("a driver that is installed and fails is told apart from one that is not there", async (t) => {
+  const path = process.env["PATH"];
+  t.after(() => (process.env["PATH"] = path));
+  const log = { debug() {}, info() {} };
+  const silentWith = async (smi: FakeNvidiaSmi | null): Promise<readonly string[] | null> => {
+    process.env["PATH"] = smi === null ? "/nowhere" : pathTo(smi).PATH;
+    const { drivers, silent } = await openDrivers({ interval: INTERVAL, log, sysfs: "/nowhere" });
+    await Promise.all(drivers.map((driver) => driver.close()));
+    return drivers.some(({ source }) => source.startsWith("NVML")) ? null : silent;
+  };
+  const none = await silentWith(null);
+  if (none === null) return t.skip("this machine has a GPU");
+  assert.deepEqual(none, []);
+  assert.deepEqual(await silentWith(fakeNvidiaSmi(t, { gpus: [nvidiaGpu(1)] })), []);
+  const [said, ...more] = (await silentWith(fakeNvidiaSmi(t, { gpus: [] })))!;
+  assert.match(said!, /^nvidia-smi lists no GPU: /);
+  assert.deepEqual(more, []);
+});
+
 /** A telemetry process without a monitor. */
 async function forked(t: TestContext, smi: FakeNvidiaSmi): Promise<ChildProcess> {
   const child = fork(PROCESS, { env: { ...process.env, ...pathTo(smi) } });

@@ -15,6 +15,8 @@ const BATCH = { cpu: 128, gpu: 512 };
 const QUANTIZED_BLOCK = 32;
 
 const CONFIGURED = "the configuration says so";
+/** Not that it is configured: what is wanted may be the default. */
+const SLOTS_WANTED = "as many as max_concurrent_tasks_per_gpu, or the device's slots, asks for";
 const NO_MORE = "memory is enough for no more";
 
 /** Tokens of context wanted for each slot. */
@@ -67,7 +69,7 @@ export function settingsOf({ options, header, plan, refusedType }: Decided): Eng
     { name: "flash_attention", ...flashAttentionSetting(options, header) },
     { name: "kv_cache_type", value: plan.kvCacheType, reason: refusedType ?? kvCacheReason(options, header, plan) },
     { name: "context", value: plan.context, reason: contextReason(options, header, plan) },
-    { name: "slots", value: plan.slots, reason: plan.slots < options.slots ? NO_MORE : CONFIGURED },
+    { name: "slots", value: plan.slots, reason: plan.slots < options.slots ? NO_MORE : SLOTS_WANTED },
   ];
 }
 

@@ -406,8 +406,9 @@ export class Supervisor {
     this.#settled = true;
     this.#servingSince = performance.now();
     const { model, context, slots, device, memoryNote } = info;
+    this.#options.log.info({ model, context, slots, device }, "worker ready");
     const settings = info.settings.map(({ name, value, reason }) => `${name} ${value}: ${reason}`);
-    this.#options.log.info({ model, context, slots, device, settings }, "worker ready");
+    this.#options.log.debug({ settings }, "how it computes");
     if (memoryNote !== null) this.#options.log.warn(memoryNote);
     this.#health.serving();
     this.#scheduleCheck();

@@ -221,6 +221,10 @@ function nth(list: string | undefined, index: number): string {
   return list?.split(",")[index]?.trim() ?? String(index);
 }
 
+/** What a person types to get the package that llama.cpp needs for a kind of GPU. */
+export const ADD_CUDA = "npm run add-gpu cuda";
+export const ADD_VULKAN = "npm run add-gpu vulkan";
+
 const FROM_CPU = "to serve from the CPU all the same, set gpu.cpu_fallback: true or start with --devices cpu:2";
 
 /** A GPU that is there but cannot be used must be seen, and must never be replaced by a CPU in silence. */
@@ -229,14 +233,14 @@ function cudaMissing(probe: Probe | null): string | null {
   const opened = `llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
   if (probe.cudaFault !== null)
     return `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). It needs CUDA 13's libraries cudart and cuBLAS, see "NVIDIA" in docs/gpus.md; ${FROM_CPU}.`;
-  return `${opened}. Run "npm run add-gpu cuda" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`;
+  return `${opened}. Run "${ADD_CUDA}" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`;
 }
 
 function vulkanMissing(probe: Probe | null, matched: boolean): string | null {
   if (probe === null || matched) return null;
   if (probe.backend === "vulkan") return "Vulkan's devices do not tell which of them this card is.";
   if (probe.backend !== false) return `llama.cpp uses ${probe.backend} here, and opens one kind of GPU only.`;
-  return `llama.cpp could open nothing but the CPU here, not Vulkan. Run "npm run add-gpu vulkan" to install its Vulkan package; ${FROM_CPU}.`;
+  return `llama.cpp could open nothing but the CPU here, not Vulkan. Run "${ADD_VULKAN}" to install its Vulkan package; ${FROM_CPU}.`;
 }
 
 function lostGpu({ uuid, number, name, pciBusId }: KnownGpu, view: View): SurveyedGpu {

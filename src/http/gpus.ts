@@ -21,7 +21,7 @@ const ABOUT_ONE = { tags: ["gpus"], params: GpuParams, querystring: NoQuery, res
 /** Before the body is read: who may do this, and that it may be missing. */
 const onRequest = [operation, ignoreTypeOfNothing];
 
-export function gpusRoute(app: FastifyInstance, { gpus }: ServerParts): void {
+export function gpusRoute(app: FastifyInstance, { gpus, driverNotes = [] }: ServerParts): void {
   const schema = {
     operationId: "listGpus",
     summary: "All GPUs, also those that cannot be used, with why",
@@ -29,7 +29,10 @@ export function gpusRoute(app: FastifyInstance, { gpus }: ServerParts): void {
     querystring: NoQuery,
     response: { 200: GpusAnswer },
   };
-  app.get("/gpus", { schema }, () => ({ gpus: gpus().map(viewOfGpu) }));
+  app.get("/gpus", { schema }, () => ({
+    gpus: gpus().map(viewOfGpu),
+    ...(driverNotes.length > 0 && { notes: [...driverNotes] }),
+  }));
 }
 
 export function gpuRoute(app: FastifyInstance, parts: ServerParts): void {

@@ -20,6 +20,8 @@ export interface ServerParts {
   readonly tasks: TaskApi;
   readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];
+  /** What drivers said that are installed and have no GPU to offer; left out: nothing. */
+  readonly driverNotes?: readonly string[];
   /** The tasks that run on a GPU now. */
   readonly runningOn: (gpuId: number) => readonly RunningTask[];
   /** Takes a GPU out of service; asking again for one that is out already is no mistake. */

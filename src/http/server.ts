@@ -80,7 +80,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
       onError(error, request, reply);
     },
     clientErrorHandler: clientErrorHandler(newRequestId),
-    loggerInstance: log as FastifyBaseLogger,
+    // Of its own it would only say at which addresses it listens, which the greeting has said.
+    loggerInstance: log.child({}, { level: log.isLevelEnabled("info") ? "warn" : log.level }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     // A logger for each request would cost more than all our own work on it; what we log names the request itself.
     childLoggerFactory: (logger) => logger,

@@ -54,8 +54,8 @@ test("a certificate that cannot be used stops the start with a sentence", async 
   await makeCertificate(cwd);
   await makeCertificate(cwd, "other");
   for (const [key, sentence] of [
-    ["nowhere.pem", /^server\.tls\.key cannot be read: .*nowhere\.pem.*\.\n$/],
-    ["other-key.pem", /^server\.tls: cert\.pem and other-key\.pem cannot be used together: .*\.\n$/],
+    ["nowhere.pem", /^server\.tls\.key cannot be read: .*nowhere\.pem.*\.\n$/m],
+    ["other-key.pem", /^server\.tls: cert\.pem and other-key\.pem cannot be used together: .*\.\n$/m],
   ] as const) {
     const env = { ALT_LAS_TEST_KEY: key };
     const config = join(cwd, "config.yaml");

@@ -30,6 +30,16 @@ async function held(t: Owner, options: ServerOptions = {}) {
   return { server, running: running.task_id, waiting: waiting.task_id, letGo: () => process.kill(worker, "SIGCONT") };
 }
 
+test("SIGHUP stops nothing: not the server, not what runs", async (t) => {
+  const { server, running, letGo } = await held(t);
+  server.signal("SIGHUP");
+  await server.logged(({ msg }) => msg.startsWith("SIGHUP changes nothing"));
+  letGo();
+  assert.equal((await server.ended(running)).status, "completed");
+  server.signal("SIGTERM");
+  assert.deepEqual(await server.exit, CLEAN);
+});
+
 test("SIGTERM takes nothing new, lets running tasks finish and keeps those that wait", async (t) => {
   const { server, running, waiting, letGo } = await held(t);
   server.signal("SIGTERM");

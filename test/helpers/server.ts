@@ -114,7 +114,7 @@ export class Server {
   /** Starts a server; resolves when it has said where it listens. @throws {Error} with what it said instead */
   static async start(owner: Owner, options: ServerOptions = {}, folder = newFolder(owner)): Promise<Server> {
     const server = new Server(owner, options, folder);
-    await server.#until("the greeting", () => /^Try it:\n.*\n/m.test(server.stdout));
+    await server.#until("the greeting", () => /listens on [^]*\n\n$/.test(server.stdout));
     server.url = /listens on (\S+)/.exec(server.stdout)![1]!;
     server.key = options.env?.["ALT_LAS_API_KEY"] ?? /^ {2}(altlas_\S+)$/m.exec(server.stdout)?.[1] ?? "";
     return server;

@@ -90,7 +90,7 @@ export function settingsFor({ program, options, header, plan }: Command, version
   const batchSize = batchSizeFor(serverOptions(options), plan.slots);
   const settings = settingsOf({ options, header, plan, refusedType: null });
   return [
-    { name: "binary", value: program, reason: `the configuration says so; it is llama-server ${version}` },
+    { name: "binary", value: program, reason: `as engine.binary has it; it is llama-server ${version}` },
     ...settings.map((setting) =>
       setting.name === "batch_size" && batchSize < Number(setting.value)
         ? { ...setting, value: batchSize, reason: "prefill_chunk, and a token of each slot" }

@@ -11,7 +11,7 @@
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { isGpuClass, vendorOf } from "../pci.ts";
-import { type Driver, type GpuIdentity, type GpuSample, type Snapshot } from "./telemetry.ts";
+import { type Driver, type GpuIdentity, type GpuSample, NoDriver, type Snapshot } from "./telemetry.ts";
 
 /** One card: who it is, and the folder of its PCI device, which outlives the number of the card. */
 interface Card {
@@ -25,7 +25,7 @@ type Contents = { readonly text: string | null; readonly gone: boolean };
 /** @throws {Error} when there is no AMD GPU */
 export async function openAmd(root = "/sys"): Promise<Driver> {
   const driver = new AmdSysfs(root);
-  if ((await driver.discover()).length === 0) throw new Error(`There is no AMD GPU under ${root}/class/drm.`);
+  if ((await driver.discover()).length === 0) throw new NoDriver(`There is no AMD GPU under ${root}/class/drm.`);
   return driver;
 }
 

@@ -3,7 +3,7 @@ import { messageOf } from "../../errors.ts";
 import { openAmd } from "./amd.ts";
 import { openNvidiaSmi } from "./nvidia-smi.ts";
 import { openNvml } from "./nvml.ts";
-import { type Driver, type GpuIdentity } from "./telemetry.ts";
+import { type Driver, type GpuIdentity, NoDriver } from "./telemetry.ts";
 
 export interface DriverOptions {
   /** Milliseconds between two samples, for those that sample by themselves. */
@@ -20,15 +20,20 @@ export interface Drivers {
   readonly gpus: readonly GpuIdentity[];
   /** One sentence for each driver that cannot be used, or has no GPU. */
   readonly notes: readonly string[];
+  /** Those of `notes` that are about a driver that is installed: the machine has such GPUs, or had them. */
+  readonly silent: readonly string[];
 }
 
-/** A driver with its GPUs, or why there is none. */
-type Opened = { readonly driver: Driver; readonly gpus: readonly GpuIdentity[] } | { readonly why: string };
+/** A driver with its GPUs, or why there is none, and whether it is installed at all. */
+type Opened =
+  | { readonly driver: Driver; readonly gpus: readonly GpuIdentity[] }
+  | { readonly why: string; readonly isInstalled: boolean };
 
 /** Opens every driver there is. Never rejects. */
 export async function openDrivers({ interval, log, sysfs }: DriverOptions): Promise<Drivers> {
-  const [nvidia, amd] = await Promise.all([openNvidia({ interval, log }), open(() => openAmd(sysfs))]);
-  const tried = [...nvidia, amd];
+  const vendors = await Promise.all([openNvidia({ interval, log }), open(() => openAmd(sysfs)).then((amd) => [amd])]);
+  const tried = vendors.flat();
+  const failed = vendors.filter((ways) => !ways.some((way) => "driver" in way)).flat();
   const opened = tried.filter((each) => "driver" in each);
   const notes = tried.flatMap((each) => ("why" in each ? each.why : []));
   for (const note of notes) log.debug(note);
@@ -36,6 +41,7 @@ export async function openDrivers({ interval, log, sysfs }: DriverOptions): Prom
     drivers: opened.map(({ driver }) => driver),
     gpus: opened.flatMap(({ gpus }) => gpus).toSorted(byBus),
     notes,
+    silent: failed.flatMap((way) => ("why" in way && way.isInstalled ? way.why : [])),
   };
 }
 
@@ -56,10 +62,10 @@ async function open(opener: () => Promise<Driver>): Promise<Opened> {
     const gpus = await driver.discover();
     if (gpus.length > 0) return { driver, gpus };
     await driver.close();
-    return { why: `${driver.source} lists no GPU.` };
+    return { why: `${driver.source} lists no GPU.`, isInstalled: true };
   } catch (error) {
     await driver?.close().catch(() => {});
-    return { why: sentenceOf(error) };
+    return { why: sentenceOf(error), isInstalled: !(error instanceof NoDriver) };
   }
 }
 

@@ -15,6 +15,8 @@ export type FromTelemetry =
       readonly sources: readonly string[];
       /** One sentence for each driver that is not. */
       readonly notes: readonly string[];
+      /** Those of `notes` that are about a driver that is installed. */
+      readonly silent: readonly string[];
     }
   /** Sent every `interval` milliseconds, or as often as the slowest driver allows. */
   | ({ readonly type: "snapshot" } & Snapshot)

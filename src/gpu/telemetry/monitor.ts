@@ -71,6 +71,7 @@ export class GpuMonitor {
   /** Why we have ended the process; null: we have not. */
   #endedBecause: string | null = null;
   #trouble: string | null = null;
+  #silentDrivers: readonly string[] = [];
   /** Halves of the time it may be silent that have passed since it last spoke. */
   #silentHalves = 0;
   #restarts = 0;
@@ -90,6 +91,11 @@ export class GpuMonitor {
   /** Sentences about drivers that fail at present, or why the process does not run; null: all is well. */
   get trouble(): string | null {
     return this.#trouble;
+  }
+
+  /** A sentence for each driver that is installed and listed no GPU when the process first asked, or why asking failed as a whole. */
+  get silentDrivers(): readonly string[] {
+    return this.#silentDrivers;
   }
 
   /** Process id of the telemetry process; null: none runs. */
@@ -189,7 +195,7 @@ export class GpuMonitor {
     }
   }
 
-  #onFound({ gpus, sources, notes }: Extract<FromTelemetry, { type: "found" }>): void {
+  #onFound({ gpus, sources, notes, silent }: Extract<FromTelemetry, { type: "found" }>): void {
     this.#answered = true;
     this.#answeredAt = performance.now();
     this.#watchFor(INTERVALS_OF_SILENCE * this.#options.interval + this.#timing.patience);
@@ -197,6 +203,8 @@ export class GpuMonitor {
     if (this.#gpus !== null) return this.#findMissing(gpus);
     this.#gpus = gpus;
     this.#log.debug({ gpus: gpus.length, sources }, "GPU drivers asked");
+    this.#silentDrivers = silent;
+    for (const sentence of silent) this.#log.warn(`A GPU driver is installed and has no GPU to offer: ${sentence}`);
     this.#found.resolve({ gpus, notes, failure: null });
   }
 
@@ -291,6 +299,7 @@ export class GpuMonitor {
   /** Without a first answer nobody waits for a second one: which GPUs serve is decided once. */
   #foundNothing(failure: string): void {
     this.#gpus = [];
+    this.#silentDrivers = [failure];
     this.#setTrouble(failure);
     this.#found.resolve({ gpus: [], notes: [failure], failure });
   }

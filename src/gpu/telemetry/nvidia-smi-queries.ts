@@ -10,7 +10,7 @@ import {
   rowOf,
   slowdownTemperaturesIn,
 } from "./nvidia-smi-output.ts";
-import { type GpuIdentity } from "./telemetry.ts";
+import { type GpuIdentity, NoDriver } from "./telemetry.ts";
 
 /** Milliseconds after which a hanging nvidia-smi is given up. */
 export const TIMEOUT = 10_000;
@@ -82,7 +82,7 @@ function run(
 ): Promise<{ readonly output: string; readonly failure: string | null }> {
   return new Promise((resolve, reject) => {
     execFile(command, args, { timeout: TIMEOUT, killSignal: "SIGKILL", windowsHide: true }, (error, stdout, stderr) => {
-      if (error?.code === "ENOENT") reject(new Error(`There is no ${command}.`));
+      if (error?.code === "ENOENT") reject(new NoDriver(`There is no ${command}.`));
       else if (error?.killed) reject(new Error(`nvidia-smi did not answer within ${TIMEOUT / 1000} seconds.`));
       else resolve({ output: stdout, failure: error === null ? null : `${stdout}${stderr}`.trim() || error.message });
     });

@@ -3,6 +3,7 @@
  * versioned function the older form is declared too where drivers that are still in use lack the newer one.
  */
 import { join } from "node:path";
+import { NoDriver } from "./telemetry.ts";
 
 /** nvmlReturn_t, as far as it makes a difference here. */
 export const NVML = {
@@ -93,11 +94,11 @@ type Library = ReturnType<(typeof import("koffi"))["load"]>;
 
 /**
  * @param path of the library; without it, where the driver's installer puts it
- * @throws {Error} why NVML cannot be loaded
+ * @throws {NoDriver | Error} why NVML cannot be loaded; `NoDriver` where it is not installed
  */
 export async function loadNvml(path?: string): Promise<NvmlLibrary> {
   const { load } = await import("koffi").catch((error: unknown) => {
-    throw new Error(`NVML needs the optional package koffi, which could not be loaded (${messageOf(error)})`);
+    throw new NoDriver(`NVML needs the optional package koffi, which could not be loaded (${messageOf(error)})`);
   });
   const errors: string[] = [];
   for (const place of path === undefined ? places() : [path]) {
@@ -107,8 +108,13 @@ export async function loadNvml(path?: string): Promise<NvmlLibrary> {
       errors.push(`${place}: ${messageOf(error).replace(/^Failed to load shared library: /, "")}`);
     }
   }
-  throw new Error(`NVML could not be loaded (${errors.join("; ") || `NVIDIA has none for ${process.platform}`})`);
+  const sentence = `NVML could not be loaded (${errors.join("; ") || `NVIDIA has none for ${process.platform}`})`;
+  // A library that is there and cannot be loaded is another matter than none.
+  throw errors.every((error) => ABSENT.test(error)) ? new NoDriver(sentence) : new Error(sentence);
 }
+
+/** Linux's words, and Windows' number for a library that it does not find. */
+const ABSENT = /No such file or directory|\b126\b|could not be found/i;
 
 function places(): readonly string[] {
   if (process.platform === "linux") return ["libnvidia-ml.so.1"];

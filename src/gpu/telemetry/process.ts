@@ -37,9 +37,9 @@ async function start(interval: number): Promise<void> {
     debug: (sentence: string) => void send({ type: "log", level: "debug", sentence }),
     info: (sentence: string) => void send({ type: "log", level: "info", sentence }),
   };
-  const { drivers: opened, gpus, notes } = await openDrivers({ interval, log });
+  const { drivers: opened, gpus, notes, silent } = await openDrivers({ interval, log });
   drivers = opened;
-  await send({ type: "found", gpus, sources: drivers.map(({ source }) => source), notes });
+  await send({ type: "found", gpus, sources: drivers.map(({ source }) => source), notes, silent });
   if (drivers.length === 0) leave();
   else await sampleForEver(interval);
 }

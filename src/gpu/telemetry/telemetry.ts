@@ -79,3 +79,6 @@ export interface Driver {
   sample(): Promise<Snapshot>;
   close(): Promise<void>;
 }
+
+/** There is no such driver on this machine, or nothing that it could drive: which is no fault. */
+export class NoDriver extends Error {}

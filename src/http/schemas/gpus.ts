@@ -204,5 +204,13 @@ export type DrainRequest = Static<typeof DrainRequest>;
 
 export const GpuDetailsRef = shared(GpuDetails);
 
-export const GpusAnswer = Type.Object({ gpus: Type.Array(shared(GpuView)) });
+export const GpusAnswer = Type.Object({
+  gpus: Type.Array(shared(GpuView)),
+  notes: Type.Optional(
+    Type.Array(Type.String(), {
+      description:
+        "What drivers said that are installed and listed no GPU when the server started; absent when there are none.",
+    }),
+  ),
+});
 export type GpusAnswer = Static<typeof GpusAnswer>;

@@ -1,0 +1,99 @@
+/** What a start prints: that it works, or what makes it work. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseConfig } from "../src/config.ts";
+import { DEMO_MODEL, type Device } from "../src/gpu/devices.ts";
+import { ADD_CUDA } from "../src/gpu/survey.ts";
+import { greeting, type Origin } from "../src/greeting.ts";
+import { aDevice, aGpu } from "./helpers/devices.ts";
+
+const KEY = `altlas_${"k".repeat(43)}`;
+const CPU = aDevice({
+  kind: "cpu",
+  name: "CPU device 0",
+  engine: { ...aDevice().engine, kind: "llama", model: DEMO_MODEL },
+});
+const NEEDS_CUDA = aGpu({
+  unfit: `llama.cpp could open nothing but the CPU here. Run "${ADD_CUDA}" to install its CUDA package.`,
+});
+
+interface Start {
+  readonly devices?: readonly Device[];
+  readonly yaml?: string;
+  readonly url?: string;
+  readonly firstKey?: string | null;
+  readonly driverNotes?: readonly string[];
+  readonly origin?: Partial<Origin>;
+}
+
+function greetingOf({
+  devices = [CPU],
+  yaml = "",
+  url = "http://127.0.0.1:8642",
+  firstKey = KEY,
+  driverNotes = [],
+  origin,
+}: Start) {
+  const found = { config: parseConfig(yaml, "c.yaml"), configFile: undefined, dataDir: "/var/lib/alt-las", ...origin };
+  return greeting(found, { url, devices, firstKey, movedAside: null, driverNotes });
+}
+
+test("the first line is the address, the last ones the key and what to try, and the files in use are named", () => {
+  const lines = greetingOf({}).trimEnd().split("\n");
+  assert.match(lines[0]!, /^ALT_LAS \S+ listens on http:\/\/127\.0\.0\.1:8642$/);
+  assert.deepEqual(lines.slice(1, 3), ["Configuration: none, the defaults hold", "Data directory: /var/lib/alt-las"]);
+  assert.deepEqual(lines.slice(-5, -1), [
+    "API key of the user admin, shown only this once:",
+    `  ${KEY}`,
+    "",
+    "Try it:",
+  ]);
+  assert.match(greetingOf({ origin: { configFile: "/etc/alt-las.yaml" } }), /^Configuration: \/etc\/alt-las\.yaml$/m);
+  assert.match(greetingOf({}), /^Try it:\n {2}curl -s -w '\\n' http.* -d '\{"text": "Once upon a time"\}'$/m);
+});
+
+test("GPUs that cannot be used yet get the commands that mend it, and nothing is said to be served", () => {
+  const said = greetingOf({ devices: [NEEDS_CUDA, { ...NEEDS_CUDA, id: 1 }] });
+  assert.match(said, /No GPU can be used yet\..*:\n {2}npm run add-gpu cuda\n {2}npm start\n/);
+  assert.match(said, /Or serve from the CPU:\n {2}npm start -- --devices cpu:2\n/);
+  assert.ok(said.indexOf(ADD_CUDA) < said.indexOf("GPU  NAME"), "before the table");
+  assert.match(said, /^GPU 0, 1: llama\.cpp could open nothing/m);
+  assert.doesNotMatch(said, /is served|Try it/);
+});
+
+test("a model that is not there is told with what to type, and nothing is said to be served", () => {
+  for (const kind of ["llama", "llama-server"] as const) {
+    const said = greetingOf({ devices: [{ ...CPU, engine: { ...CPU.engine, kind, model: "/none/x.gguf" } }] });
+    assert.match(said, /^The model is not there\..*:\n {2}npm start -- --model FILE\.gguf$/m);
+    assert.match(said, /^0 .* x\.gguf \(missing\)$/m);
+    assert.match(said, /^GPU 0: The model file \/none\/x\.gguf does not exist\.$/m);
+    assert.doesNotMatch(said, /is served|Try it/);
+  }
+});
+
+test("where some GPUs serve, there is something to try, and the others are told all the same", () => {
+  const said = greetingOf({ devices: [NEEDS_CUDA, { ...CPU, id: 1 }] });
+  assert.match(said, /^Try it:$/m);
+  assert.match(said, /^GPU 0: llama\.cpp could open/m);
+  assert.match(said, /^The demo model is served/m);
+});
+
+test("a driver that does not answer is told where the CPU takes the place of its GPUs", () => {
+  const said = greetingOf({
+    driverNotes: ["nvidia-smi lists no GPU: Failed to initialize NVML: Driver/library version mismatch."],
+  });
+  assert.match(
+    said,
+    /^WARNING: a GPU driver is installed.* The CPU serves in the place of its GPUs.*\n {2}nvidia-smi .* version mismatch\.$/m,
+  );
+});
+
+test("beyond loopback, other machines' address is shown, and that keys cross the network in clear text without TLS", () => {
+  const open = { yaml: "server: { host: 0.0.0.0 }" };
+  assert.match(greetingOf(open), /^WARNING: without TLS, keys, prompts and answers cross the network in clear text\./m);
+  assert.doesNotMatch(greetingOf({}), /WARNING|Other machines/);
+  const safe = { yaml: "server: { host: 0.0.0.0, tls: { cert: c.pem, key: k.pem } }", url: "https://127.0.0.1:8642" };
+  assert.doesNotMatch(greetingOf(safe), /WARNING/);
+  for (const [, address] of greetingOf(safe).matchAll(/^ {2}(https?:\S+)$/gm))
+    assert.match(address!, /^https:.*:8642$/);
+});
