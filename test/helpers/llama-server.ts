@@ -12,7 +12,7 @@ const LAUNCHER = fileURLToPath(new URL("llama-server.py", import.meta.url));
 const STAND_IN = fileURLToPath(new URL("fake-llama-server.ts", import.meta.url));
 
 /** Where .ci/run installs xllamacpp, which brings the server along. */
-const VENV = fileURLToPath(new URL("../../node_modules/.cache/llama-server/bin/python3", import.meta.url));
+const VENV = fileURLToPath(new URL("../../node_modules/.cache/python/bin/python3", import.meta.url));
 
 /** How to start it; null: there is none here. */
 export const LLAMA_SERVER: readonly string[] | null = await find();

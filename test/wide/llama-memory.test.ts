@@ -1,12 +1,12 @@
 /** What the llama engine makes of its memory, and how it computes. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type EngineInfo } from "../src/engine/engine.ts";
-import { withSimplerType } from "../src/engine/llama-model.ts";
-import { type MemoryPlan } from "../src/engine/memory-plan.ts";
-import { AltLasError } from "../src/errors.ts";
-import { LLAMA, planned, prompts, refused, SLOTS, watch } from "./helpers/engines.ts";
-import { llamaInfo, withLlama } from "./helpers/llama.ts";
+import { type EngineInfo } from "../../src/engine/engine.ts";
+import { withSimplerType } from "../../src/engine/llama-model.ts";
+import { type MemoryPlan } from "../../src/engine/memory-plan.ts";
+import { AltLasError } from "../../src/errors.ts";
+import { LLAMA, planned, prompts, refused, SLOTS, watch } from "../helpers/engines.ts";
+import { llamaInfo, withLlama } from "../helpers/llama.ts";
 
 const F16 = { kvCacheType: "f16" } as const;
 

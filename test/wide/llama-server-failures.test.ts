@@ -4,11 +4,11 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type Engine, type EngineEnd, type EngineOptions } from "../src/engine/engine.ts";
-import { createEngine } from "../src/engine/open.ts";
-import type { StandInFault, StandInFaults } from "./helpers/fake-llama-server.ts";
-import { abortAll, LLAMA, refused, started, watch } from "./helpers/engines.ts";
-import { Program } from "./helpers/llama-server.ts";
+import { type Engine, type EngineEnd, type EngineOptions } from "../../src/engine/engine.ts";
+import { createEngine } from "../../src/engine/open.ts";
+import type { StandInFault, StandInFaults } from "../helpers/fake-llama-server.ts";
+import { abortAll, LLAMA, refused, started, watch } from "../helpers/engines.ts";
+import { Program } from "../helpers/llama-server.ts";
 
 const REFUSAL = (message: string) => JSON.stringify({ error: { code: 500, message, type: "server_error" } });
 

@@ -7,18 +7,18 @@ import { dirname } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { pino } from "pino";
-import { type FromWorker, type ToWorker } from "../src/gpu/messages.ts";
-import { useOf } from "../src/gpu/process-use.ts";
-import { Supervisor, type SupervisorEvents } from "../src/gpu/supervisor.ts";
-import { Turns } from "../src/turns.ts";
-import { aDevice } from "./helpers/devices.ts";
-import { LLAMA } from "./helpers/engines.ts";
-import { Program } from "./helpers/llama-server.ts";
-import { childrenOf } from "./helpers/processes.ts";
+import { type FromWorker, type ToWorker } from "../../src/gpu/messages.ts";
+import { useOf } from "../../src/gpu/process-use.ts";
+import { Supervisor, type SupervisorEvents } from "../../src/gpu/supervisor.ts";
+import { Turns } from "../../src/turns.ts";
+import { aDevice } from "../helpers/devices.ts";
+import { LLAMA } from "../helpers/engines.ts";
+import { Program } from "../helpers/llama-server.ts";
+import { childrenOf } from "../helpers/processes.ts";
 
 const NO_PROC = existsSync("/proc/self/stat") ? false : "the system has no /proc";
 
-const CHILD = new URL("../src/gpu/child.ts", import.meta.url).pathname;
+const CHILD = new URL("../../src/gpu/child.ts", import.meta.url).pathname;
 
 /** A worker process with a program as its engine's server. */
 class Worker {

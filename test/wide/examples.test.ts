@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
-import { lacks, runProgram, Server, type Ran } from "./helpers/server.ts";
+import { lacks, runProgram, Server, type Ran } from "../helpers/server.ts";
 
 const TEXT = String.raw`(["']).*\1`;
 const ENDED = new RegExp(String.raw`^[0-9a-f-]{36} completed on GPU \d+: ${TEXT}$`);

@@ -8,9 +8,9 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type TaskSummary, type TaskView } from "../src/http/schemas/tasks.ts";
+import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 const BLOCKS = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands]) => commands!);
 const UNREACHABLE = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b/;

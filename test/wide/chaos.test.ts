@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ROOT } from "./helpers/server.ts";
+import { ROOT } from "../helpers/server.ts";
 
 const LAST_LINE =
   /^chaos: seed \d+, (?<kills>\d+) kills \((?<servers>\d+) servers, (?<workers>\d+) workers\), \d+ stalls, \d+ drains, \d+ full disks, (?<accepted>\d+) tasks accepted, (?<completed>\d+) completed, \d+ failed, \d+ canceled, \d+ removed, (?<violations>\d+) violations$/;

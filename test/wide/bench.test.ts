@@ -8,11 +8,11 @@ import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { firstTexts, type Generate, newcomers, throughput } from "../bench/generation.ts";
-import { TracedBinary } from "../bench/llama-server.ts";
-import { centreOf, markdownOf, passes, type Section } from "../bench/report.ts";
-import { through, throughLlamaServer } from "../bench/streaming-client.ts";
-import { seeded } from "./helpers/seeded.ts";
+import { firstTexts, type Generate, newcomers, throughput } from "../../bench/generation.ts";
+import { TracedBinary } from "../../bench/llama-server.ts";
+import { centreOf, markdownOf, passes, type Section } from "../../bench/report.ts";
+import { through, throughLlamaServer } from "../../bench/streaming-client.ts";
+import { seeded } from "../helpers/seeded.ts";
 
 const REQUEST = { text: "Once upon a time", maxLength: 8, temperature: 0.7 };
 

@@ -1,11 +1,11 @@
 /** The engine that starts a llama.cpp server: with a real one, where this machine has one, and with a stand-in. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/engine.ts";
-import { createEngine } from "../src/engine/open.ts";
-import { EMBEDDED, keepsThePromises } from "./helpers/engine-promises.ts";
-import { LLAMA, loaded, refused, started, watch } from "./helpers/engines.ts";
-import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "./helpers/llama-server.ts";
+import { type Engine, type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
+import { createEngine } from "../../src/engine/open.ts";
+import { EMBEDDED, keepsThePromises } from "../helpers/engine-promises.ts";
+import { LLAMA, loaded, refused, started, watch } from "../helpers/engines.ts";
+import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
 
 type Create = (changes: Partial<EngineOptions>) => Promise<Engine>;
 

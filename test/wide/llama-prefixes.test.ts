@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type LlamaEngine } from "../src/engine/llama.ts";
-import { closeModel, openModel, type OpenModel } from "../src/engine/llama-model.ts";
-import { FreeSlots, type Slot } from "../src/engine/llama-slots.ts";
-import { LLAMA, prompts, SLOTS, started, watch, type Watched } from "./helpers/engines.ts";
-import { withLlama } from "./helpers/llama.ts";
-import { WINDOW, writeRecurrentModel, writeSlidingWindowModel } from "./helpers/tiny-models.ts";
+import { type LlamaEngine } from "../../src/engine/llama.ts";
+import { closeModel, openModel, type OpenModel } from "../../src/engine/llama-model.ts";
+import { FreeSlots, type Slot } from "../../src/engine/llama-slots.ts";
+import { LLAMA, prompts, SLOTS, started, watch, type Watched } from "../helpers/engines.ts";
+import { withLlama } from "../helpers/llama.ts";
+import { WINDOW, writeRecurrentModel, writeSlidingWindowModel } from "../helpers/tiny-models.ts";
 
 const PARK = "The dog ran to the park. The cat sat in the house and saw a big bird. ".repeat(10).trimEnd();
 const LAKE = "A boy and a girl went to the lake with a red ball. They were happy all day. ".repeat(10).trimEnd();
