@@ -43,6 +43,13 @@ export const ConfigSchema = Type.Object(
       max_text_bytes: Type.Integer({ default: MIB, minimum: 1, description: "Bytes of one text in UTF-8." }),
       max_batch_size: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Items of one batch." }),
       max_body_bytes: Type.Integer({ default: 64 * MIB, minimum: 1024, description: "Bytes of one request body." }),
+      max_open_bytes: Type.Optional(
+        Type.Integer({
+          minimum: 1024,
+          description:
+            "Bytes of bodies and large answers that all requests under way hold; one caller may have half. Over it: 503, or 429 for the caller. Default: 256 MiB, or a quarter of what Node's heap may have where that is less; at least one largest body.",
+        }),
+      ),
     }),
     gpu: GpuSection,
     engine: EngineSection,

@@ -68,7 +68,7 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
     },
     handler: async ({ caller, params, query, method }, reply) => {
       const { batch } = await batchNamed(tasks, caller, params);
-      const gone = goneSignal(reply);
+      const gone = goneSignal(reply, () => answer.write("\n"));
       const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");
       // Of a HEAD nothing but the headers is wanted.
       if (method === "HEAD") return void answer.end();

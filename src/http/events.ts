@@ -5,6 +5,7 @@ import { type TaskApi } from "../scheduler/task-api.ts";
 import { isFinal } from "../task.ts";
 import { shown } from "../validation.ts";
 import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
+import { probeWhenHalfClosed } from "./gone.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
@@ -62,14 +63,17 @@ export async function streamTask(
   // Its `close` has come and gone: a listener would never be taken away again.
   if (raw.destroyed) return onLeft?.();
   let stopPings: (() => void) | null = null;
+  let stopProbes: (() => void) | null = null;
   const stream = new EventStream(raw, id, position, (left) => {
     stopPings?.();
+    stopProbes?.();
     if (left) onLeft?.();
   });
   const following = tasks.follow(id, stream);
   if (following === null) return tellEnd(tasks, reply, id, stream);
   beginLiveAnswer(reply, EVENT_STREAM);
   stopPings = pings.add(stream);
+  stopProbes = probeWhenHalfClosed(reply, () => stream.ping());
   stream.start(following);
 }
 

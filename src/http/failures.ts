@@ -1,18 +1,18 @@
 /** Every answer that is not a success, in one shape: `{"error": sentence, "code": code}`. */
-import { STATUS_CODES } from "node:http";
 import { type Socket } from "node:net";
 import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ServerParts } from "./parts.ts";
+import { endWith } from "./raw-answer.ts";
 import { type Failure } from "./schemas/common.ts";
 
 const REALM = 'realm="ALT_LAS"';
 const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
 
 /** Answers whatever a hook or handler threw. */
-export function errorHandler({ config, log }: ServerParts) {
+export function errorHandler({ log }: ServerParts) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
-    const error = toAltLasError(thrown, config.limits.max_body_bytes);
+    const error = toAltLasError(thrown);
     if (error === undefined || error.status === 500) {
       const { method, id, routeOptions } = request;
       log.error(
@@ -41,16 +41,14 @@ function secondsOf({ retryAfter = 1 }: AltLasError): number {
 }
 
 /** The framework's own refusals, in our words. undefined: not a refusal but a bug. */
-function toAltLasError(thrown: unknown, maxBodyBytes: number): AltLasError | undefined {
+function toAltLasError(thrown: unknown): AltLasError | undefined {
   if (thrown instanceof AltLasError) return thrown;
   const { code, statusCode } = thrown as Partial<FastifyError>;
   switch (code) {
-    case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return new AltLasError("body_too_large", `The body must be at most ${maxBodyBytes} bytes.`);
     case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
       return new AltLasError("unsupported_media_type", "The Content-Type header must be application/json.");
-    case "FST_ERR_CTP_INVALID_CONTENT_LENGTH":
-      return new AltLasError("invalid_input", "The body is not as long as the Content-Length header says.");
+    case "FST_ERR_MAX_PARAM_LENGTH":
+      return new AltLasError("invalid_input", "A part of the path is too long to name anything.");
     case "FST_ERR_BAD_URL":
       return new AltLasError("invalid_input", "The URL is not properly percent-encoded.");
   }
@@ -70,21 +68,7 @@ export function clientErrorHandler(newRequestId: () => string) {
       socket.destroy();
       return;
     }
-    const { status, code, message } = malformed(error);
-    const body = JSON.stringify({ error: message, code } satisfies Failure);
-    socket.end(
-      [
-        `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-        "Content-Type: application/json; charset=utf-8",
-        `Content-Length: ${Buffer.byteLength(body)}`,
-        `X-Request-Id: ${newRequestId()}`,
-        "Cache-Control: no-store",
-        "X-Content-Type-Options: nosniff",
-        "Connection: close",
-        "",
-        body,
-      ].join("\r\n"),
-    );
+    endWith(socket, malformed(error), newRequestId());
   };
 }
 

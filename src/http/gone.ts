@@ -1,12 +1,75 @@
+/** When a client has gone, as opposed to one that has only said all it will say. */
+import { type Socket } from "node:net";
 import { type FastifyReply } from "fastify";
 
 /**
- * A signal that aborts when the client's connection closes, or the answer is out.
- * The request's own `close` will not do: it comes as soon as the body has been read.
+ * Milliseconds from the end of what a client sends until it is asked for a sign of life, and between that and the next. The first
+ * makes the system of a client that has gone reset the connection, which the second finds out.
  */
-export function goneSignal({ raw }: FastifyReply): AbortSignal {
+const FIRST_PROBES = 1000;
+const LATER_PROBES = 15_000;
+
+/**
+ * A signal that aborts when the client's connection closes, or the answer is out. A client that only closes its sending side waits
+ * for its answer (RFC 9112, section 9.6), and looks the same at first: it is sent something, which one that has gone does not take.
+ * The request's own `close` will not do: it comes as soon as the body has been read.
+ * @param probe writes something that the client passes over; by default an interim answer, which HTTP/1.0 does not have
+ */
+export function goneSignal(reply: FastifyReply, probe: () => void = () => sayProcessing(reply)): AbortSignal {
+  const { raw } = reply;
   if (raw.destroyed) return AbortSignal.abort();
   const controller = new AbortController();
-  raw.once("close", () => controller.abort());
+  const stop = probeWhenHalfClosed(reply, probe);
+  raw.once("close", () => {
+    stop();
+    controller.abort();
+  });
   return controller.signal;
+}
+
+/** Calls `probe` from time to time once the client sends no more, until what is returned is called. */
+export function probeWhenHalfClosed({ request }: FastifyReply, probe: () => void): () => void {
+  const { socket } = request.raw;
+  let timer: NodeJS.Timeout | undefined;
+  let probes = 0;
+  const next = (): void => {
+    timer = setTimeout(
+      () => {
+        probe();
+        probes++;
+        next();
+      },
+      probes < 2 ? FIRST_PROBES : LATER_PROBES,
+    );
+  };
+  const forget = onHalfClose(socket, next);
+  return () => {
+    forget();
+    clearTimeout(timer);
+  };
+}
+
+/** Whom to call when a client sends no more: one listener for a connection, which may carry many requests at once. */
+const callbacks = new WeakMap<Socket, Set<() => void>>();
+
+function onHalfClose(socket: Socket, callback: () => void): () => void {
+  if (socket.readableEnded) {
+    callback();
+    return () => {};
+  }
+  let all = callbacks.get(socket);
+  if (all === undefined) {
+    const added = new Set<() => void>();
+    all = added;
+    callbacks.set(socket, added);
+    socket.once("end", () => {
+      for (const call of added) call();
+    });
+  }
+  all.add(callback);
+  return () => all.delete(callback);
+}
+
+function sayProcessing({ request, raw }: FastifyReply): void {
+  if (request.raw.httpVersion === "1.1" && !raw.headersSent) raw.writeProcessing();
 }

@@ -45,7 +45,14 @@ interface Operation {
 const ALWAYS: ErrorCode[] = ["invalid_input", "unauthorized", "method_not_allowed", "rate_limited", "internal_error"];
 const ON_READING: ErrorCode[] = ["store_unavailable"];
 const ON_NAMING: ErrorCode[] = ["not_found"];
-const ON_SENDING: ErrorCode[] = ["malformed_json", "forbidden", "body_too_large", "unsupported_media_type"];
+const ON_SENDING: ErrorCode[] = [
+  "malformed_json",
+  "forbidden",
+  "body_too_large",
+  "unsupported_media_type",
+  "expectation_failed",
+  "overloaded",
+];
 export const ON_SUBMITTING = [
   "prompt_too_long",
   "queue_full",

@@ -3,7 +3,6 @@ import { randomBytes } from "node:crypto";
 import { type IncomingMessage } from "node:http";
 import cors from "@fastify/cors";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
-import { AltLasError } from "../errors.ts";
 import { authentication } from "./access.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { eventsRoute } from "./events.ts";
@@ -17,6 +16,8 @@ import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { Proxies } from "./proxies.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
+import { answerOddRequests, refuseOddShape } from "./shapes.ts";
+import { cutStalledReaders } from "./stalled.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls } from "./tls.ts";
@@ -58,14 +59,13 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const newRequestId = requestIds();
   const tls = readTls(config.server.tls);
   const proxies = new Proxies(config.server.trust_proxy);
-  // Node would refuse a request without Host before anything of ours could answer it; refuseMissingHost does it instead.
+  // Node would refuse a request without Host before anything of ours could answer it; refuseOddShape does it instead.
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const onError = errorHandler(parts);
   const app = fastify({
     ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
-    bodyLimit: config.limits.max_body_bytes,
     trustProxy: config.server.trust_proxy !== false && ((address: string) => proxies.trusts(address)),
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
@@ -86,6 +86,10 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // A logger for each request would cost more than all our own work on it; what we log names the request itself.
     childLoggerFactory: (logger) => logger,
   }) as unknown as FastifyInstance;
+  // A client that sends no more still waits for its answer: RFC 9112, section 9.6.
+  Object.assign(app.server, { httpAllowHalfOpen: true });
+  answerOddRequests(app.server, newRequestId);
+  cutStalledReaders(app.server);
   setUp(app, parts);
   return app;
 }
@@ -93,10 +97,11 @@ export function createServer(parts: ServerParts): FastifyInstance {
 function setUp(app: FastifyInstance, parts: ServerParts): void {
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
-  setUpValidation(app, config.limits.max_batch_size);
+  setUpValidation(app, config.limits);
   app.addHook("onRequest", (request, reply, done) => {
     setHeaders(request.id, reply);
-    refuseMissingHost(request.raw);
+    request.response = reply.raw;
+    refuseOddShape(request.raw);
     done();
   });
   if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
@@ -145,13 +150,6 @@ function setHeaders(requestId: string, reply: { header(name: string, value: stri
   reply.header("x-request-id", requestId);
   reply.header("x-content-type-options", "nosniff");
   reply.header("cache-control", "no-store");
-}
-
-/** RFC 9112, section 3.2: HTTP/1.1 wants the Host header. */
-function refuseMissingHost({ httpVersion, headers }: IncomingMessage): void {
-  if (headers.host === undefined && httpVersion === "1.1") {
-    throw new AltLasError("invalid_input", "The Host header is missing.");
-  }
 }
 
 /** One line for each request: its route, not its URL, and nothing of what was sent. */

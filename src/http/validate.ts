@@ -1,7 +1,9 @@
 /** Reads and checks what clients send. Every refusal is a sentence that names the field. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { type Config } from "../config.ts";
 import { AltLasError } from "../errors.ts";
-import { parseJson } from "./json.ts";
+import { readJsonBodies } from "./bodies.ts";
+import { RequestMemory } from "./request-memory.ts";
 import { makeAjv, misfitOf } from "../validation.ts";
 import { queryReader } from "./query.ts";
 
@@ -22,12 +24,9 @@ const PARTS_BESIDE_ITEMS = 10_000;
 const EMPTY_BODY = "The body is empty; it must be a JSON object.";
 
 /** Makes the application read JSON bodies only, and check bodies and query strings with our own sentences. */
-export function setUpValidation(app: FastifyInstance, maxBatchSize: number): void {
-  const maxParts = PARTS_FOR_AN_ITEM * maxBatchSize + PARTS_BESIDE_ITEMS;
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (_request, body, done) => {
-    done(null, parseJson(body as Buffer, maxParts));
-  });
+export function setUpValidation(app: FastifyInstance, limits: Config["limits"]): void {
+  const maxParts = PARTS_FOR_AN_ITEM * limits.max_batch_size + PARTS_BESIDE_ITEMS;
+  readJsonBodies(app, { maxBytes: limits.max_body_bytes, maxParts }, new RequestMemory(limits));
   const ajv = makeAjv();
   app.setValidatorCompiler<Shape & object>(({ schema, httpPart }) => {
     // Handlers answer 404, not 400, for a path that names nothing.

@@ -227,13 +227,14 @@ export const GPU_GROUP: GpuStatus = {
   pciBusIds: ["0000:66:00.0", "0000:67:00.0"],
 };
 
-/** A task that goes on as a test lets it, and tells those who follow it; emits `stopped` when one of them leaves. */
+/** A task that goes on as a test lets it, and tells those who follow it; emits `followed` and `stopped`. */
 export class FakeRun extends EventEmitter {
   readonly readers = new Set<Listener>();
   #now: ReturnType<Following["now"]> = null;
 
   follow(listener: Listener): Following {
     this.readers.add(listener);
+    this.emit("followed");
     const stop = (): void => {
       if (this.readers.delete(listener)) this.emit("stopped");
     };
@@ -458,7 +459,11 @@ export function testServer(
     version: "1.2.3",
     ...parts,
   });
-  t.after(() => app.close());
+  t.after(() => {
+    // What a test has left open on purpose would keep it from closing.
+    app.server.closeAllConnections();
+    return app.close();
+  });
   return { app, tasks, webhooks, log, dataDir, state, operations };
 }
 

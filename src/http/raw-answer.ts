@@ -1,0 +1,32 @@
+/** Answers to what has no request or reply yet: they are written to the connection itself. */
+import { STATUS_CODES } from "node:http";
+import { Socket } from "node:net";
+import { type Duplex } from "node:stream";
+import { type AltLasError } from "../errors.ts";
+import { type Failure } from "./schemas/common.ts";
+
+/** Milliseconds for a client to take the answer and close; one that never closes would keep its connection for ever. */
+const LINGER = 5000;
+
+/** Writes a refusal and ends the connection. */
+export function endWith(
+  socket: Duplex,
+  { status, code, message }: AltLasError,
+  requestId: string,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  const body = JSON.stringify({ error: message, code } satisfies Failure);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    "Content-Type: application/json; charset=utf-8",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Request-Id: ${requestId}`,
+    "Cache-Control: no-store",
+    "X-Content-Type-Options: nosniff",
+    "Connection: close",
+  ];
+  socket.on("error", () => socket.destroy());
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  if (socket instanceof Socket) socket.setTimeout(LINGER, () => socket.destroy());
+}

@@ -1,0 +1,114 @@
+/** How much memory the requests under way may take: all together, and those of one caller. */
+import { getHeapStatistics } from "node:v8";
+import { type Config } from "../config.ts";
+import { AltLasError } from "../errors.ts";
+
+/** Bytes, where the configuration does not say: this, or a quarter of what the heap may have where that is less. */
+const DEFAULT_BYTES = 256 * 2 ** 20;
+
+/** What one request holds of it. */
+export interface Holding {
+  /**
+   * Takes more.
+   * @throws {AltLasError} `rate_limited`: it would be more than one caller may have; `overloaded`: more than there is. Everything it
+   *   holds is released then
+   */
+  take(bytes: number): void;
+  /** Gives back all of it; nothing can be taken after that. Calling it again is harmless. */
+  release(): void;
+}
+
+interface Entry {
+  readonly user: string;
+  bytes: number;
+  readonly evict: (error: AltLasError) => void;
+}
+
+/**
+ * A ledger of bytes that are really there: what a client only announces costs nothing.
+ *
+ * 1. A caller may have half of all, and always one largest body.
+ * 2. When all is taken, whoever has most gives way, so that no few callers can shut out the others: a caller that has less than
+ *    another takes from that one's newest request.
+ */
+export class RequestMemory {
+  readonly #limit: number;
+  readonly #share: number;
+  #taken = 0;
+  /** By caller, the oldest request first. */
+  readonly #callers = new Map<string, { bytes: number; readonly entries: Set<Entry> }>();
+
+  constructor({ max_open_bytes: limit, max_body_bytes: largest }: Config["limits"]) {
+    const given = limit ?? Math.min(DEFAULT_BYTES, Math.floor(getHeapStatistics().heap_size_limit / 4));
+    this.#limit = Math.max(given, largest);
+    this.#share = Math.max(Math.floor(this.#limit / 2), largest);
+  }
+
+  /** Bytes held now. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /**
+   * Whether a request of that size would be refused at once.
+   * @throws {AltLasError} as `take`
+   */
+  refuseIfFull(user: string, bytes: number): void {
+    if ((this.#callers.get(user)?.bytes ?? 0) + bytes > this.#share) throw this.#overShare(user);
+  }
+
+  /** @param evict called when it has to give way to another; it holds nothing any more then */
+  hold(user: string, evict: (error: AltLasError) => void): Holding {
+    const entry: Entry = { user, bytes: 0, evict };
+    return { take: (bytes) => this.#take(entry, bytes), release: () => this.#release(entry) };
+  }
+
+  #take(entry: Entry, bytes: number): void {
+    let caller = this.#callers.get(entry.user);
+    if (caller === undefined) this.#callers.set(entry.user, (caller = { bytes: 0, entries: new Set() }));
+    if (caller.bytes + bytes > this.#share) {
+      this.#release(entry);
+      throw this.#overShare(entry.user);
+    }
+    while (this.#taken + bytes > this.#limit) {
+      if (!this.#evictFor(caller.bytes + bytes)) {
+        this.#release(entry);
+        throw overloaded();
+      }
+    }
+    caller.entries.add(entry);
+    caller.bytes += bytes;
+    entry.bytes += bytes;
+    this.#taken += bytes;
+  }
+
+  /** Takes back the newest request of whoever has most; false: nobody has more than that. */
+  #evictFor(bytes: number): boolean {
+    const [greatest] = [...this.#callers.values()].toSorted((a, b) => b.bytes - a.bytes);
+    const newest = greatest && [...greatest.entries].at(-1);
+    if (newest === undefined || greatest!.bytes <= bytes) return false;
+    this.#release(newest);
+    newest.evict(overloaded());
+    return true;
+  }
+
+  #release(entry: Entry): void {
+    const caller = this.#callers.get(entry.user);
+    if (caller?.entries.delete(entry)) {
+      caller.bytes -= entry.bytes;
+      this.#taken -= entry.bytes;
+      entry.bytes = 0;
+    }
+    if (caller?.entries.size === 0) this.#callers.delete(entry.user);
+  }
+
+  #overShare(user: string): AltLasError {
+    const sentence = `The requests of ${user} that are under way would hold more than ${this.#share} bytes, which is what limits.max_open_bytes leaves one caller. Try again when some have ended.`;
+    return new AltLasError("rate_limited", sentence);
+  }
+}
+
+function overloaded(): AltLasError {
+  const sentence = "The requests under way take all the memory that limits.max_open_bytes allows. Try again later.";
+  return new AltLasError("overloaded", sentence);
+}
