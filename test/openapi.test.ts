@@ -187,32 +187,32 @@ test("each route is documented with the statuses that it can answer with, and no
     `${method} ${path}`,
     Object.keys(operation.responses).join(" "),
   ]);
-  const operating = "200 400 401 403 404 405 413 415 429 500";
+  const operating = "200 400 401 403 404 405 413 415 417 429 500 503";
   const reading = "200 400 401 404 405 429 500 503";
-  const controlling = "200 400 401 403 404 405 409 413 415 429 500 503";
+  const controlling = "200 400 401 403 404 405 409 413 415 417 429 500 503";
   assert.deepEqual(Object.fromEntries(statuses), {
     "get /livez": "200",
     "get /readyz": "200 503",
     "get /healthz": "200 503",
     "get /openapi.json": "200 400 401 405 429 500",
     "post /api/v1/predict": controlling,
-    "post /api/v1/batch_predict": "200 400 401 403 405 409 413 415 429 500 503",
+    "post /api/v1/batch_predict": "200 400 401 403 405 409 413 415 417 429 500 503",
     "get /api/v1/task/{task_id}": reading,
     "get /api/v1/tasks": "200 400 401 405 429 500 503",
     "get /api/v1/task/{task_id}/events": reading.replace("200", "200 204"),
     "post /api/v1/task/{task_id}/cancel": controlling,
     "post /api/v1/task/{task_id}/retry": controlling,
     "delete /api/v1/task/{task_id}": controlling,
-    "post /api/v1/tasks/cancel": "200 400 401 403 405 413 415 429 500 503",
+    "post /api/v1/tasks/cancel": "200 400 401 403 405 413 415 417 429 500 503",
     "get /api/v1/batch/{batch_id}": reading,
     "get /api/v1/batch/{batch_id}/results": reading,
     "post /api/v1/batch/{batch_id}/cancel": controlling,
     "get /api/v1/webhook_secret": "200 400 401 403 405 429 500 503",
-    "post /api/v1/webhook_secret": "200 400 401 403 405 413 415 429 500 503",
+    "post /api/v1/webhook_secret": "200 400 401 403 405 413 415 417 429 500 503",
     "get /api/v1/task/{task_id}/webhooks": reading,
-    "post /api/v1/task/{task_id}/webhooks": "200 400 401 403 404 405 413 415 429 500 503",
+    "post /api/v1/task/{task_id}/webhooks": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/batch/{batch_id}/webhooks": reading,
-    "post /api/v1/batch/{batch_id}/webhooks": "200 400 401 403 404 405 413 415 429 500 503",
+    "post /api/v1/batch/{batch_id}/webhooks": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/gpus": "200 400 401 405 429 500",
     "get /api/v1/gpus/{gpu_id}": "200 400 401 404 405 429 500",
     "post /api/v1/gpus/{gpu_id}/drain": operating,
