@@ -3,6 +3,7 @@ import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readdirSync, read
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AltLasError, messageOf } from "../errors.ts";
+import { clearMark, lacksLog } from "./log-mark.ts";
 
 /** "ALAS": says in the file's header that the database is one of ours. */
 const APPLICATION_ID = 0x414c4153;
@@ -30,17 +31,38 @@ class DamagedFile extends Error {}
 export function openDatabase(path: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
+    if (lacksLog(path)) throw withoutLog(path);
     createFile(path);
-    db = new DatabaseSync(path, { timeout: TIMEOUT });
-    lock(db);
-    checkOwner(db, path);
+    db = openLocked(path);
     makeDurable(db, path);
     migrate(db);
+    clearMark(db);
     return db;
   } catch (error) {
     db?.close();
     throw error instanceof AltLasError || isDamage(error) ? error : openFailure(error, path);
   }
+}
+
+/**
+ * Opens a database that is there, for this process alone, and changes nothing in it.
+ * @throws as `openDatabase`
+ */
+export function openLocked(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: TIMEOUT });
+  try {
+    lock(db);
+    checkOwner(db, path);
+    return db;
+  } catch (error) {
+    db.close();
+    throw resultCode(error) === BUSY ? inUse(path, error) : error;
+  }
+}
+
+function withoutLog(path: string): AltLasError {
+  const sentence = `${path} was copied without its log: ${path}-wal belongs to it, is not there, and has what was stored last. Put the log beside it, or restore a backup. To go on without what was in the log: alt-las compact --accept-missing-log`;
+  return new AltLasError("bad_config", sentence);
 }
 
 /** Whether an error says that the file is damaged. */
@@ -128,6 +150,10 @@ function checkOwner(db: DatabaseSync, path: string): void {
 }
 
 function makeDurable(db: DatabaseSync, path: string): void {
+  // For a new file only: of an older one, `alt-las compact` makes such a file.
+  if (pragma(db, "page_count") === 0) db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  // What is removed is overwritten with zeros, not only forgotten.
+  db.exec("PRAGMA secure_delete = ON");
   const journal = pragma(db, "journal_mode = WAL");
   // Every commit waits for the disk; on macOS, fullfsync makes the disk itself wait too.
   db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON");

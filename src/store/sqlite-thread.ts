@@ -16,6 +16,7 @@ import {
 import { LOOK_EVERY, type Missing, OpenFiles } from "./presence.ts";
 import type { Row } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
+import { Upkeep } from "./upkeep.ts";
 
 /** Characters in one message of rows; more go in several. */
 const MESSAGE_SIZE = 8 * 1024 * 1024;
@@ -27,6 +28,7 @@ const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
 const port = parentPort;
 if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
 let database: TaskDatabase | undefined;
+let upkeep: Upkeep | undefined;
 let files: OpenFiles | undefined;
 let timer: NodeJS.Timeout | undefined;
 /** A file that went away; whatever is done from then on is nowhere. */
@@ -36,7 +38,10 @@ port.on("message", (request: Request) => {
   try {
     const value = serve(request);
     // What was committed into a file deleted meanwhile must not be answered with success.
-    if (CHANGES.has(request.kind)) lookAtFiles();
+    if (CHANGES.has(request.kind)) {
+      upkeep?.done(request.kind !== "write");
+      lookAtFiles();
+    }
     send({ kind: "done", value });
   } catch (error) {
     send({ kind: "failed", failure: failureOf(error, request.kind) });
@@ -102,7 +107,7 @@ function serve(request: Request): Value {
     case "countEnded":
       return database.countEnded(request.before);
     case "sweep":
-      return database.sweep(request.limits);
+      return database.sweep(request.limits) || (upkeep?.giveBack() ?? false);
     case "pending":
       return sendRows(database.pendingDeliveries(request.limit));
     case "deliveries":
@@ -110,6 +115,7 @@ function serve(request: Request): Value {
     case "secret":
       return database.secret(request.user);
     case "close":
+      upkeep?.close();
       database.close();
       database = undefined;
       return null;
@@ -119,10 +125,12 @@ function serve(request: Request): Value {
 function open(file: string, limits: StoreLimits): Opening {
   const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
   database = opened.database;
+  upkeep = new Upkeep(opened.db, file);
   files = new OpenFiles(file);
   timer = setInterval(() => {
     try {
       lookAtFiles();
+      upkeep?.tick();
     } catch {
       // It has been told.
     }
@@ -139,7 +147,13 @@ function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: Store
     if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
     const opened = new TaskDatabase(db);
     sendRows(opened.live());
-    return { database: opened, lastSeq: opened.lastSeq(), batches: opened.unfinishedBatches(), past: opened.past() };
+    return {
+      db,
+      database: opened,
+      lastSeq: opened.lastSeq(),
+      batches: opened.unfinishedBatches(),
+      past: opened.past(),
+    };
   } catch (error) {
     send({ kind: "void" });
     db.close();

@@ -1,0 +1,88 @@
+/* What keeps the files as they should be, between the requests: no removed text in the log, no free pages for ever, the mark. */
+import type { DatabaseSync } from "node:sqlite";
+import { LogMark } from "./log-mark.ts";
+
+/** Pages that one step looks for at a time. */
+const PAGES = 32;
+/** Milliseconds that giving pages back may take in one step. */
+const STEP_TIME = 10;
+/** Free pages that stay, for the next tasks: this many, or this share of the file. */
+const SPARE_PAGES = 256;
+const SPARE_SHARE = 1 / 8;
+/** Milliseconds after which the log of a server that is never idle is emptied all the same. */
+const LONGEST_IN_LOG = 60_000;
+
+export class Upkeep {
+  readonly #db: DatabaseSync;
+  readonly #mark: LogMark;
+  readonly #givesBack: boolean;
+  /** Something was done since the last tick. */
+  #busy = false;
+  /** When the oldest removal was, of which the log may still have text, in ms of the monotonic clock; null: there is none. */
+  #removedAt: number | null = null;
+
+  constructor(db: DatabaseSync, path: string) {
+    this.#db = db;
+    this.#mark = new LogMark(db, path);
+    this.#givesBack = this.#number("auto_vacuum") === 2;
+    this.#keepMark();
+  }
+
+  /** After a request. @param removed whether it may have removed something */
+  done(removed: boolean): void {
+    this.#busy = true;
+    if (removed) this.#removedAt ??= performance.now();
+    this.#keepMark();
+  }
+
+  /** Gives some free pages back to the file system, in one small step. @returns whether there may be more */
+  giveBack(): boolean {
+    if (!this.#givesBack || !this.#hasSurplus()) return false;
+    const end = performance.now() + STEP_TIME;
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      while (performance.now() < end && this.#hasSurplus()) this.#db.exec(`PRAGMA incremental_vacuum(${PAGES})`);
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+    return this.#hasSurplus();
+  }
+
+  #hasSurplus(): boolean {
+    const spare = Math.max(SPARE_PAGES, this.#number("page_count") * SPARE_SHARE);
+    return this.#number("freelist_count") > spare;
+  }
+
+  /** Now and again: what was removed is overwritten in the file, and stands in the log until that is emptied. */
+  tick(): void {
+    const wasBusy = this.#busy;
+    this.#busy = false;
+    if (this.#removedAt === null) return;
+    if (wasBusy && performance.now() - this.#removedAt < LONGEST_IN_LOG) return;
+    try {
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      this.#removedAt = null;
+    } catch {
+      // A disk that takes nothing now: at the next tick.
+    }
+  }
+
+  /** To be called before the database is closed. */
+  close(): void {
+    this.#mark.close();
+  }
+
+  #keepMark(): void {
+    try {
+      this.#mark.keep();
+    } catch {
+      // A disk that takes nothing now: after the next request.
+    }
+  }
+
+  #number(pragma: string): number {
+    return Number(Object.values(this.#db.prepare(`PRAGMA ${pragma}`).get() ?? {})[0]);
+  }
+}
