@@ -1,5 +1,5 @@
 /** What a server says in JSON, of which nothing is taken on trust. */
-import { UpstreamError } from "./upstream.ts";
+import { UpstreamError } from "./upstream-error.ts";
 
 /** undefined: it is not JSON. */
 export function valueIn(data: string): unknown {

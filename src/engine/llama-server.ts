@@ -158,7 +158,7 @@ export class LlamaServerEngine implements Engine {
   async #run(running: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
     const { upstream } = running;
     const { prompt, tokens, limit } = await this.#orderOf(running, request);
-    const completion = new Completion(tokens, request);
+    const completion = new Completion(tokens, running.info.context, { ...request, maxLength: limit });
     const body = bodyFor(prompt, limit, request.temperature);
     const onData = (data: string): void => {
       this.#progress++;

@@ -25,10 +25,11 @@ import {
   type UpstreamFigures,
   PROOF,
 } from "./engine.ts";
+import { plausibleLoad } from "./figures.ts";
 import { plainUrl } from "./openai/address.ts";
 import { Answer } from "./openai/answer.ts";
 import { PLAIN } from "./openai/completions.ts";
-import { type About, type Dialect, type Order, SAYS_NOTHING } from "./openai/dialect.ts";
+import { type About, type Dialect, type Figures, type Order, SAYS_NOTHING } from "./openai/dialect.ts";
 import { identify, unusable } from "./openai/identify.ts";
 import { LoadWatch } from "./openai/load-watch.ts";
 import { type Blame, blameFor, isAboutLength } from "./openai/refusals.ts";
@@ -40,6 +41,14 @@ const FIGURES_LAG = 2;
 
 /** The status with which a server says that it has no room now. */
 const NO_ROOM = 503;
+
+/** Its figures, for sentences. */
+const WORDS_FOR = {
+  running: "running requests",
+  waiting: "waiting requests",
+  kvCacheUse: "KV cache",
+  slots: "requests at once",
+} as const;
 
 export class OpenAiEngine implements Engine {
   readonly #options: EngineOptions;
@@ -57,6 +66,8 @@ export class OpenAiEngine implements Engine {
   #over = false;
   #stopped = false;
   #progress = 0;
+  /** Kinds of figures that were doubted. */
+  readonly #doubts = new Set<string>();
 
   /** @param options `upstream` is set, to an address in which `faultOfUrl` finds no fault */
   constructor(options: EngineOptions) {
@@ -92,7 +103,7 @@ export class OpenAiEngine implements Engine {
     const { figures, figuresLag = FIGURES_LAG } = dialect;
     if (figures !== undefined)
       this.#watch = new LoadWatch(
-        () => figures(this.#upstream),
+        () => this.#readLoad(figures),
         figuresLag,
         () => void this.#lookForIt(),
       );
@@ -101,7 +112,7 @@ export class OpenAiEngine implements Engine {
   }
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
-    const answer = new Answer(request, () => this.#progress++);
+    const answer = this.#answerTo(request);
     if (request.signal.aborted || this.#stopped) return answer.canceled();
     if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
     const run = new AbortController();
@@ -131,9 +142,10 @@ export class OpenAiEngine implements Engine {
 
   /** Has it generate a token: a list of models says nothing about whether they can be used. */
   async #prove(): Promise<void> {
-    const answer = new Answer(PROOF, () => {});
+    const answer = new Answer(PROOF);
     try {
       await this.#ask(this.#order(PROOF), answer, new AbortController().signal);
+      answer.outcome();
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       const blame = blameFor(error, this.#dialect);
@@ -141,6 +153,31 @@ export class OpenAiEngine implements Engine {
       if (blame === "full") return;
       throw blame === "task" ? this.#refusal("a task of one token", error) : unusable(error, this.#wanted);
     }
+  }
+
+  #answerTo(request: GenerateRequest): Answer {
+    return new Answer(request, {
+      context: this.#about.context,
+      progress: () => this.#progress++,
+      doubt: (what) => this.#doubt(what),
+    });
+  }
+
+  async #readLoad(figures: NonNullable<Dialect["figures"]>): Promise<Figures | null> {
+    const told = await figures(this.#upstream);
+    if (told === null) return null;
+    const plausible = plausibleLoad(told);
+    for (const key of ["running", "waiting", "kvCacheUse", "slots"] as const)
+      if (plausible[key] !== told[key]) this.#doubt(`${told[key]} for its ${WORDS_FOR[key]}`);
+    return plausible;
+  }
+
+  /** Says once of each kind what the server tells and cannot be true; it goes into the log with what the worker writes. */
+  #doubt(what: string): void {
+    const kind = what.replace(/^\S+ /, "");
+    if (this.#doubts.has(kind)) return;
+    this.#doubts.add(kind);
+    console.error(`${this.#name} tells what cannot be true, and is not counted: ${what}.`);
   }
 
   get #wanted(): { where: string; model: string; hasKey: boolean } {
@@ -174,8 +211,7 @@ export class OpenAiEngine implements Engine {
       return outcome;
     } catch (error) {
       if (!signal.aborted) throw error instanceof UpstreamError ? this.#failed(error) : error;
-      // Whether it hears that is its own affair: its connection is closed.
-      void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
+      this.#abort(order);
       return answer.canceled();
     }
   }
@@ -213,20 +249,31 @@ export class OpenAiEngine implements Engine {
   async #ask(order: Order, answer: Answer, signal: AbortSignal): Promise<void> {
     const { path, body, read, waits } = this.#dialect.ask(order);
     const complete = Promise.withResolvers<void>();
+    const enough = new AbortController();
     let ended = false;
     const onData = (data: string, event: string | undefined): boolean | void => {
       if (ended) return false;
       const isWork = read(answer, data, event);
-      ended = isEnd(data, event);
+      ended = answer.isCut || isEnd(data, event);
       if (ended) complete.resolve();
+      if (answer.isCut) enough.abort();
       return isWork;
     };
+    const options = { signal: AbortSignal.any([signal, enough.signal]), onData };
     try {
-      await Promise.race([this.#upstream.stream(path, body, { signal, onData }), complete.promise]);
+      await Promise.race([this.#upstream.stream(path, body, options), complete.promise]);
     } catch (error) {
-      if (!(error instanceof UpstreamError && error.isLate && waits?.() === true)) throw error;
+      if (!(error instanceof UpstreamError)) throw error;
+      if (answer.isComplete) return;
+      if (!(error.isLate && waits?.() === true)) throw error;
       throw new UpstreamError(NO_ROOM, `the task still waits there after ${this.#options.patience.firstByte} s`);
     }
+    if (answer.isCut) this.#abort(order);
+  }
+
+  /** Whether it hears that is its own affair: its connection is closed. */
+  #abort(order: Order): void {
+    void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
   }
 
   /** What a failure means for the task, and for this engine. */
@@ -283,7 +330,7 @@ export class OpenAiEngine implements Engine {
 }
 
 function isEnd(data: string, event: string | undefined): boolean {
-  return data === "[DONE]" || event === "completed";
+  return data.trim() === "[DONE]" || event === "completed";
 }
 
 function tooLong(words: string): AltLasError {

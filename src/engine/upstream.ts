@@ -5,12 +5,15 @@
  * for nothing without end. It does not try again by itself: who asks knows what may be asked twice.
  */
 import { getCACertificates } from "node:tls";
-import { createParser, type EventSourceParser } from "eventsource-parser";
-import { buildConnector, Client, type Dispatcher, errors, Pool } from "undici";
-import { wallTime } from "../clock.ts";
+import { buildConnector, Client, type Dispatcher, Pool } from "undici";
 import { messageOf } from "../errors.ts";
+import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL } from "./answer-reader.ts";
 import { type Patience } from "./engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
+import { UpstreamError } from "./upstream-error.ts";
+import { codeOf, SAID_OF, saidOfParser, secondsOf, UNREACHED, wordsIn } from "./upstream-words.ts";
+
+export { sentenceOf, UpstreamError } from "./upstream-error.ts";
 
 /** Where a server is, and what every request to it carries. */
 export interface UpstreamAddress {
@@ -46,51 +49,8 @@ export interface StreamOptions {
   readonly onData: (data: string, event: string | undefined) => boolean | void;
 }
 
-/** Why a server gave no answer, or not the one that was asked for. */
-export class UpstreamError extends Error {
-  /** That it answered with; null: it did not get that far, or broke off. */
-  readonly status: number | null;
-  /** Seconds, as it said itself. */
-  readonly retryAfter: number | undefined;
-  /** Its own words, or what went wrong; part of a sentence. */
-  readonly words: string;
-  /** Whether there was no way to it at all, so that it got to know of nothing. */
-  readonly unreached: boolean;
-  /** Whether it had begun its answer, and took too long with the first piece of it. */
-  readonly isLate: boolean;
-
-  constructor(
-    status: number | null,
-    words: string,
-    options: { retryAfter?: number | undefined; unreached?: boolean; isLate?: boolean; cause?: unknown } = {},
-  ) {
-    super(status === null ? words : `HTTP ${status}: ${words}`, { cause: options.cause });
-    this.name = "UpstreamError";
-    this.status = status;
-    this.retryAfter = options.retryAfter;
-    this.words = words;
-    this.unreached = options.unreached ?? false;
-    this.isLate = options.isLate ?? false;
-  }
-}
-
-/** A server's words, which may lack their full stop. */
-export function sentenceOf(words: string): string {
-  return /[.!?…]$/.test(words) ? words : `${words}.`;
-}
-
 /** Seconds that connecting may take. */
 const CONNECT_TIMEOUT = 10;
-
-/** Bytes that are read of a refusal, and of an answer as a whole; one that is longer is no answer to anything that is asked here. */
-const MAX_REFUSAL = 64 * 1024;
-const MAX_ANSWER = 8 * 1024 * 1024;
-
-/** UTF-16 units of one event at most. */
-const MAX_EVENT = 1024 * 1024;
-
-/** Seconds for which a server may ask to be left alone. */
-const LONGEST_PAUSE = 3600;
 
 /** Connections that are kept where each costs the server a thread. */
 const FEW_CONNECTIONS = 2;
@@ -156,35 +116,47 @@ export class Upstream {
   }
 
   /**
-   * Asks with POST for a stream of events; resolves when it has ended.
+   * Asks with POST for a stream of events; resolves when it has ended. An answer as one object in JSON is taken for one event.
    * @throws {UpstreamError} when it is refused, breaks off, or takes longer to its first event or between two events than the patience
    *   allows; the reason of `signal`, when that aborts, at once
    */
   async stream(path: string, body: unknown, { signal, onData }: StreamOptions): Promise<void> {
     const refusal = new BoundedText(MAX_REFUSAL);
-    let refused: Omit<UpstreamAnswer, "body"> | undefined;
+    let head: Omit<UpstreamAnswer, "body"> | undefined;
     let exchange: Exchange | undefined;
-    const parser = parserOf((data, event) => {
+    const reader = new AnswerReader((data, event) => {
       // What was aborted by one event has no ear for the next, which may have come with it.
-      if (!exchange!.hasFailed && onData(data, event) !== false) exchange!.gotOn();
+      if (exchange!.hasFailed) return true;
+      const isWork = onData(data, event) !== false;
+      if (isWork) exchange!.gotOn();
+      return isWork;
     });
-    const decoder = new TextDecoder();
     exchange = this.#start("POST", path, body, {
       isStream: true,
       signal,
       patience: this.#patience,
       onStart: (status, headers) => {
-        if (status !== 200 || !isEventStream(headers)) refused = { status, headers };
+        head = { status, headers };
+        const coding = headers["content-encoding"];
+        if (coding !== undefined && String(coding).toLowerCase() !== "identity")
+          throw new UpstreamError(null, `it compressed its answer (${String(coding)}), for which it was not asked`);
         // Not before: the server has work to do for this one.
         this.#spare?.prepare();
       },
       onChunk: (chunk) => {
-        if (refused === undefined) parser.feed(decoder.decode(chunk, { stream: true }));
-        else if (!refusal.add(chunk)) throw this.refusal({ ...refused, body: refusal.toString() });
+        const isAnswer = head!.status === 200;
+        if (isAnswer ? reader.add(chunk) : refusal.add(chunk)) return;
+        throw this.refusal({ ...head!, body: isAnswer ? reader.text : refusal.toString() });
       },
     });
     await exchange.ended;
-    if (refused !== undefined) throw this.refusal({ ...refused, body: refusal.toString() });
+    if (head!.status !== 200) throw this.refusal({ ...head!, body: refusal.toString() });
+    try {
+      if (reader.end()) return;
+    } catch (error) {
+      throw this.#cleaned(error as Error);
+    }
+    throw this.refusal({ ...head!, body: reader.text });
   }
 
   /** What an answer says that is not the one that was wanted. */
@@ -223,7 +195,10 @@ export class Upstream {
   }
 
   #start(method: "GET" | "POST", path: string, body: unknown, parts: ExchangeParts): Exchange {
-    const exchange = new Exchange(parts, (error) => this.#failure(error));
+    const exchange = new Exchange(parts, {
+      ofConnection: (error) => this.#failure(error),
+      ofAnswer: (error) => this.#cleaned(error),
+    });
     const headers = { ...this.#headers, ...(body !== undefined && { "content-type": "application/json" }) };
     const request = {
       method,
@@ -255,9 +230,17 @@ export class Upstream {
     return new UpstreamError(null, words, { unreached: UNREACHED.has(code), cause: error });
   }
 
-  /** Shortened to what a sentence has room for, without what must not be told. */
+  /** An answer's failure, in words that can be told. */
+  #cleaned(error: Error): Error {
+    if (!(error instanceof UpstreamError)) return error;
+    const { status, words, ...options } = error;
+    return new UpstreamError(status, this.#clean(words), options);
+  }
+
+  /** Shortened to what a sentence has room for, in one line, without what must not be told. */
   #clean(words: string): string {
-    const clean = this.#secrets.reduce((text, secret) => text.replaceAll(secret, "…"), words);
+    const line = words.replace(/[\s\p{Cc}]+/gu, " ").trim();
+    const clean = this.#secrets.reduce((text, secret) => text.replaceAll(secret, "…"), line);
     return clean.length > MAX_WORDS ? `${clean.slice(0, MAX_WORDS)}…` : clean;
   }
 }
@@ -270,13 +253,19 @@ interface ExchangeParts {
   readonly onChunk: (chunk: Buffer) => void;
 }
 
+/** How a failure is told. */
+interface Describing {
+  readonly ofConnection: (error: Error) => UpstreamError;
+  readonly ofAnswer: (error: Error) => Error;
+}
+
 /** One request and its answer, with the time it may take. It ends once, and at once when it is aborted. */
 class Exchange implements Dispatcher.DispatchHandler {
   /** Resolves with the end of the answer. */
   readonly ended: Promise<void>;
   readonly #settled = Promise.withResolvers<void>();
   readonly #parts: ExchangeParts;
-  readonly #describe: (error: Error) => UpstreamError;
+  readonly #describe: Describing;
   readonly #abort = (): void => this.#fail(this.#parts.signal!.reason as Error);
   #controller: Dispatcher.DispatchController | undefined;
   #timer: NodeJS.Timeout;
@@ -285,10 +274,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Why it ended before its end. */
   #failure: Error | undefined;
 
-  constructor(parts: ExchangeParts, describeError: (error: Error) => UpstreamError) {
+  constructor(parts: ExchangeParts, describing: Describing) {
     const { signal, patience } = parts;
     this.#parts = parts;
-    this.#describe = describeError;
+    this.#describe = describing;
     this.ended = this.#settled.promise;
     this.#timer = setTimeout(() => this.#tooLate("its answer", patience.firstByte), patience.firstByte * 1000);
     if (signal?.aborted) this.#abort();
@@ -316,16 +305,11 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
     this.#accepted = status === 200;
-    if (status >= 200) this.#parts.onStart(status, headers);
+    if (status >= 200) this.#try(() => this.#parts.onStart(status, headers));
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.hasFailed) return;
-    try {
-      this.#parts.onChunk(chunk);
-    } catch (error) {
-      this.#fail(error as Error);
-    }
+    if (!this.hasFailed) this.#try(() => this.#parts.onChunk(chunk));
   }
 
   onResponseEnd(): void {
@@ -335,7 +319,16 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#release();
-    this.#settled.reject(this.#failure ?? this.#describe(error));
+    this.#settled.reject(this.#failure ?? this.#describe.ofConnection(error));
+  }
+
+  /** What is thrown in undici's own calls would be lost there. */
+  #try(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#fail(this.#describe.ofAnswer(error as Error));
+    }
   }
 
   #tooLate(what: string, seconds: number): void {
@@ -357,116 +350,3 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#parts.signal?.removeEventListener("abort", this.#abort);
   }
 }
-
-/** Takes text in until it is too much. */
-class BoundedText {
-  readonly #limit: number;
-  readonly #chunks: Buffer[] = [];
-  #bytes = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** @returns whether there was room for it; what there was room for is kept either way */
-  add(chunk: Buffer): boolean {
-    const room = this.#limit - this.#bytes;
-    this.#chunks.push(chunk.subarray(0, room));
-    this.#bytes += Math.min(room, chunk.length);
-    return chunk.length <= room;
-  }
-
-  toString(): string {
-    return Buffer.concat(this.#chunks).toString("utf8");
-  }
-}
-
-function parserOf(onData: (data: string, event: string | undefined) => void): EventSourceParser {
-  return createParser({
-    onEvent: ({ data, event }) => onData(data, event),
-    onError: (error) => {
-      if (error.type !== "max-buffer-size-exceeded") return;
-      throw new UpstreamError(null, `it sent an event of more than ${MAX_EVENT} characters`);
-    },
-    maxBufferSize: MAX_EVENT,
-  });
-}
-
-function isEventStream({ "content-type": type }: UpstreamHeaders): boolean {
-  return String(type).toLowerCase().startsWith("text/event-stream");
-}
-
-/** What a body says to a person: the message of a JSON error, in any of the shapes that servers use, or the text of a page. */
-function wordsIn(body: string): string {
-  const said = messageIn(parsed(body)) ?? body.replace(/<(script|style)[^]*?<\/\1>|<[^>]*>/gi, " ");
-  return said.replace(/\s+/g, " ").trim() || "nothing";
-}
-
-/** OpenAI, vLLM and llama-server: `error.message`; TGI, Ollama and ALT_LAS: `error`; FastAPI: `detail`; others: `message`. */
-function messageIn(value: unknown): string | undefined {
-  if (typeof value === "string") return value;
-  if (Array.isArray(value)) return value.map((one) => messageIn(one) ?? "").join("; ");
-  if (value === null || typeof value !== "object") return undefined;
-  const { error, message, detail, msg } = value as Record<string, unknown>;
-  return messageIn(error ?? message ?? detail ?? msg);
-}
-
-function parsed(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
-  }
-}
-
-/** `Retry-After` in seconds from now, an hour at most; it may also be a date (RFC 9110, 10.2.3). */
-function secondsOf(value: string | string[] | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const text = String(value).trim();
-  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - wallTime()) / 1000;
-  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds), LONGEST_PAUSE);
-}
-
-/** What the system says, or undici; "" when neither has a code for it. */
-function codeOf(error: Error): string {
-  // Of a name with several addresses.
-  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0] as Error);
-  return String((error as NodeJS.ErrnoException).code ?? "");
-}
-
-const UNREACHED = new Set([
-  "ECONNREFUSED",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOENT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "UND_ERR_CONNECT_TIMEOUT",
-]);
-
-/** "": it is not the parser's. */
-function saidOfParser(error: Error): string {
-  if (!(error instanceof errors.HTTPParserError)) return "";
-  // Nothing came that it could have stumbled over: the end came too early.
-  return "data" in error && error.data === "" ? SAID_OF.ECONNRESET! : "what it sends is not HTTP";
-}
-
-const SAID_OF: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "the connection was refused",
-  EHOSTUNREACH: "there is no way to that host",
-  ENETUNREACH: "there is no way to that network",
-  ENOENT: "its socket is not there",
-  ENOTFOUND: "the name of its host is not known",
-  EAI_AGAIN: "the name of its host could not be looked up",
-  UND_ERR_CONNECT_TIMEOUT: "no connection came about in time",
-  ECONNRESET: "it closed the connection",
-  EPIPE: "it closed the connection",
-  UND_ERR_SOCKET: "it closed the connection",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is signed by nobody who is trusted here",
-  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is signed by nobody who is trusted here",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is signed by nobody who is trusted here",
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is signed by nobody who is trusted here",
-  CERT_HAS_EXPIRED: "its certificate has expired",
-  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another name",
-  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak HTTPS",
-};

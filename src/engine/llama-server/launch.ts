@@ -6,7 +6,8 @@ import { type EngineInfo, type EngineOptions } from "../engine.ts";
 import { kvBytesPerToken } from "../llama-header.ts";
 import { ErrorLog, openBackend, planLoad } from "../llama-model.ts";
 import { checkFile } from "../model-file.ts";
-import { isObject, numberIn, textIn, valueIn } from "../json-fields.ts";
+import { contextIn, nameIn, slotsIn } from "../figures.ts";
+import { isObject, valueIn } from "../json-fields.ts";
 import { type Upstream, UpstreamError } from "../upstream.ts";
 import { findBinary } from "./binary.ts";
 import { type Command, serverOptions, settingsFor } from "./command.ts";
@@ -98,8 +99,8 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
   const page = status === 200 ? valueIn(body) : undefined;
   const props = isObject(page) ? page : {};
   const settings = props.default_generation_settings;
-  const context = isObject(settings) ? numberIn(settings.n_ctx) : null;
-  const slots = numberIn(props.total_slots);
+  const context = isObject(settings) ? contextIn(settings.n_ctx) : null;
+  const slots = slotsIn(props.total_slots);
   if (context === null || slots === null) {
     const sentence = `engine.binary is ${options.binary}, which is no llama-server: its /props does not tell its slots and context.`;
     throw new AltLasError("model_error", sentence);
@@ -117,6 +118,6 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
     devices: devices.map(({ name }) => name),
     device: devices.length === 0 ? "CPU" : devices.map(({ title }) => title).join(", "),
     backend: options.backend || "cpu",
-    settings: settingsFor({ ...command, plan: made }, textIn(props.build_info) ?? "of an unknown version"),
+    settings: settingsFor({ ...command, plan: made }, nameIn(props.build_info) ?? "of an unknown version"),
   };
 }

@@ -1,7 +1,8 @@
 /** Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer. */
 import { AltLasError } from "../../errors.ts";
 import { type Upstream, UpstreamError } from "../upstream.ts";
-import { isObject, numberIn, objectIn, textIn } from "../json-fields.ts";
+import { contextIn, slotsIn, wholeIn } from "../figures.ts";
+import { isObject, objectIn, textIn } from "../json-fields.ts";
 import { type Answer } from "./answer.ts";
 import { ask, type Dialect, type ModelCard, type Order, type Question, valueOf } from "./dialect.ts";
 
@@ -11,7 +12,7 @@ export const ALT_LAS: Dialect = {
   recognize,
   about: async (upstream, { id }) => {
     const gpus = ((await gpusOf(upstream)) ?? []).filter(({ model }) => model === id);
-    const contexts = gpus.map(({ context }) => numberIn(context)).filter((context) => context !== null);
+    const contexts = gpus.map(({ context }) => contextIn(context)).filter((context) => context !== null);
     // It finds a GPU that has room for a prompt, if one has.
     return { version: null, context: contexts.length === 0 ? null : Math.max(...contexts), slots: null };
   },
@@ -20,8 +21,8 @@ export const ALT_LAS: Dialect = {
     const gpus = await gpusOf(upstream);
     if (gpus === null) return null;
     const serving = gpus.filter(({ status }) => status === "ready");
-    const running = gpus.reduce((total, { task_count }) => total + (numberIn(task_count) ?? 0), 0);
-    const slots = serving.reduce((total, gpu) => total + (numberIn(gpu.slots) ?? 0), 0);
+    const running = gpus.reduce((total, { task_count }) => total + (wholeIn(task_count) ?? 0), 0);
+    const slots = serving.reduce((total, gpu) => total + (slotsIn(gpu.slots) ?? 0), 0);
     return { running, waiting: null, kvCacheUse: null, slots };
   },
 };
@@ -59,10 +60,11 @@ function predict({ text, maxLength, temperature }: Order): Question {
     path: "/api/v1/predict",
     body: { text: text.toWellFormed(), max_length: maxLength, temperature, stream: true, cancel_on_disconnect: true },
     read: (answer, data, event) => {
+      if (event === undefined) return false;
       const body = objectIn(data);
       switch (event) {
         case "placed":
-          attempt = placed(answer, attempt, numberIn(body.attempt));
+          attempt = placed(answer, attempt, wholeIn(body.attempt));
           // It may read a long prompt now.
           return false;
         case "token":
@@ -88,13 +90,16 @@ function placed(answer: Answer, before: number | null, attempt: number | null): 
 
 function complete(answer: Answer, { result }: Record<string, unknown>): void {
   if (!isObject(result)) throw new UpstreamError(null, "it told an end without a result");
-  const { usage, finish_reason } = result;
+  const { text, usage, finish_reason: reason } = result;
+  if (typeof text !== "string") throw new UpstreamError(null, "it told an end without a text");
+  if (reason !== "stop" && reason !== "length") throw new UpstreamError(null, "it told an end without a reason");
   if (isObject(usage)) {
-    const prompt = numberIn(usage.prompt_tokens);
-    const completion = numberIn(usage.completion_tokens);
-    if (prompt !== null && completion !== null) answer.count(prompt, completion, numberIn(usage.cached_tokens));
+    const { prompt_tokens: prompt, completion_tokens: completion, cached_tokens: cached } = usage;
+    answer.count({ prompt, completion, cached });
   }
-  answer.finish(textIn(finish_reason) ?? "stop");
+  // An empty one had no events.
+  answer.add("");
+  answer.finish(reason);
 }
 
 /** What would fail everywhere is the task's own; the rest was bad luck there. */

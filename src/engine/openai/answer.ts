@@ -1,31 +1,50 @@
 /** What a server has answered to one task so far. */
 import { type FinishReason } from "../../task.ts";
 import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
+import { type Counted, plausibleTokens } from "../figures.ts";
 import { UpstreamError } from "../upstream.ts";
+import { WholeCharacters } from "../whole-characters.ts";
 
-/** A high surrogate, or what stands for a part of a character, at the end of a piece. */
-const HALF_A_CHARACTER = /[\uD800-\uDBFF\uFFFD]+$/;
+/** What is taken of one token at most. The longest that vocabularies have are a few hundred spaces. */
+const BYTES_PER_TOKEN = 1024;
+
+/** What was asked for, and who wants to hear of it. */
+type Asked = Pick<GenerateRequest, "begin" | "emit" | "text" | "maxLength">;
+
+/** What else is known. */
+export interface AnswerOptions {
+  /** Tokens of prompt and answer together; null, or absent: not known. */
+  readonly context?: number | null;
+  /** Called whenever the answer has got on, before that is handed on. */
+  readonly progress?: () => void;
+  /** Called with a figure that cannot be true and was left out; part of a sentence. */
+  readonly doubt?: (what: string) => void;
+}
 
 /**
  * Takes in what the server sends, in its order, and hands on whole characters. Tokens are counted by pieces, one for each, unless the
- * server counts itself; what it has counted more by the end is told with an empty piece.
+ * server counts itself, in figures that can be true; what it has counted more by the end is told with an empty piece.
+ *
+ * However the server counts, no more is handed on than was asked for: as many pieces as tokens, and no more bytes than these can have. It
+ * is cut there, and complete.
  */
 export class Answer {
-  readonly #request: Pick<GenerateRequest, "begin" | "emit">;
-  readonly #progress: () => void;
-  #promptTokens: number | null = null;
-  #cachedTokens: number | null = null;
-  /** As the server counts them; null: it has not told. */
-  #counted: number | null = null;
+  readonly #asked: Asked;
+  readonly #options: AnswerOptions;
+  readonly #text = new WholeCharacters();
+  #told: Counted = { prompt: null, completion: null, cached: null };
   #emitted = 0;
-  #held = "";
+  #pieces = 0;
+  #bytes = 0;
   #begun = false;
+  /** Whether the server has sent a text at all, were it empty. */
+  #hasText = false;
+  #isCut = false;
   #reason: Exclude<FinishReason, "canceled" | "timeout"> | null = null;
 
-  /** @param progress called whenever the answer has got on, before that is handed on */
-  constructor(request: Pick<GenerateRequest, "begin" | "emit">, progress: () => void) {
-    this.#request = request;
-    this.#progress = progress;
+  constructor(asked: Asked, options: AnswerOptions = {}) {
+    this.#asked = asked;
+    this.#options = options;
   }
 
   /** Whether some of it has been handed on, so that it cannot be asked for again. */
@@ -33,43 +52,62 @@ export class Answer {
     return this.#begun;
   }
 
-  /** Whether the server has said that it is complete. */
+  /** Whether the server has said that it is complete, and has sent a text, or it was cut here. */
   get isComplete(): boolean {
-    return this.#reason !== null;
+    return this.#reason !== null && this.#hasText;
   }
 
-  /** What the server counts, as far as it has got. @param cached null: not told */
-  count(prompt: number, completion: number, cached: number | null): void {
-    this.#promptTokens = prompt;
-    this.#counted = completion;
-    this.#cachedTokens = cached ?? this.#cachedTokens;
+  /** Whether it was cut here, so that the server need not go on. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
-  /** The next piece of text; "" says only that the server is at work. */
-  add(text: string): void {
-    if (!this.#begun) {
-      this.#begun = true;
-      this.#request.begin?.(this.#promptTokens);
+  /** What the server counts, as far as it has got; what is not told is null or absent. */
+  count(told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown }): void {
+    const { text, maxLength } = this.#asked;
+    const counted = plausibleTokens(told, { text, maxLength, context: this.#options.context ?? null });
+    for (const key of ["prompt", "completion", "cached"] as const) {
+      if (counted[key] === null && (told[key] ?? null) !== null)
+        this.#options.doubt?.(`${JSON.stringify(told[key]).slice(0, 40)} ${key} tokens of a task`);
     }
-    this.#progress();
-    const tokens = this.#counted === null ? Number(text !== "") : Math.max(0, this.#counted - this.#emitted);
-    const whole = this.#held + text;
-    this.#held = HALF_A_CHARACTER.exec(whole)?.[0] ?? "";
-    this.#emit(whole.slice(0, whole.length - this.#held.length), tokens);
+    const { prompt, completion, cached } = this.#told;
+    this.#told = {
+      prompt: counted.prompt ?? prompt,
+      completion: counted.completion ?? completion,
+      cached: counted.cached ?? cached,
+    };
   }
 
-  /** @param reason in the server's own words; what is not known to be a limit was its own decision */
-  finish(reason: string): void {
-    this.#reason = reason === "length" ? "length" : "stop";
+  /** The server is at work; nothing of the text has come. */
+  workedOn(): void {
+    this.#begin();
+    this.#options.progress?.();
   }
 
-  /** @throws {UpstreamError} the server never said that it was complete */
+  /** The next piece of text; "" is none yet. After the end there is no more. */
+  add(text: string): void {
+    if (this.#reason !== null) return;
+    this.#hasText = true;
+    this.workedOn();
+    const room = this.#asked.maxLength * BYTES_PER_TOKEN - this.#bytes;
+    const fits = Buffer.byteLength(text) <= room && (text === "" || this.#pieces < this.#asked.maxLength);
+    if (!fits) return this.#cut(this.#pieces < this.#asked.maxLength ? text : "", room);
+    this.#take(text);
+  }
+
+  /** The server says that this is all. The first reason counts. */
+  finish(reason: Exclude<FinishReason, "canceled" | "timeout">): void {
+    this.#reason ??= reason;
+  }
+
+  /** @throws {UpstreamError} the server never said that it was complete, or sent no text */
   outcome(): GenerateOutcome {
     if (this.#reason === null) throw new UpstreamError(null, "it ended its answer before that was complete");
-    if (!this.#begun) this.add("");
-    const missing = Math.max(0, (this.#counted ?? 0) - this.#emitted);
-    this.#progress();
-    this.#emit(this.#held, missing);
+    if (!this.#hasText) throw new UpstreamError(null, "it ended its answer without a text");
+    // A server that counts fewer than it has sent has not counted.
+    const missing = Math.max(0, Math.max(this.#told.completion ?? 0, this.#pieces) - this.#emitted);
+    this.#options.progress?.();
+    this.#emit(this.#text.end(this.#reason === "length"), missing);
     return this.#outcome(this.#reason);
   }
 
@@ -77,18 +115,39 @@ export class Answer {
     return this.#outcome("canceled");
   }
 
+  #begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#asked.begin?.(this.#told.prompt);
+  }
+
+  #take(text: string): void {
+    const { completion } = this.#told;
+    const whole = this.#text.add(text);
+    this.#pieces += Number(whole !== "");
+    this.#bytes += Buffer.byteLength(text);
+    const tokens = completion === null ? Number(text !== "") : Math.max(0, completion - this.#emitted);
+    this.#emit(whole, tokens);
+  }
+
+  /** @param text of which something may fit @param room bytes */
+  #cut(text: string, room: number): void {
+    const part = Buffer.from(text.slice(0, room)).subarray(0, room);
+    if (part.length > 0) this.#take(new TextDecoder().decode(part, { stream: true }));
+    this.#isCut = true;
+    this.#reason = "length";
+    this.#options.doubt?.(`more than the ${this.#asked.maxLength} tokens that were asked for`);
+  }
+
   #outcome(finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
-    return {
-      finishReason,
-      promptTokens: this.#promptTokens,
-      completionTokens: this.#emitted,
-      cachedTokens: this.#cachedTokens,
-    };
+    const { prompt: promptTokens, cached: cachedTokens } = this.#told;
+    return { finishReason, promptTokens, completionTokens: this.#emitted, cachedTokens };
   }
 
   #emit(text: string, tokens: number): void {
     if (text === "" && tokens === 0) return;
-    this.#emitted += tokens;
-    this.#request.emit(text.toWellFormed(), tokens);
+    const counted = Math.min(tokens, this.#asked.maxLength - this.#emitted);
+    this.#emitted += counted;
+    this.#asked.emit(text, counted);
   }
 }

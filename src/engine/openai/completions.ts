@@ -3,8 +3,10 @@
  * each has `choices`, and the last ones `finish_reason` and `usage`; `[DONE]` ends them
  * (https://platform.openai.com/docs/api-reference/completions).
  */
+import { AltLasError } from "../../errors.ts";
+import { failureStatusIn } from "../figures.ts";
+import { isObject, objectIn, valueIn } from "../json-fields.ts";
 import { UpstreamError } from "../upstream.ts";
-import { isObject, numberIn, objectIn } from "../json-fields.ts";
 import { type Answer } from "./answer.ts";
 import { type Dialect, type Order, type Question, SAYS_NOTHING } from "./dialect.ts";
 
@@ -52,43 +54,86 @@ export const PLAIN: Dialect = {
   ask: (order) => completion(order, { samplers: false, countsEachPiece: false }),
 };
 
-function readCompletion(answer: Answer, data: string): void {
-  if (data === "[DONE]") {
+/**
+ * Takes in one event, or the whole answer of a server that does not stream. What is null or absent is not told; a later event without
+ * choices, or with none, only counts. False: it is no sign of work.
+ * @throws {UpstreamError} it is an error, or has another shape than a completion @throws {AltLasError} it was filtered
+ */
+export function readCompletion(answer: Answer, data: string, event?: string): boolean | void {
+  const text = data.trim();
+  if (text === "") return false;
+  if (text === "[DONE]") {
     if (!answer.isComplete) throw new UpstreamError(null, "it ended its answer without a reason");
     return;
   }
-  const { choices, usage, error } = objectIn(data);
+  if (event === "error") throw failureIn(valueIn(text) ?? text);
+  // What has another name than the protocol's is for others, unless it is a completion too.
+  const isForUs = event === undefined || event === "message" || isObject(valueIn(text));
+  if (!isForUs) return false;
+  const { choices, usage, error } = objectIn(text);
   if (error !== undefined && error !== null) throw failureIn(error);
-  if (!Array.isArray(choices)) throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
   if (isObject(usage)) countUsage(answer, usage);
-  const choice: unknown = choices[0];
-  if (!isObject(choice)) return;
-  const { text, finish_reason: reason } = choice;
-  answer.add(typeof text === "string" ? text : "");
+  if (choices === undefined || choices === null) return isObject(usage);
+  if (!Array.isArray(choices)) throw nonsense(text);
+  if (choices.length > 0) readChoice(answer, choices, text);
+  return undefined;
+}
+
+function readChoice(answer: Answer, choices: readonly unknown[], data: string): void {
+  const [choice] = choices;
+  if (choices.length > 1 || !isObject(choice)) throw nonsense(data);
+  const { index, text, finish_reason: reason } = choice;
+  if ((index ?? 0) !== 0 || hasMore(choice)) throw nonsense(data);
+  if (typeof text === "string") answer.add(text);
+  else if (text !== undefined && text !== null) throw nonsense(data);
+  else answer.workedOn();
   if (typeof reason === "string" && reason !== "") finish(answer, reason);
+  else if (reason !== undefined && reason !== null && reason !== "") throw nonsense(data);
+}
+
+/** Whether it is the answer to another question: a message of a chat, or a call of a tool. */
+function hasMore(choice: Record<string, unknown>): boolean {
+  return ["message", "delta", "tool_calls", "function_call"].some((key) => {
+    const value = choice[key] ?? null;
+    return value !== null && !(Array.isArray(value) && value.length === 0);
+  });
+}
+
+function nonsense(data: string): UpstreamError {
+  return new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
 }
 
 function countUsage(
   answer: Answer,
-  { prompt_tokens, completion_tokens, prompt_tokens_details }: Record<string, unknown>,
-) {
-  const prompt = numberIn(prompt_tokens) ?? 0;
+  { prompt_tokens: prompt, completion_tokens, prompt_tokens_details: details }: Record<string, unknown>,
+): void {
   // Ollama fills in zeros until it knows; no prompt has no token.
   if (prompt === 0) return;
-  const cached = isObject(prompt_tokens_details) ? numberIn(prompt_tokens_details.cached_tokens) : null;
-  answer.count(prompt, numberIn(completion_tokens) ?? 0, cached);
+  answer.count({ prompt, completion: completion_tokens, cached: isObject(details) ? details.cached_tokens : null });
 }
 
-/** vLLM and SGLang call it so when a task was broken off, which is neither the model's nor the task's decision. */
-function finish(answer: Answer, reason: string): void {
-  if (reason === "abort" || reason === "error") throw new UpstreamError(null, "it broke the task off");
-  answer.finish(reason);
+/** Other words for a limit, of servers that were not made for this protocol. */
+const LIMITS = new Set(["length", "max_tokens", "max_length", "max_new_tokens", "token_limit", "model_length"]);
+/** A task was broken off, which is neither the model's nor the task's decision. */
+const BROKEN_OFF = new Set(["abort", "aborted", "error", "cancelled", "canceled", "timeout", "unknown"]);
+/** The text would not be all of the answer. */
+const OTHER_ENDS = new Set(["tool_calls", "function_call"]);
+
+function finish(answer: Answer, told: string): void {
+  const reason = told.toLowerCase();
+  if (BROKEN_OFF.has(reason)) throw new UpstreamError(null, `it broke the task off (${reason})`);
+  if (OTHER_ENDS.has(reason))
+    throw new UpstreamError(null, `it ended its answer with ${reason}, for which it was not asked`);
+  if (reason === "content_filter")
+    throw new AltLasError("model_error", "The server's content filter ended the answer.");
+  answer.finish(LIMITS.has(reason) ? "length" : "stop");
 }
 
 /** What a server says once it has begun to answer with 200; its code is the status that it would have had. */
-function failureIn(error: unknown): UpstreamError {
-  if (!isObject(error)) return new UpstreamError(500, String(error));
-  const { message, code, http_status_code } = error;
-  const status = numberIn(code) ?? numberIn(http_status_code) ?? (Number(code) || 500);
-  return new UpstreamError(status, typeof message === "string" ? message : JSON.stringify(error));
+function failureIn(told: unknown): UpstreamError {
+  const error = isObject(told) && (told.error ?? null) !== null ? told.error : told;
+  if (!isObject(error)) return new UpstreamError(500, typeof error === "string" ? error : JSON.stringify(error));
+  const { message, code, http_status_code, status } = error;
+  const known = [code, http_status_code, status].map((value) => failureStatusIn(value)).find((value) => value !== null);
+  return new UpstreamError(known ?? 500, typeof message === "string" ? message : JSON.stringify(error));
 }

@@ -2,6 +2,7 @@
 import { AltLasError } from "../../errors.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream.ts";
 import { ALT_LAS } from "./alt-las.ts";
+import { nameIn } from "../figures.ts";
 import { isObject } from "../json-fields.ts";
 import { PLAIN } from "./completions.ts";
 import { type Dialect, type ModelCard, valueOf } from "./dialect.ts";
@@ -12,7 +13,8 @@ import { TENSORRT_LLM } from "./tensorrt-llm.ts";
 import { TGI } from "./tgi.ts";
 import { VLLM } from "./vllm.ts";
 
-const DIALECTS: readonly Dialect[] = [VLLM, SGLANG, LLAMA_CPP, TENSORRT_LLM, TGI, ALT_LAS, OLLAMA];
+/** All that are told apart, in the order in which they are tried. */
+export const DIALECTS: readonly Dialect[] = [VLLM, SGLANG, LLAMA_CPP, TENSORRT_LLM, TGI, ALT_LAS, OLLAMA];
 
 export interface Served {
   readonly dialect: Dialect;
@@ -93,5 +95,5 @@ function choose(models: readonly ModelCard[], { name }: Dialect, { where, model:
 function modelsIn(answer: UpstreamAnswer): readonly ModelCard[] | null {
   const value = valueOf(answer);
   if (answer.status !== 200 || !isObject(value) || !Array.isArray(value.data)) return null;
-  return value.data.filter((card): card is ModelCard => isObject(card) && typeof card.id === "string");
+  return value.data.filter((card): card is ModelCard => isObject(card) && nameIn(card.id) !== null);
 }

@@ -3,7 +3,8 @@
  * there with `--metrics` only. It does not tell how full its KV cache is. A request that is closed is aborted after its present step.
  */
 import { type Upstream } from "../upstream.ts";
-import { isObject, numberIn, textIn } from "../json-fields.ts";
+import { contextIn, nameIn, slotsIn } from "../figures.ts";
+import { isObject } from "../json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
@@ -16,9 +17,9 @@ export const LLAMA_CPP: Dialect = {
     const props = await ask(upstream, "/props");
     const { n_ctx } = isObject(props?.default_generation_settings) ? props.default_generation_settings : {};
     return {
-      version: textIn(props?.build_info),
-      context: numberIn(n_ctx) ?? (isObject(meta) ? numberIn(meta.n_ctx) : null),
-      slots: numberIn(props?.total_slots),
+      version: nameIn(props?.build_info),
+      context: contextIn(n_ctx) ?? (isObject(meta) ? contextIn(meta.n_ctx) : null),
+      slots: slotsIn(props?.total_slots),
     };
   },
   ask: (order) => completion(order, { samplers: true, countsEachPiece: false }),

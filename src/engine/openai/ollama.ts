@@ -2,7 +2,7 @@
  * Ollama: openai/openai.go and middleware/openai.go of ollama/ollama. It publishes neither its load nor a model's context, loads a model
  * with the first task that names it, and cuts prompts that are too long.
  */
-import { textIn } from "../json-fields.ts";
+import { nameIn } from "../figures.ts";
 import { completion } from "./completions.ts";
 import { ask, type Dialect } from "./dialect.ts";
 
@@ -10,9 +10,9 @@ export const OLLAMA: Dialect = {
   name: "Ollama",
   owner: null,
   recognize: async (upstream, listed) =>
-    textIn((await ask(upstream, "/api/version"))?.version) === null ? null : listed,
+    nameIn((await ask(upstream, "/api/version"))?.version) === null ? null : listed,
   about: async (upstream) => ({
-    version: textIn((await ask(upstream, "/api/version"))?.version),
+    version: nameIn((await ask(upstream, "/api/version"))?.version),
     context: null,
     slots: null,
   }),

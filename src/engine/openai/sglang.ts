@@ -4,7 +4,8 @@
  * came, only the metrics of `--enable-metrics` (https://docs.sglang.io/references/production_metrics.html).
  */
 import { type Upstream } from "../upstream.ts";
-import { isObject, numberIn, textIn } from "../json-fields.ts";
+import { contextIn, nameIn, wholeIn } from "../figures.ts";
+import { isObject, numberIn } from "../json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
@@ -13,13 +14,13 @@ export const SGLANG: Dialect = {
   name: "SGLang",
   owner: "sglang",
   about: async (upstream, { max_model_len }) => ({
-    version: textIn(((await ask(upstream, "/server_info")) ?? (await ask(upstream, "/get_server_info")))?.version),
-    context: numberIn(max_model_len),
+    version: nameIn(((await ask(upstream, "/server_info")) ?? (await ask(upstream, "/get_server_info")))?.version),
+    context: contextIn(max_model_len),
     slots: null,
   }),
   ask: (order) => completion(order, { samplers: true, countsEachPiece: true, fields: { rid: order.id } }),
   countTokens: async (upstream, { model, text }) =>
-    numberIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
+    wholeIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
   abort: (upstream, { id }) => upstream.ask("POST", "/abort_request", { rid: id }),
   figures: async (upstream) => (await loads(upstream)) ?? (await metrics(upstream)),
   // While nothing runs it renews its metrics every 30 s only.
@@ -53,7 +54,7 @@ async function metrics(upstream: Upstream): Promise<Figures | null> {
 /** null: one of them does not tell. */
 function sum(list: readonly Record<string, unknown>[], key: string): number | null {
   return list.reduce<number | null>((total, entry) => {
-    const value = numberIn(entry[key]);
+    const value = wholeIn(entry[key]);
     return total === null || value === null ? null : total + value;
   }, 0);
 }

@@ -3,7 +3,7 @@
  * `/metrics` hands each figure to whoever asks first, so that the operator's own monitoring would miss what we take; we ask only for
  * those of Prometheus, which are there with `return_perf_metrics`. A request that is closed is aborted within a second.
  */
-import { textIn } from "../json-fields.ts";
+import { nameIn } from "../figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
@@ -12,7 +12,7 @@ export const TENSORRT_LLM: Dialect = {
   name: "TensorRT-LLM",
   owner: "tensorrt_llm",
   about: async (upstream) => ({
-    version: textIn((await ask(upstream, "/version"))?.version),
+    version: nameIn((await ask(upstream, "/version"))?.version),
     context: null,
     slots: null,
   }),

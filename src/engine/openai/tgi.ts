@@ -3,7 +3,7 @@
  * huggingface/text-generation-inference, `backends/v3` for the gauges. It takes `model` for the name of an adapter, unless it is "tgi";
  * it begins to answer before it looks at a task, so that a refusal comes as an event that always claims to be a 422.
  */
-import { numberIn, textIn } from "../json-fields.ts";
+import { contextIn, nameIn } from "../figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
@@ -13,13 +13,13 @@ export const TGI: Dialect = {
   owner: null,
   recognize: async (upstream, listed) => {
     const info = await ask(upstream, "/info");
-    const model = textIn(info?.model_id);
-    if (model === null || numberIn(info?.max_total_tokens) === null) return null;
+    const model = nameIn(info?.model_id);
+    if (model === null || contextIn(info?.max_total_tokens) === null) return null;
     return listed.length > 0 ? listed : [{ id: model }];
   },
   about: async (upstream) => {
     const info = await ask(upstream, "/info");
-    return { version: textIn(info?.version), context: numberIn(info?.max_total_tokens), slots: null };
+    return { version: nameIn(info?.version), context: contextIn(info?.max_total_tokens), slots: null };
   },
   ask: (order) => completion(order, { samplers: false, countsEachPiece: false, fields: { model: "tgi" } }),
   countTokens: async (upstream, { text }) => {

@@ -2,7 +2,7 @@
  * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
  * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
  */
-import { numberIn, textIn } from "../json-fields.ts";
+import { contextIn, nameIn, wholeIn } from "../figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
@@ -11,13 +11,13 @@ export const VLLM: Dialect = {
   name: "vLLM",
   owner: "vllm",
   about: async (upstream, { max_model_len }) => ({
-    version: textIn((await ask(upstream, "/version"))?.version),
-    context: numberIn(max_model_len),
+    version: nameIn((await ask(upstream, "/version"))?.version),
+    context: contextIn(max_model_len),
     slots: null,
   }),
   ask: (order) => completion(order, { samplers: true, countsEachPiece: true }),
   countTokens: async (upstream, { model, text }) =>
-    numberIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
+    wholeIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
   figures: async (upstream) => {
     const metrics = await askForText(upstream, "/metrics");
     if (metrics === null) return null;
