@@ -49,8 +49,13 @@ export function begin({ recorded, newest }: Past, wall: number, retention: numbe
   const gap = wall - last.wall;
   // Without a record, how long ago the server ran is not known.
   const longest = recorded === null ? Infinity : longestGap(retention);
-  if (gap < -TOLERANCE || gap > longest) return { now: floor, held: { now: last.now, wall: last.wall } };
+  if (gap < -TOLERANCE || gap > longest) return { now: floor, held: recorded?.held ?? lastSeen(last, floor) };
   return { now: Math.max(floor, last.now + gap), held: null };
+}
+
+/** The last time before a start: what a killed server stored after its last record counts too. */
+function lastSeen({ now, wall }: Times, floor: number): Times {
+  return { now: floor, wall: wall + floor - now };
 }
 
 /** Milliseconds that a server may have been off without a doubt about its clock. */

@@ -16,6 +16,8 @@ export interface RetentionOptions {
   readonly maxStored: number | null;
   /** Milliseconds that an idempotency key is kept. */
   readonly keysLive: number;
+  /** Milliseconds between two sweeps, at most; for tests. */
+  readonly interval?: number;
   readonly log: StoreLog;
 }
 
@@ -82,7 +84,8 @@ export class Retention {
     while (!signal.aborted) {
       const more = await this.#step();
       // What is kept for seconds only must not lie around for half a minute.
-      const until = more ? BREATH : Math.min(INTERVAL, this.#options.retention);
+      const { retention, interval = INTERVAL } = this.#options;
+      const until = more ? BREATH : Math.min(interval, retention);
       await pause(until, undefined, { signal }).catch(() => {});
     }
   }

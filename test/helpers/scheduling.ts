@@ -1,5 +1,5 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
-import { unset } from "../../src/clock.ts";
+import { type Clock } from "../../src/clock.ts";
 import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
 import { type Grouping } from "../../src/scheduler/planner.ts";
@@ -69,6 +69,8 @@ export class World {
   /** Called when a task is started. */
   onRun: (gpuId: number, task: Task) => void = () => {};
   now = 1000;
+  /** Milliseconds that the wall clock shows more. */
+  ahead = 0;
   #seq = 0;
 
   constructor(gpus: readonly GpuFacts[], settings: Partial<SchedulerSettings> = {}, seed = 1) {
@@ -81,13 +83,18 @@ export class World {
       changed: (task: Task) => void this.changed.push(task),
       alarm: (at: number) => void (this.alarmAt = at),
     };
-    this.scheduler = new Scheduler(
-      { ...SETTINGS, ...settings },
-      effects,
-      unset(() => this.now),
-      seeded(seed),
-    );
+    this.scheduler = new Scheduler({ ...SETTINGS, ...settings }, effects, this.#clock(), seeded(seed));
     for (const gpu of gpus) this.scheduler.setGpu(gpu);
+  }
+
+  #clock(): Clock {
+    const ahead = (): number => this.ahead;
+    return {
+      now: () => this.now,
+      get ahead() {
+        return ahead();
+      },
+    };
   }
 
   task(changes: Partial<Task> = {}): Task {
@@ -108,7 +115,8 @@ export class World {
       pinnedGpuId: changes.pinnedGpuId ?? null,
       batchId: null,
       wholeBatch: false,
-      createdAt: changes.createdAt ?? this.now,
+      createdAt: changes.createdAt ?? this.now + this.ahead,
+      createdClock: changes.createdAt ?? this.now,
     };
     return { ...newTask(identity), ...changes };
   }

@@ -6,7 +6,7 @@ import { type AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { type TestContext } from "node:test";
 import { pino } from "pino";
-import { unset } from "../../src/clock.ts";
+import { type Clock } from "../../src/clock.ts";
 import { AltLasError } from "../../src/errors.ts";
 import { type Delivery, type Store, type StoreRecord, type WebhookSecret } from "../../src/store/store.ts";
 import { type Lookup } from "../../src/webhooks/address.ts";
@@ -202,9 +202,9 @@ export class Receiver extends Watched {
 export const localhost: Lookup = async () => [{ address: "127.0.0.1", family: 4 }];
 
 /** What is written when a task was completed. */
-export function aDelivery(subject: string, url: string, now: number, user = "ada"): StoreRecord {
+export function aDelivery(subject: string, url: string, at: number, user = "ada", now = at): StoreRecord {
   const about = { subject, user, event: "task.completed", occurrence: 1, data: { task_id: subject } } as const;
-  const [delivery] = deliveriesFor({ url, events: ["task.completed"] }, about, now);
+  const [delivery] = deliveriesFor({ url, events: ["task.completed"] }, about, at, now);
   return { kind: "event", delivery: delivery! };
 }
 
@@ -215,6 +215,8 @@ export class World {
   webhooks: Webhooks;
   /** Unix milliseconds. */
   now = 1_700_000_000_500;
+  /** Milliseconds that the wall clock shows more. */
+  ahead = 0;
   readonly #options: WebhooksOptions;
 
   constructor(t: TestContext, options: Partial<WebhooksOptions> = {}) {
@@ -222,7 +224,7 @@ export class World {
       store: this.store,
       allowPrivate: true,
       log: pino({ level: "debug" }, { write: (line: string) => void this.lines.push(line) }),
-      clock: unset(() => this.now),
+      clock: this.#clock(),
       random: () => 0.5,
       lookup: localhost,
       timing: TIMING,
@@ -230,6 +232,16 @@ export class World {
     };
     this.webhooks = new Webhooks(this.#options);
     t.after(() => this.webhooks.stop());
+  }
+
+  #clock(): Clock {
+    const ahead = (): number => this.ahead;
+    return {
+      now: () => this.now,
+      get ahead() {
+        return ahead();
+      },
+    };
   }
 
   /** Another server over the same store. */
@@ -240,7 +252,7 @@ export class World {
 
   /** A task was completed. */
   async happen(subject: string, url: string, user = "ada"): Promise<void> {
-    await this.store.save([], [aDelivery(subject, url, this.now, user)]);
+    await this.store.save([], [aDelivery(subject, url, this.now + this.ahead, user, this.now)]);
     this.webhooks.wake();
   }
 }
