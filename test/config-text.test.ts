@@ -119,7 +119,7 @@ gpu:
 c.yaml:2: server.prot is not a known field; perhaps port was meant.
 c.yaml:3: server.port must be an integer from 0 to 65535; got 70000.
 c.yaml:4: server.tls needs both cert and key, or neither.
-c.yaml:5: auth.users[0].name must be a name of 1 to 64 letters, digits, '.', '_', '@' or '-'; got "a b".
+c.yaml:5: auth.users[0].name must be 1 to 64 letters, digits, '.', '_', '@' or '-', of which the first is a letter or a digit; got "a b".
 c.yaml:5: auth.users[0].role must be one of "admin", "user", "viewer"; got "king".
 c.yaml:7: the environment variable ALT_LAS_NOT_SET is not set.
 c.yaml:9: gpu.multi_gpu.default_strategy is least_loaded, which gpu.multi_gpu.strategies does not list.

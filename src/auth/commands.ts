@@ -22,10 +22,11 @@ export async function usersAdd(
   context: CommandContext,
   options: { readonly name: string; readonly role: string; readonly password?: string | undefined },
 ): Promise<string> {
-  const { name, password } = options;
+  const { password } = options;
+  const name = options.name.normalize("NFC");
   checkName(name, "user");
   const role = checkRole(options.role);
-  const password_hash = password === undefined ? undefined : await usersHash(password);
+  const password_hash = password === undefined ? undefined : await usersHash(password, name);
   return changeCredentials(context.dataDir, (file) => {
     if (roleOf(context.config, file, name) !== undefined) {
       refuse(`User ${name} exists already. To change it, remove it first; its tasks stay, its keys go.`);
@@ -54,7 +55,8 @@ export function usersList({ config, dataDir }: CommandContext): string {
 }
 
 /** `users remove <name>`: its keys go too, its tasks stay. */
-export function usersRemove({ config, dataDir }: CommandContext, name: string): string {
+export function usersRemove({ config, dataDir }: CommandContext, given: string): string {
+  const name = given.normalize("NFC");
   return changeCredentials(dataDir, (file) => {
     if (!file.users.some((user) => user.name === name)) {
       refuse(
@@ -75,12 +77,20 @@ export function usersRemove({ config, dataDir }: CommandContext, name: string): 
   });
 }
 
-/** `users hash`: what `auth.users[].password_hash` of the configuration wants. */
-export async function usersHash(password: string): Promise<string> {
+/**
+ * `users hash`: what `auth.users[].password_hash` of the configuration wants.
+ * @param user whose password it shall be; null: not known
+ */
+export async function usersHash(password: string, user: string | null = null): Promise<string> {
   const { length } = password;
   if (length < MIN_PASSWORD_LENGTH || length > MAX_PASSWORD_LENGTH) {
     refuse(`A password has ${MIN_PASSWORD_LENGTH} to ${MAX_PASSWORD_LENGTH} characters; this one has ${length}.`);
   }
+  // The list is long, and no other command needs it.
+  const { weaknessOf } = await import("./weak-passwords.ts");
+  const weakness = weaknessOf(password, user);
+  if (weakness !== null)
+    refuse(`This password ${weakness}; take another one, such as four words that do not belong together.`);
   return hashPassword(password);
 }
 
@@ -89,7 +99,8 @@ export function keysAdd(
   { config, dataDir }: CommandContext,
   options: { readonly user: string; readonly name?: string | undefined },
 ): string {
-  const { user, name: label } = options;
+  const user = options.user.normalize("NFC");
+  const label = options.name?.normalize("NFC");
   const checkUser = (file: CredentialsFile): void => {
     if (roleOf(config, file, user) !== undefined) return;
     refuse(`There is no user ${user}. Make it with: alt-las users add ${user} --role <role>`);
@@ -119,7 +130,8 @@ export function keysList({ config, dataDir }: CommandContext): string {
 }
 
 /** `keys revoke <name>`: a running server refuses it from the next request on. */
-export function keysRevoke({ config, dataDir }: CommandContext, name: string): string {
+export function keysRevoke({ config, dataDir }: CommandContext, given: string): string {
+  const name = given.normalize("NFC");
   return changeCredentials(dataDir, (file) => {
     const keys = file.keys.filter((key) => key.name !== name);
     if (keys.length === file.keys.length) {
@@ -151,7 +163,7 @@ function inConfig(config: Config["auth"], name: string): boolean {
 
 function freeName(user: string, taken: ReadonlySet<string>): string {
   // Room for the number, whatever the length of the user's name.
-  const stem = user.slice(0, 56);
+  const stem = [...user].slice(0, 56).join("");
   for (let i = 1; ; i++) {
     if (!taken.has(`${stem}-${i}`)) return `${stem}-${i}`;
   }

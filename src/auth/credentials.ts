@@ -4,8 +4,10 @@ import { statSync } from "node:fs";
 import { type Config } from "../config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type Logger } from "../log.ts";
+import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, readCredentials } from "./file.ts";
 import { PasswordChecker } from "./passwords.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import { Tables, type Caller } from "./tables.ts";
 
 export { type Caller } from "./tables.ts";
@@ -23,6 +25,8 @@ export interface CredentialsOptions {
   readonly dataDir: string;
   readonly log: Logger;
   readonly passwords?: PasswordChecker;
+  /** Milliseconds of a clock that only goes forward; for tests. */
+  readonly now?: () => number;
 }
 
 export class Credentials {
@@ -31,6 +35,7 @@ export class Credentials {
   readonly #path: string;
   readonly #log: Logger;
   readonly #passwords: PasswordChecker;
+  readonly #refusals: RefusalLog;
   #tables: Tables;
   /** The version of the file that `#tables` comes from. */
   #seen: string;
@@ -40,12 +45,15 @@ export class Credentials {
   #failed = { version: "", retryAt: 0 };
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, or a password hash cannot be used */
-  constructor({ config, dataDir, log, passwords = new PasswordChecker() }: CredentialsOptions) {
+  constructor({ config, dataDir, log, now = () => performance.now(), ...options }: CredentialsOptions) {
     this.#config = config;
     this.#dataDir = dataDir;
     this.#path = credentialsPath(dataDir);
     this.#log = log;
-    this.#passwords = passwords;
+    this.#refusals = new RefusalLog(log, now);
+    this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
+    this.#passwords.onRefused = ({ address, user }, failed) =>
+      this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
     this.#seen = versionOf(this.#path);
     this.#tables = new Tables(config, readCredentials(dataDir));
     for (const warning of this.#tables.warnings) log.warn(warning);
@@ -58,37 +66,45 @@ export class Credentials {
 
   /**
    * Who sent this `Authorization` header. With `auth.enabled: false` everybody is the admin `anonymous`.
+   * @param from says the address that it comes from; asked only where that matters
    * @returns at once, except for a password that has to be checked first
    * @throws {AltLasError} `unauthorized`, or `rate_limited` when too many passwords wait to be checked; also as a rejection
    */
-  authenticate(header: string | undefined): Caller | Promise<Caller> {
+  authenticate(header: string | undefined, from: () => string = () => ""): Caller | Promise<Caller> {
     if (!this.#config.enabled) return ANONYMOUS;
     if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
     this.#lookAtFile();
     const [, scheme = "", rest = ""] = /^(\S+)[ \t]+(.*)$/s.exec(header) ?? [];
     switch (scheme.toLowerCase()) {
       case "bearer":
-        return this.#byKey(rest.trim());
+        return this.#byKey(rest.trim(), from);
       case "basic":
-        return this.#byPassword(rest.trim());
+        return this.#byPassword(rest.trim(), from());
       default:
         throw new AltLasError("unauthorized", `The Authorization header cannot be understood. ${HOW}`);
     }
   }
 
-  #byKey(key: string): Caller {
+  #byKey(key: string, from: () => string): Caller {
     const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
-    if (caller === undefined) throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
-    return caller;
+    if (caller !== undefined) return caller;
+    this.#refusals.key(from());
+    throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
   }
 
-  #byPassword(encoded: string): Caller | Promise<Caller> {
-    const decoded = Buffer.from(encoded, "base64").toString("utf8");
-    const colon = decoded.indexOf(":");
-    if (colon === -1) throw new AltLasError("unauthorized", `The Basic credentials cannot be understood. ${HOW}`);
-    const name = decoded.slice(0, colon);
+  #byPassword(encoded: string, address: string): Caller | Promise<Caller> {
+    const logins = loginsIn(encoded);
+    // Where the bytes can be read in two ways, a user that exists is what was meant.
+    const [first = logins[0], second] = logins.filter(({ user }) => this.#tables.users.has(user));
+    if (first === undefined)
+      throw new AltLasError("unauthorized", `The Basic credentials cannot be understood. ${HOW}`);
+    if (second === undefined) return this.#byLogin(first, address);
+    return (async () => this.#byLogin(first, address))().catch(() => this.#byLogin(second, address));
+  }
+
+  #byLogin({ user: name, password }: Login, address: string): Caller | Promise<Caller> {
     const user = this.#tables.users.get(name);
-    const right = this.#passwords.check(name, decoded.slice(colon + 1), user?.passwordHash);
+    const right = this.#passwords.check({ user: name, password, stored: user?.passwordHash, address });
     if (right === true && user !== undefined) return user.caller;
     return Promise.resolve(right).then((proven) => {
       // While scrypt ran, the user may have been removed or given another password.

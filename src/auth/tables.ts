@@ -53,7 +53,9 @@ export class Tables {
 
 function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: string[]): Map<string, User> {
   const users = new Map<string, User>();
-  for (const { name, role, password_hash } of [...config.users, ...file.users]) {
+  for (const { name: written, role, password_hash } of [...config.users, ...file.users]) {
+    // The same characters can be typed as different code points (RFC 8265).
+    const name = written.normalize("NFC");
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
     else users.set(name, { caller: Object.freeze({ name, role }), passwordHash: password_hash });
   }
@@ -68,7 +70,8 @@ function mergeKeys(
 ): Map<string, Key> {
   const keys = new Map<string, Key>();
   const names = new Set<string>();
-  for (const { name, user, sha256 } of [...config.keys, ...file.keys]) {
+  for (const { name, user: owner, sha256 } of [...config.keys, ...file.keys]) {
+    const user = owner.normalize("NFC");
     const digest = Buffer.from(sha256, "hex");
     const id = digest.toString("latin1");
     if (!users.has(user)) warnings.push(`Key ${name} is refused: its user ${user} does not exist.`);

@@ -3,8 +3,8 @@ import { Type } from "typebox";
 import { section } from "./section.ts";
 
 const Name = Type.String({
-  pattern: "^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$",
-  allowed: "a name of 1 to 64 letters, digits, '.', '_', '@' or '-'",
+  pattern: "^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._@-]{0,63}$",
+  allowed: "1 to 64 letters, digits, '.', '_', '@' or '-', of which the first is a letter or a digit",
 });
 export const ROLES = ["admin", "user", "viewer"] as const;
 export const RoleSchema = Type.Enum([...ROLES]);

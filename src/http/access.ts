@@ -5,15 +5,16 @@ import { isLoopback } from "../config.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../validation.ts";
 import { type ServerParts } from "./parts.ts";
+import { type Proxies } from "./proxies.ts";
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
 /** Finds out who is calling; without proof the request ends here. */
-export function authentication({ credentials, config }: ServerParts): Hook {
+export function authentication({ credentials, config }: ServerParts, proxies: Proxies): Hook {
   const open = !config.auth.enabled;
   return (request, _reply, done) => {
     if (open) refuseForeignNames(request);
-    const caller = credentials.authenticate(request.headers.authorization);
+    const caller = credentials.authenticate(request.headers.authorization, () => proxies.clientOf(request.raw));
     if (!(caller instanceof Promise)) {
       request.caller = caller;
       done();

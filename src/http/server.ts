@@ -90,11 +90,11 @@ export function createServer(parts: ServerParts): FastifyInstance {
   Object.assign(app.server, { httpAllowHalfOpen: true });
   answerOddRequests(app.server, newRequestId);
   cutStalledReaders(app.server);
-  setUp(app, parts);
+  setUp(app, parts, proxies);
   return app;
 }
 
-function setUp(app: FastifyInstance, parts: ServerParts): void {
+function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies): void {
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
   setUpValidation(app, config.limits);
@@ -116,7 +116,7 @@ function setUp(app: FastifyInstance, parts: ServerParts): void {
   app.register(async (open) => healthRoutes(open, parts));
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
-    closed.addHook("onRequest", authentication(parts));
+    closed.addHook("onRequest", authentication(parts, proxies));
     openapiRoute(closed);
     closed.register(async (api) => apiRoutes(api, parts), { prefix: BASE_PATH });
   });

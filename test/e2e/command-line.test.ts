@@ -81,7 +81,7 @@ const BAD_LINES: readonly (readonly [readonly string[], RegExp])[] = [
   ],
   [
     ["users", "add", "no spaces", "--role", "user", "--data-dir", "new"],
-    /^the name of a user must be a name of 1 to 64 .*; got "no spaces"\.$/m,
+    /^the name of a user must be 1 to 64 .*; got "no spaces"\.$/m,
   ],
   [["users", "add", "ann"], /required option '--role <role>' not specified/],
   [["users", "remove", "nobody", "--data-dir", "mine"], /^There is no user nobody\.$/m],

@@ -1,0 +1,45 @@
+/** Tells the log of refused credentials, without letting whoever guesses fill it. */
+import { type Logger } from "../log.ts";
+import { Tally } from "./tally.ts";
+
+/** Lines in a minute; what comes then is only counted. */
+const MAX_LINES = 20;
+const MINUTE = 60_000;
+
+export class RefusalLog {
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #keys: Tally;
+  #minute = { since: -Infinity, lines: 0 };
+  /** Lines left out since the last one. */
+  #unsaid = 0;
+
+  /** @param now milliseconds of a clock that only goes forward */
+  constructor(log: Logger, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+    this.#keys = new Tally(now);
+  }
+
+  /** @param user null: there is no such user, and what was given for a name may be a password. @param failed as `Failures` counts them */
+  password(address: string, user: string | null, failed: number): void {
+    this.#say({ address, user: user ?? "unknown", failed }, "password refused");
+  }
+
+  key(address: string): void {
+    this.#say({ address, failed: this.#keys.add(address) }, "API key refused");
+  }
+
+  /** Of one address and user the 1st, 2nd, 4th, 8th … */
+  #say(about: { readonly address: string; readonly user?: string; readonly failed: number }, what: string): void {
+    if (!Number.isInteger(Math.log2(about.failed))) return;
+    if (this.#now() - this.#minute.since >= MINUTE) this.#minute = { since: this.#now(), lines: 0 };
+    if (this.#minute.lines >= MAX_LINES) {
+      this.#unsaid++;
+      return;
+    }
+    this.#minute.lines++;
+    this.#log.warn({ ...about, ...(this.#unsaid > 0 && { unsaid: this.#unsaid }) }, what);
+    this.#unsaid = 0;
+  }
+}
