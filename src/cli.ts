@@ -119,6 +119,8 @@ function addGpus(gpus: Command): void {
         json,
         // Some terminals say 0 when they don't know.
         columns: isTTY ? columns || 80 : null,
+        // https://no-color.org: set to anything but nothing.
+        colour: isTTY && !process.env["NO_COLOR"],
       });
       console.log(text);
     });

@@ -5,6 +5,7 @@ import { type Config } from "./config.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Columns, gpuPage, gpusTable } from "./gpus-table.ts";
 import { type GpuDetails, type GpusAnswer } from "./http/schemas/gpus.ts";
+import { wrap } from "./table.ts";
 import { shown } from "./validation.ts";
 
 export interface GpusOptions {
@@ -17,6 +18,7 @@ export interface GpusOptions {
   /** What the server answers, instead of something to read. */
   readonly json: boolean;
   readonly columns: Columns;
+  readonly colour?: boolean;
   /** Seconds to wait for the answer. */
   readonly patience?: number;
 }
@@ -25,13 +27,14 @@ const PATIENCE = 30;
 
 /** `gpus [id]`: the text to print. @throws {AltLasError} `bad_config`: what has to be changed to get an answer */
 export async function gpusCommand(options: GpusOptions): Promise<string> {
-  const { gpuId, json, columns } = options;
+  const { gpuId, json, columns, colour = false } = options;
   const answer = await ask(options, gpuId === undefined ? "gpus" : `gpus/${gpuId}`);
   if (json) return JSON.stringify(answer, null, 2);
   const legible = withoutControls(answer);
-  return gpuId === undefined
-    ? gpusTable((legible as GpusAnswer).gpus, columns)
-    : gpuPage(legible as GpuDetails, columns);
+  if (gpuId !== undefined) return gpuPage(legible as GpuDetails, columns, { colour });
+  const { gpus, notes = [] } = legible as GpusAnswer;
+  const said = notes.map((note) => wrap(`A GPU driver has no GPU to offer: ${note}`, columns ?? Infinity));
+  return [gpusTable(gpus, columns, { colour }), ...said].join("\n\n");
 }
 
 /**
@@ -138,10 +141,10 @@ function parsed(body: string): unknown {
   }
 }
 
-/** What a terminal would obey instead of showing it must not come from the network. */
+/** What a terminal would obey instead of showing it, or what turns its lines around, must not come from the network. */
 function withoutControls(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value), (_key, part: unknown) =>
-    typeof part === "string" ? part.replace(/\p{Cc}/gu, "�") : part,
+    typeof part === "string" ? part.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "�") : part,
   );
 }
 

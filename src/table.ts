@@ -1,13 +1,48 @@
+import stringWidth from "string-width";
+
+/** Cells of a terminal that a text takes: two for East Asian characters and emoji, none for combining marks and colours. */
+export function widthOf(text: string): number {
+  return stringWidth(text);
+}
+
+/** Fills a text up to a width. */
+export function padded(text: string, width: number): string {
+  return text + " ".repeat(Math.max(0, width - widthOf(text)));
+}
+
 /** Columns for a terminal: each as wide as its widest cell. A row that is one string stands there as it is, over all columns. */
 export function table(head: readonly string[], rows: readonly (readonly string[] | string)[]): string {
   const cells = [head, ...rows.filter((row) => typeof row !== "string")];
-  const widths = head.map((_title, i) => Math.max(...cells.map((row) => row[i]!.length)));
+  const widths = head.map((_title, i) => Math.max(...cells.map((row) => widthOf(row[i]!))));
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, i) => cell.padEnd(widths[i]!))
+      .map((cell, i) => padded(cell, widths[i]!))
       .join("  ")
       .trimEnd();
   return [head, ...rows].map((row) => (typeof row === "string" ? row : line(row))).join("\n");
+}
+
+const ELLIPSIS = "…";
+const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/**
+ * A text that is too wide loses its middle: names of GPUs begin alike, and what tells them apart stands at their ends. No character is
+ * halved, so that it may become a cell narrower than asked.
+ */
+export function shortened(text: string, width: number): string {
+  if (widthOf(text) <= width) return text;
+  const all = Array.from(characters.segment(text), ({ segment }) => segment);
+  const room = Math.max(0, width - widthOf(ELLIPSIS));
+  const head = fitting(all, Math.floor(room * 0.4));
+  const tail = fitting(all.toReversed(), room - widthOf(head.join("")));
+  return head.join("") + ELLIPSIS + tail.toReversed().join("");
+}
+
+/** As many from the beginning as fit. */
+function fitting(all: readonly string[], room: number): string[] {
+  let left = room;
+  const end = all.findIndex((character) => (left -= widthOf(character)) < 0);
+  return end === -1 ? [...all] : all.slice(0, end);
 }
 
 /**
@@ -20,12 +55,12 @@ export function bar(share: number, width: number): string {
   return "█".repeat(full) + "░".repeat(width - full);
 }
 
-/** Breaks a text between words into lines of at most `width` characters, the indentation of each included. */
+/** Breaks a text between words into lines that take at most `width` cells, the indentation of each included. */
 export function wrap(text: string, width: number, indentation = ""): string {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
     const longer = lines.length === 0 ? undefined : `${lines.at(-1)} ${word}`;
-    if (longer !== undefined && longer.length <= width) lines[lines.length - 1] = longer;
+    if (longer !== undefined && widthOf(longer) <= width) lines[lines.length - 1] = longer;
     else lines.push(indentation + word);
   }
   return lines.join("\n");

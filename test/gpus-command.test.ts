@@ -5,6 +5,7 @@ import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 import fc from "fast-check";
 import { type FastifyInstance } from "fastify";
 import { parseConfig } from "../src/config.ts";
@@ -14,7 +15,7 @@ import { gpusCommand, type GpusOptions, readKey, serverUrl } from "../src/gpus-c
 import { gpuPage, gpusTable } from "../src/gpus-table.ts";
 import { type RunningTask } from "../src/http/parts.ts";
 import { detailsOfGpu, viewOfGpu } from "../src/http/views.ts";
-import { bar, table, wrap } from "../src/table.ts";
+import { bar, shortened, table, widthOf, wrap } from "../src/table.ts";
 import {
   CPU_DEVICE,
   GPU,
@@ -134,10 +135,71 @@ test("a table fits terminals of 80 columns and more, with the widest bars and na
     for (const gpus of [MACHINE, long]) assert.ok(longestLine(gpusTable(gpus, columns)) <= columns, String(columns));
   }
   assert.doesNotMatch(gpusTable(long, 80), /█/);
-  assert.match(gpusTable(long, 80), /^0 {4}NVIDIA H.*… {2}ready/m);
+  assert.match(gpusTable(long, 80), /^0 {4}NVID…0GB HBM3 {2}ready/m, "the middle goes");
   assert.match(gpusTable(long, 100), /█████░| ████░ 61/);
   assert.match(gpusTable(long, 160), /████████░░ 61\.2\/79\.6 GiB/);
   assert.match(gpusTable(long, 160), /64-Core Processor\)/);
+});
+
+const NAMES = [
+  "NVIDIA GeForce RTX 3090 (sol, çığ)",
+  "显卡一号在左边的机箱里面",
+  "🚀 rocket 🇹🇷 👩‍💻 GPU",
+  "kısa",
+  "e\u0301te\u0301 combining",
+];
+
+test("columns stay in line and rows within the terminal, whatever script names are in", () => {
+  const gpus = NAMES.map((name, id) => viewOfGpu({ ...H100, id, name }));
+  for (let columns = 60; columns <= 160; columns++) {
+    const [head, ...rows] = gpusTable(gpus, columns).split("\n");
+    const at = widthOf(head!.slice(0, head!.indexOf("STATUS")));
+    for (const row of rows) {
+      assert.equal(widthOf(row.slice(0, row.indexOf("ready"))), at, `${columns}: ${row}`);
+      assert.ok(widthOf(row) <= columns, `${columns}: ${row}`);
+    }
+  }
+});
+
+test("columns in which nothing is known go before a name is shortened", () => {
+  const names = ["NVIDIA GeForce RTX 3090 (left)", "NVIDIA GeForce RTX 3090 (right)"];
+  const gpus = names.map((name, id) => viewOfGpu({ ...CPU_DEVICE, id, name }));
+  assert.match(gpusTable(gpus, 100), /^GPU +NAME +STATUS +TASKS +UTIL .*OTHERS$/m, "there is room for all");
+  const narrow = gpusTable(gpus, 60);
+  assert.match(narrow, /^GPU +NAME +STATUS +TASKS$/m);
+  for (const name of names) assert.ok(narrow.includes(name), narrow);
+  assert.match(gpusTable(gpus, 38), /^0 {4}NVIDIA…3090 \(left\) {2,}ready/m);
+});
+
+test("a reason that several GPUs share stands once, with their numbers", () => {
+  const gpus = [0, 1, 2].map((id) => viewOfGpu(id === 1 ? { ...H100, id } : { ...FAULTED, id }));
+  const text = gpusTable(gpus, 70);
+  assert.equal(text.match(/Xid 79/g)!.length, 1);
+  assert.match(text, /^2 .*\n {5}GPU 0, 2: The driver reports Xid 79, .*\n {5}\S/m);
+});
+
+test("states have colours where they are asked for, and columns stay in line", () => {
+  const plain = gpusTable(MACHINE, 120);
+  const colours = gpusTable(MACHINE, 120, { colour: true });
+  assert.ok(colours.includes("\u001b[32mready\u001b[39m") && colours.includes("\u001b[31mfaulted\u001b[39m"));
+  assert.equal(stripVTControlCharacters(colours), plain);
+  assert.ok(!plain.includes("\u001b"));
+});
+
+test("a text that is too wide loses its middle, and no half of a character", () => {
+  assert.equal(shortened("NVIDIA GeForce RTX 3090 (left)", 18), "NVIDIA…3090 (left)");
+  assert.equal(shortened("short", 5), "short");
+  const text = fc.string({ unit: fc.constantFrom("a", "ç", "显", "🚀", "🇹🇷", "👩‍💻", "e\u0301", " ") });
+  fc.assert(
+    fc.property(text, fc.integer({ min: 1, max: 30 }), (whole, width) => {
+      const cut = shortened(whole, width);
+      assert.ok(widthOf(cut) <= width);
+      if (cut === whole) return;
+      const [head = "", tail = ""] = cut.split("…");
+      assert.ok(whole.startsWith(head) && whole.endsWith(tail));
+      assert.ok(widthOf(cut) >= width - 1, "no more goes than has to");
+    }),
+  );
 });
 
 const STARTED = Date.UTC(2025, 7, 10, 12, 35);
@@ -190,6 +252,23 @@ EVENTS
                                     card needs a reset. It is tried again in 60
                                     seconds.`,
   );
+});
+
+test("on a narrow terminal no id and no time of a page is broken", () => {
+  const running = [...RUNNING, { id: ID, user: "a-user-with-a-long-name", startedAt: null }];
+  const gpu: GpuStatus = {
+    ...H100,
+    events: [...H100.events, { at: STARTED, event: "faulted", reason: FAULTED.reason! }],
+  };
+  const page = gpuPage(detailsOfGpu(gpu, running), 60, { now: STARTED + 90_000 });
+  for (const line of page.split("\n")) assert.ok(widthOf(line) <= 60, line);
+  assert.match(page, /^123e4567-e89b-12d3-a456-426614174000 {2}user +\d\d:\d5:00$/m);
+  assert.match(page, /^123e4567-e89b-12d3-a456-426614174000 {2}a-\S*…\S+ +-$/m);
+  assert.match(page, /^\d\d:\d5:00 {2}faulted {3}The driver reports/m);
+  const roomy = gpuPage(detailsOfGpu(gpu, RUNNING), 66, { now: STARTED + 90_000 });
+  assert.match(roomy, /^123e4567-\S+ {2}user +\d\d:\d5:00, 90 s$/m);
+  const later = gpuPage(detailsOfGpu(gpu, running), 60, { now: STARTED + 3 * 86_400_000 });
+  assert.match(later, /^08-1\d \d\d:\d5 {2}faulted/m, "another day is told");
 });
 
 test("what is not known of a GPU is a dash on its page", () => {
@@ -266,6 +345,13 @@ test("a running server is asked for its GPUs", async (t) => {
   const expected = gpusTable(state.gpus.map(viewOfGpu), null);
   assert.equal(await gpusCommand(options(url)), expected);
   assert.equal(await gpusCommand(options(`${url}/`)), expected);
+});
+
+test("what drivers said that have no GPU to offer stands under the table", async (t) => {
+  const note = "nvidia-smi lists no GPU: Failed to initialize NVML: Driver/library version mismatch.";
+  const url = await listening(testServer(t, testConfig(), { driverNotes: [note] }).app);
+  const text = await gpusCommand(options(url));
+  assert.ok(text.endsWith(`\n\nA GPU driver has no GPU to offer: ${note}`), text);
 });
 
 test("a server behind a proxy may be below a path, and only it gets the key", async (t) => {
