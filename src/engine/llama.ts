@@ -13,11 +13,12 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
-import { type EvaluationPriority, type Token } from "node-llama-cpp";
+import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
 import { AltLasError } from "../errors.ts";
 import {
   type DeviceMemory,
   type Engine,
+  type EngineEnd,
   type EngineInfo,
   type EngineOptions,
   type GenerateOutcome,
@@ -33,6 +34,12 @@ import { type Move, planStep } from "./step-plan.ts";
 /** llama.cpp's defaults. */
 const SAMPLING = { topK: 40, topP: 0.95, minP: 0.05 };
 
+/** The likeliest token alone: what is left then has a probability, which tells NaN, and which is computed of one number, not of all. */
+const GREEDY = { topK: 1, topP: 1, temperature: 1 };
+
+/** Says with each token how likely it was. */
+const WITH_CONFIDENCE = { confidence: true } as const;
+
 /** What was done since the model was loaded. */
 export interface LlamaStats {
   steps: number;
@@ -46,6 +53,8 @@ export interface LlamaStats {
   readonly batches: number[];
 }
 
+type Sampled = SequenceEvaluateOutput<typeof WITH_CONFIDENCE>;
+
 /** One call of `generate`, from its arrival until its slot is free again. */
 interface Run {
   readonly request: GenerateRequest;
@@ -57,7 +66,7 @@ interface Run {
   /** Set while the run holds a slot. */
   slot: Slot | undefined;
   /** Set once the whole prompt has been given to the model. */
-  tokens: AsyncGenerator<Token, void> | undefined;
+  tokens: AsyncGenerator<Sampled, void> | undefined;
   /** Prompt tokens that the model has not been given yet. */
   remaining: number;
   /** Prompt tokens that the slot held already. */
@@ -80,6 +89,10 @@ export class LlamaEngine implements Engine {
   #driver: Promise<void> | undefined;
   #progress = 0;
   #closed: Promise<void> | undefined;
+  readonly #gone = Promise.withResolvers<EngineEnd>();
+  #isProving = false;
+  /** Why it is over; undefined: it is not. */
+  #over: AltLasError | undefined;
 
   constructor(options: EngineOptions, pace: Pace = new Prefill(options.tuning.prefillChunk)) {
     this.#options = options;
@@ -93,6 +106,11 @@ export class LlamaEngine implements Engine {
   /** One for each task and step that it got on in. */
   get progress(): number {
     return this.#progress;
+  }
+
+  /** Resolves when it has computed nonsense: what is in its KV cache then can spoil every task. */
+  get gone(): Promise<EngineEnd> {
+    return this.#gone.promise;
   }
 
   async deviceMemory(): Promise<DeviceMemory | null> {
@@ -114,9 +132,11 @@ export class LlamaEngine implements Engine {
    * to compile for its kernels is compiled here too.
    */
   async #prove(): Promise<void> {
+    this.#isProving = true;
     await this.generate({ ...PROOF, signal: this.#stopping.signal });
     await this.#free!.clear();
     this.#stats = noStats();
+    this.#isProving = false;
   }
 
   async generate(request: GenerateRequest): Promise<GenerateOutcome> {
@@ -161,6 +181,7 @@ export class LlamaEngine implements Engine {
   }
 
   #opened(): OpenModel {
+    if (this.#over !== undefined) throw this.#over;
     if (this.#open === undefined) throw new AltLasError("model_error", "The model is not loaded.");
     return this.#open;
   }
@@ -208,7 +229,7 @@ export class LlamaEngine implements Engine {
   }
 
   async #step(): Promise<void> {
-    const { batchSize } = this.#opened().context;
+    const { batchSize } = this.#open!.context;
     const moves = planStep(this.#active, batchSize, (load) => this.#pace.allowance(load));
     const generating = moves.filter(({ generates }) => generates).length;
     const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
@@ -231,24 +252,48 @@ export class LlamaEngine implements Engine {
         const piece = run.prompt.slice(at, at + promptTokens);
         run.remaining -= promptTokens;
         this.#stats.promptTokens += promptTokens;
-        if (generates) run.tokens = sequence.evaluate(piece, { ...options, ...samplingOf(run.request.temperature) });
+        const sampling = samplingOf(run.request.temperature);
+        if (generates)
+          run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
+            ...options,
+            ...sampling,
+            yieldEogToken: true,
+          });
         else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
       }
       const next = generates ? await run.tokens!.next() : undefined;
       this.#progress++;
-      if (next?.done === true) run.end = "stop";
-      return next?.value ?? undefined;
+      return this.#tokenOf(run, next?.value ?? undefined);
     } catch (error) {
-      run.end = { error: await this.#opened().log.failure("The model failed while generating", error) };
+      run.end = { error: await this.#open!.log.failure("The model failed while generating", error) };
       return undefined;
     }
+  }
+
+  /** undefined: the run has none in this step, or has ended. The end of a text is looked at too: NaN often looks like one. */
+  #tokenOf(run: Run, sampled: Sampled | undefined): Token | undefined {
+    if (sampled === undefined) return undefined;
+    const { token, confidence } = sampled;
+    if (Number.isNaN(confidence)) run.end = { error: this.#computedNonsense() };
+    else if (this.#open!.model.isEogToken(token)) run.end = "stop";
+    else return token;
+    return undefined;
+  }
+
+  /** While it loads, the model or the device is at fault; later this engine is over. */
+  #computedNonsense(): AltLasError {
+    const what = `The model ${this.#options.model} computed nonsense: its next token has no probability (NaN)`;
+    if (this.#isProving)
+      return new AltLasError("model_error", `${what}. The file is damaged, or the device computes wrongly.`);
+    this.#over ??= new AltLasError("gpu_lost", `${what}.`);
+    this.#gone.resolve({ sentence: this.#over.message, crashed: false });
+    return this.#over;
   }
 
   #accept(run: Run, token: Token | undefined): void {
     if (this.#isCanceled(run)) return;
     try {
       if (token !== undefined) this.#emit(run, token);
-      if (run.end === "stop" || run.end === "length") flush(run);
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.
       run.end = { error };
@@ -259,8 +304,8 @@ export class LlamaEngine implements Engine {
     run.generated++;
     this.#stats.tokens++;
     if (run.generated === run.limit) run.end = "length";
-    // The decoder keeps back the bytes of a character that is not whole yet.
-    run.request.emit(run.text.decode(this.#opened().vocabulary.bytesOf(token), { stream: true }), 1);
+    // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
+    run.request.emit(run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true }), 1);
   }
 
   /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */
@@ -294,14 +339,8 @@ function noStats(): LlamaStats {
 }
 
 function samplingOf(temperature: number) {
-  if (temperature === 0) return { temperature };
+  if (temperature === 0) return GREEDY;
   return { ...SAMPLING, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
-}
-
-/** Emits the bytes of a last character that never became whole. */
-function flush(run: Run): void {
-  const rest = run.text.decode();
-  if (rest !== "") run.request.emit(rest, 0);
 }
 
 function settle(run: Run): void {

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { LLAMA } from "./engines.ts";
-import { float32, headOf, padded, text, tokenizerOf, uint32, uint64, VALUE } from "./gguf.ts";
+import { float32, headOf, keyOf, padded, stringsIn, text, tokenizerOf, uint32, uint64, VALUE } from "./gguf.ts";
 import { seeded } from "./seeded.ts";
 
 const WIDTH = 64;
@@ -30,7 +30,7 @@ interface Tensor {
   readonly name: string;
   /** The length of a row first. */
   readonly dimensions: readonly number[];
-  readonly value: (random: () => number) => number;
+  readonly value: (random: () => number, row: number, column: number) => number;
 }
 
 /** Three layers of four see the last `WINDOW` tokens only. */
@@ -87,6 +87,33 @@ function slidingWindowModel(): Model {
 
 /** Its state is the sum of all tokens so far. */
 export function writeRecurrentModel(path: string): void {
+  writeFileSync(path, whole(recurrentModel()));
+}
+
+/**
+ * Generates this token for ever, until it has seen one whose text has `poison` in it: from then on it computes nothing but NaN.
+ * @param token as the vocabulary spells it
+ */
+export function writeOneTokenModel(path: string, token: string, poison: string): void {
+  const { metadata, tensors } = recurrentModel();
+  const texts = stringsIn(metadata.find((entry) => keyOf(entry) === "tokenizer.ggml.tokens")!);
+  const wanted = texts.indexOf(token);
+  // The first number of each token's state is by far the largest, and says which token is next.
+  const embedding: Tensor = {
+    name: "token_embd.weight",
+    dimensions: [WIDTH, VOCABULARY],
+    value: (random, row, column) => (texts[row]!.includes(poison) ? NaN : column === 0 ? 100 : random() - 0.5),
+  };
+  const output: Tensor = {
+    name: "output.weight",
+    dimensions: [WIDTH, VOCABULARY],
+    value: (_, row, column) => (column === 0 ? (row === wanted ? 1 : -1) : 0),
+  };
+  const others = tensors.filter(({ name }) => name !== embedding.name);
+  writeFileSync(path, whole({ metadata, tensors: [embedding, output, ...others] }));
+}
+
+function recurrentModel(): Model {
   const { inner, size, convolution, timeStepRank } = STATE;
   const metadata: Metadata = {
     "general.architecture": "mamba",
@@ -114,7 +141,7 @@ export function writeRecurrentModel(path: string): void {
     ones(`${block}.ssm_d`, inner),
     noise(`${block}.ssm_out.weight`, inner, WIDTH),
   ];
-  writeFileSync(path, whole(modelOf(metadata, layer)));
+  return modelOf(metadata, layer);
 }
 
 function noise(name: string, ...dimensions: number[]): Tensor {
@@ -146,7 +173,11 @@ function whole({ metadata, tensors }: Model): Buffer {
   const data: Buffer[] = [];
   const infos = tensors.map(({ name, dimensions, value }) => {
     const count = dimensions.reduce((product, length) => product * length, 1);
-    const bytes = Buffer.from(Float32Array.from({ length: count }, () => value(random)).buffer);
+    const bytes = Buffer.from(
+      Float32Array.from({ length: count }, (_, at) =>
+        value(random, Math.floor(at / dimensions[0]!), at % dimensions[0]!),
+      ).buffer,
+    );
     const info = [text(name), uint32(dimensions.length), ...dimensions.map(uint64), uint32(0), uint64(offset)];
     data.push(padded(bytes));
     offset += data.at(-1)!.length;
