@@ -8,8 +8,10 @@
  * Both count from 1970. On a machine whose clock was never set they agree.
  */
 
-/** Milliseconds that the two clocks may drift apart before that counts as a step. Below it the kernel slews both. */
+/** Milliseconds that the two clocks may drift apart before what is shown follows the wall clock again. */
 const TOLERANCE = 250;
+/** Milliseconds from which that is a step, and not a drift, which two looks a second apart see long before. */
+const STEP = 1000;
 /** Milliseconds that one look at both clocks may take; when it takes longer, the process was held up in between. */
 const ONE_LOOK = 20;
 
@@ -63,7 +65,7 @@ export class ServerClock implements Clock {
 
   /**
    * @param start where the server's clock begins; null: at what the wall clock shows
-   * @param stepped is told of each step of the wall clock
+   * @param stepped is told of each step of the wall clock by a second or more
    */
   constructor(start: number | null, stepped: (step: Step) => void = () => {}, source: TimeSource = SYSTEM) {
     this.#source = source;
@@ -92,7 +94,7 @@ export class ServerClock implements Clock {
     if (Math.abs(step) < TOLERANCE) return;
     const from = now + this.#ahead;
     this.#ahead += step;
-    this.#stepped({ from, to: wall });
+    if (Math.abs(step) >= STEP) this.#stepped({ from, to: wall });
   }
 }
 

@@ -1,4 +1,5 @@
 /** GPUs as people read them in a terminal: what `alt-las gpus` prints. */
+import { wallTime } from "./clock.ts";
 import { type GpuDetails, type GpuView } from "./http/schemas/gpus.ts";
 import { styleText } from "node:util";
 import { bar, padded, shortened, table, widthOf, wrap } from "./table.ts";
@@ -244,7 +245,7 @@ function tasksTable(tasks: GpuDetails["running_tasks"], columns: Columns, look: 
 }
 
 /** Local time of day, and the day where it is another one. */
-function clockOf(at: string, { now = Date.now() }: Look): string {
+function clockOf(at: string, { now = wallTime() }: Look): string {
   const date = new Date(at);
   const [day, time = ""] = localTime(date).split(" ");
   return day === localTime(new Date(now)).split(" ")[0] ? time : `${day!.slice(5)} ${time.slice(0, 5)}`;
@@ -255,7 +256,7 @@ function localTime(date: Date): string {
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
 }
 
-function ageOf(at: string, { now = Date.now() }: Look): string {
+function ageOf(at: string, { now = wallTime() }: Look): string {
   const seconds = Math.max(0, Math.round((now - Date.parse(at)) / 1000));
   if (seconds < 120) return `${seconds} s`;
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;

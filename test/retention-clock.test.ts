@@ -44,17 +44,25 @@ class Machine {
     return ++this.#seq;
   }
 
-  async start(retention = WEEK): Promise<Run> {
+  async start(retention = WEEK, maxStored: number | null = null): Promise<Run> {
     const store = new SqliteStore({ path: this.#path });
     const { past } = await store.open();
     const warnings: object[] = [];
     const log = { warn: (fields: object) => void warnings.push(fields), error: () => {} };
     const source = { steady: () => this.source.steady, wall: () => this.source.wall };
     const time = new Timekeeper({ store, past, retention, log, source });
-    const run = new Run(this, store, time, warnings, retention);
+    const run = new Run(this, { store, time, warnings, retention, maxStored });
     this.#t.after(() => run.stop());
     return run;
   }
+}
+
+interface RunParts {
+  readonly store: SqliteStore;
+  readonly time: Timekeeper;
+  readonly warnings: object[];
+  readonly retention: number;
+  readonly maxStored: number | null;
 }
 
 /** One run of a server. */
@@ -66,12 +74,12 @@ class Run {
   readonly warnings: readonly object[];
   readonly #heard = new EventEmitter();
 
-  constructor(machine: Machine, store: SqliteStore, time: Timekeeper, warnings: readonly object[], retention: number) {
+  constructor(machine: Machine, { store, time, warnings, ...kept }: RunParts) {
     this.#machine = machine;
     this.#store = store;
     this.#time = time;
     this.warnings = warnings;
-    const log = { warn: (fields: object) => void (warnings as object[]).push(fields), error: () => {} };
+    const log = { warn: (fields: object) => void warnings.push(fields), error: () => {} };
     const heard = this.#heard;
     const swept = {
       countEnded: (before: number) => store.countEnded(before),
@@ -81,7 +89,7 @@ class Run {
         return more;
       },
     };
-    const settings = { retention, maxStored: null, keysLive: DAY, interval: 1 };
+    const settings = { ...kept, keysLive: DAY, interval: 1 };
     this.retention = new Retention({ store: swept, time, log, ...settings });
     this.retention.start();
     time.look();
@@ -298,4 +306,14 @@ test("what is kept for a second goes after a second, and at once after a night",
   const second = await machine.start(1000);
   assert.equal(await second.kept([other]), 0);
   assert.deepEqual(second.warnings, []);
+});
+
+test("an hour of doubt is one about ages: there are never more tasks than max_stored", async (t) => {
+  const machine = new Machine(t);
+  const first = await machine.start();
+  const old = [await first.end(), await first.end(), await first.end()];
+  await first.stop();
+  machine.off(8 * DAY);
+  const second = await machine.start(WEEK, 2);
+  assert.equal(await second.kept(old), 2);
 });
