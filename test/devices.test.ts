@@ -72,6 +72,14 @@ function ids(devices: readonly Device[]): [number, string][] {
   return devices.map(({ id, uuids }) => [id, uuids.join("+")]);
 }
 
+test("a process that dies while it asks llama.cpp is told, and the CPU serves", async (t) => {
+  const machine = new Machine(t);
+  const devices = await machine.start("", { probe: { ...NOTHING, death: "signal SIGSEGV" } });
+  assert.ok(devices.every(({ kind }) => kind === "cpu"));
+  assert.equal(machine.warnings.length, 1);
+  assert.match(machine.warnings[0]!, /^llama\.cpp could not say which GPUs .* ended with signal SIGSEGV, /);
+});
+
 /** How a start is refused. */
 async function refusal(t: TestContext, yaml: string, at: Start = {}): Promise<string> {
   const outcome = await start(t, yaml, at).catch((error: unknown) => error);

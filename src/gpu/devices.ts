@@ -87,7 +87,7 @@ const HOT = 85;
 export async function findDevices(config: Config, sources: DeviceSources): Promise<Device[]> {
   const entries = deviceEntries(config);
   const survey = await surveyFor(entries, config, sources);
-  for (const warning of survey.warnings) sources.log.warn(warning);
+  for (const warning of [...survey.warnings, ...survey.faults]) sources.log.warn(warning);
   const resolver = new Resolver(config, survey);
   const found = entries.flatMap((entry) => resolver.resolve(entry));
   const used = config.gpu.multi_gpu.enabled ? found : found.slice(0, 1);
@@ -103,7 +103,7 @@ export function wantsGpus(config: Config): boolean {
 /** No driver, and no file, is looked at for the sake of stand-ins. */
 async function surveyFor(entries: readonly Entry[], config: Config, sources: GpuSources): Promise<Survey> {
   const engines = entries.filter((entry) => needsGpus(entry, config)).map(({ entry }) => engineOf(entry, config).kind);
-  if (engines.length === 0) return { gpus: [], warnings: [] };
+  if (engines.length === 0) return { gpus: [], warnings: [], faults: [] };
   return surveyGpus(sources, {
     llama: engines.includes("llama"),
     minComputeCapability: config.gpu.min_compute_capability,

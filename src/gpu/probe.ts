@@ -11,13 +11,15 @@ export interface Probe {
   readonly memoryTotal: number;
   /** Why its CUDA package, which is installed, cannot be loaded; null: it can, or is not there. */
   readonly cudaFault: string | null;
+  /** How the process ended that should have told; absent: it has told. */
+  readonly death?: string;
 }
 
 /** Milliseconds. */
 const TIMEOUT = 30_000;
 
 /**
- * Asks llama.cpp in a child process; one that dies or hangs has found nothing.
+ * Asks llama.cpp in a child process; one that dies or hangs has found nothing, and how it ended is told.
  * @param environment set for it beside what it inherits
  * @param inherit `gpu.worker_environment`
  */
@@ -34,11 +36,13 @@ export function probeLlama(
       timeout: TIMEOUT,
       killSignal: "SIGKILL",
     });
-    let answer: Probe = { backend: false, names: [], memoryTotal: 0, cudaFault: null };
+    const nothing = { backend: false, names: [], memoryTotal: 0, cudaFault: null } as const;
+    let answer: Probe | null = null;
     child.on("message", (message) => {
       answer = message as Probe;
     });
-    child.once("error", () => resolve(answer));
-    child.once("close", () => resolve(answer));
+    const end = (how: string): void => resolve(answer ?? { ...nothing, death: how });
+    child.once("error", (error) => end(error.message));
+    child.once("close", (code, signal) => end(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });
 }

@@ -48,6 +48,8 @@ export interface Survey {
   readonly gpus: readonly SurveyedGpu[];
   /** Sentences for the log. */
   readonly warnings: readonly string[];
+  /** Why llama.cpp could not say what it can open, so that a GPU may be missing; none: it has said. */
+  readonly faults: readonly string[];
 }
 
 /** What all parts of a survey look at. */
@@ -93,7 +95,7 @@ export async function surveyGpus(
   const first = Math.max(-1, ...[...present, ...lost].map(({ number }) => number)) + 1;
   const gpus = [...present, ...lost, ...rest.map((gpu, index) => ({ ...gpu, number: first + index }))];
   const warnings = [...nvidia.notes, ...amd.notes, ...warningsOf(gpus, view)];
-  return { gpus: gpus.toSorted((a, b) => a.number - b.number), warnings };
+  return { gpus: gpus.toSorted((a, b) => a.number - b.number), warnings, faults: faultsOf(probe) };
 }
 
 /**
@@ -338,6 +340,14 @@ function unopenedGpus(view: View): Unnumbered[] {
   const numbered = identified(view);
   const rest = amdOf(view.found.gpus).filter((gpu) => !numbered.includes(gpu));
   return rest.map((gpu) => ({ ...describe(gpu, view), use: "named" }));
+}
+
+/** On a machine whose drivers are all well nothing dies here, so this is never the noise of one without a GPU. */
+function faultsOf(probe: Probe | null): string[] {
+  if (probe?.death === undefined) return [];
+  return [
+    `llama.cpp could not say which GPUs it can open: the process that asked it ended with ${probe.death}, as when a driver crashes or hangs. GPUs may be missing, and the CPU in their place.`,
+  ];
 }
 
 function warningsOf(gpus: readonly SurveyedGpu[], { probe }: View): string[] {
