@@ -271,6 +271,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #timer: NodeJS.Timeout;
   #accepted = false;
   #gotOn = false;
+  #hasEnded = false;
   /** Why it ended before its end. */
   #failure: Error | undefined;
 
@@ -290,7 +291,8 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   /** The answer has come a piece further; the next one has to come in time too. */
   gotOn(): void {
-    if (this.hasFailed) return;
+    // The last event of an answer may be read behind its end.
+    if (this.#hasEnded) return;
     if (this.#gotOn) return void this.#timer.refresh();
     this.#gotOn = true;
     clearTimeout(this.#timer);
@@ -346,6 +348,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #release(): void {
+    this.#hasEnded = true;
     clearTimeout(this.#timer);
     this.#parts.signal?.removeEventListener("abort", this.#abort);
   }
