@@ -25,6 +25,7 @@ function world() {
   const store = {
     endsOf: async (_id: string, offset: number, limit: number) => stored.slice(offset, offset + limit),
     batch: async () => null,
+    get: async (id: string) => tasks.find((task) => task.id === id) ?? null,
   };
   const batches = new Batches(store, async (batch) => void finished.push(batch), unset(Date.now));
   const tasks = [1, 2, 3].map((seq) => newTask(seq, { batchId: "batch" }));

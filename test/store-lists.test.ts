@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { Store, SweepLimits, TaskFilter } from "../src/store/store.ts";
+import type { ListedPage, Store, SweepLimits, TaskFilter } from "../src/store/store.ts";
 import { isFinal, type Task, TASK_STATUSES } from "../src/task.ts";
 import {
   cancel,
@@ -53,6 +53,27 @@ for (const [name, create] of Object.entries(STORES)) {
           await store.save([task]);
         } while (after !== undefined);
         assert.deepEqual(seen, expected);
+      }
+    });
+
+    test("a list is read in parts of so many characters, one task at least, and the parts are the list", async (t) => {
+      const { store } = await opened(t, create);
+      await store.save(Array.from({ length: 9 }, (_, index) => newTask(index + 1)));
+      for (const filter of [EVERYTHING, { ...EVERYTHING, since: 0 }]) {
+        const whole = (await store.list({ ...filter, limit: 5 })).tasks.map(({ seq }) => seq);
+        assert.equal(whole.length, 5);
+        const first = await store.list({ ...filter, limit: 5 }, { maxCharacters: 1, counted: true });
+        assert.deepEqual([first.tasks.length, first.more], [1, true]);
+        const seqs = [first.tasks[0]!.seq];
+        for (let more: true | undefined = true; more === true;) {
+          const page = { ...filter, after: seqs.at(-1)!, limit: 5 - seqs.length };
+          const part: ListedPage = await store.list(page, { maxCharacters: 1, counted: false });
+          assert.deepEqual([part.tasks.length, part.total], [1, 0]);
+          seqs.push(part.tasks[0]!.seq);
+          more = part.more;
+        }
+        assert.deepEqual(seqs, whole);
+        assert(first.total >= 5);
       }
     });
 

@@ -50,6 +50,13 @@ export const ConfigSchema = Type.Object(
             "Bytes of bodies and large answers that all requests under way hold; one caller may have half. Over it: 503, or 429 for the caller. Default: 256 MiB, or a quarter of what Node's heap may have where that is less; at least one largest body.",
         }),
       ),
+      max_open_requests: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description:
+            "Requests of one caller that may be open at once: readers that wait or read along, and what is under way. Over it: 429. Default: 10,000, or one for each 64 KiB that Node's heap may have where those are fewer.",
+        }),
+      ),
     }),
     gpu: GpuSection,
     engine: EngineSection,

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange } from "./access.ts";
+import { holdForAnswer } from "./answers.ts";
 import { goneSignal } from "./gone.ts";
 import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
@@ -12,6 +13,9 @@ import { BatchCancelAnswer, BatchParams, BatchRef, ResultLines, ResultsQuery } f
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 import { viewOfBatch, viewOfTask } from "./views.ts";
+
+/** What results that are being sent are taken to hold: some read ahead, as rows, as tasks and as text. */
+const RESULTS_BYTES = 2 ** 20;
 
 export function batchStateRoute(app: FastifyInstance, { tasks }: ServerParts): void {
   const schema = {
@@ -68,6 +72,7 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
     },
     handler: async ({ caller, params, query, method }, reply) => {
       const { batch } = await batchNamed(tasks, caller, params);
+      holdForAnswer(reply, RESULTS_BYTES);
       const gone = goneSignal(reply, () => answer.write("\n"));
       const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");
       // Of a HEAD nothing but the headers is wanted.

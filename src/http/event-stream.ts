@@ -28,6 +28,7 @@ export class EventStream implements Listener {
   readonly #raw: Writable;
   readonly #taskId: string;
   readonly #onOver: (left: boolean) => void;
+  readonly #hold: (characters: number) => boolean;
   #following: Following | null = null;
   #attempt: number;
   #offset: number;
@@ -36,9 +37,19 @@ export class EventStream implements Listener {
   /** It has ended, and the reader has not been told yet. */
   #final: TaskSnapshot | null = null;
 
-  /** @param onOver called once, with whether the reader went before the task had ended */
-  constructor(raw: Writable, taskId: string, { attempt, offset }: Position, onOver: (left: boolean) => void) {
+  /**
+   * @param onOver called once, with whether the reader went before the task had ended
+   * @param hold called with what is about to be written, in characters; false: there is no memory for it, and the reader has to come again
+   */
+  constructor(
+    raw: Writable,
+    taskId: string,
+    { attempt, offset }: Position,
+    onOver: (left: boolean) => void,
+    hold: (characters: number) => boolean = () => true,
+  ) {
     this.#raw = raw;
+    this.#hold = hold;
     this.#taskId = taskId;
     this.#attempt = attempt;
     this.#offset = offset;
@@ -135,12 +146,15 @@ export class EventStream implements Listener {
   }
 
   #write(events: string): void {
-    if (events !== "") this.#blocked = !this.#raw.write(events);
+    if (events === "") return;
+    if (this.#hold(events.length)) this.#blocked = !this.#raw.write(events);
+    else this.#raw.destroy();
   }
 
   #finish(last = ""): void {
     this.#release(false);
-    this.#raw.end(last);
+    if (this.#hold(last.length)) this.#raw.end(last);
+    else this.#raw.destroy();
   }
 
   #release(left: boolean): void {

@@ -6,6 +6,7 @@ import { isFinal } from "../task.ts";
 import { shown } from "../validation.ts";
 import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
 import { probeWhenHalfClosed } from "./gone.ts";
+import { mayHold } from "./answers.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
@@ -64,11 +65,12 @@ export async function streamTask(
   if (raw.destroyed) return onLeft?.();
   let stopPings: (() => void) | null = null;
   let stopProbes: (() => void) | null = null;
-  const stream = new EventStream(raw, id, position, (left) => {
+  const onOver = (left: boolean): void => {
     stopPings?.();
     stopProbes?.();
     if (left) onLeft?.();
-  });
+  };
+  const stream = new EventStream(raw, id, position, onOver, (characters) => mayHold(reply, characters));
   const following = tasks.follow(id, stream);
   if (following === null) return tellEnd(tasks, reply, id, stream);
   beginLiveAnswer(reply, EVENT_STREAM);

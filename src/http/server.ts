@@ -4,6 +4,7 @@ import { type IncomingMessage } from "node:http";
 import cors from "@fastify/cors";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { authentication } from "./access.ts";
+import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
@@ -15,6 +16,7 @@ import { type ServerParts } from "./parts.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { Proxies } from "./proxies.ts";
+import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./shapes.ts";
 import { cutStalledReaders } from "./stalled.ts";
@@ -97,7 +99,9 @@ export function createServer(parts: ServerParts): FastifyInstance {
 function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies): void {
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
-  setUpValidation(app, config.limits);
+  const memory = new RequestMemory(config.limits);
+  setUpValidation(app, config.limits, memory);
+  countAnswers(app, memory);
   app.addHook("onRequest", (request, reply, done) => {
     setHeaders(request.id, reply);
     request.response = reply.raw;
@@ -117,6 +121,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies): void
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies));
+    closed.addHook("onRequest", boundOpenRequests(config));
     openapiRoute(closed);
     closed.register(async (api) => apiRoutes(api, parts), { prefix: BASE_PATH });
   });

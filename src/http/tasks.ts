@@ -1,13 +1,20 @@
 /** `GET /task/<task_id>` and `GET /tasks`. */
 import { type FastifyInstance } from "fastify";
 import { isFinal } from "../task.ts";
+import { holdForAnswer } from "./answers.ts";
 import { cursorOf, selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./gone.ts";
+import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath, visibleTask } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
 import { applyWait } from "./prefer.ts";
 import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery } from "./schemas/tasks.ts";
+import { PART, streamedList } from "./task-list.ts";
 import { viewOfTask } from "./views.ts";
+
+const JSON_TYPE = "application/json; charset=utf-8";
+/** What a list that is being sent is taken to hold: a part as rows, as tasks and as text. */
+const LIST_BYTES = 4 * PART;
 
 export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
   app.route<{ Params: TaskPath; Querystring: TaskQuery }>({
@@ -44,10 +51,17 @@ export function tasksRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       querystring: TasksQuery,
       response: { 200: TasksAnswer },
     },
-    handler: async ({ caller, query }) => {
+    handler: async ({ caller, query, method }, reply) => {
       const { status, limit, offset, after } = query;
       const page = { status, limit, offset: offset + 0, after: seqOfCursor(after) };
-      const { tasks: found, total } = await tasks.list({ ...selectionOf(caller, query), ...page });
+      const filter = { ...selectionOf(caller, query), ...page };
+      const first = await tasks.list(filter, { maxCharacters: PART, counted: true });
+      if (first.more === true) {
+        if (method === "HEAD") return void beginLiveAnswer(reply, JSON_TYPE).end();
+        holdForAnswer(reply, LIST_BYTES);
+        return reply.type(JSON_TYPE).send(streamedList(tasks, filter, first, reply));
+      }
+      const { tasks: found, total } = first;
       const last = found.at(-1);
       return {
         // UUIDs have dashes, so none of them looks like an array index, and the object keeps their order.

@@ -7,6 +7,10 @@ import { type BatchSnapshot, type TaskSnapshot } from "./task-api.ts";
 
 /** Results that are read from the store at once. */
 const PAGE = 500;
+/** Characters of them, which is what a reader that is slow costs; one result may be longer. */
+const PAGE_CHARACTERS = 256 * 1024;
+
+type Ended = Pick<Task, "id">;
 
 interface LiveBatch {
   readonly batch: Batch;
@@ -14,12 +18,12 @@ interface LiveBatch {
   live: number;
   /** The latest time that one of its tasks has shown. */
   latest: number;
-  /** `end` for each of them, with the task; `done` when no more will come. */
+  /** `end` for each of them, with its id; `done` when no more will come. */
   readonly events: EventEmitter;
 }
 
 export class Batches {
-  readonly #store: Pick<Store, "batch" | "endsOf">;
+  readonly #store: Pick<Store, "batch" | "endsOf" | "get">;
   /** A batch has ended, and each of its ends is on disk; resolves when its own is too. */
   readonly #finished: (batch: Batch) => Promise<void>;
   readonly #clock: Clock;
@@ -27,7 +31,7 @@ export class Batches {
   /** Those whose end is being written. */
   readonly #ending = new Map<string, Batch>();
 
-  constructor(store: Pick<Store, "batch" | "endsOf">, finished: (batch: Batch) => Promise<void>, clock: Clock) {
+  constructor(store: Pick<Store, "batch" | "endsOf" | "get">, finished: (batch: Batch) => Promise<void>, clock: Clock) {
     this.#store = store;
     this.#finished = finished;
     this.#clock = clock;
@@ -56,7 +60,8 @@ export class Batches {
     if (entry === undefined) return;
     entry.live--;
     entry.latest = Math.max(entry.latest, task.finishedAt ?? 0);
-    entry.events.emit("end", task);
+    // By name: of a reader that is slow, whole results would pile up here.
+    entry.events.emit("end", { id: task.id });
     this.#endIfDone(entry);
   }
 
@@ -73,14 +78,20 @@ export class Batches {
     const later = follow ? this.#endsFromNow(id, signal) : undefined;
     const sent = new Set<string>();
     const isNew = ({ id: taskId }: { readonly id: string }): boolean => sent.size < sent.add(taskId).size;
-    for (let offset = 0; !signal.aborted; offset += PAGE) {
-      const page = await this.#store.endsOf(id, offset, PAGE);
+    let read = 0;
+    for (let offset = 0; !signal.aborted; offset += read) {
+      const page = await this.#store.endsOf(id, offset, PAGE, PAGE_CHARACTERS);
       yield* page.filter(isNew);
-      if (page.length < PAGE) break;
+      if (page.length === 0) break;
+      read = page.length;
     }
     if (later === undefined) return;
     try {
-      for await (const [task] of later) if (isNew(task)) yield task;
+      for await (const [ended] of later) {
+        // Read again, as it may have been removed while the reader took its time with those before.
+        const task = isNew(ended) ? await this.#store.get(ended.id) : null;
+        if (task !== null) yield task;
+      }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -91,9 +102,9 @@ export class Batches {
     for (const { events } of this.#live.values()) events.emit("done");
   }
 
-  #endsFromNow(id: string, signal: AbortSignal): AsyncIterable<[Task]> | undefined {
+  #endsFromNow(id: string, signal: AbortSignal): AsyncIterable<[Ended]> | undefined {
     const entry = this.#live.get(id);
-    return entry && (on(entry.events, "end", { close: ["done"], signal }) as AsyncIterable<[Task]>);
+    return entry && (on(entry.events, "end", { close: ["done"], signal }) as AsyncIterable<[Ended]>);
   }
 
   #add(batch: Batch, live: number): LiveBatch {

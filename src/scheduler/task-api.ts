@@ -1,5 +1,5 @@
 /** What others ask of the task book. */
-import { type BatchState, type TaskFilter } from "../store/store.ts";
+import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/store.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 import { type Following, type Listener } from "./streams.ts";
 
@@ -47,6 +47,11 @@ export interface CancelFilter extends Omit<TaskFilter, "limit" | "offset" | "aft
   readonly ids: readonly string[] | undefined;
 }
 
+/** Part of a list, or all of it; without the prompts. */
+export interface TaskPage extends Omit<ListedPage, "tasks"> {
+  readonly tasks: readonly Omit<TaskSnapshot, "text">[];
+}
+
 export interface TaskApi {
   /**
    * Counts one submission of a user against its own limit; to be called before anything else is done about it.
@@ -65,7 +70,7 @@ export interface TaskApi {
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
   /** Newest first, without their prompts. */
-  list(filter: TaskFilter): Promise<{ readonly tasks: readonly Omit<TaskSnapshot, "text">[]; readonly total: number }>;
+  list(filter: TaskFilter, reading: Reading): Promise<TaskPage>;
   /**
    * Cancels a task; resolves with it when that is on disk: a running one has left its GPU then.
    * @throws {AltLasError} `conflict`, with the final status in `details.status`: it has ended, maybe only just; `not_found`

@@ -3,7 +3,14 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
 import { type Clock } from "../clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type BatchState, type Delivery, type Store, type StoreRecord, type TaskFilter } from "../store/store.ts";
+import {
+  type BatchState,
+  type Delivery,
+  type Reading,
+  type Store,
+  type StoreRecord,
+  type TaskFilter,
+} from "../store/store.ts";
 import {
   type Batch,
   isFinal,
@@ -147,8 +154,8 @@ export class Tasks implements TaskApi {
     return this.#durable(task);
   }
 
-  list(filter: TaskFilter): ReturnType<TaskApi["list"]> {
-    return this.#store.list(filter);
+  list(filter: TaskFilter, reading: Reading): ReturnType<TaskApi["list"]> {
+    return this.#store.list(filter, reading);
   }
 
   async cancel(id: string): Promise<TaskSnapshot> {

@@ -103,17 +103,18 @@ export class TaskDatabase {
   }
 
   /** One page of the tasks that match, newest first, and how many match in all; for a filter that needs no scan. */
-  list(filter: TaskFilter): { rows: Iterable<Row>; total: number } {
+  list(filter: TaskFilter): { rows: Iterable<Row>; count: number; total: number } {
     const { user, status, batchId, limit, offset } = filter;
     const total = batchId === undefined ? this.#counts.total(user, status) : matchingOfBatch(this.#sql, filter);
-    if (offset >= total || limit === 0) return { rows: [], total };
-    return { rows: this.#rowsOf(LISTED, page(this.#sql, filter)), total };
+    if (offset >= total || limit === 0) return { rows: [], count: 0, total };
+    const seqs = page(this.#sql, filter);
+    return { rows: this.#rowsOf(LISTED, seqs), count: seqs.length, total };
   }
 
   /** As `list`, for the newest window of tasks below `below`, and a filter that needs a scan. */
-  scan(filter: TaskFilter, below: number): { rows: Iterable<Row>; window: Window } {
+  scan(filter: TaskFilter, below: number): { rows: Iterable<Row>; count: number; window: Window } {
     const { seqs, ...window } = scan(this.#sql, filter, below);
-    return { rows: this.#rowsOf(LISTED, seqs), window };
+    return { rows: this.#rowsOf(LISTED, seqs), count: seqs.length, window };
   }
 
   batch(id: string): BatchState | null {

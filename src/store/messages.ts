@@ -6,7 +6,7 @@ import type { Window } from "./listing.ts";
 import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
 import type { Row } from "./rows.ts";
-import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
+import type { BatchState, IdempotencyRecord, Reading, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
 export const CACHE_BYTES = 64 * 2 ** 20;
@@ -35,12 +35,26 @@ export interface Exchange {
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */
-  list: { request: { readonly filter: TaskFilter }; value: number };
+  list: {
+    request: { readonly filter: TaskFilter; readonly reading: Reading };
+    value: { readonly total: number; readonly more: boolean };
+  };
   /** The rows of the filter in the newest window of tasks below `below`. */
-  scan: { request: { readonly filter: TaskFilter; readonly below: number }; value: Window };
+  scan: {
+    request: { readonly filter: TaskFilter; readonly below: number; readonly maxCharacters: number };
+    value: Window & { readonly more: boolean };
+  };
   batch: { request: { readonly id: string }; value: BatchState | null };
   /** Rows of ended tasks. */
-  ends: { request: { readonly batchId: string; readonly offset: number; readonly limit: number }; value: null };
+  ends: {
+    request: {
+      readonly batchId: string;
+      readonly offset: number;
+      readonly limit: number;
+      readonly maxCharacters: number;
+    };
+    value: null;
+  };
   idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
   remove: { request: { readonly id: string }; value: boolean };
   countEnded: { request: { readonly before: number }; value: number };

@@ -180,3 +180,10 @@ export function jsonOf(value: object | null): string | null {
 export function parsed<T>(json: Value | undefined): T | null {
   return typeof json === "string" ? (JSON.parse(json) as T) : null;
 }
+
+/** In its texts. */
+export function charactersOfRow(row: Row): number {
+  let characters = 0;
+  for (const value of row) characters += typeof value === "string" ? value.length : 0;
+  return characters;
+}

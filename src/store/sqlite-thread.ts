@@ -14,7 +14,7 @@ import {
   type Value,
 } from "./messages.ts";
 import { LOOK_EVERY, type Missing, OpenFiles } from "./presence.ts";
-import type { Row } from "./rows.ts";
+import { charactersOfRow, type Row } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
 import { Upkeep } from "./upkeep.ts";
 
@@ -84,22 +84,22 @@ function serve(request: Request): Value {
       return null;
     case "get": {
       const row = database.get(request.id);
-      return sendRows(row === undefined ? [] : [row]);
+      sendRows(row === undefined ? [] : [row]);
+      return null;
     }
     case "list": {
-      const { rows, total } = database.list(request.filter);
-      sendRows(rows);
-      return total;
+      const { rows, count, total } = database.list(request.filter);
+      return { total, more: sendRows(rows, request.reading.maxCharacters) < count };
     }
     case "scan": {
-      const { rows, window } = database.scan(request.filter, request.below);
-      sendRows(rows);
-      return window;
+      const { rows, count, window } = database.scan(request.filter, request.below);
+      return { ...window, more: sendRows(rows, request.maxCharacters) < count };
     }
     case "batch":
       return database.batch(request.id);
     case "ends":
-      return sendRows(database.ends(request.batchId, request.offset, request.limit));
+      sendRows(database.ends(request.batchId, request.offset, request.limit), request.maxCharacters);
+      return null;
     case "idempotency":
       return database.idempotency(request.user, request.key);
     case "remove":
@@ -109,9 +109,11 @@ function serve(request: Request): Value {
     case "sweep":
       return database.sweep(request.limits) || (upkeep?.giveBack() ?? false);
     case "pending":
-      return sendRows(database.pendingDeliveries(request.limit));
+      sendRows(database.pendingDeliveries(request.limit));
+      return null;
     case "deliveries":
-      return sendRows(database.deliveriesOf(request.subject));
+      sendRows(database.deliveriesOf(request.subject));
+      return null;
     case "secret":
       return database.secret(request.user);
     case "close":
@@ -161,19 +163,26 @@ function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: Store
   }
 }
 
-function sendRows(rows: Iterable<Row>): null {
+/** @returns how many there were until these characters were reached */
+function sendRows(rows: Iterable<Row>, maxCharacters = Number.POSITIVE_INFINITY): number {
   let part: Row[] = [];
   let size = 0;
+  let sent = 0;
+  let left = maxCharacters;
   for (const row of rows) {
     part.push(row);
-    for (const value of row) size += typeof value === "string" ? value.length : 0;
+    sent++;
+    const characters = charactersOfRow(row);
+    size += characters;
+    left -= characters;
+    if (left <= 0) break;
     if (size < MESSAGE_SIZE && part.length < MESSAGE_ROWS) continue;
     send({ kind: "rows", rows: part });
     part = [];
     size = 0;
   }
   if (part.length > 0) send({ kind: "rows", rows: part });
-  return null;
+  return sent;
 }
 
 function send(reply: Reply): void {

@@ -3,15 +3,18 @@ import type { Task } from "../task.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { deliveryOf, recordKey, recordRow } from "./records.ts";
-import { changedRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
+import { changedRow, charactersOfRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
 import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
 import { StoreLost } from "./store.ts";
+import { WHOLE } from "./store.ts";
 import type {
   BatchState,
   Delivery,
   IdempotencyRecord,
+  ListedPage,
   ListedTask,
+  Reading,
   Store,
   StoreRecord,
   SweepLimits,
@@ -109,18 +112,25 @@ export class SqliteStore implements Store {
     return this.#tasksOf(rows)[0] ?? null;
   }
 
-  async list(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
-    if (needsScan(filter)) return this.#scanInTurn(filter);
-    const { rows, value } = await this.#request("list", { filter });
-    return { tasks: rows.map(listedTaskOf), total: value };
+  async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {
+    if (needsScan(filter)) return this.#scanInTurn(filter, reading);
+    const { rows, value } = await this.#request("list", { filter, reading });
+    const { more } = value;
+    const total = reading.counted ? value.total : 0;
+    return { tasks: rows.map(listedTaskOf), total, ...(more && { more }) };
   }
 
   async batch(id: string): Promise<BatchState | null> {
     return (await this.#request("batch", { id })).value;
   }
 
-  async endsOf(batchId: string, offset: number, limit: number): Promise<ListedTask[]> {
-    return (await this.#request("ends", { batchId, offset, limit })).rows.map(listedTaskOf);
+  async endsOf(
+    batchId: string,
+    offset: number,
+    limit: number,
+    maxCharacters = WHOLE.maxCharacters,
+  ): Promise<ListedTask[]> {
+    return (await this.#request("ends", { batchId, offset, limit, maxCharacters })).rows.map(listedTaskOf);
   }
 
   async idempotency(user: string, key: string): Promise<IdempotencyRecord | null> {
@@ -201,30 +211,41 @@ export class SqliteStore implements Store {
     await this.#thread?.exited;
   }
 
-  #scanInTurn(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
-    const scan = this.#scans.then(() => this.#scan(filter));
+  #scanInTurn(filter: TaskFilter, reading: Reading): Promise<ListedPage> {
+    const scan = this.#scans.then(() => this.#scan(filter, reading));
     this.#scans = scan.catch(() => undefined);
     return scan;
   }
 
   /** Writes get their turn between two windows; tasks that are newer than the first window are not looked at. */
-  async #scan(filter: TaskFilter): Promise<{ tasks: ListedTask[]; total: number }> {
+  async #scan(filter: TaskFilter, { maxCharacters, counted }: Reading): Promise<ListedPage> {
     const tasks: ListedTask[] = [];
     let { limit, offset } = filter;
     let total = 0;
-    let below: number | null = Number.MAX_SAFE_INTEGER;
+    let characters = 0;
+    let more = false;
+    // A list that goes on begins where it was; only to count, all has to be looked at.
+    let below: number | null = counted ? Number.MAX_SAFE_INTEGER : (filter.after ?? Number.MAX_SAFE_INTEGER);
     while (below !== null) {
       const { rows, value }: Answer<"scan"> = await this.#request("scan", {
         filter: { ...filter, limit, offset },
         below,
+        maxCharacters: maxCharacters - characters,
       });
-      for (const row of rows) tasks.push(listedTaskOf(row));
+      more ||= value.more;
+      for (const row of rows) {
+        tasks.push(listedTaskOf(row));
+        characters += charactersOfRow(row);
+      }
       total += value.matched;
-      limit -= rows.length;
+      // What is left over begins the next part of the list.
+      if (characters >= maxCharacters && limit > rows.length) more = true;
+      limit = more ? 0 : limit - rows.length;
+      if (!counted && limit === 0) break;
       offset -= value.passed;
       below = value.next;
     }
-    return { tasks, total };
+    return { tasks, total: counted ? total : 0, ...(more && { more }) };
   }
 
   #idle(): Promise<void> {

@@ -23,6 +23,24 @@ export interface TaskFilter {
   readonly offset: number;
 }
 
+/** How much of a list to read. */
+export interface Reading {
+  /** Characters to read at most; a task is read whole, and one at least. */
+  readonly maxCharacters: number;
+  /** Whether `total` is wanted; it is 0 if not. */
+  readonly counted: boolean;
+}
+
+export const WHOLE: Reading = { maxCharacters: Number.POSITIVE_INFINITY, counted: true };
+
+/** Part of a list, or all of it. */
+export interface ListedPage {
+  readonly tasks: readonly ListedTask[];
+  readonly total: number;
+  /** There is more of what was asked for, behind the last of these; absent: there is not. */
+  readonly more?: true;
+}
+
 /** An answered submission that a client may send again. */
 export interface IdempotencyRecord {
   readonly user: string;
@@ -152,10 +170,13 @@ export interface Store {
   save(tasks: readonly Task[], records?: readonly StoreRecord[]): Promise<void>;
   get(id: string): Promise<Task | null>;
   /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
-  list(filter: TaskFilter): Promise<{ readonly tasks: ListedTask[]; readonly total: number }>;
+  list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;
   batch(id: string): Promise<BatchState | null>;
-  /** The ended tasks of a batch, in the order of their ends: at most `limit`, without the first `offset`. */
-  endsOf(batchId: string, offset: number, limit: number): Promise<ListedTask[]>;
+  /**
+   * The ended tasks of a batch, in the order of their ends: at most `limit`, without the first `offset`; no more than these characters,
+   * but one task at least.
+   */
+  endsOf(batchId: string, offset: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
   idempotency(user: string, key: string): Promise<IdempotencyRecord | null>;
   /** Removes a task that has ended; false: there is no such task, or it has not ended. */
   remove(id: string): Promise<boolean>;

@@ -21,6 +21,7 @@ import {
   type SubmitOptions,
   type Submission,
   type TaskApi,
+  type TaskPage,
   type TaskSnapshot,
 } from "../../src/scheduler/task-api.ts";
 import { type Delivery, type TaskFilter } from "../../src/store/store.ts";
@@ -276,6 +277,8 @@ export class FakeTasks implements TaskApi {
   readonly submitted: { inputs: readonly TaskInput[]; options: SubmitOptions }[] = [];
   readonly waits: { id: string; seconds: number; signal: AbortSignal }[] = [];
   readonly filters: TaskFilter[] = [];
+  /** What `list` answers first, one after another; then it is `tasks`. */
+  parts: TaskPage[] = [];
   /** The users of `countRequest`. */
   readonly counted: string[] = [];
   readonly canceled: (string | CancelFilter)[] = [];
@@ -327,9 +330,11 @@ export class FakeTasks implements TaskApi {
     return this.onWait ? this.onWait(id, signal) : this.get(id);
   }
 
-  async list(filter: TaskFilter): Promise<{ tasks: readonly TaskSnapshot[]; total: number }> {
+  async list(filter: TaskFilter): Promise<TaskPage> {
     this.#mayFail();
     this.filters.push(filter);
+    const part = this.parts.shift();
+    if (part !== undefined) return part;
     return { tasks: this.tasks, total: this.tasks.length };
   }
 

@@ -1,0 +1,78 @@
+/** What answers hold of the memory for requests until they are taken, and how many requests one caller may have open. */
+import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { getHeapStatistics } from "node:v8";
+import { type Config } from "../config.ts";
+import { AltLasError } from "../errors.ts";
+import { type RequestMemory } from "./request-memory.ts";
+
+declare module "fastify" {
+  interface FastifyInstance {
+    memory: RequestMemory;
+  }
+}
+
+/** Characters from which on an answer is counted; smaller ones fit into the buffers of a connection. */
+const LARGE = 64 * 1024;
+
+/** Requests of one caller, where the configuration does not say; or one for each so many bytes of heap, where those are fewer. */
+const DEFAULT_OPEN = 10_000;
+const HEAP_FOR_ONE = 64 * 1024;
+
+/** Counts large answers while they are on their way; one that does not fit becomes a refusal. */
+export function countAnswers(app: FastifyInstance, memory: RequestMemory): void {
+  app.decorate("memory", memory);
+  app.addHook("onSend", (_request, reply, payload, done) => {
+    if (typeof payload !== "string" || payload.length < LARGE) return done(null, payload);
+    try {
+      holdForAnswer(reply, payload.length);
+    } catch (error) {
+      return done(error as Error);
+    }
+    done(null, payload);
+  });
+}
+
+/**
+ * Takes memory until the answer is out or its client has gone. If it has to give way to another's, the connection breaks off.
+ * @throws {AltLasError} `rate_limited`, `overloaded`
+ */
+export function holdForAnswer({ server, request, raw }: FastifyReply, bytes: number): void {
+  // Health checks have no caller, and no large answers.
+  const user = (request.caller as FastifyRequest["caller"] | undefined)?.name ?? "";
+  const holding = server.memory.hold(user, () => raw.destroy());
+  holding.take(bytes);
+  if (raw.destroyed) return holding.release();
+  raw.once("close", () => holding.release());
+}
+
+/** As `holdForAnswer`, for an answer that has begun; small pieces are not counted. */
+export function mayHold(reply: FastifyReply, characters: number): boolean {
+  if (characters < LARGE) return true;
+  try {
+    holdForAnswer(reply, characters);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Refuses a caller's requests beyond `limits.max_open_requests`: readers that wait or read along, and what is under way. */
+export function boundOpenRequests({ limits }: Config) {
+  const most =
+    limits.max_open_requests ?? Math.min(DEFAULT_OPEN, Math.floor(getHeapStatistics().heap_size_limit / HEAP_FOR_ONE));
+  const open = new Map<string, number>();
+  return ({ caller: { name } }: FastifyRequest, { raw }: FastifyReply, done: () => void): void => {
+    const count = open.get(name) ?? 0;
+    if (count >= most) {
+      const sentence = `${name} has ${count} requests open, and limits.max_open_requests allows no more. Try again when some have ended.`;
+      throw new AltLasError("rate_limited", sentence);
+    }
+    open.set(name, count + 1);
+    raw.once("close", () => {
+      const left = open.get(name)! - 1;
+      if (left === 0) open.delete(name);
+      else open.set(name, left);
+    });
+    done();
+  };
+}
