@@ -299,6 +299,25 @@ for (const [name, create] of Object.entries(STORES)) {
       assert.equal((await world.restart()).first.lastSeq, 10);
     });
 
+    test("where both clocks were is found again, and so is the latest time of a task", async (t) => {
+      const world = await opened(t, create);
+      assert.deepEqual(world.first.past, { recorded: null, newest: null });
+      const first = { now: NOW + 1, wall: NOW + 5, held: null };
+      await world.store.save([], [{ kind: "clock", clock: first }]);
+      // Shown an hour behind what the server's clock said.
+      const ended = cancel(newTask(1, { createdAt: NOW - 3_600_000, createdClock: NOW, waitsSince: NOW }));
+      ended.finishedClock = NOW + 70;
+      await world.store.save([ended]);
+      assert.deepEqual((await world.restart()).first.past, { recorded: first, newest: NOW + 70 });
+      const next = { now: NOW + 2, wall: NOW + 6, held: { now: NOW, wall: NOW - 9 } };
+      await world.store.save([], [{ kind: "clock", clock: next }]);
+      const running = run(newTask(2, { createdAt: NOW - 3_600_000, createdClock: NOW + 80 }));
+      await world.store.save([running]);
+      assert.deepEqual((await world.restart()).first.past, { recorded: next, newest: NOW + 90 });
+      assert.deepEqual(await world.store.get(ended.id), ended);
+      assert.deepEqual([await world.store.countEnded(NOW + 70), await world.store.countEnded(NOW + 71)], [0, 1]);
+    });
+
     test("a batch that has ended goes with its last task, and its deliveries with it", async (t) => {
       for (const removal of ["remove", "sweep"] as const) {
         const { world, tasks, batch } = await endedBatch(t, create);
