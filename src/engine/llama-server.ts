@@ -24,7 +24,7 @@ import {
   PROOF,
 } from "./engine.ts";
 import { argumentsFor, environmentFor } from "./llama-server/command.ts";
-import { bodyFor, Completion, tokensIn } from "./llama-server/completion.ts";
+import { bodyFor, Completion, NONSENSE, tokensIn } from "./llama-server/completion.ts";
 import { lastWordsIn } from "./llama-server/complaints.ts";
 import { describe, NO_MEMORY, prepare, untilReady } from "./llama-server/launch.ts";
 import { PlainText } from "./llama-server/plain-text.ts";
@@ -140,12 +140,26 @@ export class LlamaServerEngine implements Engine {
     try {
       await untilReady(server, upstream, options);
       const plain = new PlainText(prepared.header);
-      this.#running = { upstream, info: await describe(upstream, command), plain };
-      return this.#running;
+      const running = { upstream, info: await describe(upstream, command), plain };
+      await this.#proveLoaded(running);
+      this.#running = running;
+      return running;
     } catch (error) {
       server.kill();
       await Promise.all([upstream.close(), server.ended]);
       throw error;
+    }
+  }
+
+  /** That it has loaded a model does not mean that it can compute with it. */
+  async #proveLoaded(running: Running): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      await this.#run(running, { ...PROOF, signal }, signal);
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      const code = error.words === NONSENSE ? "model_error" : "gpu_lost";
+      throw new AltLasError(code, `llama-server failed when it was asked for one token: ${sentenceOf(error.words)}`);
     }
   }
 

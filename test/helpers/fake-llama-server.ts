@@ -26,6 +26,8 @@ export type StandInFault =
 
 export interface StandInFaults {
   readonly tasks?: Readonly<Record<string, StandInFault>>;
+  /** How many tasks nothing happens to at first; default 0. */
+  readonly spared?: number;
   /** What it prints for `--list-devices`. */
   readonly devices?: readonly string[];
   /** Says this, and ends with status 1 or by the signal, instead of loading a model. */
@@ -57,6 +59,7 @@ const { values } = parseArgs({
   ),
 });
 const runs = new Set<Run>();
+let asked = 0;
 /** The prompts that its slots hold. */
 let held: (readonly number[])[] = [];
 let timer: NodeJS.Timeout | undefined;
@@ -98,7 +101,8 @@ function send(response: ServerResponse, status: number, body: string, headers: R
 function generate(response: ServerResponse, { prompt, n_predict }: Record<string, unknown>): void {
   const tokens = typeof prompt === "string" ? tokensOf(prompt) : (prompt as number[]);
   const text = Buffer.from(Int32Array.from(tokens).buffer).toString();
-  const fault = Object.entries(faults.tasks ?? {}).find(([word]) => text.includes(word))?.[1];
+  const found = Object.entries(faults.tasks ?? {}).find(([word]) => text.includes(word))?.[1];
+  const fault = asked++ < (faults.spared ?? 0) ? undefined : found;
   if (fault?.kind === "refuse") return send(response, fault.status, fault.body, fault.headers);
   const cached = Math.min(Math.max(0, ...held.map((other) => sharedWith(other, tokens))), tokens.length - 1);
   held = [...held, tokens].slice(-Number(values.parallel));

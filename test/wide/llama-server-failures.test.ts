@@ -228,7 +228,7 @@ describe("a server that is gone", () => {
   });
 
   it("when it fails three times without a success between, and then cannot generate a token either", () =>
-    withEngine({ tasks: { trouble: CUT, Hello: { kind: "cut", after: 0 } } }, async (engine) => {
+    withEngine({ spared: 1, tasks: { trouble: CUT, Hello: { kind: "cut", after: 0 } } }, async (engine) => {
       for (const text of ["trouble", "trouble", "success", "trouble", "trouble"])
         await watch(engine, text, 5).outcome.catch(() => {});
       assert.equal((await watch(engine, "success", 5).outcome).completionTokens, 5);
@@ -236,6 +236,26 @@ describe("a server that is gone", () => {
       const sentence =
         "llama-server failed 3 times in a row, and then when it was asked for one token; the last task failed so: it closed the connection.";
       assert.deepEqual(await engine.gone, { sentence, crashed: false });
+    }));
+});
+
+describe("a server that computes nonsense", () => {
+  const data = JSON.stringify({
+    tokens_predicted: 1,
+    content: "!",
+    completion_probabilities: [{ id: 0, logprob: null }],
+  });
+  const Hello = { kind: "say", data, after: 0 } as const;
+
+  it("is refused when it is loaded", async () => {
+    const { code, message } = await refused(withEngine({ tasks: { Hello } }, async () => {}));
+    assert.equal(code, "model_error");
+    assert.match(message, /failed when it was asked for one token: it computed nonsense: .*\(NaN\)\.$/);
+  });
+
+  it("completes no proof with it later", () =>
+    withEngine({ spared: 1, tasks: { Hello } }, async (engine) => {
+      assert.equal((await refused(watch(engine, "Hello", 1).outcome)).code, "gpu_lost");
     }));
 });
 

@@ -24,6 +24,8 @@ export function bodyFor(prompt: string | readonly number[], limit: number, tempe
     stream: true,
     // A long prompt is told piece by piece, so that it does not look like a server that hangs.
     return_progress: true,
+    // Of a single token its probability is asked for: the proofs are such tasks, and NaN shows there. For each token it would cost time.
+    ...(limit === 1 && { n_probs: 1 }),
     response_fields: RESPONSE_FIELDS,
   };
 }
@@ -73,6 +75,7 @@ export class Completion {
     const generated = wholeIn(event.tokens_predicted, this.#request.maxLength, this.#generated);
     if (generated === null || (event.content ?? "") !== (textIn(event.content) ?? ""))
       throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
+    if (isNonsense(event.completion_probabilities)) throw new UpstreamError(null, NONSENSE);
     this.#generated = generated;
     const progress = isObject(event.prompt_progress) ? event.prompt_progress : {};
     if (!this.#begun) this.#begin(this.#promptIn(progress.total) ?? this.#promptIn(event.tokens_evaluated));
@@ -130,6 +133,14 @@ export class Completion {
       cachedTokens: this.#cached,
     };
   }
+}
+
+/** What a server has done that computes NaN; part of a sentence. */
+export const NONSENSE = "it computed nonsense: its next token has no probability (NaN)";
+
+/** JSON has no NaN: it is written as null. */
+function isNonsense(probabilities: unknown): boolean {
+  return Array.isArray(probabilities) && probabilities.some((token) => isObject(token) && token.logprob === null);
 }
 
 /** Like `{"code":500,"message":"Compute error.","type":"server_error"}`. */
