@@ -71,6 +71,7 @@ function program(): Command {
   addGpus(cli.command("gpus"));
   addUsers(cli.command("users").description("who may call"));
   addKeys(cli.command("keys").description("API keys of users"));
+  addBackups(cli);
   cli
     .command("sweep")
     .description(
@@ -124,6 +125,36 @@ function addGpus(gpus: Command): void {
       });
       console.log(text);
     });
+}
+
+/** The library for tar files is loaded only where it is used. */
+const backups = () => import("./backup/commands.ts");
+
+function addBackups(cli: Command): void {
+  configured(cli.command("backup <file>"))
+    .description("write tasks, users, keys and GPU numbers into one tar file, also while the server runs")
+    .option("--overwrite", "replace a file of that name")
+    .action(async (file: string, { config, overwrite = false }: Options & { overwrite?: boolean }, command: Command) =>
+      console.log(await (await backups()).backupCommand(storeOf(config, command), file, overwrite)),
+    );
+  cli
+    .command("restore <file>")
+    .description("make a data directory of a backup")
+    .requiredOption("--data-dir <folder>", "a new folder")
+    .action(async (file: string, { dataDir }: { dataDir: string }) =>
+      console.log(await (await backups()).restoreCommand(file, dataDir)),
+    );
+  configured(cli.command("compact"))
+    .description("write the task database anew, without what was removed from it; the server must be stopped")
+    .option("--accept-missing-log", "take a database that was copied without its log as it is")
+    .action(async ({ config, acceptMissingLog = false }: Options & { acceptMissingLog?: boolean }, command: Command) =>
+      console.log(await (await backups()).compactCommand(storeOf(config, command), acceptMissingLog, console.log)),
+    );
+}
+
+function storeOf(config: string | undefined, command: Command) {
+  const dataDir = existingData(dataDirOf(command));
+  return { dataDir, storePath: loadConfig(config).store.path };
 }
 
 function addUsers(users: Command): void {

@@ -7,6 +7,7 @@ import { announcer } from "./announce.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { type Clock } from "./clock.ts";
+import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
 import { type Config } from "./config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { AltLasError, messageOf } from "./errors.ts";
@@ -71,6 +72,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
   const [stored, found] = await Promise.all([store.open(), wantsGpus(config) ? monitor.start() : NO_GPUS]);
   const time = new Timekeeper({ store, past: stored.past, retention: config.tasks.retention * 1000, log });
+  await removeLeftovers(path);
   const known = KnownGpus.open(dataDir);
   const devices = await findDevices(config, {
     found,
@@ -103,7 +105,10 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   retention.start();
   if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
   // What commands on this machine may ask; each entry is a line, and its work is done elsewhere.
-  const commands: ControlRoutes = { "POST /sweep": (_body, signal) => retention.sweepNow(signal) };
+  const commands: ControlRoutes = {
+    "POST /sweep": (_body, signal) => retention.sweepNow(signal),
+    [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath: path, dataDir }, signal),
+  };
   started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
   await listen(app, config);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.

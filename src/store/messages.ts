@@ -64,6 +64,10 @@ export interface Exchange {
   /** Rows of deliveries. */
   deliveries: { request: { readonly subject: string }; value: null };
   secret: { request: { readonly user: string }; value: WebhookSecret | null };
+  /** Begins a copy in the new file `path`; its end is told by `copied`. */
+  copy: { request: { readonly path: string }; value: null };
+  /** Ends the copy under way. */
+  stopCopy: { request: object; value: null };
   close: { request: object; value: null };
 }
 
@@ -93,6 +97,8 @@ export type Reply =
   /** The rows so far are void: what they were read from has turned out to be damaged. */
   | { readonly kind: "void" }
   | { readonly kind: "done"; readonly value: Value }
+  /** No reply to anything: a copy has ended. `schema`: the number of its last migration; null: it failed. */
+  | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
   /** No reply to anything: a file that is open has gone away. Every request but `close` fails from now on. */
   | { readonly kind: "lost"; readonly missing: Missing; readonly rescue: string }
   | { readonly kind: "failed"; readonly failure: Failure };

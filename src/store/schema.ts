@@ -60,7 +60,8 @@ export function openLocked(path: string): DatabaseSync {
   }
 }
 
-function withoutLog(path: string): AltLasError {
+/** Says that a database lacks its log (`lacksLog`), and what to do. */
+export function withoutLog(path: string): AltLasError {
   const sentence = `${path} was copied without its log: ${path}-wal belongs to it, is not there, and has what was stored last. Put the log beside it, or restore a backup. To go on without what was in the log: alt-las compact --accept-missing-log`;
   return new AltLasError("bad_config", sentence);
 }
@@ -135,7 +136,7 @@ function lock(db: DatabaseSync): void {
 }
 
 function checkOwner(db: DatabaseSync, path: string): void {
-  const known = migrations().length;
+  const known = knownSchema();
   const version = pragma(db, "user_version") as number;
   const empty = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
   if (!empty && pragma(db, "application_id") !== APPLICATION_ID) {
@@ -175,6 +176,11 @@ function migrate(db: DatabaseSync): void {
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${index + 1}`);
     db.exec("COMMIT");
   }
+}
+
+/** The number of the last migration that this version has. */
+export function knownSchema(): number {
+  return migrations().length;
 }
 
 /** Numbered from 1 without a gap; a database's `user_version` is the number of the last one it has. */

@@ -1,7 +1,9 @@
 /* The storage thread: the only place that waits for the disk. */
 import { parentPort } from "node:worker_threads";
+import type { DatabaseSync } from "node:sqlite";
 import { AltLasError, messageOf } from "../errors.ts";
 import { openOrReplace } from "./aside.ts";
+import { copyDatabase } from "./copy.ts";
 import { TaskDatabase } from "./database.ts";
 import {
   CACHE_BYTES,
@@ -28,18 +30,30 @@ const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
 const port = parentPort;
 if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
 let database: TaskDatabase | undefined;
+let db: DatabaseSync | undefined;
 let upkeep: Upkeep | undefined;
 let files: OpenFiles | undefined;
 let timer: NodeJS.Timeout | undefined;
 /** A file that went away; whatever is done from then on is nowhere. */
 let missing: Missing | null = null;
 
+/** The copy under way; `done` resolves however it ends. */
+let copying: { readonly done: Promise<void>; readonly stop: AbortController } | undefined;
+
 port.on("message", (request: Request) => {
+  if (request.kind !== "close" || copying === undefined) return answer(request);
+  // Between two steps SQLite itself uses the database, in a thread of its own.
+  copying.stop.abort(new Error("the store is closed"));
+  void copying.done.then(() => answer(request));
+});
+
+function answer(request: Request): void {
   try {
     const value = serve(request);
     // What was committed into a file deleted meanwhile must not be answered with success.
     if (CHANGES.has(request.kind)) {
-      upkeep?.done(request.kind !== "write");
+      // What a sweep returns says whether it removed something.
+      upkeep?.done(request.kind !== "write" && value === true);
       lookAtFiles();
     }
     send({ kind: "done", value });
@@ -49,8 +63,8 @@ port.on("message", (request: Request) => {
   if (database !== undefined) return;
   // With its port closed the thread ends, and so may the process.
   clearInterval(timer);
-  port.close();
-});
+  port?.close();
+}
 
 /** @throws {AltLasError} when a file is not where it was opened */
 function lookAtFiles(): void {
@@ -116,6 +130,12 @@ function serve(request: Request): Value {
       return null;
     case "secret":
       return database.secret(request.user);
+    case "copy":
+      copying = beginCopy(request.path);
+      return null;
+    case "stopCopy":
+      copying?.stop.abort(new Error("nobody waits for it any more"));
+      return null;
     case "close":
       upkeep?.close();
       database.close();
@@ -126,7 +146,7 @@ function serve(request: Request): Value {
 
 function open(file: string, limits: StoreLimits): Opening {
   const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
-  database = opened.database;
+  ({ db, database } = opened);
   upkeep = new Upkeep(opened.db, file);
   files = new OpenFiles(file);
   timer = setInterval(() => {
@@ -141,16 +161,28 @@ function open(file: string, limits: StoreLimits): Opening {
   return { lastSeq, batches, past, aside };
 }
 
+function beginCopy(target: string): typeof copying {
+  if (db === undefined) throw new Error("the database is not open");
+  const stop = new AbortController();
+  const done = copyDatabase(db, target, stop.signal)
+    .then(
+      (schema) => send({ kind: "copied", schema, reason: "" }),
+      (error: unknown) => send({ kind: "copied", schema: null, reason: messageOf(error) }),
+    )
+    .finally(() => (copying = undefined));
+  return { done, stop };
+}
+
 /** Reads, and sends the live tasks, at once: damage may be found only then. */
 function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits) {
-  const db = openDatabase(file);
+  const opening = openDatabase(file);
   try {
-    db.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
-    if (maxPages !== undefined) db.exec(`PRAGMA max_page_count = ${maxPages}`);
-    const opened = new TaskDatabase(db);
+    opening.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
+    if (maxPages !== undefined) opening.exec(`PRAGMA max_page_count = ${maxPages}`);
+    const opened = new TaskDatabase(opening);
     sendRows(opened.live());
     return {
-      db,
+      db: opening,
       database: opened,
       lastSeq: opened.lastSeq(),
       batches: opened.unfinishedBatches(),
@@ -158,7 +190,7 @@ function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: Store
     };
   } catch (error) {
     send({ kind: "void" });
-    db.close();
+    opening.close();
     throw error;
   }
 }

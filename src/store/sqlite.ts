@@ -2,9 +2,10 @@ import { AltLasError, messageOf } from "../errors.ts";
 import type { Task } from "../task.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
-import { deliveryOf, recordKey, recordRow } from "./records.ts";
+import { deliveryOf, recordRow } from "./records.ts";
 import { changedRow, charactersOfRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
+import { charactersOf, copyOf, independent, type Save } from "./saves.ts";
 import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
 import { StoreLost } from "./store.ts";
 import { WHOLE } from "./store.ts";
@@ -41,15 +42,6 @@ const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 const SLOW_MS = 1000;
 
-interface Save {
-  readonly tasks: readonly Task[];
-  readonly records: readonly StoreRecord[];
-  /** In their texts. */
-  readonly characters: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-}
-
 /**
  * Tasks in one SQLite file, which belongs to one process at a time.
  *
@@ -78,6 +70,8 @@ export class SqliteStore implements Store {
   #writing = false;
   #gathering = false;
   #onIdle: (() => void) | undefined;
+  /** The copy under way. */
+  #copy: PromiseWithResolvers<number> | undefined;
   /** The scan before the next one: two at a time would make a write wait for two windows. */
   #scans: Promise<unknown> = Promise.resolve();
   /** Tasks that have a row. Weak, so that finished tasks can be forgotten. */
@@ -161,6 +155,27 @@ export class SqliteStore implements Store {
     return (await this.#request("secret", { user })).value;
   }
 
+  /**
+   * Copies the database as of one moment into a new file, while it is read and written as always. One copy at a time.
+   * @returns the number of the last migration that it has
+   * @throws {AltLasError} `conflict` when another copy is under way, `store_unavailable` when it fails or the signal is aborted
+   */
+  async copy(path: string, signal: AbortSignal): Promise<number> {
+    if (this.#copy !== undefined) throw new AltLasError("conflict", "Another copy of the database is under way.");
+    const copy = Promise.withResolvers<number>();
+    this.#copy = copy;
+    const stop = (): void => void this.#ask("stopCopy", {}).catch(() => undefined);
+    signal.addEventListener("abort", stop);
+    try {
+      await this.#request("copy", { path });
+      if (signal.aborted) stop();
+      return await copy.promise;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      this.#copy = undefined;
+    }
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -171,6 +186,7 @@ export class SqliteStore implements Store {
     const { path, cacheBytes, maxPages, thread: program } = this.#options;
     const thread = new StorageThread(program ?? new URL("./sqlite-thread.ts", import.meta.url), {
       ended: (error) => this.#onThreadEnd(error),
+      copied: (schema, reason) => this.#onCopied(schema, reason),
       lost: (missing, rescue) => this.#onFilesLost(missing, rescue),
     });
     this.#thread = thread;
@@ -365,8 +381,14 @@ export class SqliteStore implements Store {
     }
   }
 
+  #onCopied(schema: number | null, reason: string): void {
+    if (schema !== null) return this.#copy?.resolve(schema);
+    this.#copy?.reject(new AltLasError("store_unavailable", `The database could not be copied: ${reason}.`));
+  }
+
   /** Also called at the end of `close`, when nothing waits any more. */
   #onThreadEnd(error: AltLasError): void {
+    this.#copy?.reject(error);
     if (this.#refusal !== null) return;
     this.#options.log?.error({ err: error }, "no task can be stored until the server is restarted");
     this.#lose(new StoreLost("The task store has failed. Nothing can be stored until the server is started again."));
@@ -383,35 +405,4 @@ export class SqliteStore implements Store {
     this.#refusal ??= error;
     this.#lost.abort(error);
   }
-}
-
-/** The caller may set a batch's end while its record waits to be written. */
-function copyOf(record: StoreRecord): StoreRecord {
-  return record.kind === "batch" ? { ...record, batch: { ...record.batch } } : record;
-}
-
-function charactersOf(tasks: readonly Task[], records: readonly StoreRecord[]): number {
-  let sum = 0;
-  for (const task of tasks) sum += task.text.length + (task.result?.text.length ?? 0);
-  for (const record of records) {
-    if (record.kind === "event") sum += record.delivery.body.length;
-    if (record.kind === "idempotency") sum += record.record.answer.length;
-  }
-  return sum;
-}
-
-/** The saves in groups that have nothing in common, each in the order of the calls where that matters. */
-function independent(saves: readonly Save[]): Save[][] {
-  const groups = new Map<Task | string, Save[]>();
-  for (const save of saves) {
-    const related = new Set(subjectsOf(save).map((subject) => groups.get(subject)));
-    const group = [...related].flatMap((members) => members ?? []);
-    group.push(save);
-    for (const subject of group.flatMap(subjectsOf)) groups.set(subject, group);
-  }
-  return [...new Set(groups.values())];
-}
-
-function subjectsOf({ tasks, records }: Save): (Task | string)[] {
-  return [...tasks, ...records.map(recordKey)];
 }

@@ -20,6 +20,8 @@ interface Question {
 export interface StorageEvents {
   /** Called once, when the thread ends, whether it was asked to or not. */
   readonly ended: (error: AltLasError) => void;
+  /** A copy has ended. @param schema the number of its last migration; null: it failed, for this reason */
+  readonly copied: (schema: number | null, reason: string) => void;
   /** Called once: a file of the database has gone away. @param rescue what became of what was in it */
   readonly lost: (missing: Missing, rescue: string) => void;
 }
@@ -65,6 +67,7 @@ export class StorageThread {
   }
 
   #onReply(reply: Reply): void {
+    if (reply.kind === "copied") return this.#events.copied(reply.schema, reply.reason);
     if (reply.kind === "lost") return this.#events.lost(reply.missing, reply.rescue);
     const question = this.#questions[0];
     if (question === undefined) return;

@@ -1,0 +1,106 @@
+/** What `alt-las backup`, `restore` and `compact` do. Each returns the text to print, or throws `AltLasError` with a sentence. */
+import { randomBytes } from "node:crypto";
+import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { openAnswer } from "../control/client.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { compactDatabase } from "../store/compact.ts";
+import { copyDatabase } from "../store/copy.ts";
+import { openLocked, syncFolder, withoutLog } from "../store/schema.ts";
+import { lacksLog } from "../store/log-mark.ts";
+import { BACKUP_ROUTE, beginBackup } from "./backup.ts";
+import { restoreBackup } from "./restore.ts";
+import { checkRoom, shownSize } from "./room.ts";
+
+/** Bytes that a second writes, on a slow disk. */
+const SLOW_DISK = 50_000_000;
+
+export interface CommandContext {
+  readonly dataDir: string;
+  /** `store.path` of the configuration; undefined: in the data directory. */
+  readonly storePath: string | undefined;
+}
+
+/**
+ * `backup FILE`: the file appears whole or not at all.
+ * @param overwrite whether a file of that name may be replaced
+ */
+export async function backupCommand(context: CommandContext, file: string, overwrite: boolean): Promise<string> {
+  if (!overwrite && existsSync(file)) throw exists(file);
+  const answer = await openAnswer(context.dataDir, BACKUP_ROUTE);
+  if (answer !== undefined) await writeWhole(file, answer, overwrite);
+  else await withOwnCopy(context, (bytes) => writeWhole(file, bytes, overwrite));
+  const by = answer === undefined ? "no server runs here, so this command made the copy" : "from the running server";
+  return `${file}: ${shownSize(statSync(file).size)}, ${by}. To use it: alt-las restore ${file} --data-dir NEW`;
+}
+
+/** `restore FILE --data-dir NEW` */
+export async function restoreCommand(file: string, dataDir: string): Promise<string> {
+  const { created_at, files } = await restoreBackup(file, dataDir);
+  const names = files.map(({ name }) => name).join(", ");
+  return `${dataDir} holds the backup of ${created_at}: ${names}. To serve it: alt-las serve --data-dir ${dataDir}`;
+}
+
+/** `compact [--accept-missing-log]`. @param tell is told what it needs, before it begins */
+export async function compactCommand(
+  context: CommandContext,
+  acceptMissingLog: boolean,
+  tell: (text: string) => void,
+): Promise<string> {
+  const path = databaseOf(context);
+  const size = existsSync(path) ? statSync(path).size : 0;
+  const free = await checkRoom(dirname(resolve(path)), size, "Compacting this database");
+  const seconds = Math.ceil(size / SLOW_DISK);
+  tell(
+    `Compacting ${path} needs up to ${shownSize(size)} of free disk (${shownSize(free)} are free), about ${seconds} s, and no running server.`,
+  );
+  const { before, after } = compactDatabase(path, acceptMissingLog);
+  return `${path}: ${shownSize(before)} before, ${shownSize(after)} now. What is removed from now on is overwritten.`;
+}
+
+function databaseOf({ dataDir, storePath }: CommandContext): string {
+  return storePath ?? join(dataDir, "alt-las.db");
+}
+
+/** Makes the copy here, under the lock that keeps a server from starting meanwhile. */
+async function withOwnCopy(context: CommandContext, use: (bytes: Readable) => Promise<void>): Promise<void> {
+  const databasePath = databaseOf(context);
+  if (!existsSync(databasePath)) throw new AltLasError("bad_config", `There is no task database at ${databasePath}.`);
+  if (lacksLog(databasePath)) throw withoutLog(databasePath);
+  const db = openLocked(databasePath);
+  try {
+    const copier = { copy: (path: string, signal: AbortSignal) => copyDatabase(db, path, signal) };
+    const parts = { copier, databasePath, dataDir: context.dataDir };
+    await use(await beginBackup(parts, new AbortController().signal));
+  } finally {
+    db.close();
+  }
+}
+
+/** Writes a file for its owner alone; under its name only when all of it is on disk. */
+async function writeWhole(file: string, bytes: Readable, overwrite: boolean): Promise<void> {
+  const next = `${file}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    await pipeline(bytes, createWriteStream(next, { flags: "wx", mode: 0o600, flush: true }));
+    if (overwrite) {
+      renameSync(next, file);
+    } else {
+      // Unlike a rename, this replaces nothing that has come meanwhile.
+      linkSync(next, file);
+      rmSync(next);
+    }
+    syncFolder(dirname(resolve(file)));
+  } catch (error) {
+    bytes.destroy();
+    rmSync(next, { force: true });
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw exists(file);
+    if (error instanceof AltLasError) throw error;
+    throw new AltLasError("bad_config", `The backup was not made: ${messageOf(error)}.`, { cause: error });
+  }
+}
+
+function exists(file: string): AltLasError {
+  return new AltLasError("bad_config", `${file} exists already. To replace it: --overwrite`);
+}

@@ -1,0 +1,124 @@
+/* Restoring a backup: into a folder of its own, checked whole, and only then under its name. */
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, readdirSync } from "node:fs";
+import { type FileHandle, mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import tar, { type Entry } from "tar-stream";
+import { AltLasError, messageOf } from "../errors.ts";
+import { knownSchema, syncFolder } from "../store/schema.ts";
+import { misfitOf } from "../validation.ts";
+import { MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";
+
+/** What was found in the tar file. */
+interface Found {
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/**
+ * Restores a backup.
+ * @param file as `alt-las backup` wrote it
+ * @param dataDir does not exist, or is empty. It appears whole or not at all
+ * @throws {AltLasError} `bad_config`, saying what is wrong with the file or the folder
+ */
+export async function restoreBackup(file: string, dataDir: string): Promise<Manifest> {
+  const target = resolve(dataDir);
+  refuseData(dataDir);
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  const folder = await mkdtemp(`${target}.restoring-`);
+  try {
+    const manifest = await unpack(file, folder);
+    syncFolder(folder);
+    await rename(folder, target).catch((error: NodeJS.ErrnoException) => {
+      refuseData(dataDir);
+      throw refusal(`${dataDir} cannot be made (${error.code}). Name a folder that does not exist yet.`);
+    });
+    syncFolder(dirname(target));
+    return manifest;
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error instanceof AltLasError ? error : refusal(`${file} cannot be restored: ${messageOf(error)}.`);
+  }
+}
+
+function refuseData(dataDir: string): void {
+  if (!existsSync(dataDir) || readdirSync(dataDir).length === 0) return;
+  throw refusal(`${dataDir} is not empty. A backup is restored into a new folder only; nothing was changed.`);
+}
+
+/** Writes the files of a backup into a folder, and checks each of them against the manifest. */
+async function unpack(file: string, folder: string): Promise<Manifest> {
+  const found = new Map<string, Found>();
+  let manifest: Manifest | undefined;
+  const extract = tar.extract();
+  const input = createReadStream(file);
+  input.on("error", (error) => extract.destroy(error));
+  input.pipe(extract);
+  for await (const entry of extract) {
+    const { name, type } = entry.header;
+    const isFile = type === "file" && [MANIFEST, ...NAMES].includes(name);
+    if (!isFile || found.has(name)) throw refusal(`${file} is no backup of ALT_LAS: it holds ${JSON.stringify(name)}.`);
+    if (name === MANIFEST) {
+      if (manifest !== undefined) throw refusal(`${file} is damaged: it has two manifests.`);
+      manifest = await readManifest(entry, file);
+    } else {
+      found.set(name, await write(entry, join(folder, name)));
+    }
+  }
+  if (manifest === undefined) throw refusal(`${file} is no whole backup of ALT_LAS: it has no ${MANIFEST}.`);
+  check(manifest, found, file);
+  return manifest;
+}
+
+async function readManifest(entry: Entry, file: string): Promise<Manifest> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of entry) {
+    size += chunk.length;
+    if (size > MAX_MANIFEST) throw refusal(`${file} is damaged: its ${MANIFEST} is too long.`);
+    chunks.push(chunk);
+  }
+  let manifest: unknown;
+  try {
+    manifest = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+  } catch {
+    throw refusal(`${file} is damaged: its ${MANIFEST} is not JSON.`);
+  }
+  if (validateManifest(manifest)) return manifest as Manifest;
+  throw refusal(`${file}: ${misfitOf(validateManifest, `the ${MANIFEST}`).sentence}`);
+}
+
+async function write(entry: Entry, path: string): Promise<Found> {
+  const hash = createHash("sha256");
+  let size = 0;
+  const handle: FileHandle = await open(path, "wx", 0o600);
+  try {
+    for await (const chunk of entry) {
+      hash.update(chunk);
+      size += chunk.length;
+      await handle.writeFile(chunk);
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return { size, sha256: hash.digest("hex") };
+}
+
+function check({ files, schema }: Manifest, found: ReadonlyMap<string, Found>, file: string): void {
+  if (schema > knownSchema()) {
+    const known = `schema ${schema}, this version knows up to ${knownSchema()}`;
+    throw refusal(`${file} was written by a newer version of ALT_LAS (${known}); use that version.`);
+  }
+  for (const { name, size, sha256 } of files) {
+    const is = found.get(name);
+    if (is?.size !== size || is.sha256 !== sha256) throw refusal(`${file} is damaged: ${name} is not what was saved.`);
+  }
+  const names = files.map(({ name }) => name);
+  if (new Set(names).size === found.size && names.includes("alt-las.db")) return;
+  throw refusal(`${file} is damaged: its ${MANIFEST} names other files than it holds.`);
+}
+
+function refusal(sentence: string): AltLasError {
+  return new AltLasError("bad_config", sentence);
+}

@@ -1,0 +1,23 @@
+/* Room on a disk, asked for before it is used. */
+import { statfs } from "node:fs/promises";
+import { AltLasError } from "../errors.ts";
+
+/**
+ * @param bytes that are needed in this folder
+ * @param what needs them, as a sentence about it begins
+ * @returns the bytes that are free
+ * @throws {AltLasError} `store_unavailable`, with both numbers
+ */
+export async function checkRoom(folder: string, bytes: number, what: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  const free = bavail * bsize;
+  if (free >= bytes) return free;
+  const sentence = `${what} needs ${shownSize(bytes)} of free disk for a while; ${shownSize(free)} are free.`;
+  throw new AltLasError("store_unavailable", sentence);
+}
+
+/** Like "12.5 MiB". */
+export function shownSize(bytes: number): string {
+  const [unit, size] = bytes < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30];
+  return `${(bytes / Number(size)).toFixed(1)} ${unit}`;
+}

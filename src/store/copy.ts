@@ -1,0 +1,27 @@
+/* A copy of an open database, made in small steps between which it is written to as always. */
+import { closeSync, openSync } from "node:fs";
+import { backup, DatabaseSync } from "node:sqlite";
+import { clearMark } from "./log-mark.ts";
+
+/** Pages in one step, for which a write may have to wait: less than a millisecond. */
+const PAGES = 64;
+
+/**
+ * Copies a database into a new file, for its owner alone. What the same connection writes meanwhile is in the copy.
+ * @returns the number of the last migration that it has
+ * @throws what SQLite throws; and what `signal` was aborted with
+ */
+export async function copyDatabase(db: DatabaseSync, path: string, signal: AbortSignal): Promise<number> {
+  closeSync(openSync(path, "wx", 0o600));
+  await backup(db, path, { rate: PAGES, progress: () => signal.throwIfAborted() });
+  signal.throwIfAborted();
+  const copy = new DatabaseSync(path);
+  try {
+    // A single file, that lacks no log: the mark may have been set at the moment of the copy.
+    copy.exec("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
+    clearMark(copy);
+    return Number(copy.prepare("PRAGMA user_version").get()?.["user_version"]);
+  } finally {
+    copy.close();
+  }
+}

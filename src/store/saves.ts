@@ -1,0 +1,44 @@
+/* One call of `save` that waits for its write, and which of several belong together. */
+import type { Task } from "../task.ts";
+import { recordKey } from "./records.ts";
+import type { StoreRecord } from "./store.ts";
+
+export interface Save {
+  readonly tasks: readonly Task[];
+  readonly records: readonly StoreRecord[];
+  /** In their texts. */
+  readonly characters: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The caller may set a batch's end while its record waits to be written. */
+export function copyOf(record: StoreRecord): StoreRecord {
+  return record.kind === "batch" ? { ...record, batch: { ...record.batch } } : record;
+}
+
+export function charactersOf(tasks: readonly Task[], records: readonly StoreRecord[]): number {
+  let sum = 0;
+  for (const task of tasks) sum += task.text.length + (task.result?.text.length ?? 0);
+  for (const record of records) {
+    if (record.kind === "event") sum += record.delivery.body.length;
+    if (record.kind === "idempotency") sum += record.record.answer.length;
+  }
+  return sum;
+}
+
+/** The saves in groups that have nothing in common, each in the order of the calls where that matters. */
+export function independent(saves: readonly Save[]): Save[][] {
+  const groups = new Map<Task | string, Save[]>();
+  for (const save of saves) {
+    const related = new Set(subjectsOf(save).map((subject) => groups.get(subject)));
+    const group = [...related].flatMap((members) => members ?? []);
+    group.push(save);
+    for (const subject of group.flatMap(subjectsOf)) groups.set(subject, group);
+  }
+  return [...new Set(groups.values())];
+}
+
+function subjectsOf({ tasks, records }: Save): (Task | string)[] {
+  return [...tasks, ...records.map(recordKey)];
+}
