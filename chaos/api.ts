@@ -7,6 +7,9 @@ const PATIENCE = 120_000;
 /** Milliseconds in which a process that has broken a connection has to be seen to end. */
 const DEATH = 5000;
 
+/** Paths to which tasks are submitted. */
+const SUBMITS = /^\/(batch_)?predict$/;
+
 export interface User {
   readonly name: string;
   readonly key: string;
@@ -27,6 +30,8 @@ export interface Answer {
   readonly body: unknown;
   /** When it was asked, on the suite's own clock: what was true before that may not be contradicted. */
   readonly askedAt: number;
+  /** The server had lost its files: what it refused may be in them all the same. */
+  readonly unsure: boolean;
 }
 
 /** An answer that comes bit by bit. */
@@ -62,7 +67,8 @@ export class Api {
     const text = await this.readText(flow, what);
     if (text === null) return null;
     const { status, headers } = flow.response;
-    return { status, headers, body: JSON.parse(text), askedAt: flow.askedAt };
+    const unsure = flow.life.robbed && status === 503;
+    return { status, headers, body: JSON.parse(text), askedAt: flow.askedAt, unsure };
   }
 
   async readText({ response, life }: Flow, what: string): Promise<string | null> {
@@ -78,6 +84,7 @@ export class Api {
   async open(user: User, method: string, path: string, asking: Asking = {}): Promise<Flow | null> {
     const { body, headers, signal } = asking;
     const life = await this.#lives.current();
+    const { noticed } = life;
     const askedAt = this.tick();
     const json = body === undefined ? {} : { "content-type": "application/json" };
     try {
@@ -89,12 +96,22 @@ export class Api {
       });
       const evidence = response.status === 500 ? await response.clone().text() : undefined;
       this.#report.check("answer", evidence === undefined, `${method} ${path} was answered with a 500`, evidence);
+      if (life.robbed && method === "GET" && response.status === 503) return await this.#untilOver(life, response);
+      if (noticed && SUBMITS.test(path))
+        this.#report.check("gone", response.status !== 200, `without its files it accepted a ${method} ${path}`);
       return { response, life, askedAt };
     } catch (error) {
       if (signal?.aborted) return null;
       await this.expectDeath(life, `${method} ${path}`, error);
       return null;
     }
+  }
+
+  /** A server without its files can tell nothing; the next one will. */
+  async #untilOver(life: Life, response: Response): Promise<null> {
+    await response.body?.cancel();
+    await life.exit;
+    return null;
   }
 
   /** A connection broke, which only the end of the server can excuse. */

@@ -9,21 +9,24 @@ type Attempt = TaskView["attempts"][number];
 /** Milliseconds that may pass between the server's look at the clock and what it then writes down. */
 const SAME_MOMENT = 100;
 
-export function checkAttempts({ report }: LoadParts, task: TaskRecord, view: TaskView): void {
+type Parts = LoadParts & { readonly stepped: boolean };
+
+export function checkAttempts({ report, stepped }: Parts, task: TaskRecord, view: TaskView): void {
   const { attempts, status, gpu_id, deadline_at } = view;
   report.check(
     "attempts",
-    attempts.every(isSound) && areInOrder(attempts),
+    attempts.every(isSound) && isLastAlone(attempts),
     `the attempts of ${task.id} are wrong`,
     view,
   );
+  report.check("times", isForward(view), `the times of ${task.id} go backwards`, view);
   const last = attempts.at(-1);
   if (status === "completed" || view.result !== undefined) {
     const holds = last?.gpu_id === gpu_id && last.reason === (view.error_code === "timeout" ? "timeout" : status);
     report.check("run", holds, `task ${task.id} has a result without a run`, view);
   }
   if (status === "completed") report.check("run", view.result !== undefined, `task ${task.id} has no result`, view);
-  if (deadline_at !== null) {
+  if (deadline_at !== null && !stepped) {
     const tooLate = Date.parse(deadline_at) + SAME_MOMENT;
     const holds = attempts.every(({ started_at }) => Date.parse(started_at) < tooLate);
     report.check("late", holds, `task ${task.id} was started when its time was up`, view);
@@ -39,16 +42,20 @@ export function checkAttempts({ report }: LoadParts, task: TaskRecord, view: Tas
   }
 }
 
-function isSound({ started_at, ended_at, reason }: Attempt): boolean {
-  return ended_at !== null && reason !== null && started_at <= ended_at;
+function isSound({ ended_at, reason }: Attempt): boolean {
+  return ended_at !== null && reason !== null;
 }
 
 /** Only the last one can have ended the task. */
-function areInOrder(attempts: readonly Attempt[]): boolean {
-  return attempts.slice(1).every((attempt, index) => {
-    const before = attempts[index]!;
-    return before.ended_at! <= attempt.started_at && !FINAL.has(before.reason!);
-  });
+function isLastAlone(attempts: readonly Attempt[]): boolean {
+  return attempts.slice(0, -1).every(({ reason }) => !FINAL.has(reason!));
+}
+
+/** All times of a task in the order in which they have to be. ISO 8601 sorts as text. */
+function isForward({ created_at, attempts, finished_at }: TaskView): boolean {
+  const times = [created_at, ...attempts.flatMap(({ started_at, ended_at }) => [started_at, ended_at]), finished_at];
+  const known = times.filter((time) => time !== null);
+  return known.every((time, index) => index === 0 || known[index - 1]! <= time);
 }
 
 const FINAL: ReadonlySet<string> = new Set(["completed", "failed", "canceled", "timeout"]);

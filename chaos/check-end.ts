@@ -1,6 +1,6 @@
 /** Whether a task ended as its text, its clients and the deaths of workers allow. */
 import { type TaskView } from "../src/http/schemas/tasks.ts";
-import { FATE, fullText } from "./kinds.ts";
+import { FATE, fullText, mayTimeOut } from "./kinds.ts";
 import { type TaskRecord } from "./ledger.ts";
 import { type Lives } from "./lives.ts";
 import { type LoadParts } from "./load.ts";
@@ -12,7 +12,7 @@ const POISONOUS = 2;
 /** Milliseconds in which a server sees that a worker does nothing any more. */
 const SLOW_DEATH = 15_000;
 
-type Parts = LoadParts & { readonly lives: Lives };
+type Parts = LoadParts & { readonly lives: Lives; readonly stepped: boolean };
 
 export async function checkEnd(parts: Parts, task: TaskRecord, view: TaskView): Promise<void> {
   const { report } = parts;
@@ -23,7 +23,7 @@ export async function checkEnd(parts: Parts, task: TaskRecord, view: TaskView): 
     report.check("failure", holds, `task ${task.id} cannot have been completed`, view);
   }
   if (view.status === "failed") checkFailure(parts, task, view);
-  if (task.item.kind !== "crash") checkInnocence(parts, view);
+  if (task.item.kind !== "crash" && !parts.stepped) checkInnocence(parts, view);
 }
 
 async function checkText({ report }: Parts, { id, item }: TaskRecord, view: TaskView): Promise<void> {
@@ -37,14 +37,13 @@ async function checkText({ report }: Parts, { id, item }: TaskRecord, view: Task
   report.check("text", holds && isCounted, `task ${id} should have the text ${JSON.stringify(full)}`, view);
 }
 
-function checkFailure(parts: Parts, { id, item }: TaskRecord, view: TaskView): void {
-  const { report } = parts;
+function checkFailure({ report, stepped }: Parts, { id, item }: TaskRecord, view: TaskView): void {
   const { error, error_code: code, attempts } = view;
   const counted = attempts.filter(({ reason, alone }) => COUNTED.has(reason!) || (reason === "worker_crash" && alone));
   const alone = counted.filter(({ reason }) => reason === "worker_crash");
   const isAllowed = {
     poison: alone.length === POISONOUS,
-    timeout: item.timeoutSeconds !== null && view.finished_at! >= view.deadline_at!,
+    timeout: mayTimeOut(item) && (stepped || view.finished_at! >= view.deadline_at!),
     model_error: item.kind === "error" && attempts.at(-1)?.reason === "failed",
     out_of_memory: FATE[item.kind] === "out_of_memory" || item.kind === "oom0",
     worker_crash: true,

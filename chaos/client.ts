@@ -111,7 +111,7 @@ export class Client {
     const task = this.#any(({ final, removal, item }) => final !== null && removal === "no" && item.kind !== "crash");
     if (task === undefined) return;
     const answer = await api.ask(user, "POST", `/task/${task.id}/retry`);
-    if (answer === null) task.unsureRetries++;
+    if (answer === null || answer.unsure) task.unsureRetries++;
     else if (answer.status === 200) this.#remember([ledger.retried(task, (answer.body as TaskSummary).task_id)]);
     else if (task.removal === "no") this.#submitter.expectRefusal(`retrying ${task.id}`, answer);
   }

@@ -34,6 +34,8 @@ export const FATE: Readonly<Record<Kind, "poison" | "out_of_memory" | "model_err
 /** Tokens; the shortest has more than any of the failures waits for. */
 const SHORTEST = 8;
 const LONGEST = 120;
+/** Seconds. */
+const LONG_TIMEOUT = 5 * 86_400;
 
 /** One task as it is asked for. */
 export interface Item {
@@ -56,8 +58,17 @@ export function newItem(dice: Dice, kind: Kind): Item {
       [4, "normal"],
       [1, "low"],
     ]),
-    timeoutSeconds: dice.chance(0.1) ? dice.between(2, 40) / 10 : null,
+    timeoutSeconds: dice.weigh([
+      [8, null],
+      [1, dice.between(2, 40) / 10],
+      [1, LONG_TIMEOUT],
+    ]),
   };
+}
+
+/** Whether that much time can be up: of five days only a clock can tell so that was set. */
+export function mayTimeOut({ timeoutSeconds }: Item): boolean {
+  return timeoutSeconds !== null && timeoutSeconds < LONG_TIMEOUT;
 }
 
 /** Tokens: more than any of the tasks needs. */

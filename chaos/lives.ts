@@ -11,6 +11,12 @@ const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
 /** Milliseconds after which something that has to happen counts as never happening. */
 const PATIENCE = 60_000;
 
+/** How a server says where it answers. */
+const GREETING = /listens on (\S+)\n/;
+
+/** What a server gets beside the suite's own environment. */
+export type Environment = Readonly<Record<string, string>>;
+
 interface WorkerProcess {
   readonly gpuId: number;
   readonly pid: number;
@@ -27,13 +33,18 @@ export class Life {
   doomed = false;
   /** It may refuse to start. */
   mayFail = false;
+  /** Its files were taken away: it cannot tell anything of its tasks any more. */
+  robbed = false;
+  /** It has said that it is not ready, because of that. */
+  noticed = false;
   /** Workers that were stopped, and cannot end before they are continued. */
   readonly stopped = new Set<number>();
 
   /** @param nodeArgs for Node itself; with some there is a channel to the process, for what they load */
-  constructor(args: readonly string[], logFile: string, nodeArgs: readonly string[] = []) {
+  constructor(args: readonly string[], logFile: string, nodeArgs: readonly string[], environment: Environment) {
     const log = openSync(logFile, "a");
-    const { ALT_LAS_API_KEY: _key, ALT_LAS_DATA_DIR: _dir, ...env } = process.env;
+    const { ALT_LAS_API_KEY: _key, ALT_LAS_DATA_DIR: _dir, ...inherited } = process.env;
+    const env = { ...inherited, ...environment };
     const channel = nodeArgs.length > 0 ? "ipc" : "ignore";
     this.process = spawn(process.execPath, [...nodeArgs, PROGRAM, "serve", ...args], {
       env,
@@ -66,12 +77,12 @@ export class Life {
     const greeting = new Promise<void>((resolve) => {
       this.process.stdout!.setEncoding("utf8").on("data", (text: string) => {
         said += text;
-        if (said.includes("Try it:")) resolve();
+        if (GREETING.test(said)) resolve();
       });
     });
     await Promise.race([greeting, this.exit]);
     clearTimeout(tooLate);
-    this.url = /listens on (\S+)/.exec(said)?.[1] ?? "";
+    this.url = GREETING.exec(said)?.[1] ?? "";
     return this.url !== "";
   }
 }
@@ -89,6 +100,8 @@ export class Lives {
   readonly #report: Report;
   readonly logFile: string;
   readonly wounds: Wound[] = [];
+  /** For the servers that are started from now on. */
+  environment: Environment = {};
   #life: Life | null = null;
   #newest: Life | null = null;
   /** The next one that answers, while none does. */
@@ -109,7 +122,7 @@ export class Lives {
 
   /** Starts a process, which need not be waited for. */
   spawn(): Life {
-    const life = new Life(this.#args, this.logFile, this.#nodeArgs);
+    const life = new Life(this.#args, this.logFile, this.#nodeArgs, this.environment);
     this.#newest = life;
     void this.#watch(life);
     return life;
@@ -134,7 +147,7 @@ export class Lives {
     await this.#expectGone(children, "orphans", "its workers are still there");
   }
 
-  /** Has a server finish what runs. @param hurry a second signal ends it at once */
+  /** Has a server finish what runs; one that was robbed ends with exit code 1. @param hurry a second signal ends it at once */
   async stop(life: Life, hurry: boolean): Promise<void> {
     this.#doom(life);
     const children = new Set(childrenOf(life.pid).map(({ pid }) => pid));
@@ -145,7 +158,8 @@ export class Lives {
     const how = await life.exit;
     clearTimeout(again);
     clearTimeout(tooLate);
-    this.#report.check("stops", how === 0, `it ended with ${how}`);
+    if (life.robbed) this.#report.check("gone", how === 1, `without its files it ended with ${how}`);
+    else this.#report.check("stops", how === 0, `it ended with ${how}`);
     await this.#expectGone(children, "orphans", "its workers are still there");
   }
 

@@ -1,6 +1,6 @@
 /*
- * npm run chaos [-- --short] [--seed N] [--kills N] [--minutes N] [--keep]: a server under load is killed, stalled, drained and robbed of
- * its disk again and again; whenever it is left in peace, everything it has promised has to be true. The last line says what was done.
+ * npm run chaos [-- --short] [--seed N] [--faults N] [--minutes N] [--keep]: a server under load is killed, stalled, drained, robbed of its
+ * disk and its files, crowded by clients that stall, set to another time and lied to again and again; whenever it is left in peace, everything it has promised has to be true. The last line says what was done.
  * Exit status 1: a promise was broken.
  */
 import { parseArgs } from "node:util";
@@ -8,6 +8,7 @@ import { Api } from "./api.ts";
 import { Dice } from "./dice.ts";
 import { Ledger } from "./ledger.ts";
 import { Lives } from "./lives.ts";
+import { lieTo } from "./lied-to.ts";
 import { Load, takeSecrets } from "./load.ts";
 import { Receiver } from "./receiver.ts";
 import { PROMISES, type Promised, Report } from "./report.ts";
@@ -16,11 +17,11 @@ import { verify } from "./verify.ts";
 import { Violence } from "./violence.ts";
 import { makeWorld, removeWorld } from "./world.ts";
 
-/** Kills of servers and workers, and the minutes of violence that there are for them. */
-const SHORT = { kills: 40, minutes: 0.4 };
-const LONG = { kills: 1000, minutes: 120 };
-/** Kills between two moments of peace. */
-const ROUND = 100;
+/** Faults, the minutes of violence that there are for them, and the blows between two moments of peace. */
+const SHORT = { faults: 50, minutes: 0.4, blows: 15, lies: 15 };
+const LONG = { faults: 1000, minutes: 120, blows: 75, lies: 50 };
+/** Kinds of rounds: in the last of so many the wall clock is set, and a server is lied to afterwards. */
+const ROUNDS = 2;
 /** Milliseconds between two lines that say how far it is. */
 const PROGRESS = 20_000;
 
@@ -28,6 +29,8 @@ const { values } = parseArgs({
   options: {
     short: { type: "boolean", default: false },
     seed: { type: "string" },
+    faults: { type: "string" },
+    // As it was called when there were no other faults.
     kills: { type: "string" },
     minutes: { type: "string" },
     keep: { type: "boolean", default: false },
@@ -35,7 +38,7 @@ const { values } = parseArgs({
 });
 const extent = values.short ? SHORT : LONG;
 const seed = numberOf("seed", values.seed, Math.floor(Math.random() * 2 ** 31));
-const kills = numberOf("kills", values.kills, extent.kills);
+const faults = numberOf("faults", values.faults ?? values.kills, extent.faults);
 const minutes = numberOf("minutes", values.minutes, extent.minutes);
 
 console.log(`chaos: seed ${seed}; the same again: npm run chaos --${values.short ? " --short" : ""} --seed ${seed}`);
@@ -55,27 +58,33 @@ report.sayChecks();
 end(report.lastLine(seed), report.violations === 0 ? 0 : 1);
 
 async function run(): Promise<void> {
-  const { disk, users, admin } = world;
+  const { disk, clock, users, admin } = world;
   if (!disk.canFill) report.say("skipped: the disk cannot be made full here, neither by mount nor by prlimit");
+  if (!clock.canStep) report.say("skipped: the clock cannot be set here, libfaketime is not installed");
   const dice = new Dice(seed);
   const receiver = await Receiver.start([...users, admin], report);
   const parts = { world, api: new Api(lives, report), ledger: new Ledger(report), report, receiver, deadly: true };
-  const violence = new Violence({ lives, disk, dice: dice.fork(), report }, await lives.start());
+  const violence = new Violence({ world, lives, dice: dice.fork(), report }, await lives.start());
   await takeSecrets(parts);
 
   let tags = 0;
   const newTag = () => `s${++tags}`;
   const earlier = new Map<string, string>();
   const tooLate = performance.now() + minutes * 60_000;
-  while (report.kills < kills && performance.now() < tooLate) {
+  const isEnough = (wanted: number) => report.faults >= Math.min(faults, wanted) || performance.now() > tooLate;
+  for (let round = 1; round <= ROUNDS || !isEnough(faults); round++) {
+    const stepped = round % ROUNDS === 0;
     const load = new Load(parts, dice.fork(), newTag);
     load.start();
-    const enough = Math.min(kills, report.kills + ROUND);
-    while (report.kills < enough && performance.now() < tooLate) await violence.strike(() => load.burst());
+    await violence.begin(stepped);
+    const enough = report.faults + extent.blows;
+    while (violence.isDue || !isEnough(enough)) await violence.strike(() => load.burst());
+    violence.end();
     await load.stop();
     await settle(parts, dice.fork(), newTag);
-    await verify({ ...parts, lives, earlier });
+    await verify({ ...parts, lives, earlier, stepped });
     for (const [id, essence] of parts.ledger.settle()) earlier.set(id, essence);
+    if (stepped) await lieTo({ world, dice: dice.fork(), report }, extent.lies);
   }
   await lives.stop(await violence.ensureLife(), false);
   report.check("lives", lives.badLines().length === 0, "the log tells of bugs", lives.badLines());

@@ -35,43 +35,41 @@ export const PROMISES = {
   signature: "webhooks carry a right signature",
   removed: "a removed task is gone",
   sound: "a database that is in order is never taken for a damaged one",
+  gone: "files that go away are noticed, nothing is accepted or made again without them, and the server ends with exit code 1",
+  times: "the times shown of one task never go backwards",
+  bounded: "clients that stall take neither the server's memory nor anything from the others",
+  liar: "whatever a server behind a GPU sends, only a complete answer of it completes a task, within its limits",
 } as const;
 export type Promised = keyof typeof PROMISES;
 
+/** What can be done to a server, with the words that count it. */
+export const FAULTS = {
+  servers: "servers killed",
+  workers: "workers killed",
+  stalls: "workers stalled",
+  drains: "drains",
+  fullDisks: "full disks",
+  goneFiles: "gone files",
+  clockSteps: "clock steps",
+  stalledClients: "crowds of stalled clients",
+  lies: "lies of an upstream",
+} as const;
+export type Fault = keyof typeof FAULTS;
+
+const OUTCOMES = ["accepted", "completed", "failed", "canceled", "removed"] as const;
+
 /** What was done, for the last line. */
-export interface Counts {
-  servers: number;
-  workers: number;
-  stalls: number;
-  drains: number;
-  fullDisks: number;
-  accepted: number;
-  completed: number;
-  failed: number;
-  canceled: number;
-  removed: number;
-}
+export type Counts = Record<Fault | (typeof OUTCOMES)[number], number>;
 
 export class Report {
-  readonly counts: Counts = {
-    servers: 0,
-    workers: 0,
-    stalls: 0,
-    drains: 0,
-    fullDisks: 0,
-    accepted: 0,
-    completed: 0,
-    failed: 0,
-    canceled: 0,
-    removed: 0,
-  };
+  readonly counts = Object.fromEntries([...Object.keys(FAULTS), ...OUTCOMES].map((what) => [what, 0])) as Counts;
   violations = 0;
   readonly #checked = new Map<Promised, number>();
   readonly #started = performance.now();
 
-  /** Servers and workers killed. */
-  get kills(): number {
-    return this.counts.servers + this.counts.workers;
+  /** All that was done to servers. */
+  get faults(): number {
+    return Object.keys(FAULTS).reduce((sum, fault) => sum + this.counts[fault as Fault], 0);
   }
 
   /**
@@ -100,7 +98,7 @@ export class Report {
   sayProgress(): void {
     const { accepted, completed, failed, canceled } = this.counts;
     const ended = completed + failed + canceled;
-    this.say(`${this.kills} kills, ${accepted} tasks accepted, ${ended} ended, ${this.violations} violations`);
+    this.say(`${this.faults} faults, ${accepted} tasks accepted, ${ended} ended, ${this.violations} violations`);
   }
 
   /** How often each promise was looked at, so that a check that never ran can be seen. */
@@ -110,12 +108,10 @@ export class Report {
   }
 
   lastLine(seed: number): string {
-    const { servers, workers, stalls, drains, fullDisks, accepted, completed, failed, canceled, removed } = this.counts;
+    const faults = Object.entries(FAULTS).map(([fault, words]) => `${this.counts[fault as Fault]} ${words}`);
+    const { accepted, completed, failed, canceled, removed } = this.counts;
     const done = [
-      `${this.kills} kills (${servers} servers, ${workers} workers)`,
-      `${stalls} stalls`,
-      `${drains} drains`,
-      `${fullDisks} full disks`,
+      `${this.faults} faults (${faults.join(", ")})`,
       `${accepted} tasks accepted`,
       `${completed} completed`,
       `${failed} failed`,

@@ -90,7 +90,7 @@ export class Submitter {
       const answers = await Promise.all(
         Array.from({ length: copies }, () => api.ask(user, "POST", submission.path, asking)),
       );
-      if (answers.includes(null)) submission.unanswered = true;
+      if (answers.some((answer) => answer === null || answer.unsure)) submission.unanswered = true;
       for (const answer of answers) if (answer?.status === 200) this.accept(submission, answer);
       if (submission.tasks !== null) return submission.tasks;
       if (
@@ -114,7 +114,7 @@ export class Submitter {
         return { task: submission.tasks![0]!, flow };
       }
       const refusal = flow === null ? null : await api.read(flow, submission.tag);
-      if (refusal === null) submission.unanswered = true;
+      if (refusal === null || refusal.unsure) submission.unanswered = true;
       if (!(await this.#goesOn(submission, refusal ?? undefined))) return null;
     }
   }
@@ -134,8 +134,11 @@ export class Submitter {
 
   /** Only what passes by itself may be refused. */
   expectRefusal(what: string, { status, body, headers }: Answer): void {
+    const { report } = this.#parts;
     const isTemporary = (status === 503 || status === 429) && Number(headers.get("retry-after")) >= 1;
-    this.#parts.report.check("valid", isTemporary, `${what} was answered with ${status}`, body);
+    report.check("valid", isTemporary, `${what} was answered with ${status}`, body);
+    const { code } = body as { code?: string };
+    report.check("bounded", code !== "overloaded", `${what} had to give way to clients that stall`, body);
   }
 
   #begin(wanted: Omit<Submission, "tasks" | "batchId" | "unanswered" | "refused">): Submission {

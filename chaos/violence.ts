@@ -1,13 +1,15 @@
 /** What is done to the server, one blow after the other. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Dice } from "./dice.ts";
-import { type Disk } from "./disk.ts";
 import { type Life, type Lives } from "./lives.ts";
 import { type Report } from "./report.ts";
+import { stallClients } from "./stalled-clients.ts";
+import { steal } from "./theft.ts";
+import { type World } from "./world.ts";
 
 export interface ViolenceParts {
   readonly lives: Lives;
-  readonly disk: Disk;
+  readonly world: World;
   readonly dice: Dice;
   readonly report: Report;
 }
@@ -15,11 +17,43 @@ export interface ViolenceParts {
 /** Workers that are hurt in one life, at most: a GPU whose worker fails too often gets none for a while. */
 const WOUNDS = 6;
 
+const HOUR = 3600;
+/** Seconds: steps of the wall clock that are undone at once. Nothing tells a server that starts in between that it was not off so long. */
+const SMALL_STEPS = [HOUR, -HOUR, 24 * HOUR, -24 * HOUR];
+/** Seconds: steps that stay for a while. No server was off for so long. */
+const LARGE_STEPS = [8 * 24 * HOUR, -8 * 24 * HOUR];
+
+/** The blows that are made in any round, and how often. */
+const BLOWS = {
+  killServer: 30,
+  killWorker: 50,
+  stallWorker: 5,
+  drain: 4,
+  fillDisk: 6,
+  steal: 4,
+  stallClients: 4,
+  stepClock: 25,
+} as const;
+type Blow = keyof typeof BLOWS;
+
 export class Violence {
   readonly #parts: ViolenceParts;
   readonly #dice: Dice;
+  readonly #blows: Readonly<Record<Blow, (burst: () => void) => Promise<void>>> = {
+    killServer: (burst) => this.#killServer(burst),
+    killWorker: () => this.#killWorker(),
+    stallWorker: () => this.#stallWorker(),
+    drain: () => this.#drain(),
+    fillDisk: () => this.#fillDisk(),
+    steal: () => this.#steal(),
+    stallClients: () => stallClients(this.#parts, this.#life),
+    stepClock: () => this.#stepClock(),
+  };
+  /** Kinds that have not come yet. */
+  readonly #due = new Set(Object.keys(BLOWS) as Blow[]);
   #life: Life;
   #wounds = 0;
+  #steps = false;
 
   /** @param life the server that runs now */
   constructor(parts: ViolenceParts, life: Life) {
@@ -28,18 +62,49 @@ export class Violence {
     this.#life = life;
   }
 
+  /** Gets ready for a round. @param steps whether the wall clock is set in it */
+  async begin(steps: boolean): Promise<void> {
+    const { lives, world } = this.#parts;
+    const environment = steps ? world.clock.environment : {};
+    this.#steps = steps && world.clock.canStep;
+    const isOther = Object.keys(environment).length !== Object.keys(lives.environment).length;
+    lives.environment = environment;
+    if (isOther) await this.#drain();
+  }
+
   /** One blow; afterwards a server answers. @param burst has a client submit many tasks at once */
   async strike(burst: () => void): Promise<void> {
-    const blow = this.#dice.weigh<() => Promise<void>>([
-      [30, () => this.#killServer(burst)],
-      [this.#wounds < WOUNDS ? 55 : 0, () => this.#killWorker()],
-      [this.#wounds < WOUNDS ? 5 : 0, () => this.#stallWorker()],
-      [4, () => this.#drain()],
-      [6, () => this.#fillDisk()],
-    ]);
-    await blow();
+    const blow = this.#choose();
+    this.#due.delete(blow);
+    await this.#blows[blow](burst);
     await this.ensureLife();
     await sleep(this.#dice.between(0, 400));
+  }
+
+  /** Leaves the server in peace, with the clock right again. */
+  end(): void {
+    this.#parts.world.clock.set(0);
+  }
+
+  /** Whether there is a kind of blow that has not come yet, and could. */
+  get isDue(): boolean {
+    return this.#possible().some((blow) => this.#due.has(blow));
+  }
+
+  /** Each kind comes once before the dice decide. */
+  #choose(): Blow {
+    const possible = this.#possible();
+    const due = possible.filter((blow) => this.#due.has(blow));
+    return due.length > 0 ? this.#dice.pick(due) : this.#dice.weigh(possible.map((blow) => [BLOWS[blow], blow]));
+  }
+
+  #possible(): readonly Blow[] {
+    return (Object.keys(BLOWS) as Blow[]).filter((blow) => this.#isPossible(blow));
+  }
+
+  #isPossible(blow: Blow): boolean {
+    if (blow === "stepClock") return this.#steps;
+    return this.#wounds < WOUNDS || (blow !== "killWorker" && blow !== "stallWorker");
   }
 
   /** A server that has ended by itself is started again, so that more can be found. */
@@ -89,7 +154,11 @@ export class Violence {
 
   /** A full disk, and at times a server that dies on it, and another one that has to start on it. */
   async #fillDisk(): Promise<void> {
-    const { lives, disk, report } = this.#parts;
+    const {
+      lives,
+      report,
+      world: { disk },
+    } = this.#parts;
     const { pid } = this.#life;
     if (!disk.canFill || !disk.fill(pid)) return;
     report.counts.fullDisks++;
@@ -110,6 +179,24 @@ export class Violence {
     if (!(await this.#life.answers)) return;
     await sleep(this.#dice.between(0, 500));
     if (this.#dice.chance(0.5)) await lives.kill(this.#life);
+  }
+
+  async #steal(): Promise<void> {
+    await steal(this.#parts, this.#life);
+    await this.ensureLife();
+  }
+
+  /** A small step is undone; a large one stays until the next. */
+  async #stepClock(): Promise<void> {
+    const {
+      report,
+      world: { clock },
+    } = this.#parts;
+    const isSmall = this.#dice.chance(0.5);
+    report.counts.clockSteps++;
+    clock.set(this.#dice.pick(isSmall ? SMALL_STEPS : [0, ...LARGE_STEPS]));
+    await sleep(this.#dice.between(100, 1500));
+    if (isSmall) clock.set(0);
   }
 
   #anyWorker() {
