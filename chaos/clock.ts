@@ -2,16 +2,11 @@
  * The wall clock of the servers, which can be set while they run: libfaketime (https://github.com/wolfcw/libfaketime) stands between them
  * and the system's, and reads from a file how far it is off. The clock that only goes forward stays the system's.
  */
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { globSync, renameSync, writeFileSync } from "node:fs";
 import { type Environment } from "./lives.ts";
 
-/** Where Debian's package libfaketime has it, on the machines that there are, and others. */
-const LIBRARIES = [
-  "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-  "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-  "/usr/lib64/faketime/libfaketimeMT.so.1",
-  "/usr/lib/faketime/libfaketimeMT.so.1",
-];
+/** Where Debian's package libfaketime has it, and other systems. */
+const LIBRARY = "/usr/{lib,lib64}/{,*/}faketime/libfaketimeMT.so.1";
 
 /** What workers need to have the same clock. */
 export const CLOCK_VARIABLES = [
@@ -24,7 +19,7 @@ export const CLOCK_VARIABLES = [
 
 export class WallClock {
   readonly #file: string;
-  readonly #library = LIBRARIES.find((path) => existsSync(path));
+  readonly #library = globSync(LIBRARY)[0];
 
   /** @param file says how far the clock is off */
   constructor(file: string) {
