@@ -24,7 +24,12 @@ test("the defaults are the contract's", () => {
     ["127.0.0.1", 8642, 30, false],
   );
   assert.deepEqual([auth.enabled, auth.users, auth.keys], [true, [], []]);
-  assert.deepEqual(limits, { max_text_bytes: 1_048_576, max_batch_size: 1000, max_body_bytes: 67_108_864 });
+  assert.deepEqual(limits, {
+    max_text_bytes: 1_048_576,
+    max_batch_size: 1000,
+    unauthenticated_connections: 1024,
+    max_body_bytes: 67_108_864,
+  });
   assert.deepEqual([gpu.enabled, gpu.devices], [true, "auto"]);
   const { max_concurrent_tasks_per_gpu, max_queue_size, max_queue_bytes } = gpu.multi_gpu;
   assert.deepEqual([max_concurrent_tasks_per_gpu, max_queue_size, max_queue_bytes], [8, 100_000, 1_073_741_824]);

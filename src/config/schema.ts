@@ -42,6 +42,12 @@ export const ConfigSchema = Type.Object(
     limits: section("What one request may ask for.", {
       max_text_bytes: Type.Integer({ default: MIB, minimum: 1, description: "Bytes of one text in UTF-8." }),
       max_batch_size: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Items of one batch." }),
+      unauthenticated_connections: Type.Integer({
+        default: 1024,
+        minimum: 1,
+        description:
+          "Open connections of one address that have shown no credentials; those of server.trust_proxy have no such limit.",
+      }),
       max_body_bytes: Type.Integer({ default: 64 * MIB, minimum: 1024, description: "Bytes of one request body." }),
       max_open_bytes: Type.Optional(
         Type.Integer({

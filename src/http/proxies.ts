@@ -2,6 +2,7 @@
 import { type IncomingMessage } from "node:http";
 import ipaddr from "ipaddr.js";
 import { type Config } from "../config.ts";
+import { type Logger } from "../log.ts";
 
 type Range = ReturnType<typeof ipaddr.parseCIDR>;
 
@@ -41,6 +42,25 @@ export class Proxies {
     }
     return subscriberOf(address);
   }
+}
+
+/** A proxy on this machine that nobody has named: all that count clients by their address count it as one client. */
+export function warnOfUnlistedProxy(proxies: Proxies, log: Logger) {
+  let warned = false;
+  return ({ raw }: { readonly raw: IncomingMessage }, _reply: unknown, done: () => void): void => {
+    const { remoteAddress = "" } = raw.socket;
+    if (!warned && raw.headers["x-forwarded-for"] !== undefined && isUnlisted(proxies, remoteAddress)) {
+      warned = true;
+      log.warn(
+        `A proxy at ${remoteAddress} sends X-Forwarded-For, but server.trust_proxy does not list it: all its clients count as one. List it, like [${remoteAddress}].`,
+      );
+    }
+    done();
+  };
+}
+
+function isUnlisted(proxies: Proxies, address: string): boolean {
+  return ipaddr.isValid(address) && ipaddr.process(address).range() === "loopback" && !proxies.trusts(address);
 }
 
 /** @param text an address, or a network like `10.0.0.0/8`. @throws {Error} it is neither */

@@ -38,7 +38,10 @@ export class RequestMemory {
   /** By caller, the oldest request first. */
   readonly #callers = new Map<string, { bytes: number; readonly entries: Set<Entry> }>();
 
-  constructor({ max_open_bytes: limit, max_body_bytes: largest }: Config["limits"]) {
+  constructor({
+    max_open_bytes: limit,
+    max_body_bytes: largest,
+  }: Pick<Config["limits"], "max_open_bytes" | "max_body_bytes">) {
     const given = limit ?? Math.min(DEFAULT_BYTES, Math.floor(getHeapStatistics().heap_size_limit / 4));
     this.#limit = Math.max(given, largest);
     this.#share = Math.max(Math.floor(this.#limit / 2), largest);

@@ -6,6 +6,8 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { authentication } from "./access.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
+import { Connections, limitsWithin } from "./connections.ts";
+import { connectionRoom } from "./descriptors.ts";
 import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./foreign.ts";
@@ -15,7 +17,7 @@ import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
-import { Proxies } from "./proxies.ts";
+import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./shapes.ts";
@@ -92,11 +94,13 @@ export function createServer(parts: ServerParts): FastifyInstance {
   Object.assign(app.server, { httpAllowHalfOpen: true });
   answerOddRequests(app.server, newRequestId);
   cutStalledReaders(app.server);
-  setUp(app, parts, proxies);
+  const limits = limitsWithin(connectionRoom(), config);
+  const open = new Connections(app.server, { limits, proxies, log, newRequestId });
+  setUp(app, parts, proxies, open);
   return app;
 }
 
-function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies): void {
+function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, connections: Connections): void {
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
   const memory = new RequestMemory(config.limits);
@@ -108,6 +112,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies): void
     refuseOddShape(request.raw);
     done();
   });
+  app.addHook("onRequest", warnOfUnlistedProxy(proxies, parts.log));
   if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
   const { cors_origins } = config.server;
   if (cors_origins.length > 0) {
@@ -121,6 +126,10 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies): void
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies));
+    closed.addHook("onRequest", ({ raw }, _reply, done) => {
+      connections.proven(raw);
+      done();
+    });
     closed.addHook("onRequest", boundOpenRequests(config));
     openapiRoute(closed);
     closed.register(async (api) => apiRoutes(api, parts), { prefix: BASE_PATH });

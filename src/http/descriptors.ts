@@ -1,0 +1,23 @@
+/** How many connections the process can have beside everything else that it opens. */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Workers, the store's files, webhooks, name servers; a share where descriptors are few, and never more than this. */
+const MOST_KEPT_FREE = 1000;
+const LEAST_KEPT_FREE = 32;
+const LEAST_CONNECTIONS = 16;
+
+/** As the system says; Infinity where it does not say it as Linux does. */
+export function connectionRoom(): number {
+  try {
+    const limit = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+    return limit === undefined ? Infinity : roomWithin(Number(limit), readdirSync("/proc/self/fd").length);
+  } catch {
+    return Infinity;
+  }
+}
+
+/** @param limit how many descriptors the process may have @param open how many it has */
+export function roomWithin(limit: number, open: number): number {
+  const free = Math.min(MOST_KEPT_FREE, Math.max(LEAST_KEPT_FREE, Math.floor(limit / 4)));
+  return Math.max(LEAST_CONNECTIONS, limit - open - free);
+}

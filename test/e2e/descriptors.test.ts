@@ -1,0 +1,43 @@
+/** A real process that may have few files open, and somebody who opens connections and says nothing. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { test, type TestContext } from "node:test";
+import { BIN, Server } from "../helpers/server.ts";
+
+const FEW = 128;
+const IDLE = 160;
+const CONFIG = "{ gpu: { devices: simulated:2 }, engine: { kind: simulated, simulated: { tokens_per_second: 0 } } }";
+
+/** Resolves when the server has taken the connection, or closed it. */
+async function idle(t: TestContext, port: number, localAddress: string): Promise<Socket> {
+  const socket = connect({ port, host: "127.0.0.1", localAddress });
+  t.after(() => socket.destroy());
+  socket.on("error", () => {}).resume();
+  await once(socket, "connect");
+  return socket;
+}
+
+test("idle connections take no descriptor from those who have work here, and the log says what is refused", async (t) => {
+  if (process.platform !== "linux") return t.skip("only Linux has further addresses of its own, and tells the limit");
+  const command = ["/bin/sh", "-c", `ulimit -n ${FEW}; exec "$0" "$@"`, process.execPath, BIN, "serve"];
+  const server = await (await Server.start(t, { config: CONFIG, command })).loaded();
+  const port = Number(new URL(server.url).port);
+  const sockets = await Promise.all(Array.from({ length: IDLE }, () => idle(t, port, "127.0.0.2")));
+  await server.logged(({ msg }) => msg.includes("limits.unauthenticated_connections"));
+  assert.ok(sockets.length === IDLE);
+  assert.equal((await fetch(`${server.url}/livez`)).status, 200);
+  assert.equal((await server.run({ text: "goes on", max_length: 3 })).status, "completed");
+  // Every worker is begun anew, with its pipes and its channel.
+  server.signalWorker(0, "SIGKILL");
+  await server.became(0, "ready", 2);
+  assert.equal(
+    (await server.run({ text: "still", max_length: 3, gpu_options: { specific_gpu_id: 0 } })).status,
+    "completed",
+  );
+  // From many addresses they can take all connections, and still nothing else.
+  await Promise.all(Array.from({ length: IDLE }, (_, i) => idle(t, port, `127.0.1.${i + 1}`)));
+  await server.logged(({ msg }) => msg.includes("file descriptors run short"));
+  server.signal("SIGTERM");
+  assert.deepEqual(await server.exit, { code: 0, signal: null });
+});
