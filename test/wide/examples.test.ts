@@ -36,13 +36,13 @@ for (const { name, program, skip } of CLIENTS) {
     const server = await Server.start(t, { args: ["--devices", "cpu:2"] });
     await server.loaded();
     const env = { ALT_LAS_URL: server.url, ALT_LAS_API_KEY: server.key };
-    assertShown(await runProgram(program, [path(`../examples/${name}`)], { env }));
+    assertShown(await runProgram(program, [path(`../../examples/${name}`)], { env }));
   });
 
   test(`examples/${name} shows the server's own sentence when it is refused`, { skip }, async (t) => {
     const server = await Server.start(t, { args: ["--devices", "simulated:1"] });
     const env = { ALT_LAS_URL: server.url, ALT_LAS_API_KEY: "altlas_wrong" };
-    const { code, stderr } = await runProgram(program, [path(`../examples/${name}`)], { env });
+    const { code, stderr } = await runProgram(program, [path(`../../examples/${name}`)], { env });
     assert.equal(code, 1);
     assert.match(stderr, /401: The API key is unknown or was revoked\./);
   });
