@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SqliteStore } from "../src/store/sqlite.ts";
 import { type Task, TASK_STATUSES, transition } from "../src/task.ts";
+import { factsOf } from "../src/request.ts";
 
 const COUNT = Number(process.argv[2] ?? 100_000);
 /** Tasks alive at a time: what 64 clients with 16 requests each keep in flight. */
@@ -109,6 +110,8 @@ async function timed<T>(name: string, action: () => Promise<T>): Promise<T> {
   return value;
 }
 
+const REQUEST = { text: "Write a poem about the sea. ".repeat(8) };
+
 function newTask(seq: number): Task {
   const createdAt = Date.now();
   return {
@@ -122,7 +125,8 @@ function newTask(seq: number): Task {
     createdAt,
     createdClock: createdAt,
     waitsSince: createdAt,
-    text: "Write a poem about the sea. ".repeat(8),
+    ...factsOf(REQUEST),
+    request: REQUEST,
     maxLength: 128,
     temperature: 0.7,
     taskType: seq % 100 === 0 ? "summary" : "text_generation",

@@ -136,7 +136,7 @@ function connect(parts: PoolParts, { store, webhooks, credentials, clock }: Conn
     clock,
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
-    run: (gpuId, task) => pool.run(gpuId, task),
+    run: (gpuId, task, request) => pool.run(gpuId, task, request),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
     textOf: (gpuId, task) => pool.textOf(gpuId, task),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },

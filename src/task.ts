@@ -13,6 +13,7 @@
  *   work       tokens of prompts and of answers; what callers share fairly
  */
 import { type ErrorCode } from "./errors.ts";
+import { factsOf, type RequestFacts, type TaskRequest } from "./request.ts";
 
 export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;
 export type StrategyName = (typeof STRATEGIES)[number];
@@ -32,8 +33,10 @@ export const FINISH_REASONS = ["stop", "length", "canceled", "timeout"] as const
 export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** What a client asks for; one item of a batch has the same fields. */
-export interface TaskInput {
-  readonly text: string;
+export interface TaskInput extends TaskSettings, TaskRequest {}
+
+/** What a client says of a task beside its request. */
+export interface TaskSettings {
   /** Tokens to generate at most. */
   readonly maxLength: number;
   /** 0 is greedy. */
@@ -137,7 +140,7 @@ export interface Placement {
  * A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds: those that are shown are the wall
  * clock's, and never go backwards within a task; what follows from time is reckoned from the server's clock (clock.ts).
  */
-export interface Task extends TaskInput {
+export interface Task extends TaskSettings, RequestFacts {
   readonly id: string;
   /** Submission order over the whole life of the data directory. */
   readonly seq: number;
@@ -169,11 +172,15 @@ export interface Task extends TaskInput {
   placement: Placement | null;
   result: TaskResult | null;
   error: TaskError | null;
+  /** Until it is stored, and for as long as there is room; null: ask the store. Of a live task only `Requests` changes it. */
+  request: TaskRequest | null;
 }
 
 /** What is known of a task before it has waited or run. */
 export type TaskIdentity = Omit<
   Task,
+  | "request"
+  | keyof RequestFacts
   | "waitsSince"
   | "status"
   | "gpuId"
@@ -191,11 +198,13 @@ export type TaskIdentity = Omit<
  * when it was made.
  */
 export function newTask(
-  identity: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">>,
+  known: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">> & TaskRequest,
 ): Task {
-  const { createdClock = identity.createdAt } = identity;
+  const { text, createdClock = known.createdAt, ...identity } = known;
+  const request = { text };
   return {
     ...identity,
+    ...factsOf(request),
     createdClock,
     waitsSince: createdClock,
     status: "queued",
@@ -207,6 +216,7 @@ export function newTask(
     placement: null,
     result: null,
     error: null,
+    request,
   };
 }
 
@@ -252,7 +262,12 @@ export function transition(task: Task, to: TaskStatus): void {
 }
 
 /** The latest time that a task shows. */
-export function latestTime({ createdAt, startedAt, finishedAt, attempts }: Readonly<Omit<Task, "text">>): number {
+export function latestTime({
+  createdAt,
+  startedAt,
+  finishedAt,
+  attempts,
+}: Readonly<Pick<Task, "createdAt" | "startedAt" | "finishedAt" | "attempts">>): number {
   const { startedAt: begun = 0, endedAt } = attempts.at(-1) ?? {};
   return Math.max(createdAt, startedAt ?? 0, finishedAt ?? 0, begun, endedAt ?? 0);
 }

@@ -9,6 +9,7 @@ import { Turns } from "../src/turns.ts";
 import { aDevice, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
 import { type Fault, StandIn } from "./helpers/upstream.ts";
+import { given } from "./helpers/requests.ts";
 
 interface Setting {
   readonly url: string;
@@ -92,7 +93,7 @@ class Owner {
   /** Starts a task there. */
   run(text: string, maxLength = 5): Task {
     const task = world.task({ text, maxLength });
-    this.supervisor.run(task);
+    this.supervisor.run(...given(task));
     return task;
   }
 }

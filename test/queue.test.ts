@@ -51,7 +51,7 @@ test("property: in a queue that is kept apart by size, what fits is found in the
       const queue = new SizedQueue(sizes);
       // Those with several texts are batches that wait as one.
       const entries = all.map((own, seq): Entry => {
-        const tasks = own.map((one) => ({ ...newTask(seq), text: one }));
+        const tasks = own.map((one) => newTask(seq, { text: one }));
         return tasks.length === 1 ? tasks[0]! : { seq, tasks };
       });
       const bytesOf = (entry: Entry): number => Math.max(...all[entry.seq]!.map((one) => Buffer.byteLength(one)));
@@ -92,7 +92,7 @@ test("property: each class has the sizes from the limit before it to its own, an
       if (new Set(limits).size <= 32) assert.equal(sizes.count, new Set(limits).size + 1);
       else assert.equal(sizes.count, 33, "more fronts than that cost more than they save");
       for (let bytes = 0; bytes <= 60; bytes++) {
-        const [least, most] = ranges[sizes.classOf({ ...newTask(1), text: "x".repeat(bytes) })]!;
+        const [least, most] = ranges[sizes.classOf(newTask(1, { text: "x".repeat(bytes) }))]!;
         assert.ok(least <= bytes && bytes <= most);
       }
     }),

@@ -9,6 +9,7 @@ import { freeMemoryOf, type Gpu, loadOf, obstacle } from "../src/scheduler/place
 import { STRATEGIES, type Task } from "../src/task.ts";
 import { holds, isAllowed, isExcluded, isSuspect, isTooSmall, type Situation } from "./helpers/placement-rules.ts";
 import { facts, World } from "./helpers/scheduling.ts";
+import { type TaskChanges } from "./helpers/requests.ts";
 
 const GPUS = 5;
 const MAPPINGS = new Map([
@@ -162,7 +163,7 @@ class History {
     return now;
   }
 
-  #task(changes: Partial<Task>): Task {
+  #task(changes: TaskChanges): Task {
     return this.#world.task({ ...changes, pinnedGpuId: changes.gpuId ?? null });
   }
 }

@@ -173,13 +173,13 @@ test("GPUs of more sizes than are kept apart are served in the same order", () =
   );
 });
 
-/** Lets a task count how often its text is looked at. */
+/** Lets a task count how often the length of its text is looked at. */
 function watched(task: Task, onRead: () => void): Task {
-  const { text } = task;
-  return Object.defineProperty(task, "text", {
+  const { bytes } = task;
+  return Object.defineProperty(task, "bytes", {
     get: () => {
       onRead();
-      return text;
+      return bytes;
     },
   });
 }

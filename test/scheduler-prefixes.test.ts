@@ -6,6 +6,8 @@ import { type Cached, Prefixes } from "../src/scheduler/prefixes.ts";
 import { STRATEGIES, type Task } from "../src/task.ts";
 import { simulate } from "./helpers/prefix-simulation.ts";
 import { facts, World } from "./helpers/scheduling.ts";
+import { type TaskChanges } from "./helpers/requests.ts";
+import { factsOf } from "../src/request.ts";
 
 /** Characters in whose steps beginnings are compared. */
 const BLOCK = 512;
@@ -66,7 +68,9 @@ class Slots {
 
   #ask(wanted: string): void {
     assert.deepEqual(
-      this.#prefixes.of(promptOf(wanted)).map(({ characters, gpuIds }) => ({ characters, gpuIds: gpuIds.toSorted() })),
+      this.#prefixes
+        .of(chainOf(promptOf(wanted)))
+        .map(({ characters, gpuIds }) => ({ characters, gpuIds: gpuIds.toSorted() })),
       [...this.#having(wanted, ({ free }) => free), ...this.#having(wanted, ({ taken }) => [...taken.values()])],
     );
   }
@@ -82,6 +86,10 @@ class Slots {
       }))
       .filter(({ gpuIds }) => gpuIds.length > 0);
   }
+}
+
+function chainOf(text: string): readonly number[] {
+  return factsOf({ text }).prefix;
 }
 
 function commonPrefix(a: string, b: string): number {
@@ -111,14 +119,14 @@ test("what is remembered has bounds: blocks of a prompt, blocks of a GPU, and GP
   const long = (letter: string): string => promptOf(letter + "x".repeat(99));
   for (const letter of "abcdefghi") fill(0, long(letter));
   assert.deepEqual(
-    prefixes.of(long("b"))[0],
+    prefixes.of(chainOf(long("b")))[0],
     { characters: 64 * BLOCK, gpuIds: [0] },
     "after which prompts are taken for the same",
   );
-  assert.deepEqual(prefixes.of(long("a")), [], "eight of these are all that is kept of one GPU");
+  assert.deepEqual(prefixes.of(chainOf(long("a"))), [], "eight of these are all that is kept of one GPU");
   for (let id = 1; id <= 20; id++) fill(id, promptOf("z"));
   const last = Array.from({ length: 16 }, (_, index) => index + 5);
-  assert.deepEqual(prefixes.of(promptOf("z")), [{ characters: BLOCK, gpuIds: last }]);
+  assert.deepEqual(prefixes.of(chainOf(promptOf("z"))), [{ characters: BLOCK, gpuIds: last }]);
 });
 
 // --- what follows for a task -------------------------------------------------------------------------------------
@@ -129,7 +137,7 @@ function use(world: World, pinnedGpuId: number, text: string): void {
 }
 
 /** GPUs that prompts go to which are sent one after the other, in worlds with different chances. */
-function chosen(prepare: (world: World) => void, changes: Partial<Task>, settings = {}): Set<number | null> {
+function chosen(prepare: (world: World) => void, changes: TaskChanges, settings = {}): Set<number | null> {
   const seeds = Array.from({ length: 30 }, (_, seed) => seed);
   return new Set(
     seeds.map((seed) => {

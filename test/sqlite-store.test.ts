@@ -239,16 +239,17 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
   t.after(() => store.close());
   assert.equal(lastSeq, 6);
   assert.deepEqual(
-    live.map(({ seq, text, priority, timeoutSeconds, retryOf, webhook }) => [
+    live.map(({ seq, bytes, priority, timeoutSeconds, retryOf, webhook }) => [
       seq,
-      text,
+      bytes,
       priority,
       timeoutSeconds,
       retryOf,
       webhook,
     ]),
-    [2, 5, 6].map((seq) => [seq, `old ${seq}`, "normal", null, null, null]),
+    [2, 5, 6].map((seq) => [seq, 5, "normal", null, null, null]),
   );
+  assert.deepEqual(await store.request(5), { text: "old 5" });
   const waiting = {
     id: "w",
     user: "ada",
@@ -466,7 +467,7 @@ test("when the storage thread dies, saves are refused and the process lives on",
 
 test("a task that cannot be made a row fails alone", async (t) => {
   const store = await openedStore(t);
-  const broken = [newTask(1, { text: undefined as never }), newTask(2, { user: (() => 1) as never })];
+  const broken = [newTask(1, { request: null }), newTask(2, { user: (() => 1) as never })];
   const outcomes = await Promise.allSettled([...broken, newTask(3)].map((task) => store.save([task])));
   assert.deepEqual(
     outcomes.map((outcome) => outcome.status),

@@ -25,9 +25,11 @@ import {
   STORES,
   testFolder,
   turn,
+  withoutRequest,
   withoutText,
   type World,
 } from "./helpers/store.ts";
+import { factsOf } from "../src/request.ts";
 
 for (const [name, create] of Object.entries(STORES)) {
   describe(name, () => {
@@ -54,7 +56,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const [a, b, c, d] = [newTask(5), run(newTask(3)), newTask(4), cancel(newTask(9))];
       for (const task of [a, d, c, b]) await world.store.save([task]);
       const { first } = await world.restart();
-      assert.deepEqual({ ...first, past: EMPTY.past }, { ...EMPTY, live: [b, c, a], lastSeq: 9 });
+      assert.deepEqual({ ...first, past: EMPTY.past }, { ...EMPTY, live: [b, c, a].map(withoutRequest), lastSeq: 9 });
     });
 
     test("lastSeq survives when every task has ended", async (t) => {
@@ -69,7 +71,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store, first } = await world.restart();
       const task = complete(run(first.live[1] as Task));
       await store.save([task, newTask(3)]);
-      assert.deepEqual(await store.get(task.id), task);
+      assert.deepEqual(await store.get(task.id), { ...task, request: { text: "prompt 2" } });
       assert.deepEqual(
         (await world.restart()).first.live.map((live) => live.seq),
         [1, 3],
@@ -205,7 +207,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store } = await opened(t, create);
       const task = newTask(1, { text: "a\ud800b", user: "\udc00" });
       await Promise.all([store.save([task]), store.save([newTask(2)])]);
-      assert.deepEqual(await store.get(task.id), { ...task, text: "a\ufffdb", user: "\ufffd" });
+      assert.deepEqual(await store.get(task.id), { ...task, request: { text: "a\ufffdb" }, user: "\ufffd" });
       assert.equal((await store.list({ ...EVERYTHING, user: "\udc00" })).total, 1);
     });
 
@@ -223,7 +225,27 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store, first } = await world.restart();
       const { tasks } = await store.list({ ...EVERYTHING, limit: all.length });
       assert.deepEqual(tasks, all.map(withoutText));
-      assert.deepEqual(first.live, all.filter((task) => !isFinal(task.status)).toReversed());
+      assert.deepEqual(
+        first.live,
+        all
+          .filter((task) => !isFinal(task.status))
+          .map(withoutRequest)
+          .toReversed(),
+      );
+    });
+
+    test("live tasks come without their requests, which are read one by one, with what says how long they are and how they begin", async (t) => {
+      const world = await opened(t, create);
+      const texts = ["", "short", "ğ😀 ".repeat(1000), "x".repeat(40_000)];
+      const tasks = texts.map((text, index) => newTask(index + 1, { text }));
+      await world.store.save(tasks);
+      const { store, first } = await world.restart();
+      assert.deepEqual(first.live, tasks.map(withoutRequest));
+      for (const { seq, request } of tasks) assert.deepEqual(await store.request(seq), request);
+      assert.equal(await store.request(99), null);
+      // What is saved later needs none.
+      await store.save(first.live.map(run));
+      assert.deepEqual(await store.get(tasks[2]!.id), { ...first.live[2]!, request: tasks[2]!.request });
     });
 
     test("an unknown id is null", async (t) => {
@@ -402,7 +424,9 @@ function anyTask(): fc.Arbitrary<Task> {
     wholeBatch: fc.boolean(),
     createdAt: time,
     createdClock: time,
-    text,
+    request: plain({ text }),
+    bytes: fc.constant(0),
+    prefix: fc.constant([]),
     maxLength: fc.nat(),
     temperature: fc.oneof(real, fc.constantFrom(0, 0.7, 1)),
     taskType: text,
@@ -421,6 +445,7 @@ function anyTask(): fc.Arbitrary<Task> {
     error: maybe(error),
   }).map((task) => ({
     ...task,
+    ...factsOf(task.request),
     waitsSince: task.createdClock,
     finishedClock: task.finishedAt === null ? null : task.finishedClock,
   }));

@@ -10,6 +10,7 @@ import { type SubmitOptions } from "../src/scheduler/task-api.ts";
 import { type IdempotencyRecord, type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type Task } from "../src/task.ts";
 import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
+import { type TaskRequest } from "../src/request.ts";
 
 /** Remembers what it was asked to write, and in which state. */
 class HeldStore implements Store {
@@ -22,10 +23,20 @@ class HeldStore implements Store {
   }[] = [];
   readonly keys: IdempotencyRecord[] = [];
 
+  /** What each task asks, as it was when the task was new. */
+  readonly requests = new Map<number, TaskRequest>();
+  /** Reads that are under way, where a test wants to end them itself. */
+  readonly reads: PromiseWithResolvers<TaskRequest | null>[] = [];
+
+  #nameOf({ seq, request }: Task): string {
+    if (request !== null) this.requests.set(seq, request);
+    return this.requests.get(seq)!.text;
+  }
+
   save(tasks: readonly Task[], records: readonly StoreRecord[] = []): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.writes.push({
-      states: tasks.map((task) => `${task.text} ${task.status}`),
+      states: tasks.map((task) => `${this.#nameOf(task)} ${task.status}`),
       records,
       end: () => {
         for (const record of records) if (record.kind === "idempotency") this.keys.push(record.record);
@@ -38,6 +49,10 @@ class HeldStore implements Store {
 
   open = async () => ({ live: [], batches: [], lastSeq: 0, past: { recorded: null, newest: null }, movedAside: null });
   get = async () => null;
+  request(): Promise<TaskRequest | null> {
+    this.reads.push(Promise.withResolvers());
+    return this.reads.at(-1)!.promise;
+  }
   list = async () => ({ tasks: [], total: 0 });
   batch = async () => null;
   endsOf = async () => [];
@@ -65,6 +80,8 @@ const ALONE: SubmitOptions = {
 function book() {
   const store = new HeldStore();
   const started: Task[] = [];
+  /** What each of them asks. */
+  const asked: Promise<string>[] = [];
   const lines: string[] = [];
   const texts = new Map<Task, string>();
   /** How a run ends that is to be stopped. */
@@ -76,9 +93,10 @@ function book() {
     clock: unset(Date.now),
     timeout: null,
     cancelTimeout: 5,
-    run: (_gpuId, task) => {
+    run: (_gpuId, task, request) => {
       texts.delete(task);
       started.push(task);
+      asked.push(Promise.resolve(request).then(({ text }) => text));
     },
     cancel: (_gpuId, task) => queueMicrotask(() => tasks.finished(task, worker.onCancel)),
     textOf: (_gpuId, task) => texts.get(task) ?? "",
@@ -109,7 +127,7 @@ function book() {
     texts.set(task, before + piece);
     tasks.text(task, piece, before.length);
   };
-  return { store, started, lines, tasks, worker, submit, submitMany, write, generate };
+  return { store, started, asked, lines, tasks, worker, submit, submitMany, write, generate };
 }
 
 /** What was written, in the order of the writes. */
@@ -207,16 +225,13 @@ test("what could not be written is not tried again once something later of the t
 });
 
 test("a submission that cannot be written is withdrawn, and its slot is free again", async () => {
-  const { store, started, tasks, submit } = book();
+  const { store, started, asked, tasks, submit } = book();
   const refused = submit("first");
   const waiting = submit("second");
   store.writes[0]!.fail();
   await assert.rejects(refused, /disk full/);
   await turn();
-  assert.deepEqual(
-    started.map(({ text }) => text),
-    ["first", "second"],
-  );
+  assert.deepEqual(await Promise.all(asked), ["first", "second"]);
   assert.equal(await tasks.get(started[0]!.id), null);
   store.writes[1]!.end();
   assert.equal((await waiting).tasks[0]!.status, "queued");
@@ -262,7 +277,7 @@ test("a task that completes before its worker hears of the cancel is completed, 
 });
 
 test("canceling by filter takes what waits and what runs, and counts what it canceled", async () => {
-  const { started, tasks, submit, submitMany, write } = book();
+  const { started, asked, tasks, submit, submitMany, write } = book();
   const submitted = [
     submit("runs"),
     submitMany(["a", "b"], { batch: { split: true } }),
@@ -280,7 +295,7 @@ test("canceling by filter takes what waits and what runs, and counts what it can
   assert.equal(await count({ ...any, user: "nobody" }), 0);
   assert.equal(await count({ ...any, batchId: batch!.batchId! }), 2);
   assert.equal(await count({ ...any, user: "ada", status: "running" }), 1);
-  assert.equal(started[1]!.text, "bob");
+  assert.equal(await asked[1], "bob");
   assert.equal(await count({ ...any, ids: [started[1]!.id] }), 1);
   assert.equal(await count(any), 0);
 });

@@ -7,6 +7,7 @@ import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../
 import { type Outcome, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
+import { given } from "./helpers/requests.ts";
 
 /** A worker, and what it told its owner. */
 class Owner {
@@ -98,7 +99,7 @@ test("tasks run, and their text is what the pieces add up to", async (t) => {
   const owner = new Owner(t, {});
   await owner.ready();
   const tasks = [task("one"), task("two two")];
-  for (const each of tasks) owner.worker.run(each);
+  for (const each of tasks) owner.worker.run(...given(each));
   const [first, second] = await Promise.all(tasks.map((each) => owner.outcome(each)));
   assert.ok(first?.status === "completed" && second?.status === "completed");
   assert.equal(first.result.completionTokens, 3);
@@ -109,7 +110,7 @@ test("tasks run, and their text is what the pieces add up to", async (t) => {
 test("a process that is killed is told to be gone, with how and its last words", async (t) => {
   const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "wait" }]);
   await owner.ready();
-  owner.worker.run(task("wait"));
+  owner.worker.run(...given(task("wait")));
   process.kill(owner.worker.pid!, "SIGKILL");
   await owner.until(() => owner.death !== null);
   assert.deepEqual(owner.death, { how: "SIGKILL", lastWords: "", lived: true });
@@ -119,7 +120,7 @@ test("a process that is killed is told to be gone, with how and its last words",
 test("a process that hangs under its work is stalled", async (t) => {
   const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "freeze" }], { stallTimeout: 2 });
   await owner.ready();
-  owner.worker.run(task("freeze"));
+  owner.worker.run(...given(task("freeze")));
   await owner.until(() => owner.stall !== null);
   assert.match(owner.stall ?? "", /for 2 s \(gpu\.stall_timeout\)\.$/);
 });
@@ -127,7 +128,7 @@ test("a process that hangs under its work is stalled", async (t) => {
 test("a process that beats but gets on with nothing is stalled, as with a GPU that hangs", async (t) => {
   const owner = new Owner(t, {}, [{ kind: "stall", when_text_contains: "freeze" }], { stallTimeout: 2 });
   await owner.ready();
-  owner.worker.run(task("freeze"));
+  owner.worker.run(...given(task("freeze")));
   await owner.until(() => owner.stall !== null);
   assert.match(owner.stall ?? "", /made no progress/);
 });
@@ -170,8 +171,8 @@ test("a canceled task says so when the process has stopped it, with its text unt
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20, context: 1e9 }));
   await owner.ready();
   const [long, short] = [task("long", 1e6), task("short", 5)];
-  owner.worker.run(long);
-  owner.worker.run(short);
+  owner.worker.run(...given(long));
+  owner.worker.run(...given(short));
   await owner.until(() => owner.worker.textOf(long) !== "");
   owner.worker.cancel(long);
   const outcome = await owner.outcome(long);
@@ -187,9 +188,9 @@ test("a task that is canceled in the tick in which it starts, or before its firs
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 0.001 }));
   await owner.ready();
   const [atOnce, soon] = [task("at once"), task("soon")];
-  owner.worker.run(atOnce);
+  owner.worker.run(...given(atOnce));
   owner.worker.cancel(atOnce);
-  owner.worker.run(soon);
+  owner.worker.run(...given(soon));
   const first = await owner.outcome(atOnce);
   owner.worker.cancel(soon);
   for (const outcome of [first, await owner.outcome(soon)]) {
@@ -212,7 +213,7 @@ test("text is told as it comes, with its place, and all of it before the end", a
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 50 }));
   await owner.ready();
   const tasks = [task("one", 12), task("two", 9)];
-  for (const each of tasks) owner.worker.run(each);
+  for (const each of tasks) owner.worker.run(...given(each));
   await owner.until(() => owner.worker.textOf(tasks[0]!) !== "");
   await owner.worker.check();
   for (const each of tasks) {
@@ -238,7 +239,7 @@ test("text is there to be read while its piece is told", async (t) => {
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 50 }));
   await owner.ready();
   const only = task("one", 5);
-  owner.worker.run(only);
+  owner.worker.run(...given(only));
   await owner.until(() => owner.told.length > 0);
   const { piece = "", before } = owner.told[0]!;
   assert.deepEqual([before, owner.worker.textOf(only).startsWith(piece)], [0, true]);
@@ -252,8 +253,8 @@ test("a process that does not stop a canceled task in time is stuck, however oft
   const owner = new Owner(t, engine, [], { stallTimeout: 60, cancelTimeout: 1 });
   await owner.ready();
   const [deaf, neighbour] = [task("deaf", 1e6), task("neighbour", 1e6)];
-  owner.worker.run(deaf);
-  owner.worker.run(neighbour);
+  owner.worker.run(...given(deaf));
+  owner.worker.run(...given(neighbour));
   await owner.until(() => owner.worker.textOf(deaf) !== "");
   owner.onBeat = () => owner.worker.cancel(deaf);
   await owner.until(() => owner.stuck.length > 0);
@@ -274,7 +275,7 @@ test("a stopped process (SIGSTOP) with a canceled task is stuck", async (t) => {
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20 }), [], { stallTimeout: 60, cancelTimeout: 1 });
   await owner.ready();
   const frozen = task("frozen", 1000);
-  owner.worker.run(frozen);
+  owner.worker.run(...given(frozen));
   await owner.until(() => owner.worker.textOf(frozen) !== "");
   process.kill(owner.worker.pid!, "SIGSTOP");
   owner.worker.cancel(frozen);
@@ -287,9 +288,9 @@ test("of a task that a hanging process may never have got, the cancel tells no t
   const owner = new Owner(t, {}, failures, { stallTimeout: 60, cancelTimeout: 1 });
   await owner.ready();
   const [frozen, late] = [task("freeze"), task("late")];
-  owner.worker.run(frozen);
+  owner.worker.run(...given(frozen));
   owner.worker.cancel(frozen);
-  owner.worker.run(late);
+  owner.worker.run(...given(late));
   owner.worker.cancel(late);
   await owner.until(() => owner.stuck.length > 0);
   assert.deepEqual(owner.stuck[0]!.canceled, [
@@ -302,7 +303,7 @@ test("a process that is stalled before it is stuck is stalled only", async (t) =
   const owner = new Owner(t, {}, [{ kind: "stall" }], { stallTimeout: 1, cancelTimeout: 2 });
   await owner.ready();
   const frozen = task("freeze");
-  owner.worker.run(frozen);
+  owner.worker.run(...given(frozen));
   owner.worker.cancel(frozen);
   await owner.until(() => owner.stall !== null);
   await owner.beats(4);
@@ -313,8 +314,8 @@ test("a task's own failure is its own", async (t) => {
   const owner = new Owner(t, {}, [{ kind: "error", when_text_contains: "bad" }]);
   await owner.ready();
   const [bad, good] = [task("bad"), task("good")];
-  owner.worker.run(bad);
-  owner.worker.run(good);
+  owner.worker.run(...given(bad));
+  owner.worker.run(...given(good));
   const outcome = await owner.outcome(bad);
   assert.ok(outcome.status === "failed" && outcome.error.code === "model_error");
   assert.equal((await owner.outcome(good)).status, "completed");
@@ -324,7 +325,7 @@ test("stopping ends the process without telling that tasks ended, also twice and
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 1, context: 1e9 }));
   await owner.ready();
   const pid = owner.worker.pid!;
-  owner.worker.run(task("endless", 1e6));
+  owner.worker.run(...given(task("endless", 1e6)));
   await Promise.all([owner.worker.stop(), owner.worker.stop()]);
   assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
   assert.deepEqual([owner.outcomes.size, owner.death], [0, null]);

@@ -5,6 +5,7 @@ import { wallTime } from "../clock.ts";
 import { type Config } from "../config.ts";
 import { AltLasError } from "../errors.ts";
 import { Turns } from "../turns.ts";
+import { type TaskRequest } from "../request.ts";
 import { type Outcome, type Task } from "../task.ts";
 import { type Device } from "./devices.ts";
 import { type KnownGpus } from "./known-gpus.ts";
@@ -97,8 +98,9 @@ export class GpuPool {
     if (this.#cards.values().some(({ sample }) => sample !== null)) this.#startMonitored();
   }
 
-  run(gpuId: number, task: Task): void {
-    this.#supervisors.get(gpuId)!.run(task);
+  /** Gives a task to a GPU's worker. @param request a promise: it takes its slot at once, and begins when that is there */
+  run(gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>): void {
+    this.#supervisors.get(gpuId)!.run(task, request);
   }
 
   /** Has a task stopped: `ended` follows, or `lost` when its worker fails before. */

@@ -6,6 +6,7 @@ import { type Logger } from "pino";
 import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { wallTime } from "../clock.ts";
 import { type ErrorCode, messageOf } from "../errors.ts";
+import { type TaskRequest } from "../request.ts";
 import { type Outcome, type Task } from "../task.ts";
 import { type Turns } from "../turns.ts";
 import { type Device } from "./devices.ts";
@@ -166,8 +167,8 @@ export class Supervisor {
     this.#launch();
   }
 
-  run(task: Task): void {
-    this.#worker!.run(task);
+  run(task: Task, request: TaskRequest | Promise<TaskRequest>): void {
+    this.#worker!.run(task, request);
   }
 
   /** Has a task stopped: `ended` follows, or `lost` when its worker fails before. */

@@ -8,7 +8,8 @@ import {
   PROOF,
   type UpstreamFigures,
 } from "../engine/engine.ts";
-import { type ErrorCode, messageOf } from "../errors.ts";
+import { AltLasError, type ErrorCode, messageOf } from "../errors.ts";
+import { type TaskRequest } from "../request.ts";
 import { type Outcome, type Task, type TaskResult } from "../task.ts";
 import { startChild } from "./child-environment.ts";
 import {
@@ -100,7 +101,7 @@ interface Run {
   readonly end: (outcome: Outcome) => void;
   readonly task: Task | null;
   /** Milliseconds on the monotonic clock; `lastTextAt` of the last step that brought text, at first the start. */
-  readonly startedAt: number;
+  startedAt: number;
   lastTextAt: number;
   text: string;
   /** Whether the engine has told that it has the run; then also the tokens of its prompt, if it knew them. */
@@ -108,7 +109,9 @@ interface Run {
   promptTokens: number | null;
   /** Tokens generated. */
   tokens: number;
-  /** Ticks since the process was asked to stop it; null: it was not. */
+  /** Whether the process was given it; before, its request is still being read. */
+  sent: boolean;
+  /** Ticks since it was asked to stop; null: it was not. */
   canceling: number | null;
 }
 
@@ -171,13 +174,20 @@ export class GpuWorker {
     return this.#runs.size > 0 ? 0 : performance.now() - this.#idleSince;
   }
 
-  /** Gives the worker a task. All tasks given in one turn of the event loop travel in one message. */
-  run(task: Task): void {
+  /**
+   * Gives the worker a task. All tasks given in one turn of the event loop travel in one message.
+   * @param request a promise: it runs here from now on, and the process is given it as soon as its request is there
+   */
+  run(task: Task, request: TaskRequest | Promise<TaskRequest>): void {
     const end = (outcome: Outcome): void => {
       this.#runOf.delete(task);
       this.#events.ended(task, outcome);
     };
-    this.#runOf.set(task, this.#begin(task, end, task));
+    const run = newRun(this.#nextRun++, task, end);
+    this.#runs.set(run.number, run);
+    this.#runOf.set(task, run);
+    if (request instanceof Promise) void this.#giveLater(run, task, request);
+    else this.#give(run, { ...request, ...settingsOf(task) });
   }
 
   /** Asks the process to stop a task; `ended` follows when it has, or `stuck` when it does not in time. */
@@ -185,6 +195,8 @@ export class GpuWorker {
     const run = this.#runOf.get(task);
     if (run === undefined || run.canceling !== null) return;
     run.canceling = 0;
+    // Not within this call: whoever asks does not expect the end before it returns.
+    if (!run.sent) return void setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
     this.#flush();
     this.#send({ type: "cancel", runs: [run.number] });
   }
@@ -197,7 +209,9 @@ export class GpuWorker {
   /** Has it generate one token. Resolves with how that ended; never, when it dies or stalls meanwhile. */
   check(): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    this.#begin(null, resolve, PROOF);
+    const run = newRun(this.#nextRun++, null, resolve);
+    this.#runs.set(run.number, run);
+    this.#give(run, PROOF);
     return promise;
   }
 
@@ -236,13 +250,39 @@ export class GpuWorker {
     return child;
   }
 
-  #begin(task: Task | null, end: Run["end"], { text, maxLength, temperature }: Omit<RunRequest, "run">): Run {
-    const run = newRun(this.#nextRun++, task, end);
-    if (this.#runs.size === 0) this.#still = 0;
-    this.#runs.set(run.number, run);
+  /** Whether the process has been given something that has not ended. */
+  get #hasWork(): boolean {
+    return this.#runs.values().some(({ sent }) => sent);
+  }
+
+  #give(run: Run, { text, maxLength, temperature }: Omit<RunRequest, "run">): void {
+    if (!this.#hasWork) this.#still = 0;
+    run.sent = true;
+    run.startedAt = run.lastTextAt = performance.now();
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
     this.#outbox.push({ run: run.number, text, maxLength, temperature });
-    return run;
+  }
+
+  /** Meanwhile it may have been canceled, or the process may be gone, and with it the run. */
+  async #giveLater(run: Run, task: Task, coming: Promise<TaskRequest>): Promise<void> {
+    try {
+      const request = await coming;
+      if (this.#isUnsent(run) && run.canceling === null) this.#give(run, { ...request, ...settingsOf(task) });
+    } catch (error) {
+      const code = error instanceof AltLasError ? error.code : "store_unavailable";
+      this.#endUnsent(run, { status: "failed", error: { code, sentence: messageOf(error) } });
+    }
+  }
+
+  #isUnsent(run: Run): boolean {
+    return !this.#detached && !run.sent && this.#runs.get(run.number) === run;
+  }
+
+  #endUnsent(run: Run, outcome: Outcome): void {
+    if (!this.#isUnsent(run)) return;
+    this.#runs.delete(run.number);
+    this.#idleSince = performance.now();
+    run.end(outcome);
   }
 
   #send(message: ToWorker): void {
@@ -330,7 +370,7 @@ export class GpuWorker {
   /** Counts ticks, not time: after this server itself was stopped, one late tick must not cost a worker its life. */
   #countTicks(): void {
     this.#silent++;
-    this.#still = this.#runs.size > 0 ? this.#still + 1 : 0;
+    this.#still = this.#hasWork ? this.#still + 1 : 0;
     if (this.#loading !== null) this.#loading++;
     for (const run of this.#runs.values()) if (run.canceling !== null) run.canceling++;
     if (this.#detached || this.#hopeless) return;
@@ -409,8 +449,13 @@ function newRun(number: number, task: Task | null, end: Run["end"]): Run {
     begun: false,
     promptTokens: null,
     tokens: 0,
+    sent: false,
     canceling: null,
   };
+}
+
+function settingsOf({ maxLength, temperature }: Task): Omit<RunRequest, "run" | "text"> {
+  return { maxLength, temperature };
 }
 
 function outcomeOf(end: StepEnd, run: Run): Outcome {

@@ -1,6 +1,6 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
 import { type GpuStatus } from "../gpu/status.ts";
-import { type BatchSnapshot, type Submission, type TaskSnapshot } from "../scheduler/task-api.ts";
+import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../scheduler/task-api.ts";
 import { type Delivery } from "../store/store.ts";
 import { type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
@@ -10,7 +10,7 @@ import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
-export function viewOfTask(task: Omit<TaskSnapshot, "text">): TaskView {
+export function viewOfTask(task: ListedSnapshot): TaskView {
   const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
   return {
     task_id: task.id,

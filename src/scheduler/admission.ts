@@ -40,7 +40,7 @@ export class Admission {
       const name = task.batchId === null ? "text" : `batch[${index}].text`;
       throw new AltLasError(
         "prompt_too_long",
-        `${name} has at least ${leastTokens(task.text, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
+        `${name} has at least ${leastTokens(task.bytes, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
       );
     }
     this.#refuseOversized(tasks);
@@ -63,7 +63,7 @@ export class Admission {
     const share = this.#shareOf(caller);
     const slots = this.#slotsFor(tasks[0]!);
     const own = Math.min(slots, caller.limits.maxRunning ?? slots);
-    const bytes = tasks.map(({ text }) => Buffer.byteLength(text)).toSorted((a, b) => b - a);
+    const bytes = tasks.map((task) => task.bytes).toSorted((a, b) => b - a);
     const waiting = bytes.slice(own).reduce((sum, length) => sum + length, 0);
     const of = `batch has ${tasks.length} items, of which`;
     if (tasks.length > queue.maxQueueSize + slots) {
@@ -166,7 +166,7 @@ function overflowing(
   present: Amount,
   most: Amount,
 ): { readonly what: "tasks" | "bytes"; readonly places: number } | null {
-  const bytes = more.reduce((sum, task) => sum + Buffer.byteLength(task.text), 0);
+  const bytes = more.reduce((sum, task) => sum + task.bytes, 0);
   const tasksOver = present.tasks + more.length - most.tasks;
   const bytesOver = present.bytes + bytes - most.bytes;
   if (tasksOver <= 0 && bytesOver <= 0) return null;

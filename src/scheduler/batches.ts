@@ -3,7 +3,7 @@ import { EventEmitter, on } from "node:events";
 import { type Clock } from "../clock.ts";
 import { type BatchState, type Store } from "../store/store.ts";
 import { type Batch, type Task } from "../task.ts";
-import { type BatchSnapshot, type TaskSnapshot } from "./task-api.ts";
+import { type BatchSnapshot, type ListedSnapshot } from "./task-api.ts";
 
 /** Results that are read from the store at once. */
 const PAGE = 500;
@@ -74,7 +74,7 @@ export class Batches {
    * The ended tasks of a batch, in the order of their ends. First those in the store, page by page; then, if it is to follow, those that
    * end meanwhile, for which it has watched since before the first page.
    */
-  async *results(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<Omit<TaskSnapshot, "text">> {
+  async *results(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<ListedSnapshot> {
     const later = follow ? this.#endsFromNow(id, signal) : undefined;
     const sent = new Set<string>();
     const isNew = ({ id: taskId }: { readonly id: string }): boolean => sent.size < sent.add(taskId).size;

@@ -7,7 +7,7 @@ import { type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Mappings } from "./mappings.ts";
-import { type Gpu, isHeld, isLonger, obstacle, roomFor } from "./placement.ts";
+import { type Gpu, isHeld, obstacle, roomFor } from "./placement.ts";
 
 /** GPUs for tasks that are to be placed now. */
 export interface Candidates {
@@ -35,10 +35,10 @@ export class Eligibility {
   }
 
   /** Whether one of these may have room for its text. */
-  isEverPossible({ pinnedGpuId, text }: Task): boolean {
-    if (pinnedGpuId === null) return !isLonger(text, this.#fleet.mostRoom);
+  isEverPossible({ pinnedGpuId, bytes }: Task): boolean {
+    if (pinnedGpuId === null) return bytes <= this.#fleet.mostRoom;
     const facts = this.#fleet.find(pinnedGpuId)?.facts;
-    return facts !== undefined && mayServeAgain(facts.state) && !isLonger(text, roomFor(facts));
+    return facts !== undefined && mayServeAgain(facts.state) && bytes <= roomFor(facts);
   }
 
   /**
@@ -143,8 +143,7 @@ export class Eligibility {
   /** Bytes of the longest of the texts; 0: every GPU has room for them. */
   #longest(tasks: readonly Task[]): number {
     let longest = 0;
-    for (const { text } of tasks)
-      if (isLonger(text, this.#fleet.leastRoom)) longest = Math.max(longest, Buffer.byteLength(text));
+    for (const { bytes } of tasks) if (bytes > this.#fleet.leastRoom) longest = Math.max(longest, bytes);
     return longest;
   }
 

@@ -18,12 +18,12 @@ export interface Gpu {
   readonly freeMemory: number;
 }
 
-/** A text has about one token for each four characters; enough to compare GPUs and callers with, not to refuse a task. */
-const CHARACTERS_PER_TOKEN = 4;
+/** A text has about one token for each four bytes; enough to compare GPUs and callers with, not to refuse a task. */
+const BYTES_PER_TOKEN = 4;
 
 /** Tokens of prompt and answer that a task will take at most, as far as can be told before it has run. */
-export function estimatedTokens({ text, maxLength }: Pick<Task, "text" | "maxLength">): number {
-  return Math.ceil(text.length / CHARACTERS_PER_TOKEN) + maxLength;
+export function estimatedTokens({ bytes, maxLength }: Pick<Task, "bytes" | "maxLength">): number {
+  return Math.ceil(bytes / BYTES_PER_TOKEN) + maxLength;
 }
 
 /** What `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
@@ -49,19 +49,14 @@ export function freeMemoryOf({ facts, running }: Pick<Gpu, "facts" | "running">)
   return (facts.memoryFree ?? 0) + ownCache - reserved;
 }
 
-/** The least number of tokens the text can have on this GPU. */
-export function leastTokens(text: string, { maxTokenBytes }: GpuFacts): number {
-  return Math.ceil(Buffer.byteLength(text) / maxTokenBytes);
+/** The least number of tokens that so many bytes of text can have on this GPU. */
+export function leastTokens(bytes: number, { maxTokenBytes }: GpuFacts): number {
+  return Math.ceil(bytes / maxTokenBytes);
 }
 
 /** Bytes that a text may have at most there, or it certainly leaves no room for one token; Infinity: the model is not known yet. */
 export function roomFor({ context, maxTokenBytes }: GpuFacts): number {
   return context === null ? Infinity : (context - 1) * maxTokenBytes;
-}
-
-/** Whether a text has more bytes than that. The cheap test comes first: a text has at most three bytes for each UTF-16 unit. */
-export function isLonger(text: string, bytes: number): boolean {
-  return text.length * 3 > bytes && (text.length > bytes || Buffer.byteLength(text) > bytes);
 }
 
 /** Why a GPU may take no task at all now, or null when it may. The words are keys of `Placement.others`. */

@@ -119,7 +119,7 @@ export class Planner {
     if (task.gpuId !== null) return this.#withoutStrategy(task, eligible[0]!, others);
     const strategy = strategies[task.strategy];
     const { prefixes, random } = this.#parts;
-    const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.text) : [];
+    const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.prefix) : [];
     const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: random(), cached });
     if (task.strategy === "round_robin") this.#lastRoundRobin = choice.gpu.facts.id;
     return record(task.strategy, strategy, choice, eligible, others);

@@ -3,19 +3,13 @@
  * slot that has most of its prompt, or else to the one that has been free for longest. It is a guess and only good for a preference:
  * engines may do otherwise, and what has the same hash passes for the same.
  */
+import { BLOCK, type Chain } from "../request.ts";
 import { type Task } from "../task.ts";
 
-/** UTF-16 units: what two prompts have in common is found in steps of so many. */
-const BLOCK = 512;
-/** Blocks of a prompt that are looked at, about 8,000 tokens: of those that have this much in common any is good. */
-const LONGEST = 64;
 /** Blocks that are remembered of the free slots of one GPU. */
 const MOST_BLOCKS = 512;
 /** GPUs that are remembered for one beginning, the last ones: where more have it, there is little to choose. */
 const MOST_HOLDERS = 16;
-
-/** A number for each block of a prompt, which stands for all its text up to there. */
-type Chain = readonly number[];
 
 const EMPTY: Chain = [];
 
@@ -36,22 +30,19 @@ export class Prefixes {
   readonly #slots = new Map<number, Slots>();
   readonly #free = new Holders();
   readonly #taken = new Holders();
-  /** What was hashed last: a prompt is asked about, and then given to a GPU. */
-  #last: { readonly text: string; readonly chain: Chain } = { text: "", chain: EMPTY };
 
   /**
    * Who has how much of a prompt, the best first: what free slots have, the longest beginning first, then what those have that work on
    * it now. Only an engine whose slots share what they have computed can use the latter.
    */
-  of(text: string): readonly Cached[] {
-    const chain = this.#chainOf(text);
+  of(chain: Chain): readonly Cached[] {
     return [...this.#free.of(chain), ...this.#taken.of(chain)];
   }
 
   /** A GPU is given a task. @param room slots that are free after that */
   starts(gpuId: number, task: Task, room: number): void {
     const slots = this.#slotsOf(gpuId);
-    const chain = this.#chainOf(task.text);
+    const chain = task.prefix;
     const place = longestCommon(slots.free, chain);
     if (place !== -1 || slots.free.length > room) this.#drop(gpuId, slots, Math.max(0, place));
     if (chain.length === 0) return;
@@ -93,12 +84,6 @@ export class Prefixes {
     const slots = { free: [], taken: new Map<Task, Chain>() };
     this.#slots.set(gpuId, slots);
     return slots;
-  }
-
-  #chainOf(text: string): Chain {
-    if (text.length < BLOCK) return EMPTY;
-    if (this.#last.text !== text) this.#last = { text, chain: chainOf(text) };
-    return this.#last.chain;
   }
 }
 
@@ -163,18 +148,4 @@ function longestCommon(chains: readonly Chain[], wanted: Chain): number {
     }
   }
   return best;
-}
-
-/** A hash over UTF-16 units, two at a time, noted at the end of each whole block. Without the shift, blocks of one letter come out alike. */
-function chainOf(text: string): Chain {
-  const chain: number[] = [];
-  let hash = 0;
-  for (let block = 0; block < LONGEST && (block + 1) * BLOCK <= text.length; block++) {
-    for (let index = block * BLOCK; index < (block + 1) * BLOCK; index += 2) {
-      hash = Math.imul(hash ^ (text.charCodeAt(index) | (text.charCodeAt(index + 1) << 16)), 0x9e3779b1);
-      hash ^= hash >>> 15;
-    }
-    chain.push(hash);
-  }
-  return chain;
 }

@@ -1,6 +1,5 @@
 /** What waits, in submission order. */
 import { type Task } from "../task.ts";
-import { isLonger } from "./placement.ts";
 
 /** A batch sent with `batch_split: false` that has no GPU yet: it waits as one. */
 export interface WaitingBatch {
@@ -81,6 +80,11 @@ export class EntryQueue {
     for (const piece of this.#pieces) yield* piece;
   }
 
+  /** The first entries, so many at most. */
+  front(count: number): Iterable<Entry> {
+    return Iterator.from(this).take(count);
+  }
+
   /** The first piece whose last seq is not below `seq`. What is served is in the first one. */
   #pieceOf(seq: number): number {
     const pieces = this.#pieces;
@@ -121,8 +125,8 @@ export class Sizes {
 
   /** The class of an entry, by its longest text. A text belongs to the class of the first limit that it does not exceed. */
   classOf(entry: Entry): number {
-    if (!("tasks" in entry)) return this.#classOf(entry.text);
-    return entry.tasks.reduce((most, { text }) => Math.max(most, this.#classOf(text)), 0);
+    if (!("tasks" in entry)) return this.#classOf(entry.bytes);
+    return entry.tasks.reduce((most, { bytes }) => Math.max(most, this.#classOf(bytes)), 0);
   }
 
   /** The least and the greatest number of bytes in a class. */
@@ -139,9 +143,9 @@ export class Sizes {
     return place;
   }
 
-  #classOf(text: string): number {
+  #classOf(bytes: number): number {
     const limits = this.#limits;
-    for (let index = 0; index < limits.length; index++) if (!isLonger(text, limits[index]!)) return index;
+    for (let index = 0; index < limits.length; index++) if (bytes <= limits[index]!) return index;
     return limits.length;
   }
 }
@@ -168,6 +172,17 @@ export class SizedQueue {
 
   has(entry: Entry): boolean {
     return this.#queueOf(entry).has(entry);
+  }
+
+  /** The first entries, so many at most. */
+  front(count: number): Entry[] {
+    const each = this.#queues.map((queue) => [...queue.front(count)]);
+    return each.length === 1
+      ? each[0]!
+      : each
+          .flat()
+          .toSorted((a, b) => a.seq - b.seq)
+          .slice(0, count);
   }
 
   /** The first entry for which `fits` holds; undefined: none. @param classes which ones come into question; null: all */

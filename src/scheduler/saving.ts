@@ -14,6 +14,8 @@ export interface SavingParts {
   readonly log: Logger;
   /** What is to be told of a task's present state, which is written with it. */
   readonly recordsOf: (task: Task) => readonly StoreRecord[];
+  /** New tasks are on disk. */
+  readonly admitted: (tasks: readonly Task[]) => void;
   /** A task's start is on disk. @param attempt which one, from 1 */
   readonly started: (task: Task, attempt: number) => void;
   /** A task's final status is on disk. */
@@ -73,6 +75,12 @@ export class Saving {
       if (attempts[index]! > 0) this.#parts.started(task, attempts[index]!);
       if (changed === true) void this.#write(task);
     }
+    this.#parts.admitted(tasks);
+  }
+
+  /** Whether a new task is still being written. */
+  isAdmitting(task: Task): boolean {
+    return this.#admitting.has(task);
   }
 
   /** Writes a task's present state, however often that takes. */

@@ -128,6 +128,11 @@ export class Scheduler {
     return this.#waiting.tasks;
   }
 
+  /** Some tasks that probably get slots next, of each caller that has tasks waiting. */
+  upcoming(count: number): readonly Task[] {
+    return this.#waiting.upcoming(count);
+  }
+
   get draining(): boolean {
     return this.#draining;
   }

@@ -1,4 +1,5 @@
 /** What others ask of the task book. */
+import { type RequestFacts } from "../request.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/store.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 import { type Following, type Listener } from "./streams.ts";
@@ -37,6 +38,9 @@ export interface Submission {
 /** A task as one moment saw it. */
 export type TaskSnapshot = Readonly<Omit<Task, "attempts">> & { readonly attempts: readonly Readonly<Attempt>[] };
 
+/** The same, without its request. */
+export type ListedSnapshot = Omit<TaskSnapshot, "request" | keyof RequestFacts>;
+
 /** A batch as it is now. */
 export interface BatchSnapshot extends BatchState {
   readonly status: BatchStatus | "completed" | "canceled";
@@ -49,7 +53,7 @@ export interface CancelFilter extends Omit<TaskFilter, "limit" | "offset" | "aft
 
 /** Part of a list, or all of it; without the prompts. */
 export interface TaskPage extends Omit<ListedPage, "tasks"> {
-  readonly tasks: readonly Omit<TaskSnapshot, "text">[];
+  readonly tasks: readonly ListedSnapshot[];
 }
 
 export interface TaskApi {
@@ -94,5 +98,5 @@ export interface TaskApi {
    * @param follow whether to go on until all have ended
    * @param signal ends it early
    */
-  batchResults(id: string, follow: boolean, signal: AbortSignal): AsyncIterable<Omit<TaskSnapshot, "text">>;
+  batchResults(id: string, follow: boolean, signal: AbortSignal): AsyncIterable<ListedSnapshot>;
 }

@@ -3,6 +3,7 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
 import { type Clock } from "../clock.ts";
 import { AltLasError } from "../errors.ts";
+import { type TaskRequest } from "../request.ts";
 import {
   type BatchState,
   type Delivery,
@@ -23,6 +24,7 @@ import {
 } from "../task.ts";
 import { Batches } from "./batches.ts";
 import { Replays } from "./replays.ts";
+import { Requests, type RequestsParts } from "./requests.ts";
 import { Saving } from "./saving.ts";
 import { type Grouping } from "./planner.ts";
 import { Scheduler, type SchedulerSettings } from "./scheduler.ts";
@@ -48,8 +50,10 @@ export interface TasksParts {
   readonly timeout: number | null;
   /** Seconds that a worker is given to stop a task. */
   readonly cancelTimeout: number;
-  /** Hands a task to a GPU's worker. */
-  readonly run: (gpuId: number, task: Task) => void;
+  /** Hands a task to a GPU's worker; its request may still be on its way from the store. */
+  readonly run: (gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>) => void;
+  /** Bytes and milliseconds: see `RequestsParts`. */
+  readonly requests?: Pick<RequestsParts, "budget" | "pause">;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   /** The text that a task running on a GPU has so far. */
@@ -69,6 +73,9 @@ const COMMIT_PATIENCE = 1;
 const CANCEL_PATIENCE = 5;
 /** Ends that reach the disk in a second, on a slow one. */
 const ENDS_PER_SECOND = 1000;
+/** Tasks whose requests are read ahead. */
+const LEAST_NEAR = 16;
+const MOST_NEAR = 256;
 /** Milliseconds: the longest that a timer of the system can take. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -81,6 +88,7 @@ export class Tasks implements TaskApi {
   readonly #batches: Batches;
   readonly #streams: Streams;
   readonly #replays: Replays;
+  readonly #requests: Requests;
   /** Every task that has not ended, or whose end is not on disk yet. */
   readonly #live = new Map<string, Task>();
   readonly #waiters = new Waiters();
@@ -103,13 +111,24 @@ export class Tasks implements TaskApi {
       store,
       log: this.#log,
       recordsOf: (task) => this.#eventsOf(task),
+      admitted: (tasks) => {
+        for (const task of tasks) this.#requests.settle(task);
+      },
       started: (task, attempt) => this.#streams.started(task, attempt),
       ended: (task) => this.#forget(task),
       caughtUp: () => this.#tellIfIdle(),
     });
     const changed = (task: Task): void => this.#changed(task);
     store.lost.addEventListener("abort", () => this.#onStoreLost());
-    const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
+    this.#requests = new Requests({
+      store,
+      log: this.#log,
+      storeWorks: () => this.#saving.works,
+      upcoming: () => this.scheduler.upcoming(this.#nearTurns()),
+      ...parts.requests,
+    });
+    const start = (gpuId: number, task: Task): void => run(gpuId, task, this.#requests.of(task));
+    const effects = { run: start, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
     this.scheduler = new Scheduler(settings, effects, clock, Math.random);
   }
 
@@ -119,6 +138,8 @@ export class Tasks implements TaskApi {
     for (const task of live) this.#live.set(task.id, task);
     this.#batches.restore(batches, live);
     this.scheduler.restore(live);
+    for (const task of live) this.#requests.settle(task);
+    this.#requests.start();
   }
 
   countRequest(user: string): void {
@@ -136,8 +157,14 @@ export class Tasks implements TaskApi {
 
   async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
     const task = await this.#ended(id, "can be retried");
+    const request = task.request ?? (await this.#store.request(task.seq));
+    if (request === null) throw unknown(id);
     const { user, strategy, pinnedGpuId, webhook } = task;
-    return this.submit([task], { user, strategy, pinnedGpuId, webhook, batch: null, idempotency }, task.id);
+    return this.submit(
+      [{ ...task, ...request }],
+      { user, strategy, pinnedGpuId, webhook, batch: null, idempotency },
+      task.id,
+    );
   }
 
   async get(id: string): Promise<TaskSnapshot | null> {
@@ -232,6 +259,7 @@ export class Tasks implements TaskApi {
     this.scheduler.drain();
     for (const gpu of this.scheduler.gpus) this.scheduler.interrupted(gpu.facts.id, "server_stop");
     this.#setAlarm(Infinity);
+    this.#requests.close();
     await this.#saving.close();
     this.#stopped = true;
     this.#waiters.wakeAll();
@@ -345,7 +373,15 @@ export class Tasks implements TaskApi {
   #changed(task: Task): void {
     this.#tellIfIdle();
     if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
+    // What is not on disk yet may not leave the memory.
+    if (!this.#saving.isAdmitting(task)) this.#requests.settle(task);
     this.#saving.changed(task);
+  }
+
+  /** Tasks whose turn is near: as many as can start at once, twice. */
+  #nearTurns(): number {
+    const slots = this.scheduler.gpus.reduce((sum, { facts }) => sum + facts.slots, 0);
+    return Math.min(MOST_NEAR, Math.max(LEAST_NEAR, 2 * slots));
   }
 
   /** A task as it would be found after a power cut: an end that is not on disk has not happened yet. */

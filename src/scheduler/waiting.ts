@@ -128,6 +128,22 @@ export class Waiting {
     return this.#queueOf(task).has(task) ? task : undefined;
   }
 
+  /**
+   * Tasks that probably get slots next, those of each caller in their order. What rests is not among them.
+   * @param count at most, but at least one of each caller that has some waiting
+   */
+  upcoming(count: number): Task[] {
+    const callers = [...this.#callers.ranking].filter(({ caller }) => caller.queued > 0).slice(0, count);
+    const each = Math.ceil(count / Math.max(1, callers.length));
+    return callers.flatMap(({ caller }) => {
+      const queues = this.#queues.get(caller.name);
+      if (queues === undefined) return [];
+      const lanes = [...queues.byGpu.values(), queues.anywhere, ...queues.byType.values()];
+      const entries = lanes.flatMap((lane) => lane.flatMap((queue) => queue.front(each)));
+      return entries.flatMap((entry) => tasksOf(entry).slice(0, each)).slice(0, Math.max(each, lanes.length));
+    });
+  }
+
   /** The tasks that wait for this GPU and no other. */
   boundTo(gpuId: number): Task[] {
     const lanes = [...this.#queues.values()].flatMap(({ byGpu }) => byGpu.get(gpuId) ?? []);
@@ -216,7 +232,7 @@ export class Waiting {
 
   #count(entry: Entry, sign: 1 | -1): void {
     for (const task of tasksOf(entry)) {
-      const bytes = Buffer.byteLength(task.text);
+      const { bytes } = task;
       this.#tasks += sign;
       this.#bytes += sign * bytes;
       if (sign === 1) this.#callers.waits(task, bytes);

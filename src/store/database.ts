@@ -18,19 +18,20 @@ import {
   WRITES,
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
-import { CHANGING, IDENTITY, type Row } from "./rows.ts";
+import { CHANGING, IDENTITY, OF_REQUEST, type Row } from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
 const COLUMNS = [...IDENTITY, ...CHANGING];
-const WHOLE_COLUMNS = `${COLUMNS.map((name) => `t.${name}`).join()}, p.text`;
-const WHOLE = `SELECT ${WHOLE_COLUMNS} FROM tasks t JOIN prompts p ON p.seq = t.seq`;
-/** The numbers are sorted before the texts are read: sorting whole rows would need as much memory as all of them. */
+const WHOLE_COLUMNS = [...COLUMNS.map((name) => `t.${name}`), ...OF_REQUEST].join();
+const WHOLE = `SELECT ${WHOLE_COLUMNS}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+/** The numbers are sorted before the rows are read: sorting whole rows would need as much memory as all of them. */
 const LIVE = `
   WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
   SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq CROSS JOIN prompts p ON p.seq = live.seq`;
 const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
-const INSERT_TASK = `INSERT INTO tasks (${COLUMNS.join()}) VALUES (${COLUMNS.map(() => "?").join()})`;
+const NEW = [...COLUMNS, "prefix"];
+const INSERT_TASK = `INSERT INTO tasks (${NEW.join()}) VALUES (${NEW.map(() => "?").join()})`;
 const UPDATE_TASK = `UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
@@ -74,7 +75,7 @@ export class TaskDatabase {
     return { recorded: row === undefined ? null : timesOf(row), newest: (newest ?? null) as number | null };
   }
 
-  /** The tasks that have not ended, in submission order. */
+  /** The tasks that have not ended, in submission order, without their prompts. */
   live(): Iterable<Row> {
     return this.#sql.each(LIVE);
   }
@@ -96,6 +97,11 @@ export class TaskDatabase {
       for (const record of records) this.#record(record);
     });
     this.#counts.apply(changes);
+  }
+
+  prompt(seq: number): string | null {
+    const [row] = this.#sql.rows("SELECT text FROM prompts WHERE seq = :seq", { seq });
+    return row === undefined ? null : (row[0] as string);
   }
 
   get(id: string): Row | undefined {
@@ -194,7 +200,7 @@ export class TaskDatabase {
 
   #insert(rows: readonly Row[], changes: CountChange[]): void {
     for (const row of rows) {
-      this.#sql.run(INSERT_TASK, row.slice(0, COLUMNS.length));
+      this.#sql.run(INSERT_TASK, row.slice(0, NEW.length));
       this.#sql.run("INSERT INTO prompts (seq, text) VALUES (?, ?)", [row[0] as number, row.at(-1) as string]);
       changes.push([row[2] as string, row[IDENTITY.length] as TaskStatus, 1]);
     }

@@ -32,6 +32,8 @@ export interface Exchange {
     };
     value: null;
   };
+  /** The text; null: there is none. */
+  prompt: { request: { readonly seq: number }; value: string | null };
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */

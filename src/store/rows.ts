@@ -58,8 +58,12 @@ export const CHANGING = [
 
 const FINISHED_SHOWN = IDENTITY.length + CHANGING.indexOf("finished_shown");
 
-/** A new task: its identity, what changes, and last its prompt. */
+/** What `taskOf` needs beside `IDENTITY` and `CHANGING`. Telling a text's length reads none of it, however long it is. */
+export const OF_REQUEST = ["t.prefix", "octet_length(p.text)"] as const;
+
+/** A new task: its identity, what changes, how its prompt begins, and last its prompt. @throws {Error} its request is gone */
 export function newRow(task: Task): Row {
+  if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
   return [
     task.seq,
     task.id,
@@ -78,7 +82,8 @@ export function newRow(task: Task): Row {
     jsonOf(task.webhook),
     otherThan(task.createdAt, task.createdClock),
     ...changing(task),
-    task.text,
+    task.prefix.length === 0 ? null : jsonOf(task.prefix),
+    task.request.text,
   ];
 }
 
@@ -109,12 +114,20 @@ function changing(task: Task): Row {
   ];
 }
 
-/** The task of a row that `newRow` made and the database gave back. */
+/** The task of a row that goes on with `OF_REQUEST`, and maybe with its prompt. */
 export function taskOf(row: Row): Task {
-  return { ...listedTaskOf(row), text: row.at(-1) as string };
+  const [prefix, bytes, text] = row.slice(IDENTITY.length + CHANGING.length);
+  return {
+    ...listedTaskOf(row),
+    bytes: bytes as number,
+    prefix: parsed<number[]>(prefix) ?? NO_PREFIX,
+    request: typeof text === "string" ? { text } : null,
+  };
 }
 
-/** As `taskOf`, for a row that ends before the prompt. */
+const NO_PREFIX: readonly number[] = [];
+
+/** As `taskOf`, for a row that tells nothing of the request. */
 export function listedTaskOf(row: Row): ListedTask {
   const [seq, id, user, strategy, pinnedGpuId, batchId, wholeBatch, createdAt, maxLength, temperature, taskType] = row;
   const [priority, timeoutSeconds, retryOf, webhook, createdClock] = row.slice(IDENTITY.indexOf("priority"));

@@ -19,7 +19,7 @@ export function copyOf(record: StoreRecord): StoreRecord {
 
 export function charactersOf(tasks: readonly Task[], records: readonly StoreRecord[]): number {
   let sum = 0;
-  for (const task of tasks) sum += task.text.length + (task.result?.text.length ?? 0);
+  for (const task of tasks) sum += (task.request?.text.length ?? 0) + (task.result?.text.length ?? 0);
   for (const record of records) {
     if (record.kind === "event") sum += record.delivery.body.length;
     if (record.kind === "idempotency") sum += record.record.answer.length;

@@ -96,6 +96,8 @@ function serve(request: Request): Value {
     case "write":
       database.write(request.inserts, request.updates, request.records);
       return null;
+    case "prompt":
+      return database.prompt(request.seq);
     case "get": {
       const row = database.get(request.id);
       sendRows(row === undefined ? [] : [row]);

@@ -1,4 +1,5 @@
 import { AltLasError, messageOf } from "../errors.ts";
+import type { TaskRequest } from "../request.ts";
 import type { Task } from "../task.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
@@ -104,6 +105,11 @@ export class SqliteStore implements Store {
   async get(id: string): Promise<Task | null> {
     const { rows } = await this.#request("get", { id });
     return this.#tasksOf(rows)[0] ?? null;
+  }
+
+  async request(seq: number): Promise<TaskRequest | null> {
+    const { value: text } = await this.#request("prompt", { seq });
+    return text === null ? null : { text };
   }
 
   async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {

@@ -1,9 +1,10 @@
+import type { RequestFacts, TaskRequest } from "../request.ts";
 import { AltLasError } from "../errors.ts";
 import { type Past, type RecordedTimes } from "./gap.ts";
 import { type Batch, type Task, type TaskStatus, type WebhookEvent } from "../task.ts";
 
 /** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
-export type ListedTask = Omit<Task, "text">;
+export type ListedTask = Omit<Task, "request" | keyof RequestFacts>;
 
 /** Which tasks to list; undefined: any. Times are Unix milliseconds. */
 export interface TaskFilter {
@@ -168,7 +169,10 @@ export interface Store {
   }>;
   /** Writes the present state of these tasks, and the records. */
   save(tasks: readonly Task[], records?: readonly StoreRecord[]): Promise<void>;
+  /** A task with its request. */
   get(id: string): Promise<Task | null>;
+  /** What the task with this `seq` asks; null: there is no such task. */
+  request(seq: number): Promise<TaskRequest | null>;
   /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
   list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;
   batch(id: string): Promise<BatchState | null>;

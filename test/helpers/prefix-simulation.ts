@@ -1,7 +1,8 @@
 /** GPUs that keep prompts in the KV cache of their slots, and the scheduler that places tasks there, on a clock of their own. */
-import { type Outcome, type Task } from "../../src/task.ts";
+import { type Outcome, type Task, type TaskInput } from "../../src/task.ts";
 import { COMPLETED, facts, World } from "./scheduling.ts";
 import { seeded } from "./seeded.ts";
+import { textOf } from "./requests.ts";
 
 /** What arrives, and how fast it is done. */
 export interface Scenario {
@@ -91,7 +92,7 @@ class Simulation {
     }
   }
 
-  #arrive(plan: Pick<Task, "text" | "maxLength">): void {
+  #arrive(plan: Pick<TaskInput, "text" | "maxLength">): void {
     const task = this.#world.task(plan);
     this.#arrived.set(task, this.#world.now);
     this.#world.scheduler.submit([task], "single");
@@ -100,12 +101,12 @@ class Simulation {
   /** The slot with the longest common prefix takes it; among equals the one that has been free for longest. */
   #start(slots: readonly Slot[], task: Task): void {
     const free = slots.filter(({ freeSince }) => freeSince !== null);
-    const had = free.map(({ text }) => tokensOf(text.slice(0, commonPrefix(text, task.text))));
+    const had = free.map(({ text }) => tokensOf(text.slice(0, commonPrefix(text, textOf(task)))));
     const most = Math.max(...had);
     const equals = free.filter((_, index) => had[index] === most);
     const slot = equals.reduce((a, b) => (a.freeSince! <= b.freeSince! ? a : b));
-    Object.assign(slot, { text: task.text, freeSince: null });
-    const prompt = tokensOf(task.text);
+    Object.assign(slot, { text: textOf(task), freeSince: null });
+    const prompt = tokensOf(textOf(task));
     this.#promptTokens += prompt;
     this.#cachedTokens += most;
     this.#waits.push((this.#world.now - this.#arrived.get(task)!) / 1000);

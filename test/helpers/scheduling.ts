@@ -6,6 +6,7 @@ import { type Grouping } from "../../src/scheduler/planner.ts";
 import { Scheduler, type SchedulerSettings } from "../../src/scheduler/scheduler.ts";
 import { newTask, type Outcome, type Task } from "../../src/task.ts";
 import { seeded } from "./seeded.ts";
+import { changed, type TaskChanges } from "./requests.ts";
 
 export const NO_LIMITS: CallerLimits = {
   weight: 1,
@@ -97,7 +98,7 @@ export class World {
     };
   }
 
-  task(changes: Partial<Task> = {}): Task {
+  task(changes: TaskChanges = {}): Task {
     const seq = ++this.#seq;
     const identity = {
       id: `task-${seq}`,
@@ -118,20 +119,20 @@ export class World {
       createdAt: changes.createdAt ?? this.now + this.ahead,
       createdClock: changes.createdAt ?? this.now,
     };
-    return { ...newTask(identity), ...changes };
+    return changed(newTask(identity), changes);
   }
 
-  submit(changes: Partial<Task> = {}): Task {
+  submit(changes: TaskChanges = {}): Task {
     const task = this.task(changes);
     this.scheduler.submit([task], "single");
     return task;
   }
 
-  submitMany(count: number, changes: Partial<Task> = {}): Task[] {
+  submitMany(count: number, changes: TaskChanges = {}): Task[] {
     return Array.from({ length: count }, () => this.submit(changes));
   }
 
-  batch(count: number, grouping: Grouping, changes: Partial<Task> = {}): Task[] {
+  batch(count: number, grouping: Grouping, changes: TaskChanges = {}): Task[] {
     const batchId = `batch-${this.#seq}`;
     const tasks = Array.from({ length: count }, () =>
       this.task({ batchId, wholeBatch: grouping === "whole", ...changes }),

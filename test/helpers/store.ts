@@ -6,6 +6,7 @@ import type { TestContext } from "node:test";
 import { SqliteStore } from "../../src/store/sqlite.ts";
 import type { Delivery, ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
 import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
+import { changed, type TaskChanges } from "./requests.ts";
 
 /** Makes a store over what a folder holds; two stores never use one folder at a time. */
 export type Create = (folder: string) => Store;
@@ -60,7 +61,7 @@ export function testFolder(t: TestContext): string {
   return folder;
 }
 
-export function newTask(seq: number, fields: Partial<Task> = {}): Task {
+export function newTask(seq: number, fields: TaskChanges = {}): Task {
   const identity: Parameters<typeof freshTask>[0] = {
     id: randomUUID(),
     seq,
@@ -79,7 +80,7 @@ export function newTask(seq: number, fields: Partial<Task> = {}): Task {
     retryOf: null,
     webhook: null,
   };
-  return { ...freshTask(identity), ...fields };
+  return changed(freshTask(identity), fields);
 }
 
 export function run(task: Task): Task {
@@ -160,8 +161,13 @@ export async function storedSeqs(store: Store): Promise<number[]> {
   return tasks.map((task) => task.seq);
 }
 
+/** A task as a store gives it when it is opened. */
+export function withoutRequest(task: Task): Task {
+  return { ...task, request: null };
+}
+
 /** A task as a list has it. */
-export function withoutText({ text: _text, ...task }: Task): ListedTask {
+export function withoutText({ request: _request, bytes: _bytes, prefix: _prefix, ...task }: Task): ListedTask {
   return task;
 }
 
