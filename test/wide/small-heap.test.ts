@@ -1,0 +1,21 @@
+/** The default limits with a small heap: 1 GiB of text waits in 100,000 tasks. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mostMemory, MIB, startOver, untilCompleted } from "../helpers/small-heap.ts";
+
+test("with a heap of 320 MiB and the default limits a server starts over 1 GiB of waiting text, runs it and fills up again", async (t) => {
+  const server = await startOver(t, { heap: 320, tasks: 99_000, mebibytes: 990 });
+  await untilCompleted(server, 100);
+  let accepted = 0;
+  for (; accepted < 200; accepted++) {
+    const body = { text: "ğ".repeat(MIB / 2), max_length: 10 };
+    const { status } = await server.request("POST", "/api/v1/predict", { body });
+    if (status === 503) break;
+    assert.equal(status, 200);
+  }
+  assert.ok(accepted >= 30 && accepted < 200, `${accepted} fit beside what waits`);
+  await untilCompleted(server, 300);
+  const memory = mostMemory(server);
+  if (memory !== null) assert.ok(memory < 900 * MIB, `${Math.round(memory / MIB)} MiB`);
+  assert.equal((await server.stop()).code, 0);
+});
