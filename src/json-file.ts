@@ -1,5 +1,17 @@
 /** Small JSON files in the data directory: read whole, checked, and replaced at once or not at all. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { type ValidateFunction } from "ajv";
@@ -13,7 +25,7 @@ import { misfitOf } from "./validation.ts";
 export function readJsonFile(path: string, validate: ValidateFunction): unknown {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = readRegular(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new AltLasError("bad_config", `${path} cannot be read: ${messageOf(error)}.`, { cause: error });
@@ -21,6 +33,23 @@ export function readJsonFile(path: string, validate: ValidateFunction): unknown 
   const value = parse(text, path);
   if (validate(value)) return value;
   throw new AltLasError("bad_config", `${path}: ${misfitOf(validate, "the file").sentence}`);
+}
+
+/** Never waits for a writer: what is no plain file (a FIFO, a device) is refused. */
+function readRegular(path: string): string {
+  const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    if (!fstatSync(fd).isFile()) throw new Error("it is not a plain file");
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Takes the rights of others at a file that holds secrets, where there is one. */
+export function keepPrivate(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() && (stats.mode & 0o077) !== 0) chmodSync(path, 0o600);
 }
 
 function parse(text: string, path: string): unknown {

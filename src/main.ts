@@ -15,6 +15,7 @@ import { type Device, findDevices, wantsGpus } from "./gpu/devices.ts";
 import { KnownGpus } from "./gpu/known-gpus.ts";
 import { findPciGpus } from "./gpu/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
+import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log.ts";
@@ -110,6 +111,8 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
     [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath: path, dataDir }, signal),
   };
   started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
+  started.defer(credentials.watch());
+  started.defer(known.watch(log));
   await listen(app, config);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
@@ -171,13 +174,25 @@ function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
     runningOn: (gpuId) => [...(scheduler.gpus.find(({ facts }) => facts.id === gpuId)?.running ?? [])],
-    readiness: () => {
-      if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
-      return tasks.canSave ? pool.readiness() : { ready: false, reason: "Tasks cannot be written to disk." };
-    },
+    readiness: () => readinessOf({ tasks, pool, lost, credentials: rest.credentials }),
     draining: () => scheduler.draining,
     version: VERSION,
   });
+}
+
+/** Whether a task sent now could finish, and could be sent at all. */
+function readinessOf({
+  tasks,
+  pool,
+  lost,
+  credentials,
+}: Pick<Parts, "tasks" | "pool" | "lost" | "credentials">): Readiness {
+  if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
+  if (!tasks.canSave) return { ready: false, reason: "Tasks cannot be written to disk." };
+  const { trouble } = credentials;
+  if (trouble?.isShut) return { ready: false, reason: trouble.sentence };
+  const { ready, reason } = pool.readiness();
+  return { ready, reason: reason ?? trouble?.sentence ?? null };
 }
 
 async function listen(app: FastifyInstance, { server: { host, port } }: Config): Promise<void> {

@@ -3,9 +3,10 @@ import { hash } from "node:crypto";
 import { statSync } from "node:fs";
 import { type Config } from "../config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { ABSENT, FileWatch, versionOf, versionOfError } from "../file-watch.ts";
 import { type Logger } from "../log.ts";
 import { type Login, loginsIn } from "./basic.ts";
-import { credentialsPath, readCredentials } from "./file.ts";
+import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
 import { PasswordChecker } from "./passwords.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { Tables, type Caller } from "./tables.ts";
@@ -43,6 +44,10 @@ export class Credentials {
   #looked = false;
   /** The version that could not be read, and when (in ms of the monotonic clock) to try it again. */
   #failed = { version: "", retryAt: 0 };
+  /** Whether the file was there, and is not any more. */
+  #isGone = false;
+  #diskHangs = false;
+  #watch: FileWatch | undefined;
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, or a password hash cannot be used */
   constructor({ config, dataDir, log, now = () => performance.now(), ...options }: CredentialsOptions) {
@@ -54,7 +59,8 @@ export class Credentials {
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
-    this.#seen = versionOf(this.#path);
+    keepCredentialsPrivate(dataDir);
+    this.#seen = versionNow(this.#path);
     this.#tables = new Tables(config, readCredentials(dataDir));
     for (const warning of this.#tables.warnings) log.warn(warning);
   }
@@ -62,6 +68,24 @@ export class Credentials {
   /** How many users there are; one where authentication is off. As of the last request: it looks at no file. */
   get userCount(): number {
     return this.#config.enabled ? this.#tables.users.size : 1;
+  }
+
+  /** Why somebody who could call may not be able to now, as a sentence; null: nothing is wrong. `isShut`: nobody can call. */
+  get trouble(): { readonly sentence: string; readonly isShut: boolean } | null {
+    if (!this.#isGone || !this.#config.enabled) return null;
+    const isShut = !this.#tables.hasCredentials;
+    const rest = isShut ? "nobody can call" : "only the users of the configuration can call";
+    return { sentence: `The file of users and keys is gone: ${rest}.`, isShut };
+  }
+
+  /** Looks at the file from now on also while nobody calls. @returns what ends that */
+  watch(): () => void {
+    if (!this.#config.enabled) return () => {};
+    this.#watch = new FileWatch(this.#path, {
+      seen: () => this.#reloadIfChanged(),
+      hangs: (doesHang) => this.#onDisk(doesHang),
+    });
+    return () => this.#watch?.stop();
   }
 
   /**
@@ -119,15 +143,22 @@ export class Credentials {
    * was revoked is refused by the very next request all the same: the requests of a turn had come before the look.
    */
   #lookAtFile(): void {
-    if (this.#looked) return;
+    if (this.#looked || this.#diskHangs) return;
     this.#looked = true;
     setImmediate(() => (this.#looked = false));
     this.#reloadIfChanged();
   }
 
+  /** With its disk hanging, a look would stop the whole server. */
+  #onDisk(doesHang: boolean): void {
+    this.#diskHangs = doesHang;
+    const what = doesHang ? "does not answer: the credentials known before stay in force" : "answers again";
+    this.#log.warn(`The disk of ${this.#path} ${what}.`);
+  }
+
   /** Takes over a changed file; a damaged one is reported once, and what was known before stays in force. */
   #reloadIfChanged(): void {
-    const version = versionOf(this.#path);
+    const version = versionNow(this.#path);
     if (version === this.#seen) return;
     if (version === this.#failed.version && performance.now() < this.#failed.retryAt) return;
     try {
@@ -136,8 +167,13 @@ export class Credentials {
       this.#seen = version;
       this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
       for (const warning of tables.warnings) this.#log.warn(warning);
+      this.#isGone = version === ABSENT;
+      if (this.#isGone) this.#log.warn(`${this.#path} is gone, and with it its users and keys. Put a copy back.`);
       // Without users nobody can call any more, which is hardly what was meant.
-      this.#log[tables.users.size === 0 ? "warn" : "debug"]({ users: tables.users.size }, "credentials read again");
+      this.#log[tables.users.size === 0 && !this.#isGone ? "warn" : "debug"](
+        { users: tables.users.size },
+        "credentials read again",
+      );
     } catch (error) {
       if (version !== this.#failed.version) {
         this.#log.error(`The credentials known before stay in force: ${messageOf(error)}`);
@@ -147,12 +183,11 @@ export class Credentials {
   }
 }
 
-/** Differs after every change: a change replaces the file, so at least its inode or its time is another. */
-function versionOf(path: string): string {
+function versionNow(path: string): string {
   try {
     const stats = statSync(path, { throwIfNoEntry: false });
-    return stats === undefined ? "none" : `${stats.ino} ${stats.mtimeMs} ${stats.size}`;
+    return stats === undefined ? ABSENT : versionOf(stats);
   } catch (error) {
-    return messageOf(error);
+    return versionOfError(error);
   }
 }

@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Type, type Static } from "typebox";
 import { KeySchema, UserSchema } from "../config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { readJsonFile, writeJsonFile } from "../json-file.ts";
+import { keepPrivate, readJsonFile, writeJsonFile } from "../json-file.ts";
 import { makeAjv } from "../validation.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
@@ -35,6 +35,11 @@ const SQLITE_BUSY = 5;
 /** Where the file is. */
 export function credentialsPath(dataDir: string): string {
   return join(dataDir, "credentials.json");
+}
+
+/** Takes the rights of others at the file and at its lock. */
+export function keepCredentialsPrivate(dataDir: string): void {
+  for (const path of [credentialsPath(dataDir), lockPath(dataDir)]) keepPrivate(path);
 }
 
 /**
@@ -70,12 +75,17 @@ export function changeCredentials<T>(
   }
 }
 
+function lockPath(dataDir: string): string {
+  return join(dataDir, "credentials.lock");
+}
+
 /** SQLite brings the lock because the system takes it back when its holder dies; a lock file of our own would stay. */
 function takeLock(dataDir: string): DatabaseSync {
-  const path = join(dataDir, "credentials.lock");
+  const path = lockPath(dataDir);
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     const lock = new DatabaseSync(path, { timeout: LOCK_PATIENCE });
+    keepPrivate(path);
     lock.exec("BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {

@@ -1,7 +1,9 @@
 /** `gpus.json` in the data directory: the number of every GPU that was ever seen here, and which devices an operator drained. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Static, Type } from "typebox";
 import { AltLasError } from "../errors.ts";
+import { ABSENT, FileWatch } from "../file-watch.ts";
 import { readJsonFile, writeJsonFile } from "../json-file.ts";
 import { makeAjv } from "../validation.ts";
 
@@ -57,6 +59,20 @@ export class KnownGpus {
     const file = (readJsonFile(path, validate) ?? { version: 1, gpus: [], drained: [] }) as KnownFile;
     checkUnique(file, path);
     return new KnownGpus(path, file);
+  }
+
+  /** Warns from now on when the file goes away. @returns what ends that */
+  watch(log: { warn(message: string): void }): () => void {
+    let wasThere = existsSync(this.#path);
+    const watch = new FileWatch(this.#path, {
+      seen: (version) => {
+        const isThere = version !== ABSENT;
+        if (wasThere && !isThere)
+          log.warn(`${this.#path} is gone. Put a copy back, or GPUs may have other numbers after the next start.`);
+        wasThere = isThere;
+      },
+    });
+    return () => watch.stop();
   }
 
   /** By number. */

@@ -38,7 +38,7 @@ function readinessOf({ draining, readiness }: ServerParts): Readiness {
 }
 
 function answer(reply: FastifyReply, { ready, reason }: Readiness): ReadyAnswer {
-  if (ready) return { status: "ready" };
+  if (ready) return reason === null ? { status: "ready" } : { status: "ready", reason };
   reply.code(503).header("retry-after", RETRY_AFTER);
   const why = reason ?? "The server cannot say why.";
   return { status: "not ready", reason: why, error: `Not ready. ${why}`, code: "not_ready" satisfies ErrorCode };

@@ -6,7 +6,9 @@ import { oneOf } from "./common.ts";
 export const LiveAnswer = Type.Object({ status: oneOf(["alive"]) });
 const readiness = {
   status: oneOf(["ready", "not ready"]),
-  reason: Type.Optional(Type.String({ description: "Why it is not ready." })),
+  reason: Type.Optional(
+    Type.String({ description: 'Why it is not ready; or, beside "ready", what is wrong all the same.' }),
+  ),
   error: Type.Optional(Type.String({ description: "The same as a sentence, as in every answer that is not 200." })),
   code: Type.Optional(Type.String({ description: "not_ready" })),
 };
