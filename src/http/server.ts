@@ -67,7 +67,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const onError = errorHandler(parts);
   const app = fastify({
-    ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
+    // Without TLS, Node's server is told so by itself.
+    ...(tls ? { https: { ...tls, ...connections, allowHalfOpen: true } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     trustProxy: config.server.trust_proxy !== false && ((address: string) => proxies.trusts(address)),

@@ -5,8 +5,9 @@ import { readFileSync } from "node:fs";
 import { type IncomingMessage } from "node:http";
 import { get, type RequestOptions } from "node:https";
 import { join } from "node:path";
-import { json } from "node:stream/consumers";
+import { json, text } from "node:stream/consumers";
 import { test } from "node:test";
+import { connect } from "node:tls";
 import { altLas, deadline, lacks, newFolder, runProgram, Server } from "../helpers/server.ts";
 
 /** Makes cert.pem and key.pem in a folder. */
@@ -41,6 +42,18 @@ test("with a certificate and a key the server speaks HTTPS and nothing else", as
   assert.equal((await getJson(`${server.url}/api/v1/gpus`, { ca })).status, 401);
   await assert.rejects(getJson(`${server.url}/livez`, {}), /self-signed certificate/);
   await assert.rejects(fetch(`${server.url.replace("https", "http")}/livez`, { signal: deadline() }));
+
+  // A client that sends no more gets its answer.
+  const { hostname, port } = new URL(server.url);
+  const options = { host: hostname, port: Number(port), ca, allowHalfOpen: true };
+  const socket = connect(options);
+  t.after(() => socket.destroy());
+  const request = `{"text":"x","max_length":2}`;
+  const about = `Content-Type: application/json\r\nContent-Length: ${request.length}\r\nConnection: close`;
+  socket.end(
+    `POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: ${headers.authorization}\r\n${about}\r\n\r\n${request}`,
+  );
+  assert.match(await text(socket), /^HTTP\/1\.1 200 OK\r\n/);
 
   if (await lacks(runProgram("curl", ["--version"]), "curl")) return;
   const pasted = await runProgram("sh", ["-c", server.curl], { cwd: folder });
