@@ -7,6 +7,8 @@ import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../
 import { type Outcome, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
+import { AltLasError } from "../src/errors.ts";
+import { type TaskRequest } from "../src/request.ts";
 import { given } from "./helpers/requests.ts";
 
 /** A worker, and what it told its owner. */
@@ -105,6 +107,40 @@ test("tasks run, and their text is what the pieces add up to", async (t) => {
   assert.equal(first.result.completionTokens, 3);
   assert.equal(first.result.text.trim().split(/\s+/).length, 3);
   assert.equal(second.result.promptTokens, 2);
+});
+
+test("a task whose text is still on its way has its slot, and begins when that is there", async (t) => {
+  const owner = new Owner(t, {});
+  await owner.ready();
+  const [late, canceled, unread] = [task("late"), task("canceled"), task("unread")];
+  const coming = [late, canceled, unread].map(() => Promise.withResolvers<TaskRequest>());
+  for (const [index, each] of [late, canceled, unread].entries()) owner.worker.run(each, coming[index]!.promise);
+  assert.deepEqual([owner.worker.tasks, owner.worker.idleFor], [3, 0]);
+  owner.worker.cancel(canceled);
+  assert.equal(owner.outcomes.size, 0, "not within the call");
+  assert.deepEqual(await owner.outcome(canceled), { status: "canceled" });
+  coming[2]!.reject(new AltLasError("store_unavailable", "It cannot be read."));
+  const error = { code: "store_unavailable", sentence: "It cannot be read." };
+  assert.deepEqual(await owner.outcome(unread), { status: "failed", error });
+  // What was canceled stays so, whatever comes.
+  coming[1]!.resolve({ text: "canceled" });
+  coming[0]!.resolve({ text: "late" });
+  assert.equal((await owner.outcome(late)).status, "completed");
+  assert.equal(owner.worker.tasks, 0);
+});
+
+test("a text that comes when the process is gone starts nothing, and waiting for one is no stall", async (t) => {
+  const owner = new Owner(t, {}, [], { stallTimeout: 1 });
+  await owner.ready();
+  const coming = Promise.withResolvers<TaskRequest>();
+  owner.worker.run(task("late"), coming.promise);
+  await owner.beats(3);
+  assert.equal(owner.stall, null);
+  process.kill(owner.worker.pid!, "SIGKILL");
+  await owner.until(() => owner.death !== null);
+  coming.resolve({ text: "late" });
+  await coming.promise;
+  assert.deepEqual([owner.worker.tasks, owner.outcomes.size], [0, 0]);
 });
 
 test("a process that is killed is told to be gone, with how and its last words", async (t) => {
