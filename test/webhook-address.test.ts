@@ -70,9 +70,9 @@ test("no address within a range for private use is public, in whatever notation"
 test("a host that leads to a private address is refused, even if it has public ones as well", async () => {
   assert.equal(
     await refusal("https://hooks.example.com/x", leadsTo("93.184.215.14", "10.0.0.5")),
-    "webhook_url must not lead to a private, loopback or link-local address; hooks.example.com does (webhooks.allow_private is false).",
+    "webhook_url must not lead to a private, loopback or link-local address; hooks.example.com does, or does not exist (webhooks.allow_private is false).",
   );
-  assert.match(await refusal("http://localhost./", leadsTo("::1")), /; localhost\. does /);
+  assert.match(await refusal("http://localhost./", leadsTo("::1")), /; localhost\. does, or does not exist /);
   assert.equal(await refusal("https://hooks.example.com/x", leadsTo("93.184.215.14", "2606:4700::1111")), "");
   assert.equal(await refusal("https://hooks.example.com/x", leadsTo("10.0.0.5"), true), "");
 });
@@ -107,12 +107,20 @@ test("what is no http or https URL, names a user or is too long is refused with 
   assert.equal(await refusal(`${long}x`), "webhook_url must have at most 2048 characters, not 2049.");
 });
 
-test("a host that does not exist is refused; one whose name servers do not answer is not", async () => {
-  assert.equal(
-    await refusal("https://nowhere.example/", failsWith("ENOTFOUND")),
-    "webhook_url must lead to a host that exists; nowhere.example was not found (ENOTFOUND).",
+test("a host that does not exist is refused, in the words for one that is private: nobody learns which names are inside", async () => {
+  const inside = await refusal("https://name.example/", leadsTo("10.0.0.5"));
+  assert.match(inside, /; name\.example does, or does not exist \(webhooks\.allow_private is false\)\.$/);
+  assert.equal(await refusal("https://name.example/", failsWith("ENOTFOUND")), inside);
+  assert.equal(await refusal("https://name.example/", leadsTo()), inside);
+  assert.match(await refusal("http://10.0.0.5/", leadsTo()), /; 10\.0\.0\.5 is one /);
+});
+
+test("where private addresses are allowed, a host that does not exist is told; silent name servers refuse nothing", async () => {
+  const open = { allowPrivate: true, lookup: failsWith("ENOTFOUND") };
+  await assert.rejects(
+    checkUrl("https://nowhere.example/", open, never),
+    /; nowhere\.example was not found \(ENOTFOUND\)\.$/,
   );
-  assert.match(await refusal("https://empty.example/", leadsTo()), /; empty\.example has no address\.$/);
   const rules = { allowPrivate: false, lookup: failsWith("EAI_AGAIN") };
   assert.deepEqual((await checkUrl("https://hooks.example.com/", rules, never)).addresses, []);
   const silent = { allowPrivate: false, lookup: () => new Promise<never>(() => undefined) };

@@ -1,8 +1,10 @@
 /** Every answer that is not a success, in one shape: `{"error": sentence, "code": code}`. */
 import { type Socket } from "node:net";
 import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
+import { type Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ServerParts } from "./parts.ts";
+import { maySeeInside, publicWords } from "./public-words.ts";
 import { endWith } from "./raw-answer.ts";
 import { type Failure } from "./schemas/common.ts";
 
@@ -23,12 +25,16 @@ export function errorHandler({ log }: ServerParts) {
       send(reply, new AltLasError("internal_error", sentence));
       return;
     }
-    send(reply, error);
+    send(reply, error, request.caller);
   };
 }
 
-function send(reply: FastifyReply, error: AltLasError): void {
-  const { status, code, message, details } = error;
+/** @param caller undefined: not known yet, or none of the caller's business */
+function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
+  const { status, code, details } = error;
+  // Other refusals repeat what the client itself has sent.
+  const isOfOurs = status >= 500 && (caller === undefined || !maySeeInside(caller));
+  const message = isOfOurs ? publicWords(error.message) : error.message;
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   const failure: Failure = { error: message, code, ...details };

@@ -6,6 +6,7 @@ import { type GpuStatus } from "../gpu/status.ts";
 import { shown } from "../validation.ts";
 import { maySee, operation } from "./access.ts";
 import { type ServerParts } from "./parts.ts";
+import { maySeeInside, publicGpu, publicWords } from "./public-words.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { type GpuDetails, DrainRequest, GpuDetailsRef, GpuParams, GpusAnswer } from "./schemas/gpus.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
@@ -29,10 +30,13 @@ export function gpusRoute(app: FastifyInstance, { gpus, driverNotes = [] }: Serv
     querystring: NoQuery,
     response: { 200: GpusAnswer },
   };
-  app.get("/gpus", { schema }, () => ({
-    gpus: gpus().map(viewOfGpu),
-    ...(driverNotes.length > 0 && { notes: [...driverNotes] }),
-  }));
+  app.get("/gpus", { schema }, ({ caller }) => {
+    const inside = maySeeInside(caller);
+    return {
+      gpus: gpus().map((gpu) => viewOfGpu(inside ? gpu : publicGpu(gpu))),
+      ...(driverNotes.length > 0 && { notes: inside ? [...driverNotes] : driverNotes.map(publicWords) }),
+    };
+  });
 }
 
 export function gpuRoute(app: FastifyInstance, parts: ServerParts): void {
@@ -82,7 +86,7 @@ export function resumeRoute(app: FastifyInstance, parts: ServerParts): void {
 
 function detailsFor(caller: Caller, { runningOn }: ServerParts, gpu: GpuStatus): GpuDetails {
   const visible = runningOn(gpu.id).filter((task) => maySee(caller, task));
-  return detailsOfGpu(gpu, visible);
+  return detailsOfGpu(maySeeInside(caller) ? gpu : publicGpu(gpu), visible);
 }
 
 /** @throws {AltLasError} `not_found`, with the ids that exist */

@@ -5,19 +5,24 @@ import { type Delivery } from "../store/store.ts";
 import { type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./parts.ts";
+import { publicWords } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
-export function viewOfTask(task: ListedSnapshot): TaskView {
+/**
+ * @param words what is done to sentences that engines, drivers and servers elsewhere may have written; they are for outsiders unless the
+ *   caller is known to be none
+ */
+export function viewOfTask(task: ListedSnapshot, words: (sentence: string) => string = publicWords): TaskView {
   const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
   return {
     task_id: task.id,
     gpu_id: task.gpuId,
     status: task.status,
     ...(result && { result: viewOfResult(result) }),
-    ...(error && { error: error.sentence, error_code: error.code }),
+    ...(error && { error: words(error.sentence), error_code: error.code }),
     created_at: isoTime(task.createdAt),
     started_at: isoTimeOrNull(task.startedAt),
     finished_at: isoTimeOrNull(task.finishedAt),
@@ -37,7 +42,7 @@ export function viewOfTask(task: ListedSnapshot): TaskView {
       ended_at: isoTimeOrNull(endedAt),
       reason,
       ...(alone === true && { alone }),
-      ...(said !== undefined && { error: said }),
+      ...(said !== undefined && { error: words(said) }),
       ...(unlisted !== undefined && { unlisted }),
     })),
     ...(placement && { placement: viewOfPlacement(placement) }),

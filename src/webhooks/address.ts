@@ -37,8 +37,8 @@ const MAX_CHARACTERS = 2048;
  */
 export async function checkUrl(text: string, rules: AddressRules, signal: AbortSignal): Promise<CheckedUrl> {
   const url = parse(text);
-  const addresses = await resolve(hostOf(url), rules.lookup, signal);
-  if (!rules.allowPrivate) for (const { address } of addresses) refusePrivate(hostOf(url), address);
+  const addresses = await resolve(hostOf(url), rules, signal);
+  if (!rules.allowPrivate && !addresses.every(({ address }) => isPublic(address))) throw notPublic(hostOf(url));
   return { url, addresses };
 }
 
@@ -61,25 +61,29 @@ function parse(text: string): URL {
   return url;
 }
 
-async function resolve(host: string, lookup: Lookup, signal: AbortSignal): Promise<readonly LookupAddress[]> {
+async function resolve(host: string, rules: AddressRules, signal: AbortSignal): Promise<readonly LookupAddress[]> {
   const family = isIP(host);
   if (family !== 0) return [{ address: host, family }];
   let found: readonly LookupAddress[];
   try {
-    found = await unlessAborted(lookup(host), signal);
+    found = await unlessAborted(rules.lookup(host), signal);
   } catch (error) {
     if (signal.aborted || codeOf(error) === "EAI_AGAIN") return [];
-    throw refusal(`webhook_url must lead to a host that exists; ${host} was not found (${codeOf(error)}).`);
+    throw rules.allowPrivate ? notFound(host, codeOf(error)) : notPublic(host);
   }
   if (found.length > 0) return found;
-  throw refusal(`webhook_url must lead to a host that exists; ${host} has no address.`);
+  throw rules.allowPrivate ? notFound(host, "no address") : notPublic(host);
 }
 
-function refusePrivate(host: string, address: string): void {
-  if (isPublic(address)) return;
-  // Without the address: whoever may submit a task need not learn where the names of an inner network lead.
-  throw refusal(
-    `webhook_url must not lead to a private, loopback or link-local address; ${host} does (webhooks.allow_private is false).`,
+function notFound(host: string, why: string): AltLasError {
+  return refusal(`webhook_url must lead to a host that exists; ${host} was not found (${why}).`);
+}
+
+/** One sentence for both: whoever may submit a task need not learn which names an inner network has, nor where they lead. */
+function notPublic(host: string): AltLasError {
+  const isAddress = isIP(host) !== 0;
+  return refusal(
+    `webhook_url must not lead to a private, loopback or link-local address; ${host} ${isAddress ? "is one" : "does, or does not exist"} (webhooks.allow_private is false).`,
   );
 }
 
