@@ -1,8 +1,9 @@
 /** The server under test: one life after the other on the same data directory. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { childrenOf, untilGone } from "../test/helpers/processes.ts";
 import { type Report } from "./report.ts";
 
@@ -10,6 +11,9 @@ const PROGRAM = join(import.meta.dirname, "..", "bin", "alt-las.js");
 
 /** Milliseconds after which something that has to happen counts as never happening. */
 const PATIENCE = 60_000;
+
+/** Milliseconds between two looks at the log. */
+const LOOK_EVERY = 100;
 
 /** How a server says where it answers. */
 const GREETING = /listens on (\S+)\n/;
@@ -194,6 +198,17 @@ export class Lives {
     return lines.filter((line) => line.includes('"level":60') || /^\s+at /.test(line));
   }
 
+  /** Waits for a line of the log that has these words. @returns false: none came in so many milliseconds */
+  async nextLine(words: string, patience: number): Promise<boolean> {
+    const from = statSync(this.logFile).size;
+    const tooLate = performance.now() + patience;
+    while (performance.now() < tooLate) {
+      if (tailOf(this.logFile, from).includes(words)) return true;
+      await sleep(LOOK_EVERY);
+    }
+    return false;
+  }
+
   async #watch(life: Life): Promise<void> {
     if ((await life.answers) && !life.doomed) {
       this.#life = life;
@@ -217,6 +232,15 @@ export class Lives {
     const problem = await untilGone(isMeant, AbortSignal.timeout(PATIENCE)).then(() => null, String);
     this.#report.check(promise, problem === null, sentence, problem ?? undefined);
   }
+}
+
+/** What a file has from so many bytes on. */
+function tailOf(path: string, from: number): string {
+  const tail = Buffer.alloc(statSync(path).size - from);
+  const file = openSync(path, "r");
+  const length = readSync(file, tail, 0, tail.length, from);
+  closeSync(file);
+  return tail.toString("utf8", 0, length);
 }
 
 /** The system may have given the number to another process. */

@@ -79,7 +79,7 @@ async function run(): Promise<void> {
     await violence.begin(stepped);
     const enough = report.faults + extent.blows;
     while (violence.isDue || !isEnough(enough)) await violence.strike(() => load.burst());
-    violence.end();
+    await violence.end();
     await load.stop();
     await settle(parts, dice.fork(), newTag);
     await verify({ ...parts, lives, earlier, stepped });

@@ -36,7 +36,7 @@ export const PROMISES = {
   removed: "a removed task is gone",
   sound: "a database that is in order is never taken for a damaged one",
   gone: "files that go away are noticed, nothing is accepted or made again without them, and the server ends with exit code 1",
-  times: "the times shown of one task never go backwards",
+  times: "the times shown of one task never go backwards, and steps of the wall clock are logged",
   bounded: "clients that stall take neither the server's memory nor anything from the others",
   liar: "whatever a server behind a GPU sends, only a complete answer of it completes a task, within its limits",
 } as const;

@@ -18,10 +18,16 @@ export interface ViolenceParts {
 const WOUNDS = 6;
 
 const HOUR = 3600;
-/** Seconds: steps of the wall clock that are undone at once. Nothing tells a server that starts in between that it was not off so long. */
-const SMALL_STEPS = [HOUR, -HOUR, 24 * HOUR, -24 * HOUR];
+/**
+ * Seconds: steps of the wall clock that are undone at once. A server that is killed meanwhile and started later has to believe that it was
+ * off for so long; less than a day is no reason to forget anything.
+ */
+const SMALL_STEPS = [HOUR, -HOUR, 20 * HOUR, -20 * HOUR];
 /** Seconds: steps that stay for a while. No server was off for so long. */
 const LARGE_STEPS = [8 * 24 * HOUR, -8 * 24 * HOUR];
+
+/** Milliseconds in which a server has to notice that its clock was set. */
+const NOTICE = 10_000;
 
 /** The blows that are made in any round, and how often. */
 const BLOWS = {
@@ -54,6 +60,8 @@ export class Violence {
   #life: Life;
   #wounds = 0;
   #steps = false;
+  /** Seconds that the wall clock is ahead. */
+  #offset = 0;
 
   /** @param life the server that runs now */
   constructor(parts: ViolenceParts, life: Life) {
@@ -82,8 +90,8 @@ export class Violence {
   }
 
   /** Leaves the server in peace, with the clock right again. */
-  end(): void {
-    this.#parts.world.clock.set(0);
+  async end(): Promise<void> {
+    if (this.#offset !== 0) await this.#setClock(0);
   }
 
   /** Whether there is a kind of blow that has not come yet, and could. */
@@ -188,15 +196,23 @@ export class Violence {
 
   /** A small step is undone; a large one stays until the next. */
   async #stepClock(): Promise<void> {
-    const {
-      report,
-      world: { clock },
-    } = this.#parts;
-    const isSmall = this.#dice.chance(0.5);
-    report.counts.clockSteps++;
-    clock.set(this.#dice.pick(isSmall ? SMALL_STEPS : [0, ...LARGE_STEPS]));
-    await sleep(this.#dice.between(100, 1500));
-    if (isSmall) clock.set(0);
+    const small = this.#dice.chance(0.5);
+    await this.#setClock(
+      this.#dice.pick(small ? SMALL_STEPS : [0, ...LARGE_STEPS].filter((one) => one !== this.#offset)),
+    );
+    await sleep(this.#dice.between(0, 500));
+    if (small) await this.#setClock(0);
+    this.#parts.report.counts.clockSteps++;
+  }
+
+  /** Resolves when the server has noticed. */
+  async #setClock(seconds: number): Promise<void> {
+    const { lives, report, world } = this.#parts;
+    const noticed = lives.nextLine("the wall clock was set", NOTICE);
+    this.#offset = seconds;
+    world.clock.set(seconds);
+    const line = await noticed;
+    report.check("times", line || this.#life.isOver, `the log does not tell that the clock was set by ${seconds} s`);
   }
 
   #anyWorker() {
