@@ -10,6 +10,7 @@ import { factsOf } from "../src/request.ts";
 const COUNT = Number(process.argv[2] ?? 100_000);
 /** Tasks alive at a time: what 64 clients with 16 requests each keep in flight. */
 const IN_FLIGHT = 1024;
+const REQUEST = { text: "Write a poem about the sea. ".repeat(8) };
 const folder = mkdtempSync(join(process.argv[3] ?? tmpdir(), "alt-las-bench-"));
 const path = join(folder, "tasks.db");
 /** Milliseconds of each save. */
@@ -109,8 +110,6 @@ async function timed<T>(name: string, action: () => Promise<T>): Promise<T> {
   console.log(`${name}: ${(performance.now() - started).toFixed(1)} ms`);
   return value;
 }
-
-const REQUEST = { text: "Write a poem about the sea. ".repeat(8) };
 
 function newTask(seq: number): Task {
   const createdAt = Date.now();
