@@ -1,5 +1,9 @@
-/* npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS. */
+/*
+ * npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS.
+ * npm run bench -- against --checkout FOLDER: this checkout beside another one.
+ */
 import { parseArgs } from "node:util";
+import { against } from "./against.ts";
 import { batches } from "./batches.ts";
 import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
@@ -23,7 +27,11 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   scheduler: SCHEDULER,
   streams: [streams],
   life: LIFE,
+  against: [against],
 };
+
+/** Those that need no more than this machine; the others have to be named. */
+const EVERYWHERE = Object.keys(BENCHMARKS).filter((name) => name !== "against");
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,10 +39,11 @@ const { values, positionals } = parseArgs({
     quick: { type: "boolean", default: false },
     record: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
+    checkout: { type: "string" },
   },
 });
 
-const names = positionals.length === 0 ? Object.keys(BENCHMARKS) : positionals;
+const names = positionals.length === 0 ? EVERYWHERE : positionals;
 const unknown = names.find((name) => !Object.hasOwn(BENCHMARKS, name));
 if (unknown === undefined) {
   await runAll();

@@ -13,6 +13,8 @@ export interface Extent {
   readonly quick: boolean;
   /** CPU profiles of the server are written to bench/cache/profiles. */
   readonly profile: boolean;
+  /** A folder with another checkout, to compare with. */
+  readonly checkout?: string | undefined;
 }
 
 export type Row = Readonly<Record<string, string | number>>;

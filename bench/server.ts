@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly profile?: boolean;
   /** Lets `memory` be asked. */
   readonly probe?: boolean;
+  /** Another checkout's bin/alt-las.js; none: this one's. */
+  readonly program?: string;
 }
 
 export interface BenchServer {
@@ -50,6 +52,7 @@ export async function startServer({
   config,
   profile = false,
   probe = false,
+  program = PROGRAM,
 }: ServerOptions): Promise<BenchServer> {
   mkdirSync(profile ? PROFILES : CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "run-"));
@@ -74,7 +77,7 @@ export async function startServer({
     "0",
   ];
   const started = performance.now();
-  const child = spawn(process.execPath, [...profiling, ...probing, PROGRAM, "serve", ...options], {
+  const child = spawn(process.execPath, [...profiling, ...probing, program, "serve", ...options], {
     env: { ...process.env, ALT_LAS_API_KEY: key, ...profilingWorkers },
     // The log goes to a file, as under a service manager: its price is part of what is measured.
     stdio: ["ignore", "pipe", log, probe ? "ipc" : "ignore"],

@@ -1,0 +1,81 @@
+/** This checkout against another one, such as the commit before a change: both servers at once, asked by turns, so that noise meets both. */
+import { join, resolve } from "node:path";
+import { cpuBetween, cpuTimeOf } from "./cpu-time.ts";
+import { type Centre, centreOf, type Extent, type Section } from "./report.ts";
+import { type BenchServer, startServer } from "./server.ts";
+import { load, requestTo } from "./submit.ts";
+
+const CONNECTIONS = [1, 16, 64];
+const SECONDS = 2;
+/** What this checkout may do of what the other one does, in tasks a second. */
+const LEAST = 0.97;
+
+/** What one server did in one turn. */
+interface Turn {
+  readonly rate: number;
+  /** Seconds of processor time of the server and its workers for each task; null: not known on this system. */
+  readonly cpu: number | null;
+}
+
+/** @throws {Error} when no other checkout was named */
+export async function against({ quick, checkout }: Extent): Promise<Section> {
+  if (checkout === undefined) throw new Error("say with --checkout FOLDER what to compare with; it needs its npm ci");
+  const options = { devices: "simulated:4", config: { engine: { simulated: { tokens_per_second: 0 } } } };
+  await using servers = new AsyncDisposableStack();
+  const program = join(resolve(checkout), "bin", "alt-las.js");
+  const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
+  const ours = servers.adopt(await startServer(options), (server) => server.stop());
+  for (const server of [theirs, ours]) await turn(server, 64);
+  const found = [];
+  for (const connections of CONNECTIONS) found.push(await compare(ours, theirs, connections, quick ? 6 : 20));
+  return {
+    name: "against",
+    about:
+      `POST /api/v1/predict to this checkout and to ${checkout}, in turns of ${SECONDS} s. Ratios are this checkout's figure to the ` +
+      "other's of the same pair of turns; ± is the interval of 95 %.",
+    rows: found.map(({ row }) => row),
+    bars: found.map(({ connections, rate }) => ({
+      what: `tasks/s at ${connections} connections, ratio`,
+      measured: rate.value,
+      margin: rate.margin,
+      atLeast: LEAST,
+    })),
+  };
+}
+
+async function compare(ours: BenchServer, theirs: BenchServer, connections: number, pairs: number) {
+  const rates: number[] = [];
+  const costs: number[] = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    // Neither is always the first one.
+    const oursFirst = pair % 2 === 0;
+    const first = await turn(oursFirst ? ours : theirs, connections);
+    const second = await turn(oursFirst ? theirs : ours, connections);
+    const [own, other] = oursFirst ? [first, second] : [second, first];
+    rates.push(own.rate / other.rate);
+    if (own.cpu !== null && other.cpu !== null) costs.push(own.cpu / other.cpu);
+  }
+  const rate = centreOf(rates);
+  const cpu = costs.length === 0 ? "not known" : shown(centreOf(costs));
+  return { connections, rate, row: { connections, pairs, "tasks/s, ratio": shown(rate), "CPU a task, ratio": cpu } };
+}
+
+function shown({ value, margin }: Centre): string {
+  return `${value.toFixed(3)} ± ${margin.toFixed(3)}`;
+}
+
+async function turn(server: BenchServer, connections: number): Promise<Turn> {
+  const before = cpuTimeOf(server.pid);
+  const { accepted, seconds, firstError } = await load({
+    ...server,
+    connections,
+    seconds: SECONDS,
+    request: requestTo(server),
+  });
+  if (firstError !== "") throw new Error(`a submission failed: ${firstError}`);
+  const cpu = cpuBetween(before, cpuTimeOf(server.pid));
+  return {
+    rate: accepted / seconds,
+    cpu: cpu && (cpu.main + cpu.threads + cpu.workers) / accepted,
+  };
+}
