@@ -129,6 +129,22 @@ test("where no server runs the command makes the copy; it replaces no file unask
   assert.deepEqual(await storedSeqs(await openedStore(t, join(restored, "alt-las.db"))), [1]);
 });
 
+test("a database of an older version is copied as it is, and brought up to date by the start that follows", async (t) => {
+  const { folder, dataDir, databasePath, store } = await aServersData(t);
+  await store.save([newTask(1)]);
+  await store.close();
+  const old = new DatabaseSync(databasePath);
+  const { user_version: schema } = old.prepare("PRAGMA user_version").get() as { user_version: number };
+  old.exec("DROP TABLE log_mark; PRAGMA user_version = 5");
+  old.close();
+  const file = join(folder, "backup.tar");
+  await backupCommand({ dataDir, storePath: undefined }, file, false);
+  const restored = join(folder, "restored");
+  assert.equal((await restoreBackup(file, restored)).schema, 5);
+  assert.ok(schema > 5);
+  await compactCommand({ dataDir: restored, storePath: undefined }, false, () => {});
+});
+
 test("a folder with anything in it is refused, an empty one is taken", async (t) => {
   const world = await aServersData(t);
   const file = await backUp(world);

@@ -57,8 +57,9 @@ export class LogMark {
   }
 }
 
-/** What a crash between the two steps left. It writes nothing where there is nothing to clear. */
+/** What a crash between the two steps left. It writes nothing where there is nothing to clear, as in a file of an older version. */
 export function clearMark(db: DatabaseSync): void {
+  if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'log_mark'").get() === undefined) return;
   db.exec("UPDATE log_mark SET is_in_log = 0 WHERE is_in_log <> 0");
 }
 
