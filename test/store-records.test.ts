@@ -311,9 +311,14 @@ for (const [name, create] of Object.entries(STORES)) {
       assert.deepEqual((await world.restart()).first.past, { recorded: first, newest: NOW + 70 });
       const next = { now: NOW + 2, wall: NOW + 6, held: { now: NOW, wall: NOW - 9 } };
       await world.store.save([], [{ kind: "clock", clock: next }]);
-      const running = run(newTask(2, { createdAt: NOW - 3_600_000, createdClock: NOW + 80 }));
+      // Submitted before the wall clock was set forward, and started after that.
+      const running = run(newTask(2, { createdAt: NOW - 8 * 86_400_000, createdClock: NOW + 80 }));
+      Object.assign(running, {
+        startedAt: NOW + 90,
+        attempts: running.attempts.map((one) => ({ ...one, startedAt: NOW + 90 })),
+      });
       await world.store.save([running]);
-      assert.deepEqual((await world.restart()).first.past, { recorded: next, newest: NOW + 90 });
+      assert.deepEqual((await world.restart()).first.past, { recorded: next, newest: NOW + 80 });
       assert.deepEqual(await world.store.get(ended.id), ended);
       assert.deepEqual([await world.store.countEnded(NOW + 70), await world.store.countEnded(NOW + 71)], [0, 1]);
     });

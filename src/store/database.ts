@@ -38,15 +38,13 @@ const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
 /**
- * The latest time by the server's clock; each is read from the end of an index. Of a task that runs, its start is shown by the wall
- * clock, which was as far ahead when it was submitted.
+ * The latest time by the server's clock; each is read from the end of an index. When a task was started tells nothing: only the wall clock's
+ * time is stored of that, and it may have been set by a week since the task was submitted.
  */
 const NEWEST = `
   SELECT max(time) FROM (
     SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
-    UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1)
-    UNION ALL SELECT started_at - created_at + coalesce(created_clock, created_at) FROM tasks INDEXED BY tasks_by_status
-      WHERE status = 'running')`;
+    UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
 
 /** The tasks in one open database, and what stands beside them. */
 export class TaskDatabase {
