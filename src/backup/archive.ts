@@ -5,6 +5,7 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import tar, { type Pack } from "tar-stream";
 import { type Static, Type } from "typebox";
+import { wallTime, wallTimeText } from "../clock.ts";
 import { makeAjv } from "../validation.ts";
 import { VERSION } from "../version.ts";
 
@@ -67,7 +68,7 @@ async function fill(pack: Pack, sources: readonly Source[], schema: number, sign
     const chunks = Buffer.isBuffer(content) ? [content] : createReadStream(content.path, { end: size - 1 });
     files.push({ name, size, sha256: await addFile(pack, { name, size, chunks }, signal) });
   }
-  const manifest: Manifest = { format: 1, alt_las: VERSION, schema, created_at: new Date().toISOString(), files };
+  const manifest: Manifest = { format: 1, alt_las: VERSION, schema, created_at: wallTimeText(), files };
   const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
   await addFile(pack, { name: MANIFEST, size: text.length, chunks: [text] }, signal);
   pack.finalize();
@@ -82,7 +83,7 @@ interface Entry {
 /** @returns the SHA-256 in hex */
 async function addFile(pack: Pack, { name, size, chunks }: Entry, signal: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  const entry = pack.entry({ name, size, mode: 0o600, mtime: new Date(), type: "file" });
+  const entry = pack.entry({ name, size, mode: 0o600, mtime: new Date(wallTime()), type: "file" });
   const finished = once(entry, "close", { signal });
   // It may fail before anybody waits for it.
   finished.catch(() => undefined);
