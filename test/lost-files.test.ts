@@ -35,7 +35,11 @@ interface Opened {
 async function openedStore(t: TestContext, folder = testFolder(t)): Promise<Opened> {
   const path = join(folder, "data", "tasks.db");
   const errors: string[] = [];
-  const log = { warn: () => undefined, error: (_: object, message: string) => void errors.push(message) };
+  const log = {
+    info: () => undefined,
+    warn: () => undefined,
+    error: (_: object, message: string) => void errors.push(message),
+  };
   const store = new SqliteStore({ path, log });
   t.after(() => store.close());
   await store.open();

@@ -500,7 +500,11 @@ async function refusedUntouched(path: string, error: object, name?: string): Pro
 
 function listeningLog() {
   const messages: string[] = [];
-  const log = { warn: () => undefined, error: (_: object, message: string) => void messages.push(message) };
+  const log = {
+    info: () => undefined,
+    warn: () => undefined,
+    error: (_: object, message: string) => void messages.push(message),
+  };
   return { messages, log };
 }
 

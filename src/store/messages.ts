@@ -6,6 +6,7 @@ import type { Window } from "./listing.ts";
 import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
 import type { Row } from "./rows.ts";
+import type { Migration } from "./schema.ts";
 import type { BatchState, IdempotencyRecord, Reading, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
@@ -99,6 +100,8 @@ export type Reply =
   /** The rows so far are void: what they were read from has turned out to be damaged. */
   | { readonly kind: "void" }
   | { readonly kind: "done"; readonly value: Value }
+  /** While it opens: an older database is being brought to the present schema. */
+  | { readonly kind: "migrating"; readonly migration: Migration }
   /** No reply to anything: a copy has ended. `schema`: the number of its last migration; null: it failed. */
   | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
   /** No reply to anything: a file that is open has gone away. Every request but `close` fails from now on. */

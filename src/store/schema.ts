@@ -19,23 +19,32 @@ export const TIMEOUT = 200;
 /** Where in the file SQLite puts its locks. */
 const FIRST_LOCK_BYTE = 0x40000000;
 
+/** One step that brings an older database to the present schema. */
+export interface Migration {
+  /** Its number, and that of the last one. */
+  readonly step: number;
+  readonly last: number;
+  readonly file: string;
+}
+
 /** A file that SQLite would take for an empty one, and write over. */
 class DamagedFile extends Error {}
 
 /**
  * Opens the database for this process alone, creates it if there is none, and applies missing migrations.
  * Nothing is written to a file that is in use, damaged, of another program or of a later version.
+ * @param migrating is told before each migration of a database that an earlier version made: a large one may take a while
  * @throws an error that is damage (`isDamage`), else {AltLasError} `conflict` when another process has it, `bad_config` when it is
  *   not ours or cannot be used at that path
  */
-export function openDatabase(path: string): DatabaseSync {
+export function openDatabase(path: string, migrating: (step: Migration) => void = () => {}): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
     if (lacksLog(path)) throw withoutLog(path);
     createFile(path);
     db = openLocked(path);
     makeDurable(db, path);
-    migrate(db);
+    migrate(db, migrating);
     clearMark(db);
     return db;
   } catch (error) {
@@ -167,10 +176,13 @@ function makeDurable(db: DatabaseSync, path: string): void {
   db.exec("PRAGMA temp_store = MEMORY");
 }
 
-function migrate(db: DatabaseSync): void {
+/** Each migration is one transaction, so a server that is killed begins again with the one it was at. */
+function migrate(db: DatabaseSync, migrating: (step: Migration) => void): void {
   const done = pragma(db, "user_version") as number;
-  for (const [index, file] of migrations().entries()) {
+  const files = migrations();
+  for (const [index, file] of files.entries()) {
     if (index < done) continue;
+    if (done > 0) migrating({ step: index + 1, last: files.length, file });
     db.exec("BEGIN IMMEDIATE");
     db.exec(readFileSync(join(MIGRATIONS, file), "utf8"));
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${index + 1}`);

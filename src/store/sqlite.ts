@@ -33,7 +33,7 @@ export interface StoreLog {
 export interface SqliteStoreOptions extends StoreLimits {
   /** The database file; it and its folder are created when missing. */
   readonly path: string;
-  readonly log?: StoreLog;
+  readonly log?: StoreLog & { info(fields: object, message: string): void };
   /** Another program for the thread; for tests. */
   readonly thread?: URL;
 }
@@ -192,6 +192,11 @@ export class SqliteStore implements Store {
     const { path, cacheBytes, maxPages, thread: program } = this.#options;
     const thread = new StorageThread(program ?? new URL("./sqlite-thread.ts", import.meta.url), {
       ended: (error) => this.#onThreadEnd(error),
+      migrating: ({ step, last, file }) =>
+        this.#options.log?.info(
+          { path, migration: file },
+          `the task database gets step ${step} of ${last} of its schema`,
+        ),
       copied: (schema, reason) => this.#onCopied(schema, reason),
       lost: (missing, rescue) => this.#onFilesLost(missing, rescue),
     });
