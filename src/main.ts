@@ -161,7 +161,6 @@ function retentionOf({ tasks }: Config, parts: Pick<RetentionOptions, "store" | 
 interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks"> {
   readonly tasks: Tasks;
   readonly pool: GpuPool;
-  /** Of the store. */
   readonly lost: AbortSignal;
 }
 
@@ -170,6 +169,7 @@ function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
   return createServer({
     ...rest,
     tasks,
+    lost,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),

@@ -120,6 +120,20 @@ test("a database that was copied without its log is told, and not served as an o
   assert.deepEqual(await storedSeqs(whole), [1]);
 });
 
+test("a log whose database is gone is told, and not thrown away", async (t) => {
+  const path = join(testFolder(t), "tasks.db");
+  const store = await openedStore(t, path);
+  await store.save([newTask(1)]);
+  const alone = join(testFolder(t), "alone", "tasks.db");
+  mkdirSync(dirname(alone));
+  copyFileSync(`${path}-wal`, `${alone}-wal`);
+  const refused = { code: "bad_config", message: /tasks\.db is gone, and its log .*tasks\.db-wal.*is still there/ };
+  await assert.rejects(new SqliteStore({ path: alone }).open(), refused);
+  assert.deepEqual(readdirSync(dirname(alone)), ["tasks.db-wal"]);
+  copyFileSync(path, alone);
+  assert.deepEqual(await storedSeqs(await openedStore(t, alone)), [1]);
+});
+
 test("it is told however often the log has begun anew since", async (t) => {
   const path = join(testFolder(t), "tasks.db");
   const store = await openedStore(t, path);

@@ -10,18 +10,28 @@ import { type Proxies } from "./proxies.ts";
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
 /** Finds out who is calling; without proof the request ends here. */
-export function authentication({ credentials, config }: ServerParts, proxies: Proxies): Hook {
+export function authentication({ credentials, config, lost }: ServerParts, proxies: Proxies): Hook {
   const open = !config.auth.enabled;
   return (request, _reply, done) => {
     if (open) refuseForeignNames(request);
-    const caller = credentials.authenticate(request.headers.authorization, () => proxies.clientOf(request.raw));
-    if (!(caller instanceof Promise)) {
+    try {
+      const caller = credentials.authenticate(request.headers.authorization, () => proxies.clientOf(request.raw));
+      if (caller instanceof Promise) return void proven(caller, request, (error) => done(orLost(error, lost)));
       request.caller = caller;
-      done();
-      return;
+    } catch (error) {
+      return done(orLost(error as Error, lost));
     }
-    void proven(caller, request, done);
+    done();
   };
+}
+
+/**
+ * With the data directory its users and keys are gone too. A client that is told that its key is unknown would throw a good key away,
+ * so it is told what is wrong with the server.
+ */
+function orLost(error: Error | undefined, lost: AbortSignal | undefined): Error | undefined {
+  const isUnknown = error instanceof AltLasError && error.code === "unauthorized";
+  return isUnknown && lost?.aborted === true ? (lost.reason as Error) : error;
 }
 
 /**

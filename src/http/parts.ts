@@ -32,6 +32,8 @@ export interface ServerParts {
   /** Whether the server is stopping: nothing new is taken then. */
   readonly draining: () => boolean;
   readonly credentials: Credentials;
+  /** Aborted when the store is lost for good, for the reason that requests are refused with; left out: that is never known. */
+  readonly lost?: AbortSignal;
   readonly log: Logger;
   readonly version: string;
 }

@@ -1,5 +1,15 @@
 /* Opening the database file: whose it is, whether it is free, and bringing it to the present schema. */
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -41,6 +51,7 @@ export function openDatabase(path: string, migrating: (step: Migration) => void 
   let db: DatabaseSync | undefined;
   try {
     if (lacksLog(path)) throw withoutLog(path);
+    if (hasOnlyLog(path)) throw withoutDatabase(path);
     createFile(path);
     db = openLocked(path);
     makeDurable(db, path);
@@ -67,6 +78,21 @@ export function openLocked(path: string): DatabaseSync {
     db.close();
     throw resultCode(error) === BUSY ? inUse(path, error) : error;
   }
+}
+
+/**
+ * Whether there is a log without its database: SQLite would throw it away, with what was stored last. One that has a second name was
+ * being moved aside when a server died (aside.ts), and is kept there.
+ */
+function hasOnlyLog(path: string): boolean {
+  if (existsSync(path)) return false;
+  const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
+  return log !== undefined && log.size > 0 && log.nlink === 1;
+}
+
+function withoutDatabase(path: string): AltLasError {
+  const sentence = `${path} is gone, and its log ${path}-wal, which has what was stored last, is still there. Put the database back beside it, or restore a backup. To begin anew without what is in the log, move the log away.`;
+  return new AltLasError("bad_config", sentence);
 }
 
 /** Says that a database lacks its log (`lacksLog`), and what to do. */

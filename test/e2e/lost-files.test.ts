@@ -4,7 +4,7 @@ import { existsSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { type ReadyAnswer } from "../../src/http/schemas/health.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
-import { Server } from "../helpers/server.ts";
+import { altLas, Server } from "../helpers/server.ts";
 
 const KEY = "altlas_of-the-configuration";
 /** Tasks that do not end while a test lasts; a user whom no deleted file takes away. */
@@ -18,6 +18,9 @@ test("with its data directory deleted a server refuses tasks, tells of none, is 
   const server = await Server.start(t, { config: CONFIG, args: ["--devices", "simulated:1"] });
   server.key = KEY;
   await server.loaded();
+  const args = ["keys", "add", "--user", "root", "--data-dir", server.dataDir];
+  const { stdout } = await altLas(args, { cwd: server.folder });
+  const own = /^altlas_\S+$/m.exec(stdout)![0];
   const { task_id } = await server.predict({ text: "before" });
   const path = `/api/v1/task/${task_id}`;
   const waiting = server.request("GET", `${path}?wait=55`);
@@ -32,6 +35,8 @@ test("with its data directory deleted a server refuses tasks, tells of none, is 
     await server.request("GET", `${path}/events`),
     await server.request("GET", "/api/v1/tasks"),
     await server.request("POST", `${path}/cancel`),
+    // A key that stood in the directory is not called unknown.
+    await server.request("GET", "/api/v1/gpus", { headers: { authorization: `Bearer ${own}` } }),
   ];
   for (const { status, body } of refusals) {
     assert.equal(status, 503, JSON.stringify(body));
