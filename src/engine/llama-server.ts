@@ -8,6 +8,7 @@
  *  3. It breaks off, is too slow, or makes no sense: `gpu_lost`, and the task is tried elsewhere.
  *  4. Its process has ended, or does not answer any more, or has failed several times in a row and can do nothing at all any more
  *     (breaker.ts): `gone` resolves, and this engine is over.
+ *  5. It computes nonsense (NaN): as 4, at once. What is in its cache then may spoil every task.
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
@@ -213,6 +214,10 @@ export class LlamaServerEngine implements Engine {
     if (status === 429 || status === 503) {
       const options = retryAfter === undefined ? {} : { retryAfter };
       return new AltLasError("gpu_full", `llama-server has no room now: ${said}`, options);
+    }
+    if (words === NONSENSE) {
+      this.#end({ sentence: `llama-server failed: ${said}`, crashed: false });
+      return new AltLasError("gpu_lost", this.#over!.sentence);
     }
     const isRefusal = status !== null && status >= 400;
     if (!isRefusal || status >= 500) await this.#count(said);

@@ -253,9 +253,11 @@ describe("a server that computes nonsense", () => {
     assert.match(message, /failed when it was asked for one token: it computed nonsense: .*\(NaN\)\.$/);
   });
 
-  it("completes no proof with it later", () =>
+  it("completes no task with it later, and takes no more", () =>
     withEngine({ spared: 1, tasks: { Hello } }, async (engine) => {
-      assert.equal((await refused(watch(engine, "Hello", 1).outcome)).code, "gpu_lost");
+      assert.equal((await refused(watch(engine, "Hello", 4).outcome)).code, "gpu_lost");
+      assert.match((await engine.gone!).sentence, /^llama-server failed: it computed nonsense/);
+      assert.equal((await refused(watch(engine, "another", 4).outcome)).code, "gpu_lost");
     }));
 });
 

@@ -8,8 +8,8 @@ import { WholeCharacters } from "../whole-characters.ts";
 /** llama.cpp's defaults, and no samplers but those that do something here. */
 const SAMPLING = { top_k: 40, top_p: 0.95, min_p: 0.05, samplers: ["top_k", "top_p", "min_p", "temperature"] };
 
-/** The likeliest token needs no other sampler, and none of the rest of the vocabulary. */
-const GREEDY = { temperature: 0, top_k: 1, samplers: ["top_k"] };
+/** The likeliest token needs none of the rest of the vocabulary; of one that was left alone, no probability would be computed. */
+const GREEDY = { temperature: 0, top_k: 2, samplers: ["top_k", "temperature"] };
 
 /** Of the last event. Without this it would bring the whole prompt along. */
 const RESPONSE_FIELDS = ["stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings/cache_n"];
@@ -24,8 +24,9 @@ export function bodyFor(prompt: string | readonly number[], limit: number, tempe
     stream: true,
     // A long prompt is told piece by piece, so that it does not look like a server that hangs.
     return_progress: true,
-    // Of a single token its probability is asked for: the proofs are such tasks, and NaN shows there. For each token it would cost time.
-    ...(limit === 1 && { n_probs: 1 }),
+    // Only a probability tells NaN from text. It is that among the few tokens that sampling has left: that of all would cost time.
+    n_probs: 1,
+    post_sampling_probs: true,
     response_fields: RESPONSE_FIELDS,
   };
 }
@@ -138,9 +139,10 @@ export class Completion {
 /** What a server has done that computes NaN; part of a sentence. */
 export const NONSENSE = "it computed nonsense: its next token has no probability (NaN)";
 
-/** JSON has no NaN: it is written as null. */
+/** JSON has no NaN: it is written as null. `logprob` is what versions before `post_sampling_probs` tell. */
 function isNonsense(probabilities: unknown): boolean {
-  return Array.isArray(probabilities) && probabilities.some((token) => isObject(token) && token.logprob === null);
+  if (!Array.isArray(probabilities)) return false;
+  return probabilities.some((token) => isObject(token) && (token.prob === null || token.logprob === null));
 }
 
 /** Like `{"code":500,"message":"Compute error.","type":"server_error"}`. */

@@ -1,0 +1,56 @@
+/** What the engine makes of a real llama.cpp server whose model computes NaN, from the start or from some token on. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createEngine } from "../../src/engine/open.ts";
+import { LLAMA, opened, refused } from "../helpers/engines.ts";
+import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
+import { writeBrokenModel, writeOneTokenModel } from "../helpers/tiny-models.ts";
+
+const POISON = "Z";
+
+describe("a real llama-server", { skip: LLAMA_SERVER === null && NO_LLAMA_SERVER }, () => {
+  let folder = "";
+  let program: Program;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "alt-las-nonsense-"));
+    program = await Program.running(LLAMA_SERVER!);
+  });
+  after(async () => {
+    await rm(folder, { recursive: true });
+    await program[Symbol.asyncDispose]();
+  });
+
+  const open = (model: string) =>
+    createEngine({ ...LLAMA, kind: "llama-server", binary: program.path, model, context: 256, slots: 2 }, 0);
+
+  it("whose model computes NaN is refused when it is loaded", async () => {
+    const model = join(folder, "broken.gguf");
+    writeBrokenModel(model);
+    const engine = await open(model);
+    const { code, message } = await refused(engine.load());
+    await engine.stop();
+    assert.equal(code, "model_error");
+    assert.match(message, /failed when it was asked for one token: it computed nonsense: .*\(NaN\)\.$/);
+  });
+
+  for (const temperature of [0, 0.7]) {
+    for (const maxLength of [1, 4]) {
+      it(`that computes NaN later ends its engine: ${maxLength} tokens at temperature ${temperature}`, async () => {
+        const model = join(folder, "later.gguf");
+        writeOneTokenModel(model, "A", POISON);
+        await opened(await open(model), async (engine) => {
+          const signal = new AbortController().signal;
+          const ask = (text: string) => engine.generate({ text, maxLength, temperature, signal, emit: () => {} });
+          assert.equal((await ask("a good one")).completionTokens, maxLength);
+          assert.equal((await refused(ask(`a bad one: ${POISON}`))).code, "gpu_lost");
+          const sentence = "llama-server failed: it computed nonsense: its next token has no probability (NaN).";
+          assert.deepEqual(await engine.gone, { sentence, crashed: false });
+          assert.equal((await refused(ask("a good one"))).message, sentence);
+        });
+      });
+    }
+  }
+});
