@@ -182,6 +182,11 @@ const anything = fc.oneof(
   fc.constantFrom<unknown>(-1, 0, 0.5, 1, 2, 1e9, 1e308, 2 ** 53, -0, "5", "", null, true, [], {}),
 );
 
+/** In a line of text. Of objects String would call a `toString` that may be anything. */
+function written(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
 function isCount(value: number | null, most: number): boolean {
   return value === null || (Number.isSafeInteger(value) && value >= 0 && value <= most);
 }
@@ -284,7 +289,7 @@ describe("fuzzed", () => {
         .map((value) => JSON.stringify(value)),
       fc
         .array(fc.tuple(fc.constantFrom("vllm:num_requests_running", "tgi_queue_size"), anything))
-        .map((lines) => lines.map(([name, value]) => `${name} ${String(value)}`).join("\n")),
+        .map((lines) => lines.map(([name, value]) => `${name} ${written(value)}`).join("\n")),
       fc
         .array(fc.record({ id: anything, owned_by: fc.constantFrom("vllm", "sglang", "x") }))
         .map((data) => JSON.stringify({ data })),
@@ -325,7 +330,7 @@ describe("fuzzed", () => {
   it("metrics and statuses of any kind are numbers or nothing", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.array(anything), anything, (noise, values, status) => {
-        const text = values.map((value) => `metric{a="${noise}"} ${String(value)}`).join("\n") + noise;
+        const text = values.map((value) => `metric{a="${noise}"} ${written(value)}`).join("\n") + noise;
         for (const value of [sumOf(text, "metric"), highestOf(text, "metric")])
           assert(value === null || Number.isFinite(value) || Math.abs(value) === Infinity);
         const known = failureStatusIn(status);
