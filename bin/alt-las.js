@@ -1,6 +1,11 @@
 #!/usr/bin/env node
 // In Node SIGUSR1 opens a debugger, in which anybody on this machine could run what they like. Heard, it does nothing.
 process.on("SIGUSR1", () => {});
+const [, , command = "serve", ...rest] = process.argv;
+const asksOnly = [command, ...rest].some((word) => /^(-h|--help|--version)$/.test(word));
+const serves = !asksOnly && (command === "serve" || command.startsWith("-"));
+// A terminal that closes stops no server, also while it starts; src/serve.ts says so later.
+if (serves) process.on("SIGHUP", () => {});
 // Plain JavaScript that every Node since 12 can read: TypeScript would die on its syntax before it could say what is wrong.
 const NEEDED = 24;
 const major = Number(process.versions.node.split(".")[0]);
@@ -19,10 +24,7 @@ function closeDebugger() {
 }
 closeDebugger();
 // Before anything that takes long: on a busy machine that is many seconds. Elsewhere than on a terminal the log says it.
-const [, , command = "serve", ...rest] = process.argv;
-const asksOnly = [command, ...rest].some((word) => /^(-h|--help|--version)$/.test(word));
-if (process.stderr.isTTY && !asksOnly && (command === "serve" || command.startsWith("-")))
-  console.error("ALT_LAS is starting …");
+if (process.stderr.isTTY && serves) console.error("ALT_LAS is starting …");
 // Compiled code is kept beside the packages, also for the processes that are started from here: a third less to compute at each start.
 // Not in the system's temporary folder, where others could put code of theirs. Where it cannot be written, nothing is kept.
 Promise.all([import("node:module"), import("node:url")])

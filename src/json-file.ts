@@ -15,6 +15,7 @@ import {
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { type ValidateFunction } from "ajv";
+import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { misfitOf } from "./validation.ts";
 
@@ -28,7 +29,7 @@ export function readJsonFile(path: string, validate: ValidateFunction): unknown 
     text = readRegular(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new AltLasError("bad_config", `${path} cannot be read: ${messageOf(error)}.`, { cause: error });
+    throw refusalOf(path, "cannot be read", error);
   }
   const value = parse(text, path);
   if (validate(value)) return value;
@@ -46,10 +47,22 @@ function readRegular(path: string): string {
   }
 }
 
-/** Takes the rights of others at a file that holds secrets, where there is one. */
+/**
+ * Takes the rights of others at a file that holds secrets, where there is one.
+ * @throws {AltLasError} `bad_config`: the file is another user's
+ */
 export function keepPrivate(path: string): void {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isFile() && (stats.mode & 0o077) !== 0) chmodSync(path, 0o600);
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats?.isFile() && (stats.mode & 0o077) !== 0) chmodSync(path, 0o600);
+  } catch (error) {
+    throw refusalOf(path, "cannot be made private", error);
+  }
+}
+
+function refusalOf(path: string, what: string, error: unknown): AltLasError {
+  const sentence = foreignOwner(dirname(path), error) ?? `${path} ${what}: ${messageOf(error)}.`;
+  return new AltLasError("bad_config", sentence, { cause: error });
 }
 
 function parse(text: string, path: string): unknown {
@@ -79,7 +92,7 @@ export function writeJsonFile(path: string, value: unknown): void {
     renameSync(next, path);
   } catch (error) {
     rmSync(next, { force: true });
-    throw new AltLasError("bad_config", `${path} cannot be written: ${messageOf(error)}.`, { cause: error });
+    throw refusalOf(path, "cannot be written", error);
   }
   syncFolder(dirname(path));
 }

@@ -1,5 +1,4 @@
 /** Wires the parts together, starts them in order, and stops them in reverse. */
-import { mkdirSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
@@ -10,6 +9,7 @@ import { type Clock } from "./clock.ts";
 import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
 import { type Config } from "./config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
+import { makeDataDir } from "./data-folder.ts";
 import { AltLasError, messageOf } from "./errors.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/devices.ts";
 import { KnownGpus } from "./gpu/known-gpus.ts";
@@ -225,17 +225,6 @@ function stopper({ server }: Config, tasks: Tasks, started: AsyncDisposableStack
     stopping ??= stop();
     return stopping;
   };
-}
-
-function makeDataDir(dataDir: string): void {
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new AltLasError(
-      "bad_config",
-      `The data directory ${JSON.stringify(dataDir)} cannot be made: ${messageOf(error)}.`,
-    );
-  }
 }
 
 function schedulerSettings({

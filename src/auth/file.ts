@@ -89,6 +89,7 @@ function takeLock(dataDir: string): DatabaseSync {
     lock.exec("BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {
+    if (error instanceof AltLasError) throw error;
     const busy = (error as { errcode?: number }).errcode === SQLITE_BUSY;
     const why = busy ? "another process is changing the credentials" : messageOf(error);
     throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });

@@ -1,14 +1,11 @@
 /** The data directory of a command: where it is, and whether there is anything of ALT_LAS in it. */
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { hasData } from "../data-folder.ts";
 import { AltLasError } from "../errors.ts";
 
 /** Relative to the current folder, so it is another one in each. */
 const DEFAULT = "./data";
-
-/** What a server or a command leaves there; each of them says that the folder is in use. */
-const OURS = ["alt-las.db", "credentials.json", "gpus.json"];
 
 /** Where a command looks. */
 export interface DataDir {
@@ -32,15 +29,10 @@ export function dataDirOf(command: Command): DataDir {
   return { path, isNamed: command.getOptionValueSource("dataDir") !== "default" };
 }
 
-/** Whether a server or a command has ever kept something there. */
-export function hasData(path: string): boolean {
-  return OURS.some((name) => existsSync(join(path, name)));
-}
-
 /**
  * For commands that need data that is there.
  * @returns the folder
- * @throws {AltLasError} `bad_config`, naming the folder, when nothing of ALT_LAS is in it
+ * @throws {AltLasError} `bad_config`, naming the folder, when nothing of ALT_LAS is in it, or it is another user's
  */
 export function existingData({ path, isNamed }: DataDir): string {
   if (hasData(path)) return path;

@@ -1,13 +1,23 @@
 /** How a server stops: by which signals, what happens to its tasks, and that no process of it stays. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, watch } from "node:fs";
 import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { untilGone } from "../helpers/processes.ts";
-import { BIN, deadline, type LogLine, type Owner, runProgram, Server, type ServerOptions } from "../helpers/server.ts";
+import {
+  BIN,
+  deadline,
+  type LogLine,
+  newFolder,
+  type Owner,
+  runProgram,
+  Server,
+  type ServerOptions,
+} from "../helpers/server.ts";
 
 const CLEAN = { code: 0, signal: null };
 const SLOTS = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }";
@@ -38,6 +48,27 @@ test("SIGHUP stops nothing: not the server, not what runs", async (t) => {
   assert.equal((await server.ended(running)).status, "completed");
   server.signal("SIGTERM");
   assert.deepEqual(await server.exit, CLEAN);
+});
+
+test("a first start that is told to stop shows the key that it has made, and a closed terminal is nothing to it", async (t) => {
+  const dataDir = newFolder(t);
+  const files = watch(dataDir);
+  t.after(() => files.close());
+  const args = [BIN, "serve", "--port", "0", "--data-dir", dataDir, ...ONE_GPU];
+  const { ALT_LAS_API_KEY: _key, ...env } = process.env;
+  const server = spawn(process.execPath, args, { cwd: dataDir, env, stdio: ["ignore", "pipe", "pipe"] });
+  t.after(() => server.kill("SIGKILL"));
+  let stdout = "";
+  server.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  const [line] = await once(server.stderr, "data", { signal: deadline() });
+  assert.match(String(line), /is starting/);
+  server.kill("SIGHUP");
+  // The start goes on for a while after it has made its database.
+  for (let name = ""; name !== "alt-las.db";)
+    [, name] = (await once(files, "change", { signal: deadline() })) as [string, string];
+  server.kill("SIGINT");
+  assert.deepEqual(await once(server, "close", { signal: deadline() }), [0, null]);
+  assert.match(stdout, /^ {2}altlas_\S+$/m);
 });
 
 test("SIGTERM takes nothing new, lets running tasks finish and keeps those that wait", async (t) => {

@@ -1,0 +1,56 @@
+/** A data directory that another user owns, which one start with sudo is enough for. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { foreignOwner } from "../src/data-folder.ts";
+import { temporaryFolder } from "./helpers/http.ts";
+import { BIN } from "./helpers/server.ts";
+
+const NOBODY = 65_534;
+const DENIED = Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" });
+
+test("whose the folder is gets said, and as whom to run, where that is why something was refused", (t) => {
+  if (process.geteuid === undefined) return t.skip("this system's files have no owners");
+  const folder = temporaryFolder(t);
+  const me = process.geteuid();
+  assert.equal(foreignOwner(folder, DENIED, me), null, "it is one's own");
+  assert.equal(foreignOwner(folder, Object.assign(new Error("none"), { code: "ENOENT" }), me + 1), null);
+  assert.equal(foreignOwner(folder, DENIED, undefined), null, "a system without users");
+  const said = foreignOwner(folder, DENIED, 54_321)!;
+  assert.ok(said.startsWith(`The data directory ${folder} belongs to another user, `), said);
+  assert.ok(said.endsWith(`or give the folder to yours with: sudo chown -R 54321 ${folder}`), said);
+  if (me !== 0) return;
+  assert.match(said, /another user, root: run this as that user \(sudo\)/);
+  writeFileSync(join(folder, "credentials.json"), "");
+  chownSync(join(folder, "credentials.json"), 54_322, 54_322);
+  assert.match(foreignOwner(folder, DENIED, 0)!, /another user, number 54322: .* \(sudo -u '#54322'\)/);
+});
+
+test("a server and the commands refuse root's folder with that sentence, and change nothing", (t) => {
+  if (process.geteuid?.() !== 0) return t.skip("only root can run something as somebody else");
+  const folder = temporaryFolder(t);
+  const run = (...words: string[]) => {
+    const { status, stderr } = spawnSync(process.execPath, [BIN, ...words, "--data-dir", folder], {
+      uid: NOBODY,
+      gid: NOBODY,
+      cwd: "/",
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"] },
+    });
+    return { status, said: stderr.split("\n").filter((line) => line !== "" && !line.startsWith("{")) };
+  };
+  chmodSync(folder, 0o700);
+  const refused = (words: string[]) => {
+    const { status, said } = run(...words);
+    assert.equal(status, 1, words.join(" "));
+    assert.equal(said.length, 1, said.join("\n"));
+    assert.match(said[0]!, /belongs to another user, root/);
+  };
+  refused(["users", "list"]);
+  // A file that everybody may read, in a folder that everybody may look into.
+  writeFileSync(join(folder, "credentials.json"), '{"version":1,"users":[],"keys":[]}');
+  chmodSync(folder, 0o755);
+  refused(["serve", "--port", "0", "--devices", "simulated:1"]);
+});
