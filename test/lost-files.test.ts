@@ -1,11 +1,22 @@
 /* Files of the store that go away while it has them open: what is written into a deleted file is nowhere. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { watch } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { SqliteStore } from "../src/store/sqlite.ts";
-import { EVERYTHING, newTask, storedSeqs, testFolder } from "./helpers/store.ts";
+import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
 /** What happens to a database at this path, and which files of its folder are there from then on. */
 const LOSSES: Readonly<Record<string, (path: string) => void>> = {
@@ -19,6 +30,9 @@ const LOSSES: Readonly<Record<string, (path: string) => void>> = {
     writeFileSync(path, "another database");
     writeFileSync(`${path}-wal`, "its log");
   },
+  "the database is cut short": (path) => truncateSync(path, 4096),
+  "its log is cut short": (path) => truncateSync(`${path}-wal`, 100),
+  "its log is emptied": (path) => truncateSync(`${path}-wal`),
   "another file takes the database's place": (path) => {
     writeFileSync(`${path}.new`, "another database");
     renameSync(`${path}.new`, path);
@@ -46,7 +60,10 @@ async function openedStore(t: TestContext, folder = testFolder(t)): Promise<Open
   return { store, path, errors };
 }
 
-const refused = { code: "store_unavailable", message: /was (deleted|replaced) while the server ran\. Nothing can be/ };
+const refused = {
+  code: "store_unavailable",
+  message: /was (deleted|replaced|cut short) while the server ran\. Nothing can be/,
+};
 
 for (const [what, lose] of Object.entries(LOSSES)) {
   test(`${what}: the very next write and read are refused for good, and nothing is made again`, async (t) => {
@@ -61,12 +78,28 @@ for (const [what, lose] of Object.entries(LOSSES)) {
       await assert.rejects(read, (error: Error) => error === store.lost.reason);
     }
     assert.equal(errors.length, 1, errors.join("\n"));
-    assert.match(errors[0]!, new RegExp(`^${path}(-wal)? was (deleted|replaced) while the server ran`));
+    assert.match(errors[0]!, new RegExp(`^${path}(-wal)? was (deleted|replaced|cut short) while the server ran`));
     assert.doesNotMatch(String(store.lost.reason), /\//, "clients are told no path");
     await store.close();
     assert.deepEqual(filesOf(path), left);
   });
 }
+
+test("files that the store itself makes shorter are no loss", async (t) => {
+  const { store, path } = await openedStore(t);
+  const bytes = (): number => statSync(path).size + statSync(`${path}-wal`).size;
+  const text = "x".repeat(100_000);
+  const tasks = Array.from({ length: 200 }, (_, index) => complete(run(newTask(index + 1, { text }))));
+  await store.save(tasks);
+  const before = bytes();
+  const limits = { endedBefore: Number.MAX_SAFE_INTEGER, maxEnded: null, keysBefore: 0 };
+  const changes = watch(dirname(path));
+  while (await store.sweep(limits));
+  // The log is emptied when nothing else is to be done.
+  for await (const { filename } of changes) if (filename !== null && bytes() < before / 2) break;
+  await store.save([newTask(1000)]);
+  assert.equal(store.lost.aborted, false);
+});
 
 test("it is noticed while nobody asks for anything", async (t) => {
   const { store, path } = await openedStore(t);

@@ -1,4 +1,4 @@
-/* Whether the files that the database has open are still where they were opened: what goes into a deleted file is nowhere. */
+/* Whether the files that the database has open are still there, and whole: what goes into a deleted file is nowhere. */
 import { type BigIntStats, statSync } from "node:fs";
 import { resolve } from "node:path";
 
@@ -8,12 +8,21 @@ export const LOOK_EVERY = 500;
 /** The system's codes for a name behind which there is no file any more. */
 const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "ESTALE"]);
 
-/** A file that went away. */
+/** A file that went away, as a whole or in part. */
 export interface Missing {
   readonly file: "database" | "log";
   /** Where it was. */
   readonly path: string;
-  readonly how: "deleted" | "replaced";
+  readonly how: "deleted" | "replaced" | "cut short";
+}
+
+interface OpenFile {
+  readonly file: Missing["file"];
+  readonly path: string;
+  /** Device and inode. */
+  readonly identity: string | null;
+  /** Bytes after the last thing that was done here. */
+  size: bigint;
 }
 
 /**
@@ -22,11 +31,7 @@ export interface Missing {
  * SQLite keeps its own check for the end: with the database file moved away it neither writes nor removes anything there.
  */
 export class OpenFiles {
-  readonly #files: readonly {
-    readonly file: Missing["file"];
-    readonly path: string;
-    readonly identity: string | null;
-  }[];
+  readonly #files: readonly OpenFile[];
 
   /** @param path of a database that is open, with its log */
   constructor(path: string) {
@@ -36,14 +41,26 @@ export class OpenFiles {
       { file: "database", path: database },
       { file: "log", path: `${database}-wal` },
     ] as const;
-    this.#files = files.map((one) => ({ ...one, identity: identityOf(one.path, "") }));
+    this.#files = files.map((one) => {
+      const stats = statsOf(one.path);
+      return { ...one, identity: stats ? identityOf(stats) : null, size: stats ? stats.size : 0n };
+    });
   }
 
-  /** The first file that is not there any more, or is another one; null: all are where they were. */
-  missing(): Missing | null {
-    for (const { file, path, identity } of this.#files) {
-      const now = identityOf(path, identity);
-      if (now !== identity) return { file, path, how: now === null ? "deleted" : "replaced" };
+  /**
+   * The first file that is not there any more, is another one, or is shorter than it was; null: all are as they were.
+   * @param isOwn something was done here since the last look, which may have made a file shorter, too
+   */
+  missing(isOwn: boolean): Missing | null {
+    for (const one of this.#files) {
+      const { file, path, identity, size } = one;
+      const now = statsOf(path);
+      // That the disk cannot tell is no sign that something is lost.
+      if (now === undefined) continue;
+      if (now === null) return { file, path, how: "deleted" };
+      if (identityOf(now) !== identity) return { file, path, how: "replaced" };
+      if (now.size < size && !isOwn) return { file, path, how: "cut short" };
+      one.size = now.size;
     }
     return null;
   }
@@ -55,13 +72,15 @@ export class OpenFiles {
   }
 }
 
-/** Null: there is no such file. @param unknown what to answer when the disk cannot tell: that is no sign that something is lost */
-function identityOf<T>(path: string, unknown: T): string | null | T {
-  let stats: BigIntStats;
+/** Null: there is no such file; undefined: the disk cannot tell. */
+function statsOf(path: string): BigIntStats | null | undefined {
   try {
-    stats = statSync(path, { bigint: true });
+    return statSync(path, { bigint: true });
   } catch (error) {
-    return ABSENT.has((error as NodeJS.ErrnoException).code) ? null : unknown;
+    return ABSENT.has((error as NodeJS.ErrnoException).code) ? null : undefined;
   }
-  return `${stats.dev} ${stats.ino}`;
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev} ${ino}`;
 }

@@ -54,7 +54,7 @@ function answer(request: Request): void {
     if (CHANGES.has(request.kind)) {
       // What a sweep returns says whether it removed something.
       upkeep?.done(request.kind !== "write" && value === true);
-      lookAtFiles();
+      lookAtFiles(true);
     }
     send({ kind: "done", value });
   } catch (error) {
@@ -66,9 +66,9 @@ function answer(request: Request): void {
   port?.close();
 }
 
-/** @throws {AltLasError} when a file is not where it was opened */
-function lookAtFiles(): void {
-  const now = missing ?? files?.missing() ?? null;
+/** @param isOwn see `OpenFiles` @throws {AltLasError} when a file is not where it was opened, or not whole */
+function lookAtFiles(isOwn = false): void {
+  const now = missing ?? files?.missing(isOwn) ?? null;
   if (now === null) return;
   if (missing === null) {
     missing = now;
@@ -79,7 +79,8 @@ function lookAtFiles(): void {
 
 /** Without its log a database can still take what is in it, because the log stays open. @returns how that went, for the operator */
 function rescue({ file, how }: Missing): string {
-  if (file !== "log") return "what is in no copy is lost";
+  // Of a log that was cut short, only what stands before the cut can be read, and SQLite would take it for all.
+  if (file !== "log" || how === "cut short") return "what is in no copy is lost";
   try {
     database?.moveLog();
     return "what was stored until now was saved into the database";
@@ -155,6 +156,7 @@ function open(file: string, limits: StoreLimits): Opening {
     try {
       lookAtFiles();
       upkeep?.tick();
+      lookAtFiles(true);
     } catch {
       // It has been told.
     }
