@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type ServerResponse } from "node:http";
 import { type AddressInfo } from "node:net";
 import { describe, it } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { OpenAiEngine } from "../src/engine/openai.ts";
@@ -38,6 +39,10 @@ async function withServer(answering: Answering, use: (engine: OpenAiEngine) => P
     server.closeAllConnections();
     server.close();
   }
+}
+
+function endlessly(response: ServerResponse, text: string): void {
+  if (!response.destroyed) response.write(text, () => setImmediate(() => endlessly(response, text)));
 }
 
 describe("a complete answer is taken", () => {
@@ -101,19 +106,48 @@ describe("the operator is told", () => {
   }
 });
 
+describe("a complete answer is waited for no longer than 2 s, when its server", () => {
+  const piece = 'data: {"choices":[{"index":0,"text":" more"}]}\n\n';
+  const behind: Readonly<Record<string, (response: ServerResponse) => void>> = {
+    "sends nothing more": () => {},
+    "sends heartbeats for ever": (response) => endlessly(response, ": ping\n\n"),
+    "begins anew for ever": (response) => endlessly(response, piece),
+    "breaks off within an event": (response) => void response.write("data: {"),
+  };
+  for (const [name, goOn] of Object.entries(behind)) {
+    it(name, async (t) => {
+      const closed = Promise.withResolvers<void>();
+      const answering: Answering = (response) => {
+        response.on("close", () => closed.resolve());
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write(GOOD.slice(0, GOOD.indexOf("data: [DONE]")), () => goOn(response));
+      };
+      await withServer(answering, async (engine) => {
+        t.mock.timers.enable({ apis: ["setTimeout"] });
+        const { promise: told, resolve } = Promise.withResolvers<void>();
+        const task = watch(engine, "a task", 5, () => resolve());
+        await told;
+        // The reason is read behind the text that it came with.
+        await turn();
+        t.mock.timers.tick(1999);
+        await turn();
+        assert.equal(task.ended, false);
+        t.mock.timers.tick(1);
+        const { finishReason, completionTokens } = await task.outcome;
+        assert.deepEqual([task.text, finishReason, completionTokens], [" good", "stop", 1]);
+        await closed.promise;
+      });
+    });
+  }
+});
+
 it("a server that goes on beyond max_length is left, with what was asked for", async () => {
   const closed = Promise.withResolvers<void>();
   const endless: Answering = (response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.on("close", () => closed.resolve());
-    const more = (): void => {
-      if (!response.destroyed)
-        response.write(
-          'data: {"choices":[{"index":0,"text":" more"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}\n\n',
-          () => setImmediate(more),
-        );
-    };
-    more();
+    const usage = '"usage":{"prompt_tokens":1,"completion_tokens":1}';
+    endlessly(response, `data: {"choices":[{"index":0,"text":" more"}],${usage}}\n\n`);
   };
   await withServer(endless, async (engine) => {
     const task = watch(engine, "a task", 5);

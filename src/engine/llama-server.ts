@@ -181,7 +181,8 @@ export class LlamaServerEngine implements Engine {
     };
     try {
       // Whoever closes the connection frees the slot, after the step that is going on.
-      if (!signal.aborted) await upstream.stream("/completion", body, { signal, onData });
+      if (!signal.aborted)
+        await upstream.stream("/completion", body, { signal, onData, isComplete: () => completion.isComplete });
     } catch (error) {
       // What happens to the connection after its end is nobody's concern.
       if (!signal.aborted && !completion.isComplete) throw error;

@@ -259,7 +259,11 @@ export class OpenAiEngine implements Engine {
       if (answer.isCut) enough.abort();
       return isWork;
     };
-    const options = { signal: AbortSignal.any([signal, enough.signal]), onData };
+    const options = {
+      signal: AbortSignal.any([signal, enough.signal]),
+      onData,
+      isComplete: () => answer.isComplete,
+    };
     try {
       await Promise.race([this.#upstream.stream(path, body, options), complete.promise]);
     } catch (error) {

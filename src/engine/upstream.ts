@@ -47,7 +47,12 @@ export interface StreamOptions {
    * the patience until the next one is not renewed. What it throws ends the stream, and is what `stream` rejects with.
    */
   readonly onData: (data: string, event: string | undefined) => boolean | void;
+  /** Whether the answer is complete: then the rest has a short grace in all. Asked behind each event; absent: that never shows. */
+  readonly isComplete?: () => boolean;
 }
+
+/** Seconds that a stream has for what comes behind a complete answer: the figures of its tokens, and its end. */
+const GRACE = 2;
 
 /** Seconds that connecting may take. */
 const CONNECT_TIMEOUT = 10;
@@ -118,9 +123,9 @@ export class Upstream {
   /**
    * Asks with POST for a stream of events; resolves when it has ended. An answer as one object in JSON is taken for one event.
    * @throws {UpstreamError} when it is refused, breaks off, or takes longer to its first event or between two events than the patience
-   *   allows; the reason of `signal`, when that aborts, at once
+   *   allows, or does not end in time behind a complete answer; the reason of `signal`, when that aborts, at once
    */
-  async stream(path: string, body: unknown, { signal, onData }: StreamOptions): Promise<void> {
+  async stream(path: string, body: unknown, { signal, onData, isComplete }: StreamOptions): Promise<void> {
     const refusal = new BoundedText(MAX_REFUSAL);
     let head: Omit<UpstreamAnswer, "body"> | undefined;
     let exchange: Exchange | undefined;
@@ -128,7 +133,8 @@ export class Upstream {
       // What was aborted by one event has no ear for the next, which may have come with it.
       if (exchange!.hasFailed) return true;
       const isWork = onData(data, event) !== false;
-      if (isWork) exchange!.gotOn();
+      if (isComplete?.() === true) exchange!.isOnlyToEnd();
+      else if (isWork) exchange!.gotOn();
       return isWork;
     });
     exchange = this.#start("POST", path, body, {
@@ -271,6 +277,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #timer: NodeJS.Timeout;
   #accepted = false;
   #gotOn = false;
+  #isOnlyToEnd = false;
   #hasEnded = false;
   /** Why it ended before its end. */
   #failure: Error | undefined;
@@ -298,6 +305,15 @@ class Exchange implements Dispatcher.DispatchHandler {
     clearTimeout(this.#timer);
     const { token } = this.#parts.patience;
     this.#timer = setTimeout(() => this.#tooLate("the next piece of its answer", token), token * 1000);
+  }
+
+  /** The answer is complete. Nothing that comes now gives it more time. */
+  isOnlyToEnd(): void {
+    if (this.#hasEnded || this.#isOnlyToEnd) return;
+    this.#isOnlyToEnd = true;
+    clearTimeout(this.#timer);
+    const grace = Math.min(GRACE, this.#parts.patience.token);
+    this.#timer = setTimeout(() => this.#tooLate("the end of its answer", grace), grace * 1000);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -334,7 +350,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #tooLate(what: string, seconds: number): void {
-    const isLate = this.#accepted && !this.#gotOn;
+    const isLate = this.#accepted && !this.#gotOn && !this.#isOnlyToEnd;
     this.#fail(new UpstreamError(null, `it did not send ${what} within ${seconds} s`, { isLate }));
   }
 
