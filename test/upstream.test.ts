@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import fc from "fast-check";
 import { type Patience } from "../src/engine/engine.ts";
+import { retryAfterIn } from "../src/engine/upstream-words.ts";
 import { Upstream, type UpstreamAddress, UpstreamError } from "../src/engine/upstream.ts";
 
 /** Long enough for any machine: what a test waits for comes, or has failed, before. */
@@ -275,6 +277,42 @@ describe("what a refusal says", () => {
       assert.equal((await failureOf(eventsOf(upstream))).message, "HTTP 200: Welcome");
     });
   });
+});
+
+function read(retryAfter: string, date?: string): number | undefined {
+  return retryAfterIn({ "retry-after": retryAfter, date });
+}
+
+it("a date of Retry-After is read against the server's own clock, whatever ours says", () => {
+  const noon = "Sun, 06 Nov 1994 12:00:00 GMT";
+  const forms = ["Sun, 06 Nov 1994 12:00:30 GMT", "Sunday, 06-Nov-94 12:00:30 GMT", "Sun Nov  6 12:00:30 1994"];
+  for (const form of forms) assert.equal(read(form, noon), 30);
+  // A server whose clock is a year ahead or behind.
+  for (const ahead of [-1, 1]) {
+    const there = Date.now() + ahead * 365 * 86_400_000;
+    assert.equal(read(new Date(there + 90_000).toUTCString(), new Date(there).toUTCString()), 90);
+  }
+  assert.deepEqual([read(noon, forms[0]), read("Tue, 08 Nov 1994 12:00:00 GMT", noon)], [0, 3600]);
+  // Without a clock of its own that can be read, ours counts.
+  for (const date of [undefined, "", "noon", "-1"]) assert.equal(read(noon, date), 0);
+  for (const text of ["", "-1", "soon", "Sunday", "0x10", "1e9"]) assert.equal(read(text, noon), undefined);
+});
+
+it("fuzzed, Retry-After and Date are seconds that can be waited for, or nothing", () => {
+  const date = fc.date({ noInvalidDate: true }).map((value) => value.toUTCString());
+  const header = fc.oneof(
+    fc.string(),
+    date,
+    date.map((text) => text.slice(0, -4)),
+    fc.nat().map(String),
+    fc.double().map(String),
+  );
+  fc.assert(
+    fc.property(header, fc.option(header, { nil: undefined }), (value, at) => {
+      const seconds = read(value, at);
+      assert(seconds === undefined || (seconds >= 0 && seconds <= 3600));
+    }),
+  );
 });
 
 describe("a stream", () => {

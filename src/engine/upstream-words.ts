@@ -21,12 +21,24 @@ function messageIn(value: unknown): string | undefined {
   return messageIn(error ?? message ?? detail ?? msg);
 }
 
-/** `Retry-After` in seconds from now, an hour at most; it may also be a date (RFC 9110, 10.2.3). */
-export function secondsOf(value: string | string[] | undefined): number | undefined {
-  if (value === undefined) return undefined;
-  const text = String(value).trim();
-  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : (Date.parse(text) - wallTime()) / 1000;
+/**
+ * `Retry-After` in seconds from now, an hour at most; it may also be a date (RFC 9110, 10.2.3). A date is the server's: its own `Date` says
+ * what time it is there, and only without that our clock does. undefined: there is none that can be read.
+ */
+export function retryAfterIn(headers: Readonly<Record<string, string | string[] | undefined>>): number | undefined {
+  const text = String(headers["retry-after"] ?? "").trim();
+  const seconds = /^\d+(\.\d+)?$/.test(text)
+    ? Number(text)
+    : ((dateIn(text) ?? Number.NaN) - (dateIn(String(headers.date ?? "")) ?? wallTime())) / 1000;
   return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds), LONGEST_PAUSE);
+}
+
+/** A date of HTTP, in milliseconds; null: it is none. Each of its three forms begins with a day (RFC 9110, 5.6.7). */
+function dateIn(text: string): number | null {
+  if (!/^(mon|tue|wed|thu|fri|sat|sun)/i.test(text)) return null;
+  // The oldest of them leaves out that it is GMT.
+  const time = Date.parse(/(GMT|UTC|[+-]\d{4})$/.test(text) ? text : `${text} GMT`);
+  return Number.isNaN(time) ? null : time;
 }
 
 /** What the system says, or undici; "" when neither has a code for it. */
