@@ -6,17 +6,17 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { createLogger } from "../src/log.ts";
-import { openDrivers } from "../src/gpu/telemetry/drivers.ts";
-import { type FromTelemetry } from "../src/gpu/telemetry/messages.ts";
-import { DEFAULT_MONITOR_TIMING, GpuMonitor, type MonitorTiming } from "../src/gpu/telemetry/monitor.ts";
-import { type Snapshot } from "../src/gpu/telemetry/telemetry.ts";
-import { amdCard, fakeNvidiaSmi, type FakeNvidiaSmi, FakeSysfs, nvidiaGpu } from "./helpers/fake-drivers.ts";
-import { gpuStubs, NO_GPU_STUBS, type StubGpu, stubGpu } from "./helpers/gpu-stubs.ts";
-import { childrenOf, type Process, processes, untilGone } from "./helpers/processes.ts";
-import { deadline } from "./helpers/server.ts";
+import { createLogger } from "../../src/log.ts";
+import { openDrivers } from "../../src/gpu/telemetry/drivers.ts";
+import { type FromTelemetry } from "../../src/gpu/telemetry/messages.ts";
+import { DEFAULT_MONITOR_TIMING, GpuMonitor, type MonitorTiming } from "../../src/gpu/telemetry/monitor.ts";
+import { type Snapshot } from "../../src/gpu/telemetry/telemetry.ts";
+import { amdCard, fakeNvidiaSmi, type FakeNvidiaSmi, FakeSysfs, nvidiaGpu } from "../helpers/fake-drivers.ts";
+import { gpuStubs, NO_GPU_STUBS, type StubGpu, stubGpu } from "../helpers/gpu-stubs.ts";
+import { childrenOf, type Process, processes, untilGone } from "../helpers/processes.ts";
+import { deadline } from "../helpers/server.ts";
 
-const PROCESS = fileURLToPath(new URL("../src/gpu/telemetry/process.ts", import.meta.url));
+const PROCESS = fileURLToPath(new URL("../../src/gpu/telemetry/process.ts", import.meta.url));
 const INTERVAL = 20;
 const TIMING: MonitorTiming = { ...DEFAULT_MONITOR_TIMING, restartPauses: [0, 100], stopTimeout: 1000 };
 

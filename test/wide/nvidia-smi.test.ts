@@ -1,8 +1,8 @@
 /** NVIDIA GPUs as nvidia-smi tells them: a stand-in that runs as a process of its own and writes what real ones wrote. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { openNvidiaSmi } from "../src/gpu/telemetry/nvidia-smi.ts";
-import { type Driver, type Snapshot } from "../src/gpu/telemetry/telemetry.ts";
+import { openNvidiaSmi } from "../../src/gpu/telemetry/nvidia-smi.ts";
+import { type Driver, type Snapshot } from "../../src/gpu/telemetry/telemetry.ts";
 import {
   failureUntil,
   type FakeNvidiaGpu,
@@ -11,8 +11,8 @@ import {
   type FakeNvidiaState,
   nvidiaGpu,
   sampleUntil,
-} from "./helpers/fake-drivers.ts";
-import { childrenOf, type Process } from "./helpers/processes.ts";
+} from "../helpers/fake-drivers.ts";
+import { childrenOf, type Process } from "../helpers/processes.ts";
 
 const MIB = 1024 * 1024;
 const [A, B] = [nvidiaGpu(1), nvidiaGpu(2)];
