@@ -168,6 +168,85 @@ test("two passwords are checked at once, one of each address, and addresses have
   assert.deepEqual(new Set(await Promise.all([...flood, ...others])), new Set(["right"]));
 });
 
+/** Passwords whose checks a test ends by hand, in the order in which they began. */
+class Checks {
+  readonly #begun: { readonly password: string; readonly end: (right: boolean) => void }[] = [];
+  #ended = 0;
+
+  readonly hold = (password: string): Promise<boolean> => {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#begun.push({ password, end: resolve });
+    return promise;
+  };
+
+  /** Ends checks until that of RIGHT has ended. @returns how many began before it, from now on */
+  async untilRight(): Promise<number> {
+    const from = this.#begun.length;
+    for (; this.#ended < this.#begun.length; this.#ended++) {
+      const { password, end } = this.#begun[this.#ended]!;
+      end(password === RIGHT);
+      for (let i = 0; i < 6; i++) await nextTurn();
+      if (password === RIGHT) return this.#ended++ - from;
+    }
+    throw new Error("The right password was never checked.");
+  }
+}
+
+const FLOODS: Readonly<Record<string, (i: number) => [address: string, user: string]>> = {
+  "one IPv6 network, each with a name of its own": (i) => [`2001:db8:1:${i.toString(16)}::/64`, `nobody-${i}`],
+  "one IPv6 network, and the user": (i) => [`2001:db8:1:${i.toString(16)}::/64`, "ali"],
+  "many IPv6 networks of a provider, and the user": (i) => [`2001:db8:${i.toString(16)}:1::/64`, "ali"],
+  "one IPv4 network, and the user": (i) => [`198.51.100.${i % 250}`, "ali"],
+  "many IPv4 networks of a provider": (i) => [`203.0.${i % 250}.7`, `nobody-${i}`],
+};
+
+for (const [what, source] of Object.entries(FLOODS)) {
+  test(`a right login from elsewhere waits for a few checks only, of a flood from ${what}`, async (t) => {
+    const checks = new Checks();
+    const door = new Door(t, ["ali", "bob"], checks.hold);
+    const flood = Array.from({ length: 700 }, (_, i) => door.knock(...source(i), `guess ${i}`));
+    await nextTurn();
+    for (const [address, user] of [
+      [HOME, "ali"],
+      ["192.0.3.1", "bob"],
+    ] as const) {
+      const login = door.knock(address, user, RIGHT);
+      await nextTurn();
+      const waited = await checks.untilRight();
+      assert.ok(waited <= 4, `it waited for ${waited} checks`);
+      assert.equal(await login, "right");
+    }
+    assert.equal(await flood.at(-1), 5, "there is no place for all of them");
+  });
+}
+
+function everywhere(i: number): string {
+  return `${20 + (i % 200)}.${i % 250}.1.1`;
+}
+
+test("an address that failed waits behind those that did not, and one that proved a login goes before them", async (t) => {
+  const checks = new Checks();
+  const door = new Door(t, ["ali", "bob", "cem"], checks.hold);
+  const proven = door.knock(HOME, "ali", RIGHT);
+  await nextTurn();
+  await checks.untilRight();
+  assert.equal(await proven, "right");
+  for (let i = 0; i < 40; i++) void door.knock(everywhere(i), `nobody-${i}`, "a guess");
+  const first = door.knock("192.0.3.1", "bob", RIGHT);
+  await nextTurn();
+  await checks.untilRight();
+  assert.equal(await first, "right");
+  for (let i = 0; i < 40; i++) void door.knock(everywhere(i), "cem", `guess ${i}`);
+  await nextTurn();
+  const unsuspected = door.knock("192.0.4.1", "cem", RIGHT);
+  const known = door.knock(HOME, "ali", `${RIGHT}, mistyped`);
+  await nextTurn();
+  const waited = await checks.untilRight();
+  assert.equal(await known, "wrong", "it went first");
+  assert.ok(waited <= 4, `it waited for ${waited} checks`);
+  assert.equal(await unsuspected, "right");
+});
+
 test("refused credentials are in the log with address and user, never with what was given, and without a flood", async (t) => {
   const door = new Door(t);
   for (let i = 0; i < 4; i++) await door.knock(ATTACKER, "ali", `geheim ${i}`);

@@ -8,12 +8,14 @@
  *  4. An address that has not failed never pauses. So whoever attacks a user locks out nobody but itself.
  */
 import { createHash } from "node:crypto";
+import { networksOf } from "./networks.ts";
 import { Tally } from "./tally.ts";
 
 /** Failures that cost nothing yet. */
 const FREE_OF_BOTH = 3;
 const FREE_OF_ADDRESS = 10;
 const FREE_OF_USER = 10;
+const FREE_OF_SITE = 3;
 
 /** Milliseconds. */
 const FIRST_PAUSE = 1000;
@@ -24,11 +26,13 @@ export class Failures {
   readonly #ofBoth: Tally;
   readonly #ofAddress: Tally;
   readonly #ofUser: Tally;
+  readonly #ofSite: Tally;
 
   /** @param now milliseconds of a clock that only goes forward */
   constructor(now: () => number) {
     this.#now = now;
-    [this.#ofBoth, this.#ofAddress, this.#ofUser] = [new Tally(now), new Tally(now), new Tally(now)];
+    [this.#ofBoth, this.#ofAddress] = [new Tally(now), new Tally(now)];
+    [this.#ofUser, this.#ofSite] = [new Tally(now), new Tally(now)];
   }
 
   /** Milliseconds that this address still has to pause before it may try this user; 0: it may. */
@@ -44,7 +48,14 @@ export class Failures {
   failed(address: string, user: string): number {
     this.#ofAddress.add(address);
     this.#ofUser.add(shortened(user));
+    this.#ofSite.add(networksOf(address).site);
     return this.#ofBoth.add(pairOf(address, user));
+  }
+
+  /** How much speaks against an address: 0 nothing, 1 several failures in its network, 2 a failure of its own. */
+  suspicion(address: string): 0 | 1 | 2 {
+    if (this.#ofAddress.get(address).count > 0) return 2;
+    return this.#ofSite.get(networksOf(address).site).count > FREE_OF_SITE ? 1 : 0;
   }
 
   /** What the address did before counts on: it may have a login of its own, and guess at those of others. */
@@ -63,6 +74,6 @@ function pairOf(address: string, user: string): string {
 }
 
 /** Names are as long as a header may be, and users that do not exist count like others: else one could tell them apart. */
-function shortened(user: string): string {
+export function shortened(user: string): string {
   return createHash("sha256").update(user).digest("base64url");
 }

@@ -1,55 +1,136 @@
-/** Lets a few in at once, one of each lane, and the lanes in turn: who comes often waits for itself only. */
+/**
+ * Lets a few in at once, so that nobody waits long for those who come often, from however many addresses.
+ *
+ *  1. A better rank goes first, but in one turn of `EVERYBODY`: those behind move on too.
+ *  2. Then that one goes whose provider and name both had their last turn longest ago. So one network that tries many names waits for
+ *     itself, and so do many networks that try one name.
+ *  3. Then they go by provider, site, address and name, each by its last turn, and at last as they have come.
+ *  4. Of one site one is in at a time, and the places are bounded: for each address, each site, and in all. Where there is none left, the
+ *     one that would go last has to leave.
+ */
+
+/** Who comes. */
+export interface Comer {
+  /** The lowest goes first. */
+  readonly rank: number;
+  readonly provider: string;
+  readonly site: string;
+  readonly address: string;
+  /** What it tries. */
+  readonly name: string;
+}
+
+export interface FairLineOptions {
+  /** How many are in at once. */
+  readonly room: number;
+  /** How many may wait. */
+  readonly ofAddress: number;
+  readonly ofSite: number;
+  readonly inAll: number;
+  /** What those get who cannot wait. */
+  readonly refusal: () => Error;
+}
+
+interface Waiter extends Comer {
+  readonly names: Names;
+  readonly enter: () => void;
+  readonly leave: () => void;
+}
+
+/** Its provider, site, address and name, no two of which are alike. */
+type Names = readonly [provider: string, site: string, address: string, name: string];
+
+/** Turns of which one is everybody's, whatever the rank. */
+const EVERYBODY = 4;
+/** Last turns that are remembered. */
+const MAX_REMEMBERED = 10_000;
+
 export class FairLine {
-  readonly #room: number;
-  readonly #ofLane: number;
-  readonly #inAll: number;
-  /** Those who wait, by lane; the lane whose turn it is comes first. A lane that nobody waits in is not there. */
-  readonly #waiting = new Map<string, (() => void)[]>();
-  /** Lanes of which somebody is in. */
+  readonly #options: FairLineOptions;
+  /** As they have come. */
+  readonly #waiting = new Set<Waiter>();
+  /** Sites of which somebody is in. */
   readonly #inside = new Set<string>();
-  #waitingInAll = 0;
+  /** When each had its last turn; the oldest first. */
+  readonly #last = new Map<string, number>();
+  #turns = 0;
 
-  /** @param limits how many are in at once, and how many may wait: in one lane, and in all */
-  constructor({ room, ofLane, inAll }: { readonly room: number; readonly ofLane: number; readonly inAll: number }) {
-    this.#room = room;
-    this.#ofLane = ofLane;
-    this.#inAll = inAll;
+  constructor(options: FairLineOptions) {
+    this.#options = options;
   }
 
-  /** Whether one more may come to this lane. */
-  hasRoomFor(lane: string): boolean {
-    return this.#waitingInAll < this.#inAll && (this.#waiting.get(lane)?.length ?? 0) < this.#ofLane;
-  }
-
-  /** Does `work` when it is this lane's turn. */
-  async run<T>(lane: string, work: () => Promise<T>): Promise<T> {
-    await this.#enter(lane);
+  /** Does `work` when it is this one's turn. @throws {Error} `refusal`: there is no place to wait, or somebody else needs it more */
+  async run<T>(comer: Comer, work: () => Promise<T>): Promise<T> {
+    await this.#enter(comer);
     try {
       return await work();
     } finally {
-      this.#inside.delete(lane);
+      this.#inside.delete(comer.site);
       this.#letIn();
     }
   }
 
-  #enter(lane: string): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.set(lane, [...(this.#waiting.get(lane) ?? []), resolve]);
-    this.#waitingInAll++;
+  #enter(comer: Comer): Promise<void> {
+    const { ofAddress, ofSite, inAll, refusal } = this.#options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { ...comer, names: namesOf(comer), enter: resolve, leave: () => reject(refusal()) };
+    this.#waiting.add(waiter);
     this.#letIn();
+    this.#bound((other) => other.address === comer.address, ofAddress);
+    this.#bound((other) => other.site === comer.site, ofSite);
+    this.#bound(() => true, inAll);
     return promise;
   }
 
+  /** Has the last one leave where more wait than may. */
+  #bound(isOne: (waiter: Waiter) => boolean, most: number): void {
+    const some = [...this.#waiting].filter((waiter) => isOne(waiter));
+    if (some.length <= most) return;
+    const last = some.reduce((worst, one) => (this.#compare(one, worst) >= 0 ? one : worst));
+    this.#waiting.delete(last);
+    last.leave();
+  }
+
   #letIn(): void {
-    while (this.#inside.size < this.#room) {
-      const lane = this.#waiting.keys().find((name) => !this.#inside.has(name));
-      if (lane === undefined) return;
-      const [next, ...others] = this.#waiting.get(lane)!;
-      this.#waiting.delete(lane);
-      if (others.length > 0) this.#waiting.set(lane, others);
-      this.#waitingInAll--;
-      this.#inside.add(lane);
-      next!();
+    while (this.#inside.size < this.#options.room) {
+      const able = [...this.#waiting].filter(({ site }) => !this.#inside.has(site));
+      if (able.length === 0) return;
+      this.#turns++;
+      const byRank = this.#turns % EVERYBODY !== 0;
+      const next = able.reduce((best, one) => (this.#compare(one, best, byRank) < 0 ? one : best));
+      this.#waiting.delete(next);
+      this.#inside.add(next.site);
+      this.#hadTurn(next);
+      next.enter();
     }
   }
+
+  /** Below 0: a goes before b; 0: the one that came first does. */
+  #compare(a: Waiter, b: Waiter, byRank = true): number {
+    if (byRank && a.rank !== b.rank) return a.rank - b.rank;
+    const both = (waiter: Waiter): number => Math.max(this.#lastTurn(waiter.names[0]), this.#lastTurn(waiter.names[3]));
+    let difference = both(a) - both(b);
+    for (let i = 0; difference === 0 && i < a.names.length; i++)
+      difference = this.#lastTurn(a.names[i]!) - this.#lastTurn(b.names[i]!);
+    return difference;
+  }
+
+  #lastTurn(name: string): number {
+    return this.#last.get(name) ?? 0;
+  }
+
+  #hadTurn({ names }: Waiter): void {
+    for (const name of names) {
+      this.#last.delete(name);
+      this.#last.set(name, this.#turns);
+    }
+    for (const oldest of this.#last.keys()) {
+      if (this.#last.size <= MAX_REMEMBERED) break;
+      this.#last.delete(oldest);
+    }
+  }
+}
+
+function namesOf({ provider, site, address, name }: Comer): Names {
+  return [`provider ${provider}`, `site ${site}`, `address ${address}`, `name ${name}`];
 }

@@ -1,15 +1,16 @@
 /** Checks passwords without paying scrypt again for each request, and without letting guesses take the machine. */
 import { createHmac, randomBytes } from "node:crypto";
 import { AltLasError } from "../errors.ts";
-import { Failures } from "./failures.ts";
-import { FairLine } from "./fair-line.ts";
+import { Failures, shortened } from "./failures.ts";
+import { type Comer, FairLine } from "./fair-line.ts";
+import { networksOf } from "./networks.ts";
 import { unmatchableHash, verifyPassword } from "./secrets.ts";
 
-/** `room`: runs at once, as the thread pool has four threads, and files need some. The lanes are addresses. */
-const LIMITS = { room: 2, ofLane: 16, inAll: 512 };
+/** `room`: runs at once, as the thread pool has four threads, and files need some. */
+const LIMITS = { room: 2, ofAddress: 16, ofSite: 64, inAll: 512 };
 /** Seconds after which to try again where that many wait. */
 const FULL_PAUSE = 5;
-/** Proven logins that are remembered. */
+/** Proven logins that are remembered, and addresses that proved one. */
 const MAX_REMEMBERED = 1000;
 /** What the password of an unknown user is compared with. */
 const NOBODY = unmatchableHash();
@@ -35,7 +36,9 @@ export class PasswordChecker {
   /** From login to the stored hash it was proven against; the oldest first. */
   readonly #proven = new Map<string, string>();
   readonly #checking = new Map<string, Promise<boolean>>();
-  readonly #line = new FairLine(LIMITS);
+  /** Which addresses proved a login of which user; the oldest first. */
+  readonly #known = new Map<string, true>();
+  readonly #line = new FairLine({ ...LIMITS, refusal: tooMany });
 
   /** @param verify replaced in tests that need to hold it @param now milliseconds of a clock that only goes forward */
   constructor(verify: typeof verifyPassword = verifyPassword, now: () => number = () => performance.now()) {
@@ -56,13 +59,17 @@ export class PasswordChecker {
     const key = `${login}${stored ?? ""} ${address}`;
     const running = this.#checking.get(key);
     if (running !== undefined) return running;
-    if (!this.#line.hasRoomFor(address)) {
-      const sentence = `Too many passwords are being checked; try again in ${FULL_PAUSE} seconds.`;
-      throw new AltLasError("rate_limited", sentence, { retryAfter: FULL_PAUSE });
-    }
-    const check = this.#line.run(address, () => this.#run(login, attempt)).finally(() => this.#checking.delete(key));
+    const comer = this.#comerOf(attempt);
+    const check = this.#line.run(comer, () => this.#run(login, attempt)).finally(() => this.#checking.delete(key));
     this.#checking.set(key, check);
     return check;
+  }
+
+  /** An address that proved a login of this user goes first, whatever else it did. */
+  #comerOf({ user, address }: Attempt): Comer {
+    const name = shortened(user);
+    const rank = this.#known.has(`${name} ${address}`) ? 0 : 1 + this.#failures.suspicion(address);
+    return { rank, ...networksOf(address), address, name };
   }
 
   #refuseHaste(address: string, user: string): void {
@@ -79,18 +86,12 @@ export class PasswordChecker {
     this.runs++;
     if ((await this.#verify(password, stored ?? NOBODY)) && stored !== undefined) {
       this.#failures.succeeded(address, user);
-      this.#remember(login, stored);
+      remember(this.#proven, login, stored);
+      remember(this.#known, `${shortened(user)} ${address}`, true);
       return true;
     }
     this.onRefused(attempt, this.#failures.failed(address, user));
     return false;
-  }
-
-  #remember(login: string, stored: string): void {
-    this.#proven.delete(login);
-    this.#proven.set(login, stored);
-    const oldest = this.#proven.keys().next().value;
-    if (this.#proven.size > MAX_REMEMBERED && oldest !== undefined) this.#proven.delete(oldest);
   }
 
   /** Forgets the logins that were proven against hashes no longer in force. */
@@ -99,4 +100,16 @@ export class PasswordChecker {
       if (!hashes.has(stored)) this.#proven.delete(login);
     }
   }
+}
+
+function remember<T>(memory: Map<string, T>, key: string, value: T): void {
+  memory.delete(key);
+  memory.set(key, value);
+  const oldest = memory.keys().next().value;
+  if (memory.size > MAX_REMEMBERED && oldest !== undefined) memory.delete(oldest);
+}
+
+function tooMany(): AltLasError {
+  const sentence = `Too many passwords are being checked; try again in ${FULL_PAUSE} seconds.`;
+  return new AltLasError("rate_limited", sentence, { retryAfter: FULL_PAUSE });
 }
