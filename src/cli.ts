@@ -7,6 +7,7 @@ import { checkFiles, type Config, configFile, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
 import { gpusCommand, readKey, serverUrl } from "./gpus-command.ts";
 import { readTls } from "./http/tls.ts";
+import { ALT_LAS } from "./paste.ts";
 import { VERSION } from "./version.ts";
 
 interface Options {
@@ -32,7 +33,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 function program(): Command {
   const cli = new Command("alt-las").description("Text generation over several GPUs through one durable task API.");
   cli.version(VERSION, "--version", "print the version");
-  cli.showHelpAfterError("(alt-las help lists the commands and options)");
+  cli.showHelpAfterError(`(${ALT_LAS} help lists the commands and options)`);
   configured(cli.command("serve", { isDefault: true }).description("start the server (the default command)"))
     .option("--host <address>", "address to listen on")
     .addOption(new Option("--port <number>", "port to listen on; 0: any free one").argParser(portNumber))
@@ -48,6 +49,7 @@ function program(): Command {
         config: configOf(options),
         configFile: configFile(options.config),
         dataDir: dataDirOf(command).path,
+        given: givenOptions(command),
       };
       const { createLogger } = await import("./log.ts");
       const log = createLogger(origin.config.log.level);
@@ -218,6 +220,12 @@ function print(begun: string | null, done: string): void {
 
 function configOf({ config, host, port, devices, model, logLevel }: Options): Config {
   return loadConfig(config, { host, port, devices, model, logLevel });
+}
+
+/** The options that stood on the command line, as they would be written again. */
+function givenOptions(command: Command): ReadonlyMap<string, string> {
+  const given = command.options.filter((option) => command.getOptionValueSource(option.attributeName()) === "cli");
+  return new Map(given.map((option) => [option.long!, String(command.getOptionValue(option.attributeName()))]));
 }
 
 function portNumber(text: string): number {

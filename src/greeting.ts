@@ -1,11 +1,11 @@
 /** What a person needs to know first, on standard output, when a server has started. */
-import { existsSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { basename, resolve } from "node:path";
-import { type Config, isLoopback } from "./config.ts";
+import { type Config, engineFault, isLoopback } from "./config.ts";
 import { DEMO_MODEL, type Device } from "./gpu/devices.ts";
 import { ADD_CUDA, ADD_VULKAN } from "./gpu/survey.ts";
 import { type RunningServer } from "./main.ts";
+import { ALT_LAS, dataDirWords, shellWord, startCommand } from "./paste.ts";
 import { table } from "./table.ts";
 import { VERSION } from "./version.ts";
 
@@ -15,6 +15,8 @@ export interface Origin {
   /** undefined: there was none, and the defaults hold. */
   readonly configFile: string | undefined;
   readonly dataDir: string;
+  /** What stood on the command line, like "--port" and "9000". */
+  readonly given?: ReadonlyMap<string, string>;
 }
 
 /**
@@ -22,7 +24,7 @@ export interface Origin {
  * and must not be scrolled away, with one command that works.
  */
 export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "lost">): string {
-  const { config, configFile, dataDir } = origin;
+  const { config, configFile, dataDir, given = new Map() } = origin;
   const { url, devices, firstKey, movedAside, driverNotes } = server;
   const serving = devices.filter((device) => faultOf(device) === null);
   const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
@@ -35,18 +37,22 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "l
       `The task database was damaged. It was moved to ${movedAside}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
     );
   parts.push(
-    ...mending(devices, serving),
+    ...mending(devices, serving, given),
     ...notesOf(driverNotes, devices),
     deviceTable(devices),
     ...troubles(devices),
   );
   if (serving.some(({ engine }) => engine.kind === "llama" && engine.model === DEMO_MODEL))
-    parts.push("The demo model is served: tiny, for trying things out. For another: npm start -- --model FILE.gguf");
+    parts.push(`The demo model is served: tiny, for trying things out. For another: ${startCommand(given, MODEL)}`);
+  if (server.absentCredentials !== null)
+    parts.push(
+      `WARNING: ${server.absentCredentials}. To have them again, stop the server and put a copy of the file there.`,
+    );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
   if (serving.length > 0) parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
     parts.push(
-      `$ALT_LAS_API_KEY stands for your key. For a new one: npx alt-las keys add --user NAME --data-dir ${dataDir}`,
+      `$ALT_LAS_API_KEY stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
     );
   return `${parts.join("\n\n")}\n`;
 }
@@ -72,20 +78,27 @@ function lanAddresses(withIPv6: boolean): string[] {
   return reachable.filter(({ family }) => family === "IPv4" || withIPv6).map(({ address }) => address);
 }
 
+const MODEL = { "--model": "FILE.gguf" };
+
 /** Where nothing can serve: the commands that change that. */
-function mending(devices: readonly Device[], serving: readonly Device[]): string[] {
+function mending(devices: readonly Device[], serving: readonly Device[], given: ReadonlyMap<string, string>): string[] {
   if (serving.length > 0) return [];
   const reasons = devices.map(faultOf).filter((why) => why !== null);
   const missing = [ADD_CUDA, ADD_VULKAN].filter((command) => reasons.some((why) => why.includes(command)));
   if (missing.length > 0) {
-    const commands = [...missing, "npm start"].map((command) => `  ${command}`).join("\n");
+    const commands = [...missing, startCommand(given)].map((command) => `  ${command}`).join("\n");
     return [
       `No GPU can be used yet. Stop the server (Ctrl+C), then:\n${commands}`,
-      "Or serve from the CPU:\n  npm start -- --devices cpu:2",
+      `Or serve from the CPU:\n  ${startCommand(given, { "--devices": "cpu:2" })}`,
     ];
   }
-  if (devices.some((device) => missingModel(device) !== null))
-    return ["The model is not there. Stop the server (Ctrl+C), then:\n  npm start -- --model FILE.gguf"];
+  const fault = devices.map(({ engine }) => engineFault(engine)).find((one) => one !== null);
+  if (fault?.key === "model")
+    return [`${fault.sentence} Stop the server (Ctrl+C), then:\n  ${startCommand(given, MODEL)}`];
+  if (fault?.key === "binary")
+    return [
+      `${fault.sentence} Stop the server (Ctrl+C), set engine.binary to the path of a llama-server, or engine.kind to llama, then:\n  ${startCommand(given)}`,
+    ];
   return ["Nothing can be served: no GPU can be used, for the reasons below."];
 }
 
@@ -117,7 +130,7 @@ function modelOf(device: Device): string {
   if (lost !== null) return "not there";
   if (unfit !== null) return "cannot be used";
   if (kind === "openai") return model === "" ? "what it serves" : model;
-  if (missingModel(device) !== null) return `${basename(model)} (missing)`;
+  if (engineFault(engine) !== null) return `${basename(model)} (cannot be loaded)`;
   return kind === "simulated" ? "simulated" : model === DEMO_MODEL ? "demo" : basename(model);
 }
 
@@ -132,17 +145,12 @@ function troubles(devices: readonly Device[]): string[] {
 }
 
 function faultOf(device: Device): string | null {
-  return device.lost ?? device.unfit ?? missingModel(device);
-}
-
-function missingModel({ engine: { kind, model } }: Device): string | null {
-  const isFile = kind === "llama" || kind === "llama-server";
-  return isFile && !existsSync(model) ? `The model file ${model} does not exist.` : null;
+  return device.lost ?? device.unfit ?? engineFault(device.engine)?.sentence ?? null;
 }
 
 /** A request that waits for its text, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of. */
 function curlLine(config: Config, url: string, firstKey: string | null): string {
   const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
-  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${config.server.tls.cert}`;
+  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${shellWord(config.server.tls.cert)}`;
   return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"text": "Once upon a time"}'`;
 }

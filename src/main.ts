@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./announce.ts";
 import { Credentials } from "./auth/credentials.ts";
+import { absentCredentials } from "./auth/file.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { type Clock } from "./clock.ts";
 import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
@@ -40,6 +41,8 @@ export interface RunningServer {
   readonly devices: readonly Device[];
   /** The admin's key, when this start made it; it is shown nowhere else. */
   readonly firstKey: string | null;
+  /** That credentials.json was gone at the start, as the beginning of a sentence; null: it was there, or never had been. */
+  readonly absentCredentials: string | null;
   /** Where a damaged task database was moved to; null: it was sound. */
   readonly movedAside: string | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
@@ -98,7 +101,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   started.adopt(time, (running) => running.stop());
   started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
-  const retention = started.adopt(retentionOf(config, { store, time, log }), (running) => running.stop());
+  const retention = started.adopt(retentionOf(config, { store, time, log, dataDir }), (running) => running.stop());
   pool.start();
   tasks.restore(stored);
   webhooks.start();
@@ -115,11 +118,13 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   started.defer(known.watch(log));
   await listen(app, config);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
+  const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
+  if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
   const url = urlOf(config, app.server.address() as AddressInfo);
   const { movedAside } = stored;
   const stop = stopper(config, tasks, started.move());
-  return { url, devices, firstKey, movedAside, driverNotes, lost: store.lost, stop };
+  return { url, devices, firstKey, absentCredentials: absence, movedAside, driverNotes, lost: store.lost, stop };
 }
 
 interface ConnectedParts {
@@ -153,7 +158,10 @@ function connect(parts: PoolParts, { store, webhooks, credentials, clock }: Conn
   return { tasks, pool };
 }
 
-function retentionOf({ tasks }: Config, parts: Pick<RetentionOptions, "store" | "time" | "log">): Retention {
+function retentionOf(
+  { tasks }: Config,
+  parts: Pick<RetentionOptions, "store" | "time" | "log" | "dataDir">,
+): Retention {
   const { retention, max_stored } = tasks;
   return new Retention({ ...parts, retention: retention * 1000, maxStored: max_stored ?? null, keysLive: KEYS_LIVE });
 }

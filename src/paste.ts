@@ -8,14 +8,28 @@ export function shellWord(text: string): string {
   return /^[\p{L}\p{N}_./:@%+=,-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Where the default is meant there is nothing to name. */
+/** Where a server and the commands look when nobody names a folder. */
 export const DEFAULT_DATA_DIR = "./data";
+
+/**
+ * How a server is started again.
+ * @param given the options that it was started with; one that `changed` names too is left out
+ * @param changed options with what they shall be; in capitals what the reader puts in
+ */
+export function startCommand(
+  given: ReadonlyMap<string, string>,
+  changed: Readonly<Record<string, string>> = {},
+): string {
+  const kept = [...given].filter(([name]) => !Object.hasOwn(changed, name));
+  const words = [...kept, ...Object.entries(changed)].flatMap(([name, value]) => [name, shellWord(value)]);
+  return ["npm start", ...(words.length > 0 ? ["--"] : []), ...words].join(" ");
+}
 
 /**
  * `--data-dir` with a folder, as the end of a command.
  * @returns "" for the folder that a command takes by itself, when nobody named another one in the environment
  */
 export function dataDirWords(folder: string): string {
-  const isDefault = ["./data", "data", ""].includes(folder) && !process.env["ALT_LAS_DATA_DIR"];
+  const isDefault = folder === DEFAULT_DATA_DIR && !process.env["ALT_LAS_DATA_DIR"];
   return isDefault ? "" : ` --data-dir ${shellWord(folder)}`;
 }

@@ -327,7 +327,10 @@ test("commands refuse what cannot be, with a sentence", async (t) => {
     [() => usersRemove(context, "nobody"), /^There is no user nobody\.$/],
     [() => usersRemove(context, "conf"), /^User conf is in the configuration; remove it there, under auth\.users\.$/],
     [() => usersRemove(context, "root"), /^User root is the last admin; add another one first\.$/],
-    [() => keysAdd(context, { user: "nobody" }), /^There is no user nobody\. Make it with: alt-las users add nobody/],
+    [
+      () => keysAdd(context, { user: "nobody" }),
+      /^There is no user nobody\. Make it, .*: npx alt-las users add nobody --role ROLE --data-dir \S+$/,
+    ],
     [() => keysAdd(context, { user: "bob", name: "conf-key" }), /^A key named conf-key exists already\.$/],
     [() => keysAdd(context, { user: "bob", name: "-" }), /^the name of a key must be/],
     [() => keysRevoke(context, "nothing"), /^There is no key nothing\.$/],

@@ -214,7 +214,7 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   [
     "a hash that is none, without repeating it",
     "auth:\n  users: [{name: a, role: user, password_hash: hunter2}]",
-    'c.yaml:2: auth.users[0].password_hash must be a hash as "alt-las users hash" prints it; got something else.',
+    'c.yaml:2: auth.users[0].password_hash must be a hash as "npx alt-las users hash" prints it; got something else.',
   ],
 ];
 

@@ -1,11 +1,14 @@
 /** What a start prints: that it works, or what makes it work. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { parseConfig } from "../src/config.ts";
 import { DEMO_MODEL, type Device } from "../src/gpu/devices.ts";
 import { ADD_CUDA } from "../src/gpu/survey.ts";
 import { greeting, type Origin } from "../src/greeting.ts";
 import { aDevice, aGpu } from "./helpers/devices.ts";
+import { temporaryFolder } from "./helpers/http.ts";
 
 const KEY = `altlas_${"k".repeat(43)}`;
 const CPU = aDevice({
@@ -22,6 +25,7 @@ interface Start {
   readonly yaml?: string;
   readonly url?: string;
   readonly firstKey?: string | null;
+  readonly absentCredentials?: string | null;
   readonly driverNotes?: readonly string[];
   readonly origin?: Partial<Origin>;
 }
@@ -31,11 +35,12 @@ function greetingOf({
   yaml = "",
   url = "http://127.0.0.1:8642",
   firstKey = KEY,
+  absentCredentials = null,
   driverNotes = [],
   origin,
 }: Start) {
   const found = { config: parseConfig(yaml, "c.yaml"), configFile: undefined, dataDir: "/var/lib/alt-las", ...origin };
-  return greeting(found, { url, devices, firstKey, movedAside: null, driverNotes });
+  return greeting(found, { url, devices, firstKey, absentCredentials, movedAside: null, driverNotes });
 }
 
 test("the first line is the address, the last ones the key and what to try, and the files in use are named", () => {
@@ -61,12 +66,44 @@ test("GPUs that cannot be used yet get the commands that mend it, and nothing is
   assert.doesNotMatch(said, /is served|Try it/);
 });
 
+test("a model or a program that cannot be used is told first with what to type, and nothing is said to be served", (t) => {
+  const folder = temporaryFolder(t);
+  const noModel = join(folder, "x.gguf");
+  writeFileSync(noModel, "no model");
+  const given = new Map([
+    ["--port", "9"],
+    ["--data-dir", "my data"],
+    ["--model", "y.gguf"],
+  ]);
+  const WRONG = [
+    [{ kind: "llama", model: folder }, "engine.model is .*, which is no file."],
+    [{ kind: "llama-server", model: noModel, binary: process.execPath }, "engine.model is .*, which is no GGUF file."],
+    [
+      { kind: "llama-server", model: DEMO_MODEL, binary: "no-such-program" },
+      "engine.binary is no-such-program, .*PATH",
+    ],
+  ] as const;
+  for (const [engine, sentence] of WRONG) {
+    const said = greetingOf({ devices: [{ ...CPU, engine: { ...CPU.engine, ...engine } }], origin: { given } });
+    assert.match(
+      said,
+      new RegExp(`\n\n${sentence}.* Stop the server .*:\n  npm start -- --port 9 --data-dir 'my data'`),
+    );
+    assert.match(said, new RegExp(`^GPU 0: ${sentence}`, "m"));
+    assert.match(said, /\(cannot be loaded\)$/m);
+    assert.doesNotMatch(said, /is served|Try it/);
+    assert.doesNotMatch(said, /y\.gguf --model/);
+  }
+});
+
 test("a model that is not there is told with what to type, and nothing is said to be served", () => {
   for (const kind of ["llama", "llama-server"] as const) {
-    const said = greetingOf({ devices: [{ ...CPU, engine: { ...CPU.engine, kind, model: "/none/x.gguf" } }] });
-    assert.match(said, /^The model is not there\..*:\n {2}npm start -- --model FILE\.gguf$/m);
-    assert.match(said, /^0 .* x\.gguf \(missing\)$/m);
-    assert.match(said, /^GPU 0: The model file \/none\/x\.gguf does not exist\.$/m);
+    const said = greetingOf({
+      devices: [{ ...CPU, engine: { ...CPU.engine, kind, model: "/none/x.gguf", binary: process.execPath } }],
+    });
+    assert.match(said, /^engine\.model is \/none\/x\.gguf, which .*exist\..*:\n {2}npm start -- --model FILE\.gguf$/m);
+    assert.match(said, /^0 .* x\.gguf \(cannot be loaded\)$/m);
+    assert.match(said, /^GPU 0: engine\.model is \/none\/x\.gguf, which does not exist\.$/m);
     assert.doesNotMatch(said, /is served|Try it/);
   }
 });
@@ -86,6 +123,13 @@ test("a driver that does not answer is told where the CPU takes the place of its
     said,
     /^WARNING: a GPU driver is installed.* The CPU serves in the place of its GPUs.*\n {2}nvidia-smi .* version mismatch\.$/m,
   );
+});
+
+test("where the file of users and keys was gone, that is said above the new key", () => {
+  const said = greetingOf({
+    absentCredentials: "d/credentials.json is gone, and with it the users and keys of before",
+  });
+  assert.match(said, /^WARNING: d\/credentials\.json is gone, .* of before\. .*\n\nAPI key of the user admin/m);
 });
 
 test("beyond loopback, other machines' address is shown, and that keys cross the network in clear text without TLS", () => {

@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { chmodSync, renameSync, rmSync, type Stats, statSync } from "node:fs";
+import { chmodSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
-import { keysAdd, usersAdd } from "../src/auth/commands.ts";
+import { keysAdd, keysList, usersAdd, usersList } from "../src/auth/commands.ts";
 import { Credentials } from "../src/auth/credentials.ts";
+import { absentCredentials } from "../src/auth/file.ts";
 import { hashApiKey } from "../src/auth/secrets.ts";
 import { parseConfig } from "../src/config.ts";
 import { ABSENT, FileWatch } from "../src/file-watch.ts";
@@ -55,6 +56,33 @@ test("with the file gone its users are refused, those of the configuration are s
   await nextTurn();
   assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "bob", role: "admin" });
   assert.equal(credentials.trouble, null);
+});
+
+test("the commands say that the file is gone, and that adding to it begins another one", async (t) => {
+  const dataDir = temporaryFolder(t);
+  const config = parseConfig("", "test.yaml").auth;
+  const context = { config, dataDir };
+  const GONE = /credentials\.json is gone, and with it the users and keys of before/;
+  assert.equal(usersList(context), "There are no users.", "nothing has been there yet");
+  writeFileSync(join(dataDir, "alt-las.db"), "");
+  assert.match(usersList(context), GONE);
+  assert.match(keysList(context), GONE);
+  assert.equal(
+    absentCredentials(dataDir, config, false),
+    null,
+    "a start that failed has made a database, and no tasks",
+  );
+  const configured = parseConfig(CONFIGURED, "test.yaml").auth;
+  assert.doesNotMatch(usersList({ config: configured, dataDir }), GONE, "nobody needed the file");
+  const said = await usersAdd(context, { name: "bob", role: "admin" });
+  assert.match(said, GONE);
+  assert.match(
+    said,
+    /this begins a new file\.\nUser bob is now an admin\. .*: npx alt-las keys add --user bob --data-dir \S+$/,
+  );
+  assert.doesNotMatch(keysAdd(context, { user: "bob" }), GONE);
+  rmSync(join(dataDir, "credentials.json"));
+  assert.match(usersList({ config: configured, dataDir }), GONE, "its lock tells that it was there");
 });
 
 test("with nobody left who can call, that is told too", async (t) => {

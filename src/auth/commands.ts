@@ -2,9 +2,10 @@
 import { wallTimeText } from "../clock.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config.ts";
 import { AltLasError } from "../errors.ts";
+import { ALT_LAS, dataDirWords, shellWord } from "../paste.ts";
 import { table } from "../table.ts";
 import { makeAjv, misfitOf, shown } from "../validation.ts";
-import { changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
+import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
 import { hashApiKey, hashPassword, MIN_PASSWORD_LENGTH, newApiKey } from "./secrets.ts";
 
 /** Where the credentials are: the configuration is only read, the data directory is changed. */
@@ -27,14 +28,27 @@ export async function usersAdd(
   checkName(name, "user");
   const role = checkRole(options.role);
   const password_hash = password === undefined ? undefined : await usersHash(password, name);
+  const begins = beginning(context);
   return changeCredentials(context.dataDir, (file) => {
     if (roleOf(context.config, file, name) !== undefined) {
       refuse(`User ${name} exists already. To change it, remove it first; its tasks stay, its keys go.`);
     }
     const user = { name, role, ...(password_hash !== undefined && { password_hash }), created_at: now() };
-    const next = password_hash === undefined ? ` Give it a key with: alt-las keys add --user ${name}` : "";
-    return { file: { ...file, users: [...file.users, user] }, result: `User ${name} is now ${article(role)}.${next}` };
+    const next =
+      password_hash === undefined
+        ? ` Give it a key with: ${ALT_LAS} keys add --user ${shellWord(name)}${dataDirWords(context.dataDir)}`
+        : "";
+    return {
+      file: { ...file, users: [...file.users, user] },
+      result: `${begins}User ${name} is now ${article(role)}.${next}`,
+    };
   });
+}
+
+/** "" where there is a file to add to, or never was one. */
+function beginning({ config, dataDir }: CommandContext): string {
+  const absence = absentCredentials(dataDir, config);
+  return absence === null ? "" : `${absence}; this begins a new file.\n`;
 }
 
 /** `users list` */
@@ -51,7 +65,8 @@ export function usersList({ config, dataDir }: CommandContext): string {
     String(keysOf(name)),
     kept,
   ]);
-  return rows.length === 0 ? "There are no users." : table(["USER", "ROLE", "PASSWORD", "KEYS", "SINCE"], rows);
+  const users = rows.length === 0 ? "There are no users." : table(["USER", "ROLE", "PASSWORD", "KEYS", "SINCE"], rows);
+  return withAbsence({ config, dataDir }, users);
 }
 
 /** `users remove <name>`: its keys go too, its tasks stay. */
@@ -103,19 +118,21 @@ export function keysAdd(
   const label = options.name?.normalize("NFC");
   const checkUser = (file: CredentialsFile): void => {
     if (roleOf(config, file, user) !== undefined) return;
-    refuse(`There is no user ${user}. Make it with: alt-las users add ${user} --role <role>`);
+    const command = `${ALT_LAS} users add ${shellWord(user)} --role ROLE${dataDirWords(dataDir)}`;
+    refuse(`There is no user ${user}. Make it, with the role ${ROLES.join(", ")}: ${command}`);
   };
   if (label !== undefined) checkName(label, "key");
   // Before the lock is taken, which would make the folder.
   checkUser(readCredentials(dataDir));
   const key = newApiKey();
+  const begins = beginning({ config, dataDir });
   return changeCredentials(dataDir, (file) => {
     checkUser(file);
     const taken = new Set([...config.keys, ...file.keys].map(({ name }) => name));
     const name = label ?? freeName(user, taken);
     if (taken.has(name)) refuse(`A key named ${name} exists already.`);
     const entry = { name, user, sha256: hashApiKey(key), created_at: now() };
-    const result = `Key ${name} of user ${user}, shown only this once:\n${key}`;
+    const result = `${begins}Key ${name} of user ${user}, shown only this once:\n${key}`;
     return { file: { ...file, keys: [...file.keys, entry] }, result };
   });
 }
@@ -126,7 +143,19 @@ export function keysList({ config, dataDir }: CommandContext): string {
     ...config.keys.map((key) => [key.name, key.user, "configuration"]),
     ...readCredentials(dataDir).keys.map((key) => [key.name, key.user, key.created_at]),
   ];
-  return rows.length === 0 ? "There are no keys." : table(["KEY", "USER", "SINCE"], rows);
+  return withAbsence(
+    { config, dataDir },
+    rows.length === 0 ? "There are no keys." : table(["KEY", "USER", "SINCE"], rows),
+  );
+}
+
+/** A list that is short because its file is gone has to say so. */
+function withAbsence({ config, dataDir }: CommandContext, list: string): string {
+  const absence = absentCredentials(dataDir, config);
+  return absence === null
+    ? list
+    : `${list}
+${absence}. Put a copy back, if there were any.`;
 }
 
 /** `keys revoke <name>`: a running server refuses it from the next request on. */

@@ -1,9 +1,9 @@
 /** `credentials.json` in the data directory: the users and keys that the command line keeps. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Type, type Static } from "typebox";
-import { KeySchema, UserSchema } from "../config.ts";
+import { type Config, KeySchema, UserSchema } from "../config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../json-file.ts";
 import { makeAjv } from "../validation.ts";
@@ -40,6 +40,23 @@ export function credentialsPath(dataDir: string): string {
 /** Takes the rights of others at the file and at its lock. */
 export function keepCredentialsPrivate(dataDir: string): void {
   for (const path of [credentialsPath(dataDir), lockPath(dataDir)]) keepPrivate(path);
+}
+
+/**
+ * Whether the file was there and is gone, as far as that can be told: its lock stays where it was ever written. Without the lock, tasks
+ * tell that somebody could call; where the configuration has users, they could.
+ * @param hadTasks whether there is a database that has tasks, or may have them
+ * @returns the beginning of a sentence that says so; null: nothing is missing
+ */
+export function absentCredentials(
+  dataDir: string,
+  { enabled, users }: Pick<Config["auth"], "enabled" | "users">,
+  hadTasks = existsSync(join(dataDir, "alt-las.db")),
+): string | null {
+  const path = credentialsPath(dataDir);
+  if (existsSync(path)) return null;
+  const wasThere = existsSync(lockPath(dataDir)) || (enabled && users.length === 0 && hadTasks);
+  return wasThere ? `${path} is gone, and with it the users and keys of before` : null;
 }
 
 /**

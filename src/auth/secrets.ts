@@ -2,6 +2,7 @@
 import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
 import { AltLasError } from "../errors.ts";
+import { ALT_LAS } from "../paste.ts";
 
 const derive = promisify<string, Buffer, number, ScryptCost & { maxmem: number }, Buffer>(scrypt);
 
@@ -77,7 +78,7 @@ function parseHash(stored: string, where: string): ParsedHash {
   const cost = { N: Number(N), r: Number(r), p: Number(p) };
   const bytes = Buffer.from(hash ?? "", "base64url");
   if (scheme !== "scrypt" || !isUsable(cost) || bytes.length < 16) {
-    throw new AltLasError("bad_config", `${where} is not a hash as "alt-las users hash" prints it.`);
+    throw new AltLasError("bad_config", `${where} is not a hash as "${ALT_LAS} users hash" prints it.`);
   }
   return { cost, salt: Buffer.from(salt ?? "", "base64url"), hash: bytes };
 }

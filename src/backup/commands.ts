@@ -6,6 +6,7 @@ import { type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { ALT_LAS, shellWord, startCommand } from "../paste.ts";
 import { compactDatabase } from "../store/compact.ts";
 import { copyDatabase } from "../store/copy.ts";
 import { openLocked, syncFolder, withoutLog } from "../store/schema.ts";
@@ -33,14 +34,14 @@ export async function backupCommand(context: CommandContext, file: string, overw
   if (answer !== undefined) await writeWhole(file, answer, overwrite);
   else await withOwnCopy(context, (bytes) => writeWhole(file, bytes, overwrite));
   const by = answer === undefined ? "no server runs here, so this command made the copy" : "from the running server";
-  return `${file}: ${shownSize(statSync(file).size)}, ${by}. To use it: alt-las restore ${file} --data-dir NEW`;
+  return `${file}: ${shownSize(statSync(file).size)}, ${by}. To use it: ${ALT_LAS} restore ${shellWord(file)} --data-dir NEW`;
 }
 
 /** `restore FILE --data-dir NEW` */
 export async function restoreCommand(file: string, dataDir: string): Promise<string> {
   const { created_at, files } = await restoreBackup(file, dataDir);
   const names = files.map(({ name }) => name).join(", ");
-  return `${dataDir} holds the backup of ${created_at}: ${names}. To serve it: alt-las serve --data-dir ${dataDir}`;
+  return `${dataDir} holds the backup of ${created_at}: ${names}. To serve it: ${startCommand(new Map([["--data-dir", dataDir]]))}`;
 }
 
 /** `compact [--accept-missing-log]`. @param tell is told what it needs, before it begins */

@@ -3,9 +3,7 @@ import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { hasData } from "../data-folder.ts";
 import { AltLasError } from "../errors.ts";
-
-/** Relative to the current folder, so it is another one in each. */
-const DEFAULT = "./data";
+import { DEFAULT_DATA_DIR } from "../paste.ts";
 
 /** Where a command looks. */
 export interface DataDir {
@@ -17,7 +15,7 @@ export interface DataDir {
 /** `--data-dir`; the environment variable ALT_LAS_DATA_DIR counts as well. */
 export function dataDirOption(): Option {
   return new Option("--data-dir <folder>", "where tasks, users and keys are kept")
-    .default(DEFAULT)
+    .default(DEFAULT_DATA_DIR)
     .env("ALT_LAS_DATA_DIR");
 }
 
@@ -25,7 +23,7 @@ export function dataDirOption(): Option {
 export function dataDirOf(command: Command): DataDir {
   const path = command.getOptionValue("dataDir") as string;
   // Set to nothing counts as not set.
-  if (path === "") return { path: DEFAULT, isNamed: false };
+  if (path === "") return { path: DEFAULT_DATA_DIR, isNamed: false };
   return { path, isNamed: command.getOptionValueSource("dataDir") !== "default" };
 }
 

@@ -1,5 +1,6 @@
 /** Users, their keys, and how much each may have. */
 import { Type } from "typebox";
+import { ALT_LAS } from "../paste.ts";
 import { section } from "./section.ts";
 
 const Name = Type.String({
@@ -17,7 +18,7 @@ export const UserSchema = Type.Object(
     password_hash: Type.Optional(
       Type.String({
         pattern: "^scrypt\\$\\d+\\$\\d+\\$\\d+\\$[A-Za-z0-9_-]+\\$[A-Za-z0-9_-]+$",
-        allowed: 'a hash as "alt-las users hash" prints it',
+        allowed: `a hash as "${ALT_LAS} users hash" prints it`,
         secret: true,
       }),
     ),

@@ -4,6 +4,7 @@ import { delimiter, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { fieldName } from "../validation.ts";
 import { deviceEntries, isRemote, type PlacedEntry } from "./devices.ts";
+import { type DeviceEngine } from "../gpu/devices.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
 
@@ -31,6 +32,25 @@ function checkEngine(config: Config, { path, entry }: PlacedEntry): Finding[] {
     ...faultOf(own("model", model), model ?? shared, gguf),
     ...(kind === "llama-server" ? faultOf(own("binary", binary), binary ?? config.engine.binary, runnable) : []),
   ];
+}
+
+/** What keeps an engine from loading, as far as its files show it before anything is loaded. */
+export interface EngineFault {
+  readonly key: "model" | "binary";
+  readonly sentence: string;
+}
+
+/** The same for the engine of one device, with its defaults: what `validate-config` would find. */
+export function engineFault(engine: Pick<DeviceEngine, "kind" | "model" | "binary">): EngineFault | null {
+  const { kind, model, binary } = engine;
+  if (kind !== "llama" && kind !== "llama-server") return null;
+  const looks = [
+    ["binary", binary, runnable],
+    ["model", model, gguf],
+  ] as const;
+  for (const [key, value, look] of kind === "llama" ? looks.slice(1) : looks)
+    for (const { sentence } of faultOf(["engine", key], value, look)) return { key, sentence };
+  return null;
 }
 
 /** @param look throws, or returns what is wrong; null: nothing */

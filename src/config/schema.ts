@@ -34,11 +34,20 @@ export const ConfigSchema = Type.Object(
         description: 'Web pages of others that may call the API, like "https://app.example.com".',
       }),
     }),
-    auth: section("Who may call. More users and keys live in the data directory: see alt-las users and alt-las keys.", {
-      enabled: Type.Boolean({ default: true, description: "false is honoured only on a loopback address." }),
-      users: Type.Array(UserSchema, { default: [], description: "name, role (admin, user or viewer), password_hash." }),
-      keys: Type.Array(KeySchema, { default: [], description: "name, user, sha256 (of the API key, in hexadecimal)." }),
-    }),
+    auth: section(
+      "Who may call. More users and keys live in the data directory: see npx alt-las users and npx alt-las keys.",
+      {
+        enabled: Type.Boolean({ default: true, description: "false is honoured only on a loopback address." }),
+        users: Type.Array(UserSchema, {
+          default: [],
+          description: "name, role (admin, user or viewer), password_hash.",
+        }),
+        keys: Type.Array(KeySchema, {
+          default: [],
+          description: "name, user, sha256 (of the API key, in hexadecimal).",
+        }),
+      },
+    ),
     limits: section("What one request may ask for.", {
       max_text_bytes: Type.Integer({ default: MIB, minimum: 1, description: "Bytes of one text in UTF-8." }),
       max_batch_size: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Items of one batch." }),

@@ -8,6 +8,7 @@ import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type Logger } from "../log.ts";
+import { ALT_LAS } from "../paste.ts";
 import { nameSocket, type SocketName, SOCKET_NAME } from "./socket.ts";
 
 /**
@@ -55,7 +56,7 @@ export class ControlServer {
       name?.close();
       log.warn(
         { reason: messageOf(error) },
-        "no control socket: alt-las backup works only while this server is stopped",
+        `no control socket: ${ALT_LAS} backup works only while this server is stopped`,
       );
       return null;
     }

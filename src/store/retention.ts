@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isoTime } from "../clock.ts";
 import { messageOf } from "../errors.ts";
+import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../paste.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, StoreLost, type SweepLimits } from "./store.ts";
 import { type StoreLog } from "./sqlite.ts";
@@ -18,6 +19,8 @@ export interface RetentionOptions {
   readonly keysLive: number;
   /** Milliseconds between two sweeps, at most; for tests. */
   readonly interval?: number;
+  /** Named in sentences. */
+  readonly dataDir?: string;
   readonly log: StoreLog;
 }
 
@@ -120,7 +123,7 @@ export class Retention {
   }
 
   async #tellOfHold(): Promise<void> {
-    const { store, time, retention, log } = this.#options;
+    const { store, time, retention, log, dataDir = DEFAULT_DATA_DIR } = this.#options;
     const { held, times } = time;
     if (held === null) return;
     // As it would be if the wall clock were believed.
@@ -129,7 +132,7 @@ export class Retention {
     log.warn(
       { clock: isoTime(times.wall), last: isoTime(held.wall), tasks: due },
       `the wall clock is ${how} the last time that this server was seen to run: ` +
-        "for an hour no task is removed for its age; alt-las sweep --now ends that",
+        `for an hour no task is removed for its age; ${ALT_LAS} sweep --now${dataDirWords(dataDir)} ends that`,
     );
   }
 }

@@ -13,6 +13,7 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AltLasError, messageOf } from "../errors.ts";
+import { ALT_LAS, dataDirWords } from "../paste.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
 
 /** "ALAS": says in the file's header that the database is one of ours. */
@@ -97,7 +98,7 @@ function withoutDatabase(path: string): AltLasError {
 
 /** Says that a database lacks its log (`lacksLog`), and what to do. */
 export function withoutLog(path: string): AltLasError {
-  const sentence = `${path} was copied without its log: ${path}-wal belongs to it, is not there, and has what was stored last. Put the log beside it, or restore a backup. To go on without what was in the log: alt-las compact --accept-missing-log`;
+  const sentence = `${path} was copied without its log: ${path}-wal belongs to it, is not there, and has what was stored last. Put the log beside it, or restore a backup. To go on without what was in the log: ${ALT_LAS} compact --accept-missing-log${dataDirWords(dirname(path))}`;
   return new AltLasError("bad_config", sentence);
 }
 

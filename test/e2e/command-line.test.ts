@@ -87,7 +87,7 @@ const BAD_LINES: readonly (readonly [readonly string[], RegExp])[] = [
   [["users", "remove", "nobody", "--data-dir", "mine"], /^There is no user nobody\.$/m],
   [
     ["keys", "add", "--user", "nobody", "--data-dir", "mine"],
-    /^There is no user nobody\. Make it with: alt-las users add nobody/m,
+    /^There is no user nobody\. Make it, .*: npx alt-las users add nobody --role ROLE/m,
   ],
   [["keys", "revoke", "none", "--data-dir", "mine"], /^There is no key none\.$/m],
   [["keys", "add", "--user", "nobody", "--data-dir", "new"], /^There is no user nobody\./m],
@@ -120,7 +120,10 @@ test("users and keys are made, listed and removed; what is secret is shown once 
     await run("users add ann --role admin --password-stdin", "a long password\n"),
     /^There was no ALT_LAS data in \/.*\/d; this begins it\.\nUser ann is now an admin\.\n$/,
   );
-  assert.match(await run("users add bob --role viewer"), /^User bob is now a viewer\. .*keys add --user bob\n$/);
+  assert.match(
+    await run("users add bob --role viewer"),
+    /^User bob is now a viewer\. .*keys add --user bob --data-dir d\n$/,
+  );
   const key = (await run("keys add --user bob --name laptop")).trim().split("\n").at(-1)!;
   assert.match(key, /^altlas_[\w-]{43}$/);
   assert.match(await run("users list"), /^ann +admin +yes +0 .*\nbob +viewer +no +1 /m);
