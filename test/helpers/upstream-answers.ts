@@ -1,0 +1,56 @@
+/** What the engine makes of an answer's bytes, without a connection. */
+import assert from "node:assert/strict";
+import { AnswerReader } from "../../src/engine/answer-reader.ts";
+import { type GenerateOutcome } from "../../src/engine/engine.ts";
+import { Answer } from "../../src/engine/openai/answer.ts";
+import { readCompletion } from "../../src/engine/openai/completions.ts";
+import { type Question } from "../../src/engine/openai/dialect.ts";
+import { UpstreamError } from "../../src/engine/upstream.ts";
+import { AltLasError } from "../../src/errors.ts";
+
+const PROMPT = "Once upon a time";
+
+export interface Read {
+  readonly text: string;
+  readonly tokens: number;
+  /** Of an answer that was complete. */
+  readonly outcome: GenerateOutcome | null;
+  /** Why it was not. */
+  readonly failure: string;
+}
+
+/** What becomes of a body that comes in these chunks and ends there. @param take reads its events; absent: as OpenAI's protocol has them */
+export function read(chunks: readonly Uint8Array[], maxLength = 100, take: Question["read"] = readCompletion): Read {
+  const got = { text: "", tokens: 0 };
+  const emit = (text: string, tokens: number) => {
+    assert(text.isWellFormed());
+    got.text += text;
+    got.tokens += tokens;
+  };
+  const answer = new Answer({ text: PROMPT, maxLength, emit }, { context: 4096 });
+  const reader = new AnswerReader((data, name) => take(answer, data, name) !== false);
+  try {
+    for (const chunk of chunks) if (!reader.add(chunk)) throw new UpstreamError(200, "too long");
+    reader.end();
+  } catch (error) {
+    assert(error instanceof UpstreamError || error instanceof AltLasError, String(error));
+    if (!answer.isComplete) return { ...got, outcome: null, failure: error.message };
+  }
+  try {
+    const outcome = answer.outcome();
+    return { ...got, outcome, failure: "" };
+  } catch (error) {
+    assert(error instanceof UpstreamError, String(error));
+    return { ...got, outcome: null, failure: error.message };
+  }
+}
+
+export function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** In so many chunks as there are cuts, and one more. @param cuts places, those behind the end count for nothing */
+export function chunksOf(whole: Uint8Array, cuts: readonly number[]): Uint8Array[] {
+  const at = [0, ...cuts.filter((cut) => cut < whole.length).toSorted((a, b) => a - b), whole.length];
+  return at.slice(1).map((cut, index) => whole.subarray(at[index], cut));
+}
