@@ -64,8 +64,18 @@ export function misfitsOf({ errors }: ValidateFunction, root = "the body"): Misf
   const unions = all.filter(({ keyword }) => keyword === "anyOf");
   const isOfBranch = ({ schemaPath }: ErrorObject): boolean =>
     unions.some((union) => schemaPath.startsWith(`${union.schemaPath}/`));
-  const misfits = all.filter((error) => !isOfBranch(error)).map((error) => describe(error, pathOf(error), root));
+  const misfits = all.filter((error) => !isOfBranch(error)).map((error) => withQuotes(error, root));
   return [...new Map(misfits.map((misfit) => [misfit.sentence, misfit])).values()];
+}
+
+/** YAML takes 0042 for the number 42; quotes make a text of anything. */
+function withQuotes(error: ErrorObject, root: string): Misfit {
+  const { path, sentence } = describe(error, pathOf(error), root);
+  const isPlain = typeof error.data === "number" || typeof error.data === "boolean";
+  if (error.keyword !== "type" || error.params.type !== "string" || !isPlain) return { path, sentence };
+  const what = `got ${kindOf(error.data)}`;
+  const told = sentence.endsWith(`${what}.`) ? sentence.slice(0, -1) : `${sentence.slice(0, -1)}, ${what.slice(4)}`;
+  return { path, sentence: `${told}; put it in quotes.` };
 }
 
 function pathOf({ instancePath }: ErrorObject): (string | number)[] {
@@ -97,7 +107,7 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
   if (error.keyword === "maximum" && schema.maximum === Number.MAX_SAFE_INTEGER) {
     return { path, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
   }
-  const given = schema.secret === true ? "something else" : shown(error.data);
+  const given = schema.secret === true ? kindOf(error.data) : shown(error.data);
   return { path, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
 }
 
@@ -152,6 +162,14 @@ function sizes({ minItems, maxItems }: SchemaPart): string {
   return minItems === undefined ? "" : ` of at least ${minItems}`;
 }
 
+/** What a secret is, without saying it. */
+function kindOf(value: unknown): string {
+  if (typeof value === "number") return "a number";
+  if (typeof value === "boolean") return "no text";
+  if (value === "") return "an empty one";
+  return typeof value === "string" ? "something else" : shown(value);
+}
+
 /** A value as a person would recognise it, cut to a length that fits a sentence. */
 export function shown(value: unknown): string {
   if (Array.isArray(value)) return `a list of ${value.length}`;
@@ -189,19 +207,28 @@ function meant(unknown: string, { properties = {} }: SchemaPart): string | undef
   );
   const isCalled = ([path, { alsoCalled = [] }]: [string, SchemaPart]): boolean =>
     path.split(".").at(-1) === name || alsoCalled.includes(name);
-  const found = fields.find(isCalled) ?? deeper.find(isCalled) ?? fields.find(([field]) => distance(field, name) <= 2);
+  const found = fields.find(isCalled) ?? deeper.find(isCalled) ?? fields.find(([field]) => isMistyped(field, name));
   return found?.[0];
 }
 
-/** Levenshtein's edit distance. */
+/** Of short names, two letters are half: temp is not text. */
+function isMistyped(known: string, name: string): boolean {
+  return distance(known, name) <= (Math.min(known.length, name.length) > 4 ? 2 : 1);
+}
+
+/** How many letters are wrong: missing, too many, others, or two neighbours that have changed places. */
 export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let before: number[] = [];
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, change));
+      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = isSwap ? before[j - 2]! + 1 : Infinity;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, change, swap));
     }
+    before = row;
     row = next;
   }
   return row[b.length]!;

@@ -135,8 +135,18 @@ test("a rule between keys says nothing while one of them is wrong itself", () =>
   const wrong = "server:\n  host: 5\nauth:\n  enabled: false\nengine:\n  kind: openai\n  url: []";
   assert.throws(() => parseConfig(wrong, "c.yaml"), {
     message:
-      "c.yaml:2: server.host must be a string that is not empty; got 5.\nc.yaml:7: engine.url must be a list of at least 1 of items that are a string that is not empty; got a list of 0.",
+      "c.yaml:2: server.host must be a string that is not empty; got 5, a number; put it in quotes.\nc.yaml:7: engine.url must be a list of at least 1 of items that are a string that is not empty; got a list of 0.",
   });
+});
+
+test("a reference inside braces or brackets without quotes is told with what to write", () => {
+  for (const [yaml, at, reference] of [
+    ["engine: { kind: openai, api_key: ${K} }", "1:35", "${K}"],
+    ["server:\n  cors_origins: [${A:-b}, c]", "2:19", "${A:-b}"],
+  ] as const)
+    assert.throws(() => parseConfig(yaml, "c.yaml"), {
+      message: `c.yaml:${at}: not YAML: inside { } and [ ] a value with a reference needs quotes, like "${reference}".`,
+    });
 });
 
 test("everything that is not YAML is told at once", () => {

@@ -71,6 +71,11 @@ test("a device is named by a string, a number or an object, alone or in a list",
 });
 
 const REFUSED: readonly (readonly [string, string, string])[] = [
+  [
+    "a secret of digits without quotes",
+    "engine:\n  api_key: 0042",
+    "c.yaml:2: engine.api_key must be a string that is not empty; got a number; put it in quotes.",
+  ],
   ["an unknown key", "server:\n  prot: 1", "c.yaml:2: server.prot is not a known field; perhaps port was meant."],
   [
     "a value out of range",
@@ -199,7 +204,7 @@ const REFUSED: readonly (readonly [string, string, string])[] = [
   [
     "a key that is none, without repeating it",
     "engine: { kind: openai, url: http://a:8000, api_key: [hunter2] }",
-    "c.yaml:1: engine.api_key must be a string that is not empty; got something else.",
+    "c.yaml:1: engine.api_key must be a string that is not empty; got a list of 1.",
   ],
   [
     "a GPU where GPUs are turned off",

@@ -50,7 +50,7 @@ export function readYaml(text: string, path: string): ConfigText {
   const lines = new LineCounter();
   try {
     const document = parseDocument(text, { lineCounter: lines, logLevel: "error" });
-    refuseErrors(document, path, lines);
+    refuseErrors(document, { text, path, lines });
     markTemplates(document, (node) => `${path}:${lines.linePos(node.range?.[0] ?? 0).line}: `);
     const value: unknown = document.toJS() ?? {};
     if (isCircular(value)) refuse(path, "an alias (*) stands inside what it refers to.");
@@ -64,17 +64,27 @@ export function readYaml(text: string, path: string): ConfigText {
 }
 
 /** One error a line of the file: what follows from an error comes often right behind it. */
-function refuseErrors({ errors }: Document, path: string, lines: LineCounter): void {
+function refuseErrors(
+  { errors }: Document,
+  { text, path, lines }: { readonly text: string; readonly path: string; readonly lines: LineCounter },
+): void {
   const byLine = new Map<number, string>();
   for (const { pos, message } of errors) {
     if (message.startsWith("Maximum call stack")) throw new RangeError(message);
     const { line, col } = lines.linePos(pos[0]);
-    const [what = ""] = message.split("\n");
-    const sentence = what.replace(/ at line \d+, column \d+:?$/, "").replace(/\.$/, "");
-    if (!byLine.has(line)) byLine.set(line, `${path}:${line}:${col}: not YAML: ${sentence}.`);
+    if (!byLine.has(line)) byLine.set(line, `${path}:${line}:${col}: not YAML: ${faultAt(text, pos[0], message)}.`);
   }
   const sorted = [...byLine].toSorted(([a], [b]) => a - b).map(([, sentence]) => sentence);
   if (sorted.length > 0) throw new AltLasError("bad_config", listed(sorted));
+}
+
+/** @param message of yaml's */
+function faultAt(text: string, position: number, message: string): string {
+  const reference = /^\$\{[^}\n]*\}/.exec(text.slice(position - 1))?.[0];
+  if (reference !== undefined)
+    return `inside { } and [ ] a value with a reference needs quotes, like ${JSON.stringify(reference)}`;
+  const [what = ""] = message.split("\n");
+  return what.replace(/ at line \d+, column \d+:?$/, "").replace(/\.$/, "");
 }
 
 /** Keys are always text; what a value becomes is decided where its path is known, as an alias may put it in several places. */

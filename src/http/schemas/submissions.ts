@@ -21,7 +21,7 @@ function predictSchema(settings: Settings) {
   const specificGpu = Type.Integer({
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
-    alsoCalled: ["gpu_id", "gpu"],
+    alsoCalled: ["gpu_id", "gpu", "device", "device_id"],
     description: "The task runs on this GPU or nowhere; the strategy is not asked.",
   });
   const options = { ...placementFields(multi_gpu), specific_gpu_id: Type.Optional(specificGpu) };
@@ -36,7 +36,11 @@ function predictSchema(settings: Settings) {
     {
       ...inputFields(settings),
       gpu_options: closed(options, { default: {}, alsoCalled: ["options"], description }),
-      stream: Type.Boolean({ default: false, description: "Answer with the task's events as they happen." }),
+      stream: Type.Boolean({
+        default: false,
+        alsoCalled: ["streaming"],
+        description: "Answer with the task's events as they happen.",
+      }),
       cancel_on_disconnect: Type.Boolean({
         default: false,
         description: "Cancel the task when this connection closes before it has ended; for stream and Prefer: wait.",
@@ -100,7 +104,7 @@ function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
     text: Type.String({
       minLength: 1,
       maxBytes: max_text_bytes,
-      alsoCalled: ["prompt", "input", "inputs", "query", "message", "content"],
+      alsoCalled: ["prompt", "input", "inputs", "query", "message", "messages", "content", "question"],
       description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
     }),
     max_length: Type.Integer({
@@ -113,16 +117,26 @@ function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
         "max_output_tokens",
         "num_predict",
         "n_predict",
+        "max_len",
+        "maxtokens",
+        "length",
       ],
       description: "Tokens to generate at most.",
     }),
-    temperature: Type.Number({ minimum: 0, maximum: 1, default: 0.7, description: "0 is greedy." }),
+    temperature: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 0.7,
+      alsoCalled: ["temp"],
+      description: "0 is greedy.",
+    }),
     task_type: TaskType({ default: "text_generation", description: "What the strategy task_specific looks up" }),
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
     timeout_seconds: Type.Optional(
       Type.Number({
         exclusiveMinimum: 0,
         maximum: LONGEST_SECONDS,
+        alsoCalled: ["timeout", "deadline", "time_limit", "ttl"],
         allowed: `a number of seconds above 0, at most ${LONGEST_SECONDS}`,
         ...(tasks.timeout !== undefined && { default: tasks.timeout }),
         description: "Seconds from the submission after which the task fails; without it, it may take any time.",
@@ -144,7 +158,7 @@ function webhookFields<const Events extends WebhookEvent[]>(events: readonly [..
     webhook_url: Type.Optional(
       Type.String({
         minLength: 1,
-        alsoCalled: ["webhook", "callback_url", "callback"],
+        alsoCalled: ["webhook", "callback_url", "callback", "notify_url"],
         description: "Where to send events: an http or https address.",
       }),
     ),
@@ -153,6 +167,7 @@ function webhookFields<const Events extends WebhookEvent[]>(events: readonly [..
         minItems: 1,
         maxItems: events.length,
         uniqueItems: true,
+        alsoCalled: ["events"],
         allowed: `a list of some of ${names}, each once`,
         description: `Which events to send to webhook_url; without it, ${defaults}.`,
       }),
