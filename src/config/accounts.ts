@@ -43,43 +43,40 @@ const callerLimits = {
     Type.Union([Type.Integer({ minimum: 0 }), Type.Literal("unlimited")], {
       allowed: 'a whole number from 0, or "unlimited"',
       description:
-        "Tasks that may wait; over it: 429. None: all of the queue while there is one user, else half of max_queue_size. Half of max_queue_bytes holds too then, unless this is unlimited.",
+        "Tasks that may wait; over it: 429. null: the whole queue while there is one user, else half of max_queue_size. With several users half of max_queue_bytes holds as well. unlimited: the whole queue.",
     }),
   ),
   max_running: Type.Optional(
-    Type.Integer({ minimum: 1, description: "Tasks that run at once; more wait, whatever is free." }),
+    Type.Integer({ minimum: 1, description: "Tasks that run at once; more wait, even if slots are free." }),
   ),
   requests_per_minute: Type.Optional(
-    Type.Integer({ minimum: 1, description: "Submissions, refused ones too; over it: 429." }),
+    Type.Integer({ minimum: 1, description: "Submissions, also refused ones; over it: 429." }),
   ),
   tokens_per_minute: Type.Optional(
     Type.Integer({
       minimum: 1,
       description:
-        "Tokens of prompts and answers, first estimated, then counted; over it: 429. What takes more than all of them waits for a full minute.",
+        "Tokens of prompts and answers, first estimated, then counted; over it: 429. A task that needs more than all of them is accepted when a full minute's worth is free.",
     }),
   ),
 };
 
-export const CallersSection = section(
-  "What each user may use of the server; not of a key, so that more keys bring nothing.",
-  {
-    defaults: section("For users that are not named below.", {
-      weight: Type.Number({
-        ...Weight,
-        default: 1,
-        description: "Its share of the GPUs beside other users that have tasks waiting.",
-      }),
-      ...callerLimits,
+export const CallersSection = section("How much of the server each user may have. More keys bring a user no more.", {
+  defaults: section("Limits of users that are not named below. null: no limit, except for max_queued.", {
+    weight: Type.Number({
+      ...Weight,
+      default: 1,
+      description: "Its share of the GPUs beside other users that have tasks waiting.",
     }),
-    users: Type.Record(
-      Type.String(),
-      Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
-      {
-        default: {},
-        description:
-          "User → what differs for it, like { bob: { weight: 2, max_running: 4 } }; what is left out or null is as in defaults.",
-      },
-    ),
-  },
-);
+    ...callerLimits,
+  }),
+  users: Type.Record(
+    Type.String(),
+    Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
+    {
+      default: {},
+      description:
+        "Limits of single users, like { bob: { weight: 2, max_running: 4 } }; a limit that is left out or null is that of defaults.",
+    },
+  ),
+});

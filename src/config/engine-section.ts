@@ -14,7 +14,7 @@ const Failure = Type.Object(
   { additionalProperties: false },
 );
 
-export const EngineSection = section("What generates text on each GPU.", {
+export const EngineSection = section("The engine that generates text on each GPU.", {
   kind: Type.Enum([...ENGINE_KINDS], {
     default: "llama",
     description: [
@@ -26,86 +26,86 @@ export const EngineSection = section("What generates text on each GPU.", {
     Type.String({
       minLength: 1,
       description:
-        "Path of a GGUF file; none: the demo model that comes with ALT_LAS. Of openai: the model's name there; none: the one it serves.",
+        "Path of a GGUF file; null: the demo model that comes with ALT_LAS. For openai: the model's name on that server; null: the one it serves.",
     }),
   ),
   context: Type.Optional(
     Type.Integer({
       minimum: 16,
-      description: "Tokens of context for each slot; none: the smaller of what the model was trained for and 8192.",
+      description: "Tokens of context for each slot; null: as many as the model was trained for, 8192 at most.",
     }),
   ),
   min_context: Type.Integer({
     default: 2048,
     minimum: 16,
-    description: "Where memory is short, the context of each slot becomes smaller down to this, then slots fewer.",
+    description: "Where memory is short, the context of each slot shrinks down to this; then there are fewer slots.",
   }),
   threads: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 1024,
       description:
-        "CPU threads of each device; none: on a CPU the cores less one for the server, shared out, on a GPU one.",
+        "CPU threads of each device. null: a GPU has one; CPU devices share the cores, of which one is left for the server.",
     }),
   ),
   prefill_chunk: Type.Integer({
     ...STEP_TOKENS,
     default: 256,
-    description: "Tokens of prompts that are decoded at most in one step beside tasks that generate.",
+    description: "Tokens of prompts that one step reads at most while other tasks generate.",
   }),
   batch_size: Type.Optional(
-    Type.Integer({ ...STEP_TOKENS, description: "Tokens of one step at most; none: by the device." }),
+    Type.Integer({ ...STEP_TOKENS, description: "Tokens of one step at most; null: it depends on the device." }),
   ),
   flash_attention: Type.Unsafe<boolean | "auto">({
     ...FLASH_ATTENTION,
     default: "auto",
-    description: "auto, true or false.",
+    description: "auto (llama.cpp decides), true or false.",
   }),
   kv_cache_type: Type.Enum(["auto", ...KV_CACHE_TYPES], {
     default: "auto",
-    description: "f16, q8_0, q4_0; auto: f16, or q8_0 where that lets slots keep the context that is wanted.",
+    description: "f16, q8_0, q4_0; auto: f16, or q8_0 where only that leaves the slots their context.",
   }),
   binary: Type.String({
     default: "llama-server",
     minLength: 1,
-    description: "Of llama-server: the program, a path or a name on PATH.",
+    description: "For llama-server: the program, a path or a name on PATH.",
   }),
   url: Type.Optional(
     Type.Unsafe<string | readonly string[]>({
       ...either("array", Type.Array(NonEmpty, { minItems: 1 }), NonEmpty),
       description:
-        "Of openai: where the server is, like http://10.0.0.5:8000; a list is one GPU for each. It goes with devices: auto, or with entries that have no url of their own.",
+        "For openai: the server's address, like http://10.0.0.5:8000; each address of a list becomes one GPU. It counts with devices: auto, and for entries without a url of their own.",
     }),
   ),
   api_key: Type.Optional(
     Type.String({
       minLength: 1,
       secret: true,
-      description: "Of openai: its key, like ${VLLM_KEY}; none: it needs none.",
+      description: "For openai: the key that the server wants, like ${VLLM_KEY}; null: none.",
     }),
   ),
   first_byte_timeout: Type.Number({
     ...PATIENCE,
     default: 120,
-    description: "Of openai and llama-server: seconds until an answer to a task has to begin.",
+    description: "For openai and llama-server: seconds within which an answer to a task must begin.",
   }),
   token_timeout: Type.Number({
     ...PATIENCE,
     default: 30,
-    description: "Of openai and llama-server: seconds that may pass between two pieces of an answer.",
+    description: "For openai and llama-server: seconds that may pass between two pieces of an answer.",
   }),
   simulated: section("The simulated engine.", {
     tokens_per_second: Type.Number({
       default: 100,
       minimum: 0,
-      description: "For each slot; 0: as fast as it can.",
+      description: "Tokens of each slot in a second; 0: as fast as it can.",
     }),
-    load_seconds: Type.Number({ default: 0, minimum: 0, maximum: 86_400, description: "How long loading takes." }),
+    load_seconds: Type.Number({ default: 0, minimum: 0, maximum: 86_400, description: "Seconds that loading takes." }),
     context: Type.Integer({ default: 32_768, minimum: 16, description: "Tokens of context for each slot." }),
     memory_bytes: Type.Integer({ default: 0, minimum: 0, description: "Bytes of weights it pretends to need." }),
     failures: Type.Array(Failure, {
       default: [],
-      description: "kind, gpu_id, when_text_contains, after_tokens: what goes wrong, and when.",
+      description: "Failures to simulate, each with kind, gpu_id, when_text_contains and after_tokens.",
     }),
   }),
 });

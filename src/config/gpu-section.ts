@@ -16,19 +16,19 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
     default: "auto",
     description: [
       `${DEVICE_ALLOWED}, an object with settings, or a list of these.`,
-      "auto: this machine's GPUs, or CPU devices where it has none. Entries with settings of their own:",
+      "auto: this machine's GPUs, or CPU devices where it has none. Entries may have settings of their own:",
       "  - { gpu: 0, name: fast, slots: 16, memory_threshold: 0.8, utilization_threshold: 0.9, max_temperature: 80 }",
       "  - { gpu: GPU-8932f937, engine: { kind: llama, model: a.gguf, context: 4096, min_context: 1024 } }",
       "  - { gpu: cpu:1, engine: { threads: 4 } }",
-      "  - { gpus: [2, 3] } # holds one model over both",
+      "  - { gpus: [2, 3] } # both hold one model together",
       "  - { name: b, slots: 16, engine: { kind: openai, url: http://10.0.0.5:8000, token_timeout: 60 } } # a server elsewhere",
-      "A GPU may stand in several entries: each has a worker of its own there.",
+      "A GPU may be in several entries; each entry has a worker of its own.",
     ].join("\n"),
   }),
   cpu_fallback: Type.Optional(
     Type.Boolean({
       description:
-        "Whether CPU devices serve where no GPU can; none: only where the machine has no GPU at all, never in place of one that fails.",
+        "Whether CPU devices serve where no GPU can. null: where no GPU is found, also when a driver lists none (with a warning); never in the place of a GPU that was found and failed. true: in the place of GPUs that failed at the start, too. false: never; without a GPU the start is refused.",
     }),
   ),
   min_compute_capability: Type.Number({
@@ -42,14 +42,14 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
       minimum: 20,
       maximum: 120,
       description:
-        "A GPU hotter than this many °C gets no new tasks until it is 5 °C below; none: 2 °C below where its driver says that it slows down, else 85.",
+        "A GPU hotter than this many °C gets no new tasks until it is 5 °C below. null: 2 °C below the temperature at which its driver slows it down, else 85.",
     }),
   ),
   health_check_interval: Type.Number({
     default: 60,
     minimum: 0,
     maximum: 86_400,
-    description: "Seconds after which an idle GPU is asked for one token; 0: never.",
+    description: "Seconds after which an idle GPU must generate one token, to show that it works; 0: never.",
   }),
   stall_timeout: Type.Number({
     default: 60,
@@ -57,7 +57,7 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
     maximum: 86_400,
     description: "Seconds without progress after which a worker that has tasks counts as failed.",
   }),
-  monitoring: section("What the drivers are asked.", {
+  monitoring: section("Measuring GPUs.", {
     interval_ms: Type.Integer({
       default: 500,
       minimum: 50,
@@ -73,55 +73,63 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
     {
       default: [],
       description:
-        "Environment variables that workers, and what they start, get beside those of the system, the GPU drivers and llama.cpp.",
+        "Names of further environment variables for workers and the programs they start. They always get those of the system, the GPU drivers and llama.cpp.",
     },
   ),
   multi_gpu: section("Placement over several GPUs.", {
     enabled: Type.Boolean({ default: true, description: "false: only the first GPU is used." }),
     default_strategy: Type.Enum([...STRATEGIES], {
       default: "least_loaded",
-      description: "For requests that name no strategy.",
+      description: "The strategy of requests that name none.",
     }),
     strategies: Type.Array(Type.Enum([...STRATEGIES]), {
       default: [...STRATEGIES],
       minItems: 1,
-      description: "Those a request may name.",
+      description: "Strategies that a request may name.",
     }),
-    batch_split: Type.Boolean({ default: true, description: "Spread batches that do not say otherwise." }),
+    batch_split: Type.Boolean({
+      default: true,
+      description: "Whether batches that do not say are spread over several GPUs.",
+    }),
     min_batch_size_per_gpu: Type.Integer({
       default: 1,
       minimum: 1,
-      description: "Items of a spread batch that make one more GPU worth it.",
+      description: "Items that each GPU gets at least when a batch is spread.",
     }),
-    max_concurrent_tasks_per_gpu: Type.Integer({ default: 8, minimum: 1, maximum: 256, description: "Slots." }),
+    max_concurrent_tasks_per_gpu: Type.Integer({
+      default: 8,
+      minimum: 1,
+      maximum: 256,
+      description: "Slots of each GPU: tasks that run there at once.",
+    }),
     max_queue_size: Type.Integer({
       default: 100_000,
       minimum: 0,
-      description: "Tasks that may wait; over it: 503.",
+      description: "Tasks that may wait in all; over it: 503.",
     }),
     max_queue_bytes: Type.Integer({
       default: 1024 * MIB,
       minimum: 0,
-      description: "Bytes of text that may wait; over it: 503.",
+      description: "Bytes of their texts, on disk; over it: 503.",
     }),
     memory_threshold: Type.Number({
       default: 0.9,
       minimum: 0,
       maximum: 1,
-      description: "A GPU sits out while others take more than this share of its memory.",
+      description: "A GPU gets no new tasks while other programs take more than this share of its memory.",
     }),
     utilization_threshold: Type.Number({
       default: 0.95,
       minimum: 0,
       maximum: 1,
-      description: "A GPU sits out while others use more than this share of its time.",
+      description: "A GPU gets no new tasks while other programs use more than this share of its time.",
     }),
     queue_timeout: Type.Optional(
       Type.Number({
         exclusiveMinimum: 0,
         maximum: LONGEST_SECONDS,
         allowed: "a number of seconds above 0",
-        description: "Seconds a task may wait for a slot before it fails with the code timeout; none: any time.",
+        description: "Seconds a task may wait for a slot before it fails with the code timeout; null: any time.",
       }),
     ),
     task_specific_mappings: Type.Record(
@@ -131,7 +139,7 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
       }),
       {
         default: {},
-        description: 'task_type → "gpu_0", 0, or a list of these.',
+        description: 'For the strategy task_specific: task_type → "gpu_0", 0, or a list of these.',
       },
     ),
   }),

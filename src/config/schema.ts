@@ -10,10 +10,15 @@ export const ConfigSchema = Type.Object(
   {
     server: section("Where and how the server listens.", {
       host: Type.String({ default: "127.0.0.1", minLength: 1, description: "Address to listen on." }),
-      port: Type.Integer({ default: 8642, minimum: 0, maximum: 65535, description: "0: any free port." }),
-      tls: section("HTTPS, when both are set: paths of PEM files.", {
-        cert: Type.Optional(Type.String({ minLength: 1, description: "Path of the certificate chain." })),
-        key: Type.Optional(Type.String({ minLength: 1, description: "Path of the private key." })),
+      port: Type.Integer({
+        default: 8642,
+        minimum: 0,
+        maximum: 65535,
+        description: "Port to listen on; 0: any free one.",
+      }),
+      tls: section("HTTPS, when both are set.", {
+        cert: Type.Optional(Type.String({ minLength: 1, description: "Path of the certificate chain, a PEM file." })),
+        key: Type.Optional(Type.String({ minLength: 1, description: "Path of the private key, a PEM file." })),
       }),
       drain_timeout: Type.Number({
         default: 30,
@@ -27,28 +32,32 @@ export const ConfigSchema = Type.Object(
         default: false,
         allowed: "true, false or a list of addresses and networks, like [127.0.0.1, 10.0.0.0/8]",
         description:
-          "Proxies in front whose X-Forwarded-* is believed: a list of addresses and networks, like [127.0.0.1, 10.0.0.0/8]; true: whoever connects.",
+          "Proxies whose X-Forwarded-* headers are believed, like [127.0.0.1, 10.0.0.0/8]; true: every peer.",
       }),
       cors_origins: Type.Array(Type.String({ minLength: 1 }), {
         default: [],
-        description: 'Web pages of others that may call the API, like "https://app.example.com".',
+        description: 'Origins of other web pages that may call the API, like "https://app.example.com".',
       }),
     }),
     auth: section(
       "Who may call. More users and keys live in the data directory: see npx alt-las users and npx alt-las keys.",
       {
-        enabled: Type.Boolean({ default: true, description: "false is honoured only on a loopback address." }),
+        enabled: Type.Boolean({
+          default: true,
+          description: "false: no credentials are needed; refused unless the server listens on a loopback address.",
+        }),
         users: Type.Array(UserSchema, {
           default: [],
-          description: "name, role (admin, user or viewer), password_hash.",
+          description:
+            "Each with name, role (admin, user or viewer) and password_hash (npx alt-las users hash prints it).",
         }),
         keys: Type.Array(KeySchema, {
           default: [],
-          description: "name, user, sha256 (of the API key, in hexadecimal).",
+          description: "Each with name, user and sha256 (of the API key, in hexadecimal).",
         }),
       },
     ),
-    limits: section("What one request may ask for.", {
+    limits: section("Limits of requests and connections.", {
       max_text_bytes: Type.Integer({ default: MIB, minimum: 1, description: "Bytes of one text in UTF-8." }),
       max_batch_size: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Items of one batch." }),
       unauthenticated_connections: Type.Integer({
@@ -62,24 +71,24 @@ export const ConfigSchema = Type.Object(
         Type.Integer({
           minimum: 1024,
           description:
-            "Bytes of bodies and large answers that all requests under way hold; one caller may have half. Over it: 503, or 429 for the caller. Default: 256 MiB, or a quarter of what Node's heap may have where that is less; at least one largest body.",
+            "Bytes of the bodies and large answers of all requests under way: over it 503. One caller may have half: over it 429. null: 256 MiB, or a quarter of the heap's limit if that is less. Never less than max_body_bytes.",
         }),
       ),
       max_open_requests: Type.Optional(
         Type.Integer({
           minimum: 1,
           description:
-            "Requests of one caller that may be open at once: readers that wait or read along, and what is under way. Over it: 429. Default: 10,000, or one for each 64 KiB that Node's heap may have where those are fewer.",
+            "Requests of one caller that may be open at once, also those that wait or read events; over it: 429. null: 10,000, or one for each 64 KiB of the heap's limit if those are fewer.",
         }),
       ),
     }),
     gpu: GpuSection,
     engine: EngineSection,
-    scheduling: section("How tasks are placed, beside gpu.multi_gpu.", {
+    scheduling: section("Placement within a strategy.", {
       prefix_affinity: Type.Boolean({
         default: true,
         description:
-          "Among GPUs within 10 % of the least load, prefer the one whose KV cache holds the beginning of the prompt.",
+          "Whether least_loaded prefers, among GPUs within 10 % of the least load, one whose KV cache holds the beginning of the prompt.",
       }),
     }),
     tasks: section("The life of tasks.", {
@@ -89,7 +98,7 @@ export const ConfigSchema = Type.Object(
           maximum: LONGEST_SECONDS,
           allowed: "a number of seconds above 0",
           description:
-            "Seconds from its submission after which a task fails, for tasks that name no timeout_seconds; none: any time.",
+            "Seconds from its submission after which a task that names no timeout_seconds fails; null: it may take any time.",
         }),
       ),
       cancel_timeout: Type.Number({
@@ -97,13 +106,14 @@ export const ConfigSchema = Type.Object(
         minimum: 1,
         maximum: 3600,
         description:
-          "Seconds a worker has to stop a task; then it is killed, and its other tasks go back to the queue.",
+          "Seconds that a worker has to stop a task. After them the worker is killed, and its other tasks go back to the queue.",
       }),
       max_attempts: Type.Integer({
         default: 3,
         minimum: 1,
         maximum: 100,
-        description: "How often a task is tried that a lost GPU, a dead worker or a full GPU memory cut off.",
+        description:
+          "How often a task is tried in all when a lost GPU, a dead worker or a full GPU memory cuts it off.",
       }),
       retry_backoff: Type.Number({
         default: 1,
@@ -127,12 +137,12 @@ export const ConfigSchema = Type.Object(
       max_stored: Type.Optional(
         Type.Integer({
           minimum: 0,
-          description: "Ended tasks that are kept at most, the latest; none: any number.",
+          description: "Ended tasks that are kept at most; the oldest go first. null: any number.",
         }),
       ),
     }),
     callers: CallersSection,
-    webhooks: section("How tasks tell others what became of them.", {
+    webhooks: section("Messages to other servers about tasks.", {
       allow_private: Type.Boolean({
         default: false,
         description: "Whether webhook_url may lead to private, loopback and link-local addresses.",
@@ -140,7 +150,7 @@ export const ConfigSchema = Type.Object(
     }),
     store: section("Where tasks are kept.", {
       path: Type.Optional(
-        Type.String({ minLength: 1, description: "Path of the SQLite file; none: alt-las.db in the data directory." }),
+        Type.String({ minLength: 1, description: "Path of the SQLite file; null: alt-las.db in the data directory." }),
       ),
       cache_bytes: Type.Integer({
         default: CACHE_BYTES,
