@@ -1,8 +1,10 @@
 /**
  * Keeps connections from taking the file descriptors that everything else here needs.
  *
- *  1. Of one address only so many connections may be open that have shown no valid credentials. One that has counts no more.
- *  2. All together leave some descriptors to the store, the workers, webhooks and the log.
+ *  1. Of one address only so many connections may be open that have shown no valid credentials.
+ *  2. One that has shown them counts for that caller, who has a share. All callers leave a few to those who have shown none yet.
+ *  3. All together leave some descriptors to the store, the workers, webhooks and the log.
+ *  4. When connections run short, one on which no request is under way is closed for one that is new: the one idle longest.
  *
  * What is over a bound is closed at once, with a word where that costs nothing, and the log tells of it once a minute.
  */
@@ -12,6 +14,7 @@ import { Server as TlsServer } from "node:tls";
 import { AltLasError } from "../errors.ts";
 import { type Config } from "../config.ts";
 import { type Logger } from "../log.ts";
+import { type Watcher } from "./pipelines.ts";
 import { type Proxies, subscriberOf } from "./proxies.ts";
 import { endWith } from "./raw-answer.ts";
 
@@ -22,13 +25,27 @@ const RETRY_AFTER = "5";
 export interface ConnectionLimits {
   /** Connections of one address without credentials. */
   readonly ofAddress: number;
+  /** Connections on which one caller has shown its credentials last. */
+  readonly ofCaller: number;
+  /** Connections of all callers together; what remains is for those that have shown nothing yet, like health checks. */
+  readonly ofCallers: number;
   /** Connections in all; Infinity: nobody knows how many descriptors there are. */
   readonly inAll: number;
 }
 
+/** Connections that callers leave to others: an eighth of all, and never more than this. */
+const MOST_LEFT = 64;
+
 /** @param room connections that the process can have, by its descriptors */
-export function limitsWithin(room: number, { limits }: Config): ConnectionLimits {
-  return { ofAddress: Math.min(limits.unauthenticated_connections, Math.max(1, Math.floor(room / 2))), inAll: room };
+export function limitsWithin(room: number, { limits, auth }: Config): ConnectionLimits {
+  const half = Math.max(1, Math.floor(room / 2));
+  return {
+    ofAddress: Math.min(limits.unauthenticated_connections, half),
+    // Without credentials all are one caller.
+    ofCaller: auth.enabled ? half : room,
+    ofCallers: Math.max(1, room - Math.min(MOST_LEFT, Math.floor(room / 8))),
+    inAll: room,
+  };
 }
 
 interface Options {
@@ -38,11 +55,26 @@ interface Options {
   readonly newRequestId: () => string;
 }
 
-export class Connections {
+interface Connection {
+  /** With TLS first the bare one, and after the handshake the one that requests come on. */
+  socket: Socket;
+  /** Under which it counts as without credentials; null: it does not, or no more. */
+  address: string | null;
+  /** Who has shown credentials on it last. */
+  caller: string | null;
+}
+
+export class Connections implements Watcher {
   readonly #options: Options;
-  /** Those without credentials, by address; the members name the connection. */
-  readonly #unproven = new Map<string, Set<string>>();
-  readonly #proven = new WeakSet<Socket>();
+  readonly #known = new WeakMap<Socket, Connection>();
+  /** Of TLS: those whose handshake is not over, by what both objects of a connection have in common. */
+  readonly #handshakes = new Map<string, Connection>();
+  /** Those on which no request is under way, the longest first. */
+  readonly #quiet = new Set<Connection>();
+  readonly #ofAddress = new Map<string, number>();
+  readonly #ofCaller = new Map<string, number>();
+  #ofCallers = 0;
+  #inAll = 0;
   /** When the log told of what last. */
   readonly #told = new Map<string, number>();
   readonly #encrypted: boolean;
@@ -54,25 +86,96 @@ export class Connections {
     if (Number.isFinite(inAll)) server.maxConnections = inAll;
     server.on("drop", () => this.#tell("all", { open: inAll }, "connections are refused: file descriptors run short"));
     server.prependListener("connection", (socket: Socket) => this.#opened(socket));
+    if (this.#encrypted) server.prependListener("secureConnection", (socket: Socket) => this.#encryptedBy(socket));
   }
 
-  /** To be called when a request showed valid credentials. */
-  proven({ socket }: IncomingMessage): void {
-    if (this.#proven.has(socket)) return;
-    this.#proven.add(socket);
-    this.#forget(subscriberOf(socket.remoteAddress ?? ""), nameOf(socket));
+  /**
+   * To be called when a request showed valid credentials. If its caller has its share of connections, the one idle longest is closed.
+   * @throws {AltLasError} `rate_limited`, `overloaded`: requests are under way on all of them
+   */
+  proven({ socket }: IncomingMessage, caller: string): void {
+    const connection = this.#known.get(socket);
+    if (connection === undefined || connection.caller === caller) return;
+    const { ofCaller, ofCallers } = this.#options.limits;
+    if ((this.#ofCaller.get(caller) ?? 0) >= ofCaller && !this.#closeIdle((idle) => idle.caller === caller)) {
+      const sentence = `${caller} has requests under way on ${ofCaller} connections, which is one caller's share. Try again when some have ended.`;
+      throw new AltLasError("rate_limited", sentence);
+    }
+    if (
+      connection.caller === null &&
+      this.#ofCallers >= ofCallers &&
+      !this.#closeIdle((idle) => idle.caller !== null)
+    ) {
+      const sentence = `Requests are under way on ${ofCallers} connections, and the server can have no more. Try again when some have ended.`;
+      throw new AltLasError("overloaded", sentence);
+    }
+    this.#release(connection);
+    connection.caller = caller;
+    this.#ofCallers++;
+    add(this.#ofCaller, caller, 1);
+  }
+
+  busy(socket: Socket): void {
+    const connection = this.#known.get(socket);
+    if (connection !== undefined) this.#quiet.delete(connection);
+  }
+
+  quiet(socket: Socket): void {
+    const connection = this.#known.get(socket);
+    if (connection !== undefined && !socket.destroyed) this.#quiet.add(connection);
+  }
+
+  flooded({ remoteAddress = "" }: Socket): void {
+    const about = { address: subscriberOf(remoteAddress) };
+    this.#tell("flood", about, "a connection is cut that sends too many requests ahead of their answers");
   }
 
   #opened(socket: Socket): void {
     const { remoteAddress } = socket;
     // A proxy has many clients on one address. On a Unix socket there is none, and whoever connects may do so by the file's mode.
-    if (remoteAddress === undefined || this.#options.proxies.trusts(remoteAddress)) return;
-    const address = subscriberOf(remoteAddress);
-    const open = this.#unproven.get(address) ?? new Set();
-    if (open.size >= this.#options.limits.ofAddress) return this.#refuse(socket, address);
+    const isFree = remoteAddress === undefined || this.#options.proxies.trusts(remoteAddress);
+    const address = isFree ? null : subscriberOf(remoteAddress);
+    if (address !== null && (this.#ofAddress.get(address) ?? 0) >= this.#options.limits.ofAddress) {
+      return this.#refuse(socket, address);
+    }
+    const connection: Connection = { socket, address, caller: null };
+    this.#known.set(socket, connection);
+    if (address !== null) add(this.#ofAddress, address, 1);
+    this.#inAll++;
     const name = nameOf(socket);
-    this.#unproven.set(address, open.add(name));
-    socket.once("close", () => this.#forget(address, name));
+    if (this.#encrypted) this.#handshakes.set(name, connection);
+    socket.once("close", () => {
+      if (this.#encrypted) this.#handshakes.delete(name);
+      this.#quiet.delete(connection);
+      this.#release(connection);
+      this.#inAll--;
+    });
+    // The last one that fits makes room for the next, which would be dropped before we hear of it.
+    if (this.#inAll >= this.#options.limits.inAll) this.#closeIdle(() => true);
+    this.#quiet.add(connection);
+  }
+
+  #encryptedBy(socket: Socket): void {
+    const connection = this.#handshakes.get(nameOf(socket));
+    if (connection === undefined) return;
+    this.#handshakes.delete(nameOf(socket));
+    connection.socket = socket;
+    this.#known.set(socket, connection);
+  }
+
+  /** Closes the connection that has been idle longest of those that suit. Between two requests that does a client no harm. */
+  #closeIdle(suits: (connection: Connection) => boolean): boolean {
+    for (const connection of this.#quiet) {
+      if (!suits(connection)) continue;
+      const about = { address: connection.socket.remoteAddress, user: connection.caller ?? undefined };
+      this.#tell("idle", about, "idle connections are closed: file descriptors run short");
+      // Its `close` comes later.
+      this.#quiet.delete(connection);
+      this.#release(connection);
+      connection.socket.destroy();
+      return true;
+    }
+    return false;
   }
 
   #refuse(socket: Socket, address: string): void {
@@ -87,10 +190,15 @@ export class Connections {
     socket.destroySoon();
   }
 
-  #forget(address: string, name: string): void {
-    const open = this.#unproven.get(address);
-    open?.delete(name);
-    if (open?.size === 0) this.#unproven.delete(address);
+  /** It counts for nobody any more. */
+  #release(connection: Connection): void {
+    if (connection.address !== null) add(this.#ofAddress, connection.address, -1);
+    if (connection.caller !== null) {
+      add(this.#ofCaller, connection.caller, -1);
+      this.#ofCallers--;
+    }
+    connection.address = null;
+    connection.caller = null;
   }
 
   #tell(what: string, about: object, sentence: string): void {
@@ -100,6 +208,12 @@ export class Connections {
     this.#told.set(what, now);
     this.#options.log.warn(about, sentence);
   }
+}
+
+function add(counts: Map<string, number>, name: string, change: number): void {
+  const count = (counts.get(name) ?? 0) + change;
+  if (count === 0) counts.delete(name);
+  else counts.set(name, count);
 }
 
 /** Of TLS there are two objects for one connection, which have this in common. */

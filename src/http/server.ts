@@ -17,6 +17,7 @@ import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
+import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
@@ -97,6 +98,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   cutStalledReaders(app.server);
   const limits = limitsWithin(connectionRoom(), config);
   const open = new Connections(app.server, { limits, proxies, log, newRequestId });
+  answerInTurn(app.server, open);
   setUp(app, parts, proxies, open);
   return app;
 }
@@ -127,8 +129,8 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies));
-    closed.addHook("onRequest", ({ raw }, _reply, done) => {
-      connections.proven(raw);
+    closed.addHook("onRequest", ({ raw, caller }, _reply, done) => {
+      connections.proven(raw, caller.name);
       done();
     });
     closed.addHook("onRequest", boundOpenRequests(config));

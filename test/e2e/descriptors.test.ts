@@ -1,4 +1,4 @@
-/** A real process that may have few files open, and somebody who opens connections and says nothing. */
+/** A real process that may have few files open, and somebody who opens connections and keeps them. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -16,6 +16,13 @@ async function idle(t: TestContext, port: number, localAddress: string): Promise
   socket.on("error", () => {}).resume();
   await once(socket, "connect");
   return socket;
+}
+
+/** Resolves when a request with credentials is answered; the connection stays open. */
+async function asked(socket: Socket, key: string): Promise<void> {
+  const answer = once(socket, "data");
+  socket.write(`GET /api/v1/gpus HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${key}\r\n\r\n`);
+  assert.match(String((await answer)[0]), /^HTTP\/1\.1 200 /);
 }
 
 test("idle connections take no descriptor from those who have work here, and the log says what is refused", async (t) => {
@@ -38,6 +45,11 @@ test("idle connections take no descriptor from those who have work here, and the
   // From many addresses they can take all connections, and still nothing else.
   await Promise.all(Array.from({ length: IDLE }, (_, i) => idle(t, port, `127.0.1.${i + 1}`)));
   await server.logged(({ msg }) => msg.includes("file descriptors run short"));
+  assert.equal((await fetch(`${server.url}/livez`)).status, 200);
+  // Nor can one key take them: its idle connections are closed for those that are new.
+  for (let i = 0; i < IDLE; i++) await asked(await idle(t, port, "127.0.0.1"), server.key);
+  assert.equal((await fetch(`${server.url}/livez`)).status, 200);
+  assert.equal((await server.run({ text: "as before", max_length: 3 })).status, "completed");
   server.signal("SIGTERM");
   assert.deepEqual(await server.exit, { code: 0, signal: null });
 });

@@ -1,0 +1,108 @@
+/**
+ * Answers the requests of one connection one after another.
+ *
+ * Node parses all that a client has sent at once, hands out every request of it, and keeps the answers until the one before is taken.
+ * So one client could fill the memory with answers it never reads, and hold up everybody with one packet of small requests.
+ *
+ *  1. A request is handed on when the answer before it has been taken by the system. Until then it waits.
+ *  2. Between two requests that one connection sent ahead, all other connections are served.
+ *  3. A connection that sends more ahead than may wait is cut. RFC 9112, section 9.3.2, lets a client expect that.
+ */
+import { type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { Server as HttpsServer } from "node:https";
+import { type Socket } from "node:net";
+
+/** Requests of one connection that may wait for the answers before them. */
+export const MOST_AHEAD = 32;
+/** Of all connections together: each takes some KiB, and up to 64 KiB with a body. */
+const MOST_AHEAD_IN_ALL = 1024;
+
+/** Hears what connections do. */
+export interface Watcher {
+  /** A request is about to be answered. */
+  busy(socket: Socket): void;
+  /** The last answer is out, and no request waits. */
+  quiet(socket: Socket): void;
+  /** The connection is cut, as it sent too many requests ahead. */
+  flooded(socket: Socket): void;
+}
+
+interface Pending {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+interface Line {
+  busy: boolean;
+  readonly waiting: Pending[];
+}
+
+/** The part of Node's parser that hands out requests; it has no public name. */
+interface Parser {
+  onIncoming?: ((request: IncomingMessage, keepAlive: boolean) => number) | null;
+}
+
+/** What onIncoming returns when the rest of what was received is not for the parser. */
+const NO_MORE = 2;
+
+/** Puts itself between the server and those who listen for its requests. */
+export function answerInTurn(server: Server, watcher: Watcher): void {
+  const handlers = server.listeners("request") as RequestListener[];
+  server.removeAllListeners("request");
+  const lines = new WeakMap<Socket, Line>();
+  let waitingInAll = 0;
+
+  const handle = (line: Line, { request, response }: Pending): void => {
+    line.busy = true;
+    watcher.busy(request.socket);
+    response.on("close", answered);
+    for (const handler of handlers) handler(request, response);
+  };
+  const next = (line: Line): void => {
+    const pending = line.waiting.shift();
+    // The connection was closed meanwhile.
+    if (pending === undefined) return;
+    waitingInAll--;
+    handle(line, pending);
+  };
+  // One function for all answers: this is called for every request.
+  function answered(this: ServerResponse): void {
+    const { socket } = this.req;
+    const line = lines.get(socket)!;
+    // Not at once: all that waits would be answered before anybody else is.
+    if (line.waiting.length > 0) return void setImmediate(next, line);
+    line.busy = false;
+    watcher.quiet(socket);
+  }
+  const lineOf = (socket: Socket): Line => {
+    const line: Line = { busy: false, waiting: [] };
+    lines.set(socket, line);
+    socket.once("close", () => {
+      waitingInAll -= line.waiting.length;
+      line.waiting.length = 0;
+    });
+    return line;
+  };
+
+  server.on("request", (request, response) => {
+    const { socket } = request;
+    const line = lines.get(socket) ?? lineOf(socket);
+    if (!line.busy) return handle(line, { request, response });
+    if (line.waiting.length < MOST_AHEAD && waitingInAll < MOST_AHEAD_IN_ALL) {
+      line.waiting.push({ request, response });
+      waitingInAll++;
+      return;
+    }
+    watcher.flooded(socket);
+    socket.destroy();
+  });
+  server.on(server instanceof HttpsServer ? "secureConnection" : "connection", parseNothingOnceDestroyed);
+}
+
+/** One packet holds a thousand requests, and Node would make objects for each after the connection was cut. */
+function parseNothingOnceDestroyed(socket: Socket): void {
+  const parser = Reflect.get(socket, "parser") as Parser | null | undefined;
+  const onIncoming = parser?.onIncoming;
+  if (!parser || !onIncoming) return;
+  parser.onIncoming = (request, keepAlive) => (socket.destroyed ? NO_MORE : onIncoming(request, keepAlive));
+}
