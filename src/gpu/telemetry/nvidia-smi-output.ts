@@ -7,6 +7,15 @@ import { type GpuIdentity, type GpuProcess, type GpuSample } from "./telemetry.t
 
 const MIB = 1024 * 1024;
 
+/** More than any card has; a driver that fails has told more. Degrees Celsius, watts. */
+const HOTTEST = 1000;
+const COLDEST = -273;
+const STRONGEST = 100_000;
+/** Of cards and of their parts. */
+const HIGHEST_INDEX = 100_000;
+/** Windows has 32 bits for it. */
+const HIGHEST_PID = 2 ** 32 - 1;
+
 export const IDENTITY_FIELDS = [
   "pci.bus_id",
   "uuid",
@@ -66,15 +75,15 @@ export function busIdIn(text: string): string | null {
 export function identityOf(row: Row): GpuIdentity | null {
   const uuid = row.get("uuid") ?? "";
   const pciBusId = busIdIn(row.get("pci.bus_id") ?? "");
-  if (!uuid.startsWith("GPU-") || pciBusId === null) return null;
+  if (!/^GPU-[\w-]+$/.test(uuid) || pciBusId === null) return null;
   return {
     vendor: "nvidia",
     uuid,
     parentUuid: null,
     pciBusId,
-    index: number(row, "index") ?? 0,
-    name: row.get("name") ?? "NVIDIA GPU",
-    computeCapability: number(row, "compute_cap"),
+    index: whole(row, "index", 0, HIGHEST_INDEX) ?? 0,
+    name: row.get("name")?.replace(/\p{Cc}+/gu, " ") || "NVIDIA GPU",
+    computeCapability: number(row, "compute_cap", 1, 100),
     memoryTotal: bytes(row, "memory.total"),
     slowdownTemperature: null,
   };
@@ -97,7 +106,8 @@ export function migDevicesIn(list: string): ReadonlyMap<string, readonly MigDevi
     const card = /^GPU \d+:.*\(UUID: (GPU-[^)]+)\)/.exec(line)?.[1];
     if (card !== undefined) devices.set(card, (ofCard = []));
     const [, profile, index, uuid] = /^\s+MIG (\S+)\s+Device\s+(\d+):\s*\(UUID: (MIG-[^)]+)\)/.exec(line) ?? [];
-    if (uuid !== undefined) ofCard.push({ profile: profile!, index: Number(index), uuid });
+    const known = figureIn(index, 0, HIGHEST_INDEX);
+    if (uuid !== undefined && known !== null) ofCard.push({ profile: profile!, index: known, uuid });
   }
   return devices;
 }
@@ -118,8 +128,8 @@ export function slowdownTemperaturesIn(report: string): ReadonlyMap<string, numb
   let busId = "";
   for (const line of report.split("\n")) {
     if (line.startsWith("GPU ")) busId = busIdIn(line) ?? "";
-    const degrees = /^\s+GPU Slowdown Temp\s*:\s*(\d+) C/.exec(line)?.[1];
-    if (degrees !== undefined) temperatures.set(busId, Number(degrees));
+    const degrees = figureIn(/^\s+GPU Slowdown Temp\s*:\s*(\d+) C/.exec(line)?.[1], 1, HOTTEST);
+    if (degrees !== null) temperatures.set(busId, degrees);
   }
   return temperatures;
 }
@@ -141,13 +151,13 @@ export function failureIn(row: Row): string | null {
 export function sampleOf(uuid: string, row: Row, processes: readonly GpuProcess[] | null): GpuSample {
   return {
     uuid,
-    utilization: number(row, "utilization.gpu"),
+    utilization: number(row, "utilization.gpu", 0, 100),
     memoryTotal: bytes(row, "memory.total"),
     memoryUsed: bytes(row, "memory.used"),
     memoryFree: bytes(row, "memory.free"),
-    temperature: number(row, "temperature.gpu"),
-    power: number(row, "power.draw"),
-    powerLimit: number(row, "power.limit"),
+    temperature: number(row, "temperature.gpu", COLDEST, HOTTEST),
+    power: number(row, "power.draw", 0, STRONGEST),
+    powerLimit: number(row, "power.limit", 0, STRONGEST),
     energy: null,
     throttle: throttleOf(row.get("clocks_event_reasons.active") ?? row.get("clocks_throttle_reasons.active")),
     processes,
@@ -163,14 +173,15 @@ export function migSampleOf(uuid: string, card: GpuSample, processes: readonly G
 
 /** null: the row does not name a process. */
 export function processOf(row: Row): { readonly gpu: string; readonly process: GpuProcess } | null {
-  const pid = number(row, "pid");
-  if (pid === null) return null;
-  return { gpu: row.get("gpu_uuid")!, process: { pid, memory: bytes(row, "used_gpu_memory"), utilization: null } };
+  const pid = whole(row, "pid", 1, HIGHEST_PID);
+  const gpu = row.get("gpu_uuid");
+  if (pid === null || gpu === undefined) return null;
+  return { gpu, process: { pid, memory: bytes(row, "used_gpu_memory"), utilization: null } };
 }
 
 function eccOf(row: Row): GpuSample["ecc"] {
-  const corrected = number(row, "ecc.errors.corrected.volatile.total");
-  const uncorrected = number(row, "ecc.errors.uncorrected.volatile.total");
+  const corrected = whole(row, "ecc.errors.corrected.volatile.total");
+  const uncorrected = whole(row, "ecc.errors.uncorrected.volatile.total");
   return corrected === null || uncorrected === null ? null : { corrected, uncorrected };
 }
 
@@ -179,12 +190,23 @@ function throttleOf(mask: string | undefined): readonly string[] | null {
 }
 
 /** nvidia-smi writes `[N/A]`, `[Not Supported]` or `[Insufficient Permissions]` for what it does not tell. */
-function number(row: Row, field: Field): number | null {
-  const text = row.get(field);
-  return text !== undefined && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : null;
+function number(row: Row, field: Field, least: number, most: number): number | null {
+  return figureIn(row.get(field), least, most);
+}
+
+function whole(row: Row, field: Field, least = 0, most = Number.MAX_SAFE_INTEGER): number | null {
+  const value = number(row, field, least, most);
+  return Number.isInteger(value) ? value : null;
 }
 
 function bytes(row: Row, field: Field): number | null {
-  const mib = number(row, field);
+  const mib = whole(row, field, 0, Number.MAX_SAFE_INTEGER / MIB);
   return mib === null ? null : mib * MIB;
+}
+
+/** null: it is no number, or one that cannot be true. */
+function figureIn(text: string | undefined, least: number, most: number): number | null {
+  if (text === undefined || !/^-?\d+(\.\d+)?$/.test(text)) return null;
+  const value = Number(text);
+  return value >= least && value <= most ? value : null;
 }
