@@ -18,8 +18,10 @@ export const EngineSection = section("The engine that generates text on each GPU
   kind: Type.Enum([...ENGINE_KINDS], {
     default: "llama",
     description: [
-      "llama: llama.cpp inside the worker; llama-server: a llama.cpp server that the worker starts; openai: a server that runs already",
-      "(vLLM, SGLang, TGI, llama-server, Ollama, another ALT_LAS); simulated: no model, for tests and load.",
+      "llama: llama.cpp inside the worker.",
+      "llama-server: a llama.cpp server that the worker starts.",
+      "openai: a server that runs already (vLLM, SGLang, TGI, llama-server, Ollama, TensorRT-LLM, another ALT_LAS).",
+      "simulated: no model, for tests and load.",
     ].join("\n"),
   }),
   model: Type.Optional(
