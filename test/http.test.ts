@@ -431,7 +431,7 @@ test("fields that a task has not got yet are absent", async (t) => {
   assert.equal(queued["gpu_id"], null);
   assert.equal(queued["started_at"], null);
   tasks.tasks = [aTask({ status: "failed", error: { code: "worker_crash", sentence: "It crashed." } })];
-  const failed: Record<string, unknown> = (await get(app, `/task/${ID}`)).json();
+  const failed: Record<string, unknown> = (await get(app, `/task/${ID}`, AS.admin)).json();
   assert.equal(failed["error"], "It crashed.");
   assert.equal(failed["error_code"], "worker_crash");
 });
@@ -582,7 +582,7 @@ test("GPUs are listed with the document's fields first, and with why one cannot 
     { ...GPU, id: 1, status: "unfit", reason: "Out of memory." },
     { ...GPU, id: 2, crowded: "Others have taken 95 % of its memory." },
   ];
-  const { gpus } = (await get(app, "/gpus")).json<{ gpus: Record<string, unknown>[] }>();
+  const { gpus } = (await get(app, "/gpus", AS.admin)).json<{ gpus: Record<string, unknown>[] }>();
   assert.deepEqual(gpus[0], GPU_VIEW);
   const first = ["id", "name", "utilization", "memory_used", "memory_total", "task_count"];
   assert.deepEqual(Object.keys(gpus[0]!).slice(0, 6), first);
@@ -593,7 +593,7 @@ test("GPUs are listed with the document's fields first, and with why one cannot 
 
 test("what drivers said that have no GPU to offer is told beside the GPUs, and nothing where all answer", async (t) => {
   const driverNotes = ["nvidia-smi lists no GPU: Failed to initialize NVML: Unknown Error."];
-  const silent = (await get(testServer(t, testConfig(), { driverNotes }).app, "/gpus")).json<object>();
+  const silent = (await get(testServer(t, testConfig(), { driverNotes }).app, "/gpus", AS.admin)).json<object>();
   assert.deepEqual(Object.keys(silent), ["gpus", "notes"]);
   assert.deepEqual((silent as { notes: string[] }).notes, driverNotes);
   assert.deepEqual(Object.keys((await get(testServer(t).app, "/gpus")).json<object>()), ["gpus"]);
@@ -985,7 +985,7 @@ test("refusals of the scheduler and store keep their status, sentence and Retry-
   ];
   for (const [error, status, retryAfter] of cases) {
     tasks.failure = error;
-    const response = await post(app, "/predict", { text: "x" });
+    const response = await post(app, "/predict", { text: "x" }, AS.admin);
     assert.equal(refusal(response, status, error.code), error.message);
     assert.equal(response.headers["retry-after"], retryAfter);
   }

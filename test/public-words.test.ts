@@ -1,38 +1,51 @@
 /** What answers tell those who may not know how the machine and its network look from inside. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AltLasError } from "../src/errors.ts";
-import { publicWords } from "../src/http/public-words.ts";
-import { aCompletedTask, API, aTask, AS, GPU, ID, post, testServer } from "./helpers/http.ts";
+import { AltLasError, ERRORS, type ErrorCode } from "../src/errors.ts";
+import { PUBLIC_NOTE, publicFailure, publicRefusal } from "../src/http/public-words.ts";
+import { aCompletedTask, API, aTask, AS, GPU, ID, post, testConfig, testServer } from "./helpers/http.ts";
 
-const SENTENCES: readonly (readonly [inside: string, outside: string])[] = [
-  ["http://10.0.0.5:8000 cannot be reached.", "(address) cannot be reached."],
-  ["The server at https://vllm.internal/v1, which is slow.", "The server at (address), which is slow."],
-  ["getaddrinfo ENOTFOUND vllm.internal", "getaddrinfo ENOTFOUND (address)"],
-  ["connect ECONNREFUSED 10.0.0.5:8000", "connect ECONNREFUSED (address)"],
-  ["connect ENOENT /run/user/1000/llama.sock", "connect ENOENT (address)"],
+/** As a server elsewhere may say it: names, hosts and folders in no form that one could know. */
+const FOREIGN = "host gpubox-7 (vllm.internal:8000) cannot open /mnt/secret dir/llama.gguf for user alice@corp";
+const REFUSED = `vLLM at http://vllm.internal:8000 refused the task: HTTP 500: ${FOREIGN}.`;
+const INSIDE = /gpubox|internal|mnt|secret|llama\.gguf|alice|corp|10\.0\.0\.5|\/opt|\/srv/;
+const LOST = "The task was cut off 2 times";
+
+const FAILURES: readonly (readonly [code: ErrorCode, whole: string, outside: string])[] = [
+  ["model_error", REFUSED, "The server behind GPU 3 could not run the task (HTTP 500)."],
+  ["prompt_too_long", `${FOREIGN}.`, "GPU 3 refused the prompt as too long."],
+  ["gpu_lost", `getaddrinfo ENOTFOUND vllm.internal: ${FOREIGN}`, "GPU 3 failed."],
+  ["out_of_memory", `/opt/llama-server ended: ${FOREIGN}`, "GPU 3 had no memory left for the task."],
   [
-    "10.1.2.3:8000, [fd00::1]:8000 and localhost:8080 answered 500.",
-    "(address), (address) and (address) answered 500.",
-  ],
-  ["The model file /srv/models/a/c.gguf does not exist.", "The model file c.gguf does not exist."],
-  ['The file "/srv/models/llama.gguf" is damaged.', 'The file "llama.gguf" is damaged.'],
-  ["models/private/llama.gguf cannot be read.", "llama.gguf cannot be read."],
-  ["C:\\Users\\ada\\llama.gguf and ~/llama.gguf and ../x/llama.gguf", "llama.gguf and llama.gguf and llama.gguf"],
-  [
-    "GPU 0 has the lowest load, 0.25; 7/8 slots and 12 tokens/s.",
-    "GPU 0 has the lowest load, 0.25; 7/8 slots and 12 tokens/s.",
+    "gpu_lost",
+    `${LOST}, the last time because its GPU failed (tasks.max_attempts is 2): ${REFUSED}`,
+    `${LOST}, the last time because its GPU failed (tasks.max_attempts is 2).`,
   ],
   [
-    "GET /api/v1/gpus says why (driver 535.183.01, CUDA 12.2).",
-    "GET /api/v1/gpus says why (driver 535.183.01, CUDA 12.2).",
+    "prompt_too_long",
+    "The prompt has 900 tokens, which leaves no room in a context of 512 tokens.",
+    "The prompt has 900 tokens, which leaves no room in a context of 512 tokens.",
   ],
-  ["The file is missing (EACCES).", "The file is missing (EACCES)."],
+  ["timeout", "The task was not done 5 s after its submission.", "The task was not done 5 s after its submission."],
 ];
 
-for (const [inside, outside] of SENTENCES) {
-  test(`a sentence for those outside: ${inside}`, () => assert.equal(publicWords(inside), outside));
+for (const [code, whole, outside] of FAILURES) {
+  test(`what outsiders read of ${code}: ${outside}`, () =>
+    assert.equal(publicFailure({ code, sentence: whole }, 3), outside));
 }
+
+test("a sentence of ours with foreign words behind it is told without them", () => {
+  const told = publicRefusal(new AltLasError("store_unavailable", `tasks could not be written to disk: ${FOREIGN}`));
+  assert.equal(told, "tasks could not be written to disk.");
+});
+
+test("of every refusal that is not about the request, outsiders read nothing foreign", () => {
+  for (const [code, { status }] of Object.entries(ERRORS) as [ErrorCode, { status: number }][]) {
+    const isOurs = ["timeout", "poison", "queue_full", "overloaded", "draining", "internal_error", "not_ready"];
+    if (status < 500 || isOurs.includes(code)) continue;
+    assert.doesNotMatch(publicRefusal(new AltLasError(code, REFUSED)), INSIDE, code);
+  }
+});
 
 const URL_INSIDE = "http://vllm.internal:8000";
 const REMOTE = {
@@ -42,12 +55,25 @@ const REMOTE = {
   uuids: [`REMOTE-${URL_INSIDE}`],
   pciBusIds: [],
   status: "faulted" as const,
-  reason: `${URL_INSIDE} cannot be reached: getaddrinfo ENOTFOUND vllm.internal.`,
+  reason: `${URL_INSIDE} cannot be reached: HTTP 502: ${FOREIGN}.`,
   device: `vLLM at ${URL_INSIDE}`,
   settings: [{ name: "binary", value: "/opt/secret/llama-server", reason: "the configuration says so" }],
-  events: [{ at: 0, event: "faulted" as const, reason: `${URL_INSIDE} cannot be reached.` }],
+  model: "/mnt/secret dir/a.gguf",
+  memoryNote: `It is smaller: ${FOREIGN}.`,
+  events: (["starting", "unfit", "faulted", "lost", "crowded"] as const).map((event) => ({
+    at: 0,
+    event,
+    reason: `${URL_INSIDE} cannot be reached: ${FOREIGN}.`,
+  })),
 };
-const INSIDE = /vllm\.internal|\/opt|\/srv|10\.0\.0\.5/;
+
+test("whose driver keeps silent, and why, is for admins", async (t) => {
+  const { app } = testServer(t, testConfig(), { driverNotes: [FOREIGN] });
+  const notes = async (role: keyof typeof AS) =>
+    (await app.inject({ url: `${API}/gpus`, headers: AS[role] })).json<{ notes: string[] }>().notes;
+  assert.deepEqual(await notes("admin"), [FOREIGN]);
+  for (const role of ["user", "viewer"] as const) assert.deepEqual(await notes(role), [PUBLIC_NOTE]);
+});
 
 test("only an admin sees addresses and paths of GPUs", async (t) => {
   const { app, state } = testServer(t);
@@ -78,7 +104,7 @@ test("only an admin sees addresses and paths of GPUs", async (t) => {
 
 test("only an admin sees addresses and paths in what became of a task", async (t) => {
   const { app, tasks } = testServer(t);
-  const sentence = "http://10.0.0.5:8000 answered 500: cannot open /srv/models/x.gguf.";
+  const sentence = REFUSED;
   const attempt = { gpuId: 0, startedAt: 1, endedAt: 2, reason: "gpu_lost" as const, error: sentence };
   const failed = { status: "failed" as const, error: { code: "gpu_lost" as const, sentence }, attempts: [attempt] };
   tasks.tasks = [aTask({ ...failed, startedAt: 1, finishedAt: 2 })];
@@ -86,10 +112,10 @@ test("only an admin sees addresses and paths in what became of a task", async (t
     for (const headers of [AS.user, AS.viewer]) {
       const { body } = await app.inject({ url, headers });
       assert.doesNotMatch(body, INSIDE, url);
-      assert.match(body, /\(address\) answered 500: cannot open x\.gguf\./, url);
+      assert.match(body, /"The server behind GPU 0 failed \(HTTP 500\)\."/, url);
     }
   }
-  assert.match((await app.inject({ url: `${API}/task/${ID}`, headers: AS.admin })).body, /http:\/\/10\.0\.0\.5:8000/);
+  assert.match((await app.inject({ url: `${API}/task/${ID}`, headers: AS.admin })).body, /gpubox-7/);
 });
 
 test("what a model wrote is left as it is", async (t) => {
@@ -105,10 +131,10 @@ test("refusals of the server's own making name no address and no path but to an 
   const { app, tasks } = testServer(t);
   tasks.failure = new AltLasError(
     "no_usable_gpu",
-    "GPU 0: /srv/models/x.gguf does not exist. GPU 1: http://10.0.0.5:8000 is off.",
+    `No GPU can run tasks. GPU 0: /srv/models/x.gguf does not exist. GPU 1: ${FOREIGN}.`,
   );
   const said = async (headers: Record<string, string>) =>
     (await post(app, "/predict", { text: "x" }, headers)).json<{ error: string }>().error;
-  assert.equal(await said(AS.user), "GPU 0: x.gguf does not exist. GPU 1: (address) is off.");
-  assert.match(await said(AS.admin), /\/srv\/models\/x\.gguf.*http:\/\/10\.0\.0\.5:8000/);
+  assert.equal(await said(AS.user), "No GPU can run tasks.");
+  assert.match(await said(AS.admin), /\/srv\/models\/x\.gguf.*gpubox-7/);
 });

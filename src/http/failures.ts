@@ -4,7 +4,7 @@ import { type FastifyError, type FastifyReply, type FastifyRequest } from "fasti
 import { type Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ServerParts } from "./parts.ts";
-import { maySeeInside, publicWords } from "./public-words.ts";
+import { maySeeInside, publicRefusal } from "./public-words.ts";
 import { endWith } from "./raw-answer.ts";
 import { type Failure } from "./schemas/common.ts";
 
@@ -32,9 +32,7 @@ export function errorHandler({ log }: ServerParts) {
 /** @param caller undefined: not known yet, or none of the caller's business */
 function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { status, code, details } = error;
-  // Other refusals repeat what the client itself has sent.
-  const isOfOurs = status >= 500 && (caller === undefined || !maySeeInside(caller));
-  const message = isOfOurs ? publicWords(error.message) : error.message;
+  const message = caller !== undefined && maySeeInside(caller) ? error.message : publicRefusal(error);
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   const failure: Failure = { error: message, code, ...details };

@@ -6,7 +6,7 @@ import { type GpuStatus } from "../gpu/status.ts";
 import { shown } from "../validation.ts";
 import { maySee, operation } from "./access.ts";
 import { type ServerParts } from "./parts.ts";
-import { maySeeInside, publicGpu, publicWords } from "./public-words.ts";
+import { maySeeInside, PUBLIC_NOTE, publicGpu } from "./public-words.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { type GpuDetails, DrainRequest, GpuDetailsRef, GpuParams, GpusAnswer } from "./schemas/gpus.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
@@ -34,7 +34,7 @@ export function gpusRoute(app: FastifyInstance, { gpus, driverNotes = [] }: Serv
     const inside = maySeeInside(caller);
     return {
       gpus: gpus().map((gpu) => viewOfGpu(inside ? gpu : publicGpu(gpu))),
-      ...(driverNotes.length > 0 && { notes: inside ? [...driverNotes] : driverNotes.map(publicWords) }),
+      ...(driverNotes.length > 0 && { notes: inside ? [...driverNotes] : [PUBLIC_NOTE] }),
     };
   });
 }

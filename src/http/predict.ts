@@ -13,7 +13,7 @@ import { goneSignal } from "./gone.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./parts.ts";
-import { wordsFor } from "./public-words.ts";
+import { maySeeInside } from "./public-words.ts";
 import { type Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";
 import { NoQuery } from "./schemas/common.ts";
@@ -97,7 +97,7 @@ async function held(
   const task = await tasks.wait(submitted.task_id, wait, gone);
   if (task === null) return submitted;
   if (gone.aborted && !isFinal(task.status)) onLeft();
-  return viewOfTask(task, wordsFor(request.caller));
+  return viewOfTask(task, maySeeInside(request.caller));
 }
 
 async function cancelAbandoned({ tasks, log }: ServerParts, id: string): Promise<void> {

@@ -1,69 +1,153 @@
 /**
- * Sentences for those who may not know how the machine and its network look from inside: no addresses, no paths. The sentences of drivers,
- * engines and servers elsewhere say more than we can foresee, so this goes by what such things look like.
+ * Sentences for those who may not know how the machine and its network look from inside. What engines, drivers, the system and servers
+ * elsewhere say may have any name in it, which no filter finds: so outsiders get sentences of our own, by code and state, and of the whole
+ * ones only what is surely ours.
  */
 import { type Caller } from "../auth/credentials.ts";
-import { type GpuStatus } from "../gpu/status.ts";
-
-const ADDRESS = "(address)";
-
-/** Each with what takes its place. Paths of our own API are for everybody. */
-const INTERNALS: readonly (readonly [what: RegExp, instead: string])[] = [
-  [/\b[a-z][a-z0-9+.-]*:\/\/[^\s"'<>)]*[^\s"'<>),.;:]/gi, ADDRESS],
-  // As Node names what it could not reach: "getaddrinfo ENOTFOUND vllm.internal", "connect ECONNREFUSED /run/x.sock".
-  [/\b(E[A-Z]{3,}(?:_[A-Z]+)?) (?=[^\s]*[.:/])[^\s"',;)]+/g, `$1 ${ADDRESS}`],
-  [/\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b/g, ADDRESS],
-  [/\[[0-9a-f:]*:[0-9a-f:.]*\](?::\d+)?/gi, ADDRESS],
-  [/\blocalhost:\d+\b/g, ADDRESS],
-  // Of a path the file's own name stays.
-  [/(?<![\w/])(?!\/api\/v1\b)(?:\.{0,2}|~|[A-Za-z]:)[/\\](?:[^\s/\\"']+[/\\])*(?=[^\s/\\"'])/g, ""],
-  [/\b[\w.-]+[/\\](?:[\w.-]+[/\\])*(?=[\w.-]+\.(?:gguf|db|json|yaml|pem|sock|so)\b)/g, ""],
-];
-
-/** A sentence without the addresses and folders in it. */
-export function publicWords(sentence: string): string {
-  let text = sentence;
-  for (const [what, instead] of INTERNALS) text = text.replace(what, instead);
-  return text;
-}
+import { type AltLasError, type ErrorCode } from "../errors.ts";
+import { type GpuEventRecord, type GpuState, type GpuStatus } from "../gpu/status.ts";
+import { type Attempt, type TaskError } from "../task.ts";
 
 /** Whether somebody may know how the machine and its network look from inside. */
 export function maySeeInside({ role }: Pick<Caller, "role">): boolean {
   return role === "admin";
 }
 
-/** What this caller may read of a sentence. */
-export function wordsFor(caller: Pick<Caller, "role">): (sentence: string) => string {
-  return maySeeInside(caller) ? (sentence) => sentence : publicWords;
+/** Codes whose sentences are always ours, and say nothing but numbers and names of settings. */
+const ALWAYS_OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "timeout",
+  "poison",
+  "queue_full",
+  "overloaded",
+  "draining",
+  "internal_error",
+  "not_ready",
+]);
+
+/** Sentences of ours, or beginnings of them, under codes that others have sentences for too. */
+const OURS: readonly RegExp[] = [
+  /^The prompt has \d+ tokens, which leaves no room in a context of \d+ tokens\.$/,
+  /^The prompt has no token that this model knows\.$/,
+  /^The server's content filter ended the answer\.$/,
+  /^The task was cut off (?:once|\d+ times), the last time because [A-Za-z ]+ \(tasks\.max_attempts is \d+\)/,
+  /^Task [0-9a-f-]{36} has ended, but its end could not be written to disk yet; it is written as soon as that can be\.$/,
+  /^What was canceled has not ended yet, or its end could not be written to disk; it is written as soon as that can be\.$/,
+  /^The text of task [0-9a-f-]{36} is not in the store any more\.$/,
+  /^tasks could not be (?:written to|read from) disk/,
+  /^The task store has failed\. Nothing can be stored until the server is started again\.$/,
+  /^The (?:log of the )?task database was [a-z ,]+ while the server ran\. Nothing can be stored or read until the server is started again\./,
+  /^No GPU can run tasks(?=\. )/,
+  /^GPU \d+ cannot run tasks(?=\. )/,
+];
+
+/** What went wrong with a task, as part of a sentence about where it ran. */
+const FAILURES: Readonly<Partial<Record<string, string>>> = {
+  gpu_lost: "failed",
+  gpu_full: "had no room for the task",
+  worker_crash: "lost the worker that ran the task",
+  out_of_memory: "had no memory left for the task",
+  model_error: "could not run the task",
+  prompt_too_long: "refused the prompt as too long",
+  worker_stopped: "had its worker replaced because of another task",
+  gpu_drained: "was taken out of service",
+};
+
+/** @param gpuId where it ran; null: nowhere, or not known */
+export function publicFailure({ code, sentence }: TaskError, gpuId: number | null): string {
+  return ALWAYS_OURS.has(code) ? sentence : (oursIn(sentence) ?? failureAt(code, sentence, gpuId));
 }
 
-function words(text: string | null): string | null {
-  return text === null ? null : publicWords(text);
+/** What outsiders read of one attempt; undefined: the reason says it all. */
+export function publicAttempt({ reason, error, gpuId }: Attempt): string | undefined {
+  return error === undefined ? undefined : failureAt(reason ?? "", error, gpuId);
+}
+
+function failureAt(code: string, sentence: string, gpuId: number | null): string {
+  const gpu = gpuId === null ? "The GPU" : `GPU ${gpuId}`;
+  const status = statusIn(sentence);
+  const what = FAILURES[code] ?? "could not run the task";
+  return status === null ? `${gpu} ${what}.` : `The server behind ${gpu} ${what} (HTTP ${status}).`;
+}
+
+/** A refusal as outsiders read it. Those below 500 repeat what the client itself has sent. */
+export function publicRefusal({ code, status, message }: AltLasError): string {
+  if (status < 500 || ALWAYS_OURS.has(code)) return message;
+  const ours = oursIn(message);
+  if (ours !== null) return ours;
+  if (code === "no_usable_gpu") return "No GPU can run this task.";
+  if (code === "store_unavailable") return "The server cannot use its task database at present.";
+  return failureAt(code, message, null);
+}
+
+/** The part of a sentence that is surely ours, as a sentence; null: none is. */
+function oursIn(sentence: string): string | null {
+  for (const pattern of OURS) {
+    const [found] = pattern.exec(sentence) ?? [];
+    if (found !== undefined) return found.endsWith(".") ? found : `${found}.`;
+  }
+  return null;
+}
+
+/** The HTTP status that a server answered with, which says nothing of where it is. */
+function statusIn(sentence: string): string | null {
+  return /\bHTTP ([1-5]\d\d)\b/.exec(sentence)?.[1] ?? null;
+}
+
+/** What outsiders read of a state for which others may have given the reason. */
+const STATES: Readonly<Partial<Record<GpuState | GpuEventRecord["event"], string>>> = {
+  starting: "The model is being loaded.",
+  unfit: "It cannot serve as things are.",
+  faulted: "It failed, and is tried again.",
+  lost: "It is not there any more.",
+};
+
+function publicReason(state: GpuState | GpuEventRecord["event"], reason: string, isServer: boolean): string {
+  // A server that is full says so in its own words, other crowds are counted by us.
+  if (state === "crowded" && isServer) return "Its server has no room now.";
+  const own = STATES[state];
+  if (own === undefined) return reason;
+  const status = isServer ? statusIn(reason) : null;
+  return status === null ? own : `${own.slice(0, -1)} (its server answered HTTP ${status}).`;
 }
 
 /** A GPU as those may see it who may not see inside. */
 export function publicGpu(gpu: GpuStatus): GpuStatus {
+  const isServer = gpu.kind === "remote";
   return {
     ...gpu,
-    ...(gpu.kind === "remote" && publicRemote(gpu)),
-    reason: words(gpu.reason),
-    model: words(gpu.model),
-    memoryNote: words(gpu.memoryNote),
-    device: words(gpu.device),
-    crowded: words(gpu.crowded),
+    ...(isServer && publicRemote(gpu)),
+    reason: gpu.reason === null ? null : publicReason(gpu.status, gpu.reason, isServer),
+    model: gpu.model === null ? null : fileName(gpu.model),
+    memoryNote: gpu.memoryNote === null ? null : beforeWords(gpu.memoryNote),
     settings:
       gpu.settings?.map(({ name, value, reason }) => ({
         name,
-        value: typeof value === "string" ? publicWords(value) : value,
-        reason: publicWords(reason),
+        value: typeof value === "string" ? fileName(value) : value,
+        reason: beforeWords(reason),
       })) ?? null,
-    events: gpu.events.map((event) => ({ ...event, reason: publicWords(event.reason) })),
+    events: gpu.events.map((event) => ({ ...event, reason: publicReason(event.event, event.reason, isServer) })),
   };
 }
 
 /** Its UUID is its address, and so is its name where it has none of its own. */
-function publicRemote({ id, name, uuids }: GpuStatus): Pick<GpuStatus, "name" | "uuids"> {
-  const url = URL.parse(uuids[0]?.replace(/^REMOTE-/, "") ?? "");
-  const isAddress = url !== null && (name.includes(url.hostname) || publicWords(name) !== name);
-  return { name: isAddress ? `server of GPU ${id}` : name, uuids: [`REMOTE-${id}`] };
+function publicRemote({ id, name, uuids }: GpuStatus): Pick<GpuStatus, "name" | "uuids" | "device"> {
+  const host = URL.parse(uuids[0]?.replace(/^REMOTE-/, "") ?? "")?.hostname;
+  const isAddress = (host !== undefined && name.includes(host)) || /[:/\\]/.test(name);
+  return { name: isAddress ? `server of GPU ${id}` : name, uuids: [`REMOTE-${id}`], device: null };
 }
+
+/** Our words come first, and others' behind a colon. */
+function beforeWords(sentence: string): string {
+  const colon = sentence.indexOf(": ");
+  return colon === -1 ? sentence : `${sentence.slice(0, colon)}.`;
+}
+
+/** Of a path or an address its last part; `organization/model` is neither. */
+function fileName(text: string): string {
+  const parts = text.split(/[/\\]/);
+  const isName = parts.length === 1 || (parts.length === 2 && /^[\w-]/.test(text) && !/^[a-z]:/i.test(text));
+  return isName ? text : parts.at(-1)!;
+}
+
+/** What drivers do not tell, for outsiders. */
+export const PUBLIC_NOTE = "Not all drivers tell what they could; an admin sees why.";

@@ -7,7 +7,7 @@ import { goneSignal } from "./gone.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath, visibleTask } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
-import { wordsFor } from "./public-words.ts";
+import { maySeeInside } from "./public-words.ts";
 import { applyWait } from "./prefer.ts";
 import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery } from "./schemas/tasks.ts";
 import { PART, streamedList } from "./task-list.ts";
@@ -31,11 +31,11 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
     },
     handler: async ({ caller, params, query }, reply) => {
       const task = await taskNamed(tasks, caller, params);
-      const words = wordsFor(caller);
-      if (query.wait === 0) return viewOfTask(task, words);
+      const isInside = maySeeInside(caller);
+      if (query.wait === 0) return viewOfTask(task, isInside);
       const wait = applyWait(query.wait, reply);
-      if (isFinal(task.status)) return viewOfTask(task, words);
-      return viewOfTask(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id), words);
+      if (isFinal(task.status)) return viewOfTask(task, isInside);
+      return viewOfTask(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id), isInside);
     },
   });
 }

@@ -2,27 +2,26 @@
 import { type GpuStatus } from "../gpu/status.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../scheduler/task-api.ts";
 import { type Delivery } from "../store/store.ts";
-import { type TaskResult } from "../task.ts";
+import { type Attempt, type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./parts.ts";
-import { publicWords } from "./public-words.ts";
+import { publicAttempt, publicFailure } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
 /**
- * @param words what is done to sentences that engines, drivers and servers elsewhere may have written; they are for outsiders unless the
- *   caller is known to be none
+ * @param isInside whether sentences that engines, drivers and servers elsewhere may have written are for somebody who may see inside
  */
-export function viewOfTask(task: ListedSnapshot, words: (sentence: string) => string = publicWords): TaskView {
+export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
   const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
   return {
     task_id: task.id,
     gpu_id: task.gpuId,
     status: task.status,
     ...(result && { result: viewOfResult(result) }),
-    ...(error && { error: words(error.sentence), error_code: error.code }),
+    ...(error && { error: isInside ? error.sentence : publicFailure(error, task.gpuId), error_code: error.code }),
     created_at: isoTime(task.createdAt),
     started_at: isoTimeOrNull(task.startedAt),
     finished_at: isoTimeOrNull(task.finishedAt),
@@ -36,16 +35,22 @@ export function viewOfTask(task: ListedSnapshot, words: (sentence: string) => st
     ...(batchId !== null && { batch_id: batchId }),
     ...(retryOf !== null && { retry_of: retryOf }),
     ...(webhook && { webhook_url: webhook.url }),
-    attempts: task.attempts.map(({ gpuId, startedAt, endedAt, reason, alone, error: said, unlisted }) => ({
-      gpu_id: gpuId,
-      started_at: isoTime(startedAt),
-      ended_at: isoTimeOrNull(endedAt),
-      reason,
-      ...(alone === true && { alone }),
-      ...(said !== undefined && { error: words(said) }),
-      ...(unlisted !== undefined && { unlisted }),
-    })),
+    attempts: task.attempts.map((attempt) => viewOfAttempt(attempt, isInside)),
     ...(placement && { placement: viewOfPlacement(placement) }),
+  };
+}
+
+function viewOfAttempt(attempt: Attempt, isInside: boolean): TaskView["attempts"][number] {
+  const { gpuId, startedAt, endedAt, reason, alone, unlisted } = attempt;
+  const error = isInside ? attempt.error : publicAttempt(attempt);
+  return {
+    gpu_id: gpuId,
+    started_at: isoTime(startedAt),
+    ended_at: isoTimeOrNull(endedAt),
+    reason,
+    ...(alone === true && { alone }),
+    ...(error !== undefined && { error }),
+    ...(unlisted !== undefined && { unlisted }),
   };
 }
 
