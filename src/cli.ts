@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import * as auth from "./auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./cli/data-dir.ts";
+import { keptByNpm } from "./cli/npm-options.ts";
 import { sweepNow } from "./cli/sweep.ts";
 import { checkFiles, type Config, configFile, loadConfig } from "./config.ts";
 import { AltLasError } from "./errors.ts";
@@ -44,6 +45,9 @@ function program(): Command {
     .allowExcessArguments()
     .action(async (options: Options, command: Command) => {
       const { args } = command;
+      const names = command.options.map(({ long }) => long!);
+      const kept = keptByNpm(names, args, process.env);
+      if (kept !== null) cli.error(`error: ${kept}`);
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
       const origin = {
         config: configOf(options),

@@ -103,7 +103,8 @@ function unanswered(url: string, patience: number, error: unknown): string {
   const { name, cause = error } = error as { name?: string; cause?: unknown };
   // `reason`: in plain words, what TLS errors also say in OpenSSL's own way.
   const { code = "", reason = messageOf(cause) } = cause as NodeJS.ErrnoException & { reason?: string };
-  if (name === "TimeoutError") return `The server at ${url} has not answered within ${patience} seconds.`;
+  if (name === "TimeoutError")
+    return `The server at ${url} has not answered within ${patience} ${patience === 1 ? "second" : "seconds"}.`;
   if (UNTRUSTED.has(code)) {
     const file = "NODE_EXTRA_CA_CERTS to the file of its certificate, or of the authority that signed it";
     return `The certificate of ${url} is not from an authority that this machine trusts (${code}); set ${file}.`;

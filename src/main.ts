@@ -11,13 +11,14 @@ import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
 import { type Config } from "./config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./data-folder.ts";
-import { AltLasError, messageOf } from "./errors.ts";
+import { messageOf } from "./errors.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/devices.ts";
 import { KnownGpus } from "./gpu/known-gpus.ts";
 import { findPciGpus } from "./gpu/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
+import { listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log.ts";
 import { type CallerLimits } from "./scheduler/callers.ts";
@@ -83,6 +84,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
     known,
     pciGpus: await findPciGpus(),
     environment: process.env,
+    silentDrivers: monitor.silentDrivers,
     log,
   });
   warnOfMissing(config, devices, log);
@@ -116,7 +118,7 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
   started.defer(credentials.watch());
   started.defer(known.watch(log));
-  await listen(app, config);
+  await listen(app, config.server);
   // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
   const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
@@ -203,14 +205,6 @@ function readinessOf({
   return { ready, reason: reason ?? trouble?.sentence ?? null };
 }
 
-async function listen(app: FastifyInstance, { server: { host, port } }: Config): Promise<void> {
-  try {
-    await app.listen({ host, port });
-  } catch (error) {
-    throw new AltLasError("bad_config", `Cannot listen on ${host}:${port}: ${messageOf(error)}.`);
-  }
-}
-
 /** Milliseconds that connections have to take their last answers. */
 const LAST_ANSWERS = 1000;
 
@@ -274,7 +268,7 @@ function warnOfMissing(config: Config, devices: readonly Device[], log: Logger):
     for (const id of ids) {
       if (devices.some((device) => device.id === id)) continue;
       log.warn(
-        `gpu.multi_gpu.task_specific_mappings.${taskType} names gpu_${id}, which is not there; there are ${devices.length} GPUs.`,
+        `gpu.multi_gpu.task_specific_mappings.${taskType} names gpu_${id}, which is not there; ${devices.length === 1 ? "there is 1 GPU" : `there are ${devices.length} GPUs`}.`,
       );
     }
   }

@@ -185,11 +185,31 @@ test("what is not whole, or not a backup, makes no folder", async (t) => {
     writeFileSync(file, bytes);
     await assert.rejects(
       restoreBackup(file, join(folder, "restored")),
-      { code: "bad_config", message: /bad\.tar/ },
+      {
+        code: "bad_config",
+        message:
+          /bad\.tar (is no (whole )?backup of ALT_LAS|is damaged|was written by a newer)|bad\.tar: alt_las is missing/,
+      },
       what,
     );
     assert.deepEqual(readdirSync(folder).toSorted(), ["backup.tar", "bad.tar", "data"], what);
   }
+});
+
+test("a backup into a folder that is not there, and a restore of a file that is not, name what is missing", async (t) => {
+  const { dataDir, folder } = await aServersData(t);
+  await assert.rejects(backupCommand({ dataDir, storePath: undefined }, join(folder, "none", "b.tar"), false), {
+    message: `The folder ${join(folder, "none")} for the backup does not exist; make it first.`,
+  });
+  const none = join(folder, "none.tar");
+  await assert.rejects(restoreBackup(none, join(folder, "new")), { message: `There is no file ${none}.` });
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  await assert.rejects(restoreBackup(file, join(file, "new")), { code: "bad_config", message: /cannot be made/ });
+  await assert.rejects(restoreBackup(folder, join(folder, "new")), {
+    code: "bad_config",
+    message: /cannot be restored: /,
+  });
 });
 
 interface Packed {

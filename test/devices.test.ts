@@ -27,6 +27,7 @@ interface Start {
   readonly gpus?: readonly GpuIdentity[];
   readonly probe?: Probe | null;
   readonly notes?: readonly string[];
+  readonly silentDrivers?: readonly string[];
   readonly pciGpus?: GpuSources["pciGpus"];
   readonly environment?: NodeJS.ProcessEnv;
 }
@@ -46,6 +47,7 @@ class Machine {
   start(yaml: string, { gpus = [], probe = CUDA, notes = [], ...rest }: Start = {}): Promise<Device[]> {
     return findDevices(parseConfig(yaml, "c.yaml"), {
       found: { gpus, notes },
+      silentDrivers: rest.silentDrivers ?? [],
       pciGpus: rest.pciGpus ?? [],
       environment: rest.environment ?? {},
       known: KnownGpus.open(this.dataDir),
@@ -378,6 +380,15 @@ test("a machine without a GPU serves from CPU devices, unless gpu.cpu_fallback i
   assert.equal(
     await refusal(t, "gpu: { cpu_fallback: false }", { probe: NOTHING }),
     "gpu.cpu_fallback is false, and there is no GPU to use (this machine has no GPU). Start with --devices cpu:2 to serve from the CPU.",
+  );
+});
+
+test("a driver that is installed and does not answer is not said to be no GPU", async (t) => {
+  const silentDrivers = ["nvidia-smi lists no GPU: Failed to initialize NVML."];
+  const at = { probe: NOTHING, silentDrivers };
+  assert.equal(
+    await refusal(t, "gpu: { cpu_fallback: false }", at),
+    "gpu.cpu_fallback is false, and there is no GPU to use (this machine has a GPU driver that lists no GPU: nvidia-smi lists no GPU: Failed to initialize NVML). Start with --devices cpu:2 to serve from the CPU.",
   );
 });
 

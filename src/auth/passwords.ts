@@ -75,7 +75,7 @@ export class PasswordChecker {
   #refuseHaste(address: string, user: string): void {
     const pause = Math.ceil(this.#failures.pause(address, user) / 1000);
     if (pause === 0) return;
-    const sentence = `Too many wrong passwords came from this address; try again in ${pause} seconds.`;
+    const sentence = `Too many wrong passwords came from this address; try again in ${pause} ${pause === 1 ? "second" : "seconds"}.`;
     throw new AltLasError("rate_limited", sentence, { retryAfter: pause });
   }
 

@@ -29,6 +29,9 @@ export interface CommandContext {
  * @param overwrite whether a file of that name may be replaced
  */
 export async function backupCommand(context: CommandContext, file: string, overwrite: boolean): Promise<string> {
+  const folder = dirname(resolve(file));
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new AltLasError("bad_config", `The folder ${folder} for the backup does not exist; make it first.`);
   if (!overwrite && existsSync(file)) throw exists(file);
   const answer = await openAnswer(context.dataDir, BACKUP_ROUTE);
   if (answer !== undefined) await writeWhole(file, answer, overwrite);

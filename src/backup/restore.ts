@@ -23,9 +23,7 @@ interface Found {
  */
 export async function restoreBackup(file: string, dataDir: string): Promise<Manifest> {
   const target = resolve(dataDir);
-  refuseData(dataDir);
-  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-  const folder = await mkdtemp(`${target}.restoring-`);
+  const folder = await beginFolder(dataDir, file);
   try {
     const manifest = await unpack(file, folder);
     syncFolder(folder);
@@ -37,8 +35,28 @@ export async function restoreBackup(file: string, dataDir: string): Promise<Mani
     return manifest;
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
-    throw error instanceof AltLasError ? error : refusal(`${file} cannot be restored: ${messageOf(error)}.`);
+    throw error instanceof AltLasError ? error : refusal(unreadable(file, error));
   }
+}
+
+/** Asks for the file before a folder is made for it. @throws {AltLasError} `bad_config` */
+async function beginFolder(dataDir: string, file: string): Promise<string> {
+  const target = resolve(dataDir);
+  if (!existsSync(file)) throw refusal(`There is no file ${file}.`);
+  try {
+    refuseData(dataDir);
+    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    return await mkdtemp(`${target}.restoring-`);
+  } catch (error) {
+    throw error instanceof AltLasError ? error : refusal(`${dataDir} cannot be made: ${messageOf(error)}.`);
+  }
+}
+
+/** The system's own errors say what is wrong with a file; the words of whatever takes it apart mean nothing to those who read them. */
+function unreadable(file: string, error: unknown): string {
+  const { syscall } = error as NodeJS.ErrnoException;
+  if (syscall !== undefined) return `${file} cannot be restored: ${messageOf(error)}.`;
+  return `${file} is no whole backup of ALT_LAS: it is cut off, damaged, or another kind of file.`;
 }
 
 function refuseData(dataDir: string): void {

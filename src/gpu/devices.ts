@@ -69,6 +69,8 @@ interface Entry {
 }
 
 export interface DeviceSources extends GpuSources {
+  /** What drivers said that are installed and list no GPU. */
+  readonly silentDrivers?: readonly string[];
   readonly log: Pick<Logger, "warn">;
 }
 
@@ -88,7 +90,7 @@ export async function findDevices(config: Config, sources: DeviceSources): Promi
   const entries = deviceEntries(config);
   const survey = await surveyFor(entries, config, sources);
   for (const warning of [...survey.warnings, ...survey.faults]) sources.log.warn(warning);
-  const resolver = new Resolver(config, survey);
+  const resolver = new Resolver(config, survey, sources.silentDrivers);
   const found = entries.flatMap((entry) => resolver.resolve(entry));
   const used = config.gpu.multi_gpu.enabled ? found : found.slice(0, 1);
   const drafts = [...used, ...resolver.fallbackFor(used)];
@@ -139,14 +141,16 @@ class Resolver {
   readonly #config: Config;
   readonly #gpus: readonly SurveyedGpu[];
   readonly #warnings: readonly string[];
+  readonly #silentDrivers: readonly string[];
   /** How many stand-ins there are already. */
   #cpus = 0;
   #simulated = 0;
 
-  constructor(config: Config, { gpus, warnings }: Survey) {
+  constructor(config: Config, { gpus, warnings }: Survey, silentDrivers: readonly string[] = []) {
     this.#config = config;
     this.#gpus = gpus;
     this.#warnings = warnings;
+    this.#silentDrivers = silentDrivers;
   }
 
   resolve(entry: Entry): Draft[] {
@@ -223,7 +227,9 @@ class Resolver {
   }
 
   #listed(): string {
-    return listOf(this.#gpus.filter(({ lost }) => lost === null)) || "no GPU";
+    const here = listOf(this.#gpus.filter(({ lost }) => lost === null));
+    if (here !== "" || this.#silentDrivers.length === 0) return here || "no GPU";
+    return `a GPU driver that lists no GPU: ${this.#silentDrivers.map((note) => note.replace(/\.$/, "")).join("; ")}`;
   }
 
   #gpuDevice(gpus: readonly SurveyedGpu[], entry: DeviceSettings): Draft {

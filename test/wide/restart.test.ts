@@ -86,7 +86,7 @@ test("a start that fails leaves the next one everything, also the first key to s
   const port = new URL(other.url).port;
   const failed = await altLas(["serve", "--data-dir", folder, "--port", port, "--devices", "simulated:1"]);
   assert.equal(failed.code, 1);
-  assert.match(failed.stderr, new RegExp(`^Cannot listen on 127\\.0\\.0\\.1:${port}: .*\\.\n$`, "m"));
+  assert.match(failed.stderr, new RegExp(`^Cannot listen on 127\\.0\\.0\\.1:${port}: another program .*\\.\n$`, "m"));
   assert.equal(failed.stdout, "");
   await other.stop();
   const next = await Server.start(t, { args: ["--devices", "simulated:1", "--data-dir", folder] });

@@ -1,0 +1,71 @@
+/** Starts that cannot work as they were typed: what is said, and what to type. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { test } from "node:test";
+import fastify from "fastify";
+import { keptByNpm } from "../src/cli/npm-options.ts";
+import { listen } from "../src/http/listen.ts";
+import { dataDirWords, shellWord, startCommand } from "../src/paste.ts";
+
+const OPTIONS = ["--port", "--data-dir", "--log-level"];
+const NPM = { npm_lifecycle_event: "start", npm_package_name: "alt-las" };
+
+test("options that npm has kept for itself are told with the command that was meant", () => {
+  const HEAD = "npm has kept --port for itself; options of the server come after two dashes: ";
+  assert.equal(
+    keptByNpm(OPTIONS, ["9746"], { ...NPM, npm_config_port: "true" }),
+    `${HEAD}npm start -- --port 9746`,
+    "npm start --port 9746",
+  );
+  assert.equal(
+    keptByNpm(OPTIONS, [], { ...NPM, npm_config_port: "9746" }),
+    `${HEAD}npm start -- --port 9746`,
+    "with =",
+  );
+  const two = { ...NPM, npm_config_port: "true", npm_config_data_dir: "my data" };
+  assert.match(keptByNpm(OPTIONS, ["9746"], two)!, /npm start -- --port VALUE --data-dir 'my data'$/);
+  assert.equal(keptByNpm(OPTIONS, ["srve"], NPM), null, "no option was typed");
+  assert.equal(keptByNpm(OPTIONS, [], { npm_config_port: "1" }), null, "npm did not start it");
+  assert.equal(
+    keptByNpm(OPTIONS, [], { ...NPM, npm_package_name: "app", npm_config_port: "1" }),
+    null,
+    "of another app",
+  );
+});
+
+test("a port that is taken is told as that", async (t) => {
+  const other = createServer().listen(0, "127.0.0.1");
+  await once(other, "listening");
+  t.after(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  await assert.rejects(listen(fastify(), { host: "127.0.0.1", port }), {
+    code: "bad_config",
+    message: `Cannot listen on 127.0.0.1:${port}: another program listens there; choose another port with --port.`,
+  });
+  await assert.rejects(listen(fastify(), { host: "203.0.113.1", port: 0 }), {
+    message: "Cannot listen on 203.0.113.1:0: this machine has no such address; choose another with --host.",
+  });
+});
+
+test("commands are written as a shell takes them", (t) => {
+  for (const word of ["bob", "/var/lib/alt-las", "ayşe", "cpu:2", "a=b"]) assert.equal(shellWord(word), word);
+  for (const [word, quoted] of [
+    ["my data", "'my data'"],
+    ["", "''"],
+    ["it's", String.raw`'it'\''s'`],
+    ["$HOME", "'$HOME'"],
+  ] as const)
+    assert.equal(shellWord(word), quoted);
+  t.after(() => delete process.env["ALT_LAS_DATA_DIR"]);
+  delete process.env["ALT_LAS_DATA_DIR"];
+  assert.equal(dataDirWords("./data"), "");
+  assert.equal(dataDirWords("/srv/a b"), " --data-dir '/srv/a b'");
+  process.env["ALT_LAS_DATA_DIR"] = "./data";
+  assert.equal(dataDirWords("./data"), " --data-dir ./data", "it was named");
+  assert.equal(startCommand(new Map()), "npm start");
+  assert.equal(
+    startCommand(new Map([["--port", "9"]]), { "--model": "FILE.gguf" }),
+    "npm start -- --port 9 --model FILE.gguf",
+  );
+});
