@@ -35,6 +35,7 @@ const NO_LIMITS: CallerLimits = {
 const SETTINGS: SchedulerSettings = {
   maxQueueSize: Infinity,
   maxQueueBytes: Infinity,
+  maxQueueHeap: Infinity,
   minBatchSizePerGpu: 1,
   mappings: new Map(),
   maxAttempts: 3,

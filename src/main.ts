@@ -22,6 +22,7 @@ import { listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log.ts";
 import { type CallerLimits } from "./scheduler/callers.ts";
+import { heapForWaiting } from "./scheduler/heap-cost.ts";
 import { readMappings } from "./scheduler/mappings.ts";
 import { loadOf } from "./scheduler/placement.ts";
 import { KEYS_LIVE } from "./scheduler/replays.ts";
@@ -238,6 +239,7 @@ function schedulerSettings({
   return {
     maxQueueSize: multi_gpu.max_queue_size,
     maxQueueBytes: multi_gpu.max_queue_bytes,
+    maxQueueHeap: heapForWaiting(),
     minBatchSizePerGpu: multi_gpu.min_batch_size_per_gpu,
     mappings: readMappings(multi_gpu.task_specific_mappings),
     maxAttempts: tasks.max_attempts,

@@ -250,3 +250,28 @@ test("property: a caller is told to come back only for what it has itself, or be
     }),
   );
 });
+
+test("what waits may take so much of the heap; the sentence says how to have more", () => {
+  const webhook = { url: `https://x.example/${"u".repeat(1982)}`, events: ["task.completed"] } as const;
+  const world = new World([facts(0, { slots: 1 })], { maxQueueHeap: 6500 });
+  world.submitMany(3, { webhook });
+  assert.throws(() => world.submit({ webhook }), {
+    code: "queue_full",
+    message:
+      /^The queue has no room for 1 more: waiting tasks take 64\d\d of at most 6500 bytes of memory \(NODE_OPTIONS/,
+  });
+  assert.throws(() => world.batch(4, "split", { webhook }), { code: "invalid_input", message: /bytes of memory/ });
+  world.scheduler.cancel(world.scheduler.upcoming(1));
+  world.submit({ webhook });
+  world.scheduler.cancel(world.scheduler.upcoming(10));
+  world.submitMany(5, {});
+});
+
+test("with several users, one may have half of the heap that is for waiting tasks", () => {
+  const world = sharedWorld({ maxQueueHeap: 8000 });
+  world.submitMany(4, { user: "ada" });
+  const refused = refusalOf(() => world.submit({ user: "ada" }));
+  assert.equal(refused?.code, "rate_limited");
+  assert.match(refused!.message, /waiting tasks of ada take 30\d\d of at most 4000 bytes of memory \(half of/);
+  world.submitMany(3, { user: "bob" });
+});

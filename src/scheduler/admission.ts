@@ -5,6 +5,7 @@ import { type Task } from "../task.ts";
 import { type Caller, type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
+import { heapCostOf } from "./heap-cost.ts";
 import { leastTokens } from "./placement.ts";
 import { type QueueShare, queueShare, type QueueSize } from "./queue-share.ts";
 import { type Waiting } from "./waiting.ts";
@@ -12,7 +13,7 @@ import { type Waiting } from "./waiting.ts";
 /** What it looks at. */
 export interface AdmissionParts {
   readonly fleet: Fleet;
-  readonly waiting: Pick<Waiting, "tasks" | "bytes">;
+  readonly waiting: Pick<Waiting, "tasks" | "bytes" | "heap">;
   readonly eligibility: Eligibility;
   readonly callers: Callers;
   readonly queue: QueueSize;
@@ -82,6 +83,12 @@ export class Admission {
       const most = `${caller.name} may have ${share.bytes} waiting (${share.bytesBy})`;
       throw tooLarge(`${of} at least ${waiting} bytes of text would wait; ${most}`);
     }
+    const heap = tasks.map(heapCostOf).toSorted((a, b) => b - a);
+    const kept = heap.slice(own).reduce((sum, cost) => sum + cost, 0);
+    const mostHeap = Math.min(queue.maxQueueHeap, share.heap);
+    if (kept > mostHeap) {
+      throw tooLarge(`${of} at least ${kept} bytes of memory would be taken; ${mostHeap} may be (${HEAP_KEY})`);
+    }
   }
 
   /** Slots that the tasks of a submission may have at best; all of one submission may go to the same GPUs. */
@@ -98,15 +105,12 @@ export class Admission {
 
   #overflowOfCaller(waiting: readonly Task[]): AltLasError | null {
     const caller = this.#parts.callers.of(waiting[0]!);
-    const { tasks, bytes, tasksBy, bytesBy } = this.#shareOf(caller);
-    const of = `of ${caller.name}`;
-    const present = { tasks: caller.queued, bytes: caller.queuedBytes };
-    const over = overflowing(waiting, present, { tasks, bytes });
+    const share = this.#shareOf(caller);
+    const present = { tasks: caller.queued, bytes: caller.queuedBytes, heap: caller.queuedHeap };
+    const over = overflowing(amountOf(waiting), present, share);
     if (over === null) return null;
-    const full =
-      over.what === "tasks"
-        ? `${caller.queued} of at most ${tasks} tasks ${of} wait (${tasksBy})`
-        : `${caller.queuedBytes} of at most ${bytes} bytes of text ${of} wait (${bytesBy})`;
+    const by = { tasks: share.tasksBy, bytes: share.bytesBy, heap: `half of what all may take; ${HEAP_KEY}` };
+    const full = fullness(over.what, present, share, { of: ` of ${caller.name}`, by });
     const { retryAfter, when } = this.#untilRoom(caller, over.places);
     const sentence = `There is no room for ${waiting.length} more: ${full}. ${when}`;
     return new AltLasError("rate_limited", sentence, { retryAfter });
@@ -114,16 +118,14 @@ export class Admission {
 
   #overflowOfAll(waiting: readonly Task[]): AltLasError | null {
     const { queue, waiting: present, callers } = this.#parts;
-    const over = overflowing(waiting, present, { tasks: queue.maxQueueSize, bytes: queue.maxQueueBytes });
+    const most = { tasks: queue.maxQueueSize, bytes: queue.maxQueueBytes, heap: queue.maxQueueHeap };
+    const over = overflowing(amountOf(waiting), present, most);
     if (over === null) return null;
-    const full =
-      over.what === "tasks"
-        ? `${present.tasks} of at most ${queue.maxQueueSize} tasks wait (gpu.multi_gpu.max_queue_size)`
-        : `${present.bytes} of at most ${queue.maxQueueBytes} bytes of text wait (gpu.multi_gpu.max_queue_bytes)`;
+    const by = { tasks: "gpu.multi_gpu.max_queue_size", bytes: "gpu.multi_gpu.max_queue_bytes", heap: HEAP_KEY };
+    const full = fullness(over.what, present, most, { of: "", by });
     const { retryAfter, when } = this.#untilRoom(callers, over.places);
-    return new AltLasError("queue_full", `The queue has no room for ${waiting.length} more: ${full}. ${when}`, {
-      retryAfter,
-    });
+    const sentence = `The queue has no room for ${waiting.length} more: ${full}. ${when}`;
+    return new AltLasError("queue_full", sentence, { retryAfter });
   }
 
   /** When so many more tasks have probably got slots. */
@@ -154,22 +156,49 @@ function tooLarge(why: string): AltLasError {
   return new AltLasError("invalid_input", `${why}.`);
 }
 
+/** What is limited of the tasks that wait. */
 interface Amount {
   readonly tasks: number;
   /** Of their texts. */
   readonly bytes: number;
+  /** Bytes of the heap that they take without their texts. */
+  readonly heap: number;
+}
+
+const HEAP_KEY = "NODE_OPTIONS=--max-old-space-size gives the server a larger heap";
+
+function amountOf(tasks: readonly Task[]): Amount {
+  let bytes = 0;
+  let heap = 0;
+  for (const task of tasks) {
+    bytes += task.bytes;
+    heap += heapCostOf(task);
+  }
+  return { tasks: tasks.length, bytes, heap };
 }
 
 /** Which limit more tasks would exceed, and how many of those that wait have to go first; null: none. */
 function overflowing(
-  more: readonly Task[],
+  more: Amount,
   present: Amount,
   most: Amount,
-): { readonly what: "tasks" | "bytes"; readonly places: number } | null {
-  const bytes = more.reduce((sum, task) => sum + task.bytes, 0);
-  const tasksOver = present.tasks + more.length - most.tasks;
-  const bytesOver = present.bytes + bytes - most.bytes;
-  if (tasksOver <= 0 && bytesOver <= 0) return null;
-  const placesOfBytes = Math.ceil(bytesOver / Math.max(1, present.bytes / Math.max(1, present.tasks)));
-  return { what: tasksOver > 0 ? "tasks" : "bytes", places: Math.max(1, tasksOver, placesOfBytes) };
+): { readonly what: keyof Amount; readonly places: number } | null {
+  const over = (what: keyof Amount): number => present[what] + more[what] - most[what];
+  const what = (["tasks", "bytes", "heap"] as const).find((measure) => over(measure) > 0);
+  if (what === undefined) return null;
+  const placesOf = (measure: keyof Amount): number =>
+    Math.ceil(over(measure) / Math.max(1, present[measure] / Math.max(1, present.tasks)));
+  return { what, places: Math.max(1, over("tasks"), placesOf("bytes"), placesOf("heap")) };
+}
+
+/** @param of whose tasks are meant @param by where each limit comes from */
+function fullness(
+  what: keyof Amount,
+  present: Amount,
+  most: Amount,
+  { of, by }: { readonly of: string; readonly by: Readonly<Record<keyof Amount, string>> },
+): string {
+  const amount = `${present[what]} of at most ${most[what]}`;
+  if (what === "heap") return `waiting tasks${of} take ${amount} bytes of memory (${by.heap})`;
+  return `${amount} ${what === "tasks" ? "tasks" : "bytes of text"}${of} wait (${by[what]})`;
 }

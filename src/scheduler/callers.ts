@@ -41,6 +41,8 @@ export class Caller {
   queued = 0;
   /** Bytes of their texts in UTF-8. */
   queuedBytes = 0;
+  /** Bytes of the heap that they take, without their texts. */
+  queuedHeap = 0;
   /** Nothing that waits has a lower `seq`. */
   oldest = Infinity;
   /** Work it was given, by its weight. */
@@ -137,12 +139,13 @@ export class Callers {
     return this.#ranking;
   }
 
-  /** A task begins to wait. @param bytes of its text */
-  waits(task: Task, bytes: number): void {
+  /** A task begins to wait. @param bytes of its text @param heap what else it takes of the heap */
+  waits(task: Task, bytes: number, heap: number): void {
     const caller = this.of(task);
     caller.drainRate.enters();
     this.drainRate.enters();
     caller.queuedBytes += bytes;
+    caller.queuedHeap += heap;
     if (caller.queued === 0) {
       caller.tag = Math.max(caller.tag, this.#served); // 1
       caller.oldest = task.seq;
@@ -152,12 +155,13 @@ export class Callers {
     this.#rank(caller);
   }
 
-  /** A task waits no more. @param bytes of its text */
-  leavesQueue(task: Task, bytes: number): void {
+  /** A task waits no more. @param bytes @param heap as of `waits` */
+  leavesQueue(task: Task, bytes: number, heap: number): void {
     const caller = this.of(task);
     caller.drainRate.leaves();
     this.drainRate.leaves();
     caller.queuedBytes -= bytes;
+    caller.queuedHeap -= heap;
     if (caller.oldest === task.seq) caller.oldest++;
     caller.queued--;
     if (!caller.isActive) this.#rank(caller);

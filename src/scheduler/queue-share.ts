@@ -13,6 +13,8 @@ export interface QueueSize {
   readonly maxQueueSize: number;
   /** Bytes of text in UTF-8 (`gpu.multi_gpu.max_queue_bytes`). */
   readonly maxQueueBytes: number;
+  /** Bytes of the heap that waiting tasks take without their texts (`heapForWaiting`). */
+  readonly maxQueueHeap: number;
 }
 
 /** How much of one caller may wait. */
@@ -21,6 +23,8 @@ export interface QueueShare {
   readonly tasks: number;
   /** Bytes of text in UTF-8; Infinity: only the whole queue is a limit. */
   readonly bytes: number;
+  /** Bytes of the heap; Infinity: only the whole queue is a limit. */
+  readonly heap: number;
   /** Why it may have so many tasks, and where that is set. */
   readonly tasksBy: string;
   /** The same of the bytes. */
@@ -33,7 +37,7 @@ export interface QueueShare {
  */
 export function queueShare(
   { maxQueued, maxQueuedKey }: CallerLimits,
-  { maxQueueSize, maxQueueBytes }: QueueSize,
+  { maxQueueSize, maxQueueBytes, maxQueueHeap }: QueueSize,
   isShared: boolean,
 ): QueueShare {
   const isLimited = isShared && maxQueued !== "unlimited";
@@ -43,6 +47,7 @@ export function queueShare(
   return {
     tasks: typeof maxQueued === "number" ? maxQueued : byDefault,
     bytes: isLimited ? Math.floor(maxQueueBytes / 2) : Infinity,
+    heap: isLimited ? Math.floor(maxQueueHeap / 2) : Infinity,
     tasksBy: typeof maxQueued === "number" ? maxQueuedKey : half("max_queue_size"),
     bytesBy: half("max_queue_bytes"),
   };

@@ -4,12 +4,12 @@
  *
  * A task's `request` is what is in memory; only this class changes it once the task lives.
  */
-import { getHeapStatistics } from "node:v8";
 import { type Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
 import { heapBytesOf, type TaskRequest } from "../request.ts";
 import { type Store } from "../store/store.ts";
 import { type Task } from "../task.ts";
+import { lastingHeap } from "./heap-cost.ts";
 
 export interface RequestsParts {
   readonly store: Pick<Store, "request" | "lost">;
@@ -49,7 +49,7 @@ export class Requests {
 
   constructor(parts: RequestsParts) {
     this.#parts = parts;
-    this.#budget = parts.budget ?? getHeapStatistics().heap_size_limit / 8;
+    this.#budget = parts.budget ?? lastingHeap() / 8;
   }
 
   /** For tests and measurements: bytes of requests that wait in memory, and tasks whose requests are only on disk. */

@@ -49,6 +49,8 @@ export interface SchedulerSettings {
   readonly maxQueueSize: number;
   /** Bytes of text, in UTF-8, that may wait. */
   readonly maxQueueBytes: number;
+  /** Bytes of the heap that tasks may take that wait, without their texts. */
+  readonly maxQueueHeap: number;
   readonly minBatchSizePerGpu: number;
   readonly mappings: Mappings;
   /** How often a task is tried that is cut off again and again by what may be its own fault. */
@@ -95,7 +97,7 @@ export class Scheduler {
     this.#effects = effects;
     this.#clock = clock;
     this.#now = now;
-    const { mappings, ageingSeconds, limitsOf, maxQueueSize, maxQueueBytes } = settings;
+    const { mappings, ageingSeconds, limitsOf, maxQueueSize, maxQueueBytes, maxQueueHeap } = settings;
     this.callers = new Callers(limitsOf, now);
     this.#waiting = new Waiting(this.callers, mappings.keys(), ageingSeconds * 1000);
     this.#prefixes = settings.prefixAffinity ? new Prefixes() : null;
@@ -113,7 +115,7 @@ export class Scheduler {
       waiting: this.#waiting,
       eligibility: this.#eligibility,
       callers: this.callers,
-      queue: { maxQueueSize, maxQueueBytes },
+      queue: { maxQueueSize, maxQueueBytes, maxQueueHeap },
       isShared: settings.isShared,
     });
   }

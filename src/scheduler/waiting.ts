@@ -4,6 +4,7 @@
  */
 import { PRIORITIES, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
+import { heapCostOf } from "./heap-cost.ts";
 import { type Entry, firstOf, SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
 
 export { type Entry, firstOf, tasksOf } from "./queue.ts";
@@ -45,6 +46,7 @@ export class Waiting {
   readonly #resting = new Set<Task>();
   #tasks = 0;
   #bytes = 0;
+  #heap = 0;
 
   /** @param mappedTypes the task types that have GPUs of their own @param ageing milliseconds */
   constructor(callers: Callers, mappedTypes: Iterable<string>, ageing: number) {
@@ -61,6 +63,11 @@ export class Waiting {
   /** Bytes of their texts in UTF-8. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Bytes of the heap that they take, without their texts. */
+  get heap(): number {
+    return this.#heap;
   }
 
   /** Tells of a length, in bytes, up to which some GPU has room for texts. */
@@ -233,10 +240,12 @@ export class Waiting {
   #count(entry: Entry, sign: 1 | -1): void {
     for (const task of tasksOf(entry)) {
       const { bytes } = task;
+      const heap = heapCostOf(task);
       this.#tasks += sign;
       this.#bytes += sign * bytes;
-      if (sign === 1) this.#callers.waits(task, bytes);
-      else this.#callers.leavesQueue(task, bytes);
+      this.#heap += sign * heap;
+      if (sign === 1) this.#callers.waits(task, bytes, heap);
+      else this.#callers.leavesQueue(task, bytes, heap);
     }
   }
 

@@ -6,6 +6,7 @@ import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { deliveryOf, recordRow } from "./records.ts";
 import { changedRow, charactersOfRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
+import { Restoring } from "./restoring.ts";
 import { charactersOf, copyOf, independent, type Save } from "./saves.ts";
 import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
 import { StoreLost } from "./store.ts";
@@ -202,8 +203,10 @@ export class SqliteStore implements Store {
     });
     this.#thread = thread;
     try {
-      const { rows, value } = await thread.ask("open", { path, limits: { cacheBytes, maxPages } });
-      const live = this.#tasksOf(rows);
+      const restoring = new Restoring();
+      const value = await thread.read("open", { path, limits: { cacheBytes, maxPages } }, restoring);
+      const live = restoring.tasks;
+      for (const task of live) this.#stored.add(task);
       this.#tellOf(value);
       this.#refusal = null;
       const { batches, lastSeq, past, aside } = value;

@@ -11,8 +11,15 @@ export interface Answer<K extends Kind = Kind> {
   readonly value: Exchange[K]["value"];
 }
 
+/** Takes rows as they arrive. */
+export interface RowTaker {
+  add(rows: readonly Row[]): void;
+  /** The rows so far are void. */
+  clear(): void;
+}
+
 interface Question {
-  readonly rows: Row[];
+  readonly taker: RowTaker;
   readonly resolve: (value: Value) => void;
   readonly reject: (error: Error) => void;
 }
@@ -60,13 +67,21 @@ export class StorageThread {
 
   /** @throws {AltLasError} when it fails, or the thread has ended; a `RowError` when a row is to blame */
   async ask<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
+    const rows: Row[] = [];
+    const taker = {
+      add: (more: readonly Row[]) => rows.push(...more),
+      clear: () => void rows.splice(0),
+    };
+    return { rows, value: await this.read(kind, request, taker) };
+  }
+
+  /** As `ask`, with somebody who takes the rows. */
+  async read<K extends Kind>(kind: K, request: Exchange[K]["request"], taker: RowTaker): Promise<Exchange[K]["value"]> {
     if (this.#ended !== undefined) throw this.#ended;
     const message = { kind, ...request } as Request;
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     this.#worker.postMessage(message);
-    const rows: Row[] = [];
-    const value = await new Promise<Value>((resolve, reject) => this.#questions.push({ rows, resolve, reject }));
-    return { rows, value };
+    return new Promise<Value>((resolve, reject) => this.#questions.push({ taker, resolve, reject }));
   }
 
   #onReply(reply: Reply): void {
@@ -77,10 +92,10 @@ export class StorageThread {
     if (question === undefined) return;
     switch (reply.kind) {
       case "rows":
-        for (const row of reply.rows) question.rows.push(row);
+        question.taker.add(reply.rows);
         return;
       case "void":
-        question.rows.length = 0;
+        question.taker.clear();
         return;
       case "done":
         this.#questions.shift();

@@ -20,6 +20,7 @@ export const NO_LIMITS: CallerLimits = {
 export const SETTINGS: SchedulerSettings = {
   maxQueueSize: 1000,
   maxQueueBytes: 1_000_000,
+  maxQueueHeap: Infinity,
   minBatchSizePerGpu: 1,
   mappings: new Map(),
   maxAttempts: 3,
