@@ -10,7 +10,8 @@ import sys
 
 import requests
 
-API = os.environ.get("ALT_LAS_URL", "http://127.0.0.1:8642").rstrip("/") + "/api/v1"
+URL = os.environ.get("ALT_LAS_URL", "http://127.0.0.1:8642").rstrip("/")
+API = URL + "/api/v1"
 FINAL = ("completed", "failed", "canceled")
 
 session = requests.Session()
@@ -18,14 +19,27 @@ session.headers["Authorization"] = "Bearer " + os.environ.get("ALT_LAS_API_KEY",
 
 
 class Refused(Exception):
-    """The server said no; the message is its own sentence."""
+    """There is no answer to work with; the message is a sentence that says why, the server's own where it said no."""
 
 
 def call(method, path, **options):
-    response = session.request(method, API + path, **options)
+    if not URL.startswith(("http://", "https://")):
+        raise Refused(f"ALT_LAS_URL must begin with http:// or https://, like http://127.0.0.1:8642; it is {URL!r}.")
+    try:
+        response = session.request(method, API + path, **options)
+        answer = response.json()
+    except ValueError:
+        # requests' own errors for bad addresses and bad JSON are ValueErrors too.
+        raise Refused(f"What answers at {URL} is not ALT_LAS.") from None
+    except requests.exceptions.SSLError as error:
+        raise Refused(f"The certificate of {URL} is not trusted here ({error}); set REQUESTS_CA_BUNDLE to its file.") from None
+    except requests.RequestException:
+        raise Refused(f"No server answers at {URL}; start one with npm start.") from None
+    if not isinstance(answer, dict) or not (response.ok or "error" in answer):
+        raise Refused(f"What answers at {URL} is not ALT_LAS.")
     if not response.ok:
-        raise Refused(f"{response.status_code}: {response.json()['error']}")
-    return response.json()
+        raise Refused(f"{response.status_code}: {answer['error']}")
+    return answer
 
 
 def predict(text, **fields):
@@ -66,5 +80,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (Refused, requests.ConnectionError) as problem:
+    except Refused as problem:
         sys.exit(str(problem))
+    except KeyError:
+        sys.exit(f"What answers at {URL} is not ALT_LAS.")
