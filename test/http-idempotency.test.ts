@@ -1,7 +1,10 @@
 /** What a caller may repeat, and how often it may ask. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { type FastifyRequest } from "fastify";
 import { AltLasError } from "../src/errors.ts";
+import { idempotencyOf } from "../src/http/idempotency.ts";
 import { aCompletedTask, AS, get, ID, OTHER_ID, post, refusal, testServer } from "./helpers/http.ts";
 
 function withKey(key: string): Record<string, string> {
@@ -42,6 +45,30 @@ test("a request that says the same has the same fingerprint, whatever the order 
   fingerprints.add(await fingerprintOf("/batch_predict", { batch: items.toReversed() }));
   assert.equal(fingerprints.size, 6);
 });
+
+test("a fingerprint is that of the body as one JSON text with sorted names, which earlier versions have stored", () => {
+  const bodies = [
+    null,
+    {},
+    { b: 1, a: { d: [], c: null } },
+    { batch: [] },
+    { batch: [{ text: "é", a: 1 }, "t"], 2: [[]] },
+  ];
+  for (const body of bodies) {
+    const about = { headers: { "idempotency-key": "k" }, params: { task_id: ID }, routeOptions: { url: "/u" }, body };
+    const { fingerprint } = idempotencyOf(about as unknown as FastifyRequest)!;
+    const text = canonicalize([{ task_id: ID }, body]);
+    assert.equal(fingerprint, createHash("sha256").update(`POST /u\n${text}`).digest("hex"), text);
+  }
+});
+
+function canonicalize(value: unknown): string {
+  return JSON.stringify(value, (_name, part: unknown) =>
+    part === null || typeof part !== "object" || Array.isArray(part)
+      ? part
+      : Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+  );
+}
 
 test("without a key nothing is remembered", async (t) => {
   const { app, tasks } = testServer(t);

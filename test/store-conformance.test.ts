@@ -203,6 +203,21 @@ for (const [name, create] of Object.entries(STORES)) {
       assert.deepEqual(await store.get(task.id), task);
     });
 
+    test("prompts that are many megabytes together come back as the texts they were", async (t) => {
+      const { store } = await opened(t, create);
+      const texts = [
+        "x".repeat(800_000),
+        "日".repeat(400_000),
+        `\0${"é".repeat(2000)}`,
+        `\uFEFF${"a\ud83d\ude00".repeat(999)}`,
+        "",
+        "short",
+      ];
+      const tasks = texts.map((text, index) => newTask(index + 1, { text }));
+      await store.save(tasks);
+      for (const task of tasks) assert.deepEqual(await store.get(task.id), task);
+    });
+
     test("half a surrogate pair becomes U+FFFD and fails nothing", async (t) => {
       const { store } = await opened(t, create);
       const task = newTask(1, { text: "a\ud800b", user: "\udc00" });

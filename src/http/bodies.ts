@@ -2,16 +2,31 @@
 import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
+import { type BodyTurns, heapCostOf, isLarge } from "./body-turns.ts";
 import { parseJson } from "./json.ts";
-import { type Holding, type RequestMemory } from "./request-memory.ts";
+import { type RequestMemory } from "./request-memory.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
     /** Where its answer goes; for whoever reads a body, which has no reply. */
     response: ServerResponse;
-    /** What its body holds of the memory for requests; null: nothing. */
-    body_memory: Holding | null;
+    /** What its body costs; null: nothing. */
+    body_cost: BodyCost | null;
   }
+}
+
+/** What a body takes of the memory for requests and, if it is large, its turn. */
+interface BodyCost {
+  /** Somebody works on it who will release it; until then that its client has gone makes nothing free. */
+  inUse: boolean;
+  /** Calling it again is harmless. */
+  readonly release: () => void;
+}
+
+/** What bodies are counted in. */
+export interface BodyRoom {
+  readonly memory: RequestMemory;
+  readonly turns: BodyTurns;
 }
 
 export interface BodyLimits {
@@ -22,11 +37,11 @@ export interface BodyLimits {
 }
 
 /** Makes the application read JSON bodies, and nothing else. */
-export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, memory: RequestMemory): void {
-  app.decorateRequest("body_memory", null);
+export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: BodyRoom): void {
+  app.decorateRequest("body_cost", null);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", (request, payload, done) => {
-    readBody(request, payload, limits.maxBytes, memory, (error, body) => {
+    readBody(request, payload, limits.maxBytes, room, (error, body) => {
       if (body === null) return done(error);
       try {
         done(null, parseJson(body, limits.maxParts));
@@ -38,25 +53,32 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, memory:
 }
 
 /**
- * What was read is used up: a request that is held for its task must not keep the text as well. Its memory is not counted any more,
- * because the queue counts what it keeps by itself.
+ * Does what uses a body up. What the body costs is counted until then, even if its client has gone; and not longer, because the queue
+ * counts what it keeps by itself, and a request that is held for its task must not keep the text as well.
  */
-export function forgetBody(request: FastifyRequest): void {
-  request.body = undefined;
-  request.body_memory?.release();
+export async function usingBody<T>(request: FastifyRequest, work: () => Promise<T>): Promise<T> {
+  const cost = request.body_cost;
+  if (cost !== null) cost.inUse = true;
+  try {
+    return await work();
+  } finally {
+    request.body = undefined;
+    cost?.release();
+  }
 }
 
 type Read = (error: Error | null, body: Buffer | null) => void;
 
 /**
- * Collects a body. Memory is taken as it arrives; a body that cannot fit any more is refused before it is sent at all.
+ * Collects a body. Memory is taken as it arrives; a body that cannot fit any more is refused before it is sent at all. A large one that
+ * has arrived waits for its turn.
  * @param done called once, with the body or with why there is none
  */
 function readBody(
   request: FastifyRequest,
   payload: IncomingMessage,
   maxBytes: number,
-  memory: RequestMemory,
+  { memory, turns }: BodyRoom,
   done: Read,
 ): void {
   const announced = Number(request.headers["content-length"] ?? Number.NaN);
@@ -64,35 +86,65 @@ function readBody(
   const user = request.caller.name;
   if (announced > 0) memory.refuseIfFull(user, announced);
   const chunks = new Chunks();
-  const end = (error: Error | null): void => {
-    payload.off("data", onData).off("end", onEnd).off("error", onError);
-    if (error === null) return done(null, chunks.take());
-    chunks.take();
+  let giveTurnBack: (() => void) | undefined;
+  let isOver = false;
+  const release = (): void => {
+    isOver = true;
     holding.release();
+    giveTurnBack?.();
+  };
+  const stopReading = (): void => {
+    payload.off("data", onData).off("end", onEnd).off("error", onError);
+  };
+  const fail = (error: Error): void => {
+    stopReading();
+    chunks.take();
+    release();
     // What still comes is let go.
     payload.on("error", () => {}).resume();
     done(error, null);
   };
-  const holding = memory.hold(user, (error) => end(error));
+  const begin = (body: Buffer): void => {
+    holding.keep();
+    done(null, body);
+  };
+  const arrived = (): void => {
+    stopReading();
+    const body = chunks.take();
+    const cost = heapCostOf(body);
+    if (isLarge(body.length, maxBytes)) {
+      giveTurnBack = turns.take(cost, () => begin(body));
+      if (isOver) giveTurnBack();
+      return;
+    }
+    try {
+      if (cost > body.length) holding.take(cost - body.length);
+    } catch (error) {
+      return fail(error as Error);
+    }
+    begin(body);
+  };
+  const holding = memory.hold(user, fail);
   const onData = (chunk: Buffer): void => {
     try {
       if (chunks.length + chunk.length > maxBytes) throw tooLarge(maxBytes);
       holding.take(chunk.length);
     } catch (error) {
-      return end(error as Error);
+      return fail(error as Error);
     }
     chunks.add(chunk);
   };
   const onEnd = (): void => {
-    const isWhole = Number.isNaN(announced) || announced === chunks.length;
-    end(
-      isWhole ? null : new AltLasError("invalid_input", "The body is not as long as the Content-Length header says."),
-    );
+    if (Number.isNaN(announced) || announced === chunks.length) return arrived();
+    fail(new AltLasError("invalid_input", "The body is not as long as the Content-Length header says."));
   };
   const onError = (error: Error): void =>
-    end(new AltLasError("invalid_input", `The request cannot be read: ${messageOf(error)}`));
-  request.body_memory = holding;
-  request.response.once("close", () => holding.release());
+    fail(new AltLasError("invalid_input", `The request cannot be read: ${messageOf(error)}`));
+  const cost: BodyCost = { inUse: false, release };
+  request.body_cost = cost;
+  request.response.once("close", () => {
+    if (!cost.inUse) release();
+  });
   payload.on("data", onData).on("end", onEnd).on("error", onError);
   inviteBody(request);
   payload.resume();

@@ -3,6 +3,7 @@ import { type Socket } from "node:net";
 import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { lingerAfter } from "./linger.ts";
 import { type ServerParts } from "./parts.ts";
 import { maySeeInside, publicRefusal } from "./public-words.ts";
 import { endWith } from "./raw-answer.ts";
@@ -35,6 +36,7 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const message = caller !== undefined && maySeeInside(caller) ? error.message : publicRefusal(error);
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
+  lingerAfter(reply.request.raw);
   const failure: Failure = { error: message, code, ...details };
   reply.code(status).send(failure);
 }

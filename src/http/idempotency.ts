@@ -15,7 +15,7 @@ export function idempotencyOf({ headers, body, params, routeOptions }: FastifyRe
   if (given === undefined) return null;
   const key = String(given);
   if (!PRINTABLE_ASCII.test(key)) throw new AltLasError("invalid_input", unfit(key));
-  return { key, fingerprint: fingerprint(`POST ${routeOptions.url}`, [params, body]) };
+  return { key, fingerprint: fingerprint(`POST ${routeOptions.url}`, params, body) };
 }
 
 function unfit({ length }: string): string {
@@ -24,13 +24,38 @@ function unfit({ length }: string): string {
 }
 
 /** The same for two bodies that say the same, in whatever order; defaults have been filled in by now. */
-function fingerprint(route: string, body: unknown): string {
-  return createHash("sha256")
-    .update(`${route}\n${JSON.stringify(body, withSortedKeys)}`)
-    .digest("hex");
+function fingerprint(route: string, params: unknown, body: unknown): string {
+  const hash = createHash("sha256").update(`${route}\n[${JSON.stringify(params, withSortedKeys)},`);
+  for (const part of partsOfJson(body)) hash.update(part);
+  return hash.update("]").digest("hex");
+}
+
+/** The same as one JSON text, with sorted keys, in parts: of a large batch all of it at once would be as large as the body. */
+function* partsOfJson(body: unknown): Iterable<string> {
+  const sorted = withSortedKeys("", body);
+  if (!isObject(sorted)) return yield JSON.stringify(sorted, withSortedKeys) ?? "null";
+  let before = "{";
+  for (const [name, value] of Object.entries(sorted)) {
+    if (value === undefined) continue;
+    yield `${before}${JSON.stringify(name)}:`;
+    before = ",";
+    if (!Array.isArray(value)) {
+      yield JSON.stringify(value, withSortedKeys);
+      continue;
+    }
+    for (const [index, item] of value.entries()) {
+      yield `${index === 0 ? "[" : ","}${JSON.stringify(item, withSortedKeys)}`;
+    }
+    yield value.length === 0 ? "[]" : "]";
+  }
+  yield before === "{" ? "{}" : "}";
 }
 
 function withSortedKeys(_key: string, value: unknown): unknown {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  if (!isObject(value)) return value;
   return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isObject(value: unknown): value is object {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
 }

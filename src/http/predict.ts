@@ -6,7 +6,7 @@ import { isFinal, type TaskInput, type Webhook, type WebhookEvent } from "../tas
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 import { submission } from "./access.ts";
 import { completeItems } from "./batch-items.ts";
-import { forgetBody } from "./bodies.ts";
+import { usingBody } from "./bodies.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { goneSignal } from "./gone.ts";
@@ -53,7 +53,7 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
     onRequest: submission(parts),
     handler: async (request, reply) => {
       const { stream, cancel_on_disconnect } = request.body;
-      const task = await submitOne(parts, request, reply);
+      const task = await usingBody(request, () => submitOne(parts, request, reply));
       const onLeft = (): void => {
         if (cancel_on_disconnect) void cancelAbandoned(parts, task.task_id);
       };
@@ -125,7 +125,7 @@ export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: Re
     },
     onRequest: submission(parts),
     preValidation: completeItems,
-    handler: (request, reply) => submitBatch(parts, request, reply),
+    handler: (request, reply) => usingBody(request, () => submitBatch(parts, request, reply)),
   });
 }
 
@@ -156,7 +156,6 @@ async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: Fa
   const idempotency = idempotencyOf(request);
   const submitted = await tasks.submit(inputs, { ...options, user: request.caller.name, idempotency });
   if (submitted.replayed) reply.header("idempotent-replayed", "true");
-  forgetBody(request);
   return submitted;
 }
 

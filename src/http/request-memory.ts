@@ -14,6 +14,8 @@ export interface Holding {
    *   holds is released then
    */
   take(bytes: number): void;
+  /** From now on it gives way to nobody: what it holds is in use, and would stay there. */
+  keep(): void;
   /** Gives back all of it; nothing can be taken after that. Calling it again is harmless. */
   release(): void;
 }
@@ -21,6 +23,7 @@ export interface Holding {
 interface Entry {
   readonly user: string;
   bytes: number;
+  kept: boolean;
   readonly evict: (error: AltLasError) => void;
 }
 
@@ -29,7 +32,7 @@ interface Entry {
  *
  * 1. A caller may have half of all, and always one largest body.
  * 2. When all is taken, whoever has most gives way, so that no few callers can shut out the others: a caller that has less than
- *    another takes from that one's newest request.
+ *    another takes from that one's newest request. What is being worked on is spared.
  */
 export class RequestMemory {
   readonly #limit: number;
@@ -62,8 +65,12 @@ export class RequestMemory {
 
   /** @param evict called when it has to give way to another; it holds nothing any more then */
   hold(user: string, evict: (error: AltLasError) => void): Holding {
-    const entry: Entry = { user, bytes: 0, evict };
-    return { take: (bytes) => this.#take(entry, bytes), release: () => this.#release(entry) };
+    const entry: Entry = { user, bytes: 0, kept: false, evict };
+    return {
+      take: (bytes) => this.#take(entry, bytes),
+      keep: () => (entry.kept = true),
+      release: () => this.#release(entry),
+    };
   }
 
   #take(entry: Entry, bytes: number): void {
@@ -85,14 +92,17 @@ export class RequestMemory {
     this.#taken += bytes;
   }
 
-  /** Takes back the newest request of whoever has most; false: nobody has more than that. */
+  /** Takes back the newest request of whoever has most and can spare one; false: none of those has more than that. */
   #evictFor(bytes: number): boolean {
-    const [greatest] = [...this.#callers.values()].toSorted((a, b) => b.bytes - a.bytes);
-    const newest = greatest && [...greatest.entries].at(-1);
-    if (newest === undefined || greatest!.bytes <= bytes) return false;
-    this.#release(newest);
-    newest.evict(overloaded());
-    return true;
+    const greater = [...this.#callers.values()].filter((caller) => caller.bytes > bytes);
+    for (const { entries } of greater.toSorted((a, b) => b.bytes - a.bytes)) {
+      const newest = [...entries].findLast(({ kept }) => !kept);
+      if (newest === undefined) continue;
+      this.#release(newest);
+      newest.evict(overloaded());
+      return true;
+    }
+    return false;
   }
 
   #release(entry: Entry): void {

@@ -2,8 +2,7 @@
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Config } from "../config.ts";
 import { AltLasError } from "../errors.ts";
-import { readJsonBodies } from "./bodies.ts";
-import { type RequestMemory } from "./request-memory.ts";
+import { type BodyRoom, readJsonBodies } from "./bodies.ts";
 import { makeAjv, misfitOf } from "../validation.ts";
 import { queryReader } from "./query.ts";
 
@@ -24,9 +23,9 @@ const PARTS_BESIDE_ITEMS = 10_000;
 const EMPTY_BODY = "The body is empty; it must be a JSON object.";
 
 /** Makes the application read JSON bodies only, and check bodies and query strings with our own sentences. */
-export function setUpValidation(app: FastifyInstance, limits: Config["limits"], memory: RequestMemory): void {
+export function setUpValidation(app: FastifyInstance, limits: Config["limits"], room: BodyRoom): void {
   const maxParts = PARTS_FOR_AN_ITEM * limits.max_batch_size + PARTS_BESIDE_ITEMS;
-  readJsonBodies(app, { maxBytes: limits.max_body_bytes, maxParts }, memory);
+  readJsonBodies(app, { maxBytes: limits.max_body_bytes, maxParts }, room);
   const ajv = makeAjv();
   app.setValidatorCompiler<Shape & object>(({ schema, httpPart }) => {
     // Handlers answer 404, not 400, for a path that names nothing.

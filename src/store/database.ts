@@ -18,7 +18,7 @@ import {
   WRITES,
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
-import { CHANGING, IDENTITY, OF_REQUEST, type Row } from "./rows.ts";
+import { CHANGING, IDENTITY, OF_REQUEST, type Row, type SentRow } from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
@@ -32,6 +32,8 @@ const LIVE = `
 const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
 const NEW = [...COLUMNS, "prefix"];
 const INSERT_TASK = `INSERT INTO tasks (${NEW.join()}) VALUES (${NEW.map(() => "?").join()})`;
+/** Bytes would else be stored as bytes. */
+const INSERT_PROMPT = "INSERT INTO prompts (seq, text) VALUES (?, CAST(? AS TEXT))";
 const UPDATE_TASK = `UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
@@ -87,7 +89,7 @@ export class TaskDatabase {
    * Writes all of these rows or none.
    * @throws what SQLite throws; then nothing is written
    */
-  write(inserts: readonly Row[], updates: readonly Row[], records: readonly RecordRow[]): void {
+  write(inserts: readonly SentRow[], updates: readonly Row[], records: readonly RecordRow[]): void {
     const changes: CountChange[] = [];
     this.#sql.transaction(() => {
       this.#insert(inserts, changes);
@@ -196,10 +198,10 @@ export class TaskDatabase {
     this.#sql.close();
   }
 
-  #insert(rows: readonly Row[], changes: CountChange[]): void {
+  #insert(rows: readonly SentRow[], changes: CountChange[]): void {
     for (const row of rows) {
       this.#sql.run(INSERT_TASK, row.slice(0, NEW.length));
-      this.#sql.run("INSERT INTO prompts (seq, text) VALUES (?, ?)", [row[0] as number, row.at(-1) as string]);
+      this.#sql.run(INSERT_PROMPT, [row[0]!, row.at(-1)!]);
       changes.push([row[2] as string, row[IDENTITY.length] as TaskStatus, 1]);
     }
   }

@@ -5,7 +5,7 @@ import type { Batch } from "../task.ts";
 import type { Window } from "./listing.ts";
 import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
-import type { Row } from "./rows.ts";
+import type { Row, SentRow } from "./rows.ts";
 import type { Migration } from "./schema.ts";
 import type { BatchState, IdempotencyRecord, Reading, SweepLimits, TaskFilter, WebhookSecret } from "./store.ts";
 
@@ -24,10 +24,10 @@ export interface StoreLimits {
 export interface Exchange {
   /** Rows of the live tasks. */
   open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
-  /** `inserts` are rows of `newRow`, `updates` of `changedRow`; one transaction, the records last. */
+  /** `inserts` are rows of `newRow` whose prompt may be bytes, `updates` of `changedRow`; one transaction, the records last. */
   write: {
     request: {
-      readonly inserts: readonly Row[];
+      readonly inserts: readonly SentRow[];
       readonly updates: readonly Row[];
       readonly records: readonly RecordRow[];
     };

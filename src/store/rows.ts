@@ -15,6 +15,8 @@ import type {
 
 export type Value = string | number | null;
 export type Row = readonly Value[];
+/** A row of `newRow` on its way to the storage thread: its prompt may be bytes of UTF-8. */
+export type SentRow = readonly (Value | Uint8Array)[];
 
 /** Columns of `tasks` that never change once written, in the order of a row. */
 export const IDENTITY = [

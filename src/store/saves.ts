@@ -1,6 +1,7 @@
 /* One call of `save` that waits for its write, and which of several belong together. */
 import type { Task } from "../task.ts";
 import { recordKey } from "./records.ts";
+import { changedRow, newRow, type Row, type SentRow } from "./rows.ts";
 import type { StoreRecord } from "./store.ts";
 
 export interface Save {
@@ -25,6 +26,39 @@ export function charactersOf(tasks: readonly Task[], records: readonly StoreReco
     if (record.kind === "idempotency") sum += record.record.answer.length;
   }
   return sum;
+}
+
+/** Characters of new prompts from which on the long ones cross to the thread as bytes, and from which on one is long. */
+const MANY = 1024 * 1024;
+const LONG = 1024;
+
+/** The rows of tasks, as they are now. @param stored those that have one @returns with what is to be handed over, not copied */
+export function rowsOf(
+  tasks: ReadonlySet<Task>,
+  stored: Pick<ReadonlySet<Task>, "has">,
+): { readonly inserts: readonly SentRow[]; readonly updates: readonly Row[]; readonly transfer: ArrayBuffer[] } {
+  const inserts: SentRow[] = [];
+  const updates: Row[] = [];
+  const transfer: ArrayBuffer[] = [];
+  let characters = 0;
+  for (const task of tasks) {
+    if (stored.has(task)) updates.push(changedRow(task));
+    else {
+      inserts.push(newRow(task));
+      characters += task.request?.text.length ?? 0;
+    }
+  }
+  if (characters < MANY) return { inserts, updates, transfer };
+  return { inserts: inserts.map((row) => handedOver(row, transfer)), updates, transfer };
+}
+
+/** As a string, the prompt would be copied twice, and would take the heap of the thread. */
+function handedOver(row: SentRow, transfer: ArrayBuffer[]): SentRow {
+  const text = row.at(-1);
+  if (typeof text !== "string" || text.length < LONG) return row;
+  const bytes = new TextEncoder().encode(text);
+  transfer.push(bytes.buffer);
+  return [...row.slice(0, -1), bytes];
 }
 
 /** The saves in groups that have nothing in common, each in the order of the calls where that matters. */

@@ -4,10 +4,10 @@ import type { Task } from "../task.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { deliveryOf, recordRow } from "./records.ts";
-import { changedRow, charactersOfRow, listedTaskOf, newRow, type Row, taskOf } from "./rows.ts";
+import { charactersOfRow, listedTaskOf, type Row, taskOf } from "./rows.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
 import { Restoring } from "./restoring.ts";
-import { charactersOf, copyOf, independent, type Save } from "./saves.ts";
+import { charactersOf, copyOf, independent, rowsOf, type Save } from "./saves.ts";
 import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
 import { StoreLost } from "./store.ts";
 import { WHOLE } from "./store.ts";
@@ -338,15 +338,10 @@ export class SqliteStore implements Store {
   }
 
   async #write(tasks: ReadonlySet<Task>, records: readonly StoreRecord[]): Promise<void> {
-    const inserts: Row[] = [];
-    const updates: Row[] = [];
-    for (const task of tasks) {
-      if (this.#stored.has(task)) updates.push(changedRow(task));
-      else inserts.push(newRow(task));
-    }
+    const { inserts, updates, transfer } = rowsOf(tasks, this.#stored);
     this.written.transactions++;
     const started = performance.now();
-    await this.#ask("write", { inserts, updates, records: records.map(recordRow) });
+    await this.#ask("write", { inserts, updates, records: records.map(recordRow) }, transfer);
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
     const ms = Math.round(performance.now() - started);
@@ -386,10 +381,14 @@ export class SqliteStore implements Store {
     return this.#ask(kind, request);
   }
 
-  async #ask<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
+  async #ask<K extends Kind>(
+    kind: K,
+    request: Exchange[K]["request"],
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<Answer<K>> {
     if (this.#thread === undefined) throw this.#refusal;
     try {
-      return await this.#thread.ask(kind, request);
+      return await this.#thread.ask(kind, request, transfer);
     } catch (error) {
       throw this.lost.aborted ? this.lost.reason : error;
     }

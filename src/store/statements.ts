@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Row, Value } from "./rows.ts";
+import type { Row, SentRow, Value } from "./rows.ts";
 
 /** Values by the names that statements give them; a statement takes those it names. */
 export type Values = Readonly<Record<string, Value>>;
@@ -28,7 +28,7 @@ export class Statements {
   }
 
   /** @returns how many rows were changed */
-  run(sql: string, values: Row | Values = {}): number {
+  run(sql: string, values: SentRow | Values = {}): number {
     const statement = this.#prepare(sql);
     const { changes } = isRow(values) ? statement.run(...values) : statement.run(values);
     return Number(changes);
@@ -73,7 +73,7 @@ export class Statements {
   }
 }
 
-function isRow(values: Row | Values): values is Row {
+function isRow(values: SentRow | Values): values is SentRow {
   return Array.isArray(values);
 }
 

@@ -65,22 +65,34 @@ export class StorageThread {
     });
   }
 
-  /** @throws {AltLasError} when it fails, or the thread has ended; a `RowError` when a row is to blame */
-  async ask<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {
+  /**
+   * @param handedOver what of the request is handed over, not copied
+   * @throws {AltLasError} when it fails, or the thread has ended; a `RowError` when a row is to blame
+   */
+  async ask<K extends Kind>(
+    kind: K,
+    request: Exchange[K]["request"],
+    handedOver: readonly ArrayBuffer[] = [],
+  ): Promise<Answer<K>> {
     const rows: Row[] = [];
     const taker = {
       add: (more: readonly Row[]) => rows.push(...more),
       clear: () => void rows.splice(0),
     };
-    return { rows, value: await this.read(kind, request, taker) };
+    return { rows, value: await this.read(kind, request, taker, handedOver) };
   }
 
   /** As `ask`, with somebody who takes the rows. */
-  async read<K extends Kind>(kind: K, request: Exchange[K]["request"], taker: RowTaker): Promise<Exchange[K]["value"]> {
+  async read<K extends Kind>(
+    kind: K,
+    request: Exchange[K]["request"],
+    taker: RowTaker,
+    handedOver: readonly ArrayBuffer[] = [],
+  ): Promise<Exchange[K]["value"]> {
     if (this.#ended !== undefined) throw this.#ended;
     const message = { kind, ...request } as Request;
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-    this.#worker.postMessage(message);
+    this.#worker.postMessage(message, handedOver);
     return new Promise<Value>((resolve, reject) => this.#questions.push({ taker, resolve, reject }));
   }
 
