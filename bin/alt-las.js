@@ -16,13 +16,21 @@ if (major < NEEDED) {
   );
   process.exit(1);
 }
-/** A signal that came before the first line above opens its debugger while this file runs. */
+/** A signal that came before the first line above opens its debugger while this file runs, and again when events are first looked for. */
 function closeDebugger() {
   const wanted = /--inspect/.test([process.execArgv, process.env.NODE_OPTIONS].join(" "));
   const { url, close } = process.getBuiltinModule("node:inspector");
   if (!wanted && url() !== undefined) close();
 }
 closeDebugger();
+setImmediate(closeDebugger);
+// Counted, as time may pass while nothing is looked for: what was closed too early would stay open.
+let looks = 0;
+const watch = setInterval(() => {
+  closeDebugger();
+  if (++looks === 100) clearInterval(watch);
+}, 50);
+watch.unref();
 // Before anything that takes long: on a busy machine that is many seconds. Elsewhere than on a terminal the log says it.
 if (process.stderr.isTTY && serves) console.error("ALT_LAS is starting …");
 // Compiled code is kept beside the packages, also for the processes that are started from here: a third less to compute at each start.

@@ -8,6 +8,9 @@ const EVERY = 500;
 /** Milliseconds after which a disk that does not answer hangs. */
 const PATIENCE = 250;
 
+/** Milliseconds in which the event loop is taken to be free or busy. */
+const STEP = 25;
+
 export interface FileWatchOptions {
   /** Called after each look that was answered. @param version as `versionOf` has it */
   readonly seen: (version: string) => void;
@@ -43,17 +46,41 @@ export class FileWatch {
   async #look(): Promise<void> {
     const { seen, hangs, look = stat } = this.#options;
     let hung = false;
-    const patience = setTimeout(() => {
+    const patience = afterIdle(PATIENCE, () => {
       hung = true;
       hangs?.(true);
-    }, PATIENCE).unref();
+    });
     const version = await look(this.#path).then(versionOf, versionOfError);
-    clearTimeout(patience);
+    patience.abort();
     if (this.#isStopped) return;
     if (hung) hangs?.(false);
     seen(version);
     this.#next();
   }
+}
+
+/**
+ * Calls `done` after so many milliseconds in which the event loop was free to hear of anything else; a busy one finds a timer that is up
+ * before it finds the answer that came in time. @returns what ends it
+ */
+export function afterIdle(milliseconds: number, done: () => void): AbortController {
+  const over = new AbortController();
+  let idle = 0;
+  const wait = (): void => {
+    const due = performance.now() + STEP;
+    const timer = setTimeout(() => {
+      idle += performance.now() - due < STEP ? STEP : 0;
+      // What came meanwhile is heard before this.
+      setImmediate(() => {
+        if (over.signal.aborted) return;
+        if (idle >= milliseconds) done();
+        else wait();
+      });
+    }, STEP).unref();
+    over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  };
+  wait();
+  return over;
 }
 
 /** The version of a file that is not there. */

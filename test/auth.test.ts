@@ -221,6 +221,8 @@ test("passwords that are guessed first are refused, wherever a new one is made",
     ["cdefghijklm", /is a row of characters/],
     ["Alt_LAS2026", /is the server's name/],
     ["ayşe.yılmaz", /is the user's name/],
+    ["ayşe.yılmazAYŞE.YILMAZ", /is made of the user's name/],
+    ["ayşe.yılmaz2026", /is made of the user's name/],
   ];
   for (const [password, why] of weak) {
     const adding = usersAdd(contextOf(t), { name: "ayşe.yılmaz", role: "user", password });

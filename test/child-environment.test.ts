@@ -19,6 +19,9 @@ const NEEDED = {
   ROCR_VISIBLE_DEVICES: "0",
   GGML_VK_VISIBLE_DEVICES: "0",
   LLAMA_ARG_THREADS: "4",
+  XDG_SESSION_TYPE: "wayland",
+  CUDA_PATH: "/usr/local/cuda",
+  OMP_WAIT_POLICY: "passive",
   NODE_EXTRA_CA_CERTS: "/etc/ca.pem",
 };
 
@@ -33,6 +36,15 @@ const SECRETS = {
   NVIDIA_API_KEY: "nvapi",
   LLAMA_API_KEY: "of somebody's llama-server",
   LLAMA_ARG_HF_TOKEN: "hf",
+  LLAMA_ARG_HF_REPO: "secret/model",
+  XDG_COOKIE: "of a desktop",
+  LC_SESSION: "of a terminal",
+  CUDA_LICENSE: "of a compiler",
+  GPU_PWD: "of a card",
+  AMD_PAT: "of a repository",
+  NVIDIA_CREDS: "of a registry",
+  HIP_AUTHORIZATION: "Basic …",
+  ROCM_PRIVATE_REPO: "of a packager",
 };
 
 test("a child process gets what engines and drivers need, and nothing of what else the environment holds", () => {

@@ -1,8 +1,10 @@
 /** What web pages of others may do: nothing that changes anything, unless server.cors_origins lists them. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { test } from "node:test";
 import { parseConfig } from "../src/config.ts";
-import { API, AS, refusal, testConfig, testServer } from "./helpers/http.ts";
+import { API, AS, listening, refusal, testConfig, testServer } from "./helpers/http.ts";
 
 const DRAIN = `${API}/gpus/0/drain`;
 const SECRET = `${API}/webhook_secret`;
@@ -14,6 +16,9 @@ const FOREIGN: readonly Record<string, string>[] = [
   { origin: EVIL },
   { "sec-fetch-site": "cross-site" },
   { origin: "null" },
+  // Browsers send no more than this with a GET over plain HTTP.
+  { host: "llm.example:8642", referer: `${EVIL}/page` },
+  { host: "llm.example:8642", referer: "about:blank" },
   // Another port of the same machine, with and without the browser's word for it.
   { host: "localhost:8642", origin: "http://localhost:3000", "sec-fetch-site": "same-site" },
   { host: "localhost:8642", origin: "http://localhost:3000" },
@@ -28,6 +33,7 @@ const OWN: readonly Record<string, string>[] = [
   { "sec-fetch-mode": "cors" },
   { "sec-fetch-site": "none" },
   { host: "localhost:8642", origin: "http://localhost:8642" },
+  { host: "llm.example:8642", referer: "http://llm.example:8642/docs" },
   { host: "llm.example", origin: "http://llm.example", "sec-fetch-site": "same-origin" },
   // Behind a proxy that ends TLS, and passes on its own name or the public one: the browser knows.
   { host: "127.0.0.1:8642", origin: "https://llm.example", "sec-fetch-site": "same-origin" },
@@ -98,6 +104,21 @@ test("with authentication off, foreign pages are refused, and no header lifts th
   assert.equal(await ask({ host: "127.0.0.1" }), 200);
 });
 
+test("with authentication off, a target with a host of its own counts like the Host header", async (t) => {
+  const { app } = testServer(t, parseConfig("auth: { enabled: false }", "c.yaml"));
+  const port = await listening(app);
+  const statusFor = async (target: string, host: string): Promise<number> => {
+    const asking = request({ port, host: "127.0.0.1", path: target, headers: { host } }).end();
+    const [answer] = (await once(asking, "response")) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode!;
+  };
+  assert.equal(await statusFor(`http://evil.example${API}/gpus`, "localhost"), 403);
+  assert.equal(await statusFor(`http://localhost${API}/gpus`, "evil.example"), 403);
+  assert.equal(await statusFor(`http://localhost${API}/gpus`, "localhost"), 200);
+  assert.equal(await statusFor(`http://[::1]:80${API}/gpus`, "localhost"), 200);
+});
+
 test("neither a HEAD nor a foreign page uses up the one showing of the webhook secret", async (t) => {
   const { app, webhooks } = testServer(t);
   const head = await app.inject({ method: "HEAD", url: SECRET, headers: AS.user });
@@ -106,6 +127,7 @@ test("neither a HEAD nor a foreign page uses up the one showing of the webhook s
   assert.equal((await app.inject({ method: "HEAD", url: SECRET, headers: AS.viewer })).statusCode, 403);
   assert.equal((await app.inject({ method: "HEAD", url: SECRET })).statusCode, 401);
   refusal(await app.inject({ url: SECRET, headers: { ...AS.user, "sec-fetch-site": "cross-site" } }), 403, "forbidden");
+  refusal(await app.inject({ url: SECRET, headers: { ...AS.user, referer: `${EVIL}/` } }), 403, "forbidden");
   assert.deepEqual(webhooks.asked, []);
   const shown = await app.inject({ url: SECRET, headers: AS.user });
   assert.equal(shown.json<{ secret: string }>().secret, "whsec_c2VjcmV0");

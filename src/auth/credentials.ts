@@ -18,6 +18,9 @@ const ANONYMOUS: Caller = Object.freeze({ name: "anonymous", role: "admin" });
 /** How long to leave a file alone that could not be read. */
 const RETRY_MS = 1000;
 
+/** Between two lines about a disk that hangs. */
+const TELL_MS = 60_000;
+
 const HOW = 'Send "Authorization: Bearer <api_key>", or HTTP Basic with user and password.';
 
 export interface CredentialsOptions {
@@ -47,6 +50,9 @@ export class Credentials {
   /** Whether the file was there, and is not any more. */
   #isGone = false;
   #diskHangs = false;
+  /** When it was told last that the disk hangs (ms of the monotonic clock), and whether that was its last hang. */
+  #hangTold = { at: -Infinity, isLast: false };
+  readonly #now: () => number;
   #watch: FileWatch | undefined;
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, or a password hash cannot be used */
@@ -55,6 +61,7 @@ export class Credentials {
     this.#dataDir = dataDir;
     this.#path = credentialsPath(dataDir);
     this.#log = log;
+    this.#now = now;
     this.#refusals = new RefusalLog(log, now);
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
@@ -152,6 +159,12 @@ export class Credentials {
   /** With its disk hanging, a look would stop the whole server. */
   #onDisk(doesHang: boolean): void {
     this.#diskHangs = doesHang;
+    const { at, isLast } = this.#hangTold;
+    if (doesHang) {
+      const isNews = this.#now() - at >= TELL_MS;
+      this.#hangTold = { at: isNews ? this.#now() : at, isLast: isNews };
+      if (!isNews) return;
+    } else if (!isLast) return;
     const what = doesHang ? "does not answer: the credentials known before stay in force" : "answers again";
     this.#log.warn(`The disk of ${this.#path} ${what}.`);
   }

@@ -22,7 +22,9 @@ export function weaknessOf(password: string, user: string | null): string | null
   const folded = withoutMarks(plain);
   if (COMMON.has(plain) || COMMON.has(folded) || TURKISH.has(folded.replace(/\d{0,4}[.!*?]?$/, "")))
     return "is one of the most common ones, which are guessed first";
-  if (plain === user?.toLowerCase()) return "is the user's name";
+  const name = withoutMarks((user ?? "").toLowerCase());
+  if (folded === name) return "is the user's name";
+  if (name !== "" && isMadeOf(folded, name)) return "is made of the user's name";
   if (/^alt[ _-]?las\d*$/.test(plain)) return "is the server's name";
   const codes = [...plain].map((character) => character.codePointAt(0)!);
   if (new Set(codes).size < MIN_CHARACTERS) return "repeats one or two characters";
@@ -34,4 +36,10 @@ export function weaknessOf(password: string, user: string | null): string | null
 /** şifre is sifre to whoever guesses. */
 function withoutMarks(text: string): string {
   return text.normalize("NFD").replaceAll(/\p{M}/gu, "").replaceAll("ı", "i");
+}
+
+/** Whether more than half of a password repeats a name, and the rest has no letter. */
+function isMadeOf(password: string, name: string): boolean {
+  const rest = password.replaceAll(name, "");
+  return rest.length * 2 < password.length && !/\p{L}/u.test(rest);
 }

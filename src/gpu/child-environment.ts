@@ -30,8 +30,12 @@ const FAMILIES = [
   ..."MTL_ METAL_".split(" "),
 ];
 
-/** `NVIDIA_API_KEY` belongs to a family, and is a secret all the same. */
-const SECRET = /KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH/;
+/** `NVIDIA_API_KEY` belongs to a family, and is a secret all the same. `LLAMA_ARG_HF_…` says what to download as whom; we download nothing. */
+const SECRET =
+  /KEY|TOKEN|SECRET|PASS|PWD|CRED|AUTH|COOKIE|SESSION|LICEN[CS]E|SIGNATURE|PRIVATE|(?:^|_)(?:PATS?|PINS?|SAS|JWT|SALT|DSN|LOGIN|ACCOUNT)(?:_|$)|^LLAMA_ARG_HF/;
+
+/** `XDG_SESSION_TYPE` and its like name no secret, and Vulkan asks for them. */
+const HARMLESS = /^XDG_SESSION_(?:TYPE|CLASS|DESKTOP)$|^XDG_CURRENT_DESKTOP$/;
 
 /** Never passed on, whatever the configuration says. */
 const SERVERS_OWN = "ALT_LAS_API_KEY";
@@ -49,7 +53,10 @@ export function inheritedEnvironment(environment: NodeJS.ProcessEnv, more: reado
 }
 
 function isKnown(name: string): boolean {
-  return NAMES.has(name) || (FAMILIES.some((family) => name.startsWith(family)) && !SECRET.test(name));
+  return (
+    NAMES.has(name) ||
+    (FAMILIES.some((family) => name.startsWith(family)) && (HARMLESS.test(name) || !SECRET.test(name)))
+  );
 }
 
 export interface ChildOptions extends Pick<ForkOptions, "stdio" | "timeout" | "killSignal"> {

@@ -36,15 +36,17 @@ function orLost(error: Error | undefined, lost: AbortSignal | undefined): Error 
 
 /**
  * Without credentials a page in a browser here could call, under a name of its own that it lets point to this machine. What a proxy says
- * of the name may only add to the suspicion: such a page may say it too.
+ * of the name may only add to the suspicion: such a page may say it too. A target with a host of its own counts for more than the Host header
+ * (RFC 9112, 3.2.2), but who is in between may have gone by either.
  */
-function refuseForeignNames({ hostname, headers }: FastifyRequest): void {
+function refuseForeignNames({ hostname, headers, originalUrl }: FastifyRequest): void {
   const addressed = (headers.host ?? "").replace(/:\d*$/, "");
-  const foreign = [addressed, hostname].find((name) => !isLoopback(name.replace(/^\[|\]$/g, "")));
+  const target = originalUrl.startsWith("/") ? undefined : URL.parse(originalUrl)?.hostname;
+  const foreign = [addressed, hostname, target ?? addressed].find((name) => !isLoopback(name.replace(/^\[|\]$/g, "")));
   if (foreign === undefined) return;
   throw new AltLasError(
     "forbidden",
-    `With auth.enabled: false only requests to localhost are answered; the Host header says ${shown(foreign)}.`,
+    `With auth.enabled: false only requests to localhost are answered; this one is addressed to ${shown(foreign)}.`,
   );
 }
 

@@ -21,7 +21,7 @@ export function refuseForeignChanges(config: Config): Hook {
 export function refuseForeignPages({ server: { cors_origins: allowed } }: Config): Hook {
   return (request, _reply, done) => {
     const foreign = foreignPage(request);
-    if (foreign !== null && !allowed.includes("*") && !allowed.includes(request.headers.origin ?? "")) {
+    if (foreign !== null && !allowed.includes("*") && !allowed.includes(originOf(request) ?? "")) {
       throw new AltLasError(
         "forbidden",
         `${foreign} may not change anything here: server.cors_origins lists the web pages that may, and does not have it.`,
@@ -37,13 +37,21 @@ export function refuseForeignPages({ server: { cors_origins: allowed } }: Config
  *  1. A browser says in Sec-Fetch-Site what it knows best, and pages cannot write that header. `same-site` is foreign too: another port
  *     of this machine is somebody else's.
  *  2. Browsers say nothing there to plain HTTP beyond localhost, and old ones never; then the Origin has to be where the request went to.
- *  3. What is no browser sends neither.
+ *  3. Without an Origin, as with a GET, the Referer says the same: pages cannot write that one either, only leave it out.
+ *  4. What is no browser sends none of them.
  */
 function foreignPage(request: FastifyRequest): string | null {
-  const { origin, "sec-fetch-site": site } = request.headers;
+  const site = request.headers["sec-fetch-site"];
+  const origin = originOf(request);
   const page = origin === undefined || origin === "null" ? "A foreign web page" : `The web page ${shown(origin)}`;
   if (site !== undefined) return site === "same-origin" || site === "none" ? null : page;
   return origin === undefined || originsOf(request).includes(origin) ? null : page;
+}
+
+/** Where the page is from that asks, as its browser says; undefined: nothing is said. */
+function originOf({ headers: { origin, referer } }: FastifyRequest): string | undefined {
+  if (origin !== undefined || referer === undefined) return origin;
+  return URL.parse(referer)?.origin ?? "null";
 }
 
 /** What a page of our own may have as its origin: where the request went to, and what a trusted proxy says that it went to. */
