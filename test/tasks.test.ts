@@ -76,8 +76,8 @@ const ALONE: SubmitOptions = {
   idempotency: null,
 };
 
-/** A task book with one slot, and what it had logged of each task. */
-function book() {
+/** A task book with one slot, and what it had logged of each task. @param unsaved bytes of results that may wait for the disk */
+function book(unsaved?: number) {
   const store = new HeldStore();
   const started: Task[] = [];
   /** What each of them asks. */
@@ -93,6 +93,7 @@ function book() {
     clock: unset(Date.now),
     timeout: null,
     cancelTimeout: 5,
+    ...(unsaved !== undefined && { unsaved }),
     run: (_gpuId, task, request) => {
       texts.delete(task);
       started.push(task);
@@ -235,6 +236,57 @@ test("a submission that cannot be written is withdrawn, and its slot is free aga
   assert.equal(await tasks.get(started[0]!.id), null);
   store.writes[1]!.end();
   assert.equal((await waiting).tasks[0]!.status, "queued");
+});
+
+// --- a disk that takes nothing ------------------------------------------------------------------------------------
+
+/** An end whose result takes eight bytes. */
+const OF_EIGHT: Outcome = {
+  status: "completed",
+  result: {
+    text: "12345678",
+    executionTime: 0,
+    timestamp: 0,
+    finishReason: "stop",
+    promptTokens: 1,
+    completionTokens: 1,
+    cachedTokens: 0,
+  },
+};
+
+test("while too many results wait for the disk no task starts, and what is submitted waits until it takes them", async () => {
+  const { store, started, lines, tasks, submit, submitMany, write } = book(10);
+  const submitted = submitMany(["a", "b", "c", "d"], { batch: { split: true } });
+  await write();
+  await submitted;
+  tasks.finished(started[0]!, OF_EIGHT);
+  assert.equal(started.length, 2, "eight bytes are not too many");
+  tasks.finished(started[1]!, OF_EIGHT);
+  const written = store.writes.length;
+  tasks.finished(started[2]!, OF_EIGHT);
+  const late = submit("e");
+  assert.equal(started.length, 3, "its slot is free, but nothing starts");
+  assert.ok(lines.includes("too many results wait to be written; no task starts until they are on disk"));
+  for (const { end } of store.writes.slice(0, written)) end();
+  await turn();
+  assert.equal(started.length, 4, "two of three results are on disk");
+  await write();
+  assert.equal((await late).tasks[0]!.status, "queued");
+  tasks.finished(started[3]!, OF_EIGHT);
+  assert.equal(started.length, 5);
+});
+
+test("a result of a task that was withdrawn waits for no disk", async () => {
+  const { store, started, tasks, submit, submitMany, write } = book(7);
+  const refused = submit("refused");
+  tasks.finished(started[0]!, OF_EIGHT);
+  const submitted = submitMany(["a", "b"], { batch: { split: true } });
+  assert.equal(started.length, 1);
+  store.writes[0]!.fail();
+  await assert.rejects(refused);
+  await write();
+  assert.equal((await submitted).tasks.length, 2);
+  assert.equal(started.length, 2);
 });
 
 // --- canceling ---------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ export interface PlannerParts {
   /** null: no GPU is preferred for what its KV cache has. */
   readonly prefixes: Prefixes | null;
   readonly minBatchSizePerGpu: number;
+  /** Whether nothing may start now. */
+  readonly isHeld: () => boolean;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
@@ -113,7 +115,7 @@ export class Planner {
   /** Chooses without reserving. */
   #decide(tasks: readonly Task[], without: ReadonlySet<number>): Placement | null {
     const task = tasks[0]!;
-    if (this.#parts.callers.of(task).isCapped) return null;
+    if (this.#parts.isHeld() || this.#parts.callers.of(task).isCapped) return null;
     const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
     if (eligible.length === 0) return null;
     if (task.gpuId !== null) return this.#withoutStrategy(task, eligible[0]!, others);
@@ -135,9 +137,9 @@ export class Planner {
   /** Reserves a slot on the GPU of a decision already made; null: that GPU has no room. */
   #reserveOn(decision: Placement | undefined, task: Task): Placement | null {
     if (decision === undefined) return null;
-    const { fleet, callers, eligibility } = this.#parts;
+    const { fleet, callers, eligibility, isHeld } = this.#parts;
     const gpu = fleet.get(decision.gpuId);
-    if (callers.of(task).isCapped || eligibility.whyNot(gpu, [task]) !== null) return null;
+    if (isHeld() || callers.of(task).isCapped || eligibility.whyNot(gpu, [task]) !== null) return null;
     this.#occupy(decision.gpuId, task);
     return decision;
   }

@@ -89,6 +89,7 @@ export class Scheduler {
   /** Running tasks that are to be stopped, and why: should their worker die first, they do not wait for another one. */
   readonly #stopping = new WeakMap<Task, "canceled" | "timeout">();
   #draining = false;
+  #held = false;
 
   /** @param random uniform in [0, 1) */
   constructor(settings: SchedulerSettings, effects: Effects, clock: Clock, random: () => number) {
@@ -108,6 +109,7 @@ export class Scheduler {
       callers: this.callers,
       prefixes: this.#prefixes,
       minBatchSizePerGpu: settings.minBatchSizePerGpu,
+      isHeld: () => this.#held,
       random,
     });
     this.#admission = new Admission({
@@ -142,6 +144,17 @@ export class Scheduler {
   /** Places nothing from now on; what runs goes on, and what waits keeps waiting. */
   drain(): void {
     this.#draining = true;
+  }
+
+  /** Starts nothing until `resume`; what is submitted meanwhile waits. Effects may call this. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** Ends `hold`. */
+  resume(): void {
+    this.#held = false;
+    this.#event(() => this.#fillAll());
   }
 
   /** Does what has become due: see `Effects.alarm`. */
@@ -433,7 +446,7 @@ export class Scheduler {
 
   /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
   #fill(gpu: Gpu): void {
-    while (takesSomething(gpu) && this.#waiting.tasks > 0 && !this.#draining && !this.#isBehind()) {
+    while (takesSomething(gpu) && this.#waiting.tasks > 0 && !this.#draining && !this.#held && !this.#isBehind()) {
       const entry = this.#keptEntry(gpu) ?? this.#waiting.next(this.#wantedOn(gpu), this.#now());
       if (entry === undefined) return;
       if (gpu.running.size > 0 && isSuspect(firstOf(entry))) {

@@ -38,6 +38,7 @@ import {
   type TaskApi,
   type TaskSnapshot,
 } from "./task-api.ts";
+import { Unsaved } from "./unsaved.ts";
 import { Waiters } from "./waiters.ts";
 
 /** What the task book needs of its surroundings. */
@@ -54,6 +55,8 @@ export interface TasksParts {
   readonly run: (gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>) => void;
   /** Bytes and milliseconds: see `RequestsParts`. */
   readonly requests?: Pick<RequestsParts, "budget" | "pause">;
+  /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedParts`. */
+  readonly unsaved?: number;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   /** The text that a task running on a GPU has so far. */
@@ -89,6 +92,7 @@ export class Tasks implements TaskApi {
   readonly #streams: Streams;
   readonly #replays: Replays;
   readonly #requests: Requests;
+  readonly #unsaved: Unsaved;
   /** Every task that has not ended, or whose end is not on disk yet. */
   readonly #live = new Map<string, Task>();
   readonly #waiters = new Waiters();
@@ -126,6 +130,14 @@ export class Tasks implements TaskApi {
       storeWorks: () => this.#saving.works,
       upcoming: () => this.scheduler.upcoming(this.#nearTurns()),
       ...parts.requests,
+    });
+    this.#unsaved = new Unsaved({
+      budget: parts.unsaved,
+      full: (bytes) => this.#holdStarts(bytes),
+      room: () => {
+        this.#log.warn("results are written again, and tasks start");
+        this.scheduler.resume();
+      },
     });
     const start = (gpuId: number, task: Task): void => run(gpuId, task, this.#requests.of(task));
     const effects = { run: start, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
@@ -338,6 +350,7 @@ export class Tasks implements TaskApi {
   /** Nothing of a submission that could not be written may stay. */
   #withdraw(tasks: readonly Task[]): void {
     for (const task of tasks) {
+      this.#unsaved.delete(task);
       this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
       this.#live.delete(task.id);
       // Who cancels what is being admitted waits for an end that is never written.
@@ -376,6 +389,13 @@ export class Tasks implements TaskApi {
     // What is not on disk yet may not leave the memory.
     if (!this.#saving.isAdmitting(task)) this.#requests.settle(task);
     this.#saving.changed(task);
+    // Not of one that was withdrawn: its end is never written.
+    if (isFinal(task.status) && this.#live.has(task.id)) this.#unsaved.add(task);
+  }
+
+  #holdStarts(bytes: number): void {
+    this.scheduler.hold();
+    this.#log.error({ bytes }, "too many results wait to be written; no task starts until they are on disk");
   }
 
   /** Tasks whose turn is near: as many as can start at once, twice. */
@@ -404,6 +424,7 @@ export class Tasks implements TaskApi {
   #forget(task: Task): void {
     // Two writes may bring the same end to disk, when one was to make up for another that had failed.
     if (!this.#live.delete(task.id)) return;
+    this.#unsaved.delete(task);
     this.#log.info(endLine(task), `task ${task.status}`);
     this.#waiters.wake(task.id);
     this.#streams.ended(task);
