@@ -141,7 +141,7 @@ test("a client that has gone frees nothing while its body is worked on, and leav
 });
 
 test("a body that is refused while it is sent is taken all the same, so that its sender reads the answer", async (t) => {
-  const { app } = testServer(t, testConfig("limits: { max_text_bytes: 2000, max_body_bytes: 3000 }"));
+  const { app, tasks } = testServer(t, testConfig("limits: { max_text_bytes: 2000, max_body_bytes: 3000 }"));
   const port = await listening(app);
   // More than the buffers of a connection take: a sender that is reset loses the answer.
   const size = 16 * 2 ** 20;
@@ -156,9 +156,12 @@ test("a body that is refused while it is sent is taken all the same, so that its
       socket.once("error", reject);
       socket.write(Buffer.alloc(size, "x"), () => resolve());
     });
-    if (!length.includes("Length")) socket.write("\r\n0\r\n\r\n");
+    const rest = length.includes("Length") ? "" : "\r\n0\r\n\r\n";
+    const another = `Authorization: ${AS.user.authorization}\r\nContent-Type: application/json\r\nContent-Length: 12`;
+    socket.write(`${rest}POST ${API}/predict HTTP/1.1\r\nHost: x\r\n${another}\r\n\r\n{"text":"x"}`);
     let answer = "";
     for await (const piece of socket.setEncoding("utf8")) answer += piece;
     assert.match(answer, /^HTTP\/1\.1 413 [^]*"code":"body_too_large"\}$/);
+    assert.equal(tasks.submitted.length, 0, "what comes after the answer that ended the connection is not carried out");
   }
 });

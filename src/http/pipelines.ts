@@ -86,6 +86,8 @@ export function answerInTurn(server: Server, watcher: Watcher): void {
 
   server.on("request", (request, response) => {
     const { socket } = request;
+    // No answer could follow the one that has ended the connection, of which only the rest is taken (linger.ts).
+    if (socket.writableEnded) return;
     const line = lines.get(socket) ?? lineOf(socket);
     if (!line.busy) return handle(line, { request, response });
     if (line.waiting.length < MOST_AHEAD && waitingInAll < MOST_AHEAD_IN_ALL) {
