@@ -113,6 +113,31 @@ test("between two requests that one connection sent ahead, others have their tur
   assert.ok(handled.indexOf("/other") < MOST_AHEAD / 2, handled.join(" "));
 });
 
+test("of all that was sent ahead, one request is handed on in each round of the event loop", async (t) => {
+  const first: (() => void)[] = [];
+  const rounds: number[] = [];
+  let round = 0;
+  const { server, port, seen } = await serving(t, (request, response) => {
+    if (request.url === "/0") return void first.push(() => echo(request, response));
+    rounds.push(round);
+    echo(request, response);
+  });
+  server.on("request", () => seen.emit("parsed"));
+  const sockets = await Promise.all(Array.from({ length: 4 }, () => opened(t, port)));
+  const parsed = times(seen, "parsed", 4 * 5);
+  for (const socket of sockets) socket.write(paths(5).map(get).join(""));
+  await parsed;
+  let over = false;
+  setImmediate(function next() {
+    round++;
+    if (!over) setImmediate(next);
+  });
+  for (const answer of first) answer();
+  await Promise.all(sockets.map((socket) => answers(socket, 5)));
+  over = true;
+  assert.equal(new Set(rounds).size, 4 * 4, rounds.join(" "));
+});
+
 test("a connection that sends more ahead than may wait is cut, and the rest of what it sent costs nothing", async (t) => {
   const { server, port, seen, paths: handled } = await serving(t, () => {});
   let made = 0;

@@ -5,7 +5,7 @@
  * So one client could fill the memory with answers it never reads, and hold up everybody with one packet of small requests.
  *
  *  1. A request is handed on when the answer before it has been taken by the system. Until then it waits.
- *  2. Between two requests that one connection sent ahead, all other connections are served.
+ *  2. Between two requests that were sent ahead, on whatever connection, everybody else is served.
  *  3. A connection that sends more ahead than may wait is cut. RFC 9112, section 9.3.2, lets a client expect that.
  */
 import { type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
@@ -58,7 +58,11 @@ export function answerInTurn(server: Server, watcher: Watcher): void {
     response.on("close", answered);
     for (const handler of handlers) handler(request, response);
   };
-  const next = (line: Line): void => {
+  /** Those whose next request may be handed on. */
+  const ready: Line[] = [];
+  const handNextOn = (): void => {
+    const line = ready.shift()!;
+    if (ready.length > 0) setImmediate(handNextOn);
     const pending = line.waiting.shift();
     // The connection was closed meanwhile.
     if (pending === undefined) return;
@@ -69,10 +73,12 @@ export function answerInTurn(server: Server, watcher: Watcher): void {
   function answered(this: ServerResponse): void {
     const { socket } = this.req;
     const line = lines.get(socket)!;
-    // Not at once: all that waits would be answered before anybody else is.
-    if (line.waiting.length > 0) return void setImmediate(next, line);
-    line.busy = false;
-    watcher.quiet(socket);
+    if (line.waiting.length === 0) {
+      line.busy = false;
+      return watcher.quiet(socket);
+    }
+    // One in each round of the event loop, in which libuv also accepts only one connection: new ones would wait for seconds.
+    if (ready.push(line) === 1) setImmediate(handNextOn);
   }
   const lineOf = (socket: Socket): Line => {
     const line: Line = { busy: false, waiting: [] };
