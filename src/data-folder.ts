@@ -1,6 +1,6 @@
 /** The data directory as a folder: what of ours is in it, and whose it is. */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { AltLasError, messageOf } from "./errors.ts";
 import { shellWord } from "./paste.ts";
 
@@ -21,10 +21,8 @@ export function makeDataDir(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new AltLasError(
-      "bad_config",
-      `The data directory ${JSON.stringify(folder)} cannot be made: ${messageOf(error)}.`,
-    );
+    const sentence = `The data directory ${JSON.stringify(folder)} cannot be made: ${messageOf(error)}.`;
+    throw new AltLasError("bad_config", foreignOwner(folder, error) ?? sentence, { cause: error });
   }
   checkOwner(folder, constants.W_OK);
 }
@@ -50,12 +48,20 @@ function checkOwner(folder: string, right = 0): void {
 export function foreignOwner(folder: string, error: unknown, me = process.geteuid?.()): string | null {
   const { code } = error as NodeJS.ErrnoException;
   if ((code !== "EACCES" && code !== "EPERM") || me === undefined) return null;
-  const owner = ownersOf(folder).find((uid) => uid !== me);
-  if (owner === undefined) return null;
   const path = resolve(folder);
+  const seen = nearestSeen(path);
+  const owner = ownersOf(seen).find((uid) => uid !== me);
+  if (owner === undefined) return null;
   const name = userName(owner);
   const as = owner === 0 ? "sudo" : `sudo -u ${name ?? `'#${owner}'`}`;
-  return `The data directory ${path} belongs to another user, ${name ?? `number ${owner}`}: run this as that user (${as}), or give the folder to yours with: sudo chown -R ${userName(me) ?? me} ${shellWord(path)}`;
+  const whose = `belongs to another user, ${name ?? `number ${owner}`}: run this as that user (${as})`;
+  if (seen !== path) return `The data directory ${path} cannot be used, because ${seen} ${whose}.`;
+  return `The data directory ${path} ${whose}, or give the folder to yours with: sudo chown -R ${userName(me) ?? me} ${shellWord(path)}`;
+}
+
+/** A folder, or the first one around it that this user may look at: what keeps it out. */
+function nearestSeen(path: string): string {
+  return uidOf(path).length > 0 || dirname(path) === path ? path : nearestSeen(dirname(path));
 }
 
 /** The users of a folder and of what is in it; of what this process may not look at, nothing. */

@@ -196,6 +196,21 @@ test("what is not whole, or not a backup, makes no folder", async (t) => {
   }
 });
 
+test("a database that is damaged is told as that by the commands, and stays as it is", async (t) => {
+  const dataDir = join(testFolder(t), "data");
+  mkdirSync(dataDir);
+  const path = join(dataDir, "alt-las.db");
+  writeFileSync(path, "no database ".repeat(1000));
+  const context = { dataDir, storePath: undefined };
+  const told = { code: "store_unavailable", message: /alt-las\.db cannot be used: file is not a database; a start / };
+  await assert.rejects(backupCommand(context, join(dataDir, "b.tar"), false), told);
+  await assert.rejects(
+    compactCommand(context, false, () => {}),
+    told,
+  );
+  assert.match(readFileSync(path, "utf8"), /^no database no/);
+});
+
 test("a backup into a folder that is not there, and a restore of a file that is not, name what is missing", async (t) => {
   const { dataDir, folder } = await aServersData(t);
   await assert.rejects(backupCommand({ dataDir, storePath: undefined }, join(folder, "none", "b.tar"), false), {

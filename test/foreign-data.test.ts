@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { foreignOwner } from "../src/data-folder.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -22,6 +23,8 @@ test("whose the folder is gets said, and as whom to run, where that is why somet
   assert.ok(said.startsWith(`The data directory ${folder} belongs to another user, `), said);
   assert.ok(said.endsWith(`or give the folder to yours with: sudo chown -R 54321 ${folder}`), said);
   if (me !== 0) return;
+  const inside = foreignOwner(join(folder, "none", "data"), DENIED, 54_321)!;
+  assert.ok(inside.includes(`data cannot be used, because ${folder} belongs to another user, root`), inside);
   assert.match(said, /another user, root: run this as that user \(sudo\)/);
   writeFileSync(join(folder, "credentials.json"), "");
   chownSync(join(folder, "credentials.json"), 54_322, 54_322);
@@ -53,4 +56,6 @@ test("a server and the commands refuse root's folder with that sentence, and cha
   writeFileSync(join(folder, "credentials.json"), '{"version":1,"users":[],"keys":[]}');
   chmodSync(folder, 0o755);
   refused(["serve", "--port", "0", "--devices", "simulated:1"]);
+  new DatabaseSync(join(folder, "alt-las.db")).close();
+  refused(["backup", join(folder, "b.tar")]);
 });

@@ -1,9 +1,10 @@
 /** `credentials.json` in the data directory: the users and keys that the command line keeps. */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Type, type Static } from "typebox";
 import { type Config, KeySchema, UserSchema } from "../config.ts";
+import { makeDataDir } from "../data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../json-file.ts";
 import { makeAjv } from "../validation.ts";
@@ -100,7 +101,7 @@ function lockPath(dataDir: string): string {
 function takeLock(dataDir: string): DatabaseSync {
   const path = lockPath(dataDir);
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeDataDir(dataDir);
     const lock = new DatabaseSync(path, { timeout: LOCK_PATIENCE });
     keepPrivate(path);
     lock.exec("BEGIN EXCLUSIVE");

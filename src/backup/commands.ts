@@ -5,11 +5,12 @@ import { dirname, join, resolve } from "node:path";
 import { type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
+import { foreignOwner } from "../data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ALT_LAS, shellWord, startCommand } from "../paste.ts";
 import { compactDatabase } from "../store/compact.ts";
 import { copyDatabase } from "../store/copy.ts";
-import { openLocked, syncFolder, withoutLog } from "../store/schema.ts";
+import { isDamage, openLocked, syncFolder, withoutLog } from "../store/schema.ts";
 import { lacksLog } from "../store/log-mark.ts";
 import { BACKUP_ROUTE, beginBackup } from "./backup.ts";
 import { restoreBackup } from "./restore.ts";
@@ -60,7 +61,7 @@ export async function compactCommand(
   tell(
     `Compacting ${path} needs up to ${shownSize(size)} of free disk (${shownSize(free)} are free), about ${seconds} s, and no running server.`,
   );
-  const { before, after } = compactDatabase(path, acceptMissingLog);
+  const { before, after } = await inWords(path, () => compactDatabase(path, acceptMissingLog));
   return `${path}: ${shownSize(before)} before, ${shownSize(after)} now. What is removed from now on is overwritten.`;
 }
 
@@ -68,16 +69,29 @@ function databaseOf({ dataDir, storePath }: CommandContext): string {
   return storePath ?? join(dataDir, "alt-las.db");
 }
 
+/** @throws {AltLasError} also for what SQLite and the system throw */
+async function inWords<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof AltLasError) throw error;
+    const foreign = foreignOwner(dirname(resolve(path)), error);
+    const next = isDamage(error) ? "; a start of the server moves it aside and begins a new one" : "";
+    const sentence = foreign ?? `${path} cannot be used: ${messageOf(error)}${next}.`;
+    throw new AltLasError("store_unavailable", sentence, { cause: error });
+  }
+}
+
 /** Makes the copy here, under the lock that keeps a server from starting meanwhile. */
 async function withOwnCopy(context: CommandContext, use: (bytes: Readable) => Promise<void>): Promise<void> {
   const databasePath = databaseOf(context);
   if (!existsSync(databasePath)) throw new AltLasError("bad_config", `There is no task database at ${databasePath}.`);
   if (lacksLog(databasePath)) throw withoutLog(databasePath);
-  const db = openLocked(databasePath);
+  const db = await inWords(databasePath, () => openLocked(databasePath));
   try {
     const copier = { copy: (path: string, signal: AbortSignal) => copyDatabase(db, path, signal) };
     const parts = { copier, databasePath, dataDir: context.dataDir };
-    await use(await beginBackup(parts, new AbortController().signal));
+    await use(await inWords(databasePath, () => beginBackup(parts, new AbortController().signal)));
   } finally {
     db.close();
   }

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { json } from "node:stream/consumers";
+import { foreignOwner } from "../data-folder.ts";
 import { AltLasError, ERRORS, type ErrorCode, messageOf } from "../errors.ts";
 import { nameSocket, type SocketName, SOCKET_NAME } from "./socket.ts";
 
@@ -37,9 +38,8 @@ export async function openAnswer(
   } catch (error) {
     if (error instanceof AltLasError) throw error;
     if (NOBODY.has((error as NodeJS.ErrnoException).code)) return undefined;
-    throw new AltLasError("bad_config", `The server cannot be asked through ${SOCKET_NAME}: ${messageOf(error)}.`, {
-      cause: error,
-    });
+    const sentence = `The server cannot be asked through ${SOCKET_NAME}: ${messageOf(error)}.`;
+    throw new AltLasError("bad_config", foreignOwner(dataDir, error) ?? sentence, { cause: error });
   } finally {
     name?.close();
   }

@@ -1,7 +1,9 @@
 /* Opening the database file: whose it is, whether it is free, and bringing it to the present schema. */
 import {
+  accessSync,
   chmodSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -12,6 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { foreignOwner } from "../data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ALT_LAS, dataDirWords } from "../paste.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
@@ -77,7 +80,7 @@ export function openLocked(path: string): DatabaseSync {
     return db;
   } catch (error) {
     db.close();
-    throw resultCode(error) === BUSY ? inUse(path, error) : error;
+    throw error instanceof AltLasError || isDamage(error) ? error : openFailure(error, path);
   }
 }
 
@@ -236,7 +239,18 @@ function pragma(db: DatabaseSync, text: string): unknown {
 function openFailure(error: unknown, path: string): AltLasError {
   if (resultCode(error) === BUSY) return inUse(path, error);
   const sentence = `the task database ${path} cannot be opened: ${messageOf(error)}`;
-  return new AltLasError("bad_config", sentence, { cause: error });
+  return new AltLasError("bad_config", foreign(path) ?? sentence, { cause: error });
+}
+
+/** SQLite says "disk I/O error" of a file that is another user's. */
+function foreign(path: string): string | null {
+  const folder = dirname(resolve(path));
+  try {
+    for (const one of [folder, path]) accessSync(one, constants.R_OK | constants.W_OK);
+    return null;
+  } catch (error) {
+    return foreignOwner(folder, error);
+  }
 }
 
 export function inUse(path: string, cause: unknown): AltLasError {
