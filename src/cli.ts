@@ -217,7 +217,7 @@ function contextForAdding(options: Options, command: Command) {
   return { context: { config: configOf(options).auth, dataDir: path }, begun };
 }
 
-/** What was done comes last: programs take a key from the last line. */
+/** The result comes last: programs take a key from the last line. */
 function print(begun: string | null, done: string): void {
   console.log(begun === null ? done : `${begun}\n${done}`);
 }

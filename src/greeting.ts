@@ -134,7 +134,7 @@ function modelOf(device: Device): string {
   return kind === "simulated" ? "simulated" : model === DEMO_MODEL ? "demo" : basename(model);
 }
 
-/** What is known to be wrong before a single model is loaded, so that nobody has to find it in the log. */
+/** Faults that are known before a model is loaded, shown on the first screen instead of the log alone. */
 function troubles(devices: readonly Device[]): string[] {
   const broken = devices.flatMap((device) => {
     const why = faultOf(device);

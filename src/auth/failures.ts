@@ -1,11 +1,11 @@
 /**
- * How long somebody has to pause who sent wrong passwords.
+ * How long an address that sent wrong passwords has to pause.
  *
  *  1. An address that failed for a user pauses before it may try that user again: from the fourth failure on, 1 s, then twice as long each
  *     time, up to a minute.
  *  2. An address that failed often, for whatever users, pauses before it may try any: from the eleventh failure on, likewise.
- *  3. A user for whom wrong passwords came often, from wherever, gets rule 1 for its own failures: then an address pauses after its first one.
- *  4. An address that has not failed never pauses. So whoever attacks a user locks out nobody but itself.
+ *  3. Once a user has had eleven wrong passwords from any addresses, every address pauses after its first wrong one for that user.
+ *  4. An address that has not failed never pauses, so an attacker locks out only itself.
  */
 import { createHash } from "node:crypto";
 import { networksOf } from "./networks.ts";
@@ -58,7 +58,7 @@ export class Failures {
     return this.#ofSite.get(networksOf(address).site).count > FREE_OF_SITE ? 1 : 0;
   }
 
-  /** What the address did before counts on: it may have a login of its own, and guess at those of others. */
+  /** Its failures for other users count on: an address may have a login of its own, and guess at those of others. */
   succeeded(address: string, user: string): void {
     this.#ofBoth.forget(pairOf(address, user));
   }

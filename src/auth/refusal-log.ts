@@ -1,4 +1,4 @@
-/** Tells the log of refused credentials, without letting whoever guesses fill it. */
+/** Logs refused credentials, in so few lines that guessing cannot fill the log. */
 import { type Logger } from "../log.ts";
 import { Tally } from "./tally.ts";
 

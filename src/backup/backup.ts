@@ -60,7 +60,7 @@ export async function beginBackup(parts: BackupParts, signal: AbortSignal): Prom
   }
 }
 
-/** What a killed backup has left beside a database, whose lock the caller has. */
+/** Removes the files that a killed backup left beside a database, whose lock the caller has. */
 export async function removeLeftovers(databasePath: string): Promise<void> {
   const folder = dirname(resolve(databasePath));
   for (const name of await readdir(folder)) {

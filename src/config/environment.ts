@@ -1,7 +1,7 @@
 /**
  * `${NAME}` and `${NAME:-default}` in a configuration file.
  *
- * 1. What a reference becomes follows from its key: a key that takes a string gets the text as it is, so that a secret of digits stays one,
+ * 1. The key decides on the type of a reference: a key that takes a string gets the text as it is, so that a secret of digits stays one,
  *    and a key that takes a number or true and false gets that. Where a key takes both, quotes make a string.
  * 2. The default counts where the variable is not set or empty, as for shells and Docker Compose. With nothing after `:-` the key is then as
  *    if it were left out.

@@ -41,7 +41,7 @@ const HARMLESS = /^XDG_SESSION_(?:TYPE|CLASS|DESKTOP)$|^XDG_CURRENT_DESKTOP$/;
 const SERVERS_OWN = "ALT_LAS_API_KEY";
 
 /**
- * What a child process may have of the server's environment.
+ * The part of the server's environment that a child process gets.
  * @param more names beside those that are known to be needed (`gpu.worker_environment`)
  */
 export function inheritedEnvironment(environment: NodeJS.ProcessEnv, more: readonly string[]): NodeJS.ProcessEnv {

@@ -7,7 +7,7 @@ interface ShortBatch {
   readonly [field: string]: unknown;
 }
 
-/** Writes items out in full, before they are checked. What is no item is left as it is, for the check to refuse. */
+/** Writes items out in full, before they are checked. Anything else is left for the check to refuse. */
 export function completeItems({ body }: Pick<FastifyRequest, "body">, _reply: unknown, done: () => void): void {
   const { batch, ...rest } = Object(body) as ShortBatch;
   if (Array.isArray(batch)) {

@@ -8,7 +8,7 @@ import { type RequestMemory } from "./request-memory.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Where its answer goes; for whoever reads a body, which has no reply. */
+    /** Where its answer goes; a body is read before there is a reply. */
     response: ServerResponse;
     /** What its body costs; null: nothing. */
     body_cost: BodyCost | null;
@@ -100,7 +100,7 @@ function readBody(
     stopReading();
     chunks.take();
     release();
-    // What still comes is let go.
+    // The rest of the body is read and dropped.
     payload.on("error", () => {}).resume();
     done(error, null);
   };

@@ -6,7 +6,7 @@
  *  3. All together leave some descriptors to the store, the workers, webhooks and the log.
  *  4. When connections run short, one on which no request is under way is closed for one that is new: the one idle longest.
  *
- * What is over a bound is closed at once, with a word where that costs nothing, and the log tells of it once a minute.
+ * A connection over a bound is closed at once, with an answer where that costs nothing; the log says so once a minute.
  */
 import { type IncomingMessage, type Server } from "node:http";
 import { type Socket } from "node:net";
@@ -60,7 +60,7 @@ interface Connection {
   socket: Socket;
   /** Under which it counts as without credentials; null: it does not, or no more. */
   address: string | null;
-  /** Who has shown credentials on it last. */
+  /** The caller that showed credentials on it last. */
   caller: string | null;
 }
 
@@ -190,7 +190,7 @@ export class Connections implements Watcher {
     socket.destroySoon();
   }
 
-  /** It counts for nobody any more. */
+  /** It no longer counts for any caller. */
   #release(connection: Connection): void {
     if (connection.address !== null) add(this.#ofAddress, connection.address, -1);
     if (connection.caller !== null) {

@@ -54,7 +54,7 @@ function originOf({ headers: { origin, referer } }: FastifyRequest): string | un
   return URL.parse(referer)?.origin ?? "null";
 }
 
-/** What a page of our own may have as its origin: where the request went to, and what a trusted proxy says that it went to. */
+/** Origins of our own pages: the host that the request went to, and the host that a trusted proxy names. */
 function originsOf({ host, protocol, raw }: FastifyRequest): string[] {
   const scheme = "encrypted" in raw.socket ? "https" : "http";
   const addressed = [`${scheme}://${raw.headers.host}`, `${protocol}://${host}`];

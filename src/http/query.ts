@@ -14,7 +14,7 @@ const FORMS: ReadonlyMap<string | undefined, RegExp> = new Map([
   ["boolean", /^(true|false)$/],
 ]);
 
-/** Reads the values of a query into their types, in place. What has another form stays text, which the schema then refuses. */
+/** Reads the values of a query into their types, in place. A value of another form stays text, which the schema then refuses. */
 export function queryReader({ properties = {} }: QueryShape): (query: unknown) => void {
   const typed = Object.entries(properties).flatMap(([name, { type }]) => {
     const form = FORMS.get(type);

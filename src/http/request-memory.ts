@@ -6,7 +6,7 @@ import { AltLasError } from "../errors.ts";
 /** Bytes, where the configuration does not say: this, or a quarter of what the heap may have where that is less. */
 const DEFAULT_BYTES = 256 * 2 ** 20;
 
-/** What one request holds of it. */
+/** The bytes that one request holds. */
 export interface Holding {
   /**
    * Takes more.
@@ -31,8 +31,8 @@ interface Entry {
  * A ledger of bytes that are really there: what a client only announces costs nothing.
  *
  * 1. A caller may have half of all, and always one largest body.
- * 2. When all is taken, whoever has most gives way, so that no few callers can shut out the others: a caller that has less than
- *    another takes from that one's newest request. What is being worked on is spared.
+ * 2. When all is taken, the newest request of the caller with most gives way to a caller that has less, so that a few callers cannot shut
+ *    out the others. What is being worked on is spared.
  */
 export class RequestMemory {
   readonly #limit: number;

@@ -7,7 +7,7 @@ import { type Socket } from "node:net";
 const PERIOD = 5000;
 const LOOKS = 6;
 
-/** What a connection had taken at the last look. */
+/** How much a connection had taken at the last look. */
 interface Seen {
   sent: number;
   queued: number;

@@ -39,7 +39,7 @@ export class Requests {
   readonly #ahead = new Set<Task>();
   /** Waiting tasks whose requests are only on disk. */
   readonly #absent = new Set<Task>();
-  /** What is being read. */
+  /** Reads under way. */
   readonly #reading = new Map<Task, Promise<TaskRequest>>();
   /** Bytes of `#held`, and of `#ahead` with what is being read ahead. */
   #heldBytes = 0;
@@ -140,7 +140,7 @@ export class Requests {
     }
   }
 
-  /** What was read ahead for tasks whose turn is not near any more. */
+  /** Texts that were read ahead for tasks whose turn is no longer near. */
   #passedOver(upcoming: ReadonlySet<Task>): Task[] {
     return [...this.#ahead].filter((task) => !upcoming.has(task));
   }
@@ -160,7 +160,7 @@ export class Requests {
 
   // --- reading ---------------------------------------------------------------------------------------------------
 
-  /** Reads until that succeeds, nobody wants it any more, or it is clear that it never will. */
+  /** Reads again and again, until it succeeds, no task wants it any more, or it can never succeed. */
   async #insist(task: Task): Promise<TaskRequest> {
     for (let tries = 1; ; tries++) {
       try {

@@ -386,7 +386,7 @@ export class Tasks implements TaskApi {
   #changed(task: Task): void {
     this.#tellIfIdle();
     if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
-    // What is not on disk yet may not leave the memory.
+    // A request that is not on disk yet must stay in memory.
     if (!this.#saving.isAdmitting(task)) this.#requests.settle(task);
     this.#saving.changed(task);
     // Not of one that was withdrawn: its end is never written.

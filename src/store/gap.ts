@@ -10,13 +10,13 @@ export interface Times {
   readonly wall: number;
 }
 
-/** What the store recorded. */
+/** The record in the store. */
 export interface RecordedTimes extends Times {
   /** The last time before a start whose wall clock could not be believed, while that is not settled; null: all is. */
   readonly held: Times | null;
 }
 
-/** What a store knows of the time before a run. */
+/** The store's knowledge of the time before a run. */
 export interface Past {
   /** null: a new store, or one of a version that recorded none. */
   readonly recorded: RecordedTimes | null;

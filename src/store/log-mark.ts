@@ -13,7 +13,7 @@ const SEQUENCE = 12;
  *  1. A 1 is committed, and moved into the file.
  *  2. A 0 is committed, which stays in the log with all that comes after it.
  *
- * So the file alone says 1. Whoever moves the whole log into it (SQLite at any close, another program after a crash) makes it say 0,
+ * So the file alone says 1. Moving the whole log into it (SQLite at any close, another program after a crash) makes it say 0,
  * together with the last task. SQLite moves the log by itself whenever it is long; its next commit begins the log anew, and then
  * the two steps are made again.
  */
@@ -57,7 +57,7 @@ export class LogMark {
   }
 }
 
-/** What a crash between the two steps left. It writes nothing where there is nothing to clear, as in a file of an older version. */
+/** Clears the mark that a crash between the two steps left. It writes nothing where there is nothing to clear, as in a file of an older version. */
 export function clearMark(db: DatabaseSync): void {
   if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'log_mark'").get() === undefined) return;
   db.exec("UPDATE log_mark SET is_in_log = 0 WHERE is_in_log <> 0");

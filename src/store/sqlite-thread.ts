@@ -50,7 +50,7 @@ port.on("message", (request: Request) => {
 function answer(request: Request): void {
   try {
     const value = serve(request);
-    // What was committed into a file deleted meanwhile must not be answered with success.
+    // A commit into a file that was deleted meanwhile must not be answered with success.
     if (CHANGES.has(request.kind)) {
       // What a sweep returns says whether it removed something.
       upkeep?.done(request.kind !== "write" && value === true);

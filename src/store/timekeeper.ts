@@ -70,7 +70,7 @@ export class Timekeeper {
     await this.#recording;
   }
 
-  /** A record that cannot be written is missed by nobody: the next one is due in a minute, and the store says what ails it. */
+  /** A record that cannot be written does no harm: the next one is due in a minute, and the store reports its own failure. */
   #record(): void {
     const { now, wall } = this.times;
     this.#recordedAt = now;

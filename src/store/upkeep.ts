@@ -55,7 +55,7 @@ export class Upkeep {
     return this.#number("freelist_count") > spare;
   }
 
-  /** Now and again: what was removed is overwritten in the file, and stands in the log until that is emptied. */
+  /** From time to time: removed text is overwritten in the file, but stays in the log until the log is emptied. */
   tick(): void {
     const wasBusy = this.#busy;
     this.#busy = false;

@@ -1,6 +1,6 @@
 /**
- * Places that callers share: a caller may take one more while it has fewer than are free. So a caller that is alone gets half of them, and
- * there is always room for another one, whatever those that have places do with them. (The dynamic threshold of Choudhury and Hahne,
+ * Places that callers share. A caller may take another place only while it has fewer than are free. So a caller that is alone gets half of
+ * them, and there is always room for another caller. (The dynamic threshold of Choudhury and Hahne,
  * "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998, with the factor 1.)
  */
 export class Share {

@@ -1,4 +1,4 @@
-/** What belongs together of the places that webhooks go to, so that many names or addresses of one owner count as one. */
+/** Groups the places that webhooks go to by owner, so that many names or addresses of one owner count as one. */
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 
@@ -29,7 +29,7 @@ function networkOf(address: string): string {
   return `${first.toString()}/${bits}`;
 }
 
-/** What one machine or one customer has: an address of IPv4, a /64 of IPv6. */
+/** The range of one machine or one customer: an address of IPv4, a /64 of IPv6. */
 export function ownerOf(address: string): string {
   return isIP(address) === 6 ? networkOf(address) : address;
 }
