@@ -52,7 +52,7 @@ export function answerInTurn(server: Server, watcher: Watcher): void {
   const lines = new WeakMap<Socket, Line>();
   let waitingInAll = 0;
 
-  const handle = (line: Line, { request, response }: Pending): void => {
+  const handle = (line: Line, request: IncomingMessage, response: ServerResponse): void => {
     line.busy = true;
     watcher.busy(request.socket);
     response.on("close", answered);
@@ -67,7 +67,7 @@ export function answerInTurn(server: Server, watcher: Watcher): void {
     // The connection was closed meanwhile.
     if (pending === undefined) return;
     waitingInAll--;
-    handle(line, pending);
+    handle(line, pending.request, pending.response);
   };
   // One function for all answers: this is called for every request.
   function answered(this: ServerResponse): void {
@@ -95,7 +95,7 @@ export function answerInTurn(server: Server, watcher: Watcher): void {
     // No answer could follow the one that has ended the connection, of which only the rest is taken (linger.ts).
     if (socket.writableEnded) return;
     const line = lines.get(socket) ?? lineOf(socket);
-    if (!line.busy) return handle(line, { request, response });
+    if (!line.busy) return handle(line, request, response);
     if (line.waiting.length < MOST_AHEAD && waitingInAll < MOST_AHEAD_IN_ALL) {
       line.waiting.push({ request, response });
       waitingInAll++;
