@@ -113,6 +113,22 @@ test("each caller has a secret of its own, which it may change", async (t) => {
   assert.equal(webhooks.asked.length, 3);
 });
 
+test("only an admin reads what the system said of a webhook's receiver", async (t) => {
+  const { app, tasks, webhooks } = testServer(t);
+  tasks.tasks = [aTask()];
+  const attempt = { at: DONE, status: null, error: "connect ECONNREFUSED 10.0.0.5:8000", duration: 12 };
+  webhooks.deliveries = [aDelivery({ attempts: [attempt, { ...attempt, error: "gpubox-7 said no" }] })];
+  const read = async (headers: Record<string, string>) =>
+    (await get(app, `/task/${ID}/webhooks`, headers))
+      .json<{ webhooks: { attempts: { error: string }[] }[] }>()
+      .webhooks[0]!.attempts.map(({ error }) => error);
+  for (const headers of [AS.user, AS.viewer]) {
+    const outside = ["Its receiver could not be asked (ECONNREFUSED).", "Its receiver could not be asked."];
+    assert.deepEqual(await read(headers), outside);
+  }
+  assert.deepEqual(await read(AS.admin), [attempt.error, "gpubox-7 said no"]);
+});
+
 test("the webhooks about a task or a batch are listed with each try", async (t) => {
   const { app, tasks, webhooks } = testServer(t);
   tasks.tasks = [aTask()];

@@ -40,6 +40,10 @@ const OURS: readonly RegExp[] = [
   /^GPU \d+ cannot run tasks(?=\. )/,
 ];
 
+/** How sentences of ours about webhooks begin. They name no host but that of the webhook's own URL. */
+const OURS_OF_TRIES =
+  /^(?:webhook_url must |The connection was |The time for an answer |The name servers do not answer for |It answered with a redirect|Enough is sent to )/;
+
 /** What went wrong with a task, as part of a sentence about where it ran. */
 const FAILURES: Readonly<Partial<Record<string, string>>> = {
   gpu_lost: "failed",
@@ -77,6 +81,13 @@ export function publicRefusal({ code, status, message }: AltLasError): string {
   if (code === "no_usable_gpu") return "No GPU can run this task.";
   if (code === "store_unavailable") return "The server cannot use its task database at present.";
   return failureAt(code, message, null);
+}
+
+/** What outsiders read of a try to send a webhook that failed: the system names the addresses that a host leads to. */
+export function publicTry(error: string): string {
+  if (OURS_OF_TRIES.test(error)) return error;
+  const [code] = /\b(?:E[A-Z]{3,}|[A-Z]+(?:_[A-Z]+)+)\b/.exec(error) ?? [];
+  return `Its receiver could not be asked${code === undefined ? "" : ` (${code})`}.`;
 }
 
 /** The part of a sentence that is surely ours, as a sentence; null: none is. */

@@ -5,7 +5,7 @@ import { type Delivery } from "../store/store.ts";
 import { type Attempt, type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./parts.ts";
-import { publicAttempt, publicFailure } from "./public-words.ts";
+import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
@@ -97,7 +97,7 @@ export function viewOfBatch({ batch, counts, status }: BatchSnapshot): BatchView
   };
 }
 
-export function viewOfDelivery(delivery: Delivery): DeliveriesAnswer["webhooks"][number] {
+export function viewOfDelivery(delivery: Delivery, isInside: boolean): DeliveriesAnswer["webhooks"][number] {
   return {
     webhook_id: delivery.id,
     event: delivery.event,
@@ -108,7 +108,7 @@ export function viewOfDelivery(delivery: Delivery): DeliveriesAnswer["webhooks"]
     attempts: delivery.attempts.map(({ at, status, error, duration }) => ({
       at: isoTime(at),
       status_code: status,
-      error,
+      error: error === null || isInside ? error : publicTry(error),
       duration: duration / 1000,
     })),
   };

@@ -1,10 +1,12 @@
 /** What webhooks are signed with, and what became of them. */
 import { type FastifyInstance } from "fastify";
+import { type Caller } from "../auth/credentials.ts";
 import { type Delivery } from "../store/store.ts";
 import { mayChange } from "./access.ts";
 import { refuseForeignPages } from "./foreign.ts";
 import { batchNamed, type BatchPath, taskNamed, type TaskPath } from "./named.ts";
 import { type ServerParts } from "./parts.ts";
+import { maySeeInside } from "./public-words.ts";
 import { BatchParams } from "./schemas/batches.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { TaskParams } from "./schemas/tasks.ts";
@@ -57,7 +59,7 @@ export function taskWebhooksRoutes(app: FastifyInstance, { tasks, webhooks }: Se
     schema: { ...aboutListing("Task"), params: TaskParams },
     handler: async ({ caller, params }) => {
       const { id } = await taskNamed(tasks, caller, params);
-      return answerOf(await webhooks.deliveriesOf(id));
+      return answerOf(await webhooks.deliveriesOf(id), caller);
     },
   });
   app.route<{ Params: TaskPath; Body: RedeliverRequest }>({
@@ -67,7 +69,7 @@ export function taskWebhooksRoutes(app: FastifyInstance, { tasks, webhooks }: Se
     onRequest: onRedelivery,
     handler: async ({ caller, params, body }) => {
       const { id } = await taskNamed(tasks, caller, params);
-      return answerOf(await webhooks.redeliver(id, body.webhook_id ?? null));
+      return answerOf(await webhooks.redeliver(id, body.webhook_id ?? null), caller);
     },
   });
 }
@@ -80,7 +82,7 @@ export function batchWebhooksRoutes(app: FastifyInstance, { tasks, webhooks }: S
     schema: { ...aboutListing("Batch"), params: BatchParams },
     handler: async ({ caller, params }) => {
       const { batch } = await batchNamed(tasks, caller, params);
-      return answerOf(await webhooks.deliveriesOf(batch.id));
+      return answerOf(await webhooks.deliveriesOf(batch.id), caller);
     },
   });
   app.route<{ Params: BatchPath; Body: RedeliverRequest }>({
@@ -90,7 +92,7 @@ export function batchWebhooksRoutes(app: FastifyInstance, { tasks, webhooks }: S
     onRequest: onRedelivery,
     handler: async ({ caller, params, body }) => {
       const { batch } = await batchNamed(tasks, caller, params);
-      return answerOf(await webhooks.redeliver(batch.id, body.webhook_id ?? null));
+      return answerOf(await webhooks.redeliver(batch.id, body.webhook_id ?? null), caller);
     },
   });
 }
@@ -112,6 +114,7 @@ function aboutRedelivery(subject: "Task" | "Batch") {
   };
 }
 
-function answerOf(deliveries: readonly Delivery[]) {
-  return { webhooks: deliveries.map(viewOfDelivery) };
+function answerOf(deliveries: readonly Delivery[], caller: Caller) {
+  const isInside = maySeeInside(caller);
+  return { webhooks: deliveries.map((delivery) => viewOfDelivery(delivery, isInside)) };
 }
