@@ -7,6 +7,7 @@ import { type EngineKind, type EngineOptions, type Tuning } from "../engine/engi
 import { faultOfUrl, hostOf, plainUrl } from "../engine/openai/address.ts";
 import { AltLasError } from "../errors.ts";
 import { fieldName } from "../validation.ts";
+import { coolEnough, firstReason, groupName, joinedEnvironment, over } from "./groups.ts";
 import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
 import { memoryLimit } from "./readings.ts";
 
@@ -76,10 +77,6 @@ export interface DeviceSources extends GpuSources {
 
 /** Without a GPU, two devices show every multi-GPU feature at work. */
 const AUTO_DEVICES = 2;
-
-/** Degrees Celsius below the driver's slowdown threshold at which a GPU is left alone, and what holds where the driver names none. */
-const BELOW_SLOWDOWN = 2;
-const HOT = 85;
 
 /**
  * The devices of a configuration, in `gpu_id` order. With `auto` alone a GPU's gpu_id is the number that it keeps, so that there may be
@@ -385,37 +382,4 @@ function listOf(gpus: readonly SurveyedGpu[]): string {
 
 function nameOf({ name }: DeviceSettings, count: number, index: number): string | undefined {
   return name === undefined || count === 1 ? name : `${name} ${index}`;
-}
-
-/** Like "2 × NVIDIA A100", or "NVIDIA A100 + NVIDIA L4". */
-function groupName(gpus: readonly SurveyedGpu[]): string {
-  const names = [...new Set(gpus.map(({ name }) => name))];
-  if (names.length > 1) return gpus.map(({ name }) => name).join(" + ");
-  return gpus.length === 1 ? names[0]! : `${gpus.length} × ${names[0]!}`;
-}
-
-/** null as soon as one of the values is not known. */
-function over(values: readonly (number | null)[], combine: (all: readonly number[]) => number): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === values.length ? combine(known) : null;
-}
-
-function coolEnough(gpus: readonly SurveyedGpu[]): number {
-  const thresholds = gpus.flatMap(({ slowdownTemperature }) => slowdownTemperature ?? []);
-  return thresholds.length === 0 ? HOT : Math.min(...thresholds) - BELOW_SLOWDOWN;
-}
-
-/** One that fails is enough for a group to fail. */
-function firstReason(gpus: readonly SurveyedGpu[], reasonOf: (gpu: SurveyedGpu) => string | null): string | null {
-  const failing = gpus.find((gpu) => reasonOf(gpu) !== null);
-  if (failing === undefined) return null;
-  const reason = reasonOf(failing)!;
-  return gpus.length === 1 ? reason : `${failing.name} (${failing.uuid}): ${reason}`;
-}
-
-function joinedEnvironment(gpus: readonly SurveyedGpu[]): Record<string, string> {
-  const names = Object.keys(gpus[0]!.environment);
-  return Object.fromEntries(
-    names.map((name) => [name, [...new Set(gpus.map(({ environment }) => environment[name]!))].join(",")]),
-  );
 }
