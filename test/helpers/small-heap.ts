@@ -17,28 +17,32 @@ export interface Filling {
   /** Tasks that wait, and MiB of their texts in UTF-8, half of which are of characters that take two bytes each in V8. */
   readonly tasks: number;
   readonly mebibytes: number;
+  /** Whether each has a webhook and a type of its own, as long as they can be, and runs for long. */
+  readonly longest?: boolean;
 }
 
 /** Starts the real server over such a database; resolves when its GPU is ready. */
-export async function startOver(t: TestContext, { heap, tasks, mebibytes }: Filling): Promise<Server> {
+export async function startOver(t: TestContext, { heap, tasks, mebibytes, longest = false }: Filling): Promise<Server> {
   const folder = newFolder(t);
   const dataDir = join(folder, "data");
   mkdirSync(dataDir);
-  await fill(join(dataDir, "alt-las.db"), tasks, Math.floor((mebibytes * MIB) / tasks));
+  await fill(join(dataDir, "alt-las.db"), tasks, Math.floor((mebibytes * MIB) / tasks), longest);
   const server = await Server.start(
     t,
     {
       env: { NODE_OPTIONS: `--max-old-space-size=${heap}` },
       args: ["--devices", "simulated:1"],
-      config: `{ engine: { simulated: { tokens_per_second: 2000, context: 4000000 } } }`,
+      config: `{ engine: { simulated: { tokens_per_second: ${longest ? 1 : 2000}, context: 4000000 } }, webhooks: { allow_private: true } }`,
     },
     folder,
   );
   return server.loaded();
 }
 
+const WEBHOOK = `json_object('url', 'http://127.0.0.1:9/' || n || '${"u".repeat(2000)}', 'events', json_array('task.completed'))`;
+
 /** Writes waiting tasks with SQL: through a server they would take minutes. */
-async function fill(path: string, tasks: number, bytes: number): Promise<void> {
+async function fill(path: string, tasks: number, bytes: number, longest: boolean): Promise<void> {
   const store = new SqliteStore({ path });
   await store.open();
   await store.save([newTask(1, { user: "admin", maxLength: 10 })]);
@@ -50,9 +54,12 @@ async function fill(path: string, tasks: number, bytes: number): Promise<void> {
     .prepare("SELECT name FROM pragma_table_info('tasks')")
     .all()
     .map(({ name }) => String(name));
-  const values = columns.map((name) =>
-    name === "seq" ? "n" : name === "id" ? "printf('00000000-0000-7000-8000-%012d', n)" : name,
-  );
+  const own: Readonly<Record<string, string>> = {
+    seq: "n",
+    id: "printf('00000000-0000-7000-8000-%012d', n)",
+    ...(longest && { max_length: "30000", task_type: `n || '${"t".repeat(250)}'`, webhook: WEBHOOK }),
+  };
+  const values = columns.map((name) => own[name] ?? name);
   const others = `WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${tasks})`;
   const template = "numbers JOIN (SELECT * FROM tasks WHERE seq = 1)";
   db.exec(`INSERT INTO tasks (${columns.join()}) ${others} SELECT ${values.join()} FROM ${template}`);
@@ -79,4 +86,31 @@ export async function untilCompleted(server: Server, count: number): Promise<voi
   // The first in line are those that were submitted first.
   await server.ended(`00000000-0000-7000-8000-${String(count).padStart(12, "0")}`);
   assert.ok((await server.tasks("?status=completed&limit=1")).total >= count - 8);
+}
+
+/**
+ * Submits tasks that take as much memory as a task can beside its text, until the server takes no more.
+ * @param most at most so many @returns how many it took, and what it said of the one that it refused
+ */
+export async function submitLongest(server: Server, most: number): Promise<{ accepted: number; refusal: string }> {
+  let sent = 0;
+  let accepted = 0;
+  let refusal = "";
+  const submit = async (): Promise<void> => {
+    while (refusal === "" && sent < most) {
+      const name = String(sent++).padStart(6, "0");
+      const { status, body } = await server.request("POST", "/api/v1/predict", {
+        headers: { "Idempotency-Key": name.padEnd(246, "k") },
+        body: {
+          text: "a",
+          task_type: name.padEnd(256, "t"),
+          webhook_url: `http://127.0.0.1:9/${name.padEnd(2000, "u")}`,
+        },
+      });
+      if (status === 200) accepted++;
+      else refusal = `${status} ${body.code}: ${body.error}`;
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, submit));
+  return { accepted, refusal };
 }

@@ -1,7 +1,7 @@
 /** The default limits with a small heap: 1 GiB of text waits in 100,000 tasks. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mostMemory, MIB, startOver, untilCompleted } from "../helpers/small-heap.ts";
+import { mostMemory, MIB, startOver, submitLongest, untilCompleted } from "../helpers/small-heap.ts";
 
 test("with a heap of 320 MiB and the default limits a server starts over 1 GiB of waiting text, runs it and fills up again", async (t) => {
   const server = await startOver(t, { heap: 320, tasks: 99_000, mebibytes: 990 });
@@ -18,4 +18,13 @@ test("with a heap of 320 MiB and the default limits a server starts over 1 GiB o
   const memory = mostMemory(server);
   if (memory !== null) assert.ok(memory < 900 * MIB, `${Math.round(memory / MIB)} MiB`);
   assert.equal((await server.stop()).code, 0);
+});
+
+test("with that heap a start survives as many tasks with the longest webhooks and types as a run accepts", async (t) => {
+  const server = await startOver(t, { heap: 320, tasks: 48000, mebibytes: 1, longest: true });
+  const [line] = await server.logged(({ msg }) => msg === "took over unfinished tasks");
+  assert.equal(line!["tasks"], 48000);
+  const { accepted, refusal } = await submitLongest(server, 1000);
+  assert.match(refusal, /^503 queue_full: .*waiting tasks take \d+ of at most \d+ bytes of memory \(NODE_OPTIONS/);
+  assert.ok(accepted > 10, `${accepted} have room beside them`);
 });
