@@ -202,6 +202,18 @@ describe("a task that stalls", () => {
     ));
 });
 
+describe("an answer that is complete", () => {
+  it("is taken without what comes behind it, and without its end", () => {
+    const data = JSON.stringify({ stop: true, stop_type: "eos", tokens_predicted: 3, tokens_evaluated: 2 });
+    return withEngine({ tasks: { trouble: { kind: "say", data, after: 2 } } }, async (engine) => {
+      // It would go on for seconds.
+      const task = watch(engine, "trouble", 4000);
+      const { finishReason, completionTokens } = await task.outcome;
+      assert.deepEqual([finishReason, completionTokens, task.text.split(" ").length], ["stop", 2, 2]);
+    });
+  });
+});
+
 describe("a server that is gone", () => {
   it("says so before the tasks that it had are lost, when its process is killed", () =>
     withEngine({ tasks: { trouble: { kind: "die", after: 5 } } }, async (engine) => {

@@ -69,8 +69,9 @@ export class Completion {
     return this.#reason !== null;
   }
 
-  /** Takes an event in. @throws {UpstreamError} it is an error, or none of this protocol */
+  /** Takes an event in; behind the end there is no more. @throws {UpstreamError} it is an error, or none of this protocol */
   read(data: string): void {
+    if (this.isComplete) return;
     const event = objectIn(data);
     if ((event.error ?? null) !== null) throw errorIn(event.error);
     const generated = wholeIn(event.tokens_predicted, this.#request.maxLength, this.#generated);

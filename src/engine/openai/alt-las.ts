@@ -55,8 +55,8 @@ function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
 /** Its tasks outlive a lost connection unless they are told not to. */
 function predict({ text, maxLength, temperature }: Order): Question {
   let attempt: number | null = null;
-  /** UTF-16 units of this attempt's text that have come. */
-  let received = 0;
+  /** What has come of this attempt's text. */
+  let received = "";
   return {
     waits: () => attempt === null,
     path: "/api/v1/predict",
@@ -67,12 +67,12 @@ function predict({ text, maxLength, temperature }: Order): Question {
       switch (event) {
         case "placed":
           attempt = placed(answer, attempt, wholeIn(body.attempt));
-          if (!answer.hasBegun) received = 0;
+          if (!answer.hasBegun) received = "";
           // It may read a long prompt now.
           return false;
         case "token":
           if (typeof body.text !== "string") throw new UpstreamError(null, "it sent a piece of text that is none");
-          received += body.text.length;
+          received += body.text;
           return answer.add(body.text);
         case "completed":
           return complete(answer, body, received);
@@ -93,19 +93,19 @@ function placed(answer: Answer, before: number | null, attempt: number | null): 
   return attempt;
 }
 
-/** @param received how much of the text has come before; the end has all of it */
-function complete(answer: Answer, { result }: Record<string, unknown>, received: number): void {
+/** @param received what of the text has come before, of which a piece may be lost; the end has all of it */
+function complete(answer: Answer, { result }: Record<string, unknown>, received: string): void {
   if (!isObject(result)) throw new UpstreamError(null, "it told an end without a result");
   const { text, usage, finish_reason: reason } = result;
   if (typeof text !== "string") throw new UpstreamError(null, "it told an end without a text");
-  if (text.length < received) throw new UpstreamError(null, "it told an end with less text than it had sent");
+  if (!text.startsWith(received)) throw new UpstreamError(null, "it told an end with another text than it had sent");
   if (reason !== "stop" && reason !== "length") throw new UpstreamError(null, "it told an end without a reason");
   if (isObject(usage)) {
     const { prompt_tokens: prompt, completion_tokens: completion, cached_tokens: cached } = usage;
     answer.count({ prompt, completion, cached });
   }
   // Of an empty one no piece has come.
-  answer.add(text.slice(received));
+  answer.add(text.slice(received.length));
   answer.finish(reason);
 }
 
