@@ -7,6 +7,24 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { LLAMA, loaded, refused, watch } from "./helpers/engines.ts";
 import { writeSplitModel } from "./helpers/tiny-models.ts";
 
+const CUT_SHORT =
+  /: model-00002-of-00002\.gguf is cut short: it has \d+ bytes, and its weights need at least 1183072\.$/;
+
+it("a model that is cut short is refused with the bytes that it lacks", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "alt-las-short-"));
+  const model = join(folder, "model.gguf");
+  const whole = await readFile(LLAMA.model);
+  await writeFile(model, whole.subarray(0, whole.length - 1));
+  const { message } = await refused(loaded({ ...LLAMA, model, context: 256, slots: 1 }));
+  assert.match(
+    message,
+    new RegExp(
+      `: model\\.gguf is cut short: it has ${whole.length - 1} bytes, and its weights need at least ${whole.length}\\.$`,
+    ),
+  );
+  await rm(folder, { recursive: true });
+});
+
 describe("a model in two parts", () => {
   let folder = "";
   let first = "";
@@ -49,7 +67,9 @@ describe("a model in two parts", () => {
     for (const [bytes, expected] of [
       ["", /^The model file model-00002-of-00002\.gguf is empty\.$/],
       ["<html>", /^The model file model-00002-of-00002\.gguf is not a GGUF file: it starts with "<htm"\.$/],
-      [part.subarray(0, part.length / 2), /could not be loaded/],
+      [part.subarray(0, 1000), /could not be loaded: model-00002-of-00002\.gguf is cut short: it has 1000 bytes, /],
+      [part.subarray(0, part.length / 2), CUT_SHORT],
+      [part.subarray(0, part.length - 1), CUT_SHORT],
     ] as const) {
       await writeFile(second, bytes);
       assert.match(await reason(first), expected);
@@ -58,7 +78,29 @@ describe("a model in two parts", () => {
 
   it("is refused when the second is another model's", async () => {
     await writeFile(second, await readFile(LLAMA.model));
-    assert.match(await reason(first), /split|tensors expected/);
+    assert.match(
+      await reason(first),
+      /: model-00002-of-00002\.gguf is not part 2 of 2 of this model, but a model of its own\.$/,
+    );
+  });
+
+  it("is refused when the second is the first once more", async () => {
+    await writeFile(second, await readFile(first));
+    assert.match(
+      await reason(first),
+      /: model-00002-of-00002\.gguf is not part 2 of 2 .* but part 1 of 2 of one with 34 tensors\.$/,
+    );
+  });
+
+  it("is refused when the second is a part of another model", async () => {
+    const part = await readFile(second);
+    const key = "split.tensors.count";
+    part.writeInt32LE(33, part.indexOf(key) + key.length + 4);
+    await writeFile(second, part);
+    assert.match(
+      await reason(first),
+      /: model-00002-of-00002\.gguf is not part 2 of 2 .* but part 2 of 2 of one with 33 tensors\.$/,
+    );
   });
 
   it("is refused by a name that does not say so", async () => {

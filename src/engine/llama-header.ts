@@ -4,6 +4,7 @@ import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo
 import { messageOf } from "../errors.ts";
 import { type KvCacheType } from "./engine.ts";
 import { partsOf } from "./model-file.ts";
+import { checkWhole, type Part } from "./model-parts.ts";
 
 /** The types of KV cache, by node-llama-cpp's names. A quantized block is 32 numbers with one 16-bit scale. */
 export const KV_CACHE = {
@@ -34,15 +35,18 @@ export async function readHeader(llama: Llama, path: string, signal: AbortSignal
   };
 }
 
-/** Of all parts; of several the one that cannot be read is named. */
+/** Of all parts; of several the one that cannot be read, or is not whole, is named. */
 async function readFileInfo(path: string, signal: AbortSignal): Promise<GgufFileInfo> {
   const options = { sourceType: "filesystem", logWarnings: false, signal } as const;
-  for (const part of partsOf(path).slice(1)) {
-    await readGgufFileInfo(part, { ...options, spliceSplitFiles: false }).catch((cause: unknown) => {
-      throw new Error(`${basename(part)}: ${messageOf(cause)}`, { cause });
+  const parts: Part[] = [];
+  for (const part of partsOf(path)) {
+    const info = await readGgufFileInfo(part, { ...options, spliceSplitFiles: false }).catch((cause: unknown) => {
+      throw part === path ? cause : new Error(`${basename(part)}: ${messageOf(cause)}`, { cause });
     });
+    parts.push({ path: part, info });
   }
-  return readGgufFileInfo(path, options);
+  await checkWhole(parts);
+  return parts.length === 1 ? parts[0]!.info : readGgufFileInfo(path, options);
 }
 
 /** Bytes of KV cache one token takes at most. */
