@@ -323,7 +323,7 @@ async function listening(app: FastifyInstance): Promise<string> {
 }
 
 function options(url: string, more: Partial<GpusOptions> = {}): GpusOptions {
-  return { url, key: KEYS.viewer, gpuId: undefined, json: false, columns: null, ...more };
+  return { url, key: KEYS.admin, gpuId: undefined, json: false, columns: null, ...more };
 }
 
 /** The sentence with which the command ends instead of an answer. */
@@ -367,7 +367,7 @@ test("a server behind a proxy may be below a path, and only it gets the key", as
   });
   await gpusCommand(options(redirecting));
   assert.deepEqual(asked, [
-    ["/alt-las/api/v1/gpus", `Bearer ${KEYS.viewer}`],
+    ["/alt-las/api/v1/gpus", `Bearer ${KEYS.admin}`],
     ["/api/v1/gpus", undefined],
   ]);
 });

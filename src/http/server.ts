@@ -1,6 +1,7 @@
 /** The HTTP server: what is the same for every request. The routes are in the files beside this one. */
 import { randomBytes } from "node:crypto";
 import { type IncomingMessage } from "node:http";
+import { type Socket } from "node:net";
 import cors from "@fastify/cors";
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { authentication } from "./access.ts";
@@ -69,8 +70,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
   const onError = errorHandler(parts);
   const app = fastify({
-    // Without TLS, Node's server is told so by itself.
-    ...(tls ? { https: { ...tls, ...connections, allowHalfOpen: true } } : { http: connections }),
+    ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     trustProxy: config.server.trust_proxy !== false && ((address: string) => proxies.trusts(address)),
@@ -93,8 +93,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // A logger for each request would cost more than all our own work on it; what we log names the request itself.
     childLoggerFactory: (logger) => logger,
   }) as unknown as FastifyInstance;
-  // A client that sends no more still waits for its answer: RFC 9112, section 9.6.
-  Object.assign(app.server, { httpAllowHalfOpen: true });
+  allowHalfOpen(app.server);
   answerOddRequests(app.server, newRequestId);
   cutStalledReaders(app.server);
   const limits = limitsWithin(connectionRoom(), config);
@@ -102,6 +101,15 @@ export function createServer(parts: ServerParts): FastifyInstance {
   answerInTurn(app.server, open);
   setUp(app, parts, proxies, open);
   return app;
+}
+
+/**
+ * A client that sends no more still waits for its answer: RFC 9112, section 9.6. Under TLS only once the handshake is done: a connection
+ * whose client leaves before would stay open for two minutes.
+ */
+function allowHalfOpen(server: FastifyInstance["server"]): void {
+  Object.assign(server, { httpAllowHalfOpen: true });
+  server.on("secureConnection", (socket: Socket) => (socket.allowHalfOpen = true));
 }
 
 function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, connections: Connections): void {
