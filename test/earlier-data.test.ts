@@ -42,7 +42,8 @@ test("tasks, batches, users and GPUs of 0.1.0 are as they were, and what had not
     return Object.values(body.tasks);
   };
   const [first] = await list("status=failed");
-  assert.equal(first?.error, "The simulated model is set to fail after 2 tokens.");
+  const { body: failed } = await server.request<TaskView>("GET", `/api/v1/task/${first!.task_id}`);
+  assert.equal(failed.error, "The simulated model is set to fail after 2 tokens.");
   assert.equal((await list("status=canceled")).length, 1);
   const oldest = (await list("status=completed")).at(-1);
   assert.equal(oldest?.result?.text, " played slow music until morning");

@@ -10,12 +10,12 @@ import { BIN, lacks, newFolder, runProgram, Server } from "../helpers/server.ts"
 /** One call that ended well, on the database or its log. */
 const SYNC = /\b(fsync|fdatasync)(\(\d+<[^>]*alt-las\.db|.* resumed).* = 0$/;
 
-const CONNECTIONS = 5;
+const CONNECTIONS = 50;
 
 /**
  * Sends tasks that the server finds all at the same moment, however slowly this process gets to run, and returns how many were
- * answered with 200. The server is stopped meanwhile; the system takes connections and requests in its name. Requests follow each
- * other on few connections, because a server that takes connections one by one has time for a sync between two of them.
+ * answered with 200. The server is stopped meanwhile; the system takes connections and requests in its name. A few requests follow each
+ * other on each connection, which are carried out one after another.
  */
 async function allAtOnce(server: Server, count: number): Promise<number> {
   const { hostname, port } = new URL(server.url);
