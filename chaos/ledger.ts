@@ -168,14 +168,14 @@ function isOpen({ attempts, status }: TaskView, index: number): boolean {
   return index === attempts.length - 1 && status === "running";
 }
 
-/** What of a task may not change any more once it has ended. */
+/** What of a task may not change any more once it has ended. Its sentences are others for an admin than for its user. */
 export function essence(view: TaskView): string {
-  const { status, gpu_id, result, error, error_code, started_at, finished_at, attempts, retry_of, batch_id } = view;
+  const { status, gpu_id, result, error_code, started_at, finished_at, retry_of, batch_id } = view;
+  const attempts = view.attempts.map(({ error: _sentence, ...attempt }) => attempt);
   return JSON.stringify({
     status,
     gpu_id,
     result,
-    error,
     error_code,
     started_at,
     finished_at,
