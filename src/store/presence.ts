@@ -19,8 +19,9 @@ export interface Missing {
 interface OpenFile {
   readonly file: Missing["file"];
   readonly path: string;
-  /** Device and inode. */
-  readonly identity: string | null;
+  /** Where it is kept, and as which file; null: it was not there. */
+  readonly device: bigint | null;
+  readonly inode: bigint | null;
   /** Bytes after the last thing that was done here. */
   size: bigint;
 }
@@ -43,7 +44,7 @@ export class OpenFiles {
     ] as const;
     this.#files = files.map((one) => {
       const stats = statsOf(one.path);
-      return { ...one, identity: stats ? identityOf(stats) : null, size: stats ? stats.size : 0n };
+      return { ...one, device: stats?.dev ?? null, inode: stats?.ino ?? null, size: stats?.size ?? 0n };
     });
   }
 
@@ -53,12 +54,12 @@ export class OpenFiles {
    */
   missing(isOwn: boolean): Missing | null {
     for (const one of this.#files) {
-      const { file, path, identity, size } = one;
+      const { file, path, device, inode, size } = one;
       const now = statsOf(path);
       // That the disk cannot tell is no sign that something is lost.
       if (now === undefined) continue;
       if (now === null) return { file, path, how: "deleted" };
-      if (identityOf(now) !== identity) return { file, path, how: "replaced" };
+      if (now.dev !== device || now.ino !== inode) return { file, path, how: "replaced" };
       if (now.size < size && !isOwn) return { file, path, how: "cut short" };
       one.size = now.size;
     }
@@ -79,8 +80,4 @@ function statsOf(path: string): BigIntStats | null | undefined {
   } catch (error) {
     return ABSENT.has((error as NodeJS.ErrnoException).code) ? null : undefined;
   }
-}
-
-function identityOf({ dev, ino }: BigIntStats): string {
-  return `${dev} ${ino}`;
 }
