@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { beginBackup } from "../src/backup/backup.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { newTask } from "../test/helpers/store.ts";
 
 const SIZE = Number(process.argv[2] ?? 256) * 2 ** 20;

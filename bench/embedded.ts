@@ -1,7 +1,7 @@
 /** The embedded engine alone, in this process: how full its batches are, and what tasks notice of each other. */
-import { LlamaEngine } from "../src/engine/llama.ts";
-import { type Pace } from "../src/engine/prefill.ts";
-import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { LlamaEngine } from "../src/engine/llama/llama.ts";
+import { type Pace } from "../src/engine/llama/prefill.ts";
+import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
 import { llamaOptions } from "./engine-options.ts";
 import { randomModel } from "./random-model.ts";
 import { type Extent, median, percentile, rounded, type Section } from "./report.ts";

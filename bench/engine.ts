@@ -1,7 +1,7 @@
 /** What the server costs: an engine behind HTTP, scheduler, store and worker process against the same engine called directly. */
 import { type EngineOptions } from "../src/engine/engine.ts";
-import { DEMO_MODEL } from "../src/gpu/devices.ts";
-import { probeLlama } from "../src/gpu/probe.ts";
+import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
+import { probeLlama } from "../src/gpu/inventory/probe.ts";
 import { ownCpuOf } from "./cpu-time.ts";
 import { llamaOptions } from "./engine-options.ts";
 import {

@@ -4,7 +4,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
 import {
   aligned,
   float32,

@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { unset } from "../src/clock.ts";
+import { unset } from "../src/common/clock.ts";
 import { type GpuFacts } from "../src/gpu/status.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
 import { type Effects, Scheduler, type SchedulerSettings } from "../src/scheduler/scheduler.ts";

@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { SqliteStore } from "../src/store/sqlite.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { newTask, type Task } from "../src/task.ts";
 import { CACHE } from "./server.ts";
 

@@ -4,7 +4,7 @@ process.on("SIGUSR1", () => {});
 const [, , command = "serve", ...rest] = process.argv;
 const asksOnly = [command, ...rest].some((word) => /^(-h|--help|--version)$/.test(word));
 const serves = !asksOnly && (command === "serve" || command.startsWith("-"));
-// A terminal that closes stops no server, also while it starts; src/serve.ts says so later.
+// A terminal that closes stops no server, also while it starts; src/cli/serve.ts says so later.
 if (serves) process.on("SIGHUP", () => {});
 // Plain JavaScript that every Node since 12 can read: TypeScript would die on its syntax before it could say what is wrong.
 const NEEDED = 24;
@@ -42,7 +42,7 @@ Promise.all([import("node:module"), import("node:url")])
     env.NODE_COMPILE_CACHE =
       env.NODE_COMPILE_CACHE || fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url));
     enableCompileCache();
-    return import("../src/cli.ts");
+    return import("../src/cli/cli.ts");
   })
   .then(({ main }) => {
     closeDebugger();

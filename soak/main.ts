@@ -19,7 +19,7 @@ import { Receiver } from "../chaos/receiver.ts";
 import { Report } from "../chaos/report.ts";
 import { settle } from "../chaos/settle.ts";
 import { makeWorld, removeWorld } from "../chaos/world.ts";
-import { useOf } from "../src/gpu/process-use.ts";
+import { useOf } from "../src/gpu/worker/process-use.ts";
 import { childrenOf } from "../test/helpers/processes.ts";
 import { DemoLoad } from "./demo-load.ts";
 import { Growth } from "./growth.ts";

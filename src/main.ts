@@ -2,36 +2,36 @@
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
-import { announcer } from "./announce.ts";
+import { announcer } from "./webhooks/announcements.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { absentCredentials } from "./auth/file.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
-import { type Clock } from "./clock.ts";
+import { type Clock } from "./common/clock.ts";
 import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
-import { type Config } from "./config.ts";
+import { type Config } from "./config/config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
-import { makeDataDir } from "./data-folder.ts";
+import { makeDataDir } from "./common/data-folder.ts";
 import { messageOf } from "./errors.ts";
-import { type Device, findDevices, wantsGpus } from "./gpu/devices.ts";
-import { KnownGpus } from "./gpu/known-gpus.ts";
-import { findPciGpus } from "./gpu/pci.ts";
+import { type Device, findDevices, wantsGpus } from "./gpu/inventory/devices.ts";
+import { KnownGpus } from "./gpu/inventory/known-gpus.ts";
+import { findPciGpus } from "./gpu/inventory/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
-import { type Logger } from "./log.ts";
+import { type Logger } from "./log/log.ts";
 import { type CallerLimits } from "./scheduler/callers.ts";
 import { heapForWaiting } from "./scheduler/heap-cost.ts";
 import { readMappings } from "./scheduler/mappings.ts";
 import { loadOf } from "./scheduler/placement.ts";
-import { KEYS_LIVE } from "./scheduler/replays.ts";
+import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { type SchedulerSettings } from "./scheduler/scheduler.ts";
-import { Tasks } from "./scheduler/tasks.ts";
+import { TaskBook } from "./tasks/task-book.ts";
 import { Retention, type RetentionOptions } from "./store/retention.ts";
-import { SqliteStore } from "./store/sqlite.ts";
+import { SqliteStore } from "./store/sqlite/sqlite.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "./common/version.ts";
 import { Webhooks } from "./webhooks/webhooks.ts";
 
 const NO_GPUS = { gpus: [], notes: [] };
@@ -140,7 +140,7 @@ interface ConnectedParts {
 /** The task book and the GPUs, each knowing the other. */
 function connect(parts: PoolParts, { store, webhooks, credentials, clock }: ConnectedParts) {
   const { config, log } = parts;
-  const tasks: Tasks = new Tasks({
+  const tasks: TaskBook = new TaskBook({
     store,
     log,
     settings: { ...schedulerSettings(config), isShared: () => credentials.userCount > 1 },
@@ -170,7 +170,7 @@ function retentionOf(
 }
 
 interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks"> {
-  readonly tasks: Tasks;
+  readonly tasks: TaskBook;
   readonly pool: GpuPool;
   readonly lost: AbortSignal;
 }
@@ -216,7 +216,7 @@ async function closeServer(app: FastifyInstance): Promise<void> {
   clearTimeout(cut);
 }
 
-function stopper({ server }: Config, tasks: Tasks, started: AsyncDisposableStack): () => Promise<void> {
+function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableStack): () => Promise<void> {
   const hurry = new AbortController();
   let stopping: Promise<void> | null = null;
   const stop = async (): Promise<void> => {
@@ -276,7 +276,7 @@ function warnOfMissing(config: Config, devices: readonly Device[], log: Logger):
   }
 }
 
-function placedOn(tasks: Tasks, gpuId: number): { taskCount: number; load: number } {
+function placedOn(tasks: TaskBook, gpuId: number): { taskCount: number; load: number } {
   const gpu = tasks.scheduler.gpus.find(({ facts }) => facts.id === gpuId);
   return gpu === undefined ? { taskCount: 0, load: 0 } : { taskCount: gpu.running.size, load: loadOf(gpu) };
 }

@@ -23,9 +23,9 @@ import { credentialsPath, readCredentials } from "../src/auth/file.ts";
 import { ensureFirstKey } from "../src/auth/first-key.ts";
 import { PasswordChecker } from "../src/auth/passwords.ts";
 import { hashApiKey, hashPassword, newApiKey, verifyPassword } from "../src/auth/secrets.ts";
-import { parseConfig, type Config } from "../src/config.ts";
+import { parseConfig, type Config } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
-import { createLogger } from "../src/log.ts";
+import { createLogger } from "../src/log/log.ts";
 import { AS, temporaryFolder, testConfig, testServer } from "./helpers/http.ts";
 
 /** Cheap to compute; the real cost is the business of one test. */

@@ -12,7 +12,7 @@ import { archiveOf } from "../src/backup/archive.ts";
 import { beginBackup } from "../src/backup/backup.ts";
 import { backupCommand, compactCommand } from "../src/backup/commands.ts";
 import { restoreBackup } from "../src/backup/restore.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { complete, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
 const GO_ON = new AbortController().signal;

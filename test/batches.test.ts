@@ -1,8 +1,8 @@
 /** The results of a batch, as they are read while it goes on. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { unset } from "../src/clock.ts";
-import { Batches, statusOf } from "../src/scheduler/batches.ts";
+import { unset } from "../src/common/clock.ts";
+import { Batches, statusOf } from "../src/tasks/batches.ts";
 import { type ListedTask } from "../src/store/store.ts";
 import { type Batch, type Task } from "../src/task.ts";
 import { complete, newTask, run } from "./helpers/store.ts";

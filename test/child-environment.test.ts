@@ -5,9 +5,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { pathToFileURL } from "node:url";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
-import { inheritedEnvironment, startChild } from "../src/gpu/child-environment.ts";
+import { inheritedEnvironment, startChild } from "../src/gpu/worker/child-environment.ts";
 import { newFolder } from "./helpers/server.ts";
 
 const NEEDED = {
@@ -77,7 +77,7 @@ async function started(t: TestContext, text: string): Promise<{ child: ChildProc
 }
 
 test("SIGUSR1 opens no debugger in a child process, which goes on", async (t) => {
-  const ours = JSON.stringify(new URL("../src/gpu/child-environment.ts", import.meta.url));
+  const ours = JSON.stringify(new URL("../src/gpu/worker/child-environment.ts", import.meta.url));
   const { child, words } = await started(t, `import { ignoreSignals } from ${ours}; ignoreSignals();`);
   child.kill("SIGUSR1");
   child.send("?");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ServerClock, type Step } from "../src/clock.ts";
+import { ServerClock, type Step } from "../src/common/clock.ts";
 import { begin, gapBefore } from "../src/store/gap.ts";
 
 const HOUR = 3_600_000;
@@ -132,7 +132,7 @@ test("one place tells the time", () => {
   const found = files.filter((name) => asking.test(readFileSync(join(folder, name), "utf8")));
   assert.deepEqual(
     found,
-    ["clock.ts"],
+    [join("common", "clock.ts")],
     "ask clock.ts: the server's clock for what is to happen, the wall clock for showing",
   );
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { ConfigSchema } from "../src/config.ts";
+import { ConfigSchema } from "../src/config/config.ts";
 import { type ApiDocument, documentLosses, type Schema, schemaLosses } from "./helpers/compatibility.ts";
 import { AS, testServer } from "./helpers/http.ts";
 

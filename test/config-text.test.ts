@@ -4,9 +4,9 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import fc from "fast-check";
-import { checkFiles, type Config, loadConfig, parseConfig } from "../src/config.ts";
+import { checkFiles, type Config, loadConfig, parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
-import { DEMO_MODEL } from "../src/gpu/devices.ts";
+import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
 const NAME = "ALT_LAS_TEST_VALUE";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { exampleYaml } from "../tools/config-example.ts";
-import { loadConfig, parseConfig } from "../src/config.ts";
+import { loadConfig, parseConfig } from "../src/config/config.ts";
 import { DOCUMENT_CONFIG } from "./helpers/document.ts";
 
 test("the document's configuration loads unchanged", () => {

@@ -1,7 +1,7 @@
 /** Which GPUs CUDA shows, asked by a child process for each question: CUDA reads the environment when it starts, and only once. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sameGpu, visibleCudaGpus } from "../src/gpu/cuda.ts";
+import { sameGpu, visibleCudaGpus } from "../src/gpu/worker/cuda.ts";
 import {
   type GpuStubs,
   gpuStubs,
@@ -23,7 +23,7 @@ const C = stubGpu(3);
 const ALL = [A.uuid, B.uuid, C.uuid];
 
 const ASK = `
-  import { visibleCudaGpus } from ${JSON.stringify(import.meta.resolve("../src/gpu/cuda.ts"))};
+  import { visibleCudaGpus } from ${JSON.stringify(import.meta.resolve("../src/gpu/worker/cuda.ts"))};
   console.log(JSON.stringify(await visibleCudaGpus().catch((error) => error.message)));
 `;
 

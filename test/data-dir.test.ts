@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Command } from "commander";
 import { keysAdd } from "../src/auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "../src/cli/data-dir.ts";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
 /** The data directory of a command line. */

@@ -4,11 +4,11 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { parseConfig } from "../src/config.ts";
-import { DEMO_MODEL, type Device, findDevices } from "../src/gpu/devices.ts";
-import { KnownGpus } from "../src/gpu/known-gpus.ts";
-import { type Probe, probeLlama } from "../src/gpu/probe.ts";
-import { type GpuSources } from "../src/gpu/survey.ts";
+import { parseConfig } from "../src/config/config.ts";
+import { DEMO_MODEL, type Device, findDevices } from "../src/gpu/inventory/devices.ts";
+import { KnownGpus } from "../src/gpu/inventory/known-gpus.ts";
+import { type Probe, probeLlama } from "../src/gpu/inventory/probe.ts";
+import { type GpuSources } from "../src/gpu/inventory/survey.ts";
 import { type GpuIdentity } from "../src/gpu/telemetry/telemetry.ts";
 import { card, migDevice } from "./helpers/gpu-identities.ts";
 

@@ -8,11 +8,11 @@ import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
 import { type BatchView } from "../src/http/schemas/batches.ts";
 import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { newFolder, Server } from "./helpers/server.ts";
 
 const ARCHIVE = new URL("fixtures/0.1.0/data-killed.tar.gz", import.meta.url).pathname;
-const MIGRATIONS = new URL("../src/store/migrations/", import.meta.url).pathname;
+const MIGRATIONS = new URL("../src/store/sqlite/migrations/", import.meta.url).pathname;
 /** The last migration that 0.1.0 has. */
 const OLD_SCHEMA = 3;
 const KEY = "altlas_fixture_of_0_1_0";

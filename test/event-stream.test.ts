@@ -5,7 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { BEGINNING, EventStream, type Position } from "../src/http/event-stream.ts";
 import { Pings } from "../src/http/pings.ts";
-import { type TaskSnapshot } from "../src/scheduler/task-api.ts";
+import { type TaskSnapshot } from "../src/tasks/task-api.ts";
 import { brief, parseEvents, type ServerEvent } from "./helpers/events.ts";
 import { aCompletedTask, aTask, FakeRun, ID } from "./helpers/http.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { test } from "node:test";
-import { FileWatch } from "../src/file-watch.ts";
+import { FileWatch } from "../src/common/file-watch.ts";
 
 function blockFor(milliseconds: number): void {
   const until = performance.now() + milliseconds;

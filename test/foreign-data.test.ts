@@ -5,7 +5,7 @@ import { chmodSync, chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { foreignOwner } from "../src/data-folder.ts";
+import { foreignOwner } from "../src/common/data-folder.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { BIN } from "./helpers/server.ts";
 

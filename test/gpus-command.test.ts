@@ -8,14 +8,14 @@ import { test, type TestContext } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import fc from "fast-check";
 import { type FastifyInstance } from "fastify";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
-import { gpusCommand, type GpusOptions, readKey, serverUrl } from "../src/gpus-command.ts";
-import { gpuPage, gpusTable } from "../src/gpus-table.ts";
-import { type RunningTask } from "../src/http/parts.ts";
+import { gpusCommand, type GpusOptions, readKey, serverUrl } from "../src/cli/gpus.ts";
+import { gpuPage, gpusTable } from "../src/cli/gpus-table.ts";
+import { type RunningTask } from "../src/http/server-parts.ts";
 import { detailsOfGpu, viewOfGpu } from "../src/http/views.ts";
-import { bar, shortened, table, widthOf, wrap } from "../src/table.ts";
+import { bar, shortened, table, widthOf, wrap } from "../src/cli/table.ts";
 import {
   CPU_DEVICE,
   GPU,

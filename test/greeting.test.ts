@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseConfig } from "../src/config.ts";
-import { DEMO_MODEL, type Device } from "../src/gpu/devices.ts";
-import { ADD_CUDA } from "../src/gpu/survey.ts";
-import { greeting, type Origin } from "../src/greeting.ts";
+import { parseConfig } from "../src/config/config.ts";
+import { DEMO_MODEL, type Device } from "../src/gpu/inventory/devices.ts";
+import { ADD_CUDA } from "../src/gpu/inventory/survey.ts";
+import { greeting, type Origin } from "../src/cli/greeting.ts";
 import { aDevice, aGpu } from "./helpers/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 

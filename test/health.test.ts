@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { COOL_BY, CRASH_WINDOW, Health, MAX_CRASHES } from "../src/gpu/health.ts";
+import { COOL_BY, CRASH_WINDOW, Health, MAX_CRASHES } from "../src/gpu/instance/health.ts";
 
 class World {
   now = 1000;

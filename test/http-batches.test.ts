@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Socket } from "node:net";
 import { test } from "node:test";
-import { type TaskSnapshot } from "../src/scheduler/task-api.ts";
+import { type TaskSnapshot } from "../src/tasks/task-api.ts";
 import { LiveClient } from "./helpers/events.ts";
 import {
   aBatch,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { test } from "node:test";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { API, AS, listening, refusal, testConfig, testServer } from "./helpers/http.ts";
 
 const DRAIN = `${API}/gpus/0/drain`;

@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { AltLasError } from "../src/errors.ts";
-import { type TaskSnapshot } from "../src/scheduler/task-api.ts";
+import { type TaskSnapshot } from "../src/tasks/task-api.ts";
 import {
   aBatch,
   aCompletedTask,

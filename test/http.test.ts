@@ -8,7 +8,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type FastifyInstance, type InjectOptions } from "fastify";
 import { AltLasError } from "../src/errors.ts";
-import { type SubmitOptions } from "../src/scheduler/task-api.ts";
+import { type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type TaskInput } from "../src/task.ts";
 import {
   aCompletedTask,

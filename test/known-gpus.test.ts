@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { KnownGpus } from "../src/gpu/known-gpus.ts";
+import { KnownGpus } from "../src/gpu/inventory/known-gpus.ts";
 
 function dataDir(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-known-"));

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { LLAMA, loaded, opened, refused, watch } from "./helpers/engines.ts";
-import { LlamaEngine } from "../src/engine/llama.ts";
+import { LlamaEngine } from "../src/engine/llama/llama.ts";
 import { writeBrokenModel, writeOneTokenModel } from "./helpers/tiny-models.ts";
 
 /** The first byte of two that are a character, as the vocabulary spells it. */

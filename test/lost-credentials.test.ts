@@ -11,9 +11,9 @@ import { keysAdd, keysList, usersAdd, usersList } from "../src/auth/commands.ts"
 import { Credentials } from "../src/auth/credentials.ts";
 import { absentCredentials } from "../src/auth/file.ts";
 import { hashApiKey } from "../src/auth/secrets.ts";
-import { parseConfig } from "../src/config.ts";
-import { ABSENT, FileWatch } from "../src/file-watch.ts";
-import { KnownGpus } from "../src/gpu/known-gpus.ts";
+import { parseConfig } from "../src/config/config.ts";
+import { ABSENT, FileWatch } from "../src/common/file-watch.ts";
+import { KnownGpus } from "../src/gpu/inventory/known-gpus.ts";
 import { temporaryFolder, testServer } from "./helpers/http.ts";
 
 const CONFIGURED = `auth: { users: [{ name: root, role: admin }], keys: [{ name: k, user: root, sha256: "${hashApiKey("configured")}" }] }`;

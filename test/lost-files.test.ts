@@ -15,7 +15,7 @@ import {
 import { watch } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { SqliteStore } from "../src/store/sqlite.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
 /** What happens to a database at this path, and which files of its folder are there from then on. */

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { OpenAiEngine } from "../src/engine/openai.ts";
+import { OpenAiEngine } from "../src/engine/openai/openai.ts";
 import { AltLasError } from "../src/errors.ts";
 import { LLAMA, refused, watch } from "./helpers/engines.ts";
 

@@ -11,8 +11,8 @@ import { SGLANG } from "../src/engine/openai/sglang.ts";
 import { TENSORRT_LLM } from "../src/engine/openai/tensorrt-llm.ts";
 import { TGI } from "../src/engine/openai/tgi.ts";
 import { VLLM } from "../src/engine/openai/vllm.ts";
-import { Upstream } from "../src/engine/upstream.ts";
-import { remoteReading } from "../src/gpu/readings.ts";
+import { Upstream } from "../src/engine/upstream/upstream.ts";
+import { remoteReading } from "../src/gpu/card/readings.ts";
 import { LLAMA, refused, started } from "./helpers/engines.ts";
 import { StandIn, type StandInOptions } from "./helpers/upstream.ts";
 

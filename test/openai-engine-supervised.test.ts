@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type GpuState, type GpuStatus } from "../src/gpu/status.ts";
-import { type LossReason, Supervisor } from "../src/gpu/supervisor.ts";
+import { type LossReason, Supervisor } from "../src/gpu/instance/supervisor.ts";
 import { type Outcome, type Task } from "../src/task.ts";
-import { Turns } from "../src/turns.ts";
+import { Mutex } from "../src/common/mutex.ts";
 import { aDevice, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
 import { type Fault, StandIn } from "./helpers/upstream.ts";
@@ -40,7 +40,7 @@ class Owner {
         cancelTimeout: 60,
         memoryBudget: async () => null,
         footprint: () => null,
-        turns: new Turns(),
+        turns: new Mutex(),
         timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
         log: pino({ level: "silent" }),
       },

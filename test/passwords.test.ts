@@ -8,7 +8,7 @@ import { Credentials } from "../src/auth/credentials.ts";
 import { readCredentials } from "../src/auth/file.ts";
 import { PasswordChecker } from "../src/auth/passwords.ts";
 import { hashPassword, verifyPassword } from "../src/auth/secrets.ts";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 

@@ -1,7 +1,7 @@
 /** How fast prompts come in beside tasks that generate, on machines whose steps take what a formula says. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Prefill } from "../src/engine/prefill.ts";
+import { Prefill } from "../src/engine/llama/prefill.ts";
 import { seeded } from "./helpers/seeded.ts";
 
 /** Milliseconds of a step without prompt tokens, and what so many of them add. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Socket } from "node:net";
 import { test } from "node:test";
-import { parseConfig } from "../src/config.ts";
+import { parseConfig } from "../src/config/config.ts";
 import { Proxies, subscriberOf } from "../src/http/proxies.ts";
 
 type Setting = ConstructorParameters<typeof Proxies>[0];

@@ -4,10 +4,10 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync } from "no
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
-import { LogMark, lacksLog } from "../src/store/log-mark.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
-import { Upkeep } from "../src/store/upkeep.ts";
-import { openDatabase } from "../src/store/schema.ts";
+import { LogMark, lacksLog } from "../src/store/sqlite/log-mark.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
+import { Upkeep } from "../src/store/sqlite/upkeep.ts";
+import { openDatabase } from "../src/store/sqlite/schema.ts";
 import { complete, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
 const EVERYTHING_DUE = { endedBefore: Number.MAX_SAFE_INTEGER, maxEnded: null, keysBefore: 0 };

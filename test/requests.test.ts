@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
 import { AltLasError } from "../src/errors.ts";
 import { type TaskRequest } from "../src/request.ts";
-import { Requests, type RequestsParts } from "../src/scheduler/requests.ts";
+import { Requests, type WaitingRequestsParts } from "../src/tasks/requests.ts";
 import { type Task } from "../src/task.ts";
 import { newTask } from "./helpers/store.ts";
 
@@ -20,7 +20,7 @@ class World {
   /** Wakes whoever waits for the next read. */
   #onRead = (): void => {};
 
-  constructor(parts: Partial<RequestsParts> = {}) {
+  constructor(parts: Partial<WaitingRequestsParts> = {}) {
     this.requests = new Requests({
       store: { lost: this.lost.signal, request: (seq) => this.#read(seq) },
       log: pino({ level: "silent" }),

@@ -4,7 +4,7 @@ import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { Retention } from "../src/store/retention.ts";
-import { SqliteStore } from "../src/store/sqlite.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { Timekeeper } from "../src/store/timekeeper.ts";
 import { type Task } from "../src/task.ts";
 import { complete, newTask, run as started, testFolder } from "./helpers/store.ts";

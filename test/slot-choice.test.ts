@@ -1,7 +1,7 @@
 /** Which free slot a task gets, by what the slots hold. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { chooseSlot, type FreeSlot } from "../src/engine/slot-choice.ts";
+import { chooseSlot, type FreeSlot } from "../src/engine/llama/slot-choice.ts";
 
 const NONE: ReadonlySet<number> = new Set();
 

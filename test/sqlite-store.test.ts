@@ -17,9 +17,9 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
-import { openOrReplace } from "../src/store/aside.ts";
-import { openDatabase } from "../src/store/schema.ts";
-import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite.ts";
+import { openOrReplace } from "../src/store/sqlite/quarantine.ts";
+import { openDatabase } from "../src/store/sqlite/schema.ts";
+import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite/sqlite.ts";
 import { type Task, TASK_STATUSES, type TaskStatus } from "../src/task.ts";
 import {
   complete,
@@ -36,7 +36,7 @@ import {
 
 const MIB = 1024 * 1024;
 const PAGE = 4096;
-const MIGRATIONS = join(import.meta.dirname, "..", "src", "store", "migrations");
+const MIGRATIONS = join(import.meta.dirname, "..", "src", "store", "sqlite", "migrations");
 
 test("everything acknowledged survives kill -9, and a batch is there as a whole or not at all", async (t) => {
   const path = databasePath(t);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { type Pending, planStep } from "../src/engine/step-plan.ts";
+import { type Pending, planStep } from "../src/engine/llama/step-plan.ts";
 
 interface Case {
   readonly tasks: Pending[];

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
-import { type Device } from "../src/gpu/devices.ts";
+import { type Device } from "../src/gpu/inventory/devices.ts";
 import { type GpuState } from "../src/gpu/status.ts";
-import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/supervisor.ts";
-import { Turns } from "../src/turns.ts";
+import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/instance/supervisor.ts";
+import { Mutex } from "../src/common/mutex.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -55,7 +55,7 @@ class Owner {
         cancelTimeout: rest.cancelTimeout ?? 60,
         memoryBudget: async () => rest.memoryBudget?.() ?? null,
         footprint: () => null,
-        turns: new Turns(),
+        turns: new Mutex(),
         timing,
         log: pino({ level: "silent" }),
       },
@@ -399,7 +399,7 @@ test("an idle GPU that has no room passes its check", async (t) => {
 });
 
 test("workers on one card load one after the other", async () => {
-  const turns = new Turns();
+  const turns = new Mutex();
   const order: string[] = [];
   const first = await turns.take(["a", "b"]);
   const second = turns.take(["b"]).then((done) => {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
-import { unset } from "../src/clock.ts";
-import { Tasks } from "../src/scheduler/tasks.ts";
-import { type Listener } from "../src/scheduler/streams.ts";
-import { type SubmitOptions } from "../src/scheduler/task-api.ts";
+import { unset } from "../src/common/clock.ts";
+import { TaskBook } from "../src/tasks/task-book.ts";
+import { type Listener } from "../src/tasks/subscribers.ts";
+import { type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type IdempotencyRecord, type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type Task } from "../src/task.ts";
 import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
@@ -86,7 +86,7 @@ function book(unsaved?: number) {
   const texts = new Map<Task, string>();
   /** How a run ends that is to be stopped. */
   const worker: { onCancel: Outcome } = { onCancel: { status: "canceled" } };
-  const tasks = new Tasks({
+  const tasks = new TaskBook({
     store,
     log: pino({ level: "debug" }, { write: (line) => void lines.push((JSON.parse(line) as { msg: string }).msg) }),
     settings: SETTINGS,
@@ -337,7 +337,7 @@ test("canceling by filter takes what waits and what runs, and counts what it can
   ];
   await write();
   const [, batch] = await Promise.all(submitted);
-  const count = async (filter: Parameters<Tasks["cancelMatching"]>[0]): Promise<number> => {
+  const count = async (filter: Parameters<TaskBook["cancelMatching"]>[0]): Promise<number> => {
     const canceled = tasks.cancelMatching(filter);
     await turn();
     await write();

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { contextIn, failureStatusIn, nameIn, plausibleLoad, slotsIn } from "../src/engine/figures.ts";
+import { contextIn, failureStatusIn, nameIn, plausibleLoad, slotsIn } from "../src/engine/upstream/figures.ts";
 import { Completion } from "../src/engine/llama-server/completion.ts";
 import { type Dialect } from "../src/engine/openai/dialect.ts";
 import { DIALECTS, identify } from "../src/engine/openai/identify.ts";
 import { highestOf, sumOf } from "../src/engine/openai/prometheus.ts";
-import { type Upstream, UpstreamError } from "../src/engine/upstream.ts";
+import { type Upstream, UpstreamError } from "../src/engine/upstream/upstream.ts";
 import { AltLasError } from "../src/errors.ts";
 import { bytes, chunksOf, read } from "./helpers/upstream-answers.ts";
 

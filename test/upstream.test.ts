@@ -9,8 +9,8 @@ import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import fc from "fast-check";
 import { type Patience } from "../src/engine/engine.ts";
-import { retryAfterIn } from "../src/engine/upstream-words.ts";
-import { Upstream, type UpstreamAddress, UpstreamError } from "../src/engine/upstream.ts";
+import { retryAfterIn } from "../src/engine/upstream/upstream-words.ts";
+import { Upstream, type UpstreamAddress, UpstreamError } from "../src/engine/upstream/upstream.ts";
 
 /** Long enough for any machine: what a test waits for comes, or has failed, before. */
 const PATIENT: Patience = { firstByte: 600, token: 600 };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type GpuIdentity } from "../src/gpu/telemetry/telemetry.ts";
-import { visibleAmd, visibleNvidia } from "../src/gpu/visible-devices.ts";
+import { visibleAmd, visibleNvidia } from "../src/gpu/inventory/visible-devices.ts";
 import { card, migDevice } from "./helpers/gpu-identities.ts";
 
 const CARDS = [

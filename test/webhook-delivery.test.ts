@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
-import { VERSION } from "../src/version.ts";
+import { VERSION } from "../src/common/version.ts";
 import { type Lookup } from "../src/webhooks/address.ts";
 import { lacks, newFolder, runProgram } from "./helpers/server.ts";
 import { DAY, LATER, Receiver, type Received, silence, status, TIMING, World } from "./helpers/webhook-world.ts";

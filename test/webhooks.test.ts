@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
-import { unset } from "../src/clock.ts";
+import { unset } from "../src/common/clock.ts";
 import { Deliverer } from "../src/webhooks/deliverer.ts";
 import { Secrets } from "../src/webhooks/secrets.ts";
 import { aDelivery, DAY, LATER, localhost, Receiver, silence, status, TIMING, World } from "./helpers/webhook-world.ts";

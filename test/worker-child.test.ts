@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
-import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "../src/gpu/messages.ts";
+import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "../src/gpu/worker/messages.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 
-const CHILD = new URL("../src/gpu/child.ts", import.meta.url).pathname;
+const CHILD = new URL("../src/gpu/worker/child.ts", import.meta.url).pathname;
 const MODEL = new URL("../models/demo.gguf", import.meta.url).pathname;
 
 function simulated(options: Partial<SimulatedOptions> = {}): EngineOptions {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
-import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker.ts";
+import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { findPciGpus } from "../src/gpu/pci.ts";
-import { describeXid, sentenceOfXid } from "../src/gpu/xid.ts";
+import { findPciGpus } from "../src/gpu/inventory/pci.ts";
+import { describeXid, sentenceOfXid } from "../src/gpu/card/xid.ts";
 import { amdCard, FakeSysfs } from "./helpers/fake-drivers.ts";
 
 const UNKNOWN = describeXid(100_000);

@@ -8,7 +8,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cudaPackageFault } from "../src/gpu/cuda-package.ts";
+import { cudaPackageFault } from "../src/gpu/inventory/cuda-package.ts";
 
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "linux-x64 cuda": ["linux-x64-cuda", "linux-x64-cuda-ext"],

@@ -1,7 +1,7 @@
 /** Writes config.example.yaml from the schema: `node tools/config-example.ts > config.example.yaml`. */
 import { pathToFileURL } from "node:url";
 import { stringify } from "yaml";
-import { ConfigSchema } from "../src/config.ts";
+import { ConfigSchema } from "../src/config/config.ts";
 
 interface Described {
   readonly description?: string;

@@ -1,10 +1,10 @@
 /** What `alt-las users …` and `alt-las keys …` do. Each returns the text to print, or throws `AltLasError` with a sentence. */
-import { wallTimeText } from "../clock.ts";
-import { ROLES, UserSchema, type Config, type Role } from "../config.ts";
+import { wallTimeText } from "../common/clock.ts";
+import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { ALT_LAS, dataDirWords, shellWord } from "../paste.ts";
-import { table } from "../table.ts";
-import { makeAjv, misfitOf, shown } from "../validation.ts";
+import { ALT_LAS, dataDirWords, shellWord } from "../cli/paste.ts";
+import { table } from "../cli/table.ts";
+import { makeAjv, misfitOf, shown } from "../common/validation.ts";
 import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
 import { hashApiKey, hashPassword, MIN_PASSWORD_LENGTH, newApiKey } from "./secrets.ts";
 

@@ -1,10 +1,10 @@
 /** Who is calling: turns an Authorization header into a user with a role. */
 import { hash } from "node:crypto";
 import { statSync } from "node:fs";
-import { type Config } from "../config.ts";
+import { type Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { ABSENT, FileWatch, versionOf, versionOfError } from "../file-watch.ts";
-import { type Logger } from "../log.ts";
+import { ABSENT, FileWatch, versionOf, versionOfError } from "../common/file-watch.ts";
+import { type Logger } from "../log/log.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
 import { PasswordChecker } from "./passwords.ts";

@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Type, type Static } from "typebox";
-import { type Config, KeySchema, UserSchema } from "../config.ts";
-import { makeDataDir } from "../data-folder.ts";
+import { type Config, KeySchema, UserSchema } from "../config/config.ts";
+import { makeDataDir } from "../common/data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { keepPrivate, readJsonFile, writeJsonFile } from "../json-file.ts";
-import { makeAjv } from "../validation.ts";
+import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import { makeAjv } from "../common/validation.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 const strict = { additionalProperties: false };

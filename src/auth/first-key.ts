@@ -1,6 +1,6 @@
 /** How a new installation gets its first way in. */
-import { wallTimeText } from "../clock.ts";
-import { type Config } from "../config.ts";
+import { wallTimeText } from "../common/clock.ts";
+import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
 import { hashApiKey, newApiKey } from "./secrets.ts";

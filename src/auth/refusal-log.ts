@@ -1,5 +1,5 @@
 /** Logs refused credentials, in so few lines that guessing cannot fill the log. */
-import { type Logger } from "../log.ts";
+import { type Logger } from "../log/log.ts";
 import { Tally } from "./tally.ts";
 
 /** Lines in a minute; what comes then is only counted. */

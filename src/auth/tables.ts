@@ -1,6 +1,6 @@
 /** The users and keys in force: those of the configuration, and those of the data directory where they don't collide. */
 import { timingSafeEqual } from "node:crypto";
-import { type Config, type Role } from "../config.ts";
+import { type Config, type Role } from "../config/config.ts";
 import { type CredentialsFile } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 

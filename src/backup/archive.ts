@@ -5,9 +5,9 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import tar, { type Pack } from "tar-stream";
 import { type Static, Type } from "typebox";
-import { wallTime, wallTimeText } from "../clock.ts";
-import { makeAjv } from "../validation.ts";
-import { VERSION } from "../version.ts";
+import { wallTime, wallTimeText } from "../common/clock.ts";
+import { makeAjv } from "../common/validation.ts";
+import { VERSION } from "../common/version.ts";
 
 /** What a backup may hold beside the manifest; the names are those of the data directory. */
 export const NAMES = ["alt-las.db", "credentials.json", "gpus.json"] as const;

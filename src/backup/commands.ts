@@ -5,16 +5,16 @@ import { dirname, join, resolve } from "node:path";
 import { type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
-import { foreignOwner } from "../data-folder.ts";
+import { foreignOwner } from "../common/data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { ALT_LAS, shellWord, startCommand } from "../paste.ts";
-import { compactDatabase } from "../store/compact.ts";
-import { copyDatabase } from "../store/copy.ts";
-import { isDamage, openLocked, syncFolder, withoutLog } from "../store/schema.ts";
-import { lacksLog } from "../store/log-mark.ts";
+import { ALT_LAS, shellWord, startCommand } from "../cli/paste.ts";
+import { compactDatabase } from "../store/sqlite/compact.ts";
+import { copyDatabase } from "../store/sqlite/copy.ts";
+import { isDamage, openLocked, syncFolder, withoutLog } from "../store/sqlite/schema.ts";
+import { lacksLog } from "../store/sqlite/log-mark.ts";
 import { BACKUP_ROUTE, beginBackup } from "./backup.ts";
 import { restoreBackup } from "./restore.ts";
-import { checkRoom, shownSize } from "./room.ts";
+import { checkRoom, shownSize } from "./disk-space.ts";
 
 /** Bytes that a second writes, on a slow disk. */
 const SLOW_DISK = 50_000_000;

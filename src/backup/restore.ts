@@ -5,8 +5,8 @@ import { type FileHandle, mkdir, mkdtemp, open, rename, rm } from "node:fs/promi
 import { dirname, join, resolve } from "node:path";
 import tar, { type Entry } from "tar-stream";
 import { AltLasError, messageOf } from "../errors.ts";
-import { knownSchema, syncFolder } from "../store/schema.ts";
-import { misfitOf } from "../validation.ts";
+import { knownSchema, syncFolder } from "../store/sqlite/schema.ts";
+import { misfitOf } from "../common/validation.ts";
 import { MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";
 
 /** What was found in the tar file. */

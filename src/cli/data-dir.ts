@@ -1,9 +1,9 @@
 /** The data directory of a command: where it is, and whether there is anything of ALT_LAS in it. */
 import { resolve } from "node:path";
 import { type Command, Option } from "commander";
-import { hasData } from "../data-folder.ts";
+import { hasData } from "../common/data-folder.ts";
 import { AltLasError } from "../errors.ts";
-import { DEFAULT_DATA_DIR } from "../paste.ts";
+import { DEFAULT_DATA_DIR } from "./paste.ts";
 
 /** Where a command looks. */
 export interface DataDir {

@@ -1,5 +1,5 @@
 /** Options that npm has taken for its own: everything before `--` is npm's. */
-import { shellWord } from "../paste.ts";
+import { shellWord } from "./paste.ts";
 
 /**
  * What a person meant who typed `npm start --port 9000`.

@@ -1,7 +1,7 @@
 /** Rules between keys, which a schema cannot say. */
 import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
-import { fieldName, shown } from "../validation.ts";
+import { fieldName, shown } from "../common/validation.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";

@@ -2,9 +2,9 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
-import { fieldName } from "../validation.ts";
+import { fieldName } from "../common/validation.ts";
 import { deviceEntries, isRemote, type PlacedEntry } from "./devices.ts";
-import { type DeviceEngine } from "../gpu/devices.ts";
+import { type DeviceEngine } from "../gpu/inventory/devices.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
 

@@ -1,6 +1,6 @@
 /** Reads a configuration: file, environment, command line; checks it and fills in the defaults. */
 import { existsSync } from "node:fs";
-import { makeAjv, misfitsOf } from "../validation.ts";
+import { makeAjv, misfitsOf } from "../common/validation.ts";
 import { checkTogether } from "./checks.ts";
 import { fillTemplates } from "./environment.ts";
 import { readConfigFile, readYaml } from "./file.ts";

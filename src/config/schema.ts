@@ -1,6 +1,6 @@
 /** The one schema of the configuration, from which come the defaults, the types, the checks and config.example.yaml. */
 import { type Static, Type } from "typebox";
-import { CACHE_BYTES } from "../store/messages.ts";
+import { CACHE_BYTES } from "../store/sqlite/messages.ts";
 import { CallersSection, KeySchema, UserSchema } from "./accounts.ts";
 import { EngineSection } from "./engine-section.ts";
 import { GpuSection } from "./gpu-section.ts";

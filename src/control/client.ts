@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { json } from "node:stream/consumers";
-import { foreignOwner } from "../data-folder.ts";
+import { foreignOwner } from "../common/data-folder.ts";
 import { AltLasError, ERRORS, type ErrorCode, messageOf } from "../errors.ts";
 import { nameSocket, type SocketName, SOCKET_NAME } from "./socket.ts";
 

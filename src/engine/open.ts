@@ -11,13 +11,13 @@ export async function createEngine(options: EngineOptions, gpuId: number): Promi
     return new SimulatedEngine(options, gpuId);
   }
   if (options.kind === "openai") {
-    const { OpenAiEngine } = await import("./openai.ts");
+    const { OpenAiEngine } = await import("./openai/openai.ts");
     return new OpenAiEngine(options);
   }
   if (options.kind === "llama-server") {
-    const { LlamaServerEngine } = await import("./llama-server.ts");
+    const { LlamaServerEngine } = await import("./llama-server/llama-server.ts");
     return new LlamaServerEngine(options);
   }
-  const { LlamaEngine } = await import("./llama.ts");
+  const { LlamaEngine } = await import("./llama/llama.ts");
   return new LlamaEngine(options);
 }

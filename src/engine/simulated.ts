@@ -21,7 +21,7 @@ import {
   type SimulatedFailure,
 } from "./engine.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
-import { roomBehind } from "./room.ts";
+import { roomBehind } from "./answer-length.ts";
 
 const BYTES_PER_TOKEN = 4;
 

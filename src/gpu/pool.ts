@@ -1,15 +1,15 @@
 /** All GPUs: a supervisor for each gpu_id, and what the drivers say of the cards under them. */
 import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
-import { wallTime } from "../clock.ts";
-import { type Config } from "../config.ts";
+import { wallTime } from "../common/clock.ts";
+import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { Turns } from "../turns.ts";
+import { Mutex } from "../common/mutex.ts";
 import { type TaskRequest } from "../request.ts";
 import { type Outcome, type Task } from "../task.ts";
-import { type Device } from "./devices.ts";
-import { type KnownGpus } from "./known-gpus.ts";
-import { type CardReading, combine } from "./readings.ts";
+import { type Device } from "./inventory/devices.ts";
+import { type KnownGpus } from "./inventory/known-gpus.ts";
+import { type CardReading, combine } from "./card/readings.ts";
 import { type GpuFacts, type GpuStatus, type Readiness } from "./status.ts";
 import {
   DEFAULT_TIMING,
@@ -17,9 +17,9 @@ import {
   Supervisor,
   type SupervisorOptions,
   type SupervisorTiming,
-} from "./supervisor.ts";
+} from "./instance/supervisor.ts";
 import { type GpuMonitor } from "./telemetry/monitor.ts";
-import { OthersMeter, type OwnUse } from "./telemetry/others.ts";
+import { OthersMeter, type OwnUse } from "./telemetry/external-load.ts";
 import { visiblePids } from "./telemetry/own-pids.ts";
 import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
 
@@ -75,7 +75,7 @@ export class GpuPool {
   readonly #parts: PoolParts;
   readonly #events: PoolEvents;
   /** Workers on one card load their models one after the other: each must see what memory the one before has left. */
-  readonly #turns = new Turns();
+  readonly #turns = new Mutex();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;
 

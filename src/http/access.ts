@@ -1,10 +1,10 @@
 /** Who may do what. These run before a request's body is read, so that a refusal costs nothing. */
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
-import { isLoopback } from "../config.ts";
+import { isLoopback } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { shown } from "../validation.ts";
-import { type ServerParts } from "./parts.ts";
+import { shown } from "../common/validation.ts";
+import { type ServerParts } from "./server-parts.ts";
 import { type Proxies } from "./proxies.ts";
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;

@@ -1,7 +1,7 @@
 /** What answers hold of the memory for requests until they are taken, and how many requests one caller may have open. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { getHeapStatistics } from "node:v8";
-import { type Config } from "../config.ts";
+import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type RequestMemory } from "./request-memory.ts";
 

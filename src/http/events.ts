@@ -1,15 +1,15 @@
 /** `GET /task/<task_id>/events`: a task as it happens, and `Last-Event-ID` for those who missed some of it. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type TaskApi } from "../scheduler/task-api.ts";
+import { type TaskApi } from "../tasks/task-api.ts";
 import { isFinal } from "../task.ts";
-import { shown } from "../validation.ts";
+import { shown } from "../common/validation.ts";
 import { BEGINNING, EventStream, type Position } from "./event-stream.ts";
-import { probeWhenHalfClosed } from "./gone.ts";
+import { probeWhenHalfClosed } from "./disconnects.ts";
 import { mayHold } from "./answers.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
-import { taskNamed, type TaskPath } from "./named.ts";
-import { type ServerParts } from "./parts.ts";
+import { taskNamed, type TaskPath } from "./lookup.ts";
+import { type ServerParts } from "./server-parts.ts";
 import { type Pings } from "./pings.ts";
 import { EventsQuery, EventStreamText, TaskParams } from "./schemas/tasks.ts";
 

@@ -4,7 +4,7 @@ import { type FastifyError, type FastifyReply, type FastifyRequest } from "fasti
 import { type Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { lingerAfter } from "./linger.ts";
-import { type ServerParts } from "./parts.ts";
+import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside, publicRefusal } from "./public-words.ts";
 import { endWith } from "./raw-answer.ts";
 import { type Failure } from "./schemas/common.ts";

@@ -1,7 +1,7 @@
 /** Which tasks a client means, from what it sent. */
 import { type Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
-import { shown } from "../validation.ts";
+import { shown } from "../common/validation.ts";
 import { type CancelRequest, type TasksQuery } from "./schemas/tasks.ts";
 
 type Selection = Pick<TasksQuery & CancelRequest, "batch_id" | "task_type" | "gpu_id" | "since" | "until">;

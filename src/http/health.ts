@@ -2,7 +2,7 @@
 import { type FastifyInstance, type FastifyReply } from "fastify";
 import { type ErrorCode } from "../errors.ts";
 import { GPU_STATES, type Readiness } from "../gpu/status.ts";
-import { type ServerParts } from "./parts.ts";
+import { type ServerParts } from "./server-parts.ts";
 import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas/health.ts";
 
 /** Seconds after which asking again makes sense. */

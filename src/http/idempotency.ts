@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type SubmitOptions } from "../scheduler/task-api.ts";
+import { type SubmitOptions } from "../tasks/task-api.ts";
 
 const PRINTABLE_ASCII = /^[\x20-\x7e]{1,255}$/;
 

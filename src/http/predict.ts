@@ -1,7 +1,7 @@
 /** `POST /predict` and `POST /batch_predict`. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type SubmitOptions } from "../scheduler/task-api.ts";
+import { type SubmitOptions } from "../tasks/task-api.ts";
 import { isFinal, type TaskInput, type Webhook, type WebhookEvent } from "../task.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 import { submission } from "./access.ts";
@@ -9,10 +9,10 @@ import { completeItems } from "./batch-items.ts";
 import { usingBody } from "./bodies.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
-import { goneSignal } from "./gone.ts";
+import { goneSignal } from "./disconnects.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
-import { type ServerParts } from "./parts.ts";
+import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { type Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";

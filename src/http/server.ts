@@ -12,19 +12,19 @@ import { Connections, limitsWithin } from "./connections.ts";
 import { connectionRoom } from "./descriptors.ts";
 import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
-import { refuseForeignChanges } from "./foreign.ts";
+import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
-import { type ServerParts } from "./parts.ts";
+import { type ServerParts } from "./server-parts.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
-import { answerOddRequests, refuseOddShape } from "./shapes.ts";
-import { cutStalledReaders } from "./stalled.ts";
+import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
+import { cutStalledReaders } from "./stalled-readers.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls } from "./tls.ts";
@@ -32,7 +32,7 @@ import { refuseUnknownRoutes } from "./unknown-routes.ts";
 import { setUpValidation } from "./validate.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
 
-export { type ServerParts } from "./parts.ts";
+export { type ServerParts } from "./server-parts.ts";
 
 export const BASE_PATH = "/api/v1";
 

@@ -1,7 +1,7 @@
 /** Long lists of tasks, which go out part by part, only as fast as they are read. */
 import { Readable } from "node:stream";
 import { type FastifyReply } from "fastify";
-import { type TaskApi, type TaskPage } from "../scheduler/task-api.ts";
+import { type TaskApi, type TaskPage } from "../tasks/task-api.ts";
 import { type TaskFilter } from "../store/store.ts";
 import { cursorOf } from "./filter.ts";
 import { TaskRef } from "./schemas/tasks.ts";

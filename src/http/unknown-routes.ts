@@ -1,7 +1,7 @@
 /** What requests are told that no route answers: which methods the path has, else which route was probably meant. */
 import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { distance } from "../validation.ts";
+import { distance } from "../common/validation.ts";
 
 interface Route {
   /** Like `/api/v1/task/:task_id`. */

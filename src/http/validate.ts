@@ -1,9 +1,9 @@
 /** Reads and checks what clients send. Every refusal is a sentence that names the field. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Config } from "../config.ts";
+import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type BodyRoom, readJsonBodies } from "./bodies.ts";
-import { makeAjv, misfitOf } from "../validation.ts";
+import { makeAjv, misfitOf } from "../common/validation.ts";
 import { queryReader } from "./query.ts";
 
 /** The parts of a JSON schema that say where a null may be dropped. */

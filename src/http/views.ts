@@ -1,10 +1,10 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
 import { type GpuStatus } from "../gpu/status.ts";
-import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../scheduler/task-api.ts";
+import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/store.ts";
 import { type Attempt, type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
-import { type RunningTask } from "./parts.ts";
+import { type RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";

@@ -1,4 +1,4 @@
-import { type Config } from "../config.ts";
+import { type Config } from "../config/config.ts";
 
 /** task_type → the ids of the GPUs meant for it. */
 export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;

@@ -6,7 +6,7 @@
  *  - a GPU's running set has at most `slots` tasks, and every task in it is `running` with that `gpuId`;
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  */
-import { type Clock } from "../clock.ts";
+import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { type GpuFacts, type GpuState, isServing } from "../gpu/status.ts";
 import {

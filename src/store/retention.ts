@@ -1,11 +1,11 @@
 /** Removes what need not be kept any longer, in steps so small that nobody waits for them. */
 import { setTimeout as pause } from "node:timers/promises";
-import { isoTime } from "../clock.ts";
+import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
-import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../paste.ts";
+import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../cli/paste.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, StoreLost, type SweepLimits } from "./store.ts";
-import { type StoreLog } from "./sqlite.ts";
+import { type StoreLog } from "./sqlite/sqlite.ts";
 import { type Timekeeper } from "./timekeeper.ts";
 
 export interface RetentionOptions {

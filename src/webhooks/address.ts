@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { promisify } from "node:util";
 import ipaddr from "ipaddr.js";
 import { AltLasError } from "../errors.ts";
-import { shown } from "../validation.ts";
+import { shown } from "../common/validation.ts";
 
 /** All addresses of a host; rejects as `dns.lookup` does, with a `code`. */
 export type Lookup = (host: string) => Promise<readonly LookupAddress[]>;

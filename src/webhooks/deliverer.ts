@@ -14,7 +14,7 @@
  *  5. While the store does not take writes, nothing is sent: it would be sent again and again.
  */
 import { messageOf } from "../errors.ts";
-import { type Logger } from "../log.ts";
+import { type Logger } from "../log/log.ts";
 import { type Delivery, type DeliveryAttempt, type Store, StoreLost } from "../store/store.ts";
 import { type AddressRules, hostOf } from "./address.ts";
 import { GivenUp } from "./given-up.ts";

@@ -1,5 +1,5 @@
 /** From what happened to what is sent. */
-import { isoTime } from "../clock.ts";
+import { isoTime } from "../common/clock.ts";
 import { type Delivery } from "../store/store.ts";
 import { type Webhook, type WebhookEvent } from "../task.ts";
 

@@ -1,5 +1,5 @@
 /** Tells an operator of webhooks that are given up, without a line for each of many. */
-import { type Logger } from "../log.ts";
+import { type Logger } from "../log/log.ts";
 import { type Delivery } from "../store/store.ts";
 
 /** Milliseconds between two lines about the same user. */

@@ -5,7 +5,7 @@ import https from "node:https";
 import { type LookupFunction } from "node:net";
 import { messageOf } from "../errors.ts";
 import { type DeliveryAttempt } from "../store/store.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../common/version.ts";
 import { type AddressRules, checkUrl, hostOf } from "./address.ts";
 
 /** Bytes of an answer's body that are read; then the connection is cut. */

@@ -1,6 +1,6 @@
 /** What each user's webhooks are signed with. A secret is shown once; the store keeps it, because it is needed to sign. */
 import { type Store, type WebhookSecret } from "../store/store.ts";
-import { Turns } from "../turns.ts";
+import { Mutex } from "../common/mutex.ts";
 import { newSecret } from "./signature.ts";
 import { type SecretView } from "./webhook-api.ts";
 
@@ -13,7 +13,7 @@ export class Secrets {
   readonly #now: () => number;
   readonly #ahead: () => number;
   /** Of each user: two that found none would each make one, and one of them would be shown and never used. */
-  readonly #turns = new Turns();
+  readonly #turns = new Mutex();
 
   /** @param now the server's clock @param ahead milliseconds that the wall clock shows more */
   constructor(store: Pick<Store, "secret" | "save">, now: () => number, ahead: () => number = () => 0) {

@@ -1,9 +1,9 @@
 /** Tells others what became of tasks and batches: the one object that the rest of the server knows. */
-import { type Clock } from "../clock.ts";
+import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type Logger } from "../log.ts";
+import { type Logger } from "../log/log.ts";
 import { type Delivery, type Store } from "../store/store.ts";
-import { Turns } from "../turns.ts";
+import { Mutex } from "../common/mutex.ts";
 import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
 import { withLimit } from "./limit.ts";
@@ -47,7 +47,7 @@ export class Webhooks implements WebhookApi {
   readonly #rules: AddressRules;
   readonly #secrets: Secrets;
   readonly #deliverer: Deliverer;
-  readonly #redeliveries = new Turns();
+  readonly #redeliveries = new Mutex();
   readonly #ended = new AbortController();
 
   constructor(options: WebhooksOptions) {

@@ -1,6 +1,6 @@
 /** Devices and engines for the tests of what looks after them. */
 import { type EngineOptions, type SimulatedOptions } from "../../src/engine/engine.ts";
-import { type Device } from "../../src/gpu/devices.ts";
+import { type Device } from "../../src/gpu/inventory/devices.ts";
 
 /** Options of a simulated engine that works at once, changed as the test wants. */
 export function simulatedEngine(changes: Partial<SimulatedOptions> = {}): EngineOptions {

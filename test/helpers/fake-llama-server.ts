@@ -1,5 +1,5 @@
 /**
- * A program that stands in for llama.cpp's server: it speaks the part of its protocol that src/engine/llama-server.ts uses, and fails as
+ * A program that stands in for llama.cpp's server: it speaks the part of its protocol that src/engine/llama-server/llama-server.ts uses, and fails as
  * it is told to. Its first argument says how, as JSON; those of llama-server follow.
  *
  * A text has one token for every 4 of its bytes. Each task generates one word a millisecond, all of them in step. What goes wrong with a

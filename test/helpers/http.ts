@@ -10,11 +10,11 @@ import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse }
 import { pino } from "pino";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
-import { parseConfig, type Config } from "../../src/config.ts";
+import { parseConfig, type Config } from "../../src/config/config.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
-import { type DrainOptions, type RunningTask } from "../../src/http/parts.ts";
+import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
-import { type Following, type Listener } from "../../src/scheduler/streams.ts";
+import { type Following, type Listener } from "../../src/tasks/subscribers.ts";
 import {
   type BatchSnapshot,
   type CancelFilter,
@@ -23,7 +23,7 @@ import {
   type TaskApi,
   type TaskPage,
   type TaskSnapshot,
-} from "../../src/scheduler/task-api.ts";
+} from "../../src/tasks/task-api.ts";
 import { type Delivery, type TaskFilter } from "../../src/store/store.ts";
 import { newTask, type TaskInput } from "../../src/task.ts";
 import { type SecretView, type WebhookApi } from "../../src/webhooks/webhook-api.ts";

@@ -1,7 +1,7 @@
 /** The llama engine under test. */
 import { type EngineInfo, type EngineOptions, type Tuning } from "../../src/engine/engine.ts";
-import { LlamaEngine } from "../../src/engine/llama.ts";
-import { type Pace } from "../../src/engine/prefill.ts";
+import { LlamaEngine } from "../../src/engine/llama/llama.ts";
+import { type Pace } from "../../src/engine/llama/prefill.ts";
 import { LLAMA, opened } from "./engines.ts";
 
 /** What is not as in `LLAMA`. */

@@ -1,5 +1,5 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
-import { type Clock } from "../../src/clock.ts";
+import { type Clock } from "../../src/common/clock.ts";
 import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
 import { type Grouping } from "../../src/scheduler/planner.ts";

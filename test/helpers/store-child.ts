@@ -3,7 +3,7 @@
  * It prints "open", then a line for each save that resolved; or why it could not open.
  */
 import { messageOf } from "../../src/errors.ts";
-import { SqliteStore } from "../../src/store/sqlite.ts";
+import { SqliteStore } from "../../src/store/sqlite/sqlite.ts";
 import { complete, newBatch, newTask, run } from "./store.ts";
 
 const BATCH = 7;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { SqliteStore } from "../../src/store/sqlite.ts";
+import { SqliteStore } from "../../src/store/sqlite/sqlite.ts";
 import type { Delivery, ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
 import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
 import { changed, type TaskChanges } from "./requests.ts";

@@ -1,11 +1,11 @@
 /** What the engine makes of an answer's bytes, without a connection. */
 import assert from "node:assert/strict";
-import { AnswerReader } from "../../src/engine/answer-reader.ts";
+import { AnswerReader } from "../../src/engine/upstream/answer-reader.ts";
 import { type GenerateOutcome } from "../../src/engine/engine.ts";
 import { Answer } from "../../src/engine/openai/answer.ts";
 import { readCompletion } from "../../src/engine/openai/completions.ts";
 import { type Question } from "../../src/engine/openai/dialect.ts";
-import { UpstreamError } from "../../src/engine/upstream.ts";
+import { UpstreamError } from "../../src/engine/upstream/upstream.ts";
 import { AltLasError } from "../../src/errors.ts";
 
 const PROMPT = "Once upon a time";

@@ -6,7 +6,7 @@ import { type AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { type TestContext } from "node:test";
 import { pino } from "pino";
-import { type Clock } from "../../src/clock.ts";
+import { type Clock } from "../../src/common/clock.ts";
 import { AltLasError } from "../../src/errors.ts";
 import { type Delivery, type Store, type StoreRecord, type WebhookSecret } from "../../src/store/store.ts";
 import { type Lookup } from "../../src/webhooks/address.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type LlamaEngine } from "../../src/engine/llama.ts";
-import { closeModel, openModel } from "../../src/engine/llama-model.ts";
-import { type Pace } from "../../src/engine/prefill.ts";
+import { type LlamaEngine } from "../../src/engine/llama/llama.ts";
+import { closeModel, openModel } from "../../src/engine/llama/model.ts";
+import { type Pace } from "../../src/engine/llama/prefill.ts";
 import {
   abortAll,
   LLAMA,

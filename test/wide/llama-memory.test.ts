@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type EngineInfo } from "../../src/engine/engine.ts";
-import { withSimplerType } from "../../src/engine/llama-model.ts";
+import { withSimplerType } from "../../src/engine/llama/model.ts";
 import { type MemoryPlan } from "../../src/engine/memory-plan.ts";
 import { AltLasError } from "../../src/errors.ts";
 import { LLAMA, planned, prompts, refused, SLOTS, watch } from "../helpers/engines.ts";

@@ -7,10 +7,10 @@ import { dirname } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { pino } from "pino";
-import { type FromWorker, type ToWorker } from "../../src/gpu/messages.ts";
-import { useOf } from "../../src/gpu/process-use.ts";
-import { Supervisor, type SupervisorEvents } from "../../src/gpu/supervisor.ts";
-import { Turns } from "../../src/turns.ts";
+import { type FromWorker, type ToWorker } from "../../src/gpu/worker/messages.ts";
+import { useOf } from "../../src/gpu/worker/process-use.ts";
+import { Supervisor, type SupervisorEvents } from "../../src/gpu/instance/supervisor.ts";
+import { Mutex } from "../../src/common/mutex.ts";
 import { aDevice } from "../helpers/devices.ts";
 import { LLAMA } from "../helpers/engines.ts";
 import { Program } from "../helpers/llama-server.ts";
@@ -18,7 +18,7 @@ import { childrenOf } from "../helpers/processes.ts";
 
 const NO_PROC = existsSync("/proc/self/stat") ? false : "the system has no /proc";
 
-const CHILD = new URL("../../src/gpu/child.ts", import.meta.url).pathname;
+const CHILD = new URL("../../src/gpu/worker/child.ts", import.meta.url).pathname;
 
 /** A worker process with a program as its engine's server. */
 class Worker {
@@ -200,7 +200,7 @@ function supervisorOf({ path }: Program, events: Pick<SupervisorEvents, "started
       cancelTimeout: 60,
       memoryBudget: async () => null,
       footprint: () => null,
-      turns: new Turns(),
+      turns: new Mutex(),
       timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
       log: pino({ level: "silent" }),
     },

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { createLogger } from "../../src/log.ts";
+import { createLogger } from "../../src/log/log.ts";
 import { openDrivers } from "../../src/gpu/telemetry/drivers.ts";
 import { type FromTelemetry } from "../../src/gpu/telemetry/messages.ts";
 import { DEFAULT_MONITOR_TIMING, GpuMonitor, type MonitorTiming } from "../../src/gpu/telemetry/monitor.ts";

@@ -1,7 +1,7 @@
 /** How a llama.cpp server is to be started: its arguments, its environment, and why so. */
 import { type EngineOptions, type EngineSetting } from "../engine.ts";
-import { type ModelHeader } from "../llama-header.ts";
-import { batchSizeFor, flashAttentionFor, settingsOf, threadsFor } from "../llama-settings.ts";
+import { type ModelHeader } from "../llama/header.ts";
+import { batchSizeFor, flashAttentionFor, settingsOf, threadsFor } from "../llama/settings.ts";
 import { type MemoryPlan } from "../memory-plan.ts";
 import { type ServerDevice } from "./devices.ts";
 import { type PrivateAddress } from "./process.ts";

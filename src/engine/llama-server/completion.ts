@@ -1,9 +1,9 @@
 /** One task as a llama.cpp server is asked for it, and what comes back. Its protocol: `POST /completion` in tools/server/README.md. */
 import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
-import { failureStatusIn, wholeIn } from "../figures.ts";
-import { isObject, objectIn, textIn } from "../json-fields.ts";
-import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream.ts";
-import { WholeCharacters } from "../whole-characters.ts";
+import { failureStatusIn, wholeIn } from "../upstream/figures.ts";
+import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
+import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
+import { WholeCharacters } from "../upstream/whole-characters.ts";
 
 /** llama.cpp's defaults, and no samplers but those that do something here. */
 const SAMPLING = { top_k: 40, top_p: 0.95, min_p: 0.05, samplers: ["top_k", "top_p", "min_p", "temperature"] };

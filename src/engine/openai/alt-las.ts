@@ -1,8 +1,8 @@
 /** Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer. */
 import { AltLasError } from "../../errors.ts";
-import { type Upstream, UpstreamError } from "../upstream.ts";
-import { contextIn, slotsIn, wholeIn } from "../figures.ts";
-import { isObject, objectIn, textIn } from "../json-fields.ts";
+import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
+import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
+import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
 import { type Answer } from "./answer.ts";
 import { ask, type Dialect, type ModelCard, type Order, type Question, valueOf } from "./dialect.ts";
 

@@ -1,9 +1,9 @@
 /** What a server has answered to one task so far. */
 import { type FinishReason } from "../../task.ts";
 import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
-import { type Counted, plausibleTokens } from "../figures.ts";
-import { UpstreamError } from "../upstream.ts";
-import { WholeCharacters } from "../whole-characters.ts";
+import { type Counted, plausibleTokens } from "../upstream/figures.ts";
+import { UpstreamError } from "../upstream/upstream.ts";
+import { WholeCharacters } from "../upstream/whole-characters.ts";
 
 /** What is taken of one token at most. The longest that vocabularies have are a few hundred spaces. */
 const BYTES_PER_TOKEN = 1024;

@@ -4,9 +4,9 @@
  * (https://platform.openai.com/docs/api-reference/completions).
  */
 import { AltLasError } from "../../errors.ts";
-import { failureStatusIn } from "../figures.ts";
-import { isObject, objectIn, valueIn } from "../json-fields.ts";
-import { UpstreamError } from "../upstream.ts";
+import { failureStatusIn } from "../upstream/figures.ts";
+import { isObject, objectIn, valueIn } from "../upstream/json-fields.ts";
+import { UpstreamError } from "../upstream/upstream.ts";
 import { type Answer } from "./answer.ts";
 import { type Dialect, type Order, type Question, SAYS_NOTHING } from "./dialect.ts";
 

@@ -1,7 +1,7 @@
 /** What differs between the servers that an `openai` engine can ask. */
 import { type UpstreamFigures } from "../engine.ts";
-import { type Upstream, type UpstreamAnswer } from "../upstream.ts";
-import { isObject, valueIn } from "../json-fields.ts";
+import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
+import { isObject, valueIn } from "../upstream/json-fields.ts";
 import { type Answer } from "./answer.ts";
 
 /** A model as a server lists it: whatever it says of it. */

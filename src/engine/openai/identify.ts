@@ -1,9 +1,9 @@
 /** What kind of server answers at an address, and whether it has the model. */
 import { AltLasError } from "../../errors.ts";
-import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream.ts";
+import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { ALT_LAS } from "./alt-las.ts";
-import { nameIn } from "../figures.ts";
-import { isObject } from "../json-fields.ts";
+import { nameIn } from "../upstream/figures.ts";
+import { isObject } from "../upstream/json-fields.ts";
 import { PLAIN } from "./completions.ts";
 import { type Dialect, type ModelCard, valueOf } from "./dialect.ts";
 import { LLAMA_CPP } from "./llama-cpp.ts";

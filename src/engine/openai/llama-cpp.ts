@@ -2,9 +2,9 @@
  * llama.cpp's server, run by somebody else. Its routes: tools/server/README.md there; `/slots` may be switched off, and `/metrics` is
  * there with `--metrics` only. It does not tell how full its KV cache is. A request that is closed is aborted after its present step.
  */
-import { type Upstream } from "../upstream.ts";
-import { contextIn, nameIn, slotsIn } from "../figures.ts";
-import { isObject } from "../json-fields.ts";
+import { type Upstream } from "../upstream/upstream.ts";
+import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
+import { isObject } from "../upstream/json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";

@@ -1,5 +1,5 @@
 /** Who is to blame when a server does not do what it was asked for. */
-import { type UpstreamError } from "../upstream.ts";
+import { type UpstreamError } from "../upstream/upstream.ts";
 import { type Dialect } from "./dialect.ts";
 
 /**

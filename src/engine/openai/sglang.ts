@@ -3,9 +3,9 @@
  * `POST /abort_request`. Its load: `GET /v1/loads` (v1_loads.py there, and `GetLoadsReqOutput` in srt/managers/io_struct.py); before that
  * came, only the metrics of `--enable-metrics` (https://docs.sglang.io/references/production_metrics.html).
  */
-import { type Upstream } from "../upstream.ts";
-import { contextIn, nameIn, wholeIn } from "../figures.ts";
-import { isObject, numberIn } from "../json-fields.ts";
+import { type Upstream } from "../upstream/upstream.ts";
+import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
+import { isObject, numberIn } from "../upstream/json-fields.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";

@@ -3,7 +3,7 @@
  * `/metrics` hands each figure to whoever asks first, so that the operator's own monitoring would miss what we take; we ask only for
  * those of Prometheus, which are there with `return_perf_metrics`. A request that is closed is aborted within a second.
  */
-import { nameIn } from "../figures.ts";
+import { nameIn } from "../upstream/figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";

@@ -3,7 +3,7 @@
  * huggingface/text-generation-inference, `backends/v3` for the gauges. It takes `model` for the name of an adapter, unless it is "tgi";
  * it begins to answer before it looks at a task, so that a refusal comes as an event that always claims to be a 422.
  */
-import { contextIn, nameIn } from "../figures.ts";
+import { contextIn, nameIn } from "../upstream/figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";

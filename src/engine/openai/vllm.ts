@@ -2,7 +2,7 @@
  * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
  * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
  */
-import { contextIn, nameIn, wholeIn } from "../figures.ts";
+import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";

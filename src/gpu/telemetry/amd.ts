@@ -10,7 +10,7 @@
  */
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { isGpuClass, vendorOf } from "../pci.ts";
+import { isGpuClass, vendorOf } from "../inventory/pci.ts";
 import { type Driver, type GpuIdentity, type GpuSample, NoDriver, type Snapshot } from "./telemetry.ts";
 
 /** One card: who it is, and the folder of its PCI device, which outlives the number of the card. */

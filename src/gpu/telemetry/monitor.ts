@@ -1,8 +1,8 @@
 /** The server's half of telemetry: starts the process that asks the drivers, watches it, and passes on what it says. */
 import { type ChildProcess } from "node:child_process";
 import { messageOf } from "../../errors.ts";
-import { type Logger } from "../../log.ts";
-import { startChild } from "../child-environment.ts";
+import { type Logger } from "../../log/log.ts";
+import { startChild } from "../worker/child-environment.ts";
 import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
 import { type GpuIdentity, type Snapshot } from "./telemetry.ts";
 

@@ -8,7 +8,7 @@
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { ignoreSignals } from "../child-environment.ts";
+import { ignoreSignals } from "../worker/child-environment.ts";
 import { openDrivers, sentenceOf } from "./drivers.ts";
 import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
 import { type Driver, type Snapshot } from "./telemetry.ts";

@@ -1,6 +1,6 @@
 /** Batches, and what comes of them. */
 import { Type, type Static } from "typebox";
-import { BATCH_STATUSES } from "../../scheduler/task-api.ts";
+import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_ID_EXAMPLE, closed, ID_EXAMPLE, oneOf, shared, Time, TIME_EXAMPLE, TimeOrNull } from "./common.ts";
 import { CancelAnswer } from "./tasks.ts";
 

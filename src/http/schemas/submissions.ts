@@ -1,7 +1,7 @@
 /** `POST /predict` and `POST /batch_predict`. */
 import { Type, type Static, type TSchema } from "typebox";
-import { type Config } from "../../config.ts";
-import { BATCH_STATUSES } from "../../scheduler/task-api.ts";
+import { type Config } from "../../config/config.ts";
+import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
 import { closed, oneOf, orNull, TaskType } from "./common.ts";
 import { TaskSummary, TaskSummaryRef, TaskView } from "./tasks.ts";

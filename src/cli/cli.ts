@@ -1,0 +1,243 @@
+/** The command line. Every command is a few lines; the work is done elsewhere. */
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import * as auth from "../auth/commands.ts";
+import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
+import { keptByNpm } from "./npm-options.ts";
+import { sweepNow } from "./sweep.ts";
+import { checkFiles, type Config, configFile, loadConfig } from "../config/config.ts";
+import { AltLasError } from "../errors.ts";
+import { gpusCommand, readKey, serverUrl } from "./gpus.ts";
+import { readTls } from "../http/tls.ts";
+import { ALT_LAS } from "./paste.ts";
+import { VERSION } from "../common/version.ts";
+
+interface Options {
+  readonly config?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly devices?: string;
+  readonly model?: string;
+  readonly logLevel?: string;
+}
+
+/** Runs one command. @param argv as `process.argv` */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync(argv);
+  } catch (error) {
+    if (!(error instanceof AltLasError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+  }
+}
+
+function program(): Command {
+  const cli = new Command("alt-las").description("Text generation over several GPUs through one durable task API.");
+  cli.version(VERSION, "--version", "print the version");
+  cli.showHelpAfterError(`(${ALT_LAS} help lists the commands and options)`);
+  configured(cli.command("serve", { isDefault: true }).description("start the server (the default command)"))
+    .option("--host <address>", "address to listen on")
+    .addOption(new Option("--port <number>", "port to listen on; 0: any free one").argParser(portNumber))
+    .option("--devices <list>", "auto, cpu:N, simulated:N, gpu:INDEX, a GPU's UUID, or several with commas between")
+    .option("--model <file>", "the GGUF file to serve")
+    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
+    // serve is what runs without a command, so a mistyped command arrives here as its argument.
+    .allowExcessArguments()
+    .action(async (options: Options, command: Command) => {
+      const { args } = command;
+      const names = command.options.map(({ long }) => long!);
+      const kept = keptByNpm(names, args, process.env);
+      if (kept !== null) cli.error(`error: ${kept}`);
+      if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
+      const origin = {
+        config: configOf(options),
+        configFile: configFile(options.config),
+        dataDir: dataDirOf(command).path,
+        given: givenOptions(command),
+      };
+      const { createLogger } = await import("../log/log.ts");
+      const log = createLogger(origin.config.log.level);
+      // On a terminal bin/alt-las.js has said so.
+      if (!process.stderr.isTTY)
+        log.info(
+          origin.configFile === undefined ? {} : { config: origin.configFile },
+          `ALT_LAS ${VERSION} is starting`,
+        );
+      // The server's modules take longer to load than all that the other commands do.
+      const { serve } = await import("./serve.ts");
+      return serve(origin, log);
+    });
+  configured(
+    cli.command("validate-config").description("check the configuration and the files it names, without starting"),
+  ).action(({ config }: Options) => {
+    readTls(loadConfig(config, {}, [checkFiles]).server.tls);
+    const file = configFile(config);
+    console.log(file === undefined ? "no file: defaults" : `${file}: valid`);
+  });
+  addGpus(cli.command("gpus"));
+  addUsers(cli.command("users").description("who may call"));
+  addKeys(cli.command("keys").description("API keys of users"));
+  addBackups(cli);
+  cli
+    .command("sweep")
+    .description(
+      "have the running server remove what is old enough, also in the hour after a start with a doubtful clock",
+    )
+    .requiredOption("--now", "do it now")
+    .addOption(dataDirOption())
+    .action(async (_options: object, command: Command) => {
+      console.log(await sweepNow(existingData(dataDirOf(command))));
+    });
+  cli
+    .command("version")
+    .description("print the version")
+    .action(() => console.log(VERSION));
+  return cli;
+}
+
+/** Options of every command that reads the configuration and the data directory. */
+function configured(command: Command): Command {
+  return withConfig(command).addOption(dataDirOption());
+}
+
+function withConfig(command: Command): Command {
+  return command.option("--config <file>", "configuration file (default: ./config.yaml, if it exists)");
+}
+
+interface GpusFlags extends Pick<Options, "config"> {
+  readonly url?: string;
+  readonly keyFile?: string;
+  readonly json?: boolean;
+}
+
+function addGpus(gpus: Command): void {
+  withConfig(gpus.description("show the GPUs of a running server, or everything about one of them"))
+    .addArgument(new Argument("[id]", "one GPU's number").argParser(gpuNumber))
+    .option("--url <url>", "where the server listens (default: where the configuration says)")
+    .option("--key-file <file>", "file with your API key (default: the environment variable ALT_LAS_API_KEY)")
+    .option("--json", "print what the server answers")
+    .action(async (gpuId: number | undefined, { url, config, keyFile, json = false }: GpusFlags) => {
+      const { isTTY, columns } = process.stdout;
+      const text = await gpusCommand({
+        url: url ?? serverUrl(loadConfig(config).server),
+        // Set to nothing counts as not set.
+        key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
+        gpuId,
+        json,
+        // Some terminals say 0 when they don't know.
+        columns: isTTY ? columns || 80 : null,
+        // https://no-color.org: set to anything but nothing.
+        colour: isTTY && !process.env["NO_COLOR"],
+      });
+      console.log(text);
+    });
+}
+
+/** The library for tar files is loaded only where it is used. */
+const backups = () => import("../backup/commands.ts");
+
+function addBackups(cli: Command): void {
+  configured(cli.command("backup <file>"))
+    .description("write tasks, users, keys and GPU numbers into one tar file, also while the server runs")
+    .option("--overwrite", "replace a file of that name")
+    .action(async (file: string, { config, overwrite = false }: Options & { overwrite?: boolean }, command: Command) =>
+      console.log(await (await backups()).backupCommand(storeOf(config, command), file, overwrite)),
+    );
+  cli
+    .command("restore <file>")
+    .description("make a data directory of a backup")
+    .requiredOption("--data-dir <folder>", "a new folder")
+    .action(async (file: string, { dataDir }: { dataDir: string }) =>
+      console.log(await (await backups()).restoreCommand(file, dataDir)),
+    );
+  configured(cli.command("compact"))
+    .description("write the task database anew, without what was removed from it; the server must be stopped")
+    .option("--accept-missing-log", "take a database that was copied without its log as it is")
+    .action(async ({ config, acceptMissingLog = false }: Options & { acceptMissingLog?: boolean }, command: Command) =>
+      console.log(await (await backups()).compactCommand(storeOf(config, command), acceptMissingLog, console.log)),
+    );
+}
+
+function storeOf(config: string | undefined, command: Command) {
+  const dataDir = existingData(dataDirOf(command));
+  return { dataDir, storePath: loadConfig(config).store.path };
+}
+
+function addUsers(users: Command): void {
+  configured(users.command("add <name>"))
+    .description("add a user")
+    .requiredOption("--role <role>", "admin, user or viewer")
+    .option("--password-stdin", "read the user's password from standard input")
+    .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }, command: Command) => {
+      const { context, begun } = contextForAdding(options, command);
+      const password = options.passwordStdin ? await auth.readPassword(process.stdin) : undefined;
+      print(begun, await auth.usersAdd(context, { name, role: options.role, password }));
+    });
+  configured(users.command("list"))
+    .description("list the users")
+    .action((options: Options, command: Command) => console.log(auth.usersList(contextOf(options, command))));
+  configured(users.command("remove <name>"))
+    .description("remove a user and its keys")
+    .action((name: string, options: Options, command: Command) =>
+      console.log(auth.usersRemove(contextOf(options, command), name)),
+    );
+  users
+    .command("hash")
+    .description("read a password from standard input and print its hash for auth.users")
+    .action(async () => console.log(await auth.usersHash(await auth.readPassword(process.stdin))));
+}
+
+function addKeys(keys: Command): void {
+  configured(keys.command("add"))
+    .description("make an API key and print it once")
+    .requiredOption("--user <name>", "whose key it is")
+    .option("--name <label>", "what to call it")
+    .action((options: Options & { user: string; name?: string }, command: Command) => {
+      const { context, begun } = contextForAdding(options, command);
+      print(begun, auth.keysAdd(context, options));
+    });
+  configured(keys.command("list"))
+    .description("list the keys")
+    .action((options: Options, command: Command) => console.log(auth.keysList(contextOf(options, command))));
+  configured(keys.command("revoke <name>"))
+    .description("revoke a key at once")
+    .action((name: string, options: Options, command: Command) =>
+      console.log(auth.keysRevoke(contextOf(options, command), name)),
+    );
+}
+
+/** @throws {AltLasError} `bad_config` where there is nothing to list or change */
+function contextOf(options: Options, command: Command): auth.CommandContext {
+  return { config: configOf(options).auth, dataDir: existingData(dataDirOf(command)) };
+}
+
+/** @throws {AltLasError} `bad_config` where there is nothing to add to, and nobody has named the folder to begin in */
+function contextForAdding(options: Options, command: Command) {
+  const { path, begun } = existingOrNewData(dataDirOf(command));
+  return { context: { config: configOf(options).auth, dataDir: path }, begun };
+}
+
+/** The result comes last: programs take a key from the last line. */
+function print(begun: string | null, done: string): void {
+  console.log(begun === null ? done : `${begun}\n${done}`);
+}
+
+function configOf({ config, host, port, devices, model, logLevel }: Options): Config {
+  return loadConfig(config, { host, port, devices, model, logLevel });
+}
+
+/** The options that stood on the command line, as they would be written again. */
+function givenOptions(command: Command): ReadonlyMap<string, string> {
+  const given = command.options.filter((option) => command.getOptionValueSource(option.attributeName()) === "cli");
+  return new Map(given.map((option) => [option.long!, String(command.getOptionValue(option.attributeName()))]));
+}
+
+function portNumber(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
+  throw new InvalidArgumentError("It must be an integer from 0 to 65535.");
+}
+
+function gpuNumber(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be an integer of at least 0.");
+}

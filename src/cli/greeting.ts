@@ -1,0 +1,156 @@
+/** What a person needs to know first, on standard output, when a server has started. */
+import { networkInterfaces } from "node:os";
+import { basename, resolve } from "node:path";
+import { type Config, engineFault, isLoopback } from "../config/config.ts";
+import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
+import { ADD_CUDA, ADD_VULKAN } from "../gpu/inventory/survey.ts";
+import { type RunningServer } from "../main.ts";
+import { ALT_LAS, dataDirWords, shellWord, startCommand } from "./paste.ts";
+import { table } from "./table.ts";
+import { VERSION } from "../common/version.ts";
+
+/** Where a start found what it needs. */
+export interface Origin {
+  readonly config: Config;
+  /** undefined: there was none, and the defaults hold. */
+  readonly configFile: string | undefined;
+  readonly dataDir: string;
+  /** What stood on the command line, like "--port" and "9000". */
+  readonly given?: ReadonlyMap<string, string>;
+}
+
+/**
+ * The address, where things are, what does not work with the command that mends it, the GPUs, and last the key, which is shown only once
+ * and must not be scrolled away, with one command that works.
+ */
+export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "lost">): string {
+  const { config, configFile, dataDir, given = new Map() } = origin;
+  const { url, devices, firstKey, movedAside, driverNotes } = server;
+  const serving = devices.filter((device) => faultOf(device) === null);
+  const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
+  const parts = [
+    `ALT_LAS ${VERSION} listens on ${url}\nConfiguration: ${file}\nData directory: ${resolve(dataDir)}`,
+    ...reach(config, url),
+  ];
+  if (movedAside !== null)
+    parts.push(
+      `The task database was damaged. It was moved to ${movedAside}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
+    );
+  parts.push(
+    ...mending(devices, serving, given),
+    ...notesOf(driverNotes, devices),
+    deviceTable(devices),
+    ...troubles(devices),
+  );
+  if (serving.some(({ engine }) => engine.kind === "llama" && engine.model === DEMO_MODEL))
+    parts.push(`The demo model is served: tiny, for trying things out. For another: ${startCommand(given, MODEL)}`);
+  if (server.absentCredentials !== null)
+    parts.push(
+      `WARNING: ${server.absentCredentials}. To have them again, stop the server and put a copy of the file there.`,
+    );
+  if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
+  if (serving.length > 0) parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
+  if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
+    parts.push(
+      `$ALT_LAS_API_KEY stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
+    );
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** How other machines reach it, and what they risk. */
+function reach({ server: { host, tls } }: Config, url: string): string[] {
+  if (isLoopback(host)) return [];
+  const everywhere = host === "0.0.0.0" || host === "::";
+  const addresses = everywhere ? lanAddresses(host === "::") : [];
+  const { protocol, port } = new URL(url);
+  const urls = addresses.map((address) => `  ${protocol}//${address.includes(":") ? `[${address}]` : address}:${port}`);
+  const parts = urls.length === 0 ? [] : [`Other machines reach it at\n${urls.join("\n")}`];
+  if (tls.cert !== undefined) return parts;
+  return [
+    ...parts,
+    "WARNING: without TLS, keys, prompts and answers cross the network in clear text. Set server.tls.cert and server.tls.key, or put a proxy with TLS in front.",
+  ];
+}
+
+function lanAddresses(withIPv6: boolean): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const reachable = all.filter(({ internal, address }) => !internal && !address.startsWith("fe80:"));
+  return reachable.filter(({ family }) => family === "IPv4" || withIPv6).map(({ address }) => address);
+}
+
+const MODEL = { "--model": "FILE.gguf" };
+
+/** Where nothing can serve: the commands that change that. */
+function mending(devices: readonly Device[], serving: readonly Device[], given: ReadonlyMap<string, string>): string[] {
+  if (serving.length > 0) return [];
+  const reasons = devices.map(faultOf).filter((why) => why !== null);
+  const missing = [ADD_CUDA, ADD_VULKAN].filter((command) => reasons.some((why) => why.includes(command)));
+  if (missing.length > 0) {
+    const commands = [...missing, startCommand(given)].map((command) => `  ${command}`).join("\n");
+    return [
+      `No GPU can be used yet. Stop the server (Ctrl+C), then:\n${commands}`,
+      `Or serve from the CPU:\n  ${startCommand(given, { "--devices": "cpu:2" })}`,
+    ];
+  }
+  const fault = devices.map(({ engine }) => engineFault(engine)).find((one) => one !== null);
+  if (fault?.key === "model")
+    return [`${fault.sentence} Stop the server (Ctrl+C), then:\n  ${startCommand(given, MODEL)}`];
+  if (fault?.key === "binary")
+    return [
+      `${fault.sentence} Stop the server (Ctrl+C), set engine.binary to the path of a llama-server, or engine.kind to llama, then:\n  ${startCommand(given)}`,
+    ];
+  return ["Nothing can be served: no GPU can be used, for the reasons below."];
+}
+
+/** A driver that is installed and lists nothing; the CPU must not take the place of its GPUs without a word. */
+function notesOf(notes: readonly string[], devices: readonly Device[]): string[] {
+  if (notes.length === 0) return [];
+  const instead = devices.some(({ kind }) => kind === "cpu")
+    ? " The CPU serves in the place of its GPUs, if it has any."
+    : "";
+  return [
+    `WARNING: a GPU driver is installed and has no GPU to offer.${instead}\n${notes.map((note) => `  ${note}`).join("\n")}`,
+  ];
+}
+
+function deviceTable(devices: readonly Device[]): string {
+  const rows = devices.map((device) => [
+    String(device.id),
+    device.name,
+    device.memoryTotal === null ? "-" : `${(device.memoryTotal / 2 ** 30).toFixed(1)} GiB`,
+    String(device.slots),
+    modelOf(device),
+  ]);
+  return table(["GPU", "NAME", "MEMORY", "SLOTS", "MODEL"], rows);
+}
+
+function modelOf(device: Device): string {
+  const { unfit, lost, engine } = device;
+  const { kind, model } = engine;
+  if (lost !== null) return "not there";
+  if (unfit !== null) return "cannot be used";
+  if (kind === "openai") return model === "" ? "what it serves" : model;
+  if (engineFault(engine) !== null) return `${basename(model)} (cannot be loaded)`;
+  return kind === "simulated" ? "simulated" : model === DEMO_MODEL ? "demo" : basename(model);
+}
+
+/** Faults that are known before a model is loaded, shown on the first screen instead of the log alone. */
+function troubles(devices: readonly Device[]): string[] {
+  const broken = devices.flatMap((device) => {
+    const why = faultOf(device);
+    return why === null ? [] : [{ id: device.id, why }];
+  });
+  const byReason = Map.groupBy(broken, ({ why }) => why);
+  return [...byReason].map(([why, of]) => `GPU ${of.map(({ id }) => id).join(", ")}: ${why}`);
+}
+
+function faultOf(device: Device): string | null {
+  return device.lost ?? device.unfit ?? engineFault(device.engine)?.sentence ?? null;
+}
+
+/** A request that waits for its text, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of. */
+function curlLine(config: Config, url: string, firstKey: string | null): string {
+  const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
+  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${shellWord(config.server.tls.cert)}`;
+  return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"text": "Once upon a time"}'`;
+}

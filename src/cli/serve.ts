@@ -1,0 +1,72 @@
+/** `alt-las serve`: starts the server, says how to use it, and stops it on a signal. */
+import { greeting, type Origin } from "./greeting.ts";
+import { type Logger } from "../log/log.ts";
+import { type RunningServer, startServer } from "../main.ts";
+
+/**
+ * npm and a terminal each deliver the same signal, so one that follows sooner than this many milliseconds is the same one again;
+ * a later one means "at once".
+ */
+const SAME_SIGNAL = 1000;
+
+/** Runs a server until a signal stops it; the process ends with exit code 0 then, or 1 when the store was lost meanwhile. */
+export async function serve(origin: Origin, log: Logger): Promise<void> {
+  // All of this before the start, because signals may come while it lasts: their defaults would end the process.
+  process.on("SIGHUP", () =>
+    log.info("SIGHUP changes nothing: a new configuration or certificate counts from the next start; SIGTERM stops"),
+  );
+  const signals = new StopSignals(log);
+  const server = await startServer(origin.config, origin.dataDir, log);
+  console.log(greeting(origin, server));
+  signals.stopWith(() => void end(server, log));
+}
+
+/**
+ * The first signal stops the server, a second one at once. A start is not cut off by the first: it may have made a key by then, which is
+ * shown at its end and never again.
+ */
+class StopSignals {
+  readonly #log: Logger;
+  /** When the last one came, in milliseconds; 0: none did. */
+  #last = 0;
+  /** null: the server is starting. */
+  #stop: (() => void) | null = null;
+
+  constructor(log: Logger) {
+    this.#log = log;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => this.#on(signal));
+  }
+
+  /** The server has started. @param stop called for each signal, also for one that came before */
+  stopWith(stop: () => void): void {
+    this.#stop = stop;
+    if (this.#last !== 0) stop();
+  }
+
+  #on(signal: NodeJS.Signals): void {
+    const now = performance.now();
+    const isFirst = this.#last === 0;
+    if (!isFirst && now - this.#last < SAME_SIGNAL) return;
+    this.#last = now;
+    if (this.#stop === null) {
+      const sentence = "stopping as soon as the start has come to its end, a second signal ends it at once";
+      this.#log.info({ signal }, isFirst ? sentence : "ending in the middle of the start");
+      if (!isFirst) process.exit(1);
+      return;
+    }
+    const sentence = "stopping: running tasks may finish, a second signal stops at once";
+    this.#log.info({ signal }, isFirst ? sentence : "stopping at once");
+    this.#stop();
+  }
+}
+
+async function end(server: RunningServer, log: Logger): Promise<never> {
+  try {
+    await server.stop();
+    log.info("stopped");
+    process.exit(server.lost.aborted ? 1 : 0);
+  } catch (error) {
+    log.fatal({ err: error }, "the stop failed");
+    process.exit(1);
+  }
+}

@@ -1,0 +1,94 @@
+/** The data directory as a folder: what of ours is in it, and whose it is. */
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { AltLasError, messageOf } from "../errors.ts";
+import { shellWord } from "../cli/paste.ts";
+
+/** What a server or a command leaves there; each of them says that the folder is in use. */
+const OURS = ["alt-las.db", "credentials.json", "gpus.json"];
+
+/**
+ * Whether a server or a command has ever kept something there.
+ * @throws {AltLasError} `bad_config` when it is another user's, so that nobody can tell
+ */
+export function hasData(folder: string): boolean {
+  checkOwner(folder);
+  return OURS.some((name) => existsSync(join(folder, name)));
+}
+
+/** @throws {AltLasError} `bad_config` when it cannot be made, or is another user's */
+export function makeDataDir(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const sentence = `The data directory ${JSON.stringify(folder)} cannot be made: ${messageOf(error)}.`;
+    throw new AltLasError("bad_config", foreignOwner(folder, error) ?? sentence, { cause: error });
+  }
+  checkOwner(folder, constants.W_OK);
+}
+
+/** @throws {AltLasError} `bad_config`: it is another user's, and this one may not use it */
+function checkOwner(folder: string, right = 0): void {
+  try {
+    accessSync(folder, constants.R_OK | constants.X_OK | right);
+    for (const name of OURS.filter((one) => existsSync(join(folder, one))))
+      accessSync(join(folder, name), constants.R_OK);
+  } catch (error) {
+    const sentence = foreignOwner(folder, error);
+    if (sentence !== null) throw new AltLasError("bad_config", sentence, { cause: error });
+  }
+}
+
+/**
+ * Says whose a data directory is, after something in it was refused: one start with sudo is enough for it to be root's.
+ * @param error what the system said
+ * @param me the number of the user that this process runs as; undefined: the system has none
+ * @returns a sentence with what to do; null: this is not why
+ */
+export function foreignOwner(folder: string, error: unknown, me = process.geteuid?.()): string | null {
+  const { code } = error as NodeJS.ErrnoException;
+  if ((code !== "EACCES" && code !== "EPERM") || me === undefined) return null;
+  const path = resolve(folder);
+  const seen = nearestSeen(path);
+  const owner = ownersOf(seen).find((uid) => uid !== me);
+  if (owner === undefined) return null;
+  const name = userName(owner);
+  const as = owner === 0 ? "sudo" : `sudo -u ${name ?? `'#${owner}'`}`;
+  const whose = `belongs to another user, ${name ?? `number ${owner}`}: run this as that user (${as})`;
+  if (seen !== path) return `The data directory ${path} cannot be used, because ${seen} ${whose}.`;
+  return `The data directory ${path} ${whose}, or give the folder to yours with: sudo chown -R ${userName(me) ?? me} ${shellWord(path)}`;
+}
+
+/** A folder, or the first one around it that this user may look at: what keeps it out. */
+function nearestSeen(path: string): string {
+  return uidOf(path).length > 0 || dirname(path) === path ? path : nearestSeen(dirname(path));
+}
+
+/** The users of a folder and of what is in it; of what this process may not look at, nothing. */
+function ownersOf(folder: string): number[] {
+  let names: string[] = [];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    // Its own owner is known all the same.
+  }
+  return [folder, ...names.map((name) => join(folder, name))].flatMap(uidOf);
+}
+
+function uidOf(path: string): number[] {
+  try {
+    return [statSync(path).uid];
+  } catch {
+    return [];
+  }
+}
+
+/** Node knows the name of its own user only. */
+function userName(uid: number): string | undefined {
+  try {
+    const lines = readFileSync("/etc/passwd", "utf8").split("\n");
+    return lines.map((line) => line.split(":")).find(([, , number]) => number === String(uid))?.[0];
+  } catch {
+    return undefined;
+  }
+}

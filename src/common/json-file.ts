@@ -1,0 +1,109 @@
+/** Small JSON files in the data directory: read whole, checked, and replaced at once or not at all. */
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { randomBytes } from "node:crypto";
+import { dirname } from "node:path";
+import { type ValidateFunction } from "ajv";
+import { foreignOwner } from "./data-folder.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { misfitOf } from "./validation.ts";
+
+/**
+ * Reads a file that has to fit a schema; undefined: there is none.
+ * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it
+ */
+export function readJsonFile(path: string, validate: ValidateFunction): unknown {
+  let text: string;
+  try {
+    text = readRegular(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw refusalOf(path, "cannot be read", error);
+  }
+  const value = parse(text, path);
+  if (validate(value)) return value;
+  throw new AltLasError("bad_config", `${path}: ${misfitOf(validate, "the file").sentence}`);
+}
+
+/** Never waits for a writer: what is no plain file (a FIFO, a device) is refused. */
+function readRegular(path: string): string {
+  const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  try {
+    if (!fstatSync(fd).isFile()) throw new Error("it is not a plain file");
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Takes the rights of others at a file that holds secrets, where there is one.
+ * @throws {AltLasError} `bad_config`: the file is another user's
+ */
+export function keepPrivate(path: string): void {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats?.isFile() && (stats.mode & 0o077) !== 0) chmodSync(path, 0o600);
+  } catch (error) {
+    throw refusalOf(path, "cannot be made private", error);
+  }
+}
+
+function refusalOf(path: string, what: string, error: unknown): AltLasError {
+  const sentence = foreignOwner(dirname(path), error) ?? `${path} ${what}: ${messageOf(error)}.`;
+  return new AltLasError("bad_config", sentence, { cause: error });
+}
+
+function parse(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message would repeat a part of the file.
+    throw new AltLasError("bad_config", `${path} is damaged: it is not JSON. Put a copy back, or remove it.`);
+  }
+}
+
+/**
+ * Writes a file for its owner alone. Whatever happens, there is the old file or the new one.
+ * @throws {AltLasError} `bad_config`: it cannot be written
+ */
+export function writeJsonFile(path: string, value: unknown): void {
+  const next = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    // On disk before it takes the name, or a power cut could leave the name with nothing behind it.
+    const fd = openSync(next, "wx", 0o600);
+    try {
+      writeFileSync(fd, `${JSON.stringify(value, null, 2)}\n`);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(next, path);
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw refusalOf(path, "cannot be written", error);
+  }
+  syncFolder(dirname(path));
+}
+
+function syncFolder(folder: string): void {
+  // Windows cannot open a folder; there, the rename is on disk when the system gets to it.
+  if (process.platform === "win32") return;
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,8 @@
+/** The configuration, as the rest of the code sees it; its parts are in config/. */
+export { KeySchema, ROLES, type Role, RoleSchema, UserSchema } from "./accounts.ts";
+export { isLoopback } from "./checks.ts";
+export { type DeviceSettings, type EngineSettings } from "./device-settings.ts";
+export { deviceEntries, isRemote, urlsOf } from "./devices.ts";
+export { checkFiles, engineFault, type EngineFault } from "./files.ts";
+export { type Check, configFile, type ConfigOverrides, loadConfig, parseConfig, withoutNulls } from "./load.ts";
+export { type Config, ConfigSchema } from "./schema.ts";

@@ -1,0 +1,282 @@
+/**
+ * A llama.cpp server that this engine starts itself, as a child on a private socket, and that it speaks to in its native protocol. The
+ * server decodes all its slots together, and keeps in each what it has had.
+ *
+ * What goes wrong there:
+ *  1. It has no room (429, 503): `gpu_full`. As nobody else can use it, it hardly ever says so: who comes too early waits for a slot.
+ *  2. It answers with another error: the task fails, with the server's words.
+ *  3. It breaks off, is too slow, or makes no sense: `gpu_lost`, and the task is tried elsewhere.
+ *  4. Its process has ended, or does not answer any more, or has failed several times in a row and can do nothing at all any more
+ *     (breaker.ts): `gone` resolves, and this engine is over.
+ *  5. It computes nonsense (NaN): as 4, at once. What is in its cache then may spoil every task.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import { AltLasError } from "../../errors.ts";
+import { Breaker } from "../upstream/breaker.ts";
+import {
+  type DeviceMemory,
+  type Engine,
+  type EngineEnd,
+  type EngineInfo,
+  type EngineOptions,
+  type GenerateOutcome,
+  type GenerateRequest,
+  PROOF,
+} from "../engine.ts";
+import { argumentsFor, environmentFor } from "./command.ts";
+import { bodyFor, Completion, NONSENSE, tokensIn } from "./completion.ts";
+import { lastWordsIn } from "./complaints.ts";
+import { describe, NO_MEMORY, prepare, untilReady } from "./launch.ts";
+import { PlainText } from "./plain-text.ts";
+import { privateAddress, type ServerEnd, ServerProcess } from "./process.ts";
+import { roomBehind } from "../answer-length.ts";
+import { sentenceOf, Upstream, UpstreamError } from "../upstream/upstream.ts";
+
+/** Seconds at most that it may take for what costs it nothing; it says that it lives between two steps. */
+const SIGN_OF_LIFE = 10;
+
+/** Of a task that was canceled before the server had counted its tokens. */
+const NEVER_ASKED: GenerateOutcome = {
+  finishReason: "canceled",
+  promptTokens: null,
+  completionTokens: 0,
+  cachedTokens: null,
+};
+
+/** A server that has loaded its model. */
+interface Running {
+  readonly upstream: Upstream;
+  readonly info: EngineInfo & { readonly context: number };
+  readonly plain: PlainText;
+}
+
+export class LlamaServerEngine implements Engine {
+  readonly #options: EngineOptions;
+  readonly #stopping = new AbortController();
+  readonly #gone = Promise.withResolvers<EngineEnd>();
+  readonly #runs = new Set<AbortController>();
+  readonly #breaker = new Breaker(() => this.#prove());
+  #process: ServerProcess | undefined;
+  #loading: Promise<Running> | undefined;
+  #running: Running | undefined;
+  #over: EngineEnd | undefined;
+  #look: Promise<void> | undefined;
+  /** It lived, but did not answer any more. */
+  #hangs = false;
+  #progress = 0;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+  }
+
+  get progress(): number {
+    return this.#progress;
+  }
+
+  get gone(): Promise<EngineEnd> {
+    return this.#gone.promise;
+  }
+
+  get serverPid(): number | null {
+    return this.#process?.pid ?? null;
+  }
+
+  async load(): Promise<EngineInfo> {
+    this.#loading ??= this.#start();
+    const { info } = await this.#loading;
+    return info;
+  }
+
+  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
+    const running = this.#opened();
+    const run = new AbortController();
+    const cancel = (): void => run.abort();
+    if (request.signal.aborted) cancel();
+    request.signal.addEventListener("abort", cancel, { once: true });
+    this.#runs.add(run);
+    try {
+      const outcome = await this.#run(running, request, run.signal);
+      if (outcome.finishReason !== "canceled") this.#breaker.succeeded();
+      return outcome;
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      if (run.signal.aborted) return NEVER_ASKED;
+      throw await this.#failed(error);
+    } finally {
+      request.signal.removeEventListener("abort", cancel);
+      this.#runs.delete(run);
+    }
+  }
+
+  async deviceMemory(): Promise<DeviceMemory | null> {
+    return null;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    for (const run of this.#runs) run.abort();
+    this.#process?.kill();
+    await this.#loading?.catch(() => undefined);
+    await this.#running?.upstream.close();
+    await this.#process?.ended;
+  }
+
+  async #start(): Promise<Running> {
+    const options = this.#options;
+    const prepared = await prepare(options, this.#stopping.signal);
+    const address = await privateAddress();
+    const key = randomBytes(16).toString("hex");
+    const command = { ...prepared, options, address };
+    const server = new ServerProcess(prepared.program, argumentsFor(command), {
+      environment: environmentFor(process.env, key),
+      directory: address.directory,
+    });
+    this.#process = server;
+    // Whoever stopped this engine before now had nothing to kill.
+    if (this.#stopping.signal.aborted) server.kill();
+    void server.ended.then((end) => this.#onEnd(end));
+    const upstream = new Upstream({ ...address, headers: { authorization: `Bearer ${key}` } }, options.patience);
+    upstream.separateStreams(prepared.plan.slots);
+    try {
+      await untilReady(server, upstream, options);
+      const plain = new PlainText(prepared.header);
+      const running = { upstream, info: await describe(upstream, command), plain };
+      await this.#proveLoaded(running);
+      this.#running = running;
+      return running;
+    } catch (error) {
+      server.kill();
+      await Promise.all([upstream.close(), server.ended]);
+      throw error;
+    }
+  }
+
+  /** That it has loaded a model does not mean that it can compute with it. */
+  async #proveLoaded(running: Running): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      await this.#run(running, { ...PROOF, signal }, signal);
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      const code = error.words === NONSENSE ? "model_error" : "gpu_lost";
+      throw new AltLasError(code, `llama-server failed when it was asked for one token: ${sentenceOf(error.words)}`);
+    }
+  }
+
+  #opened(): Running {
+    if (this.#over !== undefined) throw new AltLasError("gpu_lost", this.#over.sentence);
+    if (this.#running === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+    return this.#running;
+  }
+
+  async #run(running: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
+    const { upstream } = running;
+    const { prompt, tokens, limit } = await this.#orderOf(running, request);
+    const completion = new Completion(tokens, running.info.context, { ...request, maxLength: limit });
+    const body = bodyFor(prompt, limit, request.temperature);
+    const onData = (data: string): void => {
+      this.#progress++;
+      completion.read(data);
+    };
+    try {
+      // Whoever closes the connection frees the slot, after the step that is going on.
+      if (!signal.aborted)
+        await upstream.stream("/completion", body, { signal, onData, isComplete: () => completion.isComplete });
+    } catch (error) {
+      // What happens to the connection after its end is nobody's concern.
+      if (!signal.aborted && !completion.isComplete) throw error;
+    }
+    return signal.aborted ? completion.canceled() : completion.outcome();
+  }
+
+  /** `tokens`: how many the prompt has; null: not known yet. `limit`: those of its answer, at most. */
+  async #orderOf({ upstream, info: { context }, plain }: Running, { text, maxLength }: GenerateRequest) {
+    const prompt = text.toWellFormed();
+    if (plain.allows(prompt, maxLength, context)) return { prompt, tokens: null, limit: maxLength };
+    const tokens = await this.#tokenize(upstream, prompt);
+    return { prompt: tokens, tokens: tokens.length, limit: Math.min(maxLength, roomBehind(tokens.length, context)) };
+  }
+
+  /** What looks like a special token in a user's text is only text. */
+  async #tokenize(upstream: Upstream, text: string): Promise<readonly number[]> {
+    const body = { content: text, add_special: true, parse_special: false };
+    const timeout = Math.min(SIGN_OF_LIFE, this.#options.patience.firstByte);
+    const tokens = tokensIn(await upstream.ask("POST", "/tokenize", body, { timeout }), upstream);
+    if (tokens.length > 0) return tokens;
+    throw new AltLasError("model_error", "The prompt has no token that this model knows.");
+  }
+
+  // --- what goes wrong -------------------------------------------------------------------------------------------
+
+  /** What a failure means for the task; when it means that the server is gone, that is told first. */
+  async #failed({ status, words, retryAfter }: UpstreamError): Promise<AltLasError> {
+    const said = sentenceOf(words);
+    if (status === 429 || status === 503) {
+      const options = retryAfter === undefined ? {} : { retryAfter };
+      return new AltLasError("gpu_full", `llama-server has no room now: ${said}`, options);
+    }
+    if (words === NONSENSE) {
+      this.#end({ sentence: `llama-server failed: ${said}`, crashed: false });
+      return new AltLasError("gpu_lost", this.#over!.sentence);
+    }
+    const isRefusal = status !== null && status >= 400;
+    if (!isRefusal || status >= 500) await this.#count(said);
+    if (!isRefusal) return new AltLasError("gpu_lost", this.#over?.sentence ?? `llama-server failed: ${said}`);
+    const code = NO_MEMORY.test(words) ? "out_of_memory" : "model_error";
+    return new AltLasError(code, `llama-server refused the task: ${said}`);
+  }
+
+  /** All that fails at once counts as one failure. */
+  async #count(said: string): Promise<void> {
+    if (this.#look === undefined) {
+      this.#look = this.#lookAfter().finally(() => (this.#look = undefined));
+      void this.#countFailure(said);
+    }
+    await this.#look;
+  }
+
+  async #countFailure(said: string): Promise<void> {
+    const broken = await this.#breaker.failed(said);
+    if (broken !== null) this.#end({ sentence: `llama-server ${broken}`, crashed: false });
+  }
+
+  /** Has it generate a token. */
+  #prove(): Promise<GenerateOutcome> {
+    const { signal } = this.#stopping;
+    return this.#run(this.#running!, { ...PROOF, signal }, signal);
+  }
+
+  /** Resolves when its process has said that it lives, or is gone. */
+  async #lookAfter(): Promise<void> {
+    const { ended } = this.#process!;
+    const milliseconds = Math.min(SIGN_OF_LIFE, this.#options.patience.token) * 1000;
+    const tooLate = AbortSignal.timeout(milliseconds);
+    // Of its pages this one is made where it computes.
+    const alive = this.#running!.upstream.ask("GET", "/slots", undefined, { signal: tooLate }).then(
+      () => true,
+      () => false,
+    );
+    const dead = ended.then(() => false);
+    if (await Promise.race([alive, dead])) return;
+    // One that cannot be reached is ending, and says itself how.
+    if (!tooLate.aborted) await Promise.race([ended, pause(milliseconds)]);
+    this.#hangs = !this.#process!.hasEnded;
+    this.#process!.kill();
+    await ended;
+  }
+
+  #onEnd({ how, words }: ServerEnd): void {
+    // What ends before it has loaded is told by `load`.
+    if (this.#stopping.signal.aborted || this.#running === undefined) return;
+    const what = this.#hangs ? "did not answer any more and was killed" : `ended (${how})`;
+    const last = lastWordsIn(words);
+    const said = last === "" ? "" : ` It last said: ${last}.`;
+    this.#end({ sentence: `The llama-server process ${what}.${said}`, crashed: true });
+  }
+
+  #end(end: EngineEnd): void {
+    this.#over ??= end;
+    this.#gone.resolve(this.#over);
+  }
+}

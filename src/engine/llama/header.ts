@@ -1,0 +1,71 @@
+/** What the header of a GGUF file says of its model, before anything is loaded. */
+import { basename } from "node:path";
+import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo } from "node-llama-cpp";
+import { messageOf } from "../../errors.ts";
+import { type KvCacheType } from "../engine.ts";
+import { partsOf } from "./model-file.ts";
+import { checkWhole, type Part } from "./model-parts.ts";
+
+/** The types of KV cache, by node-llama-cpp's names. A quantized block is 32 numbers with one 16-bit scale. */
+export const KV_CACHE = {
+  f16: { type: GgmlType.F16, bytesPerNumber: 2 },
+  q8_0: { type: GgmlType.Q8_0, bytesPerNumber: 34 / 32 },
+  q4_0: { type: GgmlType.Q4_0, bytesPerNumber: 18 / 32 },
+} as const;
+
+/** A model file that has not been loaded yet. */
+export interface ModelHeader {
+  readonly insights: GgufInsights;
+  /** Tokens; Infinity where the file does not say. */
+  readonly trainContext: number;
+  /** Numbers of KV cache one token takes at most: with sliding windows or recurrent layers it is less. */
+  readonly kvNumbersPerToken: number;
+  /** Numbers of one row in the KV cache, the keys of a head or its values; 0: there is none, or they are not alike. */
+  readonly kvRow: number;
+}
+
+/** @throws whatever node-llama-cpp stumbles over in a damaged header */
+export async function readHeader(llama: Llama, path: string, signal: AbortSignal): Promise<ModelHeader> {
+  const file = await readFileInfo(path, signal);
+  const { context_length: trained } = file.architectureMetadata;
+  return {
+    insights: await GgufInsights.from(file, llama),
+    trainContext: Number.isSafeInteger(trained) && trained! > 0 ? trained! : Infinity,
+    ...kvShapeOf(file.architectureMetadata),
+  };
+}
+
+/** Of all parts; of several the one that cannot be read, or is not whole, is named. */
+async function readFileInfo(path: string, signal: AbortSignal): Promise<GgufFileInfo> {
+  const options = { sourceType: "filesystem", logWarnings: false, signal } as const;
+  const parts: Part[] = [];
+  for (const part of partsOf(path)) {
+    const info = await readGgufFileInfo(part, { ...options, spliceSplitFiles: false }).catch((cause: unknown) => {
+      throw part === path ? cause : new Error(`${basename(part)}: ${messageOf(cause)}`, { cause });
+    });
+    parts.push({ path: part, info });
+  }
+  await checkWhole(parts);
+  return parts.length === 1 ? parts[0]!.info : readGgufFileInfo(path, options);
+}
+
+/** Bytes of KV cache one token takes at most. */
+export function kvBytesPerToken({ kvNumbersPerToken }: ModelHeader, type: KvCacheType): number {
+  return Math.ceil(kvNumbersPerToken * KV_CACHE[type].bytesPerNumber);
+}
+
+/** A key and a value for each head of each layer. */
+function kvShapeOf(shape: ModelShape): Pick<ModelHeader, "kvNumbersPerToken" | "kvRow"> {
+  const { attention, block_count: layers = 0, embedding_length: width = 0 } = shape;
+  const heads = attention?.head_count ?? 0;
+  const kvHeads = attention?.head_count_kv ?? heads;
+  const headSize = heads > 0 ? width / heads : 0;
+  const [keys, values] = [attention?.key_length ?? headSize, attention?.value_length ?? headSize];
+  const allHeads = Array.isArray(kvHeads) ? kvHeads.reduce((sum, count) => sum + count, 0) : kvHeads * layers;
+  const numbers = allHeads * (keys + values);
+  // A header may have anything in it; llama.cpp refuses what makes no sense.
+  const isSensible = Number.isSafeInteger(2 * numbers) && numbers > 0;
+  return { kvNumbersPerToken: isSensible ? numbers : 0, kvRow: keys === values ? keys : 0 };
+}
+
+type ModelShape = GgufInsights["ggufFileInfo"]["architectureMetadata"];

@@ -1,0 +1,354 @@
+/**
+ * Generates with llama.cpp, all slots in lock step.
+ *
+ * One step decodes one batch: one token for each task that is generating, and a piece of the prompt of each task that has just
+ * come, small enough not to hold the others up (see prefill.ts). Every sequence's `next()` is called in the same tick and all are
+ * awaited together, because node-llama-cpp's own batching, left to itself, splits the batches and lets a newcomer wait until the others
+ * have ended. Between two steps tasks come and go: one that is canceled during a step leaves at the end of it, and what it would have
+ * got in that step is not told.
+ *
+ * A batch asks for one result a task at most, and has the slots in order (see `inSlotOrder`): so a prompt's last token waits for the
+ * step after the rest of it. Otherwise llama.cpp would have to put results in order, which is not safe here. It also makes a text
+ * depend less on what ran beside it.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { TextDecoder } from "node:util";
+import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
+import { AltLasError } from "../../errors.ts";
+import {
+  type DeviceMemory,
+  type Engine,
+  type EngineEnd,
+  type EngineInfo,
+  type EngineOptions,
+  type GenerateOutcome,
+  type GenerateRequest,
+  PROOF,
+} from "../engine.ts";
+import { closeModel, openModel, type OpenModel } from "./model.ts";
+import { FreeSlots, type Slot } from "./slots.ts";
+import { type Pace, Prefill } from "./prefill.ts";
+import { roomBehind } from "../answer-length.ts";
+import { type Move, planStep } from "./step-plan.ts";
+
+/** llama.cpp's defaults. */
+const SAMPLING = { topK: 40, topP: 0.95, minP: 0.05 };
+
+/** The likeliest token alone: what is left then has a probability, which tells NaN, and which is computed of one number, not of all. */
+const GREEDY = { topK: 1, topP: 1, temperature: 1 };
+
+/** Says with each token how likely it was. */
+const WITH_CONFIDENCE = { confidence: true } as const;
+
+/** What was done since the model was loaded. */
+export interface LlamaStats {
+  steps: number;
+  /** Tokens generated. */
+  tokens: number;
+  /** Tokens of prompts decoded. */
+  promptTokens: number;
+  /** Tokens of prompts that a slot's KV cache held already. */
+  cachedTokens: number;
+  /** How full the batches were: at index n, the steps in which n tasks generated. */
+  readonly batches: number[];
+}
+
+type Sampled = SequenceEvaluateOutput<typeof WITH_CONFIDENCE>;
+
+/** One call of `generate`, from its arrival until its slot is free again. */
+interface Run {
+  readonly request: GenerateRequest;
+  readonly prompt: Token[];
+  /** Tokens to generate at most: what was asked for, or what the context has room for. */
+  readonly limit: number;
+  readonly settled: PromiseWithResolvers<GenerateOutcome>;
+  readonly text: TextDecoder;
+  /** Set while the run holds a slot. */
+  slot: Slot | undefined;
+  /** Set once the whole prompt has been given to the model. */
+  tokens: AsyncGenerator<Sampled, void> | undefined;
+  /** Prompt tokens that the model has not been given yet. */
+  remaining: number;
+  /** Prompt tokens that the slot held already. */
+  cached: number;
+  generated: number;
+  end: GenerateOutcome["finishReason"] | { readonly error: unknown } | undefined;
+}
+
+export class LlamaEngine implements Engine {
+  #stats = noStats();
+  readonly #options: EngineOptions;
+  readonly #pace: Pace;
+  readonly #stopping = new AbortController();
+  #opening: Promise<OpenModel> | undefined;
+  #open: OpenModel | undefined;
+  #proof: Promise<void> | undefined;
+  #free: FreeSlots | undefined;
+  #waiting: Run[] = [];
+  #active: Run[] = [];
+  #driver: Promise<void> | undefined;
+  #progress = 0;
+  #closed: Promise<void> | undefined;
+  readonly #gone = Promise.withResolvers<EngineEnd>();
+  #isProving = false;
+  /** Why it is over; undefined: it is not. */
+  #over: AltLasError | undefined;
+
+  constructor(options: EngineOptions, pace: Pace = new Prefill(options.tuning.prefillChunk)) {
+    this.#options = options;
+    this.#pace = pace;
+  }
+
+  get stats(): LlamaStats {
+    return this.#stats;
+  }
+
+  /** One for each task and step that it got on in. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  /** Resolves when it has computed nonsense: what is in its KV cache then can spoil every task. */
+  get gone(): Promise<EngineEnd> {
+    return this.#gone.promise;
+  }
+
+  async deviceMemory(): Promise<DeviceMemory | null> {
+    const llama = this.#open?.llama;
+    if (llama === undefined || llama.gpu === false) return null;
+    const { total, used, free } = await llama.getVramState();
+    return total > 0 ? { total, used, free } : null;
+  }
+
+  async load(): Promise<EngineInfo> {
+    this.#opening ??= openModel(this.#options, this.#stopping.signal);
+    this.#open ??= this.#ready(await this.#opening);
+    await (this.#proof ??= this.#prove());
+    return this.#open.info;
+  }
+
+  /**
+   * Generates a token before anybody depends on it: that a model fits does not mean that it can be computed with. What a GPU's driver has
+   * to compile for its kernels is compiled here too.
+   */
+  async #prove(): Promise<void> {
+    this.#isProving = true;
+    await this.generate({ ...PROOF, signal: this.#stopping.signal });
+    await this.#free!.clear();
+    this.#stats = noStats();
+    this.#isProving = false;
+  }
+
+  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
+    const { context } = this.#opened().info;
+    const prompt = this.#tokenize(request.text);
+    const room = roomBehind(prompt.length, context);
+    request.begin?.(prompt.length);
+    const run: Run = {
+      request,
+      prompt,
+      limit: Math.min(request.maxLength, room),
+      settled: Promise.withResolvers(),
+      text: new TextDecoder("utf-8", { ignoreBOM: true }),
+      slot: undefined,
+      tokens: undefined,
+      remaining: prompt.length,
+      cached: 0,
+      generated: 0,
+      end: undefined,
+    };
+    this.#waiting.push(run);
+    // A failure of the driver itself means that a slot is lost: it is left unhandled, so that the process ends.
+    this.#driver ??= this.#drive();
+    return run.settled.promise;
+  }
+
+  stop(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    this.#stopping.abort();
+    await this.#driver;
+    const open = await this.#opening?.catch(() => undefined);
+    this.#open = undefined;
+    if (open !== undefined) await closeModel(open);
+  }
+
+  #ready(open: OpenModel): OpenModel {
+    this.#free = new FreeSlots(open);
+    return open;
+  }
+
+  #opened(): OpenModel {
+    if (this.#over !== undefined) throw this.#over;
+    if (this.#open === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+    return this.#open;
+  }
+
+  #tokenize(text: string): Token[] {
+    const { model } = this.#opened();
+    // What looks like a special token in a user's text is only text.
+    const tokens = model.tokenize(text, false);
+    const { bos, eos, nl, shouldPrependBosToken } = model.tokens;
+    if (bos !== null && shouldPrependBosToken) tokens.unshift(bos);
+    if (tokens.length > 0) return tokens;
+    const start = bos ?? eos ?? nl;
+    if (start === null) throw new AltLasError("model_error", "The prompt has no token that this model knows.");
+    return [start];
+  }
+
+  /** Runs steps until no task is left. There is one driver at a time, and none while nothing runs. */
+  async #drive(): Promise<void> {
+    // Lets all the calls of this tick arrive, so that the first batch has all of them.
+    await Promise.resolve();
+    for (;;) {
+      await this.#admit();
+      if (this.#active.length > 0) {
+        await this.#step();
+        await this.#retire();
+        // Whoever has come while the others were admitted has seen this driver at work.
+      } else if (this.#waiting.length === 0) break;
+    }
+    this.#driver = undefined;
+  }
+
+  async #admit(): Promise<void> {
+    for (const run of this.#waiting) if (this.#isCanceled(run)) run.settled.resolve(outcomeOf(run, "canceled"));
+    this.#waiting = this.#waiting.filter((run) => !this.#isCanceled(run));
+    const free = this.#free!;
+    while (this.#waiting.length > 0 && free.count > 0) {
+      const run = this.#waiting.shift()!;
+      const { slot, cached } = await free.take(run.prompt);
+      run.slot = slot;
+      run.cached = cached;
+      run.remaining -= cached;
+      this.#stats.cachedTokens += cached;
+      this.#active.push(run);
+    }
+  }
+
+  async #step(): Promise<void> {
+    const { batchSize } = this.#open!.context;
+    const moves = planStep(this.#active, batchSize, (load) => this.#pace.allowance(load));
+    const generating = moves.filter(({ generates }) => generates).length;
+    const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
+    const begun = performance.now();
+    const tokens = await Promise.all(moves.map((move) => this.#advance(move)));
+    this.#pace.took(generating, promptTokens, performance.now() - begun);
+    this.#stats.steps++;
+    this.#stats.batches[generating] = (this.#stats.batches[generating] ?? 0) + 1;
+    for (const [index, { task }] of moves.entries()) this.#accept(task, tokens[index]);
+  }
+
+  /** Decodes what the move says. Resolves with the token that came out, if the run is far enough for one. */
+  async #advance({ task: run, promptTokens, generates }: Move<Run>): Promise<Token | undefined> {
+    const { index, sequence } = run.slot!;
+    // Not a priority: what `inSlotOrder` sorts by.
+    const options = { evaluationPriority: index as EvaluationPriority };
+    try {
+      if (promptTokens > 0) {
+        const at = run.prompt.length - run.remaining;
+        const piece = run.prompt.slice(at, at + promptTokens);
+        run.remaining -= promptTokens;
+        this.#stats.promptTokens += promptTokens;
+        const sampling = samplingOf(run.request.temperature);
+        if (generates)
+          run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
+            ...options,
+            ...sampling,
+            yieldEogToken: true,
+          });
+        else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
+      }
+      const next = generates ? await run.tokens!.next() : undefined;
+      this.#progress++;
+      return this.#tokenOf(run, next?.value ?? undefined);
+    } catch (error) {
+      run.end = { error: await this.#open!.log.failure("The model failed while generating", error) };
+      return undefined;
+    }
+  }
+
+  /** undefined: the run has none in this step, or has ended. The end of a text is looked at too: NaN often looks like one. */
+  #tokenOf(run: Run, sampled: Sampled | undefined): Token | undefined {
+    if (sampled === undefined) return undefined;
+    const { token, confidence } = sampled;
+    if (Number.isNaN(confidence)) run.end = { error: this.#computedNonsense() };
+    else if (this.#open!.model.isEogToken(token)) run.end = "stop";
+    else return token;
+    return undefined;
+  }
+
+  /** While it loads, the model or the device is at fault; later this engine is over. */
+  #computedNonsense(): AltLasError {
+    const what = `The model ${this.#options.model} computed nonsense: its next token has no probability (NaN)`;
+    if (this.#isProving)
+      return new AltLasError("model_error", `${what}. The file is damaged, or the device computes wrongly.`);
+    this.#over ??= new AltLasError("gpu_lost", `${what}.`);
+    this.#gone.resolve({ sentence: this.#over.message, crashed: false });
+    return this.#over;
+  }
+
+  #accept(run: Run, token: Token | undefined): void {
+    if (this.#isCanceled(run)) return;
+    try {
+      if (token !== undefined) this.#emit(run, token);
+    } catch (error) {
+      // The listener's failure is its own task's, not its neighbours'.
+      run.end = { error };
+    }
+  }
+
+  #emit(run: Run, token: Token): void {
+    run.generated++;
+    this.#stats.tokens++;
+    if (run.generated === run.limit) run.end = "length";
+    // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
+    run.request.emit(run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true }), 1);
+  }
+
+  /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */
+  async #retire(): Promise<void> {
+    for (let ended = this.#takeEnded(); ended.length > 0; ended = this.#takeEnded()) {
+      for (const run of ended) await this.#freeSlot(run);
+      for (const run of ended) settle(run);
+      await nextTurn();
+    }
+  }
+
+  #takeEnded(): Run[] {
+    for (const run of this.#active) if (this.#isCanceled(run) && typeof run.end !== "object") run.end = "canceled";
+    const ended = this.#active.filter((run) => run.end !== undefined);
+    this.#active = this.#active.filter((run) => run.end === undefined);
+    return ended;
+  }
+
+  async #freeSlot({ slot, tokens, end }: Run): Promise<void> {
+    await tokens?.return();
+    await this.#free!.giveBack(slot!, typeof end === "object");
+  }
+
+  #isCanceled(run: Run): boolean {
+    return run.request.signal.aborted || this.#stopping.signal.aborted;
+  }
+}
+
+function noStats(): LlamaStats {
+  return { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
+}
+
+function samplingOf(temperature: number) {
+  if (temperature === 0) return GREEDY;
+  return { ...SAMPLING, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
+}
+
+function settle(run: Run): void {
+  if (typeof run.end === "object") run.settled.reject(run.end.error);
+  else run.settled.resolve(outcomeOf(run, run.end!));
+}
+
+function outcomeOf(run: Run, finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
+  const { prompt, generated: completionTokens, cached: cachedTokens } = run;
+  return { finishReason, promptTokens: prompt.length, completionTokens, cachedTokens };
+}

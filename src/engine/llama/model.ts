@@ -1,0 +1,302 @@
+/** Opens a GGUF file for generation, and says in one sentence why it could not be opened. */
+import { basename } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import {
+  type BatchingOptions,
+  type BatchItem,
+  getLlama,
+  type Llama,
+  type LlamaContext,
+  LlamaLogLevel,
+  type LlamaModel,
+  NoBinaryFoundError,
+} from "node-llama-cpp";
+import { AltLasError, messageOf } from "../../errors.ts";
+import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
+import { KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
+import { planModel } from "./memory.ts";
+import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, settingsOf, threadsFor } from "./settings.ts";
+import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
+import { checkFile } from "./model-file.ts";
+import { Vocabulary } from "./vocabulary.ts";
+
+/** llama.cpp's LLAMA_MAX_SEQ. */
+const MAX_SLOTS = 256;
+
+const NO_MEMORY = /out of memory|not enough memory|failed to allocate|unable to allocate|bad_alloc|KV slot/i;
+
+const NO_BINARY = "its build for that is not installed (npm run add-gpu installs it), or does not run on this machine";
+
+export interface OpenModel {
+  readonly llama: Llama;
+  readonly model: LlamaModel;
+  readonly context: LlamaContext;
+  readonly vocabulary: Vocabulary;
+  readonly info: EngineInfo & { readonly context: number };
+  readonly log: ErrorLog;
+}
+
+/** The last things llama.cpp complained about: the exceptions that reach JavaScript rarely say why. */
+export class ErrorLog {
+  #lines: string[] = [];
+
+  readonly add = (level: LlamaLogLevel, message: string): void => {
+    const line = message.trim();
+    const serious = level === LlamaLogLevel.error || level === LlamaLogLevel.fatal;
+    if (serious && line !== "") this.#lines = [...this.#lines, line].slice(-8);
+  };
+
+  /** Whether anything was complained about that no failure has told yet. */
+  async hasComplaints(): Promise<boolean> {
+    await this.#delivered();
+    return this.#lines.length > 0;
+  }
+
+  /** The failure for whatever was just thrown: `what` it means, and why. */
+  async failure(what: string, error: unknown): Promise<AltLasError> {
+    if (error instanceof AltLasError) return error;
+    await this.#delivered();
+    const lines = this.#lines;
+    // Kept until all that failed in the same step have read them.
+    setImmediate(() => (this.#lines = []));
+    const why = reasonOf(messageOf(error), lines);
+    const noMemory = NO_MEMORY.test(why);
+    return new AltLasError(noMemory ? "out_of_memory" : "model_error", `${what}: ${why}.`, { cause: error });
+  }
+
+  /** The binding delivers llama.cpp's lines through the event loop, so they come after the exception they explain. */
+  async #delivered(): Promise<void> {
+    await nextTurn();
+    await nextTurn();
+  }
+}
+
+/** What llama.cpp logged, without its own functions' names and its "failed to load model"; else what the exception says. */
+function reasonOf(message: string, lines: readonly string[]): string {
+  const said = lines
+    .map((line) => line.replace(/^([a-z_0-9]+: )+(error loading model: )?/, "").replace(/\.$/, ""))
+    .filter((line) => !/^failed to (load model|initialize the context)$/.test(line));
+  return said.length > 0 ? [...new Set(said)].join("; ") : message.replace(/\.$/, "");
+}
+
+/** What opening one model needs at every step. */
+export interface Opening {
+  readonly llama: Llama;
+  readonly options: EngineOptions;
+  readonly signal: AbortSignal;
+  readonly log: ErrorLog;
+  /** How many GPUs will hold the model together, where another program opens them; absent: those of `llama`. */
+  readonly gpus?: number;
+}
+
+/**
+ * Opens the model of `options` with one sequence for each slot, as many and as large as its memory allows.
+ * @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file
+ */
+export async function openModel(options: EngineOptions, signal: AbortSignal): Promise<OpenModel> {
+  await checkFile(options.model);
+  const log = new ErrorLog();
+  const llama = await openBackend(options, log);
+  try {
+    const opening = { llama, options, signal, log };
+    const { header, plan } = await planLoad(opening);
+    const model = await loadModel(opening);
+    const made = await withSimplerType(plan, options, {
+      make: (room) => createContext(opening, header, model, room),
+      planFor: (types) => planModel(llama, header, options, types),
+    });
+    const { context } = made;
+    const vocabulary = new Vocabulary(model);
+    const info = {
+      ...(await describe(opening, model)),
+      ...granted(header, made.plan),
+      maxTokenBytes: vocabulary.maxTokenBytes,
+      settings: settingsOf({ ...made, options, header }),
+    };
+    return { llama, model, context, vocabulary, info, log };
+  } catch (error) {
+    await llama.dispose();
+    throw error;
+  }
+}
+
+/** Gives the memory back; the order matters, each part lives in the one after it. */
+export async function closeModel({ context, model, llama }: OpenModel): Promise<void> {
+  await context.dispose();
+  await model.dispose();
+  await llama.dispose();
+}
+
+export async function openBackend(options: EngineOptions, log: ErrorLog): Promise<Llama> {
+  const { backend } = options;
+  const wanted = backend || "the CPU";
+  const llama = await getLlama({
+    gpu: backend,
+    // Nothing is ever compiled or downloaded: what npm installed works, or the sentence says that it does not.
+    build: "never",
+    skipDownload: true,
+    progressLogs: false,
+    logLevel: LlamaLogLevel.error,
+    logger: log.add,
+    maxThreads: threadsFor(options),
+  }).catch(async (error: unknown) => {
+    const reason = error instanceof NoBinaryFoundError ? new Error(NO_BINARY, { cause: error }) : error;
+    throw await log.failure(`llama.cpp could not be opened for ${wanted}`, reason);
+  });
+  if (llama.gpu === backend) return llama;
+  const opened = llama.gpu || "the CPU";
+  await llama.dispose();
+  throw new AltLasError("model_error", `llama.cpp was asked for ${wanted}, but it opened ${opened}.`);
+}
+
+/** Nothing but the file's header has been read when this has decided. */
+export async function planLoad(opening: Opening): Promise<{ header: ModelHeader; plan: MemoryPlan }> {
+  const { llama, options, signal, log, gpus } = opening;
+  try {
+    const header = await readHeader(llama, options.model, signal);
+    checkWish(header, options);
+    return { header, plan: await planModel(llama, header, options, kvCacheTypesFor(options, header), gpus) };
+  } catch (error) {
+    // A file that llama.cpp cannot build even without memory: the figures were a guess, and its complaint is the reason.
+    const isGuess = error instanceof AltLasError && error.code === "out_of_memory" && (await log.hasComplaints());
+    const reason = isGuess ? new Error(error.message, { cause: error }) : explainHeader(error, signal);
+    throw await log.failure(`The model file ${options.model} could not be loaded`, reason);
+  }
+}
+
+/** Refuses what no amount of memory could give. */
+function checkWish({ insights, trainContext }: ModelHeader, { model, context, slots }: EngineOptions): void {
+  const { metadata, architectureMetadata, splicedParts } = insights.ggufFileInfo;
+  const { split } = metadata as { readonly split?: { readonly count?: number } };
+  checkParts(model, split?.count ?? 1, splicedParts);
+  const { architecture } = metadata.general;
+  // Anything else would crash or answer nonsense when asked for the next token.
+  if (architectureMetadata.attention?.causal === false || architecture.startsWith("t5")) {
+    throw new AltLasError("model_error", `The model file ${model} (${architecture}) cannot generate text.`);
+  }
+  if (slots > MAX_SLOTS) {
+    throw new AltLasError("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
+  }
+  if (context === null || context <= trainContext) return;
+  const sentence = `A context of ${context} tokens was asked for, but the model ${model} was trained for ${trainContext}.`;
+  throw new AltLasError("model_error", sentence);
+}
+
+/** llama.cpp finds the parts of a model by their names only. */
+function checkParts(model: string, told: number, found: number): void {
+  if (told === found) return;
+  const parts = told === 1 ? "is whole" : `is one of ${told} parts`;
+  const named = found === 1 ? "not named like one of several" : `named like one of ${found}`;
+  throw new AltLasError(
+    "model_error",
+    `The model file ${model} ${parts}, but ${named}: its name should be as it was made.`,
+  );
+}
+
+async function loadModel({ llama, options, signal, log }: Opening): Promise<LlamaModel> {
+  return llama
+    .loadModel({
+      modelPath: options.model,
+      gpuLayers: options.backend === false ? 0 : "max",
+      // The plan has decided, and the allocation is the judge: node-llama-cpp would refuse what the plan allows.
+      ignoreMemorySafetyChecks: true,
+      loadSignal: signal,
+    })
+    .catch(async (error: unknown) => {
+      throw await log.failure(`The model file ${options.model} could not be loaded`, explainHeader(error, signal));
+    });
+}
+
+/** node-llama-cpp reads the file's header before llama.cpp does, and stumbles over a bad one with any kind of exception. */
+function explainHeader(error: unknown, signal: AbortSignal): unknown {
+  const isClear = error instanceof AltLasError || messageOf(error) === "Failed to load model";
+  if (isClear || signal.aborted) return error;
+  return new Error(`its header is damaged or cut short (${messageOf(error)})`, { cause: error });
+}
+
+/** What is made of a plan, and what another one would be. */
+export interface Making<Context> {
+  readonly make: (plan: MemoryPlan) => Promise<Context>;
+  readonly planFor: (kvCacheTypes: readonly KvCacheType[]) => Promise<MemoryPlan>;
+}
+
+/** Which types of KV cache the device can compute with shows only when they are made: one that nobody asked for must not be the end. */
+export async function withSimplerType<Context>(
+  plan: MemoryPlan,
+  { tuning }: Pick<EngineOptions, "tuning">,
+  { make, planFor }: Making<Context>,
+): Promise<{ plan: MemoryPlan; context: Context; refusedType: string | null }> {
+  try {
+    return { plan, context: await make(plan), refusedType: null };
+  } catch (error) {
+    if (tuning.kvCacheType !== null || plan.kvCacheType === "f16") throw error;
+    const simpler = await planFor(["f16"]);
+    const refusedType = `${plan.kvCacheType} was refused: ${messageOf(error)}`;
+    return { plan: simpler, context: await make(simpler), refusedType };
+  }
+}
+
+async function createContext(
+  { options, signal, log }: Opening,
+  header: ModelHeader,
+  model: LlamaModel,
+  { context, slots, kvCacheType }: MemoryPlan,
+): Promise<LlamaContext> {
+  const { type } = KV_CACHE[kvCacheType];
+  return model
+    .createContext({
+      contextSize: context,
+      sequences: slots,
+      batchSize: batchSizeFor(options, slots),
+      threads: threadsFor(options),
+      flashAttention: flashAttentionFor(options, header),
+      experimentalKvCacheKeyType: type,
+      experimentalKvCacheValueType: type,
+      batching: { itemPrioritizationStrategy: inSlotOrder },
+      // Never a smaller context than the one promised.
+      failedCreationRemedy: false,
+      ignoreMemorySafetyChecks: true,
+      createSignal: signal,
+    })
+    .catch(async (error: unknown) => {
+      const room = `${slotsOf(slots)} of ${context} tokens with a KV cache of ${kvCacheType}`;
+      throw await log.failure(`The model file ${options.model} was loaded, but ${room} could not be made`, error);
+    });
+}
+
+/**
+ * Everything that waits goes into the batch, in the order of the slots: the caller never asks for more than fits.
+ *
+ * The order matters twice. llama.cpp decodes sequences together only where their numbers follow each other, so another order means
+ * more passes over the weights. And when an order or a mixture makes it decode out of order, it swaps the results back when they
+ * are first read; node-llama-cpp reads them from several threads at once, so that swap is a race, and tasks get each other's tokens.
+ *
+ * A piece of a prompt has no result. Where its slot comes after all that generate it is decoded before them, and after them where its
+ * slot comes before: together with them, llama.cpp would let each of them look through as many tokens as the prompt has. A single token
+ * is one pass less together with them, which counts for more.
+ */
+const inSlotOrder: BatchingOptions["itemPrioritizationStrategy"] = ({ items }) => {
+  const slots = items.filter(({ logits }) => logits.length > 0).map(({ evaluationPriority }) => evaluationPriority);
+  const [lowest, highest] = [Math.min(...slots), Math.max(...slots)];
+  const rank = (item: BatchItem) => {
+    if (item.tokens.length === 1 || item.logits.length > 0 || slots.length === 0) return 0;
+    return item.evaluationPriority > highest ? -1 : Number(item.evaluationPriority < lowest);
+  };
+  return items
+    .toSorted((a, b) => rank(a) - rank(b) || a.evaluationPriority - b.evaluationPriority)
+    .map((item) => ({ item, processAmount: item.tokens.length }));
+};
+
+async function describe({ llama, options }: Opening, model: LlamaModel) {
+  const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
+  return {
+    model: model.fileInfo.metadata.general.name ?? basename(options.model),
+    devices,
+    device: llama.gpu === false ? "CPU" : devices.join(", "),
+    backend: llama.gpu || "cpu",
+  };
+}
+
+function granted(header: ModelHeader, { context, slots, memory, note, kvCacheType }: MemoryPlan) {
+  return { context, slots, memory, memoryNote: note, kvBytesPerToken: kvBytesPerToken(header, kvCacheType) };
+}

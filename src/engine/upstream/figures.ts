@@ -1,0 +1,87 @@
+/**
+ * The figures that a server tells, none of which is taken on trust: one that cannot be true is as if it were not told. Whatever a server
+ * says in numbers goes through here before it is shown or counted.
+ */
+import { type UpstreamFigures } from "../engine.ts";
+
+/** More than any server has: requests at once, and tokens of context. */
+const MOST_REQUESTS = 1_000_000;
+const MOST_CONTEXT = 1_000_000_000;
+
+/** Characters of a name or a version that are shown. */
+const LONGEST_NAME = 200;
+
+/** Tokens that a prompt may have beyond those of its bytes: what a template puts around it. */
+const AROUND_A_PROMPT = 1024;
+/** Bytes that one byte of a text may become before it is cut into tokens: by NFKC, U+FDFA grows elevenfold. */
+const NORMALIZED = 12;
+
+/** What stands before a prompt's answer: how many tokens there may be. */
+export interface Asked {
+  readonly text: string;
+  /** Tokens of the answer. */
+  readonly maxLength: number;
+  /** Tokens of prompt and answer together; null: not known. */
+  readonly context: number | null;
+}
+
+/** Tokens of one task, as a server counts them; null: not told. */
+export interface Counted {
+  readonly prompt: number | null;
+  readonly completion: number | null;
+  readonly cached: number | null;
+}
+
+/** A whole number from `least` to `most`; null: it is not. */
+export function wholeIn(value: unknown, most = Number.MAX_SAFE_INTEGER, least = 0): number | null {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+    ? (value as number)
+    : null;
+}
+
+/** Tokens of context; null: it is none. */
+export function contextIn(value: unknown): number | null {
+  return wholeIn(value, MOST_CONTEXT, 1);
+}
+
+/** Requests that a server works on at once; null: it is no number of them. */
+export function slotsIn(value: unknown): number | null {
+  return wholeIn(value, MOST_REQUESTS, 1);
+}
+
+/** A status with which HTTP tells a failure; null: it is none. */
+export function failureStatusIn(value: unknown): number | null {
+  return wholeIn(typeof value === "string" ? Number(value || Number.NaN) : value, 599, 400);
+}
+
+/** Text that can be shown in one line; null: it is not. */
+export function nameIn(value: unknown): string | null {
+  if (typeof value !== "string" || value === "" || value.length > LONGEST_NAME) return null;
+  return /\p{Cc}/u.test(value) ? null : value.toWellFormed();
+}
+
+/** The load of a server, without what cannot be true of it. */
+export function plausibleLoad(told: Omit<UpstreamFigures, "ours">): Omit<UpstreamFigures, "ours"> {
+  const { kvCacheUse: use } = told;
+  return {
+    running: wholeIn(told.running, MOST_REQUESTS),
+    waiting: wholeIn(told.waiting, MOST_REQUESTS),
+    kvCacheUse: use !== null && use >= 0 && use <= 1 ? use : null,
+    slots: wholeIn(told.slots, MOST_REQUESTS),
+  };
+}
+
+/** What a server has counted of one task, without what cannot be true of it. */
+export function plausibleTokens(
+  told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
+  { text, maxLength, context }: Asked,
+): Counted {
+  const most = Math.min(context ?? Infinity, Buffer.byteLength(text) * NORMALIZED + AROUND_A_PROMPT);
+  // No prompt has no token: some servers fill in zeros until they know.
+  const prompt = wholeIn(told.prompt, most, 1);
+  return {
+    prompt,
+    completion: wholeIn(told.completion, maxLength),
+    cached: prompt === null ? null : wholeIn(told.cached, prompt),
+  };
+}

@@ -1,0 +1,392 @@
+/** Which devices serve, under which gpu_id: reads `gpu.devices`, and finds what it names among the GPUs of this machine. */
+import { availableParallelism, cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+import { type Logger } from "pino";
+import {
+  type Config,
+  deviceEntries,
+  type DeviceSettings,
+  type EngineSettings,
+  isRemote,
+  urlsOf,
+} from "../../config/config.ts";
+import { type EngineKind, type EngineOptions, type Tuning } from "../../engine/engine.ts";
+import { faultOfUrl, hostOf, plainUrl } from "../../engine/openai/address.ts";
+import { AltLasError } from "../../errors.ts";
+import { fieldName } from "../../common/validation.ts";
+import { coolEnough, firstReason, groupName, joinedEnvironment, over } from "./groups.ts";
+import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
+import { memoryLimit } from "../card/readings.ts";
+
+/** The model that is served when none is configured. */
+export const DEMO_MODEL = fileURLToPath(new URL("../../../models/demo.gguf", import.meta.url));
+
+/** What a gpu_id names: a GPU, several that hold one model together, or a stand-in. */
+export interface Device {
+  readonly id: number;
+  /** Names it over restarts: its UUIDs, and which one it is of several devices on the same GPUs. */
+  readonly key: string;
+  /** `remote`: a server that runs already, wherever. */
+  readonly kind: "gpu" | "cpu" | "simulated" | "remote";
+  readonly name: string;
+  /** Several when they hold one model together. */
+  readonly uuids: readonly string[];
+  /** As many as `uuids`, where the GPUs are on a PCI bus; none for stand-ins. */
+  readonly pciBusIds: readonly string[];
+  /** `other`: a GPU of which no driver tells anything. */
+  readonly vendor: "nvidia" | "amd" | "other" | "cpu" | "simulated" | "remote";
+  /** What llama.cpp computes on. */
+  readonly backend: EngineOptions["backend"];
+  /** Bytes, over all its GPUs; null: not known before it is measured. */
+  readonly memoryTotal: number | null;
+  /** CUDA's, like 8.6; the lowest of its GPUs. */
+  readonly computeCapability: number | null;
+  /** Degrees Celsius above which it gets no new tasks; null for stand-ins. */
+  readonly maxTemperature: number | null;
+  /** For the worker's process: the GPUs it may see. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly slots: number;
+  /** Shares, 0 to 1, that others may take before it is left out. */
+  readonly thresholds: { readonly memory: number; readonly utilization: number };
+  readonly engine: DeviceEngine;
+  /** Set: it cannot serve as things are, and this sentence says why. */
+  readonly unfit: string | null;
+  /** Set: it was here at an earlier start and is gone. */
+  readonly lost: string | null;
+}
+
+/** The engine's settings for one device. */
+export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" | "patience"> {
+  readonly kind: EngineOptions["kind"];
+  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. */
+  readonly model: string;
+  /** Tokens for each slot; null: as the model has it. */
+  readonly context: number | null;
+  /** Tokens for each slot. */
+  readonly minContext: number;
+  /** What is configured; how many cores are a device's own is not known here. */
+  readonly tuning: Omit<Tuning, "cores">;
+}
+
+/** A device that has no gpu_id yet. `number`: that of its GPU; null: a stand-in. */
+type Draft = Omit<Device, "id" | "key"> & { readonly number: number | null };
+
+interface Entry {
+  readonly path: readonly (string | number)[];
+  readonly entry: DeviceSettings;
+}
+
+export interface DeviceSources extends GpuSources {
+  /** What drivers said that are installed and list no GPU. */
+  readonly silentDrivers?: readonly string[];
+  readonly log: Pick<Logger, "warn">;
+}
+
+/** Without a GPU, two devices show every multi-GPU feature at work. */
+const AUTO_DEVICES = 2;
+
+/**
+ * The devices of a configuration, in `gpu_id` order. With `auto` alone a GPU's gpu_id is the number that it keeps, so that there may be
+ * gaps; with a list it is the position there.
+ * @throws {AltLasError} `bad_config` when it names a GPU that is not there, and never was; the sentence lists those that are
+ */
+export async function findDevices(config: Config, sources: DeviceSources): Promise<Device[]> {
+  const entries = deviceEntries(config);
+  const survey = await surveyFor(entries, config, sources);
+  for (const warning of [...survey.warnings, ...survey.faults]) sources.log.warn(warning);
+  const resolver = new Resolver(config, survey, sources.silentDrivers);
+  const found = entries.flatMap((entry) => resolver.resolve(entry));
+  const used = config.gpu.multi_gpu.enabled ? found : found.slice(0, 1);
+  const drafts = [...used, ...resolver.fallbackFor(used)];
+  return identify(drafts, entries.length === 1 && entries[0]!.entry.gpu === "auto");
+}
+
+/** Whether the configuration may mean GPUs, so that drivers have to be asked. */
+export function wantsGpus(config: Config): boolean {
+  return deviceEntries(config).some((entry) => needsGpus(entry, config));
+}
+
+/** No driver, and no file, is looked at for the sake of stand-ins. */
+async function surveyFor(entries: readonly Entry[], config: Config, sources: GpuSources): Promise<Survey> {
+  const engines = entries.filter((entry) => needsGpus(entry, config)).map(({ entry }) => engineOf(entry, config).kind);
+  if (engines.length === 0) return { gpus: [], warnings: [], faults: [] };
+  return surveyGpus(sources, {
+    llama: engines.includes("llama"),
+    minComputeCapability: config.gpu.min_compute_capability,
+    inherit: config.gpu.worker_environment,
+  });
+}
+
+function needsGpus({ entry }: Entry, config: Config): boolean {
+  if (isRemote(entry, config)) return false;
+  if (entry.gpu === "auto") return config.gpu.enabled && computesHere(config.engine.kind);
+  return !/^(cpu|simulated):/.test(String(entry.gpu));
+}
+
+function computesHere(kind: EngineKind): boolean {
+  return kind !== "simulated" && kind !== "openai";
+}
+
+function identify(drafts: readonly Draft[], byNumber: boolean): Device[] {
+  const uses = new Map<string, number>();
+  let next = 0;
+  return drafts.map(({ number, ...draft }) => {
+    const id = byNumber && number !== null ? number : next;
+    next = id + 1;
+    const gpus = draft.uuids.join(",");
+    const use = (uses.get(gpus) ?? 0) + 1;
+    uses.set(gpus, use);
+    return { ...draft, id, key: use === 1 ? gpus : `${gpus}#${use}` };
+  });
+}
+
+/** Makes devices of entries. */
+class Resolver {
+  readonly #config: Config;
+  readonly #gpus: readonly SurveyedGpu[];
+  readonly #warnings: readonly string[];
+  readonly #silentDrivers: readonly string[];
+  /** How many stand-ins there are already. */
+  #cpus = 0;
+  #simulated = 0;
+
+  constructor(config: Config, { gpus, warnings }: Survey, silentDrivers: readonly string[] = []) {
+    this.#config = config;
+    this.#gpus = gpus;
+    this.#warnings = warnings;
+    this.#silentDrivers = silentDrivers;
+  }
+
+  resolve(entry: Entry): Draft[] {
+    const { gpu, gpus } = entry.entry;
+    if (isRemote(entry.entry, this.#config)) return this.#remoteDevices(entry.entry);
+    if (gpu === "auto") return this.#auto(entry);
+    const [, standIn, count] = /^(cpu|simulated):(\d+)$/.exec(String(gpu)) ?? [];
+    if (standIn === "cpu") return this.#cpuDevices(Number(count), entry.entry);
+    if (standIn === "simulated") return this.#simulatedDevices(Number(count), entry.entry);
+    return [this.#gpuDevice(this.#group(gpus ?? [gpu!], entry.path), entry.entry)];
+  }
+
+  /** CPU devices to serve where no GPU can, if that is wished for. */
+  fallbackFor(devices: readonly Draft[]): Draft[] {
+    const { gpu, engine } = this.#config;
+    const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
+    return serves || gpu.cpu_fallback !== true || !computesHere(engine.kind) ? [] : this.#autoCpus();
+  }
+
+  #auto({ path, entry }: Entry): Draft[] {
+    const { gpu, engine } = this.#config;
+    if (engine.kind === "simulated") return this.#simulatedDevices(AUTO_DEVICES, entry);
+    if (!gpu.enabled) return this.#autoCpus();
+    const gpus = this.#gpus.filter(({ use }) => use === "auto");
+    if (gpus.length > 0) return gpus.map((one) => this.#gpuDevice([one], entry));
+    if (gpu.cpu_fallback === undefined) this.#checkHidden(path);
+    if (gpu.cpu_fallback !== false) return this.#autoCpus();
+    throw new AltLasError(
+      "bad_config",
+      `gpu.cpu_fallback is false, and there is no GPU to use (this machine has ${this.#listed()}). Start with --devices cpu:${AUTO_DEVICES} to serve from the CPU.`,
+    );
+  }
+
+  /** A mistake in what says which GPUs are visible must not end at the CPU; hiding them all is another thing. */
+  #checkHidden(path: Entry["path"]): void {
+    if (this.#warnings.length === 0 || !this.#gpus.some(({ use }) => use === "hidden")) return;
+    refuse(path, `finds no GPU: ${this.#warnings.join(" ")} This machine has ${this.#listed()}.`);
+  }
+
+  #autoCpus(): Draft[] {
+    const count = this.#config.gpu.multi_gpu.enabled ? Math.min(AUTO_DEVICES, availableParallelism()) : 1;
+    return this.#cpuDevices(count, {});
+  }
+
+  /** The GPUs that an entry names. @throws {AltLasError} `bad_config` when they cannot be used together */
+  #group(names: readonly (string | number)[], path: Entry["path"]): SurveyedGpu[] {
+    const gpus = names.map((name) => this.#find(name, path));
+    const twice = gpus.find((gpu, index) => gpus.indexOf(gpu) < index);
+    if (twice !== undefined) refuse(path, `names ${twice.name} (${twice.uuid}) twice.`);
+    const backends = [...new Set(gpus.map(({ backend }) => String(backend)))];
+    if (backends.length > 1)
+      refuse(path, `joins GPUs for ${backends.join(" and ")}, which cannot hold one model together.`);
+    const part = gpus.find(({ uuid }) => uuid.startsWith("MIG-"));
+    // NVIDIA's MIG User Guide, "CUDA device enumeration".
+    if (gpus.length > 1 && part !== undefined)
+      refuse(path, `joins ${part.uuid} with others, but a process can use only one MIG device.`);
+    return gpus;
+  }
+
+  #find(name: string | number, path: Entry["path"]): SurveyedGpu {
+    const number = typeof name === "number" ? name : /^gpu:(\d+)$/.exec(name)?.[1];
+    const start = String(name).toLowerCase();
+    const fitting = this.#gpus.filter((gpu) =>
+      number === undefined ? gpu.uuid.toLowerCase().startsWith(start) : gpu.number === Number(number),
+    );
+    const shown = typeof name === "number" ? `gpu:${name}` : name;
+    const [gpu] = fitting;
+    if (gpu === undefined)
+      return refuse(path, `names ${shown}, which is not there; this machine has ${this.#listed()}.`);
+    if (fitting.length > 1) return refuse(path, `names ${shown}, which fits several GPUs: ${listOf(fitting)}.`);
+    if (gpu.use !== "hidden") return gpu;
+    const variable = gpu.vendor === "amd" ? "ROCR_VISIBLE_DEVICES or HIP_VISIBLE_DEVICES" : "CUDA_VISIBLE_DEVICES";
+    return refuse(path, `names ${shown}, which ${variable} hides; this machine has ${this.#listed()}.`);
+  }
+
+  #listed(): string {
+    const here = listOf(this.#gpus.filter(({ lost }) => lost === null));
+    if (here !== "" || this.#silentDrivers.length === 0) return here || "no GPU";
+    return `a GPU driver that lists no GPU: ${this.#silentDrivers.map((note) => note.replace(/\.$/, "")).join("; ")}`;
+  }
+
+  #gpuDevice(gpus: readonly SurveyedGpu[], entry: DeviceSettings): Draft {
+    const [first] = gpus as [SurveyedGpu];
+    const common = this.#common(entry);
+    const why = (reason: (gpu: SurveyedGpu) => string | null) => firstReason(gpus, reason);
+    return {
+      ...common,
+      number: first.number,
+      kind: "gpu",
+      name: entry.name ?? groupName(gpus),
+      uuids: gpus.map(({ uuid }) => uuid),
+      pciBusIds: gpus.flatMap(({ pciBusId }) => pciBusId ?? []),
+      vendor: first.vendor,
+      backend: first.backend,
+      memoryTotal: over(
+        gpus.map(({ memoryTotal }) => memoryTotal),
+        (all) => all.reduce((a, b) => a + b),
+      ),
+      computeCapability: over(
+        gpus.map(({ computeCapability }) => computeCapability),
+        (all) => Math.min(...all),
+      ),
+      maxTemperature: entry.max_temperature ?? this.#config.gpu.max_temperature ?? coolEnough(gpus),
+      environment: joinedEnvironment(gpus),
+      unfit: why(({ unfit, closed }) => unfit ?? (common.engine.kind === "llama" ? closed : null)),
+      lost: why(({ lost }) => lost),
+    };
+  }
+
+  #cpuDevices(count: number, entry: DeviceSettings): Draft[] {
+    const model = cpus()[0]?.model.trim() ?? "CPU";
+    return Array.from({ length: count }, (_, index) => {
+      const number = this.#cpus++;
+      return {
+        ...this.#standIn("cpu", entry),
+        name: nameOf(entry, count, index) ?? `CPU device ${number} (${model})`,
+        uuids: [`CPU-${number}`],
+        memoryTotal: memoryLimit(),
+        environment: { CUDA_VISIBLE_DEVICES: "" },
+      };
+    });
+  }
+
+  #simulatedDevices(count: number, entry: DeviceSettings): Draft[] {
+    return Array.from({ length: count }, (_, index) => {
+      const number = this.#simulated++;
+      const standIn = this.#standIn("simulated", entry);
+      return {
+        ...standIn,
+        engine: { ...standIn.engine, kind: "simulated" },
+        name: nameOf(entry, count, index) ?? `Simulated device ${number}`,
+        uuids: [`SIMULATED-${number}`],
+        memoryTotal: null,
+        environment: {},
+      };
+    });
+  }
+
+  /** An address that cannot be used costs its own device only. */
+  #remoteDevices(entry: DeviceSettings): Draft[] {
+    const urls = urlsOf(entry, this.#config);
+    return urls.map((url, index) => {
+      const standIn = this.#standIn("remote", entry);
+      const apiKey = entry.engine?.api_key ?? this.#config.engine.api_key ?? null;
+      return {
+        ...standIn,
+        engine: { ...standIn.engine, upstream: { url, apiKey } },
+        // Others may use it as much as they like: it says itself when it has no room.
+        thresholds: { memory: 1, utilization: entry.utilization_threshold ?? 1 },
+        name: nameOf(entry, urls.length, index) ?? hostOf(url),
+        uuids: [`REMOTE-${plainUrl(url)}`],
+        memoryTotal: null,
+        environment: {},
+        unfit: faultOfUrl(url),
+      };
+    });
+  }
+
+  #standIn<Kind extends "cpu" | "simulated" | "remote">(kind: Kind, entry: DeviceSettings) {
+    return {
+      ...this.#common(entry),
+      number: null,
+      kind,
+      vendor: kind,
+      pciBusIds: [],
+      backend: false as const,
+      computeCapability: null,
+      maxTemperature: null,
+      unfit: null,
+      lost: null,
+    };
+  }
+
+  /** What an entry sets, and what holds for all devices where it sets nothing. */
+  #common(entry: DeviceSettings): Pick<Draft, "slots" | "thresholds" | "engine"> {
+    const { multi_gpu } = this.#config.gpu;
+    return {
+      slots: entry.slots ?? multi_gpu.max_concurrent_tasks_per_gpu,
+      thresholds: {
+        memory: entry.memory_threshold ?? multi_gpu.memory_threshold,
+        utilization: entry.utilization_threshold ?? multi_gpu.utilization_threshold,
+      },
+      engine: engineOf(entry, this.#config),
+    };
+  }
+}
+
+function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): DeviceEngine {
+  const context = own.context ?? engine.context ?? null;
+  const kind = own.kind ?? engine.kind;
+  return {
+    kind,
+    model: own.model ?? modelFor(kind, engine),
+    context,
+    // Who asks for less context than that is content with less.
+    minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
+    tuning: tuningOf(own, engine),
+    binary: own.binary ?? engine.binary,
+    upstream: null,
+    patience: {
+      firstByte: own.first_byte_timeout ?? engine.first_byte_timeout,
+      token: own.token_timeout ?? engine.token_timeout,
+    },
+  };
+}
+
+/** A model's name on a server is no file here, and the other way round. */
+function modelFor(kind: EngineKind, engine: Config["engine"]): string {
+  const isMeant = (kind === "openai") === (engine.kind === "openai");
+  return (isMeant ? engine.model : undefined) ?? (kind === "openai" ? "" : DEMO_MODEL);
+}
+
+function tuningOf(own: EngineSettings, engine: Config["engine"]): DeviceEngine["tuning"] {
+  const flashAttention = own.flash_attention ?? engine.flash_attention;
+  const kvCacheType = own.kv_cache_type ?? engine.kv_cache_type;
+  return {
+    threads: own.threads ?? engine.threads ?? null,
+    prefillChunk: own.prefill_chunk ?? engine.prefill_chunk,
+    batchSize: own.batch_size ?? engine.batch_size ?? null,
+    flashAttention: flashAttention === "auto" ? null : flashAttention,
+    kvCacheType: kvCacheType === "auto" ? null : kvCacheType,
+  };
+}
+
+function refuse(path: Entry["path"], sentence: string): never {
+  throw new AltLasError("bad_config", `${fieldName(path, "")} ${sentence}`);
+}
+
+function listOf(gpus: readonly SurveyedGpu[]): string {
+  return gpus.map(({ number, name, uuid }) => `gpu:${number} (${name}, ${uuid})`).join(", ");
+}
+
+function nameOf({ name }: DeviceSettings, count: number, index: number): string | undefined {
+  return name === undefined || count === 1 ? name : `${name} ${index}`;
+}

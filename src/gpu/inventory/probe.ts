@@ -1,0 +1,48 @@
+/** What llama.cpp can compute on here, found out in a process of its own so that no driver is loaded into the server. */
+import { type EngineOptions } from "../../engine/engine.ts";
+import { startChild } from "../worker/child-environment.ts";
+
+export interface Probe {
+  /** The best that llama.cpp could open; false: nothing but the CPU. */
+  readonly backend: EngineOptions["backend"];
+  /** Of the GPUs, in that backend's order. */
+  readonly names: readonly string[];
+  /** Bytes over all of them. */
+  readonly memoryTotal: number;
+  /** Why its CUDA package, which is installed, cannot be loaded; null: it can, or is not there. */
+  readonly cudaFault: string | null;
+  /** How the process ended that should have told; absent: it has told. */
+  readonly death?: string;
+}
+
+/** Milliseconds. */
+const TIMEOUT = 30_000;
+
+/**
+ * Asks llama.cpp in a child process; one that dies or hangs has found nothing, and how it ended is told.
+ * @param environment set for it beside what it inherits
+ * @param inherit `gpu.worker_environment`
+ */
+export function probeLlama(
+  environment: Readonly<Record<string, string>>,
+  inherit: readonly string[] = [],
+): Promise<Probe> {
+  return new Promise((resolve) => {
+    const child = startChild(new URL("probe-child.ts", import.meta.url), {
+      inherit,
+      environment: { CUDA_DEVICE_ORDER: "PCI_BUS_ID", ...environment },
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+      // A driver can hang for good; the server must start all the same.
+      timeout: TIMEOUT,
+      killSignal: "SIGKILL",
+    });
+    const nothing = { backend: false, names: [], memoryTotal: 0, cudaFault: null } as const;
+    let answer: Probe | null = null;
+    child.on("message", (message) => {
+      answer = message as Probe;
+    });
+    const end = (how: string): void => resolve(answer ?? { ...nothing, death: how });
+    child.once("error", (error) => end(error.message));
+    child.once("close", (code, signal) => end(signal === null ? `exit code ${code}` : `signal ${signal}`));
+  });
+}

@@ -1,0 +1,93 @@
+/** What the server and a worker process say to each other. The channel keeps the order. */
+import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
+import { type ErrorCode } from "../../errors.ts";
+import { type FinishReason } from "../../task.ts";
+
+/** One task for a worker. `run` names this attempt among all of this process. */
+export interface RunRequest {
+  readonly run: number;
+  readonly text: string;
+  readonly maxLength: number;
+  readonly temperature: number;
+}
+
+export type ToWorker =
+  | {
+      readonly type: "load";
+      readonly gpuId: number;
+      readonly engine: EngineOptions;
+      /** Whether to ask the CUDA driver which GPUs this process sees. */
+      readonly proveCuda: boolean;
+    }
+  | { readonly type: "run"; readonly requests: readonly RunRequest[] }
+  | { readonly type: "cancel"; readonly runs: readonly number[] }
+  | { readonly type: "stop" };
+
+/** A run that the engine has taken. */
+export interface StepStart {
+  readonly run: number;
+  /** null: not known yet. */
+  readonly promptTokens: number | null;
+}
+
+/** New text of one run since the last step. */
+export interface StepPiece {
+  readonly run: number;
+  readonly text: string;
+  readonly tokens: number;
+}
+
+/** How one run ended. Its text is what its pieces add up to. */
+export type StepEnd =
+  | {
+      readonly run: number;
+      readonly type: "finished";
+      readonly finishReason: Exclude<FinishReason, "timeout">;
+      readonly promptTokens: number | null;
+      readonly completionTokens: number;
+      readonly cachedTokens: number | null;
+      /** Seconds from the start of the run to its last token. */
+      readonly executionTime: number;
+    }
+  | {
+      readonly run: number;
+      readonly type: "error";
+      readonly code: ErrorCode;
+      readonly sentence: string;
+      /** Of `gpu_full`: seconds after which there may be room. */
+      readonly retryAfter?: number;
+    };
+
+export type FromWorker =
+  /** Loaded; tasks may come. `gpus`: the UUIDs of the GPUs this process sees; null: not asked, or nobody can tell. */
+  | { readonly type: "loaded"; readonly info: EngineInfo; readonly gpus: readonly string[] | null }
+  /** Loading failed for a reason that trying again at once does not mend. The process exits after it. */
+  | { readonly type: "refused"; readonly code: ErrorCode; readonly sentence: string }
+  /** The server behind the engine cannot be reached any more, or makes no sense. The process exits after it. */
+  | { readonly type: "lost"; readonly sentence: string }
+  /** All that happened in one decoding step, for all its sequences, in this order. A start alone waits for the next step. */
+  | {
+      readonly type: "step";
+      readonly starts: readonly StepStart[];
+      readonly pieces: readonly StepPiece[];
+      readonly ends: readonly StepEnd[];
+    }
+  /** Sent every `HEARTBEAT_MS` from the first moment on, also while loading. */
+  | {
+      readonly type: "heartbeat";
+      /** CPU seconds that this process, and a server that its engine has started, have used since they started. */
+      readonly cpuSeconds: number;
+      /** Resident bytes of both. */
+      readonly residentBytes: number;
+      /** Process id of that server; null: there is none. */
+      readonly serverPid: number | null;
+      /** The engine's count of steps; it grows while the engine gets on. */
+      readonly progress: number;
+      /** What the engine's library says of its device's memory, in bytes; null: it does not tell. */
+      readonly deviceMemory: DeviceMemory | null;
+      /** What the server behind the engine says of itself; null: there is none, or it has said nothing. */
+      readonly upstream: UpstreamFigures | null;
+    };
+
+/** Milliseconds between two heartbeats of a worker. */
+export const HEARTBEAT_MS = 500;

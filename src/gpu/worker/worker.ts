@@ -1,0 +1,493 @@
+/** The server's half of one worker process, from its start to its death: gives it work, watches it, and tells what comes of it. */
+import { type ChildProcess } from "node:child_process";
+import { type Logger } from "pino";
+import {
+  type DeviceMemory,
+  type EngineInfo,
+  type EngineOptions,
+  PROOF,
+  type UpstreamFigures,
+} from "../../engine/engine.ts";
+import { AltLasError, type ErrorCode, messageOf } from "../../errors.ts";
+import { type TaskRequest } from "../../request.ts";
+import { type Outcome, type Task, type TaskResult } from "../../task.ts";
+import { startChild } from "./child-environment.ts";
+import {
+  type FromWorker,
+  HEARTBEAT_MS,
+  type RunRequest,
+  type StepEnd,
+  type StepPiece,
+  type ToWorker,
+} from "./messages.ts";
+
+export interface WorkerOptions {
+  readonly gpuId: number;
+  readonly engine: EngineOptions;
+  /** Added to the process's environment, such as which GPU it may see. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** `gpu.worker_environment`: what it gets of the server's environment beside what any worker gets. */
+  readonly inherit?: readonly string[] | undefined;
+  /** Whether the CUDA driver is asked which GPUs the process really sees. */
+  readonly proveCuda: boolean;
+  /** Seconds without a sign of life, or without progress while it has work, after which it counts as stalled. */
+  readonly stallTimeout: number;
+  /** Seconds that loading the model may take. */
+  readonly loadTimeout: number;
+  /** Seconds that it may take to stop a task. */
+  readonly cancelTimeout: number;
+  readonly log: Logger;
+}
+
+/** What a worker tells its owner. After `gone` it tells nothing more. */
+export interface WorkerEvents {
+  /** The model is loaded. @param gpus the UUIDs of the GPUs it sees; null: nobody can tell */
+  loaded(info: EngineInfo, gpus: readonly string[] | null): void;
+  /** The model cannot be loaded, and trying again at once would not help; the process ends. */
+  refused(code: ErrorCode, sentence: string): void;
+  /** The server behind its engine cannot be reached, or not any more; the process ends. */
+  lost(sentence: string): void;
+  /** A heartbeat: its figures are new. */
+  beat(): void;
+  /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
+  text(task: Task, piece: string, before: number): void;
+  /** A run has ended and its slot is free; all its text has been told. */
+  ended(task: Task, outcome: Outcome): void;
+  /** It lives but gives no sign of life, or gets on with nothing. Either this or `stuck` is told, and only once. */
+  stalled(sentence: string): void;
+  /** It has not stopped what it was asked to stop. @param canceled all that it was asked to stop, for the owner to end in its place */
+  stuck(sentence: string, canceled: readonly CanceledRun[]): void;
+  /** The process is gone by itself, and with it everything that ran there. */
+  gone(death: Death): void;
+}
+
+/** A task that was to be stopped, and its end as it has to be told without the worker. */
+export interface CanceledRun {
+  readonly task: Task;
+  readonly outcome: Outcome;
+}
+
+export interface Death {
+  /** Like `SIGKILL` or `exit code 1`. */
+  readonly how: string;
+  /** The last line the process wrote to its standard error; "" when it said nothing. */
+  readonly lastWords: string;
+  /** Whether it ever gave a sign of life. */
+  readonly lived: boolean;
+}
+
+/** What the process says of itself, and of a server that its engine has started. */
+export interface Usage {
+  /** CPU seconds since the process started. */
+  readonly cpuSeconds: number;
+  /** Bytes. */
+  readonly residentBytes: number;
+  readonly deviceMemory: DeviceMemory | null;
+  readonly upstream: UpstreamFigures | null;
+  /** Milliseconds on the monotonic clock when that was true. */
+  readonly at: number;
+  readonly pid: number;
+  /** Of a server that its engine has started; null: there is none. */
+  readonly serverPid: number | null;
+}
+
+/** Milliseconds a stop waits for the process to leave by itself. */
+const STOP_TIMEOUT = 5000;
+
+interface Run {
+  /** What the process calls it. */
+  readonly number: number;
+  /** A task's run ends by telling the owner; a health check's, by settling its promise. */
+  readonly end: (outcome: Outcome) => void;
+  readonly task: Task | null;
+  /** Milliseconds on the monotonic clock; `lastTextAt` of the last step that brought text, at first the start. */
+  startedAt: number;
+  lastTextAt: number;
+  text: string;
+  /** Whether the engine has told that it has the run; then also the tokens of its prompt, if it knew them. */
+  begun: boolean;
+  promptTokens: number | null;
+  /** Tokens generated. */
+  tokens: number;
+  /** Whether the process was given it; before, its request is still being read. */
+  sent: boolean;
+  /** Ticks since it was asked to stop; null: it was not. */
+  canceling: number | null;
+}
+
+export class GpuWorker {
+  readonly #options: WorkerOptions;
+  readonly #events: WorkerEvents;
+  readonly #child: ChildProcess;
+  readonly #gone = Promise.withResolvers<void>();
+  readonly #watch: NodeJS.Timeout;
+  readonly #runs = new Map<number, Run>();
+  readonly #runOf = new Map<Task, Run>();
+  #outbox: RunRequest[] = [];
+  #nextRun = 1;
+  #usage: Usage | null = null;
+  #progress = 0;
+  /** Ticks since it last gave a sign of life, and since it last got on with its work. */
+  #silent = 0;
+  #still = 0;
+  /** Ticks of loading; null: it has loaded. */
+  #loading: number | null = 0;
+  /** The owner was told that it is stalled or stuck. */
+  #hopeless = false;
+  /** The owner is told nothing any more. */
+  #detached = false;
+  /** Milliseconds on the monotonic clock when the last run left. */
+  #idleSince = performance.now();
+  #words = "";
+
+  /** Starts the process. @throws {Error} when the system does not let it */
+  constructor(options: WorkerOptions, events: WorkerEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#child = this.#spawn();
+    this.#watch = setInterval(() => this.#countTicks(), HEARTBEAT_MS);
+    const { gpuId, engine, proveCuda } = options;
+    this.#send({ type: "load", gpuId, engine, proveCuda });
+  }
+
+  get pid(): number | null {
+    return this.#child.pid ?? null;
+  }
+
+  /** Its own, and that of a server which its engine has started. */
+  get pids(): readonly number[] {
+    return [this.#child.pid, this.#usage?.serverPid].filter((pid) => typeof pid === "number");
+  }
+
+  /** Tasks running there. */
+  get tasks(): number {
+    return this.#runOf.size;
+  }
+
+  /** null until its first heartbeat. */
+  get usage(): Usage | null {
+    return this.#usage;
+  }
+
+  /** Milliseconds since it last had work; 0 while it has. */
+  get idleFor(): number {
+    return this.#runs.size > 0 ? 0 : performance.now() - this.#idleSince;
+  }
+
+  /**
+   * Gives the worker a task. All tasks given in one turn of the event loop travel in one message.
+   * @param request a promise: it runs here from now on, and the process is given it as soon as its request is there
+   */
+  run(task: Task, request: TaskRequest | Promise<TaskRequest>): void {
+    const end = (outcome: Outcome): void => {
+      this.#runOf.delete(task);
+      this.#events.ended(task, outcome);
+    };
+    const run = newRun(this.#nextRun++, task, end);
+    this.#runs.set(run.number, run);
+    this.#runOf.set(task, run);
+    if (request instanceof Promise) void this.#giveLater(run, task, request);
+    else this.#give(run, { ...request, ...settingsOf(task) });
+  }
+
+  /** Asks the process to stop a task; `ended` follows when it has, or `stuck` when it does not in time. */
+  cancel(task: Task): void {
+    const run = this.#runOf.get(task);
+    if (run === undefined || run.canceling !== null) return;
+    run.canceling = 0;
+    // Not within this call: whoever asks does not expect the end before it returns.
+    if (!run.sent) return void setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
+    this.#flush();
+    this.#send({ type: "cancel", runs: [run.number] });
+  }
+
+  /** The text that a task has until now; "" when it does not run here. */
+  textOf(task: Task): string {
+    return this.#runOf.get(task)?.text ?? "";
+  }
+
+  /** Has it generate one token. Resolves with how that ended; never, when it dies or stalls meanwhile. */
+  check(): Promise<Outcome> {
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const run = newRun(this.#nextRun++, null, resolve);
+    this.#runs.set(run.number, run);
+    this.#give(run, PROOF);
+    return promise;
+  }
+
+  /** Ends the process and resolves when it is gone. The owner is told nothing any more. */
+  async stop(): Promise<void> {
+    this.#detached = true;
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_TIMEOUT);
+    this.#send({ type: "stop" });
+    await this.#gone.promise;
+    clearTimeout(timer);
+  }
+
+  /** As `stop`, at once: for a process that cannot be trusted any more. */
+  async kill(): Promise<void> {
+    this.#detached = true;
+    this.#child.kill("SIGKILL");
+    await this.#gone.promise;
+  }
+
+  #spawn(): ChildProcess {
+    const { engine, inherit, environment } = this.#options;
+    const child = startChild(new URL("child.ts", import.meta.url), {
+      inherit,
+      environment,
+      defaults: { ...threadPoolFor(engine), ...ONE_LINE_CRASHES },
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    child.on("message", (message) => this.#onMessage(message as FromWorker));
+    child.on("error", (error) => this.#options.log.warn({ reason: messageOf(error) }, "worker process error"));
+    // A process that has hung up can do no more work for us, whatever it is still doing.
+    child.on("disconnect", () => child.kill("SIGKILL"));
+    // Something it started may hold its standard error open, and must not keep us from noticing the death.
+    child.once("exit", () => setImmediate(() => child.stderr?.destroy()));
+    child.once("close", (code, signal) => this.#onClose(signal ?? `exit code ${code}`));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#onStderr(text));
+    return child;
+  }
+
+  /** Whether the process has been given something that has not ended. */
+  get #hasWork(): boolean {
+    return this.#runs.values().some(({ sent }) => sent);
+  }
+
+  #give(run: Run, { text, maxLength, temperature }: Omit<RunRequest, "run">): void {
+    if (!this.#hasWork) this.#still = 0;
+    run.sent = true;
+    run.startedAt = run.lastTextAt = performance.now();
+    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
+    this.#outbox.push({ run: run.number, text, maxLength, temperature });
+  }
+
+  /** Meanwhile it may have been canceled, or the process may be gone, and with it the run. */
+  async #giveLater(run: Run, task: Task, coming: Promise<TaskRequest>): Promise<void> {
+    try {
+      const request = await coming;
+      if (this.#isUnsent(run) && run.canceling === null) this.#give(run, { ...request, ...settingsOf(task) });
+    } catch (error) {
+      const code = error instanceof AltLasError ? error.code : "store_unavailable";
+      this.#endUnsent(run, { status: "failed", error: { code, sentence: messageOf(error) } });
+    }
+  }
+
+  #isUnsent(run: Run): boolean {
+    return !this.#detached && !run.sent && this.#runs.get(run.number) === run;
+  }
+
+  #endUnsent(run: Run, outcome: Outcome): void {
+    if (!this.#isUnsent(run)) return;
+    this.#runs.delete(run.number);
+    this.#idleSince = performance.now();
+    run.end(outcome);
+  }
+
+  #send(message: ToWorker): void {
+    // A channel that closes under our hands is a death, and that is told by its own event.
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
+
+  #flush(): void {
+    if (this.#outbox.length === 0) return;
+    const requests = this.#outbox;
+    this.#outbox = [];
+    this.#send({ type: "run", requests });
+  }
+
+  #onMessage(message: FromWorker): void {
+    // Once it is to end, tasks end because they are cut off; that must not look like their real end.
+    if (this.#detached) return;
+    this.#silent = 0;
+    switch (message.type) {
+      case "loaded":
+        this.#loading = null;
+        return this.#events.loaded(message.info, message.gpus);
+      case "refused":
+        return this.#events.refused(message.code, message.sentence);
+      case "lost":
+        return this.#events.lost(message.sentence);
+      case "heartbeat":
+        return this.#onHeartbeat(message);
+      case "step":
+        return this.#onStep(message);
+    }
+  }
+
+  #onHeartbeat({
+    cpuSeconds,
+    residentBytes,
+    deviceMemory,
+    upstream,
+    serverPid,
+    progress,
+  }: Extract<FromWorker, { type: "heartbeat" }>): void {
+    if (progress !== this.#progress) this.#still = 0;
+    this.#progress = progress;
+    const pid = this.#child.pid!;
+    this.#usage = { cpuSeconds, residentBytes, deviceMemory, upstream, serverPid, at: performance.now(), pid };
+    this.#events.beat();
+  }
+
+  #onStep({ starts, pieces, ends }: Extract<FromWorker, { type: "step" }>): void {
+    this.#still = 0;
+    for (const start of starts) {
+      const run = this.#runs.get(start.run);
+      if (run !== undefined) Object.assign(run, { begun: true, promptTokens: start.promptTokens });
+    }
+    this.#onPieces(pieces);
+    for (const end of ends) {
+      const run = this.#runs.get(end.run);
+      if (run === undefined) continue;
+      this.#runs.delete(end.run);
+      this.#idleSince = performance.now();
+      run.end(outcomeOf(end, run));
+      // What came of it may be that this worker is to end.
+      if (this.#detached) return;
+    }
+  }
+
+  #onPieces(pieces: readonly StepPiece[]): void {
+    const now = performance.now();
+    for (const piece of pieces) {
+      const run = this.#runs.get(piece.run);
+      if (run === undefined) continue;
+      const before = run.text.length;
+      run.text += piece.text;
+      run.tokens += piece.tokens;
+      run.lastTextAt = now;
+      if (run.task !== null && piece.text !== "") this.#events.text(run.task, piece.text, before);
+    }
+  }
+
+  #onStderr(text: string): void {
+    this.#words = (this.#words + text).slice(-2000);
+    this.#options.log.debug({ line: text.trimEnd() }, "worker says");
+  }
+
+  /** Counts ticks, not time: after this server itself was stopped, one late tick must not cost a worker its life. */
+  #countTicks(): void {
+    this.#silent++;
+    this.#still = this.#hasWork ? this.#still + 1 : 0;
+    if (this.#loading !== null) this.#loading++;
+    for (const run of this.#runs.values()) if (run.canceling !== null) run.canceling++;
+    if (this.#detached || this.#hopeless) return;
+    const stall = this.#stall();
+    const stuck = stall === null ? this.#deafness() : null;
+    this.#hopeless = stall !== null || stuck !== null;
+    if (stall !== null) this.#events.stalled(stall);
+    if (stuck !== null) this.#events.stuck(stuck, this.#canceled());
+  }
+
+  /** One sentence when it has not stopped something in time; else null. */
+  #deafness(): string | null {
+    const { cancelTimeout } = this.#options;
+    const late = this.#runs.values().some(({ canceling }) => (canceling ?? 0) > ticksIn(cancelTimeout));
+    return late ? `The worker did not stop a canceled task within ${cancelTimeout} s (tasks.cancel_timeout).` : null;
+  }
+
+  #canceled(): CanceledRun[] {
+    return [...this.#runs.values()].flatMap((run) =>
+      run.task === null || run.canceling === null ? [] : [{ task: run.task, outcome: cutShort(run) }],
+    );
+  }
+
+  #stall(): string | null {
+    const { stallTimeout, loadTimeout } = this.#options;
+    const key = `${stallTimeout} s (gpu.stall_timeout)`;
+    if (this.#silent > ticksIn(stallTimeout)) return `The worker gave no sign of life for ${key}.`;
+    if (this.#still > ticksIn(stallTimeout)) return `The worker made no progress on its tasks for ${key}.`;
+    const loads = this.#loading !== null && this.#loading > ticksIn(loadTimeout);
+    return loads ? `The worker did not get the model loaded within ${loadTimeout} s.` : null;
+  }
+
+  #onClose(how: string): void {
+    clearInterval(this.#watch);
+    this.#runs.clear();
+    this.#runOf.clear();
+    this.#outbox = [];
+    this.#gone.resolve();
+    if (this.#detached) return;
+    this.#detached = true;
+    this.#events.gone({ how, lastWords: lastLineOf(this.#words), lived: this.#usage !== null });
+  }
+}
+
+/** When llama.cpp gives up it would start a debugger on its own process, and print pages. */
+const ONE_LINE_CRASHES = { GGML_NO_BACKTRACE: "1" };
+
+/** Without the folders of a source file that it begins with, which are those of the machine that llama.cpp was built on. */
+function lastLineOf(words: string): string {
+  const line = words.trim().split("\n").at(-1)!;
+  return line.replace(/^\S*[/\\](?=[^\s/\\]+:\d+: )/, "").slice(0, 300);
+}
+
+/**
+ * What the environment of a process says that runs such an engine. llama.cpp's steps, and the sampling after each, run on threads of Node's
+ * pool. With several of them each step runs on another one, which has to be woken up and finds its caches cold; on a CPU that costs more
+ * than sampling for several tasks at once gains.
+ */
+export function threadPoolFor({ kind, backend }: EngineOptions): Readonly<Record<string, string>> {
+  return kind === "llama" && backend === false ? { UV_THREADPOOL_SIZE: "1" } : {};
+}
+
+function ticksIn(seconds: number): number {
+  return (seconds * 1000) / HEARTBEAT_MS;
+}
+
+function newRun(number: number, task: Task | null, end: Run["end"]): Run {
+  const now = performance.now();
+  return {
+    number,
+    end,
+    task,
+    startedAt: now,
+    lastTextAt: now,
+    text: "",
+    begun: false,
+    promptTokens: null,
+    tokens: 0,
+    sent: false,
+    canceling: null,
+  };
+}
+
+function settingsOf({ maxLength, temperature }: Task): Omit<RunRequest, "run" | "text"> {
+  return { maxLength, temperature };
+}
+
+function outcomeOf(end: StepEnd, run: Run): Outcome {
+  if (end.type === "error") {
+    const { code, sentence, retryAfter } = end;
+    return { status: "failed", error: { code, sentence }, ...(retryAfter !== undefined && { retryAfter }) };
+  }
+  const { finishReason, promptTokens, completionTokens, cachedTokens, executionTime } = end;
+  const usage = { promptTokens, completionTokens, cachedTokens };
+  const timestamp = shownAt(run, performance.now());
+  const result = resultOf({ text: run.text, executionTime, timestamp, finishReason, ...usage });
+  return { status: finishReason === "canceled" ? "canceled" : "completed", result };
+}
+
+/** How a run ends whose worker is gone, as far as it had told. */
+function cutShort(run: Run): Outcome {
+  const { text, startedAt, lastTextAt, begun, promptTokens, tokens } = run;
+  // It may never have got there.
+  if (!begun) return { status: "canceled" };
+  const executionTime = (lastTextAt - startedAt) / 1000;
+  const timestamp = shownAt(run, lastTextAt);
+  const finishReason = "canceled";
+  const usage = { promptTokens, completionTokens: tokens, cachedTokens: null };
+  return { status: "canceled", result: resultOf({ text, executionTime, timestamp, finishReason, ...usage }) };
+}
+
+/** A moment of the monotonic clock as its task shows it: counted from the start, so that no step of the wall clock comes between. */
+function shownAt({ task, startedAt }: Run, moment: number): number {
+  return Math.floor((task?.startedAt ?? 0) + moment - startedAt);
+}
+
+/** In microseconds: what is beyond them is noise. */
+function resultOf(result: TaskResult): TaskResult {
+  return { ...result, executionTime: Math.round(result.executionTime * 1e6) / 1e6 };
+}

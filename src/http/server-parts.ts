@@ -1,0 +1,46 @@
+/** What the routes work with; main.ts brings the parts together. */
+import { type Caller, type Credentials } from "../auth/credentials.ts";
+import { type Config } from "../config/config.ts";
+import { type GpuStatus, type Readiness } from "../gpu/status.ts";
+import { type Logger } from "../log/log.ts";
+import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
+import { type WebhookApi } from "../webhooks/webhook-api.ts";
+
+export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "startedAt">;
+
+export interface DrainOptions {
+  /** Seconds after which tasks that still run there go back into the queue; null: they may take as long as they need. */
+  readonly deadlineSeconds: number | null;
+  /** Who asked. */
+  readonly by: string;
+}
+
+export interface ServerParts {
+  readonly config: Config;
+  readonly tasks: TaskApi;
+  readonly webhooks: WebhookApi;
+  readonly gpus: () => readonly GpuStatus[];
+  /** What drivers said that are installed and have no GPU to offer; left out: nothing. */
+  readonly driverNotes?: readonly string[];
+  /** The tasks that run on a GPU now. */
+  readonly runningOn: (gpuId: number) => readonly RunningTask[];
+  /** Takes a GPU out of service; asking again for one that is out already is no mistake. */
+  readonly drainGpu: (gpuId: number, options: DrainOptions) => void;
+  /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. `by`: who asked. */
+  readonly resumeGpu: (gpuId: number, by: string) => void;
+  readonly readiness: () => Readiness;
+  /** Whether the server is stopping: nothing new is taken then. */
+  readonly draining: () => boolean;
+  readonly credentials: Credentials;
+  /** Aborted when the store is lost for good, for the reason that requests are refused with; left out: that is never known. */
+  readonly lost?: AbortSignal;
+  readonly log: Logger;
+  readonly version: string;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Who sent the request; set before any handler that needs credentials. */
+    caller: Caller;
+  }
+}

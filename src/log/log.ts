@@ -1,0 +1,97 @@
+/** The log: on standard error, for people on a terminal and as JSON lines elsewhere. */
+import { pino, type DestinationStream, type Logger } from "pino";
+import pretty from "pino-pretty";
+import { type Config } from "../config/config.ts";
+
+export { type Logger } from "pino";
+
+/** Keys whose values are never written, wherever a caller puts them. */
+const SECRET_KEYS = [
+  "authorization",
+  "Authorization",
+  "headers",
+  "rawHeaders",
+  "password",
+  "password_hash",
+  "passwordHash",
+  "key",
+  "api_key",
+  "apiKey",
+  "sha256",
+  "text",
+  "prompt",
+  "body",
+  "result",
+];
+
+const STDERR = 2;
+
+/**
+ * Characters of lines that wait while nobody reads the log, or the disk is full; what comes then is lost. Enough for the ends of
+ * 100,000 tasks at once.
+ */
+const MAX_WAITING = 16 * 1024 * 1024;
+/** Milliseconds until lines that wait are tried again, if no new one comes before. */
+const RETRY_MS = 100;
+
+/** @param stream where to write JSON lines; undefined: standard error, in colour when it is a terminal */
+export function createLogger(level: Config["log"]["level"], stream?: DestinationStream): Logger {
+  return pino(
+    {
+      level,
+      redact: {
+        paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]),
+        censor: "[secret]",
+      },
+    },
+    stream ?? (process.stderr.isTTY ? forPeople() : forMachines()),
+  );
+}
+
+function forMachines(): DestinationStream {
+  const destination = pino.destination({ dest: STDERR, sync: true, maxLength: MAX_WAITING, retryEAGAIN: never });
+  let retry: NodeJS.Timeout | undefined;
+  // Without a listener each line that cannot be written would throw, in whatever wanted to tell of it.
+  destination.on("error", () => {
+    retry ??= setTimeout(() => {
+      retry = undefined;
+      // Writes what waits; else that would be done with the next line.
+      destination.write("");
+    }, RETRY_MS);
+  });
+  return inTurns(destination);
+}
+
+/** Writes all lines of a turn of the event loop at once: a system call for each is a twentieth of what a submission costs. */
+function inTurns(destination: DestinationStream): DestinationStream {
+  let lines = "";
+  const write = (): void => {
+    if (lines !== "") destination.write(lines);
+    lines = "";
+  };
+  process.on("exit", write);
+  return {
+    write(line: string): void {
+      if (lines === "") setImmediate(write);
+      lines += line;
+    },
+  };
+}
+
+/** What a full pipe does not take waits; else each line would hold up the whole server until somebody reads. */
+function never(): boolean {
+  return false;
+}
+
+function forPeople(): DestinationStream {
+  const destination = pino.destination({ dest: STDERR, sync: true });
+  // A terminal that was closed takes no line any more, which must not end the server.
+  destination.on("error", () => {});
+  return pretty({
+    destination,
+    colorize: !process.env["NO_COLOR"],
+    singleLine: true,
+    translateTime: "SYS:HH:MM:ss.l",
+    ignore: "pid,hostname",
+  });
+}

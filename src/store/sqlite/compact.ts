@@ -1,0 +1,53 @@
+/* Writing a database anew: without what was removed from it, and so that its free pages can go back from then on. */
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { AltLasError } from "../../errors.ts";
+import { clearMark, lacksLog } from "./log-mark.ts";
+import { openLocked, syncFolder, withoutLog } from "./schema.ts";
+
+/**
+ * Replaces a database by a compact copy of itself. Whatever happens, there is the old file or the new one.
+ * @param acceptMissingLog take a file that was copied without its log as it is
+ * @returns bytes before and after
+ * @throws {AltLasError} `conflict` when a server has it, `bad_config` when it is not ours or lacks its log; what SQLite throws
+ */
+export function compactDatabase(path: string, acceptMissingLog: boolean): { before: number; after: number } {
+  const database = resolve(path);
+  if (!existsSync(database)) throw new AltLasError("bad_config", `There is no task database at ${path}.`);
+  const lacked = lacksLog(database);
+  if (lacked && !acceptMissingLog) throw withoutLog(path);
+  const next = `${database}.compact`;
+  const db = openLocked(database);
+  try {
+    if (lacked) clearMark(db);
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    const before = statSync(database).size;
+    // Left by a run that was killed.
+    rmSync(next, { force: true });
+    closeSync(openSync(next, "wx", 0o600));
+    db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    db.prepare("VACUUM INTO ?").run(next);
+    sync(next);
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    // The old log must not stand beside the new file. It is empty, and the old file is whole without it.
+    rmSync(`${database}-wal`, { force: true });
+    renameSync(next, database);
+    syncFolder(dirname(database));
+    return { before, after: statSync(database).size };
+  } catch (error) {
+    rmSync(next, { force: true });
+    throw error;
+  } finally {
+    // SQLite sees that the file at its name is another one, and leaves it alone.
+    db.close();
+  }
+}
+
+function sync(path: string): void {
+  const fd = openSync(path, "r+");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,32 @@
+import { TASK_STATUSES, type TaskStatus } from "../../task.ts";
+
+/** That so many tasks of a user came to a status, or left it. */
+export type CountChange = readonly [user: string, status: TaskStatus, difference: number];
+
+/** How many tasks there are of each user and status, so that a total costs nothing however many rows there are. */
+export class Counts {
+  /** `undefined` stands for everybody. */
+  readonly #byUser = new Map<string | undefined, Map<TaskStatus, number>>();
+
+  add(user: string, status: TaskStatus, difference: number): void {
+    for (const key of [user, undefined]) {
+      let counts = this.#byUser.get(key);
+      if (counts === undefined) {
+        counts = new Map();
+        this.#byUser.set(key, counts);
+      }
+      counts.set(status, (counts.get(status) ?? 0) + difference);
+    }
+  }
+
+  apply(changes: readonly CountChange[]): void {
+    for (const change of changes) this.add(...change);
+  }
+
+  /** Tasks of that user (undefined: everybody's) in that status (undefined: any). */
+  total(user: string | undefined, status: TaskStatus | undefined): number {
+    const counts = this.#byUser.get(user);
+    const wanted: readonly TaskStatus[] = status === undefined ? TASK_STATUSES : [status];
+    return wanted.reduce<number>((sum, one) => sum + (counts?.get(one) ?? 0), 0);
+  }
+}

@@ -1,0 +1,233 @@
+/* The tables, as the storage thread uses them. Everything here blocks. */
+import type { DatabaseSync } from "node:sqlite";
+import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
+import { type CountChange, Counts } from "./counts.ts";
+import type { Past } from "../gap.ts";
+import { matchingOfBatch, page, scan, type Window } from "./listing.ts";
+import {
+  BATCH,
+  batchOf,
+  CLOCK,
+  DELIVERY,
+  IDEMPOTENCY,
+  idempotencyOf,
+  type RecordRow,
+  SECRET,
+  secretOf,
+  timesOf,
+  WRITES,
+} from "./records.ts";
+import { remove, removeEmptyBatch, sweep } from "./removal.ts";
+import { CHANGING, IDENTITY, OF_REQUEST, type Row, type SentRow } from "./rows.ts";
+import { Statements } from "./statements.ts";
+import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "../store.ts";
+
+const COLUMNS = [...IDENTITY, ...CHANGING];
+const WHOLE_COLUMNS = [...COLUMNS.map((name) => `t.${name}`), ...OF_REQUEST].join();
+const WHOLE = `SELECT ${WHOLE_COLUMNS}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+/** The numbers are sorted before the rows are read: sorting whole rows would need as much memory as all of them. */
+const LIVE = `
+  WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
+  SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq CROSS JOIN prompts p ON p.seq = live.seq`;
+const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
+const NEW = [...COLUMNS, "prefix"];
+const INSERT_TASK = `INSERT INTO tasks (${NEW.join()}) VALUES (${NEW.map(() => "?").join()})`;
+/** Bytes would else be stored as bytes. */
+const INSERT_PROMPT = "INSERT INTO prompts (seq, text) VALUES (?, CAST(? AS TEXT))";
+const UPDATE_TASK = `UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
+const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
+const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
+const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
+
+/**
+ * The latest time by the server's clock; each is read from the end of an index. When a task was started tells nothing: only the wall clock's
+ * time is stored of that, and it may have been set by a week since the task was submitted.
+ */
+const NEWEST = `
+  SELECT max(time) FROM (
+    SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
+    UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
+
+/** The tasks in one open database, and what stands beside them. */
+export class TaskDatabase {
+  readonly #sql: Statements;
+  readonly #counts = new Counts();
+
+  constructor(db: DatabaseSync) {
+    this.#sql = new Statements(db);
+    const counted = "SELECT user, status, count(*) FROM tasks INDEXED BY tasks_by_user GROUP BY 1, 2";
+    for (const [user, status, count] of this.#sql.rows(counted)) {
+      this.#counts.add(user as string, status as TaskStatus, count as number);
+    }
+  }
+
+  /** The highest `seq` ever stored; 0: none. */
+  lastSeq(): number {
+    const [last = 0] = this.#sql.numbers(
+      "SELECT max(last_seq, (SELECT coalesce(max(seq), 0) FROM tasks)) FROM removed",
+    );
+    return last;
+  }
+
+  past(): Past {
+    const [row] = this.#sql.rows(`SELECT ${CLOCK.join()} FROM clock`);
+    const [newest] = this.#sql.rows(NEWEST)[0] ?? [];
+    return { recorded: row === undefined ? null : timesOf(row), newest: (newest ?? null) as number | null };
+  }
+
+  /** The tasks that have not ended, in submission order, without their prompts. */
+  live(): Iterable<Row> {
+    return this.#sql.each(LIVE);
+  }
+
+  /** The batches that have not ended, in submission order. */
+  unfinishedBatches(): Batch[] {
+    return this.#sql.rows(`${BATCHES} WHERE finished_at IS NULL ORDER BY first_seq`).map((row) => batchOf(row));
+  }
+
+  /**
+   * Writes all of these rows or none.
+   * @throws what SQLite throws; then nothing is written
+   */
+  write(inserts: readonly SentRow[], updates: readonly Row[], records: readonly RecordRow[]): void {
+    const changes: CountChange[] = [];
+    this.#sql.transaction(() => {
+      this.#insert(inserts, changes);
+      this.#update(updates, changes);
+      for (const record of records) this.#record(record);
+    });
+    this.#counts.apply(changes);
+  }
+
+  prompt(seq: number): string | null {
+    const [row] = this.#sql.rows("SELECT text FROM prompts WHERE seq = :seq", { seq });
+    return row === undefined ? null : (row[0] as string);
+  }
+
+  get(id: string): Row | undefined {
+    return this.#sql.rows(`${WHOLE} WHERE t.id = :id`, { id })[0];
+  }
+
+  /** One page of the tasks that match, newest first, and how many match in all; for a filter that needs no scan. */
+  list(filter: TaskFilter): { rows: Iterable<Row>; count: number; total: number } {
+    const { user, status, batchId, limit, offset } = filter;
+    const total = batchId === undefined ? this.#counts.total(user, status) : matchingOfBatch(this.#sql, filter);
+    if (offset >= total || limit === 0) return { rows: [], count: 0, total };
+    const seqs = page(this.#sql, filter);
+    return { rows: this.#rowsOf(LISTED, seqs), count: seqs.length, total };
+  }
+
+  /** As `list`, for the newest window of tasks below `below`, and a filter that needs a scan. */
+  scan(filter: TaskFilter, below: number): { rows: Iterable<Row>; count: number; window: Window } {
+    const { seqs, ...window } = scan(this.#sql, filter, below);
+    return { rows: this.#rowsOf(LISTED, seqs), count: seqs.length, window };
+  }
+
+  batch(id: string): BatchState | null {
+    const [row] = this.#sql.rows(`${BATCHES} WHERE id = :id`, { id });
+    if (row === undefined) return null;
+    const counts: Record<TaskStatus, number> = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
+    const counted = "SELECT status, count(*) FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id GROUP BY 1";
+    for (const [status, count] of this.#sql.rows(counted, { id })) counts[status as TaskStatus] = count as number;
+    const unbound = `
+      SELECT count(*) FROM tasks INDEXED BY tasks_by_batch
+      WHERE batch_id = :id AND status = 'queued' AND gpu_id IS NULL`;
+    return { batch: batchOf(row), counts, unbound: this.#sql.numbers(unbound, { id })[0] ?? 0 };
+  }
+
+  /** The ended tasks of a batch, in the order of their ends. */
+  ends(batchId: string, offset: number, limit: number): Iterable<Row> {
+    const seqs = `
+      SELECT seq FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId AND status IN (${ENDED.join()})
+      ORDER BY finished_at, seq LIMIT :limit OFFSET :offset`;
+    return this.#rowsOf(LISTED, this.#sql.numbers(seqs, { batchId, offset, limit }));
+  }
+
+  idempotency(user: string, key: string): IdempotencyRecord | null {
+    const found = `SELECT ${IDEMPOTENCY.join()} FROM idempotency_keys WHERE user = :user AND key = :key`;
+    const [row] = this.#sql.rows(found, { user, key });
+    return row === undefined ? null : idempotencyOf(row);
+  }
+
+  /** Removes a task that has ended; false: there is none. */
+  remove(id: string): boolean {
+    return remove(this.#sql, this.#counts, id);
+  }
+
+  countEnded(before: number): number {
+    const counted = "SELECT count(*) FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :before";
+    return this.#sql.numbers(counted, { before })[0] ?? 0;
+  }
+
+  /** One step; whether there may be more. */
+  sweep(limits: SweepLimits): boolean {
+    return sweep(this.#sql, this.#counts, limits);
+  }
+
+  /** Each user's pending deliveries, at most `limit`, those that are to be tried first in front. */
+  pendingDeliveries(limit: number): Iterable<Row> {
+    // Goes from user to user in the index, whatever lies between them.
+    const numbers = `WITH RECURSIVE users(name) AS (
+        SELECT min(user) FROM deliveries WHERE status = 'pending'
+        UNION ALL
+        SELECT (SELECT min(user) FROM deliveries WHERE status = 'pending' AND user > name) FROM users WHERE name IS NOT NULL)
+      SELECT number FROM users JOIN deliveries ON number IN (
+        SELECT number FROM deliveries WHERE status = 'pending' AND user = name ORDER BY next_at, number LIMIT :limit)
+      WHERE name IS NOT NULL ORDER BY next_at, number`;
+    return this.#deliveries(this.#sql.numbers(numbers, { limit }));
+  }
+
+  /** Those about a task or batch, oldest first. */
+  deliveriesOf(subject: string): Iterable<Row> {
+    const numbers = "SELECT number FROM deliveries WHERE subject = :subject ORDER BY created_at, number";
+    return this.#deliveries(this.#sql.numbers(numbers, { subject }));
+  }
+
+  secret(user: string): WebhookSecret | null {
+    const [row] = this.#sql.rows(`SELECT ${SECRET.join()} FROM webhook_secrets WHERE user = :user`, { user });
+    return row === undefined ? null : secretOf(row);
+  }
+
+  /** Moves the log into the database file. @throws when it cannot be moved whole */
+  moveLog(): void {
+    this.#sql.moveLog();
+  }
+
+  /** Moves the log into the database file, removes it and releases the lock. */
+  close(): void {
+    this.#sql.close();
+  }
+
+  #insert(rows: readonly SentRow[], changes: CountChange[]): void {
+    for (const row of rows) {
+      this.#sql.run(INSERT_TASK, row.slice(0, NEW.length));
+      this.#sql.run(INSERT_PROMPT, [row[0]!, row.at(-1)!]);
+      changes.push([row[2] as string, row[IDENTITY.length] as TaskStatus, 1]);
+    }
+  }
+
+  #update(rows: readonly Row[], changes: CountChange[]): void {
+    for (const row of rows) {
+      const seq = row.at(-1) as number;
+      const [stored] = this.#sql.rows("SELECT user, status FROM tasks WHERE seq = :seq", { seq });
+      if (stored === undefined) throw new Error(`task number ${seq} is not in the database`);
+      this.#sql.run(UPDATE_TASK, row);
+      const user = stored[0] as string;
+      changes.push([user, stored[1] as TaskStatus, -1], [user, row[0] as TaskStatus, 1]);
+    }
+  }
+
+  #record({ kind, row }: RecordRow): void {
+    this.#sql.run(WRITES[kind], row);
+    // Its last task may have been removed before its end was written.
+    if (kind === "batch") removeEmptyBatch(this.#sql, row[0] as string);
+  }
+
+  *#rowsOf(select: string, seqs: readonly number[]): Iterable<Row> {
+    for (const seq of seqs) yield* this.#sql.rows(`${select} WHERE t.seq = :seq`, { seq });
+  }
+
+  *#deliveries(numbers: readonly number[]): Iterable<Row> {
+    for (const number of numbers) yield* this.#sql.rows(`${DELIVERIES} WHERE number = :number`, { number });
+  }
+}

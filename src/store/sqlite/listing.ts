@@ -1,0 +1,102 @@
+/* Which tasks a filter names, found by indexes where there are some, else by looking at one window of tasks after another. */
+import { TASK_STATUSES } from "../../task.ts";
+import type { Statements, Values } from "./statements.ts";
+import type { TaskFilter } from "../store.ts";
+
+/** Numbers in one window: tens of milliseconds at worst, which a write may have to wait. */
+const WINDOW = 10_000;
+
+/** What no index of all tasks knows. */
+const UNINDEXED = {
+  taskType: "task_type = :taskType",
+  gpuId: "gpu_id = :gpuId",
+  since: "created_at >= :since",
+  until: "created_at < :until",
+} as const satisfies Partial<Record<keyof TaskFilter, string>>;
+
+/** Part of an answer to a filter that needs a scan. */
+export interface Window {
+  /** How many of its tasks match. */
+  readonly matched: number;
+  /** How many of `offset` they make up for. */
+  readonly passed: number;
+  /** Where the next window ends; null: there is none. */
+  readonly next: number | null;
+}
+
+/** Whether a filter can only be answered by `scan`, window by window. */
+export function needsScan(filter: TaskFilter): boolean {
+  return filter.batchId === undefined && unindexed(filter).length > 0;
+}
+
+/** The `seq`s of one page, newest first; for a filter that needs no scan. */
+export function page(sql: Statements, filter: TaskFilter): number[] {
+  const after = filter.after === undefined ? [] : ["seq < :after"];
+  const found = select(filter, [...unindexed(filter), ...after]);
+  return sql.numbers(`${found} ORDER BY seq DESC LIMIT :limit OFFSET :offset`, valuesOf(filter));
+}
+
+/** How many tasks of a batch match. */
+export function matchingOfBatch(sql: Statements, filter: TaskFilter): number {
+  return sql.numbers(`SELECT count(*) FROM (${select(filter, unindexed(filter))})`, valuesOf(filter))[0] ?? 0;
+}
+
+/**
+ * Looks at the newest window of tasks below `below`.
+ * @param filter its `limit` and `offset` are what the windows before have left of them
+ * @returns the `seq`s of the page in that window, newest first
+ */
+export function scan(sql: Statements, filter: TaskFilter, below: number): Window & { readonly seqs: number[] } {
+  const { limit, offset, after = Number.POSITIVE_INFINITY } = filter;
+  const values = { ...valuesOf(filter), below };
+  const [top] = sql.numbers(`${select(filter, ["seq < :below"])} ORDER BY seq DESC LIMIT 1`, values);
+  if (top === undefined) return { seqs: [], matched: 0, passed: 0, next: null };
+  const from = top - WINDOW + 1;
+  const found = select(filter, ["seq BETWEEN :from AND :top", ...unindexed(filter)]);
+  const bounds = { ...values, from, top };
+  if (limit === 0) {
+    const [matched = 0] = sql.numbers(`SELECT count(*) FROM (${found})`, bounds);
+    return { seqs: [], matched, passed: 0, next: from };
+  }
+  const matching = sql.numbers(`${found} ORDER BY seq DESC`, bounds);
+  const listed = matching.filter((seq) => seq < after);
+  return {
+    seqs: listed.slice(offset, offset + limit),
+    matched: matching.length,
+    passed: Math.min(listed.length, offset),
+    next: from,
+  };
+}
+
+/** The `seq`s of the tasks that match what indexes know of a filter, and these conditions. */
+function select(filter: TaskFilter, conditions: readonly string[]): string {
+  const rest = conditions.map((condition) => ` AND ${condition}`).join("");
+  return sources(filter)
+    .map((source) => `SELECT seq FROM ${source}${rest}`)
+    .join(" UNION ALL ");
+}
+
+/** Parts that exclude each other. Without a batch each comes sorted by `seq`, so that SQLite merges them as it goes. */
+function sources({ user, status, batchId }: TaskFilter): string[] {
+  if (batchId !== undefined) {
+    const ofUser = user === undefined ? "" : " AND user = :user";
+    const inStatus = status === undefined ? "" : " AND status = :status";
+    return [`tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId${ofUser}${inStatus}`];
+  }
+  // The index is sorted by user and status: one user's tasks are its five statuses merged.
+  const statuses = status === undefined ? TASK_STATUSES.map((one) => `'${one}'`) : [":status"];
+  if (user !== undefined) {
+    return statuses.map((one) => `tasks INDEXED BY tasks_by_user WHERE user = :user AND status = ${one}`);
+  }
+  return [status === undefined ? "tasks WHERE true" : "tasks INDEXED BY tasks_by_status WHERE status = :status"];
+}
+
+function unindexed(filter: TaskFilter): string[] {
+  return Object.entries(UNINDEXED)
+    .filter(([name]) => filter[name as keyof typeof UNINDEXED] !== undefined)
+    .map(([, condition]) => condition);
+}
+
+function valuesOf(filter: TaskFilter): Values {
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined));
+}

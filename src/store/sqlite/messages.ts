@@ -1,0 +1,116 @@
+/* What crosses between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
+import type { ErrorCode } from "../../errors.ts";
+import type { Past } from "../gap.ts";
+import type { Batch } from "../../task.ts";
+import type { Window } from "./listing.ts";
+import type { Missing } from "./presence.ts";
+import type { RecordRow } from "./records.ts";
+import type { Row, SentRow } from "./rows.ts";
+import type { Migration } from "./schema.ts";
+import type { BatchState, IdempotencyRecord, Reading, SweepLimits, TaskFilter, WebhookSecret } from "../store.ts";
+
+/** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
+export const CACHE_BYTES = 64 * 2 ** 20;
+
+/** How much a store may take. */
+export interface StoreLimits {
+  /** Bytes of the file that SQLite may keep in memory; absent: `CACHE_BYTES`. */
+  readonly cacheBytes?: number | undefined;
+  /** The largest the database file may become, in pages of 4096 bytes; beyond it saves fail like on a full disk. */
+  readonly maxPages?: number | undefined;
+}
+
+/** Each request, and the value that is replied to it after the rows it asks for. */
+export interface Exchange {
+  /** Rows of the live tasks. */
+  open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
+  /** `inserts` are rows of `newRow` whose prompt may be bytes, `updates` of `changedRow`; one transaction, the records last. */
+  write: {
+    request: {
+      readonly inserts: readonly SentRow[];
+      readonly updates: readonly Row[];
+      readonly records: readonly RecordRow[];
+    };
+    value: null;
+  };
+  /** The text; null: there is none. */
+  prompt: { request: { readonly seq: number }; value: string | null };
+  /** At most one row. */
+  get: { request: { readonly id: string }; value: null };
+  /** The rows, then how many match. */
+  list: {
+    request: { readonly filter: TaskFilter; readonly reading: Reading };
+    value: { readonly total: number; readonly more: boolean };
+  };
+  /** The rows of the filter in the newest window of tasks below `below`. */
+  scan: {
+    request: { readonly filter: TaskFilter; readonly below: number; readonly maxCharacters: number };
+    value: Window & { readonly more: boolean };
+  };
+  batch: { request: { readonly id: string }; value: BatchState | null };
+  /** Rows of ended tasks. */
+  ends: {
+    request: {
+      readonly batchId: string;
+      readonly offset: number;
+      readonly limit: number;
+      readonly maxCharacters: number;
+    };
+    value: null;
+  };
+  idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
+  remove: { request: { readonly id: string }; value: boolean };
+  countEnded: { request: { readonly before: number }; value: number };
+  sweep: { request: { readonly limits: SweepLimits }; value: boolean };
+  /** Rows of deliveries. */
+  pending: { request: { readonly limit: number }; value: null };
+  /** Rows of deliveries. */
+  deliveries: { request: { readonly subject: string }; value: null };
+  secret: { request: { readonly user: string }; value: WebhookSecret | null };
+  /** Begins a copy in the new file `path`; its end is told by `copied`. */
+  copy: { request: { readonly path: string }; value: null };
+  /** Ends the copy under way. */
+  stopCopy: { request: object; value: null };
+  close: { request: object; value: null };
+}
+
+export type Kind = keyof Exchange;
+export type Request = { [K in Kind]: { readonly kind: K } & Exchange[K]["request"] }[Kind];
+export type Value = Exchange[Kind]["value"];
+
+export interface Opening {
+  readonly lastSeq: number;
+  readonly past: Past;
+  /** Those that have not ended. */
+  readonly batches: Batch[];
+  /** A damaged file that had to make room; null: none. */
+  readonly aside: Quarantined | null;
+}
+
+export interface Quarantined {
+  /** Where it is now. */
+  readonly path: string;
+  /** What is wrong with it. */
+  readonly reason: string;
+}
+
+export type Reply =
+  /** Some of the rows asked for; more replies follow. One message of all rows could be larger than a message can be. */
+  | { readonly kind: "rows"; readonly rows: readonly Row[] }
+  /** The rows so far are void: what they were read from has turned out to be damaged. */
+  | { readonly kind: "void" }
+  | { readonly kind: "done"; readonly value: Value }
+  /** While it opens: an older database is being brought to the present schema. */
+  | { readonly kind: "migrating"; readonly migration: Migration }
+  /** No reply to anything: a copy has ended. `schema`: the number of its last migration; null: it failed. */
+  | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
+  /** No reply to anything: a file that is open has gone away. Every request but `close` fails from now on. */
+  | { readonly kind: "lost"; readonly missing: Missing; readonly rescue: string }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly sentence: string;
+  /** It is the fault of one of the rows: the same transaction without it may succeed. */
+  readonly ofRow: boolean;
+}

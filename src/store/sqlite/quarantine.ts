@@ -1,0 +1,109 @@
+/* What becomes of a damaged database file: it is moved aside, and never written over. */
+import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { wallTimeText } from "../../common/clock.ts";
+import { AltLasError, messageOf } from "../../errors.ts";
+import type { Quarantined } from "./messages.ts";
+import { BUSY, checkFree, inUse, isDamage, resultCode, syncFolder, TIMEOUT } from "./schema.ts";
+
+/** What SQLite keeps beside a database. */
+const LOGS = ["-wal", "-shm", "-journal"];
+
+/** `SQLITE_IOERR_FSTAT`: a file is no more where it was opened. */
+const GONE = 1802;
+
+/**
+ * Opens a database, or a new one in its place when the file is damaged.
+ * @param open opens and reads it; its errors tell damage from the rest (`isDamage`)
+ * @throws what `open` throws, unless it is damage; {AltLasError} `conflict` when another server has the file, `store_unavailable`
+ *   when a damaged file cannot be moved
+ */
+export function openOrReplace<T>(
+  path: string,
+  open: () => T,
+): { readonly opened: T; readonly aside: Quarantined | null } {
+  try {
+    return { opened: open(), aside: null };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+  const lock = lockMoving(path);
+  try {
+    const result = openUnderLock(path, open);
+    // Only now: the file that is there is whole, and this server's, as one that still waits for the lock will see.
+    rmSync(lock.path, { force: true });
+    return result;
+  } finally {
+    lock.db.close();
+  }
+}
+
+function openUnderLock<T>(path: string, open: () => T): { readonly opened: T; readonly aside: Quarantined | null } {
+  let reason: string;
+  try {
+    // Another server may have made a new database since this one looked.
+    return { opened: open(), aside: null };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    reason = messageOf(error);
+  }
+  const aside = { path: moveAside(path, reason), reason };
+  return { opened: open(), aside };
+}
+
+/**
+ * Two servers that find the same file damaged must not both move what is there: the second would move the new database of the first.
+ * The damaged file itself cannot be locked, because SQLite reads it first.
+ */
+function lockMoving(path: string): { readonly db: DatabaseSync; readonly path: string } {
+  const lock = `${path}.moving`;
+  const db = new DatabaseSync(lock, { timeout: TIMEOUT });
+  try {
+    db.exec("BEGIN EXCLUSIVE");
+    return { db, path: lock };
+  } catch (error) {
+    db.close();
+    // The lock is gone when the server that had it has the database.
+    const isTaken = resultCode(error) === BUSY || (error as { errcode?: unknown }).errcode === GONE;
+    throw isTaken ? inUse(path, error) : error;
+  }
+}
+
+/**
+ * 1. The logs get their second names first: SQLite throws away the log of an empty file as soon as it looks at it.
+ * 2. A server that has the file keeps it.
+ * 3. Only with the file gone do the logs lose their first names: a crash in between leaves everything under one name at least, and
+ *    no whole file without its log.
+ */
+function moveAside(path: string, reason: string): string {
+  const target = freeName(path);
+  const logs = LOGS.filter((log) => existsSync(path + log));
+  try {
+    for (const log of logs) linkSync(path + log, target + log);
+    checkFree(path);
+    renameSync(path, target);
+    for (const log of logs) rmSync(path + log, { force: true });
+    syncFolder(dirname(resolve(path)));
+    return target;
+  } catch (error) {
+    if (existsSync(path)) undoLinks(path, target);
+    if (error instanceof AltLasError) throw error;
+    const sentence = `${path} is damaged (${reason}) and cannot be moved aside: ${messageOf(error)}; restore a copy, or move it away`;
+    throw new AltLasError("store_unavailable", sentence, { cause: error });
+  }
+}
+
+/** Takes the second names away again, but never the last one of a file. */
+function undoLinks(path: string, target: string): void {
+  for (const log of LOGS) if (existsSync(path + log)) rmSync(target + log, { force: true });
+}
+
+/** A name that neither a file nor a log has: renaming would write over it. */
+function freeName(path: string): string {
+  const base = `${path}.damaged-${wallTimeText().replaceAll(":", "")}`;
+  for (let number = 1; ; number++) {
+    const name = number === 1 ? base : `${base}-${number}`;
+    if (!["", ...LOGS].some((log) => existsSync(name + log))) return name;
+  }
+}

@@ -1,0 +1,90 @@
+/* Taking tasks and records out of the database. */
+import { isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
+import type { CountChange, Counts } from "./counts.ts";
+import type { Statements } from "./statements.ts";
+import type { SweepLimits } from "../store.ts";
+
+/** What one step of a sweep removes at most. */
+const STEP = 500;
+/** Milliseconds after which a step takes no further task: long prompts take longer to remove. */
+const STEP_TIME = 10;
+
+const FINAL = TASK_STATUSES.filter((status) => isFinal(status));
+const IN_FINAL = `status IN (${FINAL.map((status) => `'${status}'`).join()})`;
+const AGED = `
+  SELECT seq FROM tasks INDEXED BY tasks_by_end WHERE finished_at < :endedBefore AND ${IN_FINAL}
+  ORDER BY finished_at LIMIT ${STEP}`;
+const LOWEST = `
+  ${FINAL.map((status) => `SELECT seq FROM tasks INDEXED BY tasks_by_status WHERE status = '${status}'`).join(" UNION ALL ")}
+  ORDER BY seq LIMIT :count`;
+const EXPIRED_KEYS = `
+  DELETE FROM idempotency_keys WHERE number IN
+    (SELECT number FROM idempotency_keys WHERE created_at < :keysBefore ORDER BY created_at LIMIT ${STEP})`;
+
+/**
+ * Removes a task that has ended.
+ * @returns whether there was one
+ */
+export function remove(sql: Statements, counts: Counts, id: string): boolean {
+  const [seq] = sql.numbers(`SELECT seq FROM tasks WHERE id = :id AND ${IN_FINAL}`, { id });
+  if (seq === undefined) return false;
+  removeTasks(sql, counts, [seq]);
+  return true;
+}
+
+/**
+ * One step of a sweep. What is due is read from the front of an index (by end, by status and `seq`, by age), and what was due is gone
+ * afterwards, so a step costs what it removes, whatever else is stored. A task that has not ended stands in none of those places.
+ * @returns whether there may be more
+ */
+export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boolean {
+  const due = dueTasks(sql, counts, limits);
+  if (due.length > 0) {
+    removeTasks(sql, counts, due);
+    return true;
+  }
+  return sql.run(EXPIRED_KEYS, { keysBefore: limits.keysBefore }) > 0;
+}
+
+/** A batch that has ended goes with its last task, whichever of the two is written first. */
+export function removeEmptyBatch(sql: Statements, id: string): void {
+  const gone = sql.run(
+    `DELETE FROM batches WHERE id = :id AND finished_at IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id)`,
+    { id },
+  );
+  if (gone > 0) removeDeliveries(sql, id);
+}
+
+function dueTasks(sql: Statements, counts: Counts, { endedBefore, maxEnded }: SweepLimits): number[] {
+  const aged = sql.numbers(AGED, { endedBefore });
+  if (aged.length > 0 || maxEnded === null) return aged;
+  const ended = FINAL.reduce((sum, status) => sum + counts.total(undefined, status), 0);
+  return ended > maxEnded ? sql.numbers(LOWEST, { count: Math.min(ended - maxEnded, STEP) }) : [];
+}
+
+/** Removes the first of these tasks, and as many more of them as there is time for. */
+function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): void {
+  const changes: CountChange[] = [];
+  const batches = new Set<string>();
+  const end = performance.now() + STEP_TIME;
+  sql.transaction(() => {
+    for (const seq of seqs) {
+      const [id, user, status, batchId] =
+        sql.rows("SELECT id, user, status, batch_id FROM tasks WHERE seq = :seq", { seq })[0] ?? [];
+      sql.run("DELETE FROM tasks WHERE seq = :seq", { seq });
+      sql.run("DELETE FROM prompts WHERE seq = :seq", { seq });
+      sql.run("UPDATE removed SET last_seq = max(last_seq, :seq)", { seq });
+      removeDeliveries(sql, id as string);
+      changes.push([user as string, status as TaskStatus, -1]);
+      if (typeof batchId === "string") batches.add(batchId);
+      if (performance.now() > end) break;
+    }
+    for (const id of batches) removeEmptyBatch(sql, id);
+  });
+  counts.apply(changes);
+}
+
+function removeDeliveries(sql: Statements, subject: string): void {
+  sql.run("DELETE FROM deliveries WHERE subject = :subject", { subject });
+}

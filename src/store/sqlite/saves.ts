@@ -1,0 +1,78 @@
+/* One call of `save` that waits for its write, and which of several belong together. */
+import type { Task } from "../../task.ts";
+import { recordKey } from "./records.ts";
+import { changedRow, newRow, type Row, type SentRow } from "./rows.ts";
+import type { StoreRecord } from "../store.ts";
+
+export interface Save {
+  readonly tasks: readonly Task[];
+  readonly records: readonly StoreRecord[];
+  /** In their texts. */
+  readonly characters: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The caller may set a batch's end while its record waits to be written. */
+export function copyOf(record: StoreRecord): StoreRecord {
+  return record.kind === "batch" ? { ...record, batch: { ...record.batch } } : record;
+}
+
+export function charactersOf(tasks: readonly Task[], records: readonly StoreRecord[]): number {
+  let sum = 0;
+  for (const task of tasks) sum += (task.request?.text.length ?? 0) + (task.result?.text.length ?? 0);
+  for (const record of records) {
+    if (record.kind === "event") sum += record.delivery.body.length;
+    if (record.kind === "idempotency") sum += record.record.answer.length;
+  }
+  return sum;
+}
+
+/** Characters of new prompts from which on the long ones cross to the thread as bytes, and from which on one is long. */
+const MANY = 1024 * 1024;
+const LONG = 1024;
+
+/** The rows of tasks, as they are now. @param stored those that have one @returns with what is to be handed over, not copied */
+export function rowsOf(
+  tasks: ReadonlySet<Task>,
+  stored: Pick<ReadonlySet<Task>, "has">,
+): { readonly inserts: readonly SentRow[]; readonly updates: readonly Row[]; readonly transfer: ArrayBuffer[] } {
+  const inserts: SentRow[] = [];
+  const updates: Row[] = [];
+  const transfer: ArrayBuffer[] = [];
+  let characters = 0;
+  for (const task of tasks) {
+    if (stored.has(task)) updates.push(changedRow(task));
+    else {
+      inserts.push(newRow(task));
+      characters += task.request?.text.length ?? 0;
+    }
+  }
+  if (characters < MANY) return { inserts, updates, transfer };
+  return { inserts: inserts.map((row) => handedOver(row, transfer)), updates, transfer };
+}
+
+/** As a string, the prompt would be copied twice, and would take the heap of the thread. */
+function handedOver(row: SentRow, transfer: ArrayBuffer[]): SentRow {
+  const text = row.at(-1);
+  if (typeof text !== "string" || text.length < LONG) return row;
+  const bytes = new TextEncoder().encode(text);
+  transfer.push(bytes.buffer);
+  return [...row.slice(0, -1), bytes];
+}
+
+/** The saves in groups that have nothing in common, each in the order of the calls where that matters. */
+export function independent(saves: readonly Save[]): Save[][] {
+  const groups = new Map<Task | string, Save[]>();
+  for (const save of saves) {
+    const related = new Set(subjectsOf(save).map((subject) => groups.get(subject)));
+    const group = [...related].flatMap((members) => members ?? []);
+    group.push(save);
+    for (const subject of group.flatMap(subjectsOf)) groups.set(subject, group);
+  }
+  return [...new Set(groups.values())];
+}
+
+function subjectsOf({ tasks, records }: Save): (Task | string)[] {
+  return [...tasks, ...records.map(recordKey)];
+}

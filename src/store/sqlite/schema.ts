@@ -1,0 +1,281 @@
+/* Opening the database file: whose it is, whether it is free, and bringing it to the present schema. */
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { foreignOwner } from "../../common/data-folder.ts";
+import { AltLasError, messageOf } from "../../errors.ts";
+import { ALT_LAS, dataDirWords } from "../../cli/paste.ts";
+import { clearMark, lacksLog } from "./log-mark.ts";
+
+/** "ALAS": says in the file's header that the database is one of ours. */
+const APPLICATION_ID = 0x414c4153;
+const MIGRATIONS = join(import.meta.dirname, "migrations");
+/** SQLite's primary result codes; https://www.sqlite.org/rescode.html */
+export const BUSY = 5;
+const CORRUPT = 11;
+const NOT_A_DATABASE = 26;
+/** Bytes: one page of the smallest size there is. */
+const SMALLEST_DATABASE = 512;
+/** Milliseconds to wait for a lock: as long as a look at the file takes, not as long as a server runs. */
+export const TIMEOUT = 200;
+/** Where in the file SQLite puts its locks. */
+const FIRST_LOCK_BYTE = 0x40000000;
+
+/** One step that brings an older database to the present schema. */
+export interface Migration {
+  /** Its number, and that of the last one. */
+  readonly step: number;
+  readonly last: number;
+  readonly file: string;
+}
+
+/** A file that SQLite would take for an empty one, and write over. */
+class DamagedFile extends Error {}
+
+/**
+ * Opens the database for this process alone, creates it if there is none, and applies missing migrations.
+ * Nothing is written to a file that is in use, damaged, of another program or of a later version.
+ * @param migrating is told before each migration of a database that an earlier version made: a large one may take a while
+ * @throws an error that is damage (`isDamage`), else {AltLasError} `conflict` when another process has it, `bad_config` when it is
+ *   not ours or cannot be used at that path
+ */
+export function openDatabase(path: string, migrating: (step: Migration) => void = () => {}): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    if (lacksLog(path)) throw withoutLog(path);
+    if (hasOnlyLog(path)) throw withoutDatabase(path);
+    createFile(path);
+    db = openLocked(path);
+    makeDurable(db, path);
+    migrate(db, migrating);
+    clearMark(db);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw error instanceof AltLasError || isDamage(error) ? error : openFailure(error, path);
+  }
+}
+
+/**
+ * Opens a database that is there, for this process alone, and changes nothing in it.
+ * @throws as `openDatabase`
+ */
+export function openLocked(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: TIMEOUT });
+  try {
+    lock(db);
+    checkOwner(db, path);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error instanceof AltLasError || isDamage(error) ? error : openFailure(error, path);
+  }
+}
+
+/**
+ * Whether there is a log without its database: SQLite would throw it away, with what was stored last. One that has a second name was
+ * being moved aside when a server died (aside.ts), and is kept there.
+ */
+function hasOnlyLog(path: string): boolean {
+  if (existsSync(path)) return false;
+  const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
+  return log !== undefined && log.size > 0 && log.nlink === 1;
+}
+
+function withoutDatabase(path: string): AltLasError {
+  const sentence = `${path} is gone, and its log ${path}-wal, which has what was stored last, is still there. Put the database back beside it, or restore a backup. To begin anew without what is in the log, move the log away.`;
+  return new AltLasError("bad_config", sentence);
+}
+
+/** Says that a database lacks its log (`lacksLog`), and what to do. */
+export function withoutLog(path: string): AltLasError {
+  const sentence = `${path} was copied without its log: ${path}-wal belongs to it, is not there, and has what was stored last. Put the log beside it, or restore a backup. To go on without what was in the log: ${ALT_LAS} compact --accept-missing-log${dataDirWords(dirname(path))}`;
+  return new AltLasError("bad_config", sentence);
+}
+
+/** Whether an error says that the file is damaged. */
+export function isDamage(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === CORRUPT || code === NOT_A_DATABASE || error instanceof DamagedFile;
+}
+
+/**
+ * Makes sure that no other server has a file, damaged or not. SQLite asks for the lock before it reads.
+ * @throws {AltLasError} `conflict` when one has it; what SQLite throws when it cannot tell
+ */
+export function checkFree(path: string): void {
+  const db = new DatabaseSync(path, { timeout: TIMEOUT });
+  try {
+    lock(db);
+  } catch (error) {
+    if (resultCode(error) === BUSY) throw inUse(path, error);
+    if (!isDamage(error)) throw error;
+  } finally {
+    db.close();
+  }
+}
+
+/** Creates folders and file for the owner alone: prompts are nobody else's business. */
+function createFile(path: string): void {
+  const folder = dirname(resolve(path));
+  const created = mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (created !== undefined) syncFolders(folder, dirname(created));
+  try {
+    // Never open a file that exists: closing it again would drop the locks this process may hold on it (POSIX).
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const { mode, size } = statSync(path);
+    // SQLite takes anything shorter than a page for an empty database, writes over it and throws its log away.
+    if (size > 0 && size < SMALLEST_DATABASE) throw new DamagedFile(`it has ${size} bytes`, { cause: error });
+    if (size === 0 && logSize(path) > 0) throw new DamagedFile("it is empty, but its log is not", { cause: error });
+    if ((mode & 0o077) !== 0) chmodSync(path, 0o600);
+  }
+}
+
+function logSize(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** A new folder survives a power cut only when its parent is on disk. SQLite itself sees to the innermost one. */
+function syncFolders(from: string, to: string): void {
+  for (let folder = dirname(from); folder.length >= to.length; folder = dirname(folder)) {
+    syncFolder(folder);
+    if (folder === dirname(folder)) return;
+  }
+}
+
+/** Names in a folder survive a power cut only when it is on disk. */
+export function syncFolder(folder: string): void {
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Takes the lock with the first read and keeps it; the system releases it however the process ends. */
+function lock(db: DatabaseSync): void {
+  // Before the first read, or SQLite would share the file through a -shm file beside it.
+  db.exec("PRAGMA locking_mode = EXCLUSIVE");
+  pragma(db, "user_version");
+}
+
+function checkOwner(db: DatabaseSync, path: string): void {
+  const known = knownSchema();
+  const version = pragma(db, "user_version") as number;
+  const empty = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
+  if (!empty && pragma(db, "application_id") !== APPLICATION_ID) {
+    throw new AltLasError("bad_config", `${path} is a database of another program; choose another store.path`);
+  }
+  if (version > known) {
+    throw new AltLasError(
+      "bad_config",
+      `${path} was written by a newer version of ALT_LAS (schema ${version}, this version knows up to ${known}); run that version`,
+    );
+  }
+}
+
+function makeDurable(db: DatabaseSync, path: string): void {
+  // For a new file only: of an older one, `alt-las compact` makes such a file.
+  if (pragma(db, "page_count") === 0) db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  // What is removed is overwritten with zeros, not only forgotten.
+  db.exec("PRAGMA secure_delete = ON");
+  const journal = pragma(db, "journal_mode = WAL");
+  // Every commit waits for the disk; on macOS, fullfsync makes the disk itself wait too.
+  db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON");
+  if (journal !== "wal" || pragma(db, "synchronous") !== 2) {
+    throw new AltLasError("bad_config", `${path} is on a file system where SQLite cannot keep a write-ahead log`);
+  }
+  // 16 MiB of log between checkpoints: fewer cost throughput, more gain nothing and make each one longer.
+  // After a large transaction the log shrinks to 64 MiB again.
+  db.exec("PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864");
+  db.exec("PRAGMA temp_store = MEMORY");
+}
+
+/** Each migration is one transaction, so a server that is killed begins again with the one it was at. */
+function migrate(db: DatabaseSync, migrating: (step: Migration) => void): void {
+  const done = pragma(db, "user_version") as number;
+  const files = migrations();
+  for (const [index, file] of files.entries()) {
+    if (index < done) continue;
+    if (done > 0) migrating({ step: index + 1, last: files.length, file });
+    db.exec("BEGIN IMMEDIATE");
+    db.exec(readFileSync(join(MIGRATIONS, file), "utf8"));
+    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${index + 1}`);
+    db.exec("COMMIT");
+  }
+}
+
+/** The number of the last migration that this version has. */
+export function knownSchema(): number {
+  return migrations().length;
+}
+
+/** Numbered from 1 without a gap; a database's `user_version` is the number of the last one it has. */
+function migrations(): string[] {
+  return readdirSync(MIGRATIONS)
+    .filter((file) => file.endsWith(".sql"))
+    .toSorted();
+}
+
+function pragma(db: DatabaseSync, text: string): unknown {
+  return Object.values(db.prepare(`PRAGMA ${text}`).get() ?? {})[0];
+}
+
+function openFailure(error: unknown, path: string): AltLasError {
+  if (resultCode(error) === BUSY) return inUse(path, error);
+  const sentence = `the task database ${path} cannot be opened: ${messageOf(error)}`;
+  return new AltLasError("bad_config", foreign(path) ?? sentence, { cause: error });
+}
+
+/** SQLite says "disk I/O error" of a file that is another user's. */
+function foreign(path: string): string | null {
+  const folder = dirname(resolve(path));
+  try {
+    for (const one of [folder, path]) accessSync(one, constants.R_OK | constants.W_OK);
+    return null;
+  } catch (error) {
+    return foreignOwner(folder, error);
+  }
+}
+
+export function inUse(path: string, cause: unknown): AltLasError {
+  return new AltLasError("conflict", `${path} is in use by another server${holder(path)}`, { cause });
+}
+
+/** The primary result code of an error of SQLite, else undefined. */
+export function resultCode(error: unknown): number | undefined {
+  const code = (error as { errcode?: unknown }).errcode;
+  return typeof code === "number" ? code & 0xff : undefined;
+}
+
+/** Who holds the lock, where the kernel tells: " (process 123)" or nothing. */
+function holder(path: string): string {
+  try {
+    const inode = String(statSync(path).ino);
+    for (const line of readFileSync("/proc/locks", "utf8").split("\n")) {
+      // 1: POSIX  ADVISORY  WRITE 8452 fe:00:9977872 1073741826 1073742335
+      const [, , , , pid, file, start] = line.split(/\s+/);
+      if (file?.split(":").at(-1) === inode && Number(start) >= FIRST_LOCK_BYTE && Number(pid) > 0) {
+        return ` (process ${pid})`;
+      }
+    }
+  } catch {
+    // Not Linux, or not allowed: the sentence does without it.
+  }
+  return "";
+}

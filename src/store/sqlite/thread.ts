@@ -1,0 +1,239 @@
+/* The storage thread: the only place that waits for the disk. */
+import { parentPort } from "node:worker_threads";
+import type { DatabaseSync } from "node:sqlite";
+import { AltLasError, messageOf } from "../../errors.ts";
+import { openOrReplace } from "./quarantine.ts";
+import { copyDatabase } from "./copy.ts";
+import { TaskDatabase } from "./database.ts";
+import {
+  CACHE_BYTES,
+  type Failure,
+  type Kind,
+  type Opening,
+  type Reply,
+  type Request,
+  type StoreLimits,
+  type Value,
+} from "./messages.ts";
+import { LOOK_EVERY, type Missing, OpenFiles } from "./presence.ts";
+import { charactersOfRow, type Row } from "./rows.ts";
+import { openDatabase, resultCode } from "./schema.ts";
+import { Upkeep } from "./upkeep.ts";
+
+/** Characters in one message of rows; more go in several. */
+const MESSAGE_SIZE = 8 * 1024 * 1024;
+const MESSAGE_ROWS = 1000;
+/** Too big, constraint, mismatch, out of range: https://www.sqlite.org/rescode.html */
+const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
+const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
+
+const port = parentPort;
+if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
+let database: TaskDatabase | undefined;
+let db: DatabaseSync | undefined;
+let upkeep: Upkeep | undefined;
+let files: OpenFiles | undefined;
+let timer: NodeJS.Timeout | undefined;
+/** A file that went away; whatever is done from then on is nowhere. */
+let missing: Missing | null = null;
+
+/** The copy under way; `done` resolves however it ends. */
+let copying: { readonly done: Promise<void>; readonly stop: AbortController } | undefined;
+
+port.on("message", (request: Request) => {
+  if (request.kind !== "close" || copying === undefined) return answer(request);
+  // Between two steps SQLite itself uses the database, in a thread of its own.
+  copying.stop.abort(new Error("the store is closed"));
+  void copying.done.then(() => answer(request));
+});
+
+function answer(request: Request): void {
+  try {
+    const value = serve(request);
+    // A commit into a file that was deleted meanwhile must not be answered with success.
+    if (CHANGES.has(request.kind)) {
+      // What a sweep returns says whether it removed something.
+      upkeep?.done(request.kind !== "write" && value === true);
+      lookAtFiles(true);
+    }
+    send({ kind: "done", value });
+  } catch (error) {
+    send({ kind: "failed", failure: failureOf(error, request.kind) });
+  }
+  if (database !== undefined) return;
+  // With its port closed the thread ends, and so may the process.
+  clearInterval(timer);
+  port?.close();
+}
+
+/** @param isOwn see `OpenFiles` @throws {AltLasError} when a file is not where it was opened, or not whole */
+function lookAtFiles(isOwn = false): void {
+  const now = missing ?? files?.missing(isOwn) ?? null;
+  if (now === null) return;
+  if (missing === null) {
+    missing = now;
+    send({ kind: "lost", missing, rescue: rescue(missing) });
+  }
+  throw new AltLasError("store_unavailable", OpenFiles.sentence(missing));
+}
+
+/** Without its log a database can still take what is in it, because the log stays open. @returns how that went, for the operator */
+function rescue({ file, how }: Missing): string {
+  // Of a log that was cut short, only what stands before the cut can be read, and SQLite would take it for all.
+  if (file !== "log" || how === "cut short") return "what is in no copy is lost";
+  try {
+    database?.moveLog();
+    return "what was stored until now was saved into the database";
+  } catch (error) {
+    return `what was in the log is lost: it was ${how}, and ${messageOf(error)}`;
+  }
+}
+
+function serve(request: Request): Value {
+  if (request.kind === "open") return open(request.path, request.limits);
+  if (database === undefined) throw new Error("the database is not open");
+  if (request.kind !== "close") lookAtFiles();
+  switch (request.kind) {
+    case "write":
+      database.write(request.inserts, request.updates, request.records);
+      return null;
+    case "prompt":
+      return database.prompt(request.seq);
+    case "get": {
+      const row = database.get(request.id);
+      sendRows(row === undefined ? [] : [row]);
+      return null;
+    }
+    case "list": {
+      const { rows, count, total } = database.list(request.filter);
+      return { total, more: sendRows(rows, request.reading.maxCharacters) < count };
+    }
+    case "scan": {
+      const { rows, count, window } = database.scan(request.filter, request.below);
+      return { ...window, more: sendRows(rows, request.maxCharacters) < count };
+    }
+    case "batch":
+      return database.batch(request.id);
+    case "ends":
+      sendRows(database.ends(request.batchId, request.offset, request.limit), request.maxCharacters);
+      return null;
+    case "idempotency":
+      return database.idempotency(request.user, request.key);
+    case "remove":
+      return database.remove(request.id);
+    case "countEnded":
+      return database.countEnded(request.before);
+    case "sweep":
+      return database.sweep(request.limits) || (upkeep?.giveBack() ?? false);
+    case "pending":
+      sendRows(database.pendingDeliveries(request.limit));
+      return null;
+    case "deliveries":
+      sendRows(database.deliveriesOf(request.subject));
+      return null;
+    case "secret":
+      return database.secret(request.user);
+    case "copy":
+      copying = beginCopy(request.path);
+      return null;
+    case "stopCopy":
+      copying?.stop.abort(new Error("nobody waits for it any more"));
+      return null;
+    case "close":
+      upkeep?.close();
+      database.close();
+      database = undefined;
+      return null;
+  }
+}
+
+function open(file: string, limits: StoreLimits): Opening {
+  const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
+  ({ db, database } = opened);
+  upkeep = new Upkeep(opened.db, file);
+  files = new OpenFiles(file);
+  timer = setInterval(() => {
+    try {
+      lookAtFiles();
+      upkeep?.tick();
+      lookAtFiles(true);
+    } catch {
+      // It has been told.
+    }
+  }, LOOK_EVERY);
+  const { lastSeq, batches, past } = opened;
+  return { lastSeq, batches, past, aside };
+}
+
+function beginCopy(target: string): typeof copying {
+  if (db === undefined) throw new Error("the database is not open");
+  const stop = new AbortController();
+  const done = copyDatabase(db, target, stop.signal)
+    .then(
+      (schema) => send({ kind: "copied", schema, reason: "" }),
+      (error: unknown) => send({ kind: "copied", schema: null, reason: messageOf(error) }),
+    )
+    .finally(() => (copying = undefined));
+  return { done, stop };
+}
+
+/** Reads, and sends the live tasks, at once: damage may be found only then. */
+function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits) {
+  const opening = openDatabase(file, (migration) => send({ kind: "migrating", migration }));
+  try {
+    opening.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
+    if (maxPages !== undefined) opening.exec(`PRAGMA max_page_count = ${maxPages}`);
+    const opened = new TaskDatabase(opening);
+    sendRows(opened.live());
+    return {
+      db: opening,
+      database: opened,
+      lastSeq: opened.lastSeq(),
+      batches: opened.unfinishedBatches(),
+      past: opened.past(),
+    };
+  } catch (error) {
+    send({ kind: "void" });
+    opening.close();
+    throw error;
+  }
+}
+
+/** @returns how many there were until these characters were reached */
+function sendRows(rows: Iterable<Row>, maxCharacters = Number.POSITIVE_INFINITY): number {
+  let part: Row[] = [];
+  let size = 0;
+  let sent = 0;
+  let left = maxCharacters;
+  for (const row of rows) {
+    part.push(row);
+    sent++;
+    const characters = charactersOfRow(row);
+    size += characters;
+    left -= characters;
+    if (left <= 0) break;
+    if (size < MESSAGE_SIZE && part.length < MESSAGE_ROWS) continue;
+    send({ kind: "rows", rows: part });
+    part = [];
+    size = 0;
+  }
+  if (part.length > 0) send({ kind: "rows", rows: part });
+  return sent;
+}
+
+function send(reply: Reply): void {
+  port?.postMessage(reply);
+}
+
+function failureOf(error: unknown, kind: Kind): Failure {
+  if (error instanceof AltLasError) return { code: error.code, sentence: error.message, ofRow: false };
+  const code = resultCode(error);
+  const done = CHANGES.has(kind) ? "written to" : "read from";
+  return {
+    code: "store_unavailable",
+    // Clients see it, so it names no path; the log does.
+    sentence: `tasks could not be ${done} disk: ${messageOf(error)}`,
+    // An error that is not SQLite's is about a value that cannot be bound.
+    ofRow: kind === "write" && (code === undefined || ROW_CODES.has(code)),
+  };
+}

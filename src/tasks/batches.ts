@@ -1,0 +1,138 @@
+/** Batches that have not ended: when they do, and who wants to hear of each end. */
+import { EventEmitter, on } from "node:events";
+import { type Clock } from "../common/clock.ts";
+import { type BatchState, type Store } from "../store/store.ts";
+import { type Batch, type Task } from "../task.ts";
+import { type BatchSnapshot, type ListedSnapshot } from "./task-api.ts";
+
+/** Results that are read from the store at once. */
+const PAGE = 500;
+/** Characters of them, which is what a reader that is slow costs; one result may be longer. */
+const PAGE_CHARACTERS = 256 * 1024;
+
+type Ended = Pick<Task, "id">;
+
+interface LiveBatch {
+  readonly batch: Batch;
+  /** Tasks that have not ended, or whose end is not on disk yet. */
+  live: number;
+  /** The latest time that one of its tasks has shown. */
+  latest: number;
+  /** `end` for each of them, with its id; `done` when no more will come. */
+  readonly events: EventEmitter;
+}
+
+export class Batches {
+  readonly #store: Pick<Store, "batch" | "endsOf" | "get">;
+  /** A batch has ended, and each of its ends is on disk; resolves when its own is too. */
+  readonly #finished: (batch: Batch) => Promise<void>;
+  readonly #clock: Clock;
+  readonly #live = new Map<string, LiveBatch>();
+  /** Those whose end is being written. */
+  readonly #ending = new Map<string, Batch>();
+
+  constructor(store: Pick<Store, "batch" | "endsOf" | "get">, finished: (batch: Batch) => Promise<void>, clock: Clock) {
+    this.#store = store;
+    this.#finished = finished;
+    this.#clock = clock;
+  }
+
+  /** Takes over what an earlier server left. One whose last end was written, but not its own, ends now. */
+  restore(batches: readonly Batch[], live: readonly Task[]): void {
+    const left = new Map<string | null, number>();
+    for (const { batchId } of live) left.set(batchId, (left.get(batchId) ?? 0) + 1);
+    for (const batch of batches) this.#endIfDone(this.#add(batch, left.get(batch.id) ?? 0));
+  }
+
+  /** A new batch, of which every task is yet to end. */
+  add(batch: Batch): void {
+    this.#add(batch, batch.size);
+  }
+
+  /** A batch was refused after all. */
+  withdraw(id: string): void {
+    this.#live.delete(id);
+  }
+
+  /** The end of a task is on disk. */
+  ended(task: Task): void {
+    const entry = task.batchId === null ? undefined : this.#live.get(task.batchId);
+    if (entry === undefined) return;
+    entry.live--;
+    entry.latest = Math.max(entry.latest, task.finishedAt ?? 0);
+    // By name: of a reader that is slow, whole results would pile up here.
+    entry.events.emit("end", { id: task.id });
+    this.#endIfDone(entry);
+  }
+
+  async get(id: string): Promise<BatchSnapshot | null> {
+    const state = await this.#store.batch(id);
+    return state && { ...state, batch: this.#ending.get(id) ?? state.batch, status: statusOf(state) };
+  }
+
+  /**
+   * The ended tasks of a batch, in the order of their ends. First those in the store, page by page; then, if it is to follow, those that
+   * end meanwhile, for which it has watched since before the first page.
+   */
+  async *results(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<ListedSnapshot> {
+    const later = follow ? this.#endsFromNow(id, signal) : undefined;
+    const sent = new Set<string>();
+    const isNew = ({ id: taskId }: { readonly id: string }): boolean => sent.size < sent.add(taskId).size;
+    let read = 0;
+    for (let offset = 0; !signal.aborted; offset += read) {
+      const page = await this.#store.endsOf(id, offset, PAGE, PAGE_CHARACTERS);
+      yield* page.filter(isNew);
+      if (page.length === 0) break;
+      read = page.length;
+    }
+    if (later === undefined) return;
+    try {
+      for await (const [ended] of later) {
+        // Read again, as it may have been removed while the reader took its time with those before.
+        const task = isNew(ended) ? await this.#store.get(ended.id) : null;
+        if (task !== null) yield task;
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** Lets everybody who follows a batch go: no more ends will come. */
+  close(): void {
+    for (const { events } of this.#live.values()) events.emit("done");
+  }
+
+  #endsFromNow(id: string, signal: AbortSignal): AsyncIterable<[Ended]> | undefined {
+    const entry = this.#live.get(id);
+    return entry && (on(entry.events, "end", { close: ["done"], signal }) as AsyncIterable<[Ended]>);
+  }
+
+  #add(batch: Batch, live: number): LiveBatch {
+    const events = new EventEmitter().setMaxListeners(0);
+    const entry = { batch, live, latest: batch.createdAt, events };
+    this.#live.set(batch.id, entry);
+    return entry;
+  }
+
+  #endIfDone({ batch, live, latest, events }: LiveBatch): void {
+    if (live > 0) return;
+    this.#live.delete(batch.id);
+    batch.finishedAt = Math.max(this.#clock.now() + this.#clock.ahead, latest);
+    events.emit("done");
+    this.#ending.set(batch.id, batch);
+    void this.#finished(batch).finally(() => this.#ending.delete(batch.id));
+  }
+}
+
+/**
+ * The contract's five statuses, of the tasks that have not ended. When all have: `canceled` if every task was, else `completed`, also when
+ * some of them are not kept any more.
+ */
+export function statusOf({ batch, counts, unbound }: BatchState): BatchSnapshot["status"] {
+  if (counts.canceled === batch.size) return "canceled";
+  if (counts.queued + counts.running === 0) return "completed";
+  if (counts.queued === 0) return "running";
+  if (unbound === 0) return "all_distributed";
+  if (unbound < counts.queued || counts.running > 0) return "mixed";
+  return batch.whole ? "queued" : "all_queued";
+}

@@ -1,0 +1,212 @@
+/**
+ * Where the requests of live tasks are: in memory until they are stored, and afterwards as far as there is room; the others are read from
+ * the store. Those of tasks whose turn is near are read ahead, so that a slot that frees seldom waits for the disk.
+ *
+ * A task's `request` is what is in memory; only this class changes it once the task lives.
+ */
+import { type Logger } from "pino";
+import { AltLasError, messageOf } from "../errors.ts";
+import { heapBytesOf, type TaskRequest } from "../request.ts";
+import { type Store } from "../store/store.ts";
+import { type Task } from "../task.ts";
+import { lastingHeap } from "../scheduler/heap-cost.ts";
+
+export interface WaitingRequestsParts {
+  readonly store: Pick<Store, "request" | "lost">;
+  readonly log: Logger;
+  /** Whether tasks can be written: if they can, a request that cannot be read is damaged. */
+  readonly storeWorks: () => boolean;
+  /** Tasks whose turn is near, some of each caller. */
+  readonly upcoming: () => readonly Task[];
+  /** Bytes of the heap that requests of waiting tasks may take; default an eighth of the heap's limit. */
+  readonly budget?: number;
+  /** Milliseconds until what could not be read is tried again; default 1000. */
+  readonly pause?: number;
+}
+
+/** Of the budget, for what is read ahead; the rest is for new requests, which wait last in line but cost no reading. */
+const AHEAD_SHARE = 0.25;
+/** How often a request is read in vain, while the store takes writes, before its task fails. */
+const TRIES = 10;
+const PAUSE = 1000;
+
+export class Requests {
+  readonly #parts: WaitingRequestsParts;
+  readonly #budget: number;
+  /** Waiting tasks whose requests are in memory and on disk, with the bytes they take there. */
+  readonly #held = new Map<Task, number>();
+  /** Those of them that were read ahead. */
+  readonly #ahead = new Set<Task>();
+  /** Waiting tasks whose requests are only on disk. */
+  readonly #absent = new Set<Task>();
+  /** Reads under way. */
+  readonly #reading = new Map<Task, Promise<TaskRequest>>();
+  /** Bytes of `#held`, and of `#ahead` with what is being read ahead. */
+  #heldBytes = 0;
+  #aheadBytes = 0;
+  #looking = false;
+  readonly #closed = new AbortController();
+
+  constructor(parts: WaitingRequestsParts) {
+    this.#parts = parts;
+    this.#budget = parts.budget ?? lastingHeap() / 8;
+  }
+
+  /** For tests and measurements: bytes of requests that wait in memory, and tasks whose requests are only on disk. */
+  get state(): { readonly bytes: number; readonly absent: number } {
+    return { bytes: this.#heldBytes, absent: this.#absent.size };
+  }
+
+  /**
+   * What a task asks that gets a slot now: at once if it is in memory. While the store cannot be read, it takes until it can.
+   * @throws {AltLasError} `store_unavailable`: this one cannot be read, though others can
+   */
+  of(task: Task): TaskRequest | Promise<TaskRequest> {
+    this.#lookAhead();
+    return task.request ?? this.#insist(task);
+  }
+
+  /** Decides about the request of a task that is on disk: after its admission, and whenever its state has changed. */
+  settle(task: Task): void {
+    if (task.status !== "queued") {
+      this.#forget(task);
+      task.request = null;
+    } else if (task.request === null) {
+      this.#absent.add(task);
+    } else if (!this.#held.has(task)) {
+      const size = heapBytesOf(task.request, task.bytes);
+      if (this.#heldBytes - this.#aheadBytes + size <= this.#budget * (1 - AHEAD_SHARE)) this.#hold(task, size);
+      else this.#drop(task);
+    }
+  }
+
+  /** Begins to read ahead for tasks of an earlier life of the server. */
+  start(): void {
+    this.#lookAhead();
+  }
+
+  /** Reads nothing any more. */
+  close(): void {
+    this.#closed.abort();
+  }
+
+  #hold(task: Task, size: number): void {
+    this.#absent.delete(task);
+    this.#held.set(task, size);
+    this.#heldBytes += size;
+  }
+
+  #drop(task: Task): void {
+    this.#forget(task);
+    task.request = null;
+    this.#absent.add(task);
+  }
+
+  #forget(task: Task): void {
+    this.#absent.delete(task);
+    const size = this.#held.get(task);
+    if (size === undefined) return;
+    this.#held.delete(task);
+    this.#heldBytes -= size;
+    if (this.#ahead.delete(task)) this.#aheadBytes -= size;
+  }
+
+  // --- reading ahead ---------------------------------------------------------------------------------------------
+
+  /** Looks after this turn of the event loop, in which many tasks may start. */
+  #lookAhead(): void {
+    if (this.#looking || this.#absent.size === 0 || this.#closed.signal.aborted) return;
+    this.#looking = true;
+    setImmediate(() => {
+      this.#looking = false;
+      this.#readAhead();
+    });
+  }
+
+  #readAhead(): void {
+    if (this.#closed.signal.aborted || !this.#parts.storeWorks()) return;
+    const upcoming = this.#parts.upcoming();
+    const wanted = upcoming.filter((task) => this.#absent.has(task) && !this.#reading.has(task));
+    const room = this.#budget * AHEAD_SHARE;
+    let passed: Task[] | undefined;
+    for (const task of wanted) {
+      // At most so much: the text is not there to be looked at.
+      const size = 2 * task.bytes;
+      if (this.#aheadBytes + size > room) {
+        passed ??= this.#passedOver(new Set(upcoming));
+        while (this.#aheadBytes + size > room && passed.length > 0) this.#drop(passed.pop()!);
+      }
+      if (this.#aheadBytes + size <= room) void this.#readOneAhead(task, size);
+    }
+  }
+
+  /** Texts that were read ahead for tasks whose turn is no longer near. */
+  #passedOver(upcoming: ReadonlySet<Task>): Task[] {
+    return [...this.#ahead].filter((task) => !upcoming.has(task));
+  }
+
+  async #readOneAhead(task: Task, reserved: number): Promise<void> {
+    this.#aheadBytes += reserved;
+    const request = await this.#read(task).catch(() => null);
+    this.#aheadBytes -= reserved;
+    // It may have started or ended meanwhile, or have got its request otherwise.
+    if (request === null || !this.#absent.has(task)) return;
+    const size = heapBytesOf(request, task.bytes);
+    task.request = request;
+    this.#hold(task, size);
+    this.#ahead.add(task);
+    this.#aheadBytes += size;
+  }
+
+  // --- reading ---------------------------------------------------------------------------------------------------
+
+  /** Reads again and again, until it succeeds, no task wants it any more, or it can never succeed. */
+  async #insist(task: Task): Promise<TaskRequest> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#read(task);
+      } catch (error) {
+        const isDamaged = tries >= TRIES && this.#parts.storeWorks();
+        if (isDamaged || task.status !== "running" || this.#isOver) throw error;
+        if (tries === 1) this.#log(task, error);
+        await this.#pause();
+      }
+    }
+  }
+
+  get #isOver(): boolean {
+    return this.#closed.signal.aborted || this.#parts.store.lost.aborted;
+  }
+
+  #read(task: Task): Promise<TaskRequest> {
+    const underWay = this.#reading.get(task);
+    if (underWay !== undefined) return underWay;
+    const reading = this.#readNow(task).finally(() => this.#reading.delete(task));
+    this.#reading.set(task, reading);
+    return reading;
+  }
+
+  async #readNow({ id, seq }: Task): Promise<TaskRequest> {
+    const request = await this.#parts.store.request(seq);
+    if (request !== null) return request;
+    throw new AltLasError("store_unavailable", `The text of task ${id} is not in the store any more.`);
+  }
+
+  #log({ id, gpuId }: Task, error: unknown): void {
+    const message = "the text of a task could not be read; its slot is kept, and it is tried again";
+    this.#parts.log.error({ task: id, gpu: gpuId, reason: messageOf(error) }, message);
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, this.#parts.pause ?? PAUSE);
+      const { signal } = this.#closed;
+      signal.addEventListener("abort", done);
+      function done(): void {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        resolve();
+      }
+    });
+  }
+}

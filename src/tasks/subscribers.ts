@@ -1,0 +1,96 @@
+/** Who reads a task while it is generated. Readers cost memory only: they are called when something happens, and keep no text here. */
+import { attemptNumber, isFinal, type Task } from "../task.ts";
+import { type TaskSnapshot } from "./task-api.ts";
+
+/** Hears what becomes of one task. It must not do much, and must not throw: it is called between two tokens. */
+export interface Listener {
+  /** A GPU has it, and that is on disk. A higher `attempt` than before means that the text so far is void. */
+  placed(attempt: number, gpuId: number): void;
+  /** New text of the present attempt, of which there were `before` UTF-16 units until now. */
+  text(piece: string, before: number): void;
+  /** It has ended, and that is on disk. Nothing follows. */
+  ended(task: TaskSnapshot): void;
+  /** The server stops before the task has ended. Nothing follows. */
+  closed(): void;
+}
+
+/** What a listener can ask at any time. */
+export interface Following {
+  /** The attempt that is on disk, with its GPU and its text so far; null: no GPU has it. */
+  now(): { readonly attempt: number; readonly gpuId: number; readonly text: string } | null;
+  /** Lets the listener hear nothing more. Calling it twice is harmless. */
+  stop(): void;
+}
+
+export class Subscribers {
+  /** The text that a running task has so far. */
+  readonly #textOf: (task: Task) => string;
+  readonly #listeners = new Map<Task, Set<Listener>>();
+  /** Of live tasks: which attempt is on disk. Before that a reader hears of none, because a power cut would undo it. */
+  readonly #onDisk = new WeakMap<Task, number>();
+
+  constructor(textOf: (task: Task) => string) {
+    this.#textOf = textOf;
+  }
+
+  follow(task: Task, listener: Listener): Following {
+    const listeners = this.#listeners.get(task);
+    if (listeners === undefined) this.#listeners.set(task, new Set([listener]));
+    else listeners.add(listener);
+    return { now: () => this.#now(task), stop: () => this.#remove(task, listener) };
+  }
+
+  /** A start is on disk. */
+  started(task: Task, attempt: number): void {
+    if (attempt <= (this.#onDisk.get(task) ?? 0)) return;
+    this.#onDisk.set(task, attempt);
+    const now = this.#now(task);
+    if (now === null) return;
+    for (const listener of this.#listeners.get(task) ?? []) {
+      listener.placed(now.attempt, now.gpuId);
+      if (now.text !== "") listener.text(now.text, 0);
+    }
+  }
+
+  /** @param before UTF-16 units that the text of this run had before */
+  text(task: Task, piece: string, before: number): void {
+    const listeners = this.#listeners.get(task);
+    // What comes before its start is on disk is told when it is.
+    if (listeners === undefined || !this.#isOnDisk(task)) return;
+    for (const listener of listeners) listener.text(piece, before);
+  }
+
+  /** An end is on disk. */
+  ended(task: Task): void {
+    for (const listener of this.#take(task)) listener.ended(task);
+  }
+
+  /** Tells all listeners that nothing more will come. */
+  close(): void {
+    for (const task of this.#listeners.keys()) for (const listener of this.#take(task)) listener.closed();
+  }
+
+  #take(task: Task): Iterable<Listener> {
+    const listeners = this.#listeners.get(task) ?? [];
+    this.#listeners.delete(task);
+    return listeners;
+  }
+
+  #isOnDisk(task: Task): boolean {
+    return this.#onDisk.get(task) === attemptNumber(task);
+  }
+
+  #now(task: Task): ReturnType<Following["now"]> {
+    // An end that is not on disk yet leaves the task as it was.
+    if (task.status === "queued" || task.gpuId === null || task.attempts.length === 0 || !this.#isOnDisk(task))
+      return null;
+    const text = isFinal(task.status) ? (task.result?.text ?? "") : this.#textOf(task);
+    return { attempt: attemptNumber(task), gpuId: task.gpuId, text };
+  }
+
+  #remove(task: Task, listener: Listener): void {
+    const listeners = this.#listeners.get(task);
+    listeners?.delete(listener);
+    if (listeners?.size === 0) this.#listeners.delete(task);
+  }
+}

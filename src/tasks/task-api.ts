@@ -1,0 +1,102 @@
+/** What others ask of the task book. */
+import { type RequestFacts } from "../request.ts";
+import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/store.ts";
+import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
+import { type Following, type Listener } from "./subscribers.ts";
+
+/** How a submission wants its tasks placed, and what it wants beside. */
+export interface SubmitOptions {
+  /** The user the tasks will belong to. */
+  readonly user: string;
+  readonly strategy: StrategyName;
+  /** Set: the tasks run there or nowhere. */
+  readonly pinnedGpuId: number | null;
+  /** null: one task, not a batch. */
+  readonly batch: { readonly split: boolean } | null;
+  /** Whom to tell; its address was checked. */
+  readonly webhook: Webhook | null;
+  /** The same key and fingerprint of the same user mean the same submission. */
+  readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+}
+
+export const BATCH_STATUSES = ["running", "queued", "mixed", "all_distributed", "all_queued"] as const;
+export type BatchStatus = (typeof BATCH_STATUSES)[number];
+
+/** What was true when the tasks were admitted. */
+export interface Submission {
+  readonly batchId: string | null;
+  readonly batchStatus: BatchStatus;
+  readonly tasks: readonly {
+    readonly id: string;
+    readonly gpuId: number | null;
+    readonly status: "running" | "queued";
+  }[];
+  /** An earlier request with this key made the tasks; this is what it was answered. */
+  readonly replayed: boolean;
+}
+
+/** A task as one moment saw it. */
+export type TaskSnapshot = Readonly<Omit<Task, "attempts">> & { readonly attempts: readonly Readonly<Attempt>[] };
+
+/** The same, without its request. */
+export type ListedSnapshot = Omit<TaskSnapshot, "request" | keyof RequestFacts>;
+
+/** A batch as it is now. */
+export interface BatchSnapshot extends BatchState {
+  readonly status: BatchStatus | "completed" | "canceled";
+}
+
+/** Which tasks to cancel; undefined: any. Tasks that have ended are passed over. Times are Unix milliseconds. */
+export interface CancelFilter extends Omit<TaskFilter, "limit" | "offset" | "after"> {
+  readonly ids: readonly string[] | undefined;
+}
+
+/** Part of a list, or all of it; without the prompts. */
+export interface TaskPage extends Omit<ListedPage, "tasks"> {
+  readonly tasks: readonly ListedSnapshot[];
+}
+
+export interface TaskApi {
+  /**
+   * Counts one submission of a user against its own limit; to be called before anything else is done about it.
+   * @throws {AltLasError} `rate_limited`
+   */
+  countRequest(user: string): void;
+  /**
+   * Admits all of the tasks or none; resolves when they are on disk.
+   * @throws {AltLasError} `invalid_input` (no such GPU, strategy not configured, a prompt that can never fit), `rate_limited` (the
+   *   user's own limits), `queue_full`, `draining`, `no_usable_gpu`, `store_unavailable`, `conflict` (the key was used for another
+   *   submission); nothing exists then. A sentence about one item of a batch names `batch[i]`.
+   */
+  submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission>;
+  /** A task, whoever it belongs to. A final status is shown only once it is on disk. */
+  get(id: string): Promise<TaskSnapshot | null>;
+  /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
+  wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
+  /** Newest first, without their prompts. */
+  list(filter: TaskFilter, reading: Reading): Promise<TaskPage>;
+  /**
+   * Cancels a task; resolves with it when that is on disk: a running one has left its GPU then.
+   * @throws {AltLasError} `conflict`, with the final status in `details.status`: it has ended, maybe only just; `not_found`
+   */
+  cancel(id: string): Promise<TaskSnapshot>;
+  /** Cancels all tasks that match and have not ended; resolves with how many it canceled, when that is on disk. */
+  cancelMatching(filter: CancelFilter): Promise<number>;
+  /**
+   * Submits the same again for the same user, as a new task.
+   * @throws {AltLasError} `conflict`: the task has not ended; `not_found`; what `submit` throws
+   */
+  retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission>;
+  /** Removes a task that has ended. @returns it as it was @throws {AltLasError} `conflict`: it has not ended; `not_found` */
+  remove(id: string): Promise<TaskSnapshot>;
+  /** Lets a listener hear what becomes of a task from now on; null: it has ended, or there is no such task. */
+  follow(id: string, listener: Listener): Following | null;
+  /** A batch, whoever it belongs to. */
+  batch(id: string): Promise<BatchSnapshot | null>;
+  /**
+   * The ended tasks of a batch, in the order of their ends.
+   * @param follow whether to go on until all have ended
+   * @param signal ends it early
+   */
+  batchResults(id: string, follow: boolean, signal: AbortSignal): AsyncIterable<ListedSnapshot>;
+}

@@ -1,0 +1,52 @@
+/** Results that are not on disk yet. They cannot leave the memory, so while there are too many nothing more may start. */
+import { type Task } from "../task.ts";
+import { lastingHeap } from "../scheduler/heap-cost.ts";
+
+export interface UnsavedResultsParts {
+  /** Bytes of the heap that they may take before starts are held; default an eighth of the heap. */
+  readonly budget?: number | undefined;
+  /** There are too many. */
+  readonly full: (bytes: number) => void;
+  /** There is room again. */
+  readonly room: () => void;
+}
+
+/** What the body of an event takes for each byte of the result that it repeats. */
+const WITH_EVENT = 3;
+
+export class UnsavedResults {
+  readonly #parts: UnsavedResultsParts;
+  readonly #budget: number;
+  readonly #sizes = new Map<Task, number>();
+  #bytes = 0;
+  #isFull = false;
+
+  constructor(parts: UnsavedResultsParts) {
+    this.#parts = parts;
+    this.#budget = parts.budget ?? lastingHeap() / 8;
+  }
+
+  /** A task has ended. Telling it again is harmless. */
+  add(task: Task): void {
+    if (task.result === null || this.#sizes.has(task)) return;
+    const { text } = task.result;
+    const size =
+      (Buffer.byteLength(text) === text.length ? 1 : 2) * text.length * (task.webhook === null ? 1 : WITH_EVENT);
+    this.#sizes.set(task, size);
+    this.#bytes += size;
+    if (this.#isFull || this.#bytes <= this.#budget) return;
+    this.#isFull = true;
+    this.#parts.full(this.#bytes);
+  }
+
+  /** Its end is on disk. */
+  delete(task: Task): void {
+    const size = this.#sizes.get(task);
+    if (size === undefined) return;
+    this.#sizes.delete(task);
+    this.#bytes -= size;
+    if (!this.#isFull || this.#bytes > this.#budget) return;
+    this.#isFull = false;
+    this.#parts.room();
+  }
+}

@@ -1,0 +1,165 @@
+/** Brings the states of live tasks to disk, in an order that cannot lie: a task's admission first, its end last. */
+import { type Logger } from "pino";
+import { messageOf } from "../errors.ts";
+import { type Store, StoreLost, type StoreRecord } from "../store/store.ts";
+import { attemptNumber, isFinal, type Task } from "../task.ts";
+
+/** Milliseconds until what could not be written is tried again. */
+const RETRY_MS = 1000;
+/** Milliseconds after a failed write during which the next one is not expected to do better. */
+const RECOVERY_MS = 5000;
+
+export interface WriterParts {
+  readonly store: Pick<Store, "save" | "close" | "lost">;
+  readonly log: Logger;
+  /** What is to be told of a task's present state, which is written with it. */
+  readonly recordsOf: (task: Task) => readonly StoreRecord[];
+  /** New tasks are on disk. */
+  readonly admitted: (tasks: readonly Task[]) => void;
+  /** A task's start is on disk. @param attempt which one, from 1 */
+  readonly started: (task: Task, attempt: number) => void;
+  /** A task's final status is on disk. */
+  readonly ended: (task: Task) => void;
+  /** All that could not be written is. */
+  readonly caughtUp: () => void;
+}
+
+export class Writer {
+  readonly #parts: WriterParts;
+  /** Tasks whose admission is being written, and whether they have changed since it began. */
+  readonly #admitting = new Map<Task, boolean>();
+  /** Tasks that were refused after all, because they could not be written: nothing of them may reach the disk. */
+  readonly #withdrawn = new WeakSet<Task>();
+  /** What could not be written yet, and is tried again. */
+  readonly #failed = new Set<Task>();
+  readonly #failedRecords = new Map<readonly StoreRecord[], () => void>();
+  #retry: NodeJS.Timeout | null = null;
+  #closing = false;
+  /** Milliseconds on the monotonic clock of the last failed write. */
+  #failedAt = -Infinity;
+
+  constructor(parts: WriterParts) {
+    this.#parts = parts;
+  }
+
+  /** Tasks and sets of records that could not be written, and are tried again. */
+  get unwritten(): number {
+    return this.#failed.size + this.#failedRecords.size;
+  }
+
+  /** Whether a task sent now could be written. */
+  get works(): boolean {
+    return !this.#parts.store.lost.aborted && this.unwritten === 0 && performance.now() - this.#failedAt > RECOVERY_MS;
+  }
+
+  /**
+   * Writes new tasks and records, together or not at all. What happens to them meanwhile is written after them: a later write that
+   * overtook a failing admission would leave a task on disk that its client was refused.
+   * @throws {AltLasError} `store_unavailable`
+   */
+  async admit(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
+    for (const task of tasks) this.#admitting.set(task, false);
+    // As they are now; what becomes of them while this is written is written again.
+    const attempts = tasks.map(attemptNumber);
+    try {
+      await this.#parts.store.save(tasks, [...records, ...tasks.flatMap(this.#parts.recordsOf)]);
+    } catch (error) {
+      this.#failedAt = performance.now();
+      for (const task of tasks) this.#withdraw(task);
+      throw error;
+    }
+    this.#failedAt = -Infinity;
+    for (const [index, task] of tasks.entries()) {
+      const changed = this.#admitting.get(task);
+      this.#admitting.delete(task);
+      if (attempts[index]! > 0) this.#parts.started(task, attempts[index]!);
+      if (changed === true) void this.#write(task);
+    }
+    this.#parts.admitted(tasks);
+  }
+
+  /** Whether a new task is still being written. */
+  isAdmitting(task: Task): boolean {
+    return this.#admitting.has(task);
+  }
+
+  /** Writes a task's present state, however often that takes. */
+  changed(task: Task): void {
+    if (this.#withdrawn.has(task)) return;
+    if (this.#admitting.has(task)) this.#admitting.set(task, true);
+    else void this.#write(task);
+  }
+
+  /** Writes records that belong to no change of a task, however often that takes. @returns when that is done */
+  record(records: readonly StoreRecord[]): Promise<void> {
+    return new Promise((resolve) => void this.#writeRecords(records, resolve));
+  }
+
+  /** Tries once more what could not be written, and closes the store. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#writeFailed();
+    await this.#parts.store.close();
+    if (this.#failed.size === 0 || this.#parts.store.lost.aborted) return;
+    const sentence = "states of tasks could not be written before the stop: what has ended among them runs again";
+    this.#parts.log.error({ tasks: this.#failed.size }, sentence);
+  }
+
+  #withdraw(task: Task): void {
+    this.#admitting.delete(task);
+    this.#withdrawn.add(task);
+  }
+
+  async #write(task: Task): Promise<void> {
+    // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
+    const ended = isFinal(task.status);
+    const attempt = task.status === "running" ? attemptNumber(task) : 0;
+    const { store, recordsOf, started, ended: onEnd, caughtUp } = this.#parts;
+    try {
+      await store.save([task], recordsOf(task));
+    } catch (error) {
+      this.#failed.add(task);
+      return this.#tryLater(error);
+    }
+    this.#failedAt = -Infinity;
+    // It has written what an earlier one could not. Once the task has ended, it may be removed, and then no write can succeed.
+    const wasFailed = this.#failed.delete(task);
+    if (attempt > 0) started(task, attempt);
+    if (ended) onEnd(task);
+    if (wasFailed && this.unwritten === 0) caughtUp();
+  }
+
+  async #writeRecords(records: readonly StoreRecord[], done: () => void): Promise<void> {
+    try {
+      await this.#parts.store.save([], records);
+    } catch (error) {
+      this.#failedRecords.set(records, done);
+      return this.#tryLater(error);
+    }
+    const wasFailed = this.#failedRecords.delete(records);
+    done();
+    if (wasFailed && this.unwritten === 0) this.#parts.caughtUp();
+  }
+
+  /** One timer and one line for all that failed: on a full disk that is everything. */
+  #tryLater(error: unknown): void {
+    this.#failedAt = performance.now();
+    // No later try can succeed, and the store has said so.
+    if (this.#retry !== null || this.#closing || error instanceof StoreLost) return;
+    this.#retry = setTimeout(() => {
+      this.#parts.log.error(
+        { tasks: this.#failed.size, reason: messageOf(error) },
+        "states of tasks could not be written; trying again",
+      );
+      this.#writeFailed();
+    }, RETRY_MS);
+  }
+
+  #writeFailed(): void {
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    // They stay there until they are written.
+    for (const task of this.#failed) void this.#write(task);
+    for (const [records, done] of this.#failedRecords) void this.#writeRecords(records, done);
+  }
+}

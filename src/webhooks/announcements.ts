@@ -1,0 +1,31 @@
+/** What webhooks are told of tasks and batches: the same that the API shows of them. */
+import { type Clock } from "../common/clock.ts";
+import { viewOfBatch, viewOfTask } from "../http/views.ts";
+import { statusOf } from "../tasks/batches.ts";
+import { type TaskBookParts } from "../tasks/task-book.ts";
+import { attemptNumber, latestTime } from "../task.ts";
+import { deliveriesFor } from "./events.ts";
+
+export function announcer(clock: Clock): Omit<TaskBookParts["webhooks"], "wake"> {
+  const now = (): number => clock.now();
+  // Never before what the message itself shows.
+  const shown = (latest: number): number => Math.max(now() + clock.ahead, latest);
+  return {
+    ofTask: (task) => {
+      const { id, user, status, webhook } = task;
+      if (status === "queued") return [];
+      const about = { subject: id, user, event: `task.${status}`, occurrence: attemptNumber(task) } as const;
+      return deliveriesFor(webhook, { ...about, data: viewOfTask(task) }, shown(latestTime(task)), now());
+    },
+    ofBatch: (state) => {
+      const { id, user, webhook } = state.batch;
+      const data = viewOfBatch({ ...state, status: statusOf(state) });
+      return deliveriesFor(
+        webhook,
+        { subject: id, user, event: "batch.completed", occurrence: 1, data },
+        shown(state.batch.finishedAt ?? 0),
+        now(),
+      );
+    },
+  };
+}
