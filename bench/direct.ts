@@ -1,18 +1,7 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
-import {
-  type Arrivals,
-  type Done,
-  type FirstTexts,
-  firstTexts,
-  type Generate,
-  throughput,
-  type Work,
-} from "./generation.ts";
-
-/** What `bench/generation.ts` measures; what it returns comes back. */
-export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals);
+import { type DirectOrder, type Done, type FirstTexts, firstTexts, type Generate, throughput } from "./generation.ts";
 
 /** The first message names the engine, each later one is an order. */
 if (process.send) {

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EngineOptions } from "../src/engine/engine.ts";
 import { threadPoolFor } from "../src/gpu/worker/worker.ts";
-import { type DirectOrder } from "./direct.ts";
 import { median } from "./report.ts";
 
 const PROMPT = "Once upon a time there was a little dog";
@@ -72,6 +71,9 @@ export interface Arrivals {
   /** They come one after the other. */
   readonly newcomers: readonly Newcomer[];
 }
+
+/** What an engine alone in a process is told to measure; what that returns comes back. */
+export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals);
 
 /**
  * The moments at which newcomers come: evenly over a step, in any order, because what a newcomer waits for is above all the end of the

@@ -103,12 +103,12 @@ test("property: callers are ranked by tag, then by the oldest that waits, whoeve
   const place = fc.record({ tag: fc.integer({ min: 0, max: 3 }), oldest: fc.nat(3) });
   fc.assert(
     fc.property(fc.array(fc.record({ which: fc.nat(9), place }), { maxLength: 100 }), (steps) => {
-      const ranking = new Ranking();
+      const ranking = new Ranking<Caller>();
       const callers = Array.from(
         { length: 10 },
         (_, number) => new Caller(`caller${number}`, number, NO_LIMITS, () => 0),
       );
-      const ranks = new Map<Caller, Rank>();
+      const ranks = new Map<Caller, Rank<Caller>>();
       for (const { which, place: to } of steps) {
         const caller = callers[which]!;
         const rank = ranks.get(caller);

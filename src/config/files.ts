@@ -4,7 +4,7 @@ import { delimiter, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { fieldName } from "../common/validation.ts";
 import { deviceEntries, isRemote, type PlacedEntry } from "./devices.ts";
-import { type DeviceEngine } from "../gpu/inventory/devices.ts";
+import { type DeviceEngine } from "../engine/engine.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
 

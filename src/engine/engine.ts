@@ -58,6 +58,19 @@ export interface EngineOptions {
   readonly simulated: SimulatedOptions;
 }
 
+/** The engine of a device, as it is configured; what the device adds is known when a worker starts. */
+export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" | "patience"> {
+  readonly kind: EngineKind;
+  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. */
+  readonly model: string;
+  /** Tokens for each slot; null: as the model has it. */
+  readonly context: number | null;
+  /** Tokens for each slot. */
+  readonly minContext: number;
+  /** What is configured; how many cores are a device's own is not known here. */
+  readonly tuning: Omit<Tuning, "cores">;
+}
+
 /** How llama.cpp computes; null: the engine chooses, from the model, the device and its memory. */
 export interface Tuning {
   /** CPU threads to compute with. */

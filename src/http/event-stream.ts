@@ -1,7 +1,6 @@
 /** Server-sent events about one task, for one reader. */
 import { type Writable } from "node:stream";
-import { type Following, type Listener } from "../tasks/subscribers.ts";
-import { type TaskSnapshot } from "../tasks/task-api.ts";
+import { type Following, type Listener, type TaskSnapshot } from "../tasks/task-api.ts";
 import { attemptNumber } from "../task.ts";
 import { jsonLine } from "./json-line.ts";
 import { viewOfTask } from "./views.ts";

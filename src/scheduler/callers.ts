@@ -48,7 +48,7 @@ export class Caller {
   /** Work it was given, by its weight. */
   tag = 0;
   /** Its place among those that want or have slots; null: it does neither. */
-  rank: Rank | null = null;
+  rank: Rank<Caller> | null = null;
   readonly requests: TokenBucket | null;
   readonly tokens: TokenBucket | null;
   readonly drainRate: DrainRate;
@@ -82,7 +82,7 @@ export class Callers {
   readonly #now: () => number;
   readonly #byName = new Map<string, Caller>();
   /** Those that want or have slots. */
-  readonly #ranking = new Ranking();
+  readonly #ranking = new Ranking<Caller>();
   /** What a task was taken for when it was admitted. */
   readonly #estimates = new WeakMap<Task, number>();
   /** The tag that was served last. */
@@ -135,7 +135,7 @@ export class Callers {
   // --- shares ----------------------------------------------------------------------------------------------------
 
   /** Those that want or have slots, in the order in which a free one is offered to them. */
-  get ranking(): Iterable<Rank> {
+  get ranking(): Iterable<Rank<Caller>> {
     return this.#ranking;
   }
 

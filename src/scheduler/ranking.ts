@@ -1,8 +1,14 @@
 /** Callers in the order in which a free slot is offered to them: who has had the least comes first, and among equals who waits longest. */
-import { type Caller } from "./callers.ts";
+
+/** What tells callers apart that are equal in everything else. */
+interface Ranked {
+  readonly name: string;
+  /** Unique. */
+  readonly number: number;
+}
 
 /** A caller's place. */
-export interface Rank {
+export interface Rank<Caller extends Ranked> {
   readonly caller: Caller;
   /** Its tag. */
   readonly tag: number;
@@ -10,30 +16,30 @@ export interface Rank {
   readonly oldest: number;
 }
 
-export class Ranking {
-  readonly #ranks: Rank[] = [];
+export class Ranking<Caller extends Ranked> {
+  readonly #ranks: Rank<Caller>[] = [];
 
   /** The highest tag; -Infinity: there is nobody. */
   get highest(): number {
     return this.#ranks.at(-1)?.tag ?? -Infinity;
   }
 
-  add(rank: Rank): void {
+  add(rank: Rank<Caller>): void {
     this.#ranks.splice(this.#placeOf(rank), 0, rank);
   }
 
-  remove(rank: Rank): void {
+  remove(rank: Rank<Caller>): void {
     const place = this.#placeOf(rank);
     if (this.#ranks[place] !== rank) throw new Error(`${rank.caller.name} is not at its place`);
     this.#ranks.splice(place, 1);
   }
 
-  [Symbol.iterator](): Iterator<Rank> {
+  [Symbol.iterator](): Iterator<Rank<Caller>> {
     return this.#ranks.values();
   }
 
   /** The first place that does not come before a rank. */
-  #placeOf(rank: Rank): number {
+  #placeOf(rank: Rank<Caller>): number {
     let low = 0;
     let high = this.#ranks.length;
     while (low < high) {
@@ -45,7 +51,7 @@ export class Ranking {
   }
 }
 
-function isBefore(a: Rank, b: Rank): boolean {
+function isBefore(a: Rank<Ranked>, b: Rank<Ranked>): boolean {
   if (a.tag !== b.tag) return a.tag < b.tag;
   return a.oldest === b.oldest ? a.caller.number < b.caller.number : a.oldest < b.oldest;
 }

@@ -1,26 +1,6 @@
 /** Who reads a task while it is generated. Readers cost memory only: they are called when something happens, and keep no text here. */
 import { attemptNumber, isFinal, type Task } from "../task.ts";
-import { type TaskSnapshot } from "./task-api.ts";
-
-/** Hears what becomes of one task. It must not do much, and must not throw: it is called between two tokens. */
-export interface Listener {
-  /** A GPU has it, and that is on disk. A higher `attempt` than before means that the text so far is void. */
-  placed(attempt: number, gpuId: number): void;
-  /** New text of the present attempt, of which there were `before` UTF-16 units until now. */
-  text(piece: string, before: number): void;
-  /** It has ended, and that is on disk. Nothing follows. */
-  ended(task: TaskSnapshot): void;
-  /** The server stops before the task has ended. Nothing follows. */
-  closed(): void;
-}
-
-/** What a listener can ask at any time. */
-export interface Following {
-  /** The attempt that is on disk, with its GPU and its text so far; null: no GPU has it. */
-  now(): { readonly attempt: number; readonly gpuId: number; readonly text: string } | null;
-  /** Lets the listener hear nothing more. Calling it twice is harmless. */
-  stop(): void;
-}
+import { type Following, type Listener } from "./task-api.ts";
 
 export class Subscribers {
   /** The text that a running task has so far. */

@@ -2,7 +2,6 @@
 import { type RequestFacts } from "../request.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/store.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
-import { type Following, type Listener } from "./subscribers.ts";
 
 /** How a submission wants its tasks placed, and what it wants beside. */
 export interface SubmitOptions {
@@ -40,6 +39,26 @@ export type TaskSnapshot = Readonly<Omit<Task, "attempts">> & { readonly attempt
 
 /** The same, without its request. */
 export type ListedSnapshot = Omit<TaskSnapshot, "request" | keyof RequestFacts>;
+
+/** Hears what becomes of one task. It must not do much, and must not throw: it is called between two tokens. */
+export interface Listener {
+  /** A GPU has it, and that is on disk. A higher `attempt` than before means that the text so far is void. */
+  placed(attempt: number, gpuId: number): void;
+  /** New text of the present attempt, of which there were `before` UTF-16 units until now. */
+  text(piece: string, before: number): void;
+  /** It has ended, and that is on disk. Nothing follows. */
+  ended(task: TaskSnapshot): void;
+  /** The server stops before the task has ended. Nothing follows. */
+  closed(): void;
+}
+
+/** What a listener can ask at any time. */
+export interface Following {
+  /** The attempt that is on disk, with its GPU and its text so far; null: no GPU has it. */
+  now(): { readonly attempt: number; readonly gpuId: number; readonly text: string } | null;
+  /** Lets the listener hear nothing more. Calling it twice is harmless. */
+  stop(): void;
+}
 
 /** A batch as it is now. */
 export interface BatchSnapshot extends BatchState {

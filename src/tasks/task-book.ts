@@ -28,11 +28,13 @@ import { Requests, type WaitingRequestsParts } from "./requests.ts";
 import { Writer } from "./writer.ts";
 import { type Grouping } from "../scheduler/planner.ts";
 import { Scheduler, type SchedulerSettings } from "../scheduler/scheduler.ts";
-import { type Following, type Listener, Subscribers } from "./subscribers.ts";
+import { Subscribers } from "./subscribers.ts";
 import {
   type BatchSnapshot,
   type BatchStatus,
   type CancelFilter,
+  type Following,
+  type Listener,
   type Submission,
   type SubmitOptions,
   type TaskApi,

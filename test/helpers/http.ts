@@ -14,10 +14,11 @@ import { parseConfig, type Config } from "../../src/config/config.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
-import { type Following, type Listener } from "../../src/tasks/subscribers.ts";
 import {
   type BatchSnapshot,
   type CancelFilter,
+  type Following,
+  type Listener,
   type SubmitOptions,
   type Submission,
   type TaskApi,

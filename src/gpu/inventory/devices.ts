@@ -10,7 +10,7 @@ import {
   isRemote,
   urlsOf,
 } from "../../config/config.ts";
-import { type EngineKind, type EngineOptions, type Tuning } from "../../engine/engine.ts";
+import { type DeviceEngine, type EngineKind, type EngineOptions } from "../../engine/engine.ts";
 import { faultOfUrl, hostOf, plainUrl } from "../../engine/openai/address.ts";
 import { AltLasError } from "../../errors.ts";
 import { fieldName } from "../../common/validation.ts";
@@ -53,19 +53,6 @@ export interface Device {
   readonly unfit: string | null;
   /** Set: it was here at an earlier start and is gone. */
   readonly lost: string | null;
-}
-
-/** The engine's settings for one device. */
-export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" | "patience"> {
-  readonly kind: EngineOptions["kind"];
-  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. */
-  readonly model: string;
-  /** Tokens for each slot; null: as the model has it. */
-  readonly context: number | null;
-  /** Tokens for each slot. */
-  readonly minContext: number;
-  /** What is configured; how many cores are a device's own is not known here. */
-  readonly tuning: Omit<Tuning, "cores">;
 }
 
 /** A device that has no gpu_id yet. `number`: that of its GPU; null: a stand-in. */
