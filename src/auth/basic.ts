@@ -1,4 +1,4 @@
-/** What HTTP Basic credentials say (RFC 7617), in the encodings that clients really send. */
+/** Reads HTTP Basic credentials (RFC 7617), in the encodings that clients really send. */
 import { isUtf8 } from "node:buffer";
 
 export interface Login {
@@ -10,7 +10,7 @@ export interface Login {
 const TURKISH = new TextDecoder("windows-1254");
 
 /**
- * The ways to read them, the likeliest first. What is UTF-8 is meant so. Else it is an older encoding: Python's requests sends ISO-8859-1,
+ * The ways to read them, the likeliest first. Bytes that are valid UTF-8 are UTF-8. Others are in an older encoding: Python's requests sends ISO-8859-1,
  * a Turkish terminal ISO-8859-9, and they differ in six letters (ğ ı ş Ğ İ Ş), so that there may be two readings.
  * @param encoded in base64; empty: it has no colon
  */

@@ -1,4 +1,4 @@
-/** What `alt-las users …` and `alt-las keys …` do. Each returns the text to print, or throws `AltLasError` with a sentence. */
+/** The commands `alt-las users …` and `alt-las keys …`. Each returns the text to print, or throws `AltLasError` with a sentence. */
 import { wallTimeText } from "../common/clock.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";

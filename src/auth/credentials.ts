@@ -1,4 +1,4 @@
-/** Who is calling: turns an Authorization header into a user with a role. */
+/** Identifies the caller: turns an Authorization header into a user with a role. */
 import { hash } from "node:crypto";
 import { statSync } from "node:fs";
 import { type Config } from "../config/config.ts";
@@ -96,7 +96,7 @@ export class Credentials {
   }
 
   /**
-   * Who sent this `Authorization` header. With `auth.enabled: false` everybody is the admin `anonymous`.
+   * The user who sent this `Authorization` header. With `auth.enabled: false` everybody is the admin `anonymous`.
    * @param from says the address that it comes from; asked only where that matters
    * @returns at once, except for a password that has to be checked first
    * @throws {AltLasError} `unauthorized`, or `rate_limited` when too many passwords wait to be checked; also as a rejection

@@ -9,14 +9,14 @@
  *     one that would go last has to leave.
  */
 
-/** Who comes. */
+/** The newcomer. */
 export interface Comer {
   /** The lowest goes first. */
   readonly rank: number;
   readonly provider: string;
   readonly site: string;
   readonly address: string;
-  /** What it tries. */
+  /** The credentials that it tries. */
   readonly name: string;
 }
 
@@ -27,7 +27,7 @@ export interface FairLineOptions {
   readonly ofAddress: number;
   readonly ofSite: number;
   readonly inAll: number;
-  /** What those get who cannot wait. */
+  /** The refusal for callers who find no place in the line. */
   readonly refusal: () => Error;
 }
 

@@ -22,7 +22,7 @@ const FileSchema = Type.Object(
   strict,
 );
 
-/** What the file holds. */
+/** The content of the file. */
 export type CredentialsFile = Static<typeof FileSchema>;
 export type StoredUser = CredentialsFile["users"][number];
 export type StoredKey = CredentialsFile["keys"][number];

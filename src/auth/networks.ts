@@ -2,9 +2,9 @@
 import ipaddr from "ipaddr.js";
 
 export interface Networks {
-  /** What one customer of a provider has at most: an IPv4 network of 24 bits, an IPv6 network of 48. */
+  /** The largest network that one customer of a provider has: an IPv4 network of 24 bits, an IPv6 network of 48. */
   readonly site: string;
-  /** What a provider has at least: an IPv4 network of 16 bits, an IPv6 network of 32. */
+  /** The smallest network that a provider has: an IPv4 network of 16 bits, an IPv6 network of 32. */
   readonly provider: string;
 }
 

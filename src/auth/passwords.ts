@@ -12,7 +12,7 @@ const LIMITS = { room: 2, ofAddress: 16, ofSite: 64, inAll: 512 };
 const FULL_PAUSE = 5;
 /** Proven logins that are remembered, and addresses that proved one. */
 const MAX_REMEMBERED = 1000;
-/** What the password of an unknown user is compared with. */
+/** Stands in for the hash of an unknown user, so that such a login takes as long. */
 const NOBODY = unmatchableHash();
 
 export interface Attempt {
@@ -24,7 +24,7 @@ export interface Attempt {
   readonly address: string;
 }
 
-/** What proves a login: the derived key is kept, never the password. */
+/** Proves a login: the derived key is kept, never the password. */
 export class PasswordChecker {
   /** How often scrypt was really run. */
   runs = 0;

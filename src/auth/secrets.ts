@@ -14,7 +14,7 @@ export interface ScryptCost {
 }
 
 /**
- * What new password hashes cost: 32 MiB and about 0.1 to 0.3 s of one core, as the OWASP password storage cheat sheet asks
+ * The cost of a new password hash: 32 MiB and about 0.1 to 0.3 s of one core, as the OWASP password storage cheat sheet asks
  * of scrypt at this N. The cost is part of each hash, so raising it here leaves old hashes valid.
  */
 export const PASSWORD_COST: ScryptCost = { N: 2 ** 15, r: 8, p: 3 };
@@ -38,7 +38,7 @@ export function newApiKey(): string {
   return `altlas_${randomBytes(32).toString("base64url")}`;
 }
 
-/** What is stored of an API key. SHA-256 is enough for a secret that nobody can guess. */
+/** The form in which an API key is stored. SHA-256 is enough for a secret that nobody can guess. */
 export function hashApiKey(key: string): string {
   return createHash("sha256").update(key).digest("hex");
 }

@@ -4,7 +4,7 @@ import { type Config, type Role } from "../config/config.ts";
 import { type CredentialsFile } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
-/** Who sends a request. */
+/** The sender of a request. */
 export interface Caller {
   readonly name: string;
   readonly role: Role;
@@ -22,7 +22,7 @@ interface Key {
 
 export class Tables {
   readonly users: ReadonlyMap<string, User>;
-  /** What an operator should know: entries that are ignored, and why. */
+  /** Entries that are ignored, and why; for the operator. */
   readonly warnings: readonly string[];
   /** By digest; `latin1` is the cheapest way to make a Map's key of it. */
   readonly #keys: ReadonlyMap<string, Key>;

@@ -2,7 +2,7 @@
 import common from "@zxcvbn-ts/language-common/src/passwords.json" with { type: "json" };
 
 const COMMON = new Set<string>(common);
-/** What people who speak Turkish take, without its dots and tails; a number or a sign behind it changes little. */
+/** Common choices of people who speak Turkish, without its dots and tails; a number or a sign behind it changes little. */
 const TURKISH = new Set(
   (
     "sifre sifrem parola parolam galatasaray fenerbahce besiktas trabzonspor bursaspor cimbom cimbombom kartal kanarya istanbul ankara " +

@@ -9,7 +9,7 @@ import { wallTime, wallTimeText } from "../common/clock.ts";
 import { makeAjv } from "../common/validation.ts";
 import { VERSION } from "../common/version.ts";
 
-/** What a backup may hold beside the manifest; the names are those of the data directory. */
+/** Files that a backup may hold beside the manifest; the names are those of the data directory. */
 export const NAMES = ["alt-las.db", "credentials.json", "gpus.json"] as const;
 export const MANIFEST = "manifest.json";
 /** Bytes: a manifest is some hundred. */

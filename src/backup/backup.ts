@@ -6,7 +6,7 @@ import { AltLasError } from "../errors.ts";
 import { checkRoom } from "./disk-space.ts";
 import { archiveOf, type Source } from "./archive.ts";
 
-/** What makes the copy of the database. */
+/** Makes the copy of the database. */
 export interface Copier {
   /**
    * Copies the database into a new file.

@@ -1,4 +1,4 @@
-/** What `alt-las backup`, `restore` and `compact` do. Each returns the text to print, or throws `AltLasError` with a sentence. */
+/** The commands `alt-las backup`, `restore` and `compact`. Each returns the text to print, or throws `AltLasError` with a sentence. */
 import { randomBytes } from "node:crypto";
 import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";

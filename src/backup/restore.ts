@@ -9,7 +9,7 @@ import { knownSchema, syncFolder } from "../store/sqlite/schema.ts";
 import { misfitOf } from "../common/validation.ts";
 import { MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";
 
-/** What was found in the tar file. */
+/** The content of the tar file. */
 interface Found {
   readonly size: number;
   readonly sha256: string;

@@ -130,7 +130,7 @@ function reasonsOf({ status, reason, crowded }: GpuView): string[] {
   return [status === "ready" ? null : reason, crowded].filter((why) => why !== null);
 }
 
-/** What others take most of: the share that is nearest to shutting us out. */
+/** The largest share that other programs take: the one nearest to making the GPU crowded. */
 function mostByOthers({ others_memory: memory, others_utilization: time }: GpuView): string {
   if (memory === null && time === null) return "-";
   return memory !== null && memory >= (time ?? 0) ? `${shareOf(memory)} mem` : `${shareOf(time)} util`;
@@ -188,7 +188,7 @@ function factsOfWorker(gpu: GpuDetails): Fact[] {
   ];
 }
 
-/** What a server says of its load, by everybody, as far as it tells. */
+/** The load that a server reports, from all its clients, as far as it tells. */
 function loadOf({ running, waiting, kv_cache_use, slots }: NonNullable<GpuDetails["upstream"]>): string {
   const room = slots === null ? "" : ` of ${slots}`;
   const said = [

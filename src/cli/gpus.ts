@@ -1,4 +1,4 @@
-/** What `alt-las gpus` does: asks a running server for its GPUs. Each failure is one sentence. */
+/** The command `alt-las gpus`: asks a running server for its GPUs. Each failure is one sentence. */
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { type Config } from "../config/config.ts";
@@ -15,7 +15,7 @@ export interface GpusOptions {
   readonly key: string | undefined;
   /** Everything about this one; undefined: a table of all. */
   readonly gpuId: number | undefined;
-  /** What the server answers, instead of something to read. */
+  /** Print the server's answer as it is, instead of a table. */
   readonly json: boolean;
   readonly columns: Columns;
   readonly colour?: boolean;
@@ -118,7 +118,7 @@ interface Refusal {
   readonly answer: unknown;
 }
 
-/** What to do about an answer that is not what was asked for. */
+/** Advice for an answer that is not the expected one. */
 function refused(status: number, { url, key, answer }: Refusal): string {
   const { error } = (answer ?? {}) as { error?: unknown };
   if (typeof error !== "string") return `What answers at ${url} (with status ${status}) is no ALT_LAS server.`;
@@ -142,7 +142,7 @@ function parsed(body: string): unknown {
   }
 }
 
-/** What a terminal would obey instead of showing it, or what turns its lines around, must not come from the network. */
+/** Control characters, which a terminal obeys, and characters that turn its lines around must not come from the network. */
 function withoutControls(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value), (_key, part: unknown) =>
     typeof part === "string" ? part.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "�") : part,

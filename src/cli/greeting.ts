@@ -1,4 +1,4 @@
-/** What a person needs to know first, on standard output, when a server has started. */
+/** The first things that a person needs to know, on standard output, when a server has started. */
 import { networkInterfaces } from "node:os";
 import { basename, resolve } from "node:path";
 import { type Config, engineFault, isLoopback } from "../config/config.ts";
@@ -15,7 +15,7 @@ export interface Origin {
   /** undefined: there was none, and the defaults hold. */
   readonly configFile: string | undefined;
   readonly dataDir: string;
-  /** What stood on the command line, like "--port" and "9000". */
+  /** The options of the command line, like "--port" and "9000". */
   readonly given?: ReadonlyMap<string, string>;
 }
 

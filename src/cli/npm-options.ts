@@ -2,7 +2,7 @@
 import { shellWord } from "./paste.ts";
 
 /**
- * What a person meant who typed `npm start --port 9000`.
+ * Options that npm kept for itself when a person typed `npm start --port 9000`.
  * @param options long names of the command's options, like "--port"
  * @param args the words that arrived as arguments; npm passes on the value of an option that it has kept
  * @param environment npm writes there what it has kept

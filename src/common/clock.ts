@@ -17,13 +17,13 @@ const ONE_LOOK = 20;
 
 /** The wall clock was set, or the machine has slept. Unix milliseconds. */
 export interface Step {
-  /** What it would have shown. */
+  /** The time that it would have shown. */
   readonly from: number;
-  /** What it shows. */
+  /** The time that it shows. */
   readonly to: number;
 }
 
-/** What a server's parts see of the time. */
+/** The time, as the parts of a server see it. */
 export interface Clock {
   /** The server's clock. */
   now(): number;
@@ -41,7 +41,7 @@ export interface TimeSource {
 
 const SYSTEM: TimeSource = { steady: () => performance.now(), wall: () => Date.now() };
 
-/** What the wall clock shows; for showing, never for what is to happen. Unix milliseconds. */
+/** The wall clock's time in Unix milliseconds: for showing, never for deciding. */
 export function wallTime(): number {
   return SYSTEM.wall();
 }
@@ -58,7 +58,7 @@ export function isoTime(milliseconds: number): string {
 
 export class ServerClock implements Clock {
   readonly #source: TimeSource;
-  /** What is added to the steady source. */
+  /** The offset to the steady source. */
   readonly #offset: number;
   readonly #stepped: (step: Step) => void;
   #ahead: number;

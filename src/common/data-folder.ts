@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { AltLasError, messageOf } from "../errors.ts";
 import { shellWord } from "../cli/paste.ts";
 
-/** What a server or a command leaves there; each of them says that the folder is in use. */
+/** Files that a server or a command leaves there; each of them shows that the folder is in use. */
 const OURS = ["alt-las.db", "credentials.json", "gpus.json"];
 
 /**

@@ -70,7 +70,7 @@ export function afterIdle(milliseconds: number, done: () => void): AbortControll
     const due = performance.now() + STEP;
     const timer = setTimeout(() => {
       idle += performance.now() - due < STEP ? STEP : 0;
-      // What came meanwhile is heard before this.
+      // Events that came meanwhile are handled before this.
       setImmediate(() => {
         if (over.signal.aborted) return;
         if (idle >= milliseconds) done();

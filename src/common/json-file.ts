@@ -75,7 +75,7 @@ function parse(text: string, path: string): unknown {
 }
 
 /**
- * Writes a file for its owner alone. Whatever happens, there is the old file or the new one.
+ * Writes a file for its owner alone. After any failure there is the old file or the new one.
  * @throws {AltLasError} `bad_config`: it cannot be written
  */
 export function writeJsonFile(path: string, value: unknown): void {

@@ -117,7 +117,7 @@ export function fieldName(path: readonly (string | number)[], root: string): str
   return path.map((part, i) => (typeof part === "number" ? `[${part}]` : i === 0 ? part : `.${part}`)).join("");
 }
 
-/** What a schema allows, in words. */
+/** The values that a schema allows, in words. */
 export function expected(schema: SchemaPart): string {
   if (schema.allowed !== undefined) return schema.allowed;
   if (schema.const !== undefined) return JSON.stringify(schema.const);
@@ -162,7 +162,7 @@ function sizes({ minItems, maxItems }: SchemaPart): string {
   return minItems === undefined ? "" : ` of at least ${minItems}`;
 }
 
-/** What a secret is, without saying it. */
+/** Describes a secret without telling it. */
 function kindOf(value: unknown): string {
   if (typeof value === "number") return "a number";
   if (typeof value === "boolean") return "no text";

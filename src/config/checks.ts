@@ -97,7 +97,7 @@ function checkRemote(config: Config, { path, entry }: PlacedEntry): Finding | nu
   return finding([...own, "url"], `is missing; ${wanted}.`, ENGINE_KIND, ENGINE_URL, path);
 }
 
-/** What an entry names must go with `gpu.enabled` and with the engine. */
+/** The device of an entry must go with `gpu.enabled` and with the engine. */
 function checkEntry(config: Config, { path, entry }: PlacedEntry): Finding | null {
   const name = entry.gpu ?? entry.gpus?.[0];
   const kind = entry.engine?.kind ?? config.engine.kind;

@@ -3,7 +3,7 @@ import { type Static, Type } from "typebox";
 import { ENGINE_KINDS, KV_CACHE_TYPES } from "../engine/engine.ts";
 import { either, NonEmpty } from "./section.ts";
 
-/** What names a GPU of this machine; `GPU_ID` also fits the first digits of a UUID, and AMD's bus ids. */
+/** Patterns that name a GPU of this machine; `GPU_ID` also fits the first digits of a UUID, and AMD's bus ids. */
 const GPU_ID = "gpu:\\d+|(GPU|MIG|AMD)-[0-9A-Za-z:./-]+";
 const STAND_IN = "(cpu|simulated):[1-9]\\d{0,3}";
 const GPU_ALLOWED = '"gpu:INDEX", an index or a GPU\'s UUID';
@@ -27,7 +27,7 @@ export const FLASH_ATTENTION = { enum: ["auto", true, false], allowed: "auto, tr
 const FlashAttention = Type.Unsafe<boolean | "auto">(FLASH_ATTENTION);
 const KvCacheType = Type.Enum(["auto", ...KV_CACHE_TYPES]);
 
-/** What an engine may have of its own on one device. */
+/** Settings that an engine may have for one device. */
 const EngineSettings = Type.Object(
   {
     kind: Type.Optional(EngineKind),
@@ -49,7 +49,7 @@ const EngineSettings = Type.Object(
 );
 export type EngineSettings = Static<typeof EngineSettings>;
 
-/** What a device has of its own; whatever is left out is as for all devices. */
+/** Settings of one device; a missing one is as for all devices. */
 const DeviceSettings = Type.Object(
   {
     gpu: Type.Optional(

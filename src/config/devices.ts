@@ -1,4 +1,4 @@
-/** What the entries of `gpu.devices` mean. */
+/** The meaning of the entries of `gpu.devices`. */
 import { type DeviceEntry, type DeviceSettings } from "./device-settings.ts";
 import { type Config } from "./schema.ts";
 

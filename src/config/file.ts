@@ -33,7 +33,7 @@ function beginningOf(path: string, most: number): Buffer {
   }
 }
 
-/** What a file says, and where. */
+/** The values of a file, and where each stands. */
 export interface ConfigText {
   /** With a `Template` for each text that has references to the environment. */
   readonly value: unknown;

@@ -8,7 +8,7 @@ import { type DeviceEngine } from "../engine/engine.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
 
-/** What is missing, or cannot be read or run by this user. */
+/** Files that are missing, or that this user cannot read or run. */
 export function checkFiles(config: Config): Finding[] {
   const { cert, key } = config.server.tls;
   const { path } = config.store;
@@ -34,7 +34,7 @@ function checkEngine(config: Config, { path, entry }: PlacedEntry): Finding[] {
   ];
 }
 
-/** What keeps an engine from loading, as far as its files show it before anything is loaded. */
+/** Reasons that will keep an engine from loading, as far as its files show them beforehand. */
 export interface EngineFault {
   readonly key: "model" | "binary";
   readonly sentence: string;

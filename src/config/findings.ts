@@ -1,4 +1,4 @@
-/** What is wrong with a configuration, all of it at once. */
+/** Everything that is wrong with a configuration, at once. */
 import { AltLasError } from "../errors.ts";
 
 /** The keys and indices from the root to a value. */
@@ -18,7 +18,7 @@ export interface Finding {
 export interface Place {
   /** Such as "config.yaml:3: " or "Command line: ". */
   readonly name: string;
-  /** What is told first: the line in the file. */
+  /** The beginning of the sentence: the line in the file. */
   readonly order: number;
 }
 

@@ -7,7 +7,7 @@ import { readConfigFile, readYaml } from "./file.ts";
 import { type Finding, type Path, type Place, refuseAll, touches } from "./findings.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 
-/** What the command line or the environment sets over the file. */
+/** Values of the command line or the environment, which go before the file's. */
 export interface ConfigOverrides {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
@@ -58,7 +58,7 @@ const COMMAND_LINE: Place = { name: "Command line: ", order: Infinity };
 
 /**
  * 1. The file and the command line are each held against the schema.
- * 2. What does not fit is left out, so that the rules between keys can be looked at too; those about a key that was left out say nothing.
+ * 2. Values that do not fit are left out, so that the rules between keys can be checked too; those about a key that was left out say nothing.
  * 3. All that is wrong is told at once.
  */
 function finish(

@@ -1,4 +1,4 @@
-/** What the parts of the schema share. */
+/** Shared by the sections of the schema. */
 import { type TSchema, Type } from "typebox";
 
 export const MIB = 1024 * 1024;

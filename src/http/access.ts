@@ -1,4 +1,4 @@
-/** Who may do what. These run before a request's body is read, so that a refusal costs nothing. */
+/** Decides who may do what. The hooks run before a request's body is read, so that a refusal costs nothing. */
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { isLoopback } from "../config/config.ts";

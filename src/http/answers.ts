@@ -1,4 +1,4 @@
-/** What answers hold of the memory for requests until they are taken, and how many requests one caller may have open. */
+/** Counts answers in the memory for requests until clients take them, and bounds the open requests of a caller. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { getHeapStatistics } from "node:v8";
 import { type Config } from "../config/config.ts";

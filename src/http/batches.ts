@@ -14,7 +14,7 @@ import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
 import { viewOfBatch, viewOfTask } from "./views.ts";
 
-/** What results that are being sent are taken to hold: some read ahead, as rows, as tasks and as text. */
+/** The memory that counts for results while they are sent: some read ahead, as rows, as tasks and as text. */
 const RESULTS_BYTES = 2 ** 20;
 
 export function batchStateRoute(app: FastifyInstance, { tasks }: ServerParts): void {

@@ -10,12 +10,12 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Where its answer goes; a body is read before there is a reply. */
     response: ServerResponse;
-    /** What its body costs; null: nothing. */
+    /** The cost of its body; null: none. */
     body_cost: BodyCost | null;
   }
 }
 
-/** What a body takes of the memory for requests and, if it is large, its turn. */
+/** The share of a body in the memory for requests, and its turn if it is large. */
 interface BodyCost {
   /** Somebody works on it who will release it; until then that its client has gone makes nothing free. */
   inUse: boolean;
@@ -23,7 +23,7 @@ interface BodyCost {
   readonly release: () => void;
 }
 
-/** What bodies are counted in. */
+/** The parts that count bodies. */
 export interface BodyRoom {
   readonly memory: RequestMemory;
   readonly turns: BodyTurns;
@@ -53,7 +53,7 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: B
 }
 
 /**
- * Does what uses a body up. What the body costs is counted until then, even if its client has gone; and not longer, because the queue
+ * Does what uses a body up. The cost of the body counts until then, even if its client has gone; and not longer, because the queue
  * counts what it keeps by itself, and a request that is held for its task must not keep the text as well.
  */
 export async function usingBody<T>(request: FastifyRequest, work: () => Promise<T>): Promise<T> {
@@ -166,7 +166,7 @@ const BLOCK = 16 * 1024;
 class Chunks {
   length = 0;
   #whole: Buffer[] = [];
-  /** What the last of the pieces is copied into, and how much of it is used. */
+  /** The buffer that collects the pieces, and how much of it is used. */
   #block: Buffer | null = null;
   #used = 0;
 

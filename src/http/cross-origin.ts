@@ -32,13 +32,13 @@ export function refuseForeignPages({ server: { cors_origins: allowed } }: Config
 }
 
 /**
- * What to call the foreign page that a request comes from; null: it comes from our own, or from no browser.
+ * The name of the foreign page that a request comes from; null: it comes from our own, or from no browser.
  *
  *  1. A browser says in Sec-Fetch-Site what it knows best, and pages cannot write that header. `same-site` is foreign too: another port
  *     of this machine is somebody else's.
  *  2. Browsers say nothing there to plain HTTP beyond localhost, and old ones never; then the Origin has to be where the request went to.
  *  3. Without an Origin, as with a GET, the Referer says the same: pages cannot write that one either, only leave it out.
- *  4. What is no browser sends none of them.
+ *  4. Programs that are no browsers send none of them.
  */
 function foreignPage(request: FastifyRequest): string | null {
   const site = request.headers["sec-fetch-site"];

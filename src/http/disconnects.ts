@@ -49,7 +49,7 @@ export function probeWhenHalfClosed({ request }: FastifyReply, probe: () => void
   };
 }
 
-/** Whom to call when a client sends no more: one listener for a connection, which may carry many requests at once. */
+/** Called when a client sends no more: one listener for a connection, which may carry many requests at once. */
 const callbacks = new WeakMap<Socket, Set<() => void>>();
 
 function onHalfClose(socket: Socket, callback: () => void): () => void {

@@ -20,7 +20,7 @@ export const BEGINNING: Position = { attempt: 0, offset: 0 };
  * text from there on goes out as one piece.
  *
  * 1. An event is written only when the one before was taken (`write` said true, or `drain` came since).
- * 2. Whatever is written moves the position, so that each unit of text and the end go out exactly once.
+ * 2. Every write moves the position, so that each unit of text and the end go out exactly once.
  * 3. An attempt is announced before any of its text.
  */
 export class EventStream implements Listener {
@@ -100,7 +100,7 @@ export class EventStream implements Listener {
     else this.#end(this.#final);
   }
 
-  /** What the reader has not got of the text up to the end of a piece. */
+  /** The text up to the end of a piece that the reader has not got yet. */
   #unsent(piece: string, before: number): string {
     // Of a reader that is up to date the whole text is not touched, which may be long.
     if (before === this.#offset) return piece;

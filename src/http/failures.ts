@@ -58,7 +58,7 @@ function toAltLasError(thrown: unknown): AltLasError | undefined {
     case "FST_ERR_BAD_URL":
       return new AltLasError("invalid_input", "The URL is not properly percent-encoded.");
   }
-  // What is left of this class are connections that broke while a body was read.
+  // The others of this class are connections that broke while a body was read.
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new AltLasError("invalid_input", `The request cannot be read: ${messageOf(thrown)}`);
   }

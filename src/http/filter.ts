@@ -10,7 +10,7 @@ type Selection = Pick<TasksQuery & CancelRequest, "batch_id" | "task_type" | "gp
 const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;
 
 /**
- * What a list and a cancellation have in common. A `user` means its own tasks, whatever it selects.
+ * Shared by lists and cancellations. A `user` means its own tasks, whatever it selects.
  * @throws {AltLasError} `invalid_input`: a time is none
  */
 export function selectionOf(caller: Caller, { batch_id, task_type, gpu_id, since, until }: Selection) {
@@ -36,7 +36,7 @@ function timeOf(field: string, given: string | undefined): number | undefined {
   throw new AltLasError("invalid_input", `${field} must be ${allowed}; got ${shown(given)}.`);
 }
 
-/** Names a place in the list of tasks: behind the one with this `seq`. What it looks like is nobody's business. */
+/** Names a place in the list of tasks: behind the one with this `seq`. Its form is opaque to clients. */
 export function cursorOf(seq: number): string {
   return Buffer.from(String(seq)).toString("base64url");
 }

@@ -2,7 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 
-/** What to do about the system's codes. */
+/** Advice for the system's codes. */
 const WHY: Readonly<Record<string, string>> = {
   EADDRINUSE: "another program listens there; choose another port with --port",
   EACCES: "this user may not; choose a port from 1024 on with --port",

@@ -10,7 +10,7 @@ import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
 
 declare module "fastify" {
   interface FastifySchema {
-    /** What the route may be refused with, beside what every route of its kind is; for the document only. */
+    /** Refusals of this route beside those of its kind; for the document only. */
     readonly refusals?: readonly ErrorCode[];
   }
 }
@@ -41,7 +41,7 @@ interface Operation {
   readonly requestBody?: { required: boolean; readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
 }
 
-/** What each kind of route may be refused with, beside its own answers. */
+/** Refusals of each kind of route, beside its own answers. */
 const ALWAYS: ErrorCode[] = ["invalid_input", "unauthorized", "method_not_allowed", "rate_limited", "internal_error"];
 const ON_READING: ErrorCode[] = ["store_unavailable"];
 const ON_NAMING: ErrorCode[] = ["not_found"];
@@ -142,7 +142,7 @@ function withOptionalBodies(document: Document): Document {
   return document;
 }
 
-/** What can go wrong: what is the same for all routes of a kind, and what the route itself says. */
+/** The failures of a route: those of its kind, and its own. */
 function failuresOf(
   { security }: FastifySchema,
   url: string,

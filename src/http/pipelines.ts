@@ -42,7 +42,7 @@ interface Parser {
   onIncoming?: ((request: IncomingMessage, keepAlive: boolean) => number) | null;
 }
 
-/** What onIncoming returns when the rest of what was received is not for the parser. */
+/** The value that onIncoming returns when the parser must not read on. */
 const NO_MORE = 2;
 
 /** Puts itself between the server and those who listen for its requests. */

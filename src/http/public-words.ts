@@ -44,7 +44,7 @@ const OURS: readonly RegExp[] = [
 const OURS_OF_TRIES =
   /^(?:webhook_url must |The connection was |The time for an answer |The name servers do not answer for |It answered with a redirect|Enough is sent to )/;
 
-/** What went wrong with a task, as part of a sentence about where it ran. */
+/** The failure of a task, as part of a sentence about where it ran. */
 const FAILURES: Readonly<Partial<Record<string, string>>> = {
   gpu_lost: "failed",
   gpu_full: "had no room for the task",
@@ -61,7 +61,7 @@ export function publicFailure({ code, sentence }: TaskError, gpuId: number | nul
   return ALWAYS_OURS.has(code) ? sentence : (oursIn(sentence) ?? failureAt(code, sentence, gpuId));
 }
 
-/** What outsiders read of one attempt; undefined: the reason says it all. */
+/** The sentence for outsiders about one attempt; undefined: the reason says it all. */
 export function publicAttempt({ reason, error, gpuId }: Attempt): string | undefined {
   return error === undefined ? undefined : failureAt(reason ?? "", error, gpuId);
 }
@@ -83,7 +83,7 @@ export function publicRefusal({ code, status, message }: AltLasError): string {
   return failureAt(code, message, null);
 }
 
-/** What outsiders read of a try to send a webhook that failed: the system names the addresses that a host leads to. */
+/** The sentence for outsiders about a webhook that could not be sent: the system names the addresses that a host leads to. */
 export function publicTry(error: string): string {
   if (OURS_OF_TRIES.test(error)) return error;
   const [code] = /\b(?:E[A-Z]{3,}|[A-Z]+(?:_[A-Z]+)+)\b/.exec(error) ?? [];
@@ -104,7 +104,7 @@ function statusIn(sentence: string): string | null {
   return /\bHTTP ([1-5]\d\d)\b/.exec(sentence)?.[1] ?? null;
 }
 
-/** What outsiders read of a state for which others may have given the reason. */
+/** The sentence for outsiders about a state whose reason may be another program's. */
 const STATES: Readonly<Partial<Record<GpuState | GpuEventRecord["event"], string>>> = {
   starting: "The model is being loaded.",
   unfit: "It cannot serve as things are.",
@@ -160,5 +160,5 @@ function fileName(text: string): string {
   return isName ? text : parts.at(-1)!;
 }
 
-/** What drivers do not tell, for outsiders. */
+/** The drivers' notes for outsiders. */
 export const PUBLIC_NOTE = "Not all drivers tell what they could; an admin sees why.";

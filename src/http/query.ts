@@ -24,7 +24,7 @@ export function queryReader({ properties = {} }: QueryShape): (query: unknown) =
     const fields = query as Record<string, unknown>;
     for (const { name, form } of typed) {
       const text = fields[name];
-      // What has one of these forms is JSON, too.
+      // Values of these forms are JSON, too.
       if (typeof text === "string" && form.test(text)) fields[name] = JSON.parse(text);
     }
   };

@@ -32,7 +32,7 @@ interface Entry {
  *
  * 1. A caller may have half of all, and always one largest body.
  * 2. When all is taken, the newest request of the caller with most gives way to a caller that has less, so that a few callers cannot shut
- *    out the others. What is being worked on is spared.
+ *    out the others. Requests that are being worked on are spared.
  */
 export class RequestMemory {
   readonly #limit: number;

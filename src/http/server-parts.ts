@@ -1,4 +1,4 @@
-/** What the routes work with; main.ts brings the parts together. */
+/** The parts that the routes work with; main.ts brings them together. */
 import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type Config } from "../config/config.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
@@ -11,7 +11,7 @@ export type RunningTask = Pick<TaskSnapshot, "id" | "user" | "startedAt">;
 export interface DrainOptions {
   /** Seconds after which tasks that still run there go back into the queue; null: they may take as long as they need. */
   readonly deadlineSeconds: number | null;
-  /** Who asked. */
+  /** The user who asked. */
   readonly by: string;
 }
 
@@ -20,7 +20,7 @@ export interface ServerParts {
   readonly tasks: TaskApi;
   readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];
-  /** What drivers said that are installed and have no GPU to offer; left out: nothing. */
+  /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];
   /** The tasks that run on a GPU now. */
   readonly runningOn: (gpuId: number) => readonly RunningTask[];
@@ -40,7 +40,7 @@ export interface ServerParts {
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Who sent the request; set before any handler that needs credentials. */
+    /** The sender of the request; set before any handler that needs credentials. */
     caller: Caller;
   }
 }

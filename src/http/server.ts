@@ -44,7 +44,7 @@ const KEEP_ALIVE_TIMEOUT = 75_000;
 /** Characters; longer task ids are no UUIDs, but are still told so. */
 const MAX_PARAM_LENGTH = 8192;
 
-/** What a web page may read of an answer beside its body. */
+/** Headers of an answer that a web page may read. */
 const exposedHeaders = [
   "X-Request-Id",
   "Retry-After",

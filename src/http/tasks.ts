@@ -14,7 +14,7 @@ import { PART, streamedList } from "./task-list.ts";
 import { viewOfTask } from "./views.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
-/** What a list that is being sent is taken to hold: a part as rows, as tasks and as text. */
+/** The memory that counts for a list while it is sent: a part as rows, as tasks and as text. */
 const LIST_BYTES = 4 * PART;
 
 export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {

@@ -1,4 +1,4 @@
-/** What requests are told that no route answers: which methods the path has, else which route was probably meant. */
+/** Answers requests that no route serves: which methods the path has, else which route was probably meant. */
 import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { distance } from "../common/validation.ts";

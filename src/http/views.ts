@@ -90,7 +90,7 @@ export function viewOfBatch({ batch, counts, status }: BatchSnapshot): BatchView
     total: queued + running + completed + failed + canceled,
     size: batch.size,
     counts: { queued, running, completed, failed, canceled },
-    // What is no longer kept had ended.
+    // Tasks that are no longer kept had ended.
     progress: (batch.size - queued - running) / batch.size,
     created_at: isoTime(batch.createdAt),
     finished_at: isoTimeOrNull(batch.finishedAt),

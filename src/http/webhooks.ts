@@ -1,4 +1,4 @@
-/** What webhooks are signed with, and what became of them. */
+/** The secrets of webhooks, and their deliveries. */
 import { type FastifyInstance } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { type Delivery } from "../store/store.ts";

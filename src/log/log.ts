@@ -78,7 +78,7 @@ function inTurns(destination: DestinationStream): DestinationStream {
   };
 }
 
-/** What a full pipe does not take waits; else each line would hold up the whole server until somebody reads. */
+/** Lines wait while a pipe is full; else each would hold up the whole server until somebody reads. */
 function never(): boolean {
   return false;
 }

@@ -87,7 +87,7 @@ function notPublic(host: string): AltLasError {
   );
 }
 
-/** What is assigned to IPv6 on the open internet; the library counts all that it does not know as public. */
+/** The IPv6 range of the open internet; the library takes every range that it does not know for public. */
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR("2000::/3");
 
 /** Microsoft Azure's platform, which each virtual machine there reaches (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16). */

@@ -1,4 +1,4 @@
-/** What webhooks are told of tasks and batches: the same that the API shows of them. */
+/** Announces tasks and batches to webhooks, in the API's own views. */
 import { type Clock } from "../common/clock.ts";
 import { viewOfBatch, viewOfTask } from "../http/views.ts";
 import { statusOf } from "../tasks/batches.ts";

@@ -10,7 +10,7 @@
  *  3. When all that is in the window of a user waits for room at slow hosts, others of that user may be hidden behind it. So these get a
  *     later turn, which is written, by how fast their hosts have answered. A host with a long queue holds up others of its user by one
  *     look for each window of it, and by the time of its first answer.
- *  4. What finds enough others on the way to its address, whoever sends them, counts as not tried and gets a later turn.
+ *  4. A delivery that finds enough others on the way to its address counts as not tried, and gets a later turn.
  *  5. While the store does not take writes, nothing is sent: it would be sent again and again.
  */
 import { messageOf } from "../errors.ts";
@@ -66,7 +66,7 @@ const LONGEST_TIMER = 3_600_000;
 export class Deliverer {
   readonly #options: DelivererOptions;
   readonly #lanes = new Lanes();
-  /** What the last look showed and is not sent yet, those that are due first in front. */
+  /** Deliveries of the last reading that are not sent yet, those that are due first in front. */
   #window: readonly Delivery[] = [];
   /** Users of whom the last look showed as many as it could, so there may be more. */
   #more: ReadonlySet<string> = new Set();
@@ -80,7 +80,7 @@ export class Deliverer {
   #written = new Set<string>();
   /** Subjects about which nothing may be begun. */
   readonly #held = new Set<string>();
-  /** What came of tries that could not be written. */
+  /** Results of tries that could not be written. */
   readonly #unsaved = new Map<string, Delivery>();
   /** The store failed, and has not been seen to work since. */
   #troubled = false;
@@ -338,7 +338,7 @@ export class Deliverer {
     const { rules, timing, now } = this.#options;
     const clock = now();
     const wall = clock + this.#options.ahead();
-    // What is shown never goes backwards, whatever the wall clock does.
+    // The shown time never goes backwards, whatever the wall clock does.
     const at = Math.max(wall, createdAt, attempts.at(-1)?.at ?? 0);
     const began = performance.now();
     const headers = signedHeaders({ id, timestamp: Math.floor(wall / 1000), body }, keys);

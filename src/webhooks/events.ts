@@ -12,12 +12,12 @@ export interface Occurrence {
   readonly event: WebhookEvent;
   /** Which time, of an event that may happen again: the number of the attempt. */
   readonly occurrence: number;
-  /** What is known of it then. */
+  /** The facts known at that moment. */
   readonly data: object;
 }
 
 /**
- * What is to be sent about it; nothing when nobody wants to know. The same occurrence always makes the same id, so that it is not told
+ * The deliveries about it; none when nobody wants to know. The same occurrence always makes the same id, so that it is not told
  * twice after a restart.
  * @param at when that is, as it is shown @param now the same by the server's clock
  */

@@ -13,7 +13,7 @@ const MAX_ANSWER = 64 * 1024;
 /** Characters of a reason that are kept: a receiver's certificate may put anything into it. */
 const MAX_REASON = 300;
 
-/** What came of it: the status of the answer, and why the try was in vain where the status does not say so. */
+/** The result: the status of the answer, and why the try was in vain where the status does not say so. */
 export interface Answer extends Pick<DeliveryAttempt, "status" | "error"> {
   /** Whether its time was up; null: nothing was sent, since enough goes to its address. */
   readonly timedOut: boolean | null;

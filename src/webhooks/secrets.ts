@@ -1,4 +1,4 @@
-/** What each user's webhooks are signed with. A secret is shown once; the store keeps it, because it is needed to sign. */
+/** The secrets that sign each user's webhooks. A secret is shown once; the store keeps it, because it is needed to sign. */
 import { type Store, type WebhookSecret } from "../store/store.ts";
 import { Mutex } from "../common/mutex.ts";
 import { newSecret } from "./signature.ts";
@@ -43,7 +43,7 @@ export class Secrets {
     });
   }
 
-  /** What to sign with now, the newest first; a secret is made when there is none. */
+  /** The secrets to sign with now, the newest first; a secret is made when there is none. */
   async signing(user: string): Promise<readonly string[]> {
     const stored = (await this.#store.secret(user)) ?? (await this.#turns.run(user, () => this.#ensured(user)));
     return this.#overlaps(stored) ? [stored.secret, stored.previous!] : [stored.secret];

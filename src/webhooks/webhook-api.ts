@@ -1,4 +1,4 @@
-/** What others ask of the webhooks. */
+/** The requests that other parts make of the webhooks. */
 import { type Delivery } from "../store/store.ts";
 
 /** A user's secret, as far as it may be told. */

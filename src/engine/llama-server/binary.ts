@@ -26,7 +26,7 @@ function namesOf(binary: string): string[] {
   return process.platform === "win32" ? [binary, `${binary}.exe`] : [binary];
 }
 
-/** What is wrong with a program, as the end of a sentence; null: it can be run. */
+/** The fault of a program, as the end of a sentence; null: it can be run. */
 async function faultOf(path: string): Promise<string | null> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
   if (found instanceof Error) return found.code === "ENOENT" ? "does not exist" : `cannot be read: ${found.message}`;

@@ -10,7 +10,7 @@ import { type PrivateAddress } from "./process.ts";
 const ALL_LAYERS = 999;
 
 /**
- * What it is to be started with: it decodes all that there is together, up to its batch size, so that this is what keeps a step down to
+ * The settings for its start: it decodes all that there is together, up to its batch size, so that this is what keeps a step down to
  * `prefill_chunk` tokens of prompts beside a token of each slot.
  */
 export function serverOptions(options: EngineOptions): EngineOptions {
@@ -65,7 +65,7 @@ function listenAt({ url, socketPath }: PrivateAddress): Record<string, string> {
 }
 
 /**
- * What is new in llama.cpp's server goes by its environment, where an older one does not mind. An operator's own `LLAMA_ARG_…` come
+ * Newer options of llama.cpp's server go by its environment, where an older one ignores them. An operator's own `LLAMA_ARG_…` come
  * first, but for those with which it could not be reached.
  * @param key without which it answers nobody, where others can reach its port
  */

@@ -1,4 +1,4 @@
-/** What a llama.cpp server has written, as a person would say it. */
+/** The complaints of a llama.cpp server, as a person would say them. */
 
 /**
  * The time since its start and the level (`0.00.008.190 E `), then the module and the function (`srv  llama_server: `); or the script that

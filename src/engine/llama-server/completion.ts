@@ -31,7 +31,7 @@ export function bodyFor(prompt: string | readonly number[], limit: number, tempe
   };
 }
 
-/** What `POST /tokenize` has answered. @throws {UpstreamError} a refusal, or nonsense */
+/** The answer to `POST /tokenize`. @throws {UpstreamError} a refusal, or nonsense */
 export function tokensIn(answer: UpstreamAnswer, upstream: Upstream): readonly number[] {
   if (answer.status !== 200) throw upstream.refusal(answer);
   const { tokens } = objectIn(answer.body);
@@ -40,7 +40,7 @@ export function tokensIn(answer: UpstreamAnswer, upstream: Upstream): readonly n
   return tokens as number[];
 }
 
-/** What has come of one task. */
+/** The answer to one task so far. */
 export class Completion {
   readonly #request: Pick<GenerateRequest, "begin" | "emit" | "maxLength">;
   readonly #text = new WholeCharacters();
@@ -83,7 +83,7 @@ export class Completion {
     if (!this.#begun) this.#begin(this.#promptIn(progress.total) ?? this.#promptIn(event.tokens_evaluated));
     if (event.stop === true) return this.#finish(event);
     const text = textIn(event.content);
-    // What has no text is told with the next one that has: it may be the end of the text, which is not counted.
+    // An event without text is told with the next one that has some: it may be the end of the text, which does not count.
     if (text !== null) this.#tell(text, generated);
     else this.#cached = this.#cachedIn(progress.cache);
   }
@@ -137,7 +137,7 @@ export class Completion {
   }
 }
 
-/** What a server has done that computes NaN; part of a sentence. */
+/** The behaviour of a server that computes NaN; part of a sentence. */
 export const NONSENSE = "it computed nonsense: its next token has no probability (NaN)";
 
 /** JSON has no NaN: it is written as null. `logprob` is what versions before `post_sampling_probs` tell. */

@@ -21,7 +21,7 @@ const LOOKS = { first: 10, longest: 250 };
 /** Seconds that one look may take. */
 const LOOK_PATIENCE = 10;
 
-/** What `/health` says while the model is being loaded. */
+/** The status of `/health` while the model is being loaded. */
 const LOADING = 503;
 
 /** In what a server says when its memory is too small. */
@@ -30,7 +30,7 @@ export const NO_MEMORY =
 
 const NO_SOCKET = /couldn't bind/;
 
-/** What is found out before anything is started. */
+/** Facts that are found out before anything is started. */
 export type Prepared = Pick<Command, "program" | "devices" | "header" | "plan">;
 
 /** Finds the program and its devices, and plans their memory. @throws {AltLasError} `model_error` or `out_of_memory` */
@@ -92,7 +92,7 @@ function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineO
   return new AltLasError(killed || NO_SOCKET.test(why) ? "gpu_lost" : "model_error", sentence);
 }
 
-/** What the server says that it has. @throws {AltLasError} `model_error` */
+/** The properties that the server reports. @throws {AltLasError} `model_error` */
 export async function describe(upstream: Upstream, command: Command): Promise<EngineInfo & { context: number }> {
   const { options, header, devices, plan } = command;
   const { status, body } = await upstream.ask("GET", "/props");

@@ -2,13 +2,13 @@
  * A llama.cpp server that this engine starts itself, as a child on a private socket, and that it speaks to in its native protocol. The
  * server decodes all its slots together, and keeps in each what it has had.
  *
- * What goes wrong there:
+ * Failures there:
  *  1. It has no room (429, 503): `gpu_full`. As nobody else can use it, it hardly ever says so: who comes too early waits for a slot.
  *  2. It answers with another error: the task fails, with the server's words.
  *  3. It breaks off, is too slow, or makes no sense: `gpu_lost`, and the task is tried elsewhere.
  *  4. Its process has ended, or does not answer any more, or has failed several times in a row and can do nothing at all any more
  *     (breaker.ts): `gone` resolves, and this engine is over.
- *  5. It computes nonsense (NaN): as 4, at once. What is in its cache then may spoil every task.
+ *  5. It computes nonsense (NaN): as 4, at once. Its cache may spoil every task then.
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
@@ -133,7 +133,7 @@ export class LlamaServerEngine implements Engine {
       directory: address.directory,
     });
     this.#process = server;
-    // Whoever stopped this engine before now had nothing to kill.
+    // A stop that came before this moment had nothing to kill.
     if (this.#stopping.signal.aborted) server.kill();
     void server.ended.then((end) => this.#onEnd(end));
     const upstream = new Upstream({ ...address, headers: { authorization: `Bearer ${key}` } }, options.patience);
@@ -180,11 +180,11 @@ export class LlamaServerEngine implements Engine {
       completion.read(data);
     };
     try {
-      // Whoever closes the connection frees the slot, after the step that is going on.
+      // Closing the connection frees the slot, after the step that is going on.
       if (!signal.aborted)
         await upstream.stream("/completion", body, { signal, onData, isComplete: () => completion.isComplete });
     } catch (error) {
-      // What happens to the connection after its end is nobody's concern.
+      // After its end, errors of the connection do not matter.
       if (!signal.aborted && !completion.isComplete) throw error;
     }
     return signal.aborted ? completion.canceled() : completion.outcome();
@@ -198,7 +198,7 @@ export class LlamaServerEngine implements Engine {
     return { prompt: tokens, tokens: tokens.length, limit: Math.min(maxLength, roomBehind(tokens.length, context)) };
   }
 
-  /** What looks like a special token in a user's text is only text. */
+  /** A special token in a user's text is only text. */
   async #tokenize(upstream: Upstream, text: string): Promise<readonly number[]> {
     const body = { content: text, add_special: true, parse_special: false };
     const timeout = Math.min(SIGN_OF_LIFE, this.#options.patience.firstByte);
@@ -209,7 +209,7 @@ export class LlamaServerEngine implements Engine {
 
   // --- what goes wrong -------------------------------------------------------------------------------------------
 
-  /** What a failure means for the task; when it means that the server is gone, that is told first. */
+  /** The meaning of a failure for the task; when the server is gone, that is told first. */
   async #failed({ status, words, retryAfter }: UpstreamError): Promise<AltLasError> {
     const said = sentenceOf(words);
     if (status === 429 || status === 503) {
@@ -267,7 +267,7 @@ export class LlamaServerEngine implements Engine {
   }
 
   #onEnd({ how, words }: ServerEnd): void {
-    // What ends before it has loaded is told by `load`.
+    // An end before the model has loaded is told by `load`.
     if (this.#stopping.signal.aborted || this.#running === undefined) return;
     const what = this.#hangs ? "did not answer any more and was killed" : `ended (${how})`;
     const last = lastWordsIn(words);

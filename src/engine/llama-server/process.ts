@@ -28,7 +28,7 @@ export interface ServerEnd {
   readonly how: string;
   /** Whether a signal ended it. */
   readonly killed: boolean;
-  /** What it wrote last, at most `MAX_WORDS` characters of it. */
+  /** Its last words, at most `MAX_WORDS` characters. */
   readonly words: string;
 }
 
@@ -65,7 +65,7 @@ export class ServerProcess {
   /** Resolves when it is gone, and everything that it has written has been read. */
   readonly ended: Promise<ServerEnd>;
   readonly #child: ChildProcess;
-  /** What the guard has told: the process id, then the exit status. */
+  /** Reports of the guard: the process id, then the exit status. */
   #told = "";
   #words = "";
   #hasEnded = false;
@@ -122,7 +122,7 @@ export class ServerProcess {
   #howEnded(code: number | null, signal: NodeJS.Signals | null): string {
     const [, status] = this.#told.trim().split("\n");
     if (status === undefined) return signal ?? `exit code ${code}`;
-    // What a shell's exit status says of the process it waited for.
+    // The exit status of a shell tells that of the process it waited for.
     const name = Object.entries(constants.signals).find(([, number]) => number === Number(status) - 128)?.[0];
     return name ?? `exit code ${status}`;
   }

@@ -1,4 +1,4 @@
-/** What the header of a GGUF file says of its model, before anything is loaded. */
+/** Facts about a model from the header of its GGUF file, before anything is loaded. */
 import { basename } from "node:path";
 import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";

@@ -1,5 +1,5 @@
 /**
- * What a GGUF file will take in memory, found out before it is loaded.
+ * The memory that a GGUF file will take, found out before it is loaded.
  *
  * llama.cpp itself is asked: it builds the model and the context from the file's header without allocating them (`no_alloc`), and adds
  * up the buffers it would have made. So the figures hold for every architecture, sliding windows and recurrent layers included. For a

@@ -23,7 +23,7 @@ export interface Part {
   readonly info: GgufFileInfo;
 }
 
-/** What a part says of the whole. */
+/** Facts about the whole model that one part tells. */
 interface Split {
   readonly no?: unknown;
   readonly count?: unknown;

@@ -71,7 +71,7 @@ export class ErrorLog {
   }
 }
 
-/** What llama.cpp logged, without its own functions' names and its "failed to load model"; else what the exception says. */
+/** The log lines of llama.cpp, without its functions' names and its "failed to load model"; else the exception's message. */
 function reasonOf(message: string, lines: readonly string[]): string {
   const said = lines
     .map((line) => line.replace(/^([a-z_0-9]+: )+(error loading model: )?/, "").replace(/\.$/, ""))
@@ -79,7 +79,7 @@ function reasonOf(message: string, lines: readonly string[]): string {
   return said.length > 0 ? [...new Set(said)].join("; ") : message.replace(/\.$/, "");
 }
 
-/** What opening one model needs at every step. */
+/** Needed at every step of opening one model. */
 export interface Opening {
   readonly llama: Llama;
   readonly options: EngineOptions;
@@ -214,7 +214,7 @@ function explainHeader(error: unknown, signal: AbortSignal): unknown {
   return new Error(`its header is damaged or cut short (${messageOf(error)})`, { cause: error });
 }
 
-/** What is made of a plan, and what another one would be. */
+/** The result of a plan, and the next plan to try. */
 export interface Making<Context> {
   readonly make: (plan: MemoryPlan) => Promise<Context>;
   readonly planFor: (kvCacheTypes: readonly KvCacheType[]) => Promise<MemoryPlan>;

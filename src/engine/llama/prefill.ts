@@ -1,7 +1,7 @@
 /**
  * How many prompt tokens go into a step beside tasks that generate, so that these wait twice as long for a token as without them at most.
  *
- * What a prompt token costs depends on the machine: on a CPU more than a generated one, on a GPU next to nothing up to some hundreds.
+ * The cost of a prompt token depends on the machine: on a CPU more than a generated one, on a GPU next to nothing up to some hundreds.
  * So the steps are measured, those with prompt tokens against plain ones with as many tasks that generate:
  *
  *  1. A step without a task that generates holds nobody up: all the room there is.
@@ -25,7 +25,7 @@ const SAVED = 8;
 /** Steps that an estimate is made of. */
 const WINDOW = 9;
 
-/** Who takes part in a step: tasks that generate, and tasks with prompt tokens left. */
+/** The participants of a step: tasks that generate, and tasks with prompt tokens left. */
 export interface StepLoad {
   readonly generating: number;
   readonly prompts: number;

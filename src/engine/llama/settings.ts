@@ -50,7 +50,7 @@ export function kvCacheTypesFor(options: EngineOptions, header: ModelHeader): re
   return isPossible ? ["f16", "q8_0"] : ["f16"];
 }
 
-/** What was decided. */
+/** The decisions. */
 export interface Decided {
   readonly options: EngineOptions;
   readonly header: ModelHeader;

@@ -79,7 +79,7 @@ export class FreeSlots {
  * How many tokens of the prompt, from the first one on, need not be computed again: one less than all at most, for a result comes only
  * of a token that is decoded.
  *
- * What follows them has to be erased. A state that has lost what comes before cannot be cut short: that of a recurrent model, which is
+ * The tokens behind them have to be erased. A state that has lost what comes before cannot be cut short: that of a recurrent model, which is
  * the sum of all tokens, and that of a sliding window, once the window has moved on too far.
  */
 function sharedWith(sequence: LlamaContextSequence, prompt: Token[]): number {

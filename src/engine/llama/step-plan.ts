@@ -1,4 +1,4 @@
-/** Who decodes how much in a step. */
+/** Decides how many tokens each task decodes in a step. */
 import { type StepLoad } from "./prefill.ts";
 
 /** A task that runs, as the plan sees it. */
@@ -7,7 +7,7 @@ export interface Pending {
   readonly remaining: number;
 }
 
-/** What one task does in one step. */
+/** The part of one task in one step. */
 export interface Move<Task> {
   readonly task: Task;
   /** Prompt tokens to decode; 0: the one that was generated last. */

@@ -1,6 +1,6 @@
 /** Addresses of servers, as they are configured. */
 
-/** What is wrong with an address, as one sentence; null: nothing. It repeats no credentials. */
+/** The fault of an address, as one sentence; null: none. It repeats no credentials. */
 export function faultOfUrl(url: string): string | null {
   const shown = `Its address ${JSON.stringify(plainUrl(url))}`;
   if (!URL.canParse(url)) return `${shown} is not a URL; it should be like http://10.0.0.5:8000.`;

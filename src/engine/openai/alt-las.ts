@@ -55,7 +55,7 @@ function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
 /** Its tasks outlive a lost connection unless they are told not to. */
 function predict({ text, maxLength, temperature }: Order): Question {
   let attempt: number | null = null;
-  /** What has come of this attempt's text. */
+  /** The text of this attempt so far. */
   let received = "";
   return {
     waits: () => attempt === null,
@@ -109,7 +109,7 @@ function complete(answer: Answer, { result }: Record<string, unknown>, received:
   answer.finish(reason);
 }
 
-/** What would fail everywhere is the task's own; the rest was bad luck there. */
+/** A failure that would happen everywhere is the task's own; any other was bad luck there. */
 function failureOf({ error, error_code: code, status }: Record<string, unknown>): Error {
   const words = textIn(error) ?? `the task was ${String(status)} there`;
   if (code === "prompt_too_long" || code === "model_error" || code === "out_of_memory")

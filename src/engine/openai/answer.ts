@@ -1,17 +1,17 @@
-/** What a server has answered to one task so far. */
+/** The answer of a server to one task so far. */
 import { type FinishReason } from "../../task.ts";
 import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
 
-/** What is taken of one token at most. The longest that vocabularies have are a few hundred spaces. */
+/** The most characters taken for one token. The longest that vocabularies have are a few hundred spaces. */
 const BYTES_PER_TOKEN = 1024;
 
-/** What was asked for, and who wants to hear of it. */
+/** The request, and the listener for its answer. */
 type Asked = Pick<GenerateRequest, "begin" | "emit" | "text" | "maxLength">;
 
-/** What else is known. */
+/** Other known facts. */
 export interface AnswerOptions {
   /** Tokens of prompt and answer together; null, or absent: not known. */
   readonly context?: number | null;
@@ -62,7 +62,7 @@ export class Answer {
     return this.#isCut;
   }
 
-  /** What the server counts, as far as it has got; what is not told is null or absent. */
+  /** The server's counts so far; a count that it does not tell is null or absent. */
   count(told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown }): void {
     const { text, maxLength } = this.#asked;
     const counted = plausibleTokens(told, { text, maxLength, context: this.#options.context ?? null });

@@ -10,7 +10,7 @@ import { UpstreamError } from "../upstream/upstream.ts";
 import { type Answer } from "./answer.ts";
 import { type Dialect, type Order, type Question, SAYS_NOTHING } from "./dialect.ts";
 
-/** What a server knows beyond OpenAI's own fields. TensorRT-LLM and others refuse those that they don't know. */
+/** Fields that a server knows beyond OpenAI's own. TensorRT-LLM and others refuse those that they don't know. */
 export interface Extras {
   /** Whether it knows `top_k` and `min_p`. */
   readonly samplers: boolean;
@@ -67,7 +67,7 @@ export function readCompletion(answer: Answer, data: string, event?: string): bo
     return;
   }
   if (event === "error") throw failureIn(valueIn(text) ?? text);
-  // What has another name than the protocol's is for others, unless it is a completion too.
+  // An event with another name than the protocol's is for others, unless it is a completion too.
   const isForUs = event === undefined || event === "message" || isObject(valueIn(text));
   if (!isForUs) return false;
   const { choices, usage, error } = objectIn(text);
@@ -129,7 +129,7 @@ function finish(answer: Answer, told: string): void {
   answer.finish(LIMITS.has(reason) ? "length" : "stop");
 }
 
-/** What a server says once it has begun to answer with 200; its code is the status that it would have had. */
+/** An error that a server tells after it has begun to answer with 200; its code is the status that it would have had. */
 function failureIn(told: unknown): UpstreamError {
   const error = isObject(told) && (told.error ?? null) !== null ? told.error : told;
   if (!isObject(error)) return new UpstreamError(500, typeof error === "string" ? error : JSON.stringify(error));

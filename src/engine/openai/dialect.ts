@@ -1,4 +1,4 @@
-/** What differs between the servers that an `openai` engine can ask. */
+/** The differences between the servers that an `openai` engine can ask. */
 import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
 import { isObject, valueIn } from "../upstream/json-fields.ts";
@@ -7,7 +7,7 @@ import { type Answer } from "./answer.ts";
 /** A model as a server lists it: whatever it says of it. */
 export type ModelCard = Readonly<Record<string, unknown>> & { readonly id: string };
 
-/** What a server says of itself; null: it does not tell. */
+/** A server's statement about itself; null: it makes none. */
 export interface About {
   readonly version: string | null;
   /** Tokens that a prompt and its answer may have together. */
@@ -39,13 +39,13 @@ export interface Question {
   readonly waits?: () => boolean;
 }
 
-/** What a server publishes of its load. */
+/** The load that a server publishes. */
 export type Figures = Omit<UpstreamFigures, "ours">;
 
 export interface Dialect {
   /** For people. */
   readonly name: string;
-  /** What `owned_by` of its models says; null: nothing that tells it from others. */
+  /** The `owned_by` of its models; null: it does not tell the server from others. */
   readonly owner: string | null;
   /** Asks for what only this server has; its models, or null: it is another one. Of those that have no owner of their own. */
   readonly recognize?: (upstream: Upstream, listed: readonly ModelCard[]) => Promise<readonly ModelCard[] | null>;

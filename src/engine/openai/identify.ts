@@ -1,4 +1,4 @@
-/** What kind of server answers at an address, and whether it has the model. */
+/** Finds out which kind of server answers at an address, and whether it has the model. */
 import { AltLasError } from "../../errors.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { ALT_LAS } from "./alt-las.ts";
@@ -47,7 +47,7 @@ async function find(upstream: Upstream, wanted: Wanted): Promise<Served> {
   const listed = modelsIn(answer);
   const dialect = DIALECTS.find(({ owner }) => owner !== null && listed?.some(({ owned_by }) => owned_by === owner));
   if (listed !== null && dialect !== undefined) return { dialect, model: choose(listed, dialect, wanted) };
-  // Who refuses the key, or is not ready, would do so everywhere.
+  // A server that refuses the key, or is not ready, would do so at every route.
   const refuses = answer.status === 401 || answer.status === 403 || answer.status === 429 || answer.status >= 500;
   const found = refuses ? null : await recognize(upstream, listed ?? []);
   if (found !== null) return { dialect: found.dialect, model: choose(found.models, found.dialect, wanted) };
@@ -55,7 +55,7 @@ async function find(upstream: Upstream, wanted: Wanted): Promise<Served> {
   return { dialect: PLAIN, model: choose(listed, PLAIN, wanted) };
 }
 
-/** What a server's refusal means while nothing has been served yet. */
+/** The meaning of a server's refusal while nothing has been served yet. */
 export function unusable(error: UpstreamError, { where, hasKey }: Omit<Wanted, "model">): AltLasError {
   const { status, message } = error;
   const said = message.replace(/\.$/, "");

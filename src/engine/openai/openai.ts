@@ -1,8 +1,8 @@
 /**
  * A server that runs already: vLLM, SGLang, TGI, llama-server, Ollama, TensorRT-LLM, another ALT_LAS, or whatever else speaks OpenAI's
- * protocol for completions. What differs between them is in openai/, one file for each.
+ * protocol for completions. Their differences are in openai/, one file for each.
  *
- * What goes wrong there (openai/refusals.ts says who is to blame):
+ * Failures there (openai/refusals.ts says who is to blame):
  *  1. It has no room (429, 503): `gpu_full`, for as long as its `Retry-After` says. That is no failure.
  *  2. It refuses the task itself (another 4xx): the task fails, with the server's words.
  *  3. It breaks off, is too slow, answers with nonsense or with a 5xx: `gpu_lost`, and the task is tried elsewhere.
@@ -280,7 +280,7 @@ export class OpenAiEngine implements Engine {
     void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
   }
 
-  /** What a failure means for the task, and for this engine. */
+  /** The meaning of a failure for the task, and for this engine. */
   #failed(error: UpstreamError): AltLasError {
     const blame = blameFor(error, this.#dialect);
     this.#count(blame, error);
@@ -307,7 +307,7 @@ export class OpenAiEngine implements Engine {
   #count(blame: Blame, error: UpstreamError): void {
     if (blame === "task") this.#breaker.succeeded();
     const said = sentenceOf(error.message);
-    // What is cut off in the middle may be all that anybody sees of a server that has died.
+    // A cut connection may be the only sign of a server that has died.
     if (blame === "server" && error.status === null) void this.#lookForIt();
     if (blame === "closed") this.#open(`${this.#name} takes no tasks any more: ${said}`);
     else if (error.unreached) this.#open(`${this.#name} cannot be reached: ${said}`);

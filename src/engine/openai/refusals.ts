@@ -1,4 +1,4 @@
-/** Who is to blame when a server does not do what it was asked for. */
+/** Decides who is to blame when a server does not do its work. */
 import { type UpstreamError } from "../upstream/upstream.ts";
 import { type Dialect } from "./dialect.ts";
 
@@ -11,7 +11,7 @@ export type Blame = "full" | "task" | "closed" | "server";
 /** Wrong key, no right, no money, no such model or route. */
 const CLOSED = new Set([401, 402, 403, 404, 405, 410]);
 
-/** Who was too slow or too early, and what failed behind it, is a 4xx too. */
+/** Too slow, too early and a failure behind the server are 4xx too. */
 const ITS_OWN_FAULT = new Set([408, 424, 425]);
 
 export function blameFor(error: UpstreamError, { statusOf }: Pick<Dialect, "statusOf">): Blame {

@@ -34,7 +34,7 @@ export class AnswerReader {
     this.#parser = parserOf(onData);
   }
 
-  /** What there is of a body that is not made of events. */
+  /** The content so far of a body that is not made of events. */
   get text(): string {
     return this.#text;
   }

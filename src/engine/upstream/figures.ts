@@ -16,7 +16,7 @@ const AROUND_A_PROMPT = 1024;
 /** Bytes that one byte of a text may become before it is cut into tokens: by NFKC, U+FDFA grows elevenfold. */
 const NORMALIZED = 12;
 
-/** What stands before a prompt's answer: how many tokens there may be. */
+/** Known before the answer: how many tokens there may be. */
 export interface Asked {
   readonly text: string;
   /** Tokens of the answer. */
@@ -71,7 +71,7 @@ export function plausibleLoad(told: Omit<UpstreamFigures, "ours">): Omit<Upstrea
   };
 }
 
-/** What a server has counted of one task, without what cannot be true of it. */
+/** The counts of a server for one task, without those that cannot be true. */
 export function plausibleTokens(
   told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
   { text, maxLength, context }: Asked,

@@ -1,4 +1,4 @@
-/** What a server says in JSON, of which nothing is taken on trust. */
+/** Reads JSON of a server, of which nothing is taken on trust. */
 import { UpstreamError } from "./upstream-error.ts";
 
 /** undefined: it is not JSON. */

@@ -41,7 +41,7 @@ export class SpareConnection {
     this.#opening = true;
     this.#open(this.#target, (error, socket) => {
       this.#opening = false;
-      // Whoever needs one hears of that from the one that it opens.
+      // A request that needs a connection learns of the failure from the one that it opens.
       if (error !== null) return;
       if (this.#closed || !this.#isWanted()) socket.destroy();
       else this.#keep(socket);

@@ -6,7 +6,7 @@ import { valueIn } from "./json-fields.ts";
 /** Seconds for which a server may ask to be left alone. */
 const LONGEST_PAUSE = 3600;
 
-/** What a body says to a person: the message of a JSON error, in any of the shapes that servers use, or the text of a page. */
+/** The message of a body for a person: that of a JSON error, in any of the shapes that servers use, or the text of a page. */
 export function wordsIn(body: string): string {
   const said = messageIn(valueIn(body)) ?? body.replace(/<(script|style)[^]*?<\/\1>|<[^>]*>/gi, " ");
   return said.replace(/\s+/g, " ").trim() || "nothing";
@@ -41,7 +41,7 @@ function dateIn(text: string): number | null {
   return Number.isNaN(time) ? null : time;
 }
 
-/** What the system says, or undici; "" when neither has a code for it. */
+/** The code of the system or of undici; "" when there is none. */
 export function codeOf(error: Error): string {
   // Of a name with several addresses.
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0] as Error);

@@ -21,7 +21,7 @@ export interface UpstreamAddress {
   readonly url: string;
   /** Path of the Unix socket it listens on; null: the URL's host and port. */
   readonly socketPath: string | null;
-  /** What `authorization` says is kept out of every sentence. */
+  /** The value of `authorization` is kept out of every sentence. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -44,7 +44,7 @@ export interface StreamOptions {
   readonly signal: AbortSignal;
   /**
    * Called for each event at once, with its data and its name, if it has one. It may return `false`: that was no piece of the answer, so
-   * the patience until the next one is not renewed. What it throws ends the stream, and is what `stream` rejects with.
+   * the patience until the next one is not renewed. An error thrown by it ends the stream, and `stream` rejects with it.
    */
   readonly onData: (data: string, event: string | undefined) => boolean | void;
   /** Whether the answer is complete: then the rest has a short grace in all. Asked behind each event; absent: that never shows. */
@@ -130,7 +130,7 @@ export class Upstream {
     let head: Omit<UpstreamAnswer, "body"> | undefined;
     let exchange: Exchange | undefined;
     const reader = new AnswerReader((data, event) => {
-      // What was aborted by one event has no ear for the next, which may have come with it.
+      // A request that one event aborted must not hear the next, which may have come with it.
       if (exchange!.hasFailed) return true;
       const isWork = onData(data, event) !== false;
       if (isComplete?.() === true) exchange!.isOnlyToEnd();
@@ -165,7 +165,7 @@ export class Upstream {
     throw this.refusal({ ...head!, body: reader.text });
   }
 
-  /** What an answer says that is not the one that was wanted. */
+  /** The message of an answer that is not the expected one. */
   refusal({ status, headers, body }: UpstreamAnswer): UpstreamError {
     const location = headers.location;
     const redirects = status >= 300 && status < 400 && location !== undefined;
@@ -340,7 +340,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#settled.reject(this.#failure ?? this.#describe.ofConnection(error));
   }
 
-  /** What is thrown in undici's own calls would be lost there. */
+  /** An error thrown inside undici's own calls would be lost there. */
   #try(act: () => void): void {
     try {
       act();
@@ -354,7 +354,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(new UpstreamError(null, `it did not send ${what} within ${seconds} s`, { isLate }));
   }
 
-  /** Whoever waits is told at once, however long the connection takes to close. */
+  /** Waiting readers are told at once, however long the connection takes to close. */
   #fail(error: Error): void {
     if (this.hasFailed) return;
     this.#failure = error;

@@ -14,7 +14,7 @@ export class WholeCharacters {
   }
 
   /**
-   * What is left at the end. @param isCut whether the text was cut there: then what was kept back is no character that the model wrote;
+   * The rest at the end. @param isCut whether the text was cut there: then what was kept back is no character that the model wrote;
    * else it may have written U+FFFD itself
    */
   end(isCut: boolean): string {

@@ -10,7 +10,7 @@ const LIBRARY = join("linux-x64-cuda", "libggml-cuda.so");
  * null: it can, or it is not there, or nobody can tell.
  */
 export async function cudaPackageFault(): Promise<string | null> {
-  // What stands in for a package that is not installed cannot be imported.
+  // The stand-in for a package that is not installed cannot be imported.
   const [{ getBinsDir }, koffi] = await Promise.all([
     (import(PACKAGE) as Promise<{ getBinsDir?: () => { binsDir: string } }>).catch(() => ({ getBinsDir: undefined })),
     import("koffi").catch(() => null),

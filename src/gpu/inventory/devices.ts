@@ -21,7 +21,7 @@ import { memoryLimit } from "../card/readings.ts";
 /** The model that is served when none is configured. */
 export const DEMO_MODEL = fileURLToPath(new URL("../../../models/demo.gguf", import.meta.url));
 
-/** What a gpu_id names: a GPU, several that hold one model together, or a stand-in. */
+/** The device behind a gpu_id: a GPU, several that hold one model together, or a stand-in. */
 export interface Device {
   readonly id: number;
   /** Names it over restarts: its UUIDs, and which one it is of several devices on the same GPUs. */
@@ -35,7 +35,7 @@ export interface Device {
   readonly pciBusIds: readonly string[];
   /** `other`: a GPU of which no driver tells anything. */
   readonly vendor: "nvidia" | "amd" | "other" | "cpu" | "simulated" | "remote";
-  /** What llama.cpp computes on. */
+  /** The devices that llama.cpp computes on. */
   readonly backend: EngineOptions["backend"];
   /** Bytes, over all its GPUs; null: not known before it is measured. */
   readonly memoryTotal: number | null;
@@ -64,7 +64,7 @@ interface Entry {
 }
 
 export interface DeviceSources extends GpuSources {
-  /** What drivers said that are installed and list no GPU. */
+  /** Sentences of drivers that are installed and list no GPU. */
   readonly silentDrivers?: readonly string[];
   readonly log: Pick<Logger, "warn">;
 }
@@ -315,7 +315,7 @@ class Resolver {
     };
   }
 
-  /** What an entry sets, and what holds for all devices where it sets nothing. */
+  /** The settings of an entry, completed by those for all devices. */
   #common(entry: DeviceSettings): Pick<Draft, "slots" | "thresholds" | "engine"> {
     const { multi_gpu } = this.#config.gpu;
     return {
@@ -336,7 +336,7 @@ function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): Dev
     kind,
     model: own.model ?? modelFor(kind, engine),
     context,
-    // Who asks for less context than that is content with less.
+    // A smaller configured context is enough by itself.
     minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
     tuning: tuningOf(own, engine),
     binary: own.binary ?? engine.binary,

@@ -1,4 +1,4 @@
-/** What several GPUs that hold one model are together. */
+/** Several GPUs that hold one model, as one device. */
 import { type SurveyedGpu } from "./survey.ts";
 
 /** Degrees Celsius below the driver's slowdown threshold at which a GPU is left alone, and what holds where the driver names none. */
@@ -35,7 +35,7 @@ export function firstReason(
   return gpus.length === 1 ? reason : `${failing.name} (${failing.uuid}): ${reason}`;
 }
 
-/** What lets a process see all of them, and no others. */
+/** The environment that lets a process see all of them, and no others. */
 export function joinedEnvironment(gpus: readonly SurveyedGpu[]): Record<string, string> {
   const names = Object.keys(gpus[0]!.environment);
   return Object.fromEntries(

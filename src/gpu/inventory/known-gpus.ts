@@ -26,13 +26,13 @@ const validate = makeAjv().compile(FileSchema);
 /** A GPU that is here, or was at an earlier start. */
 export interface KnownGpu {
   readonly uuid: string;
-  /** What `gpu:N` means, and its gpu_id where the configuration lists no devices. */
+  /** The N of `gpu:N`, and its gpu_id where the configuration lists no devices. */
   readonly number: number;
   readonly name: string;
   readonly pciBusId: string;
 }
 
-/** Who took a device out of service, and when. */
+/** The user who took a device out of service, and the time. */
 export interface Drain {
   readonly by: string;
   /** Unix milliseconds. */

@@ -1,4 +1,4 @@
-/** What llama.cpp can compute on here, found out in a process of its own so that no driver is loaded into the server. */
+/** Finds out which devices llama.cpp can compute on, in a process of its own so that no driver is loaded into the server. */
 import { type EngineOptions } from "../../engine/engine.ts";
 import { startChild } from "../worker/child-environment.ts";
 

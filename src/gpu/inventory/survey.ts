@@ -11,7 +11,7 @@ import { inPciOrder, type Selection, visibleAmd, visibleNvidia } from "./visible
 
 /** Where the knowledge comes from. */
 export interface GpuSources {
-  /** What the drivers list, and why one lists nothing. */
+  /** The GPUs that the drivers list, and why a driver lists none. */
   readonly found: { readonly gpus: readonly GpuIdentity[]; readonly notes: readonly string[] };
   readonly pciGpus: readonly Pick<PciGpu, "busId" | "vendor" | "driver">[];
   readonly known: KnownGpus;
@@ -21,7 +21,7 @@ export interface GpuSources {
 }
 
 export interface SurveyedGpu {
-  /** What `gpu:N` means. */
+  /** The N of `gpu:N`. */
   readonly number: number;
   readonly uuid: string;
   readonly name: string;
@@ -31,7 +31,7 @@ export interface SurveyedGpu {
   readonly memoryTotal: number | null;
   readonly computeCapability: number | null;
   readonly slowdownTemperature: number | null;
-  /** What lets a process see this GPU alone. For several, the values are joined with commas. */
+  /** The environment that lets a process see this GPU alone. For several, the values are joined with commas. */
   readonly environment: Readonly<Record<string, string>>;
   /** `auto`: it is one of this machine's GPUs; `named`: used only where the configuration names it; `hidden`: the environment hides it. */
   readonly use: "auto" | "named" | "hidden";
@@ -52,7 +52,7 @@ export interface Survey {
   readonly faults: readonly string[];
 }
 
-/** What all parts of a survey look at. */
+/** Shared by all parts of a survey. */
 interface View extends Pick<GpuSources, "found" | "known" | "environment"> {
   /** null: nobody wants to compute with llama.cpp. */
   readonly probe: Probe | null;
@@ -64,7 +64,7 @@ interface View extends Pick<GpuSources, "found" | "known" | "environment"> {
   readonly unlisted: readonly Pick<PciGpu, "busId" | "driver">[];
 }
 
-/** What is not remembered, and so gets its number each time anew, behind all others. */
+/** GPUs that are not remembered: they get their number each time anew, behind all others. */
 type Unnumbered = Omit<SurveyedGpu, "number">;
 
 /** @param wanted `llama`: whether a model is to be computed on a GPU; else llama.cpp isn't asked; `inherit`: gpu.worker_environment */
@@ -223,7 +223,7 @@ function nth(list: string | undefined, index: number): string {
   return list?.split(",")[index]?.trim() ?? String(index);
 }
 
-/** What a person types to get the package that llama.cpp needs for a kind of GPU. */
+/** The command that installs the package that llama.cpp needs for a kind of GPU. */
 export const ADD_CUDA = "npm run add-gpu cuda";
 export const ADD_VULKAN = "npm run add-gpu vulkan";
 
@@ -286,7 +286,7 @@ function unlistedGpus(view: View): Unnumbered[] {
       vendor: "nvidia",
       backend: "cuda",
       environment: { CUDA_VISIBLE_DEVICES: "" },
-      // Whoever says which GPUs are to be seen did not mean one that no driver lists.
+      // A list of visible GPUs does not mean one that no driver lists.
       use: environment["CUDA_VISIBLE_DEVICES"] === undefined ? "auto" : "named",
       unfit: `${notListed(gpu, view)} Once nvidia-smi lists it, start again; ${FROM_CPU}.`,
       closed: null,
@@ -304,7 +304,7 @@ function driverSays({ found: { gpus, notes } }: View): string {
   return words.length === 0 ? "" : `: ${words.map((note) => note.replace(/\.$/, "")).join("; ")}`;
 }
 
-/** What llama.cpp can open and no driver has told about: on a Mac, of other vendors, or without the vendor's library. */
+/** GPUs that llama.cpp can open and no driver has listed: on a Mac, of other vendors, or without the vendor's library. */
 function otherGpus({ probe, vulkan, found, environment }: View): Unnumbered[] {
   if (probe === null || probe.backend === false) return [];
   const { backend, names, memoryTotal } = probe;

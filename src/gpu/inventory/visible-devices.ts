@@ -13,7 +13,7 @@ import { type GpuIdentity } from "../telemetry/telemetry.ts";
 
 const OLD_MIG = /^MIG-GPU-[^/]+\/\d+\/\d+$/i;
 
-/** What is left of the GPUs. */
+/** The GPUs that remain. */
 export interface Selection {
   readonly visible: readonly GpuIdentity[];
   /** GPUs that are not there now, but were not hidden if they were. */
@@ -99,7 +99,7 @@ function select({ name, value, choices, missing }: Variable): Selection {
   const notes: string[] = [];
   for (const entry of listed) {
     const found = choices.filter((choice) => fits(entry, choice.index, choice.names));
-    // What is gone must not take those along that follow it in the list.
+    // A GPU that is gone must not take those along that follow it in the list.
     const gone = missing.some((gpu) => fits(entry, gpu.number, [gpu.uuid.toLowerCase()]));
     if (found.length === 1) visible.add(found[0]!.gpu);
     else if (!gone) {

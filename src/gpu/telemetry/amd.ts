@@ -5,7 +5,7 @@
  * and the hwmon files with their units), "Misc AMDGPU driver information" (product_name, unique_id, mem_info_vram_*) and
  * "AMDGPU RAS support" (ras/umc_err_count): https://docs.kernel.org/gpu/amdgpu/thermal.html, driver-misc.html, ras.html.
  *
- * What single processes use stands in /proc/<pid>/fdinfo, of which only one's own is readable without being root, and a
+ * The use of single processes stands in /proc/<pid>/fdinfo, of which only one's own is readable without being root, and a
  * list with holes would pass others' memory off as nobody's. So `processes` is null.
  */
 import { readdir, readFile, realpath } from "node:fs/promises";
@@ -19,7 +19,7 @@ interface Card {
   readonly folder: string;
 }
 
-/** What a file says: its text; null when there is none or it cannot be read now; `gone`: the device behind it is. */
+/** The text of a file; null when there is none or it cannot be read now; `gone`: the device behind it is. */
 type Contents = { readonly text: string | null; readonly gone: boolean };
 
 /** @throws {Error} when there is no AMD GPU */

@@ -74,7 +74,7 @@ function byBus(a: GpuIdentity, b: GpuIdentity): number {
   return a.pciBusId < b.pciBusId ? -1 : 1;
 }
 
-/** What a driver's failure says, as a sentence, so that several can stand beside each other. */
+/** A driver's failure as a sentence, so that several can stand beside each other. */
 export function sentenceOf(error: unknown): string {
   const text = messageOf(error).trim();
   return /[.!?]$/.test(text) ? text : `${text}.`;

@@ -1,5 +1,5 @@
 /**
- * What the *others* take of a GPU: all processes but this server's workers. And when that is too much for it to get new tasks.
+ * The external load of a GPU: all processes but this server's workers. Decides when it is too much for new tasks.
  *
  * Our own model fills the memory and our own decoding shows 100 % utilization, so neither may count.
  */
@@ -20,7 +20,7 @@ export const RELEASE_MARGIN = 0.05;
 /** A sample may have been taken before its worker said that it had loaded, so the first one after that is not the last word. */
 const SETTLING_SAMPLES = 3;
 
-/** What we have on a GPU. */
+/** Our own use of a GPU. */
 export interface OwnUse {
   /** All our workers there, also those that are ending, under every number by which the kernel knows them (`visiblePids`). */
   readonly pids: ReadonlySet<number>;
@@ -85,7 +85,7 @@ export class OthersMeter {
     if (loaded !== this.#loaded) this.#toSettle = SETTLING_SAMPLES;
     this.#loaded = loaded;
     if (told !== null) this.#footprint = told;
-    // What grows after loading is others': a model takes all of its memory at once.
+    // Memory that grows after loading is external: a model takes all of its memory at once.
     else if (loaded === null || this.#toSettle-- > 0) this.#footprint = this.#growth(memoryUsed, own);
     this.#others = Math.max(0, memoryUsed - this.#footprint!);
     return memoryTotal ? Math.min(1, this.#others / memoryTotal) : null;
@@ -106,7 +106,7 @@ export class OthersMeter {
     // Loading is work of ours too.
     const idle = own.workers !== "loading" && own.idleFor >= IDLE_BEFORE_OTHERS_COUNT_MS;
     if (told !== null) this.#seen = { share, at: now };
-    // What is seen last stays while our next tasks run, so it must not be one spike: the mean of two.
+    // The last figure stays while our next tasks run, so it must not be one spike: the mean of two.
     else if (idle) this.#seen = { share: (share + (this.#idleShare ?? share)) / 2, at: now };
     this.#idleShare = told === null && idle ? share : null;
     return this.#seen !== null && now - this.#seen.at < OTHERS_EXPIRE_MS ? this.#seen.share : 0;

@@ -1,4 +1,4 @@
-/** What the server and the telemetry process say to each other. The channel keeps the order. */
+/** Messages between the server and the telemetry process. The channel keeps the order. */
 import { type GpuIdentity, type Snapshot } from "./telemetry.ts";
 
 export type ToTelemetry =

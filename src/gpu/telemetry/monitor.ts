@@ -44,7 +44,7 @@ const INTERVALS_OF_SILENCE = 20;
 /** Why we end a process that works: only a new one can find the GPUs that it lacks. */
 const LOOK_AGAIN = "was ended to look for missing GPUs";
 
-/** What there is. */
+/** The GPUs there are. */
 export interface Found {
   /** In PCI bus order. */
   readonly gpus: readonly GpuIdentity[];
@@ -59,9 +59,9 @@ export class GpuMonitor {
   readonly #timing: MonitorTiming;
   readonly #found = Promise.withResolvers<Found>();
   readonly #listeners: ((snapshot: Snapshot) => void)[] = [];
-  /** What nobody has heard yet. */
+  /** Events that nobody has heard yet. */
   #unheard: Snapshot | null = null;
-  /** What the first process found; null: it has not said so yet. */
+  /** The GPUs that the first process found; null: it has not said so yet. */
   #gpus: readonly GpuIdentity[] | null = null;
   /** Found once, and not by the process that runs now. */
   #missing: Snapshot["lost"] = [];

@@ -1,5 +1,5 @@
 /**
- * What nvidia-smi writes, taken apart. Its fields: `nvidia-smi --help-query-gpu` and `--help-query-compute-apps`; the
+ * Parses the output of nvidia-smi. Its fields: `nvidia-smi --help-query-gpu` and `--help-query-compute-apps`; the
  * manual, https://docs.nvidia.com/deploy/nvidia-smi/, says that no output stays the same from version to version.
  */
 import { clockReasons } from "./clock-reasons.ts";
@@ -46,7 +46,7 @@ export const PROCESS_FIELDS = ["gpu_uuid", "pid", "used_gpu_memory"] as const;
 
 export type Field = (typeof IDENTITY_FIELDS | typeof SAMPLE_FIELDS | typeof PROCESS_FIELDS)[number];
 
-/** What nvidia-smi wrote for each field; a field that this driver does not know is missing. */
+/** The value of each field; a field that this driver does not know is missing. */
 export type Row = ReadonlyMap<Field, string>;
 
 /** null: the line is no row of these fields, but something that nvidia-smi has to say. */
@@ -165,7 +165,7 @@ export function sampleOf(uuid: string, row: Row, processes: readonly GpuProcess[
   };
 }
 
-/** What of a card's figures is true of one of its MIG devices too: how hot it is and how sound. */
+/** The figures of a card that hold for its MIG devices too: how hot it is and how sound. */
 export function migSampleOf(uuid: string, card: GpuSample, processes: readonly GpuProcess[] | null): GpuSample {
   const unknown = { utilization: null, memoryTotal: null, memoryUsed: null, memoryFree: null };
   return { ...card, ...unknown, uuid, power: null, powerLimit: null, processes };

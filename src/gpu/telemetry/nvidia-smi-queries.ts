@@ -1,4 +1,4 @@
-/** What nvidia-smi is asked once: who the GPUs are, and which fields this version of it knows. */
+/** The questions that nvidia-smi is asked once: which GPUs there are, and which fields this version knows. */
 import { execFile } from "node:child_process";
 import {
   type Field,

@@ -36,7 +36,7 @@ const STALE = 3000;
 export interface NvidiaSmiOptions {
   /** Milliseconds between two turns of nvidia-smi, to which its own work is added. */
   readonly interval: number;
-  /** What to run; without it, the `nvidia-smi` in the PATH. */
+  /** The program to run; by default the `nvidia-smi` in the PATH. */
   readonly command?: string;
 }
 
@@ -133,7 +133,7 @@ class CardRows {
   /** Of the turn that is being written. */
   #rows = new Map<string, Row>();
   #complete: { readonly rows: ReadonlyMap<string, Row>; readonly at: number } | null = null;
-  /** What nvidia-smi said last that was no row, and what it said of single cards. */
+  /** The last lines of nvidia-smi that were no rows, and those about single cards. */
   #lastWords = "";
   readonly #complaints = new Map<string, string>();
 

@@ -70,7 +70,7 @@ export class NvmlCard {
     };
   }
 
-  /** What has happened since it was asked last, also to a card that is lost. */
+  /** Events since the last question, also those of a card that is lost. */
   events(): readonly GpuEvent[] {
     const events: GpuEvent[] = [];
     for (let count = 0; count < MAX_EVENTS && this.#next(); count++) {
@@ -109,7 +109,7 @@ export class NvmlCard {
   }
 }
 
-/** What does not change, and for MIG devices what they are parts of. */
+/** Constant properties, and for MIG devices the card they are parts of. */
 function partsOf(card: NvmlDevice, index: number): Part[] {
   const uuid = card.uuid();
   const pciBusId = card.pciBusId();

@@ -1,5 +1,5 @@
 /**
- * What NVML tells of one card or MIG device. Each figure stands by itself: one that the device does not support is null. The sizes and
+ * NVML's figures of one card or MIG device. Each figure stands by itself: one that the device does not support is null. The sizes and
  * offsets are those of the structs in nvml.h, which are the same on all 64-bit systems.
  */
 import { clockReasons } from "./clock-reasons.ts";

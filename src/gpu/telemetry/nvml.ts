@@ -104,7 +104,7 @@ class Nvml implements Driver {
     this.#cards = cardsOf(this.#nvml, this.#count ?? 0);
   }
 
-  /** What has happened is kept: a card that is registered anew does not tell it again. */
+  /** Past events are kept: a card that is registered anew does not tell them again. */
   #shutDown(): void {
     this.#drain();
     for (const card of this.#cards ?? []) card.close();

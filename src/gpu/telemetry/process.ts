@@ -100,7 +100,7 @@ process.on("message", onMessage);
 ignoreSignals();
 process.on("disconnect", () => {
   if (leaving) process.exit(0);
-  // What the drivers have started must not outlive this process, which has no time to wait: only SIGKILL ends a call that hangs.
+  // Processes that the drivers have started must not outlive this one, which has no time to wait: only SIGKILL ends a call that hangs.
   for (const driver of drivers) void driver.close();
   process.kill(process.pid, "SIGKILL");
 });

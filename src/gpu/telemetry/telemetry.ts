@@ -1,13 +1,13 @@
 /**
- * What the drivers say of this machine's GPUs, in the words that every vendor's file uses.
+ * The drivers' figures of this machine's GPUs, in the terms that every vendor's file uses.
  *
  * A value that the vendor does not give is null, never 0. Bytes, percent (0 to 100), degrees Celsius, watts and joules throughout.
  */
 
-/** What does not change about a GPU while it is there. */
+/** The constant properties of a GPU. */
 export interface GpuIdentity {
   readonly vendor: "nvidia" | "amd";
-  /** What names this GPU for good: NVIDIA's `GPU-…` or `MIG-…`; for AMD, `AMD-` and its unique id, or its bus id where it has none. */
+  /** The permanent name of this GPU: NVIDIA's `GPU-…` or `MIG-…`; for AMD, `AMD-` and its unique id, or its bus id where it has none. */
   readonly uuid: string;
   /** The card that a MIG device is a part of; null: a whole card. */
   readonly parentUuid: string | null;
@@ -71,7 +71,7 @@ export interface Snapshot {
 
 /** One vendor's driver. */
 export interface Driver {
-  /** What is asked, with its version where it tells: for people, like `NVML 570.124.06`. */
+  /** The name of the source, with its version where it tells one: for people, like `NVML 570.124.06`. */
   readonly source: string;
   /** The GPUs that are there, in PCI bus order. @throws {Error} when the driver fails as a whole */
   discover(): Promise<readonly GpuIdentity[]>;

@@ -1,5 +1,5 @@
 /**
- * What goes over the wire: requests and answers. From these files come the checks, the TypeScript types and the OpenAPI document.
+ * Requests and answers as they go over the wire. From these files come the checks, the TypeScript types and the OpenAPI document.
  * Here is what the others are made of.
  */
 import { Type, type Static, type TSchema, type TSchemaOptions } from "typebox";

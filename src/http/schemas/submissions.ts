@@ -88,7 +88,7 @@ function batchSchema(settings: Settings) {
   );
 }
 
-/** What may stand beside `batch`, for all items that do not say otherwise. */
+/** Settings beside `batch`, for all items that do not have their own. */
 export const SHARED_FIELDS = ["max_length", "temperature", "task_type", "priority", "timeout_seconds"] as const;
 
 /** A field of the items beside them: what it is when nobody says so is for the items to know. */
@@ -98,7 +98,7 @@ function shared<T extends TSchema>(field: T) {
   return Type.Optional(Type.Unsafe<Static<T>>(beside));
 }
 
-/** What `predict` and each item of a batch have. */
+/** Fields of `predict` and of each item of a batch. */
 function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
   return {
     text: Type.String({

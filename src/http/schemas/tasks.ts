@@ -32,7 +32,7 @@ export const TaskQuery = closed({
 });
 export type TaskQuery = Static<typeof TaskQuery>;
 
-/** What a list and a cancellation select by, beside the status. */
+/** Filters of lists and cancellations, beside the status. */
 const selection = {
   batch_id: Type.Optional(Uuid("Only tasks of this batch.")),
   task_type: Type.Optional(TaskType({ description: "Only tasks of this type" })),
