@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type GpuState } from "../src/gpu/status.ts";
 import { attemptNumber, type Outcome, type Task } from "../src/task.ts";
-import { facts, World } from "./helpers/scheduling.ts";
+import { facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
 
 const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
 const statesOf = (tasks: readonly Task[]): string[] => tasks.map((task) => task.status);
@@ -244,17 +244,37 @@ test("who is sent away by full servers has waited since before, and not since th
   assert.equal(task.status, "queued");
   world.pass(0.5);
   assert.deepEqual([task.status, task.error?.code], ["failed", "timeout"]);
-  assert.match(task.error!.sentence, /gpu\.multi_gpu\.queue_timeout/);
+  assert.equal(
+    task.error!.sentence,
+    "The task waited for 60 s and was refused by full servers 10 times, the last one that of GPU 0 (gpu.multi_gpu.queue_timeout).",
+  );
 });
 
-test("a task that was running when it had waited too long fails when a full server sends it away after all", () => {
-  const world = new World([facts(0)], { queueTimeout: 60 });
-  const task = world.submit();
+test("a full server that sends away a task whose queue time is over ends it, and what waited for its slot starts at once", () => {
+  const world = new World([facts(0, { slots: 1 })], { queueTimeout: 300 });
+  const running = world.submit();
+  world.pass(100);
+  const waiting = world.submit({ pinnedGpuId: 0 });
+  world.pass(201);
+  assert.deepEqual(statesOf([running, waiting]), ["running", "queued"]);
+  world.scheduler.finished(running, FULL);
+  assert.deepEqual(statesOf([running, waiting]), ["failed", "running"]);
+  assert.deepEqual(running.error, {
+    code: "timeout",
+    sentence:
+      "The task waited for 300 s and was refused by full servers once, the last one that of GPU 0 (gpu.multi_gpu.queue_timeout).",
+  });
+  assert.ok(world.alarmAt > world.now, "no alarm is set for the past");
+});
+
+test("a task whose queue time is over when a full server sends it away took no tokens", () => {
+  const limits = { ...NO_LIMITS, tokensPerMinute: 100 };
+  const world = new World([facts(0, { context: 10_000 })], { queueTimeout: 60, limitsOf: () => limits });
+  const large = world.submit({ maxLength: 5000 });
   world.pass(61);
-  assert.equal(task.status, "running");
-  refuse(world, task);
-  world.pass(0);
-  assert.deepEqual([task.status, task.error?.code], ["failed", "timeout"]);
+  assert.throws(() => world.submit(), { code: "rate_limited" });
+  refuse(world, large);
+  assert.deepEqual([large.status, world.submit().status], ["failed", "queued"]);
 });
 
 test("a task that is to be stopped ends when a full server sends it away", () => {

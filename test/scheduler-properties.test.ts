@@ -346,19 +346,31 @@ class History implements Situation {
 
 // --- properties --------------------------------------------------------------------------------------------------
 
-test("property: in any history tasks start only where they may, none waits beside a slot it could have, and all end", () => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.integer(), (events, seed) => {
-      const history = new History(seed);
-      for (const event of events) {
-        history.perform(event);
-        history.check();
-      }
-      history.end();
-    }),
-    { numRuns: 1000 },
-  );
+const anyHistory = fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.integer(), (events, seed) => {
+  const history = new History(seed);
+  for (const event of events) {
+    history.perform(event);
+    history.check();
+  }
+  history.end();
 });
+
+/** Beside the random seed: so each run of the tests sees these histories, among them those that have shown faults. */
+const PINNED = [
+  // Its run 909 had an alarm that was set for a time already past.
+  { seed: -539769527, numRuns: 909 },
+  { seed: 1, numRuns: 200 },
+  { seed: 2, numRuns: 200 },
+];
+const RANDOM = { seed: Math.trunc((Math.random() - 0.5) * 2 ** 32), numRuns: 1000 };
+
+for (const run of [...PINNED, RANDOM]) {
+  const which = PINNED.includes(run) ? `pinned seed ${run.seed}` : "random seed";
+  test(`property: in any history tasks start only where they may, none waits beside a slot it could have, and all end (${which})`, (t) => {
+    t.diagnostic(`seed ${run.seed}`);
+    fc.assert(anyHistory, run);
+  });
+}
 
 test("property: round robin differs by at most one between equal GPUs", () => {
   fc.assert(

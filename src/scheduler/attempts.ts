@@ -108,6 +108,23 @@ export function backoffSeconds(task: Task, first: number, retryAfter = 0): numbe
   return tooMany <= 0 ? 0 : retryAfter + Math.min(2 ** (tooMany - 1), LONGEST_EXTRA_REST);
 }
 
+/** Whether a task has waited for as long as it may. @param seconds null: it may wait any time @param now the server's clock */
+export function queueTimeIsOver({ waitsSince }: Task, seconds: number | null, now: number): seconds is number {
+  return seconds !== null && waitsSince + seconds * 1000 <= now;
+}
+
+/** Why a task is not tried that has waited for too long. Everybody may read it, so it has no words of a server. */
+export function queueError(task: Task, seconds: number): TaskError {
+  const last = task.attempts.at(-1);
+  const refusals = refusalsInARow(task);
+  const times = refusals === 1 ? "once" : `${refusals} times`;
+  const what =
+    refusals === 0
+      ? "without getting a slot"
+      : `and was refused by full servers ${times}, the last one that of GPU ${last!.gpuId}`;
+  return { code: "timeout", sentence: `The task waited for ${seconds} s ${what} (gpu.multi_gpu.queue_timeout).` };
+}
+
 /** Attempts in a row, up to the last one, that found servers full. */
 function refusalsInARow({ attempts }: Task): number {
   return attemptNumber({ attempts: attempts.slice(firstRefusal(attempts)) });

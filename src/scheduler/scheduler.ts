@@ -5,6 +5,9 @@
  * What holds after every call:
  *  - a GPU's running set has at most `slots` tasks, and every task in it is `running` with that `gpuId`;
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
+ * The second has one exception. While an alarm is due that has not rung, nothing starts, because what waits may be too late: when more
+ * than `ALARMS_AT_ONCE` are due together, or when one falls due within an event. `Effects.alarm` then asks for a `tick` at once. No
+ * alarm is set for a time already past, except by `restore`, which rings before it places anything.
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
@@ -22,7 +25,16 @@ import {
 } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
-import { backoffSeconds, endAttempt, finalError, isSuspect, type Moment, waitedSince } from "./attempts.ts";
+import {
+  backoffSeconds,
+  endAttempt,
+  finalError,
+  isSuspect,
+  type Moment,
+  queueError,
+  queueTimeIsOver,
+  waitedSince,
+} from "./attempts.ts";
 import { type CallerLimits, Callers, workOf } from "./callers.ts";
 import { Eligibility } from "./eligibility.ts";
 import { Fleet } from "./fleet.ts";
@@ -352,9 +364,10 @@ export class Scheduler {
         else if (task.status === "running") this.#stop(task, "timeout");
         return;
       case "queue": {
-        const seconds = this.#settings.queueTimeout!;
+        const { queueTimeout } = this.#settings;
         // It may have run since, and wait again.
-        if (task.status === "queued" && task.waitsSince + seconds * 1000 <= at) late.set(task, queueError(seconds));
+        if (task.status === "queued" && queueTimeIsOver(task, queueTimeout, at))
+          late.set(task, queueError(task, queueTimeout));
         return;
       }
       case "retry":
@@ -400,12 +413,19 @@ export class Scheduler {
     if (this.#again(task)) this.#waitAfterPause([task], retryAfter);
   }
 
-  /** Puts a task that was cut off back into the queue's state; false: it was to be stopped, or was cut off too often, and has ended. */
+  /**
+   * Puts a task that was cut off back into the queue's state; false: it was to be stopped, was cut off too often or has waited too long,
+   * and has ended.
+   */
   #again(task: Task): boolean {
+    const { maxAttempts, queueTimeout } = this.#settings;
     const stopping = this.#stopping.get(task);
-    const error = stopping === "timeout" ? deadlineError(task) : finalError(task, this.#settings.maxAttempts);
+    const error = stopping === "timeout" ? deadlineError(task) : finalError(task, maxAttempts);
     if (stopping === "canceled") this.#end(task, "canceled", null, null);
     else if (error !== null) this.#end(task, "failed", error, null);
+    // Were it to wait again, its alarm would be for a time already past, and nothing could start before that has rung.
+    else if (queueTimeIsOver(task, queueTimeout, this.#now()))
+      this.#endUnserved(task, "failed", queueError(task, queueTimeout));
     if (isFinal(task.status)) return false;
     transition(task, "queued");
     task.startedAt = null;
@@ -431,10 +451,14 @@ export class Scheduler {
 
   /** Ends a task that waits no more. */
   #endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
-    // It took nothing, however it ends.
+    this.#endUnserved(task, status, error);
+    this.#effects.changed(task);
+  }
+
+  /** Ends a task that took nothing of its caller's tokens, however it ends. */
+  #endUnserved(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
     this.callers.ended(task, 0);
     this.#end(task, status, error, null);
-    this.#effects.changed(task);
   }
 
   // --- filling slots -------------------------------------------------------------------------------------------
@@ -631,9 +655,4 @@ function cutOffBy(outcome: Outcome): CutOff | null {
 
 function deadlineError({ timeoutSeconds }: Task): TaskError {
   return { code: "timeout", sentence: `The task was not done ${timeoutSeconds} s after its submission.` };
-}
-
-function queueError(seconds: number): TaskError {
-  const sentence = `The task waited for ${seconds} s without getting a slot (gpu.multi_gpu.queue_timeout).`;
-  return { code: "timeout", sentence };
 }
