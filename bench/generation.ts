@@ -3,7 +3,7 @@ import { fork } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EngineOptions } from "../src/engine/engine.ts";
-import { threadPoolFor } from "../src/gpu/worker/worker.ts";
+import { threadPoolFor } from "../src/gpu/worker/fork-channel.ts";
 import { median } from "./report.ts";
 
 const PROMPT = "Once upon a time there was a little dog";

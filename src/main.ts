@@ -18,6 +18,8 @@ import { findPciGpus } from "./gpu/inventory/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
+import { type OpenChannel } from "./gpu/worker/channel.ts";
+import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
@@ -60,9 +62,15 @@ export interface RunningServer {
 
 /**
  * Starts a server; resolves when it answers, while models may still be loading.
+ * @param openChannel starts its workers
  * @throws {AltLasError} when the configuration, the data directory or the address cannot be used; everything is released again then
  */
-export async function startServer(config: Config, dataDir: string, log: Logger): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  dataDir: string,
+  log: Logger,
+  openChannel: OpenChannel = forkChannel,
+): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
   await using started = new AsyncDisposableStack();
   checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
@@ -94,7 +102,8 @@ export async function startServer(config: Config, dataDir: string, log: Logger):
   const { allow_private: allowPrivate } = config.webhooks;
   const { clock } = time;
   const webhooks = new Webhooks({ store, clock, allowPrivate, log });
-  const { tasks, pool } = connect({ devices, config, log, monitor, known }, { store, webhooks, credentials, clock });
+  const gpus = { devices, config, log, monitor, known, openChannel };
+  const { tasks, pool } = connect(gpus, { store, webhooks, credentials, clock });
   const app = started.adopt(
     serverOf({ config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost }),
     closeServer,

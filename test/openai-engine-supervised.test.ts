@@ -4,6 +4,7 @@ import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type GpuState, type GpuStatus } from "../src/gpu/status.ts";
 import { type LossReason, Supervisor } from "../src/gpu/instance/supervisor.ts";
+import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { Mutex } from "../src/common/mutex.ts";
 import { aDevice, simulatedEngine } from "./helpers/devices.ts";
@@ -41,6 +42,7 @@ class Owner {
         memoryBudget: async () => null,
         footprint: () => null,
         turns: new Mutex(),
+        openChannel: forkChannel,
         timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
         log: pino({ level: "silent" }),
       },

@@ -7,6 +7,7 @@ import { type Device } from "../src/gpu/inventory/devices.ts";
 import { type GpuState } from "../src/gpu/status.ts";
 import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/instance/supervisor.ts";
 import { Mutex } from "../src/common/mutex.ts";
+import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -56,6 +57,7 @@ class Owner {
         memoryBudget: async () => rest.memoryBudget?.() ?? null,
         footprint: () => null,
         turns: new Mutex(),
+        openChannel: forkChannel,
         timing,
         log: pino({ level: "silent" }),
       },

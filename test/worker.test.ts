@@ -4,6 +4,7 @@ import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
 import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
+import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -45,6 +46,7 @@ class Owner {
         gpuId: 0,
         engine: { ...simulatedEngine({ failures }), ...engine },
         environment: {},
+        openChannel: forkChannel,
         proveCuda: false,
         // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: 600,

@@ -20,6 +20,7 @@ import {
 } from "./instance/supervisor.ts";
 import { type GpuMonitor } from "./telemetry/monitor.ts";
 import { OthersMeter, type OwnUse } from "./telemetry/external-load.ts";
+import { type OpenChannel } from "./worker/channel.ts";
 import { visiblePids } from "./telemetry/own-pids.ts";
 import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
 
@@ -40,6 +41,8 @@ export interface PoolParts {
   readonly log: Logger;
   readonly monitor: Pick<GpuMonitor, "subscribe">;
   readonly known: Pick<KnownGpus, "isDrained" | "setDrained">;
+  /** Starts the workers. */
+  readonly openChannel: OpenChannel;
   readonly timing?: SupervisorTiming;
 }
 
@@ -155,7 +158,7 @@ export class GpuPool {
   }
 
   #add(device: Device): void {
-    const { config, log, timing = DEFAULT_TIMING } = this.#parts;
+    const { config, log, openChannel, timing = DEFAULT_TIMING } = this.#parts;
     const supervisor = new Supervisor(
       {
         device,
@@ -164,6 +167,7 @@ export class GpuPool {
         stallTimeout: config.gpu.stall_timeout,
         cancelTimeout: config.tasks.cancel_timeout,
         inherit: config.gpu.worker_environment,
+        openChannel,
         memoryBudget: () => this.#memoryBudget(supervisor),
         footprint: () => this.#footprint(device),
         turns: this.#turns,

@@ -10,6 +10,7 @@ import { pino } from "pino";
 import { type FromWorker, type ToWorker } from "../../src/gpu/worker/messages.ts";
 import { useOf } from "../../src/gpu/worker/process-use.ts";
 import { Supervisor, type SupervisorEvents } from "../../src/gpu/instance/supervisor.ts";
+import { forkChannel } from "../../src/gpu/worker/fork-channel.ts";
 import { Mutex } from "../../src/common/mutex.ts";
 import { aDevice } from "../helpers/devices.ts";
 import { LLAMA } from "../helpers/engines.ts";
@@ -201,6 +202,7 @@ function supervisorOf({ path }: Program, events: Pick<SupervisorEvents, "started
       memoryBudget: async () => null,
       footprint: () => null,
       turns: new Mutex(),
+      openChannel: forkChannel,
       timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
       log: pino({ level: "silent" }),
     },

@@ -12,6 +12,7 @@ import { type Mutex } from "../../common/mutex.ts";
 import { type Device } from "../inventory/devices.ts";
 import { Backpressure } from "./backpressure.ts";
 import { Health } from "./health.ts";
+import { type OpenChannel } from "../worker/channel.ts";
 import { mismatch } from "../worker/device-check.ts";
 import { cpuReading, engineReading, type Reading, remoteReading } from "../card/readings.ts";
 import { type GpuFacts, type GpuState, type GpuStatus } from "../status.ts";
@@ -69,6 +70,8 @@ export interface SupervisorOptions {
   readonly cancelTimeout: number;
   /** `gpu.worker_environment`. */
   readonly inherit?: readonly string[];
+  /** Starts its workers. */
+  readonly openChannel: OpenChannel;
   /** Bytes that its worker may take when it starts now; null: not known. */
   readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
@@ -357,7 +360,7 @@ export class Supervisor {
   }
 
   #newWorker(memoryBudget: number | null): GpuWorker {
-    const { engine, inherit, cancelTimeout, log } = this.#options;
+    const { engine, inherit, openChannel, cancelTimeout, log } = this.#options;
     const { id, environment, vendor } = this.device;
     const stallTimeout = this.#stallTimeout;
     return new GpuWorker(
@@ -366,6 +369,7 @@ export class Supervisor {
         engine: { ...engine, memoryBudget, measuredOverhead: this.#measuredOverhead },
         environment,
         inherit,
+        openChannel,
         proveCuda: vendor === "nvidia",
         stallTimeout,
         loadTimeout: stallTimeout * LOADING_MAY_TAKE,

@@ -1,33 +1,14 @@
-/** The server's half of one worker process, from its start to its death: gives it work, watches it, and tells what comes of it. */
-import { type ChildProcess } from "node:child_process";
-import { type Logger } from "pino";
-import {
-  type DeviceMemory,
-  type EngineInfo,
-  type EngineOptions,
-  PROOF,
-  type UpstreamFigures,
-} from "../../engine/engine.ts";
+/** The server's half of one worker, from its start to its death: gives it work, watches it, and tells what comes of it. */
+import { type DeviceMemory, type EngineInfo, PROOF, type UpstreamFigures } from "../../engine/engine.ts";
 import { AltLasError, type ErrorCode, messageOf } from "../../errors.ts";
 import { type TaskRequest } from "../../request.ts";
 import { type Outcome, type Task, type TaskResult } from "../../task.ts";
-import { startChild } from "./child-environment.ts";
-import {
-  type FromWorker,
-  HEARTBEAT_MS,
-  type RunRequest,
-  type StepEnd,
-  type StepPiece,
-  type ToWorker,
-} from "./messages.ts";
+import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
+import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type StepPiece } from "./messages.ts";
 
-export interface WorkerOptions {
+export interface WorkerOptions extends ChannelOptions {
   readonly gpuId: number;
-  readonly engine: EngineOptions;
-  /** Added to the process's environment, such as which GPU it may see. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** `gpu.worker_environment`: what it gets of the server's environment beside what any worker gets. */
-  readonly inherit?: readonly string[] | undefined;
+  readonly openChannel: OpenChannel;
   /** Whether the CUDA driver is asked which GPUs the process really sees. */
   readonly proveCuda: boolean;
   /** Seconds without a sign of life, or without progress while it has work, after which it counts as stalled. */
@@ -36,7 +17,6 @@ export interface WorkerOptions {
   readonly loadTimeout: number;
   /** Seconds that it may take to stop a task. */
   readonly cancelTimeout: number;
-  readonly log: Logger;
 }
 
 /** What a worker tells its owner. After `gone` it tells nothing more. */
@@ -86,7 +66,8 @@ export interface Usage {
   readonly upstream: UpstreamFigures | null;
   /** Milliseconds on the monotonic clock when that was true. */
   readonly at: number;
-  readonly pid: number;
+  /** null: it has no process of its own. */
+  readonly pid: number | null;
   /** Of a server that its engine has started; null: there is none. */
   readonly serverPid: number | null;
 }
@@ -118,7 +99,7 @@ interface Run {
 export class GpuWorker {
   readonly #options: WorkerOptions;
   readonly #events: WorkerEvents;
-  readonly #child: ChildProcess;
+  readonly #channel: Channel;
   readonly #gone = Promise.withResolvers<void>();
   readonly #watch: NodeJS.Timeout;
   readonly #runs = new Map<number, Run>();
@@ -138,25 +119,27 @@ export class GpuWorker {
   #detached = false;
   /** Milliseconds on the monotonic clock when the last run left. */
   #idleSince = performance.now();
-  #words = "";
 
   /** Starts the process. @throws {Error} when the system does not let it */
   constructor(options: WorkerOptions, events: WorkerEvents) {
     this.#options = options;
     this.#events = events;
-    this.#child = this.#spawn();
+    this.#channel = options.openChannel(options, {
+      message: (message) => this.#onMessage(message),
+      closed: (end) => this.#onClosed(end),
+    });
     this.#watch = setInterval(() => this.#countTicks(), HEARTBEAT_MS);
     const { gpuId, engine, proveCuda } = options;
-    this.#send({ type: "load", gpuId, engine, proveCuda });
+    this.#channel.send({ type: "load", gpuId, engine, proveCuda });
   }
 
   get pid(): number | null {
-    return this.#child.pid ?? null;
+    return this.#channel.pid;
   }
 
   /** Its own, and that of a server which its engine has started. */
   get pids(): readonly number[] {
-    return [this.#child.pid, this.#usage?.serverPid].filter((pid) => typeof pid === "number");
+    return [this.#channel.pid, this.#usage?.serverPid].filter((pid) => typeof pid === "number");
   }
 
   /** Tasks running there. */
@@ -198,7 +181,7 @@ export class GpuWorker {
     // Not within this call: whoever asks does not expect the end before it returns.
     if (!run.sent) return void setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
     this.#flush();
-    this.#send({ type: "cancel", runs: [run.number] });
+    this.#channel.send({ type: "cancel", runs: [run.number] });
   }
 
   /** The text that a task has until now; "" when it does not run here. */
@@ -218,8 +201,8 @@ export class GpuWorker {
   /** Ends the process and resolves when it is gone. The owner is told nothing any more. */
   async stop(): Promise<void> {
     this.#detached = true;
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_TIMEOUT);
-    this.#send({ type: "stop" });
+    const timer = setTimeout(() => this.#channel.kill(), STOP_TIMEOUT);
+    this.#channel.send({ type: "stop" });
     await this.#gone.promise;
     clearTimeout(timer);
   }
@@ -227,27 +210,8 @@ export class GpuWorker {
   /** As `stop`, at once: for a process that cannot be trusted any more. */
   async kill(): Promise<void> {
     this.#detached = true;
-    this.#child.kill("SIGKILL");
+    this.#channel.kill();
     await this.#gone.promise;
-  }
-
-  #spawn(): ChildProcess {
-    const { engine, inherit, environment } = this.#options;
-    const child = startChild(new URL("child.ts", import.meta.url), {
-      inherit,
-      environment,
-      defaults: { ...threadPoolFor(engine), ...ONE_LINE_CRASHES },
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
-    });
-    child.on("message", (message) => this.#onMessage(message as FromWorker));
-    child.on("error", (error) => this.#options.log.warn({ reason: messageOf(error) }, "worker process error"));
-    // A process that has hung up can do no more work for us, whatever it is still doing.
-    child.on("disconnect", () => child.kill("SIGKILL"));
-    // Something it started may hold its standard error open, and must not keep us from noticing the death.
-    child.once("exit", () => setImmediate(() => child.stderr?.destroy()));
-    child.once("close", (code, signal) => this.#onClose(signal ?? `exit code ${code}`));
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => this.#onStderr(text));
-    return child;
   }
 
   /** Whether the process has been given something that has not ended. */
@@ -285,16 +249,11 @@ export class GpuWorker {
     run.end(outcome);
   }
 
-  #send(message: ToWorker): void {
-    // A channel that closes under our hands is a death, and that is told by its own event.
-    if (this.#child.connected) this.#child.send(message, () => {});
-  }
-
   #flush(): void {
     if (this.#outbox.length === 0) return;
     const requests = this.#outbox;
     this.#outbox = [];
-    this.#send({ type: "run", requests });
+    this.#channel.send({ type: "run", requests });
   }
 
   #onMessage(message: FromWorker): void {
@@ -326,7 +285,7 @@ export class GpuWorker {
   }: Extract<FromWorker, { type: "heartbeat" }>): void {
     if (progress !== this.#progress) this.#still = 0;
     this.#progress = progress;
-    const pid = this.#child.pid!;
+    const { pid } = this.#channel;
     this.#usage = { cpuSeconds, residentBytes, deviceMemory, upstream, serverPid, at: performance.now(), pid };
     this.#events.beat();
   }
@@ -360,11 +319,6 @@ export class GpuWorker {
       run.lastTextAt = now;
       if (run.task !== null && piece.text !== "") this.#events.text(run.task, piece.text, before);
     }
-  }
-
-  #onStderr(text: string): void {
-    this.#words = (this.#words + text).slice(-2000);
-    this.#options.log.debug({ line: text.trimEnd() }, "worker says");
   }
 
   /** Counts ticks, not time: after this server itself was stopped, one late tick must not cost a worker its life. */
@@ -403,7 +357,7 @@ export class GpuWorker {
     return loads ? `The worker did not get the model loaded within ${loadTimeout} s.` : null;
   }
 
-  #onClose(how: string): void {
+  #onClosed({ how, stderr }: ChannelEnd): void {
     clearInterval(this.#watch);
     this.#runs.clear();
     this.#runOf.clear();
@@ -411,26 +365,14 @@ export class GpuWorker {
     this.#gone.resolve();
     if (this.#detached) return;
     this.#detached = true;
-    this.#events.gone({ how, lastWords: lastLineOf(this.#words), lived: this.#usage !== null });
+    this.#events.gone({ how, lastWords: lastLineOf(stderr), lived: this.#usage !== null });
   }
 }
 
-/** When llama.cpp gives up it would start a debugger on its own process, and print pages. */
-const ONE_LINE_CRASHES = { GGML_NO_BACKTRACE: "1" };
-
 /** Without the folders of a source file that it begins with, which are those of the machine that llama.cpp was built on. */
-function lastLineOf(words: string): string {
-  const line = words.trim().split("\n").at(-1)!;
+function lastLineOf(stderr: string): string {
+  const line = stderr.trim().split("\n").at(-1)!;
   return line.replace(/^\S*[/\\](?=[^\s/\\]+:\d+: )/, "").slice(0, 300);
-}
-
-/**
- * What the environment of a process says that runs such an engine. llama.cpp's steps, and the sampling after each, run on threads of Node's
- * pool. With several of them each step runs on another one, which has to be woken up and finds its caches cold; on a CPU that costs more
- * than sampling for several tasks at once gains.
- */
-export function threadPoolFor({ kind, backend }: EngineOptions): Readonly<Record<string, string>> {
-  return kind === "llama" && backend === false ? { UV_THREADPOOL_SIZE: "1" } : {};
 }
 
 function ticksIn(seconds: number): number {

@@ -1,0 +1,46 @@
+/**
+ * The way to one worker, wherever that runs: in a process of its own (fork-channel.ts) or in this one (local-channel.ts).
+ *
+ * Promises that every channel keeps (test/channels.test.ts):
+ *  1. Messages arrive in the order in which they were sent. Each is a copy: the two sides share no object.
+ *  2. No event is told within a call to the channel, the one that opens it included.
+ *  3. `closed` is told once, also for a worker that never lived, and no event follows it. A message that is sent later is dropped.
+ *  4. A worker that leaves, dies, or can no longer be heard closes the channel; what it said before arrives first.
+ *  5. `kill` ends the worker whatever it is doing, a second time without effect; `closed` follows.
+ */
+import { type Logger } from "pino";
+import { type EngineOptions } from "../../engine/engine.ts";
+import { type FromWorker, type ToWorker } from "./messages.ts";
+
+export interface Channel {
+  /** Process id of the worker on this machine; null: it has none of its own, or could not be started. */
+  readonly pid: number | null;
+  send(message: ToWorker): void;
+  kill(): void;
+}
+
+export interface ChannelEvents {
+  message(message: FromWorker): void;
+  closed(end: ChannelEnd): void;
+}
+
+export interface ChannelEnd {
+  /** How the worker ended, like `SIGKILL` or `exit code 1`. */
+  readonly how: string;
+  /** The end of what the worker wrote to its standard error; "" when it wrote nothing. */
+  readonly stderr: string;
+}
+
+/** The worker that a channel is to lead to. */
+export interface ChannelOptions {
+  readonly engine: EngineOptions;
+  /** Added to the worker's environment, such as which GPU it may see. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** `gpu.worker_environment`: names that it inherits beside those that any worker does. */
+  readonly inherit?: readonly string[] | undefined;
+  /** The lines of the worker's standard error go there. */
+  readonly log: Logger;
+}
+
+/** Starts a worker. @throws {Error} when the system does not let it start */
+export type OpenChannel = (options: ChannelOptions, events: ChannelEvents) => Channel;
