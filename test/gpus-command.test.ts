@@ -462,10 +462,7 @@ test("what is no ALT_LAS server is called that", async (t) => {
   ];
   for (const [status, body] of bodies) {
     const url = await answering(t, (_request, response) => response.writeHead(status).end(body));
-    assert.equal(
-      await sentenceOf(options(url)),
-      `What answers at ${url} (with status ${status}) is no ALT_LAS server.`,
-    );
+    assert.equal(await sentenceOf(options(url)), `No ALT_LAS server answers at ${url} (status ${status}).`);
   }
   const mute = await answering(t, () => {});
   const sentence = `The server at ${mute} has not answered within 0.01 seconds.`;

@@ -62,7 +62,7 @@ export async function compactCommand(
     `Compacting ${path} needs up to ${shownSize(size)} of free disk (${shownSize(free)} are free), about ${seconds} s, and no running server.`,
   );
   const { before, after } = await inWords(path, () => compactDatabase(path, acceptMissingLog));
-  return `${path}: ${shownSize(before)} before, ${shownSize(after)} now. What is removed from now on is overwritten.`;
+  return `${path}: ${shownSize(before)} before, ${shownSize(after)} now. Removed text is overwritten from now on.`;
 }
 
 function databaseOf({ dataDir, storePath }: CommandContext): string {

@@ -121,7 +121,7 @@ interface Refusal {
 /** Advice for an answer that is not the expected one. */
 function refused(status: number, { url, key, answer }: Refusal): string {
   const { error } = (answer ?? {}) as { error?: unknown };
-  if (typeof error !== "string") return `What answers at ${url} (with status ${status}) is no ALT_LAS server.`;
+  if (typeof error !== "string") return `No ALT_LAS server answers at ${url} (status ${status}).`;
   if (status !== 401) return String(withoutControls(error));
   return key === undefined
     ? `The server at ${url} wants to know who is asking: set ALT_LAS_API_KEY to your API key, or give --key-file FILE.`

@@ -40,7 +40,7 @@ export const ConfigSchema = Type.Object(
       }),
     }),
     auth: section(
-      "Who may call. More users and keys live in the data directory: see npx alt-las users and npx alt-las keys.",
+      "Users who may call. More users and keys live in the data directory: see npx alt-las users and npx alt-las keys.",
       {
         enabled: Type.Boolean({
           default: true,

@@ -80,8 +80,8 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
       tags: [
         { name: "tasks", description: "Submit tasks, follow them and end them" },
         { name: "batches", description: "Tasks that were submitted together" },
-        { name: "webhooks", description: "What tasks and batches tell others by themselves" },
-        { name: "gpus", description: "What the GPUs are doing" },
+        { name: "webhooks", description: "Messages about tasks and batches to other servers" },
+        { name: "gpus", description: "The GPUs and their load" },
         { name: "health", description: "For load balancers and supervisors; no credentials needed" },
         { name: "meta", description: "This document" },
       ],

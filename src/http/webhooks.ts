@@ -20,7 +20,7 @@ export function secretRoutes(app: FastifyInstance, { webhooks, config }: ServerP
   const get = {
     ...SECRET,
     operationId: "getWebhookSecret",
-    summary: "What the caller's webhooks are signed with",
+    summary: "The secret that signs the caller's webhooks",
     description: "It is made when there is none yet, and shown once; after that `secret` is null.",
     refusals: ["forbidden" as const, "store_unavailable" as const],
   };

@@ -82,7 +82,7 @@ export class Webhooks implements WebhookApi {
   }
 
   /**
-   * Cuts what is being sent, and resolves when nothing is left to do; the store is needed until then. What was cut without an answer
+   * Cuts what is being sent, and resolves when nothing is left to do; the store is needed until then. Messages that were cut without an answer
    * counts as not tried. Calling it twice is harmless.
    */
   stop(): Promise<void> {

@@ -56,7 +56,7 @@ export const GpuView = Type.Object(
     memory_used: orNull<number>("integer", { description: "Bytes, by everybody." }),
     memory_total: orNull<number>("integer", { description: "Bytes." }),
     task_count: Type.Integer({ description: "Tasks that run there now, whoever they belong to." }),
-    uuid: Type.Optional(Type.String({ description: "What names it for good; absent when it is several joined." })),
+    uuid: Type.Optional(Type.String({ description: "Its permanent name; absent when it is several joined." })),
     uuids: Type.Optional(Type.Array(Type.String(), { description: "Only when it is several that hold one model." })),
     pci_bus_id: Type.Optional(
       orNull<string>("string", { description: "null: it is a stand-in. Absent when it is several joined." }),
@@ -71,7 +71,7 @@ export const GpuView = Type.Object(
     since: Time("Since when the status holds."),
     crowded: orNull<string>("string", { description: "Why it gets no new tasks although it is ready; null: it does." }),
     slots: Type.Integer({ description: "Tasks it may run at once." }),
-    load: Type.Number({ description: "What least_loaded compares, 0 to 1." }),
+    load: Type.Number({ description: "The figure that least_loaded compares, 0 to 1." }),
     temperature: orNull<number>("number", { description: "°C." }),
     max_temperature: orNull<number>("number", { description: "°C; above it, no new tasks until it has cooled down." }),
     power: orNull<number>("number", { description: "W, drawn now." }),
@@ -102,9 +102,9 @@ export const GpuView = Type.Object(
       description: "Tokens for each slot; null: no model is loaded yet, or its server does not tell.",
     }),
     memory_note: orNull<string>("string", {
-      description: "What was made smaller, because the memory was too small for what was asked for.",
+      description: "Settings that were made smaller, because the memory was too small for the configured ones.",
     }),
-    device: orNull<string>("string", { description: "What the engine says it opened; null: nothing yet." }),
+    device: orNull<string>("string", { description: "The device that the engine reports; null: none yet." }),
     restarts: Type.Integer({ description: "Worker processes that died since the server started." }),
     settings: Type.Unsafe<EngineSetting[] | null>({
       type: ["array", "null"],
@@ -124,7 +124,7 @@ export const GpuView = Type.Object(
         slots: { type: ["integer", "null"], description: "Requests it can work on at once." },
       },
       required: ["running", "waiting", "kv_cache_use", "slots"],
-      description: "What the server behind it says of itself; null: there is none, or it does not tell.",
+      description: "Figures that the server behind it reports; null: there is none, or it reports none.",
     }),
   },
   {
@@ -144,7 +144,7 @@ const GpuProcess = Type.Object({
 
 const RunningTask = Type.Object({
   task_id: TaskId,
-  user: Type.String({ description: "Whose task it is." }),
+  user: Type.String({ description: "The user whose task it is." }),
   started_at: TimeOrNull("When it started there."),
 });
 
@@ -161,7 +161,7 @@ export const GpuDetails = Type.Object(
     processes: Type.Unsafe<Static<typeof GpuProcess>[] | null>({
       type: ["array", "null"],
       items: GpuProcess,
-      description: "Who uses it.",
+      description: "The processes that use it.",
     }),
     events: Type.Array(GpuEvent, { description: "The latest ones, oldest first." }),
     running_tasks: Type.Array(RunningTask, { description: "A `user` sees its own tasks here, the other roles all." }),
@@ -209,7 +209,7 @@ export const GpusAnswer = Type.Object({
   notes: Type.Optional(
     Type.Array(Type.String(), {
       description:
-        "What drivers said that are installed and listed no GPU when the server started; absent when there are none.",
+        "Sentences of drivers that are installed and listed no GPU when the server started; absent when there are none.",
     }),
   ),
 });

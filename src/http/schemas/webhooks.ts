@@ -11,7 +11,7 @@ export const SecretView = Type.Object(
   },
   {
     $id: "WebhookSecret",
-    description: "What the caller's webhooks are signed with, as Standard Webhooks has it.",
+    description: "The secret that signs the caller's webhooks, in the form of Standard Webhooks.",
     examples: [{ secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", created_at: TIME_EXAMPLE, previous_until: null }],
   },
 );
@@ -26,7 +26,7 @@ const DeliveryAttempt = Type.Object({
 });
 
 const Delivery = Type.Object({
-  webhook_id: Type.String({ description: "What the receiver sees as webhook-id; with every try the same." }),
+  webhook_id: Type.String({ description: "The receiver sees it as webhook-id; the same with every try." }),
   event: oneOf(BATCH_EVENTS),
   url: Type.String(),
   status: oneOf(["pending", "delivered", "failed"]),
