@@ -134,6 +134,7 @@ function newTask(seq: number): Task {
     retryOf: null,
     webhook: null,
     status: "running",
+    boundTo: null,
     gpuId: 0,
     startedAt: Date.now(),
     finishedAt: null,

@@ -162,7 +162,9 @@ export interface Task extends TaskSettings, RequestFacts {
   /** Since when it waits, or has waited last, by the server's clock. A refusal by a full server does not count as an end of that. */
   waitsSince: number;
   status: TaskStatus;
-  /** The GPU that runs it, ran it, or alone may run it. */
+  /** The GPU that alone may run it, because it is pinned or its batch is not to be split; null: any may. */
+  boundTo: number | null;
+  /** The GPU that runs it, or ran it last; null: none has, or it waits again. */
   gpuId: number | null;
   startedAt: number | null;
   finishedAt: number | null;
@@ -183,6 +185,7 @@ export type TaskIdentity = Omit<
   | keyof RequestFacts
   | "waitsSince"
   | "status"
+  | "boundTo"
   | "gpuId"
   | "startedAt"
   | "finishedAt"
@@ -208,7 +211,8 @@ export function newTask(
     createdClock,
     waitsSince: createdClock,
     status: "queued",
-    gpuId: identity.pinnedGpuId,
+    boundTo: identity.pinnedGpuId,
+    gpuId: null,
     startedAt: null,
     finishedAt: null,
     finishedClock: null,
@@ -259,6 +263,11 @@ export function transition(task: Task, to: TaskStatus): void {
     throw new Error(`task ${task.id} cannot go from ${task.status} to ${to}`);
   }
   task.status = to;
+}
+
+/** The GPU that is shown and stored with a task: where it runs or ran, else the one it waits or waited for; null: none yet. */
+export function shownGpuId({ gpuId, boundTo }: Readonly<Pick<Task, "gpuId" | "boundTo">>): number | null {
+  return gpuId ?? boundTo;
 }
 
 /** The latest time that a task shows. */

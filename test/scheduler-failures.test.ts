@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type GpuState } from "../src/gpu/status.ts";
-import { attemptNumber, type Outcome, type Task } from "../src/task.ts";
+import { attemptNumber, type Outcome, shownGpuId, type Task } from "../src/task.ts";
 import { facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
 
-const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
+const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map(shownGpuId);
 const statesOf = (tasks: readonly Task[]): string[] => tasks.map((task) => task.status);
 const reasonsOf = (task: Task): (string | null)[] => task.attempts.map(({ reason }) => reason);
 
@@ -500,7 +500,7 @@ for (const state of OUT) {
     assert.deepEqual(world.changed, batch.slice(1), "what changed is told, so that it is written");
     world.recover(1);
     assert.deepEqual([gpusOf(batch), batch[0]!.attempts.length], [[0, 1, 1], 1], "what runs may end where it is");
-    assert.equal(pinned.gpuId, 0, "who asked for it waits for it");
+    assert.equal(pinned.boundTo, 0, "who asked for it waits for it");
   });
 }
 
@@ -610,7 +610,7 @@ test("after a restart a pinned task waits for its GPU, even if there is none of 
   const world = new World([facts(0)]);
   const task = world.task({ pinnedGpuId: 5 });
   world.scheduler.restore([task]);
-  assert.deepEqual([task.status, task.gpuId], ["queued", 5]);
+  assert.deepEqual([task.status, task.boundTo, task.gpuId], ["queued", 5, null]);
   world.scheduler.setGpu(facts(5));
   assert.equal(task.status, "running");
 });

@@ -40,7 +40,7 @@ const look = fc.record({
   ),
   strategy: fc.constantFrom(...STRATEGIES),
   taskType: fc.constantFrom("summary", "gone", "other"),
-  gpuId: fc.constantFrom(null, null, null, 0, 1, 7),
+  boundTo: fc.constantFrom(null, null, null, 0, 1, 7),
   /** Where and how it was cut off before. */
   attempts: fc.array(
     fc.record({
@@ -150,7 +150,7 @@ class History {
       resting: () => false,
       keptFor: () => null,
     };
-    if (!isAllowed(situation, one.facts, tasks)) return first.gpuId === null ? "not mapped" : "not asked for";
+    if (!isAllowed(situation, one.facts, tasks)) return first.boundTo === null ? "not mapped" : "not asked for";
     if (isAlone(one) || (isSuspect(first) && one.running.size > 0)) return "kept for a task alone";
     if (obstacle(one) !== null) return obstacle(one);
     if (isTooSmall(situation, one.facts, tasks)) return "context too small";
@@ -164,7 +164,7 @@ class History {
   }
 
   #task(changes: TaskChanges): Task {
-    return this.#world.task({ ...changes, pinnedGpuId: changes.gpuId ?? null });
+    return this.#world.task({ ...changes, pinnedGpuId: changes.boundTo ?? null });
   }
 }
 

@@ -324,7 +324,7 @@ class History implements Situation {
   #checkChoice(chosen: GpuFacts, task: Task): void {
     // The rest of its batch is bound by now; whoever else it was placed with, one GPU on which none of the batch ever failed was there.
     const batch = task.wholeBatch ? this.tasks.filter(({ batchId }) => batchId === task.batchId) : [task];
-    const group = batch.map((one) => ({ ...one, gpuId: null, taskType: task.taskType }));
+    const group = batch.map((one) => ({ ...one, boundTo: null, taskType: task.taskType }));
     const own = [group[batch.indexOf(task)]!];
     const better = this.gpus.filter(
       (other) =>

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GPU_STATES, isServing } from "../src/gpu/status.ts";
-import { type Task } from "../src/task.ts";
+import { shownGpuId, type Task } from "../src/task.ts";
 import { facts, World } from "./helpers/scheduling.ts";
 
-const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map((task) => task.gpuId);
+const gpusOf = (tasks: readonly Task[]): (number | null)[] => tasks.map(shownGpuId);
 
 test("a task that finds a slot runs at once, with its placement and attempt written down", () => {
   const world = new World([facts(0)]);
@@ -93,7 +93,7 @@ test("a pinned task runs on its GPU or waits for it, and holds up nobody", () =>
   const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
   const [first, second] = world.submitMany(2, { pinnedGpuId: 1 }) as [Task, Task];
   const other = world.submit();
-  assert.deepEqual([first.status, second.status, second.gpuId, other.gpuId], ["running", "queued", 1, 0]);
+  assert.deepEqual([first.status, second.status, second.boundTo, other.gpuId], ["running", "queued", 1, 0]);
   world.complete(other);
   assert.equal(second.status, "queued");
   world.complete(first);
@@ -299,7 +299,7 @@ test("canceling: a waiting task at once, also out of a waiting batch; a running 
   assert.deepEqual([waiting.status, batch[1]!.status, running.status], ["canceled", "canceled", "running"]);
   assert.deepEqual([world.canceled, world.scheduler.queueSize], [[running], 2]);
   world.scheduler.finished(running, { status: "canceled" });
-  assert.deepEqual([running.status, batch[0]!.status, batch[2]!.gpuId], ["canceled", "running", 0]);
+  assert.deepEqual([running.status, batch[0]!.status, batch[2]!.boundTo], ["canceled", "running", 0]);
 });
 
 test("a placement lists the winner and at most seven others, and counts the rest by reason", () => {

@@ -51,6 +51,31 @@ for (const [name, create] of Object.entries(STORES)) {
       for (const task of tasks) assert.deepEqual(await store.get(task.id), task);
     });
 
+    test("a task is listed by its GPU: the one it waits for alone, runs on, ran on, or waited for in vain", async (t) => {
+      const world = await opened(t, create);
+      const tasks = [
+        newTask(1, { pinnedGpuId: 3, boundTo: 3 }),
+        newTask(2, { batchId: "b", wholeBatch: true, boundTo: 3 }),
+        cancel(newTask(3, { pinnedGpuId: 3, boundTo: 3 })),
+        run(newTask(4)),
+        complete(run(newTask(5, { batchId: "b", wholeBatch: true, boundTo: 3 }))),
+      ];
+      await world.store.save([...tasks, newTask(6), run(newTask(7, { pinnedGpuId: 3, boundTo: 3 }))]);
+      const { store } = await world.restart();
+      const { tasks: listed } = await store.list({ ...EVERYTHING, gpuId: 3 });
+      assert.deepEqual(
+        listed.map(({ seq, boundTo, gpuId }) => [seq, boundTo, gpuId]),
+        [
+          [7, 3, 3],
+          [5, 3, 3],
+          [4, null, 3],
+          [3, 3, null],
+          [2, 3, null],
+          [1, 3, null],
+        ],
+      );
+    });
+
     test("live tasks come back in submission order, and lastSeq counts the others too", async (t) => {
       const world = await opened(t, create);
       const [a, b, c, d] = [newTask(5), run(newTask(3)), newTask(4), cancel(newTask(9))];
@@ -450,7 +475,8 @@ function anyTask(): fc.Arbitrary<Task> {
     retryOf: maybe(text),
     webhook: maybe(plain({ url: text, events: fc.subarray([...BATCH_EVENTS]) })),
     status: fc.constantFrom(...TASK_STATUSES),
-    gpuId: maybe(gpuId),
+    gpuId,
+    boundTo: maybe(gpuId),
     startedAt: maybe(time),
     finishedAt: maybe(time),
     finishedClock: time,
@@ -461,7 +487,15 @@ function anyTask(): fc.Arbitrary<Task> {
   }).map((task) => ({
     ...task,
     ...factsOf(task.request),
+    ...placeOf(task),
     waitsSince: task.createdClock,
     finishedClock: task.finishedAt === null ? null : task.finishedClock,
   }));
+}
+
+/** Where a task runs or ran, if it has started, and which GPU alone may run it. */
+function placeOf(task: Pick<Task, "startedAt" | "gpuId" | "boundTo" | "pinnedGpuId" | "wholeBatch">) {
+  const { startedAt, gpuId, boundTo, pinnedGpuId, wholeBatch } = task;
+  if (startedAt === null) return { gpuId: null, boundTo };
+  return { gpuId, boundTo: wholeBatch ? gpuId : pinnedGpuId };
 }

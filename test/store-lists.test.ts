@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { ListedPage, Store, SweepLimits, TaskFilter } from "../src/store/store.ts";
-import { isFinal, type Task, TASK_STATUSES } from "../src/task.ts";
+import { isFinal, shownGpuId, type Task, TASK_STATUSES } from "../src/task.ts";
 import {
   cancel,
   complete,
@@ -39,7 +39,7 @@ for (const [name, create] of Object.entries(STORES)) {
 
     test("pages by `after` have every task once, whatever is added in front meanwhile", async (t) => {
       const { store } = await opened(t, create);
-      const tasks = Array.from({ length: 50 }, (_, index) => newTask(index + 1, { gpuId: index % 2 }));
+      const tasks = Array.from({ length: 50 }, (_, index) => newTask(index + 1, { boundTo: index % 2 }));
       await store.save(tasks);
       for (const filter of [{ gpuId: 1 }, { user: "ada" }, { status: "queued" }, {}] as const) {
         const expected = (await store.list({ ...EVERYTHING, ...filter })).tasks.map((task) => task.seq);
@@ -49,7 +49,7 @@ for (const [name, create] of Object.entries(STORES)) {
           const page = await store.list({ ...EVERYTHING, ...filter, limit: 7, after });
           seen.push(...page.tasks.map((task) => task.seq));
           after = page.tasks.at(-1)?.seq;
-          const task = newTask(tasks.length + 1, { gpuId: 1 });
+          const task = newTask(tasks.length + 1, { boundTo: 1 });
           tasks.push(task);
           await store.save([task]);
         } while (after !== undefined);
@@ -187,7 +187,7 @@ function matches(task: Task, { user, status, batchId, taskType, gpuId, since, un
     (status === undefined || task.status === status) &&
     (batchId === undefined || task.batchId === batchId) &&
     (taskType === undefined || task.taskType === taskType) &&
-    (gpuId === undefined || task.gpuId === gpuId) &&
+    (gpuId === undefined || shownGpuId(task) === gpuId) &&
     (since === undefined || task.createdAt >= since) &&
     (until === undefined || task.createdAt < until)
   );
@@ -201,7 +201,7 @@ function anyTasks(): fc.Arbitrary<Task[]> {
     status: fc.constantFrom(...TASK_STATUSES),
     batchId: fc.constantFrom("b1", "b2", null, null),
     taskType: fc.constantFrom("text_generation", "summary"),
-    gpuId: fc.constantFrom(0, 1, null),
+    boundTo: fc.constantFrom(0, 1, null),
     createdAt: fc.integer({ min: NOW, max: NOW + 100 }),
     endedAt: fc.integer({ min: NOW, max: NOW + 100 }),
   });

@@ -2,7 +2,7 @@
 import { type GpuStatus } from "../gpu/status.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/store.ts";
-import { type Attempt, type TaskResult } from "../task.ts";
+import { type Attempt, shownGpuId, type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
@@ -18,10 +18,10 @@ export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
   const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
   return {
     task_id: task.id,
-    gpu_id: task.gpuId,
+    gpu_id: shownGpuId(task),
     status: task.status,
     ...(result && { result: viewOfResult(result) }),
-    ...(error && { error: isInside ? error.sentence : publicFailure(error, task.gpuId), error_code: error.code }),
+    ...(error && { error: isInside ? error.sentence : publicFailure(error, shownGpuId(task)), error_code: error.code }),
     created_at: isoTime(task.createdAt),
     started_at: isoTimeOrNull(task.startedAt),
     finished_at: isoTimeOrNull(task.finishedAt),

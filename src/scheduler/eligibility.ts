@@ -82,7 +82,7 @@ export class Eligibility {
    * Whether another GPU that the task may go to has room for so many bytes of text, and this one has not. When none has, any may say so:
    * that is how such a task ends.
    */
-  isTooSmall({ facts }: Gpu, task: Pick<Task, "gpuId" | "strategy" | "taskType">, bytes: number): boolean {
+  isTooSmall({ facts }: Gpu, task: Pick<Task, "boundTo" | "strategy" | "taskType">, bytes: number): boolean {
     if (bytes <= roomFor(facts)) return false;
     const allowed = this.#allowed(task);
     if (allowed === null) return bytes <= this.#fleet.mostRoom;
@@ -90,8 +90,8 @@ export class Eligibility {
   }
 
   /** Whether a task may go to a GPU at all. */
-  isAllowed({ facts: { id } }: Gpu, { gpuId, strategy, taskType }: Task): boolean {
-    if (gpuId !== null) return id === gpuId;
+  isAllowed({ facts: { id } }: Gpu, { boundTo, strategy, taskType }: Task): boolean {
+    if (boundTo !== null) return id === boundTo;
     return strategy !== "task_specific" || this.servesType(id, taskType);
   }
 
@@ -101,8 +101,8 @@ export class Eligibility {
   }
 
   /** The GPUs that a task may go to at all, of those that there are; null: any. */
-  #allowed({ gpuId, strategy, taskType }: Pick<Task, "gpuId" | "strategy" | "taskType">): readonly Gpu[] | null {
-    const ids = gpuId !== null ? [gpuId] : strategy === "task_specific" ? this.#serving(taskType) : null;
+  #allowed({ boundTo, strategy, taskType }: Pick<Task, "boundTo" | "strategy" | "taskType">): readonly Gpu[] | null {
+    const ids = boundTo !== null ? [boundTo] : strategy === "task_specific" ? this.#serving(taskType) : null;
     return ids && ids.map((id) => this.#fleet.find(id)).filter((gpu) => gpu !== undefined);
   }
 
@@ -172,6 +172,6 @@ function isKept(gpu: Gpu, task: Task): boolean {
   return isSuspect(task) ? gpu.running.size > 0 : isHeld(gpu);
 }
 
-function notAllowed({ gpuId }: Task): string {
-  return gpuId === null ? "not mapped" : "not asked for";
+function notAllowed({ boundTo }: Task): string {
+  return boundTo === null ? "not mapped" : "not asked for";
 }

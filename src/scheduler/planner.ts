@@ -80,7 +80,7 @@ export class Planner {
     const placed: [Task, Placement][] = [[tasks[0]!, first]];
     const entries: Entry[] = [];
     for (const task of tasks.slice(1)) {
-      task.gpuId = first.gpuId;
+      task.boundTo = first.gpuId;
       const placement = this.#reserveOn(first, task);
       if (placement !== null) placed.push([task, placement]);
       else entries.push(task);
@@ -118,7 +118,7 @@ export class Planner {
     if (this.#parts.isHeld() || this.#parts.callers.of(task).isCapped) return null;
     const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
     if (eligible.length === 0) return null;
-    if (task.gpuId !== null) return this.#withoutStrategy(task, eligible[0]!, others);
+    if (task.boundTo !== null) return this.#withoutStrategy(task, eligible[0]!, others);
     const strategy = strategies[task.strategy];
     const { prefixes, random } = this.#parts;
     const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.prefix) : [];

@@ -18,6 +18,7 @@ import {
   latestTime,
   type Outcome,
   type Placement,
+  shownGpuId,
   type Task,
   type TaskError,
   type TaskResult,
@@ -220,7 +221,7 @@ export class Scheduler {
   /** Takes over tasks of an earlier life of the server; queued ones keep their order, interrupted ones go back into the queue. */
   restore(tasks: readonly Task[]): void {
     this.#event(() => {
-      const before = tasks.map(({ status, gpuId }) => ({ status, gpuId }));
+      const before = tasks.map((task) => ({ status: task.status, shown: shownGpuId(task) }));
       for (const task of tasks) task.waitsSince = waitedSince(task, this.#now());
       const waiting = tasks.filter((task) => {
         if (task.status === "running") {
@@ -233,8 +234,8 @@ export class Scheduler {
       this.#waitAgain(waiting);
       for (const task of waiting) this.#watch(task);
       for (const [index, task] of tasks.entries()) {
-        const { status, gpuId } = before[index]!;
-        if (task.status !== status || task.gpuId !== gpuId) this.#effects.changed(task);
+        const { status, shown } = before[index]!;
+        if (task.status !== status || shownGpuId(task) !== shown) this.#effects.changed(task);
       }
       // Some may have become too late while there was no server.
       this.#ring();
@@ -390,6 +391,8 @@ export class Scheduler {
   #start(task: Task, placement: Placement): void {
     transition(task, "running");
     task.gpuId = placement.gpuId;
+    // What else there is of its batch may run there alone, and so may it when it has to wait again.
+    if (task.wholeBatch) task.boundTo = placement.gpuId;
     task.startedAt = this.#moment(task).at;
     task.placement = placement;
     task.attempts.push({ gpuId: placement.gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
@@ -429,8 +432,8 @@ export class Scheduler {
     if (isFinal(task.status)) return false;
     transition(task, "queued");
     task.startedAt = null;
-    if (task.wholeBatch) this.#unbindIfGone(task);
-    else task.gpuId = task.pinnedGpuId;
+    task.gpuId = null;
+    this.#unbindIfGone(task);
     return true;
   }
 
@@ -557,7 +560,7 @@ export class Scheduler {
     const bound = this.#waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
     for (const task of bound) {
       this.#waiting.remove(task);
-      task.gpuId = null;
+      task.boundTo = null;
     }
     this.#waitAgain(bound);
     for (const task of bound) this.#effects.changed(task);
@@ -585,14 +588,14 @@ export class Scheduler {
    * be split, and has lost its GPU, follow the part of it that has found another, or wait as one.
    */
   #waitAgain(tasks: readonly Task[]): void {
-    const unbound = tasks.filter(({ wholeBatch, gpuId }) => wholeBatch && gpuId === null);
-    for (const task of tasks) if (!task.wholeBatch || task.gpuId !== null) this.#waiting.add(task);
+    const unbound = tasks.filter(({ wholeBatch, boundTo }) => wholeBatch && boundTo === null);
+    for (const task of tasks) if (!task.wholeBatch || task.boundTo !== null) this.#waiting.add(task);
     if (unbound.length === 0) return;
     const homes = this.#homes();
     for (const [batchId, batch] of Map.groupBy(unbound, (task) => task.batchId)) {
       const home = homes.get(batchId);
       if (home === undefined) this.#waiting.addTogether(batch);
-      else for (const task of batch) this.#waiting.add(Object.assign(task, { gpuId: home }));
+      else for (const task of batch) this.#waiting.add(Object.assign(task, { boundTo: home }));
     }
   }
 
@@ -609,7 +612,7 @@ export class Scheduler {
 
   /** What was bound to a GPU with its batch may go elsewhere when that serves no more. */
   #unbindIfGone(task: Task): void {
-    if (task.pinnedGpuId === null && !this.#fleet.isServing(task.gpuId)) task.gpuId = null;
+    if (task.pinnedGpuId === null && !this.#fleet.isServing(task.boundTo)) task.boundTo = null;
   }
 }
 
@@ -623,8 +626,8 @@ const MANY_ALARMS = 1024;
 const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
 
 /** Tasks for any GPU, and those of a mapped type. */
-const ANYWHERE = { gpuId: null, strategy: "random", taskType: "" } as const;
-const ofType = (taskType: string) => ({ gpuId: null, strategy: "task_specific", taskType }) as const;
+const ANYWHERE = { boundTo: null, strategy: "random", taskType: "" } as const;
+const ofType = (taskType: string) => ({ boundTo: null, strategy: "task_specific", taskType }) as const;
 
 /** Whether a change may let something in: more than how free the GPU is. */
 function isOtherwise(before: GpuFacts, now: GpuFacts): boolean {

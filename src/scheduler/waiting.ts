@@ -117,7 +117,7 @@ export class Waiting {
     const fromBatches = new Map<WaitingBatch, Set<Task>>();
     for (const task of tasks) {
       if (this.wake(task)) continue;
-      const batch = task.gpuId === null && task.wholeBatch ? this.#batches.get(task.batchId) : undefined;
+      const batch = task.boundTo === null && task.wholeBatch ? this.#batches.get(task.batchId) : undefined;
       if (batch === undefined) this.remove(task);
       else fromBatches.set(batch, (fromBatches.get(batch) ?? new Set<Task>()).add(task));
     }
@@ -130,7 +130,7 @@ export class Waiting {
 
   /** What waits with this task in front; undefined: nothing does. */
   entryOf(task: Task): Entry | undefined {
-    const batch = task.wholeBatch && task.gpuId === null ? this.#batches.get(task.batchId) : undefined;
+    const batch = task.wholeBatch && task.boundTo === null ? this.#batches.get(task.batchId) : undefined;
     if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
     return this.#queueOf(task).has(task) ? task : undefined;
   }
@@ -224,7 +224,7 @@ export class Waiting {
 
   #laneOf(task: Task): Lane {
     const queues = this.#queuesOf(task);
-    if (task.gpuId !== null) return this.#getOrMake(queues.byGpu, task.gpuId);
+    if (task.boundTo !== null) return this.#getOrMake(queues.byGpu, task.boundTo);
     const isMapped = task.strategy === "task_specific" && this.#mappedTypes.has(task.taskType);
     return isMapped ? this.#getOrMake(queues.byType, task.taskType) : queues.anywhere;
   }

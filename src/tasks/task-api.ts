@@ -27,6 +27,7 @@ export interface Submission {
   readonly batchStatus: BatchStatus;
   readonly tasks: readonly {
     readonly id: string;
+    /** As `shownGpuId`. */
     readonly gpuId: number | null;
     readonly status: "running" | "queued";
   }[];

@@ -17,6 +17,7 @@ import {
   isFinal,
   newTask,
   type Outcome,
+  shownGpuId,
   type Task,
   TASK_EVENTS,
   type TaskInput,
@@ -514,7 +515,7 @@ function matches(task: Task, filter: CancelFilter, ids: ReadonlySet<string> | un
     (status === undefined || task.status === status) &&
     (batchId === undefined || task.batchId === batchId) &&
     (taskType === undefined || task.taskType === taskType) &&
-    (gpuId === undefined || task.gpuId === gpuId) &&
+    (gpuId === undefined || shownGpuId(task) === gpuId) &&
     task.createdAt >= since &&
     task.createdAt < until
   );
@@ -530,7 +531,11 @@ function unknown(id: string): AltLasError {
 }
 
 function submissionOf(tasks: readonly Task[], grouping: Grouping): Submission {
-  const placed = tasks.map(({ id, gpuId, status }) => ({ id, gpuId, status: status as "running" | "queued" }));
+  const placed = tasks.map((task) => ({
+    id: task.id,
+    gpuId: shownGpuId(task),
+    status: task.status as "running" | "queued",
+  }));
   return { batchId: tasks[0]!.batchId, batchStatus: batchStatusOf(placed, grouping), tasks: placed, replayed: false };
 }
 
@@ -550,7 +555,7 @@ function endLine(task: Task): object {
   const { result, error } = task;
   return {
     task: task.id,
-    gpu: task.gpuId,
+    gpu: shownGpuId(task),
     ...(result && { tokens: result.completionTokens, seconds: result.executionTime }),
     ...(error && { code: error.code, reason: error.sentence }),
   };

@@ -29,7 +29,7 @@ export function runningOn({ tasks }: Situation, { id }: GpuFacts): Task[] {
 /** What waits and does not have to pause, oldest first. */
 export function waitingGroups({ tasks, resting }: Situation): Group[] {
   const queued = tasks.filter((task) => task.status === "queued" && !resting(task));
-  const groups = Map.groupBy(queued, (task) => (task.wholeBatch && task.gpuId === null ? task.batchId : task));
+  const groups = Map.groupBy(queued, (task) => (task.wholeBatch && task.boundTo === null ? task.batchId : task));
   return [...groups.values()].toSorted((a, b) => a[0]!.seq - b[0]!.seq);
 }
 
@@ -46,7 +46,7 @@ export function isOpen(situation: Situation, gpu: GpuFacts): boolean {
 }
 
 export function isAllowed({ gpus, mappings }: Situation, gpu: GpuFacts, [task]: Group): boolean {
-  if (task!.gpuId !== null) return task!.gpuId === gpu.id;
+  if (task!.boundTo !== null) return task!.boundTo === gpu.id;
   const mapped = task!.strategy === "task_specific" ? mappings.get(task!.taskType) : undefined;
   const serving = gpus.filter((other) => mapped?.has(other.id) && serves(other));
   return serving.length === 0 || mapped!.has(gpu.id);

@@ -6,6 +6,7 @@ import type { Past } from "../gap.ts";
 import { matchingOfBatch, page, scan, type Window } from "./listing.ts";
 import {
   BATCH,
+  batchIdOf,
   batchOf,
   CLOCK,
   DELIVERY,
@@ -18,23 +19,22 @@ import {
   WRITES,
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
-import { CHANGING, IDENTITY, OF_REQUEST, type Row, type SentRow } from "./rows.ts";
+import type { Row } from "./columns.ts";
+import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, OF_REQUEST, UPDATED } from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "../store.ts";
 
-const COLUMNS = [...IDENTITY, ...CHANGING];
-const WHOLE_COLUMNS = [...COLUMNS.map((name) => `t.${name}`), ...OF_REQUEST].join();
+const WHOLE_COLUMNS = [...LISTED.map((name) => `t.${name}`), ...Object.values(OF_REQUEST)].join();
 const WHOLE = `SELECT ${WHOLE_COLUMNS}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
 /** The numbers are sorted before the rows are read: sorting whole rows would need as much memory as all of them. */
 const LIVE = `
   WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
   SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq CROSS JOIN prompts p ON p.seq = live.seq`;
-const LISTED = `SELECT ${COLUMNS.join()} FROM tasks t`;
-const NEW = [...COLUMNS, "prefix"];
-const INSERT_TASK = `INSERT INTO tasks (${NEW.join()}) VALUES (${NEW.map(() => "?").join()})`;
+const FOR_LISTS = `SELECT ${LISTED.join()} FROM tasks t`;
+const INSERT_TASK = `INSERT INTO tasks (${INSERTED.join()}) VALUES (${INSERTED.map(() => "?").join()})`;
 /** Bytes would else be stored as bytes. */
 const INSERT_PROMPT = "INSERT INTO prompts (seq, text) VALUES (?, CAST(? AS TEXT))";
-const UPDATE_TASK = `UPDATE tasks SET ${CHANGING.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
+const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
@@ -44,9 +44,15 @@ const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => 
  * time is stored of that, and it may have been set by a week since the task was submitted.
  */
 const NEWEST = `
-  SELECT max(time) FROM (
+  SELECT max(time) AS time FROM (
     SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
     UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
+
+/** What of a task is asked before it changes. */
+interface Stored {
+  readonly user: string;
+  readonly status: TaskStatus;
+}
 
 /** The tasks in one open database, and what stands beside them. */
 export class TaskDatabase {
@@ -55,10 +61,9 @@ export class TaskDatabase {
 
   constructor(db: DatabaseSync) {
     this.#sql = new Statements(db);
-    const counted = "SELECT user, status, count(*) FROM tasks INDEXED BY tasks_by_user GROUP BY 1, 2";
-    for (const [user, status, count] of this.#sql.rows(counted)) {
-      this.#counts.add(user as string, status as TaskStatus, count as number);
-    }
+    const counted = "SELECT user, status, count(*) AS count FROM tasks INDEXED BY tasks_by_user GROUP BY 1, 2";
+    type Counted = { user: string; status: TaskStatus; count: number };
+    for (const { user, status, count } of this.#sql.records<Counted>(counted)) this.#counts.add(user, status, count);
   }
 
   /** The highest `seq` ever stored; 0: none. */
@@ -71,8 +76,8 @@ export class TaskDatabase {
 
   past(): Past {
     const [row] = this.#sql.rows(`SELECT ${CLOCK.join()} FROM clock`);
-    const [newest] = this.#sql.rows(NEWEST)[0] ?? [];
-    return { recorded: row === undefined ? null : timesOf(row), newest: (newest ?? null) as number | null };
+    const [newest] = this.#sql.records<{ time: number | null }>(NEWEST);
+    return { recorded: row === undefined ? null : timesOf(row), newest: newest?.time ?? null };
   }
 
   /** The tasks that have not ended, in submission order, without their prompts. */
@@ -89,7 +94,7 @@ export class TaskDatabase {
    * Writes all of these rows or none.
    * @throws what SQLite throws; then nothing is written
    */
-  write(inserts: readonly SentRow[], updates: readonly Row[], records: readonly RecordRow[]): void {
+  write(inserts: readonly NewRow[], updates: readonly Row[], records: readonly RecordRow[]): void {
     const changes: CountChange[] = [];
     this.#sql.transaction(() => {
       this.#insert(inserts, changes);
@@ -100,8 +105,8 @@ export class TaskDatabase {
   }
 
   prompt(seq: number): string | null {
-    const [row] = this.#sql.rows("SELECT text FROM prompts WHERE seq = :seq", { seq });
-    return row === undefined ? null : (row[0] as string);
+    const [row] = this.#sql.records<{ text: string }>("SELECT text FROM prompts WHERE seq = :seq", { seq });
+    return row === undefined ? null : row.text;
   }
 
   get(id: string): Row | undefined {
@@ -114,21 +119,23 @@ export class TaskDatabase {
     const total = batchId === undefined ? this.#counts.total(user, status) : matchingOfBatch(this.#sql, filter);
     if (offset >= total || limit === 0) return { rows: [], count: 0, total };
     const seqs = page(this.#sql, filter);
-    return { rows: this.#rowsOf(LISTED, seqs), count: seqs.length, total };
+    return { rows: this.#rowsOf(FOR_LISTS, seqs), count: seqs.length, total };
   }
 
   /** As `list`, for the newest window of tasks below `below`, and a filter that needs a scan. */
   scan(filter: TaskFilter, below: number): { rows: Iterable<Row>; count: number; window: Window } {
     const { seqs, ...window } = scan(this.#sql, filter, below);
-    return { rows: this.#rowsOf(LISTED, seqs), count: seqs.length, window };
+    return { rows: this.#rowsOf(FOR_LISTS, seqs), count: seqs.length, window };
   }
 
   batch(id: string): BatchState | null {
     const [row] = this.#sql.rows(`${BATCHES} WHERE id = :id`, { id });
     if (row === undefined) return null;
     const counts: Record<TaskStatus, number> = { queued: 0, running: 0, completed: 0, failed: 0, canceled: 0 };
-    const counted = "SELECT status, count(*) FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id GROUP BY 1";
-    for (const [status, count] of this.#sql.rows(counted, { id })) counts[status as TaskStatus] = count as number;
+    const counted =
+      "SELECT status, count(*) AS count FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id GROUP BY 1";
+    type Counted = { status: TaskStatus; count: number };
+    for (const { status, count } of this.#sql.records<Counted>(counted, { id })) counts[status] = count;
     const unbound = `
       SELECT count(*) FROM tasks INDEXED BY tasks_by_batch
       WHERE batch_id = :id AND status = 'queued' AND gpu_id IS NULL`;
@@ -140,7 +147,7 @@ export class TaskDatabase {
     const seqs = `
       SELECT seq FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId AND status IN (${ENDED.join()})
       ORDER BY finished_at, seq LIMIT :limit OFFSET :offset`;
-    return this.#rowsOf(LISTED, this.#sql.numbers(seqs, { batchId, offset, limit }));
+    return this.#rowsOf(FOR_LISTS, this.#sql.numbers(seqs, { batchId, offset, limit }));
   }
 
   idempotency(user: string, key: string): IdempotencyRecord | null {
@@ -198,29 +205,29 @@ export class TaskDatabase {
     this.#sql.close();
   }
 
-  #insert(rows: readonly SentRow[], changes: CountChange[]): void {
-    for (const row of rows) {
-      this.#sql.run(INSERT_TASK, row.slice(0, NEW.length));
-      this.#sql.run(INSERT_PROMPT, [row[0]!, row.at(-1)!]);
-      changes.push([row[2] as string, row[IDENTITY.length] as TaskStatus, 1]);
+  #insert(rows: readonly NewRow[], changes: CountChange[]): void {
+    for (const { row, text } of rows) {
+      this.#sql.run(INSERT_TASK, row);
+      this.#sql.run(INSERT_PROMPT, [row[IN_NEW.seq]!, text]);
+      changes.push([row[IN_NEW.user] as string, row[IN_NEW.status] as TaskStatus, 1]);
     }
   }
 
   #update(rows: readonly Row[], changes: CountChange[]): void {
     for (const row of rows) {
-      const seq = row.at(-1) as number;
-      const [stored] = this.#sql.rows("SELECT user, status FROM tasks WHERE seq = :seq", { seq });
+      const seq = row[IN_CHANGED.seq] as number;
+      const [stored] = this.#sql.records<Stored>("SELECT user, status FROM tasks WHERE seq = :seq", { seq });
       if (stored === undefined) throw new Error(`task number ${seq} is not in the database`);
       this.#sql.run(UPDATE_TASK, row);
-      const user = stored[0] as string;
-      changes.push([user, stored[1] as TaskStatus, -1], [user, row[0] as TaskStatus, 1]);
+      const { user, status } = stored;
+      changes.push([user, status, -1], [user, row[IN_CHANGED.status] as TaskStatus, 1]);
     }
   }
 
   #record({ kind, row }: RecordRow): void {
     this.#sql.run(WRITES[kind], row);
     // Its last task may have been removed before its end was written.
-    if (kind === "batch") removeEmptyBatch(this.#sql, row[0] as string);
+    if (kind === "batch") removeEmptyBatch(this.#sql, batchIdOf(row));
   }
 
   *#rowsOf(select: string, seqs: readonly number[]): Iterable<Row> {

@@ -5,7 +5,8 @@ import type { Batch } from "../../task.ts";
 import type { Window } from "./listing.ts";
 import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
-import type { Row, SentRow } from "./rows.ts";
+import type { Row } from "./columns.ts";
+import type { NewRow } from "./rows.ts";
 import type { Migration } from "./schema.ts";
 import type { BatchState, IdempotencyRecord, Reading, SweepLimits, TaskFilter, WebhookSecret } from "../store.ts";
 
@@ -24,10 +25,10 @@ export interface StoreLimits {
 export interface Exchange {
   /** Rows of the live tasks. */
   open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
-  /** `inserts` are rows of `newRow` whose prompt may be bytes, `updates` of `changedRow`; one transaction, the records last. */
+  /** `updates` are of `changedRow`; one transaction, the records last. */
   write: {
     request: {
-      readonly inserts: readonly SentRow[];
+      readonly inserts: readonly NewRow[];
       readonly updates: readonly Row[];
       readonly records: readonly RecordRow[];
     };

@@ -1,25 +1,70 @@
 /* How what stands beside tasks looks as rows. */
 import type { Batch, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
-import { jsonOf, parsed, type Row } from "./rows.ts";
+import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import { jsonOf, parsed } from "./rows.ts";
 import type { Delivery, DeliveryAttempt, IdempotencyRecord, StoreRecord, WebhookSecret } from "../store.ts";
 
-export const BATCH = ["id", "user", "first_seq", "size", "whole", "webhook", "created_at", "finished_at"] as const;
-export const IDEMPOTENCY = ["user", "key", "fingerprint", "answer", "created_at"] as const;
-export const DELIVERY = [
-  "id",
-  "subject",
-  "user",
-  "event",
-  "url",
-  "body",
-  "created_at",
-  "status",
-  "next_at",
-  "attempts",
-] as const;
-export const CLOCK = ["number", "now", "wall", "held_now", "held_wall"] as const;
-export const SECRET = ["user", "secret", "previous", "previous_until", "created_at", "shown"] as const;
+const BATCH_COLUMNS = {
+  id: ({ id }) => id,
+  user: ({ user }) => user,
+  first_seq: ({ firstSeq }) => firstSeq,
+  size: ({ size }) => size,
+  whole: ({ whole }) => (whole ? 1 : 0),
+  webhook: ({ webhook }) => jsonOf(webhook),
+  created_at: ({ createdAt }) => createdAt,
+  finished_at: ({ finishedAt }) => finishedAt,
+} as const satisfies Columns<Batch>;
+
+const IDEMPOTENCY_COLUMNS = {
+  user: ({ user }) => user,
+  key: ({ key }) => key,
+  fingerprint: ({ fingerprint }) => fingerprint,
+  answer: ({ answer }) => answer,
+  created_at: ({ createdAt }) => createdAt,
+} as const satisfies Columns<IdempotencyRecord>;
+
+/** What changes of a delivery. */
+const TRIED_COLUMNS = {
+  status: ({ status }) => status,
+  next_at: ({ nextAt }) => nextAt,
+  attempts: ({ attempts }) => JSON.stringify(attempts),
+} as const satisfies Columns<Delivery>;
+
+const DELIVERY_COLUMNS = {
+  id: ({ id }) => id,
+  subject: ({ subject }) => subject,
+  user: ({ user }) => user,
+  event: ({ event }) => event,
+  url: ({ url }) => url,
+  body: ({ body }) => body,
+  created_at: ({ createdAt }) => createdAt,
+  ...TRIED_COLUMNS,
+} as const satisfies Columns<Delivery>;
+
+const CLOCK_COLUMNS = {
+  // There is one row.
+  number: () => 1,
+  now: ({ now }) => now,
+  wall: ({ wall }) => wall,
+  held_now: ({ held }) => held?.now ?? null,
+  held_wall: ({ held }) => held?.wall ?? null,
+} as const satisfies Columns<RecordedTimes>;
+
+const SECRET_COLUMNS = {
+  user: ({ user }) => user,
+  secret: ({ secret }) => secret,
+  previous: ({ previous }) => previous,
+  previous_until: ({ previousUntil }) => previousUntil,
+  created_at: ({ createdAt }) => createdAt,
+  shown: ({ shown }) => (shown ? 1 : 0),
+} as const satisfies Columns<WebhookSecret>;
+
+export const BATCH = namesOf(BATCH_COLUMNS);
+export const IDEMPOTENCY = namesOf(IDEMPOTENCY_COLUMNS);
+export const DELIVERY = namesOf(DELIVERY_COLUMNS);
+export const CLOCK = namesOf(CLOCK_COLUMNS);
+export const SECRET = namesOf(SECRET_COLUMNS);
 
 /** A record on its way to the database: the values of its statement in `WRITES`. */
 export interface RecordRow {
@@ -27,15 +72,24 @@ export interface RecordRow {
   readonly row: Row;
 }
 
+const BY_ID = { id: DELIVERY_COLUMNS.id } as const satisfies Columns<Delivery>;
+
 /** How each kind of record is written. REPLACE deletes the row that is in the way. */
 export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   batch: insert("INSERT OR REPLACE", "batches", BATCH),
   idempotency: insert("INSERT OR REPLACE", "idempotency_keys", IDEMPOTENCY),
   event: `${insert("INSERT", "deliveries", DELIVERY)} ON CONFLICT (id) DO NOTHING`,
-  delivery: "UPDATE deliveries SET status = ?, next_at = ?, attempts = ? WHERE id = ?",
+  delivery: `UPDATE deliveries SET ${assigned(namesOf(TRIED_COLUMNS))} WHERE ${assigned(namesOf(BY_ID))}`,
   clock: insert("INSERT OR REPLACE", "clock", CLOCK),
   secret: insert("INSERT OR REPLACE", "webhook_secrets", SECRET),
 };
+
+const rowOfBatch = rowMaker<Batch>(BATCH_COLUMNS);
+const rowOfKey = rowMaker<IdempotencyRecord>(IDEMPOTENCY_COLUMNS);
+const rowOfDelivery = rowMaker<Delivery>(DELIVERY_COLUMNS);
+const rowOfTry = rowMaker<Delivery>({ ...TRIED_COLUMNS, ...BY_ID });
+const rowOfTimes = rowMaker<RecordedTimes>(CLOCK_COLUMNS);
+const rowOfSecret = rowMaker<WebhookSecret>(SECRET_COLUMNS);
 
 export function recordRow(record: StoreRecord): RecordRow {
   return { kind: record.kind, row: rowOf(record) };
@@ -43,30 +97,18 @@ export function recordRow(record: StoreRecord): RecordRow {
 
 function rowOf(record: StoreRecord): Row {
   switch (record.kind) {
-    case "batch": {
-      const { id, user, firstSeq, size, whole, webhook, createdAt, finishedAt } = record.batch;
-      return [id, user, firstSeq, size, whole ? 1 : 0, jsonOf(webhook), createdAt, finishedAt];
-    }
-    case "idempotency": {
-      const { user, key, fingerprint, answer, createdAt } = record.record;
-      return [user, key, fingerprint, answer, createdAt];
-    }
-    case "event": {
-      const { id, subject, user, event, url, body, createdAt, status, nextAt, attempts } = record.delivery;
-      return [id, subject, user, event, url, body, createdAt, status, nextAt, JSON.stringify(attempts)];
-    }
-    case "delivery": {
-      const { status, nextAt, attempts, id } = record.delivery;
-      return [status, nextAt, JSON.stringify(attempts), id];
-    }
-    case "clock": {
-      const { now, wall, held } = record.clock;
-      return [1, now, wall, held?.now ?? null, held?.wall ?? null];
-    }
-    case "secret": {
-      const { user, secret, previous, previousUntil, createdAt, shown } = record.secret;
-      return [user, secret, previous, previousUntil, createdAt, shown ? 1 : 0];
-    }
+    case "batch":
+      return rowOfBatch(record.batch);
+    case "idempotency":
+      return rowOfKey(record.record);
+    case "event":
+      return rowOfDelivery(record.delivery);
+    case "delivery":
+      return rowOfTry(record.delivery);
+    case "clock":
+      return rowOfTimes(record.clock);
+    case "secret":
+      return rowOfSecret(record.secret);
   }
 }
 
@@ -87,70 +129,81 @@ export function recordKey(record: StoreRecord): string {
   }
 }
 
+const IN_BATCH = placesOf(BATCH);
+const IN_KEY = placesOf(IDEMPOTENCY);
+const IN_DELIVERY = placesOf(DELIVERY);
+const IN_CLOCK = placesOf(CLOCK);
+const IN_SECRET = placesOf(SECRET);
+
+/** The id of the batch of a row of `BATCH`. */
+export function batchIdOf(row: Row): string {
+  return row[IN_BATCH.id] as string;
+}
+
 /** The batch of a row of `BATCH`. */
 export function batchOf(row: Row): Batch {
-  const [id, user, firstSeq, size, whole, webhook, createdAt, finishedAt] = row;
   return {
-    id: id as string,
-    user: user as string,
-    firstSeq: firstSeq as number,
-    size: size as number,
-    whole: whole === 1,
-    webhook: parsed<Webhook>(webhook),
-    createdAt: createdAt as number,
-    finishedAt: finishedAt as number | null,
+    id: batchIdOf(row),
+    user: row[IN_BATCH.user] as string,
+    firstSeq: row[IN_BATCH.first_seq] as number,
+    size: row[IN_BATCH.size] as number,
+    whole: row[IN_BATCH.whole] === 1,
+    webhook: parsed<Webhook>(row[IN_BATCH.webhook]),
+    createdAt: row[IN_BATCH.created_at] as number,
+    finishedAt: row[IN_BATCH.finished_at] as number | null,
   };
 }
 
 /** The record of a row of `IDEMPOTENCY`. */
 export function idempotencyOf(row: Row): IdempotencyRecord {
-  const [user, key, fingerprint, answer, createdAt] = row;
   return {
-    user: user as string,
-    key: key as string,
-    fingerprint: fingerprint as string,
-    answer: answer as string,
-    createdAt: createdAt as number,
+    user: row[IN_KEY.user] as string,
+    key: row[IN_KEY.key] as string,
+    fingerprint: row[IN_KEY.fingerprint] as string,
+    answer: row[IN_KEY.answer] as string,
+    createdAt: row[IN_KEY.created_at] as number,
   };
 }
 
 /** The delivery of a row of `DELIVERY`. */
 export function deliveryOf(row: Row): Delivery {
-  const [id, subject, user, event, url, body, createdAt, status, nextAt, attempts] = row;
   return {
-    id: id as string,
-    subject: subject as string,
-    user: user as string,
-    event: event as WebhookEvent,
-    url: url as string,
-    body: body as string,
-    createdAt: createdAt as number,
-    status: status as Delivery["status"],
-    nextAt: nextAt as number,
-    attempts: parsed<DeliveryAttempt[]>(attempts) ?? [],
+    id: row[IN_DELIVERY.id] as string,
+    subject: row[IN_DELIVERY.subject] as string,
+    user: row[IN_DELIVERY.user] as string,
+    event: row[IN_DELIVERY.event] as WebhookEvent,
+    url: row[IN_DELIVERY.url] as string,
+    body: row[IN_DELIVERY.body] as string,
+    createdAt: row[IN_DELIVERY.created_at] as number,
+    status: row[IN_DELIVERY.status] as Delivery["status"],
+    nextAt: row[IN_DELIVERY.next_at] as number,
+    attempts: parsed<DeliveryAttempt[]>(row[IN_DELIVERY.attempts]) ?? [],
   };
 }
 
 /** The times of a row of `CLOCK`. */
 export function timesOf(row: Row): RecordedTimes {
-  const [, now, wall, heldNow, heldWall] = row;
-  const held = heldNow === null ? null : { now: heldNow as number, wall: heldWall as number };
-  return { now: now as number, wall: wall as number, held };
+  const heldNow = row[IN_CLOCK.held_now] as number | null;
+  const held = heldNow === null ? null : { now: heldNow, wall: row[IN_CLOCK.held_wall] as number };
+  return { now: row[IN_CLOCK.now] as number, wall: row[IN_CLOCK.wall] as number, held };
 }
 
 /** The secret of a row of `SECRET`. */
 export function secretOf(row: Row): WebhookSecret {
-  const [user, secret, previous, previousUntil, createdAt, shown] = row;
   return {
-    user: user as string,
-    secret: secret as string,
-    previous: previous as string | null,
-    previousUntil: previousUntil as number | null,
-    createdAt: createdAt as number,
-    shown: shown === 1,
+    user: row[IN_SECRET.user] as string,
+    secret: row[IN_SECRET.secret] as string,
+    previous: row[IN_SECRET.previous] as string | null,
+    previousUntil: row[IN_SECRET.previous_until] as number | null,
+    createdAt: row[IN_SECRET.created_at] as number,
+    shown: row[IN_SECRET.shown] === 1,
   };
 }
 
 function insert(how: string, table: string, columns: readonly string[]): string {
   return `${how} INTO ${table} (${columns.join()}) VALUES (${columns.map(() => "?").join()})`;
+}
+
+function assigned(columns: readonly string[]): string {
+  return columns.map((name) => `${name} = ?`).join();
 }

@@ -21,6 +21,14 @@ const EXPIRED_KEYS = `
   DELETE FROM idempotency_keys WHERE number IN
     (SELECT number FROM idempotency_keys WHERE created_at < :keysBefore ORDER BY created_at LIMIT ${STEP})`;
 
+/** What of a task has to be known when it goes. */
+interface Removed {
+  readonly id: string;
+  readonly user: string;
+  readonly status: TaskStatus;
+  readonly batch_id: string | null;
+}
+
 /**
  * Removes a task that has ended.
  * @returns whether there was one
@@ -70,14 +78,14 @@ function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): 
   const end = performance.now() + STEP_TIME;
   sql.transaction(() => {
     for (const seq of seqs) {
-      const [id, user, status, batchId] =
-        sql.rows("SELECT id, user, status, batch_id FROM tasks WHERE seq = :seq", { seq })[0] ?? [];
+      const [task] = sql.records<Removed>("SELECT id, user, status, batch_id FROM tasks WHERE seq = :seq", { seq });
+      if (task === undefined) continue;
       sql.run("DELETE FROM tasks WHERE seq = :seq", { seq });
       sql.run("DELETE FROM prompts WHERE seq = :seq", { seq });
       sql.run("UPDATE removed SET last_seq = max(last_seq, :seq)", { seq });
-      removeDeliveries(sql, id as string);
-      changes.push([user as string, status as TaskStatus, -1]);
-      if (typeof batchId === "string") batches.add(batchId);
+      removeDeliveries(sql, task.id);
+      changes.push([task.user, task.status, -1]);
+      if (task.batch_id !== null) batches.add(task.batch_id);
       if (performance.now() > end) break;
     }
     for (const id of batches) removeEmptyBatch(sql, id);

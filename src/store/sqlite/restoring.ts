@@ -1,6 +1,7 @@
 /* Turns the rows of live tasks into tasks as they arrive: all the rows of a long queue would take as much memory as its tasks. */
 import type { Task, Webhook } from "../../task.ts";
-import { type Row, taskOf } from "./rows.ts";
+import type { Row } from "./columns.ts";
+import { taskOf } from "./rows.ts";
 
 /** Distinct strings that are looked up; beyond them each task keeps its own. */
 const MOST_STRINGS = 10_000;

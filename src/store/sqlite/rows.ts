@@ -1,185 +1,177 @@
-/* How a task looks as a row. Rows are plain arrays: they cross to the storage thread at half the cost of objects. */
+/* How a task looks as a row. */
 import type { ErrorCode } from "../../errors.ts";
 import type { ListedTask } from "../store.ts";
-import type {
-  Attempt,
-  FinishReason,
-  Placement,
-  Priority,
-  StrategyName,
-  Task,
-  TaskResult,
-  TaskStatus,
-  Webhook,
+import {
+  type Attempt,
+  type FinishReason,
+  type Placement,
+  type Priority,
+  shownGpuId,
+  type StrategyName,
+  type Task,
+  type TaskResult,
+  type TaskStatus,
+  type Webhook,
 } from "../../task.ts";
+import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
 
-export type Value = string | number | null;
-export type Row = readonly Value[];
-/** A row of `newRow` on its way to the storage thread: its prompt may be bytes of UTF-8. */
-export type SentRow = readonly (Value | Uint8Array)[];
+/** A new task on its way to the storage thread. */
+export interface NewRow {
+  /** Of `INSERTED`. */
+  readonly row: Row;
+  /** Its prompt; a long one is bytes of UTF-8. */
+  readonly text: string | Uint8Array;
+}
 
-/** Columns of `tasks` that never change once written, in the order of a row. */
-export const IDENTITY = [
-  "seq",
-  "id",
-  "user",
-  "strategy",
-  "pinned_gpu_id",
-  "batch_id",
-  "whole_batch",
-  "created_at",
-  "max_length",
-  "temperature",
-  "task_type",
-  "priority",
-  "timeout_seconds",
-  "retry_of",
-  "webhook",
-  "created_clock",
-] as const;
+/** Columns of `tasks` that never change once written. */
+const IDENTITY = {
+  seq: ({ seq }) => seq,
+  id: ({ id }) => id,
+  user: ({ user }) => user,
+  strategy: ({ strategy }) => strategy,
+  pinned_gpu_id: ({ pinnedGpuId }) => pinnedGpuId,
+  batch_id: ({ batchId }) => batchId,
+  whole_batch: ({ wholeBatch }) => (wholeBatch ? 1 : 0),
+  created_at: ({ createdAt }) => createdAt,
+  max_length: ({ maxLength }) => maxLength,
+  temperature: ({ temperature }) => temperature,
+  task_type: ({ taskType }) => taskType,
+  priority: ({ priority }) => priority,
+  timeout_seconds: ({ timeoutSeconds }) => timeoutSeconds,
+  retry_of: ({ retryOf }) => retryOf,
+  webhook: ({ webhook }) => jsonOf(webhook),
+  created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
+} as const satisfies Columns<Task>;
 
-/** Columns of `tasks` that change as the task lives, in the order of a row; the first is the status. */
-export const CHANGING = [
-  "status",
-  "gpu_id",
-  "started_at",
-  "finished_at",
-  "attempts",
-  "placement",
-  "result_text",
-  "execution_time",
-  "result_timestamp",
-  "finish_reason",
-  "prompt_tokens",
-  "completion_tokens",
-  "cached_tokens",
-  "error_code",
-  "error_sentence",
-  "finished_shown",
-] as const;
+/** Columns of `tasks` that change as the task lives. */
+const CHANGING = {
+  status: ({ status }) => status,
+  gpu_id: shownGpuId,
+  started_at: ({ startedAt }) => startedAt,
+  finished_at: ({ finishedClock, finishedAt }) => finishedClock ?? finishedAt,
+  attempts: ({ attempts }) => JSON.stringify(attempts),
+  placement: ({ placement }) => jsonOf(placement),
+  result_text: ({ result }) => (result === null ? null : result.text),
+  execution_time: ({ result }) => (result === null ? null : result.executionTime),
+  result_timestamp: ({ result }) => (result === null ? null : result.timestamp),
+  finish_reason: ({ result }) => (result === null ? null : result.finishReason),
+  prompt_tokens: ({ result }) => (result === null ? null : result.promptTokens),
+  completion_tokens: ({ result }) => (result === null ? null : result.completionTokens),
+  cached_tokens: ({ result }) => (result === null ? null : result.cachedTokens),
+  error_code: ({ error }) => (error === null ? null : error.code),
+  error_sentence: ({ error }) => (error === null ? null : error.sentence),
+  finished_shown: ({ finishedClock, finishedAt }) => otherThan(finishedClock ?? finishedAt, finishedAt),
+} as const satisfies Columns<Task>;
 
-const FINISHED_SHOWN = IDENTITY.length + CHANGING.indexOf("finished_shown");
+const NEW = {
+  ...IDENTITY,
+  ...CHANGING,
+  prefix: ({ prefix }) => (prefix.length === 0 ? null : jsonOf(prefix)),
+} as const satisfies Columns<Task>;
 
-/** What `taskOf` needs beside `IDENTITY` and `CHANGING`. Telling a text's length reads none of it, however long it is. */
-export const OF_REQUEST = ["t.prefix", "octet_length(p.text)"] as const;
+const CHANGED = { ...CHANGING, seq: IDENTITY.seq } as const satisfies Columns<Task>;
 
-/** A new task: its identity, what changes, how its prompt begins, and last its prompt. @throws {Error} its request is gone */
-export function newRow(task: Task): Row {
+/** What the row of a new task has. */
+export const INSERTED = namesOf(NEW);
+/** What of a stored task changes. */
+export const UPDATED = namesOf(CHANGING);
+/** What a list reads of each task. */
+export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
+
+/** What is read beside `LISTED` of a task that is taken over, and how. Telling a text's length reads none of it, however long it is. */
+export const OF_REQUEST = { prefix: "t.prefix", bytes: "octet_length(p.text)" } as const;
+
+/** Where values stand in a row that was read: with less in it, the last of them are missing. */
+const READ = placesOf([...LISTED, ...namesOf(OF_REQUEST), "text"]);
+/** Where they stand in the row of a new task. */
+export const IN_NEW = placesOf(INSERTED);
+/** Where they stand in the row of a change: `UPDATED`, and the task's `seq`. */
+export const IN_CHANGED = placesOf(namesOf(CHANGED));
+
+const rowOfNew = rowMaker<Task>(NEW);
+
+/** @throws {Error} its request is gone */
+export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
-  return [
-    task.seq,
-    task.id,
-    task.user,
-    task.strategy,
-    task.pinnedGpuId,
-    task.batchId,
-    task.wholeBatch ? 1 : 0,
-    task.createdAt,
-    task.maxLength,
-    task.temperature,
-    task.taskType,
-    task.priority,
-    task.timeoutSeconds,
-    task.retryOf,
-    jsonOf(task.webhook),
-    otherThan(task.createdAt, task.createdClock),
-    ...changing(task),
-    task.prefix.length === 0 ? null : jsonOf(task.prefix),
-    task.request.text,
-  ];
+  return { row: rowOfNew(task), text: task.request.text };
 }
 
-/** A task that is already stored: what changes, and last its `seq`. */
-export function changedRow(task: Task): Row {
-  return [...changing(task), task.seq];
-}
+/** The row for a task that is stored. */
+export const changedRow = rowMaker<Task>(CHANGED);
 
-function changing(task: Task): Row {
-  const { result, error, placement } = task;
-  return [
-    task.status,
-    task.gpuId,
-    task.startedAt,
-    task.finishedClock ?? task.finishedAt,
-    JSON.stringify(task.attempts),
-    jsonOf(placement),
-    result === null ? null : result.text,
-    result === null ? null : result.executionTime,
-    result === null ? null : result.timestamp,
-    result === null ? null : result.finishReason,
-    result === null ? null : result.promptTokens,
-    result === null ? null : result.completionTokens,
-    result === null ? null : result.cachedTokens,
-    error === null ? null : error.code,
-    error === null ? null : error.sentence,
-    otherThan(task.finishedClock ?? task.finishedAt, task.finishedAt),
-  ];
-}
-
-/** The task of a row that goes on with `OF_REQUEST`, and maybe with its prompt. */
+/** The task of a row of `LISTED` and `OF_REQUEST`, and maybe its text. */
 export function taskOf(row: Row): Task {
-  const [prefix, bytes, text] = row.slice(IDENTITY.length + CHANGING.length);
+  const text = row[READ.text];
   return {
     ...listedTaskOf(row),
-    bytes: bytes as number,
-    prefix: parsed<number[]>(prefix) ?? NO_PREFIX,
+    bytes: row[READ.bytes] as number,
+    prefix: parsed<number[]>(row[READ.prefix]) ?? NO_PREFIX,
     request: typeof text === "string" ? { text } : null,
   };
 }
 
 const NO_PREFIX: readonly number[] = [];
 
-/** As `taskOf`, for a row that tells nothing of the request. */
+/** The task of a row of `LISTED`. */
 export function listedTaskOf(row: Row): ListedTask {
-  const [seq, id, user, strategy, pinnedGpuId, batchId, wholeBatch, createdAt, maxLength, temperature, taskType] = row;
-  const [priority, timeoutSeconds, retryOf, webhook, createdClock] = row.slice(IDENTITY.indexOf("priority"));
-  const [status, gpuId, startedAt, finishedClock, attempts, placement] = row.slice(IDENTITY.length);
+  const createdAt = row[READ.created_at] as number;
+  const createdClock = (row[READ.created_clock] as number | null) ?? createdAt;
+  const finishedClock = row[READ.finished_at] as number | null;
   return {
-    id: id as string,
-    seq: seq as number,
-    user: user as string,
-    strategy: strategy as StrategyName,
-    pinnedGpuId: pinnedGpuId as number | null,
-    batchId: batchId as string | null,
-    wholeBatch: wholeBatch === 1,
-    createdAt: createdAt as number,
-    createdClock: (createdClock ?? createdAt) as number,
-    waitsSince: (createdClock ?? createdAt) as number,
-    maxLength: maxLength as number,
-    temperature: temperature as number,
-    taskType: taskType as string,
-    priority: priority as Priority,
-    timeoutSeconds: timeoutSeconds as number | null,
-    retryOf: retryOf as string | null,
-    webhook: parsed<Webhook>(webhook),
-    status: status as TaskStatus,
-    gpuId: gpuId as number | null,
-    startedAt: startedAt as number | null,
-    finishedAt: (row[FINISHED_SHOWN] ?? finishedClock) as number | null,
-    finishedClock: finishedClock as number | null,
-    attempts: JSON.parse(attempts as string) as Attempt[],
-    placement: parsed<Placement>(placement),
-    ...outcomeOf(row.slice(IDENTITY.length + CHANGING.indexOf("result_text"))),
+    id: row[READ.id] as string,
+    seq: row[READ.seq] as number,
+    user: row[READ.user] as string,
+    strategy: row[READ.strategy] as StrategyName,
+    pinnedGpuId: row[READ.pinned_gpu_id] as number | null,
+    batchId: row[READ.batch_id] as string | null,
+    wholeBatch: row[READ.whole_batch] === 1,
+    createdAt,
+    createdClock,
+    waitsSince: createdClock,
+    maxLength: row[READ.max_length] as number,
+    temperature: row[READ.temperature] as number,
+    taskType: row[READ.task_type] as string,
+    priority: row[READ.priority] as Priority,
+    timeoutSeconds: row[READ.timeout_seconds] as number | null,
+    retryOf: row[READ.retry_of] as string | null,
+    webhook: parsed<Webhook>(row[READ.webhook]),
+    status: row[READ.status] as TaskStatus,
+    ...gpusOf(row),
+    startedAt: row[READ.started_at] as number | null,
+    finishedAt: (row[READ.finished_shown] as number | null) ?? finishedClock,
+    finishedClock,
+    attempts: JSON.parse(row[READ.attempts] as string) as Attempt[],
+    placement: parsed<Placement>(row[READ.placement]),
+    result: resultOf(row),
+    error: errorOf(row),
   };
 }
 
-function outcomeOf(columns: Row): Pick<Task, "result" | "error"> {
-  const [text, executionTime, timestamp, finishReason, promptTokens, completionTokens, ...rest] = columns;
-  const [cachedTokens, code, sentence] = rest;
-  const result: TaskResult | null =
-    text === null
-      ? null
-      : {
-          text: text as string,
-          executionTime: executionTime as number,
-          timestamp: timestamp as number,
-          finishReason: finishReason as FinishReason,
-          promptTokens: promptTokens as number | null,
-          completionTokens: completionTokens as number,
-          cachedTokens: cachedTokens as number | null,
-        };
-  const error = code === null ? null : { code: code as ErrorCode, sentence: sentence as string };
-  return { result, error };
+/** One column has both: a task that has no start waits for that GPU, or waited for it, and has none yet. */
+function gpusOf(row: Row): Pick<Task, "boundTo" | "gpuId"> {
+  const shown = row[READ.gpu_id] as number | null;
+  if (row[READ.started_at] === null) return { boundTo: shown, gpuId: null };
+  const isWhole = row[READ.whole_batch] === 1;
+  return { boundTo: isWhole ? shown : (row[READ.pinned_gpu_id] as number | null), gpuId: shown };
+}
+
+function resultOf(row: Row): TaskResult | null {
+  const text = row[READ.result_text];
+  if (typeof text !== "string") return null;
+  return {
+    text,
+    executionTime: row[READ.execution_time] as number,
+    timestamp: row[READ.result_timestamp] as number,
+    finishReason: row[READ.finish_reason] as FinishReason,
+    promptTokens: row[READ.prompt_tokens] as number | null,
+    completionTokens: row[READ.completion_tokens] as number,
+    cachedTokens: row[READ.cached_tokens] as number | null,
+  };
+}
+
+function errorOf(row: Row): Task["error"] {
+  const code = row[READ.error_code];
+  return code === null ? null : { code: code as ErrorCode, sentence: row[READ.error_sentence] as string };
 }
 
 /** A time that is stored only when it differs from another one, as it does after the wall clock was set. */

@@ -1,7 +1,8 @@
 /* One call of `save` that waits for its write, and which of several belong together. */
 import type { Task } from "../../task.ts";
 import { recordKey } from "./records.ts";
-import { changedRow, newRow, type Row, type SentRow } from "./rows.ts";
+import type { Row } from "./columns.ts";
+import { changedRow, type NewRow, newRow } from "./rows.ts";
 import type { StoreRecord } from "../store.ts";
 
 export interface Save {
@@ -36,29 +37,29 @@ const LONG = 1024;
 export function rowsOf(
   tasks: ReadonlySet<Task>,
   stored: Pick<ReadonlySet<Task>, "has">,
-): { readonly inserts: readonly SentRow[]; readonly updates: readonly Row[]; readonly transfer: ArrayBuffer[] } {
-  const inserts: SentRow[] = [];
+): { readonly inserts: readonly NewRow[]; readonly updates: readonly Row[]; readonly transfer: ArrayBuffer[] } {
+  const inserts: NewRow[] = [];
   const updates: Row[] = [];
   const transfer: ArrayBuffer[] = [];
   let characters = 0;
   for (const task of tasks) {
     if (stored.has(task)) updates.push(changedRow(task));
     else {
-      inserts.push(newRow(task));
-      characters += task.request?.text.length ?? 0;
+      const row = newRow(task);
+      inserts.push(row);
+      characters += row.text.length;
     }
   }
   if (characters < MANY) return { inserts, updates, transfer };
-  return { inserts: inserts.map((row) => handedOver(row, transfer)), updates, transfer };
+  return { inserts: inserts.map((one) => handedOver(one, transfer)), updates, transfer };
 }
 
 /** As a string, the prompt would be copied twice, and would take the heap of the thread. */
-function handedOver(row: SentRow, transfer: ArrayBuffer[]): SentRow {
-  const text = row.at(-1);
-  if (typeof text !== "string" || text.length < LONG) return row;
+function handedOver({ row, text }: NewRow, transfer: ArrayBuffer[]): NewRow {
+  if (typeof text !== "string" || text.length < LONG) return { row, text };
   const bytes = new TextEncoder().encode(text);
   transfer.push(bytes.buffer);
-  return [...row.slice(0, -1), bytes];
+  return { row, text: bytes };
 }
 
 /** The saves in groups that have nothing in common, each in the order of the calls where that matters. */

@@ -1,20 +1,31 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Row, SentRow, Value } from "./rows.ts";
+import type { Row, Value } from "./columns.ts";
 
 /** Values by the names that statements give them; a statement takes those it names. */
 export type Values = Readonly<Record<string, Value>>;
+
+/** Values in the order in which a statement has them. */
+type BoundRow = readonly (Value | Uint8Array)[];
 
 /** The statements of one open database, each prepared once. Everything here blocks. */
 export class Statements {
   readonly #db: DatabaseSync;
   readonly #prepared = new Map<string, StatementSync>();
+  /** Those whose rows are objects. */
+  readonly #named = new Map<string, StatementSync>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
   }
 
+  /** As they cross to the other thread. */
   rows(sql: string, values: Values = {}): Row[] {
     return arrays(this.#prepare(sql).all(values));
+  }
+
+  /** By the names of their columns. */
+  records<T extends Readonly<Record<keyof T, Value>>>(sql: string, values: Values = {}): T[] {
+    return this.#prepare(sql, this.#named).all(values) as unknown[] as T[];
   }
 
   /** As `rows`, one at a time; the statement must not be used again before the last of them. */
@@ -28,7 +39,7 @@ export class Statements {
   }
 
   /** @returns how many rows were changed */
-  run(sql: string, values: SentRow | Values = {}): number {
+  run(sql: string, values: BoundRow | Values = {}): number {
     const statement = this.#prepare(sql);
     const { changes } = isRow(values) ? statement.run(...values) : statement.run(values);
     return Number(changes);
@@ -61,19 +72,19 @@ export class Statements {
     this.#db.close();
   }
 
-  #prepare(sql: string): StatementSync {
-    let statement = this.#prepared.get(sql);
+  #prepare(sql: string, among = this.#prepared): StatementSync {
+    let statement = among.get(sql);
     if (statement === undefined) {
       statement = this.#db.prepare(sql);
-      statement.setReturnArrays(true);
+      statement.setReturnArrays(among === this.#prepared);
       statement.setAllowUnknownNamedParameters(true);
-      this.#prepared.set(sql, statement);
+      among.set(sql, statement);
     }
     return statement;
   }
 }
 
-function isRow(values: SentRow | Values): values is SentRow {
+function isRow(values: BoundRow | Values): values is BoundRow {
   return Array.isArray(values);
 }
 

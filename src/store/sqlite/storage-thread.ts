@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Exchange, Failure, Kind, Reply, Request, Value } from "./messages.ts";
 import type { Missing } from "./presence.ts";
-import type { Row } from "./rows.ts";
+import type { Row } from "./columns.ts";
 import type { Migration } from "./schema.ts";
 
 /** What was asked for. */

@@ -16,7 +16,8 @@ import {
   type Value,
 } from "./messages.ts";
 import { LOOK_EVERY, type Missing, OpenFiles } from "./presence.ts";
-import { charactersOfRow, type Row } from "./rows.ts";
+import type { Row } from "./columns.ts";
+import { charactersOfRow } from "./rows.ts";
 import { openDatabase, resultCode } from "./schema.ts";
 import { Upkeep } from "./upkeep.ts";
 

@@ -1,0 +1,32 @@
+/*
+ * Rows are arrays: as objects, they would cross to the storage thread with all their names, at twice the cost. Nobody counts in them
+ * all the same: what stands in a row, and in which order, is said once for each table, by name.
+ */
+
+export type Value = string | number | null;
+export type Row = readonly Value[];
+
+/** How each column of a table gets its value, by its name, in the order of a row. */
+export type Columns<T> = Readonly<Record<string, (from: T) => Value>>;
+
+/** Where in a row the value of each column stands. */
+export type Places<Name extends string> = Readonly<Record<Name, number>>;
+
+export function namesOf<Name extends string>(columns: Readonly<Record<Name, unknown>>): readonly Name[] {
+  return Object.keys(columns) as Name[];
+}
+
+export function placesOf<Name extends string>(names: readonly Name[]): Places<Name> {
+  return Object.fromEntries(names.map((name, place) => [name, place])) as Places<Name>;
+}
+
+/** Makes rows of these columns. */
+export function rowMaker<T>(columns: Columns<T>): (from: T) => Row {
+  const values = Object.values(columns);
+  return (from) => {
+    // Not `map`: an array that was made at its full length is sent with an index before each value.
+    const row: Value[] = [];
+    for (const value of values) row.push(value(from));
+    return row;
+  };
+}
