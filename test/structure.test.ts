@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { faults, tooLarge } from "../tools/check-structure.ts";
+import { faults, violations } from "../tools/check-structure.ts";
 import { testFolder } from "./helpers/store.ts";
 
 const lines = (count: number, line: string): string => `${line}\n`.repeat(count);
 const fields = (count: number, modifier: string): string =>
   Array.from({ length: count }, (_, index) => `${modifier} a${index} = ${index};`).join("\n");
 
-test("a file, a function or a class that has grown too large is found, by its name", (t) => {
+test("a file, a function or a class that has grown too large is found by its name, and so is a comparison of kinds", (t) => {
   const root = testFolder(t);
   mkdirSync(join(root, "src"));
   const files = {
@@ -17,12 +17,15 @@ test("a file, a function or a class that has grown too large is found, by its na
     "whole.ts": lines(400, "// one"),
     "functions.ts": `export function great() {\n${lines(40, "  void 0;")}}\nexport function good() {\n${lines(38, "  void 0;")}}\n`,
     "classes.ts": `export class Heap {\n${fields(13, "")}\n}\nexport class Good {\n${fields(12, "")}\n${fields(9, "static readonly")}\n}\n`,
+    "kinds.ts": `export const isGpu = ({ kind }) => kind === "gpu";\nexport const isOpen = (a) => "openai" !== a.kind || a.kind === "event";\n`,
   };
   for (const [name, text] of Object.entries(files)) writeFileSync(join(root, "src", name), text);
-  const found = tooLarge("src", root);
+  const found = violations("src", root);
   assert.deepEqual(found.map(({ file, name = "" }) => `${file} ${name}`).toSorted(), [
     "src/classes.ts Heap",
     "src/functions.ts great",
+    "src/kinds.ts kind",
+    "src/kinds.ts kind",
     "src/long.ts ",
   ]);
   const reason = "it is only a test";

@@ -1,6 +1,7 @@
 /**
- * Fails when a file, a function or a class in src has grown too large, unless structure/exceptions.ts says why it may; and when an
- * exception is not needed any more, so that the list only gets shorter. The limits are in structure/.
+ * Fails when a file, a function or a class in src has grown too large, or asks which kind an engine or a device is, unless
+ * structure/exceptions.ts says why it may; and when an exception is not needed any more, so that the list only gets shorter.
+ * The rules are in structure/.
  *
  *   node tools/check-structure.ts
  */
@@ -10,7 +11,7 @@ import { type Exception, EXCEPTIONS } from "./structure/exceptions.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 
-/** One thing that is too large. */
+/** One thing that breaks a rule. */
 interface Finding {
   readonly file: string;
   /** Of a function or a class. */
@@ -28,7 +29,7 @@ interface Diagnostic {
 }
 
 /** @param folder below which files are looked at; the paths in what is returned are relative to `root` */
-export function tooLarge(folder: string, root = ROOT): Finding[] {
+export function violations(folder: string, root = ROOT): Finding[] {
   const oxlint = join(ROOT, "node_modules/oxlint/bin/oxlint");
   const config = join(ROOT, "tools/structure/oxlintrc.json");
   const { stdout, stderr, error } = spawnSync(process.execPath, [oxlint, "-c", config, "-f", "json", folder], {
@@ -68,7 +69,7 @@ export function faults(findings: readonly Finding[], exceptions: readonly Except
 }
 
 if (import.meta.main) {
-  const wrong = faults(tooLarge("src"), EXCEPTIONS);
+  const wrong = faults(violations("src"), EXCEPTIONS);
   for (const line of wrong) console.error(line);
   if (wrong.length > 0) process.exitCode = 1;
 }

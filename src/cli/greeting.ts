@@ -2,6 +2,8 @@
 import { networkInterfaces } from "node:os";
 import { basename, resolve } from "node:path";
 import { type Config, engineFault, isLoopback } from "../config/config.ts";
+import { engineTraits } from "../engine/kinds.ts";
+import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import { ADD_CUDA, ADD_VULKAN } from "../gpu/inventory/survey.ts";
 import { type RunningServer } from "../main.ts";
@@ -42,7 +44,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "l
     deviceTable(devices),
     ...troubles(devices),
   );
-  if (serving.some(({ engine }) => engine.kind === "llama" && engine.model === DEMO_MODEL))
+  if (serving.some(({ engine }) => engineTraits(engine.kind).model === "file" && engine.model === DEMO_MODEL))
     parts.push(`The demo model is served: tiny, for trying things out. For another: ${startCommand(given, MODEL)}`);
   if (server.absentCredentials !== null)
     parts.push(
@@ -105,7 +107,7 @@ function mending(devices: readonly Device[], serving: readonly Device[], given: 
 /** A driver that is installed and lists nothing; the CPU must not take the place of its GPUs without a word. */
 function notesOf(notes: readonly string[], devices: readonly Device[]): string[] {
   if (notes.length === 0) return [];
-  const instead = devices.some(({ kind }) => kind === "cpu")
+  const instead = devices.some((device) => deviceTraits(device).isMachine)
     ? " The CPU serves in the place of its GPUs, if it has any."
     : "";
   return [
@@ -129,9 +131,10 @@ function modelOf(device: Device): string {
   const { kind, model } = engine;
   if (lost !== null) return "not there";
   if (unfit !== null) return "cannot be used";
-  if (kind === "openai") return model === "" ? "what it serves" : model;
+  const { model: modelIs } = engineTraits(kind);
+  if (modelIs === "name") return model === "" ? "what it serves" : model;
   if (engineFault(engine) !== null) return `${basename(model)} (cannot be loaded)`;
-  return kind === "simulated" ? "simulated" : model === DEMO_MODEL ? "demo" : basename(model);
+  return modelIs === "unused" ? kind : model === DEMO_MODEL ? "demo" : basename(model);
 }
 
 /** Faults that are known before a model is loaded, shown on the first screen instead of the log alone. */

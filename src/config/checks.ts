@@ -2,6 +2,7 @@
 import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { fieldName, shown } from "../common/validation.ts";
+import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
@@ -73,8 +74,16 @@ function* checkDevices(config: Config): Iterable<Finding> {
     if (found !== null) yield found;
   }
   const { kind, url } = config.engine;
-  if (url !== undefined && kind !== "openai" && !entries.some(({ entry }) => isRemote(entry, config)))
-    yield finding(ENGINE_URL, `is there, but engine.kind is ${kind}; only openai asks a server.`, ENGINE_KIND, DEVICES);
+  if (url !== undefined && !asksServer(kind) && !entries.some(({ entry }) => isRemote(entry, config)))
+    yield finding(ENGINE_URL, needlessUrl(kind), ENGINE_KIND, DEVICES);
+}
+
+function asksServer(kind: EngineKind): boolean {
+  return engineTraits(kind).computes === "elsewhere";
+}
+
+function needlessUrl(kind: EngineKind): string {
+  return `is there, but engine.kind is ${kind}; only ${kindsThat(({ computes }) => computes === "elsewhere")} asks a server.`;
 }
 
 function checkNames({ path, entry: { gpu, gpus } }: PlacedEntry): Finding | null {
@@ -86,14 +95,15 @@ function checkNames({ path, entry: { gpu, gpus } }: PlacedEntry): Finding | null
 }
 
 function checkRemote(config: Config, { path, entry }: PlacedEntry): Finding | null {
+  const kind = entry.engine?.kind ?? config.engine.kind;
   const own = entry.engine?.kind === undefined ? ["engine"] : [...path, "engine"];
   const name = entry.gpu ?? entry.gpus?.[0];
   if (name !== undefined && name !== "auto") {
-    const why = "but its engine.kind is openai, whose server has its own GPU";
+    const why = `but its engine.kind is ${kind}, whose server has its own GPU`;
     return finding(path, `names ${name}, ${why}; leave ${name} out.`, ENGINE_KIND);
   }
   if (urlsOf(entry, config).length > 0) return null;
-  const wanted = "engine.kind openai needs the address of a server, like http://10.0.0.5:8000";
+  const wanted = `engine.kind ${kind} needs the address of a server, like http://10.0.0.5:8000`;
   return finding([...own, "url"], `is missing; ${wanted}.`, ENGINE_KIND, ENGINE_URL, path);
 }
 
@@ -103,12 +113,12 @@ function checkEntry(config: Config, { path, entry }: PlacedEntry): Finding | nul
   const kind = entry.engine?.kind ?? config.engine.kind;
   const standIn = /^(cpu|simulated):/.exec(String(name))?.[1];
   const refuse = (sentence: string, at = path): Finding => finding(at, sentence, path, ENGINE_KIND, ["gpu", "enabled"]);
-  if (standIn === "cpu" && kind === "simulated")
-    return refuse(`names ${name}, but its engine is simulated; use "simulated:N" or a GPU.`);
-  if (standIn === "simulated" && (entry.engine?.kind ?? "simulated") !== "simulated")
+  const pretends = engineTraits(kind).computes === "nowhere";
+  if (standIn === "cpu" && pretends)
+    return refuse(`names ${name}, but its engine is ${kind}; use "simulated:N" or a GPU.`);
+  if (standIn === "simulated" && entry.engine?.kind !== undefined && !pretends)
     return refuse(`names ${name}, but its engine.kind is ${kind}; a simulated device has only the simulated engine.`);
-  if (entry.engine?.url !== undefined)
-    return refuse(`is there, but engine.kind is ${kind}; only openai asks a server.`, [...path, "engine", "url"]);
+  if (entry.engine?.url !== undefined) return refuse(needlessUrl(kind), [...path, "engine", "url"]);
   const kvCache = checkKvCache(config, { path, entry });
   if (kvCache !== null) return kvCache;
   if (name === undefined) return refuse("needs gpu, or gpus for several that hold one model.");

@@ -1,6 +1,7 @@
 /** The schema of the entries of `gpu.devices`. */
 import { type Static, Type } from "typebox";
-import { ENGINE_KINDS, KV_CACHE_TYPES } from "../engine/engine.ts";
+import { KV_CACHE_TYPES } from "../engine/engine.ts";
+import { ENGINE_KINDS } from "../engine/kinds.ts";
 import { either, NonEmpty } from "./section.ts";
 
 /** Patterns that name a GPU of this machine; `GPU_ID` also fits the first digits of a UUID, and AMD's bus ids. */

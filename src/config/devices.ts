@@ -1,4 +1,5 @@
 /** The meaning of the entries of `gpu.devices`. */
+import { engineTraits } from "../engine/kinds.ts";
 import { type DeviceEntry, type DeviceSettings } from "./device-settings.ts";
 import { type Config } from "./schema.ts";
 
@@ -20,7 +21,9 @@ export type PlacedEntry = ReturnType<typeof deviceEntries>[number];
 
 /** Whether an entry means servers that run already. A simulated device stays one whatever the engine of the others is. */
 export function isRemote({ gpu, engine }: DeviceSettings, config: Config): boolean {
-  return (engine?.kind ?? config.engine.kind) === "openai" && !String(gpu).startsWith("simulated:");
+  return (
+    engineTraits(engine?.kind ?? config.engine.kind).computes === "elsewhere" && !String(gpu).startsWith("simulated:")
+  );
 }
 
 /** The servers that an entry with the engine openai means. */

@@ -1,6 +1,7 @@
 /** The schema of `engine`. */
 import { Type } from "typebox";
-import { ENGINE_KINDS, KV_CACHE_TYPES, SIMULATED_FAILURES } from "../engine/engine.ts";
+import { KV_CACHE_TYPES, SIMULATED_FAILURES } from "../engine/engine.ts";
+import { ENGINE_KINDS, ENGINES } from "../engine/kinds.ts";
 import { FLASH_ATTENTION, PATIENCE, STEP_TOKENS } from "./device-settings.ts";
 import { either, NonEmpty, section } from "./section.ts";
 
@@ -17,12 +18,7 @@ const Failure = Type.Object(
 export const EngineSection = section("The engine that generates text on each GPU.", {
   kind: Type.Enum([...ENGINE_KINDS], {
     default: "llama",
-    description: [
-      "llama: llama.cpp inside the worker.",
-      "llama-server: a llama.cpp server that the worker starts.",
-      "openai: a server that runs already (vLLM, SGLang, TGI, llama-server, Ollama, TensorRT-LLM, another ALT_LAS).",
-      "simulated: no model, for tests and load.",
-    ].join("\n"),
+    description: ENGINE_KINDS.map((kind) => `${kind}: ${ENGINES[kind].meaning}.`).join("\n"),
   }),
   model: Type.Optional(
     Type.String({

@@ -3,8 +3,9 @@ import { accessSync, closeSync, constants, openSync, readSync, statSync } from "
 import { delimiter, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { fieldName } from "../common/validation.ts";
-import { deviceEntries, isRemote, type PlacedEntry } from "./devices.ts";
+import { deviceEntries, type PlacedEntry } from "./devices.ts";
 import { type DeviceEngine } from "../engine/engine.ts";
+import { engineTraits } from "../engine/kinds.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
 
@@ -23,14 +24,15 @@ export function checkFiles(config: Config): Finding[] {
 /** The model and the program of an entry; each is its own, or that of all. */
 function checkEngine(config: Config, { path, entry }: PlacedEntry): Finding[] {
   const { kind = config.engine.kind, model, binary } = entry.engine ?? {};
-  if (isRemote(entry, config) || kind === "simulated" || String(entry.gpu).startsWith("simulated:")) return [];
+  const engine = engineTraits(kind);
+  if (engine.model !== "file" || String(entry.gpu).startsWith("simulated:")) return [];
   const own = (name: string, value: unknown): Path =>
     value === undefined ? ["engine", name] : [...path, "engine", name];
   // The name of a model on a server is no file.
-  const shared = config.engine.kind === "openai" ? undefined : config.engine.model;
+  const shared = engineTraits(config.engine.kind).model === "name" ? undefined : config.engine.model;
   return [
     ...faultOf(own("model", model), model ?? shared, gguf),
-    ...(kind === "llama-server" ? faultOf(own("binary", binary), binary ?? config.engine.binary, runnable) : []),
+    ...(engine.startsProgram ? faultOf(own("binary", binary), binary ?? config.engine.binary, runnable) : []),
   ];
 }
 
@@ -43,12 +45,13 @@ export interface EngineFault {
 /** The same for the engine of one device, with its defaults: what `validate-config` would find. */
 export function engineFault(engine: Pick<DeviceEngine, "kind" | "model" | "binary">): EngineFault | null {
   const { kind, model, binary } = engine;
-  if (kind !== "llama" && kind !== "llama-server") return null;
+  const traits = engineTraits(kind);
+  if (traits.model !== "file") return null;
   const looks = [
     ["binary", binary, runnable],
     ["model", model, gguf],
   ] as const;
-  for (const [key, value, look] of kind === "llama" ? looks.slice(1) : looks)
+  for (const [key, value, look] of traits.startsProgram ? looks : looks.slice(1))
     for (const { sentence } of faultOf(["engine", key], value, look)) return { key, sentence };
   return null;
 }

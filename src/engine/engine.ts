@@ -14,13 +14,7 @@
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When nothing more can come, `gone` resolves first.
  */
 import { type FinishReason } from "../task.ts";
-
-/**
- * `llama`: llama.cpp inside the worker; `simulated`: pretends; `llama-server`: a llama.cpp server that the worker starts; `openai`: a
- * server that runs already and speaks OpenAI's completions protocol.
- */
-export const ENGINE_KINDS = ["llama", "simulated", "llama-server", "openai"] as const;
-export type EngineKind = (typeof ENGINE_KINDS)[number];
+import { type EngineKind } from "./kinds.ts";
 
 /** Types of the numbers in the KV cache, by llama.cpp's names. */
 export const KV_CACHE_TYPES = ["f16", "q8_0", "q4_0"] as const;

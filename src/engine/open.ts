@@ -1,23 +1,15 @@
 import { type Engine, type EngineOptions } from "./engine.ts";
+import { type EngineKind } from "./kinds.ts";
 
-/**
- * Makes the engine that the options name, without loading its model yet.
- *
- * Each kind is imported only when it is wanted: a simulated worker must not load llama.cpp's native code.
- */
-export async function createEngine(options: EngineOptions, gpuId: number): Promise<Engine> {
-  if (options.kind === "simulated") {
-    const { SimulatedEngine } = await import("./simulated.ts");
-    return new SimulatedEngine(options, gpuId);
-  }
-  if (options.kind === "openai") {
-    const { OpenAiEngine } = await import("./openai/openai.ts");
-    return new OpenAiEngine(options);
-  }
-  if (options.kind === "llama-server") {
-    const { LlamaServerEngine } = await import("./llama-server/llama-server.ts");
-    return new LlamaServerEngine(options);
-  }
-  const { LlamaEngine } = await import("./llama/llama.ts");
-  return new LlamaEngine(options);
+/** Each kind is imported only when it is wanted: a simulated worker must not load llama.cpp's native code. */
+const OPENERS: Readonly<Record<EngineKind, (options: EngineOptions, gpuId: number) => Promise<Engine>>> = {
+  llama: async (options) => new (await import("./llama/llama.ts")).LlamaEngine(options),
+  "llama-server": async (options) => new (await import("./llama-server/llama-server.ts")).LlamaServerEngine(options),
+  openai: async (options) => new (await import("./openai/openai.ts")).OpenAiEngine(options),
+  simulated: async (options, gpuId) => new (await import("./simulated.ts")).SimulatedEngine(options, gpuId),
+};
+
+/** Makes the engine that the options name, without loading its model yet. */
+export function createEngine(options: EngineOptions, gpuId: number): Promise<Engine> {
+  return OPENERS[options.kind](options, gpuId);
 }

@@ -7,6 +7,7 @@ import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type TaskRequest } from "../request.ts";
 import { type Outcome, type Task } from "../task.ts";
+import { deviceTraits } from "./device-kinds.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { type CardReading, combine } from "./card/readings.ts";
@@ -278,10 +279,13 @@ export class GpuPool {
   /** Bytes of a card are shared out among those that are yet to load there. */
   async #memoryBudget(supervisor: Supervisor): Promise<number | null> {
     const { device } = supervisor;
-    if (device.kind === "simulated" || device.kind === "remote") return null;
+    const { isMachine, hasCards } = deviceTraits(device);
     const { memory } = device.thresholds;
-    if (device.kind === "cpu")
-      return (process.availableMemory() * memory) / toLoad(supervisor, [...this.#supervisors.values()].filter(isCpu));
+    if (isMachine) {
+      const all = [...this.#supervisors.values()].filter((one) => deviceTraits(one.device).isMachine);
+      return (process.availableMemory() * memory) / toLoad(supervisor, all);
+    }
+    if (!hasCards) return null;
     if (device.uuids.some((uuid) => this.#cards.get(uuid)?.used)) await this.#figuresAfterNow();
     const shares = device.uuids.map((uuid) => {
       const free = this.#memoryFree(uuid);
@@ -305,10 +309,6 @@ export class GpuPool {
   }
 }
 
-function isCpu({ device }: Supervisor): boolean {
-  return device.kind === "cpu";
-}
-
 /** How many of these are yet to load their models, with the one that is about to. */
 function toLoad(about: Supervisor, all: readonly Supervisor[]): number {
   const others = all.filter((one) => one !== about && !one.isLoaded);
@@ -322,7 +322,7 @@ function isMonitored({ vendor }: Device): boolean {
 
 /** Cores are shared out among the CPU devices, and one is left for the server. */
 function engineOptions(device: Device, { devices, config }: PoolParts): SupervisorOptions["engine"] {
-  const cpuDevices = devices.filter(({ kind }) => kind === "cpu").length;
+  const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
   const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
   const { kind, model, context, minContext, tuning, binary, upstream, patience } = device.engine;
   return {

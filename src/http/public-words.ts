@@ -5,6 +5,7 @@
  */
 import { type Caller } from "../auth/credentials.ts";
 import { type AltLasError, type ErrorCode } from "../errors.ts";
+import { deviceTraits } from "../gpu/device-kinds.ts";
 import { type GpuEventRecord, type GpuState, type GpuStatus } from "../gpu/status.ts";
 import { type Attempt, type TaskError } from "../task.ts";
 
@@ -123,7 +124,7 @@ function publicReason(state: GpuState | GpuEventRecord["event"], reason: string,
 
 /** A GPU as those may see it who may not see inside. */
 export function publicGpu(gpu: GpuStatus): GpuStatus {
-  const isServer = gpu.kind === "remote";
+  const isServer = deviceTraits(gpu).isServer;
   return {
     ...gpu,
     ...(isServer && publicRemote(gpu)),

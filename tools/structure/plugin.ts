@@ -1,4 +1,11 @@
-/** A rule for oxlint: a class holds only so much state that changes. More of it is two or three classes that do not know it yet. */
+/**
+ * Rules for oxlint.
+ *
+ *   mutable-fields  a class holds only so much state that changes; more of it is two or three classes that do not know it yet
+ *   kinds           only its own folder asks which kind an engine is, and only device-kinds.ts which kind a device is; others ask for a
+ *                   trait, so that a new kind is one entry in a table
+ */
+import { ENGINE_KINDS } from "../../src/engine/kinds.ts";
 
 /** Fields that are not `readonly`. */
 const MOST_FIELDS = 12;
@@ -9,21 +16,53 @@ interface ClassNode {
   readonly body: { readonly body: readonly { readonly type: string; readonly readonly?: boolean }[] };
 }
 
-interface Context {
-  report(finding: { readonly node: ClassNode; readonly message: string }): void;
+/** A part of a comparison: a name, what is behind a dot, or a literal. */
+interface Operand {
+  readonly name?: string;
+  readonly property?: { readonly name?: string };
+  readonly value?: unknown;
 }
 
-function create(context: Context) {
-  const count = (node: ClassNode): void => {
-    const fields = node.body.body.filter(
-      ({ type, readonly = false }) => !readonly && (type === "PropertyDefinition" || type === "AccessorProperty"),
-    );
-    if (fields.length <= MOST_FIELDS) return;
-    const name = node.id?.name ?? "(anonymous)";
-    const message = `The class \`${name}\` has ${fields.length} fields that change; ${MOST_FIELDS} are allowed.`;
-    context.report({ node, message });
-  };
-  return { ClassDeclaration: count, ClassExpression: count };
+interface Comparison {
+  readonly operator: string;
+  readonly left: Operand;
+  readonly right: Operand;
 }
 
-export default { meta: { name: "structure" }, rules: { "mutable-fields": { create } } };
+interface Context<Node> {
+  report(finding: { readonly node: Node; readonly message: string }): void;
+}
+
+const mutableFields = {
+  create(context: Context<ClassNode>) {
+    const count = (node: ClassNode): void => {
+      const fields = node.body.body.filter(
+        ({ type, readonly = false }) => !readonly && (type === "PropertyDefinition" || type === "AccessorProperty"),
+      );
+      if (fields.length <= MOST_FIELDS) return;
+      const name = node.id?.name ?? "(anonymous)";
+      const message = `The class \`${name}\` has ${fields.length} fields that change; ${MOST_FIELDS} are allowed.`;
+      context.report({ node, message });
+    };
+    return { ClassDeclaration: count, ClassExpression: count };
+  },
+};
+
+const KINDS: ReadonlySet<unknown> = new Set([...ENGINE_KINDS, "gpu", "cpu", "remote"]);
+
+const kinds = {
+  create(context: Context<Comparison>) {
+    return {
+      BinaryExpression(node: Comparison): void {
+        const { operator, left, right } = node;
+        if (!/^[!=]==?$/.test(operator)) return;
+        const names = [left, right].map(({ name, property }) => name ?? property?.name);
+        const isKind = names.includes("kind") && [left, right].some(({ value }) => KINDS.has(value));
+        if (isKind)
+          context.report({ node, message: "Do not compare `kind`: ask for a trait (engineTraits, deviceTraits)." });
+      },
+    };
+  },
+};
+
+export default { meta: { name: "structure" }, rules: { "mutable-fields": mutableFields, kinds } };

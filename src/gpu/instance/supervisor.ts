@@ -4,17 +4,19 @@
  */
 import { type Logger } from "pino";
 import { type EngineInfo, type EngineOptions } from "../../engine/engine.ts";
+import { engineTraits } from "../../engine/kinds.ts";
 import { wallTime } from "../../common/clock.ts";
 import { type ErrorCode, messageOf } from "../../errors.ts";
 import { type TaskRequest } from "../../request.ts";
 import { type Outcome, type Task } from "../../task.ts";
 import { type Mutex } from "../../common/mutex.ts";
+import { deviceTraits, isToldByWorker } from "../device-kinds.ts";
 import { type Device } from "../inventory/devices.ts";
 import { Backpressure } from "./backpressure.ts";
 import { Health } from "./health.ts";
 import { type OpenChannel } from "../worker/channel.ts";
 import { mismatch } from "../worker/device-check.ts";
-import { cpuReading, engineReading, type Reading, remoteReading } from "../card/readings.ts";
+import { type Reading } from "../card/readings.ts";
 import { type GpuFacts, type GpuState, type GpuStatus } from "../status.ts";
 import { Crowding } from "../telemetry/external-load.ts";
 import { type GpuEvent } from "../telemetry/telemetry.ts";
@@ -393,7 +395,7 @@ export class Supervisor {
   /** A server is given its own time, after which its engine lets go of the task by itself. */
   get #stallTimeout(): number {
     const { engine, stallTimeout } = this.#options;
-    if (engine.kind !== "openai" && engine.kind !== "llama-server") return stallTimeout;
+    if (!engineTraits(engine.kind).hasPatience) return stallTimeout;
     const { firstByte, token } = engine.patience;
     return Math.max(stallTimeout, Math.max(firstByte, token) + PATIENCE_MARGIN);
   }
@@ -426,7 +428,7 @@ export class Supervisor {
     this.#health.refuse(sentence);
     this.#drop("gpu_lost", sentence);
     // Others may give memory back, and a server may be mended without us; a file that is damaged or missing stays so.
-    if (code === "out_of_memory" || this.device.kind === "remote") this.#retryLater();
+    if (code === "out_of_memory" || deviceTraits(this.device).isServer) this.#retryLater();
   }
 
   #onBeat(): void {
@@ -434,9 +436,8 @@ export class Supervisor {
     this.#usage = this.#worker?.usage ?? null;
     const server = this.#usage?.serverPid ?? null;
     if (server !== null && server !== last?.serverPid) this.#events.started(server);
-    if (this.device.kind === "cpu") this.read(cpuReading(this.#usage, last));
-    else if (this.device.kind === "remote") this.read(remoteReading(this.#usage, this.device.slots));
-    else if (this.device.vendor === "other") this.read(engineReading(this.#usage));
+    const reading = deviceTraits(this.device).reading(this.device, this.#usage, last);
+    if (reading !== null) this.read(reading);
     else if (this.#current() === null) this.#forgetFigures();
     else this.#events.changed();
   }
@@ -484,7 +485,7 @@ export class Supervisor {
     if (this.#loadDeaths >= MAX_LOAD_DEATHS) {
       const { kind, model } = this.device.engine;
       const guess = lastWords.includes("CUDA error") ? OLD_DRIVER : "the file may be damaged, or memory too small";
-      const why = `The worker died ${this.#loadDeaths} times while loading the model${kind === "llama" ? ` ${model}` : ""} (${how}); ${guess}.${said}`;
+      const why = `The worker died ${this.#loadDeaths} times while loading the model${engineTraits(kind).library === null ? "" : ` ${model}`} (${how}); ${guess}.${said}`;
       this.#health.refuse(why);
       return this.#drop("worker_crash", why);
     }
@@ -536,7 +537,7 @@ export class Supervisor {
     this.#usage = null;
     this.#fullness.askAgain();
     // Without a driver to ask, all that was known came from the worker.
-    if (["cpu", "remote"].includes(this.device.kind) || this.device.vendor === "other") this.#reading = null;
+    if (isToldByWorker(this.device)) this.#reading = null;
     this.#settled = true;
     this.#loaded();
     const worker = this.#worker;

@@ -10,7 +10,8 @@ import {
   isRemote,
   urlsOf,
 } from "../../config/config.ts";
-import { type DeviceEngine, type EngineKind, type EngineOptions } from "../../engine/engine.ts";
+import { type DeviceEngine, type EngineOptions } from "../../engine/engine.ts";
+import { type EngineKind, engineTraits } from "../../engine/kinds.ts";
 import { faultOfUrl, hostOf, plainUrl } from "../../engine/openai/address.ts";
 import { AltLasError } from "../../errors.ts";
 import { fieldName } from "../../common/validation.ts";
@@ -98,7 +99,7 @@ async function surveyFor(entries: readonly Entry[], config: Config, sources: Gpu
   const engines = entries.filter((entry) => needsGpus(entry, config)).map(({ entry }) => engineOf(entry, config).kind);
   if (engines.length === 0) return { gpus: [], warnings: [], faults: [] };
   return surveyGpus(sources, {
-    llama: engines.includes("llama"),
+    llama: engines.some((kind) => engineTraits(kind).library !== null),
     minComputeCapability: config.gpu.min_compute_capability,
     inherit: config.gpu.worker_environment,
   });
@@ -106,12 +107,8 @@ async function surveyFor(entries: readonly Entry[], config: Config, sources: Gpu
 
 function needsGpus({ entry }: Entry, config: Config): boolean {
   if (isRemote(entry, config)) return false;
-  if (entry.gpu === "auto") return config.gpu.enabled && computesHere(config.engine.kind);
+  if (entry.gpu === "auto") return config.gpu.enabled && engineTraits(config.engine.kind).computes === "here";
   return !/^(cpu|simulated):/.test(String(entry.gpu));
-}
-
-function computesHere(kind: EngineKind): boolean {
-  return kind !== "simulated" && kind !== "openai";
 }
 
 function identify(drafts: readonly Draft[], byNumber: boolean): Device[] {
@@ -158,12 +155,12 @@ class Resolver {
   fallbackFor(devices: readonly Draft[]): Draft[] {
     const { gpu, engine } = this.#config;
     const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
-    return serves || gpu.cpu_fallback !== true || !computesHere(engine.kind) ? [] : this.#autoCpus();
+    return serves || gpu.cpu_fallback !== true || engineTraits(engine.kind).computes !== "here" ? [] : this.#autoCpus();
   }
 
   #auto({ path, entry }: Entry): Draft[] {
     const { gpu, engine } = this.#config;
-    if (engine.kind === "simulated") return this.#simulatedDevices(AUTO_DEVICES, entry);
+    if (engineTraits(engine.kind).computes === "nowhere") return this.#simulatedDevices(AUTO_DEVICES, entry);
     if (!gpu.enabled) return this.#autoCpus();
     const gpus = this.#gpus.filter(({ use }) => use === "auto");
     if (gpus.length > 0) return gpus.map((one) => this.#gpuDevice([one], entry));
@@ -246,7 +243,7 @@ class Resolver {
       ),
       maxTemperature: entry.max_temperature ?? this.#config.gpu.max_temperature ?? coolEnough(gpus),
       environment: joinedEnvironment(gpus),
-      unfit: why(({ unfit, closed }) => unfit ?? (common.engine.kind === "llama" ? closed : null)),
+      unfit: why(({ unfit, closed }) => unfit ?? (engineTraits(common.engine.kind).library !== null ? closed : null)),
       lost: why(({ lost }) => lost),
     };
   }
@@ -350,8 +347,9 @@ function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): Dev
 
 /** A model's name on a server is no file here, and the other way round. */
 function modelFor(kind: EngineKind, engine: Config["engine"]): string {
-  const isMeant = (kind === "openai") === (engine.kind === "openai");
-  return (isMeant ? engine.model : undefined) ?? (kind === "openai" ? "" : DEMO_MODEL);
+  const isName = engineTraits(kind).model === "name";
+  const isMeant = isName === (engineTraits(engine.kind).model === "name");
+  return (isMeant ? engine.model : undefined) ?? (isName ? "" : DEMO_MODEL);
 }
 
 function tuningOf(own: EngineSettings, engine: Config["engine"]): DeviceEngine["tuning"] {

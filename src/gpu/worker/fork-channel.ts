@@ -1,6 +1,7 @@
 /** A worker in a process of its own: a crash, a hang or a driver that kills it takes nothing else with it. */
 import { type ChildProcess } from "node:child_process";
 import { type EngineOptions } from "../../engine/engine.ts";
+import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
 import { type Channel, type ChannelEvents, type ChannelOptions } from "./channel.ts";
 import { startChild } from "./child-environment.ts";
@@ -64,5 +65,5 @@ class ForkChannel implements Channel {
  * than sampling for several tasks at once gains.
  */
 export function threadPoolFor({ kind, backend }: EngineOptions): Readonly<Record<string, string>> {
-  return kind === "llama" && backend === false ? { UV_THREADPOOL_SIZE: "1" } : {};
+  return engineTraits(kind).library !== null && backend === false ? { UV_THREADPOOL_SIZE: "1" } : {};
 }
