@@ -1,10 +1,10 @@
 /** The engine that asks a server, against a real llama.cpp server. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { after, before, describe } from "node:test";
-import { createEngine } from "../src/engine/open.ts";
-import { keepsThePromises } from "./helpers/engine-promises.ts";
-import { LLAMA, SLOTS } from "./helpers/engines.ts";
-import { LLAMA_SERVER, NO_LLAMA_SERVER } from "./helpers/llama-server.ts";
+import { createEngine } from "../../src/engine/open.ts";
+import { keepsThePromises } from "../helpers/engine-promises.ts";
+import { LLAMA, SLOTS } from "../helpers/engines.ts";
+import { LLAMA_SERVER, NO_LLAMA_SERVER } from "../helpers/llama-server.ts";
 
 describe("against a real llama.cpp server", { skip: LLAMA_SERVER === null && NO_LLAMA_SERVER }, () => {
   let server: ChildProcess;
