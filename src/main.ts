@@ -156,15 +156,12 @@ function connect(parts: PoolParts, { store, webhooks, credentials, clock }: Conn
     clock,
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
-    run: (gpuId, task, request) => pool.run(gpuId, task, request),
+    run: (gpuId, task, request, sink) => pool.run(gpuId, task, request, sink),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
-    textOf: (gpuId, task) => pool.textOf(gpuId, task),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
   const pool = new GpuPool(parts, {
     changed: (facts) => tasks.scheduler.setGpu(facts),
-    text: (task, piece, before) => tasks.text(task, piece, before),
-    ended: (task, outcome) => tasks.finished(task, outcome),
     lost: (gpuId, reason, sentence) => tasks.scheduler.interrupted(gpuId, reason, sentence),
   });
   return { tasks, pool };

@@ -88,6 +88,19 @@ export type Outcome =
   /** It was stopped on request; `result` is the text until then, if it had a slot. */
   | { readonly status: "canceled"; readonly result?: TaskResult };
 
+/** What a run has generated until now. */
+export interface RunOutput {
+  readonly text: string;
+}
+
+/** Hears of one run, from the worker that has it. It must do little, and must not throw: it is called between two tokens. */
+export interface RunSink {
+  /** New text, all of one step at once. @param before UTF-16 units of text that the run had before */
+  text(piece: string, before: number): void;
+  /** The run has ended and its slot is free; all its text has been told. Nothing follows. A run that is cut off does not end so. */
+  ended(outcome: Outcome): void;
+}
+
 /**
  * What takes a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
  * `gpu_lost`: the GPU failed or is gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU

@@ -48,11 +48,6 @@ class Owner {
       },
       {
         changed: () => this.#changed(),
-        text: () => {},
-        ended: (task, outcome) => {
-          this.outcomes.set(task, outcome);
-          this.#wake();
-        },
         lost: (reason) => {
           this.losses.push(reason);
           this.#wake();
@@ -95,7 +90,11 @@ class Owner {
   /** Starts a task there. */
   run(text: string, maxLength = 5): Task {
     const task = world.task({ text, maxLength });
-    this.supervisor.run(...given(task));
+    const ended = (outcome: Outcome): void => {
+      this.outcomes.set(task, outcome);
+      this.#wake();
+    };
+    this.supervisor.run(...given(task), { text: () => {}, ended });
     return task;
   }
 }

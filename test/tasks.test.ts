@@ -7,7 +7,7 @@ import { unset } from "../src/common/clock.ts";
 import { TaskBook } from "../src/tasks/task-book.ts";
 import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type IdempotencyRecord, type Store, type StoreRecord } from "../src/store/store.ts";
-import { type Batch, type Outcome, type Task } from "../src/task.ts";
+import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
 import { type TaskRequest } from "../src/request.ts";
 
@@ -82,7 +82,7 @@ function book(unsaved?: number) {
   /** What each of them asks. */
   const asked: Promise<string>[] = [];
   const lines: string[] = [];
-  const texts = new Map<Task, string>();
+  const runs = new Map<Task, { readonly sink: RunSink; text: string }>();
   /** How a run ends that is to be stopped. */
   const worker: { onCancel: Outcome } = { onCancel: { status: "canceled" } };
   const tasks = new TaskBook({
@@ -93,13 +93,14 @@ function book(unsaved?: number) {
     timeout: null,
     cancelTimeout: 5,
     ...(unsaved !== undefined && { unsaved }),
-    run: (_gpuId, task, request) => {
-      texts.delete(task);
+    run: (_gpuId, task, request, sink) => {
+      const run = { sink, text: "" };
+      runs.set(task, run);
       started.push(task);
       asked.push(Promise.resolve(request).then(({ text }) => text));
+      return run;
     },
-    cancel: (_gpuId, task) => queueMicrotask(() => tasks.finished(task, worker.onCancel)),
-    textOf: (_gpuId, task) => texts.get(task) ?? "",
+    cancel: (_gpuId, task) => queueMicrotask(() => finish(task, worker.onCancel)),
     webhooks: { ofTask: () => [], ofBatch: () => [], wake: () => {} },
   });
   tasks.scheduler.setGpu(facts(0, { slots: 1 }));
@@ -123,23 +124,25 @@ function book(unsaved?: number) {
   };
   /** What a running task has generated. */
   const generate = (task: Task, piece: string): void => {
-    const before = texts.get(task) ?? "";
-    texts.set(task, before + piece);
-    tasks.text(task, piece, before.length);
+    const run = runs.get(task)!;
+    const before = run.text.length;
+    run.text += piece;
+    run.sink.text(piece, before);
   };
-  return { store, started, asked, lines, tasks, worker, submit, submitMany, write, generate };
+  const finish = (task: Task, outcome: Outcome): void => runs.get(task)!.sink.ended(outcome);
+  return { store, started, asked, lines, tasks, worker, submit, submitMany, write, generate, finish };
 }
 
 /** What was written, in the order of the writes. */
 const statesOf = (store: HeldStore): (string | undefined)[] => store.writes.map(({ states }) => states[0]);
 
 test("an end is shown when it is on disk, also when the task ended while its start was being written", async () => {
-  const { store, started, lines, tasks, submit } = book();
+  const { store, started, lines, tasks, submit, finish } = book();
   const submitted = [submit("first"), submit("second")];
   for (const write of store.writes) write.end();
   await Promise.all(submitted);
-  tasks.finished(started[0]!, COMPLETED);
-  tasks.finished(started[1]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
+  finish(started[1]!, COMPLETED);
   assert.deepEqual(statesOf(store).slice(2), ["second running", "first completed", "second completed"]);
   let shown: string | undefined;
   const asked = tasks.get(started[1]!.id).then((task) => (shown = task!.status));
@@ -154,9 +157,9 @@ test("an end is shown when it is on disk, also when the task ended while its sta
 });
 
 test("what happens to a task before its admission is on disk is written after it", async () => {
-  const { store, started, tasks, submit } = book();
+  const { store, started, submit, finish } = book();
   const submitted = submit("first");
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   assert.deepEqual(statesOf(store), ["first running"]);
   store.writes[0]!.end();
   await submitted;
@@ -164,9 +167,9 @@ test("what happens to a task before its admission is on disk is written after it
 });
 
 test("nothing of a refused task reaches the disk, whatever it did before the refusal", async () => {
-  const { store, started, tasks, submit } = book();
+  const { store, started, submit, finish } = book();
   const submitted = submit("first");
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   store.writes[0]!.fail();
   await assert.rejects(submitted, /disk full/);
   await turn();
@@ -174,11 +177,11 @@ test("nothing of a refused task reaches the disk, whatever it did before the ref
 });
 
 test("an end that could not be written is tried again at the stop, and is never shown before it is on disk", async () => {
-  const { store, started, tasks, submit } = book();
+  const { store, started, tasks, submit, finish } = book();
   const submitted = submit("first");
   store.writes[0]!.end();
   await submitted;
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   store.writes[1]!.fail();
   await turn();
   const { id } = started[0]!;
@@ -190,16 +193,16 @@ test("an end that could not be written is tried again at the stop, and is never 
 });
 
 test("an end that is on disk makes up for a start that was not, and counts once however often it is written", async () => {
-  const { store, started, lines, tasks, submitMany, write } = book();
+  const { store, started, lines, tasks, submitMany, write, finish } = book();
   const submitted = submitMany(["a", "b", "c"], { batch: { split: true } });
   await write();
   await submitted;
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   const [, startOfB, endOfA] = store.writes;
   endOfA!.end();
   startOfB!.fail();
   await turn();
-  tasks.finished(started[1]!, COMPLETED);
+  finish(started[1]!, COMPLETED);
   // What failed is tried again now, while the end is still being written.
   await tasks.close();
   assert.deepEqual(statesOf(store).filter((state) => state === "b completed").length, 2);
@@ -210,14 +213,14 @@ test("an end that is on disk makes up for a start that was not, and counts once 
 });
 
 test("what could not be written is not tried again once something later of the task is on disk", async () => {
-  const { store, started, tasks, submit, write } = book();
+  const { store, started, tasks, submit, write, finish } = book();
   const submitted = [submit("a"), submit("b")];
   await write();
   await Promise.all(submitted);
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   store.writes[2]!.fail();
   await turn();
-  tasks.finished(started[1]!, COMPLETED);
+  finish(started[1]!, COMPLETED);
   await write();
   const before = statesOf(store);
   await tasks.close();
@@ -254,15 +257,15 @@ const OF_EIGHT: Outcome = {
 };
 
 test("while too many results wait for the disk no task starts, and what is submitted waits until it takes them", async () => {
-  const { store, started, lines, tasks, submit, submitMany, write } = book(10);
+  const { store, started, lines, submit, submitMany, write, finish } = book(10);
   const submitted = submitMany(["a", "b", "c", "d"], { batch: { split: true } });
   await write();
   await submitted;
-  tasks.finished(started[0]!, OF_EIGHT);
+  finish(started[0]!, OF_EIGHT);
   assert.equal(started.length, 2, "eight bytes are not too many");
-  tasks.finished(started[1]!, OF_EIGHT);
+  finish(started[1]!, OF_EIGHT);
   const written = store.writes.length;
-  tasks.finished(started[2]!, OF_EIGHT);
+  finish(started[2]!, OF_EIGHT);
   const late = submit("e");
   assert.equal(started.length, 3, "its slot is free, but nothing starts");
   assert.ok(lines.includes("too many results wait to be written; no task starts until they are on disk"));
@@ -271,14 +274,14 @@ test("while too many results wait for the disk no task starts, and what is submi
   assert.equal(started.length, 4, "two of three results are on disk");
   await write();
   assert.equal((await late).tasks[0]!.status, "queued");
-  tasks.finished(started[3]!, OF_EIGHT);
+  finish(started[3]!, OF_EIGHT);
   assert.equal(started.length, 5);
 });
 
 test("a result of a task that was withdrawn waits for no disk", async () => {
-  const { store, started, tasks, submit, submitMany, write } = book(7);
+  const { store, started, submit, submitMany, write, finish } = book(7);
   const refused = submit("refused");
-  tasks.finished(started[0]!, OF_EIGHT);
+  finish(started[0]!, OF_EIGHT);
   const submitted = submitMany(["a", "b"], { batch: { split: true } });
   assert.equal(started.length, 1);
   store.writes[0]!.fail();
@@ -363,14 +366,14 @@ function listener(heard: string[]): Listener {
 }
 
 test("a reader hears of a start when it is on disk, then all the text, and of the end when that is on disk", async () => {
-  const { started, tasks, submit, write, generate } = book();
+  const { started, tasks, submit, write, generate, finish } = book();
   const submitted = [submit("first"), submit("second")];
   await write();
   const second = (await submitted[1]!).tasks[0]!.id;
   const heard: string[] = [];
   const following = tasks.follow(second, listener(heard))!;
   assert.equal(following.now(), null);
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   generate(started[1]!, "one ");
   generate(started[1]!, "two ");
   assert.deepEqual([heard, following.now()], [[], null], "a power cut would undo the start");
@@ -378,7 +381,7 @@ test("a reader hears of a start when it is on disk, then all the text, and of th
   generate(started[1]!, "three");
   assert.deepEqual(heard, ["placed 1 on 0", "0: one two ", "8: three"]);
   assert.deepEqual(following.now(), { attempt: 1, gpuId: 0, text: "one two three" });
-  tasks.finished(started[1]!, COMPLETED);
+  finish(started[1]!, COMPLETED);
   assert.equal(heard.length, 3);
   await write();
   assert.deepEqual([heard.at(-1), tasks.follow(second, listener([]))], ["completed", null]);
@@ -405,7 +408,7 @@ test("a reader hears of another attempt, and nothing more once it has left or th
 
 test("a reader hears of each attempt, also when full servers have sent the task away so often that few are kept", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
-  const { started, tasks, submit, write } = book();
+  const { started, tasks, submit, write, finish } = book();
   const submitted = submit("first");
   await write();
   const { id } = (await submitted).tasks[0]!;
@@ -414,7 +417,7 @@ test("a reader hears of each attempt, also when full servers have sent the task 
   const attempts = [2, 3, 4, 5, 6, 7, 8];
   for (const _ of attempts) {
     tasks.scheduler.setGpu(facts(0, { slots: 1, crowded: "its server is full" }));
-    tasks.finished(started[0]!, { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } });
+    finish(started[0]!, { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } });
     tasks.scheduler.setGpu(facts(0, { slots: 1 }));
     // After the third time it rests before it is tried again.
     t.mock.timers.tick(15_000);
@@ -473,15 +476,15 @@ test("a submission that could not be written leaves its key unused", async () =>
 // --- batches -----------------------------------------------------------------------------------------------------
 
 test("a batch ends when the last end of its tasks is on disk, and what could not be written is no batch", async () => {
-  const { store, started, tasks, submitMany, write } = book();
+  const { store, started, submitMany, write, finish } = book();
   const submitted = submitMany(["a", "b"], { batch: { split: true } });
   await write();
   await submitted;
   const ends = (): Batch[] =>
     store.writes.flatMap(({ records }) => records.flatMap((record) => (record.kind === "batch" ? [record.batch] : [])));
   assert.equal(ends().length, 1);
-  tasks.finished(started[0]!, COMPLETED);
-  tasks.finished(started[1]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
+  finish(started[1]!, COMPLETED);
   assert.equal(ends()[0]!.finishedAt, null);
   await write();
   assert.equal(ends().length, 2);
@@ -491,11 +494,11 @@ test("a batch ends when the last end of its tasks is on disk, and what could not
 // --- a disk that takes nothing -----------------------------------------------------------------------------------
 
 test("while the disk takes nothing a cancel is refused soon, though it happens, and a stop waits for what is unwritten", async () => {
-  const { store, started, tasks, submitMany, write } = book();
+  const { store, started, tasks, submitMany, write, finish } = book();
   const submitted = submitMany(["a", "b"], { batch: { split: true } });
   await write();
   const ids = (await submitted).tasks.map(({ id }) => id);
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   for (const { fail } of store.writes.slice(1)) fail();
   await turn();
   assert.equal(tasks.canSave, false);
@@ -512,11 +515,11 @@ test("while the disk takes nothing a cancel is refused soon, though it happens, 
 });
 
 test("what could not be written before the stop is told", async () => {
-  const { store, started, lines, tasks, submit, write } = book();
+  const { store, started, lines, tasks, submit, write, finish } = book();
   const submitted = submit("a");
   await write();
   await submitted;
-  tasks.finished(started[0]!, COMPLETED);
+  finish(started[0]!, COMPLETED);
   store.close = async () => store.writes.at(-1)!.fail();
   await tasks.close();
   assert.ok(lines.some((line) => line.startsWith("states of tasks could not be written before the stop")));

@@ -6,7 +6,7 @@ import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type TaskRequest } from "../request.ts";
-import { type Outcome, type Task } from "../task.ts";
+import { type RunOutput, type RunSink, type Task } from "../task.ts";
 import { deviceTraits } from "./device-kinds.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
@@ -29,9 +29,6 @@ import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
 export interface PoolEvents {
   /** Something about a GPU changed that placement may depend on. */
   changed(facts: GpuFacts): void;
-  /** A running task has new text, all of one step at once. @param before UTF-16 units that its text had before */
-  text(task: Task, piece: string, before: number): void;
-  ended(task: Task, outcome: Outcome): void;
   /** What still ran on a GPU is cut off. */
   lost(gpuId: number, reason: LossReason, sentence: string | null): void;
 }
@@ -102,19 +99,18 @@ export class GpuPool {
     if (this.#cards.values().some(({ sample }) => sample !== null)) this.#startMonitored();
   }
 
-  /** Gives a task to a GPU's worker. @param request a promise: it takes its slot at once, and begins when that is there */
-  run(gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>): void {
-    this.#supervisors.get(gpuId)!.run(task, request);
+  /**
+   * Gives a task to a GPU's worker.
+   * @param request a promise: it takes its slot at once, and begins when that is there
+   * @param sink hears of it, unless `lost` is told before it has ended
+   */
+  run(gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink): RunOutput {
+    return this.#supervisors.get(gpuId)!.run(task, request, sink);
   }
 
-  /** Has a task stopped: `ended` follows, or `lost` when its worker fails before. */
+  /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
   cancel(gpuId: number, task: Task): void {
     this.#supervisors.get(gpuId)!.cancel(task);
-  }
-
-  /** The text of a task's present run until now; "" when it does not run there. */
-  textOf(gpuId: number, task: Task): string {
-    return this.#supervisors.get(gpuId)?.textOf(task) ?? "";
   }
 
   /** Lets a GPU finish what runs there, and gives it nothing new, also after a restart of the server. @throws {AltLasError} `not_found` */
@@ -177,8 +173,6 @@ export class GpuPool {
       },
       {
         changed: () => this.#tell(device.id),
-        text: (task, piece, before) => this.#events.text(task, piece, before),
-        ended: (task, outcome) => this.#events.ended(task, outcome),
         lost: (reason, sentence) => this.#events.lost(device.id, reason, sentence),
         started: (pid) => void this.#onStarted(device, pid),
       },

@@ -1,23 +1,24 @@
 /** Who reads a task while it is generated. Readers cost memory only: they are called when something happens, and keep no text here. */
-import { attemptNumber, isFinal, type Task } from "../task.ts";
+import { attemptNumber, isFinal, type RunOutput, type Task } from "../task.ts";
 import { type Following, type Listener } from "./task-api.ts";
 
 export class Subscribers {
-  /** The text that a running task has so far. */
-  readonly #textOf: (task: Task) => string;
   readonly #listeners = new Map<Task, Set<Listener>>();
   /** Of live tasks: which attempt is on disk. Before that a reader hears of none, because a power cut would undo it. */
   readonly #onDisk = new WeakMap<Task, number>();
-
-  constructor(textOf: (task: Task) => string) {
-    this.#textOf = textOf;
-  }
+  /** What the last run of a task has generated. */
+  readonly #outputs = new WeakMap<Task, RunOutput>();
 
   follow(task: Task, listener: Listener): Following {
     const listeners = this.#listeners.get(task);
     if (listeners === undefined) this.#listeners.set(task, new Set([listener]));
     else listeners.add(listener);
     return { now: () => this.#now(task), stop: () => this.#remove(task, listener) };
+  }
+
+  /** A run of a task has begun. */
+  begun(task: Task, output: RunOutput): void {
+    this.#outputs.set(task, output);
   }
 
   /** A start is on disk. */
@@ -64,7 +65,7 @@ export class Subscribers {
     // An end that is not on disk yet leaves the task as it was.
     if (task.status === "queued" || task.gpuId === null || task.attempts.length === 0 || !this.#isOnDisk(task))
       return null;
-    const text = isFinal(task.status) ? (task.result?.text ?? "") : this.#textOf(task);
+    const text = isFinal(task.status) ? (task.result?.text ?? "") : (this.#outputs.get(task)?.text ?? "");
     return { attempt: attemptNumber(task), gpuId: task.gpuId, text };
   }
 

@@ -16,7 +16,8 @@ import {
   type Batch,
   isFinal,
   newTask,
-  type Outcome,
+  type RunOutput,
+  type RunSink,
   shownGpuId,
   type Task,
   TASK_EVENTS,
@@ -54,16 +55,14 @@ export interface TaskBookParts {
   readonly timeout: number | null;
   /** Seconds that a worker is given to stop a task. */
   readonly cancelTimeout: number;
-  /** Hands a task to a GPU's worker; its request may still be on its way from the store. */
-  readonly run: (gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>) => void;
+  /** Hands a task to a GPU's worker, which tells the sink; its request may still be on its way from the store. */
+  readonly run: (gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink) => RunOutput;
   /** Bytes and milliseconds: see `WaitingRequestsParts`. */
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */
   readonly unsaved?: number;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
-  /** The text that a task running on a GPU has so far. */
-  readonly textOf: (gpuId: number, task: Task) => string;
   readonly webhooks: {
     /** What is to be told of a task's present state. */
     readonly ofTask: (task: Task) => readonly Delivery[];
@@ -92,7 +91,7 @@ export class TaskBook implements TaskApi {
   readonly #log: Logger;
   readonly #writer: Writer;
   readonly #batches: Batches;
-  readonly #subscribers: Subscribers;
+  readonly #subscribers = new Subscribers();
   readonly #idempotency: Idempotency;
   readonly #requests: Requests;
   readonly #unsaved: UnsavedResults;
@@ -106,12 +105,11 @@ export class TaskBook implements TaskApi {
   #stopped = false;
 
   constructor(parts: TaskBookParts) {
-    const { store, settings, clock, run, cancel, textOf } = parts;
+    const { store, settings, clock, cancel } = parts;
     this.#parts = parts;
     this.#store = store;
     // All that is logged here is named field by field, and looking for secrets would cost nine times what the line does.
     this.#log = parts.log.child({}, { redact: [] });
-    this.#subscribers = new Subscribers((task) => textOf(task.gpuId!, task));
     this.#idempotency = new Idempotency(store, () => clock.now());
     this.#batches = new Batches(store, (batch) => this.#batchEnded(batch), clock);
     this.#writer = new Writer({
@@ -142,8 +140,8 @@ export class TaskBook implements TaskApi {
         this.scheduler.resume();
       },
     });
-    const start = (gpuId: number, task: Task): void => run(gpuId, task, this.#requests.of(task));
-    const effects = { run: start, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
+    const run = (gpuId: number, task: Task): void => this.#run(gpuId, task);
+    const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
     this.scheduler = new Scheduler(settings, effects, clock, Math.random);
   }
 
@@ -247,17 +245,6 @@ export class TaskBook implements TaskApi {
   /** Whether tasks can be written to disk at present. */
   get canSave(): boolean {
     return this.#writer.works;
-  }
-
-  /** A running task has more text: called by the worker's owner. @param before UTF-16 units it had before */
-  text(task: Task, piece: string, before: number): void {
-    this.#subscribers.text(task, piece, before);
-  }
-
-  /** A run has ended: called by the worker's owner. */
-  finished(task: Task, outcome: Outcome): void {
-    this.#log.debug({ task: task.id, gpu: task.gpuId, status: outcome.status }, "task left its GPU");
-    this.scheduler.finished(task, outcome);
   }
 
   /**
@@ -394,6 +381,17 @@ export class TaskBook implements TaskApi {
     this.#writer.changed(task);
     // Not of one that was withdrawn: its end is never written.
     if (isFinal(task.status) && this.#live.has(task.id)) this.#unsaved.add(task);
+  }
+
+  #run(gpuId: number, task: Task): void {
+    const sink: RunSink = {
+      text: (piece, before) => this.#subscribers.text(task, piece, before),
+      ended: (outcome) => {
+        this.#log.debug({ task: task.id, gpu: task.gpuId, status: outcome.status }, "task left its GPU");
+        this.scheduler.finished(task, outcome);
+      },
+    };
+    this.#subscribers.begun(task, this.#parts.run(gpuId, task, this.#requests.of(task), sink));
   }
 
   #holdStarts(bytes: number): void {

@@ -206,7 +206,7 @@ function supervisorOf({ path }: Program, events: Pick<SupervisorEvents, "started
       timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
       log: pino({ level: "silent" }),
     },
-    { text: nothing, ended: nothing, lost: nothing, ...events },
+    { lost: nothing, ...events },
   );
 }
 

@@ -15,7 +15,6 @@ export const EXCEPTIONS: readonly Exception[] = [
   { file: "src/gpu/instance/supervisor.ts", name: "Supervisor", reason: SPLITTING },
   { file: "src/gpu/worker/worker.ts", reason: SPLITTING },
   { file: "src/tasks/task-book.ts", reason: SPLITTING },
-  { file: "src/tasks/task-book.ts", name: "constructor", reason: SPLITTING },
   { file: "src/store/sqlite/sqlite.ts", reason: SPLITTING },
   { file: "src/store/sqlite/thread.ts", name: "serve", reason: SPLITTING },
   { file: "src/scheduler/scheduler.ts", reason: SPLITTING },

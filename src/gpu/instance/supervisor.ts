@@ -8,7 +8,7 @@ import { engineTraits } from "../../engine/kinds.ts";
 import { wallTime } from "../../common/clock.ts";
 import { type ErrorCode, messageOf } from "../../errors.ts";
 import { type TaskRequest } from "../../request.ts";
-import { type Outcome, type Task } from "../../task.ts";
+import { type Outcome, type RunOutput, type RunSink, type Task } from "../../task.ts";
 import { type Mutex } from "../../common/mutex.ts";
 import { deviceTraits, isToldByWorker } from "../device-kinds.ts";
 import { type Device } from "../inventory/devices.ts";
@@ -34,10 +34,6 @@ export type LossReason = "worker_crash" | "gpu_lost" | "worker_stopped" | "gpu_d
 export interface SupervisorEvents {
   /** Something changed that placement may depend on. */
   changed(): void;
-  /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
-  text(task: Task, piece: string, before: number): void;
-  /** @param outcome of a task that a full server has refused, `retryAfter` is the time for which that is left alone */
-  ended(task: Task, outcome: Outcome): void;
   /** Everything that still ran there is cut off. @param sentence what has happened; null: the reason says it all */
   lost(reason: LossReason, sentence: string | null): void;
   /** A worker process has been started, or a server by its engine. */
@@ -172,18 +168,14 @@ export class Supervisor {
     this.#launch();
   }
 
-  run(task: Task, request: TaskRequest | Promise<TaskRequest>): void {
-    this.#worker!.run(task, request);
+  /** @param sink of an end that a full server has refused, `retryAfter` is the time for which that is left alone */
+  run(task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink): RunOutput {
+    return this.#worker!.run(task, request, sink);
   }
 
-  /** Has a task stopped: `ended` follows, or `lost` when its worker fails before. */
+  /** Has a task stopped: its sink hears of the end, or `lost` is told `lost` when its worker fails before. */
   cancel(task: Task): void {
     this.#worker?.cancel(task);
-  }
-
-  /** The text that a task has until now; "" when it does not run here. */
-  textOf(task: Task): string {
-    return this.#worker?.textOf(task) ?? "";
   }
 
   /** Process ids of its worker and of its engine's server, and of those before it that are not gone yet. */
@@ -383,8 +375,7 @@ export class Supervisor {
         refused: (code, sentence) => this.#onRefused(code, sentence),
         lost: (sentence) => this.#fail(sentence, "gpu_lost"),
         beat: () => this.#onBeat(),
-        text: (task, piece, before) => this.#events.text(task, piece, before),
-        ended: (task, outcome) => this.#onEnded(task, outcome),
+        ended: (sink, outcome) => this.#onEnded(sink, outcome),
         stalled: (sentence) => this.#onStalled(sentence),
         stuck: (sentence, canceled) => this.#onStuck(sentence, canceled),
         gone: (death) => this.#onDeath(death),
@@ -448,15 +439,15 @@ export class Supervisor {
     this.#events.changed();
   }
 
-  #onEnded(task: Task, outcome: Outcome): void {
+  #onEnded(sink: RunSink, outcome: Outcome): void {
     // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
     const isFull = outcome.status === "failed" && outcome.error.code === "gpu_full";
     if (isFull) {
       const retryAfter = this.#fullness.refused(outcome.retryAfter, outcome.error.sentence);
-      this.#events.ended(task, { ...outcome, retryAfter });
+      sink.ended({ ...outcome, retryAfter });
     } else {
       this.#fullness.hasRoom();
-      this.#events.ended(task, outcome);
+      sink.ended(outcome);
     }
     if (this.#tasks > 0 || !this.#health.isDraining) return;
     this.#health.idle();
@@ -516,7 +507,7 @@ export class Supervisor {
   #drop(reason: LossReason, why: string | null, canceled: readonly CanceledRun[] = []): void {
     this.#forget((worker) => worker.kill());
     this.#health.idle();
-    for (const { task, outcome } of canceled) this.#events.ended(task, outcome);
+    for (const { sink, outcome } of canceled) sink.ended(outcome);
     this.#events.lost(reason, why);
   }
 

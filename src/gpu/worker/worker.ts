@@ -2,7 +2,7 @@
 import { type DeviceMemory, type EngineInfo, PROOF, type UpstreamFigures } from "../../engine/engine.ts";
 import { AltLasError, type ErrorCode, messageOf } from "../../errors.ts";
 import { type TaskRequest } from "../../request.ts";
-import { type Outcome, type Task, type TaskResult } from "../../task.ts";
+import { type Outcome, type RunOutput, type RunSink, type Task, type TaskResult } from "../../task.ts";
 import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
 import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type StepPiece } from "./messages.ts";
 
@@ -29,10 +29,8 @@ export interface WorkerEvents {
   lost(sentence: string): void;
   /** A heartbeat: its figures are new. */
   beat(): void;
-  /** A task has new text, all of one step at once. @param before UTF-16 units that its text had before */
-  text(task: Task, piece: string, before: number): void;
-  /** A run has ended and its slot is free; all its text has been told. */
-  ended(task: Task, outcome: Outcome): void;
+  /** A run has ended and its slot is free; all its text has been told. The owner tells the sink. */
+  ended(sink: RunSink, outcome: Outcome): void;
   /** It lives but gives no sign of life, or gets on with nothing. Either this or `stuck` is told, and only once. */
   stalled(sentence: string): void;
   /** It has not stopped what it was asked to stop. @param canceled all that it was asked to stop, for the owner to end in its place */
@@ -41,9 +39,9 @@ export interface WorkerEvents {
   gone(death: Death): void;
 }
 
-/** A task that was to be stopped, and its end as it has to be told without the worker. */
+/** A run that was to be stopped, and its end as it has to be told without the worker. */
 export interface CanceledRun {
-  readonly task: Task;
+  readonly sink: RunSink;
   readonly outcome: Outcome;
 }
 
@@ -81,6 +79,8 @@ interface Run {
   /** A task's run ends by telling the owner; a health check's, by settling its promise. */
   readonly end: (outcome: Outcome) => void;
   readonly task: Task | null;
+  /** null: a health check's, whose text nobody wants. */
+  readonly sink: RunSink | null;
   /** Milliseconds on the monotonic clock; `lastTextAt` of the last step that brought text, at first the start. */
   startedAt: number;
   lastTextAt: number;
@@ -160,17 +160,19 @@ export class GpuWorker {
   /**
    * Gives the worker a task. All tasks given in one turn of the event loop travel in one message.
    * @param request a promise: it runs here from now on, and the process is given it as soon as its request is there
+   * @param sink hears of the run's text from here, and of its end from this worker's owner
    */
-  run(task: Task, request: TaskRequest | Promise<TaskRequest>): void {
+  run(task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink): RunOutput {
     const end = (outcome: Outcome): void => {
       this.#runOf.delete(task);
-      this.#events.ended(task, outcome);
+      this.#events.ended(sink, outcome);
     };
-    const run = newRun(this.#nextRun++, task, end);
+    const run = newRun(this.#nextRun++, end, task, sink);
     this.#runs.set(run.number, run);
     this.#runOf.set(task, run);
     if (request instanceof Promise) void this.#giveLater(run, task, request);
     else this.#give(run, { ...request, ...settingsOf(task) });
+    return run;
   }
 
   /** Asks the process to stop a task; `ended` follows when it has, or `stuck` when it does not in time. */
@@ -184,15 +186,10 @@ export class GpuWorker {
     this.#channel.send({ type: "cancel", runs: [run.number] });
   }
 
-  /** The text that a task has until now; "" when it does not run here. */
-  textOf(task: Task): string {
-    return this.#runOf.get(task)?.text ?? "";
-  }
-
   /** Has it generate one token. Resolves with how that ended; never, when it dies or stalls meanwhile. */
   check(): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    const run = newRun(this.#nextRun++, null, resolve);
+    const run = newRun(this.#nextRun++, resolve);
     this.#runs.set(run.number, run);
     this.#give(run, PROOF);
     return promise;
@@ -317,7 +314,7 @@ export class GpuWorker {
       run.text += piece.text;
       run.tokens += piece.tokens;
       run.lastTextAt = now;
-      if (run.task !== null && piece.text !== "") this.#events.text(run.task, piece.text, before);
+      if (piece.text !== "") run.sink?.text(piece.text, before);
     }
   }
 
@@ -344,7 +341,7 @@ export class GpuWorker {
 
   #canceled(): CanceledRun[] {
     return [...this.#runs.values()].flatMap((run) =>
-      run.task === null || run.canceling === null ? [] : [{ task: run.task, outcome: cutShort(run) }],
+      run.sink === null || run.canceling === null ? [] : [{ sink: run.sink, outcome: cutShort(run) }],
     );
   }
 
@@ -379,12 +376,13 @@ function ticksIn(seconds: number): number {
   return (seconds * 1000) / HEARTBEAT_MS;
 }
 
-function newRun(number: number, task: Task | null, end: Run["end"]): Run {
+function newRun(number: number, end: Run["end"], task: Task | null = null, sink: RunSink | null = null): Run {
   const now = performance.now();
   return {
     number,
     end,
     task,
+    sink,
     startedAt: now,
     lastTextAt: now,
     text: "",
