@@ -1,4 +1,5 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
+import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
 import { type DirectOrder, type Done, type FirstTexts, firstTexts, type Generate, throughput } from "./generation.ts";
@@ -22,13 +23,14 @@ async function serve(options: EngineOptions): Promise<void> {
 }
 
 function generateWith(engine: Engine): Generate {
-  return async (request, onText) => {
+  return async ({ text: prompt, maxLength, temperature }, onText) => {
+    const request = completionOf(prompt, { maxTokens: maxLength, temperature });
     let text = "";
     const emit = (piece: string): void => {
       text += piece;
       if (piece !== "") onText?.();
     };
-    const outcome = await engine.generate({ ...request, signal: new AbortController().signal, emit });
+    const outcome = await engine.generate({ request, signal: new AbortController().signal, emit });
     return outcome.completionTokens;
   };
 }

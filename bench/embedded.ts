@@ -1,4 +1,5 @@
 /** The embedded engine alone, in this process: how full its batches are, and what tasks notice of each other. */
+import { completionOf } from "../src/request.ts";
 import { LlamaEngine } from "../src/engine/llama/llama.ts";
 import { type Pace } from "../src/engine/llama/prefill.ts";
 import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
@@ -219,7 +220,7 @@ class Neighbours {
         last = now;
         if (--this.#wanted.left === 0) this.#wanted.done();
       };
-      await engine.generate({ text, maxLength: CONTEXT, temperature: 0.7, signal, emit });
+      await engine.generate({ request: completionOf(text, { maxTokens: CONTEXT }), signal, emit });
     }
   }
 }
@@ -231,12 +232,12 @@ async function neighboursOn(engine: LlamaEngine): Promise<Neighbours> {
 }
 
 /** Starts a task. `token`: milliseconds to its first token. */
-function first(engine: LlamaEngine, text: string, maxLength: number) {
+function first(engine: LlamaEngine, text: string, maxTokens: number) {
   const { promise: token, resolve } = Promise.withResolvers<number>();
   const { signal } = new AbortController();
   const begun = performance.now();
   const emit = () => resolve(performance.now() - begun);
-  const ended = engine.generate({ text, maxLength, temperature: 0.7, signal, emit });
+  const ended = engine.generate({ request: completionOf(text, { maxTokens }), signal, emit });
   // A text may end before it has begun.
   void ended.then(emit);
   return { token, ended };

@@ -2,6 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { completionOf } from "../src/request.ts";
 import { unset } from "../src/common/clock.ts";
 import { type GpuFacts } from "../src/gpu/status.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
@@ -89,9 +90,7 @@ class World {
       retryOf: null,
       createdAt: Date.now(),
       ...shared,
-      text,
-      maxLength: 128,
-      temperature: 0.7,
+      request: completionOf(text),
       taskType: "text_generation",
       priority: PRIORITIES[seq % PRIORITIES.length]!,
       timeoutSeconds: null,

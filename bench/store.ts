@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { type Task, TASK_STATUSES, transition } from "../src/task.ts";
-import { factsOf } from "../src/request.ts";
+import { completionOf, factsOf } from "../src/request.ts";
 
 const COUNT = Number(process.argv[2] ?? 100_000);
 /** Tasks alive at a time: what 64 clients with 16 requests each keep in flight. */
 const IN_FLIGHT = 1024;
-const REQUEST = { text: "Write a poem about the sea. ".repeat(8) };
+const REQUEST = completionOf("Write a poem about the sea. ".repeat(8));
 const folder = mkdtempSync(join(process.argv[3] ?? tmpdir(), "alt-las-bench-"));
 const path = join(folder, "tasks.db");
 /** Milliseconds of each save. */
@@ -126,8 +126,7 @@ function newTask(seq: number): Task {
     waitsSince: createdAt,
     ...factsOf(REQUEST),
     request: REQUEST,
-    maxLength: 128,
-    temperature: 0.7,
+    sampling: REQUEST.sampling,
     taskType: seq % 100 === 0 ? "summary" : "text_generation",
     priority: "normal",
     timeoutSeconds: null,

@@ -2,6 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { completionOf } from "../src/request.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { newTask, type Task } from "../src/task.ts";
 import { CACHE } from "./server.ts";
@@ -58,9 +59,7 @@ function taskAt(seq: number, begin: number, { ended }: Stored): Task {
     retryOf: null,
     webhook: null,
     createdAt,
-    text: "Write a poem about the sea. ".repeat(8),
-    maxLength: 128,
-    temperature: 0.7,
+    request: completionOf("Write a poem about the sea. ".repeat(8)),
     taskType: "text_generation",
     priority: "normal",
     timeoutSeconds: null,

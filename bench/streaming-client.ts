@@ -3,6 +3,7 @@
  * with the server.
  */
 import { connect, type NetConnectOpts, type Socket } from "node:net";
+import { completionOf } from "../src/request.ts";
 import { bodyFor } from "../src/engine/llama-server/completion.ts";
 import { type Generate, type Request } from "./generation.ts";
 import { type LlamaServer } from "./llama-server.ts";
@@ -59,7 +60,10 @@ export function throughLlamaServer({
     headers: [`Authorization: ${authorization}`],
     // It closes each behind a stream, without having said so.
     keepsConnections: false,
-    bodyOf: ({ text, maxLength, temperature }) => ({ ...bodyFor([], maxLength, temperature), prompt: text }),
+    bodyOf: ({ text, maxLength, temperature }) => ({
+      ...bodyFor([], completionOf(text, { maxTokens: maxLength, temperature })),
+      prompt: text,
+    }),
     text: /"content":"[^"]/,
     tokens: /"stop":true.*"tokens_predicted":(\d+)/s,
   });

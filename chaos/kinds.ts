@@ -1,4 +1,5 @@
 /** What tasks are made of: by what their text says, the simulated engine does something to them. */
+import { completionOf } from "../src/request.ts";
 import { type SimulatedFailure } from "../src/engine/engine.ts";
 import { SimulatedEngine } from "../src/engine/simulated.ts";
 import { simulatedEngine } from "../test/helpers/devices.ts";
@@ -78,9 +79,7 @@ const CONTEXT = 32_768;
 export async function fullText({ text, maxLength }: Pick<Item, "text" | "maxLength">): Promise<string> {
   let generated = "";
   await new SimulatedEngine(simulatedEngine({ context: CONTEXT }), 0).generate({
-    text,
-    maxLength,
-    temperature: 0,
+    request: completionOf(text, { maxTokens: maxLength, temperature: 0 }),
     signal: new AbortController().signal,
     begin: () => {},
     emit: (piece) => (generated += piece),

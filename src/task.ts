@@ -13,7 +13,7 @@
  *   work       tokens of prompts and of answers; what callers share fairly
  */
 import { type ErrorCode } from "./errors.ts";
-import { factsOf, type RequestFacts, type TaskRequest } from "./request.ts";
+import { factsOf, type Request, type RequestFacts, type Sampling } from "./request.ts";
 
 export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;
 export type StrategyName = (typeof STRATEGIES)[number];
@@ -33,14 +33,12 @@ export const FINISH_REASONS = ["stop", "length", "canceled", "timeout"] as const
 export type FinishReason = (typeof FINISH_REASONS)[number];
 
 /** What a client asks for; one item of a batch has the same fields. */
-export interface TaskInput extends TaskSettings, TaskRequest {}
+export interface TaskInput extends TaskSettings {
+  readonly request: Request;
+}
 
 /** What a client says of a task beside its request. */
 export interface TaskSettings {
-  /** Tokens to generate at most. */
-  readonly maxLength: number;
-  /** 0 is greedy. */
-  readonly temperature: number;
   readonly taskType: string;
   readonly priority: Priority;
   /** Seconds from the submission after which it fails; null: it may take any time. */
@@ -188,13 +186,16 @@ export interface Task extends TaskSettings, RequestFacts {
   result: TaskResult | null;
   error: TaskError | null;
   /** Until it is stored, and for as long as there is room; null: ask the store. Of a live task only `Requests` changes it. */
-  request: TaskRequest | null;
+  request: Request | null;
+  /** That of its request, to be shown where the request is not at hand. */
+  readonly sampling: Sampling;
 }
 
 /** What is known of a task before it has waited or run. */
 export type TaskIdentity = Omit<
   Task,
   | "request"
+  | "sampling"
   | keyof RequestFacts
   | "waitsSince"
   | "status"
@@ -214,10 +215,9 @@ export type TaskIdentity = Omit<
  * when it was made.
  */
 export function newTask(
-  known: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">> & TaskRequest,
+  known: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">> & Pick<TaskInput, "request">,
 ): Task {
-  const { text, createdClock = known.createdAt, ...identity } = known;
-  const request = { text };
+  const { request, createdClock = known.createdAt, ...identity } = known;
   return {
     ...identity,
     ...factsOf(request),
@@ -234,6 +234,7 @@ export function newTask(
     result: null,
     error: null,
     request,
+    sampling: request.sampling,
   };
 }
 

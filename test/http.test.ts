@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type FastifyInstance, type InjectOptions } from "fastify";
+import { completionOf } from "../src/request.ts";
 import { AltLasError } from "../src/errors.ts";
 import { type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type TaskInput } from "../src/task.ts";
@@ -33,9 +34,7 @@ import {
 
 /** What the task book is asked for `{"text": "x"}`. */
 const INPUT: TaskInput = {
-  text: "x",
-  maxLength: 128,
-  temperature: 0.7,
+  request: { kind: "completion", text: "x", sampling: { maxTokens: 128, temperature: 0.7 } },
   taskType: "text_generation",
   priority: "normal",
   timeoutSeconds: null,
@@ -62,7 +61,13 @@ test("predict answers with the document's three fields, and passes on what was a
   assert.deepEqual(response.json(), { task_id: ID, gpu_id: 0, status: "running" });
   assert.deepEqual(tasks.submitted, [
     {
-      inputs: [{ ...INPUT, text: "Sample input text", maxLength: 64, temperature: 0.5, taskType: "summary" }],
+      inputs: [
+        {
+          ...INPUT,
+          request: completionOf("Sample input text", { maxTokens: 64, temperature: 0.5 }),
+          taskType: "summary",
+        },
+      ],
       options: { ...OPTIONS, strategy: "round_robin", pinnedGpuId: 3 },
     },
   ]);
@@ -130,8 +135,14 @@ test("a batch answers in the order of its items", async (t) => {
     batch_id: OTHER_ID,
   });
   assert.deepEqual(tasks.submitted[0]!.inputs, [
-    { ...INPUT, text: "a" },
-    { ...INPUT, text: "b", temperature: 0, taskType: "summary", priority: "high", timeoutSeconds: 60 },
+    { ...INPUT, request: completionOf("a") },
+    {
+      ...INPUT,
+      request: completionOf("b", { temperature: 0 }),
+      taskType: "summary",
+      priority: "high",
+      timeoutSeconds: 60,
+    },
   ]);
 });
 
@@ -250,12 +261,12 @@ test("extreme but legal values are accepted as they are", async (t) => {
   const body = '{"text":"ğüşıöç","max_length":9007199254740991,"temperature":-0,"gpu_options":{"specific_gpu_id":-0}}';
   assert.equal((await post(app, "/predict", body)).statusCode, 200);
   const { inputs, options } = tasks.submitted[0]!;
-  assert.equal(inputs[0]!.maxLength, Number.MAX_SAFE_INTEGER);
-  assert.ok(Object.is(inputs[0]!.temperature, 0));
+  assert.equal(inputs[0]!.request.sampling.maxTokens, Number.MAX_SAFE_INTEGER);
+  assert.ok(Object.is(inputs[0]!.request.sampling.temperature, 0));
   assert.ok(Object.is(options.pinnedGpuId, 0));
   await post(app, "/predict", '{"text":"\\ud800","max_length":1e2}');
-  assert.equal(tasks.submitted[1]!.inputs[0]!.text, "\ufffd");
-  assert.equal(tasks.submitted[1]!.inputs[0]!.maxLength, 100);
+  assert.equal(tasks.submitted[1]!.inputs[0]!.request.text, "\ufffd");
+  assert.equal(tasks.submitted[1]!.inputs[0]!.request.sampling.maxTokens, 100);
 });
 
 test("what is not JSON is refused, and a byte order mark is not held against anybody", async (t) => {
@@ -290,7 +301,7 @@ test("brackets and commas inside a text are only text", async (t) => {
   const { app, tasks } = testServer(t);
   const text = `${'[{,"\\'.repeat(50_000)}"`;
   assert.equal((await post(app, "/predict", { text })).statusCode, 200);
-  assert.equal(tasks.submitted[0]!.inputs[0]!.text, text);
+  assert.equal(tasks.submitted[0]!.inputs[0]!.request.text, text);
 });
 
 test("only application/json is read", async (t) => {

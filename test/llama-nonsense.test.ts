@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { completionOf } from "../src/request.ts";
 import { LLAMA, loaded, opened, refused, watch } from "./helpers/engines.ts";
 import { LlamaEngine } from "../src/engine/llama/llama.ts";
 import { writeBrokenModel, writeOneTokenModel } from "./helpers/tiny-models.ts";
@@ -36,7 +37,8 @@ describe("a model", () => {
     it(`that computes NaN later ends its engine, and no task with it, at temperature ${temperature}`, async () => {
       await opened(open(), async (engine) => {
         const signal = new AbortController().signal;
-        const ask = (text: string) => engine.generate({ text, maxLength: 4, temperature, signal, emit: () => {} });
+        const ask = (text: string) =>
+          engine.generate({ request: completionOf(text, { maxTokens: 4, temperature }), signal, emit: () => {} });
         assert.equal((await ask("a good one")).completionTokens, 4);
         assert.equal((await refused(ask(`a bad one: ${POISON}`))).code, "gpu_lost");
         const { sentence, crashed } = await engine.gone;

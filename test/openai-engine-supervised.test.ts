@@ -88,8 +88,8 @@ class Owner {
   }
 
   /** Starts a task there. */
-  run(text: string, maxLength = 5): Task {
-    const task = world.task({ text, maxLength });
+  run(text: string, maxTokens = 5): Task {
+    const task = world.task({ text, maxTokens });
     const ended = (outcome: Outcome): void => {
       this.outcomes.set(task, outcome);
       this.#wake();

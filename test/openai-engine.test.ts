@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
 import { AltLasError } from "../src/errors.ts";
@@ -295,7 +296,7 @@ describe("an answer", () => {
     const faults = { smile: { kind: "say", data: halves.join("\n\ndata: "), after: 1 } } as const;
     await withEngine({ vendor: "plain", faults }, async (engine) => {
       const pieces: string[] = [];
-      await generate(engine, { text: "smile", maxLength: 3, emit: (piece) => pieces.push(piece) });
+      await generate(engine, { text: "smile", maxTokens: 3, emit: (piece) => pieces.push(piece) });
       assert(pieces.every((piece) => piece.isWellFormed()));
       assert.match(pieces.join(""), /🙂!/);
     });
@@ -533,13 +534,17 @@ function say(event: object, tokens = 0): Fault {
 
 interface Task {
   readonly text: string;
-  readonly maxLength?: number;
+  readonly maxTokens?: number;
   readonly temperature?: number;
   readonly emit?: (piece: string) => void;
 }
 
-function generate(engine: Engine, { text, maxLength = 5, temperature = 0, emit = () => {} }: Task) {
-  return engine.generate({ text, maxLength, temperature, emit, signal: new AbortController().signal });
+function generate(engine: Engine, { text, maxTokens = 5, temperature = 0, emit = () => {} }: Task) {
+  return engine.generate({
+    request: completionOf(text, { maxTokens, temperature }),
+    emit,
+    signal: new AbortController().signal,
+  });
 }
 
 async function isOver({ gone }: Engine): Promise<boolean> {

@@ -207,7 +207,7 @@ class Crowd {
   /** What waits, of one user or of all, and how long its texts are. */
   #waiting(user: string | null): { tasks: number; bytes: number } {
     const tasks = this.#all.filter((task) => task.status === "queued" && (user === null || task.user === user));
-    return { tasks: tasks.length, bytes: tasks.reduce((sum, { bytes: own }) => sum + own, 0) };
+    return { tasks: tasks.length, bytes: tasks.reduce((sum, { size: own }) => sum + own, 0) };
   }
 
   #submit({ user, count, bytes }: { user: string; count: number; bytes: number }): void {

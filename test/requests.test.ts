@@ -4,19 +4,19 @@ import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
 import { AltLasError } from "../src/errors.ts";
-import { type TaskRequest } from "../src/request.ts";
+import { completionOf, type Request } from "../src/request.ts";
 import { Requests, type WaitingRequestsParts } from "../src/tasks/requests.ts";
 import { type Task } from "../src/task.ts";
 import { newTask } from "./helpers/store.ts";
 
 /** A world where reads end when the test says so. */
 class World {
-  readonly reads: { readonly seq: number; readonly end: PromiseWithResolvers<TaskRequest | null> }[] = [];
+  readonly reads: { readonly seq: number; readonly end: PromiseWithResolvers<Request | null> }[] = [];
   readonly lost = new AbortController();
   readonly requests: Requests;
   upcoming: readonly Task[] = [];
   works = true;
-  readonly #asked = new Map<number, TaskRequest>();
+  readonly #asked = new Map<number, Request>();
   /** Wakes whoever waits for the next read. */
   #onRead = (): void => {};
 
@@ -42,7 +42,7 @@ class World {
     });
   }
 
-  start(task: Task): TaskRequest | Promise<TaskRequest> {
+  start(task: Task): Request | Promise<Request> {
     const request = this.requests.of(task);
     task.status = "running";
     this.requests.settle(task);
@@ -67,8 +67,8 @@ class World {
     await nextTurn();
   }
 
-  #read(seq: number): Promise<TaskRequest | null> {
-    const end = Promise.withResolvers<TaskRequest | null>();
+  #read(seq: number): Promise<Request | null> {
+    const end = Promise.withResolvers<Request | null>();
     this.reads.push({ seq, end });
     this.#onRead();
     return end.promise;
@@ -83,7 +83,7 @@ test("texts stay in memory while there is room, and a task that has its own star
   const tasks = world.stored("a".repeat(300), "b".repeat(300), "c".repeat(300), "d".repeat(100));
   assert.deepEqual(inMemory(tasks), [1, 2, 4], "three quarters are for new ones");
   assert.deepEqual(world.requests.state, { bytes: 700, absent: 1 });
-  assert.deepEqual(world.start(tasks[0]!), { text: "a".repeat(300) });
+  assert.deepEqual(world.start(tasks[0]!), completionOf("a".repeat(300)));
   assert.equal(tasks[0]!.request, null, "a running task needs none: its worker has it");
   assert.deepEqual(world.requests.state, { bytes: 400, absent: 1 });
 });
@@ -110,7 +110,7 @@ test("texts of the tasks that are next are read ahead, as far as there is room, 
   const started = world.start(tasks[1]!);
   assert.equal(world.reads.length, 1, "it is on its way already");
   await world.answer();
-  assert.deepEqual(await started, { text: "b".repeat(100) });
+  assert.deepEqual(await started, completionOf("b".repeat(100)));
   assert.deepEqual(
     world.reads.map(({ seq }) => seq),
     [3],
@@ -141,14 +141,14 @@ test("while the store cannot be read a task keeps its slot, and starts when it c
   const world = new World({ budget: 0 });
   world.works = false;
   const [task] = world.stored("text") as [Task];
-  const started: TaskRequest[] = [];
+  const started: Request[] = [];
   const starting = Promise.resolve(world.start(task)).then((request) => void started.push(request));
   for (let tries = 0; tries < 25; tries++) await world.fail();
   assert.deepEqual(started, []);
   await world.asked();
   await world.answer();
   await starting;
-  assert.deepEqual(started, [{ text: "text" }]);
+  assert.deepEqual(started, [completionOf("text")]);
 });
 
 test("a text that cannot be read while others can, or that is gone, fails its task and no other", async () => {

@@ -270,7 +270,7 @@ test("a full server that sends away a task whose queue time is over ends it, and
 test("a task whose queue time is over when a full server sends it away took no tokens", () => {
   const limits = { ...NO_LIMITS, tokensPerMinute: 100 };
   const world = new World([facts(0, { context: 10_000 })], { queueTimeout: 60, limitsOf: () => limits });
-  const large = world.submit({ maxLength: 5000 });
+  const large = world.submit({ maxTokens: 5000 });
   world.pass(61);
   assert.throws(() => world.submit(), { code: "rate_limited" });
   refuse(world, large);

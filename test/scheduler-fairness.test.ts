@@ -97,14 +97,14 @@ class Saturation {
 
   #submit(user: number): void {
     const [most] = this.#shares.sizes[this.#next++ % this.#shares.sizes.length]!;
-    this.world.submit({ user: String(user), text: "four", maxLength: most - 1 });
+    this.world.submit({ user: String(user), text: "four", maxTokens: most - 1 });
   }
 }
 
 test("property: callers that always have tasks waiting are served by weight, at any time to within one task", () => {
   fc.assert(
     fc.property(shares, (of) => {
-      const saturation = new Saturation(of, ({ maxLength }) => maxLength);
+      const saturation = new Saturation(of, ({ sampling }) => sampling.maxTokens);
       for (let step = 0; step < 200; step++) {
         saturation.check(0);
         saturation.step();
@@ -117,7 +117,7 @@ test("property: where tasks take less than could be foreseen, that is corrected:
   fc.assert(
     fc.property(shares, (of) => {
       const shareOf = ({ seq }: Task): number => of.sizes[seq % of.sizes.length]![1];
-      const saturation = new Saturation(of, (task) => Math.max(1, Math.round(shareOf(task) * task.maxLength)));
+      const saturation = new Saturation(of, (task) => Math.max(1, Math.round(shareOf(task) * task.sampling.maxTokens)));
       for (let step = 0; step < 3000; step++) saturation.step();
       saturation.check(0.05);
     }),
@@ -127,7 +127,7 @@ test("property: where tasks take less than could be foreseen, that is corrected:
 
 test("one caller's batch of 1,000 keeps another's single task waiting for one slot only", () => {
   const world = new World([facts(0, { slots: 4 })], {});
-  world.batch(1000, "split", { user: "bulk", maxLength: 500 });
+  world.batch(1000, "split", { user: "bulk", maxTokens: 500 });
   for (let done = 0; done < 40; done++) world.complete([...world.scheduler.gpus[0]!.running][0]!);
   const single = world.submit({ user: "single" });
   assert.equal(single.status, "queued");
@@ -138,9 +138,9 @@ test("one caller's batch of 1,000 keeps another's single task waiting for one sl
 test("a caller that comes back after a pause has saved up nothing, and pays for nothing that others did not want", () => {
   const world = new World([facts(0, { slots: 1 })]);
   // Alone, ada has had a lot.
-  for (const task of world.submitMany(20, { user: "ada", maxLength: 900 })) world.complete(task);
-  const ada = world.submitMany(10, { user: "ada", maxLength: 90 });
-  const bob = world.submitMany(10, { user: "bob", maxLength: 90 });
+  for (const task of world.submitMany(20, { user: "ada", maxTokens: 900 })) world.complete(task);
+  const ada = world.submitMany(10, { user: "ada", maxTokens: 90 });
+  const bob = world.submitMany(10, { user: "bob", maxTokens: 90 });
   for (let done = 0; done < 10; done++) world.complete([...world.scheduler.gpus[0]!.running][0]!);
   assert.ok(Math.abs(endedOf(ada) - endedOf(bob)) <= 1, `${endedOf(ada)} and ${endedOf(bob)}`);
 });
@@ -149,7 +149,7 @@ test("who could not be served for long does not make up for it at the cost of th
   const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1, state: "hot" })]);
   const completeOn = (gpu: number): void =>
     world.scheduler.finished([...world.scheduler.gpus[gpu]!.running][0]!, completedWith(1, 9));
-  const options = { text: "four", maxLength: 9, pinnedGpuId: 1 };
+  const options = { text: "four", maxTokens: 9, pinnedGpuId: 1 };
   const blocked = world.submitMany(50, { ...options, user: "blocked" });
   world.submitMany(200, { ...options, user: "busy", pinnedGpuId: 0 });
   for (let done = 0; done < 100; done++) completeOn(0);
@@ -284,7 +284,7 @@ test("submissions are counted by the minute, and refused with the time until the
 
 test("tokens are counted as estimated, then as used; what ended early or was refused is given back", () => {
   const world = new World([facts(0, { slots: 1 })], { ...limits({ ada: { tokensPerMinute: 100 } }), maxQueueSize: 1 });
-  const submit = (maxLength: number): Task => world.submit({ user: "ada", text: "four", maxLength });
+  const submit = (maxTokens: number): Task => world.submit({ user: "ada", text: "four", maxTokens });
   const task = submit(79); // 80 with its prompt
   assert.equal(refusal(() => submit(29)).retryAfter, 6, "30 are wanted, 20 are there, and 100 come in a minute");
   world.scheduler.finished(task, completedWith(1, 9));
@@ -300,10 +300,10 @@ test("tokens are counted as estimated, then as used; what ended early or was ref
 test("a task that was too late to run took no tokens", () => {
   const world = new World([facts(0, { slots: 1 })], limits({ ada: { tokensPerMinute: 100 } }));
   world.submit({ user: "bob" });
-  world.submit({ user: "ada", text: "four", maxLength: 99, timeoutSeconds: 1 });
+  world.submit({ user: "ada", text: "four", maxTokens: 99, timeoutSeconds: 1 });
   assert.equal(refusal(() => world.submit({ user: "ada" })).code, "rate_limited");
   world.pass(1);
-  world.submit({ user: "ada", text: "four", maxLength: 99 });
+  world.submit({ user: "ada", text: "four", maxTokens: 99 });
 });
 
 test("asking for as many tokens as there can be, while no model has told how many that are, is no debt for ever", () => {
@@ -311,17 +311,17 @@ test("asking for as many tokens as there can be, while no model has told how man
     [facts(0, { state: "starting", context: null })],
     limits({ ada: { tokensPerMinute: 8192 }, bob: {} }),
   );
-  const task = world.submit({ user: "ada", maxLength: Number.MAX_SAFE_INTEGER });
+  const task = world.submit({ user: "ada", maxTokens: Number.MAX_SAFE_INTEGER });
   world.scheduler.setGpu(facts(0, { slots: 1 }));
   const failed: Outcome = { status: "failed", error: { code: "model_error", sentence: "It failed." } };
   world.scheduler.finished(task, failed);
-  assert.equal(refusal(() => world.submit({ user: "ada", text: "four", maxLength: 8191 })).retryAfter, 8);
+  assert.equal(refusal(() => world.submit({ user: "ada", text: "four", maxTokens: 8191 })).retryAfter, 8);
 });
 
 test("a task larger than a minute's tokens is let in when nothing has been taken, and those after it wait for it", () => {
   const world = new World([facts(0)], limits({ ada: { tokensPerMinute: 100 } }));
-  world.submit({ user: "ada", text: "four", maxLength: 299 });
-  assert.equal(refusal(() => world.submit({ user: "ada", text: "four", maxLength: 9 })).retryAfter, 126);
+  world.submit({ user: "ada", text: "four", maxTokens: 299 });
+  assert.equal(refusal(() => world.submit({ user: "ada", text: "four", maxTokens: 9 })).retryAfter, 126);
 });
 
 // --- too late ----------------------------------------------------------------------------------------------------

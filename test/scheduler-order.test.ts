@@ -25,7 +25,7 @@ const look = fc.record({
   taskType: fc.constantFrom("summary", "other"),
   user: fc.constantFrom(...WEIGHTS.keys()),
   priority: fc.constantFrom(...PRIORITIES),
-  maxLength: fc.constantFrom(10, 20, 400),
+  maxTokens: fc.constantFrom(10, 20, 400),
 });
 const submitStep = fc.record({
   do: fc.constant("submit" as const),
@@ -175,11 +175,11 @@ test("GPUs of more sizes than are kept apart are served in the same order", () =
 
 /** Lets a task count how often the length of its text is looked at. */
 function watched(task: Task, onRead: () => void): Task {
-  const { bytes } = task;
-  return Object.defineProperty(task, "bytes", {
+  const { size } = task;
+  return Object.defineProperty(task, "size", {
     get: () => {
       onRead();
-      return bytes;
+      return size;
     },
   });
 }

@@ -7,7 +7,7 @@ import { STRATEGIES, type Task } from "../src/task.ts";
 import { simulate } from "./helpers/prefix-simulation.ts";
 import { facts, World } from "./helpers/scheduling.ts";
 import { type TaskChanges } from "./helpers/requests.ts";
-import { factsOf } from "../src/request.ts";
+import { completionOf, factsOf } from "../src/request.ts";
 
 /** Characters in whose steps beginnings are compared. */
 const BLOCK = 512;
@@ -89,7 +89,7 @@ class Slots {
 }
 
 function chainOf(text: string): readonly number[] {
-  return factsOf({ text }).prefix;
+  return factsOf(completionOf(text)).prefix;
 }
 
 function commonPrefix(a: string, b: string): number {

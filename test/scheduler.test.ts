@@ -61,13 +61,13 @@ test("round_robin takes turns in gpu_id order, and a GPU that comes or goes does
 test("memory_optimized takes the most free memory after what running tasks have reserved", () => {
   const world = new World([facts(0, { memoryFree: 100_000 }), facts(1, { memoryFree: 140_000 })]);
   const strategy = "memory_optimized";
-  assert.equal(world.submit({ strategy, maxLength: 700 }).gpuId, 1);
-  assert.equal(world.submit({ strategy, maxLength: 10 }).gpuId, 0, "70,200 bytes are reserved on GPU 1");
+  assert.equal(world.submit({ strategy, maxTokens: 700 }).gpuId, 1);
+  assert.equal(world.submit({ strategy, maxTokens: 10 }).gpuId, 0, "70,200 bytes are reserved on GPU 1");
 });
 
 test("memory_optimized uses a GPU that the engine has filled: the KV cache of its slots is set aside already", () => {
   const world = new World([facts(0, { memoryFree: 0 })]);
-  world.submitMany(2, { strategy: "memory_optimized", maxLength: 900 });
+  world.submitMany(2, { strategy: "memory_optimized", maxTokens: 900 });
   assert.deepEqual(world.loads(), [2]);
 });
 

@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
+import { completionOf } from "../src/request.ts";
 import { openOrReplace } from "../src/store/sqlite/quarantine.ts";
 import { openDatabase } from "../src/store/sqlite/schema.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite/sqlite.ts";
@@ -239,9 +240,9 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
   t.after(() => store.close());
   assert.equal(lastSeq, 6);
   assert.deepEqual(
-    live.map(({ seq, bytes, priority, timeoutSeconds, retryOf, webhook }) => [
+    live.map(({ seq, size, priority, timeoutSeconds, retryOf, webhook }) => [
       seq,
-      bytes,
+      size,
       priority,
       timeoutSeconds,
       retryOf,
@@ -249,7 +250,7 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
     ]),
     [2, 5, 6].map((seq) => [seq, 5, "normal", null, null, null]),
   );
-  assert.deepEqual(await store.request(5), { text: "old 5" });
+  assert.deepEqual(await store.request(5), completionOf("old 5"));
   const waiting = {
     id: "w",
     user: "ada",

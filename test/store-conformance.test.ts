@@ -29,7 +29,7 @@ import {
   withoutText,
   type World,
 } from "./helpers/store.ts";
-import { factsOf } from "../src/request.ts";
+import { completionOf, factsOf } from "../src/request.ts";
 
 for (const [name, create] of Object.entries(STORES)) {
   describe(name, () => {
@@ -96,7 +96,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store, first } = await world.restart();
       const task = complete(run(first.live[1] as Task));
       await store.save([task, newTask(3)]);
-      assert.deepEqual(await store.get(task.id), { ...task, request: { text: "prompt 2" } });
+      assert.deepEqual(await store.get(task.id), { ...task, request: completionOf("prompt 2") });
       assert.deepEqual(
         (await world.restart()).first.live.map((live) => live.seq),
         [1, 3],
@@ -247,7 +247,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store } = await opened(t, create);
       const task = newTask(1, { text: "a\ud800b", user: "\udc00" });
       await Promise.all([store.save([task]), store.save([newTask(2)])]);
-      assert.deepEqual(await store.get(task.id), { ...task, request: { text: "a\ufffdb" }, user: "\ufffd" });
+      assert.deepEqual(await store.get(task.id), { ...task, request: completionOf("a\ufffdb"), user: "\ufffd" });
       assert.equal((await store.list({ ...EVERYTHING, user: "\udc00" })).total, 1);
     });
 
@@ -464,11 +464,11 @@ function anyTask(): fc.Arbitrary<Task> {
     wholeBatch: fc.boolean(),
     createdAt: time,
     createdClock: time,
-    request: plain({ text }),
-    bytes: fc.constant(0),
-    prefix: fc.constant([]),
-    maxLength: fc.nat(),
-    temperature: fc.oneof(real, fc.constantFrom(0, 0.7, 1)),
+    request: plain({
+      kind: fc.constant("completion" as const),
+      text,
+      sampling: plain({ maxTokens: fc.nat(), temperature: fc.oneof(real, fc.constantFrom(0, 0.7, 1)) }),
+    }),
     taskType: text,
     priority: fc.constantFrom(...PRIORITIES),
     timeoutSeconds: maybe(real),
@@ -488,6 +488,7 @@ function anyTask(): fc.Arbitrary<Task> {
     ...task,
     ...factsOf(task.request),
     ...placeOf(task),
+    sampling: task.request.sampling,
     waitsSince: task.createdClock,
     finishedClock: task.finishedAt === null ? null : task.finishedClock,
   }));

@@ -134,8 +134,8 @@ class Owner {
 }
 
 const world = new World([]);
-function aTask(text: string, maxLength = 3): Task {
-  return world.task({ text, maxLength });
+function aTask(text: string, maxTokens = 3): Task {
+  return world.task({ text, maxTokens });
 }
 
 function failureOf(outcome: Outcome): Outcome & { status: "failed" } {

@@ -9,7 +9,7 @@ import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type IdempotencyRecord, type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
-import { type TaskRequest } from "../src/request.ts";
+import { completionOf, type Request } from "../src/request.ts";
 
 /** Remembers what it was asked to write, and in which state. */
 class HeldStore implements Store {
@@ -23,9 +23,9 @@ class HeldStore implements Store {
   readonly keys: IdempotencyRecord[] = [];
 
   /** What each task asks, as it was when the task was new. */
-  readonly requests = new Map<number, TaskRequest>();
+  readonly requests = new Map<number, Request>();
   /** Reads that are under way, where a test wants to end them itself. */
-  readonly reads: PromiseWithResolvers<TaskRequest | null>[] = [];
+  readonly reads: PromiseWithResolvers<Request | null>[] = [];
 
   #nameOf({ seq, request }: Task): string {
     if (request !== null) this.requests.set(seq, request);
@@ -48,7 +48,7 @@ class HeldStore implements Store {
 
   open = async () => ({ live: [], batches: [], lastSeq: 0, past: { recorded: null, newest: null }, movedAside: null });
   get = async () => null;
-  request(): Promise<TaskRequest | null> {
+  request(): Promise<Request | null> {
     this.reads.push(Promise.withResolvers());
     return this.reads.at(-1)!.promise;
   }
@@ -108,9 +108,7 @@ function book(unsaved?: number) {
   const submitMany = (all: readonly string[], options: Partial<SubmitOptions> = {}) =>
     tasks.submit(
       all.map((text) => ({
-        text,
-        maxLength: 1,
-        temperature: 0,
+        request: completionOf(text, { maxTokens: 1, temperature: 0 }),
         taskType: "",
         priority: "normal" as const,
         timeoutSeconds: null,

@@ -2,13 +2,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { completionOf } from "../src/request.ts";
 import { ALT_LAS } from "../src/engine/openai/alt-las.ts";
 import { bytes, chunksOf, type Read, read } from "./helpers/upstream-answers.ts";
 
-const ORDER = { id: "1", model: "m", text: "Once upon a time", maxLength: 100, temperature: 0 };
+const ORDER = { id: "1", model: "m" };
 
-function readEvents(chunks: readonly Uint8Array[], maxLength = 100): Read {
-  return read(chunks, maxLength, ALT_LAS.ask({ ...ORDER, maxLength }).read);
+function readEvents(chunks: readonly Uint8Array[], maxTokens = 100): Read {
+  const request = completionOf("Once upon a time", { maxTokens });
+  return read(chunks, maxTokens, ALT_LAS.ask({ ...ORDER, request }).read);
 }
 
 function event(name: string, data: unknown): string {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { completionOf } from "../src/request.ts";
 import { contextIn, failureStatusIn, nameIn, plausibleLoad, slotsIn } from "../src/engine/upstream/figures.ts";
 import { Completion } from "../src/engine/llama-server/completion.ts";
 import { type Dialect } from "../src/engine/openai/dialect.ts";
@@ -217,7 +218,7 @@ describe("fuzzed", () => {
           assert(text.isWellFormed());
           tokens += more;
         };
-        const completion = new Completion(null, 4096, { maxLength: 9, emit });
+        const completion = new Completion(null, 4096, { request: completionOf("x", { maxTokens: 9 }), emit });
         try {
           for (const value of events) completion.read(JSON.stringify(value));
           const outcome = completion.outcome();
@@ -266,9 +267,7 @@ describe("fuzzed", () => {
           const tokens = await dialect.countTokens?.(upstream, {
             id: "1",
             model: "m",
-            text: "a",
-            maxLength: 1,
-            temperature: 0,
+            request: completionOf("a"),
           });
           assert(isCount(tokens ?? null, Number.MAX_SAFE_INTEGER));
           const found = await identify(upstream, { where: "there", model: "", hasKey: false }).catch(

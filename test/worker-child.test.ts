@@ -6,6 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { completionOf } from "../src/request.ts";
 import { type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "../src/gpu/worker/messages.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
@@ -21,8 +22,8 @@ function llama(model = MODEL): EngineOptions {
   return { ...simulated(), kind: "llama", model };
 }
 
-function request(run: number, text: string, maxLength: number): RunRequest {
-  return { run, text, maxLength, temperature: 0 };
+function request(run: number, text: string, maxTokens: number): RunRequest {
+  return { run, request: completionOf(text, { maxTokens, temperature: 0 }) };
 }
 
 /** One worker process, and everything it has said. */

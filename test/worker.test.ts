@@ -9,7 +9,7 @@ import { type Outcome, type RunOutput, type RunSink, type Task } from "../src/ta
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
 import { AltLasError } from "../src/errors.ts";
-import { type TaskRequest } from "../src/request.ts";
+import { completionOf, type Request } from "../src/request.ts";
 import { given } from "./helpers/requests.ts";
 
 /** A worker, and what it told its owner. */
@@ -119,7 +119,7 @@ class Owner {
 
 const { task } = (() => {
   const world = new World([]);
-  return { task: (text: string, maxLength = 3): Task => world.task({ text, maxLength }) };
+  return { task: (text: string, maxTokens = 3): Task => world.task({ text, maxTokens }) };
 })();
 
 test("tasks run, and their text is what the pieces add up to", async (t) => {
@@ -138,7 +138,7 @@ test("a task whose text is still on its way has its slot, and begins when that i
   const owner = new Owner(t, {});
   await owner.ready();
   const [late, canceled, unread] = [task("late"), task("canceled"), task("unread")];
-  const coming = [late, canceled, unread].map(() => Promise.withResolvers<TaskRequest>());
+  const coming = [late, canceled, unread].map(() => Promise.withResolvers<Request>());
   for (const [index, each] of [late, canceled, unread].entries()) owner.run(each, coming[index]!.promise);
   assert.deepEqual([owner.worker.tasks, owner.worker.idleFor], [3, 0]);
   owner.worker.cancel(canceled);
@@ -148,8 +148,8 @@ test("a task whose text is still on its way has its slot, and begins when that i
   const error = { code: "store_unavailable", sentence: "It cannot be read." };
   assert.deepEqual(await owner.outcome(unread), { status: "failed", error });
   // What was canceled stays so, whatever comes.
-  coming[1]!.resolve({ text: "canceled" });
-  coming[0]!.resolve({ text: "late" });
+  coming[1]!.resolve(completionOf("canceled"));
+  coming[0]!.resolve(completionOf("late", { maxTokens: 3 }));
   assert.equal((await owner.outcome(late)).status, "completed");
   assert.equal(owner.worker.tasks, 0);
 });
@@ -157,13 +157,13 @@ test("a task whose text is still on its way has its slot, and begins when that i
 test("a text that comes when the process is gone starts nothing, and waiting for one is no stall", async (t) => {
   const owner = new Owner(t, {}, [], { stallTimeout: 1 });
   await owner.ready();
-  const coming = Promise.withResolvers<TaskRequest>();
+  const coming = Promise.withResolvers<Request>();
   owner.run(task("late"), coming.promise);
   await owner.beats(3);
   assert.equal(owner.stall, null);
   process.kill(owner.worker.pid!, "SIGKILL");
   await owner.until(() => owner.death !== null);
-  coming.resolve({ text: "late" });
+  coming.resolve(completionOf("late", { maxTokens: 3 }));
   await coming.promise;
   assert.deepEqual([owner.worker.tasks, owner.outcomes.size], [0, 0]);
 });

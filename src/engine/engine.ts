@@ -13,6 +13,7 @@
  *  8. An engine that computes elsewhere never lets a task wait there for ever: `generate` rejects with `gpu_full` when there is no room
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When nothing more can come, `gone` resolves first.
  */
+import { completionOf, type Request } from "../request.ts";
 import { type FinishReason } from "../task.ts";
 import { type EngineKind } from "./kinds.ts";
 
@@ -207,11 +208,9 @@ export interface DeviceMemory {
   readonly free: number;
 }
 
-export interface GenerateRequest {
-  readonly text: string;
-  /** Tokens to generate at most. */
-  readonly maxLength: number;
-  readonly temperature: number;
+/** One request, and who wants to hear of it. */
+export interface Generation {
+  readonly request: Request;
   readonly signal: AbortSignal;
   /** Called once, before anything is emitted, with the number of tokens the prompt has; null: that is not known yet. */
   readonly begin?: (promptTokens: number | null) => void;
@@ -219,8 +218,12 @@ export interface GenerateRequest {
   readonly emit: (piece: string, tokens: number) => void;
 }
 
-/** The smallest task, which every engine that works can do. */
-export const PROOF = { text: "Hello", maxLength: 1, temperature: 0, emit: () => {} };
+/** The smallest request, which every engine that works can answer. */
+export const PROOF = completionOf("Hello", { maxTokens: 1, temperature: 0 });
+
+export function proofUntil(signal: AbortSignal): Generation {
+  return { request: PROOF, signal, emit: () => {} };
+}
 
 export interface GenerateOutcome {
   readonly finishReason: Exclude<FinishReason, "timeout">;
@@ -245,6 +248,6 @@ export interface Engine {
   /** What the engine's own library says of its device's memory; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;
   /** @throws {AltLasError} `prompt_too_long`, `model_error`, `out_of_memory`, `gpu_full` (with `retryAfter`) or `gpu_lost` */
-  generate(request: GenerateRequest): Promise<GenerateOutcome>;
+  generate(generation: Generation): Promise<GenerateOutcome>;
   stop(): Promise<void>;
 }

@@ -11,13 +11,14 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { AltLasError } from "../errors.ts";
+import { type Request } from "../request.ts";
 import {
   type DeviceMemory,
   type Engine,
   type EngineInfo,
   type EngineOptions,
   type GenerateOutcome,
-  type GenerateRequest,
+  type Generation,
   type SimulatedFailure,
 } from "./engine.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
@@ -41,7 +42,7 @@ const HANG_CHECK_MS = 1000;
 
 /** One task that is generating at a limited speed. */
 interface Run {
-  readonly request: GenerateRequest;
+  readonly generation: Generation;
   readonly plan: Plan;
   /** Time of the first look, in milliseconds of `performance.now()`. */
   readonly startedAt: number;
@@ -100,20 +101,21 @@ export class SimulatedEngine implements Engine {
     };
   }
 
-  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
-    const plan = this.#plan(request);
-    request.begin?.(plan.promptTokens);
+  async generate(generation: Generation): Promise<GenerateOutcome> {
+    const plan = this.#plan(generation.request);
+    generation.begin?.(plan.promptTokens);
     if (this.#stalled) return forever();
-    if (this.#isCanceled(request, plan)) return outcomeOf(plan, 0, "canceled");
-    if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(request, plan);
-    const run: Run = { request, plan, startedAt: performance.now(), settled: Promise.withResolvers(), generated: 0 };
+    if (this.#isCanceled(generation, plan)) return outcomeOf(plan, 0, "canceled");
+    if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(generation, plan);
+    const settled = Promise.withResolvers<GenerateOutcome>();
+    const run: Run = { generation, plan, startedAt: performance.now(), settled, generated: 0 };
     const stopOnAbort = () => {
       if (run.generated < plan.deafAfter) this.#end(run, "canceled");
     };
-    request.signal.addEventListener("abort", stopOnAbort, { once: true });
+    generation.signal.addEventListener("abort", stopOnAbort, { once: true });
     this.#runs.add(run);
     this.#schedule();
-    return run.settled.promise.finally(() => request.signal.removeEventListener("abort", stopOnAbort));
+    return run.settled.promise.finally(() => generation.signal.removeEventListener("abort", stopOnAbort));
   }
 
   async stop(): Promise<void> {
@@ -156,7 +158,7 @@ export class SimulatedEngine implements Engine {
     });
   }
 
-  #isCanceled({ signal }: GenerateRequest, { deafAfter }: Plan): boolean {
+  #isCanceled({ signal }: Generation, { deafAfter }: Plan): boolean {
     return (signal.aborted && deafAfter > 0) || this.#stopping.signal.aborted;
   }
 
@@ -164,9 +166,9 @@ export class SimulatedEngine implements Engine {
     return failure.gpu_id === undefined || failure.gpu_id === this.#gpuId;
   }
 
-  #plan({ text, maxLength }: GenerateRequest): Plan {
+  #plan({ text, sampling: { maxTokens } }: Request): Plan {
     const promptTokens = Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-    const tokens = Math.min(maxLength, roomBehind(promptTokens, this.#context));
+    const tokens = Math.min(maxTokens, roomBehind(promptTokens, this.#context));
     const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
     const failures = this.#failuresOf(text, tokens);
     const failure = failures.find(({ kind }) => kind !== "ignore_cancel");
@@ -215,7 +217,7 @@ export class SimulatedEngine implements Engine {
     run.generated = due;
     this.#progress += count;
     try {
-      run.request.emit(piece, count);
+      run.generation.emit(piece, count);
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.
       this.#runs.delete(run);
@@ -231,7 +233,7 @@ export class SimulatedEngine implements Engine {
     else run.settled.reject(happen(plan.failure, generated));
   }
 
-  async #finishAtOnce({ emit }: GenerateRequest, plan: Plan): Promise<GenerateOutcome> {
+  async #finishAtOnce({ emit }: Generation, plan: Plan): Promise<GenerateOutcome> {
     this.#progress += plan.tokens;
     if (plan.tokens > 0) emit(words(plan.firstWord, 0, plan.tokens), plan.tokens);
     if (plan.failure === undefined) return outcomeOf(plan, plan.tokens, "length");

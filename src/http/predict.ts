@@ -17,6 +17,7 @@ import { maySeeInside } from "./public-words.ts";
 import { type Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";
 import { NoQuery } from "./schemas/common.ts";
+import { samplingOf } from "./schemas/sampling.ts";
 import {
   BatchAnswer,
   PredictAnswer,
@@ -159,13 +160,10 @@ async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: Fa
   return submitted;
 }
 
-function inputOf({ text, max_length, temperature, task_type, priority, timeout_seconds }: InputFields): TaskInput {
+function inputOf({ text, task_type, priority, timeout_seconds, ...sampling }: InputFields): TaskInput {
   return {
     // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
-    text: text.toWellFormed(),
-    // No context is longer, and integers beyond it are not exact, nor can SQLite give them back.
-    maxLength: Math.min(max_length, Number.MAX_SAFE_INTEGER),
-    temperature: temperature + 0,
+    request: { kind: "completion", text: text.toWellFormed(), sampling: samplingOf(sampling) },
     taskType: task_type.toWellFormed(),
     priority,
     timeoutSeconds: timeout_seconds ?? null,

@@ -8,6 +8,7 @@ import { type RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
+import { viewOfSampling } from "./schemas/sampling.ts";
 import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
@@ -27,8 +28,7 @@ export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
     finished_at: isoTimeOrNull(task.finishedAt),
     strategy: task.strategy,
     task_type: task.taskType,
-    max_length: task.maxLength,
-    temperature: task.temperature,
+    ...viewOfSampling(task.sampling),
     priority: task.priority,
     timeout_seconds: timeoutSeconds,
     deadline_at: isoTimeOrNull(timeoutSeconds === null ? null : task.createdAt + timeoutSeconds * 1000),

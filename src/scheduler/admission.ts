@@ -41,7 +41,7 @@ export class Admission {
       const name = task.batchId === null ? "text" : `batch[${index}].text`;
       throw new AltLasError(
         "prompt_too_long",
-        `${name} has at least ${leastTokens(task.bytes, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
+        `${name} has at least ${leastTokens(task.size, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
       );
     }
     this.#refuseOversized(tasks);
@@ -64,7 +64,7 @@ export class Admission {
     const share = this.#shareOf(caller);
     const slots = this.#slotsFor(tasks[0]!);
     const own = Math.min(slots, caller.limits.maxRunning ?? slots);
-    const bytes = tasks.map((task) => task.bytes).toSorted((a, b) => b - a);
+    const bytes = tasks.map((task) => task.size).toSorted((a, b) => b - a);
     const waiting = bytes.slice(own).reduce((sum, length) => sum + length, 0);
     const of = `batch has ${tasks.length} items, of which`;
     if (tasks.length > queue.maxQueueSize + slots) {
@@ -171,7 +171,7 @@ function amountOf(tasks: readonly Task[]): Amount {
   let bytes = 0;
   let heap = 0;
   for (const task of tasks) {
-    bytes += task.bytes;
+    bytes += task.size;
     heap += heapCostOf(task);
   }
   return { tasks: tasks.length, bytes, heap };

@@ -10,7 +10,6 @@
 import { AltLasError } from "../errors.ts";
 import { type Task, type TaskResult } from "../task.ts";
 import { DrainRate } from "./drain-rate.ts";
-import { estimatedTokens } from "./placement.ts";
 import { type Rank, Ranking } from "./ranking.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -225,7 +224,7 @@ export class Callers {
   #estimate(task: Task, context: number | null): number {
     const known = this.#estimates.get(task);
     if (known !== undefined) return known;
-    const work = Math.min(estimatedTokens(task), context ?? UNKNOWN_CONTEXT);
+    const work = Math.min(task.estimatedTokens, context ?? UNKNOWN_CONTEXT);
     this.#estimates.set(task, work);
     return work;
   }

@@ -35,7 +35,7 @@ export class Eligibility {
   }
 
   /** Whether one of these may have room for its text. */
-  isEverPossible({ pinnedGpuId, bytes }: Task): boolean {
+  isEverPossible({ pinnedGpuId, size: bytes }: Task): boolean {
     if (pinnedGpuId === null) return bytes <= this.#fleet.mostRoom;
     const facts = this.#fleet.find(pinnedGpuId)?.facts;
     return facts !== undefined && mayServeAgain(facts.state) && bytes <= roomFor(facts);
@@ -143,7 +143,7 @@ export class Eligibility {
   /** Bytes of the longest of the texts; 0: every GPU has room for them. */
   #longest(tasks: readonly Task[]): number {
     let longest = 0;
-    for (const { bytes } of tasks) if (bytes > this.#fleet.leastRoom) longest = Math.max(longest, bytes);
+    for (const { size } of tasks) if (size > this.#fleet.leastRoom) longest = Math.max(longest, size);
     return longest;
   }
 

@@ -18,24 +18,15 @@ export interface Gpu {
   readonly freeMemory: number;
 }
 
-/** A text has about one token for each four bytes; enough to compare GPUs and callers with, not to refuse a task. */
-const BYTES_PER_TOKEN = 4;
-
-/** Tokens of prompt and answer that a task will take at most, as far as can be told before it has run. */
-export function estimatedTokens({ bytes, maxLength }: Pick<Task, "bytes" | "maxLength">): number {
-  return Math.ceil(bytes / BYTES_PER_TOKEN) + maxLength;
-}
-
 /** What `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
 export function loadOf({ facts, running }: Pick<Gpu, "facts" | "running">): number {
   const others = Math.round(facts.othersUtilization * 20) / 20;
   return others + (1 - others) * (running.size / facts.slots);
 }
 
-/** Bytes of KV cache the task may fill on this GPU: its prompt (estimated) and `max_length` tokens, at most one slot's context. */
-export function memoryNeed(task: Task, { kvBytesPerToken, context }: GpuFacts): number {
-  const tokens = estimatedTokens(task);
-  return kvBytesPerToken * Math.min(tokens, context ?? tokens);
+/** Bytes of KV cache the task may fill on this GPU: as many tokens as it is estimated at, at most one slot's context. */
+export function memoryNeed({ estimatedTokens }: Task, { kvBytesPerToken, context }: GpuFacts): number {
+  return kvBytesPerToken * Math.min(estimatedTokens, context ?? estimatedTokens);
 }
 
 /**

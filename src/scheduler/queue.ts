@@ -125,8 +125,8 @@ export class Sizes {
 
   /** The class of an entry, by its longest text. A text belongs to the class of the first limit that it does not exceed. */
   classOf(entry: Entry): number {
-    if (!("tasks" in entry)) return this.#classOf(entry.bytes);
-    return entry.tasks.reduce((most, { bytes }) => Math.max(most, this.#classOf(bytes)), 0);
+    if (!("tasks" in entry)) return this.#classOf(entry.size);
+    return entry.tasks.reduce((most, { size }) => Math.max(most, this.#classOf(size)), 0);
   }
 
   /** The least and the greatest number of bytes in a class. */

@@ -239,7 +239,7 @@ export class Waiting {
 
   #count(entry: Entry, sign: 1 | -1): void {
     for (const task of tasksOf(entry)) {
-      const { bytes } = task;
+      const { size: bytes } = task;
       const heap = heapCostOf(task);
       this.#tasks += sign;
       this.#bytes += sign * bytes;

@@ -1,4 +1,4 @@
-import type { RequestFacts, TaskRequest } from "../request.ts";
+import type { Request, RequestFacts } from "../request.ts";
 import { AltLasError } from "../errors.ts";
 import { type Past, type RecordedTimes } from "./gap.ts";
 import { type Batch, type Task, type TaskStatus, type WebhookEvent } from "../task.ts";
@@ -172,7 +172,7 @@ export interface Store {
   /** A task with its request. */
   get(id: string): Promise<Task | null>;
   /** What the task with this `seq` asks; null: there is no such task. */
-  request(seq: number): Promise<TaskRequest | null>;
+  request(seq: number): Promise<Request | null>;
   /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
   list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;
   batch(id: string): Promise<BatchState | null>;

@@ -6,7 +6,7 @@
  */
 import { type Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
-import { heapBytesOf, type TaskRequest } from "../request.ts";
+import { heapBytesOf, type Request } from "../request.ts";
 import { type Store } from "../store/store.ts";
 import { type Task } from "../task.ts";
 import { lastingHeap } from "../scheduler/heap-cost.ts";
@@ -40,7 +40,7 @@ export class Requests {
   /** Waiting tasks whose requests are only on disk. */
   readonly #absent = new Set<Task>();
   /** Reads under way. */
-  readonly #reading = new Map<Task, Promise<TaskRequest>>();
+  readonly #reading = new Map<Task, Promise<Request>>();
   /** Bytes of `#held`, and of `#ahead` with what is being read ahead. */
   #heldBytes = 0;
   #aheadBytes = 0;
@@ -61,7 +61,7 @@ export class Requests {
    * What a task asks that gets a slot now: at once if it is in memory. While the store cannot be read, it takes until it can.
    * @throws {AltLasError} `store_unavailable`: this one cannot be read, though others can
    */
-  of(task: Task): TaskRequest | Promise<TaskRequest> {
+  of(task: Task): Request | Promise<Request> {
     this.#lookAhead();
     return task.request ?? this.#insist(task);
   }
@@ -74,7 +74,7 @@ export class Requests {
     } else if (task.request === null) {
       this.#absent.add(task);
     } else if (!this.#held.has(task)) {
-      const size = heapBytesOf(task.request, task.bytes);
+      const size = heapBytesOf(task.request, task.size);
       if (this.#heldBytes - this.#aheadBytes + size <= this.#budget * (1 - AHEAD_SHARE)) this.#hold(task, size);
       else this.#drop(task);
     }
@@ -131,7 +131,7 @@ export class Requests {
     let passed: Task[] | undefined;
     for (const task of wanted) {
       // At most so much: the text is not there to be looked at.
-      const size = 2 * task.bytes;
+      const size = 2 * task.size;
       if (this.#aheadBytes + size > room) {
         passed ??= this.#passedOver(new Set(upcoming));
         while (this.#aheadBytes + size > room && passed.length > 0) this.#drop(passed.pop()!);
@@ -151,7 +151,7 @@ export class Requests {
     this.#aheadBytes -= reserved;
     // It may have started or ended meanwhile, or have got its request otherwise.
     if (request === null || !this.#absent.has(task)) return;
-    const size = heapBytesOf(request, task.bytes);
+    const size = heapBytesOf(request, task.size);
     task.request = request;
     this.#hold(task, size);
     this.#ahead.add(task);
@@ -161,7 +161,7 @@ export class Requests {
   // --- reading ---------------------------------------------------------------------------------------------------
 
   /** Reads again and again, until it succeeds, no task wants it any more, or it can never succeed. */
-  async #insist(task: Task): Promise<TaskRequest> {
+  async #insist(task: Task): Promise<Request> {
     for (let tries = 1; ; tries++) {
       try {
         return await this.#read(task);
@@ -178,7 +178,7 @@ export class Requests {
     return this.#closed.signal.aborted || this.#parts.store.lost.aborted;
   }
 
-  #read(task: Task): Promise<TaskRequest> {
+  #read(task: Task): Promise<Request> {
     const underWay = this.#reading.get(task);
     if (underWay !== undefined) return underWay;
     const reading = this.#readNow(task).finally(() => this.#reading.delete(task));
@@ -186,7 +186,7 @@ export class Requests {
     return reading;
   }
 
-  async #readNow({ id, seq }: Task): Promise<TaskRequest> {
+  async #readNow({ id, seq }: Task): Promise<Request> {
     const request = await this.#parts.store.request(seq);
     if (request !== null) return request;
     throw new AltLasError("store_unavailable", `The text of task ${id} is not in the store any more.`);

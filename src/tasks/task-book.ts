@@ -3,7 +3,7 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type TaskRequest } from "../request.ts";
+import { type Request } from "../request.ts";
 import {
   type BatchState,
   type Delivery,
@@ -56,7 +56,7 @@ export interface TaskBookParts {
   /** Seconds that a worker is given to stop a task. */
   readonly cancelTimeout: number;
   /** Hands a task to a GPU's worker, which tells the sink; its request may still be on its way from the store. */
-  readonly run: (gpuId: number, task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink) => RunOutput;
+  readonly run: (gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink) => RunOutput;
   /** Bytes and milliseconds: see `WaitingRequestsParts`. */
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */
@@ -174,7 +174,7 @@ export class TaskBook implements TaskApi {
     if (request === null) throw unknown(id);
     const { user, strategy, pinnedGpuId, webhook } = task;
     return this.submit(
-      [{ ...task, ...request }],
+      [{ ...task, request }],
       { user, strategy, pinnedGpuId, webhook, batch: null, idempotency },
       task.id,
     );
@@ -313,12 +313,10 @@ export class TaskBook implements TaskApi {
       createdAt: now + clock.ahead,
       createdClock: now,
     };
-    return inputs.map(({ text, maxLength, temperature, taskType, priority, timeoutSeconds }) =>
+    return inputs.map(({ request, taskType, priority, timeoutSeconds }) =>
       newTask({
         ...shared,
-        text,
-        maxLength,
-        temperature,
+        request,
         taskType,
         priority,
         timeoutSeconds: timeoutSeconds ?? this.#parts.timeout,
@@ -331,7 +329,7 @@ export class TaskBook implements TaskApi {
 
   #logAccepted(task: Task): void {
     this.#log.debug(
-      { task: task.id, user: task.user, batch: task.batchId, maxLength: task.maxLength },
+      { task: task.id, user: task.user, batch: task.batchId, estimatedTokens: task.estimatedTokens },
       "task accepted",
     );
     if (task.attempts.length > 0) this.#log.debug(placedLine(task), "task running");

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
 import { AltLasError } from "../../src/errors.ts";
 import {
@@ -239,8 +240,8 @@ function cancelsTasks(traits: EngineTraits, current: Current): void {
     early.controller.abort();
     const outcome = await early.outcome;
     assert.deepEqual([outcome.finishReason, outcome.completionTokens, early.tokens], ["canceled", 0, 0]);
-    const request = { text: "x", maxLength: 5, temperature: 0.7, signal: AbortSignal.abort(), emit: mustNotEmit };
-    const late = await engine.generate(request);
+    const request = completionOf("x", { maxTokens: 5 });
+    const late = await engine.generate({ request, signal: AbortSignal.abort(), emit: mustNotEmit });
     assert.deepEqual([late.finishReason, late.completionTokens], ["canceled", 0]);
     assert.equal(engine.progress, progress);
     if (traits.promptTokens === "before" && traits.inSteps)

@@ -1,5 +1,6 @@
 /** Engines under test: what they are opened with, and tasks on them that are watched. */
 import assert from "node:assert/strict";
+import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions, type GenerateOutcome } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/open.ts";
 import { AltLasError } from "../../src/errors.ts";
@@ -39,7 +40,8 @@ export interface Watched {
 }
 
 /** Starts one task and keeps what it emits. `onToken` may throw. */
-export function watch(engine: Engine, text: string, maxLength: number, onToken?: (watched: Watched) => void): Watched {
+export function watch(engine: Engine, text: string, maxTokens: number, onToken?: (watched: Watched) => void): Watched {
+  const request = completionOf(text, { maxTokens, temperature: 0 });
   const controller = new AbortController();
   const promptTokens: (number | null)[] = [];
   const watched = { promptTokens, text: "", tokens: 0, ended: false, controller };
@@ -52,7 +54,7 @@ export function watch(engine: Engine, text: string, maxLength: number, onToken?:
     watched.tokens += tokens;
     onToken?.(whole);
   };
-  const outcome = engine.generate({ text, maxLength, temperature: 0, signal: controller.signal, begin, emit });
+  const outcome = engine.generate({ request, signal: controller.signal, begin, emit });
   const whole: Watched = Object.assign(watched, { outcome });
   void outcome.then(
     () => (whole.ended = true),

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type TestContext } from "node:test";
 import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
 import { pino } from "pino";
+import { completionOf } from "../../src/request.ts";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
 import { parseConfig, type Config } from "../../src/config/config.ts";
@@ -63,9 +64,7 @@ export function aTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
     id: ID,
     seq: 1,
     user: "user",
-    text: "a prompt",
-    maxLength: 128,
-    temperature: 0.7,
+    request: completionOf("a prompt"),
     taskType: "text_generation",
     priority: "normal",
     timeoutSeconds: null,

@@ -54,7 +54,7 @@ export function isAllowed({ gpus, mappings }: Situation, gpu: GpuFacts, [task]: 
 
 /** Whether a GPU can hold all the texts; one whose model is not known yet may. */
 export function holds({ context, maxTokenBytes }: GpuFacts, group: Group): boolean {
-  return group.every(({ bytes }) => context === null || Math.ceil(bytes / maxTokenBytes) < context);
+  return group.every(({ size }) => context === null || Math.ceil(size / maxTokenBytes) < context);
 }
 
 /** Whether a GPU should be passed over, because another one that may return can hold the texts, and it cannot. */

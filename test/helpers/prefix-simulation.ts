@@ -1,8 +1,8 @@
 /** GPUs that keep prompts in the KV cache of their slots, and the scheduler that places tasks there, on a clock of their own. */
-import { type Outcome, type Task, type TaskInput } from "../../src/task.ts";
+import { type Outcome, type Task } from "../../src/task.ts";
 import { COMPLETED, facts, World } from "./scheduling.ts";
 import { seeded } from "./seeded.ts";
-import { textOf } from "./requests.ts";
+import { type TaskChanges, textOf } from "./requests.ts";
 
 /** What arrives, and how fast it is done. */
 export interface Scenario {
@@ -81,9 +81,9 @@ class Simulation {
     const prefixes = Array.from({ length: groups }, () => this.#text(PREFIX));
     const plans = Array.from({ length: tasks }, () => {
       const text = prefixes[Math.floor(this.#random() * groups)]! + this.#text(40 + Math.floor(this.#random() * 800));
-      return { text, maxLength: 20 + Math.floor(this.#random() * 100) };
+      return { text, maxTokens: 20 + Math.floor(this.#random() * 100) };
     });
-    const work = plans.reduce((sum, plan) => sum + secondsOf(tokensOf(plan.text), plan.maxLength), 0);
+    const work = plans.reduce((sum, plan) => sum + secondsOf(tokensOf(plan.text), plan.maxTokens), 0);
     const pause = work / (tasks * gpus * slots * load);
     let at = 0;
     for (const plan of plans) {
@@ -92,7 +92,7 @@ class Simulation {
     }
   }
 
-  #arrive(plan: Pick<TaskInput, "text" | "maxLength">): void {
+  #arrive(plan: Required<Pick<TaskChanges, "text" | "maxTokens">>): void {
     const task = this.#world.task(plan);
     this.#arrived.set(task, this.#world.now);
     this.#world.scheduler.submit([task], "single");
@@ -110,10 +110,10 @@ class Simulation {
     this.#promptTokens += prompt;
     this.#cachedTokens += most;
     this.#waits.push((this.#world.now - this.#arrived.get(task)!) / 1000);
-    const end = this.#world.now + secondsOf(prompt - most, task.maxLength) * 1000;
+    const end = this.#world.now + secondsOf(prompt - most, task.sampling.maxTokens) * 1000;
     this.#plan(end, () => {
       slot.freeSince = end;
-      this.#world.scheduler.finished(task, outcomeOf(prompt, task.maxLength));
+      this.#world.scheduler.finished(task, outcomeOf(prompt, task.sampling.maxTokens));
     });
   }
 

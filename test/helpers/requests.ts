@@ -1,17 +1,30 @@
 /** Tasks and their requests, for tests that make tasks themselves. */
-import { factsOf, type TaskRequest } from "../../src/request.ts";
+import { completionOf, factsOf, type Request, type Sampling } from "../../src/request.ts";
 import { type Task } from "../../src/task.ts";
 
 /** How a test wants a task to be; the rest is usual. */
-export type TaskChanges = Partial<Task> & Partial<TaskRequest>;
+export type TaskChanges = Partial<Task> & Partial<Sampling> & { readonly text?: string };
 
-export function changed(task: Task, { text, ...changes }: TaskChanges): Task {
-  const request = text === undefined ? {} : { request: { text }, ...factsOf({ text: text }) };
-  return { ...task, ...request, ...changes };
+export function changed(task: Task, { text, maxTokens, temperature, ...changes }: TaskChanges): Task {
+  return { ...task, ...withRequest(task, text, { maxTokens, temperature }), ...changes };
+}
+
+function withRequest(
+  task: Task,
+  text: string | undefined,
+  { maxTokens, temperature }: { readonly [Field in keyof Sampling]: Sampling[Field] | undefined },
+): Partial<Task> {
+  if (text === undefined && maxTokens === undefined && temperature === undefined) return {};
+  const { sampling } = task;
+  const request = completionOf(text ?? textOf(task), {
+    maxTokens: maxTokens ?? sampling.maxTokens,
+    temperature: temperature ?? sampling.temperature,
+  });
+  return { request, sampling: request.sampling, ...factsOf(request) };
 }
 
 /** A task and its request, as a worker is given them. */
-export function given(task: Task): [Task, TaskRequest] {
+export function given(task: Task): [Task, Request] {
   return [task, task.request!];
 }
 

@@ -1,4 +1,5 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
+import { completionOf } from "../../src/request.ts";
 import { type Clock } from "../../src/common/clock.ts";
 import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
@@ -105,9 +106,7 @@ export class World {
       id: `task-${seq}`,
       seq,
       user: "ada",
-      text: "hello",
-      maxLength: 10,
-      temperature: 0,
+      request: completionOf("hello", { maxTokens: 10, temperature: 0 }),
       taskType: "text_generation",
       priority: "normal" as const,
       timeoutSeconds: null,

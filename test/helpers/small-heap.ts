@@ -45,7 +45,7 @@ const WEBHOOK = `json_object('url', 'http://127.0.0.1:9/' || n || '${"u".repeat(
 async function fill(path: string, tasks: number, bytes: number, longest: boolean): Promise<void> {
   const store = new SqliteStore({ path });
   await store.open();
-  await store.save([newTask(1, { user: "admin", maxLength: 10 })]);
+  await store.save([newTask(1, { user: "admin", maxTokens: 10 })]);
   await store.close();
   const db = new DatabaseSync(path);
   // What this writes is made for one test: nothing is lost with it.

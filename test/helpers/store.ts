@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { completionOf } from "../../src/request.ts";
 import { SqliteStore } from "../../src/store/sqlite/sqlite.ts";
 import type { Delivery, ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
 import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
@@ -71,9 +72,7 @@ export function newTask(seq: number, fields: TaskChanges = {}): Task {
     batchId: null,
     wholeBatch: false,
     createdAt: 1_700_000_000_000 + seq,
-    text: `prompt ${seq}`,
-    maxLength: 128,
-    temperature: 0.7,
+    request: completionOf(`prompt ${seq}`),
     taskType: "text_generation",
     priority: "normal",
     timeoutSeconds: null,
@@ -167,8 +166,9 @@ export function withoutRequest(task: Task): Task {
 }
 
 /** A task as a list has it. */
-export function withoutText({ request: _request, bytes: _bytes, prefix: _prefix, ...task }: Task): ListedTask {
-  return task;
+export function withoutText(task: Task): ListedTask {
+  const { request: _request, size: _size, estimatedTokens: _tokens, prefix: _prefix, ...listed } = task;
+  return listed;
 }
 
 /** The next turn of the event loop. */

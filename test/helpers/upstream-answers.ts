@@ -1,5 +1,6 @@
 /** What the engine makes of an answer's bytes, without a connection. */
 import assert from "node:assert/strict";
+import { completionOf } from "../../src/request.ts";
 import { AnswerReader } from "../../src/engine/upstream/answer-reader.ts";
 import { type GenerateOutcome } from "../../src/engine/engine.ts";
 import { Answer } from "../../src/engine/openai/answer.ts";
@@ -20,14 +21,14 @@ export interface Read {
 }
 
 /** What becomes of a body that comes in these chunks and ends there. @param take reads its events; absent: as OpenAI's protocol has them */
-export function read(chunks: readonly Uint8Array[], maxLength = 100, take: Question["read"] = readCompletion): Read {
+export function read(chunks: readonly Uint8Array[], maxTokens = 100, take: Question["read"] = readCompletion): Read {
   const got = { text: "", tokens: 0 };
   const emit = (text: string, tokens: number) => {
     assert(text.isWellFormed());
     got.text += text;
     got.tokens += tokens;
   };
-  const answer = new Answer({ text: PROMPT, maxLength, emit }, { context: 4096 });
+  const answer = new Answer({ request: completionOf(PROMPT, { maxTokens }), emit }, { context: 4096 });
   const reader = new AnswerReader((data, name) => take(answer, data, name) !== false);
   try {
     for (const chunk of chunks) if (!reader.add(chunk)) throw new UpstreamError(200, "too long");

@@ -1,6 +1,7 @@
 /** The engine that starts a llama.cpp server: with a real one, where this machine has one, and with a stand-in. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/open.ts";
 import { EMBEDDED, keepsThePromises } from "../helpers/engine-promises.ts";
@@ -113,8 +114,9 @@ function isLikeTheEmbeddedEngine(create: Create): void {
     const texts = [1, 2, 3, 4, 5].map(() => {
       let text = "";
       const emit = (piece: string) => void (text += piece);
-      const request = { text: "Once", maxLength: 40, temperature: 1.2, signal: new AbortController().signal, emit };
-      return engine.generate(request).then(() => text);
+      const request = completionOf("Once", { maxTokens: 40, temperature: 1.2 });
+      const { signal } = new AbortController();
+      return engine.generate({ request, signal, emit }).then(() => text);
     });
     assert(new Set(await Promise.all(texts)).size > 1);
   });

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { completionOf } from "../../src/request.ts";
 import { createEngine } from "../../src/engine/open.ts";
 import { LLAMA, opened, refused } from "../helpers/engines.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
@@ -37,14 +38,15 @@ describe("a real llama-server", { skip: LLAMA_SERVER === null && NO_LLAMA_SERVER
   });
 
   for (const temperature of [0, 0.7]) {
-    for (const maxLength of [1, 4]) {
-      it(`that computes NaN later ends its engine: ${maxLength} tokens at temperature ${temperature}`, async () => {
+    for (const maxTokens of [1, 4]) {
+      it(`that computes NaN later ends its engine: ${maxTokens} tokens at temperature ${temperature}`, async () => {
         const model = join(folder, "later.gguf");
         writeOneTokenModel(model, "A", POISON);
         await opened(await open(model), async (engine) => {
           const signal = new AbortController().signal;
-          const ask = (text: string) => engine.generate({ text, maxLength, temperature, signal, emit: () => {} });
-          assert.equal((await ask("a good one")).completionTokens, maxLength);
+          const ask = (text: string) =>
+            engine.generate({ request: completionOf(text, { maxTokens, temperature }), signal, emit: () => {} });
+          assert.equal((await ask("a good one")).completionTokens, maxTokens);
           assert.equal((await refused(ask(`a bad one: ${POISON}`))).code, "gpu_lost");
           const sentence = "llama-server failed: it computed nonsense: its next token has no probability (NaN).";
           assert.deepEqual(await engine.gone, { sentence, crashed: false });

@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import { pino } from "pino";
+import { completionOf } from "../../src/request.ts";
 import { type FromWorker, type ToWorker } from "../../src/gpu/worker/messages.ts";
 import { useOf } from "../../src/gpu/worker/process-use.ts";
 import { Supervisor, type SupervisorEvents } from "../../src/gpu/instance/supervisor.ts";
@@ -61,7 +62,7 @@ class Worker {
 
   /** Has it generate without end, and waits for the first text. */
   async generate(run: number): Promise<void> {
-    this.send({ type: "run", requests: [{ run, text: "Once", maxLength: 4000, temperature: 0 }] });
+    this.send({ type: "run", requests: [{ run, request: completionOf("Once", { maxTokens: 4000, temperature: 0 }) }] });
     await this.hear("step", ({ pieces }) => pieces.some((piece) => piece.run === run));
   }
 }

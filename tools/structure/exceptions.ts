@@ -24,5 +24,4 @@ export const EXCEPTIONS: readonly Exception[] = [
   { file: "src/http/server.ts", name: "createServer", reason: SPLITTING },
   { file: "src/http/bodies.ts", name: "readBody", reason: SPLITTING },
   { file: "src/http/pipelines.ts", name: "answerInTurn", reason: SPLITTING },
-  { file: "src/http/schemas/submissions.ts", name: "inputFields", reason: SPLITTING },
 ];

@@ -1,12 +1,13 @@
 /** One task as a llama.cpp server is asked for it, and what comes back. Its protocol: `POST /completion` in tools/server/README.md. */
-import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
+import { type Request, wholeSampling } from "../../request.ts";
+import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { failureStatusIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
 
-/** llama.cpp's defaults, and no samplers but those that do something here. */
-const SAMPLING = { top_k: 40, top_p: 0.95, min_p: 0.05, samplers: ["top_k", "top_p", "min_p", "temperature"] };
+/** Those that do something here. */
+const SAMPLERS = ["top_k", "top_p", "min_p", "temperature"];
 
 /** The likeliest token needs none of the rest of the vocabulary; of one that was left alone, no probability would be computed. */
 const GREEDY = { temperature: 0, top_k: 2, samplers: ["top_k", "temperature"] };
@@ -14,12 +15,12 @@ const GREEDY = { temperature: 0, top_k: 2, samplers: ["top_k", "temperature"] };
 /** Of the last event. Without this it would bring the whole prompt along. */
 const RESPONSE_FIELDS = ["stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings/cache_n"];
 
-/** @param prompt its tokens, or a text with no special ones @param limit tokens to generate at most */
-export function bodyFor(prompt: string | readonly number[], limit: number, temperature: number): object {
+/** @param prompt the request's, as tokens, or as a text with no special ones */
+export function bodyFor(prompt: string | readonly number[], request: Request): object {
   return {
     prompt,
-    n_predict: limit,
-    ...(temperature === 0 ? GREEDY : { ...SAMPLING, temperature, seed: Math.floor(Math.random() * 2 ** 32) }),
+    n_predict: request.sampling.maxTokens,
+    ...samplerFor(request),
     cache_prompt: true,
     stream: true,
     // A long prompt is told piece by piece, so that it does not look like a server that hangs.
@@ -29,6 +30,12 @@ export function bodyFor(prompt: string | readonly number[], limit: number, tempe
     post_sampling_probs: true,
     response_fields: RESPONSE_FIELDS,
   };
+}
+
+function samplerFor(request: Request): object {
+  const { temperature, topK: top_k, topP: top_p, minP: min_p } = wholeSampling(request);
+  if (temperature === 0) return GREEDY;
+  return { top_k, top_p, min_p, samplers: SAMPLERS, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
 }
 
 /** The answer to `POST /tokenize`. @throws {UpstreamError} a refusal, or nonsense */
@@ -42,7 +49,7 @@ export function tokensIn(answer: UpstreamAnswer, upstream: Upstream): readonly n
 
 /** The answer to one task so far. */
 export class Completion {
-  readonly #request: Pick<GenerateRequest, "begin" | "emit" | "maxLength">;
+  readonly #generation: Omit<Generation, "signal">;
   readonly #text = new WholeCharacters();
   readonly #context: number;
   #promptTokens: number | null = null;
@@ -54,12 +61,8 @@ export class Completion {
   #reason: "stop" | "length" | null = null;
 
   /** @param promptTokens null: the server will tell @param context tokens of prompt and answer together */
-  constructor(
-    promptTokens: number | null,
-    context: number,
-    request: Pick<GenerateRequest, "begin" | "emit" | "maxLength">,
-  ) {
-    this.#request = request;
+  constructor(promptTokens: number | null, context: number, generation: Omit<Generation, "signal">) {
+    this.#generation = generation;
     this.#context = context;
     if (promptTokens !== null) this.#begin(promptTokens);
   }
@@ -74,7 +77,7 @@ export class Completion {
     if (this.isComplete) return;
     const event = objectIn(data);
     if ((event.error ?? null) !== null) throw errorIn(event.error);
-    const generated = wholeIn(event.tokens_predicted, this.#request.maxLength, this.#generated);
+    const generated = wholeIn(event.tokens_predicted, this.#generation.request.sampling.maxTokens, this.#generated);
     if (generated === null || (event.content ?? "") !== (textIn(event.content) ?? ""))
       throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
     if (isNonsense(event.completion_probabilities)) throw new UpstreamError(null, NONSENSE);
@@ -91,7 +94,7 @@ export class Completion {
   #begin(promptTokens: number | null): void {
     this.#begun = true;
     this.#promptTokens = promptTokens;
-    this.#request.begin?.(promptTokens);
+    this.#generation.begin?.(promptTokens);
   }
 
   /** @throws {UpstreamError} the server never said that it was complete */
@@ -118,13 +121,13 @@ export class Completion {
     if (this.#emitted < this.#generated - Number(atEnd)) this.#tell("", this.#generated - Number(atEnd));
     this.#reason = event.stop_type === "limit" ? "length" : "stop";
     const rest = this.#text.end(this.#reason === "length");
-    if (rest !== "") this.#request.emit(rest, 0);
+    if (rest !== "") this.#generation.emit(rest, 0);
   }
 
   #tell(text: string, generated: number): void {
     const tokens = generated - this.#emitted;
     this.#emitted = generated;
-    this.#request.emit(this.#text.add(text), tokens);
+    this.#generation.emit(this.#text.add(text), tokens);
   }
 
   #outcome(finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {

@@ -13,6 +13,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { AltLasError } from "../../errors.ts";
+import { limited, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -21,8 +22,8 @@ import {
   type EngineInfo,
   type EngineOptions,
   type GenerateOutcome,
-  type GenerateRequest,
-  PROOF,
+  type Generation,
+  proofUntil,
 } from "../engine.ts";
 import { argumentsFor, environmentFor } from "./command.ts";
 import { bodyFor, Completion, NONSENSE, tokensIn } from "./completion.ts";
@@ -88,15 +89,15 @@ export class LlamaServerEngine implements Engine {
     return info;
   }
 
-  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
+  async generate(generation: Generation): Promise<GenerateOutcome> {
     const running = this.#opened();
     const run = new AbortController();
     const cancel = (): void => run.abort();
-    if (request.signal.aborted) cancel();
-    request.signal.addEventListener("abort", cancel, { once: true });
+    if (generation.signal.aborted) cancel();
+    generation.signal.addEventListener("abort", cancel, { once: true });
     this.#runs.add(run);
     try {
-      const outcome = await this.#run(running, request, run.signal);
+      const outcome = await this.#run(running, generation, run.signal);
       if (outcome.finishReason !== "canceled") this.#breaker.succeeded();
       return outcome;
     } catch (error) {
@@ -104,7 +105,7 @@ export class LlamaServerEngine implements Engine {
       if (run.signal.aborted) return NEVER_ASKED;
       throw await this.#failed(error);
     } finally {
-      request.signal.removeEventListener("abort", cancel);
+      generation.signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
     }
   }
@@ -156,7 +157,7 @@ export class LlamaServerEngine implements Engine {
   async #proveLoaded(running: Running): Promise<void> {
     const { signal } = this.#stopping;
     try {
-      await this.#run(running, { ...PROOF, signal }, signal);
+      await this.#run(running, proofUntil(signal), signal);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       const code = error.words === NONSENSE ? "model_error" : "gpu_lost";
@@ -170,11 +171,11 @@ export class LlamaServerEngine implements Engine {
     return this.#running;
   }
 
-  async #run(running: Running, request: GenerateRequest, signal: AbortSignal): Promise<GenerateOutcome> {
+  async #run(running: Running, generation: Generation, signal: AbortSignal): Promise<GenerateOutcome> {
     const { upstream } = running;
-    const { prompt, tokens, limit } = await this.#orderOf(running, request);
-    const completion = new Completion(tokens, running.info.context, { ...request, maxLength: limit });
-    const body = bodyFor(prompt, limit, request.temperature);
+    const { prompt, tokens, request } = await this.#orderOf(running, generation.request);
+    const completion = new Completion(tokens, running.info.context, { ...generation, request });
+    const body = bodyFor(prompt, request);
     const onData = (data: string): void => {
       this.#progress++;
       completion.read(data);
@@ -190,12 +191,13 @@ export class LlamaServerEngine implements Engine {
     return signal.aborted ? completion.canceled() : completion.outcome();
   }
 
-  /** `tokens`: how many the prompt has; null: not known yet. `limit`: those of its answer, at most. */
-  async #orderOf({ upstream, info: { context }, plain }: Running, { text, maxLength }: GenerateRequest) {
-    const prompt = text.toWellFormed();
-    if (plain.allows(prompt, maxLength, context)) return { prompt, tokens: null, limit: maxLength };
+  /** `tokens`: how many the prompt has; null: not known yet. `request`: for no more tokens than there is room for. */
+  async #orderOf({ upstream, info: { context }, plain }: Running, request: Request) {
+    const prompt = request.text.toWellFormed();
+    if (plain.allows(prompt, request.sampling.maxTokens, context)) return { prompt, tokens: null, request };
     const tokens = await this.#tokenize(upstream, prompt);
-    return { prompt: tokens, tokens: tokens.length, limit: Math.min(maxLength, roomBehind(tokens.length, context)) };
+    const room = roomBehind(tokens.length, context);
+    return { prompt: tokens, tokens: tokens.length, request: limited(request, room) };
   }
 
   /** A special token in a user's text is only text. */
@@ -244,7 +246,7 @@ export class LlamaServerEngine implements Engine {
   /** Has it generate a token. */
   #prove(): Promise<GenerateOutcome> {
     const { signal } = this.#stopping;
-    return this.#run(this.#running!, { ...PROOF, signal }, signal);
+    return this.#run(this.#running!, proofUntil(signal), signal);
   }
 
   /** Resolves when its process has said that it lives, or is gone. */

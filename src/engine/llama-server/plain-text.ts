@@ -24,9 +24,9 @@ export class PlainText {
   }
 
   /** Whether the text has no special tokens, and the context has room for it and an answer of so many tokens, whatever its tokens are. */
-  allows(text: string, maxLength: number, context: number): boolean {
+  allows(text: string, maxTokens: number, context: number): boolean {
     const signs = this.#signs;
-    if (signs === null || text === "" || Buffer.byteLength(text) + maxLength + MARGIN > context) return false;
+    if (signs === null || text === "" || Buffer.byteLength(text) + maxTokens + MARGIN > context) return false;
     for (const character of text) if (signs.has(character)) return false;
     return true;
   }

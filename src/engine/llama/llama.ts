@@ -15,6 +15,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
 import { AltLasError } from "../../errors.ts";
+import { type Request, wholeSampling } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -22,17 +23,14 @@ import {
   type EngineInfo,
   type EngineOptions,
   type GenerateOutcome,
-  type GenerateRequest,
-  PROOF,
+  type Generation,
+  proofUntil,
 } from "../engine.ts";
 import { closeModel, openModel, type OpenModel } from "./model.ts";
 import { FreeSlots, type Slot } from "./slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
 import { roomBehind } from "../answer-length.ts";
 import { type Move, planStep } from "./step-plan.ts";
-
-/** llama.cpp's defaults. */
-const SAMPLING = { topK: 40, topP: 0.95, minP: 0.05 };
 
 /** The likeliest token alone: what is left then has a probability, which tells NaN, and which is computed of one number, not of all. */
 const GREEDY = { topK: 1, topP: 1, temperature: 1 };
@@ -57,7 +55,7 @@ type Sampled = SequenceEvaluateOutput<typeof WITH_CONFIDENCE>;
 
 /** One call of `generate`, from its arrival until its slot is free again. */
 interface Run {
-  readonly request: GenerateRequest;
+  readonly generation: Generation;
   readonly prompt: Token[];
   /** Tokens to generate at most: what was asked for, or what the context has room for. */
   readonly limit: number;
@@ -133,21 +131,22 @@ export class LlamaEngine implements Engine {
    */
   async #prove(): Promise<void> {
     this.#isProving = true;
-    await this.generate({ ...PROOF, signal: this.#stopping.signal });
+    await this.generate(proofUntil(this.#stopping.signal));
     await this.#free!.clear();
     this.#stats = noStats();
     this.#isProving = false;
   }
 
-  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
+  async generate(generation: Generation): Promise<GenerateOutcome> {
     const { context } = this.#opened().info;
-    const prompt = this.#tokenize(request.text);
+    const { text, sampling } = generation.request;
+    const prompt = this.#tokenize(text);
     const room = roomBehind(prompt.length, context);
-    request.begin?.(prompt.length);
+    generation.begin?.(prompt.length);
     const run: Run = {
-      request,
+      generation,
       prompt,
-      limit: Math.min(request.maxLength, room),
+      limit: Math.min(sampling.maxTokens, room),
       settled: Promise.withResolvers(),
       text: new TextDecoder("utf-8", { ignoreBOM: true }),
       slot: undefined,
@@ -252,11 +251,11 @@ export class LlamaEngine implements Engine {
         const piece = run.prompt.slice(at, at + promptTokens);
         run.remaining -= promptTokens;
         this.#stats.promptTokens += promptTokens;
-        const sampling = samplingOf(run.request.temperature);
+        const sampler = samplerFor(run.generation.request);
         if (generates)
           run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
             ...options,
-            ...sampling,
+            ...sampler,
             yieldEogToken: true,
           });
         else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
@@ -305,7 +304,7 @@ export class LlamaEngine implements Engine {
     this.#stats.tokens++;
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
-    run.request.emit(run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true }), 1);
+    run.generation.emit(run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true }), 1);
   }
 
   /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */
@@ -330,7 +329,7 @@ export class LlamaEngine implements Engine {
   }
 
   #isCanceled(run: Run): boolean {
-    return run.request.signal.aborted || this.#stopping.signal.aborted;
+    return run.generation.signal.aborted || this.#stopping.signal.aborted;
   }
 }
 
@@ -338,9 +337,10 @@ function noStats(): LlamaStats {
   return { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
 }
 
-function samplingOf(temperature: number) {
+function samplerFor(request: Request) {
+  const { temperature, topK, topP, minP } = wholeSampling(request);
   if (temperature === 0) return GREEDY;
-  return { ...SAMPLING, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
+  return { topK, topP, minP, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
 }
 
 function settle(run: Run): void {

@@ -53,14 +53,20 @@ function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
 }
 
 /** Its tasks outlive a lost connection unless they are told not to. */
-function predict({ text, maxLength, temperature }: Order): Question {
+function predict({ request: { text, sampling } }: Order): Question {
   let attempt: number | null = null;
   /** The text of this attempt so far. */
   let received = "";
   return {
     waits: () => attempt === null,
     path: "/api/v1/predict",
-    body: { text: text.toWellFormed(), max_length: maxLength, temperature, stream: true, cancel_on_disconnect: true },
+    body: {
+      text: text.toWellFormed(),
+      max_length: sampling.maxTokens,
+      temperature: sampling.temperature,
+      stream: true,
+      cancel_on_disconnect: true,
+    },
     read: (answer, data, event) => {
       if (event === undefined) return false;
       const body = objectIn(data);

@@ -1,6 +1,6 @@
 /** The answer of a server to one task so far. */
 import { type FinishReason } from "../../task.ts";
-import { type GenerateOutcome, type GenerateRequest } from "../engine.ts";
+import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
@@ -9,7 +9,7 @@ import { WholeCharacters } from "../upstream/whole-characters.ts";
 const BYTES_PER_TOKEN = 1024;
 
 /** The request, and the listener for its answer. */
-type Asked = Pick<GenerateRequest, "begin" | "emit" | "text" | "maxLength">;
+type Asked = Omit<Generation, "signal">;
 
 /** Other known facts. */
 export interface AnswerOptions {
@@ -64,8 +64,8 @@ export class Answer {
 
   /** The server's counts so far; a count that it does not tell is null or absent. */
   count(told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown }): void {
-    const { text, maxLength } = this.#asked;
-    const counted = plausibleTokens(told, { text, maxLength, context: this.#options.context ?? null });
+    const { request } = this.#asked;
+    const counted = plausibleTokens(told, { request, context: this.#options.context ?? null });
     for (const key of ["prompt", "completion", "cached"] as const) {
       if (counted[key] === null && (told[key] ?? null) !== null)
         this.#options.doubt?.(`${JSON.stringify(told[key]).slice(0, 40)} ${key} tokens of a task`);
@@ -89,9 +89,9 @@ export class Answer {
     if (this.#reason !== null) return;
     this.#hasText = true;
     this.workedOn();
-    const room = this.#asked.maxLength * BYTES_PER_TOKEN - this.#bytes;
-    const fits = Buffer.byteLength(text) <= room && (text === "" || this.#pieces < this.#asked.maxLength);
-    if (!fits) return this.#cut(this.#pieces < this.#asked.maxLength ? text : "", room);
+    const room = this.#mostTokens * BYTES_PER_TOKEN - this.#bytes;
+    const fits = Buffer.byteLength(text) <= room && (text === "" || this.#pieces < this.#mostTokens);
+    if (!fits) return this.#cut(this.#pieces < this.#mostTokens ? text : "", room);
     this.#take(text);
   }
 
@@ -115,6 +115,10 @@ export class Answer {
     return this.#outcome("canceled");
   }
 
+  get #mostTokens(): number {
+    return this.#asked.request.sampling.maxTokens;
+  }
+
   #begin(): void {
     if (this.#begun) return;
     this.#begun = true;
@@ -136,7 +140,7 @@ export class Answer {
     if (part.length > 0) this.#take(new TextDecoder().decode(part, { stream: true }));
     this.#isCut = true;
     this.#reason = "length";
-    this.#options.doubt?.(`more than the ${this.#asked.maxLength} tokens that were asked for`);
+    this.#options.doubt?.(`more than the ${this.#mostTokens} tokens that were asked for`);
   }
 
   #outcome(finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
@@ -146,7 +150,7 @@ export class Answer {
 
   #emit(text: string, tokens: number): void {
     if (text === "" && tokens === 0) return;
-    const counted = Math.min(tokens, this.#asked.maxLength - this.#emitted);
+    const counted = Math.min(tokens, this.#mostTokens - this.#emitted);
     this.#emitted += counted;
     this.#asked.emit(text, counted);
   }

@@ -4,6 +4,7 @@
  * (https://platform.openai.com/docs/api-reference/completions).
  */
 import { AltLasError } from "../../errors.ts";
+import { wholeSampling } from "../../request.ts";
 import { failureStatusIn } from "../upstream/figures.ts";
 import { isObject, objectIn, valueIn } from "../upstream/json-fields.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
@@ -20,24 +21,21 @@ export interface Extras {
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
-/** As the embedded engine samples, so that a task does not depend on the GPU it got. */
-const SAMPLING = { top_k: 40, top_p: 0.95, min_p: 0.05 };
-
 /** The largest number that every server reads. */
 const MOST_TOKENS = 2 ** 31 - 1;
 
 export function completion(order: Order, { samplers, countsEachPiece, fields }: Extras): Question {
-  const { model, text, maxLength, temperature } = order;
-  const { top_p } = SAMPLING;
+  const { model, request } = order;
+  const { maxTokens, temperature, topK, topP, minP } = wholeSampling(request);
   return {
     path: "/v1/completions",
     body: {
       model,
-      prompt: text.toWellFormed(),
-      max_tokens: Math.min(maxLength, MOST_TOKENS),
+      prompt: request.text.toWellFormed(),
+      max_tokens: Math.min(maxTokens, MOST_TOKENS),
       temperature,
       // Greedy is greedy; TGI takes any sampler as a wish to sample.
-      ...(temperature > 0 && (samplers ? SAMPLING : { top_p })),
+      ...(temperature > 0 && { top_p: topP, ...(samplers && { top_k: topK, min_p: minP }) }),
       stream: true,
       stream_options: { include_usage: true, ...(countsEachPiece && { continuous_usage_stats: true }) },
       ...fields,

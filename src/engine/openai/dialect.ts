@@ -1,4 +1,5 @@
 /** The differences between the servers that an `openai` engine can ask. */
+import { type Request } from "../../request.ts";
 import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
 import { isObject, valueIn } from "../upstream/json-fields.ts";
@@ -21,9 +22,7 @@ export interface Order {
   /** Names the request, where the server lets us. */
   readonly id: string;
   readonly model: string;
-  readonly text: string;
-  readonly maxLength: number;
-  readonly temperature: number;
+  readonly request: Request;
 }
 
 /** How a task is asked for. */

@@ -23,7 +23,7 @@ export const LLAMA_CPP: Dialect = {
     };
   },
   ask: (order) => completion(order, { samplers: true, countsEachPiece: false }),
-  countTokens: async (upstream, { text }) => {
+  countTokens: async (upstream, { request: { text } }) => {
     const answer = await ask(upstream, "/tokenize", { content: text, add_special: true });
     return Array.isArray(answer?.tokens) ? answer.tokens.length : null;
   },

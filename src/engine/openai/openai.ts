@@ -13,6 +13,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { AltLasError } from "../../errors.ts";
+import { limited, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -21,9 +22,10 @@ import {
   type EngineInfo,
   type EngineOptions,
   type GenerateOutcome,
-  type GenerateRequest,
+  type Generation,
   type UpstreamFigures,
   PROOF,
+  proofUntil,
 } from "../engine.ts";
 import { plausibleLoad } from "../upstream/figures.ts";
 import { plainUrl } from "./address.ts";
@@ -111,19 +113,19 @@ export class OpenAiEngine implements Engine {
     return this.#info();
   }
 
-  async generate(request: GenerateRequest): Promise<GenerateOutcome> {
-    const answer = this.#answerTo(request);
-    if (request.signal.aborted || this.#stopped) return answer.canceled();
+  async generate(generation: Generation): Promise<GenerateOutcome> {
+    const answer = this.#answerTo(generation);
+    if (generation.signal.aborted || this.#stopped) return answer.canceled();
     if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
     const run = new AbortController();
     const cancel = (): void => run.abort();
-    request.signal.addEventListener("abort", cancel, { once: true });
+    generation.signal.addEventListener("abort", cancel, { once: true });
     this.#runs.add(run);
     this.#watch?.count(this.#runs.size);
     try {
-      return await this.#run(request, answer, run.signal);
+      return await this.#run(generation.request, answer, run.signal);
     } finally {
-      request.signal.removeEventListener("abort", cancel);
+      generation.signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
       this.#watch?.count(this.#runs.size);
     }
@@ -142,9 +144,10 @@ export class OpenAiEngine implements Engine {
 
   /** Has it generate a token: a list of models says nothing about whether they can be used. */
   async #prove(): Promise<void> {
-    const answer = new Answer(PROOF);
+    const { signal } = new AbortController();
+    const answer = new Answer(proofUntil(signal));
     try {
-      await this.#ask(this.#order(PROOF), answer, new AbortController().signal);
+      await this.#ask(this.#order(PROOF), answer, signal);
       answer.outcome();
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
@@ -155,8 +158,8 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  #answerTo(request: GenerateRequest): Answer {
-    return new Answer(request, {
+  #answerTo(generation: Generation): Answer {
+    return new Answer(generation, {
       context: this.#about.context,
       progress: () => this.#progress++,
       doubt: (what) => this.#doubt(what),
@@ -202,7 +205,7 @@ export class OpenAiEngine implements Engine {
     };
   }
 
-  async #run(request: GenerateRequest, answer: Answer, signal: AbortSignal): Promise<GenerateOutcome> {
+  async #run(request: Request, answer: Answer, signal: AbortSignal): Promise<GenerateOutcome> {
     const order = this.#order(request);
     try {
       await this.#askWithinContext(order, answer, signal);
@@ -216,10 +219,10 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  #order({ text, maxLength, temperature }: Pick<GenerateRequest, "text" | "maxLength" | "temperature">): Order {
+  #order(request: Request): Order {
     const { context } = this.#about;
-    const most = context === null ? maxLength : Math.min(maxLength, Math.max(1, context - 1));
-    return { id: randomUUID(), model: this.#model, text, maxLength: most, temperature };
+    const most = context === null ? Infinity : Math.max(1, context - 1);
+    return { id: randomUUID(), model: this.#model, request: limited(request, most) };
   }
 
   /**
@@ -233,8 +236,9 @@ export class OpenAiEngine implements Engine {
       if (!(error instanceof UpstreamError) || signal.aborted) throw error;
       if (blameFor(error, this.#dialect) !== "task" || !isAboutLength(error.words)) throw error;
       const room = mayShorten ? await this.#roomFor(order) : null;
-      if (room === null || room >= order.maxLength) throw tooLong(error.words);
-      await this.#askWithinContext({ ...order, maxLength: room }, answer, signal, false);
+      const { request } = order;
+      if (room === null || room >= request.sampling.maxTokens) throw tooLong(error.words);
+      await this.#askWithinContext({ ...order, request: limited(request, room) }, answer, signal, false);
     }
   }
 

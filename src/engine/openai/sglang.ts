@@ -19,7 +19,7 @@ export const SGLANG: Dialect = {
     slots: null,
   }),
   ask: (order) => completion(order, { samplers: true, countsEachPiece: true, fields: { rid: order.id } }),
-  countTokens: async (upstream, { model, text }) =>
+  countTokens: async (upstream, { model, request: { text } }) =>
     wholeIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
   abort: (upstream, { id }) => upstream.ask("POST", "/abort_request", { rid: id }),
   figures: async (upstream) => (await loads(upstream)) ?? (await metrics(upstream)),

@@ -22,7 +22,7 @@ export const TGI: Dialect = {
     return { version: nameIn(info?.version), context: contextIn(info?.max_total_tokens), slots: null };
   },
   ask: (order) => completion(order, { samplers: false, countsEachPiece: false, fields: { model: "tgi" } }),
-  countTokens: async (upstream, { text }) => {
+  countTokens: async (upstream, { request: { text } }) => {
     const tokens = await askFor(upstream, "/tokenize", { inputs: text });
     return Array.isArray(tokens) ? tokens.length : null;
   },

@@ -16,7 +16,7 @@ export const VLLM: Dialect = {
     slots: null,
   }),
   ask: (order) => completion(order, { samplers: true, countsEachPiece: true }),
-  countTokens: async (upstream, { model, text }) =>
+  countTokens: async (upstream, { model, request: { text } }) =>
     wholeIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
   figures: async (upstream) => {
     const metrics = await askForText(upstream, "/metrics");

@@ -2,6 +2,7 @@
  * The figures that a server tells, none of which is taken on trust: one that cannot be true is as if it were not told. Whatever a server
  * says in numbers goes through here before it is shown or counted.
  */
+import { type Request } from "../../request.ts";
 import { type UpstreamFigures } from "../engine.ts";
 
 /** More than any server has: requests at once, and tokens of context. */
@@ -18,9 +19,7 @@ const NORMALIZED = 12;
 
 /** Known before the answer: how many tokens there may be. */
 export interface Asked {
-  readonly text: string;
-  /** Tokens of the answer. */
-  readonly maxLength: number;
+  readonly request: Request;
   /** Tokens of prompt and answer together; null: not known. */
   readonly context: number | null;
 }
@@ -74,14 +73,14 @@ export function plausibleLoad(told: Omit<UpstreamFigures, "ours">): Omit<Upstrea
 /** The counts of a server for one task, without those that cannot be true. */
 export function plausibleTokens(
   told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
-  { text, maxLength, context }: Asked,
+  { request: { text, sampling }, context }: Asked,
 ): Counted {
   const most = Math.min(context ?? Infinity, Buffer.byteLength(text) * NORMALIZED + AROUND_A_PROMPT);
   // No prompt has no token: some servers fill in zeros until they know.
   const prompt = wholeIn(told.prompt, most, 1);
   return {
     prompt,
-    completion: wholeIn(told.completion, maxLength),
+    completion: wholeIn(told.completion, sampling.maxTokens),
     cached: prompt === null ? null : wholeIn(told.cached, prompt),
   };
 }

@@ -7,7 +7,7 @@ import { type EngineInfo, type EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { wallTime } from "../../common/clock.ts";
 import { type ErrorCode, messageOf } from "../../errors.ts";
-import { type TaskRequest } from "../../request.ts";
+import { type Request } from "../../request.ts";
 import { type Outcome, type RunOutput, type RunSink, type Task } from "../../task.ts";
 import { type Mutex } from "../../common/mutex.ts";
 import { deviceTraits, isToldByWorker } from "../device-kinds.ts";
@@ -169,7 +169,7 @@ export class Supervisor {
   }
 
   /** @param sink of an end that a full server has refused, `retryAfter` is the time for which that is left alone */
-  run(task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink): RunOutput {
+  run(task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
     return this.#worker!.run(task, request, sink);
   }
 

@@ -92,8 +92,7 @@ function leave(): void {
   if (process.connected) process.disconnect();
 }
 
-async function start(request: RunRequest): Promise<void> {
-  const { run, ...input } = request;
+async function start({ run, request }: RunRequest): Promise<void> {
   const controller = new AbortController();
   const startedAt = performance.now();
   let lastTokenAt = startedAt;
@@ -101,7 +100,7 @@ async function start(request: RunRequest): Promise<void> {
   try {
     if (engine === undefined) throw new AltLasError("model_error", "The model is not loaded.");
     const outcome = await engine.generate({
-      ...input,
+      request,
       signal: controller.signal,
       begin: (promptTokens) => void starts.push({ run, promptTokens }),
       emit: (text, tokens) => {

@@ -1,14 +1,13 @@
 /** What the server and a worker process say to each other. The channel keeps the order. */
 import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
 import { type ErrorCode } from "../../errors.ts";
+import { type Request } from "../../request.ts";
 import { type FinishReason } from "../../task.ts";
 
 /** One task for a worker. `run` names this attempt among all of this process. */
 export interface RunRequest {
   readonly run: number;
-  readonly text: string;
-  readonly maxLength: number;
-  readonly temperature: number;
+  readonly request: Request;
 }
 
 export type ToWorker =

@@ -1,7 +1,7 @@
 /** The server's half of one worker, from its start to its death: gives it work, watches it, and tells what comes of it. */
 import { type DeviceMemory, type EngineInfo, PROOF, type UpstreamFigures } from "../../engine/engine.ts";
 import { AltLasError, type ErrorCode, messageOf } from "../../errors.ts";
-import { type TaskRequest } from "../../request.ts";
+import { type Request } from "../../request.ts";
 import { type Outcome, type RunOutput, type RunSink, type Task, type TaskResult } from "../../task.ts";
 import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
 import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type StepPiece } from "./messages.ts";
@@ -162,7 +162,7 @@ export class GpuWorker {
    * @param request a promise: it runs here from now on, and the process is given it as soon as its request is there
    * @param sink hears of the run's text from here, and of its end from this worker's owner
    */
-  run(task: Task, request: TaskRequest | Promise<TaskRequest>, sink: RunSink): RunOutput {
+  run(task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
     const end = (outcome: Outcome): void => {
       this.#runOf.delete(task);
       this.#events.ended(sink, outcome);
@@ -170,8 +170,8 @@ export class GpuWorker {
     const run = newRun(this.#nextRun++, end, task, sink);
     this.#runs.set(run.number, run);
     this.#runOf.set(task, run);
-    if (request instanceof Promise) void this.#giveLater(run, task, request);
-    else this.#give(run, { ...request, ...settingsOf(task) });
+    if (request instanceof Promise) void this.#giveLater(run, request);
+    else this.#give(run, request);
     return run;
   }
 
@@ -216,19 +216,19 @@ export class GpuWorker {
     return this.#runs.values().some(({ sent }) => sent);
   }
 
-  #give(run: Run, { text, maxLength, temperature }: Omit<RunRequest, "run">): void {
+  #give(run: Run, request: Request): void {
     if (!this.#hasWork) this.#still = 0;
     run.sent = true;
     run.startedAt = run.lastTextAt = performance.now();
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
-    this.#outbox.push({ run: run.number, text, maxLength, temperature });
+    this.#outbox.push({ run: run.number, request });
   }
 
   /** Meanwhile it may have been canceled, or the process may be gone, and with it the run. */
-  async #giveLater(run: Run, task: Task, coming: Promise<TaskRequest>): Promise<void> {
+  async #giveLater(run: Run, coming: Promise<Request>): Promise<void> {
     try {
       const request = await coming;
-      if (this.#isUnsent(run) && run.canceling === null) this.#give(run, { ...request, ...settingsOf(task) });
+      if (this.#isUnsent(run) && run.canceling === null) this.#give(run, request);
     } catch (error) {
       const code = error instanceof AltLasError ? error.code : "store_unavailable";
       this.#endUnsent(run, { status: "failed", error: { code, sentence: messageOf(error) } });
@@ -392,10 +392,6 @@ function newRun(number: number, end: Run["end"], task: Task | null = null, sink:
     sent: false,
     canceling: null,
   };
-}
-
-function settingsOf({ maxLength, temperature }: Task): Omit<RunRequest, "run" | "text"> {
-  return { maxLength, temperature };
 }
 
 function outcomeOf(end: StepEnd, run: Run): Outcome {

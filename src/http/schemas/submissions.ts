@@ -4,6 +4,7 @@ import { type Config } from "../../config/config.ts";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
 import { closed, oneOf, orNull, TaskType } from "./common.ts";
+import { samplingFields } from "./sampling.ts";
 import { TaskSummary, TaskSummaryRef, TaskView } from "./tasks.ts";
 
 /** Ten years: beyond it a time is no limit. */
@@ -55,6 +56,7 @@ function batchSchema(settings: Settings) {
   const { max_batch_size } = settings.limits;
   const { multi_gpu } = settings.gpu;
   const fields = inputFields(settings);
+  const { task_type, priority, timeout_seconds } = fields;
   const item = closed(fields, { shorthand: "text", allowed: "an object with a text, or the text alone" });
   const batch = Type.Array(item, {
     minItems: 1,
@@ -71,11 +73,7 @@ function batchSchema(settings: Settings) {
   return closed(
     {
       // Before the items, so that what is wrong with one of these is not told of an item.
-      max_length: shared(fields.max_length),
-      temperature: shared(fields.temperature),
-      task_type: shared(fields.task_type),
-      priority: shared(fields.priority),
-      timeout_seconds: shared(fields.timeout_seconds),
+      ...sharedFields({ ...samplingFields, task_type, priority, timeout_seconds }),
       batch,
       gpu_options: closed(placementFields(multi_gpu), {
         default: {},
@@ -89,7 +87,20 @@ function batchSchema(settings: Settings) {
 }
 
 /** Settings beside `batch`, for all items that do not have their own. */
-export const SHARED_FIELDS = ["max_length", "temperature", "task_type", "priority", "timeout_seconds"] as const;
+export const SHARED_FIELDS: readonly string[] = [
+  ...Object.keys(samplingFields),
+  "task_type",
+  "priority",
+  "timeout_seconds",
+];
+
+type Shared<Fields extends Record<string, TSchema>> = {
+  [Name in keyof Fields]: ReturnType<typeof shared<Fields[Name]>>;
+};
+
+function sharedFields<Fields extends Record<string, TSchema>>(fields: Fields): Shared<Fields> {
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, shared(field)])) as Shared<Fields>;
+}
 
 /** A field of the items beside them: what it is when nobody says so is for the items to know. */
 function shared<T extends TSchema>(field: T) {
@@ -107,29 +118,7 @@ function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
       alsoCalled: ["prompt", "input", "inputs", "query", "message", "messages", "content", "question"],
       description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
     }),
-    max_length: Type.Integer({
-      minimum: 1,
-      default: 128,
-      alsoCalled: [
-        "max_tokens",
-        "max_new_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "num_predict",
-        "n_predict",
-        "max_len",
-        "maxtokens",
-        "length",
-      ],
-      description: "Tokens to generate at most.",
-    }),
-    temperature: Type.Number({
-      minimum: 0,
-      maximum: 1,
-      default: 0.7,
-      alsoCalled: ["temp"],
-      description: "0 is greedy.",
-    }),
+    ...samplingFields,
     task_type: TaskType({ default: "text_generation", description: "What the strategy task_specific looks up" }),
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
     timeout_seconds: Type.Optional(

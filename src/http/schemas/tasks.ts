@@ -17,6 +17,7 @@ import {
   TimeOrNull,
   Uuid,
 } from "./common.ts";
+import { samplingView } from "./sampling.ts";
 
 /** Tasks that one request may name to be canceled. */
 const MAX_TASK_IDS = 10_000;
@@ -176,8 +177,7 @@ export const TaskView = Type.Object(
     finished_at: TimeOrNull("When it reached its final status."),
     strategy: oneOf(STRATEGIES),
     task_type: Type.String(),
-    max_length: Type.Integer(),
-    temperature: Type.Number(),
+    ...samplingView,
     priority: oneOf(PRIORITIES),
     timeout_seconds: orNull<number>("number", { description: "null: it may take any time." }),
     deadline_at: TimeOrNull("When it fails unless it has ended; null: never."),

@@ -1,5 +1,6 @@
 /* The tables, as the storage thread uses them. Everything here blocks. */
 import type { DatabaseSync } from "node:sqlite";
+import type { Request } from "../../request.ts";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import { type CountChange, Counts } from "./counts.ts";
 import type { Past } from "../gap.ts";
@@ -104,9 +105,15 @@ export class TaskDatabase {
     this.#counts.apply(changes);
   }
 
-  prompt(seq: number): string | null {
-    const [row] = this.#sql.records<{ text: string }>("SELECT text FROM prompts WHERE seq = :seq", { seq });
-    return row === undefined ? null : row.text;
+  request(seq: number): Request | null {
+    const [row] = this.#sql.records<{ text: string; maxTokens: number; temperature: number }>(
+      `SELECT p.text, t.max_length AS maxTokens, t.temperature
+       FROM prompts p JOIN tasks t USING (seq) WHERE seq = :seq`,
+      { seq },
+    );
+    if (row === undefined) return null;
+    const { text, ...sampling } = row;
+    return { kind: "completion", text, sampling };
   }
 
   get(id: string): Row | undefined {

@@ -1,5 +1,6 @@
 /* What crosses between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
 import type { ErrorCode } from "../../errors.ts";
+import type { Request as TaskRequest } from "../../request.ts";
 import type { Past } from "../gap.ts";
 import type { Batch } from "../../task.ts";
 import type { Window } from "./listing.ts";
@@ -34,8 +35,8 @@ export interface Exchange {
     };
     value: null;
   };
-  /** The text; null: there is none. */
-  prompt: { request: { readonly seq: number }; value: string | null };
+  /** What a task asks; null: there is no such task. */
+  request: { request: { readonly seq: number }; value: TaskRequest | null };
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */

@@ -1,5 +1,6 @@
 /* How a task looks as a row. */
 import type { ErrorCode } from "../../errors.ts";
+import { estimatedTokensOf } from "../../request.ts";
 import type { ListedTask } from "../store.ts";
 import {
   type Attempt,
@@ -33,8 +34,8 @@ const IDENTITY = {
   batch_id: ({ batchId }) => batchId,
   whole_batch: ({ wholeBatch }) => (wholeBatch ? 1 : 0),
   created_at: ({ createdAt }) => createdAt,
-  max_length: ({ maxLength }) => maxLength,
-  temperature: ({ temperature }) => temperature,
+  max_length: ({ sampling }) => sampling.maxTokens,
+  temperature: ({ sampling }) => sampling.temperature,
   task_type: ({ taskType }) => taskType,
   priority: ({ priority }) => priority,
   timeout_seconds: ({ timeoutSeconds }) => timeoutSeconds,
@@ -79,7 +80,7 @@ export const UPDATED = namesOf(CHANGING);
 export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
 
 /** What is read beside `LISTED` of a task that is taken over, and how. Telling a text's length reads none of it, however long it is. */
-export const OF_REQUEST = { prefix: "t.prefix", bytes: "octet_length(p.text)" } as const;
+export const OF_REQUEST = { prefix: "t.prefix", size: "octet_length(p.text)" } as const;
 
 /** Where values stand in a row that was read: with less in it, the last of them are missing. */
 const READ = placesOf([...LISTED, ...namesOf(OF_REQUEST), "text"]);
@@ -101,12 +102,16 @@ export const changedRow = rowMaker<Task>(CHANGED);
 
 /** The task of a row of `LISTED` and `OF_REQUEST`, and maybe its text. */
 export function taskOf(row: Row): Task {
+  const task = listedTaskOf(row);
+  const { sampling } = task;
+  const size = row[READ.size] as number;
   const text = row[READ.text];
   return {
-    ...listedTaskOf(row),
-    bytes: row[READ.bytes] as number,
+    ...task,
+    size,
+    estimatedTokens: estimatedTokensOf(size, sampling),
     prefix: parsed<number[]>(row[READ.prefix]) ?? NO_PREFIX,
-    request: typeof text === "string" ? { text } : null,
+    request: typeof text === "string" ? { kind: "completion", text, sampling } : null,
   };
 }
 
@@ -128,8 +133,7 @@ export function listedTaskOf(row: Row): ListedTask {
     createdAt,
     createdClock,
     waitsSince: createdClock,
-    maxLength: row[READ.max_length] as number,
-    temperature: row[READ.temperature] as number,
+    sampling: { maxTokens: row[READ.max_length] as number, temperature: row[READ.temperature] as number },
     taskType: row[READ.task_type] as string,
     priority: row[READ.priority] as Priority,
     timeoutSeconds: row[READ.timeout_seconds] as number | null,

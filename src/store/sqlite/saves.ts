@@ -1,4 +1,5 @@
 /* One call of `save` that waits for its write, and which of several belong together. */
+import { charactersOfRequest } from "../../request.ts";
 import type { Task } from "../../task.ts";
 import { recordKey } from "./records.ts";
 import type { Row } from "./columns.ts";
@@ -21,12 +22,16 @@ export function copyOf(record: StoreRecord): StoreRecord {
 
 export function charactersOf(tasks: readonly Task[], records: readonly StoreRecord[]): number {
   let sum = 0;
-  for (const task of tasks) sum += (task.request?.text.length ?? 0) + (task.result?.text.length ?? 0);
+  for (const task of tasks) sum += requestCharacters(task) + (task.result?.text.length ?? 0);
   for (const record of records) {
     if (record.kind === "event") sum += record.delivery.body.length;
     if (record.kind === "idempotency") sum += record.record.answer.length;
   }
   return sum;
+}
+
+function requestCharacters({ request }: Task): number {
+  return request === null ? 0 : charactersOfRequest(request);
 }
 
 /** Characters of new prompts from which on the long ones cross to the thread as bytes, and from which on one is long. */

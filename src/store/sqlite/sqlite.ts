@@ -1,5 +1,5 @@
 import { AltLasError, messageOf } from "../../errors.ts";
-import type { TaskRequest } from "../../request.ts";
+import type { Request } from "../../request.ts";
 import type { Task } from "../../task.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
@@ -109,9 +109,8 @@ export class SqliteStore implements Store {
     return this.#tasksOf(rows)[0] ?? null;
   }
 
-  async request(seq: number): Promise<TaskRequest | null> {
-    const { value: text } = await this.#request("prompt", { seq });
-    return text === null ? null : { text };
+  async request(seq: number): Promise<Request | null> {
+    return (await this.#request("request", { seq })).value;
   }
 
   async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {

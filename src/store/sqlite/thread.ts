@@ -98,8 +98,8 @@ function serve(request: Request): Value {
     case "write":
       database.write(request.inserts, request.updates, request.records);
       return null;
-    case "prompt":
-      return database.prompt(request.seq);
+    case "request":
+      return database.request(request.seq);
     case "get": {
       const row = database.get(request.id);
       sendRows(row === undefined ? [] : [row]);
