@@ -48,7 +48,7 @@ export async function queueDepth({ quick, profile }: Extent): Promise<Section> {
       "median of the pairs' ratios of p50. µs: processor time of the server for each task.",
     rows,
     bars: rows.map(({ connections, ratio }) => ({
-      what: `submit latency with ${depth} tasks queued, of that with none, at ${connections} connections`,
+      what: `submit latency at ${connections} connections: ratio of ${depth} tasks queued to none`,
       measured: ratio,
       atMost: 1.2,
     })),

@@ -212,7 +212,7 @@ function atMost20(what: string, micros: readonly number[]): Bar {
 /** What grows with the logarithm of the tasks at most. */
 function growth(what: string, few: Cell, many: Cell, of: (cell: Cell) => readonly number[]): Bar {
   return {
-    what: `median µs, ${what}, with ${many.queued} queued, of that with ${few.queued}`,
+    what: `median µs, ${what}: ratio of ${many.queued} queued to ${few.queued}`,
     measured: median(of(many)) / median(of(few)),
     atMost: Math.log(many.queued) / Math.log(few.queued),
   };

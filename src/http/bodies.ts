@@ -2,7 +2,7 @@
 import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
-import { type BodyTurns, heapCostOf, isLarge } from "./body-turns.ts";
+import { type BodyQueue, heapCostOf, isLarge } from "./body-queue.ts";
 import { parseJson } from "./json.ts";
 import { type RequestMemory } from "./request-memory.ts";
 
@@ -26,7 +26,7 @@ interface BodyCost {
 /** The parts that count bodies. */
 export interface BodyRoom {
   readonly memory: RequestMemory;
-  readonly turns: BodyTurns;
+  readonly queue: BodyQueue;
 }
 
 export interface BodyLimits {
@@ -78,7 +78,7 @@ function readBody(
   request: FastifyRequest,
   payload: IncomingMessage,
   maxBytes: number,
-  { memory, turns }: BodyRoom,
+  { memory, queue }: BodyRoom,
   done: Read,
 ): void {
   const announced = Number(request.headers["content-length"] ?? Number.NaN);
@@ -86,12 +86,12 @@ function readBody(
   const user = request.caller.name;
   if (announced > 0) memory.refuseIfFull(user, announced);
   const chunks = new Chunks();
-  let giveTurnBack: (() => void) | undefined;
+  let leaveQueue: (() => void) | undefined;
   let isOver = false;
   const release = (): void => {
     isOver = true;
     holding.release();
-    giveTurnBack?.();
+    leaveQueue?.();
   };
   const stopReading = (): void => {
     payload.off("data", onData).off("end", onEnd).off("error", onError);
@@ -113,8 +113,8 @@ function readBody(
     const body = chunks.take();
     const cost = heapCostOf(body);
     if (isLarge(body.length, maxBytes)) {
-      giveTurnBack = turns.take(cost, () => begin(body));
-      if (isOver) giveTurnBack();
+      leaveQueue = queue.take(cost, () => begin(body));
+      if (isOver) leaveQueue();
       return;
     }
     try {

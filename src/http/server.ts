@@ -7,7 +7,7 @@ import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { authentication } from "./access.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
-import { BodyTurns } from "./body-turns.ts";
+import { BodyQueue } from "./body-queue.ts";
 import { Connections, limitsWithin } from "./connections.ts";
 import { connectionRoom } from "./descriptors.ts";
 import { eventsRoute } from "./events.ts";
@@ -116,7 +116,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
   const memory = new RequestMemory(config.limits);
-  setUpValidation(app, config.limits, { memory, turns: new BodyTurns() });
+  setUpValidation(app, config.limits, { memory, queue: new BodyQueue() });
   countAnswers(app, memory);
   app.addHook("onRequest", (request, reply, done) => {
     setHeaders(request.id, reply);

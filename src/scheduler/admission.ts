@@ -110,7 +110,7 @@ export class Admission {
     const over = overflowing(amountOf(waiting), present, share);
     if (over === null) return null;
     const by = { tasks: share.tasksBy, bytes: share.bytesBy, heap: `half of what all may take; ${HEAP_KEY}` };
-    const full = fullness(over.what, present, share, { of: ` of ${caller.name}`, by });
+    const full = limitSentence(over.what, present, share, { of: ` of ${caller.name}`, by });
     const { retryAfter, when } = this.#untilRoom(caller, over.places);
     const sentence = `There is no room for ${waiting.length} more: ${full}. ${when}`;
     return new AltLasError("rate_limited", sentence, { retryAfter });
@@ -122,7 +122,7 @@ export class Admission {
     const over = overflowing(amountOf(waiting), present, most);
     if (over === null) return null;
     const by = { tasks: "gpu.multi_gpu.max_queue_size", bytes: "gpu.multi_gpu.max_queue_bytes", heap: HEAP_KEY };
-    const full = fullness(over.what, present, most, { of: "", by });
+    const full = limitSentence(over.what, present, most, { of: "", by });
     const { retryAfter, when } = this.#untilRoom(callers, over.places);
     const sentence = `The queue has no room for ${waiting.length} more: ${full}. ${when}`;
     return new AltLasError("queue_full", sentence, { retryAfter });
@@ -192,7 +192,7 @@ function overflowing(
 }
 
 /** @param of whose tasks are meant @param by where each limit comes from */
-function fullness(
+function limitSentence(
   what: keyof Amount,
   present: Amount,
   most: Amount,

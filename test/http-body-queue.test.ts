@@ -6,7 +6,7 @@ import { test, type TestContext } from "node:test";
 import fastify, { type FastifyRequest } from "fastify";
 import { type Caller } from "../src/auth/credentials.ts";
 import { readJsonBodies, usingBody } from "../src/http/bodies.ts";
-import { BodyTurns, heapCostOf } from "../src/http/body-turns.ts";
+import { BodyQueue, heapCostOf } from "../src/http/body-queue.ts";
 import { RequestMemory } from "../src/http/request-memory.ts";
 import { AS, API, listening, testConfig, testServer } from "./helpers/http.ts";
 
@@ -20,26 +20,26 @@ test("a body costs its bytes, and twice as much where a text may be kept with tw
 });
 
 test("turns are given in order, within the budget; one alone may have any size", async () => {
-  const turns = new BodyTurns(10);
+  const queue = new BodyQueue(10);
   const began: string[] = [];
-  const take = (name: string, cost: number) => turns.take(cost, () => began.push(name));
+  const take = (name: string, cost: number) => queue.take(cost, () => began.push(name));
   const a = take("a", 50);
   const b = take("b", 6);
   const c = take("c", 5);
   const d = take("d", 4);
-  assert.deepEqual([began, turns.state], [["a"], { taken: 50, waiting: 3 }]);
+  assert.deepEqual([began, queue.state], [["a"], { taken: 50, waiting: 3 }]);
   c();
   a();
   a();
   assert.deepEqual(began, ["a"], "what was given back is let go first");
   await nextTurn();
-  assert.deepEqual([began, turns.state], [["a", "b", "d"], { taken: 10, waiting: 0 }]);
+  assert.deepEqual([began, queue.state], [["a", "b", "d"], { taken: 10, waiting: 0 }]);
   const e = take("e", 1);
   for (const giveBack of [b, d]) giveBack();
   await nextTurn();
-  assert.deepEqual([began, turns.state], [["a", "b", "d", "e"], { taken: 1, waiting: 0 }]);
+  assert.deepEqual([began, queue.state], [["a", "b", "d", "e"], { taken: 1, waiting: 0 }]);
   e();
-  assert.equal(turns.state.taken, 0);
+  assert.equal(queue.state.taken, 0);
 });
 
 test("what is being worked on gives way to nobody", () => {
@@ -65,7 +65,7 @@ test("what is being worked on gives way to nobody", () => {
 /** A server whose handler works on a body until a test says that it is stored. */
 async function slowServer(t: TestContext, budget: number) {
   const memory = new RequestMemory({ max_open_bytes: 16_000, max_body_bytes: 4000 });
-  const turns = new BodyTurns(budget);
+  const queue = new BodyQueue(budget);
   const events = new EventEmitter();
   const app = fastify();
   t.after(() => app.close());
@@ -74,7 +74,7 @@ async function slowServer(t: TestContext, budget: number) {
     request.response = reply.raw;
     done();
   });
-  readJsonBodies(app, { maxBytes: 4000, maxParts: 100 }, { memory, turns });
+  readJsonBodies(app, { maxBytes: 4000, maxParts: 100 }, { memory, queue });
   app.post("/", (request: FastifyRequest) =>
     usingBody(request, async () => {
       const { name } = request.body as { name: string };
@@ -89,11 +89,11 @@ async function slowServer(t: TestContext, budget: number) {
     const headers = { "content-type": "application/json", "x-user": name };
     return (await fetch(`http://127.0.0.1:${port}/`, { method: "POST", headers, body })).text();
   };
-  return { app, port, memory, turns, events, send };
+  return { app, port, memory, queue, events, send };
 }
 
 test("a large body waits as bytes while others are worked on, and begins when one of them is stored", async (t) => {
-  const { app, turns, events, send } = await slowServer(t, 7000);
+  const { app, queue, events, send } = await slowServer(t, 7000);
   const began: string[] = [];
   events.on("began", (name: string) => began.push(name));
   const answers: Promise<string>[] = [];
@@ -106,18 +106,18 @@ test("a large body waits as bytes while others are worked on, and begins when on
   answers.push(send("c"));
   const [request] = await arrived;
   await once(request, "end");
-  assert.deepEqual([began, turns.state.waiting], [["a", "b"], 1]);
+  assert.deepEqual([began, queue.state.waiting], [["a", "b"], 1]);
   const start = once(events, "began");
   events.emit("stored b");
   await start;
   assert.deepEqual(began, ["a", "b", "c"]);
   for (const name of ["a", "c"]) events.emit(`stored ${name}`);
   assert.deepEqual(await Promise.all(answers), ["a", "b", "c"]);
-  assert.deepEqual(turns.state, { taken: 0, waiting: 0 });
+  assert.deepEqual(queue.state, { taken: 0, waiting: 0 });
 });
 
 test("a client that has gone frees nothing while its body is worked on, and leaves the line while it waits", async (t) => {
-  const { app, port, memory, turns, events } = await slowServer(t, 4000);
+  const { app, port, memory, queue, events } = await slowServer(t, 4000);
   const leaving = async (name: string) => {
     const socket = connect(port, "127.0.0.1");
     const about = `Host: x\r\nX-User: ${name}\r\nContent-Type: application/json\r\nContent-Length: 3000\r\n\r\n`;
@@ -131,13 +131,13 @@ test("a client that has gone frees nothing while its body is worked on, and leav
   await start;
   const second = await leaving("b");
   await once(second.request, "end");
-  assert.deepEqual([memory.taken, turns.state], [6000, { taken: 3000, waiting: 1 }]);
+  assert.deepEqual([memory.taken, queue.state], [6000, { taken: 3000, waiting: 1 }]);
   await second.leave();
   await first.leave();
-  assert.deepEqual([memory.taken, turns.state], [3000, { taken: 3000, waiting: 0 }]);
+  assert.deepEqual([memory.taken, queue.state], [3000, { taken: 3000, waiting: 0 }]);
   events.emit("stored a");
   await nextTurn();
-  assert.deepEqual([memory.taken, turns.state], [0, { taken: 0, waiting: 0 }]);
+  assert.deepEqual([memory.taken, queue.state], [0, { taken: 0, waiting: 0 }]);
 });
 
 test("a body that is refused while it is sent is taken all the same, so that its sender reads the answer", async (t) => {

@@ -27,7 +27,7 @@ interface Waiting {
 }
 
 /** The line of large bodies, in the order in which they were there. They wait as bytes, which lie outside the heap. */
-export class BodyTurns {
+export class BodyQueue {
   readonly #budget: number;
   #taken = 0;
   readonly #line = new Set<Waiting>();
