@@ -23,12 +23,9 @@ import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
-import { type CallerLimits } from "./scheduler/callers.ts";
-import { heapForWaiting } from "./scheduler/heap-cost.ts";
-import { readMappings } from "./scheduler/mappings.ts";
 import { loadOf } from "./scheduler/placement.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
-import { type SchedulerSettings } from "./scheduler/scheduler.ts";
+import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention, type RetentionOptions } from "./store/retention.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
@@ -234,52 +231,6 @@ function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableSt
     stopping ??= stop();
     return stopping;
   };
-}
-
-function schedulerSettings({
-  gpu: { multi_gpu },
-  scheduling,
-  tasks,
-  callers,
-}: Config): Omit<SchedulerSettings, "isShared"> {
-  return {
-    maxQueueSize: multi_gpu.max_queue_size,
-    maxQueueBytes: multi_gpu.max_queue_bytes,
-    maxQueueHeap: heapForWaiting(),
-    minBatchSizePerGpu: multi_gpu.min_batch_size_per_gpu,
-    mappings: readMappings(multi_gpu.task_specific_mappings),
-    maxAttempts: tasks.max_attempts,
-    retryBackoff: tasks.retry_backoff,
-    ageingSeconds: tasks.ageing_seconds,
-    queueTimeout: multi_gpu.queue_timeout ?? null,
-    prefixAffinity: scheduling.prefix_affinity,
-    limitsOf: (user) => limitsOf(callers, user),
-  };
-}
-
-function limitsOf({ defaults, users }: Config["callers"], user: string): CallerLimits {
-  const own = Object.hasOwn(users, user) ? users[user] : undefined;
-  const limits = { ...defaults, ...own };
-  return {
-    weight: limits.weight,
-    maxQueued: limits.max_queued ?? null,
-    maxQueuedKey: `callers.${own?.max_queued === undefined ? "defaults" : `users.${user}`}.max_queued`,
-    maxRunning: limits.max_running ?? null,
-    requestsPerMinute: limits.requests_per_minute ?? null,
-    tokensPerMinute: limits.tokens_per_minute ?? null,
-  };
-}
-
-/** A mapping may name a GPU that is not there, so that losing a card does not stop a start. */
-function warnOfMissing(config: Config, devices: readonly Device[], log: Logger): void {
-  for (const [taskType, ids] of readMappings(config.gpu.multi_gpu.task_specific_mappings)) {
-    for (const id of ids) {
-      if (devices.some((device) => device.id === id)) continue;
-      log.warn(
-        `gpu.multi_gpu.task_specific_mappings.${taskType} names gpu_${id}, which is not there; ${devices.length === 1 ? "there is 1 GPU" : `there are ${devices.length} GPUs`}.`,
-      );
-    }
-  }
 }
 
 function placedOn(tasks: TaskBook, gpuId: number): { taskCount: number; load: number } {

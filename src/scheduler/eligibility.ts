@@ -6,8 +6,10 @@ import { isServing, mayServeAgain } from "../gpu/status.ts";
 import { type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Fleet } from "./fleet.ts";
-import { type Mappings } from "./mappings.ts";
 import { type Gpu, isHeld, obstacle, roomFor } from "./placement.ts";
+
+/** task_type → the ids of the GPUs meant for it. */
+export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
 
 /** GPUs for tasks that are to be placed now. */
 export interface Candidates {

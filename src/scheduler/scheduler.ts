@@ -37,9 +37,8 @@ import {
   waitedSince,
 } from "./attempts.ts";
 import { type CallerLimits, Callers, workOf } from "./callers.ts";
-import { Eligibility } from "./eligibility.ts";
+import { Eligibility, type Mappings } from "./eligibility.ts";
 import { Fleet } from "./fleet.ts";
-import { type Mappings } from "./mappings.ts";
 import { type Gpu, isHeld, obstacle, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
 import { Prefixes } from "./prefixes.ts";

@@ -9,7 +9,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { heapBytesOf, type Request } from "../request.ts";
 import { type Store } from "../store/store.ts";
 import { type Task } from "../task.ts";
-import { lastingHeap } from "../scheduler/heap-cost.ts";
+import { lastingHeap } from "../common/heap.ts";
 
 export interface WaitingRequestsParts {
   readonly store: Pick<Store, "request" | "lost">;

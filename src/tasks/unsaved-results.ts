@@ -1,6 +1,6 @@
 /** Results that are not on disk yet. They cannot leave the memory, so while there are too many nothing more may start. */
 import { type Task } from "../task.ts";
-import { lastingHeap } from "../scheduler/heap-cost.ts";
+import { lastingHeap } from "../common/heap.ts";
 
 export interface UnsavedResultsParts {
   /** Bytes of the heap that they may take before starts are held; default an eighth of the heap. */

@@ -1,0 +1,65 @@
+/** The scheduler's settings, as the configuration has them. */
+import { heapForWaiting } from "../common/heap.ts";
+import { type Config } from "../config/config.ts";
+import { type Device } from "../gpu/inventory/devices.ts";
+import { type Logger } from "../log/log.ts";
+import { type CallerLimits } from "../scheduler/callers.ts";
+import { type Mappings } from "../scheduler/eligibility.ts";
+import { type SchedulerSettings } from "../scheduler/scheduler.ts";
+
+export function schedulerSettings({
+  gpu: { multi_gpu },
+  scheduling,
+  tasks,
+  callers,
+}: Config): Omit<SchedulerSettings, "isShared"> {
+  return {
+    maxQueueSize: multi_gpu.max_queue_size,
+    maxQueueBytes: multi_gpu.max_queue_bytes,
+    maxQueueHeap: heapForWaiting(),
+    minBatchSizePerGpu: multi_gpu.min_batch_size_per_gpu,
+    mappings: readMappings(multi_gpu.task_specific_mappings),
+    maxAttempts: tasks.max_attempts,
+    retryBackoff: tasks.retry_backoff,
+    ageingSeconds: tasks.ageing_seconds,
+    queueTimeout: multi_gpu.queue_timeout ?? null,
+    prefixAffinity: scheduling.prefix_affinity,
+    limitsOf: (user) => limitsOf(callers, user),
+  };
+}
+
+function limitsOf({ defaults, users }: Config["callers"], user: string): CallerLimits {
+  const own = Object.hasOwn(users, user) ? users[user] : undefined;
+  const limits = { ...defaults, ...own };
+  return {
+    weight: limits.weight,
+    maxQueued: limits.max_queued ?? null,
+    maxQueuedKey: `callers.${own?.max_queued === undefined ? "defaults" : `users.${user}`}.max_queued`,
+    maxRunning: limits.max_running ?? null,
+    requestsPerMinute: limits.requests_per_minute ?? null,
+    tokensPerMinute: limits.tokens_per_minute ?? null,
+  };
+}
+
+/** A mapping may name a GPU that is not there, so that losing a card does not stop a start. */
+export function warnOfMissing(config: Config, devices: readonly Pick<Device, "id">[], log: Pick<Logger, "warn">): void {
+  for (const [taskType, ids] of readMappings(config.gpu.multi_gpu.task_specific_mappings)) {
+    for (const id of ids) {
+      if (devices.some((device) => device.id === id)) continue;
+      log.warn(
+        `gpu.multi_gpu.task_specific_mappings.${taskType} names gpu_${id}, which is not there; ${devices.length === 1 ? "there is 1 GPU" : `there are ${devices.length} GPUs`}.`,
+      );
+    }
+  }
+}
+
+/** Reads `task_specific_mappings`: `"gpu_0"`, `0`, or a list of these. */
+function readMappings(raw: Config["gpu"]["multi_gpu"]["task_specific_mappings"]): Mappings {
+  return new Map(
+    Object.entries(raw).map(([type, names]) => [type, new Set((Array.isArray(names) ? names : [names]).map(idOf))]),
+  );
+}
+
+function idOf(name: string | number): number {
+  return typeof name === "number" ? name : Number(name.slice("gpu_".length));
+}
