@@ -44,7 +44,8 @@ Promise.all([import("node:module"), import("node:url")])
     enableCompileCache();
     return import("../src/cli/cli.ts");
   })
-  .then(({ main }) => {
+  .then(async ({ main }) => {
     closeDebugger();
-    return main(process.argv);
+    process.exitCode = await main(process.argv);
+    return process.exitCode;
   });

@@ -27,6 +27,7 @@ import {
   testConfig,
   testServer,
 } from "./helpers/http.ts";
+import { runCommand } from "./helpers/command.ts";
 import { altLas, lacks, runProgram } from "./helpers/server.ts";
 
 const GIB = 2 ** 30;
@@ -513,17 +514,17 @@ test("in a shell it takes the server from the configuration and the key from the
   const expected = `${gpusTable([viewOfGpu(GPU)], null)}\n`;
   const byEnvironment = await altLas(["gpus"], { cwd, env: { ALT_LAS_API_KEY: KEYS.user } });
   assert.deepEqual(byEnvironment, { code: 0, stdout: expected, stderr: "" });
-  const byFile = await altLas(["gpus", "--key-file", "key.txt", "--url", url], {
+  const byFile = await runCommand(["gpus", "--key-file", "key.txt", "--url", url], {
     cwd,
     env: { ALT_LAS_API_KEY: "altlas_wrong" },
   });
   assert.deepEqual(byFile, byEnvironment);
-  const one = await altLas(["gpus", "0", "--json", "--key-file", "key.txt"], { cwd });
+  const one = await runCommand(["gpus", "0", "--json", "--key-file", "key.txt"], { cwd });
   assert.equal((JSON.parse(one.stdout) as { pid: number }).pid, 4711);
-  const none = await altLas(["gpus"], { cwd, env: { ALT_LAS_API_KEY: "" } });
+  const none = await runCommand(["gpus"], { cwd, env: { ALT_LAS_API_KEY: "" } });
   assert.deepEqual([none.code, none.stdout], [1, ""]);
   assert.match(none.stderr, /^The server at http:\/\/127\.0\.0\.1:\d+ wants to know who is asking: .*\.\n$/);
-  const wrong = await altLas(["gpus", "one"], { cwd });
+  const wrong = await runCommand(["gpus", "one"], { cwd });
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /It must be an integer of at least 0\./);
 });

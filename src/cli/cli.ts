@@ -1,5 +1,7 @@
 /** The command line. Every command is a few lines; the work is done elsewhere. */
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { Console } from "node:console";
+import { type Readable, type Writable } from "node:stream";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import * as auth from "../auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
 import { keptByNpm } from "./npm-options.ts";
@@ -20,21 +22,78 @@ interface Options {
   readonly logLevel?: string;
 }
 
-/** Runs one command. @param argv as `process.argv` */
-export async function main(argv: readonly string[]): Promise<void> {
+/** What a command reads and writes. */
+export interface Streams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+/** Where commands print. A stream that nobody reads any more ends no command. */
+interface Io extends Pick<Console, "log" | "error"> {
+  /** Opened only by commands that read. */
+  readonly stdin: () => Readable;
+}
+
+/**
+ * Runs one command. `serve` resolves when its server has started; the server goes on and ends the process itself.
+ * @param argv as `process.argv`
+ * @returns the exit code
+ */
+export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
+  const { stdout, stderr } = streams;
+  const printer = new Console({ stdout, stderr });
+  const io: Io = { log: printer.log, error: printer.error, stdin: () => streams.stdin };
+  // Subcommands inherit both.
+  const cli = new Command("alt-las")
+    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
+    .exitOverride();
   try {
-    await program().parseAsync(argv);
+    await program(cli, io).parseAsync(argv);
+    return 0;
   } catch (error) {
+    // Commander has said why.
+    if (error instanceof CommanderError) return error.exitCode;
     if (!(error instanceof AltLasError)) throw error;
-    console.error(error.message);
-    process.exitCode = 1;
+    io.error(error.message);
+    return 1;
   }
 }
 
-function program(): Command {
-  const cli = new Command("alt-las").description("Text generation over several GPUs through one durable task API.");
+function program(cli: Command, io: Io): Command {
+  cli.description("Text generation over several GPUs through one durable task API.");
   cli.version(VERSION, "--version", "print the version");
   cli.showHelpAfterError(`(${ALT_LAS} help lists the commands and options)`);
+  addServe(cli);
+  configured(
+    cli.command("validate-config").description("check the configuration and the files it names, without starting"),
+  ).action(({ config }: Options) => {
+    readTls(loadConfig(config, {}, [checkFiles]).server.tls);
+    const file = configFile(config);
+    io.log(file === undefined ? "no file: defaults" : `${file}: valid`);
+  });
+  addGpus(cli.command("gpus"), io);
+  addUsers(cli.command("users").description("who may call"), io);
+  addKeys(cli.command("keys").description("API keys of users"), io);
+  addBackups(cli, io);
+  cli
+    .command("sweep")
+    .description(
+      "have the running server remove what is old enough, also in the hour after a start with a doubtful clock",
+    )
+    .requiredOption("--now", "do it now")
+    .addOption(dataDirOption())
+    .action(async (_options: object, command: Command) => {
+      io.log(await sweepNow(existingData(dataDirOf(command))));
+    });
+  cli
+    .command("version")
+    .description("print the version")
+    .action(() => io.log(VERSION));
+  return cli;
+}
+
+function addServe(cli: Command): void {
   configured(cli.command("serve", { isDefault: true }).description("start the server (the default command)"))
     .option("--host <address>", "address to listen on")
     .addOption(new Option("--port <number>", "port to listen on; 0: any free one").argParser(portNumber))
@@ -67,32 +126,6 @@ function program(): Command {
       const { serve } = await import("./serve.ts");
       return serve(origin, log);
     });
-  configured(
-    cli.command("validate-config").description("check the configuration and the files it names, without starting"),
-  ).action(({ config }: Options) => {
-    readTls(loadConfig(config, {}, [checkFiles]).server.tls);
-    const file = configFile(config);
-    console.log(file === undefined ? "no file: defaults" : `${file}: valid`);
-  });
-  addGpus(cli.command("gpus"));
-  addUsers(cli.command("users").description("who may call"));
-  addKeys(cli.command("keys").description("API keys of users"));
-  addBackups(cli);
-  cli
-    .command("sweep")
-    .description(
-      "have the running server remove what is old enough, also in the hour after a start with a doubtful clock",
-    )
-    .requiredOption("--now", "do it now")
-    .addOption(dataDirOption())
-    .action(async (_options: object, command: Command) => {
-      console.log(await sweepNow(existingData(dataDirOf(command))));
-    });
-  cli
-    .command("version")
-    .description("print the version")
-    .action(() => console.log(VERSION));
-  return cli;
 }
 
 /** Options of every command that reads the configuration and the data directory. */
@@ -110,7 +143,7 @@ interface GpusFlags extends Pick<Options, "config"> {
   readonly json?: boolean;
 }
 
-function addGpus(gpus: Command): void {
+function addGpus(gpus: Command, io: Io): void {
   withConfig(gpus.description("show the GPUs of a running server, or everything about one of them"))
     .addArgument(new Argument("[id]", "one GPU's number").argParser(gpuNumber))
     .option("--url <url>", "where the server listens (default: where the configuration says)")
@@ -129,32 +162,32 @@ function addGpus(gpus: Command): void {
         // https://no-color.org: set to anything but nothing.
         colour: isTTY && !process.env["NO_COLOR"],
       });
-      console.log(text);
+      io.log(text);
     });
 }
 
 /** The library for tar files is loaded only where it is used. */
 const backups = () => import("../backup/commands.ts");
 
-function addBackups(cli: Command): void {
+function addBackups(cli: Command, io: Io): void {
   configured(cli.command("backup <file>"))
     .description("write tasks, users, keys and GPU numbers into one tar file, also while the server runs")
     .option("--overwrite", "replace a file of that name")
     .action(async (file: string, { config, overwrite = false }: Options & { overwrite?: boolean }, command: Command) =>
-      console.log(await (await backups()).backupCommand(storeOf(config, command), file, overwrite)),
+      io.log(await (await backups()).backupCommand(storeOf(config, command), file, overwrite)),
     );
   cli
     .command("restore <file>")
     .description("make a data directory of a backup")
     .requiredOption("--data-dir <folder>", "a new folder")
     .action(async (file: string, { dataDir }: { dataDir: string }) =>
-      console.log(await (await backups()).restoreCommand(file, dataDir)),
+      io.log(await (await backups()).restoreCommand(file, dataDir)),
     );
   configured(cli.command("compact"))
     .description("write the task database anew, without what was removed from it; the server must be stopped")
     .option("--accept-missing-log", "take a database that was copied without its log as it is")
     .action(async ({ config, acceptMissingLog = false }: Options & { acceptMissingLog?: boolean }, command: Command) =>
-      console.log(await (await backups()).compactCommand(storeOf(config, command), acceptMissingLog, console.log)),
+      io.log(await (await backups()).compactCommand(storeOf(config, command), acceptMissingLog, io.log)),
     );
 }
 
@@ -163,46 +196,46 @@ function storeOf(config: string | undefined, command: Command) {
   return { dataDir, storePath: loadConfig(config).store.path };
 }
 
-function addUsers(users: Command): void {
+function addUsers(users: Command, io: Io): void {
   configured(users.command("add <name>"))
     .description("add a user")
     .requiredOption("--role <role>", "admin, user or viewer")
     .option("--password-stdin", "read the user's password from standard input")
     .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }, command: Command) => {
       const { context, begun } = contextForAdding(options, command);
-      const password = options.passwordStdin ? await auth.readPassword(process.stdin) : undefined;
-      print(begun, await auth.usersAdd(context, { name, role: options.role, password }));
+      const password = options.passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
+      io.log(withBegun(begun, await auth.usersAdd(context, { name, role: options.role, password })));
     });
   configured(users.command("list"))
     .description("list the users")
-    .action((options: Options, command: Command) => console.log(auth.usersList(contextOf(options, command))));
+    .action((options: Options, command: Command) => io.log(auth.usersList(contextOf(options, command))));
   configured(users.command("remove <name>"))
     .description("remove a user and its keys")
     .action((name: string, options: Options, command: Command) =>
-      console.log(auth.usersRemove(contextOf(options, command), name)),
+      io.log(auth.usersRemove(contextOf(options, command), name)),
     );
   users
     .command("hash")
     .description("read a password from standard input and print its hash for auth.users")
-    .action(async () => console.log(await auth.usersHash(await auth.readPassword(process.stdin))));
+    .action(async () => io.log(await auth.usersHash(await auth.readPassword(io.stdin()))));
 }
 
-function addKeys(keys: Command): void {
+function addKeys(keys: Command, io: Io): void {
   configured(keys.command("add"))
     .description("make an API key and print it once")
     .requiredOption("--user <name>", "whose key it is")
     .option("--name <label>", "what to call it")
     .action((options: Options & { user: string; name?: string }, command: Command) => {
       const { context, begun } = contextForAdding(options, command);
-      print(begun, auth.keysAdd(context, options));
+      io.log(withBegun(begun, auth.keysAdd(context, options)));
     });
   configured(keys.command("list"))
     .description("list the keys")
-    .action((options: Options, command: Command) => console.log(auth.keysList(contextOf(options, command))));
+    .action((options: Options, command: Command) => io.log(auth.keysList(contextOf(options, command))));
   configured(keys.command("revoke <name>"))
     .description("revoke a key at once")
     .action((name: string, options: Options, command: Command) =>
-      console.log(auth.keysRevoke(contextOf(options, command), name)),
+      io.log(auth.keysRevoke(contextOf(options, command), name)),
     );
 }
 
@@ -218,8 +251,11 @@ function contextForAdding(options: Options, command: Command) {
 }
 
 /** The result comes last: programs take a key from the last line. */
-function print(begun: string | null, done: string): void {
-  console.log(begun === null ? done : `${begun}\n${done}`);
+function withBegun(begun: string | null, done: string): string {
+  return begun === null
+    ? done
+    : `${begun}
+${done}`;
 }
 
 function configOf({ config, host, port, devices, model, logLevel }: Options): Config {

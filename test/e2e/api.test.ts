@@ -4,7 +4,8 @@ import { after, test } from "node:test";
 import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
 import { type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 import { STRATEGIES } from "../../src/task.ts";
-import { altLas, basic, deadline, lacks, runProgram, Server } from "../helpers/server.ts";
+import { runCommand } from "../helpers/command.ts";
+import { basic, deadline, lacks, runProgram, Server } from "../helpers/server.ts";
 
 const PASSWORD = "correct horse battery staple";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -31,12 +32,12 @@ const ALICE = basic("alice", PASSWORD);
 const [BOB, VERA] = await Promise.all([newKey("bob"), newKey("vera")]);
 
 async function users(args: readonly string[], input = ""): Promise<void> {
-  const { code, stderr } = await altLas(["users", ...args, "--data-dir", server.dataDir], { input });
+  const { code, stderr } = await runCommand(["users", ...args, "--data-dir", server.dataDir], { input });
   assert.equal(code, 0, stderr);
 }
 
 async function newKey(user: string, name = `${user}-key`): Promise<{ authorization: string }> {
-  const { stdout } = await altLas(["keys", "add", "--user", user, "--name", name, "--data-dir", server.dataDir]);
+  const { stdout } = await runCommand(["keys", "add", "--user", user, "--name", name, "--data-dir", server.dataDir]);
   return { authorization: `Bearer ${stdout.trim().split("\n").at(-1)}` };
 }
 
@@ -371,7 +372,7 @@ test("a revoked key, and the password of a removed user, are refused by the very
   const password = basic("carol", PASSWORD);
   for (const headers of [key, password]) assert.equal((await server.tasks("", headers)).total, 0);
 
-  const { code } = await altLas(["keys", "revoke", "short-lived", "--data-dir", server.dataDir]);
+  const { code } = await runCommand(["keys", "revoke", "short-lived", "--data-dir", server.dataDir]);
   assert.equal(code, 0);
   assert.equal((await server.request("GET", "/api/v1/tasks", { headers: key })).status, 401);
   assert.equal((await server.request("GET", "/api/v1/tasks", { headers: password })).status, 200);

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { existsSync, readdirSync, watch } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { runCommand } from "../helpers/command.ts";
 import { altLas, BIN, newFolder, Server } from "../helpers/server.ts";
 
 const CONFIG = "{ engine: { simulated: { tokens_per_second: 0 } }, log: { level: debug } }";
@@ -33,13 +34,13 @@ test("every task accepted before a backup is in the folder restored from it, and
   assert.ok(meanwhile > 0);
 
   const folder = newFolder(t);
-  const restored = await altLas(["restore", file, "--data-dir", join(folder, "data")]);
+  const restored = await runCommand(["restore", file, "--data-dir", join(folder, "data")]);
   assert.equal(restored.code, 0, restored.stderr);
   const next = await Server.start(t, { config: CONFIG, args: ARGS }, folder);
   // Its users and keys came along.
   next.key = server.key;
   for (const id of before) assert.equal((await next.task(id)).status, "completed");
-  const refused = await altLas(["restore", file, "--data-dir", server.dataDir]);
+  const refused = await runCommand(["restore", file, "--data-dir", server.dataDir]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /is not empty/);
 });

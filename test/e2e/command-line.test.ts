@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { runCommand } from "../helpers/command.ts";
 import { altLas, newFolder, ROOT, Server } from "../helpers/server.ts";
 
 const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
@@ -11,16 +12,18 @@ test("version, help and validate-config answer", async (t) => {
   const cwd = newFolder(t);
   writeFileSync(join(cwd, "config.yaml"), 'gpu: { devices: ["cpu:1", "simulated:2"] }');
   writeFileSync(join(cwd, "missing.yaml"), "engine:\n  model: none.gguf\n");
-  const [printed, flag, help, serve, valid, none, missing] = await Promise.all([
+  const [started, printed, flag, help, serve, valid, none, missing] = await Promise.all([
     altLas(["version"]),
-    altLas(["--version"]),
-    altLas(["help"]),
-    altLas(["serve", "--help"]),
-    altLas(["validate-config"], { cwd }),
-    altLas(["validate-config"], { cwd: newFolder(t) }),
-    altLas(["validate-config", "--config", "missing.yaml"], { cwd }),
+    runCommand(["version"]),
+    runCommand(["--version"]),
+    runCommand(["help"]),
+    runCommand(["serve", "--help"]),
+    runCommand(["validate-config"], { cwd }),
+    runCommand(["validate-config"], { cwd: newFolder(t) }),
+    runCommand(["validate-config", "--config", "missing.yaml"], { cwd }),
   ]);
   assert.deepEqual(printed, { code: 0, stdout: `${version}\n`, stderr: "" });
+  assert.deepEqual(started, printed);
   assert.deepEqual(flag, printed);
   for (const command of ["serve", "validate-config", "gpus", "users", "keys", "version", "help"]) {
     assert.match(help.stdout, new RegExp(`^ {2}${command}\\b`, "m"));
@@ -51,12 +54,12 @@ test("a bad configuration is a sentence with file and line, and exit code 1, bef
     const folder = join(cwd, String(index));
     mkdirSync(folder);
     writeFileSync(join(folder, "bad.yaml"), text);
-    const checked = await altLas(["validate-config", "--config", "bad.yaml"], { cwd: folder });
+    const checked = await runCommand(["validate-config", "--config", "bad.yaml"], { cwd: folder });
     assert.deepEqual(checked, { code: 1, stdout: "", stderr: `${sentence}\n` });
   });
   await Promise.all(checks);
   const [missing, served] = await Promise.all([
-    altLas(["validate-config", "--config", "nowhere.yaml"]),
+    runCommand(["validate-config", "--config", "nowhere.yaml"]),
     altLas(["serve", "--config", "bad.yaml", "--data-dir", "data"], { cwd: join(cwd, "0") }),
   ]);
   assert.deepEqual(served, { code: 1, stdout: "", stderr: `${BAD_FILES[0]![1]}\n` });
@@ -65,15 +68,15 @@ test("a bad configuration is a sentence with file and line, and exit code 1, bef
   assert.match(missing.stderr, /^The configuration file nowhere\.yaml cannot be read: .*\.\n$/);
 });
 
-/** Command lines, and what is said of them on standard error. */
-const BAD_LINES: readonly (readonly [readonly string[], RegExp])[] = [
+/** Command lines, what is said of them on standard error, and what runs them: by default no process of their own. */
+const BAD_LINES: readonly (readonly [readonly string[], RegExp, typeof altLas?])[] = [
   [["--colour"], /unknown option '--colour'/],
-  [["srve"], /unknown command 'srve'/],
+  [["srve"], /unknown command 'srve'/, altLas],
   [["serve", "--port", "eighty"], /--port.*'eighty'.* It must be an integer from 0 to 65535\./],
   [["serve", "--port", "65536"], /'65536'.* It must be an integer from 0 to 65535\./],
   [["serve", "--devices", "tpu:1"], /^Command line: gpu\.devices must be "auto", "cpu:N".*; got "tpu:1"\.$/m],
   [["serve", "--devices", "cpu:0"], /^Command line: gpu\.devices must be .*; got "cpu:0"\.$/m],
-  [["serve", "--devices", "gpu:9"], /^gpu\.devices names gpu:9, which is not there; this machine has .*\.$/m],
+  [["serve", "--devices", "gpu:9"], /^gpu\.devices names gpu:9, which is not there; this machine has .*\.$/m, altLas],
   [["serve", "--log-level", "loud"], /^Command line: log\.level must be one of .*; got "loud"\.$/m],
   [
     ["users", "add", "ann", "--role", "king", "--data-dir", "new"],
@@ -89,7 +92,7 @@ const BAD_LINES: readonly (readonly [readonly string[], RegExp])[] = [
     ["keys", "add", "--user", "nobody", "--data-dir", "mine"],
     /^There is no user nobody\. Make it, .*: npx alt-las users add nobody --role ROLE/m,
   ],
-  [["keys", "revoke", "none", "--data-dir", "mine"], /^There is no key none\.$/m],
+  [["keys", "revoke", "none", "--data-dir", "mine"], /^There is no key none\.$/m, altLas],
   [["keys", "add", "--user", "nobody", "--data-dir", "new"], /^There is no user nobody\./m],
   [["keys", "list"], /^There is no ALT_LAS data in \/.*\/data; nothing was changed\. Name .* with --data-dir\.$/m],
   [["keys", "list", "--data-dir", "new"], /^There is no ALT_LAS data in \/.*\/new; nothing was changed\.$/m],
@@ -99,7 +102,7 @@ test("a command line that cannot be obeyed is told why, and exits with 1", async
   const cwd = newFolder(t);
   mkdirSync(join(cwd, "mine"));
   writeFileSync(join(cwd, "mine", "credentials.json"), '{"version":1,"users":[],"keys":[]}');
-  const ran = await Promise.all(BAD_LINES.map(([args]) => altLas([...args], { cwd })));
+  const ran = await Promise.all(BAD_LINES.map(([args, , run = runCommand]) => run(args, { cwd })));
   for (const [index, [args, sentence]] of BAD_LINES.entries()) {
     const { code, stdout, stderr } = ran[index]!;
     assert.match(stderr, sentence, args.join(" "));
@@ -112,7 +115,7 @@ test("a command line that cannot be obeyed is told why, and exits with 1", async
 test("users and keys are made, listed and removed; what is secret is shown once and kept hashed", async (t) => {
   const cwd = newFolder(t);
   const run = async (line: string, input = "") => {
-    const { code, stdout, stderr } = await altLas([...line.split(" "), "--data-dir", "d"], { cwd, input });
+    const { code, stdout, stderr } = await runCommand([...line.split(" "), "--data-dir", "d"], { cwd, input });
     assert.equal(code, 0, stderr);
     return stdout;
   };
@@ -133,7 +136,7 @@ test("users and keys are made, listed and removed; what is secret is shown once 
   assert.match(await run("keys revoke laptop"), /^Key laptop is revoked\.\n$/);
   assert.match(await run("users remove bob"), /^User bob is removed, with 0 keys\.\n$/);
   assert.match(await run("keys list"), /There are no keys\./);
-  const last = await altLas(["users", "remove", "ann", "--data-dir", "d"], { cwd });
+  const last = await runCommand(["users", "remove", "ann", "--data-dir", "d"], { cwd });
   assert.match(last.stderr, /^User ann is the last admin; add another one first\.\n$/);
 });
 

@@ -10,7 +10,8 @@ import { type BatchView } from "../../src/http/schemas/batches.ts";
 import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
 import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
-import { altLas, Server } from "../helpers/server.ts";
+import { runCommand } from "../helpers/command.ts";
+import { Server } from "../helpers/server.ts";
 
 const ONE_SLOT = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }";
 
@@ -283,7 +284,7 @@ test("a caller over its own limits gets 429, whoever meets a full queue 503, eac
   const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
   await server.loaded();
   const files = ["--config", join(server.folder, "config.yaml"), "--data-dir", server.dataDir];
-  const { stdout } = await altLas(["keys", "add", "--user", "bob", ...files]);
+  const { stdout } = await runCommand(["keys", "add", "--user", "bob", ...files]);
   const bob = { authorization: `Bearer ${/altlas_\S+/.exec(stdout)![0]}` };
   const submit = (headers?: Record<string, string>) =>
     server.request("POST", "/api/v1/predict", { body: { text: "x" }, ...(headers && { headers }) });

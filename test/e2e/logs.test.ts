@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
-import { altLas, basic, BIN, type LogLine, newFolder, Server } from "../helpers/server.ts";
+import { runCommand } from "../helpers/command.ts";
+import { basic, BIN, type LogLine, newFolder, Server } from "../helpers/server.ts";
 
 const about = (id: string) => (line: LogLine) => line["task"] === id;
 
@@ -50,7 +51,7 @@ test("no prompt, generated text, key or password is in the log, whatever happens
     engine: { context: 256, simulated: { failures: [{ kind: crash, when_text_contains: ${secret}, after_tokens: 1 }] } }`;
   const server = await Server.start(t, { config, env: { ALT_LAS_API_KEY: key } });
   await server.loaded();
-  const added = await altLas(
+  const added = await runCommand(
     ["users", "add", "alice", "--role", "viewer", "--password-stdin", "--data-dir", server.dataDir],
     { input: password },
   );

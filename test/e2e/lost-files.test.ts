@@ -4,7 +4,8 @@ import { existsSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { type ReadyAnswer } from "../../src/http/schemas/health.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
-import { altLas, Server } from "../helpers/server.ts";
+import { runCommand } from "../helpers/command.ts";
+import { Server } from "../helpers/server.ts";
 
 const KEY = "altlas_of-the-configuration";
 /** Tasks that do not end while a test lasts; a user whom no deleted file takes away. */
@@ -19,7 +20,7 @@ test("with its data directory deleted a server refuses tasks, tells of none, is 
   server.key = KEY;
   await server.loaded();
   const args = ["keys", "add", "--user", "root", "--data-dir", server.dataDir];
-  const { stdout } = await altLas(args, { cwd: server.folder });
+  const { stdout } = await runCommand(args, { cwd: server.folder });
   const own = /^altlas_\S+$/m.exec(stdout)![0];
   const { task_id } = await server.predict({ text: "before" });
   const path = `/api/v1/task/${task_id}`;

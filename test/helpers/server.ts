@@ -310,12 +310,14 @@ export interface Ran {
   readonly stderr: string;
 }
 
+export interface RunOptions {
+  readonly input?: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Runs a program to its end. */
-export async function runProgram(
-  program: string,
-  args: readonly string[],
-  options: { readonly input?: string; readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
-): Promise<Ran> {
+export async function runProgram(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const { ALT_LAS_API_KEY: _key, ALT_LAS_DATA_DIR: _dir, ...env } = process.env;
   const child = spawn(program, args, {
     cwd: options.cwd ?? tmpdir(),
@@ -337,8 +339,8 @@ export function basic(user: string, password: string): { authorization: string }
   return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
 }
 
-/** Runs `alt-las` to its end. */
-export function altLas(args: readonly string[], options: Parameters<typeof runProgram>[2] = {}): Promise<Ran> {
+/** Runs `alt-las` to its end, in a process of its own; most commands need none (helpers/command.ts). */
+export function altLas(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   return runProgram(process.execPath, [BIN, ...args], options);
 }
 

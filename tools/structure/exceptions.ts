@@ -20,7 +20,6 @@ export const EXCEPTIONS: readonly Exception[] = [
   { file: "src/scheduler/scheduler.ts", reason: SPLITTING },
   { file: "src/gpu/telemetry/monitor.ts", name: "GpuMonitor", reason: SPLITTING },
   { file: "src/main.ts", name: "startServer", reason: SPLITTING },
-  { file: "src/cli/cli.ts", name: "program", reason: SPLITTING },
   { file: "src/http/server.ts", name: "createServer", reason: SPLITTING },
   { file: "src/http/bodies.ts", name: "readBody", reason: SPLITTING },
   { file: "src/http/pipelines.ts", name: "answerInTurn", reason: SPLITTING },
