@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { COOL_BY, CRASH_WINDOW, Health, MAX_CRASHES } from "../src/gpu/instance/health.ts";
+import { COOL_BY, Health } from "../src/gpu/card/health.ts";
+import { CRASH_WINDOW, type InstanceHealth, MAX_CRASHES } from "../src/gpu/instance/health.ts";
 
 class World {
   now = 1000;
   changes = 0;
   readonly health: Health;
+  readonly instance: InstanceHealth;
 
   constructor(maxTemperature: number | null = 85) {
     this.health = new Health({
@@ -15,6 +17,7 @@ class World {
       maxTemperature,
       changed: () => void this.changes++,
     });
+    this.instance = this.health.add();
   }
 
   get state(): string {
@@ -24,7 +27,7 @@ class World {
 
 function serving(maxTemperature?: number | null): World {
   const world = new World(maxTemperature);
-  world.health.serving();
+  world.instance.serving();
   return world;
 }
 
@@ -33,7 +36,7 @@ test("a GPU is starting until its model is loaded, and then ready without a reas
   assert.equal(world.state, "starting");
   assert.match(world.health.reason ?? "", /loaded/);
   world.now = 2000;
-  world.health.serving();
+  world.instance.serving();
   assert.equal(world.state, "ready");
   assert.equal(world.health.reason, null);
   assert.equal(world.health.since, 2000);
@@ -42,11 +45,11 @@ test("a GPU is starting until its model is loaded, and then ready without a reas
 test("a crash makes it start again, and the third within five minutes is a fault", () => {
   const world = serving();
   for (let crash = 1; crash < MAX_CRASHES; crash++) {
-    world.health.crashed("It died.");
+    world.instance.crashed("It died.");
     assert.equal(world.state, "starting");
-    world.health.serving();
+    world.instance.serving();
   }
-  world.health.crashed("It died.");
+  world.instance.crashed("It died.");
   assert.equal(world.state, "faulted");
   assert.match(world.health.reason ?? "", /3 times within 5 minutes\. It died\./);
 });
@@ -54,21 +57,21 @@ test("a crash makes it start again, and the third within five minutes is a fault
 test("crashes that are far apart never make a fault", () => {
   const world = serving();
   for (let crash = 0; crash < 10; crash++) {
-    world.health.crashed("It died.");
+    world.instance.crashed("It died.");
     assert.equal(world.state, "starting");
-    world.health.serving();
+    world.instance.serving();
     world.now += CRASH_WINDOW / 2;
   }
 });
 
 test("a fault ends when the GPU has proved that it works, and not when its worker is started", () => {
   const world = serving();
-  world.health.fault("Xid 79.");
-  world.health.starting("It is tried again.");
+  world.instance.fault("Xid 79.");
+  world.instance.starting("It is tried again.");
   assert.equal(world.state, "faulted");
-  world.health.serving();
+  world.instance.serving();
   assert.equal(world.state, "ready");
-  world.health.crashed("It died.");
+  world.instance.crashed("It died.");
   assert.equal(world.state, "starting", "the crashes before the fault are forgotten");
 });
 
@@ -100,26 +103,26 @@ test("a drained GPU is draining while tasks run, then drained until it is resume
   assert.equal(world.health.reason, "Drained by ada.");
   world.health.resume("Resumed by ada.");
   assert.equal(world.state, "starting", "it has no worker now");
-  world.health.serving();
+  world.instance.serving();
   assert.equal(world.state, "ready");
 });
 
 test("a drain outlasts a fault", () => {
   const world = serving();
   world.health.drain("Drained by ada.", true);
-  world.health.fault("Xid 48.");
+  world.instance.fault("Xid 48.");
   assert.equal(world.state, "faulted");
   world.health.idle();
-  world.health.serving();
+  world.instance.serving();
   assert.equal(world.state, "drained");
 });
 
 test("a lost GPU that is there again starts anew, whatever was wrong with it before", () => {
   const world = serving();
-  world.health.fault("Xid 79.");
+  world.instance.fault("Xid 79.");
   world.health.vanish("GPU is lost.");
   assert.equal(world.state, "lost");
-  world.health.serving();
+  world.instance.serving();
   assert.equal(world.state, "lost");
   world.health.appear();
   assert.equal(world.state, "starting");
@@ -127,20 +130,20 @@ test("a lost GPU that is there again starts anew, whatever was wrong with it bef
 
 test("an unfit GPU stays so while it is tried again, until it serves", () => {
   const world = new World();
-  world.health.refuse("Too little memory.");
-  world.health.starting("It is looked at again.");
+  world.instance.refuse("Too little memory.");
+  world.instance.starting("It is looked at again.");
   assert.equal(world.state, "unfit");
-  world.health.serving();
+  world.instance.serving();
   assert.equal(world.state, "ready");
 });
 
 test("whatever happens: every change has a reason, the history tells it, and nothing changes without being told", () => {
   const step = fc.oneof(
-    fc.constant((world: World) => world.health.starting("Started again.")),
-    fc.constant((world: World) => world.health.serving()),
-    fc.constant((world: World) => world.health.crashed("It died.")),
-    fc.constant((world: World) => world.health.fault("Xid 48.")),
-    fc.constant((world: World) => world.health.refuse("Too little memory.")),
+    fc.constant((world: World) => world.instance.starting("Started again.")),
+    fc.constant((world: World) => world.instance.serving()),
+    fc.constant((world: World) => world.instance.crashed("It died.")),
+    fc.constant((world: World) => world.instance.fault("Xid 48.")),
+    fc.constant((world: World) => world.instance.refuse("Too little memory.")),
     fc.constant((world: World) => world.health.vanish("Fell off the bus.")),
     fc.constant((world: World) => world.health.appear()),
     fc.boolean().map((busy) => (world: World) => world.health.drain("Drained by ada.", busy)),

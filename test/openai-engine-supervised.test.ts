@@ -1,9 +1,10 @@
-/** What a supervisor makes of a server that refuses, fails or goes away. Every test has a real worker process. */
+/** What a GPU makes of a server that refuses, fails or goes away. Every test has a real worker process. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type GpuState, type GpuStatus } from "../src/gpu/status.ts";
-import { type LossReason, Supervisor } from "../src/gpu/instance/supervisor.ts";
+import { type LossReason } from "../src/gpu/instance/lifecycle.ts";
+import { Gpu } from "../src/gpu/gpu.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { Mutex } from "../src/common/mutex.ts";
@@ -19,9 +20,9 @@ interface Setting {
   readonly stallTimeout?: number;
 }
 
-/** A supervisor of a server, and what it told. */
+/** A GPU with a server behind it, and what it told. */
 class Owner {
-  readonly supervisor: Supervisor;
+  readonly gpu: Gpu;
   readonly outcomes = new Map<Task, Outcome>();
   readonly losses: LossReason[] = [];
   readonly states: GpuState[] = [];
@@ -32,10 +33,10 @@ class Owner {
     // As the configuration has it for servers: what others use of it shuts it never. Some stand-ins always have others waiting.
     const thresholds = { memory: 1, utilization: 1 };
     const device = aDevice({ kind: "remote", vendor: "remote", uuids: [`REMOTE-${url}`], thresholds });
-    this.supervisor = new Supervisor(
+    this.gpu = new Gpu(
       {
         device: { ...device, engine: { ...device.engine, kind: "openai", upstream } },
-        engine: { ...simulatedEngine(), kind: "openai", upstream },
+        engines: [{ ...simulatedEngine(), kind: "openai", upstream }],
         healthCheckInterval: 0,
         stallTimeout,
         cancelTimeout: 60,
@@ -55,12 +56,12 @@ class Owner {
         started: () => {},
       },
     );
-    t.after(() => this.supervisor.stop());
-    this.supervisor.start(null);
+    t.after(() => this.gpu.stop());
+    this.gpu.start(null);
   }
 
   get status(): Omit<GpuStatus, "taskCount" | "load"> {
-    return this.supervisor.status();
+    return this.gpu.status();
   }
 
   #changed(): void {
@@ -94,7 +95,7 @@ class Owner {
       this.outcomes.set(task, outcome);
       this.#wake();
     };
-    this.supervisor.run(...given(task), { text: () => {}, ended });
+    this.gpu.run(0, ...given(task), { text: () => {}, ended });
     return task;
   }
 }
@@ -175,11 +176,11 @@ test("a server that asks to be left alone for an hour is asked again when an ope
   const owner = new Owner(t, standIn);
   await owner.is("ready");
   const ways = [
-    async () => owner.supervisor.resume("again"),
+    async () => owner.gpu.resume("again"),
     async () => {
-      owner.supervisor.drain("for a while", null);
+      owner.gpu.drain("for a while", null);
       await owner.is("drained");
-      owner.supervisor.resume("again");
+      owner.gpu.resume("again");
       await owner.is("ready");
     },
   ];

@@ -140,7 +140,7 @@ test("a task that is being canceled does not run again when its worker dies", ()
 const FULL: Outcome = { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } };
 const CUT_OFF: Outcome = { status: "failed", error: { code: "gpu_lost", sentence: "The connection was closed." } };
 
-/** The server behind a task's GPU takes no more, told in the order in which a supervisor tells it. */
+/** The server behind a task's GPU takes no more, told in the order in which a GPU tells it. */
 function refuse(world: World, task: Task): void {
   world.scheduler.setGpu({ ...world.factsOf(task.gpuId!), crowded: "its server is full" });
   world.scheduler.finished(task, FULL);

@@ -1,11 +1,12 @@
-/** What a supervisor makes of a worker and a card that fail in each way they can. Every test has real worker processes. */
+/** What a GPU and its instance make of a worker and a card that fail in each way they can. Every test has real worker processes. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type Device } from "../src/gpu/inventory/devices.ts";
 import { type GpuState } from "../src/gpu/status.ts";
-import { type LossReason, Supervisor, type SupervisorTiming } from "../src/gpu/instance/supervisor.ts";
+import { type LossReason, type LifecycleTiming } from "../src/gpu/instance/lifecycle.ts";
+import { Gpu } from "../src/gpu/gpu.ts";
 import { Mutex } from "../src/common/mutex.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
@@ -13,14 +14,14 @@ import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
 import { given } from "./helpers/requests.ts";
 
-const AT_ONCE: SupervisorTiming = { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 };
+const AT_ONCE: LifecycleTiming = { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 };
 /** A day: what is to be tried again later is not tried in the test. */
-const LATER: SupervisorTiming = { ...AT_ONCE, retryPauses: [86_400_000] };
+const LATER: LifecycleTiming = { ...AT_ONCE, retryPauses: [86_400_000] };
 
 interface Setting {
   readonly device?: Device;
   readonly engine?: Partial<SimulatedOptions>;
-  readonly timing?: SupervisorTiming;
+  readonly timing?: LifecycleTiming;
   readonly healthCheckInterval?: number;
   readonly memoryBudget?: () => number | null;
   readonly cancelTimeout?: number;
@@ -34,9 +35,9 @@ interface Told {
   readonly pid: number | null;
 }
 
-/** A supervisor, and what it told. */
+/** A GPU with one instance, and what it told. */
 class Owner {
-  readonly supervisor: Supervisor;
+  readonly gpu: Gpu;
   readonly outcomes = new Map<Task, Outcome>();
   readonly losses: LossReason[] = [];
   readonly lossSentences: (string | null)[] = [];
@@ -46,10 +47,10 @@ class Owner {
   readonly #waiting = new Set<() => void>();
 
   constructor(t: TestContext, { device = aDevice(), engine, timing = AT_ONCE, ...rest }: Setting = {}) {
-    this.supervisor = new Supervisor(
+    this.gpu = new Gpu(
       {
         device,
-        engine: { ...simulatedEngine(engine), slots: device.slots },
+        engines: [{ ...simulatedEngine(engine), slots: device.slots }],
         healthCheckInterval: rest.healthCheckInterval ?? 0,
         // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: rest.stallTimeout ?? 600,
@@ -74,7 +75,7 @@ class Owner {
         started: () => this.#wake(),
       },
     );
-    t.after(() => this.supervisor.stop());
+    t.after(() => this.gpu.stop());
   }
 
   /** Gives it a task. */
@@ -89,19 +90,19 @@ class Owner {
       this.outcomes.set(task, outcome);
       this.#tell(task);
     };
-    this.supervisor.run(...given(task), { text, ended });
+    this.gpu.run(0, ...given(task), { text, ended });
   }
 
   get state(): GpuState {
-    return this.supervisor.facts().state;
+    return this.gpu.facts().state;
   }
 
   get reason(): string {
-    return this.supervisor.facts().reason ?? "";
+    return this.gpu.facts().reason ?? "";
   }
 
   get pid(): number | null {
-    return this.supervisor.status().pid;
+    return this.gpu.status().pid;
   }
 
   #tell(what: Task | LossReason): void {
@@ -123,7 +124,7 @@ class Owner {
   }
 
   async ready(): Promise<void> {
-    this.supervisor.start(null);
+    this.gpu.start(null);
     await this.is("ready");
   }
 
@@ -193,7 +194,7 @@ test("a faulted GPU that still fails stays faulted, and is tried again", async (
   const failures = [{ kind: "error", when_text_contains: "Hello" } as const];
   const owner = new Owner(t, { device: aDevice(), engine: { failures } });
   await owner.ready();
-  owner.supervisor.report({ type: "xid", uuid: "SIMULATED-0", xid: 79 });
+  owner.gpu.report({ type: "xid", uuid: "SIMULATED-0", xid: 79 });
   const tries = (): number => owner.losses.length;
   await owner.until(() => tries() >= 4);
   assert.match(owner.reason, /asked for one token: The simulated model is set to fail/);
@@ -212,23 +213,23 @@ test("Xid errors do what the catalogue says: reset, new worker, or nothing", asy
   await owner.ready();
   const uuid = aGpu().uuids[0]!;
   const { pid } = owner;
-  owner.supervisor.report({ type: "xid", uuid, xid: 63 });
+  owner.gpu.report({ type: "xid", uuid, xid: 63 });
   assert.deepEqual([owner.state, owner.pid], ["ready", pid]);
-  owner.supervisor.report({ type: "xid", uuid, xid: 31 });
+  owner.gpu.report({ type: "xid", uuid, xid: 31 });
   assert.equal(owner.state, "starting");
   await owner.is("ready");
   assert.notEqual(owner.pid, pid);
-  owner.supervisor.report({ type: "xid", uuid, xid: 79 });
+  owner.gpu.report({ type: "xid", uuid, xid: 79 });
   assert.equal(owner.state, "faulted");
   assert.match(owner.reason, /^Xid 79: .* needs a reset\.$/);
   assert.deepEqual(owner.losses, ["worker_crash", "gpu_lost"]);
-  assert.deepEqual(owner.supervisor.status().xids, { 63: 1, 31: 1, 79: 1 });
+  assert.deepEqual(owner.gpu.status().xids, { 63: 1, 31: 1, 79: 1 });
 });
 
 test("a double-bit error faults the GPU", async (t) => {
   const owner = new Owner(t, { device: aGpu(), timing: LATER });
   await owner.ready();
-  owner.supervisor.report({ type: "double_bit_ecc", uuid: aGpu().uuids[0]! });
+  owner.gpu.report({ type: "double_bit_ecc", uuid: aGpu().uuids[0]! });
   assert.equal(owner.state, "faulted");
 });
 
@@ -236,11 +237,11 @@ test("a card that vanishes is lost with its tasks, and serves again when it is b
   const owner = new Owner(t, { device: aGpu(), engine: ENDLESS });
   await owner.ready();
   owner.run(aTask("wait", 1e6));
-  owner.supervisor.vanish("GPU is lost.");
+  owner.gpu.vanish("GPU is lost.");
   assert.deepEqual([owner.state, owner.losses, owner.pid], ["lost", ["gpu_lost"], null]);
-  owner.supervisor.vanish("GPU is lost.");
+  owner.gpu.vanish("GPU is lost.");
   assert.equal(owner.losses.length, 1);
-  owner.supervisor.read(READING);
+  owner.gpu.read(READING);
   await owner.is("ready");
 });
 
@@ -249,19 +250,19 @@ test("a drained GPU lets its tasks finish, then ends its worker, and loads again
   await owner.ready();
   const last = aTask("last", 10);
   owner.run(last);
-  owner.supervisor.drain("Drained by ada.", null);
+  owner.gpu.drain("Drained by ada.", null);
   assert.equal(owner.state, "draining");
   assert.equal((await owner.outcome(last)).status, "completed");
   assert.deepEqual([owner.state, owner.pid, owner.losses], ["drained", null, []]);
-  owner.supervisor.resume("Resumed by ada.");
+  owner.gpu.resume("Resumed by ada.");
   await owner.is("ready");
 });
 
 test("a GPU that is resumed is not ready before it has a worker again", async (t) => {
   const owner = new Owner(t);
   await owner.ready();
-  owner.supervisor.drain("Drained by ada.", null);
-  owner.supervisor.resume("Resumed by ada.");
+  owner.gpu.drain("Drained by ada.", null);
+  owner.gpu.resume("Resumed by ada.");
   await owner.is("ready");
   assert.deepEqual(owner.states, ["starting", "ready", "drained", "starting", "ready"]);
 });
@@ -271,7 +272,7 @@ test("a faulted GPU on which the model cannot be opened stays faulted and is tri
   const owner = new Owner(t, { device: aGpu(), engine: { failures } });
   await owner.ready();
   failures.push({ kind: "load_error" });
-  owner.supervisor.report({ type: "xid", uuid: aGpu().uuids[0]!, xid: 79 });
+  owner.gpu.report({ type: "xid", uuid: aGpu().uuids[0]!, xid: 79 });
   await owner.until(() => /set to fail when it is loaded/.test(owner.reason));
   assert.equal(owner.state, "faulted");
   failures.pop();
@@ -282,16 +283,16 @@ test("after a drain's deadline what still runs is given back", async (t) => {
   const owner = new Owner(t, { engine: ENDLESS });
   await owner.ready();
   owner.run(aTask("endless", 1e6));
-  owner.supervisor.drain("Drained by ada.", 0.05);
+  owner.gpu.drain("Drained by ada.", 0.05);
   await owner.until(() => owner.losses.length === 1);
   assert.deepEqual([owner.state, owner.losses], ["drained", ["gpu_drained"]]);
 });
 
 test("a GPU that was drained at an earlier start has no worker until it is resumed", async (t) => {
   const owner = new Owner(t);
-  owner.supervisor.start("Drained before.");
+  owner.gpu.start("Drained before.");
   assert.deepEqual([owner.state, owner.pid], ["drained", null]);
-  owner.supervisor.resume("Resumed.");
+  owner.gpu.resume("Resumed.");
   await owner.is("ready");
 });
 
@@ -299,7 +300,7 @@ test("a model that does not fit makes the GPU unfit, with both numbers, until th
   let budget = 1e9;
   const engine = { memory_bytes: 2e9 };
   const owner = new Owner(t, { device: aGpu(), engine, memoryBudget: () => budget });
-  owner.supervisor.start(null);
+  owner.gpu.start(null);
   await owner.is("unfit");
   assert.match(owner.reason, /needs at least 1\.9 GiB of memory.*; 953\.6 MiB may be used\.$/);
   budget = 4e9;
@@ -310,7 +311,7 @@ test("a worker that sees another GPU than it was given is faulted, never used", 
   // No CUDA driver shows this worker the GPU it was given; the engine claims the CPU.
   const device = aGpu({ engine: { ...aGpu().engine, kind: "llama" } });
   const owner = new Owner(t, { device, timing: LATER });
-  owner.supervisor.start(null);
+  owner.gpu.start(null);
   await owner.is("faulted");
   assert.match(owner.reason, /^The worker was to use cuda on GPU-.*, but llama\.cpp opened simulated\.$/);
   assert.ok(!owner.states.includes("ready"));
@@ -318,9 +319,9 @@ test("a worker that sees another GPU than it was given is faulted, never used", 
 
 test("a worker that dies twice while loading is held to have a bad model", async (t) => {
   const owner = new Owner(t, { engine: { load_seconds: 1e6 } });
-  owner.supervisor.start(null);
+  owner.gpu.start(null);
   for (let death = 1; death <= 2; death++) {
-    await owner.until(() => owner.supervisor.usage !== null);
+    await owner.until(() => owner.gpu.instances[0]!.usage !== null);
     process.kill(owner.pid!, "SIGKILL");
     await owner.until(() => owner.losses.length === death);
   }
@@ -334,7 +335,7 @@ test("a worker that dies of a CUDA error while loading says that the driver may 
   const crash = `setTimeout(() => { console.error("${words}"); process.kill(process.pid, "SIGABRT"); }, 300);`;
   const environment = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(crash)}` };
   const owner = new Owner(t, { device: aGpu({ environment }), engine: { load_seconds: 1e6 } });
-  owner.supervisor.start(null);
+  owner.gpu.start(null);
   await owner.is("unfit");
   assert.equal(
     owner.reason,
@@ -346,18 +347,18 @@ test("a worker that dies of a CUDA error while loading says that the driver may 
 test("a hot GPU keeps what runs and is ready again when it has cooled down", async (t) => {
   const owner = new Owner(t, { device: aGpu() });
   await owner.ready();
-  owner.supervisor.read({ ...READING, temperature: 90 });
+  owner.gpu.read({ ...READING, temperature: 90 });
   assert.deepEqual([owner.state, owner.losses], ["hot", []]);
-  owner.supervisor.read({ ...READING, temperature: 70 });
+  owner.gpu.read({ ...READING, temperature: 70 });
   assert.equal(owner.state, "ready");
 });
 
 test("a GPU that others fill is crowded, and says since when in its history", async (t) => {
   const owner = new Owner(t, { device: aGpu() });
   await owner.ready();
-  owner.supervisor.read({ ...READING, othersMemory: 0.95 });
-  assert.equal(owner.supervisor.facts().crowded, "memory taken by others");
-  assert.equal(owner.supervisor.status().events.at(-1)?.event, "crowded");
+  owner.gpu.read({ ...READING, othersMemory: 0.95 });
+  assert.equal(owner.gpu.facts().crowded, "memory taken by others");
+  assert.equal(owner.gpu.status().events.at(-1)?.event, "crowded");
 });
 
 test("a GPU that has no room says so before its task is told, and takes tasks again after a while", async (t) => {
@@ -369,8 +370,8 @@ test("a GPU that has no room says so before its task is told, and takes tasks ag
   owner.run(refused);
   const { error, retryAfter } = failureOf(await owner.outcome(refused));
   assert.deepEqual([error.code, retryAfter], ["gpu_full", 1]);
-  crowded.push(owner.supervisor.facts().crowded);
-  await owner.until(() => owner.supervisor.facts().crowded === null);
+  crowded.push(owner.gpu.facts().crowded);
+  await owner.until(() => owner.gpu.facts().crowded === null);
   assert.deepEqual([crowded, owner.state, owner.losses], [["its server is full"], "ready", []]);
 });
 
@@ -382,10 +383,10 @@ test("a GPU that had no room takes tasks again as soon as another one has left i
   owner.run(other);
   owner.run(refused);
   await owner.outcome(refused);
-  assert.equal(owner.supervisor.facts().crowded, "its server is full");
-  owner.supervisor.cancel(other);
+  assert.equal(owner.gpu.facts().crowded, "its server is full");
+  owner.gpu.cancel(other);
   await owner.outcome(other);
-  assert.equal(owner.supervisor.facts().crowded, null);
+  assert.equal(owner.gpu.facts().crowded, null);
 });
 
 test("a task that is cut off by itself says nothing against its GPU", async (t) => {
@@ -402,7 +403,7 @@ test("an idle GPU that has no room passes its check", async (t) => {
   await owner.ready();
   const { pid } = owner;
   let checks = 0;
-  await owner.until(() => owner.supervisor.idleFor > 0 && ++checks > 6);
+  await owner.until(() => owner.gpu.instances[0]!.idleFor > 0 && ++checks > 6);
   assert.deepEqual([owner.state, owner.pid, owner.losses], ["ready", pid, []]);
 });
 
@@ -428,7 +429,7 @@ test("what a worker that is killed was to stop is lost like the rest", async (t)
   await owner.ready();
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);
-  owner.supervisor.cancel(deaf);
+  owner.gpu.cancel(deaf);
   process.kill(owner.pid!, "SIGKILL");
   await owner.until(() => owner.losses.length === 1);
   assert.deepEqual([owner.losses, owner.outcomes.size], [["worker_crash"], 0]);
@@ -442,7 +443,7 @@ test("a canceled task keeps its text, and its worker and its neighbours go on", 
   owner.run(canceled);
   owner.run(neighbour);
   await owner.until(() => owner.texts.has(canceled));
-  owner.supervisor.cancel(canceled);
+  owner.gpu.cancel(canceled);
   const outcome = await owner.outcome(canceled);
   assert.ok(outcome.status === "canceled" && outcome.result?.text === owner.texts.get(canceled));
   // It runs for longer than the worker has to stop a task.
@@ -464,8 +465,8 @@ for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as con
     await owner.until(() => owner.texts.size === 3);
     if (how === "hangs") owner.run(aTask("freeze", 1e6));
     if (how === "is stopped (SIGSTOP)") process.kill(pid!, "SIGSTOP");
-    owner.supervisor.cancel(canceled);
-    owner.supervisor.cancel(later);
+    owner.gpu.cancel(canceled);
+    owner.gpu.cancel(later);
     await owner.until(() => owner.losses.length === 1);
     // First the state, so that nothing is placed there; then the ends; then the rest.
     const gone = { state: "starting", pid: null };
@@ -505,7 +506,7 @@ test("a worker that does not stop a task is one of the three failures that make 
   await owner.is("ready");
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);
-  owner.supervisor.cancel(deaf);
+  owner.gpu.cancel(deaf);
   await owner.is("faulted");
   await owner.until(() => owner.losses.length === 3);
   assert.deepEqual(
@@ -522,8 +523,8 @@ test("a draining GPU whose worker does not stop its last task is drained", async
   await owner.ready();
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);
-  owner.supervisor.drain("Drained by ada.", null);
-  owner.supervisor.cancel(deaf);
+  owner.gpu.drain("Drained by ada.", null);
+  owner.gpu.cancel(deaf);
   await owner.until(() => owner.losses.length === 1);
   assert.deepEqual([owner.state, owner.pid, owner.outcomes.get(deaf)?.status], ["drained", null, "canceled"]);
 });

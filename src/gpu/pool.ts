@@ -1,4 +1,4 @@
-/** All GPUs: a supervisor for each gpu_id, and what the drivers say of the cards under them. */
+/** All GPUs, and what the drivers say of the cards under them. */
 import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
@@ -12,13 +12,10 @@ import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { type CardReading, combine } from "./card/readings.ts";
 import { type GpuFacts, type GpuStatus, type Readiness } from "./status.ts";
-import {
-  DEFAULT_TIMING,
-  type LossReason,
-  Supervisor,
-  type SupervisorOptions,
-  type SupervisorTiming,
-} from "./instance/supervisor.ts";
+import { Gpu } from "./gpu.ts";
+import { type InstanceEngine } from "./instance/instance-parts.ts";
+import { type Instance } from "./instance/instance.ts";
+import { DEFAULT_TIMING, type LifecycleTiming, type LossReason } from "./instance/lifecycle.ts";
 import { type GpuMonitor } from "./telemetry/monitor.ts";
 import { OthersMeter, type OwnUse } from "./telemetry/external-load.ts";
 import { type OpenChannel } from "./worker/channel.ts";
@@ -41,7 +38,7 @@ export interface PoolParts {
   readonly known: Pick<KnownGpus, "isDrained" | "setDrained">;
   /** Starts the workers. */
   readonly openChannel: OpenChannel;
-  readonly timing?: SupervisorTiming;
+  readonly timing?: LifecycleTiming;
 }
 
 /** How an operator wants a GPU drained. */
@@ -65,7 +62,7 @@ interface Card {
 }
 
 export class GpuPool {
-  readonly #supervisors = new Map<number, Supervisor>();
+  readonly #gpus = new Map<number, Gpu>();
   readonly #cards = new Map<string, Card>();
   /** By process id of a worker, every number under which the kernel knows it. */
   readonly #numbers = new Map<number, readonly number[]>();
@@ -91,7 +88,7 @@ export class GpuPool {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    for (const { device } of this.#supervisors.values()) {
+    for (const { device } of this.#gpus.values()) {
       this.#tell(device.id);
       if (!isMonitored(device)) this.#start(device);
     }
@@ -105,44 +102,43 @@ export class GpuPool {
    * @param sink hears of it, unless `lost` is told before it has ended
    */
   run(gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
-    return this.#supervisors.get(gpuId)!.run(task, request, sink);
+    return this.#gpus.get(gpuId)!.run(0, task, request, sink);
   }
 
   /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
   cancel(gpuId: number, task: Task): void {
-    this.#supervisors.get(gpuId)!.cancel(task);
+    this.#gpus.get(gpuId)!.cancel(task);
   }
 
   /** Lets a GPU finish what runs there, and gives it nothing new, also after a restart of the server. @throws {AltLasError} `not_found` */
   drain(gpuId: number, { deadlineSeconds, by }: DrainOptions): void {
-    const supervisor = this.#supervisor(gpuId);
-    this.#parts.known.setDrained(supervisor.device.key, { by, at: wallTime() });
-    supervisor.drain(`Drained by ${by}.`, deadlineSeconds);
+    const gpu = this.#gpu(gpuId);
+    this.#parts.known.setDrained(gpu.device.key, { by, at: wallTime() });
+    gpu.drain(`Drained by ${by}.`, deadlineSeconds);
   }
 
   /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. @throws {AltLasError} `not_found` */
   resume(gpuId: number, by: string): void {
-    const supervisor = this.#supervisor(gpuId);
-    this.#parts.known.setDrained(supervisor.device.key, null);
-    supervisor.resume(`Resumed by ${by}.`);
+    const gpu = this.#gpu(gpuId);
+    this.#parts.known.setDrained(gpu.device.key, null);
+    gpu.resume(`Resumed by ${by}.`);
   }
 
   /** In `gpu_id` order. @param loadOf what the scheduler has placed on a GPU */
   list(loadOf: (gpuId: number) => Pick<GpuStatus, "taskCount" | "load">): GpuStatus[] {
-    return [...this.#supervisors.values()].map((supervisor) => ({
-      ...supervisor.status(),
-      ...loadOf(supervisor.device.id),
+    return [...this.#gpus.values()].map((gpu) => ({
+      ...gpu.status(),
+      ...loadOf(gpu.device.id),
     }));
   }
 
   /** Ready means that a task sent now could finish: every GPU has loaded or failed to, and one at least serves. */
   readiness(): Readiness {
-    const all = [...this.#supervisors.values()];
-    const starting = all.filter((supervisor) => !supervisor.settled && supervisor.facts().state === "starting");
+    const all = [...this.#gpus.values()];
+    const starting = all.filter(({ settled, state }) => !settled && state === "starting");
     if (starting.length > 0)
       return { ready: false, reason: `${starting.length} of ${all.length} GPUs are still loading.` };
-    if (all.some((supervisor) => ["ready", "hot"].includes(supervisor.facts().state)))
-      return { ready: true, reason: null };
+    if (all.some(({ state }) => state === "ready" || state === "hot")) return { ready: true, reason: null };
     // Anybody may ask for this, so it names no file and no reason.
     return { ready: false, reason: "No GPU can run tasks; GET /api/v1/gpus says why." };
   }
@@ -151,21 +147,21 @@ export class GpuPool {
   async stop(): Promise<void> {
     clearTimeout(this.#waiting);
     for (const { wake } of this.#waiters) wake();
-    await Promise.all([...this.#supervisors.values()].map((supervisor) => supervisor.stop()));
+    await Promise.all([...this.#gpus.values()].map((gpu) => gpu.stop()));
   }
 
   #add(device: Device): void {
     const { config, log, openChannel, timing = DEFAULT_TIMING } = this.#parts;
-    const supervisor = new Supervisor(
+    const gpu = new Gpu(
       {
         device,
-        engine: engineOptions(device, this.#parts),
+        engines: [engineOptions(device, this.#parts)],
         healthCheckInterval: config.gpu.health_check_interval,
         stallTimeout: config.gpu.stall_timeout,
         cancelTimeout: config.tasks.cancel_timeout,
         inherit: config.gpu.worker_environment,
         openChannel,
-        memoryBudget: () => this.#memoryBudget(supervisor),
+        memoryBudget: (instance) => this.#memoryBudget(device, instance),
         footprint: () => this.#footprint(device),
         turns: this.#turns,
         timing,
@@ -177,7 +173,7 @@ export class GpuPool {
         started: (pid) => void this.#onStarted(device, pid),
       },
     );
-    this.#supervisors.set(device.id, supervisor);
+    this.#gpus.set(device.id, gpu);
     if (!isMonitored(device)) return;
     for (const uuid of device.uuids) {
       if (!this.#cards.has(uuid))
@@ -187,25 +183,25 @@ export class GpuPool {
 
   #start(device: Device): void {
     const drained = this.#parts.known.isDrained(device.key);
-    this.#supervisor(device.id).start(drained ? "Drained before the server was restarted." : null);
+    this.#gpu(device.id).start(drained ? "Drained before the server was restarted." : null);
   }
 
   #startMonitored(): void {
     clearTimeout(this.#waiting);
     if (this.#waiting === undefined) return;
     this.#waiting = undefined;
-    for (const { device } of this.#supervisors.values()) if (isMonitored(device)) this.#start(device);
+    for (const { device } of this.#gpus.values()) if (isMonitored(device)) this.#start(device);
   }
 
-  #supervisor(gpuId: number): Supervisor {
-    const supervisor = this.#supervisors.get(gpuId);
-    if (supervisor !== undefined) return supervisor;
-    const ids = [...this.#supervisors.keys()].join(", ");
+  #gpu(gpuId: number): Gpu {
+    const gpu = this.#gpus.get(gpuId);
+    if (gpu !== undefined) return gpu;
+    const ids = [...this.#gpus.keys()].join(", ");
     throw new AltLasError("not_found", `There is no GPU ${gpuId}; there are ${ids}.`);
   }
 
   #tell(gpuId: number): void {
-    const facts = this.#supervisors.get(gpuId)!.facts();
+    const facts = this.#gpus.get(gpuId)!.facts();
     const told = JSON.stringify(facts);
     if (told === this.#told.get(gpuId)) return;
     this.#told.set(gpuId, told);
@@ -222,13 +218,13 @@ export class GpuPool {
 
   #onSnapshot({ samples, lost, events }: Snapshot): void {
     const readings = new Map(samples.flatMap((sample) => this.#readCard(sample)));
-    for (const supervisor of this.#supervisors.values()) {
-      const { uuids } = supervisor.device;
+    for (const gpu of this.#gpus.values()) {
+      const { uuids } = gpu.device;
       const gone = lost.find(({ uuid }) => uuids.includes(uuid));
-      if (gone !== undefined) supervisor.vanish(gone.reason);
-      for (const event of events) if (uuids.includes(event.uuid)) supervisor.report(event);
+      if (gone !== undefined) gpu.vanish(gone.reason);
+      for (const event of events) if (uuids.includes(event.uuid)) gpu.report(event);
       const cards = uuids.map((uuid) => readings.get(uuid)).filter((card) => card !== undefined);
-      if (cards.length === uuids.length) supervisor.read(combine(cards));
+      if (cards.length === uuids.length) gpu.read(combine(cards));
     }
     if (this.#started) this.#startMonitored();
     for (const waiter of this.#waiters) if (--waiter.snapshots === 0) waiter.wake();
@@ -261,29 +257,32 @@ export class GpuPool {
   #ownUse(uuid: string): OwnUse {
     const here = this.#on(uuid).filter(({ use }) => use !== "none");
     const workers = here.length === 0 ? "none" : here.every(({ use }) => use === "loaded") ? "loaded" : "loading";
-    const idleFor = Math.min(...here.map((supervisor) => supervisor.idleFor));
-    const pids = here.flatMap((supervisor) => supervisor.pids.flatMap((pid) => this.#numbers.get(pid) ?? [pid]));
+    const idleFor = Math.min(...here.map((instance) => instance.idleFor));
+    const pids = here.flatMap((instance) => instance.pids.flatMap((pid) => this.#numbers.get(pid) ?? [pid]));
     return { pids: new Set(pids), workers, idleFor };
   }
 
-  #on(uuid: string): Supervisor[] {
-    return [...this.#supervisors.values()].filter(({ device }) => device.uuids.includes(uuid));
+  #on(uuid: string): readonly Instance[] {
+    return this.#instances(({ uuids }) => uuids.includes(uuid));
+  }
+
+  #instances(isMeant: (device: Device) => boolean): readonly Instance[] {
+    return [...this.#gpus.values()].flatMap(({ device, instances }) => (isMeant(device) ? instances : []));
   }
 
   /** Bytes of a card are shared out among those that are yet to load there. */
-  async #memoryBudget(supervisor: Supervisor): Promise<number | null> {
-    const { device } = supervisor;
+  async #memoryBudget(device: Device, about: Instance): Promise<number | null> {
     const { isMachine, hasCards } = deviceTraits(device);
     const { memory } = device.thresholds;
     if (isMachine) {
-      const all = [...this.#supervisors.values()].filter((one) => deviceTraits(one.device).isMachine);
-      return (process.availableMemory() * memory) / toLoad(supervisor, all);
+      const all = this.#instances((one) => deviceTraits(one).isMachine);
+      return (process.availableMemory() * memory) / toLoad(about, all);
     }
     if (!hasCards) return null;
     if (device.uuids.some((uuid) => this.#cards.get(uuid)?.used)) await this.#figuresAfterNow();
     const shares = device.uuids.map((uuid) => {
       const free = this.#memoryFree(uuid);
-      return free === null ? null : (free * memory) / toLoad(supervisor, this.#on(uuid));
+      return free === null ? null : (free * memory) / toLoad(about, this.#on(uuid));
     });
     return shares.reduce((sum, share) => (sum === null || share === null ? null : sum + share), 0);
   }
@@ -304,9 +303,8 @@ export class GpuPool {
 }
 
 /** How many of these are yet to load their models, with the one that is about to. */
-function toLoad(about: Supervisor, all: readonly Supervisor[]): number {
-  const others = all.filter((one) => one !== about && !one.isLoaded);
-  return 1 + others.filter((one) => ["starting", "faulted"].includes(one.facts().state)).length;
+function toLoad(about: Instance, all: readonly Instance[]): number {
+  return 1 + all.filter((one) => one !== about && one.isToLoad).length;
 }
 
 /** Whether a driver tells about it. */
@@ -315,7 +313,7 @@ function isMonitored({ vendor }: Device): boolean {
 }
 
 /** Cores are shared out among the CPU devices, and one is left for the server. */
-function engineOptions(device: Device, { devices, config }: PoolParts): SupervisorOptions["engine"] {
+function engineOptions(device: Device, { devices, config }: PoolParts): InstanceEngine {
   const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
   const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
   const { kind, model, context, minContext, tuning, binary, upstream, patience } = device.engine;

@@ -109,6 +109,9 @@ export interface GpuStatus {
   readonly events: readonly GpuEventRecord[];
 }
 
+/** What others take too much of, in the words of `Placement.others`. */
+export type ExternalLoad = "memory taken by others" | "used by others";
+
 /** What placement may depend on. */
 export interface GpuFacts {
   readonly id: number;
@@ -116,7 +119,7 @@ export interface GpuFacts {
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
   /** Why it takes no new tasks although it is ready, in the words of `Placement.others`; null: it does. */
-  readonly crowded: "memory taken by others" | "used by others" | "its server is full" | null;
+  readonly crowded: ExternalLoad | "its server is full" | null;
   readonly slots: number;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;

@@ -156,7 +156,7 @@ export class World {
     this.scheduler.finished(task, COMPLETED);
   }
 
-  /** A GPU fails with everything that runs there, in the order in which a supervisor tells it. */
+  /** A GPU fails with everything that runs there, in the order in which a GPU tells it. */
   fail(gpuId: number, state: GpuState, reason: "worker_crash" | "gpu_lost" = "gpu_lost"): void {
     this.scheduler.setGpu({ ...this.factsOf(gpuId), state });
     this.scheduler.interrupted(gpuId, reason);

@@ -10,7 +10,7 @@ import { pino } from "pino";
 import { completionOf } from "../../src/request.ts";
 import { type FromWorker, type ToWorker } from "../../src/gpu/worker/messages.ts";
 import { useOf } from "../../src/gpu/worker/process-use.ts";
-import { Supervisor, type SupervisorEvents } from "../../src/gpu/instance/supervisor.ts";
+import { Gpu, type GpuEvents } from "../../src/gpu/gpu.ts";
 import { forkChannel } from "../../src/gpu/worker/fork-channel.ts";
 import { Mutex } from "../../src/common/mutex.ts";
 import { aDevice } from "../helpers/devices.ts";
@@ -166,21 +166,21 @@ describe("a GPU with a llama-server", () => {
     await using program = await standIn();
     const news = new EventEmitter();
     const pids: number[] = [];
-    const supervisor = supervisorOf(program, {
+    const gpu = gpuOf(program, {
       started: (pid) => news.emit("news", pids.push(pid)),
       changed: () => news.emit("news"),
     });
-    t.after(() => supervisor.stop());
+    t.after(() => gpu.stop());
     const servesWith = async (count: number): Promise<void> => {
-      while (supervisor.facts().state !== "ready" || pids.length < count) await once(news, "news");
+      while (gpu.facts().state !== "ready" || pids.length < count) await once(news, "news");
     };
-    supervisor.start(null);
+    gpu.start(null);
     await servesWith(2);
     const server = await program.pid();
-    assert.deepEqual([supervisor.pids, pids[1]], [pids, server]);
+    assert.deepEqual([gpu.instances[0]!.pids, pids[1]], [pids, server]);
     process.kill(server, "SIGKILL");
     await servesWith(4);
-    const { restarts, events } = supervisor.status();
+    const { restarts, events } = gpu.status();
     assert.equal(restarts, 1);
     const crash = events.find(({ reason }) => reason?.includes("llama-server"));
     assert.equal(
@@ -192,11 +192,11 @@ describe("a GPU with a llama-server", () => {
 
 function nothing(): void {}
 
-function supervisorOf({ path }: Program, events: Pick<SupervisorEvents, "started" | "changed">): Supervisor {
-  return new Supervisor(
+function gpuOf({ path }: Program, events: Pick<GpuEvents, "started" | "changed">): Gpu {
+  return new Gpu(
     {
       device: aDevice(),
-      engine: { ...LLAMA, kind: "llama-server", binary: path },
+      engines: [{ ...LLAMA, kind: "llama-server", binary: path }],
       healthCheckInterval: 0,
       stallTimeout: 60,
       cancelTimeout: 60,

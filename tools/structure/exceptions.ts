@@ -11,8 +11,6 @@ export interface Exception {
 const SPLITTING = "It is being split; nothing may be added to it.";
 
 export const EXCEPTIONS: readonly Exception[] = [
-  { file: "src/gpu/instance/supervisor.ts", reason: SPLITTING },
-  { file: "src/gpu/instance/supervisor.ts", name: "Supervisor", reason: SPLITTING },
   { file: "src/gpu/worker/worker.ts", reason: SPLITTING },
   { file: "src/tasks/task-book.ts", reason: SPLITTING },
   { file: "src/store/sqlite/sqlite.ts", reason: SPLITTING },

@@ -7,8 +7,8 @@
  *  2. It refuses the task itself (another 4xx): the task fails, with the server's words.
  *  3. It breaks off, is too slow, answers with nonsense or with a 5xx: `gpu_lost`, and the task is tried elsewhere.
  *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed several times in a row and can do nothing at all any more
- *     (breaker.ts): the breaker opens. `gone` resolves, and this engine is over. Its supervisor calls the GPU faulted and opens it anew
- *     after pauses that grow; it serves again only when it has generated a token, in `load` and in the supervisor's own check: that is the
+ *     (breaker.ts): the breaker opens. `gone` resolves, and this engine is over. Its instance is faulted and opens it anew
+ *     after pauses that grow; it serves again only when it has generated a token, in `load` and in the instance's own check: that is the
  *     half-open probe.
  */
 import { randomUUID } from "node:crypto";

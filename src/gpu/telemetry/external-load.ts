@@ -3,7 +3,7 @@
  *
  * Our own model fills the memory and our own decoding shows 100 % utilization, so neither may count.
  */
-import { type GpuFacts, type GpuUser } from "../status.ts";
+import { type ExternalLoad, type GpuUser } from "../status.ts";
 import { type GpuProcess, type GpuSample } from "./telemetry.ts";
 
 /** Milliseconds for which our work must have rested before what the whole GPU does counts as the others'. */
@@ -154,7 +154,7 @@ export class Crowding {
    * @param utilization likewise
    * @returns why it gets no new tasks, in the words of `Placement.others`; null: it does
    */
-  update(now: number, memory: number | null, utilization: number | null): GpuFacts["crowded"] {
+  update(now: number, memory: number | null, utilization: number | null): ExternalLoad | null {
     // Both are asked each time: each keeps its own time.
     const byMemory = this.#memory.update(now, memory);
     const byUse = this.#utilization.update(now, utilization);

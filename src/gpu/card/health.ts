@@ -1,0 +1,203 @@
+/**
+ * The health of one GPU: a state machine that is told what happened and says in which state the GPU is. It does nothing itself and
+ * waits for nothing; the only clock is the one it is given.
+ *
+ * What can be wrong with a GPU comes from several sides at once: its card and the operator, who are kept here, and its instances, each
+ * of which has a state of its own (../instance/health.ts). How an instance looks from outside follows from all of them. The first that
+ * applies counts:
+ *  1. `lost`: the card is not there.
+ *  2. `unfit`: the instance cannot serve as things are.
+ *  3. `faulted`: the instance failed, and has not proved yet that it works again.
+ *  4. `draining`, `drained`: an operator took the GPU out.
+ *  5. `starting`: the instance's worker is not there, or loads the model.
+ *  6. `hot`: the card has to cool down.
+ *  7. `ready`.
+ * A GPU looks like the instance of it that is nearest to serving.
+ */
+import { InstanceHealth, type InstanceState } from "../instance/health.ts";
+import { type GpuEventRecord, type GpuState } from "../status.ts";
+
+/** Degrees that a hot GPU has to fall below its limit. */
+export const COOL_BY = 5;
+
+/** Entries of the history that are kept. */
+const HISTORY = 50;
+
+/** What a GPU is called that has no instance yet. */
+const NO_INSTANCE = { state: "starting", reason: "The model is being loaded." } as const;
+
+/** From the nearest to serving to the farthest from it. */
+const NEARNESS: readonly InstanceState[] = ["ready", "starting", "faulted", "unfit"];
+
+export interface HealthOptions {
+  /** Milliseconds of a clock that only goes forward. */
+  readonly now: () => number;
+  /** Unix milliseconds, for showing. */
+  readonly wall: () => number;
+  /** Degrees Celsius above which it gets no new tasks; null: no limit. */
+  readonly maxTemperature: number | null;
+  /** Called after the state of the GPU or of one of its instances has changed, or its reason. */
+  readonly changed: () => void;
+}
+
+/** How a GPU or one of its instances looks from outside. */
+export interface Visible {
+  readonly state: GpuState;
+  /** One sentence: why it is not `ready`; null when it is. */
+  readonly reason: string | null;
+}
+
+export class Health {
+  readonly #options: HealthOptions;
+  readonly #instances: InstanceHealth[] = [];
+  #lost: string | null = null;
+  #drain: { readonly reason: string; busy: boolean } | null = null;
+  #hot: string | null = null;
+  #visible: Visible = NO_INSTANCE;
+  /** As they were told last, in the order of the instances. */
+  #each: readonly Visible[] = [];
+  #since: number;
+  readonly #history: GpuEventRecord[] = [];
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+    this.#since = options.wall();
+    this.note("starting", NO_INSTANCE.reason);
+  }
+
+  get state(): GpuState {
+    return this.#visible.state;
+  }
+
+  /** One sentence: why it is not `ready`; null when it is. */
+  get reason(): string | null {
+    return this.#visible.reason;
+  }
+
+  /** Unix milliseconds since when the state holds. */
+  get since(): number {
+    return this.#since;
+  }
+
+  /** The latest events, oldest first. */
+  get history(): readonly GpuEventRecord[] {
+    return this.#history;
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== null;
+  }
+
+  get isDraining(): boolean {
+    return this.#drain !== null;
+  }
+
+  /** The health of a further instance on this GPU. */
+  add(): InstanceHealth {
+    const instance = new InstanceHealth({ now: this.#options.now, changed: (why) => this.#settle(why) });
+    this.#instances.push(instance);
+    return instance;
+  }
+
+  /** How one of its instances looks, with what its card and the operator say. */
+  visible(instance: Pick<InstanceHealth, "state" | "reason">): Visible {
+    if (this.#lost !== null) return { state: "lost", reason: this.#lost };
+    const { state, reason } = instance;
+    if (state === "unfit" || state === "faulted") {
+      const drained = this.#drain === null ? "" : " It is drained too, and tried again when it is resumed.";
+      return { state, reason: reason + drained };
+    }
+    if (this.#drain !== null) return { state: this.#drain.busy ? "draining" : "drained", reason: this.#drain.reason };
+    if (state === "ready" && this.#hot !== null) return { state: "hot", reason: this.#hot };
+    return { state, reason };
+  }
+
+  /** Its card is gone. */
+  vanish(why: string): void {
+    this.#lost = why;
+    for (const instance of this.#instances) instance.loseCard(why);
+    this.#settle(why);
+  }
+
+  /** Its card is there again; what was wrong before it went says nothing about it now. */
+  appear(): void {
+    const why = "The GPU is there again; the model is being loaded.";
+    // First these, so that nobody sees the faults of before.
+    for (const instance of this.#instances) instance.renew(why);
+    this.#lost = null;
+    this.#settle(why);
+  }
+
+  /** @param celsius its temperature now; null: not known, so it keeps nothing out */
+  temperature(celsius: number | null): void {
+    const limit = this.#options.maxTemperature;
+    if (limit === null) return;
+    if (celsius === null) return this.#cool("Its temperature is not known any more.");
+    if (celsius > limit && this.#hot === null) {
+      this.#hot = `It was at ${celsius} °C, over the limit of ${limit} °C; it gets no new tasks until it is at ${limit - COOL_BY} °C.`;
+      this.#settle(this.#hot);
+    }
+    if (celsius <= limit - COOL_BY) this.#cool(`It has cooled down to ${celsius} °C.`);
+  }
+
+  /** @param busy whether tasks still run there, see `idle`; if not, its workers end now */
+  drain(why: string, busy: boolean): void {
+    this.#drain = { reason: why, busy };
+    if (!busy) this.#endForDrain();
+    this.#settle(why);
+  }
+
+  /** Nothing runs there any more; workers that were to finish for a drain end now. */
+  idle(): void {
+    if (this.#drain === null || !this.#drain.busy) return;
+    this.#endForDrain();
+    this.#drain.busy = false;
+    this.#settle("Nothing runs there any more.");
+  }
+
+  resume(why: string): void {
+    this.#drain = null;
+    this.#settle(why);
+  }
+
+  /** Keeps an event in the history. */
+  note(event: GpuEventRecord["event"], reason: string): void {
+    this.#history.push({ at: this.#options.wall(), event, reason });
+    if (this.#history.length > HISTORY) this.#history.shift();
+  }
+
+  #endForDrain(): void {
+    for (const instance of this.#instances) instance.endForDrain();
+  }
+
+  #cool(why: string): void {
+    if (this.#hot === null) return;
+    this.#hot = null;
+    this.#settle(why);
+  }
+
+  /** The one place where the state changes. */
+  #settle(why: string): void {
+    const instances = this.#instances.length > 0 ? this.#instances : [NO_INSTANCE];
+    const each = instances.map((instance) => this.visible(instance));
+    if (each.every((now, index) => isSame(now, this.#each[index] ?? NO_INSTANCE))) return;
+    this.#each = each;
+    const now = each[nearest(instances)]!;
+    if (now.state !== this.#visible.state) {
+      this.#since = this.#options.wall();
+      this.note(now.state, now.reason ?? why);
+    }
+    this.#visible = now;
+    this.#options.changed();
+  }
+}
+
+/** Which instance is nearest to serving; the first of several. */
+function nearest(instances: readonly Pick<InstanceHealth, "state">[]): number {
+  const ranks = instances.map(({ state }) => NEARNESS.indexOf(state));
+  return ranks.indexOf(Math.min(...ranks));
+}
+
+function isSame(one: Visible, other: Visible): boolean {
+  return one.state === other.state && one.reason === other.reason;
+}

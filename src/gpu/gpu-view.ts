@@ -1,0 +1,73 @@
+/** How a GPU with its instances looks: to placement, and to people. */
+import { type Health } from "./card/health.ts";
+import { type Reading, UNKNOWN } from "./card/readings.ts";
+import { type Instance } from "./instance/instance.ts";
+import { type Device } from "./inventory/devices.ts";
+import { type ExternalLoad, type GpuFacts, type GpuStatus } from "./status.ts";
+
+/** What is known of it at one moment. */
+export interface GpuView {
+  readonly device: Device;
+  readonly health: Pick<Health, "state" | "reason" | "since" | "history" | "visible">;
+  readonly instances: readonly Pick<Instance, "health" | "info" | "isFull" | "pid" | "restarts">[];
+  /** null: there is none, or it is too old. */
+  readonly reading: Reading | null;
+  /** What others take of the card. */
+  readonly crowded: ExternalLoad | null;
+  readonly xids: Readonly<Record<string, number>>;
+}
+
+export function factsOf({ device, health, instances, reading, crowded }: GpuView): GpuFacts {
+  const info = instances[0]?.info ?? null;
+  return {
+    id: device.id,
+    state: health.state,
+    reason: health.reason,
+    crowded: instances[0]?.isFull ? "its server is full" : crowded,
+    slots: info?.slots ?? device.slots,
+    context: info?.context ?? null,
+    kvBytesPerToken: info?.kvBytesPerToken ?? 0,
+    maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
+    memoryFree: reading?.memoryFree ?? null,
+    othersUtilization: reading?.othersUtilization ?? 0,
+  };
+}
+
+export function statusOf({
+  device,
+  health,
+  instances,
+  crowded,
+  xids,
+  ...view
+}: GpuView): Omit<GpuStatus, "taskCount" | "load"> {
+  const reading = view.reading ?? UNKNOWN;
+  // The contract: a GPU's model and context are those of its one instance, else null.
+  const only = instances.length === 1 ? instances[0]! : null;
+  const info = only?.info ?? null;
+  return {
+    ...reading,
+    id: device.id,
+    name: device.name,
+    kind: device.kind,
+    uuids: device.uuids,
+    pciBusIds: device.pciBusIds,
+    status: health.state,
+    reason: health.reason,
+    since: health.since,
+    crowded: instances.length > 0 && instances.every(({ isFull }) => isFull) ? "its server is full" : crowded,
+    memoryTotal: reading.memoryTotal ?? device.memoryTotal,
+    maxTemperature: device.maxTemperature,
+    xids: { ...xids },
+    computeCapability: device.computeCapability,
+    slots: info?.slots ?? device.slots,
+    model: info?.model ?? null,
+    context: info?.context ?? null,
+    memoryNote: info?.memoryNote ?? null,
+    device: info?.device ?? null,
+    settings: info?.settings ?? null,
+    pid: instances.find(({ pid }) => pid !== null)?.pid ?? null,
+    restarts: instances.reduce((sum, { restarts }) => sum + restarts, 0),
+    events: health.history,
+  };
+}

@@ -1,0 +1,285 @@
+/**
+ * One gpu_id: a card, or several that hold one model together, and the instances on it. What drivers and operators say of it is told to
+ * its `Health`, which alone says in which state it is; the instances are told what follows from that for their workers.
+ */
+import { wallTime } from "../common/clock.ts";
+import { type Request } from "../request.ts";
+import { type RunOutput, type RunSink, type Task } from "../task.ts";
+import { Health } from "./card/health.ts";
+import { type Reading } from "./card/readings.ts";
+import { describeXid, sentenceOfXid } from "./card/xid.ts";
+import { deviceTraits, isToldByWorker } from "./device-kinds.ts";
+import { factsOf, type GpuView, statusOf } from "./gpu-view.ts";
+import { type InstanceEngine, type InstanceEvents, type InstanceSettings } from "./instance/instance-parts.ts";
+import { Instance } from "./instance/instance.ts";
+import { type LossReason } from "./instance/lifecycle.ts";
+import { type Device } from "./inventory/devices.ts";
+import { type ExternalLoad, type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
+import { Crowding } from "./telemetry/external-load.ts";
+import { type GpuEvent } from "./telemetry/telemetry.ts";
+import { type Usage } from "./worker/worker.ts";
+
+/** What a GPU tells the pool. */
+export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
+  /** Everything that still ran on one of its instances is cut off. @param sentence what has happened; null: the reason says it all */
+  lost(reason: LossReason, sentence: string | null, instance: number): void;
+}
+
+export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget"> {
+  readonly device: Device;
+  /** Of each of its instances. */
+  readonly engines: readonly InstanceEngine[];
+  /** Bytes that the worker of an instance may take when it starts now; null: not known. */
+  readonly memoryBudget: (instance: Instance) => Promise<number | null>;
+}
+
+/** Milliseconds after which a reading that is not renewed counts for nothing. */
+const READING_EXPIRES = 30_000;
+
+export class Gpu {
+  readonly device: Device;
+  readonly #options: GpuOptions;
+  readonly #events: GpuEvents;
+  readonly #health: Health;
+  readonly #instances: Instance[] = [];
+  readonly #crowding: Crowding;
+  readonly #xids: Record<string, number> = {};
+  #reading: Reading | null = null;
+  /** Milliseconds on the monotonic clock. */
+  #readAt = 0;
+  /** Milliseconds on the monotonic clock when its card came back last. */
+  #appearedAt = -Infinity;
+  #crowded: ExternalLoad | null = null;
+  #loggedState: GpuState = "starting";
+  #deadlineTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: GpuOptions, events: GpuEvents) {
+    const { device, engines } = options;
+    this.device = device;
+    this.#options = options;
+    this.#events = events;
+    this.#crowding = new Crowding(device.thresholds);
+    this.#health = new Health({
+      now: () => performance.now(),
+      wall: wallTime,
+      maxTemperature: device.maxTemperature,
+      changed: () => this.#onHealth(),
+    });
+    for (const engine of engines) this.#add(engine);
+  }
+
+  #add(engine: InstanceEngine): void {
+    const id = this.#instances.length;
+    const instance: Instance = new Instance(
+      {
+        ...this.#options,
+        engine,
+        health: this.#health.add(),
+        isAvailable: () => !this.#health.isLost && !this.#health.isDraining,
+        memoryBudget: () => this.#options.memoryBudget(instance),
+      },
+      {
+        ...this.#events,
+        left: () => this.#onLeft(),
+        lost: (reason, sentence) => this.#events.lost(reason, sentence, id),
+        used: (usage, before) => this.#onUsed(usage, before),
+        noteRoom: (event, why) => this.#noteRoom(event, why),
+      },
+    );
+    this.#instances.push(instance);
+  }
+
+  /** Starts the workers, unless they cannot serve. @param drained set: an operator took it out at an earlier start, and why */
+  start(drained: string | null): void {
+    const { unfit, lost } = this.device;
+    if (drained !== null) this.#health.drain(drained, false);
+    if (unfit !== null) for (const { health } of this.#instances) health.refuse(unfit);
+    if (lost !== null) this.#health.vanish(lost);
+    for (const instance of this.#instances) instance.launch();
+  }
+
+  /** Ends its workers. Calling it twice is harmless. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#deadlineTimer);
+    await Promise.all(this.#instances.map((instance) => instance.stop()));
+  }
+
+  // --- tasks -----------------------------------------------------------------------------------------------------
+
+  /** Gives a task to the worker of one of its instances. @param sink hears of it, unless `lost` is told before it has ended */
+  run(instance: number, task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
+    return this.#instances[instance]!.run(task, request, sink);
+  }
+
+  /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
+  cancel(task: Task): void {
+    for (const instance of this.#instances) instance.cancel(task);
+  }
+
+  get #tasks(): number {
+    return this.#instances.reduce((sum, { tasks }) => sum + tasks, 0);
+  }
+
+  // --- what it looks like ----------------------------------------------------------------------------------------
+
+  get instances(): readonly Instance[] {
+    return this.#instances;
+  }
+
+  /** Whether each of its instances has loaded its model or failed to, once at least. */
+  get settled(): boolean {
+    return this.#instances.every(({ settled }) => settled);
+  }
+
+  get state(): GpuState {
+    return this.#health.state;
+  }
+
+  facts(): GpuFacts {
+    return factsOf(this.#view());
+  }
+
+  status(): Omit<GpuStatus, "taskCount" | "load"> {
+    return statusOf(this.#view());
+  }
+
+  #view(): GpuView {
+    return {
+      device: this.device,
+      health: this.#health,
+      instances: this.#instances,
+      reading: this.#current(),
+      crowded: this.#crowded,
+      xids: this.#xids,
+    };
+  }
+
+  /** The reading, unless it is so old that it says nothing: what a dead driver said last must not keep a GPU shut, or open, for ever. */
+  #current(): Reading | null {
+    return performance.now() - this.#readAt > READING_EXPIRES ? null : this.#reading;
+  }
+
+  // --- what the drivers say --------------------------------------------------------------------------------------
+
+  /** Its figures are new. */
+  read(reading: Reading): void {
+    this.#reading = reading;
+    this.#readAt = performance.now();
+    this.#judge(reading.othersMemory, reading.othersUtilization, reading.temperature);
+    if (this.#health.isLost && this.device.unfit === null) this.#appear();
+    for (const instance of this.#instances) instance.learnOverhead();
+    this.#events.changed();
+  }
+
+  /** Its card is gone. */
+  vanish(why: string): void {
+    if (this.#health.isLost) return;
+    this.#health.vanish(why);
+    for (const instance of this.#instances) instance.lose("gpu_lost", why);
+  }
+
+  /** The driver reports an error of its card. */
+  report(event: GpuEvent): void {
+    if (event.type === "double_bit_ecc") {
+      const why = "The driver reports a memory error that could not be corrected (double-bit ECC).";
+      this.#health.note("double_bit_ecc", why);
+      return this.#fail(why);
+    }
+    const why = sentenceOfXid(event.xid);
+    this.#xids[event.xid] = (this.#xids[event.xid] ?? 0) + 1;
+    this.#health.note("xid", why);
+    this.#options.log.warn({ xid: event.xid }, why);
+    const { action } = describeXid(event.xid);
+    if (action === "reset") this.#fail(`${why} The card needs a reset.`);
+    if (action === "restart")
+      for (const instance of this.#instances) instance.replace(`${why} Its worker is being replaced.`);
+  }
+
+  #fail(why: string): void {
+    for (const instance of this.#instances) instance.fail(why);
+  }
+
+  /** Its card is there again. One that comes and goes is not followed each time. */
+  #appear(): void {
+    const now = performance.now();
+    const flaps = now - this.#appearedAt < this.#options.timing.healthyAfter;
+    this.#appearedAt = now;
+    this.#health.appear();
+    for (const instance of this.#instances) instance.cardIsBack(flaps);
+  }
+
+  /** @param memory share that others take @param utilization share that others use @param temperature degrees; null: not known */
+  #judge(memory: number | null, utilization: number | null, temperature: number | null): void {
+    const crowded = this.#crowding.update(performance.now(), memory, utilization);
+    if (crowded !== this.#crowded) this.#onCrowded(crowded);
+    this.#health.temperature(temperature);
+  }
+
+  // --- what an operator says -------------------------------------------------------------------------------------
+
+  /**
+   * Takes no new tasks. When nothing runs there any more its workers end, so that the card can be serviced.
+   * @param deadlineSeconds after which what still runs goes back into the queue; null: it may take its time
+   */
+  drain(why: string, deadlineSeconds: number | null): void {
+    this.#health.drain(why, this.#tasks > 0);
+    clearTimeout(this.#deadlineTimer);
+    for (const instance of this.#instances) instance.releaseIfIdle();
+    if (this.#tasks === 0 || deadlineSeconds === null) return;
+    this.#deadlineTimer = setTimeout(() => {
+      for (const instance of this.#instances) if (instance.tasks > 0) instance.lose("gpu_drained", null);
+    }, deadlineSeconds * 1000);
+  }
+
+  /** Ends a drain, and has it tried again at once when it is faulted or unfit. */
+  resume(why: string): void {
+    clearTimeout(this.#deadlineTimer);
+    if (this.#health.isDraining) this.#health.resume(why);
+    for (const instance of this.#instances) instance.resume();
+  }
+
+  // --- what its instances say ------------------------------------------------------------------------------------
+
+  #onLeft(): void {
+    if (!this.#health.isDraining) return;
+    if (this.#tasks === 0) {
+      clearTimeout(this.#deadlineTimer);
+      this.#health.idle();
+    }
+    for (const instance of this.#instances) instance.releaseIfIdle();
+  }
+
+  /** Where no driver tells, all that is known comes from the workers. */
+  #onUsed(usage: Usage | null, before: Usage | null): void {
+    if (usage === null) {
+      if (isToldByWorker(this.device)) this.#reading = null;
+      return;
+    }
+    const reading = deviceTraits(this.device).reading(this.device, usage, before);
+    if (reading !== null) return this.read(reading);
+    // What was seen last must not keep it shut for ever when nobody tells any more.
+    if (this.#current() === null) this.#judge(null, null, null);
+    this.#events.changed();
+  }
+
+  #onCrowded(crowded: ExternalLoad | null): void {
+    this.#crowded = crowded;
+    const why = crowded === null ? "Others leave it enough room again." : `It gets no new tasks: ${crowded}.`;
+    this.#noteRoom(crowded === null ? "free" : "crowded", why);
+  }
+
+  #noteRoom(event: "crowded" | "free", why: string): void {
+    this.#health.note(event, why);
+    this.#options.log.info(why);
+  }
+
+  #onHealth(): void {
+    const { state, reason } = this.#health;
+    if (state !== this.#loggedState) {
+      const serious = state === "unfit" || state === "faulted" || state === "lost";
+      this.#options.log[serious ? "error" : "info"]({ state, reason }, "GPU state changed");
+    }
+    this.#loggedState = state;
+    this.#events.changed();
+  }
+}

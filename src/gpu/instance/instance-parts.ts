@@ -1,0 +1,58 @@
+/** What an instance is made of, and what it tells. */
+import { type Logger } from "pino";
+import { type Mutex } from "../../common/mutex.ts";
+import { type EngineOptions } from "../../engine/engine.ts";
+import { type Device } from "../inventory/devices.ts";
+import { type OpenChannel } from "../worker/channel.ts";
+import { type Usage } from "../worker/worker.ts";
+import { type InstanceHealth } from "./health.ts";
+import { type LifecycleTiming, type LossReason } from "./lifecycle.ts";
+
+export interface InstanceOptions extends InstanceSettings {
+  readonly device: Device;
+  /** Everything but what is known only when the model is about to be loaded. */
+  readonly engine: InstanceEngine;
+  readonly health: InstanceHealth;
+  /** Whether the card is there and no operator has taken it out. */
+  readonly isAvailable: () => boolean;
+}
+
+/** Everything but what is known only when the model is about to be loaded. */
+export type InstanceEngine = Omit<EngineOptions, "memoryBudget" | "measuredOverhead">;
+
+export interface InstanceSettings {
+  /** Seconds; 0: never. */
+  readonly healthCheckInterval: number;
+  /** Seconds. */
+  readonly stallTimeout: number;
+  /** Seconds that its worker has to stop a task. */
+  readonly cancelTimeout: number;
+  /** `gpu.worker_environment`. */
+  readonly inherit?: readonly string[];
+  /** Starts its workers. */
+  readonly openChannel: OpenChannel;
+  /** Bytes that its worker may take when it starts now; null: not known. */
+  readonly memoryBudget: () => Promise<number | null>;
+  /** Bytes that its worker was seen to take of its cards; null: not known. */
+  readonly footprint: () => number | null;
+  /** Who loads on which card. */
+  readonly turns: Mutex;
+  readonly timing: LifecycleTiming;
+  readonly log: Logger;
+}
+
+/** What an instance tells its GPU. */
+export interface InstanceEvents {
+  /** Something changed that placement may depend on. */
+  changed(): void;
+  /** A task has left it, however. */
+  left(): void;
+  /** Everything that still ran there is cut off. @param sentence what has happened; null: the reason says it all */
+  lost(reason: LossReason, sentence: string | null): void;
+  /** A worker process has been started, or a server by its engine. */
+  started(pid: number): void;
+  /** What its worker says of itself is new; null: its worker has ended. */
+  used(usage: Usage | null, before: Usage | null): void;
+  /** The server behind it has no room, or has some again, and why. */
+  noteRoom(event: "crowded" | "free", why: string): void;
+}

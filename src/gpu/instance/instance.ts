@@ -1,0 +1,388 @@
+/**
+ * One model on one GPU: keeps its worker as its lifecycle says, gives it tasks, and speaks for it. What the card is, and how GPU and
+ * instances look together, is in ../gpu.ts.
+ */
+import { type EngineInfo } from "../../engine/engine.ts";
+import { engineTraits } from "../../engine/kinds.ts";
+import { messageOf } from "../../errors.ts";
+import { type Request } from "../../request.ts";
+import { type Outcome, type RunOutput, type RunSink, type Task } from "../../task.ts";
+import { deviceTraits } from "../device-kinds.ts";
+import { mismatch } from "../worker/device-check.ts";
+import { type Death, GpuWorker, type Usage, type WorkerEvents } from "../worker/worker.ts";
+import { Backpressure } from "./backpressure.ts";
+import { type InstanceHealth } from "./health.ts";
+import { type InstanceEvents, type InstanceOptions } from "./instance-parts.ts";
+import { type CutOff, Lifecycle, type LossReason } from "./lifecycle.ts";
+
+/** Times `stallTimeout`: the biggest models from slow disks take many minutes. */
+const LOADING_MAY_TAKE = 30;
+
+/** Seconds by which a worker that asks a server may be late in letting go of a task. */
+const PATIENCE_MARGIN = 10;
+
+/** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
+const STOP_PATIENCE = 15_000;
+
+/** Milliseconds between two looks at whether an instance is idle, at least. */
+const HEALTH_CHECK_PAUSE = 1000;
+
+export class Instance {
+  readonly health: InstanceHealth;
+  readonly #options: InstanceOptions;
+  readonly #events: InstanceEvents;
+  readonly #lifecycle: Lifecycle;
+  /** Of the server behind it. */
+  readonly #backpressure: Backpressure;
+  #worker: GpuWorker | null = null;
+  /** Its worker, and those before it that are not gone yet. */
+  readonly #processes = new Set<GpuWorker>();
+  /** Workers that are to be gone before the next one starts: they may hold the card's memory. */
+  #ending: Promise<unknown> = Promise.resolve();
+  /** Known once the model was loaded. */
+  #info: EngineInfo | null = null;
+  #usage: Usage | null = null;
+  #measuredOverhead: number | null = null;
+  /** Lets the next worker load on the same card. */
+  #doneLoading: () => void = () => {};
+  #wakeTimer: NodeJS.Timeout | undefined;
+  #checkTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: InstanceOptions, events: InstanceEvents) {
+    const { device, engine, health, isAvailable, timing } = options;
+    this.health = health;
+    this.#options = options;
+    this.#events = events;
+    this.#lifecycle = new Lifecycle(
+      {
+        health,
+        isAvailable,
+        isHopeless: device.unfit !== null,
+        mayBeMended: deviceTraits(device).isServer,
+        modelFile: engineTraits(engine.kind).library === null ? null : engine.model,
+        timing,
+        now: () => performance.now(),
+      },
+      {
+        start: () => void this.#start(),
+        prove: () => void this.#prove(),
+        cutOff: (what) => this.#cutOff(what),
+        release: () => this.#forget((worker) => worker.stop()),
+        wakeIn: (pause) => this.#wakeIn(pause),
+      },
+    );
+    this.#backpressure = new Backpressure({
+      changed: () => events.changed(),
+      note: (event, why) => events.noteRoom(event, why),
+    });
+  }
+
+  // --- tasks -----------------------------------------------------------------------------------------------------
+
+  /** @param sink of an end that a full server has refused, `retryAfter` is the time for which that is left alone */
+  run(task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
+    return this.#worker!.run(task, request, sink);
+  }
+
+  /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. Nothing happens when it does not run here. */
+  cancel(task: Task): void {
+    this.#worker?.cancel(task);
+  }
+
+  /** Tasks running here. */
+  get tasks(): number {
+    return this.#worker?.tasks ?? 0;
+  }
+
+  // --- how it looks ----------------------------------------------------------------------------------------------
+
+  /** null until its model was loaded. */
+  get info(): EngineInfo | null {
+    return this.#info;
+  }
+
+  /** Process id of its worker; null: there is none. */
+  get pid(): number | null {
+    return this.#worker?.pid ?? null;
+  }
+
+  /** Process ids of its worker and of its engine's server, and of those before it that are not gone yet. */
+  get pids(): readonly number[] {
+    return [...this.#processes].flatMap(({ pids }) => pids);
+  }
+
+  /** `loading` also while one that ended is not gone yet: what it holds is not what others hold. */
+  get use(): "none" | "loading" | "loaded" {
+    if (this.#processes.size === 0) return "none";
+    return this.isLoaded && this.#processes.size === 1 ? "loaded" : "loading";
+  }
+
+  /** Milliseconds since it last did anything on its cards; 0 while it does. */
+  get idleFor(): number {
+    if (this.#processes.size === 0) return Infinity;
+    return this.use === "loaded" ? this.#worker!.idleFor : 0;
+  }
+
+  /** What its worker said of itself last; null: there is none, or it has said nothing yet. */
+  get usage(): Usage | null {
+    return this.#usage;
+  }
+
+  /** Whether its worker has loaded its model, which it does not before its memory is known. */
+  get isLoaded(): boolean {
+    return this.#lifecycle.isServing;
+  }
+
+  /** Whether its model is yet to be loaded, as things are. */
+  get isToLoad(): boolean {
+    const { state } = this.health;
+    return !this.isLoaded && this.#options.isAvailable() && (state === "starting" || state === "faulted");
+  }
+
+  /** Whether it has loaded its model or failed to, once at least. */
+  get settled(): boolean {
+    return this.#lifecycle.settled;
+  }
+
+  /** Workers that died. */
+  get restarts(): number {
+    return this.#lifecycle.restarts;
+  }
+
+  /** Whether the server behind it has no room: it has refused a task, or tells that it serves nobody now. */
+  get isFull(): boolean {
+    return this.#backpressure.isFull || this.#usage?.upstream?.slots === 0;
+  }
+
+  // --- what happens to its GPU -----------------------------------------------------------------------------------
+
+  /** Starts its worker, unless it cannot serve now. */
+  launch(): void {
+    this.#lifecycle.launch();
+  }
+
+  /** The GPU failed: see `Lifecycle.fail`. */
+  fail(why: string): void {
+    this.#lifecycle.fail(why, "gpu_lost");
+  }
+
+  /** Has its worker replaced, if it serves: without one that does, this is an echo of what has ended it. */
+  replace(why: string): void {
+    if (this.isLoaded) this.#lifecycle.replace(why);
+  }
+
+  /** Takes whatever runs here away. @param why null: the reason says it all */
+  lose(reason: LossReason, why: string | null): void {
+    this.#lifecycle.lose(reason, why);
+  }
+
+  /** See `Lifecycle.cardIsBack`. */
+  cardIsBack(flaps: boolean): void {
+    this.#lifecycle.cardIsBack(flaps);
+  }
+
+  /** Ends its worker for a drain, when nothing runs there any more. */
+  releaseIfIdle(): void {
+    if (this.tasks === 0) this.#lifecycle.drained();
+  }
+
+  /** An operator has it tried again at once. */
+  resume(): void {
+    this.#backpressure.askAgain();
+    this.#lifecycle.resume();
+  }
+
+  /** Corrects the estimate for the next load by what this one has really taken. */
+  learnOverhead(): void {
+    const memory = this.#info?.memory ?? null;
+    const footprint = this.#options.footprint();
+    if (!this.isLoaded || memory === null || footprint === null) return;
+    this.#measuredOverhead = Math.max(0, footprint - memory.weights - memory.kvCache);
+  }
+
+  /** Ends its worker. Calling it twice is harmless. */
+  async stop(): Promise<void> {
+    this.#lifecycle.stop();
+    clearTimeout(this.#checkTimer);
+    this.#backpressure.stop();
+    let timer: NodeJS.Timeout | undefined;
+    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, STOP_PATIENCE)));
+    await Promise.race([Promise.all([this.#worker?.stop(), this.#ending]), tooLong]);
+    clearTimeout(timer);
+  }
+
+  // --- what the lifecycle wants done -----------------------------------------------------------------------------
+
+  async #start(): Promise<void> {
+    await this.#ending;
+    const { device, turns, memoryBudget } = this.#options;
+    const done = await turns.take(device.uuids);
+    const budget = this.#lifecycle.mayStart ? await memoryBudget() : null;
+    if (!this.#lifecycle.begins()) return done();
+    this.#doneLoading = done;
+    try {
+      this.#worker = this.#newWorker(budget);
+      this.#processes.add(this.#worker);
+      if (this.#worker.pid !== null) this.#events.started(this.#worker.pid);
+    } catch (error) {
+      this.#onDeath({ how: messageOf(error), lastWords: "", lived: false });
+    }
+  }
+
+  #newWorker(memoryBudget: number | null): GpuWorker {
+    const { engine, inherit, openChannel, cancelTimeout, log, device } = this.#options;
+    const stallTimeout = this.#stallTimeout;
+    return new GpuWorker(
+      {
+        gpuId: device.id,
+        engine: { ...engine, memoryBudget, measuredOverhead: this.#measuredOverhead },
+        environment: device.environment,
+        inherit,
+        openChannel,
+        proveCuda: device.vendor === "nvidia",
+        stallTimeout,
+        loadTimeout: stallTimeout * LOADING_MAY_TAKE,
+        cancelTimeout,
+        log,
+      },
+      this.#workerEvents(),
+    );
+  }
+
+  #workerEvents(): WorkerEvents {
+    return {
+      loaded: (info, gpus) => this.#onLoaded(info, gpus),
+      refused: (code, sentence) => this.#lifecycle.refused(code, sentence),
+      lost: (sentence) => this.#lifecycle.fail(sentence, "gpu_lost"),
+      beat: () => this.#onBeat(),
+      ended: (sink, outcome) => this.#onEnded(sink, outcome),
+      stalled: (sentence) => {
+        this.#logKill(sentence);
+        this.#lifecycle.stalled(sentence, this.#worker!.idleFor === 0);
+      },
+      stuck: (sentence, canceled) => {
+        this.#logKill(sentence);
+        this.#lifecycle.stuck(sentence, canceled);
+      },
+      gone: (death) => this.#onDeath(death),
+    };
+  }
+
+  /** A server is given its own time, after which its engine lets go of the task by itself. */
+  get #stallTimeout(): number {
+    const { engine, stallTimeout } = this.#options;
+    if (!engineTraits(engine.kind).hasPatience) return stallTimeout;
+    const { firstByte, token } = engine.patience;
+    return Math.max(stallTimeout, Math.max(firstByte, token) + PATIENCE_MARGIN);
+  }
+
+  #cutOff({ reason, sentence, canceled }: CutOff): void {
+    this.#forget((worker) => worker.kill());
+    this.#events.left();
+    for (const { sink, outcome } of canceled) sink.ended(outcome);
+    this.#events.lost(reason, sentence);
+  }
+
+  /** From now on there is no worker; the next one starts when this one is gone. */
+  #forget(end: (worker: GpuWorker) => Promise<void>): void {
+    clearTimeout(this.#checkTimer);
+    const worker = this.#worker;
+    const before = this.#usage;
+    this.#worker = null;
+    this.#usage = null;
+    this.#events.used(null, before);
+    this.#backpressure.askAgain();
+    this.#doneLoading();
+    if (worker === null) return;
+    const gone = end(worker).then(() => this.#processes.delete(worker));
+    this.#ending = Promise.all([this.#ending, gone]);
+  }
+
+  #wakeIn(pause: number | null): void {
+    clearTimeout(this.#wakeTimer);
+    if (pause !== null) this.#wakeTimer = setTimeout(() => this.#lifecycle.wake(), pause);
+  }
+
+  // --- what its worker does --------------------------------------------------------------------------------------
+
+  #onLoaded(info: EngineInfo, gpus: readonly string[] | null): void {
+    this.#doneLoading();
+    const problem = mismatch(this.#options.device, info, gpus);
+    if (problem !== null) return this.#lifecycle.fail(problem, "gpu_lost");
+    this.#info = info;
+    this.#lifecycle.loaded();
+    if (this.isLoaded) this.#onServing(info);
+  }
+
+  #onServing({ model, context, slots, device, memoryNote, settings }: EngineInfo): void {
+    const { log } = this.#options;
+    log.info({ model, context, slots, device }, "worker ready");
+    log.debug(
+      { settings: settings.map(({ name, value, reason }) => `${name} ${value}: ${reason}`) },
+      "how it computes",
+    );
+    if (memoryNote !== null) log.warn(memoryNote);
+    this.#scheduleCheck();
+  }
+
+  #onBeat(): void {
+    const before = this.#usage;
+    this.#usage = this.#worker?.usage ?? null;
+    const server = this.#usage?.serverPid ?? null;
+    if (server !== null && server !== before?.serverPid) this.#events.started(server);
+    this.#events.used(this.#usage, before);
+  }
+
+  #onEnded(sink: RunSink, outcome: Outcome): void {
+    // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
+    const isFull = outcome.status === "failed" && outcome.error.code === "gpu_full";
+    if (isFull) {
+      const retryAfter = this.#backpressure.refused(outcome.retryAfter, outcome.error.sentence);
+      sink.ended({ ...outcome, retryAfter });
+    } else {
+      this.#backpressure.hasRoom();
+      sink.ended(outcome);
+    }
+    this.#events.left();
+  }
+
+  #onDeath(death: Death): void {
+    this.#options.log.warn({ how: death.how }, "worker died");
+    this.#lifecycle.died(death);
+  }
+
+  #logKill(sentence: string): void {
+    this.#options.log.error({ pid: this.pid, tasks: this.tasks }, `${sentence} It is killed.`);
+  }
+
+  // --- looking after it ------------------------------------------------------------------------------------------
+
+  /** Asks an idle instance for a token now and then; a busy one proves itself by working. */
+  #scheduleCheck(): void {
+    const interval = this.#options.healthCheckInterval * 1000;
+    clearTimeout(this.#checkTimer);
+    if (interval === 0 || this.#worker === null) return;
+    const wait = Math.max(interval - this.#worker.idleFor, HEALTH_CHECK_PAUSE);
+    this.#checkTimer = setTimeout(() => this.#checkIfIdle(interval), Math.min(wait, interval));
+  }
+
+  #checkIfIdle(interval: number): void {
+    if ((this.#worker?.idleFor ?? 0) >= interval) void this.#prove();
+    else this.#scheduleCheck();
+  }
+
+  /** Has the worker generate one token. */
+  async #prove(): Promise<void> {
+    const worker = this.#worker;
+    const wasServing = this.isLoaded;
+    const outcome = await worker?.check();
+    if (outcome === undefined || worker !== this.#worker) return;
+    if (outcome.status !== "failed") this.#backpressure.hasRoom();
+    // One that has no room works.
+    const works = outcome.status !== "failed" || outcome.error.code === "gpu_full";
+    this.#lifecycle.proved(works ? null : outcome.error.sentence);
+    if (!this.isLoaded) return;
+    if (wasServing) this.#scheduleCheck();
+    else this.#onServing(this.#info!);
+  }
+}

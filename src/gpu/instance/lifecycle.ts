@@ -1,0 +1,285 @@
+/**
+ * Decides when an instance's worker is started, replaced and ended, how long to wait before each further try, and when the model is to
+ * blame. It does nothing itself: events come in by method calls, and what is to be done goes out through `LifecycleEffects`. No I/O, no
+ * timers, no clock but the one it is given, so plain calls test it.
+ */
+import { type ErrorCode } from "../../errors.ts";
+import { type CanceledRun, type Death } from "../worker/worker.ts";
+import { type InstanceHealth } from "./health.ts";
+
+/**
+ * Why tasks are taken from an instance: its worker died and one of them may be the cause, the GPU failed, its worker had to be ended
+ * because it did not stop another task, or a drain's time was up.
+ */
+export type LossReason = "worker_crash" | "gpu_lost" | "worker_stopped" | "gpu_drained";
+
+/** What ends a worker at once, and what its tasks are told. */
+export interface CutOff {
+  readonly reason: LossReason;
+  /** What has happened; null: the reason says it all. */
+  readonly sentence: string | null;
+  /** Tasks that end with the worker, as they were to be stopped anyway. */
+  readonly canceled: readonly CanceledRun[];
+}
+
+/** What a lifecycle has others do. None of these may call back into it before they return. */
+export interface LifecycleEffects {
+  /** Start a worker as soon as the one before is gone and the card is free for loading: ask `mayStart` then, call `begins`, and start it. */
+  start(): void;
+  /** Have the worker generate one token, and call `proved` with what came of it. */
+  prove(): void;
+  /** End the worker at once and tell what it still ran that this is cut off. The state says by now that nothing may be placed there. */
+  cutOff(what: CutOff): void;
+  /** End the worker, on which nothing runs any more. */
+  release(): void;
+  /** Call `wake` after so many milliseconds, and not at the time named before; null: never. */
+  wakeIn(pause: number | null): void;
+}
+
+/** Milliseconds. */
+export interface LifecycleTiming {
+  /** Before a worker that died is started again. */
+  readonly restartPause: number;
+  /** Before each further try with a GPU that failed, or that has too little memory; the last one repeats. */
+  readonly retryPauses: readonly number[];
+  /** Of service after which the pauses begin anew. */
+  readonly healthyAfter: number;
+}
+
+export const DEFAULT_TIMING: LifecycleTiming = {
+  restartPause: 500,
+  retryPauses: [5000, 15_000, 30_000, 60_000, 120_000, 300_000],
+  healthyAfter: 300_000,
+};
+
+export interface LifecycleOptions {
+  readonly health: InstanceHealth;
+  /** Whether its card is there and no operator has taken it out. */
+  readonly isAvailable: () => boolean;
+  /** No try can help: the machine or the configuration would have to change. */
+  readonly isHopeless: boolean;
+  /** Whether what cannot be loaded now may be mended without us, like a server that runs elsewhere. */
+  readonly mayBeMended: boolean;
+  /** The file of the model, for the sentence that blames it; null: there is none to name. */
+  readonly modelFile: string | null;
+  readonly timing: LifecycleTiming;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly now: () => number;
+}
+
+/** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
+const MAX_LOAD_DEATHS = 2;
+
+/** What a CUDA error with the first token means most often. */
+const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in docs/gpus.md';
+
+export class Lifecycle {
+  readonly #options: LifecycleOptions;
+  readonly #effects: LifecycleEffects;
+  readonly #health: InstanceHealth;
+  /** `waiting`: a worker is to be started as soon as it may. */
+  #worker: "none" | "waiting" | "loading" | "serving" = "none";
+  /** Whether it has served its model, in this life of the server. */
+  #hasServed = false;
+  /** Milliseconds. */
+  #servingSince = 0;
+  #settled = false;
+  /** What made it unfit may have changed. */
+  #tryUnfit = false;
+  #restarts = 0;
+  #loadDeaths = 0;
+  /** Since it served for long: see `LifecycleTiming.retryPauses`. */
+  #tries = 0;
+  #stopped = false;
+
+  constructor(options: LifecycleOptions, effects: LifecycleEffects) {
+    this.#options = options;
+    this.#effects = effects;
+    this.#health = options.health;
+  }
+
+  /** Whether its worker has loaded the model, and has proved itself where it had to. */
+  get isServing(): boolean {
+    return this.#worker === "serving";
+  }
+
+  /** Whether it has loaded its model or failed to, once at least. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** Workers that died. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Whether a worker that is to be started may be. */
+  get mayStart(): boolean {
+    const { isAvailable, isHopeless } = this.#options;
+    const fit = this.#health.state !== "unfit" || (this.#tryUnfit && !isHopeless);
+    return !this.#stopped && isAvailable() && fit;
+  }
+
+  /** Has a worker started, when there is none and there may be one. */
+  launch(): void {
+    if (this.#worker !== "none" || !this.mayStart) return;
+    this.#effects.wakeIn(null);
+    this.#worker = "waiting";
+    this.#effects.start();
+  }
+
+  /** Its turn has come. @returns whether a worker is to be started now */
+  begins(): boolean {
+    if (!this.mayStart) {
+      this.#worker = "none";
+      return false;
+    }
+    if (!this.#health.isFaulted) this.#health.starting(this.#health.reason ?? "The model is being loaded.");
+    this.#tryUnfit = false;
+    this.#worker = "loading";
+    return true;
+  }
+
+  /** The pause before the next try is over. */
+  wake(): void {
+    this.#tryUnfit = true;
+    this.launch();
+  }
+
+  /** The server stops: nothing is started any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#effects.wakeIn(null);
+  }
+
+  // --- what its worker does --------------------------------------------------------------------------------------
+
+  /** The model is loaded. One that failed before has to show more than that it can load. */
+  loaded(): void {
+    if (this.#health.isFaulted) this.#effects.prove();
+    else this.#serve();
+  }
+
+  /** @param failure why it could not generate a token; null: it could */
+  proved(failure: string | null): void {
+    if (failure !== null) this.fail(`It failed when it was asked for one token: ${failure}`, "gpu_lost");
+    else if (this.#worker === "loading") this.#serve();
+  }
+
+  /** The model cannot be loaded. */
+  refused(code: ErrorCode, sentence: string): void {
+    // The model has been served here, or the card is known to be sick: it is not the model that is at fault.
+    if (code !== "out_of_memory" && (this.#hasServed || this.#health.isFaulted)) return this.fail(sentence, "gpu_lost");
+    this.#health.refuse(sentence);
+    this.#cutOff("gpu_lost", sentence);
+    // Others may give memory back, and a server may be mended without us; a file that is damaged or missing stays so.
+    if (code === "out_of_memory" || this.#options.mayBeMended) this.#retryLater();
+  }
+
+  /** @param busy whether it has work, which it does not get on with */
+  stalled(sentence: string, busy: boolean): void {
+    if (this.isServing && busy) return this.fail(sentence, "worker_crash");
+    // Without work it harms nobody but itself; its death is treated as any other.
+    this.replace(`${sentence} It is being restarted.`);
+  }
+
+  /** It has not stopped what it was to stop: that has ended with it, and the rest runs again elsewhere. */
+  stuck(sentence: string, canceled: readonly CanceledRun[]): void {
+    this.replace(`${sentence} It is being restarted.`, "worker_stopped", canceled);
+  }
+
+  /** The worker died by itself, or could not be started. */
+  died({ how, lastWords, lived }: Death): void {
+    const said = lastWords === "" ? "" : ` It last said: ${lastWords}`;
+    this.#restarts++;
+    // A process that never lived, or a model that has been served before, says nothing against the model.
+    if (!this.#hasServed && lived) this.#loadDeaths++;
+    if (this.#loadDeaths < MAX_LOAD_DEATHS)
+      return this.replace(`The worker died (${how}) and is being restarted.${said}`);
+    const { modelFile } = this.#options;
+    const file = modelFile === null ? "" : ` ${modelFile}`;
+    const guess = lastWords.includes("CUDA error") ? OLD_DRIVER : "the file may be damaged, or memory too small";
+    const why = `The worker died ${this.#loadDeaths} times while loading the model${file} (${how}); ${guess}.${said}`;
+    this.#health.refuse(why);
+    this.#cutOff("worker_crash", why);
+  }
+
+  /** Nothing runs there any more, and an operator wants the card free. */
+  drained(): void {
+    this.#end();
+    this.#effects.release();
+  }
+
+  // --- what happens to its card ----------------------------------------------------------------------------------
+
+  /** The GPU failed: whatever runs there is taken away, and it has to prove that it works before it gets more. */
+  fail(why: string, reason: LossReason): void {
+    // While it is being tried, a failure means that the try failed; one that was expected anyway changes nothing.
+    this.#health.fault(why);
+    this.#cutOff(reason, why);
+    this.#retryLater();
+  }
+
+  /** Has another worker take the place of this one, which died or has to go. */
+  replace(why: string, reason: LossReason = "worker_crash", canceled: readonly CanceledRun[] = []): void {
+    // First the state, so that nothing is placed here while the tasks are given back.
+    this.#health.crashed(why);
+    this.#cutOff(reason, why, canceled);
+    if (this.#health.isFaulted) this.#retryLater();
+    else this.#wakeIn(this.#options.timing.restartPause);
+  }
+
+  /** Its card is gone, or is to be given back at once. @param why null: the reason says it all */
+  lose(reason: LossReason, why: string | null): void {
+    this.#cutOff(reason, why);
+  }
+
+  /** Its card is there again. @param flaps it comes and goes, and is not followed each time */
+  cardIsBack(flaps: boolean): void {
+    this.#tryUnfit = true;
+    if (flaps) this.#retryLater();
+    else this.launch();
+  }
+
+  /** An operator has it tried again at once, whatever was wrong with it. */
+  resume(): void {
+    this.#loadDeaths = 0;
+    this.wake();
+  }
+
+  // --- what follows ----------------------------------------------------------------------------------------------
+
+  #serve(): void {
+    this.#worker = "serving";
+    this.#servingSince = this.#options.now();
+    this.#hasServed = true;
+    this.#loadDeaths = 0;
+    this.#settled = true;
+    this.#health.serving();
+  }
+
+  #cutOff(reason: LossReason, sentence: string | null, canceled: readonly CanceledRun[] = []): void {
+    this.#end();
+    this.#effects.cutOff({ reason, sentence, canceled });
+  }
+
+  /** From now on there is no worker; one that is to be started still is. */
+  #end(): void {
+    const { now, timing } = this.#options;
+    if (this.isServing && now() - this.#servingSince > timing.healthyAfter) this.#tries = 0;
+    if (this.#worker !== "waiting") this.#worker = "none";
+    this.#settled = true;
+  }
+
+  /** Tries again after a pause that grows from try to try. */
+  #retryLater(): void {
+    const { retryPauses } = this.#options.timing;
+    const pause = retryPauses[Math.min(this.#tries, retryPauses.length - 1)] ?? 0;
+    this.#tries++;
+    this.#wakeIn(pause);
+  }
+
+  #wakeIn(pause: number): void {
+    if (!this.#stopped) this.#effects.wakeIn(pause);
+  }
+}
