@@ -13,6 +13,7 @@
  *   work       tokens of prompts and of answers; what callers share fairly
  */
 import { type ErrorCode } from "./errors.ts";
+import { type Why, type WhyNot } from "./reasons.ts";
 import { factsOf, type Request, type RequestFacts, type Sampling } from "./request.ts";
 
 export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;
@@ -139,13 +140,16 @@ export function attemptNumber({ attempts }: { readonly attempts: readonly Readon
 export interface Placement {
   readonly strategy: StrategyName | "pinned" | "batch";
   readonly gpuId: number;
-  /** One sentence. */
-  readonly reason: string;
+  /** A sentence: of a task that an earlier version stored. */
+  readonly reason: Why | string;
   /** The winner first, then at most seven others, each with the figure the strategy compared (null: none). */
   readonly candidates: readonly { readonly gpuId: number; readonly score: number | null }[];
-  /** GPUs that were not listed above, counted by why. */
-  readonly others: Readonly<Record<string, number>>;
+  /** GPUs that were not listed above. */
+  readonly others: CountsByReason;
 }
+
+/** GPUs counted by why they were not chosen. Of a task that an earlier version stored, the keys are words instead of codes. */
+export type CountsByReason = Readonly<Partial<Record<WhyNot, number>>>;
 
 /**
  * A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds: those that are shown are the wall

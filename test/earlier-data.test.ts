@@ -49,6 +49,7 @@ test("tasks, batches, users and GPUs of 0.1.0 are as they were, and what had not
   assert.equal(oldest?.result?.text, " played slow music until morning");
   assert.equal(oldest.created_at, "2026-11-28T16:52:58.176Z");
   assert.equal(oldest.finished_at, "2026-11-28T16:52:58.208Z");
+  assert.match(oldest.placement!.reason, /^GPU [01] has the lowest load, 0\.00/);
 
   // Those that were running run again; that for the drained GPU waits for it.
   const [waiting] = await list("status=queued&gpu_id=1");

@@ -60,7 +60,7 @@ const FAULTED: GpuStatus = {
 const CROWDED: GpuStatus = {
   ...H100,
   id: 3,
-  crowded: "Others have taken 95 % of its memory, which is more than memory_threshold allows.",
+  crowded: "memory_taken",
   othersMemory: 0.95,
 };
 
@@ -117,7 +117,7 @@ GPU  NAME                   STATUS   TASKS  UTIL         MEMORY               TE
 2    NVIDIA H100 80GB HBM3  faulted  0/8    -            -                    -      -      -
      The driver reports Xid 79, after which the card needs a reset. It is tried again in 60 seconds.
 3    NVIDIA H100 80GB HBM3  ready    6/8    ████░  72 %  ████░ 61.2/79.6 GiB  61 °C  512 W  95 % mem
-     Others have taken 95 % of its memory, which is more than memory_threshold allows.
+     memory taken by others
 4    2 × NVIDIA A100        ready    2/8    ██░░░  30 %  █░░░░ 3.7/14.9 GiB   45 °C  131 W  10 % util`,
   );
 });

@@ -186,7 +186,7 @@ test("a server that asks to be left alone for an hour is asked again when an ope
   ];
   for (const askAgain of ways) {
     await owner.outcome(owner.run("busy"));
-    assert.equal(owner.status.crowded, "its server is full");
+    assert.equal(owner.status.crowded, "server_full");
     await askAgain();
     assert.equal(owner.status.crowded, null);
     assert.equal((await owner.outcome(owner.run("hello"))).status, "completed");

@@ -261,7 +261,7 @@ test("a foreign process that takes half the memory beside our model shuts the GP
     gpu.live(1, { memoryUsed: 0, utilization: 0, ...listed() }, NOBODY);
     assert.deepEqual(gpu.live(10, { ...alone, ...listed(ours) }, DECODING), [null]);
     const theirs = uses(THEIRS, 40 * GIB, 0);
-    const shut = "memory taken by others";
+    const shut = "memory_taken";
     assert.deepEqual(gpu.live(60, { ...together, ...listed(ours, theirs) }, DECODING), [shut], "at once");
     assert.deepEqual(gpu.live(10, { ...alone, ...listed(ours) }, DECODING), [null], "at once, after so long");
   }
@@ -272,8 +272,8 @@ test("a foreign process that computes shuts the GPU, in a container as soon as o
   const busy = { memoryUsed: 36 * GIB, utilization: 100, processes: [] };
   gpu.live(1, { memoryUsed: 0, utilization: 0, processes: [] }, NOBODY);
   assert.deepEqual(gpu.live(10, busy, DECODING), [null], "nobody can tell");
-  assert.deepEqual(gpu.live(4, busy, RESTING), [null, "used by others"]);
-  assert.deepEqual(gpu.live(10, { ...busy, utilization: 0 }, RESTING), ["used by others", null]);
+  assert.deepEqual(gpu.live(4, busy, RESTING), [null, "used_by_others"]);
+  assert.deepEqual(gpu.live(10, { ...busy, utilization: 0 }, RESTING), ["used_by_others", null]);
 });
 
 test("a spike of utilization shuts nothing; a second of it does, for five seconds at least", () => {
@@ -282,8 +282,8 @@ test("a spike of utilization shuts nothing; a second of it does, for five second
   assert.equal(crowding.update(500, 0, 0.95), null, "at the threshold is not above");
   assert.equal(crowding.update(1000, 0, 1), null);
   assert.equal(crowding.update(1500, 0, 1), null);
-  assert.equal(crowding.update(2000, 0, 1), "used by others");
-  assert.equal(crowding.update(6999, 0, 0), "used by others");
+  assert.equal(crowding.update(2000, 0, 1), "used_by_others");
+  assert.equal(crowding.update(6999, 0, 0), "used_by_others");
   assert.equal(crowding.update(7000, 0, 0), null);
 });
 
@@ -291,13 +291,13 @@ test("one update alone shuts nothing, however long the pause before it", () => {
   const crowding = new Crowding({ memory: 0.9, utilization: 0.95 });
   assert.equal(crowding.update(0, 0, 0), null);
   assert.equal(crowding.update(60_000, 0, 1), null);
-  assert.equal(crowding.update(120_000, 0, 1), "used by others");
+  assert.equal(crowding.update(120_000, 0, 1), "used_by_others");
 });
 
 test("memory at the line does not open and shut the GPU: it must fall by 0.05", () => {
   const crowding = new Crowding({ memory: 0.5, utilization: 0.95 });
-  assert.equal(crowding.update(0, 0.51, 0), "memory taken by others");
-  assert.equal(crowding.update(10_000, 0.46, 0), "memory taken by others");
+  assert.equal(crowding.update(0, 0.51, 0), "memory_taken");
+  assert.equal(crowding.update(10_000, 0.46, 0), "memory_taken");
   assert.equal(crowding.update(20_000, 0.45, 0), null);
   assert.equal(crowding.update(20_500, 0.5, 0), null);
 });
@@ -305,7 +305,7 @@ test("memory at the line does not open and shut the GPU: it must fall by 0.05", 
 test("a small threshold can be fallen below too", () => {
   assert.equal(releaseBelow(0.08), 0.04);
   const nothing = new Crowding({ memory: 0, utilization: 1 });
-  assert.equal(nothing.update(0, 0.01, 1), "memory taken by others");
+  assert.equal(nothing.update(0, 0.01, 1), "memory_taken");
   assert.equal(nothing.update(10_000, 0, 1), null);
 });
 

@@ -142,7 +142,7 @@ const CUT_OFF: Outcome = { status: "failed", error: { code: "gpu_lost", sentence
 
 /** The server behind a task's GPU takes no more, told in the order in which a GPU tells it. */
 function refuse(world: World, task: Task): void {
-  world.scheduler.setGpu({ ...world.factsOf(task.gpuId!), crowded: "its server is full" });
+  world.scheduler.setGpu({ ...world.factsOf(task.gpuId!), crowded: "server_full" });
   world.scheduler.finished(task, FULL);
 }
 
@@ -151,7 +151,7 @@ test("a task that a full server sends away goes to another GPU at once, and back
   const [task, other] = world.submitMany(2, { strategy: "round_robin" }) as [Task, Task];
   world.complete(other);
   refuse(world, task);
-  assert.deepEqual([task.status, task.gpuId, task.placement?.others], ["running", 1, { "its server is full": 1 }]);
+  assert.deepEqual([task.status, task.gpuId, task.placement?.others], ["running", 1, { server_full: 1 }]);
   world.scheduler.setGpu(facts(0, { slots: 1 }));
   refuse(world, task);
   assert.deepEqual(
@@ -186,7 +186,7 @@ test("a task that full servers send away again and again rests longer and longer
   const [bad, ...others] = world.submitMany(6) as [Task, ...Task[]];
   const told = { ...FULL, retryAfter: 2 };
   const refuseIt = () => {
-    world.scheduler.setGpu({ ...world.factsOf(0), crowded: "its server is full" });
+    world.scheduler.setGpu({ ...world.factsOf(0), crowded: "server_full" });
     world.scheduler.finished(bad, told);
     world.pass(2);
     world.scheduler.setGpu(facts(0, { slots: 1 }));
@@ -422,12 +422,12 @@ for (const reason of ["worker_crash", "gpu_lost"] as const) {
       "the third is younger, and GPU 0 is good enough for it",
     );
     world.complete(second);
-    const why = reason === "gpu_lost" ? "busy" : "kept for a task alone";
+    const why = reason === "gpu_lost" ? "busy" : "reserved";
     assert.deepEqual([first.gpuId, first.placement?.others], [1, { [why]: 1 }], "a suspect would need it empty");
   });
 }
 
-for (const shut of [{ crowded: "used by others" }, { state: "hot" }] as const) {
+for (const shut of [{ crowded: "used_by_others" }, { state: "hot" }] as const) {
   test(`a task goes back to the GPU that failed under it when the other one may be shut for long (${Object.keys(shut)[0]})`, () => {
     const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1, ...shut })]);
     const task = world.submit();
@@ -442,7 +442,7 @@ test("a placement counts the GPUs that failed before", () => {
   const task = world.submit();
   world.crash(0);
   world.recover(1);
-  assert.deepEqual([task.gpuId, task.placement?.others], [1, { "failed there before": 1 }]);
+  assert.deepEqual([task.gpuId, task.placement?.others], [1, { failed_before: 1 }]);
 });
 
 test("a drain that cuts a task off excludes nothing", () => {

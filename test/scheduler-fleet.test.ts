@@ -21,7 +21,7 @@ const gpu = fc.nat(GPUS - 1);
 const news = fc.record(
   {
     state: fc.constantFrom("ready" as const, "ready" as const, ...GPU_STATES),
-    crowded: fc.constantFrom(null, null, "used by others" as const, "its server is full" as const),
+    crowded: fc.constantFrom(null, null, "used_by_others" as const, "server_full" as const),
     slots: fc.integer({ min: 1, max: 3 }),
     context: fc.constantFrom(null, 500, 700, 1000),
     othersUtilization: fc.constantFrom(0, 0.42),
@@ -102,7 +102,7 @@ class History {
     );
     for (const one of all) {
       assert.deepEqual([one.load, one.freeMemory], [loadOf(one), freeMemoryOf(one)]);
-      assert.equal(one.shut, isAlone(one) ? "kept for a task alone" : obstacle(one));
+      assert.equal(one.shut, isAlone(one) ? "reserved" : obstacle(one));
     }
     assert.deepEqual(
       open,
@@ -125,7 +125,7 @@ class History {
   #ask(tasks: readonly Task[], chosen: number): void {
     const first = this.#fleet.all.filter((one) => this.#whyNot(one, tasks) === null).slice(0, chosen);
     const without = new Set(first.map((one) => one.facts.id));
-    const why = this.#fleet.all.map((one) => (first.includes(one) ? "chosen already" : this.#whyNot(one, tasks)));
+    const why = this.#fleet.all.map((one) => (first.includes(one) ? "chosen_already" : this.#whyNot(one, tasks)));
     const { eligible, others } = this.#eligibility.candidates(tasks, without);
     assert.deepEqual(
       eligible,
@@ -150,11 +150,11 @@ class History {
       resting: () => false,
       keptFor: () => null,
     };
-    if (!isAllowed(situation, one.facts, tasks)) return first.boundTo === null ? "not mapped" : "not asked for";
-    if (isAlone(one) || (isSuspect(first) && one.running.size > 0)) return "kept for a task alone";
+    if (!isAllowed(situation, one.facts, tasks)) return first.boundTo === null ? "not_mapped" : "not_requested";
+    if (isAlone(one) || (isSuspect(first) && one.running.size > 0)) return "reserved";
     if (obstacle(one) !== null) return obstacle(one);
-    if (isTooSmall(situation, one.facts, tasks)) return "context too small";
-    return isExcluded(situation, one.facts, tasks) ? "failed there before" : null;
+    if (isTooSmall(situation, one.facts, tasks)) return "context_too_small";
+    return isExcluded(situation, one.facts, tasks) ? "failed_before" : null;
   }
 
   #told(id: number, changes: Partial<GpuFacts>): GpuFacts {

@@ -125,7 +125,7 @@ class History implements Situation {
     // One that comes back more often rests a while: scheduler-properties.test.ts.
     if (task === undefined || task.attempts.length > 3) return;
     const id = task.gpuId!;
-    this.#tell(id, { crowded: "its server is full" });
+    this.#tell(id, { crowded: "server_full" });
     this.world.scheduler.finished(task, { status: "failed", error: { code: "gpu_full", sentence: "No room." } });
     this.#tell(id, { crowded: null });
   }

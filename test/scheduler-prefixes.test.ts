@@ -159,10 +159,8 @@ test("among equals a task goes to the GPU that has most of its prompt, and its p
   world.submitMany(3, { text: "short" });
   const task = world.submit({ text: promptOf("abc") });
   assert.deepEqual([task.gpuId, world.loads()[2]], [2, 2]);
-  assert.equal(
-    task.placement?.reason,
-    "GPU 2 has had the first 1,024 characters of this prompt and a load within 0.1 of the least, 0.05.",
-  );
+  const reason = { code: "cached_prefix", characters: 1024, within: 0.1, least: 0.05, equals: 1 };
+  assert.deepEqual(task.placement?.reason, reason);
   assert.equal(task.placement?.candidates[0]?.score, 0.05);
 });
 

@@ -40,7 +40,7 @@ const TEXTS = { short: "x".repeat(10), long: "x".repeat(5000) };
 const position = fc.nat(30);
 const gpu = fc.nat(GPUS - 1);
 const changes = fc.record({
-  crowded: fc.constantFrom(null, null, null, null, "memory taken by others" as const, "used by others" as const),
+  crowded: fc.constantFrom(null, null, null, null, "memory_taken" as const, "used_by_others" as const),
   slots: fc.integer({ min: 1, max: 3 }),
   context: fc.constantFrom(1000, 1000, 500),
 });
@@ -272,7 +272,7 @@ class History implements Situation {
     const running = this.tasks.filter(({ status }) => status === "running");
     const task = running[which % running.length];
     if (task === undefined) return;
-    if (code === "gpu_full") this.tell(task.gpuId!, { crowded: "its server is full" });
+    if (code === "gpu_full") this.tell(task.gpuId!, { crowded: "server_full" });
     this.world.scheduler.finished(task, { status: "failed", error: { code, sentence: "No." } });
   }
 

@@ -11,7 +11,7 @@ test("a task that finds a slot runs at once, with its placement and attempt writ
   const task = world.submit();
   assert.deepEqual([task.status, task.gpuId, task.startedAt], ["running", 0, 1000]);
   assert.deepEqual(task.attempts, [{ gpuId: 0, startedAt: 1000, endedAt: null, reason: null }]);
-  assert.equal(task.placement?.reason, "GPU 0 has the lowest load, 0.00.");
+  assert.deepEqual(task.placement?.reason, { code: "lowest_load", load: 0, equals: 1 });
   assert.deepEqual(world.started, [task]);
 });
 
@@ -79,7 +79,7 @@ test("task_specific waits for its GPUs while one of them serves, however busy, a
     const [first, second] = world.submitMany(2, options) as [Task, Task];
     assert.deepEqual([first.gpuId, second.status], [1, "queued"]);
     assert.equal(world.submit({ ...options, taskType: "other" }).gpuId, 0, "no mapping: as least_loaded over all");
-    world.scheduler.setGpu(facts(1, { slots: 1, state, crowded: "used by others" }));
+    world.scheduler.setGpu(facts(1, { slots: 1, state, crowded: "used_by_others" }));
     assert.equal(second.gpuId, isServing(state) ? null : 0, state);
   }
 });
@@ -118,7 +118,7 @@ test("a pinned task is refused where its GPU does not exist or can never run it,
   }
 });
 
-for (const crowded of ["memory taken by others", "used by others"] as const) {
+for (const crowded of ["memory_taken", "used_by_others"] as const) {
   test(`a GPU sits out while it is crowded (${crowded}), and comes back`, () => {
     const world = new World([facts(0, { crowded }), facts(1, { slots: 1 })]);
     const [first, second] = world.submitMany(2) as [Task, Task];

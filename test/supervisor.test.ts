@@ -357,7 +357,7 @@ test("a GPU that others fill is crowded, and says since when in its history", as
   const owner = new Owner(t, { device: aGpu() });
   await owner.ready();
   owner.gpu.read({ ...READING, othersMemory: 0.95 });
-  assert.equal(owner.gpu.facts().crowded, "memory taken by others");
+  assert.equal(owner.gpu.facts().crowded, "memory_taken");
   assert.equal(owner.gpu.status().events.at(-1)?.event, "crowded");
 });
 
@@ -372,7 +372,7 @@ test("a GPU that has no room says so before its task is told, and takes tasks ag
   assert.deepEqual([error.code, retryAfter], ["gpu_full", 1]);
   crowded.push(owner.gpu.facts().crowded);
   await owner.until(() => owner.gpu.facts().crowded === null);
-  assert.deepEqual([crowded, owner.state, owner.losses], [["its server is full"], "ready", []]);
+  assert.deepEqual([crowded, owner.state, owner.losses], [["server_full"], "ready", []]);
 });
 
 test("a GPU that had no room takes tasks again as soon as another one has left it", async (t) => {
@@ -383,7 +383,7 @@ test("a GPU that had no room takes tasks again as soon as another one has left i
   owner.run(other);
   owner.run(refused);
   await owner.outcome(refused);
-  assert.equal(owner.gpu.facts().crowded, "its server is full");
+  assert.equal(owner.gpu.facts().crowded, "server_full");
   owner.gpu.cancel(other);
   await owner.outcome(other);
   assert.equal(owner.gpu.facts().crowded, null);

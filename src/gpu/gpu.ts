@@ -3,6 +3,7 @@
  * its `Health`, which alone says in which state it is; the instances are told what follows from that for their workers.
  */
 import { wallTime } from "../common/clock.ts";
+import { wordsOf } from "../reasons.ts";
 import { type Request } from "../request.ts";
 import { type RunOutput, type RunSink, type Task } from "../task.ts";
 import { Health } from "./card/health.ts";
@@ -264,7 +265,7 @@ export class Gpu {
 
   #onCrowded(crowded: ExternalLoad | null): void {
     this.#crowded = crowded;
-    const why = crowded === null ? "Others leave it enough room again." : `It gets no new tasks: ${crowded}.`;
+    const why = crowded === null ? "Others leave it enough room again." : `It gets no new tasks: ${wordsOf(crowded)}.`;
     this.#noteRoom(crowded === null ? "free" : "crowded", why);
   }
 

@@ -1,5 +1,6 @@
 /** How a GPU looks from outside: what `GET /gpus` shows, and what placement may depend on. */
 import { type EngineSetting, type UpstreamFigures } from "../engine/engine.ts";
+import { type WhyNot } from "../reasons.ts";
 
 /**
  * `starting`: its worker is loading the model, for the first time or again; `ready`: takes tasks; `hot`: takes none until it has cooled
@@ -51,8 +52,8 @@ export interface GpuStatus {
   readonly reason: string | null;
   /** Unix milliseconds since when `status` holds. */
   readonly since: number;
-  /** Why it gets no new tasks although it is ready: others use it; else null. */
-  readonly crowded: string | null;
+  /** Why it gets no new tasks although it is ready; null: it does. */
+  readonly crowded: GpuFacts["crowded"];
   /** Percent, 0 to 100, by everybody; null: the device does not tell. So are all figures below. */
   readonly utilization: number | null;
   /** Bytes, by everybody. */
@@ -109,8 +110,8 @@ export interface GpuStatus {
   readonly events: readonly GpuEventRecord[];
 }
 
-/** What others take too much of, in the words of `Placement.others`. */
-export type ExternalLoad = "memory taken by others" | "used by others";
+/** What others take too much of. */
+export type ExternalLoad = Extract<WhyNot, "memory_taken" | "used_by_others">;
 
 /** What placement may depend on. */
 export interface GpuFacts {
@@ -118,8 +119,8 @@ export interface GpuFacts {
   readonly state: GpuState;
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
-  /** Why it takes no new tasks although it is ready, in the words of `Placement.others`; null: it does. */
-  readonly crowded: ExternalLoad | "its server is full" | null;
+  /** Why it takes no new tasks although it is ready; null: it does. */
+  readonly crowded: ExternalLoad | Extract<WhyNot, "server_full"> | null;
   readonly slots: number;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;

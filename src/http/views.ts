@@ -1,5 +1,6 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
 import { type GpuStatus } from "../gpu/status.ts";
+import { sentenceOf, wordsOf } from "../reasons.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/store.ts";
 import { type Attempt, shownGpuId, type TaskResult } from "../task.ts";
@@ -72,9 +73,9 @@ function viewOfPlacement(placement: NonNullable<TaskSnapshot["placement"]>): Non
   return {
     strategy: placement.strategy,
     gpu_id: placement.gpuId,
-    reason: placement.reason,
+    reason: sentenceOf(placement.reason, placement.gpuId),
     candidates: placement.candidates.map(({ gpuId, score }) => ({ gpu_id: gpuId, score })),
-    others: { ...placement.others },
+    others: Object.fromEntries(Object.entries(placement.others).map(([why, count]) => [wordsOf(why), count])),
   };
 }
 
@@ -131,7 +132,7 @@ export function viewOfGpu(gpu: GpuStatus): GpuView {
     status: gpu.status,
     reason: gpu.reason,
     since: isoTime(gpu.since),
-    crowded: gpu.crowded,
+    crowded: gpu.crowded && wordsOf(gpu.crowded),
     slots: gpu.slots,
     load: gpu.load,
     ...measuredOn(gpu),

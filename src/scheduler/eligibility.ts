@@ -3,7 +3,8 @@
  * Tasks that are asked about together are placed together: one task, or a batch that is not to be split and has no GPU yet.
  */
 import { isServing, mayServeAgain } from "../gpu/status.ts";
-import { type Task } from "../task.ts";
+import { type WhyNot } from "../reasons.ts";
+import { type CountsByReason, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Gpu, isHeld, obstacle, roomFor } from "./placement.ts";
@@ -15,8 +16,7 @@ export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
 export interface Candidates {
   /** Those that may take them, in `gpu_id` order. It is only good until something is placed. */
   readonly eligible: readonly Gpu[];
-  /** The others, counted by why. */
-  readonly others: Readonly<Record<string, number>>;
+  readonly others: CountsByReason;
 }
 
 export class Eligibility {
@@ -63,20 +63,20 @@ export class Eligibility {
   }
 
   /**
-   * Why a GPU may not take these tasks now, or null when it may. The words are keys of `Placement.others`.
+   * Why a GPU may not take these tasks now, or null when it may.
    *  1. They may go there at all.
    *  2. Nothing runs there that must be alone, and it is not kept for such a task.
    *  3. It takes tasks, and has a slot.
    *  4. It suits them.
    */
-  whyNot(gpu: Gpu, tasks: readonly Task[]): string | null {
+  whyNot(gpu: Gpu, tasks: readonly Task[]): WhyNot | null {
     const task = tasks[0]!;
     if (!this.isAllowed(gpu, task)) return notAllowed(task); // 1
     return this.#whyNotNow(gpu, tasks, this.#longest(tasks)); // 2 to 4
   }
 
   /** Why these tasks are not for a GPU, however free it is, while another can serve them; null: they are. */
-  misfit(gpu: Gpu, tasks: readonly Task[]): string | null {
+  misfit(gpu: Gpu, tasks: readonly Task[]): WhyNot | null {
     return this.#misfit(gpu, tasks, this.#longest(tasks));
   }
 
@@ -119,27 +119,27 @@ export class Eligibility {
     gpus: readonly Gpu[],
     tasks: readonly Task[],
     without: ReadonlySet<number>,
-    counts: Readonly<Record<string, number>>,
+    counts: CountsByReason,
   ): Candidates {
     const longest = this.#longest(tasks);
     const eligible: Gpu[] = [];
     const others = { ...counts };
     for (const gpu of gpus) {
-      const why = without.has(gpu.facts.id) ? "chosen already" : this.#whyNotNow(gpu, tasks, longest);
+      const why = without.has(gpu.facts.id) ? "chosen_already" : this.#whyNotNow(gpu, tasks, longest);
       if (why === null) eligible.push(gpu);
       else others[why] = (others[why] ?? 0) + 1;
     }
     return { eligible, others };
   }
 
-  #whyNotNow(gpu: Gpu, tasks: readonly Task[], longest: number): string | null {
-    if (isKept(gpu, tasks[0]!)) return "kept for a task alone"; // 2
+  #whyNotNow(gpu: Gpu, tasks: readonly Task[], longest: number): WhyNot | null {
+    if (isKept(gpu, tasks[0]!)) return "reserved"; // 2
     return obstacle(gpu) ?? this.#misfit(gpu, tasks, longest); // 3, 4
   }
 
-  #misfit(gpu: Gpu, tasks: readonly Task[], longest: number): string | null {
-    if (this.isTooSmall(gpu, tasks[0]!, longest)) return "context too small";
-    return this.#hasFailed(gpu, tasks, longest) ? "failed there before" : null;
+  #misfit(gpu: Gpu, tasks: readonly Task[], longest: number): WhyNot | null {
+    if (this.isTooSmall(gpu, tasks[0]!, longest)) return "context_too_small";
+    return this.#hasFailed(gpu, tasks, longest) ? "failed_before" : null;
   }
 
   /** Bytes of the longest of the texts; 0: every GPU has room for them. */
@@ -174,6 +174,6 @@ function isKept(gpu: Gpu, task: Task): boolean {
   return isSuspect(task) ? gpu.running.size > 0 : isHeld(gpu);
 }
 
-function notAllowed({ boundTo }: Task): string {
-  return boundTo === null ? "not mapped" : "not asked for";
+function notAllowed({ boundTo }: Task): WhyNot {
+  return boundTo === null ? "not_mapped" : "not_requested";
 }

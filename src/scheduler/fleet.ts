@@ -3,6 +3,7 @@
  * date with each change, so that no decision has to look at every GPU. Nobody else changes any of this.
  */
 import { type GpuFacts, isServing, mayServeAgain } from "../gpu/status.ts";
+import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
 import { freeMemoryOf, type Gpu, isHeld, loadOf, obstacle, roomFor } from "./placement.ts";
 
@@ -11,7 +12,7 @@ export class Fleet {
   readonly #all: Member[] = [];
   readonly #byId = new Map<number, Member>();
   readonly #open: Member[] = [];
-  readonly #shut = new Map<string, number>();
+  readonly #shut = new Map<WhyNot, number>();
   readonly #kept = new Set<Gpu>();
   #largestContext: number | null = null;
   #leastRoom = Infinity;
@@ -28,7 +29,7 @@ export class Fleet {
   }
 
   /** How many do not, by why. */
-  get shut(): ReadonlyMap<string, number> {
+  get shut(): ReadonlyMap<WhyNot, number> {
     return this.#shut;
   }
 
@@ -129,7 +130,7 @@ export class Fleet {
     else this.#count(gpu.shut, 1);
   }
 
-  #count(why: string, change: 1 | -1): void {
+  #count(why: WhyNot, change: 1 | -1): void {
     const count = (this.#shut.get(why) ?? 0) + change;
     if (count === 0) this.#shut.delete(why);
     else this.#shut.set(why, count);
@@ -153,7 +154,7 @@ class Member implements Gpu {
   facts: GpuFacts;
   readonly running = new Set<Task>();
   keptFor: Task | null = null;
-  shut: string | null = null;
+  shut: WhyNot | null = null;
   load = 0;
   freeMemory = 0;
 
@@ -163,7 +164,7 @@ class Member implements Gpu {
 
   /** Works out what follows from a change. */
   settle(): void {
-    this.shut = this.keptFor !== null || isHeld(this) ? "kept for a task alone" : obstacle(this);
+    this.shut = this.keptFor !== null || isHeld(this) ? "reserved" : obstacle(this);
     this.load = loadOf(this);
     this.freeMemory = freeMemoryOf(this);
   }

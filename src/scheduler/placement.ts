@@ -1,6 +1,7 @@
 /** A GPU as strategies compare it, and what is written down about a choice. */
 import { type GpuFacts } from "../gpu/status.ts";
-import { type Placement, type Task } from "../task.ts";
+import { type Why, type WhyNot } from "../reasons.ts";
+import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
 import { type Cached } from "./prefixes.ts";
 
@@ -10,8 +11,8 @@ export interface Gpu {
   readonly running: ReadonlySet<Task>;
   /** A waiting task that must run alone, for which it takes nothing else until it is empty. */
   readonly keptFor: Task | null;
-  /** Why it takes no task that may run beside others, in the words of `Placement.others`; null: it does. */
-  readonly shut: string | null;
+  /** Why it takes no task that may run beside others; null: it does. */
+  readonly shut: WhyNot | null;
   /** What `least_loaded` compares: see `loadOf`. */
   readonly load: number;
   /** Bytes: see `freeMemoryOf`. */
@@ -50,8 +51,8 @@ export function roomFor({ context, maxTokenBytes }: GpuFacts): number {
   return context === null ? Infinity : (context - 1) * maxTokenBytes;
 }
 
-/** Why a GPU may take no task at all now, or null when it may. The words are keys of `Placement.others`. */
-export function obstacle({ facts, running }: Pick<Gpu, "facts" | "running">): string | null {
+/** Why a GPU may take no task at all now, or null when it may. */
+export function obstacle({ facts, running }: Pick<Gpu, "facts" | "running">): WhyNot | null {
   if (facts.state !== "ready") return facts.state;
   return running.size >= facts.slots ? "busy" : facts.crowded;
 }
@@ -75,8 +76,7 @@ export interface StrategyInput {
 
 export interface Choice {
   readonly gpu: Gpu;
-  /** One sentence. */
-  readonly reason: string;
+  readonly why: Why;
 }
 
 /** A rule that picks a GPU: a pure function of its arguments. */
@@ -99,9 +99,9 @@ const LISTED = 7;
 export function record(
   name: Placement["strategy"],
   strategy: Strategy,
-  { gpu: winner, reason }: Choice,
+  { gpu: winner, why }: Choice,
   eligible: readonly Gpu[],
-  others: Readonly<Record<string, number>>,
+  others: CountsByReason,
 ): Placement {
   const listed = [winner];
   for (const gpu of eligible) {
@@ -113,7 +113,7 @@ export function record(
   return {
     strategy: name,
     gpuId: winner.facts.id,
-    reason,
+    reason: why,
     candidates,
     others: unlisted > 0 ? { ...others, eligible: unlisted } : others,
   };

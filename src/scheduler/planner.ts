@@ -1,5 +1,5 @@
 /** Finds GPUs for tasks that are to be placed now, and reserves their slots. What follows from that is the scheduler's affair. */
-import { type Placement, type Task } from "../task.ts";
+import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
@@ -127,11 +127,10 @@ export class Planner {
     return record(task.strategy, strategy, choice, eligible, others);
   }
 
-  #withoutStrategy(task: Task, gpu: Gpu, others: Readonly<Record<string, number>>): Placement {
+  #withoutStrategy(task: Task, gpu: Gpu, others: CountsByReason): Placement {
     const name = task.pinnedGpuId === null ? "batch" : "pinned";
-    const why = name === "batch" ? "its batch was not to be split" : "the request named it";
-    const reason = `GPU ${gpu.facts.id} alone may run this task: ${why}.`;
-    return record(name, strategies.random, { gpu, reason }, [gpu], others);
+    const code = name === "batch" ? "whole_batch" : "requested";
+    return record(name, strategies.random, { gpu, why: { code } }, [gpu], others);
   }
 
   /** Reserves a slot on the GPU of a decision already made; null: that GPU has no room. */

@@ -3,6 +3,7 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
+import { sentenceOf } from "../reasons.ts";
 import { type Request } from "../request.ts";
 import {
   type BatchState,
@@ -373,7 +374,8 @@ export class TaskBook implements TaskApi {
 
   #changed(task: Task): void {
     this.#tellIfIdle();
-    if (!isFinal(task.status)) this.#log.debug(placedLine(task), `task ${task.status}`);
+    if (!isFinal(task.status) && this.#log.isLevelEnabled("debug"))
+      this.#log.debug(placedLine(task), `task ${task.status}`);
     // A request that is not on disk yet must stay in memory.
     if (!this.#writer.isAdmitting(task)) this.#requests.settle(task);
     this.#writer.changed(task);
@@ -544,7 +546,8 @@ function batchStatusOf(tasks: Submission["tasks"], grouping: Grouping): BatchSta
 }
 
 function placedLine(task: Task): object {
-  return { task: task.id, gpu: task.gpuId, reason: task.placement?.reason };
+  const { id, gpuId, placement } = task;
+  return { task: id, gpu: gpuId, reason: placement && sentenceOf(placement.reason, placement.gpuId) };
 }
 
 function endLine(task: Task): object {

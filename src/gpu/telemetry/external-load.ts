@@ -152,14 +152,14 @@ export class Crowding {
    * @param now milliseconds on a monotonic clock
    * @param memory the others' share, 0 to 1; null: not known, and so no reason to shut a GPU
    * @param utilization likewise
-   * @returns why it gets no new tasks, in the words of `Placement.others`; null: it does
+   * @returns why it gets no new tasks; null: it does
    */
   update(now: number, memory: number | null, utilization: number | null): ExternalLoad | null {
     // Both are asked each time: each keeps its own time.
     const byMemory = this.#memory.update(now, memory);
     const byUse = this.#utilization.update(now, utilization);
-    if (byMemory) return "memory taken by others";
-    return byUse ? "used by others" : null;
+    if (byMemory) return "memory_taken";
+    return byUse ? "used_by_others" : null;
   }
 }
 

@@ -19,16 +19,12 @@ export const leastLoaded: Strategy = {
     const warm = firstNear(eligible, cached, least);
     const equals = warm === null ? equalsOf(eligible, least) : equalsOf(warm.gpus, leastOf(warm.gpus));
     const gpu = drawFrom(equals, draw);
-    const why =
-      warm === null
-        ? `the lowest load, ${gpu.load.toFixed(2)}`
-        : `had the first ${COUNT.format(warm.characters)} characters of this prompt and a load within ${NEAR} of the least, ${least.toFixed(2)}`;
-    const tie = equals.length > 1 ? `, drawn among ${equals.length} equals` : "";
-    return { gpu, reason: `GPU ${gpu.facts.id} has ${why}${tie}.` };
+    const tie = equals.length;
+    if (warm === null) return { gpu, why: { code: "lowest_load", load: gpu.load, equals: tie } };
+    const { characters } = warm;
+    return { gpu, why: { code: "cached_prefix", characters, within: NEAR, least, equals: tie } };
   },
 };
-
-const COUNT = new Intl.NumberFormat("en");
 
 function leastOf(gpus: readonly Gpu[]): number {
   let least = Infinity;

@@ -11,9 +11,7 @@ export const memoryOptimized: Strategy = {
     const least = most - Math.abs(most) * TIE;
     const equals = eligible.filter(({ freeMemory }) => freeMemory >= least);
     const gpu = drawFrom(equals, draw);
-    const tie = equals.length > 1 ? `, drawn among ${equals.length} equals` : "";
-    const gib = (gpu.freeMemory / 2 ** 30).toFixed(2);
-    return { gpu, reason: `GPU ${gpu.facts.id} has the most free memory, ${gib} GiB${tie}.` };
+    return { gpu, why: { code: "most_memory", bytes: gpu.freeMemory, equals: equals.length } };
   },
 };
 

@@ -5,7 +5,6 @@ export const roundRobin: Strategy = {
   score: () => null,
   choose: (eligible, { lastRoundRobin }) => {
     const gpu = eligible.find(({ facts }) => lastRoundRobin !== null && facts.id > lastRoundRobin) ?? eligible[0]!;
-    const after = lastRoundRobin === null ? "the first turn" : `the next after GPU ${lastRoundRobin}`;
-    return { gpu, reason: `GPU ${gpu.facts.id} is ${after}.` };
+    return { gpu, why: { code: "next_turn", after: lastRoundRobin } };
   },
 };
