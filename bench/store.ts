@@ -82,22 +82,22 @@ async function measureReads(): Promise<void> {
   const store = new SqliteStore({ path });
   const { lastSeq } = await timed("open", () => store.open());
   const all = { user: undefined, status: undefined, limit: 100, offset: 0 };
-  const { tasks } = await timed("list 100, newest", () => store.list(all));
-  await timed("list 1000, newest", () => store.list({ ...all, limit: 1000 }));
-  await timed("list 100 of a user", () => store.list({ ...all, user: "user1" }));
-  for (const status of TASK_STATUSES) await timed(`list 100 ${status}`, () => store.list({ ...all, status }));
-  await timed("list 100 completed of a user", () => store.list({ ...all, user: "user1", status: "completed" }));
-  await timed("list 100, oldest", () => store.list({ ...all, offset: lastSeq - 100 }));
+  const { tasks } = await timed("list 100, newest", () => store.tasks.list(all));
+  await timed("list 1000, newest", () => store.tasks.list({ ...all, limit: 1000 }));
+  await timed("list 100 of a user", () => store.tasks.list({ ...all, user: "user1" }));
+  for (const status of TASK_STATUSES) await timed(`list 100 ${status}`, () => store.tasks.list({ ...all, status }));
+  await timed("list 100 completed of a user", () => store.tasks.list({ ...all, user: "user1", status: "completed" }));
+  await timed("list 100, oldest", () => store.tasks.list({ ...all, offset: lastSeq - 100 }));
   await timed("list 100 oldest of a user", () =>
-    store.list({ ...all, user: "user1", offset: Math.floor(lastSeq / 10) - 100 }),
+    store.tasks.list({ ...all, user: "user1", offset: Math.floor(lastSeq / 10) - 100 }),
   );
   const middle = Math.floor(lastSeq / 2);
-  await timed("list 100 below the middle", () => store.list({ ...all, after: middle }));
-  await timed("list 100 of a user below the middle", () => store.list({ ...all, user: "user1", after: middle }));
-  await timed("list 100 of a type, all windows", () => store.list({ ...all, taskType: "summary" }));
-  await timed("list 100 on a GPU, all windows", () => store.list({ ...all, gpuId: 0 }));
-  await timed("list 100 of a user on a GPU, all windows", () => store.list({ ...all, user: "user1", gpuId: 0 }));
-  await timed("get", () => store.get(tasks[0]?.id ?? ""));
+  await timed("list 100 below the middle", () => store.tasks.list({ ...all, after: middle }));
+  await timed("list 100 of a user below the middle", () => store.tasks.list({ ...all, user: "user1", after: middle }));
+  await timed("list 100 of a type, all windows", () => store.tasks.list({ ...all, taskType: "summary" }));
+  await timed("list 100 on a GPU, all windows", () => store.tasks.list({ ...all, gpuId: 0 }));
+  await timed("list 100 of a user on a GPU, all windows", () => store.tasks.list({ ...all, user: "user1", gpuId: 0 }));
+  await timed("get", () => store.tasks.get(tasks[0]?.id ?? ""));
   const nothing = { endedBefore: 0, maxEnded: null, keysBefore: 0 };
   await timed("a sweep with nothing to do", () => store.sweep(nothing));
   await timed("one step of a sweep", () => store.sweep({ ...nothing, maxEnded: middle }));

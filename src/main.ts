@@ -98,7 +98,7 @@ export async function startServer(
 
   const { allow_private: allowPrivate } = config.webhooks;
   const { clock } = time;
-  const webhooks = new Webhooks({ store, clock, allowPrivate, log });
+  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const gpus = { devices, config, log, monitor, known, openChannel };
   const { tasks, pool } = connect(gpus, { store, webhooks, credentials, clock });
   const app = started.adopt(

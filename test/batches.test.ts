@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unset } from "../src/common/clock.ts";
 import { Batches, statusOf } from "../src/tasks/batches.ts";
-import { type ListedTask } from "../src/store/store.ts";
+import { type ListedTask } from "../src/store/tasks.ts";
 import { type Batch, type Task } from "../src/task.ts";
 import { complete, newTask, run } from "./helpers/store.ts";
 

@@ -124,7 +124,7 @@ async function contentsOf(path: string, t: TestContext): Promise<object> {
   const store = new SqliteStore({ path: isThere ? path : join(unpacked(t), "data", "alt-las.db") });
   const { live, batches, lastSeq, movedAside } = await store.open();
   const everything = { user: undefined, status: undefined, limit: 100, offset: 0 };
-  const { tasks, total } = await store.list(everything);
+  const { tasks, total } = await store.tasks.list(everything);
   await store.close();
   return { live: live.map(({ id, status, seq }) => ({ id, status, seq })), batches, lastSeq, movedAside, tasks, total };
 }

@@ -74,7 +74,12 @@ for (const [what, lose] of Object.entries(LOSSES)) {
     await assert.rejects(store.save([newTask(2)]), refused);
     assert.equal(store.lost.aborted, true);
     const { id } = newTask(1);
-    for (const read of [store.get(id), store.list(EVERYTHING), store.batch(id), store.remove(id)]) {
+    for (const read of [
+      store.tasks.get(id),
+      store.tasks.list(EVERYTHING),
+      store.tasks.batch(id),
+      store.tasks.remove(id),
+    ]) {
       await assert.rejects(read, (error: Error) => error === store.lost.reason);
     }
     assert.equal(errors.length, 1, errors.join("\n"));
@@ -106,7 +111,7 @@ test("it is noticed while nobody asks for anything", async (t) => {
   const lost = once(store.lost, "abort");
   rmSync(path);
   await lost;
-  await assert.rejects(store.list(EVERYTHING), refused);
+  await assert.rejects(store.tasks.list(EVERYTHING), refused);
 });
 
 test("a database that loses its log takes what was in it, at once", async (t) => {

@@ -22,7 +22,8 @@ class World {
 
   constructor(parts: Partial<WaitingRequestsParts> = {}) {
     this.requests = new Requests({
-      store: { lost: this.lost.signal, request: (seq) => this.#read(seq) },
+      store: { request: (seq) => this.#read(seq) },
+      lost: this.lost.signal,
       log: pino({ level: "silent" }),
       storeWorks: () => this.works,
       upcoming: () => this.upcoming,

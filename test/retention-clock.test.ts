@@ -82,7 +82,7 @@ class Run {
     const log = { warn: (fields: object) => void warnings.push(fields), error: () => {} };
     const heard = this.#heard;
     const swept = {
-      countEnded: (before: number) => store.countEnded(before),
+      tasks: store.tasks,
       sweep: async (limits: Parameters<SqliteStore["sweep"]>[0]) => {
         const more = await store.sweep(limits);
         if (!more) heard.emit("swept");
@@ -108,7 +108,7 @@ class Run {
   async kept(tasks: readonly Task[]): Promise<number> {
     this.#time.look();
     for (let sweep = 0; sweep < 2; sweep++) await once(this.#heard, "swept");
-    const found = await Promise.all(tasks.map(({ id }) => this.#store.get(id)));
+    const found = await Promise.all(tasks.map(({ id }) => this.#store.tasks.get(id)));
     for (const [index, task] of found.entries()) {
       if (task !== null) assert.equal(task.finishedAt, tasks[index]!.finishedAt);
     }

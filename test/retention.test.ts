@@ -25,7 +25,7 @@ function retention(t: TestContext, answers: (boolean | Error)[]) {
       return { now: Date.now(), wall: Date.now() };
     },
   };
-  const store = { sweep, countEnded: async () => 0 };
+  const store = { sweep, tasks: { countEnded: async () => 0 } };
   const running = new Retention({ store, time, retention: 5, maxStored: 7, keysLive: 3000, log });
   t.after(() => running.stop());
   const until = async (count: number): Promise<void> => {

@@ -57,13 +57,13 @@ test("everything acknowledged survives kill -9, and a batch is there as a whole 
 async function checkAcknowledged(path: string, acknowledged: ReadonlyMap<number, TaskStatus>): Promise<void> {
   const store = new SqliteStore({ path });
   await store.open();
-  const { tasks } = await store.list({ ...EVERYTHING, limit: 1_000_000 });
+  const { tasks } = await store.tasks.list({ ...EVERYTHING, limit: 1_000_000 });
   const batches = Object.groupBy(tasks, (task) => task.batchId ?? "");
   for (const [batchId, members] of Object.entries(batches)) {
     if (batchId === "") continue;
     assert.equal(members?.length, 7, batchId);
-    assert.equal((await store.batch(batchId))?.batch.size, 7, batchId);
-    assert.equal((await store.idempotency("ada", batchId))?.key, batchId);
+    assert.equal((await store.tasks.batch(batchId))?.batch.size, 7, batchId);
+    assert.equal((await store.idempotency.find("ada", batchId))?.key, batchId);
   }
   await store.close();
   const stored = new Map(tasks.map((task) => [task.seq, task.status]));
@@ -250,7 +250,7 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
     ]),
     [2, 5, 6].map((seq) => [seq, 5, "normal", null, null, null]),
   );
-  assert.deepEqual(await store.request(5), completionOf("old 5"));
+  assert.deepEqual(await store.tasks.request(5), completionOf("old 5"));
   const waiting = {
     id: "w",
     user: "ada",
@@ -262,13 +262,13 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
     finishedAt: null,
   };
   assert.deepEqual(batches, [waiting]);
-  assert.deepEqual(await store.batch("d"), {
+  assert.deepEqual(await store.tasks.batch("d"), {
     batch: { ...waiting, id: "d", firstSeq: 3, createdAt: 1003, finishedAt: 5004 },
     counts: { queued: 0, running: 0, completed: 2, failed: 0, canceled: 0 },
     unbound: 0,
   });
   assert.deepEqual(
-    (await store.endsOf("d", 0, 10)).map((task) => task.seq),
+    (await store.tasks.endsOf("d", 0, 10)).map((task) => task.seq),
     [3, 4],
   );
   await store.save([complete(run(live[0] as Task))]);
@@ -358,7 +358,7 @@ test("a task that is removed leaves no prompt", async (t) => {
   const store = await openedStore(t, { path });
   const tasks = [1, 2, 3].map((seq) => complete(run(newTask(seq))));
   await store.save(tasks);
-  await store.remove(tasks[0]?.id ?? "");
+  await store.tasks.remove(tasks[0]?.id ?? "");
   await store.sweep({ endedBefore: 0, maxEnded: 1, keysBefore: 0 });
   await store.close();
   const db = new DatabaseSync(path);
@@ -386,15 +386,15 @@ test("a save whose records find the disk full leaves neither records nor tasks, 
     assert.equal(outcome.status, "rejected");
     assert.equal(outcome.reason.code, "store_unavailable");
   }
-  assert.equal(await store.batch("b"), null);
+  assert.equal(await store.tasks.batch("b"), null);
   assert.deepEqual(await storedSeqs(store), []);
-  assert.deepEqual(await store.deliveriesOf(task.id), []);
+  assert.deepEqual(await store.outbox.deliveriesOf(task.id), []);
   await store.save([task], records.slice(0, 1));
   await store.close();
 
   const roomier = await openedStore(t, { path });
   await roomier.save([], records);
-  assert.deepEqual(await roomier.deliveriesOf(task.id), [large]);
+  assert.deepEqual(await roomier.outbox.deliveriesOf(task.id), [large]);
 });
 
 test("a record that cannot be made a row fails with the tasks of its save, and alone", async (t) => {
@@ -409,7 +409,7 @@ test("a record that cannot be made a row fails with the tasks of its save, and a
     ["rejected", "fulfilled"],
   );
   assert.deepEqual(await storedSeqs(store), [2]);
-  assert.equal((await store.deliveriesOf("2")).length, 1);
+  assert.equal((await store.outbox.deliveriesOf("2")).length, 1);
 });
 
 test("a stored task that cannot be understood stops the start with an error, and the file is free again", async (t) => {
@@ -433,16 +433,16 @@ test("a full disk refuses the whole write and nothing else", async (t) => {
     assert.equal(outcome.reason.code, "store_unavailable");
     assert.match(outcome.reason.message, /^tasks could not be written to disk: database or disk is full$/);
   }
-  assert.deepEqual(await store.list(EVERYTHING), { tasks: [], total: 0 });
+  assert.deepEqual(await store.tasks.list(EVERYTHING), { tasks: [], total: 0 });
   await store.save([small]);
   await assert.rejects(store.save([run(small), large]), { code: "store_unavailable" });
-  assert.deepEqual((await store.list({ ...EVERYTHING, status: "queued" })).total, 1);
+  assert.deepEqual((await store.tasks.list({ ...EVERYTHING, status: "queued" })).total, 1);
   await store.close();
 
   const roomier = await openedStore(t, { path });
   assert.deepEqual(await storedSeqs(roomier), [1]);
   await roomier.save([large]);
-  assert.deepEqual(await roomier.get(large.id), large);
+  assert.deepEqual(await roomier.tasks.get(large.id), large);
 });
 
 test("when the storage thread dies, saves are refused and the process lives on", async (t) => {
@@ -461,7 +461,7 @@ test("when the storage thread dies, saves are refused and the process lives on",
   const refused = { code: "store_unavailable", message: /The task store has failed\./ };
   await Promise.all([assert.rejects(first, refused), assert.rejects(second, refused)]);
   await assert.rejects(store.save([newTask(3)]), refused);
-  await assert.rejects(store.get("1"), refused);
+  await assert.rejects(store.tasks.get("1"), refused);
   await store.close();
   assert.ok(messages.includes("no task can be stored until the server is restarted"));
 });

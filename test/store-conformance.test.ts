@@ -48,7 +48,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const tasks = [newTask(1), run(newTask(2)), complete(run(newTask(3))), cancel(newTask(4))];
       await world.store.save(tasks);
       const { store } = await world.restart();
-      for (const task of tasks) assert.deepEqual(await store.get(task.id), task);
+      for (const task of tasks) assert.deepEqual(await store.tasks.get(task.id), task);
     });
 
     test("a task is listed by its GPU: the one it waits for alone, runs on, ran on, or waited for in vain", async (t) => {
@@ -62,7 +62,7 @@ for (const [name, create] of Object.entries(STORES)) {
       ];
       await world.store.save([...tasks, newTask(6), run(newTask(7, { pinnedGpuId: 3, boundTo: 3 }))]);
       const { store } = await world.restart();
-      const { tasks: listed } = await store.list({ ...EVERYTHING, gpuId: 3 });
+      const { tasks: listed } = await store.tasks.list({ ...EVERYTHING, gpuId: 3 });
       assert.deepEqual(
         listed.map(({ seq, boundTo, gpuId }) => [seq, boundTo, gpuId]),
         [
@@ -96,7 +96,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store, first } = await world.restart();
       const task = complete(run(first.live[1] as Task));
       await store.save([task, newTask(3)]);
-      assert.deepEqual(await store.get(task.id), { ...task, request: completionOf("prompt 2") });
+      assert.deepEqual(await store.tasks.get(task.id), { ...task, request: completionOf("prompt 2") });
       assert.deepEqual(
         (await world.restart()).first.live.map((live) => live.seq),
         [1, 3],
@@ -107,9 +107,9 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store } = await opened(t, create);
       const task = newTask(1);
       await store.save([task]);
-      const copy = complete(run((await store.get(task.id)) as Task));
+      const copy = complete(run((await store.tasks.get(task.id)) as Task));
       await store.save([copy]);
-      assert.deepEqual(await store.get(task.id), copy);
+      assert.deepEqual(await store.tasks.get(task.id), copy);
     });
 
     test("what a resolved save wrote is seen by get and list", async (t) => {
@@ -118,8 +118,8 @@ for (const [name, create] of Object.entries(STORES)) {
       for (const change of [() => task, run, complete]) {
         change(task);
         await store.save([task]);
-        assert.deepEqual(await store.get(task.id), task);
-        assert.deepEqual(await store.list(EVERYTHING), { tasks: [withoutText(task)], total: 1 });
+        assert.deepEqual(await store.tasks.get(task.id), task);
+        assert.deepEqual(await store.tasks.list(EVERYTHING), { tasks: [withoutText(task)], total: 1 });
       }
     });
 
@@ -133,7 +133,7 @@ for (const [name, create] of Object.entries(STORES)) {
       complete(task);
       saves.push(store.save([task]));
       await Promise.all(saves);
-      assert.deepEqual(await store.get(task.id), task);
+      assert.deepEqual(await store.tasks.get(task.id), task);
     });
 
     test("saves resolve in the order of the calls", async (t) => {
@@ -188,9 +188,9 @@ for (const [name, create] of Object.entries(STORES)) {
         ["store_unavailable"],
       );
       assert.deepEqual(await storedSeqs(store), [...innocent.map((task) => task.seq).toReversed(), 1]);
-      assert.deepEqual(await store.get(old.id), old);
+      assert.deepEqual(await store.tasks.get(old.id), old);
       await store.save([a, b]);
-      assert.equal((await store.list(EVERYTHING)).total, 12);
+      assert.equal((await store.tasks.list(EVERYTHING)).total, 12);
     });
 
     test("of two saves that share a task, neither is written when one is refused", async (t) => {
@@ -225,7 +225,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const task = complete(run(newTask(1, { text: "ğ😀 ".repeat(150_000) })));
       task.result = { ...(task.result as NonNullable<Task["result"]>), text: "é".repeat(600_000) };
       await store.save([task]);
-      assert.deepEqual(await store.get(task.id), task);
+      assert.deepEqual(await store.tasks.get(task.id), task);
     });
 
     test("prompts that are many megabytes together come back as the texts they were", async (t) => {
@@ -240,15 +240,15 @@ for (const [name, create] of Object.entries(STORES)) {
       ];
       const tasks = texts.map((text, index) => newTask(index + 1, { text }));
       await store.save(tasks);
-      for (const task of tasks) assert.deepEqual(await store.get(task.id), task);
+      for (const task of tasks) assert.deepEqual(await store.tasks.get(task.id), task);
     });
 
     test("half a surrogate pair becomes U+FFFD and fails nothing", async (t) => {
       const { store } = await opened(t, create);
       const task = newTask(1, { text: "a\ud800b", user: "\udc00" });
       await Promise.all([store.save([task]), store.save([newTask(2)])]);
-      assert.deepEqual(await store.get(task.id), { ...task, request: completionOf("a\ufffdb"), user: "\ufffd" });
-      assert.equal((await store.list({ ...EVERYTHING, user: "\udc00" })).total, 1);
+      assert.deepEqual(await store.tasks.get(task.id), { ...task, request: completionOf("a\ufffdb"), user: "\ufffd" });
+      assert.equal((await store.tasks.list({ ...EVERYTHING, user: "\udc00" })).total, 1);
     });
 
     test("every field comes back as it was", async (t) => {
@@ -258,12 +258,12 @@ for (const [name, create] of Object.entries(STORES)) {
       const property = fc.asyncProperty(fc.array(anyTask(), { minLength: 1, maxLength: 20 }), async (drafts) => {
         const tasks = drafts.map((draft) => ({ ...draft, seq: ++seq, id: `${draft.id}#${seq}` }));
         await world.store.save(tasks);
-        for (const task of tasks) assert.deepEqual(await world.store.get(task.id), task);
+        for (const task of tasks) assert.deepEqual(await world.store.tasks.get(task.id), task);
         all.unshift(...tasks.toReversed());
       });
       await fc.assert(property, { numRuns: 50 });
       const { store, first } = await world.restart();
-      const { tasks } = await store.list({ ...EVERYTHING, limit: all.length });
+      const { tasks } = await store.tasks.list({ ...EVERYTHING, limit: all.length });
       assert.deepEqual(tasks, all.map(withoutText));
       assert.deepEqual(
         first.live,
@@ -281,16 +281,16 @@ for (const [name, create] of Object.entries(STORES)) {
       await world.store.save(tasks);
       const { store, first } = await world.restart();
       assert.deepEqual(first.live, tasks.map(withoutRequest));
-      for (const { seq, request } of tasks) assert.deepEqual(await store.request(seq), request);
-      assert.equal(await store.request(99), null);
+      for (const { seq, request } of tasks) assert.deepEqual(await store.tasks.request(seq), request);
+      assert.equal(await store.tasks.request(99), null);
       // What is saved later needs none.
       await store.save(first.live.map(run));
-      assert.deepEqual(await store.get(tasks[2]!.id), { ...first.live[2]!, request: tasks[2]!.request });
+      assert.deepEqual(await store.tasks.get(tasks[2]!.id), { ...first.live[2]!, request: tasks[2]!.request });
     });
 
     test("an unknown id is null", async (t) => {
       const { store } = await opened(t, create);
-      assert.equal(await store.get("nothing"), null);
+      assert.equal(await store.tasks.get("nothing"), null);
     });
 
     test("list gives any page of any user and status, newest first, with the total of all that match", async (t) => {
@@ -317,9 +317,9 @@ for (const [name, create] of Object.entries(STORES)) {
       await store.close();
       const refused = { code: "store_unavailable", message: /closed/ };
       await assert.rejects(store.save([newTask(1)]), refused);
-      await assert.rejects(store.get("1"), refused);
-      await assert.rejects(store.list(EVERYTHING), refused);
-      await assert.rejects(store.list({ ...EVERYTHING, gpuId: 0 }), refused);
+      await assert.rejects(store.tasks.get("1"), refused);
+      await assert.rejects(store.tasks.list(EVERYTHING), refused);
+      await assert.rejects(store.tasks.list({ ...EVERYTHING, gpuId: 0 }), refused);
       await assert.rejects(store.sweep({ endedBefore: 0, maxEnded: null, keysBefore: 0 }), refused);
     });
 
@@ -355,7 +355,7 @@ async function checkLists(store: Store, all: Task[]): Promise<void> {
         [5, 4],
         [1, 1000],
       ] as const) {
-        const { tasks, total } = await store.list({ user, status, limit, offset });
+        const { tasks, total } = await store.tasks.list({ user, status, limit, offset });
         assert.equal(total, matching.length);
         assert.deepEqual(
           tasks.map((task) => [task.seq, task.user, task.status]),

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { ListedPage, Store, SweepLimits, TaskFilter } from "../src/store/store.ts";
+import type { Store, SweepLimits } from "../src/store/store.ts";
+import type { ListedPage, TaskFilter } from "../src/store/tasks.ts";
 import { isFinal, shownGpuId, type Task, TASK_STATUSES } from "../src/task.ts";
 import {
   cancel,
@@ -29,7 +30,7 @@ for (const [name, create] of Object.entries(STORES)) {
         for (const filter of asked) await checkFilter(world.store, tasks, filter);
         const left = tasks.filter((task) => !isFinal(task.status) || task.seq % 3 !== 0);
         const tried = tasks.filter((task) => task.seq % 3 === 0);
-        for (const task of tried) assert.equal(await world.store.remove(task.id), isFinal(task.status));
+        for (const task of tried) assert.equal(await world.store.tasks.remove(task.id), isFinal(task.status));
         for (const filter of asked) await checkFilter(world.store, left, filter);
         await world.restart();
         for (const filter of asked) await checkFilter(world.store, left, filter);
@@ -42,11 +43,11 @@ for (const [name, create] of Object.entries(STORES)) {
       const tasks = Array.from({ length: 50 }, (_, index) => newTask(index + 1, { boundTo: index % 2 }));
       await store.save(tasks);
       for (const filter of [{ gpuId: 1 }, { user: "ada" }, { status: "queued" }, {}] as const) {
-        const expected = (await store.list({ ...EVERYTHING, ...filter })).tasks.map((task) => task.seq);
+        const expected = (await store.tasks.list({ ...EVERYTHING, ...filter })).tasks.map((task) => task.seq);
         const seen: number[] = [];
         let after: number | undefined;
         do {
-          const page = await store.list({ ...EVERYTHING, ...filter, limit: 7, after });
+          const page = await store.tasks.list({ ...EVERYTHING, ...filter, limit: 7, after });
           seen.push(...page.tasks.map((task) => task.seq));
           after = page.tasks.at(-1)?.seq;
           const task = newTask(tasks.length + 1, { boundTo: 1 });
@@ -61,14 +62,14 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store } = await opened(t, create);
       await store.save(Array.from({ length: 9 }, (_, index) => newTask(index + 1)));
       for (const filter of [EVERYTHING, { ...EVERYTHING, since: 0 }]) {
-        const whole = (await store.list({ ...filter, limit: 5 })).tasks.map(({ seq }) => seq);
+        const whole = (await store.tasks.list({ ...filter, limit: 5 })).tasks.map(({ seq }) => seq);
         assert.equal(whole.length, 5);
-        const first = await store.list({ ...filter, limit: 5 }, { maxCharacters: 1, counted: true });
+        const first = await store.tasks.list({ ...filter, limit: 5 }, { maxCharacters: 1, counted: true });
         assert.deepEqual([first.tasks.length, first.more], [1, true]);
         const seqs = [first.tasks[0]!.seq];
         for (let more: true | undefined = true; more === true;) {
           const page = { ...filter, after: seqs.at(-1)!, limit: 5 - seqs.length };
-          const part: ListedPage = await store.list(page, { maxCharacters: 1, counted: false });
+          const part: ListedPage = await store.tasks.list(page, { maxCharacters: 1, counted: false });
           assert.deepEqual([part.tasks.length, part.total], [1, 0]);
           seqs.push(part.tasks[0]!.seq);
           more = part.more;
@@ -83,7 +84,7 @@ for (const [name, create] of Object.entries(STORES)) {
       // Far apart, so that each is looked at in a step of its own.
       await store.save(Array.from({ length: 40 }, (_, index) => newTask(1 + index * 1_000_000)));
       const order: string[] = [];
-      const lists = Array.from({ length: 3 }, () => store.list({ ...EVERYTHING, taskType: "text_generation" }));
+      const lists = Array.from({ length: 3 }, () => store.tasks.list({ ...EVERYTHING, taskType: "text_generation" }));
       const listed = Promise.all(lists).then((answers) => {
         order.push("lists");
         return answers;
@@ -110,7 +111,7 @@ for (const [name, create] of Object.entries(STORES)) {
               (await storedSeqs(world.store)).toReversed(),
               left.map((task) => task.seq),
             );
-            assert.equal((await world.store.list(EVERYTHING)).total, left.length);
+            assert.equal((await world.store.tasks.list(EVERYTHING)).total, left.length);
           }
           await world.restart();
           assert.deepEqual(world.first.live, tasks.filter((task) => !isFinal(task.status)).map(withoutRequest));
@@ -154,8 +155,8 @@ for (const [name, create] of Object.entries(STORES)) {
       await store.save([...waiting, ...late, ...due]);
       assert.equal(await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0 }), true);
       assert.equal(await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0 }), false);
-      assert.equal((await store.list(EVERYTHING)).total, 3000);
-      for (const task of due) assert.equal(await store.get(task.id), null);
+      assert.equal((await store.tasks.list(EVERYTHING)).total, 3000);
+      for (const task of due) assert.equal(await store.tasks.get(task.id), null);
     });
   });
 }
@@ -175,7 +176,7 @@ function swept(tasks: readonly Task[], { endedBefore, maxEnded }: SweepLimits): 
 async function checkFilter(store: Store, tasks: readonly Task[], filter: TaskFilter): Promise<void> {
   const matching = tasks.filter((task) => matches(task, filter)).toReversed();
   const listed = matching.filter((task) => filter.after === undefined || task.seq < filter.after);
-  assert.deepEqual(await store.list(filter), {
+  assert.deepEqual(await store.tasks.list(filter), {
     tasks: listed.slice(filter.offset, filter.offset + filter.limit).map(withoutText),
     total: matching.length,
   });

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, type TestContext, test } from "node:test";
 import fc from "fast-check";
-import type { Delivery, IdempotencyRecord, Store, StoreRecord, WebhookSecret } from "../src/store/store.ts";
+import type { IdempotencyRecord } from "../src/store/idempotency.ts";
+import type { Delivery, WebhookSecret } from "../src/store/outbox.ts";
+import type { Store, StoreRecord } from "../src/store/store.ts";
 import { BATCH_EVENTS, type Batch, type Task } from "../src/task.ts";
 import {
   cancel,
@@ -46,10 +48,10 @@ for (const [name, create] of Object.entries(STORES)) {
       await world.store.save([], [event(delivery), secret(SECRET)]);
       for (const restarted of [false, true]) {
         const { store } = restarted ? await world.restart() : world;
-        assert.deepEqual((await store.batch("b"))?.batch, batch);
-        assert.deepEqual(await store.idempotency("ada", "k"), KEY);
-        assert.deepEqual(await store.deliveriesOf("b"), [delivery]);
-        assert.deepEqual(await store.secret("ada"), SECRET);
+        assert.deepEqual((await store.tasks.batch("b"))?.batch, batch);
+        assert.deepEqual(await store.idempotency.find("ada", "k"), KEY);
+        assert.deepEqual(await store.outbox.deliveriesOf("b"), [delivery]);
+        assert.deepEqual(await store.outbox.secret("ada"), SECRET);
       }
     });
 
@@ -68,10 +70,10 @@ for (const [name, create] of Object.entries(STORES)) {
             [task],
             [{ kind: "batch", batch }, event(delivery), secret(signing), idempotency(record)],
           );
-          assert.deepEqual((await world.store.batch(batch.id))?.batch, batch);
-          assert.deepEqual(await world.store.deliveriesOf(delivery.subject), [delivery]);
-          assert.deepEqual(await world.store.secret(signing.user), signing);
-          assert.deepEqual(await world.store.idempotency(signing.user, key), record);
+          assert.deepEqual((await world.store.tasks.batch(batch.id))?.batch, batch);
+          assert.deepEqual(await world.store.outbox.deliveriesOf(delivery.subject), [delivery]);
+          assert.deepEqual(await world.store.outbox.secret(signing.user), signing);
+          assert.deepEqual(await world.store.idempotency.find(signing.user, key), record);
         },
       );
       await fc.assert(property, { numRuns: 50 });
@@ -79,12 +81,12 @@ for (const [name, create] of Object.entries(STORES)) {
 
     test("what is not there is null or empty", async (t) => {
       const { store } = await opened(t, create);
-      assert.equal(await store.batch("b"), null);
-      assert.deepEqual(await store.endsOf("b", 0, 10), []);
-      assert.equal(await store.idempotency("ada", "k"), null);
-      assert.deepEqual(await store.pendingDeliveries(10), []);
-      assert.deepEqual(await store.deliveriesOf("b"), []);
-      assert.equal(await store.secret("ada"), null);
+      assert.equal(await store.tasks.batch("b"), null);
+      assert.deepEqual(await store.tasks.endsOf("b", 0, 10), []);
+      assert.equal(await store.idempotency.find("ada", "k"), null);
+      assert.deepEqual(await store.outbox.pendingDeliveries(10), []);
+      assert.deepEqual(await store.outbox.deliveriesOf("b"), []);
+      assert.equal(await store.outbox.secret("ada"), null);
     });
 
     test("tasks and records of a save that is refused are written neither, and those of others all", async (t) => {
@@ -106,13 +108,13 @@ for (const [name, create] of Object.entries(STORES)) {
         ["bad", 0],
         ["alone", 1],
       ] as const) {
-        assert.equal((await store.batch(id)) === null ? 0 : 1, count, id);
-        assert.equal((await store.idempotency("ada", id)) === null ? 0 : 1, count, id);
-        assert.equal((await store.deliveriesOf(id)).length, count, id);
-        assert.equal((await store.secret(id)) === null ? 0 : 1, count, id);
+        assert.equal((await store.tasks.batch(id)) === null ? 0 : 1, count, id);
+        assert.equal((await store.idempotency.find("ada", id)) === null ? 0 : 1, count, id);
+        assert.equal((await store.outbox.deliveriesOf(id)).length, count, id);
+        assert.equal((await store.outbox.secret(id)) === null ? 0 : 1, count, id);
       }
       await store.save([newTask(3, { batchId: "bad" })], oneOfEach("bad"));
-      assert.equal((await store.batch("bad"))?.counts.queued, 1);
+      assert.equal((await store.tasks.batch("bad"))?.counts.queued, 1);
     });
 
     test("records take effect in the order of the saves, also when one in between is refused", async (t) => {
@@ -127,8 +129,8 @@ for (const [name, create] of Object.entries(STORES)) {
         store.save([], [{ kind: "delivery", delivery: { ...delivery, status: "failed" } }]),
         store.save([task], [secret({ ...SECRET, secret: "last" })]),
       ]);
-      assert.equal((await store.secret("ada"))?.secret, "last");
-      assert.equal((await store.deliveriesOf("2"))[0]?.status, "failed");
+      assert.equal((await store.outbox.secret("ada"))?.secret, "last");
+      assert.equal((await store.outbox.deliveriesOf("2"))[0]?.status, "failed");
       assert.deepEqual(await storedSeqs(store), [2, 1]);
     });
 
@@ -139,11 +141,11 @@ for (const [name, create] of Object.entries(STORES)) {
       const first = world.store.save([task], [{ kind: "batch", batch }]);
       batch.finishedAt = NOW + 9;
       await first;
-      assert.deepEqual((await world.store.batch("b"))?.batch.finishedAt, null);
+      assert.deepEqual((await world.store.tasks.batch("b"))?.batch.finishedAt, null);
       await world.restart();
       assert.deepEqual(world.first.batches, [{ ...batch, finishedAt: null }]);
       await world.store.save([cancel(world.first.live[0] as Task)], [{ kind: "batch", batch }]);
-      assert.deepEqual((await world.store.batch("b"))?.batch, batch);
+      assert.deepEqual((await world.store.tasks.batch("b"))?.batch, batch);
       assert.deepEqual({ ...(await world.restart()).first, past: EMPTY.past }, { ...EMPTY, lastSeq: 1 });
     });
 
@@ -162,7 +164,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const { store } = await opened(t, create);
       const tasks = [1, 2, 3, 4, 5, 6, 7].map((seq) => newTask(seq, { batchId: "b" }));
       const [, , bound, running, done, ...canceled] = tasks as [Task, Task, Task, Task, Task, Task, Task];
-      bound.gpuId = 1;
+      bound.boundTo = 1;
       run(running);
       complete(run(done));
       canceled.forEach(cancel);
@@ -170,7 +172,7 @@ for (const [name, create] of Object.entries(STORES)) {
         [...tasks, newTask(8), newTask(9, { batchId: "c" })],
         [{ kind: "batch", batch: newBatch(tasks) }],
       );
-      assert.deepEqual(await store.batch("b"), {
+      assert.deepEqual(await store.tasks.batch("b"), {
         batch: newBatch(tasks),
         counts: { queued: 3, running: 1, completed: 1, failed: 0, canceled: 2 },
         unbound: 2,
@@ -186,9 +188,9 @@ for (const [name, create] of Object.entries(STORES)) {
       });
       await store.save([...tasks, cancel(newTask(9)), cancel(newTask(10, { batchId: "c" }))]);
       const expected = [2, 5, 4, 1, 6].map((seq) => withoutText(tasks[seq - 1] as Task));
-      assert.deepEqual(await store.endsOf("b", 0, 100), expected);
-      assert.deepEqual(await store.endsOf("b", 1, 2), expected.slice(1, 3));
-      assert.deepEqual(await store.endsOf("b", 5, 2), []);
+      assert.deepEqual(await store.tasks.endsOf("b", 0, 100), expected);
+      assert.deepEqual(await store.tasks.endsOf("b", 1, 2), expected.slice(1, 3));
+      assert.deepEqual(await store.tasks.endsOf("b", 5, 2), []);
     });
 
     test("an event that is saved again is stored once, as it was first", async (t) => {
@@ -197,7 +199,7 @@ for (const [name, create] of Object.entries(STORES)) {
       await store.save([newTask(1)], [event(delivery)]);
       const again = { ...delivery, body: "other" };
       await store.save([newTask(2)], [event(again), event(again)]);
-      assert.deepEqual(await store.deliveriesOf("1"), [delivery]);
+      assert.deepEqual(await store.outbox.deliveriesOf("1"), [delivery]);
       assert.deepEqual(await storedSeqs(store), [2, 1]);
     });
 
@@ -214,8 +216,8 @@ for (const [name, create] of Object.entries(STORES)) {
           { kind: "delivery", delivery: newDelivery("2") },
         ],
       );
-      assert.deepEqual(await store.deliveriesOf("1"), [{ ...changed, body: delivery.body }]);
-      assert.deepEqual(await store.deliveriesOf("2"), []);
+      assert.deepEqual(await store.outbox.deliveriesOf("1"), [{ ...changed, body: delivery.body }]);
+      assert.deepEqual(await store.outbox.deliveriesOf("2"), []);
     });
 
     test("pending deliveries come by their next time, those of a subject by their age", async (t) => {
@@ -227,9 +229,9 @@ for (const [name, create] of Object.entries(STORES)) {
         newDelivery("2", { id: "d", nextAt: NOW + 2 }),
       ];
       await store.save([], deliveries.map(event));
-      assert.equal(idsOf(await store.pendingDeliveries(10)), "bda");
-      assert.equal(idsOf(await store.pendingDeliveries(2)), "bd");
-      assert.equal(idsOf(await store.deliveriesOf("1")), "cab");
+      assert.equal(idsOf(await store.outbox.pendingDeliveries(10)), "bda");
+      assert.equal(idsOf(await store.outbox.pendingDeliveries(2)), "bd");
+      assert.equal(idsOf(await store.outbox.deliveriesOf("1")), "cab");
     });
 
     test("pending deliveries are read by user: many of one hide none of another", async (t) => {
@@ -241,7 +243,7 @@ for (const [name, create] of Object.entries(STORES)) {
       const told = newDelivery("1", { id: "told", user: "bob", status: "delivered" });
       await store.save([], [...many, ...others, told].map(event));
       assert.deepEqual(
-        (await store.pendingDeliveries(3)).map(({ id }) => id),
+        (await store.outbox.pendingDeliveries(3)).map(({ id }) => id),
         ["0", "1", "2", "ada", "zoe"],
       );
     });
@@ -252,9 +254,9 @@ for (const [name, create] of Object.entries(STORES)) {
       await world.store.save([], [idempotency(KEY), idempotency({ ...KEY, user: "bob" })]);
       await world.store.save([], [idempotency(newer)]);
       const { store } = await world.restart();
-      assert.deepEqual(await store.idempotency("ada", "k"), newer);
-      assert.deepEqual(await store.idempotency("bob", "k"), { ...KEY, user: "bob" });
-      assert.equal(await store.idempotency("ada", "K"), null);
+      assert.deepEqual(await store.idempotency.find("ada", "k"), newer);
+      assert.deepEqual(await store.idempotency.find("bob", "k"), { ...KEY, user: "bob" });
+      assert.equal(await store.idempotency.find("ada", "K"), null);
     });
 
     test("only a task that has ended can be removed; it is gone from everything, with its deliveries", async (t) => {
@@ -268,21 +270,21 @@ for (const [name, create] of Object.entries(STORES)) {
       ];
       const deliveries = [queued, done, kept].map((task) => event(newDelivery(task.id)));
       await store.save([queued, running, done, kept], deliveries);
-      assert.deepEqual(await Promise.all([queued, running, done].map((task) => store.remove(task.id))), [
+      assert.deepEqual(await Promise.all([queued, running, done].map((task) => store.tasks.remove(task.id))), [
         false,
         false,
         true,
       ]);
-      assert.equal(await store.remove(done.id), false);
-      assert.equal(await store.remove("nothing"), false);
+      assert.equal(await store.tasks.remove(done.id), false);
+      assert.equal(await store.tasks.remove("nothing"), false);
       for (const restarted of [false, true]) {
         const { store: after } = restarted ? await world.restart() : world;
-        assert.equal(await after.get(done.id), null);
+        assert.equal(await after.tasks.get(done.id), null);
         assert.deepEqual(await storedSeqs(after), [4, 2, 1]);
-        assert.equal((await after.list({ ...EVERYTHING, status: "completed" })).total, 0);
-        assert.equal((await after.list({ ...EVERYTHING, user: "ada" })).total, 3);
-        assert.deepEqual(await after.deliveriesOf(done.id), []);
-        assert.equal((await after.pendingDeliveries(10)).length, 2);
+        assert.equal((await after.tasks.list({ ...EVERYTHING, status: "completed" })).total, 0);
+        assert.equal((await after.tasks.list({ ...EVERYTHING, user: "ada" })).total, 3);
+        assert.deepEqual(await after.outbox.deliveriesOf(done.id), []);
+        assert.equal((await after.outbox.pendingDeliveries(10)).length, 2);
       }
     });
 
@@ -290,8 +292,8 @@ for (const [name, create] of Object.entries(STORES)) {
       const world = await opened(t, create);
       const tasks = [cancel(newTask(7)), cancel(newTask(8)), cancel(newTask(9))];
       await world.store.save(tasks);
-      await world.store.remove(tasks[2]?.id ?? "");
-      await world.store.remove(tasks[0]?.id ?? "");
+      await world.store.tasks.remove(tasks[2]?.id ?? "");
+      await world.store.tasks.remove(tasks[0]?.id ?? "");
       assert.deepEqual({ ...(await world.restart()).first, past: EMPTY.past }, { ...EMPTY, lastSeq: 9 });
       while (await world.store.sweep({ endedBefore: NOW * 2, maxEnded: null, keysBefore: 0 }));
       assert.deepEqual({ ...(await world.restart()).first, past: EMPTY.past }, { ...EMPTY, lastSeq: 9 });
@@ -319,22 +321,25 @@ for (const [name, create] of Object.entries(STORES)) {
       });
       await world.store.save([running]);
       assert.deepEqual((await world.restart()).first.past, { recorded: next, newest: NOW + 80 });
-      assert.deepEqual(await world.store.get(ended.id), ended);
-      assert.deepEqual([await world.store.countEnded(NOW + 70), await world.store.countEnded(NOW + 71)], [0, 1]);
+      assert.deepEqual(await world.store.tasks.get(ended.id), ended);
+      assert.deepEqual(
+        [await world.store.tasks.countEnded(NOW + 70), await world.store.tasks.countEnded(NOW + 71)],
+        [0, 1],
+      );
     });
 
     test("a batch that has ended goes with its last task, and its deliveries with it", async (t) => {
       for (const removal of ["remove", "sweep"] as const) {
         const { world, tasks, batch } = await endedBatch(t, create);
         const [first, last] = tasks as [Task, Task];
-        await world.store.remove(first.id);
-        assert.deepEqual((await world.store.batch(batch.id))?.counts.canceled, 1);
-        assert.equal((await world.store.deliveriesOf(batch.id)).length, 1);
-        if (removal === "remove") await world.store.remove(last.id);
+        await world.store.tasks.remove(first.id);
+        assert.deepEqual((await world.store.tasks.batch(batch.id))?.counts.canceled, 1);
+        assert.equal((await world.store.outbox.deliveriesOf(batch.id)).length, 1);
+        if (removal === "remove") await world.store.tasks.remove(last.id);
         else while (await world.store.sweep({ endedBefore: NOW * 2, maxEnded: null, keysBefore: 0 }));
-        assert.equal(await world.store.batch(batch.id), null, removal);
-        assert.deepEqual(await world.store.deliveriesOf(batch.id), [], removal);
-        assert.equal((await world.store.list({ ...EVERYTHING, batchId: batch.id })).total, 0);
+        assert.equal(await world.store.tasks.batch(batch.id), null, removal);
+        assert.deepEqual(await world.store.outbox.deliveriesOf(batch.id), [], removal);
+        assert.equal((await world.store.tasks.list({ ...EVERYTHING, batchId: batch.id })).total, 0);
       }
     });
 
@@ -343,12 +348,12 @@ for (const [name, create] of Object.entries(STORES)) {
       const task = cancel(newTask(1, { batchId: "b" }));
       const batch = newBatch([task]);
       await store.save([task], [{ kind: "batch", batch }, event(newDelivery("b"))]);
-      await store.remove(task.id);
-      assert.deepEqual((await store.batch("b"))?.batch, batch);
+      await store.tasks.remove(task.id);
+      assert.deepEqual((await store.tasks.batch("b"))?.batch, batch);
       batch.finishedAt = NOW;
       await store.save([], [{ kind: "batch", batch }]);
-      assert.equal(await store.batch("b"), null);
-      assert.deepEqual(await store.deliveriesOf("b"), []);
+      assert.equal(await store.tasks.batch("b"), null);
+      assert.deepEqual(await store.outbox.deliveriesOf("b"), []);
     });
 
     test("a sweep removes idempotency keys that are too old, in small steps, and no others", async (t) => {
@@ -358,8 +363,8 @@ for (const [name, create] of Object.entries(STORES)) {
       let steps = 1;
       for (; await store.sweep({ endedBefore: NOW * 2, maxEnded: 0, keysBefore: NOW + 1990 }); steps++) await turn();
       assert.ok(steps > 2, `${steps} steps`);
-      assert.equal(await store.idempotency("ada", "1989"), null);
-      assert.deepEqual(await store.idempotency("ada", "1990"), records[1990]);
+      assert.equal(await store.idempotency.find("ada", "1989"), null);
+      assert.deepEqual(await store.idempotency.find("ada", "1990"), records[1990]);
       assert.deepEqual(await storedSeqs(store), [1]);
     });
   });
@@ -399,7 +404,7 @@ async function endedBatch(t: TestContext, create: Create): Promise<{ world: Worl
 }
 
 async function nextSeq(store: Store): Promise<number> {
-  return (await store.list(EVERYTHING)).total + 1;
+  return (await store.tasks.list(EVERYTHING)).total + 1;
 }
 
 function text(): fc.Arbitrary<string> {

@@ -6,7 +6,8 @@ import { pino } from "pino";
 import { unset } from "../src/common/clock.ts";
 import { TaskBook } from "../src/tasks/task-book.ts";
 import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
-import { type IdempotencyRecord, type Store, type StoreRecord } from "../src/store/store.ts";
+import { type IdempotencyRecord } from "../src/store/idempotency.ts";
+import { type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
 import { completionOf, type Request } from "../src/request.ts";
@@ -47,22 +48,28 @@ class HeldStore implements Store {
   }
 
   open = async () => ({ live: [], batches: [], lastSeq: 0, past: { recorded: null, newest: null }, movedAside: null });
-  get = async () => null;
-  request(): Promise<Request | null> {
-    this.reads.push(Promise.withResolvers());
-    return this.reads.at(-1)!.promise;
-  }
-  list = async () => ({ tasks: [], total: 0 });
-  batch = async () => null;
-  endsOf = async () => [];
-  idempotency = async (user: string, key: string) =>
-    this.keys.find((record) => record.user === user && record.key === key) ?? null;
-  remove = async () => false;
-  countEnded = async () => 0;
+  readonly tasks: Store["tasks"] = {
+    get: async () => null,
+    request: () => {
+      this.reads.push(Promise.withResolvers());
+      return this.reads.at(-1)!.promise;
+    },
+    list: async () => ({ tasks: [], total: 0 }),
+    batch: async () => null,
+    endsOf: async () => [],
+    remove: async () => false,
+    countEnded: async () => 0,
+  };
+  readonly outbox: Store["outbox"] = {
+    write: (records) => this.save([], records),
+    pendingDeliveries: async () => [],
+    deliveriesOf: async () => [],
+    secret: async () => null,
+  };
+  readonly idempotency: Store["idempotency"] = {
+    find: async (user, key) => this.keys.find((record) => record.user === user && record.key === key) ?? null,
+  };
   sweep = async () => false;
-  pendingDeliveries = async () => [];
-  deliveriesOf = async () => [];
-  secret = async () => null;
   close = async () => {};
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Delivery } from "../src/store/store.ts";
+import { type Delivery } from "../src/store/outbox.ts";
 import { type Webhook } from "../src/task.ts";
 import { deliveriesFor } from "../src/webhooks/events.ts";
 import { Lanes } from "../src/webhooks/lanes.ts";

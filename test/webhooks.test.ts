@@ -150,7 +150,7 @@ test("nothing about a task is begun while its deliveries are changed", async (t)
   const rules = { allowPrivate: true, lookup: localhost };
   const log = pino({ level: "silent" });
   const deliverer = new Deliverer({
-    store,
+    outbox: store,
     secrets,
     rules,
     timing: TIMING,
@@ -161,10 +161,7 @@ test("nothing about a task is begun while its deliveries are changed", async (t)
   });
   t.after(() => deliverer.stop());
   const held = Promise.withResolvers<void>();
-  await store.save(
-    [],
-    ["a", "b"].map((subject) => aDelivery(subject, receiver.url(), world.now)),
-  );
+  await store.write(["a", "b"].map((subject) => aDelivery(subject, receiver.url(), world.now)));
   const holding = deliverer.hold("a", () => held.promise);
   deliverer.start();
   await store.is("b", "delivered");

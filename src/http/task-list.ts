@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { type FastifyReply } from "fastify";
 import { type TaskApi, type TaskPage } from "../tasks/task-api.ts";
-import { type TaskFilter } from "../store/store.ts";
+import { type TaskFilter } from "../store/tasks.ts";
 import { cursorOf } from "./filter.ts";
 import { TaskRef } from "./schemas/tasks.ts";
 import { viewOfTask } from "./views.ts";

@@ -2,7 +2,7 @@
 import { type GpuStatus } from "../gpu/status.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
-import { type Delivery } from "../store/store.ts";
+import { type Delivery } from "../store/outbox.ts";
 import { type Attempt, shownGpuId, type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./server-parts.ts";

@@ -1,7 +1,7 @@
 /** The secrets of webhooks, and their deliveries. */
 import { type FastifyInstance } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
-import { type Delivery } from "../store/store.ts";
+import { type Delivery } from "../store/outbox.ts";
 import { mayChange } from "./access.ts";
 import { refuseForeignPages } from "./cross-origin.ts";
 import { batchNamed, type BatchPath, taskNamed, type TaskPath } from "./lookup.ts";

@@ -5,11 +5,12 @@ import { messageOf } from "../errors.ts";
 import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../cli/paste.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, StoreLost, type SweepLimits } from "./store.ts";
+import { type TaskStore } from "./tasks.ts";
 import { type StoreLog } from "./sqlite/sqlite.ts";
 import { type Timekeeper } from "./timekeeper.ts";
 
 export interface RetentionOptions {
-  readonly store: Pick<Store, "sweep" | "countEnded">;
+  readonly store: Pick<Store, "sweep"> & { readonly tasks: Pick<TaskStore, "countEnded"> };
   readonly time: Pick<Timekeeper, "times" | "held" | "settle">;
   /** Milliseconds that a task is kept after its end. */
   readonly retention: number;
@@ -74,7 +75,7 @@ export class Retention {
     const held = this.#holdsUntil !== null;
     this.#settle();
     const limits = this.#limits();
-    const tasks = await this.#options.store.countEnded(limits.endedBefore);
+    const tasks = await this.#options.store.tasks.countEnded(limits.endedBefore);
     while (!signal.aborted && !this.#stopping.signal.aborted && (await this.#options.store.sweep(limits))) {
       await pause(BREATH);
     }
@@ -127,7 +128,9 @@ export class Retention {
     const { held, times } = time;
     if (held === null) return;
     // As it would be if the wall clock were believed.
-    const due = await store.countEnded(oldestKept(times.now - retention, gapSince(held, times))).catch(() => null);
+    const due = await store.tasks
+      .countEnded(oldestKept(times.now - retention, gapSince(held, times)))
+      .catch(() => null);
     const how = times.wall < held.wall ? "behind" : "far ahead of";
     log.warn(
       { clock: isoTime(times.wall), last: isoTime(held.wall), tasks: due },

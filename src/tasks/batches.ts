@@ -1,7 +1,7 @@
 /** Batches that have not ended: when they do, and who wants to hear of each end. */
 import { EventEmitter, on } from "node:events";
 import { type Clock } from "../common/clock.ts";
-import { type BatchState, type Store } from "../store/store.ts";
+import { type BatchState, type TaskStore } from "../store/tasks.ts";
 import { type Batch, type Task } from "../task.ts";
 import { type BatchSnapshot, type ListedSnapshot } from "./task-api.ts";
 
@@ -23,7 +23,7 @@ interface LiveBatch {
 }
 
 export class Batches {
-  readonly #store: Pick<Store, "batch" | "endsOf" | "get">;
+  readonly #store: Pick<TaskStore, "batch" | "endsOf" | "get">;
   /** A batch has ended, and each of its ends is on disk; resolves when its own is too. */
   readonly #finished: (batch: Batch) => Promise<void>;
   readonly #clock: Clock;
@@ -31,7 +31,11 @@ export class Batches {
   /** Those whose end is being written. */
   readonly #ending = new Map<string, Batch>();
 
-  constructor(store: Pick<Store, "batch" | "endsOf" | "get">, finished: (batch: Batch) => Promise<void>, clock: Clock) {
+  constructor(
+    store: Pick<TaskStore, "batch" | "endsOf" | "get">,
+    finished: (batch: Batch) => Promise<void>,
+    clock: Clock,
+  ) {
     this.#store = store;
     this.#finished = finished;
     this.#clock = clock;

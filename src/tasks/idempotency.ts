@@ -1,6 +1,6 @@
 /** Submissions that clients send again, because they did not hear the answer: one key makes its tasks once. */
 import { AltLasError } from "../errors.ts";
-import { type Store, type StoreRecord } from "../store/store.ts";
+import { type AnswerRecord, type IdempotencyStore } from "../store/idempotency.ts";
 import { type Submission, type SubmitOptions } from "./task-api.ts";
 
 /** Milliseconds for which a key is remembered. */
@@ -14,12 +14,12 @@ interface UnderWay {
 }
 
 export class Idempotency {
-  readonly #store: Pick<Store, "idempotency">;
+  readonly #store: IdempotencyStore;
   readonly #now: () => number;
   readonly #underWay = new Map<string, UnderWay>();
 
   /** @param now the server's clock */
-  constructor(store: Pick<Store, "idempotency">, now: () => number) {
+  constructor(store: IdempotencyStore, now: () => number) {
     this.#store = store;
     this.#now = now;
   }
@@ -32,7 +32,7 @@ export class Idempotency {
   async once(
     user: string,
     key: Key,
-    submit: (recordOf: (submission: Submission) => StoreRecord) => Promise<Submission>,
+    submit: (recordOf: (submission: Submission) => AnswerRecord) => Promise<Submission>,
   ): Promise<Submission> {
     const name = `${user}\n${key.key}`;
     const underWay = this.#underWay.get(name);
@@ -54,7 +54,7 @@ export class Idempotency {
     { key, fingerprint }: Key,
     submit: Parameters<Idempotency["once"]>[2],
   ): Promise<Submission> {
-    const known = await this.#store.idempotency(user, key);
+    const known = await this.#store.find(user, key);
     if (known !== null && known.createdAt > this.#now() - KEYS_LIVE) {
       refuseOther({ key, fingerprint }, known.fingerprint);
       return { ...(JSON.parse(known.answer) as Submission), replayed: true };

@@ -7,12 +7,14 @@
 import { type Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
 import { heapBytesOf, type Request } from "../request.ts";
-import { type Store } from "../store/store.ts";
+import { type TaskStore } from "../store/tasks.ts";
 import { type Task } from "../task.ts";
 import { lastingHeap } from "../common/heap.ts";
 
 export interface WaitingRequestsParts {
-  readonly store: Pick<Store, "request" | "lost">;
+  readonly store: Pick<TaskStore, "request">;
+  /** Aborted when the store is lost. */
+  readonly lost: AbortSignal;
   readonly log: Logger;
   /** Whether tasks can be written: if they can, a request that cannot be read is damaged. */
   readonly storeWorks: () => boolean;
@@ -175,7 +177,7 @@ export class Requests {
   }
 
   get #isOver(): boolean {
-    return this.#closed.signal.aborted || this.#parts.store.lost.aborted;
+    return this.#closed.signal.aborted || this.#parts.lost.aborted;
   }
 
   #read(task: Task): Promise<Request> {

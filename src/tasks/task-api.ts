@@ -1,6 +1,6 @@
 /** What others ask of the task book. */
 import { type RequestFacts } from "../request.ts";
-import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/store.ts";
+import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 
 /** How a submission wants its tasks placed, and what it wants beside. */

@@ -5,14 +5,9 @@ import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { sentenceOf } from "../reasons.ts";
 import { type Request } from "../request.ts";
-import {
-  type BatchState,
-  type Delivery,
-  type Reading,
-  type Store,
-  type StoreRecord,
-  type TaskFilter,
-} from "../store/store.ts";
+import { type Delivery } from "../store/outbox.ts";
+import { type Opened, type Store, type StoreRecord } from "../store/store.ts";
+import { type BatchState, type Reading, type TaskFilter } from "../store/tasks.ts";
 import {
   type Batch,
   isFinal,
@@ -111,23 +106,21 @@ export class TaskBook implements TaskApi {
     this.#store = store;
     // All that is logged here is named field by field, and looking for secrets would cost nine times what the line does.
     this.#log = parts.log.child({}, { redact: [] });
-    this.#idempotency = new Idempotency(store, () => clock.now());
-    this.#batches = new Batches(store, (batch) => this.#batchEnded(batch), clock);
+    this.#idempotency = new Idempotency(store.idempotency, () => clock.now());
+    this.#batches = new Batches(store.tasks, (batch) => this.#batchEnded(batch), clock);
     this.#writer = new Writer({
       store,
       log: this.#log,
       recordsOf: (task) => this.#eventsOf(task),
-      admitted: (tasks) => {
-        for (const task of tasks) this.#requests.settle(task);
-      },
+      admitted: (tasks) => tasks.forEach((task) => this.#requests.settle(task)),
       started: (task, attempt) => this.#subscribers.started(task, attempt),
       ended: (task) => this.#forget(task),
       caughtUp: () => this.#tellIfIdle(),
     });
-    const changed = (task: Task): void => this.#changed(task);
     store.lost.addEventListener("abort", () => this.#onStoreLost());
     this.#requests = new Requests({
-      store,
+      store: store.tasks,
+      lost: store.lost,
       log: this.#log,
       storeWorks: () => this.#writer.works,
       upcoming: () => this.scheduler.upcoming(this.#nearTurns()),
@@ -142,12 +135,13 @@ export class TaskBook implements TaskApi {
       },
     });
     const run = (gpuId: number, task: Task): void => this.#run(gpuId, task);
+    const changed = (task: Task): void => this.#changed(task);
     const effects = { run, cancel, changed, alarm: (at: number) => this.#setAlarm(at) };
     this.scheduler = new Scheduler(settings, effects, clock, Math.random);
   }
 
   /** Takes over what an earlier server left unfinished; the GPUs must be known by now. */
-  restore({ live, batches, lastSeq }: Awaited<ReturnType<Store["open"]>>): void {
+  restore({ live, batches, lastSeq }: Opened): void {
     this.#lastSeq = lastSeq;
     for (const task of live) this.#live.set(task.id, task);
     this.#batches.restore(batches, live);
@@ -171,7 +165,7 @@ export class TaskBook implements TaskApi {
 
   async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
     const task = await this.#ended(id, "can be retried");
-    const request = task.request ?? (await this.#store.request(task.seq));
+    const request = task.request ?? (await this.#store.tasks.request(task.seq));
     if (request === null) throw unknown(id);
     const { user, strategy, pinnedGpuId, webhook } = task;
     return this.submit(
@@ -183,20 +177,20 @@ export class TaskBook implements TaskApi {
 
   async get(id: string): Promise<TaskSnapshot | null> {
     const task = this.#live.get(id);
-    if (task === undefined) return this.#store.get(id);
+    if (task === undefined) return this.#store.tasks.get(id);
     if (isFinal(task.status) && !this.#stopped) await this.#waiters.until([id], COMMIT_PATIENCE);
     return this.#durable(task);
   }
 
   async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
     const task = this.#live.get(id);
-    if (task === undefined) return this.#store.get(id);
+    if (task === undefined) return this.#store.tasks.get(id);
     if (!this.#stopped && !signal.aborted) await this.#waiters.until([id], seconds, signal);
     return this.#durable(task);
   }
 
   list(filter: TaskFilter, reading: Reading): ReturnType<TaskApi["list"]> {
-    return this.#store.list(filter, reading);
+    return this.#store.tasks.list(filter, reading);
   }
 
   async cancel(id: string): Promise<TaskSnapshot> {
@@ -225,7 +219,7 @@ export class TaskBook implements TaskApi {
 
   async remove(id: string): Promise<TaskSnapshot> {
     const task = await this.#ended(id, "can be removed");
-    if (await this.#store.remove(id)) return task;
+    if (await this.#store.tasks.remove(id)) return task;
     throw unknown(id);
   }
 
@@ -435,7 +429,7 @@ export class TaskBook implements TaskApi {
 
   async #batchEnded(batch: Batch): Promise<void> {
     if (batch.webhook === null) return this.#writer.record([{ kind: "batch", batch }]);
-    const state = await this.#store.batch(batch.id).catch(() => null);
+    const state = await this.#store.tasks.batch(batch.id).catch(() => null);
     // Its end is not written then, so that the next start of the server tells it.
     if (state === null) return this.#log.error({ batch: batch.id }, "a batch has ended, which cannot be told now");
     const deliveries = this.#parts.webhooks.ofBatch({ ...state, batch });

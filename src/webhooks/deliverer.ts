@@ -15,7 +15,8 @@
  */
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
-import { type Delivery, type DeliveryAttempt, type Store, StoreLost } from "../store/store.ts";
+import { type Delivery, type DeliveryAttempt, type Outbox } from "../store/outbox.ts";
+import { StoreLost } from "../store/store.ts";
 import { type AddressRules, hostOf } from "./address.ts";
 import { GivenUp } from "./given-up.ts";
 import { Lanes } from "./lanes.ts";
@@ -43,7 +44,7 @@ export interface DelivererTiming extends RetryTiming {
 }
 
 export interface DelivererOptions extends RetryRules {
-  readonly store: Pick<Store, "save" | "pendingDeliveries">;
+  readonly outbox: Pick<Outbox, "write" | "pendingDeliveries">;
   readonly secrets: Pick<Secrets, "signing">;
   readonly rules: AddressRules;
   readonly timing: DelivererTiming;
@@ -172,7 +173,7 @@ export class Deliverer {
     try {
       await this.#saveUnsaved();
       this.#written = new Set();
-      this.#window = await this.#options.store.pendingDeliveries(WINDOW);
+      this.#window = await this.#options.outbox.pendingDeliveries(WINDOW);
       const users = Map.groupBy(this.#window, ({ user }) => user);
       this.#more = new Set([...users].filter(([, own]) => own.length === WINDOW).map(([user]) => user));
       this.#troubled = false;
@@ -194,10 +195,7 @@ export class Deliverer {
   }
 
   #save(deliveries: readonly Delivery[]): Promise<void> {
-    return this.#options.store.save(
-      [],
-      deliveries.map((delivery) => ({ kind: "delivery", delivery })),
-    );
+    return this.#options.outbox.write(deliveries.map((delivery) => ({ kind: "delivery", delivery })));
   }
 
   /** Its state is written. */

@@ -4,7 +4,7 @@ import http, { type ClientRequest } from "node:http";
 import https from "node:https";
 import { type LookupFunction } from "node:net";
 import { messageOf } from "../errors.ts";
-import { type DeliveryAttempt } from "../store/store.ts";
+import { type DeliveryAttempt } from "../store/outbox.ts";
 import { VERSION } from "../common/version.ts";
 import { type AddressRules, checkUrl, hostOf } from "./address.ts";
 

@@ -1,5 +1,5 @@
 /** The secrets that sign each user's webhooks. A secret is shown once; the store keeps it, because it is needed to sign. */
-import { type Store, type WebhookSecret } from "../store/store.ts";
+import { type Outbox, type WebhookSecret } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
 import { newSecret } from "./signature.ts";
 import { type SecretView } from "./webhook-api.ts";
@@ -8,7 +8,7 @@ import { type SecretView } from "./webhook-api.ts";
 export const OVERLAP = 86_400_000;
 
 export class Secrets {
-  readonly #store: Pick<Store, "secret" | "save">;
+  readonly #outbox: Pick<Outbox, "secret" | "write">;
   /** The server's clock. */
   readonly #now: () => number;
   readonly #ahead: () => number;
@@ -16,8 +16,8 @@ export class Secrets {
   readonly #turns = new Mutex();
 
   /** @param now the server's clock @param ahead milliseconds that the wall clock shows more */
-  constructor(store: Pick<Store, "secret" | "save">, now: () => number, ahead: () => number = () => 0) {
-    this.#store = store;
+  constructor(outbox: Pick<Outbox, "secret" | "write">, now: () => number, ahead: () => number = () => 0) {
+    this.#outbox = outbox;
     this.#now = now;
     this.#ahead = ahead;
   }
@@ -25,7 +25,7 @@ export class Secrets {
   /** The user's secret, made when there is none; with the secret itself only the first time. */
   show(user: string): Promise<SecretView> {
     return this.#turns.run(user, async () => {
-      const stored = await this.#store.secret(user);
+      const stored = await this.#outbox.secret(user);
       if (stored?.shown) return this.#view(stored, false);
       // Written before it is told: shown twice would be worse than never, which a rotation heals.
       return this.#view(await this.#write({ ...(stored ?? this.#fresh(user)), shown: true }), true);
@@ -35,7 +35,7 @@ export class Secrets {
   /** Makes a new secret and shows it; the one before signs beside it for a day, those before that no longer. */
   rotate(user: string): Promise<SecretView> {
     return this.#turns.run(user, async () => {
-      const before = await this.#store.secret(user);
+      const before = await this.#outbox.secret(user);
       const fresh = { ...this.#fresh(user), shown: true };
       if (before === null) return this.#view(await this.#write(fresh), true);
       const overlap = { previous: before.secret, previousUntil: this.#now() + OVERLAP };
@@ -45,12 +45,12 @@ export class Secrets {
 
   /** The secrets to sign with now, the newest first; a secret is made when there is none. */
   async signing(user: string): Promise<readonly string[]> {
-    const stored = (await this.#store.secret(user)) ?? (await this.#turns.run(user, () => this.#ensured(user)));
+    const stored = (await this.#outbox.secret(user)) ?? (await this.#turns.run(user, () => this.#ensured(user)));
     return this.#overlaps(stored) ? [stored.secret, stored.previous!] : [stored.secret];
   }
 
   async #ensured(user: string): Promise<WebhookSecret> {
-    return (await this.#store.secret(user)) ?? (await this.#write(this.#fresh(user)));
+    return (await this.#outbox.secret(user)) ?? (await this.#write(this.#fresh(user)));
   }
 
   #fresh(user: string): WebhookSecret {
@@ -59,7 +59,7 @@ export class Secrets {
   }
 
   async #write(secret: WebhookSecret): Promise<WebhookSecret> {
-    await this.#store.save([], [{ kind: "secret", secret }]);
+    await this.#outbox.write([{ kind: "secret", secret }]);
     return secret;
   }
 

@@ -2,7 +2,7 @@
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
-import { type Delivery, type Store } from "../store/store.ts";
+import { type Delivery, type Outbox } from "../store/outbox.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type AddressRules, askedOnce, checkUrl, type Lookup, lookupAll } from "./address.ts";
 import { Deliverer, type DelivererTiming } from "./deliverer.ts";
@@ -29,7 +29,7 @@ export const WEBHOOK_TIMING: WebhookTiming = {
 };
 
 export interface WebhooksOptions {
-  readonly store: Pick<Store, "save" | "pendingDeliveries" | "deliveriesOf" | "secret">;
+  readonly outbox: Outbox;
   /** `webhooks.allow_private`. */
   readonly allowPrivate: boolean;
   readonly log: Logger;
@@ -41,7 +41,7 @@ export interface WebhooksOptions {
 }
 
 export class Webhooks implements WebhookApi {
-  readonly #store: WebhooksOptions["store"];
+  readonly #outbox: Outbox;
   readonly #clock: Clock;
   readonly #timing: WebhookTiming;
   readonly #rules: AddressRules;
@@ -51,16 +51,16 @@ export class Webhooks implements WebhookApi {
   readonly #ended = new AbortController();
 
   constructor(options: WebhooksOptions) {
-    const { store, allowPrivate, log, clock, random = Math.random, timing = WEBHOOK_TIMING } = options;
-    this.#store = store;
+    const { outbox, allowPrivate, log, clock, random = Math.random, timing = WEBHOOK_TIMING } = options;
+    this.#outbox = outbox;
     this.#clock = clock;
     const now = (): number => clock.now();
     const ahead = (): number => clock.ahead;
     this.#timing = timing;
     this.#rules = { allowPrivate, lookup: askedOnce(options.lookup ?? lookupAll) };
-    this.#secrets = new Secrets(store, now, ahead);
+    this.#secrets = new Secrets(outbox, now, ahead);
     this.#deliverer = new Deliverer({
-      store,
+      outbox,
       secrets: this.#secrets,
       rules: this.#rules,
       timing,
@@ -104,7 +104,7 @@ export class Webhooks implements WebhookApi {
   }
 
   async deliveriesOf(subject: string): Promise<readonly Delivery[]> {
-    return (await this.#store.deliveriesOf(subject)).map((delivery) => this.#shown(delivery));
+    return (await this.#outbox.deliveriesOf(subject)).map((delivery) => this.#shown(delivery));
   }
 
   /** One that is being sent at this moment is not sent twice. For one that was still pending, the day of tries is not prolonged. */
@@ -121,14 +121,13 @@ export class Webhooks implements WebhookApi {
   }
 
   async #makePending(subject: string, id: string | null, busy: ReadonlySet<string>): Promise<void> {
-    const all = await this.#store.deliveriesOf(subject);
+    const all = await this.#outbox.deliveriesOf(subject);
     const wanted = id === null ? all : all.filter((delivery) => delivery.id === id);
     if (wanted.length === 0) throw new AltLasError("not_found", noSuchDelivery(subject, id));
     const again = wanted.filter((delivery) => !busy.has(delivery.id));
     if (again.length === 0) return;
     const nextAt = this.#clock.now();
-    await this.#store.save(
-      [],
+    await this.#outbox.write(
       again.map((delivery) => ({ kind: "delivery", delivery: { ...delivery, status: "pending", nextAt } })),
     );
   }

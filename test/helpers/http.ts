@@ -26,7 +26,8 @@ import {
   type TaskPage,
   type TaskSnapshot,
 } from "../../src/tasks/task-api.ts";
-import { type Delivery, type TaskFilter } from "../../src/store/store.ts";
+import { type Delivery } from "../../src/store/outbox.ts";
+import { type TaskFilter } from "../../src/store/tasks.ts";
 import { newTask, type TaskInput } from "../../src/task.ts";
 import { type SecretView, type WebhookApi } from "../../src/webhooks/webhook-api.ts";
 

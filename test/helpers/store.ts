@@ -5,7 +5,9 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { completionOf } from "../../src/request.ts";
 import { SqliteStore } from "../../src/store/sqlite/sqlite.ts";
-import type { Delivery, ListedTask, Store, TaskFilter } from "../../src/store/store.ts";
+import type { Delivery } from "../../src/store/outbox.ts";
+import type { Store } from "../../src/store/store.ts";
+import type { ListedTask, TaskFilter } from "../../src/store/tasks.ts";
 import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
 import { changed, type TaskChanges } from "./requests.ts";
 
@@ -156,7 +158,7 @@ export function newDelivery(subject: string, fields: Partial<Delivery> = {}): De
 
 /** The `seq`s of everything stored, newest first. */
 export async function storedSeqs(store: Store): Promise<number[]> {
-  const { tasks } = await store.list(EVERYTHING);
+  const { tasks } = await store.tasks.list(EVERYTHING);
   return tasks.map((task) => task.seq);
 }
 

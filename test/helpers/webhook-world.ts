@@ -8,7 +8,7 @@ import { type TestContext } from "node:test";
 import { pino } from "pino";
 import { type Clock } from "../../src/common/clock.ts";
 import { AltLasError } from "../../src/errors.ts";
-import { type Delivery, type Store, type StoreRecord, type WebhookSecret } from "../../src/store/store.ts";
+import { type Delivery, type Outbox, type OutboxRecord, type WebhookSecret } from "../../src/store/outbox.ts";
 import { type Lookup } from "../../src/webhooks/address.ts";
 import { deliveriesFor } from "../../src/webhooks/events.ts";
 import { Webhooks, type WebhooksOptions, type WebhookTiming } from "../../src/webhooks/webhooks.ts";
@@ -46,10 +46,7 @@ class Watched {
 }
 
 /** Deliveries and secrets in memory. Copies go in and out, as they do with a disk. */
-export class WebhookStore
-  extends Watched
-  implements Pick<Store, "save" | "pendingDeliveries" | "deliveriesOf" | "secret">
-{
+export class WebhookStore extends Watched implements Outbox {
   readonly deliveries = new Map<string, Delivery>();
   readonly secrets = new Map<string, WebhookSecret>();
   /** Every save that was asked for. */
@@ -57,17 +54,17 @@ export class WebhookStore
   /** Saves fail. */
   full = false;
 
-  async save(_tasks: readonly unknown[], records: readonly StoreRecord[] = []): Promise<void> {
+  async write(records: readonly OutboxRecord[]): Promise<void> {
     this.saves++;
     const copies = structuredClone(records);
     // Not at once: what is asked for meanwhile must not see it.
     await new Promise(setImmediate);
-    if (!this.full) for (const record of copies) this.#write(record);
+    if (!this.full) for (const record of copies) this.#keep(record);
     this.changed();
     if (this.full) throw new AltLasError("store_unavailable", "the disk is full");
   }
 
-  #write(record: StoreRecord): void {
+  #keep(record: OutboxRecord): void {
     if (record.kind === "secret") this.secrets.set(record.secret.user, record.secret);
     if (record.kind !== "event" && record.kind !== "delivery") return;
     const { delivery } = record;
@@ -202,7 +199,7 @@ export class Receiver extends Watched {
 export const localhost: Lookup = async () => [{ address: "127.0.0.1", family: 4 }];
 
 /** What is written when a task was completed. */
-export function aDelivery(subject: string, url: string, at: number, user = "ada", now = at): StoreRecord {
+export function aDelivery(subject: string, url: string, at: number, user = "ada", now = at): OutboxRecord {
   const about = { subject, user, event: "task.completed", occurrence: 1, data: { task_id: subject } } as const;
   const [delivery] = deliveriesFor({ url, events: ["task.completed"] }, about, at, now);
   return { kind: "event", delivery: delivery! };
@@ -221,7 +218,7 @@ export class World {
 
   constructor(t: TestContext, options: Partial<WebhooksOptions> = {}) {
     this.#options = {
-      store: this.store,
+      outbox: this.store,
       allowPrivate: true,
       log: pino({ level: "debug" }, { write: (line: string) => void this.lines.push(line) }),
       clock: this.#clock(),
@@ -252,7 +249,7 @@ export class World {
 
   /** A task was completed. */
   async happen(subject: string, url: string, user = "ada"): Promise<void> {
-    await this.store.save([], [aDelivery(subject, url, this.now + this.ahead, user, this.now)]);
+    await this.store.write([aDelivery(subject, url, this.now + this.ahead, user, this.now)]);
     this.webhooks.wake();
   }
 }

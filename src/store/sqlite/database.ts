@@ -23,7 +23,10 @@ import { remove, removeEmptyBatch, sweep } from "./removal.ts";
 import type { Row } from "./columns.ts";
 import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, OF_REQUEST, UPDATED } from "./rows.ts";
 import { Statements } from "./statements.ts";
-import type { BatchState, IdempotencyRecord, SweepLimits, TaskFilter, WebhookSecret } from "../store.ts";
+import type { IdempotencyRecord } from "../idempotency.ts";
+import type { WebhookSecret } from "../outbox.ts";
+import type { SweepLimits } from "../store.ts";
+import type { BatchState, TaskFilter } from "../tasks.ts";
 
 const WHOLE_COLUMNS = [...LISTED.map((name) => `t.${name}`), ...Object.values(OF_REQUEST)].join();
 const WHOLE = `SELECT ${WHOLE_COLUMNS}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;

@@ -1,7 +1,7 @@
 /* Which tasks a filter names, found by indexes where there are some, else by looking at one window of tasks after another. */
 import { TASK_STATUSES } from "../../task.ts";
 import type { Statements, Values } from "./statements.ts";
-import type { TaskFilter } from "../store.ts";
+import type { TaskFilter } from "../tasks.ts";
 
 /** Numbers in one window: tens of milliseconds at worst, which a write may have to wait. */
 const WINDOW = 10_000;

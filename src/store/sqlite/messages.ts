@@ -9,7 +9,10 @@ import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
 import type { NewRow } from "./rows.ts";
 import type { Migration } from "./schema.ts";
-import type { BatchState, IdempotencyRecord, Reading, SweepLimits, TaskFilter, WebhookSecret } from "../store.ts";
+import type { IdempotencyRecord } from "../idempotency.ts";
+import type { WebhookSecret } from "../outbox.ts";
+import type { SweepLimits } from "../store.ts";
+import type { BatchState, Reading, TaskFilter } from "../tasks.ts";
 
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
 export const CACHE_BYTES = 64 * 2 ** 20;

@@ -3,7 +3,9 @@ import type { Batch, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
 import { jsonOf, parsed } from "./rows.ts";
-import type { Delivery, DeliveryAttempt, IdempotencyRecord, StoreRecord, WebhookSecret } from "../store.ts";
+import type { IdempotencyRecord } from "../idempotency.ts";
+import type { Delivery, DeliveryAttempt, WebhookSecret } from "../outbox.ts";
+import type { StoreRecord } from "../store.ts";
 
 const BATCH_COLUMNS = {
   id: ({ id }) => id,

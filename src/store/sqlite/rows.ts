@@ -1,7 +1,7 @@
 /* How a task looks as a row. */
 import type { ErrorCode } from "../../errors.ts";
 import { estimatedTokensOf } from "../../request.ts";
-import type { ListedTask } from "../store.ts";
+import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
   type FinishReason,

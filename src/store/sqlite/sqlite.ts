@@ -1,30 +1,14 @@
-import { AltLasError, messageOf } from "../../errors.ts";
-import type { Request } from "../../request.ts";
+import { AltLasError } from "../../errors.ts";
 import type { Task } from "../../task.ts";
-import { needsScan } from "./listing.ts";
+import { type Opened, type Store, StoreLost, type StoreRecord, type SweepLimits } from "../store.ts";
+import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
-import { deliveryOf, recordRow } from "./records.ts";
-import type { Row } from "./columns.ts";
-import { charactersOfRow, listedTaskOf, taskOf } from "./rows.ts";
+import { SqliteIdempotency, SqliteOutbox, SqliteTasks } from "./ports.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
+import { recordRow } from "./records.ts";
 import { Restoring } from "./restoring.ts";
-import { charactersOf, copyOf, independent, rowsOf, type Save } from "./saves.ts";
-import { type Answer, RowError, StorageThread } from "./storage-thread.ts";
-import { StoreLost } from "../store.ts";
-import { WHOLE } from "../store.ts";
-import type {
-  BatchState,
-  Delivery,
-  IdempotencyRecord,
-  ListedPage,
-  ListedTask,
-  Reading,
-  Store,
-  StoreRecord,
-  SweepLimits,
-  TaskFilter,
-  WebhookSecret,
-} from "../store.ts";
+import { rowsOf } from "./saves.ts";
+import { type Answer, StorageThread } from "./storage-thread.ts";
 
 /** What the store tells the operator. */
 export interface StoreLog {
@@ -40,16 +24,11 @@ export interface SqliteStoreOptions extends StoreLimits {
   readonly thread?: URL;
 }
 
-/** What one transaction holds at most, unless a single save holds more: larger ones make everybody wait longer. */
-const MAX_ROWS = 2000;
-const MAX_CHARACTERS = 16 * 1024 * 1024;
+/** A write that takes longer is told to the operator. */
 const SLOW_MS = 1000;
 
 /**
- * Tasks in one SQLite file, which belongs to one process at a time.
- *
- * Group commit: at most one write is under way; saves made meanwhile become the next one, in which a task appears once
- * in its state of that moment. So the fewer commits the disk manages, the more tasks each of them carries.
+ * A store in one SQLite file, which belongs to one process at a time. The file is read and written by a thread of its own.
  *
  * Texts come back as UTF-8 keeps them: half a surrogate pair becomes U+FFFD, which is also what an engine would read.
  */
@@ -60,28 +39,30 @@ export class SqliteStore implements Store {
   readonly #options: SqliteStoreOptions;
   readonly #lost = new AbortController();
   readonly lost = this.#lost.signal;
+  readonly tasks: SqliteTasks;
+  readonly outbox: SqliteOutbox;
+  readonly idempotency: SqliteIdempotency;
+  readonly #commits = new GroupCommit({
+    write: (tasks, records) => this.#write(tasks, records),
+    failed: (error, saves) => this.#onWriteFailed(error, saves),
+  });
   #thread: StorageThread | undefined;
-  #opening: ReturnType<Store["open"]> | undefined;
+  #opening: Promise<Opened> | undefined;
   #closing: Promise<void> | undefined;
   /** Why nothing can be asked for now; null: it can. */
   #refusal: AltLasError | null = new AltLasError("store_unavailable", "the task database is not open");
-
-  /** Saves for the next write. */
-  readonly #pending: Save[] = [];
-  /** Halves of writes that failed because of one row; they are tried before `#pending`. */
-  readonly #retries: Save[][] = [];
-  #writing = false;
-  #gathering = false;
-  #onIdle: (() => void) | undefined;
   /** The copy under way. */
   #copy: PromiseWithResolvers<number> | undefined;
-  /** The scan before the next one: two at a time would make a write wait for two windows. */
-  #scans: Promise<unknown> = Promise.resolve();
   /** Tasks that have a row. Weak, so that finished tasks can be forgotten. */
   readonly #stored = new WeakSet<Task>();
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
+    const ask = <K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> =>
+      this.#request(kind, request);
+    this.tasks = new SqliteTasks(ask, this.#stored);
+    this.outbox = new SqliteOutbox(ask, (records) => this.save([], records));
+    this.idempotency = new SqliteIdempotency(ask);
   }
 
   /**
@@ -89,7 +70,7 @@ export class SqliteStore implements Store {
    * @throws {AltLasError} `conflict` when another server uses the file, `bad_config` when it is another program's, a newer version's,
    *   or cannot be used at that path, `store_unavailable` when it is damaged and cannot be moved
    */
-  open(): ReturnType<Store["open"]> {
+  open(): Promise<Opened> {
     this.#opening ??= this.#open();
     return this.#opening;
   }
@@ -97,69 +78,11 @@ export class SqliteStore implements Store {
   save(tasks: readonly Task[], records: readonly StoreRecord[] = []): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
     if (tasks.length === 0 && records.length === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const characters = charactersOf(tasks, records);
-      this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, resolve, reject });
-      this.#gather();
-    });
-  }
-
-  async get(id: string): Promise<Task | null> {
-    const { rows } = await this.#request("get", { id });
-    return this.#tasksOf(rows)[0] ?? null;
-  }
-
-  async request(seq: number): Promise<Request | null> {
-    return (await this.#request("request", { seq })).value;
-  }
-
-  async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {
-    if (needsScan(filter)) return this.#scanInTurn(filter, reading);
-    const { rows, value } = await this.#request("list", { filter, reading });
-    const { more } = value;
-    const total = reading.counted ? value.total : 0;
-    return { tasks: rows.map(listedTaskOf), total, ...(more && { more }) };
-  }
-
-  async batch(id: string): Promise<BatchState | null> {
-    return (await this.#request("batch", { id })).value;
-  }
-
-  async endsOf(
-    batchId: string,
-    offset: number,
-    limit: number,
-    maxCharacters = WHOLE.maxCharacters,
-  ): Promise<ListedTask[]> {
-    return (await this.#request("ends", { batchId, offset, limit, maxCharacters })).rows.map(listedTaskOf);
-  }
-
-  async idempotency(user: string, key: string): Promise<IdempotencyRecord | null> {
-    return (await this.#request("idempotency", { user, key })).value;
-  }
-
-  async remove(id: string): Promise<boolean> {
-    return (await this.#request("remove", { id })).value;
+    return this.#commits.save(tasks, records);
   }
 
   async sweep(limits: SweepLimits): Promise<boolean> {
     return (await this.#request("sweep", { limits })).value;
-  }
-
-  async countEnded(before: number): Promise<number> {
-    return (await this.#request("countEnded", { before })).value;
-  }
-
-  async pendingDeliveries(limit: number): Promise<Delivery[]> {
-    return (await this.#request("pending", { limit })).rows.map(deliveryOf);
-  }
-
-  async deliveriesOf(subject: string): Promise<Delivery[]> {
-    return (await this.#request("deliveries", { subject })).rows.map(deliveryOf);
-  }
-
-  async secret(user: string): Promise<WebhookSecret | null> {
-    return (await this.#request("secret", { user })).value;
   }
 
   /**
@@ -188,7 +111,7 @@ export class SqliteStore implements Store {
     return this.#closing;
   }
 
-  async #open(): ReturnType<Store["open"]> {
+  async #open(): Promise<Opened> {
     if (this.#closing !== undefined) throw this.#refusal;
     const { path, cacheBytes, maxPages, thread: program } = this.#options;
     const thread = new StorageThread(program ?? new URL("./thread.ts", import.meta.url), {
@@ -235,106 +158,10 @@ export class SqliteStore implements Store {
     // 1. Nothing new is taken. 2. What is pending is written or refused. 3. The thread closes the file and ends.
     this.#refusal = new AltLasError("store_unavailable", "the task database is closed");
     if (usable) {
-      await this.#idle();
+      await this.#commits.idle();
       await this.#ask("close", {}).catch(() => undefined);
     }
     await this.#thread?.exited;
-  }
-
-  #scanInTurn(filter: TaskFilter, reading: Reading): Promise<ListedPage> {
-    const scan = this.#scans.then(() => this.#scan(filter, reading));
-    this.#scans = scan.catch(() => undefined);
-    return scan;
-  }
-
-  /** Writes get their turn between two windows; tasks that are newer than the first window are not looked at. */
-  async #scan(filter: TaskFilter, { maxCharacters, counted }: Reading): Promise<ListedPage> {
-    const tasks: ListedTask[] = [];
-    let { limit, offset } = filter;
-    let total = 0;
-    let characters = 0;
-    let more = false;
-    // A list that goes on begins where it was; only to count, all has to be looked at.
-    let below: number | null = counted ? Number.MAX_SAFE_INTEGER : (filter.after ?? Number.MAX_SAFE_INTEGER);
-    while (below !== null) {
-      const { rows, value }: Answer<"scan"> = await this.#request("scan", {
-        filter: { ...filter, limit, offset },
-        below,
-        maxCharacters: maxCharacters - characters,
-      });
-      more ||= value.more;
-      for (const row of rows) {
-        tasks.push(listedTaskOf(row));
-        characters += charactersOfRow(row);
-      }
-      total += value.matched;
-      // What is left over begins the next part of the list.
-      if (characters >= maxCharacters && limit > rows.length) more = true;
-      limit = more ? 0 : limit - rows.length;
-      if (!counted && limit === 0) break;
-      offset -= value.passed;
-      below = value.next;
-    }
-    return { tasks, total: counted ? total : 0, ...(more && { more }) };
-  }
-
-  #idle(): Promise<void> {
-    if (!this.#writing && this.#pending.length === 0) return Promise.resolve();
-    return new Promise((resolve) => (this.#onIdle = resolve));
-  }
-
-  /** Starts a write after this turn of the event loop, so that the saves of the whole turn share it. */
-  #gather(): void {
-    if (this.#gathering || this.#writing) return;
-    this.#gathering = true;
-    setImmediate(() => {
-      this.#gathering = false;
-      this.#flush();
-    });
-  }
-
-  /** Writes what waits, if anything does and no write is under way. */
-  #flush(): void {
-    if (this.#writing) return;
-    const saves = this.#take();
-    if (saves.length === 0) return this.#onIdle?.();
-    this.#writing = true;
-    void this.#commit(saves);
-  }
-
-  /** Never rejects: each of the saves learns how it went. */
-  async #commit(saves: readonly Save[]): Promise<void> {
-    try {
-      const tasks = new Set(saves.flatMap((save) => save.tasks));
-      await this.#write(
-        tasks,
-        saves.flatMap((save) => save.records),
-      );
-      for (const task of tasks) this.#stored.add(task);
-    } catch (error) {
-      this.#writing = false;
-      this.#onWriteFailed(saves, error);
-      this.#flush();
-      return;
-    }
-    this.#writing = false;
-    // The next write first: the disk works while the callers go on.
-    this.#flush();
-    for (const save of saves) save.resolve();
-  }
-
-  /** The saves of the next write. */
-  #take(): Save[] {
-    const retry = this.#retries.shift();
-    if (retry !== undefined) return retry;
-    let rows = 0;
-    let characters = 0;
-    const end = this.#pending.findIndex((save, index) => {
-      rows += save.tasks.length + save.records.length;
-      characters += save.characters;
-      return index > 0 && (rows > MAX_ROWS || characters > MAX_CHARACTERS);
-    });
-    return this.#pending.splice(0, end === -1 ? this.#pending.length : end);
   }
 
   async #write(tasks: ReadonlySet<Task>, records: readonly StoreRecord[]): Promise<void> {
@@ -342,38 +169,18 @@ export class SqliteStore implements Store {
     this.written.transactions++;
     const started = performance.now();
     await this.#ask("write", { inserts, updates, records: records.map(recordRow) }, transfer);
+    for (const task of tasks) this.#stored.add(task);
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
     const ms = Math.round(performance.now() - started);
     if (ms > SLOW_MS) this.#options.log?.warn({ ms, tasks: tasks.size }, "writing tasks to disk is slow");
   }
 
-  /**
-   * One bad task must not fail saves that have nothing to do with it, so they are tried again in halves until it is
-   * alone. Saves that share a task or a record's subject stay together: written apart, one of them would write what belongs to the
-   * other, or they would take effect in another order.
-   */
-  #onWriteFailed(saves: readonly Save[], error: unknown): void {
-    // What is not an AltLasError was thrown while rows were made or sent, and so is about one of them too.
-    const ofRow = error instanceof RowError || !(error instanceof AltLasError);
-    const groups = ofRow ? independent(saves) : [];
-    if (groups.length > 1) {
-      const half = groups.length >> 1;
-      this.#retries.unshift(groups.slice(0, half).flat(), groups.slice(half).flat());
-      return;
-    }
-    const refusal = error instanceof AltLasError ? error : new AltLasError("store_unavailable", messageOf(error));
-    if (!(error instanceof StoreLost)) {
-      const { path } = this.#options;
-      this.#options.log?.error({ reason: messageOf(error), path, saves: saves.length }, "tasks could not be written");
-    }
-    for (const save of saves) save.reject(refusal);
-  }
-
-  #tasksOf(rows: readonly Row[]): Task[] {
-    const tasks = rows.map((row) => taskOf(row));
-    for (const task of tasks) this.#stored.add(task);
-    return tasks;
+  /** What has lost the store has been told by itself. */
+  #onWriteFailed(error: AltLasError, saves: number): void {
+    if (error instanceof StoreLost) return;
+    const { path } = this.#options;
+    this.#options.log?.error({ reason: error.message, path, saves }, "tasks could not be written");
   }
 
   async #request<K extends Kind>(kind: K, request: Exchange[K]["request"]): Promise<Answer<K>> {

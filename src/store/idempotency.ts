@@ -1,0 +1,29 @@
+/* The port of answers that are given again to a client that repeats its request. */
+
+/** An answered submission that a client may send again. */
+export interface IdempotencyRecord {
+  readonly user: string;
+  /** The client's own name for it. */
+  readonly key: string;
+  /** Says whether a request is the same one. */
+  readonly fingerprint: string;
+  /** What was answered, as JSON. */
+  readonly answer: string;
+  /** By the server's clock. */
+  readonly createdAt: number;
+}
+
+/** It is written together with the tasks that the answer names. */
+export interface AnswerRecord {
+  readonly kind: "idempotency";
+  readonly record: IdempotencyRecord;
+}
+
+/**
+ * Promises of every implementation, beside those of the whole store (test/kits/idempotency.ts):
+ *  1. A key belongs to its user. A newer record takes the place of an older one with the same key.
+ *  2. A record is there until a sweep finds it too old (`SweepLimits.keysBefore`), whatever becomes of its tasks.
+ */
+export interface IdempotencyStore {
+  find(user: string, key: string): Promise<IdempotencyRecord | null>;
+}

@@ -1,0 +1,71 @@
+/* The port of webhooks: the deliveries on their way, and the secrets that sign them. */
+import type { WebhookEvent } from "../task.ts";
+
+/** One try to bring a webhook to its receiver. */
+export interface DeliveryAttempt {
+  /** As it is shown; Unix milliseconds. */
+  readonly at: number;
+  /** By the server's clock; absent: the same. */
+  readonly clock?: number;
+  /** Of the receiver's answer; null: there was none. */
+  readonly status: number | null;
+  /** Why it was in vain, where the status does not say so; null: it does, or it was not in vain. */
+  readonly error: string | null;
+  /** Milliseconds it took. */
+  readonly duration: number;
+}
+
+/** One event on its way to its receiver. Times are Unix milliseconds. */
+export interface Delivery {
+  /** The same event always has the same one. */
+  readonly id: string;
+  /** The id of the task or batch that it is about. */
+  readonly subject: string;
+  readonly user: string;
+  readonly event: WebhookEvent;
+  readonly url: string;
+  /** What is sent, the same bytes with every try. */
+  readonly body: string;
+  readonly createdAt: number;
+  readonly status: "pending" | "delivered" | "failed";
+  /** When to try next, while it is pending, by the server's clock. */
+  readonly nextAt: number;
+  readonly attempts: readonly DeliveryAttempt[];
+}
+
+/** What a user's webhooks are signed with. Times are Unix milliseconds. */
+export interface WebhookSecret {
+  readonly user: string;
+  /** `whsec_` and base64. */
+  readonly secret: string;
+  /** The one before, which signs too until `previousUntil`. */
+  readonly previous: string | null;
+  /** By the server's clock. */
+  readonly previousUntil: number | null;
+  readonly createdAt: number;
+  /** Whether the user has seen it. */
+  readonly shown: boolean;
+}
+
+export type OutboxRecord =
+  /** A delivery that may be there already: then nothing happens. */
+  | { readonly kind: "event"; readonly delivery: Delivery }
+  /** The present state of a delivery that is there; nothing happens when it is not. */
+  | { readonly kind: "delivery"; readonly delivery: Delivery }
+  | { readonly kind: "secret"; readonly secret: WebhookSecret };
+
+/**
+ * Promises of every implementation, beside those of the whole store (test/kits/outbox.ts):
+ *  1. An event that is saved again is stored once, as it was first: a task that is written twice announces nothing twice.
+ *  2. Of a delivery only its status, its next time and its attempts change.
+ *  3. The many deliveries of one user hide none of another's.
+ */
+export interface Outbox {
+  /** Writes records that belong to no change of a task; as `Store.save`. */
+  write(records: readonly OutboxRecord[]): Promise<void>;
+  /** Each user's pending deliveries, at most `limit` of one user; those that are to be tried first in front. */
+  pendingDeliveries(limit: number): Promise<Delivery[]>;
+  /** All deliveries about a task or batch, oldest first. */
+  deliveriesOf(subject: string): Promise<Delivery[]>;
+  secret(user: string): Promise<WebhookSecret | null>;
+}

@@ -1,0 +1,120 @@
+/*
+ * Group commit: at most one write is under way; saves made meanwhile become the next one, in which a task appears once, in its state of
+ * that moment. So the fewer commits the disk manages, the more tasks each of them carries.
+ */
+import { AltLasError, messageOf } from "../../errors.ts";
+import type { Task } from "../../task.ts";
+import type { StoreRecord } from "../store.ts";
+import { charactersOf, copyOf, independent, type Save } from "./saves.ts";
+import { RowError } from "./storage-thread.ts";
+
+export interface GroupCommitParts {
+  /** Writes all of this or nothing. It is never called again before it has ended. */
+  readonly write: (tasks: ReadonlySet<Task>, records: readonly StoreRecord[]) => Promise<void>;
+  /** So many saves are refused. */
+  readonly failed: (error: AltLasError, saves: number) => void;
+}
+
+/** What one transaction holds at most, unless a single save holds more: larger ones make everybody wait longer. */
+const MAX_ROWS = 2000;
+const MAX_CHARACTERS = 16 * 1024 * 1024;
+
+export class GroupCommit {
+  readonly #parts: GroupCommitParts;
+  /** Saves for the next write. */
+  readonly #pending: Save[] = [];
+  /** Halves of writes that failed because of one row; they are tried before `#pending`. */
+  readonly #retries: Save[][] = [];
+  #writing = false;
+  #gathering = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(parts: GroupCommitParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws {AltLasError} nothing of it is written, and it may be saved again */
+  save(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const characters = charactersOf(tasks, records);
+      this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, resolve, reject });
+      this.#gather();
+    });
+  }
+
+  /** Resolves when nothing is to be written. */
+  idle(): Promise<void> {
+    if (!this.#writing && this.#pending.length === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onIdle = resolve));
+  }
+
+  /** Starts a write after this turn of the event loop, so that the saves of the whole turn share it. */
+  #gather(): void {
+    if (this.#gathering || this.#writing) return;
+    this.#gathering = true;
+    setImmediate(() => {
+      this.#gathering = false;
+      this.#flush();
+    });
+  }
+
+  /** Writes what waits, if anything does and no write is under way. */
+  #flush(): void {
+    if (this.#writing) return;
+    const saves = this.#take();
+    if (saves.length === 0) return this.#onIdle?.();
+    this.#writing = true;
+    void this.#commit(saves);
+  }
+
+  /** Never rejects: each of the saves learns how it went. */
+  async #commit(saves: readonly Save[]): Promise<void> {
+    try {
+      const tasks = new Set(saves.flatMap((save) => save.tasks));
+      const records = saves.flatMap((save) => save.records);
+      await this.#parts.write(tasks, records);
+    } catch (error) {
+      this.#writing = false;
+      this.#onFailed(saves, error);
+      this.#flush();
+      return;
+    }
+    this.#writing = false;
+    // The next write first: the disk works while the callers go on.
+    this.#flush();
+    for (const save of saves) save.resolve();
+  }
+
+  /** The saves of the next write. */
+  #take(): Save[] {
+    const retry = this.#retries.shift();
+    if (retry !== undefined) return retry;
+    let rows = 0;
+    let characters = 0;
+    const end = this.#pending.findIndex((save, index) => {
+      rows += save.tasks.length + save.records.length;
+      characters += save.characters;
+      return index > 0 && (rows > MAX_ROWS || characters > MAX_CHARACTERS);
+    });
+    return this.#pending.splice(0, end === -1 ? this.#pending.length : end);
+  }
+
+  /**
+   * One bad task must not fail saves that have nothing to do with it, so they are tried again in halves until it is
+   * alone. Saves that share a task or a record's subject stay together: written apart, one of them would write what belongs to the
+   * other, or they would take effect in another order.
+   */
+  #onFailed(saves: readonly Save[], error: unknown): void {
+    // What is not an AltLasError was thrown while rows were made or sent, and so is about one of them too.
+    const ofRow = error instanceof RowError || !(error instanceof AltLasError);
+    const groups = ofRow ? independent(saves) : [];
+    if (groups.length > 1) {
+      const half = groups.length >> 1;
+      this.#retries.unshift(groups.slice(0, half).flat(), groups.slice(half).flat());
+      return;
+    }
+    const refusal = error instanceof AltLasError ? error : new AltLasError("store_unavailable", messageOf(error));
+    this.#parts.failed(refusal, saves.length);
+    for (const save of saves) save.reject(refusal);
+  }
+}

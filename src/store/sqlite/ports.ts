@@ -1,0 +1,148 @@
+/* The ports as they are on the caller's side: each asks the storage thread, and makes of its rows what the rest of the server knows. */
+import type { Request } from "../../request.ts";
+import type { Task } from "../../task.ts";
+import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
+import type { Delivery, Outbox, OutboxRecord, WebhookSecret } from "../outbox.ts";
+import {
+  type BatchState,
+  type ListedPage,
+  type ListedTask,
+  type Reading,
+  type TaskFilter,
+  type TaskStore,
+  WHOLE,
+} from "../tasks.ts";
+import { needsScan } from "./listing.ts";
+import type { Exchange, Kind } from "./messages.ts";
+import { deliveryOf } from "./records.ts";
+import { charactersOfRow, listedTaskOf, taskOf } from "./rows.ts";
+import type { Answer } from "./storage-thread.ts";
+
+/** Asks the storage thread. @throws {AltLasError} `store_unavailable` */
+type Ask = <K extends Kind>(kind: K, request: Exchange[K]["request"]) => Promise<Answer<K>>;
+
+export class SqliteTasks implements TaskStore {
+  readonly #ask: Ask;
+  /** Tasks that have a row. */
+  readonly #stored: Pick<WeakSet<Task>, "add">;
+  /** The scan before the next one: two at a time would make a write wait for two windows. */
+  #scans: Promise<unknown> = Promise.resolve();
+
+  constructor(ask: Ask, stored: Pick<WeakSet<Task>, "add">) {
+    this.#ask = ask;
+    this.#stored = stored;
+  }
+
+  async get(id: string): Promise<Task | null> {
+    const [row] = (await this.#ask("get", { id })).rows;
+    if (row === undefined) return null;
+    const task = taskOf(row);
+    this.#stored.add(task);
+    return task;
+  }
+
+  async request(seq: number): Promise<Request | null> {
+    return (await this.#ask("request", { seq })).value;
+  }
+
+  async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {
+    if (needsScan(filter)) return this.#scanInTurn(filter, reading);
+    const { rows, value } = await this.#ask("list", { filter, reading });
+    const { more } = value;
+    const total = reading.counted ? value.total : 0;
+    return { tasks: rows.map(listedTaskOf), total, ...(more && { more }) };
+  }
+
+  async batch(id: string): Promise<BatchState | null> {
+    return (await this.#ask("batch", { id })).value;
+  }
+
+  async endsOf(
+    batchId: string,
+    offset: number,
+    limit: number,
+    maxCharacters = WHOLE.maxCharacters,
+  ): Promise<ListedTask[]> {
+    return (await this.#ask("ends", { batchId, offset, limit, maxCharacters })).rows.map(listedTaskOf);
+  }
+
+  async remove(id: string): Promise<boolean> {
+    return (await this.#ask("remove", { id })).value;
+  }
+
+  async countEnded(before: number): Promise<number> {
+    return (await this.#ask("countEnded", { before })).value;
+  }
+
+  #scanInTurn(filter: TaskFilter, reading: Reading): Promise<ListedPage> {
+    const scan = this.#scans.then(() => this.#scan(filter, reading));
+    this.#scans = scan.catch(() => undefined);
+    return scan;
+  }
+
+  /** Writes get their turn between two windows; tasks that are newer than the first window are not looked at. */
+  async #scan(filter: TaskFilter, { maxCharacters, counted }: Reading): Promise<ListedPage> {
+    const tasks: ListedTask[] = [];
+    let { limit, offset } = filter;
+    let total = 0;
+    let characters = 0;
+    let more = false;
+    // A list that goes on begins where it was; only to count, all has to be looked at.
+    let below: number | null = counted ? Number.MAX_SAFE_INTEGER : (filter.after ?? Number.MAX_SAFE_INTEGER);
+    while (below !== null) {
+      const { rows, value }: Answer<"scan"> = await this.#ask("scan", {
+        filter: { ...filter, limit, offset },
+        below,
+        maxCharacters: maxCharacters - characters,
+      });
+      more ||= value.more;
+      for (const row of rows) {
+        tasks.push(listedTaskOf(row));
+        characters += charactersOfRow(row);
+      }
+      total += value.matched;
+      // What is left over begins the next part of the list.
+      if (characters >= maxCharacters && limit > rows.length) more = true;
+      limit = more ? 0 : limit - rows.length;
+      if (!counted && limit === 0) break;
+      offset -= value.passed;
+      below = value.next;
+    }
+    return { tasks, total: counted ? total : 0, ...(more && { more }) };
+  }
+}
+
+export class SqliteOutbox implements Outbox {
+  readonly write: Outbox["write"];
+  readonly #ask: Ask;
+
+  /** @param write as `Store.save`, of these records alone */
+  constructor(ask: Ask, write: (records: readonly OutboxRecord[]) => Promise<void>) {
+    this.#ask = ask;
+    this.write = write;
+  }
+
+  async pendingDeliveries(limit: number): Promise<Delivery[]> {
+    return (await this.#ask("pending", { limit })).rows.map(deliveryOf);
+  }
+
+  async deliveriesOf(subject: string): Promise<Delivery[]> {
+    return (await this.#ask("deliveries", { subject })).rows.map(deliveryOf);
+  }
+
+  async secret(user: string): Promise<WebhookSecret | null> {
+    return (await this.#ask("secret", { user })).value;
+  }
+}
+
+export class SqliteIdempotency implements IdempotencyStore {
+  readonly #ask: Ask;
+
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
+
+  async find(user: string, key: string): Promise<IdempotencyRecord | null> {
+    return (await this.#ask("idempotency", { user, key })).value;
+  }
+}

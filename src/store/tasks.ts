@@ -1,0 +1,84 @@
+/* The port of tasks and batches. A batch is what its tasks are: it is counted from them, and goes with the last of them. */
+import type { Request, RequestFacts } from "../request.ts";
+import type { Batch, Task, TaskStatus } from "../task.ts";
+
+/** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
+export type ListedTask = Omit<Task, "request" | keyof RequestFacts>;
+
+/** Which tasks to list; undefined: any. Times are Unix milliseconds. */
+export interface TaskFilter {
+  /** Only this user's. */
+  readonly user: string | undefined;
+  readonly status: TaskStatus | undefined;
+  readonly batchId?: string | undefined;
+  readonly taskType?: string | undefined;
+  readonly gpuId?: number | undefined;
+  /** Submitted at this time or later. */
+  readonly since?: number | undefined;
+  /** Submitted before this time. */
+  readonly until?: number | undefined;
+  /** Only tasks with a lower `seq`: those that come after that one in the list. */
+  readonly after?: number | undefined;
+  readonly limit: number;
+  readonly offset: number;
+}
+
+/** How much of a list to read. */
+export interface Reading {
+  /** Characters to read at most; a task is read whole, and one at least. */
+  readonly maxCharacters: number;
+  /** Whether `total` is wanted; it is 0 if not. */
+  readonly counted: boolean;
+}
+
+export const WHOLE: Reading = { maxCharacters: Number.POSITIVE_INFINITY, counted: true };
+
+/** Part of a list, or all of it. */
+export interface ListedPage {
+  readonly tasks: readonly ListedTask[];
+  readonly total: number;
+  /** There is more of what was asked for, behind the last of these; absent: there is not. */
+  readonly more?: true;
+}
+
+/** A batch and what has become of its tasks, as far as they are still kept. */
+export interface BatchState {
+  readonly batch: Batch;
+  readonly counts: Readonly<{ [Status in TaskStatus]: number }>;
+  /** Queued tasks that have no GPU yet. */
+  readonly unbound: number;
+}
+
+/** A new batch, or the end of one. */
+export interface BatchRecord {
+  readonly kind: "batch";
+  readonly batch: Batch;
+}
+
+/**
+ * Tasks that were saved (`Store.save`). Promises of every implementation, beside those of the whole store (test/kits/tasks.ts,
+ * test/kits/task-lists.ts):
+ *  1. Each field of a task comes back as it was, however long it is, in the Unicode that UTF-8 can keep.
+ *  2. A list is newest first, and tells how many tasks match, whatever part of them it gives. It keeps no write waiting for long,
+ *     however many tasks it has to look through.
+ *  3. Removing a task removes its webhook deliveries. A batch that has ended goes with its last task, and its deliveries with it.
+ *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back.
+ */
+export interface TaskStore {
+  /** A task with its request. */
+  get(id: string): Promise<Task | null>;
+  /** What the task with this `seq` asks; null: there is no such task. */
+  request(seq: number): Promise<Request | null>;
+  /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
+  list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;
+  batch(id: string): Promise<BatchState | null>;
+  /**
+   * The ended tasks of a batch, in the order of their ends: at most `limit`, without the first `offset`; no more than these characters,
+   * but one task at least.
+   */
+  endsOf(batchId: string, offset: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
+  /** Removes a task that has ended; false: there is no such task, or it has not ended. */
+  remove(id: string): Promise<boolean>;
+  /** Tasks that ended before a time of the server's clock. */
+  countEnded(before: number): Promise<number>;
+}
