@@ -6,7 +6,8 @@ import { completionOf } from "../src/request.ts";
 import { unset } from "../src/common/clock.ts";
 import { type GpuFacts } from "../src/gpu/status.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
-import { type Effects, Scheduler, type SchedulerSettings } from "../src/scheduler/scheduler.ts";
+import { type Effects, type SchedulerSettings } from "../src/scheduler/effects.ts";
+import { Scheduler } from "../src/scheduler/scheduler.ts";
 import { newTask, type Outcome, PRIORITIES, STRATEGIES, type Task } from "../src/task.ts";
 import { type Bar, type Extent, median, percentile, type Row, rounded, type Section } from "./report.ts";
 

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
 import { DrainRate } from "../src/scheduler/drain-rate.ts";
-import { type SchedulerSettings } from "../src/scheduler/scheduler.ts";
+import { type SchedulerSettings } from "../src/scheduler/effects.ts";
 import { type Task } from "../src/task.ts";
 import { facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
 

@@ -5,7 +5,7 @@ import { type Device } from "../gpu/inventory/devices.ts";
 import { type Logger } from "../log/log.ts";
 import { type CallerLimits } from "../scheduler/callers.ts";
 import { type Mappings } from "../scheduler/eligibility.ts";
-import { type SchedulerSettings } from "../scheduler/scheduler.ts";
+import { type SchedulerSettings } from "../scheduler/effects.ts";
 
 export function schedulerSettings({
   gpu: { multi_gpu },

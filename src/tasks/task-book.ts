@@ -25,7 +25,8 @@ import { Idempotency } from "./idempotency.ts";
 import { Requests, type WaitingRequestsParts } from "./requests.ts";
 import { Writer } from "./writer.ts";
 import { type Grouping } from "../scheduler/planner.ts";
-import { Scheduler, type SchedulerSettings } from "../scheduler/scheduler.ts";
+import { type SchedulerSettings } from "../scheduler/effects.ts";
+import { Scheduler } from "../scheduler/scheduler.ts";
 import { Subscribers } from "./subscribers.ts";
 import {
   type BatchSnapshot,

@@ -1,0 +1,56 @@
+/** The alarms of tasks: by when one must be done, for how long it may wait, and when it may be tried again. */
+import { isFinal, type Task } from "../task.ts";
+import { type Alarm, Alarms } from "./alarms.ts";
+
+/** Alarms that are kept without asking whether their tasks still live. */
+const MANY_ALARMS = 1024;
+
+export class Deadlines {
+  readonly #alarms = new Alarms();
+  /** Seconds a task may wait; null: any time. */
+  readonly #queueTimeout: number | null;
+  /** Alarms above which those of ended tasks are looked for. */
+  #many = MANY_ALARMS;
+
+  constructor(queueTimeout: number | null) {
+    this.#queueTimeout = queueTimeout;
+  }
+
+  /** Time of the next alarm, by the server's clock; Infinity: there is none. */
+  get next(): number {
+    return this.#alarms.next;
+  }
+
+  /** Takes out the next alarm if its time has come; undefined: not yet. @param now the server's clock */
+  takeDue(now: number): Alarm | undefined {
+    return this.#alarms.takeDue(now);
+  }
+
+  /** Sets the alarms of a task that begins its life with this server. */
+  watch(task: Task): void {
+    if (isFinal(task.status)) return;
+    const { timeoutSeconds, createdClock } = task;
+    if (timeoutSeconds !== null) this.#set({ at: createdClock + timeoutSeconds * 1000, kind: "deadline", task });
+    if (task.status === "queued") this.watchQueue(task);
+  }
+
+  /** Sets the alarm of a task that has begun to wait. */
+  watchQueue(task: Task): void {
+    const timeout = this.#queueTimeout;
+    if (timeout !== null) this.#set({ at: task.waitsSince + timeout * 1000, kind: "queue", task });
+  }
+
+  /** Sets the alarm of a task that rests. @param at by the server's clock */
+  retry(task: Task, at: number): void {
+    this.#set({ at, kind: "retry", task });
+  }
+
+  #set(alarm: Alarm): void {
+    this.#alarms.add(alarm);
+    if (this.#alarms.size <= this.#many) return;
+    this.#alarms.keepOnly(
+      ({ kind, task }) => !isFinal(task.status) && (kind === "deadline" || task.status === "queued"),
+    );
+    this.#many = Math.max(MANY_ALARMS, 2 * this.#alarms.size);
+  }
+}

@@ -1,0 +1,40 @@
+/** What the scheduler has others do, and what it is told once. */
+import { type Task } from "../task.ts";
+import { type CallerLimits } from "./callers.ts";
+import { type Mappings } from "./eligibility.ts";
+
+/** None of these may call back into the scheduler before they return. */
+export interface Effects {
+  /** Give the task to that GPU's worker. */
+  run(gpuId: number, task: Task): void;
+  /** Have that GPU's worker stop the task; `finished` is called when it has, or `interrupted` when the worker had to go. */
+  cancel(gpuId: number, task: Task): void;
+  /** The task's state changed after its submission. */
+  changed(task: Task): void;
+  /** Call `tick` at this time of the server's clock, and not at the one named before; Infinity: never. */
+  alarm(at: number): void;
+}
+
+export interface SchedulerSettings {
+  /** Tasks that may wait. */
+  readonly maxQueueSize: number;
+  /** Bytes of text, in UTF-8, that may wait. */
+  readonly maxQueueBytes: number;
+  /** Bytes of the heap that tasks may take that wait, without their texts. */
+  readonly maxQueueHeap: number;
+  readonly minBatchSizePerGpu: number;
+  readonly mappings: Mappings;
+  /** How often a task is tried that is cut off again and again by what may be its own fault. */
+  readonly maxAttempts: number;
+  /** Seconds before the second try. */
+  readonly retryBackoff: number;
+  /** Seconds of waiting that lift a task by one priority. */
+  readonly ageingSeconds: number;
+  /** Seconds a task may wait; null: any time. */
+  readonly queueTimeout: number | null;
+  /** Whether GPUs that have the beginning of a prompt in their KV cache are preferred among those that are nearly least loaded. */
+  readonly prefixAffinity: boolean;
+  readonly limitsOf: (user: string) => CallerLimits;
+  /** Whether more than one user is known; asked at each submission, since that changes. */
+  readonly isShared: () => boolean;
+}

@@ -1,0 +1,124 @@
+/** Changes the states of tasks, for everybody in this folder: nothing else starts a task, puts it back or ends it. */
+import { type Clock } from "../common/clock.ts";
+import {
+  isFinal,
+  latestTime,
+  type Outcome,
+  type Placement,
+  type Task,
+  type TaskError,
+  type TaskResult,
+  transition,
+} from "../task.ts";
+import { endAttempt, finalError, type Moment, queueError, queueTimeIsOver } from "./attempts.ts";
+import { type Callers, workOf } from "./callers.ts";
+import { type Effects, type SchedulerSettings } from "./effects.ts";
+
+export interface LifeParts {
+  readonly settings: Pick<SchedulerSettings, "maxAttempts" | "queueTimeout">;
+  readonly effects: Effects;
+  readonly clock: Clock;
+  readonly callers: Callers;
+}
+
+export class Life {
+  readonly #parts: LifeParts;
+  /** Running tasks that are to be stopped, and why: should their worker die first, they do not wait for another one. */
+  readonly #stopping = new WeakMap<Task, "canceled" | "timeout">();
+
+  constructor(parts: LifeParts) {
+    this.#parts = parts;
+  }
+
+  /** This moment. What a task shows never goes backwards, whatever the wall clock does. */
+  moment(task: Task): Moment {
+    const { clock } = this.#parts;
+    const now = clock.now();
+    return { at: Math.max(now + clock.ahead, latestTime(task)), now };
+  }
+
+  /** Starts a task whose slot is reserved. */
+  start(task: Task, placement: Placement): void {
+    transition(task, "running");
+    task.gpuId = placement.gpuId;
+    // What else there is of its batch may run there alone, and so may it when it has to wait again.
+    if (task.wholeBatch) task.boundTo = placement.gpuId;
+    task.startedAt = this.moment(task).at;
+    task.placement = placement;
+    task.attempts.push({ gpuId: placement.gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
+    this.#parts.effects.run(placement.gpuId, task);
+  }
+
+  /** Has a running task stopped; the first reason counts. */
+  stop(task: Task, why: "canceled" | "timeout"): void {
+    if (this.#stopping.has(task)) return;
+    this.#stopping.set(task, why);
+    this.#parts.effects.cancel(task.gpuId!, task);
+  }
+
+  /** The run that a task was in has ended, and with it the task. */
+  finish(task: Task, outcome: Outcome): void {
+    const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
+    const result = resultOf(outcome);
+    endAttempt(task, late ? "timeout" : outcome.status, this.moment(task));
+    if (late) this.#end(task, "failed", deadlineError(task), result && { ...result, finishReason: "timeout" });
+    else this.#end(task, outcome.status, outcome.status === "failed" ? outcome.error : null, result);
+  }
+
+  /**
+   * Puts a task that was cut off back into the queue's state; false: it was to be stopped, was cut off too often or has waited too long,
+   * and has ended.
+   */
+  again(task: Task): boolean {
+    const { maxAttempts, queueTimeout } = this.#parts.settings;
+    const stopping = this.#stopping.get(task);
+    const error = stopping === "timeout" ? deadlineError(task) : finalError(task, maxAttempts);
+    if (stopping === "canceled") this.#end(task, "canceled", null, null);
+    else if (error !== null) this.#end(task, "failed", error, null);
+    // Were it to wait again, its alarm would be for a time already past, and nothing could start before that has rung.
+    else if (queueTimeIsOver(task, queueTimeout, this.#parts.clock.now()))
+      this.#endUnserved(task, "failed", queueError(task, queueTimeout));
+    if (isFinal(task.status)) return false;
+    transition(task, "queued");
+    task.startedAt = null;
+    task.gpuId = null;
+    return true;
+  }
+
+  /** Ends a task that waits no more. */
+  endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
+    this.#endUnserved(task, status, error);
+    this.#parts.effects.changed(task);
+  }
+
+  /** Ends a task that took nothing of its caller's tokens, however it ends. */
+  #endUnserved(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
+    this.#parts.callers.ended(task, 0);
+    this.#end(task, status, error, null);
+  }
+
+  #end(
+    task: Task,
+    status: "completed" | "failed" | "canceled",
+    error: TaskError | null,
+    result: TaskResult | null,
+  ): void {
+    transition(task, status);
+    const { at, now } = this.moment(task);
+    task.finishedAt = Math.max(at, result?.timestamp ?? 0);
+    task.finishedClock = now;
+    task.error = error;
+    task.result = result;
+    this.#parts.callers.ended(task, result === null ? (status === "canceled" ? 0 : null) : workOf(result));
+  }
+}
+
+/** What a run has left; null: nothing. */
+export function resultOf(outcome: Outcome): TaskResult | null {
+  return outcome.status === "failed" ? null : (outcome.result ?? null);
+}
+
+/** Why a task is not done that had a time to be done by. */
+export function deadlineError({ timeoutSeconds }: Task): TaskError {
+  return { code: "timeout", sentence: `The task was not done ${timeoutSeconds} s after its submission.` };
+}

@@ -1,0 +1,87 @@
+/** Puts tasks back into the queue: after a run that was cut off, after a rest, or when the GPU is gone that they waited for. */
+import { isServing } from "../gpu/status.ts";
+import { type Task } from "../task.ts";
+import { backoffSeconds } from "./attempts.ts";
+import { type Deadlines } from "./deadlines.ts";
+import { type Fleet } from "./fleet.ts";
+import { type Waiting } from "./waiting.ts";
+
+export interface RequeueParts {
+  readonly fleet: Fleet;
+  readonly waiting: Waiting;
+  readonly deadlines: Deadlines;
+  /** Seconds before the second try. */
+  readonly retryBackoff: number;
+  /** The server's clock. */
+  readonly now: () => number;
+}
+
+export class Requeue {
+  readonly #parts: RequeueParts;
+
+  constructor(parts: RequeueParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Lets tasks that have waited or run before wait at the place in the queue that their age gives them. Those of a batch that is not to
+   * be split, and has lost its GPU, follow the part of it that has found another, or wait as one.
+   */
+  add(tasks: readonly Task[]): void {
+    this.#unbindFromLost(tasks);
+    const unbound = tasks.filter(({ wholeBatch, boundTo }) => wholeBatch && boundTo === null);
+    for (const task of tasks) if (!task.wholeBatch || task.boundTo !== null) this.#parts.waiting.add(task);
+    if (unbound.length === 0) return;
+    const homes = this.#homes();
+    for (const [batchId, batch] of Map.groupBy(unbound, (task) => task.batchId)) {
+      const home = homes.get(batchId);
+      if (home === undefined) this.#parts.waiting.addTogether(batch);
+      else for (const task of batch) this.#parts.waiting.add(Object.assign(task, { boundTo: home }));
+    }
+  }
+
+  /**
+   * As `add`, but those that something is held against rest a while first.
+   * @param retryAfter seconds for which a full server is left alone
+   */
+  addAfterPause(tasks: readonly Task[], retryAfter?: number): void {
+    const { waiting, deadlines, retryBackoff } = this.#parts;
+    const now = this.#parts.now();
+    this.#unbindFromLost(tasks);
+    const ready = tasks.filter((task) => {
+      const pause = backoffSeconds(task, retryBackoff, retryAfter);
+      if (pause === 0) return true;
+      waiting.rest(task);
+      deadlines.retry(task, now + pause * 1000);
+      return false;
+    });
+    this.add(ready);
+    for (const task of tasks) deadlines.watchQueue(task);
+  }
+
+  /** What waits of batches that are bound to a GPU which serves no more looks for another one. @returns the tasks */
+  releaseBatches(gpuId: number): readonly Task[] {
+    const { waiting } = this.#parts;
+    const bound = waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
+    for (const task of bound) waiting.remove(task);
+    this.add(bound);
+    return bound;
+  }
+
+  /** The serving GPUs that batches are bound to, by batch id. */
+  #homes(): ReadonlyMap<string | null, number> {
+    const homes = new Map<string | null, number>();
+    for (const { facts, running } of this.#parts.fleet.all) {
+      if (!isServing(facts.state)) continue;
+      const here = [...running, ...this.#parts.waiting.boundTo(facts.id)];
+      for (const task of here) if (task.wholeBatch) homes.set(task.batchId, facts.id);
+    }
+    return homes;
+  }
+
+  /** What was bound to a GPU with its batch may go elsewhere when that serves no more. */
+  #unbindFromLost(tasks: readonly Task[]): void {
+    for (const task of tasks)
+      if (task.pinnedGpuId === null && !this.#parts.fleet.isServing(task.boundTo)) task.boundTo = null;
+  }
+}
