@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import {
+  appendFileSync,
   copyFileSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -15,6 +17,8 @@ import {
 import { watch } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { wallTime } from "../src/common/clock.ts";
+import { OpenFiles } from "../src/store/sqlite/presence.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
@@ -90,6 +94,34 @@ for (const [what, lose] of Object.entries(LOSSES)) {
   });
 }
 
+for (const [what, lose] of Object.entries(LOSSES)) {
+  test(`${what}: the folder's time and the ends of the files tell it`, async (t) => {
+    const { store, path } = await openedStore(t);
+    await store.save([newTask(1)]);
+    // The files' own state is not asked for once the folder's last change is long ago.
+    const files = new OpenFiles(path, () => wallTime() + 60_000);
+    t.after(() => files.close());
+    assert.equal(files.missingAtAGlance(), null);
+    nextTick(t, dirname(path));
+    lose(path);
+    assert.match(files.missingAtAGlance()?.how ?? "", /^(deleted|replaced|cut short)$/);
+  });
+}
+
+for (const grown of [1, 100_000]) {
+  test(`of a log that grew by ${grown} bytes, the loss of the last one is noticed`, (t) => {
+    const path = join(testFolder(t), "tasks.db");
+    const log = `${path}-wal`;
+    for (const file of [path, log]) writeFileSync(file, "some text");
+    const files = new OpenFiles(path, () => wallTime() + 60_000);
+    t.after(() => files.close());
+    appendFileSync(log, Buffer.alloc(grown));
+    assert.equal(files.missingAtAGlance(), null);
+    truncateSync(log, statSync(log).size - 1);
+    for (const _ of [1, 2]) assert.equal(files.missingAtAGlance()?.how, "cut short");
+  });
+}
+
 test("files that the store itself makes shorter are no loss", async (t) => {
   const { store, path } = await openedStore(t);
   const bytes = (): number => statSync(path).size + statSync(`${path}-wal`).size;
@@ -132,6 +164,13 @@ test("a database that loses its log takes what was in it, at once", async (t) =>
     await again.close();
   }
 });
+
+/** Waits for the next tick of the clock by which the system dates a change, as older kernels have it. */
+function nextTick(t: TestContext, folder: string): void {
+  const { ctimeMs } = statSync(folder);
+  const other = testFolder(t);
+  while (statSync(other).ctimeMs <= ctimeMs) rmSync(mkdtempSync(join(other, "x")), { recursive: true });
+}
 
 function filesOf(path: string): string[] {
   return existsSync(dirname(path)) ? readdirSync(dirname(path)).toSorted() : [];

@@ -30,14 +30,19 @@ export class LogMark {
     this.#log = openSync(`${path}-wal`, "r");
   }
 
-  /** To be called after every change; nearly always it reads four bytes. @throws what SQLite throws: then call it again later */
-  keep(): void {
-    if (this.#sequence !== undefined && this.#read() === this.#sequence) return;
+  /**
+   * To be called after every change; nearly always it reads four bytes.
+   * @returns whether it wrote
+   * @throws what SQLite throws: then call it again later
+   */
+  keep(): boolean {
+    if (this.#sequence !== undefined && this.#read() === this.#sequence) return false;
     this.#sequence = undefined;
     this.#db.exec("UPDATE log_mark SET is_in_log = 1");
     this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
     this.#db.exec("UPDATE log_mark SET is_in_log = 0");
     this.#sequence = this.#read();
+    return true;
   }
 
   /** To be called before the database is closed, which leaves the file whole. */

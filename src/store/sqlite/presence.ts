@@ -1,58 +1,96 @@
 /* Whether the files that the database has open are still there, and whole: what goes into a deleted file is nowhere. */
-import { type BigIntStats, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { type BigIntStats, closeSync, openSync, readSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { wallTime } from "../../common/clock.ts";
 
 /** Milliseconds between two looks while nothing is asked for. */
 export const LOOK_EVERY = 500;
+/** Milliseconds within which two changes of a folder may have the same time: some file systems count in steps of two seconds. */
+const SAME_TIME = 2500;
+/** Bytes behind a file's last known end that are looked for without asking for its size. */
+const STEP = 64 * 1024;
 
 /** The system's codes for a name behind which there is no file any more. */
 const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "ESTALE"]);
 
+type Part = "database" | "log";
+
 /** A file that went away, as a whole or in part. */
 export interface Missing {
-  readonly file: "database" | "log";
+  readonly file: Part;
   /** Where it was. */
   readonly path: string;
   readonly how: "deleted" | "replaced" | "cut short";
 }
 
+/** How short, in bytes, what was done here since the last look may have made a file; Infinity: it was not made shorter. */
+export type Shortest = (file: Part) => number;
+
+/** Nothing was done here. */
+export const UNTOUCHED: Shortest = () => Number.POSITIVE_INFINITY;
+/** The log may have been moved into the database. */
+export const LOG_EMPTIED: Shortest = () => 0;
+
 interface OpenFile {
-  readonly file: Missing["file"];
+  readonly file: Part;
   readonly path: string;
   /** Where it is kept, and as which file; null: it was not there. */
   readonly device: bigint | null;
   readonly inode: bigint | null;
+  /** One of our own. */
+  readonly descriptor: number;
   /** Bytes after the last thing that was done here. */
-  size: bigint;
+  size: number;
 }
 
 /**
- * The database and its log, as they are now. A look is two calls of `stat`, some microseconds.
+ * The database and its log, as they are now.
+ *
+ * A look at every request must not ask for the state of the files themselves. Since version 6.13, Linux gives a file a new time of change
+ * for the first write after somebody has read that time, and the next `fsync` has to store it: a commit of the file system's journal
+ * for each write. The folder's time of change says that no name in it changed, and a read at the last byte that nothing was cut off.
+ * https://docs.kernel.org/filesystems/multigrain-ts.html
  *
  * SQLite keeps its own check for the end: with the database file moved away it neither writes nor removes anything there.
  */
 export class OpenFiles {
+  readonly #now: () => number;
+  readonly #folder: string;
   readonly #files: readonly OpenFile[];
+  readonly #bytes = Buffer.allocUnsafeSlow(STEP);
+  /** The folder when its names were last looked at; its time of change is NaN while another change might have the same. */
+  #known = { device: 0, inode: 0, changed: Number.NaN };
 
-  /** @param path of a database that is open, with its log */
-  constructor(path: string) {
+  /** @param path of a database that is open, with its log @param now the wall clock, which file systems go by */
+  constructor(path: string, now = wallTime) {
+    this.#now = now;
     // The process may change its folder later.
     const database = resolve(path);
+    this.#folder = dirname(database);
     const files = [
       { file: "database", path: database },
       { file: "log", path: `${database}-wal` },
     ] as const;
     this.#files = files.map((one) => {
       const stats = statsOf(one.path);
-      return { ...one, device: stats?.dev ?? null, inode: stats?.ino ?? null, size: stats?.size ?? 0n };
+      const known = { device: stats?.dev ?? null, inode: stats?.ino ?? null, size: Number(stats?.size ?? 0) };
+      return { ...one, ...known, descriptor: openSync(one.path, "r") };
     });
   }
 
-  /**
-   * The first file that is not there any more, is another one, or is shorter than it was; null: all are as they were.
-   * @param isOwn something was done here since the last look, which may have made a file shorter, too
-   */
-  missing(isOwn: boolean): Missing | null {
+  /** As `missing`, at the price of three short system calls while no name in the folder has changed. */
+  missingAtAGlance(shortest: Shortest = UNTOUCHED): Missing | null {
+    return this.#hasItsNames() && this.#hasItsEnds() ? null : this.missing(shortest);
+  }
+
+  /** After something was done here. @returns as `missing`, but a name that is gone is left for the next look */
+  noteEnds(shortest: Shortest): Missing | null {
+    return this.#hasItsEnds() ? null : this.missing(shortest);
+  }
+
+  /** The first file that is not there any more, is another one, or is shorter than it should be; null: all are as they were. */
+  missing(shortest: Shortest = UNTOUCHED): Missing | null {
+    const folder = this.#folderNow();
     for (const one of this.#files) {
       const { file, path, device, inode, size } = one;
       const now = statsOf(path);
@@ -60,10 +98,46 @@ export class OpenFiles {
       if (now === undefined) continue;
       if (now === null) return { file, path, how: "deleted" };
       if (now.dev !== device || now.ino !== inode) return { file, path, how: "replaced" };
-      if (now.size < size && !isOwn) return { file, path, how: "cut short" };
-      one.size = now.size;
+      const bytes = Number(now.size);
+      if (bytes < size && bytes < shortest(file)) return { file, path, how: "cut short" };
+      one.size = bytes;
     }
+    this.#known = folder;
     return null;
+  }
+
+  /** To be called when the database is closed: closing any descriptor of a file gives up the locks that SQLite has on it. */
+  close(): void {
+    for (const { descriptor } of this.#files) closeSync(descriptor);
+  }
+
+  #hasItsNames(): boolean {
+    const { device, inode, changed } = this.#folderNow();
+    return changed === this.#known.changed && inode === this.#known.inode && device === this.#known.device;
+  }
+
+  #folderNow(): { device: number; inode: number; changed: number } {
+    try {
+      const { dev, ino, ctimeMs } = statSync(this.#folder);
+      return { device: dev, inode: ino, changed: Math.abs(this.#now() - ctimeMs) > SAME_TIME ? ctimeMs : Number.NaN };
+    } catch {
+      return { device: 0, inode: 0, changed: Number.NaN };
+    }
+  }
+
+  /** Notes what came to the files' ends. @returns false: more than a read tells, or one is shorter than it was */
+  #hasItsEnds(): boolean {
+    try {
+      for (const one of this.#files) {
+        const from = Math.max(one.size - 1, 0);
+        const read = readSync(one.descriptor, this.#bytes, 0, STEP, from);
+        if (read === STEP || (read === 0 && one.size > 0)) return false;
+        one.size = from + read;
+      }
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** What a client may know of it: no path. */

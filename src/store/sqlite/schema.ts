@@ -33,6 +33,9 @@ export const TIMEOUT = 200;
 /** Where in the file SQLite puts its locks. */
 const FIRST_LOCK_BYTE = 0x40000000;
 
+/** Bytes to which SQLite makes a longer log shorter, when it begins anew. */
+export const LONGEST_LOG = 64 * 1024 * 1024;
+
 /** One step that brings an older database to the present schema. */
 export interface Migration {
   /** Its number, and that of the last one. */
@@ -202,7 +205,7 @@ function makeDurable(db: DatabaseSync, path: string): void {
   }
   // 16 MiB of log between checkpoints: fewer cost throughput, more gain nothing and make each one longer.
   // After a large transaction the log shrinks to 64 MiB again.
-  db.exec("PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864");
+  db.exec(`PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = ${LONGEST_LOG}`);
   db.exec("PRAGMA temp_store = MEMORY");
 }
 

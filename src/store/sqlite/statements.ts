@@ -50,10 +50,10 @@ export class Statements {
    * @throws what `action` and SQLite throw; then nothing is written
    */
   transaction(action: () => void): void {
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#prepare("BEGIN IMMEDIATE").run();
     try {
       action();
-      this.#db.exec("COMMIT");
+      this.#prepare("COMMIT").run();
     } catch (error) {
       // A full disk and some other errors have already rolled back.
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");

@@ -15,10 +15,10 @@ import {
   type StoreLimits,
   type Value,
 } from "./messages.ts";
-import { LOOK_EVERY, type Missing, OpenFiles } from "./presence.ts";
+import { LOG_EMPTIED, LOOK_EVERY, type Missing, OpenFiles, type Shortest, UNTOUCHED } from "./presence.ts";
 import type { Row } from "./columns.ts";
 import { charactersOfRow } from "./rows.ts";
-import { openDatabase, resultCode } from "./schema.ts";
+import { LONGEST_LOG, openDatabase, resultCode } from "./schema.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** Characters in one message of rows; more go in several. */
@@ -26,6 +26,13 @@ const MESSAGE_SIZE = 8 * 1024 * 1024;
 const MESSAGE_ROWS = 1000;
 /** Too big, constraint, mismatch, out of range: https://www.sqlite.org/rescode.html */
 const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
+/**
+ * Milliseconds of a change after which the files are looked at before it is answered. A file that is deleted within a shorter one is as
+ * lost as one that is deleted when the answer has just been sent; right after an fsync such a look is dear.
+ */
+const LONG = 5;
+/** A move of the log into the database cuts off free pages; a log that is very long is cut when it begins anew. */
+const CHANGED: Shortest = (file) => (file === "log" ? LONGEST_LOG : (upkeep?.bytes() ?? 0));
 const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
 
 const port = parentPort;
@@ -49,27 +56,44 @@ port.on("message", (request: Request) => {
 });
 
 function answer(request: Request): void {
+  const isChange = CHANGES.has(request.kind);
+  let removed = false;
   try {
+    const started = performance.now();
     const value = serve(request);
     // A commit into a file that was deleted meanwhile must not be answered with success.
-    if (CHANGES.has(request.kind)) {
-      // What a sweep returns says whether it removed something.
-      upkeep?.done(request.kind !== "write" && value === true);
-      lookAtFiles(true);
-    }
+    if (isChange && performance.now() - started > LONG) throwIfLost(files?.missingAtAGlance(CHANGED));
+    // What a sweep returns says whether it removed something.
+    removed = request.kind !== "write" && value === true;
     send({ kind: "done", value });
   } catch (error) {
     send({ kind: "failed", failure: failureOf(error, request.kind) });
   }
+  if (isChange) afterChange(removed);
   if (database !== undefined) return;
   // With its port closed the thread ends, and so may the process.
   clearInterval(timer);
   port?.close();
 }
 
-/** @param isOwn see `OpenFiles` @throws {AltLasError} when a file is not where it was opened, or not whole */
-function lookAtFiles(isOwn = false): void {
-  const now = missing ?? files?.missing(isOwn) ?? null;
+/** What nobody has to wait for. The files first: the mark would make a log whole again that somebody cut short. */
+function afterChange(removed: boolean): void {
+  noteLoss(() => files?.noteEnds(CHANGED));
+  if (missing === null && upkeep?.done(removed) === true) noteLoss(() => files?.noteEnds(CHANGED));
+}
+
+/** Tells once that a file went away, if it did. */
+function noteLoss(look: () => Missing | null | undefined): void {
+  try {
+    throwIfLost(look());
+  } catch {
+    // It has been told.
+  }
+}
+
+/** @param found by a look at the files @throws {AltLasError} when a file is not where it was opened, or not whole, now or before */
+function throwIfLost(found: Missing | null = null): void {
+  const now = missing ?? found;
   if (now === null) return;
   if (missing === null) {
     missing = now;
@@ -93,7 +117,7 @@ function rescue({ file, how }: Missing): string {
 function serve(request: Request): Value {
   if (request.kind === "open") return open(request.path, request.limits);
   if (database === undefined) throw new Error("the database is not open");
-  if (request.kind !== "close") lookAtFiles();
+  if (request.kind !== "close") throwIfLost(files?.missingAtAGlance());
   switch (request.kind) {
     case "write":
       database.write(request.inserts, request.updates, request.records);
@@ -143,6 +167,7 @@ function serve(request: Request): Value {
     case "close":
       upkeep?.close();
       database.close();
+      files?.close();
       database = undefined;
       return null;
   }
@@ -154,13 +179,10 @@ function open(file: string, limits: StoreLimits): Opening {
   upkeep = new Upkeep(opened.db, file);
   files = new OpenFiles(file);
   timer = setInterval(() => {
-    try {
-      lookAtFiles();
-      upkeep?.tick();
-      lookAtFiles(true);
-    } catch {
-      // It has been told.
-    }
+    noteLoss(() => files?.missing());
+    if (missing !== null) return;
+    const shortest = upkeep?.tick() === true ? LOG_EMPTIED : UNTOUCHED;
+    noteLoss(() => files?.missing(shortest));
   }, LOOK_EVERY);
   const { lastSeq, batches, past } = opened;
   return { lastSeq, batches, past, aside };

@@ -28,11 +28,11 @@ export class Upkeep {
     this.#keepMark();
   }
 
-  /** After a request. @param removed whether it may have removed something */
-  done(removed: boolean): void {
+  /** After a request. @param removed whether it may have removed something @returns whether the files were written to */
+  done(removed: boolean): boolean {
     this.#busy = true;
     if (removed) this.#removedAt ??= performance.now();
-    this.#keepMark();
+    return this.#keepMark();
   }
 
   /** Gives some free pages back to the file system, in one small step. @returns whether there may be more */
@@ -55,18 +55,27 @@ export class Upkeep {
     return this.#number("freelist_count") > spare;
   }
 
-  /** From time to time: removed text is overwritten in the file, but stays in the log until the log is emptied. */
-  tick(): void {
+  /**
+   * From time to time: removed text is overwritten in the file, but stays in the log until the log is emptied.
+   * @returns whether that was tried
+   */
+  tick(): boolean {
     const wasBusy = this.#busy;
     this.#busy = false;
-    if (this.#removedAt === null) return;
-    if (wasBusy && performance.now() - this.#removedAt < LONGEST_IN_LOG) return;
+    if (this.#removedAt === null) return false;
+    if (wasBusy && performance.now() - this.#removedAt < LONGEST_IN_LOG) return false;
     try {
       this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
       this.#removedAt = null;
     } catch {
       // A disk that takes nothing now: at the next tick.
     }
+    return true;
+  }
+
+  /** Bytes of the whole database, with what stands only in its log. */
+  bytes(): number {
+    return this.#number("page_count") * this.#number("page_size");
   }
 
   /** To be called before the database is closed. */
@@ -74,11 +83,12 @@ export class Upkeep {
     this.#mark.close();
   }
 
-  #keepMark(): void {
+  #keepMark(): boolean {
     try {
-      this.#mark.keep();
+      return this.#mark.keep();
     } catch {
       // A disk that takes nothing now: after the next request.
+      return true;
     }
   }
 
