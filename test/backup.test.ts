@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { backup, DatabaseSync } from "node:sqlite";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
@@ -12,6 +12,7 @@ import { archiveOf } from "../src/backup/archive.ts";
 import { beginBackup } from "../src/backup/backup.ts";
 import { backupCommand, compactCommand } from "../src/backup/commands.ts";
 import { restoreBackup } from "../src/backup/restore.ts";
+import { copyDatabase } from "../src/store/sqlite/copy.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { complete, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
@@ -80,6 +81,18 @@ test("a backup has every task that was saved before it began, those saved meanwh
     seqs,
     Array.from(seqs, (_, index) => index + 1),
   );
+});
+
+test("a copy that begins within a write waits for its end", async (t) => {
+  const folder = testFolder(t);
+  await openedStore(t, join(folder, "tasks.db")).then((store) => store.close());
+  const db = new DatabaseSync(join(folder, "tasks.db"));
+  t.after(() => db.close());
+  db.exec("BEGIN IMMEDIATE");
+  const copied = copyDatabase(db, join(folder, "copy.db"), GO_ON);
+  await assert.rejects(backup(db, join(folder, "other.db")), { errcode: 0 }, "as Node has it");
+  db.exec("COMMIT");
+  assert.ok((await copied) > 0);
 });
 
 test("a stop ends a copy under way, and so does a reader who leaves; nothing of it stays", async (t) => {

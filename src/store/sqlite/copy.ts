@@ -13,8 +13,7 @@ const PAGES = 64;
  */
 export async function copyDatabase(db: DatabaseSync, path: string, signal: AbortSignal): Promise<number> {
   closeSync(openSync(path, "wx", 0o600));
-  await backup(db, path, { rate: PAGES, progress: () => signal.throwIfAborted() });
-  signal.throwIfAborted();
+  await copyPages(db, path, signal);
   const copy = new DatabaseSync(path);
   try {
     // A single file, that lacks no log: the mark may have been set at the moment of the copy.
@@ -23,5 +22,18 @@ export async function copyDatabase(db: DatabaseSync, path: string, signal: Abort
     return Number(copy.prepare("PRAGMA user_version").get()?.["user_version"]);
   } finally {
     copy.close();
+  }
+}
+
+/** Begins again when the first step meets a write under way: Node takes that for the end, and says "not an error". */
+async function copyPages(db: DatabaseSync, path: string, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await backup(db, path, { rate: PAGES, progress: () => signal.throwIfAborted() });
+      return signal.throwIfAborted();
+    } catch (error) {
+      signal.throwIfAborted();
+      if ((error as { errcode?: unknown }).errcode !== 0) throw error;
+    }
   }
 }
