@@ -1,0 +1,188 @@
+/**
+ * Which models stay on a card when another one needs room there: a pure function of what is known at that moment. Its caller loads,
+ * evicts and drains, and asks again after each change, or when `until` has come.
+ *
+ * What it holds to:
+ *  1. A model that is there already, or is being loaded, is never loaded a second time.
+ *  2. Nothing is evicted for a model that would not fit with everything else gone.
+ *  3. Memory counts until the driver shows that it is free: an instance that is being unloaded still takes its own.
+ *  4. An instance that works, loads or is pinned is never evicted. One that works may be drained first.
+ *  5. Room is made by the instances that are cheapest to bring back, and by no more of them than are needed.
+ *  6. An instance that is in demand stays for `MIN_RESIDENCY_MS`, and goes only for a model that has waited as long. So two models that
+ *     do not fit beside each other take turns instead of loading for each task.
+ */
+
+/** Milliseconds. */
+export const MIN_RESIDENCY_MS = 30_000;
+
+/** Bytes a second at which a model is taken to load that was never seen to. */
+const ASSUMED_LOADING_RATE = 1e9;
+
+/** One model on the card. Times are milliseconds of a clock that only goes forward. */
+export interface Resident {
+  readonly id: number;
+  readonly model: string;
+  /** Bytes that it takes of the card. */
+  readonly memory: number;
+  readonly state: "loading" | "ready" | "unloading";
+  /** Tasks that run there. */
+  readonly running: number;
+  /** Tasks that wait for its model. */
+  readonly waiting: number;
+  /** When its last task ended; when it was loaded, if there was none. */
+  readonly lastUsedAt: number;
+  readonly loadedAt: number;
+  /** Seconds that its model took to load; null: not measured. */
+  readonly loadSeconds: number | null;
+  /** Bytes of the model's file. */
+  readonly fileBytes: number;
+  /** Never evicted. */
+  readonly pinned: boolean;
+  /** Milliseconds without a task after which it may go for nothing; null: never. */
+  readonly keepAlive: number | null;
+}
+
+/** A model for which tasks wait. */
+export interface WantedModel {
+  readonly model: string;
+  /** Bytes. */
+  readonly memory: number;
+  /** Since when, in milliseconds of the same clock. */
+  readonly waitingSince: number;
+}
+
+export interface CardMemory {
+  /** Bytes. */
+  readonly total: number;
+  /** Bytes that other processes take, and that no model may. */
+  readonly reserved: number;
+}
+
+export type ResidencyDecision =
+  /** It is there, or about to be. */
+  | { readonly do: "nothing"; readonly id: number }
+  | { readonly do: "load" }
+  /** Unload these, in this order; then ask again. */
+  | { readonly do: "evict"; readonly ids: readonly number[] }
+  /** Let these finish and give them nothing new; ask again when something changes, and at `until` (null: nothing is due). */
+  | { readonly do: "wait"; readonly drain: readonly number[]; readonly until: number | null }
+  /** Bytes: what it needs, and what is left to it with everything gone that may go. */
+  | { readonly do: "impossible"; readonly why: Obstacle; readonly needed: number; readonly available: number };
+
+/** `card`: it is too small, for good; `pinned`: models that may not go take the rest; `others`: other processes do, as long as they run. */
+export type Obstacle = "card" | "pinned" | "others";
+
+export interface ResidencyInput {
+  readonly card: CardMemory;
+  readonly residents: readonly Resident[];
+  readonly wanted: WantedModel;
+  /** Milliseconds of the same clock. */
+  readonly now: number;
+}
+
+/** Decides what is to happen on a card so that a model can be loaded there. */
+export function decideResidency({ card, residents, wanted, now }: ResidencyInput): ResidencyDecision {
+  const own = residents.find(({ model }) => model === wanted.model);
+  if (own !== undefined && own.state !== "unloading") return { do: "nothing", id: own.id }; // 1
+  const obstacle = obstacleTo(wanted, card, residents);
+  if (obstacle !== null) return obstacle; // 2
+  // One that is leaving has to be gone: two of the same model at once would need twice the memory.
+  const missing = wanted.memory - (card.total - card.reserved - memoryOf(residents));
+  if (missing <= 0 && own === undefined) return { do: "load" };
+  const toCome = memoryOf(residents.filter(({ state }) => state === "unloading")); // 3
+  if (missing - toCome <= 0) return { do: "wait", drain: [], until: null };
+  return makeRoom(missing - toCome, residents, wanted, now);
+}
+
+function obstacleTo(
+  { memory: needed }: WantedModel,
+  { total, reserved }: CardMemory,
+  residents: readonly Resident[],
+): ResidencyDecision | null {
+  const refuse = (why: Obstacle, available: number): ResidencyDecision => {
+    return { do: "impossible", why, needed, available: Math.max(0, available) };
+  };
+  const pinned = memoryOf(residents.filter((one) => one.pinned && one.state !== "unloading"));
+  if (needed > total) return refuse("card", total);
+  if (needed > total - pinned) return refuse("pinned", total - pinned);
+  return needed > total - pinned - reserved ? refuse("others", total - pinned - reserved) : null;
+}
+
+/** @param missing bytes, beside what is free and what is being unloaded */
+function makeRoom(
+  missing: number,
+  residents: readonly Resident[],
+  wanted: WantedModel,
+  now: number,
+): ResidencyDecision {
+  const movable = residents.filter(({ pinned, state }) => !pinned && state === "ready"); // 4
+  // Those that nobody needs now may go at once.
+  const free = inOrder(
+    movable.filter((one) => !isInDemand(one)),
+    now,
+  );
+  if (memoryOf(free) >= missing) return { do: "evict", ids: leastOf(free, missing) };
+  const all = [...free, ...inOrder(movable.filter(isInDemand), now)];
+  // What is missing then is being loaded: that has to be there before it can go.
+  if (memoryOf(all) < missing) return { do: "wait", drain: [], until: null };
+  const ids = leastOf(all, missing);
+  const chosen = all.filter(({ id }) => ids.includes(id));
+  const due = Math.max(wanted.waitingSince, ...chosen.filter(isInDemand).map(({ loadedAt }) => loadedAt));
+  if (now - due < MIN_RESIDENCY_MS) return { do: "wait", drain: [], until: due + MIN_RESIDENCY_MS }; // 6
+  const busy = chosen.filter(({ running }) => running > 0).map(({ id }) => id);
+  return busy.length > 0 ? { do: "wait", drain: busy, until: null } : { do: "evict", ids };
+}
+
+function isInDemand({ running, waiting }: Resident): boolean {
+  return running > 0 || waiting > 0;
+}
+
+/** The first of these that make enough room, without those that turn out not to be needed; the dearest of these are spared first. */
+function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly number[] {
+  const chosen: Resident[] = [];
+  let room = 0;
+  for (const resident of inOrderOfCost) {
+    if (room >= missing) break;
+    chosen.push(resident);
+    room += resident.memory;
+  }
+  // The last one is needed, or it would not have been taken.
+  for (let place = chosen.length - 2; place >= 0; place--) {
+    if (room - chosen[place]!.memory < missing) continue;
+    room -= chosen[place]!.memory;
+    chosen.splice(place, 1);
+  }
+  return chosen.map(({ id }) => id);
+}
+
+/**
+ * Those that may go first come first:
+ *  1. nobody waits for their models, or fewer do;
+ *  2. nothing runs there, or less does;
+ *  3. their time without a task is over;
+ *  4. they have been there for a while;
+ *  5. they are cheap to bring back: few seconds to load for each second without a task.
+ */
+function inOrder(residents: readonly Resident[], now: number): readonly Resident[] {
+  const keys = new Map(residents.map((one) => [one, keysOf(one, now)]));
+  return [...residents].toSorted((one, other) => compare(keys.get(one)!, keys.get(other)!));
+}
+
+function keysOf(resident: Resident, now: number): readonly number[] {
+  const { id, running, waiting, loadedAt, lastUsedAt, keepAlive, loadSeconds, fileBytes, memory } = resident;
+  const idle = Math.max(1, now - lastUsedAt);
+  const isOver = keepAlive !== null && idle >= keepAlive;
+  const isYoung = now - loadedAt < MIN_RESIDENCY_MS;
+  const cost = (loadSeconds ?? fileBytes / ASSUMED_LOADING_RATE) / idle;
+  // Of equals the largest makes most room; the id makes the order the same each time.
+  return [waiting, running, isOver ? 0 : 1, isYoung ? 1 : 0, cost, -memory, id];
+}
+
+function compare(one: readonly number[], other: readonly number[]): number {
+  const place = one.findIndex((value, index) => value !== other[index]);
+  return place === -1 ? 0 : one[place]! - other[place]!;
+}
+
+function memoryOf(residents: readonly Resident[]): number {
+  return residents.reduce((sum, { memory }) => sum + memory, 0);
+}
