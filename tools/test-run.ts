@@ -1,0 +1,89 @@
+/** Runs test files, several at once, the longest first, and says what was slow and what was skipped. */
+import { appendFileSync, globSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join, relative, sep } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+export const ROOT = join(import.meta.dirname, "..");
+/** Tests that take long or need more than Node, Python and a C compiler. */
+export const WIDE = join("test", "wide") + sep;
+const CACHE = join(ROOT, "node_modules", ".cache");
+const DURATIONS = join(CACHE, "test-durations.json");
+const END_TO_END = join("test", "e2e") + sep;
+/** More than there are cores, as files wait for the disk and for processes now and then. */
+const AT_ONCE = Math.ceil(1.5 * availableParallelism());
+const SLOWEST = 10;
+
+/** Milliseconds by file. */
+type Durations = Readonly<Record<string, number>>;
+
+export interface TestRun {
+  readonly passed: boolean;
+  readonly durations: Durations;
+  /** A line for each skipped test, with its reason. */
+  readonly skipped: readonly string[];
+}
+
+/** Paths below ROOT that fit the globs, sorted. */
+export function testFiles(...globs: readonly string[]): string[] {
+  return globSync(globs, { cwd: ROOT }).toSorted();
+}
+
+/** Runs test files and prints their tests. */
+export async function runTests(files: readonly string[]): Promise<TestRun> {
+  mkdirSync(CACHE, { recursive: true });
+  // The tests' processes inherit it, and theirs. Without it each compiles anew what the one before has compiled.
+  process.env["NODE_COMPILE_CACHE"] ??= join(CACHE, "compiled");
+  const known = knownDurations();
+  const durations: Record<string, number> = {};
+  const skipped: string[] = [];
+  let passed = true;
+  const longestFirst = files.toSorted((a, b) => expected(b, known) - expected(a, known));
+  const events = run({ files: longestFirst, concurrency: AT_ONCE, cwd: ROOT });
+  events.on("test:fail", () => (passed = false));
+  events.on("test:pass", ({ name, skip, file = "" }) => {
+    if (skip !== undefined) skipped.push(`skipped: ${name} (${relative(ROOT, file)}): ${String(skip)}`);
+  });
+  events.on("test:summary", ({ file, success, duration_ms }) => {
+    if (!success) passed = false;
+    if (file !== undefined) durations[relative(ROOT, file)] = Math.round(duration_ms);
+  });
+  for await (const text of events.compose(spec)) process.stdout.write(text);
+  writeFileSync(DURATIONS, JSON.stringify({ ...known, ...durations }));
+  return { passed, durations, skipped };
+}
+
+/** The last lines of a run: the slowest files, then what was skipped. @returns the exit code */
+export function conclude({ passed, durations, skipped }: TestRun): number {
+  const slowest = Object.entries(durations)
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, SLOWEST);
+  console.log("The slowest files:");
+  for (const [file, ms] of slowest) console.log(`${(ms / 1000).toFixed(1).padStart(7)} s  ${file}`);
+  for (const line of skipped) console.log(line);
+  const { ALT_LAS_TEST_SKIPS, ALT_LAS_TEST_SKIPPED } = process.env;
+  // .ci/run prints the skipped tests of both stages again at its end.
+  if (ALT_LAS_TEST_SKIPPED !== undefined)
+    appendFileSync(ALT_LAS_TEST_SKIPPED, skipped.map((line) => `${line}\n`).join(""));
+  const maySkip = skipped.length === 0 || ALT_LAS_TEST_SKIPS === "allow";
+  if (!maySkip) {
+    console.log(
+      "A skipped test is a failure. .ci/run installs what they need; ALT_LAS_TEST_SKIPS=allow lets them pass.",
+    );
+  }
+  return passed && maySkip ? 0 : 1;
+}
+
+/** How long a file took the last time it ran here; its size stands in for one that never ran. */
+function expected(file: string, known: Durations): number {
+  return known[file] ?? (file.startsWith(END_TO_END) ? Infinity : statSync(join(ROOT, file)).size);
+}
+
+function knownDurations(): Durations {
+  try {
+    return JSON.parse(readFileSync(DURATIONS, "utf8")) as Durations;
+  } catch {
+    return {}; // The first run here, or one that was cut off while it wrote.
+  }
+}

@@ -1,0 +1,93 @@
+/** The suites of slow tests, and what each of them looks after. */
+import { spawnSync } from "node:child_process";
+import { matchesGlob } from "node:path";
+
+export interface Suite {
+  readonly name: string;
+  /** Names of files in test/wide, without their end. */
+  readonly tests: readonly string[];
+  /** Globs of the files whose change can break it; its tests and what `EVERY` lists count as well. */
+  readonly dependsOn: readonly string[];
+}
+
+/** What can break every suite. */
+const EVERY = ["package-lock.json", "bin/**", "src/main.ts", "test/helpers/**", ".ci/**"];
+
+export const SUITES: readonly Suite[] = [
+  {
+    name: "clients",
+    tests: ["document-client", "example-clients", "examples", "readme", "remote"],
+    dependsOn: ["README.md", "docs/**", "examples/**", "src/cli/**", "src/config/**", "src/http/**"],
+  },
+  {
+    name: "llama",
+    tests: ["llama-engine", "llama-memory", "llama-prefixes"],
+    dependsOn: ["models/**", "src/engine/*.ts", "src/engine/llama/**"],
+  },
+  {
+    name: "llama-server",
+    tests: [
+      "llama-server-engine",
+      "llama-server-failures",
+      "llama-server-nonsense",
+      "llama-server-process",
+      "openai-engine-server",
+    ],
+    dependsOn: ["src/engine/*.ts", "src/engine/{llama-server,openai,upstream}/**", "src/gpu/worker/**"],
+  },
+  { name: "gpus", tests: ["gpus", "monitor", "nvidia-smi"], dependsOn: ["src/cli/gpus*.ts", "src/gpu/**"] },
+  {
+    name: "processes",
+    tests: ["durability", "restart", "stop", "wall-clock", "workers"],
+    dependsOn: ["src/{cli,common,gpu,scheduler,store,tasks}/**"],
+  },
+  {
+    name: "memory",
+    tests: ["large-bodies", "small-heap"],
+    dependsOn: ["src/{http,scheduler,store,tasks}/**"],
+  },
+  {
+    name: "chaos",
+    tests: ["chaos"],
+    dependsOn: ["chaos/**", "src/{engine,gpu,http,scheduler,store,tasks,webhooks}/**"],
+  },
+  {
+    name: "bench",
+    tests: ["bench", "bench-quick"],
+    dependsOn: ["bench/**", "src/{http,scheduler,store,tasks}/**"],
+  },
+  {
+    name: "soak",
+    tests: ["soak"],
+    dependsOn: ["bench/**", "chaos/**", "soak/**", "src/{engine,gpu,http,scheduler,store,tasks,webhooks}/**"],
+  },
+];
+
+export function filesOf({ tests }: Suite): string[] {
+  return tests.map((name) => `test/wide/${name}.test.ts`);
+}
+
+/** Whether a change of these files, as paths from the root, can break the suite. */
+export function concerns(suite: Suite, changed: readonly string[]): boolean {
+  const globs = [...suite.dependsOn, ...filesOf(suite), ...EVERY];
+  return changed.some((file) => globs.some((glob) => matchesGlob(file, glob)));
+}
+
+/**
+ * Files that the commits of the last three days changed, or that are changed and not committed yet.
+ * @param root the folder of the repository
+ * @returns null: there is no history to tell, so anything may have changed
+ */
+export function recentChanges(root: string): string[] | null {
+  const git = (...args: readonly string[]): string | null => {
+    const { status, stdout } = spawnSync("git", ["-C", root, ...args], { encoding: "utf8", maxBuffer: Infinity });
+    return status === 0 ? stdout : null;
+  };
+  // A clone without its history shows all files as made by its first commit, or hides what older commits changed.
+  if (git("rev-parse", "--is-shallow-repository")?.trim() !== "false") return null;
+  const committed = git("log", "--since=3.days", "--name-only", "--no-renames", "--format=");
+  const uncommitted = git("status", "--porcelain", "--no-renames", "--untracked-files=all");
+  if (committed === null || uncommitted === null) return null;
+  const lines = [...committed.split("\n"), ...uncommitted.split("\n").map((line) => line.slice(3))];
+  return [...new Set(lines.filter((line) => line !== ""))];
+}
