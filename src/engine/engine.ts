@@ -137,6 +137,12 @@ export interface SimulatedFailure {
   readonly after_tokens?: number;
 }
 
+/** What the failures `crash` and `hang` do to the worker in which the engine runs. */
+export interface SimulatedFaults {
+  crash(): void;
+  hang(): void;
+}
+
 /** What an engine found out while loading. */
 export interface EngineInfo {
   /** The model's name, for people. */

@@ -7,6 +7,7 @@
  * The failure script (`SimulatedFailure`): `load_error` makes `load` fail. The others happen to a task on the named GPU whose prompt
  * contains the given text, once it has generated `after_tokens` tokens; a task that ends before that is spared. After a `stall` no task
  * of this engine gets on or ends any more, not even by being canceled, and `stop` waits in vain: only the end of the process helps.
+ * So too after a `crash` or a `hang`, where the worker that these befall is not this process (`SimulatedFaults`).
  * A task that is to `ignore_cancel` may have another failure too.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,6 +21,7 @@ import {
   type GenerateOutcome,
   type Generation,
   type SimulatedFailure,
+  type SimulatedFaults,
 } from "./engine.ts";
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { roomBehind } from "./answer-length.ts";
@@ -65,15 +67,17 @@ interface Plan {
 export class SimulatedEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #gpuId: number;
+  readonly #faults: SimulatedFaults;
   readonly #stopping = new AbortController();
   readonly #runs = new Set<Run>();
   #timer: NodeJS.Timeout | undefined;
   #progress = 0;
   #stalled = false;
 
-  constructor(options: EngineOptions, gpuId: number) {
+  constructor(options: EngineOptions, gpuId: number, faults: SimulatedFaults = OF_THIS_PROCESS) {
     this.#options = options;
     this.#gpuId = gpuId;
+    this.#faults = faults;
   }
 
   async load(): Promise<EngineInfo> {
@@ -229,17 +233,24 @@ export class SimulatedEngine implements Engine {
     if (this.#stalled || !this.#runs.delete(run)) return;
     const { plan, generated } = run;
     if (reason === "canceled" || plan.failure === undefined) run.settled.resolve(outcomeOf(plan, generated, reason));
-    else if (plan.failure.kind === "stall") this.#stalled = true;
-    else run.settled.reject(happen(plan.failure, generated));
+    else if (this.#stops(plan.failure)) return;
+    else run.settled.reject(errorOf(plan.failure, generated));
+  }
+
+  /** Whether a failure leaves nothing that gets on: only the end of the worker helps then. */
+  #stops({ kind }: SimulatedFailure): boolean {
+    if (kind !== "stall" && kind !== "crash" && kind !== "hang") return false;
+    this.#stalled = true;
+    if (kind !== "stall") this.#faults[kind]();
+    return true;
   }
 
   async #finishAtOnce({ emit }: Generation, plan: Plan): Promise<GenerateOutcome> {
     this.#progress += plan.tokens;
     if (plan.tokens > 0) emit(words(plan.firstWord, 0, plan.tokens), plan.tokens);
     if (plan.failure === undefined) return outcomeOf(plan, plan.tokens, "length");
-    if (plan.failure.kind !== "stall") throw happen(plan.failure, plan.tokens);
-    this.#stalled = true;
-    return forever();
+    if (this.#stops(plan.failure)) return forever();
+    throw errorOf(plan.failure, plan.tokens);
   }
 }
 
@@ -270,10 +281,8 @@ function words(first: number, from: number, to: number): string {
   return text;
 }
 
-/** Does what the script says; returns only for the failures that a task survives as an error. */
-function happen({ kind }: SimulatedFailure, generated: number): AltLasError {
-  if (kind === "crash") process.kill(process.pid, "SIGKILL");
-  if (kind === "hang") hang();
+/** What a task is told of a failure that its worker survives. */
+function errorOf({ kind }: SimulatedFailure, generated: number): AltLasError {
   const after = `after ${generated} tokens`;
   if (kind === "full")
     return new AltLasError("gpu_full", `The simulated GPU has no room ${after}.`, { retryAfter: FULL_SECONDS });
@@ -281,6 +290,11 @@ function happen({ kind }: SimulatedFailure, generated: number): AltLasError {
   if (kind === "out_of_memory") return new AltLasError(kind, `The simulated GPU has no memory left ${after}.`);
   return new AltLasError("model_error", `The simulated model is set to fail ${after}.`);
 }
+
+const OF_THIS_PROCESS: SimulatedFaults = {
+  crash: () => process.kill(process.pid, "SIGKILL"),
+  hang,
+};
 
 /** Blocks the event loop for good, but not beyond the life of the parent: nobody else would ever end this process. */
 function hang(): never {

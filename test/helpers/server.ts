@@ -1,38 +1,29 @@
-/** A real server in a process of its own, for tests that meet it as a stranger does: by its command line, HTTP and signals. */
-import assert from "node:assert/strict";
+/**
+ * A real server in a process of its own, for tests that meet it as a stranger does: by its command line and signals. Tests that need
+ * neither start one in their own process, which costs a tenth: local-server.ts.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type GpuState } from "../../src/gpu/status.ts";
-import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
-import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
-import { type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
+import { deadline, newFolder, type Owner, type LogLine, ServerHandle } from "./server-handle.ts";
 import { childrenOf, processes, untilGone } from "./processes.ts";
+
+export {
+  type Answer,
+  basic,
+  deadline,
+  type Failure,
+  type LogLine,
+  newFolder,
+  type Owner,
+  type RequestOptions,
+} from "./server-handle.ts";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const BIN = join(ROOT, "bin", "alt-las.js");
-
-/** Milliseconds after which any wait gives up, so that a bug fails its test instead of holding it for ever. */
-const PATIENCE = 60_000;
-
-export function deadline(): AbortSignal {
-  return AbortSignal.timeout(PATIENCE);
-}
-
-/** What can undo things when a test ends: a `TestContext`, or `node:test` itself for what a whole file shares. */
-export interface Owner {
-  after(undo: () => void | Promise<void>): void;
-}
-
-/** A folder of the test's own. */
-export function newFolder(owner: Owner): string {
-  const folder = mkdtempSync(join(tmpdir(), "alt-las-e2e-"));
-  owner.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 export interface ServerOptions {
   /** YAML; without it, one that says nothing. */
@@ -44,41 +35,16 @@ export interface ServerOptions {
   readonly command?: readonly string[];
 }
 
-/** One line of the log. */
-export type LogLine = { readonly msg: string; readonly level: number; readonly pid: number } & Readonly<
-  Record<string, unknown>
->;
-
-export interface Answer<Body> {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Body;
-}
-
-export interface Failure {
-  readonly error: string;
-  readonly code: string;
-}
-
 export interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
-export interface RequestOptions {
-  /** Sent as JSON; a string is sent as it is. */
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
 /** One life of a server. */
-export class Server {
+export class Server extends ServerHandle {
   /** Of what was started: the server itself, or the npm around it. */
   readonly process: ChildProcess;
   readonly folder: string;
-  url = "";
-  /** An admin's. */
-  key = "";
   stdout = "";
   stderr = "";
   /** When everything that holds its standard output and error has ended. */
@@ -89,6 +55,7 @@ export class Server {
   readonly #seen = new Set<number>();
 
   private constructor(owner: Owner, options: ServerOptions, folder: string) {
+    super();
     this.#owner = owner;
     this.#options = options;
     this.folder = folder;
@@ -114,7 +81,7 @@ export class Server {
   /** Starts a server; resolves when it has said where it listens. @throws {Error} with what it said instead */
   static async start(owner: Owner, options: ServerOptions = {}, folder = newFolder(owner)): Promise<Server> {
     const server = new Server(owner, options, folder);
-    await server.#until("the greeting", () => /listens on [^]*\n\n$/.test(server.stdout));
+    await server.until("the greeting", () => /listens on [^]*\n\n$/.test(server.stdout));
     server.url = /listens on (\S+)/.exec(server.stdout)![1]!;
     server.key = options.env?.["ALT_LAS_API_KEY"] ?? /^ {2}(altlas_\S+)$/m.exec(server.stdout)?.[1] ?? "";
     return server;
@@ -124,8 +91,7 @@ export class Server {
     return join(this.folder, "data");
   }
 
-  /** The lines of the log so far. */
-  get log(): LogLine[] {
+  override get log(): LogLine[] {
     const lines = this.stderr.split("\n").slice(0, -1);
     return lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as LogLine);
   }
@@ -140,31 +106,7 @@ export class Server {
     return this.log[0]?.pid ?? this.process.pid!;
   }
 
-  // --- waiting -------------------------------------------------------------------------------------------------
-
-  /** Waits for lines of the log, also those that have come already. */
-  async logged(isMeant: (line: LogLine) => boolean, count = 1): Promise<LogLine[]> {
-    await this.#until("a line of the log", () => this.log.filter(isMeant).length >= count);
-    return this.log.filter(isMeant);
-  }
-
-  /** Waits until a GPU has gone into a state as often as `count` says. */
-  async became(gpu: number, state: GpuState, count = 1): Promise<void> {
-    await this.logged(
-      (line) => line.msg === "GPU state changed" && line["gpu"] === gpu && line["state"] === state,
-      count,
-    );
-  }
-
-  /** Waits until every GPU has loaded its model, or failed to. */
-  async loaded(): Promise<this> {
-    const gpus = (await this.gpus()).length;
-    await this.#until("all GPUs", () => new Set(this.log.filter(isLoaded).map((line) => line["gpu"])).size === gpus);
-    return this;
-  }
-
-  /** Resolves when it holds; it is asked again whenever the server has said something. */
-  async #until(what: string, holds: () => boolean): Promise<void> {
+  protected override async until(what: string, holds: () => boolean): Promise<void> {
     const end = deadline();
     while (!holds()) {
       const next = new AbortController();
@@ -176,61 +118,6 @@ export class Server {
       });
       next.abort();
     }
-  }
-
-  // --- HTTP ----------------------------------------------------------------------------------------------------
-
-  async request<Body = Failure>(method: string, path: string, options: RequestOptions = {}): Promise<Answer<Body>> {
-    const { body, headers } = options;
-    const json = body === undefined ? {} : { "content-type": "application/json" };
-    const response = await fetch(this.url + path, {
-      method,
-      headers: { authorization: `Bearer ${this.key}`, ...json, ...headers },
-      signal: deadline(),
-      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
-    });
-    return { status: response.status, headers: response.headers, body: (await response.json()) as Body };
-  }
-
-  /** Submits one task, which must be accepted. */
-  async predict(body: object, headers: Readonly<Record<string, string>> = {}): Promise<TaskSummary> {
-    return this.#accepted<TaskSummary>(await this.request("POST", "/api/v1/predict", { body, headers }));
-  }
-
-  /** Submits one task and waits for its end. */
-  async run(body: object, headers: Readonly<Record<string, string>> = {}): Promise<TaskView> {
-    const { task_id } = await this.predict(body, headers);
-    return this.ended(task_id, headers);
-  }
-
-  /** Submits a batch, which must be accepted. */
-  async batch(body: object): Promise<BatchAnswer> {
-    return this.#accepted<BatchAnswer>(await this.request("POST", "/api/v1/batch_predict", { body }));
-  }
-
-  /** A task as it is now. */
-  async task(id: string, headers: Readonly<Record<string, string>> = {}): Promise<TaskView> {
-    return this.#accepted<TaskView>(await this.request("GET", `/api/v1/task/${id}`, { headers }));
-  }
-
-  /** A task when it has ended. */
-  async ended(id: string, headers: Readonly<Record<string, string>> = {}): Promise<TaskView> {
-    const task = this.#accepted<TaskView>(await this.request("GET", `/api/v1/task/${id}?wait=55`, { headers }));
-    assert.ok(task.finished_at !== null, `task ${id} has not ended: ${JSON.stringify(task)}`);
-    return task;
-  }
-
-  async tasks(query = "", headers: Readonly<Record<string, string>> = {}): Promise<TasksAnswer> {
-    return this.#accepted<TasksAnswer>(await this.request("GET", `/api/v1/tasks${query}`, { headers }));
-  }
-
-  async gpus(): Promise<GpusAnswer["gpus"]> {
-    return this.#accepted<GpusAnswer>(await this.request("GET", "/api/v1/gpus")).gpus;
-  }
-
-  #accepted<Body>({ status, body }: Answer<unknown>): Body {
-    assert.equal(status, 200, JSON.stringify(body));
-    return body as Body;
   }
 
   // --- its end -------------------------------------------------------------------------------------------------
@@ -300,10 +187,6 @@ export class Server {
   }
 }
 
-function isLoaded({ msg, ...line }: LogLine): boolean {
-  return msg === "GPU state changed" && line["state"] !== "starting";
-}
-
 export interface Ran {
   readonly code: number | null;
   readonly stdout: string;
@@ -332,11 +215,6 @@ export async function runProgram(program: string, args: readonly string[], optio
   child.stdin.on("error", () => {}).end(options.input ?? "");
   const [code] = (await once(child, "close")) as [number | null];
   return { code, stdout, stderr };
-}
-
-/** The header of a login with a password. */
-export function basic(user: string, password: string): { authorization: string } {
-  return { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` };
 }
 
 /** Runs `alt-las` to its end, in a process of its own; most commands need none (helpers/command.ts). */

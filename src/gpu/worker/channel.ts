@@ -33,6 +33,7 @@ export interface ChannelEnd {
 
 /** The worker that a channel is to lead to. */
 export interface ChannelOptions {
+  readonly gpuId: number;
   readonly engine: EngineOptions;
   /** Added to the worker's environment, such as which GPU it may see. */
   readonly environment: Readonly<Record<string, string>>;

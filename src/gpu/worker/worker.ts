@@ -7,7 +7,6 @@ import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } 
 import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type StepPiece } from "./messages.ts";
 
 export interface WorkerOptions extends ChannelOptions {
-  readonly gpuId: number;
   readonly openChannel: OpenChannel;
   /** Whether the CUDA driver is asked which GPUs the process really sees. */
   readonly proveCuda: boolean;

@@ -1,0 +1,74 @@
+/**
+ * Gathers what happens in one decoding step into one message. The engine reports a step's tokens in one go, and the ends and slots that
+ * come of it before the event loop turns.
+ */
+import { type FromWorker, type StepEnd, type StepStart } from "./messages.ts";
+
+type StepMessage = Extract<FromWorker, { type: "step" }>;
+
+/** Turns of the event loop that a task's first text and its end wait: until all that follows from the same step has come together. */
+const AT_ONCE = 1;
+/** The rest waits until the engine has begun its next step, which would have to wait while the message is written. */
+const BESIDE_THE_NEXT_STEP = 2;
+
+export class StepMessages {
+  readonly #send: (message: StepMessage) => void;
+  #starts: StepStart[] = [];
+  /** One piece for each run, however many tokens it got since the last message. */
+  #pieces = new Map<number, { run: number; text: string; tokens: number }>();
+  #ends: StepEnd[] = [];
+  /** Turns of the event loop until the message goes; null: there is nothing to say. */
+  #turnsLeft: number | null = null;
+
+  constructor(send: (message: StepMessage) => void) {
+    this.#send = send;
+  }
+
+  /** A start goes with the next message, whenever that goes. */
+  start(start: StepStart): void {
+    this.#starts.push(start);
+  }
+
+  /** @param isFirst whether somebody waits for the first text of this run */
+  piece(run: number, text: string, tokens: number, isFirst: boolean): void {
+    const earlier = this.#pieces.get(run);
+    if (earlier === undefined) {
+      this.#pieces.set(run, { run, text, tokens });
+    } else {
+      earlier.text += text;
+      earlier.tokens += tokens;
+    }
+    this.#sendWithin(isFirst ? AT_ONCE : BESIDE_THE_NEXT_STEP);
+  }
+
+  end(end: StepEnd): void {
+    this.#ends.push(end);
+    this.#sendWithin(AT_ONCE);
+  }
+
+  #sendWithin(turns: number): void {
+    if (this.#turnsLeft === null) setImmediate(this.#onTurn);
+    this.#turnsLeft = Math.min(this.#turnsLeft ?? turns, turns);
+  }
+
+  /** A field, so that no function is made for each step. */
+  readonly #onTurn = (): void => {
+    this.#turnsLeft = this.#turnsLeft! - 1;
+    if (this.#turnsLeft > 0) setImmediate(this.#onTurn);
+    else this.#flush();
+  };
+
+  #flush(): void {
+    const step: StepMessage = {
+      type: "step",
+      starts: this.#starts,
+      pieces: [...this.#pieces.values()],
+      ends: this.#ends,
+    };
+    this.#turnsLeft = null;
+    this.#starts = [];
+    this.#pieces = new Map();
+    this.#ends = [];
+    this.#send(step);
+  }
+}

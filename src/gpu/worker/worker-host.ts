@@ -1,0 +1,147 @@
+/**
+ * What a worker does, wherever it runs: obeys the server's messages with one engine, and tells what comes of it. What is around it, a
+ * process or a stand-in for one, is its `HostPort`.
+ */
+import { type DeviceMemory, type Engine, type EngineEnd, type SimulatedFaults } from "../../engine/engine.ts";
+import { createEngine } from "../../engine/open.ts";
+import { AltLasError, messageOf } from "../../errors.ts";
+import { visibleCudaGpus } from "./cuda.ts";
+import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
+import { type ProcessUse, useOf } from "./process-use.ts";
+import { StepMessages } from "./step-messages.ts";
+
+/** The way out of a worker. */
+export interface HostPort {
+  /** @param sent called when the message is on its way for good */
+  send(message: FromWorker, sent?: () => void): void;
+  /** Closes the channel, after which the worker ends by itself. What was sent before arrives. */
+  leave(): void;
+  /** Ends the worker as a failure of its own. @param sentence its last words */
+  fail(sentence: string): void;
+  /** What a simulated crash or hang does to the worker; absent: what it does to the process. */
+  readonly faults?: SimulatedFaults;
+}
+
+export class WorkerHost {
+  readonly #port: HostPort;
+  /** The runs that have not ended. */
+  readonly #runs = new Map<number, AbortController>();
+  readonly #steps: StepMessages;
+  #engine: Engine | undefined;
+  #deviceMemory: DeviceMemory | null = null;
+  /** Nothing is loaded any more, and how the engine ends is of no interest. */
+  #ending = false;
+
+  constructor(port: HostPort) {
+    this.#port = port;
+    this.#steps = new StepMessages((message) => port.send(message));
+  }
+
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case "load":
+        return void this.#load(message);
+      case "run":
+        for (const run of message.requests) void this.#start(run);
+        return;
+      case "cancel":
+        for (const run of message.runs) this.#runs.get(run)?.abort();
+        return;
+      case "stop":
+        return void this.release().then(() => this.#leave());
+    }
+  }
+
+  /** Sends a heartbeat. @param own what the process around it uses */
+  beat(own: ProcessUse): void {
+    const engine = this.#engine;
+    const serverPid = engine?.serverPid ?? null;
+    const server = serverPid === null ? null : useOf(serverPid);
+    this.#port.send({
+      type: "heartbeat",
+      cpuSeconds: own.cpuSeconds + (server?.cpuSeconds ?? 0),
+      residentBytes: own.residentBytes + (server?.residentBytes ?? 0),
+      serverPid,
+      progress: engine?.progress ?? 0,
+      deviceMemory: this.#deviceMemory,
+      upstream: engine?.upstream ?? null,
+    });
+    void this.#lookAtMemory();
+  }
+
+  /** Ends everything that runs, and gives back what the engine holds. */
+  async release(): Promise<void> {
+    this.#ending = true;
+    await this.#engine?.stop();
+  }
+
+  async #load({ gpuId, engine: options, proveCuda }: Extract<ToWorker, { type: "load" }>): Promise<void> {
+    try {
+      const engine = await createEngine(options, gpuId, this.#port.faults);
+      // A process would be gone by now; a stand-in would load for nobody.
+      if (this.#ending) return;
+      this.#engine = engine;
+      const info = await engine.load();
+      void engine.gone?.then((end) => this.#onGone(end));
+      this.#port.send({ type: "loaded", info, gpus: proveCuda ? await visibleCudaGpus() : null });
+    } catch (error) {
+      const { code, sentence } = failureOf(error);
+      // An unreachable server may recover; a refusal stays.
+      const message =
+        code === "gpu_lost" ? ({ type: "lost", sentence } as const) : ({ type: "refused", code, sentence } as const);
+      this.#port.send(message, () => this.#leave());
+    }
+  }
+
+  /** The engine cannot go on. What of its tasks it has not told yet is cut off. */
+  #onGone({ sentence, crashed }: EngineEnd): void {
+    if (this.#ending) return;
+    if (crashed) this.#port.fail(sentence);
+    else this.#port.send({ type: "lost", sentence }, () => this.#leave());
+  }
+
+  #leave(): void {
+    this.#ending = true;
+    this.#port.leave();
+  }
+
+  async #start({ run, request }: RunRequest): Promise<void> {
+    const controller = new AbortController();
+    const startedAt = performance.now();
+    let lastTokenAt = startedAt;
+    this.#runs.set(run, controller);
+    try {
+      if (this.#engine === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+      const outcome = await this.#engine.generate({
+        request,
+        signal: controller.signal,
+        begin: (promptTokens) => this.#steps.start({ run, promptTokens }),
+        emit: (text, tokens) => {
+          this.#steps.piece(run, text, tokens, lastTokenAt === startedAt);
+          lastTokenAt = performance.now();
+        },
+      });
+      this.#end({ run, type: "finished", ...outcome, executionTime: (lastTokenAt - startedAt) / 1000 });
+    } catch (error) {
+      this.#end({ run, type: "error", ...failureOf(error) });
+    }
+  }
+
+  #end(end: StepEnd): void {
+    this.#runs.delete(end.run);
+    this.#steps.end(end);
+  }
+
+  /** For the next heartbeat: a library that takes its time, or fails, must not keep this one from being sent. */
+  async #lookAtMemory(): Promise<void> {
+    this.#deviceMemory = (await this.#engine?.deviceMemory().catch(() => null)) ?? null;
+  }
+}
+
+function failureOf(error: unknown): Pick<StepEnd & { type: "error" }, "code" | "sentence" | "retryAfter"> {
+  if (error instanceof AltLasError) {
+    const { code, message: sentence, retryAfter } = error;
+    return { code, sentence, ...(retryAfter !== undefined && { retryAfter }) };
+  }
+  return { code: "model_error", sentence: `The engine failed: ${messageOf(error)}` };
+}

@@ -1,0 +1,31 @@
+/** Workers in the test's own process, and what a kernel or a driver can do to them. */
+import { type ChannelOptions, type OpenChannel } from "../../src/gpu/worker/channel.ts";
+import { LocalChannel, localChannel } from "../../src/gpu/worker/local-channel.ts";
+
+export class LocalWorkers {
+  readonly #opened: { readonly options: ChannelOptions; readonly channel: LocalChannel }[] = [];
+
+  /** For what starts workers. */
+  readonly open: OpenChannel = (options, events) => {
+    const channel = localChannel(options, events);
+    this.#opened.push({ options, channel });
+    return channel;
+  };
+
+  /** How many were started. */
+  get count(): number {
+    return this.#opened.length;
+  }
+
+  /** Those that have neither left nor died. */
+  get alive(): LocalChannel[] {
+    return this.#opened.map(({ channel }) => channel).filter(({ isAlive }) => isAlive);
+  }
+
+  /** The newest one of a GPU. */
+  of(gpuId = 0): LocalChannel {
+    const newest = this.#opened.findLast(({ options }) => options.gpuId === gpuId);
+    if (newest === undefined) throw new Error(`GPU ${gpuId} never had a worker`);
+    return newest.channel;
+  }
+}
