@@ -1,4 +1,5 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
+import { type Delta } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
@@ -26,9 +27,9 @@ function generateWith(engine: Engine): Generate {
   return async ({ text: prompt, maxLength, temperature }, onText) => {
     const request = completionOf(prompt, { maxTokens: maxLength, temperature });
     let text = "";
-    const emit = (piece: string): void => {
-      text += piece;
-      if (piece !== "") onText?.();
+    const emit = (delta: Delta): void => {
+      text += delta.text;
+      if (delta.text !== "") onText?.();
     };
     const outcome = await engine.generate({ request, signal: new AbortController().signal, emit });
     return outcome.completionTokens;

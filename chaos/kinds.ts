@@ -82,7 +82,7 @@ export async function fullText({ text, maxLength }: Pick<Item, "text" | "maxLeng
     request: completionOf(text, { maxTokens: maxLength, temperature: 0 }),
     signal: new AbortController().signal,
     begin: () => {},
-    emit: (piece) => (generated += piece),
+    emit: ({ text: piece }) => (generated += piece),
   });
   return generated;
 }

@@ -13,6 +13,7 @@
  *   work       tokens of prompts and of answers; what callers share fairly
  */
 import { type ErrorCode } from "./errors.ts";
+import { type Content, type Delta } from "./output.ts";
 import { type Why, type WhyNot } from "./reasons.ts";
 import { factsOf, type Request, type RequestFacts, type Sampling } from "./request.ts";
 
@@ -57,9 +58,7 @@ export interface Webhook {
   readonly events: readonly WebhookEvent[];
 }
 
-export interface TaskResult {
-  /** The generated text alone, without the prompt. */
-  readonly text: string;
+export interface TaskResult extends Content {
   /** Seconds from the start on the GPU to the last token. */
   readonly executionTime: number;
   /** Unix time in milliseconds of the last token. */
@@ -87,16 +86,11 @@ export type Outcome =
   /** It was stopped on request; `result` is the text until then, if it had a slot. */
   | { readonly status: "canceled"; readonly result?: TaskResult };
 
-/** What a run has generated until now. */
-export interface RunOutput {
-  readonly text: string;
-}
-
 /** Hears of one run, from the worker that has it. It must do little, and must not throw: it is called between two tokens. */
 export interface RunSink {
-  /** New text, all of one step at once. @param before UTF-16 units of text that the run had before */
-  text(piece: string, before: number): void;
-  /** The run has ended and its slot is free; all its text has been told. Nothing follows. A run that is cut off does not end so. */
+  /** Something new, of one step. @param before the position where it begins in the run's output */
+  delta(delta: Delta, before: number): void;
+  /** The run has ended and its slot is free; all its output has been told. Nothing follows. A run that is cut off does not end so. */
   ended(outcome: Outcome): void;
 }
 

@@ -144,7 +144,7 @@ test("a reader that leaves is told of once, and gets nothing more", () => {
   assert.equal(run.readers.size, 0);
   stream.closed();
   stream.ended(ended("late", 1));
-  stream.text("late", 0);
+  stream.delta({ kind: "text", text: "late" }, 0);
   stream.placed(2, 0);
   stream.ping();
   connection.take();

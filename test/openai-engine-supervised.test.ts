@@ -95,7 +95,7 @@ class Owner {
       this.outcomes.set(task, outcome);
       this.#wake();
     };
-    this.gpu.run(0, ...given(task), { text: () => {}, ended });
+    this.gpu.run(0, ...given(task), { delta: () => {}, ended });
     return task;
   }
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { type Delta } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
@@ -296,7 +297,7 @@ describe("an answer", () => {
     const faults = { smile: { kind: "say", data: halves.join("\n\ndata: "), after: 1 } } as const;
     await withEngine({ vendor: "plain", faults }, async (engine) => {
       const pieces: string[] = [];
-      await generate(engine, { text: "smile", maxTokens: 3, emit: (piece) => pieces.push(piece) });
+      await generate(engine, { text: "smile", maxTokens: 3, emit: ({ text }) => pieces.push(text) });
       assert(pieces.every((piece) => piece.isWellFormed()));
       assert.match(pieces.join(""), /🙂!/);
     });
@@ -536,7 +537,7 @@ interface Task {
   readonly text: string;
   readonly maxTokens?: number;
   readonly temperature?: number;
-  readonly emit?: (piece: string) => void;
+  readonly emit?: (delta: Delta) => void;
 }
 
 function generate(engine: Engine, { text, maxTokens = 5, temperature = 0, emit = () => {} }: Task) {

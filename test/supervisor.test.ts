@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
+import { type Delta } from "../src/output.ts";
 import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type Device } from "../src/gpu/inventory/devices.ts";
 import { type GpuState } from "../src/gpu/status.ts";
@@ -80,17 +81,17 @@ class Owner {
 
   /** Gives it a task. */
   run(task: Task): void {
-    const text = (piece: string, before: number): void => {
+    const delta = ({ text }: Delta, before: number): void => {
       const known = this.texts.get(task) ?? "";
       assert.equal(known.length, before);
-      this.texts.set(task, known + piece);
+      this.texts.set(task, known + text);
       this.#wake();
     };
     const ended = (outcome: Outcome): void => {
       this.outcomes.set(task, outcome);
       this.#tell(task);
     };
-    this.gpu.run(0, ...given(task), { text, ended });
+    this.gpu.run(0, ...given(task), { delta, ended });
   }
 
   get state(): GpuState {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
+import { deltasOf, Output } from "../src/output.ts";
 import { unset } from "../src/common/clock.ts";
 import { TaskBook } from "../src/tasks/task-book.ts";
 import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
@@ -89,7 +90,7 @@ function book(unsaved?: number) {
   /** What each of them asks. */
   const asked: Promise<string>[] = [];
   const lines: string[] = [];
-  const runs = new Map<Task, { readonly sink: RunSink; text: string }>();
+  const runs = new Map<Task, { readonly sink: RunSink; readonly output: Output }>();
   /** How a run ends that is to be stopped. */
   const worker: { onCancel: Outcome } = { onCancel: { status: "canceled" } };
   const tasks = new TaskBook({
@@ -101,11 +102,11 @@ function book(unsaved?: number) {
     cancelTimeout: 5,
     ...(unsaved !== undefined && { unsaved }),
     run: (_gpuId, task, request, sink) => {
-      const run = { sink, text: "" };
-      runs.set(task, run);
+      const output = new Output();
+      runs.set(task, { sink, output });
       started.push(task);
       asked.push(Promise.resolve(request).then(({ text }) => text));
-      return run;
+      return output;
     },
     cancel: (_gpuId, task) => queueMicrotask(() => finish(task, worker.onCancel)),
     webhooks: { ofTask: () => [], ofBatch: () => [], wake: () => {} },
@@ -130,9 +131,10 @@ function book(unsaved?: number) {
   /** What a running task has generated. */
   const generate = (task: Task, piece: string): void => {
     const run = runs.get(task)!;
-    const before = run.text.length;
-    run.text += piece;
-    run.sink.text(piece, before);
+    const before = run.output.length;
+    const delta = { kind: "text", text: piece } as const;
+    run.output.add(delta);
+    run.sink.delta(delta, before);
   };
   const finish = (task: Task, outcome: Outcome): void => runs.get(task)!.sink.ended(outcome);
   return { store, started, asked, lines, tasks, worker, submit, submitMany, write, generate, finish };
@@ -364,7 +366,7 @@ test("canceling by filter takes what waits and what runs, and counts what it can
 function listener(heard: string[]): Listener {
   return {
     placed: (attempt, gpuId) => heard.push(`placed ${attempt} on ${gpuId}`),
-    text: (piece, before) => heard.push(`${before}: ${piece}`),
+    delta: ({ text }, before) => heard.push(`${before}: ${text}`),
     ended: (task) => heard.push(task.status),
     closed: () => heard.push("closed"),
   };
@@ -385,7 +387,7 @@ test("a reader hears of a start when it is on disk, then all the text, and of th
   await write();
   generate(started[1]!, "three");
   assert.deepEqual(heard, ["placed 1 on 0", "0: one two ", "8: three"]);
-  assert.deepEqual(following.now(), { attempt: 1, gpuId: 0, text: "one two three" });
+  assert.deepEqual(following.now(), { attempt: 1, gpuId: 0, output: deltasOf({ text: "one two three" }) });
   finish(started[1]!, COMPLETED);
   assert.equal(heard.length, 3);
   await write();

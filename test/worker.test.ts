@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
+import { contentOf, type Delta, type Output } from "../src/output.ts";
 import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
 import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
-import { type Outcome, type RunOutput, type RunSink, type Task } from "../src/task.ts";
+import { type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
 import { AltLasError } from "../src/errors.ts";
@@ -27,7 +28,7 @@ class Owner {
   readonly told: { readonly task: Task; readonly piece?: string; readonly before?: number }[] = [];
   onBeat = (): void => {};
   readonly sinks = new Map<Task, RunSink>();
-  readonly #outputs = new Map<Task, RunOutput>();
+  readonly #outputs = new Map<Task, Output>();
   readonly #waiting = new Set<() => void>();
 
   constructor(
@@ -72,7 +73,7 @@ class Owner {
 
   /** Gives it a task. */
   run(task: Task, request: Parameters<GpuWorker["run"]>[1] = given(task)[1]): void {
-    const text = (piece: string, before: number): void => {
+    const delta = ({ text: piece }: Delta, before: number): void => {
       this.told.push({ task, piece, before });
       this.#wake();
     };
@@ -81,14 +82,14 @@ class Owner {
       this.outcomes.set(task, outcome);
       this.#wake();
     };
-    const sink = { text, ended };
+    const sink = { delta, ended };
     this.sinks.set(task, sink);
     this.#outputs.set(task, this.worker.run(task, request, sink));
   }
 
   /** What it has generated for a task. */
   textOf(task: Task): string {
-    return this.#outputs.get(task)!.text;
+    return contentOf(this.#outputs.get(task)!.deltas).text;
   }
 
   #wake(): void {

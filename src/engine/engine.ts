@@ -3,7 +3,7 @@
  *
  * Promises every implementation keeps (test/engine-conformance.test.ts):
  *  1. `generate` may be called up to `slots` times at once; the calls are decoded together and none waits for another to end.
- *  2. The pieces emitted, concatenated, are the generated text; a piece never splits a character.
+ *  2. The deltas emitted add up to what was generated; none splits a character. The text of one may be "" when no character is whole yet.
  *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is
  *     free: at the end of the step that was going on, before the next one. Whoever calls `generate` then is part of that next one.
  *  4. A prompt that leaves no room for one token rejects with `prompt_too_long`, naming both numbers, before anything is emitted.
@@ -13,6 +13,7 @@
  *  8. An engine that computes elsewhere never lets a task wait there for ever: `generate` rejects with `gpu_full` when there is no room
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When nothing more can come, `gone` resolves first.
  */
+import { type Delta } from "../output.ts";
 import { completionOf, type Request } from "../request.ts";
 import { type FinishReason } from "../task.ts";
 import { type EngineKind } from "./kinds.ts";
@@ -220,8 +221,8 @@ export interface Generation {
   readonly signal: AbortSignal;
   /** Called once, before anything is emitted, with the number of tokens the prompt has; null: that is not known yet. */
   readonly begin?: (promptTokens: number | null) => void;
-  /** Called for each piece of text, with the number of tokens it took; a piece may be "" when a character is not whole yet. */
-  readonly emit: (piece: string, tokens: number) => void;
+  /** Called for each delta, with the number of tokens it took. */
+  readonly emit: (delta: Delta, tokens: number) => void;
 }
 
 /** The smallest request, which every engine that works can answer. */

@@ -216,12 +216,12 @@ export class SimulatedEngine implements Engine {
   }
 
   #emit(run: Run, due: number): void {
-    const piece = words(run.plan.firstWord, run.generated, due);
+    const text = words(run.plan.firstWord, run.generated, due);
     const count = due - run.generated;
     run.generated = due;
     this.#progress += count;
     try {
-      run.generation.emit(piece, count);
+      run.generation.emit({ kind: "text", text }, count);
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.
       this.#runs.delete(run);
@@ -247,7 +247,7 @@ export class SimulatedEngine implements Engine {
 
   async #finishAtOnce({ emit }: Generation, plan: Plan): Promise<GenerateOutcome> {
     this.#progress += plan.tokens;
-    if (plan.tokens > 0) emit(words(plan.firstWord, 0, plan.tokens), plan.tokens);
+    if (plan.tokens > 0) emit({ kind: "text", text: words(plan.firstWord, 0, plan.tokens) }, plan.tokens);
     if (plan.failure === undefined) return outcomeOf(plan, plan.tokens, "length");
     if (this.#stops(plan.failure)) return forever();
     throw errorOf(plan.failure, plan.tokens);

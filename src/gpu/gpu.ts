@@ -4,8 +4,9 @@
  */
 import { wallTime } from "../common/clock.ts";
 import { wordsOf } from "../reasons.ts";
+import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
-import { type RunOutput, type RunSink, type Task } from "../task.ts";
+import { type RunSink, type Task } from "../task.ts";
 import { Health } from "./card/health.ts";
 import { type Reading } from "./card/readings.ts";
 import { describeXid, sentenceOfXid } from "./card/xid.ts";
@@ -108,7 +109,7 @@ export class Gpu {
   // --- tasks -----------------------------------------------------------------------------------------------------
 
   /** Gives a task to the worker of one of its instances. @param sink hears of it, unless `lost` is told before it has ended */
-  run(instance: number, task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
+  run(instance: number, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     return this.#instances[instance]!.run(task, request, sink);
   }
 

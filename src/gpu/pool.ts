@@ -5,8 +5,9 @@ import { wallTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
+import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
-import { type RunOutput, type RunSink, type Task } from "../task.ts";
+import { type RunSink, type Task } from "../task.ts";
 import { deviceTraits } from "./device-kinds.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
@@ -101,7 +102,7 @@ export class GpuPool {
    * @param request a promise: it takes its slot at once, and begins when that is there
    * @param sink hears of it, unless `lost` is told before it has ended
    */
-  run(gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
+  run(gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     return this.#gpus.get(gpuId)!.run(0, task, request, sink);
   }
 

@@ -1,6 +1,7 @@
 /** Server-sent events about one task, for one reader. */
 import { type Writable } from "node:stream";
 import { type Following, type Listener, type TaskSnapshot } from "../tasks/task-api.ts";
+import { after, canCut, type Delta, deltasOf, lengthOf, wholeCharacters } from "../output.ts";
 import { attemptNumber } from "../task.ts";
 import { jsonLine } from "./json-line.ts";
 import { viewOfTask } from "./views.ts";
@@ -9,7 +10,7 @@ import { viewOfTask } from "./views.ts";
 export interface Position {
   /** 0: it has heard of none yet. */
   readonly attempt: number;
-  /** UTF-16 units of that attempt's text. */
+  /** The position in that attempt's output: see output.ts. */
   readonly offset: number;
 }
 
@@ -17,11 +18,11 @@ export const BEGINNING: Position = { attempt: 0, offset: 0 };
 
 /**
  * Nothing is buffered here for a reader that is slow: while the connection takes no more, only the position is kept, and then the
- * text from there on goes out as one piece.
+ * output from there on goes out together.
  *
  * 1. An event is written only when the one before was taken (`write` said true, or `drain` came since).
- * 2. Every write moves the position, so that each unit of text and the end go out exactly once.
- * 3. An attempt is announced before any of its text.
+ * 2. Every write moves the position, so that each part of the output and the end go out exactly once.
+ * 3. An attempt is announced before any of its output.
  */
 export class EventStream implements Listener {
   readonly #raw: Writable;
@@ -64,7 +65,7 @@ export class EventStream implements Listener {
     });
     const now = following.now();
     // A position that this attempt does not have is none.
-    if (now?.attempt === this.#attempt && !isBetweenCharacters(now.text, this.#offset)) this.#attempt = 0;
+    if (now?.attempt === this.#attempt && !canCut(now.output, this.#offset)) this.#attempt = 0;
     this.#catchUp();
   }
 
@@ -78,9 +79,9 @@ export class EventStream implements Listener {
     this.#catchUp();
   }
 
-  text(piece: string, before: number): void {
+  delta(delta: Delta, before: number): void {
     if (this.#blocked || this.#over) return;
-    this.#write(this.#token(wholeCharacters(this.#unsent(piece, before))));
+    this.#write(this.#eventsOf(wholeCharacters(this.#unsent(delta, before))));
   }
 
   ended(task: TaskSnapshot): void {
@@ -100,30 +101,29 @@ export class EventStream implements Listener {
     else this.#end(this.#final);
   }
 
-  /** The text up to the end of a piece that the reader has not got yet. */
-  #unsent(piece: string, before: number): string {
-    // Of a reader that is up to date the whole text is not touched, which may be long.
-    if (before === this.#offset) return piece;
-    if (before < this.#offset) return piece.slice(this.#offset - before);
-    const text = this.#following?.now()?.text ?? "";
-    return text.slice(this.#offset, before) + piece;
+  /** The output up to the end of a delta that the reader has not got yet. */
+  #unsent(delta: Delta, before: number): readonly Delta[] {
+    // Of a reader that is up to date the whole output is not touched, which may be long.
+    if (before === this.#offset) return [delta];
+    if (before < this.#offset) return after([delta], this.#offset - before);
+    return after(this.#following?.now()?.output ?? [], this.#offset);
   }
 
   #catchUp(): void {
     const now = this.#following?.now() ?? null;
     if (now === null || this.#blocked) return;
     const placed = now.attempt === this.#attempt ? "" : this.#place(now.attempt, now.gpuId);
-    this.#write(placed + this.#token(wholeCharacters(now.text.slice(this.#offset))));
+    this.#write(placed + this.#eventsOf(wholeCharacters(after(now.output, this.#offset))));
   }
 
   /** The rest, and the end, at once: it is no more than the task itself. */
   #end(task: TaskSnapshot): void {
     const attempt = attemptNumber(task);
     const last = task.attempts.at(-1);
-    const text = task.result?.text;
-    const isKnown = attempt === this.#attempt && (text === undefined || isBetweenCharacters(text, this.#offset));
+    const output = task.result === null ? null : deltasOf(task.result);
+    const isKnown = attempt === this.#attempt && (output === null || canCut(output, this.#offset));
     const placed = last === undefined || isKnown ? "" : this.#place(attempt, last.gpuId);
-    const rest = text === undefined ? "" : this.#token(text.slice(this.#offset));
+    const rest = output === null ? "" : this.#eventsOf(after(output, this.#offset));
     const final = eventOf(task.status, `${this.#taskId}:end`, viewOfTask(task));
     this.#finish(placed + rest + final);
   }
@@ -134,10 +134,14 @@ export class EventStream implements Listener {
     return eventOf("placed", this.#id(), { task_id: this.#taskId, gpu_id: gpuId, attempt });
   }
 
-  #token(text: string): string {
-    if (text === "") return "";
-    this.#offset += text.length;
-    return eventOf("token", this.#id(), { text });
+  #eventsOf(deltas: readonly Delta[]): string {
+    let events = "";
+    for (const delta of deltas) {
+      if (lengthOf(delta) === 0) continue;
+      this.#offset += lengthOf(delta);
+      events += eventOf("token", this.#id(), { text: delta.text });
+    }
+    return events;
   }
 
   #id(): string {
@@ -165,18 +169,4 @@ export class EventStream implements Listener {
 
 function eventOf(name: string, id: string, data: object): string {
   return `event: ${name}\nid: ${id}\ndata: ${jsonLine(data)}\n\n`;
-}
-
-/** Half of a surrogate pair waits for the other half: as two events they would be two characters that do not exist. */
-function wholeCharacters(text: string): string {
-  return isHighSurrogate(text, text.length - 1) ? text.slice(0, -1) : text;
-}
-
-/** Whether text may be cut there; not when it is shorter. */
-function isBetweenCharacters(text: string, offset: number): boolean {
-  return offset <= text.length && !isHighSurrogate(text, offset - 1);
-}
-
-function isHighSurrogate(text: string, index: number): boolean {
-  return (text.charCodeAt(index) & 0xfc_00) === 0xd8_00;
 }

@@ -1,13 +1,16 @@
 /** Who reads a task while it is generated. Readers cost memory only: they are called when something happens, and keep no text here. */
-import { attemptNumber, isFinal, type RunOutput, type Task } from "../task.ts";
+import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
+import { attemptNumber, isFinal, type Task } from "../task.ts";
 import { type Following, type Listener } from "./task-api.ts";
+
+const NOTHING: readonly Delta[] = [];
 
 export class Subscribers {
   readonly #listeners = new Map<Task, Set<Listener>>();
   /** Of live tasks: which attempt is on disk. Before that a reader hears of none, because a power cut would undo it. */
   readonly #onDisk = new WeakMap<Task, number>();
   /** What the last run of a task has generated. */
-  readonly #outputs = new WeakMap<Task, RunOutput>();
+  readonly #outputs = new WeakMap<Task, Output>();
 
   follow(task: Task, listener: Listener): Following {
     const listeners = this.#listeners.get(task);
@@ -17,7 +20,7 @@ export class Subscribers {
   }
 
   /** A run of a task has begun. */
-  begun(task: Task, output: RunOutput): void {
+  begun(task: Task, output: Output): void {
     this.#outputs.set(task, output);
   }
 
@@ -29,16 +32,20 @@ export class Subscribers {
     if (now === null) return;
     for (const listener of this.#listeners.get(task) ?? []) {
       listener.placed(now.attempt, now.gpuId);
-      if (now.text !== "") listener.text(now.text, 0);
+      let before = 0;
+      for (const delta of now.output) {
+        listener.delta(delta, before);
+        before += lengthOf(delta);
+      }
     }
   }
 
-  /** @param before UTF-16 units that the text of this run had before */
-  text(task: Task, piece: string, before: number): void {
+  /** @param before the position where it begins in this run's output */
+  delta(task: Task, delta: Delta, before: number): void {
     const listeners = this.#listeners.get(task);
     // What comes before its start is on disk is told when it is.
     if (listeners === undefined || !this.#isOnDisk(task)) return;
-    for (const listener of listeners) listener.text(piece, before);
+    for (const listener of listeners) listener.delta(delta, before);
   }
 
   /** An end is on disk. */
@@ -65,8 +72,12 @@ export class Subscribers {
     // An end that is not on disk yet leaves the task as it was.
     if (task.status === "queued" || task.gpuId === null || task.attempts.length === 0 || !this.#isOnDisk(task))
       return null;
-    const text = isFinal(task.status) ? (task.result?.text ?? "") : (this.#outputs.get(task)?.text ?? "");
-    return { attempt: attemptNumber(task), gpuId: task.gpuId, text };
+    return { attempt: attemptNumber(task), gpuId: task.gpuId, output: this.#outputOf(task) };
+  }
+
+  #outputOf(task: Task): readonly Delta[] {
+    if (!isFinal(task.status)) return this.#outputs.get(task)?.deltas ?? NOTHING;
+    return task.result === null ? NOTHING : deltasOf(task.result);
   }
 
   #remove(task: Task, listener: Listener): void {

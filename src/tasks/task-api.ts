@@ -1,4 +1,5 @@
 /** What others ask of the task book. */
+import { type Delta } from "../output.ts";
 import { type RequestFacts } from "../request.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
@@ -45,8 +46,8 @@ export type ListedSnapshot = Omit<TaskSnapshot, "request" | keyof RequestFacts>;
 export interface Listener {
   /** A GPU has it, and that is on disk. A higher `attempt` than before means that the text so far is void. */
   placed(attempt: number, gpuId: number): void;
-  /** New text of the present attempt, of which there were `before` UTF-16 units until now. */
-  text(piece: string, before: number): void;
+  /** Something new of the present attempt. @param before the position where it begins in the attempt's output */
+  delta(delta: Delta, before: number): void;
   /** It has ended, and that is on disk. Nothing follows. */
   ended(task: TaskSnapshot): void;
   /** The server stops before the task has ended. Nothing follows. */
@@ -55,8 +56,8 @@ export interface Listener {
 
 /** What a listener can ask at any time. */
 export interface Following {
-  /** The attempt that is on disk, with its GPU and its text so far; null: no GPU has it. */
-  now(): { readonly attempt: number; readonly gpuId: number; readonly text: string } | null;
+  /** The attempt that is on disk, with its GPU and its output so far; null: no GPU has it. */
+  now(): { readonly attempt: number; readonly gpuId: number; readonly output: readonly Delta[] } | null;
   /** Lets the listener hear nothing more. Calling it twice is harmless. */
   stop(): void;
 }

@@ -3,6 +3,7 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Logger } from "pino";
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
+import { type Output } from "../output.ts";
 import { sentenceOf } from "../reasons.ts";
 import { type Request } from "../request.ts";
 import { type Delivery } from "../store/outbox.ts";
@@ -12,7 +13,6 @@ import {
   type Batch,
   isFinal,
   newTask,
-  type RunOutput,
   type RunSink,
   shownGpuId,
   type Task,
@@ -53,7 +53,7 @@ export interface TaskBookParts {
   /** Seconds that a worker is given to stop a task. */
   readonly cancelTimeout: number;
   /** Hands a task to a GPU's worker, which tells the sink; its request may still be on its way from the store. */
-  readonly run: (gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink) => RunOutput;
+  readonly run: (gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink) => Output;
   /** Bytes and milliseconds: see `WaitingRequestsParts`. */
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */
@@ -380,7 +380,7 @@ export class TaskBook implements TaskApi {
 
   #run(gpuId: number, task: Task): void {
     const sink: RunSink = {
-      text: (piece, before) => this.#subscribers.text(task, piece, before),
+      delta: (delta, before) => this.#subscribers.delta(task, delta, before),
       ended: (outcome) => {
         this.#log.debug({ task: task.id, gpu: task.gpuId, status: outcome.status }, "task left its GPU");
         this.scheduler.finished(task, outcome);

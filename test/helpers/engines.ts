@@ -1,5 +1,6 @@
 /** Engines under test: what they are opened with, and tasks on them that are watched. */
 import assert from "node:assert/strict";
+import { type Delta } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions, type GenerateOutcome } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/open.ts";
@@ -49,8 +50,8 @@ export function watch(engine: Engine, text: string, maxTokens: number, onToken?:
     assert.equal(watched.tokens, 0, "the prompt is told before anything is emitted");
     promptTokens.push(tokens);
   };
-  const emit = (piece: string, tokens: number) => {
-    watched.text += piece;
+  const emit = (delta: Delta, tokens: number) => {
+    watched.text += delta.text;
     watched.tokens += tokens;
     onToken?.(whole);
   };

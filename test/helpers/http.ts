@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type TestContext } from "node:test";
 import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
 import { pino } from "pino";
+import { contentOf, deltasOf } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
@@ -245,17 +246,19 @@ export class FakeRun extends EventEmitter {
 
   /** @param text what it has said by the time that its start is on disk */
   place(attempt: number, gpuId = 0, text = ""): void {
-    this.#now = { attempt, gpuId, text };
+    const output = deltasOf({ text });
+    this.#now = { attempt, gpuId, output };
     for (const listener of this.readers) {
       listener.placed(attempt, gpuId);
-      if (text !== "") listener.text(text, 0);
+      if (text !== "") listener.delta({ kind: "text", text }, 0);
     }
   }
 
   say(piece: string): void {
-    const { text, ...rest } = this.#now!;
-    this.#now = { ...rest, text: text + piece };
-    for (const listener of this.readers) listener.text(piece, text.length);
+    const { output, ...rest } = this.#now!;
+    const { text } = contentOf(output);
+    this.#now = { ...rest, output: deltasOf({ text: text + piece }) };
+    for (const listener of this.readers) listener.delta({ kind: "text", text: piece }, text.length);
   }
 
   requeue(): void {

@@ -121,13 +121,13 @@ export class Completion {
     if (this.#emitted < this.#generated - Number(atEnd)) this.#tell("", this.#generated - Number(atEnd));
     this.#reason = event.stop_type === "limit" ? "length" : "stop";
     const rest = this.#text.end(this.#reason === "length");
-    if (rest !== "") this.#generation.emit(rest, 0);
+    if (rest !== "") this.#generation.emit({ kind: "text", text: rest }, 0);
   }
 
   #tell(text: string, generated: number): void {
     const tokens = generated - this.#emitted;
     this.#emitted = generated;
-    this.#generation.emit(this.#text.add(text), tokens);
+    this.#generation.emit({ kind: "text", text: this.#text.add(text) }, tokens);
   }
 
   #outcome(finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {

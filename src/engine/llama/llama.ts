@@ -304,7 +304,8 @@ export class LlamaEngine implements Engine {
     this.#stats.tokens++;
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
-    run.generation.emit(run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true }), 1);
+    const text = run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true });
+    run.generation.emit({ kind: "text", text }, 1);
   }
 
   /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */

@@ -152,6 +152,6 @@ export class Answer {
     if (text === "" && tokens === 0) return;
     const counted = Math.min(tokens, this.#mostTokens - this.#emitted);
     this.#emitted += counted;
-    this.#asked.emit(text, counted);
+    this.#asked.emit({ kind: "text", text }, counted);
   }
 }

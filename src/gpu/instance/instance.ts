@@ -5,8 +5,9 @@
 import { type EngineInfo } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
+import { type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
-import { type Outcome, type RunOutput, type RunSink, type Task } from "../../task.ts";
+import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { deviceTraits } from "../device-kinds.ts";
 import { mismatch } from "../worker/device-check.ts";
 import { type Death, GpuWorker, type Usage, type WorkerEvents } from "../worker/worker.ts";
@@ -80,7 +81,7 @@ export class Instance {
   // --- tasks -----------------------------------------------------------------------------------------------------
 
   /** @param sink of an end that a full server has refused, `retryAfter` is the time for which that is left alone */
-  run(task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
+  run(task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     return this.#worker!.run(task, request, sink);
   }
 

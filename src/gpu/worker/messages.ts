@@ -1,6 +1,7 @@
 /** What the server and a worker process say to each other. The channel keeps the order. */
 import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
 import { type ErrorCode } from "../../errors.ts";
+import { type Delta } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type FinishReason } from "../../task.ts";
 
@@ -29,14 +30,14 @@ export interface StepStart {
   readonly promptTokens: number | null;
 }
 
-/** New text of one run since the last step. */
-export interface StepPiece {
+/** What is new of one run since the last step; more than one where its deltas are of several kinds. */
+export type StepPiece = Delta & {
   readonly run: number;
-  readonly text: string;
+  /** Tokens that it took. */
   readonly tokens: number;
-}
+};
 
-/** How one run ended. Its text is what its pieces add up to. */
+/** How one run ended. Its output is what its pieces add up to. */
 export type StepEnd =
   | {
       readonly run: number;

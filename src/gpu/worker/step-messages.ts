@@ -2,8 +2,10 @@
  * Gathers what happens in one decoding step into one message. The engine reports a step's tokens in one go, and the ends and slots that
  * come of it before the event loop turns.
  */
-import { type FromWorker, type StepEnd, type StepStart } from "./messages.ts";
+import { append, type Delta, type GrowingDelta } from "../../output.ts";
+import { type FromWorker, type StepEnd, type StepPiece, type StepStart } from "./messages.ts";
 
+type GrowingPiece = GrowingDelta & Pick<StepPiece, "run"> & { tokens: number };
 type StepMessage = Extract<FromWorker, { type: "step" }>;
 
 /** Turns of the event loop that a task's first text and its end wait: until all that follows from the same step has come together. */
@@ -14,8 +16,10 @@ const BESIDE_THE_NEXT_STEP = 2;
 export class StepMessages {
   readonly #send: (message: StepMessage) => void;
   #starts: StepStart[] = [];
-  /** One piece for each run, however many tokens it got since the last message. */
-  #pieces = new Map<number, { run: number; text: string; tokens: number }>();
+  /** One for each run, however many tokens it got since the last message, as long as its deltas are of one kind. */
+  #pieces: GrowingPiece[] = [];
+  /** The last piece of each run. */
+  #lastOf = new Map<number, GrowingPiece>();
   #ends: StepEnd[] = [];
   /** Turns of the event loop until the message goes; null: there is nothing to say. */
   #turnsLeft: number | null = null;
@@ -30,13 +34,14 @@ export class StepMessages {
   }
 
   /** @param isFirst whether somebody waits for the first text of this run */
-  piece(run: number, text: string, tokens: number, isFirst: boolean): void {
-    const earlier = this.#pieces.get(run);
-    if (earlier === undefined) {
-      this.#pieces.set(run, { run, text, tokens });
-    } else {
-      earlier.text += text;
+  piece(run: number, delta: Delta, tokens: number, isFirst: boolean): void {
+    const earlier = this.#lastOf.get(run);
+    if (earlier !== undefined && append(earlier, delta)) {
       earlier.tokens += tokens;
+    } else {
+      const piece: GrowingPiece = { ...delta, run, tokens };
+      this.#pieces.push(piece);
+      this.#lastOf.set(run, piece);
     }
     this.#sendWithin(isFirst ? AT_ONCE : BESIDE_THE_NEXT_STEP);
   }
@@ -62,12 +67,13 @@ export class StepMessages {
     const step: StepMessage = {
       type: "step",
       starts: this.#starts,
-      pieces: [...this.#pieces.values()],
+      pieces: this.#pieces,
       ends: this.#ends,
     };
     this.#turnsLeft = null;
     this.#starts = [];
-    this.#pieces = new Map();
+    this.#pieces = [];
+    this.#lastOf = new Map();
     this.#ends = [];
     this.#send(step);
   }

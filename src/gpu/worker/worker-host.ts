@@ -116,8 +116,8 @@ export class WorkerHost {
         request,
         signal: controller.signal,
         begin: (promptTokens) => this.#steps.start({ run, promptTokens }),
-        emit: (text, tokens) => {
-          this.#steps.piece(run, text, tokens, lastTokenAt === startedAt);
+        emit: (delta, tokens) => {
+          this.#steps.piece(run, delta, tokens, lastTokenAt === startedAt);
           lastTokenAt = performance.now();
         },
       });

@@ -1,8 +1,9 @@
 /** The server's half of one worker, from its start to its death: gives it work, watches it, and tells what comes of it. */
 import { type DeviceMemory, type EngineInfo, PROOF, type UpstreamFigures } from "../../engine/engine.ts";
 import { AltLasError, type ErrorCode, messageOf } from "../../errors.ts";
+import { contentOf, lengthOf, Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
-import { type Outcome, type RunOutput, type RunSink, type Task, type TaskResult } from "../../task.ts";
+import { type Outcome, type RunSink, type Task, type TaskResult } from "../../task.ts";
 import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
 import { type FromWorker, HEARTBEAT_MS, type RunRequest, type StepEnd, type StepPiece } from "./messages.ts";
 
@@ -78,12 +79,12 @@ interface Run {
   /** A task's run ends by telling the owner; a health check's, by settling its promise. */
   readonly end: (outcome: Outcome) => void;
   readonly task: Task | null;
-  /** null: a health check's, whose text nobody wants. */
+  /** null: a health check's, whose output nobody wants. */
   readonly sink: RunSink | null;
   /** Milliseconds on the monotonic clock; `lastTextAt` of the last step that brought text, at first the start. */
   startedAt: number;
   lastTextAt: number;
-  text: string;
+  readonly output: Output;
   /** Whether the engine has told that it has the run; then also the tokens of its prompt, if it knew them. */
   begun: boolean;
   promptTokens: number | null;
@@ -159,9 +160,9 @@ export class GpuWorker {
   /**
    * Gives the worker a task. All tasks given in one turn of the event loop travel in one message.
    * @param request a promise: it runs here from now on, and the process is given it as soon as its request is there
-   * @param sink hears of the run's text from here, and of its end from this worker's owner
+   * @param sink hears of the run's output from here, and of its end from this worker's owner
    */
-  run(task: Task, request: Request | Promise<Request>, sink: RunSink): RunOutput {
+  run(task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     const end = (outcome: Outcome): void => {
       this.#runOf.delete(task);
       this.#events.ended(sink, outcome);
@@ -171,7 +172,7 @@ export class GpuWorker {
     this.#runOf.set(task, run);
     if (request instanceof Promise) void this.#giveLater(run, request);
     else this.#give(run, request);
-    return run;
+    return run.output;
   }
 
   /** Asks the process to stop a task; `ended` follows when it has, or `stuck` when it does not in time. */
@@ -309,11 +310,11 @@ export class GpuWorker {
     for (const piece of pieces) {
       const run = this.#runs.get(piece.run);
       if (run === undefined) continue;
-      const before = run.text.length;
-      run.text += piece.text;
+      const before = run.output.length;
+      run.output.add(piece);
       run.tokens += piece.tokens;
       run.lastTextAt = now;
-      if (piece.text !== "") run.sink?.text(piece.text, before);
+      if (lengthOf(piece) > 0) run.sink?.delta(piece, before);
     }
   }
 
@@ -384,7 +385,7 @@ function newRun(number: number, end: Run["end"], task: Task | null = null, sink:
     sink,
     startedAt: now,
     lastTextAt: now,
-    text: "",
+    output: new Output(),
     begun: false,
     promptTokens: null,
     tokens: 0,
@@ -401,20 +402,23 @@ function outcomeOf(end: StepEnd, run: Run): Outcome {
   const { finishReason, promptTokens, completionTokens, cachedTokens, executionTime } = end;
   const usage = { promptTokens, completionTokens, cachedTokens };
   const timestamp = shownAt(run, performance.now());
-  const result = resultOf({ text: run.text, executionTime, timestamp, finishReason, ...usage });
+  const result = resultOf({ ...contentOf(run.output.deltas), executionTime, timestamp, finishReason, ...usage });
   return { status: finishReason === "canceled" ? "canceled" : "completed", result };
 }
 
 /** How a run ends whose worker is gone, as far as it had told. */
 function cutShort(run: Run): Outcome {
-  const { text, startedAt, lastTextAt, begun, promptTokens, tokens } = run;
+  const { output, startedAt, lastTextAt, begun, promptTokens, tokens } = run;
   // It may never have got there.
   if (!begun) return { status: "canceled" };
   const executionTime = (lastTextAt - startedAt) / 1000;
   const timestamp = shownAt(run, lastTextAt);
   const finishReason = "canceled";
   const usage = { promptTokens, completionTokens: tokens, cachedTokens: null };
-  return { status: "canceled", result: resultOf({ text, executionTime, timestamp, finishReason, ...usage }) };
+  return {
+    status: "canceled",
+    result: resultOf({ ...contentOf(output.deltas), executionTime, timestamp, finishReason, ...usage }),
+  };
 }
 
 /** A moment of the monotonic clock as its task shows it: counted from the start, so that no step of the wall clock comes between. */
