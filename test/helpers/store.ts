@@ -11,12 +11,18 @@ import type { ListedTask, TaskFilter } from "../../src/store/tasks.ts";
 import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
 import { changed, type TaskChanges } from "./requests.ts";
 
-/** Makes a store over what a folder holds; two stores never use one folder at a time. */
-export type Create = (folder: string) => Store;
+/**
+ * Makes an empty place for what a test stores, such as a folder, which goes with the test. Each call of what it returns makes a store over
+ * what is in that place, of which at most one is open at a time.
+ */
+export type MakePlace = (t: TestContext) => () => Store;
 
-/** Every store there is: what they promise is tested with each. */
-export const STORES: Readonly<Record<string, Create>> = {
-  SqliteStore: (folder) => new SqliteStore({ path: join(folder, "tasks.db") }),
+/** Every store there is, by name: each is put through all the kits (test/kits/). */
+export const STORES: Readonly<Record<string, MakePlace>> = {
+  SqliteStore: (t) => {
+    const path = join(testFolder(t), "tasks.db");
+    return () => new SqliteStore({ path });
+  },
 };
 
 export const EVERYTHING: TaskFilter = { user: undefined, status: undefined, limit: 1000, offset: 0 };
@@ -35,20 +41,20 @@ export interface World {
   store: Store;
   /** What opening gave. */
   first: First;
-  /** Closes the store and opens another over the same folder. */
+  /** Closes the store and opens another over the same place. */
   restart: () => Promise<World>;
 }
 
-export async function opened(t: TestContext, create: Create): Promise<World> {
-  const folder = testFolder(t);
-  const world: World = { store: create(folder), first: EMPTY, restart };
+export async function opened(t: TestContext, make: MakePlace): Promise<World> {
+  const open = make(t);
+  const world: World = { store: open(), first: EMPTY, restart };
   world.first = await world.store.open();
   t.after(() => world.store.close());
   return world;
 
   async function restart(): Promise<World> {
     await world.store.close();
-    world.store = create(folder);
+    world.store = open();
     world.first = await world.store.open();
     return world;
   }

@@ -1,0 +1,34 @@
+/* Records that the kits of the stores save, each as a test needs it. */
+import type { AnswerRecord, IdempotencyRecord } from "../../src/store/idempotency.ts";
+import type { Delivery, OutboxRecord, WebhookSecret } from "../../src/store/outbox.ts";
+
+export const NOW = 1_700_000_000_000;
+
+export const SECRET: WebhookSecret = {
+  user: "ada",
+  secret: "whsec_bmV3",
+  previous: "whsec_b2xk",
+  previousUntil: NOW + 1,
+  createdAt: NOW,
+  shown: true,
+};
+
+export const KEY: IdempotencyRecord = {
+  user: "ada",
+  key: "k",
+  fingerprint: "f",
+  answer: `{"task_id":"1"}`,
+  createdAt: NOW,
+};
+
+export function secret(of: WebhookSecret): OutboxRecord {
+  return { kind: "secret", secret: of };
+}
+
+export function event(delivery: Delivery): OutboxRecord {
+  return { kind: "event", delivery };
+}
+
+export function idempotency(record: IdempotencyRecord): AnswerRecord {
+  return { kind: "idempotency", record };
+}

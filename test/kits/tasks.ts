@@ -1,0 +1,351 @@
+/* What every store promises about tasks (src/store/tasks.ts); lists and batches have files of their own. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { ERRORS, type ErrorCode } from "../../src/errors.ts";
+import { completionOf, factsOf } from "../../src/request.ts";
+import { type Store } from "../../src/store/store.ts";
+import {
+  isFinal,
+  type Task,
+  TASK_STATUSES,
+  STRATEGIES,
+  FINISH_REASONS,
+  PRIORITIES,
+  BATCH_EVENTS,
+} from "../../src/task.ts";
+import {
+  cancel,
+  complete,
+  EMPTY,
+  EVERYTHING,
+  type MakePlace,
+  newTask,
+  opened,
+  run,
+  withoutRequest,
+  withoutText,
+  type World,
+} from "../helpers/store.ts";
+import { maybe, plain, text as anyText, time as anyTime } from "./arbitraries.ts";
+
+/** @param name of the store @param make see `MakePlace` */
+export function exerciseTasks(name: string, make: MakePlace): void {
+  describe(name, () => {
+    test("what was saved is there after a restart", async (t) => {
+      const world = await opened(t, make);
+      const tasks = [newTask(1), run(newTask(2)), complete(run(newTask(3))), cancel(newTask(4))];
+      await world.store.save(tasks);
+      const { store } = await world.restart();
+      for (const task of tasks) assert.deepEqual(await store.tasks.get(task.id), task);
+    });
+
+    test("a task is listed by its GPU: the one it waits for alone, runs on, ran on, or waited for in vain", async (t) => {
+      const world = await opened(t, make);
+      const tasks = [
+        newTask(1, { pinnedGpuId: 3, boundTo: 3 }),
+        newTask(2, { batchId: "b", wholeBatch: true, boundTo: 3 }),
+        cancel(newTask(3, { pinnedGpuId: 3, boundTo: 3 })),
+        run(newTask(4)),
+        complete(run(newTask(5, { batchId: "b", wholeBatch: true, boundTo: 3 }))),
+      ];
+      await world.store.save([...tasks, newTask(6), run(newTask(7, { pinnedGpuId: 3, boundTo: 3 }))]);
+      const { store } = await world.restart();
+      const { tasks: listed } = await store.tasks.list({ ...EVERYTHING, gpuId: 3 });
+      assert.deepEqual(
+        listed.map(({ seq, boundTo, gpuId }) => [seq, boundTo, gpuId]),
+        [
+          [7, 3, 3],
+          [5, 3, 3],
+          [4, null, 3],
+          [3, 3, null],
+          [2, 3, null],
+          [1, 3, null],
+        ],
+      );
+    });
+
+    test("live tasks come back in submission order, and lastSeq counts the others too", async (t) => {
+      const world = await opened(t, make);
+      const [a, b, c, d] = [newTask(5), run(newTask(3)), newTask(4), cancel(newTask(9))];
+      for (const task of [a, d, c, b]) await world.store.save([task]);
+      const { first } = await world.restart();
+      assert.deepEqual({ ...first, past: EMPTY.past }, { ...EMPTY, live: [b, c, a].map(withoutRequest), lastSeq: 9 });
+    });
+
+    test("lastSeq survives when every task has ended", async (t) => {
+      const world = await opened(t, make);
+      await world.store.save([cancel(newTask(41)), complete(run(newTask(42)))]);
+      assert.deepEqual({ ...(await world.restart()).first, past: EMPTY.past }, { ...EMPTY, lastSeq: 42 });
+    });
+
+    test("a live task from open can be changed and saved", async (t) => {
+      const world = await opened(t, make);
+      await world.store.save([newTask(1), newTask(2)]);
+      const { store, first } = await world.restart();
+      const task = complete(run(first.live[1] as Task));
+      await store.save([task, newTask(3)]);
+      assert.deepEqual(await store.tasks.get(task.id), { ...task, request: completionOf("prompt 2") });
+      assert.deepEqual(
+        (await world.restart()).first.live.map((live) => live.seq),
+        [1, 3],
+      );
+    });
+
+    test("a task from get can be saved again", async (t) => {
+      const { store } = await opened(t, make);
+      const task = newTask(1);
+      await store.save([task]);
+      const copy = complete(run((await store.tasks.get(task.id)) as Task));
+      await store.save([copy]);
+      assert.deepEqual(await store.tasks.get(task.id), copy);
+    });
+
+    test("what a resolved save wrote is seen by get and list", async (t) => {
+      const { store } = await opened(t, make);
+      const task = newTask(1);
+      for (const change of [() => task, run, complete]) {
+        change(task);
+        await store.save([task]);
+        assert.deepEqual(await store.tasks.get(task.id), task);
+        assert.deepEqual(await store.tasks.list(EVERYTHING), { tasks: [withoutText(task)], total: 1 });
+      }
+    });
+
+    test("a prompt and an answer of 1 MiB come back whole", async (t) => {
+      const { store } = await opened(t, make);
+      const task = complete(run(newTask(1, { text: "ğ😀 ".repeat(150_000) })));
+      task.result = { ...(task.result as NonNullable<Task["result"]>), text: "é".repeat(600_000) };
+      await store.save([task]);
+      assert.deepEqual(await store.tasks.get(task.id), task);
+    });
+
+    test("prompts that are many megabytes together come back as the texts they were", async (t) => {
+      const { store } = await opened(t, make);
+      const texts = [
+        "x".repeat(800_000),
+        "日".repeat(400_000),
+        `\0${"é".repeat(2000)}`,
+        `\uFEFF${"a\ud83d\ude00".repeat(999)}`,
+        "",
+        "short",
+      ];
+      const tasks = texts.map((text, index) => newTask(index + 1, { text }));
+      await store.save(tasks);
+      for (const task of tasks) assert.deepEqual(await store.tasks.get(task.id), task);
+    });
+
+    test("half a surrogate pair becomes U+FFFD and fails nothing", async (t) => {
+      const { store } = await opened(t, make);
+      const task = newTask(1, { text: "a\ud800b", user: "\udc00" });
+      await Promise.all([store.save([task]), store.save([newTask(2)])]);
+      assert.deepEqual(await store.tasks.get(task.id), { ...task, request: completionOf("a\ufffdb"), user: "\ufffd" });
+      assert.equal((await store.tasks.list({ ...EVERYTHING, user: "\udc00" })).total, 1);
+    });
+
+    test("every field comes back as it was", async (t) => {
+      const world = await opened(t, make);
+      let seq = 0;
+      const all: Task[] = [];
+      const property = fc.asyncProperty(fc.array(anyTask(), { minLength: 1, maxLength: 20 }), async (drafts) => {
+        const tasks = drafts.map((draft) => ({ ...draft, seq: ++seq, id: `${draft.id}#${seq}` }));
+        await world.store.save(tasks);
+        for (const task of tasks) assert.deepEqual(await world.store.tasks.get(task.id), task);
+        all.unshift(...tasks.toReversed());
+      });
+      await fc.assert(property, { numRuns: 50 });
+      const { store, first } = await world.restart();
+      const { tasks } = await store.tasks.list({ ...EVERYTHING, limit: all.length });
+      assert.deepEqual(tasks, all.map(withoutText));
+      assert.deepEqual(
+        first.live,
+        all
+          .filter((task) => !isFinal(task.status))
+          .map(withoutRequest)
+          .toReversed(),
+      );
+    });
+
+    test("live tasks come without their requests, which are read one by one, with what says how long they are and how they begin", async (t) => {
+      const world = await opened(t, make);
+      const texts = ["", "short", "ğ😀 ".repeat(1000), "x".repeat(40_000)];
+      const tasks = texts.map((text, index) => newTask(index + 1, { text }));
+      await world.store.save(tasks);
+      const { store, first } = await world.restart();
+      assert.deepEqual(first.live, tasks.map(withoutRequest));
+      for (const { seq, request } of tasks) assert.deepEqual(await store.tasks.request(seq), request);
+      assert.equal(await store.tasks.request(99), null);
+      // What is saved later needs none.
+      await store.save(first.live.map(run));
+      assert.deepEqual(await store.tasks.get(tasks[2]!.id), { ...first.live[2]!, request: tasks[2]!.request });
+    });
+
+    test("an unknown id is null", async (t) => {
+      const { store } = await opened(t, make);
+      assert.equal(await store.tasks.get("nothing"), null);
+    });
+
+    test("list gives any page of any user and status, newest first, with the total of all that match", async (t) => {
+      const property = fc.asyncProperty(fc.array(step(), { maxLength: 60 }), async (steps) => {
+        const world = await opened(t, make);
+        const tasks: Task[] = [];
+        for (const one of steps) await take(one, world, tasks);
+        await world.store.save([addTask(tasks, "last")]);
+        await checkLists(world.store, tasks.toReversed());
+        await checkLists((await world.restart()).store, tasks.toReversed());
+      });
+      await fc.assert(property, { numRuns: 15 });
+    });
+  });
+}
+
+/** @param all newest first */
+async function checkLists(store: Store, all: Task[]): Promise<void> {
+  for (const user of [undefined, "ada", "bob", "nobody"]) {
+    for (const status of [undefined, ...TASK_STATUSES]) {
+      const matching = all
+        .filter(
+          (task) => (user === undefined || task.user === user) && (status === undefined || task.status === status),
+        )
+        .map((task) => [task.seq, task.user, task.status]);
+      for (const [limit, offset] of [
+        [1000, 0],
+        [3, 0],
+        [2, 1],
+        [5, 4],
+        [1, 1000],
+      ] as const) {
+        const { tasks, total } = await store.tasks.list({ user, status, limit, offset });
+        assert.equal(total, matching.length);
+        assert.deepEqual(
+          tasks.map((task) => [task.seq, task.user, task.status]),
+          matching.slice(offset, offset + limit),
+        );
+      }
+    }
+  }
+}
+
+interface Step {
+  readonly change: "add" | "run" | "end" | "restart";
+  readonly user: string;
+  /** Which of the live tasks changes. */
+  readonly pick: number;
+  readonly wait: boolean;
+}
+
+function step(): fc.Arbitrary<Step> {
+  return fc.record({
+    change: fc.oneof(
+      { weight: 5, arbitrary: fc.constant("add" as const) },
+      { weight: 4, arbitrary: fc.constant("run" as const) },
+      { weight: 4, arbitrary: fc.constant("end" as const) },
+      { weight: 1, arbitrary: fc.constant("restart" as const) },
+    ),
+    user: fc.constantFrom("ada", "bob"),
+    pick: fc.nat(100),
+    wait: fc.boolean(),
+  });
+}
+
+/** @param tasks in submission order; task `seq` is at `seq` - 1 */
+async function take({ change, user, pick, wait }: Step, world: World, tasks: Task[]): Promise<void> {
+  if (change === "restart") {
+    const { first } = await world.restart();
+    for (const live of first.live) tasks[live.seq - 1] = live;
+    return;
+  }
+  const live = tasks.filter((task) => !isFinal(task.status));
+  const task = live[pick % Math.max(live.length, 1)];
+  const changed = change === "add" || task === undefined ? addTask(tasks, user) : advance(task, change);
+  const saved = world.store.save([changed]);
+  if (wait) await saved;
+}
+
+function addTask(tasks: Task[], user: string): Task {
+  const task = newTask(tasks.length + 1, { user });
+  tasks.push(task);
+  return task;
+}
+
+function advance(task: Task, change: "run" | "end"): Task {
+  if (task.status === "running") return complete(task);
+  return change === "run" ? run(task) : cancel(task);
+}
+
+/** A task whose fields have nothing to do with each other. */
+function anyTask(): fc.Arbitrary<Task> {
+  const text = anyText();
+  const time = anyTime();
+  const gpuId = fc.nat(1000);
+  const real = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
+  const attempt = plain({
+    gpuId,
+    startedAt: time,
+    endedAt: maybe(time),
+    reason: fc.constantFrom("completed", "worker_crash", "gpu_lost", "timeout", "server_restart", null),
+  });
+  const suspect = attempt.map((one) => ({ ...one, reason: "worker_crash" as const, alone: true }));
+  const placement = plain({
+    strategy: fc.constantFrom(...STRATEGIES, "pinned", "batch"),
+    gpuId,
+    reason: text,
+    candidates: fc.array(plain({ gpuId, score: maybe(real) }), { maxLength: 8 }),
+    others: fc.dictionary(text, fc.nat(100), { noNullPrototype: true, maxKeys: 5 }),
+  });
+  const result = plain({
+    text,
+    executionTime: real,
+    timestamp: time,
+    finishReason: fc.constantFrom(...FINISH_REASONS),
+    promptTokens: maybe(fc.nat()),
+    completionTokens: fc.nat(),
+    cachedTokens: maybe(fc.nat()),
+  });
+  const error = plain({ code: fc.constantFrom(...(Object.keys(ERRORS) as ErrorCode[])), sentence: text });
+  return plain({
+    id: text,
+    seq: fc.constant(0),
+    user: text,
+    strategy: fc.constantFrom(...STRATEGIES),
+    pinnedGpuId: maybe(gpuId),
+    batchId: maybe(text),
+    wholeBatch: fc.boolean(),
+    createdAt: time,
+    createdClock: time,
+    request: plain({
+      kind: fc.constant("completion" as const),
+      text,
+      sampling: plain({ maxTokens: fc.nat(), temperature: fc.oneof(real, fc.constantFrom(0, 0.7, 1)) }),
+    }),
+    taskType: text,
+    priority: fc.constantFrom(...PRIORITIES),
+    timeoutSeconds: maybe(real),
+    retryOf: maybe(text),
+    webhook: maybe(plain({ url: text, events: fc.subarray([...BATCH_EVENTS]) })),
+    status: fc.constantFrom(...TASK_STATUSES),
+    gpuId,
+    boundTo: maybe(gpuId),
+    startedAt: maybe(time),
+    finishedAt: maybe(time),
+    finishedClock: time,
+    attempts: fc.array(fc.oneof(attempt, suspect), { maxLength: 4 }),
+    placement: maybe(placement),
+    result: maybe(result),
+    error: maybe(error),
+  }).map((task) => ({
+    ...task,
+    ...factsOf(task.request),
+    ...placeOf(task),
+    sampling: task.request.sampling,
+    waitsSince: task.createdClock,
+    finishedClock: task.finishedAt === null ? null : task.finishedClock,
+  }));
+}
+
+/** Where a task runs or ran, if it has started, and which GPU alone may run it. */
+function placeOf(task: Pick<Task, "startedAt" | "gpuId" | "boundTo" | "pinnedGpuId" | "wholeBatch">) {
+  const { startedAt, gpuId, boundTo, pinnedGpuId, wholeBatch } = task;
+  if (startedAt === null) return { gpuId: null, boundTo };
+  return { gpuId, boundTo: wholeBatch ? gpuId : pinnedGpuId };
+}
