@@ -1142,7 +1142,7 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
       assert.ok([200, 400].includes(response.statusCode), response.body);
       if (response.statusCode === 400) assert.equal(typeof response.json<{ error: string }>().error, "string");
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: "binary" }), fc.uint8Array(), async (path, bytes) => {
@@ -1150,6 +1150,6 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
       assert.ok((await get(app, `/task/${encodeURIComponent(path.toWellFormed())}`)).statusCode < 500);
       assert.ok((await get(app, `/gpus/${encodeURIComponent(path.toWellFormed())}`)).statusCode < 500);
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
