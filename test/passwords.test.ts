@@ -289,8 +289,8 @@ test("names and passwords may come in the encodings that clients send", async (t
   const password = "şifre güçlü ığİ";
   const dataDir = temporaryFolder(t);
   const hash = await hashPassword(password.normalize("NFC"), CHEAP);
-  const user = (name: string, password_hash: string) => ({ name, role: "user", password_hash });
-  const users = [user(TURKISH, hash), user(LATIN, hash), user("bob", await hashPassword("çok güzel", CHEAP))];
+  const hashes = { [TURKISH]: hash, [LATIN]: hash, bob: await hashPassword("çok güzel", CHEAP) };
+  const users = Object.entries(hashes).map(([name, password_hash]) => ({ name, role: "user", password_hash }));
   const { auth } = parseConfig(JSON.stringify({ auth: { users } }), "c.yaml");
   const added = "ığdır.ayşegül";
   await usersAdd({ config: auth, dataDir }, { name: added.normalize("NFD"), role: "user", password });

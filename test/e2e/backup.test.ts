@@ -6,14 +6,15 @@ import { existsSync, readdirSync, watch } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runCommand } from "../helpers/command.ts";
-import { altLas, BIN, newFolder, Server } from "../helpers/server.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
+import { BIN, newFolder, Server } from "../helpers/server.ts";
 
 const CONFIG = "{ engine: { simulated: { tokens_per_second: 0 } }, log: { level: debug } }";
-const ARGS = ["--devices", "simulated:1"];
+const DEVICES = "simulated:1";
 const TEXT = "x".repeat(20_000);
 
 test("every task accepted before a backup is in the folder restored from it, and tasks come in meanwhile", async (t) => {
-  const server = await Server.start(t, { config: CONFIG, args: ARGS });
+  const server = await startLocalServer(t, { config: CONFIG, devices: DEVICES });
   await server.loaded();
   const before: string[] = [];
   for (let n = 0; n < 20; n++) before.push((await server.run({ text: TEXT, max_length: 1 })).task_id);
@@ -26,7 +27,7 @@ test("every task accepted before a backup is in the folder restored from it, and
       meanwhile++;
     }
   })();
-  const made = await altLas(["backup", file, "--data-dir", server.dataDir]);
+  const made = await runCommand(["backup", file, "--data-dir", server.dataDir]);
   over.abort();
   await submitting;
   assert.equal(made.code, 0, made.stderr);
@@ -36,7 +37,7 @@ test("every task accepted before a backup is in the folder restored from it, and
   const folder = newFolder(t);
   const restored = await runCommand(["restore", file, "--data-dir", join(folder, "data")]);
   assert.equal(restored.code, 0, restored.stderr);
-  const next = await Server.start(t, { config: CONFIG, args: ARGS }, folder);
+  const next = await startLocalServer(t, { config: CONFIG, devices: DEVICES, folder });
   // Its users and keys came along.
   next.key = server.key;
   for (const id of before) assert.equal((await next.task(id)).status, "completed");
@@ -46,7 +47,7 @@ test("every task accepted before a backup is in the folder restored from it, and
 });
 
 test("a server killed while it makes a backup loses nothing, and there is no file", async (t) => {
-  const server = await Server.start(t, { config: CONFIG, args: ARGS });
+  const server = await Server.start(t, { config: CONFIG, args: ["--devices", DEVICES] });
   await server.loaded();
   const ids: string[] = [];
   for (let n = 0; n < 20; n++) ids.push((await server.run({ text: TEXT, max_length: 1 })).task_id);

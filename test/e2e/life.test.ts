@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { type AddressInfo } from "node:net";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { type BatchView } from "../../src/http/schemas/batches.ts";
@@ -11,7 +12,9 @@ import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
 import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 import { LiveClient, type ServerEvent } from "../helpers/events.ts";
 import { runCommand } from "../helpers/command.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
 import { Server } from "../helpers/server.ts";
+import { type ServerHandle } from "../helpers/server-handle.ts";
 
 const ONE_SLOT = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }";
 
@@ -23,7 +26,11 @@ interface Reading {
   readonly until?: (event: ServerEvent) => boolean;
 }
 
-async function events(server: Server, path: string, { body, headers, until }: Reading = {}): Promise<ServerEvent[]> {
+async function events(
+  server: ServerHandle,
+  path: string,
+  { body, headers, until }: Reading = {},
+): Promise<ServerEvent[]> {
   const client = await LiveClient.open(Number(new URL(server.url).port), `/api/v1${path}`, {
     headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json", ...headers },
     ...(body && { method: "POST", body: JSON.stringify(body) }),
@@ -41,13 +48,15 @@ async function events(server: Server, path: string, { body, headers, until }: Re
 const textOf = (all: readonly ServerEvent[]): string =>
   all.map(({ event, data }) => (event === "token" ? String(data["text"]) : "")).join("");
 
-const cancel = (server: Server, id: string) => server.request<TaskView>("POST", `/api/v1/task/${id}/cancel`);
+const cancel = (server: ServerHandle, id: string) => server.request<TaskView>("POST", `/api/v1/task/${id}/cancel`);
 
 // --- canceled ----------------------------------------------------------------------------------------------------
 
 test("a canceled task keeps its text, its neighbours complete, and its slot serves the next one", async (t) => {
-  const config = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 2 } }";
-  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
+  const config = `
+    gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 2 } }
+    engine: { simulated: { tokens_per_second: 1000 } }`;
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
   await server.loaded();
   const long = await server.predict({ text: "the same", max_length: 20_000 });
   const neighbour = await server.predict({ text: "the same", max_length: 500 });
@@ -70,9 +79,9 @@ test("a worker that does not stop a canceled task is replaced, and its other tas
   const config = `
     tasks: { cancel_timeout: 1 }
     engine: { simulated: { failures: [{ kind: ignore_cancel, when_text_contains: stubborn }] } }`;
-  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
   await server.loaded();
-  const worker = server.workers().get(0);
+  const worker = server.workers.of(0);
   const stubborn = await server.predict({ text: "stubborn", max_length: 20_000 });
   const other = await server.predict({ text: "other", max_length: 400 });
   const { status, body } = await cancel(server, stubborn.task_id);
@@ -82,11 +91,11 @@ test("a worker that does not stop a canceled task is replaced, and its other tas
     done.attempts.map(({ reason }) => reason),
     ["worker_stopped", "completed"],
   );
-  assert.notEqual(server.workers().get(0), worker);
+  assert.notEqual(server.workers.of(0), worker);
 });
 
 test("a batch is one thing: its counts, its results as they come, and its end", async (t) => {
-  const server = await Server.start(t, { config: ONE_SLOT, args: ["--devices", "simulated:2"] });
+  const server = await startLocalServer(t, { config: ONE_SLOT, devices: "simulated:2" });
   await server.loaded();
   const items = [30, 20, 10, 5000].map((max_length) => ({ text: "x", max_length }));
   const batch: BatchAnswer = await server.batch({ batch: items });
@@ -110,7 +119,7 @@ test("a batch is one thing: its counts, its results as they come, and its end", 
 // --- late --------------------------------------------------------------------------------------------------------
 
 test("what is too late fails: what runs keeps its text, what waits never touches a GPU", async (t) => {
-  const server = await Server.start(t, { config: ONE_SLOT, args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { config: ONE_SLOT, devices: "simulated:1" });
   await server.loaded();
   const running = await server.predict({ text: "x", max_length: 20_000, timeout_seconds: 1 });
   const waiting = await server.predict({ text: "x", max_length: 1, timeout_seconds: 0.5 });
@@ -151,7 +160,7 @@ test("a reader of a server that is killed goes on where it was, and learns that 
 });
 
 test("a client that leaves cancels its task only if it asked for that", async (t) => {
-  const server = await Server.start(t, { args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { devices: "simulated:1" });
   await server.loaded();
   const leave = async (more: object): Promise<string> => {
     const body = { text: "x", max_length: 20_000, stream: true, ...more };
@@ -226,7 +235,7 @@ test("webhooks are signed, tried again, and told by the next server when this on
 });
 
 test("a webhook that leads inside is refused before there is a task", async (t) => {
-  const server = await Server.start(t, { args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { devices: "simulated:1" });
   for (const url of [
     "http://127.0.0.1:1/",
     "http://[::ffff:10.0.0.1]/",
@@ -261,7 +270,7 @@ test("a key makes its tasks once, also when the server is killed before the answ
 });
 
 test("a final task can be run again as a new one, and removed", async (t) => {
-  const server = await Server.start(t, { args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { devices: "simulated:1" });
   await server.loaded();
   const task = await server.run({ text: "again", max_length: 4, priority: "high" });
   const { body } = await server.request<TaskSummary>("POST", `/api/v1/task/${task.task_id}/retry`);
@@ -281,9 +290,11 @@ test("a caller over its own limits gets 429, whoever meets a full queue 503, eac
     callers: { users: { admin: { max_queued: 2 }, bob: { requests_per_minute: 2 } } }
     auth: { users: [{ name: bob, role: user }] }
     engine: { simulated: { tokens_per_second: 0.01 } }`;
-  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
   await server.loaded();
-  const files = ["--config", join(server.folder, "config.yaml"), "--data-dir", server.dataDir];
+  const file = join(server.folder, "config.yaml");
+  writeFileSync(file, config);
+  const files = ["--config", file, "--data-dir", server.dataDir];
   const { stdout } = await runCommand(["keys", "add", "--user", "bob", ...files]);
   const bob = { authorization: `Bearer ${/altlas_\S+/.exec(stdout)![0]}` };
   const submit = (headers?: Record<string, string>) =>

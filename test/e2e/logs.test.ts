@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
 import { runCommand } from "../helpers/command.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
 import { basic, BIN, type LogLine, newFolder, Server } from "../helpers/server.ts";
 
 const about = (id: string) => (line: LogLine) => line["task"] === id;
@@ -29,7 +30,7 @@ test("at debug a task's life has four lines, in order, also when it waited or wa
     log: { level: debug }
     gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }
     engine: { simulated: { tokens_per_second: 0 } }`;
-  const server = await Server.start(t, { config, args: ["--devices", "simulated:1"] });
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
   await server.loaded();
   const { tasks } = await server.batch({ batch: Array.from({ length: 20 }, () => ({ text: "x", max_length: 1 })) });
   for (const { task_id } of tasks) await server.ended(task_id);

@@ -2,17 +2,19 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { DOCUMENT_CONFIG } from "../helpers/document.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
 import { Server } from "../helpers/server.ts";
+import { type Owner, type ServerHandle } from "../helpers/server-handle.ts";
 
 /** Tasks that are over as soon as they start. */
 const FAST = "engine: { simulated: { tokens_per_second: 0 } }";
 /** Tasks that do not end while a test lasts. */
 const SLOW = "engine: { simulated: { tokens_per_second: 0.01 } }";
 
-const fast = await Server.start(
+const fast = await startLocalServer(
   { after },
   {
-    args: ["--devices", "simulated:4"],
+    devices: "simulated:4",
     config: `
       ${FAST}
       gpu: { multi_gpu: { task_specific_mappings: { summary: [gpu_1, 2], translation: gpu_3, lost: gpu_9 } } }`,
@@ -21,14 +23,14 @@ const fast = await Server.start(
 await fast.loaded();
 
 /** A server whose tasks do not end. */
-async function slow(t: Parameters<typeof Server.start>[0], devices: number, multiGpu: string): Promise<Server> {
+async function slow(t: Owner, devices: number, multiGpu: string): Promise<ServerHandle> {
   const config = `{ gpu: { multi_gpu: { ${multiGpu} } }, ${SLOW} }`;
-  const server = await Server.start(t, { args: ["--devices", `simulated:${devices}`], config });
+  const server = await startLocalServer(t, { config, devices: `simulated:${devices}` });
   return server.loaded();
 }
 
 /** The GPUs that tasks are given one after the other. */
-async function gpusOf(server: Server, count: number, body: object): Promise<(number | null)[]> {
+async function gpusOf(server: ServerHandle, count: number, body: object): Promise<(number | null)[]> {
   const ids: (number | null)[] = [];
   for (let i = 0; i < count; i++) ids.push((await server.predict({ text: "x", max_length: 1, ...body })).gpu_id);
   return ids;
@@ -105,7 +107,7 @@ test("memory_optimized takes the GPU with the most free memory", async (t) => {
 });
 
 test("the document's configuration serves as it stands", async (t) => {
-  const server = await Server.start(t, { config: DOCUMENT_CONFIG, args: ["--devices", "simulated:3"] });
+  const server = await startLocalServer(t, { config: DOCUMENT_CONFIG, devices: "simulated:3" });
   await server.loaded();
   const specific = { text: "x", max_length: 1, gpu_options: { strategy: "task_specific" } };
   assert.equal((await server.run(specific)).gpu_id, 1);
@@ -155,7 +157,7 @@ test("a full queue is a 503 that says when to come back, and nothing of a refuse
 
 test("gpu.multi_gpu.enabled: false leaves only the first GPU", async (t) => {
   const config = `{ gpu: { multi_gpu: { enabled: false } }, ${FAST} }`;
-  const server = await Server.start(t, { config, args: ["--devices", "simulated:3"] });
+  const server = await startLocalServer(t, { config, devices: "simulated:3" });
   assert.deepEqual(
     (await server.gpus()).map(({ id }) => id),
     [0],
