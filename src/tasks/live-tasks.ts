@@ -1,0 +1,104 @@
+/** The tasks that have not ended, or whose end is not on disk yet; who waits for their ends; and what may be told of them. */
+import { AltLasError } from "../errors.ts";
+import { type Store } from "../store/store.ts";
+import { isFinal, type Task } from "../task.ts";
+import { type TaskSnapshot } from "./task-api.ts";
+import { Waiters } from "./waiters.ts";
+
+/** Seconds that an end may take to reach the disk before a client that asks is told the state before it. */
+export const COMMIT_PATIENCE = 1;
+
+export class LiveTasks {
+  readonly #store: Pick<Store, "tasks" | "lost">;
+  readonly #byId = new Map<string, Task>();
+  readonly #waiters = new Waiters();
+  #closed = false;
+
+  constructor(store: Pick<Store, "tasks" | "lost">) {
+    this.#store = store;
+  }
+
+  /** Whether the server has stopped: nothing will happen to them any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get all(): Iterable<Task> {
+    return this.#byId.values();
+  }
+
+  find(id: string): Task | undefined {
+    return this.#byId.get(id);
+  }
+
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
+  add(task: Task): void {
+    this.#byId.set(task.id, task);
+  }
+
+  /** The end of a task is on disk, or the task was refused after all. @returns whether it was live */
+  remove(task: Task): boolean {
+    const was = this.#byId.delete(task.id);
+    this.#waiters.wake(task.id);
+    return was;
+  }
+
+  /** A task, whoever it belongs to. A final status is shown only once it is on disk. */
+  async get(id: string): Promise<TaskSnapshot | null> {
+    const task = this.#byId.get(id);
+    if (task === undefined) return this.#store.tasks.get(id);
+    if (isFinal(task.status) && !this.#closed) await this.#waiters.until([id], COMMIT_PATIENCE);
+    return this.#durable(task);
+  }
+
+  /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
+  async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
+    const task = this.#byId.get(id);
+    if (task === undefined) return this.#store.tasks.get(id);
+    if (!this.#closed && !signal.aborted) await this.#waiters.until([id], seconds, signal);
+    return this.#durable(task);
+  }
+
+  /** A task that has ended, when that is on disk. @param what only such tasks can do @throws {AltLasError} `conflict`, `not_found` */
+  async ended(id: string, what: string): Promise<TaskSnapshot> {
+    const task = await this.get(id);
+    if (task === null) throw unknown(id);
+    if (isFinal(task.status)) return task;
+    const sentence = `Task ${id} is ${task.status}; only a task that has ended ${what}.`;
+    throw new AltLasError("conflict", sentence, { details: { status: task.status } });
+  }
+
+  /** Resolves when each of the tasks has left, when `seconds` are over, or when the server stops. */
+  until(tasks: readonly Task[], seconds: number): Promise<void> {
+    return this.#waiters.until(
+      tasks.map(({ id }) => id),
+      seconds,
+    );
+  }
+
+  /** Lets everybody go who waits. */
+  wakeAll(): void {
+    this.#waiters.wakeAll();
+  }
+
+  /** As `wakeAll`, and nobody waits from now on. */
+  close(): void {
+    this.#closed = true;
+    this.#waiters.wakeAll();
+  }
+
+  /** A task as it would be found after a power cut: an end that is not on disk has not happened yet. */
+  #durable(task: Task): TaskSnapshot {
+    this.#store.lost.throwIfAborted();
+    if (!this.#byId.has(task.id) || !isFinal(task.status)) return task;
+    const status = task.startedAt === null ? "queued" : "running";
+    return { ...task, status, finishedAt: null, result: null, error: null };
+  }
+}
+
+export function unknown(id: string): AltLasError {
+  return new AltLasError("not_found", `There is no task ${id}.`);
+}

@@ -1,0 +1,89 @@
+/** What a submission makes: its tasks, its batch, and the answer to it. */
+import { randomUUID, randomUUIDv7 } from "node:crypto";
+import { type Clock } from "../common/clock.ts";
+import { type Grouping } from "../scheduler/planner.ts";
+import { type Batch, newTask, shownGpuId, type Task, TASK_EVENTS, type TaskInput, type Webhook } from "../task.ts";
+import { type BatchStatus, type Submission, type SubmitOptions } from "./task-api.ts";
+
+export class NewTasks {
+  readonly #clock: Clock;
+  readonly #timeout: number | null;
+  /** The highest `seq` that a task has. */
+  lastSeq = 0;
+
+  /** @param timeout seconds for tasks that name none; null: any time */
+  constructor(clock: Clock, timeout: number | null) {
+    this.#clock = clock;
+    this.#timeout = timeout;
+  }
+
+  make(
+    inputs: readonly TaskInput[],
+    { user, strategy, pinnedGpuId, batch, webhook }: SubmitOptions,
+    retryOf: string | null,
+  ): Task[] {
+    const clock = this.#clock;
+    const now = clock.now();
+    const shared = {
+      user,
+      strategy,
+      pinnedGpuId,
+      batchId: batch === null ? null : randomUUID(),
+      wholeBatch: batch !== null && !batch.split,
+      webhook: webhookOfTasks(webhook),
+      retryOf,
+      createdAt: now + clock.ahead,
+      createdClock: now,
+    };
+    return inputs.map(({ request, taskType, priority, timeoutSeconds }) =>
+      newTask({
+        ...shared,
+        request,
+        taskType,
+        priority,
+        timeoutSeconds: timeoutSeconds ?? this.#timeout,
+        // Ids that grow with time: each lands at the end of the database's index, where random ones would touch a page each.
+        id: randomUUIDv7(),
+        seq: ++this.lastSeq,
+      }),
+    );
+  }
+}
+
+/** What the tasks of a submission tell by themselves; the end of a batch is its own affair. */
+function webhookOfTasks(webhook: Webhook | null): Webhook | null {
+  const events = webhook?.events.filter((event) => TASK_EVENTS.includes(event as (typeof TASK_EVENTS)[number])) ?? [];
+  return webhook === null || events.length === 0 ? null : { url: webhook.url, events };
+}
+
+export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch {
+  const { batchId, user, seq, wholeBatch, createdAt } = tasks[0]!;
+  return {
+    id: batchId!,
+    user,
+    firstSeq: seq,
+    size: tasks.length,
+    whole: wholeBatch,
+    webhook,
+    createdAt,
+    finishedAt: null,
+  };
+}
+
+/** What a submission is answered. */
+export function submissionOf(tasks: readonly Task[], grouping: Grouping): Submission {
+  const placed = tasks.map((task) => ({
+    id: task.id,
+    gpuId: shownGpuId(task),
+    status: task.status as "running" | "queued",
+  }));
+  return { batchId: tasks[0]!.batchId, batchStatus: batchStatusOf(placed, grouping), tasks: placed, replayed: false };
+}
+
+/** The batch statuses of the contract's section 1.3. */
+function batchStatusOf(tasks: Submission["tasks"], grouping: Grouping): BatchStatus {
+  if (tasks.every((task) => task.status === "running")) return "running";
+  if (tasks.every((task) => task.gpuId !== null)) return "all_distributed";
+  if (tasks.some((task) => task.gpuId !== null)) return "mixed";
+  return grouping === "whole" ? "queued" : "all_queued";
+}
