@@ -25,10 +25,6 @@ export const ERRORS = {
   store_unavailable: { status: 503, meaning: "the task could not be written to disk" },
   bad_config: { status: 500, meaning: "the configuration or the command line is wrong" },
   gpu_lost: { status: 500, meaning: "the GPUs that ran the task failed too often" },
-  gpu_full: {
-    status: 503,
-    meaning: "the server behind the GPU takes no more now; the task waits, and no client meets this",
-  },
   worker_crash: { status: 500, meaning: "the worker processes running the task died too often" },
   poison: { status: 500, meaning: "the task killed its worker process twice while it ran there alone" },
   timeout: { status: 500, meaning: "the task was not done by its deadline, or waited too long in the queue" },

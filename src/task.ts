@@ -79,12 +79,24 @@ export interface TaskError {
 }
 
 /** How a run ended. */
-export type Outcome =
+export type Outcome = Ending | CutOff;
+
+/** A run has ended, and its task with it. */
+export type Ending =
   | { readonly status: "completed"; readonly result: TaskResult }
-  /** `retryAfter`: of `gpu_full`, seconds after which there may be room. */
-  | { readonly status: "failed"; readonly error: TaskError; readonly retryAfter?: number }
+  | { readonly status: "failed"; readonly error: TaskError }
   /** It was stopped on request; `result` is the text until then, if it had a slot. */
   | { readonly status: "canceled"; readonly result?: TaskResult };
+
+/** A run has ended without its task, which another GPU may do, or the same one later. */
+export interface CutOff {
+  readonly status: "interrupted";
+  readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
+  /** What the engine says of it. */
+  readonly sentence: string;
+  /** Of `gpu_full`: seconds after which there may be room; absent: not known. */
+  readonly retryAfter?: number;
+}
 
 /** Hears of one run, from the worker that has it. It must do little, and must not throw: it is called between two tokens. */
 export interface RunSink {

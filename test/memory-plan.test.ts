@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { type KvCacheType } from "../src/engine/engine.ts";
 import { type MemoryPlan, type MemoryWish, planMemory, type Room } from "../src/engine/memory-plan.ts";
-import { AltLasError } from "../src/errors.ts";
+import { EngineFailure } from "../src/engine/failures.ts";
 
 const GIB = 2 ** 30;
 const STEP = 256;
@@ -50,7 +50,7 @@ const wishes: fc.Arbitrary<MemoryWish> = fc.record({
 /** The plan, or null where it does not fit. */
 async function planOrNull(wish: MemoryWish): Promise<MemoryPlan | null> {
   return planMemory(wish).catch((error: unknown) => {
-    assert(error instanceof AltLasError && error.code === "out_of_memory", String(error));
+    assert(error instanceof EngineFailure && error.code === "out_of_memory", String(error));
     return null;
   });
 }

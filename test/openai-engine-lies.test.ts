@@ -8,7 +8,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { OpenAiEngine } from "../src/engine/openai/openai.ts";
-import { AltLasError } from "../src/errors.ts";
+import { EngineFailure } from "../src/engine/failures.ts";
 import { LLAMA, refused, watch } from "./helpers/engines.ts";
 
 const GOOD = 'data: {"choices":[{"index":0,"text":" good","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
@@ -182,7 +182,7 @@ it("whatever bytes a server sends, and wherever it breaks off, a task has an out
           };
           const task = watch(engine, "a task", 5);
           const outcome = await task.outcome.catch((error: unknown) => error);
-          if (outcome instanceof Error) return void assert(outcome instanceof AltLasError, String(outcome));
+          if (outcome instanceof Error) return void assert(outcome instanceof EngineFailure, String(outcome));
           const isThere = parts.some(
             (bytes) => Buffer.from(bytes).includes(GOOD.trimEnd()) || Buffer.from(bytes).includes("choices"),
           );

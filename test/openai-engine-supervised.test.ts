@@ -158,8 +158,8 @@ test("a server without room is full for as long as it says, and not faulted", as
   await owner.is("ready");
   for (let round = 0; round < 5; round++) {
     const outcome = await owner.outcome(owner.run("busy"));
-    assert(outcome.status === "failed");
-    assert.deepEqual([outcome.error.code, outcome.retryAfter], ["gpu_full", 1]);
+    assert(outcome.status === "interrupted");
+    assert.deepEqual([outcome.reason, outcome.retryAfter], ["gpu_full", 1]);
   }
   assert.equal(owner.status.status, "ready");
   await owner.until(() => owner.status.crowded === null);

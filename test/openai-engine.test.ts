@@ -6,7 +6,7 @@ import { type Delta } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
-import { AltLasError } from "../src/errors.ts";
+import { EngineFailure } from "../src/engine/failures.ts";
 import { type EngineTraits, keepsThePromises } from "./helpers/engine-promises.ts";
 import { LLAMA, loaded, refused, SLOTS, started, watch } from "./helpers/engines.ts";
 import { type Fault, StandIn, type StandInOptions } from "./helpers/upstream.ts";
@@ -37,10 +37,10 @@ async function withEngine(
 async function loadFailure(
   options: StandInOptions,
   changes?: Partial<EngineOptions> & { apiKey?: string },
-): Promise<AltLasError> {
+): Promise<EngineFailure> {
   await using standIn = await StandIn.open(options);
   const error = await refused(loaded(optionsFor(standIn, changes)));
-  return new AltLasError(error.code, error.message.replace(standIn.url, "URL"));
+  return new EngineFailure(error.code, error.message.replace(standIn.url, "URL"));
 }
 
 /** Those that say with each piece how many tokens there have been. */

@@ -57,7 +57,7 @@ for (const step of [HOUR, -HOUR, WEEK, -WEEK]) {
 
   test(`a step by ${step / HOUR} h moves no pause before a retry, and ageing goes on`, () => {
     const { world, running } = busyWorld({ retryBackoff: 10, ageingSeconds: 60 });
-    world.scheduler.finished(running, { status: "failed", error: { code: "gpu_lost", sentence: "gone" } });
+    world.scheduler.finished(running, { status: "interrupted", reason: "gpu_lost", sentence: "gone" });
     assert.equal(running.status, "queued");
     world.ahead += step;
     world.pass(9.999);

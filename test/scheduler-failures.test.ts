@@ -83,10 +83,10 @@ test("a task for which a GPU has no memory is tried on another one, and fails wh
   const world = new World([facts(0), facts(1)], { maxAttempts: 2 });
   const task = world.submit();
   const first = task.gpuId!;
-  const error = { code: "out_of_memory", sentence: "No memory left." } as const;
-  world.scheduler.finished(task, { status: "failed", error });
+  const cutOff = { status: "interrupted", reason: "out_of_memory", sentence: "No memory left." } as const;
+  world.scheduler.finished(task, cutOff);
   assert.deepEqual([task.status, task.gpuId, reasonsOf(task)], ["running", 1 - first, ["out_of_memory", null]]);
-  world.scheduler.finished(task, { status: "failed", error });
+  world.scheduler.finished(task, cutOff);
   assert.deepEqual([task.status, task.error?.code, world.loads()], ["failed", "out_of_memory", [0, 0]]);
 });
 
@@ -137,8 +137,8 @@ test("a task that is being canceled does not run again when its worker dies", ()
 
 // --- servers that are full, and runs that are cut off by themselves ----------------------------------------------
 
-const FULL: Outcome = { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } };
-const CUT_OFF: Outcome = { status: "failed", error: { code: "gpu_lost", sentence: "The connection was closed." } };
+const FULL: Outcome = { status: "interrupted", reason: "gpu_full", sentence: "It takes no more now." };
+const CUT_OFF: Outcome = { status: "interrupted", reason: "gpu_lost", sentence: "The connection was closed." };
 
 /** The server behind a task's GPU takes no more, told in the order in which a GPU tells it. */
 function refuse(world: World, task: Task): void {
@@ -299,7 +299,7 @@ test("one run that is cut off by itself counts, pauses and goes elsewhere, and i
   assert.deepEqual([task.gpuId, task.placement?.others], [1, { busy: 1 }]);
   world.scheduler.finished(task, CUT_OFF);
   assert.deepEqual([task.status, task.error?.code], ["failed", "gpu_lost"]);
-  const { sentence } = CUT_OFF.error;
+  const { sentence } = CUT_OFF;
   assert.equal(
     task.error!.sentence,
     `The task was cut off 2 times, the last time because its GPU failed (tasks.max_attempts is 2): ${sentence}`,

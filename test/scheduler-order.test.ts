@@ -126,7 +126,7 @@ class History implements Situation {
     if (task === undefined || task.attempts.length > 3) return;
     const id = task.gpuId!;
     this.#tell(id, { crowded: "server_full" });
-    this.world.scheduler.finished(task, { status: "failed", error: { code: "gpu_full", sentence: "No room." } });
+    this.world.scheduler.finished(task, { status: "interrupted", reason: "gpu_full", sentence: "No room." });
     this.#tell(id, { crowded: null });
   }
 

@@ -232,7 +232,7 @@ test("what a GPU had is forgotten when its worker is gone, and what it never com
   }
   forgets((world) => {
     const task = world.submit({ pinnedGpuId: 3, text });
-    world.scheduler.finished(task, { status: "failed", error: { code: "gpu_full", sentence: "No room." } });
+    world.scheduler.finished(task, { status: "interrupted", reason: "gpu_full", sentence: "No room." });
     world.scheduler.cancel([task]);
     if (task.status === "running") world.scheduler.finished(task, { status: "canceled" });
   });

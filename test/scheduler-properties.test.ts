@@ -86,7 +86,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant("cutOff" as const),
       which: position,
-      code: fc.constantFrom("out_of_memory" as const, "gpu_lost" as const, "gpu_full" as const, "gpu_full" as const),
+      reason: fc.constantFrom("out_of_memory" as const, "gpu_lost" as const, "gpu_full" as const, "gpu_full" as const),
     }),
   },
   {
@@ -268,12 +268,12 @@ class History implements Situation {
     if (running.length > 0) this.world.scheduler.finished(running[which % running.length]!, outcome);
   }
 
-  #cutOff({ which, code }: Extract<Step, { do: "cutOff" }>): void {
+  #cutOff({ which, reason }: Extract<Step, { do: "cutOff" }>): void {
     const running = this.tasks.filter(({ status }) => status === "running");
     const task = running[which % running.length];
     if (task === undefined) return;
-    if (code === "gpu_full") this.tell(task.gpuId!, { crowded: "server_full" });
-    this.world.scheduler.finished(task, { status: "failed", error: { code, sentence: "No." } });
+    if (reason === "gpu_full") this.tell(task.gpuId!, { crowded: "server_full" });
+    this.world.scheduler.finished(task, { status: "interrupted", reason, sentence: "No." });
   }
 
   #cancel(which: readonly number[]): void {

@@ -10,7 +10,7 @@ import { type LossReason, type LifecycleTiming } from "../src/gpu/instance/lifec
 import { Gpu } from "../src/gpu/gpu.ts";
 import { Mutex } from "../src/common/mutex.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
-import { type Outcome, type Task } from "../src/task.ts";
+import { type CutOff, type Outcome, type Task } from "../src/task.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { World } from "./helpers/scheduling.ts";
 import { given } from "./helpers/requests.ts";
@@ -140,8 +140,8 @@ function aTask(text: string, maxTokens = 3): Task {
   return world.task({ text, maxTokens });
 }
 
-function failureOf(outcome: Outcome): Outcome & { status: "failed" } {
-  assert.ok(outcome.status === "failed");
+function cutOffOf(outcome: Outcome): CutOff {
+  assert.ok(outcome.status === "interrupted");
   return outcome;
 }
 
@@ -369,8 +369,8 @@ test("a GPU that has no room says so before its task is told, and takes tasks ag
   const crowded: unknown[] = [];
   const refused = aTask("refused");
   owner.run(refused);
-  const { error, retryAfter } = failureOf(await owner.outcome(refused));
-  assert.deepEqual([error.code, retryAfter], ["gpu_full", 1]);
+  const { reason, retryAfter } = cutOffOf(await owner.outcome(refused));
+  assert.deepEqual([reason, retryAfter], ["gpu_full", 1]);
   crowded.push(owner.gpu.facts().crowded);
   await owner.until(() => owner.gpu.facts().crowded === null);
   assert.deepEqual([crowded, owner.state, owner.losses], [["server_full"], "ready", []]);
@@ -395,7 +395,7 @@ test("a task that is cut off by itself says nothing against its GPU", async (t) 
   await owner.ready();
   const task = aTask("a");
   owner.run(task);
-  assert.equal(failureOf(await owner.outcome(task)).error.code, "gpu_lost");
+  assert.equal(cutOffOf(await owner.outcome(task)).reason, "gpu_lost");
   assert.deepEqual([owner.state, owner.losses], ["ready", []]);
 });
 

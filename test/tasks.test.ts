@@ -424,7 +424,7 @@ test("a reader hears of each attempt, also when full servers have sent the task 
   const attempts = [2, 3, 4, 5, 6, 7, 8];
   for (const _ of attempts) {
     tasks.scheduler.setGpu(facts(0, { slots: 1, crowded: "server_full" }));
-    finish(started[0]!, { status: "failed", error: { code: "gpu_full", sentence: "It takes no more now." } });
+    finish(started[0]!, { status: "interrupted", reason: "gpu_full", sentence: "It takes no more now." });
     tasks.scheduler.setGpu(facts(0, { slots: 1 }));
     // After the third time it rests before it is tried again.
     t.mock.timers.tick(15_000);

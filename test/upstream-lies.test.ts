@@ -10,7 +10,7 @@ import { type Dialect } from "../src/engine/openai/dialect.ts";
 import { DIALECTS, identify } from "../src/engine/openai/identify.ts";
 import { highestOf, sumOf } from "../src/engine/openai/prometheus.ts";
 import { type Upstream, UpstreamError } from "../src/engine/upstream/upstream.ts";
-import { AltLasError } from "../src/errors.ts";
+import { EngineFailure } from "../src/engine/failures.ts";
 import { bytes, chunksOf, read } from "./helpers/upstream-answers.ts";
 
 function event(value: unknown): string {
@@ -274,7 +274,7 @@ describe("fuzzed", () => {
           const found = await identify(upstream, { where: "there", model: "", hasKey: false }).catch(
             (error: unknown) => error,
           );
-          assert(found instanceof AltLasError || (found as { model: { id: string } }).model.id !== "", String(found));
+          assert(found instanceof EngineFailure || (found as { model: { id: string } }).model.id !== "", String(found));
         },
       ),
       { numRuns: 1000 },

@@ -250,11 +250,11 @@ export interface Engine {
   readonly serverPid?: number | null;
   /** Resolves when it cannot go on; absent: only its process can fail. */
   readonly gone?: Promise<EngineEnd>;
-  /** Opens the model. @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later */
+  /** Opens the model. @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later */
   load(): Promise<EngineInfo>;
   /** What the engine's own library says of its device's memory; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;
-  /** @throws {AltLasError} `prompt_too_long`, `model_error`, `out_of_memory`, `gpu_full` (with `retryAfter`) or `gpu_lost` */
+  /** @throws {EngineFailure} `prompt_too_long`, `model_error`, `out_of_memory`, `gpu_full` (with `retryAfter`) or `gpu_lost` */
   generate(generation: Generation): Promise<GenerateOutcome>;
   stop(): Promise<void>;
 }

@@ -8,7 +8,7 @@
  *  4. Else as many slots as fit with the least context, down to one.
  *  5. Else it does not fit.
  */
-import { AltLasError } from "../errors.ts";
+import { EngineFailure } from "./failures.ts";
 import { type KvCacheType, type PlannedMemory } from "./engine.ts";
 
 /** What is wanted, and what there is. */
@@ -52,7 +52,7 @@ export interface MemoryPlan extends Room {
 /** llama.cpp rounds a slot's context up to a multiple of this, so that steps in between would save nothing. */
 const STEP = 256;
 
-/** @throws {AltLasError} `out_of_memory` when not even one slot fits, with what it needs at least and what it may take */
+/** @throws {EngineFailure} `out_of_memory` when not even one slot fits, with what it needs at least and what it may take */
 export async function planMemory(wish: MemoryWish): Promise<MemoryPlan> {
   const rooms = roomsOf(wish);
   const fitting = (plan: MemoryPlan): boolean => wish.budget === null || plan.needs <= wish.budget;
@@ -101,10 +101,10 @@ function noteOf({ budget, context, slots }: MemoryWish, plan: MemoryPlan): strin
   return `${enough} ${slotsOf(plan.slots)} of ${tokens(plan.context)} tokens instead of ${tokens(context)}.`;
 }
 
-function tooSmall({ what, budget }: MemoryWish, { context, slots, memory, needs }: MemoryPlan): AltLasError {
+function tooSmall({ what, budget }: MemoryWish, { context, slots, memory, needs }: MemoryPlan): EngineFailure {
   const least = `${atLeast(needs)} of memory, ${atLeast(memory.weights)} of it for its weights`;
   const sentence = `${what} needs at least ${least}, for ${slotsOf(slots)} of ${tokens(context)} tokens; ${atMost(budget!)} may be used.`;
-  return new AltLasError("out_of_memory", sentence);
+  return new EngineFailure("out_of_memory", sentence);
 }
 
 /** Such as `8 slots`. */

@@ -11,7 +11,7 @@
  * A task that is to `ignore_cancel` may have another failure too.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { AltLasError } from "../errors.ts";
+import { EngineFailure } from "./failures.ts";
 import { type Request } from "../request.ts";
 import {
   type DeviceMemory,
@@ -84,7 +84,7 @@ export class SimulatedEngine implements Engine {
     const { load_seconds: seconds, failures } = this.#options.simulated;
     if (seconds > 0) await this.#wait(seconds);
     if (failures.some((failure) => failure.kind === "load_error" && this.#isHere(failure))) {
-      throw new AltLasError(
+      throw new EngineFailure(
         "model_error",
         `The simulated model of GPU ${this.#gpuId} is set to fail when it is loaded.`,
       );
@@ -158,7 +158,7 @@ export class SimulatedEngine implements Engine {
 
   async #wait(seconds: number): Promise<void> {
     await sleep(seconds * 1000, undefined, { signal: this.#stopping.signal }).catch((error: unknown) => {
-      throw new AltLasError("model_error", "The simulated model was stopped while it was loaded.", { cause: error });
+      throw new EngineFailure("model_error", "The simulated model was stopped while it was loaded.", { cause: error });
     });
   }
 
@@ -282,13 +282,13 @@ function words(first: number, from: number, to: number): string {
 }
 
 /** What a task is told of a failure that its worker survives. */
-function errorOf({ kind }: SimulatedFailure, generated: number): AltLasError {
+function errorOf({ kind }: SimulatedFailure, generated: number): EngineFailure {
   const after = `after ${generated} tokens`;
   if (kind === "full")
-    return new AltLasError("gpu_full", `The simulated GPU has no room ${after}.`, { retryAfter: FULL_SECONDS });
-  if (kind === "cut_off") return new AltLasError("gpu_lost", `The simulated GPU was cut off ${after}.`);
-  if (kind === "out_of_memory") return new AltLasError(kind, `The simulated GPU has no memory left ${after}.`);
-  return new AltLasError("model_error", `The simulated model is set to fail ${after}.`);
+    return new EngineFailure("gpu_full", `The simulated GPU has no room ${after}.`, { retryAfter: FULL_SECONDS });
+  if (kind === "cut_off") return new EngineFailure("gpu_lost", `The simulated GPU was cut off ${after}.`);
+  if (kind === "out_of_memory") return new EngineFailure(kind, `The simulated GPU has no memory left ${after}.`);
+  return new EngineFailure("model_error", `The simulated model is set to fail ${after}.`);
 }
 
 const OF_THIS_PROCESS: SimulatedFaults = {

@@ -1,6 +1,6 @@
 /** What a task's attempts say about it: how often it was tried, what it is suspected of, and where it failed. */
 import { type ErrorCode } from "../errors.ts";
-import { type Attempt, attemptNumber, type Interruption, type Outcome, type Task, type TaskError } from "../task.ts";
+import { type Attempt, attemptNumber, type Interruption, type Task, type TaskError } from "../task.ts";
 
 /** Deaths of workers on which a task ran alone, after which it is taken for their cause. */
 const POISONOUS = 2;
@@ -156,21 +156,4 @@ export function failedUnder(tasks: readonly Task[], gpuId: number): boolean {
 
 function isFailure({ reason }: Attempt): boolean {
   return reason === "worker_crash" || reason === "gpu_lost" || reason === "out_of_memory";
-}
-
-/** What ends a run without ending its task. */
-export interface CutOff {
-  readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
-  /** What the engine says of it. */
-  readonly sentence: string;
-  /** Seconds for which a full server is left alone; undefined: it is not that. */
-  readonly retryAfter: number | undefined;
-}
-
-/** Why a run has ended whose task is not to end with it; null: the task has ended. */
-export function cutOffBy(outcome: Outcome): CutOff | null {
-  if (outcome.status !== "failed") return null;
-  const { code, sentence } = outcome.error;
-  const isCutOff = code === "out_of_memory" || code === "gpu_lost" || code === "gpu_full";
-  return isCutOff ? { reason: code, sentence, retryAfter: outcome.retryAfter } : null;
 }

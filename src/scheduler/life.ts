@@ -3,7 +3,7 @@ import { type Clock } from "../common/clock.ts";
 import {
   isFinal,
   latestTime,
-  type Outcome,
+  type Ending,
   type Placement,
   type Task,
   type TaskError,
@@ -57,7 +57,7 @@ export class Life {
   }
 
   /** The run that a task was in has ended, and with it the task. */
-  finish(task: Task, outcome: Outcome): void {
+  finish(task: Task, outcome: Ending): void {
     const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
     const result = resultOf(outcome);
     endAttempt(task, late ? "timeout" : outcome.status, this.moment(task));
@@ -114,7 +114,7 @@ export class Life {
 }
 
 /** What a run has left; null: nothing. */
-export function resultOf(outcome: Outcome): TaskResult | null {
+export function resultOf(outcome: Ending): TaskResult | null {
   return outcome.status === "failed" ? null : (outcome.result ?? null);
 }
 

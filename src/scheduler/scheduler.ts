@@ -12,10 +12,10 @@
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
 import { type GpuFacts, type GpuState, isServing } from "../gpu/status.ts";
-import { type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
+import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm } from "./alarms.ts";
-import { type CutOff, cutOffBy, endAttempt, queueError, queueTimeIsOver, waitedSince } from "./attempts.ts";
+import { endAttempt, queueError, queueTimeIsOver, waitedSince } from "./attempts.ts";
 import { Callers, workOf } from "./callers.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -191,8 +191,7 @@ export class Scheduler {
     this.#event(() => {
       const gpuId = task.gpuId!;
       const wasCapped = this.callers.of(task).isCapped;
-      const cutOff = cutOffBy(outcome);
-      if (cutOff !== null) this.#tryElsewhere(gpuId, task, cutOff);
+      if (outcome.status === "interrupted") this.#tryElsewhere(gpuId, task, outcome);
       else {
         const result = resultOf(outcome);
         this.#planner.vacate(gpuId, task, result === null ? null : workOf(result), result !== null);

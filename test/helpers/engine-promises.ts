@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
-import { AltLasError } from "../../src/errors.ts";
+import { EngineFailure } from "../../src/engine/failures.ts";
 import {
   abortAll,
   MIB,
@@ -319,7 +319,7 @@ function keepsToItsContext({ traits, create }: EngineSubject, context: number): 
     for (let text = "dog".padEnd(2 * context, " dog"); ; text += " dog") {
       const task = watch(small, text, 5);
       const outcome = await task.outcome.catch((error: unknown) => error);
-      if (outcome instanceof AltLasError) {
+      if (outcome instanceof EngineFailure) {
         assert.equal(outcome.code, "prompt_too_long");
         const numbers: string[] = outcome.message.replaceAll(",", "").match(/\d+/g) ?? [];
         assert.deepEqual([numbers.length, numbers.includes(String(context))], [2, true], outcome.message);

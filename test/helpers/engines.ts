@@ -4,7 +4,7 @@ import { type Delta } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions, type GenerateOutcome } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/open.ts";
-import { AltLasError } from "../../src/errors.ts";
+import { EngineFailure } from "../../src/engine/failures.ts";
 
 export const SLOTS = 8;
 export const MIB = 2 ** 20;
@@ -110,11 +110,11 @@ export function planned({ memory }: EngineInfo): number {
   return memory.weights + memory.kvCache + memory.overhead;
 }
 
-export async function refused(promise: Promise<unknown>): Promise<AltLasError> {
+export async function refused(promise: Promise<unknown>): Promise<EngineFailure> {
   const error = await promise.then(
     () => assert.fail("it should have been refused"),
     (reason: unknown) => reason,
   );
-  assert(error instanceof AltLasError, String(error));
+  assert(error instanceof EngineFailure, String(error));
   return error;
 }

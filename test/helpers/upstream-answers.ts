@@ -8,7 +8,7 @@ import { Answer } from "../../src/engine/openai/answer.ts";
 import { readCompletion } from "../../src/engine/openai/completions.ts";
 import { type Question } from "../../src/engine/openai/dialect.ts";
 import { UpstreamError } from "../../src/engine/upstream/upstream.ts";
-import { AltLasError } from "../../src/errors.ts";
+import { EngineFailure } from "../../src/engine/failures.ts";
 
 const PROMPT = "Once upon a time";
 
@@ -35,7 +35,7 @@ export function read(chunks: readonly Uint8Array[], maxTokens = 100, take: Quest
     for (const chunk of chunks) if (!reader.add(chunk)) throw new UpstreamError(200, "too long");
     reader.end();
   } catch (error) {
-    assert(error instanceof UpstreamError || error instanceof AltLasError, String(error));
+    assert(error instanceof UpstreamError || error instanceof EngineFailure, String(error));
     if (!answer.isComplete) return { ...got, outcome: null, failure: error.message };
   }
   try {

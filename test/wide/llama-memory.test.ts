@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { type EngineInfo } from "../../src/engine/engine.ts";
 import { withSimplerType } from "../../src/engine/llama/model.ts";
 import { type MemoryPlan } from "../../src/engine/memory-plan.ts";
-import { AltLasError } from "../../src/errors.ts";
+import { EngineFailure } from "../../src/engine/failures.ts";
 import { LLAMA, planned, prompts, refused, SLOTS, watch } from "../helpers/engines.ts";
 import { llamaInfo, withLlama } from "../helpers/llama.ts";
 
@@ -106,7 +106,7 @@ describe("the memory of the llama engine", () => {
 describe("a KV cache that nobody asked for and that cannot be made", () => {
   const plan = { kvCacheType: "q8_0", context: 4096 } as MemoryPlan;
   const simpler = { kvCacheType: "f16", context: 2048 } as MemoryPlan;
-  const unable = new AltLasError("model_error", "it cannot be made");
+  const unable = new EngineFailure("model_error", "it cannot be made");
   const making = {
     make: async ({ kvCacheType, context }: MemoryPlan) => {
       if (kvCacheType === "q8_0") throw unable;

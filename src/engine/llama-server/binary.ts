@@ -2,24 +2,24 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 
 /**
  * The path of a program that is named by a path, or is looked for on PATH.
- * @throws {AltLasError} `model_error` when there is none that can be run
+ * @throws {EngineFailure} `model_error` when there is none that can be run
  */
 export async function findBinary(binary: string): Promise<string> {
   if (/[/\\]/.test(binary)) {
     const fault = await faultOf(resolve(binary));
     if (fault === null) return resolve(binary);
-    throw new AltLasError("model_error", `engine.binary is ${binary}, which ${fault}.`);
+    throw new EngineFailure("model_error", `engine.binary is ${binary}, which ${fault}.`);
   }
   const places = (process.env.PATH ?? "").split(delimiter).filter((place) => place !== "");
   for (const place of places) {
     for (const name of namesOf(binary)) if ((await faultOf(join(place, name))) === null) return join(place, name);
   }
   const sentence = `engine.binary is ${binary}, but no program of that name is on PATH; install llama.cpp's server, or give its path.`;
-  throw new AltLasError("model_error", sentence);
+  throw new EngineFailure("model_error", sentence);
 }
 
 function namesOf(binary: string): string[] {

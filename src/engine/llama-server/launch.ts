@@ -1,7 +1,7 @@
 /** From the configuration to a llama.cpp server that has loaded its model. */
 import { basename } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { type EngineInfo, type EngineOptions } from "../engine.ts";
 import { kvBytesPerToken } from "../llama/header.ts";
 import { ErrorLog, openBackend, planLoad } from "../llama/model.ts";
@@ -33,7 +33,7 @@ const NO_SOCKET = /couldn't bind/;
 /** Facts that are found out before anything is started. */
 export type Prepared = Pick<Command, "program" | "devices" | "header" | "plan">;
 
-/** Finds the program and its devices, and plans their memory. @throws {AltLasError} `model_error` or `out_of_memory` */
+/** Finds the program and its devices, and plans their memory. @throws {EngineFailure} `model_error` or `out_of_memory` */
 export async function prepare(options: EngineOptions, signal: AbortSignal): Promise<Prepared> {
   const program = await findBinary(options.binary);
   await checkFile(options.model);
@@ -49,7 +49,7 @@ export async function prepare(options: EngineOptions, signal: AbortSignal): Prom
   }
 }
 
-/** Resolves when it has loaded its model. @throws {AltLasError} it has ended instead, or is something else */
+/** Resolves when it has loaded its model. @throws {EngineFailure} it has ended instead, or is something else */
 export async function untilReady(server: ServerProcess, upstream: Upstream, options: EngineOptions): Promise<void> {
   const { binary, patience } = options;
   const latest = performance.now() + patience.firstByte * 1000;
@@ -61,7 +61,7 @@ export async function untilReady(server: ServerProcess, upstream: Upstream, opti
     // It answers before it loads its model, however long that takes.
     if (!answers && performance.now() > latest) {
       const sentence = `engine.binary is ${binary}, which is no llama-server: it did not answer within ${patience.firstByte} s.`;
-      throw new AltLasError("model_error", sentence);
+      throw new EngineFailure("model_error", sentence);
     }
     await Promise.race([server.ended, pause(wait)]);
     if (server.hasEnded) throw failureOf(await server.ended, options);
@@ -77,22 +77,22 @@ async function look(upstream: Upstream, { binary }: EngineOptions): Promise<"sil
   const { status } = answer as { status: number };
   if (status === 200) return "ready";
   if (status === LOADING) return "loading";
-  throw new AltLasError(
+  throw new EngineFailure(
     "model_error",
     `engine.binary is ${binary}, which is no llama-server: its /health answers ${status}.`,
   );
 }
 
 /** Why it ended while it loaded its model. */
-function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineOptions): AltLasError {
+function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineOptions): EngineFailure {
   const why = complaintsIn(words) || lastWordsIn(words) || "it did not say why";
   const sentence = `${binary} ended (${how}) while it loaded the model file ${model}: ${why}.`;
-  if (NO_MEMORY.test(why)) return new AltLasError("out_of_memory", sentence);
+  if (NO_MEMORY.test(why)) return new EngineFailure("out_of_memory", sentence);
   // Nothing is wrong with the model: next time it may go well.
-  return new AltLasError(killed || NO_SOCKET.test(why) ? "gpu_lost" : "model_error", sentence);
+  return new EngineFailure(killed || NO_SOCKET.test(why) ? "gpu_lost" : "model_error", sentence);
 }
 
-/** The properties that the server reports. @throws {AltLasError} `model_error` */
+/** The properties that the server reports. @throws {EngineFailure} `model_error` */
 export async function describe(upstream: Upstream, command: Command): Promise<EngineInfo & { context: number }> {
   const { options, header, devices, plan } = command;
   const { status, body } = await upstream.ask("GET", "/props");
@@ -103,7 +103,7 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
   const slots = slotsIn(props.total_slots);
   if (context === null || slots === null) {
     const sentence = `engine.binary is ${options.binary}, which is no llama-server: its /props does not tell its slots and context.`;
-    throw new AltLasError("model_error", sentence);
+    throw new EngineFailure("model_error", sentence);
   }
   // It rounds the context up.
   const made = { ...plan, context: Math.min(plan.context, context), slots: Math.min(plan.slots, slots) };

@@ -12,7 +12,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { limited, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
@@ -161,13 +161,13 @@ export class LlamaServerEngine implements Engine {
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       const code = error.words === NONSENSE ? "model_error" : "gpu_lost";
-      throw new AltLasError(code, `llama-server failed when it was asked for one token: ${sentenceOf(error.words)}`);
+      throw new EngineFailure(code, `llama-server failed when it was asked for one token: ${sentenceOf(error.words)}`);
     }
   }
 
   #opened(): Running {
-    if (this.#over !== undefined) throw new AltLasError("gpu_lost", this.#over.sentence);
-    if (this.#running === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+    if (this.#over !== undefined) throw new EngineFailure("gpu_lost", this.#over.sentence);
+    if (this.#running === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
     return this.#running;
   }
 
@@ -206,27 +206,27 @@ export class LlamaServerEngine implements Engine {
     const timeout = Math.min(SIGN_OF_LIFE, this.#options.patience.firstByte);
     const tokens = tokensIn(await upstream.ask("POST", "/tokenize", body, { timeout }), upstream);
     if (tokens.length > 0) return tokens;
-    throw new AltLasError("model_error", "The prompt has no token that this model knows.");
+    throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
   }
 
   // --- what goes wrong -------------------------------------------------------------------------------------------
 
   /** The meaning of a failure for the task; when the server is gone, that is told first. */
-  async #failed({ status, words, retryAfter }: UpstreamError): Promise<AltLasError> {
+  async #failed({ status, words, retryAfter }: UpstreamError): Promise<EngineFailure> {
     const said = sentenceOf(words);
     if (status === 429 || status === 503) {
       const options = retryAfter === undefined ? {} : { retryAfter };
-      return new AltLasError("gpu_full", `llama-server has no room now: ${said}`, options);
+      return new EngineFailure("gpu_full", `llama-server has no room now: ${said}`, options);
     }
     if (words === NONSENSE) {
       this.#end({ sentence: `llama-server failed: ${said}`, crashed: false });
-      return new AltLasError("gpu_lost", this.#over!.sentence);
+      return new EngineFailure("gpu_lost", this.#over!.sentence);
     }
     const isRefusal = status !== null && status >= 400;
     if (!isRefusal || status >= 500) await this.#count(said);
-    if (!isRefusal) return new AltLasError("gpu_lost", this.#over?.sentence ?? `llama-server failed: ${said}`);
+    if (!isRefusal) return new EngineFailure("gpu_lost", this.#over?.sentence ?? `llama-server failed: ${said}`);
     const code = NO_MEMORY.test(words) ? "out_of_memory" : "model_error";
-    return new AltLasError(code, `llama-server refused the task: ${said}`);
+    return new EngineFailure(code, `llama-server refused the task: ${said}`);
   }
 
   /** All that fails at once counts as one failure. */

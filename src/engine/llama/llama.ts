@@ -14,7 +14,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { type Request, wholeSampling } from "../../request.ts";
 import {
   type DeviceMemory,
@@ -90,7 +90,7 @@ export class LlamaEngine implements Engine {
   readonly #gone = Promise.withResolvers<EngineEnd>();
   #isProving = false;
   /** Why it is over; undefined: it is not. */
-  #over: AltLasError | undefined;
+  #over: EngineFailure | undefined;
 
   constructor(options: EngineOptions, pace: Pace = new Prefill(options.tuning.prefillChunk)) {
     this.#options = options;
@@ -181,7 +181,7 @@ export class LlamaEngine implements Engine {
 
   #opened(): OpenModel {
     if (this.#over !== undefined) throw this.#over;
-    if (this.#open === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+    if (this.#open === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
     return this.#open;
   }
 
@@ -193,7 +193,7 @@ export class LlamaEngine implements Engine {
     if (bos !== null && shouldPrependBosToken) tokens.unshift(bos);
     if (tokens.length > 0) return tokens;
     const start = bos ?? eos ?? nl;
-    if (start === null) throw new AltLasError("model_error", "The prompt has no token that this model knows.");
+    if (start === null) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
     return [start];
   }
 
@@ -280,11 +280,11 @@ export class LlamaEngine implements Engine {
   }
 
   /** While it loads, the model or the device is at fault; later this engine is over. */
-  #computedNonsense(): AltLasError {
+  #computedNonsense(): EngineFailure {
     const what = `The model ${this.#options.model} computed nonsense: its next token has no probability (NaN)`;
     if (this.#isProving)
-      return new AltLasError("model_error", `${what}. The file is damaged, or the device computes wrongly.`);
-    this.#over ??= new AltLasError("gpu_lost", `${what}.`);
+      return new EngineFailure("model_error", `${what}. The file is damaged, or the device computes wrongly.`);
+    this.#over ??= new EngineFailure("gpu_lost", `${what}.`);
     this.#gone.resolve({ sentence: this.#over.message, crashed: false });
     return this.#over;
   }

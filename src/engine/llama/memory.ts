@@ -22,7 +22,7 @@ const DRIVER_BYTES = 512 * 2 ** 20;
 /**
  * @param kvCacheTypes those that the KV cache may have, the best first
  * @param gpus how many GPUs will hold the model together, where another program opens them and `llama` is on the CPU; absent: those of `llama`
- * @throws {AltLasError} `out_of_memory` when not even one slot fits
+ * @throws {EngineFailure} `out_of_memory` when not even one slot fits
  */
 export async function planModel(
   llama: Llama,

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { GgmlType, type GgufFileInfo, type GgufTensorInfo } from "node-llama-cpp";
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 
 /** Weights and bytes of a block, of the types that most files have: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h */
 const BLOCKS: { readonly [type in GgmlType]?: readonly [weights: number, bytes: number] } = {
@@ -30,7 +30,7 @@ interface Split {
   readonly tensors?: { readonly count?: unknown };
 }
 
-/** @throws {AltLasError} `model_error`: a file that is too short, or not the part of this model that its name says; it is named */
+/** @throws {EngineFailure} `model_error`: a file that is too short, or not the part of this model that its name says; it is named */
 export async function checkWhole(parts: readonly Part[]): Promise<void> {
   for (const { path, info } of parts) {
     const { size } = await stat(path);
@@ -75,8 +75,8 @@ function checkTogether(parts: readonly Part[]): void {
   }
 }
 
-function refusal([first]: readonly Part[], why: string): AltLasError {
-  return new AltLasError("model_error", `The model file ${first!.path} could not be loaded: ${why}.`);
+function refusal([first]: readonly Part[], why: string): EngineFailure {
+  return new EngineFailure("model_error", `The model file ${first!.path} could not be loaded: ${why}.`);
 }
 
 function saidOf(part: Part): string {

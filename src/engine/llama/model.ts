@@ -11,7 +11,8 @@ import {
   type LlamaModel,
   NoBinaryFoundError,
 } from "node-llama-cpp";
-import { AltLasError, messageOf } from "../../errors.ts";
+import { messageOf } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
 import { KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
 import { planModel } from "./memory.ts";
@@ -53,15 +54,15 @@ export class ErrorLog {
   }
 
   /** The failure for whatever was just thrown: `what` it means, and why. */
-  async failure(what: string, error: unknown): Promise<AltLasError> {
-    if (error instanceof AltLasError) return error;
+  async failure(what: string, error: unknown): Promise<EngineFailure> {
+    if (error instanceof EngineFailure) return error;
     await this.#delivered();
     const lines = this.#lines;
     // Kept until all that failed in the same step have read them.
     setImmediate(() => (this.#lines = []));
     const why = reasonOf(messageOf(error), lines);
     const noMemory = NO_MEMORY.test(why);
-    return new AltLasError(noMemory ? "out_of_memory" : "model_error", `${what}: ${why}.`, { cause: error });
+    return new EngineFailure(noMemory ? "out_of_memory" : "model_error", `${what}: ${why}.`, { cause: error });
   }
 
   /** The binding delivers llama.cpp's lines through the event loop, so they come after the exception they explain. */
@@ -91,7 +92,7 @@ export interface Opening {
 
 /**
  * Opens the model of `options` with one sequence for each slot, as many and as large as its memory allows.
- * @throws {AltLasError} `model_error` or `out_of_memory`, with a sentence that names the file
+ * @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file
  */
 export async function openModel(options: EngineOptions, signal: AbortSignal): Promise<OpenModel> {
   await checkFile(options.model);
@@ -146,7 +147,7 @@ export async function openBackend(options: EngineOptions, log: ErrorLog): Promis
   if (llama.gpu === backend) return llama;
   const opened = llama.gpu || "the CPU";
   await llama.dispose();
-  throw new AltLasError("model_error", `llama.cpp was asked for ${wanted}, but it opened ${opened}.`);
+  throw new EngineFailure("model_error", `llama.cpp was asked for ${wanted}, but it opened ${opened}.`);
 }
 
 /** Nothing but the file's header has been read when this has decided. */
@@ -158,7 +159,7 @@ export async function planLoad(opening: Opening): Promise<{ header: ModelHeader;
     return { header, plan: await planModel(llama, header, options, kvCacheTypesFor(options, header), gpus) };
   } catch (error) {
     // A file that llama.cpp cannot build even without memory: the figures were a guess, and its complaint is the reason.
-    const isGuess = error instanceof AltLasError && error.code === "out_of_memory" && (await log.hasComplaints());
+    const isGuess = error instanceof EngineFailure && error.code === "out_of_memory" && (await log.hasComplaints());
     const reason = isGuess ? new Error(error.message, { cause: error }) : explainHeader(error, signal);
     throw await log.failure(`The model file ${options.model} could not be loaded`, reason);
   }
@@ -172,14 +173,14 @@ function checkWish({ insights, trainContext }: ModelHeader, { model, context, sl
   const { architecture } = metadata.general;
   // Anything else would crash or answer nonsense when asked for the next token.
   if (architectureMetadata.attention?.causal === false || architecture.startsWith("t5")) {
-    throw new AltLasError("model_error", `The model file ${model} (${architecture}) cannot generate text.`);
+    throw new EngineFailure("model_error", `The model file ${model} (${architecture}) cannot generate text.`);
   }
   if (slots > MAX_SLOTS) {
-    throw new AltLasError("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
+    throw new EngineFailure("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
   }
   if (context === null || context <= trainContext) return;
   const sentence = `A context of ${context} tokens was asked for, but the model ${model} was trained for ${trainContext}.`;
-  throw new AltLasError("model_error", sentence);
+  throw new EngineFailure("model_error", sentence);
 }
 
 /** llama.cpp finds the parts of a model by their names only. */
@@ -187,7 +188,7 @@ function checkParts(model: string, told: number, found: number): void {
   if (told === found) return;
   const parts = told === 1 ? "is whole" : `is one of ${told} parts`;
   const named = found === 1 ? "not named like one of several" : `named like one of ${found}`;
-  throw new AltLasError(
+  throw new EngineFailure(
     "model_error",
     `The model file ${model} ${parts}, but ${named}: its name should be as it was made.`,
   );
@@ -209,7 +210,7 @@ async function loadModel({ llama, options, signal, log }: Opening): Promise<Llam
 
 /** node-llama-cpp reads the file's header before llama.cpp does, and stumbles over a bad one with any kind of exception. */
 function explainHeader(error: unknown, signal: AbortSignal): unknown {
-  const isClear = error instanceof AltLasError || messageOf(error) === "Failed to load model";
+  const isClear = error instanceof EngineFailure || messageOf(error) === "Failed to load model";
   if (isClear || signal.aborted) return error;
   return new Error(`its header is damaged or cut short (${messageOf(error)})`, { cause: error });
 }

@@ -1,5 +1,5 @@
 /** Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer. */
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
@@ -119,6 +119,6 @@ function complete(answer: Answer, { result }: Record<string, unknown>, received:
 function failureOf({ error, error_code: code, status }: Record<string, unknown>): Error {
   const words = textIn(error) ?? `the task was ${String(status)} there`;
   if (code === "prompt_too_long" || code === "model_error" || code === "out_of_memory")
-    return new AltLasError(code, words);
+    return new EngineFailure(code, words);
   return new UpstreamError(500, words);
 }

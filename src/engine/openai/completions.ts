@@ -3,7 +3,7 @@
  * each has `choices`, and the last ones `finish_reason` and `usage`; `[DONE]` ends them
  * (https://platform.openai.com/docs/api-reference/completions).
  */
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { wholeSampling } from "../../request.ts";
 import { failureStatusIn } from "../upstream/figures.ts";
 import { isObject, objectIn, valueIn } from "../upstream/json-fields.ts";
@@ -55,7 +55,7 @@ export const PLAIN: Dialect = {
 /**
  * Takes in one event, or the whole answer of a server that does not stream. What is null or absent is not told; a later event without
  * choices, or with none, only counts. False: it is no sign of work.
- * @throws {UpstreamError} it is an error, or has another shape than a completion @throws {AltLasError} it was filtered
+ * @throws {UpstreamError} it is an error, or has another shape than a completion @throws {EngineFailure} it was filtered
  */
 export function readCompletion(answer: Answer, data: string, event?: string): boolean | void {
   const text = data.trim();
@@ -123,7 +123,7 @@ function finish(answer: Answer, told: string): void {
   if (OTHER_ENDS.has(reason))
     throw new UpstreamError(null, `it ended its answer with ${reason}, for which it was not asked`);
   if (reason === "content_filter")
-    throw new AltLasError("model_error", "The server's content filter ended the answer.");
+    throw new EngineFailure("model_error", "The server's content filter ended the answer.");
   answer.finish(LIMITS.has(reason) ? "length" : "stop");
 }
 

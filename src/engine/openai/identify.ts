@@ -1,5 +1,5 @@
 /** Finds out which kind of server answers at an address, and whether it has the model. */
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { ALT_LAS } from "./alt-las.ts";
 import { nameIn } from "../upstream/figures.ts";
@@ -31,7 +31,7 @@ export interface Wanted {
 
 /**
  * Asks for its models, and what it is.
- * @throws {AltLasError} `gpu_lost`: it cannot be reached, or is not ready; `model_error`: it wants another key, lacks the model, or is no
+ * @throws {EngineFailure} `gpu_lost`: it cannot be reached, or is not ready; `model_error`: it wants another key, lacks the model, or is no
  *   server for this
  */
 export async function identify(upstream: Upstream, wanted: Wanted): Promise<Served> {
@@ -56,17 +56,17 @@ async function find(upstream: Upstream, wanted: Wanted): Promise<Served> {
 }
 
 /** The meaning of a server's refusal while nothing has been served yet. */
-export function unusable(error: UpstreamError, { where, hasKey }: Omit<Wanted, "model">): AltLasError {
+export function unusable(error: UpstreamError, { where, hasKey }: Omit<Wanted, "model">): EngineFailure {
   const { status, message } = error;
   const said = message.replace(/\.$/, "");
-  if (status === null) return new AltLasError("gpu_lost", `The server at ${where} cannot be used now: ${said}.`);
+  if (status === null) return new EngineFailure("gpu_lost", `The server at ${where} cannot be used now: ${said}.`);
   if (status === 401 || status === 403) {
     const wants = hasKey ? "refuses the key of engine.api_key" : "needs a key (engine.api_key)";
-    return new AltLasError("model_error", `The server at ${where} ${wants}: ${said}.`);
+    return new EngineFailure("model_error", `The server at ${where} ${wants}: ${said}.`);
   }
   if (status === 429 || status >= 500)
-    return new AltLasError("gpu_lost", `The server at ${where} is not ready: ${said}.`);
-  return new AltLasError(
+    return new EngineFailure("gpu_lost", `The server at ${where} is not ready: ${said}.`);
+  return new EngineFailure(
     "model_error",
     `The server at ${where} does not speak OpenAI's protocol: it answered HTTP ${status}: ${error.words.replace(/\.$/, "")}.`,
   );
@@ -86,9 +86,9 @@ async function recognize(
 function choose(models: readonly ModelCard[], { name }: Dialect, { where, model: wanted }: Wanted): ModelCard {
   const model = wanted === "" ? models[0] : models.find(({ id, aliases }) => [id, aliases].flat().includes(wanted));
   if (model !== undefined) return model;
-  if (models.length === 0) throw new AltLasError("gpu_lost", `${name} at ${where} has no model yet.`);
+  if (models.length === 0) throw new EngineFailure("gpu_lost", `${name} at ${where} has no model yet.`);
   const names = models.map(({ id }) => id).slice(0, 20);
-  throw new AltLasError("model_error", `${name} at ${where} has no model ${wanted}; it has ${names.join(", ")}.`);
+  throw new EngineFailure("model_error", `${name} at ${where} has no model ${wanted}; it has ${names.join(", ")}.`);
 }
 
 /** null: it is no list as OpenAI's protocol has it. */

@@ -12,7 +12,7 @@
  *     half-open probe.
  */
 import { randomUUID } from "node:crypto";
-import { AltLasError } from "../../errors.ts";
+import { EngineFailure } from "../failures.ts";
 import { limited, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
@@ -242,7 +242,7 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  /** Tokens that an answer can have; null: not known. @throws {AltLasError} `prompt_too_long` when there are none */
+  /** Tokens that an answer can have; null: not known. @throws {EngineFailure} `prompt_too_long` when there are none */
   async #roomFor(order: Order): Promise<number | null> {
     const { context } = this.#about;
     const tokens = context === null ? null : ((await this.#dialect.countTokens?.(this.#upstream, order)) ?? null);
@@ -285,12 +285,12 @@ export class OpenAiEngine implements Engine {
   }
 
   /** The meaning of a failure for the task, and for this engine. */
-  #failed(error: UpstreamError): AltLasError {
+  #failed(error: UpstreamError): EngineFailure {
     const blame = blameFor(error, this.#dialect);
     this.#count(blame, error);
     switch (blame) {
       case "full":
-        return new AltLasError("gpu_full", `${this.#name} has no room now: ${sentenceOf(error.message)}`, {
+        return new EngineFailure("gpu_full", `${this.#name} has no room now: ${sentenceOf(error.message)}`, {
           ...(error.retryAfter !== undefined && { retryAfter: error.retryAfter }),
         });
       case "task":
@@ -300,12 +300,12 @@ export class OpenAiEngine implements Engine {
     }
   }
 
-  #refusal(what: string, error: UpstreamError): AltLasError {
-    return new AltLasError("model_error", `${this.#name} refused ${what}: ${sentenceOf(error.message)}`);
+  #refusal(what: string, error: UpstreamError): EngineFailure {
+    return new EngineFailure("model_error", `${this.#name} refused ${what}: ${sentenceOf(error.message)}`);
   }
 
-  #lost(error: UpstreamError): AltLasError {
-    return new AltLasError("gpu_lost", `${this.#name} failed: ${sentenceOf(error.message)}`);
+  #lost(error: UpstreamError): EngineFailure {
+    return new EngineFailure("gpu_lost", `${this.#name} failed: ${sentenceOf(error.message)}`);
   }
 
   #count(blame: Blame, error: UpstreamError): void {
@@ -341,6 +341,6 @@ function isEnd(data: string, event: string | undefined): boolean {
   return data.trim() === "[DONE]" || event === "completed";
 }
 
-function tooLong(words: string): AltLasError {
-  return new AltLasError("prompt_too_long", sentenceOf(words[0]!.toUpperCase() + words.slice(1)));
+function tooLong(words: string): EngineFailure {
+  return new EngineFailure("prompt_too_long", sentenceOf(words[0]!.toUpperCase() + words.slice(1)));
 }

@@ -336,9 +336,8 @@ export class Instance {
 
   #onEnded(sink: RunSink, outcome: Outcome): void {
     // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
-    const isFull = outcome.status === "failed" && outcome.error.code === "gpu_full";
-    if (isFull) {
-      const retryAfter = this.#backpressure.refused(outcome.retryAfter, outcome.error.sentence);
+    if (outcome.status === "interrupted" && outcome.reason === "gpu_full") {
+      const retryAfter = this.#backpressure.refused(outcome.retryAfter, outcome.sentence);
       sink.ended({ ...outcome, retryAfter });
     } else {
       this.#backpressure.hasRoom();
@@ -378,12 +377,16 @@ export class Instance {
     const wasServing = this.isLoaded;
     const outcome = await worker?.check();
     if (outcome === undefined || worker !== this.#worker) return;
-    if (outcome.status !== "failed") this.#backpressure.hasRoom();
-    // One that has no room works.
-    const works = outcome.status !== "failed" || outcome.error.code === "gpu_full";
-    this.#lifecycle.proved(works ? null : outcome.error.sentence);
+    if (outcome.status === "completed") this.#backpressure.hasRoom();
+    this.#lifecycle.proved(faultIn(outcome));
     if (!this.isLoaded) return;
     if (wasServing) this.#scheduleCheck();
     else this.#onServing(this.#info!);
   }
+}
+
+/** What the outcome of a check says against its GPU; null: nothing, as of a server that has no room. */
+function faultIn(outcome: Outcome): string | null {
+  if (outcome.status === "failed") return outcome.error.sentence;
+  return outcome.status === "interrupted" && outcome.reason !== "gpu_full" ? outcome.sentence : null;
 }

@@ -3,7 +3,7 @@
  * blame. It does nothing itself: events come in by method calls, and what is to be done goes out through `LifecycleEffects`. No I/O, no
  * timers, no clock but the one it is given, so plain calls test it.
  */
-import { type ErrorCode } from "../../errors.ts";
+import { type FailureCode } from "../../engine/failures.ts";
 import { type CanceledRun, type Death } from "../worker/worker.ts";
 import { type InstanceHealth } from "./health.ts";
 
@@ -167,7 +167,7 @@ export class Lifecycle {
   }
 
   /** The model cannot be loaded. */
-  refused(code: ErrorCode, sentence: string): void {
+  refused(code: FailureCode, sentence: string): void {
     // The model has been served here, or the card is known to be sick: it is not the model that is at fault.
     if (code !== "out_of_memory" && (this.#hasServed || this.#health.isFaulted)) return this.fail(sentence, "gpu_lost");
     this.#health.refuse(sentence);

@@ -1,6 +1,6 @@
 /** What the server and a worker process say to each other. The channel keeps the order. */
 import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
-import { type ErrorCode } from "../../errors.ts";
+import { type FailureCode, type ReportedFailure } from "../../engine/failures.ts";
 import { type Delta } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type FinishReason } from "../../task.ts";
@@ -49,20 +49,13 @@ export type StepEnd =
       /** Seconds from the start of the run to its last token. */
       readonly executionTime: number;
     }
-  | {
-      readonly run: number;
-      readonly type: "error";
-      readonly code: ErrorCode;
-      readonly sentence: string;
-      /** Of `gpu_full`: seconds after which there may be room. */
-      readonly retryAfter?: number;
-    };
+  | ({ readonly run: number; readonly type: "error" } & ReportedFailure);
 
 export type FromWorker =
   /** Loaded; tasks may come. `gpus`: the UUIDs of the GPUs this process sees; null: not asked, or nobody can tell. */
   | { readonly type: "loaded"; readonly info: EngineInfo; readonly gpus: readonly string[] | null }
   /** Loading failed for a reason that trying again at once does not mend. The process exits after it. */
-  | { readonly type: "refused"; readonly code: ErrorCode; readonly sentence: string }
+  | { readonly type: "refused"; readonly code: FailureCode; readonly sentence: string }
   /** The server behind the engine cannot be reached any more, or makes no sense. The process exits after it. */
   | { readonly type: "lost"; readonly sentence: string }
   /** All that happened in one decoding step, for all its sequences, in this order. A start alone waits for the next step. */

@@ -4,7 +4,7 @@
  */
 import { type DeviceMemory, type Engine, type EngineEnd, type SimulatedFaults } from "../../engine/engine.ts";
 import { createEngine } from "../../engine/open.ts";
-import { AltLasError, messageOf } from "../../errors.ts";
+import { EngineFailure, reportOf } from "../../engine/failures.ts";
 import { visibleCudaGpus } from "./cuda.ts";
 import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
 import { type ProcessUse, useOf } from "./process-use.ts";
@@ -85,7 +85,7 @@ export class WorkerHost {
       void engine.gone?.then((end) => this.#onGone(end));
       this.#port.send({ type: "loaded", info, gpus: proveCuda ? await visibleCudaGpus() : null });
     } catch (error) {
-      const { code, sentence } = failureOf(error);
+      const { code, sentence } = reportOf(error);
       // An unreachable server may recover; a refusal stays.
       const message =
         code === "gpu_lost" ? ({ type: "lost", sentence } as const) : ({ type: "refused", code, sentence } as const);
@@ -111,7 +111,7 @@ export class WorkerHost {
     let lastTokenAt = startedAt;
     this.#runs.set(run, controller);
     try {
-      if (this.#engine === undefined) throw new AltLasError("model_error", "The model is not loaded.");
+      if (this.#engine === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
       const outcome = await this.#engine.generate({
         request,
         signal: controller.signal,
@@ -123,7 +123,7 @@ export class WorkerHost {
       });
       this.#end({ run, type: "finished", ...outcome, executionTime: (lastTokenAt - startedAt) / 1000 });
     } catch (error) {
-      this.#end({ run, type: "error", ...failureOf(error) });
+      this.#end({ run, type: "error", ...reportOf(error) });
     }
   }
 
@@ -136,12 +136,4 @@ export class WorkerHost {
   async #lookAtMemory(): Promise<void> {
     this.#deviceMemory = (await this.#engine?.deviceMemory().catch(() => null)) ?? null;
   }
-}
-
-function failureOf(error: unknown): Pick<StepEnd & { type: "error" }, "code" | "sentence" | "retryAfter"> {
-  if (error instanceof AltLasError) {
-    const { code, message: sentence, retryAfter } = error;
-    return { code, sentence, ...(retryAfter !== undefined && { retryAfter }) };
-  }
-  return { code: "model_error", sentence: `The engine failed: ${messageOf(error)}` };
 }

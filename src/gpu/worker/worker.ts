@@ -1,6 +1,7 @@
 /** The server's half of one worker, from its start to its death: gives it work, watches it, and tells what comes of it. */
 import { type DeviceMemory, type EngineInfo, PROOF, type UpstreamFigures } from "../../engine/engine.ts";
-import { AltLasError, type ErrorCode, messageOf } from "../../errors.ts";
+import { type FailureCode, outcomeOfFailure } from "../../engine/failures.ts";
+import { AltLasError, messageOf } from "../../errors.ts";
 import { contentOf, lengthOf, Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task, type TaskResult } from "../../task.ts";
@@ -24,7 +25,7 @@ export interface WorkerEvents {
   /** The model is loaded. @param gpus the UUIDs of the GPUs it sees; null: nobody can tell */
   loaded(info: EngineInfo, gpus: readonly string[] | null): void;
   /** The model cannot be loaded, and trying again at once would not help; the process ends. */
-  refused(code: ErrorCode, sentence: string): void;
+  refused(code: FailureCode, sentence: string): void;
   /** The server behind its engine cannot be reached, or not any more; the process ends. */
   lost(sentence: string): void;
   /** A heartbeat: its figures are new. */
@@ -395,10 +396,7 @@ function newRun(number: number, end: Run["end"], task: Task | null = null, sink:
 }
 
 function outcomeOf(end: StepEnd, run: Run): Outcome {
-  if (end.type === "error") {
-    const { code, sentence, retryAfter } = end;
-    return { status: "failed", error: { code, sentence }, ...(retryAfter !== undefined && { retryAfter }) };
-  }
+  if (end.type === "error") return outcomeOfFailure(end);
   const { finishReason, promptTokens, completionTokens, cachedTokens, executionTime } = end;
   const usage = { promptTokens, completionTokens, cachedTokens };
   const timestamp = shownAt(run, performance.now());

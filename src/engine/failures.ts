@@ -1,0 +1,67 @@
+/** What an engine reports when it cannot do what it was asked to do, and what that means for the task. */
+import { type ErrorCode, messageOf } from "../errors.ts";
+import { type CutOff, type Outcome } from "../task.ts";
+
+/** Either the task fails, with a code that its client reads; or only this run has ended, and the task is tried elsewhere or later. */
+type Meaning = { readonly fails: ErrorCode } | { readonly interrupts: CutOff["reason"] };
+
+const FAILURES = {
+  /** The model cannot be loaded, or cannot generate what was asked for. */
+  model_error: { fails: "model_error" },
+  /** The prompt leaves no room for a single token in the context. */
+  prompt_too_long: { fails: "prompt_too_long" },
+  /** The device has no memory left for the model, or for this task. */
+  out_of_memory: { interrupts: "out_of_memory" },
+  /** The device or the server that computes failed, or cannot be reached; the task is not the cause. */
+  gpu_lost: { interrupts: "gpu_lost" },
+  /** The server that computes takes no more now. */
+  gpu_full: { interrupts: "gpu_full" },
+} as const satisfies Readonly<Record<string, Meaning>>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+export class EngineFailure extends Error {
+  readonly code: FailureCode;
+  /** Of `gpu_full`: seconds after which there may be room; undefined: not known. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    code: FailureCode,
+    sentence: string,
+    options: { readonly retryAfter?: number; readonly cause?: unknown } = {},
+  ) {
+    super(sentence, { cause: options.cause });
+    this.name = "EngineFailure";
+    this.code = code;
+    this.retryAfter = options.retryAfter;
+  }
+}
+
+/** How a run has ended in which an engine failed; the only place where its codes become those of the API. */
+export function outcomeOfFailure({ code, sentence, retryAfter }: ReportedFailure): Outcome {
+  const meaning: Meaning = FAILURES[code];
+  if ("fails" in meaning) return { status: "failed", error: { code: meaning.fails, sentence } };
+  return {
+    status: "interrupted",
+    reason: meaning.interrupts,
+    sentence,
+    ...(retryAfter !== undefined && { retryAfter }),
+  };
+}
+
+/** A failure as a message tells it. */
+export interface ReportedFailure {
+  readonly code: FailureCode;
+  /** One sentence. */
+  readonly sentence: string;
+  /** Of `gpu_full`: seconds after which there may be room; absent: not known. */
+  readonly retryAfter?: number;
+}
+
+/** What to report of anything that was thrown. */
+export function reportOf(error: unknown): ReportedFailure {
+  if (!(error instanceof EngineFailure))
+    return { code: "model_error", sentence: `The engine failed: ${messageOf(error)}` };
+  const { code, message: sentence, retryAfter } = error;
+  return { code, sentence, ...(retryAfter !== undefined && { retryAfter }) };
+}
