@@ -6,7 +6,11 @@ import { type BenchServer, startServer } from "./server.ts";
 import { load, requestTo } from "./submit.ts";
 
 const CONNECTIONS = [1, 16, 64];
-const SECONDS = 2;
+/** Of one turn. Many short turns tell more than few long ones: what disturbs a machine lasts for seconds. */
+const SECONDS = 0.5;
+const PAIRS = { quick: 20, whole: 60 };
+/** Seconds before the first turn in which each server gets as fast as it will be. */
+const WARM_UP = 4;
 /** What this checkout may do of what the other one does, in tasks a second. */
 const LEAST = 0.97;
 
@@ -18,24 +22,26 @@ interface Turn {
 }
 
 /** @throws {Error} when no other checkout was named */
-export async function against({ quick, checkout }: Extent): Promise<Section> {
+export async function against({ quick, checkout, connections: counts = CONNECTIONS, pairs }: Extent): Promise<Section> {
   if (checkout === undefined) throw new Error("say with --checkout FOLDER what to compare with; it needs its npm ci");
   const options = { devices: "simulated:4", config: { engine: { simulated: { tokens_per_second: 0 } } } };
   await using servers = new AsyncDisposableStack();
   const program = join(resolve(checkout), "bin", "alt-las.js");
   const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
   const ours = servers.adopt(await startServer(options), (server) => server.stop());
-  for (const server of [theirs, ours]) await turn(server, 64);
+  for (const server of [theirs, ours]) await turn(server, 64, WARM_UP);
   const found = [];
-  for (const connections of CONNECTIONS) found.push(await compare(ours, theirs, connections, quick ? 6 : 20));
+  for (const count of counts) {
+    found.push(await compare(ours, theirs, count, pairs ?? (quick ? PAIRS.quick : PAIRS.whole)));
+  }
   return {
     name: "against",
     about:
       `POST /api/v1/predict to this checkout and to ${checkout}, in turns of ${SECONDS} s. Ratios are this checkout's figure to the ` +
       "other's of the same pair of turns; ± is the interval of 95 %.",
     rows: found.map(({ row }) => row),
-    bars: found.map(({ connections, rate }) => ({
-      what: `tasks/s at ${connections} connections, ratio`,
+    bars: found.map(({ row, rate }) => ({
+      what: `tasks/s at ${row.connections} connections, ratio`,
       measured: rate.value,
       margin: rate.margin,
       atLeast: LEAST,
@@ -57,25 +63,20 @@ async function compare(ours: BenchServer, theirs: BenchServer, connections: numb
   }
   const rate = centreOf(rates);
   const cpu = costs.length === 0 ? "not known" : shown(centreOf(costs));
-  return { connections, rate, row: { connections, pairs, "tasks/s, ratio": shown(rate), "CPU a task, ratio": cpu } };
+  return { rate, row: { connections, pairs, "tasks/s, ratio": shown(rate), "CPU a task, ratio": cpu } };
 }
 
 function shown({ value, margin }: Centre): string {
   return `${value.toFixed(3)} ± ${margin.toFixed(3)}`;
 }
 
-async function turn(server: BenchServer, connections: number): Promise<Turn> {
+async function turn(server: BenchServer, connections: number, seconds = SECONDS): Promise<Turn> {
   const before = cpuTimeOf(server.pid);
-  const { accepted, seconds, firstError } = await load({
-    ...server,
-    connections,
-    seconds: SECONDS,
-    request: requestTo(server),
-  });
+  const { accepted, firstError, ...took } = await load({ ...server, connections, seconds, request: requestTo(server) });
   if (firstError !== "") throw new Error(`a submission failed: ${firstError}`);
   const cpu = cpuBetween(before, cpuTimeOf(server.pid));
   return {
-    rate: accepted / seconds,
+    rate: accepted / took.seconds,
     cpu: cpu && (cpu.main + cpu.threads + cpu.workers) / accepted,
   };
 }

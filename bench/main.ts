@@ -1,6 +1,6 @@
 /*
  * npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS.
- * npm run bench -- against --checkout FOLDER: this checkout beside another one.
+ * npm run bench -- against --checkout FOLDER [--connections 1,16,64] [--pairs 60]: this checkout beside another one.
  */
 import { parseArgs } from "node:util";
 import { against } from "./against.ts";
@@ -40,8 +40,15 @@ const { values, positionals } = parseArgs({
     record: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
     checkout: { type: "string" },
+    connections: { type: "string" },
+    pairs: { type: "string" },
   },
 });
+const extent: Extent = {
+  ...values,
+  connections: values.connections?.split(",").map(Number),
+  pairs: values.pairs === undefined ? undefined : Number(values.pairs),
+};
 
 const names = positionals.length === 0 ? EVERYWHERE : positionals;
 const unknown = names.find((name) => !Object.hasOwn(BENCHMARKS, name));
@@ -58,7 +65,7 @@ async function runAll(): Promise<void> {
   const sections: Section[] = [];
   for (const measure of names.flatMap((name) => BENCHMARKS[name]!)) {
     const others = watchOthers();
-    const found = [await measure(values)].flat();
+    const found = [await measure(extent)].flat();
     const busy = others();
     for (const section of found.map((one) => ({ ...one, others: busy }))) {
       console.log(`${markdownOf(section)}\n`);

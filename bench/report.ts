@@ -15,6 +15,9 @@ export interface Extent {
   readonly profile: boolean;
   /** A folder with another checkout, to compare with. */
   readonly checkout?: string | undefined;
+  /** Numbers of connections to compare with, and pairs of turns for each; absent: as `quick` has it. */
+  readonly connections?: readonly number[] | undefined;
+  readonly pairs?: number | undefined;
 }
 
 export type Row = Readonly<Record<string, string | number>>;
