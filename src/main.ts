@@ -1,12 +1,10 @@
 /** Wires the parts together, starts them in order, and stops them in reverse. */
-import { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { absentCredentials } from "./auth/file.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
-import { type Clock } from "./common/clock.ts";
 import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
 import { type Config } from "./config/config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
@@ -20,14 +18,15 @@ import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { type OpenChannel } from "./gpu/worker/channel.ts";
 import { forkChannel } from "./gpu/worker/fork-channel.ts";
-import { listen } from "./http/listen.ts";
+import { close, listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
 import { loadOf } from "./scheduler/placement.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { TaskBook } from "./tasks/task-book.ts";
-import { Retention, type RetentionOptions } from "./store/retention.ts";
+import { Retention } from "./store/retention.ts";
+import { type Opened } from "./store/store.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";
@@ -72,10 +71,43 @@ export async function startServer(
   await using started = new AsyncDisposableStack();
   checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
   makeDataDir(dataDir);
-  const credentials = new Credentials({ config: config.auth, dataDir, log });
-  const path = config.store.path ?? join(dataDir, "alt-las.db");
-  const cacheBytes = config.store.cache_bytes;
-  const store = started.adopt(new SqliteStore({ path, cacheBytes, log }), (opened) => opened.close());
+  const place = { config, dataDir, log, credentials: new Credentials({ config: config.auth, dataDir, log }) };
+  const ground = await open(place, started);
+  const { stored, store, devices, driverNotes } = ground;
+  const server = assemble({ ...place, ...ground, openChannel }, started);
+  const url = await begin({ ...place, ...ground, ...server }, started);
+  // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
+  const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
+  if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
+  const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
+  const { movedAside } = stored;
+  const stop = stopper(config, server.tasks, started.move());
+  return { url, devices, firstKey, absentCredentials: absence, movedAside, driverNotes, lost: store.lost, stop };
+}
+
+/** The place where a server runs. */
+interface Place {
+  readonly config: Config;
+  readonly dataDir: string;
+  readonly log: Logger;
+  readonly credentials: Credentials;
+}
+
+/** The ground that everything else stands on. */
+interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
+  readonly store: SqliteStore;
+  readonly stored: Opened;
+  readonly databasePath: string;
+  readonly time: Timekeeper;
+  readonly known: KnownGpus;
+  readonly driverNotes: readonly string[];
+}
+
+/** Opens the store, and finds the devices. */
+async function open({ config, dataDir, log }: Place, started: AsyncDisposableStack): Promise<Ground> {
+  const databasePath = config.store.path ?? join(dataDir, "alt-las.db");
+  const opened = new SqliteStore({ path: databasePath, cacheBytes: config.store.cache_bytes, log });
+  const store = started.adopt(opened, (running) => running.close());
   const { monitoring, worker_environment: inherit } = config.gpu;
   const monitor = started.adopt(new GpuMonitor({ interval: monitoring.interval_ms, inherit, log }), (running) =>
     running.stop(),
@@ -83,69 +115,60 @@ export async function startServer(
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
   const [stored, found] = await Promise.all([store.open(), wantsGpus(config) ? monitor.start() : NO_GPUS]);
   const time = new Timekeeper({ store, past: stored.past, retention: config.tasks.retention * 1000, log });
-  await removeLeftovers(path);
+  await removeLeftovers(databasePath);
   const known = KnownGpus.open(dataDir);
-  const devices = await findDevices(config, {
-    found,
-    known,
-    pciGpus: await findPciGpus(),
-    environment: process.env,
-    silentDrivers: monitor.silentDrivers,
-    log,
-  });
+  const { silentDrivers } = monitor;
+  const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
+  const devices = await findDevices(config, sources);
   warnOfMissing(config, devices, log);
-  const driverNotes = monitor.silentDrivers;
+  return { store, stored, databasePath, monitor, time, known, devices, driverNotes: monitor.silentDrivers };
+}
 
-  const { allow_private: allowPrivate } = config.webhooks;
+/** Makes all parts, and says in which order they stop. */
+function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
+  const { config, credentials, log, store, time, driverNotes } = parts;
   const { clock } = time;
+  const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
-  const gpus = { devices, config, log, monitor, known, openChannel };
-  const { tasks, pool } = connect(gpus, { store, webhooks, credentials, clock });
-  const app = started.adopt(
-    serverOf({ config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost }),
-    closeServer,
-  );
-  // Which closes the store, so that whoever needs it has to stop before.
+  const { tasks, pool } = connect(parts, webhooks);
+  const http = { config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost };
+  const app = started.adopt(serverOf(http), close);
+  // Which closes the store, so that whatever needs it has to stop before.
   started.defer(() => tasks.close());
   started.adopt(time, (running) => running.stop());
   started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
-  const retention = started.adopt(retentionOf(config, { store, time, log, dataDir }), (running) => running.stop());
-  pool.start();
-  tasks.restore(stored);
-  webhooks.start();
-  time.start();
-  retention.start();
-  if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
-  // What commands on this machine may ask; each entry is a line, and its work is done elsewhere.
-  const commands: ControlRoutes = {
-    "POST /sweep": (_body, signal) => retention.sweepNow(signal),
-    [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath: path, dataDir }, signal),
-  };
-  started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
-  started.defer(credentials.watch());
-  started.defer(known.watch(log));
-  await listen(app, config.server);
-  // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
-  const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
-  if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
-  const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
-  const url = urlOf(config, app.server.address() as AddressInfo);
-  const { movedAside } = stored;
-  const stop = stopper(config, tasks, started.move());
-  return { url, devices, firstKey, absentCredentials: absence, movedAside, driverNotes, lost: store.lost, stop };
+  const retention = started.adopt(retentionOf(parts), (running) => running.stop());
+  return { webhooks, tasks, pool, app, retention };
 }
 
-interface ConnectedParts {
-  readonly store: SqliteStore;
-  readonly webhooks: Webhooks;
-  readonly credentials: Credentials;
-  readonly clock: Clock;
+/** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
+async function begin(
+  parts: Place & Ground & ReturnType<typeof assemble>,
+  started: AsyncDisposableStack,
+): Promise<string> {
+  const { config, dataDir, log, store, stored, databasePath, retention } = parts;
+  parts.pool.start();
+  parts.tasks.restore(stored);
+  parts.webhooks.start();
+  parts.time.start();
+  retention.start();
+  if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
+  // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
+  const commands: ControlRoutes = {
+    "POST /sweep": (_body, signal) => retention.sweepNow(signal),
+    [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
+  };
+  started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
+  started.defer(parts.credentials.watch());
+  started.defer(parts.known.watch(log));
+  return listen(parts.app, config.server);
 }
 
 /** The task book and the GPUs, each knowing the other. */
-function connect(parts: PoolParts, { store, webhooks, credentials, clock }: ConnectedParts) {
-  const { config, log } = parts;
+function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
+  const { config, log, store, credentials } = parts;
+  const { clock } = parts.time;
   const tasks: TaskBook = new TaskBook({
     store,
     log,
@@ -164,12 +187,9 @@ function connect(parts: PoolParts, { store, webhooks, credentials, clock }: Conn
   return { tasks, pool };
 }
 
-function retentionOf(
-  { tasks }: Config,
-  parts: Pick<RetentionOptions, "store" | "time" | "log" | "dataDir">,
-): Retention {
-  const { retention, max_stored } = tasks;
-  return new Retention({ ...parts, retention: retention * 1000, maxStored: max_stored ?? null, keysLive: KEYS_LIVE });
+function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Retention {
+  const { retention, max_stored: maxStored = null } = config.tasks;
+  return new Retention({ store, time, log, dataDir, retention: retention * 1000, maxStored, keysLive: KEYS_LIVE });
 }
 
 interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks"> {
@@ -209,16 +229,6 @@ function readinessOf({
   return { ready, reason: reason ?? trouble?.sentence ?? null };
 }
 
-/** Milliseconds that connections have to take their last answers. */
-const LAST_ANSWERS = 1000;
-
-/** By now every request has its answer; a connection on which none has come must not keep the server from ending. */
-async function closeServer(app: FastifyInstance): Promise<void> {
-  const cut = setTimeout(() => app.server.closeAllConnections(), LAST_ANSWERS);
-  await app.close();
-  clearTimeout(cut);
-}
-
 function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableStack): () => Promise<void> {
   const hurry = new AbortController();
   let stopping: Promise<void> | null = null;
@@ -236,10 +246,4 @@ function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableSt
 function placedOn(tasks: TaskBook, gpuId: number): { taskCount: number; load: number } {
   const gpu = tasks.scheduler.gpus.find(({ facts }) => facts.id === gpuId);
   return gpu === undefined ? { taskCount: 0, load: 0 } : { taskCount: gpu.running.size, load: loadOf(gpu) };
-}
-
-function urlOf({ server }: Config, { address, family, port }: AddressInfo): string {
-  const everywhere = address === "0.0.0.0" || address === "::";
-  const host = everywhere ? "127.0.0.1" : family === "IPv6" ? `[${address}]` : address;
-  return `${server.tls.cert === undefined ? "http" : "https"}://${host}:${port}`;
 }

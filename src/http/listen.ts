@@ -1,5 +1,7 @@
-/** Listening, and why it cannot be done. */
+/** Begins and ends to listen, and says why it cannot be done. */
+import { type AddressInfo } from "node:net";
 import { type FastifyInstance } from "fastify";
+import { type Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 
 /** Advice for the system's codes. */
@@ -10,11 +12,11 @@ const WHY: Readonly<Record<string, string>> = {
   ENOTFOUND: "no address is known for that name; choose another with --host",
 };
 
-/** @throws {AltLasError} `bad_config`, saying why not and what to do */
+/** @returns where, like `http://127.0.0.1:8642` @throws {AltLasError} `bad_config`, saying why not and what to do */
 export async function listen(
-  app: Pick<FastifyInstance, "listen">,
-  { host, port }: { readonly host: string; readonly port: number },
-): Promise<void> {
+  app: Pick<FastifyInstance, "listen" | "server">,
+  { host, port, tls }: Pick<Config["server"], "host" | "port" | "tls">,
+): Promise<string> {
   try {
     await app.listen({ host, port });
   } catch (error) {
@@ -22,4 +24,21 @@ export async function listen(
     const address = host.includes(":") ? `[${host}]` : host;
     throw new AltLasError("bad_config", `Cannot listen on ${address}:${port}: ${why}.`, { cause: error });
   }
+  return urlOf(app.server.address() as AddressInfo, tls.cert !== undefined);
+}
+
+/** Milliseconds that connections have to take their last answers. */
+const LAST_ANSWERS = 1000;
+
+/** By now every request has its answer; a connection on which none has come must not keep the server from ending. */
+export async function close(app: Pick<FastifyInstance, "close" | "server">): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), LAST_ANSWERS);
+  await app.close();
+  clearTimeout(cut);
+}
+
+function urlOf({ address, family, port }: AddressInfo, isEncrypted: boolean): string {
+  const everywhere = address === "0.0.0.0" || address === "::";
+  const host = everywhere ? "127.0.0.1" : family === "IPv6" ? `[${address}]` : address;
+  return `${isEncrypted ? "https" : "http"}://${host}:${port}`;
 }

@@ -14,7 +14,6 @@ export const EXCEPTIONS: readonly Exception[] = [
   { file: "src/gpu/worker/worker.ts", reason: SPLITTING },
   { file: "src/store/sqlite/thread.ts", name: "serve", reason: SPLITTING },
   { file: "src/gpu/telemetry/monitor.ts", name: "GpuMonitor", reason: SPLITTING },
-  { file: "src/main.ts", name: "startServer", reason: SPLITTING },
   { file: "src/http/server.ts", name: "createServer", reason: SPLITTING },
   { file: "src/http/bodies.ts", name: "readBody", reason: SPLITTING },
   { file: "src/http/pipelines.ts", name: "answerInTurn", reason: SPLITTING },
