@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { completionOf } from "../src/request.ts";
 import { unset } from "../src/common/clock.ts";
-import { type GpuFacts } from "../src/gpu/status.ts";
+import { type GpuFacts, type InstanceFacts } from "../src/gpu/status.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
 import { type Effects, type SchedulerSettings } from "../src/scheduler/effects.ts";
 import { Scheduler } from "../src/scheduler/scheduler.ts";
@@ -70,7 +70,7 @@ class World {
 
   constructor(gpus: number) {
     const effects: Effects = {
-      run: (_gpuId, task) => void this.#running.push(task),
+      run: (_instance, task) => void this.#running.push(task),
       cancel: () => {},
       changed: () => {},
       alarm: () => {},
@@ -283,9 +283,10 @@ function inOnePiece(text: string): string {
   return Buffer.from(text, "latin1").toString("latin1");
 }
 
-function factsOf(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
-  return {
-    id,
+function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
+  const instance: InstanceFacts = {
+    id: 0,
+    model: "model",
     state: "ready",
     reason: null,
     crowded: null,
@@ -293,10 +294,8 @@ function factsOf(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
     context: 8192,
     kvBytesPerToken: 131_072,
     maxTokenBytes: 64,
-    memoryFree: 2 ** 33,
-    othersUtilization: 0,
-    ...changes,
   };
+  return { id, memoryFree: 2 ** 33, othersUtilization: 0, instances: [{ ...instance, ...changes }] };
 }
 
 setFlagsFromString("--expose-gc");

@@ -21,7 +21,7 @@ import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { close, listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
-import { loadOf } from "./scheduler/placement.ts";
+import { loadOfAll } from "./scheduler/placement.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { TaskBook } from "./tasks/task-book.ts";
@@ -176,13 +176,13 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     clock,
     timeout: config.tasks.timeout ?? null,
     cancelTimeout: config.tasks.cancel_timeout,
-    run: (gpuId, task, request, sink) => pool.run(gpuId, task, request, sink),
+    run: (instance, task, request, sink) => pool.run(instance, task, request, sink),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
   const pool = new GpuPool(parts, {
     changed: (facts) => tasks.scheduler.setGpu(facts),
-    lost: (gpuId, reason, sentence) => tasks.scheduler.interrupted(gpuId, reason, sentence),
+    lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
   });
   return { tasks, pool };
 }
@@ -207,7 +207,7 @@ function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
-    runningOn: (gpuId) => [...(scheduler.gpus.find(({ facts }) => facts.id === gpuId)?.running ?? [])],
+    runningOn: (id) => scheduler.instances.flatMap(({ gpuId, running }) => (gpuId === id ? [...running] : [])),
     readiness: () => readinessOf({ tasks, pool, lost, credentials: rest.credentials }),
     draining: () => scheduler.draining,
     version: VERSION,
@@ -243,7 +243,7 @@ function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableSt
   };
 }
 
-function placedOn(tasks: TaskBook, gpuId: number): { taskCount: number; load: number } {
-  const gpu = tasks.scheduler.gpus.find(({ facts }) => facts.id === gpuId);
-  return gpu === undefined ? { taskCount: 0, load: 0 } : { taskCount: gpu.running.size, load: loadOf(gpu) };
+function placedOn(tasks: TaskBook, id: number): { taskCount: number; load: number } {
+  const here = tasks.scheduler.instances.filter(({ gpuId }) => gpuId === id);
+  return { taskCount: here.reduce((sum, { running }) => sum + running.size, 0), load: loadOfAll(here) };
 }

@@ -106,7 +106,7 @@ test("a caller is told when its own tasks will have got slots, not how fast thos
   const pinned = { ada: { user: "ada", pinnedGpuId: 0 }, bob: { user: "bob", pinnedGpuId: 1 } };
   world.submitMany(5, pinned.ada);
   world.submitMany(40, pinned.bob);
-  const runningOf = (gpuId: number): Task => [...world.scheduler.gpus[gpuId]!.running][0]!;
+  const runningOf = (gpuId: number): Task => [...world.scheduler.instances[gpuId]!.running][0]!;
   // One of ada's each 19 s, one of bob's each second.
   for (let second = 1; second <= 38; second++) {
     world.pass(1);
@@ -120,7 +120,7 @@ test("a caller is told when its own tasks will have got slots, not how fast thos
 test("where no GPU takes tasks a full queue does not pretend to become shorter soon", () => {
   const world = new World([facts(0, { slots: 1 })], { maxQueueSize: 1 });
   world.submitMany(2);
-  world.scheduler.setGpu({ ...world.factsOf(0), state: "draining" });
+  world.tell({ ...world.factsOf(0), state: "draining" });
   const refused = refusalOf(() => world.submit());
   assert.deepEqual([refused?.code, refused?.retryAfter], ["queue_full", 60]);
   assert.match(refused!.message, /No GPU takes tasks at present, so the queue does not get shorter/);
@@ -196,7 +196,8 @@ class Crowd {
   go(each: typeof step extends fc.Arbitrary<infer T> ? T : never): void {
     if (typeof each === "object") this.#submit(each);
     else if (each === "crash") this.#world.crash(0);
-    else if (each === "complete") for (const task of this.#world.scheduler.gpus[0]!.running) this.#world.complete(task);
+    else if (each === "complete")
+      for (const task of this.#world.scheduler.instances[0]!.running) this.#world.complete(task);
     else this.#users = each === "one user" ? 1 : 2;
   }
 

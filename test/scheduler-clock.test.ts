@@ -97,8 +97,8 @@ test("whatever the wall clock does meanwhile, a task's times go forward, also ov
   for (const step of steps) {
     world.ahead += step;
     world.pass(1);
-    world.scheduler.interrupted(0, "gpu_drained");
-    world.scheduler.setGpu(facts(0, { slots: 1 }));
+    world.interrupt(0, "gpu_drained");
+    world.tell(facts(0, { slots: 1 }));
     assertForward(running);
   }
   world.ahead -= WEEK;

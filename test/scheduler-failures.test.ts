@@ -33,9 +33,9 @@ test("tasks of a lost worker go back to their place in the queue, and run elsewh
 test("a GPU whose worker is gone is given nothing, also when its state is told only afterwards", () => {
   const world = new World([facts(0)]);
   const task = world.submit();
-  world.scheduler.interrupted(0, "gpu_lost");
+  world.interrupt(0, "gpu_lost");
   assert.deepEqual([task.status, world.submit().status, world.loads()], ["queued", "queued", [0]]);
-  world.scheduler.setGpu(facts(0, { state: "faulted" }));
+  world.tell(facts(0, { state: "faulted" }));
   assert.equal(task.status, "queued");
   world.recover(0);
   assert.equal(task.status, "running");
@@ -57,7 +57,7 @@ test("what has happened to a GPU is told with the attempts that it has cut off, 
   const world = new World([facts(0)], { maxAttempts: 1 });
   const [task] = world.submitMany(2) as [Task];
   const why = "The server at http://far cannot be reached: the connection was refused.";
-  world.scheduler.interrupted(0, "gpu_lost", why);
+  world.interrupt(0, "gpu_lost", why);
   assert.deepEqual([task.status, task.attempts[0]!.error], ["failed", why]);
   const sentence = `The task was cut off once, the last time because its GPU failed (tasks.max_attempts is 1): ${why}`;
   assert.equal(task.error!.sentence, sentence);
@@ -68,8 +68,8 @@ test("what is no fault of a task costs it no attempt, however often: drains, res
     const world = new World([facts(0)], { maxAttempts: 1 });
     const tasks = world.submitMany(2);
     for (let time = 0; time < 5; time++) {
-      world.scheduler.setGpu(facts(0, { state: "drained" }));
-      world.scheduler.interrupted(0, reason);
+      world.tell(facts(0, { state: "drained" }));
+      world.interrupt(0, reason);
       world.recover(0);
     }
     assert.deepEqual(
@@ -121,7 +121,7 @@ test("a task that rests can be canceled, and waits for its GPU when that is gone
   world.fail(0, "faulted");
   world.scheduler.cancel([canceled]);
   assert.deepEqual([canceled.status, world.scheduler.queueSize], ["canceled", 2]);
-  world.scheduler.setGpu(facts(0, { state: "lost" }));
+  world.tell(facts(0, { state: "lost" }));
   world.recover(1);
   world.pass(10);
   assert.deepEqual([bound.status, bound.gpuId], ["running", 1]);
@@ -142,7 +142,7 @@ const CUT_OFF: Outcome = { status: "interrupted", reason: "gpu_lost", sentence: 
 
 /** The server behind a task's GPU takes no more, told in the order in which a GPU tells it. */
 function refuse(world: World, task: Task): void {
-  world.scheduler.setGpu({ ...world.factsOf(task.gpuId!), crowded: "server_full" });
+  world.tell({ ...world.factsOf(task.gpuId!), crowded: "server_full" });
   world.scheduler.finished(task, FULL);
 }
 
@@ -152,7 +152,7 @@ test("a task that a full server sends away goes to another GPU at once, and back
   world.complete(other);
   refuse(world, task);
   assert.deepEqual([task.status, task.gpuId, task.placement?.others], ["running", 1, { server_full: 1 }]);
-  world.scheduler.setGpu(facts(0, { slots: 1 }));
+  world.tell(facts(0, { slots: 1 }));
   refuse(world, task);
   assert.deepEqual(
     [task.status, task.gpuId],
@@ -170,7 +170,7 @@ test("while all servers are full a task waits at its place, and costs none of it
   for (let round = 0; round < 3; round++) {
     refuse(world, first);
     assert.deepEqual([first.status, second.status, world.loads()], ["queued", "queued", [0]]);
-    world.scheduler.setGpu(facts(0, { slots: 1 }));
+    world.tell(facts(0, { slots: 1 }));
     assert.equal(first.status, "running");
   }
   world.fail(0, "faulted");
@@ -186,10 +186,10 @@ test("a task that full servers send away again and again rests longer and longer
   const [bad, ...others] = world.submitMany(6) as [Task, ...Task[]];
   const told = { ...FULL, retryAfter: 2 };
   const refuseIt = () => {
-    world.scheduler.setGpu({ ...world.factsOf(0), crowded: "server_full" });
+    world.tell({ ...world.factsOf(0), crowded: "server_full" });
     world.scheduler.finished(bad, told);
     world.pass(2);
-    world.scheduler.setGpu(facts(0, { slots: 1 }));
+    world.tell(facts(0, { slots: 1 }));
   };
   for (let refusal = 0; refusal < 3; refusal++) refuseIt();
   assert.equal(bad.status, "running", "three times it keeps its place");
@@ -218,7 +218,7 @@ test("a task that full servers send away again and again keeps few attempts, and
   for (let round = 0; round < 10_000; round++) {
     const gpu = world.factsOf(task.gpuId!);
     refuse(world, task);
-    world.scheduler.setGpu(gpu);
+    world.tell(gpu);
     world.pass(15);
   }
   assert.deepEqual(reasonsOf(task), ["gpu_lost", "gpu_full", "gpu_full", "gpu_full", null]);
@@ -233,7 +233,7 @@ test("who is sent away by full servers has waited since before, and not since th
   const restAfter = [0, 0, 0, 1, 2, 4, 8, 15, 15];
   for (const rest of restAfter) {
     refuse(world, task);
-    world.scheduler.setGpu(facts(0));
+    world.tell(facts(0));
     world.pass(rest);
     assert.equal(task.status, "running");
     world.pass(1);
@@ -319,7 +319,7 @@ test("a task that kills its workers fails alone: its neighbours of the first cra
   const late = world.submitMany(3);
   world.crash(0);
   for (let steps = 0; steps < 20; steps++) {
-    const running = [...world.scheduler.gpus[0]!.running];
+    const running = [...world.scheduler.instances[0]!.running];
     const suspects = running.filter((task) => reasonsOf(task).includes("worker_crash"));
     assert.ok(suspects.length === 0 || running.length === 1, "a suspect runs alone");
     if (running.includes(poison)) world.crash(0);
@@ -363,7 +363,7 @@ test("suspects of one crash run one after the other, each on a GPU that is empty
   const seen: string[] = [];
   for (const task of other) world.complete(task);
   for (let i = 0; i < 3; i++) {
-    const [task, ...rest] = [...world.scheduler.gpus[1 - home]!.running];
+    const [task, ...rest] = [...world.scheduler.instances[1 - home]!.running];
     assert.deepEqual(rest, []);
     seen.push(task!.id);
     world.complete(task!);
@@ -448,8 +448,8 @@ test("a placement counts the GPUs that failed before", () => {
 test("a drain that cuts a task off excludes nothing", () => {
   const world = new World([facts(0), facts(1, { state: "hot" })]);
   const task = world.submit();
-  world.scheduler.setGpu(facts(0, { state: "drained" }));
-  world.scheduler.interrupted(0, "gpu_drained");
+  world.tell(facts(0, { state: "drained" }));
+  world.interrupt(0, "gpu_drained");
   world.recover(0);
   assert.deepEqual([task.gpuId, reasonsOf(task)], [0, ["gpu_drained", null]]);
 });
@@ -460,7 +460,7 @@ for (const state of OUT) {
     const task = world.submit();
     world.crash(0);
     assert.equal(task.status, "queued");
-    world.scheduler.setGpu(facts(1, { state }));
+    world.tell(facts(1, { state }));
     assert.deepEqual([task.gpuId, task.status], [0, "running"]);
   });
 }
@@ -495,7 +495,7 @@ for (const state of OUT) {
     const world = new World([facts(0, { slots: 1 }), facts(1, { state: "starting" })]);
     const batch = world.batch(3, "whole");
     const pinned = world.submit({ pinnedGpuId: 0 });
-    world.scheduler.setGpu(facts(0, { slots: 1, state }));
+    world.tell(facts(0, { slots: 1, state }));
     assert.deepEqual(gpusOf(batch), [0, null, null]);
     assert.deepEqual(world.changed, batch.slice(1), "what changed is told, so that it is written");
     world.recover(1);
@@ -531,9 +531,9 @@ test("a waiting batch is not for a GPU that failed under any of its tasks", () =
 const ORDERS = ["state first", "interruption first"] as const;
 
 function failIn(order: (typeof ORDERS)[number], world: World): void {
-  if (order === "interruption first") world.scheduler.interrupted(0, "gpu_lost");
-  world.scheduler.setGpu(facts(0, { state: "faulted" }));
-  if (order === "state first") world.scheduler.interrupted(0, "gpu_lost");
+  if (order === "interruption first") world.interrupt(0, "gpu_lost");
+  world.tell(facts(0, { state: "faulted" }));
+  if (order === "state first") world.interrupt(0, "gpu_lost");
 }
 
 for (const order of ORDERS) {
@@ -577,7 +577,7 @@ test("a batch goes to a GPU that can hold all of its texts; where none can, the 
 
   const loading = new World([facts(0, { state: "starting", context: null, slots: 3 })]);
   const batch = submit(loading);
-  loading.scheduler.setGpu(gpus[0]!);
+  loading.tell(gpus[0]!);
   assert.deepEqual(statesOf(batch), ["running", "running", "running"]);
 });
 
@@ -611,7 +611,7 @@ test("after a restart a pinned task waits for its GPU, even if there is none of 
   const task = world.task({ pinnedGpuId: 5 });
   world.scheduler.restore([task]);
   assert.deepEqual([task.status, task.boundTo, task.gpuId], ["queued", 5, null]);
-  world.scheduler.setGpu(facts(5));
+  world.tell(facts(5));
   assert.equal(task.status, "running");
 });
 
@@ -630,7 +630,7 @@ test("after a restart what ran of a batch on a GPU that serves no more follows t
   const before = new World([facts(0, { slots: 1 }), facts(1, { slots: 1 })]);
   before.submit({ pinnedGpuId: 1 });
   const batch = before.batch(3, "whole");
-  before.scheduler.setGpu(facts(0, { state: "draining" }));
+  before.tell(facts(0, { state: "draining" }));
   before.complete(before.started[0]!);
   assert.deepEqual(gpusOf(batch), [0, 1, 1]);
   const after = new World([facts(0, { state: "drained" }), facts(1), facts(2)]);

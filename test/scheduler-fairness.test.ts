@@ -64,9 +64,9 @@ class Saturation {
     this.world = new World([], limits(Object.fromEntries(weights)));
     const gpus = Array.from({ length: of.gpus }, (_, id) => facts(id, { slots: of.slots, context: null }));
     // Nobody is served before all of them wait.
-    for (const gpu of gpus) this.world.scheduler.setGpu({ ...gpu, state: "starting" });
+    for (const gpu of gpus) this.world.tell({ ...gpu, state: "starting" });
     for (let round = 0; round < 3 * of.slots * of.gpus; round++) of.weights.forEach((_, user) => this.#submit(user));
-    for (const gpu of gpus) this.world.scheduler.setGpu(gpu);
+    for (const gpu of gpus) this.world.tell(gpu);
   }
 
   /** One task ends, and its caller sends another one. */
@@ -88,7 +88,7 @@ class Saturation {
   }
 
   #running(): Task[] {
-    return this.world.scheduler.gpus.flatMap((gpu) => [...gpu.running]);
+    return this.world.scheduler.instances.flatMap((gpu) => [...gpu.running]);
   }
 
   #workOf(task: Task): number {
@@ -128,10 +128,10 @@ test("property: where tasks take less than could be foreseen, that is corrected:
 test("one caller's batch of 1,000 keeps another's single task waiting for one slot only", () => {
   const world = new World([facts(0, { slots: 4 })], {});
   world.batch(1000, "split", { user: "bulk", maxTokens: 500 });
-  for (let done = 0; done < 40; done++) world.complete([...world.scheduler.gpus[0]!.running][0]!);
+  for (let done = 0; done < 40; done++) world.complete([...world.scheduler.instances[0]!.running][0]!);
   const single = world.submit({ user: "single" });
   assert.equal(single.status, "queued");
-  world.complete([...world.scheduler.gpus[0]!.running][0]!);
+  world.complete([...world.scheduler.instances[0]!.running][0]!);
   assert.equal(single.status, "running");
 });
 
@@ -141,20 +141,20 @@ test("a caller that comes back after a pause has saved up nothing, and pays for 
   for (const task of world.submitMany(20, { user: "ada", maxTokens: 900 })) world.complete(task);
   const ada = world.submitMany(10, { user: "ada", maxTokens: 90 });
   const bob = world.submitMany(10, { user: "bob", maxTokens: 90 });
-  for (let done = 0; done < 10; done++) world.complete([...world.scheduler.gpus[0]!.running][0]!);
+  for (let done = 0; done < 10; done++) world.complete([...world.scheduler.instances[0]!.running][0]!);
   assert.ok(Math.abs(endedOf(ada) - endedOf(bob)) <= 1, `${endedOf(ada)} and ${endedOf(bob)}`);
 });
 
 test("who could not be served for long does not make up for it at the cost of the others", () => {
   const world = new World([facts(0, { slots: 1 }), facts(1, { slots: 1, state: "hot" })]);
   const completeOn = (gpu: number): void =>
-    world.scheduler.finished([...world.scheduler.gpus[gpu]!.running][0]!, completedWith(1, 9));
+    world.scheduler.finished([...world.scheduler.instances[gpu]!.running][0]!, completedWith(1, 9));
   const options = { text: "four", maxTokens: 9, pinnedGpuId: 1 };
   const blocked = world.submitMany(50, { ...options, user: "blocked" });
   world.submitMany(200, { ...options, user: "busy", pinnedGpuId: 0 });
   for (let done = 0; done < 100; done++) completeOn(0);
   const pinned = world.submitMany(50, { ...options, user: "busy" });
-  world.scheduler.setGpu(facts(0, { slots: 1, state: "hot" }));
+  world.tell(facts(0, { slots: 1, state: "hot" }));
   completeOn(0);
   // Both want the other GPU now, and one of them has had nothing yet.
   world.recover(1);
@@ -180,7 +180,7 @@ test("among callers that have had as much the oldest task comes first, also one 
 function orderOf(world: World, tasks: readonly Task[]): number[] {
   const first = world.started.length;
   for (let left = tasks.length + 1; left > 0; left--) {
-    const running = [...world.scheduler.gpus[0]!.running][0];
+    const running = [...world.scheduler.instances[0]!.running][0];
     if (running !== undefined) world.complete(running);
   }
   return world.started.slice(first).map((task) => tasks.indexOf(task));
@@ -232,7 +232,7 @@ test("property: with ageing nothing starves, however many tasks of a higher prio
           assert.ok(second <= 2 * ageingSeconds + 2 * slots + 2, "its age makes it the first of all");
           world.submit({ priority: "high" });
           world.pass(1);
-          world.complete([...world.scheduler.gpus[0]!.running][0]!);
+          world.complete([...world.scheduler.instances[0]!.running][0]!);
         }
       },
     ),
@@ -312,7 +312,7 @@ test("asking for as many tokens as there can be, while no model has told how man
     limits({ ada: { tokensPerMinute: 8192 }, bob: {} }),
   );
   const task = world.submit({ user: "ada", maxTokens: Number.MAX_SAFE_INTEGER });
-  world.scheduler.setGpu(facts(0, { slots: 1 }));
+  world.tell(facts(0, { slots: 1 }));
   const failed: Outcome = { status: "failed", error: { code: "model_error", sentence: "It failed." } };
   world.scheduler.finished(task, failed);
   assert.equal(refusal(() => world.submit({ user: "ada", text: "four", maxTokens: 8191 })).retryAfter, 8);

@@ -1,14 +1,14 @@
-/** What the fleet keeps up to date, and the shortcuts that are taken with it, against looking at every GPU anew. */
+/** What the fleet keeps up to date, and the shortcuts that are taken with it, against looking at every instance anew. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { GPU_STATES, type GpuFacts, mayServeAgain } from "../src/gpu/status.ts";
+import { GPU_STATES, type InstanceRef, mayServeAgain } from "../src/gpu/status.ts";
 import { Eligibility } from "../src/scheduler/eligibility.ts";
 import { Fleet } from "../src/scheduler/fleet.ts";
-import { freeMemoryOf, type Gpu, loadOf, obstacle } from "../src/scheduler/placement.ts";
+import { freeMemoryOf, type Instance, loadOf, obstacle } from "../src/scheduler/placement.ts";
 import { STRATEGIES, type Task } from "../src/task.ts";
 import { holds, isAllowed, isExcluded, isSuspect, isTooSmall, type Situation } from "./helpers/placement-rules.ts";
-import { facts, World } from "./helpers/scheduling.ts";
+import { facts, type FlatFacts, flatOf, gpuOf, World } from "./helpers/scheduling.ts";
 import { type TaskChanges } from "./helpers/requests.ts";
 
 const GPUS = 5;
@@ -18,6 +18,8 @@ const MAPPINGS = new Map([
 ]);
 
 const gpu = fc.nat(GPUS - 1);
+/** Some GPUs get a second instance. */
+const ref = fc.tuple(gpu, fc.constantFrom(0, 0, 0, 1)).map(([gpuId, id]): InstanceRef => ({ gpuId, id }));
 const news = fc.record(
   {
     state: fc.constantFrom("ready" as const, "ready" as const, ...GPU_STATES),
@@ -60,10 +62,11 @@ const look = fc.record({
 });
 const group = fc.oneof({ weight: 3, arbitrary: fc.tuple(look) }, fc.array(look, { minLength: 2, maxLength: 3 }));
 const step = fc.oneof(
-  fc.record({ do: fc.constant("tell" as const), gpu, news }),
-  fc.record({ do: fc.constant("occupy" as const), gpu, look }),
-  fc.record({ do: fc.constant("vacate" as const), gpu }),
-  fc.record({ do: fc.constant("keep" as const), gpu, isFor: fc.boolean() }),
+  fc.record({ do: fc.constant("tell" as const), ref, news }),
+  fc.record({ do: fc.constant("occupy" as const), ref, look }),
+  fc.record({ do: fc.constant("vacate" as const), ref }),
+  fc.record({ do: fc.constant("keep" as const), ref, isFor: fc.boolean() }),
+  fc.record({ do: fc.constant("leave" as const), ref }),
   fc.record({ do: fc.constant("ask" as const), group, chosen: fc.nat(2) }),
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -72,9 +75,10 @@ class History {
   readonly #fleet = new Fleet();
   readonly #eligibility = new Eligibility(this.#fleet, MAPPINGS);
   readonly #world = new World([]);
-  /** For which GPUs are kept. */
+  /** For which instances are kept. */
   readonly #suspect = this.#task({ attempts: [{ gpuId: 8, startedAt: 0, endedAt: 0, reason: "worker_crash" }] });
-  #gpus: GpuFacts[] = [];
+  /** In the order of the fleet. */
+  #told: (FlatFacts & { readonly ref: InstanceRef })[] = [];
 
   perform(event: Step): void {
     if (event.do === "ask")
@@ -83,23 +87,28 @@ class History {
         event.chosen,
       );
     if (event.do === "tell") {
-      this.#fleet.tell(this.#told(event.gpu, event.news));
-      return;
+      this.#change(event.ref, event.news);
+      return this.#tell(event.ref.gpuId);
     }
-    const known = this.#fleet.find(event.gpu);
+    const known = this.#fleet.on(event.ref.gpuId).find(({ id }) => id === event.ref.id);
     if (known === undefined) return;
-    if (event.do === "occupy") this.#fleet.occupy(event.gpu, this.#task(event.look));
-    else if (event.do === "keep") this.#fleet.keep(event.gpu, event.isFor ? this.#suspect : null);
-    else for (const task of [...known.running].slice(0, 1)) this.#fleet.vacate(event.gpu, task);
+    if (event.do === "occupy") this.#fleet.occupy(event.ref, this.#task(event.look));
+    else if (event.do === "keep") this.#fleet.keep(event.ref, event.isFor ? this.#suspect : null);
+    else if (event.do === "vacate") for (const task of [...known.running].slice(0, 1)) this.#fleet.vacate(known, task);
+    else if (known.running.size === 0) {
+      this.#told = this.#told.filter((one) => !isSame(one.ref, event.ref));
+      this.#tell(event.ref.gpuId);
+    }
   }
 
-  /** That all that is kept is what looking at each GPU would find. */
+  /** That all that is kept is what looking at each instance would find. */
   check(): void {
     const { all, open, shut, kept, leastRoom, mostRoom, largestContext } = this.#fleet;
     assert.deepEqual(
-      all.map((one) => one.facts),
-      this.#gpus,
+      all.map((one) => ({ ...flatOf(one), ref: { gpuId: one.gpuId, id: one.id } })),
+      this.#told,
     );
+    for (const one of all) assert.equal(this.#fleet.get({ gpuId: one.gpuId, id: one.id }), one);
     for (const one of all) {
       assert.deepEqual([one.load, one.freeMemory], [loadOf(one), freeMemoryOf(one)]);
       assert.equal(one.shut, isAlone(one) ? "reserved" : obstacle(one));
@@ -110,29 +119,31 @@ class History {
     );
     assert.deepEqual(Object.fromEntries(shut), countsOf(all.map((one) => one.shut)));
     assert.deepEqual(
-      [...kept].toSorted(byId),
+      [...kept].toSorted(byRef),
       all.filter(({ keptFor }) => keptFor !== null),
     );
-    const contexts = this.#gpus.map(({ context }) => context);
+    const contexts = this.#told.map(({ context }) => context);
     const known = contexts.filter((context) => context !== null);
     assert.equal(largestContext, known.length === 0 ? null : Math.max(...known));
     assert.equal(leastRoom, Math.min(Infinity, ...contexts.map(roomOf)));
-    const able = this.#gpus.filter(({ state }) => mayServeAgain(state));
+    const able = this.#told.filter(({ state }) => mayServeAgain(state));
     assert.equal(mostRoom, Math.max(-Infinity, ...able.map(({ context }) => roomOf(context))));
   }
 
-  /** That the candidates are those that the rules give for each GPU by itself, and the rest is counted truly. @param chosen so many of them before */
+  /** That the candidates are those that the rules give for each instance by itself, and the rest is counted truly. @param chosen so many of them before */
   #ask(tasks: readonly Task[], chosen: number): void {
     const first = this.#fleet.all.filter((one) => this.#whyNot(one, tasks) === null).slice(0, chosen);
-    const without = new Set(first.map((one) => one.facts.id));
-    const why = this.#fleet.all.map((one) => (first.includes(one) ? "chosen_already" : this.#whyNot(one, tasks)));
+    const without = new Set(first.map(({ gpuId }) => gpuId));
+    const why = this.#fleet.all.map(
+      (one) => this.#whyNot(one, tasks) ?? (without.has(one.gpuId) ? "chosen_already" : null),
+    );
     const { eligible, others } = this.#eligibility.candidates(tasks, without);
     assert.deepEqual(
       eligible,
       this.#fleet.all.filter((_, index) => why[index] === null),
     );
     assert.deepEqual({ ...others }, countsOf(why));
-    const able = this.#gpus.filter((one) => mayServeAgain(one.state) && (tasks[0]!.pinnedGpuId ?? one.id) === one.id);
+    const able = this.#told.filter((one) => mayServeAgain(one.state) && (tasks[0]!.pinnedGpuId ?? one.id) === one.id);
     assert.equal(
       this.#eligibility.isEverPossible(tasks[0]!),
       able.some((one) => holds(one, [tasks[0]!])),
@@ -140,27 +151,38 @@ class History {
   }
 
   /** In the order in which reasons count. */
-  #whyNot(one: Gpu, tasks: readonly Task[]): string | null {
+  #whyNot(one: Instance, tasks: readonly Task[]): string | null {
     const [first] = tasks as [Task];
     const situation: Situation = {
-      gpus: this.#gpus,
+      gpus: this.#told,
       tasks: [],
       mappings: MAPPINGS,
       maxRunning: new Map(),
       resting: () => false,
       keptFor: () => null,
     };
-    if (!isAllowed(situation, one.facts, tasks)) return first.boundTo === null ? "not_mapped" : "not_requested";
+    if (!isAllowed(situation, flatOf(one), tasks)) return first.boundTo === null ? "not_mapped" : "not_requested";
     if (isAlone(one) || (isSuspect(first) && one.running.size > 0)) return "reserved";
     if (obstacle(one) !== null) return obstacle(one);
-    if (isTooSmall(situation, one.facts, tasks)) return "context_too_small";
-    return isExcluded(situation, one.facts, tasks) ? "failed_before" : null;
+    if (isTooSmall(situation, flatOf(one), tasks)) return "context_too_small";
+    return isExcluded(situation, flatOf(one), tasks) ? "failed_before" : null;
   }
 
-  #told(id: number, changes: Partial<GpuFacts>): GpuFacts {
-    const now = { ...facts(id), ...this.#gpus.find((one) => one.id === id), ...changes };
-    this.#gpus = [...this.#gpus.filter((one) => one.id !== id), now].toSorted((a, b) => a.id - b.id);
-    return now;
+  #change(at: InstanceRef, changes: Partial<FlatFacts>): void {
+    const known = this.#told.find((one) => isSame(one.ref, at));
+    const now = { ...facts(at.gpuId), ...known, ...changes, ref: at };
+    const { memoryFree, othersUtilization } = now;
+    const others = this.#told
+      .filter((one) => !isSame(one.ref, at))
+      .map((one) => (one.id === at.gpuId ? { ...one, memoryFree, othersUtilization } : one));
+    this.#told = [...others, now].toSorted((a, b) => byRef(a.ref, b.ref));
+  }
+
+  #tell(id: number): void {
+    const here = this.#told.filter((one) => one.id === id);
+    const { memoryFree, othersUtilization } = here[0] ?? facts(id);
+    const instances = here.map(({ ref: at, ...flat }) => ({ ...gpuOf(flat).instances[0]!, id: at.id }));
+    this.#fleet.tell({ id, memoryFree, othersUtilization, instances });
   }
 
   #task(changes: TaskChanges): Task {
@@ -168,8 +190,8 @@ class History {
   }
 }
 
-/** Whether a GPU is kept for a task, or runs one, that must be alone. */
-function isAlone({ keptFor, running }: Gpu): boolean {
+/** Whether an instance is kept for a task, or runs one, that must be alone. */
+function isAlone({ keptFor, running }: Instance): boolean {
   return keptFor !== null || (running.size === 1 && [...running].some(isSuspect));
 }
 
@@ -184,11 +206,15 @@ function countsOf(reasons: readonly (string | null)[]): Record<string, number> {
   return counts;
 }
 
-function byId(a: Gpu, b: Gpu): number {
-  return a.facts.id - b.facts.id;
+function byRef(a: InstanceRef, b: InstanceRef): number {
+  return a.gpuId - b.gpuId || a.id - b.id;
 }
 
-test("property: what the fleet keeps is what looking at each GPU would find, and so are the candidates for any tasks", () => {
+function isSame(a: InstanceRef, b: InstanceRef): boolean {
+  return byRef(a, b) === 0;
+}
+
+test("property: what the fleet keeps is what looking at each instance would find, and so are the candidates for any tasks", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (events) => {
       const history = new History();
@@ -203,8 +229,14 @@ test("property: what the fleet keeps is what looking at each GPU would find, and
 
 test("who gives back a slot that its task does not have, or names a GPU that is not there, has a bug", () => {
   const fleet = new Fleet();
-  fleet.tell(facts(0));
+  fleet.tell(gpuOf(facts(0)));
   const task = new World([]).task();
-  assert.throws(() => fleet.vacate(0, task), /task-1 does not run on GPU 0/);
-  assert.throws(() => fleet.occupy(1, task), /there is no GPU 1/);
+  assert.throws(() => fleet.vacate(ONLY, task), /task-1 does not run on GPU 0/);
+  assert.throws(() => fleet.of(task), /task-1 does not run on GPU null/);
+  assert.throws(() => fleet.occupy({ gpuId: 1, id: 0 }, task), /there is no instance 0 on GPU 1/);
+  assert.throws(() => fleet.occupy({ gpuId: 0, id: 1 }, task), /there is no instance 1 on GPU 0/);
+  fleet.occupy(ONLY, task);
+  assert.throws(() => fleet.tell({ ...gpuOf(facts(0)), instances: [] }), /tasks still run on instance 0 of GPU 0/);
 });
+
+const ONLY: InstanceRef = { gpuId: 0, id: 0 };

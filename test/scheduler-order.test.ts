@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type GpuFacts } from "../src/gpu/status.ts";
 import { type Outcome, PRIORITIES, type Task } from "../src/task.ts";
 import { nextOn, type Situation } from "./helpers/placement-rules.ts";
-import { COMPLETED, facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
+import { COMPLETED, facts, type FlatFacts, NO_LIMITS, World } from "./helpers/scheduling.ts";
 
 const GPUS = 3;
 const MAPPINGS = new Map([["summary", new Set([1, 2])]]);
@@ -56,7 +55,7 @@ class History implements Situation {
   readonly maxRunning = new Map();
   readonly tasks: Task[] = [];
   readonly world: World;
-  gpus: readonly GpuFacts[];
+  gpus: readonly FlatFacts[];
 
   constructor(contexts: readonly (number | null)[]) {
     this.gpus = contexts.map((one, id) => facts(id, { slots: 1, context: one }));
@@ -139,9 +138,9 @@ class History implements Situation {
     }
   }
 
-  #tell(id: number, news: Partial<GpuFacts>): void {
+  #tell(id: number, news: Partial<FlatFacts>): void {
     this.gpus = this.gpus.map((known) => (known.id === id ? { ...known, ...news } : known));
-    this.world.scheduler.setGpu(this.gpus[id]!);
+    this.world.tell(this.gpus[id]!);
   }
 }
 

@@ -39,7 +39,7 @@ interface Gpu {
 /** The same, told with the letters themselves. */
 class Slots {
   readonly #world = new World([]);
-  readonly #prefixes = new Prefixes();
+  readonly #prefixes = new Prefixes<number>();
   readonly #gpus = [0, 1, 2].map((): Gpu => ({ free: [], taken: new Map() }));
 
   perform(event: Step): void {
@@ -70,21 +70,21 @@ class Slots {
     assert.deepEqual(
       this.#prefixes
         .of(chainOf(promptOf(wanted)))
-        .map(({ characters, gpuIds }) => ({ characters, gpuIds: gpuIds.toSorted() })),
+        .map(({ characters, holders }) => ({ characters, holders: holders.toSorted() })),
       [...this.#having(wanted, ({ free }) => free), ...this.#having(wanted, ({ taken }) => [...taken.values()])],
     );
   }
 
   /** Who has how many blocks of a prompt, the longest beginning first. */
-  #having(wanted: string, of: (gpu: Gpu) => readonly string[]): Cached[] {
+  #having(wanted: string, of: (gpu: Gpu) => readonly string[]): Cached<number>[] {
     const most = this.#gpus.map((one) => Math.max(0, ...of(one).map((own) => commonPrefix(own, wanted))));
     const lengths = Array.from(wanted, (_, index) => wanted.length - index);
     return lengths
       .map((blocks) => ({
         characters: blocks * BLOCK,
-        gpuIds: [0, 1, 2].filter((id) => most[id]! >= blocks),
+        holders: [0, 1, 2].filter((id) => most[id]! >= blocks),
       }))
-      .filter(({ gpuIds }) => gpuIds.length > 0);
+      .filter(({ holders }) => holders.length > 0);
   }
 }
 
@@ -109,7 +109,7 @@ test("property: what GPUs have of a prompt is what slots have that are given to 
 });
 
 test("what is remembered has bounds: blocks of a prompt, blocks of a GPU, and GPUs for one beginning", () => {
-  const prefixes = new Prefixes();
+  const prefixes = new Prefixes<number>();
   const world = new World([]);
   const fill = (gpuId: number, text: string): void => {
     const task = world.task({ text });
@@ -120,13 +120,13 @@ test("what is remembered has bounds: blocks of a prompt, blocks of a GPU, and GP
   for (const letter of "abcdefghi") fill(0, long(letter));
   assert.deepEqual(
     prefixes.of(chainOf(long("b")))[0],
-    { characters: 64 * BLOCK, gpuIds: [0] },
+    { characters: 64 * BLOCK, holders: [0] },
     "after which prompts are taken for the same",
   );
   assert.deepEqual(prefixes.of(chainOf(long("a"))), [], "eight of these are all that is kept of one GPU");
   for (let id = 1; id <= 20; id++) fill(id, promptOf("z"));
   const last = Array.from({ length: 16 }, (_, index) => index + 5);
-  assert.deepEqual(prefixes.of(chainOf(promptOf("z"))), [{ characters: BLOCK, gpuIds: last }]);
+  assert.deepEqual(prefixes.of(chainOf(promptOf("z"))), [{ characters: BLOCK, holders: last }]);
 });
 
 // --- what follows for a task -------------------------------------------------------------------------------------
@@ -219,14 +219,14 @@ test("what a GPU had is forgotten when its worker is gone, and what it never com
   for (const state of ["starting", "drained", "unfit", "faulted", "lost"] as const) {
     forgets((world) => {
       use(world, 3, text);
-      world.scheduler.setGpu({ ...world.factsOf(3), state });
+      world.tell({ ...world.factsOf(3), state });
       world.recover(3);
     });
   }
   for (const reason of ["gpu_lost", "worker_crash", "gpu_drained", "worker_stopped"] as const) {
     forgets((world) => {
       use(world, 3, text);
-      world.scheduler.interrupted(3, reason);
+      world.interrupt(3, reason);
       world.recover(3);
     });
   }
@@ -238,7 +238,7 @@ test("what a GPU had is forgotten when its worker is gone, and what it never com
   });
   const kept = (world: World): void => {
     use(world, 3, text);
-    world.scheduler.setGpu({ ...world.factsOf(3), state: "hot" });
+    world.tell({ ...world.factsOf(3), state: "hot" });
     world.recover(3);
   };
   assert.deepEqual(chosen(kept, { text }), new Set([3]), "a GPU that is hot keeps its worker");
@@ -247,7 +247,7 @@ test("what a GPU had is forgotten when its worker is gone, and what it never com
 test("a batch that is refused leaves no trace of where it would have gone", () => {
   const text = promptOf("a");
   const refused = (world: World): void => {
-    world.scheduler.setGpu(facts(4, { state: "drained", slots: 8 }));
+    world.tell(facts(4, { state: "drained", slots: 8 }));
     world.submit({ pinnedGpuId: 4 });
     assert.throws(() => world.batch(40, "split", { text }), { code: "queue_full" });
   };
@@ -281,7 +281,7 @@ test("property: the same prompt for all never goes to a GPU with a load more tha
       const all = slots.map((count, id) => facts(id, { slots: count }));
       const world = new World(all, { maxQueueBytes: Infinity }, seed);
       for (let i = 0; i < tasks; i++) {
-        const before = world.scheduler.gpus.map(({ load }) => load);
+        const before = world.scheduler.instances.map(({ load }) => load);
         const task = world.submit({ text: promptOf("abc") });
         if (task.gpuId !== null) assert.ok(before[task.gpuId]! <= Math.min(...before) + 0.1 + 1e-9, `${before.join()}`);
         if (ends && i % 3 === 0) world.complete(world.started.find(({ status }) => status === "running")!);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
-import { GPU_STATES, type GpuFacts } from "../src/gpu/status.ts";
+import { GPU_STATES } from "../src/gpu/status.ts";
 import { isFinal, type Outcome, PRIORITIES, STRATEGIES, type Task } from "../src/task.ts";
 import {
   couldRun,
@@ -21,7 +21,7 @@ import {
   type Situation,
   waitingGroups,
 } from "./helpers/placement-rules.ts";
-import { COMPLETED, facts, NO_LIMITS, SETTINGS, World } from "./helpers/scheduling.ts";
+import { COMPLETED, facts, type FlatFacts, NO_LIMITS, SETTINGS, World } from "./helpers/scheduling.ts";
 
 const GPUS = 3;
 const MAPPINGS = new Map([["summary", new Set([1])]]);
@@ -110,7 +110,7 @@ class History implements Situation {
   readonly tasks: Task[] = [];
   readonly mappings = MAPPINGS;
   readonly maxRunning = MAX_RUNNING;
-  gpus: readonly GpuFacts[] = Array.from({ length: GPUS }, (_, id) => facts(id));
+  gpus: readonly FlatFacts[] = Array.from({ length: GPUS }, (_, id) => facts(id));
   /** The GPU whose worker is gone, while its state does not say so yet. */
   #gone: number | null = null;
 
@@ -152,9 +152,9 @@ class History implements Situation {
     }
   }
 
-  tell(id: number, news: Partial<GpuFacts>): void {
+  tell(id: number, news: Partial<FlatFacts>): void {
     this.gpus = this.gpus.map((known) => (known.id === id ? { ...known, ...news } : known));
-    this.world.scheduler.setGpu(this.gpus[id]!);
+    this.world.tell(this.gpus[id]!);
   }
 
   /** The pause after the last attempt, which doubles with each one that is held against the task, or after three that found servers full. */
@@ -169,12 +169,12 @@ class History implements Situation {
     return this.world.now < last.endedAt + BACKOFF * 1000 * 2 ** (counted.length - 1);
   };
 
-  readonly keptFor = ({ id }: GpuFacts): Task | null => this.world.scheduler.gpus[id]!.keptFor;
+  readonly keptFor = ({ id }: FlatFacts): Task | null => this.world.scheduler.instances[id]!.keptFor;
 
   /** What must hold after every event. */
   check(): void {
     const { scheduler } = this.world;
-    const running = scheduler.gpus.map((one) => [...one.running]);
+    const running = scheduler.instances.map((one) => [...one.running]);
     assert.deepEqual(
       running.map((tasks) => new Set(tasks)),
       this.gpus.map((one) => new Set(runningOn(this, one))),
@@ -287,7 +287,7 @@ class History implements Situation {
   #fail({ gpu: id, state, reason, stateFirst }: Extract<Step, { do: "fail" }>): void {
     if (stateFirst) this.tell(id, { state });
     this.#gone = id;
-    this.world.scheduler.interrupted(id, reason);
+    this.world.interrupt(id, reason);
     this.#gone = null;
     if (!stateFirst) this.tell(id, { state });
   }
@@ -321,7 +321,7 @@ class History implements Situation {
   }
 
   /** That the GPU came into question for a task that was not bound to one. */
-  #checkChoice(chosen: GpuFacts, task: Task): void {
+  #checkChoice(chosen: FlatFacts, task: Task): void {
     // The rest of its batch is bound by now; whoever else it was placed with, one GPU on which none of the batch ever failed was there.
     const batch = task.wholeBatch ? this.tasks.filter(({ batchId }) => batchId === task.batchId) : [task];
     const group = batch.map((one) => ({ ...one, boundTo: null, taskType: task.taskType }));

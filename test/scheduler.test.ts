@@ -51,10 +51,10 @@ test("round_robin takes turns in gpu_id order, and a GPU that comes or goes does
   const world = new World([0, 1, 2, 3].map((id) => facts(id, { slots: 8 })));
   const strategy = "round_robin";
   assert.deepEqual(gpusOf(world.submitMany(3, { strategy })), [0, 1, 2]);
-  world.scheduler.setGpu(facts(3, { state: "starting", slots: 8 }));
+  world.tell(facts(3, { state: "starting", slots: 8 }));
   assert.deepEqual(gpusOf(world.submitMany(1, { strategy })), [0]);
-  world.scheduler.setGpu(facts(3, { slots: 8 }));
-  world.scheduler.setGpu(facts(4, { slots: 8 }));
+  world.tell(facts(3, { slots: 8 }));
+  world.tell(facts(4, { slots: 8 }));
   assert.deepEqual(gpusOf(world.submitMany(5, { strategy })), [1, 2, 3, 4, 0]);
 });
 
@@ -79,7 +79,7 @@ test("task_specific waits for its GPUs while one of them serves, however busy, a
     const [first, second] = world.submitMany(2, options) as [Task, Task];
     assert.deepEqual([first.gpuId, second.status], [1, "queued"]);
     assert.equal(world.submit({ ...options, taskType: "other" }).gpuId, 0, "no mapping: as least_loaded over all");
-    world.scheduler.setGpu(facts(1, { slots: 1, state, crowded: "used_by_others" }));
+    world.tell(facts(1, { slots: 1, state, crowded: "used_by_others" }));
     assert.equal(second.gpuId, isServing(state) ? null : 0, state);
   }
 });
@@ -123,7 +123,7 @@ for (const crowded of ["memory_taken", "used_by_others"] as const) {
     const world = new World([facts(0, { crowded }), facts(1, { slots: 1 })]);
     const [first, second] = world.submitMany(2) as [Task, Task];
     assert.deepEqual([first.gpuId, first.placement?.others, second.status], [1, { [crowded]: 1 }, "queued"]);
-    world.scheduler.setGpu(facts(0));
+    world.tell(facts(0));
     assert.equal(second.gpuId, 0);
   });
 }
@@ -155,7 +155,7 @@ test("a task that no GPU could ever run is refused with every reason", () => {
 test("while GPUs load, tasks wait in order", () => {
   const world = new World([facts(0, { state: "starting" })]);
   const tasks = world.submitMany(3);
-  world.scheduler.setGpu(facts(0));
+  world.tell(facts(0));
   assert.deepEqual(world.started, tasks.slice(0, 2));
 });
 
@@ -271,7 +271,7 @@ test("a restart of the server is not held against a task, and the order stays", 
     tasks.map((task) => task.status),
     ["queued", "queued", "queued"],
   );
-  after.scheduler.setGpu(facts(0, { slots: 1 }));
+  after.tell(facts(0, { slots: 1 }));
   assert.deepEqual(after.started, [tasks[0]]);
   assert.deepEqual(
     tasks[0]!.attempts.map(({ reason }) => reason),
@@ -318,7 +318,7 @@ test("a placement lists the winner and at most seven others, and counts the rest
 test("a text that turns out too long when the models are loaded is run, so that the engine says with which numbers it fails", () => {
   const world = new World([facts(0, { state: "starting", context: null })]);
   const task = world.submit({ text: "x".repeat(20_000) });
-  world.scheduler.setGpu(facts(0));
+  world.tell(facts(0));
   assert.equal(task.status, "running");
 });
 

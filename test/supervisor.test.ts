@@ -95,11 +95,11 @@ class Owner {
   }
 
   get state(): GpuState {
-    return this.gpu.facts().state;
+    return this.gpu.state;
   }
 
   get reason(): string {
-    return this.gpu.facts().reason ?? "";
+    return this.gpu.facts().instances[0]!.reason ?? "";
   }
 
   get pid(): number | null {
@@ -358,7 +358,7 @@ test("a GPU that others fill is crowded, and says since when in its history", as
   const owner = new Owner(t, { device: aGpu() });
   await owner.ready();
   owner.gpu.read({ ...READING, othersMemory: 0.95 });
-  assert.equal(owner.gpu.facts().crowded, "memory_taken");
+  assert.equal(owner.gpu.facts().instances[0]!.crowded, "memory_taken");
   assert.equal(owner.gpu.status().events.at(-1)?.event, "crowded");
 });
 
@@ -371,8 +371,8 @@ test("a GPU that has no room says so before its task is told, and takes tasks ag
   owner.run(refused);
   const { reason, retryAfter } = cutOffOf(await owner.outcome(refused));
   assert.deepEqual([reason, retryAfter], ["gpu_full", 1]);
-  crowded.push(owner.gpu.facts().crowded);
-  await owner.until(() => owner.gpu.facts().crowded === null);
+  crowded.push(owner.gpu.facts().instances[0]!.crowded);
+  await owner.until(() => owner.gpu.facts().instances[0]!.crowded === null);
   assert.deepEqual([crowded, owner.state, owner.losses], [["server_full"], "ready", []]);
 });
 
@@ -384,10 +384,10 @@ test("a GPU that had no room takes tasks again as soon as another one has left i
   owner.run(other);
   owner.run(refused);
   await owner.outcome(refused);
-  assert.equal(owner.gpu.facts().crowded, "server_full");
+  assert.equal(owner.gpu.facts().instances[0]!.crowded, "server_full");
   owner.gpu.cancel(other);
   await owner.outcome(other);
-  assert.equal(owner.gpu.facts().crowded, null);
+  assert.equal(owner.gpu.facts().instances[0]!.crowded, null);
 });
 
 test("a task that is cut off by itself says nothing against its GPU", async (t) => {

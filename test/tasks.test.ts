@@ -10,7 +10,7 @@ import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type IdempotencyRecord } from "../src/store/idempotency.ts";
 import { type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
-import { COMPLETED, facts, SETTINGS } from "./helpers/scheduling.ts";
+import { COMPLETED, facts, gpuOf, SETTINGS } from "./helpers/scheduling.ts";
 import { completionOf, type Request } from "../src/request.ts";
 
 /** Remembers what it was asked to write, and in which state. */
@@ -111,7 +111,7 @@ function book(unsaved?: number) {
     cancel: (_gpuId, task) => queueMicrotask(() => finish(task, worker.onCancel)),
     webhooks: { ofTask: () => [], ofBatch: () => [], wake: () => {} },
   });
-  tasks.scheduler.setGpu(facts(0, { slots: 1 }));
+  tasks.scheduler.setGpu(gpuOf(facts(0, { slots: 1 })));
   const submit = (text: string, options: Partial<SubmitOptions> = {}) => submitMany([text], options);
   const submitMany = (all: readonly string[], options: Partial<SubmitOptions> = {}) =>
     tasks.submit(
@@ -405,8 +405,8 @@ test("a reader hears of another attempt, and nothing more once it has left or th
   generate(started[0]!, "void");
   left.stop();
   left.stop();
-  tasks.scheduler.interrupted(0, "worker_stopped");
-  tasks.scheduler.setGpu(facts(0, { slots: 1 }));
+  tasks.scheduler.interrupted({ gpuId: 0, id: 0 }, "worker_stopped");
+  tasks.scheduler.setGpu(gpuOf(facts(0, { slots: 1 })));
   await write();
   assert.deepEqual([stays, leaves], [["0: void", "placed 2 on 0"], ["0: void"]]);
   await tasks.close();
@@ -423,9 +423,9 @@ test("a reader hears of each attempt, also when full servers have sent the task 
   tasks.follow(id, listener(heard));
   const attempts = [2, 3, 4, 5, 6, 7, 8];
   for (const _ of attempts) {
-    tasks.scheduler.setGpu(facts(0, { slots: 1, crowded: "server_full" }));
+    tasks.scheduler.setGpu(gpuOf(facts(0, { slots: 1, crowded: "server_full" })));
     finish(started[0]!, { status: "interrupted", reason: "gpu_full", sentence: "It takes no more now." });
-    tasks.scheduler.setGpu(facts(0, { slots: 1 }));
+    tasks.scheduler.setGpu(gpuOf(facts(0, { slots: 1 })));
     // After the third time it rests before it is tried again.
     t.mock.timers.tick(15_000);
     await write();

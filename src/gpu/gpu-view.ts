@@ -9,7 +9,10 @@ import { type ExternalLoad, type GpuFacts, type GpuStatus } from "./status.ts";
 export interface GpuView {
   readonly device: Device;
   readonly health: Pick<Health, "state" | "reason" | "since" | "history" | "visible">;
-  readonly instances: readonly Pick<Instance, "health" | "info" | "isFull" | "pid" | "restarts">[];
+  readonly instances: readonly Pick<
+    Instance,
+    "id" | "model" | "slots" | "health" | "info" | "isFull" | "pid" | "restarts"
+  >[];
   /** null: there is none, or it is too old. */
   readonly reading: Reading | null;
   /** What others take of the card. */
@@ -18,18 +21,20 @@ export interface GpuView {
 }
 
 export function factsOf({ device, health, instances, reading, crowded }: GpuView): GpuFacts {
-  const info = instances[0]?.info ?? null;
   return {
     id: device.id,
-    state: health.state,
-    reason: health.reason,
-    crowded: instances[0]?.isFull ? "server_full" : crowded,
-    slots: info?.slots ?? device.slots,
-    context: info?.context ?? null,
-    kvBytesPerToken: info?.kvBytesPerToken ?? 0,
-    maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
     memoryFree: reading?.memoryFree ?? null,
     othersUtilization: reading?.othersUtilization ?? 0,
+    instances: instances.map(({ id, model, slots, info, isFull, health: own }) => ({
+      id,
+      model,
+      ...health.visible(own),
+      crowded: isFull ? "server_full" : crowded,
+      slots,
+      context: info?.context ?? null,
+      kvBytesPerToken: info?.kvBytesPerToken ?? 0,
+      maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
+    })),
   };
 }
 

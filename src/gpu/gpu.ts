@@ -75,6 +75,7 @@ export class Gpu {
     const instance: Instance = new Instance(
       {
         ...this.#options,
+        id,
         engine,
         health: this.#health.add(),
         isAvailable: () => !this.#health.isLost && !this.#health.isDraining,

@@ -12,7 +12,7 @@ import { deviceTraits } from "./device-kinds.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { type CardReading, combine } from "./card/readings.ts";
-import { type GpuFacts, type GpuStatus, type Readiness } from "./status.ts";
+import { type GpuFacts, type GpuStatus, type InstanceRef, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
 import { type Instance } from "./instance/instance.ts";
@@ -27,8 +27,8 @@ import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
 export interface PoolEvents {
   /** Something about a GPU changed that placement may depend on. */
   changed(facts: GpuFacts): void;
-  /** What still ran on a GPU is cut off. */
-  lost(gpuId: number, reason: LossReason, sentence: string | null): void;
+  /** What still ran on an instance is cut off. */
+  lost(instance: InstanceRef, reason: LossReason, sentence: string | null): void;
 }
 
 export interface PoolParts {
@@ -98,12 +98,12 @@ export class GpuPool {
   }
 
   /**
-   * Gives a task to a GPU's worker.
+   * Gives a task to the worker of an instance.
    * @param request a promise: it takes its slot at once, and begins when that is there
    * @param sink hears of it, unless `lost` is told before it has ended
    */
-  run(gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
-    return this.#gpus.get(gpuId)!.run(0, task, request, sink);
+  run({ gpuId, id }: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
+    return this.#gpus.get(gpuId)!.run(id, task, request, sink);
   }
 
   /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
@@ -170,7 +170,7 @@ export class GpuPool {
       },
       {
         changed: () => this.#tell(device.id),
-        lost: (reason, sentence) => this.#events.lost(device.id, reason, sentence),
+        lost: (reason, sentence, id) => this.#events.lost({ gpuId: device.id, id }, reason, sentence),
         started: (pid) => void this.#onStarted(device, pid),
       },
     );

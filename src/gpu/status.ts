@@ -53,7 +53,7 @@ export interface GpuStatus {
   /** Unix milliseconds since when `status` holds. */
   readonly since: number;
   /** Why it gets no new tasks although it is ready; null: it does. */
-  readonly crowded: GpuFacts["crowded"];
+  readonly crowded: InstanceFacts["crowded"];
   /** Percent, 0 to 100, by everybody; null: the device does not tell. So are all figures below. */
   readonly utilization: number | null;
   /** Bytes, by everybody. */
@@ -113,9 +113,30 @@ export interface GpuStatus {
 /** What others take too much of. */
 export type ExternalLoad = Extract<WhyNot, "memory_taken" | "used_by_others">;
 
-/** What placement may depend on. */
-export interface GpuFacts {
+/** Names an instance. */
+export interface InstanceRef {
+  readonly gpuId: number;
+  /** Among those of its GPU. */
   readonly id: number;
+}
+
+/** What placement may depend on: of a card, or of several that hold one model together. */
+export interface CardFacts {
+  /** The `gpu_id`. */
+  readonly id: number;
+  /** Bytes; null: the device does not tell. */
+  readonly memoryFree: number | null;
+  /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
+  readonly othersUtilization: number;
+}
+
+/** What placement may depend on: of one model on a GPU. */
+export interface InstanceFacts {
+  /** Among those of its GPU. */
+  readonly id: number;
+  /** Path of its file, or the name by which its server knows it; "" where there is neither. */
+  readonly model: string;
+  /** As it looks from outside, with what its card and the operator say. */
   readonly state: GpuState;
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
@@ -127,10 +148,11 @@ export interface GpuFacts {
   readonly kvBytesPerToken: number;
   /** A text of n bytes has at least n / this many tokens. */
   readonly maxTokenBytes: number;
-  /** Bytes; null: the device does not tell. */
-  readonly memoryFree: number | null;
-  /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
-  readonly othersUtilization: number;
+}
+
+/** A GPU with all its instances, in the order of their ids. */
+export interface GpuFacts extends CardFacts {
+  readonly instances: readonly InstanceFacts[];
 }
 
 /** Whether a task sent now could finish, and if not, why. */

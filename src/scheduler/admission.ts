@@ -35,9 +35,9 @@ export class Admission {
   refuseImpossible(tasks: readonly Task[]): void {
     for (const [index, task] of tasks.entries()) {
       if (this.#parts.eligibility.isEverPossible(task)) continue;
-      const gpus = this.#parts.eligibility.everPossible(task);
-      if (gpus.length === 0) throw this.#noGpu(task);
-      const { facts } = gpus.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
+      const able = this.#parts.eligibility.everPossible(task);
+      if (able.length === 0) throw this.#noGpu(task);
+      const { facts } = able.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
       const name = task.batchId === null ? "text" : `batch[${index}].text`;
       throw new AltLasError(
         "prompt_too_long",
@@ -93,10 +93,11 @@ export class Admission {
 
   /** Slots that the tasks of a submission may have at best; all of one submission may go to the same GPUs. */
   #slotsFor({ pinnedGpuId, wholeBatch }: Task): number {
-    const slots = this.#parts.fleet.all
-      .filter(({ facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || facts.id === pinnedGpuId))
-      .map(({ facts }) => facts.slots);
-    return wholeBatch ? Math.max(0, ...slots) : slots.reduce((sum, count) => sum + count, 0);
+    const slots = new Map<number, number>();
+    for (const { gpuId, facts } of this.#parts.fleet.all)
+      if (mayServeAgain(facts.state) && (pinnedGpuId === null || gpuId === pinnedGpuId))
+        slots.set(gpuId, (slots.get(gpuId) ?? 0) + facts.slots);
+    return wholeBatch ? Math.max(0, ...slots.values()) : slots.values().reduce((sum, count) => sum + count, 0);
   }
 
   #shareOf({ limits }: Caller): QueueShare {
@@ -139,14 +140,14 @@ export class Admission {
   }
 
   #noGpu({ pinnedGpuId }: Task): AltLasError {
-    const gpus = this.#parts.fleet.all;
-    const wanted = gpus.filter(({ facts }) => pinnedGpuId === null || facts.id === pinnedGpuId);
-    if (pinnedGpuId !== null && wanted.length === 0) {
-      const ids = gpus.map(({ facts }) => facts.id).join(", ");
+    const { all, gpuIds } = this.#parts.fleet;
+    if (pinnedGpuId !== null && !gpuIds.includes(pinnedGpuId)) {
+      const ids = gpuIds.join(", ");
       const sentence = `gpu_options.specific_gpu_id must be the id of a GPU (${ids}); got ${pinnedGpuId}.`;
       return new AltLasError("invalid_input", sentence);
     }
-    const reasons = wanted.map(({ facts }) => `GPU ${facts.id}: ${facts.reason ?? `It is ${facts.state}.`}`);
+    const wanted = all.filter(({ gpuId }) => pinnedGpuId === null || gpuId === pinnedGpuId);
+    const reasons = wanted.map(({ gpuId, facts }) => `GPU ${gpuId}: ${facts.reason ?? `It is ${facts.state}.`}`);
     const what = pinnedGpuId === null ? "No GPU can run tasks" : `GPU ${pinnedGpuId} cannot run tasks`;
     return new AltLasError("no_usable_gpu", `${what}. ${reasons.join(" ")}`, { retryAfter: NO_GPU_RETRY_SECONDS });
   }

@@ -6,7 +6,7 @@ import { type Effects } from "./effects.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Life } from "./life.ts";
-import { type Gpu, isHeld, obstacle } from "./placement.ts";
+import { type Instance, isHeld, obstacle } from "./placement.ts";
 import { type Planner } from "./planner.ts";
 import { type Entry, firstOf, tasksOf, type Waiting, type Wanted } from "./waiting.ts";
 
@@ -34,17 +34,17 @@ export class Dispatcher {
   /** Fills the free slots of every GPU. */
   fillAll(): void {
     if (this.#parts.waiting.tasks === 0) return;
-    for (const gpu of this.#parts.fleet.all) this.fill(gpu);
+    for (const instance of this.#parts.fleet.all) this.fill(instance);
   }
 
   /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
-  fill(gpu: Gpu): void {
-    while (takesSomething(gpu) && this.#parts.waiting.tasks > 0 && this.#parts.mayStart()) {
-      const entry = this.#keptEntry(gpu) ?? this.#parts.waiting.next(this.#wantedOn(gpu), this.#parts.now());
+  fill(instance: Instance): void {
+    while (takesSomething(instance) && this.#parts.waiting.tasks > 0 && this.#parts.mayStart()) {
+      const entry = this.#keptEntry(instance) ?? this.#parts.waiting.next(this.#wantedOn(instance), this.#parts.now());
       if (entry === undefined) return;
-      if (gpu.running.size > 0 && isSuspect(firstOf(entry))) {
+      if (instance.running.size > 0 && isSuspect(firstOf(entry))) {
         // It is this one's turn, but not before the GPU is empty.
-        this.#parts.fleet.keep(gpu.facts.id, firstOf(entry));
+        this.#parts.fleet.keep(instance, firstOf(entry));
         return;
       }
       this.#place(entry);
@@ -52,48 +52,50 @@ export class Dispatcher {
   }
 
   /** What a GPU is kept for, as long as that waits and may go there. */
-  #keptEntry(gpu: Gpu): Entry | undefined {
-    const task = gpu.keptFor;
+  #keptEntry(instance: Instance): Entry | undefined {
+    const task = instance.keptFor;
     if (task === null) return undefined;
     const entry = task.status === "queued" ? this.#parts.waiting.entryOf(task) : undefined;
     const isFor =
       entry !== undefined &&
       !this.#parts.callers.of(task).isCapped &&
-      this.#parts.eligibility.isAllowed(gpu, task) &&
-      this.#parts.eligibility.misfit(gpu, tasksOf(entry)) === null;
+      this.#parts.eligibility.isAllowed(instance, task) &&
+      this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null;
     if (isFor) return entry;
-    this.release(gpu.facts.id);
+    this.release(instance);
     return undefined;
   }
 
-  release(gpuId: number): void {
-    if (this.#parts.fleet.find(gpuId)?.keptFor != null) this.#parts.fleet.keep(gpuId, null);
+  /** Keeps an instance for nothing any more. */
+  release(instance: Instance): void {
+    if (instance.keptFor !== null) this.#parts.fleet.keep(instance, null);
   }
 
   /** Lets GPUs go on that have become empty, or are about to, for what has ended meanwhile or has to go elsewhere. */
   releaseStale(): void {
-    for (const gpu of this.#parts.fleet.kept) if (this.#keptEntry(gpu) === undefined) this.fill(gpu);
+    for (const instance of this.#parts.fleet.kept) if (this.#keptEntry(instance) === undefined) this.fill(instance);
   }
 
-  #wantedOn(gpu: Gpu): Wanted {
+  #wantedOn(instance: Instance): Wanted {
     return {
-      gpuId: gpu.facts.id,
-      fits: (entry) => this.#parts.eligibility.misfit(gpu, tasksOf(entry)) === null && !this.#hasItsGpu(entry, gpu),
-      servesType: (type) => this.#parts.eligibility.servesType(gpu.facts.id, type),
+      gpuId: instance.gpuId,
+      fits: (entry) =>
+        this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null && !this.#hasItsGpu(entry, instance),
+      servesType: (type) => this.#parts.eligibility.servesType(instance.gpuId, type),
       isTooSmall: (bytes, type) =>
-        this.#parts.eligibility.isTooSmall(gpu, type === null ? ANYWHERE : ofType(type), bytes),
+        this.#parts.eligibility.isTooSmall(instance, type === null ? ANYWHERE : ofType(type), bytes),
     };
   }
 
   /** Whether another GPU is becoming empty for an entry, and this one is not empty yet. */
-  #hasItsGpu(entry: Entry, gpu: Gpu): boolean {
+  #hasItsGpu(entry: Entry, instance: Instance): boolean {
     const task = firstOf(entry);
-    return gpu.running.size > 0 && isSuspect(task) && this.#keptForIt(task) !== undefined;
+    return instance.running.size > 0 && isSuspect(task) && this.#keptForIt(task) !== undefined;
   }
 
   /** The GPU that is kept for a task. */
-  #keptForIt(task: Task): Gpu | undefined {
-    for (const gpu of this.#parts.fleet.kept) if (gpu.keptFor === task) return gpu;
+  #keptForIt(task: Task): Instance | undefined {
+    for (const instance of this.#parts.fleet.kept) if (instance.keptFor === task) return instance;
     return undefined;
   }
 
@@ -103,10 +105,10 @@ export class Dispatcher {
     this.#parts.waiting.remove(entry);
     const grouping = "tasks" in entry ? "whole" : "single";
     const { placed, entries } = this.#parts.planner.plan(tasksOf(entry), grouping);
-    if (kept !== undefined) this.release(kept.facts.id);
-    for (const [task, placement] of placed) {
+    if (kept !== undefined) this.release(kept);
+    for (const { task, instance, placement } of placed) {
       this.#parts.callers.served(task);
-      this.#parts.life.start(task, placement);
+      this.#parts.life.start(task, instance, placement);
       this.#parts.effects.changed(task);
     }
     for (const rest of entries) {
@@ -123,6 +125,6 @@ const ANYWHERE = { boundTo: null, strategy: "random", taskType: "" } as const;
 const ofType = (taskType: string) => ({ boundTo: null, strategy: "task_specific", taskType }) as const;
 
 /** Whether a GPU takes what waits, if only what it is kept for. */
-function takesSomething(gpu: Gpu): boolean {
-  return gpu.keptFor === null ? gpu.shut === null : obstacle(gpu) === null && !isHeld(gpu);
+function takesSomething(instance: Instance): boolean {
+  return instance.keptFor === null ? instance.shut === null : obstacle(instance) === null && !isHeld(instance);
 }

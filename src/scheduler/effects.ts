@@ -1,12 +1,13 @@
 /** What the scheduler has others do, and what it is told once. */
+import { type InstanceRef } from "../gpu/status.ts";
 import { type Task } from "../task.ts";
 import { type CallerLimits } from "./callers.ts";
 import { type Mappings } from "./eligibility.ts";
 
 /** None of these may call back into the scheduler before they return. */
 export interface Effects {
-  /** Give the task to that GPU's worker. */
-  run(gpuId: number, task: Task): void;
+  /** Give the task to the worker of that instance. */
+  run(instance: InstanceRef, task: Task): void;
   /** Have that GPU's worker stop the task; `finished` is called when it has, or `interrupted` when the worker had to go. */
   cancel(gpuId: number, task: Task): void;
   /** The task's state changed after its submission. */

@@ -7,7 +7,7 @@ import { type WhyNot } from "../reasons.ts";
 import { type CountsByReason, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Fleet } from "./fleet.ts";
-import { type Gpu, isHeld, obstacle, roomFor } from "./placement.ts";
+import { type Instance, isHeld, obstacle, roomFor } from "./placement.ts";
 
 /** task_type → the ids of the GPUs meant for it. */
 export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
@@ -15,7 +15,7 @@ export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
 /** GPUs for tasks that are to be placed now. */
 export interface Candidates {
   /** Those that may take them, in `gpu_id` order. It is only good until something is placed. */
-  readonly eligible: readonly Gpu[];
+  readonly eligible: readonly Instance[];
   readonly others: CountsByReason;
 }
 
@@ -30,17 +30,16 @@ export class Eligibility {
   }
 
   /** The GPUs that might run the task one day, as the machine and the configuration are. */
-  everPossible({ pinnedGpuId }: Task): readonly Gpu[] {
+  everPossible({ pinnedGpuId }: Task): readonly Instance[] {
     return this.#fleet.all.filter(
-      ({ facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || facts.id === pinnedGpuId),
+      ({ gpuId, facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || gpuId === pinnedGpuId),
     );
   }
 
   /** Whether one of these may have room for its text. */
   isEverPossible({ pinnedGpuId, size: bytes }: Task): boolean {
     if (pinnedGpuId === null) return bytes <= this.#fleet.mostRoom;
-    const facts = this.#fleet.find(pinnedGpuId)?.facts;
-    return facts !== undefined && mayServeAgain(facts.state) && bytes <= roomFor(facts);
+    return this.#fleet.on(pinnedGpuId).some(({ facts }) => mayServeAgain(facts.state) && bytes <= roomFor(facts));
   }
 
   /**
@@ -69,22 +68,22 @@ export class Eligibility {
    *  3. It takes tasks, and has a slot.
    *  4. It suits them.
    */
-  whyNot(gpu: Gpu, tasks: readonly Task[]): WhyNot | null {
+  whyNot(instance: Instance, tasks: readonly Task[]): WhyNot | null {
     const task = tasks[0]!;
-    if (!this.isAllowed(gpu, task)) return notAllowed(task); // 1
-    return this.#whyNotNow(gpu, tasks, this.#longest(tasks)); // 2 to 4
+    if (!this.isAllowed(instance, task)) return notAllowed(task); // 1
+    return this.#whyNotNow(instance, tasks, this.#longest(tasks)); // 2 to 4
   }
 
   /** Why these tasks are not for a GPU, however free it is, while another can serve them; null: they are. */
-  misfit(gpu: Gpu, tasks: readonly Task[]): WhyNot | null {
-    return this.#misfit(gpu, tasks, this.#longest(tasks));
+  misfit(instance: Instance, tasks: readonly Task[]): WhyNot | null {
+    return this.#misfit(instance, tasks, this.#longest(tasks));
   }
 
   /**
    * Whether another GPU that the task may go to has room for so many bytes of text, and this one has not. When none has, any may say so:
    * that is how such a task ends.
    */
-  isTooSmall({ facts }: Gpu, task: Pick<Task, "boundTo" | "strategy" | "taskType">, bytes: number): boolean {
+  isTooSmall({ facts }: Instance, task: Pick<Task, "boundTo" | "strategy" | "taskType">, bytes: number): boolean {
     if (bytes <= roomFor(facts)) return false;
     const allowed = this.#allowed(task);
     if (allowed === null) return bytes <= this.#fleet.mostRoom;
@@ -92,9 +91,9 @@ export class Eligibility {
   }
 
   /** Whether a task may go to a GPU at all. */
-  isAllowed({ facts: { id } }: Gpu, { boundTo, strategy, taskType }: Task): boolean {
-    if (boundTo !== null) return id === boundTo;
-    return strategy !== "task_specific" || this.servesType(id, taskType);
+  isAllowed({ gpuId }: Instance, { boundTo, strategy, taskType }: Task): boolean {
+    if (boundTo !== null) return gpuId === boundTo;
+    return strategy !== "task_specific" || this.servesType(gpuId, taskType);
   }
 
   /** Whether tasks of a type may go to a GPU: one of those mapped to it, or any when there are none or none of them serves. */
@@ -103,9 +102,13 @@ export class Eligibility {
   }
 
   /** The GPUs that a task may go to at all, of those that there are; null: any. */
-  #allowed({ boundTo, strategy, taskType }: Pick<Task, "boundTo" | "strategy" | "taskType">): readonly Gpu[] | null {
+  #allowed({
+    boundTo,
+    strategy,
+    taskType,
+  }: Pick<Task, "boundTo" | "strategy" | "taskType">): readonly Instance[] | null {
     const ids = boundTo !== null ? [boundTo] : strategy === "task_specific" ? this.#serving(taskType) : null;
-    return ids && ids.map((id) => this.#fleet.find(id)).filter((gpu) => gpu !== undefined);
+    return ids && ids.flatMap((id) => this.#fleet.on(id));
   }
 
   /** The GPUs mapped to a type; null: there are none, or none of them serves. */
@@ -116,30 +119,30 @@ export class Eligibility {
 
   /** Of GPUs that they may go to. @param counts of the rest */
   #oneByOne(
-    gpus: readonly Gpu[],
+    instances: readonly Instance[],
     tasks: readonly Task[],
     without: ReadonlySet<number>,
     counts: CountsByReason,
   ): Candidates {
     const longest = this.#longest(tasks);
-    const eligible: Gpu[] = [];
+    const eligible: Instance[] = [];
     const others = { ...counts };
-    for (const gpu of gpus) {
-      const why = without.has(gpu.facts.id) ? "chosen_already" : this.#whyNotNow(gpu, tasks, longest);
-      if (why === null) eligible.push(gpu);
+    for (const instance of instances) {
+      const why = this.#whyNotNow(instance, tasks, longest) ?? (without.has(instance.gpuId) ? "chosen_already" : null);
+      if (why === null) eligible.push(instance);
       else others[why] = (others[why] ?? 0) + 1;
     }
     return { eligible, others };
   }
 
-  #whyNotNow(gpu: Gpu, tasks: readonly Task[], longest: number): WhyNot | null {
-    if (isKept(gpu, tasks[0]!)) return "reserved"; // 2
-    return obstacle(gpu) ?? this.#misfit(gpu, tasks, longest); // 3, 4
+  #whyNotNow(instance: Instance, tasks: readonly Task[], longest: number): WhyNot | null {
+    if (isKept(instance, tasks[0]!)) return "reserved"; // 2
+    return obstacle(instance) ?? this.#misfit(instance, tasks, longest); // 3, 4
   }
 
-  #misfit(gpu: Gpu, tasks: readonly Task[], longest: number): WhyNot | null {
-    if (this.isTooSmall(gpu, tasks[0]!, longest)) return "context_too_small";
-    return this.#hasFailed(gpu, tasks, longest) ? "failed_before" : null;
+  #misfit(instance: Instance, tasks: readonly Task[], longest: number): WhyNot | null {
+    if (this.isTooSmall(instance, tasks[0]!, longest)) return "context_too_small";
+    return this.#hasFailed(instance, tasks, longest) ? "failed_before" : null;
   }
 
   /** Bytes of the longest of the texts; 0: every GPU has room for them. */
@@ -154,8 +157,8 @@ export class Eligibility {
    * tasks of ours. Not if others crowd it or it has to cool down: that may last for hours.
    * Tasks that are bound to their GPU have no other.
    */
-  #hasFailed(gpu: Gpu, tasks: readonly Task[], longest: number): boolean {
-    if (!failedUnder(tasks, gpu.facts.id)) return false;
+  #hasFailed({ gpuId }: Instance, tasks: readonly Task[], longest: number): boolean {
+    if (!failedUnder(tasks, gpuId)) return false;
     return this.#fleet.all.some(
       (other) =>
         isServing(other.facts.state) &&
@@ -163,15 +166,15 @@ export class Eligibility {
         other.facts.crowded === null &&
         this.isAllowed(other, tasks[0]!) &&
         !this.isTooSmall(other, tasks[0]!, longest) &&
-        !failedUnder(tasks, other.facts.id),
+        !failedUnder(tasks, other.gpuId),
     );
   }
 }
 
 /** Whether a GPU must be empty for this task and is not, or is empty or becoming so for another. */
-function isKept(gpu: Gpu, task: Task): boolean {
-  if (gpu.keptFor !== null && gpu.keptFor !== task) return true;
-  return isSuspect(task) ? gpu.running.size > 0 : isHeld(gpu);
+function isKept(instance: Instance, task: Task): boolean {
+  if (instance.keptFor !== null && instance.keptFor !== task) return true;
+  return isSuspect(task) ? instance.running.size > 0 : isHeld(instance);
 }
 
 function notAllowed({ boundTo }: Task): WhyNot {

@@ -1,30 +1,50 @@
 /**
- * The GPUs and what runs there. Which of them take something, how many do not and why, and what follows from all together is kept up to
- * date with each change, so that no decision has to look at every GPU. Nobody else changes any of this.
+ * The instances on all GPUs and what runs there. Which of them take something, how many do not and why, and what follows from all together
+ * is kept up to date with each change, so that no decision has to look at every one. Nobody else changes any of this.
  */
-import { type GpuFacts, isServing, mayServeAgain } from "../gpu/status.ts";
+import {
+  type CardFacts,
+  type GpuFacts,
+  type InstanceFacts,
+  type InstanceRef,
+  isServing,
+  mayServeAgain,
+} from "../gpu/status.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
-import { freeMemoryOf, type Gpu, isHeld, loadOf, obstacle, roomFor } from "./placement.ts";
+import { freeMemoryOf, type Instance, isHeld, loadOf, obstacle, placeOf, roomFor } from "./placement.ts";
+
+/** What was told of an instance that is new, or otherwise than before. */
+export interface Change {
+  readonly instance: Instance;
+  /** null: it is new. */
+  readonly before: InstanceFacts | null;
+}
 
 export class Fleet {
   /** In `gpu_id` order, as is `#open`. */
   readonly #all: Member[] = [];
-  readonly #byId = new Map<number, Member>();
+  /** By `gpu_id`, in the order of their ids. */
+  readonly #byGpu = new Map<number, Member[]>();
   readonly #open: Member[] = [];
   readonly #shut = new Map<WhyNot, number>();
-  readonly #kept = new Set<Gpu>();
+  readonly #kept = new Set<Instance>();
   #largestContext: number | null = null;
   #leastRoom = Infinity;
   #mostRoom = -Infinity;
 
   /** In `gpu_id` order. */
-  get all(): readonly Gpu[] {
+  get all(): readonly Instance[] {
     return this.#all;
   }
 
+  /** Of all GPUs, also those without an instance, in order. */
+  get gpuIds(): readonly number[] {
+    return [...this.#byGpu.keys()].toSorted((one, other) => one - other);
+  }
+
   /** Those that take tasks which may run beside others, in `gpu_id` order. It changes with what is placed. */
-  get open(): readonly Gpu[] {
+  get open(): readonly Instance[] {
     return this.#open;
   }
 
@@ -34,7 +54,7 @@ export class Fleet {
   }
 
   /** Those that are kept for a task. */
-  get kept(): ReadonlySet<Gpu> {
+  get kept(): ReadonlySet<Instance> {
     return this.#kept;
   }
 
@@ -43,91 +63,133 @@ export class Fleet {
     return this.#largestContext;
   }
 
-  /** Bytes of text for which every GPU has room. */
+  /** Bytes of text for which every instance has room. */
   get leastRoom(): number {
     return this.#leastRoom;
   }
 
-  /** Bytes of text for which some GPU that may serve has room; -Infinity: there is none. */
+  /** Bytes of text for which some instance that may serve has room; -Infinity: there is none. */
   get mostRoom(): number {
     return this.#mostRoom;
   }
 
-  find(id: number): Gpu | undefined {
-    return this.#byId.get(id);
+  /** The instances on a GPU, in the order of their ids; none: nothing is loaded there, or there is no such GPU. */
+  on(gpuId: number): readonly Instance[] {
+    return this.#byGpu.get(gpuId) ?? NONE;
   }
 
-  /** @throws {Error} there is no such GPU, which is a bug of the caller */
-  get(id: number): Gpu {
-    return this.#member(id);
+  /** @throws {Error} there is no such instance, which is a bug of the caller */
+  get(ref: InstanceRef): Instance {
+    return this.#member(ref);
   }
 
-  isServing(id: number | null): boolean {
-    const gpu = id === null ? undefined : this.#byId.get(id);
-    return gpu !== undefined && isServing(gpu.facts.state);
+  /** Where a task runs. @throws {Error} it runs nowhere, which is a bug of the caller */
+  of(task: Task): Instance {
+    for (const member of this.#byGpu.get(task.gpuId ?? -1) ?? NONE) if (member.running.has(task)) return member;
+    throw new Error(`task ${task.id} does not run on GPU ${task.gpuId}`);
   }
 
-  /** Learns of a GPU, or of a change to one. */
-  tell(facts: GpuFacts): void {
-    const known = this.#byId.get(facts.id);
-    const before = known?.facts;
-    if (known === undefined) this.#add(facts);
-    else {
-      known.facts = facts;
-      this.#changed(known);
+  /** Whether one of a GPU's instances serves. */
+  isServing(gpuId: number | null): boolean {
+    return gpuId !== null && this.on(gpuId).some(({ facts }) => isServing(facts.state));
+  }
+
+  /**
+   * Learns of a GPU, or of a change to one. An instance that is not told of any more is gone.
+   * @throws {Error} something still runs on one that is gone, which is a bug of the caller
+   */
+  tell({ instances, ...card }: GpuFacts): readonly Change[] {
+    if (!this.#byGpu.has(card.id)) this.#byGpu.set(card.id, []);
+    const changes = instances.map((facts) => this.#tellOf(card, facts));
+    const gone = this.#byGpu.get(card.id)!.filter(({ id }) => !instances.some((facts) => facts.id === id));
+    for (const member of gone) {
+      changes.push(this.#tellOf(card, { ...member.facts, state: "drained" }));
+      this.#remove(member);
     }
-    if (before === undefined || isOtherRoom(before, facts)) this.#measure();
+    const isOther = changes.some(({ instance, before }) => before === null || isOtherRoom(before, instance.facts));
+    if (isOther || gone.length > 0) this.#measure();
+    return changes;
   }
 
-  /** Gives a task one of the GPU's slots. */
-  occupy(id: number, task: Task): void {
-    const gpu = this.#member(id);
-    gpu.running.add(task);
-    this.#changed(gpu);
+  /** Without its worker an instance can start nothing, whatever was said of it last: it is as good as starting until it is told of again. */
+  losesWorker(ref: InstanceRef): void {
+    const member = this.#member(ref);
+    if (member.facts.state !== "ready") return;
+    member.facts = { ...member.facts, state: "starting" };
+    this.#changed(member);
+  }
+
+  /** Gives a task one of the instance's slots. */
+  occupy(ref: InstanceRef, task: Task): void {
+    const member = this.#member(ref);
+    member.running.add(task);
+    this.#changed(member);
   }
 
   /** Gives the slot back. @throws {Error} the task does not run there, which is a bug of the caller */
-  vacate(id: number, task: Task): void {
-    const gpu = this.#member(id);
-    if (!gpu.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${id}`);
-    this.#changed(gpu);
+  vacate(ref: InstanceRef, task: Task): void {
+    const member = this.#member(ref);
+    if (!member.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${ref.gpuId}`);
+    this.#changed(member);
   }
 
-  /** Keeps a GPU for a task, or no more for any. */
-  keep(id: number, task: Task | null): void {
-    const gpu = this.#member(id);
-    gpu.keptFor = task;
-    if (task === null) this.#kept.delete(gpu);
-    else this.#kept.add(gpu);
-    this.#changed(gpu);
+  /** Keeps an instance for a task, or no more for any. */
+  keep(ref: InstanceRef, task: Task | null): void {
+    const member = this.#member(ref);
+    member.keptFor = task;
+    if (task === null) this.#kept.delete(member);
+    else this.#kept.add(member);
+    this.#changed(member);
   }
 
-  #member(id: number): Member {
-    const gpu = this.#byId.get(id);
-    if (gpu === undefined) throw new Error(`there is no GPU ${id}`);
-    return gpu;
+  #member({ gpuId, id }: InstanceRef): Member {
+    for (const member of this.#byGpu.get(gpuId) ?? NONE) if (member.id === id) return member;
+    throw new Error(`there is no instance ${id} on GPU ${gpuId}`);
   }
 
-  #add(facts: GpuFacts): void {
-    const gpu = new Member(facts);
-    this.#byId.set(facts.id, gpu);
-    insert(this.#all, gpu);
-    gpu.settle();
-    this.#enter(gpu);
+  #tellOf(card: CardFacts, facts: InstanceFacts): Change {
+    const known = this.#byGpu.get(card.id)!.find(({ id }) => id === facts.id);
+    if (known === undefined) return { instance: this.#add(card, facts), before: null };
+    const before = known.facts;
+    known.card = card;
+    known.facts = facts;
+    this.#changed(known);
+    return { instance: known, before };
   }
 
-  #changed(gpu: Member): void {
-    const before = gpu.shut;
-    gpu.settle();
-    if (gpu.shut === before) return;
-    if (before === null) this.#open.splice(placeOf(this.#open, gpu.facts.id), 1);
-    else this.#count(before, -1);
-    this.#enter(gpu);
+  #add(card: CardFacts, facts: InstanceFacts): Member {
+    const member = new Member(card, facts);
+    insert(this.#byGpu.get(card.id)!, member);
+    insert(this.#all, member);
+    member.settle();
+    this.#enter(member);
+    return member;
   }
 
-  #enter(gpu: Member): void {
-    if (gpu.shut === null) insert(this.#open, gpu);
-    else this.#count(gpu.shut, 1);
+  #remove(member: Member): void {
+    if (member.running.size > 0) throw new Error(`tasks still run on instance ${member.id} of GPU ${member.gpuId}`);
+    if (member.keptFor !== null) this.keep(member, null);
+    for (const list of [this.#byGpu.get(member.gpuId)!, this.#all]) list.splice(list.indexOf(member), 1);
+    this.#leave(member, member.shut);
+  }
+
+  #changed(member: Member): void {
+    const before = member.shut;
+    member.settle();
+    if (member.shut === before) return;
+    this.#leave(member, before);
+    this.#enter(member);
+  }
+
+  #enter(member: Member): void {
+    if (member.shut === null) insert(this.#open, member);
+    else this.#count(member.shut, 1);
+  }
+
+  /** @param shut as it was */
+  #leave(member: Member, shut: WhyNot | null): void {
+    if (shut === null) this.#open.splice(placeOf(this.#open, member), 1);
+    else this.#count(shut, -1);
   }
 
   #count(why: WhyNot, change: 1 | -1): void {
@@ -149,16 +211,24 @@ export class Fleet {
   }
 }
 
-/** A GPU, and what follows from what is known of it. */
-class Member implements Gpu {
-  facts: GpuFacts;
+const NONE: readonly Member[] = [];
+
+/** An instance, and what follows from what is known of it. */
+class Member implements Instance {
+  readonly gpuId: number;
+  readonly id: number;
+  card: CardFacts;
+  facts: InstanceFacts;
   readonly running = new Set<Task>();
   keptFor: Task | null = null;
   shut: WhyNot | null = null;
   load = 0;
   freeMemory = 0;
 
-  constructor(facts: GpuFacts) {
+  constructor(card: CardFacts, facts: InstanceFacts) {
+    this.gpuId = card.id;
+    this.id = facts.id;
+    this.card = card;
     this.facts = facts;
   }
 
@@ -170,7 +240,7 @@ class Member implements Gpu {
   }
 }
 
-function isOtherRoom(before: GpuFacts, now: GpuFacts): boolean {
+function isOtherRoom(before: InstanceFacts, now: InstanceFacts): boolean {
   return (
     before.context !== now.context ||
     before.maxTokenBytes !== now.maxTokenBytes ||
@@ -178,18 +248,6 @@ function isOtherRoom(before: GpuFacts, now: GpuFacts): boolean {
   );
 }
 
-function insert(gpus: Member[], gpu: Member): void {
-  gpus.splice(placeOf(gpus, gpu.facts.id), 0, gpu);
-}
-
-/** The first place whose `gpu_id` is not below `id`. */
-function placeOf(gpus: readonly Gpu[], id: number): number {
-  let low = 0;
-  let high = gpus.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (gpus[middle]!.facts.id < id) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+function insert(members: Member[], member: Member): void {
+  members.splice(placeOf(members, member), 0, member);
 }

@@ -1,5 +1,6 @@
 /** Changes the states of tasks, for everybody in this folder: nothing else starts a task, puts it back or ends it. */
 import { type Clock } from "../common/clock.ts";
+import { type InstanceRef } from "../gpu/status.ts";
 import {
   isFinal,
   latestTime,
@@ -38,15 +39,15 @@ export class Life {
   }
 
   /** Starts a task whose slot is reserved. */
-  start(task: Task, placement: Placement): void {
+  start(task: Task, { gpuId, id }: InstanceRef, placement: Placement): void {
     transition(task, "running");
-    task.gpuId = placement.gpuId;
+    task.gpuId = gpuId;
     // What else there is of its batch may run there alone, and so may it when it has to wait again.
-    if (task.wholeBatch) task.boundTo = placement.gpuId;
+    if (task.wholeBatch) task.boundTo = gpuId;
     task.startedAt = this.moment(task).at;
     task.placement = placement;
-    task.attempts.push({ gpuId: placement.gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
-    this.#parts.effects.run(placement.gpuId, task);
+    task.attempts.push({ gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
+    this.#parts.effects.run({ gpuId, id }, task);
   }
 
   /** Has a running task stopped; the first reason counts. */

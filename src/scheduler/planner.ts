@@ -3,7 +3,7 @@ import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
-import { type Gpu, record } from "./placement.ts";
+import { type Instance, record } from "./placement.ts";
 import { type Prefixes } from "./prefixes.ts";
 import { type Entry } from "./queue.ts";
 import { strategies } from "./strategies/index.ts";
@@ -11,9 +11,19 @@ import { strategies } from "./strategies/index.ts";
 /** How tasks are to be placed: each by itself, spread over chosen GPUs, or all on one. */
 export type Grouping = "single" | "split" | "whole";
 
+/** A task whose slot is reserved on an instance. */
+export interface Placed extends Decision {
+  readonly task: Task;
+}
+
+interface Decision {
+  readonly instance: Instance;
+  readonly placement: Placement;
+}
+
 export interface Plan {
   /** Tasks whose slots are reserved. */
-  readonly placed: readonly (readonly [Task, Placement])[];
+  readonly placed: readonly Placed[];
   /** What found none. */
   readonly entries: readonly Entry[];
   /** Gives the slots back. */
@@ -26,7 +36,7 @@ export interface PlannerParts {
   readonly eligibility: Eligibility;
   readonly callers: Callers;
   /** null: no GPU is preferred for what its KV cache has. */
-  readonly prefixes: Prefixes | null;
+  readonly prefixes: Prefixes<Instance> | null;
   readonly minBatchSizePerGpu: number;
   /** Whether nothing may start now. */
   readonly isHeld: () => boolean;
@@ -47,28 +57,28 @@ export class Planner {
     const turn = this.#lastRoundRobin;
     const { placed, entries } = grouping === "whole" ? this.#planWhole(tasks) : this.#planEach(tasks, grouping);
     const undo = (): void => {
-      for (const [task, { gpuId }] of placed) this.vacate(gpuId, task, 0, false);
+      for (const { task, instance } of placed) this.vacate(instance, task, 0, false);
       this.#lastRoundRobin = turn;
     };
     return { placed, entries, undo };
   }
 
   /** Gives a slot back. @param work tokens that the task took; null: nobody knows @param used whether it has run there to its end */
-  vacate(gpuId: number, task: Task, work: number | null, used: boolean): void {
+  vacate(instance: Instance, task: Task, work: number | null, used: boolean): void {
     const { fleet, callers, prefixes } = this.#parts;
-    fleet.vacate(gpuId, task);
+    fleet.vacate(instance, task);
     callers.stops(task, work);
-    prefixes?.ends(gpuId, task, used);
+    prefixes?.ends(instance, task, used);
   }
 
   #planEach(tasks: readonly Task[], grouping: "single" | "split"): Omit<Plan, "undo"> {
     const dealt = grouping === "split" && this.#parts.minBatchSizePerGpu > 1 ? this.#chooseDistinct(tasks) : null;
-    const placed: [Task, Placement][] = [];
+    const placed: Placed[] = [];
     const entries: Entry[] = [];
     for (const [index, task] of tasks.entries()) {
-      const placement = this.#reserveOn(dealt?.[index % dealt.length], task) ?? this.#choose([task]);
-      if (placement === null) entries.push(task);
-      else placed.push([task, placement]);
+      const one = this.#reserveOn(dealt?.[index % dealt.length], task) ?? this.#choose([task]);
+      if (one === null) entries.push(task);
+      else placed.push(one);
     }
     return { placed, entries };
   }
@@ -77,12 +87,14 @@ export class Planner {
   #planWhole(tasks: readonly Task[]): Omit<Plan, "undo"> {
     const first = this.#choose(tasks);
     if (first === null) return { placed: [], entries: [{ seq: tasks[0]!.seq, tasks }] };
-    const placed: [Task, Placement][] = [[tasks[0]!, first]];
+    const { gpuId } = first.instance;
+    const isOnlyOne = this.#parts.fleet.on(gpuId).length === 1;
+    const placed: Placed[] = [first];
     const entries: Entry[] = [];
     for (const task of tasks.slice(1)) {
-      task.boundTo = first.gpuId;
-      const placement = this.#reserveOn(first, task);
-      if (placement !== null) placed.push([task, placement]);
+      task.boundTo = gpuId;
+      const one = this.#reserveOn(first, task) ?? (isOnlyOne ? null : this.#choose([task]));
+      if (one !== null) placed.push(one);
       else entries.push(task);
     }
     return { placed, entries };
@@ -92,28 +104,27 @@ export class Planner {
    * The GPUs that a split batch of n is dealt to: max(1, ⌊n/m⌋) distinct ones that the strategy picks, fewer if fewer are eligible.
    * Each choice is made as if for the first task.
    */
-  #chooseDistinct(tasks: readonly Task[]): Placement[] {
+  #chooseDistinct(tasks: readonly Task[]): Decision[] {
     const wanted = Math.max(1, Math.floor(tasks.length / this.#parts.minBatchSizePerGpu));
-    const chosen: Placement[] = [];
+    const chosen: Decision[] = [];
     const taken = new Set<number>();
     while (chosen.length < wanted) {
-      const placement = this.#decide([tasks[0]!], taken);
-      if (placement === null) break;
-      taken.add(placement.gpuId);
-      chosen.push(placement);
+      const decision = this.#decide([tasks[0]!], taken);
+      if (decision === null) break;
+      taken.add(decision.instance.gpuId);
+      chosen.push(decision);
     }
     return chosen;
   }
 
-  /** Chooses a GPU for tasks that are placed together, and reserves the first one's slot; null: none is eligible. */
-  #choose(tasks: readonly Task[]): Placement | null {
-    const placement = this.#decide(tasks, NONE);
-    if (placement !== null) this.#occupy(placement.gpuId, tasks[0]!);
-    return placement;
+  /** Chooses an instance for tasks that are placed together, and reserves the first one's slot; null: none is eligible. */
+  #choose(tasks: readonly Task[]): Placed | null {
+    const decision = this.#decide(tasks, NONE);
+    return decision === null ? null : this.#occupy(decision, tasks[0]!);
   }
 
-  /** Chooses without reserving. */
-  #decide(tasks: readonly Task[], without: ReadonlySet<number>): Placement | null {
+  /** Chooses without reserving. @param without GPUs that were chosen already */
+  #decide(tasks: readonly Task[], without: ReadonlySet<number>): Decision | null {
     const task = tasks[0]!;
     if (this.#parts.isHeld() || this.#parts.callers.of(task).isCapped) return null;
     const { eligible, others } = this.#parts.eligibility.candidates(tasks, without);
@@ -123,32 +134,34 @@ export class Planner {
     const { prefixes, random } = this.#parts;
     const cached = eligible.length > 1 && prefixes !== null ? prefixes.of(task.prefix) : [];
     const choice = strategy.choose(eligible, { lastRoundRobin: this.#lastRoundRobin, draw: random(), cached });
-    if (task.strategy === "round_robin") this.#lastRoundRobin = choice.gpu.facts.id;
-    return record(task.strategy, strategy, choice, eligible, others);
+    if (task.strategy === "round_robin") this.#lastRoundRobin = choice.instance.gpuId;
+    return {
+      instance: choice.instance,
+      placement: record(task.strategy, strategy, choice, eligible, others),
+    };
   }
 
-  #withoutStrategy(task: Task, gpu: Gpu, others: CountsByReason): Placement {
+  #withoutStrategy(task: Task, instance: Instance, others: CountsByReason): Decision {
     const name = task.pinnedGpuId === null ? "batch" : "pinned";
     const code = name === "batch" ? "whole_batch" : "requested";
-    return record(name, strategies.random, { gpu, why: { code } }, [gpu], others);
+    return { instance, placement: record(name, strategies.random, { instance, why: { code } }, [instance], others) };
   }
 
-  /** Reserves a slot on the GPU of a decision already made; null: that GPU has no room. */
-  #reserveOn(decision: Placement | undefined, task: Task): Placement | null {
+  /** Reserves a slot on the instance of a decision already made; null: there is no room. */
+  #reserveOn(decision: Decision | undefined, task: Task): Placed | null {
     if (decision === undefined) return null;
-    const { fleet, callers, eligibility, isHeld } = this.#parts;
-    const gpu = fleet.get(decision.gpuId);
-    if (isHeld() || callers.of(task).isCapped || eligibility.whyNot(gpu, [task]) !== null) return null;
-    this.#occupy(decision.gpuId, task);
-    return decision;
+    const { callers, eligibility, isHeld } = this.#parts;
+    const isFull = eligibility.whyNot(decision.instance, [task]) !== null;
+    return isFull || isHeld() || callers.of(task).isCapped ? null : this.#occupy(decision, task);
   }
 
-  #occupy(gpuId: number, task: Task): void {
+  #occupy({ instance, placement }: Decision, task: Task): Placed {
     const { fleet, callers, prefixes } = this.#parts;
-    const { facts, running } = fleet.get(gpuId);
-    fleet.occupy(gpuId, task);
+    const { facts, running } = instance;
+    fleet.occupy(instance, task);
     callers.starts(task, facts.context);
-    prefixes?.starts(gpuId, task, facts.slots - running.size);
+    prefixes?.starts(instance, task, facts.slots - running.size);
+    return { task, instance, placement };
   }
 }
 

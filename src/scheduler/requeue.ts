@@ -71,10 +71,10 @@ export class Requeue {
   /** The serving GPUs that batches are bound to, by batch id. */
   #homes(): ReadonlyMap<string | null, number> {
     const homes = new Map<string | null, number>();
-    for (const { facts, running } of this.#parts.fleet.all) {
+    for (const { gpuId, facts, running } of this.#parts.fleet.all) {
       if (!isServing(facts.state)) continue;
-      const here = [...running, ...this.#parts.waiting.boundTo(facts.id)];
-      for (const task of here) if (task.wholeBatch) homes.set(task.batchId, facts.id);
+      const here = [...running, ...this.#parts.waiting.boundTo(gpuId)];
+      for (const task of here) if (task.wholeBatch) homes.set(task.batchId, gpuId);
     }
     return homes;
   }

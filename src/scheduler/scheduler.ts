@@ -3,7 +3,7 @@
  * be done goes out through `Effects`. No I/O, no timers, no clock but the one it is given, so plain calls test it.
  *
  * What holds after every call:
- *  - a GPU's running set has at most `slots` tasks, and every task in it is `running` with that `gpuId`;
+ *  - an instance's running set has at most `slots` tasks, and every task in it is `running` with the `gpuId` of its GPU;
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  * The second has one exception. While an alarm is due that has not rung, nothing starts, because what waits may be too late: when more
  * than `ALARMS_AT_ONCE` are due together, or when one falls due within an event. `Effects.alarm` then asks for a `tick` at once. No
@@ -11,7 +11,7 @@
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts, type GpuState, isServing } from "../gpu/status.ts";
+import { type GpuFacts, type GpuState, type InstanceFacts, type InstanceRef } from "../gpu/status.ts";
 import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm } from "./alarms.ts";
@@ -21,9 +21,9 @@ import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { type Effects, type SchedulerSettings } from "./effects.ts";
 import { Eligibility } from "./eligibility.ts";
-import { Fleet } from "./fleet.ts";
+import { type Change, Fleet } from "./fleet.ts";
 import { deadlineError, Life, resultOf } from "./life.ts";
-import { type Gpu, roomFor } from "./placement.ts";
+import { type Instance, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
 import { Prefixes } from "./prefixes.ts";
 import { tasksOf } from "./queue.ts";
@@ -37,7 +37,7 @@ export class Scheduler {
   readonly #effects: Effects;
   readonly #now: () => number;
   readonly #fleet = new Fleet();
-  readonly #prefixes: Prefixes | null;
+  readonly #prefixes: Prefixes<Instance> | null;
   readonly #waiting: Waiting;
   readonly #admission: Admission;
   readonly #planner: Planner;
@@ -58,7 +58,7 @@ export class Scheduler {
     const callers = new Callers(settings.limitsOf, now);
     const waiting = new Waiting(callers, mappings.keys(), settings.ageingSeconds * 1000);
     const eligibility = new Eligibility(fleet, mappings);
-    const prefixes = settings.prefixAffinity ? new Prefixes() : null;
+    const prefixes = settings.prefixAffinity ? new Prefixes<Instance>() : null;
     const deadlines = new Deadlines(queueTimeout);
     const isHeld = (): boolean => this.#held;
     const mayStart = (): boolean => !this.#draining && !this.#held && deadlines.next > now();
@@ -80,7 +80,7 @@ export class Scheduler {
   }
 
   /** In `gpu_id` order. */
-  get gpus(): readonly Gpu[] {
+  get instances(): readonly Instance[] {
     return this.#fleet.all;
   }
 
@@ -124,17 +124,21 @@ export class Scheduler {
   /** Learns of a GPU, or of a change to one, and places what that lets in. Tasks that run there go on until `interrupted` is called. */
   setGpu(facts: GpuFacts): void {
     this.#event(() => {
-      const before = this.#fleet.find(facts.id)?.facts;
-      this.#fleet.tell(facts);
-      this.#waiting.limit(roomFor(facts));
-      if (!HAS_WORKER.has(facts.state)) this.#prefixes?.clear(facts.id);
-      // What it was kept for may go elsewhere meanwhile.
-      if (before !== undefined && (facts.state !== "ready" || facts.crowded !== null))
-        this.#dispatcher.release(facts.id);
-      if (before !== undefined && isServing(before.state) && !isServing(facts.state))
+      const wasServing = this.#fleet.isServing(facts.id);
+      const changes = this.#fleet.tell(facts);
+      for (const { instance } of changes) this.#onChanged(instance);
+      if (wasServing && !this.#fleet.isServing(facts.id))
         for (const task of this.#requeue.releaseBatches(facts.id)) this.#effects.changed(task);
-      if (before === undefined || isOtherwise(before, facts)) this.#dispatcher.fillAll();
+      if (changes.some(letsIn)) this.#dispatcher.fillAll();
     });
+  }
+
+  #onChanged(instance: Instance): void {
+    const { state, crowded } = instance.facts;
+    this.#waiting.limit(roomFor(instance.facts));
+    if (!HAS_WORKER.has(state)) this.#prefixes?.clear(instance);
+    // What it was kept for may go elsewhere meanwhile.
+    if (state !== "ready" || crowded !== null) this.#dispatcher.release(instance);
   }
 
   /**
@@ -158,7 +162,7 @@ export class Scheduler {
         this.callers.refuse(tasks);
         throw problem; // 3
       }
-      for (const [task, placement] of plan.placed) this.#life.start(task, placement); // 4
+      for (const { task, instance, placement } of plan.placed) this.#life.start(task, instance, placement); // 4
       for (const entry of plan.entries) this.#waiting.add(entry);
       for (const task of tasks) this.#deadlines.watch(task);
     });
@@ -189,42 +193,41 @@ export class Scheduler {
   /** A run has ended and its slot is free; the slot is filled before anything else happens. */
   finished(task: Task, outcome: Outcome): void {
     this.#event(() => {
-      const gpuId = task.gpuId!;
+      const instance = this.#fleet.of(task);
       const wasCapped = this.callers.of(task).isCapped;
-      if (outcome.status === "interrupted") this.#tryElsewhere(gpuId, task, outcome);
+      if (outcome.status === "interrupted") this.#tryElsewhere(instance, task, outcome);
       else {
         const result = resultOf(outcome);
-        this.#planner.vacate(gpuId, task, result === null ? null : workOf(result), result !== null);
+        this.#planner.vacate(instance, task, result === null ? null : workOf(result), result !== null);
         this.#life.finish(task, outcome);
       }
       // Its caller may have more running now, on any GPU.
       if (wasCapped || task.status === "queued") this.#dispatcher.fillAll();
-      else this.#dispatcher.fill(this.#fleet.get(gpuId));
+      else this.#dispatcher.fill(instance);
       this.#effects.changed(task);
     });
   }
 
   /**
-   * A GPU's worker is gone: what ran there waits again, at the place its age gives it. `setGpu` may tell what has become of the GPU
+   * An instance's worker is gone: what ran there waits again, at the place its age gives it. `setGpu` may tell what has become of the GPU
    * before this or after it.
    * @param sentence what has happened; null: the reason says it all
    */
   interrupted(
-    gpuId: number,
+    ref: InstanceRef,
     reason: Exclude<Interruption, "server_restart" | "out_of_memory">,
     sentence: string | null = null,
   ): void {
     this.#event(() => {
-      const { facts, running } = this.#fleet.get(gpuId);
-      const cutOff = [...running];
-      // Without its worker it can start nothing, whatever was said of it last: it is as good as starting until it is heard of again.
-      if (facts.state === "ready") this.#fleet.tell({ ...facts, state: "starting" });
-      this.#dispatcher.release(gpuId);
+      const instance = this.#fleet.get(ref);
+      const cutOff = [...instance.running];
+      this.#fleet.losesWorker(instance);
+      this.#dispatcher.release(instance);
       for (const task of cutOff) {
-        this.#planner.vacate(gpuId, task, 0, false);
+        this.#planner.vacate(instance, task, 0, false);
         endAttempt(task, reason, this.#life.moment(task), { alone: cutOff.length === 1, error: sentence });
       }
-      this.#prefixes?.clear(gpuId);
+      this.#prefixes?.clear(instance);
       this.#requeue.addAfterPause(cutOff.filter((task) => this.#life.again(task)));
       for (const task of cutOff) this.#effects.changed(task);
       this.#dispatcher.fillAll();
@@ -295,8 +298,8 @@ export class Scheduler {
   }
 
   /** The GPU could not do a task: another one may, or this one later. */
-  #tryElsewhere(gpuId: number, task: Task, { reason, sentence, retryAfter }: CutOff): void {
-    this.#planner.vacate(gpuId, task, 0, false);
+  #tryElsewhere(instance: Instance, task: Task, { reason, sentence, retryAfter }: CutOff): void {
+    this.#planner.vacate(instance, task, 0, false);
     endAttempt(task, reason, this.#life.moment(task), { error: sentence });
     if (this.#life.again(task)) this.#requeue.addAfterPause([task], retryAfter);
   }
@@ -305,10 +308,13 @@ export class Scheduler {
 /** Alarms that ring within one event. */
 const ALARMS_AT_ONCE = 2000;
 
-/** States in which a GPU has its worker and with it what is in its KV cache. */
+/** States in which an instance has its worker and with it what is in its KV cache. */
 const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
 
-/** Whether a change may let something in: more than how free the GPU is. */
-function isOtherwise(before: GpuFacts, now: GpuFacts): boolean {
-  return (["state", "crowded", "slots", "context", "maxTokenBytes"] as const).some((key) => before[key] !== now[key]);
+/** What placement depends on beside how free the card is. */
+const DECISIVE = ["state", "crowded", "slots", "context", "maxTokenBytes"] as const satisfies (keyof InstanceFacts)[];
+
+/** Whether a change to an instance may let something in. */
+function letsIn({ instance: { facts }, before }: Change): boolean {
+  return before === null || DECISIVE.some((key) => before[key] !== facts[key]);
 }

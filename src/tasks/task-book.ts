@@ -1,6 +1,7 @@
 /** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
 import { type Logger } from "pino";
 import { type Clock } from "../common/clock.ts";
+import { type InstanceRef } from "../gpu/status.ts";
 import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type Effects, type SchedulerSettings } from "../scheduler/effects.ts";
@@ -43,7 +44,7 @@ export interface TaskBookParts {
   /** Seconds that a worker is given to stop a task. */
   readonly cancelTimeout: number;
   /** Hands a task to a GPU's worker, which tells the sink; its request may still be on its way from the store. */
-  readonly run: (gpuId: number, task: Task, request: Request | Promise<Request>, sink: RunSink) => Output;
+  readonly run: (instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink) => Output;
   /** Bytes and milliseconds: see `WaitingRequestsParts`. */
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */
@@ -204,7 +205,7 @@ export class TaskBook implements TaskApi {
   /** Puts what still runs back into the queue and writes everything. The workers must be gone by now. */
   async close(): Promise<void> {
     this.scheduler.drain();
-    for (const gpu of this.scheduler.gpus) this.scheduler.interrupted(gpu.facts.id, "server_stop");
+    for (const instance of this.scheduler.instances) this.scheduler.interrupted(instance, "server_stop");
     this.#alarm.set(Infinity);
     this.#requests.close();
     await this.#writer.close();
@@ -291,14 +292,14 @@ export class TaskBook implements TaskApi {
 
   #effects(): Effects {
     return {
-      run: (gpuId, task) => this.#run(gpuId, task),
+      run: (instance, task) => this.#run(instance, task),
       cancel: (gpuId, task) => this.#parts.cancel(gpuId, task),
       changed: (task) => this.#changed(task),
       alarm: (at) => this.#alarm.set(at),
     };
   }
 
-  #run(gpuId: number, task: Task): void {
+  #run(instance: InstanceRef, task: Task): void {
     const sink: RunSink = {
       delta: (delta, before) => this.#subscribers.delta(task, delta, before),
       ended: (outcome) => {
@@ -306,7 +307,7 @@ export class TaskBook implements TaskApi {
         this.scheduler.finished(task, outcome);
       },
     };
-    this.#subscribers.begun(task, this.#parts.run(gpuId, task, this.#requests.of(task), sink));
+    this.#subscribers.begun(task, this.#parts.run(instance, task, this.#requests.of(task), sink));
   }
 
   #holdStarts(bytes: number): void {
@@ -316,7 +317,7 @@ export class TaskBook implements TaskApi {
 
   /** Tasks whose turn is near: as many as can start at once, twice. */
   #nearTurns(): number {
-    const slots = this.scheduler.gpus.reduce((sum, { facts }) => sum + facts.slots, 0);
+    const slots = this.scheduler.instances.reduce((sum, { facts }) => sum + facts.slots, 0);
     return Math.min(MOST_NEAR, Math.max(LEAST_NEAR, 2 * slots));
   }
 
@@ -356,7 +357,7 @@ export class TaskBook implements TaskApi {
   /** Whether a stop has nothing to wait for: with the store lost, no end of a task can be kept. */
   #isIdle(): boolean {
     if (this.#store.lost.aborted) return true;
-    return this.#writer.unwritten === 0 && this.scheduler.gpus.every((gpu) => gpu.running.size === 0);
+    return this.#writer.unwritten === 0 && this.scheduler.instances.every(({ running }) => running.size === 0);
   }
 }
 

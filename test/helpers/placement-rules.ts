@@ -1,5 +1,5 @@
 /** The rules of placement told a second time, as plainly as they can be and without the scheduler's code, for tests to compare with. */
-import { type GpuFacts } from "../../src/gpu/status.ts";
+import { type FlatFacts } from "./scheduling.ts";
 import { PRIORITIES, type Task } from "../../src/task.ts";
 
 /** What waits as one: a task, or the tasks of a batch that is not to be split and has no GPU. */
@@ -7,7 +7,7 @@ export type Group = readonly Task[];
 
 export interface Situation {
   /** As they were told last. */
-  readonly gpus: readonly GpuFacts[];
+  readonly gpus: readonly FlatFacts[];
   /** All there ever were. */
   readonly tasks: readonly Task[];
   readonly mappings: ReadonlyMap<string, ReadonlySet<number>>;
@@ -16,13 +16,13 @@ export interface Situation {
   /** Tasks that were cut off and have to pause. */
   readonly resting: (task: Task) => boolean;
   /** The task for which a GPU is being emptied. */
-  readonly keptFor: (gpu: GpuFacts) => Task | null;
+  readonly keptFor: (gpu: FlatFacts) => Task | null;
 }
 
-export const serves = ({ state }: GpuFacts): boolean => ["starting", "ready", "hot"].includes(state);
-export const mayReturn = ({ state }: GpuFacts): boolean => !["unfit", "lost"].includes(state);
+export const serves = ({ state }: FlatFacts): boolean => ["starting", "ready", "hot"].includes(state);
+export const mayReturn = ({ state }: FlatFacts): boolean => !["unfit", "lost"].includes(state);
 
-export function runningOn({ tasks }: Situation, { id }: GpuFacts): Task[] {
+export function runningOn({ tasks }: Situation, { id }: FlatFacts): Task[] {
   return tasks.filter((task) => task.status === "running" && task.gpuId === id);
 }
 
@@ -41,11 +41,11 @@ export function restsOf(attempts: Task["attempts"]): number {
 }
 
 /** Whether a GPU takes tasks and has a slot. */
-export function isOpen(situation: Situation, gpu: GpuFacts): boolean {
+export function isOpen(situation: Situation, gpu: FlatFacts): boolean {
   return gpu.state === "ready" && gpu.crowded === null && runningOn(situation, gpu).length < gpu.slots;
 }
 
-export function isAllowed({ gpus, mappings }: Situation, gpu: GpuFacts, [task]: Group): boolean {
+export function isAllowed({ gpus, mappings }: Situation, gpu: FlatFacts, [task]: Group): boolean {
   if (task!.boundTo !== null) return task!.boundTo === gpu.id;
   const mapped = task!.strategy === "task_specific" ? mappings.get(task!.taskType) : undefined;
   const serving = gpus.filter((other) => mapped?.has(other.id) && serves(other));
@@ -53,25 +53,25 @@ export function isAllowed({ gpus, mappings }: Situation, gpu: GpuFacts, [task]: 
 }
 
 /** Whether a GPU can hold all the texts; one whose model is not known yet may. */
-export function holds({ context, maxTokenBytes }: GpuFacts, group: Group): boolean {
+export function holds({ context, maxTokenBytes }: FlatFacts, group: Group): boolean {
   return group.every(({ size }) => context === null || Math.ceil(size / maxTokenBytes) < context);
 }
 
 /** Whether a GPU should be passed over, because another one that may return can hold the texts, and it cannot. */
-export function isTooSmall(situation: Situation, gpu: GpuFacts, group: Group): boolean {
+export function isTooSmall(situation: Situation, gpu: FlatFacts, group: Group): boolean {
   const able = situation.gpus.filter(
     (other) => mayReturn(other) && isAllowed(situation, other, group) && holds(other, group),
   );
   return able.length > 0 && !holds(gpu, group);
 }
 
-export function hasFailedUnder(gpu: GpuFacts, group: Group): boolean {
+export function hasFailedUnder(gpu: FlatFacts, group: Group): boolean {
   const ends = group.flatMap(({ attempts }) => attempts.filter(({ gpuId }) => gpuId === gpu.id));
   return ends.some(({ reason }) => ["worker_crash", "gpu_lost", "out_of_memory"].includes(reason!));
 }
 
 /** Whether the GPU failed under the group, and there is a serving one that the group is for. */
-export function isExcluded(situation: Situation, gpu: GpuFacts, group: Group): boolean {
+export function isExcluded(situation: Situation, gpu: FlatFacts, group: Group): boolean {
   const better = situation.gpus.filter(
     (other) =>
       serves(other) &&
@@ -96,12 +96,12 @@ export function isCapped({ tasks, maxRunning }: Situation, { user }: Task): bool
 }
 
 /** Whether a group may go to a GPU, however busy that is. */
-export function isFor(situation: Situation, gpu: GpuFacts, group: Group): boolean {
+export function isFor(situation: Situation, gpu: FlatFacts, group: Group): boolean {
   return isAllowed(situation, gpu, group) && !isTooSmall(situation, gpu, group) && !isExcluded(situation, gpu, group);
 }
 
 /** Whether the first of a waiting group should run there now. */
-export function couldRun(situation: Situation, gpu: GpuFacts, group: Group): boolean {
+export function couldRun(situation: Situation, gpu: FlatFacts, group: Group): boolean {
   const first = group[0]!;
   if (!isOpen(situation, gpu) || !isFor(situation, gpu, group)) return false;
   if (isCapped(situation, first)) return false;
@@ -117,7 +117,7 @@ export function couldRun(situation: Situation, gpu: GpuFacts, group: Group): boo
  */
 export function nextOn(
   situation: Situation,
-  gpu: GpuFacts,
+  gpu: FlatFacts,
   { tagOf, now, ageing }: { readonly tagOf: (user: string) => number; readonly now: number; readonly ageing: number },
 ): Group | undefined {
   const levelOf = ([task]: Group): number =>

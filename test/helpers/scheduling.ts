@@ -1,8 +1,15 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
 import { completionOf } from "../../src/request.ts";
 import { type Clock } from "../../src/common/clock.ts";
-import { type GpuFacts, type GpuState } from "../../src/gpu/status.ts";
+import {
+  type CardFacts,
+  type GpuFacts,
+  type GpuState,
+  type InstanceFacts,
+  type InstanceRef,
+} from "../../src/gpu/status.ts";
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
+import { type Instance } from "../../src/scheduler/placement.ts";
 import { type Grouping } from "../../src/scheduler/planner.ts";
 import { type SchedulerSettings } from "../../src/scheduler/effects.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
@@ -47,7 +54,10 @@ export const COMPLETED: Outcome = {
   },
 };
 
-export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
+/** A GPU with one instance, told as one. */
+export type FlatFacts = CardFacts & Omit<InstanceFacts, "id" | "model">;
+
+export function facts(id: number, changes: Partial<FlatFacts> = {}): FlatFacts {
   return {
     id,
     state: "ready",
@@ -63,6 +73,17 @@ export function facts(id: number, changes: Partial<GpuFacts> = {}): GpuFacts {
   };
 }
 
+/** What is known of an instance and its GPU, as one. */
+export function flatOf({ card, facts: own }: Pick<Instance, "card" | "facts">): FlatFacts {
+  const { id: _id, model: _model, ...rest } = own;
+  return { ...rest, ...card };
+}
+
+/** As the scheduler is told of it. */
+export function gpuOf({ id, memoryFree, othersUtilization, ...instance }: FlatFacts): GpuFacts {
+  return { id, memoryFree, othersUtilization, instances: [{ ...instance, id: 0, model: "a" }] };
+}
+
 export class World {
   readonly scheduler: Scheduler;
   readonly started: Task[] = [];
@@ -73,22 +94,25 @@ export class World {
   /** Called when a task is started. */
   onRun: (gpuId: number, task: Task) => void = () => {};
   now = 1000;
+  /** The same, with the instance. */
+  onStart: (instance: InstanceRef, task: Task) => void = () => {};
   /** Milliseconds that the wall clock shows more. */
   ahead = 0;
   #seq = 0;
 
-  constructor(gpus: readonly GpuFacts[], settings: Partial<SchedulerSettings> = {}, seed = 1) {
+  constructor(gpus: readonly FlatFacts[], settings: Partial<SchedulerSettings> = {}, seed = 1) {
     const effects = {
-      run: (gpuId: number, task: Task) => {
+      run: (instance: InstanceRef, task: Task) => {
         this.started.push(task);
-        this.onRun(gpuId, task);
+        this.onRun(instance.gpuId, task);
+        this.onStart(instance, task);
       },
       cancel: (_gpuId: number, task: Task) => void this.canceled.push(task),
       changed: (task: Task) => void this.changed.push(task),
       alarm: (at: number) => void (this.alarmAt = at),
     };
     this.scheduler = new Scheduler({ ...SETTINGS, ...settings }, effects, this.#clock(), seeded(seed));
-    for (const gpu of gpus) this.scheduler.setGpu(gpu);
+    for (const gpu of gpus) this.tell(gpu);
   }
 
   #clock(): Clock {
@@ -159,8 +183,8 @@ export class World {
 
   /** A GPU fails with everything that runs there, in the order in which a GPU tells it. */
   fail(gpuId: number, state: GpuState, reason: "worker_crash" | "gpu_lost" = "gpu_lost"): void {
-    this.scheduler.setGpu({ ...this.factsOf(gpuId), state });
-    this.scheduler.interrupted(gpuId, reason);
+    this.tell({ ...this.factsOf(gpuId), state });
+    this.interrupt(gpuId, reason);
   }
 
   /** A GPU's worker dies and is started again. */
@@ -170,15 +194,28 @@ export class World {
   }
 
   recover(gpuId: number): void {
-    this.scheduler.setGpu({ ...this.factsOf(gpuId), state: "ready" });
+    this.tell({ ...this.factsOf(gpuId), state: "ready" });
   }
 
-  factsOf(gpuId: number): GpuFacts {
-    return this.scheduler.gpus.find((gpu) => gpu.facts.id === gpuId)!.facts;
+  /** Tells of a GPU with one instance. */
+  tell(gpu: FlatFacts): void {
+    this.scheduler.setGpu(gpuOf(gpu));
+  }
+
+  /** The worker of a GPU's one instance is gone. */
+  interrupt(
+    gpuId: number,
+    ...why: Parameters<Scheduler["interrupted"]> extends [unknown, ...infer Rest] ? Rest : never
+  ): void {
+    this.scheduler.interrupted({ gpuId, id: 0 }, ...why);
+  }
+
+  factsOf(gpuId: number): FlatFacts {
+    return flatOf(this.scheduler.instances.find((one) => one.gpuId === gpuId)!);
   }
 
   /** Tasks running on each GPU, in `gpu_id` order. */
   loads(): number[] {
-    return this.scheduler.gpus.map((gpu) => gpu.running.size);
+    return this.scheduler.instances.map(({ running }) => running.size);
   }
 }

@@ -172,7 +172,7 @@ describe("a GPU with a llama-server", () => {
     });
     t.after(() => gpu.stop());
     const servesWith = async (count: number): Promise<void> => {
-      while (gpu.facts().state !== "ready" || pids.length < count) await once(news, "news");
+      while (gpu.state !== "ready" || pids.length < count) await once(news, "news");
     };
     gpu.start(null);
     await servesWith(2);

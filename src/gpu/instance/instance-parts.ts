@@ -9,6 +9,8 @@ import { type InstanceHealth } from "./health.ts";
 import { type LifecycleTiming, type LossReason } from "./lifecycle.ts";
 
 export interface InstanceOptions extends InstanceSettings {
+  /** Among those of its GPU. */
+  readonly id: number;
   readonly device: Device;
   /** Everything but what is known only when the model is about to be loaded. */
   readonly engine: InstanceEngine;

@@ -15,12 +15,7 @@ import { Backpressure } from "./backpressure.ts";
 import { type InstanceHealth } from "./health.ts";
 import { type InstanceEvents, type InstanceOptions } from "./instance-parts.ts";
 import { type CutOff, Lifecycle, type LossReason } from "./lifecycle.ts";
-
-/** Times `stallTimeout`: the biggest models from slow disks take many minutes. */
-const LOADING_MAY_TAKE = 30;
-
-/** Seconds by which a worker that asks a server may be late in letting go of a task. */
-const PATIENCE_MARGIN = 10;
+import { workerOptions } from "./worker-options.ts";
 
 /** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
 const STOP_PATIENCE = 15_000;
@@ -29,6 +24,10 @@ const STOP_PATIENCE = 15_000;
 const HEALTH_CHECK_PAUSE = 1000;
 
 export class Instance {
+  /** Among those of its GPU. */
+  readonly id: number;
+  /** Path of its model's file, or the name by which its server knows it; "" where there is neither. */
+  readonly model: string;
   readonly health: InstanceHealth;
   readonly #options: InstanceOptions;
   readonly #events: InstanceEvents;
@@ -51,6 +50,8 @@ export class Instance {
 
   constructor(options: InstanceOptions, events: InstanceEvents) {
     const { device, engine, health, isAvailable, timing } = options;
+    this.id = options.id;
+    this.model = engine.model;
     this.health = health;
     this.#options = options;
     this.#events = events;
@@ -100,6 +101,11 @@ export class Instance {
   /** null until its model was loaded. */
   get info(): EngineInfo | null {
     return this.#info;
+  }
+
+  /** Slots, as they are wanted until the model was loaded. */
+  get slots(): number {
+    return this.#info?.slots ?? this.#options.engine.slots;
   }
 
   /** Process id of its worker; null: there is none. */
@@ -222,32 +228,13 @@ export class Instance {
     if (!this.#lifecycle.begins()) return done();
     this.#doneLoading = done;
     try {
-      this.#worker = this.#newWorker(budget);
+      const engine = { ...this.#options.engine, memoryBudget: budget, measuredOverhead: this.#measuredOverhead };
+      this.#worker = new GpuWorker(workerOptions(this.#options, engine), this.#workerEvents());
       this.#processes.add(this.#worker);
       if (this.#worker.pid !== null) this.#events.started(this.#worker.pid);
     } catch (error) {
       this.#onDeath({ how: messageOf(error), lastWords: "", lived: false });
     }
-  }
-
-  #newWorker(memoryBudget: number | null): GpuWorker {
-    const { engine, inherit, openChannel, cancelTimeout, log, device } = this.#options;
-    const stallTimeout = this.#stallTimeout;
-    return new GpuWorker(
-      {
-        gpuId: device.id,
-        engine: { ...engine, memoryBudget, measuredOverhead: this.#measuredOverhead },
-        environment: device.environment,
-        inherit,
-        openChannel,
-        proveCuda: device.vendor === "nvidia",
-        stallTimeout,
-        loadTimeout: stallTimeout * LOADING_MAY_TAKE,
-        cancelTimeout,
-        log,
-      },
-      this.#workerEvents(),
-    );
   }
 
   #workerEvents(): WorkerEvents {
@@ -267,14 +254,6 @@ export class Instance {
       },
       gone: (death) => this.#onDeath(death),
     };
-  }
-
-  /** A server is given its own time, after which its engine lets go of the task by itself. */
-  get #stallTimeout(): number {
-    const { engine, stallTimeout } = this.#options;
-    if (!engineTraits(engine.kind).hasPatience) return stallTimeout;
-    const { firstByte, token } = engine.patience;
-    return Math.max(stallTimeout, Math.max(firstByte, token) + PATIENCE_MARGIN);
   }
 
   #cutOff({ reason, sentence, canceled }: CutOff): void {

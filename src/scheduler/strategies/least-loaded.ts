@@ -1,4 +1,4 @@
-import { drawFrom, type Gpu, type Strategy } from "../placement.ts";
+import { drawFrom, type Instance, placeOf, type Strategy } from "../placement.ts";
 import { type Cached } from "../prefixes.ts";
 
 /** Loads that differ by no more than this are equal. */
@@ -17,49 +17,35 @@ export const leastLoaded: Strategy = {
   choose: (eligible, { cached, draw }) => {
     const least = leastOf(eligible);
     const warm = firstNear(eligible, cached, least);
-    const equals = warm === null ? equalsOf(eligible, least) : equalsOf(warm.gpus, leastOf(warm.gpus));
-    const gpu = drawFrom(equals, draw);
+    const equals = warm === null ? equalsOf(eligible, least) : equalsOf(warm.instances, leastOf(warm.instances));
+    const instance = drawFrom(equals, draw);
     const tie = equals.length;
-    if (warm === null) return { gpu, why: { code: "lowest_load", load: gpu.load, equals: tie } };
+    if (warm === null) return { instance, why: { code: "lowest_load", load: instance.load, equals: tie } };
     const { characters } = warm;
-    return { gpu, why: { code: "cached_prefix", characters, within: NEAR, least, equals: tie } };
+    return { instance, why: { code: "cached_prefix", characters, within: NEAR, least, equals: tie } };
   },
 };
 
-function leastOf(gpus: readonly Gpu[]): number {
+function leastOf(instances: readonly Instance[]): number {
   let least = Infinity;
-  for (const { load } of gpus) if (load < least) least = load;
+  for (const { load } of instances) if (load < least) least = load;
   return least;
 }
 
-function equalsOf(gpus: readonly Gpu[], least: number): readonly Gpu[] {
-  return gpus.filter(({ load }) => load <= least + TIE + EPSILON);
+function equalsOf(instances: readonly Instance[], least: number): readonly Instance[] {
+  return instances.filter(({ load }) => load <= least + TIE + EPSILON);
 }
 
-/** The first GPUs that have some of the prompt and a load that is near the least, and how much they have; null: none has any. */
+/** The first instances that have some of the prompt and a load that is near the least, and how much they have; null: none has any. */
 function firstNear(
-  eligible: readonly Gpu[],
-  cached: readonly Cached[],
+  eligible: readonly Instance[],
+  cached: readonly Cached<Instance>[],
   least: number,
-): { readonly gpus: readonly Gpu[]; readonly characters: number } | null {
-  for (const { characters, gpuIds } of cached) {
-    const known = gpuIds.map((id) => find(eligible, id)).filter((gpu) => gpu !== undefined);
-    const gpus = known.filter(({ load }) => load <= least + NEAR + EPSILON);
-    if (gpus.length > 0) return { gpus, characters };
+): { readonly instances: readonly Instance[]; readonly characters: number } | null {
+  for (const { characters, holders } of cached) {
+    const known = holders.filter((holder) => eligible[placeOf(eligible, holder)] === holder);
+    const instances = known.filter(({ load }) => load <= least + NEAR + EPSILON);
+    if (instances.length > 0) return { instances, characters };
   }
   return null;
-}
-
-/** The GPU with an id, in a list in the order of ids. */
-function find(gpus: readonly Gpu[], id: number): Gpu | undefined {
-  let low = 0;
-  let high = gpus.length - 1;
-  while (low <= high) {
-    const middle = (low + high) >>> 1;
-    const gpu = gpus[middle]!;
-    if (gpu.facts.id === id) return gpu;
-    if (gpu.facts.id < id) low = middle + 1;
-    else high = middle - 1;
-  }
-  return undefined;
 }

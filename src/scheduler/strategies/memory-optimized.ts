@@ -1,4 +1,4 @@
-import { drawFrom, type Gpu, type Strategy } from "../placement.ts";
+import { drawFrom, type Instance, type Strategy } from "../placement.ts";
 
 /** Free memory within this share of the most is equal to it. */
 const TIE = 0.05;
@@ -10,13 +10,13 @@ export const memoryOptimized: Strategy = {
     const most = mostOf(eligible);
     const least = most - Math.abs(most) * TIE;
     const equals = eligible.filter(({ freeMemory }) => freeMemory >= least);
-    const gpu = drawFrom(equals, draw);
-    return { gpu, why: { code: "most_memory", bytes: gpu.freeMemory, equals: equals.length } };
+    const instance = drawFrom(equals, draw);
+    return { instance, why: { code: "most_memory", bytes: instance.freeMemory, equals: equals.length } };
   },
 };
 
-function mostOf(gpus: readonly Gpu[]): number {
+function mostOf(instances: readonly Instance[]): number {
   let most = -Infinity;
-  for (const { freeMemory } of gpus) if (freeMemory > most) most = freeMemory;
+  for (const { freeMemory } of instances) if (freeMemory > most) most = freeMemory;
   return most;
 }

@@ -4,7 +4,7 @@ import { type Strategy } from "../placement.ts";
 export const roundRobin: Strategy = {
   score: () => null,
   choose: (eligible, { lastRoundRobin }) => {
-    const gpu = eligible.find(({ facts }) => lastRoundRobin !== null && facts.id > lastRoundRobin) ?? eligible[0]!;
-    return { gpu, why: { code: "next_turn", after: lastRoundRobin } };
+    const instance = eligible.find(({ gpuId }) => lastRoundRobin !== null && gpuId > lastRoundRobin) ?? eligible[0]!;
+    return { instance, why: { code: "next_turn", after: lastRoundRobin } };
   },
 };
