@@ -1,4 +1,4 @@
-/** What a GPU and its instance make of a worker and a card that fail in each way they can. Every test has real worker processes. */
+/** What a GPU makes of a worker and a card that fail in each way they can. A few tests have a worker process, the others a local worker. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
@@ -9,9 +9,11 @@ import { type GpuState } from "../src/gpu/status.ts";
 import { type LossReason, type LifecycleTiming } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { Mutex } from "../src/common/mutex.ts";
+import { type OpenChannel } from "../src/gpu/worker/channel.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type CutOff, type Outcome, type Task } from "../src/task.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
+import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
 import { given } from "./helpers/requests.ts";
 
@@ -27,18 +29,21 @@ interface Setting {
   readonly memoryBudget?: () => number | null;
   readonly cancelTimeout?: number;
   readonly stallTimeout?: number;
+  /** Without it the workers are in this process. */
+  readonly openChannel?: OpenChannel;
 }
 
 /** What was told of tasks: who ended how, or why everything was cut off; and how the GPU looked at that moment. */
 interface Told {
   readonly what: Task | LossReason;
   readonly state: GpuState;
-  readonly pid: number | null;
+  readonly hasWorker: boolean;
 }
 
 /** A GPU with one instance, and what it told. */
 class Owner {
   readonly gpu: Gpu;
+  readonly workers = new LocalWorkers();
   readonly outcomes = new Map<Task, Outcome>();
   readonly losses: LossReason[] = [];
   readonly lossSentences: (string | null)[] = [];
@@ -59,7 +64,7 @@ class Owner {
         memoryBudget: async () => rest.memoryBudget?.() ?? null,
         footprint: () => null,
         turns: new Mutex(),
-        openChannel: forkChannel,
+        openChannel: rest.openChannel ?? this.workers.open,
         timing,
         log: pino({ level: "silent" }),
       },
@@ -102,12 +107,17 @@ class Owner {
     return this.gpu.facts().instances[0]!.reason ?? "";
   }
 
+  /** A worker process's. */
   get pid(): number | null {
     return this.gpu.status().pid;
   }
 
+  get hasWorker(): boolean {
+    return this.gpu.instances[0]!.usage !== null;
+  }
+
   #tell(what: Task | LossReason): void {
-    this.told.push({ what, state: this.state, pid: this.pid });
+    this.told.push({ what, state: this.state, hasWorker: this.hasWorker });
     this.#wake();
   }
 
@@ -148,7 +158,7 @@ function cutOffOf(outcome: Outcome): CutOff {
 const ENDLESS = { tokens_per_second: 1, context: 1e9 };
 
 test("a worker that is killed is replaced, and what ran there is told to be lost", async (t) => {
-  const owner = new Owner(t, { engine: ENDLESS });
+  const owner = new Owner(t, { engine: ENDLESS, openChannel: forkChannel });
   await owner.ready();
   const { pid } = owner;
   owner.run(aTask("wait", 1e6));
@@ -170,7 +180,7 @@ test("a GPU whose worker dies three times is faulted, and comes back when it has
   await owner.ready();
   for (let death = 1; death <= 3; death++) {
     await owner.is("ready");
-    process.kill(owner.pid!, "SIGKILL");
+    owner.workers.of().kill();
     await owner.until(() => owner.losses.length === death);
   }
   await owner.is("ready");
@@ -188,7 +198,7 @@ test("a GPU that hangs under its work is faulted, and its tasks are lost", async
   await owner.is("faulted");
   await owner.until(() => owner.losses.length === 1);
   assert.match(owner.reason, /made no progress on its tasks for 2 s/);
-  assert.equal(owner.pid, null);
+  assert.equal(owner.hasWorker, false);
 });
 
 test("a faulted GPU that still fails stays faulted, and is tried again", async (t) => {
@@ -213,13 +223,12 @@ test("Xid errors do what the catalogue says: reset, new worker, or nothing", asy
   const owner = new Owner(t, { device: aGpu(), timing: LATER });
   await owner.ready();
   const uuid = aGpu().uuids[0]!;
-  const { pid } = owner;
   owner.gpu.report({ type: "xid", uuid, xid: 63 });
-  assert.deepEqual([owner.state, owner.pid], ["ready", pid]);
+  assert.deepEqual([owner.state, owner.workers.count], ["ready", 1]);
   owner.gpu.report({ type: "xid", uuid, xid: 31 });
   assert.equal(owner.state, "starting");
   await owner.is("ready");
-  assert.notEqual(owner.pid, pid);
+  assert.equal(owner.workers.count, 2);
   owner.gpu.report({ type: "xid", uuid, xid: 79 });
   assert.equal(owner.state, "faulted");
   assert.match(owner.reason, /^Xid 79: .* needs a reset\.$/);
@@ -239,7 +248,7 @@ test("a card that vanishes is lost with its tasks, and serves again when it is b
   await owner.ready();
   owner.run(aTask("wait", 1e6));
   owner.gpu.vanish("GPU is lost.");
-  assert.deepEqual([owner.state, owner.losses, owner.pid], ["lost", ["gpu_lost"], null]);
+  assert.deepEqual([owner.state, owner.losses, owner.hasWorker], ["lost", ["gpu_lost"], false]);
   owner.gpu.vanish("GPU is lost.");
   assert.equal(owner.losses.length, 1);
   owner.gpu.read(READING);
@@ -254,7 +263,7 @@ test("a drained GPU lets its tasks finish, then ends its worker, and loads again
   owner.gpu.drain("Drained by ada.", null);
   assert.equal(owner.state, "draining");
   assert.equal((await owner.outcome(last)).status, "completed");
-  assert.deepEqual([owner.state, owner.pid, owner.losses], ["drained", null, []]);
+  assert.deepEqual([owner.state, owner.hasWorker, owner.losses], ["drained", false, []]);
   owner.gpu.resume("Resumed by ada.");
   await owner.is("ready");
 });
@@ -292,7 +301,7 @@ test("after a drain's deadline what still runs is given back", async (t) => {
 test("a GPU that was drained at an earlier start has no worker until it is resumed", async (t) => {
   const owner = new Owner(t);
   owner.gpu.start("Drained before.");
-  assert.deepEqual([owner.state, owner.pid], ["drained", null]);
+  assert.deepEqual([owner.state, owner.workers.count], ["drained", 0]);
   owner.gpu.resume("Resumed.");
   await owner.is("ready");
 });
@@ -323,7 +332,7 @@ test("a worker that dies twice while loading is held to have a bad model", async
   owner.gpu.start(null);
   for (let death = 1; death <= 2; death++) {
     await owner.until(() => owner.gpu.instances[0]!.usage !== null);
-    process.kill(owner.pid!, "SIGKILL");
+    owner.workers.of().kill();
     await owner.until(() => owner.losses.length === death);
   }
   assert.equal(owner.state, "unfit");
@@ -335,7 +344,11 @@ test("a worker that dies of a CUDA error while loading says that the driver may 
   const words = "/home/runner/llama.cpp/ggml/src/ggml-cuda/ggml-cuda.cu:110: CUDA error";
   const crash = `setTimeout(() => { console.error("${words}"); process.kill(process.pid, "SIGABRT"); }, 300);`;
   const environment = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(crash)}` };
-  const owner = new Owner(t, { device: aGpu({ environment }), engine: { load_seconds: 1e6 } });
+  const owner = new Owner(t, {
+    device: aGpu({ environment }),
+    engine: { load_seconds: 1e6 },
+    openChannel: forkChannel,
+  });
   owner.gpu.start(null);
   await owner.is("unfit");
   assert.equal(
@@ -402,10 +415,9 @@ test("a task that is cut off by itself says nothing against its GPU", async (t) 
 test("an idle GPU that has no room passes its check", async (t) => {
   const owner = new Owner(t, { engine: { failures: [{ kind: "full" }] }, healthCheckInterval: 0.01 });
   await owner.ready();
-  const { pid } = owner;
   let checks = 0;
   await owner.until(() => owner.gpu.instances[0]!.idleFor > 0 && ++checks > 6);
-  assert.deepEqual([owner.state, owner.pid, owner.losses], ["ready", pid, []]);
+  assert.deepEqual([owner.state, owner.workers.count, owner.losses], ["ready", 1, []]);
 });
 
 test("workers on one card load one after the other", async () => {
@@ -431,7 +443,7 @@ test("what a worker that is killed was to stop is lost like the rest", async (t)
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);
   owner.gpu.cancel(deaf);
-  process.kill(owner.pid!, "SIGKILL");
+  owner.workers.of().kill();
   await owner.until(() => owner.losses.length === 1);
   assert.deepEqual([owner.losses, owner.outcomes.size], [["worker_crash"], 0]);
 });
@@ -439,7 +451,6 @@ test("what a worker that is killed was to stop is lost like the rest", async (t)
 test("a canceled task keeps its text, and its worker and its neighbours go on", async (t) => {
   const owner = new Owner(t, { engine: { tokens_per_second: 50 }, cancelTimeout: 1 });
   await owner.ready();
-  const { pid } = owner;
   const [canceled, neighbour] = [aTask("canceled", 4000), aTask("neighbour", 100)];
   owner.run(canceled);
   owner.run(neighbour);
@@ -449,7 +460,7 @@ test("a canceled task keeps its text, and its worker and its neighbours go on", 
   assert.ok(outcome.status === "canceled" && outcome.result?.text === owner.texts.get(canceled));
   // It runs for longer than the worker has to stop a task.
   assert.equal((await owner.outcome(neighbour)).status, "completed");
-  assert.deepEqual([owner.pid, owner.losses], [pid, []]);
+  assert.deepEqual([owner.workers.count, owner.losses], [1, []]);
 });
 
 const DEAF: readonly SimulatedFailure[] = [{ kind: "ignore_cancel", when_text_contains: "deaf" }];
@@ -458,19 +469,20 @@ for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as con
   test(`a worker that ${how} is replaced: the canceled task ends with its text, the others are given back`, async (t) => {
     const hang: SimulatedFailure = { kind: "hang", when_text_contains: "freeze", after_tokens: 1 };
     const engine = { tokens_per_second: 20, context: 1e9, failures: [...DEAF, hang] };
-    const owner = new Owner(t, { engine, cancelTimeout: 1 });
+    const isProcess = how === "is stopped (SIGSTOP)";
+    const owner = new Owner(t, { engine, cancelTimeout: 1, ...(isProcess && { openChannel: forkChannel }) });
     await owner.ready();
     const { pid } = owner;
     const [canceled, later, neighbour] = [aTask("deaf", 1e6), aTask("deaf too", 1e6), aTask("neighbour", 1e6)];
     for (const task of [canceled, later, neighbour]) owner.run(task);
     await owner.until(() => owner.texts.size === 3);
     if (how === "hangs") owner.run(aTask("freeze", 1e6));
-    if (how === "is stopped (SIGSTOP)") process.kill(pid!, "SIGSTOP");
+    if (isProcess) process.kill(pid!, "SIGSTOP");
     owner.gpu.cancel(canceled);
     owner.gpu.cancel(later);
     await owner.until(() => owner.losses.length === 1);
     // First the state, so that nothing is placed there; then the ends; then the rest.
-    const gone = { state: "starting", pid: null };
+    const gone = { state: "starting", hasWorker: false };
     assert.deepEqual(owner.told, [
       { what: canceled, ...gone },
       { what: later, ...gone },
@@ -484,7 +496,8 @@ for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as con
       assert.equal(outcome.result.completionTokens, outcome.result.text.trim().split(" ").length);
     }
     await owner.is("ready");
-    assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
+    if (isProcess) assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
+    else assert.deepEqual([owner.workers.count, owner.workers.alive.length], [2, 1]);
     const next = aTask("again", 1);
     owner.run(next);
     assert.equal((await owner.outcome(next)).status, "completed");
@@ -501,7 +514,7 @@ test("a worker that does not stop a task is one of the three failures that make 
   await owner.ready();
   for (let death = 1; death <= 2; death++) {
     await owner.is("ready");
-    process.kill(owner.pid!, "SIGKILL");
+    owner.workers.of().kill();
     await owner.until(() => owner.losses.length === death);
   }
   await owner.is("ready");
@@ -527,7 +540,7 @@ test("a draining GPU whose worker does not stop its last task is drained", async
   owner.gpu.drain("Drained by ada.", null);
   owner.gpu.cancel(deaf);
   await owner.until(() => owner.losses.length === 1);
-  assert.deepEqual([owner.state, owner.pid, owner.outcomes.get(deaf)?.status], ["drained", null, "canceled"]);
+  assert.deepEqual([owner.state, owner.hasWorker, owner.outcomes.get(deaf)?.status], ["drained", false, "canceled"]);
 });
 
 const READING = {
