@@ -1,4 +1,7 @@
-/** The server's half of a worker: what it tells of a process, also of one that fails in each way a process can. Every test has real processes. */
+/**
+ * The server's half of a worker: what it tells of a process, also of one that fails in each way a process can. Where that is all the same,
+ * the worker is in this process.
+ */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
@@ -8,13 +11,19 @@ import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
+import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
 import { AltLasError } from "../src/errors.ts";
 import { completionOf, type Request } from "../src/request.ts";
 import { given } from "./helpers/requests.ts";
 
+/** For tests of what only a process has or suffers. */
+const IN_PROCESS = { openChannel: forkChannel };
+
 /** A worker, and what it told its owner. */
 class Owner {
+  /** To kill or freeze the worker that is no process. */
+  readonly workers = new LocalWorkers();
   readonly worker: GpuWorker;
   readonly outcomes = new Map<Task, Outcome>();
   info: EngineInfo | null = null;
@@ -35,7 +44,7 @@ class Owner {
     t: TestContext,
     engine: Partial<EngineOptions>,
     failures: readonly SimulatedFailure[] = [],
-    timeouts: Partial<Pick<WorkerOptions, "stallTimeout" | "cancelTimeout">> = {},
+    options: Partial<Pick<WorkerOptions, "stallTimeout" | "cancelTimeout" | "openChannel">> = {},
   ) {
     const told =
       <Args extends unknown[]>(keep: (...args: Args) => void) =>
@@ -48,13 +57,13 @@ class Owner {
         gpuId: 0,
         engine: { ...simulatedEngine({ failures }), ...engine },
         environment: {},
-        openChannel: forkChannel,
+        openChannel: this.workers.open,
         proveCuda: false,
         // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: 600,
         loadTimeout: 6,
         cancelTimeout: 60,
-        ...timeouts,
+        ...options,
         log: pino({ level: "silent" }),
       },
       {
@@ -118,9 +127,18 @@ class Owner {
   }
 }
 
+/** When all tasks are said to have started, in Unix milliseconds. */
+const STARTED_AT = 1000;
+
 const { task } = (() => {
   const world = new World([]);
-  return { task: (text: string, maxTokens = 3): Task => world.task({ text, maxTokens }) };
+  return {
+    task: (text: string, maxTokens = 3): Task => {
+      const started = world.task({ text, maxTokens });
+      started.startedAt = STARTED_AT;
+      return started;
+    },
+  };
 })();
 
 test("tasks run, and their text is what the pieces add up to", async (t) => {
@@ -162,7 +180,7 @@ test("a text that comes when the process is gone starts nothing, and waiting for
   owner.run(task("late"), coming.promise);
   await owner.beats(3);
   assert.equal(owner.stall, null);
-  process.kill(owner.worker.pid!, "SIGKILL");
+  owner.workers.of().kill();
   await owner.until(() => owner.death !== null);
   coming.resolve(completionOf("late", { maxTokens: 3 }));
   await coming.promise;
@@ -170,7 +188,7 @@ test("a text that comes when the process is gone starts nothing, and waiting for
 });
 
 test("a process that is killed is told to be gone, with how and its last words", async (t) => {
-  const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "wait" }]);
+  const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "wait" }], IN_PROCESS);
   await owner.ready();
   owner.run(task("wait"));
   process.kill(owner.worker.pid!, "SIGKILL");
@@ -180,7 +198,10 @@ test("a process that is killed is told to be gone, with how and its last words",
 });
 
 test("a process that hangs under its work is stalled", async (t) => {
-  const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "freeze" }], { stallTimeout: 2 });
+  const owner = new Owner(t, {}, [{ kind: "hang", when_text_contains: "freeze" }], {
+    ...IN_PROCESS,
+    stallTimeout: 2,
+  });
   await owner.ready();
   owner.run(task("freeze"));
   await owner.until(() => owner.stall !== null);
@@ -196,7 +217,7 @@ test("a process that beats but gets on with nothing is stalled, as with a GPU th
 });
 
 test("a stopped process (SIGSTOP) is stalled, also without work", async (t) => {
-  const owner = new Owner(t, {}, [], { stallTimeout: 2 });
+  const owner = new Owner(t, {}, [], { ...IN_PROCESS, stallTimeout: 2 });
   await owner.ready();
   process.kill(owner.worker.pid!, "SIGSTOP");
   await owner.until(() => owner.stall !== null);
@@ -224,7 +245,7 @@ test("a health check generates one token and is no task", async (t) => {
 });
 
 test("a model that cannot be loaded is refused with the engine's sentence", async (t) => {
-  const owner = new Owner(t, { kind: "llama", model: "/no/such/model.gguf" });
+  const owner = new Owner(t, { kind: "llama", model: "/no/such/model.gguf" }, [], IN_PROCESS);
   await owner.until(() => owner.death !== null);
   assert.match(owner.refusal ?? "", /\/no\/such\/model\.gguf does not exist/);
 });
@@ -241,7 +262,7 @@ test("a canceled task says so when the process has stopped it, with its text unt
   assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
   const { text, finishReason, promptTokens, completionTokens, executionTime, timestamp } = outcome.result;
   assert.deepEqual([finishReason, promptTokens, completionTokens], ["canceled", 1, text.trim().split(" ").length]);
-  assert.ok(executionTime > 0 && timestamp > 0);
+  assert.ok(executionTime > 0 && timestamp > STARTED_AT);
   assert.equal(text, owner.told.map((told) => (told.task === long ? (told.piece ?? "") : "")).join(""));
   assert.equal((await owner.outcome(short)).status, "completed");
 });
@@ -258,7 +279,7 @@ test("a task that is canceled in the tick in which it starts, or before its firs
   for (const outcome of [first, await owner.outcome(soon)]) {
     assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
     const { timestamp, ...rest } = outcome.result;
-    assert.ok(timestamp > 0);
+    assert.ok(timestamp >= STARTED_AT);
     const promptTokens = outcome === first ? 2 : 1;
     assert.deepEqual(rest, {
       text: "",
@@ -327,18 +348,18 @@ test("a process that does not stop a canceled task in time is stuck, however oft
   const { text, finishReason, promptTokens, completionTokens, executionTime, timestamp } = outcome.result;
   assert.equal(text, owner.textOf(deaf));
   assert.deepEqual([finishReason, promptTokens, completionTokens], ["canceled", 1, text.trim().split(" ").length]);
-  assert.ok(executionTime > 0 && timestamp > 0 && timestamp <= Date.now());
+  assert.ok(executionTime > 0 && timestamp > STARTED_AT && timestamp <= STARTED_AT + performance.now());
   await owner.beats(4);
   assert.equal(owner.stuck.length, 1, "it is told once");
 });
 
-test("a stopped process (SIGSTOP) with a canceled task is stuck", async (t) => {
+test("a stopped worker with a canceled task is stuck", async (t) => {
   const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20 }), [], { stallTimeout: 60, cancelTimeout: 1 });
   await owner.ready();
   const frozen = task("frozen", 1000);
   owner.run(frozen);
   await owner.until(() => owner.textOf(frozen) !== "");
-  process.kill(owner.worker.pid!, "SIGSTOP");
+  owner.workers.of().freeze();
   owner.worker.cancel(frozen);
   await owner.until(() => owner.stuck.length > 0);
   assert.deepEqual([owner.stuck[0]!.canceled.length, owner.outcomes.size], [1, 0]);
@@ -383,7 +404,7 @@ test("a task's own failure is its own", async (t) => {
 });
 
 test("stopping ends the process without telling that tasks ended, also twice and at once", async (t) => {
-  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 1, context: 1e9 }));
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 1, context: 1e9 }), [], IN_PROCESS);
   await owner.ready();
   const pid = owner.worker.pid!;
   owner.run(...given(task("endless", 1e6)));
@@ -395,7 +416,7 @@ test("stopping ends the process without telling that tasks ended, also twice and
 test("the process does not inherit the secrets of the server's environment", async (t) => {
   process.env["OTHER_PASSWORD"] = "a-secret-of-the-server";
   t.after(() => delete process.env["OTHER_PASSWORD"]);
-  const owner = new Owner(t, {});
+  const owner = new Owner(t, {}, [], IN_PROCESS);
   await owner.ready();
   if (process.platform !== "linux") return t.skip("only Linux shows a process's environment");
   const { readFile } = await import("node:fs/promises");
