@@ -4,7 +4,7 @@ import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BodyQueue, heapCostOf, isLarge } from "./body-queue.ts";
 import { parseJson } from "./json.ts";
-import { type RequestMemory } from "./request-memory.ts";
+import { type Holding, type RequestMemory } from "./request-memory.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -69,85 +69,122 @@ export async function usingBody<T>(request: FastifyRequest, work: () => Promise<
 
 type Read = (error: Error | null, body: Buffer | null) => void;
 
-/**
- * Collects a body. Memory is taken as it arrives; a body that cannot fit any more is refused before it is sent at all. A large one that
- * has arrived waits for its turn.
- * @param done called once, with the body or with why there is none
- */
+/** @param done called once, with the body or with why there is none @throws {AltLasError} its headers say that it cannot be taken */
 function readBody(
   request: FastifyRequest,
   payload: IncomingMessage,
   maxBytes: number,
-  { memory, queue }: BodyRoom,
+  room: BodyRoom,
   done: Read,
 ): void {
   const announced = Number(request.headers["content-length"] ?? Number.NaN);
   if (announced > maxBytes) throw tooLarge(maxBytes);
   const user = request.caller.name;
-  if (announced > 0) memory.refuseIfFull(user, announced);
-  const chunks = new Chunks();
-  let leaveQueue: (() => void) | undefined;
-  let isOver = false;
-  const release = (): void => {
-    isOver = true;
-    holding.release();
-    leaveQueue?.();
+  if (announced > 0) room.memory.refuseIfFull(user, announced);
+  const reader = new BodyReader(payload, { user, announced, maxBytes, room, done });
+  const cost: BodyCost = { inUse: false, release: () => reader.release() };
+  request.body_cost = cost;
+  request.response.once("close", () => {
+    if (!cost.inUse) cost.release();
+  });
+  reader.start();
+  inviteBody(request);
+  payload.resume();
+}
+
+interface Reading {
+  readonly user: string;
+  /** Bytes that its headers announce; NaN: none. */
+  readonly announced: number;
+  readonly maxBytes: number;
+  readonly room: BodyRoom;
+  readonly done: Read;
+}
+
+/**
+ * Collects a body. Memory is taken as it arrives; a body that cannot fit any more is refused before it is sent at all. A large one that
+ * has arrived waits for its turn.
+ */
+class BodyReader {
+  readonly #payload: IncomingMessage;
+  readonly #reading: Reading;
+  readonly #chunks = new Chunks();
+  readonly #holding: Holding;
+  #leaveQueue: (() => void) | undefined;
+  #isOver = false;
+
+  constructor(payload: IncomingMessage, reading: Reading) {
+    this.#payload = payload;
+    this.#reading = reading;
+    this.#holding = reading.room.memory.hold(reading.user, (error) => this.#fail(error));
+  }
+
+  start(): void {
+    this.#payload.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError);
+  }
+
+  /** Gives back its memory and its turn. Calling it again is harmless. */
+  release(): void {
+    this.#isOver = true;
+    this.#holding.release();
+    this.#leaveQueue?.();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const { maxBytes } = this.#reading;
+    try {
+      if (this.#chunks.length + chunk.length > maxBytes) throw tooLarge(maxBytes);
+      this.#holding.take(chunk.length);
+    } catch (error) {
+      return this.#fail(error as Error);
+    }
+    this.#chunks.add(chunk);
   };
-  const stopReading = (): void => {
-    payload.off("data", onData).off("end", onEnd).off("error", onError);
+
+  readonly #onEnd = (): void => {
+    const { announced } = this.#reading;
+    if (Number.isNaN(announced) || announced === this.#chunks.length) return this.#arrived();
+    this.#fail(new AltLasError("invalid_input", "The body is not as long as the Content-Length header says."));
   };
-  const fail = (error: Error): void => {
-    stopReading();
-    chunks.take();
-    release();
-    // The rest of the body is read and dropped.
-    payload.on("error", () => {}).resume();
-    done(error, null);
-  };
-  const begin = (body: Buffer): void => {
-    holding.keep();
-    done(null, body);
-  };
-  const arrived = (): void => {
-    stopReading();
-    const body = chunks.take();
+
+  readonly #onError = (error: Error): void =>
+    this.#fail(new AltLasError("invalid_input", `The request cannot be read: ${messageOf(error)}`));
+
+  #arrived(): void {
+    const { maxBytes, room } = this.#reading;
+    this.#stop();
+    const body = this.#chunks.take();
     const cost = heapCostOf(body);
     if (isLarge(body.length, maxBytes)) {
-      leaveQueue = queue.take(cost, () => begin(body));
-      if (isOver) leaveQueue();
+      this.#leaveQueue = room.queue.take(cost, () => this.#begin(body));
+      if (this.#isOver) this.#leaveQueue();
       return;
     }
     try {
-      if (cost > body.length) holding.take(cost - body.length);
+      if (cost > body.length) this.#holding.take(cost - body.length);
     } catch (error) {
-      return fail(error as Error);
+      return this.#fail(error as Error);
     }
-    begin(body);
-  };
-  const holding = memory.hold(user, fail);
-  const onData = (chunk: Buffer): void => {
-    try {
-      if (chunks.length + chunk.length > maxBytes) throw tooLarge(maxBytes);
-      holding.take(chunk.length);
-    } catch (error) {
-      return fail(error as Error);
-    }
-    chunks.add(chunk);
-  };
-  const onEnd = (): void => {
-    if (Number.isNaN(announced) || announced === chunks.length) return arrived();
-    fail(new AltLasError("invalid_input", "The body is not as long as the Content-Length header says."));
-  };
-  const onError = (error: Error): void =>
-    fail(new AltLasError("invalid_input", `The request cannot be read: ${messageOf(error)}`));
-  const cost: BodyCost = { inUse: false, release };
-  request.body_cost = cost;
-  request.response.once("close", () => {
-    if (!cost.inUse) release();
-  });
-  payload.on("data", onData).on("end", onEnd).on("error", onError);
-  inviteBody(request);
-  payload.resume();
+    this.#begin(body);
+  }
+
+  #begin(body: Buffer): void {
+    this.#holding.keep();
+    this.#reading.done(null, body);
+  }
+
+  #fail(error: Error): void {
+    this.#stop();
+    this.#chunks.take();
+    this.release();
+    // The rest of the body is read and dropped.
+    this.#payload.on("error", () => {}).resume();
+    this.#reading.done(error, null);
+  }
+
+  #stop(): void {
+    this.#payload.off("data", this.#onData).off("end", this.#onEnd).off("error", this.#onError);
+  }
 }
 
 /** Sends the 100 that a client may wait for; before this, a refused one would be invited to send all of its body. */

@@ -49,62 +49,82 @@ const NO_MORE = 2;
 export function answerInTurn(server: Server, watcher: Watcher): void {
   const handlers = server.listeners("request") as RequestListener[];
   server.removeAllListeners("request");
-  const lines = new WeakMap<Socket, Line>();
-  let waitingInAll = 0;
+  const lines = new Lines(handlers, watcher);
+  server.on("request", (request, response) => lines.take(request, response));
+  server.on(server instanceof HttpsServer ? "secureConnection" : "connection", parseNothingOnceDestroyed);
+}
 
-  const handle = (line: Line, request: IncomingMessage, response: ServerResponse): void => {
-    line.busy = true;
-    watcher.busy(request.socket);
-    response.on("close", answered);
-    for (const handler of handlers) handler(request, response);
-  };
+/** The requests of all connections that wait for the answers before them. */
+class Lines {
+  readonly #handlers: readonly RequestListener[];
+  readonly #watcher: Watcher;
+  readonly #lines = new WeakMap<Socket, Line>();
   /** Those whose next request may be handed on. */
-  const ready: Line[] = [];
-  const handNextOn = (): void => {
-    const line = ready.shift()!;
-    if (ready.length > 0) setImmediate(handNextOn);
-    const pending = line.waiting.shift();
-    // The connection was closed meanwhile.
-    if (pending === undefined) return;
-    waitingInAll--;
-    handle(line, pending.request, pending.response);
-  };
-  // One function for all answers: this is called for every request.
-  function answered(this: ServerResponse): void {
-    const { socket } = this.req;
-    const line = lines.get(socket)!;
-    if (line.waiting.length === 0) {
-      line.busy = false;
-      return watcher.quiet(socket);
-    }
-    // One in each round of the event loop, in which libuv also accepts only one connection: new ones would wait for seconds.
-    if (ready.push(line) === 1) setImmediate(handNextOn);
-  }
-  const lineOf = (socket: Socket): Line => {
-    const line: Line = { busy: false, waiting: [] };
-    lines.set(socket, line);
-    socket.once("close", () => {
-      waitingInAll -= line.waiting.length;
-      line.waiting.length = 0;
-    });
-    return line;
-  };
+  readonly #ready: Line[] = [];
+  /** One function for all answers: this is called for every request. */
+  readonly #onClose: (this: ServerResponse) => void;
+  #waiting = 0;
 
-  server.on("request", (request, response) => {
+  constructor(handlers: readonly RequestListener[], watcher: Watcher) {
+    this.#handlers = handlers;
+    this.#watcher = watcher;
+    const answered = (socket: Socket): void => this.#answered(socket);
+    this.#onClose = function (this: ServerResponse) {
+      answered(this.req.socket);
+    };
+  }
+
+  take(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
     // No answer could follow the one that has ended the connection, of which only the rest is taken (linger.ts).
     if (socket.writableEnded) return;
-    const line = lines.get(socket) ?? lineOf(socket);
-    if (!line.busy) return handle(line, request, response);
-    if (line.waiting.length < MOST_AHEAD && waitingInAll < MOST_AHEAD_IN_ALL) {
+    const line = this.#lines.get(socket) ?? this.#newLine(socket);
+    if (!line.busy) return this.#handle(line, request, response);
+    if (line.waiting.length < MOST_AHEAD && this.#waiting < MOST_AHEAD_IN_ALL) {
       line.waiting.push({ request, response });
-      waitingInAll++;
+      this.#waiting++;
       return;
     }
-    watcher.flooded(socket);
+    this.#watcher.flooded(socket);
     socket.destroy();
-  });
-  server.on(server instanceof HttpsServer ? "secureConnection" : "connection", parseNothingOnceDestroyed);
+  }
+
+  #handle(line: Line, request: IncomingMessage, response: ServerResponse): void {
+    line.busy = true;
+    this.#watcher.busy(request.socket);
+    response.on("close", this.#onClose);
+    for (const handler of this.#handlers) handler(request, response);
+  }
+
+  #answered(socket: Socket): void {
+    const line = this.#lines.get(socket)!;
+    if (line.waiting.length === 0) {
+      line.busy = false;
+      return this.#watcher.quiet(socket);
+    }
+    // One in each round of the event loop, in which libuv also accepts only one connection: new ones would wait for seconds.
+    if (this.#ready.push(line) === 1) setImmediate(() => this.#handNextOn());
+  }
+
+  #handNextOn(): void {
+    const line = this.#ready.shift()!;
+    if (this.#ready.length > 0) setImmediate(() => this.#handNextOn());
+    const pending = line.waiting.shift();
+    // The connection was closed meanwhile.
+    if (pending === undefined) return;
+    this.#waiting--;
+    this.#handle(line, pending.request, pending.response);
+  }
+
+  #newLine(socket: Socket): Line {
+    const line: Line = { busy: false, waiting: [] };
+    this.#lines.set(socket, line);
+    socket.once("close", () => {
+      this.#waiting -= line.waiting.length;
+      line.waiting.length = 0;
+    });
+    return line;
+  }
 }
 
 /** One packet holds a thousand requests, and Node would make objects for each after the connection was cut. */

@@ -76,10 +76,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     trustProxy: config.server.trust_proxy !== false && ((address: string) => proxies.trusts(address)),
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
-    genReqId: (request: IncomingMessage) => {
-      const own = request.headers["x-request-id"];
-      return typeof own === "string" && SANE_REQUEST_ID.test(own) ? own : newRequestId();
-    },
+    genReqId: (request: IncomingMessage) => sentIdOf(request) ?? newRequestId(),
     // By the router, not by a redirect, at which many clients would drop the body of a POST.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (error, request, reply) => {
@@ -101,6 +98,12 @@ export function createServer(parts: ServerParts): FastifyInstance {
   answerInTurn(app.server, open);
   setUp(app, parts, proxies, open);
   return app;
+}
+
+/** The id that a client has given its request; null: none that can be used. */
+function sentIdOf({ headers }: IncomingMessage): string | null {
+  const sent = headers["x-request-id"];
+  return typeof sent === "string" && SANE_REQUEST_ID.test(sent) ? sent : null;
 }
 
 /**

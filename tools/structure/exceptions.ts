@@ -10,11 +10,4 @@ export interface Exception {
 
 const SPLITTING = "It is being split; nothing may be added to it.";
 
-export const EXCEPTIONS: readonly Exception[] = [
-  { file: "src/gpu/worker/worker.ts", reason: SPLITTING },
-  { file: "src/store/sqlite/thread.ts", name: "serve", reason: SPLITTING },
-  { file: "src/gpu/telemetry/monitor.ts", name: "GpuMonitor", reason: SPLITTING },
-  { file: "src/http/server.ts", name: "createServer", reason: SPLITTING },
-  { file: "src/http/bodies.ts", name: "readBody", reason: SPLITTING },
-  { file: "src/http/pipelines.ts", name: "answerInTurn", reason: SPLITTING },
-];
+export const EXCEPTIONS: readonly Exception[] = [{ file: "src/gpu/worker/worker.ts", reason: SPLITTING }];

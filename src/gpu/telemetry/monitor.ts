@@ -54,6 +54,24 @@ export interface Found {
   readonly failure: string | null;
 }
 
+/** One run of the telemetry process. */
+interface Run {
+  /** null: it has not started, or has ended. */
+  child: ChildProcess | null;
+  /** When it said what it found, in milliseconds on the monotonic clock; null: it has not. */
+  answeredAt: number | null;
+  /** Why we have ended the process; null: we have not. */
+  endedBecause: string | null;
+  /** Halves of the time it may be silent that have passed since it last spoke. */
+  silentHalves: number;
+  /** The last lines that it wrote to its standard error, for a sentence about its death. */
+  lastWords: string;
+}
+
+function newRun(): Run {
+  return { child: null, answeredAt: null, endedBecause: null, silentHalves: 0, lastWords: "" };
+}
+
 export class GpuMonitor {
   readonly #options: MonitorOptions;
   readonly #timing: MonitorTiming;
@@ -65,23 +83,14 @@ export class GpuMonitor {
   #gpus: readonly GpuIdentity[] | null = null;
   /** Found once, and not by the process that runs now. */
   #missing: Snapshot["lost"] = [];
-  #child: ChildProcess | null = null;
-  /** Whether the process that runs now has said what it found. */
-  #answered = false;
-  /** Why we have ended the process; null: we have not. */
-  #endedBecause: string | null = null;
+  #run = newRun();
   #trouble: string | null = null;
   #silentDrivers: readonly string[] = [];
-  /** Halves of the time it may be silent that have passed since it last spoke. */
-  #silentHalves = 0;
   #restarts = 0;
-  #answeredAt = 0;
   #watch: NodeJS.Timeout | undefined;
   #next: NodeJS.Timeout | undefined;
   #started = false;
   #stopping = false;
-  /** The last lines the process wrote to its standard error, for a sentence about its death. */
-  #lastWords = "";
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -100,7 +109,7 @@ export class GpuMonitor {
 
   /** Process id of the telemetry process; null: none runs. */
   get pid(): number | null {
-    return this.#child?.pid ?? null;
+    return this.#run.child?.pid ?? null;
   }
 
   /** Starts the process and resolves with what it found. Never rejects; calling it again gives the same answer. */
@@ -125,7 +134,7 @@ export class GpuMonitor {
     this.#stopping = true;
     clearTimeout(this.#next);
     clearTimeout(this.#watch);
-    const child = this.#child;
+    const { child } = this.#run;
     if (child !== null) {
       const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
       const timer = setTimeout(() => child.kill("SIGKILL"), this.#timing.stopTimeout);
@@ -139,11 +148,9 @@ export class GpuMonitor {
 
   #launch(): void {
     this.#next = undefined;
-    this.#answered = false;
-    this.#endedBecause = null;
-    this.#lastWords = "";
+    this.#run = newRun();
     try {
-      this.#child = this.#spawn();
+      this.#run.child = this.#spawn();
     } catch (error) {
       // For some reasons fork throws, for others it tells of a death: both pass.
       return this.#afterDeath(`could not be started: ${messageOf(error)}`);
@@ -176,12 +183,13 @@ export class GpuMonitor {
 
   #send(message: ToTelemetry): void {
     // A channel that closes under our hands is a death, and that is told by its own event.
-    if (this.#child?.connected) this.#child.send(message, () => {});
+    const { child } = this.#run;
+    if (child?.connected) child.send(message, () => {});
   }
 
   #onMessage(child: ChildProcess, message: FromTelemetry): void {
-    if (child !== this.#child || this.#stopping) return;
-    this.#silentHalves = 0;
+    if (child !== this.#run.child || this.#stopping) return;
+    this.#run.silentHalves = 0;
     this.#watch?.refresh();
     switch (message.type) {
       case "found":
@@ -196,8 +204,7 @@ export class GpuMonitor {
   }
 
   #onFound({ gpus, sources, notes, silent }: Extract<FromTelemetry, { type: "found" }>): void {
-    this.#answered = true;
-    this.#answeredAt = performance.now();
+    this.#run.answeredAt = performance.now();
     this.#watchFor(INTERVALS_OF_SILENCE * this.#options.interval + this.#timing.patience);
     this.#setTrouble(null);
     if (this.#gpus !== null) return this.#findMissing(gpus);
@@ -223,7 +230,7 @@ export class GpuMonitor {
   }
 
   #replace(): void {
-    this.#endedBecause = LOOK_AGAIN;
+    this.#run.endedBecause = LOOK_AGAIN;
     this.#send({ type: "stop" });
   }
 
@@ -244,14 +251,14 @@ export class GpuMonitor {
   }
 
   #onStderr(text: string): void {
-    this.#lastWords = (this.#lastWords + text).slice(-2000);
+    this.#run.lastWords = (this.#run.lastWords + text).slice(-2000);
     this.#log.debug({ line: text.trimEnd() }, "telemetry process says");
   }
 
   /** From now on the process may be silent for so many milliseconds. */
   #watchFor(silence: number): void {
     clearTimeout(this.#watch);
-    this.#silentHalves = 0;
+    this.#run.silentHalves = 0;
     this.#watch = setTimeout(() => this.#countHalf(silence), silence / 2);
   }
 
@@ -260,15 +267,15 @@ export class GpuMonitor {
    * must not cost the process its life.
    */
   #countHalf(silence: number): void {
-    this.#silentHalves++;
-    if (this.#silentHalves < 2) return void this.#watch?.refresh();
-    this.#endedBecause = `gave no answer for ${silence / 1000} s, as when a driver hangs, and was killed`;
-    this.#child?.kill("SIGKILL");
+    this.#run.silentHalves++;
+    if (this.#run.silentHalves < 2) return void this.#watch?.refresh();
+    this.#run.endedBecause = `gave no answer for ${silence / 1000} s, as when a driver hangs, and was killed`;
+    this.#run.child?.kill("SIGKILL");
   }
 
   #onClose(how: string): void {
-    const endedBecause = this.#endedBecause;
-    this.#child = null;
+    const { endedBecause } = this.#run;
+    this.#run.child = null;
     clearTimeout(this.#watch);
     clearTimeout(this.#next);
     this.#next = undefined;
@@ -278,11 +285,11 @@ export class GpuMonitor {
   }
 
   #afterDeath(what: string): void {
-    const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
+    const words = this.#run.lastWords.trim().split("\n").at(-1) ?? "";
     const said = words === "" ? "" : ` It last said: ${words.slice(0, 300)}`;
     if (this.#gpus === null) return this.#foundNothing(`The telemetry process ${what}, so no GPU is known.${said}`);
     // Where there is nothing to ask, it ends by itself.
-    const hasNothing = this.#answered && this.#missing.length === this.#gpus.length;
+    const hasNothing = this.#run.answeredAt !== null && this.#missing.length === this.#gpus.length;
     if (this.#gpus.length === 0) return;
     if (!hasNothing) this.#setTrouble(`The telemetry process ${what} and is started again.${said}`);
     this.#launchLater();
@@ -290,7 +297,8 @@ export class GpuMonitor {
 
   #launchLater(): void {
     const { restartPauses, healthyAfter } = this.#timing;
-    if (this.#answered && performance.now() - this.#answeredAt > healthyAfter) this.#restarts = 0;
+    const { answeredAt } = this.#run;
+    if (answeredAt !== null && performance.now() - answeredAt > healthyAfter) this.#restarts = 0;
     const pause = restartPauses[Math.min(this.#restarts, restartPauses.length - 1)] ?? 0;
     this.#restarts++;
     this.#next = setTimeout(() => this.#launch(), pause);

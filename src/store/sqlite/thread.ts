@@ -118,60 +118,68 @@ function serve(request: Request): Value {
   if (request.kind === "open") return open(request.path, request.limits);
   if (database === undefined) throw new Error("the database is not open");
   if (request.kind !== "close") throwIfLost(files?.missingAtAGlance());
-  switch (request.kind) {
-    case "write":
-      database.write(request.inserts, request.updates, request.records);
-      return null;
-    case "request":
-      return database.request(request.seq);
-    case "get": {
-      const row = database.get(request.id);
-      sendRows(row === undefined ? [] : [row]);
-      return null;
-    }
-    case "list": {
-      const { rows, count, total } = database.list(request.filter);
-      return { total, more: sendRows(rows, request.reading.maxCharacters) < count };
-    }
-    case "scan": {
-      const { rows, count, window } = database.scan(request.filter, request.below);
-      return { ...window, more: sendRows(rows, request.maxCharacters) < count };
-    }
-    case "batch":
-      return database.batch(request.id);
-    case "ends":
-      sendRows(database.ends(request.batchId, request.offset, request.limit), request.maxCharacters);
-      return null;
-    case "idempotency":
-      return database.idempotency(request.user, request.key);
-    case "remove":
-      return database.remove(request.id);
-    case "countEnded":
-      return database.countEnded(request.before);
-    case "sweep":
-      return database.sweep(request.limits) || (upkeep?.giveBack() ?? false);
-    case "pending":
-      sendRows(database.pendingDeliveries(request.limit));
-      return null;
-    case "deliveries":
-      sendRows(database.deliveriesOf(request.subject));
-      return null;
-    case "secret":
-      return database.secret(request.user);
-    case "copy":
-      copying = beginCopy(request.path);
-      return null;
-    case "stopCopy":
-      copying?.stop.abort(new Error("nobody waits for it any more"));
-      return null;
-    case "close":
-      upkeep?.close();
-      database.close();
-      files?.close();
-      database = undefined;
-      return null;
-  }
+  const handler = HANDLERS[request.kind] as (request: Request, tasks: TaskDatabase) => Value;
+  return handler(request, database);
 }
+
+type Handlers = {
+  readonly [Name in Exclude<Kind, "open">]: (request: Extract<Request, { kind: Name }>, tasks: TaskDatabase) => Value;
+};
+
+/** What an open database does for each kind of request. */
+const HANDLERS: Handlers = {
+  write: ({ inserts, updates, records }, tasks) => {
+    tasks.write(inserts, updates, records);
+    return null;
+  },
+  request: ({ seq }, tasks) => tasks.request(seq),
+  get: ({ id }, tasks) => {
+    const row = tasks.get(id);
+    sendRows(row === undefined ? [] : [row]);
+    return null;
+  },
+  list: ({ filter, reading }, tasks) => {
+    const { rows, count, total } = tasks.list(filter);
+    return { total, more: sendRows(rows, reading.maxCharacters) < count };
+  },
+  scan: ({ filter, below, maxCharacters }, tasks) => {
+    const { rows, count, window } = tasks.scan(filter, below);
+    return { ...window, more: sendRows(rows, maxCharacters) < count };
+  },
+  batch: ({ id }, tasks) => tasks.batch(id),
+  ends: ({ batchId, offset, limit, maxCharacters }, tasks) => {
+    sendRows(tasks.ends(batchId, offset, limit), maxCharacters);
+    return null;
+  },
+  idempotency: ({ user, key }, tasks) => tasks.idempotency(user, key),
+  remove: ({ id }, tasks) => tasks.remove(id),
+  countEnded: ({ before }, tasks) => tasks.countEnded(before),
+  sweep: ({ limits }, tasks) => tasks.sweep(limits) || (upkeep?.giveBack() ?? false),
+  pending: ({ limit }, tasks) => {
+    sendRows(tasks.pendingDeliveries(limit));
+    return null;
+  },
+  deliveries: ({ subject }, tasks) => {
+    sendRows(tasks.deliveriesOf(subject));
+    return null;
+  },
+  secret: ({ user }, tasks) => tasks.secret(user),
+  copy: ({ path }) => {
+    copying = beginCopy(path);
+    return null;
+  },
+  stopCopy: () => {
+    copying?.stop.abort(new Error("nobody waits for it any more"));
+    return null;
+  },
+  close: (_request, tasks) => {
+    upkeep?.close();
+    tasks.close();
+    files?.close();
+    database = undefined;
+    return null;
+  },
+};
 
 function open(file: string, limits: StoreLimits): Opening {
   const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
