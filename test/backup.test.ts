@@ -264,7 +264,7 @@ test("compacting makes an older file one that gives its room back, without the t
   // As 0.1.0 left it: neither overwritten nor made for giving back.
   const old = new DatabaseSync(path);
   old.exec("PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA secure_delete = OFF");
-  old.exec("DELETE FROM tasks WHERE seq > 1; DELETE FROM prompts WHERE seq > 1");
+  old.exec("DELETE FROM tasks WHERE seq > 1; DELETE FROM requests WHERE seq > 1");
   old.close();
   const occurrences = (): number => readFileSync(path, "latin1").split("xyzzy").length;
   const before = { size: statSync(path).size, occurrences: occurrences() };

@@ -1,20 +1,22 @@
-/** A data directory that 0.1.0 left behind, killed in the middle of its work, opens and goes on. */
+/** Data directories that earlier versions left behind, killed in the middle of their work, open and go on. */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
 import { type BatchView } from "../src/http/schemas/batches.ts";
 import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
+import { VERSION } from "../src/common/version.ts";
+import { completionOf } from "../src/request.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { newFolder, Server } from "./helpers/server.ts";
 
-const ARCHIVE = new URL("fixtures/0.1.0/data-killed.tar.gz", import.meta.url).pathname;
+/** Versions, and the last migration that each has. */
+const SCHEMAS = { "0.1.0": 3, "0.2.0": 7 } as const;
+type Version = keyof typeof SCHEMAS;
 const MIGRATIONS = new URL("../src/store/sqlite/migrations/", import.meta.url).pathname;
-/** The last migration that 0.1.0 has. */
-const OLD_SCHEMA = 3;
 const KEY = "altlas_fixture_of_0_1_0";
 /** The fixture gets older with each day; ten years are the longest there is. */
 const CONFIG = `
@@ -24,19 +26,20 @@ tasks: { retention: 315360000 }
 webhooks: { allow_private: true }
 `;
 
-function unpacked(t: TestContext): string {
+function unpacked(t: TestContext, version: Version): string {
+  const archive = new URL(`fixtures/${version}/data-killed.tar.gz`, import.meta.url).pathname;
   const folder = newFolder(t);
   const data = join(folder, "data");
   mkdirSync(data, { mode: 0o700 });
-  const { status, stderr } = spawnSync("tar", ["-xzf", ARCHIVE, "-C", data]);
+  const { status, stderr } = spawnSync("tar", ["-xzf", archive, "-C", data]);
   assert.equal(status, 0, String(stderr));
   return folder;
 }
 
 test("tasks, batches, users and GPUs of 0.1.0 are as they were, and what had not ended ends", async (t) => {
-  const server = await Server.start(t, { config: CONFIG, env: { ALT_LAS_API_KEY: KEY } }, unpacked(t));
+  const server = await Server.start(t, { config: CONFIG, env: { ALT_LAS_API_KEY: KEY } }, unpacked(t, "0.1.0"));
   const steps = await server.logged(({ msg }) => /^the task database gets step \d+ of \d+/.test(msg));
-  assert.equal(steps.length, readdirSync(MIGRATIONS).length - OLD_SCHEMA);
+  assert.equal(steps.length, readdirSync(MIGRATIONS).length - SCHEMAS["0.1.0"]);
   const list = async (query: string): Promise<TaskView[]> => {
     const { body } = await server.request<TasksAnswer>("GET", `/api/v1/tasks?${query}`);
     return Object.values(body.tasks);
@@ -85,46 +88,160 @@ function oldestBatch(tasks: readonly TaskView[]): string {
 const HALFWAY = `
 import { readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-const [path, ...files] = process.argv.slice(1);
+const [path, schema, ...files] = process.argv.slice(1);
 const db = new DatabaseSync(path);
 db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
 for (const [index, file] of files.entries()) {
   db.exec("BEGIN IMMEDIATE");
   db.exec(readFileSync(file, "utf8"));
   if (index === files.length - 1) break;
-  db.exec("PRAGMA user_version = " + (${OLD_SCHEMA} + index + 1) + "; COMMIT");
+  db.exec("PRAGMA user_version = " + (Number(schema) + index + 1) + "; COMMIT");
 }
 console.log("halfway");
 setInterval(() => {}, 1000);
 `;
 
-for (const [index, file] of readdirSync(MIGRATIONS).toSorted().entries()) {
-  if (index < OLD_SCHEMA) continue;
-  test(`a database whose server was killed in the middle of ${file} opens with everything in it`, async (t) => {
-    const path = join(unpacked(t), "data", "alt-las.db");
-    const expected = await contentsOf(path.replace("alt-las.db", "copy.db"), t);
-    const files = readdirSync(MIGRATIONS)
-      .toSorted()
-      .slice(OLD_SCHEMA, index + 1);
-    const program = ["--input-type=module", "--eval", HALFWAY, path, ...files.map((name) => join(MIGRATIONS, name))];
-    const killed = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
-    await once(killed.stdout, "data");
-    killed.kill("SIGKILL");
-    await once(killed, "close");
-    assert.deepEqual(await contentsOf(path, t), expected);
-    const db = new DatabaseSync(path);
-    assert.equal(db.prepare("PRAGMA user_version").get()?.["user_version"], readdirSync(MIGRATIONS).length);
-    db.close();
-  });
+for (const [version, schema] of Object.entries(SCHEMAS) as [Version, number][]) {
+  for (const [index, file] of readdirSync(MIGRATIONS).toSorted().entries()) {
+    if (index < schema) continue;
+    test(`a database of ${version} whose server was killed in the middle of ${file} opens with everything in it`, async (t) => {
+      const path = join(unpacked(t, version), "data", "alt-las.db");
+      const expected = await contentsOf(join(unpacked(t, version), "data", "alt-las.db"));
+      const files = readdirSync(MIGRATIONS)
+        .toSorted()
+        .slice(schema, index + 1)
+        .map((name) => join(MIGRATIONS, name));
+      const program = ["--input-type=module", "--eval", HALFWAY, path, String(schema), ...files];
+      const killed = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
+      await once(killed.stdout, "data");
+      killed.kill("SIGKILL");
+      await once(killed, "close");
+      assert.deepEqual(await contentsOf(path), expected);
+      assert.equal(schemaOf(path), readdirSync(MIGRATIONS).length);
+    });
+  }
 }
 
-/** What a store finds in a database; where there is none yet, in one just unpacked. */
-async function contentsOf(path: string, t: TestContext): Promise<object> {
-  const isThere = path.endsWith("alt-las.db");
-  const store = new SqliteStore({ path: isThere ? path : join(unpacked(t), "data", "alt-las.db") });
+test("each task of 0.2.0 asks what it asked, and a copy of its database is kept as it was", async (t) => {
+  const path = join(unpacked(t, "0.2.0"), "data", "alt-las.db");
+  const { requests, tasks } = await contentsOf(path);
+  assert.equal(requests.length, 8);
+  assert.deepEqual(
+    requests.map((request) => request?.sampling),
+    tasks.map(({ sampling }) => sampling),
+  );
+  const odd = 'An odd prompt: "quotes", back\\slash, \0 nul, \u2028 line, \u001b escape, ğüş 😀';
+  assert.deepEqual(requests.at(-1), completionOf(odd, { maxTokens: 5, temperature: 0.3 }));
+  assert.deepEqual(
+    requests.at(-2),
+    completionOf("The same beginning of a long prompt. ".repeat(400), { maxTokens: 3, temperature: 1 }),
+  );
+  const copy = `${path}.before-${VERSION}`;
+  assert.equal(schemaOf(copy), SCHEMAS["0.2.0"]);
+  const db = new DatabaseSync(copy, { readOnly: true });
+  assert.equal(db.prepare("SELECT text FROM prompts JOIN tasks USING (seq) ORDER BY seq LIMIT 1").get()?.["text"], odd);
+  db.close();
+});
+
+/** What a store finds in a database. */
+async function contentsOf(path: string) {
+  const store = new SqliteStore({ path });
   const { live, batches, lastSeq, movedAside } = await store.open();
   const everything = { user: undefined, status: undefined, limit: 100, offset: 0 };
   const { tasks, total } = await store.tasks.list(everything);
+  const whole = await Promise.all(tasks.map(({ id }) => store.tasks.get(id)));
   await store.close();
-  return { live: live.map(({ id, status, seq }) => ({ id, status, seq })), batches, lastSeq, movedAside, tasks, total };
+  const requests = whole.map((task) => task?.request);
+  return {
+    live: live.map(({ id, status, seq }) => ({ id, status, seq })),
+    batches,
+    lastSeq,
+    movedAside,
+    tasks,
+    total,
+    requests,
+  };
 }
+
+function schemaOf(path: string): unknown {
+  const db = new DatabaseSync(path, { readOnly: true });
+  const schema = db.prepare("PRAGMA user_version").get()?.["user_version"];
+  db.close();
+  return schema;
+}
+
+// --- very many tasks ----------------------------------------------------------------------------------------------
+
+const MANY = 2500;
+
+/** Makes a database of schema 7 with very many tasks, the first of which have long prompts. */
+function manyTasks(t: TestContext): string {
+  const path = join(newFolder(t), "alt-las.db");
+  const db = new DatabaseSync(path);
+  db.exec("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA synchronous = OFF; PRAGMA application_id = 1095516499");
+  for (const file of migrationFiles().slice(0, 7)) db.exec(readFileSync(file, "utf8"));
+  db.exec(`
+    PRAGMA user_version = 7;
+    CREATE TEMP TABLE numbers AS
+      WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${MANY}) SELECT n FROM numbers;
+    INSERT INTO tasks (seq, id, user, strategy, whole_batch, created_at, max_length, temperature, task_type, status, attempts)
+      SELECT n, 'id ' || n, 'ada', 'random', 0, n, n, n / 10000.0, 'text_generation', 'queued', '[]' FROM numbers;
+    INSERT INTO prompts SELECT n, 'task ' || n || iif(n <= 3, replace(hex(zeroblob(2500000)), '00', 'ğ'), '') FROM numbers`);
+  db.close();
+  return path;
+}
+
+function migrationFiles(): string[] {
+  return readdirSync(MIGRATIONS)
+    .toSorted()
+    .map((name) => join(MIGRATIONS, name));
+}
+
+test("very many tasks are brought over in steps, each of which a kill may undo, and the log says how far that is", async (t) => {
+  const [schema, step] = migrationFiles().slice(7) as [string, string];
+  for (const done of [0, 1, 2, 3]) {
+    const path = manyTasks(t);
+    const db = new DatabaseSync(path);
+    db.exec(readFileSync(schema, "utf8"));
+    db.exec("PRAGMA user_version = 8");
+    const apply = (end: string): void => db.exec(`BEGIN; ${readFileSync(step, "utf8")} ${end}`);
+    for (let steps = 0; steps < done; steps++) apply("COMMIT");
+    apply("ROLLBACK");
+    const left = MANY - Number(db.prepare("SELECT count(*) AS count FROM prompts").get()?.["count"]);
+    // Each of the first steps takes two long prompts, which are 10 MB, or the third and what follows it.
+    assert.equal(left, [0, 2, 1002, 2002][done]);
+    db.close();
+
+    const lines: string[] = [];
+    const log = { info: (_: object, line: string) => void lines.push(line), warn: () => {}, error: () => {} };
+    const store = new SqliteStore({ path, log });
+    const { live } = await store.open();
+    assert.equal(live.length, MANY);
+    for (const { seq, sampling, size, estimatedTokens } of live) {
+      assert.deepEqual(sampling, { maxTokens: seq, temperature: seq / 10_000 });
+      assert.equal(estimatedTokens, Math.ceil(size / 4) + seq);
+    }
+    const text = `task 3${"ğ".repeat(2_500_000)}`;
+    assert.deepEqual(await store.tasks.request(3), completionOf(text, { maxTokens: 3, temperature: 0.0003 }));
+    assert.equal(live[2]!.size, Buffer.byteLength(text));
+    assert.deepEqual(await store.tasks.request(MANY), completionOf(`task ${MANY}`, live.at(-1)!.sampling));
+    await store.close();
+    const total = (MANY - left).toLocaleString("en");
+    assert.deepEqual(
+      [lines.find((line) => line.startsWith("brings")), lines.findLast((line) => line.startsWith("brings"))],
+      [`brings 0 of ${total} tasks over`, `brings ${total} of ${total} tasks over`],
+    );
+  }
+});
+
+test("a database that cannot be copied is upgraded all the same, and the log says so", async (t) => {
+  const path = join(unpacked(t, "0.2.0"), "data", "alt-las.db");
+  mkdirSync(`${path}.before-${VERSION}/in-the-way`, { recursive: true });
+  const warnings: string[] = [];
+  const log = { info: () => {}, warn: (_: object, line: string) => void warnings.push(line), error: () => {} };
+  const store = new SqliteStore({ path, log });
+  await store.open();
+  await store.close();
+  assert.deepEqual(warnings, ["the task database is upgraded without a copy of it as it was"]);
+  assert.ok(!readdirSync(dirname(path)).some((name) => name.endsWith(".unfinished")));
+});

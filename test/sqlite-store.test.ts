@@ -112,7 +112,7 @@ test("a damaged file is moved aside as it is, by a name that the log gives, and 
     zeros: (path) => writeFileSync(path, Buffer.alloc(8192)),
     "cut short": (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
     "a damaged index, found when tasks are counted": (path) => damagePage(path, "rootpage", "tasks_by_user"),
-    "a damaged prompt, found when most live tasks have been read": (path) => damagePage(path, "last leaf", "prompts"),
+    "a damaged task, found when most live tasks have been read": (path) => damagePage(path, "last leaf", "tasks"),
     "a damaged list of batches": (path) => damagePage(path, "rootpage", "batches_unfinished"),
   };
   for (const [name, damage] of Object.entries(damages)) {
@@ -353,7 +353,7 @@ test("changing a task does not write its prompt again", async (t) => {
   assert.ok(statSync(`${path}-wal`).size - before < MIB / 10);
 });
 
-test("a task that is removed leaves no prompt", async (t) => {
+test("a task that is removed leaves no request", async (t) => {
   const path = databasePath(t);
   const store = await openedStore(t, { path });
   const tasks = [1, 2, 3].map((seq) => complete(run(newTask(seq))));
@@ -364,7 +364,7 @@ test("a task that is removed leaves no prompt", async (t) => {
   const db = new DatabaseSync(path);
   assert.deepEqual(
     db
-      .prepare("SELECT seq FROM prompts")
+      .prepare("SELECT seq FROM requests")
       .all()
       .map((row) => row.seq),
     [3],

@@ -2,7 +2,7 @@
 import type { Request, RequestFacts } from "../request.ts";
 import type { Batch, Task, TaskStatus } from "../task.ts";
 
-/** A task without its prompt: a list of a thousand would else be a gigabyte at worst. */
+/** A task without its request: a list of a thousand would else be a gigabyte at worst. */
 export type ListedTask = Omit<Task, "request" | keyof RequestFacts>;
 
 /** Which tasks to list; undefined: any. Times are Unix milliseconds. */

@@ -57,14 +57,16 @@ async function fill(path: string, tasks: number, bytes: number, longest: boolean
   const own: Readonly<Record<string, string>> = {
     seq: "n",
     id: "printf('00000000-0000-7000-8000-%012d', n)",
-    ...(longest && { max_length: "30000", task_type: `n || '${"t".repeat(250)}'`, webhook: WEBHOOK }),
+    ...(longest && { estimated_tokens: "30000", task_type: `n || '${"t".repeat(250)}'`, webhook: WEBHOOK }),
   };
   const values = columns.map((name) => own[name] ?? name);
   const others = `WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${tasks})`;
   const template = "numbers JOIN (SELECT * FROM tasks WHERE seq = 1)";
   db.exec(`INSERT INTO tasks (${columns.join()}) ${others} SELECT ${values.join()} FROM ${template}`);
-  const prompts = db.prepare(`INSERT INTO prompts ${others} SELECT n, iif(n % 2, :narrow, :wide) || n FROM numbers`);
-  prompts.run({ narrow: "x".repeat(bytes), wide: "日".repeat(bytes / 3) });
+  const text = "json_object('kind', 'completion', 'text', iif(n % 2, :narrow, :wide) || n, 'sampling', json(sampling))";
+  const from = "numbers JOIN (SELECT sampling FROM tasks WHERE seq = 1)";
+  const requests = db.prepare(`INSERT INTO requests ${others} SELECT n, ${text} FROM ${from}`);
+  requests.run({ narrow: "x".repeat(bytes), wide: "日".repeat(bytes / 3) });
   db.exec("COMMIT; PRAGMA journal_mode = WAL");
   db.close();
 }

@@ -1,9 +1,10 @@
 /* Writing a database anew: without what was removed from it, and so that its free pages can go back from then on. */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { AltLasError } from "../../errors.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
-import { openLocked, syncFolder, withoutLog } from "./schema.ts";
+import { openLocked, withoutLog } from "./schema.ts";
+import { syncFile, syncFolder } from "./sync.ts";
 
 /**
  * Replaces a database by a compact copy of itself. Whatever happens, there is the old file or the new one.
@@ -27,7 +28,7 @@ export function compactDatabase(path: string, acceptMissingLog: boolean): { befo
     closeSync(openSync(next, "wx", 0o600));
     db.exec("PRAGMA auto_vacuum = INCREMENTAL");
     db.prepare("VACUUM INTO ?").run(next);
-    sync(next);
+    syncFile(next);
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     // The old log must not stand beside the new file. It is empty, and the old file is whole without it.
     rmSync(`${database}-wal`, { force: true });
@@ -40,14 +41,5 @@ export function compactDatabase(path: string, acceptMissingLog: boolean): { befo
   } finally {
     // SQLite sees that the file at its name is another one, and leaves it alone.
     db.close();
-  }
-}
-
-function sync(path: string): void {
-  const fd = openSync(path, "r+");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -1,6 +1,5 @@
 /* The tables, as the storage thread uses them. Everything here blocks. */
 import type { DatabaseSync } from "node:sqlite";
-import type { Request } from "../../request.ts";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import { type CountChange, Counts } from "./counts.ts";
 import type { Past } from "../gap.ts";
@@ -21,23 +20,23 @@ import {
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
 import type { Row } from "./columns.ts";
-import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, OF_REQUEST, UPDATED } from "./rows.ts";
+import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, TAKEN_OVER, UPDATED } from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, TaskFilter } from "../tasks.ts";
 
-const WHOLE_COLUMNS = [...LISTED.map((name) => `t.${name}`), ...Object.values(OF_REQUEST)].join();
-const WHOLE = `SELECT ${WHOLE_COLUMNS}, p.text FROM tasks t JOIN prompts p ON p.seq = t.seq`;
+const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
+const WHOLE = `SELECT ${WHOLE_COLUMNS}, r.request FROM tasks t JOIN requests r ON r.seq = t.seq`;
 /** The numbers are sorted before the rows are read: sorting whole rows would need as much memory as all of them. */
 const LIVE = `
   WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
-  SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq CROSS JOIN prompts p ON p.seq = live.seq`;
+  SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq`;
 const FOR_LISTS = `SELECT ${LISTED.join()} FROM tasks t`;
 const INSERT_TASK = `INSERT INTO tasks (${INSERTED.join()}) VALUES (${INSERTED.map(() => "?").join()})`;
 /** Bytes would else be stored as bytes. */
-const INSERT_PROMPT = "INSERT INTO prompts (seq, text) VALUES (?, CAST(? AS TEXT))";
+const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
 const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
@@ -84,7 +83,7 @@ export class TaskDatabase {
     return { recorded: row === undefined ? null : timesOf(row), newest: newest?.time ?? null };
   }
 
-  /** The tasks that have not ended, in submission order, without their prompts. */
+  /** The tasks that have not ended, in submission order, without their requests. */
   live(): Iterable<Row> {
     return this.#sql.each(LIVE);
   }
@@ -108,15 +107,11 @@ export class TaskDatabase {
     this.#counts.apply(changes);
   }
 
-  request(seq: number): Request | null {
-    const [row] = this.#sql.records<{ text: string; maxTokens: number; temperature: number }>(
-      `SELECT p.text, t.max_length AS maxTokens, t.temperature
-       FROM prompts p JOIN tasks t USING (seq) WHERE seq = :seq`,
-      { seq },
-    );
-    if (row === undefined) return null;
-    const { text, ...sampling } = row;
-    return { kind: "completion", text, sampling };
+  /** As JSON. */
+  request(seq: number): string | null {
+    const found = "SELECT request FROM requests WHERE seq = :seq";
+    const [row] = this.#sql.records<{ request: string }>(found, { seq });
+    return row === undefined ? null : row.request;
   }
 
   get(id: string): Row | undefined {
@@ -216,9 +211,9 @@ export class TaskDatabase {
   }
 
   #insert(rows: readonly NewRow[], changes: CountChange[]): void {
-    for (const { row, text } of rows) {
+    for (const { row, request } of rows) {
       this.#sql.run(INSERT_TASK, row);
-      this.#sql.run(INSERT_PROMPT, [row[IN_NEW.seq]!, text]);
+      this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
       changes.push([row[IN_NEW.user] as string, row[IN_NEW.status] as TaskStatus, 1]);
     }
   }

@@ -1,6 +1,5 @@
 /* What crosses between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
 import type { ErrorCode } from "../../errors.ts";
-import type { Request as TaskRequest } from "../../request.ts";
 import type { Past } from "../gap.ts";
 import type { Batch } from "../../task.ts";
 import type { Window } from "./listing.ts";
@@ -8,7 +7,7 @@ import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
 import type { NewRow } from "./rows.ts";
-import type { Migration } from "./schema.ts";
+import type { UpgradeNews } from "./upgrade.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
@@ -38,8 +37,8 @@ export interface Exchange {
     };
     value: null;
   };
-  /** What a task asks; null: there is no such task. */
-  request: { request: { readonly seq: number }; value: TaskRequest | null };
+  /** What a task asks, as JSON; null: there is no such task. */
+  request: { request: { readonly seq: number }; value: string | null };
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */
@@ -106,7 +105,7 @@ export type Reply =
   | { readonly kind: "void" }
   | { readonly kind: "done"; readonly value: Value }
   /** While it opens: an older database is being brought to the present schema. */
-  | { readonly kind: "migrating"; readonly migration: Migration }
+  | { readonly kind: "upgrading"; readonly news: UpgradeNews }
   /** No reply to anything: a copy has ended. `schema`: the number of its last migration; null: it failed. */
   | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
   /** No reply to anything: a file that is open has gone away. Every request but `close` fails from now on. */

@@ -42,7 +42,8 @@ export class SqliteTasks implements TaskStore {
   }
 
   async request(seq: number): Promise<Request | null> {
-    return (await this.#ask("request", { seq })).value;
+    const { value } = await this.#ask("request", { seq });
+    return value === null ? null : (JSON.parse(value) as Request);
   }
 
   async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {

@@ -5,7 +5,8 @@ import { DatabaseSync } from "node:sqlite";
 import { wallTimeText } from "../../common/clock.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Quarantined } from "./messages.ts";
-import { BUSY, checkFree, inUse, isDamage, resultCode, syncFolder, TIMEOUT } from "./schema.ts";
+import { BUSY, checkFree, inUse, isDamage, resultCode, TIMEOUT } from "./schema.ts";
+import { syncFolder } from "./sync.ts";
 
 /** What SQLite keeps beside a database. */
 const LOGS = ["-wal", "-shm", "-journal"];

@@ -6,7 +6,7 @@ import type { SweepLimits } from "../store.ts";
 
 /** What one step of a sweep removes at most. */
 const STEP = 500;
-/** Milliseconds after which a step takes no further task: long prompts take longer to remove. */
+/** Milliseconds after which a step takes no further task: long requests take longer to remove. */
 const STEP_TIME = 10;
 
 const FINAL = TASK_STATUSES.filter((status) => isFinal(status));
@@ -81,7 +81,7 @@ function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): 
       const [task] = sql.records<Removed>("SELECT id, user, status, batch_id FROM tasks WHERE seq = :seq", { seq });
       if (task === undefined) continue;
       sql.run("DELETE FROM tasks WHERE seq = :seq", { seq });
-      sql.run("DELETE FROM prompts WHERE seq = :seq", { seq });
+      sql.run("DELETE FROM requests WHERE seq = :seq", { seq });
       sql.run("UPDATE removed SET last_seq = max(last_seq, :seq)", { seq });
       removeDeliveries(sql, task.id);
       changes.push([task.user, task.status, -1]);

@@ -1,6 +1,6 @@
 /* How a task looks as a row. */
 import type { ErrorCode } from "../../errors.ts";
-import { estimatedTokensOf } from "../../request.ts";
+import type { Request, Sampling } from "../../request.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
@@ -20,8 +20,8 @@ import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from 
 export interface NewRow {
   /** Of `INSERTED`. */
   readonly row: Row;
-  /** Its prompt; a long one is bytes of UTF-8. */
-  readonly text: string | Uint8Array;
+  /** Its request, as JSON; a long one is bytes of UTF-8. */
+  readonly request: string | Uint8Array;
 }
 
 /** Columns of `tasks` that never change once written. */
@@ -34,8 +34,9 @@ const IDENTITY = {
   batch_id: ({ batchId }) => batchId,
   whole_batch: ({ wholeBatch }) => (wholeBatch ? 1 : 0),
   created_at: ({ createdAt }) => createdAt,
-  max_length: ({ sampling }) => sampling.maxTokens,
-  temperature: ({ sampling }) => sampling.temperature,
+  size: ({ size }) => size,
+  estimated_tokens: ({ estimatedTokens }) => estimatedTokens,
+  sampling: ({ sampling }) => JSON.stringify(sampling),
   task_type: ({ taskType }) => taskType,
   priority: ({ priority }) => priority,
   timeout_seconds: ({ timeoutSeconds }) => timeoutSeconds,
@@ -79,11 +80,11 @@ export const UPDATED = namesOf(CHANGING);
 /** What a list reads of each task. */
 export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
 
-/** What is read beside `LISTED` of a task that is taken over, and how. Telling a text's length reads none of it, however long it is. */
-export const OF_REQUEST = { prefix: "t.prefix", size: "octet_length(p.text)" } as const;
+/** What is read beside `LISTED` of a task that is taken over. */
+export const TAKEN_OVER = [...LISTED, "prefix"] as const;
 
 /** Where values stand in a row that was read: with less in it, the last of them are missing. */
-const READ = placesOf([...LISTED, ...namesOf(OF_REQUEST), "text"]);
+const READ = placesOf([...TAKEN_OVER, "request"]);
 /** Where they stand in the row of a new task. */
 export const IN_NEW = placesOf(INSERTED);
 /** Where they stand in the row of a change: `UPDATED`, and the task's `seq`. */
@@ -94,24 +95,20 @@ const rowOfNew = rowMaker<Task>(NEW);
 /** @throws {Error} its request is gone */
 export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
-  return { row: rowOfNew(task), text: task.request.text };
+  return { row: rowOfNew(task), request: JSON.stringify(task.request) };
 }
 
 /** The row for a task that is stored. */
 export const changedRow = rowMaker<Task>(CHANGED);
 
-/** The task of a row of `LISTED` and `OF_REQUEST`, and maybe its text. */
+/** The task of a row of `TAKEN_OVER`, and maybe its request. */
 export function taskOf(row: Row): Task {
-  const task = listedTaskOf(row);
-  const { sampling } = task;
-  const size = row[READ.size] as number;
-  const text = row[READ.text];
   return {
-    ...task,
-    size,
-    estimatedTokens: estimatedTokensOf(size, sampling),
+    ...listedTaskOf(row),
+    size: row[READ.size] as number,
+    estimatedTokens: row[READ.estimated_tokens] as number,
     prefix: parsed<number[]>(row[READ.prefix]) ?? NO_PREFIX,
-    request: typeof text === "string" ? { kind: "completion", text, sampling } : null,
+    request: parsed<Request>(row[READ.request]),
   };
 }
 
@@ -133,7 +130,7 @@ export function listedTaskOf(row: Row): ListedTask {
     createdAt,
     createdClock,
     waitsSince: createdClock,
-    sampling: { maxTokens: row[READ.max_length] as number, temperature: row[READ.temperature] as number },
+    sampling: samplingOf(row[READ.sampling] as string),
     taskType: row[READ.task_type] as string,
     priority: row[READ.priority] as Priority,
     timeoutSeconds: row[READ.timeout_seconds] as number | null,
@@ -149,6 +146,14 @@ export function listedTaskOf(row: Row): ListedTask {
     result: resultOf(row),
     error: errorOf(row),
   };
+}
+
+let lastSampling: { readonly json: string; readonly sampling: Sampling } | null = null;
+
+/** Tasks that follow each other mostly have the same, and then share it. */
+function samplingOf(json: string): Sampling {
+  if (lastSampling?.json !== json) lastSampling = { json, sampling: JSON.parse(json) as Sampling };
+  return lastSampling.sampling;
 }
 
 /** One column has both: a task that has no start waits for that GPU, or waited for it, and has none yet. */

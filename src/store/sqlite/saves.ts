@@ -34,7 +34,7 @@ function requestCharacters({ request }: Task): number {
   return request === null ? 0 : charactersOfRequest(request);
 }
 
-/** Characters of new prompts from which on the long ones cross to the thread as bytes, and from which on one is long. */
+/** Characters of new requests from which on the long ones cross to the thread as bytes, and from which on one is long. */
 const MANY = 1024 * 1024;
 const LONG = 1024;
 
@@ -52,19 +52,19 @@ export function rowsOf(
     else {
       const row = newRow(task);
       inserts.push(row);
-      characters += row.text.length;
+      characters += row.request.length;
     }
   }
   if (characters < MANY) return { inserts, updates, transfer };
   return { inserts: inserts.map((one) => handedOver(one, transfer)), updates, transfer };
 }
 
-/** As a string, the prompt would be copied twice, and would take the heap of the thread. */
-function handedOver({ row, text }: NewRow, transfer: ArrayBuffer[]): NewRow {
-  if (typeof text !== "string" || text.length < LONG) return { row, text };
-  const bytes = new TextEncoder().encode(text);
+/** As a string, the request would be copied twice, and would take the heap of the thread. */
+function handedOver({ row, request }: NewRow, transfer: ArrayBuffer[]): NewRow {
+  if (typeof request !== "string" || request.length < LONG) return { row, request };
+  const bytes = new TextEncoder().encode(request);
   transfer.push(bytes.buffer);
-  return { row, text: bytes };
+  return { row, request: bytes };
 }
 
 /** The saves in groups that have nothing in common, each in the order of the calls where that matters. */

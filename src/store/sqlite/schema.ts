@@ -5,23 +5,21 @@ import {
   closeSync,
   constants,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   statSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { foreignOwner } from "../../common/data-folder.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { ALT_LAS, dataDirWords } from "../../cli/paste.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
+import { pragma } from "./pragma.ts";
+import { syncFolder } from "./sync.ts";
+import { APPLICATION_ID, knownSchema, type Tell, upgrade } from "./upgrade.ts";
 
-/** "ALAS": says in the file's header that the database is one of ours. */
-const APPLICATION_ID = 0x414c4153;
-const MIGRATIONS = join(import.meta.dirname, "migrations");
 /** SQLite's primary result codes; https://www.sqlite.org/rescode.html */
 export const BUSY = 5;
 const CORRUPT = 11;
@@ -36,25 +34,17 @@ const FIRST_LOCK_BYTE = 0x40000000;
 /** Bytes to which SQLite makes a longer log shorter, when it begins anew. */
 export const LONGEST_LOG = 64 * 1024 * 1024;
 
-/** One step that brings an older database to the present schema. */
-export interface Migration {
-  /** Its number, and that of the last one. */
-  readonly step: number;
-  readonly last: number;
-  readonly file: string;
-}
-
 /** A file that SQLite would take for an empty one, and write over. */
 class DamagedFile extends Error {}
 
 /**
  * Opens the database for this process alone, creates it if there is none, and applies missing migrations.
  * Nothing is written to a file that is in use, damaged, of another program or of a later version.
- * @param migrating is told before each migration of a database that an earlier version made: a large one may take a while
+ * @param tell hears of the upgrade of a database that an earlier version made
  * @throws an error that is damage (`isDamage`), else {AltLasError} `conflict` when another process has it, `bad_config` when it is
  *   not ours or cannot be used at that path
  */
-export function openDatabase(path: string, migrating: (step: Migration) => void = () => {}): DatabaseSync {
+export function openDatabase(path: string, tell: Tell = () => {}): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
     if (lacksLog(path)) throw withoutLog(path);
@@ -62,7 +52,7 @@ export function openDatabase(path: string, migrating: (step: Migration) => void 
     createFile(path);
     db = openLocked(path);
     makeDurable(db, path);
-    migrate(db, migrating);
+    upgrade(db, path, tell);
     clearMark(db);
     return db;
   } catch (error) {
@@ -160,16 +150,6 @@ function syncFolders(from: string, to: string): void {
   }
 }
 
-/** Names in a folder survive a power cut only when it is on disk. */
-export function syncFolder(folder: string): void {
-  const fd = openSync(folder, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** Takes the lock with the first read and keeps it; the system releases it however the process ends. */
 function lock(db: DatabaseSync): void {
   // Before the first read, or SQLite would share the file through a -shm file beside it.
@@ -207,36 +187,6 @@ function makeDurable(db: DatabaseSync, path: string): void {
   // After a large transaction the log shrinks to 64 MiB again.
   db.exec(`PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = ${LONGEST_LOG}`);
   db.exec("PRAGMA temp_store = MEMORY");
-}
-
-/** Each migration is one transaction, so a server that is killed begins again with the one it was at. */
-function migrate(db: DatabaseSync, migrating: (step: Migration) => void): void {
-  const done = pragma(db, "user_version") as number;
-  const files = migrations();
-  for (const [index, file] of files.entries()) {
-    if (index < done) continue;
-    if (done > 0) migrating({ step: index + 1, last: files.length, file });
-    db.exec("BEGIN IMMEDIATE");
-    db.exec(readFileSync(join(MIGRATIONS, file), "utf8"));
-    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${index + 1}`);
-    db.exec("COMMIT");
-  }
-}
-
-/** The number of the last migration that this version has. */
-export function knownSchema(): number {
-  return migrations().length;
-}
-
-/** Numbered from 1 without a gap; a database's `user_version` is the number of the last one it has. */
-function migrations(): string[] {
-  return readdirSync(MIGRATIONS)
-    .filter((file) => file.endsWith(".sql"))
-    .toSorted();
-}
-
-function pragma(db: DatabaseSync, text: string): unknown {
-  return Object.values(db.prepare(`PRAGMA ${text}`).get() ?? {})[0];
 }
 
 function openFailure(error: unknown, path: string): AltLasError {

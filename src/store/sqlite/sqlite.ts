@@ -9,6 +9,7 @@ import { recordRow } from "./records.ts";
 import { Restoring } from "./restoring.ts";
 import { rowsOf } from "./saves.ts";
 import { type Answer, StorageThread } from "./storage-thread.ts";
+import type { UpgradeNews } from "./upgrade.ts";
 
 /** What the store tells the operator. */
 export interface StoreLog {
@@ -30,7 +31,8 @@ const SLOW_MS = 1000;
 /**
  * A store in one SQLite file, which belongs to one process at a time. The file is read and written by a thread of its own.
  *
- * Texts come back as UTF-8 keeps them: half a surrogate pair becomes U+FFFD, which is also what an engine would read.
+ * Texts come back as UTF-8 keeps them: half a surrogate pair becomes U+FFFD, which is also what an engine would read. Requests come back as they
+ * were, as JSON escapes it.
  */
 export class SqliteStore implements Store {
   /** For metrics: transactions sent, and rows written by those that succeeded. */
@@ -116,11 +118,7 @@ export class SqliteStore implements Store {
     const { path, cacheBytes, maxPages, thread: program } = this.#options;
     const thread = new StorageThread(program ?? new URL("./thread.ts", import.meta.url), {
       ended: (error) => this.#onThreadEnd(error),
-      migrating: ({ step, last, file }) =>
-        this.#options.log?.info(
-          { path, migration: file },
-          `the task database gets step ${step} of ${last} of its schema`,
-        ),
+      upgrading: (news) => this.#options.log && logUpgrade(this.#options.log, path, news),
       copied: (schema, reason) => this.#onCopied(schema, reason),
       lost: (missing, rescue) => this.#onFilesLost(missing, rescue),
     });
@@ -225,4 +223,28 @@ export class SqliteStore implements Store {
     this.#refusal ??= error;
     this.#lost.abort(error);
   }
+}
+
+function logUpgrade(log: NonNullable<SqliteStoreOptions["log"]>, path: string, news: UpgradeNews): void {
+  switch (news.news) {
+    case "copying":
+      return log.info({ path, copy: news.to, bytes: news.bytes }, "the task database is copied before it is upgraded");
+    case "not copied":
+      return log.warn(
+        { path, copy: news.to, reason: news.reason },
+        "the task database is upgraded without a copy of it as it was",
+      );
+    case "migration":
+      return log.info(
+        { path, migration: news.file },
+        `the task database gets step ${news.step} of ${news.last} of its schema`,
+      );
+    case "progress":
+      return log.info({ path }, `brings ${shownCount(news.done)} of ${shownCount(news.total)} tasks over`);
+  }
+}
+
+/** Like "12,000". */
+function shownCount(count: number): string {
+  return count.toLocaleString("en");
 }

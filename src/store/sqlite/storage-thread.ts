@@ -3,7 +3,7 @@ import { AltLasError, messageOf } from "../../errors.ts";
 import type { Exchange, Failure, Kind, Reply, Request, Value } from "./messages.ts";
 import type { Missing } from "./presence.ts";
 import type { Row } from "./columns.ts";
-import type { Migration } from "./schema.ts";
+import type { UpgradeNews } from "./upgrade.ts";
 
 /** What was asked for. */
 export interface Answer<K extends Kind = Kind> {
@@ -29,7 +29,7 @@ export interface StorageEvents {
   /** Called once, when the thread ends, whether it was asked to or not. */
   readonly ended: (error: AltLasError) => void;
   /** An older database is being brought to the present schema. */
-  readonly migrating: (migration: Migration) => void;
+  readonly upgrading: (news: UpgradeNews) => void;
   /** A copy has ended. @param schema the number of its last migration; null: it failed, for this reason */
   readonly copied: (schema: number | null, reason: string) => void;
   /** Called once: a file of the database has gone away. @param rescue what became of what was in it */
@@ -97,7 +97,7 @@ export class StorageThread {
   }
 
   #onReply(reply: Reply): void {
-    if (reply.kind === "migrating") return this.#events.migrating(reply.migration);
+    if (reply.kind === "upgrading") return this.#events.upgrading(reply.news);
     if (reply.kind === "copied") return this.#events.copied(reply.schema, reply.reason);
     if (reply.kind === "lost") return this.#events.lost(reply.missing, reply.rescue);
     const question = this.#questions[0];

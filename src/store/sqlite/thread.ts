@@ -210,7 +210,7 @@ function beginCopy(target: string): typeof copying {
 
 /** Reads, and sends the live tasks, at once: damage may be found only then. */
 function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits) {
-  const opening = openDatabase(file, (migration) => send({ kind: "migrating", migration }));
+  const opening = openDatabase(file, (news) => send({ kind: "upgrading", news }));
   try {
     opening.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
     if (maxPages !== undefined) opening.exec(`PRAGMA max_page_count = ${maxPages}`);

@@ -1,0 +1,2 @@
+-- Empty since the step before.
+DROP TABLE prompts;
