@@ -3,10 +3,11 @@
  *
  *   task       one text to process; it has exactly one final status
  *   GPU        what a gpu_id names: an accelerator, several that hold one model, or a stand-in (a CPU device)
- *   slot       room for one running task on a GPU
- *   worker     the process that owns one GPU
+ *   instance   one model on one GPU, with its worker, its slots and its state
+ *   slot       room for one running task on an instance
+ *   worker     the process that runs one instance
  *   engine     what generates text inside a worker
- *   strategy   the rule that picks a GPU
+ *   strategy   the rule that picks an instance
  *   placement  the decision for one task, with its reasons
  *   attempt    one time a task was given to a GPU
  *   caller     a user; what it asks for is weighed against what others ask for

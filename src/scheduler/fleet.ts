@@ -215,15 +215,16 @@ const NONE: readonly Member[] = [];
 
 /** An instance, and what follows from what is known of it. */
 class Member implements Instance {
-  readonly gpuId: number;
-  readonly id: number;
-  card: CardFacts;
-  facts: InstanceFacts;
-  readonly running = new Set<Task>();
-  keptFor: Task | null = null;
-  shut: WhyNot | null = null;
+  // Strategies compare these of hundreds of instances, and the first fields of an object share a cache line.
   load = 0;
   freeMemory = 0;
+  readonly gpuId: number;
+  readonly id: number;
+  shut: WhyNot | null = null;
+  readonly running = new Set<Task>();
+  keptFor: Task | null = null;
+  card: CardFacts;
+  facts: InstanceFacts;
 
   constructor(card: CardFacts, facts: InstanceFacts) {
     this.gpuId = card.id;

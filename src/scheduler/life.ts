@@ -39,7 +39,8 @@ export class Life {
   }
 
   /** Starts a task whose slot is reserved. */
-  start(task: Task, { gpuId, id }: InstanceRef, placement: Placement): void {
+  start(task: Task, instance: InstanceRef, placement: Placement): void {
+    const { gpuId } = instance;
     transition(task, "running");
     task.gpuId = gpuId;
     // What else there is of its batch may run there alone, and so may it when it has to wait again.
@@ -47,7 +48,7 @@ export class Life {
     task.startedAt = this.moment(task).at;
     task.placement = placement;
     task.attempts.push({ gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
-    this.#parts.effects.run({ gpuId, id }, task);
+    this.#parts.effects.run(instance, task);
   }
 
   /** Has a running task stopped; the first reason counts. */
