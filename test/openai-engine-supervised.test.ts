@@ -1,14 +1,16 @@
-/** What a GPU makes of a server that refuses, fails or goes away. Every test has a real worker process. */
+/** What a GPU makes of a server that refuses, fails or goes away. The first test has a worker process, the others a local worker. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { type GpuState, type GpuStatus } from "../src/gpu/status.ts";
 import { type LossReason } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
+import { type OpenChannel } from "../src/gpu/worker/channel.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { Mutex } from "../src/common/mutex.ts";
 import { aDevice, simulatedEngine } from "./helpers/devices.ts";
+import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
 import { type Fault, StandIn } from "./helpers/upstream.ts";
 import { given } from "./helpers/requests.ts";
@@ -18,6 +20,8 @@ interface Setting {
   readonly apiKey?: string;
   /** Seconds. */
   readonly stallTimeout?: number;
+  /** Without it the workers are in this process. */
+  readonly openChannel?: OpenChannel;
 }
 
 /** A GPU with a server behind it, and what it told. */
@@ -28,7 +32,7 @@ class Owner {
   readonly states: GpuState[] = [];
   readonly #waiting = new Set<() => void>();
 
-  constructor(t: TestContext, { url, apiKey = "sk-ours", stallTimeout = 60 }: Setting) {
+  constructor(t: TestContext, { url, apiKey = "sk-ours", stallTimeout = 60, openChannel }: Setting) {
     const upstream = { url, apiKey };
     // As the configuration has it for servers: what others use of it shuts it never. Some stand-ins always have others waiting.
     const thresholds = { memory: 1, utilization: 1 };
@@ -43,7 +47,7 @@ class Owner {
         memoryBudget: async () => null,
         footprint: () => null,
         turns: new Mutex(),
-        openChannel: forkChannel,
+        openChannel: openChannel ?? new LocalWorkers().open,
         timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
         log: pino({ level: "silent" }),
       },
@@ -104,7 +108,7 @@ const world = new World([]);
 
 test("a server runs tasks, tells what it is, and shows its load", async (t) => {
   await using standIn = await StandIn.open({ vendor: "vllm", key: "sk-ours" });
-  const owner = new Owner(t, standIn);
+  const owner = new Owner(t, { url: standIn.url, openChannel: forkChannel });
   await owner.is("ready");
   const outcome = await owner.outcome(owner.run("hello there"));
   assert(outcome.status === "completed");

@@ -12,7 +12,7 @@ const CACHE = join(ROOT, "node_modules", ".cache");
 const DURATIONS = join(CACHE, "test-durations.json");
 const END_TO_END = join("test", "e2e") + sep;
 /** More than there are cores, as files wait for the disk and for processes now and then. */
-const AT_ONCE = Math.ceil(1.5 * availableParallelism());
+const AT_ONCE = 2 * availableParallelism();
 const SLOWEST = 10;
 
 /** Milliseconds by file. */

@@ -26,26 +26,34 @@ const EMPTY_BODY = "The body is empty; it must be a JSON object.";
 export function setUpValidation(app: FastifyInstance, limits: Config["limits"], room: BodyRoom): void {
   const maxParts = PARTS_FOR_AN_ITEM * limits.max_batch_size + PARTS_BESIDE_ITEMS;
   readJsonBodies(app, { maxBytes: limits.max_body_bytes, maxParts }, room);
-  const ajv = makeAjv();
   app.setValidatorCompiler<Shape & object>(({ schema, httpPart }) => {
     // Handlers answer 404, not 400, for a path that names nothing.
     if (httpPart === "params") return () => true;
-    const isBody = httpPart === "body";
-    // Ajv has no use for a default of the whole, and refuses it.
-    const { default: whenMissing, ...checked } = schema;
-    const validate = ajv.compile(checked);
-    const prepare = isBody ? nullDropper(checked) : queryReader(checked);
-    return (given: unknown) => {
-      // A body that is missing arrives here as null too.
-      const value = isBody && given === null ? structuredClone(whenMissing) : given;
-      if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
-      prepare(value);
-      if (validate(value)) return { value };
-      return {
-        error: new AltLasError("invalid_input", misfitOf(validate, isBody ? "the body" : "the query").sentence),
-      };
-    };
+    let check = checks.get(schema);
+    if (check === undefined) checks.set(schema, (check = compile(schema, httpPart === "body")));
+    return check;
   });
+}
+
+type Check = (given: unknown) => { value: unknown } | { error: AltLasError };
+
+const ajv = makeAjv();
+/** By schema: routes share some, each GET has a HEAD, and tests make many servers. */
+const checks = new WeakMap<object, Check>();
+
+function compile(schema: Shape & object, isBody: boolean): Check {
+  // Ajv has no use for a default of the whole, and refuses it.
+  const { default: whenMissing, ...checked } = schema;
+  const validate = ajv.compile(checked);
+  const prepare = isBody ? nullDropper(checked) : queryReader(checked);
+  return (given) => {
+    // A body that is missing arrives here as null too.
+    const value = isBody && given === null ? structuredClone(whenMissing) : given;
+    if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
+    prepare(value);
+    if (validate(value)) return { value };
+    return { error: new AltLasError("invalid_input", misfitOf(validate, isBody ? "the body" : "the query").sentence) };
+  };
 }
 
 /** Lets a request without a body say of it what it likes: `curl -d ""` declares a form. For routes that can do without a body. */
