@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { GpuMonitor } from "../src/gpu/telemetry/monitor.ts";
 import { openNvml } from "../src/gpu/telemetry/nvml.ts";
-import { OthersMeter } from "../src/gpu/telemetry/external-load.ts";
+import { OthersMeter } from "../src/gpu/card/external-load.ts";
 import { type Snapshot } from "../src/gpu/telemetry/telemetry.ts";
 import { createLogger } from "../src/log/log.ts";
 import { type GpuStubs, gpuStubs, NO_GPU_STUBS, stubGpu } from "../test/helpers/gpu-stubs.ts";

@@ -14,7 +14,7 @@ import {
   type OwnUse,
   releaseBelow,
   UTILIZATION_PATIENCE_MS,
-} from "../src/gpu/telemetry/external-load.ts";
+} from "../src/gpu/card/external-load.ts";
 import { visiblePids } from "../src/gpu/telemetry/own-pids.ts";
 import { type GpuProcess, type GpuSample } from "../src/gpu/telemetry/telemetry.ts";
 

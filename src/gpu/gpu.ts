@@ -17,7 +17,7 @@ import { Instance } from "./instance/instance.ts";
 import { type LossReason } from "./instance/lifecycle.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type ExternalLoad, type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
-import { Crowding } from "./telemetry/external-load.ts";
+import { Crowding } from "./card/external-load.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
 import { type Usage } from "./worker/worker.ts";
 

@@ -11,17 +11,16 @@ import { type RunSink, type Task } from "../task.ts";
 import { deviceTraits } from "./device-kinds.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
-import { type CardReading, combine } from "./card/readings.ts";
+import { Cards, FIRST_FIGURES } from "./card/cards.ts";
+import { combine } from "./card/readings.ts";
 import { type GpuFacts, type GpuStatus, type InstanceRef, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
 import { type Instance } from "./instance/instance.ts";
 import { DEFAULT_TIMING, type LifecycleTiming, type LossReason } from "./instance/lifecycle.ts";
 import { type GpuMonitor } from "./telemetry/monitor.ts";
-import { OthersMeter, type OwnUse } from "./telemetry/external-load.ts";
 import { type OpenChannel } from "./worker/channel.ts";
-import { visiblePids } from "./telemetry/own-pids.ts";
-import { type GpuSample, type Snapshot } from "./telemetry/telemetry.ts";
+import { type Snapshot } from "./telemetry/telemetry.ts";
 
 /** What the pool tells the scheduler. */
 export interface PoolEvents {
@@ -49,26 +48,9 @@ export interface DrainOptions {
   readonly by: string;
 }
 
-/** Milliseconds to wait for the first figures of the cards: without them nobody knows how much memory a model may take. */
-const FIRST_FIGURES = 5000;
-
-/** A physical card, or a part of one that the driver treats as one. */
-interface Card {
-  readonly meter: OthersMeter;
-  sample: GpuSample | null;
-  /** Milliseconds on the monotonic clock. */
-  sampledAt: number;
-  /** A worker of ours has been there, so that figures may show what it took and has not given back. */
-  used: boolean;
-}
-
 export class GpuPool {
   readonly #gpus = new Map<number, Gpu>();
-  readonly #cards = new Map<string, Card>();
-  /** By process id of a worker, every number under which the kernel knows it. */
-  readonly #numbers = new Map<number, readonly number[]>();
-  /** Who waits for figures that were taken after now. */
-  #waiters: { snapshots: number; readonly wake: () => void }[] = [];
+  readonly #cards = new Cards((uuid) => this.#on(uuid));
   /** The last facts that were told of each GPU, as text, so that nothing is told twice. */
   readonly #told = new Map<number, string>();
   readonly #parts: PoolParts;
@@ -94,7 +76,7 @@ export class GpuPool {
       if (!isMonitored(device)) this.#start(device);
     }
     this.#waiting = setTimeout(() => this.#startMonitored(), FIRST_FIGURES);
-    if (this.#cards.values().some(({ sample }) => sample !== null)) this.#startMonitored();
+    if (this.#cards.areKnown) this.#startMonitored();
   }
 
   /**
@@ -147,7 +129,7 @@ export class GpuPool {
   /** Ends the workers. Calling it twice is harmless. */
   async stop(): Promise<void> {
     clearTimeout(this.#waiting);
-    for (const { wake } of this.#waiters) wake();
+    this.#cards.stop();
     await Promise.all([...this.#gpus.values()].map((gpu) => gpu.stop()));
   }
 
@@ -163,7 +145,7 @@ export class GpuPool {
         inherit: config.gpu.worker_environment,
         openChannel,
         memoryBudget: (instance) => this.#memoryBudget(device, instance),
-        footprint: () => this.#footprint(device),
+        footprint: () => this.#cards.footprint(device.uuids),
         turns: this.#turns,
         timing,
         log: log.child({ gpu: device.id }),
@@ -171,15 +153,11 @@ export class GpuPool {
       {
         changed: () => this.#tell(device.id),
         lost: (reason, sentence, id) => this.#events.lost({ gpuId: device.id, id }, reason, sentence),
-        started: (pid) => void this.#onStarted(device, pid),
+        started: (pid) => void this.#cards.started(device.uuids, pid),
       },
     );
     this.#gpus.set(device.id, gpu);
-    if (!isMonitored(device)) return;
-    for (const uuid of device.uuids) {
-      if (!this.#cards.has(uuid))
-        this.#cards.set(uuid, { meter: new OthersMeter(), sample: null, sampledAt: 0, used: false });
-    }
+    if (isMonitored(device)) for (const uuid of device.uuids) this.#cards.add(uuid);
   }
 
   #start(device: Device): void {
@@ -209,16 +187,10 @@ export class GpuPool {
     this.#events.changed(facts);
   }
 
-  async #onStarted({ uuids }: Device, pid: number): Promise<void> {
-    for (const uuid of uuids) if (this.#cards.has(uuid)) this.#cards.get(uuid)!.used = true;
-    this.#numbers.set(pid, [pid]);
-    this.#numbers.set(pid, await visiblePids(pid));
-  }
-
   // --- what the drivers say --------------------------------------------------------------------------------------
 
   #onSnapshot({ samples, lost, events }: Snapshot): void {
-    const readings = new Map(samples.flatMap((sample) => this.#readCard(sample)));
+    const readings = this.#cards.read(samples);
     for (const gpu of this.#gpus.values()) {
       const { uuids } = gpu.device;
       const gone = lost.find(({ uuid }) => uuids.includes(uuid));
@@ -228,39 +200,6 @@ export class GpuPool {
       if (cards.length === uuids.length) gpu.read(combine(cards));
     }
     if (this.#started) this.#startMonitored();
-    for (const waiter of this.#waiters) if (--waiter.snapshots === 0) waiter.wake();
-  }
-
-  /** Resolves when what the drivers say was measured after now, or when they have said nothing for a while. */
-  #figuresAfterNow(): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        this.#waiters = this.#waiters.filter((one) => one !== waiter);
-        resolve();
-      };
-      const timer = setTimeout(wake, FIRST_FIGURES);
-      // The first one to come may have been measured before.
-      const waiter = { snapshots: 2, wake };
-      this.#waiters.push(waiter);
-    });
-  }
-
-  #readCard(sample: GpuSample): [string, CardReading][] {
-    const card = this.#cards.get(sample.uuid);
-    if (card === undefined) return [];
-    card.sample = sample;
-    card.sampledAt = performance.now();
-    return [[sample.uuid, { sample, others: card.meter.update(sample, this.#ownUse(sample.uuid)) }]];
-  }
-
-  /** What this server's workers do on a card. */
-  #ownUse(uuid: string): OwnUse {
-    const here = this.#on(uuid).filter(({ use }) => use !== "none");
-    const workers = here.length === 0 ? "none" : here.every(({ use }) => use === "loaded") ? "loaded" : "loading";
-    const idleFor = Math.min(...here.map((instance) => instance.idleFor));
-    const pids = here.flatMap((instance) => instance.pids.flatMap((pid) => this.#numbers.get(pid) ?? [pid]));
-    return { pids: new Set(pids), workers, idleFor };
   }
 
   #on(uuid: string): readonly Instance[] {
@@ -280,26 +219,11 @@ export class GpuPool {
       return (process.availableMemory() * memory) / toLoad(about, all);
     }
     if (!hasCards) return null;
-    if (device.uuids.some((uuid) => this.#cards.get(uuid)?.used)) await this.#figuresAfterNow();
-    const shares = device.uuids.map((uuid) => {
-      const free = this.#memoryFree(uuid);
-      return free === null ? null : (free * memory) / toLoad(about, this.#on(uuid));
-    });
+    const free = await this.#cards.free(device.uuids);
+    const shares = free.map((bytes, place) =>
+      bytes === null ? null : (bytes * memory) / toLoad(about, this.#on(device.uuids[place]!)),
+    );
     return shares.reduce((sum, share) => (sum === null || share === null ? null : sum + share), 0);
-  }
-
-  /** Bytes; null: the driver does not tell, or has said nothing for so long that it may not be true any more. */
-  #memoryFree(uuid: string): number | null {
-    const card = this.#cards.get(uuid);
-    if (card === undefined || performance.now() - card.sampledAt > FIRST_FIGURES) return null;
-    return card.sample?.memoryFree ?? null;
-  }
-
-  /** Bytes that a worker takes of its cards; null where it is not alone there, or nobody can tell. */
-  #footprint({ uuids }: Device): number | null {
-    if (uuids.some((uuid) => this.#on(uuid).length > 1)) return null;
-    const each = uuids.map((uuid) => this.#cards.get(uuid)?.meter.footprint ?? null);
-    return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
   }
 }
 

@@ -2,7 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { type UpstreamFigures } from "../../engine/engine.ts";
 import { type GpuUser } from "../status.ts";
-import { type OthersReading } from "../telemetry/external-load.ts";
+import { type OthersReading } from "./external-load.ts";
 import { type GpuSample } from "../telemetry/telemetry.ts";
 import { type Usage } from "../worker/worker.ts";
 

@@ -4,7 +4,7 @@
  * Our own model fills the memory and our own decoding shows 100 % utilization, so neither may count.
  */
 import { type ExternalLoad, type GpuUser } from "../status.ts";
-import { type GpuProcess, type GpuSample } from "./telemetry.ts";
+import { type GpuProcess, type GpuSample } from "../telemetry/telemetry.ts";
 
 /** Milliseconds for which our work must have rested before what the whole GPU does counts as the others'. */
 export const IDLE_BEFORE_OTHERS_COUNT_MS = 2000;

@@ -1,0 +1,114 @@
+/** The physical cards under all GPUs: their latest figures, what this server's workers do there, and how much memory is left for models. */
+import { type Instance } from "../instance/instance.ts";
+import { visiblePids } from "../telemetry/own-pids.ts";
+import { type GpuSample } from "../telemetry/telemetry.ts";
+import { OthersMeter, type OwnUse } from "./external-load.ts";
+import { type CardReading } from "./readings.ts";
+
+/** Milliseconds to wait for figures of the cards: without them nobody knows how much memory a model may take. */
+export const FIRST_FIGURES = 5000;
+
+/** A physical card, or a part of one that the driver treats as one. */
+interface Card {
+  readonly meter: OthersMeter;
+  sample: GpuSample | null;
+  /** Milliseconds on the monotonic clock. */
+  sampledAt: number;
+  /** A worker of ours has been there, so that figures may show what it took and has not given back. */
+  used: boolean;
+}
+
+/** The workers of this server that are on a card. */
+type WorkersOn = (uuid: string) => readonly Pick<Instance, "use" | "idleFor" | "pids">[];
+
+export class Cards {
+  readonly #cards = new Map<string, Card>();
+  readonly #workersOn: WorkersOn;
+  /** By process id of a worker, every number under which the kernel knows it. */
+  readonly #numbers = new Map<number, readonly number[]>();
+  /** Who waits for figures that were taken after now. */
+  #waiters: { snapshots: number; readonly wake: () => void }[] = [];
+
+  constructor(workersOn: WorkersOn) {
+    this.#workersOn = workersOn;
+  }
+
+  add(uuid: string): void {
+    if (this.#cards.has(uuid)) return;
+    this.#cards.set(uuid, { meter: new OthersMeter(), sample: null, sampledAt: 0, used: false });
+  }
+
+  /** Whether a driver has told of one of them. */
+  get areKnown(): boolean {
+    return this.#cards.values().some(({ sample }) => sample !== null);
+  }
+
+  /** A worker process has been started on these. */
+  async started(uuids: readonly string[], pid: number): Promise<void> {
+    for (const uuid of uuids) if (this.#cards.has(uuid)) this.#cards.get(uuid)!.used = true;
+    this.#numbers.set(pid, [pid]);
+    this.#numbers.set(pid, await visiblePids(pid));
+  }
+
+  /** The drivers' figures are new. @returns what they say of the cards that are known here, by UUID */
+  read(samples: readonly GpuSample[]): ReadonlyMap<string, CardReading> {
+    for (const waiter of this.#waiters) if (--waiter.snapshots === 0) waiter.wake();
+    return new Map(samples.flatMap((sample) => this.#readCard(sample)));
+  }
+
+  /** Bytes that are free on each of these; null: the driver does not tell, or has said nothing for so long that it may not be true any more. */
+  async free(uuids: readonly string[]): Promise<readonly (number | null)[]> {
+    if (uuids.some((uuid) => this.#cards.get(uuid)?.used)) await this.#figuresAfterNow();
+    return uuids.map((uuid) => this.#freeOn(uuid));
+  }
+
+  /** Bytes that a worker which is alone on these takes of them; null: it is not, or nobody can tell. */
+  footprint(uuids: readonly string[]): number | null {
+    if (uuids.some((uuid) => this.#workersOn(uuid).length > 1)) return null;
+    const each = uuids.map((uuid) => this.#cards.get(uuid)?.meter.footprint ?? null);
+    return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
+  }
+
+  /** Lets nobody wait for figures any more. */
+  stop(): void {
+    for (const { wake } of this.#waiters) wake();
+  }
+
+  #readCard(sample: GpuSample): [string, CardReading][] {
+    const card = this.#cards.get(sample.uuid);
+    if (card === undefined) return [];
+    card.sample = sample;
+    card.sampledAt = performance.now();
+    return [[sample.uuid, { sample, others: card.meter.update(sample, this.#ownUse(sample.uuid)) }]];
+  }
+
+  /** What this server's workers do on a card. */
+  #ownUse(uuid: string): OwnUse {
+    const here = this.#workersOn(uuid).filter(({ use }) => use !== "none");
+    const workers = here.length === 0 ? "none" : here.every(({ use }) => use === "loaded") ? "loaded" : "loading";
+    const idleFor = Math.min(...here.map((worker) => worker.idleFor));
+    const pids = here.flatMap((worker) => worker.pids.flatMap((pid) => this.#numbers.get(pid) ?? [pid]));
+    return { pids: new Set(pids), workers, idleFor };
+  }
+
+  #freeOn(uuid: string): number | null {
+    const card = this.#cards.get(uuid);
+    if (card === undefined || performance.now() - card.sampledAt > FIRST_FIGURES) return null;
+    return card.sample?.memoryFree ?? null;
+  }
+
+  /** Resolves when what the drivers say was measured after now, or when they have said nothing for a while. */
+  #figuresAfterNow(): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.#waiters = this.#waiters.filter((one) => one !== waiter);
+        resolve();
+      };
+      const timer = setTimeout(wake, FIRST_FIGURES);
+      // The first one to come may have been measured before.
+      const waiter = { snapshots: 2, wake };
+      this.#waiters.push(waiter);
+    });
+  }
+}
