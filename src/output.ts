@@ -57,7 +57,9 @@ export interface Content {
 }
 
 export function contentOf(deltas: readonly Delta[]): Content {
-  return { text: deltas.map(({ text }) => text).join("") };
+  let all = "";
+  for (const { text } of deltas) all += text;
+  return { text: all };
 }
 
 /** An output with that content. Positions in it are those of the output that it was made of. */

@@ -3,6 +3,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fa
 import { getHeapStatistics } from "node:v8";
 import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
+import { onceClosed } from "./closing.ts";
 import { type RequestMemory } from "./request-memory.ts";
 
 declare module "fastify" {
@@ -42,7 +43,7 @@ export function holdForAnswer({ server, request, raw }: FastifyReply, bytes: num
   const holding = server.memory.hold(user, () => raw.destroy());
   holding.take(bytes);
   if (raw.destroyed) return holding.release();
-  raw.once("close", () => holding.release());
+  onceClosed(raw, () => holding.release());
 }
 
 /** As `holdForAnswer`, for an answer that has begun; small pieces are not counted. */
@@ -68,7 +69,7 @@ export function boundOpenRequests({ limits }: Config) {
       throw new AltLasError("rate_limited", sentence);
     }
     open.set(name, count + 1);
-    raw.once("close", () => {
+    onceClosed(raw, () => {
       const left = open.get(name)! - 1;
       if (left === 0) open.delete(name);
       else open.set(name, left);

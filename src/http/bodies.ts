@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BodyQueue, heapCostOf, isLarge } from "./body-queue.ts";
+import { onceClosed } from "./closing.ts";
 import { parseJson } from "./json.ts";
 import { type Holding, type RequestMemory } from "./request-memory.ts";
 
@@ -82,10 +83,9 @@ function readBody(
   const user = request.caller.name;
   if (announced > 0) room.memory.refuseIfFull(user, announced);
   const reader = new BodyReader(payload, { user, announced, maxBytes, room, done });
-  const cost: BodyCost = { inUse: false, release: () => reader.release() };
-  request.body_cost = cost;
-  request.response.once("close", () => {
-    if (!cost.inUse) cost.release();
+  request.body_cost = reader;
+  onceClosed(request.response, () => {
+    if (!reader.inUse) reader.release();
   });
   reader.start();
   inviteBody(request);
@@ -105,7 +105,8 @@ interface Reading {
  * Collects a body. Memory is taken as it arrives; a body that cannot fit any more is refused before it is sent at all. A large one that
  * has arrived waits for its turn.
  */
-class BodyReader {
+class BodyReader implements BodyCost {
+  inUse = false;
   readonly #payload: IncomingMessage;
   readonly #reading: Reading;
   readonly #chunks = new Chunks();

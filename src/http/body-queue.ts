@@ -2,6 +2,7 @@
 import { isAscii } from "node:buffer";
 import { getHeapStatistics } from "node:v8";
 
+const BACKSLASH = 0x5c;
 /** Bytes from which on a body waits for its turn; smaller ones never wait. */
 const LARGE = 256 * 1024;
 /** Bytes of heap for all bodies that have their turn: this, or a quarter of what the heap may have where that is less. */
@@ -17,7 +18,7 @@ export function isLarge(bytes: number, largest: number): boolean {
  * Latin-1, and any text can have one.
  */
 export function heapCostOf(body: Buffer): number {
-  return isAscii(body) && !body.includes("\\u") ? body.length : 2 * body.length;
+  return isAscii(body) && !(body.includes(BACKSLASH) && body.includes("\\u")) ? body.length : 2 * body.length;
 }
 
 interface Waiting {

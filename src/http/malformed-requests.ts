@@ -74,12 +74,18 @@ function onceOnly(name: string): number {
   }
 }
 
+/** The last good one: nearly all clients of a server know it by the same name. */
+let usualHost = "";
+
 /** RFC 9112, section 3.2: HTTP/1.1 wants one Host header, and it must name a host. */
 function refuseHost(host: string | undefined, httpVersion: string): void {
+  if (host === usualHost) return;
   if (host === undefined) {
     if (httpVersion === "1.1") throw new AltLasError("invalid_input", "The Host header is missing.");
   } else if (!HOST.test(host)) {
     throw new AltLasError("invalid_input", `The Host header must name a host; got ${shown(host)}.`);
+  } else {
+    usualHost = host;
   }
 }
 

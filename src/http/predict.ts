@@ -78,7 +78,7 @@ async function submitOne(
     // Adding 0 makes 0 of -0.
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
     batch: null,
-    webhook: await webhookOf(parts.webhooks, body, FINAL_EVENTS),
+    webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null,
   });
   return viewOfSubmitted(tasks[0]!);
 }
@@ -142,7 +142,7 @@ async function submitBatch(
     strategy,
     pinnedGpuId: null,
     batch: { split: batch_split },
-    webhook: await webhookOf(parts.webhooks, body, ["batch.completed"]),
+    webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, ["batch.completed"]) : null,
   });
   return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }
@@ -175,14 +175,18 @@ interface WebhookFields {
   readonly webhook_events?: readonly WebhookEvent[];
 }
 
+/** Asked first: most requests name none, and waiting for nothing has its price. */
+function namesWebhook({ webhook_url, webhook_events }: WebhookFields): boolean {
+  return webhook_url !== undefined || webhook_events !== undefined;
+}
+
 /** @throws {AltLasError} `invalid_input`: nothing may be sent to that address, or there is none */
 async function webhookOf(
   webhooks: WebhookApi,
   { webhook_url: url, webhook_events: events }: WebhookFields,
   whenUnnamed: readonly WebhookEvent[],
-): Promise<Webhook | null> {
+): Promise<Webhook> {
   if (url === undefined) {
-    if (events === undefined) return null;
     throw new AltLasError("invalid_input", "webhook_events needs webhook_url, which says where to send them.");
   }
   await webhooks.check(url);

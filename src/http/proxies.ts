@@ -48,8 +48,9 @@ export class Proxies {
 export function warnOfUnlistedProxy(proxies: Proxies, log: Logger) {
   let warned = false;
   return ({ raw }: { readonly raw: IncomingMessage }, _reply: unknown, done: () => void): void => {
+    if (warned || raw.headers["x-forwarded-for"] === undefined) return done();
     const { remoteAddress = "" } = raw.socket;
-    if (!warned && raw.headers["x-forwarded-for"] !== undefined && isUnlisted(proxies, remoteAddress)) {
+    if (isUnlisted(proxies, remoteAddress)) {
       warned = true;
       log.warn(
         `A proxy at ${remoteAddress} sends X-Forwarded-For, but server.trust_proxy does not list it: all its clients count as one. List it, like [${remoteAddress}].`,

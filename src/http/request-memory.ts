@@ -7,24 +7,37 @@ import { AltLasError } from "../errors.ts";
 const DEFAULT_BYTES = 256 * 2 ** 20;
 
 /** The bytes that one request holds. */
-export interface Holding {
+export class Holding {
+  readonly user: string;
+  readonly evict: (error: AltLasError) => void;
+  readonly #memory: RequestMemory;
+  bytes = 0;
+  kept = false;
+
+  constructor(memory: RequestMemory, user: string, evict: (error: AltLasError) => void) {
+    this.#memory = memory;
+    this.user = user;
+    this.evict = evict;
+  }
+
   /**
    * Takes more.
    * @throws {AltLasError} `rate_limited`: it would be more than one caller may have; `overloaded`: more than there is. Everything it
    *   holds is released then
    */
-  take(bytes: number): void;
-  /** From now on it gives way to nobody: what it holds is in use, and would stay there. */
-  keep(): void;
-  /** Gives back all of it; nothing can be taken after that. Calling it again is harmless. */
-  release(): void;
-}
+  take(bytes: number): void {
+    this.#memory.take(this, bytes);
+  }
 
-interface Entry {
-  readonly user: string;
-  bytes: number;
-  kept: boolean;
-  readonly evict: (error: AltLasError) => void;
+  /** From now on it gives way to nobody: what it holds is in use, and would stay there. */
+  keep(): void {
+    this.kept = true;
+  }
+
+  /** Gives back all of it; nothing can be taken after that. Calling it again is harmless. */
+  release(): void {
+    this.#memory.release(this);
+  }
 }
 
 /**
@@ -39,7 +52,7 @@ export class RequestMemory {
   readonly #share: number;
   #taken = 0;
   /** By caller, the oldest request first. */
-  readonly #callers = new Map<string, { bytes: number; readonly entries: Set<Entry> }>();
+  readonly #callers = new Map<string, { bytes: number; readonly entries: Set<Holding> }>();
 
   constructor({
     max_open_bytes: limit,
@@ -65,24 +78,20 @@ export class RequestMemory {
 
   /** @param evict called when it has to give way to another; it holds nothing any more then */
   hold(user: string, evict: (error: AltLasError) => void): Holding {
-    const entry: Entry = { user, bytes: 0, kept: false, evict };
-    return {
-      take: (bytes) => this.#take(entry, bytes),
-      keep: () => (entry.kept = true),
-      release: () => this.#release(entry),
-    };
+    return new Holding(this, user, evict);
   }
 
-  #take(entry: Entry, bytes: number): void {
+  /** See `Holding`. */
+  take(entry: Holding, bytes: number): void {
     let caller = this.#callers.get(entry.user);
     if (caller === undefined) this.#callers.set(entry.user, (caller = { bytes: 0, entries: new Set() }));
     if (caller.bytes + bytes > this.#share) {
-      this.#release(entry);
+      this.release(entry);
       throw this.#overShare(entry.user);
     }
     while (this.#taken + bytes > this.#limit) {
       if (!this.#evictFor(caller.bytes + bytes)) {
-        this.#release(entry);
+        this.release(entry);
         throw overloaded();
       }
     }
@@ -98,14 +107,15 @@ export class RequestMemory {
     for (const { entries } of greater.toSorted((a, b) => b.bytes - a.bytes)) {
       const newest = [...entries].findLast(({ kept }) => !kept);
       if (newest === undefined) continue;
-      this.#release(newest);
+      this.release(newest);
       newest.evict(overloaded());
       return true;
     }
     return false;
   }
 
-  #release(entry: Entry): void {
+  /** See `Holding`. */
+  release(entry: Holding): void {
     const caller = this.#callers.get(entry.user);
     if (caller?.entries.delete(entry)) {
       caller.bytes -= entry.bytes;

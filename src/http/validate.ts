@@ -45,7 +45,7 @@ function compile(schema: Shape & object, isBody: boolean): Check {
   // Ajv has no use for a default of the whole, and refuses it.
   const { default: whenMissing, ...checked } = schema;
   const validate = ajv.compile(checked);
-  const prepare = isBody ? nullDropper(checked) : queryReader(checked);
+  const prepare = isBody ? (nullDropper(checked) ?? (() => {})) : queryReader(checked);
   return (given) => {
     // A body that is missing arrives here as null too.
     const value = isBody && given === null ? structuredClone(whenMissing) : given;
@@ -63,29 +63,32 @@ export function ignoreTypeOfNothing({ headers }: FastifyRequest, _reply: Fastify
   done();
 }
 
+type Dropper = (value: unknown) => void;
+
 /**
  * Removes optional fields that are null, which count as absent. It goes where the schema goes and no deeper, so that a body of a
  * million nested lists costs nothing; and a required null stays, because the sentence about it is better than "is missing".
+ * @returns null where there is nothing to remove
  */
-function nullDropper(schema: Shape): (value: unknown) => void {
+function nullDropper(schema: Shape): Dropper | null {
   const { properties, items, maxItems = Infinity } = schema;
   if (items) {
     const dropFromItem = nullDropper(items);
+    if (dropFromItem === null) return null;
     return (value) => {
-      if (Array.isArray(value) && value.length <= maxItems) value.forEach(dropFromItem);
+      if (Array.isArray(value) && value.length <= maxItems) for (const item of value) dropFromItem(item);
     };
   }
-  if (!properties) return () => {};
+  if (!properties) return null;
   const kept = new Set(schema.required?.filter((name) => properties[name]?.default === undefined));
-  // A Map, because properties["__proto__"] is not undefined.
-  const inner = new Map(Object.entries(properties).map(([name, property]) => [name, nullDropper(property)]));
+  const inner = Object.entries(properties).flatMap(([name, property]) => {
+    const drop = nullDropper(property);
+    return drop === null ? [] : [{ name, drop }];
+  });
   return (value) => {
     if (value === null || typeof value !== "object" || Array.isArray(value)) return;
     const fields = value as Record<string, unknown>;
-    for (const name of Object.keys(fields)) {
-      const field = fields[name];
-      if (field !== null) inner.get(name)?.(field);
-      else if (!kept.has(name)) delete fields[name];
-    }
+    for (const name of Object.keys(fields)) if (fields[name] === null && !kept.has(name)) delete fields[name];
+    for (const { name, drop } of inner) if (Object.hasOwn(fields, name)) drop(fields[name]);
   };
 }

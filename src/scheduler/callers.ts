@@ -82,7 +82,7 @@ export class Callers {
   readonly #byName = new Map<string, Caller>();
   /** Those that want or have slots. */
   readonly #ranking = new Ranking<Caller>();
-  /** What a task was taken for when it was admitted. */
+  /** The tokens that were taken for a task when it was admitted, where its caller has only so many a minute. */
   readonly #estimates = new WeakMap<Task, number>();
   /** The tag that was served last. */
   #served = 0;
@@ -117,10 +117,14 @@ export class Callers {
 
   /** Estimates new tasks of one caller. @throws {AltLasError} `rate_limited`; then they count for nothing */
   admit(tasks: readonly Task[], context: number | null): void {
-    let work = 0;
-    for (const task of tasks) work += this.#estimate(task, context);
     const { name, tokens, limits } = this.of(tasks[0]!);
     if (tokens === null) return;
+    let work = 0;
+    for (const task of tasks) {
+      const estimate = estimateOf(task, context);
+      this.#estimates.set(task, estimate);
+      work += estimate;
+    }
     const seconds = tokens.secondsUntil(work, this.#now());
     if (seconds > 0) throw overRate(name, `${limits.tokensPerMinute} tokens`, "tokens_per_minute", seconds);
     tokens.take(work, this.#now());
@@ -177,7 +181,8 @@ export class Callers {
     const caller = this.of(task);
     const { weight } = caller.limits;
     if (caller.queued === 0) caller.tag = Math.max(caller.tag, this.#served); // 1
-    const work = this.#estimate(task, context);
+    const known = caller.tokens === null ? undefined : this.#estimates.get(task);
+    const work = known ?? estimateOf(task, context);
     this.#uncertain += work / weight;
     this.#mostUncertain = Math.max(this.#mostUncertain, this.#uncertain);
     // Twice: its own tag may have sunk by so much, and the highest may still do so.
@@ -214,20 +219,18 @@ export class Callers {
   }
 
   #settle(task: Task, work: number): void {
+    const { tokens } = this.of(task);
+    if (tokens === null) return;
     const estimate = this.#estimates.get(task);
     // Of tasks that an earlier server admitted nothing was taken.
-    if (estimate !== undefined) this.of(task).tokens?.take(work - estimate, this.#now());
+    if (estimate !== undefined) tokens.take(work - estimate, this.#now());
     this.#estimates.delete(task);
   }
+}
 
-  /** @param context tokens that fit into a slot; null: not known */
-  #estimate(task: Task, context: number | null): number {
-    const known = this.#estimates.get(task);
-    if (known !== undefined) return known;
-    const work = Math.min(task.estimatedTokens, context ?? UNKNOWN_CONTEXT);
-    this.#estimates.set(task, work);
-    return work;
-  }
+/** @param context tokens that fit into a slot; null: not known */
+function estimateOf({ estimatedTokens }: Task, context: number | null): number {
+  return Math.min(estimatedTokens, context ?? UNKNOWN_CONTEXT);
 }
 
 /** Tokens that a run took. */

@@ -12,7 +12,7 @@ import {
 } from "../gpu/status.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
-import { freeMemoryOf, type Instance, isHeld, loadOf, obstacle, placeOf, roomFor } from "./placement.ts";
+import { freeMemoryOf, type Instance, isHeld, loadOf, memoryNeed, obstacle, placeOf, roomFor } from "./placement.ts";
 
 /** What was told of an instance that is new, or otherwise than before. */
 export interface Change {
@@ -123,6 +123,7 @@ export class Fleet {
   occupy(ref: InstanceRef, task: Task): void {
     const member = this.#member(ref);
     member.running.add(task);
+    member.freeMemory -= memoryNeed(task, member.facts);
     this.#changed(member);
   }
 
@@ -130,6 +131,7 @@ export class Fleet {
   vacate(ref: InstanceRef, task: Task): void {
     const member = this.#member(ref);
     if (!member.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${ref.gpuId}`);
+    member.freeMemory += memoryNeed(task, member.facts);
     this.#changed(member);
   }
 
@@ -153,6 +155,7 @@ export class Fleet {
     const before = known.facts;
     known.card = card;
     known.facts = facts;
+    known.freeMemory = freeMemoryOf(known);
     this.#changed(known);
     return { instance: known, before };
   }
@@ -231,13 +234,13 @@ class Member implements Instance {
     this.id = facts.id;
     this.card = card;
     this.facts = facts;
+    this.freeMemory = freeMemoryOf(this);
   }
 
-  /** Works out what follows from a change. */
+  /** Works out what follows from a change, but the memory, which would take a look at each task. */
   settle(): void {
     this.shut = this.keptFor !== null || isHeld(this) ? "reserved" : obstacle(this);
     this.load = loadOf(this);
-    this.freeMemory = freeMemoryOf(this);
   }
 }
 

@@ -5,12 +5,18 @@ import { type Following, type Listener } from "./task-api.ts";
 
 const NOTHING: readonly Delta[] = [];
 
+/** The runs of one task. */
+interface Runs {
+  /** The attempt that is on disk; 0: none. Before that a reader hears of none, because a power cut would undo it. */
+  onDisk: number;
+  /** What the last one has generated; null: it was another server's. */
+  output: Output | null;
+}
+
 export class Subscribers {
   readonly #listeners = new Map<Task, Set<Listener>>();
-  /** Of live tasks: which attempt is on disk. Before that a reader hears of none, because a power cut would undo it. */
-  readonly #onDisk = new WeakMap<Task, number>();
-  /** What the last run of a task has generated. */
-  readonly #outputs = new WeakMap<Task, Output>();
+  /** Of live tasks that have run. */
+  readonly #runs = new WeakMap<Task, Runs>();
 
   follow(task: Task, listener: Listener): Following {
     const listeners = this.#listeners.get(task);
@@ -21,13 +27,18 @@ export class Subscribers {
 
   /** A run of a task has begun. */
   begun(task: Task, output: Output): void {
-    this.#outputs.set(task, output);
+    const runs = this.#runs.get(task);
+    if (runs === undefined) this.#runs.set(task, { onDisk: 0, output });
+    else runs.output = output;
   }
 
   /** A start is on disk. */
   started(task: Task, attempt: number): void {
-    if (attempt <= (this.#onDisk.get(task) ?? 0)) return;
-    this.#onDisk.set(task, attempt);
+    const runs = this.#runs.get(task);
+    if (runs === undefined) this.#runs.set(task, { onDisk: attempt, output: null });
+    else if (attempt > runs.onDisk) runs.onDisk = attempt;
+    else return;
+    if (!this.#listeners.has(task)) return;
     const now = this.#now(task);
     if (now === null) return;
     for (const listener of this.#listeners.get(task) ?? []) {
@@ -65,7 +76,7 @@ export class Subscribers {
   }
 
   #isOnDisk(task: Task): boolean {
-    return this.#onDisk.get(task) === attemptNumber(task);
+    return this.#runs.get(task)?.onDisk === attemptNumber(task);
   }
 
   #now(task: Task): ReturnType<Following["now"]> {
@@ -76,7 +87,7 @@ export class Subscribers {
   }
 
   #outputOf(task: Task): readonly Delta[] {
-    if (!isFinal(task.status)) return this.#outputs.get(task)?.deltas ?? NOTHING;
+    if (!isFinal(task.status)) return this.#runs.get(task)?.output?.deltas ?? NOTHING;
     return task.result === null ? NOTHING : deltasOf(task.result);
   }
 

@@ -214,7 +214,8 @@ export class GpuWorker {
 
   /** Whether the process has been given something that has not ended. */
   get #hasWork(): boolean {
-    return this.#runs.values().some(({ sent }) => sent);
+    for (const { sent } of this.#runs.values()) if (sent) return true;
+    return false;
   }
 
   #give(run: Run, request: Request): void {
@@ -292,7 +293,9 @@ export class GpuWorker {
     this.#still = 0;
     for (const start of starts) {
       const run = this.#runs.get(start.run);
-      if (run !== undefined) Object.assign(run, { begun: true, promptTokens: start.promptTokens });
+      if (run === undefined) continue;
+      run.begun = true;
+      run.promptTokens = start.promptTokens;
     }
     this.#onPieces(pieces);
     for (const end of ends) {
@@ -397,10 +400,16 @@ function newRun(number: number, end: Run["end"], task: Task | null = null, sink:
 
 function outcomeOf(end: StepEnd, run: Run): Outcome {
   if (end.type === "error") return outcomeOfFailure(end);
-  const { finishReason, promptTokens, completionTokens, cachedTokens, executionTime } = end;
-  const usage = { promptTokens, completionTokens, cachedTokens };
-  const timestamp = shownAt(run, performance.now());
-  const result = resultOf({ ...contentOf(run.output.deltas), executionTime, timestamp, finishReason, ...usage });
+  const { finishReason, promptTokens, completionTokens, cachedTokens } = end;
+  const result = {
+    ...contentOf(run.output.deltas),
+    executionTime: inMicroseconds(end.executionTime),
+    timestamp: shownAt(run, performance.now()),
+    finishReason,
+    promptTokens,
+    completionTokens,
+    cachedTokens,
+  };
   return { status: finishReason === "canceled" ? "canceled" : "completed", result };
 }
 
@@ -409,14 +418,16 @@ function cutShort(run: Run): Outcome {
   const { output, startedAt, lastTextAt, begun, promptTokens, tokens } = run;
   // It may never have got there.
   if (!begun) return { status: "canceled" };
-  const executionTime = (lastTextAt - startedAt) / 1000;
-  const timestamp = shownAt(run, lastTextAt);
-  const finishReason = "canceled";
-  const usage = { promptTokens, completionTokens: tokens, cachedTokens: null };
-  return {
-    status: "canceled",
-    result: resultOf({ ...contentOf(output.deltas), executionTime, timestamp, finishReason, ...usage }),
+  const result: TaskResult = {
+    ...contentOf(output.deltas),
+    executionTime: inMicroseconds((lastTextAt - startedAt) / 1000),
+    timestamp: shownAt(run, lastTextAt),
+    finishReason: "canceled",
+    promptTokens,
+    completionTokens: tokens,
+    cachedTokens: null,
   };
+  return { status: "canceled", result };
 }
 
 /** A moment of the monotonic clock as its task shows it: counted from the start, so that no step of the wall clock comes between. */
@@ -424,7 +435,7 @@ function shownAt({ task, startedAt }: Run, moment: number): number {
   return Math.floor((task?.startedAt ?? 0) + moment - startedAt);
 }
 
-/** In microseconds: what is beyond them is noise. */
-function resultOf(result: TaskResult): TaskResult {
-  return { ...result, executionTime: Math.round(result.executionTime * 1e6) / 1e6 };
+/** Seconds, of which what is beyond microseconds is noise. */
+function inMicroseconds(seconds: number): number {
+  return Math.round(seconds * 1e6) / 1e6;
 }
