@@ -36,3 +36,16 @@ test("a file, a function or a class that has grown too large is found by its nam
     "src/whole.ts needs no exception any more: remove it.",
   ]);
 });
+
+test("SQL is found outside the store, and words that are no SQL are not", (t) => {
+  const root = testFolder(t);
+  const source =
+    "export const all = [`SELECT id FROM ${0}`, 'DELETE FROM tasks', 'PRAGMA page_count', 'Select one from the list', 'DELETE /task'];\n";
+  for (const folder of ["src/http", "src/store/sqlite"]) {
+    mkdirSync(join(root, folder), { recursive: true });
+    writeFileSync(join(root, folder, "some.ts"), source);
+  }
+  const found = violations("src", root).map(({ file, sentence }) => `${file}: ${sentence.split(":")[0]}`);
+  const expected = "src/http/some.ts: SQL stands in src/store only";
+  assert.deepEqual(found, [expected, expected, expected]);
+});

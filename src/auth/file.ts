@@ -1,12 +1,12 @@
 /** `credentials.json` in the data directory: the users and keys that the command line keeps. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { Type, type Static } from "typebox";
 import { type Config, KeySchema, UserSchema } from "../config/config.ts";
 import { makeDataDir } from "../common/data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import { type FileLock, Locked, lockFile } from "../store/file-lock.ts";
 import { makeAjv } from "../common/validation.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
@@ -31,7 +31,6 @@ const validate = makeAjv().compile(FileSchema);
 
 /** Milliseconds a change waits for another one, made by another process, to end. */
 const LOCK_PATIENCE = 10_000;
-const SQLITE_BUSY = 5;
 
 /** Where the file is. */
 export function credentialsPath(dataDir: string): string {
@@ -89,7 +88,7 @@ export function changeCredentials<T>(
     writeJsonFile(credentialsPath(dataDir), file);
     return result;
   } finally {
-    lock.close();
+    lock.release();
   }
 }
 
@@ -97,19 +96,16 @@ function lockPath(dataDir: string): string {
   return join(dataDir, "credentials.lock");
 }
 
-/** SQLite brings the lock because the system takes it back when its holder dies; a lock file of our own would stay. */
-function takeLock(dataDir: string): DatabaseSync {
+function takeLock(dataDir: string): FileLock {
   const path = lockPath(dataDir);
   try {
     makeDataDir(dataDir);
-    const lock = new DatabaseSync(path, { timeout: LOCK_PATIENCE });
+    const lock = lockFile(path, LOCK_PATIENCE);
     keepPrivate(path);
-    lock.exec("BEGIN EXCLUSIVE");
     return lock;
   } catch (error) {
     if (error instanceof AltLasError) throw error;
-    const busy = (error as { errcode?: number }).errcode === SQLITE_BUSY;
-    const why = busy ? "another process is changing the credentials" : messageOf(error);
+    const why = error instanceof Locked ? "another process is changing the credentials" : messageOf(error);
     throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
   }
 }

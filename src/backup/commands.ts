@@ -6,13 +6,12 @@ import { type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
 import { foreignOwner } from "../common/data-folder.ts";
+import { syncFolder } from "../common/sync.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ALT_LAS, shellWord, startCommand } from "../cli/paste.ts";
 import { compactDatabase } from "../store/sqlite/compact.ts";
-import { copyDatabase } from "../store/sqlite/copy.ts";
-import { isDamage, openLocked, withoutLog } from "../store/sqlite/schema.ts";
-import { syncFolder } from "../store/sqlite/sync.ts";
-import { lacksLog } from "../store/sqlite/log-mark.ts";
+import { openOffline } from "../store/sqlite/offline.ts";
+import { isDamage } from "../store/sqlite/schema.ts";
 import { BACKUP_ROUTE, beginBackup } from "./backup.ts";
 import { restoreBackup } from "./restore.ts";
 import { checkRoom, shownSize } from "./disk-space.ts";
@@ -86,15 +85,12 @@ async function inWords<T>(path: string, work: () => T | Promise<T>): Promise<T> 
 /** Makes the copy here, under the lock that keeps a server from starting meanwhile. */
 async function withOwnCopy(context: CommandContext, use: (bytes: Readable) => Promise<void>): Promise<void> {
   const databasePath = databaseOf(context);
-  if (!existsSync(databasePath)) throw new AltLasError("bad_config", `There is no task database at ${databasePath}.`);
-  if (lacksLog(databasePath)) throw withoutLog(databasePath);
-  const db = await inWords(databasePath, () => openLocked(databasePath));
+  const copier = await inWords(databasePath, () => openOffline(databasePath));
   try {
-    const copier = { copy: (path: string, signal: AbortSignal) => copyDatabase(db, path, signal) };
     const parts = { copier, databasePath, dataDir: context.dataDir };
     await use(await inWords(databasePath, () => beginBackup(parts, new AbortController().signal)));
   } finally {
-    db.close();
+    copier.close();
   }
 }
 

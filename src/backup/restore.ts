@@ -5,7 +5,7 @@ import { type FileHandle, mkdir, mkdtemp, open, rename, rm } from "node:fs/promi
 import { dirname, join, resolve } from "node:path";
 import tar, { type Entry } from "tar-stream";
 import { AltLasError, messageOf } from "../errors.ts";
-import { syncFolder } from "../store/sqlite/sync.ts";
+import { syncFolder } from "../common/sync.ts";
 import { knownSchema } from "../store/sqlite/upgrade.ts";
 import { misfitOf } from "../common/validation.ts";
 import { MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";

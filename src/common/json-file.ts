@@ -17,6 +17,7 @@ import { dirname } from "node:path";
 import { type ValidateFunction } from "ajv";
 import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { syncFolder } from "./sync.ts";
 import { misfitOf } from "./validation.ts";
 
 /**
@@ -95,15 +96,4 @@ export function writeJsonFile(path: string, value: unknown): void {
     throw refusalOf(path, "cannot be written", error);
   }
   syncFolder(dirname(path));
-}
-
-function syncFolder(folder: string): void {
-  // Windows cannot open a folder; there, the rename is on disk when the system gets to it.
-  if (process.platform === "win32") return;
-  const fd = openSync(folder, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

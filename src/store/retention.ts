@@ -4,9 +4,8 @@ import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../cli/paste.ts";
 import { gapBefore, type Times } from "./gap.ts";
-import { type Store, StoreLost, type SweepLimits } from "./store.ts";
+import { type Store, type StoreLog, StoreLost, type SweepLimits } from "./store.ts";
 import { type TaskStore } from "./tasks.ts";
-import { type StoreLog } from "./sqlite/sqlite.ts";
 import { type Timekeeper } from "./timekeeper.ts";
 
 export interface RetentionOptions {

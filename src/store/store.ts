@@ -6,6 +6,12 @@ import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
 import type { BatchRecord, TaskStore } from "./tasks.ts";
 
+/** What the store tells the operator. */
+export interface StoreLog {
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
 /** Where both clocks are. */
 export interface ClockRecord {
   readonly kind: "clock";

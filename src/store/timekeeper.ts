@@ -1,8 +1,7 @@
 /** Keeps the server's clock, and records in the store where both clocks are, so that the next start knows how long there was none. */
 import { isoTime, ServerClock, type Step, type TimeSource, wallTime } from "../common/clock.ts";
 import { begin, type Past, type Times } from "./gap.ts";
-import { type StoreLog } from "./sqlite/sqlite.ts";
-import { type Store } from "./store.ts";
+import { type Store, type StoreLog } from "./store.ts";
 
 export interface TimekeeperOptions {
   readonly store: Pick<Store, "save">;

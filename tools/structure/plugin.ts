@@ -4,6 +4,7 @@
  *   mutable-fields  a class holds only so much state that changes; more of it is two or three classes that do not know it yet
  *   kinds           only its own folder asks which kind an engine is, and only device-kinds.ts which kind a device is; others ask for a
  *                   trait, so that a new kind is one entry in a table
+ *   sql             only the store speaks to a database; others use its ports
  */
 import { ENGINE_KINDS } from "../../src/engine/kinds.ts";
 
@@ -27,6 +28,11 @@ interface Comparison {
   readonly operator: string;
   readonly left: Operand;
   readonly right: Operand;
+}
+
+/** A text in the source, as a literal or a piece of a template. */
+interface TextNode {
+  readonly value: unknown;
 }
 
 interface Context<Node> {
@@ -65,4 +71,20 @@ const kinds = {
   },
 };
 
-export default { meta: { name: "structure" }, rules: { "mutable-fields": mutableFields, kinds } };
+/** How statements begin, in the capitals in which they are written here. */
+const SQL =
+  /\b(?:SELECT\b[^]*\bFROM|INSERT (?:OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|(?:CREATE|ALTER|DROP) (?:TABLE|INDEX)|PRAGMA|VACUUM|BEGIN (?:IMMEDIATE|EXCLUSIVE))\b/;
+
+const sql = {
+  create(context: Context<TextNode>) {
+    const check = (node: TextNode): void => {
+      const text = typeof node.value === "string" ? node.value : (node.value as { readonly raw?: string } | null)?.raw;
+      if (text !== undefined && SQL.test(text)) {
+        context.report({ node, message: "SQL stands in src/store only: offer what is needed as a port." });
+      }
+    };
+    return { Literal: check, TemplateElement: check };
+  },
+};
+
+export default { meta: { name: "structure" }, rules: { "mutable-fields": mutableFields, kinds, sql } };

@@ -1,10 +1,10 @@
 /* Writing a database anew: without what was removed from it, and so that its free pages can go back from then on. */
 import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { syncFile, syncFolder } from "../../common/sync.ts";
 import { AltLasError } from "../../errors.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
 import { openLocked, withoutLog } from "./schema.ts";
-import { syncFile, syncFolder } from "./sync.ts";
 
 /**
  * Replaces a database by a compact copy of itself. Whatever happens, there is the old file or the new one.

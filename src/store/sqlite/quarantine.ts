@@ -1,18 +1,15 @@
 /* What becomes of a damaged database file: it is moved aside, and never written over. */
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { wallTimeText } from "../../common/clock.ts";
+import { syncFolder } from "../../common/sync.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
+import { type FileLock, Locked, lockFile } from "../file-lock.ts";
 import type { Quarantined } from "./messages.ts";
-import { BUSY, checkFree, inUse, isDamage, resultCode, TIMEOUT } from "./schema.ts";
-import { syncFolder } from "./sync.ts";
+import { checkFree, inUse, isDamage, TIMEOUT } from "./schema.ts";
 
 /** What SQLite keeps beside a database. */
 const LOGS = ["-wal", "-shm", "-journal"];
-
-/** `SQLITE_IOERR_FSTAT`: a file is no more where it was opened. */
-const GONE = 1802;
 
 /**
  * Opens a database, or a new one in its place when the file is damaged.
@@ -33,10 +30,10 @@ export function openOrReplace<T>(
   try {
     const result = openUnderLock(path, open);
     // Only now: the file that is there is whole, and this server's, as one that still waits for the lock will see.
-    rmSync(lock.path, { force: true });
+    rmSync(`${path}.moving`, { force: true });
     return result;
   } finally {
-    lock.db.close();
+    lock.release();
   }
 }
 
@@ -57,17 +54,11 @@ function openUnderLock<T>(path: string, open: () => T): { readonly opened: T; re
  * Two servers that find the same file damaged must not both move what is there: the second would move the new database of the first.
  * The damaged file itself cannot be locked, because SQLite reads it first.
  */
-function lockMoving(path: string): { readonly db: DatabaseSync; readonly path: string } {
-  const lock = `${path}.moving`;
-  const db = new DatabaseSync(lock, { timeout: TIMEOUT });
+function lockMoving(path: string): FileLock {
   try {
-    db.exec("BEGIN EXCLUSIVE");
-    return { db, path: lock };
+    return lockFile(`${path}.moving`, TIMEOUT);
   } catch (error) {
-    db.close();
-    // The lock is gone when the server that had it has the database.
-    const isTaken = resultCode(error) === BUSY || (error as { errcode?: unknown }).errcode === GONE;
-    throw isTaken ? inUse(path, error) : error;
+    throw error instanceof Locked ? inUse(path, error) : error;
   }
 }
 

@@ -13,15 +13,15 @@ import {
 import { dirname, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { foreignOwner } from "../../common/data-folder.ts";
+import { syncFolder } from "../../common/sync.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { ALT_LAS, dataDirWords } from "../../cli/paste.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
 import { pragma } from "./pragma.ts";
-import { syncFolder } from "./sync.ts";
 import { APPLICATION_ID, knownSchema, type Tell, upgrade } from "./upgrade.ts";
 
 /** SQLite's primary result codes; https://www.sqlite.org/rescode.html */
-export const BUSY = 5;
+const BUSY = 5;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 /** Bytes: one page of the smallest size there is. */

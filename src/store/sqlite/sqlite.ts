@@ -1,6 +1,6 @@
 import { AltLasError } from "../../errors.ts";
 import type { Task } from "../../task.ts";
-import { type Opened, type Store, StoreLost, type StoreRecord, type SweepLimits } from "../store.ts";
+import { type Opened, type Store, StoreLost, type StoreLog, type StoreRecord, type SweepLimits } from "../store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { SqliteIdempotency, SqliteOutbox, SqliteTasks } from "./ports.ts";
@@ -10,12 +10,6 @@ import { Restoring } from "./restoring.ts";
 import { rowsOf } from "./saves.ts";
 import { type Answer, StorageThread } from "./storage-thread.ts";
 import type { UpgradeNews } from "./upgrade.ts";
-
-/** What the store tells the operator. */
-export interface StoreLog {
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 export interface SqliteStoreOptions extends StoreLimits {
   /** The database file; it and its folder are created when missing. */

@@ -19,6 +19,7 @@ import { LOG_EMPTIED, LOOK_EVERY, type Missing, OpenFiles, type Shortest, UNTOUC
 import type { Row } from "./columns.ts";
 import { charactersOfRow } from "./rows.ts";
 import { LONGEST_LOG, openDatabase, resultCode } from "./schema.ts";
+import { serveStored } from "./serving.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /** Characters in one message of rows; more go in several. */
@@ -118,68 +119,25 @@ function serve(request: Request): Value {
   if (request.kind === "open") return open(request.path, request.limits);
   if (database === undefined) throw new Error("the database is not open");
   if (request.kind !== "close") throwIfLost(files?.missingAtAGlance());
-  const handler = HANDLERS[request.kind] as (request: Request, tasks: TaskDatabase) => Value;
-  return handler(request, database);
+  switch (request.kind) {
+    case "sweep":
+      return database.sweep(request.limits) || (upkeep?.giveBack() ?? false);
+    case "copy":
+      copying = beginCopy(request.path);
+      return null;
+    case "stopCopy":
+      copying?.stop.abort(new Error("nobody waits for it any more"));
+      return null;
+    case "close":
+      upkeep?.close();
+      database.close();
+      files?.close();
+      database = undefined;
+      return null;
+    default:
+      return serveStored(database, request.kind, request, sendRows);
+  }
 }
-
-type Handlers = {
-  readonly [Name in Exclude<Kind, "open">]: (request: Extract<Request, { kind: Name }>, tasks: TaskDatabase) => Value;
-};
-
-/** What an open database does for each kind of request. */
-const HANDLERS: Handlers = {
-  write: ({ inserts, updates, records }, tasks) => {
-    tasks.write(inserts, updates, records);
-    return null;
-  },
-  request: ({ seq }, tasks) => tasks.request(seq),
-  get: ({ id }, tasks) => {
-    const row = tasks.get(id);
-    sendRows(row === undefined ? [] : [row]);
-    return null;
-  },
-  list: ({ filter, reading }, tasks) => {
-    const { rows, count, total } = tasks.list(filter);
-    return { total, more: sendRows(rows, reading.maxCharacters) < count };
-  },
-  scan: ({ filter, below, maxCharacters }, tasks) => {
-    const { rows, count, window } = tasks.scan(filter, below);
-    return { ...window, more: sendRows(rows, maxCharacters) < count };
-  },
-  batch: ({ id }, tasks) => tasks.batch(id),
-  ends: ({ batchId, offset, limit, maxCharacters }, tasks) => {
-    sendRows(tasks.ends(batchId, offset, limit), maxCharacters);
-    return null;
-  },
-  idempotency: ({ user, key }, tasks) => tasks.idempotency(user, key),
-  remove: ({ id }, tasks) => tasks.remove(id),
-  countEnded: ({ before }, tasks) => tasks.countEnded(before),
-  sweep: ({ limits }, tasks) => tasks.sweep(limits) || (upkeep?.giveBack() ?? false),
-  pending: ({ limit }, tasks) => {
-    sendRows(tasks.pendingDeliveries(limit));
-    return null;
-  },
-  deliveries: ({ subject }, tasks) => {
-    sendRows(tasks.deliveriesOf(subject));
-    return null;
-  },
-  secret: ({ user }, tasks) => tasks.secret(user),
-  copy: ({ path }) => {
-    copying = beginCopy(path);
-    return null;
-  },
-  stopCopy: () => {
-    copying?.stop.abort(new Error("nobody waits for it any more"));
-    return null;
-  },
-  close: (_request, tasks) => {
-    upkeep?.close();
-    tasks.close();
-    files?.close();
-    database = undefined;
-    return null;
-  },
-};
 
 function open(file: string, limits: StoreLimits): Opening {
   const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));

@@ -2,11 +2,11 @@
 import { closeSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { syncFile, syncFolder } from "../../common/sync.ts";
 import { messageOf } from "../../errors.ts";
 import { VERSION } from "../../common/version.ts";
 import { clearMark } from "./log-mark.ts";
 import { pragma } from "./pragma.ts";
-import { syncFile, syncFolder } from "./sync.ts";
 
 /** "ALAS": says in the file's header that the database is one of ours. */
 export const APPLICATION_ID = 0x414c4153;

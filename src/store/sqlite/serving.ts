@@ -1,0 +1,77 @@
+/* What the storage thread does for each request, by port. Everything here blocks. */
+import type { Row } from "./columns.ts";
+import type { TaskDatabase } from "./database.ts";
+import type { Exchange, Kind } from "./messages.ts";
+
+/** Sends rows to whom asked, ahead of the value. @returns how many there were until these characters were reached */
+export type SendRows = (rows: Iterable<Row>, maxCharacters?: number) => number;
+
+type Handlers<Of extends Kind> = {
+  readonly [K in Of]: (
+    database: TaskDatabase,
+    request: Exchange[K]["request"],
+    sendRows: SendRows,
+  ) => Exchange[K]["value"];
+};
+
+/** What needs the database and nothing else; the thread itself sees to the rest: its life, copies, and what follows a sweep. */
+export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
+
+const TASKS: Handlers<"request" | "get" | "list" | "scan" | "batch" | "ends" | "remove" | "countEnded"> = {
+  request: (database, { seq }) => database.request(seq),
+  get: (database, { id }, sendRows) => {
+    const row = database.get(id);
+    if (row !== undefined) sendRows([row]);
+    return null;
+  },
+  list: (database, { filter, reading }, sendRows) => {
+    const { rows, count, total } = database.list(filter);
+    return { total, more: sendRows(rows, reading.maxCharacters) < count };
+  },
+  scan: (database, { filter, below, maxCharacters }, sendRows) => {
+    const { rows, count, window } = database.scan(filter, below);
+    return { ...window, more: sendRows(rows, maxCharacters) < count };
+  },
+  batch: (database, { id }) => database.batch(id),
+  ends: (database, { batchId, offset, limit, maxCharacters }, sendRows) => {
+    sendRows(database.ends(batchId, offset, limit), maxCharacters);
+    return null;
+  },
+  remove: (database, { id }) => database.remove(id),
+  countEnded: (database, { before }) => database.countEnded(before),
+};
+
+const OUTBOX: Handlers<"pending" | "deliveries" | "secret"> = {
+  pending: (database, { limit }, sendRows) => {
+    sendRows(database.pendingDeliveries(limit));
+    return null;
+  },
+  deliveries: (database, { subject }, sendRows) => {
+    sendRows(database.deliveriesOf(subject));
+    return null;
+  },
+  secret: (database, { user }) => database.secret(user),
+};
+
+const IDEMPOTENCY: Handlers<"idempotency"> = {
+  idempotency: (database, { user, key }) => database.idempotency(user, key),
+};
+
+const HANDLERS: Handlers<ServedKind> = {
+  write: (database, { inserts, updates, records }) => {
+    database.write(inserts, updates, records);
+    return null;
+  },
+  ...TASKS,
+  ...OUTBOX,
+  ...IDEMPOTENCY,
+};
+
+export function serveStored<K extends ServedKind>(
+  database: TaskDatabase,
+  kind: K,
+  request: Exchange[K]["request"],
+  sendRows: SendRows,
+): Exchange[K]["value"] {
+  return HANDLERS[kind](database, request, sendRows);
+}
