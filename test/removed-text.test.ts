@@ -142,6 +142,8 @@ test("it is told however often the log has begun anew since", async (t) => {
   // Right after a move the file has everything.
   await store.save([newTask(7)]);
   assert.ok(statSync(path).size > 16 * 2 ** 20);
+  // The mark is kept when a save has been answered, before anything else is.
+  await store.tasks.countEnded(0);
   await assert.rejects(new SqliteStore({ path: copiedAlone(t, path) }).open(), REFUSED);
 });
 
