@@ -385,6 +385,19 @@ test("very many tasks that are late together end in several events, and none of 
   assert.deepEqual([left(), patient.status, world.started.length], [0, "running", 2]);
 });
 
+test("an alarm that falls due within an event keeps no GPU empty, and rings after it", () => {
+  const world = new World([facts(0, { slots: 1 })]);
+  const [running, patient] = world.submitMany(2) as [Task, Task];
+  const late = world.submit({ timeoutSeconds: 5 });
+  const due = world.now + 5000;
+  let reads = 0;
+  Object.defineProperty(world, "now", { get: () => (reads++ === 0 ? due - 1 : due) });
+  world.complete(running);
+  assert.deepEqual([patient.status, late.status, world.alarmAt], ["running", "queued", due]);
+  world.scheduler.tick();
+  assert.equal(late.status, "failed");
+});
+
 test("an alarm that rings too early is set again", () => {
   const world = new World([facts(0)]);
   const task = world.submit({ timeoutSeconds: 5 });

@@ -5,9 +5,9 @@
  * What holds after every call:
  *  - an instance's running set has at most `slots` tasks, and every task in it is `running` with the `gpuId` of its GPU;
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
- * The second has one exception. While an alarm is due that has not rung, nothing starts, because what waits may be too late: when more
- * than `ALARMS_AT_ONCE` are due together, or when one falls due within an event. `Effects.alarm` then asks for a `tick` at once. No
- * alarm is set for a time already past, except by `restore`, which rings before it places anything.
+ * The second has one exception. If more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest has rung, because a
+ * waiting task may be too late. `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by
+ * `restore`, which rings before it places anything. An alarm that falls due within an event rings after it.
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
@@ -31,7 +31,7 @@ import { Requeue } from "./requeue.ts";
 import { Waiting } from "./waiting.ts";
 
 export class Scheduler {
-  /** What each caller has and may have. */
+  /** The account of each caller. */
   readonly callers: Callers;
   readonly #settings: SchedulerSettings;
   readonly #effects: Effects;
@@ -45,6 +45,8 @@ export class Scheduler {
   readonly #life: Life;
   readonly #requeue: Requeue;
   readonly #dispatcher: Dispatcher;
+  /** When the present event began. */
+  #eventAt = -Infinity;
   /** The time for which `Effects.alarm` was called last. */
   #alarmAt = Infinity;
   #draining = false;
@@ -61,7 +63,7 @@ export class Scheduler {
     const prefixes = settings.prefixAffinity ? new Prefixes<Instance>() : null;
     const deadlines = new Deadlines(queueTimeout);
     const isHeld = (): boolean => this.#held;
-    const mayStart = (): boolean => !this.#draining && !this.#held && deadlines.next > now();
+    const mayStart = (): boolean => !this.#draining && !this.#held && deadlines.next > this.#eventAt;
     const parts = { fleet, waiting, eligibility, callers, effects, now };
     const planner = new Planner({ ...parts, prefixes, minBatchSizePerGpu, isHeld, random });
     const life = new Life({ settings, effects, clock, callers });
@@ -145,7 +147,7 @@ export class Scheduler {
    * Admits new tasks of one caller, all or none, and places what can be placed.
    *  1. Refuse what no GPU could ever run, and what the caller may not have, before anything is touched.
    *  2. Reserve slots, by the grouping's rule.
-   *  3. What found no slot must fit into the queue; if it does not, give the slots back and refuse.
+   *  3. The tasks without a slot must fit into the queue; if they do not, give the slots back and refuse.
    *  4. Only now start the reserved and queue the rest.
    * @throws {AltLasError} `draining`, `no_usable_gpu`, `invalid_input`, `prompt_too_long`, `rate_limited`, `queue_full`
    */
@@ -252,6 +254,7 @@ export class Scheduler {
 
   /** Every event: first what has become due, so that nothing starts that is late; last the alarm for what comes next. */
   #event(happens: () => void): void {
+    this.#eventAt = this.#now();
     try {
       this.#ring();
       happens();
@@ -265,7 +268,7 @@ export class Scheduler {
   }
 
   #ring(): void {
-    const now = this.#now();
+    const now = this.#eventAt;
     let alarm = this.#deadlines.takeDue(now);
     if (alarm === undefined) return;
     const late = new Map<Task, TaskError>();

@@ -1,4 +1,7 @@
-/** The tasks that have not ended, or whose end is not on disk yet; who waits for their ends; and what may be told of them. */
+/**
+ * The tasks that have not ended, or whose end is not on disk yet, with those who wait for their ends. A client is told nothing that a
+ * power cut would undo.
+ */
 import { AltLasError } from "../errors.ts";
 import { type Store } from "../store/store.ts";
 import { isFinal, type Task } from "../task.ts";
@@ -79,12 +82,12 @@ export class LiveTasks {
     );
   }
 
-  /** Lets everybody go who waits. */
+  /** Ends every wait. */
   wakeAll(): void {
     this.#waiters.wakeAll();
   }
 
-  /** As `wakeAll`, and nobody waits from now on. */
+  /** Ends every wait, also those that would begin from now on. */
   close(): void {
     this.#closed = true;
     this.#waiters.wakeAll();

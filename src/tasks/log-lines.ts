@@ -1,4 +1,4 @@
-/** What the log says of tasks. */
+/** The log's lines about tasks. */
 import { sentenceOf } from "../reasons.ts";
 import { shownGpuId, type Task } from "../task.ts";
 

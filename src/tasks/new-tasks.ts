@@ -1,4 +1,4 @@
-/** What a submission makes: its tasks, its batch, and the answer to it. */
+/** Makes the tasks and the batch of a submission, and the answer to it. */
 import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Clock } from "../common/clock.ts";
 import { type Grouping } from "../scheduler/planner.ts";
@@ -50,7 +50,7 @@ export class NewTasks {
   }
 }
 
-/** What the tasks of a submission tell by themselves; the end of a batch is its own affair. */
+/** The webhook of single tasks. The end of a batch is told by the batch. */
 function webhookOfTasks(webhook: Webhook | null): Webhook | null {
   const events = webhook?.events.filter((event) => TASK_EVENTS.includes(event as (typeof TASK_EVENTS)[number])) ?? [];
   return webhook === null || events.length === 0 ? null : { url: webhook.url, events };
@@ -70,7 +70,7 @@ export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch
   };
 }
 
-/** What a submission is answered. */
+/** The answer to a submission. */
 export function submissionOf(tasks: readonly Task[], grouping: Grouping): Submission {
   const placed = tasks.map((task) => ({
     id: task.id,

@@ -33,7 +33,7 @@ import {
 import { UnsavedResults } from "./unsaved-results.ts";
 import { Writer } from "./writer.ts";
 
-/** What the task book needs of its surroundings. */
+/** The surroundings of the task book. */
 export interface TaskBookParts {
   readonly store: Store;
   readonly log: Logger;
@@ -52,10 +52,10 @@ export interface TaskBookParts {
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   readonly webhooks: {
-    /** What is to be told of a task's present state. */
+    /** The deliveries that a task's present state calls for. */
     readonly ofTask: (task: Task) => readonly Delivery[];
     readonly ofBatch: (state: BatchState) => readonly Delivery[];
-    /** There is something new to be told. */
+    /** New deliveries are stored. */
     readonly wake: () => void;
   };
 }
@@ -321,7 +321,7 @@ export class TaskBook implements TaskApi {
     return Math.min(MOST_NEAR, Math.max(LEAST_NEAR, 2 * slots));
   }
 
-  /** What is in memory would be nowhere after a restart: everybody who waits for it learns that. */
+  /** Nothing that is only in memory would survive a restart, so every wait for it ends. */
   #onStoreLost(): void {
     this.#live.wakeAll();
     this.#subscribers.close();
