@@ -114,6 +114,8 @@ export class LocalServer extends ServerHandle {
         reject(new Error(`no ${what}:\n${this.log.map((line) => JSON.stringify(line)).join("\n")}`));
       });
     });
+    // It may come when nobody waits any more, and would then fail whatever test runs.
+    late.catch(() => {});
     while (!holds()) await Promise.race([this.#said.promise, late]);
   }
 
