@@ -144,6 +144,23 @@ test("a damaged credentials file stops a start, and leaves a running server with
   assert.throws(() => credentials.authenticate(`Bearer ${key}`), /unknown or was revoked/);
 });
 
+test("a connection that has shown a key shows nothing with another one, nor with its own once it is revoked", async (t) => {
+  const context = contextOf(t, authConfig("{ users: [{ name: ay, role: user }, { name: bee, role: admin }] }"));
+  const [ay, bee] = ["ay", "bee"].map((user) => `Bearer ${printed(keysAdd(context, { user }))}`) as [string, string];
+  const { credentials } = open(context);
+  const connection = {};
+  const show = (header: string) => credentials.authenticate(header, undefined, connection);
+  const users = [ay, ay, bee, ay].map((header) => (show(header) as { name: string }).name);
+  assert.deepEqual(users, ["ay", "ay", "bee", "ay"]);
+  const another = `${ay.slice(0, -1)}${ay.endsWith("x") ? "y" : "x"}`;
+  for (const header of [another, `${ay}x`, "Bearer "]) assert.throws(() => show(header), /unknown or was revoked/);
+  assert.throws(() => show("nonsense"), /cannot be understood/);
+  assert.deepEqual(show(ay), { name: "ay", role: "user" });
+  writeFileSync(credentialsPath(context.dataDir), '{"version":1,"users":[],"keys":[]}');
+  await nextTurn();
+  assert.throws(() => show(ay), /unknown or was revoked/);
+});
+
 test("HTTP Basic works with any password, and scrypt runs once for it", async (t) => {
   const password = "pa:ss wörd 🔑:";
   const config = authConfig(

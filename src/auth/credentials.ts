@@ -8,6 +8,7 @@ import { type Logger } from "../log/log.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
 import { PasswordChecker } from "./passwords.ts";
+import { ProvenKeys } from "./proven-keys.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { Tables, type Caller } from "./tables.ts";
 
@@ -40,6 +41,7 @@ export class Credentials {
   readonly #log: Logger;
   readonly #passwords: PasswordChecker;
   readonly #refusals: RefusalLog;
+  readonly #proven = new ProvenKeys();
   #tables: Tables;
   /** The version of the file that `#tables` comes from. */
   #seen: string;
@@ -98,17 +100,27 @@ export class Credentials {
   /**
    * The user who sent this `Authorization` header. With `auth.enabled: false` everybody is the admin `anonymous`.
    * @param from says the address that it comes from; asked only where that matters
+   * @param connection the one it came on, of which a key is remembered; null: none
    * @returns at once, except for a password that has to be checked first
    * @throws {AltLasError} `unauthorized`, or `rate_limited` when too many passwords wait to be checked; also as a rejection
    */
-  authenticate(header: string | undefined, from: () => string = () => ""): Caller | Promise<Caller> {
+  authenticate(
+    header: string | undefined,
+    from: () => string = () => "",
+    connection: object | null = null,
+  ): Caller | Promise<Caller> {
     if (!this.#config.enabled) return ANONYMOUS;
     if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
     this.#lookAtFile();
+    const proven = connection === null ? undefined : this.#proven.find(connection, header, this.#tables);
+    if (proven !== undefined) return proven;
     const [, scheme = "", rest = ""] = /^(\S+)[ \t]+(.*)$/s.exec(header) ?? [];
     switch (scheme.toLowerCase()) {
-      case "bearer":
-        return this.#byKey(rest.trim(), from);
+      case "bearer": {
+        const caller = this.#byKey(rest.trim(), from);
+        if (connection !== null) this.#proven.note(connection, { header, tables: this.#tables, caller });
+        return caller;
+      }
       case "basic":
         return this.#byPassword(rest.trim(), from());
       default:

@@ -15,7 +15,11 @@ export function authentication({ credentials, config, lost }: ServerParts, proxi
   return (request, _reply, done) => {
     if (open) refuseForeignNames(request);
     try {
-      const caller = credentials.authenticate(request.headers.authorization, () => proxies.clientOf(request.raw));
+      const caller = credentials.authenticate(
+        request.headers.authorization,
+        () => proxies.clientOf(request.raw),
+        request.raw.socket,
+      );
       if (caller instanceof Promise) return void proven(caller, request, (error) => done(orLost(error, lost)));
       request.caller = caller;
     } catch (error) {

@@ -52,7 +52,7 @@ const CHANGING = {
   started_at: ({ startedAt }) => startedAt,
   finished_at: ({ finishedClock, finishedAt }) => finishedClock ?? finishedAt,
   attempts: ({ attempts }) => JSON.stringify(attempts),
-  placement: ({ placement }) => jsonOf(placement),
+  placement: ({ placement }) => (placement === null ? null : placementJson(placement)),
   result_text: ({ result }) => (result === null ? null : result.text),
   execution_time: ({ result }) => (result === null ? null : result.executionTime),
   result_timestamp: ({ result }) => (result === null ? null : result.timestamp),
@@ -186,6 +186,15 @@ function errorOf(row: Row): Task["error"] {
 /** A time that is stored only when it differs from another one, as it does after the wall clock was set. */
 function otherThan(usual: number | null, time: number | null): number | null {
   return time === usual ? null : time;
+}
+
+/** A placement never changes, and is written with each change of its task. */
+const placements = new WeakMap<Placement, string>();
+
+function placementJson(placement: Placement): string {
+  let json = placements.get(placement);
+  if (json === undefined) placements.set(placement, (json = JSON.stringify(placement)));
+  return json;
 }
 
 export function jsonOf(value: object | null): string | null {
