@@ -191,13 +191,13 @@ test("a GPU that hangs under its work is faulted, and its tasks are lost", async
   const owner = new Owner(t, {
     engine: { failures: [{ kind: "stall", when_text_contains: "freeze" }] },
     timing: LATER,
-    stallTimeout: 2,
+    stallTimeout: 0.5,
   });
   await owner.ready();
   owner.run(aTask("freeze"));
   await owner.is("faulted");
   await owner.until(() => owner.losses.length === 1);
-  assert.match(owner.reason, /made no progress on its tasks for 2 s/);
+  assert.match(owner.reason, /made no progress on its tasks for 0\.5 s/);
   assert.equal(owner.hasWorker, false);
 });
 
@@ -449,7 +449,7 @@ test("what a worker that is killed was to stop is lost like the rest", async (t)
 });
 
 test("a canceled task keeps its text, and its worker and its neighbours go on", async (t) => {
-  const owner = new Owner(t, { engine: { tokens_per_second: 50 }, cancelTimeout: 1 });
+  const owner = new Owner(t, { engine: { tokens_per_second: 50 }, cancelTimeout: 0.5 });
   await owner.ready();
   const [canceled, neighbour] = [aTask("canceled", 4000), aTask("neighbour", 100)];
   owner.run(canceled);
@@ -470,7 +470,7 @@ for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as con
     const hang: SimulatedFailure = { kind: "hang", when_text_contains: "freeze", after_tokens: 1 };
     const engine = { tokens_per_second: 20, context: 1e9, failures: [...DEAF, hang] };
     const isProcess = how === "is stopped (SIGSTOP)";
-    const owner = new Owner(t, { engine, cancelTimeout: 1, ...(isProcess && { openChannel: forkChannel }) });
+    const owner = new Owner(t, { engine, cancelTimeout: 0.5, ...(isProcess && { openChannel: forkChannel }) });
     await owner.ready();
     const { pid } = owner;
     const [canceled, later, neighbour] = [aTask("deaf", 1e6), aTask("deaf too", 1e6), aTask("neighbour", 1e6)];
@@ -488,7 +488,7 @@ for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as con
       { what: later, ...gone },
       { what: "worker_stopped", ...gone },
     ]);
-    assert.match(owner.reason, /^The worker did not stop a canceled task within 1 s .* It is being restarted\.$/);
+    assert.match(owner.reason, /^The worker did not stop a canceled task within 0\.5 s .* It is being restarted\.$/);
     for (const task of [canceled, later]) {
       const outcome = owner.outcomes.get(task)!;
       assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
@@ -510,7 +510,7 @@ for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as con
 }
 
 test("a worker that does not stop a task is one of the three failures that make a GPU faulted", async (t) => {
-  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, timing: LATER, cancelTimeout: 1 });
+  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, timing: LATER, cancelTimeout: 0.5 });
   await owner.ready();
   for (let death = 1; death <= 2; death++) {
     await owner.is("ready");
@@ -533,7 +533,7 @@ test("a worker that does not stop a task is one of the three failures that make 
 });
 
 test("a draining GPU whose worker does not stop its last task is drained", async (t) => {
-  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, cancelTimeout: 1 });
+  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, cancelTimeout: 0.5 });
   await owner.ready();
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);

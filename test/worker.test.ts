@@ -7,8 +7,9 @@ import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { contentOf, type Delta, type Output } from "../src/output.ts";
 import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
-import { type CanceledRun, type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
+import { type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
+import { type CanceledRun } from "../src/gpu/worker/worker-runs.ts";
 import { type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
@@ -44,7 +45,7 @@ class Owner {
     t: TestContext,
     engine: Partial<EngineOptions>,
     failures: readonly SimulatedFailure[] = [],
-    options: Partial<Pick<WorkerOptions, "stallTimeout" | "cancelTimeout" | "openChannel">> = {},
+    options: Partial<Pick<WorkerOptions, "stallTimeout" | "loadTimeout" | "cancelTimeout" | "openChannel">> = {},
   ) {
     const told =
       <Args extends unknown[]>(keep: (...args: Args) => void) =>
@@ -174,7 +175,7 @@ test("a task whose text is still on its way has its slot, and begins when that i
 });
 
 test("a text that comes when the process is gone starts nothing, and waiting for one is no stall", async (t) => {
-  const owner = new Owner(t, {}, [], { stallTimeout: 1 });
+  const owner = new Owner(t, {}, [], { stallTimeout: 0.5 });
   await owner.ready();
   const coming = Promise.withResolvers<Request>();
   owner.run(task("late"), coming.promise);
@@ -209,7 +210,7 @@ test("a process that hangs under its work is stalled", async (t) => {
 });
 
 test("a process that beats but gets on with nothing is stalled, as with a GPU that hangs", async (t) => {
-  const owner = new Owner(t, {}, [{ kind: "stall", when_text_contains: "freeze" }], { stallTimeout: 2 });
+  const owner = new Owner(t, {}, [{ kind: "stall", when_text_contains: "freeze" }], { stallTimeout: 0.5 });
   await owner.ready();
   owner.run(task("freeze"));
   await owner.until(() => owner.stall !== null);
@@ -225,15 +226,15 @@ test("a stopped process (SIGSTOP) is stalled, also without work", async (t) => {
 });
 
 test("loading is work, not silence: heartbeats go on", async (t) => {
-  const owner = new Owner(t, simulatedEngine({ load_seconds: 4 }), [], { stallTimeout: 2 });
+  const owner = new Owner(t, simulatedEngine({ load_seconds: 1.5 }), [], { stallTimeout: 0.5 });
   await owner.ready();
   assert.equal(owner.stall, null);
 });
 
 test("a load that does not come to an end is stalled, although the process beats", async (t) => {
-  const owner = new Owner(t, simulatedEngine({ load_seconds: 1e6 }));
+  const owner = new Owner(t, simulatedEngine({ load_seconds: 1e6 }), [], { loadTimeout: 1 });
   await owner.until(() => owner.stall !== null);
-  assert.match(owner.stall ?? "", /did not get the model loaded within 6 s/);
+  assert.match(owner.stall ?? "", /did not get the model loaded within 1 s/);
 });
 
 test("a health check generates one token and is no task", async (t) => {
@@ -332,7 +333,7 @@ const DEAF: readonly SimulatedFailure[] = [{ kind: "ignore_cancel", when_text_co
 
 test("a process that does not stop a canceled task in time is stuck, however often it is asked", async (t) => {
   const engine = simulatedEngine({ tokens_per_second: 20, context: 1e9, failures: DEAF });
-  const owner = new Owner(t, engine, [], { stallTimeout: 60, cancelTimeout: 1 });
+  const owner = new Owner(t, engine, [], { stallTimeout: 60, cancelTimeout: 0.5 });
   await owner.ready();
   const [deaf, neighbour] = [task("deaf", 1e6), task("neighbour", 1e6)];
   owner.run(deaf);
@@ -341,7 +342,7 @@ test("a process that does not stop a canceled task in time is stuck, however oft
   owner.onBeat = () => owner.worker.cancel(deaf);
   await owner.until(() => owner.stuck.length > 0);
   const { sentence, canceled } = owner.stuck[0]!;
-  assert.equal(sentence, "The worker did not stop a canceled task within 1 s (tasks.cancel_timeout).");
+  assert.equal(sentence, "The worker did not stop a canceled task within 0.5 s (tasks.cancel_timeout).");
   assert.deepEqual([canceled.length, canceled[0]?.sink, owner.stall], [1, owner.sinks.get(deaf), null]);
   const outcome = canceled[0]!.outcome;
   assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
@@ -354,7 +355,7 @@ test("a process that does not stop a canceled task in time is stuck, however oft
 });
 
 test("a stopped worker with a canceled task is stuck", async (t) => {
-  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20 }), [], { stallTimeout: 60, cancelTimeout: 1 });
+  const owner = new Owner(t, simulatedEngine({ tokens_per_second: 20 }), [], { stallTimeout: 60, cancelTimeout: 0.5 });
   await owner.ready();
   const frozen = task("frozen", 1000);
   owner.run(frozen);
@@ -367,7 +368,7 @@ test("a stopped worker with a canceled task is stuck", async (t) => {
 
 test("of a task that a hanging process may never have got, the cancel tells no text", async (t) => {
   const failures: readonly SimulatedFailure[] = [{ kind: "hang", when_text_contains: "freeze" }];
-  const owner = new Owner(t, {}, failures, { stallTimeout: 60, cancelTimeout: 1 });
+  const owner = new Owner(t, {}, failures, { stallTimeout: 60, cancelTimeout: 0.5 });
   await owner.ready();
   const [frozen, late] = [task("freeze"), task("late")];
   owner.run(frozen);
@@ -382,7 +383,7 @@ test("of a task that a hanging process may never have got, the cancel tells no t
 });
 
 test("a process that is stalled before it is stuck is stalled only", async (t) => {
-  const owner = new Owner(t, {}, [{ kind: "stall" }], { stallTimeout: 1, cancelTimeout: 2 });
+  const owner = new Owner(t, {}, [{ kind: "stall" }], { stallTimeout: 0.5, cancelTimeout: 1 });
   await owner.ready();
   const frozen = task("freeze");
   owner.run(frozen);

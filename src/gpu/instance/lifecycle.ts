@@ -4,7 +4,8 @@
  * timers, no clock but the one it is given, so plain calls test it.
  */
 import { type FailureCode } from "../../engine/failures.ts";
-import { type CanceledRun, type Death } from "../worker/worker.ts";
+import { type Death } from "../worker/worker.ts";
+import { type CanceledRun } from "../worker/worker-runs.ts";
 import { type InstanceHealth } from "./health.ts";
 
 /**

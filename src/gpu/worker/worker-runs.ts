@@ -1,0 +1,182 @@
+/** What a worker has been given and has not ended: each run from its request to its outcome. */
+import { PROOF } from "../../engine/engine.ts";
+import { AltLasError, messageOf } from "../../errors.ts";
+import { lengthOf, type Output } from "../../output.ts";
+import { type Request } from "../../request.ts";
+import { type Outcome, type RunSink, type Task } from "../../task.ts";
+import { type FromWorker, type RunRequest, type StepPiece, type ToWorker } from "./messages.ts";
+import { cutShort, newRun, outcomeOf, type Run } from "./run.ts";
+
+/** A run that was to be stopped, and its end as it has to be told without the worker. */
+export interface CanceledRun {
+  readonly sink: RunSink;
+  readonly outcome: Outcome;
+}
+
+export interface WorkerRunsParts {
+  send(message: ToWorker): void;
+  /** The worker had nothing to do and is given work. */
+  busy(): void;
+  /** A run has ended and its slot is free; all its text has been told. */
+  ended(sink: RunSink, outcome: Outcome): void;
+}
+
+export class WorkerRuns {
+  readonly #parts: WorkerRunsParts;
+  readonly #runs = new Map<number, Run>();
+  readonly #runOf = new Map<Task, Run>();
+  #outbox: RunRequest[] = [];
+  #nextRun = 1;
+  /** Milliseconds on the monotonic clock when the last run left. */
+  #idleSince = performance.now();
+
+  constructor(parts: WorkerRunsParts) {
+    this.#parts = parts;
+  }
+
+  get tasks(): number {
+    return this.#runOf.size;
+  }
+
+  /** Milliseconds since the last run left; 0 while there is one. */
+  get idleFor(): number {
+    return this.#runs.size > 0 ? 0 : performance.now() - this.#idleSince;
+  }
+
+  /** Whether the worker has been given something that has not ended. */
+  get hasWork(): boolean {
+    for (const { sent } of this.#runs.values()) if (sent) return true;
+    return false;
+  }
+
+  /**
+   * Gives the worker a task. All tasks given in one turn of the event loop travel in one message.
+   * @param request a promise: the run takes its place now, and the worker is given it when its request is there
+   */
+  run(task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
+    const end = (outcome: Outcome): void => {
+      this.#runOf.delete(task);
+      this.#parts.ended(sink, outcome);
+    };
+    const run = newRun(this.#nextRun++, end, task, sink);
+    this.#runs.set(run.number, run);
+    this.#runOf.set(task, run);
+    if (request instanceof Promise) void this.#giveLater(run, request);
+    else this.#give(run, request);
+    return run.output;
+  }
+
+  /** Has one token generated. Resolves with how that ended; never, when the worker does not tell. */
+  check(): Promise<Outcome> {
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const run = newRun(this.#nextRun++, resolve);
+    this.#runs.set(run.number, run);
+    this.#give(run, PROOF);
+    return promise;
+  }
+
+  /** Asks the worker to stop a task. */
+  cancel(task: Task): void {
+    const run = this.#runOf.get(task);
+    if (run === undefined || run.canceling !== null) return;
+    run.canceling = 0;
+    // Not within this call: the caller does not expect the end before it returns.
+    if (!run.sent) return void setImmediate(() => this.#endUnsent(run, { status: "canceled" }));
+    this.#flush();
+    this.#parts.send({ type: "cancel", runs: [run.number] });
+  }
+
+  /** Takes in all that happened in one decoding step. */
+  step({ starts, pieces, ends }: Extract<FromWorker, { type: "step" }>): void {
+    for (const start of starts) {
+      const run = this.#runs.get(start.run);
+      if (run === undefined) continue;
+      run.begun = true;
+      run.promptTokens = start.promptTokens;
+    }
+    this.#addPieces(pieces);
+    for (const end of ends) {
+      // What came of the end before it may be that the worker is dropped, and all runs with it.
+      const run = this.#runs.get(end.run);
+      if (run !== undefined) this.#end(run, outcomeOf(end, run));
+    }
+  }
+
+  /** Another tick has passed for those that are to stop. */
+  tick(): void {
+    for (const run of this.#runs.values()) if (run.canceling !== null) run.canceling++;
+  }
+
+  /** Whether a run has not stopped within so many ticks. */
+  isDeaf(ticks: number): boolean {
+    return this.#runs.values().some(({ canceling }) => (canceling ?? 0) > ticks);
+  }
+
+  /** All tasks that are to stop, each as it ends if the worker says no more. */
+  canceled(): CanceledRun[] {
+    return [...this.#runs.values()].flatMap((run) =>
+      run.sink === null || run.canceling === null ? [] : [{ sink: run.sink, outcome: cutShort(run) }],
+    );
+  }
+
+  /** The worker is gone, or as good as gone: of what ran there nothing more is told. */
+  drop(): void {
+    if (this.#runs.size > 0) this.#idleSince = performance.now();
+    this.#runs.clear();
+    this.#runOf.clear();
+    this.#outbox = [];
+  }
+
+  #give(run: Run, request: Request): void {
+    if (!this.hasWork) this.#parts.busy();
+    run.sent = true;
+    run.startedAt = run.lastTextAt = performance.now();
+    if (this.#outbox.length === 0) setImmediate(() => this.#flush());
+    this.#outbox.push({ run: run.number, request });
+  }
+
+  /** Meanwhile it may have been canceled, or the worker may be gone, and with it the run. */
+  async #giveLater(run: Run, coming: Promise<Request>): Promise<void> {
+    try {
+      const request = await coming;
+      if (this.#isUnsent(run) && run.canceling === null) this.#give(run, request);
+    } catch (error) {
+      const code = error instanceof AltLasError ? error.code : "store_unavailable";
+      this.#endUnsent(run, { status: "failed", error: { code, sentence: messageOf(error) } });
+    }
+  }
+
+  #isUnsent(run: Run): boolean {
+    return !run.sent && this.#runs.get(run.number) === run;
+  }
+
+  #endUnsent(run: Run, outcome: Outcome): void {
+    if (this.#isUnsent(run)) this.#end(run, outcome);
+  }
+
+  #end(run: Run, outcome: Outcome): void {
+    this.#runs.delete(run.number);
+    this.#idleSince = performance.now();
+    run.end(outcome);
+  }
+
+  #flush(): void {
+    if (this.#outbox.length === 0) return;
+    const requests = this.#outbox;
+    this.#outbox = [];
+    this.#parts.send({ type: "run", requests });
+  }
+
+  #addPieces(pieces: readonly StepPiece[]): void {
+    const now = performance.now();
+    for (const piece of pieces) {
+      const run = this.#runs.get(piece.run);
+      if (run === undefined) continue;
+      const before = run.output.length;
+      run.output.add(piece);
+      run.tokens += piece.tokens;
+      run.lastTextAt = now;
+      if (lengthOf(piece) > 0) run.sink?.delta(piece, before);
+    }
+  }
+}
