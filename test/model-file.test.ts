@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "node:test";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { LLAMA, loaded, refused, watch } from "./helpers/engines.ts";
 import { writeSplitModel } from "./helpers/tiny-models.ts";
 
@@ -23,6 +23,42 @@ it("a model that is cut short is refused with the bytes that it lacks", async ()
     ),
   );
   await rm(folder, { recursive: true });
+});
+
+/** Opens a model that is not to be opened. */
+async function refusal(model: string, sentence: RegExp): Promise<void> {
+  const { code, message } = await refused(loaded({ ...LLAMA, model, context: 256, slots: 1 }));
+  assert.equal(code, "model_error");
+  assert.match(message, sentence);
+  assert(message.includes(model), message);
+}
+
+describe("a model is refused, and its file named, that", () => {
+  let folder = "";
+  let whole = Buffer.alloc(0);
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "alt-las-damaged-"));
+    whole = await readFile(LLAMA.model);
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  const damaged = async (name: string, content: Uint8Array | string): Promise<string> => {
+    const path = join(folder, `${name}.gguf`);
+    await writeFile(path, content);
+    return path;
+  };
+
+  it("does not exist", () => refusal(join(folder, "none.gguf"), /does not exist\.$/));
+  it("is a folder", () => refusal(folder, /cannot be read: .*directory/));
+  it("is empty", async () => refusal(await damaged("empty", ""), /is empty\.$/));
+  it("is a text", async () => refusal(await damaged("text", "hello"), /is not a GGUF file: it starts with "hell"\.$/));
+  it("ends in the middle of the weights", async () =>
+    refusal(
+      await damaged("weights", whole.subarray(0, whole.length / 2)),
+      /weights\.gguf is cut short: it has \d+ bytes/,
+    ));
+  it("ends in the middle of the header", async () =>
+    refusal(await damaged("header", whole.subarray(0, 30)), /header\.gguf is cut short: it has \d+ bytes/));
 });
 
 describe("a model in two parts", () => {
