@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { completionOf } from "../src/request.ts";
 import { unset } from "../src/common/clock.ts";
-import { type GpuFacts, type InstanceFacts } from "../src/gpu/status.ts";
+import { type GpuFacts, type InstanceFacts } from "../src/gpu/facts.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
 import { type Effects, type SchedulerSettings } from "../src/scheduler/effects.ts";
 import { Scheduler } from "../src/scheduler/scheduler.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
-import { type GpuState, type GpuStatus } from "../src/gpu/status.ts";
+import { type GpuState } from "../src/gpu/facts.ts";
+import { type GpuStatus } from "../src/gpu/status.ts";
 import { type LossReason } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { type OpenChannel } from "../src/gpu/worker/channel.ts";

@@ -1,7 +1,7 @@
 /** What becomes of tasks whose GPU crashes, fails, vanishes or is drained. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type GpuState } from "../src/gpu/status.ts";
+import { type GpuState } from "../src/gpu/facts.ts";
 import { attemptNumber, type Outcome, shownGpuId, type Task } from "../src/task.ts";
 import { facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { GPU_STATES, type InstanceRef, mayServeAgain } from "../src/gpu/status.ts";
+import { GPU_STATES, type InstanceRef, mayServeAgain } from "../src/gpu/facts.ts";
 import { Eligibility } from "../src/scheduler/eligibility.ts";
 import { Fleet } from "../src/scheduler/fleet.ts";
 import { freeMemoryOf, type Instance, loadOf, obstacle } from "../src/scheduler/placement.ts";

@@ -1,7 +1,7 @@
 /** Several models on one GPU: each instance has slots, a context and a state of its own, and the GPU stays one for who asks for it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type GpuFacts, type InstanceFacts } from "../src/gpu/status.ts";
+import { type GpuFacts, type InstanceFacts } from "../src/gpu/facts.ts";
 import { type Instance } from "../src/scheduler/placement.ts";
 import { type Task } from "../src/task.ts";
 import { facts, gpuOf, World } from "./helpers/scheduling.ts";

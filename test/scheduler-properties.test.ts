@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
-import { GPU_STATES } from "../src/gpu/status.ts";
+import { GPU_STATES } from "../src/gpu/facts.ts";
 import { isFinal, type Outcome, PRIORITIES, STRATEGIES, type Task } from "../src/task.ts";
 import {
   couldRun,

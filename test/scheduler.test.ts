@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GPU_STATES, isServing } from "../src/gpu/status.ts";
+import { GPU_STATES, isServing } from "../src/gpu/facts.ts";
 import { shownGpuId, type Task } from "../src/task.ts";
 import { facts, World } from "./helpers/scheduling.ts";
 

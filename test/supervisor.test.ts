@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { type Delta } from "../src/output.ts";
 import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type Device } from "../src/gpu/inventory/devices.ts";
-import { type GpuState } from "../src/gpu/status.ts";
+import { type GpuState } from "../src/gpu/facts.ts";
 import { type LossReason, type LifecycleTiming } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { Mutex } from "../src/common/mutex.ts";

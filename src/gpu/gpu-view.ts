@@ -3,7 +3,8 @@ import { type Health } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
 import { type Instance } from "./instance/instance.ts";
 import { type Device } from "./inventory/devices.ts";
-import { type ExternalLoad, type GpuFacts, type GpuStatus } from "./status.ts";
+import { type ExternalLoad, type GpuFacts } from "./facts.ts";
+import { type GpuStatus } from "./status.ts";
 
 /** What is known of it at one moment. */
 export interface GpuView {

@@ -16,7 +16,8 @@ import { type InstanceEngine, type InstanceEvents, type InstanceSettings } from 
 import { Instance } from "./instance/instance.ts";
 import { type LossReason } from "./instance/lifecycle.ts";
 import { type Device } from "./inventory/devices.ts";
-import { type ExternalLoad, type GpuFacts, type GpuState, type GpuStatus } from "./status.ts";
+import { type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
+import { type GpuStatus } from "./status.ts";
 import { Crowding } from "./card/external-load.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
 import { type Usage } from "./worker/worker.ts";

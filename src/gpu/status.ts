@@ -1,24 +1,6 @@
-/** How a GPU looks from outside: what `GET /gpus` shows, and what placement may depend on. */
+/** A GPU as `GET /gpus` shows it. */
 import { type EngineSetting, type UpstreamFigures } from "../engine/engine.ts";
-import { type WhyNot } from "../reasons.ts";
-
-/**
- * `starting`: its worker is loading the model, for the first time or again; `ready`: takes tasks; `hot`: takes none until it has cooled
- * down; `draining`: finishes what runs and takes nothing new, because an operator said so; `drained`: has finished; `unfit`: cannot
- * serve as things are; `faulted`: failed, and is tried again by itself; `lost`: is not there any more.
- */
-export const GPU_STATES = ["starting", "ready", "hot", "draining", "drained", "unfit", "faulted", "lost"] as const;
-export type GpuState = (typeof GPU_STATES)[number];
-
-/** Whether tasks may wait for a GPU in this state when another could run them: it serves, or soon will by itself. */
-export function isServing(state: GpuState): boolean {
-  return state === "starting" || state === "ready" || state === "hot";
-}
-
-/** Whether a GPU in this state may run tasks again without a change to the machine or the configuration. */
-export function mayServeAgain(state: GpuState): boolean {
-  return state !== "unfit" && state !== "lost";
-}
+import { type GpuState, type InstanceFacts } from "./facts.ts";
 
 /** One entry of a GPU's history. */
 export interface GpuEventRecord {
@@ -108,51 +90,6 @@ export interface GpuStatus {
   readonly restarts: number;
   /** The last ones, oldest first. */
   readonly events: readonly GpuEventRecord[];
-}
-
-/** What others take too much of. */
-export type ExternalLoad = Extract<WhyNot, "memory_taken" | "used_by_others">;
-
-/** Names an instance. */
-export interface InstanceRef {
-  readonly gpuId: number;
-  /** Among those of its GPU. */
-  readonly id: number;
-}
-
-/** What placement may depend on: of a card, or of several that hold one model together. */
-export interface CardFacts {
-  /** The `gpu_id`. */
-  readonly id: number;
-  /** Bytes; null: the device does not tell. */
-  readonly memoryFree: number | null;
-  /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
-  readonly othersUtilization: number;
-}
-
-/** What placement may depend on: of one model on a GPU. */
-export interface InstanceFacts {
-  /** Among those of its GPU. */
-  readonly id: number;
-  /** Path of its file, or the name by which its server knows it; "" where there is neither. */
-  readonly model: string;
-  /** As it looks from outside, with what its card and the operator say. */
-  readonly state: GpuState;
-  /** Why it is in this state; null when `ready`. */
-  readonly reason: string | null;
-  /** Why it takes no new tasks although it is ready; null: it does. */
-  readonly crowded: ExternalLoad | Extract<WhyNot, "server_full"> | null;
-  readonly slots: number;
-  /** Tokens of context for each slot; null until the model is loaded. */
-  readonly context: number | null;
-  readonly kvBytesPerToken: number;
-  /** A text of n bytes has at least n / this many tokens. */
-  readonly maxTokenBytes: number;
-}
-
-/** A GPU with all its instances, in the order of their ids. */
-export interface GpuFacts extends CardFacts {
-  readonly instances: readonly InstanceFacts[];
 }
 
 /** Whether a task sent now could finish, and if not, why. */

@@ -1,7 +1,8 @@
 /** `/livez`, `/readyz` and `/healthz`: for load balancers and supervisors, which have no credentials. */
 import { type FastifyInstance, type FastifyReply } from "fastify";
 import { type ErrorCode } from "../errors.ts";
-import { GPU_STATES, type Readiness } from "../gpu/status.ts";
+import { GPU_STATES } from "../gpu/facts.ts";
+import { type Readiness } from "../gpu/status.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { HealthAnswer, LiveAnswer, ReadyAnswer } from "./schemas/health.ts";
 

@@ -6,7 +6,8 @@
 import { type Caller } from "../auth/credentials.ts";
 import { type AltLasError, type ErrorCode } from "../errors.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
-import { type GpuEventRecord, type GpuState, type GpuStatus } from "../gpu/status.ts";
+import { type GpuState } from "../gpu/facts.ts";
+import { type GpuEventRecord, type GpuStatus } from "../gpu/status.ts";
 import { type Attempt, type TaskError } from "../task.ts";
 
 /** Whether somebody may know how the machine and its network look from inside. */

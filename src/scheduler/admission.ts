@@ -1,6 +1,6 @@
 /** Why new tasks are refused: nothing could ever run them, or there is no room for them now. */
 import { AltLasError } from "../errors.ts";
-import { isServing, mayServeAgain } from "../gpu/status.ts";
+import { isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { type Caller, type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";

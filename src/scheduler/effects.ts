@@ -1,5 +1,5 @@
 /** What the scheduler has others do, and what it is told once. */
-import { type InstanceRef } from "../gpu/status.ts";
+import { type InstanceRef } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { type CallerLimits } from "./callers.ts";
 import { type Mappings } from "./eligibility.ts";

@@ -2,7 +2,7 @@
  * Which GPUs may run a task: one day, and at this moment. It only looks; the scheduler decides.
  * Tasks that are asked about together are placed together: one task, or a batch that is not to be split and has no GPU yet.
  */
-import { isServing, mayServeAgain } from "../gpu/status.ts";
+import { isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type CountsByReason, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";

@@ -9,7 +9,7 @@ import {
   type InstanceRef,
   isServing,
   mayServeAgain,
-} from "../gpu/status.ts";
+} from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
 import { freeMemoryOf, type Instance, isHeld, loadOf, memoryNeed, obstacle, placeOf, roomFor } from "./placement.ts";

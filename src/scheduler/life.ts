@@ -1,6 +1,6 @@
 /** Changes the states of tasks, for everybody in this folder: nothing else starts a task, puts it back or ends it. */
 import { type Clock } from "../common/clock.ts";
-import { type InstanceRef } from "../gpu/status.ts";
+import { type InstanceRef } from "../gpu/facts.ts";
 import {
   isFinal,
   latestTime,

@@ -1,5 +1,5 @@
 /** An instance as strategies compare it, and what is written down about a choice. */
-import { type CardFacts, type InstanceFacts, type InstanceRef } from "../gpu/status.ts";
+import { type CardFacts, type InstanceFacts, type InstanceRef } from "../gpu/facts.ts";
 import { type Why, type WhyNot } from "../reasons.ts";
 import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";

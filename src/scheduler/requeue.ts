@@ -1,5 +1,5 @@
 /** Puts tasks back into the queue: after a run that was cut off, after a rest, or when the GPU is gone that they waited for. */
-import { isServing } from "../gpu/status.ts";
+import { isServing } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { backoffSeconds } from "./attempts.ts";
 import { type Deadlines } from "./deadlines.ts";

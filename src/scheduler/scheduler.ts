@@ -11,7 +11,7 @@
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts, type GpuState, type InstanceFacts, type InstanceRef } from "../gpu/status.ts";
+import { type GpuFacts, type GpuState, type InstanceFacts, type InstanceRef } from "../gpu/facts.ts";
 import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm } from "./alarms.ts";

@@ -1,7 +1,7 @@
 /** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
 import { type Logger } from "pino";
 import { type Clock } from "../common/clock.ts";
-import { type InstanceRef } from "../gpu/status.ts";
+import { type InstanceRef } from "../gpu/facts.ts";
 import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type Effects, type SchedulerSettings } from "../scheduler/effects.ts";

@@ -7,7 +7,7 @@ import {
   type GpuState,
   type InstanceFacts,
   type InstanceRef,
-} from "../../src/gpu/status.ts";
+} from "../../src/gpu/facts.ts";
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
 import { type Instance } from "../../src/scheduler/placement.ts";
 import { type Grouping } from "../../src/scheduler/planner.ts";

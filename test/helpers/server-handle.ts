@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type GpuState } from "../../src/gpu/status.ts";
+import { type GpuState } from "../../src/gpu/facts.ts";
 import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
 import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
 import { type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";

@@ -3,7 +3,8 @@
  *
  * Our own model fills the memory and our own decoding shows 100 % utilization, so neither may count.
  */
-import { type ExternalLoad, type GpuUser } from "../status.ts";
+import { type ExternalLoad } from "../facts.ts";
+import { type GpuUser } from "../status.ts";
 import { type GpuProcess, type GpuSample } from "../telemetry/telemetry.ts";
 
 /** Milliseconds for which our work must have rested before what the whole GPU does counts as the others'. */

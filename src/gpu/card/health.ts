@@ -15,7 +15,8 @@
  * A GPU looks like the instance of it that is nearest to serving.
  */
 import { InstanceHealth, type InstanceState } from "../instance/health.ts";
-import { type GpuEventRecord, type GpuState } from "../status.ts";
+import { type GpuState } from "../facts.ts";
+import { type GpuEventRecord } from "../status.ts";
 
 /** Degrees that a hot GPU has to fall below its limit. */
 export const COOL_BY = 5;

@@ -1,7 +1,7 @@
 /** GPUs, and taking them out of service and back. */
 import { Type, type Static } from "typebox";
 import { type EngineSetting } from "../../engine/engine.ts";
-import { GPU_STATES } from "../../gpu/status.ts";
+import { GPU_STATES } from "../../gpu/facts.ts";
 import { closed, oneOf, orNull, shared, TaskId, Time, TIME_EXAMPLE, TimeOrNull, ID_EXAMPLE } from "./common.ts";
 
 const GPU_EXAMPLE = {

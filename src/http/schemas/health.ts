@@ -1,6 +1,6 @@
 /** For load balancers and supervisors. */
 import { Type, type Static } from "typebox";
-import { GPU_STATES } from "../../gpu/status.ts";
+import { GPU_STATES } from "../../gpu/facts.ts";
 import { oneOf } from "./common.ts";
 
 export const LiveAnswer = Type.Object({ status: oneOf(["alive"]) });
