@@ -333,6 +333,39 @@ test("saves made while a write is under way are one transaction", async (t) => {
   assert.deepEqual(store.written, { transactions: 2, inserts: 2, updates: 1 });
 });
 
+test("of two saves that share a task, neither is written when one is refused", async (t) => {
+  const store = await openedStore(t);
+  const [shared, other] = [newTask(1), newTask(2)];
+  await store.save([other]);
+  const outcomes = await Promise.allSettled([
+    store.save([shared]),
+    store.save([shared, newTask(3, { id: other.id })]),
+    store.save([newTask(4)]),
+  ]);
+  assert.deepEqual(
+    outcomes.map((outcome) => outcome.status),
+    ["rejected", "rejected", "fulfilled"],
+  );
+  assert.deepEqual(await storedSeqs(store), [4, 2]);
+  await store.save([shared]);
+  assert.deepEqual(await storedSeqs(store), [4, 2, 1]);
+});
+
+test("a write does not wait for lists that look through everything", async (t) => {
+  const store = await openedStore(t);
+  // Far apart, so that each is looked at in a step of its own.
+  await store.save(Array.from({ length: 40 }, (_, index) => newTask(1 + index * 1_000_000)));
+  const order: string[] = [];
+  const lists = Array.from({ length: 3 }, () => store.tasks.list({ ...EVERYTHING, taskType: "text_generation" }));
+  const listed = Promise.all(lists).then((answers) => {
+    order.push("lists");
+    return answers;
+  });
+  await store.save([newTask(41_000_000)]).then(() => order.push("save"));
+  for (const { total } of await listed) assert.ok(total >= 40);
+  assert.deepEqual(order, ["save", "lists"]);
+});
+
 test("a transaction is bounded, and a save larger than the bound is still one", async (t) => {
   const store = await openedStore(t);
   const large = Array.from({ length: 5000 }, (_, index) => newTask(index + 1));

@@ -102,24 +102,6 @@ export function exerciseStore(name: string, make: MakePlace): void {
       assert.equal((await store.tasks.list(EVERYTHING)).total, 12);
     });
 
-    test("of two saves that share a task, neither is written when one is refused", async (t) => {
-      const { store } = await opened(t, make);
-      const [shared, other] = [newTask(1), newTask(2)];
-      await store.save([other]);
-      const outcomes = await Promise.allSettled([
-        store.save([shared]),
-        store.save([shared, newTask(3, { id: other.id })]),
-        store.save([newTask(4)]),
-      ]);
-      assert.deepEqual(
-        outcomes.map((outcome) => outcome.status),
-        ["rejected", "rejected", "fulfilled"],
-      );
-      assert.deepEqual(await storedSeqs(store), [4, 2]);
-      await store.save([shared]);
-      assert.deepEqual(await storedSeqs(store), [4, 2, 1]);
-    });
-
     test("the caller's thread goes on while a save is under way", async (t) => {
       const { store } = await opened(t, make);
       const text = "x".repeat(1024 * 1024);

@@ -79,21 +79,6 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
       }
     });
 
-    test("a write does not wait for lists that look through everything", async (t) => {
-      const { store } = await opened(t, make);
-      // Far apart, so that each is looked at in a step of its own.
-      await store.save(Array.from({ length: 40 }, (_, index) => newTask(1 + index * 1_000_000)));
-      const order: string[] = [];
-      const lists = Array.from({ length: 3 }, () => store.tasks.list({ ...EVERYTHING, taskType: "text_generation" }));
-      const listed = Promise.all(lists).then((answers) => {
-        order.push("lists");
-        return answers;
-      });
-      await store.save([newTask(41_000_000)]).then(() => order.push("save"));
-      for (const { total } of await listed) assert.ok(total >= 40);
-      assert.deepEqual(order, ["save", "lists"]);
-    });
-
     test("a sweep removes what a plain search finds to be due, and nothing else", async (t) => {
       const time = fc.integer({ min: NOW, max: NOW + 100 });
       const limits = fc.record({ endedBefore: time, maxEnded: fc.option(fc.nat(30)), keysBefore: time });
