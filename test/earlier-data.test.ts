@@ -11,6 +11,7 @@ import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
 import { VERSION } from "../src/common/version.ts";
 import { completionOf } from "../src/request.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
+import { storedTask } from "./helpers/store.ts";
 import { newFolder, Server } from "./helpers/server.ts";
 
 /** Versions, and the last migration that each has. */
@@ -149,7 +150,7 @@ async function contentsOf(path: string) {
   const { live, batches, lastSeq, movedAside } = await store.open();
   const everything = { user: undefined, status: undefined, limit: 100, offset: 0 };
   const { tasks, total } = await store.tasks.list(everything);
-  const whole = await Promise.all(tasks.map(({ id }) => store.tasks.get(id)));
+  const whole = await Promise.all(tasks.map(({ id }) => storedTask(store, id)));
   await store.close();
   const requests = whole.map((task) => task?.request);
   return {

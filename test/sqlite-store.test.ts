@@ -33,6 +33,7 @@ import {
   storedSeqs,
   testFolder,
   turn,
+  storedTask,
 } from "./helpers/store.ts";
 
 const MIB = 1024 * 1024;
@@ -475,7 +476,7 @@ test("a full disk refuses the whole write and nothing else", async (t) => {
   const roomier = await openedStore(t, { path });
   assert.deepEqual(await storedSeqs(roomier), [1]);
   await roomier.save([large]);
-  assert.deepEqual(await roomier.tasks.get(large.id), large);
+  assert.deepEqual(await storedTask(roomier, large.id), large);
 });
 
 test("when the storage thread dies, saves are refused and the process lives on", async (t) => {

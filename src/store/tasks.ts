@@ -65,7 +65,7 @@ export interface BatchRecord {
  *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back.
  */
 export interface TaskStore {
-  /** A task with its request. */
+  /** A task without its request, which may be large. */
   get(id: string): Promise<Task | null>;
   /** What the task with this `seq` asks; null: there is no such task. */
   request(seq: number): Promise<Request | null>;

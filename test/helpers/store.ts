@@ -173,6 +173,12 @@ export function withoutRequest(task: Task): Task {
   return { ...task, request: null };
 }
 
+/** A task with its request, as a store has both. */
+export async function storedTask({ tasks }: Pick<Store, "tasks">, id: string): Promise<Task | null> {
+  const task = await tasks.get(id);
+  return task && { ...task, request: await tasks.request(task.seq) };
+}
+
 /** A task as a list has it. */
 export function withoutText(task: Task): ListedTask {
   const { request: _request, size: _size, estimatedTokens: _tokens, prefix: _prefix, ...listed } = task;

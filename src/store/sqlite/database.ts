@@ -28,7 +28,7 @@ import type { SweepLimits } from "../store.ts";
 import type { BatchState, TaskFilter } from "../tasks.ts";
 
 const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
-const WHOLE = `SELECT ${WHOLE_COLUMNS}, r.request FROM tasks t JOIN requests r ON r.seq = t.seq`;
+const WHOLE = `SELECT ${WHOLE_COLUMNS} FROM tasks t`;
 /** The numbers are sorted before the rows are read: sorting whole rows would need as much memory as all of them. */
 const LIVE = `
   WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)

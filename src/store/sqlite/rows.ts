@@ -1,6 +1,6 @@
 /* How a task looks as a row. */
 import type { ErrorCode } from "../../errors.ts";
-import type { Request, Sampling } from "../../request.ts";
+import type { Sampling } from "../../request.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
@@ -83,8 +83,8 @@ export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
 /** What is read beside `LISTED` of a task that is taken over. */
 export const TAKEN_OVER = [...LISTED, "prefix"] as const;
 
-/** Where values stand in a row that was read: with less in it, the last of them are missing. */
-const READ = placesOf([...TAKEN_OVER, "request"]);
+/** Where values stand in a row of `TAKEN_OVER`, and of `LISTED`, which has less. */
+const READ = placesOf(TAKEN_OVER);
 /** Where they stand in the row of a new task. */
 export const IN_NEW = placesOf(INSERTED);
 /** Where they stand in the row of a change: `UPDATED`, and the task's `seq`. */
@@ -101,14 +101,14 @@ export function newRow(task: Task): NewRow {
 /** The row for a task that is stored. */
 export const changedRow = rowMaker<Task>(CHANGED);
 
-/** The task of a row of `TAKEN_OVER`, and maybe its request. */
+/** The task of a row of `TAKEN_OVER`. */
 export function taskOf(row: Row): Task {
   return {
     ...listedTaskOf(row),
     size: row[READ.size] as number,
     estimatedTokens: row[READ.estimated_tokens] as number,
     prefix: parsed<number[]>(row[READ.prefix]) ?? NO_PREFIX,
-    request: parsed<Request>(row[READ.request]),
+    request: null,
   };
 }
 
