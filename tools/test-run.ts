@@ -1,7 +1,7 @@
 /** Runs test files, several at once, the longest first, and says what was slow and what was skipped. */
 import { appendFileSync, globSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join, relative, sep } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
@@ -14,6 +14,8 @@ const END_TO_END = join("test", "e2e") + sep;
 /** More than there are cores, as files wait for the disk and for processes now and then. */
 const AT_ONCE = 2 * availableParallelism();
 const SLOWEST = 10;
+/** Milliseconds without an event of any test after which the files that have not ended are named. */
+const SILENCE = 60_000;
 
 /** Milliseconds by file. */
 type Durations = Readonly<Record<string, number>>;
@@ -49,9 +51,26 @@ export async function runTests(files: readonly string[]): Promise<TestRun> {
     if (!success) passed = false;
     if (file !== undefined) durations[relative(ROOT, file)] = Math.round(duration_ms);
   });
+  const watch = tellOfSilence(events);
   for await (const text of events.compose(spec)) process.stdout.write(text);
+  clearInterval(watch);
   writeFileSync(DURATIONS, JSON.stringify({ ...known, ...durations }));
   return { passed, durations, skipped };
+}
+
+/** A file that never ends, as something of it is still open, holds back the output of all that come after it. */
+function tellOfSilence(events: ReturnType<typeof run>): NodeJS.Timeout {
+  const running = new Set<string>();
+  let last = performance.now();
+  const heard = (name: string, file: string | undefined, change: (file: string) => unknown): void => {
+    last = performance.now();
+    if (file !== undefined && resolve(ROOT, name) === file) change(relative(ROOT, file));
+  };
+  events.on("test:dequeue", ({ name, file }) => heard(name, file, (begun) => running.add(begun)));
+  events.on("test:complete", ({ name, file }) => heard(name, file, (ended) => running.delete(ended)));
+  return setInterval(() => {
+    if (performance.now() - last >= SILENCE) console.error(`Nothing happens in ${[...running].join(", ")}`);
+  }, SILENCE);
 }
 
 /** The last lines of a run: the slowest files, then what was skipped. @returns the exit code */
