@@ -62,7 +62,7 @@ export class AltLasError extends Error {
   }
 }
 
-/** What any thrown value says, without its stack. */
+/** The message of any thrown value, without its stack. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -47,7 +47,7 @@ export interface RunningServer {
   readonly movedAside: string | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
-  /** What drivers said that are installed and have no GPU to offer. */
+  /** Sentences of drivers that are installed and list no GPU. */
   readonly driverNotes: readonly string[];
   /**
    * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released.

@@ -1,5 +1,5 @@
 /**
- * What comes of a request: an engine emits deltas, and a result is what they add up to.
+ * The output of a request: an engine emits deltas, and a result is their sum.
  *
  * A position in an output is the sum of the lengths of the deltas before it. On their way, deltas of one kind that follow each other are
  * put together (in a worker's message, for a slow reader, in the database) and cut (for a reader that has some of them). A length is a
@@ -50,7 +50,7 @@ export class Output {
   }
 }
 
-/** What a result has of an output. */
+/** The part of an output that a result keeps. */
 export interface Content {
   /** The generated text alone, without the prompt. */
   readonly text: string;
@@ -67,7 +67,7 @@ export function deltasOf({ text }: Content): readonly Delta[] {
   return text === "" ? [] : [{ kind: "text", text }];
 }
 
-/** What follows a position. */
+/** The output behind a position. */
 export function after(deltas: readonly Delta[], position: number): readonly Delta[] {
   if (position === 0) return deltas;
   const rest: Delta[] = [];

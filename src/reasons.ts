@@ -13,13 +13,13 @@ const WHY_NOT = {
   unfit: "unfit",
   faulted: "faulted",
   lost: "lost",
-  // What fills it.
+  // Its load.
   busy: "busy",
   reserved: "kept for a task alone",
   memory_taken: "memory taken by others",
   used_by_others: "used by others",
   server_full: "its server is full",
-  // What this task, or its batch, needs.
+  // The needs of this task, or of its batch.
   not_requested: "not asked for",
   not_mapped: "not mapped",
   chosen_already: "chosen already",

@@ -1,5 +1,5 @@
 /**
- * What a task asks a model.
+ * The request of a task to a model.
  *
  * A request is one immutable value: the HTTP schema makes it, the task carries it, the store keeps it, the worker's messages hand it on,
  * and the engine reads what it honours. Between the HTTP schema and the engine only its facts are looked at. So a new field of
@@ -24,7 +24,7 @@ export interface CompletionRequest {
 /** Told apart by `kind`. A request may be large: of a waiting task only the store has to have it. */
 export type Request = CompletionRequest;
 
-/** What holds where a request does not say otherwise; on every engine, so that an answer does not depend on the GPU the task got. */
+/** The defaults, the same on every engine, so that an answer does not depend on the GPU that the task got. */
 export const SAMPLING_DEFAULTS = { maxTokens: 128, temperature: 0.7, topK: 40, topP: 0.95, minP: 0.05 } as const;
 
 /** A sampling with nothing left open. */
@@ -48,7 +48,7 @@ export function limited(request: Request, tokens: number): Request {
 /** A number for each block of a prompt's beginning, which stands for all its text up to there. */
 export type Chain = readonly number[];
 
-/** What may be asked about a request on its way, also while it is on disk only. */
+/** Facts about a request on its way, also while it is on disk only. */
 export interface RequestFacts {
   /** Bytes of its content, in UTF-8. */
   readonly size: number;

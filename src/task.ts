@@ -35,12 +35,12 @@ export type Priority = (typeof PRIORITIES)[number];
 export const FINISH_REASONS = ["stop", "length", "canceled", "timeout"] as const;
 export type FinishReason = (typeof FINISH_REASONS)[number];
 
-/** What a client asks for; one item of a batch has the same fields. */
+/** The wishes of a client; one item of a batch has the same fields. */
 export interface TaskInput extends TaskSettings {
   readonly request: Request;
 }
 
-/** What a client says of a task beside its request. */
+/** The settings of a task beside its request. */
 export interface TaskSettings {
   readonly taskType: string;
   readonly priority: Priority;
@@ -48,12 +48,12 @@ export interface TaskSettings {
   readonly timeoutSeconds: number | null;
 }
 
-/** What a webhook can be told. */
+/** The events that a webhook can be told. */
 export const TASK_EVENTS = ["task.running", "task.completed", "task.failed", "task.canceled"] as const;
 export const BATCH_EVENTS = [...TASK_EVENTS, "batch.completed"] as const;
 export type WebhookEvent = (typeof BATCH_EVENTS)[number];
 
-/** Whom to tell what about a task or a batch. */
+/** The receiver of events about a task or a batch, and which it wants. */
 export interface Webhook {
   readonly url: string;
   readonly events: readonly WebhookEvent[];
@@ -75,7 +75,7 @@ export interface TaskResult extends Content {
 /** Why a task failed, or a run did. */
 export interface TaskError {
   readonly code: ErrorCode;
-  /** What a person can act on. */
+  /** A sentence that a person can act on. */
   readonly sentence: string;
 }
 
@@ -93,7 +93,7 @@ export type Ending =
 export interface CutOff {
   readonly status: "interrupted";
   readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
-  /** What the engine says of it. */
+  /** The engine's report about it. */
   readonly sentence: string;
   /** Of `gpu_full`: seconds after which there may be room; absent: not known. */
   readonly retryAfter?: number;
@@ -108,7 +108,7 @@ export interface RunSink {
 }
 
 /**
- * What takes a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
+ * The causes that take a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
  * `gpu_lost`: the GPU failed or is gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU
  * took no more at that moment; `worker_stopped`: the worker was ended because of another task, which it did not stop; `gpu_drained`: an operator wanted the GPU free; `server_stop` and
  * `server_restart`: the server was stopped, or died.
@@ -132,7 +132,7 @@ export interface Attempt {
   reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
   /** Of a `worker_crash`: nothing else ran on the worker when it died. */
   alone?: boolean;
-  /** What has happened, in one sentence, such as a server's own words; absent: the reason says it all. */
+  /** Details in one sentence, such as a server's own words; absent: the reason says it all. */
   error?: string;
   /** Attempts before this one that are not kept, because the server behind their GPU was full; absent: none. */
   unlisted?: number;
@@ -176,7 +176,7 @@ export interface Task extends TaskSettings, RequestFacts {
   readonly wholeBatch: boolean;
   /** The task it was made from by a retry. */
   readonly retryOf: string | null;
-  /** Whom to tell about this task; a batch has its own beside it. */
+  /** The webhook of this task; a batch has its own beside it. */
   readonly webhook: Webhook | null;
   readonly createdAt: number;
   /** `createdAt` by the server's clock. */
@@ -202,7 +202,7 @@ export interface Task extends TaskSettings, RequestFacts {
   readonly sampling: Sampling;
 }
 
-/** What is known of a task before it has waited or run. */
+/** The facts about a task before it has waited or run. */
 export type TaskIdentity = Omit<
   Task,
   | "request"
@@ -275,7 +275,7 @@ export interface Batch {
   readonly size: number;
   /** It was sent with `batch_split: false`. */
   readonly whole: boolean;
-  /** Whom to tell about the batch itself, and about its tasks. */
+  /** The webhook for the batch itself, and for its tasks. */
   readonly webhook: Webhook | null;
   readonly createdAt: number;
   /** When the last of its tasks had ended; null: some have not. */

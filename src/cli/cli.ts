@@ -22,7 +22,7 @@ interface Options {
   readonly logLevel?: string;
 }
 
-/** What a command reads and writes. */
+/** The streams that a command reads and writes. */
 export interface Streams {
   readonly stdin: Readable;
   readonly stdout: Writable;

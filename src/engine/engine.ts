@@ -1,11 +1,11 @@
 /**
- * What generates text inside a worker. One engine serves one GPU.
+ * An engine generates text inside a worker. One engine serves one GPU.
  *
  * Promises every implementation keeps (test/engine-conformance.test.ts):
  *  1. `generate` may be called up to `slots` times at once; the calls are decoded together and none waits for another to end.
  *  2. The deltas emitted add up to what was generated; none splits a character. The text of one may be "" when no character is whole yet.
  *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is
- *     free: at the end of the step that was going on, before the next one. Whoever calls `generate` then is part of that next one.
+ *     free: at the end of the step that was going on, before the next one. A call of `generate` that comes then is part of that next one.
  *  4. A prompt that leaves no room for one token rejects with `prompt_too_long`, naming both numbers, before anything is emitted.
  *  5. `stop` ends everything that runs and releases the memory; calling it twice is harmless.
  *  6. `load` checks the memory before it takes it: what does not fit gets a smaller context, then fewer slots, or is refused.
@@ -42,7 +42,7 @@ export interface EngineOptions {
    * and KV cache; null: none was measured.
    */
   readonly measuredOverhead: number | null;
-  /** What llama.cpp computes on: `false` is the CPU. */
+  /** The devices that llama.cpp computes on: `false` is the CPU. */
   readonly backend: "cuda" | "vulkan" | "metal" | false;
   readonly tuning: Tuning;
   /** Of `llama-server`: the program, by its path or by a name that is looked for on PATH. */
@@ -63,7 +63,7 @@ export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" 
   readonly context: number | null;
   /** Tokens for each slot. */
   readonly minContext: number;
-  /** What is configured; how many cores are a device's own is not known here. */
+  /** The configured value; how many cores are a device's own is not known here. */
   readonly tuning: Omit<Tuning, "cores">;
 }
 
@@ -105,7 +105,7 @@ export interface SimulatedOptions {
   readonly context: number;
   /** Bytes of weights it pretends to need. */
   readonly memory_bytes: number;
-  /** What goes wrong, and when; see simulated.ts. */
+  /** Simulated failures, and when they happen; see simulated.ts. */
   readonly failures: readonly SimulatedFailure[];
 }
 
@@ -138,13 +138,13 @@ export interface SimulatedFailure {
   readonly after_tokens?: number;
 }
 
-/** What the failures `crash` and `hang` do to the worker in which the engine runs. */
+/** The effect of the failures `crash` and `hang` on the worker in which the engine runs. */
 export interface SimulatedFaults {
   crash(): void;
   hang(): void;
 }
 
-/** What an engine found out while loading. */
+/** Facts that an engine found out while loading. */
 export interface EngineInfo {
   /** The model's name, for people. */
   readonly model: string;
@@ -162,7 +162,7 @@ export interface EngineInfo {
   readonly maxTokenBytes: number;
   /** The accelerators it opened, by the names its library gives them; none for a CPU and for the simulated engine. */
   readonly devices: readonly string[];
-  /** What it really runs on, as the engine tells it, for people. */
+  /** The device that it really runs on, as the engine tells it, for people. */
   readonly device: string;
   readonly backend: string;
   /** How it computes, and why so. */
@@ -174,11 +174,11 @@ export interface EngineSetting {
   /** Its key in the configuration, like `threads`. */
   readonly name: string;
   readonly value: string | number;
-  /** What made it so; part of a sentence, like `the configuration says so`. */
+  /** The cause; part of a sentence, like `the configuration says so`. */
   readonly reason: string;
 }
 
-/** What a server behind an engine says of itself; null: it does not tell. */
+/** Figures that a server behind an engine reports; null: it does not tell. */
 export interface UpstreamFigures {
   /** Requests that it works on, by everybody. */
   readonly running: number | null;
@@ -244,7 +244,7 @@ export interface GenerateOutcome {
 export interface Engine {
   /** A count that grows with every token generated and every piece of a prompt taken in. */
   readonly progress: number;
-  /** What the server behind it said of itself last; null, or absent: there is none, or it has said nothing. */
+  /** The last figures of the server behind it; null, or absent: there is none, or it has reported nothing. */
   readonly upstream?: UpstreamFigures | null;
   /** Process id of a server that it has started itself, whose memory and time are its own; null, or absent: there is none. */
   readonly serverPid?: number | null;
@@ -252,7 +252,7 @@ export interface Engine {
   readonly gone?: Promise<EngineEnd>;
   /** Opens the model. @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later */
   load(): Promise<EngineInfo>;
-  /** What the engine's own library says of its device's memory; null: it has no device of its own, or does not tell. */
+  /** The memory of its device, as the engine's own library tells it; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;
   /** @throws {EngineFailure} `prompt_too_long`, `model_error`, `out_of_memory`, `gpu_full` (with `retryAfter`) or `gpu_lost` */
   generate(generation: Generation): Promise<GenerateOutcome>;

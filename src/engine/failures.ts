@@ -1,4 +1,4 @@
-/** What an engine reports when it cannot do what it was asked to do, and what that means for the task. */
+/** The failures that an engine reports, and their meaning for the task. */
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type CutOff, type Outcome } from "../task.ts";
 
@@ -58,7 +58,7 @@ export interface ReportedFailure {
   readonly retryAfter?: number;
 }
 
-/** What to report of anything that was thrown. */
+/** The failure to report for anything that was thrown. */
 export function reportOf(error: unknown): ReportedFailure {
   if (!(error instanceof EngineFailure))
     return { code: "model_error", sentence: `The engine failed: ${messageOf(error)}` };

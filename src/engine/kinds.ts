@@ -3,13 +3,13 @@
  * is. A new kind needs an entry here, an entry in open.ts, a folder with its code, and its keys in the configuration's section `engine`.
  */
 
-/** What distinguishes one kind of engine from the others. */
+/** The traits that distinguish one kind of engine from the others. */
 interface EngineTraits {
   /** One line for the configuration's documentation. */
   readonly meaning: string;
   /** Where the tokens are computed: on a device of this machine, on a server that has its own devices, or nowhere. */
   readonly computes: "here" | "elsewhere" | "nowhere";
-  /** What `engine.model` is: the path of a GGUF file, the name that a server gives to its model, or nothing. */
+  /** The meaning of `engine.model`: the path of a GGUF file, the name that a server gives to its model, or nothing. */
   readonly model: "file" | "name" | "unused";
   /** Whether it starts the program that `engine.binary` names. */
   readonly startsProgram: boolean;
@@ -58,7 +58,7 @@ export type EngineKind = keyof typeof ENGINES;
 
 export const ENGINE_KINDS = Object.keys(ENGINES) as readonly EngineKind[];
 
-/** What holds for one kind. */
+/** The traits of one kind. */
 export function engineTraits(kind: EngineKind): EngineTraits {
   return ENGINES[kind];
 }

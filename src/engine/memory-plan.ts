@@ -11,13 +11,13 @@
 import { EngineFailure } from "./failures.ts";
 import { type KvCacheType, type PlannedMemory } from "./engine.ts";
 
-/** What is wanted, and what there is. */
+/** The wish, and the memory there is. */
 export interface MemoryWish {
-  /** What is to be loaded, as the subject of a sentence. */
+  /** The model to load, as the subject of a sentence. */
   readonly what: string;
   /** Bytes. */
   readonly weights: number;
-  /** What so many slots, each of so many tokens, take beside the weights, in bytes. More of either never takes less. */
+  /** Bytes that so many slots, each of so many tokens, take beside the weights. More of either never takes less. */
   readonly rest: (room: Room) => Rest | Promise<Rest>;
   /** Bytes that may be taken; null: not known, so everything is granted. */
   readonly budget: number | null;
@@ -72,7 +72,7 @@ export async function planMemory(wish: MemoryWish): Promise<MemoryPlan> {
   return { ...best, note: noteOf(wish, best) };
 }
 
-/** What may be granted, the best first: the order of the steps 1 to 4. */
+/** The choices that may be granted, the best first: the order of the steps 1 to 4. */
 function roomsOf({ context, minContext, slots, kvCacheTypes }: MemoryWish): Room[] {
   const least = Math.min(minContext, context);
   const rooms = kvCacheTypes.map((kvCacheType) => ({ context, slots, kvCacheType }));

@@ -52,7 +52,7 @@ interface Run {
   generated: number;
 }
 
-/** What will happen to a task. */
+/** The course of a task. */
 interface Plan {
   readonly promptTokens: number;
   /** Which word the text starts with. */
@@ -180,7 +180,7 @@ export class SimulatedEngine implements Engine {
     return { promptTokens, firstWord, tokens: afterOf(failure, tokens), failure, deafAfter: afterOf(deaf, Infinity) };
   }
 
-  /** What goes wrong with this task, in order. */
+  /** The failures of this task, in order. */
   #failuresOf(text: string, tokens: number): SimulatedFailure[] {
     return this.#options.simulated.failures
       .filter((failure) => failure.kind !== "load_error" && this.#isHere(failure))
@@ -281,7 +281,7 @@ function words(first: number, from: number, to: number): string {
   return text;
 }
 
-/** What a task is told of a failure that its worker survives. */
+/** The sentence for a task about a failure that its worker survives. */
 function errorOf({ kind }: SimulatedFailure, generated: number): EngineFailure {
   const after = `after ${generated} tokens`;
   if (kind === "full")

@@ -3,7 +3,7 @@ import { cpuReading, engineReading, type Reading, remoteReading } from "./card/r
 import { type Device } from "./inventory/devices.ts";
 import { type Usage } from "./worker/worker.ts";
 
-/** What distinguishes one kind of device from the others. */
+/** The traits that distinguish one kind of device from the others. */
 interface DeviceTraits {
   /** Whether it has cards, which a worker has to have opened, and no others. */
   readonly hasCards: boolean;
@@ -40,7 +40,7 @@ const DEVICES: Readonly<Record<Device["kind"], DeviceTraits>> = {
   },
 };
 
-/** What holds for the kind of one device. */
+/** The traits of the kind of one device. */
 export function deviceTraits({ kind }: Pick<Device, "kind">): DeviceTraits {
   return DEVICES[kind];
 }

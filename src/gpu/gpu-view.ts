@@ -6,7 +6,7 @@ import { type Device } from "./inventory/devices.ts";
 import { type ExternalLoad, type GpuFacts } from "./facts.ts";
 import { type GpuStatus } from "./status.ts";
 
-/** What is known of it at one moment. */
+/** The facts about it at one moment. */
 export interface GpuView {
   readonly device: Device;
   readonly health: Pick<Health, "state" | "reason" | "since" | "history" | "visible">;
@@ -16,7 +16,7 @@ export interface GpuView {
   >[];
   /** null: there is none, or it is too old. */
   readonly reading: Reading | null;
-  /** What others take of the card. */
+  /** The external load of the card. */
   readonly crowded: ExternalLoad | null;
   readonly xids: Readonly<Record<string, number>>;
 }

@@ -22,7 +22,7 @@ import { Crowding } from "./card/external-load.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
 import { type Usage } from "./worker/worker.ts";
 
-/** What a GPU tells the pool. */
+/** Events that a GPU tells the pool. */
 export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
   /** Everything that still ran on one of its instances is cut off. @param sentence what has happened; null: the reason says it all */
   lost(reason: LossReason, sentence: string | null, instance: number): void;
@@ -261,7 +261,7 @@ export class Gpu {
     }
     const reading = deviceTraits(this.device).reading(this.device, usage, before);
     if (reading !== null) return this.read(reading);
-    // What was seen last must not keep it shut for ever when nobody tells any more.
+    // The last figures must not keep it crowded for ever when no new ones come.
     if (this.#current() === null) this.#judge(null, null, null);
     this.#events.changed();
   }

@@ -23,11 +23,11 @@ import { type GpuMonitor } from "./telemetry/monitor.ts";
 import { type OpenChannel } from "./worker/channel.ts";
 import { type Snapshot } from "./telemetry/telemetry.ts";
 
-/** What the pool tells the scheduler. */
+/** Events that the pool tells the scheduler. */
 export interface PoolEvents {
   /** Something about a GPU changed that placement may depend on. */
   changed(facts: GpuFacts): void;
-  /** What still ran on an instance is cut off. */
+  /** Tasks that still ran on an instance are cut off. */
   lost(instance: InstanceRef, reason: LossReason, sentence: string | null): void;
 }
 

@@ -1,4 +1,4 @@
-/** What is to be done when an answer is out or its client has gone. */
+/** Work to do when an answer is out or its client has gone. */
 import { type ServerResponse } from "node:http";
 
 const ACTIONS = Symbol("when it closes");

@@ -10,7 +10,7 @@ import { leastTokens } from "./placement.ts";
 import { type QueueShare, queueShare, type QueueSize } from "./queue-share.ts";
 import { type Waiting } from "./waiting.ts";
 
-/** What it looks at. */
+/** The parts that it reads. */
 export interface AdmissionParts {
   readonly fleet: Fleet;
   readonly waiting: Pick<Waiting, "tasks" | "bytes" | "heap">;
@@ -157,7 +157,7 @@ function tooLarge(why: string): AltLasError {
   return new AltLasError("invalid_input", `${why}.`);
 }
 
-/** What is limited of the tasks that wait. */
+/** The limited measures of waiting tasks. */
 interface Amount {
   readonly tasks: number;
   /** Of their texts. */

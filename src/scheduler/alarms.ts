@@ -1,4 +1,4 @@
-/** What is to happen at a time to come: a binary heap, the earliest on top. */
+/** Events at a time to come: a binary heap, the earliest on top. */
 import { type Task } from "../task.ts";
 
 export interface Alarm {

@@ -1,4 +1,4 @@
-/** What a task's attempts say about it: how often it was tried, what it is suspected of, and where it failed. */
+/** The history of a task in its attempts: how often it was tried, whether it is a suspect, and where it failed. */
 import { type ErrorCode } from "../errors.ts";
 import { type Attempt, attemptNumber, type Interruption, type Task, type TaskError } from "../task.ts";
 
@@ -14,11 +14,11 @@ const PATIENT_REFUSALS = 3;
 /** Seconds more than a full server is left alone that a task rests at most, which has been sent away again and again. */
 const LONGEST_EXTRA_REST = 15;
 
-/** What there is to say of the end of an attempt. */
+/** Details of the end of an attempt. */
 interface Circumstances {
   /** Whether nothing else ran on its GPU then; default false. */
   readonly alone?: boolean;
-  /** What has happened, in one sentence; absent or null: the reason says it all. */
+  /** The cause in one sentence; absent or null: the reason says it all. */
   readonly error?: string | null;
 }
 

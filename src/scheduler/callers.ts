@@ -1,10 +1,10 @@
 /**
- * What each caller has, may have, and has had.
+ * The running, allowed and past work of each caller.
  *
  * Fairness is start-time fair queueing (Goyal, Vin and Cheng, 1996): each caller has a tag, the work it was given divided by its weight,
  * and a free slot goes to the lowest tag that has a task for it. Work is tokens: estimated when a task starts, corrected when it ends.
- *  1. Who has not waited and begins to, starts at the tag that was served last: nobody saves up shares by not using them.
- *  2. Who could not be served for long, because its tasks are for a GPU that is gone, may not make up for it at the cost of the others:
+ *  1. A caller that becomes active starts at the tag served last, so idle time earns no credit.
+ *  2. A caller that could not be served for long, because its GPU is gone, may not make up for it at the cost of the others:
  *     its tag is raised until it is behind the highest by no more than wrong estimates can have brought about.
  */
 import { AltLasError } from "../errors.ts";

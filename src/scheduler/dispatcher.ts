@@ -51,7 +51,7 @@ export class Dispatcher {
     }
   }
 
-  /** What a GPU is kept for, as long as that waits and may go there. */
+  /** The task that a GPU is reserved for, as long as it waits and may go there. */
   #keptEntry(instance: Instance): Entry | undefined {
     const task = instance.keptFor;
     if (task === null) return undefined;

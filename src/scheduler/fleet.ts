@@ -14,7 +14,7 @@ import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
 import { freeMemoryOf, type Instance, isHeld, loadOf, memoryNeed, obstacle, placeOf, roomFor } from "./placement.ts";
 
-/** What was told of an instance that is new, or otherwise than before. */
+/** Facts about an instance that are new or have changed. */
 export interface Change {
   readonly instance: Instance;
   /** null: it is new. */

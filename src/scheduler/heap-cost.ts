@@ -1,5 +1,5 @@
 /**
- * What a waiting task takes of the heap while its text is in the store. The heap bounds how many may wait, whatever the configuration
+ * The heap that a waiting task takes while its text is in the store. The heap bounds how many may wait, whatever the configuration
  * allows: a server that accepted more than it can hold would die, and so would each of its starts.
  */
 import { type Task } from "../task.ts";

@@ -31,7 +31,7 @@ export class Life {
     this.#parts = parts;
   }
 
-  /** This moment. What a task shows never goes backwards, whatever the wall clock does. */
+  /** This moment. The shown times of a task never go backwards, whatever the wall clock does. */
   moment(task: Task): Moment {
     const { clock } = this.#parts;
     const now = clock.now();
@@ -43,7 +43,7 @@ export class Life {
     const { gpuId } = instance;
     transition(task, "running");
     task.gpuId = gpuId;
-    // What else there is of its batch may run there alone, and so may it when it has to wait again.
+    // The rest of its batch may run there alone, and so may it when it has to wait again.
     if (task.wholeBatch) task.boundTo = gpuId;
     task.startedAt = this.moment(task).at;
     task.placement = placement;
@@ -115,7 +115,7 @@ export class Life {
   }
 }
 
-/** What a run has left; null: nothing. */
+/** The remaining time of a run; null: none. */
 export function resultOf(outcome: Ending): TaskResult | null {
   return outcome.status === "failed" ? null : (outcome.result ?? null);
 }

@@ -15,19 +15,19 @@ export interface Instance extends InstanceRef {
   readonly keptFor: Task | null;
   /** Why it takes no task that may run beside others; null: it does. */
   readonly shut: WhyNot | null;
-  /** What `least_loaded` compares: see `loadOf`. */
+  /** The figure that `least_loaded` compares: see `loadOf`. */
   readonly load: number;
   /** Bytes: see `freeMemoryOf`. */
   readonly freeMemory: number;
 }
 
-/** What a load follows from. */
+/** The inputs of a load. */
 interface Loaded extends Pick<Instance, "card"> {
   readonly facts: Pick<InstanceFacts, "slots">;
   readonly running: { readonly size: number };
 }
 
-/** What `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
+/** The figure that `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
 export function loadOf({ card, facts, running }: Loaded): number {
   const others = Math.round(card.othersUtilization * 20) / 20;
   return others + (1 - others) * (running.size / facts.slots);
@@ -81,13 +81,13 @@ export function isHeld({ running }: Pick<Instance, "running">): boolean {
   return false;
 }
 
-/** What a strategy may look at beside the instances. The same values give the same choice. */
+/** The inputs of a strategy beside the instances. The same values give the same choice. */
 export interface StrategyInput {
   /** The GPU that round robin chose last; null: none yet. */
   readonly lastRoundRobin: number | null;
   /** Uniform in [0, 1). */
   readonly draw: number;
-  /** Who probably has how much of the prompt in its KV cache, the best first. */
+  /** Instances that probably have a part of the prompt in their KV cache, the best first. */
   readonly cached: readonly Cached<Instance>[];
 }
 

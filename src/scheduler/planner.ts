@@ -24,13 +24,13 @@ interface Decision {
 export interface Plan {
   /** Tasks whose slots are reserved. */
   readonly placed: readonly Placed[];
-  /** What found none. */
+  /** Tasks that found none. */
   readonly entries: readonly Entry[];
   /** Gives the slots back. */
   readonly undo: () => void;
 }
 
-/** What it looks at. */
+/** The parts that it reads. */
 export interface PlannerParts {
   readonly fleet: Fleet;
   readonly eligibility: Eligibility;

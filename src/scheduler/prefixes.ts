@@ -19,21 +19,21 @@ export interface Cached<Holder> {
   readonly holders: readonly Holder[];
 }
 
-/** What the slots of one instance have. */
+/** The prompts in the slots of one instance. */
 interface Slots {
   /** Those that are free, the one that has been so for longest first. One that was never used is not in it. */
   readonly free: Chain[];
   readonly taken: Map<Task, Chain>;
 }
 
-/** Whatever names an instance is its `Holder`. */
+/** The name of an instance is its `Holder`. */
 export class Prefixes<Holder> {
   readonly #slots = new Map<Holder, Slots>();
   readonly #free = new Holders<Holder>();
   readonly #taken = new Holders<Holder>();
 
   /**
-   * Who has how much of a prompt, the best first: what free slots have, the longest beginning first, then what those have that work on
+   * The holders of a prompt's beginning, the best first: those with it in free slots, the longest beginning first, then what those have that work on
    * it now. Only an engine whose slots share what they have computed can use the latter.
    */
   of(chain: Chain): readonly Cached<Holder>[] {
@@ -98,7 +98,7 @@ class Holders<Holder> {
     const cached: Cached<Holder>[] = [];
     for (let index = 0; index < chain.length; index++) {
       const holders = this.#byHash.get(chain[index]!);
-      // What nobody has to here, nobody has any further.
+      // If no holder has the prompt up to here, none has more.
       if (holders === undefined) break;
       cached.push({ characters: (index + 1) * BLOCK, holders });
     }
@@ -122,7 +122,7 @@ class Holders<Holder> {
   remove(holder: Holder, chain: Chain, kept: readonly Chain[]): void {
     for (let index = chain.length - 1; index >= 0; index--) {
       const hash = chain[index]!;
-      // Who has this has what comes before it.
+      // A holder of this block has all blocks before it.
       if (kept.some((other) => other[index] === hash)) return;
       const holders = this.#byHash.get(hash);
       if (holders === undefined) continue;

@@ -1,4 +1,4 @@
-/** What waits, in submission order. */
+/** Waiting entries in submission order. */
 import { type Task } from "../task.ts";
 
 /** A batch sent with `batch_split: false` that has no GPU yet: it waits as one. */
@@ -85,7 +85,7 @@ export class EntryQueue {
     return Iterator.from(this).take(count);
   }
 
-  /** The first piece whose last seq is not below `seq`. What is served is in the first one. */
+  /** The first piece whose last seq is not below `seq`. The next entry to serve is in the first one. */
   #pieceOf(seq: number): number {
     const pieces = this.#pieces;
     if (pieces.length > 0 && pieces[0]!.at(-1)!.seq >= seq) return 0;

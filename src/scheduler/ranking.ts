@@ -1,6 +1,6 @@
 /** Callers in the order in which a free slot is offered to them: who has had the least comes first, and among equals who waits longest. */
 
-/** What tells callers apart that are equal in everything else. */
+/** Tells callers apart that are equal in everything else. */
 interface Ranked {
   readonly name: string;
   /** Unique. */

@@ -59,7 +59,7 @@ export class Requeue {
     for (const task of tasks) deadlines.watchQueue(task);
   }
 
-  /** What waits of batches that are bound to a GPU which serves no more looks for another one. @returns the tasks */
+  /** Waiting tasks of batches that are bound to a GPU which serves no more look for another one. @returns the tasks */
   releaseBatches(gpuId: number): readonly Task[] {
     const { waiting } = this.#parts;
     const bound = waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
@@ -79,7 +79,7 @@ export class Requeue {
     return homes;
   }
 
-  /** What was bound to a GPU with its batch may go elsewhere when that serves no more. */
+  /** A task that was bound to a GPU with its batch may go elsewhere when that serves no more. */
   #unbindFromLost(tasks: readonly Task[]): void {
     for (const task of tasks)
       if (task.pinnedGpuId === null && !this.#parts.fleet.isServing(task.boundTo)) task.boundTo = null;

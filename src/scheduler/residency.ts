@@ -2,7 +2,7 @@
  * Which models stay on a card when another one needs room there: a pure function of what is known at that moment. Its caller loads,
  * evicts and drains, and asks again after each change, or when `until` has come.
  *
- * What it holds to:
+ * Its rules:
  *  1. A model that is there already, or is being loaded, is never loaded a second time.
  *  2. Nothing is evicted for a model that would not fit with everything else gone.
  *  3. Memory counts until the driver shows that it is free: an instance that is being unloaded still takes its own.
@@ -123,7 +123,7 @@ function makeRoom(
   );
   if (memoryOf(free) >= missing) return { do: "evict", ids: leastOf(free, missing) };
   const all = [...free, ...inOrder(movable.filter(isInDemand), now)];
-  // What is missing then is being loaded: that has to be there before it can go.
+  // The missing memory belongs to an instance that is being loaded: it has to be there before it can go.
   if (memoryOf(all) < missing) return { do: "wait", drain: [], until: null };
   const ids = leastOf(all, missing);
   const chosen = all.filter(({ id }) => ids.includes(id));

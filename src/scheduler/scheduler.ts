@@ -2,7 +2,7 @@
  * Decides which GPU runs which task, and when. It does nothing itself: events come in by method calls, and what is to
  * be done goes out through `Effects`. No I/O, no timers, no clock but the one it is given, so plain calls test it.
  *
- * What holds after every call:
+ * After every call these hold:
  *  - an instance's running set has at most `slots` tasks, and every task in it is `running` with the `gpuId` of its GPU;
  *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
  * The second has one exception. If more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest has rung, because a
@@ -139,7 +139,7 @@ export class Scheduler {
     const { state, crowded } = instance.facts;
     this.#waiting.limit(roomFor(instance.facts));
     if (!HAS_WORKER.has(state)) this.#prefixes?.clear(instance);
-    // What it was kept for may go elsewhere meanwhile.
+    // The task that it was reserved for may go elsewhere meanwhile.
     if (state !== "ready" || crowded !== null) this.#dispatcher.release(instance);
   }
 
@@ -314,7 +314,7 @@ const ALARMS_AT_ONCE = 2000;
 /** States in which an instance has its worker and with it what is in its KV cache. */
 const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
 
-/** What placement depends on beside how free the card is. */
+/** Placement depends on this beside the free capacity of the card. */
 const DECISIVE = ["state", "crowded", "slots", "context", "maxTokenBytes"] as const satisfies (keyof InstanceFacts)[];
 
 /** Whether a change to an instance may let something in. */

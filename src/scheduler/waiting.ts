@@ -12,7 +12,7 @@ export { type Entry, firstOf, tasksOf } from "./queue.ts";
 /** One queue for each priority, the highest first. */
 type Lane = readonly SizedQueue[];
 
-/** What one caller has waiting. */
+/** The waiting tasks of one caller. */
 interface Queues {
   /** For any GPU. */
   readonly anywhere: Lane;
@@ -128,7 +128,7 @@ export class Waiting {
     }
   }
 
-  /** What waits with this task in front; undefined: nothing does. */
+  /** The line with this task in front; undefined: there is none. */
   entryOf(task: Task): Entry | undefined {
     const batch = task.wholeBatch && task.boundTo === null ? this.#batches.get(task.batchId) : undefined;
     if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
@@ -136,7 +136,7 @@ export class Waiting {
   }
 
   /**
-   * Tasks that probably get slots next, those of each caller in their order. What rests is not among them.
+   * Tasks that probably get slots next, those of each caller in their order. Tasks that rest are not among them.
    * @param count at most, but at least one of each caller that has some waiting
    */
   upcoming(count: number): Task[] {
@@ -166,7 +166,7 @@ export class Waiting {
     let lowest = Infinity;
     const classes = this.#classesFor(wanted, null);
     for (const { caller, tag, oldest } of this.#callers.ranking) {
-      // Who follows has had more, or as much and nothing that is as old.
+      // The next callers have had more, or as much and have nothing as old.
       if (best !== undefined && (tag > lowest || oldest > best.seq)) break;
       const queues = caller.queued === 0 || caller.isCapped ? undefined : this.#queues.get(caller.name);
       const entry = queues && this.#nextOf(queues, wanted, classes, now);

@@ -7,7 +7,7 @@ export interface IdempotencyRecord {
   readonly key: string;
   /** Says whether a request is the same one. */
   readonly fingerprint: string;
-  /** What was answered, as JSON. */
+  /** The answer, as JSON. */
   readonly answer: string;
   /** By the server's clock. */
   readonly createdAt: number;

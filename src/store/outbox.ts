@@ -24,7 +24,7 @@ export interface Delivery {
   readonly user: string;
   readonly event: WebhookEvent;
   readonly url: string;
-  /** What is sent, the same bytes with every try. */
+  /** The message, the same bytes with every try. */
   readonly body: string;
   readonly createdAt: number;
   readonly status: "pending" | "delivered" | "failed";
@@ -33,7 +33,7 @@ export interface Delivery {
   readonly attempts: readonly DeliveryAttempt[];
 }
 
-/** What a user's webhooks are signed with. Times are Unix milliseconds. */
+/** The secrets that sign a user's webhooks. Times are Unix milliseconds. */
 export interface WebhookSecret {
   readonly user: string;
   /** `whsec_` and base64. */

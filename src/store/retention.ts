@@ -86,7 +86,7 @@ export class Retention {
     await this.#tellOfHold();
     while (!signal.aborted) {
       const more = await this.#step();
-      // What is kept for seconds only must not lie around for half a minute.
+      // Tasks that are kept for seconds only must not stay for half a minute.
       const { retention, interval = INTERVAL } = this.#options;
       const until = more ? BREATH : Math.min(interval, retention);
       await pause(until, undefined, { signal }).catch(() => {});

@@ -1,4 +1,4 @@
-/* What a database must offer: a port for each kind of what is stored, and one way to write for all of them. */
+/* The promises of a database: a port for each kind of stored thing, and one way to write for all of them. */
 import { AltLasError } from "../errors.ts";
 import type { Batch, Task } from "../task.ts";
 import type { Past, RecordedTimes } from "./gap.ts";
@@ -6,7 +6,7 @@ import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
 import type { BatchRecord, TaskStore } from "./tasks.ts";
 
-/** What the store tells the operator. */
+/** The store's lines for the operator. */
 export interface StoreLog {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
@@ -18,10 +18,10 @@ export interface ClockRecord {
   readonly clock: RecordedTimes;
 }
 
-/** What is written beside tasks. Each port adds its own kinds. */
+/** Records that are written beside tasks. Each port adds its own kinds. */
 export type StoreRecord = BatchRecord | AnswerRecord | OutboxRecord | ClockRecord;
 
-/** What is old enough to be removed. Times are by the server's clock. */
+/** Limits from which on rows are removed. Times are by the server's clock. */
 export interface SweepLimits {
   /** Tasks that ended before. */
   readonly endedBefore: number;
@@ -31,7 +31,7 @@ export interface SweepLimits {
   readonly keysBefore: number;
 }
 
-/** What is there when a store is opened. */
+/** The content of a store when it is opened. */
 export interface Opened {
   /** The tasks that have not ended, in submission order, without their requests. */
   readonly live: Task[];
@@ -39,7 +39,7 @@ export interface Opened {
   readonly batches: Batch[];
   /** The highest `seq` ever given; 0: none. */
   readonly lastSeq: number;
-  /** What is known of the time until now. */
+  /** The recorded times of earlier runs. */
   readonly past: Past;
   /** Where a damaged file was moved to make room for a new one; null: there was none. */
   readonly movedAside: string | null;

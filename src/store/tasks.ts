@@ -67,7 +67,7 @@ export interface BatchRecord {
 export interface TaskStore {
   /** A task without its request, which may be large. */
   get(id: string): Promise<Task | null>;
-  /** What the task with this `seq` asks; null: there is no such task. */
+  /** The request of the task with this `seq`; null: there is no such task. */
   request(seq: number): Promise<Request | null>;
   /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
   list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;

@@ -64,7 +64,7 @@ export class Cancellation {
     await ended;
     if (!tasks.some(({ id }) => live.has(id))) return;
     const sentence =
-      "What was canceled has not ended yet, or its end could not be written to disk; it is written as soon as that can be.";
+      "The canceled tasks have not ended yet, or their ends could not be written to disk; they are written as soon as that can be.";
     throw new AltLasError("store_unavailable", sentence);
   }
 }

@@ -60,7 +60,7 @@ export class Requests {
   }
 
   /**
-   * What a task asks that gets a slot now: at once if it is in memory. While the store cannot be read, it takes until it can.
+   * The request of a task that gets a slot now: at once if it is in memory. While the store cannot be read, it takes until it can.
    * @throws {AltLasError} `store_unavailable`: this one cannot be read, though others can
    */
   of(task: Task): Request | Promise<Request> {

@@ -1,4 +1,4 @@
-/** Who reads a task while it is generated. Readers cost memory only: they are called when something happens, and keep no text here. */
+/** The readers of a task while it is generated. They cost memory only: they are called when something happens, and keep no text here. */
 import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
 import { type Following, type Listener } from "./task-api.ts";
@@ -9,7 +9,7 @@ const NOTHING: readonly Delta[] = [];
 interface Runs {
   /** The attempt that is on disk; 0: none. Before that a reader hears of none, because a power cut would undo it. */
   onDisk: number;
-  /** What the last one has generated; null: it was another server's. */
+  /** The text of the last attempt; null: it ran under another server. */
   output: Output | null;
 }
 
@@ -54,7 +54,7 @@ export class Subscribers {
   /** @param before the position where it begins in this run's output */
   delta(task: Task, delta: Delta, before: number): void {
     const listeners = this.#listeners.get(task);
-    // What comes before its start is on disk is told when it is.
+    // Events that come before its start is on disk are told when it is.
     if (listeners === undefined || !this.#isOnDisk(task)) return;
     for (const listener of listeners) listener.delta(delta, before);
   }

@@ -1,4 +1,4 @@
-/** What others ask of the task book. */
+/** The requests of other parts to the task book. */
 import { type Delta } from "../output.ts";
 import { type RequestFacts } from "../request.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
@@ -13,7 +13,7 @@ export interface SubmitOptions {
   readonly pinnedGpuId: number | null;
   /** null: one task, not a batch. */
   readonly batch: { readonly split: boolean } | null;
-  /** Whom to tell; its address was checked. */
+  /** The webhook; its address was checked. */
   readonly webhook: Webhook | null;
   /** The same key and fingerprint of the same user mean the same submission. */
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
@@ -22,7 +22,7 @@ export interface SubmitOptions {
 export const BATCH_STATUSES = ["running", "queued", "mixed", "all_distributed", "all_queued"] as const;
 export type BatchStatus = (typeof BATCH_STATUSES)[number];
 
-/** What was true when the tasks were admitted. */
+/** The counts at the moment when the tasks were admitted. */
 export interface Submission {
   readonly batchId: string | null;
   readonly batchStatus: BatchStatus;
@@ -54,7 +54,7 @@ export interface Listener {
   closed(): void;
 }
 
-/** What a listener can ask at any time. */
+/** Questions that a listener can ask at any time. */
 export interface Following {
   /** The attempt that is on disk, with its GPU and its output so far; null: no GPU has it. */
   now(): { readonly attempt: number; readonly gpuId: number; readonly output: readonly Delta[] } | null;

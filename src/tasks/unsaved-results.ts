@@ -11,7 +11,7 @@ export interface UnsavedResultsParts {
   readonly room: () => void;
 }
 
-/** What the body of an event takes for each byte of the result that it repeats. */
+/** Bytes of an event's body for each byte of the result that it repeats. */
 const WITH_EVENT = 3;
 
 export class UnsavedResults {

@@ -12,7 +12,7 @@ const RECOVERY_MS = 5000;
 export interface WriterParts {
   readonly store: Pick<Store, "save" | "close" | "lost">;
   readonly log: Logger;
-  /** What is to be told of a task's present state, which is written with it. */
+  /** The records that tell a task's present state, which are written with it. */
   readonly recordsOf: (task: Task) => readonly StoreRecord[];
   /** New tasks are on disk. */
   readonly admitted: (tasks: readonly Task[]) => void;
@@ -30,7 +30,7 @@ export class Writer {
   readonly #admitting = new Map<Task, boolean>();
   /** Tasks that were refused after all, because they could not be written: nothing of them may reach the disk. */
   readonly #withdrawn = new WeakSet<Task>();
-  /** What could not be written yet, and is tried again. */
+  /** Tasks that could not be written yet, and are tried again. */
   readonly #failed = new Set<Task>();
   readonly #failedRecords = new Map<readonly StoreRecord[], () => void>();
   #retry: NodeJS.Timeout | null = null;
@@ -53,7 +53,7 @@ export class Writer {
   }
 
   /**
-   * Writes new tasks and records, together or not at all. What happens to them meanwhile is written after them: a later write that
+   * Writes new tasks and records, together or not at all. Their changes meanwhile are written after them: a later write that
    * overtook a failing admission would leave a task on disk that its client was refused.
    * @throws {AltLasError} `store_unavailable`
    */

@@ -38,7 +38,7 @@ const GREEDY = { topK: 1, topP: 1, temperature: 1 };
 /** Says with each token how likely it was. */
 const WITH_CONFIDENCE = { confidence: true } as const;
 
-/** What was done since the model was loaded. */
+/** Work done since the model was loaded. */
 export interface LlamaStats {
   steps: number;
   /** Tokens generated. */
@@ -187,7 +187,7 @@ export class LlamaEngine implements Engine {
 
   #tokenize(text: string): Token[] {
     const { model } = this.#opened();
-    // What looks like a special token in a user's text is only text.
+    // A special token in a user's text is only text.
     const tokens = model.tokenize(text, false);
     const { bos, eos, nl, shouldPrependBosToken } = model.tokens;
     if (bos !== null && shouldPrependBosToken) tokens.unshift(bos);
@@ -206,7 +206,7 @@ export class LlamaEngine implements Engine {
       if (this.#active.length > 0) {
         await this.#step();
         await this.#retire();
-        // Whoever has come while the others were admitted has seen this driver at work.
+        // A task that came while the others were admitted has seen this driver at work.
       } else if (this.#waiting.length === 0) break;
     }
     this.#driver = undefined;

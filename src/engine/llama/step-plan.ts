@@ -17,7 +17,7 @@ export interface Move<Task> {
 }
 
 /**
- * Whoever has its whole prompt, or all but its last token, decodes one token. What is left of the batch, or of what `allowance` allows
+ * A task that has its whole prompt, or all but its last token, decodes one token. The rest of the batch, or of what `allowance` allows
  * beside them, is dealt evenly to the other prompts, the shortest remainder first: so a newcomer with a short prompt never waits for a
  * long one, and what it leaves goes to the long one.
  */

@@ -26,7 +26,7 @@ export class Cards {
   readonly #workersOn: WorkersOn;
   /** By process id of a worker, every number under which the kernel knows it. */
   readonly #numbers = new Map<number, readonly number[]>();
-  /** Who waits for figures that were taken after now. */
+  /** Callers that wait for figures taken after now. */
   #waiters: { snapshots: number; readonly wake: () => void }[] = [];
 
   constructor(workersOn: WorkersOn) {
@@ -82,7 +82,7 @@ export class Cards {
     return [[sample.uuid, { sample, others: card.meter.update(sample, this.#ownUse(sample.uuid)) }]];
   }
 
-  /** What this server's workers do on a card. */
+  /** The use of a card by this server's workers. */
   #ownUse(uuid: string): OwnUse {
     const here = this.#workersOn(uuid).filter(({ use }) => use !== "none");
     const workers = here.length === 0 ? "none" : here.every(({ use }) => use === "loaded") ? "loaded" : "loading";

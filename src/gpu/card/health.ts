@@ -2,7 +2,7 @@
  * The health of one GPU: a state machine that is told what happened and says in which state the GPU is. It does nothing itself and
  * waits for nothing; the only clock is the one it is given.
  *
- * What can be wrong with a GPU comes from several sides at once: its card and the operator, who are kept here, and its instances, each
+ * Faults of a GPU come from several sides at once: its card and the operator, who are kept here, and its instances, each
  * of which has a state of its own (../instance/health.ts). How an instance looks from outside follows from all of them. The first that
  * applies counts:
  *  1. `lost`: the card is not there.
@@ -24,7 +24,7 @@ export const COOL_BY = 5;
 /** Entries of the history that are kept. */
 const HISTORY = 50;
 
-/** What a GPU is called that has no instance yet. */
+/** The state of a GPU that has no instance yet. */
 const NO_INSTANCE = { state: "starting", reason: "The model is being loaded." } as const;
 
 /** From the nearest to serving to the farthest from it. */

@@ -1,4 +1,4 @@
-/** What is known of a gpu_id's hardware at this moment: the figures of its card, or of all cards that hold its model together. */
+/** The present figures of a gpu_id's hardware: those of its card, or of all cards that hold its model together. */
 import { availableParallelism, totalmem } from "node:os";
 import { type UpstreamFigures } from "../../engine/engine.ts";
 import { type GpuUser } from "../status.ts";
@@ -11,7 +11,7 @@ export interface Reading extends Omit<GpuSample, "uuid" | "processes"> {
   readonly processes: readonly GpuUser[] | null;
   readonly othersMemory: number | null;
   readonly othersUtilization: number | null;
-  /** What the server behind its engine says; null: there is none, or it does not tell. */
+  /** The figures of the server behind its engine; null: there is none, or it does not tell. */
   readonly upstream: UpstreamFigures | null;
 }
 
@@ -90,7 +90,7 @@ export function engineReading(usage: Usage | null): Reading {
 }
 
 /**
- * A server that runs elsewhere: only what it tells itself. What others use of it is their share of the requests it can work on at once.
+ * A server that runs elsewhere: only what it tells itself. Its external load is the others' share of the requests it can work on at once.
  * Where it does not say how many those are: as many as run, if others wait, and room for all our slots beside the others, if not.
  * @param slots tasks of this server that it may run at once
  */

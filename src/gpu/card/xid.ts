@@ -9,7 +9,7 @@
  * Where this differs from the catalogue's immediate action:
  * - 43 is "ignore" there because the GPU is healthy, but the process that ran into it must end: a new worker.
  * - 45 follows whenever a process that uses the GPU is killed, also when this server kills its own worker. A restart
- *   after it would kill, and so report, for ever. What made the driver clean up has an Xid of its own.
+ *   after it would kill, and so report, for ever. The cause of such a clean-up has an Xid of its own.
  * - 144 to 149 need the hexadecimal words of the kernel's message, which the driver's events do not have. Those that are
  *   fatal bring another Xid along (48, or 154 with the action in words), so by themselves they are counted.
  * - 154 only announces what another Xid calls for.
@@ -123,7 +123,7 @@ const CATALOGUE = new Map<number, XidDescription>([
   ...entries(COUNT, "count"),
 ]);
 
-/** What an Xid means; one that the catalogue does not list is only counted. */
+/** The meaning of an Xid; one that the catalogue does not list is only counted. */
 export function describeXid(xid: number): XidDescription {
   return CATALOGUE.get(xid) ?? { xid, name: "an error that NVIDIA's catalogue does not describe", action: "count" };
 }

@@ -12,7 +12,7 @@ const LONG_PAUSE = 10;
 /** Milliseconds between two times that a short one is told. */
 const NOTE_INTERVAL = 60_000;
 
-/** What its owner is told. */
+/** Events for its owner. */
 export interface BackpressureEvents {
   /** `isFull` has changed. */
   changed(): void;
@@ -59,7 +59,7 @@ export class Backpressure {
     this.askAgain();
   }
 
-  /** Whatever it has said, the next task may try. */
+  /** The next task may try, without regard to earlier refusals. */
   askAgain(): void {
     if (this.#timer === null) return;
     clearTimeout(this.#timer);

@@ -76,7 +76,7 @@ export class InstanceHealth {
     this.fault(`The worker failed ${this.#crashes.length} times within ${minutes} minutes. ${why}`);
   }
 
-  /** It failed. What it does next proves nothing until `serving`. */
+  /** It failed. Its next steps prove nothing until `serving`. */
   fault(why: string): void {
     this.#fault = why;
     this.#starting ??= why;

@@ -1,4 +1,4 @@
-/** What an instance is made of, and what it tells. */
+/** The parts of an instance, and the events that it tells. */
 import { type Logger } from "pino";
 import { type Mutex } from "../../common/mutex.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
@@ -37,13 +37,13 @@ export interface InstanceSettings {
   readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
   readonly footprint: () => number | null;
-  /** Who loads on which card. */
+  /** Holds the turn to load on a card. */
   readonly turns: Mutex;
   readonly timing: LifecycleTiming;
   readonly log: Logger;
 }
 
-/** What an instance tells its GPU. */
+/** Events that an instance tells its GPU. */
 export interface InstanceEvents {
   /** Something changed that placement may depend on. */
   changed(): void;
@@ -53,7 +53,7 @@ export interface InstanceEvents {
   lost(reason: LossReason, sentence: string | null): void;
   /** A worker process has been started, or a server by its engine. */
   started(pid: number): void;
-  /** What its worker says of itself is new; null: its worker has ended. */
+  /** Its worker has reported new facts; null: its worker has ended. */
   used(usage: Usage | null, before: Usage | null): void;
   /** The server behind it has no room, or has some again, and why. */
   noteRoom(event: "crowded" | "free", why: string): void;

@@ -130,7 +130,7 @@ export class Instance {
     return this.use === "loaded" ? this.#worker!.idleFor : 0;
   }
 
-  /** What its worker said of itself last; null: there is none, or it has said nothing yet. */
+  /** The last report of its worker; null: there is none, or it has reported nothing yet. */
   get usage(): Usage | null {
     return this.#usage;
   }
@@ -364,7 +364,7 @@ export class Instance {
   }
 }
 
-/** What the outcome of a check says against its GPU; null: nothing, as of a server that has no room. */
+/** The complaint about its GPU in the outcome of a check; null: none, as of a server that has no room. */
 function faultIn(outcome: Outcome): string | null {
   if (outcome.status === "failed") return outcome.error.sentence;
   return outcome.status === "interrupted" && outcome.reason !== "gpu_full" ? outcome.sentence : null;

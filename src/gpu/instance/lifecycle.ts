@@ -14,16 +14,16 @@ import { type InstanceHealth } from "./health.ts";
  */
 export type LossReason = "worker_crash" | "gpu_lost" | "worker_stopped" | "gpu_drained";
 
-/** What ends a worker at once, and what its tasks are told. */
+/** A cause that ends a worker at once, and the reason that its tasks get. */
 export interface CutOff {
   readonly reason: LossReason;
-  /** What has happened; null: the reason says it all. */
+  /** Details in a sentence; null: the reason says it all. */
   readonly sentence: string | null;
   /** Tasks that end with the worker, as they were to be stopped anyway. */
   readonly canceled: readonly CanceledRun[];
 }
 
-/** What a lifecycle has others do. None of these may call back into it before they return. */
+/** The effects of a lifecycle. None of these may call back into it before they return. */
 export interface LifecycleEffects {
   /** Start a worker as soon as the one before is gone and the card is free for loading: ask `mayStart` then, call `begins`, and start it. */
   start(): void;
@@ -71,7 +71,7 @@ export interface LifecycleOptions {
 /** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
 
-/** What a CUDA error with the first token means most often. */
+/** The most frequent cause of a CUDA error with the first token. */
 const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in docs/gpus.md';
 
 export class Lifecycle {
@@ -85,7 +85,7 @@ export class Lifecycle {
   /** Milliseconds. */
   #servingSince = 0;
   #settled = false;
-  /** What made it unfit may have changed. */
+  /** The cause that made it unfit may have changed. */
   #tryUnfit = false;
   #restarts = 0;
   #loadDeaths = 0;

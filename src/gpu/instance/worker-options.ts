@@ -1,4 +1,4 @@
-/** What an instance's worker is started with. */
+/** The options for the start of an instance's worker. */
 import { type EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { type WorkerOptions } from "../worker/worker.ts";

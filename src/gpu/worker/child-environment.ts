@@ -5,7 +5,7 @@
 import { type ChildProcess, fork, type ForkOptions } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** What any program needs: where things are, the language, the time zone. Windows' own names are in whatever case they came. */
+/** Variables that any program needs: where things are, the language, the time zone. Windows' own names are in whatever case they came. */
 const NAMES = new Set([
   ..."PATH HOME USER LOGNAME LANG LANGUAGE TZ TZDIR TMPDIR TEMP TMP NO_COLOR".split(" "),
   // How libraries are found, and how memory and threads are handed out.

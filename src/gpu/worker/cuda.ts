@@ -91,7 +91,7 @@ function written(uuid: Buffer): string {
   return `GPU-${digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}`;
 }
 
-/** What is no UUID stays as it is. */
+/** A name that is no UUID stays as it is. */
 function digitsOf(uuid: string): string {
   const text = uuid.toLowerCase();
   return /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(text)?.[0] ?? text;

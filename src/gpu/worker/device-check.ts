@@ -6,7 +6,7 @@ import { sameGpu } from "./cuda.ts";
 import { type Device } from "../inventory/devices.ts";
 
 /**
- * What is wrong with what a worker has opened, as one sentence; null: nothing.
+ * The fault of the device that a worker has opened, as one sentence; null: none.
  * @param gpus the UUIDs that the CUDA driver shows the worker's process; null: nobody can tell
  */
 export function mismatch(device: Device, info: EngineInfo, gpus: readonly string[] | null): string | null {

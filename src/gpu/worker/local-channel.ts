@@ -1,6 +1,6 @@
 /**
  * A worker in this process, for tests: the code of a worker process without the process. Never for an engine that computes here, whose
- * crash would take everything with it. What a simulated engine does to its worker ends, or freezes, that worker alone.
+ * crash would take everything with it. A simulated crash or hang ends, or freezes, that worker alone.
  */
 import { engineTraits } from "../../engine/kinds.ts";
 import { type Channel, type ChannelEvents, type ChannelOptions } from "./channel.ts";
@@ -8,7 +8,7 @@ import { type FromWorker, HEARTBEAT_MS, type ToWorker } from "./messages.ts";
 import { type ProcessUse } from "./process-use.ts";
 import { WorkerHost } from "./worker-host.ts";
 
-/** What this process uses is the test's and the server's too. */
+/** The use of this process is the test's and the server's too. */
 const NOTHING_OF_ITS_OWN: ProcessUse = { cpuSeconds: 0, residentBytes: 0 };
 
 /** @throws {Error} for an engine that computes here */

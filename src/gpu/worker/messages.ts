@@ -1,4 +1,4 @@
-/** What the server and a worker process say to each other. The channel keeps the order. */
+/** The messages between the server and a worker process. The channel keeps the order. */
 import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
 import { type FailureCode, type ReportedFailure } from "../../engine/failures.ts";
 import { type Delta } from "../../output.ts";
@@ -30,7 +30,7 @@ export interface StepStart {
   readonly promptTokens: number | null;
 }
 
-/** What is new of one run since the last step; more than one where its deltas are of several kinds. */
+/** The news of one run since the last step; more than one where its deltas are of several kinds. */
 export type StepPiece = Delta & {
   readonly run: number;
   /** Tokens that it took. */
@@ -76,9 +76,9 @@ export type FromWorker =
       readonly serverPid: number | null;
       /** The engine's count of steps; it grows while the engine gets on. */
       readonly progress: number;
-      /** What the engine's library says of its device's memory, in bytes; null: it does not tell. */
+      /** The memory of its device in bytes, as the engine's library tells it; null: it does not tell. */
       readonly deviceMemory: DeviceMemory | null;
-      /** What the server behind the engine says of itself; null: there is none, or it has said nothing. */
+      /** The figures of the server behind the engine; null: there is none, or it has reported nothing. */
       readonly upstream: UpstreamFigures | null;
     };
 

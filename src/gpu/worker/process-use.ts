@@ -1,4 +1,4 @@
-/** What another process uses, as the kernel tells it. */
+/** The resources that another process uses, as the kernel tells them. */
 import { readFileSync } from "node:fs";
 
 export interface ProcessUse {

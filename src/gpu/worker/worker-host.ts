@@ -1,5 +1,5 @@
 /**
- * What a worker does, wherever it runs: obeys the server's messages with one engine, and tells what comes of it. What is around it, a
+ * The work of a worker, wherever it runs: it obeys the server's messages with one engine, and tells the results. Its surroundings, a
  * process or a stand-in for one, is its `HostPort`.
  */
 import { type DeviceMemory, type Engine, type EngineEnd, type SimulatedFaults } from "../../engine/engine.ts";
@@ -14,11 +14,11 @@ import { StepMessages } from "./step-messages.ts";
 export interface HostPort {
   /** @param sent called when the message is on its way for good */
   send(message: FromWorker, sent?: () => void): void;
-  /** Closes the channel, after which the worker ends by itself. What was sent before arrives. */
+  /** Closes the channel, after which the worker ends by itself. Messages sent before arrive. */
   leave(): void;
   /** Ends the worker as a failure of its own. @param sentence its last words */
   fail(sentence: string): void;
-  /** What a simulated crash or hang does to the worker; absent: what it does to the process. */
+  /** The effect of a simulated crash or hang on the worker; absent: the same effect on the process. */
   readonly faults?: SimulatedFaults;
 }
 
@@ -93,7 +93,7 @@ export class WorkerHost {
     }
   }
 
-  /** The engine cannot go on. What of its tasks it has not told yet is cut off. */
+  /** The engine cannot go on. Text of its tasks that it has not told yet is cut off. */
   #onGone({ sentence, crashed }: EngineEnd): void {
     if (this.#ending) return;
     if (crashed) this.#port.fail(sentence);

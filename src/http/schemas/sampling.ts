@@ -2,7 +2,7 @@
 import { Type, type Static, type TObject } from "typebox";
 import { type Sampling, SAMPLING_DEFAULTS } from "../../request.ts";
 
-/** What `predict`, the items of a batch and what stands beside them have. */
+/** Fields of `predict`, of the items of a batch and of the settings beside them. */
 export const samplingFields = {
   max_length: Type.Integer({
     minimum: 1,
@@ -29,7 +29,7 @@ export const samplingFields = {
   }),
 };
 
-/** What a task shows of it. */
+/** The part that a task shows. */
 export const samplingView = {
   max_length: Type.Integer(),
   temperature: Type.Number(),

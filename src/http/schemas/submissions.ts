@@ -119,7 +119,7 @@ function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
       description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
     }),
     ...samplingFields,
-    task_type: TaskType({ default: "text_generation", description: "What the strategy task_specific looks up" }),
+    task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
     timeout_seconds: Type.Optional(
       Type.Number({
@@ -179,6 +179,6 @@ export const BatchAnswer = Type.Object(
     tasks: Type.Array(TaskSummaryRef, { description: "In the order of the items." }),
     batch_id: orNull<string>("string", { format: "uuid" }),
   },
-  { description: "What was true when the batch was accepted." },
+  { description: "The counts at the moment when the batch was accepted." },
 );
 export type BatchAnswer = Static<typeof BatchAnswer>;

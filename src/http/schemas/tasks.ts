@@ -141,7 +141,7 @@ const Attempt = Type.Object({
   alone: Type.Optional(
     Type.Boolean({ description: "Of a worker_crash: nothing else ran on the worker. Absent when something did." }),
   ),
-  error: Type.Optional(Type.String({ description: "What has happened, such as a server's own words." })),
+  error: Type.Optional(Type.String({ description: "Details of the end, such as a server's own words." })),
   unlisted: Type.Optional(
     Type.Integer({ description: "Attempts before this one that found servers full, and are not listed." }),
   ),
@@ -155,7 +155,7 @@ const Placement = Type.Object(
     candidates: Type.Array(
       Type.Object({
         gpu_id: Type.Integer(),
-        score: orNull<number>("number", { description: "What the strategy compared." }),
+        score: orNull<number>("number", { description: "The figure that the strategy compared." }),
       }),
       { description: "The winner first, then at most seven others." },
     ),
@@ -223,7 +223,7 @@ export const TasksAnswer = Type.Object({
   tasks: Type.Record(Type.String(), TaskRef, { description: "From task id to task, newest first." }),
   total: Type.Integer({ description: "Tasks that match, whatever limit, offset and after say." }),
   next: orNull<string>("string", {
-    description: "What to send as after for the next page; null: this was the last one.",
+    description: "The value of after for the next page; null: this was the last one.",
   }),
 });
 export type TasksAnswer = Static<typeof TasksAnswer>;

@@ -7,7 +7,7 @@ import { clearMark, lacksLog } from "./log-mark.ts";
 import { openLocked, withoutLog } from "./schema.ts";
 
 /**
- * Replaces a database by a compact copy of itself. Whatever happens, there is the old file or the new one.
+ * Replaces a database by a compact copy of itself. After any failure there is the old file or the new one.
  * @param acceptMissingLog take a file that was copied without its log as it is
  * @returns bytes before and after
  * @throws {AltLasError} `conflict` when a server has it, `bad_config` when it is not ours or lacks its log; what SQLite throws

@@ -7,7 +7,7 @@ import { clearMark } from "./log-mark.ts";
 const PAGES = 64;
 
 /**
- * Copies a database into a new file, for its owner alone. What the same connection writes meanwhile is in the copy.
+ * Copies a database into a new file, for its owner alone. Writes of the same connection meanwhile are in the copy.
  * @returns the number of the last migration that it has
  * @throws what SQLite throws; and what `signal` was aborted with
  */

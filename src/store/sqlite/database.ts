@@ -51,7 +51,7 @@ const NEWEST = `
     SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
     UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
 
-/** What of a task is asked before it changes. */
+/** The columns of a task that are read before it changes. */
 interface Stored {
   readonly user: string;
   readonly status: TaskStatus;

@@ -15,7 +15,7 @@ export interface GroupCommitParts {
   readonly failed: (error: AltLasError, saves: number) => void;
 }
 
-/** What one transaction holds at most, unless a single save holds more: larger ones make everybody wait longer. */
+/** The most that one transaction holds, unless a single save holds more: larger ones make everybody wait longer. */
 const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 
@@ -105,7 +105,7 @@ export class GroupCommit {
    * other, or they would take effect in another order.
    */
   #onFailed(saves: readonly Save[], error: unknown): void {
-    // What is not an AltLasError was thrown while rows were made or sent, and so is about one of them too.
+    // Any other error was thrown while rows were made or sent, and so is about one of them too.
     const ofRow = error instanceof RowError || !(error instanceof AltLasError);
     const groups = ofRow ? independent(saves) : [];
     if (groups.length > 1) {

@@ -6,7 +6,7 @@ import type { TaskFilter } from "../tasks.ts";
 /** Numbers in one window: tens of milliseconds at worst, which a write may have to wait. */
 const WINDOW = 10_000;
 
-/** What no index of all tasks knows. */
+/** Conditions that no index of all tasks knows. */
 const UNINDEXED = {
   taskType: "task_type = :taskType",
   gpuId: "gpu_id = :gpuId",

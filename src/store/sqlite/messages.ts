@@ -1,4 +1,4 @@
-/* What crosses between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
+/* Messages between SqliteStore and its thread. Requests are served, and replied to, in the order they were sent. */
 import type { ErrorCode } from "../../errors.ts";
 import type { Past } from "../gap.ts";
 import type { Batch } from "../../task.ts";
@@ -37,7 +37,7 @@ export interface Exchange {
     };
     value: null;
   };
-  /** What a task asks, as JSON; null: there is no such task. */
+  /** The request of a task, as JSON; null: there is no such task. */
   request: { request: { readonly seq: number }; value: string | null };
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
@@ -94,7 +94,7 @@ export interface Opening {
 export interface Quarantined {
   /** Where it is now. */
   readonly path: string;
-  /** What is wrong with it. */
+  /** Its fault. */
   readonly reason: string;
 }
 

@@ -1,4 +1,4 @@
-/* What commands may do with a database that no server has. */
+/* Work of the commands on a database that no server has open. */
 import { existsSync } from "node:fs";
 import { AltLasError } from "../../errors.ts";
 import { copyDatabase } from "./copy.ts";

@@ -102,7 +102,7 @@ export class SqliteTasks implements TaskStore {
         characters += charactersOfRow(row);
       }
       total += value.matched;
-      // What is left over begins the next part of the list.
+      // The rest begins the next part of the list.
       if (characters >= maxCharacters && limit > rows.length) more = true;
       limit = more ? 0 : limit - rows.length;
       if (!counted && limit === 0) break;

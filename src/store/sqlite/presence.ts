@@ -140,7 +140,7 @@ export class OpenFiles {
     }
   }
 
-  /** What a client may know of it: no path. */
+  /** The sentence for clients: without a path. */
   static sentence({ file, how }: Missing): string {
     const name = file === "database" ? "The task database" : "The log of the task database";
     return `${name} was ${how} while the server ran. Nothing can be stored or read until the server is started again.`;

@@ -1,4 +1,4 @@
-/* What becomes of a damaged database file: it is moved aside, and never written over. */
+/* Puts a damaged database file into quarantine: it is moved to another name, and never written over. */
 import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { wallTimeText } from "../../common/clock.ts";
@@ -8,7 +8,7 @@ import { type FileLock, Locked, lockFile } from "../file-lock.ts";
 import type { Quarantined } from "./messages.ts";
 import { checkFree, inUse, isDamage, TIMEOUT } from "./schema.ts";
 
-/** What SQLite keeps beside a database. */
+/** The files that SQLite keeps beside a database. */
 const LOGS = ["-wal", "-shm", "-journal"];
 
 /**

@@ -26,7 +26,7 @@ const IDEMPOTENCY_COLUMNS = {
   created_at: ({ createdAt }) => createdAt,
 } as const satisfies Columns<IdempotencyRecord>;
 
-/** What changes of a delivery. */
+/** The columns of a delivery that change. */
 const TRIED_COLUMNS = {
   status: ({ status }) => status,
   next_at: ({ nextAt }) => nextAt,
@@ -114,7 +114,7 @@ function rowOf(record: StoreRecord): Row {
   }
 }
 
-/** What a record is about: saves whose records have one in common belong together. */
+/** The subject of a record: saves whose records have one in common belong together. */
 export function recordKey(record: StoreRecord): string {
   switch (record.kind) {
     case "batch":

@@ -4,7 +4,7 @@ import type { CountChange, Counts } from "./counts.ts";
 import type { Statements } from "./statements.ts";
 import type { SweepLimits } from "../store.ts";
 
-/** What one step of a sweep removes at most. */
+/** The most that one step of a sweep removes. */
 const STEP = 500;
 /** Milliseconds after which a step takes no further task: long requests take longer to remove. */
 const STEP_TIME = 10;
@@ -21,7 +21,7 @@ const EXPIRED_KEYS = `
   DELETE FROM idempotency_keys WHERE number IN
     (SELECT number FROM idempotency_keys WHERE created_at < :keysBefore ORDER BY created_at LIMIT ${STEP})`;
 
-/** What of a task has to be known when it goes. */
+/** The columns of a task that its removal needs. */
 interface Removed {
   readonly id: string;
   readonly user: string;
@@ -41,7 +41,7 @@ export function remove(sql: Statements, counts: Counts, id: string): boolean {
 }
 
 /**
- * One step of a sweep. What is due is read from the front of an index (by end, by status and `seq`, by age), and what was due is gone
+ * One step of a sweep. Rows that are due are read from the front of an index (by end, by status and `seq`, by age), and what was due is gone
  * afterwards, so a step costs what it removes, whatever else is stored. A task that has not ended stands in none of those places.
  * @returns whether there may be more
  */

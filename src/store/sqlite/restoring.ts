@@ -6,7 +6,7 @@ import { taskOf } from "./rows.ts";
 /** Distinct strings that are looked up; beyond them each task keeps its own. */
 const MOST_STRINGS = 10_000;
 
-/** Collects tasks. What many of them have in common they share, as those do that were submitted together. */
+/** Collects tasks. They share equal values, as tasks do that were submitted together. */
 export class Restoring {
   #tasks: Task[] = [];
   /** Of the first row that could not be understood. */

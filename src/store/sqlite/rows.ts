@@ -73,14 +73,14 @@ const NEW = {
 
 const CHANGED = { ...CHANGING, seq: IDENTITY.seq } as const satisfies Columns<Task>;
 
-/** What the row of a new task has. */
+/** The columns of a new task. */
 export const INSERTED = namesOf(NEW);
-/** What of a stored task changes. */
+/** The columns of a stored task that change. */
 export const UPDATED = namesOf(CHANGING);
-/** What a list reads of each task. */
+/** The columns that a list reads of each task. */
 export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
 
-/** What is read beside `LISTED` of a task that is taken over. */
+/** The columns that are read beside `LISTED` of a task that is taken over. */
 export const TAKEN_OVER = [...LISTED, "prefix"] as const;
 
 /** Where values stand in a row of `TAKEN_OVER`, and of `LISTED`, which has less. */
@@ -201,7 +201,7 @@ export function jsonOf(value: object | null): string | null {
   return value === null ? null : JSON.stringify(value);
 }
 
-/** What `jsonOf` made of a value of that type. */
+/** Reads the JSON that `jsonOf` made of a value of that type. */
 export function parsed<T>(json: Value | undefined): T | null {
   return typeof json === "string" ? (JSON.parse(json) as T) : null;
 }

@@ -175,7 +175,7 @@ function checkOwner(db: DatabaseSync, path: string): void {
 function makeDurable(db: DatabaseSync, path: string): void {
   // For a new file only: of an older one, `alt-las compact` makes such a file.
   if (pragma(db, "page_count") === 0) db.exec("PRAGMA auto_vacuum = INCREMENTAL");
-  // What is removed is overwritten with zeros, not only forgotten.
+  // Removed text is overwritten with zeros, not only forgotten.
   db.exec("PRAGMA secure_delete = ON");
   const journal = pragma(db, "journal_mode = WAL");
   // Every commit waits for the disk; on macOS, fullfsync makes the disk itself wait too.
@@ -216,7 +216,7 @@ export function resultCode(error: unknown): number | undefined {
   return typeof code === "number" ? code & 0xff : undefined;
 }
 
-/** Who holds the lock, where the kernel tells: " (process 123)" or nothing. */
+/** The holder of the lock, where the kernel tells it: " (process 123)" or nothing. */
 function holder(path: string): string {
   try {
     const inode = String(statSync(path).ino);

@@ -1,4 +1,4 @@
-/* What the storage thread does for each request, by port. Everything here blocks. */
+/* The work of the storage thread for each request, by port. Everything here blocks. */
 import type { Row } from "./columns.ts";
 import type { TaskDatabase } from "./database.ts";
 import type { Exchange, Kind } from "./messages.ts";
@@ -14,7 +14,7 @@ type Handlers<Of extends Kind> = {
   ) => Exchange[K]["value"];
 };
 
-/** What needs the database and nothing else; the thread itself sees to the rest: its life, copies, and what follows a sweep. */
+/** Requests that need the database and nothing else; the thread itself sees to the rest: its life, copies, and the work after a sweep. */
 export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
 
 const TASKS: Handlers<"request" | "get" | "list" | "scan" | "batch" | "ends" | "remove" | "countEnded"> = {

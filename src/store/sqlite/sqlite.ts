@@ -147,7 +147,7 @@ export class SqliteStore implements Store {
     await this.#opening?.catch(() => undefined);
     // A thread whose files are lost answers nothing else, but has to be told to end.
     const usable = this.#refusal === null || this.lost.aborted;
-    // 1. Nothing new is taken. 2. What is pending is written or refused. 3. The thread closes the file and ends.
+    // 1. Nothing new is taken. 2. Pending saves are written or refused. 3. The thread closes the file and ends.
     this.#refusal = new AltLasError("store_unavailable", "the task database is closed");
     if (usable) {
       await this.#commits.idle();
@@ -168,7 +168,7 @@ export class SqliteStore implements Store {
     if (ms > SLOW_MS) this.#options.log?.warn({ ms, tasks: tasks.size }, "writing tasks to disk is slow");
   }
 
-  /** What has lost the store has been told by itself. */
+  /** The loss of the store has been told by itself. */
   #onWriteFailed(error: AltLasError, saves: number): void {
     if (error instanceof StoreLost) return;
     const { path } = this.#options;

@@ -5,7 +5,7 @@ import type { Missing } from "./presence.ts";
 import type { Row } from "./columns.ts";
 import type { UpgradeNews } from "./upgrade.ts";
 
-/** What was asked for. */
+/** The answer to a request. */
 export interface Answer<K extends Kind = Kind> {
   readonly rows: Row[];
   readonly value: Exchange[K]["value"];
@@ -24,7 +24,7 @@ interface Question {
   readonly reject: (error: Error) => void;
 }
 
-/** What the thread tells by itself. */
+/** Events that the thread tells by itself. */
 export interface StorageEvents {
   /** Called once, when the thread ends, whether it was asked to or not. */
   readonly ended: (error: AltLasError) => void;

@@ -64,7 +64,7 @@ function answer(request: Request): void {
     const value = serve(request);
     // A commit into a file that was deleted meanwhile must not be answered with success.
     if (isChange && performance.now() - started > LONG) throwIfLost(files?.missingAtAGlance(CHANGED));
-    // What a sweep returns says whether it removed something.
+    // The result of a sweep says whether it removed something.
     removed = request.kind !== "write" && value === true;
     send({ kind: "done", value });
   } catch (error) {
@@ -77,7 +77,7 @@ function answer(request: Request): void {
   port?.close();
 }
 
-/** What nobody has to wait for. The files first: the mark would make a log whole again that somebody cut short. */
+/** Work that nobody waits for. The files first: the mark would make a log whole again that somebody cut short. */
 function afterChange(removed: boolean): void {
   noteLoss(() => files?.noteEnds(CHANGED));
   if (missing === null && upkeep?.done(removed) === true) noteLoss(() => files?.noteEnds(CHANGED));

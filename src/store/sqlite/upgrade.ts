@@ -18,7 +18,7 @@ const IN_STEPS = /^-- In steps, until this table is empty: (\w+)$/m;
 /** Milliseconds between two words about a long migration. */
 const NEWS_EVERY = 2000;
 
-/** What is told while an older database is brought to the present schema: a large one may take a while. */
+/** Progress while an older database is brought to the present schema: a large one may take a while. */
 export type UpgradeNews =
   /** The file is copied as it was. */
   | { readonly news: "copying"; readonly to: string; readonly bytes: number }

@@ -1,4 +1,4 @@
-/* What keeps the files as they should be, between the requests: no removed text in the log, no free pages for ever, the mark. */
+/* Upkeep of the files between the requests: no removed text in the log, no free pages for ever, the mark. */
 import type { DatabaseSync } from "node:sqlite";
 import { LogMark } from "./log-mark.ts";
 
