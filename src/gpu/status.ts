@@ -70,7 +70,7 @@ export interface GpuStatus {
   /** Tasks running there now. */
   readonly taskCount: number;
   readonly slots: number;
-  /** What `least_loaded` compares, 0 to 1. */
+  /** The figure that `least_loaded` compares, 0 to 1. */
   readonly load: number;
   /** The model's name; null until it is loaded. */
   readonly model: string | null;
@@ -78,11 +78,11 @@ export interface GpuStatus {
   readonly context: number | null;
   /** One sentence when memory was too small for the slots or the context asked for; else null. */
   readonly memoryNote: string | null;
-  /** What the engine says it opened; null until then. */
+  /** The device that the engine reports; null until then. */
   readonly device: string | null;
   /** How the engine computes, and why so; null until the model is loaded. */
   readonly settings: readonly EngineSetting[] | null;
-  /** What the server behind it says of itself; null: there is none, or it does not tell. */
+  /** The figures of the server behind it; null: there is none, or it does not tell. */
   readonly upstream: UpstreamFigures | null;
   /** Process id of the worker; null: none runs. */
   readonly pid: number | null;

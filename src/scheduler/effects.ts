@@ -1,4 +1,4 @@
-/** What the scheduler has others do, and what it is told once. */
+/** The effects of the scheduler, and its constant settings. */
 import { type InstanceRef } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { type CallerLimits } from "./callers.ts";

@@ -17,7 +17,7 @@ export interface WorkerOptions extends ChannelOptions, StallLimits {
   readonly cancelTimeout: number;
 }
 
-/** What a worker tells its owner. After `gone` it tells nothing more. */
+/** Events that a worker tells its owner. After `gone` it tells nothing more. */
 export interface WorkerEvents {
   /** The model is loaded. @param gpus the UUIDs of the GPUs it sees; null: nobody can tell */
   loaded(info: EngineInfo, gpus: readonly string[] | null): void;
@@ -46,7 +46,7 @@ export interface Death {
   readonly lived: boolean;
 }
 
-/** What the process says of itself, and of a server that its engine has started. */
+/** The reports of the process about itself, and about a server that its engine has started. */
 export interface Usage {
   /** CPU seconds since the process started. */
   readonly cpuSeconds: number;
