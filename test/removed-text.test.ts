@@ -112,8 +112,8 @@ test("a database that was copied without its log is told, and not served as an o
   const store = await openedStore(t, path);
   await store.save([newTask(1)]);
   const copy = copiedAlone(t, path);
-  await assert.rejects(new SqliteStore({ path: copy }).open(), REFUSED);
-  await assert.rejects(new SqliteStore({ path: copy }).open(), REFUSED, "also the second time");
+  await assert.rejects(openedStore(t, copy), REFUSED);
+  await assert.rejects(openedStore(t, copy), REFUSED, "also the second time");
   assert.deepEqual(readdirSync(dirname(copy)), ["tasks.db"]);
   copyFileSync(`${path}-wal`, `${copy}-wal`);
   const whole = await openedStore(t, copy);
@@ -128,7 +128,7 @@ test("a log whose database is gone is told, and not thrown away", async (t) => {
   mkdirSync(dirname(alone));
   copyFileSync(`${path}-wal`, `${alone}-wal`);
   const refused = { code: "bad_config", message: /tasks\.db is gone, and its log .*tasks\.db-wal.*is still there/ };
-  await assert.rejects(new SqliteStore({ path: alone }).open(), refused);
+  await assert.rejects(openedStore(t, alone), refused);
   assert.deepEqual(readdirSync(dirname(alone)), ["tasks.db-wal"]);
   copyFileSync(path, alone);
   assert.deepEqual(await storedSeqs(await openedStore(t, alone)), [1]);
@@ -146,7 +146,7 @@ test("it is told however often the log has begun anew since", async (t) => {
   assert.ok(statSync(path).size > 16 * 2 ** 20);
   // The mark is kept when a save has been answered, before anything else is.
   await store.tasks.countEnded(0);
-  await assert.rejects(new SqliteStore({ path: copiedAlone(t, path) }).open(), REFUSED);
+  await assert.rejects(openedStore(t, copiedAlone(t, path)), REFUSED);
 });
 
 test("a file is whole after a stop, and after any other program has moved its log into it", async (t) => {

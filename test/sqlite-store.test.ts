@@ -89,16 +89,16 @@ test("a second server is refused, whether in another process or in this one, unt
   const child = startChild(path, "hold");
   for await (const line of linesOf(child)) if (line === "open") break;
   const refused = { code: "conflict", message: new RegExp(`${path} is in use by another server`) };
-  await assert.rejects(new SqliteStore({ path }).open(), refused);
+  await assert.rejects(openedStore(t, { path }), refused);
   if (process.platform === "linux") {
-    await assert.rejects(new SqliteStore({ path }).open(), { message: new RegExp(`process ${child.pid}`) });
+    await assert.rejects(openedStore(t, { path }), { message: new RegExp(`process ${child.pid}`) });
   }
   child.kill("SIGKILL");
   await ended(child);
 
   const store = await openedStore(t, { path });
   await store.save([newTask(1)]);
-  await assert.rejects(new SqliteStore({ path }).open(), refused);
+  await assert.rejects(openedStore(t, { path }), refused);
   await store.save([newTask(2)]);
   // What this process was refused must not have cost it its lock.
   const lines = await Array.fromAsync(linesOf(startChild(path, "hold")));
@@ -191,7 +191,7 @@ test("a file that another server has is not moved, however damaged it looks", as
     damage(path);
     const files = readdirSync(dirname(path)).toSorted();
     const contents = files.map((file) => readFileSync(join(dirname(path), file)));
-    await assert.rejects(new SqliteStore({ path }).open(), { code: "conflict" }, name);
+    await assert.rejects(openedStore(t, { path }), { code: "conflict" }, name);
     const after = readdirSync(dirname(path)).toSorted();
     assert.deepEqual(
       after.filter((file) => !file.endsWith(".moving")),
@@ -294,9 +294,9 @@ test("a path that cannot be used is a mistake of the configuration", async (t) =
   const file = join(testFolder(t), "file");
   writeFileSync(file, "");
   const path = join(file, "tasks.db");
-  await assert.rejects(new SqliteStore({ path }).open(), { code: "bad_config", message: new RegExp(path) });
+  await assert.rejects(openedStore(t, { path }), { code: "bad_config", message: new RegExp(path) });
   const folder = testFolder(t);
-  await assert.rejects(new SqliteStore({ path: folder }).open(), { code: "bad_config", message: new RegExp(folder) });
+  await assert.rejects(openedStore(t, { path: folder }), { code: "bad_config", message: new RegExp(folder) });
 });
 
 test("missing folders are made, and nobody else may read the tasks", async (t) => {
@@ -452,7 +452,7 @@ test("a stored task that cannot be understood stops the start with an error, and
   await store.save([newTask(1)]);
   await store.close();
   execute(path, "UPDATE tasks SET attempts = '[{'");
-  await assert.rejects(new SqliteStore({ path }).open(), SyntaxError);
+  await assert.rejects(openedStore(t, { path }), SyntaxError);
   execute(path, "UPDATE tasks SET attempts = '[]'");
   assert.deepEqual(await storedSeqs(await openedStore(t, { path })), [1]);
 });
