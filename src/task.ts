@@ -140,7 +140,9 @@ export interface Attempt {
 
 /** Which attempt of a task is its last one, from 1; 0: there was none. */
 export function attemptNumber({ attempts }: { readonly attempts: readonly Readonly<Attempt>[] }): number {
-  return attempts.reduce((number, { unlisted = 0 }) => number + 1 + unlisted, 0);
+  let number = 0;
+  for (const { unlisted = 0 } of attempts) number += 1 + unlisted;
+  return number;
 }
 
 /** Why a task went where it went; kept with the task. */

@@ -205,10 +205,12 @@ export class Waiting {
 
   /** Which sizes come into question for a GPU: all but those of which every text is too long for it. */
   #classesFor({ isTooSmall }: Wanted, type: string | null): readonly boolean[] {
-    return Array.from({ length: this.#sizes.count }, (_, index) => {
+    const fit: boolean[] = [];
+    for (let index = 0; index < this.#sizes.count; index++) {
       const [least, most] = this.#sizes.rangeOf(index);
-      return !isTooSmall(least, type) || !isTooSmall(most, type);
-    });
+      fit.push(!isTooSmall(least, type) || !isTooSmall(most, type));
+    }
+    return fit;
   }
 
   /** Its priority, lifted by its age. Within one queue the oldest is lifted most, so looking at each front is enough. */

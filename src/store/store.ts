@@ -53,6 +53,9 @@ export class StoreLost extends AltLasError {
   }
 }
 
+/** How much a write hurries. */
+export type When = "now" | "soon";
+
 /**
  * Where tasks, and all that belongs to them, outlive the process. Each part of the server gets the ports that it needs, and no more.
  *
@@ -74,8 +77,11 @@ export interface Store {
   readonly lost: AbortSignal;
   /** Opens or creates the store. */
   open(): Promise<Opened>;
-  /** Writes the present state of these tasks, and the records. */
-  save(tasks: readonly Task[], records?: readonly StoreRecord[]): Promise<void>;
+  /**
+   * Writes the present state of these tasks, and the records.
+   * @param when `soon`: nobody waits for it, and a few milliseconds may pass in which others come that are written with it; default `now`
+   */
+  save(tasks: readonly Task[], records?: readonly StoreRecord[], when?: When): Promise<void>;
   /** Removes some of what is beyond the limits, in one small step. @returns whether there may be more */
   sweep(limits: SweepLimits): Promise<boolean>;
   /** Writes what is pending and closes. Calling it twice is harmless. */

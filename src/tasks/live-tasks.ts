@@ -82,6 +82,11 @@ export class LiveTasks {
     );
   }
 
+  /** Whether somebody waits for its end. */
+  isAwaited(task: Task): boolean {
+    return this.#waiters.has(task.id);
+  }
+
   /** Ends every wait. */
   wakeAll(): void {
     this.#waiters.wakeAll();

@@ -25,6 +25,11 @@ export class Subscribers {
     return { now: () => this.#now(task), stop: () => this.#remove(task, listener) };
   }
 
+  /** Whether somebody reads along. */
+  has(task: Task): boolean {
+    return this.#listeners.has(task);
+  }
+
   /** A run of a task has begun. */
   begun(task: Task, output: Output): void {
     const runs = this.#runs.get(task);

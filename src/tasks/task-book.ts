@@ -272,6 +272,7 @@ export class TaskBook implements TaskApi {
       store: this.#store,
       log: this.#log,
       recordsOf: (task) => this.#eventsOf(task),
+      isAwaited: (task) => this.#live.isAwaited(task) || this.#subscribers.has(task),
       admitted: (tasks) => tasks.forEach((task) => this.#requests.settle(task)),
       started: (task, attempt) => this.#subscribers.started(task, attempt),
       ended: (task) => this.#forget(task),

@@ -23,6 +23,10 @@ export class Waiters {
     });
   }
 
+  has(id: string): boolean {
+    return this.#waiting.has(id);
+  }
+
   wake(id: string): void {
     for (const wake of this.#waiting.get(id) ?? []) wake(id);
   }

@@ -14,6 +14,8 @@ export interface WriterParts {
   readonly log: Logger;
   /** The records that tell a task's present state, which are written with it. */
   readonly recordsOf: (task: Task) => readonly StoreRecord[];
+  /** Whether somebody waits for what becomes of a task, or reads along. */
+  readonly isAwaited: (task: Task) => boolean;
   /** New tasks are on disk. */
   readonly admitted: (tasks: readonly Task[]) => void;
   /** A task's start is on disk. @param attempt which one, from 1 */
@@ -114,9 +116,9 @@ export class Writer {
     // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
     const ended = isFinal(task.status);
     const attempt = task.status === "running" ? attemptNumber(task) : 0;
-    const { store, recordsOf, started, ended: onEnd, caughtUp } = this.#parts;
+    const { store, recordsOf, isAwaited, started, ended: onEnd, caughtUp } = this.#parts;
     try {
-      await store.save([task], recordsOf(task));
+      await store.save([task], recordsOf(task), ended && !isAwaited(task) ? "soon" : "now");
     } catch (error) {
       this.#failed.add(task);
       return this.#tryLater(error);

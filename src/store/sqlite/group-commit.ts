@@ -4,7 +4,7 @@
  */
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Task } from "../../task.ts";
-import type { StoreRecord } from "../store.ts";
+import type { StoreRecord, When } from "../store.ts";
 import { charactersOf, copyOf, independent, type Save } from "./saves.ts";
 import { RowError } from "./storage-thread.ts";
 
@@ -18,6 +18,8 @@ export interface GroupCommitParts {
 /** The most that one transaction holds, unless a single save holds more: larger ones make everybody wait longer. */
 const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
+/** Milliseconds that a save waits at most for others when nobody waits for it. */
+const PATIENCE = 2;
 
 export class GroupCommit {
   readonly #parts: GroupCommitParts;
@@ -27,6 +29,10 @@ export class GroupCommit {
   readonly #retries: Save[][] = [];
   #writing = false;
   #gathering = false;
+  /** One of those in `#pending` is waited for. */
+  #hurries = false;
+  /** Set while nothing but patient saves waits. */
+  #patience: NodeJS.Timeout | undefined;
   #onIdle: (() => void) | undefined;
 
   constructor(parts: GroupCommitParts) {
@@ -34,18 +40,36 @@ export class GroupCommit {
   }
 
   /** @throws {AltLasError} nothing of it is written, and it may be saved again */
-  save(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
+  save(tasks: readonly Task[], records: readonly StoreRecord[], when: When): Promise<void> {
     return new Promise((resolve, reject) => {
       const characters = charactersOf(tasks, records);
       this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, resolve, reject });
+      if (when === "soon" && !this.#hurries) return this.#linger();
+      this.#hurries = true;
       this.#gather();
     });
   }
 
-  /** Resolves when nothing is to be written. */
+  /** Writes what waits, and resolves when nothing is to be written. */
   idle(): Promise<void> {
     if (!this.#writing && this.#pending.length === 0) return Promise.resolve();
-    return new Promise((resolve) => (this.#onIdle = resolve));
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+      this.#hurries = true;
+      this.#flush();
+    });
+  }
+
+  /**
+   * Lets what nobody waits for be written with what comes next. A task is stored twice, and with one client at a time its end would else
+   * be written just when the next task comes, which has to wait for the disk then.
+   */
+  #linger(): void {
+    if (this.#writing || this.#patience !== undefined) return;
+    this.#patience = setTimeout(() => {
+      this.#patience = undefined;
+      this.#flush();
+    }, PATIENCE);
   }
 
   /** Starts a write after this turn of the event loop, so that the saves of the whole turn share it. */
@@ -81,7 +105,8 @@ export class GroupCommit {
     }
     this.#writing = false;
     // The next write first: the disk works while the callers go on.
-    this.#flush();
+    if (this.#pending.length === 0 || this.#hurries || this.#retries.length > 0) this.#flush();
+    else this.#linger();
     for (const save of saves) save.resolve();
   }
 
@@ -96,7 +121,9 @@ export class GroupCommit {
       characters += save.characters;
       return index > 0 && (rows > MAX_ROWS || characters > MAX_CHARACTERS);
     });
-    return this.#pending.splice(0, end === -1 ? this.#pending.length : end);
+    if (end !== -1) return this.#pending.splice(0, end);
+    this.#hurries = false;
+    return this.#pending.splice(0);
   }
 
   /**

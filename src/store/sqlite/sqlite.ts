@@ -1,6 +1,14 @@
 import { AltLasError } from "../../errors.ts";
 import type { Task } from "../../task.ts";
-import { type Opened, type Store, StoreLost, type StoreLog, type StoreRecord, type SweepLimits } from "../store.ts";
+import {
+  type Opened,
+  type Store,
+  StoreLost,
+  type StoreLog,
+  type StoreRecord,
+  type SweepLimits,
+  type When,
+} from "../store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
 import { SqliteIdempotency, SqliteOutbox, SqliteTasks } from "./ports.ts";
@@ -71,10 +79,10 @@ export class SqliteStore implements Store {
     return this.#opening;
   }
 
-  save(tasks: readonly Task[], records: readonly StoreRecord[] = []): Promise<void> {
+  save(tasks: readonly Task[], records: readonly StoreRecord[] = [], when: When = "now"): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
     if (tasks.length === 0 && records.length === 0) return Promise.resolve();
-    return this.#commits.save(tasks, records);
+    return this.#commits.save(tasks, records, when);
   }
 
   async sweep(limits: SweepLimits): Promise<boolean> {
