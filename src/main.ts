@@ -44,7 +44,7 @@ export interface RunningServer {
   /** That credentials.json was gone at the start, as the beginning of a sentence; null: it was there, or never had been. */
   readonly absentCredentials: string | null;
   /** Where a damaged task database was moved to; null: it was sound. */
-  readonly movedAside: string | null;
+  readonly quarantinedTo: string | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
   /** Sentences of drivers that are installed and list no GPU. */
@@ -80,9 +80,9 @@ export async function startServer(
   const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
-  const { movedAside } = stored;
+  const { quarantinedTo } = stored;
   const stop = stopper(config, server.tasks, started.move());
-  return { url, devices, firstKey, absentCredentials: absence, movedAside, driverNotes, lost: store.lost, stop };
+  return { url, devices, firstKey, absentCredentials: absence, quarantinedTo, driverNotes, lost: store.lost, stop };
 }
 
 /** The place where a server runs. */

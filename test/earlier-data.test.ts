@@ -147,7 +147,7 @@ test("each task of 0.2.0 asks what it asked, and a copy of its database is kept 
 /** What a store finds in a database. */
 async function contentsOf(path: string) {
   const store = new SqliteStore({ path });
-  const { live, batches, lastSeq, movedAside } = await store.open();
+  const { live, batches, lastSeq, quarantinedTo } = await store.open();
   const everything = { user: undefined, status: undefined, limit: 100, offset: 0 };
   const { tasks, total } = await store.tasks.list(everything);
   const whole = await Promise.all(tasks.map(({ id }) => storedTask(store, id)));
@@ -157,7 +157,7 @@ async function contentsOf(path: string) {
     live: live.map(({ id, status, seq }) => ({ id, status, seq })),
     batches,
     lastSeq,
-    movedAside,
+    quarantinedTo,
     tasks,
     total,
     requests,

@@ -38,7 +38,7 @@ class Owner {
         cancelTimeout: 60,
         memoryBudget: async () => null,
         footprint: () => null,
-        turns: new Mutex(),
+        loading: new Mutex(),
         openChannel: this.workers.open,
         timing: { restartPause: 0, retryPauses: [86_400_000], healthyAfter: 300_000 },
         log: pino({ level: "silent" }),

@@ -63,7 +63,7 @@ class Owner {
         cancelTimeout: rest.cancelTimeout ?? 60,
         memoryBudget: async () => rest.memoryBudget?.() ?? null,
         footprint: () => null,
-        turns: new Mutex(),
+        loading: new Mutex(),
         openChannel: rest.openChannel ?? this.workers.open,
         timing,
         log: pino({ level: "silent" }),
@@ -421,14 +421,14 @@ test("an idle GPU that has no room passes its check", async (t) => {
 });
 
 test("workers on one card load one after the other", async () => {
-  const turns = new Mutex();
+  const mutex = new Mutex();
   const order: string[] = [];
-  const first = await turns.take(["a", "b"]);
-  const second = turns.take(["b"]).then((done) => {
+  const first = await mutex.take(["a", "b"]);
+  const second = mutex.take(["b"]).then((done) => {
     order.push("second");
     return done;
   });
-  const other = await turns.take(["c"]);
+  const other = await mutex.take(["c"]);
   order.push("other");
   other();
   order.push("first done");

@@ -40,7 +40,7 @@ function greetingOf({
   origin,
 }: Start) {
   const found = { config: parseConfig(yaml, "c.yaml"), configFile: undefined, dataDir: "/var/lib/alt-las", ...origin };
-  return greeting(found, { url, devices, firstKey, absentCredentials, movedAside: null, driverNotes });
+  return greeting(found, { url, devices, firstKey, absentCredentials, quarantinedTo: null, driverNotes });
 }
 
 test("the first line is the address, the last ones the key and what to try, and the files in use are named", () => {

@@ -47,7 +47,7 @@ class Owner {
         cancelTimeout: 60,
         memoryBudget: async () => null,
         footprint: () => null,
-        turns: new Mutex(),
+        loading: new Mutex(),
         openChannel: openChannel ?? new LocalWorkers().open,
         timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
         log: pino({ level: "silent" }),

@@ -65,7 +65,7 @@ const step = fc.oneof(
   fc.record({ do: fc.constant("tell" as const), ref, news }),
   fc.record({ do: fc.constant("occupy" as const), ref, look }),
   fc.record({ do: fc.constant("vacate" as const), ref }),
-  fc.record({ do: fc.constant("keep" as const), ref, isFor: fc.boolean() }),
+  fc.record({ do: fc.constant("reserve" as const), ref, isFor: fc.boolean() }),
   fc.record({ do: fc.constant("leave" as const), ref }),
   fc.record({ do: fc.constant("ask" as const), group, chosen: fc.nat(2) }),
 );
@@ -75,7 +75,7 @@ class History {
   readonly #fleet = new Fleet();
   readonly #eligibility = new Eligibility(this.#fleet, MAPPINGS);
   readonly #world = new World([]);
-  /** For which instances are kept. */
+  /** For which instances are reserved. */
   readonly #suspect = this.#task({ attempts: [{ gpuId: 8, startedAt: 0, endedAt: 0, reason: "worker_crash" }] });
   /** In the order of the fleet. */
   #told: (FlatFacts & { readonly ref: InstanceRef })[] = [];
@@ -93,7 +93,7 @@ class History {
     const known = this.#fleet.on(event.ref.gpuId).find(({ id }) => id === event.ref.id);
     if (known === undefined) return;
     if (event.do === "occupy") this.#fleet.occupy(event.ref, this.#task(event.look));
-    else if (event.do === "keep") this.#fleet.keep(event.ref, event.isFor ? this.#suspect : null);
+    else if (event.do === "reserve") this.#fleet.reserve(event.ref, event.isFor ? this.#suspect : null);
     else if (event.do === "vacate") for (const task of [...known.running].slice(0, 1)) this.#fleet.vacate(known, task);
     else if (known.running.size === 0) {
       this.#told = this.#told.filter((one) => !isSame(one.ref, event.ref));
@@ -103,7 +103,7 @@ class History {
 
   /** That all that is kept is what looking at each instance would find. */
   check(): void {
-    const { all, open, shut, kept, leastRoom, mostRoom, largestContext } = this.#fleet;
+    const { all, available, unavailable, reserved, leastRoom, mostRoom, largestContext } = this.#fleet;
     assert.deepEqual(
       all.map((one) => ({ ...flatOf(one), ref: { gpuId: one.gpuId, id: one.id } })),
       this.#told,
@@ -111,16 +111,16 @@ class History {
     for (const one of all) assert.equal(this.#fleet.get({ gpuId: one.gpuId, id: one.id }), one);
     for (const one of all) {
       assert.deepEqual([one.load, one.freeMemory], [loadOf(one), freeMemoryOf(one)]);
-      assert.equal(one.shut, isAlone(one) ? "reserved" : obstacle(one));
+      assert.equal(one.whyNot, isAlone(one) ? "reserved" : obstacle(one));
     }
     assert.deepEqual(
-      open,
-      all.filter((one) => one.shut === null),
+      available,
+      all.filter((one) => one.whyNot === null),
     );
-    assert.deepEqual(Object.fromEntries(shut), countsOf(all.map((one) => one.shut)));
+    assert.deepEqual(Object.fromEntries(unavailable), countsOf(all.map((one) => one.whyNot)));
     assert.deepEqual(
-      [...kept].toSorted(byRef),
-      all.filter(({ keptFor }) => keptFor !== null),
+      [...reserved].toSorted(byRef),
+      all.filter(({ reservedFor }) => reservedFor !== null),
     );
     const contexts = this.#told.map(({ context }) => context);
     const known = contexts.filter((context) => context !== null);
@@ -159,7 +159,7 @@ class History {
       mappings: MAPPINGS,
       maxRunning: new Map(),
       resting: () => false,
-      keptFor: () => null,
+      reservedFor: () => null,
     };
     if (!isAllowed(situation, flatOf(one), tasks)) return first.boundTo === null ? "not_mapped" : "not_requested";
     if (isAlone(one) || (isSuspect(first) && one.running.size > 0)) return "reserved";
@@ -190,9 +190,9 @@ class History {
   }
 }
 
-/** Whether an instance is kept for a task, or runs one, that must be alone. */
-function isAlone({ keptFor, running }: Instance): boolean {
-  return keptFor !== null || (running.size === 1 && [...running].some(isSuspect));
+/** Whether an instance is reserved for a task, or runs one, that must be alone. */
+function isAlone({ reservedFor, running }: Instance): boolean {
+  return reservedFor !== null || (running.size === 1 && [...running].some(isSuspect));
 }
 
 /** Bytes, at ten to a token. */

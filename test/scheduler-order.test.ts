@@ -67,7 +67,7 @@ class History implements Situation {
   }
 
   readonly resting = (): boolean => false;
-  readonly keptFor = (): null => null;
+  readonly reservedFor = (): null => null;
 
   perform(event: Step): void {
     this.world.now += 100;

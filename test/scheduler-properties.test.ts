@@ -169,7 +169,7 @@ class History implements Situation {
     return this.world.now < last.endedAt + BACKOFF * 1000 * 2 ** (counted.length - 1);
   };
 
-  readonly keptFor = ({ id }: FlatFacts): Task | null => this.world.scheduler.instances[id]!.keptFor;
+  readonly reservedFor = ({ id }: FlatFacts): Task | null => this.world.scheduler.instances[id]!.reservedFor;
 
   /** What must hold after every event. */
   check(): void {
@@ -197,11 +197,11 @@ class History implements Situation {
   /** A GPU becomes empty only for a waiting suspect that may go there, and for each of these one GPU at most. */
   #checkKept(): void {
     const kept = this.gpus.flatMap((one) => {
-      const task = this.keptFor(one);
+      const task = this.reservedFor(one);
       if (task === null) return [];
       assert.ok(one.state === "ready" && one.crowded === null && isSuspect(task) && !isCapped(this, task));
       const group = waitingGroups(this).find(([first]) => first === task);
-      assert.ok(group !== undefined && isFor(this, one, group), `GPU ${one.id} is kept for ${task.id}`);
+      assert.ok(group !== undefined && isFor(this, one, group), `GPU ${one.id} is reserved for ${task.id}`);
       return [task];
     });
     assert.equal(new Set(kept).size, kept.length);

@@ -106,7 +106,7 @@ test("a second server is refused, whether in another process or in this one, unt
   assert.deepEqual(await storedSeqs(store), [2, 1]);
 });
 
-test("a damaged file is moved aside as it is, by a name that the log gives, and an empty database takes its place", async (t) => {
+test("a damaged file is put into quarantine as it is, by a name that the log gives, and an empty database takes its place", async (t) => {
   const damages: Record<string, (path: string) => void> = {
     "something else": (path) => writeFileSync(path, "not a database\n".repeat(1000)),
     "a few bytes": (path) => writeFileSync(path, "x"),
@@ -125,23 +125,23 @@ test("a damaged file is moved aside as it is, by a name that the log gives, and 
     const before = readFileSync(path);
     const { messages, log } = listeningLog();
     const store = await openedStore(t, { path, log });
-    const { movedAside, ...first } = await store.open();
-    assert.deepEqual({ ...first, movedAside: null }, EMPTY, name);
-    assert.ok(movedAside !== null, name);
-    assert.match(movedAside, new RegExp(`^${path}\\.damaged-\\d{4}-\\d\\d-\\d\\dT\\d{6}\\.\\d{3}Z$`));
-    assert.ok(readFileSync(movedAside).equals(before), name);
-    assert.match(messages.join("\n"), new RegExp(`^${path} is damaged \\(.+\\); it was moved to ${movedAside}`));
+    const { quarantinedTo, ...first } = await store.open();
+    assert.deepEqual({ ...first, quarantinedTo: null }, EMPTY, name);
+    assert.ok(quarantinedTo !== null, name);
+    assert.match(quarantinedTo, new RegExp(`^${path}\\.damaged-\\d{4}-\\d\\d-\\d\\dT\\d{6}\\.\\d{3}Z$`));
+    assert.ok(readFileSync(quarantinedTo).equals(before), name);
+    assert.match(messages.join("\n"), new RegExp(`^${path} is damaged \\(.+\\); it was moved to ${quarantinedTo}`));
     await store.save([newTask(1)]);
     await store.close();
     assert.deepEqual(
       readdirSync(dirname(path)).toSorted(),
-      ["tasks.db", movedAside.slice(dirname(path).length + 1)],
+      ["tasks.db", quarantinedTo.slice(dirname(path).length + 1)],
       name,
     );
 
     const again = await openedStore(t, { path });
     assert.deepEqual(await storedSeqs(again), [1]);
-    assert.equal((await again.open()).movedAside, null);
+    assert.equal((await again.open()).quarantinedTo, null);
   }
 });
 
@@ -154,12 +154,12 @@ test("an empty file whose log is not empty is damaged: SQLite would throw the lo
   const log = readFileSync(`${path}-wal`);
   assert.ok(log.length > 0);
   truncateSync(path, 0);
-  const { movedAside } = await (await openedStore(t, { path })).open();
-  assert.equal(statSync(`${movedAside}`).size, 0);
-  assert.ok(readFileSync(`${movedAside}-wal`).equals(log));
+  const { quarantinedTo } = await (await openedStore(t, { path })).open();
+  assert.equal(statSync(`${quarantinedTo}`).size, 0);
+  assert.ok(readFileSync(`${quarantinedTo}-wal`).equals(log));
 });
 
-test("moving aside never writes over a file", (t) => {
+test("quarantine never writes over a file", (t) => {
   const path = databasePath(t);
   t.mock.timers.enable({ apis: ["Date"], now: Date.UTC(2030, 0, 2, 3, 4, 5, 6) });
   const target = `${path}.damaged-2030-01-02T030405.006Z`;
@@ -169,9 +169,9 @@ test("moving aside never writes over a file", (t) => {
     ["second", "-3"],
   ] as const) {
     writeFileSync(path, content);
-    const { opened, aside } = openOrReplace(path, () => openDatabase(path));
+    const { opened, quarantined } = openOrReplace(path, () => openDatabase(path));
     opened.close();
-    assert.deepEqual(aside, { path: target + suffix, reason: `it has ${content.length} bytes` });
+    assert.deepEqual(quarantined, { path: target + suffix, reason: `it has ${content.length} bytes` });
     assert.equal(readFileSync(target + suffix, "utf8"), content);
   }
   assert.equal(readFileSync(`${target}-wal`, "utf8"), "somebody's");
@@ -484,7 +484,7 @@ test("when the storage thread dies, saves are refused and the process lives on",
     import { parentPort } from "node:worker_threads";
     parentPort.on("message", ({ kind }) => {
       if (kind === "write") throw new Error("the thread has a bug");
-      parentPort.postMessage({ kind: "done", value: { lastSeq: 0, batches: [], aside: null } });
+      parentPort.postMessage({ kind: "done", value: { lastSeq: 0, batches: [], quarantined: null } });
     });`;
   const { messages, log } = listeningLog();
   const thread = new URL(`data:text/javascript,${encodeURIComponent(dying)}`);

@@ -48,7 +48,13 @@ class HeldStore implements Store {
     return promise;
   }
 
-  open = async () => ({ live: [], batches: [], lastSeq: 0, past: { recorded: null, newest: null }, movedAside: null });
+  open = async () => ({
+    live: [],
+    batches: [],
+    lastSeq: 0,
+    past: { recorded: null, newest: null },
+    quarantinedTo: null,
+  });
   readonly tasks: Store["tasks"] = {
     get: async () => null,
     request: () => {

@@ -27,16 +27,16 @@ export interface Origin {
  */
 export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "lost">): string {
   const { config, configFile, dataDir, given = new Map() } = origin;
-  const { url, devices, firstKey, movedAside, driverNotes } = server;
+  const { url, devices, firstKey, quarantinedTo, driverNotes } = server;
   const serving = devices.filter((device) => faultOf(device) === null);
   const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
   const parts = [
     `ALT_LAS ${VERSION} listens on ${url}\nConfiguration: ${file}\nData directory: ${resolve(dataDir)}`,
     ...reach(config, url),
   ];
-  if (movedAside !== null)
+  if (quarantinedTo !== null)
     parts.push(
-      `The task database was damaged. It was moved to ${movedAside}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
+      `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
     );
   parts.push(
     ...mending(devices, serving, given),

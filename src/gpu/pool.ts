@@ -57,7 +57,7 @@ export class GpuPool {
   readonly #parts: PoolParts;
   readonly #events: PoolEvents;
   /** Workers on one card load their models one after the other: each must see what memory the one before has left. */
-  readonly #turns = new Mutex();
+  readonly #loading = new Mutex();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;
 
@@ -147,7 +147,7 @@ export class GpuPool {
         openChannel,
         memoryBudget: (instance) => this.#memoryBudget(device, instance),
         footprint: () => this.#cards.footprint(device.uuids),
-        turns: this.#turns,
+        loading: this.#loading,
         timing,
         log: log.child({ gpu: device.id }),
       },

@@ -6,7 +6,7 @@ import { type Effects } from "./effects.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Life } from "./life.ts";
-import { type Instance, isHeld, obstacle } from "./placement.ts";
+import { type Instance, runsSuspect, obstacle } from "./placement.ts";
 import { type Planner } from "./planner.ts";
 import { type Entry, firstOf, tasksOf, type Waiting, type Wanted } from "./waiting.ts";
 
@@ -40,11 +40,12 @@ export class Dispatcher {
   /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
   fill(instance: Instance): void {
     while (takesSomething(instance) && this.#parts.waiting.tasks > 0 && this.#parts.mayStart()) {
-      const entry = this.#keptEntry(instance) ?? this.#parts.waiting.next(this.#wantedOn(instance), this.#parts.now());
+      const entry =
+        this.#reservedEntry(instance) ?? this.#parts.waiting.next(this.#wantedOn(instance), this.#parts.now());
       if (entry === undefined) return;
       if (instance.running.size > 0 && isSuspect(firstOf(entry))) {
         // It is this one's turn, but not before the GPU is empty.
-        this.#parts.fleet.keep(instance, firstOf(entry));
+        this.#parts.fleet.reserve(instance, firstOf(entry));
         return;
       }
       this.#place(entry);
@@ -52,8 +53,8 @@ export class Dispatcher {
   }
 
   /** The task that a GPU is reserved for, as long as it waits and may go there. */
-  #keptEntry(instance: Instance): Entry | undefined {
-    const task = instance.keptFor;
+  #reservedEntry(instance: Instance): Entry | undefined {
+    const task = instance.reservedFor;
     if (task === null) return undefined;
     const entry = task.status === "queued" ? this.#parts.waiting.entryOf(task) : undefined;
     const isFor =
@@ -68,12 +69,13 @@ export class Dispatcher {
 
   /** Keeps an instance for nothing any more. */
   release(instance: Instance): void {
-    if (instance.keptFor !== null) this.#parts.fleet.keep(instance, null);
+    if (instance.reservedFor !== null) this.#parts.fleet.reserve(instance, null);
   }
 
   /** Lets GPUs go on that have become empty, or are about to, for what has ended meanwhile or has to go elsewhere. */
   releaseStale(): void {
-    for (const instance of this.#parts.fleet.kept) if (this.#keptEntry(instance) === undefined) this.fill(instance);
+    for (const instance of this.#parts.fleet.reserved)
+      if (this.#reservedEntry(instance) === undefined) this.fill(instance);
   }
 
   #wantedOn(instance: Instance): Wanted {
@@ -90,22 +92,22 @@ export class Dispatcher {
   /** Whether another GPU is becoming empty for an entry, and this one is not empty yet. */
   #hasItsGpu(entry: Entry, instance: Instance): boolean {
     const task = firstOf(entry);
-    return instance.running.size > 0 && isSuspect(task) && this.#keptForIt(task) !== undefined;
+    return instance.running.size > 0 && isSuspect(task) && this.#reservedForIt(task) !== undefined;
   }
 
   /** The GPU that is kept for a task. */
-  #keptForIt(task: Task): Instance | undefined {
-    for (const instance of this.#parts.fleet.kept) if (instance.keptFor === task) return instance;
+  #reservedForIt(task: Task): Instance | undefined {
+    for (const instance of this.#parts.fleet.reserved) if (instance.reservedFor === task) return instance;
     return undefined;
   }
 
   /** Starts an entry for which some GPU is eligible; what a batch has beyond its GPU's slots waits for that GPU. */
   #place(entry: Entry): void {
-    const kept = this.#keptForIt(firstOf(entry));
+    const reserved = this.#reservedForIt(firstOf(entry));
     this.#parts.waiting.remove(entry);
     const grouping = "tasks" in entry ? "whole" : "single";
     const { placed, entries } = this.#parts.planner.plan(tasksOf(entry), grouping);
-    if (kept !== undefined) this.release(kept);
+    if (reserved !== undefined) this.release(reserved);
     for (const { task, instance, placement } of placed) {
       this.#parts.callers.served(task);
       this.#parts.life.start(task, instance, placement);
@@ -116,7 +118,7 @@ export class Dispatcher {
       for (const task of tasksOf(rest)) this.#parts.effects.changed(task);
     }
     // It was becoming empty for nothing.
-    if (kept !== undefined) this.fill(kept);
+    if (reserved !== undefined) this.fill(reserved);
   }
 }
 
@@ -126,5 +128,7 @@ const ofType = (taskType: string) => ({ boundTo: null, strategy: "task_specific"
 
 /** Whether a GPU takes what waits, if only what it is kept for. */
 function takesSomething(instance: Instance): boolean {
-  return instance.keptFor === null ? instance.shut === null : obstacle(instance) === null && !isHeld(instance);
+  return instance.reservedFor === null
+    ? instance.whyNot === null
+    : obstacle(instance) === null && !runsSuspect(instance);
 }

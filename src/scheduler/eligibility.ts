@@ -7,7 +7,7 @@ import { type WhyNot } from "../reasons.ts";
 import { type CountsByReason, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Fleet } from "./fleet.ts";
-import { type Instance, isHeld, obstacle, roomFor } from "./placement.ts";
+import { type Instance, runsSuspect, obstacle, roomFor } from "./placement.ts";
 
 /** task_type → the ids of the GPUs meant for it. */
 export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
@@ -48,7 +48,7 @@ export class Eligibility {
    * @param without those that were chosen already
    */
   candidates(tasks: readonly Task[], without: ReadonlySet<number>): Candidates {
-    const { all, open, shut } = this.#fleet;
+    const { all, available, unavailable } = this.#fleet;
     const task = tasks[0]!;
     const allowed = this.#allowed(task);
     if (allowed !== null) {
@@ -56,9 +56,9 @@ export class Eligibility {
       return this.#oneByOne(allowed, tasks, without, rest === 0 ? {} : { [notAllowed(task)]: rest });
     }
     if (isSuspect(task)) return this.#oneByOne(all, tasks, without, {});
-    const others = Object.fromEntries(shut);
+    const others = Object.fromEntries(unavailable);
     const isForAll = without.size === 0 && this.#longest(tasks) === 0 && !tasks.some(hasFailed);
-    return isForAll ? { eligible: open, others } : this.#oneByOne(open, tasks, without, others);
+    return isForAll ? { eligible: available, others } : this.#oneByOne(available, tasks, without, others);
   }
 
   /**
@@ -136,7 +136,7 @@ export class Eligibility {
   }
 
   #whyNotNow(instance: Instance, tasks: readonly Task[], longest: number): WhyNot | null {
-    if (isKept(instance, tasks[0]!)) return "reserved"; // 2
+    if (isReserved(instance, tasks[0]!)) return "reserved"; // 2
     return obstacle(instance) ?? this.#misfit(instance, tasks, longest); // 3, 4
   }
 
@@ -172,9 +172,9 @@ export class Eligibility {
 }
 
 /** Whether a GPU must be empty for this task and is not, or is empty or becoming so for another. */
-function isKept(instance: Instance, task: Task): boolean {
-  if (instance.keptFor !== null && instance.keptFor !== task) return true;
-  return isSuspect(task) ? instance.running.size > 0 : isHeld(instance);
+function isReserved(instance: Instance, task: Task): boolean {
+  if (instance.reservedFor !== null && instance.reservedFor !== task) return true;
+  return isSuspect(task) ? instance.running.size > 0 : runsSuspect(instance);
 }
 
 function notAllowed({ boundTo }: Task): WhyNot {

@@ -12,7 +12,16 @@ import {
 } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
-import { freeMemoryOf, type Instance, isHeld, loadOf, memoryNeed, obstacle, placeOf, roomFor } from "./placement.ts";
+import {
+  freeMemoryOf,
+  type Instance,
+  runsSuspect,
+  loadOf,
+  memoryNeed,
+  obstacle,
+  placeOf,
+  roomFor,
+} from "./placement.ts";
 
 /** Facts about an instance that are new or have changed. */
 export interface Change {
@@ -22,13 +31,13 @@ export interface Change {
 }
 
 export class Fleet {
-  /** In `gpu_id` order, as is `#open`. */
+  /** In `gpu_id` order, as is `#available`. */
   readonly #all: Member[] = [];
   /** By `gpu_id`, in the order of their ids. */
   readonly #byGpu = new Map<number, Member[]>();
-  readonly #open: Member[] = [];
-  readonly #shut = new Map<WhyNot, number>();
-  readonly #kept = new Set<Instance>();
+  readonly #available: Member[] = [];
+  readonly #unavailable = new Map<WhyNot, number>();
+  readonly #reserved = new Set<Instance>();
   #largestContext: number | null = null;
   #leastRoom = Infinity;
   #mostRoom = -Infinity;
@@ -44,18 +53,18 @@ export class Fleet {
   }
 
   /** Those that take tasks which may run beside others, in `gpu_id` order. It changes with what is placed. */
-  get open(): readonly Instance[] {
-    return this.#open;
+  get available(): readonly Instance[] {
+    return this.#available;
   }
 
   /** How many do not, by why. */
-  get shut(): ReadonlyMap<WhyNot, number> {
-    return this.#shut;
+  get unavailable(): ReadonlyMap<WhyNot, number> {
+    return this.#unavailable;
   }
 
   /** Those that are kept for a task. */
-  get kept(): ReadonlySet<Instance> {
-    return this.#kept;
+  get reserved(): ReadonlySet<Instance> {
+    return this.#reserved;
   }
 
   /** Tokens that fit into the largest slot; null: not known. */
@@ -136,11 +145,11 @@ export class Fleet {
   }
 
   /** Keeps an instance for a task, or no more for any. */
-  keep(ref: InstanceRef, task: Task | null): void {
+  reserve(ref: InstanceRef, task: Task | null): void {
     const member = this.#member(ref);
-    member.keptFor = task;
-    if (task === null) this.#kept.delete(member);
-    else this.#kept.add(member);
+    member.reservedFor = task;
+    if (task === null) this.#reserved.delete(member);
+    else this.#reserved.add(member);
     this.#changed(member);
   }
 
@@ -171,34 +180,34 @@ export class Fleet {
 
   #remove(member: Member): void {
     if (member.running.size > 0) throw new Error(`tasks still run on instance ${member.id} of GPU ${member.gpuId}`);
-    if (member.keptFor !== null) this.keep(member, null);
+    if (member.reservedFor !== null) this.reserve(member, null);
     for (const list of [this.#byGpu.get(member.gpuId)!, this.#all]) list.splice(list.indexOf(member), 1);
-    this.#leave(member, member.shut);
+    this.#leave(member, member.whyNot);
   }
 
   #changed(member: Member): void {
-    const before = member.shut;
+    const before = member.whyNot;
     member.settle();
-    if (member.shut === before) return;
+    if (member.whyNot === before) return;
     this.#leave(member, before);
     this.#enter(member);
   }
 
   #enter(member: Member): void {
-    if (member.shut === null) insert(this.#open, member);
-    else this.#count(member.shut, 1);
+    if (member.whyNot === null) insert(this.#available, member);
+    else this.#count(member.whyNot, 1);
   }
 
-  /** @param shut as it was */
-  #leave(member: Member, shut: WhyNot | null): void {
-    if (shut === null) this.#open.splice(placeOf(this.#open, member), 1);
-    else this.#count(shut, -1);
+  /** @param whyNot as it was */
+  #leave(member: Member, whyNot: WhyNot | null): void {
+    if (whyNot === null) this.#available.splice(placeOf(this.#available, member), 1);
+    else this.#count(whyNot, -1);
   }
 
   #count(why: WhyNot, change: 1 | -1): void {
-    const count = (this.#shut.get(why) ?? 0) + change;
-    if (count === 0) this.#shut.delete(why);
-    else this.#shut.set(why, count);
+    const count = (this.#unavailable.get(why) ?? 0) + change;
+    if (count === 0) this.#unavailable.delete(why);
+    else this.#unavailable.set(why, count);
   }
 
   #measure(): void {
@@ -223,9 +232,9 @@ class Member implements Instance {
   freeMemory = 0;
   readonly gpuId: number;
   readonly id: number;
-  shut: WhyNot | null = null;
+  whyNot: WhyNot | null = null;
   readonly running = new Set<Task>();
-  keptFor: Task | null = null;
+  reservedFor: Task | null = null;
   card: CardFacts;
   facts: InstanceFacts;
 
@@ -239,7 +248,7 @@ class Member implements Instance {
 
   /** Works out what follows from a change, but the memory, which would take a look at each task. */
   settle(): void {
-    this.shut = this.keptFor !== null || isHeld(this) ? "reserved" : obstacle(this);
+    this.whyNot = this.reservedFor !== null || runsSuspect(this) ? "reserved" : obstacle(this);
     this.load = loadOf(this);
   }
 }

@@ -12,9 +12,9 @@ export interface Instance extends InstanceRef {
   readonly facts: InstanceFacts;
   readonly running: ReadonlySet<Task>;
   /** A waiting task that must run alone, for which it takes nothing else until it is empty. */
-  readonly keptFor: Task | null;
+  readonly reservedFor: Task | null;
   /** Why it takes no task that may run beside others; null: it does. */
-  readonly shut: WhyNot | null;
+  readonly whyNot: WhyNot | null;
   /** The figure that `least_loaded` compares: see `loadOf`. */
   readonly load: number;
   /** Bytes: see `freeMemoryOf`. */
@@ -75,7 +75,7 @@ export function obstacle({ facts, running }: Pick<Instance, "facts" | "running">
 }
 
 /** Whether a task runs there that must run alone. */
-export function isHeld({ running }: Pick<Instance, "running">): boolean {
+export function runsSuspect({ running }: Pick<Instance, "running">): boolean {
   if (running.size !== 1) return false;
   for (const task of running) if (isSuspect(task)) return true;
   return false;

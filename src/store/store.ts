@@ -42,7 +42,7 @@ export interface Opened {
   /** The recorded times of earlier runs. */
   readonly past: Past;
   /** Where a damaged file was moved to make room for a new one; null: there was none. */
-  readonly movedAside: string | null;
+  readonly quarantinedTo: string | null;
 }
 
 /** Nothing can be stored or read until the server is started again: the store's files are gone, or its thread is. */

@@ -13,7 +13,7 @@ export class Secrets {
   readonly #now: () => number;
   readonly #ahead: () => number;
   /** Of each user: two that found none would each make one, and one of them would be shown and never used. */
-  readonly #turns = new Mutex();
+  readonly #mutex = new Mutex();
 
   /** @param now the server's clock @param ahead milliseconds that the wall clock shows more */
   constructor(outbox: Pick<Outbox, "secret" | "write">, now: () => number, ahead: () => number = () => 0) {
@@ -24,7 +24,7 @@ export class Secrets {
 
   /** The user's secret, made when there is none; with the secret itself only the first time. */
   show(user: string): Promise<SecretView> {
-    return this.#turns.run(user, async () => {
+    return this.#mutex.run(user, async () => {
       const stored = await this.#outbox.secret(user);
       if (stored?.shown) return this.#view(stored, false);
       // Written before it is told: shown twice would be worse than never, which a rotation heals.
@@ -34,7 +34,7 @@ export class Secrets {
 
   /** Makes a new secret and shows it; the one before signs beside it for a day, those before that no longer. */
   rotate(user: string): Promise<SecretView> {
-    return this.#turns.run(user, async () => {
+    return this.#mutex.run(user, async () => {
       const before = await this.#outbox.secret(user);
       const fresh = { ...this.#fresh(user), shown: true };
       if (before === null) return this.#view(await this.#write(fresh), true);
@@ -45,7 +45,7 @@ export class Secrets {
 
   /** The secrets to sign with now, the newest first; a secret is made when there is none. */
   async signing(user: string): Promise<readonly string[]> {
-    const stored = (await this.#outbox.secret(user)) ?? (await this.#turns.run(user, () => this.#ensured(user)));
+    const stored = (await this.#outbox.secret(user)) ?? (await this.#mutex.run(user, () => this.#ensured(user)));
     return this.#overlaps(stored) ? [stored.secret, stored.previous!] : [stored.secret];
   }
 

@@ -16,7 +16,7 @@ export interface Situation {
   /** Tasks that were cut off and have to pause. */
   readonly resting: (task: Task) => boolean;
   /** The task for which a GPU is being emptied. */
-  readonly keptFor: (gpu: FlatFacts) => Task | null;
+  readonly reservedFor: (gpu: FlatFacts) => Task | null;
 }
 
 export const serves = ({ state }: FlatFacts): boolean => ["starting", "ready", "hot"].includes(state);
@@ -106,9 +106,9 @@ export function couldRun(situation: Situation, gpu: FlatFacts, group: Group): bo
   if (!isOpen(situation, gpu) || !isFor(situation, gpu, group)) return false;
   if (isCapped(situation, first)) return false;
   const running = runningOn(situation, gpu);
-  const keptFor = situation.keptFor(gpu);
-  if (isSuspect(first)) return running.length === 0 && (keptFor === null || keptFor === first);
-  return keptFor === null && !running.some(isSuspect);
+  const reservedFor = situation.reservedFor(gpu);
+  if (isSuspect(first)) return running.length === 0 && (reservedFor === null || reservedFor === first);
+  return reservedFor === null && !running.some(isSuspect);
 }
 
 /**

@@ -34,7 +34,7 @@ export const EMPTY: First = {
   batches: [],
   lastSeq: 0,
   past: { recorded: null, newest: null },
-  movedAside: null,
+  quarantinedTo: null,
 };
 
 export interface World {

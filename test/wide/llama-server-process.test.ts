@@ -202,7 +202,7 @@ function gpuOf({ path }: Program, events: Pick<GpuEvents, "started" | "changed">
       cancelTimeout: 60,
       memoryBudget: async () => null,
       footprint: () => null,
-      turns: new Mutex(),
+      loading: new Mutex(),
       openChannel: forkChannel,
       timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
       log: pino({ level: "silent" }),

@@ -37,8 +37,8 @@ export interface InstanceSettings {
   readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
   readonly footprint: () => number | null;
-  /** Holds the turn to load on a card. */
-  readonly turns: Mutex;
+  /** Lets one worker at a time load on a card. */
+  readonly loading: Mutex;
   readonly timing: LifecycleTiming;
   readonly log: Logger;
 }

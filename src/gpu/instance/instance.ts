@@ -222,8 +222,8 @@ export class Instance {
 
   async #start(): Promise<void> {
     await this.#ending;
-    const { device, turns, memoryBudget } = this.#options;
-    const done = await turns.take(device.uuids);
+    const { device, loading, memoryBudget } = this.#options;
+    const done = await loading.take(device.uuids);
     const budget = this.#lifecycle.mayStart ? await memoryBudget() : null;
     if (!this.#lifecycle.begins()) return done();
     this.#doneLoading = done;

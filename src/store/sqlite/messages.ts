@@ -88,7 +88,7 @@ export interface Opening {
   /** Those that have not ended. */
   readonly batches: Batch[];
   /** A damaged file that had to make room; null: none. */
-  readonly aside: Quarantined | null;
+  readonly quarantined: Quarantined | null;
 }
 
 export interface Quarantined {

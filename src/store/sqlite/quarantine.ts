@@ -20,9 +20,9 @@ const LOGS = ["-wal", "-shm", "-journal"];
 export function openOrReplace<T>(
   path: string,
   open: () => T,
-): { readonly opened: T; readonly aside: Quarantined | null } {
+): { readonly opened: T; readonly quarantined: Quarantined | null } {
   try {
-    return { opened: open(), aside: null };
+    return { opened: open(), quarantined: null };
   } catch (error) {
     if (!isDamage(error)) throw error;
   }
@@ -37,17 +37,20 @@ export function openOrReplace<T>(
   }
 }
 
-function openUnderLock<T>(path: string, open: () => T): { readonly opened: T; readonly aside: Quarantined | null } {
+function openUnderLock<T>(
+  path: string,
+  open: () => T,
+): { readonly opened: T; readonly quarantined: Quarantined | null } {
   let reason: string;
   try {
     // Another server may have made a new database since this one looked.
-    return { opened: open(), aside: null };
+    return { opened: open(), quarantined: null };
   } catch (error) {
     if (!isDamage(error)) throw error;
     reason = messageOf(error);
   }
-  const aside = { path: moveAside(path, reason), reason };
-  return { opened: open(), aside };
+  const quarantined = { path: quarantine(path, reason), reason };
+  return { opened: open(), quarantined };
 }
 
 /**
@@ -68,7 +71,7 @@ function lockMoving(path: string): FileLock {
  * 3. Only with the file gone do the logs lose their first names: a crash in between leaves everything under one name at least, and
  *    no whole file without its log.
  */
-function moveAside(path: string, reason: string): string {
+function quarantine(path: string, reason: string): string {
   const target = freeName(path);
   const logs = LOGS.filter((log) => existsSync(path + log));
   try {

@@ -79,7 +79,7 @@ export function openLocked(path: string): DatabaseSync {
 
 /**
  * Whether there is a log without its database: SQLite would throw it away, with what was stored last. One that has a second name was
- * being moved aside when a server died (aside.ts), and is kept there.
+ * going into quarantine when a server died (quarantine.ts), and is kept there.
  */
 function hasOnlyLog(path: string): boolean {
   if (existsSync(path)) return false;

@@ -70,7 +70,7 @@ export class SqliteStore implements Store {
   }
 
   /**
-   * A damaged file is moved aside, with its log, to `<path>.damaged-<time>`.
+   * A damaged file goes into quarantine, with its log: it is renamed to `<path>.damaged-<time>`.
    * @throws {AltLasError} `conflict` when another server uses the file, `bad_config` when it is another program's, a newer version's,
    *   or cannot be used at that path, `store_unavailable` when it is damaged and cannot be moved
    */
@@ -132,8 +132,8 @@ export class SqliteStore implements Store {
       for (const task of live) this.#stored.add(task);
       this.#tellOf(value);
       this.#refusal = null;
-      const { batches, lastSeq, past, aside } = value;
-      return { live, batches, lastSeq, past, movedAside: aside?.path ?? null };
+      const { batches, lastSeq, past, quarantined } = value;
+      return { live, batches, lastSeq, past, quarantinedTo: quarantined?.path ?? null };
     } catch (error) {
       // It has ended by itself, unless it is a row that cannot be understood.
       await thread.ask("close", {}).catch(() => undefined);
@@ -142,12 +142,12 @@ export class SqliteStore implements Store {
     }
   }
 
-  #tellOf({ aside }: Opening): void {
-    if (aside === null) return;
+  #tellOf({ quarantined }: Opening): void {
+    if (quarantined === null) return;
     const { path } = this.#options;
     this.#options.log?.error(
-      { path, movedTo: aside.path, reason: aside.reason },
-      `${path} is damaged (${aside.reason}); it was moved to ${aside.path}, and an empty database was made in its place`,
+      { path, movedTo: quarantined.path, reason: quarantined.reason },
+      `${path} is damaged (${quarantined.reason}); it was moved to ${quarantined.path}, and an empty database was made in its place`,
     );
   }
 

@@ -140,7 +140,7 @@ function serve(request: Request): Value {
 }
 
 function open(file: string, limits: StoreLimits): Opening {
-  const { opened, aside } = openOrReplace(file, () => openAndRead(file, limits));
+  const { opened, quarantined } = openOrReplace(file, () => openAndRead(file, limits));
   ({ db, database } = opened);
   upkeep = new Upkeep(opened.db, file);
   files = new OpenFiles(file);
@@ -151,7 +151,7 @@ function open(file: string, limits: StoreLimits): Opening {
     noteLoss(() => files?.missing(shortest));
   }, LOOK_EVERY);
   const { lastSeq, batches, past } = opened;
-  return { lastSeq, batches, past, aside };
+  return { lastSeq, batches, past, quarantined };
 }
 
 function beginCopy(target: string): typeof copying {
