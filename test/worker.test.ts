@@ -226,7 +226,7 @@ test("a stopped process (SIGSTOP) is stalled, also without work", async (t) => {
 });
 
 test("loading is work, not silence: heartbeats go on", async (t) => {
-  const owner = new Owner(t, simulatedEngine({ load_seconds: 1.5 }), [], { stallTimeout: 0.5 });
+  const owner = new Owner(t, simulatedEngine({ load_seconds: 2.5 }), [], { stallTimeout: 2 });
   await owner.ready();
   assert.equal(owner.stall, null);
 });
