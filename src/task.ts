@@ -1,17 +1,18 @@
 /*
- * The terms of this project.
+ * The terms of this project, one word for one idea.
  *
- *   task       one text to process; it has exactly one final status
- *   GPU        what a gpu_id names: an accelerator, several that hold one model, or a stand-in (a CPU device)
- *   instance   one model on one GPU, with its worker, its slots and its state
- *   slot       room for one running task on an instance
- *   worker     the process that runs one instance
- *   engine     what generates text inside a worker
- *   strategy   the rule that picks an instance
- *   placement  the decision for one task, with its reasons
- *   attempt    one time a task was given to a GPU
- *   caller     a user; what it asks for is weighed against what others ask for
- *   work       tokens of prompts and of answers; what callers share fairly
+ *   request     one immutable value: what a model is to compute (request.ts); its output is a sequence of deltas (output.ts)
+ *   task        the envelope of one request: user, priority, deadline, wishes for a GPU; it ends in exactly one final status
+ *   GPU         the thing behind a gpu_id: an accelerator, several that hold one model together, or a stand-in (a CPU device, a server)
+ *   instance    one model on one GPU, with its worker, its state and its slots; a slot holds one running task
+ *   worker      the code that runs one instance, reached over a channel: a process of its own, or in tests a part of this one
+ *   engine      generates text inside a worker
+ *   strategy    the rule that picks an instance; a placement is its decision for one task, with the reasons
+ *   attempt     one time that a task was given to a GPU; the run is the same attempt as its worker sees it
+ *   suspect     a task under which a worker died: it runs alone, on an instance that is reserved for it
+ *   caller      a user as the scheduler sees it; callers share work, which is counted in tokens
+ *   eligible    an instance that may take a given task now; available: one that may take some task that is no suspect
+ *   crowded     a GPU whose external load (of programs that are not this server's) is above a threshold, or whose server is full
  */
 import { type ErrorCode } from "./errors.ts";
 import { type Content, type Delta } from "./output.ts";

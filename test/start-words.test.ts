@@ -6,7 +6,7 @@ import { test } from "node:test";
 import fastify from "fastify";
 import { keptByNpm } from "../src/cli/npm-options.ts";
 import { listen } from "../src/http/listen.ts";
-import { dataDirWords, shellWord, startCommand } from "../src/cli/paste.ts";
+import { dataDirWords, shellWord, startCommand } from "../src/common/paste.ts";
 
 const OPTIONS = ["--port", "--data-dir", "--log-level"];
 const NPM = { npm_lifecycle_event: "start", npm_package_name: "alt-las" };

@@ -2,7 +2,7 @@
 import { wallTimeText } from "../common/clock.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { ALT_LAS, dataDirWords, shellWord } from "../cli/paste.ts";
+import { ALT_LAS, dataDirWords, shellWord } from "../common/paste.ts";
 import { table } from "../cli/table.ts";
 import { makeAjv, misfitOf, shown } from "../common/validation.ts";
 import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";

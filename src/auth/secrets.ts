@@ -2,7 +2,7 @@
 import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
 import { AltLasError } from "../errors.ts";
-import { ALT_LAS } from "../cli/paste.ts";
+import { ALT_LAS } from "../common/paste.ts";
 
 const derive = promisify<string, Buffer, number, ScryptCost & { maxmem: number }, Buffer>(scrypt);
 

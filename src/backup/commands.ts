@@ -8,7 +8,7 @@ import { openAnswer } from "../control/client.ts";
 import { foreignOwner } from "../common/data-folder.ts";
 import { syncFolder } from "../common/sync.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { ALT_LAS, shellWord, startCommand } from "../cli/paste.ts";
+import { ALT_LAS, shellWord, startCommand } from "../common/paste.ts";
 import { compactDatabase } from "../store/sqlite/compact.ts";
 import { openOffline } from "../store/sqlite/offline.ts";
 import { isDamage } from "../store/sqlite/schema.ts";

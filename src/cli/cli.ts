@@ -10,7 +10,7 @@ import { checkFiles, type Config, configFile, loadConfig } from "../config/confi
 import { AltLasError } from "../errors.ts";
 import { gpusCommand, readKey, serverUrl } from "./gpus.ts";
 import { readTls } from "../http/tls.ts";
-import { ALT_LAS } from "./paste.ts";
+import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
 
 interface Options {

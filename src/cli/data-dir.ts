@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { hasData } from "../common/data-folder.ts";
 import { AltLasError } from "../errors.ts";
-import { DEFAULT_DATA_DIR } from "./paste.ts";
+import { DEFAULT_DATA_DIR } from "../common/paste.ts";
 
 /** Where a command looks. */
 export interface DataDir {

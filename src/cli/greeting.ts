@@ -7,7 +7,7 @@ import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import { ADD_CUDA, ADD_VULKAN } from "../gpu/inventory/survey.ts";
 import { type RunningServer } from "../main.ts";
-import { ALT_LAS, dataDirWords, shellWord, startCommand } from "./paste.ts";
+import { ALT_LAS, dataDirWords, shellWord, startCommand } from "../common/paste.ts";
 import { table } from "./table.ts";
 import { VERSION } from "../common/version.ts";
 

@@ -1,5 +1,5 @@
 /** Options that npm has taken for its own: everything before `--` is npm's. */
-import { shellWord } from "./paste.ts";
+import { shellWord } from "../common/paste.ts";
 
 /**
  * Options that npm kept for itself when a person typed `npm start --port 9000`.

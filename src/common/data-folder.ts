@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { AltLasError, messageOf } from "../errors.ts";
-import { shellWord } from "../cli/paste.ts";
+import { shellWord } from "./paste.ts";
 
 /** Files that a server or a command leaves there; each of them shows that the folder is in use. */
 const OURS = ["alt-las.db", "credentials.json", "gpus.json"];

@@ -1,6 +1,6 @@
 /** Users, their keys, and how much each may have. */
 import { Type } from "typebox";
-import { ALT_LAS } from "../cli/paste.ts";
+import { ALT_LAS } from "../common/paste.ts";
 import { section } from "./section.ts";
 
 const Name = Type.String({

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
-import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../cli/paste.ts";
+import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../common/paste.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, type StoreLog, StoreLost, type SweepLimits } from "./store.ts";
 import { type TaskStore } from "./tasks.ts";

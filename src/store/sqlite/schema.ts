@@ -15,7 +15,7 @@ import { DatabaseSync } from "node:sqlite";
 import { foreignOwner } from "../../common/data-folder.ts";
 import { syncFolder } from "../../common/sync.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
-import { ALT_LAS, dataDirWords } from "../../cli/paste.ts";
+import { ALT_LAS, dataDirWords } from "../../common/paste.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
 import { pragma } from "./pragma.ts";
 import { APPLICATION_ID, knownSchema, type Tell, upgrade } from "./upgrade.ts";
