@@ -31,7 +31,8 @@ export class GroupCommit {
   #gathering = false;
   /** One of those in `#pending` is waited for. */
   #hurries = false;
-  /** Set while nothing but patient saves waits. */
+  /** Nothing but saves that nobody waits for is in `#pending`; the timer says for how long. */
+  #lingering = false;
   #patience: NodeJS.Timeout | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -65,11 +66,10 @@ export class GroupCommit {
    * be written just when the next task comes, which has to wait for the disk then.
    */
   #linger(): void {
-    if (this.#writing || this.#patience !== undefined) return;
-    this.#patience = setTimeout(() => {
-      this.#patience = undefined;
-      this.#flush();
-    }, PATIENCE);
+    if (this.#writing || this.#lingering) return;
+    this.#lingering = true;
+    if (this.#patience !== undefined) this.#patience.refresh();
+    else this.#patience = setTimeout(() => this.#flush(), PATIENCE);
   }
 
   /** Starts a write after this turn of the event loop, so that the saves of the whole turn share it. */
@@ -123,6 +123,7 @@ export class GroupCommit {
     });
     if (end !== -1) return this.#pending.splice(0, end);
     this.#hurries = false;
+    this.#lingering = false;
     return this.#pending.splice(0);
   }
 
