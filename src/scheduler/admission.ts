@@ -21,7 +21,7 @@ export interface AdmissionParts {
   readonly isShared: () => boolean;
 }
 
-/** When no GPU is usable, only an operator can mend it; a client may look again in this many seconds. */
+/** When no GPU is usable, only an operator can mend it; a client may try again after this many seconds. */
 const NO_GPU_RETRY_SECONDS = 60;
 
 export class Admission {
@@ -31,7 +31,7 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** Refuses what would be refused at any time. @throws {AltLasError} `no_usable_gpu`, `invalid_input`, `prompt_too_long` */
+  /** Refuses tasks that would be refused at any time. @throws {AltLasError} `no_usable_gpu`, `invalid_input`, `prompt_too_long` */
   refuseImpossible(tasks: readonly Task[]): void {
     for (const [index, task] of tasks.entries()) {
       if (this.#parts.eligibility.isEverPossible(task)) continue;
@@ -47,15 +47,15 @@ export class Admission {
     this.#refuseOversized(tasks);
   }
 
-  /** Why there is no room for these to wait; null: there is. */
+  /** The refusal when the queue cannot take these tasks; null: it can. */
   overflow(waiting: readonly Task[]): AltLasError | null {
     if (waiting.length === 0) return null;
     return this.#overflowOfCaller(waiting) ?? this.#overflowOfAll(waiting);
   }
 
   /**
-   * A batch for which even an idle server has no room would be sent again for ever if it were told to come back later. What does not
-   * have to wait there: as many as the slots it may use, at best those with the longest texts.
+   * Refuses a batch that not even an idle server could take; with a `Retry-After` its client would send it again for ever. On an idle
+   * server as many of its tasks start at once as it may use slots, at best those with the longest texts; the rest has to wait.
    */
   #refuseOversized(tasks: readonly Task[]): void {
     if (tasks.length <= 1) return;
@@ -91,7 +91,7 @@ export class Admission {
     }
   }
 
-  /** Slots that the tasks of a submission may have at best; all of one submission may go to the same GPUs. */
+  /** Slots that the tasks of a submission may have at best. All tasks of one submission may go to the same GPUs. */
   #slotsFor({ pinnedGpuId, wholeBatch }: Task): number {
     const slots = new Map<number, number>();
     for (const { gpuId, facts } of this.#parts.fleet.all)
@@ -129,7 +129,7 @@ export class Admission {
     return new AltLasError("queue_full", sentence, { retryAfter });
   }
 
-  /** When so many more tasks have probably got slots. */
+  /** When so many more tasks will probably have got slots. */
   #untilRoom({ drainRate }: Pick<Callers, "drainRate">, places: number): { retryAfter: number; when: string } {
     if (!this.#parts.fleet.all.some(({ facts }) => isServing(facts.state))) {
       const when = `No GPU takes tasks at present, so the queue does not get shorter. Try again in ${NO_GPU_RETRY_SECONDS} s.`;
@@ -178,7 +178,7 @@ function amountOf(tasks: readonly Task[]): Amount {
   return { tasks: tasks.length, bytes, heap };
 }
 
-/** Which limit more tasks would exceed, and how many of those that wait have to go first; null: none. */
+/** The limit that more tasks would exceed, and how many waiting tasks have to leave first; null: none. */
 function overflowing(
   more: Amount,
   present: Amount,
@@ -192,7 +192,7 @@ function overflowing(
   return { what, places: Math.max(1, over("tasks"), placesOf("bytes"), placesOf("heap")) };
 }
 
-/** @param of whose tasks are meant @param by where each limit comes from */
+/** @param of the owner of the tasks, or "" @param by the origin of each limit */
 function limitSentence(
   what: keyof Amount,
   present: Amount,

@@ -33,7 +33,7 @@ export class Alarms {
     heap[place] = alarm;
   }
 
-  /** Takes out the earliest if its time has come; undefined: not yet. @param now the server's clock */
+  /** Takes out the earliest if it is due; undefined: none is. @param now the server's clock */
   takeDue(now: number): Alarm | undefined {
     const top = this.#heap[0];
     if (top === undefined || top.at > now) return undefined;
@@ -42,7 +42,7 @@ export class Alarms {
     return top;
   }
 
-  /** Drops those that have become pointless, so that tasks that ended long ago are not kept until their deadline. */
+  /** Drops pointless alarms, so that a task that ended long ago does not stay in memory until its deadline. */
   keepOnly(matters: (alarm: Alarm) => boolean): void {
     const kept = this.#heap.filter(matters);
     this.#heap.length = 0;

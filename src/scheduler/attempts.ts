@@ -1,17 +1,17 @@
-/** The history of a task in its attempts: how often it was tried, whether it is a suspect, and where it failed. */
+/** The attempts of a task: how often it was tried, whether it is a suspect, and where it failed. */
 import { type ErrorCode } from "../errors.ts";
 import { type Attempt, attemptNumber, type Interruption, type Task, type TaskError } from "../task.ts";
 
-/** Deaths of workers on which a task ran alone, after which it is taken for their cause. */
+/** After so many deaths of workers on which it ran alone, a task is held to be their cause. */
 const POISONOUS = 2;
 
-/** Attempts in a row, ended by servers that were full, that are kept: there may be thousands of them while a server stays so. */
+/** The most attempts in a row that are stored of those that full servers ended: while a server stays full there may be thousands. */
 const KEPT_FULL = 3;
 
 /** Refusals in a row by full servers after which a task rests. */
 const PATIENT_REFUSALS = 3;
 
-/** Seconds more than a full server is left alone that a task rests at most, which has been sent away again and again. */
+/** A task that was refused again and again rests for at most so many seconds longer than its full server is left alone. */
 const LONGEST_EXTRA_REST = 15;
 
 /** Details of the end of an attempt. */
@@ -47,7 +47,7 @@ export function endAttempt(
   if (reason === "gpu_full") dropOldest(task.attempts);
 }
 
-/** Keeps the last ones of those that found servers full, and the number of the others. */
+/** Of the attempts that found servers full, keeps the last ones, and the number of the others. */
 function dropOldest(attempts: Attempt[]): void {
   const first = firstRefusal(attempts);
   if (attempts.length - first <= KEPT_FULL) return;
@@ -57,14 +57,14 @@ function dropOldest(attempts: Attempt[]): void {
 }
 
 /**
- * Whether a task must run alone on its GPU: a worker died under it, and it may be the cause. So one task that kills workers takes its
- * neighbours along once at most, and only a death while it ran alone is held against it.
+ * Whether a task is a suspect: a worker died under it, and it may be the cause. It has to run alone. So a task that kills workers takes its
+ * neighbours along once at most, and only a death while it ran alone counts against it.
  */
 export function isSuspect({ attempts }: Task): boolean {
   return attempts.some(({ reason }) => reason === "worker_crash");
 }
 
-/** Whether an attempt that ended so is held against the task: it may not be tried for ever then. */
+/** Whether an attempt that ended so counts against the task, which may not be tried for ever. */
 export function isCounted({ reason, alone }: Attempt): boolean {
   return reason === "gpu_lost" || reason === "out_of_memory" || (reason === "worker_crash" && alone === true);
 }
@@ -96,9 +96,9 @@ const CAUSES = {
 } as const satisfies Partial<Record<ErrorCode & Interruption, string>>;
 
 /**
- * Seconds to wait before a task that was cut off runs again: none if nothing is held against it. One that full servers have sent away
- * again and again rests for longer than they are left alone: they may refuse only this one, and others would never get there before it.
- * @param first after the first failure @param retryAfter for which a full server is left alone
+ * Seconds that a task rests before it runs again: 0 if its last attempt does not count against it. A task that full servers refused again
+ * and again rests for longer than they are left alone. They may refuse only this one, and it would else always be there before the others.
+ * @param first seconds after the first failure @param retryAfter seconds for which a full server is left alone
  */
 export function backoffSeconds(task: Task, first: number, retryAfter = 0): number {
   const last = task.attempts.at(-1);
@@ -113,7 +113,7 @@ export function queueTimeIsOver({ waitsSince }: Task, seconds: number | null, no
   return seconds !== null && waitsSince + seconds * 1000 <= now;
 }
 
-/** Why a task is not tried that has waited for too long. Everybody may read it, so it has no words of a server. */
+/** The error of a task that has waited for too long. Everybody may read it, so it has no words of a server. */
 export function queueError(task: Task, seconds: number): TaskError {
   const last = task.attempts.at(-1);
   const refusals = refusalsInARow(task);
@@ -136,20 +136,20 @@ function firstRefusal(attempts: readonly Attempt[]): number {
 }
 
 /**
- * Since when a task of an earlier run waits, by the server's clock. Stored are the times that are shown; how far the clocks were apart
- * is known of its creation. @param now the server's clock
+ * Since when a task of an earlier run waits, by the server's clock. The store has the times that are shown; the task's creation, stored by
+ * both clocks, tells how far the clocks were apart. @param now the server's clock
  */
 export function waitedSince({ attempts, createdAt, createdClock }: Task, now: number): number {
   const shown = attempts.findLast(({ reason }) => reason !== "gpu_full")?.endedAt ?? createdAt;
   return Math.min(Math.max(createdClock, shown - (createdAt - createdClock)), Math.max(createdClock, now));
 }
 
-/** Whether a task was cut off by something that another GPU may do better. */
+/** Whether an attempt ended for a reason that another GPU may not have. */
 export function hasFailed({ attempts }: Task): boolean {
   return attempts.some(isFailure);
 }
 
-/** Whether one of the tasks was cut off so on that GPU. */
+/** Whether one of the tasks failed so on that GPU. */
 export function failedUnder(tasks: readonly Task[], gpuId: number): boolean {
   return tasks.some(({ attempts }) => attempts.some((attempt) => attempt.gpuId === gpuId && isFailure(attempt)));
 }

@@ -4,8 +4,8 @@
  * Fairness is start-time fair queueing (Goyal, Vin and Cheng, 1996): each caller has a tag, the work it was given divided by its weight,
  * and a free slot goes to the lowest tag that has a task for it. Work is tokens: estimated when a task starts, corrected when it ends.
  *  1. A caller that becomes active starts at the tag served last, so idle time earns no credit.
- *  2. A caller that could not be served for long, because its GPU is gone, may not make up for it at the cost of the others:
- *     its tag is raised until it is behind the highest by no more than wrong estimates can have brought about.
+ *  2. A caller that could not be served for long, because its GPU was lost, may not make up for it at the cost of the others. Its tag is
+ *     raised until it is behind the highest by no more than wrong estimates can explain.
  */
 import { AltLasError } from "../errors.ts";
 import { type Task, type TaskResult } from "../task.ts";
@@ -25,13 +25,13 @@ export interface CallerLimits {
   readonly tokensPerMinute: number | null;
 }
 
-/** Tokens that fit into a slot while no model is loaded: a client that asks for as many as there can be must not owe them for ever. */
+/** The context assumed while no model is loaded: a client that asks for very many tokens must not owe them for ever. */
 const UNKNOWN_CONTEXT = 8192;
 
 /** One caller's account. */
 export class Caller {
   readonly name: string;
-  /** Of the callers there have been; no other has it. */
+  /** Unique: callers are numbered as they come. */
   readonly number: number;
   readonly limits: CallerLimits;
   /** Its running tasks, with the work they were estimated at. */
@@ -42,9 +42,9 @@ export class Caller {
   queuedBytes = 0;
   /** Bytes of the heap that they take, without their texts. */
   queuedHeap = 0;
-  /** Nothing that waits has a lower `seq`. */
+  /** No waiting task of it has a lower `seq`. */
   oldest = Infinity;
-  /** Work it was given, by its weight. */
+  /** The work that it was given, divided by its weight. */
   tag = 0;
   /** Its place among those that want or have slots; null: it does neither. */
   rank: Rank<Caller> | null = null;
@@ -82,11 +82,14 @@ export class Callers {
   readonly #byName = new Map<string, Caller>();
   /** Those that want or have slots. */
   readonly #ranking = new Ranking<Caller>();
-  /** The tokens that were taken for a task when it was admitted, where its caller has only so many a minute. */
+  /** The tokens taken for a task at its admission, where its caller has a limit of tokens a minute. */
   readonly #estimates = new WeakMap<Task, number>();
   /** The tag that was served last. */
   #served = 0;
-  /** By how much tags may still sink: the estimates of all running tasks, by weight; and the most that this ever was. */
+  /**
+   * How far tags may still sink: the sum of all running tasks' estimates, each divided by its caller's weight. Then the highest value of
+   * this so far.
+   */
   #uncertain = 0;
   #mostUncertain = 0;
 
@@ -130,14 +133,14 @@ export class Callers {
     tokens.take(work, this.#now());
   }
 
-  /** Gives back what new tasks were to take, because they are refused after all. */
+  /** Gives back the tokens of new tasks that are refused after all. */
   refuse(tasks: readonly Task[]): void {
     for (const task of tasks) this.#settle(task, 0);
   }
 
   // --- shares ----------------------------------------------------------------------------------------------------
 
-  /** Those that want or have slots, in the order in which a free one is offered to them. */
+  /** The active callers, in the order in which a free slot is offered to them. */
   get ranking(): Iterable<Rank<Caller>> {
     return this.#ranking;
   }
@@ -185,7 +188,7 @@ export class Callers {
     const work = known ?? estimateOf(task, context);
     this.#uncertain += work / weight;
     this.#mostUncertain = Math.max(this.#mostUncertain, this.#uncertain);
-    // Twice: its own tag may have sunk by so much, and the highest may still do so.
+    // Twice: its own tag may have sunk by so much, and the highest tag may still sink by as much.
     caller.tag = Math.max(caller.tag, this.#ranking.highest - 2 * this.#mostUncertain); // 2
     this.#served = caller.tag;
     caller.running.set(task, work);
@@ -193,7 +196,7 @@ export class Callers {
     this.#rank(caller);
   }
 
-  /** A task gives its slot back. @param work tokens it really took; null: nobody knows, so the estimate stands */
+  /** A task gives its slot back. @param work tokens that it really took; null: not known, so the estimate stands */
   stops(task: Task, work: number | null): void {
     const caller = this.of(task);
     const estimate = caller.running.get(task);
@@ -209,7 +212,7 @@ export class Callers {
     if (work !== null) this.#settle(task, work);
   }
 
-  /** Gives a caller the place that follows from what has become of it. */
+  /** Moves a caller to the place that its tag and its oldest task give it. */
   #rank(caller: Caller): void {
     const { rank, tag, oldest, isActive } = caller;
     if (isActive && rank?.tag === tag && rank.oldest <= oldest) return;
@@ -222,7 +225,7 @@ export class Callers {
     const { tokens } = this.of(task);
     if (tokens === null) return;
     const estimate = this.#estimates.get(task);
-    // Of tasks that an earlier server admitted nothing was taken.
+    // No tokens were taken for tasks that an earlier server admitted.
     if (estimate !== undefined) tokens.take(work - estimate, this.#now());
     this.#estimates.delete(task);
   }

@@ -1,4 +1,4 @@
-/** The alarms of tasks: by when one must be done, for how long it may wait, and when it may be tried again. */
+/** The alarms of tasks: when one must be done, when it has waited for too long, and when it may be tried again. */
 import { isFinal, type Task } from "../task.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 
@@ -9,7 +9,7 @@ export class Deadlines {
   readonly #alarms = new Alarms();
   /** Seconds a task may wait; null: any time. */
   readonly #queueTimeout: number | null;
-  /** Alarms above which those of ended tasks are looked for. */
+  /** Above this number of alarms, those of ended tasks are dropped. */
   #many = MANY_ALARMS;
 
   constructor(queueTimeout: number | null) {
@@ -21,7 +21,7 @@ export class Deadlines {
     return this.#alarms.next;
   }
 
-  /** Takes out the next alarm if its time has come; undefined: not yet. @param now the server's clock */
+  /** Takes out the next alarm if it is due; undefined: none is. @param now the server's clock */
   takeDue(now: number): Alarm | undefined {
     return this.#alarms.takeDue(now);
   }

@@ -1,4 +1,4 @@
-/** Gives free slots to what waits: whose turn it is there, or what the GPU is kept for. */
+/** Gives free slots to waiting entries: to the next one in the order, or to the one that the instance is reserved for. */
 import { type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
 import { type Callers } from "./callers.ts";
@@ -37,14 +37,14 @@ export class Dispatcher {
     for (const instance of this.#parts.fleet.all) this.fill(instance);
   }
 
-  /** Gives a GPU the entries whose turn it is there, until it has no slot or there are none. */
+  /** Gives an instance the next entries, until it has no free slot or no entry is left for it. */
   fill(instance: Instance): void {
     while (takesSomething(instance) && this.#parts.waiting.tasks > 0 && this.#parts.mayStart()) {
       const entry =
         this.#reservedEntry(instance) ?? this.#parts.waiting.next(this.#wantedOn(instance), this.#parts.now());
       if (entry === undefined) return;
       if (instance.running.size > 0 && isSuspect(firstOf(entry))) {
-        // It is this one's turn, but not before the GPU is empty.
+        // The next entry is a suspect: it has to wait until the instance is empty.
         this.#parts.fleet.reserve(instance, firstOf(entry));
         return;
       }
@@ -52,7 +52,7 @@ export class Dispatcher {
     }
   }
 
-  /** The task that a GPU is reserved for, as long as it waits and may go there. */
+  /** The entry that an instance is reserved for, as long as it waits and may go there. */
   #reservedEntry(instance: Instance): Entry | undefined {
     const task = instance.reservedFor;
     if (task === null) return undefined;
@@ -67,12 +67,12 @@ export class Dispatcher {
     return undefined;
   }
 
-  /** Keeps an instance for nothing any more. */
+  /** Ends the reservation of an instance. */
   release(instance: Instance): void {
     if (instance.reservedFor !== null) this.#parts.fleet.reserve(instance, null);
   }
 
-  /** Lets GPUs go on that have become empty, or are about to, for what has ended meanwhile or has to go elsewhere. */
+  /** Ends reservations for tasks that have ended meanwhile or have to go elsewhere. */
   releaseStale(): void {
     for (const instance of this.#parts.fleet.reserved)
       if (this.#reservedEntry(instance) === undefined) this.fill(instance);
@@ -89,19 +89,19 @@ export class Dispatcher {
     };
   }
 
-  /** Whether another GPU is becoming empty for an entry, and this one is not empty yet. */
+  /** Whether another instance is reserved for an entry, and this one is not empty yet. */
   #hasItsGpu(entry: Entry, instance: Instance): boolean {
     const task = firstOf(entry);
     return instance.running.size > 0 && isSuspect(task) && this.#reservedForIt(task) !== undefined;
   }
 
-  /** The GPU that is kept for a task. */
+  /** The instance that is reserved for a task. */
   #reservedForIt(task: Task): Instance | undefined {
     for (const instance of this.#parts.fleet.reserved) if (instance.reservedFor === task) return instance;
     return undefined;
   }
 
-  /** Starts an entry for which some GPU is eligible; what a batch has beyond its GPU's slots waits for that GPU. */
+  /** Starts an entry for which an instance is eligible. The tasks of a batch beyond the free slots wait for its GPU. */
   #place(entry: Entry): void {
     const reserved = this.#reservedForIt(firstOf(entry));
     this.#parts.waiting.remove(entry);
@@ -117,7 +117,7 @@ export class Dispatcher {
       this.#parts.waiting.add(rest);
       for (const task of tasksOf(rest)) this.#parts.effects.changed(task);
     }
-    // It was becoming empty for nothing.
+    // The reserved instance is free for others again.
     if (reserved !== undefined) this.fill(reserved);
   }
 }
@@ -126,7 +126,7 @@ export class Dispatcher {
 const ANYWHERE = { boundTo: null, strategy: "random", taskType: "" } as const;
 const ofType = (taskType: string) => ({ boundTo: null, strategy: "task_specific", taskType }) as const;
 
-/** Whether a GPU takes what waits, if only what it is kept for. */
+/** Whether an instance takes some waiting task, if only the one that it is reserved for. */
 function takesSomething(instance: Instance): boolean {
   return instance.reservedFor === null
     ? instance.whyNot === null

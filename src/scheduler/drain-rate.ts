@@ -1,15 +1,15 @@
 /**
- * How fast what waits gets slots, from the last tasks that did.
+ * How fast waiting tasks get slots, as the last starts show.
  *
- * Only the time during which something waits counts, so that an idle night does not look like a slow queue. Tasks that leave without a
+ * Time counts only while a task waits, so that an idle night does not look like a slow queue. Tasks that leave without a
  * slot (canceled, too late) say nothing about the next ones, so they do not count as starts.
  */
 
 /** Starts that are remembered. */
 const WINDOW = 64;
-/** Seconds for each task while no start is known to go by, at least. */
+/** The least number of seconds assumed for each task while fewer than two starts are known. */
 const UNKNOWN_SECONDS = 10;
-/** A day: an estimate beyond it says no more than that. */
+/** A day; a longer estimate would tell a client nothing more. */
 const MAX_SECONDS = 86_400;
 
 export class DrainRate {
@@ -20,7 +20,7 @@ export class DrainRate {
   #busy = 0;
   /** When something began to wait; it counts while something does. */
   #since = 0;
-  /** Of the last starts, in time during which something waited. */
+  /** When the last starts were, measured as the time during which a task waited. */
   readonly #starts: number[] = [];
   #next = 0;
 
@@ -34,7 +34,7 @@ export class DrainRate {
     if (this.#waiting++ === 0) this.#since = this.#now();
   }
 
-  /** One task waits no more, for whatever reason. */
+  /** One task leaves the queue, for whatever reason. */
   leaves(): void {
     if (--this.#waiting === 0) this.#busy += this.#sinceThen();
   }
@@ -45,15 +45,15 @@ export class DrainRate {
     this.#next = (this.#next + 1) % WINDOW;
   }
 
-  /** Whole seconds, 1 to 86,400, until so many more tasks have probably got slots. */
+  /** Whole seconds, 1 to 86,400, until so many more tasks will probably have got slots. */
   secondsFor(places: number): number {
     const now = this.#time();
     const count = this.#starts.length;
     const last = count === 0 ? 0 : this.#starts[(this.#next + WINDOW - 1) % WINDOW]!;
     const oldest = count < WINDOW ? (this.#starts[0] ?? 0) : this.#starts[this.#next]!;
-    // n starts have n − 1 pauses between them, and what has passed since the last one counts, so that a stall shows.
+    // n starts have n − 1 pauses between them. The time since the last one counts too, so that a stall shows.
     const each = count < 2 ? Math.max(UNKNOWN_SECONDS * 1000, now) : (now - oldest) / (count - 1);
-    // Where nothing has started for long, nothing says that the next start is nearer than that.
+    // After a long time without a start, the next one is probably not nearer than that.
     const seconds = Math.max(places * each, now - last) / 1000;
     return Math.min(MAX_SECONDS, Math.max(1, Math.ceil(seconds)));
   }

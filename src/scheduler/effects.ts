@@ -8,7 +8,7 @@ import { type Mappings } from "./eligibility.ts";
 export interface Effects {
   /** Give the task to the worker of that instance. */
   run(instance: InstanceRef, task: Task): void;
-  /** Have that GPU's worker stop the task; `finished` is called when it has, or `interrupted` when the worker had to go. */
+  /** Have that GPU's worker stop the task; `finished` follows when it has, or `interrupted` when the worker had to be ended. */
   cancel(gpuId: number, task: Task): void;
   /** The task's state changed after its submission. */
   changed(task: Task): void;
@@ -21,11 +21,11 @@ export interface SchedulerSettings {
   readonly maxQueueSize: number;
   /** Bytes of text, in UTF-8, that may wait. */
   readonly maxQueueBytes: number;
-  /** Bytes of the heap that tasks may take that wait, without their texts. */
+  /** Bytes of the heap that waiting tasks may take, without their texts. */
   readonly maxQueueHeap: number;
   readonly minBatchSizePerGpu: number;
   readonly mappings: Mappings;
-  /** How often a task is tried that is cut off again and again by what may be its own fault. */
+  /** How often a task is tried when its attempts fail by what may be its own fault. */
   readonly maxAttempts: number;
   /** Seconds before the second try. */
   readonly retryBackoff: number;

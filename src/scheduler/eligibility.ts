@@ -1,6 +1,6 @@
 /**
- * Which GPUs may run a task: one day, and at this moment. It only looks; the scheduler decides.
- * Tasks that are asked about together are placed together: one task, or a batch that is not to be split and has no GPU yet.
+ * Which instances may run a task, now or ever. It changes nothing. The tasks of one question are placed together: one task, or a batch that
+ * is not to be split and has no GPU yet.
  */
 import { isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
@@ -14,7 +14,7 @@ export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
 
 /** GPUs for tasks that are to be placed now. */
 export interface Candidates {
-  /** Those that may take them, in `gpu_id` order. It is only good until something is placed. */
+  /** Those that may take them, in `gpu_id` order. The list is valid until something is placed. */
   readonly eligible: readonly Instance[];
   readonly others: CountsByReason;
 }
@@ -29,22 +29,22 @@ export class Eligibility {
     this.#mappings = new Map(Array.from(mappings, ([type, ids]) => [type, [...ids].toSorted((a, b) => a - b)]));
   }
 
-  /** The GPUs that might run the task one day, as the machine and the configuration are. */
+  /** The instances that might ever run the task, with this machine and this configuration. */
   everPossible({ pinnedGpuId }: Task): readonly Instance[] {
     return this.#fleet.all.filter(
       ({ gpuId, facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || gpuId === pinnedGpuId),
     );
   }
 
-  /** Whether one of these may have room for its text. */
+  /** Whether its text may fit into one of these. */
   isEverPossible({ pinnedGpuId, size: bytes }: Task): boolean {
     if (pinnedGpuId === null) return bytes <= this.#fleet.mostRoom;
     return this.#fleet.on(pinnedGpuId).some(({ facts }) => mayServeAgain(facts.state) && bytes <= roomFor(facts));
   }
 
   /**
-   * The GPUs that may take these tasks now, and why the others may not: looked at one by one where only some come into question or
-   * where it depends on the task, else as the fleet has it.
+   * The instances that may take these tasks now, and why the others may not. The fleet knows both for an ordinary task; where it depends on
+   * the task, each instance is asked.
    * @param without those that were chosen already
    */
   candidates(tasks: readonly Task[], without: ReadonlySet<number>): Candidates {
@@ -62,10 +62,10 @@ export class Eligibility {
   }
 
   /**
-   * Why a GPU may not take these tasks now, or null when it may.
-   *  1. They may go there at all.
-   *  2. Nothing runs there that must be alone, and it is not kept for such a task.
-   *  3. It takes tasks, and has a slot.
+   * Why an instance may not take these tasks now; null: it may.
+   *  1. The tasks may go there at all.
+   *  2. It is not reserved: no suspect runs there, or waits for it to be empty.
+   *  3. It takes tasks, and has a free slot.
    *  4. It suits them.
    */
   whyNot(instance: Instance, tasks: readonly Task[]): WhyNot | null {
@@ -74,14 +74,14 @@ export class Eligibility {
     return this.#whyNotNow(instance, tasks, this.#longest(tasks)); // 2 to 4
   }
 
-  /** Why these tasks are not for a GPU, however free it is, while another can serve them; null: they are. */
+  /** Why these tasks should not go to an instance, even an empty one, while another can serve them; null: they may. */
   misfit(instance: Instance, tasks: readonly Task[]): WhyNot | null {
     return this.#misfit(instance, tasks, this.#longest(tasks));
   }
 
   /**
-   * Whether another GPU that the task may go to has room for so many bytes of text, and this one has not. When none has, any may say so:
-   * that is how such a task ends.
+   * Whether so many bytes of text do not fit into this instance, but fit into another one that the task may go to. A text that fits nowhere
+   * may go anywhere: the engine refuses it, and its task ends so.
    */
   isTooSmall({ facts }: Instance, task: Pick<Task, "boundTo" | "strategy" | "taskType">, bytes: number): boolean {
     if (bytes <= roomFor(facts)) return false;
@@ -96,12 +96,12 @@ export class Eligibility {
     return strategy !== "task_specific" || this.servesType(gpuId, taskType);
   }
 
-  /** Whether tasks of a type may go to a GPU: one of those mapped to it, or any when there are none or none of them serves. */
+  /** Whether tasks of a type may go to a GPU: only to those mapped to it, but to any when no mapped one serves. */
   servesType(gpuId: number, taskType: string): boolean {
     return this.#serving(taskType)?.includes(gpuId) ?? true;
   }
 
-  /** The GPUs that a task may go to at all, of those that there are; null: any. */
+  /** The instances that a task may go to at all; null: any. */
   #allowed({
     boundTo,
     strategy,
@@ -117,7 +117,7 @@ export class Eligibility {
     return ids !== undefined && ids.some((id) => this.#fleet.isServing(id)) ? ids : null;
   }
 
-  /** Of GPUs that they may go to. @param counts of the rest */
+  /** Asks each of these instances, to which the tasks may go. @param counts of the other ones */
   #oneByOne(
     instances: readonly Instance[],
     tasks: readonly Task[],
@@ -145,7 +145,7 @@ export class Eligibility {
     return this.#hasFailed(instance, tasks, longest) ? "failed_before" : null;
   }
 
-  /** Bytes of the longest of the texts; 0: every GPU has room for them. */
+  /** Bytes of the longest of the texts; 0: they fit into every instance. */
   #longest(tasks: readonly Task[]): number {
     let longest = 0;
     for (const { size } of tasks) if (size > this.#fleet.leastRoom) longest = Math.max(longest, size);
@@ -153,9 +153,9 @@ export class Eligibility {
   }
 
   /**
-   * Whether the GPU failed under one of these tasks, and another serves that did not: they are for that one, even if it is busy with
-   * tasks of ours. Not if others crowd it or it has to cool down: that may last for hours.
-   * Tasks that are bound to their GPU have no other.
+   * Whether the GPU failed under one of these tasks, and another GPU serves that did not fail. Then they wait for that one, even if it is
+   * busy with tasks of ours. They do not wait for one that is crowded or hot, which may last for hours. Tasks that are bound to their GPU
+   * have no other.
    */
   #hasFailed({ gpuId }: Instance, tasks: readonly Task[], longest: number): boolean {
     if (!failedUnder(tasks, gpuId)) return false;
@@ -171,7 +171,7 @@ export class Eligibility {
   }
 }
 
-/** Whether a GPU must be empty for this task and is not, or is empty or becoming so for another. */
+/** Whether an instance is reserved for another task, or has to be empty for this one and is not. */
 function isReserved(instance: Instance, task: Task): boolean {
   if (instance.reservedFor !== null && instance.reservedFor !== task) return true;
   return isSuspect(task) ? instance.running.size > 0 : runsSuspect(instance);

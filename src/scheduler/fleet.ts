@@ -1,6 +1,6 @@
 /**
- * The instances on all GPUs and what runs there. Which of them take something, how many do not and why, and what follows from all together
- * is kept up to date with each change, so that no decision has to look at every one. Nobody else changes any of this.
+ * The instances on all GPUs, and the tasks that run there. Each change updates the list of available instances, the counts of the others by
+ * reason, and the extremes over all, so that no decision has to ask every instance. Nothing else changes any of this.
  */
 import {
   type CardFacts,
@@ -52,17 +52,17 @@ export class Fleet {
     return [...this.#byGpu.keys()].toSorted((one, other) => one - other);
   }
 
-  /** Those that take tasks which may run beside others, in `gpu_id` order. It changes with what is placed. */
+  /** The available ones, which take some task that may run beside others, in `gpu_id` order. Placing a task changes the list. */
   get available(): readonly Instance[] {
     return this.#available;
   }
 
-  /** How many do not, by why. */
+  /** How many are not available, by reason. */
   get unavailable(): ReadonlyMap<WhyNot, number> {
     return this.#unavailable;
   }
 
-  /** Those that are kept for a task. */
+  /** Those that are reserved for a task. */
   get reserved(): ReadonlySet<Instance> {
     return this.#reserved;
   }
@@ -72,12 +72,12 @@ export class Fleet {
     return this.#largestContext;
   }
 
-  /** Bytes of text for which every instance has room. */
+  /** Bytes of text that fit into every instance. */
   get leastRoom(): number {
     return this.#leastRoom;
   }
 
-  /** Bytes of text for which some instance that may serve has room; -Infinity: there is none. */
+  /** Bytes of text that fit into some instance that may serve; -Infinity: there is none. */
   get mostRoom(): number {
     return this.#mostRoom;
   }
@@ -104,8 +104,8 @@ export class Fleet {
   }
 
   /**
-   * Learns of a GPU, or of a change to one. An instance that is not told of any more is gone.
-   * @throws {Error} something still runs on one that is gone, which is a bug of the caller
+   * Takes over the facts of a GPU. An instance that the facts do not have any more is removed. @throws {Error} a task still runs on a
+   * removed one, which is a bug of the caller
    */
   tell({ instances, ...card }: GpuFacts): readonly Change[] {
     if (!this.#byGpu.has(card.id)) this.#byGpu.set(card.id, []);
@@ -120,7 +120,7 @@ export class Fleet {
     return changes;
   }
 
-  /** Without its worker an instance can start nothing, whatever was said of it last: it is as good as starting until it is told of again. */
+  /** Without its worker an instance can start nothing, whatever the last facts said: it counts as `starting` until new facts come. */
   losesWorker(ref: InstanceRef): void {
     const member = this.#member(ref);
     if (member.facts.state !== "ready") return;
@@ -144,7 +144,7 @@ export class Fleet {
     this.#changed(member);
   }
 
-  /** Keeps an instance for a task, or no more for any. */
+  /** Reserves an instance for a task; null: for none. */
   reserve(ref: InstanceRef, task: Task | null): void {
     const member = this.#member(ref);
     member.reservedFor = task;
@@ -225,7 +225,7 @@ export class Fleet {
 
 const NONE: readonly Member[] = [];
 
-/** An instance, and what follows from what is known of it. */
+/** An instance with the values that follow from its facts and its tasks. */
 class Member implements Instance {
   // Strategies compare these of hundreds of instances, and the first fields of an object share a cache line.
   load = 0;
@@ -246,7 +246,7 @@ class Member implements Instance {
     this.freeMemory = freeMemoryOf(this);
   }
 
-  /** Works out what follows from a change, but the memory, which would take a look at each task. */
+  /** Works out what follows from a change, except the free memory, for which each task would have to be read. */
   settle(): void {
     this.whyNot = this.reservedFor !== null || runsSuspect(this) ? "reserved" : obstacle(this);
     this.load = loadOf(this);

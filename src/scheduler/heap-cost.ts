@@ -10,7 +10,7 @@ const TASK = 1000;
 const OF_BATCH = 600;
 /** Bytes of a webhook beside its URL. */
 const OF_WEBHOOK = 200;
-/** At most so many bytes, without the text. The same through all of the task's life. */
+/** The most bytes that a task may take, without its text; the same through all of its life. */
 export function heapCostOf({ prefix, taskType, webhook, batchId }: Task): number {
   const ofWebhook = webhook === null ? 0 : OF_WEBHOOK + heapBytesOfString(webhook.url);
   return (
@@ -22,7 +22,7 @@ export function heapCostOf({ prefix, taskType, webhook, batchId }: Task): number
   );
 }
 
-/** The text that was asked about last: most tasks have the same type. */
+/** The last string that was measured: most tasks have the same type. */
 let last = { text: "", bytes: 0 };
 
 function heapBytesOfString(text: string): number {

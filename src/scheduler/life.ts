@@ -1,4 +1,4 @@
-/** Changes the states of tasks, for everybody in this folder: nothing else starts a task, puts it back or ends it. */
+/** Changes the states of tasks for this whole folder: nothing else starts a task, queues it again or ends it. */
 import { type Clock } from "../common/clock.ts";
 import { type InstanceRef } from "../gpu/facts.ts";
 import {
@@ -24,7 +24,7 @@ export interface LifeParts {
 
 export class Life {
   readonly #parts: LifeParts;
-  /** Running tasks that are to be stopped, and why: should their worker die first, they do not wait for another one. */
+  /** Running tasks that are to be stopped, and why. They end even if their worker dies first; they do not go back into the queue. */
   readonly #stopping = new WeakMap<Task, "canceled" | "timeout">();
 
   constructor(parts: LifeParts) {
@@ -43,7 +43,7 @@ export class Life {
     const { gpuId } = instance;
     transition(task, "running");
     task.gpuId = gpuId;
-    // The rest of its batch may run there alone, and so may it when it has to wait again.
+    // The rest of its batch may run on that GPU only, and so may this task if it has to wait again.
     if (task.wholeBatch) task.boundTo = gpuId;
     task.startedAt = this.moment(task).at;
     task.placement = placement;
@@ -51,14 +51,14 @@ export class Life {
     this.#parts.effects.run(instance, task);
   }
 
-  /** Has a running task stopped; the first reason counts. */
+  /** Asks for the stop of a running task. The first reason counts. */
   stop(task: Task, why: "canceled" | "timeout"): void {
     if (this.#stopping.has(task)) return;
     this.#stopping.set(task, why);
     this.#parts.effects.cancel(task.gpuId!, task);
   }
 
-  /** The run that a task was in has ended, and with it the task. */
+  /** Ends a task whose run has ended. */
   finish(task: Task, outcome: Ending): void {
     const late = outcome.status === "canceled" && this.#stopping.get(task) === "timeout";
     const result = resultOf(outcome);
@@ -68,8 +68,8 @@ export class Life {
   }
 
   /**
-   * Puts a task that was cut off back into the queue's state; false: it was to be stopped, was cut off too often or has waited too long,
-   * and has ended.
+   * Makes a task `queued` again after its run was cut off. @returns false when it has ended instead: it was to be stopped, was cut off too
+   * often, or has waited too long
    */
   again(task: Task): boolean {
     const { maxAttempts, queueTimeout } = this.#parts.settings;
@@ -77,7 +77,7 @@ export class Life {
     const error = stopping === "timeout" ? deadlineError(task) : finalError(task, maxAttempts);
     if (stopping === "canceled") this.#end(task, "canceled", null, null);
     else if (error !== null) this.#end(task, "failed", error, null);
-    // Were it to wait again, its alarm would be for a time already past, and nothing could start before that has rung.
+    // If it waited again, its alarm would be for a time already past, and nothing could start before that alarm.
     else if (queueTimeIsOver(task, queueTimeout, this.#parts.clock.now()))
       this.#endUnserved(task, "failed", queueError(task, queueTimeout));
     if (isFinal(task.status)) return false;
@@ -87,13 +87,13 @@ export class Life {
     return true;
   }
 
-  /** Ends a task that waits no more. */
+  /** Ends a task that was waiting, and is not in a queue any more. */
   endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
     this.#endUnserved(task, status, error);
     this.#parts.effects.changed(task);
   }
 
-  /** Ends a task that took nothing of its caller's tokens, however it ends. */
+  /** Ends a task that counts for none of its caller's tokens. */
   #endUnserved(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
     this.#parts.callers.ended(task, 0);
     this.#end(task, status, error, null);
@@ -120,7 +120,7 @@ export function resultOf(outcome: Ending): TaskResult | null {
   return outcome.status === "failed" ? null : (outcome.result ?? null);
 }
 
-/** Why a task is not done that had a time to be done by. */
+/** The error of a task that has missed its deadline. */
 export function deadlineError({ timeoutSeconds }: Task): TaskError {
   return { code: "timeout", sentence: `The task was not done ${timeoutSeconds} s after its submission.` };
 }

@@ -1,19 +1,19 @@
-/** An instance as strategies compare it, and what is written down about a choice. */
+/** An instance as strategies compare it, and the record of a choice. */
 import { type CardFacts, type InstanceFacts, type InstanceRef } from "../gpu/facts.ts";
 import { type Why, type WhyNot } from "../reasons.ts";
 import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
 import { type Cached } from "./prefixes.ts";
 
-/** An instance as the scheduler sees it. Its load is the set of what runs there and nothing else, so it cannot drift. */
+/** An instance as the scheduler sees it. Its load follows from the set of its running tasks alone, so it cannot drift. */
 export interface Instance extends InstanceRef {
   /** Of its GPU. */
   readonly card: CardFacts;
   readonly facts: InstanceFacts;
   readonly running: ReadonlySet<Task>;
-  /** A waiting task that must run alone, for which it takes nothing else until it is empty. */
+  /** The suspect that it is reserved for: it takes nothing else until it is empty. */
   readonly reservedFor: Task | null;
-  /** Why it takes no task that may run beside others; null: it does. */
+  /** Why it is not available for tasks that may run beside others; null: it is. */
   readonly whyNot: WhyNot | null;
   /** The figure that `least_loaded` compares: see `loadOf`. */
   readonly load: number;
@@ -48,8 +48,8 @@ export function memoryNeed({ estimatedTokens }: Task, { kvBytesPerToken, context
 }
 
 /**
- * Bytes that are free after what the running tasks have reserved. The engine sets the KV cache of all its slots aside when it loads, so
- * what its tasks have not reserved of that is as free as what nobody has taken; and an instance with a free slot has room for any task there.
+ * Bytes that are free beside the needs of the running tasks. The engine allocates the KV cache of all its slots when it loads. The share of
+ * it that running tasks do not need counts as free, so any task fits into a free slot.
  */
 export function freeMemoryOf({ card, facts, running }: Pick<Instance, "card" | "facts" | "running">): number {
   const ownCache = facts.slots * (facts.context ?? 0) * facts.kvBytesPerToken;
@@ -58,12 +58,12 @@ export function freeMemoryOf({ card, facts, running }: Pick<Instance, "card" | "
   return (card.memoryFree ?? 0) + ownCache - reserved;
 }
 
-/** The least number of tokens that so many bytes of text can have there. */
+/** The least number of tokens that a text of so many bytes can have there. */
 export function leastTokens(bytes: number, { maxTokenBytes }: Pick<InstanceFacts, "maxTokenBytes">): number {
   return Math.ceil(bytes / maxTokenBytes);
 }
 
-/** Bytes that a text may have at most there, or it certainly leaves no room for one token; Infinity: the model is not known yet. */
+/** The most bytes of a text that may leave one token of the context free; Infinity: the model is not known yet. */
 export function roomFor({ context, maxTokenBytes }: Pick<InstanceFacts, "context" | "maxTokenBytes">): number {
   return context === null ? Infinity : (context - 1) * maxTokenBytes;
 }
@@ -74,7 +74,7 @@ export function obstacle({ facts, running }: Pick<Instance, "facts" | "running">
   return running.size >= facts.slots ? "busy" : facts.crowded;
 }
 
-/** Whether a task runs there that must run alone. */
+/** Whether a suspect runs there. */
 export function runsSuspect({ running }: Pick<Instance, "running">): boolean {
   if (running.size !== 1) return false;
   for (const task of running) if (isSuspect(task)) return true;
@@ -109,7 +109,7 @@ export function drawFrom(instances: readonly Instance[], draw: number): Instance
   return instances[Math.min(instances.length - 1, Math.floor(draw * instances.length))]!;
 }
 
-/** The first place in a list in the order of the fleet (by `gpu_id`, then by id) that is not before an instance. */
+/** The place of an instance in a list that is sorted by `gpu_id`, then by id. */
 export function placeOf(instances: readonly InstanceRef[], { gpuId, id }: InstanceRef): number {
   let low = 0;
   let high = instances.length;
@@ -125,7 +125,7 @@ export function placeOf(instances: readonly InstanceRef[], { gpuId, id }: Instan
 /** GPUs that a placement lists beside the winner. */
 const LISTED = 7;
 
-/** Writes down a choice: the winner and up to seven others with their scores, the rest counted by reason. */
+/** Records a choice: the winner and up to seven others with their scores, and the number of the rest by reason. */
 export function record(
   name: Placement["strategy"],
   strategy: Strategy,

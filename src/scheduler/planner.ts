@@ -1,4 +1,4 @@
-/** Finds GPUs for tasks that are to be placed now, and reserves their slots. What follows from that is the scheduler's affair. */
+/** Finds GPUs for tasks that are to be placed now, and reserves their slots. It neither starts nor queues them. */
 import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
 import { type Eligibility } from "./eligibility.ts";
@@ -24,7 +24,7 @@ interface Decision {
 export interface Plan {
   /** Tasks whose slots are reserved. */
   readonly placed: readonly Placed[];
-  /** Tasks that found none. */
+  /** Tasks that got no slot. */
   readonly entries: readonly Entry[];
   /** Gives the slots back. */
   readonly undo: () => void;
@@ -35,7 +35,7 @@ export interface PlannerParts {
   readonly fleet: Fleet;
   readonly eligibility: Eligibility;
   readonly callers: Callers;
-  /** null: no GPU is preferred for what its KV cache has. */
+  /** null: the content of KV caches plays no part. */
   readonly prefixes: Prefixes<Instance> | null;
   readonly minBatchSizePerGpu: number;
   /** Whether nothing may start now. */
@@ -52,7 +52,7 @@ export class Planner {
     this.#parts = parts;
   }
 
-  /** Reserves slots for tasks; what found none comes back as entries for the queue. */
+  /** Reserves slots for tasks. Tasks without a slot come back as entries for the queue. */
   plan(tasks: readonly Task[], grouping: Grouping): Plan {
     const turn = this.#lastRoundRobin;
     const { placed, entries } = grouping === "whole" ? this.#planWhole(tasks) : this.#planEach(tasks, grouping);
@@ -63,7 +63,7 @@ export class Planner {
     return { placed, entries, undo };
   }
 
-  /** Gives a slot back. @param work tokens that the task took; null: nobody knows @param used whether it has run there to its end */
+  /** Gives a slot back. @param work tokens that the task took; null: not known @param used whether it has run there to its end */
   vacate(instance: Instance, task: Task, work: number | null, used: boolean): void {
     const { fleet, callers, prefixes } = this.#parts;
     fleet.vacate(instance, task);
@@ -83,7 +83,7 @@ export class Planner {
     return { placed, entries };
   }
 
-  /** One GPU for all, chosen once; those beyond its free slots wait for it. No GPU: the batch waits as one. */
+  /** Chooses one GPU for all; the tasks beyond its free slots wait for it. If no GPU is eligible, the batch waits as one. */
   #planWhole(tasks: readonly Task[]): Omit<Plan, "undo"> {
     const first = this.#choose(tasks);
     if (first === null) return { placed: [], entries: [{ seq: tasks[0]!.seq, tasks }] };
@@ -101,8 +101,8 @@ export class Planner {
   }
 
   /**
-   * The GPUs that a split batch of n is dealt to: max(1, ⌊n/m⌋) distinct ones that the strategy picks, fewer if fewer are eligible.
-   * Each choice is made as if for the first task.
+   * The GPUs over which a split batch of n is spread: max(1, ⌊n/m⌋) distinct ones that the strategy picks, fewer if fewer are eligible.
+   * Each is chosen as if for the first task.
    */
   #chooseDistinct(tasks: readonly Task[]): Decision[] {
     const wanted = Math.max(1, Math.floor(tasks.length / this.#parts.minBatchSizePerGpu));
@@ -147,7 +147,7 @@ export class Planner {
     return { instance, placement: record(name, strategies.random, { instance, why: { code } }, [instance], others) };
   }
 
-  /** Reserves a slot on the instance of a decision already made; null: there is no room. */
+  /** Reserves a slot on the instance of an earlier decision; null: it has none. */
   #reserveOn(decision: Decision | undefined, task: Task): Placed | null {
     if (decision === undefined) return null;
     const { callers, eligibility, isHeld } = this.#parts;

@@ -1,14 +1,14 @@
 /**
- * Which instances probably have the beginning of a prompt in their KV cache: as an engine that gives each slot a cache, and a task to the free
- * slot that has most of its prompt, or else to the one that has been free for longest. It is a guess and only good for a preference:
- * engines may do otherwise, and what has the same hash passes for the same.
+ * Which instances probably have the beginning of a prompt in their KV cache. The model is an engine whose slots have a cache each. It gives
+ * a task to the free slot with most of its prompt, else to the slot that has been free for longest. The result is a guess, and only good
+ * for a preference: engines may do otherwise, and equal hashes pass for equal texts.
  */
 import { BLOCK, type Chain } from "../request.ts";
 import { type Task } from "../task.ts";
 
 /** Blocks that are remembered of the free slots of one instance. */
 const MOST_BLOCKS = 512;
-/** Instances that are remembered for one beginning, the last ones: where more have it, there is little to choose. */
+/** The most instances remembered for one beginning, the latest ones; where more have it, the choice matters little. */
 const MOST_HOLDERS = 16;
 
 const EMPTY: Chain = [];
@@ -21,7 +21,7 @@ export interface Cached<Holder> {
 
 /** The prompts in the slots of one instance. */
 interface Slots {
-  /** Those that are free, the one that has been so for longest first. One that was never used is not in it. */
+  /** The free ones, the longest free first. A slot that was never used is not among them. */
   readonly free: Chain[];
   readonly taken: Map<Task, Chain>;
 }
@@ -33,14 +33,14 @@ export class Prefixes<Holder> {
   readonly #taken = new Holders<Holder>();
 
   /**
-   * The holders of a prompt's beginning, the best first: those with it in free slots, the longest beginning first, then what those have that work on
-   * it now. Only an engine whose slots share what they have computed can use the latter.
+   * The holders of a prompt's beginning, the best first: those that have it in free slots, the longest beginning first, then those that
+   * work on it now. Only an engine whose slots share their caches can use the latter.
    */
   of(chain: Chain): readonly Cached<Holder>[] {
     return [...this.#free.of(chain), ...this.#taken.of(chain)];
   }
 
-  /** An instance is given a task. @param room slots that are free after that */
+  /** An instance is given a task. @param room slots that stay free */
   starts(holder: Holder, task: Task, room: number): void {
     const slots = this.#slotsOf(holder);
     const chain = task.prefix;
@@ -64,7 +64,7 @@ export class Prefixes<Holder> {
     for (; blocks > MOST_BLOCKS; blocks -= this.#drop(holder, slots, 0).length);
   }
 
-  /** An instance's cache is gone. */
+  /** An instance has lost its cache. */
   clear(holder: Holder): void {
     const slots = this.#slots.get(holder);
     if (slots === undefined) return;
@@ -90,7 +90,7 @@ export class Prefixes<Holder> {
 
 /** From the beginnings of prompts to the instances that have them. */
 class Holders<Holder> {
-  /** By the hash of the beginning; the one that got it last is the last one. */
+  /** By the hash of the beginning, in the order in which instances got it. */
   readonly #byHash = new Map<number, Holder[]>();
 
   /** The longest beginning first. */
@@ -118,7 +118,7 @@ class Holders<Holder> {
     }
   }
 
-  /** @param kept what it has beside it */
+  /** @param kept the chains that it still has */
   remove(holder: Holder, chain: Chain, kept: readonly Chain[]): void {
     for (let index = chain.length - 1; index >= 0; index--) {
       const hash = chain[index]!;
@@ -137,7 +137,7 @@ function remove<Holder>(holders: Holder[], holder: Holder): void {
   if (place !== -1) holders.splice(place, 1);
 }
 
-/** Where the chain is that has most in common with another, the first of those; -1: none has anything. */
+/** The index of the chain that has most in common with another, the first of equals; -1: none has anything in common. */
 function longestCommon(chains: readonly Chain[], wanted: Chain): number {
   let best = -1;
   let length = 0;

@@ -1,6 +1,6 @@
 /**
- * How much of the queue one caller may fill. While one user is known, that is all of it. Else each has half by default, so that one who
- * fills its share leaves room for the others.
+ * How much of the queue one caller may fill. A single user may fill all of it. With several users each has half by default, so that a full
+ * share leaves some of the queue to the others.
  */
 import { type CallerLimits } from "./callers.ts";
 
@@ -32,7 +32,7 @@ export interface QueueShare {
 }
 
 /**
- * A caller's share. A number of tasks of its own does not lift the limit of bytes: a few long texts would fill the queue all the same.
+ * A caller's share. `max_queued` does not lift the limit of bytes: a few long texts would fill the queue all the same.
  * @param isShared whether more than one user is known
  */
 export function queueShare(

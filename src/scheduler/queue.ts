@@ -20,12 +20,12 @@ export function firstOf(entry: Entry): Task {
   return "tasks" in entry ? entry.tasks[0]! : entry;
 }
 
-/** Entries of which one piece of a queue has at most twice as many. */
+/** A piece of a queue has at most twice as many entries. */
 const PIECE = 256;
 
 /**
- * Waiting entries in submission order, in pieces that are never empty: so whatever comes, goes or comes back moves the entries of one
- * piece, and not a million others.
+ * Waiting entries in submission order, in pieces that are never empty. So adding or removing an entry moves the entries of one piece, and
+ * not a million others.
  */
 export class EntryQueue {
   readonly #pieces: Entry[][] = [];
@@ -35,7 +35,7 @@ export class EntryQueue {
     return this.#size;
   }
 
-  /** Adds an entry at the place its `seq` gives it: at the end for a new one, further ahead for one that comes back. */
+  /** Adds an entry at the place that its `seq` gives it: a new one at the end, one that waits again further ahead. */
   insert(entry: Entry): void {
     this.#size++;
     const last = this.#pieces.at(-1);
@@ -98,7 +98,7 @@ function placeIn(piece: readonly Entry[], seq: number): number {
   return firstPlace(piece.length, (place) => piece[place]!.seq >= seq);
 }
 
-/** The first of so many places where something holds that holds from some place on; their number: it holds nowhere. */
+/** The first of so many indexes from which on a condition holds; their number: it holds nowhere. */
 function firstPlace(places: number, holds: (place: number) => boolean): number {
   let low = 0;
   let high = places;
@@ -110,10 +110,10 @@ function firstPlace(places: number, holds: (place: number) => boolean): number {
   return low;
 }
 
-/** Limits beyond which no more are made: with so many GPUs that differ, looking at each front would cost more than it saves. */
+/** The most limits: with more different GPUs, asking each class would cost more than it saves. */
 const MOST_LIMITS = 32;
 
-/** The lengths of texts, in bytes, at which the GPUs differ: texts between two neighbouring limits are the same to every GPU. */
+/** The lengths of texts, in bytes, at which the GPUs differ. Texts between two neighbouring limits fit into the same GPUs. */
 export class Sizes {
   /** In order. */
   readonly #limits: number[] = [];
@@ -150,7 +150,10 @@ export class Sizes {
   }
 }
 
-/** Waiting entries in submission order, kept apart by size: so a GPU whose context is small passes over all that is too long at once. */
+/**
+ * Waiting entries in submission order, in a queue for each class of sizes. So a GPU with a small context skips all texts that are too long
+ * at once.
+ */
 export class SizedQueue {
   readonly #sizes: Sizes;
   /** By class. */

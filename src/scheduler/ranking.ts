@@ -1,6 +1,9 @@
-/** Callers in the order in which a free slot is offered to them: who has had the least comes first, and among equals who waits longest. */
+/**
+ * Callers in the order in which a free slot is offered to them: first the one that has had the least, among equals the one that waits
+ * longest.
+ */
 
-/** Tells callers apart that are equal in everything else. */
+/** Decides between callers that are equal in everything else. */
 interface Ranked {
   readonly name: string;
   /** Unique. */
@@ -12,7 +15,7 @@ export interface Rank<Caller extends Ranked> {
   readonly caller: Caller;
   /** Its tag. */
   readonly tag: number;
-  /** It has nothing waiting that was submitted before this one. */
+  /** The lowest `seq` that its waiting tasks may have. */
   readonly oldest: number;
 }
 

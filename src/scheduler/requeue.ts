@@ -1,4 +1,4 @@
-/** Puts tasks back into the queue: after a run that was cut off, after a rest, or when the GPU is gone that they waited for. */
+/** Puts tasks back into the queue: after a run that was cut off, after a rest, or when the GPU that they waited for has stopped serving. */
 import { isServing } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { backoffSeconds } from "./attempts.ts";
@@ -24,8 +24,8 @@ export class Requeue {
   }
 
   /**
-   * Lets tasks that have waited or run before wait at the place in the queue that their age gives them. Those of a batch that is not to
-   * be split, and has lost its GPU, follow the part of it that has found another, or wait as one.
+   * Queues tasks that have waited or run before, at the place that their age gives them. A batch that is not to be split may have lost its
+   * GPU: its tasks follow those that have found another GPU, or wait as one.
    */
   add(tasks: readonly Task[]): void {
     this.#unbindFromLost(tasks);
@@ -41,7 +41,7 @@ export class Requeue {
   }
 
   /**
-   * As `add`, but those that something is held against rest a while first.
+   * As `add`, but a task whose last attempt counts against it rests first.
    * @param retryAfter seconds for which a full server is left alone
    */
   addAfterPause(tasks: readonly Task[], retryAfter?: number): void {
@@ -59,7 +59,7 @@ export class Requeue {
     for (const task of tasks) deadlines.watchQueue(task);
   }
 
-  /** Waiting tasks of batches that are bound to a GPU which serves no more look for another one. @returns the tasks */
+  /** Unbinds the waiting tasks of batches from a GPU that serves no more. @returns the tasks */
   releaseBatches(gpuId: number): readonly Task[] {
     const { waiting } = this.#parts;
     const bound = waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
@@ -79,7 +79,7 @@ export class Requeue {
     return homes;
   }
 
-  /** A task that was bound to a GPU with its batch may go elsewhere when that serves no more. */
+  /** Unbinds a task of a batch from a GPU that serves no more. */
   #unbindFromLost(tasks: readonly Task[]): void {
     for (const task of tasks)
       if (task.pinnedGpuId === null && !this.#parts.fleet.isServing(task.boundTo)) task.boundTo = null;

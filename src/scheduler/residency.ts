@@ -1,21 +1,21 @@
 /**
- * Which models stay on a card when another one needs room there: a pure function of what is known at that moment. Its caller loads,
- * evicts and drains, and asks again after each change, or when `until` has come.
+ * Which models stay on a card when another one needs its memory: a pure function of the present facts. Its caller loads, evicts and drains,
+ * and asks again after each change, or at `until`.
  *
  * Its rules:
  *  1. A model that is there already, or is being loaded, is never loaded a second time.
- *  2. Nothing is evicted for a model that would not fit with everything else gone.
- *  3. Memory counts until the driver shows that it is free: an instance that is being unloaded still takes its own.
- *  4. An instance that works, loads or is pinned is never evicted. One that works may be drained first.
- *  5. Room is made by the instances that are cheapest to bring back, and by no more of them than are needed.
- *  6. An instance that is in demand stays for `MIN_RESIDENCY_MS`, and goes only for a model that has waited as long. So two models that
- *     do not fit beside each other take turns instead of loading for each task.
+ *  2. Nothing is evicted for a model that would not fit even after all evictions.
+ *  3. Memory counts as taken until the driver shows that it is free, also that of an instance that is being unloaded.
+ *  4. An instance that works, loads or is pinned is never evicted. A working one may be drained first.
+ *  5. The instances that are cheapest to load again are evicted, and no more of them than are needed.
+ *  6. An instance for which tasks wait stays for `MIN_RESIDENCY_MS`, and is evicted only for a model that has waited as long. So two models
+ *     that do not fit beside each other alternate at that pace instead of loading for each task.
  */
 
 /** Milliseconds. */
 export const MIN_RESIDENCY_MS = 30_000;
 
-/** Bytes a second at which a model is taken to load that was never seen to. */
+/** The assumed pace of loading, in bytes a second, of a model that was never loaded. */
 const ASSUMED_LOADING_RATE = 1e9;
 
 /** One model on the card. Times are milliseconds of a clock that only goes forward. */
@@ -38,7 +38,7 @@ export interface Resident {
   readonly fileBytes: number;
   /** Never evicted. */
   readonly pinned: boolean;
-  /** Milliseconds without a task after which it may go for nothing; null: never. */
+  /** Milliseconds without a task after which its eviction costs nothing; null: never. */
   readonly keepAlive: number | null;
 }
 
@@ -64,12 +64,14 @@ export type ResidencyDecision =
   | { readonly do: "load" }
   /** Unload these, in this order; then ask again. */
   | { readonly do: "evict"; readonly ids: readonly number[] }
-  /** Let these finish and give them nothing new; ask again when something changes, and at `until` (null: nothing is due). */
+  /** Let these finish and give them nothing new. Ask again when something changes, and at `until` (null: no time). */
   | { readonly do: "wait"; readonly drain: readonly number[]; readonly until: number | null }
-  /** Bytes: what it needs, and what is left to it with everything gone that may go. */
+  /** Bytes: what it needs, and what it would have after all evictions that are allowed. */
   | { readonly do: "impossible"; readonly why: Obstacle; readonly needed: number; readonly available: number };
 
-/** `card`: it is too small, for good; `pinned`: models that may not go take the rest; `others`: other processes do, as long as they run. */
+/**
+ * `card`: the card is too small, for good; `pinned`: pinned models take the rest; `others`: other processes take it, as long as they run.
+ */
 export type Obstacle = "card" | "pinned" | "others";
 
 export interface ResidencyInput {
@@ -86,7 +88,7 @@ export function decideResidency({ card, residents, wanted, now }: ResidencyInput
   if (own !== undefined && own.state !== "unloading") return { do: "nothing", id: own.id }; // 1
   const obstacle = obstacleTo(wanted, card, residents);
   if (obstacle !== null) return obstacle; // 2
-  // One that is leaving has to be gone: two of the same model at once would need twice the memory.
+  // A model that is being unloaded has to have left the card: two of it at once would need twice the memory.
   const missing = wanted.memory - (card.total - card.reserved - memoryOf(residents));
   if (missing <= 0 && own === undefined) return { do: "load" };
   const toCome = memoryOf(residents.filter(({ state }) => state === "unloading")); // 3
@@ -116,14 +118,14 @@ function makeRoom(
   now: number,
 ): ResidencyDecision {
   const movable = residents.filter(({ pinned, state }) => !pinned && state === "ready"); // 4
-  // Those that nobody needs now may go at once.
+  // Those that no task needs now may be evicted at once.
   const free = inOrder(
     movable.filter((one) => !isInDemand(one)),
     now,
   );
   if (memoryOf(free) >= missing) return { do: "evict", ids: leastOf(free, missing) };
   const all = [...free, ...inOrder(movable.filter(isInDemand), now)];
-  // The missing memory belongs to an instance that is being loaded: it has to be there before it can go.
+  // The missing memory belongs to an instance that is being loaded, which cannot be evicted before it is loaded.
   if (memoryOf(all) < missing) return { do: "wait", drain: [], until: null };
   const ids = leastOf(all, missing);
   const chosen = all.filter(({ id }) => ids.includes(id));
@@ -137,7 +139,7 @@ function isInDemand({ running, waiting }: Resident): boolean {
   return running > 0 || waiting > 0;
 }
 
-/** The first of these that make enough room, without those that turn out not to be needed; the dearest of these are spared first. */
+/** The first of these that free enough memory, without those that turn out not to be needed. Of these the dearest are spared first. */
 function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly number[] {
   const chosen: Resident[] = [];
   let room = 0;
@@ -156,12 +158,12 @@ function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly 
 }
 
 /**
- * Those that may go first come first:
- *  1. nobody waits for their models, or fewer do;
- *  2. nothing runs there, or less does;
+ * The order of eviction:
+ *  1. no task waits for their models, or fewer tasks do;
+ *  2. no task runs there, or fewer do;
  *  3. their time without a task is over;
  *  4. they have been there for a while;
- *  5. they are cheap to bring back: few seconds to load for each second without a task.
+ *  5. they are cheap to load again: few seconds of loading for each second without a task.
  */
 function inOrder(residents: readonly Resident[], now: number): readonly Resident[] {
   const keys = new Map(residents.map((one) => [one, keysOf(one, now)]));
@@ -174,7 +176,7 @@ function keysOf(resident: Resident, now: number): readonly number[] {
   const isOver = keepAlive !== null && idle >= keepAlive;
   const isYoung = now - loadedAt < MIN_RESIDENCY_MS;
   const cost = (loadSeconds ?? fileBytes / ASSUMED_LOADING_RATE) / idle;
-  // Of equals the largest makes most room; the id makes the order the same each time.
+  // Of equals the largest frees most memory; the id makes the order the same each time.
   return [waiting, running, isOver ? 0 : 1, isYoung ? 1 : 0, cost, -memory, id];
 }
 

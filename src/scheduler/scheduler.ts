@@ -1,13 +1,13 @@
 /**
- * Decides which GPU runs which task, and when. It does nothing itself: events come in by method calls, and what is to
- * be done goes out through `Effects`. No I/O, no timers, no clock but the one it is given, so plain calls test it.
+ * Decides which GPU runs which task, and when. Events come in by method calls; what is to be done goes out through `Effects`. It has no
+ * I/O, no timers, and no clock but the one it is given, so plain calls test it.
  *
  * After every call these hold:
  *  - an instance's running set has at most `slots` tasks, and every task in it is `running` with the `gpuId` of its GPU;
- *  - no waiting task could be placed: whenever something changes that could let one in, the queues are gone through.
- * The second has one exception. If more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest has rung, because a
- * waiting task may be too late. `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by
- * `restore`, which rings before it places anything. An alarm that falls due within an event rings after it.
+ *  - no waiting task could be placed: after each change that might let one in, the queues are tried again. The second has one exception. If
+ *    more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest was handled, because a waiting task may be too late.
+ *    `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by `restore`, which handles its alarms
+ *    before it places anything. An alarm that falls due within an event is handled after it.
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
@@ -91,7 +91,7 @@ export class Scheduler {
     return this.#waiting.tasks;
   }
 
-  /** Some tasks that probably get slots next, of each caller that has tasks waiting. */
+  /** Some tasks that will probably get slots next, of each caller that has tasks waiting. */
   upcoming(count: number): readonly Task[] {
     return this.#waiting.upcoming(count);
   }
@@ -100,12 +100,12 @@ export class Scheduler {
     return this.#draining;
   }
 
-  /** Places nothing from now on; what runs goes on, and what waits keeps waiting. */
+  /** Places nothing from now on. Running tasks go on, and waiting tasks keep waiting. */
   drain(): void {
     this.#draining = true;
   }
 
-  /** Starts nothing until `resume`; what is submitted meanwhile waits. Effects may call this. */
+  /** Starts nothing until `resume`; tasks submitted meanwhile wait. Effects may call this. */
   hold(): void {
     this.#held = true;
   }
@@ -118,12 +118,12 @@ export class Scheduler {
 
   /** Does what has become due: see `Effects.alarm`. */
   tick(): void {
-    // A timer may ring a little too early; then it has to be set again.
+    // A timer may fire a little too early; then it has to be set again.
     this.#alarmAt = Infinity;
     this.#event(() => {});
   }
 
-  /** Learns of a GPU, or of a change to one, and places what that lets in. Tasks that run there go on until `interrupted` is called. */
+  /** Takes over the facts of a GPU, and places tasks that can start now. Tasks that run there go on until `interrupted` is called. */
   setGpu(facts: GpuFacts): void {
     this.#event(() => {
       const wasServing = this.#fleet.isServing(facts.id);
@@ -139,13 +139,13 @@ export class Scheduler {
     const { state, crowded } = instance.facts;
     this.#waiting.limit(roomFor(instance.facts));
     if (!HAS_WORKER.has(state)) this.#prefixes?.clear(instance);
-    // The task that it was reserved for may go elsewhere meanwhile.
+    // The task that it was reserved for may go elsewhere then.
     if (state !== "ready" || crowded !== null) this.#dispatcher.release(instance);
   }
 
   /**
-   * Admits new tasks of one caller, all or none, and places what can be placed.
-   *  1. Refuse what no GPU could ever run, and what the caller may not have, before anything is touched.
+   * Admits new tasks of one caller, all or none, and places those that can start now.
+   *  1. Refuse tasks that no GPU could ever run, and those over the caller's limits, before any state changes.
    *  2. Reserve slots, by the grouping's rule.
    *  3. The tasks without a slot must fit into the queue; if they do not, give the slots back and refuse.
    *  4. Only now start the reserved and queue the rest.
@@ -170,7 +170,7 @@ export class Scheduler {
     });
   }
 
-  /** Takes over tasks of an earlier life of the server; queued ones keep their order, interrupted ones go back into the queue. */
+  /** Takes over tasks of an earlier run of the server. Queued ones keep their order; running ones go back into the queue. */
   restore(tasks: readonly Task[]): void {
     this.#event(() => {
       const before = tasks.map((task) => ({ status: task.status, shown: shownGpuId(task) }));
@@ -203,7 +203,7 @@ export class Scheduler {
         this.#planner.vacate(instance, task, result === null ? null : workOf(result), result !== null);
         this.#life.finish(task, outcome);
       }
-      // Its caller may have more running now, on any GPU.
+      // Its caller may run more now, on any GPU.
       if (wasCapped || task.status === "queued") this.#dispatcher.fillAll();
       else this.#dispatcher.fill(instance);
       this.#effects.changed(task);
@@ -211,9 +211,9 @@ export class Scheduler {
   }
 
   /**
-   * An instance's worker is gone: what ran there waits again, at the place its age gives it. `setGpu` may tell what has become of the GPU
-   * before this or after it.
-   * @param sentence what has happened; null: the reason says it all
+   * An instance has lost its worker. Its tasks wait again, at the place that their age gives them. `setGpu` may come before this or after
+   * it.
+   * @param sentence the cause; null: the reason says it all
    */
   interrupted(
     ref: InstanceRef,
@@ -236,7 +236,7 @@ export class Scheduler {
     });
   }
 
-  /** Cancels tasks: at once those that wait, when their workers have stopped them those that run. Those that have ended stay as they are. */
+  /** Cancels tasks. A waiting one ends at once, a running one when its worker has stopped it. One that has ended stays as it is. */
   cancel(tasks: readonly Task[]): void {
     this.#event(() => {
       const waiting = tasks.filter(({ status }) => status === "queued");
@@ -245,14 +245,14 @@ export class Scheduler {
         if (task.status === "queued") this.#life.endWaiting(task, "canceled", null);
         else if (task.status === "running") this.#life.stop(task, "canceled");
       }
-      // They may have been what kept others of their batch from a GPU, or a GPU from others.
+      // They may have kept the rest of their batch from a GPU, or an instance reserved.
       if (waiting.length > 0) this.#dispatcher.fillAll();
     });
   }
 
   // --- time ----------------------------------------------------------------------------------------------------
 
-  /** Every event: first what has become due, so that nothing starts that is late; last the alarm for what comes next. */
+  /** Handles one event: first the alarms that are due, so that no task starts too late; last it sets the next alarm. */
   #event(happens: () => void): void {
     this.#eventAt = this.#now();
     try {
@@ -272,16 +272,16 @@ export class Scheduler {
     let alarm = this.#deadlines.takeDue(now);
     if (alarm === undefined) return;
     const late = new Map<Task, TaskError>();
-    // Not all at once: if a hundred thousand are late together, the rest follows with the next event, before which nothing is placed.
+    // If a hundred thousand are late together, the rest follows with the next event; nothing is placed before that.
     for (let left = ALARMS_AT_ONCE; alarm !== undefined; alarm = --left > 0 ? this.#deadlines.takeDue(now) : undefined)
       this.#onAlarm(alarm, late);
-    // Together: to take one task out of a batch that waits as one costs as much as the batch.
+    // All in one call: taking one task out of a batch that waits as one costs as much as the whole batch.
     this.#waiting.removeTasks([...late.keys()]);
     for (const [task, error] of late) this.#life.endWaiting(task, "failed", error);
     this.#dispatcher.fillAll();
   }
 
-  /** @param late gets those that wait and must not any longer */
+  /** @param late gets the waiting tasks that are too late */
   #onAlarm({ kind, task, at }: Alarm, late: Map<Task, TaskError>): void {
     switch (kind) {
       case "deadline":
@@ -300,7 +300,7 @@ export class Scheduler {
     }
   }
 
-  /** The GPU could not do a task: another one may, or this one later. */
+  /** The GPU could not do a task. Another one may, or this one later. */
   #tryElsewhere(instance: Instance, task: Task, { reason, sentence, retryAfter }: CutOff): void {
     this.#planner.vacate(instance, task, 0, false);
     endAttempt(task, reason, this.#life.moment(task), { error: sentence });
@@ -308,16 +308,16 @@ export class Scheduler {
   }
 }
 
-/** Alarms that ring within one event. */
+/** The most alarms handled within one event. */
 const ALARMS_AT_ONCE = 2000;
 
-/** States in which an instance has its worker and with it what is in its KV cache. */
+/** States in which an instance has its worker, and so its KV cache. */
 const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
 
-/** Placement depends on this beside the free capacity of the card. */
+/** Placement depends on these, and on the free memory of the card. */
 const DECISIVE = ["state", "crowded", "slots", "context", "maxTokenBytes"] as const satisfies (keyof InstanceFacts)[];
 
-/** Whether a change to an instance may let something in. */
+/** Whether a change to an instance may let a waiting task start. */
 function letsIn({ instance: { facts }, before }: Change): boolean {
   return before === null || DECISIVE.some((key) => before[key] !== facts[key]);
 }

@@ -1,4 +1,4 @@
-/** A limit for each minute: it fills steadily, holds one minute's worth, and what is taken is gone until it has filled again. */
+/** A limit for each minute: the bucket fills steadily, and holds one minute's worth. */
 
 const MINUTE = 60_000;
 
@@ -14,14 +14,14 @@ export class TokenBucket {
     this.#at = now;
   }
 
-  /** Seconds until `amount` can be taken; 0: now. More than a minute's worth can be taken from a full bucket, or it never could. */
+  /** Seconds until `amount` can be taken; 0: now. A full bucket gives more than a minute's worth, as else nobody ever could. */
   secondsUntil(amount: number, now: number): number {
     this.#fill(now);
     const missing = Math.min(amount, this.#perMinute) - this.#level;
     return missing <= 0 ? 0 : (missing / this.#perMinute) * (MINUTE / 1000);
   }
 
-  /** Takes an amount, or gives it back if it is below 0. It may take more than there is: what comes later waits for it. */
+  /** Takes an amount, or gives it back if it is below 0. It may take more than there is; later ones wait for that. */
   take(amount: number, now: number): void {
     this.#fill(now);
     this.#level = Math.min(this.#perMinute, this.#level - amount);

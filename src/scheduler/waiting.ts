@@ -1,6 +1,6 @@
 /**
- * Everything that waits for a slot, kept apart by caller, by which GPUs it may go to, by priority and by size: so a free slot is matched
- * by looking at few fronts, and each queue is in the order of submission.
+ * All waiting tasks. There is a queue, in the order of submission, for each caller, set of GPUs, priority and class of sizes. So finding
+ * the task for a free slot takes a look at the fronts of few queues.
  */
 import { PRIORITIES, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
@@ -22,14 +22,14 @@ interface Queues {
   readonly byGpu: Map<number, Lane>;
 }
 
-/** Which entries come into question for a free slot. */
+/** The conditions for an entry that may take a free slot. */
 export interface Wanted {
   readonly gpuId: number;
   /** Whether the entry may go there. */
   readonly fits: (entry: Entry) => boolean;
   /** Whether the GPU is among those that tasks of a mapped type wait for. */
   readonly servesType: (type: string) => boolean;
-  /** Whether no text of a length is for the GPU. @param type of which mapped tasks it is; null: of tasks that may go anywhere */
+  /** Whether texts of this length are too long for the GPU. @param type the mapped type of their tasks; null: tasks that may go anywhere */
   readonly isTooSmall: (bytes: number, type: string | null) => boolean;
 }
 
@@ -70,7 +70,7 @@ export class Waiting {
     return this.#heap;
   }
 
-  /** Tells of a length, in bytes, up to which some GPU has room for texts. */
+  /** Adds a limit: texts of up to so many bytes fit into some GPU. */
   limit(bytes: number): void {
     const index = this.#sizes.split(bytes);
     if (index === null) return;
@@ -85,20 +85,20 @@ export class Waiting {
     if ("tasks" in entry) this.#batches.set(entry.tasks[0]!.batchId, entry);
   }
 
-  /** Lets a task wait where no slot finds it, until `wake`. */
+  /** Lets a task wait outside the queues, until `wake`. */
   rest(task: Task): void {
     this.#resting.add(task);
     this.#count(task, 1);
   }
 
-  /** Ends the rest of a task; false: it does not rest. The task waits nowhere then. */
+  /** Ends the rest of a task, which then waits nowhere. @returns false: it did not rest */
   wake(task: Task): boolean {
     if (!this.#resting.delete(task)) return false;
     this.#count(task, -1);
     return true;
   }
 
-  /** Lets tasks of one batch wait as one, with those of it that do so already. */
+  /** Adds tasks of one batch to those of it that wait as one already. */
   addTogether(tasks: readonly Task[]): void {
     const known = this.#batches.get(tasks[0]!.batchId);
     if (known !== undefined) this.remove(known);
@@ -128,7 +128,7 @@ export class Waiting {
     }
   }
 
-  /** The line with this task in front; undefined: there is none. */
+  /** The entry whose first task this is; undefined: there is none. */
   entryOf(task: Task): Entry | undefined {
     const batch = task.wholeBatch && task.boundTo === null ? this.#batches.get(task.batchId) : undefined;
     if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
@@ -136,7 +136,7 @@ export class Waiting {
   }
 
   /**
-   * Tasks that probably get slots next, those of each caller in their order. Tasks that rest are not among them.
+   * Tasks that will probably get slots next, those of each caller in their order, without tasks that rest.
    * @param count at most, but at least one of each caller that has some waiting
    */
   upcoming(count: number): Task[] {
@@ -158,15 +158,15 @@ export class Waiting {
   }
 
   /**
-   * The entry whose turn it is on a GPU: of the caller that has had the least, the one with the highest priority, and of these the
-   * oldest. Callers that may not have more running are passed over. @param now Unix milliseconds
+   * The next entry for a GPU: of the caller that has had the least, the one with the highest priority, and of these the oldest. Callers
+   * that may run no more tasks are passed over. @param now Unix milliseconds
    */
   next(wanted: Wanted, now: number): Entry | undefined {
     let best: Entry | undefined;
     let lowest = Infinity;
     const classes = this.#classesFor(wanted, null);
     for (const { caller, tag, oldest } of this.#callers.ranking) {
-      // The next callers have had more, or as much and have nothing as old.
+      // The next callers have had more; or they have had as much, and have no task as old.
       if (best !== undefined && (tag > lowest || oldest > best.seq)) break;
       const queues = caller.queued === 0 || caller.isCapped ? undefined : this.#queues.get(caller.name);
       const entry = queues && this.#nextOf(queues, wanted, classes, now);
@@ -177,7 +177,7 @@ export class Waiting {
     return best;
   }
 
-  /** @param classes the sizes that are for the GPU, of what may go anywhere */
+  /** @param classes the sizes that fit into the GPU, of tasks that may go anywhere */
   #nextOf(
     { anywhere, byType, byGpu }: Queues,
     wanted: Wanted,
@@ -203,7 +203,7 @@ export class Waiting {
     return best;
   }
 
-  /** Which sizes come into question for a GPU: all but those of which every text is too long for it. */
+  /** The sizes that a GPU may take: all but those of which every text is too long for it. */
   #classesFor({ isTooSmall }: Wanted, type: string | null): readonly boolean[] {
     const fit: boolean[] = [];
     for (let index = 0; index < this.#sizes.count; index++) {
@@ -213,7 +213,7 @@ export class Waiting {
     return fit;
   }
 
-  /** Its priority, lifted by its age. Within one queue the oldest is lifted most, so looking at each front is enough. */
+  /** Its priority, raised by its age. Within one queue the oldest is raised most, so only the front of each queue matters. */
   #levelOf(entry: Entry, priority: number, now: number): number {
     const lifted = Math.floor(Math.max(0, now - firstOf(entry).createdClock) / this.#ageing);
     return Math.max(0, priority - lifted);

@@ -3,7 +3,7 @@ import { type Cached } from "../prefixes.ts";
 
 /** Loads that differ by no more than this are equal. */
 const TIE = 0.01;
-/** A GPU that has the beginning of the prompt in its KV cache may have so much more load than the least. */
+/** A GPU that has the beginning of the prompt in its KV cache is preferred while its load is within this of the lowest. */
 const NEAR = 0.1;
 /** Sums of steps of 0.05 and quotients are not exact in binary. */
 const EPSILON = 1e-9;
@@ -36,7 +36,10 @@ function equalsOf(instances: readonly Instance[], least: number): readonly Insta
   return instances.filter(({ load }) => load <= least + TIE + EPSILON);
 }
 
-/** The first instances that have some of the prompt and a load that is near the least, and how much they have; null: none has any. */
+/**
+ * The instances with the longest beginning of the prompt among those whose load is near the least, and how much they have; null: none has
+ * any.
+ */
 function firstNear(
   eligible: readonly Instance[],
   cached: readonly Cached<Instance>[],

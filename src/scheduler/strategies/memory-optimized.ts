@@ -3,7 +3,7 @@ import { drawFrom, type Instance, type Strategy } from "../placement.ts";
 /** Free memory within this share of the most is equal to it. */
 const TIE = 0.05;
 
-/** The most free memory after what running tasks have reserved; at random among equals. GPUs without room are not eligible. */
+/** The most free memory beside the needs of running tasks; at random among equals. GPUs with too little are not eligible. */
 export const memoryOptimized: Strategy = {
   score: ({ freeMemory }) => freeMemory,
   choose: (eligible, { draw }) => {

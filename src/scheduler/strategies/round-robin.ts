@@ -1,6 +1,6 @@
 import { type Strategy } from "../placement.ts";
 
-/** The next eligible GPU after the last one chosen, in `gpu_id` order. The turn is an id, so no coming or going of a GPU resets it. */
+/** The next eligible GPU after the last one chosen, in `gpu_id` order. It goes by the id, so a GPU that comes or goes resets nothing. */
 export const roundRobin: Strategy = {
   score: () => null,
   choose: (eligible, { lastRoundRobin }) => {
