@@ -4,7 +4,7 @@ import { type WhyNot } from "../reasons.ts";
 /**
  * `starting`: its worker is loading the model, for the first time or again; `ready`: takes tasks; `hot`: takes none until it has cooled
  * down; `draining`: finishes what runs and takes nothing new, because an operator said so; `drained`: has finished; `unfit`: cannot
- * serve as things are; `faulted`: failed, and is tried again by itself; `lost`: is not there any more.
+ * serve as things are; `faulted`: failed, and is tried again by itself; `lost`: does not exist any more.
  */
 export const GPU_STATES = ["starting", "ready", "hot", "draining", "drained", "unfit", "faulted", "lost"] as const;
 export type GpuState = (typeof GPU_STATES)[number];
@@ -19,7 +19,7 @@ export function mayServeAgain(state: GpuState): boolean {
   return state !== "unfit" && state !== "lost";
 }
 
-/** What others take too much of. */
+/** The kinds of external load that can crowd a GPU. */
 export type ExternalLoad = Extract<WhyNot, "memory_taken" | "used_by_others">;
 
 /** Names an instance. */
@@ -29,7 +29,7 @@ export interface InstanceRef {
   readonly id: number;
 }
 
-/** What placement may depend on: of a card, or of several that hold one model together. */
+/** The facts of a card, or of several that hold one model together. */
 export interface CardFacts {
   /** The `gpu_id`. */
   readonly id: number;
@@ -39,7 +39,7 @@ export interface CardFacts {
   readonly othersUtilization: number;
 }
 
-/** What placement may depend on: of one model on a GPU. */
+/** The facts of one instance. */
 export interface InstanceFacts {
   /** Among those of its GPU. */
   readonly id: number;
@@ -49,7 +49,7 @@ export interface InstanceFacts {
   readonly state: GpuState;
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
-  /** Why it takes no new tasks although it is ready; null: it does. */
+  /** Why it is crowded and takes no new tasks although it is ready; null: it is not. */
   readonly crowded: ExternalLoad | Extract<WhyNot, "server_full"> | null;
   readonly slots: number;
   /** Tokens of context for each slot; null until the model is loaded. */

@@ -1,4 +1,4 @@
-/** How a GPU with its instances looks: to placement, and to people. */
+/** The views of a GPU with its instances: one for placement, one for people. */
 import { type Health } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
 import { type Instance } from "./instance/instance.ts";

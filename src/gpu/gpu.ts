@@ -1,6 +1,6 @@
 /**
- * One gpu_id: a card, or several that hold one model together, and the instances on it. What drivers and operators say of it is told to
- * its `Health`, which alone says in which state it is; the instances are told what follows from that for their workers.
+ * One gpu_id: a card, or several that hold one model together, and the instances on it. Events of drivers and operators go to its `Health`,
+ * which alone decides its state. The instances start and end their workers by that.
  */
 import { wallTime } from "../common/clock.ts";
 import { wordsOf } from "../reasons.ts";
@@ -36,7 +36,7 @@ export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget"> {
   readonly memoryBudget: (instance: Instance) => Promise<number | null>;
 }
 
-/** Milliseconds after which a reading that is not renewed counts for nothing. */
+/** Milliseconds after which an old reading is ignored. */
 const READING_EXPIRES = 30_000;
 
 export class Gpu {
@@ -93,7 +93,7 @@ export class Gpu {
     this.#instances.push(instance);
   }
 
-  /** Starts the workers, unless they cannot serve. @param drained set: an operator took it out at an earlier start, and why */
+  /** Starts the workers, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did */
   start(drained: string | null): void {
     const { unfit, lost } = this.device;
     if (drained !== null) this.#health.drain(drained, false);
@@ -158,7 +158,7 @@ export class Gpu {
     };
   }
 
-  /** The reading, unless it is so old that it says nothing: what a dead driver said last must not keep a GPU shut, or open, for ever. */
+  /** The reading, unless it is too old: the last figures of a dead driver must not decide for ever whether a GPU is crowded. */
   #current(): Reading | null {
     return performance.now() - this.#readAt > READING_EXPIRES ? null : this.#reading;
   }
@@ -203,7 +203,7 @@ export class Gpu {
     for (const instance of this.#instances) instance.fail(why);
   }
 
-  /** Its card is there again. One that comes and goes is not followed each time. */
+  /** Its card is there again. A card that comes and goes is not followed each time. */
   #appear(): void {
     const now = performance.now();
     const flaps = now - this.#appearedAt < this.#options.timing.healthyAfter;
@@ -222,8 +222,8 @@ export class Gpu {
   // --- what an operator says -------------------------------------------------------------------------------------
 
   /**
-   * Takes no new tasks. When nothing runs there any more its workers end, so that the card can be serviced.
-   * @param deadlineSeconds after which what still runs goes back into the queue; null: it may take its time
+   * Takes no new tasks. When no task runs there its workers end, so that the card can be serviced.
+   * @param deadlineSeconds after which running tasks go back into the queue; null: never
    */
   drain(why: string, deadlineSeconds: number | null): void {
     this.#health.drain(why, this.#tasks > 0);
@@ -235,7 +235,7 @@ export class Gpu {
     }, deadlineSeconds * 1000);
   }
 
-  /** Ends a drain, and has it tried again at once when it is faulted or unfit. */
+  /** Ends a drain, and tries again at once when it is faulted or unfit. */
   resume(why: string): void {
     clearTimeout(this.#deadlineTimer);
     if (this.#health.isDraining) this.#health.resume(why);
@@ -253,7 +253,7 @@ export class Gpu {
     for (const instance of this.#instances) instance.releaseIfIdle();
   }
 
-  /** Where no driver tells, all that is known comes from the workers. */
+  /** Without a driver all figures come from the workers. */
   #onUsed(usage: Usage | null, before: Usage | null): void {
     if (usage === null) {
       if (isToldByWorker(this.device)) this.#reading = null;

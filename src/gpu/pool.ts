@@ -1,4 +1,4 @@
-/** All GPUs, and what the drivers say of the cards under them. */
+/** All GPUs, and the cards under them. */
 import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
@@ -52,11 +52,11 @@ export interface DrainOptions {
 export class GpuPool {
   readonly #gpus = new Map<number, Gpu>();
   readonly #cards = new Cards((uuid) => this.#on(uuid));
-  /** The last facts that were told of each GPU, as text, so that nothing is told twice. */
+  /** The last facts that the scheduler got of each GPU, as text, so that it gets nothing twice. */
   readonly #told = new Map<number, string>();
   readonly #parts: PoolParts;
   readonly #events: PoolEvents;
-  /** Workers on one card load their models one after the other: each must see what memory the one before has left. */
+  /** Workers on one card load their models one after the other: each must see the memory that the one before has left free. */
   readonly #loading = new Mutex();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;
@@ -94,7 +94,7 @@ export class GpuPool {
     this.#gpus.get(gpuId)!.cancel(task);
   }
 
-  /** Lets a GPU finish what runs there, and gives it nothing new, also after a restart of the server. @throws {AltLasError} `not_found` */
+  /** Drains a GPU, also over restarts of the server: running tasks finish, and it gets no new ones. @throws {AltLasError} `not_found` */
   drain(gpuId: number, { deadlineSeconds, by }: DrainOptions): void {
     const gpu = this.#gpu(gpuId);
     this.#parts.known.setDrained(gpu.device.key, { by, at: wallTime() });
@@ -211,7 +211,7 @@ export class GpuPool {
     return [...this.#gpus.values()].flatMap(({ device, instances }) => (isMeant(device) ? instances : []));
   }
 
-  /** Bytes of a card are shared out among those that are yet to load there. */
+  /** The free bytes of a card are divided among the instances that are yet to load there. */
   async #memoryBudget(device: Device, about: Instance): Promise<number | null> {
     const { isMachine, hasCards } = deviceTraits(device);
     const { memory } = device.thresholds;
@@ -228,7 +228,7 @@ export class GpuPool {
   }
 }
 
-/** How many of these are yet to load their models, with the one that is about to. */
+/** The number of these that are yet to load their models, including the one that asks. */
 function toLoad(about: Instance, all: readonly Instance[]): number {
   return 1 + all.filter((one) => one !== about && one.isToLoad).length;
 }
@@ -238,7 +238,7 @@ function isMonitored({ vendor }: Device): boolean {
   return vendor === "nvidia" || vendor === "amd";
 }
 
-/** Cores are shared out among the CPU devices, and one is left for the server. */
+/** Cores are divided among the CPU devices, and one is left for the server. */
 function engineOptions(device: Device, { devices, config }: PoolParts): InstanceEngine {
   const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
   const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));

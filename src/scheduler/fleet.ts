@@ -104,8 +104,8 @@ export class Fleet {
   }
 
   /**
-   * Takes over the facts of a GPU. An instance that the facts do not have any more is removed. @throws {Error} a task still runs on a
-   * removed one, which is a bug of the caller
+   * Takes over the facts of a GPU. An instance that the facts do not have any more is removed.
+   * @throws {Error} a task still runs on a removed one, which is a bug of the caller
    */
   tell({ instances, ...card }: GpuFacts): readonly Change[] {
     if (!this.#byGpu.has(card.id)) this.#byGpu.set(card.id, []);

@@ -68,8 +68,8 @@ export class Life {
   }
 
   /**
-   * Makes a task `queued` again after its run was cut off. @returns false when it has ended instead: it was to be stopped, was cut off too
-   * often, or has waited too long
+   * Makes a task `queued` again after its run was cut off.
+   * @returns false when it has ended instead: it was to be stopped, was cut off too often, or has waited too long
    */
   again(task: Task): boolean {
     const { maxAttempts, queueTimeout } = this.#parts.settings;

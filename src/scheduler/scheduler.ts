@@ -4,10 +4,10 @@
  *
  * After every call these hold:
  *  - an instance's running set has at most `slots` tasks, and every task in it is `running` with the `gpuId` of its GPU;
- *  - no waiting task could be placed: after each change that might let one in, the queues are tried again. The second has one exception. If
- *    more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest was handled, because a waiting task may be too late.
- *    `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by `restore`, which handles its alarms
- *    before it places anything. An alarm that falls due within an event is handled after it.
+ *  - no waiting task could be placed: after each change that might let one in, the queues are tried again.
+ * The second has one exception. If more than `ALARMS_AT_ONCE` alarms are due together, nothing starts until the rest was handled, because a
+ * waiting task may be too late. `Effects.alarm` then asks for a `tick` at once. No alarm is set for a time already past, except by
+ * `restore`, which handles its alarms before it places anything. An alarm that falls due within an event is handled after it.
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";

@@ -1,7 +1,7 @@
-/** Rings at a time of the server's clock. */
+/** A timer for a time of the server's clock. */
 import { type Clock } from "../common/clock.ts";
 
-/** Milliseconds: the longest that a timer of the system can take. */
+/** Milliseconds: the longest that a timer can wait. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class AlarmTimer {
@@ -9,13 +9,13 @@ export class AlarmTimer {
   readonly #ring: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param ring called at the time, or before it, if that is many days ahead */
+  /** @param ring called at the time, or before it if that is many days ahead */
   constructor(clock: Clock, ring: () => void) {
     this.#clock = clock;
     this.#ring = ring;
   }
 
-  /** Rings then, and not at the time that was set before. @param at Infinity: never */
+  /** Replaces the time that was set before. @param at Infinity: never */
   set(at: number): void {
     clearTimeout(this.#timer);
     if (at === Infinity) return;

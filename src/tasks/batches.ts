@@ -1,4 +1,4 @@
-/** Batches that have not ended: when they do, and who wants to hear of each end. */
+/** Batches that have not ended, and the readers that follow the ends of their tasks. */
 import { EventEmitter, on } from "node:events";
 import { type Clock } from "../common/clock.ts";
 import { type BatchState, type TaskStore } from "../store/tasks.ts";
@@ -7,7 +7,7 @@ import { type BatchSnapshot, type ListedSnapshot } from "./task-api.ts";
 
 /** Results that are read from the store at once. */
 const PAGE = 500;
-/** Characters of them, which is what a reader that is slow costs; one result may be longer. */
+/** Characters of results in one page, which bounds what a slow reader costs; one result may be longer. */
 const PAGE_CHARACTERS = 256 * 1024;
 
 type Ended = Pick<Task, "id">;
@@ -18,17 +18,17 @@ interface LiveBatch {
   live: number;
   /** The latest time that one of its tasks has shown. */
   latest: number;
-  /** `end` for each of them, with its id; `done` when no more will come. */
+  /** `end` for each task, with its id; `done` when no more will come. */
   readonly events: EventEmitter;
 }
 
 export class Batches {
   readonly #store: Pick<TaskStore, "batch" | "endsOf" | "get">;
-  /** A batch has ended, and each of its ends is on disk; resolves when its own is too. */
+  /** A batch has ended, and the end of each task is on disk; resolves when the end of the batch is, too. */
   readonly #finished: (batch: Batch) => Promise<void>;
   readonly #clock: Clock;
   readonly #live = new Map<string, LiveBatch>();
-  /** Those whose end is being written. */
+  /** Batches whose end is being written. */
   readonly #ending = new Map<string, Batch>();
 
   constructor(
@@ -41,7 +41,7 @@ export class Batches {
     this.#clock = clock;
   }
 
-  /** Takes over what an earlier server left. One whose last end was written, but not its own, ends now. */
+  /** Takes over the batches of an earlier run. A batch ends now if the ends of all its tasks were written, but not its own. */
   restore(batches: readonly Batch[], live: readonly Task[]): void {
     const left = new Map<string | null, number>();
     for (const { batchId } of live) left.set(batchId, (left.get(batchId) ?? 0) + 1);
@@ -64,7 +64,7 @@ export class Batches {
     if (entry === undefined) return;
     entry.live--;
     entry.latest = Math.max(entry.latest, task.finishedAt ?? 0);
-    // By name: of a reader that is slow, whole results would pile up here.
+    // Only the id: whole results would pile up here for a slow reader.
     entry.events.emit("end", { id: task.id });
     this.#endIfDone(entry);
   }
@@ -75,8 +75,8 @@ export class Batches {
   }
 
   /**
-   * The ended tasks of a batch, in the order of their ends. First those in the store, page by page; then, if it is to follow, those that
-   * end meanwhile, for which it has watched since before the first page.
+   * The ended tasks of a batch, in the order of their ends. First those in the store, page by page; then, with `follow`, those that have
+   * ended since just before the first page was read.
    */
   async *results(id: string, follow: boolean, signal: AbortSignal): AsyncGenerator<ListedSnapshot> {
     const later = follow ? this.#endsFromNow(id, signal) : undefined;
@@ -92,7 +92,7 @@ export class Batches {
     if (later === undefined) return;
     try {
       for await (const [ended] of later) {
-        // Read again, as it may have been removed while the reader took its time with those before.
+        // Read only now, as it may have been removed while the reader was busy with those before.
         const task = isNew(ended) ? await this.#store.get(ended.id) : null;
         if (task !== null) yield task;
       }
@@ -101,7 +101,7 @@ export class Batches {
     }
   }
 
-  /** Lets everybody who follows a batch go: no more ends will come. */
+  /** Ends the streams of all who follow a batch: no more ends will come. */
   close(): void {
     for (const { events } of this.#live.values()) events.emit("done");
   }
@@ -129,8 +129,8 @@ export class Batches {
 }
 
 /**
- * The contract's five statuses, of the tasks that have not ended. When all have: `canceled` if every task was, else `completed`, also when
- * some of them are not kept any more.
+ * The status of a batch: one of five for the tasks that have not ended. When all have ended it is `canceled` if every task was, else
+ * `completed`, also when some tasks were removed.
  */
 export function statusOf({ batch, counts, unbound }: BatchState): BatchSnapshot["status"] {
   if (counts.canceled === batch.size) return "canceled";

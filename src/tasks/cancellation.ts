@@ -1,13 +1,13 @@
-/** Cancels tasks, and answers when that is on disk. */
+/** Cancels tasks, and answers when their ends are on disk. */
 import { AltLasError } from "../errors.ts";
 import { type Scheduler } from "../scheduler/scheduler.ts";
 import { isFinal, shownGpuId, type Task } from "../task.ts";
 import { COMMIT_PATIENCE, type LiveTasks, unknown } from "./live-tasks.ts";
 import { type CancelFilter, type TaskSnapshot } from "./task-api.ts";
 
-/** Seconds that an end may take to reach the disk beyond what a worker is given to stop a task. */
+/** Seconds that an end may take to reach the disk, after the time that a worker has to stop a task. */
 const CANCEL_PATIENCE = 5;
-/** Ends that reach the disk in a second, on a slow one. */
+/** Ends that a slow disk writes in a second. */
 const ENDS_PER_SECOND = 1000;
 
 export interface CancellationParts {
@@ -35,7 +35,7 @@ export class Cancellation {
     return task;
   }
 
-  /** Why a task that has ended, or is not there, is not canceled. An end that is not on disk may not be told as one. */
+  /** The refusal to cancel a task that has ended or does not exist. A client is not told of an end that is not on disk. */
   async #tooLate(id: string): Promise<AltLasError> {
     const task = await this.#parts.live.get(id);
     if (task === null) return unknown(id);
@@ -57,7 +57,7 @@ export class Cancellation {
     const { live, scheduler, canSave, cancelTimeout } = this.#parts;
     const ended = live.until(
       tasks,
-      // While the disk takes nothing, there is no use in waiting for it.
+      // While the disk takes no writes, a long wait is of no use.
       canSave() ? cancelTimeout + CANCEL_PATIENCE + tasks.length / ENDS_PER_SECOND : COMMIT_PATIENCE,
     );
     scheduler.cancel(tasks);

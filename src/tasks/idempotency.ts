@@ -1,4 +1,4 @@
-/** Submissions that clients send again, because they did not hear the answer: one key makes its tasks once. */
+/** Idempotency: a client that missed the answer sends its submission again, and one key makes its tasks once. */
 import { AltLasError } from "../errors.ts";
 import { type AnswerRecord, type IdempotencyStore } from "../store/idempotency.ts";
 import { type Submission, type SubmitOptions } from "./task-api.ts";
@@ -25,8 +25,8 @@ export class Idempotency {
   }
 
   /**
-   * Makes the tasks of a submission, unless its key has made them before or is about to: then it is answered the same.
-   * @param submit makes them; its record of the answer has to be written together with them
+   * Makes the tasks of a submission. If its key has made them before, or is about to, the answer is the same as then.
+   * @param submit makes them; it has to write the record of the answer together with them
    * @throws {AltLasError} `conflict`: the key belongs to another submission; what `submit` throws, which leaves the key unused
    */
   async once(

@@ -1,4 +1,4 @@
-/** Waits until there is nothing left to wait for. */
+/** Waits until a condition of idleness holds. */
 export class Idle {
   readonly #isIdle: () => boolean;
   #onIdle: (() => void) | null = null;
@@ -13,7 +13,7 @@ export class Idle {
     if (this.#onIdle !== null && this.#isIdle()) this.#onIdle();
   }
 
-  /** Resolves when that is so, after `seconds`, or when the signal aborts. */
+  /** Resolves when it is idle, after `seconds`, or when the signal aborts. */
   async until(seconds: number, hurry: AbortSignal): Promise<void> {
     if (this.#isIdle() || hurry.aborted) return;
     await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * The tasks that have not ended, or whose end is not on disk yet, with those who wait for their ends. A client is told nothing that a
- * power cut would undo.
+ * The live tasks, which have not ended or whose end is not on disk yet, and the requests that wait for their ends. A client is told nothing
+ * that a power cut would undo.
  */
 import { AltLasError } from "../errors.ts";
 import { type Store } from "../store/store.ts";
@@ -8,7 +8,7 @@ import { isFinal, type Task } from "../task.ts";
 import { type TaskSnapshot } from "./task-api.ts";
 import { Waiters } from "./waiters.ts";
 
-/** Seconds that an end may take to reach the disk before a client that asks is told the state before it. */
+/** Seconds that a client waits for an end to reach the disk before it gets the state before that end. */
 export const COMMIT_PATIENCE = 1;
 
 export class LiveTasks {
@@ -21,7 +21,7 @@ export class LiveTasks {
     this.#store = store;
   }
 
-  /** Whether the server has stopped: nothing will happen to them any more. */
+  /** Whether the server has stopped, after which nothing happens to the tasks. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -65,7 +65,10 @@ export class LiveTasks {
     return this.#durable(task);
   }
 
-  /** A task that has ended, when that is on disk. @param what only such tasks can do @throws {AltLasError} `conflict`, `not_found` */
+  /**
+   * A task that has ended, once its end is on disk. @param what the action that needs an ended task @throws {AltLasError} `conflict`,
+   * `not_found`
+   */
   async ended(id: string, what: string): Promise<TaskSnapshot> {
     const task = await this.get(id);
     if (task === null) throw unknown(id);
@@ -74,7 +77,7 @@ export class LiveTasks {
     throw new AltLasError("conflict", sentence, { details: { status: task.status } });
   }
 
-  /** Resolves when each of the tasks has left, when `seconds` are over, or when the server stops. */
+  /** Resolves when none of the tasks is live any more, when `seconds` are over, or when the server stops. */
   until(tasks: readonly Task[], seconds: number): Promise<void> {
     return this.#waiters.until(
       tasks.map(({ id }) => id),
@@ -98,7 +101,7 @@ export class LiveTasks {
     this.#waiters.wakeAll();
   }
 
-  /** A task as it would be found after a power cut: an end that is not on disk has not happened yet. */
+  /** A task as a power cut would leave it: an end that is not on disk has not happened yet. */
   #durable(task: Task): TaskSnapshot {
     this.#store.lost.throwIfAborted();
     if (!this.#byId.has(task.id) || !isFinal(task.status)) return task;

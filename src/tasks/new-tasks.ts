@@ -42,7 +42,7 @@ export class NewTasks {
         taskType,
         priority,
         timeoutSeconds: timeoutSeconds ?? this.#timeout,
-        // Ids that grow with time: each lands at the end of the database's index, where random ones would touch a page each.
+        // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
         id: randomUUIDv7(),
         seq: ++this.lastSeq,
       }),
@@ -50,7 +50,7 @@ export class NewTasks {
   }
 }
 
-/** The webhook of single tasks. The end of a batch is told by the batch. */
+/** The webhook of single tasks. The batch itself announces its end. */
 function webhookOfTasks(webhook: Webhook | null): Webhook | null {
   const events = webhook?.events.filter((event) => TASK_EVENTS.includes(event as (typeof TASK_EVENTS)[number])) ?? [];
   return webhook === null || events.length === 0 ? null : { url: webhook.url, events };

@@ -1,8 +1,8 @@
 /**
- * Where the requests of live tasks are: in memory until they are stored, and afterwards as far as there is room; the others are read from
- * the store. Those of tasks whose turn is near are read ahead, so that a slot that frees seldom waits for the disk.
+ * The requests of live tasks. Each is in memory until it is stored, and stays there while the budget allows; the others are read from the
+ * store. Requests of the next tasks are read ahead, so that a free slot seldom waits for the disk.
  *
- * A task's `request` is what is in memory; only this class changes it once the task lives.
+ * A task's `request` is the copy in memory. Only this class changes it once the task is live.
  */
 import { type Logger } from "pino";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -16,19 +16,19 @@ export interface WaitingRequestsParts {
   /** Aborted when the store is lost. */
   readonly lost: AbortSignal;
   readonly log: Logger;
-  /** Whether tasks can be written: if they can, a request that cannot be read is damaged. */
+  /** Whether the store takes writes. If it does, a request that cannot be read is damaged. */
   readonly storeWorks: () => boolean;
-  /** Tasks whose turn is near, some of each caller. */
+  /** The tasks that will start next, some of each caller. */
   readonly upcoming: () => readonly Task[];
   /** Bytes of the heap that requests of waiting tasks may take; default an eighth of the heap's limit. */
   readonly budget?: number;
-  /** Milliseconds until what could not be read is tried again; default 1000. */
+  /** Milliseconds before a failed read is tried again; default 1000. */
   readonly pause?: number;
 }
 
-/** Of the budget, for what is read ahead; the rest is for new requests, which wait last in line but cost no reading. */
+/** The share of the budget for requests that are read ahead. The rest is for new requests, which are needed last but cost no read. */
 const AHEAD_SHARE = 0.25;
-/** How often a request is read in vain, while the store takes writes, before its task fails. */
+/** Failed reads of one request, while the store takes writes, after which its task fails. */
 const TRIES = 10;
 const PAUSE = 1000;
 
@@ -60,7 +60,7 @@ export class Requests {
   }
 
   /**
-   * The request of a task that gets a slot now: at once if it is in memory. While the store cannot be read, it takes until it can.
+   * The request of a task that gets a slot now; at once if it is in memory. While the store cannot be read, the promise stays open.
    * @throws {AltLasError} `store_unavailable`: this one cannot be read, though others can
    */
   of(task: Task): Request | Promise<Request> {
@@ -68,7 +68,7 @@ export class Requests {
     return task.request ?? this.#insist(task);
   }
 
-  /** Decides about the request of a task that is on disk: after its admission, and whenever its state has changed. */
+  /** Decides whether the request of a stored task stays in memory: after its admission, and after each change of its state. */
   settle(task: Task): void {
     if (task.status !== "queued") {
       this.#forget(task);
@@ -82,12 +82,12 @@ export class Requests {
     }
   }
 
-  /** Begins to read ahead for tasks of an earlier life of the server. */
+  /** Begins to read ahead for tasks of an earlier run of the server. */
   start(): void {
     this.#lookAhead();
   }
 
-  /** Reads nothing any more. */
+  /** Stops all reading. */
   close(): void {
     this.#closed.abort();
   }
@@ -115,7 +115,7 @@ export class Requests {
 
   // --- reading ahead ---------------------------------------------------------------------------------------------
 
-  /** Looks after this turn of the event loop, in which many tasks may start. */
+  /** Decides after this turn of the event loop, in which many tasks may start. */
   #lookAhead(): void {
     if (this.#looking || this.#absent.size === 0 || this.#closed.signal.aborted) return;
     this.#looking = true;
@@ -132,7 +132,7 @@ export class Requests {
     const room = this.#budget * AHEAD_SHARE;
     let passed: Task[] | undefined;
     for (const task of wanted) {
-      // At most so much: the text is not there to be looked at.
+      // An upper bound, as the text is not in memory.
       const size = 2 * task.size;
       if (this.#aheadBytes + size > room) {
         passed ??= this.#passedOver(new Set(upcoming));
@@ -142,7 +142,7 @@ export class Requests {
     }
   }
 
-  /** Texts that were read ahead for tasks whose turn is no longer near. */
+  /** Drops requests that were read ahead for tasks that will not start soon any more. */
   #passedOver(upcoming: ReadonlySet<Task>): Task[] {
     return [...this.#ahead].filter((task) => !upcoming.has(task));
   }
@@ -162,7 +162,7 @@ export class Requests {
 
   // --- reading ---------------------------------------------------------------------------------------------------
 
-  /** Reads again and again, until it succeeds, no task wants it any more, or it can never succeed. */
+  /** Repeats the read until it succeeds, until no task needs it, or until it can never succeed. */
   async #insist(task: Task): Promise<Request> {
     for (let tries = 1; ; tries++) {
       try {

@@ -41,7 +41,7 @@ function limitsOf({ defaults, users }: Config["callers"], user: string): CallerL
   };
 }
 
-/** A mapping may name a GPU that is not there, so that losing a card does not stop a start. */
+/** A mapping may name a GPU that does not exist, so that a lost card does not prevent a start. */
 export function warnOfMissing(config: Config, devices: readonly Pick<Device, "id">[], log: Pick<Logger, "warn">): void {
   for (const [taskType, ids] of readMappings(config.gpu.multi_gpu.task_specific_mappings)) {
     for (const id of ids) {

@@ -1,4 +1,7 @@
-/** The readers of a task while it is generated. They cost memory only: they are called when something happens, and keep no text here. */
+/**
+ * The subscribers of tasks, which read the output while it is generated. They are called when something happens, and no text is kept for
+ * them.
+ */
 import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
 import { type Following, type Listener } from "./task-api.ts";
@@ -7,7 +10,7 @@ const NOTHING: readonly Delta[] = [];
 
 /** The runs of one task. */
 interface Runs {
-  /** The attempt that is on disk; 0: none. Before that a reader hears of none, because a power cut would undo it. */
+  /** The attempt that is on disk; 0: none. A reader hears of an attempt only then, because a power cut would undo it. */
   onDisk: number;
   /** The text of the last attempt; null: it ran under another server. */
   output: Output | null;
@@ -69,7 +72,7 @@ export class Subscribers {
     for (const listener of this.#take(task)) listener.ended(task);
   }
 
-  /** Tells all listeners that nothing more will come. */
+  /** Tells all subscribers that nothing more will come. */
   close(): void {
     for (const task of this.#listeners.keys()) for (const listener of this.#take(task)) listener.closed();
   }

@@ -1,10 +1,10 @@
-/** The requests of other parts to the task book. */
+/** The interface of the task book for the rest of the server. */
 import { type Delta } from "../output.ts";
 import { type RequestFacts } from "../request.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 
-/** How a submission wants its tasks placed, and what it wants beside. */
+/** The options of a submission. */
 export interface SubmitOptions {
   /** The user the tasks will belong to. */
   readonly user: string;
@@ -15,7 +15,7 @@ export interface SubmitOptions {
   readonly batch: { readonly split: boolean } | null;
   /** The webhook; its address was checked. */
   readonly webhook: Webhook | null;
-  /** The same key and fingerprint of the same user mean the same submission. */
+  /** Equal keys and fingerprints of one user mean the same submission. */
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
 }
 
@@ -32,7 +32,7 @@ export interface Submission {
     readonly gpuId: number | null;
     readonly status: "running" | "queued";
   }[];
-  /** An earlier request with this key made the tasks; this is what it was answered. */
+  /** Set when an earlier request with this key made the tasks; the answer is that request's. */
   readonly replayed: boolean;
 }
 
@@ -42,11 +42,11 @@ export type TaskSnapshot = Readonly<Omit<Task, "attempts">> & { readonly attempt
 /** The same, without its request. */
 export type ListedSnapshot = Omit<TaskSnapshot, "request" | keyof RequestFacts>;
 
-/** Hears what becomes of one task. It must not do much, and must not throw: it is called between two tokens. */
+/** Hears what becomes of one task. It is called between two tokens, so it must be fast and must not throw. */
 export interface Listener {
-  /** A GPU has it, and that is on disk. A higher `attempt` than before means that the text so far is void. */
+  /** A GPU has it, and its start is on disk. A higher `attempt` than before makes the text so far void. */
   placed(attempt: number, gpuId: number): void;
-  /** Something new of the present attempt. @param before the position where it begins in the attempt's output */
+  /** New output of the present attempt. @param before the position where it begins in the attempt's output */
   delta(delta: Delta, before: number): void;
   /** It has ended, and that is on disk. Nothing follows. */
   ended(task: TaskSnapshot): void;
@@ -67,7 +67,7 @@ export interface BatchSnapshot extends BatchState {
   readonly status: BatchStatus | "completed" | "canceled";
 }
 
-/** Which tasks to cancel; undefined: any. Tasks that have ended are passed over. Times are Unix milliseconds. */
+/** A filter for tasks to cancel; undefined: any. Tasks that have ended are skipped. Times are Unix milliseconds. */
 export interface CancelFilter extends Omit<TaskFilter, "limit" | "offset" | "after"> {
   readonly ids: readonly string[] | undefined;
 }
@@ -79,7 +79,7 @@ export interface TaskPage extends Omit<ListedPage, "tasks"> {
 
 export interface TaskApi {
   /**
-   * Counts one submission of a user against its own limit; to be called before anything else is done about it.
+   * Counts one submission against its user's limit. It must be called before anything else is done for it.
    * @throws {AltLasError} `rate_limited`
    */
   countRequest(user: string): void;
@@ -97,11 +97,11 @@ export interface TaskApi {
   /** Newest first, without their prompts. */
   list(filter: TaskFilter, reading: Reading): Promise<TaskPage>;
   /**
-   * Cancels a task; resolves with it when that is on disk: a running one has left its GPU then.
+   * Cancels a task; resolves with it when its end is on disk. A running task has left its GPU by then.
    * @throws {AltLasError} `conflict`, with the final status in `details.status`: it has ended, maybe only just; `not_found`
    */
   cancel(id: string): Promise<TaskSnapshot>;
-  /** Cancels all tasks that match and have not ended; resolves with how many it canceled, when that is on disk. */
+  /** Cancels all tasks that match and have not ended; resolves with their number when their ends are on disk. */
   cancelMatching(filter: CancelFilter): Promise<number>;
   /**
    * Submits the same again for the same user, as a new task.

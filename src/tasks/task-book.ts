@@ -1,4 +1,4 @@
-/** The task book: what HTTP asks for, answered from the scheduler (live tasks) and the store (ended ones). */
+/** The task book answers the questions of HTTP from the scheduler (live tasks) and the store (ended ones). */
 import { type Logger } from "pino";
 import { type Clock } from "../common/clock.ts";
 import { type InstanceRef } from "../gpu/facts.ts";
@@ -52,7 +52,7 @@ export interface TaskBookParts {
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   readonly webhooks: {
-    /** The deliveries that a task's present state calls for. */
+    /** The deliveries that announce a task's present state. */
     readonly ofTask: (task: Task) => readonly Delivery[];
     readonly ofBatch: (state: BatchState) => readonly Delivery[];
     /** New deliveries are stored. */
@@ -89,7 +89,7 @@ export class TaskBook implements TaskApi {
     this.#newTasks = new NewTasks(clock, parts.timeout);
     this.#idle = new Idle(() => this.#isIdle());
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());
-    // All that is logged here is named field by field, and looking for secrets would cost nine times what the line does.
+    // Each field that is logged here is named, and searching it for secrets would cost nine times as much as the line.
     this.#log = parts.log.child({}, { redact: [] });
     this.#idempotency = new Idempotency(store.idempotency, () => clock.now());
     this.#batches = new Batches(store.tasks, (batch) => this.#batchEnded(batch), clock);
@@ -113,7 +113,7 @@ export class TaskBook implements TaskApi {
     });
   }
 
-  /** Takes over what an earlier server left unfinished; the GPUs must be known by now. */
+  /** Takes over the unfinished tasks of an earlier run; the GPUs must be known by now. */
   restore({ live, batches, lastSeq }: Opened): void {
     this.#newTasks.lastSeq = lastSeq;
     for (const task of live) this.#live.add(task);
@@ -194,7 +194,7 @@ export class TaskBook implements TaskApi {
   }
 
   /**
-   * Takes no more tasks and places none; resolves when nothing runs any more and what has ended is on disk, or after `seconds`.
+   * Takes no more tasks and places none; resolves when no task runs and all ends are on disk, or after `seconds`.
    * @param hurry ends the wait at once
    */
   async drain(seconds: number, hurry: AbortSignal): Promise<void> {
@@ -202,7 +202,7 @@ export class TaskBook implements TaskApi {
     await this.#idle.until(seconds, hurry);
   }
 
-  /** Puts what still runs back into the queue and writes everything. The workers must be gone by now. */
+  /** Puts tasks that still run back into the queue and writes everything. The workers must have ended by now. */
   async close(): Promise<void> {
     this.scheduler.drain();
     for (const instance of this.scheduler.instances) this.scheduler.interrupted(instance, "server_stop");
@@ -214,7 +214,7 @@ export class TaskBook implements TaskApi {
     this.#batches.close();
   }
 
-  /** Admits tasks of one caller. @param recordsOf what else is to be on disk before the answer */
+  /** Admits tasks of one caller. @param recordsOf records that must be on disk before the answer, too */
   async #admit(
     tasks: readonly Task[],
     { batch: grouped, webhook }: SubmitOptions,
@@ -226,7 +226,7 @@ export class TaskBook implements TaskApi {
     const submission = submissionOf(tasks, grouping);
     const batch = grouped === null ? null : newBatch(tasks, webhook);
     if (batch !== null) this.#batches.add(batch);
-    // Before the write, during which a task may start or end: its lines would come twice, or in the wrong order.
+    // Logged before the write: a task may start or end meanwhile, and its lines would come in the wrong order.
     if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
     try {
       const records = recordsOf(submission);
@@ -245,12 +245,12 @@ export class TaskBook implements TaskApi {
     if (task.attempts.length > 0) this.#log.debug(placedLine(task), "task running");
   }
 
-  /** Nothing of a submission that could not be written may stay. */
+  /** Undoes a submission that could not be written. */
   #withdraw(tasks: readonly Task[]): void {
     for (const task of tasks) {
       this.#unsaved.delete(task);
       this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
-      // A client that cancels what is being admitted waits for an end that is never written.
+      // A client that cancels one of these tasks waits for an end that is never written.
       this.#live.remove(task);
     }
     this.scheduler.cancel(tasks);
@@ -263,7 +263,7 @@ export class TaskBook implements TaskApi {
     // A request that is not on disk yet must stay in memory.
     if (!this.#writer.isAdmitting(task)) this.#requests.settle(task);
     this.#writer.changed(task);
-    // Not of one that was withdrawn: its end is never written.
+    // A withdrawn task has none: its end is never written.
     if (isFinal(task.status) && this.#live.has(task.id)) this.#unsaved.add(task);
   }
 
@@ -316,13 +316,13 @@ export class TaskBook implements TaskApi {
     this.#log.error({ bytes }, "too many results wait to be written; no task starts until they are on disk");
   }
 
-  /** Tasks whose turn is near: as many as can start at once, twice. */
+  /** The tasks that will start next: twice as many as can start at once. */
   #nearTurns(): number {
     const slots = this.scheduler.instances.reduce((sum, { facts }) => sum + facts.slots, 0);
     return Math.min(MOST_NEAR, Math.max(LEAST_NEAR, 2 * slots));
   }
 
-  /** Nothing that is only in memory would survive a restart, so every wait for it ends. */
+  /** The store is lost: no state that is only in memory would survive a restart, so every wait ends. */
   #onStoreLost(): void {
     this.#live.wakeAll();
     this.#subscribers.close();
@@ -330,9 +330,9 @@ export class TaskBook implements TaskApi {
     this.#idle.tell();
   }
 
-  /** The end of a task is on disk: it lives in the store from now on. */
+  /** The end of a task is on disk: only the store has it from now on. */
   #forget(task: Task): void {
-    // Two writes may bring the same end to disk, when one was to make up for another that had failed.
+    // Two writes may bring the same end to disk, when one repeats another that had failed.
     if (!this.#live.remove(task)) return;
     this.#unsaved.delete(task);
     this.#log.info(endLine(task), `task ${task.status}`);

@@ -1,4 +1,4 @@
-/** Results that are not on disk yet. They cannot leave the memory, so while there are too many nothing more may start. */
+/** Backpressure of the disk: results that are not on disk yet have to stay in memory, so while they take too much no task starts. */
 import { type Task } from "../task.ts";
 import { lastingHeap } from "../common/heap.ts";
 
@@ -7,7 +7,7 @@ export interface UnsavedResultsParts {
   readonly budget?: number | undefined;
   /** There are too many. */
   readonly full: (bytes: number) => void;
-  /** There is room again. */
+  /** There is enough memory again. */
   readonly room: () => void;
 }
 
@@ -26,7 +26,7 @@ export class UnsavedResults {
     this.#budget = parts.budget ?? lastingHeap() / 8;
   }
 
-  /** A task has ended. Telling it again is harmless. */
+  /** A task has ended. A second call is harmless. */
   add(task: Task): void {
     if (task.result === null || this.#sizes.has(task)) return;
     const { text } = task.result;

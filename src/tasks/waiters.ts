@@ -1,4 +1,4 @@
-/** Requests that wait for the ends of tasks. Waiting costs memory only: nothing is asked for again and again. */
+/** Requests that wait for the ends of tasks. A wait costs memory only: nothing polls. */
 export class Waiters {
   readonly #waiting = new Map<string, Set<(id: string) => void>>();
 

@@ -1,12 +1,12 @@
-/** Brings the states of live tasks to disk, in an order that cannot lie: a task's admission first, its end last. */
+/** Writes the states of live tasks to disk, always in their order: a task's admission first, its end last. */
 import { type Logger } from "pino";
 import { messageOf } from "../errors.ts";
 import { type Store, StoreLost, type StoreRecord } from "../store/store.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
 
-/** Milliseconds until what could not be written is tried again. */
+/** Milliseconds before a failed write is tried again. */
 const RETRY_MS = 1000;
-/** Milliseconds after a failed write during which the next one is not expected to do better. */
+/** Milliseconds after a failed write during which the next one will probably fail, too. */
 const RECOVERY_MS = 5000;
 
 export interface WriterParts {
@@ -22,7 +22,7 @@ export interface WriterParts {
   readonly started: (task: Task, attempt: number) => void;
   /** A task's final status is on disk. */
   readonly ended: (task: Task) => void;
-  /** All that could not be written is. */
+  /** All writes that had failed have succeeded. */
   readonly caughtUp: () => void;
 }
 
@@ -30,7 +30,7 @@ export class Writer {
   readonly #parts: WriterParts;
   /** Tasks whose admission is being written, and whether they have changed since it began. */
   readonly #admitting = new Map<Task, boolean>();
-  /** Tasks that were refused after all, because they could not be written: nothing of them may reach the disk. */
+  /** Withdrawn tasks: they could not be written, and nothing of them may reach the disk. */
   readonly #withdrawn = new WeakSet<Task>();
   /** Tasks that could not be written yet, and are tried again. */
   readonly #failed = new Set<Task>();
@@ -55,13 +55,13 @@ export class Writer {
   }
 
   /**
-   * Writes new tasks and records, together or not at all. Their changes meanwhile are written after them: a later write that
-   * overtook a failing admission would leave a task on disk that its client was refused.
+   * Writes new tasks and records, together or not at all. Their later changes are written after them. A change that overtook a failing
+   * admission would leave a task on disk that its client was refused.
    * @throws {AltLasError} `store_unavailable`
    */
   async admit(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
     for (const task of tasks) this.#admitting.set(task, false);
-    // As they are now; what becomes of them while this is written is written again.
+    // Their present states; changes during the write are written afterwards.
     const attempts = tasks.map(attemptNumber);
     try {
       await this.#parts.store.save(tasks, [...records, ...tasks.flatMap(this.#parts.recordsOf)]);
@@ -113,7 +113,7 @@ export class Writer {
   }
 
   async #write(task: Task): Promise<void> {
-    // Asked before the write: a task may end while it is written that it runs, and that end is not on disk then.
+    // Read before the write: a task may end while its start is written, and that end is not on disk then.
     const ended = isFinal(task.status);
     const attempt = task.status === "running" ? attemptNumber(task) : 0;
     const { store, recordsOf, isAwaited, started, ended: onEnd, caughtUp } = this.#parts;
@@ -124,7 +124,7 @@ export class Writer {
       return this.#tryLater(error);
     }
     this.#failedAt = -Infinity;
-    // It has written what an earlier one could not. Once the task has ended, it may be removed, and then no write can succeed.
+    // This write makes up for an earlier one. An ended task may be removed next, and then no write of it can succeed.
     const wasFailed = this.#failed.delete(task);
     if (attempt > 0) started(task, attempt);
     if (ended) onEnd(task);
@@ -143,7 +143,7 @@ export class Writer {
     if (wasFailed && this.unwritten === 0) this.#parts.caughtUp();
   }
 
-  /** One timer and one line for all that failed: on a full disk that is everything. */
+  /** One timer and one log line for all failed writes, which on a full disk are all there are. */
   #tryLater(error: unknown): void {
     this.#failedAt = performance.now();
     // No later try can succeed, and the store has said so.
@@ -160,7 +160,7 @@ export class Writer {
   #writeFailed(): void {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
-    // They stay there until they are written.
+    // They stay in the sets until they are written.
     for (const task of this.#failed) void this.#write(task);
     for (const [records, done] of this.#failedRecords) void this.#writeRecords(records, done);
   }

@@ -1,4 +1,4 @@
-/** The physical cards under all GPUs: their latest figures, what this server's workers do there, and how much memory is left for models. */
+/** The physical cards under all GPUs: their latest figures, the work of this server's workers there, and the memory left for models. */
 import { type Instance } from "../instance/instance.ts";
 import { visiblePids } from "../telemetry/own-pids.ts";
 import { type GpuSample } from "../telemetry/telemetry.ts";
@@ -14,7 +14,7 @@ interface Card {
   sample: GpuSample | null;
   /** Milliseconds on the monotonic clock. */
   sampledAt: number;
-  /** A worker of ours has been there, so that figures may show what it took and has not given back. */
+  /** Whether a worker of ours has run there; its memory may still show in the figures. */
   used: boolean;
 }
 
@@ -50,26 +50,26 @@ export class Cards {
     this.#numbers.set(pid, await visiblePids(pid));
   }
 
-  /** The drivers' figures are new. @returns what they say of the cards that are known here, by UUID */
+  /** Takes over new figures of the drivers. @returns those of the cards that are known here, by UUID */
   read(samples: readonly GpuSample[]): ReadonlyMap<string, CardReading> {
     for (const waiter of this.#waiters) if (--waiter.snapshots === 0) waiter.wake();
     return new Map(samples.flatMap((sample) => this.#readCard(sample)));
   }
 
-  /** Bytes that are free on each of these; null: the driver does not tell, or has said nothing for so long that it may not be true any more. */
+  /** Bytes that are free on each of these; null: the driver does not tell, or its last figures are too old. */
   async free(uuids: readonly string[]): Promise<readonly (number | null)[]> {
     if (uuids.some((uuid) => this.#cards.get(uuid)?.used)) await this.#figuresAfterNow();
     return uuids.map((uuid) => this.#freeOn(uuid));
   }
 
-  /** Bytes that a worker which is alone on these takes of them; null: it is not, or nobody can tell. */
+  /** Bytes that a worker takes of these; null: it is not alone there, or its share is not known. */
   footprint(uuids: readonly string[]): number | null {
     if (uuids.some((uuid) => this.#workersOn(uuid).length > 1)) return null;
     const each = uuids.map((uuid) => this.#cards.get(uuid)?.meter.footprint ?? null);
     return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
   }
 
-  /** Lets nobody wait for figures any more. */
+  /** Ends all waits for figures. */
   stop(): void {
     for (const { wake } of this.#waiters) wake();
   }
@@ -97,7 +97,7 @@ export class Cards {
     return card.sample?.memoryFree ?? null;
   }
 
-  /** Resolves when what the drivers say was measured after now, or when they have said nothing for a while. */
+  /** Resolves when there are figures that were measured after now, or when none have come for a while. */
   #figuresAfterNow(): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {

@@ -7,18 +7,18 @@ import { type ExternalLoad } from "../facts.ts";
 import { type GpuUser } from "../status.ts";
 import { type GpuProcess, type GpuSample } from "../telemetry/telemetry.ts";
 
-/** Milliseconds for which our work must have rested before what the whole GPU does counts as the others'. */
+/** Milliseconds without work of ours after which the utilization of the whole GPU counts as external. */
 export const IDLE_BEFORE_OTHERS_COUNT_MS = 2000;
-/** Milliseconds after which what was seen of the others' utilization says nothing any more. */
+/** Milliseconds after which a figure of external utilization is too old. */
 export const OTHERS_EXPIRE_MS = 60_000;
 /** Milliseconds that a GPU stays crowded at least. */
 export const MIN_CROWDED_MS = 5000;
-/** Milliseconds for which utilization must be above its threshold, in at least two updates, so that one spike shuts no GPU. */
+/** Milliseconds for which utilization must be above its threshold, in at least two updates, so that one spike crowds no GPU. */
 export const UTILIZATION_PATIENCE_MS = 1000;
 /** How far below its threshold a share must have fallen for the GPU to be used again; see `releaseBelow`. */
 export const RELEASE_MARGIN = 0.05;
 
-/** A sample may have been taken before its worker said that it had loaded, so the first one after that is not the last word. */
+/** The first sample after a worker has loaded may have been taken before, so it does not settle the footprint. */
 const SETTLING_SAMPLES = 3;
 
 /** Our own use of a GPU. */
@@ -41,10 +41,10 @@ export interface OthersReading {
 }
 
 /**
- * Tells the others' share of one physical GPU from ours.
+ * Separates the external load of one physical GPU from ours.
  *
- * Where the driver lists our worker, it is asked. Where it does not (in containers it shows the host's process ids, or none), ours
- * is what the memory grew by while our worker loaded, and their utilization is what the GPU does while nothing of ours runs.
+ * Where the driver lists our worker, its figures are used. Where it does not (in containers it shows the host's process ids, or none), our
+ * memory is the growth while our worker loaded, and the external utilization is that of moments when no task of ours runs.
  */
 export class OthersMeter {
   readonly #clock: () => number;
@@ -69,7 +69,7 @@ export class OthersMeter {
     return this.#footprint;
   }
 
-  /** To be called with every sample, also while no worker of ours is there: that is when the others show best. */
+  /** Must be called with every sample, also while no worker of ours runs there: external load shows best then. */
   update(sample: GpuSample, own: OwnUse): OthersReading {
     const listed = ownListed(sample, own);
     return {
@@ -92,9 +92,9 @@ export class OthersMeter {
     return memoryTotal ? Math.min(1, this.#others / memoryTotal) : null;
   }
 
-  /** Bytes by which `used` exceeds what the others had last. */
+  /** Bytes by which `used` exceeds the last external memory. */
   #growth(used: number, { workers }: OwnUse): number {
-    // Without an earlier figure: a worker that begins to load has nothing yet, and one that has loaded is not to shut itself out.
+    // Without an earlier figure, all memory is external before a worker loads, and none after: a worker must not crowd its own GPU.
     const others = this.#others ?? (workers === "loaded" ? 0 : used);
     return Math.max(0, used - others);
   }
@@ -114,7 +114,7 @@ export class OthersMeter {
   }
 }
 
-/** Our processes as the driver lists them; null: it does not show them, or not under a number we know. */
+/** Our processes as the driver lists them; null: it does not list them, or under numbers that we do not know. */
 function ownListed({ processes }: GpuSample, { pids, workers }: OwnUse): readonly GpuProcess[] | null {
   if (workers === "none") return [];
   const listed = processes?.filter(({ pid }) => pids.has(pid)) ?? [];
@@ -139,7 +139,7 @@ export interface Thresholds {
   readonly utilization: number;
 }
 
-/** Whether the others leave enough of a GPU. For GPUs that hold one model together, the worst figures count. */
+/** Decides whether a GPU is crowded. For GPUs that hold one model together, the worst figures count. */
 export class Crowding {
   readonly #memory: Latch;
   readonly #utilization: Latch;
@@ -151,12 +151,12 @@ export class Crowding {
 
   /**
    * @param now milliseconds on a monotonic clock
-   * @param memory the others' share, 0 to 1; null: not known, and so no reason to shut a GPU
+   * @param memory the external share, 0 to 1; null: not known, so the GPU is not crowded by it
    * @param utilization likewise
    * @returns why it gets no new tasks; null: it does
    */
   update(now: number, memory: number | null, utilization: number | null): ExternalLoad | null {
-    // Both are asked each time: each keeps its own time.
+    // Both are updated each time, as each keeps its own time.
     const byMemory = this.#memory.update(now, memory);
     const byUse = this.#utilization.update(now, utilization);
     if (byMemory) return "memory_taken";
@@ -165,8 +165,8 @@ export class Crowding {
 }
 
 /**
- * One threshold with hysteresis. Closes when the share has been above for `patience` milliseconds; opens again when it is at or below
- * a lower line, and not before `MIN_CROWDED_MS` have passed.
+ * One threshold with hysteresis. It is exceeded when the share has been above it for `patience` milliseconds. It stays so until the share
+ * is at or below a lower line, and for `MIN_CROWDED_MS` at least.
  */
 class Latch {
   readonly #threshold: number;
@@ -179,7 +179,7 @@ class Latch {
     this.#patience = patience;
   }
 
-  /** @returns whether it is closed */
+  /** @returns whether it is exceeded */
   update(now: number, share: number | null): boolean {
     if (this.#closedAt !== null) {
       const calm = share === null || share <= releaseBelow(this.#threshold);

@@ -1,18 +1,16 @@
 /**
- * The health of one GPU: a state machine that is told what happened and says in which state the GPU is. It does nothing itself and
- * waits for nothing; the only clock is the one it is given.
+ * The health of one GPU: a state machine. It is told events, decides the state, and has no other effect. Its only clock is the one that it
+ * is given.
  *
- * Faults of a GPU come from several sides at once: its card and the operator, who are kept here, and its instances, each
- * of which has a state of its own (../instance/health.ts). How an instance looks from outside follows from all of them. The first that
- * applies counts:
+ * Faults of a GPU come from several sides at once. Its card and the operator are here; each of its instances has a state of its own
+ * (../instance/health.ts). The state of an instance as others see it follows from all of them. The first that applies counts:
  *  1. `lost`: the card is not there.
  *  2. `unfit`: the instance cannot serve as things are.
  *  3. `faulted`: the instance failed, and has not proved yet that it works again.
  *  4. `draining`, `drained`: an operator took the GPU out.
  *  5. `starting`: the instance's worker is not there, or loads the model.
  *  6. `hot`: the card has to cool down.
- *  7. `ready`.
- * A GPU looks like the instance of it that is nearest to serving.
+ *  7. `ready`. A GPU looks like the instance of it that is nearest to serving.
  */
 import { InstanceHealth, type InstanceState } from "../instance/health.ts";
 import { type GpuState } from "../facts.ts";
@@ -55,7 +53,7 @@ export class Health {
   #drain: { readonly reason: string; busy: boolean } | null = null;
   #hot: string | null = null;
   #visible: Visible = NO_INSTANCE;
-  /** As they were told last, in the order of the instances. */
+  /** The last states told, in the order of the instances. */
   #each: readonly Visible[] = [];
   #since: number;
   readonly #history: GpuEventRecord[] = [];
@@ -123,7 +121,7 @@ export class Health {
   /** Its card is there again; what was wrong before it went says nothing about it now. */
   appear(): void {
     const why = "The GPU is there again; the model is being loaded.";
-    // First these, so that nobody sees the faults of before.
+    // The instances first, so that nobody sees their old faults.
     for (const instance of this.#instances) instance.renew(why);
     this.#lost = null;
     this.#settle(why);
@@ -148,7 +146,7 @@ export class Health {
     this.#settle(why);
   }
 
-  /** Nothing runs there any more; workers that were to finish for a drain end now. */
+  /** No task runs there any more: in a drain, its workers end now. */
   idle(): void {
     if (this.#drain === null || !this.#drain.busy) return;
     this.#endForDrain();

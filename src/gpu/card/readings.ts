@@ -15,7 +15,7 @@ export interface Reading extends Omit<GpuSample, "uuid" | "processes"> {
   readonly upstream: UpstreamFigures | null;
 }
 
-/** Of a GPU that tells nothing. */
+/** The reading of a GPU without any figures. */
 export const UNKNOWN: Reading = {
   utilization: null,
   memoryTotal: null,
@@ -39,7 +39,7 @@ export interface CardReading {
   readonly others: OthersReading;
 }
 
-/** The figures of all cards as one: what can be added is added, and of the rest the worst counts. */
+/** The figures of all cards as one: amounts are added, and of other figures the worst counts. */
 export function combine(cards: readonly CardReading[]): Reading {
   const samples = cards.map(({ sample }) => sample);
   const users = cards.map(({ others }) => others.users);
@@ -90,8 +90,9 @@ export function engineReading(usage: Usage | null): Reading {
 }
 
 /**
- * A server that runs elsewhere: only what it tells itself. Its external load is the others' share of the requests it can work on at once.
- * Where it does not say how many those are: as many as run, if others wait, and room for all our slots beside the others, if not.
+ * A server that runs elsewhere has only the figures that it tells itself. Its external load is the others' share of the requests it can
+ * work on at once. Where it does not tell how many those are, they are taken to be as many as run if requests wait, else enough for the
+ * others' and all our slots.
  * @param slots tasks of this server that it may run at once
  */
 export function remoteReading(usage: Pick<Usage, "upstream"> | null, slots: number): Reading {

@@ -1,22 +1,22 @@
-/** Whether the server behind a GPU has room for tasks, as far as it has shown: it refuses some for lack of it, and says for how long. */
+/** Backpressure of the server behind a GPU: when it refuses a task because it is full, it is left alone for a while. */
 
 /**
- * Seconds for which a server that has refused a task is left alone: at least, and when it does not say for how long; and at most, whatever it
- * says, as it may have refused only this one, or its hour's quota may have been raised.
+ * The least and the most seconds for which a server that has refused a task is left alone. The least also holds when it names no time. The
+ * most holds whatever it says: it may have refused only this one, or its hour's quota may have been raised.
  */
 const PAUSE = { least: 1, most: 60 };
 
-/** Seconds from which on a pause is always told; shorter ones come every second with a busy server. */
+/** A pause of so many seconds or more is always told. A busy server makes shorter ones every second. */
 const LONG_PAUSE = 10;
 
-/** Milliseconds between two times that a short one is told. */
+/** Milliseconds between two reports of short pauses. */
 const NOTE_INTERVAL = 60_000;
 
 /** Events for its owner. */
 export interface BackpressureEvents {
   /** `isFull` has changed. */
   changed(): void;
-  /** It has become full, or has room again, and why; of a server that is full again and again for a moment, once a minute. */
+  /** It has become full, or has stopped being so, and why. A server that is full again and again for moments is reported once a minute. */
   note(event: "crowded" | "free", why: string): void;
 }
 
@@ -24,7 +24,7 @@ export class Backpressure {
   readonly #events: BackpressureEvents;
   /** Set while it is left alone. */
   #timer: NodeJS.Timeout | null = null;
-  /** Whether it was told that it is full, and not yet that it has room again. */
+  /** Whether the last report said that it is full. */
   #noted = false;
   /** Milliseconds on the monotonic clock. */
   #notedAt = -Infinity;
@@ -33,14 +33,14 @@ export class Backpressure {
     this.#events = events;
   }
 
-  /** Whether it is not to be asked now. */
+  /** Whether it is left alone now. */
   get isFull(): boolean {
     return this.#timer !== null;
   }
 
   /**
-   * It has refused a task. That is no failure; it is asked again after a while.
-   * @param seconds as it says itself; undefined: it does not
+   * It has refused a task, which is no failure. It is asked again after a while.
+   * @param seconds as the server says; undefined: it does not
    * @returns seconds after which it is asked again
    */
   refused(seconds: number | undefined, sentence: string): number {
@@ -52,7 +52,7 @@ export class Backpressure {
     return pause;
   }
 
-  /** It has done some work, or another task has left it: there is room, whatever it said of seconds. */
+  /** It has done some work, or another task has left it: it is not full any more, whatever time it named. */
   hasRoom(): void {
     if (this.#noted) this.#events.note("free", "Its server has room again.");
     this.#noted = false;

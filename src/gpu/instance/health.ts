@@ -1,8 +1,8 @@
 /**
- * The health of one instance: a state machine that is told what happened to its worker and says in which state the instance is. What its
- * card and the operator add to that is in ../card/health.ts. The first that applies counts:
+ * The health of one instance: a state machine that is told what happened to its worker and decides the instance's state. Its card and the
+ * operator are in ../card/health.ts. The first that applies counts:
  *  1. `unfit`: it cannot serve as things are.
- *  2. `faulted`: it failed, and has not proved yet that it works again.
+ *  2. `faulted`: it failed, and has not yet shown that it works again.
  *  3. `starting`: its worker is not there, or loads the model.
  *  4. `ready`.
  */
@@ -28,7 +28,7 @@ export class InstanceHealth {
   #fault: string | null = null;
   /** Why its worker does not serve; null: it does. */
   #starting: string | null = "The model is being loaded.";
-  /** When the latest crashes were. */
+  /** The times of the latest crashes. */
   #crashes: number[] = [];
 
   constructor(options: InstanceHealthOptions) {
@@ -46,7 +46,7 @@ export class InstanceHealth {
     return this.#unfit ?? this.#fault ?? this.#starting;
   }
 
-  /** Whether it failed and has to prove that it works again. */
+  /** Whether it failed and has to show that it works again. */
   get isFaulted(): boolean {
     return this.#fault !== null;
   }
@@ -80,7 +80,7 @@ export class InstanceHealth {
   fault(why: string): void {
     this.#fault = why;
     this.#starting ??= why;
-    // It starts anew from here: when it works again, one more crash is not the fourth.
+    // The count starts anew: after it works again, one more crash is not the fourth.
     this.#crashes = [];
     this.#options.changed(why);
   }

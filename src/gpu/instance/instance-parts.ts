@@ -12,7 +12,7 @@ export interface InstanceOptions extends InstanceSettings {
   /** Among those of its GPU. */
   readonly id: number;
   readonly device: Device;
-  /** Everything but what is known only when the model is about to be loaded. */
+  /** The options that are known before the model is loaded. */
   readonly engine: InstanceEngine;
   readonly health: InstanceHealth;
   /** Whether the card is there and no operator has taken it out. */
@@ -49,12 +49,12 @@ export interface InstanceEvents {
   changed(): void;
   /** A task has left it, however. */
   left(): void;
-  /** Everything that still ran there is cut off. @param sentence what has happened; null: the reason says it all */
+  /** Its running tasks are cut off. @param sentence the cause; null: the reason says it all */
   lost(reason: LossReason, sentence: string | null): void;
   /** A worker process has been started, or a server by its engine. */
   started(pid: number): void;
   /** Its worker has reported new facts; null: its worker has ended. */
   used(usage: Usage | null, before: Usage | null): void;
-  /** The server behind it has no room, or has some again, and why. */
+  /** The server behind it has become full, or has stopped being so, and why. */
   noteRoom(event: "crowded" | "free", why: string): void;
 }

@@ -1,6 +1,6 @@
 /**
- * One model on one GPU: keeps its worker as its lifecycle says, gives it tasks, and speaks for it. What the card is, and how GPU and
- * instances look together, is in ../gpu.ts.
+ * One model on one GPU: starts and ends its worker as its lifecycle decides, and gives it tasks. The card, and the view of a GPU with its
+ * instances, are in ../gpu.ts.
  */
 import { type EngineInfo } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
@@ -20,7 +20,7 @@ import { workerOptions } from "./worker-options.ts";
 /** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
 const STOP_PATIENCE = 15_000;
 
-/** Milliseconds between two looks at whether an instance is idle, at least. */
+/** The least number of milliseconds between two checks of an idle instance. */
 const HEALTH_CHECK_PAUSE = 1000;
 
 export class Instance {
@@ -35,9 +35,9 @@ export class Instance {
   /** Of the server behind it. */
   readonly #backpressure: Backpressure;
   #worker: GpuWorker | null = null;
-  /** Its worker, and those before it that are not gone yet. */
+  /** Its worker, and earlier ones that have not ended yet. */
   readonly #processes = new Set<GpuWorker>();
-  /** Workers that are to be gone before the next one starts: they may hold the card's memory. */
+  /** Workers that must have ended before the next one starts: they may hold the card's memory. */
   #ending: Promise<unknown> = Promise.resolve();
   /** Known once the model was loaded. */
   #info: EngineInfo | null = null;
@@ -81,12 +81,15 @@ export class Instance {
 
   // --- tasks -----------------------------------------------------------------------------------------------------
 
-  /** @param sink of an end that a full server has refused, `retryAfter` is the time for which that is left alone */
+  /** @param sink gets, when a full server has refused the task, the time for which that is left alone as `retryAfter` */
   run(task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     return this.#worker!.run(task, request, sink);
   }
 
-  /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. Nothing happens when it does not run here. */
+  /**
+   * Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. Nothing happens when it does not run
+   * here.
+   */
   cancel(task: Task): void {
     this.#worker?.cancel(task);
   }
@@ -103,7 +106,7 @@ export class Instance {
     return this.#info;
   }
 
-  /** Slots, as they are wanted until the model was loaded. */
+  /** Slots: those configured until the model is loaded, then those made. */
   get slots(): number {
     return this.#info?.slots ?? this.#options.engine.slots;
   }
@@ -113,12 +116,12 @@ export class Instance {
     return this.#worker?.pid ?? null;
   }
 
-  /** Process ids of its worker and of its engine's server, and of those before it that are not gone yet. */
+  /** Process ids of its worker and of its engine's server, and of earlier ones that have not ended yet. */
   get pids(): readonly number[] {
     return [...this.#processes].flatMap(({ pids }) => pids);
   }
 
-  /** `loading` also while one that ended is not gone yet: what it holds is not what others hold. */
+  /** `loading` also while an earlier worker has not ended: the memory that it holds is not external load. */
   get use(): "none" | "loading" | "loaded" {
     if (this.#processes.size === 0) return "none";
     return this.isLoaded && this.#processes.size === 1 ? "loaded" : "loading";
@@ -135,12 +138,12 @@ export class Instance {
     return this.#usage;
   }
 
-  /** Whether its worker has loaded its model, which it does not before its memory is known. */
+  /** Whether its worker has loaded its model. */
   get isLoaded(): boolean {
     return this.#lifecycle.isServing;
   }
 
-  /** Whether its model is yet to be loaded, as things are. */
+  /** Whether its model is yet to be loaded. */
   get isToLoad(): boolean {
     const { state } = this.health;
     return !this.isLoaded && this.#options.isAvailable() && (state === "starting" || state === "faulted");
@@ -156,7 +159,7 @@ export class Instance {
     return this.#lifecycle.restarts;
   }
 
-  /** Whether the server behind it has no room: it has refused a task, or tells that it serves nobody now. */
+  /** Whether the server behind it is full: it has refused a task, or says that it serves nobody now. */
   get isFull(): boolean {
     return this.#backpressure.isFull || this.#usage?.upstream?.slots === 0;
   }
@@ -173,12 +176,12 @@ export class Instance {
     this.#lifecycle.fail(why, "gpu_lost");
   }
 
-  /** Has its worker replaced, if it serves: without one that does, this is an echo of what has ended it. */
+  /** Replaces its worker, if that serves; else this event is an echo of the worker's own end. */
   replace(why: string): void {
     if (this.isLoaded) this.#lifecycle.replace(why);
   }
 
-  /** Takes whatever runs here away. @param why null: the reason says it all */
+  /** Takes all running tasks away. @param why null: the reason says it all */
   lose(reason: LossReason, why: string | null): void {
     this.#lifecycle.lose(reason, why);
   }
@@ -188,18 +191,18 @@ export class Instance {
     this.#lifecycle.cardIsBack(flaps);
   }
 
-  /** Ends its worker for a drain, when nothing runs there any more. */
+  /** Ends its worker for a drain, when no task runs there any more. */
   releaseIfIdle(): void {
     if (this.tasks === 0) this.#lifecycle.drained();
   }
 
-  /** An operator has it tried again at once. */
+  /** Tries again at once, for an operator. */
   resume(): void {
     this.#backpressure.askAgain();
     this.#lifecycle.resume();
   }
 
-  /** Corrects the estimate for the next load by what this one has really taken. */
+  /** Corrects the estimate for the next load by the memory that this one has really taken. */
   learnOverhead(): void {
     const memory = this.#info?.memory ?? null;
     const footprint = this.#options.footprint();
@@ -263,7 +266,7 @@ export class Instance {
     this.#events.lost(reason, sentence);
   }
 
-  /** From now on there is no worker; the next one starts when this one is gone. */
+  /** From now on there is no worker. The next one starts when this one has ended. */
   #forget(end: (worker: GpuWorker) => Promise<void>): void {
     clearTimeout(this.#checkTimer);
     const worker = this.#worker;
@@ -314,7 +317,8 @@ export class Instance {
   }
 
   #onEnded(sink: RunSink, outcome: Outcome): void {
-    // Told first, so that the task is not placed here again at once. The end of another one makes room, whatever was said of seconds.
+    // Before the sink hears of it, so that the task is not placed here again at once. The end of any other task means that the server is
+    // not full.
     if (outcome.status === "interrupted" && outcome.reason === "gpu_full") {
       const retryAfter = this.#backpressure.refused(outcome.retryAfter, outcome.sentence);
       sink.ended({ ...outcome, retryAfter });
@@ -364,7 +368,7 @@ export class Instance {
   }
 }
 
-/** The complaint about its GPU in the outcome of a check; null: none, as of a server that has no room. */
+/** The fault of its GPU that a check's outcome shows; null: none, as for a server that is full. */
 function faultIn(outcome: Outcome): string | null {
   if (outcome.status === "failed") return outcome.error.sentence;
   return outcome.status === "interrupted" && outcome.reason !== "gpu_full" ? outcome.sentence : null;

@@ -1,7 +1,7 @@
 /**
  * Decides when an instance's worker is started, replaced and ended, how long to wait before each further try, and when the model is to
- * blame. It does nothing itself: events come in by method calls, and what is to be done goes out through `LifecycleEffects`. No I/O, no
- * timers, no clock but the one it is given, so plain calls test it.
+ * blame. Events come in by method calls; what is to be done goes out through `LifecycleEffects`. It has no I/O, no timers, and no clock but
+ * the one it is given, so plain calls test it.
  */
 import { type FailureCode } from "../../engine/failures.ts";
 import { type Death } from "../worker/worker.ts";
@@ -25,13 +25,15 @@ export interface CutOff {
 
 /** The effects of a lifecycle. None of these may call back into it before they return. */
 export interface LifecycleEffects {
-  /** Start a worker as soon as the one before is gone and the card is free for loading: ask `mayStart` then, call `begins`, and start it. */
+  /**
+   * Start a worker as soon as the one before has ended and no other loads on the card: ask `mayStart` then, call `begins`, and start it.
+   */
   start(): void;
-  /** Have the worker generate one token, and call `proved` with what came of it. */
+  /** Have the worker generate one token, and call `proved` with the outcome. */
   prove(): void;
-  /** End the worker at once and tell what it still ran that this is cut off. The state says by now that nothing may be placed there. */
+  /** End the worker at once and cut off its running tasks. The state already says that nothing may be placed there. */
   cutOff(what: CutOff): void;
-  /** End the worker, on which nothing runs any more. */
+  /** End the worker, on which no task runs any more. */
   release(): void;
   /** Call `wake` after so many milliseconds, and not at the time named before; null: never. */
   wakeIn(pause: number | null): void;
@@ -41,9 +43,9 @@ export interface LifecycleEffects {
 export interface LifecycleTiming {
   /** Before a worker that died is started again. */
   readonly restartPause: number;
-  /** Before each further try with a GPU that failed, or that has too little memory; the last one repeats. */
+  /** Pauses before each further try with a GPU that failed or has too little memory; the last one repeats. */
   readonly retryPauses: readonly number[];
-  /** Of service after which the pauses begin anew. */
+  /** Time of service after which the pauses begin anew. */
   readonly healthyAfter: number;
 }
 
@@ -57,9 +59,9 @@ export interface LifecycleOptions {
   readonly health: InstanceHealth;
   /** Whether its card is there and no operator has taken it out. */
   readonly isAvailable: () => boolean;
-  /** No try can help: the machine or the configuration would have to change. */
+  /** Whether no try can help before the machine or the configuration changes. */
   readonly isHopeless: boolean;
-  /** Whether what cannot be loaded now may be mended without us, like a server that runs elsewhere. */
+  /** Whether others may mend a failure to load, as with a server that runs elsewhere. */
   readonly mayBeMended: boolean;
   /** The file of the model, for the sentence that blames it; null: there is none to name. */
   readonly modelFile: string | null;
@@ -68,7 +70,7 @@ export interface LifecycleOptions {
   readonly now: () => number;
 }
 
-/** Deaths while loading, in a row and before it ever served, after which the model is held to be the cause. */
+/** After so many deaths in a row while loading, if it never served before, the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
 
 /** The most frequent cause of a CUDA error with the first token. */
@@ -80,7 +82,7 @@ export class Lifecycle {
   readonly #health: InstanceHealth;
   /** `waiting`: a worker is to be started as soon as it may. */
   #worker: "none" | "waiting" | "loading" | "serving" = "none";
-  /** Whether it has served its model, in this life of the server. */
+  /** Whether it has served its model since the server started. */
   #hasServed = false;
   /** Milliseconds. */
   #servingSince = 0;
@@ -99,7 +101,7 @@ export class Lifecycle {
     this.#health = options.health;
   }
 
-  /** Whether its worker has loaded the model, and has proved itself where it had to. */
+  /** Whether its worker has loaded the model, and has shown that it works where it had to. */
   get isServing(): boolean {
     return this.#worker === "serving";
   }
@@ -129,7 +131,7 @@ export class Lifecycle {
     this.#effects.start();
   }
 
-  /** Its turn has come. @returns whether a worker is to be started now */
+  /** The card is free for loading. @returns whether a worker is to be started now */
   begins(): boolean {
     if (!this.mayStart) {
       this.#worker = "none";
@@ -155,7 +157,7 @@ export class Lifecycle {
 
   // --- what its worker does --------------------------------------------------------------------------------------
 
-  /** The model is loaded. One that failed before has to show more than that it can load. */
+  /** The model is loaded. An instance that failed before has to generate a token, too. */
   loaded(): void {
     if (this.#health.isFaulted) this.#effects.prove();
     else this.#serve();
@@ -169,22 +171,22 @@ export class Lifecycle {
 
   /** The model cannot be loaded. */
   refused(code: FailureCode, sentence: string): void {
-    // The model has been served here, or the card is known to be sick: it is not the model that is at fault.
+    // The model was served here before, or the card is known to be faulty: the model is not the cause.
     if (code !== "out_of_memory" && (this.#hasServed || this.#health.isFaulted)) return this.fail(sentence, "gpu_lost");
     this.#health.refuse(sentence);
     this.#cutOff("gpu_lost", sentence);
-    // Others may give memory back, and a server may be mended without us; a file that is damaged or missing stays so.
+    // Others may free memory, and may mend a server; a file that is damaged or missing stays so.
     if (code === "out_of_memory" || this.#options.mayBeMended) this.#retryLater();
   }
 
-  /** @param busy whether it has work, which it does not get on with */
+  /** @param busy whether it has work */
   stalled(sentence: string, busy: boolean): void {
     if (this.isServing && busy) return this.fail(sentence, "worker_crash");
-    // Without work it harms nobody but itself; its death is treated as any other.
+    // Without work it harms no task, and counts as a death.
     this.replace(`${sentence} It is being restarted.`);
   }
 
-  /** It has not stopped what it was to stop: that has ended with it, and the rest runs again elsewhere. */
+  /** It has not stopped a task as it was asked. That task ends with it, and the others run again elsewhere. */
   stuck(sentence: string, canceled: readonly CanceledRun[]): void {
     this.replace(`${sentence} It is being restarted.`, "worker_stopped", canceled);
   }
@@ -193,7 +195,7 @@ export class Lifecycle {
   died({ how, lastWords, lived }: Death): void {
     const said = lastWords === "" ? "" : ` It last said: ${lastWords}`;
     this.#restarts++;
-    // A process that never lived, or a model that has been served before, says nothing against the model.
+    // If the process never lived, or the model was served before, the model is not the cause.
     if (!this.#hasServed && lived) this.#loadDeaths++;
     if (this.#loadDeaths < MAX_LOAD_DEATHS)
       return this.replace(`The worker died (${how}) and is being restarted.${said}`);
@@ -205,7 +207,7 @@ export class Lifecycle {
     this.#cutOff("worker_crash", why);
   }
 
-  /** Nothing runs there any more, and an operator wants the card free. */
+  /** No task runs there any more, and an operator wants the card free. */
   drained(): void {
     this.#end();
     this.#effects.release();
@@ -213,24 +215,24 @@ export class Lifecycle {
 
   // --- what happens to its card ----------------------------------------------------------------------------------
 
-  /** The GPU failed: whatever runs there is taken away, and it has to prove that it works before it gets more. */
+  /** The GPU failed: its tasks are taken away, and it has to show that it works before it gets new ones. */
   fail(why: string, reason: LossReason): void {
-    // While it is being tried, a failure means that the try failed; one that was expected anyway changes nothing.
+    // During a try, a failure means that the try failed; else, a failure that is known already changes nothing.
     this.#health.fault(why);
     this.#cutOff(reason, why);
     this.#retryLater();
   }
 
-  /** Has another worker take the place of this one, which died or has to go. */
+  /** Replaces the worker, which died or has to end. */
   replace(why: string, reason: LossReason = "worker_crash", canceled: readonly CanceledRun[] = []): void {
-    // First the state, so that nothing is placed here while the tasks are given back.
+    // The state first, so that nothing is placed here while the tasks go back.
     this.#health.crashed(why);
     this.#cutOff(reason, why, canceled);
     if (this.#health.isFaulted) this.#retryLater();
     else this.#wakeIn(this.#options.timing.restartPause);
   }
 
-  /** Its card is gone, or is to be given back at once. @param why null: the reason says it all */
+  /** Its card is lost, or is to be free at once. @param why null: the reason says it all */
   lose(reason: LossReason, why: string | null): void {
     this.#cutOff(reason, why);
   }
@@ -242,7 +244,7 @@ export class Lifecycle {
     else this.launch();
   }
 
-  /** An operator has it tried again at once, whatever was wrong with it. */
+  /** Tries again at once, for an operator, whatever was wrong. */
   resume(): void {
     this.#loadDeaths = 0;
     this.wake();
