@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
@@ -10,6 +10,8 @@ import { type BatchView } from "../src/http/schemas/batches.ts";
 import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
 import { VERSION } from "../src/common/version.ts";
 import { completionOf } from "../src/request.ts";
+import { openDatabase } from "../src/store/sqlite/schema.ts";
+import { roomForCopy } from "../src/store/sqlite/upgrade.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { storedTask } from "./helpers/store.ts";
 import { newFolder, Server } from "./helpers/server.ts";
@@ -233,6 +235,32 @@ test("very many tasks are brought over in steps, each of which a kill may undo, 
       [`brings 0 of ${total} tasks over`, `brings ${total} of ${total} tasks over`],
     );
   }
+});
+
+test("what has to be free for a copy is enough for the copy, the upgrade and its log", async (t) => {
+  const path = manyTasks(t);
+  const db = new DatabaseSync(path);
+  // A half of every page is free once a page splits, and many pages do: each row of a task grows.
+  db.exec("UPDATE tasks SET result_text = hex(randomblob(100))");
+  db.close();
+  const before = statSync(path).size;
+  const store = new SqliteStore({ path });
+  await store.open();
+  const files = [path, `${path}-wal`, `${path}.before-${VERSION}`];
+  const after = files.reduce((sum, file) => sum + statSync(file).size, 0);
+  await store.close();
+  assert.ok(after - before <= roomForCopy(before), `${after - before} bytes were taken`);
+  assert.ok(after - before > 2 * before, "a small database would show that its log counts");
+});
+
+test("a start that finds the disk full says that nothing is lost, and what to do", (t) => {
+  const path = join(unpacked(t, "0.2.0"), "data", "alt-las.db");
+  const full = Object.assign(new Error("database or disk is full"), { errcode: 13 });
+  const open = (): unknown =>
+    openDatabase(path, () => {
+      throw full;
+    });
+  assert.throws(open, /full\. Make room on its disk and start again: nothing is lost/);
 });
 
 test("a database that cannot be copied is upgraded all the same, and the log says so", async (t) => {

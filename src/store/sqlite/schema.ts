@@ -23,6 +23,7 @@ import { APPLICATION_ID, knownSchema, type Tell, upgrade } from "./upgrade.ts";
 /** SQLite's primary result codes; https://www.sqlite.org/rescode.html */
 const BUSY = 5;
 const CORRUPT = 11;
+const FULL = 13;
 const NOT_A_DATABASE = 26;
 /** Bytes: one page of the smallest size there is. */
 const SMALLEST_DATABASE = 512;
@@ -191,7 +192,11 @@ function makeDurable(db: DatabaseSync, path: string): void {
 
 function openFailure(error: unknown, path: string): AltLasError {
   if (resultCode(error) === BUSY) return inUse(path, error);
-  const sentence = `the task database ${path} cannot be opened: ${messageOf(error)}`;
+  const advice =
+    resultCode(error) === FULL
+      ? ". Make room on its disk and start again: nothing is lost, and an upgrade goes on where it was"
+      : "";
+  const sentence = `the task database ${path} cannot be opened: ${messageOf(error)}${advice}`;
   return new AltLasError("bad_config", foreign(path) ?? sentence, { cause: error });
 }
 

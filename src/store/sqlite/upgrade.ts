@@ -17,6 +17,8 @@ const FIRST_TO_CHANGE_ROWS = 9;
 const IN_STEPS = /^-- In steps, until this table is empty: (\w+)$/m;
 /** Milliseconds between two words about a long migration. */
 const NEWS_EVERY = 2000;
+/** Bytes that the log of an upgrade takes at most, however small the database is: two checkpoints, and the largest step. */
+const UPGRADE_LOG = 64 * 1024 * 1024;
 
 /** Progress while an older database is brought to the present schema: a large one may take a while. */
 export type UpgradeNews =
@@ -83,6 +85,15 @@ function applyInSteps(db: DatabaseSync, sql: string, table: string, tell: Tell):
   if (total > 0) tell({ news: "progress", done: total, total });
 }
 
+/**
+ * Bytes that have to be free for a copy. The upgrade itself needs as much as the database again, and its log: with less, the copy would
+ * take what the upgrade needs, which would then stop on a full disk.
+ * @param bytes of the database with its log
+ */
+export function roomForCopy(bytes: number): number {
+  return 2 * bytes + UPGRADE_LOG;
+}
+
 /** Copies the database as it is, for a version that cannot read the next one's. Without room for that the upgrade goes on all the same. */
 function keepCopy(db: DatabaseSync, path: string, tell: Tell): void {
   const to = `${path}.before-${VERSION}`;
@@ -92,8 +103,8 @@ function keepCopy(db: DatabaseSync, path: string, tell: Tell): void {
     rmSync(unfinished, { force: true });
     const bytes = statSync(path).size + (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0);
     const { bavail, bsize } = statfsSync(dirname(path));
-    // The upgrade itself needs some, too.
-    if (bavail * bsize < 2 * bytes) return tell({ news: "not copied", to, reason: "the disk has no room for it" });
+    if (bavail * bsize < roomForCopy(bytes))
+      return tell({ news: "not copied", to, reason: "the disk has no room for it" });
     tell({ news: "copying", to, bytes });
     closeSync(openSync(unfinished, "wx", 0o600));
     db.prepare("VACUUM INTO ?").run(unfinished);
