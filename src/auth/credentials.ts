@@ -158,8 +158,8 @@ export class Credentials {
   }
 
   /**
-   * One look at the file's times for all requests of a turn of the event loop, because it is a tenth of what a submission costs. What
-   * was revoked is refused by the very next request all the same: the requests of a turn had come before the look.
+   * The file's times are read once for all requests of a turn of the event loop, because reading them takes a tenth of a submission's time.
+   * A revoked key is refused from the very next request on all the same: the requests of a turn had come before the read.
    */
   #lookAtFile(): void {
     if (this.#looked || this.#diskHangs) return;

@@ -1,4 +1,7 @@
-/** What a connection has proven already: a client sends the same key with each request, and to hash it again costs more than to check the body. */
+/**
+ * The key that a connection has proven already. A client sends the same key with each request, and hashing it again costs more than
+ * checking the body.
+ */
 import { type Caller, type Tables } from "./tables.ts";
 
 interface Proof {

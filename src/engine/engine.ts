@@ -4,14 +4,14 @@
  * Promises every implementation keeps (test/engine-conformance.test.ts):
  *  1. `generate` may be called up to `slots` times at once; the calls are decoded together and none waits for another to end.
  *  2. The deltas emitted add up to what was generated; none splits a character. The text of one may be "" when no character is whole yet.
- *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is
- *     free: at the end of the step that was going on, before the next one. A call of `generate` that comes then is part of that next one.
+ *  3. `generate` settles exactly once. When its signal aborts it resolves with `finishReason: "canceled"`, and only after its slot is free:
+ *     at the end of the step that was going on, before the next one. A call of `generate` that comes then is part of that next one.
  *  4. A prompt that leaves no room for one token rejects with `prompt_too_long`, naming both numbers, before anything is emitted.
  *  5. `stop` ends everything that runs and releases the memory; calling it twice is harmless.
  *  6. `load` checks the memory before it takes it: what does not fit gets a smaller context, then fewer slots, or is refused.
- *  7. `progress` grows while the engine gets on with its tasks, and stands still while it does not.
- *  8. An engine that computes elsewhere never lets a task wait there for ever: `generate` rejects with `gpu_full` when there is no room
- *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When nothing more can come, `gone` resolves first.
+ *  7. `progress` grows while the engine works on its tasks, and stands still while it does not.
+ *  8. An engine that computes elsewhere never lets a task wait there for ever. `generate` rejects with `gpu_full` when the server is full
+ *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When the server is lost for good, `gone` resolves first.
  */
 import { type Delta } from "../output.ts";
 import { completionOf, type Request } from "../request.ts";
@@ -25,17 +25,17 @@ export type KvCacheType = (typeof KV_CACHE_TYPES)[number];
 /** How to open a model on one device. */
 export interface EngineOptions {
   readonly kind: EngineKind;
-  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. Unused by the simulated engine. */
+  /** Path of the GGUF file; for `openai` the server's name of the model, "" for the one that it serves. Unused by the simulated engine. */
   readonly model: string;
   /** Tokens of context wanted for each slot; null: the smaller of what the model was trained for and 8,192. */
   readonly context: number | null;
-  /** Tokens of context below which there are rather fewer slots, when memory is too small for everything. */
+  /** When memory is short, the number of slots is cut before the context of each falls below so many tokens. */
   readonly minContext: number;
-  /** Sequences wanted that are decoded at once. */
+  /** Slots wanted: sequences that are decoded at once. */
   readonly slots: number;
   /** Bytes that this engine may take on its device; null: not known, then `memoryShare` of what the device says is free. */
   readonly memoryBudget: number | null;
-  /** The share, 0 to 1, of its device's free memory that is used where no budget is given. A CPU then has no limit. */
+  /** The share, 0 to 1, of its device's free memory to use where no budget is given. A CPU then has no limit. */
   readonly memoryShare: number;
   /**
    * Bytes that an earlier load of this model, with these slots and this context, took beyond what `EngineInfo.memory` gives for weights
@@ -57,7 +57,7 @@ export interface EngineOptions {
 /** The engine of a device, as it is configured; what the device adds is known when a worker starts. */
 export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" | "patience"> {
   readonly kind: EngineKind;
-  /** Path of the GGUF file; of `openai` the name that the server knows it by, "" being the one it serves. */
+  /** Path of the GGUF file; for `openai` the server's name of the model, "" for the one that it serves. */
   readonly model: string;
   /** Tokens for each slot; null: as the model has it. */
   readonly context: number | null;
@@ -71,11 +71,11 @@ export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" 
 export interface Tuning {
   /** CPU threads to compute with. */
   readonly threads: number | null;
-  /** CPU cores that are this device's own to compute on: one is left for the server, the others are shared out. */
+  /** CPU cores for this device: one is left for the server, the others are divided among the devices. */
   readonly cores: number;
-  /** Tokens of prompts that are decoded at most in one step beside tasks that generate. */
+  /** The most tokens of prompts in one step beside tasks that generate. */
   readonly prefillChunk: number;
-  /** Tokens of one step at most. */
+  /** The most tokens in one step. */
   readonly batchSize: number | null;
   readonly flashAttention: boolean | null;
   readonly kvCacheType: KvCacheType | null;
@@ -124,10 +124,10 @@ export const SIMULATED_FAILURES = [
 /** One entry of the simulated engine's failure script. */
 export interface SimulatedFailure {
   /**
-   * `load_error`: loading fails; `crash`: the process dies; `hang`: the process stops answering; `stall`: nothing gets on any more, while
-   * the process still answers, as with a GPU that hangs; `error`: the task fails; `out_of_memory`: the task fails for lack of memory;
-   * `ignore_cancel`: the task gets on as if nothing were wrong, but from then on it cannot be canceled; `full`: the GPU has no room for
-   * the task now, as a server behind it may say; `cut_off`: the task is cut off by no fault of its own.
+   * `load_error`: loading fails; `crash`: the process dies; `hang`: the process stops answering; `stall`: no task makes progress, while the
+   * process still answers, as with a GPU that hangs; `error`: the task fails; `out_of_memory`: the task fails for lack of memory;
+   * `ignore_cancel`: the task goes on as if nothing were wrong, but from then on it cannot be canceled; `full`: the GPU is full, as a
+   * server behind it may say; `cut_off`: the task is cut off by no fault of its own.
    */
   readonly kind: (typeof SIMULATED_FAILURES)[number];
   /** Only on this GPU; absent: on all. */
@@ -152,7 +152,7 @@ export interface EngineInfo {
   readonly context: number | null;
   /** Slots, as they were made. */
   readonly slots: number;
-  /** One sentence when memory was too small for the context or the slots wanted; else null. */
+  /** One sentence, if memory was too small for the context or the slots wanted; else null. */
   readonly memoryNote: string | null;
   /** Bytes that were planned on the device; null: the engine takes none worth planning. */
   readonly memory: PlannedMemory | null;
@@ -188,7 +188,7 @@ export interface UpstreamFigures {
   readonly kvCacheUse: number | null;
   /** Requests that it can work on at once; 0: it serves nobody now. */
   readonly slots: number | null;
-  /** Requests of this engine that may be among those, as its figures are a little behind. */
+  /** Requests of this engine that may be counted there, as the server's figures are a little behind. */
   readonly ours: number;
 }
 
@@ -196,7 +196,7 @@ export interface UpstreamFigures {
 export interface EngineEnd {
   /** One sentence. */
   readonly sentence: string;
-  /** Whether one of the tasks may be the cause, as with a process that died; else the way to it failed. */
+  /** Whether one of the tasks may be the cause, as with a process that died; else the connection to it failed. */
   readonly crashed: boolean;
 }
 
@@ -215,7 +215,7 @@ export interface DeviceMemory {
   readonly free: number;
 }
 
-/** One request, and who wants to hear of it. */
+/** One request, with the callbacks that hear of it. */
 export interface Generation {
   readonly request: Request;
   readonly signal: AbortSignal;
@@ -250,7 +250,10 @@ export interface Engine {
   readonly serverPid?: number | null;
   /** Resolves when it cannot go on; absent: only its process can fail. */
   readonly gone?: Promise<EngineEnd>;
-  /** Opens the model. @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later */
+  /**
+   * Opens the model.
+   * @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later
+   */
   load(): Promise<EngineInfo>;
   /** The memory of its device, as the engine's own library tells it; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;

@@ -2,7 +2,7 @@
 import { type ErrorCode, messageOf } from "../errors.ts";
 import { type CutOff, type Outcome } from "../task.ts";
 
-/** Either the task fails, with a code that its client reads; or only this run has ended, and the task is tried elsewhere or later. */
+/** A failure ends either the task, with a code that its client reads, or only this run; then the task is tried elsewhere or later. */
 type Meaning = { readonly fails: ErrorCode } | { readonly interrupts: CutOff["reason"] };
 
 const FAILURES = {
@@ -14,7 +14,7 @@ const FAILURES = {
   out_of_memory: { interrupts: "out_of_memory" },
   /** The device or the server that computes failed, or cannot be reached; the task is not the cause. */
   gpu_lost: { interrupts: "gpu_lost" },
-  /** The server that computes takes no more now. */
+  /** The server that computes is full now. */
   gpu_full: { interrupts: "gpu_full" },
 } as const satisfies Readonly<Record<string, Meaning>>;
 
@@ -37,7 +37,7 @@ export class EngineFailure extends Error {
   }
 }
 
-/** How a run has ended in which an engine failed; the only place where its codes become those of the API. */
+/** The outcome of a run in which an engine failed. Only here an engine's codes become those of the API. */
 export function outcomeOfFailure({ code, sentence, retryAfter }: ReportedFailure): Outcome {
   const meaning: Meaning = FAILURES[code];
   if ("fails" in meaning) return { status: "failed", error: { code: meaning.fails, sentence } };
@@ -49,7 +49,7 @@ export function outcomeOfFailure({ code, sentence, retryAfter }: ReportedFailure
   };
 }
 
-/** A failure as a message tells it. */
+/** A failure, as a message carries it. */
 export interface ReportedFailure {
   readonly code: FailureCode;
   /** One sentence. */

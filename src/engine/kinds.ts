@@ -1,5 +1,5 @@
 /**
- * The kinds of engines, each with what the rest of the server has to know about it. Nothing outside this folder asks which kind an engine
+ * The kinds of engines, each with the traits that the rest of the server needs. Nothing outside this folder asks which kind an engine
  * is. A new kind needs an entry here, an entry in open.ts, a folder with its code, and its keys in the configuration's section `engine`.
  */
 
@@ -63,7 +63,7 @@ export function engineTraits(kind: EngineKind): EngineTraits {
   return ENGINES[kind];
 }
 
-/** Names the kinds for which something holds, as in "llama and openai". */
+/** The names of the kinds for which a condition holds, as in "llama and openai". */
 export function kindsThat(holds: (traits: EngineTraits) => boolean): string {
   return ENGINE_KINDS.filter((kind) => holds(ENGINES[kind])).join(" and ");
 }

@@ -39,9 +39,9 @@ function orLost(error: Error | undefined, lost: AbortSignal | undefined): Error 
 }
 
 /**
- * Without credentials a page in a browser here could call, under a name of its own that it lets point to this machine. What a proxy says
- * of the name may only add to the suspicion: such a page may say it too. A target with a host of its own counts for more than the Host header
- * (RFC 9112, 3.2.2), but who is in between may have gone by either.
+ * Without credentials, a page in a browser on this machine could call, under a name of its own that points to this machine. A proxy's
+ * header may only add to the suspicion, as such a page may send it, too. A host in the target takes precedence over the Host header (RFC
+ * 9112, 3.2.2), but a proxy in between may have used either.
  */
 function refuseForeignNames({ hostname, headers, originalUrl }: FastifyRequest): void {
   const addressed = (headers.host ?? "").replace(/:\d*$/, "");

@@ -1,7 +1,7 @@
 /**
- * Sentences for those who may not know how the machine and its network look from inside. What engines, drivers, the system and servers
- * elsewhere say may have any name in it, which no filter finds: so outsiders get sentences of our own, by code and state, and of the whole
- * ones only what is surely ours.
+ * Sentences for users who may not know the inside of the machine and its network. The words of engines, drivers, the system and servers
+ * elsewhere may contain any name, and no filter finds them all. So such users get sentences of our own, by code and state, and of other
+ * sentences only the parts that are surely ours.
  */
 import { type Caller } from "../auth/credentials.ts";
 import { type AltLasError, type ErrorCode } from "../errors.ts";

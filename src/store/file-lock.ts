@@ -10,7 +10,7 @@ export class Locked extends Error {}
 
 /** `SQLITE_BUSY`. */
 const BUSY = 5;
-/** `SQLITE_IOERR_FSTAT`: the one who had the lock has removed its file. */
+/** `SQLITE_IOERR_FSTAT`: the former holder of the lock has removed its file. */
 const GONE = 1802;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * How much time has passed between two runs. Only the wall clock can tell, and it may be wrong: a machine without a battery starts in
- * the past, and one bad time server puts it weeks ahead. So what it says is compared with what the store recorded last.
+ * The time that has passed between two runs. Only the wall clock can tell it, and may be wrong: a machine without a battery starts in the
+ * past, and one bad time server puts it weeks ahead. So it is compared with the last record in the store.
  */
 
 /** The same moment by both clocks (clock.ts). */
@@ -12,19 +12,19 @@ export interface Times {
 
 /** The record in the store. */
 export interface RecordedTimes extends Times {
-  /** The last time before a start whose wall clock could not be believed, while that is not settled; null: all is. */
+  /** The last time before a start whose wall clock could not be believed, until that is settled; null: nothing is open. */
   readonly held: Times | null;
 }
 
 /** The store's knowledge of the time before a run. */
 export interface Past {
-  /** null: a new store, or one of a version that recorded none. */
+  /** null: the store is new, or its version recorded none. */
   readonly recorded: RecordedTimes | null;
   /** The latest time by the server's clock that is stored with a task; null: there is no task. */
   readonly newest: number | null;
 }
 
-/** Where a run begins. */
+/** The clocks at the start of a run. */
 export interface Beginning {
   /** The server's clock. */
   readonly now: number;
@@ -32,14 +32,14 @@ export interface Beginning {
   readonly held: Times | null;
 }
 
-/** Milliseconds behind the last time that are no reason for distrust: time servers correct by so much. */
+/** Milliseconds by which the wall clock may be behind the last time without distrust: time servers correct by so much. */
 const TOLERANCE = 1000;
-/** Milliseconds; to be off for a day is nothing to wonder at, however shortly tasks are kept. */
+/** Milliseconds; a server may be off for a day without doubt, however short the retention is. */
 const DAY = 86_400_000;
 
 /**
- * Decides how far the server's clock goes on from where it was. It never goes back. A wall clock that cannot be believed moves it not
- * at all: no deadline is missed and nothing becomes old by it.
+ * Decides how far the server's clock moves on at a start. It never goes back. A wall clock that cannot be believed does not move it, so no
+ * deadline is missed and no task becomes too old.
  * @param wall what the wall clock shows @param retention milliseconds that tasks are kept
  */
 export function begin({ recorded, newest }: Past, wall: number, retention: number): Beginning {
@@ -53,7 +53,7 @@ export function begin({ recorded, newest }: Past, wall: number, retention: numbe
   return { now: Math.max(floor, last.now + gap), held: null };
 }
 
-/** The last time before a start: what a killed server stored after its last record counts too. */
+/** The last time before a start. Tasks that a killed server stored after its last record count, too. */
 function lastSeen({ now, wall }: Times, floor: number): Times {
   return { now: floor, wall: wall + floor - now };
 }

@@ -1,11 +1,11 @@
-/* The port of answers that are given again to a client that repeats its request. */
+/* The port of idempotency: answers that a client gets again when it repeats its request. */
 
 /** An answered submission that a client may send again. */
 export interface IdempotencyRecord {
   readonly user: string;
   /** The client's own name for it. */
   readonly key: string;
-  /** Says whether a request is the same one. */
+  /** Equal for requests that are the same. */
   readonly fingerprint: string;
   /** The answer, as JSON. */
   readonly answer: string;

@@ -9,7 +9,7 @@ export interface DeliveryAttempt {
   readonly clock?: number;
   /** Of the receiver's answer; null: there was none. */
   readonly status: number | null;
-  /** Why it was in vain, where the status does not say so; null: it does, or it was not in vain. */
+  /** Why it failed, where the status does not say so; null: the status does, or it did not fail. */
   readonly error: string | null;
   /** Milliseconds it took. */
   readonly duration: number;
@@ -48,9 +48,9 @@ export interface WebhookSecret {
 }
 
 export type OutboxRecord =
-  /** A delivery that may be there already: then nothing happens. */
+  /** A new delivery. If it is stored already, nothing happens. */
   | { readonly kind: "event"; readonly delivery: Delivery }
-  /** The present state of a delivery that is there; nothing happens when it is not. */
+  /** The present state of a stored delivery. If it is not stored, nothing happens. */
   | { readonly kind: "delivery"; readonly delivery: Delivery }
   | { readonly kind: "secret"; readonly secret: WebhookSecret };
 
@@ -58,12 +58,12 @@ export type OutboxRecord =
  * Promises of every implementation, beside those of the whole store (test/kits/outbox.ts):
  *  1. An event that is saved again is stored once, as it was first: a task that is written twice announces nothing twice.
  *  2. Of a delivery only its status, its next time and its attempts change.
- *  3. The many deliveries of one user hide none of another's.
+ *  3. Many deliveries of one user hide none of another user's.
  */
 export interface Outbox {
   /** Writes records that belong to no change of a task; as `Store.save`. */
   write(records: readonly OutboxRecord[]): Promise<void>;
-  /** Each user's pending deliveries, at most `limit` of one user; those that are to be tried first in front. */
+  /** Each user's pending deliveries, at most `limit` of one user, in the order of their next tries. */
   pendingDeliveries(limit: number): Promise<Delivery[]>;
   /** All deliveries about a task or batch, oldest first. */
   deliveriesOf(subject: string): Promise<Delivery[]>;

@@ -1,4 +1,4 @@
-/** Removes what need not be kept any longer, in steps so small that nobody waits for them. */
+/** Removes old tasks and records, in steps so small that no request waits for them. */
 import { setTimeout as pause } from "node:timers/promises";
 import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
@@ -24,7 +24,7 @@ export interface RetentionOptions {
   readonly log: StoreLog;
 }
 
-/** How long there was no server, which could not be told at the start: what was there at `until` is so much older. */
+/** A pause between two runs that could not be measured at the start: everything stored before `until` is so much older. */
 interface Gap {
   /** The server's clock. */
   readonly until: number;
@@ -35,7 +35,7 @@ interface Gap {
 const INTERVAL = 30_000;
 /** Milliseconds between two steps of one sweep. */
 const BREATH = 10;
-/** Milliseconds for which nothing is old enough, after a start whose wall clock cannot be believed. */
+/** Milliseconds for which nothing is removed, after a start whose wall clock cannot be believed. */
 export const HOLD = 3_600_000;
 /** A time before which nothing was ever stored. */
 const NEVER = Number.MIN_SAFE_INTEGER;
@@ -44,7 +44,7 @@ export class Retention {
   readonly #options: RetentionOptions;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  /** Until when nothing is old enough, by the server's clock; null: things are. */
+  /** The time of the server's clock until which nothing is removed for its age; null: no such hold. */
   #holdsUntil: number | null;
   #gap: Gap | null = null;
 
@@ -54,19 +54,19 @@ export class Retention {
     this.#holdsUntil = held === null ? null : times.now + HOLD;
   }
 
-  /** Sweeps from now on, now and again. Calling it twice is harmless. */
+  /** Sweeps from now on, at intervals. Calling it twice is harmless. */
   start(): void {
     this.#running ??= this.#run();
   }
 
-  /** Resolves when nothing is being removed any more. Calling it twice is harmless. */
+  /** Stops; resolves when the present sweep has ended. Calling it twice is harmless. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
   }
 
   /**
-   * Ends the hold, if there is one, and removes all that is old enough now.
+   * Ends the hold, if there is one, and removes everything that is too old now.
    * @returns whether there was a hold, and the tasks that were too old
    * @throws {AltLasError} `store_unavailable`
    */
@@ -86,7 +86,7 @@ export class Retention {
     await this.#tellOfHold();
     while (!signal.aborted) {
       const more = await this.#step();
-      // Tasks that are kept for seconds only must not stay for half a minute.
+      // Where tasks are kept for seconds only, they must not stay for half a minute.
       const { retention, interval = INTERVAL } = this.#options;
       const until = more ? BREATH : Math.min(interval, retention);
       await pause(until, undefined, { signal }).catch(() => {});
@@ -113,7 +113,7 @@ export class Retention {
     return { endedBefore: oldest(retention), keysBefore: oldest(keysLive), maxEnded: maxStored };
   }
 
-  /** Ends the hold: how long there was no server is measured anew, since the wall clock may have been set right meanwhile. */
+  /** Ends the hold. The pause between the runs is measured anew, since the wall clock may have been set right meanwhile. */
   #settle(): void {
     const { time } = this.#options;
     if (this.#holdsUntil === null || time.held === null) return;
@@ -126,7 +126,7 @@ export class Retention {
     const { store, time, retention, log, dataDir = DEFAULT_DATA_DIR } = this.#options;
     const { held, times } = time;
     if (held === null) return;
-    // As it would be if the wall clock were believed.
+    // The age that it has if the wall clock is believed.
     const due = await store.tasks
       .countEnded(oldestKept(times.now - retention, gapSince(held, times)))
       .catch(() => null);
@@ -144,8 +144,8 @@ function gapSince(held: Times, times: Times): Gap {
 }
 
 /**
- * The time of the server's clock before which things are too old.
- * @param before the same, if there was a server all the time
+ * The time of the server's clock before which stored things are too old.
+ * @param before the same, if a server had run all the time
  */
 function oldestKept(before: number, gap: Gap | null): number {
   return gap === null ? before : Math.max(before, Math.min(gap.until, before + gap.milliseconds));

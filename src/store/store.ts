@@ -12,7 +12,7 @@ export interface StoreLog {
   error(fields: object, message: string): void;
 }
 
-/** Where both clocks are. */
+/** The present time by both clocks. */
 export interface ClockRecord {
   readonly kind: "clock";
   readonly clock: RecordedTimes;
@@ -21,7 +21,7 @@ export interface ClockRecord {
 /** Records that are written beside tasks. Each port adds its own kinds. */
 export type StoreRecord = BatchRecord | AnswerRecord | OutboxRecord | ClockRecord;
 
-/** Limits from which on rows are removed. Times are by the server's clock. */
+/** Limits beyond which rows are removed. Times are by the server's clock. */
 export interface SweepLimits {
   /** Tasks that ended before. */
   readonly endedBefore: number;
@@ -41,11 +41,11 @@ export interface Opened {
   readonly lastSeq: number;
   /** The recorded times of earlier runs. */
   readonly past: Past;
-  /** Where a damaged file was moved to make room for a new one; null: there was none. */
+  /** The new name of a damaged file, which is in quarantine; null: there was none. */
   readonly quarantinedTo: string | null;
 }
 
-/** Nothing can be stored or read until the server is started again: the store's files are gone, or its thread is. */
+/** The store is lost until the server is started again: its files were moved or deleted, or its thread has ended. */
 export class StoreLost extends AltLasError {
   /** @param sentence is shown to clients, so it names no path */
   constructor(sentence: string) {
@@ -57,7 +57,8 @@ export class StoreLost extends AltLasError {
 export type When = "now" | "soon";
 
 /**
- * Where tasks, and all that belongs to them, outlive the process. Each part of the server gets the ports that it needs, and no more.
+ * The place where tasks, and the records that belong to them, outlive the process. Each part of the server gets only the ports that it
+ * needs.
  *
  * Promises every implementation keeps (test/kits/store.ts); those of each port stand with the port:
  *  1. When `save` resolves, the state its tasks had when it was called (or a later one) and its records survive a power cut.
@@ -66,7 +67,7 @@ export type When = "now" | "soon";
  *  3. Saves take effect in the order of the calls, those of all ports together. Calls made while a write is under way are written together
  *     by the next one.
  *  4. When `save` rejects (`AltLasError` with `store_unavailable`), nothing of that call is on disk, and the caller may save again.
- *  5. Everything that reads sees what was written by each `save` that has resolved.
+ *  5. Every read sees the writes of each `save` that has resolved.
  *  6. Nothing here blocks the caller's thread on a disk, and no single read or sweep keeps a write waiting for long.
  */
 export interface Store {
@@ -82,8 +83,8 @@ export interface Store {
    * @param when `soon`: nobody waits for it, and a few milliseconds may pass in which others come that are written with it; default `now`
    */
   save(tasks: readonly Task[], records?: readonly StoreRecord[], when?: When): Promise<void>;
-  /** Removes some of what is beyond the limits, in one small step. @returns whether there may be more */
+  /** Removes some rows that are beyond the limits, in one small step. @returns whether there may be more */
   sweep(limits: SweepLimits): Promise<boolean>;
-  /** Writes what is pending and closes. Calling it twice is harmless. */
+  /** Writes pending saves and closes. Calling it twice is harmless. */
   close(): Promise<void>;
 }

@@ -1,8 +1,8 @@
-/* The port of tasks and batches. A batch is what its tasks are: it is counted from them, and goes with the last of them. */
+/* The port of tasks and batches. The state of a batch is counted from its tasks, and it is removed with the last of them. */
 import type { Request, RequestFacts } from "../request.ts";
 import type { Batch, Task, TaskStatus } from "../task.ts";
 
-/** A task without its request: a list of a thousand would else be a gigabyte at worst. */
+/** A task without its request: with the requests, a list of a thousand could be a gigabyte. */
 export type ListedTask = Omit<Task, "request" | keyof RequestFacts>;
 
 /** Which tasks to list; undefined: any. Times are Unix milliseconds. */
@@ -37,11 +37,11 @@ export const WHOLE: Reading = { maxCharacters: Number.POSITIVE_INFINITY, counted
 export interface ListedPage {
   readonly tasks: readonly ListedTask[];
   readonly total: number;
-  /** There is more of what was asked for, behind the last of these; absent: there is not. */
+  /** More matching tasks follow the last of these; absent: none do. */
   readonly more?: true;
 }
 
-/** A batch and what has become of its tasks, as far as they are still kept. */
+/** A batch, and the states of its tasks that are still stored. */
 export interface BatchState {
   readonly batch: Batch;
   readonly counts: Readonly<{ [Status in TaskStatus]: number }>;
@@ -58,10 +58,9 @@ export interface BatchRecord {
 /**
  * Tasks that were saved (`Store.save`). Promises of every implementation, beside those of the whole store (test/kits/tasks.ts,
  * test/kits/task-lists.ts):
- *  1. Each field of a task comes back as it was, however long it is, in the Unicode that UTF-8 can keep.
- *  2. A list is newest first, and tells how many tasks match, whatever part of them it gives. It keeps no write waiting for long,
- *     however many tasks it has to look through.
- *  3. Removing a task removes its webhook deliveries. A batch that has ended goes with its last task, and its deliveries with it.
+ *  1. Each field of a task comes back as it was, however long it is, as far as UTF-8 can encode it.
+ *  2. A list is newest first, and tells how many tasks match in all. It keeps no write waiting for long, however many tasks it has to read.
+ *  3. Removing a task removes its webhook deliveries. A batch that has ended is removed with its last task, and its deliveries with it.
  *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back.
  */
 export interface TaskStore {

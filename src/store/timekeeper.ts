@@ -1,4 +1,4 @@
-/** Keeps the server's clock, and records in the store where both clocks are, so that the next start knows how long there was none. */
+/** Keeps the server's clock, and records both clocks in the store, so that the next start knows how long no server ran. */
 import { isoTime, ServerClock, type Step, type TimeSource, wallTime } from "../common/clock.ts";
 import { begin, type Past, type Times } from "./gap.ts";
 import { type Store, type StoreLog } from "./store.ts";
@@ -13,7 +13,7 @@ export interface TimekeeperOptions {
   readonly source?: TimeSource;
 }
 
-/** Milliseconds between two looks at the wall clock. */
+/** Milliseconds between two checks of the wall clock. */
 const LOOK = 1000;
 /** Milliseconds between two records. */
 const RECORD = 60_000;
@@ -50,13 +50,13 @@ export class Timekeeper {
     this.#looks = setInterval(() => this.look(), LOOK);
   }
 
-  /** Looks whether the wall clock was set, and records where it is now and again. Called by itself after `start`. */
+  /** Notices when the wall clock was set, and records it at intervals. It runs by itself after `start`. */
   look(): void {
     this.clock.check();
     if (this.clock.now() - this.#recordedAt >= RECORD) this.#record();
   }
 
-  /** The wall clock is believed from now on, or nothing is made of it any more. */
+  /** Settles the doubt about the wall clock. */
   settle(): void {
     this.#held = null;
     this.#record();

@@ -126,8 +126,8 @@ export class LlamaEngine implements Engine {
   }
 
   /**
-   * Generates a token before anybody depends on it: that a model fits does not mean that it can be computed with. What a GPU's driver has
-   * to compile for its kernels is compiled here too.
+   * Generates a token before any task depends on it: a model that fits may still fail to compute. A driver that has to compile kernels does
+   * it here, too.
    */
   async #prove(): Promise<void> {
     this.#isProving = true;

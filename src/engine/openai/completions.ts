@@ -53,8 +53,8 @@ export const PLAIN: Dialect = {
 };
 
 /**
- * Takes in one event, or the whole answer of a server that does not stream. What is null or absent is not told; a later event without
- * choices, or with none, only counts. False: it is no sign of work.
+ * Takes in one event, or the whole answer of a server that does not stream. Fields that are null or absent are ignored; a later event
+ * without choices, or with none, only counts. False: it is no sign of work.
  * @throws {UpstreamError} it is an error, or has another shape than a completion @throws {EngineFailure} it was filtered
  */
 export function readCompletion(answer: Answer, data: string, event?: string): boolean | void {

@@ -1,6 +1,6 @@
 /**
- * The figures that a server tells, none of which is taken on trust: one that cannot be true is as if it were not told. Whatever a server
- * says in numbers goes through here before it is shown or counted.
+ * The figures of a server, none of which is trusted: an impossible one counts as absent. All numbers of a server go through here before
+ * they are shown or counted.
  */
 import { type Request } from "../../request.ts";
 import { type UpstreamFigures } from "../engine.ts";

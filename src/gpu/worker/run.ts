@@ -1,11 +1,11 @@
-/** One run of a task, or of a health check, as far as its worker has told of it. */
+/** One run of a task, or of a health check, as its worker has reported it so far. */
 import { outcomeOfFailure } from "../../engine/failures.ts";
 import { contentOf, Output } from "../../output.ts";
 import { type Outcome, type RunSink, type Task, type TaskResult } from "../../task.ts";
 import { type StepEnd } from "./messages.ts";
 
 export interface Run {
-  /** What the process calls it. */
+  /** The number of the run in the worker's messages. */
   readonly number: number;
   /** A task's run ends by telling the owner; a health check's, by settling its promise. */
   readonly end: (outcome: Outcome) => void;

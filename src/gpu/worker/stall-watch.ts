@@ -1,6 +1,6 @@
 /**
- * Notices a worker that lives and gets on with nothing. It counts ticks, not time: after this server itself was stopped, one late tick
- * must not cost a worker its life.
+ * Notices a worker that lives and makes no progress. It counts ticks, not time: after this server itself was suspended, one late tick must
+ * not cost a worker its life.
  */
 import { HEARTBEAT_MS } from "./messages.ts";
 
@@ -20,7 +20,7 @@ export function ticksIn(seconds: number): number {
 
 export class StallWatch {
   readonly #limits: StallLimits;
-  /** Ticks since the last sign of life, and since it last got on with its work. */
+  /** Ticks since the last sign of life, and since the last progress. */
   #silent = 0;
   #still = 0;
   /** Ticks of loading; null: it has loaded. */
@@ -40,7 +40,7 @@ export class StallWatch {
     this.#loading = null;
   }
 
-  /** It has got on with its work, or had none until now. */
+  /** It has made progress, or had no work until now. */
   gotOn(): void {
     this.#still = 0;
   }
@@ -57,7 +57,7 @@ export class StallWatch {
     if (this.#loading !== null) this.#loading++;
   }
 
-  /** What is wrong, as one sentence; null: nothing. */
+  /** The fault, as one sentence; null: none. */
   get stall(): string | null {
     const { stallTimeout, loadTimeout } = this.#limits;
     const key = `${stallTimeout} s (gpu.stall_timeout)`;

@@ -1,4 +1,4 @@
-/** What a worker has been given and has not ended: each run from its request to its outcome. */
+/** The runs of a worker, each from its request to its outcome. */
 import { PROOF } from "../../engine/engine.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { lengthOf, type Output } from "../../output.ts";
@@ -96,7 +96,7 @@ export class WorkerRuns {
     }
     this.#addPieces(pieces);
     for (const end of ends) {
-      // What came of the end before it may be that the worker is dropped, and all runs with it.
+      // The end of the run before may have led to the end of the worker, and of all runs.
       const run = this.#runs.get(end.run);
       if (run !== undefined) this.#end(run, outcomeOf(end, run));
     }
@@ -119,7 +119,7 @@ export class WorkerRuns {
     );
   }
 
-  /** The worker is gone, or as good as gone: of what ran there nothing more is told. */
+  /** The worker has ended, or will at once: nothing more is told of its runs. */
   drop(): void {
     if (this.#runs.size > 0) this.#idleSince = performance.now();
     this.#runs.clear();
@@ -135,7 +135,7 @@ export class WorkerRuns {
     this.#outbox.push({ run: run.number, request });
   }
 
-  /** Meanwhile it may have been canceled, or the worker may be gone, and with it the run. */
+  /** Meanwhile the run may have been canceled, or may have ended with its worker. */
   async #giveLater(run: Run, coming: Promise<Request>): Promise<void> {
     try {
       const request = await coming;

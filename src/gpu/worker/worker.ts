@@ -1,4 +1,4 @@
-/** The server's half of one worker, from its start to its death: gives it work, watches it, and tells what comes of it. */
+/** The server's half of one worker, from its start to its death: gives it work, watches it, and reports the outcomes. */
 import { type DeviceMemory, type EngineInfo, type UpstreamFigures } from "../../engine/engine.ts";
 import { type FailureCode } from "../../engine/failures.ts";
 import { type Output } from "../../output.ts";
@@ -29,11 +29,11 @@ export interface WorkerEvents {
   beat(): void;
   /** A run has ended and its slot is free; all its text has been told. The owner tells the sink. */
   ended(sink: RunSink, outcome: Outcome): void;
-  /** It lives but gives no sign of life, or gets on with nothing. Either this or `stuck` is told, and only once. */
+  /** It gives no sign of life, or makes no progress. Either this or `stuck` is told, and only once. */
   stalled(sentence: string): void;
-  /** It has not stopped what it was asked to stop. @param canceled all that it was asked to stop, for the owner to end in its place */
+  /** It has not stopped a task in time. @param canceled all tasks that it was asked to stop, for the owner to end in its place */
   stuck(sentence: string, canceled: readonly CanceledRun[]): void;
-  /** The process is gone by itself, and with it everything that ran there. */
+  /** The process has ended by itself, and with it all its runs. */
   gone(death: Death): void;
 }
 
@@ -157,7 +157,7 @@ export class GpuWorker {
     await this.#gone.promise;
   }
 
-  /** From now on tasks end because they are cut off; that must not look like their real end. */
+  /** From now on tasks end because they are cut off, which must not look like their own end. */
   #detach(): void {
     this.#detached = true;
     this.#runs.drop();

@@ -1,6 +1,6 @@
 /*
- * Rows are arrays: as objects, they would cross to the storage thread with all their names, at twice the cost. Nobody counts in them
- * all the same: what stands in a row, and in which order, is said once for each table, by name.
+ * Rows are arrays: as objects, they would cross to the storage thread with all their names, at twice the cost. Still no code counts
+ * columns: the names and their order are listed once for each table.
  */
 
 export type Value = string | number | null;
@@ -9,7 +9,7 @@ export type Row = readonly Value[];
 /** How each column of a table gets its value, by its name, in the order of a row. */
 export type Columns<T> = Readonly<Record<string, (from: T) => Value>>;
 
-/** Where in a row the value of each column stands. */
+/** The index in a row of each column. */
 export type Places<Name extends string> = Readonly<Record<Name, number>>;
 
 export function namesOf<Name extends string>(columns: Readonly<Record<Name, unknown>>): readonly Name[] {

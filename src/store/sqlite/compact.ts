@@ -1,4 +1,4 @@
-/* Writing a database anew: without what was removed from it, and so that its free pages can go back from then on. */
+/* Writes a database anew, without removed data, and so that its free pages can go back to the file system from then on. */
 import { closeSync, existsSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { syncFile, syncFolder } from "../../common/sync.ts";
@@ -7,7 +7,7 @@ import { clearMark, lacksLog } from "./log-mark.ts";
 import { openLocked, withoutLog } from "./schema.ts";
 
 /**
- * Replaces a database by a compact copy of itself. After any failure there is the old file or the new one.
+ * Replaces a database by a compact copy of itself. After any failure either the old file or the new one is in place.
  * @param acceptMissingLog take a file that was copied without its log as it is
  * @returns bytes before and after
  * @throws {AltLasError} `conflict` when a server has it, `bad_config` when it is not ours or lacks its log; what SQLite throws
@@ -39,7 +39,7 @@ export function compactDatabase(path: string, acceptMissingLog: boolean): { befo
     rmSync(next, { force: true });
     throw error;
   } finally {
-    // SQLite sees that the file at its name is another one, and leaves it alone.
+    // SQLite sees that another file has its name, and leaves that alone.
     db.close();
   }
 }

@@ -1,4 +1,4 @@
-/* A copy of an open database, made in small steps between which it is written to as always. */
+/* Copies an open database in small steps. Writes go on between the steps. */
 import { closeSync, openSync } from "node:fs";
 import { backup, DatabaseSync } from "node:sqlite";
 import { clearMark } from "./log-mark.ts";
@@ -16,7 +16,7 @@ export async function copyDatabase(db: DatabaseSync, path: string, signal: Abort
   await copyPages(db, path, signal);
   const copy = new DatabaseSync(path);
   try {
-    // A single file, that lacks no log: the mark may have been set at the moment of the copy.
+    // The copy is a single file without a log. The mark may have been set when it was made, and would tell of a missing one.
     copy.exec("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
     clearMark(copy);
     return Number(copy.prepare("PRAGMA user_version").get()?.["user_version"]);
@@ -25,7 +25,7 @@ export async function copyDatabase(db: DatabaseSync, path: string, signal: Abort
   }
 }
 
-/** Begins again when the first step meets a write under way: Node takes that for the end, and says "not an error". */
+/** Begins again when the first step meets a write under way: Node then ends the copy with the error "not an error". */
 async function copyPages(db: DatabaseSync, path: string, signal: AbortSignal): Promise<void> {
   for (;;) {
     try {

@@ -1,9 +1,9 @@
 import { TASK_STATUSES, type TaskStatus } from "../../task.ts";
 
-/** That so many tasks of a user came to a status, or left it. */
+/** A change of the number of a user's tasks in a status. */
 export type CountChange = readonly [user: string, status: TaskStatus, difference: number];
 
-/** How many tasks there are of each user and status, so that a total costs nothing however many rows there are. */
+/** The number of tasks of each user in each status, so that a total costs the same however many rows there are. */
 export class Counts {
   /** `undefined` stands for everybody. */
   readonly #byUser = new Map<string | undefined, Map<TaskStatus, number>>();

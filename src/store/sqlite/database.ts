@@ -1,4 +1,4 @@
-/* The tables, as the storage thread uses them. Everything here blocks. */
+/* The tables, for the storage thread. Everything here blocks. */
 import type { DatabaseSync } from "node:sqlite";
 import { type Batch, isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import { type CountChange, Counts } from "./counts.ts";
@@ -43,8 +43,8 @@ const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
 
 /**
- * The latest time by the server's clock; each is read from the end of an index. When a task was started tells nothing: only the wall clock's
- * time is stored of that, and it may have been set by a week since the task was submitted.
+ * The latest time by the server's clock; each is read from the end of an index. Start times are of no use: they are stored by the wall
+ * clock only, which may have been set by a week since the submission.
  */
 const NEWEST = `
   SELECT max(time) AS time FROM (
@@ -57,7 +57,7 @@ interface Stored {
   readonly status: TaskStatus;
 }
 
-/** The tasks in one open database, and what stands beside them. */
+/** The tasks and the records in one open database. */
 export class TaskDatabase {
   readonly #sql: Statements;
   readonly #counts = new Counts();
@@ -171,14 +171,14 @@ export class TaskDatabase {
     return this.#sql.numbers(counted, { before })[0] ?? 0;
   }
 
-  /** One step; whether there may be more. */
+  /** One step of a sweep. @returns whether there may be more */
   sweep(limits: SweepLimits): boolean {
     return sweep(this.#sql, this.#counts, limits);
   }
 
-  /** Each user's pending deliveries, at most `limit`, those that are to be tried first in front. */
+  /** Each user's pending deliveries, at most `limit`, in the order of their next tries. */
   pendingDeliveries(limit: number): Iterable<Row> {
-    // Goes from user to user in the index, whatever lies between them.
+    // Jumps from user to user in the index.
     const numbers = `WITH RECURSIVE users(name) AS (
         SELECT min(user) FROM deliveries WHERE status = 'pending'
         UNION ALL

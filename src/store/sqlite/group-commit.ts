@@ -1,6 +1,6 @@
 /*
- * Group commit: at most one write is under way; saves made meanwhile become the next one, in which a task appears once, in its state of
- * that moment. So the fewer commits the disk manages, the more tasks each of them carries.
+ * Group commit: at most one write is under way. Saves made meanwhile become the next write, in which a task appears once, in its state of
+ * that moment. So the slower the disk commits, the more tasks each commit carries.
  */
 import { AltLasError, messageOf } from "../../errors.ts";
 import type { Task } from "../../task.ts";
@@ -11,11 +11,11 @@ import { RowError } from "./storage-thread.ts";
 export interface GroupCommitParts {
   /** Writes all of this or nothing. It is never called again before it has ended. */
   readonly write: (tasks: ReadonlySet<Task>, records: readonly StoreRecord[]) => Promise<void>;
-  /** So many saves are refused. */
+  /** So many saves were refused. */
   readonly failed: (error: AltLasError, saves: number) => void;
 }
 
-/** The most that one transaction holds, unless a single save holds more: larger ones make everybody wait longer. */
+/** The most tasks in one transaction, unless a single save has more: larger ones make every client wait longer. */
 const MAX_ROWS = 2000;
 const MAX_CHARACTERS = 16 * 1024 * 1024;
 /** Milliseconds that a save waits at most for others when nobody waits for it. */
@@ -82,7 +82,7 @@ export class GroupCommit {
     });
   }
 
-  /** Writes what waits, if anything does and no write is under way. */
+  /** Writes waiting saves, if there are any and no write is under way. */
   #flush(): void {
     if (this.#writing) return;
     const saves = this.#take();
@@ -91,7 +91,7 @@ export class GroupCommit {
     void this.#commit(saves);
   }
 
-  /** Never rejects: each of the saves learns how it went. */
+  /** Never rejects: each save gets the outcome. */
   async #commit(saves: readonly Save[]): Promise<void> {
     try {
       const tasks = new Set(saves.flatMap((save) => save.tasks));
@@ -104,7 +104,7 @@ export class GroupCommit {
       return;
     }
     this.#writing = false;
-    // The next write first: the disk works while the callers go on.
+    // The next write begins first, so that the disk works while the callers go on.
     if (this.#pending.length === 0 || this.#hurries || this.#retries.length > 0) this.#flush();
     else this.#linger();
     for (const save of saves) save.resolve();
@@ -128,9 +128,9 @@ export class GroupCommit {
   }
 
   /**
-   * One bad task must not fail saves that have nothing to do with it, so they are tried again in halves until it is
-   * alone. Saves that share a task or a record's subject stay together: written apart, one of them would write what belongs to the
-   * other, or they would take effect in another order.
+   * One bad task must not fail saves that have nothing to do with it, so they are tried again in halves until it is alone. Saves that share
+   * a task or a record's subject stay together. Written apart, one could write the other's state, or they could take effect in another
+   * order.
    */
   #onFailed(saves: readonly Save[], error: unknown): void {
     // Any other error was thrown while rows were made or sent, and so is about one of them too.

@@ -1,12 +1,12 @@
-/* Which tasks a filter names, found by indexes where there are some, else by looking at one window of tasks after another. */
+/* Finds the tasks that match a filter, by indexes where there are some, else by scanning one window of tasks after another. */
 import { TASK_STATUSES } from "../../task.ts";
 import type { Statements, Values } from "./statements.ts";
 import type { TaskFilter } from "../tasks.ts";
 
-/** Numbers in one window: tens of milliseconds at worst, which a write may have to wait. */
+/** `seq`s in one window. A write may have to wait for its scan, which takes tens of milliseconds at worst. */
 const WINDOW = 10_000;
 
-/** Conditions that no index of all tasks knows. */
+/** Conditions that no index over all tasks covers. */
 const UNINDEXED = {
   taskType: "task_type = :taskType",
   gpuId: "gpu_id = :gpuId",
@@ -16,9 +16,9 @@ const UNINDEXED = {
 
 /** Part of an answer to a filter that needs a scan. */
 export interface Window {
-  /** How many of its tasks match. */
+  /** The number of its tasks that match. */
   readonly matched: number;
-  /** How many of `offset` they make up for. */
+  /** How many of them `offset` has skipped. */
   readonly passed: number;
   /** Where the next window ends; null: there is none. */
   readonly next: number | null;
@@ -42,8 +42,8 @@ export function matchingOfBatch(sql: Statements, filter: TaskFilter): number {
 }
 
 /**
- * Looks at the newest window of tasks below `below`.
- * @param filter its `limit` and `offset` are what the windows before have left of them
+ * Scans the newest window of tasks below `below`.
+ * @param filter with the `limit` and the `offset` that are left after the windows before
  * @returns the `seq`s of the page in that window, newest first
  */
 export function scan(sql: Statements, filter: TaskFilter, below: number): Window & { readonly seqs: number[] } {
@@ -68,7 +68,7 @@ export function scan(sql: Statements, filter: TaskFilter, below: number): Window
   };
 }
 
-/** The `seq`s of the tasks that match what indexes know of a filter, and these conditions. */
+/** The `seq`s of the tasks that match these conditions and the indexed ones of a filter. */
 function select(filter: TaskFilter, conditions: readonly string[]): string {
   const rest = conditions.map((condition) => ` AND ${condition}`).join("");
   return sources(filter)

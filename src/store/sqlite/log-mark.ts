@@ -51,7 +51,7 @@ export class LogMark {
     try {
       clearMark(this.#db);
     } catch {
-      // A disk that takes nothing: the log stays then, too.
+      // The disk takes no writes: the log stays then, too.
     }
   }
 
@@ -62,7 +62,10 @@ export class LogMark {
   }
 }
 
-/** Clears the mark that a crash between the two steps left. It writes nothing where there is nothing to clear, as in a file of an older version. */
+/**
+ * Clears the mark that a crash between the two steps left. It writes nothing where there is nothing to clear, as in a file of an older
+ * version.
+ */
 export function clearMark(db: DatabaseSync): void {
   if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'log_mark'").get() === undefined) return;
   db.exec("UPDATE log_mark SET is_in_log = 0 WHERE is_in_log <> 0");
@@ -84,7 +87,7 @@ export function lacksLog(path: string): boolean {
       db.close();
     }
   } catch {
-    // No mark, or no database: others find out what it is.
+    // No mark, or no database: opening it will find out.
     return false;
   }
 }

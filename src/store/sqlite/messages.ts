@@ -16,7 +16,7 @@ import type { BatchState, Reading, TaskFilter } from "../tasks.ts";
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
 export const CACHE_BYTES = 64 * 2 ** 20;
 
-/** How much a store may take. */
+/** The limits of a store. */
 export interface StoreLimits {
   /** Bytes of the file that SQLite may keep in memory; absent: `CACHE_BYTES`. */
   readonly cacheBytes?: number | undefined;
@@ -24,7 +24,7 @@ export interface StoreLimits {
   readonly maxPages?: number | undefined;
 }
 
-/** Each request, and the value that is replied to it after the rows it asks for. */
+/** Each request, and the value of its reply, which follows the rows that it asks for. */
 export interface Exchange {
   /** Rows of the live tasks. */
   open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
@@ -87,7 +87,7 @@ export interface Opening {
   readonly past: Past;
   /** Those that have not ended. */
   readonly batches: Batch[];
-  /** A damaged file that had to make room; null: none. */
+  /** A damaged file that is in quarantine now; null: none. */
   readonly quarantined: Quarantined | null;
 }
 
@@ -101,20 +101,20 @@ export interface Quarantined {
 export type Reply =
   /** Some of the rows asked for; more replies follow. One message of all rows could be larger than a message can be. */
   | { readonly kind: "rows"; readonly rows: readonly Row[] }
-  /** The rows so far are void: what they were read from has turned out to be damaged. */
+  /** The rows so far are void: their file has turned out to be damaged. */
   | { readonly kind: "void" }
   | { readonly kind: "done"; readonly value: Value }
   /** While it opens: an older database is being brought to the present schema. */
   | { readonly kind: "upgrading"; readonly news: UpgradeNews }
-  /** No reply to anything: a copy has ended. `schema`: the number of its last migration; null: it failed. */
+  /** No reply to a request: a copy has ended. `schema`: the number of its last migration; null: it failed. */
   | { readonly kind: "copied"; readonly schema: number | null; readonly reason: string }
-  /** No reply to anything: a file that is open has gone away. Every request but `close` fails from now on. */
+  /** No reply to a request: an open file was moved, deleted or cut short. Every request but `close` fails from now on. */
   | { readonly kind: "lost"; readonly missing: Missing; readonly rescue: string }
   | { readonly kind: "failed"; readonly failure: Failure };
 
 export interface Failure {
   readonly code: ErrorCode;
   readonly sentence: string;
-  /** It is the fault of one of the rows: the same transaction without it may succeed. */
+  /** One of the rows is the cause: the same transaction without it may succeed. */
   readonly ofRow: boolean;
 }

@@ -1,4 +1,4 @@
-/* The ports as they are on the caller's side: each asks the storage thread, and makes of its rows what the rest of the server knows. */
+/* The ports on the caller's side: each asks the storage thread, and turns its rows into the types of the rest of the server. */
 import type { Request } from "../../request.ts";
 import type { Task } from "../../task.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
@@ -81,14 +81,14 @@ export class SqliteTasks implements TaskStore {
     return scan;
   }
 
-  /** Writes get their turn between two windows; tasks that are newer than the first window are not looked at. */
+  /** Writes go between two windows. Tasks newer than the first window are left out. */
   async #scan(filter: TaskFilter, { maxCharacters, counted }: Reading): Promise<ListedPage> {
     const tasks: ListedTask[] = [];
     let { limit, offset } = filter;
     let total = 0;
     let characters = 0;
     let more = false;
-    // A list that goes on begins where it was; only to count, all has to be looked at.
+    // A later page begins where the one before ended. Only a count has to scan everything.
     let below: number | null = counted ? Number.MAX_SAFE_INTEGER : (filter.after ?? Number.MAX_SAFE_INTEGER);
     while (below !== null) {
       const { rows, value }: Answer<"scan"> = await this.#ask("scan", {

@@ -1,13 +1,13 @@
-/* Whether the files that the database has open are still there, and whole: what goes into a deleted file is nowhere. */
+/* Checks whether the files that the database has open are still there, and whole: writes into a deleted file are lost. */
 import { type BigIntStats, closeSync, openSync, readSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { wallTime } from "../../common/clock.ts";
 
-/** Milliseconds between two looks while nothing is asked for. */
-export const LOOK_EVERY = 500;
+/** Milliseconds between two checks while there are no requests. */
+export const CHECK_EVERY = 500;
 /** Milliseconds within which two changes of a folder may have the same time: some file systems count in steps of two seconds. */
 const SAME_TIME = 2500;
-/** Bytes behind a file's last known end that are looked for without asking for its size. */
+/** Bytes behind a file's last known end for which a read is tried before its size is asked for. */
 const STEP = 64 * 1024;
 
 /** The system's codes for a name behind which there is no file any more. */
@@ -15,7 +15,7 @@ const ABSENT: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "E
 
 type Part = "database" | "log";
 
-/** A file that went away, as a whole or in part. */
+/** A file that was moved, deleted, replaced or cut short. */
 export interface Missing {
   readonly file: Part;
   /** Where it was. */
@@ -23,7 +23,7 @@ export interface Missing {
   readonly how: "deleted" | "replaced" | "cut short";
 }
 
-/** How short, in bytes, what was done here since the last look may have made a file; Infinity: it was not made shorter. */
+/** The least size in bytes that our own work since the last check may have left of a file; Infinity: our work made nothing shorter. */
 export type Shortest = (file: Part) => number;
 
 /** Nothing was done here. */
@@ -34,20 +34,20 @@ export const LOG_EMPTIED: Shortest = () => 0;
 interface OpenFile {
   readonly file: Part;
   readonly path: string;
-  /** Where it is kept, and as which file; null: it was not there. */
+  /** Its device and its inode; null: it did not exist. */
   readonly device: bigint | null;
   readonly inode: bigint | null;
   /** One of our own. */
   readonly descriptor: number;
-  /** Bytes after the last thing that was done here. */
+  /** Its size in bytes after our last work on it. */
   size: number;
 }
 
 /**
  * The database and its log, as they are now.
  *
- * A look at every request must not ask for the state of the files themselves. Since version 6.13, Linux gives a file a new time of change
- * for the first write after somebody has read that time, and the next `fsync` has to store it: a commit of the file system's journal
+ * The check at every request must not ask for the state of the files themselves. Since version 6.13, Linux gives a file a new time of
+ * change for the first write after somebody has read that time, and the next `fsync` has to store it: a commit of the file system's journal
  * for each write. The folder's time of change says that no name in it changed, and a read at the last byte that nothing was cut off.
  * https://docs.kernel.org/filesystems/multigrain-ts.html
  *
@@ -58,7 +58,7 @@ export class OpenFiles {
   readonly #folder: string;
   readonly #files: readonly OpenFile[];
   readonly #bytes = Buffer.allocUnsafeSlow(STEP);
-  /** The folder when its names were last looked at; its time of change is NaN while another change might have the same. */
+  /** The folder as its names were last checked; its time of change is NaN while another change might have the same time. */
   #known = { device: 0, inode: 0, changed: Number.NaN };
 
   /** @param path of a database that is open, with its log @param now the wall clock, which file systems go by */
@@ -83,18 +83,18 @@ export class OpenFiles {
     return this.#hasItsNames() && this.#hasItsEnds() ? null : this.missing(shortest);
   }
 
-  /** After something was done here. @returns as `missing`, but a name that is gone is left for the next look */
+  /** Must be called after our own work. @returns as `missing`, but a missing name is left to the next check */
   noteEnds(shortest: Shortest): Missing | null {
     return this.#hasItsEnds() ? null : this.missing(shortest);
   }
 
-  /** The first file that is not there any more, is another one, or is shorter than it should be; null: all are as they were. */
+  /** The first file that is missing, is another one, or is shorter than it should be; null: all are as they were. */
   missing(shortest: Shortest = UNTOUCHED): Missing | null {
     const folder = this.#folderNow();
     for (const one of this.#files) {
       const { file, path, device, inode, size } = one;
       const now = statsOf(path);
-      // That the disk cannot tell is no sign that something is lost.
+      // An error of the disk is no sign that a file is lost.
       if (now === undefined) continue;
       if (now === null) return { file, path, how: "deleted" };
       if (now.dev !== device || now.ino !== inode) return { file, path, how: "replaced" };
@@ -106,7 +106,7 @@ export class OpenFiles {
     return null;
   }
 
-  /** To be called when the database is closed: closing any descriptor of a file gives up the locks that SQLite has on it. */
+  /** Must be called after the database is closed: closing any descriptor of a file gives up the locks that SQLite has on it. */
   close(): void {
     for (const { descriptor } of this.#files) closeSync(descriptor);
   }
@@ -125,7 +125,7 @@ export class OpenFiles {
     }
   }
 
-  /** Notes what came to the files' ends. @returns false: more than a read tells, or one is shorter than it was */
+  /** Takes note of the files' new ends. @returns false: a read cannot tell, or a file is shorter than it was */
   #hasItsEnds(): boolean {
     try {
       for (const one of this.#files) {

@@ -29,7 +29,7 @@ export function openOrReplace<T>(
   const lock = lockMoving(path);
   try {
     const result = openUnderLock(path, open);
-    // Only now: the file that is there is whole, and this server's, as one that still waits for the lock will see.
+    // Only now: a server that still waits for the lock will find a whole file that is this server's.
     rmSync(`${path}.moving`, { force: true });
     return result;
   } finally {
@@ -54,7 +54,7 @@ function openUnderLock<T>(
 }
 
 /**
- * Two servers that find the same file damaged must not both move what is there: the second would move the new database of the first.
+ * Two servers may find the same file damaged. If both moved it, the second would move the new database of the first.
  * The damaged file itself cannot be locked, because SQLite reads it first.
  */
 function lockMoving(path: string): FileLock {

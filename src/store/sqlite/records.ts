@@ -1,4 +1,4 @@
-/* How what stands beside tasks looks as rows. */
+/* The rows of the records that are stored beside tasks. */
 import type { Batch, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";

@@ -1,4 +1,4 @@
-/* Taking tasks and records out of the database. */
+/* Removes tasks and records from the database. */
 import { isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import type { CountChange, Counts } from "./counts.ts";
 import type { Statements } from "./statements.ts";
@@ -41,8 +41,8 @@ export function remove(sql: Statements, counts: Counts, id: string): boolean {
 }
 
 /**
- * One step of a sweep. Rows that are due are read from the front of an index (by end, by status and `seq`, by age), and what was due is gone
- * afterwards, so a step costs what it removes, whatever else is stored. A task that has not ended stands in none of those places.
+ * One step of a sweep. Rows that are due are read from the front of an index (by end, by status and `seq`, by age), and removed. So a step
+ * costs what it removes, whatever else is stored. A task that has not ended is in none of those places.
  * @returns whether there may be more
  */
 export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boolean {
@@ -54,7 +54,7 @@ export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boo
   return sql.run(EXPIRED_KEYS, { keysBefore: limits.keysBefore }) > 0;
 }
 
-/** A batch that has ended goes with its last task, whichever of the two is written first. */
+/** A batch that has ended is removed with its last task, whichever of the two ends is written first. */
 export function removeEmptyBatch(sql: Statements, id: string): void {
   const gone = sql.run(
     `DELETE FROM batches WHERE id = :id AND finished_at IS NOT NULL

@@ -1,4 +1,4 @@
-/* Turns the rows of live tasks into tasks as they arrive: all the rows of a long queue would take as much memory as its tasks. */
+/* Turns the rows of live tasks into tasks as they arrive. Together, the rows of a long queue would take as much memory as its tasks. */
 import type { Task, Webhook } from "../../task.ts";
 import type { Row } from "./columns.ts";
 import { taskOf } from "./rows.ts";
@@ -18,7 +18,7 @@ export class Restoring {
     try {
       for (const row of rows) this.#tasks.push(this.#restored(taskOf(row)));
     } catch (error) {
-      // Thrown here, in the event of a message, nobody would hear it.
+      // An error thrown here, in the event of a message, would reach no caller.
       this.#problem ??= { error };
     }
   }

@@ -1,4 +1,4 @@
-/* How a task looks as a row. */
+/* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
 import type { Sampling } from "../../request.ts";
 import type { ListedTask } from "../tasks.ts";
@@ -83,16 +83,16 @@ export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
 /** The columns that are read beside `LISTED` of a task that is taken over. */
 export const TAKEN_OVER = [...LISTED, "prefix"] as const;
 
-/** Where values stand in a row of `TAKEN_OVER`, and of `LISTED`, which has less. */
+/** The indexes of values in a row of `TAKEN_OVER`, and of `LISTED`, which has fewer. */
 const READ = placesOf(TAKEN_OVER);
-/** Where they stand in the row of a new task. */
+/** The indexes in the row of a new task. */
 export const IN_NEW = placesOf(INSERTED);
-/** Where they stand in the row of a change: `UPDATED`, and the task's `seq`. */
+/** The indexes in the row of a change: `UPDATED`, and the task's `seq`. */
 export const IN_CHANGED = placesOf(namesOf(CHANGED));
 
 const rowOfNew = rowMaker<Task>(NEW);
 
-/** @throws {Error} its request is gone */
+/** @throws {Error} it has no request in memory */
 export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
   return { row: rowOfNew(task), request: JSON.stringify(task.request) };
@@ -150,13 +150,13 @@ export function listedTaskOf(row: Row): ListedTask {
 
 let lastSampling: { readonly json: string; readonly sampling: Sampling } | null = null;
 
-/** Tasks that follow each other mostly have the same, and then share it. */
+/** Successive tasks mostly have the same value, and then share it. */
 function samplingOf(json: string): Sampling {
   if (lastSampling?.json !== json) lastSampling = { json, sampling: JSON.parse(json) as Sampling };
   return lastSampling.sampling;
 }
 
-/** One column has both: a task that has no start waits for that GPU, or waited for it, and has none yet. */
+/** One column has both: in a task without a start it is the GPU that the task is or was bound to. */
 function gpusOf(row: Row): Pick<Task, "boundTo" | "gpuId"> {
   const shown = row[READ.gpu_id] as number | null;
   if (row[READ.started_at] === null) return { boundTo: shown, gpuId: null };

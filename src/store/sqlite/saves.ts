@@ -1,4 +1,4 @@
-/* One call of `save` that waits for its write, and which of several belong together. */
+/* One call of `save` that waits for its write, and the grouping of several. */
 import { charactersOfRequest } from "../../request.ts";
 import type { Task } from "../../task.ts";
 import { recordKey } from "./records.ts";
@@ -38,7 +38,10 @@ function requestCharacters({ request }: Task): number {
 const MANY = 1024 * 1024;
 const LONG = 1024;
 
-/** The rows of tasks, as they are now. @param stored those that have one @returns with what is to be handed over, not copied */
+/**
+ * The rows of tasks in their present states.
+ * @param stored the tasks that have a row @returns also the buffers to hand over instead of copying
+ */
 export function rowsOf(
   tasks: ReadonlySet<Task>,
   stored: Pick<ReadonlySet<Task>, "has">,

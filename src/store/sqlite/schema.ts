@@ -1,4 +1,4 @@
-/* Opening the database file: whose it is, whether it is free, and bringing it to the present schema. */
+/* Opens the database file: checks whose it is and whether it is free, and brings it to the present schema. */
 import {
   accessSync,
   chmodSync,
@@ -27,7 +27,7 @@ const FULL = 13;
 const NOT_A_DATABASE = 26;
 /** Bytes: one page of the smallest size there is. */
 const SMALLEST_DATABASE = 512;
-/** Milliseconds to wait for a lock: as long as a look at the file takes, not as long as a server runs. */
+/** Milliseconds to wait for a lock: as long as a check of the file takes, not as long as a server runs. */
 export const TIMEOUT = 200;
 /** Where in the file SQLite puts its locks. */
 const FIRST_LOCK_BYTE = 0x40000000;
@@ -79,8 +79,8 @@ export function openLocked(path: string): DatabaseSync {
 }
 
 /**
- * Whether there is a log without its database: SQLite would throw it away, with what was stored last. One that has a second name was
- * going into quarantine when a server died (quarantine.ts), and is kept there.
+ * Whether there is a log without its database. SQLite would throw it away, with the last writes. A log with a second name was going into
+ * quarantine when a server died (quarantine.ts), and is kept there.
  */
 function hasOnlyLog(path: string): boolean {
   if (existsSync(path)) return false;
@@ -121,7 +121,7 @@ export function checkFree(path: string): void {
   }
 }
 
-/** Creates folders and file for the owner alone: prompts are nobody else's business. */
+/** Creates folders and file for the owner alone: they hold prompts. */
 function createFile(path: string): void {
   const folder = dirname(resolve(path));
   const created = mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -174,7 +174,7 @@ function checkOwner(db: DatabaseSync, path: string): void {
 }
 
 function makeDurable(db: DatabaseSync, path: string): void {
-  // For a new file only: of an older one, `alt-las compact` makes such a file.
+  // For a new file only; `alt-las compact` does it for an older one.
   if (pragma(db, "page_count") === 0) db.exec("PRAGMA auto_vacuum = INCREMENTAL");
   // Removed text is overwritten with zeros, not only forgotten.
   db.exec("PRAGMA secure_delete = ON");

@@ -3,7 +3,7 @@ import type { Row } from "./columns.ts";
 import type { TaskDatabase } from "./database.ts";
 import type { Exchange, Kind } from "./messages.ts";
 
-/** Sends rows to whom asked, ahead of the value. @returns how many there were until these characters were reached */
+/** Sends rows to the caller, ahead of the value. @returns how many there were until these characters were reached */
 export type SendRows = (rows: Iterable<Row>, maxCharacters?: number) => number;
 
 type Handlers<Of extends Kind> = {
@@ -14,7 +14,7 @@ type Handlers<Of extends Kind> = {
   ) => Exchange[K]["value"];
 };
 
-/** Requests that need the database and nothing else; the thread itself sees to the rest: its life, copies, and the work after a sweep. */
+/** Requests that need only the database. The thread handles the others: its life, copies, and the work after a sweep. */
 export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
 
 const TASKS: Handlers<"request" | "get" | "list" | "scan" | "batch" | "ends" | "remove" | "countEnded"> = {

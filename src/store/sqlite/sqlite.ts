@@ -33,8 +33,8 @@ const SLOW_MS = 1000;
 /**
  * A store in one SQLite file, which belongs to one process at a time. The file is read and written by a thread of its own.
  *
- * Texts come back as UTF-8 keeps them: half a surrogate pair becomes U+FFFD, which is also what an engine would read. Requests come back as they
- * were, as JSON escapes it.
+ * Texts come back as UTF-8 encodes them: half a surrogate pair becomes U+FFFD, which an engine would read, too. Requests come back
+ * unchanged, as JSON escapes such halves.
  */
 export class SqliteStore implements Store {
   /** For metrics: transactions sent, and rows written by those that succeeded. */
@@ -53,7 +53,7 @@ export class SqliteStore implements Store {
   #thread: StorageThread | undefined;
   #opening: Promise<Opened> | undefined;
   #closing: Promise<void> | undefined;
-  /** Why nothing can be asked for now; null: it can. */
+  /** Why requests are refused now; null: they are not. */
   #refusal: AltLasError | null = new AltLasError("store_unavailable", "the task database is not open");
   /** The copy under way. */
   #copy: PromiseWithResolvers<number> | undefined;
@@ -135,7 +135,7 @@ export class SqliteStore implements Store {
       const { batches, lastSeq, past, quarantined } = value;
       return { live, batches, lastSeq, past, quarantinedTo: quarantined?.path ?? null };
     } catch (error) {
-      // It has ended by itself, unless it is a row that cannot be understood.
+      // The thread has ended by itself, unless the error is about a row that cannot be read.
       await thread.ask("close", {}).catch(() => undefined);
       await thread.exited;
       throw error;
@@ -153,7 +153,7 @@ export class SqliteStore implements Store {
 
   async #close(): Promise<void> {
     await this.#opening?.catch(() => undefined);
-    // A thread whose files are lost answers nothing else, but has to be told to end.
+    // A thread whose files are lost answers no other request, but has to be told to end.
     const usable = this.#refusal === null || this.lost.aborted;
     // 1. Nothing new is taken. 2. Pending saves are written or refused. 3. The thread closes the file and ends.
     this.#refusal = new AltLasError("store_unavailable", "the task database is closed");
@@ -176,7 +176,7 @@ export class SqliteStore implements Store {
     if (ms > SLOW_MS) this.#options.log?.warn({ ms, tasks: tasks.size }, "writing tasks to disk is slow");
   }
 
-  /** The loss of the store has been told by itself. */
+  /** The loss of the store was reported already. */
   #onWriteFailed(error: AltLasError, saves: number): void {
     if (error instanceof StoreLost) return;
     const { path } = this.#options;
@@ -206,7 +206,7 @@ export class SqliteStore implements Store {
     this.#copy?.reject(new AltLasError("store_unavailable", `The database could not be copied: ${reason}.`));
   }
 
-  /** Also called at the end of `close`, when nothing waits any more. */
+  /** Also called at the end of `close`, when no request waits. */
   #onThreadEnd(error: AltLasError): void {
     this.#copy?.reject(error);
     if (this.#refusal !== null) return;

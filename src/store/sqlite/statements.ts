@@ -46,7 +46,7 @@ export class Statements {
   }
 
   /**
-   * Writes all that `action` writes, or nothing.
+   * Runs `action` in one transaction: all of its writes, or none.
    * @throws what `action` and SQLite throw; then nothing is written
    */
   transaction(action: () => void): void {

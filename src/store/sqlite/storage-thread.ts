@@ -30,9 +30,9 @@ export interface StorageEvents {
   readonly ended: (error: AltLasError) => void;
   /** An older database is being brought to the present schema. */
   readonly upgrading: (news: UpgradeNews) => void;
-  /** A copy has ended. @param schema the number of its last migration; null: it failed, for this reason */
+  /** A copy has ended. @param schema the number of its last migration; null: it failed, for the reason given */
   readonly copied: (schema: number | null, reason: string) => void;
-  /** Called once: a file of the database has gone away. @param rescue what became of what was in it */
+  /** Called once: a file of the database is missing. @param rescue whether its content could be saved */
   readonly lost: (missing: Missing, rescue: string) => void;
 }
 
@@ -45,7 +45,7 @@ export class StorageThread {
   readonly exited: Promise<void>;
   readonly #worker: Worker;
   readonly #events: StorageEvents;
-  /** Why nothing is answered any more. */
+  /** Why no request is answered any more. */
   #ended: AltLasError | undefined;
   /** Asked, not answered, in the order they were sent. */
   readonly #questions: Question[] = [];
@@ -66,7 +66,7 @@ export class StorageThread {
   }
 
   /**
-   * @param handedOver what of the request is handed over, not copied
+   * @param handedOver the buffers of the request to hand over instead of copying
    * @throws {AltLasError} when it fails, or the thread has ended; a `RowError` when a row is to blame
    */
   async ask<K extends Kind>(

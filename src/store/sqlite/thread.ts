@@ -15,7 +15,7 @@ import {
   type StoreLimits,
   type Value,
 } from "./messages.ts";
-import { LOG_EMPTIED, LOOK_EVERY, type Missing, OpenFiles, type Shortest, UNTOUCHED } from "./presence.ts";
+import { LOG_EMPTIED, CHECK_EVERY, type Missing, OpenFiles, type Shortest, UNTOUCHED } from "./presence.ts";
 import type { Row } from "./columns.ts";
 import { charactersOfRow } from "./rows.ts";
 import { LONGEST_LOG, openDatabase, resultCode } from "./schema.ts";
@@ -28,8 +28,8 @@ const MESSAGE_ROWS = 1000;
 /** Too big, constraint, mismatch, out of range: https://www.sqlite.org/rescode.html */
 const ROW_CODES: ReadonlySet<number> = new Set([18, 19, 20, 25]);
 /**
- * Milliseconds of a change after which the files are looked at before it is answered. A file that is deleted within a shorter one is as
- * lost as one that is deleted when the answer has just been sent; right after an fsync such a look is dear.
+ * A change that took more milliseconds than this is answered only after a check of the files. In a shorter one, a deletion is as good as
+ * one just after the answer; and right after an fsync such a check is expensive.
  */
 const LONG = 5;
 /** A move of the log into the database cuts off free pages; a log that is very long is cut when it begins anew. */
@@ -43,7 +43,7 @@ let db: DatabaseSync | undefined;
 let upkeep: Upkeep | undefined;
 let files: OpenFiles | undefined;
 let timer: NodeJS.Timeout | undefined;
-/** A file that went away; whatever is done from then on is nowhere. */
+/** A file that is missing; all later work is lost. */
 let missing: Missing | null = null;
 
 /** The copy under way; `done` resolves however it ends. */
@@ -51,7 +51,7 @@ let copying: { readonly done: Promise<void>; readonly stop: AbortController } | 
 
 port.on("message", (request: Request) => {
   if (request.kind !== "close" || copying === undefined) return answer(request);
-  // Between two steps SQLite itself uses the database, in a thread of its own.
+  // Between two steps of a copy, SQLite uses the database in a thread of its own.
   copying.stop.abort(new Error("the store is closed"));
   void copying.done.then(() => answer(request));
 });
@@ -62,9 +62,9 @@ function answer(request: Request): void {
   try {
     const started = performance.now();
     const value = serve(request);
-    // A commit into a file that was deleted meanwhile must not be answered with success.
+    // A commit into a file that was deleted must not be answered with success.
     if (isChange && performance.now() - started > LONG) throwIfLost(files?.missingAtAGlance(CHANGED));
-    // The result of a sweep says whether it removed something.
+    // The value of a sweep says whether it removed something.
     removed = request.kind !== "write" && value === true;
     send({ kind: "done", value });
   } catch (error) {
@@ -77,22 +77,22 @@ function answer(request: Request): void {
   port?.close();
 }
 
-/** Work that nobody waits for. The files first: the mark would make a log whole again that somebody cut short. */
+/** Work that no request waits for. The check of the files comes first: the mark would complete a log that was cut short. */
 function afterChange(removed: boolean): void {
   noteLoss(() => files?.noteEnds(CHANGED));
   if (missing === null && upkeep?.done(removed) === true) noteLoss(() => files?.noteEnds(CHANGED));
 }
 
-/** Tells once that a file went away, if it did. */
+/** Reports a missing file once. */
 function noteLoss(look: () => Missing | null | undefined): void {
   try {
     throwIfLost(look());
   } catch {
-    // It has been told.
+    // It was reported.
   }
 }
 
-/** @param found by a look at the files @throws {AltLasError} when a file is not where it was opened, or not whole, now or before */
+/** @param found by a check of the files @throws {AltLasError} when a file is missing or not whole, now or before */
 function throwIfLost(found: Missing | null = null): void {
   const now = missing ?? found;
   if (now === null) return;
@@ -103,9 +103,9 @@ function throwIfLost(found: Missing | null = null): void {
   throw new AltLasError("store_unavailable", OpenFiles.sentence(missing));
 }
 
-/** Without its log a database can still take what is in it, because the log stays open. @returns how that went, for the operator */
+/** A deleted log stays open, so its content can still be moved into the database. @returns the outcome, for the operator */
 function rescue({ file, how }: Missing): string {
-  // Of a log that was cut short, only what stands before the cut can be read, and SQLite would take it for all.
+  // Of a log that was cut short, only the part before the cut can be read, and SQLite would take that for the whole.
   if (file !== "log" || how === "cut short") return "what is in no copy is lost";
   try {
     database?.moveLog();
@@ -149,7 +149,7 @@ function open(file: string, limits: StoreLimits): Opening {
     if (missing !== null) return;
     const shortest = upkeep?.tick() === true ? LOG_EMPTIED : UNTOUCHED;
     noteLoss(() => files?.missing(shortest));
-  }, LOOK_EVERY);
+  }, CHECK_EVERY);
   const { lastSeq, batches, past } = opened;
   return { lastSeq, batches, past, quarantined };
 }
@@ -166,7 +166,7 @@ function beginCopy(target: string): typeof copying {
   return { done, stop };
 }
 
-/** Reads, and sends the live tasks, at once: damage may be found only then. */
+/** Reads and sends the live tasks at once, because damage may be found only then. */
 function openAndRead(file: string, { cacheBytes = CACHE_BYTES, maxPages }: StoreLimits) {
   const opening = openDatabase(file, (news) => send({ kind: "upgrading", news }));
   try {
@@ -222,7 +222,7 @@ function failureOf(error: unknown, kind: Kind): Failure {
     code: "store_unavailable",
     // Clients see it, so it names no path; the log does.
     sentence: `tasks could not be ${done} disk: ${messageOf(error)}`,
-    // An error that is not SQLite's is about a value that cannot be bound.
+    // Any other error is about a value that cannot be bound.
     ofRow: kind === "write" && (code === undefined || ROW_CODES.has(code)),
   };
 }

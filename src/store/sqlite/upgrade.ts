@@ -1,4 +1,4 @@
-/* Bringing a database that an earlier version made to the present schema. */
+/* Brings a database of an earlier version to the present schema. */
 import { closeSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -11,11 +11,11 @@ import { pragma } from "./pragma.ts";
 /** "ALAS": says in the file's header that the database is one of ours. */
 export const APPLICATION_ID = 0x414c4153;
 const MIGRATIONS = join(import.meta.dirname, "migrations");
-/** Migrations before this one change no row that is there. Before it, the file is copied. */
+/** Migrations before this one change no existing row. The file is copied before it. */
 const FIRST_TO_CHANGE_ROWS = 9;
-/** How a migration begins that is done in several transactions. */
+/** The first line of a migration that runs in several transactions. */
 const IN_STEPS = /^-- In steps, until this table is empty: (\w+)$/m;
-/** Milliseconds between two words about a long migration. */
+/** Milliseconds between two reports of a long migration. */
 const NEWS_EVERY = 2000;
 /** Bytes that the log of an upgrade takes at most, however small the database is: two checkpoints, and the largest step. */
 const UPGRADE_LOG = 64 * 1024 * 1024;
@@ -65,7 +65,7 @@ function migrations(): string[] {
     .toSorted();
 }
 
-/** @param sql takes some rows out of the table, however many there are */
+/** @param sql removes some rows of the table, however many there are */
 function applyInSteps(db: DatabaseSync, sql: string, table: string, tell: Tell): void {
   const rows = db.prepare(`SELECT count(*) AS count FROM ${table}`);
   const any = db.prepare(`SELECT 1 FROM ${table} LIMIT 1`);

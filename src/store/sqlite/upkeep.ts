@@ -1,8 +1,8 @@
-/* Upkeep of the files between the requests: no removed text in the log, no free pages for ever, the mark. */
+/* Upkeep of the files between the requests: overwrites removed text in the log, gives free pages back, keeps the mark. */
 import type { DatabaseSync } from "node:sqlite";
 import { LogMark } from "./log-mark.ts";
 
-/** Pages that one step looks for at a time. */
+/** Pages that one step gives back at a time. */
 const PAGES = 32;
 /** Milliseconds that giving pages back may take in one step. */
 const STEP_TIME = 10;
@@ -16,7 +16,7 @@ export class Upkeep {
   readonly #db: DatabaseSync;
   readonly #mark: LogMark;
   readonly #givesBack: boolean;
-  /** Something was done since the last tick. */
+  /** Whether there was a request since the last tick. */
   #busy = false;
   /** When the oldest removal was, of which the log may still have text, in ms of the monotonic clock; null: there is none. */
   #removedAt: number | null = null;
@@ -68,7 +68,7 @@ export class Upkeep {
       this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
       this.#removedAt = null;
     } catch {
-      // A disk that takes nothing now: at the next tick.
+      // The disk takes no writes now; the next tick tries again.
     }
     return true;
   }
@@ -87,7 +87,7 @@ export class Upkeep {
     try {
       return this.#mark.keep();
     } catch {
-      // A disk that takes nothing now: after the next request.
+      // The disk takes no writes now; the next request tries again.
       return true;
     }
   }
