@@ -41,17 +41,17 @@ export interface RunningServer {
   readonly devices: readonly Device[];
   /** The admin's key, when this start made it; it is shown nowhere else. */
   readonly firstKey: string | null;
-  /** That credentials.json was gone at the start, as the beginning of a sentence; null: it was there, or never had been. */
+  /** The beginning of a sentence that says that credentials.json was missing at the start; null: it was there, or never had been. */
   readonly absentCredentials: string | null;
-  /** Where a damaged task database was moved to; null: it was sound. */
+  /** The new name of a damaged task database, which is in quarantine; null: it was sound. */
   readonly quarantinedTo: string | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
   /** Sentences of drivers that are installed and list no GPU. */
   readonly driverNotes: readonly string[];
   /**
-   * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released.
-   * Calling it again hurries: it waits no longer.
+   * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released. A
+   * second call ends the wait.
    */
   stop(): Promise<void>;
 }
@@ -76,7 +76,7 @@ export async function startServer(
   const { stored, store, devices, driverNotes } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
   const url = await begin({ ...place, ...ground, ...server }, started);
-  // Last of all: a key made by a start that fails would be kept, and never shown to anybody.
+  // Last of all: a key made by a start that fails would be stored, and never shown.
   const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
@@ -93,7 +93,7 @@ interface Place {
   readonly credentials: Credentials;
 }
 
-/** The ground that everything else stands on. */
+/** The parts that all others need. */
 interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
   readonly store: SqliteStore;
   readonly stored: Opened;
@@ -133,7 +133,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const { tasks, pool } = connect(parts, webhooks);
   const http = { config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost };
   const app = started.adopt(serverOf(http), close);
-  // Which closes the store, so that whatever needs it has to stop before.
+  // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
   started.adopt(time, (running) => running.stop());
   started.defer(() => webhooks.stop());

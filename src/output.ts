@@ -2,8 +2,8 @@
  * The output of a request: an engine emits deltas, and a result is their sum.
  *
  * A position in an output is the sum of the lengths of the deltas before it. On their way, deltas of one kind that follow each other are
- * put together (in a worker's message, for a slow reader, in the database) and cut (for a reader that has some of them). A length is a
- * measure that neither changes. So a position means the same live, in a replay and after a restart, and every attempt counts from 0.
+ * put together (in a worker's message, for a slow reader, in the database) and cut (for a reader that has some of them). Neither changes
+ * the sum of their lengths. So a position means the same live, in a replay and after a restart, and every attempt counts from 0.
  */
 
 /** Text of the answer. Its length is in UTF-16 units. */
@@ -13,7 +13,7 @@ export interface TextDelta {
   readonly text: string;
 }
 
-/** Told apart by `kind`. A new kind has a case in each function here, and one where events and results are made of deltas. */
+/** A tagged union by `kind`. A new kind needs a case in each function here, and one where events and results are made of deltas. */
 export type Delta = TextDelta;
 
 /** A delta that others are appended to. */
@@ -36,7 +36,7 @@ export class Output {
   /** The position at its end. */
   length = 0;
 
-  /** As few of them as there can be. They grow: whoever keeps some keeps what they are later. */
+  /** As few deltas as possible. They are live: a caller that keeps one sees it grow. */
   get deltas(): readonly Delta[] {
     return this.#deltas;
   }
@@ -81,7 +81,7 @@ export function after(deltas: readonly Delta[], position: number): readonly Delt
   return rest;
 }
 
-/** Whether an output may be cut at a position: it has it, and no character is cut there. */
+/** Whether an output may be cut at a position: the output reaches it, and the cut splits no character. */
 export function canCut(deltas: readonly Delta[], position: number): boolean {
   let start = 0;
   for (const delta of deltas) {
@@ -92,7 +92,7 @@ export function canCut(deltas: readonly Delta[], position: number): boolean {
   return position <= start;
 }
 
-/** Deltas without half a surrogate pair at their end, whose other half has not come: apart they are two characters that do not exist. */
+/** Deltas without half a surrogate pair at their end, whose other half has not come yet: each half alone is no character. */
 export function wholeCharacters(deltas: readonly Delta[]): readonly Delta[] {
   const last = deltas.at(-1);
   if (last === undefined || !endsInHalf(last.text)) return deltas;

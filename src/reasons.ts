@@ -3,7 +3,7 @@
  * change without a change of what is stored.
  */
 
-/** Why a GPU does not take a task now: under these words a placement counts the GPUs that were not chosen. */
+/** Why a GPU does not take a task now. A placement counts the GPUs that were not chosen by these codes, and shows these words. */
 const WHY_NOT = {
   // The states in which a GPU takes nothing; their names are words already.
   starting: "starting",
@@ -25,7 +25,7 @@ const WHY_NOT = {
   chosen_already: "chosen already",
   context_too_small: "context too small",
   failed_before: "failed there before",
-  /** It would have taken the task as well as the one that was chosen. */
+  /** It was eligible, and not chosen. */
   eligible: "eligible",
 } as const;
 
@@ -46,7 +46,7 @@ const WHY = {
   most_memory: ({ bytes, equals }: { readonly bytes: number; readonly equals: number }) =>
     `has the most free memory, ${(bytes / 2 ** 30).toFixed(2)} GiB${drawnAmong(equals)}`,
   drawn: ({ among }: { readonly among: number }) => `was drawn among ${among}`,
-  /** `after`: the GPU that had the turn before; null: none. */
+  /** `after`: the GPU that was chosen before; null: none. */
   next_turn: ({ after }: { readonly after: number | null }) =>
     after === null ? "is the first turn" : `is the next after GPU ${after}`,
   requested: () => "alone may run this task: the request named it",

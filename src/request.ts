@@ -2,7 +2,7 @@
  * The request of a task to a model.
  *
  * A request is one immutable value: the HTTP schema makes it, the task carries it, the store keeps it, the worker's messages hand it on,
- * and the engine reads what it honours. Between the HTTP schema and the engine only its facts are looked at. So a new field of
+ * and the engine reads what it honours. Between the HTTP schema and the engine only its facts are used. So a new field of
  * `Sampling` touches this file, one HTTP schema and the engines.
  */
 
@@ -21,7 +21,7 @@ export interface CompletionRequest {
   readonly sampling: Sampling;
 }
 
-/** Told apart by `kind`. A request may be large: of a waiting task only the store has to have it. */
+/** A tagged union by `kind`. A request may be large: while its task waits, only the store has to have it. */
 export type Request = CompletionRequest;
 
 /** The defaults, the same on every engine, so that an answer does not depend on the GPU that the task got. */
@@ -45,24 +45,24 @@ export function limited(request: Request, tokens: number): Request {
   return tokens < sampling.maxTokens ? { ...request, sampling: { ...sampling, maxTokens: tokens } } : request;
 }
 
-/** A number for each block of a prompt's beginning, which stands for all its text up to there. */
+/** A number for each block of a prompt's beginning; each stands for all the text up to its end. */
 export type Chain = readonly number[];
 
 /** Facts about a request on its way, also while it is on disk only. */
 export interface RequestFacts {
   /** Bytes of its content, in UTF-8. */
   readonly size: number;
-  /** Tokens of prompt and answer that it takes at most, as far as can be told before it has run. */
+  /** The most tokens of prompt and answer, as estimated before it has run. */
   readonly estimatedTokens: number;
-  /** Says which prompts begin alike; empty: the text is short, or nobody has looked. */
+  /** Equal for prompts that begin alike; empty: the text is short, or it was never hashed. */
   readonly prefix: Chain;
 }
 
 /** A text has about one token for each four bytes; enough to compare GPUs and callers with, not to refuse a task. */
 const BYTES_PER_TOKEN = 4;
-/** UTF-16 units: what two prompts have in common is found in steps of so many. */
+/** UTF-16 units: a common beginning of two prompts is found in steps of so many. */
 export const BLOCK = 512;
-/** Blocks of a prompt that are looked at, about 8,000 tokens: of those that have this much in common any is good. */
+/** Blocks of a prompt that are hashed, about 8,000 tokens; among prompts with this much in common any will do. */
 const LONGEST = 64;
 const EMPTY: Chain = [];
 
@@ -87,7 +87,9 @@ export function heapBytesOf({ text }: Request, size: number): number {
   return size === text.length ? size : 2 * text.length;
 }
 
-/** A hash over UTF-16 units, two at a time, noted at the end of each whole block. Without the shift, blocks of one letter come out alike. */
+/**
+ * A hash over UTF-16 units, two at a time, noted at the end of each whole block. Without the shift, blocks of one letter come out alike.
+ */
 function chainOf(text: string): Chain {
   const chain: number[] = [];
   let hash = 0;

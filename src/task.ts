@@ -30,8 +30,8 @@ export const PRIORITIES = ["high", "normal", "low"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 /**
- * Why generation ended: the model said so; `max_length` or the context was reached; or it was stopped, and the text is what there
- * was until then.
+ * Why generation ended: the model ended it; it reached `max_length` or the end of the context; or it was stopped, and the text is cut
+ * there.
  */
 export const FINISH_REASONS = ["stop", "length", "canceled", "timeout"] as const;
 export type FinishReason = (typeof FINISH_REASONS)[number];
@@ -54,7 +54,7 @@ export const TASK_EVENTS = ["task.running", "task.completed", "task.failed", "ta
 export const BATCH_EVENTS = [...TASK_EVENTS, "batch.completed"] as const;
 export type WebhookEvent = (typeof BATCH_EVENTS)[number];
 
-/** The receiver of events about a task or a batch, and which it wants. */
+/** The receiver of events about a task or a batch, and the events that it wants. */
 export interface Webhook {
   readonly url: string;
   readonly events: readonly WebhookEvent[];
@@ -87,32 +87,32 @@ export type Outcome = Ending | CutOff;
 export type Ending =
   | { readonly status: "completed"; readonly result: TaskResult }
   | { readonly status: "failed"; readonly error: TaskError }
-  /** It was stopped on request; `result` is the text until then, if it had a slot. */
+  /** It was stopped on request; `result` has the text so far, if it had a slot. */
   | { readonly status: "canceled"; readonly result?: TaskResult };
 
-/** A run has ended without its task, which another GPU may do, or the same one later. */
+/** A run was cut off, but its task goes on: another GPU may do it, or the same one later. */
 export interface CutOff {
   readonly status: "interrupted";
   readonly reason: Extract<Interruption, "out_of_memory" | "gpu_lost" | "gpu_full">;
   /** The engine's report about it. */
   readonly sentence: string;
-  /** Of `gpu_full`: seconds after which there may be room; absent: not known. */
+  /** Of `gpu_full`: seconds after which the server may take tasks again; absent: not known. */
   readonly retryAfter?: number;
 }
 
-/** Hears of one run, from the worker that has it. It must do little, and must not throw: it is called between two tokens. */
+/** Hears of one run, from its worker. It is called between two tokens, so it must be fast and must not throw. */
 export interface RunSink {
-  /** Something new, of one step. @param before the position where it begins in the run's output */
+  /** New output of one step. @param before the position where it begins in the run's output */
   delta(delta: Delta, before: number): void;
   /** The run has ended and its slot is free; all its output has been told. Nothing follows. A run that is cut off does not end so. */
   ended(outcome: Outcome): void;
 }
 
 /**
- * The causes that take a running task from its GPU before it has ended. `worker_crash`: the worker died, and the task may be the cause;
- * `gpu_lost`: the GPU failed or is gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU
- * took no more at that moment; `worker_stopped`: the worker was ended because of another task, which it did not stop; `gpu_drained`: an operator wanted the GPU free; `server_stop` and
- * `server_restart`: the server was stopped, or died.
+ * The causes that cut off a running task. `worker_crash`: the worker died, and the task may be the cause; `gpu_lost`: the GPU failed or is
+ * gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU took no more at that moment;
+ * `worker_stopped`: the worker was ended because it did not stop another task; `gpu_drained`: an operator wanted the GPU free;
+ * `server_stop` and `server_restart`: the server was stopped, or died.
  */
 export type Interruption =
   | "worker_crash"
@@ -129,24 +129,24 @@ export interface Attempt {
   readonly gpuId: number;
   readonly startedAt: number;
   endedAt: number | null;
-  /** Why it ended: a final status, or what took the task from its GPU. */
+  /** Why it ended: a final status, or the cause that cut it off. */
   reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
   /** Of a `worker_crash`: nothing else ran on the worker when it died. */
   alone?: boolean;
-  /** Details in one sentence, such as a server's own words; absent: the reason says it all. */
+  /** Details in one sentence, such as a server's own words; absent: the reason is enough. */
   error?: string;
   /** Attempts before this one that are not kept, because the server behind their GPU was full; absent: none. */
   unlisted?: number;
 }
 
-/** Which attempt of a task is its last one, from 1; 0: there was none. */
+/** The number of a task's last attempt, from 1; 0: there was none. */
 export function attemptNumber({ attempts }: { readonly attempts: readonly Readonly<Attempt>[] }): number {
   let number = 0;
   for (const { unlisted = 0 } of attempts) number += 1 + unlisted;
   return number;
 }
 
-/** Why a task went where it went; kept with the task. */
+/** Why a task went to its GPU; stored with the task. */
 export interface Placement {
   readonly strategy: StrategyName | "pinned" | "batch";
   readonly gpuId: number;
@@ -162,8 +162,8 @@ export interface Placement {
 export type CountsByReason = Readonly<Partial<Record<WhyNot, number>>>;
 
 /**
- * A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds: those that are shown are the wall
- * clock's, and never go backwards within a task; what follows from time is reckoned from the server's clock (clock.ts).
+ * A task with its whole life. Only `transition` changes its status. Times are Unix milliseconds. Shown times are the wall clock's, and
+ * never go backwards within a task. Decisions use the server's clock (clock.ts).
  */
 export interface Task extends TaskSettings, RequestFacts {
   readonly id: string;
@@ -172,7 +172,7 @@ export interface Task extends TaskSettings, RequestFacts {
   /** The user it belongs to. */
   readonly user: string;
   readonly strategy: StrategyName;
-  /** Set: it runs there or nowhere. */
+  /** Set: it runs on that GPU or nowhere. */
   readonly pinnedGpuId: number | null;
   readonly batchId: string | null;
   /** The batch was sent with `batch_split: false`: all of it runs on one GPU. */
@@ -184,7 +184,7 @@ export interface Task extends TaskSettings, RequestFacts {
   readonly createdAt: number;
   /** `createdAt` by the server's clock. */
   readonly createdClock: number;
-  /** Since when it waits, or has waited last, by the server's clock. A refusal by a full server does not count as an end of that. */
+  /** When its present or last wait began, by the server's clock. A refusal by a full server does not begin a new wait. */
   waitsSince: number;
   status: TaskStatus;
   /** The GPU that alone may run it, because it is pinned or its batch is not to be split; null: any may. */
@@ -199,9 +199,9 @@ export interface Task extends TaskSettings, RequestFacts {
   placement: Placement | null;
   result: TaskResult | null;
   error: TaskError | null;
-  /** Until it is stored, and for as long as there is room; null: ask the store. Of a live task only `Requests` changes it. */
+  /** In memory until it is stored, and while the budget allows; null: the store has it. Only `Requests` changes it in a live task. */
   request: Request | null;
-  /** That of its request, to be shown where the request is not at hand. */
+  /** The sampling of its request, to be shown where the request is not in memory. */
   readonly sampling: Sampling;
 }
 
@@ -225,15 +225,14 @@ export type TaskIdentity = Omit<
 >;
 
 /**
- * A task at the beginning of its life: it waits, for the GPU it is pinned to or for any. Without a `createdClock` both clocks agreed
- * when it was made.
+ * A new task: it waits, for the GPU that it is pinned to or for any. Without a `createdClock` both clocks agreed when it was made.
  */
 export function newTask(
   known: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">> & Pick<TaskInput, "request">,
 ): Task {
   const { request, createdClock = known.createdAt, pinnedGpuId } = known;
   const { size, estimatedTokens, prefix } = factsOf(request);
-  // Field by field: an object that is put together of others takes several times as long to make, and longer to read ever after.
+  // Field by field: an object spread from others takes several times as long to make, and is slower to read afterwards.
   return {
     id: known.id,
     seq: known.seq,

@@ -10,9 +10,9 @@
 
 /** Milliseconds that the two clocks may drift apart before what is shown follows the wall clock again. */
 const TOLERANCE = 250;
-/** Milliseconds from which that is a step, and not a drift, which two looks a second apart see long before. */
+/** A difference of so many milliseconds is a step and not a drift: two checks a second apart see a drift long before. */
 const STEP = 1000;
-/** Milliseconds that one look at both clocks may take; when it takes longer, the process was held up in between. */
+/** Milliseconds that reading both clocks may take; if it takes longer, the process was held up in between. */
 const ONE_LOOK = 20;
 
 /** The wall clock was set, or the machine has slept. Unix milliseconds. */
@@ -62,7 +62,7 @@ export class ServerClock implements Clock {
   readonly #offset: number;
   readonly #stepped: (step: Step) => void;
   #ahead: number;
-  /** When both clocks were looked at last, by the steady source. */
+  /** When both clocks were read last, by the steady source. */
   #lookedAt = -Infinity;
 
   /**
@@ -87,7 +87,7 @@ export class ServerClock implements Clock {
     return this.#ahead;
   }
 
-  /** Looks whether the wall clock was set. */
+  /** Checks whether the wall clock was set. */
   check(): void {
     const before = this.#source.steady();
     const wall = this.#source.wall();

@@ -1,4 +1,4 @@
-/** The data directory as a folder: what of ours is in it, and whose it is. */
+/** The data directory as a folder: whether it has files of ours, and whose it is. */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { AltLasError, messageOf } from "../errors.ts";

@@ -1,18 +1,18 @@
-/** Looks at a small file now and again, without ever waiting for its disk in the main thread. */
+/** Checks a small file at intervals, without ever waiting for its disk in the main thread. */
 import { type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { messageOf } from "../errors.ts";
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two checks. */
 const EVERY = 500;
-/** Milliseconds after which a disk that does not answer hangs. */
+/** Milliseconds after which a disk that does not answer counts as hanging. */
 const PATIENCE = 250;
 
 /** Milliseconds in which the event loop is taken to be free or busy. */
 const STEP = 25;
 
 export interface FileWatchOptions {
-  /** Called after each look that was answered. @param version as `versionOf` has it */
+  /** Called after each check that was answered. @param version as `versionOf` has it */
   readonly seen: (version: string) => void;
   /** The disk hangs, or answers again. */
   readonly hangs?: (doesHang: boolean) => void;
@@ -26,7 +26,7 @@ export class FileWatch {
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  /** Looks from now on, until it is stopped. It keeps no process alive. */
+  /** Checks from now on, until it is stopped. It keeps no process alive. */
   constructor(path: string, options: FileWatchOptions) {
     this.#path = path;
     this.#options = options;
@@ -38,7 +38,7 @@ export class FileWatch {
     clearTimeout(this.#timer);
   }
 
-  /** One look at a time: each that hangs holds one of the few threads that wait for files. */
+  /** One check at a time: each that hangs holds one of the few threads that wait for files. */
   #next(): void {
     if (!this.#isStopped) this.#timer = setTimeout(() => void this.#look(), EVERY).unref();
   }

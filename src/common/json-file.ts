@@ -76,7 +76,7 @@ function parse(text: string, path: string): unknown {
 }
 
 /**
- * Writes a file for its owner alone. After any failure there is the old file or the new one.
+ * Writes a file for its owner alone. After any failure either the old file or the new one is in place.
  * @throws {AltLasError} `bad_config`: it cannot be written
  */
 export function writeJsonFile(path: string, value: unknown): void {

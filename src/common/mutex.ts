@@ -1,9 +1,9 @@
-/** Lets one at a time use a thing, in the order of asking. */
+/** Mutexes by name: one caller at a time holds a name, in the order of asking. */
 export class Mutex {
-  /** Of the things that somebody has or waits for: when the last of those who asked gives it back. */
+  /** For each name that is held or waited for: a promise that resolves when the last caller in line releases it. */
   readonly #last = new Map<string, Promise<void>>();
 
-  /** Resolves when nobody else has any of `names`, with the function that gives them back. Calling that twice is harmless. */
+  /** Resolves when no other caller holds any of `names`, with the function that releases them. Calling that twice is harmless. */
   async take(names: readonly string[]): Promise<() => void> {
     const before = names.map((name) => this.#last.get(name));
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -15,7 +15,7 @@ export class Mutex {
     };
   }
 
-  /** Runs work when nobody else has `name`, however what was before it ended. */
+  /** Runs work while holding `name`, however the work before it ended. */
   async run<T>(name: string, work: () => Promise<T>): Promise<T> {
     const giveBack = await this.take([name]);
     try {

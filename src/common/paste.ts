@@ -3,7 +3,7 @@
 /** How the commands are called from the folder of ALT_LAS, also where nothing was installed for the whole machine. */
 export const ALT_LAS = "npx alt-las";
 
-/** A word as a shell takes it for one, whatever is in it. */
+/** A text, quoted where a shell would not take it for one word. */
 export function shellWord(text: string): string {
   return /^[\p{L}\p{N}_./:@%+=,-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

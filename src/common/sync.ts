@@ -1,4 +1,4 @@
-/* Seeing to it that what was written survives a power cut. */
+/* Makes writes survive a power cut. */
 import { closeSync, fsyncSync, openSync } from "node:fs";
 
 /** Never for the database itself while it is open: closing it again would drop the locks that this process holds on it (POSIX). */

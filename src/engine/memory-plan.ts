@@ -1,8 +1,8 @@
 /**
- * Decides, before a model is loaded, how many slots of how many tokens the memory is enough for. Pure: it only asks what each choice
+ * Decides, before a model is loaded, how many slots of how many tokens fit into the memory. It is pure: it only asks how much each choice
  * would take.
  *
- *  1. Everything as it was asked for, with the first type of KV cache, if that fits.
+ *  1. Everything as wanted, with the first type of KV cache, if that fits.
  *  2. Else everything with the next type: its numbers are smaller.
  *  3. Else all slots with the largest context that fits, in steps of 256 tokens, but not below the least context.
  *  4. Else as many slots as fit with the least context, down to one.
@@ -49,7 +49,7 @@ export interface MemoryPlan extends Room {
   readonly note: string | null;
 }
 
-/** llama.cpp rounds a slot's context up to a multiple of this, so that steps in between would save nothing. */
+/** llama.cpp rounds a slot's context up to a multiple of this, so smaller steps would save nothing. */
 const STEP = 256;
 
 /** @throws {EngineFailure} `out_of_memory` when not even one slot fits, with what it needs at least and what it may take */

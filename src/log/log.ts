@@ -27,7 +27,7 @@ const SECRET_KEYS = [
 const STDERR = 2;
 
 /**
- * Characters of lines that wait while nobody reads the log, or the disk is full; what comes then is lost. Enough for the ends of
+ * Characters of lines that wait while nobody reads the log or the disk is full; further lines are lost. Enough for the ends of
  * 100,000 tasks at once.
  */
 const MAX_WAITING = 16 * 1024 * 1024;
@@ -55,7 +55,7 @@ function forMachines(): DestinationStream {
   destination.on("error", () => {
     retry ??= setTimeout(() => {
       retry = undefined;
-      // Writes what waits; else that would be done with the next line.
+      // Writes waiting lines, which would else wait for the next line.
       destination.write("");
     }, RETRY_MS);
   });

@@ -1,4 +1,4 @@
-/** What the others take of a GPU, told from what is ours, and when that shuts the GPU. All of it is computed: no driver, no clock. */
+/** The external load of a GPU, separated from ours, and when it crowds the GPU. All of it is computed: no driver, no clock. */
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
