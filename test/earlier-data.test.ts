@@ -237,6 +237,17 @@ test("very many tasks are brought over in steps, each of which a kill may undo, 
   }
 });
 
+test("a task of 0.2.0 whose text was lost is listed with the others", async (t) => {
+  const path = join(unpacked(t, "0.2.0"), "data", "alt-las.db");
+  const { tasks } = await contentsOf(join(unpacked(t, "0.2.0"), "data", "alt-las.db"));
+  const db = new DatabaseSync(path);
+  db.exec("DELETE FROM prompts");
+  db.close();
+  const without = await contentsOf(path);
+  assert.deepEqual(without.tasks, tasks);
+  assert.ok(without.requests.every((request) => request === null || request === undefined));
+});
+
 test("what has to be free for a copy is enough for the copy, the upgrade and its log", async (t) => {
   const path = manyTasks(t);
   const db = new DatabaseSync(path);

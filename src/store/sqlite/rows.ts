@@ -130,7 +130,7 @@ export function listedTaskOf(row: Row): ListedTask {
     createdAt,
     createdClock,
     waitsSince: createdClock,
-    sampling: samplingOf(row[READ.sampling] as string),
+    sampling: samplingOf(row),
     taskType: row[READ.task_type] as string,
     priority: row[READ.priority] as Priority,
     timeoutSeconds: row[READ.timeout_seconds] as number | null,
@@ -150,8 +150,15 @@ export function listedTaskOf(row: Row): ListedTask {
 
 let lastSampling: { readonly json: string; readonly sampling: Sampling } | null = null;
 
-/** Successive tasks mostly have the same value, and then share it. */
-function samplingOf(json: string): Sampling {
+/**
+ * Successive tasks mostly have the same value, and then share it. A task whose text was lost under an earlier version was not brought over:
+ * two of its columns still have the old numbers (0008-requests.sql). It must not make every list fail.
+ */
+function samplingOf(row: Row): Sampling {
+  const json = row[READ.sampling] as string | null;
+  if (json === null) {
+    return { maxTokens: row[READ.size] as number, temperature: row[READ.estimated_tokens] as number };
+  }
   if (lastSampling?.json !== json) lastSampling = { json, sampling: JSON.parse(json) as Sampling };
   return lastSampling.sampling;
 }
