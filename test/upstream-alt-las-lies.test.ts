@@ -78,7 +78,7 @@ describe("fuzzed", () => {
   it("a task that is cut anywhere is complete only with its end, and the same in any chunks", () => {
     const before = `${placed(1)}${token("ğün")}: ping\n\n${token(" 🙂")}`;
     const whole = bytes(before + completed("ğün 🙂日", "stop", { prompt_tokens: 4, completion_tokens: 3 }));
-    // What lacks nothing but the ends of its last lines is there.
+    // A stream that lacks only the ends of its last lines is complete.
     const end = whole.length - "\n\n".length;
     fc.assert(
       fc.property(fc.nat(whole.length), fc.array(fc.nat(whole.length), { maxLength: 8 }), (length, cuts) => {

@@ -4,7 +4,7 @@
  *     node tools/run-suites.ts [NAME…]
  *     node tools/run-suites.ts --changed    those that the last three days' commits concern; with CI_WIDE=1 all
  *
- * What ends a run of the fast tests (run-tests.ts) ends this one too.
+ * A run ends as one of the fast tests does (run-tests.ts).
  */
 import { conclude, ROOT, runTests, type TestRun } from "./test-run.ts";
 import { concerns, filesOf, recentChanges, type Suite, SUITES } from "./wide-suites.ts";

@@ -58,7 +58,7 @@ export class LocalServer extends ServerHandle {
   }
 
   async start(): Promise<void> {
-    // What the server itself looks for there is nothing of the test's.
+    // A key in the environment of the tests is none of this server's.
     delete process.env["ALT_LAS_API_KEY"];
     const { config: text = "", devices } = this.#options;
     const config = parseConfig(text, "config.yaml", { port: 0, ...(devices !== undefined && { devices }) });

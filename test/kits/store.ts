@@ -257,7 +257,7 @@ export function exerciseStore(name: string, make: MakePlace): void {
 type OfBatch = Exclude<StoreRecord, { readonly kind: "clock" }>;
 
 /**
- * What belongs to a batch, of each kind that there is: a port that adds a kind adds it here, and it has to keep the promises, too. There is
+ * The records of a batch, one of each kind: a port that adds a kind adds it here, and it has to keep the promises, too. There is
  * one clock only, so saves that record it stand and fall together.
  */
 function oneOfEach(id: string): OfBatch[] {

@@ -176,7 +176,7 @@ export function exerciseTasks(name: string, make: MakePlace): void {
       assert.deepEqual(first.live, tasks.map(withoutRequest));
       for (const { seq, request } of tasks) assert.deepEqual(await store.tasks.request(seq), request);
       assert.equal(await store.tasks.request(99), null);
-      // What is saved later needs none.
+      // Later saves need none.
       await store.save(first.live.map(run));
       assert.deepEqual(await storedTask(store, tasks[2]!.id), { ...first.live[2]!, request: tasks[2]!.request });
     });

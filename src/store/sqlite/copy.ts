@@ -2,6 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { backup, DatabaseSync } from "node:sqlite";
 import { clearMark } from "./log-mark.ts";
+import { pragma } from "./pragma.ts";
 
 /** Pages in one step, for which a write may have to wait: less than a millisecond. */
 const PAGES = 64;
@@ -19,7 +20,7 @@ export async function copyDatabase(db: DatabaseSync, path: string, signal: Abort
     // The copy is a single file without a log. The mark may have been set when it was made, and would tell of a missing one.
     copy.exec("PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL");
     clearMark(copy);
-    return Number(copy.prepare("PRAGMA user_version").get()?.["user_version"]);
+    return Number(pragma(copy, "user_version"));
   } finally {
     copy.close();
   }

@@ -104,8 +104,8 @@ export class GroupCommit {
       return;
     }
     this.#writing = false;
-    // The next write begins two turns later: in the first the callers answer their clients, in the second the clients' next requests come.
-    // So there are fewer commits, with more tasks each, and they cost less of the processor.
+    // The next write begins two turns later, or one turn after a hurried save that comes before: the callers answer their clients, and the
+    // clients' next requests come. So there are fewer commits, with more tasks each, and they cost less of the processor.
     if (this.#pending.length === 0 || this.#retries.length > 0) this.#flush();
     else if (this.#hurries) setImmediate(() => this.#gather());
     else this.#linger();

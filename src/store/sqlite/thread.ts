@@ -37,7 +37,7 @@ const CHANGED: Shortest = (file) => (file === "log" ? LONGEST_LOG : (upkeep?.byt
 const CHANGES: ReadonlySet<Kind> = new Set(["write", "remove", "sweep"]);
 
 const port = parentPort;
-if (port === null) throw new Error("sqlite-thread.ts is started by SqliteStore");
+if (port === null) throw new Error("thread.ts is started by SqliteStore");
 let database: TaskDatabase | undefined;
 let db: DatabaseSync | undefined;
 let upkeep: Upkeep | undefined;

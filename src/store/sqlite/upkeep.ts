@@ -1,6 +1,7 @@
 /* Upkeep of the files between the requests: overwrites removed text in the log, gives free pages back, keeps the mark. */
 import type { DatabaseSync } from "node:sqlite";
 import { LogMark } from "./log-mark.ts";
+import { pragma } from "./pragma.ts";
 
 /** Pages that one step gives back at a time. */
 const PAGES = 32;
@@ -92,7 +93,7 @@ export class Upkeep {
     }
   }
 
-  #number(pragma: string): number {
-    return Number(Object.values(this.#db.prepare(`PRAGMA ${pragma}`).get() ?? {})[0]);
+  #number(name: string): number {
+    return Number(pragma(this.#db, name));
   }
 }
