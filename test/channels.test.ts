@@ -8,6 +8,7 @@ import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { localChannel } from "../src/gpu/worker/local-channel.ts";
 import { type FromWorker, type RunRequest, type ToWorker } from "../src/gpu/worker/messages.ts";
 import { completionOf } from "../src/request.ts";
+import { Changes } from "./helpers/changes.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 
 /** A channel to a worker of GPU 3, and all that it told. */
@@ -15,7 +16,7 @@ class Line {
   readonly channel: Channel;
   readonly heard: FromWorker[] = [];
   readonly ends: ChannelEnd[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(t: TestContext, open: OpenChannel) {
     const log = pino({ level: "silent" });
@@ -30,12 +31,11 @@ class Line {
   #tell(keep: () => void): void {
     assert.equal(this.ends.length, 0, "an event after the channel has closed");
     keep();
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
+    this.#changes.tell();
   }
 
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  until(holds: () => boolean): Promise<void> {
+    return this.#changes.until(holds);
   }
 
   count(type: FromWorker["type"]): number {

@@ -7,6 +7,7 @@ import { type SimulatedOptions } from "../src/engine/engine.ts";
 import { UNKNOWN } from "../src/gpu/card/readings.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { type Outcome, type Task } from "../src/task.ts";
+import { Changes } from "./helpers/changes.ts";
 import { aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
 import { given } from "./helpers/requests.ts";
@@ -26,7 +27,7 @@ class Owner {
   readonly workers = new LocalWorkers();
   /** Instances whose tasks were cut off, and why. */
   readonly losses: (readonly [number, string])[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(t: TestContext, models: readonly Model[]) {
     this.gpu = new Gpu(
@@ -44,10 +45,10 @@ class Owner {
         log: pino({ level: "silent" }),
       },
       {
-        changed: () => this.#wake(),
+        changed: () => this.#changes.tell(),
         lost: (reason, _sentence, instance) => {
           this.losses.push([instance, reason]);
-          this.#wake();
+          this.#changes.tell();
         },
         started: () => {},
       },
@@ -62,7 +63,7 @@ class Owner {
   }
 
   async are(...states: string[]): Promise<void> {
-    while (this.states.join() !== states.join()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    await this.#changes.until(() => this.states.join() === states.join());
   }
 
   run(instance: number): { readonly task: Task; readonly ended: Promise<Outcome> } {
@@ -70,11 +71,6 @@ class Owner {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     this.gpu.run(instance, ...given(task), { delta: () => {}, ended: resolve });
     return { task, ended: promise };
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
   }
 }
 

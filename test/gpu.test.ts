@@ -12,6 +12,7 @@ import { Mutex } from "../src/common/mutex.ts";
 import { type OpenChannel } from "../src/gpu/worker/channel.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type CutOff, type Outcome, type Task } from "../src/task.ts";
+import { Changes } from "./helpers/changes.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -50,7 +51,7 @@ class Owner {
   readonly told: Told[] = [];
   readonly texts = new Map<Task, string>();
   readonly states: GpuState[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(t: TestContext, { device = aDevice(), engine, timing = AT_ONCE, ...rest }: Setting = {}) {
     this.gpu = new Gpu(
@@ -71,14 +72,14 @@ class Owner {
       {
         changed: () => {
           if (this.state !== this.states.at(-1)) this.states.push(this.state);
-          this.#wake();
+          this.#changes.tell();
         },
         lost: (reason, sentence) => {
           this.losses.push(reason);
           this.lossSentences.push(sentence);
           this.#tell(reason);
         },
-        started: () => this.#wake(),
+        started: () => this.#changes.tell(),
       },
     );
     t.after(() => this.gpu.stop());
@@ -90,7 +91,7 @@ class Owner {
       const known = this.texts.get(task) ?? "";
       assert.equal(known.length, before);
       this.texts.set(task, known + text);
-      this.#wake();
+      this.#changes.tell();
     };
     const ended = (outcome: Outcome): void => {
       this.outcomes.set(task, outcome);
@@ -118,16 +119,11 @@ class Owner {
 
   #tell(what: Task | LossReason): void {
     this.told.push({ what, state: this.state, hasWorker: this.hasWorker });
-    this.#wake();
+    this.#changes.tell();
   }
 
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
-  }
-
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  until(holds: () => boolean): Promise<void> {
+    return this.#changes.until(holds);
   }
 
   is(state: GpuState): Promise<void> {

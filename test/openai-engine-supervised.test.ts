@@ -10,6 +10,7 @@ import { type OpenChannel } from "../src/gpu/worker/channel.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { Mutex } from "../src/common/mutex.ts";
+import { Changes } from "./helpers/changes.ts";
 import { aDevice, simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -31,7 +32,7 @@ class Owner {
   readonly outcomes = new Map<Task, Outcome>();
   readonly losses: LossReason[] = [];
   readonly states: GpuState[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(t: TestContext, { url, apiKey = "sk-ours", stallTimeout = 60, openChannel }: Setting) {
     const upstream = { url, apiKey };
@@ -56,7 +57,7 @@ class Owner {
         changed: () => this.#changed(),
         lost: (reason) => {
           this.losses.push(reason);
-          this.#wake();
+          this.#changes.tell();
         },
         started: () => {},
       },
@@ -72,16 +73,11 @@ class Owner {
   #changed(): void {
     const { status } = this.status;
     if (status !== this.states.at(-1)) this.states.push(status);
-    this.#wake();
+    this.#changes.tell();
   }
 
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
-  }
-
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  until(holds: () => boolean): Promise<void> {
+    return this.#changes.until(holds);
   }
 
   is(state: GpuState): Promise<void> {
@@ -98,7 +94,7 @@ class Owner {
     const task = world.task({ text, maxTokens });
     const ended = (outcome: Outcome): void => {
       this.outcomes.set(task, outcome);
-      this.#wake();
+      this.#changes.tell();
     };
     this.gpu.run(0, ...given(task), { delta: () => {}, ended });
     return task;

@@ -11,6 +11,7 @@ import { type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/wor
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type CanceledRun } from "../src/gpu/worker/worker-runs.ts";
 import { type Outcome, type RunSink, type Task } from "../src/task.ts";
+import { Changes } from "./helpers/changes.ts";
 import { simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
@@ -39,7 +40,7 @@ class Owner {
   onBeat = (): void => {};
   readonly sinks = new Map<Task, RunSink>();
   readonly #outputs = new Map<Task, Output>();
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(
     t: TestContext,
@@ -51,7 +52,7 @@ class Owner {
       <Args extends unknown[]>(keep: (...args: Args) => void) =>
       (...args: Args): void => {
         keep(...args);
-        this.#wake();
+        this.#changes.tell();
       };
     this.worker = new GpuWorker(
       {
@@ -85,12 +86,12 @@ class Owner {
   run(task: Task, request: Parameters<GpuWorker["run"]>[1] = given(task)[1]): void {
     const delta = ({ text: piece }: Delta, before: number): void => {
       this.told.push({ task, piece, before });
-      this.#wake();
+      this.#changes.tell();
     };
     const ended = (outcome: Outcome): void => {
       this.told.push({ task });
       this.outcomes.set(task, outcome);
-      this.#wake();
+      this.#changes.tell();
     };
     const sink = { delta, ended };
     this.sinks.set(task, sink);
@@ -102,13 +103,8 @@ class Owner {
     return contentOf(this.#outputs.get(task)!.deltas).text;
   }
 
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
-  }
-
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  until(holds: () => boolean): Promise<void> {
+    return this.#changes.until(holds);
   }
 
   /** Waits for that many heartbeats. */

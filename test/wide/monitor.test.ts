@@ -11,6 +11,7 @@ import { openDrivers } from "../../src/gpu/telemetry/drivers.ts";
 import { type FromTelemetry } from "../../src/gpu/telemetry/messages.ts";
 import { DEFAULT_MONITOR_TIMING, GpuMonitor, type MonitorTiming } from "../../src/gpu/telemetry/monitor.ts";
 import { type Snapshot } from "../../src/gpu/telemetry/telemetry.ts";
+import { Changes } from "../helpers/changes.ts";
 import { amdCard, fakeNvidiaSmi, type FakeNvidiaSmi, FakeSysfs, nvidiaGpu } from "../helpers/fake-drivers.ts";
 import { gpuStubs, NO_GPU_STUBS, type StubGpu, stubGpu } from "../helpers/gpu-stubs.ts";
 import { childrenOf, type Process, processes, untilGone } from "../helpers/processes.ts";
@@ -43,12 +44,12 @@ class Watcher {
   readonly monitor: GpuMonitor;
   readonly snapshots: Snapshot[] = [];
   readonly log: LogLine[] = [];
-  readonly #waiting = new Set<() => void>();
+  readonly #changes = new Changes();
 
   constructor(t: TestContext, { environment = {}, timing = {} }: WatcherOptions) {
     const write = (line: string): void => {
       this.log.push(JSON.parse(line) as LogLine);
-      this.#wake();
+      this.#changes.tell();
     };
     const log = createLogger("debug", { write });
     this.monitor = new GpuMonitor({ interval: INTERVAL, log, environment, timing: { ...TIMING, ...timing } });
@@ -58,14 +59,12 @@ class Watcher {
   subscribe(): void {
     this.monitor.subscribe((snapshot) => {
       this.snapshots.push(snapshot);
-      this.#wake();
+      this.#changes.tell();
     });
   }
 
-  async until(holds: () => boolean): Promise<void> {
-    while (!holds()) {
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-    }
+  until(holds: () => boolean): Promise<void> {
+    return this.#changes.until(holds);
   }
 
   /** Waits for a snapshot like this that comes from now on. */
@@ -78,11 +77,6 @@ class Watcher {
 
   said(level: number, msg: string): LogLine[] {
     return this.log.filter((line) => line.level === level && line.msg === msg);
-  }
-
-  #wake(): void {
-    for (const resolve of this.#waiting) resolve();
-    this.#waiting.clear();
   }
 }
 
