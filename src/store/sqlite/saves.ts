@@ -54,12 +54,12 @@ export function rowsOf(
     if (stored.has(task)) updates.push(changedRow(task));
     else {
       const row = newRow(task);
-      inserts.push(row);
       characters += row.request.length;
+      // One after the other: the strings of a large batch together would take as much of the heap as its texts.
+      inserts.push(characters < MANY ? row : handedOver(row, transfer));
     }
   }
-  if (characters < MANY) return { inserts, updates, transfer };
-  return { inserts: inserts.map((one) => handedOver(one, transfer)), updates, transfer };
+  return { inserts, updates, transfer };
 }
 
 /** As a string, the request would be copied twice, and would take the heap of the thread. */
