@@ -9,6 +9,8 @@ const CONNECTIONS = [1, 16, 64];
 /** Of one turn. Many short turns tell more than few long ones: what disturbs a machine lasts for seconds. */
 const SECONDS = 0.5;
 const PAIRS = { quick: 20, whole: 60 };
+/** Turns of a pair of servers before both are started anew: two servers of one program differ by several per cent from start to start. */
+const PAIRS_A_START = 12;
 /** Seconds before the first turn in which each server gets as fast as it will be. */
 const WARM_UP = 4;
 /** What this checkout may do of what the other one does, in tasks a second. */
@@ -24,20 +26,21 @@ interface Turn {
 /** @throws {Error} when no other checkout was named */
 export async function against({ quick, checkout, connections: counts = CONNECTIONS, pairs }: Extent): Promise<Section> {
   if (checkout === undefined) throw new Error("say with --checkout FOLDER what to compare with; it needs its npm ci");
-  const options = { devices: "simulated:4", config: { engine: { simulated: { tokens_per_second: 0 } } } };
-  await using servers = new AsyncDisposableStack();
   const program = join(resolve(checkout), "bin", "alt-las.js");
-  const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
-  const ours = servers.adopt(await startServer(options), (server) => server.stop());
-  for (const server of [theirs, ours]) await turn(server, 64, WARM_UP);
-  const found = [];
-  for (const count of counts) {
-    found.push(await compare(ours, theirs, count, pairs ?? (quick ? PAIRS.quick : PAIRS.whole)));
+  const comparisons = counts.map((connections) => ({ connections, rates: [] as number[], costs: [] as number[] }));
+  const wanted = pairs ?? (quick ? PAIRS.quick : PAIRS.whole);
+  for (let left = wanted; left > 0; left -= PAIRS_A_START) {
+    await compare(program, Math.min(left, PAIRS_A_START), comparisons);
   }
+  const found = comparisons.map(({ connections, rates, costs }) => {
+    const rate = centreOf(rates);
+    const cpu = costs.length === 0 ? "not known" : shown(centreOf(costs));
+    return { rate, row: { connections, pairs: wanted, "tasks/s, ratio": shown(rate), "CPU a task, ratio": cpu } };
+  });
   return {
     name: "against",
     about:
-      `POST /api/v1/predict to this checkout and to ${checkout}, in turns of ${SECONDS} s. Ratios are this checkout's figure to the ` +
+      `POST /api/v1/predict to this checkout and to ${checkout}, in turns of ${SECONDS} s; both are started anew after ${PAIRS_A_START} pairs of them. Ratios are this checkout's figure to the ` +
       "other's of the same pair of turns; ± is the interval of 95 %.",
     rows: found.map(({ row }) => row),
     bars: found.map(({ row, rate }) => ({
@@ -49,21 +52,31 @@ export async function against({ quick, checkout, connections: counts = CONNECTIO
   };
 }
 
-async function compare(ours: BenchServer, theirs: BenchServer, connections: number, pairs: number) {
-  const rates: number[] = [];
-  const costs: number[] = [];
-  for (let pair = 0; pair < pairs; pair++) {
-    // Neither is always the first one.
-    const oursFirst = pair % 2 === 0;
-    const first = await turn(oursFirst ? ours : theirs, connections);
-    const second = await turn(oursFirst ? theirs : ours, connections);
-    const [own, other] = oursFirst ? [first, second] : [second, first];
-    rates.push(own.rate / other.rate);
-    if (own.cpu !== null && other.cpu !== null) costs.push(own.cpu / other.cpu);
+/** The ratios of this checkout's figures to the other's, one for each pair of turns. */
+interface Comparison {
+  readonly connections: number;
+  readonly rates: number[];
+  readonly costs: number[];
+}
+
+/** Starts both servers and adds so many pairs of turns to each comparison. */
+async function compare(program: string, pairs: number, comparisons: readonly Comparison[]): Promise<void> {
+  const options = { devices: "simulated:4", config: { engine: { simulated: { tokens_per_second: 0 } } } };
+  await using servers = new AsyncDisposableStack();
+  const theirs = servers.adopt(await startServer({ ...options, program }), (server) => server.stop());
+  const ours = servers.adopt(await startServer(options), (server) => server.stop());
+  for (const server of [theirs, ours]) await turn(server, 64, WARM_UP);
+  for (const { connections, rates, costs } of comparisons) {
+    for (let pair = 0; pair < pairs; pair++) {
+      // Neither is always the first one.
+      const oursFirst = pair % 2 === 0;
+      const first = await turn(oursFirst ? ours : theirs, connections);
+      const second = await turn(oursFirst ? theirs : ours, connections);
+      const [own, other] = oursFirst ? [first, second] : [second, first];
+      rates.push(own.rate / other.rate);
+      if (own.cpu !== null && other.cpu !== null) costs.push(own.cpu / other.cpu);
+    }
   }
-  const rate = centreOf(rates);
-  const cpu = costs.length === 0 ? "not known" : shown(centreOf(costs));
-  return { rate, row: { connections, pairs, "tasks/s, ratio": shown(rate), "CPU a task, ratio": cpu } };
 }
 
 function shown({ value, margin }: Centre): string {
