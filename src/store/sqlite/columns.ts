@@ -20,12 +20,11 @@ export function placesOf<Name extends string>(names: readonly Name[]): Places<Na
   return Object.fromEntries(names.map((name, place) => [name, place])) as Places<Name>;
 }
 
-/** Makes rows of these columns. */
-export function rowMaker<T>(columns: Columns<T>): (from: T) => Row {
+/** Makes rows of these columns. @returns takes also the values before them */
+export function rowMaker<T>(columns: Columns<T>): (from: T, ...before: Value[]) => Row {
   const values = Object.values(columns);
-  return (from) => {
+  return (from, ...row) => {
     // Not `map`: an array that was made at its full length is sent with an index before each value.
-    const row: Value[] = [];
     for (const value of values) row.push(value(from));
     return row;
   };

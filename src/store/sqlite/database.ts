@@ -20,7 +20,7 @@ import {
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
 import type { Row } from "./columns.ts";
-import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, TAKEN_OVER, UPDATED } from "./rows.ts";
+import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, type StoredRequest, TAKEN_OVER, UPDATED } from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
@@ -37,7 +37,7 @@ const FOR_LISTS = `SELECT ${LISTED.join()} FROM tasks t`;
 const INSERT_TASK = `INSERT INTO tasks (${INSERTED.join()}) VALUES (${INSERTED.map(() => "?").join()})`;
 /** Bytes would else be stored as bytes. */
 const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
-const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ?`).join()} WHERE seq = ?`;
+const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ${parameter(name)}`).join()} WHERE seq = ${parameter("seq")}`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
@@ -51,10 +51,9 @@ const NEWEST = `
     SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
     UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
 
-/** The columns of a task that are read before it changes. */
-interface Stored {
-  readonly user: string;
-  readonly status: TaskStatus;
+/** The parameter for a value in the row of a change. */
+function parameter(name: keyof typeof IN_CHANGED): string {
+  return `?${IN_CHANGED[name] + 1}`;
 }
 
 /** The tasks and the records in one open database. */
@@ -107,11 +106,10 @@ export class TaskDatabase {
     this.#counts.apply(changes);
   }
 
-  /** As JSON. */
-  request(seq: number): string | null {
-    const found = "SELECT request FROM requests WHERE seq = :seq";
-    const [row] = this.#sql.records<{ request: string }>(found, { seq });
-    return row === undefined ? null : row.request;
+  request(seq: number): StoredRequest | null {
+    const found = "SELECT request, sampling FROM requests JOIN tasks USING (seq) WHERE seq = :seq";
+    const [row] = this.#sql.records<StoredRequest>(found, { seq });
+    return row ?? null;
   }
 
   get(id: string): Row | undefined {
@@ -220,12 +218,10 @@ export class TaskDatabase {
 
   #update(rows: readonly Row[], changes: CountChange[]): void {
     for (const row of rows) {
-      const seq = row[IN_CHANGED.seq] as number;
-      const [stored] = this.#sql.records<Stored>("SELECT user, status FROM tasks WHERE seq = :seq", { seq });
-      if (stored === undefined) throw new Error(`task number ${seq} is not in the database`);
-      this.#sql.run(UPDATE_TASK, row);
-      const { user, status } = stored;
-      changes.push([user, status, -1], [user, row[IN_CHANGED.status] as TaskStatus, 1]);
+      const changed = this.#sql.run(UPDATE_TASK, row);
+      if (changed === 0) throw new Error(`task number ${row[IN_CHANGED.seq]} is not in the database`);
+      const user = row[IN_CHANGED.user] as string;
+      changes.push([user, row[IN_CHANGED.was] as TaskStatus, -1], [user, row[IN_CHANGED.status] as TaskStatus, 1]);
     }
   }
 

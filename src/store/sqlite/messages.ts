@@ -6,7 +6,7 @@ import type { Window } from "./listing.ts";
 import type { Missing } from "./presence.ts";
 import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
-import type { NewRow } from "./rows.ts";
+import type { NewRow, StoredRequest } from "./rows.ts";
 import type { UpgradeNews } from "./upgrade.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
@@ -37,8 +37,8 @@ export interface Exchange {
     };
     value: null;
   };
-  /** The request of a task, as JSON; null: there is no such task. */
-  request: { request: { readonly seq: number }; value: string | null };
+  /** null: there is no such task. */
+  request: { request: { readonly seq: number }; value: StoredRequest | null };
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */

@@ -1,6 +1,6 @@
 /* The ports on the caller's side: each asks the storage thread, and turns its rows into the types of the rest of the server. */
 import type { Request } from "../../request.ts";
-import type { Task } from "../../task.ts";
+import type { Task, TaskStatus } from "../../task.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
 import type { Delivery, Outbox, OutboxRecord, WebhookSecret } from "../outbox.ts";
 import {
@@ -15,7 +15,7 @@ import {
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
-import { charactersOfRow, listedTaskOf, taskOf } from "./rows.ts";
+import { charactersOfRow, listedTaskOf, requestOf, taskOf } from "./rows.ts";
 import type { Answer } from "./storage-thread.ts";
 
 /** Asks the storage thread. @throws {AltLasError} `store_unavailable` */
@@ -23,12 +23,12 @@ type Ask = <K extends Kind>(kind: K, request: Exchange[K]["request"]) => Promise
 
 export class SqliteTasks implements TaskStore {
   readonly #ask: Ask;
-  /** Tasks that have a row. */
-  readonly #stored: Pick<WeakSet<Task>, "add">;
+  /** The status in the row of each task that has one. */
+  readonly #stored: Pick<WeakMap<Task, TaskStatus>, "set">;
   /** The scan before the next one: two at a time would make a write wait for two windows. */
   #scans: Promise<unknown> = Promise.resolve();
 
-  constructor(ask: Ask, stored: Pick<WeakSet<Task>, "add">) {
+  constructor(ask: Ask, stored: Pick<WeakMap<Task, TaskStatus>, "set">) {
     this.#ask = ask;
     this.#stored = stored;
   }
@@ -37,13 +37,13 @@ export class SqliteTasks implements TaskStore {
     const [row] = (await this.#ask("get", { id })).rows;
     if (row === undefined) return null;
     const task = taskOf(row);
-    this.#stored.add(task);
+    this.#stored.set(task, task.status);
     return task;
   }
 
   async request(seq: number): Promise<Request | null> {
     const { value } = await this.#ask("request", { seq });
-    return value === null ? null : (JSON.parse(value) as Request);
+    return value === null ? null : requestOf(value);
   }
 
   async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {

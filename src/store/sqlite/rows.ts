@@ -1,6 +1,6 @@
 /* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
-import type { Sampling } from "../../request.ts";
+import type { Request, Sampling } from "../../request.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
@@ -20,7 +20,7 @@ import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from 
 export interface NewRow {
   /** Of `INSERTED`. */
   readonly row: Row;
-  /** Its request, as JSON; a long one is bytes of UTF-8. */
+  /** Its request without the sampling, which the task's row has, as JSON; a long one is bytes of UTF-8. */
   readonly request: string | Uint8Array;
 }
 
@@ -71,7 +71,9 @@ const NEW = {
   prefix: ({ prefix }) => (prefix.length === 0 ? null : jsonOf(prefix)),
 } as const satisfies Columns<Task>;
 
-const CHANGED = { ...CHANGING, seq: IDENTITY.seq } as const satisfies Columns<Task>;
+const CHANGED = { user: IDENTITY.user, ...CHANGING, seq: IDENTITY.seq } as const satisfies Columns<Task>;
+/** What a change says first: the status that is stored until then. */
+const WAS = "was";
 
 /** The columns of a new task. */
 export const INSERTED = namesOf(NEW);
@@ -87,19 +89,34 @@ export const TAKEN_OVER = [...LISTED, "prefix"] as const;
 const READ = placesOf(TAKEN_OVER);
 /** The indexes in the row of a new task. */
 export const IN_NEW = placesOf(INSERTED);
-/** The indexes in the row of a change: `UPDATED`, and the task's `seq`. */
-export const IN_CHANGED = placesOf(namesOf(CHANGED));
+/** The indexes in the row of a change: the stored status, the task's user, `UPDATED`, and the task's `seq`. */
+export const IN_CHANGED = placesOf([WAS, ...namesOf(CHANGED)]);
 
 const rowOfNew = rowMaker<Task>(NEW);
 
 /** @throws {Error} it has no request in memory */
 export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
-  return { row: rowOfNew(task), request: JSON.stringify(task.request) };
+  const { sampling: _sampling, ...rest } = task.request;
+  return { row: rowOfNew(task), request: JSON.stringify(rest) };
 }
 
-/** The row for a task that is stored. */
-export const changedRow = rowMaker<Task>(CHANGED);
+/** A stored request, as JSON. Those that migration 0008 has brought over, and those before 0.2.0, have their sampling in them. */
+export interface StoredRequest {
+  readonly request: string;
+  readonly sampling: string;
+}
+
+export function requestOf({ request, sampling }: StoredRequest): Request {
+  return { sampling: JSON.parse(sampling), ...JSON.parse(request) } as Request;
+}
+
+const rowOfChanged = rowMaker<Task>(CHANGED);
+
+/** The row for a task that is stored. @param was with which status */
+export function changedRow(task: Task, was: TaskStatus): Row {
+  return rowOfChanged(task, was);
+}
 
 /** The task of a row of `TAKEN_OVER`. */
 export function taskOf(row: Row): Task {

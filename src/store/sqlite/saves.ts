@@ -1,6 +1,6 @@
 /* One call of `save` that waits for its write, and the grouping of several. */
 import { charactersOfRequest } from "../../request.ts";
-import type { Task } from "../../task.ts";
+import type { Task, TaskStatus } from "../../task.ts";
 import { recordKey } from "./records.ts";
 import type { Row } from "./columns.ts";
 import { changedRow, type NewRow, newRow } from "./rows.ts";
@@ -40,18 +40,19 @@ const LONG = 1024;
 
 /**
  * The rows of tasks in their present states.
- * @param stored the tasks that have a row @returns also the buffers to hand over instead of copying
+ * @param stored the status in the row of each task that has one @returns also the buffers to hand over instead of copying
  */
 export function rowsOf(
   tasks: ReadonlySet<Task>,
-  stored: Pick<ReadonlySet<Task>, "has">,
+  stored: Pick<ReadonlyMap<Task, TaskStatus>, "get">,
 ): { readonly inserts: readonly NewRow[]; readonly updates: readonly Row[]; readonly transfer: ArrayBuffer[] } {
   const inserts: NewRow[] = [];
   const updates: Row[] = [];
   const transfer: ArrayBuffer[] = [];
   let characters = 0;
   for (const task of tasks) {
-    if (stored.has(task)) updates.push(changedRow(task));
+    const was = stored.get(task);
+    if (was !== undefined) updates.push(changedRow(task, was));
     else {
       const row = newRow(task);
       characters += row.request.length;

@@ -1,5 +1,5 @@
 import { AltLasError } from "../../errors.ts";
-import type { Task } from "../../task.ts";
+import type { Task, TaskStatus } from "../../task.ts";
 import {
   type Opened,
   type Store,
@@ -57,8 +57,8 @@ export class SqliteStore implements Store {
   #refusal: AltLasError | null = new AltLasError("store_unavailable", "the task database is not open");
   /** The copy under way. */
   #copy: PromiseWithResolvers<number> | undefined;
-  /** Tasks that have a row. Weak, so that finished tasks can be forgotten. */
-  readonly #stored = new WeakSet<Task>();
+  /** The status in the row of each task that has one. Weak, so that finished tasks can be forgotten. */
+  readonly #stored = new WeakMap<Task, TaskStatus>();
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
@@ -129,7 +129,7 @@ export class SqliteStore implements Store {
       const restoring = new Restoring();
       const value = await thread.read("open", { path, limits: { cacheBytes, maxPages } }, restoring);
       const live = restoring.tasks;
-      for (const task of live) this.#stored.add(task);
+      for (const task of live) this.#stored.set(task, task.status);
       this.#tellOf(value);
       this.#refusal = null;
       const { batches, lastSeq, past, quarantined } = value;
@@ -166,10 +166,12 @@ export class SqliteStore implements Store {
 
   async #write(tasks: ReadonlySet<Task>, records: readonly StoreRecord[]): Promise<void> {
     const { inserts, updates, transfer } = rowsOf(tasks, this.#stored);
+    // They may change while they are written.
+    const written = Array.from(tasks, (task) => [task, task.status] as const);
     this.written.transactions++;
     const started = performance.now();
     await this.#ask("write", { inserts, updates, records: records.map(recordRow) }, transfer);
-    for (const task of tasks) this.#stored.add(task);
+    for (const [task, status] of written) this.#stored.set(task, status);
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
     const ms = Math.round(performance.now() - started);
