@@ -1,5 +1,5 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
-import { type Delta } from "../src/output.ts";
+import { textOf, type Delta } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
@@ -28,8 +28,8 @@ function generateWith(engine: Engine): Generate {
     const request = completionOf(prompt, { maxTokens: maxLength, temperature });
     let text = "";
     const emit = (delta: Delta): void => {
-      text += delta.text;
-      if (delta.text !== "") onText?.();
+      text += textOf(delta);
+      if (textOf(delta) !== "") onText?.();
     };
     const outcome = await engine.generate({ request, signal: new AbortController().signal, emit });
     return outcome.completionTokens;

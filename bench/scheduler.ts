@@ -2,7 +2,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { completionOf } from "../src/request.ts";
+import { type Need, completionOf } from "../src/request.ts";
 import { unset } from "../src/common/clock.ts";
 import { type GpuFacts, type InstanceFacts } from "../src/gpu/facts.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
@@ -95,6 +95,7 @@ class World {
       taskType: "text_generation",
       priority: PRIORITIES[seq % PRIORITIES.length]!,
       timeoutSeconds: null,
+      model: null,
       id: inOnePiece(randomUUIDv7()),
       seq,
     });
@@ -287,6 +288,8 @@ function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
   const instance: InstanceFacts = {
     id: 0,
     model: "model",
+    modelName: "model",
+    can: new Set<Need>(["completion"]),
     state: "ready",
     reason: null,
     crowded: null,

@@ -130,6 +130,8 @@ function newTask(seq: number): Task {
     taskType: seq % 100 === 0 ? "summary" : "text_generation",
     priority: "normal",
     timeoutSeconds: null,
+    model: null,
+    ranModel: null,
     retryOf: null,
     webhook: null,
     status: "running",

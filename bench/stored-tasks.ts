@@ -63,6 +63,7 @@ function taskAt(seq: number, begin: number, { ended }: Stored): Task {
     taskType: "text_generation",
     priority: "normal",
     timeoutSeconds: null,
+    model: null,
   });
   return seq <= ended ? completed(task) : task;
 }

@@ -1,4 +1,5 @@
 /** What tasks are made of: by what their text says, the simulated engine does something to them. */
+import { textOf } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type SimulatedFailure } from "../src/engine/engine.ts";
 import { SimulatedEngine } from "../src/engine/simulated.ts";
@@ -82,7 +83,7 @@ export async function fullText({ text, maxLength }: Pick<Item, "text" | "maxLeng
     request: completionOf(text, { maxTokens: maxLength, temperature: 0 }),
     signal: new AbortController().signal,
     begin: () => {},
-    emit: ({ text: piece }) => (generated += piece),
+    emit: (delta) => (generated += textOf(delta)),
   });
   return generated;
 }

@@ -4,6 +4,14 @@
  */
 export const ERRORS = {
   invalid_input: { status: 400, meaning: "a field is missing, unknown, of the wrong type or out of range" },
+  model_not_found: {
+    status: 400,
+    meaning: "no model has that name; the sentence lists the known ones (under /v1 a 404)",
+  },
+  unsupported: {
+    status: 400,
+    meaning: "no model or engine that the task may go to can do what a field asks for; the sentence says what could",
+  },
   malformed_json: { status: 400, meaning: "the body is not JSON" },
   unauthorized: { status: 401, meaning: "no credentials, or wrong ones" },
   forbidden: { status: 403, meaning: "the caller's role does not allow this, or a foreign web page asks for it" },

@@ -8,21 +8,77 @@
 
 /** How the tokens of an answer are drawn. Requests that are stored already lack a field that is added here, so it has to be optional. */
 export interface Sampling {
-  /** Tokens to generate at most. */
+  /** Tokens to generate at most; `TO_THE_END`: as many as the context has room for. */
   readonly maxTokens: number;
   /** 0 is greedy. */
   readonly temperature: number;
+  /** 0 to 1: only the likeliest tokens that have this much of the probability together; 1: all. */
+  readonly topP?: number;
+  /** Only so many of the likeliest tokens; 0: all. */
+  readonly topK?: number;
+  /** 0 to 1: only tokens that have at least this share of the likeliest one's probability; 0: all. */
+  readonly minP?: number;
+  /** 0 to 2^32 - 1. The same one gives the same text again on the same engine. Absent: greedy, or an engine's own proof. */
+  readonly seed?: number;
+  /** -2 to 2: taken off the logit of each token that the answer has already. */
+  readonly presencePenalty?: number;
+  /** -2 to 2: taken off as often as the answer has the token. */
+  readonly frequencyPenalty?: number;
+  /** By the token's number, -100 to 100: added to its logit. */
+  readonly logitBias?: Readonly<Record<string, number>>;
+  /** The answer ends before the first of these, which is not part of it. None is empty. */
+  readonly stop?: readonly string[];
+}
+
+/** The `maxTokens` of an answer that only its end, or that of the context, may end. */
+export const TO_THE_END = 2 ** 31 - 1;
+
+export const MESSAGE_ROLES = ["system", "user", "assistant", "tool"] as const;
+export type MessageRole = (typeof MESSAGE_ROLES)[number];
+
+/** One message of a conversation. */
+export interface Message {
+  readonly role: MessageRole;
+  readonly content: string;
 }
 
 /** A text to continue. */
 export interface CompletionRequest {
   readonly kind: "completion";
   readonly text: string;
+  /**
+   * Whether the text is continued as it is even where the model has a chat template; else it is one user message there. Absent: as the
+   * engine is configured.
+   */
+  readonly raw?: boolean;
+  readonly sampling: Sampling;
+}
+
+/** A conversation to continue, by the model's own chat template. */
+export interface ChatRequest {
+  readonly kind: "chat";
+  /** At least one, and one of them a user's. */
+  readonly messages: readonly Message[];
+  readonly sampling: Sampling;
+}
+
+/** Texts to turn into vectors. Nothing is generated. */
+export interface EmbeddingRequest {
+  readonly kind: "embedding";
+  /** Texts, or the numbers of their tokens; at least one, none empty. */
+  readonly inputs: readonly (string | readonly number[])[];
+  /** `NO_SAMPLING`. */
   readonly sampling: Sampling;
 }
 
 /** A tagged union by `kind`. A request may be large: while its task waits, only the store has to have it. */
-export type Request = CompletionRequest;
+export type Request = CompletionRequest | ChatRequest | EmbeddingRequest;
+
+/** A request to generate text. */
+export type TextRequest = CompletionRequest | ChatRequest;
+
+/** The sampling of a request that generates nothing. */
+export const NO_SAMPLING: Sampling = { maxTokens: 0, temperature: 0 };
 
 /** The defaults, the same on every engine, so that an answer does not depend on the GPU that the task got. */
 export const SAMPLING_DEFAULTS = { maxTokens: 128, temperature: 0.7, topK: 40, topP: 0.95, minP: 0.05 } as const;
@@ -30,8 +86,26 @@ export const SAMPLING_DEFAULTS = { maxTokens: 128, temperature: 0.7, topK: 40, t
 /** A sampling with nothing left open. */
 export type WholeSampling = { readonly [Field in keyof typeof SAMPLING_DEFAULTS]: number } & Sampling;
 
-export function wholeSampling({ sampling }: Request): WholeSampling {
+export function wholeSampling({ sampling }: Pick<Request, "sampling">): WholeSampling {
   return { ...SAMPLING_DEFAULTS, ...sampling };
+}
+
+/** The text of a request to continue one. @throws {Error} it is another one, which is a bug of who sends it to an engine that cannot do it */
+export function continuedText(request: Request): string {
+  if (request.kind !== "completion") throw new Error(`a ${request.kind} is no text to continue`);
+  return request.text;
+}
+
+/** The texts that callers have put into a request, in order; lists of tokens are none. */
+export function textsOf(request: Request): readonly string[] {
+  switch (request.kind) {
+    case "completion":
+      return [request.text];
+    case "chat":
+      return request.messages.map(({ content }) => content);
+    case "embedding":
+      return request.inputs.filter((input) => typeof input === "string");
+  }
 }
 
 export function completionOf(text: string, sampling: Partial<Sampling> = {}): CompletionRequest {
@@ -48,6 +122,29 @@ export function limited(request: Request, tokens: number): Request {
 /** A number for each block of a prompt's beginning; each stands for all the text up to its end. */
 export type Chain = readonly number[];
 
+/** What a model can do; the words of the API. An engine tells those of its model when it has loaded it. */
+export const CAPABILITIES = ["chat", "completion", "embedding", "json_schema", "tools", "logprobs", "vision"] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
+/** The sampling fields that not every engine honours, by their names in the API. */
+export const SAMPLING_NAMES = {
+  topP: "top_p",
+  topK: "top_k",
+  minP: "min_p",
+  seed: "seed",
+  presencePenalty: "presence_penalty",
+  frequencyPenalty: "frequency_penalty",
+  logitBias: "logit_bias",
+  stop: "stop",
+} as const;
+export type SamplingName = (typeof SAMPLING_NAMES)[keyof typeof SAMPLING_NAMES];
+
+/** Something that a request asks of a model and its engine. */
+export type Need = Capability | SamplingName;
+
+/** Of a text to continue with nothing special, as most tasks are: this very list, so that it is told by looking. */
+export const PLAIN_NEEDS: readonly Need[] = ["completion"];
+
 /** Facts about a request on its way, also while it is on disk only. */
 export interface RequestFacts {
   /** Bytes of its content, in UTF-8. */
@@ -56,35 +153,82 @@ export interface RequestFacts {
   readonly estimatedTokens: number;
   /** Equal for prompts that begin alike; empty: the text is short, or it was never hashed. */
   readonly prefix: Chain;
+  /** What it asks of a model; most have `PLAIN_NEEDS`. A drawn seed is none of these: an engine without seeds may ignore it. */
+  readonly needs: readonly Need[];
 }
 
 /** A text has about one token for each four bytes; enough to compare GPUs and callers with, not to refuse a task. */
 const BYTES_PER_TOKEN = 4;
+/** Tokens that an answer without a limit is counted at until it has ended. */
+const TOKENS_TO_THE_END = 512;
 /** UTF-16 units: a common beginning of two prompts is found in steps of so many. */
 export const BLOCK = 512;
 /** Blocks of a prompt that are hashed, about 8,000 tokens; among prompts with this much in common any will do. */
 const LONGEST = 64;
 const EMPTY: Chain = [];
 
-export function factsOf({ text, sampling }: Request): RequestFacts {
-  const size = Buffer.byteLength(text);
-  const prefix = text.length < BLOCK ? EMPTY : chainOf(text);
-  return { size, estimatedTokens: estimatedTokensOf(size, sampling), prefix };
+export function factsOf(request: Request): RequestFacts {
+  const size = sizeOf(request);
+  const prefix = size < BLOCK ? EMPTY : prefixOf(request);
+  return { size, estimatedTokens: estimatedTokensOf(size, request.sampling), prefix, needs: needsOf(request) };
 }
 
 /** @param size bytes of the request's content */
 export function estimatedTokensOf(size: number, { maxTokens }: Sampling): number {
-  return Math.ceil(size / BYTES_PER_TOKEN) + maxTokens;
+  return Math.ceil(size / BYTES_PER_TOKEN) + (maxTokens === TO_THE_END ? TOKENS_TO_THE_END : maxTokens);
+}
+
+function sizeOf(request: Request): number {
+  if (request.kind === "completion") return Buffer.byteLength(request.text);
+  let size = 0;
+  for (const text of textsOf(request)) size += Buffer.byteLength(text);
+  if (request.kind === "embedding") size += BYTES_PER_TOKEN * tokensIn(request);
+  return size;
+}
+
+function tokensIn({ inputs }: EmbeddingRequest): number {
+  let tokens = 0;
+  for (const input of inputs) if (typeof input !== "string") tokens += input.length;
+  return tokens;
+}
+
+/** Conversations begin alike when their messages do: each is hashed behind the one before. */
+function prefixOf(request: Request): Chain {
+  if (request.kind === "embedding") return EMPTY;
+  const text = request.kind === "completion" ? request.text : request.messages.map(lineOf).join("");
+  return text.length < BLOCK ? EMPTY : chainOf(text);
+}
+
+function lineOf({ role, content }: Message): string {
+  return `${role}\n${content}\n`;
+}
+
+function needsOf({ kind, sampling }: Request): readonly Need[] {
+  const asked: Need[] = [];
+  // Maximum length and temperature are honoured by all, and a seed is drawn for nearly every task.
+  for (const field of Object.keys(sampling)) {
+    if (isNamed(field) && field !== "seed" && sampling[field] !== undefined) asked.push(SAMPLING_NAMES[field]);
+  }
+  return kind === "completion" && asked.length === 0 ? PLAIN_NEEDS : [kind, ...asked];
+}
+
+function isNamed(field: string): field is keyof typeof SAMPLING_NAMES {
+  return Object.hasOwn(SAMPLING_NAMES, field);
 }
 
 /** UTF-16 units of its content. */
-export function charactersOfRequest({ text }: Request): number {
-  return text.length;
+export function charactersOfRequest(request: Request): number {
+  if (request.kind === "completion") return request.text.length;
+  let characters = 0;
+  for (const text of textsOf(request)) characters += text.length;
+  if (request.kind === "embedding") characters += BYTES_PER_TOKEN * tokensIn(request);
+  return characters;
 }
 
 /** Bytes that a request takes of the heap. V8 keeps a text with two bytes a character, unless all its characters are Latin-1. */
-export function heapBytesOf({ text }: Request, size: number): number {
-  return size === text.length ? size : 2 * text.length;
+export function heapBytesOf(request: Request, size: number): number {
+  const characters = charactersOfRequest(request);
+  return size === characters ? size : 2 * characters;
 }
 
 /**

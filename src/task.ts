@@ -47,6 +47,8 @@ export interface TaskSettings {
   readonly priority: Priority;
   /** Seconds from the submission after which it fails; null: it may take any time. */
   readonly timeoutSeconds: number | null;
+  /** The name of the model that it asks for; null: any may run it. */
+  readonly model: string | null;
 }
 
 /** The events that a webhook can be told. */
@@ -191,6 +193,8 @@ export interface Task extends TaskSettings, RequestFacts {
   boundTo: number | null;
   /** The GPU that runs it, or ran it last; null: none has, or it waits again. */
   gpuId: number | null;
+  /** The name of the model that runs it, or ran it last; null: none has, or an earlier version stored it. */
+  ranModel: string | null;
   startedAt: number | null;
   finishedAt: number | null;
   /** `finishedAt` by the server's clock. */
@@ -215,6 +219,7 @@ export type TaskIdentity = Omit<
   | "status"
   | "boundTo"
   | "gpuId"
+  | "ranModel"
   | "startedAt"
   | "finishedAt"
   | "finishedClock"
@@ -231,7 +236,7 @@ export function newTask(
   known: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">> & Pick<TaskInput, "request">,
 ): Task {
   const { request, createdClock = known.createdAt, pinnedGpuId } = known;
-  const { size, estimatedTokens, prefix } = factsOf(request);
+  const { size, estimatedTokens, prefix, needs } = factsOf(request);
   // Field by field: an object spread from others takes several times as long to make, and is slower to read afterwards.
   return {
     id: known.id,
@@ -246,15 +251,18 @@ export function newTask(
     taskType: known.taskType,
     priority: known.priority,
     timeoutSeconds: known.timeoutSeconds,
+    model: known.model,
     createdAt: known.createdAt,
     createdClock,
     size,
     estimatedTokens,
     prefix,
+    needs,
     waitsSince: createdClock,
     status: "queued",
     boundTo: pinnedGpuId,
     gpuId: null,
+    ranModel: null,
     startedAt: null,
     finishedAt: null,
     finishedClock: null,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
-import { type Delta } from "../src/output.ts";
+import { textOf, type Delta } from "../src/output.ts";
 import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
 import { type Device } from "../src/gpu/inventory/devices.ts";
 import { type GpuState } from "../src/gpu/facts.ts";
@@ -87,10 +87,10 @@ class Owner {
 
   /** Gives it a task. */
   run(task: Task): void {
-    const delta = ({ text }: Delta, before: number): void => {
+    const delta = (piece: Delta, before: number): void => {
       const known = this.texts.get(task) ?? "";
       assert.equal(known.length, before);
-      this.texts.set(task, known + text);
+      this.texts.set(task, known + textOf(piece));
       this.#changes.tell();
     };
     const ended = (outcome: Outcome): void => {

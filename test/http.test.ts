@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type FastifyInstance, type InjectOptions } from "fastify";
-import { completionOf } from "../src/request.ts";
+import { continuedText, completionOf } from "../src/request.ts";
 import { AltLasError } from "../src/errors.ts";
 import { type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type TaskInput } from "../src/task.ts";
@@ -38,6 +38,7 @@ const INPUT: TaskInput = {
   taskType: "text_generation",
   priority: "normal",
   timeoutSeconds: null,
+  model: null,
 };
 const OPTIONS: SubmitOptions = {
   user: "user",
@@ -265,7 +266,7 @@ test("extreme but legal values are accepted as they are", async (t) => {
   assert.ok(Object.is(inputs[0]!.request.sampling.temperature, 0));
   assert.ok(Object.is(options.pinnedGpuId, 0));
   await post(app, "/predict", '{"text":"\\ud800","max_length":1e2}');
-  assert.equal(tasks.submitted[1]!.inputs[0]!.request.text, "\ufffd");
+  assert.equal(continuedText(tasks.submitted[1]!.inputs[0]!.request), "\ufffd");
   assert.equal(tasks.submitted[1]!.inputs[0]!.request.sampling.maxTokens, 100);
 });
 
@@ -301,7 +302,7 @@ test("brackets and commas inside a text are only text", async (t) => {
   const { app, tasks } = testServer(t);
   const text = `${'[{,"\\'.repeat(50_000)}"`;
   assert.equal((await post(app, "/predict", { text })).statusCode, 200);
-  assert.equal(tasks.submitted[0]!.inputs[0]!.request.text, text);
+  assert.equal(continuedText(tasks.submitted[0]!.inputs[0]!.request), text);
 });
 
 test("only application/json is read", async (t) => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Delta } from "../src/output.ts";
+import { textOf, type Delta } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
@@ -297,7 +297,7 @@ describe("an answer", () => {
     const faults = { smile: { kind: "say", data: halves.join("\n\ndata: "), after: 1 } } as const;
     await withEngine({ vendor: "plain", faults }, async (engine) => {
       const pieces: string[] = [];
-      await generate(engine, { text: "smile", maxTokens: 3, emit: ({ text }) => pieces.push(text) });
+      await generate(engine, { text: "smile", maxTokens: 3, emit: (delta) => pieces.push(textOf(delta)) });
       assert(pieces.every((piece) => piece.isWellFormed()));
       assert.match(pieces.join(""), /🙂!/);
     });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { pino } from "pino";
-import { deltasOf, Output } from "../src/output.ts";
+import { textOf, deltasOf, Output } from "../src/output.ts";
 import { unset } from "../src/common/clock.ts";
 import { TaskBook } from "../src/tasks/task-book.ts";
 import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
@@ -11,7 +11,7 @@ import { type IdempotencyRecord } from "../src/store/idempotency.ts";
 import { type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { COMPLETED, facts, gpuOf, SETTINGS } from "./helpers/scheduling.ts";
-import { completionOf, type Request } from "../src/request.ts";
+import { continuedText, completionOf, type Request } from "../src/request.ts";
 
 /** Remembers what it was asked to write, and in which state. */
 class HeldStore implements Store {
@@ -31,7 +31,7 @@ class HeldStore implements Store {
 
   #nameOf({ seq, request }: Task): string {
     if (request !== null) this.requests.set(seq, request);
-    return this.requests.get(seq)!.text;
+    return continuedText(this.requests.get(seq)!);
   }
 
   save(tasks: readonly Task[], records: readonly StoreRecord[] = []): Promise<void> {
@@ -111,7 +111,7 @@ function book(unsaved?: number) {
       const output = new Output();
       runs.set(task, { sink, output });
       started.push(task);
-      asked.push(Promise.resolve(request).then(({ text }) => text));
+      asked.push(Promise.resolve(request).then(continuedText));
       return output;
     },
     cancel: (_gpuId, task) => queueMicrotask(() => finish(task, worker.onCancel)),
@@ -126,6 +126,7 @@ function book(unsaved?: number) {
         taskType: "",
         priority: "normal" as const,
         timeoutSeconds: null,
+        model: null,
       })),
       { ...ALONE, ...options },
     );
@@ -372,7 +373,7 @@ test("canceling by filter takes what waits and what runs, and counts what it can
 function listener(heard: string[]): Listener {
   return {
     placed: (attempt, gpuId) => heard.push(`placed ${attempt} on ${gpuId}`),
-    delta: ({ text }, before) => heard.push(`${before}: ${text}`),
+    delta: (delta, before) => heard.push(`${before}: ${textOf(delta)}`),
     ended: (task) => heard.push(task.status),
     closed: () => heard.push("closed"),
   };

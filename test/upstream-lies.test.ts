@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { type Delta } from "../src/output.ts";
+import { textOf, type Delta } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { contextIn, failureStatusIn, nameIn, plausibleLoad, slotsIn } from "../src/engine/upstream/figures.ts";
 import { Completion } from "../src/engine/llama-server/completion.ts";
@@ -215,7 +215,8 @@ describe("fuzzed", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(said, anything), { maxLength: 6 }), (events) => {
         let tokens = 0;
-        const emit = ({ text }: Delta, more: number) => {
+        const emit = (delta: Delta, more: number) => {
+          const text = textOf(delta);
           assert(text.isWellFormed());
           tokens += more;
         };

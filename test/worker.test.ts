@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
-import { contentOf, type Delta, type Output } from "../src/output.ts";
+import { textOf, contentOf, type Delta, type Output } from "../src/output.ts";
 import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
 import { type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
@@ -84,8 +84,8 @@ class Owner {
 
   /** Gives it a task. */
   run(task: Task, request: Parameters<GpuWorker["run"]>[1] = given(task)[1]): void {
-    const delta = ({ text: piece }: Delta, before: number): void => {
-      this.told.push({ task, piece, before });
+    const delta = (part: Delta, before: number): void => {
+      this.told.push({ task, piece: textOf(part), before });
       this.#changes.tell();
     };
     const ended = (outcome: Outcome): void => {

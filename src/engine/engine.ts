@@ -14,7 +14,7 @@
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When the server is lost for good, `gone` resolves first.
  */
 import { type Delta } from "../output.ts";
-import { completionOf, type Request } from "../request.ts";
+import { type Capability, completionOf, type Request, type SamplingName } from "../request.ts";
 import { type FinishReason } from "../task.ts";
 import { type EngineKind } from "./kinds.ts";
 
@@ -148,6 +148,14 @@ export interface SimulatedFaults {
 export interface EngineInfo {
   /** The model's name, for people. */
   readonly model: string;
+  /** What requests call the model, before the pool makes the names of several models unique. */
+  readonly modelName: string;
+  /** What the model can do here; never empty. */
+  readonly capabilities: readonly Capability[];
+  /** The sampling fields that are honoured, beside `max_length`, `temperature` and, where there are seeds, `seed`. */
+  readonly honours: readonly SamplingName[];
+  /** Whether the model has a chat template; null: the server behind it does not tell. */
+  readonly hasChatTemplate: boolean | null;
   /** Tokens of context for each slot, as they were made; null: the server behind it does not tell. */
   readonly context: number | null;
   /** Slots, as they were made. */

@@ -10,9 +10,10 @@
  * So too after a `crash` or a `hang`, where the worker that these befall is not this process (`SimulatedFaults`).
  * A task that is to `ignore_cancel` may have another failure too.
  */
+import { unitVector } from "../common/vectors.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineFailure } from "./failures.ts";
-import { type Request } from "../request.ts";
+import { type EmbeddingRequest, textsOf, type Request } from "../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -26,6 +27,8 @@ import {
 import { type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { roomBehind } from "./answer-length.ts";
 
+/** Numbers of an embedding. */
+const DIMENSIONS = 16;
 const BYTES_PER_TOKEN = 4;
 
 const WORDS = (
@@ -92,6 +95,10 @@ export class SimulatedEngine implements Engine {
     const { context, slots, memory, note } = await this.#planMemory();
     return {
       model: "simulated",
+      modelName: "simulated",
+      capabilities: ["chat", "completion", "embedding"],
+      honours: [],
+      hasChatTemplate: true,
       context,
       slots,
       memory,
@@ -110,6 +117,7 @@ export class SimulatedEngine implements Engine {
     generation.begin?.(plan.promptTokens);
     if (this.#stalled) return forever();
     if (this.#isCanceled(generation, plan)) return outcomeOf(plan, 0, "canceled");
+    if (generation.request.kind === "embedding") return this.#embed(generation.request, generation, plan);
     if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(generation, plan);
     const settled = Promise.withResolvers<GenerateOutcome>();
     const run: Run = { generation, plan, startedAt: performance.now(), settled, generated: 0 };
@@ -170,7 +178,9 @@ export class SimulatedEngine implements Engine {
     return failure.gpu_id === undefined || failure.gpu_id === this.#gpuId;
   }
 
-  #plan({ text, sampling: { maxTokens } }: Request): Plan {
+  #plan(request: Request): Plan {
+    const { maxTokens } = request.sampling;
+    const text = textsOf(request).join("\n");
     const promptTokens = Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
     const tokens = Math.min(maxTokens, roomBehind(promptTokens, this.#context));
     const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
@@ -245,6 +255,13 @@ export class SimulatedEngine implements Engine {
     return true;
   }
 
+  #embed({ inputs }: EmbeddingRequest, { emit }: Generation, plan: Plan): GenerateOutcome {
+    if (plan.failure !== undefined) throw errorOf(plan.failure, 0);
+    for (const input of inputs) emit({ kind: "embedding", vector: vectorOf(input) }, 0);
+    this.#progress++;
+    return outcomeOf(plan, 0, "stop");
+  }
+
   async #finishAtOnce({ emit }: Generation, plan: Plan): Promise<GenerateOutcome> {
     this.#progress += plan.tokens;
     if (plan.tokens > 0) emit({ kind: "text", text: words(plan.firstWord, 0, plan.tokens) }, plan.tokens);
@@ -263,8 +280,16 @@ function forever(): Promise<never> {
   return new Promise(() => {});
 }
 
-function outcomeOf(plan: Plan, generated: number, finishReason: "length" | "canceled"): GenerateOutcome {
+function outcomeOf(plan: Plan, generated: number, finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
   return { finishReason, promptTokens: plan.promptTokens, completionTokens: generated, cachedTokens: 0 };
+}
+
+/** Alike for inputs that are made of the same characters, or tokens. */
+function vectorOf(input: string | readonly number[]): string {
+  const values = new Array<number>(DIMENSIONS).fill(1);
+  const numbers = typeof input === "string" ? Buffer.from(input) : input;
+  for (const number of numbers) values[number % DIMENSIONS]! += 1;
+  return unitVector(values);
 }
 
 /** All words twice, each with a space before it, and where each starts: any piece is then one slice. */

@@ -1,4 +1,5 @@
 /** The facts of GPUs and their instances that placement depends on. The scheduler knows nothing else of gpu/. */
+import { type Need } from "../request.ts";
 import { type WhyNot } from "../reasons.ts";
 
 /**
@@ -45,6 +46,10 @@ export interface InstanceFacts {
   readonly id: number;
   /** Path of its file, or the name by which its server knows it; "" where there is neither. */
   readonly model: string;
+  /** What requests call its model; null until that was loaded. */
+  readonly modelName: string | null;
+  /** What its model and its engine can do; null until the model was loaded. */
+  readonly can: ReadonlySet<Need> | null;
   /** As it looks from outside, with what its card and the operator say. */
   readonly state: GpuState;
   /** Why it is in this state; null when `ready`. */

@@ -1,4 +1,6 @@
 /** The views of a GPU with its instances: one for placement, one for people. */
+import { type Need } from "../request.ts";
+import { type EngineInfo } from "../engine/engine.ts";
 import { type Health } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
 import { type Instance } from "./instance/instance.ts";
@@ -29,6 +31,8 @@ export function factsOf({ device, health, instances, reading, crowded }: GpuView
     instances: instances.map(({ id, model, slots, info, isFull, health: own }) => ({
       id,
       model,
+      modelName: info?.modelName ?? null,
+      can: info === null ? null : capabilitiesOf(info),
       ...health.visible(own),
       crowded: isFull ? "server_full" : crowded,
       slots,
@@ -37,6 +41,15 @@ export function factsOf({ device, health, instances, reading, crowded }: GpuView
       maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
     })),
   };
+}
+
+/** Made once for each load: facts are told again and again. */
+const sets = new WeakMap<EngineInfo, ReadonlySet<Need>>();
+
+function capabilitiesOf(info: EngineInfo): ReadonlySet<Need> {
+  let can = sets.get(info);
+  if (can === undefined) sets.set(info, (can = new Set<Need>([...info.capabilities, ...info.honours])));
+  return can;
 }
 
 export function statusOf({

@@ -1,7 +1,7 @@
 /** Server-sent events about one task, for one reader. */
 import { type Writable } from "node:stream";
 import { type Following, type Listener, type TaskSnapshot } from "../tasks/task-api.ts";
-import { after, canCut, type Delta, deltasOf, lengthOf, wholeCharacters } from "../output.ts";
+import { textOf, after, canCut, type Delta, deltasOf, lengthOf, wholeCharacters } from "../output.ts";
 import { attemptNumber } from "../task.ts";
 import { jsonLine } from "./json-line.ts";
 import { viewOfTask } from "./views.ts";
@@ -139,7 +139,7 @@ export class EventStream implements Listener {
     for (const delta of deltas) {
       if (lengthOf(delta) === 0) continue;
       this.#offset += lengthOf(delta);
-      events += eventOf("token", this.#id(), { text: delta.text });
+      events += eventOf("token", this.#id(), { text: textOf(delta) });
     }
     return events;
   }

@@ -54,6 +54,8 @@ const ON_SENDING: ErrorCode[] = [
   "overloaded",
 ];
 export const ON_SUBMITTING = [
+  "model_not_found",
+  "unsupported",
   "prompt_too_long",
   "queue_full",
   "draining",

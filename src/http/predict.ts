@@ -167,6 +167,7 @@ function inputOf({ text, task_type, priority, timeout_seconds, ...sampling }: In
     taskType: task_type.toWellFormed(),
     priority,
     timeoutSeconds: timeout_seconds ?? null,
+    model: null,
   };
 }
 

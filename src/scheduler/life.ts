@@ -1,6 +1,5 @@
 /** Changes the states of tasks for this whole folder: nothing else starts a task, queues it again or ends it. */
 import { type Clock } from "../common/clock.ts";
-import { type InstanceRef } from "../gpu/facts.ts";
 import {
   isFinal,
   latestTime,
@@ -14,6 +13,7 @@ import {
 import { endAttempt, finalError, type Moment, queueError, queueTimeIsOver } from "./attempts.ts";
 import { type Callers, workOf } from "./callers.ts";
 import { type Effects, type SchedulerSettings } from "./effects.ts";
+import { type Instance } from "./placement.ts";
 
 export interface LifeParts {
   readonly settings: Pick<SchedulerSettings, "maxAttempts" | "queueTimeout">;
@@ -39,10 +39,11 @@ export class Life {
   }
 
   /** Starts a task whose slot is reserved. */
-  start(task: Task, instance: InstanceRef, placement: Placement): void {
-    const { gpuId } = instance;
+  start(task: Task, instance: Instance, placement: Placement): void {
+    const { gpuId, facts } = instance;
     transition(task, "running");
     task.gpuId = gpuId;
+    task.ranModel = facts.modelName;
     // The rest of its batch may run on that GPU only, and so may this task if it has to wait again.
     if (task.wholeBatch) task.boundTo = gpuId;
     task.startedAt = this.moment(task).at;

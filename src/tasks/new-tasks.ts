@@ -35,13 +35,14 @@ export class NewTasks {
       createdAt: now + clock.ahead,
       createdClock: now,
     };
-    return inputs.map(({ request, taskType, priority, timeoutSeconds }) =>
+    return inputs.map(({ request, taskType, priority, timeoutSeconds, model }) =>
       newTask({
         ...shared,
         request,
         taskType,
         priority,
         timeoutSeconds: timeoutSeconds ?? this.#timeout,
+        model,
         // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
         id: randomUUIDv7(),
         seq: ++this.lastSeq,

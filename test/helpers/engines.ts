@@ -1,6 +1,6 @@
 /** Engines under test: what they are opened with, and tasks on them that are watched. */
 import assert from "node:assert/strict";
-import { type Delta } from "../../src/output.ts";
+import { textOf, type Delta } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions, type GenerateOutcome } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/open.ts";
@@ -51,7 +51,7 @@ export function watch(engine: Engine, text: string, maxTokens: number, onToken?:
     promptTokens.push(tokens);
   };
   const emit = (delta: Delta, tokens: number) => {
-    watched.text += delta.text;
+    watched.text += textOf(delta);
     watched.tokens += tokens;
     onToken?.(whole);
   };

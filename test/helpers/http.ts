@@ -70,6 +70,7 @@ export function aTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
     taskType: "text_generation",
     priority: "normal",
     timeoutSeconds: null,
+    model: null,
     strategy: "least_loaded",
     pinnedGpuId: null,
     batchId: null,

@@ -1,5 +1,5 @@
 /** Tasks and their requests, for tests that make tasks themselves. */
-import { completionOf, factsOf, type Request, type Sampling } from "../../src/request.ts";
+import { continuedText, completionOf, factsOf, type Request, type Sampling } from "../../src/request.ts";
 import { type Task } from "../../src/task.ts";
 
 /** How a test wants a task to be; the rest is usual. */
@@ -29,5 +29,5 @@ export function given(task: Task): [Task, Request] {
 }
 
 export function textOf({ request }: Pick<Task, "request">): string {
-  return request?.text ?? "";
+  return request == null ? "" : continuedText(request);
 }

@@ -1,5 +1,5 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
-import { completionOf } from "../../src/request.ts";
+import { type Need, completionOf } from "../../src/request.ts";
 import { type Clock } from "../../src/common/clock.ts";
 import {
   type CardFacts,
@@ -54,12 +54,16 @@ export const COMPLETED: Outcome = {
   },
 };
 
+const CAN: ReadonlySet<Need> = new Set(["completion"]);
+
 /** A GPU with one instance, told as one. */
 export type FlatFacts = CardFacts & Omit<InstanceFacts, "id" | "model">;
 
 export function facts(id: number, changes: Partial<FlatFacts> = {}): FlatFacts {
   return {
     id,
+    modelName: "model",
+    can: CAN,
     state: "ready",
     reason: null,
     crowded: null,
@@ -135,6 +139,7 @@ export class World {
       taskType: "text_generation",
       priority: "normal" as const,
       timeoutSeconds: null,
+      model: null,
       retryOf: null,
       webhook: null,
       strategy: "least_loaded" as const,

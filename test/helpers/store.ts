@@ -84,6 +84,7 @@ export function newTask(seq: number, fields: TaskChanges = {}): Task {
     taskType: "text_generation",
     priority: "normal",
     timeoutSeconds: null,
+    model: null,
     retryOf: null,
     webhook: null,
   };
@@ -181,7 +182,7 @@ export async function storedTask({ tasks }: Pick<Store, "tasks">, id: string): P
 
 /** A task as a list has it. */
 export function withoutText(task: Task): ListedTask {
-  const { request: _request, size: _size, estimatedTokens: _tokens, prefix: _prefix, ...listed } = task;
+  const { request: _request, size: _size, estimatedTokens: _tokens, prefix: _prefix, needs: _needs, ...listed } = task;
   return listed;
 }
 

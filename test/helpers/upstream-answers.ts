@@ -1,6 +1,6 @@
 /** What the engine makes of an answer's bytes, without a connection. */
 import assert from "node:assert/strict";
-import { type Delta } from "../../src/output.ts";
+import { textOf, type Delta } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { AnswerReader } from "../../src/engine/upstream/answer-reader.ts";
 import { type GenerateOutcome } from "../../src/engine/engine.ts";
@@ -24,7 +24,8 @@ export interface Read {
 /** What becomes of a body that comes in these chunks and ends there. @param take reads its events; absent: as OpenAI's protocol has them */
 export function read(chunks: readonly Uint8Array[], maxTokens = 100, take: Question["read"] = readCompletion): Read {
   const got = { text: "", tokens: 0 };
-  const emit = ({ text }: Delta, tokens: number) => {
+  const emit = (delta: Delta, tokens: number) => {
+    const text = textOf(delta);
     assert(text.isWellFormed());
     got.text += text;
     got.tokens += tokens;

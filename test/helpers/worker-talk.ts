@@ -1,4 +1,5 @@
 /** What a test says to a worker and hears from it, whatever the way to it is. */
+import { textOf } from "../../src/output.ts";
 import { EventEmitter, once } from "node:events";
 import { type EngineOptions } from "../../src/engine/engine.ts";
 import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "../../src/gpu/worker/messages.ts";
@@ -42,7 +43,7 @@ export abstract class WorkerTalk {
     const pieces = steps.flatMap((step) => step.pieces).filter((piece) => piece.run === run);
     const end = steps.flatMap((step) => step.ends).find((candidate) => candidate.run === run)!;
     const tokens = pieces.reduce((sum, piece) => sum + piece.tokens, 0);
-    return { end, text: pieces.map(({ text }) => text).join(""), tokens };
+    return { end, text: pieces.map(textOf).join(""), tokens };
   }
 
   async firstPiece(run: number): Promise<void> {

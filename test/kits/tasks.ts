@@ -322,6 +322,8 @@ function anyTask(): fc.Arbitrary<Task> {
     taskType: text,
     priority: fc.constantFrom(...PRIORITIES),
     timeoutSeconds: maybe(real),
+    model: maybe(text),
+    ranModel: maybe(text),
     retryOf: maybe(text),
     webhook: maybe(plain({ url: text, events: fc.subarray([...BATCH_EVENTS]) })),
     status: fc.constantFrom(...TASK_STATUSES),

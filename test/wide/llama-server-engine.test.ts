@@ -1,7 +1,7 @@
 /** The engine that starts a llama.cpp server: with a real one, where this machine has one, and with a stand-in. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Delta } from "../../src/output.ts";
+import { textOf, type Delta } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { type Engine, type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
 import { createEngine } from "../../src/engine/open.ts";
@@ -114,7 +114,7 @@ function isLikeTheEmbeddedEngine(create: Create): void {
   it("never repeats itself at a temperature above 0", async () => {
     const texts = [1, 2, 3, 4, 5].map(() => {
       let text = "";
-      const emit = (delta: Delta) => void (text += delta.text);
+      const emit = (delta: Delta) => void (text += textOf(delta));
       const request = completionOf("Once", { maxTokens: 40, temperature: 1.2 });
       const { signal } = new AbortController();
       return engine.generate({ request, signal, emit }).then(() => text);

@@ -8,4 +8,10 @@ export interface Exception {
   readonly reason: string;
 }
 
-export const EXCEPTIONS: readonly Exception[] = [];
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    file: "src/task.ts",
+    name: "newTask",
+    reason: "one line for each field: made in any other way, a task costs several times as much",
+  },
+];

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
 import { type EngineInfo, type EngineOptions } from "../engine.ts";
-import { kvBytesPerToken } from "../llama/header.ts";
+import { modelNameOf, kvBytesPerToken } from "../llama/header.ts";
 import { ErrorLog, openBackend, planLoad } from "../llama/model.ts";
 import { checkFile } from "../llama/model-file.ts";
 import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
@@ -109,6 +109,10 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
   const made = { ...plan, context: Math.min(plan.context, context), slots: Math.min(plan.slots, slots) };
   return {
     model: header.insights.ggufFileInfo.metadata.general.name ?? basename(options.model),
+    modelName: modelNameOf(header, options.model),
+    capabilities: ["completion"],
+    honours: [],
+    hasChatTemplate: header.insights.ggufFileInfo.metadata.tokenizer?.chat_template !== undefined,
     context: made.context,
     slots: made.slots,
     memoryNote: plan.note,

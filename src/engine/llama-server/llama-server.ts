@@ -13,7 +13,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
-import { limited, type Request } from "../../request.ts";
+import { continuedText, limited, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -193,7 +193,7 @@ export class LlamaServerEngine implements Engine {
 
   /** `tokens`: how many the prompt has; null: not known yet. `request`: for no more tokens than there is room for. */
   async #orderOf({ upstream, info: { context }, plain }: Running, request: Request) {
-    const prompt = request.text.toWellFormed();
+    const prompt = continuedText(request).toWellFormed();
     if (plain.allows(prompt, request.sampling.maxTokens, context)) return { prompt, tokens: null, request };
     const tokens = await this.#tokenize(upstream, prompt);
     const room = roomBehind(tokens.length, context);

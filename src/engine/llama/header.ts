@@ -69,3 +69,9 @@ function kvShapeOf(shape: ModelShape): Pick<ModelHeader, "kvNumbersPerToken" | "
 }
 
 type ModelShape = GgufInsights["ggufFileInfo"]["architectureMetadata"];
+
+/** What requests call the model of a file: its name in the header, else the file's. */
+export function modelNameOf({ insights }: Pick<ModelHeader, "insights">, path: string): string {
+  const name = insights.ggufFileInfo.metadata.general.name?.trim() ?? "";
+  return name === "" ? basename(path, ".gguf") : name;
+}

@@ -15,7 +15,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
-import { type Request, wholeSampling } from "../../request.ts";
+import { continuedText, type Request, wholeSampling } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -139,8 +139,8 @@ export class LlamaEngine implements Engine {
 
   async generate(generation: Generation): Promise<GenerateOutcome> {
     const { context } = this.#opened().info;
-    const { text, sampling } = generation.request;
-    const prompt = this.#tokenize(text);
+    const { sampling } = generation.request;
+    const prompt = this.#tokenize(continuedText(generation.request));
     const room = roomBehind(prompt.length, context);
     generation.begin?.(prompt.length);
     const run: Run = {

@@ -14,7 +14,7 @@ import {
 import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
-import { KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
+import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
 import { planModel } from "./memory.ts";
 import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, settingsOf, threadsFor } from "./settings.ts";
 import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
@@ -111,6 +111,10 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
     const info = {
       ...(await describe(opening, model)),
       ...granted(header, made.plan),
+      modelName: modelNameOf(header, options.model),
+      capabilities: ["completion"] as const,
+      honours: [],
+      hasChatTemplate: header.insights.ggufFileInfo.metadata.tokenizer?.chat_template !== undefined,
       maxTokenBytes: vocabulary.maxTokenBytes,
       settings: settingsOf({ ...made, options, header }),
     };

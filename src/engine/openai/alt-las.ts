@@ -1,4 +1,5 @@
 /** Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer. */
+import { continuedText } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
@@ -53,7 +54,9 @@ function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
 }
 
 /** Its tasks outlive a lost connection unless they are told not to. */
-function predict({ request: { text, sampling } }: Order): Question {
+function predict({ request }: Order): Question {
+  const text = continuedText(request);
+  const { sampling } = request;
   let attempt: number | null = null;
   /** The text of this attempt so far. */
   let received = "";

@@ -4,7 +4,7 @@
  * (https://platform.openai.com/docs/api-reference/completions).
  */
 import { EngineFailure } from "../failures.ts";
-import { wholeSampling } from "../../request.ts";
+import { continuedText, wholeSampling } from "../../request.ts";
 import { failureStatusIn } from "../upstream/figures.ts";
 import { isObject, objectIn, valueIn } from "../upstream/json-fields.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
@@ -31,7 +31,7 @@ export function completion(order: Order, { samplers, countsEachPiece, fields }: 
     path: "/v1/completions",
     body: {
       model,
-      prompt: request.text.toWellFormed(),
+      prompt: continuedText(request).toWellFormed(),
       max_tokens: Math.min(maxTokens, MOST_TOKENS),
       temperature,
       // Greedy is greedy; TGI takes any sampler as a wish to sample.

@@ -2,6 +2,7 @@
  * llama.cpp's server, run by somebody else. Its routes: tools/server/README.md there; `/slots` may be switched off, and `/metrics` is
  * there with `--metrics` only. It does not tell how full its KV cache is. A request that is closed is aborted after its present step.
  */
+import { continuedText } from "../../request.ts";
 import { type Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
 import { isObject } from "../upstream/json-fields.ts";
@@ -23,8 +24,8 @@ export const LLAMA_CPP: Dialect = {
     };
   },
   ask: (order) => completion(order, { samplers: true, countsEachPiece: false }),
-  countTokens: async (upstream, { request: { text } }) => {
-    const answer = await ask(upstream, "/tokenize", { content: text, add_special: true });
+  countTokens: async (upstream, { request }) => {
+    const answer = await ask(upstream, "/tokenize", { content: continuedText(request), add_special: true });
     return Array.isArray(answer?.tokens) ? answer.tokens.length : null;
   },
   figures: async (upstream) => {

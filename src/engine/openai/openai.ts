@@ -192,6 +192,10 @@ export class OpenAiEngine implements Engine {
     const fewer = slots !== null && slots < this.#options.slots;
     return {
       model: this.#model,
+      modelName: this.#model,
+      capabilities: ["completion"],
+      honours: [],
+      hasChatTemplate: null,
       context,
       slots: fewer ? slots : this.#options.slots,
       memoryNote: null,

@@ -3,6 +3,7 @@
  * `POST /abort_request`. Its load: `GET /v1/loads` (v1_loads.py there, and `GetLoadsReqOutput` in srt/managers/io_struct.py); before that
  * came, only the metrics of `--enable-metrics` (https://docs.sglang.io/references/production_metrics.html).
  */
+import { continuedText } from "../../request.ts";
 import { type Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, numberIn } from "../upstream/json-fields.ts";
@@ -19,8 +20,8 @@ export const SGLANG: Dialect = {
     slots: null,
   }),
   ask: (order) => completion(order, { samplers: true, countsEachPiece: true, fields: { rid: order.id } }),
-  countTokens: async (upstream, { model, request: { text } }) =>
-    wholeIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
+  countTokens: async (upstream, { model, request }) =>
+    wholeIn((await ask(upstream, "/tokenize", { model, prompt: continuedText(request) }))?.count),
   abort: (upstream, { id }) => upstream.ask("POST", "/abort_request", { rid: id }),
   figures: async (upstream) => (await loads(upstream)) ?? (await metrics(upstream)),
   // While nothing runs it renews its metrics every 30 s only.

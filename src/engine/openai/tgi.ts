@@ -3,6 +3,7 @@
  * huggingface/text-generation-inference, `backends/v3` for the gauges. It takes `model` for the name of an adapter, unless it is "tgi";
  * it begins to answer before it looks at a task, so that a refusal comes as an event that always claims to be a 422.
  */
+import { continuedText } from "../../request.ts";
 import { contextIn, nameIn } from "../upstream/figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
@@ -22,8 +23,8 @@ export const TGI: Dialect = {
     return { version: nameIn(info?.version), context: contextIn(info?.max_total_tokens), slots: null };
   },
   ask: (order) => completion(order, { samplers: false, countsEachPiece: false, fields: { model: "tgi" } }),
-  countTokens: async (upstream, { request: { text } }) => {
-    const tokens = await askFor(upstream, "/tokenize", { inputs: text });
+  countTokens: async (upstream, { request }) => {
+    const tokens = await askFor(upstream, "/tokenize", { inputs: continuedText(request) });
     return Array.isArray(tokens) ? tokens.length : null;
   },
   figures: async (upstream) => {

@@ -2,6 +2,7 @@
  * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
  * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
  */
+import { continuedText } from "../../request.ts";
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
 import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
@@ -16,8 +17,8 @@ export const VLLM: Dialect = {
     slots: null,
   }),
   ask: (order) => completion(order, { samplers: true, countsEachPiece: true }),
-  countTokens: async (upstream, { model, request: { text } }) =>
-    wholeIn((await ask(upstream, "/tokenize", { model, prompt: text }))?.count),
+  countTokens: async (upstream, { model, request }) =>
+    wholeIn((await ask(upstream, "/tokenize", { model, prompt: continuedText(request) }))?.count),
   figures: async (upstream) => {
     const metrics = await askForText(upstream, "/metrics");
     if (metrics === null) return null;

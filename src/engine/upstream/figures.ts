@@ -2,7 +2,7 @@
  * The figures of a server, none of which is trusted: an impossible one counts as absent. All numbers of a server go through here before
  * they are shown or counted.
  */
-import { type Request } from "../../request.ts";
+import { factsOf, type Request } from "../../request.ts";
 import { type UpstreamFigures } from "../engine.ts";
 
 /** More than any server has: requests at once, and tokens of context. */
@@ -73,14 +73,14 @@ export function plausibleLoad(told: Omit<UpstreamFigures, "ours">): Omit<Upstrea
 /** The counts of a server for one task, without those that cannot be true. */
 export function plausibleTokens(
   told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
-  { request: { text, sampling }, context }: Asked,
+  { request, context }: Asked,
 ): Counted {
-  const most = Math.min(context ?? Infinity, Buffer.byteLength(text) * NORMALIZED + AROUND_A_PROMPT);
+  const most = Math.min(context ?? Infinity, factsOf(request).size * NORMALIZED + AROUND_A_PROMPT);
   // No prompt has no token: some servers fill in zeros until they know.
   const prompt = wholeIn(told.prompt, most, 1);
   return {
     prompt,
-    completion: wholeIn(told.completion, sampling.maxTokens),
+    completion: wholeIn(told.completion, request.sampling.maxTokens),
     cached: prompt === null ? null : wholeIn(told.cached, prompt),
   };
 }

@@ -1,6 +1,6 @@
 /* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
-import type { Request, Sampling } from "../../request.ts";
+import { type Need, PLAIN_NEEDS, type Request, type Sampling } from "../../request.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
@@ -43,6 +43,7 @@ const IDENTITY = {
   retry_of: ({ retryOf }) => retryOf,
   webhook: ({ webhook }) => jsonOf(webhook),
   created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
+  model: ({ model }) => model,
 } as const satisfies Columns<Task>;
 
 /** Columns of `tasks` that change as the task lives. */
@@ -53,7 +54,10 @@ const CHANGING = {
   finished_at: ({ finishedClock, finishedAt }) => finishedClock ?? finishedAt,
   attempts: ({ attempts }) => JSON.stringify(attempts),
   placement: ({ placement }) => (placement === null ? null : placementJson(placement)),
+  ran_model: ({ ranModel }) => ranModel,
   result_text: ({ result }) => (result === null ? null : result.text),
+  reasoning: ({ result }) => (result === null ? null : (result.reasoning ?? null)),
+  embeddings: ({ result }) => (result === null ? null : jsonOf(result.embeddings ?? null)),
   execution_time: ({ result }) => (result === null ? null : result.executionTime),
   result_timestamp: ({ result }) => (result === null ? null : result.timestamp),
   finish_reason: ({ result }) => (result === null ? null : result.finishReason),
@@ -69,6 +73,7 @@ const NEW = {
   ...IDENTITY,
   ...CHANGING,
   prefix: ({ prefix }) => (prefix.length === 0 ? null : jsonOf(prefix)),
+  needs: ({ needs }) => (needs === PLAIN_NEEDS ? null : jsonOf(needs)),
 } as const satisfies Columns<Task>;
 
 const CHANGED = { user: IDENTITY.user, ...CHANGING, seq: IDENTITY.seq } as const satisfies Columns<Task>;
@@ -83,7 +88,7 @@ export const UPDATED = namesOf(CHANGING);
 export const LISTED = namesOf({ ...IDENTITY, ...CHANGING });
 
 /** The columns that are read beside `LISTED` of a task that is taken over. */
-export const TAKEN_OVER = [...LISTED, "prefix"] as const;
+export const TAKEN_OVER = [...LISTED, "prefix", "needs"] as const;
 
 /** The indexes of values in a row of `TAKEN_OVER`, and of `LISTED`, which has fewer. */
 const READ = placesOf(TAKEN_OVER);
@@ -125,6 +130,7 @@ export function taskOf(row: Row): Task {
     size: row[READ.size] as number,
     estimatedTokens: row[READ.estimated_tokens] as number,
     prefix: parsed<number[]>(row[READ.prefix]) ?? NO_PREFIX,
+    needs: parsed<Need[]>(row[READ.needs]) ?? PLAIN_NEEDS,
     request: null,
   };
 }
@@ -151,6 +157,8 @@ export function listedTaskOf(row: Row): ListedTask {
     taskType: row[READ.task_type] as string,
     priority: row[READ.priority] as Priority,
     timeoutSeconds: row[READ.timeout_seconds] as number | null,
+    model: row[READ.model] as string | null,
+    ranModel: row[READ.ran_model] as string | null,
     retryOf: row[READ.retry_of] as string | null,
     webhook: parsed<Webhook>(row[READ.webhook]),
     status: row[READ.status] as TaskStatus,
@@ -191,8 +199,12 @@ function gpusOf(row: Row): Pick<Task, "boundTo" | "gpuId"> {
 function resultOf(row: Row): TaskResult | null {
   const text = row[READ.result_text];
   if (typeof text !== "string") return null;
+  const reasoning = row[READ.reasoning] as string | null;
+  const embeddings = parsed<string[]>(row[READ.embeddings]);
   return {
     text,
+    ...(reasoning !== null && { reasoning }),
+    ...(embeddings && { embeddings }),
     executionTime: row[READ.execution_time] as number,
     timestamp: row[READ.result_timestamp] as number,
     finishReason: row[READ.finish_reason] as FinishReason,
