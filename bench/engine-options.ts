@@ -15,6 +15,7 @@ export function llamaOptions(model: string, { slots, context, backend = false }:
     model,
     context,
     minContext: context,
+    raw: false,
     slots,
     backend,
     tuning: { threads, cores: 1, prefillChunk: 256, batchSize: null, flashAttention: null, kvCacheType: null },

@@ -35,6 +35,7 @@ const EngineSettings = Type.Object(
     model: Type.Optional(NonEmpty),
     context: Type.Optional(ContextTokens),
     min_context: Type.Optional(ContextTokens),
+    raw: Type.Optional(Type.Boolean()),
     threads: Type.Optional(Threads),
     prefill_chunk: Type.Optional(StepTokens),
     batch_size: Type.Optional(StepTokens),

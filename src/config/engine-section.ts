@@ -38,6 +38,12 @@ export const EngineSection = section("The engine that generates text on each GPU
     minimum: 16,
     description: "Where memory is short, the context of each slot shrinks down to this; then there are fewer slots.",
   }),
+  raw: Type.Optional(
+    Type.Boolean({
+      description:
+        "Whether a text is continued as it is, also where the model has a chat template; a request may say otherwise. null: false, but true for openai.",
+    }),
+  ),
   threads: Type.Optional(
     Type.Integer({
       minimum: 1,

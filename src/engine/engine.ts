@@ -29,6 +29,8 @@ export interface EngineOptions {
   readonly model: string;
   /** Tokens of context wanted for each slot; null: the smaller of what the model was trained for and 8,192. */
   readonly context: number | null;
+  /** Whether a text is continued as it is where its request does not say; else it is a user's message, if the model has a chat template. */
+  readonly raw: boolean;
   /** When memory is short, the number of slots is cut before the context of each falls below so many tokens. */
   readonly minContext: number;
   /** Slots wanted: sequences that are decoded at once. */
@@ -63,6 +65,8 @@ export interface DeviceEngine extends Pick<EngineOptions, "binary" | "upstream" 
   readonly context: number | null;
   /** Tokens for each slot. */
   readonly minContext: number;
+  /** Whether a text is continued as it is where its request does not say. */
+  readonly raw: boolean;
   /** The configured value; how many cores are a device's own is not known here. */
   readonly tuning: Omit<Tuning, "cores">;
 }

@@ -286,7 +286,7 @@ function outcomeOf(plan: Plan, generated: number, finishReason: GenerateOutcome[
 
 /** Alike for inputs that are made of the same characters, or tokens. */
 function vectorOf(input: string | readonly number[]): string {
-  const values = new Array<number>(DIMENSIONS).fill(1);
+  const values = Array.from({ length: DIMENSIONS }, () => 1);
   const numbers = typeof input === "string" ? Buffer.from(input) : input;
   for (const number of numbers) values[number % DIMENSIONS]! += 1;
   return unitVector(values);

@@ -242,12 +242,13 @@ function isMonitored({ vendor }: Device): boolean {
 function engineOptions(device: Device, { devices, config }: PoolParts): InstanceEngine {
   const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
   const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
-  const { kind, model, context, minContext, tuning, binary, upstream, patience } = device.engine;
+  const { kind, model, context, minContext, raw, tuning, binary, upstream, patience } = device.engine;
   return {
     kind,
     model,
     context,
     minContext,
+    raw,
     slots: device.slots,
     backend: device.backend,
     tuning: { ...tuning, cores },

@@ -15,6 +15,7 @@ export const LLAMA: EngineOptions = {
   model: new URL("../../models/demo.gguf", import.meta.url).pathname,
   context: null,
   minContext: 2048,
+  raw: false,
   slots: SLOTS,
   memoryBudget: null,
   memoryShare: 0.9,

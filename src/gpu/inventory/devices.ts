@@ -335,6 +335,8 @@ function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): Dev
     context,
     // A smaller configured context is enough by itself.
     minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
+    // The chat template of a model that a server elsewhere has is not known here.
+    raw: own.raw ?? engine.raw ?? engineTraits(kind).computes === "elsewhere",
     tuning: tuningOf(own, engine),
     binary: own.binary ?? engine.binary,
     upstream: null,
