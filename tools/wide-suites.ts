@@ -11,7 +11,7 @@ export interface Suite {
 }
 
 /** What can break every suite. */
-const EVERY = ["package-lock.json", "bin/**", "src/*.ts", "test/helpers/**", ".ci/**"];
+const EVERY = ["package-lock.json", "bin/**", "src/*.ts", "test/helpers/**", "tools/real-models/**", ".ci/**"];
 
 export const SUITES: readonly Suite[] = [
   {

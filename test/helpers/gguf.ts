@@ -1,7 +1,7 @@
 /** Parts of GGUF files, for models of random weights. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
 
 /** Of `enum gguf_metadata_value_type`. */
-export const VALUE = { uint16: 2, uint32: 4, int32: 5, float32: 6, string: 8, array: 9 };
+export const VALUE = { uint16: 2, uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 };
 /** Bytes of the types of fixed size, by their number. */
 const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 const ALIGNMENT = 32;
