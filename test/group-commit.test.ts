@@ -28,6 +28,15 @@ test("a save that nobody waits for is written by itself when no other comes", as
   assert.deepEqual(writes, [[1], [2]]);
 });
 
+test("after a write for several clients, the ends of their tasks are written before their next ones", async () => {
+  const { writes, commits } = open();
+  await Promise.all([commits.save([newTask(1)], [], "now"), commits.save([newTask(2)], [], "now")]);
+  const ended = commits.save([newTask(1), newTask(2)], [], "soon");
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all([ended, commits.save([newTask(3)], [], "now")]);
+  assert.deepEqual(writes, [[1, 2], [1, 2], [3]]);
+});
+
 test("before a close, a save that nobody waits for is written, too", async () => {
   const { writes, commits } = open();
   const saved = commits.save([newTask(1)], [], "soon");

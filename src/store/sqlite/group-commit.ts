@@ -31,6 +31,8 @@ export class GroupCommit {
   #gathering = false;
   /** One of those in `#pending` is waited for. */
   #hurries = false;
+  /** Saves of the last such write that somebody waited for. */
+  #waitedFor = 0;
   /** Nothing but saves that nobody waits for is in `#pending`; the timer says for how long. */
   #lingering = false;
   #patience: NodeJS.Timeout | undefined;
@@ -44,8 +46,8 @@ export class GroupCommit {
   save(tasks: readonly Task[], records: readonly StoreRecord[], when: When): Promise<void> {
     return new Promise((resolve, reject) => {
       const characters = charactersOf(tasks, records);
-      this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, resolve, reject });
-      if (when === "soon" && !this.#hurries) return this.#linger();
+      this.#pending.push({ tasks: tasks.slice(), records: records.map(copyOf), characters, when, resolve, reject });
+      if (when === "soon" && !this.#hurries && this.#waitedFor <= 1) return this.#linger();
       this.#hurries = true;
       this.#gather();
     });
@@ -63,7 +65,9 @@ export class GroupCommit {
 
   /**
    * Lets what nobody waits for be written with what comes next. A task is stored twice, and with one client at a time its end would else
-   * be written just when the next task comes, which has to wait for the disk then.
+   * be written just when the next task comes, which has to wait for the disk then. With several clients it is written at once: while that
+   * lasts all of them come back, and share the next write. Else they fall apart into groups, and each group costs a write and a message to
+   * each worker.
    */
   #linger(): void {
     if (this.#writing || this.#lingering) return;
@@ -104,11 +108,10 @@ export class GroupCommit {
       return;
     }
     this.#writing = false;
-    // The next write begins two turns later, or one turn after a hurried save that comes before: the callers answer their clients, and the
-    // clients' next requests come. So there are fewer commits, with more tasks each, and they cost less of the processor.
-    if (this.#pending.length === 0 || this.#retries.length > 0) this.#flush();
-    else if (this.#hurries) setImmediate(() => this.#gather());
-    else this.#linger();
+    const waitedFor = saves.filter(({ when }) => when === "now").length;
+    if (waitedFor > 0) this.#waitedFor = waitedFor;
+    if (this.#pending.length > 0 && this.#retries.length === 0 && !this.#hurries) this.#linger();
+    else this.#flush();
     for (const save of saves) save.resolve();
   }
 

@@ -4,13 +4,15 @@ import type { Task, TaskStatus } from "../../task.ts";
 import { recordKey } from "./records.ts";
 import type { Row } from "./columns.ts";
 import { changedRow, type NewRow, newRow } from "./rows.ts";
-import type { StoreRecord } from "../store.ts";
+import type { StoreRecord, When } from "../store.ts";
 
 export interface Save {
   readonly tasks: readonly Task[];
   readonly records: readonly StoreRecord[];
   /** In their texts. */
   readonly characters: number;
+  /** Whether somebody waits for it. */
+  readonly when: When;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
