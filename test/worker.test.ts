@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { textOf, contentOf, type Delta, type Output } from "../src/output.ts";
-import { type EngineInfo, type EngineOptions, type SimulatedFailure } from "../src/engine/engine.ts";
+import { type EngineInfo, type EngineOptions, PROOF, type SimulatedFailure } from "../src/engine/engine.ts";
 import { type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type CanceledRun } from "../src/gpu/worker/worker-runs.ts";
@@ -236,7 +236,7 @@ test("a load that does not come to an end is stalled, although the process beats
 test("a health check generates one token and is no task", async (t) => {
   const owner = new Owner(t, {});
   await owner.ready();
-  const outcome = await owner.worker.check();
+  const outcome = await owner.worker.check(PROOF);
   assert.ok(outcome.status === "completed" && outcome.result.completionTokens === 1);
   assert.equal(owner.outcomes.size, 0);
 });
@@ -295,7 +295,7 @@ test("text is told as it comes, with its place, and all of it before the end", a
   const tasks = [task("one", 12), task("two", 9)];
   for (const each of tasks) owner.run(each);
   await owner.until(() => owner.textOf(tasks[0]!) !== "");
-  await owner.worker.check();
+  await owner.worker.check(PROOF);
   for (const each of tasks) {
     const outcome = await owner.outcome(each);
     assert.ok(outcome.status === "completed");

@@ -14,7 +14,7 @@
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When the server is lost for good, `gone` resolves first.
  */
 import { type Delta } from "../output.ts";
-import { type Capability, completionOf, type Request, type SamplingName } from "../request.ts";
+import { type Capability, completionOf, NO_SAMPLING, type Request, type SamplingName } from "../request.ts";
 import { type FinishReason } from "../task.ts";
 import { type EngineKind } from "./kinds.ts";
 
@@ -237,11 +237,23 @@ export interface Generation {
   readonly emit: (delta: Delta, tokens: number) => void;
 }
 
-/** The smallest request, which every engine that works can answer. */
+/** The smallest request, which every engine that works and can continue a text can answer. */
 export const PROOF = completionOf("Hello", { maxTokens: 1, temperature: 0 });
 
-export function proofUntil(signal: AbortSignal): Generation {
-  return { request: PROOF, signal, emit: () => {} };
+/** The smallest request that an engine which works can answer, whatever its model is for. */
+export function proofFor({ capabilities }: Pick<EngineInfo, "capabilities">): Request {
+  if (capabilities.includes("completion")) return PROOF;
+  if (capabilities.includes("chat")) return PROOF_OF.chat;
+  return capabilities.includes("embedding") ? PROOF_OF.embedding : PROOF;
+}
+
+const PROOF_OF = {
+  chat: { kind: "chat", messages: [{ role: "user", content: PROOF.text }], sampling: PROOF.sampling },
+  embedding: { kind: "embedding", inputs: [PROOF.text], sampling: NO_SAMPLING },
+} as const satisfies Readonly<Record<string, Request>>;
+
+export function proofUntil(signal: AbortSignal, request: Request = PROOF): Generation {
+  return { request, signal, emit: () => {} };
 }
 
 export interface GenerateOutcome {

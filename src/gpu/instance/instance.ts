@@ -2,7 +2,7 @@
  * One model on one GPU: starts and ends its worker as its lifecycle decides, and gives it tasks. The card, and the view of a GPU with its
  * instances, are in ../gpu.ts.
  */
-import { type EngineInfo } from "../../engine/engine.ts";
+import { type EngineInfo, proofFor } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
 import { type Output } from "../../output.ts";
@@ -354,11 +354,11 @@ export class Instance {
     else this.#scheduleCheck();
   }
 
-  /** Has the worker generate one token. */
+  /** Has the worker answer the smallest request. */
   async #prove(): Promise<void> {
     const worker = this.#worker;
     const wasServing = this.isLoaded;
-    const outcome = await worker?.check();
+    const outcome = await worker?.check(proofFor(this.#info!));
     if (outcome === undefined || worker !== this.#worker) return;
     if (outcome.status === "completed") this.#backpressure.hasRoom();
     this.#lifecycle.proved(faultIn(outcome));

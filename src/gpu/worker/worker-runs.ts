@@ -1,5 +1,4 @@
 /** The runs of a worker, each from its request to its outcome. */
-import { PROOF } from "../../engine/engine.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { lengthOf, type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
@@ -66,12 +65,12 @@ export class WorkerRuns {
     return run.output;
   }
 
-  /** Has one token generated. Resolves with how that ended; never, when the worker does not tell. */
-  check(): Promise<Outcome> {
+  /** Has the smallest request answered. Resolves with how that ended; never, when the worker does not tell. */
+  check(proof: Request): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const run = newRun(this.#nextRun++, resolve);
     this.#runs.set(run.number, run);
-    this.#give(run, PROOF);
+    this.#give(run, proof);
     return promise;
   }
 

@@ -136,9 +136,9 @@ export class GpuWorker {
     this.#runs.cancel(task);
   }
 
-  /** Has it generate one token. Resolves with how that ended; never, when it dies or stalls meanwhile. */
-  check(): Promise<Outcome> {
-    return this.#runs.check();
+  /** Has it answer the smallest request. Resolves with how that ended; never, when it dies or stalls meanwhile. */
+  check(proof: Request): Promise<Outcome> {
+    return this.#runs.check(proof);
   }
 
   /** Ends the worker and resolves when it is gone. The owner is told nothing any more. */
