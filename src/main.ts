@@ -205,6 +205,7 @@ function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
     tasks,
     lost,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
+    models: () => pool.models(),
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
     runningOn: (id) => scheduler.instances.flatMap(({ gpuId, running }) => (gpuId === id ? [...running] : [])),

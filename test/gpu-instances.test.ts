@@ -6,6 +6,7 @@ import { Mutex } from "../src/common/mutex.ts";
 import { type SimulatedOptions } from "../src/engine/engine.ts";
 import { UNKNOWN } from "../src/gpu/card/readings.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
+import { ModelNames } from "../src/gpu/models.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { Changes } from "./helpers/changes.ts";
 import { aGpu, simulatedEngine } from "./helpers/devices.ts";
@@ -42,6 +43,7 @@ class Owner {
         loading: new Mutex(),
         openChannel: this.workers.open,
         timing: { restartPause: 0, retryPauses: [86_400_000], healthyAfter: 300_000 },
+        names: new ModelNames(),
         log: pino({ level: "silent" }),
       },
       {

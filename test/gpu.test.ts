@@ -8,6 +8,7 @@ import { type Device } from "../src/gpu/inventory/devices.ts";
 import { type GpuState } from "../src/gpu/facts.ts";
 import { type LossReason, type LifecycleTiming } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
+import { ModelNames } from "../src/gpu/models.ts";
 import { Mutex } from "../src/common/mutex.ts";
 import { type OpenChannel } from "../src/gpu/worker/channel.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
@@ -67,6 +68,7 @@ class Owner {
         loading: new Mutex(),
         openChannel: rest.openChannel ?? this.workers.open,
         timing,
+        names: new ModelNames(),
         log: pino({ level: "silent" }),
       },
       {

@@ -234,6 +234,7 @@ Capability     8.0
 UUID           GPU-1
 PCI bus id     0000:65:00.0
 Model          a model, 8192 tokens for each slot
+Can            chat, completion
                4 slots of 8 fit.
 Device         NVIDIA A100 (CUDA)
 Worker         process 4711, 0 died since the server started

@@ -6,6 +6,7 @@ import { type GpuState } from "../src/gpu/facts.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
 import { type LossReason } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
+import { ModelNames } from "../src/gpu/models.ts";
 import { type OpenChannel } from "../src/gpu/worker/channel.ts";
 import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
 import { type Outcome, type Task } from "../src/task.ts";
@@ -51,6 +52,7 @@ class Owner {
         loading: new Mutex(),
         openChannel: openChannel ?? new LocalWorkers().open,
         timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
+        names: new ModelNames(),
         log: pino({ level: "silent" }),
       },
       {

@@ -181,11 +181,17 @@ function factsOfDevice(gpu: GpuDetails, bars: number): Fact[] {
 function factsOfWorker(gpu: GpuDetails): Fact[] {
   return [
     ["Model", listed(gpu.model ?? "-", gpu.context, (context) => `${context} tokens for each slot`)],
+    ...(gpu.model_name === null || gpu.model_name === gpu.model ? [] : [["Called", gpu.model_name] as const]),
+    ...(gpu.capabilities === null ? [] : [["Can", abilitiesOf(gpu.capabilities, gpu.chat_template)] as const]),
     ...(gpu.memory_note === null ? [] : [["", gpu.memory_note] as const]),
     ["Device", gpu.device ?? "-"],
     ...(gpu.upstream === null ? [] : [["Its server", loadOf(gpu.upstream)] as const]),
     ["Worker", `${gpu.pid === null ? "none" : `process ${gpu.pid}`}, ${gpu.restarts} died since the server started`],
   ];
+}
+
+function abilitiesOf(capabilities: readonly string[], hasTemplate: boolean | null): string {
+  return capabilities.join(", ") + (hasTemplate === false ? "; it has no chat template" : "");
 }
 
 /** The load that a server reports, from all its clients, as far as it tells. */

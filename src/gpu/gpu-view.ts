@@ -14,7 +14,7 @@ export interface GpuView {
   readonly health: Pick<Health, "state" | "reason" | "since" | "history" | "visible">;
   readonly instances: readonly Pick<
     Instance,
-    "id" | "model" | "slots" | "health" | "info" | "isFull" | "pid" | "restarts"
+    "id" | "model" | "modelName" | "slots" | "health" | "info" | "isFull" | "pid" | "restarts"
   >[];
   /** null: there is none, or it is too old. */
   readonly reading: Reading | null;
@@ -28,10 +28,10 @@ export function factsOf({ device, health, instances, reading, crowded }: GpuView
     id: device.id,
     memoryFree: reading?.memoryFree ?? null,
     othersUtilization: reading?.othersUtilization ?? 0,
-    instances: instances.map(({ id, model, slots, info, isFull, health: own }) => ({
+    instances: instances.map(({ id, model, modelName, slots, info, isFull, health: own }) => ({
       id,
       model,
-      modelName: info?.modelName ?? null,
+      modelName,
       can: info === null ? null : capabilitiesOf(info),
       ...health.visible(own),
       crowded: isFull ? "server_full" : crowded,
@@ -80,13 +80,22 @@ export function statusOf({
     xids: { ...xids },
     computeCapability: device.computeCapability,
     slots: info?.slots ?? device.slots,
+    modelName: only?.modelName ?? null,
+    ...modelOf(info),
+    pid: instances.find(({ pid }) => pid !== null)?.pid ?? null,
+    restarts: instances.reduce((sum, { restarts }) => sum + restarts, 0),
+    events: health.history,
+  };
+}
+
+function modelOf(info: EngineInfo | null) {
+  return {
     model: info?.model ?? null,
+    capabilities: info?.capabilities ?? null,
+    hasChatTemplate: info?.hasChatTemplate ?? null,
     context: info?.context ?? null,
     memoryNote: info?.memoryNote ?? null,
     device: info?.device ?? null,
     settings: info?.settings ?? null,
-    pid: instances.find(({ pid }) => pid !== null)?.pid ?? null,
-    restarts: instances.reduce((sum, { restarts }) => sum + restarts, 0),
-    events: health.history,
   };
 }

@@ -14,6 +14,7 @@ import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { Cards, FIRST_FIGURES } from "./card/cards.ts";
 import { combine } from "./card/readings.ts";
 import { type GpuFacts, type InstanceRef } from "./facts.ts";
+import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
 import { type GpuStatus, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
@@ -51,6 +52,7 @@ export interface DrainOptions {
 
 export class GpuPool {
   readonly #gpus = new Map<number, Gpu>();
+  readonly #names = new ModelNames();
   readonly #cards = new Cards((uuid) => this.#on(uuid));
   /** The last facts that the scheduler got of each GPU, as text, so that it gets nothing twice. */
   readonly #told = new Map<number, string>();
@@ -116,6 +118,11 @@ export class GpuPool {
     }));
   }
 
+  /** The models that were loaded, in the order of their first GPUs. */
+  models(): readonly ModelStatus[] {
+    return modelsOf([...this.#gpus.values()], this.#names);
+  }
+
   /** Ready means that a task sent now could finish: every GPU has loaded or failed to, and one at least serves. */
   readiness(): Readiness {
     const all = [...this.#gpus.values()];
@@ -149,6 +156,7 @@ export class GpuPool {
         footprint: () => this.#cards.footprint(device.uuids),
         loading: this.#loading,
         timing,
+        names: this.#names,
         log: log.child({ gpu: device.id }),
       },
       {
@@ -182,7 +190,7 @@ export class GpuPool {
 
   #tell(gpuId: number): void {
     const facts = this.#gpus.get(gpuId)!.facts();
-    const told = JSON.stringify(facts);
+    const told = JSON.stringify(facts, withSets);
     if (told === this.#told.get(gpuId)) return;
     this.#told.set(gpuId, told);
     this.#events.changed(facts);
@@ -226,6 +234,11 @@ export class GpuPool {
     );
     return shares.reduce((sum, share) => (sum === null || share === null ? null : sum + share), 0);
   }
+}
+
+/** Of a set JSON would only say that it is an object. */
+function withSets(_key: string, value: unknown): unknown {
+  return value instanceof Set ? [...value] : value;
 }
 
 /** The number of these that are yet to load their models, including the one that asks. */

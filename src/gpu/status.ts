@@ -1,5 +1,6 @@
 /** A GPU as `GET /gpus` shows it. */
 import { type EngineSetting, type UpstreamFigures } from "../engine/engine.ts";
+import { type Capability } from "../request.ts";
 import { type GpuState, type InstanceFacts } from "./facts.ts";
 
 /** One entry of a GPU's history. */
@@ -72,8 +73,14 @@ export interface GpuStatus {
   readonly slots: number;
   /** The figure that `least_loaded` compares, 0 to 1. */
   readonly load: number;
-  /** The model's name; null until it is loaded. */
+  /** The model's name, for people; null until it is loaded. */
   readonly model: string | null;
+  /** What requests call its model; null until it is loaded. */
+  readonly modelName: string | null;
+  /** What its model can do; null until it is loaded. */
+  readonly capabilities: readonly Capability[] | null;
+  /** Whether its model has a chat template; null until it is loaded, and where the server behind it does not tell. */
+  readonly hasChatTemplate: boolean | null;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;
   /** One sentence when memory was too small for the slots or the context asked for; else null. */

@@ -1,6 +1,7 @@
 /** The parts that the routes work with; main.ts brings them together. */
 import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type Config } from "../config/config.ts";
+import { type ModelStatus } from "../gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type Logger } from "../log/log.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
@@ -20,6 +21,8 @@ export interface ServerParts {
   readonly tasks: TaskApi;
   readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];
+  /** The models that were loaded, in the order of their first GPUs. */
+  readonly models: () => readonly ModelStatus[];
   /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];
   /** The tasks that run on a GPU now. */

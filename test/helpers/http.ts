@@ -13,6 +13,7 @@ import { completionOf } from "../../src/request.ts";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
 import { parseConfig, type Config } from "../../src/config/config.ts";
+import { type ModelStatus } from "../../src/gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
@@ -175,6 +176,9 @@ export const GPU: GpuStatus = {
   slots: 8,
   load: 0.25,
   model: "a model",
+  modelName: "a model",
+  capabilities: ["chat", "completion"],
+  hasChatTemplate: true,
   context: 8192,
   memoryNote: null,
   device: "NVIDIA A100 (CUDA)",
@@ -215,11 +219,23 @@ export const CPU_DEVICE: GpuStatus = {
   taskCount: 0,
   load: 0,
   model: null,
+  modelName: null,
+  capabilities: null,
+  hasChatTemplate: null,
   settings: null,
   context: null,
   device: null,
   pid: null,
   events: [],
+};
+
+/** The model on `GPU`. */
+export const MODEL: ModelStatus = {
+  name: "a model",
+  context: 8192,
+  capabilities: ["chat", "completion"],
+  gpuIds: [GPU.id],
+  since: DONE,
 };
 
 /** Two that hold one model together. */
@@ -432,7 +448,13 @@ export interface TestServer {
   readonly log: string[];
   readonly dataDir: string;
   /** What the tests may change while the server runs. */
-  readonly state: { draining: boolean; readiness: Readiness; gpus: GpuStatus[]; running: RunningTask[] };
+  readonly state: {
+    draining: boolean;
+    readiness: Readiness;
+    gpus: GpuStatus[];
+    models: ModelStatus[];
+    running: RunningTask[];
+  };
   /** What operators asked for, in order. */
   readonly operations: (({ drain: number } & DrainOptions) | { resume: number; by: string })[];
 }
@@ -451,6 +473,7 @@ export function testServer(
     draining: false,
     readiness: { ready: true, reason: null } as Readiness,
     gpus: [GPU],
+    models: [MODEL] as ModelStatus[],
     running: [] as RunningTask[],
   };
   const operations: TestServer["operations"] = [];
@@ -459,6 +482,7 @@ export function testServer(
     tasks,
     webhooks,
     gpus: () => state.gpus,
+    models: () => state.models,
     runningOn: (gpuId) => (gpuId === GPU.id ? state.running : []),
     drainGpu: (gpuId, options) => operations.push({ drain: gpuId, ...options }),
     resumeGpu: (gpuId, by) => operations.push({ resume: gpuId, by }),

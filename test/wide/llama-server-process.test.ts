@@ -11,6 +11,7 @@ import { completionOf } from "../../src/request.ts";
 import { type FromWorker, type ToWorker } from "../../src/gpu/worker/messages.ts";
 import { useOf } from "../../src/gpu/worker/process-use.ts";
 import { Gpu, type GpuEvents } from "../../src/gpu/gpu.ts";
+import { ModelNames } from "../../src/gpu/models.ts";
 import { forkChannel } from "../../src/gpu/worker/fork-channel.ts";
 import { Mutex } from "../../src/common/mutex.ts";
 import { aDevice } from "../helpers/devices.ts";
@@ -205,6 +206,7 @@ function gpuOf({ path }: Program, events: Pick<GpuEvents, "started" | "changed">
       loading: new Mutex(),
       openChannel: forkChannel,
       timing: { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 },
+      names: new ModelNames(),
       log: pino({ level: "silent" }),
     },
     { lost: nothing, ...events },

@@ -3,6 +3,7 @@ import { type Logger } from "pino";
 import { type Mutex } from "../../common/mutex.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { type Device } from "../inventory/devices.ts";
+import { type ModelNames } from "../models.ts";
 import { type OpenChannel } from "../worker/channel.ts";
 import { type Usage } from "../worker/worker.ts";
 import { type InstanceHealth } from "./health.ts";
@@ -40,6 +41,7 @@ export interface InstanceSettings {
   /** Lets one worker at a time load on a card. */
   readonly loading: Mutex;
   readonly timing: LifecycleTiming;
+  readonly names: Pick<ModelNames, "of">;
   readonly log: Logger;
 }
 

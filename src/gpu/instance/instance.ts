@@ -106,6 +106,12 @@ export class Instance {
     return this.#info;
   }
 
+  /** What requests call its model; null until that was loaded. */
+  get modelName(): string | null {
+    const { names, engine } = this.#options;
+    return this.#info === null ? null : names.of(engine, this.#info.modelName);
+  }
+
   /** Slots: those configured until the model is loaded, then those made. */
   get slots(): number {
     return this.#info?.slots ?? this.#options.engine.slots;

@@ -25,7 +25,7 @@ export function oneOf<const Values extends string[]>(values: readonly [...Values
 }
 
 // A list of types, not a union: fast-json-stringify would run a validator to choose a union's branch.
-export function orNull<T>(type: "integer" | "number" | "string", options: TSchemaOptions = {}) {
+export function orNull<T>(type: "integer" | "number" | "string" | "boolean", options: TSchemaOptions = {}) {
   return Type.Unsafe<T | null>({ ...options, type: [type, "null"] });
 }
 

@@ -2,6 +2,7 @@
 import { Type, type Static } from "typebox";
 import { type EngineSetting } from "../../engine/engine.ts";
 import { GPU_STATES } from "../../gpu/facts.ts";
+import { CAPABILITIES, type Capability } from "../../request.ts";
 import { closed, oneOf, orNull, shared, TaskId, Time, TIME_EXAMPLE, TimeOrNull, ID_EXAMPLE } from "./common.ts";
 
 const GPU_EXAMPLE = {
@@ -33,6 +34,9 @@ const GPU_EXAMPLE = {
   memory_free: 38_949_672_960,
   compute_capability: 8,
   model: "Qwen3 0.6B",
+  model_name: "Qwen3 0.6B",
+  capabilities: ["chat", "completion", "embedding"],
+  chat_template: true,
   context: 8192,
   memory_note: null,
   device: "NVIDIA A100-SXM4-40GB",
@@ -97,7 +101,16 @@ export const GpuView = Type.Object(
     }),
     memory_free: orNull<number>("integer", { description: "Bytes." }),
     compute_capability: orNull<number>("number", { description: "CUDA's, like 8.6." }),
-    model: orNull<string>("string", { description: "null: not loaded yet." }),
+    model: orNull<string>("string", { description: "The model, for people; null: not loaded yet." }),
+    model_name: orNull<string>("string", { description: "What requests call its model; null: not loaded yet." }),
+    capabilities: Type.Unsafe<Capability[] | null>({
+      type: ["array", "null"],
+      items: { enum: [...CAPABILITIES] },
+      description: "What its model can do; null: not loaded yet.",
+    }),
+    chat_template: orNull<boolean>("boolean", {
+      description: "Whether its model has a chat template; null: not loaded yet, or its server does not tell.",
+    }),
     context: orNull<number>("integer", {
       description: "Tokens for each slot; null: no model is loaded yet, or its server does not tell.",
     }),

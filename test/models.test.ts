@@ -1,0 +1,62 @@
+/** The names of models, and the list of them. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type EngineInfo } from "../src/engine/engine.ts";
+import { ModelNames, modelsOf } from "../src/gpu/models.ts";
+import { SIMULATED } from "./helpers/engines.ts";
+import { SimulatedEngine } from "../src/engine/simulated.ts";
+
+const file = (model: string) => ({ kind: "llama", model }) as const;
+const server = (model: string) => ({ kind: "openai", model }) as const;
+
+test("models that are called alike get names of their own, which they keep", () => {
+  const names = new ModelNames();
+  const asked = () => [
+    names.of(file("/q4.gguf"), "Qwen"),
+    names.of(file("/q8.gguf"), "Qwen"),
+    names.of(server(""), "Qwen"),
+    names.of(file("/other.gguf"), "Other"),
+    names.of(file("/q4.gguf"), "Qwen"),
+  ];
+  assert.deepEqual(asked(), ["Qwen", "Qwen-2", "Qwen-3", "Other", "Qwen"]);
+  assert.deepEqual(asked(), ["Qwen", "Qwen-2", "Qwen-3", "Other", "Qwen"]);
+});
+
+test("a name that ends like a second one of another model is nobody's but its own", () => {
+  const names = new ModelNames();
+  assert.equal(names.of(file("/a.gguf"), "Qwen-2"), "Qwen-2");
+  assert.equal(names.of(file("/b.gguf"), "Qwen"), "Qwen");
+  assert.equal(names.of(file("/c.gguf"), "Qwen"), "Qwen-3");
+});
+
+test("servers that call their model alike are one model, however it was asked for there", () => {
+  const names = new ModelNames();
+  assert.equal(names.of(server("Qwen"), "Qwen"), "Qwen");
+  assert.equal(names.of(server(""), "Qwen"), "Qwen");
+});
+
+test("a file that is replaced by another model has another name", () => {
+  const names = new ModelNames();
+  names.of(file("/a.gguf"), "Qwen");
+  assert.equal(names.of(file("/a.gguf"), "Llama"), "Llama");
+});
+
+test("models are listed with the GPUs that have loaded them, and what they can do there together", async () => {
+  const simulated = await new SimulatedEngine(SIMULATED, 0).load();
+  const names = new ModelNames();
+  const instance = (path: string, called: string, changes: Partial<EngineInfo> = {}) => ({
+    modelName: names.of(file(path), called),
+    info: { ...simulated, ...changes },
+  });
+  const toLoad = { modelName: null, info: null };
+  const gpus = [
+    { device: { id: 0 }, instances: [toLoad] },
+    { device: { id: 1 }, instances: [instance("/a", "Qwen", { context: 100, capabilities: ["completion"] })] },
+    { device: { id: 2 }, instances: [instance("/b", "Embedder", { context: null, capabilities: ["embedding"] })] },
+    { device: { id: 4 }, instances: [instance("/a", "Qwen", { context: 200, capabilities: ["completion", "chat"] })] },
+  ];
+  assert.deepEqual(modelsOf(gpus, names), [
+    { name: "Qwen", context: 200, capabilities: ["completion", "chat"], gpuIds: [1, 4], since: names.sinceOf("Qwen") },
+    { name: "Embedder", context: null, capabilities: ["embedding"], gpuIds: [2], since: names.sinceOf("Embedder") },
+  ]);
+});
