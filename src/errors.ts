@@ -49,18 +49,26 @@ export class AltLasError extends Error {
   readonly code: ErrorCode;
   /** Seconds after which trying again makes sense; sent as `Retry-After`. */
   readonly retryAfter: number | undefined;
+  /** The field of the request that is at fault, like `messages[0].content`; null: none, or the sentence alone names it. */
+  readonly param: string | null;
   /** Sent beside the sentence: of a `conflict`, the status that stands in the way. */
   readonly details: Readonly<Record<string, string>>;
 
   constructor(
     code: ErrorCode,
     sentence: string,
-    options: { retryAfter?: number; details?: Readonly<Record<string, string>>; cause?: unknown } = {},
+    options: {
+      retryAfter?: number;
+      param?: string;
+      details?: Readonly<Record<string, string>>;
+      cause?: unknown;
+    } = {},
   ) {
     super(sentence, { cause: options.cause });
     this.name = "AltLasError";
     this.code = code;
     this.retryAfter = options.retryAfter;
+    this.param = options.param ?? null;
     this.details = options.details ?? {};
   }
 

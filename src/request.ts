@@ -207,10 +207,25 @@ function needsOf({ kind, sampling }: Request): readonly Need[] {
   const asked: Need[] = [];
   // Maximum length and temperature are honoured by all, and a seed is drawn for nearly every task.
   for (const field of Object.keys(sampling)) {
-    if (isNamed(field) && field !== "seed" && sampling[field] !== undefined) asked.push(SAMPLING_NAMES[field]);
+    if (isNamed(field) && field !== "seed" && !isOff(field, sampling[field])) asked.push(SAMPLING_NAMES[field]);
   }
   return kind === "completion" && asked.length === 0 ? PLAIN_NEEDS : [kind, ...asked];
 }
+
+/** Whether a field says that it changes nothing: an engine that knows nothing of it does as much. */
+function isOff(field: keyof typeof SAMPLING_NAMES, value: Sampling[keyof typeof SAMPLING_NAMES]): boolean {
+  if (value === undefined || value === OFF[field]) return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+/** The numbers by which fields change nothing. */
+const OFF: Readonly<Partial<Record<keyof typeof SAMPLING_NAMES, number>>> = {
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+};
 
 function isNamed(field: string): field is keyof typeof SAMPLING_NAMES {
   return Object.hasOwn(SAMPLING_NAMES, field);

@@ -27,6 +27,8 @@ interface SchemaPart {
 export interface Misfit {
   /** Where: the keys and indices from the root to the value. */
   readonly path: readonly (string | number)[];
+  /** The field at fault, which may be missing there; null: it is the whole. */
+  readonly field: string | null;
   /** Names the field, what was given and what is allowed. */
   readonly sentence: string;
 }
@@ -70,12 +72,13 @@ export function misfitsOf({ errors }: ValidateFunction, root = "the body"): Misf
 
 /** YAML takes 0042 for the number 42; quotes make a text of anything. */
 function withQuotes(error: ErrorObject, root: string): Misfit {
-  const { path, sentence } = describe(error, pathOf(error), root);
+  const misfit = describe(error, pathOf(error), root);
+  const { sentence } = misfit;
   const isPlain = typeof error.data === "number" || typeof error.data === "boolean";
-  if (error.keyword !== "type" || error.params.type !== "string" || !isPlain) return { path, sentence };
+  if (error.keyword !== "type" || error.params.type !== "string" || !isPlain) return misfit;
   const what = `got ${kindOf(error.data)}`;
   const told = sentence.endsWith(`${what}.`) ? sentence.slice(0, -1) : `${sentence.slice(0, -1)}, ${what.slice(4)}`;
-  return { path, sentence: `${told}; put it in quotes.` };
+  return { ...misfit, sentence: `${told}; put it in quotes.` };
 }
 
 function pathOf({ instancePath }: ErrorObject): (string | number)[] {
@@ -89,26 +92,27 @@ function pathOf({ instancePath }: ErrorObject): (string | number)[] {
 function describe(error: ErrorObject, path: (string | number)[], root: string): Misfit {
   const schema = error.parentSchema as SchemaPart;
   const here = fieldName(path, root);
+  const field = path.length === 0 ? null : here;
   if (error.keyword === "required") {
     const missing = String(error.params.missingProperty);
     const mistaken = misnamed(missing, error.data, schema);
     if (mistaken !== undefined) return unknownField(mistaken, path, root, schema);
     const wanted = schema.properties?.[missing];
     const name = fieldName([...path, missing], root);
-    return { path, sentence: `${name} is missing; it must be ${wanted ? expected(wanted) : "given"}.` };
+    return { path, field: name, sentence: `${name} is missing; it must be ${wanted ? expected(wanted) : "given"}.` };
   }
   if (error.keyword === "additionalProperties") {
     return unknownField(String(error.params.additionalProperty), path, root, schema);
   }
   if (error.keyword === "maxBytes") {
     const bytes = Buffer.byteLength(String(error.data));
-    return { path, sentence: `${here} must be at most ${schema.maxBytes} bytes in UTF-8; got ${bytes} bytes.` };
+    return { path, field, sentence: `${here} must be at most ${schema.maxBytes} bytes in UTF-8; got ${bytes} bytes.` };
   }
   if (error.keyword === "maximum" && schema.maximum === Number.MAX_SAFE_INTEGER) {
-    return { path, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
+    return { path, field, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
   }
   const given = schema.secret === true ? kindOf(error.data) : shown(error.data);
-  return { path, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
+  return { path, field, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
 }
 
 /** `batch[3].text` for ["batch", 3, "text"]. */
@@ -181,7 +185,11 @@ export function shown(value: unknown): string {
 
 function unknownField(unknown: string, path: (string | number)[], root: string, schema: SchemaPart): Misfit {
   const name = fieldName([...path, unknown], root);
-  return { path: [...path, unknown], sentence: `${name} is not a known field; ${suggestion(unknown, schema)}.` };
+  return {
+    path: [...path, unknown],
+    field: name,
+    sentence: `${name} is not a known field; ${suggestion(unknown, schema)}.`,
+  };
 }
 
 /** A field that was given and was probably meant to be one that is missing. */

@@ -82,6 +82,17 @@ export const ConfigSchema = Type.Object(
         }),
       ),
     }),
+    api: section("The APIs of others that are served beside the server's own.", {
+      openai: section("OpenAI's API, at /v1.", {
+        default_max_tokens: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            description:
+              "Tokens of an answer whose request names no max_tokens. null: as many as the context has room for.",
+          }),
+        ),
+      }),
+    }),
     gpu: GpuSection,
     engine: EngineSection,
     scheduling: section("Placement within a strategy.", {

@@ -185,7 +185,8 @@ export class Connections implements Watcher {
     // A handshake would cost more than the word is worth.
     if (this.#encrypted) return void socket.destroy();
     const sentence = `Too many connections from this address have shown no credentials; ${limits.ofAddress} may be open.`;
-    endWith(socket, new AltLasError("rate_limited", sentence), newRequestId(), { "Retry-After": RETRY_AFTER });
+    const headers = { "Retry-After": RETRY_AFTER };
+    endWith(socket, new AltLasError("rate_limited", sentence), { requestId: newRequestId(), headers });
     // Not when the client has closed its end: it may take its time.
     socket.destroySoon();
   }

@@ -1,4 +1,5 @@
-/** Every answer that is not a success, in one shape: `{"error": sentence, "code": code}`. */
+/** Every answer that is not a success, in the shape of its API: openai/envelope.ts. */
+import { type ServerResponse } from "node:http";
 import { type Socket } from "node:net";
 import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
@@ -6,8 +7,9 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { lingerAfter } from "./linger.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside, publicRefusal } from "./public-words.ts";
+import { failureFor, isOpenAi } from "./openai/envelope.ts";
 import { endWith } from "./raw-answer.ts";
-import { type Failure } from "./schemas/common.ts";
+import { TaskFailure } from "./task-failure.ts";
 
 const REALM = 'realm="ALT_LAS"';
 const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
@@ -16,7 +18,7 @@ const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
 export function errorHandler({ log }: ServerParts) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const error = toAltLasError(thrown);
-    if (error === undefined || error.status === 500) {
+    if (error === undefined || (error.status === 500 && !(error instanceof TaskFailure))) {
       const { method, id, routeOptions } = request;
       log.error(
         { err: thrown, request_id: id, method, route: routeOptions.url },
@@ -32,13 +34,15 @@ export function errorHandler({ log }: ServerParts) {
 
 /** @param caller undefined: not known yet, or none of the caller's business */
 function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
-  const { status, code, details } = error;
-  const message = caller !== undefined && maySeeInside(caller) ? error.message : publicRefusal(error);
+  const { raw } = reply.request;
+  const isClear = error instanceof TaskFailure || (caller !== undefined && maySeeInside(caller));
+  const { status, body } = failureFor(raw.url, error, isClear ? error.message : publicRefusal(error));
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
-  lingerAfter(reply.request.raw);
-  const failure: Failure = { error: message, code, ...details };
-  reply.code(status).send(failure);
+  // What the server has tried as often as it makes sense, OpenAI's clients would try twice more.
+  if (error instanceof TaskFailure && isOpenAi(raw.url)) reply.header("x-should-retry", "false");
+  lingerAfter(raw);
+  reply.code(status).send(body);
 }
 
 /** 0 would mean "at once", which is what brought the client here. */
@@ -69,13 +73,21 @@ function toAltLasError(thrown: unknown): AltLasError | undefined {
 export function clientErrorHandler(newRequestId: () => string) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
     // As Node's own handler does it: an answer already on its way must not be cut in two by this one.
-    const current: { headersSent: boolean } | null | undefined = Reflect.get(socket, "_httpMessage");
+    const current: Current | null | undefined = Reflect.get(socket, "_httpMessage");
     if (error.code === "ECONNRESET" || !socket.writable || current?.headersSent) {
       socket.destroy();
       return;
     }
-    endWith(socket, malformed(error), newRequestId());
+    endWith(socket, malformed(error), { requestId: newRequestId(), target: current?.req.url ?? targetIn(error) });
   };
+}
+
+/** The answer under way on a connection. */
+type Current = Pick<ServerResponse, "headersSent" | "req">;
+
+/** The target in the bytes that could not be read, where they are the beginning of a request. */
+function targetIn(error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }): string | undefined {
+  return /^[A-Z]+ (\S+)/.exec(error.rawPacket?.toString("latin1", 0, 200) ?? "")?.[1];
 }
 
 function malformed(error: NodeJS.ErrnoException): AltLasError {

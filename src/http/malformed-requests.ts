@@ -23,7 +23,10 @@ export function answerOddRequests(server: Server, newRequestId: () => string): v
   }
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     const sentence = `This server is no proxy; it allows ${METHODS}, not CONNECT.`;
-    endWith(socket, new AltLasError("method_not_allowed", sentence), newRequestId(), { Allow: METHODS });
+    endWith(socket, new AltLasError("method_not_allowed", sentence), {
+      requestId: newRequestId(),
+      headers: { Allow: METHODS },
+    });
   });
 }
 

@@ -4,7 +4,9 @@ import { type FastifyInstance, type FastifySchema } from "fastify";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { BatchView } from "./schemas/batches.ts";
 import { Failure, FailureRef } from "./schemas/common.ts";
+import { isOpenAi, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
+import { OpenAiFailure, OpenAiFailureRef } from "./schemas/openai.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
 
@@ -16,7 +18,17 @@ declare module "fastify" {
 }
 
 /** Schemas that the document names, so that generated clients have types with names. */
-const SHARED_SCHEMAS = [Failure, TaskSummary, TaskView, BatchView, SecretView, DeliveriesAnswer, GpuView, GpuDetails];
+const SHARED_SCHEMAS = [
+  Failure,
+  OpenAiFailure,
+  TaskSummary,
+  TaskView,
+  BatchView,
+  SecretView,
+  DeliveriesAnswer,
+  GpuView,
+  GpuDetails,
+];
 
 /** The parts of a request's schema that the document changes. */
 interface Schema {
@@ -157,12 +169,16 @@ function failuresOf(
   if (/\/(task|batch)/.test(url)) ON_READING.forEach((code) => codes.add(code));
   if (url.includes("/:")) ON_NAMING.forEach((code) => codes.add(code));
   const failures: Record<string, object> = {};
-  for (const status of new Set([...codes].map((code) => ERRORS[code].status))) {
+  for (const status of new Set([...codes].map((code) => statusFor(url, code)))) {
     const meanings = [...codes]
-      .filter((code) => ERRORS[code].status === status)
+      .filter((code) => statusFor(url, code) === status)
       .map((code) => `${code}: ${ERRORS[code].meaning}`);
     const headers = { ...REQUEST_ID, ...(status === 429 || status === 503 ? RETRY_AFTER : {}) };
-    failures[status] = { ...FailureRef, description: meanings.join("; "), headers };
+    failures[status] = {
+      ...(isOpenAi(url) ? OpenAiFailureRef : FailureRef),
+      description: meanings.join("; "),
+      headers,
+    };
   }
   return failures;
 }
@@ -213,5 +229,5 @@ function forClients(schema: Schema, nullable: boolean): Schema {
 }
 
 function orNull(schema: Schema): Schema {
-  return { ...schema, type: [schema.type, "null"], ...(schema.enum && { enum: [...schema.enum, null] }) };
+  return { ...schema, type: [schema.type, "null"].flat(), ...(schema.enum && { enum: [...schema.enum, null] }) };
 }

@@ -3,19 +3,22 @@ import { STATUS_CODES } from "node:http";
 import { Socket } from "node:net";
 import { type Duplex } from "node:stream";
 import { type AltLasError } from "../errors.ts";
-import { type Failure } from "./schemas/common.ts";
+import { failureFor } from "./openai/envelope.ts";
 
 /** Milliseconds for a client to take the answer and close; one that never closes would keep its connection for ever. */
 const LINGER = 5000;
 
+interface RawAnswer {
+  readonly requestId: string;
+  /** What was asked for, if that is known. */
+  readonly target?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /** Writes a refusal and ends the connection. */
-export function endWith(
-  socket: Duplex,
-  { status, code, message }: AltLasError,
-  requestId: string,
-  headers: Readonly<Record<string, string>> = {},
-): void {
-  const body = JSON.stringify({ error: message, code } satisfies Failure);
+export function endWith(socket: Duplex, error: AltLasError, { requestId, target, headers = {} }: RawAnswer): void {
+  const { status, body: failure } = failureFor(target, error);
+  const body = JSON.stringify(failure);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),

@@ -15,6 +15,7 @@ import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
+import { withV1 } from "./openai/envelope.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { Pings } from "./pings.ts";
@@ -77,6 +78,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
     genReqId: (request: IncomingMessage) => sentIdOf(request) ?? newRequestId(),
+    rewriteUrl: withV1,
     // By the router, not by a redirect, at which many clients would drop the body of a POST.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (error, request, reply) => {

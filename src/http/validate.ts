@@ -52,7 +52,8 @@ function compile(schema: Shape & object, isBody: boolean): Check {
     if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
     prepare(value);
     if (validate(value)) return { value };
-    return { error: new AltLasError("invalid_input", misfitOf(validate, isBody ? "the body" : "the query").sentence) };
+    const { sentence, field } = misfitOf(validate, isBody ? "the body" : "the query");
+    return { error: new AltLasError("invalid_input", sentence, { ...(field !== null && { param: field }) }) };
   };
 }
 

@@ -1,0 +1,28 @@
+/** The end of a task as the answer to a client that has waited for it. */
+import { type Caller } from "../auth/credentials.ts";
+import { AltLasError } from "../errors.ts";
+import { shownGpuId } from "../task.ts";
+import { type TaskSnapshot } from "../tasks/task-api.ts";
+import { maySeeInside, publicFailure } from "./public-words.ts";
+
+/** Not a refusal: the server has tried, as often as it does, and the sentence is fit for whoever asks. */
+export class TaskFailure extends AltLasError {}
+
+/** Why a task has no result to answer with; null: it has one. */
+export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | null {
+  const { id, status, error } = task;
+  if (status === "completed") return null;
+  if (status === "canceled") {
+    return new TaskFailure("conflict", `Task ${id} was canceled.`, { details: { status } });
+  }
+  if (error !== null) {
+    return new TaskFailure(error.code, maySeeInside(caller) ? error.sentence : publicFailure(error, shownGpuId(task)));
+  }
+  return new AltLasError("draining", `The server is stopping; task ${id} goes on when it is started again.`, {
+    retryAfter: 5,
+  });
+}
+
+export function goneTask(id: string): AltLasError {
+  return new AltLasError("not_found", `There is no task ${id} any more.`);
+}
