@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { EngineFailure, outcomeOfFailure, reportOf } from "../src/engine/failures.ts";
 import { ERRORS } from "../src/errors.ts";
 
-for (const code of ["model_error", "prompt_too_long"] as const) {
+for (const code of ["model_error", "prompt_too_long", "invalid_input", "unsupported"] as const) {
   test(`a task whose engine reports ${code} fails with a code of the API`, () => {
     const outcome = outcomeOfFailure(reportOf(new EngineFailure(code, "No.")));
     assert.deepEqual(outcome, { status: "failed", error: { code, sentence: "No." } });

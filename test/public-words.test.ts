@@ -26,6 +26,11 @@ const FAILURES: readonly (readonly [code: ErrorCode, whole: string, outside: str
     "The prompt has 900 tokens, which leaves no room in a context of 512 tokens.",
     "The prompt has 900 tokens, which leaves no room in a context of 512 tokens.",
   ],
+  [
+    "invalid_input",
+    "The model's chat template refuses the messages: System role not supported.",
+    "The model's chat template refuses the messages: System role not supported.",
+  ],
   ["timeout", "The task was not done 5 s after its submission.", "The task was not done 5 s after its submission."],
 ];
 

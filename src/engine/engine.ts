@@ -281,7 +281,10 @@ export interface Engine {
   load(): Promise<EngineInfo>;
   /** The memory of its device, as the engine's own library tells it; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;
-  /** @throws {EngineFailure} `prompt_too_long`, `model_error`, `out_of_memory`, `gpu_full` (with `retryAfter`) or `gpu_lost` */
+  /**
+   * @throws {EngineFailure} `prompt_too_long`, `invalid_input`, `unsupported`, `model_error`, `out_of_memory`, `gpu_full` (with
+   * `retryAfter`) or `gpu_lost`
+   */
   generate(generation: Generation): Promise<GenerateOutcome>;
   stop(): Promise<void>;
 }

@@ -10,6 +10,10 @@ const FAILURES = {
   model_error: { fails: "model_error" },
   /** The prompt leaves no room for a single token in the context. */
   prompt_too_long: { fails: "prompt_too_long" },
+  /** The model's chat template refuses the messages. */
+  invalid_input: { fails: "invalid_input" },
+  /** The engine, or the model, cannot do what was asked for. What is known before is refused before the queue. */
+  unsupported: { fails: "unsupported" },
   /** The device has no memory left for the model, or for this task. */
   out_of_memory: { interrupts: "out_of_memory" },
   /** The device or the server that computes failed, or cannot be reached; the task is not the cause. */
