@@ -8,6 +8,14 @@ import { AS, testServer } from "./helpers/http.ts";
 
 /** Each stands in docs/upgrading.md. */
 const EXPECTED_API_CHANGES: readonly string[] = [
+  // Of a task that was asked under /v1 without a maximum, which no client of 0.1.0 could.
+  ...[
+    "POST /api/v1/predict 200",
+    "GET /api/v1/task/{task_id} 200",
+    "DELETE /api/v1/task/{task_id} 200",
+    "GET /api/v1/tasks 200.tasks.*",
+    "POST /api/v1/task/{task_id}/cancel 200",
+  ].map((where) => `${where}.max_length: its type was integer,null and is integer`),
   // A batch of which every task was canceled.
   'GET /api/v1/batch/{batch_id} 200.status: "canceled" is new there',
   'POST /api/v1/batch/{batch_id}/cancel 200.status: "canceled" is new there',

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { completionOf } from "../src/request.ts";
-import { API, AS, aTask, get, ID, OTHER_ID, post, refusal, testConfig, testServer } from "./helpers/http.ts";
+import { API, AS, aTask, get, ID, OTHER_ID, post, refusal, testConfig, testServer, unseeded } from "./helpers/http.ts";
 
 test("slashes that are doubled or at the end of a path mean nothing, and a POST keeps its body", async (t) => {
   const { app, tasks } = testServer(t);
@@ -65,15 +65,15 @@ test("an item of a batch may be its text, and what stands beside the batch holds
     timeout_seconds: null,
   };
   assert.equal((await post(app, "/batch_predict", body)).statusCode, 200);
-  const shared = { taskType: "summary", priority: "high" };
-  assert.deepEqual(tasks.submitted[0]!.inputs, [
+  const shared = { taskType: "summary", priority: "high", model: null };
+  assert.deepEqual(unseeded(tasks.submitted[0]!.inputs), [
     { request: completionOf("a", { maxTokens: 77, temperature: 0.25 }), timeoutSeconds: 60, ...shared },
     { request: completionOf("b", { maxTokens: 5, temperature: 0.25 }), timeoutSeconds: 60, ...shared },
     { request: completionOf("c", { maxTokens: 77, temperature: 0 }), timeoutSeconds: 9, ...shared },
   ]);
   // Without any, an item is as it always was.
   assert.equal((await post(app, "/batch_predict", { batch: ["a"] })).statusCode, 200);
-  const [plain] = tasks.submitted[1]!.inputs;
+  const [plain] = unseeded(tasks.submitted[1]!.inputs);
   assert.deepEqual(
     [plain?.request.sampling, plain?.taskType],
     [{ maxTokens: 128, temperature: 0.7 }, "text_generation"],

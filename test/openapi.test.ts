@@ -121,7 +121,7 @@ test("every schema can be compiled, every reference leads somewhere, and every e
 test("a client is asked for nothing that has a default, and hears of the limits", async (t) => {
   const document = await documentOf(testServer(t, testConfig("limits: { max_batch_size: 7 }")).app);
   const schemaOf = (path: string) => document.paths[path]!["post"]!.requestBody!.content["application/json"]!.schema;
-  assert.deepEqual(schemaOf("/api/v1/predict")["required"], ["text"]);
+  assert.equal(schemaOf("/api/v1/predict")["required"], undefined);
   assert.deepEqual(schemaOf("/api/v1/batch_predict")["required"], ["batch"]);
   const fits = compiler(document)(
     "paths",
@@ -133,11 +133,14 @@ test("a client is asked for nothing that has a default, and hears of the limits"
     "schema",
   );
   fits({ text: "x", max_length: null, gpu_options: { strategy: null, specific_gpu_id: null } });
-  assert.throws(() => fits({ text: null }));
+  fits({ messages: [{ role: "user", content: [{ type: "text", text: "x" }] }], stop: "x", logprobs: null, tools: [] });
+  fits({ input: ["x"], response_format: null, seed: null });
+  assert.throws(() => fits({ text: "" }));
+  assert.throws(() => fits({ messages: [{ role: "user" }] }));
   const text = JSON.stringify(document);
   assert.match(text, /"maxItems":7/);
   assert.match(text, /at most 1048576 bytes in UTF-8/);
-  assert.doesNotMatch(text, /"maxBytes"|"allowed"|"secret":true|"~/);
+  assert.doesNotMatch(text, /"maxBytes"|"allowed"|"unsupported":|"alsoCalled"|"secret":true|"~/);
 });
 
 test("parameters are in the document, with Prefer among them", async (t) => {

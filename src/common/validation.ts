@@ -21,6 +21,8 @@ interface SchemaPart {
   readonly secret?: boolean;
   /** Our own keyword: what other programs call this field, for hints. */
   readonly alsoCalled?: readonly string[];
+  /** Our own keyword: other values would mean something, and nothing here can do it. */
+  readonly unsupported?: boolean;
 }
 
 /** A value that does not fit its schema. */
@@ -31,10 +33,12 @@ export interface Misfit {
   readonly field: string | null;
   /** Names the field, what was given and what is allowed. */
   readonly sentence: string;
+  /** It would mean something, but nothing here can do it. */
+  readonly unsupported?: boolean;
 }
 
 /** Means nothing to Ajv: for sentences, hints and documents. */
-const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand"];
+const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported"];
 
 /**
  * An Ajv that fills in defaults and never changes a value's type.
@@ -112,7 +116,8 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
     return { path, field, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
   }
   const given = schema.secret === true ? kindOf(error.data) : shown(error.data);
-  return { path, field, sentence: `${here} must be ${expected(schema)}; got ${given}.` };
+  const sentence = `${here} must be ${expected(schema)}; got ${given}.`;
+  return schema.unsupported === true ? { path, field, sentence, unsupported: true } : { path, field, sentence };
 }
 
 /** `batch[3].text` for ["batch", 3, "text"]. */

@@ -42,6 +42,7 @@ interface Schema {
   readonly maxBytes?: number;
   readonly alsoCalled?: readonly string[];
   readonly shorthand?: string;
+  readonly unsupported?: boolean;
   readonly anyOf?: readonly Schema[];
 }
 
@@ -217,7 +218,16 @@ function forClients(schema: Schema, nullable: boolean): Schema {
   const { shorthand, ...long } = schema;
   const short = shorthand === undefined ? undefined : long.properties?.[shorthand];
   if (short !== undefined) return { anyOf: [long, short].map((form) => forClients(form, nullable)) };
-  const { allowed: _1, maxBytes: _2, alsoCalled: _3, required = [], properties, items, ...rest } = long;
+  const {
+    allowed: _1,
+    maxBytes: _2,
+    alsoCalled: _3,
+    unsupported: _4,
+    required = [],
+    properties,
+    items,
+    ...rest
+  } = long;
   const clear = { ...rest, ...(items && { items: forClients(items, nullable) }) };
   if (properties === undefined) return clear;
   const wanted = required.filter((name) => properties[name]?.default === undefined);
@@ -229,5 +239,6 @@ function forClients(schema: Schema, nullable: boolean): Schema {
 }
 
 function orNull(schema: Schema): Schema {
-  return { ...schema, type: [schema.type, "null"].flat(), ...(schema.enum && { enum: [...schema.enum, null] }) };
+  const type = [...new Set([schema.type, "null"].flat())];
+  return { ...schema, type, ...(schema.enum && { enum: [...schema.enum, null] }) };
 }

@@ -11,18 +11,17 @@ import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { goneSignal } from "./disconnects.ts";
 import { idempotencyOf } from "./idempotency.ts";
+import { inputOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { type Pings } from "./pings.ts";
 import { applyWait, preferredWait } from "./prefer.ts";
 import { NoQuery } from "./schemas/common.ts";
-import { samplingOf } from "./schemas/sampling.ts";
 import {
   BatchAnswer,
   PredictAnswer,
   type BatchRequest,
-  type InputFields,
   type PredictRequest,
   type RequestSchemas,
 } from "./schemas/submissions.ts";
@@ -73,7 +72,7 @@ async function submitOne(
   const { body } = request;
   const { strategy, specific_gpu_id } = body.gpu_options;
   const { tasks } = await submit(parts, request, reply, {
-    inputs: [inputOf(body)],
+    inputs: [inputOf(body, parts.config.limits.max_text_bytes, null)],
     strategy,
     // Adding 0 makes 0 of -0.
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
@@ -137,8 +136,9 @@ async function submitBatch(
 ): Promise<BatchAnswer> {
   const { body } = request;
   const { strategy, batch_split } = body.gpu_options;
+  const { max_text_bytes } = parts.config.limits;
   const { batchStatus, batchId, tasks } = await submit(parts, request, reply, {
-    inputs: body.batch.map(inputOf),
+    inputs: body.batch.map((item, index) => inputOf(item, max_text_bytes, index)),
     strategy,
     pinnedGpuId: null,
     batch: { split: batch_split },
@@ -158,17 +158,6 @@ async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: Fa
   const submitted = await tasks.submit(inputs, { ...options, user: request.caller.name, idempotency });
   if (submitted.replayed) reply.header("idempotent-replayed", "true");
   return submitted;
-}
-
-function inputOf({ text, task_type, priority, timeout_seconds, ...sampling }: InputFields): TaskInput {
-  return {
-    // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
-    request: { kind: "completion", text: text.toWellFormed(), sampling: samplingOf(sampling) },
-    taskType: task_type.toWellFormed(),
-    priority,
-    timeoutSeconds: timeout_seconds ?? null,
-    model: null,
-  };
 }
 
 interface WebhookFields {

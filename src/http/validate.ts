@@ -16,8 +16,8 @@ interface Shape {
   readonly default?: unknown;
 }
 
-// Generous, so that a batch that is only somewhat too long is told so, by a better sentence.
-const PARTS_FOR_AN_ITEM = 64;
+// Generous, so that a batch that is only somewhat too long is told so, by a better sentence; a message of an item has three to seven.
+const PARTS_FOR_AN_ITEM = 128;
 const PARTS_BESIDE_ITEMS = 10_000;
 
 const EMPTY_BODY = "The body is empty; it must be a JSON object.";
@@ -52,8 +52,9 @@ function compile(schema: Shape & object, isBody: boolean): Check {
     if (value === undefined) return { error: new AltLasError("invalid_input", EMPTY_BODY) };
     prepare(value);
     if (validate(value)) return { value };
-    const { sentence, field } = misfitOf(validate, isBody ? "the body" : "the query");
-    return { error: new AltLasError("invalid_input", sentence, { ...(field !== null && { param: field }) }) };
+    const { sentence, field, unsupported } = misfitOf(validate, isBody ? "the body" : "the query");
+    const code = unsupported === true ? "unsupported" : "invalid_input";
+    return { error: new AltLasError(code, sentence, { ...(field !== null && { param: field }) }) };
   };
 }
 

@@ -293,6 +293,15 @@ export class FakeRun extends EventEmitter {
   }
 }
 
+/** The same, each without the seed that was drawn for it. */
+export function unseeded(inputs: readonly TaskInput[]): TaskInput[] {
+  return inputs.map(({ request, ...settings }) => {
+    const { seed, ...sampling } = request.sampling;
+    assert.equal(seed !== undefined, sampling.temperature > 0, "a seed is drawn where it decides something");
+    return { ...settings, request: { ...request, sampling } as TaskInput["request"] };
+  });
+}
+
 /** Remembers what it was asked, and answers what a test has set. */
 export class FakeTasks implements TaskApi {
   readonly submitted: { inputs: readonly TaskInput[]; options: SubmitOptions }[] = [];

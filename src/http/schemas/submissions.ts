@@ -4,11 +4,16 @@ import { type Config } from "../../config/config.ts";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
 import { closed, oneOf, orNull, TaskType } from "./common.ts";
+import { messagesField } from "./messages.ts";
+import { notYetFields } from "./not-yet.ts";
 import { samplingFields } from "./sampling.ts";
 import { TaskSummary, TaskSummaryRef, TaskView } from "./tasks.ts";
 
 /** Ten years: beyond it a time is no limit. */
 const LONGEST_SECONDS = 315_360_000;
+
+const MAX_INPUTS = 2048;
+const MAX_MODEL_BYTES = 512;
 
 type Settings = Pick<Config, "limits" | "gpu" | "tasks">;
 
@@ -56,14 +61,13 @@ function batchSchema(settings: Settings) {
   const { max_batch_size } = settings.limits;
   const { multi_gpu } = settings.gpu;
   const fields = inputFields(settings);
-  const { task_type, priority, timeout_seconds } = fields;
   const item = closed(fields, { shorthand: "text", allowed: "an object with a text, or the text alone" });
   const batch = Type.Array(item, {
     minItems: 1,
     maxItems: max_batch_size,
     allowed: `a list of 1 to ${max_batch_size} items`,
-    alsoCalled: ["texts", "prompts", "inputs", "items", "tasks", "requests"],
-    description: "The texts; either all of them are accepted or none.",
+    alsoCalled: ["texts", "prompts", "input", "inputs", "messages", "items", "tasks", "requests"],
+    description: "The texts, conversations and inputs; either all of them are accepted or none.",
   });
   const example = {
     batch: [{ text: "Sample input text 1", max_length: 256, temperature: 0.5 }, "Sample input text 2"],
@@ -73,7 +77,7 @@ function batchSchema(settings: Settings) {
   return closed(
     {
       // Before the items, so that what is wrong with one of these is not told of an item.
-      ...sharedFields({ ...samplingFields, task_type, priority, timeout_seconds }),
+      ...sharedFields(settingsFields(settings.tasks)),
       batch,
       gpu_options: closed(placementFields(multi_gpu), {
         default: {},
@@ -87,12 +91,7 @@ function batchSchema(settings: Settings) {
 }
 
 /** Settings beside `batch`, for all items that do not have their own. */
-export const SHARED_FIELDS: readonly string[] = [
-  ...Object.keys(samplingFields),
-  "task_type",
-  "priority",
-  "timeout_seconds",
-];
+export const SHARED_FIELDS: readonly string[] = Object.keys(settingsFields({}));
 
 type Shared<Fields extends Record<string, TSchema>> = {
   [Name in keyof Fields]: ReturnType<typeof shared<Fields[Name]>>;
@@ -112,13 +111,51 @@ function shared<T extends TSchema>(field: T) {
 /** Fields of `predict` and of each item of a batch. */
 function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
   return {
-    text: Type.String({
-      minLength: 1,
-      maxBytes: max_text_bytes,
-      alsoCalled: ["prompt", "input", "inputs", "query", "message", "messages", "content", "question"],
-      description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8.`,
-    }),
+    text: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxBytes: max_text_bytes,
+        alsoCalled: ["prompt", "inputs", "query", "content", "question"],
+        description: `The text to process: not empty, at most ${max_text_bytes} bytes in UTF-8. Exactly one of text, messages and input must be given.`,
+      }),
+    ),
+    messages: Type.Optional(messagesField(max_text_bytes)),
+    input: Type.Optional(
+      Type.Unsafe<string | readonly string[]>({
+        type: ["string", "array"],
+        minLength: 1,
+        minItems: 1,
+        maxItems: MAX_INPUTS,
+        items: Type.String({ minLength: 1 }),
+        alsoCalled: ["embed", "sentences", "documents"],
+        allowed: `a string that is not empty, or a list of 1 to ${MAX_INPUTS} of these`,
+        description: `In the place of text: what to make vectors of, at most ${max_text_bytes} bytes in UTF-8 in all. The result has them as embeddings, in their order.`,
+      }),
+    ),
+    ...settingsFields(tasks),
+  };
+}
+
+/** Fields of an item that may stand beside a batch as well. */
+function settingsFields({ timeout }: Partial<Settings["tasks"]>) {
+  return {
+    raw: Type.Optional(
+      Type.Boolean({
+        alsoCalled: ["raw_prompt"],
+        description:
+          "Of text alone. true: it is continued as it is. false: it is one user's message where the model has a chat template. Without it, engine.raw of the configuration.",
+      }),
+    ),
+    model: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxBytes: MAX_MODEL_BYTES,
+        alsoCalled: ["model_name", "model_id", "engine"],
+        description: "The name of the model that is to run it; without it, any of those for the task_type.",
+      }),
+    ),
     ...samplingFields,
+    ...notYetFields,
     task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
     timeout_seconds: Type.Optional(
@@ -127,7 +164,7 @@ function inputFields({ limits: { max_text_bytes }, tasks }: Settings) {
         maximum: LONGEST_SECONDS,
         alsoCalled: ["timeout", "deadline", "time_limit", "ttl"],
         allowed: `a number of seconds above 0, at most ${LONGEST_SECONDS}`,
-        ...(tasks.timeout !== undefined && { default: tasks.timeout }),
+        ...(timeout !== undefined && { default: timeout }),
         description: "Seconds from the submission after which the task fails; without it, it may take any time.",
       }),
     ),

@@ -1,0 +1,243 @@
+/** What `predict` and the items of a batch may ask of a model beside a text: conversations, inputs for vectors, and how to sample. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { completionOf, NO_SAMPLING, type Request } from "../src/request.ts";
+import { post, refusal, testConfig, testServer, unseeded, type FakeTasks } from "./helpers/http.ts";
+
+const USER = { role: "user", content: "Hello" };
+
+function asked({ submitted }: FakeTasks): Request {
+  return submitted.at(-1)!.inputs[0]!.request;
+}
+
+test("a conversation is asked as it is, with parts of text joined by line breaks", async (t) => {
+  const { app, tasks } = testServer(t);
+  const parts = [
+    { type: "text", text: "one" },
+    { type: "text", text: "\ud800two" },
+  ];
+  const messages = [
+    { role: "system", content: "" },
+    { role: "user", content: parts },
+    { role: "assistant", content: "yes" },
+    { role: "tool", content: "42" },
+    USER,
+  ];
+  const response = await post(app, "/predict", { messages, temperature: 0, tools: [], tool_choice: "auto" });
+  assert.equal(response.statusCode, 200, response.body);
+  assert.deepEqual(asked(tasks), {
+    kind: "chat",
+    messages: [
+      { role: "system", content: "" },
+      { role: "user", content: "one\n\ufffdtwo" },
+      { role: "assistant", content: "yes" },
+      { role: "tool", content: "42" },
+      USER,
+    ],
+    sampling: { maxTokens: 128, temperature: 0 },
+  });
+});
+
+test("inputs are one string or many, and nothing is sampled for them", async (t) => {
+  const { app, tasks } = testServer(t);
+  await post(app, "/predict", { input: "a", model: "minilm" });
+  assert.deepEqual(asked(tasks), { kind: "embedding", inputs: ["a"], sampling: NO_SAMPLING });
+  assert.equal(tasks.submitted[0]!.inputs[0]!.model, "minilm");
+  await post(app, "/predict", { input: ["a", "b\udc00"] });
+  assert.deepEqual(asked(tasks), { kind: "embedding", inputs: ["a", "b\ufffd"], sampling: NO_SAMPLING });
+  assert.equal((await post(app, "/predict", { input: Array.from({ length: 2048 }, () => "x") })).statusCode, 200);
+});
+
+test("all that says how to sample reaches the request, and only what was said", async (t) => {
+  const { app, tasks } = testServer(t);
+  const said = {
+    text: "x",
+    raw: false,
+    max_length: 7,
+    temperature: 0.5,
+    top_p: 0.9,
+    top_k: 0,
+    min_p: -0,
+    seed: 2 ** 32 - 1,
+    presence_penalty: -2,
+    frequency_penalty: 2,
+    logit_bias: { 0: -100, 42: 1.5 },
+    stop: "\n",
+  };
+  assert.equal((await post(app, "/predict", said)).statusCode, 200);
+  assert.deepEqual(asked(tasks), {
+    kind: "completion",
+    text: "x",
+    raw: false,
+    sampling: {
+      maxTokens: 7,
+      temperature: 0.5,
+      topP: 0.9,
+      topK: 0,
+      minP: 0,
+      seed: 2 ** 32 - 1,
+      presencePenalty: -2,
+      frequencyPenalty: 2,
+      logitBias: { 0: -100, 42: 1.5 },
+      stop: ["\n"],
+    },
+  });
+  await post(app, "/predict", { text: "x", temperature: 0, stop: ["a", "b"] });
+  assert.deepEqual(asked(tasks), completionOf("x", { temperature: 0, stop: ["a", "b"] }));
+});
+
+test("where no seed is named one is drawn, unless the answer is greedy", async (t) => {
+  const { app, tasks } = testServer(t);
+  await post(app, "/batch_predict", { batch: ["a", "b", { text: "c", seed: 5 }, { text: "d", temperature: 0 }] });
+  const [a, b, c, d] = tasks.submitted[0]!.inputs.map(({ request }) => request.sampling.seed);
+  assert.ok(Number.isSafeInteger(a) && a! >= 0 && a! < 2 ** 32, String(a));
+  assert.notEqual(a, b);
+  assert.deepEqual([c, d], [5, undefined]);
+});
+
+test("what stands beside a batch holds for all items that do not say otherwise", async (t) => {
+  const { app, tasks } = testServer(t);
+  const batch = ["a", { text: "b", top_k: 3, raw: false, stop: null }, { messages: [USER], model: "small" }];
+  const beside = { top_k: 9, raw: true, stop: ["x"], model: "large" };
+  assert.equal((await post(app, "/batch_predict", { batch, ...beside })).statusCode, 200);
+  const [a, b, c] = unseeded(tasks.submitted[0]!.inputs);
+  assert.deepEqual(a!.request, { ...completionOf("a", { topK: 9, stop: ["x"] }), raw: true });
+  assert.deepEqual(b!.request, { ...completionOf("b", { topK: 3, stop: ["x"] }), raw: false });
+  const { sampling } = completionOf("", { topK: 9, stop: ["x"] });
+  assert.deepEqual(c!.request, { kind: "chat", messages: [USER], sampling });
+  assert.deepEqual([a!.model, b!.model, c!.model], ["large", "large", "small"]);
+});
+
+const MISFITS: readonly [body: object, sentence: string | RegExp][] = [
+  [
+    { text: "x", messages: [USER] },
+    "messages must not be given beside text: exactly one of text, messages and input must be.",
+  ],
+  [{ input: "x", text: "x" }, /^input must not be given beside text/],
+  [{ input: "x", messages: [USER] }, /^input must not be given beside messages/],
+  [{ messages: "hi" }, 'messages must be a list of 1 to 1000 messages, each with role and content; got "hi".'],
+  [{ messages: [] }, /^messages must be a list of 1 to 1000 .*; got a list of 0\.$/],
+  [{ messages: ["hi"] }, 'messages[0] must be an object with role and content; got "hi".'],
+  [
+    { messages: [{ role: "system", content: "x" }] },
+    'messages must have at least one message with the role "user"; got the roles "system" only.',
+  ],
+  [
+    { messages: [{ role: "developer", content: "x" }] },
+    'messages[0].role must be one of "system", "user", "assistant", "tool" (what others call "developer" is "system" here); got "developer".',
+  ],
+  [{ messages: [{ content: "x" }] }, /^messages\[0\]\.role is missing; it must be one of "system"/],
+  [
+    { messages: [{ role: "user" }] },
+    "messages[0].content is missing; it must be a string, or a list of 1 to 1000 text parts.",
+  ],
+  [{ messages: [{ role: "user", content: null }] }, /^messages\[0\]\.content must be a string, .*; got null\.$/],
+  [{ messages: [{ role: "user", content: [] }] }, /^messages\[0\]\.content must be .*; got a list of 0\.$/],
+  [{ messages: [{ role: "user", content: ["x"] }] }, 'messages[0].content[0] must be an object; got "x".'],
+  [
+    { messages: [USER, { role: "user", content: [{ type: "text" }] }] },
+    "messages[1].content[0].text is missing; it must be a string.",
+  ],
+  [
+    { messages: [{ role: "user", content: [{ type: "text", text: "x", cache: 1 }] }] },
+    "messages[0].content[0].cache is not a known field; known are type, text.",
+  ],
+  [{ messages: [{ ...USER, name: "Bo" }] }, /^messages\[0\]\.name is not a known field; known are role, content/],
+  [
+    { messages: [USER, { role: "user", content: "12345678901" }] },
+    "messages must be at most 12 bytes in UTF-8 in all; got 16 bytes.",
+  ],
+  [{ input: "" }, 'input must be a string that is not empty, or a list of 1 to 2048 of these; got "".'],
+  [{ input: [] }, /^input must be a string .*; got a list of 0\.$/],
+  [{ input: ["a", ""] }, 'input[1] must be a string that is not empty; got "".'],
+  [{ input: [[1, 2]] }, "input[0] must be a string that is not empty; got a list of 2."],
+  [{ input: ["1234567", "123456"] }, "input must be at most 12 bytes in UTF-8 in all; got 13 bytes."],
+  [{ text: "x", model: "" }, 'model must be a string that is not empty; got "".'],
+  [{ text: "x", raw: "yes" }, 'raw must be true or false; got "yes".'],
+  [{ text: "x", temperature: 1.5 }, "temperature must be a number from 0 to 1; got 1.5."],
+  [{ text: "x", top_p: 1.1 }, "top_p must be a number from 0 to 1; got 1.1."],
+  [{ text: "x", top_k: -1 }, "top_k must be an integer of at least 0; got -1."],
+  [{ text: "x", min_p: 2 }, "min_p must be a number from 0 to 1; got 2."],
+  [{ text: "x", seed: 2 ** 32 }, "seed must be an integer from 0 to 4294967295; got 4294967296."],
+  [{ text: "x", presence_penalty: 3 }, "presence_penalty must be a number from -2 to 2; got 3."],
+  [{ text: "x", frequency_penalty: -3 }, "frequency_penalty must be a number from -2 to 2; got -3."],
+  [{ text: "x", logit_bias: [1] }, /^logit_bias must be an object of at most 2048 numbers of tokens/],
+  [{ text: "x", logit_bias: { hello: 1 } }, /^logit_bias must be an object of at most 2048 numbers of tokens/],
+  [{ text: "x", logit_bias: { 15: 101 } }, "logit_bias[15] must be a number from -100 to 100; got 101."],
+  [{ text: "x", stop: "" }, 'stop must be a string that is not empty, or a list of 1 to 16 of these; got "".'],
+  [{ text: "x", stop: [] }, /^stop must be a string .*; got a list of 0\.$/],
+  [{ text: "x", stop: ["a", ""] }, 'stop[1] must be a string that is not empty; got "".'],
+  [{ text: "x", stop: Array.from({ length: 17 }, () => "x") }, /^stop must be .*; got a list of 17\.$/],
+  [{ text: "x", stop: "x".repeat(257) }, "stop must be at most 256 bytes in UTF-8; got 257 bytes."],
+  [{ text: "x", stop_sequences: ["a"] }, "stop_sequences is not a known field; perhaps stop was meant."],
+  [{ text: "x", topk: 1 }, "topk is not a known field; perhaps top_k was meant."],
+  [{ text: "x", repeat_penalty: 1 }, "repeat_penalty is not a known field; perhaps frequency_penalty was meant."],
+  [{ message: "x" }, "message is not a known field; perhaps messages was meant."],
+  [{ inputs: "x" }, "inputs is not a known field; perhaps text was meant."],
+  [{ text: "x", n: 2 }, /^n is not a known field; known are text, messages, input, raw, model, max_length/],
+];
+
+test("what does not go together, or is too much, is refused with a sentence", async (t) => {
+  const { app, tasks } = testServer(t, testConfig("limits: { max_text_bytes: 12 }"));
+  for (const [body, sentence] of MISFITS) {
+    for (const [path, sent] of [
+      ["/predict", body],
+      ["/batch_predict", { batch: ["x", body] }],
+    ] as const) {
+      const said = refusal(await post(app, path, sent), 400, "invalid_input");
+      const told = path === "/predict" ? said : said.replace(/^batch\[1\]\.?/, "");
+      if (path !== "/predict") assert.match(said, /^batch\[1\]/);
+      if (typeof sentence === "string") assert.equal(told, sentence);
+      else assert.match(told, sentence);
+    }
+  }
+  const beside = refusal(await post(app, "/batch_predict", { batch: ["x"], stop: "" }), 400, "invalid_input");
+  assert.match(beside, /^stop must be a string that is not empty/);
+  const whole = refusal(await post(app, "/batch_predict", { input: ["x"] }), 400, "invalid_input");
+  assert.equal(whole, "input is not a known field; perhaps batch was meant.");
+  assert.equal(tasks.submitted.length, 0);
+});
+
+const NOT_YET: readonly [field: string, refused: unknown[], taken: unknown[]][] = [
+  ["response_format", [{ type: "json_object" }, { type: "text", strict: true }, "text"], [{ type: "text" }]],
+  ["tools", [[{ type: "function" }], {}], [[]]],
+  ["tool_choice", ["required", { type: "function" }], ["none", "auto"]],
+  ["parallel_tool_calls", [], [true, false]],
+  ["logprobs", [0, 5, true], []],
+];
+
+test("what cannot be done yet is refused by name, and asking for nothing of it is not", async (t) => {
+  const { app } = testServer(t);
+  for (const [field, refused, taken] of NOT_YET) {
+    for (const value of refused) {
+      const said = refusal(await post(app, "/predict", { text: "x", [field]: value }), 400, "unsupported");
+      assert.match(said, new RegExp(`^${field} must be .*, as .*; got `));
+      const beside = refusal(await post(app, "/batch_predict", { batch: ["x"], [field]: value }), 400, "unsupported");
+      assert.equal(beside, said);
+    }
+    for (const value of [null, ...taken]) {
+      const response = await post(app, "/predict", { text: "x", [field]: value });
+      assert.equal(response.statusCode, 200, response.body);
+    }
+  }
+  const image = { role: "user", content: [{ type: "image_url", image_url: { url: "data:" } }] };
+  for (const [message, sentence] of [
+    [
+      image,
+      /^messages\[0\]\.content\[0\] is a part of the type "image_url", which no model here can take; allowed are/,
+    ],
+    [{ ...USER, tool_calls: [{}] }, /^messages\[0\]\.tool_calls must be an empty list, as no model here calls tools; /],
+    [{ ...USER, role: "tool", tool_call_id: "1" }, /^messages\[0\]\.tool_call_id must be left out, as no model here/],
+  ] as const) {
+    assert.match(refusal(await post(app, "/predict", { messages: [message] }), 400, "unsupported"), sentence);
+    const said = refusal(await post(app, "/batch_predict", { batch: [{ messages: [message] }] }), 400, "unsupported");
+    assert.match(said, /^batch\[0\]\.messages\[0\]/);
+  }
+});
+
+test("a batch of conversations may be as large as one of texts", async (t) => {
+  const { app } = testServer(t);
+  const messages = Array.from({ length: 12 }, () => ({ role: "user", content: [{ type: "text", text: "x" }] }));
+  const response = await post(app, "/batch_predict", { batch: Array.from({ length: 1000 }, () => ({ messages })) });
+  assert.equal(response.statusCode, 200, response.body);
+});
