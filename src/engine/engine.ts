@@ -14,7 +14,14 @@
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When the server is lost for good, `gone` resolves first.
  */
 import { type Delta } from "../output.ts";
-import { type Capability, completionOf, NO_SAMPLING, type Request, type SamplingName } from "../request.ts";
+import {
+  type Capability,
+  completionOf,
+  type CompletionRequest,
+  NO_SAMPLING,
+  type Request,
+  type SamplingName,
+} from "../request.ts";
 import { type FinishReason } from "../task.ts";
 import { type EngineKind } from "./kinds.ts";
 
@@ -237,8 +244,8 @@ export interface Generation {
   readonly emit: (delta: Delta, tokens: number) => void;
 }
 
-/** The smallest request, which every engine that works and can continue a text can answer. */
-export const PROOF = completionOf("Hello", { maxTokens: 1, temperature: 0 });
+/** The smallest request, which every engine that works and can continue a text can answer, whatever its model's chat template is. */
+export const PROOF: CompletionRequest = { ...completionOf("Hello", { maxTokens: 1, temperature: 0 }), raw: true };
 
 /** The smallest request that an engine which works can answer, whatever its model is for. */
 export function proofFor({ capabilities }: Pick<EngineInfo, "capabilities">): Request {

@@ -15,7 +15,6 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
-import { continuedText, type Request, wholeSampling } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -26,14 +25,13 @@ import {
   type Generation,
   proofUntil,
 } from "../engine.ts";
+import { AnswerText, isShaped } from "../answer-text.ts";
 import { closeModel, openModel, type OpenModel } from "./model.ts";
 import { FreeSlots, type Slot } from "./slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
+import { type Sampler, samplerFor } from "./sampler.ts";
 import { roomBehind } from "../answer-length.ts";
 import { type Move, planStep } from "./step-plan.ts";
-
-/** The likeliest token alone: what is left then has a probability, which tells NaN, and which is computed of one number, not of all. */
-const GREEDY = { topK: 1, topP: 1, temperature: 1 };
 
 /** Says with each token how likely it was. */
 const WITH_CONFIDENCE = { confidence: true } as const;
@@ -61,6 +59,9 @@ interface Run {
   readonly limit: number;
   readonly settled: PromiseWithResolvers<GenerateOutcome>;
   readonly text: TextDecoder;
+  /** null: all that is generated is the answer's text. */
+  readonly answer: AnswerText | null;
+  readonly sampler: Sampler;
   /** Set while the run holds a slot. */
   slot: Slot | undefined;
   /** Set once the whole prompt has been given to the model. */
@@ -138,17 +139,19 @@ export class LlamaEngine implements Engine {
   }
 
   async generate(generation: Generation): Promise<GenerateOutcome> {
-    const { context } = this.#opened().info;
-    const { sampling } = generation.request;
-    const prompt = this.#tokenize(continuedText(generation.request));
-    const room = roomBehind(prompt.length, context);
+    const { model, prompts, info } = this.#opened();
+    const { request, signal, emit } = generation;
+    const { tokens: prompt, shape } = prompts.of(request);
+    const limit = Math.min(request.sampling.maxTokens, roomBehind(prompt.length, info.context));
     generation.begin?.(prompt.length);
     const run: Run = {
       generation,
       prompt,
-      limit: Math.min(sampling.maxTokens, room),
+      limit,
       settled: Promise.withResolvers(),
       text: new TextDecoder("utf-8", { ignoreBOM: true }),
+      answer: isShaped(shape) ? new AnswerText(shape, (...told) => signal.aborted || emit(...told)) : null,
+      sampler: samplerFor(request, model, limit),
       slot: undefined,
       tokens: undefined,
       remaining: prompt.length,
@@ -183,18 +186,6 @@ export class LlamaEngine implements Engine {
     if (this.#over !== undefined) throw this.#over;
     if (this.#open === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
     return this.#open;
-  }
-
-  #tokenize(text: string): Token[] {
-    const { model } = this.#opened();
-    // A special token in a user's text is only text.
-    const tokens = model.tokenize(text, false);
-    const { bos, eos, nl, shouldPrependBosToken } = model.tokens;
-    if (bos !== null && shouldPrependBosToken) tokens.unshift(bos);
-    if (tokens.length > 0) return tokens;
-    const start = bos ?? eos ?? nl;
-    if (start === null) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
-    return [start];
   }
 
   /** Runs steps until no task is left. There is one driver at a time, and none while nothing runs. */
@@ -251,11 +242,10 @@ export class LlamaEngine implements Engine {
         const piece = run.prompt.slice(at, at + promptTokens);
         run.remaining -= promptTokens;
         this.#stats.promptTokens += promptTokens;
-        const sampler = samplerFor(run.generation.request);
         if (generates)
           run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
             ...options,
-            ...sampler,
+            ...run.sampler.options,
             yieldEogToken: true,
           });
         else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
@@ -293,6 +283,8 @@ export class LlamaEngine implements Engine {
     if (this.#isCanceled(run)) return;
     try {
       if (token !== undefined) this.#emit(run, token);
+      // What was held back may be a stop sequence, or the end.
+      if (typeof run.end === "string" && run.answer?.end() === true) run.end = "stop";
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.
       run.end = { error };
@@ -302,10 +294,12 @@ export class LlamaEngine implements Engine {
   #emit(run: Run, token: Token): void {
     run.generated++;
     this.#stats.tokens++;
+    run.sampler.drawn?.push(token);
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
     const text = run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true });
-    run.generation.emit({ kind: "text", text }, 1);
+    if (run.answer === null) run.generation.emit({ kind: "text", text }, 1);
+    else if (run.answer.push(text, 1)) run.end = "stop";
   }
 
   /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */
@@ -336,12 +330,6 @@ export class LlamaEngine implements Engine {
 
 function noStats(): LlamaStats {
   return { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
-}
-
-function samplerFor(request: Request) {
-  const { temperature, topK, topP, minP } = wholeSampling(request);
-  if (temperature === 0) return GREEDY;
-  return { topK, topP, minP, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
 }
 
 function settle(run: Run): void {

@@ -14,9 +14,12 @@ import {
 import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
+import { templateOf } from "./chat-template.ts";
+import { SAMPLING_NAMES } from "../../request.ts";
 import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
+import { Prompts } from "./prompt.ts";
 import { planModel } from "./memory.ts";
-import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, settingsOf, threadsFor } from "./settings.ts";
+import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, rawSetting, settingsOf, threadsFor } from "./settings.ts";
 import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
 import { checkFile } from "./model-file.ts";
 import { Vocabulary } from "./vocabulary.ts";
@@ -33,6 +36,7 @@ export interface OpenModel {
   readonly model: LlamaModel;
   readonly context: LlamaContext;
   readonly vocabulary: Vocabulary;
+  readonly prompts: Prompts;
   readonly info: EngineInfo & { readonly context: number };
   readonly log: ErrorLog;
 }
@@ -107,18 +111,19 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
       planFor: (types) => planModel(llama, header, options, types),
     });
     const { context } = made;
-    const vocabulary = new Vocabulary(model);
+    const { template, problem } = templateOf(llama, header);
+    const vocabulary = new Vocabulary(model, template?.marks ?? null);
     const info = {
       ...(await describe(opening, model)),
       ...granted(header, made.plan),
       modelName: modelNameOf(header, options.model),
-      capabilities: ["completion"] as const,
-      honours: [],
-      hasChatTemplate: header.insights.ggufFileInfo.metadata.tokenizer?.chat_template !== undefined,
+      capabilities: template === null ? (["completion"] as const) : (["chat", "completion"] as const),
+      honours: Object.values(SAMPLING_NAMES),
+      hasChatTemplate: template !== null,
       maxTokenBytes: vocabulary.maxTokenBytes,
-      settings: settingsOf({ ...made, options, header }),
+      settings: [...settingsOf({ ...made, options, header }), rawSetting(options, template !== null, problem)],
     };
-    return { llama, model, context, vocabulary, info, log };
+    return { llama, model, context, vocabulary, prompts: new Prompts(model, template, options.raw), info, log };
   } catch (error) {
     await llama.dispose();
     throw error;

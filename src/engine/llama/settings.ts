@@ -115,3 +115,19 @@ function contextReason(options: EngineOptions, { trainContext }: ModelHeader, pl
     ? `the model was trained for more, but none is configured beyond ${limit}`
     : `as the model was trained, up to ${limit}`;
 }
+
+/**
+ * Whether a text is continued as it is where its request does not say.
+ * @param problem why the model's chat template cannot be used; null: it has none, or it can
+ */
+export function rawSetting({ raw }: EngineOptions, hasTemplate: boolean, problem: string | null): EngineSetting {
+  return { name: "raw", value: String(raw || !hasTemplate), reason: rawReason(raw, hasTemplate, problem) };
+}
+
+function rawReason(raw: boolean, hasTemplate: boolean, problem: string | null): string {
+  if (problem !== null)
+    return `the model's chat template cannot be used, so texts are continued as they are: ${problem}`;
+  if (!hasTemplate) return "the model has no chat template, so texts are continued as they are";
+  if (raw) return "the configuration says so: texts are continued as they are, although the model has a chat template";
+  return "the model has a chat template: a text is one message of a user";
+}

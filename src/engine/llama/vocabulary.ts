@@ -5,6 +5,7 @@
  * "it's."), and a token that holds half a character comes back as U+FFFD.
  */
 import { type LlamaModel, type Token } from "node-llama-cpp";
+import { type ReasoningMarks } from "../answer-text.ts";
 
 /** A bound that bounds nothing: how many bytes one token may swallow is not known for this vocabulary. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
@@ -27,8 +28,11 @@ export class Vocabulary {
   readonly #texts: readonly string[];
   readonly #spelling: "bytes" | "spaces" | "unknown";
   readonly #bytes: Uint8Array[] = [];
+  readonly #marks: readonly string[];
 
-  constructor(model: LlamaModel) {
+  /** @param marks of the model's reasoning, which are told even where they are special tokens */
+  constructor(model: LlamaModel, marks: ReasoningMarks | null = null) {
+    this.#marks = marks === null ? [] : [marks.open, marks.close];
     const { ggml } = model.fileInfo.metadata.tokenizer;
     this.#model = model;
     this.#texts = ggml.tokens;
@@ -36,7 +40,7 @@ export class Vocabulary {
     this.maxTokenBytes = this.#longest(ggml.token_type ?? []);
   }
 
-  /** The bytes of one generated token; none for the special ones. A character may span several tokens. */
+  /** The bytes of one generated token; none for the special ones, except marks of reasoning. A character may span several tokens. */
   bytesOf(token: Token): Uint8Array {
     return (this.#bytes[token] ??= this.#decode(token));
   }
@@ -44,7 +48,7 @@ export class Vocabulary {
   #decode(token: Token): Uint8Array {
     const text = this.#texts[token] ?? "";
     const kind = this.#model.getTokenAttributes(token);
-    if (kind.control || kind.unknown) return NO_BYTES;
+    if (kind.control || kind.unknown) return this.#marks.includes(text) ? utf8.encode(text) : NO_BYTES;
     if (kind.userDefined) return utf8.encode(text);
     if (this.#spelling === "unknown") return utf8.encode(this.#model.detokenize([token]));
     if (kind.byte) return Uint8Array.of(Number.parseInt(text.slice(3, 5), 16));

@@ -1,0 +1,70 @@
+/** What a request to generate text becomes for a model: the tokens of its prompt, and what to look for in its answer. */
+import { type LlamaModel, type Token } from "node-llama-cpp";
+import { type Message, type Request } from "../../request.ts";
+import { type AnswerShape } from "../answer-text.ts";
+import { EngineFailure } from "../failures.ts";
+import { type ChatTemplate, type PromptPiece } from "./chat-template.ts";
+
+export interface Prompt {
+  /** At least one. */
+  readonly tokens: Token[];
+  readonly shape: AnswerShape;
+}
+
+const NONE: readonly string[] = [];
+
+export class Prompts {
+  readonly #model: LlamaModel;
+  readonly #template: ChatTemplate | null;
+  readonly #raw: boolean;
+
+  /** @param raw whether a text is continued as it is where its request does not say */
+  constructor(model: LlamaModel, template: ChatTemplate | null, raw: boolean) {
+    this.#model = model;
+    this.#template = template;
+    this.#raw = raw;
+  }
+
+  /** @throws {EngineFailure} `unsupported`; `invalid_input`: the chat template refuses the messages; `model_error`: there is no token to begin with */
+  of(request: Request): Prompt {
+    if (request.kind === "embedding") throw new EngineFailure("unsupported", "This model generates text only.");
+    const { stop = NONE } = request.sampling;
+    if (request.kind === "chat") return this.#chat(request.messages, stop);
+    if (this.#template !== null && !(request.raw ?? this.#raw))
+      return this.#chat([{ role: "user", content: request.text }], stop);
+    // A special token in a caller's text is only text.
+    return { tokens: this.#begun(this.#model.tokenize(request.text, false), true), shape: { stop, marks: null } };
+  }
+
+  #chat(messages: readonly Message[], stop: readonly string[]): Prompt {
+    const template = this.#template;
+    if (template === null) {
+      const sentence = "The model has no chat template, so that it takes a text, but no messages.";
+      throw new EngineFailure("unsupported", sentence);
+    }
+    const { pieces, opensReasoning } = template.render(messages);
+    const tokens = pieces.flatMap((piece, index) => this.#tokensOf(piece, index === 0));
+    const { bos } = this.#model.tokens;
+    // Most templates begin with it themselves, others leave that to the tokenizer.
+    const isBegun = bos !== null && tokens[0] === bos;
+    return {
+      tokens: this.#begun(tokens, !isBegun),
+      shape: { stop, marks: template.marks, isInside: opensReasoning },
+    };
+  }
+
+  #tokensOf({ text, special }: PromptPiece, isFirst: boolean): Token[] {
+    // A SentencePiece vocabulary has a space before whatever it is given.
+    const isInner = !isFirst && this.#model.vocabularyType === "spm";
+    return this.#model.tokenize(text, special, isInner ? "trimLeadingSpace" : undefined);
+  }
+
+  #begun(tokens: Token[], lacksBos: boolean): Token[] {
+    const { bos, eos, nl, shouldPrependBosToken } = this.#model.tokens;
+    if (lacksBos && bos !== null && shouldPrependBosToken) tokens.unshift(bos);
+    if (tokens.length > 0) return tokens;
+    const start = bos ?? eos ?? nl;
+    if (start === null) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
+    return [start];
+  }
+}
