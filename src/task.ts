@@ -275,6 +275,14 @@ export function newTask(
   };
 }
 
+/**
+ * Bytes of a task's text that have to fit into a context together. An engine takes the inputs of an embedding one by one, and alone knows
+ * which is too long.
+ */
+export function promptBytes({ needs, size }: Pick<Task, "needs" | "size">): number {
+  return needs[0] === "embedding" ? 0 : size;
+}
+
 /** Tasks that were submitted together. Times are Unix milliseconds. */
 export interface Batch {
   readonly id: string;

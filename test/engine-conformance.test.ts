@@ -1,5 +1,6 @@
 /** The engines that compute in their worker keep the promises of src/engine/engine.ts. */
 import { createEngine } from "../src/engine/open.ts";
+import { makesVectors } from "./helpers/embedding-promises.ts";
 import { EMBEDDED, keepsThePromises } from "./helpers/engine-promises.ts";
 import { LLAMA, SIMULATED } from "./helpers/engines.ts";
 
@@ -16,3 +17,6 @@ keepsThePromises({
   info: { context: 4096, backend: "simulated" },
   create: (changes) => createEngine({ ...SIMULATED, ...changes }, 0),
 });
+
+makesVectors({ name: "llama", generates: true, create: () => createEngine(LLAMA, 0) });
+makesVectors({ name: "simulated", generates: true, create: () => createEngine(SIMULATED, 0) });

@@ -169,6 +169,12 @@ test("a text that certainly leaves no room for a token is refused with both numb
   assert.equal(world.submit({ text: "x".repeat(5000) }).gpuId, 0, "it fits only there");
 });
 
+test("inputs for embeddings are not measured together: an engine takes them one by one", () => {
+  const world = new World([facts(0, { can: new Set(["embedding"]), context: 100 })]);
+  const task = world.submit({ size: 10_000, needs: ["embedding"] });
+  assert.equal(task.gpuId, 0);
+});
+
 test("a full queue refuses by number and by bytes, with a time computed from how fast slots free up", () => {
   const world = new World([facts(0, { slots: 1 })], { maxQueueSize: 2 });
   for (const task of world.submitMany(3)) {

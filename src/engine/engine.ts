@@ -1,5 +1,5 @@
 /**
- * An engine generates text inside a worker. One engine serves one GPU.
+ * An engine generates text, and makes vectors of texts, inside a worker. One engine serves one GPU.
  *
  * Promises every implementation keeps (test/engine-conformance.test.ts):
  *  1. `generate` may be called up to `slots` times at once; the calls are decoded together and none waits for another to end.

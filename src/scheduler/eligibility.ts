@@ -4,7 +4,7 @@
  */
 import { isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
-import { type CountsByReason, type Task } from "../task.ts";
+import { type CountsByReason, promptBytes, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Instance, runsSuspect, obstacle, roomFor } from "./placement.ts";
@@ -37,7 +37,9 @@ export class Eligibility {
   }
 
   /** Whether its text may fit into one of these. */
-  isEverPossible({ pinnedGpuId, size: bytes }: Task): boolean {
+  isEverPossible(task: Task): boolean {
+    const { pinnedGpuId } = task;
+    const bytes = promptBytes(task);
     if (pinnedGpuId === null) return bytes <= this.#fleet.mostRoom;
     return this.#fleet.on(pinnedGpuId).some(({ facts }) => mayServeAgain(facts.state) && bytes <= roomFor(facts));
   }
@@ -148,7 +150,10 @@ export class Eligibility {
   /** Bytes of the longest of the texts; 0: they fit into every instance. */
   #longest(tasks: readonly Task[]): number {
     let longest = 0;
-    for (const { size } of tasks) if (size > this.#fleet.leastRoom) longest = Math.max(longest, size);
+    for (const task of tasks) {
+      const bytes = promptBytes(task);
+      if (bytes > this.#fleet.leastRoom) longest = Math.max(longest, bytes);
+    }
     return longest;
   }
 

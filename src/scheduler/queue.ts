@@ -1,5 +1,5 @@
 /** Waiting entries in submission order. */
-import { type Task } from "../task.ts";
+import { promptBytes, type Task } from "../task.ts";
 
 /** A batch sent with `batch_split: false` that has no GPU yet: it waits as one. */
 export interface WaitingBatch {
@@ -125,8 +125,8 @@ export class Sizes {
 
   /** The class of an entry, by its longest text. A text belongs to the class of the first limit that it does not exceed. */
   classOf(entry: Entry): number {
-    if (!("tasks" in entry)) return this.#classOf(entry.size);
-    return entry.tasks.reduce((most, { size }) => Math.max(most, this.#classOf(size)), 0);
+    if (!("tasks" in entry)) return this.#classOf(promptBytes(entry));
+    return entry.tasks.reduce((most, task) => Math.max(most, this.#classOf(promptBytes(task))), 0);
   }
 
   /** The least and the greatest number of bytes in a class. */

@@ -15,6 +15,8 @@ const VOCABULARY = 2048;
 /** Tokens. */
 export const TRAINED_CONTEXT = 1024;
 export const WINDOW = 32;
+/** Tokens of the model for embeddings. */
+export const EMBEDDING_CONTEXT = 64;
 /** Of the state space model. */
 const STATE = { inner: 2 * WIDTH, size: 8, convolution: 4, timeStepRank: 4 };
 
@@ -22,7 +24,7 @@ const STATE = { inner: 2 * WIDTH, size: 8, convolution: 4, timeStepRank: 4 };
 type Metadata = Readonly<
   Record<
     string,
-    string | number | { readonly float: number } | { readonly int32: number } | { readonly uint16: number }
+    string | number | boolean | { readonly float: number } | { readonly int32: number } | { readonly uint16: number }
   >
 >;
 
@@ -83,6 +85,50 @@ function slidingWindowModel(): Model {
     noise(`${block}.ffn_down.weight`, HIDDEN, WIDTH),
   ];
   return modelOf(metadata, layer);
+}
+
+/**
+ * A model for embeddings alone: each token sees all the others, and a vector is the mean over all tokens.
+ * @param isBroken whether its vectors are of NaN
+ */
+export function writeEmbeddingModel(path: string, isBroken = false): void {
+  const metadata: Metadata = {
+    "general.architecture": "bert",
+    "bert.context_length": EMBEDDING_CONTEXT,
+    "bert.embedding_length": WIDTH,
+    "bert.block_count": LAYERS,
+    "bert.feed_forward_length": HIDDEN,
+    "bert.attention.head_count": HEADS,
+    "bert.attention.layer_norm_epsilon": { float: 1e-12 },
+    "bert.attention.causal": false,
+    "bert.pooling_type": 1,
+    "tokenizer.ggml.token_type_count": 1,
+  };
+  const layer = (block: string) => [
+    ...["q", "k", "v", "output"].flatMap((part) => linear(`${block}.attn_${part}`, WIDTH, WIDTH)),
+    ...norm(`${block}.attn_output_norm`),
+    ...linear(`${block}.ffn_up`, WIDTH, HIDDEN),
+    ...linear(`${block}.ffn_down`, HIDDEN, WIDTH),
+    ...norm(`${block}.layer_output_norm`),
+  ];
+  const { metadata: pairs, tensors } = modelOf(metadata, layer);
+  const own = [
+    noise("position_embd.weight", WIDTH, EMBEDDING_CONTEXT),
+    noise("token_types.weight", WIDTH, 1),
+    ...norm("token_embd_norm"),
+  ];
+  const all = [...tensors.filter(({ name }) => name !== "output_norm.weight"), ...own];
+  const last = `blk.${LAYERS - 1}.layer_output_norm.bias`;
+  const broken = all.map((tensor) => (isBroken && tensor.name === last ? { ...tensor, value: () => NaN } : tensor));
+  writeFileSync(path, whole({ metadata: pairs, tensors: broken }));
+}
+
+function linear(name: string, from: number, to: number): Tensor[] {
+  return [noise(`${name}.weight`, from, to), noise(`${name}.bias`, to)];
+}
+
+function norm(name: string): Tensor[] {
+  return [ones(`${name}.weight`, WIDTH), noise(`${name}.bias`, WIDTH)];
 }
 
 /** Its state is the sum of all tokens so far. */
@@ -193,6 +239,7 @@ function pairOf(key: string, value: Metadata[string]): Buffer {
 
 function valueOf(value: Metadata[string]): [type: number, bytes: Buffer] {
   if (typeof value === "string") return [VALUE.string, text(value)];
+  if (typeof value === "boolean") return [VALUE.bool, Buffer.of(Number(value))];
   if (typeof value === "number") return [VALUE.uint32, uint32(value)];
   if ("float" in value) return [VALUE.float32, float32(value.float)];
   if ("int32" in value) return [VALUE.int32, uint32(value.int32)];

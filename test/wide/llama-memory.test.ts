@@ -6,7 +6,7 @@ import { withSimplerType } from "../../src/engine/llama/model.ts";
 import { type MemoryPlan } from "../../src/engine/memory-plan.ts";
 import { EngineFailure } from "../../src/engine/failures.ts";
 import { LLAMA, planned, prompts, refused, SLOTS, watch } from "../helpers/engines.ts";
-import { llamaInfo, withLlama } from "../helpers/llama.ts";
+import { type Changes, llamaInfo, withLlama } from "../helpers/llama.ts";
 
 const F16 = { kvCacheType: "f16" } as const;
 
@@ -17,10 +17,16 @@ function settingOf({ settings }: EngineInfo, name: string): [string | number, st
   return [setting.value, setting.reason];
 }
 
+/** Bytes that were planned for generating alone: room for vectors goes first where a byte is missing. */
+async function plannedAlone(changes: Changes = {}): Promise<number> {
+  const memoryBudget = planned(await llamaInfo(changes)) - 1;
+  return planned(await llamaInfo({ ...changes, memoryBudget }));
+}
+
 describe("the memory of the llama engine", () => {
   it("makes the numbers of the KV cache smaller before the context: where one byte is missing they are q8_0", async () => {
     const wanted = await llamaInfo();
-    const memoryBudget = planned(wanted) - 1;
+    const memoryBudget = (await plannedAlone()) - 1;
     const info = await withLlama(
       async (engine) => {
         const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
@@ -49,14 +55,14 @@ describe("the memory of the llama engine", () => {
   });
 
   it("makes the context smaller where the type of the KV cache is configured and one byte is missing", async () => {
-    const memoryBudget = planned(await llamaInfo()) - 1;
+    const memoryBudget = (await plannedAlone()) - 1;
     const info = await llamaInfo({ memoryBudget, tuning: F16 });
     assert.match(info.memoryNote!, /instead of 4,096/);
     assert.deepEqual(settingOf(info, "context"), [info.context, "memory is enough for no more"]);
   });
 
   it("gives every slot a smaller context when memory is too small, and generates in it", async () => {
-    const memoryBudget = planned(await llamaInfo({ context: 2560 }));
+    const memoryBudget = await plannedAlone({ context: 2560 });
     const { context, slots, memoryNote } = await withLlama(
       async (engine) => {
         const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
@@ -69,12 +75,12 @@ describe("the memory of the llama engine", () => {
     assert.deepEqual([context, slots], [2560, SLOTS]);
     assert.match(
       memoryNote!,
-      /^Memory \(.* MiB may be used\) is enough for 8 slots of 2,560 tokens instead of 4,000\.$/,
+      /^Memory \(.* MiB may be used\) is enough for 8 slots of 2,560 tokens instead of 4,000\. None is left for embeddings\.$/,
     );
   });
 
   it("makes fewer slots when memory is too small for the least context, and still runs all tasks", async () => {
-    const memoryBudget = planned(await llamaInfo({ context: 2048, slots: 3 }));
+    const memoryBudget = await plannedAlone({ context: 2048, slots: 3 });
     const info = await withLlama(
       async (engine) => {
         const outcomes = await Promise.all(prompts(SLOTS).map((text) => watch(engine, text, 20).outcome));
@@ -85,7 +91,7 @@ describe("the memory of the llama engine", () => {
     assert.deepEqual([info.context, info.slots], [2048, 3]);
     assert.match(
       info.memoryNote!,
-      /^Memory \(.* MiB may be used\) is enough for 3 of 8 slots, of 2,048 tokens each\.$/,
+      /^Memory \(.* MiB may be used\) is enough for 3 of 8 slots, of 2,048 tokens each\. None is left for embeddings\.$/,
     );
     assert.deepEqual(settingOf(info, "slots"), [3, "memory is enough for no more"]);
   });

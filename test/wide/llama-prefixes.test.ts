@@ -150,7 +150,7 @@ describe("a slot whose decode has failed", () => {
   after(() => closeModel(open));
 
   it("holds nothing any more, and has the same number in llama.cpp", async () => {
-    const slots = new FreeSlots(open);
+    const slots = new FreeSlots(open.context!, SLOTS);
     const prompt = open.model.tokenize(PARK, false);
     const taken: Slot[] = [];
     for (let index = 0; index < SLOTS; index++) {

@@ -13,6 +13,9 @@ export const KV_CACHE = {
   q4_0: { type: GgmlType.Q4_0, bytesPerNumber: 18 / 32 },
 } as const;
 
+/** Of `enum llama_pooling_type`: each token has a vector of its own. Below it stands that the file does not say, above it how they are summed up. */
+const NO_POOLING = 0;
+
 /** A model file that has not been loaded yet. */
 export interface ModelHeader {
   readonly insights: GgufInsights;
@@ -22,6 +25,8 @@ export interface ModelHeader {
   readonly kvNumbersPerToken: number;
   /** Numbers of one row in the KV cache, the keys of a head or its values; 0: there is none, or they are not alike. */
   readonly kvRow: number;
+  /** Whether it can be asked for the next token of a text; else it is made for vectors alone. */
+  readonly generates: boolean;
 }
 
 /** @throws whatever node-llama-cpp stumbles over in a damaged header */
@@ -32,6 +37,7 @@ export async function readHeader(llama: Llama, path: string, signal: AbortSignal
     insights: await GgufInsights.from(file, llama),
     trainContext: Number.isSafeInteger(trained) && trained! > 0 ? trained! : Infinity,
     ...kvShapeOf(file.architectureMetadata),
+    generates: generates(file.architectureMetadata),
   };
 }
 
@@ -64,8 +70,13 @@ function kvShapeOf(shape: ModelShape): Pick<ModelHeader, "kvNumbersPerToken" | "
   const allHeads = Array.isArray(kvHeads) ? kvHeads.reduce((sum, count) => sum + count, 0) : kvHeads * layers;
   const numbers = allHeads * (keys + values);
   // A header may have anything in it; llama.cpp refuses what makes no sense.
-  const isSensible = Number.isSafeInteger(2 * numbers) && numbers > 0;
+  const isSensible = Number.isSafeInteger(2 * numbers) && numbers > 0 && attention?.causal !== false;
   return { kvNumbersPerToken: isSensible ? numbers : 0, kvRow: keys === values ? keys : 0 };
+}
+
+/** One that sees what follows a token, or that sums a text up, would crash or answer nonsense when asked for the next token. */
+function generates({ attention, pooling_type: pooling = NO_POOLING }: ModelShape): boolean {
+  return attention?.causal !== false && pooling <= NO_POOLING;
 }
 
 type ModelShape = GgufInsights["ggufFileInfo"]["architectureMetadata"];

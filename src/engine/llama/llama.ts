@@ -15,6 +15,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { TextDecoder } from "node:util";
 import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
+import { type EmbeddingRequest } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -23,15 +24,19 @@ import {
   type EngineOptions,
   type GenerateOutcome,
   type Generation,
+  proofFor,
   proofUntil,
 } from "../engine.ts";
 import { AnswerText, isShaped } from "../answer-text.ts";
 import { closeModel, openModel, type OpenModel } from "./model.ts";
+import { NoVector } from "./embeddings.ts";
 import { FreeSlots, type Slot } from "./slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
 import { type Sampler, samplerFor } from "./sampler.ts";
 import { roomBehind } from "../answer-length.ts";
 import { type Move, planStep } from "./step-plan.ts";
+
+const NAN = "its next token has no probability (NaN)";
 
 /** Says with each token how likely it was. */
 const WITH_CONFIDENCE = { confidence: true } as const;
@@ -102,9 +107,9 @@ export class LlamaEngine implements Engine {
     return this.#stats;
   }
 
-  /** One for each task and step that it got on in. */
+  /** One for each task and step that it got on in, and for each vector. */
   get progress(): number {
-    return this.#progress;
+    return this.#progress + (this.#open?.embeddings?.progress ?? 0);
   }
 
   /** Resolves when it has computed nonsense: what is in its KV cache then can spoil every task. */
@@ -127,13 +132,13 @@ export class LlamaEngine implements Engine {
   }
 
   /**
-   * Generates a token before any task depends on it: a model that fits may still fail to compute. A driver that has to compile kernels does
+   * Generates a token, or makes a vector, before any task depends on it: a model that fits may still fail to compute. A driver that has to compile kernels does
    * it here, too.
    */
   async #prove(): Promise<void> {
     this.#isProving = true;
-    await this.generate(proofUntil(this.#stopping.signal));
-    await this.#free!.clear();
+    await this.generate(proofUntil(this.#stopping.signal, proofFor(this.#open!.info)));
+    await this.#free?.clear();
     this.#stats = noStats();
     this.#isProving = false;
   }
@@ -141,6 +146,9 @@ export class LlamaEngine implements Engine {
   async generate(generation: Generation): Promise<GenerateOutcome> {
     const { model, prompts, info } = this.#opened();
     const { request, signal, emit } = generation;
+    if (request.kind === "embedding") return this.#embed(request, generation);
+    if (this.#free === undefined)
+      throw new EngineFailure("unsupported", "This model makes embeddings; it generates no text.");
     const { tokens: prompt, shape } = prompts.of(request);
     const limit = Math.min(request.sampling.maxTokens, roomBehind(prompt.length, info.context));
     generation.begin?.(prompt.length);
@@ -165,6 +173,14 @@ export class LlamaEngine implements Engine {
     return run.settled.promise;
   }
 
+  async #embed(request: EmbeddingRequest, generation: Generation): Promise<GenerateOutcome> {
+    const { embeddings } = this.#opened();
+    if (embeddings === null) throw new EngineFailure("unsupported", "No memory is left for embeddings.");
+    return embeddings.embed(request, generation).catch((error: unknown) => {
+      throw error instanceof NoVector ? this.#computedNonsense(error.message) : error;
+    });
+  }
+
   stop(): Promise<void> {
     return (this.#closed ??= this.#close());
   }
@@ -178,7 +194,7 @@ export class LlamaEngine implements Engine {
   }
 
   #ready(open: OpenModel): OpenModel {
-    this.#free = new FreeSlots(open);
+    if (open.context !== null) this.#free = new FreeSlots(open.context, open.info.slots);
     return open;
   }
 
@@ -219,7 +235,7 @@ export class LlamaEngine implements Engine {
   }
 
   async #step(): Promise<void> {
-    const { batchSize } = this.#open!.context;
+    const { batchSize } = this.#open!.context!;
     const moves = planStep(this.#active, batchSize, (load) => this.#pace.allowance(load));
     const generating = moves.filter(({ generates }) => generates).length;
     const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
@@ -263,15 +279,15 @@ export class LlamaEngine implements Engine {
   #tokenOf(run: Run, sampled: Sampled | undefined): Token | undefined {
     if (sampled === undefined) return undefined;
     const { token, confidence } = sampled;
-    if (Number.isNaN(confidence)) run.end = { error: this.#computedNonsense() };
+    if (Number.isNaN(confidence)) run.end = { error: this.#computedNonsense(NAN) };
     else if (this.#open!.model.isEogToken(token)) run.end = "stop";
     else return token;
     return undefined;
   }
 
   /** While it loads, the model or the device is at fault; later this engine is over. */
-  #computedNonsense(): EngineFailure {
-    const what = `The model ${this.#options.model} computed nonsense: its next token has no probability (NaN)`;
+  #computedNonsense(sign: string): EngineFailure {
+    const what = `The model ${this.#options.model} computed nonsense: ${sign}`;
     if (this.#isProving)
       return new EngineFailure("model_error", `${what}. The file is damaged, or the device computes wrongly.`);
     this.#over ??= new EngineFailure("gpu_lost", `${what}.`);

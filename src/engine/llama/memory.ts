@@ -9,6 +9,7 @@
  */
 import { type GgufInsightsResourceRequirements, type Llama } from "node-llama-cpp";
 import { type EngineOptions, type KvCacheType } from "../engine.ts";
+import { type EmbeddingRoom } from "./embeddings.ts";
 import { KV_CACHE, kvBytesPerToken, type ModelHeader } from "./header.ts";
 import { batchSizeFor, contextWanted, flashAttentionFor } from "./settings.ts";
 import { type MemoryPlan, planMemory, type Rest, type Room } from "../memory-plan.ts";
@@ -18,6 +19,9 @@ import { type MemoryPlan, planMemory, type Rest, type Room } from "../memory-pla
  * A guess, on the large side of what CUDA takes; what an earlier load was seen to take replaces it.
  */
 const DRIVER_BYTES = 512 * 2 ** 20;
+
+/** Tokens of an input, and of one decode, where vectors are not what the model is for: more would take memory that hardly anybody uses. */
+const SMALL_ROOM = { context: 2048, batchSize: 128 };
 
 /**
  * @param kvCacheTypes those that the KV cache may have, the best first
@@ -54,20 +58,69 @@ interface DeviceRoom extends Room {
 
 async function restOf(header: ModelHeader, options: EngineOptions, room: DeviceRoom): Promise<Rest> {
   const { type } = KV_CACHE[room.kvCacheType];
+  const sequences = sequencesOf(header, options, room.slots);
   const bytes = await header.insights.estimateContextResourceRequirementsV2({
-    contextSize: room.context,
-    sequences: room.slots,
-    batchSize: batchSizeFor(options, room.slots),
+    ...(header.generates
+      ? { contextSize: room.context, batchSize: batchSizeFor(options, room.slots) }
+      : embeddingShape(wholeInputs(room.context))),
+    sequences,
     modelGpuLayers: room.gpuLayers,
     flashAttention: flashAttentionFor(options, header),
     kvCacheKeyType: type,
     kvCacheValueType: type,
   });
-  const kvBytes = kvBytesPerToken(header, room.kvCacheType) * room.context * room.slots;
+  const kvBytes = kvBytesPerToken(header, room.kvCacheType) * room.context * sequences;
   const kvCache = Math.min(kvBytes, onDevice(room.gpuLayers, bytes));
   const buffers = onDevice(room.gpuLayers, bytes) - kvCache;
   // Never less than llama.cpp's own buffers: the earlier load may have had smaller ones.
   return { kvCache, overhead: Math.max(buffers, options.measuredOverhead ?? buffers + room.gpus * DRIVER_BYTES) };
+}
+
+/** The embedded engine makes one vector at a time; a server one in each of its slots. */
+function sequencesOf({ generates }: ModelHeader, { kind }: EngineOptions, slots: number): number {
+  return generates || kind !== "llama" ? slots : 1;
+}
+
+export interface EmbeddingPlan {
+  readonly room: EmbeddingRoom;
+  /** Bytes that it takes beside the rest, once a vector has been asked for. */
+  readonly bytes: number;
+}
+
+/**
+ * Room for vectors. A model that generates has a small one beside its slots, where memory is enough; they are never cut for it.
+ * @returns null: there is none
+ */
+export async function planEmbeddings(
+  llama: Llama,
+  header: ModelHeader,
+  options: EngineOptions,
+  { context, needs }: MemoryPlan,
+): Promise<EmbeddingPlan | null> {
+  if (!header.generates) return { room: wholeInputs(context), bytes: 0 };
+  const room = {
+    context: Math.min(context, SMALL_ROOM.context),
+    batchSize: Math.min(batchSizeFor(options, 1), SMALL_ROOM.batchSize),
+  };
+  const gpuLayers = llama.gpu === false ? 0 : header.insights.totalLayers;
+  const estimate = await header.insights.estimateContextResourceRequirementsV2({
+    ...embeddingShape(room),
+    sequences: 1,
+    modelGpuLayers: gpuLayers,
+    flashAttention: flashAttentionFor(options, header),
+  });
+  const bytes = onDevice(gpuLayers, estimate);
+  const budget = await budgetOf(llama, options);
+  return budget === null || needs + bytes <= budget ? { room, bytes } : null;
+}
+
+/** A model that is made for vectors has to see an input in one piece. */
+function wholeInputs(context: number): EmbeddingRoom {
+  return { context, batchSize: context };
+}
+
+function embeddingShape({ context, batchSize }: EmbeddingRoom) {
+  return { contextSize: context + 1, batchSize, isEmbeddingContext: true };
 }
 
 function onDevice(gpuLayers: number, { cpuRam, gpuVram }: GgufInsightsResourceRequirements): number {

@@ -1,6 +1,5 @@
 /** Opens a GGUF file for generation, and says in one sentence why it could not be opened. */
 import { basename } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type BatchingOptions,
   type BatchItem,
@@ -13,75 +12,38 @@ import {
 } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
+import { type Capability, SAMPLING_NAMES } from "../../request.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
 import { templateOf } from "./chat-template.ts";
-import { SAMPLING_NAMES } from "../../request.ts";
+import { Embeddings } from "./embeddings.ts";
+import { ErrorLog } from "./error-log.ts";
 import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
 import { Prompts } from "./prompt.ts";
-import { planModel } from "./memory.ts";
+import { type EmbeddingPlan, planEmbeddings, planModel } from "./memory.ts";
 import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, rawSetting, settingsOf, threadsFor } from "./settings.ts";
 import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
 import { checkFile } from "./model-file.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
+/** Of `enum llama_pooling_type`. */
+const RANKING = 4;
+
 /** llama.cpp's LLAMA_MAX_SEQ. */
 const MAX_SLOTS = 256;
-
-const NO_MEMORY = /out of memory|not enough memory|failed to allocate|unable to allocate|bad_alloc|KV slot/i;
 
 const NO_BINARY = "its build for that is not installed (npm run add-gpu installs it), or does not run on this machine";
 
 export interface OpenModel {
   readonly llama: Llama;
   readonly model: LlamaModel;
-  readonly context: LlamaContext;
+  /** Of the tasks that generate; null: the model makes vectors alone. */
+  readonly context: LlamaContext | null;
+  /** null: memory is not enough for them. */
+  readonly embeddings: Embeddings | null;
   readonly vocabulary: Vocabulary;
   readonly prompts: Prompts;
   readonly info: EngineInfo & { readonly context: number };
   readonly log: ErrorLog;
-}
-
-/** The last things llama.cpp complained about: the exceptions that reach JavaScript rarely say why. */
-export class ErrorLog {
-  #lines: string[] = [];
-
-  readonly add = (level: LlamaLogLevel, message: string): void => {
-    const line = message.trim();
-    const serious = level === LlamaLogLevel.error || level === LlamaLogLevel.fatal;
-    if (serious && line !== "") this.#lines = [...this.#lines, line].slice(-8);
-  };
-
-  /** Whether anything was complained about that no failure has told yet. */
-  async hasComplaints(): Promise<boolean> {
-    await this.#delivered();
-    return this.#lines.length > 0;
-  }
-
-  /** The failure for whatever was just thrown: `what` it means, and why. */
-  async failure(what: string, error: unknown): Promise<EngineFailure> {
-    if (error instanceof EngineFailure) return error;
-    await this.#delivered();
-    const lines = this.#lines;
-    // Kept until all that failed in the same step have read them.
-    setImmediate(() => (this.#lines = []));
-    const why = reasonOf(messageOf(error), lines);
-    const noMemory = NO_MEMORY.test(why);
-    return new EngineFailure(noMemory ? "out_of_memory" : "model_error", `${what}: ${why}.`, { cause: error });
-  }
-
-  /** The binding delivers llama.cpp's lines through the event loop, so they come after the exception they explain. */
-  async #delivered(): Promise<void> {
-    await nextTurn();
-    await nextTurn();
-  }
-}
-
-/** The log lines of llama.cpp, without its functions' names and its "failed to load model"; else the exception's message. */
-function reasonOf(message: string, lines: readonly string[]): string {
-  const said = lines
-    .map((line) => line.replace(/^([a-z_0-9]+: )+(error loading model: )?/, "").replace(/\.$/, ""))
-    .filter((line) => !/^failed to (load model|initialize the context)$/.test(line));
-  return said.length > 0 ? [...new Set(said)].join("; ") : message.replace(/\.$/, "");
 }
 
 /** Needed at every step of opening one model. */
@@ -105,25 +67,34 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
   try {
     const opening = { llama, options, signal, log };
     const { header, plan } = await planLoad(opening);
+    const vectors = await planEmbeddings(llama, header, options, plan);
     const model = await loadModel(opening);
-    const made = await withSimplerType(plan, options, {
-      make: (room) => createContext(opening, header, model, room),
-      planFor: (types) => planModel(llama, header, options, types),
-    });
+    const made = header.generates
+      ? await withSimplerType(plan, options, {
+          make: (room) => createContext(opening, header, model, room),
+          planFor: (types) => planModel(llama, header, options, types),
+        })
+      : { plan, context: null, refusedType: null };
     const { context } = made;
     const { template, problem } = templateOf(llama, header);
+    const parts = { model, threads: threadsFor(options), log, stopping: signal };
+    const embeddings = vectors === null ? null : new Embeddings({ ...parts, room: vectors.room });
     const vocabulary = new Vocabulary(model, template?.marks ?? null);
     const info = {
       ...(await describe(opening, model)),
-      ...granted(header, made.plan),
+      ...granted(header, made.plan, vectors),
       modelName: modelNameOf(header, options.model),
-      capabilities: template === null ? (["completion"] as const) : (["chat", "completion"] as const),
-      honours: Object.values(SAMPLING_NAMES),
+      capabilities: capabilitiesOf(header, template !== null, embeddings !== null),
+      honours: header.generates ? Object.values(SAMPLING_NAMES) : [],
       hasChatTemplate: template !== null,
       maxTokenBytes: vocabulary.maxTokenBytes,
-      settings: [...settingsOf({ ...made, options, header }), rawSetting(options, template !== null, problem)],
+      settings: [
+        ...settingsOf({ ...made, options, header }),
+        ...(header.generates ? [rawSetting(options, template !== null, problem)] : []),
+      ],
     };
-    return { llama, model, context, vocabulary, prompts: new Prompts(model, template, options.raw), info, log };
+    const prompts = new Prompts(model, template, options.raw);
+    return { llama, model, context, embeddings, vocabulary, prompts, info, log };
   } catch (error) {
     await llama.dispose();
     throw error;
@@ -131,8 +102,9 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
 }
 
 /** Gives the memory back; the order matters, each part lives in the one after it. */
-export async function closeModel({ context, model, llama }: OpenModel): Promise<void> {
-  await context.dispose();
+export async function closeModel({ context, embeddings, model, llama }: OpenModel): Promise<void> {
+  await embeddings?.dispose();
+  await context?.dispose();
   await model.dispose();
   await llama.dispose();
 }
@@ -180,9 +152,11 @@ function checkWish({ insights, trainContext }: ModelHeader, { model, context, sl
   const { split } = metadata as { readonly split?: { readonly count?: number } };
   checkParts(model, split?.count ?? 1, splicedParts);
   const { architecture } = metadata.general;
-  // Anything else would crash or answer nonsense when asked for the next token.
-  if (architectureMetadata.attention?.causal === false || architecture.startsWith("t5")) {
-    throw new EngineFailure("model_error", `The model file ${model} (${architecture}) cannot generate text.`);
+  const isRanking = architectureMetadata.pooling_type === RANKING;
+  if (isRanking || architecture.startsWith("t5")) {
+    const purpose = isRanking ? "is made to rank texts" : "has an encoder and a decoder";
+    const sentence = `The model file ${model} (${architecture}) ${purpose}: it can neither generate text here nor make embeddings.`;
+    throw new EngineFailure("model_error", sentence);
   }
   if (slots > MAX_SLOTS) {
     throw new EngineFailure("model_error", `${slots} slots were asked for, but llama.cpp has ${MAX_SLOTS} at most.`);
@@ -307,6 +281,22 @@ async function describe({ llama, options }: Opening, model: LlamaModel) {
   };
 }
 
-function granted(header: ModelHeader, { context, slots, memory, note, kvCacheType }: MemoryPlan) {
-  return { context, slots, memory, memoryNote: note, kvBytesPerToken: kvBytesPerToken(header, kvCacheType) };
+function granted(
+  header: ModelHeader,
+  { context, slots, memory, note, kvCacheType }: MemoryPlan,
+  vectors: EmbeddingPlan | null,
+) {
+  const none = vectors === null ? "None is left for embeddings." : null;
+  return {
+    context,
+    slots,
+    memory: { ...memory, overhead: memory.overhead + (vectors?.bytes ?? 0) },
+    memoryNote: none === null ? note : `${note ?? "Memory is just enough."} ${none}`,
+    kvBytesPerToken: kvBytesPerToken(header, kvCacheType),
+  };
+}
+
+function capabilitiesOf({ generates }: ModelHeader, hasTemplate: boolean, embeds: boolean): readonly Capability[] {
+  const all = { chat: generates && hasTemplate, completion: generates, embedding: embeds };
+  return (["chat", "completion", "embedding"] as const).filter((capability) => all[capability]);
 }

@@ -61,6 +61,7 @@ export interface Decided {
 
 export function settingsOf({ options, header, plan, refusedType }: Decided): EngineSetting[] {
   const { tuning } = options;
+  if (!header.generates) return embeddingSettingsOf(options, header, plan);
   const batchSize = batchSizeFor(options, plan.slots);
   return [
     { name: "threads", value: threadsFor(options), reason: threadsReason(options) },
@@ -68,6 +69,21 @@ export function settingsOf({ options, header, plan, refusedType }: Decided): Eng
     { name: "prefill_chunk", ...prefillSetting(tuning.prefillChunk, batchSize) },
     { name: "flash_attention", ...flashAttentionSetting(options, header) },
     { name: "kv_cache_type", value: plan.kvCacheType, reason: refusedType ?? kvCacheReason(options, header, plan) },
+    ...roomSettings(options, header, plan),
+  ];
+}
+
+function embeddingSettingsOf(options: EngineOptions, header: ModelHeader, plan: MemoryPlan): EngineSetting[] {
+  return [
+    { name: "threads", value: threadsFor(options), reason: threadsReason(options) },
+    { name: "batch_size", value: plan.context, reason: "a model for embeddings sees a text as a whole" },
+    { name: "flash_attention", ...flashAttentionSetting(options, header) },
+    ...roomSettings(options, header, plan),
+  ];
+}
+
+function roomSettings(options: EngineOptions, header: ModelHeader, plan: MemoryPlan): EngineSetting[] {
+  return [
     { name: "context", value: plan.context, reason: contextReason(options, header, plan) },
     { name: "slots", value: plan.slots, reason: plan.slots < options.slots ? NO_MORE : SLOTS_WANTED },
   ];

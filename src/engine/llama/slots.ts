@@ -2,8 +2,7 @@
  * The slots that no task has. Each keeps in its KV cache what was computed in it last, so that a prompt that begins alike needs only its
  * rest computed; the sequence itself knows which tokens those are.
  */
-import { type LlamaContextSequence, type Token } from "node-llama-cpp";
-import { type OpenModel } from "./model.ts";
+import { type LlamaContext, type LlamaContextSequence, type Token } from "node-llama-cpp";
 import { chooseSlot } from "./slot-choice.ts";
 
 /** Room for one task: the context's sequence of the same number. */
@@ -15,15 +14,15 @@ export interface Slot {
 }
 
 export class FreeSlots {
-  readonly #open: OpenModel;
+  readonly #context: LlamaContext;
   readonly #busy = new Set<number>();
   #free: Slot[] = [];
   #uses = 0;
 
-  constructor(open: OpenModel) {
-    this.#open = open;
+  constructor(context: LlamaContext, slots: number) {
+    this.#context = context;
     // Taken once and kept, the context's sequences have the slots' numbers.
-    for (let index = 0; index < open.info.slots; index++) {
+    for (let index = 0; index < slots; index++) {
       this.#free.push({ index, sequence: this.#newSequence(), usedAt: 0 });
     }
   }
@@ -71,7 +70,7 @@ export class FreeSlots {
 
   #newSequence(): LlamaContextSequence {
     // Checkpoints would cost memory for each slot; without them a state that cannot be cut short is computed anew.
-    return this.#open.context.getSequence({ checkpoints: { interval: false } });
+    return this.#context.getSequence({ checkpoints: { interval: false } });
   }
 }
 
