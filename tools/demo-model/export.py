@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 from model import Config
 
 END_OF_TEXT = "<|endoftext|>"
+# The model knows no turns: it continues the last message of a user as if it were a text.
+CHAT_TEMPLATE = "{{ (messages | selectattr('role', 'equalto', 'user') | list | last).content }}"
 
 
 def export(path: Path, params: dict[str, np.ndarray], tokenizer: Tokenizer, cfg: Config) -> None:
@@ -74,3 +76,4 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_eos_token_id(end)
     writer.add_add_bos_token(True)
     writer.add_add_eos_token(False)
+    writer.add_chat_template(CHAT_TEMPLATE)
