@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { BEGINNING, EventStream, type Position } from "../src/http/event-stream.ts";
 import { Pings } from "../src/http/pings.ts";
 import { type TaskSnapshot } from "../src/tasks/task-api.ts";
+import { unitVector } from "../src/common/vectors.ts";
 import { brief, parseEvents, type ServerEvent } from "./helpers/events.ts";
 import { aCompletedTask, aTask, FakeRun, ID } from "./helpers/http.ts";
 
@@ -45,11 +46,11 @@ function reader(run: FakeRun, from: Position = BEGINNING, highWaterMark = 1) {
   return { connection, stream, overs };
 }
 
-function ended(text: string | null, attempts: number): TaskSnapshot {
+function ended(text: string | null, attempts: number, reasoning = ""): TaskSnapshot {
   const done = aCompletedTask();
   const all = Array.from({ length: attempts }, () => done.attempts[0]!);
   if (text === null) return aTask({ status: "canceled", attempts: all });
-  return { ...done, attempts: all, result: { ...done.result!, text } };
+  return { ...done, attempts: all, result: { ...done.result!, text, ...(reasoning !== "" && { reasoning }) } };
 }
 
 test("while the connection takes nothing, nothing is written, whatever happens", () => {
@@ -136,6 +137,29 @@ test("a position within a character is no position", () => {
   assert.deepEqual(brief(connection.events), ["placed 1 on 0", "token a😀b"]);
 });
 
+test("a client that adds up texts gets none of the reasoning, and vectors come with the end alone", () => {
+  const run = new FakeRun();
+  const { connection } = reader(run, BEGINNING, 1_000_000);
+  run.place(1);
+  run.say("hm ", "reasoning");
+  run.say("so", "reasoning");
+  run.say("yes");
+  run.tell({ kind: "embedding", vector: unitVector([3, 4]) });
+  const done = ended("yes", 1, "hm so");
+  run.end({ ...done, result: { ...done.result!, embeddings: [unitVector([3, 4])] } });
+  connection.take();
+  const [, ...events] = connection.events;
+  const data = events.map((event) => [event.id.slice(ID.length), event.data]).slice(0, -1);
+  assert.deepEqual(data, [
+    [":1:3", { text: "", reasoning: "hm " }],
+    [":1:5", { text: "", reasoning: "so" }],
+    [":1:8", { text: "yes" }],
+  ]);
+  const { result } = events.at(-1)!.data as { result: { text: string; reasoning: string; embeddings: number[][] } };
+  assert.deepEqual([result.text, result.reasoning], ["yes", "hm so"]);
+  assert.deepEqual(result.embeddings, [[Math.fround(0.6), Math.fround(0.8)]]);
+});
+
 test("a reader that leaves is told of once, and gets nothing more", () => {
   const run = new FakeRun();
   const { connection, stream, overs } = reader(run);
@@ -162,20 +186,23 @@ test("a reader that leaves before it was told of the end has not left a running 
 });
 
 /** What a reader knows after these events, which must be without a gap or a repetition. */
-function follow(events: readonly ServerEvent[], known = { attempt: 0, text: "" }) {
-  let { attempt, text } = known;
+function follow(events: readonly ServerEvent[], known = { attempt: 0, reasoning: "", text: "" }) {
+  let { attempt, reasoning, text } = known;
   let finals = 0;
   for (const { event, id, data } of events) {
     assert.equal(finals, 0, "something follows the end");
-    if (event === "placed") [attempt, text] = [Number(data["attempt"]), ""];
+    if (event === "placed") [attempt, reasoning, text] = [Number(data["attempt"]), "", ""];
     else if (event === "token") {
-      const piece = String(data["text"]);
-      assert.ok(piece.isWellFormed() && piece !== "", JSON.stringify(piece));
+      const [piece, thought] = [String(data["text"]), String(data["reasoning"] ?? "")];
+      assert.ok(piece.isWellFormed() && thought.isWellFormed(), JSON.stringify(data));
+      assert.equal((piece === "") !== (thought === ""), true, JSON.stringify(data));
+      assert.ok(thought === "" || text === "", "reasoning comes before the text");
       text += piece;
+      reasoning += thought;
     } else finals++;
-    assert.equal(id, finals > 0 ? `${ID}:end` : `${ID}:${attempt}:${text.length}`);
+    assert.equal(id, finals > 0 ? `${ID}:end` : `${ID}:${attempt}:${reasoning.length + text.length}`);
   }
-  return { attempt, text, finals };
+  return { attempt, reasoning, text, finals };
 }
 
 /** What an engine says, a number of UTF-16 units at a time: it may cut characters in two. */
@@ -183,14 +210,17 @@ const SAID = "a😀bc😀😀dğ\n".repeat(40);
 
 type Step = "place" | "requeue" | "take" | "ping" | { readonly units: number };
 
-/** Lets a task and its reader go on by these steps, to the end of both. */
-function play(steps: readonly Step[], highWaterMark: number) {
+/** Lets a task and its reader go on by these steps, to the end of both. @param thought units of it that are reasoning */
+function play(steps: readonly Step[], highWaterMark: number, thought: number) {
   const run = new FakeRun();
   const { connection, stream } = reader(run, BEGINNING, highWaterMark);
   let attempts = 0;
   let length: number | null = null;
   const say = (units: number): void => {
-    if (length !== null) run.say(SAID.slice(length, (length += units)));
+    if (length === null) return;
+    const [from, to] = [length, (length += units)];
+    run.say(SAID.slice(from, Math.min(to, thought)), "reasoning");
+    run.say(SAID.slice(Math.max(from, thought), to));
   };
   for (const step of steps) {
     if (typeof step === "object") say(step.units);
@@ -205,34 +235,49 @@ function play(steps: readonly Step[], highWaterMark: number) {
     }
   }
   while (!SAID.slice(0, length ?? 0).isWellFormed()) say(1);
-  const text = length === null ? null : SAID.slice(0, length);
-  const final = ended(text, attempts);
+  const whole = SAID.slice(0, length ?? 0);
+  const reasoning = whole.slice(0, thought);
+  const text = length === null ? null : whole.slice(thought);
+  const final = ended(text, attempts, reasoning);
   run.end(final);
   connection.take();
-  return { final, attempts, text, events: connection.events };
+  return { final, attempts, reasoning, text, events: connection.events };
 }
 
-test("however slow a reader is, it gets each unit of the text once, and from any event on another gets the same", () => {
+test("however slow a reader is, it gets each unit of reasoning and text once, and from any event on another gets the same", () => {
   const step = fc.oneof(
     fc.constantFrom<Step>("place", "requeue", "take", "ping"),
     fc.integer({ min: 0, max: 9 }).map<Step>((units) => ({ units })),
   );
   const steps = fc.array(step, { maxLength: 40 });
+  // None, some, up to the border of a character, and more than is ever said.
+  const thoughts = fc.constantFrom(0, 1, 3, 16, 60, 100_000);
   fc.assert(
-    fc.property(steps, fc.constantFrom(1, 150, 1_000_000), fc.nat(), (list, highWaterMark, choice) => {
-      const { final, attempts, text, events } = play(list, highWaterMark);
-      const known = follow(events);
-      assert.deepEqual([known.attempt, known.finals], [attempts, 1]);
-      if (text !== null) assert.equal(known.text, text);
+    fc.property(
+      steps,
+      fc.constantFrom(1, 150, 1_000_000),
+      thoughts,
+      fc.nat(),
+      (list, highWaterMark, thought, choice) => {
+        const { final, attempts, reasoning, text, events } = play(list, highWaterMark, thought);
+        const known = follow(events);
+        assert.deepEqual([known.attempt, known.finals], [attempts, 1]);
+        if (text !== null) assert.deepEqual([known.reasoning, known.text], [reasoning, text]);
 
-      const before = follow(events.slice(0, choice % events.length));
-      const again = new Connection(1);
-      new EventStream(again, ID, { attempt: before.attempt, offset: before.text.length }, () => {}).ended(final);
-      again.take();
-      const after = follow(again.events, before);
-      assert.deepEqual([after.attempt, after.finals], [attempts, 1]);
-      if (text !== null) assert.equal(after.text, text);
-    }),
+        const before = follow(events.slice(0, choice % events.length));
+        const again = new Connection(1);
+        new EventStream(
+          again,
+          ID,
+          { attempt: before.attempt, offset: before.reasoning.length + before.text.length },
+          () => {},
+        ).ended(final);
+        again.take();
+        const after = follow(again.events, before);
+        assert.deepEqual([after.attempt, after.finals], [attempts, 1]);
+        if (text !== null) assert.deepEqual([after.reasoning, after.text], [reasoning, text]);
+      },
+    ),
     { numRuns: 1000 },
   );
 });

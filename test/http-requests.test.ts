@@ -1,8 +1,12 @@
 /** What `predict` and the items of a batch may ask of a model beside a text: conversations, inputs for vectors, and how to sample. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { completionOf, NO_SAMPLING, type Request } from "../src/request.ts";
-import { post, refusal, testConfig, testServer, unseeded, type FakeTasks } from "./helpers/http.ts";
+import { completionOf, NO_SAMPLING, type Request, TO_THE_END } from "../src/request.ts";
+import { type Clock } from "../src/common/clock.ts";
+import { unitVector } from "../src/common/vectors.ts";
+import { announcer } from "../src/webhooks/announcements.ts";
+import { aCompletedTask, aTask, get, ID, post, refusal, testConfig, testServer, unseeded } from "./helpers/http.ts";
+import { type FakeTasks } from "./helpers/http.ts";
 
 const USER = { role: "user", content: "Hello" };
 
@@ -240,4 +244,42 @@ test("a batch of conversations may be as large as one of texts", async (t) => {
   const messages = Array.from({ length: 12 }, () => ({ role: "user", content: [{ type: "text", text: "x" }] }));
   const response = await post(app, "/batch_predict", { batch: Array.from({ length: 1000 }, () => ({ messages })) });
   assert.equal(response.statusCode, 200, response.body);
+});
+
+test("a task shows its model, all that was said of sampling, and the seed", async (t) => {
+  const { app, tasks } = testServer(t);
+  const sampling = { maxTokens: TO_THE_END, temperature: 0.5, topK: 3, seed: 7, stop: ["."], logitBias: { 5: -1 } };
+  tasks.tasks = [aTask({ sampling, model: "small" })];
+  const shown = { max_length: null, temperature: 0.5, top_k: 3, seed: 7, stop: ["."], logit_bias: { 5: -1 } };
+  const waiting = (await get(app, `/task/${ID}`)).json<Record<string, unknown>>();
+  for (const [name, value] of Object.entries({ ...shown, model: "small" })) assert.deepEqual(waiting[name], value);
+  assert.ok(!("top_p" in waiting) && !("result" in waiting));
+  // The one that ran it is the one that matters.
+  tasks.tasks = [aCompletedTask({ sampling, model: null, ranModel: "large" })];
+  const ran = (await get(app, `/task/${ID}`)).json<{ model: string; result: { seed: number } }>();
+  assert.deepEqual([ran.model, ran.result.seed], ["large", 7]);
+  const listed = (await get(app, "/tasks")).json<{ tasks: Record<string, unknown> }>().tasks[ID];
+  assert.deepEqual(listed, ran);
+  tasks.tasks = [aCompletedTask()];
+  assert.ok(!("model" in (await get(app, `/task/${ID}`)).json<object>()));
+});
+
+test("a result has its reasoning and its vectors, which a webhook is not sent", async (t) => {
+  const { app, tasks } = testServer(t);
+  const { result } = aCompletedTask();
+  const vectors = { embeddings: [unitVector([3, 4]), unitVector([0, -1])] };
+  const webhook = { url: "http://localhost/", events: ["task.completed"] } as const;
+  const task = aCompletedTask({ webhook, result: { ...result!, text: "", reasoning: "hm", ...vectors } });
+  tasks.tasks = [task];
+  type Shown = { result: { text: string; reasoning: string; embeddings: number[][] } };
+  const shown = (await get(app, `/task/${ID}`)).json<Shown>().result;
+  assert.deepEqual([shown.text, shown.reasoning], ["", "hm"]);
+  assert.deepEqual(shown.embeddings, [
+    [Math.fround(0.6), Math.fround(0.8)],
+    [0, -1],
+  ]);
+  const [delivery] = announcer({ now: () => 0, ahead: 0 } as Clock).ofTask({ ...task, attempts: [...task.attempts] });
+  const { data } = JSON.parse(delivery!.body) as { data: Shown };
+  assert.equal(data.result.reasoning, "hm");
+  assert.ok(!("embeddings" in data.result));
 });

@@ -1,7 +1,16 @@
 /** Server-sent events about one task, for one reader. */
 import { type Writable } from "node:stream";
 import { type Following, type Listener, type TaskSnapshot } from "../tasks/task-api.ts";
-import { textOf, after, canCut, type Delta, deltasOf, lengthOf, wholeCharacters } from "../output.ts";
+import {
+  after,
+  canCut,
+  type Delta,
+  deltasOf,
+  lengthOf,
+  type ReasoningDelta,
+  type TextDelta,
+  wholeCharacters,
+} from "../output.ts";
 import { attemptNumber } from "../task.ts";
 import { jsonLine } from "./json-line.ts";
 import { viewOfTask } from "./views.ts";
@@ -137,9 +146,11 @@ export class EventStream implements Listener {
   #eventsOf(deltas: readonly Delta[]): string {
     let events = "";
     for (const delta of deltas) {
-      if (lengthOf(delta) === 0) continue;
-      this.#offset += lengthOf(delta);
-      events += eventOf("token", this.#id(), { text: textOf(delta) });
+      const length = lengthOf(delta);
+      if (length === 0) continue;
+      this.#offset += length;
+      // Vectors come with the end: a piece of one is of no use to anybody.
+      if (delta.kind !== "embedding") events += eventOf("token", this.#id(), dataOf(delta));
     }
     return events;
   }
@@ -165,6 +176,11 @@ export class EventStream implements Listener {
     this.#following?.stop();
     this.#onOver(left);
   }
+}
+
+/** With a text in any case: a client that adds up texts must not add what the model has written for itself, nor "undefined". */
+function dataOf({ kind, text }: TextDelta | ReasoningDelta): { text: string; reasoning?: string } {
+  return kind === "text" ? { text } : { text: "", reasoning: text };
 }
 
 function eventOf(name: string, id: string, data: object): string {

@@ -1,5 +1,6 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
 import { type GpuStatus } from "../gpu/status.ts";
+import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/outbox.ts";
@@ -22,13 +23,14 @@ export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
     task_id: task.id,
     gpu_id: shownGpuId(task),
     status: task.status,
-    ...(result && { result: viewOfResult(result) }),
+    ...(result && { result: viewOfResult(result, task.sampling.seed) }),
     ...(error && { error: isInside ? error.sentence : publicFailure(error, shownGpuId(task)), error_code: error.code }),
     created_at: isoTime(task.createdAt),
     started_at: isoTimeOrNull(task.startedAt),
     finished_at: isoTimeOrNull(task.finishedAt),
     strategy: task.strategy,
     task_type: task.taskType,
+    ...modelOf(task),
     ...viewOfSampling(task.sampling),
     priority: task.priority,
     timeout_seconds: timeoutSeconds,
@@ -39,6 +41,12 @@ export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
     attempts: task.attempts.map((attempt) => viewOfAttempt(attempt, isInside)),
     ...(placement && { placement: viewOfPlacement(placement) }),
   };
+}
+
+/** The one that runs it or ran it; until then the one that it asks for. */
+function modelOf({ model, ranModel }: Pick<ListedSnapshot, "model" | "ranModel">): { model?: string } {
+  const shown = ranModel ?? model;
+  return shown === null ? {} : { model: shown };
 }
 
 function viewOfAttempt(attempt: Attempt, isInside: boolean): TaskView["attempts"][number] {
@@ -55,9 +63,12 @@ function viewOfAttempt(attempt: Attempt, isInside: boolean): TaskView["attempts"
   };
 }
 
-function viewOfResult(result: TaskResult): NonNullable<TaskView["result"]> {
+function viewOfResult(result: TaskResult, seed: number | undefined): NonNullable<TaskView["result"]> {
+  const { reasoning, embeddings } = result;
   return {
     text: result.text,
+    ...(reasoning !== undefined && { reasoning }),
+    ...(embeddings && { embeddings: embeddings.map(numbersOf) }),
     execution_time: result.executionTime,
     timestamp: isoTime(result.timestamp),
     finish_reason: result.finishReason,
@@ -66,6 +77,7 @@ function viewOfResult(result: TaskResult): NonNullable<TaskView["result"]> {
       completion_tokens: result.completionTokens,
       cached_tokens: result.cachedTokens,
     },
+    ...(seed !== undefined && { seed }),
   };
 }
 

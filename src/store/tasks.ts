@@ -68,7 +68,7 @@ export interface TaskStore {
   get(id: string): Promise<Task | null>;
   /** The request of the task with this `seq`; null: there is no such task. */
   request(seq: number): Promise<Request | null>;
-  /** Newest first. `total` says how many match, whatever `limit`, `offset` and `after` are. */
+  /** Newest first, and without the vectors of results. `total` says how many match, whatever `limit`, `offset` and `after` are. */
   list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;
   batch(id: string): Promise<BatchState | null>;
   /**

@@ -94,7 +94,7 @@ export interface TaskApi {
   get(id: string): Promise<TaskSnapshot | null>;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
-  /** Newest first, without their prompts. */
+  /** Newest first, without their prompts and the vectors of their results. */
   list(filter: TaskFilter, reading: Reading): Promise<TaskPage>;
   /**
    * Cancels a task; resolves with it when its end is on disk. A running task has left its GPU by then.

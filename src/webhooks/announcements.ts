@@ -3,8 +3,15 @@ import { type Clock } from "../common/clock.ts";
 import { viewOfBatch, viewOfTask } from "../http/views.ts";
 import { statusOf } from "../tasks/batches.ts";
 import { type TaskBookParts } from "../tasks/task-book.ts";
-import { attemptNumber, latestTime } from "../task.ts";
+import { attemptNumber, latestTime, type Task } from "../task.ts";
 import { deliveriesFor } from "./events.ts";
+
+/** Vectors are asked for with the task: thousands of them would be stored again for each webhook, and sent until one takes them. */
+function withoutVectors(task: Task): Task {
+  if (task.result?.embeddings === undefined) return task;
+  const { embeddings: _embeddings, ...result } = task.result;
+  return { ...task, result };
+}
 
 export function announcer(clock: Clock): Omit<TaskBookParts["webhooks"], "wake"> {
   const now = (): number => clock.now();
@@ -15,7 +22,12 @@ export function announcer(clock: Clock): Omit<TaskBookParts["webhooks"], "wake">
       const { id, user, status, webhook } = task;
       if (status === "queued") return [];
       const about = { subject: id, user, event: `task.${status}`, occurrence: attemptNumber(task) } as const;
-      return deliveriesFor(webhook, { ...about, data: viewOfTask(task) }, shown(latestTime(task)), now());
+      return deliveriesFor(
+        webhook,
+        { ...about, data: viewOfTask(withoutVectors(task)) },
+        shown(latestTime(task)),
+        now(),
+      );
     },
     ofBatch: (state) => {
       const { id, user, webhook } = state.batch;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type TestContext } from "node:test";
 import { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from "fastify";
 import { pino } from "pino";
-import { contentOf, deltasOf } from "../../src/output.ts";
+import { type Delta, Output } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
@@ -250,7 +250,8 @@ export const GPU_GROUP: GpuStatus = {
 /** A task that goes on as a test lets it, and tells those who follow it; emits `followed` and `stopped`. */
 export class FakeRun extends EventEmitter {
   readonly readers = new Set<Listener>();
-  #now: ReturnType<Following["now"]> = null;
+  #now: { readonly attempt: number; readonly gpuId: number } | null = null;
+  #output = new Output();
 
   follow(listener: Listener): Following {
     this.readers.add(listener);
@@ -258,24 +259,28 @@ export class FakeRun extends EventEmitter {
     const stop = (): void => {
       if (this.readers.delete(listener)) this.emit("stopped");
     };
-    return { now: () => this.#now, stop };
+    return { now: () => this.#now && { ...this.#now, output: [...this.#output.deltas] }, stop };
   }
 
   /** @param text what it has said by the time that its start is on disk */
   place(attempt: number, gpuId = 0, text = ""): void {
-    const output = deltasOf({ text });
-    this.#now = { attempt, gpuId, output };
+    this.#output = new Output();
+    this.#output.add({ kind: "text", text });
+    this.#now = { attempt, gpuId };
     for (const listener of this.readers) {
       listener.placed(attempt, gpuId);
       if (text !== "") listener.delta({ kind: "text", text }, 0);
     }
   }
 
-  say(piece: string): void {
-    const { output, ...rest } = this.#now!;
-    const { text } = contentOf(output);
-    this.#now = { ...rest, output: deltasOf({ text: text + piece }) };
-    for (const listener of this.readers) listener.delta({ kind: "text", text: piece }, text.length);
+  say(text: string, kind: "text" | "reasoning" = "text"): void {
+    this.tell({ kind, text });
+  }
+
+  tell(delta: Delta): void {
+    const before = this.#output.length;
+    this.#output.add(delta);
+    for (const listener of this.readers) listener.delta(delta, before);
   }
 
   requeue(): void {

@@ -1,5 +1,6 @@
 /* What every store promises about lists of tasks and about sweeps (src/store/tasks.ts): compared with plain arrays, whatever happens. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { type Store, type SweepLimits } from "../../src/store/store.ts";
@@ -56,6 +57,18 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
         } while (after !== undefined);
         assert.deepEqual(seen, expected);
       }
+    });
+
+    test("a list has no vectors, which a task and the ends of a batch have", async (t) => {
+      const { store } = await opened(t, make);
+      const batchId = randomUUID();
+      const task = complete(run(newTask(1, { batchId })));
+      task.result = { ...task.result!, reasoning: "hm", embeddings: ["AACAPw==", "AAAAAA=="] };
+      await store.save([task]);
+      const { embeddings, ...light } = task.result;
+      assert.deepEqual((await store.tasks.list(EVERYTHING)).tasks[0]?.result, light);
+      assert.deepEqual((await store.tasks.get(task.id))?.result?.embeddings, embeddings);
+      assert.deepEqual((await store.tasks.endsOf(batchId, 0, 9))[0]?.result, task.result);
     });
 
     test("a list is read in parts of so many characters, one task at least, and the parts are the list", async (t) => {

@@ -117,6 +117,12 @@ export const TaskSummaryRef = shared(TaskSummary);
 const Result = Type.Object(
   {
     text: Type.String({ description: "The generated text alone, without the prompt." }),
+    reasoning: Type.Optional(Type.String({ description: "What the model wrote for itself before the text." })),
+    embeddings: Type.Optional(
+      Type.Array(Type.Array(Type.Number()), {
+        description: "The unit vectors of the inputs, in their order; not in GET /tasks, nor sent to webhooks.",
+      }),
+    ),
     execution_time: Type.Number({ description: "Seconds from the start on the GPU to the last token." }),
     timestamp: Time("When the last token was generated."),
     finish_reason: oneOf(FINISH_REASONS, {
@@ -129,6 +135,7 @@ const Result = Type.Object(
         description: "Of prompt_tokens, those that the GPU's KV cache held already; null: not told.",
       }),
     }),
+    seed: Type.Optional(Type.Integer({ description: "The same one gives the same text again on the same engine." })),
   },
   { description: "Of a completed task; also of one that was canceled or late while it ran." },
 );
@@ -177,6 +184,11 @@ export const TaskView = Type.Object(
     finished_at: TimeOrNull("When it reached its final status."),
     strategy: oneOf(STRATEGIES),
     task_type: Type.String(),
+    model: Type.Optional(
+      Type.String({
+        description: "The model that runs it or ran it; until then, the one that it asks for, if it does.",
+      }),
+    ),
     ...samplingView,
     priority: oneOf(PRIORITIES),
     timeout_seconds: orNull<number>("number", { description: "null: it may take any time." }),
@@ -231,7 +243,7 @@ export type TasksAnswer = Static<typeof TasksAnswer>;
 /** Server-sent events, as the document shows them. */
 export const EventStreamText = Type.String({
   description:
-    "Server-sent events, each with an id: `placed` when a GPU has the task, `token` with a piece of text, and last `completed`, `failed` or `canceled` with the whole task. A `placed` with a higher attempt means that the text so far is void.",
+    "Server-sent events, each with an id: `placed` when a GPU has the task, `token` with a piece of text (or, with an empty one, of `reasoning`), and last `completed`, `failed` or `canceled` with the whole task. A `placed` with a higher attempt means that the text so far is void.",
   examples: [
     [
       "event: placed",

@@ -33,7 +33,9 @@ const WHOLE = `SELECT ${WHOLE_COLUMNS} FROM tasks t`;
 const LIVE = `
   WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
   SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq`;
-const FOR_LISTS = `SELECT ${LISTED.join()} FROM tasks t`;
+const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
+/** Thousands of vectors are larger than all else of a task. */
+const FOR_LISTS = `SELECT ${LISTED.map((name) => (name === "embeddings" ? "NULL" : name)).join()} FROM tasks t`;
 const INSERT_TASK = `INSERT INTO tasks (${INSERTED.join()}) VALUES (${INSERTED.map(() => "?").join()})`;
 /** Bytes would else be stored as bytes. */
 const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
@@ -150,7 +152,7 @@ export class TaskDatabase {
     const seqs = `
       SELECT seq FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId AND status IN (${ENDED.join()})
       ORDER BY finished_at, seq LIMIT :limit OFFSET :offset`;
-    return this.#rowsOf(FOR_LISTS, this.#sql.numbers(seqs, { batchId, offset, limit }));
+    return this.#rowsOf(FOR_ENDS, this.#sql.numbers(seqs, { batchId, offset, limit }));
   }
 
   idempotency(user: string, key: string): IdempotencyRecord | null {
