@@ -22,6 +22,7 @@ import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
+import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
@@ -54,6 +55,7 @@ const exposedHeaders = [
   "Idempotent-Replayed",
   "X-Task-Id",
   "Location",
+  ...RATE_HEADERS,
 ];
 
 const SANE_REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -155,6 +157,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts): void {
   const schemas = requestSchemas(parts.config);
+  tellRates(api, parts, standardHeaders);
   const pings = new Pings();
   predictRoute(api, parts, schemas, pings);
   batchRoute(api, parts, schemas);
