@@ -1073,7 +1073,10 @@ test("web pages may call only when the configuration lists them", async (t) => {
   assert.equal(missing.headers["access-control-allow-origin"], origin);
   const methods = allowed.headers["access-control-allow-methods"];
   assert.equal(methods, "GET, HEAD, POST, DELETE", "a page may remove a task");
-  assert.match(String(refused.headers["access-control-expose-headers"]), /Idempotent-Replayed, X-Task-Id, Location/);
+  assert.match(
+    String(refused.headers["access-control-expose-headers"]),
+    /Idempotent-Replayed, X-Task-Id, X-Task-Ids, X-Gpu-Id, X-Ignored-Fields, Location/,
+  );
   assert.equal((await preflight(app, "https://evil.example")).headers["access-control-allow-origin"], undefined);
   const closed = testServer(t).app;
   assert.equal((await preflight(closed, origin)).statusCode, 405);

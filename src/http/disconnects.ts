@@ -1,6 +1,8 @@
 /** When a client has gone, as opposed to one that has only said all it will say. */
 import { type Socket } from "node:net";
 import { type FastifyReply } from "fastify";
+import { AltLasError } from "../errors.ts";
+import { type ServerParts } from "./server-parts.ts";
 
 /**
  * Milliseconds from the end of what a client sends until it is asked for a sign of life, and between that and the next. The first
@@ -72,4 +74,15 @@ function onHalfClose(socket: Socket, callback: () => void): () => void {
 
 function sayProcessing({ request, raw }: FastifyReply): void {
   if (request.raw.httpVersion === "1.1" && !raw.headersSent) raw.writeProcessing();
+}
+
+/** Cancels a task that nobody waits for any more. */
+export async function cancelAbandoned({ tasks, log }: Pick<ServerParts, "tasks" | "log">, id: string): Promise<void> {
+  try {
+    await tasks.cancel(id);
+  } catch (error) {
+    // It has ended, which is as good.
+    if (error instanceof AltLasError && (error.code === "conflict" || error.code === "not_found")) return;
+    log.error({ err: error, task: id }, "a task whose client has left could not be canceled");
+  }
 }

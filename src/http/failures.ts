@@ -6,10 +6,9 @@ import { type Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { lingerAfter } from "./linger.ts";
 import { type ServerParts } from "./server-parts.ts";
-import { maySeeInside, publicRefusal } from "./public-words.ts";
 import { failureFor, isOpenAi } from "./openai/envelope.ts";
 import { endWith } from "./raw-answer.ts";
-import { TaskFailure } from "./task-failure.ts";
+import { sentenceFor, TaskFailure } from "./task-failure.ts";
 
 const REALM = 'realm="ALT_LAS"';
 const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
@@ -35,8 +34,7 @@ export function errorHandler({ log }: ServerParts) {
 /** @param caller undefined: not known yet, or none of the caller's business */
 function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { raw } = reply.request;
-  const isClear = error instanceof TaskFailure || (caller !== undefined && maySeeInside(caller));
-  const { status, body } = failureFor(raw.url, error, isClear ? error.message : publicRefusal(error));
+  const { status, body } = failureFor(raw.url, error, sentenceFor(error, caller));
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   // What the server has tried as often as it makes sense, OpenAI's clients would try twice more.

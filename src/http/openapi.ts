@@ -4,9 +4,16 @@ import { type FastifyInstance, type FastifySchema } from "fastify";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { BatchView } from "./schemas/batches.ts";
 import { Failure, FailureRef } from "./schemas/common.ts";
-import { isOpenAi, statusFor } from "./openai/envelope.ts";
+import { isOpenAi, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
-import { OpenAiFailure, OpenAiFailureRef } from "./schemas/openai.ts";
+import {
+  ChatAnswer,
+  CompletionAnswer,
+  EmbeddingAnswer,
+  OpenAiFailure,
+  OpenAiFailureRef,
+  OpenAiModel,
+} from "./schemas/openai-answers.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
 
@@ -28,6 +35,10 @@ const SHARED_SCHEMAS = [
   DeliveriesAnswer,
   GpuView,
   GpuDetails,
+  ChatAnswer,
+  CompletionAnswer,
+  EmbeddingAnswer,
+  OpenAiModel,
 ];
 
 /** The parts of a request's schema that the document changes. */
@@ -97,6 +108,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
         { name: "batches", description: "Tasks that were submitted together" },
         { name: "webhooks", description: "Messages about tasks and batches to other servers" },
         { name: "gpus", description: "The GPUs and their load" },
+        { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
         { name: "health", description: "For load balancers and supervisors; no credentials needed" },
         { name: "meta", description: "This document" },
       ],
@@ -104,15 +116,18 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "An API key" },
           basic: { type: "http", scheme: "basic", description: "User and password" },
-          api_key: { type: "apiKey", in: "header", name: "x-api-key", description: "An API key, as with bearer" },
         },
       },
-      security: [{ bearer: [] }, { basic: [] }, { api_key: [] }],
+      security: [{ bearer: [] }, { basic: [] }],
     },
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },
     transformObject: (made) => withOptionalBodies((made as { openapiObject: Document }).openapiObject),
-    transform: ({ schema, url, route }) => ({ schema: documented(schema ?? {}, url, String(route.method)), url }),
+    transform: ({ schema, url, route }) => ({
+      schema: documented(schema ?? {}, url, String(route.method)),
+      // The document has no word for the rest of a path.
+      url: url.replace("*", `:${REST}`),
+    }),
   });
 }
 
@@ -132,7 +147,7 @@ export function openapiRoute(app: FastifyInstance): void {
 
 /** A route's schema as clients should see it. */
 function documented({ refusals = [], ...schema }: FastifySchema, url: string, method: string): FastifySchema {
-  const { querystring, body, response } = schema;
+  const { querystring, body, response, params } = schema;
   const answers = Object.entries(response as Record<string, object>).map(([status, answer]) => [
     status,
     status.startsWith("2")
@@ -142,11 +157,20 @@ function documented({ refusals = [], ...schema }: FastifySchema, url: string, me
   const headers = headersOf(url);
   return {
     ...schema,
+    ...(url.endsWith("*") && { params: withNamedRest(params as Schema) }),
     ...(querystring !== undefined && { querystring: forClients(querystring as Schema, false) }),
     ...(body !== undefined && { body: forClients(body as Schema, true) }),
     ...(headers && { headers: { type: "object", properties: headers } }),
     response: { ...Object.fromEntries(answers), ...failuresOf(schema, url, method, refusals) },
   };
+}
+
+/** What the document calls the rest of a path. */
+const REST = "model";
+
+function withNamedRest({ properties = {}, ...rest }: Schema): Schema {
+  const { "*": named = {}, ...others } = properties;
+  return { ...rest, properties: { ...others, [REST]: named }, required: [REST] };
 }
 
 /** The plugin takes every body for required; one with a default is not. */
@@ -206,6 +230,8 @@ const LAST_EVENT_ID = {
 
 function headersOf(url: string): Record<string, object> | undefined {
   if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
+  if (url.startsWith(`${OPENAI_PATH}/`) && !url.startsWith(`${OPENAI_PATH}/models`))
+    return { "idempotency-key": IDEMPOTENCY_KEY };
   if (url.endsWith("/batch_predict")) return { "idempotency-key": IDEMPOTENCY_KEY };
   if (url.endsWith("/events")) return { "last-event-id": LAST_EVENT_ID };
   return undefined;

@@ -9,7 +9,7 @@ import { completeItems } from "./batch-items.ts";
 import { usingBody } from "./bodies.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
-import { goneSignal } from "./disconnects.ts";
+import { cancelAbandoned, goneSignal } from "./disconnects.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { inputOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
@@ -98,16 +98,6 @@ async function held(
   if (task === null) return submitted;
   if (gone.aborted && !isFinal(task.status)) onLeft();
   return viewOfTask(task, maySeeInside(request.caller));
-}
-
-async function cancelAbandoned({ tasks, log }: ServerParts, id: string): Promise<void> {
-  try {
-    await tasks.cancel(id);
-  } catch (error) {
-    // It has ended, which is as good.
-    if (error instanceof AltLasError && (error.code === "conflict" || error.code === "not_found")) return;
-    log.error({ err: error, task: id }, "a task whose client has left could not be canceled");
-  }
 }
 
 export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas): void {

@@ -15,14 +15,14 @@ import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
-import { withV1 } from "./openai/envelope.ts";
+import { OPENAI_PATH, withV1 } from "./openai/envelope.ts";
+import { openAiRoutes } from "./openai/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
-import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
@@ -54,8 +54,10 @@ const exposedHeaders = [
   "WWW-Authenticate",
   "Idempotent-Replayed",
   "X-Task-Id",
+  "X-Task-Ids",
+  "X-Gpu-Id",
+  "X-Ignored-Fields",
   "Location",
-  ...RATE_HEADERS,
 ];
 
 const SANE_REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -151,14 +153,14 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
     });
     closed.addHook("onRequest", boundOpenRequests(config));
     openapiRoute(closed);
-    closed.register(async (api) => apiRoutes(api, parts), { prefix: BASE_PATH });
+    const pings = new Pings();
+    closed.register(async (api) => apiRoutes(api, parts, pings), { prefix: BASE_PATH });
+    closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
   });
 }
 
-function apiRoutes(api: FastifyInstance, parts: ServerParts): void {
+function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void {
   const schemas = requestSchemas(parts.config);
-  tellRates(api, parts, standardHeaders);
-  const pings = new Pings();
   predictRoute(api, parts, schemas, pings);
   batchRoute(api, parts, schemas);
   taskRoute(api, parts);

@@ -3,7 +3,7 @@ import { type Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { shownGpuId } from "../task.ts";
 import { type TaskSnapshot } from "../tasks/task-api.ts";
-import { maySeeInside, publicFailure } from "./public-words.ts";
+import { maySeeInside, publicFailure, publicRefusal } from "./public-words.ts";
 
 /** Not a refusal: the server has tried, as often as it does, and the sentence is fit for whoever asks. */
 export class TaskFailure extends AltLasError {}
@@ -25,4 +25,10 @@ export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | nul
 
 export function goneTask(id: string): AltLasError {
   return new AltLasError("not_found", `There is no task ${id} any more.`);
+}
+
+/** The words of a failure for whoever asks. @param caller undefined: not known yet, or none of the caller's business */
+export function sentenceFor(error: AltLasError, caller: Caller | undefined): string {
+  const isClear = error instanceof TaskFailure || (caller !== undefined && maySeeInside(caller));
+  return isClear ? error.message : publicRefusal(error);
 }

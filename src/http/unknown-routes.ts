@@ -25,7 +25,12 @@ export function refuseUnknownRoutes(app: FastifyInstance, basePath: string): voi
   const routes: Route[] = [];
   app.addHook("onRoute", ({ url, method }) => {
     if (url === "*") return;
-    const path = new RegExp(`^${url.replaceAll(".", "\\.").replaceAll(/:[^/]+/g, "[^/]+")}$`);
+    const path = new RegExp(
+      `^${url
+        .replaceAll(".", "\\.")
+        .replaceAll(/:[^/]+/g, "[^/]+")
+        .replace("*", ".+")}$`,
+    );
     for (const name of [method].flat()) routes.push({ url, path, method: name });
   });
   app.addHook("onRequest", ({ is404, url, method, headers }, reply, done) => {
@@ -64,20 +69,25 @@ function meantBy(path: string, method: string, routes: readonly Route[], basePat
     return cost === Infinity ? [] : [{ route, cost }];
   });
   const best = near.toSorted((a, b) => a.cost - b.cost)[0]?.route;
-  return best && `${best.method} ${best.url.replaceAll(/:(\w+)/g, "{$1}")}`;
+  return best && `${best.method} ${best.url.replaceAll(/:(\w+)/g, "{$1}").replace("*", "{name}")}`;
 }
 
 /** Letters in which a path differs from a route; Infinity: it is another one. */
 function costOf(path: readonly string[], route: readonly string[]): number {
-  const idIsMissing = path.length === route.length - 1 && route.at(-1)!.startsWith(":");
+  const idIsMissing = path.length === route.length - 1 && isParameter(route.at(-1)!);
   if (path.length !== route.length && !idIsMissing) return Infinity;
   let cost = idIsMissing ? 1 : 0;
   for (const [index, segment] of path.entries()) {
     const wanted = route[index]!;
-    if (wanted.startsWith(":")) continue;
+    if (isParameter(wanted)) continue;
     const letters = distance(segment.toLowerCase(), wanted);
     if (letters > MAX_DISTANCE) return Infinity;
     cost += letters;
   }
   return cost;
+}
+
+/** Whether a segment of a route stands for any, or for several. */
+function isParameter(segment: string): boolean {
+  return segment.startsWith(":") || segment === "*";
 }

@@ -9,7 +9,6 @@ export { type Logger } from "pino";
 const SECRET_KEYS = [
   "authorization",
   "Authorization",
-  "x-api-key",
   "headers",
   "rawHeaders",
   "password",

@@ -25,7 +25,7 @@ export class Subscribers {
     const listeners = this.#listeners.get(task);
     if (listeners === undefined) this.#listeners.set(task, new Set([listener]));
     else listeners.add(listener);
-    return { now: () => this.#now(task), stop: () => this.#remove(task, listener) };
+    return { createdAt: task.createdAt, now: () => this.#now(task), stop: () => this.#remove(task, listener) };
   }
 
   /** Whether somebody reads along. */
@@ -91,7 +91,12 @@ export class Subscribers {
     // An end that is not on disk yet leaves the task as it was.
     if (task.status === "queued" || task.gpuId === null || task.attempts.length === 0 || !this.#isOnDisk(task))
       return null;
-    return { attempt: attemptNumber(task), gpuId: task.gpuId, output: this.#outputOf(task) };
+    return {
+      attempt: attemptNumber(task),
+      gpuId: task.gpuId,
+      model: task.ranModel,
+      output: this.#outputOf(task),
+    };
   }
 
   #outputOf(task: Task): readonly Delta[] {

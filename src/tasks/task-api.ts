@@ -1,7 +1,6 @@
 /** The interface of the task book for the rest of the server. */
 import { type Delta } from "../output.ts";
 import { type RequestFacts } from "../request.ts";
-import { type Rates } from "../scheduler/callers.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 
@@ -57,8 +56,15 @@ export interface Listener {
 
 /** Questions that a listener can ask at any time. */
 export interface Following {
-  /** The attempt that is on disk, with its GPU and its output so far; null: no GPU has it. */
-  now(): { readonly attempt: number; readonly gpuId: number; readonly output: readonly Delta[] } | null;
+  /** Unix milliseconds when the task was submitted. */
+  readonly createdAt: number;
+  /** The attempt that is on disk, with its GPU, its model and its output so far; null: no GPU has it. */
+  now(): {
+    readonly attempt: number;
+    readonly gpuId: number;
+    readonly model: string | null;
+    readonly output: readonly Delta[];
+  } | null;
   /** Lets the listener hear nothing more. Calling it twice is harmless. */
   stop(): void;
 }
@@ -84,8 +90,6 @@ export interface TaskApi {
    * @throws {AltLasError} `rate_limited`
    */
   countRequest(user: string): void;
-  /** What a user may still submit in this minute. */
-  ratesOf(user: string): Rates;
   /**
    * Admits all of the tasks or none; resolves when they are on disk.
    * @throws {AltLasError} `invalid_input` (no such GPU, strategy not configured, a prompt that can never fit), `rate_limited` (the

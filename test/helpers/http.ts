@@ -259,7 +259,9 @@ export class FakeRun extends EventEmitter {
     const stop = (): void => {
       if (this.readers.delete(listener)) this.emit("stopped");
     };
-    return { now: () => this.#now && { ...this.#now, output: [...this.#output.deltas] }, stop };
+    const now = (): ReturnType<Following["now"]> =>
+      this.#now && { ...this.#now, model: "demo", output: [...this.#output.deltas] };
+    return { createdAt: DONE - 500, now, stop };
   }
 
   /** @param text what it has said by the time that its start is on disk */
@@ -332,7 +334,6 @@ export class FakeTasks implements TaskApi {
   };
   /** Thrown by every method when set. */
   failure: Error | undefined;
-  rates: ReturnType<TaskApi["ratesOf"]> = { requests: null, tokens: null };
   /** Thrown by `countRequest` when set. */
   overLimit: Error | undefined;
   /** What a wait ends with; undefined: the task as it is. */
@@ -348,10 +349,6 @@ export class FakeTasks implements TaskApi {
   countRequest(user: string): void {
     this.counted.push(user);
     if (this.overLimit) throw this.overLimit;
-  }
-
-  ratesOf(): ReturnType<TaskApi["ratesOf"]> {
-    return this.rates;
   }
 
   async submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {

@@ -4,7 +4,7 @@
  */
 import { type AltLasError, ERRORS, type ErrorCode } from "../../errors.ts";
 import { type Failure } from "../schemas/common.ts";
-import { type OpenAiFailure } from "../schemas/openai.ts";
+import { type OpenAiFailure } from "../schemas/openai-answers.ts";
 
 export const OPENAI_PATH = "/v1";
 

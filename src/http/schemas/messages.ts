@@ -16,7 +16,7 @@ type Part = Static<typeof Part>;
 /** What a message says. */
 export type GivenContent = string | readonly Part[];
 
-const Content = Type.Unsafe<GivenContent>({
+export const Content = Type.Unsafe<GivenContent>({
   type: ["string", "array"],
   minItems: 1,
   maxItems: MAX_PARTS,

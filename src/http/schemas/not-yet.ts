@@ -38,11 +38,12 @@ export const notYetFields = {
   logprobs: Type.Optional(nothing("left out, as the probabilities of tokens are not told here")),
 };
 
-function noList(allowed: string, alsoCalled: string[] = []) {
+/** A list that has to be empty. */
+export function noList(allowed: string, alsoCalled: string[] = []) {
   const description = "Only an empty list.";
   return Type.Array(Type.Unknown(), { maxItems: 0, unsupported: true, allowed, alsoCalled, description });
 }
 
-function nothing(allowed: string) {
+export function nothing(allowed: string) {
   return Type.Null({ unsupported: true, allowed, description: "Only null." });
 }

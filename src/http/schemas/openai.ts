@@ -1,29 +1,204 @@
-/** OpenAI's API: what clients of it send, and what they are answered. Unknown fields are allowed everywhere, as there. */
+/** OpenAI's API: what clients of it send. Unknown fields are allowed everywhere, as there. */
 import { Type, type Static } from "typebox";
-import { shared } from "./common.ts";
+import { type Config } from "../../config/config.ts";
+import { PRIORITIES } from "../../task.ts";
+import { oneOf, TaskType } from "./common.ts";
+import { Content } from "./messages.ts";
+import { noList, nothing, notYetFields } from "./not-yet.ts";
+import { samplingFields } from "./sampling.ts";
+import { gpuOptions, modelField } from "./submissions.ts";
 
-export const OpenAiFailure = Type.Object(
-  {
-    error: Type.Object({
-      message: Type.String({ description: "A sentence a person can act on." }),
-      type: Type.String({ description: "The kind of failure, by its status." }),
-      param: Type.Unsafe<string | null>({ type: ["string", "null"], description: "The field at fault." }),
-      code: Type.String({ description: "A stable name for this kind of failure." }),
+/** Choices of one request; each is a task. */
+export const MOST_CHOICES = 128;
+export const MOST_INPUTS = 2048;
+
+type Settings = Pick<Config, "limits" | "gpu" | "tasks">;
+
+/** The bodies of requests, with the limits and defaults of this configuration. */
+export function openAiSchemas(settings: Settings) {
+  return { chat: chatSchema(settings), completion: completionSchema(settings), embedding: embeddingSchema(settings) };
+}
+
+export type OpenAiSchemas = ReturnType<typeof openAiSchemas>;
+export type ChatBody = Static<OpenAiSchemas["chat"]>;
+export type CompletionBody = Static<OpenAiSchemas["completion"]>;
+export type EmbeddingBody = Static<OpenAiSchemas["embedding"]>;
+export type OpenAiMessage = Static<typeof Message>;
+export type SharedFields = Pick<ChatBody, "model" | "gpu_options" | "priority" | "task_type">;
+export type GenerationBody = Pick<ChatBody, "n" | "stream" | "stream_options">;
+export type SamplingRequest = Pick<
+  CompletionBody,
+  Exclude<keyof typeof generationFields, "stream" | "stream_options">
+> &
+  Pick<ChatBody, "max_completion_tokens">;
+
+const { presence_penalty, frequency_penalty, logit_bias, stop } = samplingFields;
+
+/** OpenAI's defaults, which cut nothing off. */
+const generationFields = {
+  max_tokens: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description:
+        "Tokens to generate at most; without it, api.openai.default_max_tokens, else to the end of the context.",
     }),
-  },
+  ),
+  temperature: Type.Number({ minimum: 0, maximum: 2, default: 1, description: "0 is greedy." }),
+  top_p: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 1,
+    description: "Only the likeliest tokens that have this much of the probability together; 1: all.",
+  }),
+  top_k: Type.Integer({ minimum: 0, default: 0, description: "Only so many of the likeliest tokens; 0: all." }),
+  min_p: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 0,
+    description: "Only tokens with at least this share of the likeliest one's probability; 0: all.",
+  }),
+  seed: Type.Optional(Type.Integer({ description: "Choice k has seed + k, of which 32 bits count." })),
+  presence_penalty,
+  frequency_penalty,
+  logit_bias,
+  stop,
+  n: Type.Integer({
+    minimum: 1,
+    maximum: MOST_CHOICES,
+    default: 1,
+    description: "Choices; each is a task of its own, queued like others.",
+  }),
+  stream: Type.Boolean({ default: false, description: "Answer with chunks as they come about." }),
+  stream_options: Type.Optional(
+    Type.Object({
+      include_usage: Type.Boolean({ default: false, description: "One more chunk at the end, with the usage." }),
+    }),
+  ),
+};
+
+function sharedFields({ gpu: { multi_gpu } }: Settings) {
+  return {
+    model: modelField,
+    gpu_options: gpuOptions(multi_gpu),
+    priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
+    task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
+  };
+}
+
+const Message = Type.Object(
   {
-    $id: "OpenAIError",
-    examples: [
-      {
-        error: {
-          message: "messages is missing; it must be a list.",
-          type: "invalid_request_error",
-          param: "messages",
-          code: "invalid_input",
-        },
-      },
-    ],
+    role: oneOf(["system", "developer", "user", "assistant", "tool", "function"]),
+    content: Type.Optional(Content),
+    tool_calls: Type.Optional(noList("an empty list, as no model here calls tools")),
   },
+  { allowed: "an object with role and content" },
 );
-export type OpenAiFailure = Static<typeof OpenAiFailure>;
-export const OpenAiFailureRef = shared(OpenAiFailure);
+
+function chatSchema(settings: Settings) {
+  return Type.Object(
+    {
+      messages: Type.Array(Message, {
+        minItems: 1,
+        maxItems: 1000,
+        allowed: "a list of 1 to 1000 messages, each with role and content",
+        description: "The conversation; one message at least is the user's. Parts of a content must be texts.",
+      }),
+      max_completion_tokens: Type.Optional(Type.Integer({ minimum: 1, description: "As max_tokens." })),
+      ...generationFields,
+      ...sharedFields(settings),
+      ...chatOnly,
+    },
+    { title: "ChatCompletionRequest", examples: [{ model: "demo", messages: [{ role: "user", content: "Hello" }] }] },
+  );
+}
+
+const PROBABILITIES = "as the probabilities of tokens are not told here";
+
+/** Fields that would change the answer and cannot be honoured; the values that change nothing pass. */
+const chatOnly = {
+  ...notYetFields,
+  functions: Type.Optional(noList("an empty list, as no model here calls tools")),
+  function_call: Type.Optional(only("string", ["none", "auto"], '"none" or "auto", as no model here calls tools')),
+  logprobs: Type.Optional(only("boolean", [false], `false, ${PROBABILITIES}`)),
+  top_logprobs: Type.Optional(only("integer", [0], `0, ${PROBABILITIES}`)),
+  modalities: Type.Optional(
+    Type.Array(only("string", ["text"], '"text", as models here give nothing else'), {
+      maxItems: 1,
+      unsupported: true,
+      allowed: '["text"], as models here give nothing else',
+    }),
+  ),
+  audio: Type.Optional(nothing("left out, as models here give text alone")),
+  web_search_options: Type.Optional(nothing("left out, as nothing is searched here")),
+  reasoning_effort: Type.Optional(nothing("left out, as models here cannot be told how long to reason")),
+  verbosity: Type.Optional(only("string", ["medium"], '"medium", as models here cannot be told how much to say')),
+};
+
+function completionSchema(settings: Settings) {
+  const { max_text_bytes, max_batch_size } = settings.limits;
+  const allowed = `a string that is not empty, or a list of 1 to ${max_batch_size} of these`;
+  return Type.Object(
+    {
+      prompt: Type.Unsafe<string | readonly string[]>({
+        type: ["string", "array"],
+        minLength: 1,
+        maxBytes: max_text_bytes,
+        minItems: 1,
+        maxItems: max_batch_size,
+        items: Type.String({
+          minLength: 1,
+          maxBytes: max_text_bytes,
+          allowed: "a string that is not empty; lists of tokens are taken by /v1/embeddings alone",
+        }),
+        allowed,
+        description: "The text to continue, as it is; or several, of which each has choices of its own.",
+      }),
+      ...generationFields,
+      ...sharedFields(settings),
+      suffix: Type.Optional(only("string", [""], "left out, as models here only continue a text")),
+      best_of: Type.Optional(only("integer", [1], "1, as answers are not compared here")),
+      echo: Type.Optional(only("boolean", [false], "false, as the prompt is not repeated here")),
+      logprobs: Type.Optional(only("boolean", [false], `left out, ${PROBABILITIES}`)),
+    },
+    { title: "CompletionRequest", examples: [{ model: "demo", prompt: "Once upon a time" }] },
+  );
+}
+
+/** A text, or the numbers of its tokens. */
+type Input = string | readonly number[];
+
+function embeddingSchema(settings: Settings) {
+  const text = { minLength: 1, maxBytes: settings.limits.max_text_bytes };
+  const token = { minimum: 0, maximum: 2 ** 31 - 1 };
+  const allowed = `a text, a list of tokens, or a list of 1 to ${MOST_INPUTS} of these, none empty`;
+  return Type.Object(
+    {
+      input: Type.Unsafe<string | readonly number[] | readonly Input[]>({
+        type: ["string", "array"],
+        ...text,
+        minItems: 1,
+        items: {
+          type: ["string", "integer", "array"],
+          ...text,
+          ...token,
+          minItems: 1,
+          items: { type: "integer", ...token, allowed: "the number of a token" },
+          allowed: "a text or a list of tokens, not empty, or the number of a token",
+        },
+        allowed,
+        description: `What to make vectors of: ${allowed}.`,
+      }),
+      encoding_format: oneOf(["float", "base64"], {
+        default: "float",
+        description: "base64: little-endian 32-bit floats.",
+      }),
+      ...sharedFields(settings),
+      dimensions: Type.Optional(nothing("left out, as vectors are not cut short here")),
+    },
+    { title: "EmbeddingRequest", examples: [{ model: "minilm", input: ["a text", "another"] }] },
+  );
+}
+
+function only<const Value>(type: string, values: readonly Value[], allowed: string) {
+  return Type.Unsafe<Value>({ type, enum: values, unsupported: true, allowed });
+}

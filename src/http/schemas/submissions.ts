@@ -15,6 +15,16 @@ const LONGEST_SECONDS = 315_360_000;
 const MAX_INPUTS = 2048;
 const MAX_MODEL_BYTES = 512;
 
+/** The model that a request asks for. */
+export const modelField = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxBytes: MAX_MODEL_BYTES,
+    alsoCalled: ["model_name", "model_id", "engine"],
+    description: "The name of the model that is to run it; without it, any of those for the task_type.",
+  }),
+);
+
 type Settings = Pick<Config, "limits" | "gpu" | "tasks">;
 
 /** The bodies of requests, with the limits and defaults of this configuration. */
@@ -24,14 +34,6 @@ export function requestSchemas(config: Settings) {
 
 function predictSchema(settings: Settings) {
   const { multi_gpu } = settings.gpu;
-  const specificGpu = Type.Integer({
-    minimum: 0,
-    maximum: Number.MAX_SAFE_INTEGER,
-    alsoCalled: ["gpu_id", "gpu", "device", "device_id"],
-    description: "The task runs on this GPU or nowhere; the strategy is not asked.",
-  });
-  const options = { ...placementFields(multi_gpu), specific_gpu_id: Type.Optional(specificGpu) };
-  const description = "How to choose the GPU. batch_split means nothing for one task.";
   const example = {
     text: "Sample input text",
     max_length: 128,
@@ -41,7 +43,7 @@ function predictSchema(settings: Settings) {
   return closed(
     {
       ...inputFields(settings),
-      gpu_options: closed(options, { default: {}, alsoCalled: ["options"], description }),
+      gpu_options: gpuOptions(multi_gpu),
       stream: Type.Boolean({
         default: false,
         alsoCalled: ["streaming"],
@@ -146,14 +148,7 @@ function settingsFields({ timeout }: Partial<Settings["tasks"]>) {
           "Of text alone. true: it is continued as it is. false: it is one user's message where the model has a chat template. Without it, engine.raw of the configuration.",
       }),
     ),
-    model: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxBytes: MAX_MODEL_BYTES,
-        alsoCalled: ["model_name", "model_id", "engine"],
-        description: "The name of the model that is to run it; without it, any of those for the task_type.",
-      }),
-    ),
+    model: modelField,
     ...samplingFields,
     ...notYetFields,
     task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
@@ -169,6 +164,19 @@ function settingsFields({ timeout }: Partial<Settings["tasks"]>) {
       }),
     ),
   };
+}
+
+/** How to choose the GPU of one task. */
+export function gpuOptions(multiGpu: Settings["gpu"]["multi_gpu"]) {
+  const specificGpu = Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    alsoCalled: ["gpu_id", "gpu", "device", "device_id"],
+    description: "The task runs on this GPU or nowhere; the strategy is not asked.",
+  });
+  const options = { ...placementFields(multiGpu), specific_gpu_id: Type.Optional(specificGpu) };
+  const description = "How to choose the GPU. batch_split means nothing for one task.";
+  return closed(options, { default: {}, alsoCalled: ["options"], description });
 }
 
 function placementFields({ strategies, default_strategy, batch_split }: Settings["gpu"]["multi_gpu"]) {

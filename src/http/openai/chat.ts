@@ -1,0 +1,81 @@
+/** `POST /v1/chat/completions`. */
+import { type FastifyInstance } from "fastify";
+import { type TaskInput } from "../../task.ts";
+import { submission } from "../access.ts";
+import { usingBody } from "../bodies.ts";
+import { ON_SUBMITTING } from "../openapi.ts";
+import { type Pings } from "../pings.ts";
+import { NoQuery, shared } from "../schemas/common.ts";
+import { ChatAnswer, ChunksText } from "../schemas/openai-answers.ts";
+import { type ChatBody, type OpenAiSchemas } from "../schemas/openai.ts";
+import { type ServerParts } from "../server-parts.ts";
+import { type Done, finishReasonOf, idOf, modelOf, secondsOf, submitCall, usageOf } from "./calls.ts";
+import { CHAT_CHUNKS } from "./chunks.ts";
+import { conversationOf, samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
+import { respond, wishesOf } from "./respond.ts";
+
+export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: OpenAiSchemas, pings: Pings): void {
+  app.route<{ Body: ChatBody }>({
+    method: "POST",
+    url: "/chat/completions",
+    schema: {
+      operationId: "createChatCompletion",
+      summary: "Continue a conversation, as OpenAI's API does it",
+      description:
+        "Each choice is a task, which is canceled when the client leaves, unless the call has an `Idempotency-Key`. Unknown fields are ignored, and named in `X-Ignored-Fields`.",
+      tags: ["openai"],
+      querystring: NoQuery,
+      body: chat,
+      response: {
+        200: {
+          content: { "application/json": { schema: shared(ChatAnswer) }, "text/event-stream": { schema: ChunksText } },
+        },
+      },
+      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+    },
+    onRequest: submission(parts),
+    preValidation: tellIgnored(chat),
+    handler: async (request, reply) => {
+      const wishes = wishesOf(request.body);
+      const call = await usingBody(request, async () =>
+        submitCall(parts, request, reply, chatInputs(request.body, parts)),
+      );
+      return respond({ parts, pings, reply }, call, wishes, { kind: CHAT_CHUNKS, whole: chatAnswer });
+    },
+  });
+}
+
+function chatInputs(body: ChatBody, { config }: ServerParts): readonly TaskInput[] {
+  const messages = conversationOf(body.messages, config.limits.max_text_bytes);
+  const settings = settingsOf(body);
+  return samplingsOf(body, config.api.openai).map((sampling) => ({
+    ...settings,
+    request: { kind: "chat", messages, sampling },
+  }));
+}
+
+function chatAnswer(tasks: readonly Done[]): ChatAnswer {
+  const [first] = tasks as [Done];
+  const usage = usageOf(
+    tasks.map(({ result }) => result),
+    tasks.length,
+  );
+  return {
+    id: idOf("chatcmpl", first.id),
+    object: "chat.completion",
+    created: secondsOf(first.createdAt),
+    model: modelOf(first),
+    choices: tasks.map(({ result }, index) => ({
+      index,
+      message: {
+        role: "assistant",
+        content: result.text,
+        ...(result.reasoning !== undefined && { reasoning_content: result.reasoning }),
+        refusal: null,
+      },
+      logprobs: null,
+      finish_reason: finishReasonOf(result),
+    })),
+    ...(usage !== undefined && { usage }),
+  };
+}

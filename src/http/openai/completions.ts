@@ -1,0 +1,95 @@
+/** `POST /v1/completions`: texts are continued as they are, whatever chat template the model has. */
+import { type FastifyInstance } from "fastify";
+import { AltLasError } from "../../errors.ts";
+import { type TaskInput } from "../../task.ts";
+import { submission } from "../access.ts";
+import { usingBody } from "../bodies.ts";
+import { ON_SUBMITTING } from "../openapi.ts";
+import { type Pings } from "../pings.ts";
+import { NoQuery, shared } from "../schemas/common.ts";
+import { ChunksText, CompletionAnswer } from "../schemas/openai-answers.ts";
+import { type CompletionBody, type OpenAiSchemas } from "../schemas/openai.ts";
+import { type ServerParts } from "../server-parts.ts";
+import { type Done, finishReasonOf, idOf, modelOf, secondsOf, submitCall, usageOf } from "./calls.ts";
+import { COMPLETION_CHUNKS } from "./chunks.ts";
+import { samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
+import { respond, wishesOf } from "./respond.ts";
+
+export function completionsRoute(
+  app: FastifyInstance,
+  parts: ServerParts,
+  { completion }: OpenAiSchemas,
+  pings: Pings,
+): void {
+  app.route<{ Body: CompletionBody }>({
+    method: "POST",
+    url: "/completions",
+    schema: {
+      operationId: "createCompletion",
+      summary: "Continue texts, as OpenAI's API does it",
+      description: "As `/v1/chat/completions`, for texts that are continued as they are, without a chat template.",
+      tags: ["openai"],
+      querystring: NoQuery,
+      body: completion,
+      response: {
+        200: {
+          content: {
+            "application/json": { schema: shared(CompletionAnswer) },
+            "text/event-stream": { schema: ChunksText },
+          },
+        },
+      },
+      refusals: ["conflict", "not_found", ...ON_SUBMITTING],
+    },
+    onRequest: submission(parts),
+    preValidation: tellIgnored(completion),
+    handler: async (request, reply) => {
+      const wishes = wishesOf(request.body);
+      const call = await usingBody(request, async () =>
+        submitCall(parts, request, reply, completionInputs(request.body, parts)),
+      );
+      return respond({ parts, pings, reply }, call, wishes, { kind: COMPLETION_CHUNKS, whole: completionAnswer });
+    },
+  });
+}
+
+function completionInputs(body: CompletionBody, { config }: ServerParts): readonly TaskInput[] {
+  const prompts = typeof body.prompt === "string" ? [body.prompt] : body.prompt;
+  const most = Math.max(config.limits.max_batch_size, body.n);
+  if (prompts.length * body.n > most) {
+    const sentence = `prompt and n ask for ${prompts.length} × ${body.n} choices; limits.max_batch_size allows ${most}.`;
+    throw new AltLasError("invalid_input", sentence, { param: "n" });
+  }
+  const settings = settingsOf(body);
+  const samplings = samplingsOf(body, config.api.openai);
+  return prompts.flatMap((prompt) => {
+    // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
+    const text = prompt.toWellFormed();
+    return samplings.map((sampling): TaskInput => ({
+      ...settings,
+      request: { kind: "completion", text, raw: true, sampling },
+    }));
+  });
+}
+
+function completionAnswer(tasks: readonly Done[], perPrompt: number): CompletionAnswer {
+  const [first] = tasks as [Done];
+  const usage = usageOf(
+    tasks.map(({ result }) => result),
+    perPrompt,
+  );
+  return {
+    id: idOf("cmpl", first.id),
+    object: "text_completion",
+    created: secondsOf(first.createdAt),
+    model: modelOf(first),
+    choices: tasks.map(({ result }, index) => ({
+      index,
+      // There is no field for what a model wrote for itself: here all of it continues the text.
+      text: (result.reasoning ?? "") + result.text,
+      logprobs: null,
+      finish_reason: finishReasonOf(result),
+    })),
+    ...(usage !== undefined && { usage }),
+  };
+}

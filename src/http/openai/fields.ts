@@ -1,0 +1,106 @@
+/** Of a request's fields: those that are ignored, and those that become sampling and the settings of tasks. */
+import { type FastifyReply, type FastifyRequest } from "fastify";
+import { type Config } from "../../config/config.ts";
+import { type Message, type Sampling, TO_THE_END } from "../../request.ts";
+import { type TaskInput } from "../../task.ts";
+import { AltLasError } from "../../errors.ts";
+import { messagesOf } from "../schemas/messages.ts";
+import { type OpenAiMessage, type SamplingRequest, type SharedFields } from "../schemas/openai.ts";
+import { drawnSeed, samplingOf } from "../schemas/sampling.ts";
+
+/** Fields of OpenAI's that change no answer here: nobody needs to hear that they did nothing. */
+const HARMLESS: ReadonlySet<string> = new Set([
+  "user",
+  "metadata",
+  "store",
+  "service_tier",
+  "parallel_tool_calls",
+  "stream_options",
+  "safety_identifier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+]);
+
+/** Names in one header; a body may have ten thousand. */
+const MOST_NAMES = 20;
+const LONGEST_NAME = 100;
+
+interface Known {
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void;
+
+/** Names the fields that a schema does not know in `X-Ignored-Fields`. What is null says nothing, and is not named. */
+export function tellIgnored({ properties }: Known): Hook {
+  return ({ body }, reply, done) => {
+    const names: string[] = [];
+    for (const [name, value] of Object.entries(Object(body) as object)) {
+      if (!Object.hasOwn(properties, name) && !HARMLESS.has(name) && value !== null) names.push(name);
+      if (names.length > MOST_NAMES) break;
+    }
+    if (names.length > 0) reply.header("x-ignored-fields", listed(names));
+    done();
+  };
+}
+
+/** Names are the client's, and may have any character; a header may not. */
+function listed(names: readonly string[]): string {
+  const clear = names
+    .slice(0, MOST_NAMES)
+    .map((name) => encodeURIComponent(name.toWellFormed()).slice(0, LONGEST_NAME));
+  return [...clear, ...(names.length > MOST_NAMES ? ["..."] : [])].join(", ");
+}
+
+/** The sampling of each of a request's choices: they differ in their seeds. */
+export function samplingsOf(body: SamplingRequest, limits: Config["api"]["openai"]): readonly Sampling[] {
+  const { max_tokens, max_completion_tokens, temperature, n } = body;
+  const named = max_completion_tokens ?? max_tokens ?? limits.default_max_tokens ?? TO_THE_END;
+  const max_length = Math.min(named, max_tokens ?? named, TO_THE_END);
+  // Greedy choices are alike whatever the seed.
+  const seed = body.seed ?? (temperature > 0 ? drawnSeed() : 0);
+  return Array.from({ length: n }, (_, index) => samplingOf({ ...body, max_length, seed: seedOf(seed + index) }));
+}
+
+const SEEDS = 2 ** 32;
+
+/** OpenAI's seeds are any integers, and those of engines have 32 bits. */
+function seedOf(seed: number): number {
+  return ((seed % SEEDS) + SEEDS) % SEEDS;
+}
+
+export function settingsOf({ model, task_type, priority }: SharedFields): Omit<TaskInput, "request"> {
+  return {
+    taskType: task_type.toWellFormed(),
+    priority,
+    timeoutSeconds: null,
+    model: model === undefined ? null : model.toWellFormed(),
+  };
+}
+
+/** The messages, without what is not known of them. @throws {AltLasError} `invalid_input`, `unsupported` */
+export function conversationOf(given: readonly OpenAiMessage[], maxBytes: number): readonly Message[] {
+  const plain = given.map(({ role, content }, index) => {
+    const field = `messages[${index}].content`;
+    if (content === undefined) {
+      const sentence = `${field} is missing; it must be a string, or a list of text parts.`;
+      throw new AltLasError("invalid_input", sentence, { param: field });
+    }
+    const parts =
+      typeof content === "string"
+        ? content
+        : content.map(({ type, text }) => (text === undefined ? { type } : { type, text }));
+    return { role: ROLES[role], content: parts };
+  });
+  return messagesOf(plain, "messages", maxBytes);
+}
+
+/** The roles that OpenAI has, by those that templates know. */
+const ROLES = {
+  system: "system",
+  developer: "system",
+  user: "user",
+  assistant: "assistant",
+  tool: "tool",
+  function: "tool",
+} as const;

@@ -1,0 +1,61 @@
+/** `GET /v1/models`: what requests may call a model, and what it can do. */
+import { type FastifyInstance } from "fastify";
+import { shown } from "../../common/validation.ts";
+import { AltLasError } from "../../errors.ts";
+import { type ModelStatus } from "../../gpu/models.ts";
+import { NoQuery } from "../schemas/common.ts";
+import { ModelParams, ModelRef, ModelsAnswer, type OpenAiModel } from "../schemas/openai-answers.ts";
+import { type ServerParts } from "../server-parts.ts";
+import { secondsOf } from "./calls.ts";
+
+export function modelsRoute(app: FastifyInstance, { models }: ServerParts): void {
+  app.route({
+    method: "GET",
+    url: "/models",
+    schema: {
+      operationId: "listModels",
+      summary: "The models, as OpenAI's API lists them",
+      description: "Those that a GPU has loaded, in the order of their first GPUs.",
+      tags: ["openai"],
+      querystring: NoQuery,
+      response: { 200: ModelsAnswer },
+    },
+    handler: () => ({ object: "list", data: models().map(viewOfModel) }),
+  });
+}
+
+export function modelRoute(app: FastifyInstance, { models }: ServerParts): void {
+  app.route<{ Params: { "*": string } }>({
+    method: "GET",
+    // Names may have slashes.
+    url: "/models/*",
+    schema: {
+      operationId: "getModel",
+      summary: "One model",
+      tags: ["openai"],
+      params: ModelParams,
+      querystring: NoQuery,
+      response: { 200: ModelRef },
+      refusals: ["model_not_found"],
+    },
+    handler: ({ params: { "*": name } }) => {
+      const all = models();
+      const found = all.find((model) => model.name === name);
+      if (found !== undefined) return viewOfModel(found);
+      const known =
+        all.length === 0 ? "None is loaded." : `Known are ${all.map((model) => shown(model.name)).join(", ")}.`;
+      throw new AltLasError("model_not_found", `There is no model ${shown(name)}. ${known}`, { param: "model" });
+    },
+  });
+}
+
+function viewOfModel({ name, since, context, capabilities }: ModelStatus): OpenAiModel {
+  return {
+    id: name,
+    object: "model",
+    created: secondsOf(since),
+    owned_by: "alt-las",
+    context_length: context,
+    capabilities: [...capabilities],
+  };
+}

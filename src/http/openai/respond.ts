@@ -1,0 +1,35 @@
+/** Answers a call that generates text: as a stream, or when all of it is there. */
+import { type FastifyReply } from "fastify";
+import { type Pings } from "../pings.ts";
+import { type GenerationBody } from "../schemas/openai.ts";
+import { type ServerParts } from "../server-parts.ts";
+import { AnswerStream } from "./answer-stream.ts";
+import { type Call, type Done, endOf } from "./calls.ts";
+import { type ChunkKind } from "./chunks.ts";
+
+/** What one kind of call is answered with. */
+export interface Answering<Answer> {
+  readonly kind: ChunkKind;
+  /** @param perPrompt choices of each prompt */
+  readonly whole: (tasks: readonly Done[], perPrompt: number) => Answer;
+}
+
+/** What a body says of its answer; taken out of it before the body is let go. */
+export function wishesOf({ stream, stream_options, n }: GenerationBody) {
+  return { stream, withUsage: stream_options?.include_usage === true, perPrompt: n };
+}
+
+/** @throws {AltLasError} the call has failed before its answer began */
+export async function respond<Answer>(
+  { parts, pings, reply }: { readonly parts: ServerParts; readonly pings: Pings; readonly reply: FastifyReply },
+  call: Call,
+  { stream, withUsage, perPrompt }: ReturnType<typeof wishesOf>,
+  { kind, whole }: Answering<Answer>,
+): Promise<Answer | FastifyReply | undefined> {
+  if (stream) {
+    await new AnswerStream(reply, call, { kind, withUsage, perPrompt }).start(parts, pings);
+    return undefined;
+  }
+  const tasks = await endOf(parts, call, reply);
+  return tasks === null ? reply : whole(tasks, perPrompt);
+}

@@ -1,0 +1,18 @@
+/** OpenAI's API, whose calls are tasks like all others. */
+import { type FastifyInstance } from "fastify";
+import { type Pings } from "../pings.ts";
+import { openAiSchemas } from "../schemas/openai.ts";
+import { type ServerParts } from "../server-parts.ts";
+import { chatRoute } from "./chat.ts";
+import { completionsRoute } from "./completions.ts";
+import { embeddingsRoute } from "./embeddings.ts";
+import { modelRoute, modelsRoute } from "./models.ts";
+
+export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
+  const schemas = openAiSchemas(parts.config);
+  chatRoute(app, parts, schemas, pings);
+  completionsRoute(app, parts, schemas, pings);
+  embeddingsRoute(app, parts, schemas);
+  modelsRoute(app, parts);
+  modelRoute(app, parts);
+}
