@@ -243,8 +243,20 @@ export function charactersOfRequest(request: Request): number {
 /** Bytes that a request takes of the heap. V8 keeps a text with two bytes a character, unless all its characters are Latin-1. */
 export function heapBytesOf(request: Request, size: number): number {
   const characters = charactersOfRequest(request);
-  return size === characters ? size : 2 * characters;
+  const texts = size === characters ? size : 2 * characters;
+  switch (request.kind) {
+    case "completion":
+      return texts;
+    case "chat":
+      return texts + OBJECT * request.messages.length;
+    case "embedding":
+      // V8 keeps a number in twice the bytes of a token.
+      return texts + OBJECT * request.inputs.length + BYTES_PER_TOKEN * tokensIn(request);
+  }
 }
+
+/** Bytes of the heap that a message takes beside its text; an input takes less. A thousand may be empty. */
+const OBJECT = 100;
 
 /**
  * A hash over UTF-16 units, two at a time, noted at the end of each whole block. Without the shift, blocks of one letter come out alike.

@@ -6,8 +6,11 @@ import { AltLasError } from "../src/errors.ts";
 import { type CallerLimits } from "../src/scheduler/callers.ts";
 import { DrainRate } from "../src/scheduler/drain-rate.ts";
 import { type SchedulerSettings } from "../src/scheduler/effects.ts";
+import { heapCostOf } from "../src/scheduler/heap-cost.ts";
+import { completionOf, factsOf, type Sampling } from "../src/request.ts";
 import { type Task } from "../src/task.ts";
 import { facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
+import { newTask } from "./helpers/store.ts";
 
 /** One GPU with one slot, and two users. */
 function sharedWorld(settings: Partial<SchedulerSettings> = {}): World {
@@ -266,6 +269,22 @@ test("what waits may take so much of the heap; the sentence says how to have mor
   world.submit({ webhook });
   world.scheduler.cancel(world.scheduler.upcoming(10));
   world.submitMany(5, {});
+});
+
+function cost(said: Partial<Sampling>, model: string | null = null): number {
+  const request = completionOf("x", said);
+  return heapCostOf({ ...newTask(1), ...factsOf(request), sampling: request.sampling, model });
+}
+
+test("what a task keeps of its sampling in memory counts, and a plain task costs what it always did", () => {
+  const plain = cost({});
+  assert.equal(cost({ seed: 5 }), plain);
+  assert.ok(cost({}, "m".repeat(500)) >= plain + 500);
+  const stop = Array.from({ length: 16 }, (_, i) => `${i}`.padStart(256, "ü"));
+  assert.ok(cost({ stop }) >= plain + 16 * 2 * 256);
+  const logitBias = Object.fromEntries(Array.from({ length: 1024 }, (_, i) => [String(i), 0.5]));
+  // As much as V8 takes for an object of numbers that are no small integers.
+  assert.ok(cost({ logitBias }) >= plain + 64 * 1024);
 });
 
 test("with several users, one may have half of the heap that is for waiting tasks", () => {

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
 import { AltLasError } from "../src/errors.ts";
-import { completionOf, type Request } from "../src/request.ts";
+import { completionOf, heapBytesOf, type Request } from "../src/request.ts";
 import { Requests, type WaitingRequestsParts } from "../src/tasks/requests.ts";
 import { type Task } from "../src/task.ts";
 import { newTask } from "./helpers/store.ts";
@@ -94,6 +94,15 @@ test("a text with wide characters takes two bytes of the heap for each of its ch
   const tasks = world.stored("日".repeat(370), "x".repeat(20));
   assert.deepEqual(inMemory(tasks), [1]);
   assert.deepEqual(world.requests.state, { bytes: 740, absent: 1 });
+});
+
+test("many small messages or inputs take more of the heap than their texts", () => {
+  const messages = Array.from({ length: 9 }, () => ({ role: "user", content: "" }) as const);
+  const sampling = completionOf("").sampling;
+  assert.ok(heapBytesOf({ kind: "chat", messages, sampling }, 0) >= 9 * 72);
+  const tokens = Array.from({ length: 100 }, (_, index) => index);
+  assert.ok(heapBytesOf({ kind: "embedding", inputs: ["a", tokens], sampling }, 401) >= 2 * 24 + 8 * 100);
+  assert.equal(heapBytesOf(completionOf("abc"), 3), 3);
 });
 
 test("texts of the tasks that are next are read ahead, as far as there is room, and once", async () => {

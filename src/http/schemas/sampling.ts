@@ -7,7 +7,7 @@ const SEEDS = 2 ** 32;
 const MAX_STOPS = 16;
 /** A longer one is no mark but a text, and all of an answer's end would be held back to look for it. */
 const MAX_STOP_BYTES = 256;
-const MAX_BIASES = 2048;
+const MAX_BIASES = 1024;
 
 const Stop = Type.Unsafe<string | readonly string[]>({
   type: ["string", "array"],
