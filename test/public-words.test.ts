@@ -31,6 +31,11 @@ const FAILURES: readonly (readonly [code: ErrorCode, whole: string, outside: str
     "The model's chat template refuses the messages: System role not supported.",
     "The model's chat template refuses the messages: System role not supported.",
   ],
+  [
+    "unsupported",
+    "The model has no chat template, so that it takes a text, but no messages.",
+    "The model has no chat template, so that it takes a text, but no messages.",
+  ],
   ["timeout", "The task was not done 5 s after its submission.", "The task was not done 5 s after its submission."],
 ];
 

@@ -33,6 +33,8 @@ const OURS: readonly RegExp[] = [
   // The template's words are about the messages, and part of the model's file.
   /^The model's chat template (?:refuses|cannot be applied to) the messages: [^]*$/,
   /^The model's chat template changes the texts of messages, [a-z', ]+\.$/,
+  /^The model has no chat template, so that it takes a text, but no messages\.$/,
+  /^(?:This model makes embeddings; it generates no text|No memory is left for embeddings)\.$/,
   /^The server's content filter ended the answer\.$/,
   /^The task was cut off (?:once|\d+ times), the last time because [A-Za-z ]+ \(tasks\.max_attempts is \d+\)/,
   /^Task [0-9a-f-]{36} has ended, but its end could not be written to disk yet; it is written as soon as that can be\.$/,
