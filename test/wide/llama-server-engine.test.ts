@@ -41,7 +41,7 @@ if (LLAMA_SERVER === null) {
     (create) => {
       // Its batches are as they come, and the numbers of a batch depend on its size.
       const traits = { ...EMBEDDED, inSteps: false, repeats: false };
-      const info = { model: "ALT_LAS demo", context: 4096, backend: "cpu", device: "CPU" };
+      const info = { model: "demo", context: 4096, backend: "cpu", device: "CPU" };
       keepsThePromises({ name: "llama-server", traits, info, create });
       isLostWithItsProcess(create);
     },

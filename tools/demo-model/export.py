@@ -39,7 +39,7 @@ def export(path: Path, params: dict[str, np.ndarray], tokenizer: Tokenizer, cfg:
 
 
 def _add_metadata(writer: gguf.GGUFWriter, cfg: Config) -> None:
-    writer.add_name("ALT_LAS demo")
+    writer.add_name("demo")
     writer.add_description("A tiny story model for tests and first runs. It knows simple English only.")
     writer.add_license("mit")
     writer.add_languages(["en"])
