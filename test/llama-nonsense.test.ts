@@ -33,12 +33,16 @@ describe("a model", () => {
     assert.match(message, /computed nonsense.*NaN.*The file is damaged, or the device computes wrongly\.$/);
   });
 
-  for (const temperature of [0, 0.7]) {
-    it(`that computes NaN later ends its engine, and no task with it, at temperature ${temperature}`, async () => {
+  for (const [how, sampling] of Object.entries({
+    "at temperature 0": { temperature: 0 },
+    "at temperature 0.7": { temperature: 0.7 },
+    "with penalties and a bias": { temperature: 0, presencePenalty: 1, frequencyPenalty: 1, logitBias: { 5: 10 } },
+  })) {
+    it(`that computes NaN later ends its engine, and no task with it, ${how}`, async () => {
       await opened(open(), async (engine) => {
         const signal = new AbortController().signal;
         const ask = (text: string) =>
-          engine.generate({ request: completionOf(text, { maxTokens: 4, temperature }), signal, emit: () => {} });
+          engine.generate({ request: completionOf(text, { maxTokens: 4, ...sampling }), signal, emit: () => {} });
         assert.equal((await ask("a good one")).completionTokens, 4);
         assert.equal((await refused(ask(`a bad one: ${POISON}`))).code, "gpu_lost");
         const { sentence, crashed } = await engine.gone;
