@@ -3,11 +3,13 @@ import { createEngine } from "../src/engine/open.ts";
 import { makesVectors } from "./helpers/embedding-promises.ts";
 import { EMBEDDED, keepsThePromises } from "./helpers/engine-promises.ts";
 import { LLAMA, SIMULATED } from "./helpers/engines.ts";
+import { takesRequests } from "./helpers/request-promises.ts";
+import { SAMPLING_NAMES } from "../src/request.ts";
 
 keepsThePromises({
   name: "llama",
   traits: EMBEDDED,
-  info: { context: 4096, backend: "cpu" },
+  info: { context: 4096, backend: "cpu", honours: Object.values(SAMPLING_NAMES), hasChatTemplate: true },
   create: (changes) => createEngine({ ...LLAMA, ...changes }, 0),
 });
 
@@ -20,3 +22,23 @@ keepsThePromises({
 
 makesVectors({ name: "llama", generates: true, create: () => createEngine(LLAMA, 0) });
 makesVectors({ name: "simulated", generates: true, create: () => createEngine(SIMULATED, 0) });
+
+takesRequests({
+  name: "llama",
+  can: ["chat", "completion", ...Object.values(SAMPLING_NAMES)],
+  special: "<|endoftext|>",
+  countsEachToken: true,
+  repeats: true,
+  draws: true,
+  create: (changes) => createEngine({ ...LLAMA, ...changes }, 0),
+});
+
+takesRequests({
+  name: "simulated",
+  can: ["chat", "completion"],
+  special: null,
+  countsEachToken: true,
+  repeats: true,
+  draws: false,
+  create: (changes) => createEngine({ ...SIMULATED, ...changes }, 0),
+});

@@ -21,7 +21,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "llama",
-    tests: ["llama-embeddings", "llama-engine", "llama-memory", "llama-prefixes"],
+    tests: ["llama-embeddings", "llama-engine", "llama-instruct", "llama-memory", "llama-prefixes"],
     dependsOn: ["models/**", "src/engine/*.ts", "src/engine/llama/**"],
   },
   {

@@ -1,0 +1,218 @@
+/** The promises about what a request to generate text may ask for: those of each engine that says it can do it. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { type Delta } from "../../src/output.ts";
+import { type Message, type Need, type Sampling, type TextRequest } from "../../src/request.ts";
+import { type Engine, type EngineOptions, type GenerateOutcome } from "../../src/engine/engine.ts";
+import { abortAll, prompts, SLOTS, started } from "./engines.ts";
+
+export interface RequestSubject {
+  readonly name: string;
+  /** What it says it can do, as far as it is tested here. */
+  readonly can: readonly Need[];
+  /** A special token's name in the vocabulary of its model, of several tokens as a text; null: it has no such. */
+  readonly special: string | null;
+  /** Whether each token is emitted by itself. */
+  readonly countsEachToken: boolean;
+  /** Whether a text does not depend on what is generated beside it, where it has a seed or needs none. */
+  readonly repeats: boolean;
+  /** Whether another seed gives another text, sooner or later. */
+  readonly draws: boolean;
+  /** Makes an engine of `SLOTS` slots, but for these options; it is loaded and stopped by the caller. */
+  readonly create: (changes: Partial<EngineOptions>) => Engine | Promise<Engine>;
+}
+
+/** All that was told of one request. */
+export interface Answer extends GenerateOutcome {
+  readonly text: string;
+  readonly reasoning: string;
+  /** The parts of the text, as they came. */
+  readonly pieces: readonly string[];
+  /** Tokens that were told with them. */
+  readonly tokens: number;
+}
+
+export async function ask(engine: Engine, request: TextRequest): Promise<Answer> {
+  const pieces: string[] = [];
+  let reasoning = "";
+  let tokens = 0;
+  const emit = (delta: Delta, count: number): void => {
+    tokens += count;
+    if (delta.kind === "text") pieces.push(delta.text);
+    else if (delta.kind === "reasoning") {
+      assert.equal(pieces.join(""), "", "reasoning comes before the text");
+      reasoning += delta.text;
+    }
+  };
+  const outcome = await engine.generate({ request, signal: new AbortController().signal, emit });
+  return { ...outcome, text: pieces.join(""), reasoning, pieces, tokens };
+}
+
+export function chatOf(content: string, sampling: Partial<Sampling> = {}): TextRequest {
+  const messages: Message[] = [{ role: "user", content }];
+  return { kind: "chat", messages, sampling: { maxTokens: 30, temperature: 0, ...sampling } };
+}
+
+/** @param raw undefined: as the engine is set */
+export function textOf(text: string, sampling: Partial<Sampling> = {}, raw?: boolean): TextRequest {
+  const asked = raw === undefined ? {} : { raw };
+  return { kind: "completion", text, ...asked, sampling: { maxTokens: 30, temperature: 0, ...sampling } };
+}
+
+const STORY = "Once upon a time there was a fox";
+
+/** Describes the promises as tests of this engine. */
+export function takesRequests(subject: RequestSubject): void {
+  describe(`requests to the ${subject.name} engine`, () => {
+    let engine: Engine;
+
+    before(async () => {
+      engine = await subject.create({});
+      const { capabilities, honours } = await engine.load();
+      const says = new Set<Need>([...capabilities, ...honours]);
+      assert.deepEqual(
+        subject.can.filter((need) => !says.has(need)),
+        [],
+      );
+    });
+    after(() => engine.stop());
+
+    const where: Where = (needs, what, check) => {
+      if (needs.every((need) => subject.can.includes(need))) it(what, () => check(engine));
+    };
+
+    conversations(subject, where);
+    stops(subject, where);
+    seeds(subject, where);
+    where(
+      ["top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "stop"],
+      "takes all of sampling at once",
+      async () => {
+        const sampling = {
+          temperature: 1,
+          topK: 20,
+          topP: 0.9,
+          minP: 0.01,
+          seed: 7,
+          presencePenalty: -0.5,
+          frequencyPenalty: 0.5,
+        };
+        const { completionTokens } = await ask(
+          engine,
+          textOf(STORY, { ...sampling, logitBias: { 5: -100 }, stop: ["\u0000"] }),
+        );
+        assert(completionTokens > 0);
+      },
+    );
+  });
+}
+
+/** A test of what an engine need not be able to do. */
+type Where = (needs: readonly Need[], what: string, check: (engine: Engine) => Promise<void>) => void;
+
+function conversations({ create, special }: RequestSubject, where: Where): void {
+  where(["chat"], "answers messages", async (engine) => {
+    const { text, completionTokens } = await ask(engine, chatOf(STORY));
+    assert(text !== "" && completionTokens > 0);
+  });
+
+  where(["chat"], "takes a text for one message of a user", async (engine) => {
+    const [text, chat] = [await ask(engine, textOf(STORY)), await ask(engine, chatOf(STORY))];
+    assert.deepEqual([text.text, text.promptTokens], [chat.text, chat.promptTokens]);
+  });
+
+  where(["chat"], "continues a text as it is where its request, or the engine's setting, says so", async (engine) => {
+    const raw = await ask(engine, textOf(STORY, {}, true));
+    const own = await create({ raw: true });
+    try {
+      await own.load();
+      const [unsaid, asked] = [await ask(own, textOf(STORY)), await ask(own, textOf(STORY, {}, false))];
+      const chat = await ask(engine, chatOf(STORY));
+      assert.deepEqual([unsaid.text, unsaid.promptTokens], [raw.text, raw.promptTokens]);
+      assert.deepEqual([asked.text, asked.promptTokens], [chat.text, chat.promptTokens]);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  if (special === null) return;
+
+  for (const [kind, requestOf] of [
+    ["chat", chatOf],
+    ["completion", textOf],
+  ] as const)
+    where([kind], `takes special tokens in callers' texts for text (${kind})`, async (engine) => {
+      const tokensOf = async (text: string): Promise<number> =>
+        (await ask(engine, requestOf(text, { maxTokens: 1 }))).promptTokens!;
+      const [without, one, three] = await Promise.all(
+        ["A", `A${special}`, `A${special}${special}${special}`].map(tokensOf),
+      );
+      assert(one! - without! > 1, `${special} takes ${one! - without!} tokens`);
+      assert(three! - one! > 2, `two more take ${three! - one!}`);
+    });
+}
+
+function stops({ countsEachToken, repeats }: RequestSubject, where: Where): void {
+  if (!repeats) return;
+
+  where(
+    ["stop"],
+    "ends before a stop sequence, wherever tokens have their borders, and never tells it",
+    async (engine) => {
+      const whole = await ask(engine, textOf(STORY));
+      const starts = [1, 2, 3, 5, 8, 13, 21].filter((at) => at + 9 < whole.text.length);
+      assert(starts.length > 3, whole.text);
+      for (const at of starts) {
+        for (const length of [1, 2, 9]) {
+          const stop = whole.text.slice(at, at + length);
+          const answer = await ask(engine, textOf(STORY, { stop: [stop, "never there"] }));
+          assert.deepEqual(
+            [answer.text, answer.finishReason],
+            [whole.text.slice(0, whole.text.indexOf(stop)), "stop"],
+            stop,
+          );
+          assert(answer.completionTokens > 0 && answer.completionTokens <= whole.completionTokens);
+          if (countsEachToken) assert.equal(answer.tokens, answer.completionTokens);
+        }
+      }
+    },
+  );
+
+  where(["stop"], "holds nothing back in the end where no stop sequence comes", async (engine) => {
+    const whole = await ask(engine, textOf(STORY));
+    const { text, finishReason, tokens } = await ask(engine, textOf(STORY, { stop: [`${whole.text.slice(-4)}!?`] }));
+    assert.deepEqual([text, finishReason, tokens], [whole.text, whole.finishReason, whole.tokens]);
+  });
+}
+
+function drawn(seed?: number): TextRequest {
+  return textOf(STORY, {
+    maxTokens: 12,
+    temperature: 1,
+    topP: 1,
+    topK: 0,
+    minP: 0,
+    ...(seed !== undefined && { seed }),
+  });
+}
+
+function seeds({ repeats, draws }: RequestSubject, where: Where): void {
+  if (repeats)
+    where(["seed"], "gives the same text again for the same seed, alone or among others", async (engine) => {
+      for (const seed of [0, 42, 2 ** 32 - 1]) {
+        const alone = await ask(engine, drawn(seed));
+        const others = await Promise.all(prompts(SLOTS - 1).map((text) => started(engine, text, 4000, 1)));
+        const among = await ask(engine, drawn(seed));
+        await abortAll(others);
+        assert.equal(among.text, alone.text, String(seed));
+      }
+    });
+
+  if (draws)
+    where(["seed"], "gives other texts for other seeds, and without one", async (engine) => {
+      const texts = await Promise.all([1, 2, 3, 4].map(async (seed) => (await ask(engine, drawn(seed))).text));
+      assert(new Set(texts).size > 1, texts[0]);
+      const more = await Promise.all([1, 2, 3, 4].map(() => ask(engine, drawn())));
+      assert(new Set(more.map(({ text }) => text)).size > 1, more[0]!.text);
+    });
+}

@@ -1,0 +1,157 @@
+/** What the llama engine makes of biases, penalties and reasoning; see also test/engine-conformance.test.ts. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { type LlamaEngine } from "../src/engine/llama/llama.ts";
+import { LLAMA, refused } from "./helpers/engines.ts";
+import { keyOf, stringsIn, tokenizerOf } from "./helpers/gguf.ts";
+import { withLlama } from "./helpers/llama.ts";
+import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
+
+const DEMO = readFileSync(LLAMA.model);
+const TEMPLATE = "{{ (messages | selectattr('role', 'equalto', 'user') | list | last).content }}";
+const TOKENS = stringsIn(tokenizerOf(DEMO).metadata.find((entry) => keyOf(entry) === "tokenizer.ggml.tokens")!);
+const END = TOKENS.indexOf("<|endoftext|>");
+
+const CONTINUES = "{{ messages[-1].content }}";
+const STORY = "Once upon a time there was a fox";
+
+let folder: string;
+before(async () => void (folder = await mkdtemp(join(tmpdir(), "alt-las-"))));
+after(() => rm(folder, { recursive: true }));
+
+/** Lets `use` look at the demo model with another chat template, or none. */
+async function withTemplate(template: string, use: (engine: LlamaEngine) => Promise<void>): Promise<void> {
+  const model = join(folder, "model.gguf");
+  const file = Buffer.from(DEMO);
+  assert(Buffer.byteLength(template) <= TEMPLATE.length && file.includes(TEMPLATE));
+  // A comment that is cut off its own end makes it as long as the demo model's.
+  file.write(`${template}{#-`.padEnd(TEMPLATE.length - 2) + "#}", file.indexOf(TEMPLATE));
+  await writeFile(model, file);
+  await withLlama(use, { model });
+}
+
+/** Makes the model say exactly these tokens, in this order: each is the likeliest until it was said. They are all different. */
+function forced(texts: readonly string[]) {
+  const ids = texts.map((text) => TOKENS.indexOf(text === "\n" ? "Ċ" : text));
+  assert(!ids.includes(-1) && new Set(ids).size === ids.length, texts.join("|"));
+  const logitBias = Object.fromEntries(ids.map((id, at) => [id, 5000 - 100 * at]));
+  return { logitBias, presencePenalty: 50_000, maxTokens: 40 };
+}
+
+const letters = (text: string) => [...text];
+
+describe("biases and penalties of the llama engine", () => {
+  it("hold at temperature 0, and for the tokens that end a text", () =>
+    withTemplate(CONTINUES, async (engine) => {
+      const plain = await ask(engine, textOf(STORY));
+      const ended = await ask(engine, textOf(STORY, { logitBias: { [END]: 100 } }));
+      assert.deepEqual([ended.text, ended.finishReason, ended.completionTokens], ["", "stop", 0]);
+      const endless = await ask(engine, textOf(STORY, { logitBias: { [END]: -100 }, maxTokens: 600 }));
+      assert.deepEqual([endless.finishReason, endless.completionTokens], ["length", 600]);
+      assert(endless.text.startsWith(plain.text));
+      const unknown = await ask(engine, textOf(STORY, { logitBias: { [TOKENS.length]: 100, 4294967295: 100 } }));
+      assert.equal(unknown.text, plain.text);
+    }));
+
+  it("choose among all tokens, before the likeliest are", () =>
+    withTemplate(CONTINUES, async (engine) => {
+      for (const temperature of [0, 1]) {
+        const { text } = await ask(
+          engine,
+          textOf(STORY, { ...forced(["q", "x", "<", "z"]), maxTokens: 4, temperature }),
+        );
+        assert.equal(text, "qx<z");
+      }
+    }));
+
+  it("count what the answer has, not the prompt", () =>
+    withTemplate(CONTINUES, async (engine) => {
+      const [a, b] = [TOKENS.indexOf("a"), TOKENS.indexOf("b")];
+      // Far more than what the model itself thinks of them.
+      const logitBias = { [a]: 10_500, [b]: 10_000 };
+      const said = async (penalties: object) =>
+        (await ask(engine, textOf("aaa", { logitBias, ...penalties, maxTokens: 8 }))).text;
+      assert.equal(await said({}), "aaaaaaaa");
+      assert.equal(await said({ presencePenalty: 1000 }), "abaaaaaa");
+      assert.equal(await said({ frequencyPenalty: 1000 }), "abababab");
+      assert.equal(await said({ frequencyPenalty: -1000 }), "aaaaaaaa");
+    }));
+});
+
+describe("reasoning in the llama engine", () => {
+  const said = [..."<think>"];
+  const INSIDE = "{{ messages[-1].content }}<think>\n{# </think> #}";
+  const OUTSIDE = "{{ messages[-1].content }}{# </think> #}";
+
+  it("is told apart, to the end where it does not end, and has no stop sequences", () =>
+    withTemplate(INSIDE, async (engine) => {
+      const raw = await ask(engine, textOf(`${STORY}<think>\n`, {}, true));
+      const answer = await ask(engine, chatOf(STORY, { stop: [raw.text.slice(3, 6)] }));
+      assert.deepEqual([answer.reasoning, answer.text], [raw.text.replace(/^\s*\n/, ""), ""]);
+      assert.deepEqual([answer.finishReason, answer.tokens], ["length", raw.completionTokens]);
+      assert.equal(answer.promptTokens, raw.promptTokens);
+    }));
+
+  it("ends at its mark, over the borders of tokens", () =>
+    withTemplate(INSIDE, async (engine) => {
+      const answer = await ask(
+        engine,
+        chatOf(STORY, forced(["q", ...letters("</think>"), "\n", "x", "z", TOKENS[END]!])),
+      );
+      assert.deepEqual([answer.reasoning, answer.text, answer.finishReason], ["q", "xz", "stop"]);
+      assert.deepEqual([answer.completionTokens, answer.tokens], [12, 12]);
+    }));
+
+  it("begins at its mark only where the answer begins", () =>
+    withTemplate(OUTSIDE, async (engine) => {
+      const first = await ask(engine, chatOf(STORY, { ...forced([...said, "q", "z"]), maxTokens: 9 }));
+      assert.deepEqual([first.reasoning, first.text, first.tokens], ["qz", "", 9]);
+      const later = await ask(engine, chatOf(STORY, { ...forced(["q", ...said]), maxTokens: 8 }));
+      assert.deepEqual([later.reasoning, later.text], ["", "q<think>"]);
+    }));
+
+  it("is text in a text that is continued as it is", () =>
+    withTemplate(OUTSIDE, async (engine) => {
+      const { reasoning, text } = await ask(engine, textOf(STORY, { ...forced(said), maxTokens: 7 }, true));
+      assert.deepEqual([reasoning, text], ["", "<think>"]);
+    }));
+
+  it("is told even where only its beginning was said", () =>
+    withTemplate(OUTSIDE, async (engine) => {
+      const { reasoning, text, tokens } = await ask(
+        engine,
+        chatOf(STORY, { ...forced(["\n", "<", "t"]), maxTokens: 3 }),
+      );
+      assert.deepEqual([reasoning, text, tokens], ["", "\n<t", 3]);
+    }));
+});
+
+describe("chat templates in the llama engine", () => {
+  it("that refuse messages fail the task with their words, and no other", () =>
+    withTemplate("{% if messages|length > 1 %}{{ raise_exception('One.') }}{% endif %}Hi", async (engine) => {
+      const two = chatOf(STORY);
+      assert(two.kind === "chat");
+      const request = { ...two, messages: [...two.messages, ...two.messages] };
+      const { code, message } = await refused(ask(engine, request));
+      assert.deepEqual([code, message], ["invalid_input", "The model's chat template refuses the messages: One."]);
+      assert((await ask(engine, two)).text !== "");
+    }));
+
+  it("that cannot be read leave the model without one, and say so", () =>
+    withTemplate("{% if %}", async (engine) => {
+      const { capabilities, hasChatTemplate, settings } = await engine.load();
+      assert.deepEqual([capabilities.includes("chat"), hasChatTemplate], [false, false]);
+      const raw = settings.find(({ name }) => name === "raw");
+      assert.equal(raw?.value, "true");
+      assert.match(
+        raw.reason,
+        /^the model's chat template cannot be used, so texts are continued as they are: .*compile/,
+      );
+      assert.equal((await refused(ask(engine, chatOf(STORY)))).code, "unsupported");
+      assert.deepEqual((await ask(engine, textOf(STORY))).text, (await ask(engine, textOf(STORY, {}, true))).text);
+    }));
+});
