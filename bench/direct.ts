@@ -1,6 +1,6 @@
 /** The other side of engine.ts's comparison: an engine alone in a process, as a program without a server would use it. */
 import { textOf, type Delta } from "../src/output.ts";
-import { completionOf } from "../src/request.ts";
+import { completionOf, type TextRequest } from "../src/request.ts";
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
 import { type DirectOrder, type Done, type FirstTexts, firstTexts, type Generate, throughput } from "./generation.ts";
@@ -13,8 +13,8 @@ if (process.send) {
 async function serve(options: EngineOptions): Promise<void> {
   const engine = await createEngine(options, 0);
   await engine.load();
-  const generate = generateWith(engine);
   process.on("message", (order: DirectOrder) => {
+    const generate = generateWith(engine, order.isChat);
     const measured: Promise<Done | FirstTexts> =
       order.what === "throughput" ? throughput(generate, order) : firstTexts(generate, order);
     void measured.then((found) => process.send?.(found));
@@ -23,9 +23,12 @@ async function serve(options: EngineOptions): Promise<void> {
   process.send?.(null);
 }
 
-function generateWith(engine: Engine): Generate {
+function generateWith(engine: Engine, isChat: boolean): Generate {
   return async ({ text: prompt, maxLength, temperature }, onText) => {
-    const request = completionOf(prompt, { maxTokens: maxLength, temperature });
+    const sampling = { maxTokens: maxLength, temperature };
+    const request: TextRequest = isChat
+      ? { kind: "chat", messages: [{ role: "user", content: prompt }], sampling }
+      : completionOf(prompt, sampling);
     let text = "";
     const emit = (delta: Delta): void => {
       text += textOf(delta);

@@ -73,7 +73,10 @@ export interface Arrivals {
 }
 
 /** What an engine alone in a process is told to measure; what that returns comes back. */
-export type DirectOrder = ({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals);
+export type DirectOrder = (({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals)) & {
+  /** Whether each text is a conversation's only message; else it is continued as it is. */
+  readonly isChat: boolean;
+};
 
 /**
  * The moments at which newcomers come: evenly over a step, in any order, because what a newcomer waits for is above all the end of the
@@ -156,7 +159,8 @@ export interface DirectEngine {
   stop(): Promise<void>;
 }
 
-export async function startDirect(engine: EngineOptions): Promise<DirectEngine> {
+/** @param isChat whether each text is a conversation's only message */
+export async function startDirect(engine: EngineOptions, isChat = false): Promise<DirectEngine> {
   const child = fork(join(import.meta.dirname, "direct.ts"), { env: { ...threadPoolFor(engine), ...process.env } });
   // Not "close", which never comes when it is the parent who hangs up.
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
@@ -173,8 +177,8 @@ export async function startDirect(engine: EngineOptions): Promise<DirectEngine> 
   await ask(engine);
   return {
     pid: child.pid!,
-    throughput: (work) => ask({ what: "throughput", ...work }),
-    firstTexts: (arrivals) => ask({ what: "first texts", ...arrivals }),
+    throughput: (work) => ask({ what: "throughput", isChat, ...work }),
+    firstTexts: (arrivals) => ask({ what: "first texts", isChat, ...arrivals }),
     async stop(): Promise<void> {
       child.disconnect();
       await gone;

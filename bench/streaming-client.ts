@@ -3,7 +3,7 @@
  * with the server.
  */
 import { connect, type NetConnectOpts, type Socket } from "node:net";
-import { completionOf } from "../src/request.ts";
+import { completionOf, SAMPLING_DEFAULTS } from "../src/request.ts";
 import { bodyFor } from "../src/engine/llama-server/completion.ts";
 import { type Generate, type Request } from "./generation.ts";
 import { type LlamaServer } from "./llama-server.ts";
@@ -46,6 +46,34 @@ export function through(
     }),
     text: /event: token\n/,
     tokens: /"status":"completed".*"completion_tokens":(\d+)/s,
+  });
+}
+
+/** This project's server, asked by OpenAI's API as its clients ask: always streamed. */
+export function throughChat(
+  { host, port, authorization }: Pick<BenchServer, "host" | "port" | "authorization">,
+  model: string,
+): Generate {
+  const { topK, topP, minP } = SAMPLING_DEFAULTS;
+  return asked({
+    address: { host, port, noDelay: true },
+    path: "/v1/chat/completions",
+    headers: [`Authorization: ${authorization}`],
+    keepsConnections: true,
+    bodyOf: ({ text, maxLength, temperature }) => ({
+      model,
+      messages: [{ role: "user", content: text }],
+      max_tokens: maxLength,
+      temperature,
+      // The defaults there are others, and choosing among all tokens takes longer.
+      top_k: topK,
+      top_p: topP,
+      min_p: minP,
+      stream: true,
+      stream_options: { include_usage: true },
+    }),
+    text: /"content":"[^"]/,
+    tokens: /"completion_tokens":(\d+).*\[DONE\]/s,
   });
 }
 
