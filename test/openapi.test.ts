@@ -79,13 +79,13 @@ test("the document has every route, each with a name of its own", async (t) => {
   for (const { operation } of operations(document)) assert.ok(operation.summary);
 });
 
-test("it is OpenAPI 3.1, with both ways to log in, which only health does without", async (t) => {
+test("it is OpenAPI 3.1, with all ways to log in, which only health does without", async (t) => {
   const document = await documentOf(testServer(t).app);
   assert.equal(document.openapi, "3.1.0");
   assert.deepEqual(document.info.title, "ALT_LAS");
   assert.equal(document.info.version, "1.2.3");
-  assert.deepEqual(document.security, [{ bearer: [] }, { basic: [] }]);
-  assert.deepEqual(Object.keys(document.components.securitySchemes), ["bearer", "basic"]);
+  assert.deepEqual(document.security, [{ bearer: [] }, { basic: [] }, { api_key: [] }]);
+  assert.deepEqual(Object.keys(document.components.securitySchemes), ["bearer", "basic", "api_key"]);
   const open = operations(document).filter(({ operation }) => operation.security?.length === 0);
   assert.deepEqual(
     open.map(({ path }) => path),

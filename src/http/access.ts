@@ -16,7 +16,7 @@ export function authentication({ credentials, config, lost }: ServerParts, proxi
     if (open) refuseForeignNames(request);
     try {
       const caller = credentials.authenticate(
-        request.headers.authorization,
+        authorizationOf(request),
         () => proxies.clientOf(request.raw),
         request.raw.socket,
       );
@@ -27,6 +27,12 @@ export function authentication({ credentials, config, lost }: ServerParts, proxi
     }
     done();
   };
+}
+
+/** Some clients send a key as `x-api-key` alone; it is another spelling of Bearer. */
+function authorizationOf({ headers }: FastifyRequest): string | undefined {
+  const { authorization, "x-api-key": key } = headers;
+  return authorization === undefined && key !== undefined ? `Bearer ${String(key)}` : authorization;
 }
 
 /**

@@ -12,6 +12,7 @@ const LIVE = {
  * called this: the framework neither buffers nor ends it.
  */
 export function beginLiveAnswer(reply: FastifyReply, contentType: string): ServerResponse {
+  reply.server.addRates?.(reply);
   reply.hijack();
   const { raw } = reply;
   for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...LIVE, "content-type": contentType })) {

@@ -116,9 +116,10 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "An API key" },
           basic: { type: "http", scheme: "basic", description: "User and password" },
+          api_key: { type: "apiKey", in: "header", name: "x-api-key", description: "An API key, as with bearer" },
         },
       },
-      security: [{ bearer: [] }, { basic: [] }],
+      security: [{ bearer: [] }, { basic: [] }, { api_key: [] }],
     },
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },

@@ -23,6 +23,7 @@ import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
+import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
@@ -58,6 +59,7 @@ const exposedHeaders = [
   "X-Gpu-Id",
   "X-Ignored-Fields",
   "Location",
+  ...RATE_HEADERS,
 ];
 
 const SANE_REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/;
@@ -161,6 +163,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void {
   const schemas = requestSchemas(parts.config);
+  tellRates(api, parts, standardHeaders);
   predictRoute(api, parts, schemas, pings);
   batchRoute(api, parts, schemas);
   taskRoute(api, parts);

@@ -9,6 +9,7 @@ export { type Logger } from "pino";
 const SECRET_KEYS = [
   "authorization",
   "Authorization",
+  "x-api-key",
   "headers",
   "rawHeaders",
   "password",

@@ -11,7 +11,7 @@ import { AltLasError } from "../errors.ts";
 import { type Task, type TaskResult } from "../task.ts";
 import { DrainRate } from "./drain-rate.ts";
 import { type Rank, Ranking } from "./ranking.ts";
-import { TokenBucket } from "./token-bucket.ts";
+import { type BucketLevel, TokenBucket } from "./token-bucket.ts";
 
 /** Of one caller; null: no limit. */
 export interface CallerLimits {
@@ -23,6 +23,12 @@ export interface CallerLimits {
   readonly maxRunning: number | null;
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
+}
+
+/** What a caller may still have in this minute; null: no limit. */
+export interface Rates {
+  readonly requests: BucketLevel | null;
+  readonly tokens: BucketLevel | null;
 }
 
 /** The context assumed while no model is loaded: a client that asks for very many tokens must not owe them for ever. */
@@ -116,6 +122,13 @@ export class Callers {
     const seconds = requests.secondsUntil(1, this.#now());
     if (seconds > 0) throw overRate(name, `${limits.requestsPerMinute} submissions`, "requests_per_minute", seconds);
     requests.take(1, this.#now());
+  }
+
+  /** How much a user may still have in this minute; null: that has no limit. */
+  ratesOf(user: string): Rates {
+    const { requests, tokens } = this.of({ user });
+    const now = this.#now();
+    return { requests: requests?.level(now) ?? null, tokens: tokens?.level(now) ?? null };
   }
 
   /** Estimates new tasks of one caller. @throws {AltLasError} `rate_limited`; then they count for nothing */

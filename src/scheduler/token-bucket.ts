@@ -2,6 +2,15 @@
 
 const MINUTE = 60_000;
 
+/** How much of a minute's worth there is. */
+export interface BucketLevel {
+  readonly limit: number;
+  /** Whole ones that can be taken now. */
+  readonly remaining: number;
+  /** Seconds until all of them can be, if nothing is taken. */
+  readonly resetSeconds: number;
+}
+
 export class TokenBucket {
   readonly #perMinute: number;
   #level: number;
@@ -19,6 +28,15 @@ export class TokenBucket {
     this.#fill(now);
     const missing = Math.min(amount, this.#perMinute) - this.#level;
     return missing <= 0 ? 0 : (missing / this.#perMinute) * (MINUTE / 1000);
+  }
+
+  level(now: number): BucketLevel {
+    this.#fill(now);
+    return {
+      limit: this.#perMinute,
+      remaining: Math.max(0, Math.floor(this.#level)),
+      resetSeconds: ((this.#perMinute - this.#level) / this.#perMinute) * (MINUTE / 1000),
+    };
   }
 
   /** Takes an amount, or gives it back if it is below 0. It may take more than there is; later ones wait for that. */

@@ -1,6 +1,7 @@
 /** The interface of the task book for the rest of the server. */
 import { type Delta } from "../output.ts";
 import { type RequestFacts } from "../request.ts";
+import { type Rates } from "../scheduler/callers.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 
@@ -90,6 +91,8 @@ export interface TaskApi {
    * @throws {AltLasError} `rate_limited`
    */
   countRequest(user: string): void;
+  /** What a user may still submit in this minute. */
+  ratesOf(user: string): Rates;
   /**
    * Admits all of the tasks or none; resolves when they are on disk.
    * @throws {AltLasError} `invalid_input` (no such GPU, strategy not configured, a prompt that can never fit), `rate_limited` (the

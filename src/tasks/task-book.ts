@@ -127,6 +127,10 @@ export class TaskBook implements TaskApi {
     this.scheduler.callers.countRequest(user);
   }
 
+  ratesOf(user: string): ReturnType<TaskApi["ratesOf"]> {
+    return this.scheduler.callers.ratesOf(user);
+  }
+
   submit(inputs: readonly TaskInput[], options: SubmitOptions, retryOf: string | null = null): Promise<Submission> {
     const { user, idempotency } = options;
     const make = (): Task[] => this.#newTasks.make(inputs, options, retryOf);

@@ -334,6 +334,7 @@ export class FakeTasks implements TaskApi {
   };
   /** Thrown by every method when set. */
   failure: Error | undefined;
+  rates: ReturnType<TaskApi["ratesOf"]> = { requests: null, tokens: null };
   /** Thrown by `countRequest` when set. */
   overLimit: Error | undefined;
   /** What a wait ends with; undefined: the task as it is. */
@@ -349,6 +350,10 @@ export class FakeTasks implements TaskApi {
   countRequest(user: string): void {
     this.counted.push(user);
     if (this.overLimit) throw this.overLimit;
+  }
+
+  ratesOf(): ReturnType<TaskApi["ratesOf"]> {
+    return this.rates;
   }
 
   async submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {

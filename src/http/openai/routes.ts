@@ -2,6 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { type Pings } from "../pings.ts";
 import { openAiSchemas } from "../schemas/openai.ts";
+import { openAiHeaders, tellRates } from "../rate-limits.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";
@@ -10,6 +11,7 @@ import { modelRoute, modelsRoute } from "./models.ts";
 
 export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
   const schemas = openAiSchemas(parts.config);
+  tellRates(app, parts, openAiHeaders);
   chatRoute(app, parts, schemas, pings);
   completionsRoute(app, parts, schemas, pings);
   embeddingsRoute(app, parts, schemas);

@@ -1,0 +1,88 @@
+/** Tells callers how much they may still submit in this minute, where they have limits. */
+import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { type Config } from "../config/config.ts";
+import { type TaskApi } from "../tasks/task-api.ts";
+import { type ServerParts } from "./server-parts.ts";
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Puts the headers on an answer that passes no hook, as it goes out while it comes about. Absent: nobody has a limit. */
+    addRates?: (reply: FastifyReply) => void;
+  }
+}
+
+type Rates = ReturnType<TaskApi["ratesOf"]>;
+type Rate = NonNullable<Rates["requests"]>;
+
+/** Makes headers of what a caller may still have; nothing where it has no limits. */
+export type RateHeaders = (rates: Rates) => Readonly<Record<string, string>>;
+
+/**
+ * The fields of draft-ietf-httpapi-ratelimit-headers-06: of the limit that is nearer to its end, and all limits as policies. A bucket fills
+ * steadily, so RateLimit-Reset is an upper bound: it is full then, and gives again before. A refusal's Retry-After is exact.
+ */
+export function standardHeaders({ requests, tokens }: Rates): Readonly<Record<string, string>> {
+  const limits = [requests, tokens].filter((rate) => rate !== null);
+  const [nearest] = limits.toSorted((a, b) => shareOf(a) - shareOf(b));
+  if (nearest === undefined) return {};
+  const policies = [policy(requests, "requests"), policy(tokens, "tokens")];
+  return {
+    "ratelimit-limit": String(nearest.limit),
+    "ratelimit-remaining": String(nearest.remaining),
+    "ratelimit-reset": String(Math.ceil(nearest.resetSeconds)),
+    "ratelimit-policy": policies.filter((text) => text !== "").join(", "),
+  };
+}
+
+/** The fields that OpenAI's API has in their place. */
+export function openAiHeaders({ requests, tokens }: Rates): Readonly<Record<string, string>> {
+  return {
+    ...(requests && openAiFields(requests, "requests")),
+    ...(tokens && openAiFields(tokens, "tokens")),
+  };
+}
+
+function shareOf({ limit, remaining }: Rate): number {
+  return remaining / limit;
+}
+
+function policy(rate: Rate | null, of: string): string {
+  return rate === null ? "" : `${rate.limit};w=60;comment="${of}"`;
+}
+
+function openAiFields({ limit, remaining, resetSeconds }: Rate, of: string): Record<string, string> {
+  return {
+    [`x-ratelimit-limit-${of}`]: String(limit),
+    [`x-ratelimit-remaining-${of}`]: String(remaining),
+    [`x-ratelimit-reset-${of}`]: `${Math.ceil(resetSeconds * 1000) / 1000}s`,
+  };
+}
+
+/** Names of both, for web pages that may read them. */
+export const RATE_HEADERS: readonly string[] = [
+  "RateLimit-Limit",
+  "RateLimit-Remaining",
+  "RateLimit-Reset",
+  "RateLimit-Policy",
+  ...["Requests", "Tokens"].flatMap((of) => ["Limit", "Remaining", "Reset"].map((what) => `X-RateLimit-${what}-${of}`)),
+];
+
+/** Puts the headers on every answer of these routes whose caller is known. Where nobody has a limit it costs nothing. */
+export function tellRates(routes: FastifyInstance, { config, tasks }: ServerParts, headersOf: RateHeaders): void {
+  if (!anyLimits(config.callers)) return;
+  const addRates = (reply: FastifyReply): void => {
+    const caller = reply.request.caller as FastifyRequest["caller"] | undefined;
+    if (caller !== undefined) reply.headers(headersOf(tasks.ratesOf(caller.name)));
+  };
+  routes.decorate("addRates", addRates);
+  routes.addHook("onSend", (_request, reply, payload, done) => {
+    addRates(reply);
+    done(null, payload);
+  });
+}
+
+function anyLimits({ defaults, users }: Config["callers"]): boolean {
+  return [defaults, ...Object.values(users)].some(
+    ({ requests_per_minute, tokens_per_minute }) => (requests_per_minute ?? tokens_per_minute) !== undefined,
+  );
+}
