@@ -87,6 +87,14 @@ test("every answer to a caller that has limits says what is left, refusals and s
   for (const { headers } of [unknown, free]) assert.ok(!NAMES.some((name) => name in headers));
 });
 
+test("under /v1 the same figures have OpenAI's names", async (t) => {
+  const { app, tasks } = testServer(t, LIMITS);
+  tasks.rates = { requests: { limit: 60, remaining: 59, resetSeconds: 1 }, tokens: null };
+  const { headers } = await app.inject({ url: "/v1/models", headers: AS.user });
+  assert.equal(headers["x-ratelimit-remaining-requests"], "59");
+  assert.ok(!NAMES.some((name) => name in headers));
+});
+
 test("the figures are those after the submission, in the server as it runs", async (t) => {
   const config = "callers: { defaults: { requests_per_minute: 2 } }\nengine: { simulated: { tokens_per_second: 0 } }";
   const server = await startLocalServer(t, { config, devices: "simulated:1" });
