@@ -88,10 +88,14 @@ export function throughLlamaServer({
     headers: [`Authorization: ${authorization}`],
     // It closes each behind a stream, without having said so.
     keepsConnections: false,
-    bodyOf: ({ text, maxLength, temperature }) => ({
-      ...bodyFor([], completionOf(text, { maxTokens: maxLength, temperature })),
-      prompt: text,
-    }),
+    bodyOf: ({ text, maxLength: maxTokens, temperature }) =>
+      bodyFor({
+        prompt: text,
+        tokens: null,
+        shape: { stop: [], marks: null },
+        request: completionOf(text, { maxTokens, temperature }),
+        maxTokens,
+      }),
     text: /"content":"[^"]/,
     tokens: /"stop":true.*"tokens_predicted":(\d+)/s,
   });

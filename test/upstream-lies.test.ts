@@ -220,7 +220,9 @@ describe("fuzzed", () => {
           assert(text.isWellFormed());
           tokens += more;
         };
-        const completion = new Completion(null, 4096, { request: completionOf("x", { maxTokens: 9 }), emit });
+        const completion = new Completion({ tokens: null, shape: { stop: [], marks: null }, maxTokens: 9 }, 4096, {
+          emit,
+        });
         try {
           for (const value of events) completion.read(JSON.stringify(value));
           const outcome = completion.outcome();

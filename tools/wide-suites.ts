@@ -31,6 +31,7 @@ export const SUITES: readonly Suite[] = [
       "llama-server-failures",
       "llama-server-nonsense",
       "llama-server-process",
+      "llama-server-requests",
       "openai-engine-server",
     ],
     dependsOn: ["src/engine/*.ts", "src/engine/{llama-server,openai,upstream}/**", "src/gpu/worker/**"],

@@ -55,6 +55,8 @@ def params_from(arguments):
         name = arguments.pop(0)
         if name in VALUES:
             VALUES[name](params, arguments.pop(0))
+        elif name == "--embeddings":
+            params.embedding = True
         elif name == "--ignore-eos":
             params.sampling.ignore_eos = True
         elif name not in SWITCHES:

@@ -70,9 +70,21 @@ describe("a server that counts no tokens", () => {
   const pages = { "/tokenize": { status: 500, body: REFUSAL("I do not count.") } };
 
   it("is not asked for those of a text without anything that looks like a special token", () =>
+    withEngine(
+      { pages },
+      async (engine) => {
+        const { promptTokens, completionTokens } = await watch(engine, "Good morning, 7 (seven) cats!", 5).outcome;
+        assert.deepEqual([promptTokens, completionTokens], [8, 5]);
+      },
+      { raw: true },
+    ));
+
+  it("is asked once how a prompt begins, for which it is asked again when it could not say", () =>
     withEngine({ pages }, async (engine) => {
-      const { promptTokens, completionTokens } = await watch(engine, "Good morning, 7 (seven) cats!", 5).outcome;
-      assert.deepEqual([promptTokens, completionTokens], [8, 5]);
+      for (const text of ["One", "Two"]) {
+        const error = await refused(watch(engine, text, 5).outcome);
+        assert.equal(error.message, "llama-server refused the task: I do not count.");
+      }
     }));
 
   const asked = {

@@ -1,7 +1,8 @@
 /** How a llama.cpp server is to be started: its arguments, its environment, and why so. */
 import { type EngineOptions, type EngineSetting } from "../engine.ts";
+import { type FoundTemplate } from "../llama/chat-template.ts";
 import { type ModelHeader } from "../llama/header.ts";
-import { batchSizeFor, flashAttentionFor, settingsOf, threadsFor } from "../llama/settings.ts";
+import { batchSizeFor, flashAttentionFor, rawSetting, settingsOf, threadsFor } from "../llama/settings.ts";
 import { type MemoryPlan } from "../memory-plan.ts";
 import { type ServerDevice } from "./devices.ts";
 import { type PrivateAddress } from "./process.ts";
@@ -23,6 +24,7 @@ export interface Command {
   readonly options: EngineOptions;
   readonly header: ModelHeader;
   readonly plan: MemoryPlan;
+  readonly chat: FoundTemplate;
   /** The accelerators that it is to use; none: the CPU. */
   readonly devices: readonly ServerDevice[];
   readonly address: PrivateAddress;
@@ -30,7 +32,8 @@ export interface Command {
 
 /** Only what has been in llama.cpp's server for years: it refuses to start with an argument that it does not know. */
 export function argumentsFor({ options, header, plan, address, devices }: Command): string[] {
-  const batchSize = String(batchSizeFor(serverOptions(options), plan.slots));
+  // A model for embeddings sees a text as a whole.
+  const batchSize = header.generates ? batchSizeFor(serverOptions(options), plan.slots) : plan.context;
   const isOnGpu = devices.length > 0;
   const values = {
     "--model": options.model,
@@ -49,7 +52,8 @@ export function argumentsFor({ options, header, plan, address, devices }: Comman
     // It parses the model's own template when it starts, and gives up when it cannot; nobody here asks it for a chat.
     "--chat-template": "chatml",
   };
-  return [...Object.entries(values).flat().map(String), "--slots", "--no-webui", "--no-context-shift"];
+  const switches = ["--slots", "--no-webui", "--no-context-shift", ...(header.generates ? [] : ["--embeddings"])];
+  return [...Object.entries(values).flat().map(String), ...switches];
 }
 
 /** By itself it looks whether the device has it for this model. */
@@ -86,15 +90,18 @@ export function environmentFor(environment: NodeJS.ProcessEnv, key: string): Nod
 }
 
 /** @param version what the server calls its own */
-export function settingsFor({ program, options, header, plan }: Command, version: string): EngineSetting[] {
-  const batchSize = batchSizeFor(serverOptions(options), plan.slots);
+export function settingsFor({ program, options, header, plan, chat }: Command, version: string): EngineSetting[] {
   const settings = settingsOf({ options, header, plan, refusedType: null });
+  const binary = { name: "binary", value: program, reason: `as engine.binary has it; it is llama-server ${version}` };
+  if (!header.generates) return [binary, ...settings];
+  const batchSize = batchSizeFor(serverOptions(options), plan.slots);
   return [
-    { name: "binary", value: program, reason: `as engine.binary has it; it is llama-server ${version}` },
+    binary,
     ...settings.map((setting) =>
       setting.name === "batch_size" && batchSize < Number(setting.value)
         ? { ...setting, value: batchSize, reason: "prefill_chunk, and a token of each slot" }
         : setting,
     ),
+    rawSetting(options, chat.template !== null, chat.problem),
   ];
 }

@@ -1,10 +1,12 @@
 /** One task as a llama.cpp server is asked for it, and what comes back. Its protocol: `POST /completion` in tools/server/README.md. */
-import { type Request, wholeSampling } from "../../request.ts";
+import { type TextRequest, wholeSampling } from "../../request.ts";
+import { AnswerText, isShaped } from "../answer-text.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { failureStatusIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
+import { type Order } from "./prompt.ts";
 
 /** Those that do something here. */
 const SAMPLERS = ["top_k", "top_p", "min_p", "temperature"];
@@ -12,15 +14,20 @@ const SAMPLERS = ["top_k", "top_p", "min_p", "temperature"];
 /** The likeliest token needs none of the rest of the vocabulary; of one that was left alone, no probability would be computed. */
 const GREEDY = { temperature: 0, top_k: 2, samplers: ["top_k", "temperature"] };
 
+/** llama.cpp takes this seed for none, and draws one. */
+const NO_SEED = 2 ** 32 - 1;
+
 /** Of the last event. Without this it would bring the whole prompt along. */
 const RESPONSE_FIELDS = ["stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings/cache_n"];
 
-/** @param prompt the request's, as tokens, or as a text with no special ones */
-export function bodyFor(prompt: string | readonly number[], request: Request): object {
+export function bodyFor({ prompt, request, maxTokens, shape }: Order): object {
+  const { marks } = shape;
   return {
     prompt,
-    n_predict: request.sampling.maxTokens,
-    ...samplerFor(request),
+    n_predict: maxTokens,
+    ...samplerFor(request, maxTokens),
+    // Where they are special tokens, their text would not be told.
+    ...(marks !== null && { preserved_tokens: [marks.open, marks.close] }),
     cache_prompt: true,
     stream: true,
     // A long prompt is told piece by piece, so that it does not look like a server that hangs.
@@ -32,10 +39,29 @@ export function bodyFor(prompt: string | readonly number[], request: Request): o
   };
 }
 
-function samplerFor(request: Request): object {
-  const { temperature, topK: top_k, topP: top_p, minP: min_p } = wholeSampling(request);
-  if (temperature === 0) return GREEDY;
-  return { top_k, top_p, min_p, samplers: SAMPLERS, temperature, seed: Math.floor(Math.random() * 2 ** 32) };
+function samplerFor(request: TextRequest, maxTokens: number): object {
+  const { temperature, topK: top_k, topP: top_p, minP: min_p, seed = drawnSeed() } = wholeSampling(request);
+  const { presencePenalty = 0, frequencyPenalty = 0, logitBias } = request.sampling;
+  const likely =
+    temperature === 0
+      ? GREEDY
+      : { top_k, top_p, min_p, samplers: SAMPLERS, temperature, seed: seed === NO_SEED ? NO_SEED - 1 : seed };
+  const penalties = { presence_penalty: presencePenalty, frequency_penalty: frequencyPenalty };
+  return {
+    ...likely,
+    ...((presencePenalty !== 0 || frequencyPenalty !== 0) && {
+      ...penalties,
+      repeat_last_n: maxTokens,
+      samplers: ["penalties", ...likely.samplers],
+    }),
+    ...(logitBias !== undefined && {
+      logit_bias: Object.entries(logitBias).map(([token, logit]) => [Number(token), logit]),
+    }),
+  };
+}
+
+function drawnSeed(): number {
+  return Math.floor(Math.random() * NO_SEED);
 }
 
 /** The answer to `POST /tokenize`. @throws {UpstreamError} a refusal, or nonsense */
@@ -49,8 +75,11 @@ export function tokensIn(answer: UpstreamAnswer, upstream: Upstream): readonly n
 
 /** The answer to one task so far. */
 export class Completion {
-  readonly #generation: Omit<Generation, "signal">;
+  readonly #listener: Pick<Generation, "begin" | "emit">;
+  readonly #maxTokens: number;
   readonly #text = new WholeCharacters();
+  /** null: all that is generated is the answer's text. */
+  readonly #answer: AnswerText | null;
   readonly #context: number;
   #promptTokens: number | null = null;
   #begun = false;
@@ -60,14 +89,20 @@ export class Completion {
   #cached: number | null = null;
   #reason: "stop" | "length" | null = null;
 
-  /** @param promptTokens null: the server will tell @param context tokens of prompt and answer together */
-  constructor(promptTokens: number | null, context: number, generation: Omit<Generation, "signal">) {
-    this.#generation = generation;
+  /** @param context tokens of prompt and answer together */
+  constructor(
+    { tokens, shape, maxTokens }: Pick<Order, "tokens" | "shape" | "maxTokens">,
+    context: number,
+    { begin, emit }: Pick<Generation, "begin" | "emit">,
+  ) {
+    this.#maxTokens = maxTokens;
+    this.#listener = { begin, emit };
+    this.#answer = isShaped(shape) ? new AnswerText(shape, emit) : null;
     this.#context = context;
-    if (promptTokens !== null) this.#begin(promptTokens);
+    if (tokens !== null) this.#begin(tokens);
   }
 
-  /** Whether the server has said that it is complete. */
+  /** Whether the server has said that it is complete, or a stop sequence has ended it. */
   get isComplete(): boolean {
     return this.#reason !== null;
   }
@@ -77,7 +112,7 @@ export class Completion {
     if (this.isComplete) return;
     const event = objectIn(data);
     if ((event.error ?? null) !== null) throw errorIn(event.error);
-    const generated = wholeIn(event.tokens_predicted, this.#generation.request.sampling.maxTokens, this.#generated);
+    const generated = wholeIn(event.tokens_predicted, this.#maxTokens, this.#generated);
     if (generated === null || (event.content ?? "") !== (textIn(event.content) ?? ""))
       throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
     if (isNonsense(event.completion_probabilities)) throw new UpstreamError(null, NONSENSE);
@@ -94,7 +129,7 @@ export class Completion {
   #begin(promptTokens: number | null): void {
     this.#begun = true;
     this.#promptTokens = promptTokens;
-    this.#generation.begin?.(promptTokens);
+    this.#listener.begin?.(promptTokens);
   }
 
   /** @throws {UpstreamError} the server never said that it was complete */
@@ -119,15 +154,22 @@ export class Completion {
     const atEnd = event.stop_type === "eos";
     this.#cached = this.#cachedIn(event["timings/cache_n"]);
     if (this.#emitted < this.#generated - Number(atEnd)) this.#tell("", this.#generated - Number(atEnd));
-    this.#reason = event.stop_type === "limit" ? "length" : "stop";
-    const rest = this.#text.end(this.#reason === "length");
-    if (rest !== "") this.#generation.emit({ kind: "text", text: rest }, 0);
+    const isCut = event.stop_type === "limit";
+    this.#reason ??= isCut ? "length" : "stop";
+    const rest = this.#text.end(isCut);
+    if (rest !== "") this.#give(rest, 0);
+    if (this.#answer?.end() === true) this.#reason = "stop";
   }
 
   #tell(text: string, generated: number): void {
     const tokens = generated - this.#emitted;
     this.#emitted = generated;
-    this.#generation.emit({ kind: "text", text: this.#text.add(text) }, tokens);
+    this.#give(this.#text.add(text), tokens);
+  }
+
+  #give(text: string, tokens: number): void {
+    if (this.#answer === null) this.#listener.emit({ kind: "text", text }, tokens);
+    else if (this.#answer.push(text, tokens)) this.#reason = "stop";
   }
 
   #outcome(finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {

@@ -2,8 +2,10 @@
 import { basename } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
+import { type Capability, SAMPLING_NAMES } from "../../request.ts";
 import { type EngineInfo, type EngineOptions } from "../engine.ts";
-import { modelNameOf, kvBytesPerToken } from "../llama/header.ts";
+import { templateOf } from "../llama/chat-template.ts";
+import { modelNameOf, kvBytesPerToken, type ModelHeader } from "../llama/header.ts";
 import { ErrorLog } from "../llama/error-log.ts";
 import { openBackend, planLoad } from "../llama/model.ts";
 import { checkFile } from "../llama/model-file.ts";
@@ -32,7 +34,7 @@ export const NO_MEMORY =
 const NO_SOCKET = /couldn't bind/;
 
 /** Facts that are found out before anything is started. */
-export type Prepared = Pick<Command, "program" | "devices" | "header" | "plan">;
+export type Prepared = Pick<Command, "program" | "devices" | "header" | "plan" | "chat">;
 
 /** Finds the program and its devices, and plans their memory. @throws {EngineFailure} `model_error` or `out_of_memory` */
 export async function prepare(options: EngineOptions, signal: AbortSignal): Promise<Prepared> {
@@ -44,7 +46,8 @@ export async function prepare(options: EngineOptions, signal: AbortSignal): Prom
   const llama = await openBackend({ ...options, backend: false }, log);
   try {
     const opening = { llama, options: serverOptions(options), signal, log, gpus: devices.length };
-    return { program, devices, ...(await planLoad(opening)) };
+    const { header, plan } = await planLoad(opening);
+    return { program, devices, header, plan, chat: templateOf(llama, header) };
   } finally {
     await llama.dispose();
   }
@@ -95,7 +98,7 @@ function failureOf({ how, killed, words }: ServerEnd, { binary, model }: EngineO
 
 /** The properties that the server reports. @throws {EngineFailure} `model_error` */
 export async function describe(upstream: Upstream, command: Command): Promise<EngineInfo & { context: number }> {
-  const { options, header, devices, plan } = command;
+  const { options, header, devices, plan, chat } = command;
   const { status, body } = await upstream.ask("GET", "/props");
   const page = status === 200 ? valueIn(body) : undefined;
   const props = isObject(page) ? page : {};
@@ -111,9 +114,9 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
   return {
     model: header.insights.ggufFileInfo.metadata.general.name ?? basename(options.model),
     modelName: modelNameOf(header, options.model),
-    capabilities: ["completion"],
-    honours: [],
-    hasChatTemplate: header.insights.ggufFileInfo.metadata.tokenizer?.chat_template !== undefined,
+    capabilities: capabilitiesOf(header, chat),
+    honours: header.generates ? Object.values(SAMPLING_NAMES) : [],
+    hasChatTemplate: chat.template !== null,
     context: made.context,
     slots: made.slots,
     memoryNote: plan.note,
@@ -125,4 +128,10 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
     backend: options.backend || "cpu",
     settings: settingsFor({ ...command, plan: made }, nameIn(props.build_info) ?? "of an unknown version"),
   };
+}
+
+/** One that makes vectors was started for nothing else, and one that generates cannot make any. */
+function capabilitiesOf({ generates }: ModelHeader, { template }: Command["chat"]): readonly Capability[] {
+  if (!generates) return ["embedding"];
+  return template === null ? ["completion"] : ["chat", "completion"];
 }

@@ -13,7 +13,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
-import { continuedText, limited, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -23,19 +22,25 @@ import {
   type EngineOptions,
   type GenerateOutcome,
   type Generation,
+  proofFor,
   proofUntil,
 } from "../engine.ts";
-import { argumentsFor, environmentFor } from "./command.ts";
+import { argumentsFor, type Command, environmentFor } from "./command.ts";
 import { bodyFor, Completion, NONSENSE, tokensIn } from "./completion.ts";
 import { lastWordsIn } from "./complaints.ts";
 import { describe, NO_MEMORY, prepare, untilReady } from "./launch.ts";
+import { embed, type EmbeddingsParts, NO_DIRECTION } from "./embeddings.ts";
 import { PlainText } from "./plain-text.ts";
 import { privateAddress, type ServerEnd, ServerProcess } from "./process.ts";
-import { roomBehind } from "../answer-length.ts";
+import { frameOf, type Tokenize, type Tokenizing } from "./frame.ts";
+import { Prompts } from "./prompt.ts";
 import { sentenceOf, Upstream, UpstreamError } from "../upstream/upstream.ts";
 
 /** Seconds at most that it may take for what costs it nothing; it says that it lives between two steps. */
 const SIGN_OF_LIFE = 10;
+
+const VECTORS_ALONE = "This model makes embeddings; it generates no text.";
+const NO_VECTORS = "This model generates text; llama-server makes no embeddings beside it.";
 
 /** Of a task that was canceled before the server had counted its tokens. */
 const NEVER_ASKED: GenerateOutcome = {
@@ -49,7 +54,8 @@ const NEVER_ASKED: GenerateOutcome = {
 interface Running {
   readonly upstream: Upstream;
   readonly info: EngineInfo & { readonly context: number };
-  readonly plain: PlainText;
+  readonly prompts: Prompts;
+  readonly embeddings: EmbeddingsParts;
 }
 
 export class LlamaServerEngine implements Engine {
@@ -141,8 +147,7 @@ export class LlamaServerEngine implements Engine {
     upstream.separateStreams(prepared.plan.slots);
     try {
       await untilReady(server, upstream, options);
-      const plain = new PlainText(prepared.header);
-      const running = { upstream, info: await describe(upstream, command), plain };
+      const running = await this.#ready(upstream, command);
       await this.#proveLoaded(running);
       this.#running = running;
       return running;
@@ -153,15 +158,31 @@ export class LlamaServerEngine implements Engine {
     }
   }
 
+  async #ready(upstream: Upstream, command: Command): Promise<Running> {
+    const { header, chat, options } = command;
+    const info = await describe(upstream, command);
+    const { context } = info;
+    const tokenize: Tokenize = (text, how) => this.#tokenize(upstream, text, how);
+    const gotOn = (): void => void this.#progress++;
+    const vocabulary = header.insights.ggufFileInfo.metadata.tokenizer.ggml.tokens.length;
+    const frame = frameOf(header, tokenize);
+    const embeddings = { upstream, tokenize, frame, context, vocabulary, gotOn };
+    const { template } = chat;
+    const plain = new PlainText(header);
+    const prompts = new Prompts({ plain, template, raw: options.raw, context, tokenize, frame });
+    return { upstream, info, prompts, embeddings };
+  }
+
   /** That it has loaded a model does not mean that it can compute with it. */
   async #proveLoaded(running: Running): Promise<void> {
     const { signal } = this.#stopping;
     try {
-      await this.#run(running, proofUntil(signal), signal);
+      await this.#run(running, proofUntil(signal, proofFor(running.info)), signal);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      const code = error.words === NONSENSE ? "model_error" : "gpu_lost";
-      throw new EngineFailure(code, `llama-server failed when it was asked for one token: ${sentenceOf(error.words)}`);
+      const code = isNonsense(error) ? "model_error" : "gpu_lost";
+      const asked = running.info.capabilities.includes("completion") ? "one token" : "one vector";
+      throw new EngineFailure(code, `llama-server failed when it was asked for ${asked}: ${sentenceOf(error.words)}`);
     }
   }
 
@@ -171,19 +192,28 @@ export class LlamaServerEngine implements Engine {
     return this.#running;
   }
 
-  async #run(running: Running, generation: Generation, signal: AbortSignal): Promise<GenerateOutcome> {
-    const { upstream } = running;
-    const { prompt, tokens, request } = await this.#orderOf(running, generation.request);
-    const completion = new Completion(tokens, running.info.context, { ...generation, request });
-    const body = bodyFor(prompt, request);
+  async #run({ upstream, info, prompts, embeddings }: Running, generation: Generation, signal: AbortSignal) {
+    const { request } = generation;
+    const embeds = info.capabilities.includes("embedding");
+    if (embeds !== (request.kind === "embedding"))
+      throw new EngineFailure("unsupported", embeds ? VECTORS_ALONE : NO_VECTORS);
+    if (request.kind === "embedding") return embed(request, generation, signal, embeddings);
+    const order = await prompts.of(request);
+    const completion = new Completion(order, info.context, generation);
+    // A stop sequence ends the answer before the server knows; closing the connection frees the slot, after the step that is going on.
+    const enough = order.shape.stop.length > 0 ? new AbortController() : null;
     const onData = (data: string): void => {
       this.#progress++;
       completion.read(data);
+      if (completion.isComplete) enough?.abort();
+    };
+    const options = {
+      signal: enough === null ? signal : AbortSignal.any([signal, enough.signal]),
+      onData,
+      isComplete: () => completion.isComplete,
     };
     try {
-      // Closing the connection frees the slot, after the step that is going on.
-      if (!signal.aborted)
-        await upstream.stream("/completion", body, { signal, onData, isComplete: () => completion.isComplete });
+      if (!signal.aborted) await upstream.stream("/completion", bodyFor(order), options);
     } catch (error) {
       // After its end, errors of the connection do not matter.
       if (!signal.aborted && !completion.isComplete) throw error;
@@ -191,34 +221,23 @@ export class LlamaServerEngine implements Engine {
     return signal.aborted ? completion.canceled() : completion.outcome();
   }
 
-  /** `tokens`: how many the prompt has; null: not known yet. `request`: for no more tokens than there is room for. */
-  async #orderOf({ upstream, info: { context }, plain }: Running, request: Request) {
-    const prompt = continuedText(request).toWellFormed();
-    if (plain.allows(prompt, request.sampling.maxTokens, context)) return { prompt, tokens: null, request };
-    const tokens = await this.#tokenize(upstream, prompt);
-    const room = roomBehind(tokens.length, context);
-    return { prompt: tokens, tokens: tokens.length, request: limited(request, room) };
-  }
-
-  /** A special token in a user's text is only text. */
-  async #tokenize(upstream: Upstream, text: string): Promise<readonly number[]> {
-    const body = { content: text, add_special: true, parse_special: false };
+  async #tokenize(upstream: Upstream, text: string, { isWhole, special }: Tokenizing): Promise<readonly number[]> {
+    const body = { content: text, add_special: isWhole, parse_special: special };
     const timeout = Math.min(SIGN_OF_LIFE, this.#options.patience.firstByte);
-    const tokens = tokensIn(await upstream.ask("POST", "/tokenize", body, { timeout }), upstream);
-    if (tokens.length > 0) return tokens;
-    throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
+    return tokensIn(await upstream.ask("POST", "/tokenize", body, { timeout }), upstream);
   }
 
   // --- what goes wrong -------------------------------------------------------------------------------------------
 
   /** The meaning of a failure for the task; when the server is gone, that is told first. */
-  async #failed({ status, words, retryAfter }: UpstreamError): Promise<EngineFailure> {
+  async #failed(error: UpstreamError): Promise<EngineFailure> {
+    const { status, words, retryAfter } = error;
     const said = sentenceOf(words);
     if (status === 429 || status === 503) {
       const options = retryAfter === undefined ? {} : { retryAfter };
       return new EngineFailure("gpu_full", `llama-server has no room now: ${said}`, options);
     }
-    if (words === NONSENSE) {
+    if (isNonsense(error)) {
       this.#end({ sentence: `llama-server failed: ${said}`, crashed: false });
       return new EngineFailure("gpu_lost", this.#over!.sentence);
     }
@@ -243,10 +262,10 @@ export class LlamaServerEngine implements Engine {
     if (broken !== null) this.#end({ sentence: `llama-server ${broken}`, crashed: false });
   }
 
-  /** Has it generate a token. */
+  /** Has it generate a token, or make a vector. */
   #prove(): Promise<GenerateOutcome> {
     const { signal } = this.#stopping;
-    return this.#run(this.#running!, proofUntil(signal), signal);
+    return this.#run(this.#running!, proofUntil(signal, proofFor(this.#running!.info)), signal);
   }
 
   /** Resolves when its process has said that it lives, or is gone. */
@@ -281,4 +300,8 @@ export class LlamaServerEngine implements Engine {
     this.#over ??= end;
     this.#gone.resolve(this.#over);
   }
+}
+
+function isNonsense({ words }: UpstreamError): boolean {
+  return words === NONSENSE || words === NO_DIRECTION;
 }

@@ -13,6 +13,11 @@ const BRACKETS = ["<", "["];
 /** Tokens that a text may have beyond its bytes: its beginning, its end, and a space before it. */
 const MARGIN = 8;
 
+/** Whether the context has room for a text and an answer of so many tokens, whatever the text's tokens are. */
+export function isRoomFor(text: string, maxTokens: number, context: number): boolean {
+  return Buffer.byteLength(text) + maxTokens + MARGIN <= context;
+}
+
 export class PlainText {
   /** Characters with which special tokens begin, or that they have; null: the file does not tell its tokens. */
   readonly #signs: ReadonlySet<string> | null;
@@ -26,7 +31,7 @@ export class PlainText {
   /** Whether the text has no special tokens, and the context has room for it and an answer of so many tokens, whatever its tokens are. */
   allows(text: string, maxTokens: number, context: number): boolean {
     const signs = this.#signs;
-    if (signs === null || text === "" || Buffer.byteLength(text) + maxTokens + MARGIN > context) return false;
+    if (signs === null || text === "" || !isRoomFor(text, maxTokens, context)) return false;
     for (const character of text) if (signs.has(character)) return false;
     return true;
   }

@@ -107,11 +107,14 @@ export class ChatTemplate {
   }
 }
 
-/** The template of a file; null: it has none, or `problem` says why it cannot be used. */
-export function templateOf(
-  llama: Llama,
-  header: Pick<ModelHeader, "insights">,
-): { readonly template: ChatTemplate | null; readonly problem: string | null } {
+export interface FoundTemplate {
+  /** null: there is none, or `problem` says why it cannot be used. */
+  readonly template: ChatTemplate | null;
+  readonly problem: string | null;
+}
+
+/** The template of a file. */
+export function templateOf(llama: Llama, header: Pick<ModelHeader, "insights">): FoundTemplate {
   const source = header.insights.ggufFileInfo.metadata.tokenizer?.chat_template;
   if (typeof source !== "string" || source.trim() === "") return { template: null, problem: null };
   try {

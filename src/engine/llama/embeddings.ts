@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { type LlamaEmbeddingContext, type LlamaModel, type Token } from "node-llama-cpp";
 import { unitVector } from "../../common/vectors.ts";
 import { type EmbeddingRequest } from "../../request.ts";
+import { checkRoom, checkTokens } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { type ErrorLog } from "./error-log.ts";
@@ -68,6 +69,7 @@ export class Embeddings {
    * @throws {NoVector} the model or its device computes nonsense
    */
   async embed(request: EmbeddingRequest, generation: Generation): Promise<GenerateOutcome> {
+    const { room } = this.#parts;
     const context = await (this.#context ??= this.#open());
     const inputs: Token[][] = [];
     let promptTokens = 0;
@@ -76,7 +78,7 @@ export class Embeddings {
       if (this.#isCanceled({ generation })) return outcomeOf({ promptTokens }, "canceled");
       const tokens = this.#tokensOf(input, inputs.length);
       const length = context.calculateInputLength(tokens);
-      this.#checkRoom(length, inputs.length, request);
+      checkRoom(length, inputs.length, request, room.context);
       promptTokens += length;
       inputs.push(tokens);
       looked += input.length;
@@ -118,7 +120,8 @@ export class Embeddings {
 
   #tokensOf(input: string | readonly number[], index: number): Token[] {
     const { model } = this.#parts;
-    if (typeof input !== "string") return input.map((token) => this.#tokenIn(token, index));
+    const { tokens: all } = model.fileInfo.metadata.tokenizer.ggml;
+    if (typeof input !== "string") return [...checkTokens(input, index, all.length)] as Token[];
     // A special token in a user's text is only text.
     const tokens = model.tokenize(input, false);
     if (tokens.length > 0) return tokens;
@@ -127,21 +130,6 @@ export class Embeddings {
     if (start === null)
       throw new EngineFailure("model_error", `Input ${index + 1} has no token that this model knows.`);
     return [start];
-  }
-
-  #tokenIn(token: number, index: number): Token {
-    const count = this.#parts.model.fileInfo.metadata.tokenizer.ggml.tokens.length;
-    if (Number.isSafeInteger(token) && token >= 0 && token < count) return token as Token;
-    const sentence = `Input ${index + 1} has the token ${token}, but those of this model are 0 to ${count - 1}.`;
-    throw new EngineFailure("invalid_input", sentence);
-  }
-
-  #checkRoom(tokens: number, index: number, { inputs }: EmbeddingRequest): void {
-    const { context } = this.#parts.room;
-    if (tokens <= context) return;
-    const what = inputs.length === 1 ? "The input" : `Input ${index + 1} of ${inputs.length}`;
-    const sentence = `${what} has ${tokens} tokens, but this model's embeddings have room for ${context}.`;
-    throw new EngineFailure("prompt_too_long", sentence);
   }
 
   /** There is one driver at a time, and none while there is nothing to do. */

@@ -1,0 +1,26 @@
+/** What every engine that counts tokens itself asks of the inputs of an embedding. */
+import { type EmbeddingRequest } from "../request.ts";
+import { EngineFailure } from "./failures.ts";
+
+/**
+ * The numbers of an input that came as tokens.
+ * @param index of the input among all @param vocabulary how many tokens the model has
+ * @throws {EngineFailure} `invalid_input` when the model does not have one of them
+ */
+export function checkTokens(tokens: readonly number[], index: number, vocabulary: number): readonly number[] {
+  const bad = tokens.find((token) => !Number.isSafeInteger(token) || token < 0 || token >= vocabulary);
+  if (bad === undefined) return tokens;
+  const sentence = `Input ${index + 1} has the token ${bad}, but those of this model are 0 to ${vocabulary - 1}.`;
+  throw new EngineFailure("invalid_input", sentence);
+}
+
+/**
+ * @param tokens of the input with this index @param room tokens that an input may have
+ * @throws {EngineFailure} `prompt_too_long`
+ */
+export function checkRoom(tokens: number, index: number, { inputs }: EmbeddingRequest, room: number): void {
+  if (tokens <= room) return;
+  const what = inputs.length === 1 ? "The input" : `Input ${index + 1} of ${inputs.length}`;
+  const sentence = `${what} has ${tokens} tokens, but this model's embeddings have room for ${room}.`;
+  throw new EngineFailure("prompt_too_long", sentence);
+}

@@ -1,0 +1,102 @@
+/**
+ * What a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
+ * is rendered here, not there: the server's own chat route takes what looks like a special token in a caller's text for that token.
+ */
+import { type Message, type TextRequest } from "../../request.ts";
+import { roomBehind } from "../answer-length.ts";
+import { type AnswerShape } from "../answer-text.ts";
+import { EngineFailure } from "../failures.ts";
+import { type ChatTemplate, type PromptPiece } from "../llama/chat-template.ts";
+import { APART, begun, type Frame, type Tokenize } from "./frame.ts";
+import { isRoomFor, type PlainText } from "./plain-text.ts";
+
+/** As the server takes it: what looks like a special token in a text is one there. */
+export type SentPrompt = string | readonly (number | string)[];
+
+export interface Order {
+  readonly prompt: SentPrompt;
+  /** Tokens of the prompt; null: the server will tell. */
+  readonly tokens: number | null;
+  readonly shape: AnswerShape;
+  readonly request: TextRequest;
+  /** Tokens of the answer, no more than there is room for. */
+  readonly maxTokens: number;
+}
+
+export interface PromptsParts {
+  readonly plain: PlainText;
+  /** null: the model has none that can be used. */
+  readonly template: ChatTemplate | null;
+  /** Whether a text is continued as it is where its request does not say. */
+  readonly raw: boolean;
+  /** Tokens of prompt and answer together. */
+  readonly context: number;
+  readonly tokenize: Tokenize;
+  readonly frame: () => Promise<Frame>;
+}
+
+const NONE: readonly string[] = [];
+
+export class Prompts {
+  readonly #parts: PromptsParts;
+
+  constructor(parts: PromptsParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws {EngineFailure} `prompt_too_long`; `invalid_input`: the chat template refuses the messages; `unsupported`; `model_error` */
+  async of(request: TextRequest): Promise<Order> {
+    const { raw, template } = this.#parts;
+    if (request.kind === "chat") return this.#chat(request, request.messages);
+    if (template === null || (request.raw ?? raw)) return this.#text(request, request.text.toWellFormed());
+    return this.#chat(request, [{ role: "user", content: request.text }]);
+  }
+
+  async #text(request: TextRequest, text: string): Promise<Order> {
+    const { plain, context, tokenize } = this.#parts;
+    const { maxTokens, stop = NONE } = request.sampling;
+    const shape = { stop, marks: null };
+    if (plain.allows(text, maxTokens, context)) return { prompt: text, tokens: null, shape, request, maxTokens };
+    return this.#counted(request, await tokenize(text, { isWhole: true, special: false }), shape);
+  }
+
+  async #chat(request: TextRequest, messages: readonly Message[]): Promise<Order> {
+    const { template, context } = this.#parts;
+    if (template === null) {
+      const sentence = "The model has no chat template, so that it takes a text, but no messages.";
+      throw new EngineFailure("unsupported", sentence);
+    }
+    const { pieces, opensReasoning } = template.render(messages);
+    const { maxTokens, stop = NONE } = request.sampling;
+    const shape = { stop, marks: template.marks, isInside: opensReasoning };
+    const frame = await this.#parts.frame();
+    const [first] = pieces;
+    if (pieces.length === 1 && first!.special && isRoomFor(first!.text, maxTokens, context))
+      return { prompt: sent(first!.text.toWellFormed(), frame), tokens: null, shape, request, maxTokens };
+    const each = await Promise.all(pieces.map((piece, index) => this.#tokensOf(piece, index === 0 ? null : frame)));
+    return this.#counted(request, begun(each.flat(), frame), shape);
+  }
+
+  #counted(request: TextRequest, tokens: readonly number[], shape: AnswerShape): Order {
+    if (tokens.length === 0) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
+    const room = roomBehind(tokens.length, this.#parts.context);
+    const maxTokens = Math.min(request.sampling.maxTokens, room);
+    return { prompt: tokens, tokens: tokens.length, shape, request, maxTokens };
+  }
+
+  /** @param frame null: this is the prompt's first piece */
+  async #tokensOf({ text, special }: PromptPiece, frame: Frame | null): Promise<readonly number[]> {
+    const { tokenize } = this.#parts;
+    const apart = frame?.apart ?? null;
+    const given = apart === null ? text : APART + text;
+    const tokens = await tokenize(given.toWellFormed(), { isWhole: false, special });
+    return apart === null ? tokens : tokens.slice(apart.length);
+  }
+}
+
+/** Most templates begin as the vocabulary wants it themselves, others leave that to the tokenizer. */
+function sent(text: string, { before, beforeText }: Frame): SentPrompt {
+  if (before.length === 0) return text;
+  const rest = text.startsWith(beforeText) ? text.slice(beforeText.length) : text;
+  return rest === "" ? before : [...before, rest];
+}
