@@ -99,6 +99,21 @@ test("where no seed is named one is drawn, unless the answer is greedy", async (
   assert.deepEqual([c, d], [5, undefined]);
 });
 
+test("a field that decides nothing is taken, with a warning", async (t) => {
+  const { app } = testServer(t);
+  const cases: [body: object, warning: string | undefined][] = [
+    [{ input: "x", stop: "a", raw: true, top_k: 1 }, "raw, top_k, stop mean nothing beside input."],
+    [{ messages: [USER], raw: false, top_k: 1 }, "raw means nothing beside messages."],
+    [{ messages: [USER], top_k: 1 }, undefined],
+    [{ input: "x", temperature: 0 }, undefined],
+    [{ text: "x", raw: true }, undefined],
+  ];
+  for (const [body, warning] of cases) {
+    const response = await post(app, "/predict", body);
+    assert.deepEqual([response.statusCode, response.headers["x-warning"]], [200, warning]);
+  }
+});
+
 test("what stands beside a batch holds for all items that do not say otherwise", async (t) => {
   const { app, tasks } = testServer(t);
   const batch = ["a", { text: "b", top_k: 3, raw: false, stop: null }, { messages: [USER], model: "small" }];

@@ -1,6 +1,6 @@
 /** Makes what a task is asked of the fields of a submission, which have been checked one by one. */
 import { AltLasError } from "../errors.ts";
-import { NO_SAMPLING, type Request } from "../request.ts";
+import { NO_SAMPLING, type Request, SAMPLING_NAMES } from "../request.ts";
 import { type TaskInput } from "../task.ts";
 import { messagesOf, refuseLonger } from "./schemas/messages.ts";
 import { samplingOf } from "./schemas/sampling.ts";
@@ -32,6 +32,16 @@ function requestOf(fields: InputFields, maxBytes: number, index: number | null):
   const inputs = (typeof input === "string" ? [input] : (input ?? [])).map((one) => one.toWellFormed());
   refuseLonger(inputs, `${where}input`, maxBytes);
   return { kind: "embedding", inputs, sampling: NO_SAMPLING };
+}
+
+/** Fields that were given and decide nothing, as a warning; null: there are none. Those with a default cannot be told from it. */
+export function warningOf(fields: InputFields): string | null {
+  if (fields.text !== undefined) return null;
+  const beside = fields.messages === undefined ? "input" : "messages";
+  const names = beside === "input" ? (["raw", ...Object.values(SAMPLING_NAMES)] as const) : (["raw"] as const);
+  const given = names.filter((name) => fields[name] !== undefined);
+  if (given.length === 0) return null;
+  return `${given.join(", ")} ${given.length === 1 ? "means" : "mean"} nothing beside ${beside}.`;
 }
 
 function continued(text: string, fields: InputFields): Request {

@@ -11,7 +11,7 @@ import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { cancelAbandoned, goneSignal } from "./disconnects.ts";
 import { idempotencyOf } from "./idempotency.ts";
-import { inputOf } from "./inputs.ts";
+import { inputOf, warningOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
@@ -79,6 +79,8 @@ async function submitOne(
     batch: null,
     webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null,
   });
+  const warning = warningOf(body);
+  if (warning !== null) reply.header("x-warning", warning);
   return viewOfSubmitted(tasks[0]!);
 }
 

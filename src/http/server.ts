@@ -55,6 +55,7 @@ const exposedHeaders = [
   "WWW-Authenticate",
   "Idempotent-Replayed",
   "X-Task-Id",
+  "X-Warning",
   "X-Task-Ids",
   "X-Gpu-Id",
   "X-Ignored-Fields",
