@@ -1075,7 +1075,7 @@ test("web pages may call only when the configuration lists them", async (t) => {
   assert.equal(methods, "GET, HEAD, POST, DELETE", "a page may remove a task");
   assert.match(
     String(refused.headers["access-control-expose-headers"]),
-    /Idempotent-Replayed, X-Task-Id, X-Task-Ids, X-Gpu-Id, X-Ignored-Fields, Location/,
+    /Idempotent-Replayed, X-Task-Id, X-Task-Ids, X-Gpu-Id, X-Ignored-Fields, X-Warning, Location/,
   );
   assert.equal((await preflight(app, "https://evil.example")).headers["access-control-allow-origin"], undefined);
   const closed = testServer(t).app;

@@ -55,10 +55,10 @@ const exposedHeaders = [
   "WWW-Authenticate",
   "Idempotent-Replayed",
   "X-Task-Id",
-  "X-Warning",
   "X-Task-Ids",
   "X-Gpu-Id",
   "X-Ignored-Fields",
+  "X-Warning",
   "Location",
   ...RATE_HEADERS,
 ];
