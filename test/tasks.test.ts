@@ -394,7 +394,12 @@ test("a reader hears of a start when it is on disk, then all the text, and of th
   await write();
   generate(started[1]!, "three");
   assert.deepEqual(heard, ["placed 1 on 0", "0: one two ", "8: three"]);
-  assert.deepEqual(following.now(), { attempt: 1, gpuId: 0, output: deltasOf({ text: "one two three" }) });
+  assert.deepEqual(following.now(), {
+    attempt: 1,
+    gpuId: 0,
+    model: "model",
+    output: deltasOf({ text: "one two three" }),
+  });
   finish(started[1]!, COMPLETED);
   assert.equal(heard.length, 3);
   await write();
