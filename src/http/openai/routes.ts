@@ -1,7 +1,6 @@
 /** OpenAI's API, whose calls are tasks like all others. */
 import { type FastifyInstance } from "fastify";
 import { type Pings } from "../pings.ts";
-import { openAiHeaders, tellRates } from "../rate-limits.ts";
 import { openAiSchemas } from "../schemas/openai.ts";
 import { openAiHeaders, tellRates } from "../rate-limits.ts";
 import { type ServerParts } from "../server-parts.ts";
@@ -11,7 +10,6 @@ import { embeddingsRoute } from "./embeddings.ts";
 import { modelRoute, modelsRoute } from "./models.ts";
 
 export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
-  tellRates(app, parts, openAiHeaders);
   const schemas = openAiSchemas(parts.config);
   tellRates(app, parts, openAiHeaders);
   chatRoute(app, parts, schemas, pings);
