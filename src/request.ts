@@ -114,7 +114,7 @@ export function completionOf(text: string, sampling: Partial<Sampling> = {}): Co
 }
 
 /** The same request, for an answer of so many tokens at most. */
-export function limited(request: Request, tokens: number): Request {
+export function limited<Asked extends Request>(request: Asked, tokens: number): Asked {
   const { sampling } = request;
   return tokens < sampling.maxTokens ? { ...request, sampling: { ...sampling, maxTokens: tokens } } : request;
 }

@@ -9,7 +9,7 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { OpenAiEngine } from "../src/engine/openai/openai.ts";
 import { EngineFailure } from "../src/engine/failures.ts";
-import { LLAMA, refused, watch } from "./helpers/engines.ts";
+import { OPENAI, refused, watch } from "./helpers/engines.ts";
 
 const GOOD = 'data: {"choices":[{"index":0,"text":" good","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n';
 
@@ -30,7 +30,7 @@ async function withServer(answering: Answering, use: (engine: OpenAiEngine) => P
   const server = createServer(listener).listen(0, "127.0.0.1");
   await once(server, "listening");
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const engine = new OpenAiEngine({ ...LLAMA, kind: "openai", model: "", upstream: { url, apiKey: null } });
+  const engine = new OpenAiEngine({ ...OPENAI, upstream: { url, apiKey: null } });
   try {
     await engine.load();
     await use(engine);

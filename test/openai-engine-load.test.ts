@@ -13,7 +13,7 @@ import { TGI } from "../src/engine/openai/tgi.ts";
 import { VLLM } from "../src/engine/openai/vllm.ts";
 import { Upstream } from "../src/engine/upstream/upstream.ts";
 import { remoteReading } from "../src/gpu/card/readings.ts";
-import { LLAMA, refused, started } from "./helpers/engines.ts";
+import { OPENAI, refused, started } from "./helpers/engines.ts";
 import { StandIn, type StandInOptions } from "./helpers/upstream.ts";
 
 const PATIENCE = { firstByte: 600, token: 600 };
@@ -93,7 +93,7 @@ describe("the figures of a server", () => {
     ] as const) {
       await using standIn = await StandIn.open(options);
       const upstream = { url: standIn.url, apiKey: null };
-      const engine = await createEngine({ ...LLAMA, kind: "openai", model: "", upstream }, 0);
+      const engine = await createEngine({ ...OPENAI, upstream }, 0);
       await engine.load();
       const task = await started(engine, "The cat said", 1_000_000, 1);
       const asked = () => standIn.seen.filter(({ path }) => path === "/metrics").length;
@@ -170,7 +170,7 @@ describe("watching the load", () => {
   it("finds out that a server is gone before a task has tried in vain", async () => {
     const standIn = await StandIn.open({ vendor: "vllm" });
     const upstream = { url: standIn.url, apiKey: null };
-    const engine = await createEngine({ ...LLAMA, kind: "openai", model: "", upstream }, 0);
+    const engine = await createEngine({ ...OPENAI, upstream }, 0);
     await engine.load();
     await standIn.close();
     const { sentence } = await engine.gone!;

@@ -43,7 +43,7 @@ class Owner {
     this.gpu = new Gpu(
       {
         device: { ...device, engine: { ...device.engine, kind: "openai", upstream } },
-        engines: [{ ...simulatedEngine(), kind: "openai", upstream }],
+        engines: [{ ...simulatedEngine(), kind: "openai", raw: true, upstream }],
         healthCheckInterval: 0,
         stallTimeout,
         cancelTimeout: 60,

@@ -8,13 +8,13 @@ import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/
 import { createEngine } from "../src/engine/open.ts";
 import { EngineFailure } from "../src/engine/failures.ts";
 import { type EngineTraits, keepsThePromises } from "./helpers/engine-promises.ts";
-import { LLAMA, loaded, refused, SLOTS, started, watch } from "./helpers/engines.ts";
+import { loaded, OPENAI, refused, SLOTS, started, watch } from "./helpers/engines.ts";
 import { type Fault, StandIn, type StandInOptions } from "./helpers/upstream.ts";
 import { MODEL, VENDORS } from "./helpers/upstream-vendors.ts";
 
 function optionsFor({ url }: StandIn, changes: Partial<EngineOptions> & { apiKey?: string } = {}): EngineOptions {
   const { apiKey = null, ...rest } = changes;
-  return { ...LLAMA, kind: "openai", model: "", upstream: { url, apiKey }, ...rest };
+  return { ...OPENAI, upstream: { url, apiKey }, ...rest };
 }
 
 /** Opens a server and an engine that asks it, and closes both. */

@@ -4,13 +4,14 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { completionOf } from "../src/request.ts";
 import { ALT_LAS } from "../src/engine/openai/alt-las.ts";
+import { SAYS_NOTHING } from "../src/engine/openai/dialect.ts";
 import { bytes, chunksOf, type Read, read } from "./helpers/upstream-answers.ts";
 
-const ORDER = { id: "1", model: "m" };
+const ORDER = { id: "1", model: "m", about: SAYS_NOTHING };
 
 function readEvents(chunks: readonly Uint8Array[], maxTokens = 100): Read {
   const request = completionOf("Once upon a time", { maxTokens });
-  return read(chunks, maxTokens, ALT_LAS.ask({ ...ORDER, request }).read);
+  return read(chunks, maxTokens, ALT_LAS.ask!({ ...ORDER, request }).read);
 }
 
 function event(name: string, data: unknown): string {

@@ -272,6 +272,7 @@ describe("fuzzed", () => {
             id: "1",
             model: "m",
             request: completionOf("a"),
+            about,
           });
           assert(isCount(tokens ?? null, Number.MAX_SAFE_INTEGER));
           const found = await identify(upstream, { where: "there", model: "", hasKey: false }).catch(

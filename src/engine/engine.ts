@@ -247,17 +247,18 @@ export interface Generation {
 /** The smallest request, which every engine that works and can continue a text can answer, whatever its model's chat template is. */
 export const PROOF: CompletionRequest = { ...completionOf("Hello", { maxTokens: 1, temperature: 0 }), raw: true };
 
-/** The smallest request that an engine which works can answer, whatever its model is for. */
-export function proofFor({ capabilities }: Pick<EngineInfo, "capabilities">): Request {
-  if (capabilities.includes("completion")) return PROOF;
-  if (capabilities.includes("chat")) return PROOF_OF.chat;
-  return capabilities.includes("embedding") ? PROOF_OF.embedding : PROOF;
-}
-
-const PROOF_OF = {
+/** The smallest request of each kind. */
+export const PROOF_OF: Readonly<Record<Request["kind"], Request>> = {
+  completion: PROOF,
   chat: { kind: "chat", messages: [{ role: "user", content: PROOF.text }], sampling: PROOF.sampling },
   embedding: { kind: "embedding", inputs: [PROOF.text], sampling: NO_SAMPLING },
-} as const satisfies Readonly<Record<string, Request>>;
+};
+
+/** The smallest request that an engine which works can answer, whatever its model is for. */
+export function proofFor({ capabilities }: Pick<EngineInfo, "capabilities">): Request {
+  const can = (["completion", "chat", "embedding"] as const).find((kind) => capabilities.includes(kind));
+  return PROOF_OF[can ?? "completion"];
+}
 
 export function proofUntil(signal: AbortSignal, request: Request = PROOF): Generation {
   return { request, signal, emit: () => {} };

@@ -28,6 +28,9 @@ export const LLAMA: EngineOptions = {
   simulated: { tokens_per_second: 500, load_seconds: 0, context: 4096, memory_bytes: 3 * MIB, failures: [] },
 };
 
+/** Of an engine that asks a server; `upstream` is to be set. */
+export const OPENAI: EngineOptions = { ...LLAMA, kind: "openai", model: "", raw: true };
+
 export const SIMULATED: EngineOptions = { ...LLAMA, kind: "simulated" };
 
 export interface Watched {

@@ -32,7 +32,7 @@ export const VENDOR_PAGES: Readonly<Record<Vendor, (now: Now) => Pages>> = {
   vllm: ({ model, context, running }) => ({
     "/v1/models": listOf(model, { owned_by: "vllm", max_model_len: context }),
     "/version": { version: "0.11.0" },
-    "/tokenize": ({ prompt }: Body) => ({ count: tokensIn(String(prompt)), max_model_len: context }),
+    "/tokenize": (body: Body) => ({ count: tokensIn(promptIn(body)), max_model_len: context }),
     "/metrics": gauges({
       'vllm:num_requests_running{engine="0",model_name="m"}': running,
       'vllm:num_requests_waiting{engine="0",model_name="m"}': 3,
@@ -42,7 +42,7 @@ export const VENDOR_PAGES: Readonly<Record<Vendor, (now: Now) => Pages>> = {
   sglang: ({ model, context, running }) => ({
     "/v1/models": listOf(model, { owned_by: "sglang", max_model_len: context }),
     "/server_info": { version: "0.5.5", model_path: model },
-    "/tokenize": ({ prompt }: Body) => ({ count: tokensIn(String(prompt)) }),
+    "/tokenize": (body: Body) => ({ count: tokensIn(promptIn(body)) }),
     "/v1/loads": {
       loads: [{ num_running_reqs: running, num_waiting_reqs: 1, token_usage: 0.5, max_running_requests: 64 }],
     },
@@ -51,6 +51,7 @@ export const VENDOR_PAGES: Readonly<Record<Vendor, (now: Now) => Pages>> = {
     "/v1/models": listOf(model, { owned_by: model }),
     "/info": { model_id: model, max_total_tokens: context, version: "3.3.5" },
     "/tokenize": ({ inputs }: Body) => tokensOf(inputs),
+    "/chat_tokenize": (body: Body) => ({ tokenize_response: tokensOf(promptIn(body)) }),
     "/metrics": gauges({ tgi_batch_current_size: running, tgi_queue_size: 2 }),
   }),
   "llama-server": ({ model, context, running }) => ({
@@ -75,25 +76,35 @@ export const VENDOR_PAGES: Readonly<Record<Vendor, (now: Now) => Pages>> = {
   plain: ({ model }) => ({ "/v1/models": listOf(model, { owned_by: "somebody" }) }),
 };
 
-const OPENAI_FIELDS = ["model", "prompt", "max_tokens", "temperature", "top_p", "stream", "stream_options"];
-const SAMPLERS = ["top_k", "min_p"];
+const OPENAI_FIELDS =
+  "model prompt messages max_tokens temperature top_p seed frequency_penalty stop stream stream_options";
+const BIASES = ["presence_penalty", "logit_bias"];
+const SAMPLERS = ["top_k", "min_p", ...BIASES];
+/** What is to be continued; each message has a word for its role before it. */
+export function promptIn({ prompt, messages }: Body): string {
+  if (!Array.isArray(messages)) return String(prompt);
+  return messages.map(({ role, content }: { role: string; content: string }) => `${role}\n${content}\n`).join("");
+}
+
 const FURTHER_FIELDS: Readonly<Record<Vendor, readonly string[]>> = {
   vllm: SAMPLERS,
   sglang: [...SAMPLERS, "rid"],
   tgi: [],
   "llama-server": SAMPLERS,
-  ollama: [],
+  ollama: ["presence_penalty"],
   "tensorrt-llm": SAMPLERS,
-  plain: [],
+  plain: BIASES,
 };
 
 /** How a vendor refuses fields that it does not know, and what does not fit into its context; undefined: it takes the task. */
 export function refusalOf(vendor: Vendor, context: number, body: Body): Answered | undefined {
-  const known = new Set([...OPENAI_FIELDS, ...FURTHER_FIELDS[vendor]]);
+  const known = new Set([...OPENAI_FIELDS.split(" "), ...FURTHER_FIELDS[vendor]]);
   const unknown = Object.keys(body).filter((name) => !known.has(name));
   if (unknown.length > 0) return { status: 400, body: { detail: `Extra inputs are not permitted: ${unknown.join()}` } };
-  const tokens = tokensIn(String(body.prompt));
-  const all = tokens + Number(body.max_tokens);
+  if (vendor === "tgi" && (Number(body.top_p) >= 1 || (Array.isArray(body.stop) && body.stop.length > 4)))
+    return { status: 422, body: { error: "Input validation error", error_type: "validation" } };
+  const tokens = tokensIn(promptIn(body));
+  const all = tokens + Number(body.max_tokens ?? 1);
   switch (vendor) {
     case "vllm":
     case "sglang": {
@@ -130,25 +141,60 @@ export function eventsOf(vendor: Vendor, { prompt, tokens, body }: Said, text: s
   const total = JSON.stringify({ choices: [], usage: { ...usage, prompt_tokens_details: { cached_tokens: 1 } } });
   const reason = isLast ? "length" : null;
   const { continuous_usage_stats } = body.stream_options as Record<string, unknown>;
-  switch (vendor) {
-    case "tgi":
-      return isLast ? [chunk(text, reason, { usage }), "[DONE]"] : [chunk(text, "")];
-    case "ollama": {
-      const zeros = { usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } };
-      return [chunk(text, reason, zeros), ...(isLast ? [total, "[DONE]"] : [])];
+  const piece = "messages" in body ? chatPiece : chunk;
+  const now = { prompt_tokens, completion_tokens: 0, total_tokens: prompt_tokens };
+  const begun = chatChunk(
+    { role: "assistant", content: "" },
+    null,
+    continuous_usage_stats === true ? { usage: now } : {},
+  );
+  const first = piece === chatPiece && tokens === 1 ? [begun] : [];
+  return [...first, ...pieces()];
+
+  function pieces(): string[] {
+    switch (vendor) {
+      case "tgi":
+        return isLast ? [piece(text, reason, { usage }), "[DONE]"] : [piece(text, "")];
+      case "ollama": {
+        const zeros = { usage: { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 } };
+        return [piece(text, reason, zeros), ...(isLast ? [total, "[DONE]"] : [])];
+      }
+      case "llama-server":
+        return [piece(text, null), ...(isLast ? [piece("", reason, { usage }), "[DONE]"] : [])];
+      default:
+        return [
+          piece(text, reason, continuous_usage_stats === true ? { usage } : {}),
+          ...(isLast ? [total, "[DONE]"] : []),
+        ];
     }
-    case "llama-server":
-      return [chunk(text, null), ...(isLast ? [chunk("", reason, { usage }), "[DONE]"] : [])];
-    default:
-      return [
-        chunk(text, reason, continuous_usage_stats === true ? { usage } : {}),
-        ...(isLast ? [total, "[DONE]"] : []),
-      ];
   }
 }
 
 function chunk(text: string, finish_reason: string | null, rest: object = {}): string {
   return JSON.stringify({ id: "cmpl-1", choices: [{ index: 0, text, finish_reason }], ...rest });
+}
+
+function chatPiece(content: string, finish_reason: string | null, rest: object = {}): string {
+  return chatChunk(content === "" ? {} : { content }, finish_reason, rest);
+}
+
+function chatChunk(added: object, finish_reason: string | null, rest: object = {}): string {
+  const choices = [{ index: 0, delta: added, finish_reason, logprobs: null }];
+  return JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", choices, ...rest });
+}
+
+/** The answer of `POST /v1/embeddings`: a vector of 4 numbers for each input, none of length 1. */
+export function embeddingsOf({ input, encoding_format }: Body): object {
+  const inputs = input as readonly (string | readonly number[])[];
+  const data = inputs.map((one, index) => {
+    const size = typeof one === "string" ? Buffer.byteLength(one) : one.length;
+    const numbers = [size, typeof one === "string" ? one.charCodeAt(0) : one[0]!, 1, -1];
+    const embedding =
+      encoding_format === "base64" ? Buffer.from(new Float32Array(numbers).buffer).toString("base64") : numbers;
+    return { object: "embedding", index, embedding };
+  });
+  const tokens = inputs.reduce((all, one) => all + (typeof one === "string" ? tokensIn(one) : one.length), 0);
+  return { object: "list", data, usage: { prompt_tokens: tokens, total_tokens: tokens } };
 }
 
 function listOf(id: string, card: object): object {

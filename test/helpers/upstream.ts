@@ -13,6 +13,7 @@ import {
   eventsOf,
   MODEL,
   type Pages,
+  promptIn,
   refusalOf,
   type Said,
   tokensIn,
@@ -49,6 +50,8 @@ export interface StandInOptions {
   readonly faults?: Readonly<Record<string, Fault>>;
   /** Routes that answer otherwise than its vendor's; null: not found. */
   readonly routes?: Readonly<Record<string, Answered | null>>;
+  /** Further pages; one that makes an answer with a status of its own is taken at its word. */
+  readonly pages?: Pages;
 }
 
 /** A request as it arrived. */
@@ -69,6 +72,9 @@ interface Run extends Said {
   /** A fault has stopped it, for now or for good. */
   halted: boolean;
 }
+
+/** Where it generates text. */
+const GENERATING: ReadonlySet<string> = new Set(["/v1/completions", "/v1/chat/completions"]);
 
 const CONTEXT = 4096;
 const WORDS = ["the", "lamp", "ğün", "stays", "on", "日本", "until", "🙂", "morning"];
@@ -112,7 +118,7 @@ export class StandIn {
 
   /** Tasks that were asked for with this text in their prompt. */
   asked(text: string): Seen[] {
-    return this.seen.filter(({ body }) => typeof body.prompt === "string" && body.prompt.includes(text));
+    return this.seen.filter(({ path, body }) => GENERATING.has(path) && promptIn(body).includes(text));
   }
 
   /** Lets go on what waits. */
@@ -161,12 +167,13 @@ export class StandIn {
   #routed(path: string, body: Record<string, unknown>): Answered | undefined {
     const { routes = {}, vendor } = this.#options;
     if (path in routes) return routes[path] ?? NOT_FOUND;
-    if (path === "/v1/completions") return undefined;
+    if (GENERATING.has(path)) return undefined;
     // llama-server lists its models to everybody.
     if (path === "/v1/models" && vendor !== "llama-server") return undefined;
     const known = this.#pages()[path.split("?")[0]!];
     if (known === undefined) return NOT_FOUND;
-    return { body: typeof known === "function" ? known(body) : known };
+    const said: unknown = typeof known === "function" ? known(body) : known;
+    return isAnswer(said) ? said : { body: said };
   }
 
   #refusal({ url, headers }: IncomingMessage): Answered | undefined {
@@ -178,8 +185,9 @@ export class StandIn {
 
   /** What it answers beside completions. */
   #pages(): Pages {
-    const { vendor, model = MODEL, context = CONTEXT } = this.#options;
+    const { vendor, model = MODEL, context = CONTEXT, pages } = this.#options;
     return {
+      ...pages,
       ...VENDOR_PAGES[vendor]({ model, context, running: this.running }),
       ...(vendor === "sglang" && { "/abort_request": ({ rid }: Run["body"]) => this.#abort(rid) }),
     };
@@ -191,7 +199,7 @@ export class StandIn {
   }
 
   #generate(response: ServerResponse, body: Record<string, unknown>): void {
-    const prompt = String(body.prompt);
+    const prompt = promptIn(body);
     const [, fault] = Object.entries(this.#options.faults ?? {}).find(([word]) => prompt.includes(word)) ?? [];
     const refusal =
       fault?.kind === "refuse" ? fault : refusalOf(this.#options.vendor, this.#options.context ?? CONTEXT, body);
@@ -216,8 +224,10 @@ export class StandIn {
     this.#schedule();
   }
 
-  #roomFor({ prompt, max_tokens }: Record<string, unknown>): number {
-    return Math.min(Number(max_tokens), (this.#options.context ?? CONTEXT) - tokensIn(String(prompt)));
+  #roomFor(body: Record<string, unknown>): number {
+    // As OpenAI's own does it.
+    const most = "messages" in body || body.max_tokens === null ? Infinity : 16;
+    return Math.min(Number(body.max_tokens ?? most), (this.#options.context ?? CONTEXT) - tokensIn(promptIn(body)));
   }
 
   #schedule(): void {
@@ -259,6 +269,10 @@ export class StandIn {
     this.#runs.delete(run);
     run.response.end();
   }
+}
+
+function isAnswer(said: unknown): said is Answered {
+  return said !== null && typeof said === "object" && "status" in said && "body" in said;
 }
 
 const NOT_FOUND: Answered = { status: 404, body: { detail: "Not Found" } };

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { after, before, describe } from "node:test";
 import { createEngine } from "../../src/engine/open.ts";
 import { keepsThePromises } from "../helpers/engine-promises.ts";
-import { LLAMA, SLOTS } from "../helpers/engines.ts";
+import { LLAMA, OPENAI, SLOTS } from "../helpers/engines.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER } from "../helpers/llama-server.ts";
 
 describe("against a real llama.cpp server", { skip: LLAMA_SERVER === null && NO_LLAMA_SERVER }, () => {
@@ -25,8 +25,7 @@ describe("against a real llama.cpp server", { skip: LLAMA_SERVER === null && NO_
       plansMemory: false,
     },
     info: { context: 4096, memory: null, backend: "openai" },
-    create: (changes) =>
-      createEngine({ ...LLAMA, kind: "openai", model: "", upstream: { url, apiKey: null }, ...changes }, 0),
+    create: (changes) => createEngine({ ...OPENAI, upstream: { url, apiKey: null }, ...changes }, 0),
   });
 });
 

@@ -17,6 +17,7 @@ export const ALT_LAS: Dialect = {
     // It finds a GPU that has room for a prompt, if one has.
     return { version: null, context: contexts.length === 0 ? null : Math.max(...contexts), slots: null };
   },
+  extras: { honours: [], endless: {} },
   ask: predict,
   figures: async (upstream) => {
     const gpus = await gpusOf(upstream);

@@ -1,5 +1,6 @@
 /** The answer of a server to one task so far. */
 import { type FinishReason } from "../../task.ts";
+import { type AnswerShape, AnswerText, isShaped } from "../answer-text.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
@@ -15,6 +16,8 @@ type Asked = Omit<Generation, "signal">;
 export interface AnswerOptions {
   /** Tokens of prompt and answer together; null, or absent: not known. */
   readonly context?: number | null;
+  /** What to look for in the text; absent: nothing. */
+  readonly shape?: AnswerShape;
   /** Called whenever the answer has got on, before that is handed on. */
   readonly progress?: () => void;
   /** Called with a figure that cannot be true and was left out; part of a sentence. */
@@ -26,12 +29,18 @@ export interface AnswerOptions {
  * server counts itself, in figures that can be true; what it has counted more by the end is told with an empty piece.
  *
  * However the server counts, no more is handed on than was asked for: as many pieces as tokens, and no more bytes than these can have. It
- * is cut there, and complete.
+ * is cut there, and complete. So it is before a stop sequence, as some servers send that too. All reasoning comes before the text; what
+ * comes later is left out.
  */
 export class Answer {
   readonly #asked: Asked;
   readonly #options: AnswerOptions;
   readonly #text = new WholeCharacters();
+  /** Of the reasoning that the server tells apart; null: none has come, or it is over. */
+  #reasoning: WholeCharacters | null = null;
+  #hasBegunText = false;
+  /** null: all of the text is handed on as it comes. */
+  readonly #shaped: AnswerText | null;
   #told: Counted = { prompt: null, completion: null, cached: null };
   #emitted = 0;
   #pieces = 0;
@@ -45,6 +54,8 @@ export class Answer {
   constructor(asked: Asked, options: AnswerOptions = {}) {
     this.#asked = asked;
     this.#options = options;
+    const { shape } = options;
+    this.#shaped = shape !== undefined && isShaped(shape) ? new AnswerText(shape, asked.emit) : null;
   }
 
   /** Whether some of it has been handed on, so that it cannot be asked for again. */
@@ -84,15 +95,16 @@ export class Answer {
     this.#options.progress?.();
   }
 
-  /** The next piece of text; "" is none yet. After the end there is no more. */
-  add(text: string): void {
+  /** The next piece of text, and of the reasoning before it; "" is none yet. After the end there is no more. */
+  add(text: string, reasoning = ""): void {
     if (this.#reason !== null) return;
     this.#hasText = true;
     this.workedOn();
     const room = this.#mostTokens * BYTES_PER_TOKEN - this.#bytes;
-    const fits = Buffer.byteLength(text) <= room && (text === "" || this.#pieces < this.#mostTokens);
-    if (!fits) return this.#cut(this.#pieces < this.#mostTokens ? text : "", room);
-    this.#take(text);
+    const bytes = Buffer.byteLength(text) + (reasoning === "" ? 0 : Buffer.byteLength(reasoning));
+    const hasPiece = this.#pieces < this.#mostTokens;
+    if (bytes <= room && (bytes === 0 || hasPiece)) this.#take(text, reasoning);
+    else this.#cut(hasPiece ? text : "", hasPiece ? reasoning : "", room);
   }
 
   /** The server says that this is all. The first reason counts. */
@@ -107,7 +119,9 @@ export class Answer {
     // A server that counts fewer than it has sent has not counted.
     const missing = Math.max(0, Math.max(this.#told.completion ?? 0, this.#pieces) - this.#emitted);
     this.#options.progress?.();
-    this.#emit(this.#text.end(this.#reason === "length"), missing);
+    this.#endReasoning();
+    this.#emit("text", this.#text.end(this.#reason === "length"), missing);
+    if (this.#shaped?.end() === true) this.#reason = "stop";
     return this.#outcome(this.#reason);
   }
 
@@ -125,22 +139,50 @@ export class Answer {
     this.#asked.begin?.(this.#told.prompt);
   }
 
-  #take(text: string): void {
+  #take(text: string, reasoning: string): void {
     const { completion } = this.#told;
+    const isPiece = text !== "" || reasoning !== "";
+    const tokens = completion === null ? Number(isPiece) : Math.max(0, completion - this.#emitted);
+    this.#bytes += Buffer.byteLength(text);
+    if (reasoning !== "") this.#takeReasoning(reasoning, text === "" ? tokens : 0);
+    if (text === "" && reasoning !== "") return;
+    if (text !== "") this.#endReasoning();
     const whole = this.#text.add(text);
     this.#pieces += Number(whole !== "");
-    this.#bytes += Buffer.byteLength(text);
-    const tokens = completion === null ? Number(text !== "") : Math.max(0, completion - this.#emitted);
-    this.#emit(whole, tokens);
+    this.#emit("text", whole, tokens);
   }
 
-  /** @param text of which something may fit @param room bytes */
-  #cut(text: string, room: number): void {
-    const part = Buffer.from(text.slice(0, room)).subarray(0, room);
-    if (part.length > 0) this.#take(new TextDecoder().decode(part, { stream: true }));
-    this.#isCut = true;
-    this.#reason = "length";
+  #takeReasoning(text: string, tokens: number): void {
+    this.#bytes += Buffer.byteLength(text);
+    if (this.#hasBegunText) {
+      this.#options.doubt?.("reasoning behind the text that it is for");
+      return this.#emit("text", "", tokens);
+    }
+    const whole = (this.#reasoning ??= new WholeCharacters()).add(text);
+    // A piece that brings both is one.
+    this.#pieces += Number(whole !== "" && tokens > 0);
+    this.#emit("reasoning", whole, tokens);
+  }
+
+  #endReasoning(): void {
+    const rest = this.#reasoning?.end(false) ?? "";
+    this.#reasoning = null;
+    this.#emit("reasoning", rest, 0);
+  }
+
+  /** @param text of which something may fit, as of the reasoning @param room bytes */
+  #cut(text: string, reasoning: string, room: number): void {
+    const thought = firstBytes(reasoning, room);
+    const rest = firstBytes(text, room - Buffer.byteLength(thought));
+    if (thought !== "" || rest !== "") this.#take(rest, thought);
+    this.#end("length");
     this.#options.doubt?.(`more than the ${this.#mostTokens} tokens that were asked for`);
+  }
+
+  /** It is cut here. A stop sequence in what fits has ended it before. */
+  #end(reason: "stop" | "length"): void {
+    this.#isCut = true;
+    this.#reason ??= reason;
   }
 
   #outcome(finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
@@ -148,10 +190,18 @@ export class Answer {
     return { finishReason, promptTokens, completionTokens: this.#emitted, cachedTokens };
   }
 
-  #emit(text: string, tokens: number): void {
+  #emit(kind: "text" | "reasoning", text: string, tokens: number): void {
     if (text === "" && tokens === 0) return;
     const counted = Math.min(tokens, this.#mostTokens - this.#emitted);
     this.#emitted += counted;
-    this.#asked.emit({ kind: "text", text }, counted);
+    if (kind === "text" && text !== "") this.#hasBegunText = true;
+    if (kind === "reasoning" || this.#shaped === null) this.#asked.emit({ kind, text }, counted);
+    else if (this.#shaped.push(text, counted)) this.#end("stop");
   }
+}
+
+/** As many whole characters as fit. */
+function firstBytes(text: string, room: number): string {
+  const part = Buffer.from(text.slice(0, Math.max(0, room))).subarray(0, Math.max(0, room));
+  return part.length === 0 ? "" : new TextDecoder().decode(part, { stream: true });
 }

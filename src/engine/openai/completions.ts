@@ -1,137 +1,23 @@
 /**
- * OpenAI's protocol for completions, as far as all servers have it: `POST /v1/completions` with `stream`, answered by events of which
- * each has `choices`, and the last ones `finish_reason` and `usage`; `[DONE]` ends them
+ * The answer of `POST /v1/completions`, as far as all servers have it: each choice has a `text`
  * (https://platform.openai.com/docs/api-reference/completions).
  */
-import { EngineFailure } from "../failures.ts";
-import { continuedText, wholeSampling } from "../../request.ts";
-import { failureStatusIn } from "../upstream/figures.ts";
-import { isObject, objectIn, valueIn } from "../upstream/json-fields.ts";
-import { UpstreamError } from "../upstream/upstream.ts";
 import { type Answer } from "./answer.ts";
-import { type Dialect, type Order, type Question, SAYS_NOTHING } from "./dialect.ts";
+import { hasAny, readEvent } from "./events.ts";
 
-/** Fields that a server knows beyond OpenAI's own. TensorRT-LLM and others refuse those that they don't know. */
-export interface Extras {
-  /** Whether it knows `top_k` and `min_p`. */
-  readonly samplers: boolean;
-  /** Whether it can say with each piece how many tokens there have been. */
-  readonly countsEachPiece: boolean;
-  /** Further fields. */
-  readonly fields?: Readonly<Record<string, unknown>>;
-}
-
-/** The largest number that every server reads. */
-const MOST_TOKENS = 2 ** 31 - 1;
-
-export function completion(order: Order, { samplers, countsEachPiece, fields }: Extras): Question {
-  const { model, request } = order;
-  const { maxTokens, temperature, topK, topP, minP } = wholeSampling(request);
-  return {
-    path: "/v1/completions",
-    body: {
-      model,
-      prompt: continuedText(request).toWellFormed(),
-      max_tokens: Math.min(maxTokens, MOST_TOKENS),
-      temperature,
-      // Greedy is greedy; TGI takes any sampler as a wish to sample.
-      ...(temperature > 0 && { top_p: topP, ...(samplers && { top_k: topK, min_p: minP }) }),
-      stream: true,
-      stream_options: { include_usage: true, ...(countsEachPiece && { continuous_usage_stats: true }) },
-      ...fields,
-    },
-    read: readCompletion,
-  };
-}
-
-/** A server of which nothing is known but that it speaks the protocol. */
-export const PLAIN: Dialect = {
-  name: "An OpenAI-compatible server",
-  owner: null,
-  about: async () => SAYS_NOTHING,
-  ask: (order) => completion(order, { samplers: false, countsEachPiece: false }),
-};
-
-/**
- * Takes in one event, or the whole answer of a server that does not stream. Fields that are null or absent are ignored; a later event
- * without choices, or with none, only counts. False: it is no sign of work.
- * @throws {UpstreamError} it is an error, or has another shape than a completion @throws {EngineFailure} it was filtered
- */
+/** Takes in one event: see `readEvent`. */
 export function readCompletion(answer: Answer, data: string, event?: string): boolean | void {
-  const text = data.trim();
-  if (text === "") return false;
-  if (text === "[DONE]") {
-    if (!answer.isComplete) throw new UpstreamError(null, "it ended its answer without a reason");
-    return;
-  }
-  if (event === "error") throw failureIn(valueIn(text) ?? text);
-  // An event with another name than the protocol's is for others, unless it is a completion too.
-  const isForUs = event === undefined || event === "message" || isObject(valueIn(text));
-  if (!isForUs) return false;
-  const { choices, usage, error } = objectIn(text);
-  if (error !== undefined && error !== null) throw failureIn(error);
-  if (isObject(usage)) countUsage(answer, usage);
-  if (choices === undefined || choices === null) return isObject(usage);
-  if (!Array.isArray(choices)) throw nonsense(text);
-  if (choices.length > 0) readChoice(answer, choices, text);
-  return undefined;
+  return readEvent(answer, data, event, takeText);
 }
 
-function readChoice(answer: Answer, choices: readonly unknown[], data: string): void {
-  const [choice] = choices;
-  if (choices.length > 1 || !isObject(choice)) throw nonsense(data);
-  const { index, text, finish_reason: reason } = choice;
-  if ((index ?? 0) !== 0 || hasMore(choice)) throw nonsense(data);
+/** What only the answer to another question has: a message of a chat, or a call of a tool. */
+const OTHERS = ["message", "delta", "tool_calls", "function_call"];
+
+function takeText(answer: Answer, choice: Readonly<Record<string, unknown>>): boolean {
+  const { text } = choice;
+  if (hasAny(choice, OTHERS)) return false;
   if (typeof text === "string") answer.add(text);
-  else if (text !== undefined && text !== null) throw nonsense(data);
+  else if (text !== undefined && text !== null) return false;
   else answer.workedOn();
-  if (typeof reason === "string" && reason !== "") finish(answer, reason);
-  else if (reason !== undefined && reason !== null && reason !== "") throw nonsense(data);
-}
-
-/** Whether it is the answer to another question: a message of a chat, or a call of a tool. */
-function hasMore(choice: Record<string, unknown>): boolean {
-  return ["message", "delta", "tool_calls", "function_call"].some((key) => {
-    const value = choice[key] ?? null;
-    return value !== null && !(Array.isArray(value) && value.length === 0);
-  });
-}
-
-function nonsense(data: string): UpstreamError {
-  return new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
-}
-
-function countUsage(
-  answer: Answer,
-  { prompt_tokens: prompt, completion_tokens, prompt_tokens_details: details }: Record<string, unknown>,
-): void {
-  // Ollama fills in zeros until it knows; no prompt has no token.
-  if (prompt === 0) return;
-  answer.count({ prompt, completion: completion_tokens, cached: isObject(details) ? details.cached_tokens : null });
-}
-
-/** Other words for a limit, of servers that were not made for this protocol. */
-const LIMITS = new Set(["length", "max_tokens", "max_length", "max_new_tokens", "token_limit", "model_length"]);
-/** A task was broken off, which is neither the model's nor the task's decision. */
-const BROKEN_OFF = new Set(["abort", "aborted", "error", "cancelled", "canceled", "timeout", "unknown"]);
-/** The text would not be all of the answer. */
-const OTHER_ENDS = new Set(["tool_calls", "function_call"]);
-
-function finish(answer: Answer, told: string): void {
-  const reason = told.toLowerCase();
-  if (BROKEN_OFF.has(reason)) throw new UpstreamError(null, `it broke the task off (${reason})`);
-  if (OTHER_ENDS.has(reason))
-    throw new UpstreamError(null, `it ended its answer with ${reason}, for which it was not asked`);
-  if (reason === "content_filter")
-    throw new EngineFailure("model_error", "The server's content filter ended the answer.");
-  answer.finish(LIMITS.has(reason) ? "length" : "stop");
-}
-
-/** An error that a server tells after it has begun to answer with 200; its code is the status that it would have had. */
-function failureIn(told: unknown): UpstreamError {
-  const error = isObject(told) && (told.error ?? null) !== null ? told.error : told;
-  if (!isObject(error)) return new UpstreamError(500, typeof error === "string" ? error : JSON.stringify(error));
-  const { message, code, http_status_code, status } = error;
-  const known = [code, http_status_code, status].map((value) => failureStatusIn(value)).find((value) => value !== null);
-  return new UpstreamError(known ?? 500, typeof message === "string" ? message : JSON.stringify(error));
+  return true;
 }

@@ -1,5 +1,5 @@
 /** The differences between the servers that an `openai` engine can ask. */
-import { type Request } from "../../request.ts";
+import { type Capability, type Request, type SamplingName, type TextRequest } from "../../request.ts";
 import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
 import { isObject, valueIn } from "../upstream/json-fields.ts";
@@ -15,14 +15,39 @@ export interface About {
   readonly context: number | null;
   /** Requests that it works on at once; more wait there. */
   readonly slots: number | null;
+  /** What its model can do there; absent: that is found out by asking for it. */
+  readonly capabilities?: readonly Capability[];
+  /** Whether its model has a chat template; absent: it does not tell. */
+  readonly hasChatTemplate?: boolean;
+  /** The sampling fields that this version of it knows; absent: those of its dialect. */
+  readonly honours?: readonly SamplingName[];
 }
 
 /** One task as it is to be asked for. */
-export interface Order {
+export interface Order<Asked extends Request = TextRequest> {
   /** Names the request, where the server lets us. */
   readonly id: string;
   readonly model: string;
-  readonly request: Request;
+  readonly request: Asked;
+  readonly about: About;
+}
+
+/** What a server knows of OpenAI's fields and beyond them. TensorRT-LLM and others refuse those that they don't know. */
+export interface Extras {
+  /** The sampling fields that it honours, by OpenAI's names. */
+  readonly honours: readonly SamplingName[];
+  /** What stands for `max_tokens` where an answer may go on to the end of the context; absent: a number has to. */
+  readonly endless: Readonly<Partial<Record<TextRequest["kind"], { readonly max_tokens?: null }>>>;
+  /** Whether it can say with each piece how many tokens there have been. */
+  readonly countsEachPiece?: boolean;
+  /** Stop sequences that it takes at most; those beyond are looked for here alone. */
+  readonly mostStops?: number;
+  /** The `top_k` that leaves all tokens; default -1. */
+  readonly wholeVocabulary?: number;
+  /** Whether it refuses a `top_p` that leaves all tokens. */
+  readonly topPBelowOne?: boolean;
+  /** Further fields. */
+  readonly fields?: (order: Order) => Readonly<Record<string, unknown>>;
 }
 
 /** How a task is asked for. */
@@ -49,7 +74,9 @@ export interface Dialect {
   /** Asks for what only this server has; its models, or null: it is another one. Of those that have no owner of their own. */
   readonly recognize?: (upstream: Upstream, listed: readonly ModelCard[]) => Promise<readonly ModelCard[] | null>;
   readonly about: (upstream: Upstream, model: ModelCard) => Promise<About>;
-  readonly ask: (order: Order) => Question;
+  readonly extras: Extras;
+  /** Absent: by OpenAI's routes for completions and chats. */
+  readonly ask?: (order: Order) => Question;
   /** How many tokens a prompt has; null: it does not tell. For a prompt that was refused together with its `max_tokens`. */
   readonly countTokens?: (upstream: Upstream, order: Order) => Promise<number | null>;
   /** Beside closing the request. */

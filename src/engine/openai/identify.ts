@@ -4,10 +4,10 @@ import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/u
 import { ALT_LAS } from "./alt-las.ts";
 import { nameIn } from "../upstream/figures.ts";
 import { isObject } from "../upstream/json-fields.ts";
-import { PLAIN } from "./completions.ts";
 import { type Dialect, type ModelCard, valueOf } from "./dialect.ts";
 import { LLAMA_CPP } from "./llama-cpp.ts";
 import { OLLAMA } from "./ollama.ts";
+import { PLAIN } from "./plain.ts";
 import { SGLANG } from "./sglang.ts";
 import { TENSORRT_LLM } from "./tensorrt-llm.ts";
 import { TGI } from "./tgi.ts";

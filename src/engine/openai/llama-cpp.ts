@@ -2,13 +2,13 @@
  * llama.cpp's server, run by somebody else. Its routes: tools/server/README.md there; `/slots` may be switched off, and `/metrics` is
  * there with `--metrics` only. It does not tell how full its KV cache is. A request that is closed is aborted after its present step.
  */
-import { continuedText } from "../../request.ts";
+import { type TextRequest } from "../../request.ts";
 import { type Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
-import { isObject } from "../upstream/json-fields.ts";
-import { completion } from "./completions.ts";
+import { isObject, textIn } from "../upstream/json-fields.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
+import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const LLAMA_CPP: Dialect = {
   name: "llama-server",
@@ -21,13 +21,18 @@ export const LLAMA_CPP: Dialect = {
       version: nameIn(props?.build_info),
       context: contextIn(n_ctx) ?? (isObject(meta) ? contextIn(meta.n_ctx) : null),
       slots: slotsIn(props?.total_slots),
+      // Of a model that has none it tells the one that it uses instead.
+      ...(textIn(props?.chat_template) !== null && { hasChatTemplate: true }),
     };
   },
-  ask: (order) => completion(order, { samplers: true, countsEachPiece: false }),
+  extras: { honours: ALL_FIELDS, endless: { chat: {} } },
   countTokens: async (upstream, { request }) => {
-    const answer = await ask(upstream, "/tokenize", { content: continuedText(request), add_special: true });
+    const content = await promptOf(upstream, request);
+    const answer = content === null ? null : await ask(upstream, "/tokenize", { content, add_special: true });
     return Array.isArray(answer?.tokens) ? answer.tokens.length : null;
   },
+  // Started with --embeddings it fails at everything else.
+  statusOf: (words) => (words.includes("does not support logits") ? 501 : null),
   figures: async (upstream) => {
     const [slots, metrics] = await Promise.all([busySlots(upstream), askForText(upstream, "/metrics")]);
     if (slots === null && metrics === null) return null;
@@ -40,6 +45,11 @@ export const LLAMA_CPP: Dialect = {
     };
   },
 };
+
+async function promptOf(upstream: Upstream, request: TextRequest): Promise<string | null> {
+  if (request.kind === "completion") return request.text;
+  return textIn((await ask(upstream, "/apply-template", { messages: request.messages }))?.prompt);
+}
 
 async function busySlots(upstream: Upstream): Promise<{ busy: number; all: number } | null> {
   const slots = await askFor(upstream, "/slots");

@@ -2,19 +2,39 @@
  * Ollama: openai/openai.go and middleware/openai.go of ollama/ollama. It publishes neither its load nor a model's context, loads a model
  * with the first task that names it, and cuts prompts that are too long.
  */
+import { type Capability } from "../../request.ts";
 import { nameIn } from "../upstream/figures.ts";
-import { completion } from "./completions.ts";
-import { ask, type Dialect } from "./dialect.ts";
+import { type About, ask, type Dialect } from "./dialect.ts";
 
 export const OLLAMA: Dialect = {
   name: "Ollama",
   owner: null,
   recognize: async (upstream, listed) =>
     nameIn((await ask(upstream, "/api/version"))?.version) === null ? null : listed,
-  about: async (upstream) => ({
+  about: async (upstream, { id }) => ({
     version: nameIn((await ask(upstream, "/api/version"))?.version),
     context: null,
     slots: null,
+    ...shown((await ask(upstream, "/api/show", { model: id })) ?? {}),
   }),
-  ask: (order) => completion(order, { samplers: false, countsEachPiece: false }),
+  extras: {
+    honours: ["top_p", "seed", "presence_penalty", "frequency_penalty", "stop"],
+    endless: { chat: {}, completion: {} },
+  },
 };
+
+/** The template of a model that has none. */
+const NO_TEMPLATE = "{{ .Prompt }}";
+
+function shown({ capabilities, template }: Readonly<Record<string, unknown>>): Partial<About> {
+  const told = Array.isArray(capabilities) ? capabilities : [];
+  const can: Capability[] = [
+    ...(told.includes("completion") ? (["chat", "completion"] as const) : []),
+    ...(told.includes("embedding") ? (["embedding"] as const) : []),
+  ];
+  return {
+    // Older versions tell none.
+    ...(can.length > 0 && { capabilities: can }),
+    ...(typeof template === "string" && { hasChatTemplate: !["", NO_TEMPLATE].includes(template.trim()) }),
+  };
+}

@@ -4,16 +4,16 @@
  *
  * Failures there (openai/refusals.ts says who is to blame):
  *  1. It has no room (429, 503): `gpu_full`, for as long as its `Retry-After` says. That is no failure.
- *  2. It refuses the task itself (another 4xx): the task fails, with the server's words.
+ *  2. It refuses the task itself (another 4xx), or cannot do what it asks for (501, or 404 of a route that has never answered): the task
+ *     fails, with the server's words.
  *  3. It breaks off, is too slow, answers with nonsense or with a 5xx: `gpu_lost`, and the task is tried elsewhere.
  *  4. It is closed to all tasks (401, 403, 404), cannot be reached, or failed several times in a row and can do nothing at all any more
  *     (breaker.ts): the breaker opens. `gone` resolves, and this engine is over. Its instance is faulted and opens it anew
  *     after pauses that grow; it serves again only when it has generated a token, in `load` and in the instance's own check: that is the
  *     half-open probe.
  */
-import { randomUUID } from "node:crypto";
 import { EngineFailure } from "../failures.ts";
-import { limited, type Request } from "../../request.ts";
+import { type CompletionRequest } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -24,25 +24,21 @@ import {
   type GenerateOutcome,
   type Generation,
   type UpstreamFigures,
-  PROOF,
-  proofUntil,
 } from "../engine.ts";
 import { plausibleLoad } from "../upstream/figures.ts";
 import { plainUrl } from "./address.ts";
-import { Answer } from "./answer.ts";
-import { PLAIN } from "./completions.ts";
-import { type About, type Dialect, type Figures, type Order, SAYS_NOTHING } from "./dialect.ts";
+import { type AnswerOptions } from "./answer.ts";
+import { Asker, CANCELED } from "./asker.ts";
+import { type About, type Dialect, type Figures, SAYS_NOTHING } from "./dialect.ts";
 import { identify, unusable } from "./identify.ts";
 import { LoadWatch } from "./load-watch.ts";
-import { type Blame, blameFor, isAboutLength } from "./refusals.ts";
-import { roomBehind } from "../answer-length.ts";
+import { PLAIN } from "./plain.ts";
+import { type Blame, blameFor } from "./refusals.ts";
+import { cannot, type Route, ROUTES, Routes } from "./routes.ts";
 import { sentenceOf, Upstream, UpstreamError } from "../upstream/upstream.ts";
 
 /** Seconds that its figures are behind, where its dialect says nothing else. */
 const FIGURES_LAG = 2;
-
-/** The status with which a server says that it has no room now. */
-const NO_ROOM = 503;
 
 /** Its figures, for sentences. */
 const WORDS_FOR = {
@@ -61,6 +57,8 @@ export class OpenAiEngine implements Engine {
   #dialect: Dialect = PLAIN;
   #model = "";
   #about: About = SAYS_NOTHING;
+  readonly #routes = new Routes();
+  #asker: Asker;
   #watch: LoadWatch | null = null;
   readonly #runs = new Set<AbortController>();
   readonly #gone = Promise.withResolvers<EngineEnd>();
@@ -79,6 +77,7 @@ export class OpenAiEngine implements Engine {
     this.#name = `The server at ${this.#where}`;
     const headers: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
     this.#upstream = new Upstream({ url: this.#where, socketPath: null, headers }, options.patience);
+    this.#asker = this.#newAsker();
   }
 
   get progress(): number {
@@ -101,7 +100,8 @@ export class OpenAiEngine implements Engine {
     this.#model = model.id;
     this.#about = await dialect.about(this.#upstream, model);
     this.#name = `${dialect.name} at ${this.#where}`;
-    await this.#prove();
+    this.#asker = this.#newAsker();
+    await this.#findRoutes();
     const { figures, figuresLag = FIGURES_LAG } = dialect;
     if (figures !== undefined)
       this.#watch = new LoadWatch(
@@ -113,19 +113,24 @@ export class OpenAiEngine implements Engine {
     return this.#info();
   }
 
+  #newAsker(): Asker {
+    const [name, dialect, model, about] = [this.#name, this.#dialect, this.#model, this.#about];
+    return new Asker(this.#upstream, { name, dialect, model, about, firstByte: this.#options.patience.firstByte });
+  }
+
   async generate(generation: Generation): Promise<GenerateOutcome> {
-    const answer = this.#answerTo(generation);
-    if (generation.signal.aborted || this.#stopped) return answer.canceled();
+    const { signal } = generation;
+    if (signal.aborted || this.#stopped) return CANCELED;
     if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
     const run = new AbortController();
     const cancel = (): void => run.abort();
-    generation.signal.addEventListener("abort", cancel, { once: true });
+    signal.addEventListener("abort", cancel, { once: true });
     this.#runs.add(run);
     this.#watch?.count(this.#runs.size);
     try {
-      return await this.#run(generation.request, answer, run.signal);
+      return await this.#run(this.#asked({ ...generation, signal: run.signal }));
     } finally {
-      generation.signal.removeEventListener("abort", cancel);
+      signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
       this.#watch?.count(this.#runs.size);
     }
@@ -142,28 +147,47 @@ export class OpenAiEngine implements Engine {
     await this.#upstream.close();
   }
 
-  /** Has it generate a token: a list of models says nothing about whether they can be used. */
-  async #prove(): Promise<void> {
-    const { signal } = new AbortController();
-    const answer = new Answer(proofUntil(signal));
-    try {
-      await this.#ask(this.#order(PROOF), answer, signal);
-      answer.outcome();
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-      const blame = blameFor(error, this.#dialect);
-      // One that has no room works.
-      if (blame === "full") return;
-      throw blame === "task" ? this.#refusal("a task of one token", error) : unusable(error, this.#wanted);
+  /** A list of models says nothing about what they can be used for: each route is tried, unless the server tells them. */
+  async #findRoutes(): Promise<void> {
+    const told = this.#about.capabilities;
+    let failure: UpstreamError | null = null;
+    for (const route of ROUTES) {
+      if (told?.includes(route) === false) continue;
+      // One that answers proves the server.
+      const isTold = told !== undefined && !this.#routes.isEmpty;
+      const error = isTold ? null : await this.#try(route);
+      if (isTold) this.#routes.add(route, false);
+      if (error === null) continue;
+      // What cannot be reached, or hangs, would do so again.
+      if (error.unreached || (error.status === null && this.#routes.isEmpty)) throw this.#unproved(error);
+      failure ??= error;
     }
+    if (this.#routes.isEmpty) throw this.#unproved(failure!);
   }
 
-  #answerTo(generation: Generation): Answer {
-    return new Answer(generation, {
-      context: this.#about.context,
-      progress: () => this.#progress++,
-      doubt: (what) => this.#doubt(what),
-    });
+  /** @returns why it cannot be asked by this route; null: it can */
+  async #try(route: Route): Promise<UpstreamError | null> {
+    try {
+      await this.#asker.prove(route);
+      this.#routes.add(route, true);
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      // One that has no room works.
+      if (blameFor(error, this.#dialect) !== "full") return error;
+      this.#routes.add(route, false);
+    }
+    return null;
+  }
+
+  /** Has it answer the smallest request. */
+  async #prove(): Promise<void> {
+    const error = await this.#try(this.#routes.first);
+    if (error !== null) throw this.#unproved(error);
+  }
+
+  #unproved(error: UpstreamError): EngineFailure {
+    const isRefusal = blameFor(error, this.#dialect) === "task";
+    return isRefusal ? this.#refusal("a task of one token", error) : unusable(error, this.#wanted);
   }
 
   async #readLoad(figures: NonNullable<Dialect["figures"]>): Promise<Figures | null> {
@@ -193,9 +217,9 @@ export class OpenAiEngine implements Engine {
     return {
       model: this.#model,
       modelName: this.#model,
-      capabilities: ["completion"],
-      honours: [],
-      hasChatTemplate: null,
+      capabilities: this.#routes.capabilities(this.#options.raw),
+      honours: this.#about.honours ?? this.#dialect.extras.honours,
+      hasChatTemplate: this.#about.hasChatTemplate ?? null,
       context,
       slots: fewer ? slots : this.#options.slots,
       memoryNote: null,
@@ -209,87 +233,53 @@ export class OpenAiEngine implements Engine {
     };
   }
 
-  async #run(request: Request, answer: Answer, signal: AbortSignal): Promise<GenerateOutcome> {
-    const order = this.#order(request);
+  /** A text that is to be a user's message becomes a chat, if the model has a template for it. */
+  #asked(generation: Generation): Generation {
+    const { request } = generation;
+    if (request.kind !== "completion" || !this.#isMessage(request)) return generation;
+    const { text, sampling } = request;
+    return { ...generation, request: { kind: "chat", messages: [{ role: "user", content: text }], sampling } };
+  }
+
+  #isMessage({ raw }: CompletionRequest): boolean {
+    if (this.#about.hasChatTemplate === false) return false;
+    // Only who has asked for it is told that there is no such route.
+    return raw === undefined ? !this.#options.raw && this.#routes.has("chat") : !raw;
+  }
+
+  async #run(generation: Generation): Promise<GenerateOutcome> {
+    const { request } = generation;
+    const route = request.kind;
+    if (!this.#routes.has(route)) throw this.#unsupported(cannot(route));
     try {
-      await this.#askWithinContext(order, answer, signal);
-      const outcome = answer.outcome();
-      this.#breaker.succeeded();
+      const outcome =
+        request.kind === "embedding"
+          ? await this.#asker.embed(request, generation, this.#answerOptions)
+          : await this.#asker.generate(request, generation, this.#answerOptions);
+      if (outcome.finishReason !== "canceled") this.#succeeded(route);
       return outcome;
     } catch (error) {
-      if (!signal.aborted) throw error instanceof UpstreamError ? this.#failed(error) : error;
-      this.#abort(order);
-      return answer.canceled();
+      throw error instanceof UpstreamError ? this.#failed(route, error) : error;
     }
   }
 
-  #order(request: Request): Order {
-    const { context } = this.#about;
-    const most = context === null ? Infinity : Math.max(1, context - 1);
-    return { id: randomUUID(), model: this.#model, request: limited(request, most) };
+  #succeeded(route: Route): void {
+    this.#breaker.succeeded();
+    this.#routes.add(route, true);
   }
 
-  /**
-   * Many servers refuse a task whose answer might not fit, where we want one that ends where the context does.
-   * @param mayShorten whether it may be asked for again, with as many tokens as there is room for
-   */
-  async #askWithinContext(order: Order, answer: Answer, signal: AbortSignal, mayShorten = true): Promise<void> {
-    try {
-      await this.#ask(order, answer, signal);
-    } catch (error) {
-      if (!(error instanceof UpstreamError) || signal.aborted) throw error;
-      if (blameFor(error, this.#dialect) !== "task" || !isAboutLength(error.words)) throw error;
-      const room = mayShorten ? await this.#roomFor(order) : null;
-      const { request } = order;
-      if (room === null || room >= request.sampling.maxTokens) throw tooLong(error.words);
-      await this.#askWithinContext({ ...order, request: limited(request, room) }, answer, signal, false);
-    }
-  }
-
-  /** Tokens that an answer can have; null: not known. @throws {EngineFailure} `prompt_too_long` when there are none */
-  async #roomFor(order: Order): Promise<number | null> {
-    const { context } = this.#about;
-    const tokens = context === null ? null : ((await this.#dialect.countTokens?.(this.#upstream, order)) ?? null);
-    return context === null || tokens === null ? null : roomBehind(tokens, context);
-  }
-
-  /** Resolves when the answer is complete, whatever the connection does then. */
-  async #ask(order: Order, answer: Answer, signal: AbortSignal): Promise<void> {
-    const { path, body, read, waits } = this.#dialect.ask(order);
-    const complete = Promise.withResolvers<void>();
-    const enough = new AbortController();
-    let ended = false;
-    const onData = (data: string, event: string | undefined): boolean | void => {
-      if (ended) return false;
-      const isWork = read(answer, data, event);
-      ended = answer.isCut || isEnd(data, event);
-      if (ended) complete.resolve();
-      if (answer.isCut) enough.abort();
-      return isWork;
+  get #answerOptions(): AnswerOptions {
+    return {
+      context: this.#about.context,
+      progress: () => this.#progress++,
+      doubt: (what) => this.#doubt(what),
     };
-    const options = {
-      signal: AbortSignal.any([signal, enough.signal]),
-      onData,
-      isComplete: () => answer.isComplete,
-    };
-    try {
-      await Promise.race([this.#upstream.stream(path, body, options), complete.promise]);
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error;
-      if (answer.isComplete) return;
-      if (!(error.isLate && waits?.() === true)) throw error;
-      throw new UpstreamError(NO_ROOM, `the task still waits there after ${this.#options.patience.firstByte} s`);
-    }
-    if (answer.isCut) this.#abort(order);
-  }
-
-  /** Whether it hears that is its own affair: its connection is closed. */
-  #abort(order: Order): void {
-    void this.#dialect.abort?.(this.#upstream, order).catch(() => {});
   }
 
   /** The meaning of a failure for the task, and for this engine. */
-  #failed(error: UpstreamError): EngineFailure {
+  #failed(route: Route, error: UpstreamError): EngineFailure {
+    if (this.#routes.lacks(route, error.status))
+      return this.#unsupported(`${cannot(route)}: ${sentenceOf(error.message)}`);
     const blame = blameFor(error, this.#dialect);
     this.#count(blame, error);
     switch (blame) {
@@ -299,6 +289,8 @@ export class OpenAiEngine implements Engine {
         });
       case "task":
         return this.#refusal("the task", error);
+      case "unsupported":
+        return this.#unsupported(`cannot do what the task asks for: ${sentenceOf(error.message)}`);
       default:
         return this.#lost(error);
     }
@@ -308,12 +300,17 @@ export class OpenAiEngine implements Engine {
     return new EngineFailure("model_error", `${this.#name} refused ${what}: ${sentenceOf(error.message)}`);
   }
 
+  /** @param what behind its name */
+  #unsupported(what: string): EngineFailure {
+    return new EngineFailure("unsupported", sentenceOf(`${this.#name} ${what}`));
+  }
+
   #lost(error: UpstreamError): EngineFailure {
     return new EngineFailure("gpu_lost", `${this.#name} failed: ${sentenceOf(error.message)}`);
   }
 
   #count(blame: Blame, error: UpstreamError): void {
-    if (blame === "task") this.#breaker.succeeded();
+    if (blame === "task" || blame === "unsupported") this.#breaker.succeeded();
     const said = sentenceOf(error.message);
     // A cut connection may be the only sign of a server that has died.
     if (blame === "server" && error.status === null) void this.#lookForIt();
@@ -339,12 +336,4 @@ export class OpenAiEngine implements Engine {
     this.#over = true;
     this.#gone.resolve({ sentence, crashed: false });
   }
-}
-
-function isEnd(data: string, event: string | undefined): boolean {
-  return data.trim() === "[DONE]" || event === "completed";
-}
-
-function tooLong(words: string): EngineFailure {
-  return new EngineFailure("prompt_too_long", sentenceOf(words[0]!.toUpperCase() + words.slice(1)));
 }

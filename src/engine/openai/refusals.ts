@@ -3,10 +3,13 @@ import { type UpstreamError } from "../upstream/upstream.ts";
 import { type Dialect } from "./dialect.ts";
 
 /**
- * `full`: nobody, it has no room now; `task`: the task itself, it would be refused again; `closed`: it is closed to all tasks until
- * somebody mends that; `server`: anything else, and the task may be tried elsewhere.
+ * `full`: nobody, it has no room now; `task`: the task itself, it would be refused again; `unsupported`: nobody, it cannot do that;
+ * `closed`: it is closed to all tasks until somebody mends that; `server`: anything else, and the task may be tried elsewhere.
  */
-export type Blame = "full" | "task" | "closed" | "server";
+export type Blame = "full" | "task" | "unsupported" | "closed" | "server";
+
+/** Not implemented: vLLM says so of a field, llama-server of a route that it was not started for. */
+const UNSUPPORTED = 501;
 
 /** Wrong key, no right, no money, no such model or route. */
 const CLOSED = new Set([401, 402, 403, 404, 405, 410]);
@@ -17,6 +20,7 @@ const ITS_OWN_FAULT = new Set([408, 424, 425]);
 export function blameFor(error: UpstreamError, { statusOf }: Pick<Dialect, "statusOf">): Blame {
   const status = statusOf?.(error.words) ?? error.status;
   if (status === 429 || status === 503) return "full";
+  if (status === UNSUPPORTED) return "unsupported";
   if (status === null || status < 400 || status >= 500 || ITS_OWN_FAULT.has(status)) return "server";
   return CLOSED.has(status) ? "closed" : "task";
 }

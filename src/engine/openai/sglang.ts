@@ -3,13 +3,13 @@
  * `POST /abort_request`. Its load: `GET /v1/loads` (v1_loads.py there, and `GetLoadsReqOutput` in srt/managers/io_struct.py); before that
  * came, only the metrics of `--enable-metrics` (https://docs.sglang.io/references/production_metrics.html).
  */
-import { continuedText } from "../../request.ts";
 import { type Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, numberIn } from "../upstream/json-fields.ts";
-import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
+import { promptFields } from "./questions.ts";
+import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const SGLANG: Dialect = {
   name: "SGLang",
@@ -19,9 +19,14 @@ export const SGLANG: Dialect = {
     context: contextIn(max_model_len),
     slots: null,
   }),
-  ask: (order) => completion(order, { samplers: true, countsEachPiece: true, fields: { rid: order.id } }),
+  extras: {
+    honours: ALL_FIELDS,
+    endless: { chat: {}, completion: { max_tokens: null } },
+    countsEachPiece: true,
+    fields: ({ id }) => ({ rid: id }),
+  },
   countTokens: async (upstream, { model, request }) =>
-    wholeIn((await ask(upstream, "/tokenize", { model, prompt: continuedText(request) }))?.count),
+    wholeIn((await ask(upstream, "/tokenize", { model, ...promptFields(request) }))?.count),
   abort: (upstream, { id }) => upstream.ask("POST", "/abort_request", { rid: id }),
   figures: async (upstream) => (await loads(upstream)) ?? (await metrics(upstream)),
   // While nothing runs it renews its metrics every 30 s only.

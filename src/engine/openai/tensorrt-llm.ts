@@ -4,9 +4,9 @@
  * those of Prometheus, which are there with `return_perf_metrics`. A request that is closed is aborted within a second.
  */
 import { nameIn } from "../upstream/figures.ts";
-import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
+import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const TENSORRT_LLM: Dialect = {
   name: "TensorRT-LLM",
@@ -16,7 +16,12 @@ export const TENSORRT_LLM: Dialect = {
     context: null,
     slots: null,
   }),
-  ask: (order) => completion(order, { samplers: true, countsEachPiece: true }),
+  extras: {
+    honours: ALL_FIELDS,
+    endless: { chat: {}, completion: {} },
+    countsEachPiece: true,
+    wholeVocabulary: 0,
+  },
   figures: async (upstream) => {
     const metrics = await askForText(upstream, "/prometheus/metrics");
     if (metrics === null) return null;

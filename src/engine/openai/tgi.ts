@@ -3,9 +3,7 @@
  * huggingface/text-generation-inference, `backends/v3` for the gauges. It takes `model` for the name of an adapter, unless it is "tgi";
  * it begins to answer before it looks at a task, so that a refusal comes as an event that always claims to be a 422.
  */
-import { continuedText } from "../../request.ts";
 import { contextIn, nameIn } from "../upstream/figures.ts";
-import { completion } from "./completions.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
 
@@ -22,9 +20,21 @@ export const TGI: Dialect = {
     const info = await ask(upstream, "/info");
     return { version: nameIn(info?.version), context: contextIn(info?.max_total_tokens), slots: null };
   },
-  ask: (order) => completion(order, { samplers: false, countsEachPiece: false, fields: { model: "tgi" } }),
+  extras: {
+    // Its presence_penalty is another thing by that name, and it reads no logit_bias.
+    honours: ["top_p", "seed", "frequency_penalty", "stop"],
+    // Without a number it ends after 100 tokens.
+    endless: {},
+    // --max-stop-sequences, as it is unless told otherwise.
+    mostStops: 4,
+    topPBelowOne: true,
+    fields: () => ({ model: "tgi" }),
+  },
   countTokens: async (upstream, { request }) => {
-    const tokens = await askFor(upstream, "/tokenize", { inputs: continuedText(request) });
+    const tokens =
+      request.kind === "chat"
+        ? (await ask(upstream, "/chat_tokenize", { model: "tgi", messages: request.messages }))?.tokenize_response
+        : await askFor(upstream, "/tokenize", { inputs: request.text });
     return Array.isArray(tokens) ? tokens.length : null;
   },
   figures: async (upstream) => {

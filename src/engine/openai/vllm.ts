@@ -2,11 +2,11 @@
  * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
  * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
  */
-import { continuedText } from "../../request.ts";
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
-import { completion } from "./completions.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
+import { promptFields } from "./questions.ts";
+import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const VLLM: Dialect = {
   name: "vLLM",
@@ -16,9 +16,9 @@ export const VLLM: Dialect = {
     context: contextIn(max_model_len),
     slots: null,
   }),
-  ask: (order) => completion(order, { samplers: true, countsEachPiece: true }),
+  extras: { honours: ALL_FIELDS, endless: { chat: {}, completion: { max_tokens: null } }, countsEachPiece: true },
   countTokens: async (upstream, { model, request }) =>
-    wholeIn((await ask(upstream, "/tokenize", { model, prompt: continuedText(request) }))?.count),
+    wholeIn((await ask(upstream, "/tokenize", { model, ...promptFields(request) }))?.count),
   figures: async (upstream) => {
     const metrics = await askForText(upstream, "/metrics");
     if (metrics === null) return null;

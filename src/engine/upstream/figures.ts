@@ -12,8 +12,9 @@ const MOST_CONTEXT = 1_000_000_000;
 /** Characters of a name or a version that are shown. */
 const LONGEST_NAME = 200;
 
-/** Tokens that a prompt may have beyond those of its bytes: what a template puts around it. */
+/** Tokens that a prompt may have beyond those of its bytes: what a template puts around it, and around each message or input. */
 const AROUND_A_PROMPT = 1024;
+const AROUND_A_PART = 64;
 /** Bytes that one byte of a text may become before it is cut into tokens: by NFKC, U+FDFA grows elevenfold. */
 const NORMALIZED = 12;
 
@@ -75,7 +76,10 @@ export function plausibleTokens(
   told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
   { request, context }: Asked,
 ): Counted {
-  const most = Math.min(context ?? Infinity, factsOf(request).size * NORMALIZED + AROUND_A_PROMPT);
+  const parts = partsOf(request);
+  // Each input of several is a prompt of its own.
+  const room = (context ?? Infinity) * (request.kind === "embedding" ? parts : 1);
+  const most = Math.min(room, factsOf(request).size * NORMALIZED + AROUND_A_PROMPT + parts * AROUND_A_PART);
   // No prompt has no token: some servers fill in zeros until they know.
   const prompt = wholeIn(told.prompt, most, 1);
   return {
@@ -83,4 +87,15 @@ export function plausibleTokens(
     completion: wholeIn(told.completion, request.sampling.maxTokens),
     cached: prompt === null ? null : wholeIn(told.cached, prompt),
   };
+}
+
+function partsOf(request: Request): number {
+  switch (request.kind) {
+    case "completion":
+      return 0;
+    case "chat":
+      return request.messages.length;
+    case "embedding":
+      return request.inputs.length;
+  }
 }

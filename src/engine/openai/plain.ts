@@ -1,0 +1,15 @@
+/** A server of which nothing is known but that it speaks the protocol; OpenAI's own is one. */
+import { type Dialect, SAYS_NOTHING } from "./dialect.ts";
+import { OPENAI_FIELDS } from "./sampling-fields.ts";
+
+export const PLAIN: Dialect = {
+  name: "An OpenAI-compatible server",
+  owner: null,
+  about: async () => SAYS_NOTHING,
+  extras: {
+    honours: OPENAI_FIELDS,
+    // A completion without a number ends after 16 tokens.
+    endless: { chat: {} },
+    mostStops: 4,
+  },
+};

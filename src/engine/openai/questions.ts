@@ -1,0 +1,34 @@
+/** How OpenAI's protocol asks for a text, as far as all servers have it: by a stream of events. */
+import { type TextRequest } from "../../request.ts";
+import { readChat } from "./chats.ts";
+import { readCompletion } from "./completions.ts";
+import { type Extras, type Order, type Question } from "./dialect.ts";
+import { samplingFields } from "./sampling-fields.ts";
+
+const ROUTES = {
+  completion: { path: "/v1/completions", read: readCompletion },
+  chat: { path: "/v1/chat/completions", read: readChat },
+} as const;
+
+export function questionFor(order: Order, extras: Extras): Question {
+  const { model, request } = order;
+  const { path, read } = ROUTES[request.kind];
+  return {
+    path,
+    body: {
+      model,
+      ...promptFields(request),
+      ...samplingFields(order, extras),
+      stream: true,
+      stream_options: { include_usage: true, ...(extras.countsEachPiece && { continuous_usage_stats: true }) },
+      ...extras.fields?.(order),
+    },
+    read,
+  };
+}
+
+/** What is to be continued, in JSON that is whole. */
+export function promptFields(request: TextRequest): Readonly<Record<string, unknown>> {
+  if (request.kind === "completion") return { prompt: request.text.toWellFormed() };
+  return { messages: request.messages.map(({ role, content }) => ({ role, content: content.toWellFormed() })) };
+}
