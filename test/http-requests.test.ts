@@ -7,6 +7,7 @@ import { unitVector } from "../src/common/vectors.ts";
 import { announcer } from "../src/webhooks/announcements.ts";
 import { aCompletedTask, aTask, get, ID, post, refusal, testConfig, testServer, unseeded } from "./helpers/http.ts";
 import { type FakeTasks } from "./helpers/http.ts";
+import { startLocalServer } from "./helpers/local-server.ts";
 
 const USER = { role: "user", content: "Hello" };
 
@@ -297,4 +298,23 @@ test("a result has its reasoning and its vectors, which a webhook is not sent", 
   const { data } = JSON.parse(delivery!.body) as { data: Shown };
   assert.equal(data.result.reasoning, "hm");
   assert.ok(!("embeddings" in data.result));
+});
+
+test("conversations and inputs are answered by the server as it runs, and a retry asks for the very same", async (t) => {
+  const config = "engine: { simulated: { tokens_per_second: 0 } }";
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+  const messages = [{ role: "user", content: [{ type: "text", text: "hello" }] }];
+  const first = await server.run({ messages, max_length: 5, stop: "zzz", model: "simulated" });
+  assert.equal(first.status, "completed");
+  const { body } = await server.request<{ task_id: string }>("POST", `/api/v1/task/${first.task_id}/retry`);
+  const again = await server.ended(body.task_id);
+  assert.equal(again.retry_of, first.task_id);
+  for (const name of ["model", "seed", "stop", "max_length", "temperature"] as const) {
+    assert.ok(first[name] !== undefined, name);
+    assert.deepEqual(again[name], first[name], name);
+  }
+  assert.deepEqual([again.result?.text, again.result?.seed], [first.result?.text, first.seed]);
+  const { result } = await server.run({ input: ["hello", "you"] });
+  assert.deepEqual([result?.text, result?.embeddings?.length], ["", 2]);
+  for (const vector of result!.embeddings!) assert.ok(Math.abs(Math.hypot(...vector) - 1) < 1e-6);
 });

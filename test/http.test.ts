@@ -1103,10 +1103,14 @@ test("nothing a client sends reaches the log", async (t) => {
   const { app, tasks, log } = testServer(t);
   await post(app, "/predict", { text: "PROMPT-SECRET" }, { ...AS.user, "x-secret": "HEADER-SECRET" });
   await post(app, "/predict", '{"text":"PROMPT-SECRET', AS.user);
+  const message = { role: "user", content: "PROMPT-SECRET" };
+  await post(app, "/predict", { messages: [message], stop: "PROMPT-SECRET" });
+  await get(app, "/gpus", { "x-api-key": "KEY-SECRET" });
   await get(app, "/gpus?q=QUERY-SECRET");
   await get(app, "/gpus", { authorization: "Bearer KEY-SECRET" });
   tasks.failure = new Error("a bug");
   await post(app, "/predict", { text: "PROMPT-SECRET" });
+  await post(app, "/predict", { messages: [message] });
   assert.ok(log.length >= 5);
   assert.doesNotMatch(log.join(""), /SECRET|altlas_/);
 });
@@ -1124,6 +1128,13 @@ test("no body, whatever it is, crashes the server or is its fault", async (t) =>
     "timeout_seconds",
     "webhook_events",
     "task_ids",
+    "messages",
+    "role",
+    "content",
+    "input",
+    "stop",
+    "logit_bias",
+    "15",
     "__proto__",
   );
   const value = fc.letrec<{ node: unknown }>((tie) => ({

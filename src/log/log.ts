@@ -21,6 +21,11 @@ const SECRET_KEYS = [
   "sha256",
   "text",
   "prompt",
+  "messages",
+  "content",
+  "input",
+  "inputs",
+  "reasoning",
   "body",
   "result",
 ];
