@@ -22,6 +22,8 @@ const WHY_NOT = {
   // The needs of this task, or of its batch.
   not_requested: "not asked for",
   not_mapped: "not mapped",
+  other_model: "another model",
+  lacks_capability: "cannot do it",
   chosen_already: "chosen already",
   context_too_small: "context too small",
   failed_before: "failed there before",

@@ -204,12 +204,20 @@ function lineOf({ role, content }: Message): string {
 }
 
 function needsOf({ kind, sampling }: Request): readonly Need[] {
-  const asked: Need[] = [];
+  const asked: Need[] = [kind];
   // Maximum length and temperature are honoured by all, and a seed is drawn for nearly every task.
-  for (const field of Object.keys(sampling)) {
-    if (isNamed(field) && field !== "seed" && !isOff(field, sampling[field])) asked.push(SAMPLING_NAMES[field]);
-  }
-  return kind === "completion" && asked.length === 0 ? PLAIN_NEEDS : [kind, ...asked];
+  for (const field of ASKED) if (!isOff(field, sampling[field])) asked.push(SAMPLING_NAMES[field]);
+  return sharedNeeds(asked);
+}
+
+const lists = new Map<string, readonly Need[]>([[PLAIN_NEEDS.join(), PLAIN_NEEDS]]);
+
+/** The one list of these needs, in this order, that all requests share: two lists are then told apart by looking. */
+export function sharedNeeds(needs: readonly Need[]): readonly Need[] {
+  const key = needs.join();
+  const known = lists.get(key);
+  if (known === undefined) lists.set(key, needs);
+  return known ?? needs;
 }
 
 /** Whether a field says that it changes nothing: an engine that knows nothing of it does as much. */
@@ -227,9 +235,8 @@ const OFF: Readonly<Partial<Record<keyof typeof SAMPLING_NAMES, number>>> = {
   frequencyPenalty: 0,
 };
 
-function isNamed(field: string): field is keyof typeof SAMPLING_NAMES {
-  return Object.hasOwn(SAMPLING_NAMES, field);
-}
+/** Fields of a sampling that not every engine honours, always in this order. */
+const ASKED = (Object.keys(SAMPLING_NAMES) as (keyof typeof SAMPLING_NAMES)[]).filter((field) => field !== "seed");
 
 /** UTF-16 units of its content. */
 export function charactersOfRequest(request: Request): number {

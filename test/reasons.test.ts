@@ -21,6 +21,8 @@ const WORDS: Readonly<Record<WhyNot, string>> = {
   server_full: "its server is full",
   not_requested: "not asked for",
   not_mapped: "not mapped",
+  other_model: "another model",
+  lacks_capability: "cannot do it",
   chosen_already: "chosen already",
   context_too_small: "context too small",
   failed_before: "failed there before",

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { AltLasError } from "../src/errors.ts";
 import { GPU_STATES } from "../src/gpu/facts.ts";
+import { type Need, PLAIN_NEEDS, sharedNeeds } from "../src/request.ts";
 import { isFinal, type Outcome, PRIORITIES, STRATEGIES, type Task } from "../src/task.ts";
 import {
   couldRun,
@@ -19,7 +20,9 @@ import {
   runningOn,
   serves,
   type Situation,
+  suits,
   waitingGroups,
+  waitsInVain,
 } from "./helpers/placement-rules.ts";
 import { COMPLETED, facts, type FlatFacts, NO_LIMITS, SETTINGS, World } from "./helpers/scheduling.ts";
 
@@ -37,12 +40,22 @@ const TEXTS = { short: "x".repeat(10), long: "x".repeat(5000) };
 
 // --- what may happen ---------------------------------------------------------------------------------------------
 
+/** What GPUs can do, each time they have loaded a model, and what tasks ask. */
+const ABILITIES: readonly ReadonlySet<Need>[] = [
+  new Set<Need>(["completion"]),
+  new Set<Need>(["completion", "chat"]),
+  new Set<Need>(["embedding"]),
+];
+const NEEDS: readonly (readonly Need[])[] = [PLAIN_NEEDS, sharedNeeds(["chat"]), sharedNeeds(["embedding"])];
+
 const position = fc.nat(30);
 const gpu = fc.nat(GPUS - 1);
 const changes = fc.record({
   crowded: fc.constantFrom(null, null, null, null, "memory_taken" as const, "used_by_others" as const),
   slots: fc.integer({ min: 1, max: 3 }),
   context: fc.constantFrom(1000, 1000, 500),
+  modelName: fc.constantFrom("a", "a", "a", "b"),
+  can: fc.constantFrom(...ABILITIES.slice(0, 2), ...ABILITIES),
 });
 const looks = {
   strategy: fc.constantFrom(...STRATEGIES),
@@ -50,6 +63,8 @@ const looks = {
   text: fc.constantFrom("short", "short", "long"),
   user: fc.constantFrom("ada", "ada", "bob"),
   priority: fc.constantFrom(...PRIORITIES),
+  model: fc.constantFrom(null, null, null, "a", "b", "c"),
+  needs: fc.constantFrom(PLAIN_NEEDS, PLAIN_NEEDS, ...NEEDS),
   timeoutSeconds: fc.constantFrom(null, null, null, 50, 150),
 } as const;
 const submitStep = fc.record({
@@ -110,7 +125,10 @@ class History implements Situation {
   readonly tasks: Task[] = [];
   readonly mappings = MAPPINGS;
   readonly maxRunning = MAX_RUNNING;
-  gpus: readonly FlatFacts[] = Array.from({ length: GPUS }, (_, id) => facts(id));
+  gpus: readonly FlatFacts[] = Array.from({ length: GPUS }, (_, id) =>
+    // The last one is loading yet.
+    facts(id, id === GPUS - 1 ? { state: "starting", modelName: null, can: null, context: null } : { modelName: "a" }),
+  );
   /** The GPU whose worker is gone, while its state does not say so yet. */
   #gone: number | null = null;
 
@@ -185,6 +203,9 @@ class History implements Situation {
       const free = this.gpus.find((one) => couldRun(this, one, group));
       assert.equal(free, undefined, `${group[0]!.id} waits although it could run on GPU ${free?.id}`);
     }
+    const queued = this.tasks.filter(({ status }) => status === "queued").map((task) => [task]);
+    for (const group of [...waitingGroups(this), ...queued])
+      assert.ok(!waitsInVain(this, group), `${group[0]!.id} waits in vain`);
     this.#checkKept();
     this.#checkTimes();
     for (const [user, most] of MAX_RUNNING) {
@@ -230,7 +251,7 @@ class History implements Situation {
   }
 
   #submit(event: Extract<Step, { do: "submit" | "batch" }> & { pinned: number | null }): void {
-    const { pinned: pinnedGpuId, strategy, taskType, user, priority, timeoutSeconds } = event;
+    const { pinned: pinnedGpuId, strategy, taskType, user, priority, timeoutSeconds, model } = event;
     const grouping = event.do === "submit" ? "single" : event.whole ? "whole" : "split";
     const size = event.do === "submit" ? 1 : event.size;
     const batchId = event.do === "submit" ? null : `batch-${this.tasks.length}`;
@@ -238,12 +259,15 @@ class History implements Situation {
       // The first one of a batch says which type it is looked up by; the last one may be longer than all before it.
       const text = TEXTS[index === size - 1 ? event.text : "short"];
       const type = index === 0 ? taskType : "other";
+      const needs = index === size - 1 ? event.needs : PLAIN_NEEDS;
       return this.world.task({
         pinnedGpuId,
         strategy,
         user,
         priority,
         timeoutSeconds,
+        model,
+        needs,
         taskType: type,
         text,
         batchId,
@@ -294,10 +318,25 @@ class History implements Situation {
 
   #checkRefusal(tasks: readonly Task[], error: unknown): void {
     if (!(error instanceof AltLasError)) throw error;
-    const able = this.gpus.filter((one) => mayReturn(one) && (tasks[0]!.pinnedGpuId ?? one.id) === one.id);
-    if (error.code === "no_usable_gpu") return assert.deepEqual(able, []);
-    assert.equal(error.code, "prompt_too_long");
-    assert.ok(!able.some((one) => holds(one, tasks)));
+    const { pinnedGpuId: pinned, model, wholeBatch } = tasks[0]!;
+    const able = this.gpus.filter((one) => mayReturn(one) && (pinned ?? one.id) === one.id);
+    const named = able.filter(({ modelName }) => model === null || modelName === null || modelName === model);
+    const isKnown = this.gpus.some(({ modelName }) => modelName === model);
+    const isLoading = this.gpus.some(({ modelName, state }) => modelName === null && state === "starting");
+    const groups = wholeBatch ? [tasks] : tasks.map((task) => [task]);
+    switch (error.code) {
+      case "no_usable_gpu":
+        return assert.deepEqual(named, []);
+      case "not_ready":
+        return assert.deepEqual([isKnown, isLoading], [false, true]);
+      case "model_not_found":
+        return assert.deepEqual([isKnown, isLoading], [false, false]);
+      case "unsupported":
+        return assert.ok(groups.some((group) => !able.some((one) => suits(one, group))));
+      default:
+        assert.equal(error.code, "prompt_too_long");
+        assert.ok(tasks.some((task) => !able.some((one) => suits(one, [task]) && holds(one, [task]))));
+    }
   }
 
   /** At the moment at which a task is started, when it is in the running set already. */
@@ -310,6 +349,7 @@ class History implements Situation {
     assert.ok(running.length === 1 || !running.some(isSuspect), `${what}, alone`);
     assert.ok(this.world.now < task.createdAt + (task.timeoutSeconds ?? Infinity) * 1000, `${what}, in time`);
     assert.equal(task.pinnedGpuId ?? gpuId, gpuId, what);
+    assert.ok(suits(chosen, [task]), `${what}, which can do it`);
     if (!this.#wasBound(task)) this.#checkChoice(chosen, task);
   }
 
@@ -331,11 +371,12 @@ class History implements Situation {
         serves(other) &&
         other.state !== "hot" &&
         other.crowded === null &&
-        isAllowed(this, other, own) &&
+        isAllowed(this, other, group) &&
+        suits(other, group) &&
         !hasFailedUnder(other, group) &&
         this.gpus.every((one) => holds(one, group) <= holds(other, group)),
     );
-    assert.ok(isAllowed(this, chosen, own), `${task.id} may go to GPU ${chosen.id}`);
+    assert.ok(isAllowed(this, chosen, group), `${task.id} may go to GPU ${chosen.id}`);
     if (!task.wholeBatch) assert.ok(!isTooSmall(this, chosen, own), `${task.id} on GPU ${chosen.id}`);
     assert.ok(
       better.length === 0 || !hasFailedUnder(chosen, own),

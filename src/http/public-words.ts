@@ -24,6 +24,7 @@ const ALWAYS_OURS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "draining",
   "internal_error",
   "not_ready",
+  "model_not_found",
 ]);
 
 /** Sentences of ours, or beginnings of them, under codes that others have sentences for too. */
@@ -43,6 +44,7 @@ const OURS: readonly RegExp[] = [
   /^tasks could not be (?:written to|read from) disk/,
   /^The task store has failed\. Nothing can be stored until the server is started again\.$/,
   /^The (?:log of the )?task database was [a-z ,]+ while the server ran\. Nothing can be stored or read until the server is started again\./,
+  /^No GPU is left for this task: .*\.$/,
   /^No GPU can run tasks(?=\. )/,
   /^GPU \d+ cannot run tasks(?=\. )/,
 ];

@@ -3,10 +3,10 @@ import { AltLasError } from "../errors.ts";
 import { isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { type Caller, type Callers } from "./callers.ts";
-import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
+import { lackOf } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
-import { leastTokens } from "./placement.ts";
+import { type Impossible, NO_GPU_RETRY_SECONDS } from "./impossible.ts";
 import { type QueueShare, queueShare, type QueueSize } from "./queue-share.ts";
 import { type Waiting } from "./waiting.ts";
 
@@ -14,15 +14,12 @@ import { type Waiting } from "./waiting.ts";
 export interface AdmissionParts {
   readonly fleet: Fleet;
   readonly waiting: Pick<Waiting, "tasks" | "bytes" | "heap">;
-  readonly eligibility: Eligibility;
+  readonly impossible: Impossible;
   readonly callers: Callers;
   readonly queue: QueueSize;
   /** Whether more than one user is known. */
   readonly isShared: () => boolean;
 }
-
-/** When no GPU is usable, only an operator can mend it; a client may try again after this many seconds. */
-const NO_GPU_RETRY_SECONDS = 60;
 
 export class Admission {
   readonly #parts: AdmissionParts;
@@ -31,19 +28,18 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** Refuses tasks that would be refused at any time. @throws {AltLasError} `no_usable_gpu`, `invalid_input`, `prompt_too_long` */
+  /**
+   * Refuses tasks that would be refused at any time.
+   * @throws {AltLasError} `no_usable_gpu`, `model_not_found`, `not_ready`, `unsupported`, `invalid_input`, `prompt_too_long`
+   */
   refuseImpossible(tasks: readonly Task[]): void {
+    const { impossible } = this.#parts;
     for (const [index, task] of tasks.entries()) {
-      if (this.#parts.eligibility.isEverPossible(task)) continue;
-      const able = this.#parts.eligibility.everPossible(task);
-      if (able.length === 0) throw this.#noGpu(task);
-      const { facts } = able.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
-      const name = task.batchId === null ? "text" : `batch[${index}].text`;
-      throw new AltLasError(
-        "prompt_too_long",
-        `${name} has at least ${leastTokens(task.size, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
-      );
+      const refusal = impossible.refusal(task, index);
+      if (refusal !== null) throw refusal;
     }
+    const refusal = tasks[0]!.wholeBatch ? impossible.refusalTogether(tasks) : null;
+    if (refusal !== null) throw refusal;
     this.#refuseOversized(tasks);
   }
 
@@ -62,7 +58,7 @@ export class Admission {
     const { queue, callers } = this.#parts;
     const caller = callers.of(tasks[0]!);
     const share = this.#shareOf(caller);
-    const slots = this.#slotsFor(tasks[0]!);
+    const slots = this.#slotsFor(tasks);
     const own = Math.min(slots, caller.limits.maxRunning ?? slots);
     const bytes = tasks.map((task) => task.size).toSorted((a, b) => b - a);
     const waiting = bytes.slice(own).reduce((sum, length) => sum + length, 0);
@@ -91,11 +87,16 @@ export class Admission {
     }
   }
 
-  /** Slots that the tasks of a submission may have at best. All tasks of one submission may go to the same GPUs. */
-  #slotsFor({ pinnedGpuId, wholeBatch }: Task): number {
+  /** Slots that the tasks of a submission may have at best. All may go to the same GPUs, as far as these suit them. */
+  #slotsFor(tasks: readonly Task[]): number {
+    const { pinnedGpuId, wholeBatch } = tasks[0]!;
     const slots = new Map<number, number>();
     for (const { gpuId, facts } of this.#parts.fleet.all)
-      if (mayServeAgain(facts.state) && (pinnedGpuId === null || gpuId === pinnedGpuId))
+      if (
+        mayServeAgain(facts.state) &&
+        (pinnedGpuId === null || gpuId === pinnedGpuId) &&
+        tasks.some((task) => lackOf(facts, task) === null)
+      )
         slots.set(gpuId, (slots.get(gpuId) ?? 0) + facts.slots);
     return wholeBatch ? Math.max(0, ...slots.values()) : slots.values().reduce((sum, count) => sum + count, 0);
   }
@@ -137,19 +138,6 @@ export class Admission {
     }
     const retryAfter = drainRate.secondsFor(places);
     return { retryAfter, when: `Try again in ${retryAfter} s.` };
-  }
-
-  #noGpu({ pinnedGpuId }: Task): AltLasError {
-    const { all, gpuIds } = this.#parts.fleet;
-    if (pinnedGpuId !== null && !gpuIds.includes(pinnedGpuId)) {
-      const ids = gpuIds.join(", ");
-      const sentence = `gpu_options.specific_gpu_id must be the id of a GPU (${ids}); got ${pinnedGpuId}.`;
-      return new AltLasError("invalid_input", sentence);
-    }
-    const wanted = all.filter(({ gpuId }) => pinnedGpuId === null || gpuId === pinnedGpuId);
-    const reasons = wanted.map(({ gpuId, facts }) => `GPU ${gpuId}: ${facts.reason ?? `It is ${facts.state}.`}`);
-    const what = pinnedGpuId === null ? "No GPU can run tasks" : `GPU ${pinnedGpuId} cannot run tasks`;
-    return new AltLasError("no_usable_gpu", `${what}. ${reasons.join(" ")}`, { retryAfter: NO_GPU_RETRY_SECONDS });
   }
 }
 

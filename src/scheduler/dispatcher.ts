@@ -2,6 +2,7 @@
 import { type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
 import { type Callers } from "./callers.ts";
+import { demandOf } from "./demand.ts";
 import { type Effects } from "./effects.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
@@ -60,7 +61,7 @@ export class Dispatcher {
     const isFor =
       entry !== undefined &&
       !this.#parts.callers.of(task).isCapped &&
-      this.#parts.eligibility.isAllowed(instance, task) &&
+      this.#parts.eligibility.isAllowed(instance, task, demandOf(tasksOf(entry))) &&
       this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null;
     if (isFor) return entry;
     this.release(instance);
@@ -83,9 +84,10 @@ export class Dispatcher {
       gpuId: instance.gpuId,
       fits: (entry) =>
         this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null && !this.#hasItsGpu(entry, instance),
-      servesType: (type) => this.#parts.eligibility.servesType(instance.gpuId, type),
-      isTooSmall: (bytes, type) =>
-        this.#parts.eligibility.isTooSmall(instance, type === null ? ANYWHERE : ofType(type), bytes),
+      suits: (demand) => this.#parts.eligibility.lackOf(instance, demand) === null,
+      servesType: (type, demand) => this.#parts.eligibility.servesType(instance.gpuId, type, demand),
+      isTooSmall: (bytes, type, demand) =>
+        this.#parts.eligibility.isTooSmall(instance, type === null ? ANYWHERE : ofType(type), demand, bytes),
     };
   }
 

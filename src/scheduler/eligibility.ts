@@ -6,11 +6,15 @@ import { isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type CountsByReason, promptBytes, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
+import { type Demand, demandOf, lackOf, type Suitable } from "./demand.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Instance, runsSuspect, obstacle, roomFor } from "./placement.ts";
 
 /** task_type → the ids of the GPUs meant for it. */
 export type Mappings = ReadonlyMap<string, ReadonlySet<number>>;
+
+/** Where a task may go, as far as wishes and mappings say. */
+export type Place = Pick<Task, "boundTo" | "strategy" | "taskType">;
 
 /** GPUs for tasks that are to be placed now. */
 export interface Candidates {
@@ -29,19 +33,14 @@ export class Eligibility {
     this.#mappings = new Map(Array.from(mappings, ([type, ids]) => [type, [...ids].toSorted((a, b) => a - b)]));
   }
 
-  /** The instances that might ever run the task, with this machine and this configuration. */
-  everPossible({ pinnedGpuId }: Task): readonly Instance[] {
-    return this.#fleet.all.filter(
-      ({ gpuId, facts }) => mayServeAgain(facts.state) && (pinnedGpuId === null || gpuId === pinnedGpuId),
-    );
-  }
-
-  /** Whether its text may fit into one of these. */
+  /** Whether some instance might ever run the task, with this machine and this configuration. */
   isEverPossible(task: Task): boolean {
     const { pinnedGpuId } = task;
     const bytes = promptBytes(task);
-    if (pinnedGpuId === null) return bytes <= this.#fleet.mostRoom;
-    return this.#fleet.on(pinnedGpuId).some(({ facts }) => mayServeAgain(facts.state) && bytes <= roomFor(facts));
+    if (pinnedGpuId === null) return bytes <= (this.#fleet.suitableFor(task) ?? this.#fleet).mostRoom;
+    return this.#fleet
+      .on(pinnedGpuId)
+      .some(({ facts }) => mayServeAgain(facts.state) && lackOf(facts, task) === null && bytes <= roomFor(facts));
   }
 
   /**
@@ -52,15 +51,13 @@ export class Eligibility {
   candidates(tasks: readonly Task[], without: ReadonlySet<number>): Candidates {
     const { all, available, unavailable } = this.#fleet;
     const task = tasks[0]!;
-    const allowed = this.#allowed(task);
-    if (allowed !== null) {
-      const rest = all.length - allowed.length;
-      return this.#oneByOne(allowed, tasks, without, rest === 0 ? {} : { [notAllowed(task)]: rest });
-    }
-    if (isSuspect(task)) return this.#oneByOne(all, tasks, without, {});
+    const demand = demandOf(tasks);
+    const allowed = this.#allowed(task, demand);
+    if (allowed !== null) return this.#oneByOne(allowed.instances, tasks, demand, without, allowed.others);
+    if (isSuspect(task)) return this.#oneByOne(all, tasks, demand, without, {});
     const others = Object.fromEntries(unavailable);
     const isForAll = without.size === 0 && this.#longest(tasks) === 0 && !tasks.some(hasFailed);
-    return isForAll ? { eligible: available, others } : this.#oneByOne(available, tasks, without, others);
+    return isForAll ? { eligible: available, others } : this.#oneByOne(available, tasks, demand, without, others);
   }
 
   /**
@@ -72,57 +69,66 @@ export class Eligibility {
    */
   whyNot(instance: Instance, tasks: readonly Task[]): WhyNot | null {
     const task = tasks[0]!;
-    if (!this.isAllowed(instance, task)) return notAllowed(task); // 1
-    return this.#whyNotNow(instance, tasks, this.#longest(tasks)); // 2 to 4
+    const demand = demandOf(tasks);
+    if (!this.isAllowed(instance, task, demand)) return notAllowed(task); // 1
+    return this.#whyNotNow(instance, tasks, demand, this.#longest(tasks)); // 2 to 4
   }
 
   /** Why these tasks should not go to an instance, even an empty one, while another can serve them; null: they may. */
   misfit(instance: Instance, tasks: readonly Task[]): WhyNot | null {
-    return this.#misfit(instance, tasks, this.#longest(tasks));
+    return this.#misfit(instance, tasks, demandOf(tasks), this.#longest(tasks));
   }
 
   /**
    * Whether so many bytes of text do not fit into this instance, but fit into another one that the task may go to. A text that fits nowhere
    * may go anywhere: the engine refuses it, and its task ends so.
    */
-  isTooSmall({ facts }: Instance, task: Pick<Task, "boundTo" | "strategy" | "taskType">, bytes: number): boolean {
+  isTooSmall({ facts }: Instance, place: Place, demand: Demand, bytes: number): boolean {
     if (bytes <= roomFor(facts)) return false;
-    const allowed = this.#allowed(task);
+    const allowed = this.#allowed(place, demand);
     if (allowed === null) return bytes <= this.#fleet.mostRoom;
-    return allowed.some((other) => mayServeAgain(other.facts.state) && bytes <= roomFor(other.facts));
+    return allowed.instances.some(
+      ({ facts: other }) => mayServeAgain(other.state) && lackOf(other, demand) === null && bytes <= roomFor(other),
+    );
   }
 
-  /** Whether a task may go to a GPU at all. */
-  isAllowed({ gpuId }: Instance, { boundTo, strategy, taskType }: Task): boolean {
+  /** Whether a task may go to a GPU, as far as wishes and mappings say. */
+  isAllowed({ gpuId }: Instance, { boundTo, strategy, taskType }: Place, demand: Demand): boolean {
     if (boundTo !== null) return gpuId === boundTo;
-    return strategy !== "task_specific" || this.servesType(gpuId, taskType);
+    return strategy !== "task_specific" || this.servesType(gpuId, taskType, demand);
   }
 
-  /** Whether tasks of a type may go to a GPU: only to those mapped to it, but to any when no mapped one serves. */
-  servesType(gpuId: number, taskType: string): boolean {
-    return this.#serving(taskType)?.includes(gpuId) ?? true;
+  /** Whether tasks of a type may go to a GPU: only to those mapped to it, but to any when none of these serves them. */
+  servesType(gpuId: number, taskType: string, demand: Demand): boolean {
+    return this.#serving(taskType, demand)?.includes(gpuId) ?? true;
   }
 
-  /** The instances that a task may go to at all; null: any. */
-  #allowed({
-    boundTo,
-    strategy,
-    taskType,
-  }: Pick<Task, "boundTo" | "strategy" | "taskType">): readonly Instance[] | null {
-    const ids = boundTo !== null ? [boundTo] : strategy === "task_specific" ? this.#serving(taskType) : null;
-    return ids && ids.flatMap((id) => this.#fleet.on(id));
+  /** What an instance lacks, as far as is known; null: nothing. */
+  lackOf({ facts }: Instance, demand: Demand): WhyNot | null {
+    return this.#fleet.suitableFor(demand) === null ? null : lackOf(facts, demand);
   }
 
-  /** The GPUs mapped to a type; null: there are none, or none of them serves. */
-  #serving(taskType: string): readonly number[] | null {
+  /** Instances among which all are that a task may go to; null: it may go to any. */
+  #allowed({ boundTo, strategy, taskType }: Place, demand: Demand): Pick<Suitable, "instances" | "others"> | null {
+    const ids = boundTo !== null ? [boundTo] : strategy === "task_specific" ? this.#serving(taskType, demand) : null;
+    if (ids === null) return this.#fleet.suitableFor(demand);
+    const instances = ids.flatMap((id) => this.#fleet.on(id));
+    const rest = this.#fleet.all.length - instances.length;
+    return { instances, others: rest === 0 ? {} : { [notAllowed({ boundTo })]: rest } };
+  }
+
+  /** The GPUs mapped to a type; null: there are none, or none of them serves what is asked. */
+  #serving(taskType: string, demand: Demand): readonly number[] | null {
     const ids = this.#mappings.get(taskType);
-    return ids !== undefined && ids.some((id) => this.#fleet.isServing(id)) ? ids : null;
+    const serves = (one: Instance): boolean => isServing(one.facts.state) && this.lackOf(one, demand) === null;
+    return ids !== undefined && ids.some((id) => this.#fleet.on(id).some(serves)) ? ids : null;
   }
 
   /** Asks each of these instances, to which the tasks may go. @param counts of the other ones */
   #oneByOne(
     instances: readonly Instance[],
     tasks: readonly Task[],
+    demand: Demand,
     without: ReadonlySet<number>,
     counts: CountsByReason,
   ): Candidates {
@@ -130,21 +136,24 @@ export class Eligibility {
     const eligible: Instance[] = [];
     const others = { ...counts };
     for (const instance of instances) {
-      const why = this.#whyNotNow(instance, tasks, longest) ?? (without.has(instance.gpuId) ? "chosen_already" : null);
+      const why =
+        this.#whyNotNow(instance, tasks, demand, longest) ?? (without.has(instance.gpuId) ? "chosen_already" : null);
       if (why === null) eligible.push(instance);
       else others[why] = (others[why] ?? 0) + 1;
     }
     return { eligible, others };
   }
 
-  #whyNotNow(instance: Instance, tasks: readonly Task[], longest: number): WhyNot | null {
+  #whyNotNow(instance: Instance, tasks: readonly Task[], demand: Demand, longest: number): WhyNot | null {
     if (isReserved(instance, tasks[0]!)) return "reserved"; // 2
-    return obstacle(instance) ?? this.#misfit(instance, tasks, longest); // 3, 4
+    return obstacle(instance) ?? this.#misfit(instance, tasks, demand, longest); // 3, 4
   }
 
-  #misfit(instance: Instance, tasks: readonly Task[], longest: number): WhyNot | null {
-    if (this.isTooSmall(instance, tasks[0]!, longest)) return "context_too_small";
-    return this.#hasFailed(instance, tasks, longest) ? "failed_before" : null;
+  #misfit(instance: Instance, tasks: readonly Task[], demand: Demand, longest: number): WhyNot | null {
+    const lack = this.lackOf(instance, demand);
+    if (lack !== null) return lack;
+    if (this.isTooSmall(instance, tasks[0]!, demand, longest)) return "context_too_small";
+    return this.#hasFailed(instance, tasks, demand, longest) ? "failed_before" : null;
   }
 
   /** Bytes of the longest of the texts; 0: they fit into every instance. */
@@ -162,15 +171,16 @@ export class Eligibility {
    * busy with tasks of ours. They do not wait for one that is crowded or hot, which may last for hours. Tasks that are bound to their GPU
    * have no other.
    */
-  #hasFailed({ gpuId }: Instance, tasks: readonly Task[], longest: number): boolean {
+  #hasFailed({ gpuId }: Instance, tasks: readonly Task[], demand: Demand, longest: number): boolean {
     if (!failedUnder(tasks, gpuId)) return false;
     return this.#fleet.all.some(
       (other) =>
         isServing(other.facts.state) &&
         other.facts.state !== "hot" &&
         other.facts.crowded === null &&
-        this.isAllowed(other, tasks[0]!) &&
-        !this.isTooSmall(other, tasks[0]!, longest) &&
+        this.isAllowed(other, tasks[0]!, demand) &&
+        this.lackOf(other, demand) === null &&
+        !this.isTooSmall(other, tasks[0]!, demand, longest) &&
         !failedUnder(tasks, other.gpuId),
     );
   }
@@ -182,6 +192,6 @@ function isReserved(instance: Instance, task: Task): boolean {
   return isSuspect(task) ? instance.running.size > 0 : runsSuspect(instance);
 }
 
-function notAllowed({ boundTo }: Task): WhyNot {
+function notAllowed({ boundTo }: Pick<Task, "boundTo">): WhyNot {
   return boundTo === null ? "not_mapped" : "not_requested";
 }

@@ -12,6 +12,7 @@ import {
 } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
+import { type Demand, type Suitable, Suitability } from "./demand.ts";
 import {
   freeMemoryOf,
   type Instance,
@@ -38,6 +39,10 @@ export class Fleet {
   readonly #available: Member[] = [];
   readonly #unavailable = new Map<WhyNot, number>();
   readonly #reserved = new Set<Instance>();
+  readonly #suitability = new Suitability(this.#all);
+  /** What requests call the models. */
+  readonly #models = new Set<string>();
+  #revision = 0;
   #largestContext: number | null = null;
   #leastRoom = Infinity;
   #mostRoom = -Infinity;
@@ -82,6 +87,21 @@ export class Fleet {
     return this.#mostRoom;
   }
 
+  /** The names of the models that were loaded. */
+  get models(): ReadonlySet<string> {
+    return this.#models;
+  }
+
+  /** Grows when what may ever run somewhere has changed. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The instances that can do what a task asks, as far as is known; null: all of them. */
+  suitableFor(demand: Demand): Suitable | null {
+    return this.#suitability.of(demand);
+  }
+
   /** The instances on a GPU, in the order of their ids; none: nothing is loaded there, or there is no such GPU. */
   on(gpuId: number): readonly Instance[] {
     return this.#byGpu.get(gpuId) ?? NONE;
@@ -115,7 +135,7 @@ export class Fleet {
       changes.push(this.#tellOf(card, { ...member.facts, state: "drained" }));
       this.#remove(member);
     }
-    const isOther = changes.some(({ instance, before }) => before === null || isOtherRoom(before, instance.facts));
+    const isOther = changes.some(({ instance, before }) => before === null || isForOthers(before, instance.facts));
     if (isOther || gone.length > 0) this.#measure();
     return changes;
   }
@@ -211,6 +231,8 @@ export class Fleet {
   }
 
   #measure(): void {
+    this.#revision++;
+    this.#models.clear();
     this.#largestContext = null;
     this.#leastRoom = Infinity;
     this.#mostRoom = -Infinity;
@@ -219,7 +241,9 @@ export class Fleet {
       this.#leastRoom = Math.min(this.#leastRoom, room);
       if (mayServeAgain(facts.state)) this.#mostRoom = Math.max(this.#mostRoom, room);
       if (facts.context !== null) this.#largestContext = Math.max(this.#largestContext ?? 0, facts.context);
+      if (facts.modelName !== null) this.#models.add(facts.modelName);
     }
+    this.#suitability.renew();
   }
 }
 
@@ -253,8 +277,11 @@ class Member implements Instance {
   }
 }
 
-function isOtherRoom(before: InstanceFacts, now: InstanceFacts): boolean {
+/** Whether other tasks may ever run there than before. */
+function isForOthers(before: InstanceFacts, now: InstanceFacts): boolean {
   return (
+    before.modelName !== now.modelName ||
+    before.can !== now.can ||
     before.context !== now.context ||
     before.maxTokenBytes !== now.maxTokenBytes ||
     mayServeAgain(before.state) !== mayServeAgain(now.state)

@@ -20,6 +20,8 @@ export interface LifeParts {
   readonly effects: Effects;
   readonly clock: Clock;
   readonly callers: Callers;
+  /** Why a task would wait in vain; null: it would not. */
+  readonly inVain: (task: Task) => TaskError | null;
 }
 
 export class Life {
@@ -70,12 +72,14 @@ export class Life {
 
   /**
    * Makes a task `queued` again after its run was cut off.
-   * @returns false when it has ended instead: it was to be stopped, was cut off too often, or has waited too long
+   * @returns false when it has ended instead: it was to be stopped, was cut off too often, has waited too long, or no GPU can do it
+   *   any more
    */
   again(task: Task): boolean {
     const { maxAttempts, queueTimeout } = this.#parts.settings;
     const stopping = this.#stopping.get(task);
-    const error = stopping === "timeout" ? deadlineError(task) : finalError(task, maxAttempts);
+    const error =
+      stopping === "timeout" ? deadlineError(task) : (finalError(task, maxAttempts) ?? this.#parts.inVain(task));
     if (stopping === "canceled") this.#end(task, "canceled", null, null);
     else if (error !== null) this.#end(task, "failed", error, null);
     // If it waited again, its alarm would be for a time already past, and nothing could start before that alarm.

@@ -3,6 +3,7 @@ import { isServing } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { backoffSeconds } from "./attempts.ts";
 import { type Deadlines } from "./deadlines.ts";
+import { type Demand, lackOf } from "./demand.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Waiting } from "./waiting.ts";
 
@@ -34,9 +35,13 @@ export class Requeue {
     if (unbound.length === 0) return;
     const homes = this.#homes();
     for (const [batchId, batch] of Map.groupBy(unbound, (task) => task.batchId)) {
-      const home = homes.get(batchId);
-      if (home === undefined) this.#parts.waiting.addTogether(batch);
-      else for (const task of batch) this.#parts.waiting.add(Object.assign(task, { boundTo: home }));
+      const home = homes.get(batchId) ?? null;
+      const [there, elsewhere] = [
+        batch.filter((task) => this.#serves(home, task)),
+        batch.filter((task) => !this.#serves(home, task)),
+      ];
+      for (const task of there) this.#parts.waiting.add(Object.assign(task, { boundTo: home }));
+      if (elsewhere.length > 0) this.#parts.waiting.addTogether(elsewhere);
     }
   }
 
@@ -59,13 +64,13 @@ export class Requeue {
     for (const task of tasks) deadlines.watchQueue(task);
   }
 
-  /** Unbinds the waiting tasks of batches from a GPU that serves no more. @returns the tasks */
+  /** Unbinds the waiting tasks of batches from a GPU that does not serve them any more. @returns those tasks */
   releaseBatches(gpuId: number): readonly Task[] {
     const { waiting } = this.#parts;
     const bound = waiting.boundTo(gpuId).filter(({ pinnedGpuId }) => pinnedGpuId === null);
     for (const task of bound) waiting.remove(task);
     this.add(bound);
-    return bound;
+    return bound.filter(({ boundTo }) => boundTo !== gpuId);
   }
 
   /** The serving GPUs that batches are bound to, by batch id. */
@@ -79,9 +84,14 @@ export class Requeue {
     return homes;
   }
 
-  /** Unbinds a task of a batch from a GPU that serves no more. */
+  /** Unbinds tasks of batches from GPUs that do not serve them any more. */
   #unbindFromLost(tasks: readonly Task[]): void {
-    for (const task of tasks)
-      if (task.pinnedGpuId === null && !this.#parts.fleet.isServing(task.boundTo)) task.boundTo = null;
+    for (const task of tasks) if (task.pinnedGpuId === null && !this.#serves(task.boundTo, task)) task.boundTo = null;
+  }
+
+  /** Whether a GPU serves, and its model can do what a task asks. */
+  #serves(gpuId: number | null, demand: Demand): boolean {
+    if (gpuId === null) return false;
+    return this.#parts.fleet.on(gpuId).some(({ facts }) => isServing(facts.state) && lackOf(facts, demand) === null);
   }
 }

@@ -23,6 +23,7 @@ import { type Effects, type SchedulerSettings } from "./effects.ts";
 import { Eligibility } from "./eligibility.ts";
 import { type Change, Fleet } from "./fleet.ts";
 import { deadlineError, Life, resultOf } from "./life.ts";
+import { Impossible } from "./impossible.ts";
 import { type Instance, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
 import { Prefixes } from "./prefixes.ts";
@@ -40,6 +41,7 @@ export class Scheduler {
   readonly #prefixes: Prefixes<Instance> | null;
   readonly #waiting: Waiting;
   readonly #admission: Admission;
+  readonly #impossible: Impossible;
   readonly #planner: Planner;
   readonly #deadlines: Deadlines;
   readonly #life: Life;
@@ -66,7 +68,8 @@ export class Scheduler {
     const mayStart = (): boolean => !this.#draining && !this.#held && deadlines.next > this.#eventAt;
     const parts = { fleet, waiting, eligibility, callers, effects, now };
     const planner = new Planner({ ...parts, prefixes, minBatchSizePerGpu, isHeld, random });
-    const life = new Life({ settings, effects, clock, callers });
+    const impossible = new Impossible(fleet, eligibility);
+    const life = new Life({ settings, effects, clock, callers, inVain: (task) => impossible.inVain(task) });
     this.callers = callers;
     this.#settings = settings;
     this.#effects = effects;
@@ -76,7 +79,8 @@ export class Scheduler {
     this.#planner = planner;
     this.#deadlines = deadlines;
     this.#life = life;
-    this.#admission = new Admission({ ...parts, queue: settings, isShared });
+    this.#impossible = impossible;
+    this.#admission = new Admission({ ...parts, impossible, queue: settings, isShared });
     this.#requeue = new Requeue({ ...parts, deadlines, retryBackoff });
     this.#dispatcher = new Dispatcher({ ...parts, planner, life, mayStart });
   }
@@ -127,10 +131,13 @@ export class Scheduler {
   setGpu(facts: GpuFacts): void {
     this.#event(() => {
       const wasServing = this.#fleet.isServing(facts.id);
+      const { revision } = this.#fleet;
       const changes = this.#fleet.tell(facts);
       for (const { instance } of changes) this.#onChanged(instance);
-      if (wasServing && !this.#fleet.isServing(facts.id))
+      const isForOthers = this.#fleet.revision !== revision;
+      if (isForOthers || (wasServing && !this.#fleet.isServing(facts.id)))
         for (const task of this.#requeue.releaseBatches(facts.id)) this.#effects.changed(task);
+      if (isForOthers) this.#endInVain();
       if (changes.some(letsIn)) this.#dispatcher.fillAll();
     });
   }
@@ -149,7 +156,7 @@ export class Scheduler {
    *  2. Reserve slots, by the grouping's rule.
    *  3. The tasks without a slot must fit into the queue; if they do not, give the slots back and refuse.
    *  4. Only now start the reserved and queue the rest.
-   * @throws {AltLasError} `draining`, `no_usable_gpu`, `invalid_input`, `prompt_too_long`, `rate_limited`, `queue_full`
+   * @throws {AltLasError} `draining`, `rate_limited`, `queue_full`, and those of `Admission.refuseImpossible`
    */
   submit(tasks: readonly Task[], grouping: Grouping): void {
     this.#event(() => {
@@ -186,6 +193,8 @@ export class Scheduler {
         const { status, shown } = before[index]!;
         if (task.status !== status || shownGpuId(task) !== shown) this.#effects.changed(task);
       }
+      // What the GPUs can do may have changed while there was no server.
+      this.#endInVain();
       // Some may have become too late while there was no server.
       this.#ring();
       this.#dispatcher.fillAll();
@@ -250,6 +259,16 @@ export class Scheduler {
     });
   }
 
+  /** Ends the waiting tasks that no GPU can do any more. */
+  #endInVain(): void {
+    if (this.#waiting.tasks === 0) return;
+    const inVain = this.#waiting.inVain(({ model, needs }, pinnedGpuId) =>
+      this.#impossible.inVain({ model, needs, pinnedGpuId }),
+    );
+    this.#waiting.removeTasks([...inVain.keys()]);
+    for (const [task, error] of inVain) this.#life.endWaiting(task, "failed", error);
+  }
+
   // --- time ----------------------------------------------------------------------------------------------------
 
   /** Handles one event: first the alarms that are due, so that no task starts too late; last it sets the next alarm. */
@@ -258,6 +277,8 @@ export class Scheduler {
     try {
       this.#ring();
       happens();
+      if (this.#waiting.takeRegrouped()) this.#endInVain();
+
       this.#dispatcher.releaseStale();
     } finally {
       if (this.#deadlines.next !== this.#alarmAt) {
@@ -315,7 +336,15 @@ const ALARMS_AT_ONCE = 2000;
 const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
 
 /** Placement depends on these, and on the free memory of the card. */
-const DECISIVE = ["state", "crowded", "slots", "context", "maxTokenBytes"] as const satisfies (keyof InstanceFacts)[];
+const DECISIVE = [
+  "state",
+  "crowded",
+  "slots",
+  "context",
+  "maxTokenBytes",
+  "modelName",
+  "can",
+] as const satisfies (keyof InstanceFacts)[];
 
 /** Whether a change to an instance may let a waiting task start. */
 function letsIn({ instance: { facts }, before }: Change): boolean {

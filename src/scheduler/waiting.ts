@@ -1,9 +1,10 @@
 /**
- * All waiting tasks. There is a queue, in the order of submission, for each caller, set of GPUs, priority and class of sizes. So finding
- * the task for a free slot takes a look at the fronts of few queues.
+ * All waiting tasks. There is a queue, in the order of submission, for each caller, demand, set of GPUs, priority and class of sizes. So
+ * finding the task for a free slot takes a look at the fronts of few queues.
  */
-import { PRIORITIES, type Task } from "../task.ts";
+import { PRIORITIES, type Task, type TaskError } from "../task.ts";
 import { type Callers } from "./callers.ts";
+import { type Demand, demandOf, Demands } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
 import { type Entry, firstOf, SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
 
@@ -12,7 +13,7 @@ export { type Entry, firstOf, tasksOf } from "./queue.ts";
 /** One queue for each priority, the highest first. */
 type Lane = readonly SizedQueue[];
 
-/** The waiting tasks of one caller. */
+/** The waiting tasks of one caller that ask the same of a model. */
 interface Queues {
   /** For any GPU. */
   readonly anywhere: Lane;
@@ -27,11 +28,19 @@ export interface Wanted {
   readonly gpuId: number;
   /** Whether the entry may go there. */
   readonly fits: (entry: Entry) => boolean;
+  /** Whether its model can do what tasks ask. */
+  readonly suits: (demand: Demand) => boolean;
   /** Whether the GPU is among those that tasks of a mapped type wait for. */
-  readonly servesType: (type: string) => boolean;
+  readonly servesType: (type: string, demand: Demand) => boolean;
   /** Whether texts of this length are too long for the GPU. @param type the mapped type of their tasks; null: tasks that may go anywhere */
-  readonly isTooSmall: (bytes: number, type: string | null) => boolean;
+  readonly isTooSmall: (bytes: number, type: string | null, demand: Demand) => boolean;
 }
+
+/** By what they ask. */
+type Own = Map<Demand, Queues>;
+
+/** By what tasks ask that may go anywhere: the sizes that fit into a GPU; null: it does not suit them. */
+type Fitting = Map<Demand, readonly boolean[] | null>;
 
 export class Waiting {
   readonly #callers: Callers;
@@ -39,11 +48,15 @@ export class Waiting {
   /** Milliseconds of waiting that lift a task by one priority. */
   readonly #ageing: number;
   readonly #sizes = new Sizes();
-  readonly #queues = new Map<string, Queues>();
+  /** By caller. */
+  readonly #queues = new Map<string, Own>();
+  readonly #demands = new Demands();
   /** Those that wait as one, by batch id. */
   readonly #batches = new Map<string | null, WaitingBatch>();
   /** Tasks that were cut off and must not run again yet. */
   readonly #resting = new Set<Task>();
+  /** Whether a batch has become larger that waits as one. */
+  #regrouped = false;
   #tasks = 0;
   #bytes = 0;
   #heap = 0;
@@ -74,9 +87,8 @@ export class Waiting {
   limit(bytes: number): void {
     const index = this.#sizes.split(bytes);
     if (index === null) return;
-    for (const { anywhere, byType, byGpu } of this.#queues.values())
-      for (const lane of [anywhere, ...byType.values(), ...byGpu.values()])
-        for (const queue of lane) queue.split(index);
+    for (const queues of this.#all())
+      for (const lane of [...unbound(queues), ...queues.byGpu.values()]) for (const queue of lane) queue.split(index);
   }
 
   add(entry: Entry): void {
@@ -101,6 +113,7 @@ export class Waiting {
   /** Adds tasks of one batch to those of it that wait as one already. */
   addTogether(tasks: readonly Task[]): void {
     const known = this.#batches.get(tasks[0]!.batchId);
+    this.#regrouped = true;
     if (known !== undefined) this.remove(known);
     const all = [...(known?.tasks ?? []), ...tasks].toSorted((a, b) => a.seq - b.seq);
     this.add({ seq: all[0]!.seq, tasks: all });
@@ -143,9 +156,9 @@ export class Waiting {
     const callers = [...this.#callers.ranking].filter(({ caller }) => caller.queued > 0).slice(0, count);
     const each = Math.ceil(count / Math.max(1, callers.length));
     return callers.flatMap(({ caller }) => {
-      const queues = this.#queues.get(caller.name);
-      if (queues === undefined) return [];
-      const lanes = [...queues.byGpu.values(), queues.anywhere, ...queues.byType.values()];
+      const own = this.#queues.get(caller.name);
+      if (own === undefined) return [];
+      const lanes = [...own.values()].flatMap((queues) => [...queues.byGpu.values(), ...unbound(queues)]);
       const entries = lanes.flatMap((lane) => lane.flatMap((queue) => queue.front(each)));
       return entries.flatMap((entry) => tasksOf(entry).slice(0, each)).slice(0, Math.max(each, lanes.length));
     });
@@ -153,8 +166,38 @@ export class Waiting {
 
   /** The tasks that wait for this GPU and no other. */
   boundTo(gpuId: number): Task[] {
-    const lanes = [...this.#queues.values()].flatMap(({ byGpu }) => byGpu.get(gpuId) ?? []);
+    const lanes = [...this.#all()].flatMap(({ byGpu }) => byGpu.get(gpuId) ?? []);
     return lanes.flatMap((queue) => [...queue].flatMap(tasksOf));
+  }
+
+  /** Whether tasks have begun to wait as one since the last call: together they may ask more than one instance can do. */
+  takeRegrouped(): boolean {
+    const regrouped = this.#regrouped;
+    this.#regrouped = false;
+    return regrouped;
+  }
+
+  /**
+   * The tasks that wait in vain, and why.
+   * @param why tasks do that ask this; null: they do not. `gpuId`: of the GPU that alone may run them, null: any may
+   */
+  inVain(why: (demand: Demand, gpuId: number | null) => TaskError | null): Map<Task, TaskError> {
+    const found = new Map<Task, TaskError>();
+    const look = (lanes: readonly Lane[], error: TaskError | null): void => {
+      if (error === null) return;
+      for (const queue of lanes.flat())
+        for (const entry of queue) for (const task of tasksOf(entry)) found.set(task, error);
+    };
+    for (const own of this.#queues.values())
+      for (const [demand, queues] of own) {
+        look(unbound(queues), why(demand, null));
+        for (const [gpuId, lane] of queues.byGpu) look([lane], why(demand, gpuId));
+      }
+    for (const task of this.#resting) {
+      const error = why(task, task.pinnedGpuId);
+      if (error !== null) found.set(task, error);
+    }
+    return found;
   }
 
   /**
@@ -164,12 +207,12 @@ export class Waiting {
   next(wanted: Wanted, now: number): Entry | undefined {
     let best: Entry | undefined;
     let lowest = Infinity;
-    const classes = this.#classesFor(wanted, null);
+    const fitting: Fitting = new Map();
     for (const { caller, tag, oldest } of this.#callers.ranking) {
       // The next callers have had more; or they have had as much, and have no task as old.
       if (best !== undefined && (tag > lowest || oldest > best.seq)) break;
-      const queues = caller.queued === 0 || caller.isCapped ? undefined : this.#queues.get(caller.name);
-      const entry = queues && this.#nextOf(queues, wanted, classes, now);
+      const own = caller.queued === 0 || caller.isCapped ? undefined : this.#queues.get(caller.name);
+      const entry = own && this.#nextOf(own, wanted, fitting, now);
       if (entry === undefined || (best !== undefined && best.seq < entry.seq)) continue;
       best = entry;
       lowest = tag;
@@ -177,13 +220,7 @@ export class Waiting {
     return best;
   }
 
-  /** @param classes the sizes that fit into the GPU, of tasks that may go anywhere */
-  #nextOf(
-    { anywhere, byType, byGpu }: Queues,
-    wanted: Wanted,
-    classes: readonly boolean[],
-    now: number,
-  ): Entry | undefined {
+  #nextOf(own: Own, wanted: Wanted, fitting: Fitting, now: number): Entry | undefined {
     let best: Entry | undefined;
     let bestLevel = Infinity;
     const consider = (lane: Lane, among: readonly boolean[] | null): void => {
@@ -196,19 +233,33 @@ export class Waiting {
         bestLevel = level;
       }
     };
-    const bound = byGpu.get(wanted.gpuId);
-    if (bound !== undefined) consider(bound, null);
-    consider(anywhere, classes);
-    for (const [type, lane] of byType) if (wanted.servesType(type)) consider(lane, this.#classesFor(wanted, type));
+    for (const [demand, { anywhere, byType, byGpu }] of own) {
+      const classes = this.#fittingOf(demand, wanted, fitting);
+      if (classes === null) continue;
+      const bound = byGpu.get(wanted.gpuId);
+      if (bound !== undefined) consider(bound, null);
+      consider(anywhere, classes);
+      for (const [type, lane] of byType)
+        if (wanted.servesType(type, demand)) consider(lane, this.#classesFor(wanted, type, demand));
+    }
     return best;
   }
 
+  /** The sizes that fit into the GPU; the callers of one search share them. */
+  #fittingOf(demand: Demand, wanted: Wanted, fitting: Fitting): readonly boolean[] | null {
+    const known = fitting.get(demand);
+    if (known !== undefined) return known;
+    const classes = wanted.suits(demand) ? this.#classesFor(wanted, null, demand) : null;
+    fitting.set(demand, classes);
+    return classes;
+  }
+
   /** The sizes that a GPU may take: all but those of which every text is too long for it. */
-  #classesFor({ isTooSmall }: Wanted, type: string | null): readonly boolean[] {
+  #classesFor({ isTooSmall }: Wanted, type: string | null, demand: Demand): readonly boolean[] {
     const fit: boolean[] = [];
     for (let index = 0; index < this.#sizes.count; index++) {
       const [least, most] = this.#sizes.rangeOf(index);
-      fit.push(!isTooSmall(least, type) || !isTooSmall(most, type));
+      fit.push(!isTooSmall(least, type, demand) || !isTooSmall(most, type, demand));
     }
     return fit;
   }
@@ -220,23 +271,30 @@ export class Waiting {
   }
 
   #queueOf(entry: Entry): SizedQueue {
-    const task = firstOf(entry);
-    return this.#laneOf(task)[PRIORITIES.indexOf(task.priority)]!;
+    return this.#laneOf(entry)[PRIORITIES.indexOf(firstOf(entry).priority)]!;
   }
 
-  #laneOf(task: Task): Lane {
-    const queues = this.#queuesOf(task);
-    if (task.boundTo !== null) return this.#getOrMake(queues.byGpu, task.boundTo);
-    const isMapped = task.strategy === "task_specific" && this.#mappedTypes.has(task.taskType);
-    return isMapped ? this.#getOrMake(queues.byType, task.taskType) : queues.anywhere;
+  #laneOf(entry: Entry): Lane {
+    const { boundTo, strategy, taskType } = firstOf(entry);
+    const queues = this.#queuesOf(entry);
+    if (boundTo !== null) return this.#getOrMake(queues.byGpu, boundTo);
+    const isMapped = strategy === "task_specific" && this.#mappedTypes.has(taskType);
+    return isMapped ? this.#getOrMake(queues.byType, taskType) : queues.anywhere;
   }
 
-  #queuesOf(task: Task): Queues {
-    const known = this.#queues.get(task.user);
-    if (known !== undefined) return known;
-    const queues = { anywhere: this.#newLane(), byType: new Map(), byGpu: new Map() };
-    this.#queues.set(task.user, queues);
+  #queuesOf(entry: Entry): Queues {
+    const { user } = firstOf(entry);
+    const demand = this.#demands.get("tasks" in entry ? demandOf(entry.tasks) : entry);
+    let own = this.#queues.get(user);
+    if (own === undefined) this.#queues.set(user, (own = new Map()));
+    let queues = own.get(demand);
+    if (queues === undefined)
+      own.set(demand, (queues = { anywhere: this.#newLane(), byType: new Map(), byGpu: new Map() }));
     return queues;
+  }
+
+  *#all(): Iterable<Queues> {
+    for (const own of this.#queues.values()) yield* own.values();
   }
 
   #count(entry: Entry, sign: 1 | -1): void {
@@ -262,4 +320,9 @@ export class Waiting {
   #newLane(): Lane {
     return PRIORITIES.map(() => new SizedQueue(this.#sizes));
   }
+}
+
+/** The lanes of tasks that are not for one GPU alone. */
+function unbound({ anywhere, byType }: Queues): Lane[] {
+  return [anywhere, ...byType.values()];
 }

@@ -45,22 +45,42 @@ export function isOpen(situation: Situation, gpu: FlatFacts): boolean {
   return gpu.state === "ready" && gpu.crowded === null && runningOn(situation, gpu).length < gpu.slots;
 }
 
-export function isAllowed({ gpus, mappings }: Situation, gpu: FlatFacts, [task]: Group): boolean {
-  if (task!.boundTo !== null) return task!.boundTo === gpu.id;
-  const mapped = task!.strategy === "task_specific" ? mappings.get(task!.taskType) : undefined;
-  const serving = gpus.filter((other) => mapped?.has(other.id) && serves(other));
+export function isAllowed({ gpus, mappings }: Situation, gpu: FlatFacts, group: Group): boolean {
+  const task = group[0]!;
+  if (task.boundTo !== null) return task.boundTo === gpu.id;
+  const mapped = task.strategy === "task_specific" ? mappings.get(task.taskType) : undefined;
+  const serving = gpus.filter((other) => mapped?.has(other.id) && serves(other) && suits(other, group));
   return serving.length === 0 || mapped!.has(gpu.id);
 }
 
-/** Whether a GPU can hold all the texts; one whose model is not known yet may. */
+/** Whether a GPU's model is the one that each task names, if any, and can do what it asks. One that is not known yet may be. */
+export function suits({ modelName, can }: FlatFacts, group: Group): boolean {
+  return group.every(
+    ({ model, needs }) =>
+      (model === null || modelName === null || modelName === model) && needs.every((need) => can?.has(need) ?? true),
+  );
+}
+
+/** Whether no GPU will ever do all that a group asks: one at least is known, and none that may return, or is known, suits it. */
+export function waitsInVain({ gpus }: Situation, group: Group): boolean {
+  const pinned = group[0]!.pinnedGpuId;
+  const wanted = gpus.filter(({ id }) => pinned === null || id === pinned);
+  return (
+    wanted.some(({ can }) => can !== null) &&
+    !wanted.some((gpu) => suits(gpu, group) && (gpu.can !== null || mayReturn(gpu)))
+  );
+}
+
+/** Whether a GPU can hold all the texts that are to be continued; one whose model is not known yet may. */
 export function holds({ context, maxTokenBytes }: FlatFacts, group: Group): boolean {
-  return group.every(({ size }) => context === null || Math.ceil(size / maxTokenBytes) < context);
+  const texts = group.filter(({ needs }) => !needs.includes("embedding"));
+  return texts.every(({ size }) => context === null || Math.ceil(size / maxTokenBytes) < context);
 }
 
 /** Whether a GPU should be passed over, because another one that may return can hold the texts, and it cannot. */
 export function isTooSmall(situation: Situation, gpu: FlatFacts, group: Group): boolean {
   const able = situation.gpus.filter(
-    (other) => mayReturn(other) && isAllowed(situation, other, group) && holds(other, group),
+    (other) => mayReturn(other) && isAllowed(situation, other, group) && suits(other, group) && holds(other, group),
   );
   return able.length > 0 && !holds(gpu, group);
 }
@@ -78,6 +98,7 @@ export function isExcluded(situation: Situation, gpu: FlatFacts, group: Group): 
       other.state !== "hot" &&
       other.crowded === null &&
       isAllowed(situation, other, group) &&
+      suits(other, group) &&
       !isTooSmall(situation, other, group) &&
       !hasFailedUnder(other, group),
   );
@@ -97,7 +118,12 @@ export function isCapped({ tasks, maxRunning }: Situation, { user }: Task): bool
 
 /** Whether a group may go to a GPU, however busy that is. */
 export function isFor(situation: Situation, gpu: FlatFacts, group: Group): boolean {
-  return isAllowed(situation, gpu, group) && !isTooSmall(situation, gpu, group) && !isExcluded(situation, gpu, group);
+  return (
+    isAllowed(situation, gpu, group) &&
+    suits(gpu, group) &&
+    !isTooSmall(situation, gpu, group) &&
+    !isExcluded(situation, gpu, group)
+  );
 }
 
 /** Whether the first of a waiting group should run there now. */

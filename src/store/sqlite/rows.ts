@@ -1,6 +1,6 @@
 /* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
-import { type Need, PLAIN_NEEDS, type Request, type Sampling } from "../../request.ts";
+import { type Need, PLAIN_NEEDS, sharedNeeds, type Request, type Sampling } from "../../request.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
@@ -130,9 +130,14 @@ export function taskOf(row: Row): Task {
     size: row[READ.size] as number,
     estimatedTokens: row[READ.estimated_tokens] as number,
     prefix: parsed<number[]>(row[READ.prefix]) ?? NO_PREFIX,
-    needs: parsed<Need[]>(row[READ.needs]) ?? PLAIN_NEEDS,
+    needs: needsOf(row),
     request: null,
   };
+}
+
+function needsOf(row: Row): readonly Need[] {
+  const needs = parsed<Need[]>(row[READ.needs]);
+  return needs === null ? PLAIN_NEEDS : sharedNeeds(needs);
 }
 
 const NO_PREFIX: readonly number[] = [];
