@@ -37,7 +37,14 @@ test("the defaults are the contract's", () => {
   assert.deepEqual([gpu.cpu_fallback, gpu.max_temperature, gpu.min_compute_capability], [undefined, undefined, 7]);
   assert.deepEqual([gpu.health_check_interval, gpu.stall_timeout, gpu.monitoring], [60, 60, { interval_ms: 500 }]);
   assert.deepEqual([engine.kind, engine.context, engine.min_context], ["llama", undefined, 2048]);
-  const simulated = { tokens_per_second: 100, load_seconds: 0, context: 32_768, memory_bytes: 0, failures: [] };
+  const simulated = {
+    tokens_per_second: 100,
+    load_seconds: 0,
+    context: 32_768,
+    memory_bytes: 0,
+    failures: [],
+    models: [],
+  };
   assert.deepEqual(engine.simulated, simulated);
 });
 

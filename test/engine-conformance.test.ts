@@ -35,7 +35,7 @@ takesRequests({
 
 takesRequests({
   name: "simulated",
-  can: ["chat", "completion"],
+  can: ["chat", "completion", ...Object.values(SAMPLING_NAMES)],
   special: null,
   countsEachToken: true,
   repeats: true,

@@ -2,13 +2,26 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
+import { type Engine, type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
+import { type Delta, textOf } from "../src/output.ts";
+import { completionOf } from "../src/request.ts";
 import { createEngine } from "../src/engine/open.ts";
 import { loaded, planned, refused, SIMULATED, started, watch } from "./helpers/engines.ts";
 
 function simulatedWith(options: Partial<SimulatedOptions>): EngineOptions {
   return { ...SIMULATED, simulated: { ...SIMULATED.simulated, ...options } };
 }
+
+/** The text of six tokens at most, how many there were, and why it ended. */
+async function told(engine: Engine, ...stop: string[]): Promise<[string, number, string]> {
+  let text = "";
+  const emit = (delta: Delta): void => void (text += textOf(delta));
+  const request = completionOf("hello", { maxTokens: 6, temperature: 0, stop });
+  const { completionTokens, finishReason } = await engine.generate({ request, signal: never, emit });
+  return [text, completionTokens, finishReason];
+}
+
+const never = new AbortController().signal;
 
 /** Runs one task of ten tokens on an engine of its own. */
 async function run(options: EngineOptions, text: string, gpuId = 0) {
@@ -136,6 +149,37 @@ describe("the simulated engine", () => {
       ],
     );
     assert.equal(engine.progress, 3);
+  });
+
+  for (const tokens_per_second of [0, 500]) {
+    it(`ends at a stop sequence, with exact counts, at ${tokens_per_second || "unlimited"} tokens a second`, async () => {
+      await loaded(simulatedWith({ tokens_per_second }), async (engine) => {
+        const [text] = await told(engine);
+        const words = text.split(/(?= )/);
+        const begun = words.slice(0, 3).join("") + words[3]!.slice(0, 2);
+        assert.deepEqual(await told(engine, words[3]!.slice(2) + words[4]!.slice(0, 2)), [begun, 5, "stop"]);
+        assert.deepEqual(await told(engine, `${words[5]}?`), [text, 6, "length"]);
+      });
+    });
+  }
+
+  it("has the model that it is told to have, on that GPU only", async () => {
+    const models = [
+      { gpu_id: 1, name: "Vectors", capabilities: ["embedding"] },
+      { gpu_id: 2, name: "Other" },
+    ] as const;
+    const seen = await Promise.all(
+      [0, 1, 2].map(async (id) => {
+        const engine = await createEngine(simulatedWith({ models }), id);
+        const { modelName, capabilities, hasChatTemplate } = await engine.load().finally(() => engine.stop());
+        return [modelName, capabilities.length, hasChatTemplate];
+      }),
+    );
+    assert.deepEqual(seen, [
+      ["simulated", 3, true],
+      ["Vectors", 1, false],
+      ["Other", 3, true],
+    ]);
   });
 
   it("says the same whether it is slow or fast", async () => {

@@ -1,6 +1,6 @@
 /** The schema of `engine`. */
 import { Type } from "typebox";
-import { KV_CACHE_TYPES, SIMULATED_FAILURES } from "../engine/engine.ts";
+import { KV_CACHE_TYPES, SIMULATED_CAPABILITIES, SIMULATED_FAILURES } from "../engine/engine.ts";
 import { ENGINE_KINDS, ENGINES } from "../engine/kinds.ts";
 import { FLASH_ATTENTION, PATIENCE, STEP_TOKENS } from "./device-settings.ts";
 import { either, NonEmpty, section } from "./section.ts";
@@ -11,6 +11,15 @@ const Failure = Type.Object(
     gpu_id: Type.Optional(Type.Integer({ minimum: 0 })),
     when_text_contains: Type.Optional(Type.String()),
     after_tokens: Type.Optional(Type.Integer({ minimum: 0 })),
+  },
+  { additionalProperties: false },
+);
+
+const Model = Type.Object(
+  {
+    gpu_id: Type.Optional(Type.Integer({ minimum: 0 })),
+    name: Type.Optional(NonEmpty),
+    capabilities: Type.Optional(Type.Array(Type.Enum([...SIMULATED_CAPABILITIES]), { minItems: 1 })),
   },
   { additionalProperties: false },
 );
@@ -110,6 +119,11 @@ export const EngineSection = section("The engine that generates text on each GPU
     failures: Type.Array(Failure, {
       default: [],
       description: "Failures to simulate, each with kind, gpu_id, when_text_contains and after_tokens.",
+    }),
+    models: Type.Array(Model, {
+      default: [],
+      description:
+        "Models to simulate, each with gpu_id, name and capabilities; none: one called simulated on each GPU.",
     }),
   }),
 });

@@ -118,7 +118,21 @@ export interface SimulatedOptions {
   readonly memory_bytes: number;
   /** Simulated failures, and when they happen; see simulated.ts. */
   readonly failures: readonly SimulatedFailure[];
+  /** The first that is for a GPU says what is there; absent, or none is: one called "simulated" that can do all that is simulated. */
+  readonly models?: readonly SimulatedModel[];
 }
+
+/** The model that a simulated engine pretends to have. */
+export interface SimulatedModel {
+  /** Only on this GPU; absent: on all. */
+  readonly gpu_id?: number;
+  /** What requests call it. */
+  readonly name?: string;
+  readonly capabilities?: readonly SimulatedCapability[];
+}
+
+export const SIMULATED_CAPABILITIES = ["chat", "completion", "embedding"] as const satisfies readonly Capability[];
+export type SimulatedCapability = (typeof SIMULATED_CAPABILITIES)[number];
 
 export const SIMULATED_FAILURES = [
   "load_error",

@@ -2,7 +2,8 @@
  * Pretends to generate text: no model, no GPU, exact counts. Made for tests and for measuring everything around an engine.
  *
  * A prompt has one token for every 4 bytes, begun ones included. A task gets exactly `min(max_length, context - prompt tokens)` tokens,
- * each a word that depends on the prompt and its position only, and ends with `length`. Slots don't slow each other down.
+ * each a word that depends on the prompt and its position only, and ends with `length`; or it ends at a stop sequence. How its tokens are to
+ * be drawn is taken and changes nothing. Slots don't slow each other down.
  *
  * The failure script (`SimulatedFailure`): `load_error` makes `load` fail. The others happen to a task on the named GPU whose prompt
  * contains the given text, once it has generated `after_tokens` tokens; a task that ends before that is spared. After a `stall` no task
@@ -13,7 +14,8 @@
 import { unitVector } from "../common/vectors.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineFailure } from "./failures.ts";
-import { type EmbeddingRequest, textsOf, type Request } from "../request.ts";
+import { type EmbeddingRequest, textsOf, type Request, SAMPLING_NAMES } from "../request.ts";
+import { AnswerText } from "./answer-text.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -21,6 +23,7 @@ import {
   type EngineOptions,
   type GenerateOutcome,
   type Generation,
+  SIMULATED_CAPABILITIES,
   type SimulatedFailure,
   type SimulatedFaults,
 } from "./engine.ts";
@@ -52,6 +55,8 @@ interface Run {
   /** Time of the first look, in milliseconds of `performance.now()`. */
   readonly startedAt: number;
   readonly settled: PromiseWithResolvers<GenerateOutcome>;
+  /** null: nothing is looked for in its text. */
+  readonly answer: AnswerText | null;
   generated: number;
 }
 
@@ -84,7 +89,7 @@ export class SimulatedEngine implements Engine {
   }
 
   async load(): Promise<EngineInfo> {
-    const { load_seconds: seconds, failures } = this.#options.simulated;
+    const { load_seconds: seconds, failures, models = [] } = this.#options.simulated;
     if (seconds > 0) await this.#wait(seconds);
     if (failures.some((failure) => failure.kind === "load_error" && this.#isHere(failure))) {
       throw new EngineFailure(
@@ -93,12 +98,14 @@ export class SimulatedEngine implements Engine {
       );
     }
     const { context, slots, memory, note } = await this.#planMemory();
+    const { name = "simulated", capabilities = SIMULATED_CAPABILITIES } =
+      models.find((model) => this.#isHere(model)) ?? {};
     return {
       model: "simulated",
-      modelName: "simulated",
-      capabilities: ["chat", "completion", "embedding"],
-      honours: [],
-      hasChatTemplate: true,
+      modelName: name,
+      capabilities,
+      honours: Object.values(SAMPLING_NAMES),
+      hasChatTemplate: capabilities.includes("chat"),
       context,
       slots,
       memory,
@@ -120,7 +127,8 @@ export class SimulatedEngine implements Engine {
     if (generation.request.kind === "embedding") return this.#embed(generation.request, generation, plan);
     if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(generation, plan);
     const settled = Promise.withResolvers<GenerateOutcome>();
-    const run: Run = { generation, plan, startedAt: performance.now(), settled, generated: 0 };
+    const answer = answerTo(generation);
+    const run: Run = { generation, plan, startedAt: performance.now(), settled, answer, generated: 0 };
     const stopOnAbort = () => {
       if (run.generated < plan.deafAfter) this.#end(run, "canceled");
     };
@@ -174,8 +182,8 @@ export class SimulatedEngine implements Engine {
     return (signal.aborted && deafAfter > 0) || this.#stopping.signal.aborted;
   }
 
-  #isHere(failure: SimulatedFailure): boolean {
-    return failure.gpu_id === undefined || failure.gpu_id === this.#gpuId;
+  #isHere({ gpu_id: gpuId = this.#gpuId }: { readonly gpu_id?: number }): boolean {
+    return gpuId === this.#gpuId;
   }
 
   #plan(request: Request): Plan {
@@ -219,32 +227,46 @@ export class SimulatedEngine implements Engine {
       if (this.#stalled) return;
       const earned = Math.floor(((now - run.startedAt) / 1000) * this.#options.simulated.tokens_per_second);
       const due = Math.min(earned, run.plan.tokens);
-      if (due > run.generated) this.#emit(run, due);
-      if (due === run.plan.tokens) this.#end(run, "length");
+      const isStopped = due > run.generated && this.#emit(run, due);
+      if (isStopped || due === run.plan.tokens) this.#end(run, isStopped ? "stop" : "length");
     }
     this.#schedule();
   }
 
-  #emit(run: Run, due: number): void {
-    const text = words(run.plan.firstWord, run.generated, due);
-    const count = due - run.generated;
-    run.generated = due;
-    this.#progress += count;
+  /** @returns whether a stop sequence has ended it */
+  #emit(run: Run, due: number): boolean {
     try {
-      run.generation.emit({ kind: "text", text }, count);
+      return this.#tell(run, due);
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.
       this.#runs.delete(run);
       run.settled.reject(error);
+      return false;
     }
   }
 
-  #end(run: Run, reason: "length" | "canceled"): void {
+  /** Emits the words up to `due`, one by one where a stop sequence may end them. @returns whether one has */
+  #tell(run: Pick<Run, "generation" | "plan" | "answer" | "generated">, due: number): boolean {
+    const { generation, plan, answer } = run;
+    while (run.generated < due) {
+      const from = run.generated;
+      run.generated = answer === null ? due : from + 1;
+      this.#progress += run.generated - from;
+      const text = words(plan.firstWord, from, run.generated);
+      if (answer === null) generation.emit({ kind: "text", text }, due - from);
+      else if (answer.push(text, 1)) return true;
+    }
+    return false;
+  }
+
+  #end(run: Run, reason: GenerateOutcome["finishReason"]): void {
     if (this.#stalled || !this.#runs.delete(run)) return;
-    const { plan, generated } = run;
-    if (reason === "canceled" || plan.failure === undefined) run.settled.resolve(outcomeOf(plan, generated, reason));
-    else if (this.#stops(plan.failure)) return;
-    else run.settled.reject(errorOf(plan.failure, generated));
+    const { plan, generated, answer } = run;
+    const hasFailed = plan.failure !== undefined && reason === "length";
+    if (!hasFailed) {
+      answer?.end();
+      run.settled.resolve(outcomeOf(plan, generated, reason));
+    } else if (!this.#stops(plan.failure)) run.settled.reject(errorOf(plan.failure, generated));
   }
 
   /** Whether a failure leaves nothing that gets on: only the end of the worker helps then. */
@@ -262,13 +284,19 @@ export class SimulatedEngine implements Engine {
     return outcomeOf(plan, 0, "stop");
   }
 
-  async #finishAtOnce({ emit }: Generation, plan: Plan): Promise<GenerateOutcome> {
-    this.#progress += plan.tokens;
-    if (plan.tokens > 0) emit({ kind: "text", text: words(plan.firstWord, 0, plan.tokens) }, plan.tokens);
+  async #finishAtOnce(generation: Generation, plan: Plan): Promise<GenerateOutcome> {
+    const run = { generation, plan, answer: answerTo(generation), generated: 0 };
+    if (this.#tell(run, plan.tokens)) return outcomeOf(plan, run.generated, "stop");
+    run.answer?.end();
     if (plan.failure === undefined) return outcomeOf(plan, plan.tokens, "length");
     if (this.#stops(plan.failure)) return forever();
     throw errorOf(plan.failure, plan.tokens);
   }
+}
+
+function answerTo({ request, emit }: Generation): AnswerText | null {
+  const { stop = [] } = request.sampling;
+  return stop.length === 0 ? null : new AnswerText({ stop, marks: null }, emit);
 }
 
 /** Tokens after which it happens; `never` if it does not. */
