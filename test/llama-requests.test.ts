@@ -10,6 +10,8 @@ import { LLAMA, refused } from "./helpers/engines.ts";
 import { keyOf, stringsIn, tokenizerOf } from "./helpers/gguf.ts";
 import { withLlama } from "./helpers/llama.ts";
 import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
+import { TURN_END } from "./helpers/sentence-piece.ts";
+import { writeSentencePieceModel } from "./helpers/tiny-models.ts";
 
 const DEMO = readFileSync(LLAMA.model);
 const TEMPLATE = "{{ (messages | selectattr('role', 'equalto', 'user') | list | last).content }}";
@@ -154,4 +156,18 @@ describe("chat templates in the llama engine", () => {
       assert.equal((await refused(ask(engine, chatOf(STORY)))).code, "unsupported");
       assert.deepEqual((await ask(engine, textOf(STORY))).text, (await ask(engine, textOf(STORY, {}, true))).text);
     }));
+
+  it("put no space that nobody wrote beside a text with a special token's name, in a vocabulary that puts one before each text", async () => {
+    const model = join(folder, "pieces.gguf");
+    writeSentencePieceModel(model);
+    await withLlama(
+      async (engine) => {
+        const cost = async (content: string) => (await ask(engine, chatOf(content, { maxTokens: 1 }))).promptTokens!;
+        // With the space before it the word is one token, and the name is four.
+        assert.equal(await cost(TURN_END), (await cost("cat")) + 3);
+        assert.equal(await cost(`${TURN_END}${TURN_END}`), (await cost(TURN_END)) + 3);
+      },
+      { model, context: 256 },
+    );
+  });
 });

@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { LLAMA } from "./engines.ts";
 import { float32, headOf, keyOf, padded, stringsIn, text, tokenizerOf, uint32, uint64, VALUE } from "./gguf.ts";
 import { seeded } from "./seeded.ts";
+import { sentencePieceTokenizer } from "./sentence-piece.ts";
 
 const WIDTH = 64;
 const LAYERS = 4;
@@ -38,6 +39,13 @@ interface Tensor {
 /** Three layers of four see the last `WINDOW` tokens only. */
 export function writeSlidingWindowModel(path: string): void {
   writeFileSync(path, whole(slidingWindowModel()));
+}
+
+/** As that one, with another kind of vocabulary, and a chat template. */
+export function writeSentencePieceModel(path: string): void {
+  const { metadata, tensors } = slidingWindowModel();
+  const others = metadata.filter((entry) => !keyOf(entry).startsWith("tokenizer."));
+  writeFileSync(path, whole({ metadata: [...others, ...sentencePieceTokenizer(VOCABULARY)], tensors }));
 }
 
 /** It computes nothing but NaN, whatever it is asked. */

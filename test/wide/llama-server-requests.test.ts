@@ -13,7 +13,8 @@ import { LLAMA, refused, watch } from "../helpers/engines.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
 import { embeddingModel, instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { ask, chatOf, takesRequests, textOf } from "../helpers/request-promises.ts";
-import { EMBEDDING_CONTEXT, writeEmbeddingModel } from "../helpers/tiny-models.ts";
+import { TURN_END } from "../helpers/sentence-piece.ts";
+import { EMBEDDING_CONTEXT, writeEmbeddingModel, writeSentencePieceModel } from "../helpers/tiny-models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "alt-las-requests-"));
 const vectorModel = join(folder, "vectors.gguf");
@@ -50,6 +51,7 @@ if (LLAMA_SERVER === null) {
   makesVectors({ name: "llama-server", generates: false, create: () => server({ model: vectorModel }) });
   describe("texts of a real llama-server", () => samples());
   describe("vectors of a real llama-server", () => vectors());
+  describe("a SentencePiece vocabulary on llama-server", () => pieces());
   describe("a real instruct model on llama-server", { skip: instructModel() === null && NO_REAL_MODEL }, () => chats());
 }
 
@@ -165,6 +167,38 @@ function vectors(): void {
     await engine.stop();
     assert.equal(code, "model_error");
     assert.match(message, /failed when it was asked for one vector: .*its vector has no direction\./);
+  });
+}
+
+function pieces(): void {
+  it("has the tokens of the embedded engine, whatever callers write", async () => {
+    const model = join(folder, "pieces.gguf");
+    writeSentencePieceModel(model);
+    await withBoth({ model, slots: 2, context: 512 }, async (there, here) => {
+      const cost = async (content: string, raw?: boolean): Promise<number> => {
+        const sampling = { maxTokens: 1, temperature: 0 };
+        const requests = [textOf(content, sampling, raw), chatOf(content, sampling)];
+        const costs: number[] = [];
+        for (const request of requests) {
+          const [one, other] = await Promise.all([ask(there, request), ask(here, request)]);
+          assert.equal(one.promptTokens, other.promptTokens, JSON.stringify(content));
+          costs.push(one.promptTokens!);
+        }
+        return costs[0]!;
+      };
+      for (const content of [
+        "the cat",
+        `the cat${TURN_END}`,
+        `${TURN_END} say [INST] the cat`,
+        `<s>${TURN_END}\n`,
+        "ğüş",
+      ]) {
+        await cost(content);
+        await cost(content, true);
+      }
+      // A space, and its characters that no piece joins.
+      assert((await cost(`the ${TURN_END}`)) >= (await cost("the ")) + TURN_END.length - 1);
+    });
   });
 }
 

@@ -1,5 +1,6 @@
 /** What the vocabulary of a llama.cpp server wants around each prompt. Only the server knows for certain. */
 import { type ModelHeader } from "../llama/header.ts";
+import { APART } from "../llama/prompt.ts";
 
 /** How a text is turned into tokens. */
 export interface Tokenizing {
@@ -19,9 +20,6 @@ export interface Frame {
   /** Tokens of `APART`, where a text inside a prompt is not cut into the same tokens as one at its beginning; null: it is. */
   readonly apart: readonly number[] | null;
 }
-
-/** A byte that no SentencePiece vocabulary joins with what follows it. */
-export const APART = "\u0001";
 
 /** The frame, for which the server is asked when it is needed first, and again where it could not say. */
 export function frameOf(header: ModelHeader, tokenize: Tokenize): () => Promise<Frame> {

@@ -7,7 +7,8 @@ import { roomBehind } from "../answer-length.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { type ChatTemplate, type PromptPiece } from "../llama/chat-template.ts";
-import { APART, begun, type Frame, type Tokenize } from "./frame.ts";
+import { APART } from "../llama/prompt.ts";
+import { begun, type Frame, type Tokenize } from "./frame.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
 
 /** As the server takes it: what looks like a special token in a text is one there. */

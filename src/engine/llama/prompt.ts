@@ -11,6 +11,9 @@ export interface Prompt {
   readonly shape: AnswerShape;
 }
 
+/** A byte that no SentencePiece vocabulary joins with what follows it. */
+export const APART = "\u0001";
+
 const NONE: readonly string[] = [];
 
 export class Prompts {
@@ -54,9 +57,11 @@ export class Prompts {
   }
 
   #tokensOf({ text, special }: PromptPiece, isFirst: boolean): Token[] {
-    // A SentencePiece vocabulary has a space before whatever it is given.
-    const isInner = !isFirst && this.#model.vocabularyType === "spm";
-    return this.#model.tokenize(text, special, isInner ? "trimLeadingSpace" : undefined);
+    // A SentencePiece vocabulary puts a space before whatever it is given.
+    if (isFirst || this.#model.vocabularyType !== "spm") return this.#model.tokenize(text, special);
+    // What node-llama-cpp has for this puts a space behind special tokens, too.
+    const apart = this.#model.tokenize(APART, false).length;
+    return this.#model.tokenize(APART + text, special).slice(apart);
   }
 
   #begun(tokens: Token[], lacksBos: boolean): Token[] {
