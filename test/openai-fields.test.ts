@@ -130,6 +130,16 @@ test("a completion is continued as it is, and vectors need no sampling", async (
   }
 });
 
+test("many lists of tokens are one call, as clients cut long documents into them", async (t) => {
+  const { app, tasks } = server(t);
+  const input = Array.from({ length: 300 }, () => Array.from({ length: 1000 }, (_, index) => index));
+  assert.equal((await ask(app, "/v1/embeddings", { input })).statusCode, 200);
+  const [{ request } = assert.fail()] = tasks.submitted[0]!.inputs;
+  assert.equal(request.kind === "embedding" && request.inputs.length, 300);
+  const response = await ask(app, CHAT, { messages: MESSAGES, x: input });
+  assert.match(envelopeOf(response, 400).message, /more than \d+ lists, objects and members/);
+});
+
 test("unknown fields are ignored and named; what is harmless or null is not even that", async (t) => {
   const { madeOf } = server(t);
   const harmless = {
@@ -254,4 +264,33 @@ test("a body that is none, or too large, or said to be something else has its re
   assert.equal(wrong.headers.allow, "POST");
   const unknown = await ask(app, "/v1/models/not/there", undefined);
   assert.deepEqual(envelopeOf(unknown, 404).code, "model_not_found");
+});
+
+test("web pages may call where the configuration lists them, and are refused in the envelope elsewhere", async (t) => {
+  const { app } = server(t, 'server: { cors_origins: ["https://app.example.com"] }');
+  const preflight = await app.inject({
+    method: "OPTIONS",
+    url: CHAT,
+    headers: {
+      origin: "https://app.example.com",
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "authorization, x-stainless-lang",
+    },
+  });
+  assert.equal(preflight.statusCode, 204);
+  assert.equal(preflight.headers["access-control-allow-headers"], "authorization, x-stainless-lang");
+  const listed = { ...AS.user, origin: "https://app.example.com", "sec-fetch-site": "cross-site" };
+  const answer = await ask(app, CHAT, { messages: MESSAGES }, listed);
+  assert.equal(answer.statusCode, 200);
+  assert.match(String(answer.headers["access-control-expose-headers"]), /X-Task-Ids, X-Gpu-Id, X-Ignored-Fields/);
+  const foreign = { ...AS.user, origin: "https://evil.example.com", "sec-fetch-site": "cross-site" };
+  assert.equal(envelopeOf(await ask(app, CHAT, { messages: MESSAGES }, foreign), 403).code, "forbidden");
+});
+
+test("a header names no more tasks than clients take headers", async (t) => {
+  const { app, tasks } = server(t);
+  const { submission } = tasks;
+  tasks.submission = { ...submission, tasks: Array.from({ length: 900 }, () => submission.tasks[0]!) };
+  const { headers } = await ask(app, "/v1/completions", { prompt: Array.from({ length: 900 }, () => "x") });
+  assert.equal(String(headers["x-task-ids"]).split(", ").length, 128);
 });

@@ -14,6 +14,10 @@ declare module "fastify" {
     /** The cost of its body; null: none. */
     body_cost: BodyCost | null;
   }
+  interface FastifyContextConfig {
+    /** Members that a body of this route may have beyond those of others; absent: none. */
+    readonly moreParts?: number;
+  }
 }
 
 /** The share of a body in the memory for requests, and its turn if it is large. */
@@ -45,7 +49,7 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: B
     readBody(request, payload, limits.maxBytes, room, (error, body) => {
       if (body === null) return done(error);
       try {
-        done(null, parseJson(body, limits.maxParts));
+        done(null, parseJson(body, limits.maxParts + (request.routeOptions.config.moreParts ?? 0)));
       } catch (thrown) {
         done(thrown as Error);
       }

@@ -13,6 +13,9 @@ import { failureOf, goneTask } from "../task-failure.ts";
 /** Seconds to wait for a task: longer than any deadline, and no more than a timer can be set for. */
 const ANY_TIME = 2_000_000;
 
+/** Tasks that a header names: clients refuse answers whose headers take more than 16 KiB. */
+const MOST_NAMED = 128;
+
 export interface Call {
   /** Of its tasks, in the order of the choices. */
   readonly ids: readonly string[];
@@ -44,7 +47,7 @@ export async function submitCall(
     idempotency,
   });
   const ids = tasks.map(({ id }) => id);
-  reply.header("x-task-id", ids[0]).header("x-task-ids", ids.join(", "));
+  reply.header("x-task-id", ids[0]).header("x-task-ids", ids.slice(0, MOST_NAMED).join(", "));
   if (replayed) reply.header("idempotent-replayed", "true");
   const leave = (): void => {
     if (idempotency === null) for (const id of ids) void cancelAbandoned(parts, id);

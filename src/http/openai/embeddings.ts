@@ -14,6 +14,9 @@ import { type ServerParts } from "../server-parts.ts";
 import { type Done, endOf, modelOf, submitCall, usageOf } from "./calls.ts";
 import { settingsOf, tellIgnored } from "./fields.ts";
 
+/** Of all lists of tokens of one call; a batch of a thousand pages has about so many. */
+const MOST_TOKENS = 2 ** 20;
+
 export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embedding }: OpenAiSchemas): void {
   const { max_text_bytes } = parts.config.limits;
   app.route<{ Body: EmbeddingBody }>({
@@ -29,6 +32,7 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
       response: { 200: shared(EmbeddingAnswer) },
       refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
+    config: { moreParts: MOST_TOKENS },
     onRequest: submission(parts),
     preValidation: tellIgnored(embedding),
     handler: async (request, reply) => {
