@@ -86,7 +86,10 @@ test("the short forms of a batch are refused as the long ones are", async (t) =>
   assert.match(await said({ batch: ["x", "ğüşıöç"] }), /^batch\[1\]\.text must be at most 10 bytes/);
   assert.match(await said({ batch: ["x"], temperature: 2 }), /^temperature must be a number from 0 to 1; got 2/);
   assert.match(await said({ batch: ["x"], text: "y" }), /^text is not a known field/);
-  assert.match(await said({ batch: [["x"]] }), /^batch\[0\] must be an object with a text, or the text alone/);
+  assert.match(
+    await said({ batch: [["x"]] }),
+    /^batch\[0\] must be an object with text, messages or input, or a text alone/,
+  );
   assert.match(await said({ batch: { length: 1 }, max_length: 5 }), /^batch must be a list/);
   assert.equal(tasks.submitted.length, 0);
 });

@@ -216,7 +216,11 @@ test("bad bodies are refused with a sentence that names the field, the value and
     ["/batch_predict", '{"batch":[{"prompt":"x"}]}', /^batch\[0\]\.prompt is .*; perhaps text was meant\.$/],
     ["/batch_predict", '{"batch":["x"],"max_length":0}', "max_length must be an integer of at least 1; got 0."],
     ["/batch_predict", '{"batch":["x",""]}', 'batch[1].text must be a string that is not empty; got "".'],
-    ["/batch_predict", '{"batch":[5]}', "batch[0] must be an object with a text, or the text alone; got 5."],
+    [
+      "/batch_predict",
+      '{"batch":[5]}',
+      "batch[0] must be an object with text, messages or input, or a text alone; got 5.",
+    ],
     ["/batch_predict", '{"batch":"x"}', 'batch must be a list of 1 to 2 items; got "x".'],
     ["/predict", '{"text":"x","__proto__":{"a":1}}', /^__proto__ is not a known field/],
     ["/predict", '{"text":"x","gpu_options":{"__proto__":{}}}', /^gpu_options\.__proto__ is not a known field/],
@@ -231,7 +235,7 @@ test("bad bodies are refused with a sentence that names the field, the value and
     [
       "/batch_predict",
       '{"batch":[{"text":"x"},null]}',
-      "batch[1] must be an object with a text, or the text alone; got null.",
+      "batch[1] must be an object with text, messages or input, or a text alone; got null.",
     ],
     ["/batch_predict", '{"batch":[{"text":"x"},{}]}', `batch[1].${MISSING}`],
     ["/batch_predict", '{"batch":[{"text":"x"},{"text":"x","max_length":0}]}', /^batch\[1\]\.max_length must be/],

@@ -63,7 +63,10 @@ function batchSchema(settings: Settings) {
   const { max_batch_size } = settings.limits;
   const { multi_gpu } = settings.gpu;
   const fields = inputFields(settings);
-  const item = closed(fields, { shorthand: "text", allowed: "an object with a text, or the text alone" });
+  const item = closed(fields, {
+    shorthand: "text",
+    allowed: "an object with text, messages or input, or a text alone",
+  });
   const batch = Type.Array(item, {
     minItems: 1,
     maxItems: max_batch_size,
