@@ -10,6 +10,7 @@ import { devices } from "./devices.ts";
 import { EMBEDDED } from "./embedded.ts";
 import { engine, engineOnGpu } from "./engine.ts";
 import { LIFE } from "./life.ts";
+import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
@@ -21,6 +22,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   submit: [submit, batches],
   engine: [engine],
   "engine-gpu": [engineOnGpu],
+  openai: [openai],
   embedded: EMBEDDED,
   devices: [devices],
   scaling: [scaling],

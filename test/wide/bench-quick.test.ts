@@ -10,3 +10,21 @@ test("the quick benchmark of submitting measures single tasks and batches, and n
   const rates = [...said.matchAll(/^- .*tasks\/s [^:]*: (\d+) /gm)].map(([, rate]) => Number(rate));
   assert.ok(rates.length === 2 && rates.every((rate) => rate > 0), said);
 });
+
+test("the quick benchmark of OpenAI's API compares chats through the server with those of the engine", async (t) => {
+  const { said } = await runToEnd(t, "bench/main.ts", "openai", "--quick");
+  assert.deepEqual(said.match(/^## .*$/gm), ["## openai"], said);
+  const bars = [...said.matchAll(/^- (?:ok|\*\*MISSED\*\*): (.*?): (-?[\d.]+) /gm)].map(([, what, figure]) => [
+    what,
+    Number(figure),
+  ]);
+  assert.deepEqual(
+    bars.map(([what]) => what),
+    [
+      "throughput through the server, of direct: chat, random 100M model, 8 at once",
+      "added ms to the first text: chat, random 100M model, 8 at once",
+    ],
+    said,
+  );
+  assert.ok((bars[0]![1] as number) > 0, said);
+});
