@@ -16,8 +16,17 @@ const EVERY = ["package-lock.json", "bin/**", "src/*.ts", "test/helpers/**", "to
 export const SUITES: readonly Suite[] = [
   {
     name: "clients",
-    tests: ["document-client", "example-clients", "examples", "readme", "remote"],
-    dependsOn: ["README.md", "docs/**", "examples/**", "src/cli/**", "src/config/**", "src/http/**"],
+    tests: ["document-client", "example-clients", "examples", "openai-clients", "readme", "remote"],
+    dependsOn: [
+      "README.md",
+      "docs/**",
+      "examples/**",
+      "src/cli/**",
+      "src/config/**",
+      "src/http/**",
+      "test/clients/**",
+      "tools/test-clients.ts",
+    ],
   },
   {
     name: "llama",
