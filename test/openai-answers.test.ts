@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { numbersOf } from "../src/common/vectors.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
-import { briefly, type Chunk, chunksOf } from "./helpers/openai.ts";
+import { briefly, type Chunk, chunksOf, envelopeOf } from "./helpers/openai.ts";
 
 const server = await startLocalServer(
   { after },
@@ -16,17 +16,17 @@ await server.loaded();
 
 const MESSAGES = [{ role: "user", content: "Hello" }];
 
-async function asked(path: string, body?: object, headers: Record<string, string> = {}) {
-  const response = await fetch(server.url + path, {
+async function asked(path: string, body?: object, headers: Record<string, string> = {}, of = server) {
+  const response = await fetch(of.url + path, {
     method: body === undefined ? "GET" : "POST",
-    headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json", ...headers },
+    headers: { authorization: `Bearer ${of.key}`, "content-type": "application/json", ...headers },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-async function answered<T>(path: string, body?: object): Promise<T> {
-  const { status, text } = await asked(path, body);
+async function answered<T>(path: string, body?: object, of = server): Promise<T> {
+  const { status, text } = await asked(path, body, {}, of);
   assert.equal(status, 200, text);
   return JSON.parse(text) as T;
 }
@@ -225,4 +225,51 @@ test("a call that is sent again under its key gets the same answer, streamed as 
   }
   const other = await asked("/v1/chat/completions", { messages: MESSAGES, n: 2 }, { "idempotency-key": "again-false" });
   assert.equal(other.status, 409);
+});
+
+test("of several models the one that can do it answers, and names may have slashes and spaces", async (t) => {
+  const several = await startLocalServer(t, {
+    config:
+      "engine: { simulated: { tokens_per_second: 0, models: [{ gpu_id: 0, name: org/talker, capabilities: [chat, completion] }, { gpu_id: 1, name: mini vectors, capabilities: [embedding] }] } }",
+    devices: "simulated:2",
+  });
+  await several.loaded();
+  const models = await answered<{ data: { id: string }[] }>("/v1/models", undefined, several);
+  assert.deepEqual(
+    models.data.map(({ id }) => id),
+    ["org/talker", "mini vectors"],
+  );
+  for (const [path, model] of [
+    ["/v1/models/org/talker", "org/talker"],
+    ["/v1/models/org%2Ftalker", "org/talker"],
+    ["/v1/models/mini%20vectors", "mini vectors"],
+  ] as const) {
+    assert.equal((await answered<{ id: string }>(path, undefined, several)).id, model);
+  }
+  const chat = { messages: MESSAGES, max_tokens: 1 };
+  assert.equal((await answered<Fields>("/v1/chat/completions", chat, several))["model"], "org/talker");
+  assert.equal((await answered<Fields>("/v1/embeddings", { input: "x" }, several))["model"], "mini vectors");
+  const { text } = await asked("/v1/chat/completions", { ...chat, stream: true }, {}, several);
+  assert.equal((chunksOf(text)[0] as Chunk).model, "org/talker");
+  const wrong = await asked("/v1/chat/completions", { ...chat, model: "mini vectors" }, {}, several);
+  const { param, code, message } = envelopeOf({ statusCode: wrong.status, body: wrong.text }, 400);
+  assert.deepEqual([param, code], ["messages", "unsupported"]);
+  assert.match(message, /^messages cannot be answered by the model mini vectors; org\/talker can\.$/);
+});
+
+test("what no model here can do is refused before the queue, by the field that asks for it", async () => {
+  const cases: [path: string, body: object, status: number, param: string, code: string, sentence: RegExp][] = [
+    ["/v1/chat/completions", { model: "gpt-4o", messages: MESSAGES }, 404, "model", "model_not_found", /^model must be the name of a model \(simulated\); got "gpt-4o"\.$/],
+    ["/v1/completions", { model: "gpt-4o", prompt: "x" }, 404, "model", "model_not_found", /simulated/],
+    ["/v1/embeddings", { model: "gpt-4o", input: "x" }, 404, "model", "model_not_found", /simulated/],
+    ["/v1/chat/completions", { messages: [{ role: "user", content: "x".repeat(200_000) }] }, 400, "messages", "context_length_exceeded", /^messages has at least 50000 tokens/],
+    ["/v1/completions", { prompt: "x".repeat(200_000) }, 400, "prompt", "context_length_exceeded", /^prompt has at least 50000 tokens/],
+    ["/v1/completions", { prompt: "x", gpu_options: { specific_gpu_id: 7 } }, 400, "gpu_options.specific_gpu_id", "invalid_input", /got 7\.$/],
+  ]; // prettier-ignore
+  for (const [path, body, status, param, code, sentence] of cases) {
+    const answer = await asked(path, body);
+    const error = envelopeOf({ statusCode: answer.status, body: answer.text }, status);
+    assert.match(error.message, sentence);
+    assert.deepEqual([error.param, error.code], [param, code]);
+  }
 });

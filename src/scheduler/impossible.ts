@@ -1,5 +1,5 @@
 /** Why a task could never run: for the refusal of a new one, and for the end of one that waits in vain. */
-import { AltLasError } from "../errors.ts";
+import { AltLasError, type ErrorCode } from "../errors.ts";
 import { mayServeAgain } from "../gpu/facts.ts";
 import { type Need } from "../request.ts";
 import { type Task, type TaskError } from "../task.ts";
@@ -92,7 +92,7 @@ export class Impossible {
     if (pinnedGpuId !== null && !gpuIds.includes(pinnedGpuId)) {
       const ids = gpuIds.join(", ");
       const sentence = `gpu_options.specific_gpu_id must be the id of a GPU (${ids}); got ${pinnedGpuId}.`;
-      return new AltLasError("invalid_input", sentence);
+      return aboutField("invalid_input", sentence);
     }
     const reasons = wanted.map(({ gpuId, facts }) => `GPU ${gpuId}: ${facts.reason ?? `It is ${facts.state}.`}`);
     const what =
@@ -106,13 +106,13 @@ export class Impossible {
 
   #unknownModel(at: string, model: string): AltLasError {
     const loading = this.#fleet.all.filter(({ facts }) => facts.modelName === null && facts.state === "starting");
-    if (loading.length === 0) return new AltLasError("model_not_found", this.#misnamed(at, model));
+    if (loading.length === 0) return aboutField("model_not_found", this.#misnamed(at, model));
     const ids = [...new Set(loading.map(({ gpuId }) => gpuId))];
     const who =
       ids.length === 1 ? `GPU ${ids[0]} is still loading its model` : `GPUs ${ids.join(", ")} are still loading`;
     const known = this.#names === "" ? "none is known yet" : `known are ${this.#names}`;
     const sentence = `${at}model asks for "${model}", while ${who}; ${known}. Try again in ${LOADING_RETRY_SECONDS} s.`;
-    return new AltLasError("not_ready", sentence, { retryAfter: LOADING_RETRY_SECONDS });
+    return aboutField("not_ready", sentence, LOADING_RETRY_SECONDS);
   }
 
   #misnamed(at: string, model: string): string {
@@ -153,15 +153,21 @@ export class Impossible {
   }
 }
 
+/** @param sentence its first word is the field @param retryAfter seconds */
+function aboutField(code: ErrorCode, sentence: string, retryAfter?: number): AltLasError {
+  const [param = ""] = sentence.split(" ", 1);
+  return new AltLasError(code, sentence, { param, ...(retryAfter !== undefined && { retryAfter }) });
+}
+
 function unsupported(sentence: string): AltLasError {
-  return new AltLasError("unsupported", sentence);
+  return aboutField("unsupported", sentence);
 }
 
 /** @param able the instances that come into question, for all of which its text is too long */
 function tooLong({ size, needs }: Task, able: readonly Instance[], at: string): AltLasError {
   const { facts } = able.reduce((a, b) => ((a.facts.context ?? 0) >= (b.facts.context ?? 0) ? a : b));
   const field = needs.map((need) => ABILITIES[need]?.field).find((name) => name !== undefined);
-  return new AltLasError(
+  return aboutField(
     "prompt_too_long",
     `${at}${field} has at least ${leastTokens(size, facts)} tokens, which leaves no room for one more in the context of ${facts.context} tokens.`,
   );
