@@ -147,6 +147,7 @@ describe("how the llama engine computes", () => {
         ["kv_cache_type", "f16"],
         ["context", 4096],
         ["slots", SLOTS],
+        ["raw", "false"],
       ],
     );
     assert(info.settings.every(({ reason }) => reason !== "" && !reason.endsWith(".")));
