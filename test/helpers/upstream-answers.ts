@@ -1,10 +1,11 @@
 /** What the engine makes of an answer's bytes, without a connection. */
 import assert from "node:assert/strict";
-import { textOf, type Delta } from "../../src/output.ts";
+import { type Delta } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { AnswerReader } from "../../src/engine/upstream/answer-reader.ts";
 import { type GenerateOutcome } from "../../src/engine/engine.ts";
 import { Answer } from "../../src/engine/openai/answer.ts";
+import { readChat } from "../../src/engine/openai/chats.ts";
 import { readCompletion } from "../../src/engine/openai/completions.ts";
 import { type Question } from "../../src/engine/openai/dialect.ts";
 import { UpstreamError } from "../../src/engine/upstream/upstream.ts";
@@ -12,8 +13,12 @@ import { EngineFailure } from "../../src/engine/failures.ts";
 
 const PROMPT = "Once upon a time";
 
+/** As for chats. */
+const MARKS = { open: "<think>", close: "</think>" };
+
 export interface Read {
   readonly text: string;
+  readonly reasoning: string;
   readonly tokens: number;
   /** Of an answer that was complete. */
   readonly outcome: GenerateOutcome | null;
@@ -23,14 +28,16 @@ export interface Read {
 
 /** What becomes of a body that comes in these chunks and ends there. @param take reads its events; absent: as OpenAI's protocol has them */
 export function read(chunks: readonly Uint8Array[], maxTokens = 100, take: Question["read"] = readCompletion): Read {
-  const got = { text: "", tokens: 0 };
+  const got = { text: "", reasoning: "", tokens: 0 };
   const emit = (delta: Delta, tokens: number) => {
-    const text = textOf(delta);
-    assert(text.isWellFormed());
-    got.text += text;
+    assert(delta.kind !== "embedding" && delta.text.isWellFormed());
+    // All reasoning comes before the text.
+    if (delta.kind === "reasoning" && delta.text !== "") assert.equal(got.text, "");
+    got[delta.kind] += delta.text;
     got.tokens += tokens;
   };
-  const answer = new Answer({ request: completionOf(PROMPT, { maxTokens }), emit }, { context: 4096 });
+  const shape = { stop: [], marks: take === readChat ? MARKS : null };
+  const answer = new Answer({ request: completionOf(PROMPT, { maxTokens }), emit }, { context: 4096, shape });
   const reader = new AnswerReader((data, name) => take(answer, data, name) !== false);
   try {
     for (const chunk of chunks) if (!reader.add(chunk)) throw new UpstreamError(200, "too long");

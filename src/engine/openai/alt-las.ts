@@ -1,24 +1,50 @@
-/** Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer. */
-import { continuedText } from "../../request.ts";
+/**
+ * Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer; but for embeddings, and for what
+ * that does not take, by its routes of OpenAI's protocol. One of before 0.2 knows neither chats nor models by name.
+ */
+import { type Capability, CAPABILITIES, SAMPLING_NAMES, type Sampling } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
 import { type Answer } from "./answer.ts";
-import { ask, type Dialect, type ModelCard, type Order, type Question, valueOf } from "./dialect.ts";
+import {
+  type About,
+  ask,
+  type Dialect,
+  type Extras,
+  type ModelCard,
+  type Order,
+  type Question,
+  valueOf,
+} from "./dialect.ts";
+import { promptFields, questionFor } from "./questions.ts";
+import { ALL_FIELDS } from "./sampling-fields.ts";
+
+/** Of its routes of OpenAI's protocol. */
+const EXTRAS: Extras = { honours: ALL_FIELDS, endless: { chat: {} }, wholeVocabulary: 0 };
+
+/** `predict` takes no higher temperature, as its document says. */
+const HIGHEST_TEMPERATURE = 1;
 
 export const ALT_LAS: Dialect = {
   name: "ALT_LAS",
   owner: null,
   recognize,
   about: async (upstream, { id }) => {
-    const gpus = ((await gpusOf(upstream)) ?? []).filter(({ model }) => model === id);
+    const gpus = ((await gpusOf(upstream)) ?? []).filter((gpu) => nameOf(gpu) === id);
     const contexts = gpus.map(({ context }) => contextIn(context)).filter((context) => context !== null);
     // It finds a GPU that has room for a prompt, if one has.
-    return { version: null, context: contexts.length === 0 ? null : Math.max(...contexts), slots: null };
+    return {
+      version: null,
+      context: contexts.length === 0 ? null : Math.max(...contexts),
+      slots: null,
+      ...toldBy(gpus),
+    };
   },
-  extras: { honours: [], endless: {} },
-  ask: predict,
+  extras: EXTRAS,
+  ask: (order) =>
+    order.request.sampling.temperature > HIGHEST_TEMPERATURE ? questionFor(order, EXTRAS) : predict(order),
   figures: async (upstream) => {
     const gpus = await gpusOf(upstream);
     if (gpus === null) return null;
@@ -49,25 +75,48 @@ function isGpus(value: unknown): value is readonly Gpu[] {
   return Array.isArray(value) && value.every(isObject);
 }
 
-function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
-  const names = new Set(gpus.map(({ model }) => textIn(model)).filter((name) => name !== null));
-  return [...names].map((id) => ({ id }));
+/** What requests call its model; null: none is loaded. */
+function nameOf({ model_name, model }: Gpu): string | null {
+  return textIn(model_name) ?? textIn(model);
 }
 
+function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
+  const cards = new Map<string, ModelCard>();
+  for (const gpu of gpus) {
+    const id = nameOf(gpu);
+    if (id !== null) cards.set(id, { id, aliases: [gpu.model] });
+  }
+  return [...cards.values()];
+}
+
+/** What the GPUs that have the model can do, all together. */
+function toldBy(gpus: readonly Gpu[]): Partial<About> {
+  const told = new Set(gpus.flatMap(({ capabilities }) => (Array.isArray(capabilities) ? capabilities : [])));
+  const capabilities = CAPABILITIES.filter((capability) => told.has(capability));
+  if (capabilities.length === 0) return OLD;
+  const templates = gpus.map(({ chat_template }) => chat_template).filter((has) => typeof has === "boolean");
+  return { capabilities, ...(templates.length > 0 && { hasChatTemplate: templates.includes(true) }) };
+}
+
+/** Of before 0.2. */
+const OLD: Partial<About> = { capabilities: ["completion"] satisfies Capability[], honours: [] };
+
 /** Its tasks outlive a lost connection unless they are told not to. */
-function predict({ request }: Order): Question {
-  const text = continuedText(request);
-  const { sampling } = request;
+function predict({ model, request, about }: Order): Question {
+  const { maxTokens, temperature } = request.sampling;
+  const isOld = about.honours?.length === 0;
   let attempt: number | null = null;
-  /** The text of this attempt so far. */
-  let received = "";
+  /** The text and the reasoning of this attempt so far. */
+  let received: Received = { text: "", reasoning: "" };
   return {
     waits: () => attempt === null,
     path: "/api/v1/predict",
     body: {
-      text: text.toWellFormed(),
-      max_length: sampling.maxTokens,
-      temperature: sampling.temperature,
+      ...(request.kind === "chat" ? promptFields(request) : { text: request.text.toWellFormed() }),
+      // Whether it is a user's message was decided here.
+      ...(!isOld && { model, ...(request.kind === "completion" && { raw: true }), ...saidOf(request.sampling) }),
+      max_length: maxTokens,
+      temperature,
       stream: true,
       cancel_on_disconnect: true,
     },
@@ -77,13 +126,11 @@ function predict({ request }: Order): Question {
       switch (event) {
         case "placed":
           attempt = placed(answer, attempt, wholeIn(body.attempt));
-          if (!answer.hasBegun) received = "";
+          if (!answer.hasBegun) received = { text: "", reasoning: "" };
           // It may read a long prompt now.
           return false;
         case "token":
-          if (typeof body.text !== "string") throw new UpstreamError(null, "it sent a piece of text that is none");
-          received += body.text;
-          return answer.add(body.text);
+          return takePiece(answer, body, received);
         case "completed":
           return complete(answer, body, received);
         case "failed":
@@ -96,6 +143,27 @@ function predict({ request }: Order): Question {
   };
 }
 
+interface Received {
+  text: string;
+  reasoning: string;
+}
+
+/** The fields that a request says itself; its defaults are the same there. */
+function saidOf(sampling: Sampling): Readonly<Record<string, unknown>> {
+  const fields: Record<string, unknown> = {};
+  for (const [field, name] of Object.entries(SAMPLING_NAMES))
+    fields[name] = sampling[field as keyof typeof SAMPLING_NAMES];
+  return fields;
+}
+
+function takePiece(answer: Answer, { text, reasoning = "" }: Record<string, unknown>, received: Received): void {
+  if (typeof text !== "string" || typeof reasoning !== "string")
+    throw new UpstreamError(null, "it sent a piece of text that is none");
+  received.text += text;
+  received.reasoning += reasoning;
+  answer.add(text, reasoning);
+}
+
 /** A new attempt begins its text anew, and what was handed on of the one before cannot be taken back. */
 function placed(answer: Answer, before: number | null, attempt: number | null): number | null {
   if (before !== null && attempt !== before && answer.hasBegun)
@@ -103,26 +171,28 @@ function placed(answer: Answer, before: number | null, attempt: number | null): 
   return attempt;
 }
 
-/** @param received what of the text has come before, of which a piece may be lost; the end has all of it */
-function complete(answer: Answer, { result }: Record<string, unknown>, received: string): void {
+/** @param received what has come before, of which a piece may be lost; the end has all of it */
+function complete(answer: Answer, { result }: Record<string, unknown>, received: Received): void {
   if (!isObject(result)) throw new UpstreamError(null, "it told an end without a result");
-  const { text, usage, finish_reason: reason } = result;
-  if (typeof text !== "string") throw new UpstreamError(null, "it told an end without a text");
-  if (!text.startsWith(received)) throw new UpstreamError(null, "it told an end with another text than it had sent");
+  const { text, reasoning = "", usage, finish_reason: reason } = result;
+  if (typeof text !== "string" || typeof reasoning !== "string")
+    throw new UpstreamError(null, "it told an end without a text");
+  if (!text.startsWith(received.text) || !reasoning.startsWith(received.reasoning))
+    throw new UpstreamError(null, "it told an end with another text than it had sent");
   if (reason !== "stop" && reason !== "length") throw new UpstreamError(null, "it told an end without a reason");
   if (isObject(usage)) {
     const { prompt_tokens: prompt, completion_tokens: completion, cached_tokens: cached } = usage;
     answer.count({ prompt, completion, cached });
   }
   // Of an empty one no piece has come.
-  answer.add(text.slice(received.length));
+  answer.add(text.slice(received.text.length), reasoning.slice(received.reasoning.length));
   answer.finish(reason);
 }
 
 /** A failure that would happen everywhere is the task's own; any other was bad luck there. */
 function failureOf({ error, error_code: code, status }: Record<string, unknown>): Error {
   const words = textIn(error) ?? `the task was ${String(status)} there`;
-  if (code === "prompt_too_long" || code === "model_error" || code === "out_of_memory")
+  if (code === "prompt_too_long" || code === "model_error" || code === "out_of_memory" || code === "unsupported")
     return new EngineFailure(code, words);
   return new UpstreamError(500, words);
 }

@@ -10,6 +10,9 @@ import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
+/** For it this is no seed, but the wish for any. */
+const RANDOM_SEED = 2 ** 32 - 1;
+
 export const LLAMA_CPP: Dialect = {
   name: "llama-server",
   owner: "llamacpp",
@@ -25,7 +28,11 @@ export const LLAMA_CPP: Dialect = {
       ...(textIn(props?.chat_template) !== null && { hasChatTemplate: true }),
     };
   },
-  extras: { honours: ALL_FIELDS, endless: { chat: {} } },
+  extras: {
+    honours: ALL_FIELDS,
+    endless: { chat: {} },
+    fields: ({ request: { sampling } }) => (sampling.seed === RANDOM_SEED ? { seed: RANDOM_SEED - 1 } : {}),
+  },
   countTokens: async (upstream, { request }) => {
     const content = await promptOf(upstream, request);
     const answer = content === null ? null : await ask(upstream, "/tokenize", { content, add_special: true });
