@@ -4,7 +4,7 @@
  */
 import { PRIORITIES, type Task, type TaskError } from "../task.ts";
 import { type Callers } from "./callers.ts";
-import { type Demand, demandOf, Demands } from "./demand.ts";
+import { type Demand, demandOf, Demands, isPlain } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
 import { type Entry, firstOf, SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
 
@@ -15,12 +15,15 @@ type Lane = readonly SizedQueue[];
 
 /** The waiting tasks of one caller that ask the same of a model. */
 interface Queues {
+  readonly demand: Demand;
   /** For any GPU. */
   readonly anywhere: Lane;
   /** For the GPUs of their mapped task_type. */
   readonly byType: Map<string, Lane>;
   /** For one GPU and no other. */
   readonly byGpu: Map<number, Lane>;
+  /** In all of these. */
+  entries: number;
 }
 
 /** The conditions for an entry that may take a free slot. */
@@ -92,7 +95,9 @@ export class Waiting {
   }
 
   add(entry: Entry): void {
-    this.#queueOf(entry).insert(entry);
+    const queues = this.#queuesOf(entry);
+    queues.entries++;
+    this.#queueIn(queues, entry).insert(entry);
     this.#count(entry, 1);
     if ("tasks" in entry) this.#batches.set(entry.tasks[0]!.batchId, entry);
   }
@@ -120,7 +125,10 @@ export class Waiting {
   }
 
   remove(entry: Entry): void {
-    if (!this.#queueOf(entry).remove(entry)) throw new Error(`entry ${entry.seq} does not wait`);
+    const queues = this.#queuesOf(entry);
+    if (!this.#queueIn(queues, entry).remove(entry)) throw new Error(`entry ${entry.seq} does not wait`);
+    // There are hundreds of ways to ask, and a caller that has tried them all must not keep queues for each.
+    if (--queues.entries === 0 && !isPlain(queues.demand)) this.#queues.get(firstOf(entry).user)!.delete(queues.demand);
     this.#count(entry, -1);
     if ("tasks" in entry) this.#batches.delete(entry.tasks[0]!.batchId);
   }
@@ -145,7 +153,7 @@ export class Waiting {
   entryOf(task: Task): Entry | undefined {
     const batch = task.wholeBatch && task.boundTo === null ? this.#batches.get(task.batchId) : undefined;
     if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
-    return this.#queueOf(task).has(task) ? task : undefined;
+    return this.#queueIn(this.#queuesOf(task), task).has(task) ? task : undefined;
   }
 
   /**
@@ -270,16 +278,16 @@ export class Waiting {
     return Math.max(0, priority - lifted);
   }
 
-  #queueOf(entry: Entry): SizedQueue {
-    return this.#laneOf(entry)[PRIORITIES.indexOf(firstOf(entry).priority)]!;
-  }
-
-  #laneOf(entry: Entry): Lane {
-    const { boundTo, strategy, taskType } = firstOf(entry);
-    const queues = this.#queuesOf(entry);
-    if (boundTo !== null) return this.#getOrMake(queues.byGpu, boundTo);
-    const isMapped = strategy === "task_specific" && this.#mappedTypes.has(taskType);
-    return isMapped ? this.#getOrMake(queues.byType, taskType) : queues.anywhere;
+  #queueIn(queues: Queues, entry: Entry): SizedQueue {
+    const { boundTo, strategy, taskType, priority } = firstOf(entry);
+    const isMapped = boundTo === null && strategy === "task_specific" && this.#mappedTypes.has(taskType);
+    const lane =
+      boundTo !== null
+        ? this.#getOrMake(queues.byGpu, boundTo)
+        : isMapped
+          ? this.#getOrMake(queues.byType, taskType)
+          : queues.anywhere;
+    return lane[PRIORITIES.indexOf(priority)]!;
   }
 
   #queuesOf(entry: Entry): Queues {
@@ -289,7 +297,10 @@ export class Waiting {
     if (own === undefined) this.#queues.set(user, (own = new Map()));
     let queues = own.get(demand);
     if (queues === undefined)
-      own.set(demand, (queues = { anywhere: this.#newLane(), byType: new Map(), byGpu: new Map() }));
+      own.set(
+        demand,
+        (queues = { demand, anywhere: this.#newLane(), byType: new Map(), byGpu: new Map(), entries: 0 }),
+      );
     return queues;
   }
 
