@@ -9,6 +9,7 @@ import { OPENAI, refused } from "./helpers/engines.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
 import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
 import { StandIn } from "./helpers/upstream.ts";
+import { type Answered } from "./helpers/upstream-vendors.ts";
 
 describe("of this version", () => {
   const ends: (() => void | Promise<void>)[] = [];
@@ -74,6 +75,8 @@ describe("of this version", () => {
   });
 });
 
+const UNSUPPORTED = { error: "No model can do that.", code: "unsupported" };
+
 describe("of an earlier version", () => {
   it("is asked for completions alone, and for nothing that it does not know", async () => {
     const gpus = { gpus: [{ gpu_id: 0, model: "tiny", context: 512, status: "ready", task_count: 0, slots: 4 }] };
@@ -82,7 +85,7 @@ describe("of an earlier version", () => {
       ["placed", { gpu_id: 0, attempt: 1 }],
       ["completed", { status: "completed", result }],
     ].map(([name, data]) => `event: ${name as string}\ndata: ${JSON.stringify(data)}\n\n`);
-    const routes = {
+    const routes: Record<string, Answered | null> = {
       "/v1/models": null,
       "/api/v1/gpus": { body: gpus },
       "/api/v1/predict": { headers: { "content-type": "text/event-stream" }, body: events.join("") },
@@ -103,6 +106,9 @@ describe("of an earlier version", () => {
         "temperature",
         "text",
       ]);
+      routes["/api/v1/predict"] = { status: 400, headers: {}, body: UNSUPPORTED };
+      const { code: there, message: words } = await refused(ask(engine, textOf("Once")));
+      assert.deepEqual([there, words.endsWith(": HTTP 400: No model can do that.")], ["unsupported", true]);
       const { code, message } = await refused(ask(engine, chatOf("Hi")));
       assert.equal(code, "unsupported");
       assert.match(message, /^ALT_LAS at .* cannot answer a chat \(POST \/v1\/chat\/completions\)\.$/);

@@ -34,7 +34,7 @@ import { identify, unusable } from "./identify.ts";
 import { LoadWatch } from "./load-watch.ts";
 import { PLAIN } from "./plain.ts";
 import { type Blame, blameFor } from "./refusals.ts";
-import { cannot, type Route, ROUTES, Routes } from "./routes.ts";
+import { cannot, MISSING, type Route, ROUTES, Routes } from "./routes.ts";
 import { sentenceOf, Upstream, UpstreamError } from "../upstream/upstream.ts";
 
 /** Seconds that its figures are behind, where its dialect says nothing else. */
@@ -151,6 +151,7 @@ export class OpenAiEngine implements Engine {
   async #findRoutes(): Promise<void> {
     const told = this.#about.capabilities;
     let failure: UpstreamError | null = null;
+    const refusals: string[] = [];
     for (const route of ROUTES) {
       if (told?.includes(route) === false) continue;
       // One that answers proves the server.
@@ -161,8 +162,12 @@ export class OpenAiEngine implements Engine {
       // What cannot be reached, or hangs, would do so again.
       if (error.unreached || (error.status === null && this.#routes.isEmpty)) throw this.#unproved(error);
       failure ??= error;
+      // Most servers make no embeddings, and say so in many ways.
+      if (route !== "embedding" && !MISSING.has(error.status))
+        refusals.push(`${cannot(route)}: ${sentenceOf(error.message)}`);
     }
     if (this.#routes.isEmpty) throw this.#unproved(failure!);
+    for (const refusal of refusals) console.error(`${this.#name} ${refusal}`);
   }
 
   /** @returns why it cannot be asked by this route; null: it can */

@@ -20,7 +20,8 @@ const ITS_OWN_FAULT = new Set([408, 424, 425]);
 export function blameFor(error: UpstreamError, { statusOf }: Pick<Dialect, "statusOf">): Blame {
   const status = statusOf?.(error.words) ?? error.status;
   if (status === 429 || status === 503) return "full";
-  if (status === UNSUPPORTED) return "unsupported";
+  // The word is ALT_LAS's.
+  if (status === UNSUPPORTED || error.code === "unsupported") return "unsupported";
   if (status === null || status < 400 || status >= 500 || ITS_OWN_FAULT.has(status)) return "server";
   return CLOSED.has(status) ? "closed" : "task";
 }

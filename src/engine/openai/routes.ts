@@ -14,7 +14,7 @@ const WORDS: Readonly<Record<Route, string>> = {
 };
 
 /** Statuses that say that there is no such route, or not for this model. */
-const MISSING: ReadonlySet<number | null> = new Set([404, 405, 501]);
+export const MISSING: ReadonlySet<number | null> = new Set([404, 405, 501]);
 
 export class Routes {
   /** Whether each of them has ever answered. One that had no room when it was tried has not. */

@@ -2,6 +2,8 @@
 export class UpstreamError extends Error {
   /** That it answered with; null: it did not get that far, or broke off. */
   readonly status: number | null;
+  /** The word with which its answer names the failure to programs; null: it has none. */
+  readonly code: string | null;
   /** Seconds, as it said itself. */
   readonly retryAfter: number | undefined;
   /** Its own words, or what went wrong; part of a sentence. */
@@ -14,11 +16,18 @@ export class UpstreamError extends Error {
   constructor(
     status: number | null,
     words: string,
-    options: { retryAfter?: number | undefined; unreached?: boolean; isLate?: boolean; cause?: unknown } = {},
+    options: {
+      code?: string | null;
+      retryAfter?: number | undefined;
+      unreached?: boolean;
+      isLate?: boolean;
+      cause?: unknown;
+    } = {},
   ) {
     super(status === null ? words : `HTTP ${status}: ${words}`, { cause: options.cause });
     this.name = "UpstreamError";
     this.status = status;
+    this.code = options.code ?? null;
     this.retryAfter = options.retryAfter;
     this.words = words;
     this.unreached = options.unreached ?? false;

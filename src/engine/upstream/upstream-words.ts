@@ -1,7 +1,7 @@
 /** A server's failures in words: its own, or what the way to it says. */
 import { errors } from "undici";
 import { wallTime } from "../../common/clock.ts";
-import { valueIn } from "./json-fields.ts";
+import { isObject, textIn, valueIn } from "./json-fields.ts";
 
 /** Seconds for which a server may ask to be left alone. */
 const LONGEST_PAUSE = 3600;
@@ -10,6 +10,13 @@ const LONGEST_PAUSE = 3600;
 export function wordsIn(body: string): string {
   const said = messageIn(valueIn(body)) ?? body.replace(/<(script|style)[^]*?<\/\1>|<[^>]*>/gi, " ");
   return said.replace(/\s+/g, " ").trim() || "nothing";
+}
+
+/** The word for programs: OpenAI's `error.code`, or ALT_LAS's `code`; null: there is none. */
+export function codeIn(body: string): string | null {
+  const value = valueIn(body);
+  if (!isObject(value)) return null;
+  return textIn(isObject(value.error) ? value.error.code : value.code);
 }
 
 /** OpenAI, vLLM and llama-server: `error.message`; TGI, Ollama and ALT_LAS: `error`; FastAPI: `detail`; others: `message`. */

@@ -11,7 +11,7 @@ import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL } from "./answer-rea
 import { type Patience } from "../engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
-import { codeOf, retryAfterIn, SAID_OF, saidOfParser, UNREACHED, wordsIn } from "./upstream-words.ts";
+import { codeIn, codeOf, retryAfterIn, SAID_OF, saidOfParser, UNREACHED, wordsIn } from "./upstream-words.ts";
 
 export { sentenceOf, UpstreamError } from "./upstream-error.ts";
 
@@ -170,7 +170,7 @@ export class Upstream {
     const location = headers.location;
     const redirects = status >= 300 && status < 400 && location !== undefined;
     const words = redirects ? `it redirects to ${String(location)}, which is not followed` : wordsIn(body);
-    return new UpstreamError(status, this.#clean(words), { retryAfter: retryAfterIn(headers) });
+    return new UpstreamError(status, this.#clean(words), { code: codeIn(body), retryAfter: retryAfterIn(headers) });
   }
 
   /**
