@@ -371,6 +371,8 @@ class History implements Situation {
         serves(other) &&
         other.state !== "hot" &&
         other.crowded === null &&
+        // Some of its batch may have ended by then, with what they asked.
+        isAllowed(this, other, own) &&
         isAllowed(this, other, group) &&
         suits(other, group) &&
         !hasFailedUnder(other, group) &&
