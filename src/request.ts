@@ -86,8 +86,18 @@ export const SAMPLING_DEFAULTS = { maxTokens: 128, temperature: 0.7, topK: 40, t
 /** A sampling with nothing left open. */
 export type WholeSampling = { readonly [Field in keyof typeof SAMPLING_DEFAULTS]: number } & Sampling;
 
+/**
+ * Below this, a temperature is 0. It divides the logits: 32-bit floats overflow below about 1e-36, and one infinite logit makes every
+ * probability NaN. At this one, a token whose logit is 0.02 behind the best is drawn once in 500 million times already, and logits are
+ * computed no more exactly than that.
+ */
+const LEAST_TEMPERATURE = 1e-3;
+
+/** @returns with a temperature with which every engine can compute */
 export function wholeSampling({ sampling }: Pick<Request, "sampling">): WholeSampling {
-  return { ...SAMPLING_DEFAULTS, ...sampling };
+  const whole = { ...SAMPLING_DEFAULTS, ...sampling };
+  if (whole.temperature < LEAST_TEMPERATURE) whole.temperature = 0;
+  return whole;
 }
 
 /** The text of a request to continue one. @throws {Error} it is another one, which is a bug of who sends it to an engine that cannot do it */

@@ -135,6 +135,8 @@ export interface Attempt {
   reason: "completed" | "failed" | "canceled" | "timeout" | Interruption | null;
   /** Of a `worker_crash`: nothing else ran on the worker when it died. */
   alone?: boolean;
+  /** Of a `gpu_lost`: the GPU computed nonsense, for this task or for another one there; absent: it did not. */
+  nonsense?: true;
   /** Details in one sentence, such as a server's own words; absent: the reason is enough. */
   error?: string;
   /** Attempts before this one that are not kept, because the server behind their GPU was full; absent: none. */

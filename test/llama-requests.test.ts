@@ -9,6 +9,7 @@ import { type LlamaEngine } from "../src/engine/llama/llama.ts";
 import { LLAMA, refused } from "./helpers/engines.ts";
 import { keyOf, stringsIn, tokenizerOf } from "./helpers/gguf.ts";
 import { withLlama } from "./helpers/llama.ts";
+import { extremes } from "./helpers/samplings.ts";
 import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
 import { TURN_END } from "./helpers/sentence-piece.ts";
 import { writeSentencePieceModel } from "./helpers/tiny-models.ts";
@@ -82,6 +83,30 @@ describe("biases and penalties of the llama engine", () => {
       assert.equal(await said({ frequencyPenalty: 1000 }), "abababab");
       assert.equal(await said({ frequencyPenalty: -1000 }), "aaaaaaaa");
     }));
+});
+
+describe("samplings at their extremes", () => {
+  it("leave the llama engine able to compute, one after the other", async () => {
+    await withLlama(async (engine) => {
+      let gone = false;
+      void engine.gone.then(() => (gone = true));
+      for (const sampling of extremes(TOKENS.length)) {
+        const { tokens, completionTokens } = await ask(engine, textOf(STORY, { ...sampling, maxTokens: 4 }, true));
+        assert.equal(tokens, completionTokens, JSON.stringify(sampling));
+      }
+      assert.equal(gone, false);
+    });
+  });
+
+  it("of the temperature are greedy where it is next to nothing", async () => {
+    await withLlama(async (engine) => {
+      const greedy = await ask(engine, textOf(STORY, {}, true));
+      for (const temperature of [1e-45, 1e-38, 1e-4]) {
+        const { text } = await ask(engine, textOf(STORY, { temperature, seed: 5 }, true));
+        assert.equal(text, greedy.text);
+      }
+    });
+  });
 });
 
 describe("reasoning in the llama engine", () => {

@@ -36,6 +36,11 @@ const FAILURES: readonly (readonly [code: ErrorCode, whole: string, outside: str
     "The model has no chat template, so that it takes a text, but no messages.",
     "The model has no chat template, so that it takes a text, but no messages.",
   ],
+  [
+    "model_error",
+    "The model computed nonsense 2 times where this task ran, the last time with no other there; it is not tried again.",
+    "The model computed nonsense 2 times where this task ran, the last time with no other there; it is not tried again.",
+  ],
   ["timeout", "The task was not done 5 s after its submission.", "The task was not done 5 s after its submission."],
 ];
 

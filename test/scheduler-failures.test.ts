@@ -354,6 +354,25 @@ test("a task that kills its worker twice while it runs there alone is poison", (
   assert.equal(neighbour.status, "completed");
 });
 
+test("a task for which GPUs compute nonsense takes neighbours along once, and is over the second time", () => {
+  const world = new World([facts(0, { slots: 3 }), facts(1, { slots: 3, state: "drained" })], { maxAttempts: 10 });
+  const [culprit, ...neighbours] = world.submitMany(3) as [Task, Task, Task];
+  world.fail(0, "faulted", "nonsense");
+  world.recover(1);
+  world.pass(60);
+  assert.deepEqual([...world.scheduler.instances[1]!.running], [culprit], "alone");
+  world.fail(1, "faulted", "nonsense");
+  assert.deepEqual([culprit.status, culprit.error?.code], ["failed", "model_error"]);
+  assert.match(culprit.error!.sentence, /^The model computed nonsense 2 times where this task ran/);
+  assert.deepEqual(reasonsOf(culprit), ["gpu_lost", "gpu_lost"]);
+  world.recover(0);
+  for (const task of neighbours) {
+    assert.deepEqual([...world.scheduler.instances[0]!.running], [task]);
+    world.complete(task);
+  }
+  assert.deepEqual(statesOf(neighbours), ["completed", "completed"]);
+});
+
 test("suspects of one crash run one after the other, each on a GPU that is empty for it", () => {
   const world = new World([facts(0, { slots: 3 }), facts(1, { slots: 3 })]);
   const cut = world.batch(3, "whole").filter(({ gpuId }) => gpuId !== null);

@@ -231,6 +231,8 @@ export interface EngineEnd {
   readonly sentence: string;
   /** Whether one of the tasks may be the cause, as with a process that died; else the connection to it failed. */
   readonly crashed: boolean;
+  /** It computed nonsense: the device fails, or one of the tasks is the cause. Absent: it did not. */
+  readonly nonsense?: boolean;
 }
 
 /** Bytes, by what takes them. */

@@ -37,6 +37,7 @@ const OURS: readonly RegExp[] = [
   /^The model has no chat template, so that it takes a text, but no messages\.$/,
   /^(?:This model makes embeddings; it generates no text|No memory is left for embeddings)\.$/,
   /^The server's content filter ended the answer\.$/,
+  /^The model computed nonsense \d+ times where this task ran, [a-z ,]+; it is not tried again\.$/,
   /^The task was cut off (?:once|\d+ times), the last time because [A-Za-z ]+ \(tasks\.max_attempts is \d+\)/,
   /^Task [0-9a-f-]{36} has ended, but its end could not be written to disk yet; it is written as soon as that can be\.$/,
   /^What was canceled has not ended yet, or its end could not be written to disk; it is written as soon as that can be\.$/,

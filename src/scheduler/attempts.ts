@@ -5,6 +5,9 @@ import { type Attempt, attemptNumber, type Interruption, type Task, type TaskErr
 /** After so many deaths of workers on which it ran alone, a task is held to be their cause. */
 const POISONOUS = 2;
 
+/** After nonsense was computed so often where it ran, the second time for nobody else, a task is held to be the cause. */
+const NONSENSICAL = 2;
+
 /** The most attempts in a row that are stored of those that full servers ended: while a server stays full there may be thousands. */
 const KEPT_FULL = 3;
 
@@ -18,6 +21,8 @@ const LONGEST_EXTRA_REST = 15;
 interface Circumstances {
   /** Whether nothing else ran on its GPU then; default false. */
   readonly alone?: boolean;
+  /** Whether that GPU computed nonsense; default false. */
+  readonly nonsense?: boolean;
   /** The cause in one sentence; absent or null: the reason says it all. */
   readonly error?: string | null;
 }
@@ -35,7 +40,7 @@ export function endAttempt(
   task: Task,
   reason: Attempt["reason"],
   { at, now }: Moment,
-  { alone = false, error = null }: Circumstances = {},
+  { alone = false, nonsense = false, error = null }: Circumstances = {},
 ): void {
   const attempt = task.attempts.at(-1);
   if (attempt === undefined) return;
@@ -43,6 +48,7 @@ export function endAttempt(
   if (reason !== "gpu_full") task.waitsSince = now;
   attempt.reason = reason;
   if (reason === "worker_crash" && alone) attempt.alone = true;
+  if (nonsense) attempt.nonsense = true;
   if (error !== null) attempt.error = error;
   if (reason === "gpu_full") dropOldest(task.attempts);
 }
@@ -57,11 +63,11 @@ function dropOldest(attempts: Attempt[]): void {
 }
 
 /**
- * Whether a task is a suspect: a worker died under it, and it may be the cause. It has to run alone. So a task that kills workers takes its
- * neighbours along once at most, and only a death while it ran alone counts against it.
+ * Whether a task is a suspect: a worker died under it, or a GPU computed nonsense, and it may be the cause. It has to run alone. So a task
+ * that kills workers takes its neighbours along once at most, and only a death while it ran alone counts against it.
  */
 export function isSuspect({ attempts }: Task): boolean {
-  return attempts.some(({ reason }) => reason === "worker_crash");
+  return attempts.some(({ reason, nonsense }) => reason === "worker_crash" || nonsense === true);
 }
 
 /** Whether an attempt that ended so counts against the task, which may not be tried for ever. */
@@ -79,6 +85,10 @@ export function finalError(task: Task, maxAttempts: number): TaskError | null {
   if (deaths >= POISONOUS) {
     const sentence = `The worker died ${deaths} times while this task ran there alone; it is not tried again.`;
     return { code: "poison", sentence };
+  }
+  if (task.attempts.filter(({ nonsense }) => nonsense === true).length >= NONSENSICAL) {
+    const sentence = `The model computed nonsense ${NONSENSICAL} times where this task ran, the last time with no other there; it is not tried again.`;
+    return { code: "model_error", sentence };
   }
   const last = task.attempts.at(-1);
   const tries = countedAttempts(task);

@@ -222,21 +222,24 @@ export class Scheduler {
   /**
    * An instance has lost its worker. Its tasks wait again, at the place that their age gives them. `setGpu` may come before this or after
    * it.
+   * @param reason `nonsense`: a GPU that is lost because of what it computed for one of them
    * @param sentence the cause; null: the reason says it all
    */
   interrupted(
     ref: InstanceRef,
-    reason: Exclude<Interruption, "server_restart" | "out_of_memory">,
+    reason: Exclude<Interruption, "server_restart" | "out_of_memory"> | "nonsense",
     sentence: string | null = null,
   ): void {
     this.#event(() => {
       const instance = this.#fleet.get(ref);
       const cutOff = [...instance.running];
+      const nonsense = reason === "nonsense";
+      const circumstances = { alone: cutOff.length === 1, error: sentence, nonsense };
       this.#fleet.losesWorker(instance);
       this.#dispatcher.release(instance);
       for (const task of cutOff) {
         this.#planner.vacate(instance, task, 0, false);
-        endAttempt(task, reason, this.#life.moment(task), { alone: cutOff.length === 1, error: sentence });
+        endAttempt(task, nonsense ? "gpu_lost" : reason, this.#life.moment(task), circumstances);
       }
       this.#prefixes?.clear(instance);
       this.#requeue.addAfterPause(cutOff.filter((task) => this.#life.again(task)));

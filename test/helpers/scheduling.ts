@@ -187,7 +187,7 @@ export class World {
   }
 
   /** A GPU fails with everything that runs there, in the order in which a GPU tells it. */
-  fail(gpuId: number, state: GpuState, reason: "worker_crash" | "gpu_lost" = "gpu_lost"): void {
+  fail(gpuId: number, state: GpuState, reason: "worker_crash" | "gpu_lost" | "nonsense" = "gpu_lost"): void {
     this.tell({ ...this.factsOf(gpuId), state });
     this.interrupt(gpuId, reason);
   }

@@ -13,6 +13,7 @@ import { LLAMA, refused, watch } from "../helpers/engines.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
 import { embeddingModel, instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { ask, chatOf, takesRequests, textOf } from "../helpers/request-promises.ts";
+import { extremes } from "../helpers/samplings.ts";
 import { TURN_END } from "../helpers/sentence-piece.ts";
 import { EMBEDDING_CONTEXT, writeEmbeddingModel, writeSentencePieceModel } from "../helpers/tiny-models.ts";
 
@@ -100,6 +101,20 @@ function samples(): void {
     const punished = await story({ ...sampling, maxTokens: 200, frequencyPenalty: 2, presencePenalty: 2 });
     const free = await story({ ...sampling, maxTokens: 200 });
     assert(variety(punished.text) > variety(free.text), `${punished.text} ${free.text}`);
+  });
+
+  it("at their extremes leave it able to compute", async () => {
+    let gone = false;
+    void engine.gone.then(() => (gone = true));
+    for (const sampling of extremes(4096)) {
+      const { tokens, completionTokens } = await story({
+        ...sampling,
+        temperature: sampling.temperature!,
+        maxTokens: 4,
+      });
+      assert.equal(tokens, completionTokens, JSON.stringify(sampling));
+    }
+    assert.equal(gone, false);
   });
 
   it("are refused as vectors", async () => {

@@ -238,7 +238,7 @@ export class LlamaServerEngine implements Engine {
       return new EngineFailure("gpu_full", `llama-server has no room now: ${said}`, options);
     }
     if (isNonsense(error)) {
-      this.#end({ sentence: `llama-server failed: ${said}`, crashed: false });
+      this.#end({ sentence: `llama-server failed: ${said}`, crashed: false, nonsense: true });
       return new EngineFailure("gpu_lost", this.#over!.sentence);
     }
     const isRefusal = status !== null && status >= 400;

@@ -291,7 +291,7 @@ export class LlamaEngine implements Engine {
     if (this.#isProving)
       return new EngineFailure("model_error", `${what}. The file is damaged, or the device computes wrongly.`);
     this.#over ??= new EngineFailure("gpu_lost", `${what}.`);
-    this.#gone.resolve({ sentence: this.#over.message, crashed: false });
+    this.#gone.resolve({ sentence: this.#over.message, crashed: false, nonsense: true });
     return this.#over;
   }
 

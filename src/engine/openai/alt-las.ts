@@ -2,7 +2,7 @@
  * Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer; but for embeddings, and for what
  * that does not take, by its routes of OpenAI's protocol. One of before 0.2 knows neither chats nor models by name.
  */
-import { type Capability, CAPABILITIES, SAMPLING_NAMES, type Sampling } from "../../request.ts";
+import { type Capability, CAPABILITIES, SAMPLING_NAMES, type Sampling, wholeSampling } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
@@ -103,7 +103,7 @@ const OLD: Partial<About> = { capabilities: ["completion"] satisfies Capability[
 
 /** Its tasks outlive a lost connection unless they are told not to. */
 function predict({ model, request, about }: Order): Question {
-  const { maxTokens, temperature } = request.sampling;
+  const { maxTokens, temperature } = wholeSampling(request);
   const isOld = about.honours?.length === 0;
   let attempt: number | null = null;
   /** The text and the reasoning of this attempt so far. */

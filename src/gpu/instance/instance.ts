@@ -250,7 +250,7 @@ export class Instance {
     return {
       loaded: (info, gpus) => this.#onLoaded(info, gpus),
       refused: (code, sentence) => this.#lifecycle.refused(code, sentence),
-      lost: (sentence) => this.#lifecycle.fail(sentence, "gpu_lost"),
+      lost: (sentence, nonsense) => this.#lifecycle.fail(sentence, nonsense ? "nonsense" : "gpu_lost"),
       beat: () => this.#onBeat(),
       ended: (sink, outcome) => this.#onEnded(sink, outcome),
       stalled: (sentence) => {

@@ -9,10 +9,10 @@ import { type CanceledRun } from "../worker/worker-runs.ts";
 import { type InstanceHealth } from "./health.ts";
 
 /**
- * Why tasks are taken from an instance: its worker died and one of them may be the cause, the GPU failed, its worker had to be ended
- * because it did not stop another task, or a drain's time was up.
+ * Why tasks are taken from an instance: its worker died and one of them may be the cause, the GPU failed, it computed nonsense and one of
+ * them may be the cause, its worker had to be ended because it did not stop another task, or a drain's time was up.
  */
-export type LossReason = "worker_crash" | "gpu_lost" | "worker_stopped" | "gpu_drained";
+export type LossReason = "worker_crash" | "gpu_lost" | "nonsense" | "worker_stopped" | "gpu_drained";
 
 /** A cause that ends a worker at once, and the reason that its tasks get. */
 export interface CutOff {

@@ -57,7 +57,7 @@ export type FromWorker =
   /** Loading failed for a reason that trying again at once does not mend. The process exits after it. */
   | { readonly type: "refused"; readonly code: FailureCode; readonly sentence: string }
   /** The server behind the engine cannot be reached any more, or makes no sense. The process exits after it. */
-  | { readonly type: "lost"; readonly sentence: string }
+  | { readonly type: "lost"; readonly sentence: string; readonly nonsense: boolean }
   /** All that happened in one decoding step, for all its sequences, in this order. A start alone waits for the next step. */
   | {
       readonly type: "step";

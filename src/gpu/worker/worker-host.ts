@@ -88,16 +88,18 @@ export class WorkerHost {
       const { code, sentence } = reportOf(error);
       // An unreachable server may recover; a refusal stays.
       const message =
-        code === "gpu_lost" ? ({ type: "lost", sentence } as const) : ({ type: "refused", code, sentence } as const);
+        code === "gpu_lost"
+          ? ({ type: "lost", sentence, nonsense: false } as const)
+          : ({ type: "refused", code, sentence } as const);
       this.#port.send(message, () => this.#leave());
     }
   }
 
   /** The engine cannot go on. Text of its tasks that it has not told yet is cut off. */
-  #onGone({ sentence, crashed }: EngineEnd): void {
+  #onGone({ sentence, crashed, nonsense = false }: EngineEnd): void {
     if (this.#ending) return;
     if (crashed) this.#port.fail(sentence);
-    else this.#port.send({ type: "lost", sentence }, () => this.#leave());
+    else this.#port.send({ type: "lost", sentence, nonsense }, () => this.#leave());
   }
 
   #leave(): void {

@@ -24,7 +24,7 @@ export interface WorkerEvents {
   /** The model cannot be loaded, and trying again at once would not help; the process ends. */
   refused(code: FailureCode, sentence: string): void;
   /** The server behind its engine cannot be reached, or not any more; the process ends. */
-  lost(sentence: string): void;
+  lost(sentence: string, nonsense: boolean): void;
   /** A heartbeat: its figures are new. */
   beat(): void;
   /** A run has ended and its slot is free; all its text has been told. The owner tells the sink. */
@@ -173,7 +173,7 @@ export class GpuWorker {
       case "refused":
         return this.#events.refused(message.code, message.sentence);
       case "lost":
-        return this.#events.lost(message.sentence);
+        return this.#events.lost(message.sentence, message.nonsense);
       case "heartbeat":
         return this.#onHeartbeat(message);
       case "step":
