@@ -1,6 +1,7 @@
 /** The fields that clients of OpenAI's API send: what becomes of them, which are ignored, and which are refused in which words. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { AltLasError } from "../src/errors.ts";
 import { TO_THE_END } from "../src/request.ts";
 import { type TaskInput } from "../src/task.ts";
 import { aCompletedTask, AS, testConfig, testServer } from "./helpers/http.ts";
@@ -159,7 +160,7 @@ test("unknown fields are ignored and named; what is harmless or null is not even
     audio: null,
     verbosity: "medium",
     reasoning_effort: null,
-    stop: null,
+    stop: [],
     unheard_of: null,
     presence_penalty: 0,
     logit_bias: {},
@@ -173,6 +174,14 @@ test("unknown fields are ignored and named; what is harmless or null is not even
   const many = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`field_${index}`, 1]));
   const { ignored } = await madeOf("/v1/embeddings", { input: "x", ...many });
   assert.match(String(ignored), /^field_0, .*field_19, \.\.\.$/);
+  const long = { ["x".repeat(2_000_000)]: 1, ["😀".repeat(1_000_000)]: 2, ["a\ud83d"]: 3 };
+  assert.equal(
+    (await madeOf(CHAT, { messages: MESSAGES, ...long })).ignored,
+    `${"x".repeat(100)}, ${"%F0%9F%98%80".repeat(8)}, a%EF%BF%BD`,
+  );
+  const nothing = Object.fromEntries(Array.from({ length: 2000 }, (_, index) => [`field_${index}`, null]));
+  const last = { messages: MESSAGES, early: 1, ...nothing, late: 1 };
+  assert.equal((await madeOf(CHAT, last)).ignored, "early, ...");
 });
 
 const REFUSED: readonly [path: string, body: object, param: string | null, code: string, sentence: RegExp][] = [
@@ -188,7 +197,6 @@ const REFUSED: readonly [path: string, body: object, param: string | null, code:
   [CHAT, { messages: MESSAGES, n: 129 }, "n", "invalid_input", /^n must be an integer from 1 to 128; got 129\.$/],
   [CHAT, { messages: MESSAGES, n: 0 }, "n", "invalid_input", /^n must be/],
   [CHAT, { messages: MESSAGES, stop: "" }, "stop", "invalid_input", /^stop must be a string that is not empty/],
-  [CHAT, { messages: MESSAGES, stop: [] }, "stop", "invalid_input", /^stop must be .* got a list of 0\.$/],
   [CHAT, { messages: MESSAGES, stop: ["a", ""] }, "stop[1]", "invalid_input", /^stop\[1\] must be a string that is not empty/],
   [CHAT, { messages: MESSAGES, temperature: 2.1 }, "temperature", "invalid_input", /^temperature must be a number from 0 to 2; got 2\.1\.$/],
   [CHAT, { messages: MESSAGES, top_p: -1 }, "top_p", "invalid_input", /^top_p must be/],
@@ -238,6 +246,38 @@ test("what cannot be honoured is refused by its name", async (t) => {
     assert.deepEqual([error.param, error.code, error.type], [param, code, "invalid_request_error"], error.message);
   }
   assert.deepEqual(tasks.submitted, []);
+});
+
+test("a refusal of many choices names the field that asks for them", async (t) => {
+  const { app, tasks } = server(t);
+  const why = "bob may have 5: 4 waiting (limits), the rest running.";
+  tasks.failure = new AltLasError("invalid_input", `batch has 6 items; ${why}`, { param: "batch" });
+  for (const [path, body, param, begins] of [
+    [CHAT, { messages: MESSAGES, n: 6 }, "n", "n asks for"],
+    ["/v1/completions", { prompt: "x", n: 6 }, "n", "n asks for"],
+    ["/v1/completions", { prompt: ["x", "y", "z"], n: 2 }, "prompt", "prompt and n ask for"],
+  ] as const) {
+    const error = envelopeOf(await ask(app, path, body), 400);
+    assert.deepEqual([error.param, error.message], [param, `${begins} 6 choices; ${why}`]);
+  }
+});
+
+test("models are not listed before there is one, and clients try again", async (t) => {
+  const { app, state } = server(t);
+  const [model] = state.models.splice(0);
+  state.readiness = { ready: false, reason: "2 of 2 GPUs are still loading." };
+  for (const path of ["/v1/models", "/v1/models/a%20model"]) {
+    const response = await ask(app, path);
+    const { message, code } = envelopeOf(response, 503);
+    assert.deepEqual([message, code], ["No model is loaded yet. 2 of 2 GPUs are still loading.", "not_ready"]);
+    assert.equal(response.headers["retry-after"], "5");
+    assert.equal(response.headers["x-should-retry"], undefined);
+  }
+  state.models.push(model!);
+  state.readiness = { ready: false, reason: "1 of 2 GPUs are still loading." };
+  assert.equal((await ask(app, "/v1/models")).json<{ data: unknown[] }>().data.length, 1);
+  assert.equal((await ask(app, "/v1/models/a%20model")).statusCode, 200);
+  assert.equal(envelopeOf(await ask(app, "/v1/models/other"), 404).code, "model_not_found");
 });
 
 test("who may not submit may list models, and nobody may without credentials", async (t) => {

@@ -6,6 +6,7 @@ import { LiveClient } from "./helpers/events.ts";
 import { aCompletedTask, AS, aTask, FakeRun, ID, listening, OTHER_ID, testConfig, testServer } from "./helpers/http.ts";
 import { ask, briefly, chunkOf, chunksOf, envelopeOf } from "./helpers/openai.ts";
 import { AltLasError } from "../src/errors.ts";
+import { completionOf } from "../src/request.ts";
 import { type TaskSnapshot } from "../src/tasks/task-api.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -44,6 +45,10 @@ async function followable(t: TestContext, ids: readonly string[] = [ID]) {
 function completed(text: string, fields: Partial<TaskSnapshot> = {}): TaskSnapshot {
   const task = aCompletedTask(fields);
   return { ...task, result: { ...task.result!, text } };
+}
+
+function attempts(count: number): TaskSnapshot["attempts"] {
+  return Array.from({ length: count }, () => aCompletedTask().attempts[0]!);
 }
 
 /** Resolves when a run is followed. */
@@ -104,16 +109,18 @@ test("a task that has ended already is told whole", async (t) => {
   });
 });
 
-const ENDS: readonly [what: string, task: Partial<TaskSnapshot>, status: number, type: string, code: string, sentence: RegExp][] =
+const ENDS: readonly [what: string, task: Partial<TaskSnapshot>, status: number, type: string, code: string, sentence: RegExp, param?: string][] =
   [
     ["a prompt that is too long", { status: "failed", error: { code: "prompt_too_long", sentence: "The prompt has 9 tokens, which leaves no room in a context of 8 tokens." } }, 400, "invalid_request_error", "context_length_exceeded", /^The prompt has 9 tokens/],
     ["a deadline", { status: "failed", error: { code: "timeout", sentence: "Late." } }, 500, "server_error", "timeout", /^Late\.$/],
     ["a model that fails", { status: "failed", gpuId: 2, error: { code: "model_error", sentence: "secret" } }, 500, "server_error", "model_error", /^GPU 2 could not run the task\.$/],
+    ["a model that is not there any more", { status: "failed", error: { code: "model_not_found", sentence: "Gone." } }, 404, "not_found_error", "model_not_found", /^Gone\.$/, "model"],
+    ["what the model cannot do", { status: "failed", request: { ...completionOf(""), kind: "chat", messages: [] }, error: { code: "unsupported", sentence: "The model has no chat template, so that it takes a text, but no messages." } }, 400, "invalid_request_error", "unsupported", /no chat template/, "messages"],
     ["a cancellation", { status: "canceled" }, 409, "invalid_request_error", "conflict", /was canceled\.$/],
     ["a server that stops", { status: "queued" }, 503, "server_error", "draining", /The server is stopping; task .* goes on/],
   ]; // prettier-ignore
 
-for (const [what, fields, status, type, code, sentence] of ENDS) {
+for (const [what, fields, status, type, code, sentence, param = null] of ENDS) {
   test(`what ends without a result is no 200, streamed or not: ${what}`, async (t) => {
     const { app, tasks } = testServer(t);
     tasks.tasks = [aTask(fields)];
@@ -125,7 +132,7 @@ for (const [what, fields, status, type, code, sentence] of ENDS) {
       ] as const) {
         const response = await ask(app, path, body);
         const { message, ...error } = envelopeOf(response, status);
-        assert.deepEqual(error, { type, param: null, code });
+        assert.deepEqual(error, { type, param, code });
         assert.match(message, sentence);
         assert.equal(response.headers["x-task-id"], ID);
         assert.equal(response.headers["retry-after"], code === "draining" ? "5" : undefined);
@@ -161,6 +168,36 @@ test("a second attempt after words were sent ends the answer, and without any it
   run.place(3);
   assert.deepEqual(await rest(client), [ROLE, '0 {"content":"Once"}', "error gpu_lost"]);
   assert.deepEqual(tasks.canceled, [ID]);
+});
+
+test("a stream that is taken up again goes on, although some of its choices have ended", async (t) => {
+  const { runs, tasks, open } = await followable(t, [OTHER_ID, ID]);
+  const [ended, run] = runs as [FakeRun, FakeRun];
+  run.place(2, 3, "Once ");
+  tasks.runs.delete(OTHER_ID);
+  tasks.tasks = [completed("Paris.", { id: OTHER_ID })];
+  const reading = Promise.withResolvers<void>();
+  const { get } = tasks;
+  tasks.get = async (id) => {
+    // While the store is read, the other choice goes on.
+    run.say("upon");
+    reading.resolve();
+    return get.call(tasks, id);
+  };
+  const client = await open({ n: 2 }, { "idempotency-key": "mine" });
+  await reading.promise;
+  run.say(" a time");
+  run.end(completed("Once upon a time.", { attempts: attempts(2) }));
+  const told = await rest(client);
+  assert.equal(ended.readers.size, 0);
+  assert.deepEqual(
+    told.filter((line) => line.startsWith("1")),
+    ['1 {"role":"assistant","content":""}', '1 {"content":"Once "}', '1 {"content":"upon"}', '1 {"content":" a time"}', '1 {"content":"."}', "1 ends: stop"],
+  ); // prettier-ignore
+  assert.deepEqual(
+    told.filter((line) => !line.startsWith("1")),
+    [ROLE, '0 {"content":"Paris."}', "0 ends: stop", "[DONE]"],
+  );
 });
 
 test("a server that stops tells who reads along", async (t) => {

@@ -227,8 +227,8 @@ test("each route is documented with the statuses that it can answer with, and no
     "post /v1/chat/completions": controlling,
     "post /v1/completions": controlling,
     "post /v1/embeddings": controlling,
-    "get /v1/models": "200 400 401 405 429 500",
-    "get /v1/models/{model}": "200 400 401 404 405 429 500",
+    "get /v1/models": "200 400 401 405 429 500 503",
+    "get /v1/models/{model}": "200 400 401 404 405 429 500 503",
   });
 });
 

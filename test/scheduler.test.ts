@@ -254,6 +254,7 @@ test("a batch for which even an idle server has no room is refused for good", ()
   const world = new World([facts(0), facts(1, { state: "lost" })], { maxQueueSize: 3 });
   assert.throws(() => world.batch(6, "split"), {
     code: "invalid_input",
+    param: "batch",
     message: "batch has 6 items; this server has room for 5: 2 slots and a queue of 3 (gpu.multi_gpu.max_queue_size).",
   });
 });

@@ -39,9 +39,14 @@ export function warningOf(fields: InputFields): string | null {
   if (fields.text !== undefined) return null;
   const beside = fields.messages === undefined ? "input" : "messages";
   const names = beside === "input" ? (["raw", ...Object.values(SAMPLING_NAMES)] as const) : (["raw"] as const);
-  const given = names.filter((name) => fields[name] !== undefined);
+  const given = names.filter((name) => asksFor(fields[name]));
   if (given.length === 0) return null;
   return `${given.join(", ")} ${given.length === 1 ? "means" : "mean"} nothing beside ${beside}.`;
+}
+
+/** An empty list or object asks for as little as a field that is left out. */
+function asksFor(value: unknown): boolean {
+  return value !== undefined && (typeof value !== "object" || Object.keys(Object(value)).length > 0);
 }
 
 function continued(text: string, fields: InputFields): Request {

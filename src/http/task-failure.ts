@@ -1,12 +1,15 @@
 /** The end of a task as the answer to a client that has waited for it. */
 import { type Caller } from "../auth/credentials.ts";
-import { AltLasError } from "../errors.ts";
+import { AltLasError, type ErrorCode } from "../errors.ts";
 import { shownGpuId } from "../task.ts";
 import { type TaskSnapshot } from "../tasks/task-api.ts";
 import { maySeeInside, publicFailure, publicRefusal } from "./public-words.ts";
 
 /** Not a refusal: the server has tried, as often as it does, and the sentence is fit for whoever asks. */
 export class TaskFailure extends AltLasError {}
+
+/** Where a request has what a model could not do, in OpenAI's API: the other one names no field beside its sentences. */
+const FIELDS = { completion: "prompt", chat: "messages", embedding: "input" } as const;
 
 /** Why a task has no result to answer with; null: it has one. */
 export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | null {
@@ -16,11 +19,19 @@ export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | nul
     return new TaskFailure("conflict", `Task ${id} was canceled.`, { details: { status } });
   }
   if (error !== null) {
-    return new TaskFailure(error.code, maySeeInside(caller) ? error.sentence : publicFailure(error, shownGpuId(task)));
+    const sentence = maySeeInside(caller) ? error.sentence : publicFailure(error, shownGpuId(task));
+    const param = fieldOf(error.code, task);
+    return new TaskFailure(error.code, sentence, param === null ? {} : { param });
   }
   return new AltLasError("draining", `The server is stopping; task ${id} goes on when it is started again.`, {
     retryAfter: 5,
   });
+}
+
+/** null: no field is at fault */
+function fieldOf(code: ErrorCode, { request }: TaskSnapshot): string | null {
+  if (code === "model_not_found") return "model";
+  return code === "unsupported" && request !== null ? FIELDS[request.kind] : null;
 }
 
 export function goneTask(id: string): AltLasError {

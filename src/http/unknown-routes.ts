@@ -2,6 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { distance } from "../common/validation.ts";
+import { pathOf, segmentsOf, writtenPath } from "./target.ts";
 
 interface Route {
   /** Like `/api/v1/task/:task_id`. */
@@ -35,8 +36,9 @@ export function refuseUnknownRoutes(app: FastifyInstance, basePath: string): voi
   });
   app.addHook("onRequest", ({ is404, url, method, headers }, reply, done) => {
     if (!is404) return done();
-    const path = `/${segmentsOf(url.split("?", 1)[0]!).join("/")}`;
-    const named = path.length > 100 ? `${path.slice(0, 99)}…` : path;
+    const path = pathOf(url);
+    const written = writtenPath(url);
+    const named = written.length > 100 ? `${written.slice(0, 99)}…` : written;
     const allowed = routes.filter((route) => route.path.test(path)).map((route) => route.method);
     if (allowed.length === 0) throw notFound(method, named, meantBy(path, method, routes, basePath));
     reply.header("allow", allowed.join(", "));
@@ -49,11 +51,6 @@ export function refuseUnknownRoutes(app: FastifyInstance, basePath: string): voi
 function notFound(method: string, path: string, meant: string | undefined): AltLasError {
   const hint = meant === undefined ? "" : ` Perhaps ${meant} was meant.`;
   return new AltLasError("not_found", `There is no route ${method} ${path}.${hint}`);
-}
-
-/** As the router sees a path: slashes that are doubled or at its end mean nothing. */
-function segmentsOf(path: string): string[] {
-  return path.split("/").filter((segment) => segment !== "");
 }
 
 /** The route that differs least from a path: by letters, a base path that is missing or doubled, or an id that is missing. */

@@ -142,7 +142,7 @@ export class Admission {
 }
 
 function tooLarge(why: string): AltLasError {
-  return new AltLasError("invalid_input", `${why}.`);
+  return new AltLasError("invalid_input", `${why}.`, { param: "batch" });
 }
 
 /** The limited measures of waiting tasks. */

@@ -110,10 +110,10 @@ export class AnswerStream {
     } catch (error) {
       this.#fail(error as Error);
     }
+    // Before the first wait: what is said of a choice must find out to which attempt the reader's words belong.
+    for (const choice of this.#choices) if (!this.#over) this.#catchUp(choice);
     for (const choice of this.#choices) {
-      if (this.#over) break;
-      if (choice.following === null) await this.#tellEnded(tasks, choice);
-      else this.#catchUp(choice);
+      if (choice.following === null && !this.#over) await this.#tellEnded(tasks, choice);
     }
     return this.#begun.promise;
   }

@@ -2,7 +2,8 @@
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../../auth/credentials.ts";
 import { type TaskInput, type TaskResult } from "../../task.ts";
-import { type TaskSnapshot } from "../../tasks/task-api.ts";
+import { AltLasError } from "../../errors.ts";
+import { type SubmitOptions, type TaskSnapshot } from "../../tasks/task-api.ts";
 import { cancelAbandoned, goneSignal } from "../disconnects.ts";
 import { idempotencyOf } from "../idempotency.ts";
 import { type Usage } from "../schemas/openai-answers.ts";
@@ -30,14 +31,14 @@ export type Done = TaskSnapshot & { readonly result: TaskResult };
 /** Makes the tasks of a call, and names them in the headers of its answer. @throws {AltLasError} as `TaskApi.submit` */
 export async function submitCall(
   parts: ServerParts,
-  request: FastifyRequest<{ Body: SharedFields }>,
+  request: FastifyRequest<{ Body: SharedFields & { readonly n?: number } }>,
   reply: FastifyReply,
   inputs: readonly TaskInput[],
 ): Promise<Call> {
   const { caller, body } = request;
   const { strategy, specific_gpu_id: pinned } = body.gpu_options;
   const idempotency = idempotencyOf(request);
-  const { tasks, replayed } = await parts.tasks.submit(inputs, {
+  const options: SubmitOptions = {
     user: caller.name,
     strategy,
     // Adding 0 makes 0 of -0.
@@ -45,6 +46,9 @@ export async function submitCall(
     batch: null,
     webhook: null,
     idempotency,
+  };
+  const { tasks, replayed } = await parts.tasks.submit(inputs, options).catch((error: unknown): never => {
+    throw inWordsOfCall(error, inputs.length === body.n);
   });
   const ids = tasks.map(({ id }) => id);
   reply.header("x-task-id", ids[0]).header("x-task-ids", ids.slice(0, MOST_NAMED).join(", "));
@@ -53,6 +57,18 @@ export async function submitCall(
     if (idempotency === null) for (const id of ids) void cancelAbandoned(parts, id);
   };
   return { ids, caller, leave };
+}
+
+/** A refusal with the fields that its client knows. @param ofOne whether all choices are of one prompt */
+function inWordsOfCall(error: unknown, ofOne: boolean): unknown {
+  if (!(error instanceof AltLasError)) return error;
+  const { code, message, param } = error;
+  if (param === "text") return new AltLasError(code, message.replace(/^text/, "prompt"), { param: "prompt" });
+  if (param !== "batch") return error;
+  const asks = ofOne ? "n asks for" : "prompt and n ask for";
+  return new AltLasError(code, message.replace(/^batch has (\d+) items/, `${asks} $1 choices`), {
+    param: ofOne ? "n" : "prompt",
+  });
 }
 
 /**

@@ -46,17 +46,11 @@ export function completionsRoute(
     handler: async (request, reply) => {
       const wishes = wishesOf(request.body);
       const call = await usingBody(request, async () =>
-        submitCall(parts, request, reply, completionInputs(request.body, parts)).catch(aboutPrompt),
+        submitCall(parts, request, reply, completionInputs(request.body, parts)),
       );
       return respond({ parts, pings, reply }, call, wishes, { kind: COMPLETION_CHUNKS, whole: completionAnswer });
     },
   });
-}
-
-/** What is `text` elsewhere is `prompt` here. */
-function aboutPrompt(error: unknown): never {
-  if (!(error instanceof AltLasError) || error.param !== "text") throw error;
-  throw new AltLasError(error.code, error.message.replace(/^text/, "prompt"), { param: "prompt" });
 }
 
 function completionInputs(body: CompletionBody, { config }: ServerParts): readonly TaskInput[] {

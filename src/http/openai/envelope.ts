@@ -5,15 +5,20 @@
 import { type AltLasError, ERRORS, type ErrorCode } from "../../errors.ts";
 import { type Failure } from "../schemas/common.ts";
 import { type OpenAiFailure } from "../schemas/openai-answers.ts";
+import { pathOf, withoutHost } from "../target.ts";
 
 export const OPENAI_PATH = "/v1";
 
-/** As the router reads a target: its host says nothing, nor do doubled slashes. */
-const UNDER_V1 = /^(?:https?:\/\/[^/?#]*)?\/+v1(?:[/?#]|$)/i;
+const UNDER_V1 = /^\/v1(?:\/|$)/i;
+
+/** Paths of OpenAI's API as clients ask for them whose base URL has lost its `/v1`. */
+const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/.+)?)$/;
 
 /** Whether whoever asks for this target speaks OpenAI's API. */
 export function isOpenAi(target: string | undefined): boolean {
-  return target !== undefined && UNDER_V1.test(target);
+  if (target === undefined) return false;
+  const path = pathOf(target);
+  return UNDER_V1.test(path) || WITHOUT_V1.test(path);
 }
 
 /** Codes that OpenAI's clients know by another name, and tell their users apart by. */
@@ -62,10 +67,10 @@ function typeOf(status: number): string {
   }
 }
 
-/** Paths of OpenAI's API as clients ask for them whose base URL has lost its `/v1`. */
-const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/[^?]+)?)\/?(?:\?|$)/;
+/** As nearly all targets begin; they are meant as they are. */
+const USUAL = /^\/(?:api\/)?v1\//;
 
 /** The target that was meant. */
 export function withV1({ url = "/" }: { readonly url?: string }): string {
-  return WITHOUT_V1.test(url) ? OPENAI_PATH + url : url;
+  return !USUAL.test(url) && WITHOUT_V1.test(pathOf(url)) ? OPENAI_PATH + withoutHost(url) : url;
 }

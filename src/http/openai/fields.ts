@@ -21,9 +21,11 @@ const HARMLESS: ReadonlySet<string> = new Set([
   "prompt_cache_retention",
 ]);
 
-/** Names in one header; a body may have ten thousand. */
+/** Names in one header; a body may have a hundred thousand. */
 const MOST_NAMES = 20;
 const LONGEST_NAME = 100;
+/** Many times those that a schema knows. */
+const MOST_LOOKED_AT = 1000;
 
 interface Known {
   readonly properties: Readonly<Record<string, unknown>>;
@@ -34,22 +36,31 @@ type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => 
 /** Names the fields that a schema does not know in `X-Ignored-Fields`. What is null says nothing, and is not named. */
 export function tellIgnored({ properties }: Known): Hook {
   return ({ body }, reply, done) => {
-    const names: string[] = [];
-    for (const [name, value] of Object.entries(Object(body) as object)) {
-      if (!Object.hasOwn(properties, name) && !HARMLESS.has(name) && value !== null) names.push(name);
-      if (names.length > MOST_NAMES) break;
-    }
-    if (names.length > 0) reply.header("x-ignored-fields", listed(names));
+    const fields = Object(body) as Readonly<Record<string, unknown>>;
+    const all = Object.keys(fields);
+    const names = all
+      .slice(0, MOST_LOOKED_AT)
+      .filter((name) => !Object.hasOwn(properties, name) && !HARMLESS.has(name) && fields[name] !== null);
+    if (names.length > 0) reply.header("x-ignored-fields", listed(names, all.length > MOST_LOOKED_AT));
     done();
   };
 }
 
-/** Names are the client's, and may have any character; a header may not. */
-function listed(names: readonly string[]): string {
-  const clear = names
-    .slice(0, MOST_NAMES)
-    .map((name) => encodeURIComponent(name.toWellFormed()).slice(0, LONGEST_NAME));
-  return [...clear, ...(names.length > MOST_NAMES ? ["..."] : [])].join(", ");
+/** @param isCut there may be more */
+function listed(names: readonly string[], isCut: boolean): string {
+  const clear = names.slice(0, MOST_NAMES).map(clearName);
+  return [...clear, ...(isCut || names.length > MOST_NAMES ? ["..."] : [])].join(", ");
+}
+
+/** Names are the client's, of any length and with any character; a header may have neither. */
+function clearName(name: string): string {
+  let clear = "";
+  for (const character of name.slice(0, LONGEST_NAME).toWellFormed()) {
+    const encoded = encodeURIComponent(character);
+    if (clear.length + encoded.length > LONGEST_NAME) break;
+    clear += encoded;
+  }
+  return clear;
 }
 
 /** The sampling of each of a request's choices: they differ in their seeds. */

@@ -8,23 +8,28 @@ import { ModelParams, ModelRef, ModelsAnswer, type OpenAiModel } from "../schema
 import { type ServerParts } from "../server-parts.ts";
 import { secondsOf } from "./calls.ts";
 
-export function modelsRoute(app: FastifyInstance, { models }: ServerParts): void {
+/** Seconds after which a model may have been loaded. */
+const RETRY_AFTER = 5;
+
+export function modelsRoute(app: FastifyInstance, parts: ServerParts): void {
   app.route({
     method: "GET",
     url: "/models",
     schema: {
       operationId: "listModels",
       summary: "The models, as OpenAI's API lists them",
-      description: "Those that a GPU has loaded, in the order of their first GPUs.",
+      description:
+        "Those that a GPU has loaded, in the order of their first GPUs. Refused with `not_ready` until there is one: clients try again by themselves then, and would take an empty list for all there is.",
       tags: ["openai"],
       querystring: NoQuery,
       response: { 200: ModelsAnswer },
+      refusals: ["not_ready"],
     },
-    handler: () => ({ object: "list", data: models().map(viewOfModel) }),
+    handler: () => ({ object: "list", data: knownModels(parts).map(viewOfModel) }),
   });
 }
 
-export function modelRoute(app: FastifyInstance, { models }: ServerParts): void {
+export function modelRoute(app: FastifyInstance, parts: ServerParts): void {
   app.route<{ Params: { "*": string } }>({
     method: "GET",
     // Names may have slashes.
@@ -36,10 +41,10 @@ export function modelRoute(app: FastifyInstance, { models }: ServerParts): void 
       params: ModelParams,
       querystring: NoQuery,
       response: { 200: ModelRef },
-      refusals: ["model_not_found"],
+      refusals: ["model_not_found", "not_ready"],
     },
     handler: ({ params: { "*": name } }) => {
-      const all = models();
+      const all = knownModels(parts);
       const found = all.find((model) => model.name === name);
       if (found !== undefined) return viewOfModel(found);
       const known =
@@ -47,6 +52,15 @@ export function modelRoute(app: FastifyInstance, { models }: ServerParts): void 
       throw new AltLasError("model_not_found", `There is no model ${shown(name)}. ${known}`, { param: "model" });
     },
   });
+}
+
+/** @throws {AltLasError} `not_ready`: none was loaded yet */
+function knownModels({ models, readiness }: ServerParts): readonly ModelStatus[] {
+  const known = models();
+  if (known.length > 0) return known;
+  const { ready, reason } = readiness();
+  if (ready) return known;
+  throw new AltLasError("not_ready", `No model is loaded yet. ${reason ?? ""}`.trim(), { retryAfter: RETRY_AFTER });
 }
 
 function viewOfModel({ name, since, context, capabilities }: ModelStatus): OpenAiModel {

@@ -13,11 +13,10 @@ const Stop = Type.Unsafe<string | readonly string[]>({
   type: ["string", "array"],
   minLength: 1,
   maxBytes: MAX_STOP_BYTES,
-  minItems: 1,
   maxItems: MAX_STOPS,
   items: Type.String({ minLength: 1, maxBytes: MAX_STOP_BYTES }),
   alsoCalled: ["stop_sequences", "stop_sequence", "stop_strings", "stop_words", "stops"],
-  allowed: `a string that is not empty, or a list of 1 to ${MAX_STOPS} of these`,
+  allowed: `a string that is not empty, or a list of at most ${MAX_STOPS} of these`,
   description: `The answer ends before the first of these, which is not part of it: one, or up to ${MAX_STOPS}, each at most ${MAX_STOP_BYTES} bytes.`,
 });
 
@@ -142,7 +141,7 @@ export function samplingOf(given: SamplingFields): Sampling {
   if (given.presence_penalty !== undefined) sampling.presencePenalty = given.presence_penalty + 0;
   if (given.frequency_penalty !== undefined) sampling.frequencyPenalty = given.frequency_penalty + 0;
   if (given.logit_bias !== undefined) sampling.logitBias = given.logit_bias;
-  if (given.stop !== undefined) sampling.stop = stopsOf(given.stop);
+  if (given.stop !== undefined && given.stop.length > 0) sampling.stop = stopsOf(given.stop);
   return sampling;
 }
 
