@@ -121,6 +121,7 @@ function newTask(seq: number): Task {
     pinnedGpuId: null,
     batchId: null,
     wholeBatch: false,
+    endsWithClient: false,
     createdAt,
     createdClock: createdAt,
     waitsSince: createdAt,

@@ -153,7 +153,7 @@ async function begin(
   parts.webhooks.start();
   parts.time.start();
   retention.start();
-  if (stored.live.length > 0) log.info({ tasks: stored.live.length }, "took over unfinished tasks");
+  tellTakenOver(stored, log);
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
   const commands: ControlRoutes = {
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
@@ -163,6 +163,12 @@ async function begin(
   started.defer(parts.credentials.watch());
   started.defer(parts.known.watch(log));
   return listen(parts.app, config.server);
+}
+
+function tellTakenOver({ live }: Opened, log: Logger): void {
+  const left = live.filter(({ endsWithClient }) => endsWithClient).length;
+  if (left > 0) log.info({ tasks: left }, "canceled unfinished tasks whose clients had left when the server stopped");
+  if (live.length > left) log.info({ tasks: live.length - left }, "took over unfinished tasks");
 }
 
 /** The task book and the GPUs, each knowing the other. */

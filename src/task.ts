@@ -185,6 +185,11 @@ export interface Task extends TaskSettings, RequestFacts {
   readonly retryOf: string | null;
   /** The webhook of this task; a batch has its own beside it. */
   readonly webhook: Webhook | null;
+  /**
+   * Its client alone can receive what it gives, over a connection that is open: it is canceled when that closes, and at the next start of
+   * the server if the server stops before. Only `TaskBook` changes it, once the client was told of the task and may come back for it.
+   */
+  endsWithClient: boolean;
   readonly createdAt: number;
   /** `createdAt` by the server's clock. */
   readonly createdClock: number;
@@ -231,13 +236,16 @@ export type TaskIdentity = Omit<
   | "error"
 >;
 
+/** Facts that need not be named. */
+type Usual = "createdClock" | "endsWithClient";
+
 /**
  * A new task: it waits, for the GPU that it is pinned to or for any. Without a `createdClock` both clocks agreed when it was made.
  */
 export function newTask(
-  known: Omit<TaskIdentity, "createdClock"> & Partial<Pick<TaskIdentity, "createdClock">> & Pick<TaskInput, "request">,
+  known: Omit<TaskIdentity, Usual> & Partial<Pick<TaskIdentity, Usual>> & Pick<TaskInput, "request">,
 ): Task {
-  const { request, createdClock = known.createdAt, pinnedGpuId } = known;
+  const { request, createdClock = known.createdAt, pinnedGpuId, endsWithClient = false } = known;
   const { size, estimatedTokens, prefix, needs } = factsOf(request);
   // Field by field: an object spread from others takes several times as long to make, and is slower to read afterwards.
   return {
@@ -250,6 +258,7 @@ export function newTask(
     wholeBatch: known.wholeBatch,
     retryOf: known.retryOf,
     webhook: known.webhook,
+    endsWithClient,
     taskType: known.taskType,
     priority: known.priority,
     timeoutSeconds: known.timeoutSeconds,

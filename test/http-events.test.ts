@@ -426,6 +426,12 @@ test("a wait that is over, or cut short by a server that stops, cancels nothing"
   const body = { text: "x", cancel_on_disconnect: true };
   const response = await post(app, "/predict", body, { ...AS.user, prefer: "wait=1" });
   assert.equal(response.json<{ status: string }>().status, "running");
+  assert.deepEqual(tasks.kept, [ID], "it goes on without its client, who may ask for it later");
   await post(app, "/predict", body);
   assert.deepEqual(tasks.canceled, []);
+  assert.deepEqual(
+    tasks.submitted.map(({ options }) => options.endsWithClient),
+    [true, false],
+    "whoever is answered at once has no connection that could close",
+  );
 });

@@ -48,6 +48,7 @@ const OPTIONS: SubmitOptions = {
   batch: null,
   webhook: null,
   idempotency: null,
+  endsWithClient: false,
 };
 
 test("predict answers with the document's three fields, and passes on what was asked", async (t) => {

@@ -286,6 +286,23 @@ test("a restart of the server is not held against a task, and the order stays", 
   );
 });
 
+test("a restart of the server cancels what only clients of the server before could have received", () => {
+  const before = new World([facts(0, { slots: 1 })]);
+  const own = [true, true, false].map((endsWithClient) => before.submit({ endsWithClient }));
+  const after = new World([facts(0, { slots: 1 })]);
+  after.scheduler.restore(own);
+  assert.deepEqual(
+    own.map(({ status, attempts }) => [status, attempts.map(({ reason }) => reason)]),
+    [
+      ["canceled", ["server_restart"]],
+      ["canceled", []],
+      ["running", [null]],
+    ],
+  );
+  assert.deepEqual(after.changed, own);
+  assert.deepEqual(after.started, own.slice(2));
+});
+
 test("while draining, what runs may end, nothing is placed, and new tasks are refused", () => {
   const world = new World([facts(0, { slots: 1 })]);
   const [running, waiting] = world.submitMany(2) as [Task, Task];

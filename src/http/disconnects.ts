@@ -1,7 +1,7 @@
 /** When a client has gone, as opposed to one that has only said all it will say. */
 import { type Socket } from "node:net";
 import { type FastifyReply } from "fastify";
-import { AltLasError } from "../errors.ts";
+import { AltLasError, type ErrorCode } from "../errors.ts";
 import { type ServerParts } from "./server-parts.ts";
 
 /**
@@ -76,13 +76,15 @@ function sayProcessing({ request, raw }: FastifyReply): void {
   if (request.raw.httpVersion === "1.1" && !raw.headersSent) raw.writeProcessing();
 }
 
+const AS_GOOD: ReadonlySet<ErrorCode> = new Set(["conflict", "not_found", "draining"]);
+
 /** Cancels a task that nobody waits for any more. */
 export async function cancelAbandoned({ tasks, log }: Pick<ServerParts, "tasks" | "log">, id: string): Promise<void> {
   try {
     await tasks.cancel(id);
   } catch (error) {
-    // It has ended, which is as good.
-    if (error instanceof AltLasError && (error.code === "conflict" || error.code === "not_found")) return;
+    // It has ended, or the next start ends it, which is as good.
+    if (error instanceof AltLasError && AS_GOOD.has(error.code)) return;
     log.error({ err: error, task: id }, "a task whose client has left could not be canceled");
   }
 }

@@ -78,6 +78,8 @@ async function submitOne(
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
     batch: null,
     webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null,
+    // Who is answered at once holds no connection to close.
+    endsWithClient: body.cancel_on_disconnect && (body.stream || preferredWait(request.headers.prefer) !== undefined),
   });
   const warning = warningOf(body);
   if (warning !== null) reply.header("x-warning", warning);
@@ -98,7 +100,10 @@ async function held(
   const gone = goneSignal(reply);
   const task = await tasks.wait(submitted.task_id, wait, gone);
   if (task === null) return submitted;
-  if (gone.aborted && !isFinal(task.status)) onLeft();
+  if (!isFinal(task.status)) {
+    if (gone.aborted) onLeft();
+    else tasks.keep(task.id);
+  }
   return viewOfTask(task, maySeeInside(request.caller));
 }
 
@@ -135,6 +140,7 @@ async function submitBatch(
     pinnedGpuId: null,
     batch: { split: batch_split },
     webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, ["batch.completed"]) : null,
+    endsWithClient: false,
   });
   return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }

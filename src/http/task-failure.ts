@@ -13,7 +13,7 @@ const FIELDS = { completion: "prompt", chat: "messages", embedding: "input" } as
 
 /** Why a task has no result to answer with; null: it has one. */
 export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | null {
-  const { id, status, error } = task;
+  const { id, status, error, endsWithClient } = task;
   if (status === "completed") return null;
   if (status === "canceled") {
     return new TaskFailure("conflict", `Task ${id} was canceled.`, { details: { status } });
@@ -23,9 +23,8 @@ export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | nul
     const param = fieldOf(error.code, task);
     return new TaskFailure(error.code, sentence, param === null ? {} : { param });
   }
-  return new AltLasError("draining", `The server is stopping; task ${id} goes on when it is started again.`, {
-    retryAfter: 5,
-  });
+  const fate = endsWithClient ? "is canceled" : "goes on when it is started again";
+  return new AltLasError("draining", `The server is stopping; task ${id} ${fate}.`, { retryAfter: 5 });
 }
 
 /** null: no field is at fault */

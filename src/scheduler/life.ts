@@ -92,6 +92,11 @@ export class Life {
     return true;
   }
 
+  /** Ends a task of an earlier server, which has no worker and is in no queue. */
+  abandon(task: Task): void {
+    this.#end(task, "canceled", null, null);
+  }
+
   /** Ends a task that was waiting, and is not in a queue any more. */
   endWaiting(task: Task, status: "failed" | "canceled", error: TaskError | null): void {
     this.#endUnserved(task, status, error);

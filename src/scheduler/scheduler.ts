@@ -177,15 +177,20 @@ export class Scheduler {
     });
   }
 
-  /** Takes over tasks of an earlier run of the server. Queued ones keep their order; running ones go back into the queue. */
+  /**
+   * Takes over tasks of an earlier run of the server. Queued ones keep their order; running ones go back into the queue. Those whose
+   * clients have left with that server end as canceled.
+   */
   restore(tasks: readonly Task[]): void {
     this.#event(() => {
       const before = tasks.map((task) => ({ status: task.status, shown: shownGpuId(task) }));
       for (const task of tasks) task.waitsSince = waitedSince(task, this.#now());
       const waiting = tasks.filter((task) => {
-        if (task.status !== "running") return true;
-        endAttempt(task, "server_restart", this.#life.moment(task));
-        return this.#life.again(task);
+        const wasRunning = task.status === "running";
+        if (wasRunning) endAttempt(task, "server_restart", this.#life.moment(task));
+        if (task.endsWithClient) this.#life.abandon(task);
+        else if (!wasRunning || this.#life.again(task)) return true;
+        return false;
       });
       this.#requeue.add(waiting);
       for (const task of waiting) this.#deadlines.watch(task);

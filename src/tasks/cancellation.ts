@@ -52,9 +52,11 @@ export class Cancellation {
     return tasks.filter(({ status }) => status === "canceled").length;
   }
 
-  /** Cancels live tasks; resolves when all of them have ended and that is on disk. @throws {AltLasError} `store_unavailable` */
+  /** Cancels live tasks; resolves when all of them have ended and that is on disk. @throws {AltLasError} `store_unavailable`, `draining` */
   async #cancel(tasks: readonly Task[]): Promise<void> {
     const { live, scheduler, canSave, cancelTimeout } = this.#parts;
+    if (live.closed)
+      throw new AltLasError("draining", "The server is stopping, and cancels nothing now.", { retryAfter: 5 });
     const ended = live.until(
       tasks,
       // While the disk takes no writes, a long wait is of no use.

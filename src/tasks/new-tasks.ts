@@ -19,7 +19,7 @@ export class NewTasks {
 
   make(
     inputs: readonly TaskInput[],
-    { user, strategy, pinnedGpuId, batch, webhook }: SubmitOptions,
+    { user, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
     const clock = this.#clock;
@@ -31,6 +31,7 @@ export class NewTasks {
       batchId: batch === null ? null : randomUUID(),
       wholeBatch: batch !== null && !batch.split,
       webhook: webhookOfTasks(webhook),
+      endsWithClient,
       retryOf,
       createdAt: now + clock.ahead,
       createdClock: now,

@@ -18,6 +18,8 @@ export interface SubmitOptions {
   readonly webhook: Webhook | null;
   /** Equal keys and fingerprints of one user mean the same submission. */
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  /** See `Task.endsWithClient`; absent: they do not. Whoever submits them cancels them when the client leaves. */
+  readonly endsWithClient?: boolean;
 }
 
 export const BATCH_STATUSES = ["running", "queued", "mixed", "all_distributed", "all_queued"] as const;
@@ -104,6 +106,8 @@ export interface TaskApi {
   get(id: string): Promise<TaskSnapshot | null>;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
+  /** Lets a task go on that would end with its client, who was told of it and may ask for it later. */
+  keep(id: string): void;
   /** Newest first, without their prompts and the vectors of their results. */
   list(filter: TaskFilter, reading: Reading): Promise<TaskPage>;
   /**

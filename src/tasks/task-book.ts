@@ -160,6 +160,13 @@ export class TaskBook implements TaskApi {
     return this.#live.wait(id, seconds, signal);
   }
 
+  keep(id: string): void {
+    const task = this.#live.find(id);
+    if (task === undefined || !task.endsWithClient || isFinal(task.status) || this.#live.closed) return;
+    task.endsWithClient = false;
+    this.#writer.changed(task);
+  }
+
   list(filter: TaskFilter, reading: Reading): ReturnType<TaskApi["list"]> {
     return this.#store.tasks.list(filter, reading);
   }

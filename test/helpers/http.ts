@@ -319,6 +319,7 @@ export class FakeTasks implements TaskApi {
   /** The users of `countRequest`. */
   readonly counted: string[] = [];
   readonly canceled: (string | CancelFilter)[] = [];
+  readonly kept: string[] = [];
   readonly retried: string[] = [];
   readonly retryKeys: SubmitOptions["idempotency"][] = [];
   readonly removed: string[] = [];
@@ -370,6 +371,10 @@ export class FakeTasks implements TaskApi {
   async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
     this.waits.push({ id, seconds, signal });
     return this.onWait ? this.onWait(id, signal) : this.get(id);
+  }
+
+  keep(id: string): void {
+    this.kept.push(id);
   }
 
   async list(filter: TaskFilter): Promise<TaskPage> {

@@ -325,6 +325,7 @@ function anyTask(): fc.Arbitrary<Task> {
     model: maybe(text),
     ranModel: maybe(text),
     retryOf: maybe(text),
+    endsWithClient: fc.boolean(),
     webhook: maybe(plain({ url: text, events: fc.subarray([...BATCH_EVENTS]) })),
     status: fc.constantFrom(...TASK_STATUSES),
     gpuId,

@@ -38,6 +38,7 @@ export async function submitCall(
   const { caller, body } = request;
   const { strategy, specific_gpu_id: pinned } = body.gpu_options;
   const idempotency = idempotencyOf(request);
+  const endsWithClient = idempotency === null;
   const options: SubmitOptions = {
     user: caller.name,
     strategy,
@@ -46,6 +47,7 @@ export async function submitCall(
     batch: null,
     webhook: null,
     idempotency,
+    endsWithClient,
   };
   const { tasks, replayed } = await parts.tasks.submit(inputs, options).catch((error: unknown): never => {
     throw inWordsOfCall(error, inputs.length === body.n);
@@ -54,7 +56,7 @@ export async function submitCall(
   reply.header("x-task-id", ids[0]).header("x-task-ids", ids.slice(0, MOST_NAMED).join(", "));
   if (replayed) reply.header("idempotent-replayed", "true");
   const leave = (): void => {
-    if (idempotency === null) for (const id of ids) void cancelAbandoned(parts, id);
+    if (endsWithClient) for (const id of ids) void cancelAbandoned(parts, id);
   };
   return { ids, caller, leave };
 }

@@ -66,6 +66,7 @@ const CHANGING = {
   cached_tokens: ({ result }) => (result === null ? null : result.cachedTokens),
   error_code: ({ error }) => (error === null ? null : error.code),
   error_sentence: ({ error }) => (error === null ? null : error.sentence),
+  ends_with_client: ({ endsWithClient }) => (endsWithClient ? 1 : null),
   finished_shown: ({ finishedClock, finishedAt }) => otherThan(finishedClock ?? finishedAt, finishedAt),
 } as const satisfies Columns<Task>;
 
@@ -166,6 +167,7 @@ export function listedTaskOf(row: Row): ListedTask {
     ranModel: row[READ.ran_model] as string | null,
     retryOf: row[READ.retry_of] as string | null,
     webhook: parsed<Webhook>(row[READ.webhook]),
+    endsWithClient: row[READ.ends_with_client] === 1,
     status: row[READ.status] as TaskStatus,
     ...gpusOf(row),
     startedAt: row[READ.started_at] as number | null,
