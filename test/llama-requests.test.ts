@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type LlamaEngine } from "../src/engine/llama/llama.ts";
 import { LLAMA, refused } from "./helpers/engines.ts";
-import { keyOf, stringsIn, tokenizerOf } from "./helpers/gguf.ts";
+import { vectorsOf } from "./helpers/embedding-promises.ts";
+import { keyOf, stringsIn, tokenizerOf, withUserTokens } from "./helpers/gguf.ts";
 import { withLlama } from "./helpers/llama.ts";
 import { extremes } from "./helpers/samplings.ts";
 import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
-import { TURN_END } from "./helpers/sentence-piece.ts";
+import { TURN_END, USER_MARK, USER_TAG } from "./helpers/sentence-piece.ts";
 import { writeSentencePieceModel } from "./helpers/tiny-models.ts";
 
 const DEMO = readFileSync(LLAMA.model);
@@ -106,6 +107,54 @@ describe("samplings at their extremes", () => {
         assert.equal(text, greedy.text);
       }
     });
+  });
+});
+
+describe("user-defined tokens that control the model", () => {
+  const MARK = "<|turn|>";
+  const TAG = "<b>";
+  let model: string;
+  before(async () => {
+    model = join(folder, "marks.gguf");
+    await writeFile(model, withUserTokens(DEMO, [MARK, TAG]));
+  });
+
+  it("are text in what callers send, whatever stands around them, and tags are what they were", async () => {
+    await withLlama(
+      async (engine) => {
+        const cost = async (text: string, raw: boolean) =>
+          (await ask(engine, textOf(text, { maxTokens: 1 }, raw))).promptTokens!;
+        for (const raw of [true, false]) {
+          const plain = await cost("A fox", raw);
+          assert.equal(await cost(`A fox${TAG}`, raw), plain + 1);
+          // As tokens they would be one each.
+          const rest = (await cost(`x${MARK.slice(1)}`, raw)) - (await cost("x", raw));
+          assert(rest > 3);
+          assert.equal(await cost(`A fox${MARK}`, raw), plain + 1 + rest);
+          assert.equal(await cost(`A fox${MARK}${MARK}${TAG}`, raw), plain + 3 + 2 * rest);
+        }
+        const vectors = async (text: string) => (await vectorsOf(engine, [text])).outcome.promptTokens!;
+        assert((await vectors(`A fox${MARK}`)) > (await vectors("A fox")) + 4);
+      },
+      { model },
+    );
+  });
+
+  it("are text in a vocabulary that puts a space before each text, with no space that nobody wrote", async () => {
+    const pieces = join(folder, "pieces-marks.gguf");
+    writeSentencePieceModel(pieces);
+    await withLlama(
+      async (engine) => {
+        for (const raw of [true, false]) {
+          const cost = async (text: string) => (await ask(engine, textOf(text, { maxTokens: 1 }, raw))).promptTokens!;
+          const one = await cost(`cat${USER_MARK}`);
+          assert.equal(await cost(`cat${USER_MARK}${USER_MARK}`), one + USER_MARK.length);
+          assert.equal(await cost(`cat${USER_MARK}${USER_TAG}`), one + 1);
+          if (raw) assert.equal(one, (await cost("cat")) + USER_MARK.length);
+        }
+      },
+      { model: pieces, context: 256 },
+    );
   });
 });
 

@@ -5,6 +5,8 @@ export const VALUE = { uint16: 2, uint32: 4, int32: 5, float32: 6, bool: 7, stri
 /** Bytes of the types of fixed size, by their number. */
 const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 const ALIGNMENT = 32;
+/** Of `enum llama_token_type`. */
+const USER_DEFINED = 4;
 
 export function aligned(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
@@ -94,4 +96,19 @@ export function float32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeFloatLE(value);
   return bytes;
+}
+
+/** A file in which the last normal tokens that are as long as these have become these, user-defined. */
+export function withUserTokens(file: Buffer, names: readonly string[]): Buffer {
+  const changed = Buffer.from(file);
+  const { metadata } = tokenizerOf(file);
+  const entryOf = (key: string): Buffer => metadata.find((entry) => keyOf(entry) === `tokenizer.ggml.${key}`)!;
+  const texts = stringsIn(entryOf("tokens"));
+  const types = file.indexOf(entryOf("token_type")) + entryOf("token_type").length - 4 * texts.length;
+  for (const name of names) {
+    const id = texts.findLastIndex((one) => Buffer.byteLength(one) === Buffer.byteLength(name));
+    changed.write(name, file.indexOf(text(texts[id]!)) + 8);
+    changed.writeInt32LE(USER_DEFINED, types + 4 * id);
+  }
+  return changed;
 }

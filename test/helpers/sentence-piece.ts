@@ -2,10 +2,13 @@
 import { float32, text, uint32, uint64, VALUE } from "./gguf.ts";
 
 /** Of `enum llama_token_type`. */
-const TOKEN = { normal: 1, unknown: 2, control: 3, unused: 5, byte: 6 };
+const TOKEN = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
 
 /** The special token that ends a turn. */
 export const TURN_END = "</s>";
+/** A user-defined token that looks like one of control, and one that is content. */
+export const USER_MARK = "<|user|>";
+export const USER_TAG = "<b>";
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,!?:;[]<>/|_'";
 /** What has become one token, the likeliest first. */
@@ -42,6 +45,8 @@ export function sentencePieceTokenizer(count: number): Buffer[] {
     [TURN_END, TOKEN.control],
     ...bytes.map((token): [string, number] => [token, TOKEN.byte]),
     ...["▁", ...LETTERS, ...JOINED].map((token): [string, number] => [token, TOKEN.normal]),
+    [USER_MARK, TOKEN.userDefined],
+    [USER_TAG, TOKEN.userDefined],
   ];
   const all = Array.from({ length: count }, (_, id) => known[id] ?? [`<unused${id}>`, TOKEN.unused]);
   const tokens = all.map(([token]) => text(token as string));

@@ -1,6 +1,6 @@
 /** What requests may ask of a real llama.cpp server, which is to answer as the embedded engine does. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -10,11 +10,12 @@ import { LlamaEngine } from "../../src/engine/llama/llama.ts";
 import { type Message, SAMPLING_NAMES, type TextRequest } from "../../src/request.ts";
 import { assertAlike, embeddingOf, makesVectors, vectorsOf } from "../helpers/embedding-promises.ts";
 import { LLAMA, refused, watch } from "../helpers/engines.ts";
+import { withUserTokens } from "../helpers/gguf.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
 import { embeddingModel, instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { ask, chatOf, takesRequests, textOf } from "../helpers/request-promises.ts";
 import { extremes } from "../helpers/samplings.ts";
-import { TURN_END } from "../helpers/sentence-piece.ts";
+import { TURN_END, USER_MARK, USER_TAG } from "../helpers/sentence-piece.ts";
 import { EMBEDDING_CONTEXT, writeEmbeddingModel, writeSentencePieceModel } from "../helpers/tiny-models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "alt-las-requests-"));
@@ -176,6 +177,17 @@ function vectors(): void {
     });
   });
 
+  it("of texts with user-defined tokens of control are those of the embedded engine, with the same tokens", async () => {
+    const model = join(folder, "vector-marks.gguf");
+    writeFileSync(model, withUserTokens(readFileSync(vectorModel), [USER_MARK]));
+    await withBoth({ model }, async (there, here) => {
+      const inputs = ["The cat said", `The cat${USER_MARK} said${USER_MARK}`];
+      const [one, other] = await Promise.all([there, here].map((engine) => vectorsOf(engine, inputs)));
+      for (const index of inputs.keys()) assertAlike(one!.vectors[index], other!.vectors[index]);
+      assert.equal(one!.outcome.promptTokens, other!.outcome.promptTokens);
+    });
+  });
+
   it("are refused where they are nonsense", async () => {
     const engine = server({ model: nonsense });
     const { code, message } = await refused(engine.load());
@@ -207,6 +219,7 @@ function pieces(): void {
         `${TURN_END} say [INST] the cat`,
         `<s>${TURN_END}\n`,
         "ğüş",
+        `the cat${USER_MARK} say${USER_MARK}${USER_TAG}${TURN_END}`,
       ]) {
         await cost(content);
         await cost(content, true);

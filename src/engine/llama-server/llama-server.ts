@@ -13,6 +13,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
+import { UserTokens } from "../llama/user-tokens.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -28,6 +29,7 @@ import {
 import { argumentsFor, type Command, environmentFor } from "./command.ts";
 import { bodyFor, Completion, NONSENSE, tokensIn } from "./completion.ts";
 import { lastWordsIn } from "./complaints.ts";
+import { cutting } from "./cut-texts.ts";
 import { describe, NO_MEMORY, prepare, untilReady } from "./launch.ts";
 import { embed, type EmbeddingsParts, NO_DIRECTION } from "./embeddings.ts";
 import { PlainText } from "./plain-text.ts";
@@ -162,13 +164,15 @@ export class LlamaServerEngine implements Engine {
     const { header, chat, options } = command;
     const info = await describe(upstream, command);
     const { context } = info;
-    const tokenize: Tokenize = (text, how) => this.#tokenize(upstream, text, how);
+    const asked: Tokenize = (text, how) => this.#tokenize(upstream, text, how);
     const gotOn = (): void => void this.#progress++;
     const vocabulary = header.insights.ggufFileInfo.metadata.tokenizer.ggml.tokens.length;
-    const frame = frameOf(header, tokenize);
+    const frame = frameOf(header, asked);
+    const userTokens = new UserTokens(header);
+    const tokenize = cutting(asked, { userTokens, frame, context });
     const embeddings = { upstream, tokenize, frame, context, vocabulary, gotOn };
     const { template } = chat;
-    const plain = new PlainText(header);
+    const plain = new PlainText(header, userTokens);
     const prompts = new Prompts({ plain, template, raw: options.raw, context, tokenize, frame });
     return { upstream, info, prompts, embeddings };
   }

@@ -7,7 +7,7 @@ import { roomBehind } from "../answer-length.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { type ChatTemplate, type PromptPiece } from "../llama/chat-template.ts";
-import { APART } from "../llama/prompt.ts";
+import { APART } from "../llama/tokenizer.ts";
 import { begun, type Frame, type Tokenize } from "./frame.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
 

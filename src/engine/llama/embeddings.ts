@@ -12,6 +12,7 @@ import { checkRoom, checkTokens } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { type ErrorLog } from "./error-log.ts";
+import { type Tokenizer } from "./tokenizer.ts";
 
 /** Room for one input. */
 export interface EmbeddingRoom {
@@ -23,6 +24,7 @@ export interface EmbeddingRoom {
 
 export interface EmbeddingsParts {
   readonly model: LlamaModel;
+  readonly tokenizer: Tokenizer;
   readonly room: EmbeddingRoom;
   readonly threads: number;
   readonly log: ErrorLog;
@@ -119,11 +121,11 @@ export class Embeddings {
   }
 
   #tokensOf(input: string | readonly number[], index: number): Token[] {
-    const { model } = this.#parts;
+    const { model, tokenizer } = this.#parts;
     const { tokens: all } = model.fileInfo.metadata.tokenizer.ggml;
     if (typeof input !== "string") return [...checkTokens(input, index, all.length)] as Token[];
     // A special token in a user's text is only text.
-    const tokens = model.tokenize(input, false);
+    const tokens = tokenizer.tokensOf(input, false);
     if (tokens.length > 0) return tokens;
     const { bos, eos, nl } = model.tokens;
     const start = bos ?? eos ?? nl;

@@ -23,6 +23,8 @@ import { type EmbeddingPlan, planEmbeddings, planModel } from "./memory.ts";
 import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, rawSetting, settingsOf, threadsFor } from "./settings.ts";
 import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
 import { checkFile } from "./model-file.ts";
+import { Tokenizer } from "./tokenizer.ts";
+import { UserTokens } from "./user-tokens.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
 /** Of `enum llama_pooling_type`. */
@@ -75,9 +77,9 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
           planFor: (types) => planModel(llama, header, options, types),
         })
       : { plan, context: null, refusedType: null };
-    const { context } = made;
     const { template, problem } = templateOf(llama, header);
-    const parts = { model, threads: threadsFor(options), log, stopping: signal };
+    const tokenizer = new Tokenizer(model, new UserTokens(header), made.plan.context);
+    const parts = { model, tokenizer, threads: threadsFor(options), log, stopping: signal };
     const embeddings = vectors === null ? null : new Embeddings({ ...parts, room: vectors.room });
     const vocabulary = new Vocabulary(model, template?.marks ?? null);
     const info = {
@@ -93,8 +95,8 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
         ...(header.generates ? [rawSetting(options, template !== null, problem)] : []),
       ],
     };
-    const prompts = new Prompts(model, template, options.raw);
-    return { llama, model, context, embeddings, vocabulary, prompts, info, log };
+    const prompts = new Prompts(model, tokenizer, template, options.raw);
+    return { llama, model, context: made.context, embeddings, vocabulary, prompts, info, log };
   } catch (error) {
     await llama.dispose();
     throw error;

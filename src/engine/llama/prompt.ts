@@ -3,7 +3,8 @@ import { type LlamaModel, type Token } from "node-llama-cpp";
 import { type Message, type Request } from "../../request.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
-import { type ChatTemplate, type PromptPiece } from "./chat-template.ts";
+import { type ChatTemplate } from "./chat-template.ts";
+import { type Tokenizer } from "./tokenizer.ts";
 
 export interface Prompt {
   /** At least one. */
@@ -11,19 +12,18 @@ export interface Prompt {
   readonly shape: AnswerShape;
 }
 
-/** A byte that no SentencePiece vocabulary joins with what follows it. */
-export const APART = "\u0001";
-
 const NONE: readonly string[] = [];
 
 export class Prompts {
   readonly #model: LlamaModel;
+  readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate | null;
   readonly #raw: boolean;
 
   /** @param raw whether a text is continued as it is where its request does not say */
-  constructor(model: LlamaModel, template: ChatTemplate | null, raw: boolean) {
+  constructor(model: LlamaModel, tokenizer: Tokenizer, template: ChatTemplate | null, raw: boolean) {
     this.#model = model;
+    this.#tokenizer = tokenizer;
     this.#template = template;
     this.#raw = raw;
   }
@@ -36,7 +36,7 @@ export class Prompts {
     if (this.#template !== null && !(request.raw ?? this.#raw))
       return this.#chat([{ role: "user", content: request.text }], stop);
     // A special token in a caller's text is only text.
-    return { tokens: this.#begun(this.#model.tokenize(request.text, false), true), shape: { stop, marks: null } };
+    return { tokens: this.#begun(this.#tokenizer.tokensOf(request.text, false), true), shape: { stop, marks: null } };
   }
 
   #chat(messages: readonly Message[], stop: readonly string[]): Prompt {
@@ -46,7 +46,7 @@ export class Prompts {
       throw new EngineFailure("unsupported", sentence);
     }
     const { pieces, opensReasoning } = template.render(messages);
-    const tokens = pieces.flatMap((piece, index) => this.#tokensOf(piece, index === 0));
+    const tokens = pieces.flatMap(({ text, special }, index) => this.#tokenizer.tokensOf(text, special, index === 0));
     const { bos } = this.#model.tokens;
     // Most templates begin with it themselves, others leave that to the tokenizer.
     const isBegun = bos !== null && tokens[0] === bos;
@@ -54,14 +54,6 @@ export class Prompts {
       tokens: this.#begun(tokens, !isBegun),
       shape: { stop, marks: template.marks, isInside: opensReasoning },
     };
-  }
-
-  #tokensOf({ text, special }: PromptPiece, isFirst: boolean): Token[] {
-    // A SentencePiece vocabulary puts a space before whatever it is given.
-    if (isFirst || this.#model.vocabularyType !== "spm") return this.#model.tokenize(text, special);
-    // What node-llama-cpp has for this puts a space behind special tokens, too.
-    const apart = this.#model.tokenize(APART, false).length;
-    return this.#model.tokenize(APART + text, special).slice(apart);
   }
 
   #begun(tokens: Token[], lacksBos: boolean): Token[] {

@@ -3,8 +3,9 @@
  * template, in which special tokens are meant.
  */
 import { type ModelHeader } from "./header.ts";
+import { UserTokens } from "./user-tokens.ts";
 
-/** Of `enum llama_token_type`: normal; defined by a user, which llama.cpp finds in any text; and a byte that no other token has. */
+/** Of `enum llama_token_type`: normal; defined by a user (for which see user-tokens.ts); and a byte that no other token has. */
 const ORDINARY = new Set([1, 4, 6]);
 
 /** llama.cpp holds some tokens for special by what they look like, whatever the file says. More look like these; that costs nothing. */
@@ -17,10 +18,11 @@ export class SpecialTexts {
   readonly #beginning: RegExp;
   readonly #ending: RegExp;
 
-  constructor({ insights }: Pick<ModelHeader, "insights">) {
+  constructor(header: Pick<ModelHeader, "insights">) {
+    const { insights } = header;
     const { tokens = [], token_type: types = [] } = insights.ggufFileInfo.metadata.tokenizer?.ggml ?? {};
     const special = tokens.filter((text, id) => !ORDINARY.has(types[id] ?? 0) || LOOKS_SPECIAL.test(text));
-    this.#texts = new Set(special.filter((text) => text !== ""));
+    this.#texts = new Set([...special, ...new UserTokens(header).names].filter((text) => text !== ""));
     this.#lengths = [...new Set([...this.#texts].map(({ length }) => length))].toSorted((a, b) => a - b);
     this.#beginning = anyOf([...this.#texts].map((text) => text.charCodeAt(0)));
     this.#ending = anyOf([...this.#texts].map((text) => text.charCodeAt(text.length - 1)));
