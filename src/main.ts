@@ -184,6 +184,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     cancelTimeout: config.tasks.cancel_timeout,
     run: (instance, task, request, sink) => pool.run(instance, task, request, sink),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
+    modelMeantBy: (asked) => pool.modelMeantBy(asked),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
   const pool = new GpuPool(parts, {

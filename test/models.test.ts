@@ -41,6 +41,21 @@ test("a file that is replaced by another model has another name", () => {
   assert.equal(names.of(file("/a.gguf"), "Llama"), "Llama");
 });
 
+test("a request may name a model by its file where only one has that, which a name of a model goes before", () => {
+  const names = new ModelNames();
+  names.of(file("/models/smol-135m.Q8_0.gguf"), "Smol 135M Mix Ep2");
+  names.of(file("/models/other.gguf"), "smol-135m.Q8_0.gguf");
+  names.of(file("/a/twice.gguf"), "A");
+  names.of(file("/b/twice.gguf"), "B");
+  names.of(server("upstream.gguf"), "Upstream");
+  const meant = (asked: string) => names.meantBy(asked);
+  assert.equal(meant("smol-135m.Q8_0"), "Smol 135M Mix Ep2");
+  assert.equal(meant("smol-135m.Q8_0.gguf"), "smol-135m.Q8_0.gguf");
+  assert.equal(meant("other.gguf"), "smol-135m.Q8_0.gguf");
+  for (const unknown of ["twice", "twice.gguf", "Other", "/models/other.gguf", "models/other.gguf", "upstream", ""])
+    assert.equal(meant(unknown), unknown);
+});
+
 test("models are listed with the GPUs that have loaded them, and what they can do there together", async () => {
   const simulated = await new SimulatedEngine(SIMULATED, 0).load();
   const names = new ModelNames();
@@ -55,8 +70,12 @@ test("models are listed with the GPUs that have loaded them, and what they can d
     { device: { id: 2 }, instances: [instance("/b", "Embedder", { context: null, capabilities: ["embedding"] })] },
     { device: { id: 4 }, instances: [instance("/a", "Qwen", { context: 200, capabilities: ["completion", "chat"] })] },
   ];
+  const about = (name: string) => {
+    const { since, file: path } = names.about(name);
+    return { since, file: path };
+  };
   assert.deepEqual(modelsOf(gpus, names), [
-    { name: "Qwen", context: 200, capabilities: ["completion", "chat"], gpuIds: [1, 4], since: names.sinceOf("Qwen") },
-    { name: "Embedder", context: null, capabilities: ["embedding"], gpuIds: [2], since: names.sinceOf("Embedder") },
+    { name: "Qwen", context: 200, capabilities: ["completion", "chat"], gpuIds: [1, 4], ...about("Qwen") },
+    { name: "Embedder", context: null, capabilities: ["embedding"], gpuIds: [2], ...about("Embedder") },
   ]);
 });

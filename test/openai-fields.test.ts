@@ -334,3 +334,10 @@ test("a header names no more tasks than clients take headers", async (t) => {
   const { headers } = await ask(app, "/v1/completions", { prompt: Array.from({ length: 900 }, () => "x") });
   assert.equal(String(headers["x-task-ids"]).split(", ").length, 128);
 });
+
+test("a model is found by the name of its file, too", async (t) => {
+  const { app } = server(t);
+  for (const name of ["a%20model", "a-file.Q4", "a-file.Q4.gguf"])
+    assert.equal((await ask(app, `/v1/models/${name}`)).json<{ id: string }>().id, "a model");
+  envelopeOf(await ask(app, "/v1/models/models/a-file.Q4.gguf"), 404);
+});

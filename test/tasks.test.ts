@@ -106,6 +106,7 @@ function book(unsaved?: number) {
     clock: unset(Date.now),
     timeout: null,
     cancelTimeout: 5,
+    modelMeantBy: (name) => (name === "file.gguf" ? "model" : name),
     ...(unsaved !== undefined && { unsaved }),
     run: (_gpuId, task, request, sink) => {
       const output = new Output();
@@ -119,14 +120,14 @@ function book(unsaved?: number) {
   });
   tasks.scheduler.setGpu(gpuOf(facts(0, { slots: 1 })));
   const submit = (text: string, options: Partial<SubmitOptions> = {}) => submitMany([text], options);
-  const submitMany = (all: readonly string[], options: Partial<SubmitOptions> = {}) =>
+  const submitMany = (all: readonly string[], options: Partial<SubmitOptions> = {}, model: string | null = null) =>
     tasks.submit(
       all.map((text) => ({
         request: completionOf(text, { maxTokens: 1, temperature: 0 }),
         taskType: "",
         priority: "normal" as const,
         timeoutSeconds: null,
-        model: null,
+        model,
       })),
       { ...ALONE, ...options },
     );
@@ -149,6 +150,15 @@ function book(unsaved?: number) {
 
 /** What was written, in the order of the writes. */
 const statesOf = (store: HeldStore): (string | undefined)[] => store.writes.map(({ states }) => states[0]);
+
+test("a task has its model's own name, whatever the request calls it", async () => {
+  const { submitMany, started, write } = book();
+  const submitted = submitMany(["a"], {}, "file.gguf");
+  await write();
+  await submitted;
+  assert.deepEqual([started[0]!.model, started[0]!.ranModel], ["model", "model"]);
+  await assert.rejects(submitMany(["b"], {}, "other.gguf"), { code: "model_not_found" });
+});
 
 test("an end is shown when it is on disk, also when the task ended while its start was being written", async () => {
   const { store, started, lines, tasks, submit, finish } = book();

@@ -1,4 +1,5 @@
 /** The models that the GPUs serve, by the names that requests call them. */
+import { basename } from "node:path";
 import { wallTime } from "../common/clock.ts";
 import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type EngineKind, engineTraits } from "../engine/kinds.ts";
@@ -16,6 +17,8 @@ export interface ModelStatus {
   readonly gpuIds: readonly number[];
   /** Unix milliseconds when one of them had loaded it first. */
   readonly since: number;
+  /** Path of its file; null: it has none here. */
+  readonly file: string | null;
 }
 
 interface Named {
@@ -47,12 +50,34 @@ export class ModelNames {
     }
   }
 
+  /** The name of the model that a request calls so; one that calls none stays as it is. */
+  meantBy(asked: string): string {
+    if (this.#named.has(asked)) return asked;
+    const all = Array.from(this.#named, ([name, { file }]) => ({ name, file }));
+    return modelMeant(asked, all)?.name ?? asked;
+  }
+
   /** @throws {Error} no model has this name, which is a bug of the caller */
-  sinceOf(name: string): number {
+  about(name: string): Pick<ModelStatus, "since" | "file"> {
     const known = this.#named.get(name);
     if (known === undefined) throw new Error(`there is no model ${name}`);
-    return known.since;
+    return known;
   }
+}
+
+/** The model that has this name, else the only one whose file does, with or without ".gguf". Within a file stands what people expect least. */
+export function modelMeant<Model extends Pick<ModelStatus, "name" | "file">>(
+  asked: string,
+  models: readonly Model[],
+): Model | undefined {
+  const named = models.find(({ name }) => name === asked);
+  if (named !== undefined) return named;
+  const [first, second] = models.filter(({ file }) => file !== null && isFileName(asked, basename(file)));
+  return second === undefined ? first : undefined;
+}
+
+function isFileName(asked: string, file: string): boolean {
+  return asked === file || `${asked}.gguf` === file;
 }
 
 /** A GPU, as far as its models go. */
@@ -62,17 +87,18 @@ interface Loaded {
 }
 
 /** The models that were loaded, in the order of their first GPUs. */
-export function modelsOf(gpus: readonly Loaded[], names: Pick<ModelNames, "sinceOf">): readonly ModelStatus[] {
+export function modelsOf(gpus: readonly Loaded[], names: Pick<ModelNames, "about">): readonly ModelStatus[] {
   const loaded = gpus.flatMap(({ device: { id }, instances }) =>
     instances.flatMap(({ modelName: name, info }) => (name === null || info === null ? [] : { id, name, info })),
   );
   const models = Map.groupBy(loaded, ({ name }) => name);
   return Array.from(models, ([name, on]) => ({
     name,
+    since: names.about(name).since,
+    file: names.about(name).file,
     context: on.reduce<number | null>((most, { info }) => larger(most, info.context), null),
     capabilities: [...new Set(on.flatMap(({ info }) => info.capabilities))],
     gpuIds: [...new Set(on.map(({ id }) => id))],
-    since: names.sinceOf(name),
   }));
 }
 

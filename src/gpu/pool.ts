@@ -123,6 +123,11 @@ export class GpuPool {
     return modelsOf([...this.#gpus.values()], this.#names);
   }
 
+  /** See `ModelNames`. */
+  modelMeantBy(asked: string): string {
+    return this.#names.meantBy(asked);
+  }
+
   /** Ready means that a task sent now could finish: every GPU has loaded or failed to, and one at least serves. */
   readiness(): Readiness {
     const all = [...this.#gpus.values()];

@@ -5,16 +5,20 @@ import { type Grouping } from "../scheduler/planner.ts";
 import { type Batch, newTask, shownGpuId, type Task, TASK_EVENTS, type TaskInput, type Webhook } from "../task.ts";
 import { type BatchStatus, type Submission, type SubmitOptions } from "./task-api.ts";
 
+/** As of `TaskBookParts`. */
+interface NewTasksParts {
+  readonly clock: Clock;
+  readonly timeout: number | null;
+  readonly modelMeantBy: (asked: string) => string;
+}
+
 export class NewTasks {
-  readonly #clock: Clock;
-  readonly #timeout: number | null;
+  readonly #parts: NewTasksParts;
   /** The highest `seq` that a task has. */
   lastSeq = 0;
 
-  /** @param timeout seconds for tasks that name none; null: any time */
-  constructor(clock: Clock, timeout: number | null) {
-    this.#clock = clock;
-    this.#timeout = timeout;
+  constructor(parts: NewTasksParts) {
+    this.#parts = parts;
   }
 
   make(
@@ -22,7 +26,7 @@ export class NewTasks {
     { user, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
-    const clock = this.#clock;
+    const { clock, timeout, modelMeantBy } = this.#parts;
     const now = clock.now();
     const shared = {
       user,
@@ -42,8 +46,8 @@ export class NewTasks {
         request,
         taskType,
         priority,
-        timeoutSeconds: timeoutSeconds ?? this.#timeout,
-        model,
+        timeoutSeconds: timeoutSeconds ?? timeout,
+        model: model === null ? null : modelMeantBy(model),
         // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
         id: randomUUIDv7(),
         seq: ++this.lastSeq,

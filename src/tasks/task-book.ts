@@ -49,6 +49,8 @@ export interface TaskBookParts {
   readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
   /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */
   readonly unsaved?: number;
+  /** The name of the model that a request calls so; one that calls none stays as it is, and is refused by that. */
+  readonly modelMeantBy: (asked: string) => string;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   readonly webhooks: {
@@ -86,7 +88,7 @@ export class TaskBook implements TaskApi {
     this.#parts = parts;
     this.#store = store;
     this.#live = new LiveTasks(store);
-    this.#newTasks = new NewTasks(clock, parts.timeout);
+    this.#newTasks = new NewTasks(parts);
     this.#idle = new Idle(() => this.#isIdle());
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());
     // Each field that is logged here is named, and searching it for secrets would cost nine times as much as the line.

@@ -236,6 +236,7 @@ export const MODEL: ModelStatus = {
   capabilities: ["chat", "completion"],
   gpuIds: [GPU.id],
   since: DONE,
+  file: "/models/a-file.Q4.gguf",
 };
 
 /** Two that hold one model together. */

@@ -306,7 +306,10 @@ export class Instance {
   #onServing({ model, context, slots, device, memoryNote, settings }: EngineInfo): void {
     const { log } = this.#options;
     const texts = settings.find(({ name }) => name === "raw")?.reason;
-    log.info({ model, context, slots, device, ...(texts !== undefined && { texts }) }, "worker ready");
+    log.info(
+      { name: this.modelName, model, context, slots, device, ...(texts !== undefined && { texts }) },
+      "worker ready",
+    );
     log.debug(
       { settings: settings.map(({ name, value, reason }) => `${name} ${value}: ${reason}`) },
       "how it computes",

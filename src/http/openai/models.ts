@@ -2,7 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
-import { type ModelStatus } from "../../gpu/models.ts";
+import { modelMeant, type ModelStatus } from "../../gpu/models.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { ModelParams, ModelRef, ModelsAnswer, type OpenAiModel } from "../schemas/openai-answers.ts";
 import { type ServerParts } from "../server-parts.ts";
@@ -45,7 +45,7 @@ export function modelRoute(app: FastifyInstance, parts: ServerParts): void {
     },
     handler: ({ params: { "*": name } }) => {
       const all = knownModels(parts);
-      const found = all.find((model) => model.name === name);
+      const found = modelMeant(name, all);
       if (found !== undefined) return viewOfModel(found);
       const known =
         all.length === 0 ? "None is loaded." : `Known are ${all.map((model) => shown(model.name)).join(", ")}.`;
