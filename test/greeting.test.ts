@@ -9,6 +9,7 @@ import { ADD_CUDA } from "../src/gpu/inventory/survey.ts";
 import { greeting, type Origin } from "../src/cli/greeting.ts";
 import { aDevice, aGpu } from "./helpers/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
+import { writeEmbeddingModel } from "./helpers/tiny-models.ts";
 
 const KEY = `altlas_${"k".repeat(43)}`;
 const CPU = aDevice({
@@ -55,6 +56,26 @@ test("the first line is the address, the last ones the key and what to try, and 
   ]);
   assert.match(greetingOf({ origin: { configFile: "/etc/alt-las.yaml" } }), /^Configuration: \/etc\/alt-las\.yaml$/m);
   assert.match(greetingOf({}), /^Try it:\n {2}curl -s -w '\\n' http.* -d '\{"text": "Once upon a time"\}'$/m);
+});
+
+/** What the command to try sends. */
+function tried(devices: readonly Device[], yaml = ""): string | undefined {
+  return /^ {2}curl .* -d '(.*)'$/m.exec(greetingOf({ devices, yaml }))?.[1];
+}
+
+function pretends(capabilities: string): string {
+  return `engine: { simulated: { models: [{ capabilities: [${capabilities}] }] } }`;
+}
+
+test("where all models make vectors, what to try is an input; where one generates, a text", (t) => {
+  const model = join(temporaryFolder(t), "vectors.gguf");
+  writeEmbeddingModel(model);
+  const vectors = { ...CPU, engine: { ...CPU.engine, model } };
+  const pretender: Device = { ...CPU, id: 1, engine: { ...CPU.engine, kind: "simulated" } };
+  for (const devices of [[vectors], [vectors, pretender]])
+    assert.equal(tried(devices, pretends("embedding")), '{"input": "Once upon a time"}');
+  assert.equal(tried([vectors, { ...CPU, id: 1 }], ""), '{"text": "Once upon a time"}');
+  assert.equal(tried([pretender], pretends("embedding, completion")), '{"text": "Once upon a time"}');
 });
 
 test("GPUs that cannot be used yet get the commands that mend it, and nothing is said to be served", () => {

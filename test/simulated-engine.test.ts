@@ -6,6 +6,7 @@ import { type Engine, type EngineOptions, type SimulatedOptions } from "../src/e
 import { type Delta, textOf } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { createEngine } from "../src/engine/open.ts";
+import { vectorsOf } from "./helpers/embedding-promises.ts";
 import { loaded, planned, refused, SIMULATED, started, watch } from "./helpers/engines.ts";
 
 function simulatedWith(options: Partial<SimulatedOptions>): EngineOptions {
@@ -56,6 +57,19 @@ describe("the simulated engine", () => {
       assert.equal((await refused(run(options, "any", 1))).code, "model_error");
     });
   }
+
+  it("counts the tokens of inputs, also of those that are lists, and refuses one over its context before any vector", async () => {
+    const engine = await createEngine({ ...SIMULATED, context: 8 }, 0);
+    await engine.load();
+    const all = await vectorsOf(engine, ["hello", [1, 2, 3], "x".repeat(32), [7]]);
+    assert.deepEqual([all.vectors.length, all.outcome.promptTokens], [4, 2 + 3 + 8 + 1]);
+    for (const tooLong of ["x".repeat(33), Array.from({ length: 9 }, () => 1)]) {
+      const { code, message } = await refused(vectorsOf(engine, ["a", tooLong], { onVector: () => assert.fail() }));
+      assert.equal(code, "prompt_too_long");
+      assert.equal(message, "Input 2 of 2 has 9 tokens, but this model's embeddings have room for 8.");
+    }
+    await engine.stop();
+  });
 
   it("fails only the task that found no memory left", async () => {
     const failures = [{ kind: "out_of_memory", when_text_contains: "big", after_tokens: 3 }] as const;

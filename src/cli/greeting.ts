@@ -7,8 +7,9 @@ import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import { ADD_CUDA, ADD_VULKAN } from "../gpu/inventory/survey.ts";
 import { type RunningServer } from "../main.ts";
-import { ALT_LAS, dataDirWords, shellWord, startCommand } from "../common/paste.ts";
+import { ALT_LAS, dataDirWords, startCommand } from "../common/paste.ts";
 import { table } from "./table.ts";
+import { curlLine } from "./try-it.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Where a start found what it needs. */
@@ -51,7 +52,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "l
       `WARNING: ${server.absentCredentials}. To have them again, stop the server and put a copy of the file there.`,
     );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
-  if (serving.length > 0) parts.push(`Try it:\n  ${curlLine(config, url, firstKey)}`);
+  if (serving.length > 0) parts.push(`Try it:\n  ${curlLine(config, url, firstKey, serving)}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
     parts.push(
       `$ALT_LAS_API_KEY stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
@@ -149,11 +150,4 @@ function troubles(devices: readonly Device[]): string[] {
 
 function faultOf(device: Device): string | null {
   return device.lost ?? device.unfit ?? engineFault(device.engine)?.sentence ?? null;
-}
-
-/** A request that waits for its text, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of. */
-function curlLine(config: Config, url: string, firstKey: string | null): string {
-  const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
-  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${shellWord(config.server.tls.cert)}`;
-  return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"text": "Once upon a time"}'`;
 }

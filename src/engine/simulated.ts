@@ -1,7 +1,7 @@
 /**
  * Pretends to generate text: no model, no GPU, exact counts. Made for tests and for measuring everything around an engine.
  *
- * A prompt has one token for every 4 bytes, begun ones included. A task gets exactly `min(max_length, context - prompt tokens)` tokens,
+ * A prompt, or an input to turn into a vector, has one token for every 4 bytes, begun ones included. A task gets exactly `min(max_length, context - prompt tokens)` tokens,
  * each a word that depends on the prompt and its position only, and ends with `length`; or it ends at a stop sequence. How its tokens are to
  * be drawn is taken and changes nothing. Slots don't slow each other down.
  *
@@ -13,6 +13,7 @@
  */
 import { unitVector } from "../common/vectors.ts";
 import { setTimeout as sleep } from "node:timers/promises";
+import { checkRoom } from "./embedding-inputs.ts";
 import { EngineFailure } from "./failures.ts";
 import { type EmbeddingRequest, textsOf, type Request, SAMPLING_NAMES } from "../request.ts";
 import { AnswerText } from "./answer-text.ts";
@@ -189,8 +190,9 @@ export class SimulatedEngine implements Engine {
   #plan(request: Request): Plan {
     const { maxTokens } = request.sampling;
     const text = textsOf(request).join("\n");
-    const promptTokens = Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-    const tokens = Math.min(maxTokens, roomBehind(promptTokens, this.#context));
+    const isEmbedding = request.kind === "embedding";
+    const promptTokens = isEmbedding ? tokensInAll(request, this.#context) : tokensIn(text);
+    const tokens = isEmbedding ? 0 : Math.min(maxTokens, roomBehind(promptTokens, this.#context));
     const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
     const failures = this.#failuresOf(text, tokens);
     const failure = failures.find(({ kind }) => kind !== "ignore_cancel");
@@ -292,6 +294,21 @@ export class SimulatedEngine implements Engine {
     if (this.#stops(plan.failure)) return forever();
     throw errorOf(plan.failure, plan.tokens);
   }
+}
+
+function tokensIn(text: string): number {
+  return Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
+}
+
+/** @param room tokens that an input may have @throws {EngineFailure} `prompt_too_long` */
+function tokensInAll(request: EmbeddingRequest, room: number): number {
+  let all = 0;
+  for (const [index, input] of request.inputs.entries()) {
+    const tokens = typeof input === "string" ? tokensIn(input) : input.length;
+    checkRoom(tokens, index, request, room);
+    all += tokens;
+  }
+  return all;
 }
 
 function answerTo({ request, emit }: Generation): AnswerText | null {

@@ -1,0 +1,52 @@
+/** One command that shows that a server works, as the first screen has it. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { type Config } from "../config/config.ts";
+import { shellWord } from "../common/paste.ts";
+import { SIMULATED_CAPABILITIES } from "../engine/engine.ts";
+import { engineTraits } from "../engine/kinds.ts";
+import { type Device } from "../gpu/inventory/devices.ts";
+
+/**
+ * A request that waits for its answer, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of.
+ * @param serving the devices that can serve, at least one; their models may not have been loaded yet
+ */
+export function curlLine(config: Config, url: string, firstKey: string | null, serving: readonly Device[]): string {
+  const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
+  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${shellWord(config.server.tls.cert)}`;
+  const field = serving.every((device) => makesVectorsAlone(device, config)) ? "input" : "text";
+  return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"${field}": "Once upon a time"}'`;
+}
+
+function makesVectorsAlone({ id, engine }: Device, config: Config): boolean {
+  const { model: modelIs } = engineTraits(engine.kind);
+  if (modelIs === "file") return sumsUp(engine.model);
+  if (modelIs === "name") return false;
+  const mine = config.engine.simulated.models?.find(({ gpu_id = id }) => gpu_id === id);
+  const { capabilities = SIMULATED_CAPABILITIES } = mine ?? {};
+  return capabilities.every((capability) => capability === "embedding");
+}
+
+/** Bytes at the beginning of a GGUF file in which the architecture is described, before the vocabulary. */
+const HEAD = 65_536;
+/** The end of the key that says how the vectors of a text's tokens become one: a model that has it generates nothing, unless it is 0. */
+const POOLING = ".pooling_type";
+/** Of `enum gguf_metadata_value_type`. */
+const UINT32 = 4;
+
+/** Whether a model file is made for vectors. Only a guess at what to show: the worker reads the header in earnest. */
+function sumsUp(path: string): boolean {
+  const head = headOf(path);
+  const at = head.indexOf(POOLING) + POOLING.length;
+  if (at < POOLING.length || at + 8 > head.length) return false;
+  return head.readUInt32LE(at) === UINT32 && head.readUInt32LE(at + 4) > 0;
+}
+
+function headOf(path: string): Buffer {
+  const head = Buffer.alloc(HEAD);
+  const file = openSync(path, "r");
+  try {
+    return head.subarray(0, readSync(file, head, 0, HEAD, 0));
+  } finally {
+    closeSync(file);
+  }
+}
