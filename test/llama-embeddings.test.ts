@@ -9,7 +9,7 @@ import { LlamaEngine } from "../src/engine/llama/llama.ts";
 import { assertAlike, embeddingOf, makesVectors, vectorsOf } from "./helpers/embedding-promises.ts";
 import { LLAMA, planned, refused, watch } from "./helpers/engines.ts";
 import { llamaInfo, withLlama } from "./helpers/llama.ts";
-import { EMBEDDING_CONTEXT, writeEmbeddingModel } from "./helpers/tiny-models.ts";
+import { EMBEDDING_CONTEXT, writeEmbeddingModel, writeModelOfZeros } from "./helpers/tiny-models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "alt-las-vectors-"));
 const model = join(folder, "vectors.gguf");
@@ -143,6 +143,21 @@ describe("vectors beside texts", () => {
       const [plain, special] = await Promise.all(["cat", "cat<|endoftext|>"].map((text) => vectorsOf(engine, [text])));
       assert(special!.outcome.promptTokens! > plain!.outcome.promptTokens! + 2);
     });
+  });
+
+  it("that are all zeros fail their request alone", async () => {
+    const zeros = join(folder, "zeros.gguf");
+    // One of them begins each input.
+    writeModelOfZeros(zeros, 0, 700);
+    await withLlama(
+      async (engine) => {
+        const { code, message } = await refused(vectorsOf(engine, [[700]]));
+        assert.equal(code, "model_error");
+        assert.equal(message, "The model's vector of an input is all zeros: it knows none of its tokens.");
+        assert.equal((await vectorsOf(engine, ["The cat"])).vectors.length, 1);
+      },
+      { model: zeros, context: 256 },
+    );
   });
 
   it("have room for less than a long text", async () => {

@@ -15,6 +15,15 @@ export function checkTokens(tokens: readonly number[], index: number, vocabulary
 }
 
 /**
+ * Tokens that a model never learnt may stand for nothing but zeros, and so does an input of nothing else: that is no fault of the device.
+ * @throws {EngineFailure} `model_error`: a vector is all zeros
+ */
+export function checkVector(vector: readonly number[]): void {
+  if (vector.some((number) => number !== 0)) return;
+  throw new EngineFailure("model_error", "The model's vector of an input is all zeros: it knows none of its tokens.");
+}
+
+/**
  * @param tokens of the input with this index @param room tokens that an input may have
  * @throws {EngineFailure} `prompt_too_long`
  */

@@ -41,7 +41,18 @@ export function writeSlidingWindowModel(path: string): void {
   writeFileSync(path, whole(slidingWindowModel()));
 }
 
-/** As that one, with another kind of vocabulary, and a chat template. */
+/** As that one, but for tokens that stand for zeros, and so does a text of nothing else. */
+export function writeModelOfZeros(path: string, ...tokens: number[]): void {
+  const { metadata, tensors } = slidingWindowModel();
+  const withZeros = tensors.map((tensor): Tensor => {
+    const { name, value } = tensor;
+    if (name !== "token_embd.weight") return tensor;
+    return { ...tensor, value: (random, row, column) => value(random, row, column) * Number(!tokens.includes(row)) };
+  });
+  writeFileSync(path, whole({ metadata, tensors: withZeros }));
+}
+
+/** As the first one, with another kind of vocabulary, and a chat template. */
 export function writeSentencePieceModel(path: string): void {
   const { metadata, tensors } = slidingWindowModel();
   const others = metadata.filter((entry) => !keyOf(entry).startsWith("tokenizer."));

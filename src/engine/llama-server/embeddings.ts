@@ -1,7 +1,7 @@
 /** Vectors of a llama.cpp server that was started for nothing else. Its protocol: `POST /v1/embeddings` in tools/server/README.md. */
 import { unitVector } from "../../common/vectors.ts";
 import { type EmbeddingRequest } from "../../request.ts";
-import { checkRoom, checkTokens } from "../embedding-inputs.ts";
+import { checkRoom, checkTokens, checkVector } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { isObject, numberIn, objectIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
@@ -25,7 +25,7 @@ const AT_ONCE = 8;
 /** The behaviour of a server that computes NaN, which JSON does not have; part of a sentence. */
 export const NO_DIRECTION = "it computed nonsense: its vector has no direction";
 
-/** @throws {EngineFailure} `prompt_too_long`, `invalid_input` @throws {UpstreamError} the server fails, or makes no sense */
+/** @throws {EngineFailure} `prompt_too_long`, `invalid_input`, `model_error` @throws {UpstreamError} the server fails, or makes no sense */
 export async function embed(
   request: EmbeddingRequest,
   { begin, emit }: Pick<Generation, "begin" | "emit">,
@@ -90,8 +90,10 @@ function vectorsIn(answer: UpstreamAnswer, count: number, upstream: Upstream): s
 function vectorIn(value: unknown): string {
   if (!Array.isArray(value) || value.length === 0)
     throw new UpstreamError(null, "it does not tell the vector of a text");
+  const vector = value.map((one) => numberIn(one) ?? Number.NaN);
+  checkVector(vector);
   try {
-    return unitVector(value.map((one) => numberIn(one) ?? Number.NaN));
+    return unitVector(vector);
   } catch (cause) {
     throw new UpstreamError(null, NO_DIRECTION, { cause });
   }

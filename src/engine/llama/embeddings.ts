@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { type LlamaEmbeddingContext, type LlamaModel, type Token } from "node-llama-cpp";
 import { unitVector } from "../../common/vectors.ts";
 import { type EmbeddingRequest } from "../../request.ts";
-import { checkRoom, checkTokens } from "../embedding-inputs.ts";
+import { checkRoom, checkTokens, checkVector } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { type ErrorLog } from "./error-log.ts";
@@ -32,7 +32,7 @@ export interface EmbeddingsParts {
   readonly stopping: AbortSignal;
 }
 
-/** Thrown where a vector has no direction: what was computed is no number, or nothing. */
+/** Thrown where a vector has no direction: what was computed is no number. */
 export class NoVector extends Error {}
 
 /** UTF-16 units, or tokens, that are looked at in one turn of the event loop: the tasks that generate need their turns too. */
@@ -174,6 +174,7 @@ export class Embeddings {
     const { vector } = await context.getEmbeddingFor(tokens).catch(async (error: unknown) => {
       throw await this.#parts.log.failure("The model failed while it made a vector", error);
     });
+    checkVector(vector);
     try {
       return unitVector(vector);
     } catch (error) {
