@@ -122,10 +122,17 @@ GPU  NAME                   STATUS   TASKS  UTIL         MEMORY               TE
   );
 });
 
+test("the names that requests call the models stand where there is room for them", () => {
+  const gpus = MACHINE.map((gpu) => ({ ...gpu, model_name: gpu.model_name && "Llama-3.2-1B-Instruct" }));
+  assert.match(gpusTable(gpus, 160), /^0 .* ████████░░ 61\.2.* 0 % mem +Llama-3\.2-1B-Instruct$/m);
+  assert.match(gpusTable(gpus, 160), /^GPU .* OTHERS +MODEL$/m);
+  for (const columns of [60, 80, 101]) assert.doesNotMatch(gpusTable(gpus, columns), /MODEL|Llama/);
+});
+
 test("a file gets neither bars nor broken lines", () => {
   const text = gpusTable(MACHINE, null);
   assert.doesNotMatch(text, /[█░…]/);
-  assert.match(text, /^0 .* 6\/8 +72 % +61\.2\/79\.6 GiB +61 °C +512 W +0 % mem$/m);
+  assert.match(text, /^0 .* 6\/8 +72 % +61\.2\/79\.6 GiB +61 °C +512 W +0 % mem +a model$/m);
   assert.match(text, /^ {5}The driver reports Xid 79, .* again in 60 seconds\.$/m);
   assert.equal(gpusTable([], null), "There are no GPUs.");
 });
@@ -300,7 +307,7 @@ const SERVER: GpuStatus = {
 
 test("a server elsewhere shows its load, and dashes for the rest", () => {
   const lines = gpusTable([viewOfGpu(SERVER)], null);
-  assert.match(lines, /^7 +10\.0\.0\.5:8000 +ready +0\/8 +- +- +- +- +25 % util$/m);
+  assert.match(lines, /^7 +10\.0\.0\.5:8000 +ready +0\/8 +- +- +- +- +25 % util +-$/m);
   const page = gpuPage(detailsOfGpu(SERVER, []), null);
   assert.match(page, /^Others +memory -, utilization 25 %$/m);
   assert.match(page, /^UUID +REMOTE-http:\/\/10\.0\.0\.5:8000$/m);

@@ -7,6 +7,7 @@ import { unitVector } from "../src/common/vectors.ts";
 import { announcer } from "../src/webhooks/announcements.ts";
 import { aCompletedTask, aTask, get, ID, post, refusal, testConfig, testServer, unseeded } from "./helpers/http.ts";
 import { type FakeTasks } from "./helpers/http.ts";
+import { type TasksAnswer } from "../src/http/schemas/tasks.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
 const USER = { role: "user", content: "Hello" };
@@ -108,7 +109,10 @@ test("a field that decides nothing is taken, with a warning", async (t) => {
     [{ input: "x", stop: "a", raw: true, top_k: 1 }, "raw, top_k, stop mean nothing beside input."],
     [{ messages: [USER], raw: false, top_k: 1 }, "raw means nothing beside messages."],
     [{ messages: [USER], top_k: 1 }, undefined],
-    [{ input: "x", temperature: 0, stop: [], logit_bias: {} }, undefined],
+    [{ input: "x", temperature: 0, seed: 1 }, "temperature, seed mean nothing beside input."],
+    [{ input: "x", max_length: 128 }, "max_length means nothing beside input."],
+    [{ input: "x", temperature: null, max_length: null }, undefined],
+    [{ messages: [USER], temperature: 0, max_length: 1 }, undefined],
     [{ text: "x", raw: true }, undefined],
   ];
   for (const [body, warning] of cases) {
@@ -317,5 +321,12 @@ test("conversations and inputs are answered by the server as it runs, and a retr
   assert.deepEqual([again.result?.text, again.result?.seed], [first.result?.text, first.seed]);
   const { result } = await server.run({ input: ["hello", "you"] });
   assert.deepEqual([result?.text, result?.embeddings?.length], ["", 2]);
+  const { body: all } = await server.request<TasksAnswer>("GET", "/api/v1/tasks");
+  const kinds = Object.values(all.tasks).map(({ kind, max_length, temperature }) => [kind, max_length, temperature]);
+  assert.deepEqual(kinds, [
+    ["embedding", undefined, undefined],
+    [undefined, 5, 0.7],
+    [undefined, 5, 0.7],
+  ]);
   for (const vector of result!.embeddings!) assert.ok(Math.abs(Math.hypot(...vector) - 1) < 1e-6);
 });

@@ -54,7 +54,7 @@ describe("a model for embeddings", () => {
     const tokens = Array.from({ length: EMBEDDING_CONTEXT - 1 }, (_, index) => 100 + index);
     assert.equal((await vectorsOf(engine, [tokens])).outcome.promptTokens, EMBEDDING_CONTEXT);
     const error = await refused(vectorsOf(engine, ["The cat", [...tokens, 5]], { onVector: () => assert.fail() }));
-    const sentence = "Input 2 of 2 has 65 tokens, but this model's embeddings have room for 64.";
+    const sentence = "input[1] has 65 tokens, but this model's embeddings have room for 64.";
     assert.deepEqual([error.code, error.message], ["prompt_too_long", sentence]);
   });
 
@@ -65,7 +65,7 @@ describe("a model for embeddings", () => {
     assert.equal(outcome.promptTokens, 5 + (await vectorsOf(engine, ["cat"])).outcome.promptTokens!);
     for (const token of [2048, -1, 1.5]) {
       const { code, message } = await refused(vectorsOf(engine, ["cat", [7, token]]));
-      const sentence = `Input 2 has the token ${token}, but those of this model are 0 to 2047.`;
+      const sentence = `input[1] has the token ${token}, but those of this model are 0 to 2047.`;
       assert.deepEqual([code, message], ["invalid_input", sentence]);
     }
   });

@@ -114,7 +114,7 @@ export class Credentials {
     this.#lookAtFile();
     const proven = connection === null ? undefined : this.#proven.find(connection, header, this.#tables);
     if (proven !== undefined) return proven;
-    const [, scheme = "", rest = ""] = /^(\S+)[ \t]+(.*)$/s.exec(header) ?? [];
+    const [, scheme = "", rest = ""] = /^(\S+)(?:[ \t]+(.*))?$/s.exec(header) ?? [];
     switch (scheme.toLowerCase()) {
       case "bearer": {
         const caller = this.#byKey(rest.trim(), from);
@@ -129,6 +129,7 @@ export class Credentials {
   }
 
   #byKey(key: string, from: () => string): Caller {
+    if (key === "") throw new AltLasError("unauthorized", "The API key is empty.");
     const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
     if (caller !== undefined) return caller;
     this.#refusals.key(from());

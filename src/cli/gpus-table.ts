@@ -28,7 +28,7 @@ const LEAST_NAME = 8;
 /** Cells between two columns. */
 const GAP = 2;
 
-const HEAD = ["GPU", "NAME", "STATUS", "TASKS", "UTIL", "MEMORY", "TEMP", "POWER", "OTHERS"];
+const HEAD = ["GPU", "NAME", "STATUS", "TASKS", "UTIL", "MEMORY", "TEMP", "POWER", "OTHERS", "MODEL"];
 /** In the order in which they go. */
 const SPARE = ["OTHERS", "POWER", "TEMP"];
 
@@ -62,14 +62,18 @@ interface Layout {
   readonly shown: readonly number[];
 }
 
+/** What requests call the model takes only room that all else leaves, bars included. */
+const LAST = HEAD.indexOf("MODEL");
+
 /**
  * 1. Bars become narrower, and go, before names are shortened much.
  * 2. Where names would be shortened even without bars, columns in which nothing is known go first.
  * 3. Where names would tell nothing then, figures go that the page of one GPU has too.
+ * 4. The names of models stand where there is room left.
  */
 function layoutFor(gpus: readonly GpuView[], columns: Columns): Layout {
-  const all = [...HEAD.keys()];
-  if (columns === null) return { bars: 0, names: Infinity, shown: all };
+  if (columns === null) return { bars: 0, names: Infinity, shown: [...HEAD.keys()] };
+  const all = [...HEAD.keys()].filter((column) => column !== LAST);
   const longest = Math.max(...gpus.map(({ name }) => widthOf(name)));
   const layoutWith = (bars: number, shown: readonly number[]): Layout => {
     const rows = [HEAD, ...gpus.map((gpu) => cellsOf(gpu, bars, longest))];
@@ -82,7 +86,8 @@ function layoutFor(gpus: readonly GpuView[], columns: Columns): Layout {
     plain.names >= longest ? all : all.filter((column) => gpus.some((gpu) => cellsOf(gpu, 0, longest)[column] !== "-"));
   const wanted = Math.min(longest, ENOUGH_FOR_A_NAME);
   const barred = BARS.map((bars) => layoutWith(bars, known)).find(({ names }) => names >= wanted);
-  if (barred !== undefined) return barred;
+  if (barred !== undefined && gpus.every(({ model_name: name }) => name === null)) return barred;
+  if (barred !== undefined) return withModels(barred, layoutWith);
   const without = (gone: number): Layout =>
     layoutWith(
       0,
@@ -91,6 +96,11 @@ function layoutFor(gpus: readonly GpuView[], columns: Columns): Layout {
   const fewer = [0, 1, 2, 3].map(without);
   const least = Math.min(longest, LEAST_NAME);
   return fewer.find(({ names }) => names >= least) ?? { ...fewer.at(-1)!, names: LEAST_NAME };
+}
+
+function withModels(layout: Layout, layoutWith: (bars: number, shown: readonly number[]) => Layout): Layout {
+  const wider = layoutWith(layout.bars, [...layout.shown, LAST]);
+  return wider.names >= layout.names ? wider : layout;
 }
 
 /** A state's colour; the others have none. */
@@ -122,6 +132,7 @@ function cellsOf(gpu: GpuView, bars: number, names: number, style: TableStyle = 
     withUnit(gpu.temperature, "°C"),
     withUnit(gpu.power, "W"),
     mostByOthers(gpu),
+    gpu.model_name ?? "-",
   ];
 }
 

@@ -2,7 +2,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 
 /** The parts of a JSON schema that `expected` puts into words. */
 interface SchemaPart {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly SchemaPart[];
@@ -115,9 +115,17 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
   if (error.keyword === "maximum" && schema.maximum === Number.MAX_SAFE_INTEGER) {
     return { path, field, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
   }
+  if ((error.keyword === "minLength" || error.keyword === "minItems") && isItemOfKinds(path, schema)) {
+    return { path, field, sentence: `${here} must not be empty.` };
+  }
   const given = schema.secret === true ? kindOf(error.data) : shown(error.data);
   const sentence = `${here} must be ${expected(schema)}; got ${given}.`;
   return schema.unsupported === true ? { path, field, sentence, unsupported: true } : { path, field, sentence };
+}
+
+/** Whether it is an item that may be several things, of which only being empty is wrong. */
+function isItemOfKinds(path: readonly (string | number)[], { type }: SchemaPart): boolean {
+  return typeof path.at(-1) === "number" && Array.isArray(type);
 }
 
 /** `batch[3].text` for ["batch", 3, "text"]. */

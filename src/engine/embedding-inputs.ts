@@ -10,7 +10,7 @@ import { EngineFailure } from "./failures.ts";
 export function checkTokens(tokens: readonly number[], index: number, vocabulary: number): readonly number[] {
   const bad = tokens.find((token) => !Number.isSafeInteger(token) || token < 0 || token >= vocabulary);
   if (bad === undefined) return tokens;
-  const sentence = `Input ${index + 1} has the token ${bad}, but those of this model are 0 to ${vocabulary - 1}.`;
+  const sentence = `input[${index}] has the token ${bad}, but those of this model are 0 to ${vocabulary - 1}.`;
   throw new EngineFailure("invalid_input", sentence);
 }
 
@@ -29,7 +29,7 @@ export function checkVector(vector: readonly number[]): void {
  */
 export function checkRoom(tokens: number, index: number, { inputs }: EmbeddingRequest, room: number): void {
   if (tokens <= room) return;
-  const what = inputs.length === 1 ? "The input" : `Input ${index + 1} of ${inputs.length}`;
+  const what = inputs.length === 1 ? "The input" : `input[${index}]`;
   const sentence = `${what} has ${tokens} tokens, but this model's embeddings have room for ${room}.`;
   throw new EngineFailure("prompt_too_long", sentence);
 }

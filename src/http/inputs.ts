@@ -34,12 +34,31 @@ function requestOf(fields: InputFields, maxBytes: number, index: number | null):
   return { kind: "embedding", inputs, sampling: NO_SAMPLING };
 }
 
-/** Fields that were given and decide nothing, as a warning; null: there are none. Those with a default cannot be told from it. */
+/** Fields of a submission for vectors that have a default, which the check fills in. */
+const DEFAULTED = ["max_length", "temperature"] as const;
+/** Those that a body had before it was checked. */
+const givenIn = new WeakMap<object, readonly string[]>();
+
+/** Notes what `warningOf` cannot see any more when a body has been checked. */
+export function noteGiven({ body }: { readonly body: unknown }, _reply: unknown, done: () => void): void {
+  const fields = Object(body) as Readonly<Record<string, unknown>>;
+  if (fields["input"] !== undefined)
+    givenIn.set(
+      fields,
+      DEFAULTED.filter((name) => (fields[name] ?? null) !== null),
+    );
+  done();
+}
+
+/** Fields that were given and decide nothing, as a warning; null: there are none. */
 export function warningOf(fields: InputFields): string | null {
   if (fields.text !== undefined) return null;
   const beside = fields.messages === undefined ? "input" : "messages";
-  const names = beside === "input" ? (["raw", ...Object.values(SAMPLING_NAMES)] as const) : (["raw"] as const);
-  const given = names.filter((name) => asksFor(fields[name]));
+  const given: string[] = fields.raw === undefined ? [] : ["raw"];
+  if (beside === "input") {
+    given.push(...(givenIn.get(fields) ?? []));
+    given.push(...Object.values(SAMPLING_NAMES).filter((name) => asksFor(fields[name])));
+  }
   if (given.length === 0) return null;
   return `${given.join(", ")} ${given.length === 1 ? "means" : "mean"} nothing beside ${beside}.`;
 }

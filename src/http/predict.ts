@@ -11,7 +11,7 @@ import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { cancelAbandoned, goneSignal } from "./disconnects.ts";
 import { idempotencyOf } from "./idempotency.ts";
-import { inputOf, warningOf } from "./inputs.ts";
+import { inputOf, noteGiven, warningOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
@@ -51,6 +51,7 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
       refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
     onRequest: submission(parts),
+    preValidation: noteGiven,
     handler: async (request, reply) => {
       const { stream, cancel_on_disconnect } = request.body;
       const task = await usingBody(request, () => submitOne(parts, request, reply));

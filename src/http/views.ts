@@ -31,7 +31,8 @@ export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
     strategy: task.strategy,
     task_type: task.taskType,
     ...modelOf(task),
-    ...viewOfSampling(task.sampling),
+    // Nothing is drawn for vectors, and only their tasks have no tokens to generate.
+    ...(task.sampling.maxTokens === 0 ? { kind: "embedding" as const } : viewOfSampling(task.sampling)),
     priority: task.priority,
     timeout_seconds: timeoutSeconds,
     deadline_at: isoTimeOrNull(timeoutSeconds === null ? null : task.createdAt + timeoutSeconds * 1000),

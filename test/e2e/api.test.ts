@@ -70,7 +70,7 @@ function assertResult(task: TaskView, prompt: string, maxLength: number): void {
   assert.ok(result !== undefined, JSON.stringify(task));
   const fields = ["text", "execution_time", "timestamp", "finish_reason", "usage"];
   // Greedy answers are drawn from nothing.
-  if (task.temperature > 0) fields.push("seed");
+  if (task.temperature! > 0) fields.push("seed");
   assert.deepEqual(Object.keys(result), fields);
   assert.ok(typeof result.text === "string" && !result.text.startsWith(prompt), result.text);
   assert.ok(Number.isFinite(result.execution_time) && result.execution_time >= 0);

@@ -152,7 +152,7 @@ function vectors(): void {
       // Beside the token that the vocabulary wants before them.
       const tokens = Array.from({ length: EMBEDDING_CONTEXT }, (_, index) => 100 + index);
       const { code, message } = await refused(vectorsOf(engine, ["cat", tokens]));
-      const sentence = `Input 2 of 2 has 65 tokens, but this model's embeddings have room for 64.`;
+      const sentence = `input[1] has 65 tokens, but this model's embeddings have room for 64.`;
       assert.deepEqual([code, message], ["prompt_too_long", sentence]);
       const { vectors: whole, outcome } = await vectorsOf(engine, [tokens.slice(1)]);
       assert.deepEqual([whole.length, outcome.promptTokens], [1, EMBEDDING_CONTEXT]);

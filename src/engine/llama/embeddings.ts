@@ -129,8 +129,7 @@ export class Embeddings {
     if (tokens.length > 0) return tokens;
     const { bos, eos, nl } = model.tokens;
     const start = bos ?? eos ?? nl;
-    if (start === null)
-      throw new EngineFailure("model_error", `Input ${index + 1} has no token that this model knows.`);
+    if (start === null) throw new EngineFailure("model_error", `input[${index}] has no token that this model knows.`);
     return [start];
   }
 

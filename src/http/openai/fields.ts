@@ -91,10 +91,12 @@ export function settingsOf({ model, task_type, priority }: SharedFields): Omit<T
 
 /** The messages, without what is not known of them. @throws {AltLasError} `invalid_input`, `unsupported` */
 export function conversationOf(given: readonly OpenAiMessage[], maxBytes: number): readonly Message[] {
-  const plain = given.map(({ role, content }, index) => {
-    const field = `messages[${index}].content`;
+  const plain = given.map(({ role, content: said }, index) => {
+    // Clients send null of an assistant that has called tools, and without such calls it has said nothing.
+    const content = said ?? (role === "assistant" ? "" : undefined);
     if (content === undefined) {
-      const sentence = `${field} is missing; it must be a string, or a list of text parts.`;
+      const field = `messages[${index}].content`;
+      const sentence = `${field} is missing or null; it must be a string, or a list of text parts.`;
       throw new AltLasError("invalid_input", sentence, { param: field });
     }
     const parts =

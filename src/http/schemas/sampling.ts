@@ -107,8 +107,8 @@ export const samplingFields = {
 
 /** The part that a task shows. */
 export const samplingView = {
-  max_length: orNull<number>("integer", { description: "null: to the end of the context." }),
-  temperature: Type.Number(),
+  max_length: Type.Optional(orNull<number>("integer", { description: "null: to the end of the context." })),
+  temperature: Type.Optional(Type.Number()),
   top_p: Type.Optional(Type.Number()),
   top_k: Type.Optional(Type.Integer()),
   min_p: Type.Optional(Type.Number()),

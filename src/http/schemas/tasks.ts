@@ -189,6 +189,11 @@ export const TaskView = Type.Object(
         description: "The model that runs it or ran it; until then, the one that it asks for, if it does.",
       }),
     ),
+    kind: Type.Optional(
+      oneOf(["embedding"], {
+        description: "embedding: it makes vectors, and has no sampling. Absent: it generates a text.",
+      }),
+    ),
     ...samplingView,
     priority: oneOf(PRIORITIES),
     timeout_seconds: orNull<number>("number", { description: "null: it may take any time." }),
