@@ -66,7 +66,7 @@ describe("the simulated engine", () => {
     for (const tooLong of ["x".repeat(33), Array.from({ length: 9 }, () => 1)]) {
       const { code, message } = await refused(vectorsOf(engine, ["a", tooLong], { onVector: () => assert.fail() }));
       assert.equal(code, "prompt_too_long");
-      assert.equal(message, "Input 2 of 2 has 9 tokens, but this model's embeddings have room for 8.");
+      assert.equal(message, "input[1] has 9 tokens, but this model's embeddings have room for 8.");
     }
     await engine.stop();
   });
