@@ -49,7 +49,7 @@ describe("a real llama-server", { skip: LLAMA_SERVER === null && NO_LLAMA_SERVER
           assert.equal((await ask("a good one")).completionTokens, maxTokens);
           assert.equal((await refused(ask(`a bad one: ${POISON}`))).code, "gpu_lost");
           const sentence = "llama-server failed: it computed nonsense: its next token has no probability (NaN).";
-          assert.deepEqual(await engine.gone, { sentence, crashed: false });
+          assert.deepEqual(await engine.gone, { sentence, crashed: false, nonsense: true });
           assert.equal((await refused(ask("a good one"))).message, sentence);
         });
       });
