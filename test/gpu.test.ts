@@ -1,5 +1,6 @@
 /** What a GPU makes of a worker and a card that fail in each way they can. A few tests have a worker process, the others a local worker. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { textOf, type Delta } from "../src/output.ts";
@@ -17,6 +18,9 @@ import { Changes } from "./helpers/changes.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
+import { LLAMA } from "./helpers/engines.ts";
+import { temporaryFolder } from "./helpers/http.ts";
+import { writeOneTokenModel } from "./helpers/tiny-models.ts";
 import { given } from "./helpers/requests.ts";
 
 const AT_ONCE: LifecycleTiming = { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 };
@@ -26,6 +30,8 @@ const LATER: LifecycleTiming = { ...AT_ONCE, retryPauses: [86_400_000] };
 interface Setting {
   readonly device?: Device;
   readonly engine?: Partial<SimulatedOptions>;
+  /** A file that the embedded engine serves instead of the simulated one. */
+  readonly model?: string;
   readonly timing?: LifecycleTiming;
   readonly healthCheckInterval?: number;
   readonly memoryBudget?: () => number | null;
@@ -58,7 +64,11 @@ class Owner {
     this.gpu = new Gpu(
       {
         device,
-        engines: [{ ...simulatedEngine(engine), slots: device.slots }],
+        engines: [
+          rest.model === undefined
+            ? { ...simulatedEngine(engine), slots: device.slots }
+            : { ...LLAMA, model: rest.model, context: 256 },
+        ],
         healthCheckInterval: rest.healthCheckInterval ?? 0,
         // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: rest.stallTimeout ?? 600,
@@ -154,6 +164,20 @@ function cutOffOf(outcome: Outcome): CutOff {
 }
 
 const ENDLESS = { tokens_per_second: 1, context: 1e9 };
+
+test("a GPU that computes nonsense is faulted until it has shown that it works, and its tasks are told why", async (t) => {
+  const model = join(temporaryFolder(t), "model.gguf");
+  writeOneTokenModel(model, "A", "Z");
+  const owner = new Owner(t, { device: aDevice({ kind: "cpu" }), model, openChannel: forkChannel });
+  await owner.ready();
+  owner.run(aTask("good"));
+  owner.run(aTask("Z"));
+  await owner.until(() => owner.losses.length === 1);
+  assert.deepEqual(owner.losses, ["nonsense"]);
+  assert.match(owner.lossSentences[0]!, /computed nonsense/);
+  await owner.is("ready");
+  assert.deepEqual(owner.states, ["starting", "ready", "faulted", "ready"]);
+});
 
 test("a worker that is killed is replaced, and what ran there is told to be lost", async (t) => {
   const owner = new Owner(t, { engine: ENDLESS, openChannel: forkChannel });
