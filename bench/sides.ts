@@ -160,7 +160,7 @@ export async function measure(model: Model, opening: readonly (() => Promise<Sid
 }
 
 /**
- * What is compared comes one right after the other, and another one first each time, because what else the machine does drifts: of two
+ * The sides come one right after the other, and another one first each time, because what else the machine does drifts: of two
  * generations a few seconds apart, of the same server, one may take a tenth longer.
  */
 async function measureAt(load: Load, model: Model, sides: readonly Side[]): Promise<Figures[]> {

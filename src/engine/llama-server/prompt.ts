@@ -1,5 +1,5 @@
 /**
- * What a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
+ * The prompt that a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
  * is rendered here, not there: the server's own chat route takes what looks like a special token in a caller's text for that token.
  */
 import { type Message, type TextRequest } from "../../request.ts";

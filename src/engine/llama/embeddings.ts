@@ -160,7 +160,7 @@ export class Embeddings {
       const vector = await this.#vectorOf(job.inputs[job.done]!, context);
       this.#progress++;
       job.done++;
-      // What came out while it was being canceled is not told.
+      // A vector that came out while it was being canceled is not told.
       if (!this.#isCanceled(job)) job.generation.emit({ kind: "embedding", vector }, 0);
     } catch (error) {
       return job.settled.reject(error);

@@ -299,7 +299,7 @@ export class LlamaEngine implements Engine {
     if (this.#isCanceled(run)) return;
     try {
       if (token !== undefined) this.#emit(run, token);
-      // What was held back may be a stop sequence, or the end.
+      // The text that was held back may be a stop sequence, or the end.
       if (typeof run.end === "string" && run.answer?.end() === true) run.end = "stop";
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.

@@ -31,7 +31,7 @@ export class SpecialTexts {
   /** Whether a text has one of them, or could have with what stands before and behind it. */
   areIn(text: string): boolean {
     for (const { index } of text.matchAll(this.#beginning)) if (this.#beginsAt(text, index)) return true;
-    // What a text could end for another one lies within its first characters.
+    // Only the first characters of a text can end a special one that began before it.
     const head = text.slice(0, this.#lengths.at(-1) ?? 0);
     for (const { index } of head.matchAll(this.#ending)) if (this.#isEnd(head.slice(0, index + 1))) return true;
     return false;

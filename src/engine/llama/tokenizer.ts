@@ -33,7 +33,7 @@ export class Tokenizer {
   #whole(text: string, special: boolean, isFirst: boolean): Token[] {
     // A SentencePiece vocabulary puts a space before whatever it is given.
     if (isFirst || this.#model.vocabularyType !== "spm") return this.#model.tokenize(text, special);
-    // What node-llama-cpp has for this puts a space behind special tokens, too.
+    // The option of node-llama-cpp for this puts a space behind special tokens, too.
     const apart = this.#model.tokenize(APART, false).length;
     return this.#model.tokenize(APART + text, special).slice(apart);
   }

@@ -159,7 +159,7 @@ export class OpenAiEngine implements Engine {
       const error = isTold ? null : await this.#try(route);
       if (isTold) this.#routes.add(route, false);
       if (error === null) continue;
-      // What cannot be reached, or hangs, would do so again.
+      // A server that cannot be reached, or hangs, would do so again.
       if (error.unreached || (error.status === null && this.#routes.isEmpty)) throw this.#unproved(error);
       failure ??= error;
       // Most servers make no embeddings, and say so in many ways.
