@@ -100,12 +100,6 @@ export function wholeSampling({ sampling }: Pick<Request, "sampling">): WholeSam
   return whole;
 }
 
-/** The text of a request to continue one. @throws {Error} it is another one, which is a bug of who sends it to an engine that cannot do it */
-export function continuedText(request: Request): string {
-  if (request.kind !== "completion") throw new Error(`a ${request.kind} is no text to continue`);
-  return request.text;
-}
-
 /** The texts that callers have put into a request, in order; lists of tokens are none. */
 export function textsOf(request: Request): readonly string[] {
   switch (request.kind) {
@@ -217,7 +211,8 @@ function needsOf({ kind, sampling }: Request): readonly Need[] {
   const asked: Need[] = [kind];
   // Maximum length and temperature are honoured by all, and a seed is drawn for nearly every task.
   for (const field of ASKED) if (!isOff(field, sampling[field])) asked.push(SAMPLING_NAMES[field]);
-  return sharedNeeds(asked);
+  // Nearly every task: it is looked up nowhere.
+  return kind === "completion" && asked.length === 1 ? PLAIN_NEEDS : sharedNeeds(asked);
 }
 
 const lists = new Map<string, readonly Need[]>([[PLAIN_NEEDS.join(), PLAIN_NEEDS]]);

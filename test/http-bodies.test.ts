@@ -1,4 +1,4 @@
-import { continuedText } from "../src/request.ts";
+import { continuedText } from "./helpers/requests.ts";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request, type ClientRequest, type IncomingMessage } from "node:http";

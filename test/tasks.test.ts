@@ -11,7 +11,8 @@ import { type IdempotencyRecord } from "../src/store/idempotency.ts";
 import { type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { COMPLETED, facts, gpuOf, SETTINGS } from "./helpers/scheduling.ts";
-import { continuedText, completionOf, type Request } from "../src/request.ts";
+import { continuedText } from "./helpers/requests.ts";
+import { completionOf, type Request } from "../src/request.ts";
 
 /** Remembers what it was asked to write, and in which state. */
 class HeldStore implements Store {

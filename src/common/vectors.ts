@@ -10,8 +10,9 @@ export function unitVector(values: ArrayLike<number>): string {
   return bytes.toString("base64");
 }
 
-/** The numbers of such a vector. */
+/** The numbers of such a vector. @throws {RangeError} it is not made of whole floats */
 export function numbersOf(vector: string): number[] {
   const bytes = Buffer.from(vector, "base64");
+  if (bytes.length % 4 !== 0) throw new RangeError("a vector that is none");
   return Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(4 * index));
 }

@@ -1,5 +1,5 @@
 /** Tasks and their requests, for tests that make tasks themselves. */
-import { continuedText, completionOf, factsOf, type Request, type Sampling } from "../../src/request.ts";
+import { completionOf, factsOf, type Request, type Sampling } from "../../src/request.ts";
 import { type Task } from "../../src/task.ts";
 
 /** How a test wants a task to be; the rest is usual. */
@@ -26,6 +26,12 @@ function withRequest(
 /** A task and its request, as a worker is given them. */
 export function given(task: Task): [Task, Request] {
   return [task, task.request!];
+}
+
+/** @throws {Error} it is no text to continue */
+export function continuedText(request: Request): string {
+  if (request.kind !== "completion") throw new Error(`a ${request.kind} is no text to continue`);
+  return request.text;
 }
 
 export function textOf({ request }: Pick<Task, "request">): string {

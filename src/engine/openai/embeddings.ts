@@ -2,7 +2,7 @@
  * `POST /v1/embeddings` (https://platform.openai.com/docs/api-reference/embeddings): some inputs at a time, answered as a whole. Vectors
  * are asked for in base64, which is a third as long as their digits, unless the server refuses that.
  */
-import { unitVector } from "../../common/vectors.ts";
+import { numbersOf, unitVector } from "../../common/vectors.ts";
 import { type EmbeddingRequest } from "../../request.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
@@ -100,7 +100,7 @@ function vectorsIn(body: string, count: number): { vectors: readonly string[]; u
     const numbers = numbersIn((entry as Record<string, unknown>).embedding);
     length ??= numbers.length;
     if (numbers.length !== length) throw lie(`vectors of ${length} and of ${numbers.length} numbers`);
-    vectors[index] = unit(numbers);
+    vectors[index] = made(() => unitVector(numbers));
   }
   return { vectors: vectors as string[], usage };
 }
@@ -108,14 +108,14 @@ function vectorsIn(body: string, count: number): { vectors: readonly string[]; u
 /** A vector in digits, or in base64, which a server may send unasked. */
 function numbersIn(embedding: unknown): ArrayLike<number> {
   if (Array.isArray(embedding) && embedding.every((number) => typeof number === "number")) return embedding;
-  const bytes = typeof embedding === "string" ? Buffer.from(embedding, "base64") : null;
-  if (bytes === null || bytes.length % 4 !== 0) throw lie("a vector that is none");
-  return Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(4 * index));
+  if (typeof embedding !== "string") throw lie("a vector that is none");
+  return made(() => numbersOf(embedding));
 }
 
-function unit(numbers: ArrayLike<number>): string {
+/** @throws {UpstreamError} the vector makes no sense */
+function made<T>(make: () => T): T {
   try {
-    return unitVector(numbers);
+    return make();
   } catch (error) {
     throw lie((error as RangeError).message);
   }

@@ -106,6 +106,21 @@ function isDone(task: TaskSnapshot): task is Done {
   return task.status === "completed" && task.result !== null;
 }
 
+/** The fields that every whole answer of generated text has. @param perPrompt choices of each prompt */
+export function frameOf(prefix: "chatcmpl" | "cmpl", tasks: readonly Done[], perPrompt: number) {
+  const [first] = tasks as [Done];
+  const usage = usageOf(
+    tasks.map(({ result }) => result),
+    perPrompt,
+  );
+  return {
+    id: idOf(prefix, first.id),
+    created: secondsOf(first.createdAt),
+    model: modelOf(first),
+    ...(usage !== undefined && { usage }),
+  };
+}
+
 /** An id of OpenAI's kind. */
 export function idOf(prefix: "chatcmpl" | "cmpl", taskId: string): string {
   return `${prefix}-${taskId.replaceAll("-", "")}`;

@@ -9,7 +9,7 @@ import { NoQuery, shared } from "../schemas/common.ts";
 import { ChatAnswer, ChunksText } from "../schemas/openai-answers.ts";
 import { type ChatBody, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
-import { type Done, finishReasonOf, idOf, modelOf, secondsOf, submitCall, usageOf } from "./calls.ts";
+import { type Done, finishReasonOf, frameOf, submitCall } from "./calls.ts";
 import { CHAT_CHUNKS } from "./chunks.ts";
 import { conversationOf, samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
 import { respond, wishesOf } from "./respond.ts";
@@ -55,16 +55,9 @@ function chatInputs(body: ChatBody, { config }: ServerParts): readonly TaskInput
 }
 
 function chatAnswer(tasks: readonly Done[]): ChatAnswer {
-  const [first] = tasks as [Done];
-  const usage = usageOf(
-    tasks.map(({ result }) => result),
-    tasks.length,
-  );
   return {
-    id: idOf("chatcmpl", first.id),
+    ...frameOf("chatcmpl", tasks, tasks.length),
     object: "chat.completion",
-    created: secondsOf(first.createdAt),
-    model: modelOf(first),
     choices: tasks.map(({ result }, index) => ({
       index,
       message: {
@@ -76,6 +69,5 @@ function chatAnswer(tasks: readonly Done[]): ChatAnswer {
       logprobs: null,
       finish_reason: finishReasonOf(result),
     })),
-    ...(usage !== undefined && { usage }),
   };
 }

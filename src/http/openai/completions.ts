@@ -10,7 +10,7 @@ import { NoQuery, shared } from "../schemas/common.ts";
 import { ChunksText, CompletionAnswer } from "../schemas/openai-answers.ts";
 import { type CompletionBody, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
-import { type Done, finishReasonOf, idOf, modelOf, secondsOf, submitCall, usageOf } from "./calls.ts";
+import { type Done, finishReasonOf, frameOf, submitCall } from "./calls.ts";
 import { COMPLETION_CHUNKS } from "./chunks.ts";
 import { samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
 import { respond, wishesOf } from "./respond.ts";
@@ -73,16 +73,9 @@ function completionInputs(body: CompletionBody, { config }: ServerParts): readon
 }
 
 function completionAnswer(tasks: readonly Done[], perPrompt: number): CompletionAnswer {
-  const [first] = tasks as [Done];
-  const usage = usageOf(
-    tasks.map(({ result }) => result),
-    perPrompt,
-  );
   return {
-    id: idOf("cmpl", first.id),
+    ...frameOf("cmpl", tasks, perPrompt),
     object: "text_completion",
-    created: secondsOf(first.createdAt),
-    model: modelOf(first),
     choices: tasks.map(({ result }, index) => ({
       index,
       // There is no field for what a model wrote for itself: here all of it continues the text.
@@ -90,6 +83,5 @@ function completionAnswer(tasks: readonly Done[], perPrompt: number): Completion
       logprobs: null,
       finish_reason: finishReasonOf(result),
     })),
-    ...(usage !== undefined && { usage }),
   };
 }
