@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Dice } from "./dice.ts";
 import { type Life, type Lives } from "./lives.ts";
-import { type Report } from "./report.ts";
+import { type Fault, type Report } from "./report.ts";
 import { stallClients } from "./stalled-clients.ts";
 import { steal } from "./theft.ts";
 import { type World } from "./world.ts";
@@ -42,6 +42,21 @@ const BLOWS = {
 } as const;
 type Blow = keyof typeof BLOWS;
 
+/** What counts the blows of a kind that were really made: a blow may meet no worker or no file. */
+const COUNTED: Readonly<Record<Blow, Fault>> = {
+  killServer: "servers",
+  killWorker: "workers",
+  stallWorker: "stalls",
+  drain: "drains",
+  fillDisk: "fullDisks",
+  steal: "goneFiles",
+  stallClients: "stalledClients",
+  stepClock: "clockSteps",
+};
+
+/** A kind that meets nothing so many times is left to the dice. */
+const TRIES = 20;
+
 export class Violence {
   readonly #parts: ViolenceParts;
   readonly #dice: Dice;
@@ -55,8 +70,8 @@ export class Violence {
     stallClients: () => stallClients(this.#parts, this.#life),
     stepClock: () => this.#stepClock(),
   };
-  /** Kinds that have not come yet. */
-  readonly #due = new Set(Object.keys(BLOWS) as Blow[]);
+  /** How often each kind was tried. */
+  readonly #tries = new Map<Blow, number>();
   #life: Life;
   #wounds = 0;
   #steps = false;
@@ -83,7 +98,7 @@ export class Violence {
   /** One blow; afterwards a server answers. @param burst has a client submit many tasks at once */
   async strike(burst: () => void): Promise<void> {
     const blow = this.#choose();
-    this.#due.delete(blow);
+    this.#tries.set(blow, this.#triesOf(blow) + 1);
     await this.#blows[blow](burst);
     await this.ensureLife();
     await sleep(this.#dice.between(0, 400));
@@ -96,14 +111,25 @@ export class Violence {
 
   /** Whether there is a kind of blow that has not come yet, and could. */
   get isDue(): boolean {
-    return this.#possible().some((blow) => this.#due.has(blow));
+    return this.#due().length > 0;
   }
 
   /** Each kind comes once before the dice decide. */
   #choose(): Blow {
-    const possible = this.#possible();
-    const due = possible.filter((blow) => this.#due.has(blow));
-    return due.length > 0 ? this.#dice.pick(due) : this.#dice.weigh(possible.map((blow) => [BLOWS[blow], blow]));
+    const due = this.#due();
+    return due.length > 0
+      ? this.#dice.pick(due)
+      : this.#dice.weigh(this.#possible().map((blow) => [BLOWS[blow], blow]));
+  }
+
+  /** The kinds that were not made yet, and can be. */
+  #due(): readonly Blow[] {
+    const { counts } = this.#parts.report;
+    return this.#possible().filter((blow) => counts[COUNTED[blow]] === 0 && this.#triesOf(blow) < TRIES);
+  }
+
+  #triesOf(blow: Blow): number {
+    return this.#tries.get(blow) ?? 0;
   }
 
   #possible(): readonly Blow[] {
@@ -112,6 +138,7 @@ export class Violence {
 
   #isPossible(blow: Blow): boolean {
     if (blow === "stepClock") return this.#steps;
+    if (blow === "fillDisk") return this.#parts.world.disk.canFill;
     return this.#wounds < WOUNDS || (blow !== "killWorker" && blow !== "stallWorker");
   }
 
@@ -168,7 +195,7 @@ export class Violence {
       world: { disk },
     } = this.#parts;
     const { pid } = this.#life;
-    if (!disk.canFill || !disk.fill(pid)) return;
+    if (!disk.fill(pid)) return;
     report.counts.fullDisks++;
     await sleep(this.#dice.between(200, 2500));
     if (this.#dice.chance(0.5)) {

@@ -16,8 +16,10 @@ import {
 } from "node:fs";
 import { watch } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { wallTime } from "../src/common/clock.ts";
+import { LogMark } from "../src/store/sqlite/log-mark.ts";
 import { OpenFiles } from "../src/store/sqlite/presence.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { complete, EVERYTHING, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
@@ -121,6 +123,19 @@ for (const grown of [1, 100_000]) {
     for (const _ of [1, 2]) assert.equal(files.missingAtAGlance()?.how, "cut short");
   });
 }
+
+test("a log that somebody else has emptied gets no mark, with which it would look whole", (t) => {
+  const path = join(testFolder(t), "tasks.db");
+  const db = new DatabaseSync(path);
+  t.after(() => db.close());
+  db.exec("PRAGMA journal_mode = wal; CREATE TABLE log_mark (is_in_log INTEGER); INSERT INTO log_mark VALUES (0)");
+  const mark = new LogMark(db, path);
+  t.after(() => mark.close());
+  assert.equal(mark.keep(), true);
+  truncateSync(`${path}-wal`);
+  assert.equal(mark.keep(), false);
+  assert.equal(statSync(`${path}-wal`).size, 0);
+});
 
 test("files that the store itself makes shorter are no loss", async (t) => {
   const { store, path } = await openedStore(t);

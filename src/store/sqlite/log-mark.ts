@@ -36,13 +36,22 @@ export class LogMark {
    * @throws what SQLite throws: then call it again later
    */
   keep(): boolean {
-    if (this.#sequence !== undefined && this.#read() === this.#sequence) return false;
+    if (this.#sequence !== undefined) {
+      const now = this.#read();
+      // A log that somebody else has emptied must stay so: with a mark in it, it would look whole.
+      if (now === this.#sequence || now === undefined) return false;
+    }
     this.#sequence = undefined;
     this.#db.exec("UPDATE log_mark SET is_in_log = 1");
     this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
     this.#db.exec("UPDATE log_mark SET is_in_log = 0");
     this.#sequence = this.#read();
     return true;
+  }
+
+  /** To be called before the log is emptied on purpose. */
+  logIsEmptied(): void {
+    this.#sequence = undefined;
   }
 
   /** To be called before the database is closed, which leaves the file whole. */

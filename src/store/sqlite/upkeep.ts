@@ -66,6 +66,7 @@ export class Upkeep {
     if (this.#removedAt === null) return false;
     if (wasBusy && performance.now() - this.#removedAt < LONGEST_IN_LOG) return false;
     try {
+      this.#mark.logIsEmptied();
       this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
       this.#removedAt = null;
     } catch {
