@@ -2,6 +2,7 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
+import { MAGIC } from "../common/gguf.ts";
 import { fieldName } from "../common/validation.ts";
 import { deviceEntries, type PlacedEntry } from "./devices.ts";
 import { type DeviceEngine } from "../engine/engine.ts";
@@ -62,9 +63,6 @@ function faultOf(path: Path, value: string | undefined, look: (value: string) =>
   const fault = look(value);
   return fault === null ? [] : [{ path, sentence: `${fieldName(path, "")} is ${value}, ${fault}.` }];
 }
-
-/** The first bytes of every GGUF file. */
-const MAGIC = "GGUF";
 
 function gguf(path: string): string | null {
   const fault = readable(path);

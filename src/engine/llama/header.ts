@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
 import { type KvCacheType } from "../engine.ts";
-import { partsOf } from "./model-file.ts";
+import { partsOf } from "../../common/gguf.ts";
 import { checkWhole, type Part } from "./model-parts.ts";
 
 /** The types of KV cache, by node-llama-cpp's names. A quantized block is 32 numbers with one 16-bit scale. */

@@ -1,21 +1,8 @@
 /** Whether a model's files are there, before anything reads them: llama.cpp's own words for the everyday mistakes are hard to understand. */
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
+import { MAGIC, partsOf } from "../../common/gguf.ts";
 import { EngineFailure } from "../failures.ts";
-
-const MAGIC = "GGUF";
-
-/** How llama.cpp names the parts of a split model; it looks for the others beside the first. */
-const PART = /-(\d{5})-of-(\d{5})\.gguf$/;
-
-/** The files of a model, given any of them, in their order; of one that is not split, itself. */
-export function partsOf(path: string): readonly string[] {
-  const [ending, , count] = PART.exec(path) ?? [];
-  if (ending === undefined) return [path];
-  const stem = path.slice(0, -ending.length);
-  const nameOf = (number: number) => `${stem}-${String(number).padStart(5, "0")}-of-${count}.gguf`;
-  return Array.from({ length: Number(count) }, (_, index) => nameOf(index + 1));
-}
 
 /** @throws {EngineFailure} `model_error`: a file is missing, or is no GGUF file */
 export async function checkFile(path: string): Promise<void> {
