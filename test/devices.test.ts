@@ -131,6 +131,7 @@ test("auto is all GPUs in PCI bus order, whatever order the driver has, each wit
       patience: { firstByte: 120, token: 30 },
     },
     unfit: null,
+    mendedBy: null,
     lost: null,
   });
 });
@@ -290,19 +291,43 @@ test("an entry that names a hidden GPU is refused with the variable that hides i
 
 // --- GPUs that cannot serve ------------------------------------------------------------------------------------------
 
-test("an NVIDIA GPU that llama.cpp cannot use is listed with why, and no CPU takes its place in silence", async (t) => {
-  const devices = await start(t, "", { ...TWO, probe: NOTHING });
-  assert.equal(devices.length, 2);
-  for (const { kind, unfit } of devices) {
-    assert.equal(kind, "gpu");
-    assert.match(unfit!, /^llama\.cpp could open nothing but the CPU here, not CUDA\. Run "npm run add-gpu cuda"/);
+test("GPUs that lack a package are listed with the command that brings it; for the demo model CPU devices stand in, with ids behind theirs", async (t) => {
+  const cudaFault = "libcublas.so.13: cannot open shared object file";
+  for (const probe of [NOTHING, { ...NOTHING, cudaFault }]) {
+    const devices = await start(t, "", { ...TWO, probe });
+    assert.deepEqual(ids(devices), [[0, A.uuid], [1, B.uuid], ...AUTO_CPUS.map(([id, uuid]) => [id + 2, uuid])]);
+    for (const { unfit, mendedBy } of devices.slice(0, 2)) {
+      assert.match(unfit!, /^llama\.cpp could open nothing but the CPU here, not CUDA.* Run "npm run add-gpu cuda"/);
+      assert.equal(mendedBy, "npm run add-gpu cuda");
+    }
+    assert.ok(devices.slice(2).every(({ unfit, mendedBy }) => unfit === null && mendedBy === null));
   }
+});
+
+test("no CPU takes the place of a GPU that lacks a package where a model, a GPU or no CPU was chosen, or the GPU lacks more", async (t) => {
+  const chosen = ["engine: { model: mine.gguf }", "gpu: { devices: [0, 1] }", "gpu: { cpu_fallback: false }"];
+  const alone = [
+    [0, A.uuid],
+    [1, B.uuid],
+  ];
+  for (const yaml of chosen) assert.deepEqual(ids(await start(t, yaml, { ...TWO, probe: NOTHING })), alone);
+  const old = { gpus: [card("GPU-old", "0000:00:01.0", { computeCapability: 5.2 })], probe: NOTHING };
+  const [device, ...others] = await start(t, "", old);
+  assert.deepEqual([device!.mendedBy, others], [null, []]);
+});
+
+test("an NVIDIA GPU that llama.cpp cannot use says why", async (t) => {
+  const [device] = await start(t, "engine: { model: mine.gguf }", { ...TWO, probe: NOTHING });
+  assert.match(
+    device!.unfit!,
+    /^llama\.cpp could open nothing but the CPU here, not CUDA\. Run "npm run add-gpu cuda" to .*; to serve from the CPU all the same, set gpu\.cpu_fallback/,
+  );
   assert.match((await start(t, "", { ...TWO, probe: vulkan("NVIDIA L4") }))[0]!.unfit!, /could open vulkan here/);
   const probe = { ...NOTHING, cudaFault: "libcublas.so.13: cannot open shared object file" };
   const [{ unfit }] = (await start(t, "", { ...TWO, probe })) as [Device];
   assert.match(
     unfit!,
-    /^llama\.cpp .* not CUDA: its CUDA package cannot be loaded \(libcublas\.so\.13: .*\)\. It needs CUDA 13's/,
+    /^llama\.cpp .* not CUDA: its CUDA package cannot be loaded \(libcublas\.so\.13: .*\)\. Run "npm run add-gpu cuda", which brings/,
   );
 });
 
@@ -457,9 +482,11 @@ test("an AMD GPU that llama.cpp never could open leaves the CPU to serve, with a
 test("an AMD GPU that has served before is not replaced by the CPU in silence", async (t) => {
   const machine = new Machine(t);
   await machine.start("", { gpus: [RADEON], probe: vulkan("AMD Radeon RX 7900") });
-  const [device, ...rest] = await machine.start("", { gpus: [RADEON], probe: NOTHING });
+  const own = "engine: { model: mine.gguf }";
+  const [device, ...rest] = await machine.start(own, { gpus: [RADEON], probe: NOTHING });
   assert.deepEqual([device!.uuids[0], rest], [RADEON.uuid, []]);
   assert.match(device!.unfit!, /not Vulkan/);
+  assert.equal((await machine.start("", { gpus: [RADEON], probe: NOTHING }))[0]!.mendedBy, "npm run add-gpu vulkan");
 });
 
 test("GPUs that only llama.cpp knows serve as it tells them", async (t) => {

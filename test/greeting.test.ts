@@ -19,6 +19,7 @@ const CPU = aDevice({
 });
 const NEEDS_CUDA = aGpu({
   unfit: `llama.cpp could open nothing but the CPU here. Run "${ADD_CUDA}" to install its CUDA package.`,
+  mendedBy: ADD_CUDA,
 });
 
 interface Start {
@@ -127,6 +128,21 @@ test("a model that is not there is told with what to type, and nothing is said t
     assert.match(said, /^GPU 0: engine\.model is \/none\/x\.gguf, which does not exist\.$/m);
     assert.doesNotMatch(said, /is served|Try it/);
   }
+});
+
+test("where the CPU stands in for GPUs that lack a package, the first lines say which command brings it", () => {
+  const devices = [NEEDS_CUDA, { ...CPU, id: 1 }];
+  for (const yaml of ["", "server: { host: 0.0.0.0 }"]) {
+    const lines = greetingOf({ devices, yaml, origin: { given: new Map([["--port", "9"]]) } }).split("\n");
+    assert.deepEqual(lines.slice(4, 7), [
+      "No GPU is used yet: the CPU stands in. Stop the server (Ctrl+C), then:",
+      `  ${ADD_CUDA}`,
+      "  npm start -- --port 9",
+    ]);
+  }
+  assert.match(greetingOf({ devices }), /^0 .* not used yet$/m);
+  const works = aGpu({ id: 2, engine: CPU.engine });
+  assert.doesNotMatch(greetingOf({ devices: [...devices, works] }), /No GPU is used/);
 });
 
 test("where some GPUs serve, there is something to try, and the others are told all the same", () => {

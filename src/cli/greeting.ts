@@ -5,7 +5,6 @@ import { type Config, engineFault, isLoopback } from "../config/config.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
-import { ADD_CUDA, ADD_VULKAN } from "../gpu/inventory/survey.ts";
 import { type RunningServer } from "../main.ts";
 import { ALT_LAS, dataDirWords, startCommand } from "../common/paste.ts";
 import { table } from "./table.ts";
@@ -33,18 +32,14 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "l
   const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
   const parts = [
     `ALT_LAS ${VERSION} listens on ${url}\nConfiguration: ${file}\nData directory: ${resolve(dataDir)}`,
+    ...mending(devices, serving, given),
     ...reach(config, url),
   ];
   if (quarantinedTo !== null)
     parts.push(
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
     );
-  parts.push(
-    ...mending(devices, serving, given),
-    ...notesOf(driverNotes, devices),
-    deviceTable(devices),
-    ...troubles(devices),
-  );
+  parts.push(...notesOf(driverNotes, devices), deviceTable(devices), ...troubles(devices));
   if (serving.some(({ engine }) => engineTraits(engine.kind).model === "file" && engine.model === DEMO_MODEL))
     parts.push(`The demo model is served: tiny, for trying things out. For another: ${startCommand(given, MODEL)}`);
   if (server.absentCredentials !== null)
@@ -83,18 +78,18 @@ function lanAddresses(withIPv6: boolean): string[] {
 
 const MODEL = { "--model": "FILE.gguf" };
 
-/** Where nothing can serve: the commands that change that. */
+/** Where no GPU serves, or nothing at all: the commands that change that. */
 function mending(devices: readonly Device[], serving: readonly Device[], given: ReadonlyMap<string, string>): string[] {
+  const missing = [...new Set(devices.flatMap(({ mendedBy }) => mendedBy ?? []))];
+  const commands = [...missing, startCommand(given)].map((command) => `  ${command}`).join("\n");
+  if (missing.length > 0 && serving.length > 0 && serving.every((device) => deviceTraits(device).isMachine))
+    return [`No GPU is used yet: the CPU stands in. Stop the server (Ctrl+C), then:\n${commands}`];
   if (serving.length > 0) return [];
-  const reasons = devices.map(faultOf).filter((why) => why !== null);
-  const missing = [ADD_CUDA, ADD_VULKAN].filter((command) => reasons.some((why) => why.includes(command)));
-  if (missing.length > 0) {
-    const commands = [...missing, startCommand(given)].map((command) => `  ${command}`).join("\n");
+  if (missing.length > 0)
     return [
       `No GPU can be used yet. Stop the server (Ctrl+C), then:\n${commands}`,
       `Or serve from the CPU:\n  ${startCommand(given, { "--devices": "cpu:2" })}`,
     ];
-  }
   const fault = devices.map(({ engine }) => engineFault(engine)).find((one) => one !== null);
   if (fault?.key === "model")
     return [`${fault.sentence} Stop the server (Ctrl+C), then:\n  ${startCommand(given, MODEL)}`];
@@ -128,10 +123,10 @@ function deviceTable(devices: readonly Device[]): string {
 }
 
 function modelOf(device: Device): string {
-  const { unfit, lost, engine } = device;
+  const { unfit, mendedBy, lost, engine } = device;
   const { kind, model } = engine;
   if (lost !== null) return "not there";
-  if (unfit !== null) return "cannot be used";
+  if (unfit !== null) return mendedBy === null ? "cannot be used" : "not used yet";
   const { model: modelIs } = engineTraits(kind);
   if (modelIs === "name") return model === "" ? "what it serves" : model;
   if (engineFault(engine) !== null) return `${basename(model)} (cannot be loaded)`;

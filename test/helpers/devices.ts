@@ -53,6 +53,7 @@ export function aDevice(changes: Partial<Device> = {}): Device {
       patience: { firstByte: 120, token: 30 },
     },
     unfit: null,
+    mendedBy: null,
     lost: null,
     ...changes,
   };

@@ -191,12 +191,12 @@ test("a drained GPU gives back what runs at its deadline, stays drained over a r
   }
 });
 
-test("a GPU that llama.cpp cannot open is listed as unfit, and no CPU takes its place unless that is allowed", async (t) => {
+test("a GPU that llama.cpp cannot open is listed as unfit; where it was chosen no CPU takes its place, else CPU devices stand in for it", async (t) => {
   const stubs = await gpuStubs(t, [stubGpu(1)]);
   if (stubs === null) return t.skip(NO_GPU_STUBS);
   const env = stubs.environment;
   const strict = await (
-    await Server.start(t, { env, config: "gpu: { worker_environment: [NVML_STUB_FILE] }" })
+    await Server.start(t, { env, config: "gpu: { devices: [0], worker_environment: [NVML_STUB_FILE] }" })
   ).loaded();
   const gpus = await strict.gpus();
   assert.deepEqual(
@@ -209,9 +209,10 @@ test("a GPU that llama.cpp cannot open is listed as unfit, and no CPU takes its 
 
   const lenient = await Server.start(t, {
     env,
-    config: "gpu: { cpu_fallback: true, worker_environment: [NVML_STUB_FILE] }",
+    config: "gpu: { worker_environment: [NVML_STUB_FILE] }",
   });
   await lenient.became(1, "ready");
+  assert.match(lenient.stdout, /^No GPU is used yet: the CPU stands in\..*\n {2}npm run add-gpu cuda$/m);
   assert.deepEqual([...new Set((await lenient.gpus()).map(({ kind }) => kind))], ["gpu", "cpu"]);
   const task = await lenient.run({ text: "Once upon a time", max_length: 4 });
   assert.equal(task.status, "completed");

@@ -52,6 +52,8 @@ export interface Device {
   readonly engine: DeviceEngine;
   /** Set: it cannot serve as things are, and this sentence says why. */
   readonly unfit: string | null;
+  /** Of an unfit one: the command that brings what it lacks, so that it is only not used yet; null: none is known to help. */
+  readonly mendedBy: string | null;
   /** Set: it was here at an earlier start and is gone. */
   readonly lost: string | null;
 }
@@ -155,7 +157,17 @@ class Resolver {
   fallbackFor(devices: readonly Draft[]): Draft[] {
     const { gpu, engine } = this.#config;
     const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
-    return serves || gpu.cpu_fallback !== true || engineTraits(engine.kind).computes !== "here" ? [] : this.#autoCpus();
+    if (serves || engineTraits(engine.kind).computes !== "here") return [];
+    return (gpu.cpu_fallback ?? this.#isFirstTry(devices)) ? this.#autoCpus() : [];
+  }
+
+  /** Nothing was chosen yet, neither a GPU nor a model, and the GPUs lack only what a command brings: then there is something to try. */
+  #isFirstTry(devices: readonly Draft[]): boolean {
+    const entries = deviceEntries(this.#config);
+    return (
+      devices.some(({ mendedBy }) => mendedBy !== null) &&
+      entries.every(({ entry }) => entry.gpu === "auto" && engineOf(entry, this.#config).model === DEMO_MODEL)
+    );
   }
 
   #auto({ path, entry }: Entry): Draft[] {
@@ -224,6 +236,8 @@ class Resolver {
     const [first] = gpus as [SurveyedGpu];
     const common = this.#common(entry);
     const why = (reason: (gpu: SurveyedGpu) => string | null) => firstReason(gpus, reason);
+    const closedOf = ({ closed }: SurveyedGpu) => (engineTraits(common.engine.kind).library === null ? null : closed);
+    const isUnfit = gpus.some(({ unfit }) => unfit !== null);
     return {
       ...common,
       number: first.number,
@@ -243,7 +257,8 @@ class Resolver {
       ),
       maxTemperature: entry.max_temperature ?? this.#config.gpu.max_temperature ?? coolEnough(gpus),
       environment: joinedEnvironment(gpus),
-      unfit: why(({ unfit, closed }) => unfit ?? (engineTraits(common.engine.kind).library !== null ? closed : null)),
+      unfit: why((gpu) => gpu.unfit ?? closedOf(gpu)?.why ?? null),
+      mendedBy: isUnfit ? null : (gpus.map((gpu) => closedOf(gpu)?.command).find((command) => command) ?? null),
       lost: why(({ lost }) => lost),
     };
   }
@@ -308,6 +323,7 @@ class Resolver {
       computeCapability: null,
       maxTemperature: null,
       unfit: null,
+      mendedBy: null,
       lost: null,
     };
   }

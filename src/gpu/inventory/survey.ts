@@ -37,10 +37,16 @@ export interface SurveyedGpu {
   readonly use: "auto" | "named" | "hidden";
   /** Why the GPU itself cannot serve. */
   readonly unfit: string | null;
-  /** Why llama.cpp cannot compute on it here, which is nothing to the simulated engine. */
-  readonly closed: string | null;
+  /** llama.cpp cannot compute on it here, which is nothing to the simulated engine. */
+  readonly closed: Closed | null;
   /** It was here at an earlier start and is gone. */
   readonly lost: string | null;
+}
+
+export interface Closed {
+  readonly why: string;
+  /** It brings what llama.cpp lacks for this GPU; null: no command is known to help. */
+  readonly command: string | null;
 }
 
 export interface Survey {
@@ -230,19 +236,30 @@ export const ADD_VULKAN = "npm run add-gpu vulkan";
 const FROM_CPU = "to serve from the CPU all the same, set gpu.cpu_fallback: true or start with --devices cpu:2";
 
 /** A GPU that is there but cannot be used must be seen, and must never be replaced by a CPU in silence. */
-function cudaMissing(probe: Probe | null): string | null {
+function cudaMissing(probe: Probe | null): Closed | null {
   if (probe === null || probe.backend === "cuda") return null;
   const opened = `llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
   if (probe.cudaFault !== null)
-    return `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). It needs CUDA 13's libraries cudart and cuBLAS, see "NVIDIA" in docs/gpus.md; ${FROM_CPU}.`;
-  return `${opened}. Run "${ADD_CUDA}" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`;
+    return {
+      why: `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). Run "${ADD_CUDA}", which brings what it lacks or says what that is; ${FROM_CPU}.`,
+      command: ADD_CUDA,
+    };
+  return {
+    why: `${opened}. Run "${ADD_CUDA}" to install its CUDA package (or check the driver with nvidia-smi); ${FROM_CPU}.`,
+    command: ADD_CUDA,
+  };
 }
 
-function vulkanMissing(probe: Probe | null, matched: boolean): string | null {
+function vulkanMissing(probe: Probe | null, matched: boolean): Closed | null {
   if (probe === null || matched) return null;
-  if (probe.backend === "vulkan") return "Vulkan's devices do not tell which of them this card is.";
-  if (probe.backend !== false) return `llama.cpp uses ${probe.backend} here, and opens one kind of GPU only.`;
-  return `llama.cpp could open nothing but the CPU here, not Vulkan. Run "${ADD_VULKAN}" to install its Vulkan package; ${FROM_CPU}.`;
+  if (probe.backend === "vulkan")
+    return { why: "Vulkan's devices do not tell which of them this card is.", command: null };
+  if (probe.backend !== false)
+    return { why: `llama.cpp uses ${probe.backend} here, and opens one kind of GPU only.`, command: null };
+  return {
+    why: `llama.cpp could open nothing but the CPU here, not Vulkan. Run "${ADD_VULKAN}" to install its Vulkan package; ${FROM_CPU}.`,
+    command: ADD_VULKAN,
+  };
 }
 
 function lostGpu({ uuid, number, name, pciBusId }: KnownGpu, view: View): SurveyedGpu {
@@ -353,5 +370,5 @@ function faultsOf(probe: Probe | null): string[] {
 function warningsOf(gpus: readonly SurveyedGpu[], { probe }: View): string[] {
   const unopened = gpus.filter(({ use, vendor, lost }) => use === "named" && vendor === "amd" && lost === null);
   if (probe?.backend !== false) return [];
-  return unopened.map(({ name, uuid, closed }) => `${name} (${uuid}) is not used: ${closed}`);
+  return unopened.map(({ name, uuid, closed }) => `${name} (${uuid}) is not used: ${closed?.why}`);
 }
