@@ -72,6 +72,8 @@ class World {
     const effects: Effects = {
       run: (_instance, task) => void this.#running.push(task),
       cancel: () => {},
+      load: () => {},
+      unload: () => {},
       changed: () => {},
       alarm: () => {},
     };
@@ -297,8 +299,16 @@ function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
     context: 8192,
     kvBytesPerToken: 131_072,
     maxTokenBytes: 64,
+    residency: { memory: null, fileBytes: 0, loadSeconds: null, pinned: true },
   };
-  return { id, memoryFree: 2 ** 33, othersUtilization: 0, instances: [{ ...instance, ...changes }] };
+  return {
+    id,
+    memoryFree: 2 ** 33,
+    othersUtilization: 0,
+    mostTasks: null,
+    memory: null,
+    instances: [{ ...instance, ...changes }],
+  };
 }
 
 setFlagsFromString("--expose-gc");

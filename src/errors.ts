@@ -38,6 +38,7 @@ export const ERRORS = {
   timeout: { status: 500, meaning: "the task was not done by its deadline, or waited too long in the queue" },
   out_of_memory: { status: 500, meaning: "the GPU had no memory left for the task" },
   model_error: { status: 500, meaning: "the model could not be loaded or could not generate" },
+  model_too_large: { status: 400, meaning: "no GPU has memory for the model, even with everything else unloaded" },
   prompt_too_long: { status: 400, meaning: "the prompt leaves no room for a single token in the context" },
 } as const;
 

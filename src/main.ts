@@ -14,6 +14,7 @@ import { type Device, findDevices, wantsGpus } from "./gpu/inventory/devices.ts"
 import { KnownGpus } from "./gpu/inventory/known-gpus.ts";
 import { findPciGpus } from "./gpu/inventory/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
+import { checkPlaces } from "./gpu/served.ts";
 import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { type OpenChannel } from "./gpu/worker/channel.ts";
@@ -22,6 +23,7 @@ import { close, listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
+import { servedModels } from "./models/served-models.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { TaskBook } from "./tasks/task-book.ts";
@@ -121,6 +123,7 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const sources = { found, known, pciGpus: await findPciGpus(), environment: process.env, silentDrivers, log };
   const devices = await findDevices(config, sources);
   warnOfMissing(config, devices, log);
+  checkPlaces(config.models, devices);
   return { store, stored, databasePath, monitor, time, known, devices, driverNotes: monitor.silentDrivers };
 }
 
@@ -148,6 +151,7 @@ async function begin(
   started: AsyncDisposableStack,
 ): Promise<string> {
   const { config, dataDir, log, store, stored, databasePath, retention } = parts;
+  await parts.pool.planStart();
   parts.pool.start();
   parts.tasks.restore(stored);
   parts.webhooks.start();
@@ -184,13 +188,18 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     cancelTimeout: config.tasks.cancel_timeout,
     run: (instance, task, request, sink) => pool.run(instance, task, request, sink),
     cancel: (gpuId, task) => pool.cancel(gpuId, task),
+    load: (instance) => pool.load(instance),
+    unload: (instance, why) => pool.unload(instance, why),
     modelMeantBy: (asked) => pool.modelMeantBy(asked),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
-  const pool = new GpuPool(parts, {
-    changed: (facts) => tasks.scheduler.setGpu(facts),
-    lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
-  });
+  const pool = new GpuPool(
+    { ...parts, models: servedModels(config) },
+    {
+      changed: (facts) => tasks.scheduler.setGpu(facts),
+      lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
+    },
+  );
   return { tasks, pool };
 }
 

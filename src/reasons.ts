@@ -13,9 +13,12 @@ const WHY_NOT = {
   unfit: "unfit",
   faulted: "faulted",
   lost: "lost",
+  cold: "its model is not loaded",
+  unloading: "its model leaves",
   // Its load.
   busy: "busy",
   reserved: "kept for a task alone",
+  leaving: "makes room for another model",
   memory_taken: "memory taken by others",
   used_by_others: "used by others",
   server_full: "its server is full",

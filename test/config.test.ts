@@ -51,9 +51,11 @@ test("the defaults are the contract's", () => {
 test("the entries with settings that config.example.yaml shows are valid", () => {
   const written = readFileSync(new URL("../config.example.yaml", import.meta.url), "utf8");
   const shown = written.split("\n").flatMap((line) => /^ {2}# {3}(- \{.*)$/.exec(line)?.[1] ?? []);
-  assert.equal(shown.length, 5);
+  assert.equal(shown.length, 6);
   const { gpu } = parseConfig(`gpu:\n  devices:\n${shown.map((line) => `    ${line}\n`).join("")}`, "c.yaml");
-  assert.equal((gpu.devices as unknown[]).length, 5);
+  assert.equal((gpu.devices as unknown[]).length, 6);
+  const models = written.split("\n").flatMap((line) => /^# {3}(- \{ name: .*)$/.exec(line)?.[1] ?? []);
+  assert.equal(parseConfig(`models:\n${models.map((line) => `  ${line}\n`).join("")}`, "c.yaml").models.length, 4);
 });
 
 function devices(yaml: string) {

@@ -34,7 +34,9 @@ class Owner {
     this.gpu = new Gpu(
       {
         device: aGpu(),
-        engines: models.map(({ model, slots, ...simulated }) => ({ ...simulatedEngine(simulated), model, slots })),
+        memory: () => null,
+        memoryFreed: () => async () => {},
+        estimate: async () => null,
         healthCheckInterval: 0,
         stallTimeout: 600,
         cancelTimeout: 60,
@@ -55,6 +57,8 @@ class Owner {
         started: () => {},
       },
     );
+    for (const { model, slots, ...simulated } of models)
+      this.gpu.add({ ...simulatedEngine(simulated), model, slots }, null);
     t.after(() => this.gpu.stop());
     this.gpu.start(null);
   }

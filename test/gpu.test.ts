@@ -64,11 +64,9 @@ class Owner {
     this.gpu = new Gpu(
       {
         device,
-        engines: [
-          rest.model === undefined
-            ? { ...simulatedEngine(engine), slots: device.slots }
-            : { ...LLAMA, model: rest.model, context: 256 },
-        ],
+        memory: () => null,
+        memoryFreed: () => async () => {},
+        estimate: async () => null,
         healthCheckInterval: rest.healthCheckInterval ?? 0,
         // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: rest.stallTimeout ?? 600,
@@ -94,6 +92,11 @@ class Owner {
         started: () => this.#changes.tell(),
       },
     );
+    const own =
+      rest.model === undefined
+        ? { ...simulatedEngine(engine), slots: device.slots }
+        : { ...LLAMA, model: rest.model, context: 256 };
+    this.gpu.add(own, null);
     t.after(() => this.gpu.stop());
   }
 

@@ -62,8 +62,9 @@ test("models are listed with the GPUs that have loaded them, and what they can d
   const instance = (path: string, called: string, changes: Partial<EngineInfo> = {}) => ({
     modelName: names.of(file(path), called),
     info: { ...simulated, ...changes },
+    stay: { served: null },
   });
-  const toLoad = { modelName: null, info: null };
+  const toLoad = { modelName: null, info: null, stay: { served: null } };
   const gpus = [
     { device: { id: 0 }, instances: [toLoad] },
     { device: { id: 1 }, instances: [instance("/a", "Qwen", { context: 100, capabilities: ["completion"] })] },

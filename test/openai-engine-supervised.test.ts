@@ -43,7 +43,9 @@ class Owner {
     this.gpu = new Gpu(
       {
         device: { ...device, engine: { ...device.engine, kind: "openai", upstream } },
-        engines: [{ ...simulatedEngine(), kind: "openai", raw: true, upstream }],
+        memory: () => null,
+        memoryFreed: () => async () => {},
+        estimate: async () => null,
         healthCheckInterval: 0,
         stallTimeout,
         cancelTimeout: 60,
@@ -64,6 +66,7 @@ class Owner {
         started: () => {},
       },
     );
+    this.gpu.add({ ...simulatedEngine(), kind: "openai", raw: true, upstream }, null);
     t.after(() => this.gpu.stop());
     this.gpu.start(null);
   }

@@ -29,7 +29,6 @@ function resident(id: number, changes: Partial<Resident> = {}): Resident {
     loadSeconds: 10,
     fileBytes: 9 * GIB,
     pinned: false,
-    keepAlive: null,
     ...changes,
   };
 }
@@ -132,12 +131,6 @@ test("no more is evicted than is needed", () => {
   assert.deepEqual(decide({ residents }), evict(3));
   const both = [resident(1, { memory: 12 * GIB, loadSeconds: 1 }), resident(2, { memory: 12 * GIB, loadSeconds: 2 })];
   assert.deepEqual(decide({ residents: both, wanted: { memory: 20 * GIB } }), evict(1, 2));
-});
-
-test("a model whose time without a task is over goes before one that may stay", () => {
-  const over = resident(1, { loadSeconds: 100, keepAlive: 60_000 });
-  const stays = resident(2, { loadSeconds: 1, keepAlive: 86_400_000 });
-  assert.deepEqual(decide({ residents: [over, stays] }), evict(1));
 });
 
 test("a model that was loaded a moment ago goes only when it is idle and nothing else helps", () => {

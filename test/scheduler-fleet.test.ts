@@ -72,7 +72,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 class History {
-  readonly #fleet = new Fleet();
+  readonly #fleet = new Fleet(() => 0);
   readonly #eligibility = new Eligibility(this.#fleet, MAPPINGS);
   readonly #world = new World([]);
   /** For which instances are reserved. */
@@ -180,9 +180,9 @@ class History {
 
   #tell(id: number): void {
     const here = this.#told.filter((one) => one.id === id);
-    const { memoryFree, othersUtilization } = here[0] ?? facts(id);
+    const { memoryFree, othersUtilization, mostTasks, memory } = here[0] ?? facts(id);
     const instances = here.map(({ ref: at, ...flat }) => ({ ...gpuOf(flat).instances[0]!, id: at.id }));
-    this.#fleet.tell({ id, memoryFree, othersUtilization, instances });
+    this.#fleet.tell({ id, memoryFree, othersUtilization, mostTasks, memory, instances });
   }
 
   #task(changes: TaskChanges): Task {
@@ -228,7 +228,7 @@ test("property: what the fleet keeps is what looking at each instance would find
 });
 
 test("who gives back a slot that its task does not have, or names a GPU that is not there, has a bug", () => {
-  const fleet = new Fleet();
+  const fleet = new Fleet(() => 0);
   fleet.tell(gpuOf(facts(0)));
   const task = new World([]).task();
   assert.throws(() => fleet.vacate(ONLY, task), /task-1 does not run on GPU 0/);

@@ -107,6 +107,8 @@ function book(unsaved?: number) {
     clock: unset(Date.now),
     timeout: null,
     cancelTimeout: 5,
+    load: () => {},
+    unload: () => {},
     modelMeantBy: (name) => (name === "file.gguf" ? "model" : name),
     ...(unsaved !== undefined && { unsaved }),
     run: (_gpuId, task, request, sink) => {

@@ -5,6 +5,7 @@ import { fieldName, shown } from "../common/validation.ts";
 import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
 import { type Finding, type Path } from "./findings.ts";
+import { checkModels } from "./models-checks.ts";
 import { type Config } from "./schema.ts";
 
 /** Rules between keys, which a schema cannot say. */
@@ -15,6 +16,7 @@ export function checkTogether(config: Config): Finding[] {
     ...checkProxies(config),
     ...checkUsers(config),
     ...checkDevices(config),
+    ...checkModels(config),
   ];
 }
 

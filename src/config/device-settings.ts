@@ -29,7 +29,7 @@ const FlashAttention = Type.Unsafe<boolean | "auto">(FLASH_ATTENTION);
 const KvCacheType = Type.Enum(["auto", ...KV_CACHE_TYPES]);
 
 /** Settings that an engine may have for one device. */
-const EngineSettings = Type.Object(
+export const EngineSettings = Type.Object(
   {
     kind: Type.Optional(EngineKind),
     model: Type.Optional(NonEmpty),
@@ -58,6 +58,7 @@ const DeviceSettings = Type.Object(
       deviceName(`${STAND_IN}|${GPU_ID}`, '"cpu:N", "simulated:N", "gpu:INDEX", an index or a GPU\'s UUID'),
     ),
     gpus: Type.Optional(Type.Array(deviceName(GPU_ID, GPU_ALLOWED), { minItems: 1 })),
+    memory_bytes: Type.Optional(Type.Integer({ minimum: 1 })),
     name: Type.Optional(Type.String({ minLength: 1, maxLength: 100, allowed: "a string of 1 to 100 characters" })),
     slots: Type.Optional(Slots),
     memory_threshold: Type.Optional(Share),

@@ -21,6 +21,7 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
       "  - { gpu: GPU-8932f937, engine: { kind: llama, model: a.gguf, context: 4096, min_context: 1024 } }",
       "  - { gpu: cpu:1, engine: { threads: 4 } }",
       "  - { gpus: [2, 3] } # both hold one model together",
+      "  - { gpu: simulated:2, memory_bytes: 8000000000 } # each pretends to have so much memory",
       "  - { name: b, slots: 16, engine: { kind: openai, url: http://10.0.0.5:8000, token_timeout: 60 } } # a server elsewhere",
       "A GPU may be in several entries; each entry has a worker of its own.",
     ].join("\n"),

@@ -4,6 +4,7 @@ import { CACHE_BYTES } from "../store/sqlite/messages.ts";
 import { CallersSection, KeySchema, UserSchema } from "./accounts.ts";
 import { EngineSection } from "./engine-section.ts";
 import { GpuSection } from "./gpu-section.ts";
+import { MODELS } from "./models-section.ts";
 import { LONGEST_SECONDS, MIB, section } from "./section.ts";
 
 export const ConfigSchema = Type.Object(
@@ -95,6 +96,17 @@ export const ConfigSchema = Type.Object(
     }),
     gpu: GpuSection,
     engine: EngineSection,
+    models: MODELS,
+    models_from_cache: Type.Boolean({
+      default: true,
+      description:
+        "Whether models that were pulled are served, too: by their short names, loaded when they are wanted.",
+    }),
+    models_allow_urls: Type.Boolean({
+      default: false,
+      description:
+        "Whether an admin may have the server fetch models from any https address, and not only from the hub.",
+    }),
     scheduling: section("Placement within a strategy.", {
       prefix_affinity: Type.Boolean({
         default: true,

@@ -1,5 +1,6 @@
 /** The kinds of devices, each with the traits that the rest of the server needs. Nothing else asks which kind a device is. */
 import { cpuReading, engineReading, type Reading, remoteReading } from "./card/readings.ts";
+import { type engineTraits } from "../engine/kinds.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type Usage } from "./worker/worker.ts";
 
@@ -9,6 +10,8 @@ interface DeviceTraits {
   readonly hasCards: boolean;
   /** Whether it computes on the cores of this machine and in its memory, which all devices of its kind share. */
   readonly isMachine: boolean;
+  /** Where the engines compute whose models it may hold. */
+  readonly hosts: ReturnType<typeof engineTraits>["computes"];
   /** Whether it is a server that others run, mend and restart. */
   readonly isServer: boolean;
   /**
@@ -20,19 +23,22 @@ interface DeviceTraits {
 
 const DEVICES: Readonly<Record<Device["kind"], DeviceTraits>> = {
   gpu: {
+    hosts: "here",
     hasCards: true,
     isMachine: false,
     isServer: false,
     reading: ({ vendor }, usage) => (vendor === "other" ? engineReading(usage) : null),
   },
   cpu: {
+    hosts: "here",
     hasCards: false,
     isMachine: true,
     isServer: false,
     reading: (_device, usage, last) => cpuReading(usage, last),
   },
-  simulated: { hasCards: false, isMachine: false, isServer: false, reading: () => null },
+  simulated: { hosts: "nowhere", hasCards: false, isMachine: false, isServer: false, reading: () => null },
   remote: {
+    hosts: "elsewhere",
     hasCards: false,
     isMachine: false,
     isServer: true,

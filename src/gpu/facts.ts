@@ -10,13 +10,16 @@ import { type WhyNot } from "../reasons.ts";
 export const GPU_STATES = ["starting", "ready", "hot", "draining", "drained", "unfit", "faulted", "lost"] as const;
 export type GpuState = (typeof GPU_STATES)[number];
 
+/** The state of one instance. `cold`: its model is not there, and is loaded when it is wanted; `unloading`: its model leaves. */
+export type InstanceState = GpuState | "cold" | "unloading";
+
 /** Whether tasks may wait for a GPU in this state when another could run them: it serves, or soon will by itself. */
-export function isServing(state: GpuState): boolean {
+export function isServing(state: InstanceState): boolean {
   return state === "starting" || state === "ready" || state === "hot";
 }
 
 /** Whether a GPU in this state may run tasks again without a change to the machine or the configuration. */
-export function mayServeAgain(state: GpuState): boolean {
+export function mayServeAgain(state: InstanceState): boolean {
   return state !== "unfit" && state !== "lost";
 }
 
@@ -38,6 +41,29 @@ export interface CardFacts {
   readonly memoryFree: number | null;
   /** Share of its time, 0 to 1, used by processes that are not this server's workers. */
   readonly othersUtilization: number;
+  /** Tasks that run there at once, on all its instances together; null: as many as these have slots. */
+  readonly mostTasks: number | null;
+  /** The memory in which models may be; null: any number of models may be there, or nobody can tell. */
+  readonly memory: CardMemory | null;
+}
+
+export interface CardMemory {
+  /** Bytes that models may take. */
+  readonly total: number;
+  /** Bytes of these that other processes take. */
+  readonly reserved: number;
+}
+
+/** What the decision which models stay on a card needs to know of one. */
+export interface Residency {
+  /** Bytes that it takes of the card, or would take; null: that is yet to be found out, so nothing is decided. */
+  readonly memory: number | null;
+  /** Bytes of the model's file; 0: it has none. */
+  readonly fileBytes: number;
+  /** Seconds that its model took to load; null: not measured. */
+  readonly loadSeconds: number | null;
+  /** It is there for good: nothing unloads it. */
+  readonly pinned: boolean;
 }
 
 /** The facts of one instance. */
@@ -51,7 +77,7 @@ export interface InstanceFacts {
   /** What its model and its engine can do; null until the model was loaded. */
   readonly can: ReadonlySet<Need> | null;
   /** As it looks from outside, with what its card and the operator say. */
-  readonly state: GpuState;
+  readonly state: InstanceState;
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
   /** Why it is crowded and takes no new tasks although it is ready; null: it is not. */
@@ -59,6 +85,7 @@ export interface InstanceFacts {
   readonly slots: number;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;
+  readonly residency: Residency;
   readonly kvBytesPerToken: number;
   /** A text of n bytes has at least n / this many tokens. */
   readonly maxTokenBytes: number;

@@ -5,7 +5,7 @@ import { type Health } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
 import { type Instance } from "./instance/instance.ts";
 import { type Device } from "./inventory/devices.ts";
-import { type ExternalLoad, type GpuFacts } from "./facts.ts";
+import { type CardMemory, type ExternalLoad, type GpuFacts } from "./facts.ts";
 import { type GpuStatus } from "./status.ts";
 
 /** The facts about it at one moment. */
@@ -14,34 +14,45 @@ export interface GpuView {
   readonly health: Pick<Health, "state" | "reason" | "since" | "history" | "visible">;
   readonly instances: readonly Pick<
     Instance,
-    "id" | "model" | "modelName" | "slots" | "health" | "info" | "isFull" | "pid" | "restarts"
+    "id" | "model" | "modelName" | "slots" | "health" | "info" | "isFull" | "pid" | "restarts" | "stay" | "tasks"
   >[];
+  /** Those that take nothing new, and go when nothing runs there any more. */
+  readonly retired: ReadonlySet<object>;
   /** null: there is none, or it is too old. */
   readonly reading: Reading | null;
   /** The external load of the card. */
   readonly crowded: ExternalLoad | null;
+  readonly memory: CardMemory | null;
   readonly xids: Readonly<Record<string, number>>;
 }
 
-export function factsOf({ device, health, instances, reading, crowded }: GpuView): GpuFacts {
+export function factsOf({ device, health, instances, retired, reading, crowded, memory }: GpuView): GpuFacts {
   return {
     id: device.id,
     memoryFree: reading?.memoryFree ?? null,
     othersUtilization: reading?.othersUtilization ?? 0,
-    instances: instances.map(({ id, model, modelName, slots, info, isFull, health: own }) => ({
-      id,
-      model,
-      modelName,
-      can: info === null ? null : capabilitiesOf(info),
-      ...health.visible(own),
-      crowded: isFull ? "server_full" : crowded,
-      slots,
-      context: info?.context ?? null,
-      kvBytesPerToken: info?.kvBytesPerToken ?? 0,
-      maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
-    })),
+    mostTasks: instances.some(({ stay }) => stay.served !== null) ? device.slots : null,
+    memory,
+    instances: instances.map((instance) => {
+      const { id, model, modelName, slots, info, isFull, stay } = instance;
+      return {
+        id,
+        model,
+        modelName,
+        can: info === null ? null : capabilitiesOf(info),
+        ...(retired.has(instance) ? RETIRED : health.visible(instance.health)),
+        crowded: isFull ? "server_full" : crowded,
+        slots,
+        residency: stay.residency,
+        context: info?.context ?? null,
+        kvBytesPerToken: info?.kvBytesPerToken ?? 0,
+        maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
+      };
+    }),
   };
 }
+
+const RETIRED = { state: "draining", reason: "Its model was taken out of the configuration." } as const;
 
 /** Made once for each load: facts are told again and again. */
 const sets = new WeakMap<EngineInfo, ReadonlySet<Need>>();

@@ -16,7 +16,8 @@ import { type InstanceEngine, type InstanceEvents, type InstanceSettings } from 
 import { Instance } from "./instance/instance.ts";
 import { type LossReason } from "./instance/lifecycle.ts";
 import { type Device } from "./inventory/devices.ts";
-import { type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
+import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
+import { type ServedModel } from "./served.ts";
 import { type GpuStatus } from "./status.ts";
 import { Crowding } from "./card/external-load.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
@@ -30,8 +31,8 @@ export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
 
 export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget"> {
   readonly device: Device;
-  /** Of each of its instances. */
-  readonly engines: readonly InstanceEngine[];
+  /** The memory in which models may be now; null: nobody can tell. */
+  readonly memory: (reading: Reading | null) => CardMemory | null;
   /** Bytes that the worker of an instance may take when it starts now; null: not known. */
   readonly memoryBudget: (instance: Instance) => Promise<number | null>;
 }
@@ -44,7 +45,11 @@ export class Gpu {
   readonly #options: GpuOptions;
   readonly #events: GpuEvents;
   readonly #health: Health;
-  readonly #instances: Instance[] = [];
+  /** In the order of their ids. */
+  #instances: readonly Instance[] = [];
+  #nextId = 0;
+  /** Instances that take nothing new and go when nothing runs there any more. */
+  readonly #retired = new Set<Instance>();
   readonly #crowding: Crowding;
   readonly #xids: Record<string, number> = {};
   #reading: Reading | null = null;
@@ -57,7 +62,7 @@ export class Gpu {
   #deadlineTimer: NodeJS.Timeout | undefined;
 
   constructor(options: GpuOptions, events: GpuEvents) {
-    const { device, engines } = options;
+    const { device } = options;
     this.device = device;
     this.#options = options;
     this.#events = events;
@@ -68,32 +73,49 @@ export class Gpu {
       maxTemperature: device.maxTemperature,
       changed: () => this.#onHealth(),
     });
-    for (const engine of engines) this.#add(engine);
   }
 
-  #add(engine: InstanceEngine): void {
-    const id = this.#instances.length;
+  /** Gives it an instance. @param served the model that it has by name; null: one of its own, which is there for good */
+  add(engine: InstanceEngine, served: ServedModel | null): void {
+    const id = this.#nextId++;
     const instance: Instance = new Instance(
       {
         ...this.#options,
         id,
         engine,
+        served,
         health: this.#health.add(),
         isAvailable: () => !this.#health.isLost && !this.#health.isDraining,
         memoryBudget: () => this.#options.memoryBudget(instance),
       },
       {
         ...this.#events,
-        left: () => this.#onLeft(),
+        left: () => this.#onLeft(instance),
         lost: (reason, sentence) => this.#events.lost(reason, sentence, id),
         used: (usage, before) => this.#onUsed(usage, before),
         noteRoom: (event, why) => this.#noteRoom(event, why),
       },
     );
-    this.#instances.push(instance);
+    this.#instances = [...this.#instances, instance];
   }
 
-  /** Starts the workers, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did */
+  /** Takes an instance away, as soon as nothing runs there. */
+  retire(instance: Instance): void {
+    this.#retired.add(instance);
+    this.#events.changed();
+    this.#removeIfIdle(instance);
+  }
+
+  #removeIfIdle(instance: Instance): void {
+    if (!this.#retired.has(instance) || instance.tasks > 0) return;
+    this.#retired.delete(instance);
+    this.#instances = this.#instances.filter((one) => one !== instance);
+    this.#health.remove(instance.health);
+    void instance.stop();
+    this.#events.changed();
+  }
+
+  /** Starts the workers of what is to be there, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did */
   start(drained: string | null): void {
     const { unfit, lost } = this.device;
     if (drained !== null) this.#health.drain(drained, false);
@@ -112,7 +134,7 @@ export class Gpu {
 
   /** Gives a task to the worker of one of its instances. @param sink hears of it, unless `lost` is told before it has ended */
   run(instance: number, task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
-    return this.#instances[instance]!.run(task, request, sink);
+    return this.instance(instance).run(task, request, sink);
   }
 
   /** Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
@@ -126,8 +148,16 @@ export class Gpu {
 
   // --- what it looks like ----------------------------------------------------------------------------------------
 
+  /** In the order of their ids. */
   get instances(): readonly Instance[] {
     return this.#instances;
+  }
+
+  /** @throws {Error} it has no such instance, which is a bug of the caller */
+  instance(id: number): Instance {
+    const instance = this.#instances.find((one) => one.id === id);
+    if (instance === undefined) throw new Error(`GPU ${this.device.id} has no instance ${id}`);
+    return instance;
   }
 
   /** Whether each of its instances has loaded its model or failed to, once at least. */
@@ -148,11 +178,14 @@ export class Gpu {
   }
 
   #view(): GpuView {
+    const reading = this.#current();
     return {
       device: this.device,
       health: this.#health,
       instances: this.#instances,
-      reading: this.#current(),
+      retired: this.#retired,
+      reading,
+      memory: this.#options.memory(reading),
       crowded: this.#crowded,
       xids: this.#xids,
     };
@@ -244,7 +277,8 @@ export class Gpu {
 
   // --- what its instances say ------------------------------------------------------------------------------------
 
-  #onLeft(): void {
+  #onLeft(from: Instance): void {
+    this.#removeIfIdle(from);
     if (!this.#health.isDraining) return;
     if (this.#tasks === 0) {
       clearTimeout(this.#deadlineTimer);

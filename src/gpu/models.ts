@@ -4,6 +4,7 @@ import { wallTime } from "../common/clock.ts";
 import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type EngineKind, engineTraits } from "../engine/kinds.ts";
 import { type Capability } from "../request.ts";
+import { type ServedModel } from "./served.ts";
 
 /** A model as clients list it. */
 export interface ModelStatus {
@@ -34,6 +35,15 @@ interface Named {
 /** Gives each model a name of its own, which it keeps while the server runs. */
 export class ModelNames {
   readonly #named = new Map<string, Named>();
+  /** By their names and aliases. */
+  #served: ReadonlyMap<string, ServedModel> = new Map();
+  readonly #since = wallTime();
+
+  /** Takes over the models that have names in the configuration. */
+  serve(models: readonly ServedModel[]): void {
+    const named = models.flatMap((model) => namesOf(model).map((name) => [name, model] as const));
+    this.#served = new Map(named);
+  }
 
   /**
    * The name of an engine's model. The first model that is called so has the name itself, others "-2", "-3" and so on behind it. A file is a
@@ -43,6 +53,7 @@ export class ModelNames {
     const file = engineTraits(kind).model === "file" ? model : null;
     for (let number = 1; ; number++) {
       const name = number === 1 ? called : `${called}-${number}`;
+      if (this.#served.has(name)) continue;
       const known = this.#named.get(name);
       if (known === undefined) this.#named.set(name, { called, kind, file, since: wallTime() });
       else if (known.called !== called || known.kind !== kind || known.file !== file) continue;
@@ -52,6 +63,8 @@ export class ModelNames {
 
   /** The name of the model that a request calls so; one that calls none stays as it is. */
   meantBy(asked: string): string {
+    const served = this.#served.get(asked);
+    if (served !== undefined) return served.settings.name;
     if (this.#named.has(asked)) return asked;
     const all = Array.from(this.#named, ([name, { file }]) => ({ name, file }));
     return modelMeant(asked, all)?.name ?? asked;
@@ -59,10 +72,16 @@ export class ModelNames {
 
   /** @throws {Error} no model has this name, which is a bug of the caller */
   about(name: string): Pick<ModelStatus, "since" | "file"> {
+    const file = this.#served.get(name)?.file;
+    if (file !== undefined) return { since: this.#since, file: file?.state === "there" ? file.path : null };
     const known = this.#named.get(name);
     if (known === undefined) throw new Error(`there is no model ${name}`);
     return known;
   }
+}
+
+function namesOf({ settings: { name, aliases } }: ServedModel): readonly string[] {
+  return [name, ...aliases];
 }
 
 /** The model that has this name, else the only one whose file does, with or without ".gguf". Within a file stands what people expect least. */
@@ -83,21 +102,30 @@ function isFileName(asked: string, file: string): boolean {
 /** A GPU, as far as its models go. */
 interface Loaded {
   readonly device: { readonly id: number };
-  readonly instances: readonly { readonly modelName: string | null; readonly info: EngineInfo | null }[];
+  readonly instances: readonly {
+    readonly modelName: string | null;
+    readonly info: EngineInfo | null;
+    readonly stay: { readonly served: ServedModel | null };
+  }[];
 }
 
-/** The models that were loaded, in the order of their first GPUs. */
+/** The models that were loaded, and those that are loaded when they are wanted, in the order of their first GPUs. */
 export function modelsOf(gpus: readonly Loaded[], names: Pick<ModelNames, "about">): readonly ModelStatus[] {
   const loaded = gpus.flatMap(({ device: { id }, instances }) =>
-    instances.flatMap(({ modelName: name, info }) => (name === null || info === null ? [] : { id, name, info })),
+    instances.flatMap(({ modelName: name, info, stay: { served } }) =>
+      name === null || (info === null && served === null) ? [] : { id, name, info, served },
+    ),
   );
   const models = Map.groupBy(loaded, ({ name }) => name);
   return Array.from(models, ([name, on]) => ({
     name,
     since: names.about(name).since,
     file: names.about(name).file,
-    context: on.reduce<number | null>((most, { info }) => larger(most, info.context), null),
-    capabilities: [...new Set(on.flatMap(({ info }) => info.capabilities))],
+    context: on.reduce<number | null>(
+      (most, { info, served }) => larger(most, info?.context ?? served?.settings.context ?? null),
+      null,
+    ),
+    capabilities: [...new Set(on.flatMap(({ info }) => info?.capabilities ?? []))],
     gpuIds: [...new Set(on.map(({ id }) => id))],
   }));
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
+import { estimateOf } from "../engine/estimate.ts";
 import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type Output } from "../output.ts";
@@ -13,8 +14,11 @@ import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { Cards, FIRST_FIGURES } from "./card/cards.ts";
 import { combine } from "./card/readings.ts";
+import { roomOn } from "./card/room.ts";
 import { type GpuFacts, type InstanceRef } from "./facts.ts";
 import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
+import { engineOn, keyOf, mayHold, type ServedModel, simulatedFor } from "./served.ts";
+import { isThere, planStarts } from "./starts.ts";
 import { type GpuStatus, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
@@ -40,6 +44,10 @@ export interface PoolParts {
   readonly known: Pick<KnownGpus, "isDrained" | "setDrained">;
   /** Starts the workers. */
   readonly openChannel: OpenChannel;
+  /** Models by name; none: each device has its own. */
+  readonly models?: readonly ServedModel[];
+  /** Bytes that a model would take on a device; null: nobody can tell. */
+  readonly estimate?: (engine: InstanceEngine) => Promise<number | null>;
   readonly timing?: LifecycleTiming;
 }
 
@@ -60,6 +68,10 @@ export class GpuPool {
   readonly #events: PoolEvents;
   /** Workers on one card load their models one after the other: each must see the memory that the one before has left free. */
   readonly #loading = new Mutex();
+  /** By their keys, in the order of the configuration. */
+  #models: ReadonlyMap<string, ServedModel> = new Map();
+  /** Instances that are loaded when their GPUs start. */
+  readonly #toLoad = new Set<Instance>();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;
 
@@ -67,7 +79,18 @@ export class GpuPool {
     this.#parts = parts;
     this.#events = events;
     for (const device of parts.devices) this.#add(device);
+    this.serve(parts.models ?? []);
     parts.monitor.subscribe((snapshot) => this.#onSnapshot(snapshot));
+  }
+
+  /**
+   * Plans which models are loaded at the start, and where.
+   * @throws {AltLasError} `bad_config`, with both numbers, for models that fit nowhere
+   */
+  async planStart(): Promise<void> {
+    const { load, misfits } = await planStarts([...this.#gpus.values()], [...this.#models.values()]);
+    if (misfits.length > 0) throw new AltLasError("bad_config", misfits.join("\n"));
+    for (const instance of load) this.#toLoad.add(instance);
   }
 
   /** Tells the GPUs to `events` and starts their workers, those with cards once their figures are known. Calling it twice is harmless. */
@@ -80,6 +103,55 @@ export class GpuPool {
     }
     this.#waiting = setTimeout(() => this.#startMonitored(), FIRST_FIGURES);
     if (this.#cards.areKnown) this.#startMonitored();
+  }
+
+  /**
+   * Takes over the models that may be on GPUs: new ones get their instances, those that are gone are unloaded when nothing runs there, and
+   * files that have come or gone are told.
+   */
+  serve(models: readonly ServedModel[]): void {
+    const before = this.#models;
+    this.#models = new Map(models.map((model) => [keyOf(model.settings), model]));
+    for (const gpu of this.#gpus.values()) {
+      for (const instance of gpu.instances) {
+        const { served } = instance.stay;
+        const now = served === null ? null : this.#models.get(keyOf(served.settings));
+        if (now === undefined) gpu.retire(instance);
+        else if (now !== null && now !== served) instance.update(now);
+      }
+      for (const [key, model] of this.#models)
+        if (!before.has(key) && mayHold(gpu.device, model.settings))
+          gpu.add(engineOptions(gpu.device, model, this.#parts), model);
+      this.#tell(gpu.device.id);
+    }
+    this.#names.serve(models);
+    const come = models.filter((model) => isThere(model) && !isThere(before.get(keyOf(model.settings))));
+    if (this.#started && come.length > 0) void this.#loadAsTheyCome(come);
+  }
+
+  /** Models that are to be there from the start, and have come later. */
+  async #loadAsTheyCome(models: readonly ServedModel[]): Promise<void> {
+    const { load, misfits } = await planStarts([...this.#gpus.values()], models);
+    for (const sentence of misfits) this.#parts.log.warn(`${sentence} It is loaded when it is wanted.`);
+    for (const instance of load) instance.load();
+  }
+
+  /** Loads the model of an instance, unless it is there or on its way. */
+  load({ gpuId, id }: InstanceRef): void {
+    this.#gpus
+      .get(gpuId)!
+      .instances.find((one) => one.id === id)
+      ?.load();
+    this.#tellAgain(gpuId);
+  }
+
+  /** Unloads the model of an instance, unless a task runs there. @param why one sentence */
+  unload({ gpuId, id }: InstanceRef, why: string): void {
+    this.#gpus
+      .get(gpuId)!
+      .instances.find((one) => one.id === id)
+      ?.unload(why);
+    this.#tellAgain(gpuId);
   }
 
   /**
@@ -151,7 +223,9 @@ export class GpuPool {
     const gpu = new Gpu(
       {
         device,
-        engines: [engineOptions(device, this.#parts)],
+        memory: (reading) => roomOn({ device, reading, all: this.#alike(device) }),
+        memoryFreed: (bytes) => this.#cards.watchFreed(device.uuids, bytes),
+        estimate: this.#parts.estimate ?? estimateOf,
         healthCheckInterval: config.gpu.health_check_interval,
         stallTimeout: config.gpu.stall_timeout,
         cancelTimeout: config.tasks.cancel_timeout,
@@ -171,12 +245,15 @@ export class GpuPool {
       },
     );
     this.#gpus.set(device.id, gpu);
+    if (config.models.length === 0) gpu.add(engineOptions(device, null, this.#parts), null);
     if (isMonitored(device)) for (const uuid of device.uuids) this.#cards.add(uuid);
   }
 
   #start(device: Device): void {
     const drained = this.#parts.known.isDrained(device.key);
-    this.#gpu(device.id).start(drained ? "Drained before the server was restarted." : null);
+    const gpu = this.#gpu(device.id);
+    gpu.start(drained ? "Drained before the server was restarted." : null);
+    for (const instance of gpu.instances) if (this.#toLoad.delete(instance)) instance.load();
   }
 
   #startMonitored(): void {
@@ -193,7 +270,19 @@ export class GpuPool {
     throw new AltLasError("not_found", `There is no GPU ${gpuId}; there are ${ids}.`);
   }
 
+  /** Those of the same kind. */
+  #alike({ kind }: Device): readonly Gpu[] {
+    return [...this.#gpus.values()].filter(({ device }) => device.kind === kind);
+  }
+
+  /** Also what was told: whoever asks for a change must learn that there was none. */
+  #tellAgain(gpuId: number): void {
+    this.#told.delete(gpuId);
+    this.#tell(gpuId);
+  }
+
   #tell(gpuId: number): void {
+    if (!this.#started) return;
     const facts = this.#gpus.get(gpuId)!.facts();
     const told = JSON.stringify(facts, withSets);
     if (told === this.#told.get(gpuId)) return;
@@ -256,24 +345,25 @@ function isMonitored({ vendor }: Device): boolean {
   return vendor === "nvidia" || vendor === "amd";
 }
 
-/** Cores are divided among the CPU devices, and one is left for the server. */
-function engineOptions(device: Device, { devices, config }: PoolParts): InstanceEngine {
+/** Cores are divided among the CPU devices, and one is left for the server. @param served null: the device's own model */
+function engineOptions(device: Device, served: ServedModel | null, { devices, config }: PoolParts): InstanceEngine {
   const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
   const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
-  const { kind, model, context, minContext, raw, tuning, binary, upstream, patience } = device.engine;
+  const { kind, model, context, minContext, raw, tuning, binary, upstream, patience } =
+    served === null ? device.engine : engineOn(device, served);
   return {
     kind,
     model,
     context,
     minContext,
     raw,
-    slots: device.slots,
+    slots: served?.settings.slots ?? device.slots,
     backend: device.backend,
     tuning: { ...tuning, cores },
     binary,
     upstream,
     patience,
     memoryShare: device.thresholds.memory,
-    simulated: config.engine.simulated,
+    simulated: simulatedFor(config.engine.simulated, served),
   };
 }

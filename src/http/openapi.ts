@@ -80,6 +80,7 @@ const ON_SENDING: ErrorCode[] = [
 export const ON_SUBMITTING = [
   "model_not_found",
   "unsupported",
+  "model_too_large",
   "prompt_too_long",
   "queue_full",
   "draining",

@@ -10,6 +10,10 @@ export interface Effects {
   run(instance: InstanceRef, task: Task): void;
   /** Have that GPU's worker stop the task; `finished` follows when it has, or `interrupted` when the worker had to be ended. */
   cancel(gpuId: number, task: Task): void;
+  /** Load the model of that instance; `setGpu` says what becomes of it. */
+  load(instance: InstanceRef): void;
+  /** Unload the model of that instance, where no task runs. @param why one sentence */
+  unload(instance: InstanceRef, why: string): void;
   /** The task's state changed after its submission. */
   changed(task: Task): void;
   /** Call `tick` at this time of the server's clock, and not at the one named before; Infinity: never. */

@@ -2,7 +2,7 @@
  * Which instances may run a task, now or ever. It changes nothing. The tasks of one question are placed together: one task, or a batch that
  * is not to be split and has no GPU yet.
  */
-import { isServing, mayServeAgain } from "../gpu/facts.ts";
+import { type InstanceState, isServing, mayServeAgain } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type CountsByReason, promptBytes, type Task } from "../task.ts";
 import { failedUnder, hasFailed, isSuspect } from "./attempts.ts";
@@ -120,7 +120,7 @@ export class Eligibility {
   /** The GPUs mapped to a type; null: there are none, or none of them serves what is asked. */
   #serving(taskType: string, demand: Demand): readonly number[] | null {
     const ids = this.#mappings.get(taskType);
-    const serves = (one: Instance): boolean => isServing(one.facts.state) && this.lackOf(one, demand) === null;
+    const serves = (one: Instance): boolean => mayServe(one.facts.state) && this.lackOf(one, demand) === null;
     return ids !== undefined && ids.some((id) => this.#fleet.on(id).some(serves)) ? ids : null;
   }
 
@@ -184,6 +184,11 @@ export class Eligibility {
         !failedUnder(tasks, other.gpuId),
     );
   }
+}
+
+/** Whether an instance serves, or would if its model were wanted. */
+function mayServe(state: InstanceState): boolean {
+  return isServing(state) || state === "cold" || state === "unloading";
 }
 
 /** Whether an instance is reserved for another task, or has to be empty for this one and is not. */

@@ -42,10 +42,23 @@ export class Fleet {
   readonly #suitability = new Suitability(this.#all);
   /** What requests call the models. */
   readonly #models = new Set<string>();
+  readonly #now: () => number;
+  /** Instances whose models may be unloaded. */
+  #guests = 0;
   #revision = 0;
   #largestContext: number | null = null;
   #leastRoom = Infinity;
   #mostRoom = -Infinity;
+
+  /** @param now the server's clock */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Whether there are models that come and go. */
+  get hasGuests(): boolean {
+    return this.#guests > 0;
+  }
 
   /** In `gpu_id` order. */
   get all(): readonly Instance[] {
@@ -135,6 +148,8 @@ export class Fleet {
       changes.push(this.#tellOf(card, { ...member.facts, state: "drained" }));
       this.#remove(member);
     }
+    const [member] = this.#byGpu.get(card.id)!;
+    if (member !== undefined) this.#shareSlots(member);
     const isOther = changes.some(({ instance, before }) => before === null || isForOthers(before, instance.facts));
     if (isOther || gone.length > 0) this.#measure();
     return changes;
@@ -148,12 +163,28 @@ export class Fleet {
     this.#changed(member);
   }
 
+  /** Its model is about to be loaded or unloaded: it counts as this until new facts come. */
+  mark(ref: InstanceRef, state: "starting" | "unloading"): void {
+    const member = this.#member(ref);
+    member.facts = { ...member.facts, state };
+    this.#changed(member);
+  }
+
+  /** Whether an instance takes nothing new, so that another model can have its memory. */
+  setLeaving(ref: InstanceRef, isLeaving: boolean): void {
+    const member = this.#member(ref);
+    if (member.isLeaving === isLeaving) return;
+    member.isLeaving = isLeaving;
+    this.#changed(member);
+  }
+
   /** Gives a task one of the instance's slots. */
   occupy(ref: InstanceRef, task: Task): void {
     const member = this.#member(ref);
     member.running.add(task);
     member.freeMemory -= memoryNeed(task, member.facts);
     this.#changed(member);
+    this.#shareSlots(member);
   }
 
   /** Gives the slot back. @throws {Error} the task does not run there, which is a bug of the caller */
@@ -161,7 +192,9 @@ export class Fleet {
     const member = this.#member(ref);
     if (!member.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${ref.gpuId}`);
     member.freeMemory += memoryNeed(task, member.facts);
+    member.lastUsedAt = this.#now();
     this.#changed(member);
+    this.#shareSlots(member);
   }
 
   /** Reserves an instance for a task; null: for none. */
@@ -184,13 +217,15 @@ export class Fleet {
     const before = known.facts;
     known.card = card;
     known.facts = facts;
+    if (facts.state === "ready" && before.state !== "ready" && before.state !== "hot") known.isLoaded(this.#now());
     known.freeMemory = freeMemoryOf(known);
     this.#changed(known);
     return { instance: known, before };
   }
 
   #add(card: CardFacts, facts: InstanceFacts): Member {
-    const member = new Member(card, facts);
+    const member = new Member(card, facts, this.#now());
+    if (!facts.residency.pinned) this.#guests++;
     insert(this.#byGpu.get(card.id)!, member);
     insert(this.#all, member);
     member.settle();
@@ -201,8 +236,22 @@ export class Fleet {
   #remove(member: Member): void {
     if (member.running.size > 0) throw new Error(`tasks still run on instance ${member.id} of GPU ${member.gpuId}`);
     if (member.reservedFor !== null) this.reserve(member, null);
+    if (!member.facts.residency.pinned) this.#guests--;
     for (const list of [this.#byGpu.get(member.gpuId)!, this.#all]) list.splice(list.indexOf(member), 1);
     this.#leave(member, member.whyNot);
+  }
+
+  /** The others on its GPU learn what runs there, where they share its slots. */
+  #shareSlots({ gpuId, card }: Member): void {
+    if (card.mostTasks === null) return;
+    const here = this.#byGpu.get(gpuId)!;
+    const running = here.reduce((sum, one) => sum + one.running.size, 0);
+    for (const one of here) {
+      const beside = running - one.running.size;
+      if (one.beside === beside) continue;
+      one.beside = beside;
+      this.#changed(one);
+    }
   }
 
   #changed(member: Member): void {
@@ -259,15 +308,26 @@ class Member implements Instance {
   whyNot: WhyNot | null = null;
   readonly running = new Set<Task>();
   reservedFor: Task | null = null;
+  beside = 0;
+  isLeaving = false;
+  loadedAt: number;
+  lastUsedAt: number;
   card: CardFacts;
   facts: InstanceFacts;
 
-  constructor(card: CardFacts, facts: InstanceFacts) {
+  constructor(card: CardFacts, facts: InstanceFacts, now: number) {
+    this.loadedAt = now;
+    this.lastUsedAt = now;
     this.gpuId = card.id;
     this.id = facts.id;
     this.card = card;
     this.facts = facts;
     this.freeMemory = freeMemoryOf(this);
+  }
+
+  isLoaded(now: number): void {
+    this.loadedAt = now;
+    this.lastUsedAt = now;
   }
 
   /** Works out what follows from a change, except the free memory, for which each task would have to be read. */

@@ -39,8 +39,10 @@ export class Impossible {
     const { model, pinnedGpuId } = task;
     // An instance that is not loaded may turn out to be the model that is named, but a wrong name must not wait for that.
     const isKnown = model === null || this.#fleet.models.has(model);
+    const tooLarge = this.#tooLarge(task);
+    if (tooLarge !== null) return aboutField("model_too_large", `${positionIn(task, index)}${tooLarge}`);
     if (isKnown && this.#eligibility.isEverPossible(task)) return null;
-    const at = task.batchId === null ? "" : `batch[${index}].`;
+    const at = positionIn(task, index);
     const wanted = this.#wanted(pinnedGpuId);
     const usable = wanted.filter(({ facts }) => mayServeAgain(facts.state));
     if (usable.length === 0) return this.#noGpu(wanted, task);
@@ -70,6 +72,10 @@ export class Impossible {
   /** Why a task waits in vain: none of the GPUs that it may go to can do it; null: it does not. It may wait for GPUs that fail now. */
   inVain({ pinnedGpuId, model, needs }: Demand & Pick<Task, "pinnedGpuId">): TaskError | null {
     const demand = { model, needs };
+    const tooLarge = this.#tooLarge({ model, pinnedGpuId });
+    if (tooLarge !== null) return { code: "model_too_large", sentence: tooLarge };
+    const failed = this.#failedToLoad({ model, pinnedGpuId });
+    if (failed !== null) return { code: "model_error", sentence: failed };
     if (this.#fleet.suitableFor(demand) === null) return null;
     const wanted = this.#wanted(pinnedGpuId);
     const isKnown = wanted.some(({ facts }) => facts.can !== null);
@@ -80,6 +86,32 @@ export class Impossible {
     const task = { model, needs, pinnedGpuId };
     const sentence = named.length === 0 ? this.#otherModel(task, "") : this.#cannot(task, named, "");
     return { code: "unsupported", sentence: `No GPU is left for this task: ${sentence}` };
+  }
+
+  /** Why the model that a task names could be loaded nowhere, with both numbers; null: it could, or is there. */
+  #tooLarge({ model, pinnedGpuId }: Pick<Task, "model" | "pinnedGpuId">): string | null {
+    const named = this.#named(model, pinnedGpuId);
+    const lacks = named.map((instance) => lackOfRoom(instance, this.#fleet.on(instance.gpuId)));
+    if (lacks.length === 0 || lacks.includes(null)) return null;
+    const least = lacks.reduce((one, other) => (one!.needed - one!.room <= other!.needed - other!.room ? one : other))!;
+    const where = pinnedGpuId === null ? "no GPU has" : `GPU ${pinnedGpuId} has not`;
+    return `model ${model} needs ${gib(least.needed)}, and ${where} more than ${gib(least.room)} for it.`;
+  }
+
+  /** Why the model that a task names is nowhere, and is not loaded by itself again; null: it is somewhere, or may be. */
+  #failedToLoad({ model, pinnedGpuId }: Pick<Task, "model" | "pinnedGpuId">): string | null {
+    const named = this.#named(model, pinnedGpuId);
+    if (named.length === 0 || named.some(({ facts }) => mayServeAgain(facts.state))) return null;
+    const reasons = named.map(({ gpuId, facts }) => `GPU ${gpuId}: ${facts.reason}`);
+    return `The model ${model} cannot be loaded. ${reasons.join(" ")}`;
+  }
+
+  /** The instances of a model that comes and goes. */
+  #named(model: string | null, pinnedGpuId: number | null): readonly Instance[] {
+    if (model === null || !this.#fleet.hasGuests) return [];
+    return this.#wanted(pinnedGpuId).filter(
+      ({ facts: { modelName, residency } }) => modelName === model && !residency.pinned,
+    );
   }
 
   #wanted(pinnedGpuId: number | null): readonly Instance[] {
@@ -151,6 +183,24 @@ export class Impossible {
     const could = models.length === 0 ? `${by} could` : `${models.join(" or ")} can`;
     return `${at}${field} cannot be ${done} by ${who}; ${could}.`;
   }
+}
+
+function positionIn({ batchId }: Task, index: number): string {
+  return batchId === null ? "" : `batch[${index}].`;
+}
+
+/** Like "1.5 GiB". */
+function gib(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}
+
+/** Bytes that a model needs, and would have with everything else unloaded; null: that is enough, or not known. */
+function lackOfRoom({ card, facts }: Instance, here: readonly Instance[]): { needed: number; room: number } | null {
+  const { memory: needed } = facts.residency;
+  if (facts.state !== "cold" || card.memory === null || needed === null) return null;
+  const forGood = here.filter((one) => one.facts.residency.pinned && mayServeAgain(one.facts.state));
+  const room = card.memory.total - forGood.reduce((sum, one) => sum + (one.facts.residency.memory ?? 0), 0);
+  return needed > room ? { needed, room: Math.max(0, room) } : null;
 }
 
 /** @param sentence its first word is the field @param retryAfter seconds */

@@ -11,10 +11,17 @@ export interface Instance extends InstanceRef {
   readonly card: CardFacts;
   readonly facts: InstanceFacts;
   readonly running: ReadonlySet<Task>;
+  /** Tasks that run on the other instances of its GPU, where these share its slots; else 0. */
+  readonly beside: number;
   /** The suspect that it is reserved for: it takes nothing else until it is empty. */
   readonly reservedFor: Task | null;
   /** Why it is not available for tasks that may run beside others; null: it is. */
   readonly whyNot: WhyNot | null;
+  /** Whether it takes nothing new, so that another model can have its memory. */
+  readonly isLeaving: boolean;
+  /** When its model was loaded, and when its last task ended there; milliseconds of the server's clock. */
+  readonly loadedAt: number;
+  readonly lastUsedAt: number;
   /** The figure that `least_loaded` compares: see `loadOf`. */
   readonly load: number;
   /** Bytes: see `freeMemoryOf`. */
@@ -22,24 +29,29 @@ export interface Instance extends InstanceRef {
 }
 
 /** The inputs of a load. */
-interface Loaded extends Pick<Instance, "card"> {
+interface Loaded extends Pick<Instance, "card" | "beside"> {
   readonly facts: Pick<InstanceFacts, "slots">;
   readonly running: { readonly size: number };
 }
 
-/** The figure that `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. */
-export function loadOf({ card, facts, running }: Loaded): number {
+/**
+ * The figure that `least_loaded` compares: e + (1 − e)·(running ÷ slots), e being the others' share of the GPU's time in steps of 0.05. Of an
+ * instance that shares the slots of its GPU, the GPU counts where it is fuller.
+ */
+export function loadOf({ card, facts, running, beside }: Loaded): number {
   const others = Math.round(card.othersUtilization * 20) / 20;
-  return others + (1 - others) * (running.size / facts.slots);
+  const own = running.size / facts.slots;
+  const ofGpu = card.mostTasks === null ? 0 : (running.size + beside) / card.mostTasks;
+  return others + (1 - others) * Math.max(own, ofGpu);
 }
 
 /** The load of a GPU: that of all its instances as if they were one; 0: it has none. */
 export function loadOfAll(instances: readonly Instance[]): number {
   const [first] = instances;
   if (first === undefined) return 0;
-  const slots = instances.reduce((sum, { facts }) => sum + facts.slots, 0);
+  const slots = first.card.mostTasks ?? instances.reduce((sum, { facts }) => sum + facts.slots, 0);
   const running = instances.flatMap((instance) => [...instance.running]);
-  return loadOf({ card: first.card, facts: { slots }, running: { size: running.length } });
+  return loadOf({ card: first.card, facts: { slots }, running: { size: running.length }, beside: 0 });
 }
 
 /** Bytes of KV cache the task may fill there: as many tokens as it is estimated at, at most one slot's context. */
@@ -69,8 +81,13 @@ export function roomFor({ context, maxTokenBytes }: Pick<InstanceFacts, "context
 }
 
 /** Why an instance may take no task at all now, or null when it may. */
-export function obstacle({ facts, running }: Pick<Instance, "facts" | "running">): WhyNot | null {
+export function obstacle(
+  instance: Pick<Instance, "card" | "facts" | "running" | "beside" | "isLeaving">,
+): WhyNot | null {
+  const { card, facts, running, beside, isLeaving } = instance;
   if (facts.state !== "ready") return facts.state;
+  if (isLeaving) return "leaving";
+  if (card.mostTasks !== null && running.size + beside >= card.mostTasks) return "busy";
   return running.size >= facts.slots ? "busy" : facts.crowded;
 }
 

@@ -188,6 +188,11 @@ export class SizedQueue {
           .slice(0, count);
   }
 
+  /** The first entry of each class, and how many entries it has. */
+  *fronts(): Iterable<{ readonly front: Entry; readonly count: number }> {
+    for (const queue of this.#queues) for (const front of queue.front(1)) yield { front, count: queue.size };
+  }
+
   /** The first entry for which `fits` holds; undefined: none. @param classes which ones come into question; null: all */
   find(classes: readonly boolean[] | null, fits: (entry: Entry) => boolean): Entry | undefined {
     let first: Entry | undefined;

@@ -12,6 +12,8 @@
  *     that do not fit beside each other alternate at that pace instead of loading for each task.
  */
 
+import { type CardMemory } from "../gpu/facts.ts";
+
 /** Milliseconds. */
 export const MIN_RESIDENCY_MS = 30_000;
 
@@ -38,8 +40,6 @@ export interface Resident {
   readonly fileBytes: number;
   /** Never evicted. */
   readonly pinned: boolean;
-  /** Milliseconds without a task after which its eviction costs nothing; null: never. */
-  readonly keepAlive: number | null;
 }
 
 /** A model for which tasks wait. */
@@ -49,13 +49,6 @@ export interface WantedModel {
   readonly memory: number;
   /** Since when, in milliseconds of the same clock. */
   readonly waitingSince: number;
-}
-
-export interface CardMemory {
-  /** Bytes. */
-  readonly total: number;
-  /** Bytes that other processes take, and that no model may. */
-  readonly reserved: number;
 }
 
 export type ResidencyDecision =
@@ -161,9 +154,8 @@ function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly 
  * The order of eviction:
  *  1. no task waits for their models, or fewer tasks do;
  *  2. no task runs there, or fewer do;
- *  3. their time without a task is over;
- *  4. they have been there for a while;
- *  5. they are cheap to load again: few seconds of loading for each second without a task.
+ *  3. they have been there for a while;
+ *  4. they are cheap to load again: few seconds of loading for each second without a task.
  */
 function inOrder(residents: readonly Resident[], now: number): readonly Resident[] {
   const keys = new Map(residents.map((one) => [one, keysOf(one, now)]));
@@ -171,13 +163,19 @@ function inOrder(residents: readonly Resident[], now: number): readonly Resident
 }
 
 function keysOf(resident: Resident, now: number): readonly number[] {
-  const { id, running, waiting, loadedAt, lastUsedAt, keepAlive, loadSeconds, fileBytes, memory } = resident;
-  const idle = Math.max(1, now - lastUsedAt);
-  const isOver = keepAlive !== null && idle >= keepAlive;
+  const { id, running, waiting, loadedAt, lastUsedAt, memory } = resident;
   const isYoung = now - loadedAt < MIN_RESIDENCY_MS;
-  const cost = (loadSeconds ?? fileBytes / ASSUMED_LOADING_RATE) / idle;
+  const cost = loadingCost(resident, now - lastUsedAt);
   // Of equals the largest frees most memory; the id makes the order the same each time.
-  return [waiting, running, isOver ? 0 : 1, isYoung ? 1 : 0, cost, -memory, id];
+  return [waiting, running, isYoung ? 1 : 0, cost, -memory, id];
+}
+
+/** Seconds of loading for each millisecond without a task: what the eviction of a model costs. @param idle milliseconds */
+export function loadingCost(
+  { loadSeconds, fileBytes }: Pick<Resident, "loadSeconds" | "fileBytes">,
+  idle: number,
+): number {
+  return (loadSeconds ?? fileBytes / ASSUMED_LOADING_RATE) / Math.max(1, idle);
 }
 
 function compare(one: readonly number[], other: readonly number[]): number {

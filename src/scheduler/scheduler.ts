@@ -11,7 +11,7 @@
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts, type GpuState, type InstanceFacts, type InstanceRef } from "../gpu/facts.ts";
+import { type GpuFacts, type InstanceFacts, type InstanceRef, type InstanceState } from "../gpu/facts.ts";
 import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm } from "./alarms.ts";
@@ -24,6 +24,7 @@ import { Eligibility } from "./eligibility.ts";
 import { type Change, Fleet } from "./fleet.ts";
 import { deadlineError, Life, resultOf } from "./life.ts";
 import { Impossible } from "./impossible.ts";
+import { Loader } from "./loader.ts";
 import { type Instance, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
 import { Prefixes } from "./prefixes.ts";
@@ -37,7 +38,8 @@ export class Scheduler {
   readonly #settings: SchedulerSettings;
   readonly #effects: Effects;
   readonly #now: () => number;
-  readonly #fleet = new Fleet();
+  readonly #fleet: Fleet;
+  readonly #loader: Loader;
   readonly #prefixes: Prefixes<Instance> | null;
   readonly #waiting: Waiting;
   readonly #admission: Admission;
@@ -58,7 +60,7 @@ export class Scheduler {
   constructor(settings: SchedulerSettings, effects: Effects, clock: Clock, random: () => number) {
     const now = (): number => clock.now();
     const { mappings, queueTimeout, retryBackoff, minBatchSizePerGpu, isShared } = settings;
-    const fleet = this.#fleet;
+    const fleet = new Fleet(now);
     const callers = new Callers(settings.limitsOf, now);
     const waiting = new Waiting(callers, mappings.keys(), settings.ageingSeconds * 1000);
     const eligibility = new Eligibility(fleet, mappings);
@@ -71,6 +73,8 @@ export class Scheduler {
     const impossible = new Impossible(fleet, eligibility);
     const life = new Life({ settings, effects, clock, callers, inVain: (task) => impossible.inVain(task) });
     this.callers = callers;
+    this.#fleet = fleet;
+    this.#loader = new Loader(parts);
     this.#settings = settings;
     this.#effects = effects;
     this.#now = now;
@@ -140,6 +144,19 @@ export class Scheduler {
       if (isForOthers) this.#endInVain();
       if (changes.some(letsIn)) this.#dispatcher.fillAll();
     });
+  }
+
+  /**
+   * Has the model of these instances loaded, or unloaded as soon as nothing runs there. Whatever waits for it goes first where the operator
+   * wants it loaded; it is loaded again where tasks still wait for it.
+   */
+  ask(instances: readonly InstanceRef[], to: "load" | "unload"): void {
+    this.#event(() =>
+      this.#loader.ask(
+        instances.map((ref) => this.#fleet.get(ref)),
+        to,
+      ),
+    );
   }
 
   #onChanged(instance: Instance): void {
@@ -219,7 +236,7 @@ export class Scheduler {
       }
       // Its caller may run more now, on any GPU.
       if (wasCapped || task.status === "queued") this.#dispatcher.fillAll();
-      else this.#dispatcher.fill(instance);
+      else for (const one of this.#fleet.on(instance.gpuId)) this.#dispatcher.fill(one);
       this.#effects.changed(task);
     });
   }
@@ -286,12 +303,13 @@ export class Scheduler {
       this.#ring();
       happens();
       if (this.#waiting.takeRegrouped()) this.#endInVain();
-
       this.#dispatcher.releaseStale();
+      for (const instance of this.#loader.settle()) this.#dispatcher.fill(instance);
     } finally {
-      if (this.#deadlines.next !== this.#alarmAt) {
-        this.#alarmAt = this.#deadlines.next;
-        this.#effects.alarm(this.#alarmAt);
+      const next = Math.min(this.#deadlines.next, this.#loader.next);
+      if (next !== this.#alarmAt) {
+        this.#alarmAt = next;
+        this.#effects.alarm(next);
       }
     }
   }
@@ -341,7 +359,7 @@ export class Scheduler {
 const ALARMS_AT_ONCE = 2000;
 
 /** States in which an instance has its worker, and so its KV cache. */
-const HAS_WORKER: ReadonlySet<GpuState> = new Set(["ready", "hot", "draining"]);
+const HAS_WORKER: ReadonlySet<InstanceState> = new Set(["ready", "hot", "draining"]);
 
 /** Placement depends on these, and on the free memory of the card. */
 const DECISIVE = [

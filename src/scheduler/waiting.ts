@@ -172,6 +172,15 @@ export class Waiting {
     });
   }
 
+  /** The first entry of each queue, and how many entries are in it. */
+  *fronts(): Iterable<{ readonly front: Entry; readonly count: number }> {
+    for (const queues of this.#all()) {
+      if (queues.entries === 0) continue;
+      for (const lane of [...unbound(queues), ...queues.byGpu.values()])
+        for (const queue of lane) yield* queue.fronts();
+    }
+  }
+
   /** The tasks that wait for this GPU and no other. */
   boundTo(gpuId: number): Task[] {
     const lanes = [...this.#all()].flatMap(({ byGpu }) => byGpu.get(gpuId) ?? []);

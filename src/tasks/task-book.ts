@@ -53,6 +53,9 @@ export interface TaskBookParts {
   readonly modelMeantBy: (asked: string) => string;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
+  /** Loads or unloads the model of an instance. They may tell the scheduler of it at once. */
+  readonly load: (instance: InstanceRef) => void;
+  readonly unload: (instance: InstanceRef, why: string) => void;
   readonly webhooks: {
     /** The deliveries that announce a task's present state. */
     readonly ofTask: (task: Task) => readonly Delivery[];
@@ -308,6 +311,8 @@ export class TaskBook implements TaskApi {
     return {
       run: (instance, task) => this.#run(instance, task),
       cancel: (gpuId, task) => this.#parts.cancel(gpuId, task),
+      load: (instance) => queueMicrotask(() => this.#parts.load(instance)),
+      unload: (instance, why) => queueMicrotask(() => this.#parts.unload(instance, why)),
       changed: (task) => this.#changed(task),
       alarm: (at) => this.#alarm.set(at),
     };

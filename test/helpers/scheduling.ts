@@ -73,6 +73,9 @@ export function facts(id: number, changes: Partial<FlatFacts> = {}): FlatFacts {
     maxTokenBytes: 10,
     memoryFree: 1_000_000,
     othersUtilization: 0,
+    mostTasks: null,
+    memory: null,
+    residency: { memory: null, fileBytes: 0, loadSeconds: null, pinned: true },
     ...changes,
   };
 }
@@ -84,8 +87,8 @@ export function flatOf({ card, facts: own }: Pick<Instance, "card" | "facts">): 
 }
 
 /** As the scheduler is told of it. */
-export function gpuOf({ id, memoryFree, othersUtilization, ...instance }: FlatFacts): GpuFacts {
-  return { id, memoryFree, othersUtilization, instances: [{ ...instance, id: 0, model: "a" }] };
+export function gpuOf({ id, memoryFree, othersUtilization, mostTasks, memory, ...instance }: FlatFacts): GpuFacts {
+  return { id, memoryFree, othersUtilization, mostTasks, memory, instances: [{ ...instance, id: 0, model: "a" }] };
 }
 
 export class World {
@@ -93,6 +96,9 @@ export class World {
   readonly started: Task[] = [];
   readonly changed: Task[] = [];
   readonly canceled: Task[] = [];
+  /** Instances whose models the scheduler wants loaded or unloaded. */
+  readonly modelsLoaded: InstanceRef[] = [];
+  readonly modelsUnloaded: InstanceRef[] = [];
   /** When the scheduler wants to be called again. */
   alarmAt = Infinity;
   /** Called when a task is started. */
@@ -112,6 +118,8 @@ export class World {
         this.onStart(instance, task);
       },
       cancel: (_gpuId: number, task: Task) => void this.canceled.push(task),
+      load: (instance: InstanceRef) => void this.modelsLoaded.push(instance),
+      unload: (instance: InstanceRef) => void this.modelsUnloaded.push(instance),
       changed: (task: Task) => void this.changed.push(task),
       alarm: (at: number) => void (this.alarmAt = at),
     };

@@ -194,10 +194,12 @@ describe("a GPU with a llama-server", () => {
 function nothing(): void {}
 
 function gpuOf({ path }: Program, events: Pick<GpuEvents, "started" | "changed">): Gpu {
-  return new Gpu(
+  const gpu = new Gpu(
     {
       device: aDevice(),
-      engines: [{ ...LLAMA, kind: "llama-server", binary: path }],
+      memory: () => null,
+      memoryFreed: () => async () => {},
+      estimate: async () => null,
       healthCheckInterval: 0,
       stallTimeout: 60,
       cancelTimeout: 60,
@@ -211,6 +213,8 @@ function gpuOf({ path }: Program, events: Pick<GpuEvents, "started" | "changed">
     },
     { lost: nothing, ...events },
   );
+  gpu.add({ ...LLAMA, kind: "llama-server", binary: path }, null);
+  return gpu;
 }
 
 describe("what a process uses", { skip: NO_PROC }, () => {

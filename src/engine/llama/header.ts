@@ -61,7 +61,7 @@ export function kvBytesPerToken({ kvNumbersPerToken }: ModelHeader, type: KvCach
 }
 
 /** A key and a value for each head of each layer. */
-function kvShapeOf(shape: ModelShape): Pick<ModelHeader, "kvNumbersPerToken" | "kvRow"> {
+export function kvShapeOf(shape: ModelShape): Pick<ModelHeader, "kvNumbersPerToken" | "kvRow"> {
   const { attention, block_count: layers = 0, embedding_length: width = 0 } = shape;
   const heads = attention?.head_count ?? 0;
   const kvHeads = attention?.head_count_kv ?? heads;

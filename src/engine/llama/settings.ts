@@ -1,10 +1,8 @@
 /** How llama.cpp computes: what the configuration says, else what suits the model, the device and its memory; and why. */
 import { type EngineOptions, type EngineSetting, type KvCacheType } from "../engine.ts";
+import { DEFAULT_CONTEXT } from "./file-shape.ts";
 import { type ModelHeader } from "./header.ts";
 import { type MemoryPlan } from "../memory-plan.ts";
-
-/** Tokens of context for each slot when the configuration names none, and the model was trained for more. */
-const DEFAULT_CONTEXT = 8192;
 
 /**
  * Tokens decoded in one step at most. A task that comes or goes waits for a step: with more the wait grows, and hardly anything is gained.

@@ -8,6 +8,11 @@ import { type CardReading } from "./readings.ts";
 /** Milliseconds to wait for figures of the cards: without them nobody knows how much memory a model may take. */
 export const FIRST_FIGURES = 5000;
 
+/** Of the bytes that a worker has held, the share that must be free again; others may take memory meanwhile. */
+const FREED_SHARE = 0.5;
+/** Figures that are looked at for that. */
+const FREED_LOOKS = 10;
+
 /** A physical card, or a part of one that the driver treats as one. */
 interface Card {
   readonly meter: OthersMeter;
@@ -26,6 +31,7 @@ export class Cards {
   readonly #workersOn: WorkersOn;
   /** By process id of a worker, every number under which the kernel knows it. */
   readonly #numbers = new Map<number, readonly number[]>();
+  #stopped = false;
   /** Callers that wait for figures taken after now. */
   #waiters: { snapshots: number; readonly wake: () => void }[] = [];
 
@@ -62,6 +68,22 @@ export class Cards {
     return uuids.map((uuid) => this.#freeOn(uuid));
   }
 
+  /**
+   * To be called before a worker that holds so many bytes ends. What it returns is called when it has ended, and resolves when figures measured
+   * after that show the memory free, or when that takes too long: a driver may be slow to take memory back from a process.
+   */
+  watchFreed(uuids: readonly string[], bytes: number): () => Promise<void> {
+    const before = this.#freeOnAll(uuids);
+    return async () => {
+      if (before === null) return;
+      for (let looks = 0; looks < FREED_LOOKS && !this.#stopped; looks++) {
+        await this.free(uuids);
+        const now = this.#freeOnAll(uuids);
+        if (now === null || now - before >= bytes * FREED_SHARE) return;
+      }
+    };
+  }
+
   /** Bytes that a worker takes of these; null: it is not alone there, or its share is not known. */
   footprint(uuids: readonly string[]): number | null {
     if (uuids.some((uuid) => this.#workersOn(uuid).length > 1)) return null;
@@ -71,6 +93,7 @@ export class Cards {
 
   /** Ends all waits for figures. */
   stop(): void {
+    this.#stopped = true;
     for (const { wake } of this.#waiters) wake();
   }
 
@@ -89,6 +112,12 @@ export class Cards {
     const idleFor = Math.min(...here.map((worker) => worker.idleFor));
     const pids = here.flatMap((worker) => worker.pids.flatMap((pid) => this.#numbers.get(pid) ?? [pid]));
     return { pids: new Set(pids), workers, idleFor };
+  }
+
+  /** null: the figures of one are missing. */
+  #freeOnAll(uuids: readonly string[]): number | null {
+    const each = uuids.map((uuid) => this.#freeOn(uuid));
+    return each.reduce((sum, free) => (sum === null || free === null ? null : sum + free), 0);
   }
 
   #freeOn(uuid: string): number | null {

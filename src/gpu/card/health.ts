@@ -8,12 +8,13 @@
  *  2. `unfit`: the instance cannot serve as things are.
  *  3. `faulted`: the instance failed, and has not proved yet that it works again.
  *  4. `draining`, `drained`: an operator took the GPU out.
- *  5. `starting`: the instance's worker is not there, or loads the model.
- *  6. `hot`: the card has to cool down.
- *  7. `ready`. A GPU looks like the instance of it that is nearest to serving.
+ *  5. `cold`, `unloading`: the instance's model is not wanted there. Its GPU is ready all the same: it takes tasks, and loads models for them.
+ *  6. `starting`: the instance's worker is not there, or loads the model.
+ *  7. `hot`: the card has to cool down.
+ *  8. `ready`. A GPU looks like the instance of it that is nearest to serving.
  */
-import { InstanceHealth, type InstanceState } from "../instance/health.ts";
-import { type GpuState } from "../facts.ts";
+import { InstanceHealth, type OwnState } from "../instance/health.ts";
+import { type GpuState, type InstanceState } from "../facts.ts";
 import { type GpuEventRecord } from "../status.ts";
 
 /** Degrees that a hot GPU has to fall below its limit. */
@@ -26,7 +27,7 @@ const HISTORY = 50;
 const NO_INSTANCE = { state: "starting", reason: "The model is being loaded." } as const;
 
 /** From the nearest to serving to the farthest from it. */
-const NEARNESS: readonly InstanceState[] = ["ready", "starting", "faulted", "unfit"];
+const NEARNESS: readonly OwnState[] = ["ready", "cold", "unloading", "starting", "faulted", "unfit"];
 
 export interface HealthOptions {
   /** Milliseconds of a clock that only goes forward. */
@@ -41,18 +42,18 @@ export interface HealthOptions {
 
 /** How a GPU or one of its instances looks from outside. */
 export interface Visible {
-  readonly state: GpuState;
+  readonly state: InstanceState;
   /** One sentence: why it is not `ready`; null when it is. */
   readonly reason: string | null;
 }
 
 export class Health {
   readonly #options: HealthOptions;
-  readonly #instances: InstanceHealth[] = [];
+  #instances: readonly InstanceHealth[] = [];
   #lost: string | null = null;
   #drain: { readonly reason: string; busy: boolean } | null = null;
   #hot: string | null = null;
-  #visible: Visible = NO_INSTANCE;
+  #visible: { readonly state: GpuState; readonly reason: string | null } = NO_INSTANCE;
   /** The last states told, in the order of the instances. */
   #each: readonly Visible[] = [];
   #since: number;
@@ -94,8 +95,14 @@ export class Health {
   /** The health of a further instance on this GPU. */
   add(): InstanceHealth {
     const instance = new InstanceHealth({ now: this.#options.now, changed: (why) => this.#settle(why) });
-    this.#instances.push(instance);
+    this.#instances = [...this.#instances, instance];
     return instance;
+  }
+
+  /** An instance is not there any more. */
+  remove(instance: InstanceHealth): void {
+    this.#instances = this.#instances.filter((one) => one !== instance);
+    this.#settle("A model was taken away.");
   }
 
   /** How one of its instances looks, with what its card and the operator say. */
@@ -181,7 +188,7 @@ export class Health {
     const each = instances.map((instance) => this.visible(instance));
     if (each.every((now, index) => isSame(now, this.#each[index] ?? NO_INSTANCE))) return;
     this.#each = each;
-    const now = each[nearest(instances)]!;
+    const now = ofGpu(each[nearest(instances)]!, this.#hot);
     if (now.state !== this.#visible.state) {
       this.#since = this.#options.wall();
       this.note(now.state, now.reason ?? why);
@@ -195,6 +202,12 @@ export class Health {
 function nearest(instances: readonly Pick<InstanceHealth, "state">[]): number {
   const ranks = instances.map(({ state }) => NEARNESS.indexOf(state));
   return ranks.indexOf(Math.min(...ranks));
+}
+
+/** A GPU whose models are not loaded takes tasks, unless its card is too hot. */
+function ofGpu({ state, reason }: Visible, hot: string | null): { state: GpuState; reason: string | null } {
+  if (state !== "cold" && state !== "unloading") return { state, reason };
+  return hot === null ? { state: "ready", reason: null } : { state: "hot", reason: hot };
 }
 
 function isSame(one: Visible, other: Visible): boolean {

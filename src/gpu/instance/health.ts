@@ -3,9 +3,11 @@
  * operator are in ../card/health.ts. The first that applies counts:
  *  1. `unfit`: it cannot serve as things are.
  *  2. `faulted`: it failed, and has not yet shown that it works again.
- *  3. `starting`: its worker is not there, or loads the model.
- *  4. `ready`.
+ *  3. `cold`: its model is not wanted there now; `unloading`: its worker is yet to go.
+ *  4. `starting`: its worker is not there, or loads the model.
+ *  5. `ready`.
  */
+import { type InstanceState } from "../facts.ts";
 
 /** Crashes within `CRASH_WINDOW` milliseconds that make an instance `faulted`. */
 export const MAX_CRASHES = 3;
@@ -13,7 +15,8 @@ export const CRASH_WINDOW = 300_000;
 
 const ENDED_FOR_DRAIN = "Its worker ended for the drain; the model is to be loaded again.";
 
-export type InstanceState = "unfit" | "faulted" | "starting" | "ready";
+/** Without what its card and the operator say. */
+export type OwnState = Extract<InstanceState, "unfit" | "faulted" | "cold" | "unloading" | "starting" | "ready">;
 
 export interface InstanceHealthOptions {
   /** Milliseconds of a clock that only goes forward. */
@@ -30,20 +33,23 @@ export class InstanceHealth {
   #starting: string | null = "The model is being loaded.";
   /** The times of the latest crashes. */
   #crashes: number[] = [];
+  /** Why its model is not there, and is not to be; null: it is, or is to be. */
+  #absent: { readonly state: "cold" | "unloading"; readonly why: string } | null = null;
 
   constructor(options: InstanceHealthOptions) {
     this.#options = options;
   }
 
-  get state(): InstanceState {
+  get state(): OwnState {
     if (this.#unfit !== null) return "unfit";
     if (this.#fault !== null) return "faulted";
+    if (this.#absent !== null) return this.#absent.state;
     return this.#starting === null ? "ready" : "starting";
   }
 
   /** One sentence: why it is not `ready`; null when it is. */
   get reason(): string | null {
-    return this.#unfit ?? this.#fault ?? this.#starting;
+    return this.#unfit ?? this.#fault ?? this.#absent?.why ?? this.#starting;
   }
 
   /** Whether it failed and has to show that it works again. */
@@ -51,8 +57,18 @@ export class InstanceHealth {
     return this.#fault !== null;
   }
 
+  /** Its model is not wanted there any more. Earlier faults say nothing about the next load. */
+  absent(state: "cold" | "unloading", why: string): void {
+    this.#absent = { state, why };
+    this.#unfit = null;
+    this.#fault = null;
+    this.#starting = why;
+    this.#options.changed(why);
+  }
+
   /** Its worker is being started, for the first time or again. */
   starting(why: string): void {
+    this.#absent = null;
     this.#starting = why;
     this.#options.changed(why);
   }
@@ -61,6 +77,7 @@ export class InstanceHealth {
   serving(): void {
     const why = this.#fault === null ? "The model is loaded." : "It works again.";
     this.#starting = null;
+    this.#absent = null;
     this.#fault = null;
     this.#unfit = null;
     this.#options.changed(why);
@@ -107,6 +124,6 @@ export class InstanceHealth {
   /** Its card is there again: a fault from before says nothing about it now. */
   renew(why: string): void {
     this.#fault = null;
-    this.starting(why);
+    if (this.#absent === null) this.starting(why);
   }
 }

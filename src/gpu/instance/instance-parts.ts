@@ -4,6 +4,7 @@ import { type Mutex } from "../../common/mutex.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { type Device } from "../inventory/devices.ts";
 import { type ModelNames } from "../models.ts";
+import { type ServedModel } from "../served.ts";
 import { type OpenChannel } from "../worker/channel.ts";
 import { type Usage } from "../worker/worker.ts";
 import { type InstanceHealth } from "./health.ts";
@@ -15,6 +16,8 @@ export interface InstanceOptions extends InstanceSettings {
   readonly device: Device;
   /** The options that are known before the model is loaded. */
   readonly engine: InstanceEngine;
+  /** The model that it has by name; null: its device's own, which is there for good. */
+  readonly served: ServedModel | null;
   readonly health: InstanceHealth;
   /** Whether the card is there and no operator has taken it out. */
   readonly isAvailable: () => boolean;
@@ -38,6 +41,10 @@ export interface InstanceSettings {
   readonly memoryBudget: () => Promise<number | null>;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
   readonly footprint: () => number | null;
+  /** See `Cards.watchFreed`. */
+  readonly memoryFreed: (bytes: number) => () => Promise<void>;
+  /** Bytes that its model would take, from the header of its file; null: nobody can tell. */
+  readonly estimate: (engine: InstanceEngine) => Promise<number | null>;
   /** Lets one worker at a time load on a card. */
   readonly loading: Mutex;
   readonly timing: LifecycleTiming;

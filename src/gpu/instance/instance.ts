@@ -2,6 +2,7 @@
  * One model on one GPU: starts and ends its worker as its lifecycle decides, and gives it tasks. The card, and the view of a GPU with its
  * instances, are in ../gpu.ts.
  */
+import { within } from "../../common/patience.ts";
 import { type EngineInfo, proofFor } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
@@ -9,31 +10,34 @@ import { type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { deviceTraits } from "../device-kinds.ts";
+import { type ServedModel } from "../served.ts";
 import { mismatch } from "../worker/device-check.ts";
 import { type Death, GpuWorker, type Usage, type WorkerEvents } from "../worker/worker.ts";
 import { Backpressure } from "./backpressure.ts";
 import { type InstanceHealth } from "./health.ts";
+import { IdleCheck } from "./idle-check.ts";
 import { type InstanceEvents, type InstanceOptions } from "./instance-parts.ts";
 import { type CutOff, Lifecycle, type LossReason } from "./lifecycle.ts";
+import { Stay } from "./stay.ts";
+import { faultIn, logReady } from "./log-lines.ts";
 import { workerOptions } from "./worker-options.ts";
 
 /** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
 const STOP_PATIENCE = 15_000;
 
-/** The least number of milliseconds between two checks of an idle instance. */
-const HEALTH_CHECK_PAUSE = 1000;
+const IDLE = "No task has used the model for as long as its keep_alive says.";
 
 export class Instance {
   /** Among those of its GPU. */
   readonly id: number;
-  /** Path of its model's file, or the name by which its server knows it; "" where there is neither. */
-  readonly model: string;
   readonly health: InstanceHealth;
   readonly #options: InstanceOptions;
   readonly #events: InstanceEvents;
   readonly #lifecycle: Lifecycle;
   /** Of the server behind it. */
   readonly #backpressure: Backpressure;
+  readonly #stay: Stay;
+  readonly #check: IdleCheck;
   #worker: GpuWorker | null = null;
   /** Its worker, and earlier ones that have not ended yet. */
   readonly #processes = new Set<GpuWorker>();
@@ -46,22 +50,23 @@ export class Instance {
   /** Lets the next worker load on the same card. */
   #doneLoading: () => void = () => {};
   #wakeTimer: NodeJS.Timeout | undefined;
-  #checkTimer: NodeJS.Timeout | undefined;
 
   constructor(options: InstanceOptions, events: InstanceEvents) {
     const { device, engine, health, isAvailable, timing } = options;
     this.id = options.id;
-    this.model = engine.model;
     this.health = health;
     this.#options = options;
     this.#events = events;
+    this.#check = new IdleCheck(options.healthCheckInterval, () => void this.#prove());
+    this.#stay = new Stay(options, { changed: () => events.changed(), idle: () => this.unload(IDLE) });
     this.#lifecycle = new Lifecycle(
       {
         health,
         isAvailable,
         isHopeless: device.unfit !== null,
+        onDemand: options.served !== null,
         mayBeMended: deviceTraits(device).isServer,
-        modelFile: engineTraits(engine.kind).library === null ? null : engine.model,
+        modelFile: () => (engineTraits(engine.kind).library === null ? null : this.model),
         timing,
         now: () => performance.now(),
       },
@@ -73,16 +78,16 @@ export class Instance {
         wakeIn: (pause) => this.#wakeIn(pause),
       },
     );
+    if (options.served !== null) this.#lifecycle.fileIs(options.served.file);
     this.#backpressure = new Backpressure({
       changed: () => events.changed(),
       note: (event, why) => events.noteRoom(event, why),
     });
   }
 
-  // --- tasks -----------------------------------------------------------------------------------------------------
-
   /** @param sink gets, when a full server has refused the task, the time for which that is left alone as `retryAfter` */
   run(task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
+    this.#stay.used(this.tasks + 1);
     return this.#worker!.run(task, request, sink);
   }
 
@@ -99,16 +104,25 @@ export class Instance {
     return this.#worker?.tasks ?? 0;
   }
 
-  // --- how it looks ----------------------------------------------------------------------------------------------
+  /** Path of its model's file, or the name by which its server knows it; "" where there is neither. */
+  get model(): string {
+    return this.#stay.engine.model;
+  }
+
+  /** What the model takes, and how it was used. */
+  get stay(): Pick<Stay, "served" | "residency" | "lastUsedAt" | "reckoned"> {
+    return this.#stay;
+  }
 
   /** null until its model was loaded. */
   get info(): EngineInfo | null {
     return this.#info;
   }
 
-  /** What requests call its model; null until that was loaded. */
+  /** What requests call its model; null: it has no name before it is loaded. */
   get modelName(): string | null {
-    const { names, engine } = this.#options;
+    const { names, engine, served } = this.#options;
+    if (served !== null) return served.settings.name;
     return this.#info === null ? null : names.of(engine, this.#info.modelName);
   }
 
@@ -177,6 +191,31 @@ export class Instance {
     this.#lifecycle.launch();
   }
 
+  /** Whether its model is there, or is to be. */
+  get isWanted(): boolean {
+    return this.#lifecycle.isWanted;
+  }
+
+  /** Loads its model, if that is not there. */
+  load(): void {
+    this.#lifecycle.want();
+  }
+
+  /** Unloads its model. Nothing happens while a task runs there, or where it is not loaded. @param why one sentence */
+  unload(why: string): void {
+    if (this.tasks > 0 || !this.#lifecycle.isWanted || this.#stay.served === null) return;
+    this.#stay.ends();
+    const freed = this.#options.memoryFreed(this.#stay.residency.memory ?? 0);
+    this.#lifecycle.leave(why);
+    void this.#ending.then(freed).then(() => this.#lifecycle.hasLeft());
+  }
+
+  /** The file of its model has come, or is gone. */
+  update(served: ServedModel): void {
+    this.#stay.update(served);
+    this.#lifecycle.fileIs(served.file);
+  }
+
   /** The GPU failed: see `Lifecycle.fail`. */
   fail(why: string): void {
     this.#lifecycle.fail(why, "gpu_lost");
@@ -210,6 +249,7 @@ export class Instance {
 
   /** Corrects the estimate for the next load by the memory that this one has really taken. */
   learnOverhead(): void {
+    if (this.isLoaded) this.#stay.measure();
     const memory = this.#info?.memory ?? null;
     const footprint = this.#options.footprint();
     if (!this.isLoaded || memory === null || footprint === null) return;
@@ -219,12 +259,10 @@ export class Instance {
   /** Ends its worker. Calling it twice is harmless. */
   async stop(): Promise<void> {
     this.#lifecycle.stop();
-    clearTimeout(this.#checkTimer);
+    this.#check.stop();
+    this.#stay.ends();
     this.#backpressure.stop();
-    let timer: NodeJS.Timeout | undefined;
-    const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, STOP_PATIENCE)));
-    await Promise.race([Promise.all([this.#worker?.stop(), this.#ending]), tooLong]);
-    clearTimeout(timer);
+    await within(STOP_PATIENCE, Promise.all([this.#worker?.stop(), this.#ending]));
   }
 
   // --- what the lifecycle wants done -----------------------------------------------------------------------------
@@ -237,7 +275,8 @@ export class Instance {
     if (!this.#lifecycle.begins()) return done();
     this.#doneLoading = done;
     try {
-      const engine = { ...this.#options.engine, memoryBudget: budget, measuredOverhead: this.#measuredOverhead };
+      this.#stay.loading();
+      const engine = { ...this.#stay.engine, memoryBudget: budget, measuredOverhead: this.#measuredOverhead };
       this.#worker = new GpuWorker(workerOptions(this.#options, engine), this.#workerEvents());
       this.#processes.add(this.#worker);
       if (this.#worker.pid !== null) this.#events.started(this.#worker.pid);
@@ -249,7 +288,10 @@ export class Instance {
   #workerEvents(): WorkerEvents {
     return {
       loaded: (info, gpus) => this.#onLoaded(info, gpus),
-      refused: (code, sentence) => this.#lifecycle.refused(code, sentence),
+      refused: (code, sentence) => {
+        if (code === "out_of_memory") this.#stay.needsMore();
+        this.#lifecycle.refused(code, sentence);
+      },
       lost: (sentence, nonsense) => this.#lifecycle.fail(sentence, nonsense ? "nonsense" : "gpu_lost"),
       beat: () => this.#onBeat(),
       ended: (sink, outcome) => this.#onEnded(sink, outcome),
@@ -274,7 +316,7 @@ export class Instance {
 
   /** From now on there is no worker. The next one starts when this one has ended. */
   #forget(end: (worker: GpuWorker) => Promise<void>): void {
-    clearTimeout(this.#checkTimer);
+    this.#check.stop();
     const worker = this.#worker;
     const before = this.#usage;
     this.#worker = null;
@@ -292,8 +334,6 @@ export class Instance {
     if (pause !== null) this.#wakeTimer = setTimeout(() => this.#lifecycle.wake(), pause);
   }
 
-  // --- what its worker does --------------------------------------------------------------------------------------
-
   #onLoaded(info: EngineInfo, gpus: readonly string[] | null): void {
     this.#doneLoading();
     const problem = mismatch(this.#options.device, info, gpus);
@@ -303,18 +343,9 @@ export class Instance {
     if (this.isLoaded) this.#onServing(info);
   }
 
-  #onServing({ model, context, slots, device, memoryNote, settings }: EngineInfo): void {
-    const { log } = this.#options;
-    const texts = settings.find(({ name }) => name === "raw")?.reason;
-    log.info(
-      { name: this.modelName, model, context, slots, device, ...(texts !== undefined && { texts }) },
-      "worker ready",
-    );
-    log.debug(
-      { settings: settings.map(({ name, value, reason }) => `${name} ${value}: ${reason}`) },
-      "how it computes",
-    );
-    if (memoryNote !== null) log.warn(memoryNote);
+  #onServing(info: EngineInfo): void {
+    this.#stay.loaded(info);
+    logReady(this.#options.log, this.modelName, info, this.#stay.residency.loadSeconds);
     this.#scheduleCheck();
   }
 
@@ -336,6 +367,7 @@ export class Instance {
       this.#backpressure.hasRoom();
       sink.ended(outcome);
     }
+    this.#stay.used(this.tasks);
     this.#events.left();
   }
 
@@ -348,20 +380,9 @@ export class Instance {
     this.#options.log.error({ pid: this.pid, tasks: this.tasks }, `${sentence} It is killed.`);
   }
 
-  // --- looking after it ------------------------------------------------------------------------------------------
-
-  /** Asks an idle instance for a token now and then; a busy one proves itself by working. */
   #scheduleCheck(): void {
-    const interval = this.#options.healthCheckInterval * 1000;
-    clearTimeout(this.#checkTimer);
-    if (interval === 0 || this.#worker === null) return;
-    const wait = Math.max(interval - this.#worker.idleFor, HEALTH_CHECK_PAUSE);
-    this.#checkTimer = setTimeout(() => this.#checkIfIdle(interval), Math.min(wait, interval));
-  }
-
-  #checkIfIdle(interval: number): void {
-    if ((this.#worker?.idleFor ?? 0) >= interval) void this.#prove();
-    else this.#scheduleCheck();
+    const worker = this.#worker;
+    if (worker !== null) this.#check.next(() => worker.idleFor);
   }
 
   /** Has the worker answer the smallest request. */
@@ -376,10 +397,4 @@ export class Instance {
     if (wasServing) this.#scheduleCheck();
     else this.#onServing(this.#info!);
   }
-}
-
-/** The fault of its GPU that a check's outcome shows; null: none, as for a server that is full. */
-function faultIn(outcome: Outcome): string | null {
-  if (outcome.status === "failed") return outcome.error.sentence;
-  return outcome.status === "interrupted" && outcome.reason !== "gpu_full" ? outcome.sentence : null;
 }

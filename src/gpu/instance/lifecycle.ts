@@ -4,6 +4,7 @@
  * the one it is given, so plain calls test it.
  */
 import { type FailureCode } from "../../engine/failures.ts";
+import { type ModelFile } from "../served.ts";
 import { type Death } from "../worker/worker.ts";
 import { type CanceledRun } from "../worker/worker-runs.ts";
 import { type InstanceHealth } from "./health.ts";
@@ -61,10 +62,12 @@ export interface LifecycleOptions {
   readonly isAvailable: () => boolean;
   /** Whether no try can help before the machine or the configuration changes. */
   readonly isHopeless: boolean;
+  /** Whether its model is there only while it is wanted: see `want`. */
+  readonly onDemand: boolean;
   /** Whether others may mend a failure to load, as with a server that runs elsewhere. */
   readonly mayBeMended: boolean;
   /** The file of the model, for the sentence that blames it; null: there is none to name. */
-  readonly modelFile: string | null;
+  readonly modelFile: () => string | null;
   readonly timing: LifecycleTiming;
   /** Milliseconds of a clock that only goes forward. */
   readonly now: () => number;
@@ -73,6 +76,8 @@ export interface LifecycleOptions {
 /** After so many deaths in a row while loading, if it never served before, the model is held to be the cause. */
 const MAX_LOAD_DEATHS = 2;
 
+const NOT_WANTED = "Its model is loaded when it is wanted.";
+
 /** The most frequent cause of a CUDA error with the first token. */
 const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in docs/gpus.md';
 
@@ -80,6 +85,8 @@ export class Lifecycle {
   readonly #options: LifecycleOptions;
   readonly #effects: LifecycleEffects;
   readonly #health: InstanceHealth;
+  /** Whether its model is to be there. */
+  #wanted: boolean;
   /** `waiting`: a worker is to be started as soon as it may. */
   #worker: "none" | "waiting" | "loading" | "serving" = "none";
   /** Whether it has served its model since the server started. */
@@ -99,6 +106,8 @@ export class Lifecycle {
     this.#options = options;
     this.#effects = effects;
     this.#health = options.health;
+    this.#wanted = !options.onDemand;
+    if (options.onDemand) this.#health.absent("cold", NOT_WANTED);
   }
 
   /** Whether its worker has loaded the model, and has shown that it works where it had to. */
@@ -106,9 +115,9 @@ export class Lifecycle {
     return this.#worker === "serving";
   }
 
-  /** Whether it has loaded its model or failed to, once at least. */
+  /** Whether it has loaded its model or failed to, once at least, or is not to. */
   get settled(): boolean {
-    return this.#settled;
+    return this.#settled || !this.#wanted;
   }
 
   /** Workers that died. */
@@ -120,7 +129,7 @@ export class Lifecycle {
   get mayStart(): boolean {
     const { isAvailable, isHopeless } = this.#options;
     const fit = this.#health.state !== "unfit" || (this.#tryUnfit && !isHopeless);
-    return !this.#stopped && isAvailable() && fit;
+    return !this.#stopped && this.#wanted && isAvailable() && fit;
   }
 
   /** Has a worker started, when there is none and there may be one. */
@@ -129,6 +138,43 @@ export class Lifecycle {
     this.#effects.wakeIn(null);
     this.#worker = "waiting";
     this.#effects.start();
+  }
+
+  /** Whether its model is to be there. */
+  get isWanted(): boolean {
+    return this.#wanted;
+  }
+
+  /** The file of its model has come, or there is none. Nothing changes for a model that is loaded. */
+  fileIs(file: ModelFile | null): void {
+    if (this.#wanted) return;
+    if (file?.state === "fetching") this.#health.starting(file.why);
+    else if (file?.state === "failed") this.#health.refuse(file.why);
+    else if (this.#health.state !== "unloading") this.#health.absent("cold", NOT_WANTED);
+  }
+
+  /** Its model is to be there from now on. */
+  want(): void {
+    if (this.#wanted || this.#stopped) return;
+    this.#wanted = true;
+    this.#loadDeaths = 0;
+    this.#tryUnfit = true;
+    this.#health.starting("The model is being loaded.");
+    this.launch();
+  }
+
+  /** Its model is not wanted any more, and no task runs there. Its owner calls `hasLeft` when the memory is free. */
+  leave(why: string): void {
+    this.#wanted = false;
+    this.#effects.wakeIn(null);
+    this.#health.absent("unloading", why);
+    this.#end();
+    this.#effects.release();
+  }
+
+  /** The memory of a model that was unloaded is free. */
+  hasLeft(): void {
+    if (!this.#wanted && this.#health.state === "unloading") this.#health.absent("cold", NOT_WANTED);
   }
 
   /** The card is free for loading. @returns whether a worker is to be started now */
@@ -145,6 +191,7 @@ export class Lifecycle {
 
   /** The pause before the next try is over. */
   wake(): void {
+    if (!this.#wanted) return this.#health.absent("cold", NOT_WANTED);
     this.#tryUnfit = true;
     this.launch();
   }
@@ -176,12 +223,15 @@ export class Lifecycle {
     this.#health.refuse(sentence);
     this.#cutOff("gpu_lost", sentence);
     // Others may free memory, and may mend a server; a file that is damaged or missing stays so.
-    if (code === "out_of_memory" || this.#options.mayBeMended) this.#retryLater();
+    if (this.#options.onDemand) this.#giveUp();
+    else if (code === "out_of_memory" || this.#options.mayBeMended) this.#retryLater();
   }
 
   /** @param busy whether it has work */
   stalled(sentence: string, busy: boolean): void {
     if (this.isServing && busy) return this.fail(sentence, "worker_crash");
+    if (this.#options.onDemand && this.#worker === "loading" && !this.#health.isFaulted)
+      return this.refused("model_error", sentence);
     // Without work it harms no task, and counts as a death.
     this.replace(`${sentence} It is being restarted.`);
   }
@@ -199,12 +249,13 @@ export class Lifecycle {
     if (!this.#hasServed && lived) this.#loadDeaths++;
     if (this.#loadDeaths < MAX_LOAD_DEATHS)
       return this.replace(`The worker died (${how}) and is being restarted.${said}`);
-    const { modelFile } = this.#options;
-    const file = modelFile === null ? "" : ` ${modelFile}`;
+    const path = this.#options.modelFile();
+    const file = path === null ? "" : ` ${path}`;
     const guess = lastWords.includes("CUDA error") ? OLD_DRIVER : "the file may be damaged, or memory too small";
     const why = `The worker died ${this.#loadDeaths} times while loading the model${file} (${how}); ${guess}.${said}`;
     this.#health.refuse(why);
     this.#cutOff("worker_crash", why);
+    if (this.#options.onDemand) this.#giveUp();
   }
 
   /** No task runs there any more, and an operator wants the card free. */
@@ -251,6 +302,13 @@ export class Lifecycle {
   }
 
   // --- what follows ----------------------------------------------------------------------------------------------
+
+  /** The tasks that wanted the model end. Whoever wants it after a pause has it tried again. */
+  #giveUp(): void {
+    this.#wanted = false;
+    this.#hasServed = false;
+    this.#retryLater();
+  }
 
   #serve(): void {
     this.#worker = "serving";

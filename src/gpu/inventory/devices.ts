@@ -286,7 +286,7 @@ class Resolver {
         engine: { ...standIn.engine, kind: "simulated" },
         name: nameOf(entry, count, index) ?? `Simulated device ${number}`,
         uuids: [`SIMULATED-${number}`],
-        memoryTotal: null,
+        memoryTotal: entry.memory_bytes ?? null,
         environment: {},
       };
     });

@@ -1,0 +1,60 @@
+/** Rules about `models` that a schema cannot say. */
+import { fieldName, shown } from "../common/validation.ts";
+import { engineTraits } from "../engine/kinds.ts";
+import { deviceEntries } from "./devices.ts";
+import { type Finding, type Path } from "./findings.ts";
+import { type Config } from "./schema.ts";
+
+export function* checkModels(config: Config): Iterable<Finding> {
+  yield* checkUnique(config, "names", ({ name, aliases }) => [name, ...aliases]);
+  yield* checkUnique(config, "task_types", ({ task_types }) => task_types);
+  yield* checkSources(config);
+  yield* checkOwnModels(config);
+  for (const { path, entry } of deviceEntries(config)) {
+    if (entry.memory_bytes === undefined || String(entry.gpu).startsWith("simulated:")) continue;
+    yield finding([...path, "memory_bytes"], "is there, but only a simulated device pretends to have memory.", path);
+  }
+}
+
+type Entry = Config["models"][number];
+
+function* checkUnique(
+  { models }: Config,
+  what: string,
+  valuesOf: (entry: Entry) => readonly string[],
+): Iterable<Finding> {
+  const owners = new Map<string, number>();
+  for (const [index, entry] of models.entries()) {
+    for (const value of new Set(valuesOf(entry))) {
+      const first = owners.get(value);
+      owners.set(value, first ?? index);
+      if (first === undefined) continue;
+      const path = ["models", index];
+      yield finding(path, `has ${shown(value)} among its ${what}, as models[${first}] has.`, ["models", first]);
+    }
+  }
+}
+
+function* checkSources(config: Config): Iterable<Finding> {
+  for (const [index, { source, engine }] of config.models.entries()) {
+    const kind = engine?.kind ?? config.engine.kind;
+    const isNeeded = engineTraits(kind).model !== "unused";
+    if (!isNeeded || source !== undefined) continue;
+    yield finding(["models", index, "source"], `is missing; engine.kind ${kind} needs one.`, ["engine", "kind"]);
+  }
+}
+
+/** A device's own model and `models` would each say what the device serves. */
+function* checkOwnModels(config: Config): Iterable<Finding> {
+  if (config.models.length === 0) return;
+  const own: Path[] = deviceEntries(config).flatMap(({ path, entry }) =>
+    entry.engine?.model === undefined ? [] : [[...path, "engine", "model"]],
+  );
+  if (config.engine.model !== undefined) own.push(["engine", "model"]);
+  const first = `models[0] (${config.models[0]!.name})`;
+  for (const path of own) yield finding(path, `is there beside ${first}; only one of them may say what is served.`);
+}
+
+function finding(path: Path, sentence: string, ...from: Path[]): Finding {
+  return { path, sentence: `${fieldName(path, "")} ${sentence}`, from };
+}

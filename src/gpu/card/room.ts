@@ -1,0 +1,48 @@
+/** The memory in which models may be on a device. */
+import { deviceTraits } from "../device-kinds.ts";
+import { type CardMemory } from "../facts.ts";
+import { type Instance } from "../instance/instance.ts";
+import { type Device } from "../inventory/devices.ts";
+import { type Reading } from "./readings.ts";
+
+/** Bytes: what others take is rounded up to these, so that decisions are not made anew for each sample. */
+const STEP = 64 * 2 ** 20;
+
+/** A device, with what is on it and on those that share its memory. */
+export interface Place {
+  readonly device: Device;
+  readonly reading: Reading | null;
+  /** On all devices of its kind. */
+  readonly all: readonly { readonly device: Device; readonly instances: readonly Instance[] }[];
+}
+
+/** null: any number of models may be there, or nobody can tell. */
+export function roomOn({ device, reading, all }: Place): CardMemory | null {
+  const { memoryTotal, thresholds } = device;
+  const total = reading?.memoryTotal ?? memoryTotal;
+  if (total === null) return null;
+  const { isMachine, hasCards } = deviceTraits(device);
+  const mayTake = isMachine || hasCards ? total * thresholds.memory : total;
+  return { total: Math.floor(mayTake), reserved: isMachine ? beside(device, all, mayTake) : others(reading, total) };
+}
+
+function others(reading: Reading | null, total: number): number {
+  return upTo((reading?.othersMemory ?? 0) * total);
+}
+
+/** Devices that compute on this machine share its memory: what the models of the others take is not there for this one. */
+function beside(device: Device, all: Place["all"], mayTake: number): number {
+  const own = taken(all.filter((one) => one.device === device));
+  const models = taken(all);
+  const foreign = Math.max(0, mayTake - process.availableMemory() * device.thresholds.memory - models);
+  return upTo(models - own + foreign);
+}
+
+function taken(all: Place["all"]): number {
+  const there = all.flatMap(({ instances }) => instances).filter(({ use }) => use !== "none");
+  return there.reduce((sum, { stay }) => sum + (stay.residency.memory ?? 0), 0);
+}
+
+function upTo(bytes: number): number {
+  return Math.ceil(bytes / STEP) * STEP;
+}

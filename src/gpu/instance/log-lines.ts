@@ -1,0 +1,22 @@
+/** What the log says of an instance's worker. */
+import { type Logger } from "pino";
+import { type EngineInfo } from "../../engine/engine.ts";
+import { type Outcome } from "../../task.ts";
+
+/** @param name what requests call its model */
+export function logReady(log: Logger, name: string | null, info: EngineInfo, seconds: number | null): void {
+  const { model, context, slots, device, memoryNote, settings } = info;
+  const texts = settings.find((setting) => setting.name === "raw")?.reason;
+  log.info({ name, model, context, slots, device, seconds, ...(texts !== undefined && { texts }) }, "worker ready");
+  log.debug(
+    { settings: settings.map((setting) => `${setting.name} ${setting.value}: ${setting.reason}`) },
+    "how it computes",
+  );
+  if (memoryNote !== null) log.warn(memoryNote);
+}
+
+/** The fault of its GPU that a check's outcome shows; null: none, as for a server that is full. */
+export function faultIn(outcome: Outcome): string | null {
+  if (outcome.status === "failed") return outcome.error.sentence;
+  return outcome.status === "interrupted" && outcome.reason !== "gpu_full" ? outcome.sentence : null;
+}

@@ -1,0 +1,120 @@
+/** The stay of a model on a GPU: its file, the memory that it takes, how long it took to load, and since when nothing has used it. */
+import { wallTime } from "../../common/clock.ts";
+import { type EngineInfo } from "../../engine/engine.ts";
+import { type Residency } from "../facts.ts";
+import { engineOn, type ServedModel } from "../served.ts";
+import { type InstanceEngine, type InstanceOptions } from "./instance-parts.ts";
+
+/** By how much more is reckoned with after a load that found too little memory. */
+const MORE = 1.25;
+
+export interface StayEvents {
+  /** Its residency has changed. */
+  changed(): void;
+  /** Nothing has used the model for `keep_alive` seconds. */
+  idle(): void;
+}
+
+export class Stay {
+  readonly #options: Pick<InstanceOptions, "device" | "estimate" | "footprint">;
+  readonly #events: StayEvents;
+  #served: ServedModel | null;
+  #engine: InstanceEngine;
+  #estimate: number | null = null;
+  /** Bytes; null: it was not loaded yet. */
+  #measured: number | null = null;
+  #loadBegan = 0;
+  #loadSeconds: number | null = null;
+  #lastUsedAt: number | null = null;
+  #idleTimer: NodeJS.Timeout | undefined;
+  /** Resolves when it is known what its present file takes, as far as that can be known. */
+  reckoned: Promise<void>;
+
+  constructor({ engine, served, ...options }: InstanceOptions, events: StayEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#engine = engine;
+    this.#served = served;
+    this.reckoned = this.#reckon();
+  }
+
+  /** null: its device's own. */
+  get served(): ServedModel | null {
+    return this.#served;
+  }
+
+  /** The options that are known before the model is loaded. */
+  get engine(): InstanceEngine {
+    return this.#engine;
+  }
+
+  get residency(): Residency {
+    const file = this.#served?.file ?? null;
+    return {
+      // What is yet to be fetched takes nothing.
+      memory: file?.state === "fetching" ? 0 : (this.#measured ?? this.#estimate),
+      fileBytes: file?.state === "there" ? file.bytes : 0,
+      loadSeconds: this.#loadSeconds,
+      pinned: this.#served === null,
+    };
+  }
+
+  /** Unix milliseconds when a task last began or ended there; null: none has. */
+  get lastUsedAt(): number | null {
+    return this.#lastUsedAt;
+  }
+
+  /** Its file has come, has changed its place, or is gone. */
+  update(served: ServedModel): void {
+    this.#served = served;
+    this.#engine = { ...this.#engine, model: engineOn(this.#options.device, served).model };
+    this.reckoned = this.#reckon();
+  }
+
+  /** A worker begins to load it. */
+  loading(): void {
+    this.#loadBegan = performance.now();
+  }
+
+  /** Its model is there. */
+  loaded({ memory }: EngineInfo): void {
+    this.#loadSeconds = Math.round(performance.now() - this.#loadBegan) / 1000;
+    if (memory !== null) this.#measured = memory.weights + memory.kvCache + memory.overhead;
+    this.used(0);
+  }
+
+  /** The driver's figures are new. */
+  measure(): void {
+    const footprint = this.#options.footprint();
+    if (footprint !== null) this.#measured = footprint;
+  }
+
+  /** Less memory than it needs was free, whatever was reckoned. */
+  needsMore(): void {
+    this.#measured = null;
+    if (this.#estimate !== null) this.#estimate = Math.ceil(this.#estimate * MORE);
+  }
+
+  /** A task has begun or ended there. @param tasks that run there now */
+  used(tasks: number): void {
+    this.#lastUsedAt = wallTime();
+    const seconds = this.#served?.settings.keep_alive;
+    if (seconds === undefined) return;
+    clearTimeout(this.#idleTimer);
+    if (tasks === 0) this.#idleTimer = setTimeout(() => this.#events.idle(), seconds * 1000);
+  }
+
+  /** Nothing is there any more that could be idle. */
+  ends(): void {
+    clearTimeout(this.#idleTimer);
+  }
+
+  async #reckon(): Promise<void> {
+    const engine = this.#engine;
+    const isThere = this.#served !== null && this.#served.file?.state !== "fetching";
+    const estimate = isThere ? await this.#options.estimate(engine).catch(() => null) : null;
+    if (engine !== this.#engine || estimate === this.#estimate) return;
+    this.#estimate = estimate;
+    this.#events.changed();
+  }
+}
