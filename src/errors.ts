@@ -37,6 +37,7 @@ export const ERRORS = {
   poison: { status: 500, meaning: "the task killed its worker process twice while it ran there alone" },
   timeout: { status: 500, meaning: "the task was not done by its deadline, or waited too long in the queue" },
   out_of_memory: { status: 500, meaning: "the GPU had no memory left for the task" },
+  model_fetch_failed: { status: 502, meaning: "a model could not be fetched; the sentence says why, and what to do" },
   model_error: { status: 500, meaning: "the model could not be loaded or could not generate" },
   model_too_large: { status: 400, meaning: "no GPU has memory for the model, even with everything else unloaded" },
   prompt_too_long: { status: 400, meaning: "the prompt leaves no room for a single token in the context" },

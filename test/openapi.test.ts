@@ -379,7 +379,7 @@ test("every refusal of the table that a request can meet is in the document", as
   const document = await documentOf(testServer(t).app);
   const described = Object.values(document.paths["/api/v1/predict"]!["post"]!.responses).map((one) => one.description);
   const text = described.join("; ");
-  const elsewhere = ["not_ready", "request_timeout", "headers_too_large"];
+  const elsewhere = ["not_ready", "request_timeout", "headers_too_large", "model_fetch_failed"];
   const ofTasks = ["bad_config", "gpu_lost", "worker_crash", "poison", "timeout", "out_of_memory", "model_error"];
   for (const code of Object.keys(ERRORS)) {
     if (![...elsewhere, ...ofTasks].includes(code)) assert.match(text, new RegExp(`\\b${code}: `), code);

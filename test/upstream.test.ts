@@ -9,7 +9,7 @@ import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import fc from "fast-check";
 import { type Patience } from "../src/engine/engine.ts";
-import { retryAfterIn } from "../src/engine/upstream/upstream-words.ts";
+import { retryAfterIn } from "../src/common/network-words.ts";
 import { Upstream, type UpstreamAddress, UpstreamError } from "../src/engine/upstream/upstream.ts";
 
 /** Long enough for any machine: what a test waits for comes, or has failed, before. */

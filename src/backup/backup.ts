@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { AltLasError } from "../errors.ts";
-import { checkRoom } from "./disk-space.ts";
+import { checkRoom } from "../common/disk-space.ts";
 import { archiveOf, type Source } from "./archive.ts";
 
 /** Makes the copy of the database. */

@@ -1,33 +1,49 @@
-/** A model's files, found on this machine or fetched onto it. */
+/** Fetches a model's files onto this machine. `find.ts` finds what is here. */
+import { roomIn } from "../common/disk-space.ts";
+import { type FetchedModel, type FetchProgress } from "./fetched.ts";
+import { LOCK_TIMES, type LockTimes } from "./file-lock.ts";
+import { type ModelSource } from "./source.ts";
+import { type Patience } from "./web.ts";
 
-/** A model whose files are all here, whole. */
-export interface FetchedModel {
-  /** Absolute, of the first file: what llama.cpp is told to open. */
-  readonly path: string;
-  /** One for each part, in their order. */
-  readonly files: readonly FetchedFile[];
-  /** Of all files. */
-  readonly bytes: number;
-  /** The commit of the repository that it comes from; null: it comes from no repository. */
-  readonly commit: string | null;
-  /** As its source names it; null: that is not known, which is so for everything that was only found. */
-  readonly licence: string | null;
+export { findModel } from "./find.ts";
+export { type FetchedFile, type FetchedModel, type FetchProgress } from "./fetched.ts";
+
+export interface FetchOptions {
+  /** Where the hub, the cache, the key and the proxies are named: `docs/models.md`. */
+  readonly environment: NodeJS.ProcessEnv;
+  /** Ends it; what came so far stays, and the next fetch goes on from there. */
+  readonly signal: AbortSignal;
+  /** Twice a second, also while nothing comes. */
+  onProgress(progress: FetchProgress): void;
+  /** One sentence where it goes another way than was asked: another source, or the files that are here already. */
+  onNote?(sentence: string): void;
+  /** For tests. */
+  readonly limits?: Partial<FetchLimits>;
 }
 
-export interface FetchedFile {
-  /** Absolute. */
-  readonly path: string;
-  readonly bytes: number;
-  /** null: it was found, and nothing here tells it without reading the file. */
-  readonly sha256: string | null;
+export interface FetchLimits {
+  readonly patience: Patience;
+  readonly lockTimes: LockTimes;
+  /** Bytes that may still be written into a folder. */
+  readonly roomIn: (folder: string) => Promise<number>;
 }
 
-/** How far a fetch is. */
-export interface FetchProgress {
-  /** Of all files, those that were here before included. */
-  readonly bytes: number;
-  /** null: the server has not told it. */
-  readonly total: number | null;
-  /** Bytes a second over the last seconds; 0 while nothing comes. */
-  readonly rate: number;
+/**
+ * Brings a model here, and returns when all its files are whole, checked, on disk and under their names. The hub is asked each time, for a
+ * newer commit; what is here already is not fetched again. Two at once, in one process or in several, fetch it once.
+ * @throws {AltLasError} `model_fetch_failed` with what to do; the reason of the signal when that aborts
+ */
+export async function fetchModel(source: ModelSource, options: FetchOptions): Promise<FetchedModel> {
+  // The client and its certificates are for those who fetch.
+  const [{ PATIENCE, Web }, { Meter }, { fetchSource }] = await Promise.all([
+    import("./web.ts"),
+    import("./meter.ts"),
+    import("./fetch-source.ts"),
+  ]);
+  const { patience = PATIENCE, lockTimes = LOCK_TIMES, roomIn: room = roomIn } = options.limits ?? {};
+  await using web = new Web(options.environment, patience);
+  using meter = new Meter((progress) => options.onProgress(progress));
+  const note = (sentence: string): void => options.onNote?.(sentence);
+  const { environment, signal } = options;
+  return await fetchSource(source, { web, meter, signal, roomIn: room, lockTimes, environment, note });
 }

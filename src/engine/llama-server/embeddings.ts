@@ -3,7 +3,8 @@ import { unitVector } from "../../common/vectors.ts";
 import { type EmbeddingRequest } from "../../request.ts";
 import { checkRoom, checkTokens, checkVector } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
-import { isObject, numberIn, objectIn } from "../upstream/json-fields.ts";
+import { isObject, numberIn } from "../../common/json-values.ts";
+import { objectIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { type Frame, framed, type Tokenize } from "./frame.ts";
 

@@ -10,7 +10,7 @@ import { ErrorLog } from "../llama/error-log.ts";
 import { openBackend, planLoad } from "../llama/model.ts";
 import { checkFile } from "../llama/model-file.ts";
 import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
-import { isObject, valueIn } from "../upstream/json-fields.ts";
+import { isObject, valueIn } from "../../common/json-values.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { findBinary } from "./binary.ts";
 import { type Command, serverOptions, settingsFor } from "./command.ts";

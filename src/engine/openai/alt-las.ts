@@ -6,7 +6,8 @@ import { type Capability, CAPABILITIES, SAMPLING_NAMES, type Sampling, wholeSamp
 import { EngineFailure } from "../failures.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
-import { isObject, objectIn, textIn } from "../upstream/json-fields.ts";
+import { isObject, textIn } from "../../common/json-values.ts";
+import { objectIn } from "../upstream/json-fields.ts";
 import { type Answer } from "./answer.ts";
 import {
   type About,

@@ -3,7 +3,7 @@
  * (https://platform.openai.com/docs/api-reference/chat-streaming). What the model writes for itself first stands apart where the server
  * parses it: in `reasoning_content` (SGLang, llama-server, TensorRT-LLM, vLLM up to 0.11), `reasoning` (vLLM, Ollama) or `thinking`.
  */
-import { isObject } from "../upstream/json-fields.ts";
+import { isObject } from "../../common/json-values.ts";
 import { type Answer } from "./answer.ts";
 import { hasAny, readEvent } from "./events.ts";
 

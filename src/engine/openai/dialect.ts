@@ -2,7 +2,7 @@
 import { type Capability, type Request, type SamplingName, type TextRequest } from "../../request.ts";
 import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
-import { isObject, valueIn } from "../upstream/json-fields.ts";
+import { isObject, valueIn } from "../../common/json-values.ts";
 import { type Answer } from "./answer.ts";
 
 /** A model as a server lists it: whatever it says of it. */

@@ -6,7 +6,7 @@ import { numbersOf, unitVector } from "../../common/vectors.ts";
 import { type EmbeddingRequest } from "../../request.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
-import { isObject, valueIn } from "../upstream/json-fields.ts";
+import { isObject, valueIn } from "../../common/json-values.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { type AnswerOptions } from "./answer.ts";
 

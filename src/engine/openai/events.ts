@@ -4,7 +4,8 @@
  */
 import { EngineFailure } from "../failures.ts";
 import { failureStatusIn } from "../upstream/figures.ts";
-import { isObject, objectIn, valueIn } from "../upstream/json-fields.ts";
+import { isObject, valueIn } from "../../common/json-values.ts";
+import { objectIn } from "../upstream/json-fields.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { type Answer } from "./answer.ts";
 

@@ -3,7 +3,7 @@ import { EngineFailure } from "../failures.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
 import { ALT_LAS } from "./alt-las.ts";
 import { nameIn } from "../upstream/figures.ts";
-import { isObject } from "../upstream/json-fields.ts";
+import { isObject } from "../../common/json-values.ts";
 import { type Dialect, type ModelCard, valueOf } from "./dialect.ts";
 import { LLAMA_CPP } from "./llama-cpp.ts";
 import { OLLAMA } from "./ollama.ts";

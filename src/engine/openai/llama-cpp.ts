@@ -5,7 +5,7 @@
 import { type TextRequest } from "../../request.ts";
 import { type Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
-import { isObject, textIn } from "../upstream/json-fields.ts";
+import { isObject, textIn } from "../../common/json-values.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";

@@ -5,7 +5,7 @@
  */
 import { type Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
-import { isObject, numberIn } from "../upstream/json-fields.ts";
+import { isObject, numberIn } from "../../common/json-values.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
 import { promptFields } from "./questions.ts";

@@ -3,7 +3,7 @@
  * JSON, by what it is: servers and proxies name the type of either as they like.
  */
 import { createParser, type EventSourceParser } from "eventsource-parser";
-import { isObject, valueIn } from "./json-fields.ts";
+import { isObject, valueIn } from "../../common/json-values.ts";
 import { UpstreamError } from "./upstream-error.ts";
 
 /** Bytes that are read of a refusal, and of an answer as a whole; one that is longer is no answer to anything that is asked here. */

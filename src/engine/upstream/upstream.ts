@@ -6,12 +6,13 @@
  */
 import { getCACertificates } from "node:tls";
 import { buildConnector, Client, type Dispatcher, Pool } from "undici";
+import { codeOf, retryAfterIn, SAID_OF, UNREACHED } from "../../common/network-words.ts";
 import { messageOf } from "../../errors.ts";
 import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL } from "./answer-reader.ts";
 import { type Patience } from "../engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
 import { UpstreamError } from "./upstream-error.ts";
-import { codeIn, codeOf, retryAfterIn, SAID_OF, saidOfParser, UNREACHED, wordsIn } from "./upstream-words.ts";
+import { codeIn, saidOfParser, wordsIn } from "./upstream-words.ts";
 
 export { sentenceOf, UpstreamError } from "./upstream-error.ts";
 

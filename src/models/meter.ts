@@ -1,0 +1,68 @@
+/** How far a fetch is, and how fast. */
+import { type FetchProgress } from "./fetched.ts";
+
+/** Milliseconds over which the rate is taken. */
+const WINDOW = 5000;
+/** Milliseconds between two reports. */
+const EVERY = 500;
+
+/** Reports as long as it is not disposed of, also while nothing comes: then the rate falls to 0. */
+export class Meter implements Disposable {
+  readonly #report: (progress: FetchProgress) => void;
+  readonly #timer: NodeJS.Timeout;
+  /** Bytes of the files that are done. */
+  #done = 0;
+  /** Bytes of the file that is being fetched. */
+  #current = 0;
+  #total: number | null = null;
+  /** What came lately: bytes, and when (milliseconds). */
+  #received: { readonly at: number; readonly bytes: number }[] = [];
+  #began = performance.now();
+
+  constructor(report: (progress: FetchProgress) => void) {
+    this.#report = report;
+    this.#timer = setInterval(() => this.report(), EVERY).unref();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  /** @param total bytes of all files; null: not known */
+  expect(total: number | null): void {
+    this.#total = total;
+    this.#began = performance.now();
+    this.report();
+  }
+
+  /** The bytes that the current file has now; those of an earlier run included. */
+  at(bytes: number): void {
+    this.#current = bytes;
+  }
+
+  /** Bytes that came over the network just now. */
+  received(bytes: number): void {
+    this.#received.push({ at: performance.now(), bytes });
+    if (this.#received.length > 10_000) this.#forget();
+  }
+
+  /** The current file is whole, and has so many bytes. */
+  finished(bytes: number): void {
+    this.#done += bytes;
+    this.#current = 0;
+    this.report();
+  }
+
+  report(): void {
+    this.#forget();
+    const bytes = this.#received.reduce((sum, { bytes: some }) => sum + some, 0);
+    // At the beginning, the time has not been as long as the window yet.
+    const seconds = Math.max(0.25, Math.min(WINDOW, performance.now() - this.#began) / 1000);
+    this.#report({ bytes: this.#done + this.#current, total: this.#total, rate: Math.round(bytes / seconds) });
+  }
+
+  #forget(): void {
+    const since = performance.now() - WINDOW;
+    this.#received = this.#received.filter(({ at }) => at >= since);
+  }
+}
