@@ -23,7 +23,7 @@ import { close, listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
-import { servedModels } from "./models/served-models.ts";
+import { ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { TaskBook } from "./tasks/task-book.ts";
@@ -133,7 +133,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const { clock } = time;
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
-  const { tasks, pool } = connect(parts, webhooks);
+  const { tasks, pool, models } = connect(parts, webhooks);
   const http = { config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost };
   const app = started.adopt(serverOf(http), close);
   // This closes the store, so all parts that need it have to stop before.
@@ -141,8 +141,9 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   started.adopt(time, (running) => running.stop());
   started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
+  started.defer(() => models.stop());
   const retention = started.adopt(retentionOf(parts), (running) => running.stop());
-  return { webhooks, tasks, pool, app, retention };
+  return { webhooks, tasks, pool, models, app, retention };
 }
 
 /** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
@@ -151,8 +152,10 @@ async function begin(
   started: AsyncDisposableStack,
 ): Promise<string> {
   const { config, dataDir, log, store, stored, databasePath, retention } = parts;
+  await parts.models.find();
   await parts.pool.planStart();
   parts.pool.start();
+  parts.models.start();
   parts.tasks.restore(stored);
   parts.webhooks.start();
   parts.time.start();
@@ -177,7 +180,7 @@ function tellTakenOver({ live }: Opened, log: Logger): void {
 
 /** The task book and the GPUs, each knowing the other. */
 function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
-  const { config, log, store, credentials } = parts;
+  const { config, dataDir, log, store, credentials } = parts;
   const { clock } = parts.time;
   const tasks: TaskBook = new TaskBook({
     store,
@@ -193,14 +196,21 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     modelMeantBy: (asked) => pool.modelMeantBy(asked),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
+  const models: ModelRegistry = new ModelRegistry({
+    config,
+    dataDir,
+    environment: process.env,
+    log,
+    changed: (now) => pool.serve(now),
+  });
   const pool = new GpuPool(
-    { ...parts, models: servedModels(config) },
+    { ...parts, models: models.served() },
     {
       changed: (facts) => tasks.scheduler.setGpu(facts),
       lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
     },
   );
-  return { tasks, pool };
+  return { tasks, pool, models };
 }
 
 function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Retention {

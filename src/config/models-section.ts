@@ -3,10 +3,12 @@ import { type Static, Type } from "typebox";
 import { EngineSettings } from "./device-settings.ts";
 import { LONGEST_SECONDS, NonEmpty } from "./section.ts";
 
-const ModelName = Type.String({
+/** How a model may be called, as a pattern and in words. */
+export const MODEL_NAME = {
   pattern: "^[A-Za-z0-9._:/-]{1,128}$",
   allowed: "1 to 128 letters, digits, '.', '_', ':', '/' or '-'",
-});
+};
+const ModelName = Type.String(MODEL_NAME);
 
 /** As for a device; `memory_bytes` and `load_seconds` are for the simulated engine. */
 const ModelEngine = Type.Object(

@@ -1,0 +1,91 @@
+/** `models.json` in the data directory: the models that were pulled, by the names that requests call them. */
+import { join } from "node:path";
+import { type Static, Type } from "typebox";
+import { makeDataDir } from "../common/data-folder.ts";
+import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import { makeAjv } from "../common/validation.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { type FileLock, Locked, lockFile } from "../store/file-lock.ts";
+
+const strict = { additionalProperties: false };
+const Text = Type.String({ minLength: 1 });
+const Nullable = Type.Union([Text, Type.Null()]);
+
+const Pulled = Type.Object(
+  {
+    name: Text,
+    source: Text,
+    /** Unix milliseconds. */
+    pulled_at: Type.Integer({ minimum: 0 }),
+    /** null: it was asked for, and is not here yet. */
+    file: Type.Union([
+      Type.Object({ path: Text, bytes: Type.Integer({ minimum: 0 }), commit: Nullable, licence: Nullable }, strict),
+      Type.Null(),
+    ]),
+  },
+  strict,
+);
+
+const FileSchema = Type.Object(
+  {
+    version: Type.Literal(1, { allowed: "1; another version of ALT_LAS may have written the file" }),
+    models: Type.Array(Pulled),
+  },
+  strict,
+);
+const validate = makeAjv().compile(FileSchema);
+
+/** A model that was pulled. */
+export type PulledModel = Readonly<Static<typeof Pulled>>;
+
+/** Milliseconds a change waits for another one, made by another process, to end. */
+const LOCK_PATIENCE = 5000;
+
+/** Where the file is. */
+export function pulledPath(dataDir: string): string {
+  return join(dataDir, "models.json");
+}
+
+/** In the order in which they were pulled; none when there is no file. @throws {AltLasError} `bad_config`, naming the file and what is wrong with it */
+export function readPulled(dataDir: string): readonly PulledModel[] {
+  const path = pulledPath(dataDir);
+  const file = readJsonFile(path, validate) as Static<typeof FileSchema> | undefined;
+  const models = file?.models ?? [];
+  const twice = models.find(({ name }, index) => models.findIndex((one) => one.name === name) < index);
+  if (twice !== undefined)
+    throw new AltLasError("bad_config", `${path} is damaged: the model ${twice.name} stands there twice.`);
+  return models;
+}
+
+/**
+ * Changes the file: reads it, lets `change` return what it shall hold, and replaces it at once or not at all. Two processes that do this at
+ * the same time do it one after the other.
+ * @throws {AltLasError} `bad_config`: the file is damaged or cannot be written, or another process holds it for too long
+ */
+export function changePulled(
+  dataDir: string,
+  change: (models: readonly PulledModel[]) => readonly PulledModel[],
+): readonly PulledModel[] {
+  const lock = takeLock(dataDir);
+  try {
+    const models = change(readPulled(dataDir));
+    writeJsonFile(pulledPath(dataDir), { version: 1, models });
+    return models;
+  } finally {
+    lock.release();
+  }
+}
+
+function takeLock(dataDir: string): FileLock {
+  const path = join(dataDir, "models.lock");
+  try {
+    makeDataDir(dataDir);
+    const lock = lockFile(path, LOCK_PATIENCE);
+    keepPrivate(path);
+    return lock;
+  } catch (error) {
+    if (error instanceof AltLasError) throw error;
+    const why = error instanceof Locked ? "another process is changing the list of models" : messageOf(error);
+    throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * The models that this server knows by name: those of the configuration, and those that were pulled. It fetches what is not here, keeps the
+ * list of what was pulled, and tells whenever a model or the state of its file has changed.
+ */
+import { resolve } from "node:path";
+import { wallTime } from "../common/clock.ts";
+import { ABSENT, FileWatch } from "../common/file-watch.ts";
+import { shown } from "../common/validation.ts";
+import { type Config, MODEL_NAME, type ModelSettings } from "../config/config.ts";
+import { engineTraits } from "../engine/kinds.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { type ModelFile, type ServedModel } from "../gpu/served.ts";
+import { type Logger } from "../log/log.ts";
+import { type FetchedModel, type FetchProgress } from "./fetch.ts";
+import { type Fetcher, HeldModel } from "./held-model.ts";
+import { changePulled, type PulledModel, pulledPath, readPulled } from "./pulled.ts";
+import { type ModelSource, parseSource, shortNameOf, sourceText } from "./source.ts";
+
+/** A model that the server knows by name. */
+export interface ModelEntry {
+  readonly settings: ModelSettings;
+  readonly origin: "config" | "pulled";
+  /** As it is now; null: its engine has no file. */
+  readonly file: ModelFile | null;
+  /** The commit of the repository that its file is from; null: it is from none, or is not here. */
+  readonly commit: string | null;
+  /** As its source names it; null: not known. */
+  readonly licence: string | null;
+  /** Of all its parts; null: they are not here. */
+  readonly bytes: number | null;
+  /** null: nothing is being fetched. */
+  readonly fetch: FetchProgress | null;
+}
+
+export interface RegistryParts {
+  readonly config: Pick<Config, "models" | "models_from_cache" | "engine">;
+  readonly dataDir: string;
+  /** Where the cache and the hub are named. */
+  readonly environment: NodeJS.ProcessEnv;
+  readonly log: Logger;
+  /** A model has come or gone, or its file has another state. */
+  changed(models: readonly ServedModel[]): void;
+  /** Why a model cannot be removed now; null: it can. */
+  readonly inUse?: (name: string) => string | null;
+  readonly fetcher?: Fetcher;
+  readonly timing?: RegistryTiming;
+}
+
+export interface RegistryTiming {
+  /** Seconds before each further try to fetch; the last one repeats. */
+  readonly retryPauses: readonly number[];
+  /** Milliseconds between two looks whether the files are still there. */
+  readonly looks: number;
+}
+
+/** Until files can be fetched. */
+const REAL: Fetcher = {
+  find: () => Promise.resolve(null),
+  fetch: () =>
+    Promise.reject(new AltLasError("invalid_input", "This version serves only files that are on this machine.")),
+};
+
+const TIMING: RegistryTiming = { retryPauses: [5, 15, 30, 60, 120, 300, 600], looks: 2000 };
+
+export class ModelRegistry {
+  readonly #parts: RegistryParts;
+  #configured: readonly HeldModel[];
+  #pulled: ReadonlyMap<string, HeldModel> = new Map();
+  /** What the file of pulled models was when it was read last. */
+  #records: readonly PulledModel[] = [];
+  /** Of the list, when it was looked at last. */
+  #version = ABSENT;
+  #watch: FileWatch | null = null;
+  #looks: NodeJS.Timeout | undefined;
+  #isStarted = false;
+  #isStopped = false;
+
+  /** Looks at the files of paths; the others are found by `find` and fetched from `start` on. */
+  constructor(parts: RegistryParts) {
+    this.#parts = parts;
+    this.#configured = parts.config.models.map((settings) => this.#held(settings, null));
+    this.#readPulled();
+  }
+
+  /** In the order of the configuration, then those that were pulled, in that order. */
+  entries(): readonly ModelEntry[] {
+    return this.#all.map((held) => this.#entryOf(held));
+  }
+
+  /** In the same order. */
+  served(): readonly ServedModel[] {
+    return this.#all.map(({ served }) => served);
+  }
+
+  /** Finds what was fetched before, without asking anybody. */
+  async find(): Promise<void> {
+    await Promise.all(this.#all.map((held) => held.find()));
+  }
+
+  /** Fetches what is not here, and watches the files and the list from now on. */
+  start(): void {
+    this.#isStarted = true;
+    for (const held of this.#all) this.#fetchIfMissing(held);
+    const { dataDir } = this.#parts;
+    if (this.#parts.config.models_from_cache)
+      this.#watch = new FileWatch(pulledPath(dataDir), { seen: (version) => this.#onList(version) });
+    this.#lookSoon();
+  }
+
+  /** Ends what is being fetched; what has come stays. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#watch?.stop();
+    clearTimeout(this.#looks);
+    await Promise.all(this.#all.map((held) => held.stop()));
+  }
+
+  /**
+   * Begins to fetch a model, and serves it as soon as it is here; one that is known by this name and this source already is fetched if it
+   * is not here.
+   * @param name what requests shall call it; its short name where none is given
+   * @throws {AltLasError} `invalid_input`: the source or the name is malformed, or pulled models are not served; `conflict`: the name is another model's
+   */
+  pull(source: string, name?: string): ModelEntry {
+    const { dataDir, config } = this.#parts;
+    if (!config.models_from_cache)
+      throw new AltLasError("invalid_input", "models_from_cache is false: this server serves nothing that was pulled.");
+    const wish = pullOf(source, name);
+    const known = this.#named(wish.name);
+    if (known !== undefined) {
+      if (known.settings.source !== wish.source) throw taken(wish.name, known.settings);
+      known.fetch();
+      return this.#entryOf(known);
+    }
+    this.#take(changePulled(dataDir, (models) => withPulled(models, { ...wish, pulled_at: wallTime(), file: null })));
+    return this.#entryOf(this.#pulled.get(wish.name)!);
+  }
+
+  /**
+   * Forgets a model that was pulled. Its files stay where they are.
+   * @throws {AltLasError} `not_found`: no model has this name; `conflict`: it stands in the configuration, or is in use
+   */
+  async remove(name: string): Promise<void> {
+    const known = this.#named(name);
+    if (known === undefined) throw new AltLasError("not_found", `There is no model ${shown(name)}.`);
+    if (this.#configured.includes(known))
+      throw new AltLasError("conflict", `The model ${name} stands in the configuration; take it out there.`);
+    const use = this.#parts.inUse?.(name) ?? null;
+    if (use !== null) throw new AltLasError("conflict", use);
+    this.#take(changePulled(this.#parts.dataDir, (models) => models.filter((model) => model.name !== name)));
+  }
+
+  /** Takes over the models of another configuration. Those that are the same keep their state. */
+  configure(models: Config["models"]): void {
+    const before = new Map(this.#configured.map((held) => [JSON.stringify(held.settings), held]));
+    this.#configured = models.map((settings) => before.get(JSON.stringify(settings)) ?? this.#held(settings, null));
+    const now = new Set(this.#configured);
+    for (const held of before.values()) if (!now.has(held)) held.stop();
+    this.#changed();
+    for (const held of this.#configured) if (this.#isStarted) void held.find().then(() => this.#fetchIfMissing(held));
+  }
+
+  /** Those of the configuration have their names first. */
+  get #all(): readonly HeldModel[] {
+    const names = new Set(this.#configured.flatMap(({ settings: { name, aliases } }) => [name, ...aliases]));
+    return [...this.#configured, ...[...this.#pulled.values()].filter(({ settings }) => !names.has(settings.name))];
+  }
+
+  #named(name: string): HeldModel | undefined {
+    return this.#all.find(({ settings }) => settings.name === name || settings.aliases.includes(name));
+  }
+
+  #entryOf(held: HeldModel): ModelEntry {
+    const { settings, file, found, progress } = held;
+    const isHere = file?.state === "there";
+    return {
+      settings,
+      origin: this.#configured.includes(held) ? "config" : "pulled",
+      file,
+      commit: found?.commit ?? null,
+      licence: found?.licence ?? null,
+      bytes: isHere ? file.bytes : null,
+      fetch: progress,
+    };
+  }
+
+  #held(settings: ModelSettings, record: PulledModel | null): HeldModel {
+    const { config, environment, fetcher = REAL, log, timing = TIMING } = this.#parts;
+    const hasFile = record !== null || engineTraits(settings.engine?.kind ?? config.engine.kind).model === "file";
+    return new HeldModel({
+      settings,
+      hasFile,
+      source: !hasFile ? null : record === null ? parseSource(settings.source ?? "") : sourceOf(record),
+      known: record?.file ?? null,
+      environment,
+      fetcher,
+      log,
+      retryPauses: timing.retryPauses,
+      changed: () => this.#changed(),
+      arrived: (found) => record !== null && this.#remember(record, found),
+    });
+  }
+
+  #changed(): void {
+    if (!this.#isStopped) this.#parts.changed(this.served());
+  }
+
+  /** What was pulled and has vanished stays away until somebody pulls it again: it may be on a disk that comes back. */
+  #fetchIfMissing(held: HeldModel): void {
+    if (this.#isStarted && held.file?.state === "fetching") held.fetch();
+  }
+
+  #lookSoon(): void {
+    const { looks } = this.#parts.timing ?? TIMING;
+    this.#looks = setTimeout(() => void this.#look(), looks).unref();
+  }
+
+  /** One after the other: each look that hangs holds one of the few threads that wait for files. */
+  async #look(): Promise<void> {
+    for (const held of this.#all) await held.look();
+    if (!this.#isStopped) this.#lookSoon();
+  }
+
+  // --- the list of what was pulled ---------------------------------------------------------------------------------
+
+  #onList(version: string): void {
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#readPulled();
+  }
+
+  #readPulled(): void {
+    const { config, dataDir, log } = this.#parts;
+    if (!config.models_from_cache) return;
+    try {
+      this.#take(readPulled(dataDir));
+    } catch (error) {
+      log.error(`${messageOf(error)} Until then what was pulled since is not known.`);
+    }
+  }
+
+  /** Makes what is held follow the list. */
+  #take(records: readonly PulledModel[]): void {
+    if (JSON.stringify(records) === JSON.stringify(this.#records)) return;
+    this.#records = records;
+    const before = this.#pulled;
+    this.#pulled = new Map(records.map((record) => [record.name, this.#following(record, before.get(record.name))]));
+    const now = new Set(this.#pulled.values());
+    for (const held of before.values()) if (!now.has(held)) held.stop();
+    if (!this.#isStarted && before.size === 0) return;
+    this.#changed();
+    for (const held of now) this.#fetchIfMissing(held);
+  }
+
+  #following(record: PulledModel, before: HeldModel | undefined): HeldModel {
+    if (before === undefined || before.settings.source !== record.source)
+      return this.#held(settingsOf(record, this.#parts.config), record);
+    if (record.file !== null) before.hear(record.file);
+    return before;
+  }
+
+  #remember({ name, source }: PulledModel, { path, bytes, commit, licence }: FetchedModel): void {
+    const file = { path, bytes, commit, licence };
+    try {
+      this.#take(
+        changePulled(this.#parts.dataDir, (models) =>
+          models.map((model) => (model.name === name && model.source === source ? { ...model, file } : model)),
+        ),
+      );
+    } catch (error) {
+      this.#parts.log.error({ model: name }, `It cannot be remembered that it was pulled: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** What stands in the list may have been written by a version that knew other names. */
+function sourceOf({ source }: PulledModel): ModelSource | null {
+  try {
+    return parseSource(source);
+  } catch {
+    return null;
+  }
+}
+
+/** Where no engine is named, a model that was pulled has that of the configuration, if that loads files or pretends to. */
+function settingsOf({ name, source }: PulledModel, { engine }: Pick<Config, "engine">): ModelSettings {
+  const kind = engineTraits(engine.kind).model === "name" ? "llama" : engine.kind;
+  return { name, source, aliases: [], load: "demand", task_types: [], engine: { kind } };
+}
+
+/** @throws {AltLasError} `invalid_input` */
+export function pullOf(source: string, name?: string): { readonly name: string; readonly source: string } {
+  const parsed = parseSource(source);
+  const plain = parsed.kind === "path" ? ({ kind: "path", path: resolve(parsed.path) } as const) : parsed;
+  if (name !== undefined && !new RegExp(MODEL_NAME.pattern).test(name))
+    throw new AltLasError("invalid_input", `The name of a model must be ${MODEL_NAME.allowed}; got ${shown(name)}.`);
+  return { name: name ?? shortNameOf(parsed), source: sourceText(plain) };
+}
+
+/** @throws {AltLasError} `conflict`: another model has the name */
+export function withPulled(models: readonly PulledModel[], model: PulledModel): readonly PulledModel[] {
+  const same = models.find(({ name }) => name === model.name);
+  if (same === undefined) return [...models, model];
+  if (same.source !== model.source) throw taken(same.name, same);
+  return models.map((one) => (one === same ? { ...model, file: model.file ?? same.file } : one));
+}
+
+function taken(name: string, { source }: { readonly source?: string }): AltLasError {
+  const whose = source === undefined ? "" : `, which comes from ${source}`;
+  return new AltLasError("conflict", `The name ${name} is another model's${whose}; give this one a name of its own.`);
+}
