@@ -133,7 +133,7 @@ export class StandInHub {
       ...options,
       limits: {
         patience: { answer: 20_000, stall: 20_000, pause: 1, longestPause: 1000, tries: 3 },
-        lockTimes: { beat: 1000, stale: 60_000, look: 5 },
+        look: 5,
         ...options.limits,
       },
     });
