@@ -250,14 +250,17 @@ test("a server that sends nothing is given up on and asked again; a slow one is 
 test("a gated repository is refused with the address where its licence is accepted", async (t) => {
   const hub = await startHub(t, { [NAME]: FILE });
   const page = `${hub.environment.HF_ENDPOINT}/owner/repo`;
-  hub.faults.push(refuse(401, { "x-error-code": "GatedRepo" }));
+  hub.refusals.push(refuse(401, { "x-error-code": "GatedRepo" }));
   const noKey = (error: Error) => error.message.includes(`accept it at ${page} and set HF_TOKEN`);
   await assert.rejects(hub.fetch("hf:owner/repo"), noKey);
   hub.environment.HF_TOKEN = "hf_secret";
-  hub.faults.push(refuse(403, { "x-error-code": "GatedRepo" }));
+  hub.refusals.push(refuse(403, { "x-error-code": "GatedRepo" }));
   const hasKey = (error: Error) =>
     error.message.includes(`accept it at ${page} with the account of HF_TOKEN`) && !error.message.includes("hf_secret");
   await assert.rejects(hub.fetch("hf:owner/repo"), hasKey);
+  // Of the storage, a 403 says nothing about a licence.
+  hub.faults.push(refuse(403));
+  await assert.rejects(hub.fetch("hf:owner/repo"), failed(/The storage of .* answers 403/));
 });
 
 test("what does not exist is named: repository, revision, file, quantization", async (t) => {
