@@ -134,7 +134,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const { tasks, pool, models } = connect(parts, webhooks);
-  const http = { config, credentials, driverNotes, log, tasks, pool, webhooks, lost: store.lost };
+  const http = { config, credentials, driverNotes, log, tasks, pool, models, webhooks, lost: store.lost };
   const app = started.adopt(serverOf(http), close);
   // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
@@ -221,10 +221,11 @@ function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Ret
 interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks"> {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;
+  readonly models: ModelRegistry;
   readonly lost: AbortSignal;
 }
 
-function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
+function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstance {
   const { scheduler } = tasks;
   return createServer({
     ...rest,
@@ -235,7 +236,7 @@ function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
     runningOn: (id) => scheduler.instances.flatMap(({ gpuId, running }) => (gpuId === id ? [...running] : [])),
-    readiness: () => readinessOf({ tasks, pool, lost, credentials: rest.credentials }),
+    readiness: () => readinessOf({ tasks, pool, models, lost, credentials: rest.credentials }),
     draining: () => scheduler.draining,
     version: VERSION,
   });
@@ -245,14 +246,16 @@ function serverOf({ tasks, pool, lost, ...rest }: Parts): FastifyInstance {
 function readinessOf({
   tasks,
   pool,
+  models,
   lost,
   credentials,
-}: Pick<Parts, "tasks" | "pool" | "lost" | "credentials">): Readiness {
+}: Pick<Parts, "tasks" | "pool" | "models" | "lost" | "credentials">): Readiness {
   if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
   if (!tasks.canSave) return { ready: false, reason: "Tasks cannot be written to disk." };
   const { trouble } = credentials;
   if (trouble?.isShut) return { ready: false, reason: trouble.sentence };
   const { ready, reason } = pool.readiness();
+  if (!ready && models.fetching !== null) return { ready, reason: models.fetching };
   return { ready, reason: reason ?? trouble?.sentence ?? null };
 }
 

@@ -2,9 +2,13 @@
 import { existsSync } from "node:fs";
 import { makeAjv, misfitsOf } from "../common/validation.ts";
 import { checkTogether } from "./checks.ts";
+import { engineTraits } from "../engine/kinds.ts";
+import { messageOf } from "../errors.ts";
+import { type ModelSource, parseSource, shortNameOf, sourceText } from "../models/source.ts";
 import { fillTemplates } from "./environment.ts";
 import { readConfigFile, readYaml } from "./file.ts";
 import { type Finding, type Path, type Place, refuseAll, touches } from "./findings.ts";
+import { type ModelSettings } from "./models-section.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 
 /** Values of the command line or the environment, which go before the file's. */
@@ -12,6 +16,7 @@ export interface ConfigOverrides {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly devices?: string | undefined;
+  /** A path, or of an engine whose models have names such a name; any other source of a model is fetched. */
   readonly model?: string | undefined;
   readonly logLevel?: string | undefined;
 }
@@ -68,11 +73,12 @@ function finish(
   checks: readonly Check[],
 ): Config {
   const own = fitted(withoutNulls(file.value));
-  const given = fitted(overridesAsConfig(overrides));
+  const model = modelGiven(overrides.model, own.config);
+  const given = fitted(overridesAsConfig({ ...overrides, model: model.path }));
   const inFile = [...file.findings, ...own.findings];
   const isWrong = ([, at]: (typeof SET_BY)[number]): boolean => given.findings.some(({ path }) => touches(path, at));
   const unusable = Object.fromEntries(SET_BY.filter(isWrong).map(([name]) => [name, undefined]));
-  const config = withOverrides(own.config, { ...overrides, ...unusable });
+  const config = withOverrides(own.config, { ...overrides, model: model.path, ...unusable }, model.fetched);
   const wrong = [...inFile, ...given.findings].map(({ path }) => path);
   const rules = [checkTogether, ...checks].flatMap((check) => check(config));
   const sound = rules.filter(
@@ -82,7 +88,7 @@ function finish(
     SET_BY.some(([name, at]) => overrides[name] !== undefined && touches(at, path));
   refuseAll([
     ...inFile.map(({ path, sentence }) => ({ sentence, place: placeInFile(path) })),
-    ...given.findings.map(({ sentence }) => ({ sentence, place: COMMAND_LINE })),
+    ...[...given.findings, ...model.findings].map(({ sentence }) => ({ sentence, place: COMMAND_LINE })),
     ...sound.map(({ path, sentence }) => ({ sentence, place: isGiven(path) ? COMMAND_LINE : placeInFile(path) })),
   ]);
   return deepFreeze(config);
@@ -122,6 +128,32 @@ const SET_BY: readonly (readonly [keyof ConfigOverrides, Path])[] = [
   ["logLevel", ["log", "level"]],
 ];
 
+/** The model of the command line: a path or the name on a server, as `engine.model`; or what is fetched, as the only one of `models`. */
+interface GivenModel {
+  readonly path: string | undefined;
+  readonly fetched: ModelSettings | null;
+  readonly findings: readonly Finding[];
+}
+
+function modelGiven(text: string | undefined, { engine, models }: Config): GivenModel {
+  const asPath = { path: text, fetched: null, findings: [] };
+  if (text === undefined || engineTraits(engine.kind).model !== "file") return asPath;
+  try {
+    const source = parseSource(text);
+    // Beside `models` it is refused, as a path is.
+    if (source.kind === "path" || models.length > 0) return asPath;
+    return { path: undefined, fetched: startedWith(source), findings: [] };
+  } catch (error) {
+    // A file may have any name.
+    if (existsSync(text)) return asPath;
+    return { ...asPath, path: undefined, findings: [{ path: ["engine", "model"], sentence: messageOf(error) }] };
+  }
+}
+
+function startedWith(source: ModelSource): ModelSettings {
+  return { name: shortNameOf(source), source: sourceText(source), aliases: [], load: "start", task_types: [] };
+}
+
 function overridesAsConfig({ host, port, devices, model, logLevel }: ConfigOverrides) {
   const list = devices?.split(",");
   return {
@@ -132,13 +164,16 @@ function overridesAsConfig({ host, port, devices, model, logLevel }: ConfigOverr
   };
 }
 
-function withOverrides(config: Config, overrides: ConfigOverrides): Config {
+/** @param fetched the model that stands in the place of all that the file names; null: there is none */
+function withOverrides(config: Config, overrides: ConfigOverrides, fetched: ModelSettings | null): Config {
   const { server, gpu, engine, log } = overridesAsConfig(overrides);
+  const { model: inFile, ...ownEngine } = config.engine;
   return {
     ...config,
+    ...(fetched !== null && { models: [fetched] }),
     server: { ...config.server, host: plainHost(config.server.host), ...server },
     gpu: { ...config.gpu, ...gpu },
-    engine: { ...config.engine, ...engine },
+    engine: { ...ownEngine, ...(inFile !== undefined && fetched === null && { model: inFile }), ...engine },
     log: { ...config.log, ...log },
   };
 }

@@ -1,6 +1,8 @@
 /** Rules about `models` that a schema cannot say. */
 import { fieldName, shown } from "../common/validation.ts";
+import { messageOf } from "../errors.ts";
 import { engineTraits } from "../engine/kinds.ts";
+import { parseSource } from "../models/source.ts";
 import { deviceEntries } from "./devices.ts";
 import { type Finding, type Path } from "./findings.ts";
 import { type Config } from "./schema.ts";
@@ -38,9 +40,19 @@ function* checkUnique(
 function* checkSources(config: Config): Iterable<Finding> {
   for (const [index, { source, engine }] of config.models.entries()) {
     const kind = engine?.kind ?? config.engine.kind;
-    const isNeeded = engineTraits(kind).model !== "unused";
-    if (!isNeeded || source !== undefined) continue;
-    yield finding(["models", index, "source"], `is missing; engine.kind ${kind} needs one.`, ["engine", "kind"]);
+    const { model } = engineTraits(kind);
+    if (model === "unused") continue;
+    const path = ["models", index, "source"];
+    if (source === undefined) yield finding(path, `is missing; engine.kind ${kind} needs one.`, ["engine", "kind"]);
+    else if (model === "file") yield* checkSource(path, source);
+  }
+}
+
+function* checkSource(path: Path, source: string): Iterable<Finding> {
+  try {
+    parseSource(source);
+  } catch (error) {
+    yield { path, sentence: `${fieldName(path, "")}: ${messageOf(error)}` };
   }
 }
 
@@ -52,7 +64,10 @@ function* checkOwnModels(config: Config): Iterable<Finding> {
   );
   if (config.engine.model !== undefined) own.push(["engine", "model"]);
   const first = `models[0] (${config.models[0]!.name})`;
-  for (const path of own) yield finding(path, `is there beside ${first}; only one of them may say what is served.`);
+  for (const path of own) {
+    yield finding(path, `is there beside ${first}; only one of them may say what is served.`);
+    yield { path: ["models", 0], sentence: `${first} is there beside ${fieldName(path, "")}.`, from: [path] };
+  }
 }
 
 function finding(path: Path, sentence: string, ...from: Path[]): Finding {

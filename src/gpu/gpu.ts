@@ -48,6 +48,7 @@ export class Gpu {
   /** In the order of their ids. */
   #instances: readonly Instance[] = [];
   #nextId = 0;
+  #isStarted = false;
   /** Instances that take nothing new and go when nothing runs there any more. */
   readonly #retired = new Set<Instance>();
   readonly #crowding: Crowding;
@@ -97,6 +98,7 @@ export class Gpu {
       },
     );
     this.#instances = [...this.#instances, instance];
+    if (this.#isStarted && this.device.unfit !== null) instance.health.refuse(this.device.unfit);
   }
 
   /** Takes an instance away, as soon as nothing runs there. */
@@ -118,6 +120,7 @@ export class Gpu {
   /** Starts the workers of what is to be there, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did */
   start(drained: string | null): void {
     const { unfit, lost } = this.device;
+    this.#isStarted = true;
     if (drained !== null) this.#health.drain(drained, false);
     if (unfit !== null) for (const { health } of this.#instances) health.refuse(unfit);
     if (lost !== null) this.#health.vanish(lost);

@@ -19,6 +19,7 @@ import { type GpuFacts, type InstanceRef } from "./facts.ts";
 import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
 import { engineOn, keyOf, mayHold, type ServedModel, simulatedFor } from "./served.ts";
 import { isThere, planStarts } from "./starts.ts";
+import { Startup } from "./startup.ts";
 import { type GpuStatus, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
@@ -72,6 +73,7 @@ export class GpuPool {
   #models: ReadonlyMap<string, ServedModel> = new Map();
   /** Instances that are loaded when their GPUs start. */
   readonly #toLoad = new Set<Instance>();
+  readonly #startup = new Startup();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;
 
@@ -91,6 +93,7 @@ export class GpuPool {
     const { load, misfits } = await planStarts([...this.#gpus.values()], [...this.#models.values()]);
     if (misfits.length > 0) throw new AltLasError("bad_config", misfits.join("\n"));
     for (const instance of load) this.#toLoad.add(instance);
+    this.#startup.begin(this.#models.values(), load);
   }
 
   /** Tells the GPUs to `events` and starts their workers, those with cards once their figures are known. Calling it twice is harmless. */
@@ -125,6 +128,7 @@ export class GpuPool {
       this.#tell(gpu.device.id);
     }
     this.#names.serve(models);
+    this.#startup.follow(this.#models);
     const come = models.filter((model) => isThere(model) && !isThere(before.get(keyOf(model.settings))));
     if (this.#started && come.length > 0) void this.#loadAsTheyCome(come);
   }
@@ -134,6 +138,7 @@ export class GpuPool {
     const { load, misfits } = await planStarts([...this.#gpus.values()], models);
     for (const sentence of misfits) this.#parts.log.warn(`${sentence} It is loaded when it is wanted.`);
     for (const instance of load) instance.load();
+    this.#startup.planned(models, load);
   }
 
   /** Loads the model of an instance, unless it is there or on its way. */
@@ -200,15 +205,9 @@ export class GpuPool {
     return this.#names.meantBy(asked);
   }
 
-  /** Ready means that a task sent now could finish: every GPU has loaded or failed to, and one at least serves. */
+  /** See `Startup`. */
   readiness(): Readiness {
-    const all = [...this.#gpus.values()];
-    const starting = all.filter(({ settled, state }) => !settled && state === "starting");
-    if (starting.length > 0)
-      return { ready: false, reason: `${starting.length} of ${all.length} GPUs are still loading.` };
-    if (all.some(({ state }) => state === "ready" || state === "hot")) return { ready: true, reason: null };
-    // Anybody may ask for this, so it names no file and no reason.
-    return { ready: false, reason: "No GPU can run tasks; GET /api/v1/gpus says why." };
+    return this.#startup.readiness([...this.#gpus.values()], this.#models);
   }
 
   /** Ends the workers. Calling it twice is harmless. */

@@ -9,11 +9,10 @@ const SILENCE = 30_000;
 export class FetchLog {
   readonly #log: Logger;
   readonly #source: string;
-  readonly #begun = performance.now();
-  #saidAt: number | null = null;
+  /** The first figures; null: there were none yet. */
+  #first: { readonly bytes: number; readonly at: number } | null = null;
+  #saidAt = 0;
   #tenths = 0;
-  /** Bytes that were here before. */
-  #before = 0;
 
   constructor(log: Logger, source: string) {
     this.#log = log;
@@ -24,11 +23,9 @@ export class FetchLog {
     const { bytes, total } = progress;
     const tenths = total === null || total === 0 ? 0 : Math.floor((10 * bytes) / total);
     const now = performance.now();
-    if (this.#saidAt === null) {
-      this.#before = bytes;
-      const size = total === null ? "" : `, ${sizeWords(total)}`;
-      const rest = bytes === 0 ? "" : `, of which ${sizeWords(bytes)} were here already`;
-      this.#log.info({ source: this.#source, bytes, total }, `fetching${size}${rest}`);
+    if (this.#first === null) {
+      this.#first = { bytes, at: now };
+      this.#log.info({ source: this.#source, bytes, total }, `fetching${total === null ? "" : ` ${sizeWords(total)}`}`);
     } else if (tenths <= this.#tenths && now - this.#saidAt < SILENCE) return;
     else this.#log.info({ bytes, total }, `fetched ${progressWords(progress)}`);
     this.#saidAt = now;
@@ -37,9 +34,9 @@ export class FetchLog {
 
   /** All is here. */
   done({ bytes, path }: FetchedModel): void {
-    const seconds = (performance.now() - this.#begun) / 1000;
-    const rate = Math.max(0, bytes - this.#before) / Math.max(seconds, 0.001);
-    const how = this.#saidAt === null ? "" : ` in ${seconds.toFixed(1)} s, ${sizeWords(rate)}/s`;
+    const { at, bytes: before } = this.#first ?? { at: performance.now(), bytes };
+    const seconds = (performance.now() - at) / 1000;
+    const how = seconds < 1 ? "" : `, the last ${sizeWords(bytes - before)} in ${seconds.toFixed(0)} s (${sizeWords((bytes - before) / seconds)}/s)`;
     this.#log.info({ path, bytes }, `its file is here: ${sizeWords(bytes)}${how}`);
   }
 }

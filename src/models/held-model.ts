@@ -8,7 +8,7 @@ import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
 import { FetchLog } from "./fetch-log.ts";
 import { progressWords } from "./fetch-words.ts";
-import { fileAt, fileNowAt } from "./model-file.ts";
+import { bytesAt, fileAt } from "./model-file.ts";
 import { type ModelSource } from "./source.ts";
 
 /** What finds and fetches files. */
@@ -133,8 +133,11 @@ export class HeldModel {
   async look(): Promise<void> {
     const found = this.#found;
     if (found === null || this.#fetching !== null) return;
-    const file = await fileNowAt(found.path);
-    if (this.#found === found && this.#fetching === null) this.#is(file);
+    const bytes = await bytesAt(found.path);
+    const { file } = this.#served;
+    const isSame = file?.state === "there" ? bytes === file.bytes : bytes === null;
+    // What has changed is looked at more closely; it is rare.
+    if (!isSame && this.#found === found && this.#fetching === null) this.#is(fileAt(found.path));
   }
 
   /** Ends its fetch; what has come stays. */

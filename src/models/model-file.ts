@@ -1,35 +1,37 @@
 /** The file of a model on this machine, as the GPUs are told of it. */
-import { type Stats, statSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { partsOf } from "../common/gguf.ts";
+import { MAGIC, partsOf } from "../common/gguf.ts";
 import { messageOf } from "../errors.ts";
 import { type ModelFile } from "../gpu/served.ts";
 
-/** Looks at the parts of a file. @param path of the first part */
+/** Looks at the parts of a file, and at how the first one begins. @param path of the first part */
 export function fileAt(path: string): ModelFile {
   try {
-    return sumOf(
-      path,
-      partsOf(path).map((part) => statSync(part)),
-    );
+    const bytes = partsOf(path).reduce((sum, part) => sum + statSync(part).size, 0);
+    if (beginningOf(path) === MAGIC) return { state: "there", path, bytes };
+    return { state: "failed", why: `The model file ${path} is no GGUF file.` };
   } catch (error) {
-    return absent(path, error);
+    return { state: "failed", why: `The model file ${path} cannot be used: ${messageOf(error)}.` };
   }
 }
 
-/** As `fileAt`, without ever waiting for the disk in the main thread. */
-export async function fileNowAt(path: string): Promise<ModelFile> {
+/** Bytes of all parts, without ever waiting for the disk in the main thread; null: one cannot be looked at. */
+export async function bytesAt(path: string): Promise<number | null> {
   try {
-    return sumOf(path, await Promise.all(partsOf(path).map((part) => stat(part))));
-  } catch (error) {
-    return absent(path, error);
+    const parts = await Promise.all(partsOf(path).map((part) => stat(part)));
+    return parts.reduce((sum, { size }) => sum + size, 0);
+  } catch {
+    return null;
   }
 }
 
-function sumOf(path: string, parts: readonly Stats[]): ModelFile {
-  return { state: "there", path, bytes: parts.reduce((sum, { size }) => sum + size, 0) };
-}
-
-function absent(path: string, error: unknown): ModelFile {
-  return { state: "failed", why: `The model file ${path} cannot be used: ${messageOf(error)}.` };
+function beginningOf(path: string): string {
+  const bytes = Buffer.alloc(MAGIC.length);
+  const file = openSync(path, "r");
+  try {
+    return bytes.toString("latin1", 0, readSync(file, bytes));
+  } finally {
+    closeSync(file);
+  }
 }

@@ -6,13 +6,14 @@ import { resolve } from "node:path";
 import { wallTime } from "../common/clock.ts";
 import { ABSENT, FileWatch } from "../common/file-watch.ts";
 import { shown } from "../common/validation.ts";
-import { type Config, MODEL_NAME, type ModelSettings } from "../config/config.ts";
+import { type Config, deviceEntries, MODEL_NAME, type ModelSettings } from "../config/config.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelFile, type ServedModel } from "../gpu/served.ts";
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
-import { type Fetcher, HeldModel } from "./held-model.ts";
+import { progressWords } from "./fetch-words.ts";
+import { type Fetcher, HeldModel, type Provenance } from "./held-model.ts";
 import { changePulled, type PulledModel, pulledPath, readPulled } from "./pulled.ts";
 import { type ModelSource, parseSource, shortNameOf, sourceText } from "./source.ts";
 
@@ -33,7 +34,7 @@ export interface ModelEntry {
 }
 
 export interface RegistryParts {
-  readonly config: Pick<Config, "models" | "models_from_cache" | "engine">;
+  readonly config: Config;
   readonly dataDir: string;
   /** Where the cache and the hub are named. */
   readonly environment: NodeJS.ProcessEnv;
@@ -53,11 +54,10 @@ export interface RegistryTiming {
   readonly looks: number;
 }
 
-/** Until files can be fetched. */
+/** What fetches is loaded only where something is to be found or fetched. */
 const REAL: Fetcher = {
-  find: () => Promise.resolve(null),
-  fetch: () =>
-    Promise.reject(new AltLasError("invalid_input", "This version serves only files that are on this machine.")),
+  find: async (source, environment) => (await import("./fetch.ts")).findModel(source, environment),
+  fetch: async (source, options) => (await import("./fetch.ts")).fetchModel(source, options),
 };
 
 const TIMING: RegistryTiming = { retryPauses: [5, 15, 30, 60, 120, 300, 600], looks: 2000 };
@@ -90,6 +90,18 @@ export class ModelRegistry {
   /** In the same order. */
   served(): readonly ServedModel[] {
     return this.#all.map(({ served }) => served);
+  }
+
+  /** A sentence about what the server is to start with and is being fetched; null: all that is here. */
+  get fetching(): string | null {
+    const coming = this.#configured.filter(
+      ({ settings, file }) => settings.load === "start" && file?.state === "fetching",
+    );
+    const [first] = coming;
+    if (first === undefined) return null;
+    const how = first.progress === null ? "" : ` (${progressWords(first.progress)})`;
+    const which = this.#all.length === 1 ? "The model" : `${coming.length} of ${this.#all.length} models`;
+    return `${which} ${coming.length > 1 ? "are" : "is"} still being fetched${how}.`;
   }
 
   /** Finds what was fetched before, without asking anybody. */
@@ -152,10 +164,13 @@ export class ModelRegistry {
 
   /** Takes over the models of another configuration. Those that are the same keep their state. */
   configure(models: Config["models"]): void {
-    const before = new Map(this.#configured.map((held) => [JSON.stringify(held.settings), held]));
-    this.#configured = models.map((settings) => before.get(JSON.stringify(settings)) ?? this.#held(settings, null));
-    const now = new Set(this.#configured);
-    for (const held of before.values()) if (!now.has(held)) held.stop();
+    const before = this.#configured;
+    this.#configured = models.map((settings) => {
+      const text = JSON.stringify(settings);
+      const same = before.find((held) => JSON.stringify(held.settings) === text);
+      return same ?? this.#held(settings, null, before.find((held) => held.settings.source === settings.source)?.found);
+    });
+    for (const held of before) if (!this.#configured.includes(held)) held.stop();
     this.#changed();
     for (const held of this.#configured) if (this.#isStarted) void held.find().then(() => this.#fetchIfMissing(held));
   }
@@ -184,14 +199,19 @@ export class ModelRegistry {
     };
   }
 
-  #held(settings: ModelSettings, record: PulledModel | null): HeldModel {
+  /** @param known where its file is, as far as that is known */
+  #held(
+    settings: ModelSettings,
+    record: PulledModel | null,
+    known: Provenance | null = record?.file ?? null,
+  ): HeldModel {
     const { config, environment, fetcher = REAL, log, timing = TIMING } = this.#parts;
     const hasFile = record !== null || engineTraits(settings.engine?.kind ?? config.engine.kind).model === "file";
     return new HeldModel({
       settings,
       hasFile,
       source: !hasFile ? null : record === null ? parseSource(settings.source ?? "") : sourceOf(record),
-      known: record?.file ?? null,
+      known,
       environment,
       fetcher,
       log,
@@ -282,10 +302,12 @@ function sourceOf({ source }: PulledModel): ModelSource | null {
   }
 }
 
-/** Where no engine is named, a model that was pulled has that of the configuration, if that loads files or pretends to. */
-function settingsOf({ name, source }: PulledModel, { engine }: Pick<Config, "engine">): ModelSettings {
-  const kind = engineTraits(engine.kind).model === "name" ? "llama" : engine.kind;
-  return { name, source, aliases: [], load: "demand", task_types: [], engine: { kind } };
+/** A device whose models have names on another server can load no file, so beside such a device the engine is named. */
+function settingsOf({ name, source }: PulledModel, config: Config): ModelSettings {
+  const kinds = [config.engine.kind, ...deviceEntries(config).map(({ entry }) => entry.engine?.kind)];
+  const which = (model: "name" | "file") => kinds.find((kind) => kind !== undefined && engineTraits(kind).model === model);
+  const engine = which("name") === undefined ? {} : { engine: { kind: which("file") ?? "llama" } };
+  return { name, source, aliases: [], load: "demand", task_types: [], ...engine };
 }
 
 /** @throws {AltLasError} `invalid_input` */

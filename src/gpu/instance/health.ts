@@ -66,6 +66,13 @@ export class InstanceHealth {
     this.#options.changed(why);
   }
 
+  /** Its model is yet to come here. Earlier faults say nothing about it. */
+  awaits(why: string): void {
+    this.#unfit = null;
+    this.#fault = null;
+    this.starting(why);
+  }
+
   /** Its worker is being started, for the first time or again. */
   starting(why: string): void {
     this.#absent = null;

@@ -147,8 +147,9 @@ export class Lifecycle {
 
   /** The file of its model has come, or there is none. Nothing changes for a model that is loaded. */
   fileIs(file: ModelFile | null): void {
-    if (this.#wanted) return;
-    if (file?.state === "fetching") this.#health.starting(file.why);
+    // What keeps its GPU from serving anything does so still.
+    if (this.#wanted || this.#options.isHopeless) return;
+    if (file?.state === "fetching") this.#health.awaits(file.why);
     else if (file?.state === "failed") this.#health.refuse(file.why);
     else if (this.#health.state !== "unloading") this.#health.absent("cold", NOT_WANTED);
   }
@@ -191,7 +192,7 @@ export class Lifecycle {
 
   /** The pause before the next try is over. */
   wake(): void {
-    if (!this.#wanted) return this.#health.absent("cold", NOT_WANTED);
+    if (!this.#wanted) return this.#options.isHopeless ? undefined : this.#health.absent("cold", NOT_WANTED);
     this.#tryUnfit = true;
     this.launch();
   }
