@@ -29,7 +29,7 @@ export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
   lost(reason: LossReason, sentence: string | null, instance: number): void;
 }
 
-export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget"> {
+export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "beside"> {
   readonly device: Device;
   /** The memory in which models may be now; null: nobody can tell. */
   readonly memory: (reading: Reading | null) => CardMemory | null;
@@ -88,6 +88,7 @@ export class Gpu {
         health: this.#health.add(),
         isAvailable: () => !this.#health.isLost && !this.#health.isDraining,
         memoryBudget: () => this.#options.memoryBudget(instance),
+        beside: () => this.#instances.filter((one) => one !== instance && one.isWanted).length,
       },
       {
         ...this.#events,

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
-import { estimateOf } from "../engine/estimate.ts";
+import { type Estimate, estimateOf } from "../engine/estimate.ts";
 import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type Output } from "../output.ts";
@@ -14,7 +14,7 @@ import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { Cards, FIRST_FIGURES } from "./card/cards.ts";
 import { combine } from "./card/readings.ts";
-import { roomOn } from "./card/room.ts";
+import { budgetOf, roomOn } from "./card/room.ts";
 import { type GpuFacts, type InstanceRef } from "./facts.ts";
 import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
 import { engineOn, keyOf, mayHold, type ServedModel, simulatedFor } from "./served.ts";
@@ -48,8 +48,10 @@ export interface PoolParts {
   /** Models by name; none: each device has its own. */
   readonly models?: readonly ServedModel[];
   /** Bytes that a model would take on a device; null: nobody can tell. */
-  readonly estimate?: (engine: InstanceEngine) => Promise<number | null>;
+  readonly estimate?: (engine: InstanceEngine) => Promise<Estimate | null>;
   readonly timing?: LifecycleTiming;
+  /** Of this machine. */
+  readonly cores?: number;
 }
 
 /** How an operator wants a GPU drained. */
@@ -312,18 +314,18 @@ export class GpuPool {
     return [...this.#gpus.values()].flatMap(({ device, instances }) => (isMeant(device) ? instances : []));
   }
 
-  /** The free bytes of a card are divided among the instances that are yet to load there. */
+  /** The free bytes of a card, without what the others need that are yet to load there. */
   async #memoryBudget(device: Device, about: Instance): Promise<number | null> {
     const { isMachine, hasCards } = deviceTraits(device);
     const { memory } = device.thresholds;
     if (isMachine) {
       const all = this.#instances((one) => deviceTraits(one).isMachine);
-      return (process.availableMemory() * memory) / toLoad(about, all);
+      return budgetOf(process.availableMemory() * memory, about, all);
     }
     if (!hasCards) return null;
     const free = await this.#cards.free(device.uuids);
     const shares = free.map((bytes, place) =>
-      bytes === null ? null : (bytes * memory) / toLoad(about, this.#on(device.uuids[place]!)),
+      bytes === null ? null : budgetOf(bytes * memory, about, this.#on(device.uuids[place]!)),
     );
     return shares.reduce((sum, share) => (sum === null || share === null ? null : sum + share), 0);
   }
@@ -334,20 +336,16 @@ function withSets(_key: string, value: unknown): unknown {
   return value instanceof Set ? [...value] : value;
 }
 
-/** The number of these that are yet to load their models, including the one that asks. */
-function toLoad(about: Instance, all: readonly Instance[]): number {
-  return 1 + all.filter((one) => one !== about && one.isToLoad).length;
-}
-
 /** Whether a driver tells about it. */
 function isMonitored({ vendor }: Device): boolean {
   return vendor === "nvidia" || vendor === "amd";
 }
 
 /** Cores are divided among the CPU devices, and one is left for the server. @param served null: the device's own model */
-function engineOptions(device: Device, served: ServedModel | null, { devices, config }: PoolParts): InstanceEngine {
+function engineOptions(device: Device, served: ServedModel | null, parts: PoolParts): InstanceEngine {
+  const { devices, config, cores: all = availableParallelism() } = parts;
   const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
-  const cores = Math.max(1, Math.floor((availableParallelism() - 1) / Math.max(1, cpuDevices)));
+  const cores = Math.max(1, Math.floor((all - 1) / Math.max(1, cpuDevices)));
   const { kind, model, context, minContext, raw, tuning, binary, upstream, patience } =
     served === null ? device.engine : engineOn(device, served);
   return {

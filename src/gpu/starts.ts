@@ -37,7 +37,7 @@ function placesFor(key: string, gpus: readonly Gpu[]): StartPlace<Instance>[] {
     if (instance === undefined) return [];
     // What the models on the other devices of this machine take is counted in what is taken.
     const room = roomOn({ device, reading: null, all: [] });
-    return [{ instance, memoryOf: memoryOf(device), room, needed: instance.stay.residency.memory }];
+    return [{ instance, memoryOf: memoryOf(device), room, needed: instance.stay.residencyIn(room).memory }];
   });
 }
 

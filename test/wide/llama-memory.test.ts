@@ -4,9 +4,11 @@ import { describe, it } from "node:test";
 import { type EngineInfo } from "../../src/engine/engine.ts";
 import { withSimplerType } from "../../src/engine/llama/model.ts";
 import { type MemoryPlan } from "../../src/engine/memory-plan.ts";
+import { estimateOf, takenBy } from "../../src/engine/estimate.ts";
 import { EngineFailure } from "../../src/engine/failures.ts";
 import { LLAMA, planned, prompts, refused, SLOTS, watch } from "../helpers/engines.ts";
 import { type Changes, llamaInfo, withLlama } from "../helpers/llama.ts";
+import { embeddingModel, instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 
 const F16 = { kvCacheType: "f16" } as const;
 
@@ -21,6 +23,16 @@ function settingOf({ settings }: EngineInfo, name: string): [string | number, st
 async function plannedAlone(changes: Changes = {}): Promise<number> {
   const memoryBudget = planned(await llamaInfo(changes)) - 1;
   return planned(await llamaInfo({ ...changes, memoryBudget }));
+}
+
+/** What is reckoned before a load is what its plan takes, and a third more at most. */
+async function isWhatItTakes(changes: Changes): Promise<void> {
+  const { pace: _pace, tuning, ...rest } = changes;
+  const options = { ...LLAMA, ...rest, tuning: { ...LLAMA.tuning, ...tuning } };
+  const taken = takenBy(options, (await llamaInfo(changes)).memory!);
+  const { wanted, least } = (await estimateOf(options))!;
+  assert(taken <= wanted && wanted < 1.3 * taken, `${wanted} for ${taken}`);
+  assert(least <= wanted);
 }
 
 describe("the memory of the llama engine", () => {
@@ -204,4 +216,18 @@ describe("how the llama engine computes", () => {
       { tuning: { batchSize: 32 } },
     );
   });
+});
+
+describe("what a model is reckoned to take before its load", () => {
+  it("is what its plan takes, and a third more at most, whatever is configured", async () => {
+    await isWhatItTakes({});
+    await isWhatItTakes({ slots: 1 });
+    await isWhatItTakes({ slots: 40, context: 512, tuning: { kvCacheType: "q8_0" } });
+  });
+
+  for (const [what, model] of [["generates", instructModel()] as const, ["makes vectors", embeddingModel()] as const]) {
+    it(`is so for a real model that ${what}`, { skip: model === null && NO_REAL_MODEL }, async () => {
+      await isWhatItTakes({ model: model!, slots: 2 });
+    });
+  }
 });

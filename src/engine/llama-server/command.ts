@@ -2,7 +2,8 @@
 import { type EngineOptions, type EngineSetting } from "../engine.ts";
 import { type FoundTemplate } from "../llama/chat-template.ts";
 import { type ModelHeader } from "../llama/header.ts";
-import { batchSizeFor, flashAttentionFor, rawSetting, settingsOf, threadsFor } from "../llama/settings.ts";
+import { batchSizeFor } from "../llama/batch.ts";
+import { flashAttentionFor, rawSetting, settingsOf, threadsFor } from "../llama/settings.ts";
 import { type MemoryPlan } from "../memory-plan.ts";
 import { type ServerDevice } from "./devices.ts";
 import { type PrivateAddress } from "./process.ts";

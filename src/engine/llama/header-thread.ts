@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import { readGgufFileInfo } from "node-llama-cpp";
 import { type FileShape, type FileShapeAnswer } from "./file-shape.ts";
-import { KV_CACHE, kvShapeOf } from "./header.ts";
+import { generates, kvShapeOf } from "./header.ts";
 import { partsOf } from "../../common/gguf.ts";
 
 const port = parentPort;
@@ -15,16 +15,23 @@ port.on("message", (path: string) => {
 });
 
 async function shapeOf(path: string): Promise<FileShape> {
-  const { architectureMetadata } = await readGgufFileInfo(path, {
+  const { architectureMetadata, metadata } = await readGgufFileInfo(path, {
     sourceType: "filesystem",
     logWarnings: false,
     spliceSplitFiles: false,
   });
-  const { kvNumbersPerToken } = kvShapeOf(architectureMetadata);
-  const { context_length: trained } = architectureMetadata;
+  const { context_length: trained, embedding_length: width } = architectureMetadata;
   return {
     bytes: partsOf(path).reduce((sum, part) => sum + statSync(part).size, 0),
-    kvBytesPerToken: Math.ceil(kvNumbersPerToken * KV_CACHE.f16.bytesPerNumber),
-    trainContext: Number.isSafeInteger(trained) && trained! > 0 ? trained! : null,
+    kvNumbersPerToken: kvShapeOf(architectureMetadata).kvNumbersPerToken,
+    trainContext: isCount(trained) && trained > 0 ? trained : null,
+    vocabulary: metadata.tokenizer?.ggml?.tokens?.length ?? 0,
+    width: isCount(width) ? width : 0,
+    generates: generates(architectureMetadata),
   };
+}
+
+/** A header may have anything in it. */
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

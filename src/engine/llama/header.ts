@@ -4,14 +4,11 @@ import { GgmlType, type GgufFileInfo, GgufInsights, type Llama, readGgufFileInfo
 import { messageOf } from "../../errors.ts";
 import { type KvCacheType } from "../engine.ts";
 import { partsOf } from "../../common/gguf.ts";
+import { KV_NUMBER } from "./file-shape.ts";
 import { checkWhole, type Part } from "./model-parts.ts";
 
-/** The types of KV cache, by node-llama-cpp's names. A quantized block is 32 numbers with one 16-bit scale. */
-export const KV_CACHE = {
-  f16: { type: GgmlType.F16, bytesPerNumber: 2 },
-  q8_0: { type: GgmlType.Q8_0, bytesPerNumber: 34 / 32 },
-  q4_0: { type: GgmlType.Q4_0, bytesPerNumber: 18 / 32 },
-} as const;
+/** The types of KV cache, by node-llama-cpp's names. */
+export const KV_CACHE = { f16: GgmlType.F16, q8_0: GgmlType.Q8_0, q4_0: GgmlType.Q4_0 } as const;
 
 /** Of `enum llama_pooling_type`: each token has a vector of its own. Below it stands that the file does not say, above it how they are summed up. */
 const NO_POOLING = 0;
@@ -57,7 +54,7 @@ async function readFileInfo(path: string, signal: AbortSignal): Promise<GgufFile
 
 /** Bytes of KV cache one token takes at most. */
 export function kvBytesPerToken({ kvNumbersPerToken }: ModelHeader, type: KvCacheType): number {
-  return Math.ceil(kvNumbersPerToken * KV_CACHE[type].bytesPerNumber);
+  return Math.ceil(kvNumbersPerToken * KV_NUMBER[type]);
 }
 
 /** A key and a value for each head of each layer. */
@@ -75,7 +72,7 @@ export function kvShapeOf(shape: ModelShape): Pick<ModelHeader, "kvNumbersPerTok
 }
 
 /** One that sees what follows a token, or that sums a text up, would crash or answer nonsense when asked for the next token. */
-function generates({ attention, pooling_type: pooling = NO_POOLING }: ModelShape): boolean {
+export function generates({ attention, pooling_type: pooling = NO_POOLING }: ModelShape): boolean {
   return attention?.causal !== false && pooling <= NO_POOLING;
 }
 

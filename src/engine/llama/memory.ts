@@ -11,7 +11,8 @@ import { type GgufInsightsResourceRequirements, type Llama } from "node-llama-cp
 import { type EngineOptions, type KvCacheType } from "../engine.ts";
 import { type EmbeddingRoom } from "./embeddings.ts";
 import { KV_CACHE, kvBytesPerToken, type ModelHeader } from "./header.ts";
-import { batchSizeFor, contextWanted, flashAttentionFor } from "./settings.ts";
+import { batchSizeFor } from "./batch.ts";
+import { contextWanted, flashAttentionFor } from "./settings.ts";
 import { type MemoryPlan, planMemory, type Rest, type Room } from "../memory-plan.ts";
 
 /**
@@ -57,7 +58,7 @@ interface DeviceRoom extends Room {
 }
 
 async function restOf(header: ModelHeader, options: EngineOptions, room: DeviceRoom): Promise<Rest> {
-  const { type } = KV_CACHE[room.kvCacheType];
+  const type = KV_CACHE[room.kvCacheType];
   const sequences = sequencesOf(header, options, room.slots);
   const bytes = await header.insights.estimateContextResourceRequirementsV2({
     ...(header.generates

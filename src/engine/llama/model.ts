@@ -20,7 +20,8 @@ import { ErrorLog } from "./error-log.ts";
 import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
 import { Prompts } from "./prompt.ts";
 import { type EmbeddingPlan, planEmbeddings, planModel } from "./memory.ts";
-import { batchSizeFor, flashAttentionFor, kvCacheTypesFor, rawSetting, settingsOf, threadsFor } from "./settings.ts";
+import { batchSizeFor } from "./batch.ts";
+import { flashAttentionFor, kvCacheTypesFor, rawSetting, settingsOf, threadsFor } from "./settings.ts";
 import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
 import { checkFile } from "./model-file.ts";
 import { Tokenizer } from "./tokenizer.ts";
@@ -228,7 +229,7 @@ async function createContext(
   model: LlamaModel,
   { context, slots, kvCacheType }: MemoryPlan,
 ): Promise<LlamaContext> {
-  const { type } = KV_CACHE[kvCacheType];
+  const type = KV_CACHE[kvCacheType];
   return model
     .createContext({
       contextSize: context,

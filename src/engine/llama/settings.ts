@@ -1,13 +1,9 @@
 /** How llama.cpp computes: what the configuration says, else what suits the model, the device and its memory; and why. */
 import { type EngineOptions, type EngineSetting, type KvCacheType } from "../engine.ts";
+import { batchSizeFor } from "./batch.ts";
 import { DEFAULT_CONTEXT } from "./file-shape.ts";
 import { type ModelHeader } from "./header.ts";
 import { type MemoryPlan } from "../memory-plan.ts";
-
-/**
- * Tokens decoded in one step at most. A task that comes or goes waits for a step: with more the wait grows, and hardly anything is gained.
- */
-const BATCH = { cpu: 128, gpu: 512 };
 
 /** Numbers for which llama.cpp's quantized types have one scale: a row of the KV cache has to be a multiple. */
 const QUANTIZED_BLOCK = 32;
@@ -25,12 +21,6 @@ export function contextWanted({ context }: EngineOptions, trainContext: number):
 /** CPU threads to compute with. */
 export function threadsFor({ backend, tuning }: EngineOptions): number {
   return tuning.threads ?? (backend === false ? tuning.cores : 1);
-}
-
-/** Tokens of one step at most: at least one for each slot, and where nothing is said two, so that newcomers always move. */
-export function batchSizeFor({ backend, tuning }: EngineOptions, slots: number): number {
-  if (tuning.batchSize !== null) return Math.max(tuning.batchSize, slots);
-  return Math.max(backend === false ? BATCH.cpu : BATCH.gpu, 2 * slots);
 }
 
 /** `auto`: llama.cpp looks whether the device has it for this model. */

@@ -46,3 +46,15 @@ function taken(all: Place["all"]): number {
 function upTo(bytes: number): number {
   return Math.ceil(bytes / STEP) * STEP;
 }
+
+/**
+ * The part of free bytes that an instance may take when it loads now. What is known to be enough for the others that are yet to load there
+ * is left to them; where that is not known, all get the same.
+ * @param all on the same memory
+ */
+export function budgetOf(free: number, about: Instance, all: readonly Instance[]): number {
+  const later = all.filter((one) => one !== about && one.isToLoad);
+  const needs = later.map(({ stay }) => (stay.served === null ? null : stay.residency.memory));
+  const left = needs.includes(null) ? 0 : needs.reduce<number>((rest, need) => rest - (need ?? 0), free);
+  return Math.max(left, free / (1 + later.length));
+}

@@ -2,6 +2,7 @@
 import { type Logger } from "pino";
 import { type Mutex } from "../../common/mutex.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
+import { type Estimate } from "../../engine/estimate.ts";
 import { type Device } from "../inventory/devices.ts";
 import { type ModelNames } from "../models.ts";
 import { type ServedModel } from "../served.ts";
@@ -39,12 +40,14 @@ export interface InstanceSettings {
   readonly openChannel: OpenChannel;
   /** Bytes that its worker may take when it starts now; null: not known. */
   readonly memoryBudget: () => Promise<number | null>;
+  /** Other models that are there on its device, or are to be. */
+  readonly beside: () => number;
   /** Bytes that its worker was seen to take of its cards; null: not known. */
   readonly footprint: () => number | null;
   /** See `Cards.watchFreed`. */
   readonly memoryFreed: (bytes: number) => () => Promise<void>;
   /** Bytes that its model would take, from the header of its file; null: nobody can tell. */
-  readonly estimate: (engine: InstanceEngine) => Promise<number | null>;
+  readonly estimate: (engine: InstanceEngine) => Promise<Estimate | null>;
   /** Lets one worker at a time load on a card. */
   readonly loading: Mutex;
   readonly timing: LifecycleTiming;

@@ -110,7 +110,7 @@ export class Instance {
   }
 
   /** What the model takes, and how it was used. */
-  get stay(): Pick<Stay, "served" | "residency" | "lastUsedAt" | "reckoned"> {
+  get stay(): Pick<Stay, "served" | "residency" | "residencyIn" | "lastUsedAt" | "reckoned"> {
     return this.#stay;
   }
 

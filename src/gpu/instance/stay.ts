@@ -1,7 +1,8 @@
 /** The stay of a model on a GPU: its file, the memory that it takes, how long it took to load, and since when nothing has used it. */
 import { wallTime } from "../../common/clock.ts";
 import { type EngineInfo } from "../../engine/engine.ts";
-import { type Residency } from "../facts.ts";
+import { type Estimate, takenBy } from "../../engine/estimate.ts";
+import { type CardMemory, type Residency } from "../facts.ts";
 import { engineOn, type ServedModel } from "../served.ts";
 import { type InstanceEngine, type InstanceOptions } from "./instance-parts.ts";
 
@@ -20,7 +21,7 @@ export class Stay {
   readonly #events: StayEvents;
   #served: ServedModel | null;
   #engine: InstanceEngine;
-  #estimate: number | null = null;
+  #estimate: Estimate | null = null;
   /** Bytes; null: it was not loaded yet. */
   #measured: number | null = null;
   #loadBegan = 0;
@@ -52,11 +53,19 @@ export class Stay {
     const file = this.#served?.file ?? null;
     return {
       // What is yet to be fetched takes nothing.
-      memory: file?.state === "fetching" ? 0 : (this.#measured ?? this.#estimate),
+      memory: file?.state === "fetching" ? 0 : (this.#measured ?? this.#estimate?.wanted ?? null),
       fileBytes: file?.state === "there" ? file.bytes : 0,
       loadSeconds: this.#loadSeconds,
       pinned: this.#served === null,
     };
+  }
+
+  /** As it would be there: a model that wants more than it can ever have gets a smaller context or fewer slots, if that is enough for it. */
+  residencyIn(room: CardMemory | null): Residency {
+    const { residency } = this;
+    if (room === null || this.#measured !== null || this.#estimate === null || residency.memory === 0) return residency;
+    const most = Math.max(this.#estimate.least, room.total - room.reserved);
+    return { ...residency, memory: Math.min(this.#estimate.wanted, most) };
   }
 
   /** Unix milliseconds when a task last began or ended there; null: none has. */
@@ -79,7 +88,7 @@ export class Stay {
   /** Its model is there. */
   loaded({ memory }: EngineInfo): void {
     this.#loadSeconds = Math.round(performance.now() - this.#loadBegan) / 1000;
-    if (memory !== null) this.#measured = memory.weights + memory.kvCache + memory.overhead;
+    if (memory !== null) this.#measured = takenBy(this.#engine, memory);
     this.used(0);
   }
 
@@ -92,7 +101,9 @@ export class Stay {
   /** Less memory than it needs was free, whatever was reckoned. */
   needsMore(): void {
     this.#measured = null;
-    if (this.#estimate !== null) this.#estimate = Math.ceil(this.#estimate * MORE);
+    if (this.#estimate === null) return;
+    const { wanted, least } = this.#estimate;
+    this.#estimate = { wanted: Math.ceil(wanted * MORE), least: Math.ceil(least * MORE) };
   }
 
   /** A task has begun or ended there. @param tasks that run there now */

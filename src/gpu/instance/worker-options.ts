@@ -10,8 +10,11 @@ const LOADING_MAY_TAKE = 30;
 /** Seconds by which a worker that asks a server may be late in letting go of a task. */
 const PATIENCE_MARGIN = 10;
 
-export function workerOptions(options: InstanceOptions, engine: EngineOptions): WorkerOptions {
-  const { device, inherit, openChannel, cancelTimeout, log } = options;
+export function workerOptions(options: InstanceOptions, planned: EngineOptions): WorkerOptions {
+  const { beside, device, inherit, openChannel, cancelTimeout, log } = options;
+  // Threads that wait for each other's turn on a core make both models far slower than half as fast.
+  const cores = Math.max(1, Math.floor(planned.tuning.cores / (1 + beside())));
+  const engine = { ...planned, tuning: { ...planned.tuning, cores } };
   const stallTimeout = stallTimeoutOf(options);
   return {
     gpuId: device.id,
