@@ -82,12 +82,15 @@ export function placeOfUrl(
 ): { readonly own: OwnFiles; readonly files: readonly string[]; readonly urls: readonly string[] } {
   const { hostname, pathname } = new URL(url);
   const name = posix.basename(pathname);
-  const urls = partsOf(name).map((part) => {
+  const parts = partsOf(name);
+  const urls = parts.map((part) => {
+    // A path may end in a slash, which is no part of a name.
+    if (parts.length === 1) return url;
     const other = new URL(url);
     other.pathname = posix.join(posix.dirname(pathname), part);
     return other.href;
   });
-  const files = partsOf(name).map((part) => `${part.replace(/\.gguf$/i, "").replace(/[^\w.-]+/g, "-") || "model"}.gguf`);
+  const files = parts.map((part) => `${part.replace(/\.gguf$/i, "").replace(/[^\w.-]+/g, "-") || "model"}.gguf`);
   const key = `${hostname.replace(/[^\w.-]+/g, "-")}-${createHash("sha256").update(urls[0]!).digest("hex").slice(0, 16)}`;
   return { own: new OwnFiles(cacheFolder(environment), key), files, urls };
 }

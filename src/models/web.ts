@@ -5,7 +5,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { getCACertificates } from "node:tls";
-import { EnvHttpProxyAgent, request } from "undici";
+import { buildConnector, EnvHttpProxyAgent, request } from "undici";
 import { codeOf, retryAfterIn, SAID_OF, UNREACHED } from "../common/network-words.ts";
 import { VERSION } from "../common/version.ts";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -71,15 +71,18 @@ export class Web implements AsyncDisposable {
   /** @param environment where proxies are named: `https_proxy`, `http_proxy`, `no_proxy`, in small letters or capitals */
   constructor(environment: NodeJS.ProcessEnv, patience: Patience) {
     this.patience = patience;
-    // A company's own authority is known to the system, not to Node.
-    const tls = { ca: [...getCACertificates("default"), ...getCACertificates("system")], timeout: patience.answer };
+    const [httpProxy, httpsProxy, noProxy] = ["http_proxy", "https_proxy", "no_proxy"].map(
+      (name) => environment[name] ?? environment[name.toUpperCase()] ?? "",
+    );
+    const timeout = patience.answer;
+    const hasProxy = httpProxy !== "" || httpsProxy !== "";
+    const tls = hasProxy && { ca: certificates(), timeout };
     this.#agent = new EnvHttpProxyAgent({
-      httpProxy: environment.http_proxy ?? environment.HTTP_PROXY ?? "",
-      httpsProxy: environment.https_proxy ?? environment.HTTPS_PROXY ?? "",
-      noProxy: environment.no_proxy ?? environment.NO_PROXY ?? "",
-      connect: tls,
-      requestTls: tls,
-      proxyTls: tls,
+      httpProxy: httpProxy!,
+      httpsProxy: httpsProxy!,
+      noProxy: noProxy!,
+      connect: connector(timeout),
+      ...(tls && { requestTls: tls, proxyTls: tls }),
       headersTimeout: patience.answer,
       bodyTimeout: patience.stall,
     });
@@ -180,6 +183,21 @@ export class Web implements AsyncDisposable {
     }
     return { status, headers: answer.headers, body, url: url.href };
   }
+}
+
+/** A company's own authority is known to the system, not to Node. There are hundreds of them, so they are read for those who need them. */
+function certificates(): string[] {
+  return [...getCACertificates("default"), ...getCACertificates("system")];
+}
+
+function connector(timeout: number): buildConnector.connector {
+  const plain = buildConnector({ timeout });
+  let secure: buildConnector.connector | undefined;
+  return (options, done) => {
+    if (options.protocol !== "https:") return plain(options, done);
+    secure ??= buildConnector({ timeout, ca: certificates() });
+    return secure(options, done);
+  };
 }
 
 /** From HTTPS to a page that everybody on the way could change, nobody is sent. */
