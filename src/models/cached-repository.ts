@@ -59,6 +59,11 @@ export class CachedRepository {
     return join(this.#folder, "snapshots", commit, file);
   }
 
+  /** The path in the repository of a file in a commit's folder. */
+  pathIn(commit: string, named: string): string {
+    return relative(this.path(commit, "."), named).split(sep).join("/");
+  }
+
   /** @param revision a branch, a tag or a commit. @returns null: nothing of it is here */
   async commitOf(revision: string): Promise<string | null> {
     if (COMMIT.test(revision)) return (await isThere(this.path(revision, "."))) ? revision : null;
@@ -71,7 +76,7 @@ export class CachedRepository {
     const folder = this.path(commit, ".");
     const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
     const names = entries.filter((entry) => !entry.isDirectory());
-    return names.map(({ parentPath, name }) => relative(folder, join(parentPath, name)).split(sep).join("/"));
+    return names.map(({ parentPath, name }) => this.pathIn(commit, join(parentPath, name)));
   }
 
   /** @returns null: its name is there, its content is not */
@@ -92,6 +97,32 @@ export class CachedRepository {
     await mkdir(dirname(named), { recursive: true });
     await linkAs(named, this.blob(blob), linkers);
     syncFolder(dirname(named));
+  }
+
+  /**
+   * Removes files, and the contents that no other name needs; with the last one, all that is here of the repository.
+   * @param commit null: in all commits
+   */
+  async remove(paths: readonly string[], commit: string | null): Promise<void> {
+    const commits = await readdir(this.path(".", ".")).catch(() => []);
+    const contents = new Set<string>();
+    for (const one of commit === null ? commits : [commit])
+      for (const path of paths) {
+        const named = this.path(one, path);
+        contents.add(await realpath(named).catch(() => named));
+        await rm(named, { force: true });
+      }
+    const left = (await Promise.all(commits.map((one) => this.#contentsOf(one)))).flat();
+    for (const content of contents) if (!left.includes(content)) await rm(content, { force: true });
+    if (left.length > 0) return;
+    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#locks, { recursive: true, force: true });
+  }
+
+  /** Where the names of a commit lead. */
+  async #contentsOf(commit: string): Promise<readonly string[]> {
+    const names = (await this.files(commit)).map((file) => this.path(commit, file));
+    return Promise.all(names.map((name) => realpath(name).catch(() => name)));
   }
 
   /** Notes the commit that a branch or a tag is at; a commit needs no note. */

@@ -8,7 +8,7 @@ import { download } from "./download.ts";
 import { cacheFolder } from "./environment.ts";
 import { type FetchedFile, type FetchedModel } from "./fetched.ts";
 import { type FetchTools, GGUF } from "./fetch-tools.ts";
-import { takeLock } from "./file-lock.ts";
+import { takeLock } from "./fetch-lock.ts";
 import { findModel, modelOf } from "./find.ts";
 import { isGguf } from "./gguf-start.ts";
 import { Hub, type HubFile, type HubRevision } from "./hub.ts";
@@ -117,8 +117,8 @@ async function fetchBlob(
     const size = await sizeOf(target);
     return size !== null && (bytes === null || size === bytes) && (await isGguf(target));
   };
-  const release = await takeLock(repository.lock(blob), isDone, tools.signal, tools.lockTimes);
-  if (release === null) return tools.meter.finished(bytes ?? 0);
+  const held = await takeLock(repository.lock(blob), isDone, tools.signal, tools.look);
+  if (held === null) return tools.meter.finished(bytes ?? 0);
   try {
     await rm(target, { force: true });
     await download(
@@ -135,7 +135,7 @@ async function fetchBlob(
       tools,
     );
   } finally {
-    await release();
+    held.release();
   }
 }
 

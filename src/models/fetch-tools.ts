@@ -1,9 +1,9 @@
 /** What fetching a model works with. */
 import { type Format, type Tools } from "./download.ts";
-import { type LockTimes } from "./file-lock.ts";
 
 export interface FetchTools extends Tools {
-  readonly lockTimes: LockTimes;
+  /** Milliseconds between two looks whether another fetch of the same file has ended. */
+  readonly look?: number | undefined;
   readonly environment: NodeJS.ProcessEnv;
   /** Is told, in one sentence, when it goes another way than was asked. */
   readonly note: (sentence: string) => void;

@@ -1,7 +1,6 @@
 /** Fetches a model's files onto this machine. `find.ts` finds what is here. */
 import { roomIn } from "../common/disk-space.ts";
 import { type FetchedModel, type FetchProgress } from "./fetched.ts";
-import { LOCK_TIMES, type LockTimes } from "./file-lock.ts";
 import { type ModelSource } from "./source.ts";
 import { type Patience } from "./web.ts";
 
@@ -23,7 +22,8 @@ export interface FetchOptions {
 
 export interface FetchLimits {
   readonly patience: Patience;
-  readonly lockTimes: LockTimes;
+  /** Milliseconds between two looks whether another fetch of the same file has ended. */
+  readonly look?: number | undefined;
   /** Bytes that may still be written into a folder. */
   readonly roomIn: (folder: string) => Promise<number>;
 }
@@ -40,10 +40,10 @@ export async function fetchModel(source: ModelSource, options: FetchOptions): Pr
     import("./meter.ts"),
     import("./fetch-source.ts"),
   ]);
-  const { patience = PATIENCE, lockTimes = LOCK_TIMES, roomIn: room = roomIn } = options.limits ?? {};
+  const { patience = PATIENCE, look, roomIn: room = roomIn } = options.limits ?? {};
   await using web = new Web(options.environment, patience);
   using meter = new Meter((progress) => options.onProgress(progress));
   const note = (sentence: string): void => options.onNote?.(sentence);
   const { environment, signal } = options;
-  return await fetchSource(source, { web, meter, signal, roomIn: room, lockTimes, environment, note });
+  return await fetchSource(source, { web, meter, signal, roomIn: room, look, environment, note });
 }

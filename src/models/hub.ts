@@ -66,8 +66,9 @@ export class Hub {
   }
 
   /** The failure that an answer of the hub means; a page of the hub's storage has none of its headers. */
-  refusal(source: HubSource, { status, headers }: WebAnswer): AltLasError {
-    const code = String(headers["x-error-code"] ?? "");
+  refusal(source: HubSource, { status, headers, url }: WebAnswer): AltLasError {
+    const isOfHub = new URL(url).host === this.#host;
+    const code = String(headers["x-error-code"] ?? (isOfHub ? "" : "OfStorage"));
     const asked = sourceText(source);
     return new AltLasError("model_fetch_failed", this.#wordsFor(source, asked, status, code));
   }
@@ -81,6 +82,7 @@ export class Hub {
     }
     if (code === "RevisionNotFound") return `${repo} on ${this.#host} has no revision ${revision ?? "main"}.`;
     if (code === "EntryNotFound") return `${repo} on ${this.#host} has no file ${file ?? ""}.`;
+    if (code === "OfStorage") return `The storage of ${this.#host} answers ${status} to ${asked}.`;
     if (status === 401) {
       // The hub says the same of a repository that does not exist.
       if (!hasToken) return `${this.#host} has no public repository ${repo}. For a private one, set HF_TOKEN.`;

@@ -5,7 +5,7 @@
  *   alt-las/<key>/<file>.json        where it came from, and its SHA-256
  *   .locks/alt-las/<key>.<file>.alt-las
  */
-import { readFile, stat } from "node:fs/promises";
+import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isObject, valueIn } from "../common/json-values.ts";
 import { replaceFile } from "./cached-repository.ts";
@@ -50,6 +50,10 @@ export class OwnFiles {
     const origin = valueIn(await readFile(`${path}.json`, "utf8").catch(() => ""));
     const sha256 = isObject(origin) && typeof origin.sha256 === "string" ? origin.sha256 : null;
     return { path, bytes: stats.size, sha256 };
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
   }
 
   async note(file: string, origin: Origin): Promise<void> {

