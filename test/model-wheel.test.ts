@@ -47,7 +47,7 @@ async function worldOf(t: TestContext) {
 
 test("a model of a wheel is fetched, checked twice and unpacked; the wheel does not stay", async (t) => {
   const { index, target, fetch } = await worldOf(t);
-  index.cuts.push(10_000);
+  index.cuts.push({ bytes: 10_000 });
   await fetch();
   assert.deepEqual(readFileSync(target), MODEL);
   assert.deepEqual(readdirSync(dirname(target)), ["model.gguf"]);

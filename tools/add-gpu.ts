@@ -1,57 +1,70 @@
 /**
- * `npm run add-gpu cuda` (or vulkan): brings llama.cpp's package for a kind of GPU into node_modules.
+ * `npm run add-gpu cuda` (or vulkan): brings llama.cpp's package for a kind of GPU into node_modules, and for NVIDIA's GPUs on Linux all
+ * else that they need, see add-gpu/cuda.ts.
  *
  * package.json's overrides put an empty stand-in in the place of these packages, because npm would fetch hundreds of megabytes
  * of them onto every machine. A plain `npm install` of one of them is refused for that reason, so the package is unpacked there.
  */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
 import { cudaPackageFault } from "../src/gpu/inventory/cuda-package.ts";
+import { WheelIndex } from "../src/common/wheels.ts";
+import { addCuda } from "./add-gpu/cuda.ts";
+import { notFoundBySystem } from "./add-gpu/libraries.ts";
+import { lookAtMachine } from "./add-gpu/machine.ts";
+import { addPackage } from "./add-gpu/packages.ts";
+import { tryGpus } from "./add-gpu/trial.ts";
 
+/** Where nothing else is done. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  "linux-x64 cuda": ["linux-x64-cuda", "linux-x64-cuda-ext"],
   "linux-x64 vulkan": ["linux-x64-vulkan"],
   "win32-x64 cuda": ["win-x64-cuda", "win-x64-cuda-ext"],
   "win32-x64 vulkan": ["win-x64-vulkan"],
 };
+const PREPARED = "linux-x64 cuda";
 
-const wanted = process.argv[2] ?? "";
-const packages = PACKAGES[`${process.platform}-${process.arch} ${wanted}`];
-if (packages === undefined) {
-  const known = Object.keys(PACKAGES).join(", ");
+const ROOT = join(import.meta.dirname, "..");
+const say = (line: string): void => console.log(line);
+
+const [kind = "", ...options] = process.argv.slice(2);
+const wanted = `${process.platform}-${process.arch} ${kind}`;
+const packages = PACKAGES[wanted];
+if (wanted === PREPARED) process.exitCode = (await cuda(options.includes("--yes"))) ? 0 : 1;
+else if (packages !== undefined) for (const name of packages) addPackage(ROOT, `@node-llama-cpp/${name}`, say);
+else {
+  const known = [PREPARED, ...Object.keys(PACKAGES)].join(", ");
   console.error(
     `Say which: npm run add-gpu cuda, or vulkan. There are packages for ${known}; this is ${process.platform}-${process.arch}.`,
   );
-  process.exit(1);
-}
-
-const root = join(import.meta.dirname, "..");
-const { version } = JSON.parse(readFileSync(join(root, "node_modules/node-llama-cpp/package.json"), "utf8")) as {
-  version: string;
-};
-for (const name of packages) add(`@node-llama-cpp/${name}`);
-const fault = wanted === "cuda" ? await cudaPackageFault() : null;
-if (fault !== null) {
-  console.error(`It cannot be loaded yet: ${fault}. docs/gpus.md says under "NVIDIA" what it needs.`);
   process.exitCode = 1;
 }
 
-function add(name: string): void {
-  const folder = mkdtempSync(join(tmpdir(), "alt-las-gpu-"));
+async function cuda(yes: boolean): Promise<boolean> {
+  const index = new WheelIndex(process.env);
   try {
-    console.log(`Fetching ${name}@${version} …`);
-    const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, `${name}@${version}`], {
-      shell: process.platform === "win32",
+    return await addCuda({
+      root: ROOT,
+      yes,
+      lookAtMachine,
+      addPackage: (name) => addPackage(ROOT, name, say),
+      index,
+      notFoundBySystem,
+      confirm,
+      libraryFault: cudaPackageFault,
+      tryGpus: () => tryGpus(ROOT),
+      say,
     });
-    const [{ filename }] = JSON.parse(packed.toString()) as [{ filename: string }];
-    const target = join(root, "node_modules", name);
-    rmSync(target, { recursive: true, force: true });
-    mkdirSync(target, { recursive: true });
-    execFileSync("tar", ["-xzf", join(folder, filename), "-C", target, "--strip-components=1"]);
-    console.log(`${name} is installed.`);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await index.close();
   }
+}
+
+/** null: nobody could answer. */
+function confirm(question: string): Promise<boolean> | null {
+  if (!process.stdin.isTTY) return null;
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  return terminal.question(question).then((answer) => {
+    terminal.close();
+    return /^y(es)?$/i.test(answer.trim());
+  });
 }

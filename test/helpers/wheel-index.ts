@@ -18,8 +18,14 @@ export interface WheelIndexStandIn {
   readonly url: string;
   /** Paths that were asked for, with the range. */
   readonly asked: string[];
-  /** Taken off before each answer to a file: after how many bytes the connection is cut. */
-  readonly cuts: number[];
+  /** Taken off before each answer to a file. */
+  readonly cuts: Cut[];
+}
+
+/** How a connection breaks: after so many bytes, and not before a promise is kept, as that the client has them. */
+export interface Cut {
+  readonly bytes: number;
+  readonly after?: Promise<void>;
 }
 
 export interface WheelIndexOptions {
@@ -36,7 +42,7 @@ export async function wheelIndex(
   options: WheelIndexOptions = {},
 ): Promise<WheelIndexStandIn> {
   const asked: string[] = [];
-  const cuts: number[] = [];
+  const cuts: Cut[] = [];
   const server = createServer((request, response) => {
     const { url = "", headers } = request;
     asked.push(`${url}${headers.range === undefined ? "" : ` ${headers.range}`}`);
@@ -64,7 +70,7 @@ function sendFile(
   content: Buffer,
   { headers: { range } }: IncomingMessage,
   response: ServerResponse,
-  cut: number | undefined,
+  cut: Cut | undefined,
   { noRanges = false }: WheelIndexOptions,
 ): void {
   const from = noRanges ? 0 : Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
@@ -72,7 +78,10 @@ function sendFile(
   if (from > 0) response.setHeader("content-range", `bytes ${from}-${content.length - 1}/${content.length}`);
   response.writeHead(from > 0 ? 206 : 200, { "content-length": content.length - from });
   if (cut === undefined) return void response.end(content.subarray(from));
-  response.write(content.subarray(from, from + cut), () => response.destroy());
+  response.write(
+    content.subarray(from, from + cut.bytes),
+    () => void (cut.after ?? Promise.resolve()).then(() => response.destroy()),
+  );
 }
 
 function sha256Of({ sha256, content }: IndexedFile): string {

@@ -1,0 +1,51 @@
+/** llama.cpp's packages for GPUs, in node_modules. npm is asked for them, so that its registry, proxy and cache are used. */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** What a package's package.json says. */
+interface Package {
+  readonly name: string;
+  readonly version: string;
+}
+
+export function packageFolder(root: string, name: string): string {
+  return join(root, "node_modules", name);
+}
+
+/** Of all of llama.cpp's packages here. */
+export function llamaVersion(root: string): string {
+  return readPackage(packageFolder(root, "node-llama-cpp"))!.version;
+}
+
+/** Brings a package, unless it is there. It has its place only when it is whole. @throws {Error} when npm cannot fetch it */
+export function addPackage(root: string, name: string, say: (line: string) => void): void {
+  const version = llamaVersion(root);
+  const target = packageFolder(root, name);
+  const present = readPackage(target);
+  // The stand-in that `npm ci` puts there has another name.
+  if (present?.name === name && present.version === version) return;
+  const folder = mkdtempSync(join(tmpdir(), "alt-las-gpu-"));
+  try {
+    say(`Fetching ${name}@${version} …`);
+    const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, `${name}@${version}`], {
+      shell: process.platform === "win32",
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [{ filename }] = JSON.parse(packed.toString()) as [{ filename: string }];
+    const half = `${target}.part`;
+    rmSync(half, { recursive: true, force: true });
+    mkdirSync(half, { recursive: true });
+    execFileSync("tar", ["-xzf", join(folder, filename), "-C", half, "--strip-components=1"]);
+    rmSync(target, { recursive: true, force: true });
+    renameSync(half, target);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readPackage(folder: string): Package | null {
+  const path = join(folder, "package.json");
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Package) : null;
+}
