@@ -38,6 +38,7 @@ interface Setting {
   readonly wanted?: Partial<WantedModel>;
   readonly total?: number;
   readonly reserved?: number;
+  readonly claimed?: number;
   readonly now?: number;
 }
 
@@ -47,14 +48,20 @@ function decide({
   wanted = {},
   total = 24 * GIB,
   reserved = 0,
+  claimed = 0,
   now = NOW,
 }: Setting): ResidencyDecision {
   const asked = { model: "wanted", memory: 10 * GIB, waitingSince: LONG_AGO, ...wanted };
-  return decideResidency({ card: { total, reserved }, residents, wanted: asked, now });
+  return decideResidency({ card: { total, reserved }, residents, wanted: asked, claimed, now });
 }
 
 const evict = (...ids: number[]): ResidencyDecision => ({ do: "evict", ids });
-const wait = (drain: number[] = [], until: number | null = null): ResidencyDecision => ({ do: "wait", drain, until });
+/** What it waits for, without who is to go later. */
+const waits = (decision: ResidencyDecision) => {
+  assert.ok(decision.do === "wait", decision.do);
+  return { drain: decision.drain, until: decision.until };
+};
+const wait = (drain: number[] = [], until: number | null = null) => ({ drain, until });
 
 test("a model is loaded at once where there is room, counted in bytes and not in models", () => {
   assert.deepEqual(decide({}), { do: "load" });
@@ -70,7 +77,7 @@ test("a model that is there, or is being loaded, is not loaded again", () => {
 
 test("a request for a model that is leaving waits until it is gone, even with room for a second copy", () => {
   const leaving = resident(1, { model: "wanted", state: "unloading", memory: GIB });
-  assert.deepEqual(decide({ residents: [leaving] }), wait());
+  assert.deepEqual(waits(decide({ residents: [leaving] })), wait());
   assert.deepEqual(decide({}), { do: "load" });
 });
 
@@ -105,7 +112,7 @@ test("what others take, and what is pinned, is not made room of", () => {
 
 test("memory that is being given back is waited for, and nothing is evicted for it", () => {
   const residents = [resident(1, { state: "unloading" }), resident(2)];
-  assert.deepEqual(decide({ residents }), wait());
+  assert.deepEqual(waits(decide({ residents })), wait());
   assert.deepEqual(decide({ residents, wanted: { memory: 20 * GIB } }), evict(2), "only what that does not give");
 });
 
@@ -141,19 +148,22 @@ test("a model that was loaded a moment ago goes only when it is idle and nothing
 
 test("a model that works or loads is never evicted", () => {
   const busy = resident(1, { running: 1, memory: 20 * GIB });
-  assert.deepEqual(decide({ residents: [busy] }), wait([1]));
+  assert.deepEqual(waits(decide({ residents: [busy] })), wait([1]));
   const loading = resident(1, { state: "loading", memory: 20 * GIB });
-  assert.deepEqual(decide({ residents: [loading] }), wait());
-  assert.deepEqual(decide({ residents: [busy, resident(2, { memory: 4 * GIB, running: 1 })] }), wait([1]));
+  assert.deepEqual(waits(decide({ residents: [loading] })), wait());
+  assert.deepEqual(waits(decide({ residents: [busy, resident(2, { memory: 4 * GIB, running: 1 })] })), wait([1]));
 });
 
 test("what works is drained only for a model that has waited for a while, and not before it was of use for a while", () => {
   const busy = resident(1, { running: 1, memory: 20 * GIB });
   const since = NOW - 1000;
-  assert.deepEqual(decide({ residents: [busy], wanted: { waitingSince: since } }), wait([], since + MIN_RESIDENCY_MS));
+  assert.deepEqual(
+    waits(decide({ residents: [busy], wanted: { waitingSince: since } })),
+    wait([], since + MIN_RESIDENCY_MS),
+  );
   const young = { ...busy, loadedAt: since };
-  assert.deepEqual(decide({ residents: [young] }), wait([], since + MIN_RESIDENCY_MS));
-  assert.deepEqual(decide({ residents: [young], now: since + MIN_RESIDENCY_MS }), wait([1]));
+  assert.deepEqual(waits(decide({ residents: [young] })), wait([], since + MIN_RESIDENCY_MS));
+  assert.deepEqual(waits(decide({ residents: [young], now: since + MIN_RESIDENCY_MS })), wait([1]));
 });
 
 test("an idle model for which tasks wait counts as in demand, and one that nobody waits for goes first", () => {
@@ -161,13 +171,16 @@ test("an idle model for which tasks wait counts as in demand, and one that nobod
   assert.deepEqual(decide({ residents: [awaited, resident(2, { loadSeconds: 1000 })] }), evict(2));
   const alone = [resident(1, { waiting: 3, memory: 20 * GIB })];
   const since = NOW - 1;
-  assert.deepEqual(decide({ residents: alone, wanted: { waitingSince: since } }), wait([], since + MIN_RESIDENCY_MS));
+  assert.deepEqual(
+    waits(decide({ residents: alone, wanted: { waitingSince: since } })),
+    wait([], since + MIN_RESIDENCY_MS),
+  );
   assert.deepEqual(decide({ residents: alone }), evict(1), "after a while it is the other one's turn");
 });
 
 test("of models in demand the one goes for which the fewest tasks wait", () => {
   const residents = [resident(1, { running: 1, waiting: 5 }), resident(2, { running: 4, waiting: 1 })];
-  assert.deepEqual(decide({ residents }), wait([2]));
+  assert.deepEqual(waits(decide({ residents })), wait([2]));
 });
 
 // --- whatever there is -------------------------------------------------------------------------------------------
@@ -201,7 +214,7 @@ const anyInput: fc.Arbitrary<ResidencyInput> = fc
   })
   .map(({ residents, free, reserved, wanted }) => {
     const total = residents.reduce((sum, { memory }) => sum + memory, 0) + reserved + free;
-    return { card: { total, reserved }, residents, wanted, now: NOW };
+    return { card: { total, reserved }, residents, wanted, claimed: 0, now: NOW };
   });
 
 const sum = (residents: readonly Resident[]): number => residents.reduce((total, { memory }) => total + memory, 0);
@@ -290,6 +303,7 @@ test("two models in constant demand that do not fit beside each other take turns
       card: { total: 10, reserved: 0 },
       residents: inside === null ? [] : [inside],
       wanted: { model: wanted, memory: 8, waitingSince: since[wanted]! },
+      claimed: 0,
       now,
     });
     if (decision.do === "load") {

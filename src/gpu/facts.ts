@@ -52,6 +52,8 @@ export interface CardMemory {
   readonly total: number;
   /** Bytes of these that other processes take. */
   readonly reserved: number;
+  /** Ids of the GPUs whose models are in it, in order; absent: only this one's are. */
+  readonly sharedBy?: readonly number[];
 }
 
 /** What the decision which models stay on a card needs to know of one. */

@@ -1,11 +1,12 @@
 /** The views of a GPU with its instances: one for placement, one for people. */
+import { shownSize } from "../common/disk-space.ts";
 import { type Need } from "../request.ts";
 import { type EngineInfo } from "../engine/engine.ts";
-import { type Health } from "./card/health.ts";
+import { type Health, type Visible } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
 import { type Instance } from "./instance/instance.ts";
 import { type Device } from "./inventory/devices.ts";
-import { type CardMemory, type ExternalLoad, type GpuFacts } from "./facts.ts";
+import { type CardMemory, type ExternalLoad, type GpuFacts, type Residency } from "./facts.ts";
 import { type GpuStatus } from "./status.ts";
 
 /** The facts about it at one moment. */
@@ -40,7 +41,7 @@ export function factsOf({ device, health, instances, retired, reading, crowded, 
         model,
         modelName,
         can: info === null ? null : capabilitiesOf(info),
-        ...(retired.has(instance) ? RETIRED : health.visible(instance.health)),
+        ...(retired.has(instance) ? RETIRED : visible(health.visible(instance.health), stay.residency, memory)),
         crowded: isFull ? "server_full" : crowded,
         slots,
         residency: stay.residencyIn(memory),
@@ -50,6 +51,13 @@ export function factsOf({ device, health, instances, retired, reading, crowded, 
       };
     }),
   };
+}
+
+/** A model that is larger than its card is not one that may be loaded there one day. */
+function visible(own: Visible, { memory: needed }: Residency, memory: CardMemory | null): Visible {
+  if (own.state !== "cold" || needed === null || memory === null || needed <= memory.total) return own;
+  const reason = `Its model needs ${shownSize(needed)}, and this GPU has no more than ${shownSize(memory.total)} for models.`;
+  return { state: "unfit", reason };
 }
 
 const RETIRED = { state: "draining", reason: "Its model was taken out of the configuration." } as const;

@@ -170,10 +170,10 @@ export class Fleet {
     this.#changed(member);
   }
 
-  /** Whether an instance takes nothing new, so that another model can have its memory. */
+  /** Whether an instance takes nothing new, so that another model can have its memory. It may be gone already. */
   setLeaving(ref: InstanceRef, isLeaving: boolean): void {
-    const member = this.#member(ref);
-    if (member.isLeaving === isLeaving) return;
+    const member = this.#byGpu.get(ref.gpuId)?.find(({ id }) => id === ref.id);
+    if (member === undefined || member.isLeaving === isLeaving) return;
     member.isLeaving = isLeaving;
     this.#changed(member);
   }

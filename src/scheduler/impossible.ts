@@ -78,7 +78,8 @@ export class Impossible {
     if (failed !== null) return { code: "model_error", sentence: failed };
     if (this.#fleet.suitableFor(demand) === null) return null;
     const wanted = this.#wanted(pinnedGpuId);
-    const isKnown = wanted.some(({ facts }) => facts.can !== null);
+    // Models by name are known before they are loaded.
+    const isKnown = wanted.some(({ facts }) => facts.can !== null || (model !== null && facts.modelName !== null));
     if (!isKnown || wanted.some(({ facts }) => mayEverDo(facts, demand))) return null;
     if (model !== null && !this.#fleet.models.has(model))
       return { code: "model_not_found", sentence: this.#misnamed("", model) };
@@ -197,7 +198,8 @@ function gib(bytes: number): string {
 /** Bytes that a model needs, and would have with everything else unloaded; null: that is enough, or not known. */
 function lackOfRoom({ card, facts }: Instance, here: readonly Instance[]): { needed: number; room: number } | null {
   const { memory: needed } = facts.residency;
-  if (facts.state !== "cold" || card.memory === null || needed === null) return null;
+  const isAway = facts.state === "cold" || facts.state === "unfit";
+  if (!isAway || card.memory === null || needed === null) return null;
   const forGood = here.filter((one) => one.facts.residency.pinned && mayServeAgain(one.facts.state));
   const room = card.memory.total - forGood.reduce((sum, one) => sum + (one.facts.residency.memory ?? 0), 0);
   return needed > room ? { needed, room: Math.max(0, room) } : null;

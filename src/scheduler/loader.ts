@@ -3,58 +3,48 @@
  *  1. A model that is there, or on its way, with free slots for its tasks is enough.
  *  2. Where all that have it are full, it is loaded on a further GPU if memory is free there; nothing is unloaded for that.
  *  3. Where none has it, it is loaded where memory is free, else where others can make room: see residency.ts, which decides for one card.
- * Nothing is remembered between two looks but who makes room, and what an operator has asked for.
+ *  4. A model for which others make room goes before older wishes: what has just left would else come back for its older tasks.
+ * Nothing else is remembered between two looks, but what an operator has asked for.
  */
-import { type InstanceRef, isServing } from "../gpu/facts.ts";
-import { type Callers } from "./callers.ts";
-import { demandOf } from "./demand.ts";
+import { isServing } from "../gpu/facts.ts";
 import { type Effects } from "./effects.ts";
-import { type Eligibility } from "./eligibility.ts";
-import { type Fleet } from "./fleet.ts";
+import { MemoryPlans, type Way } from "./memory-plans.ts";
 import { type Instance } from "./placement.ts";
-import { type Entry, firstOf, tasksOf, type Waiting } from "./waiting.ts";
-import { costOf, keyOf, residentsOn, type Waits } from "./residents.ts";
-import { decideResidency, type ResidencyDecision } from "./residency.ts";
+import { costOf, keyOf } from "./residents.ts";
+import { MIN_RESIDENCY_MS } from "./residency.ts";
+import { tasksOf } from "./waiting.ts";
+import { type Wish, wishesOf, type WishParts } from "./wishes.ts";
 
-export interface LoaderParts {
-  readonly fleet: Fleet;
-  readonly waiting: Waiting;
-  readonly eligibility: Eligibility;
-  readonly callers: Callers;
+export interface LoaderParts extends WishParts {
   readonly effects: Effects;
   /** The server's clock. */
   readonly now: () => number;
+  /** Whether the server stops: nothing is loaded or unloaded then. */
+  readonly isDraining: () => boolean;
 }
 
-/** Tasks that wait for the same, or an operator who does. */
-interface Wish {
-  /** The first of the tasks; null: an operator's. */
-  readonly entry: Entry | null;
-  /** Entries that wait. */
-  readonly count: number;
-  /** Milliseconds of the server's clock. */
-  readonly since: number;
-  /** All that may serve it. */
-  readonly instances: readonly Instance[];
+/** What one look has found so far. */
+interface Look {
+  readonly plans: MemoryPlans;
+  /** Slots that are taken by wishes, by instance and by GPU. */
+  readonly claimed: Map<Instance | number, number>;
+  /** Instances that are about to be loaded, some of them later. */
+  readonly coming: Set<Instance>;
+  /** Those for which others make room. */
+  readonly awaited: Set<Instance>;
+  /** Those that get nothing new. */
+  readonly leaving: Set<Instance>;
 }
 
-/** A way to get a model onto a GPU. */
-interface Way {
-  readonly instance: Instance;
-  readonly decision: Exclude<ResidencyDecision, { do: "nothing" | "impossible" }>;
-}
-
-/** The least first: nothing has to go, idle ones have to go, memory is about to be free, busy ones have to finish first. */
-function rankOf({ decision }: Way): number {
-  if (decision.do === "load") return 0;
-  if (decision.do === "evict") return 1;
-  return decision.drain.length === 0 && decision.until === null ? 2 : 3;
-}
+/** The less, the better: what a way waits for. */
+const RANKS = { nothing: 0, freeing: 1, eviction: 2, idle: 3, drain: 4, turn: 5, loading: 6 } as const;
 
 export class Loader {
   readonly #parts: LoaderParts;
   /** Instances that get nothing new, so that another model can have their memory. */
   #leaving: ReadonlySet<Instance> = new Set();
+  /** Instances for which others make room. */
+  #awaited: ReadonlySet<Instance> = new Set();
   /** Instances that an operator wants loaded, with the time of that wish. */
   readonly #asked = new Map<Instance, number>();
   /** Instances that an operator wants unloaded. */
@@ -82,130 +72,130 @@ export class Loader {
 
   /** Has models loaded and unloaded as things are now. @returns instances that take tasks again, as nobody needs their room any more */
   settle(): readonly Instance[] {
-    const { fleet, waiting } = this.#parts;
+    const { fleet, waiting, now, isDraining } = this.#parts;
     this.#next = Infinity;
+    if (!fleet.hasGuests || isDraining()) return [];
     const isIdle = waiting.tasks === 0 && this.#asked.size === 0 && this.#dismissed.size === 0;
-    if (!fleet.hasGuests || (isIdle && this.#leaving.size === 0)) return [];
-    const leaving = new Set<Instance>();
-    this.#dismiss(leaving);
+    if (isIdle && this.#leaving.size === 0 && this.#awaited.size === 0) return [];
+    const leaving = this.#dismiss();
     const wishes = this.#wishes();
-    const waits = countByModel(wishes);
-    const claimed = new Map<Instance, number>();
-    for (const wish of wishes) this.#grant(wish, waits, claimed, leaving);
+    const plans = new MemoryPlans(fleet, wishes, now());
+    const look: Look = { plans, claimed: new Map(), coming: new Set(), awaited: new Set(), leaving };
+    for (const wish of wishes) this.#grant(wish, look);
+    this.#awaited = look.awaited;
     return this.#setLeaving(leaving);
   }
 
-  #dismiss(leaving: Set<Instance>): void {
+  /** @returns those that an operator wants to go, and that cannot go yet */
+  #dismiss(): Set<Instance> {
+    const leaving = new Set<Instance>();
     for (const instance of this.#dismissed) {
       if (!isThere(instance)) this.#dismissed.delete(instance);
       else if (instance.running.size > 0 || instance.facts.state === "starting") leaving.add(instance);
       else this.#unload(instance, "An operator had it unloaded.");
     }
+    return leaving;
   }
 
-  /** The oldest first. */
+  /** Those for which others make room first, then the oldest. */
   #wishes(): readonly Wish[] {
-    const { callers, waiting } = this.#parts;
-    const wishes: Wish[] = [];
-    for (const { front, count } of waiting.fronts()) {
-      const task = firstOf(front);
-      if (callers.of(task).isCapped) continue;
-      const instances = this.#instancesFor(front);
-      wishes.push({ entry: front, count, since: task.waitsSince, instances });
-    }
+    const wishes = wishesOf(this.#parts);
     for (const [instance, since] of this.#asked) {
       if (instance.facts.state === "cold" || instance.facts.state === "unloading")
-        wishes.push({ entry: null, count: 1, since, instances: [instance] });
+        wishes.push({ entry: null, model: instance.facts.modelName, count: 1, since, instances: [instance] });
       else this.#asked.delete(instance);
     }
-    return wishes.toSorted((one, other) => one.since - other.since);
+    const isAwaited = ({ instances }: Wish): boolean => instances.some((one) => this.#awaited.has(one));
+    const first = new Set(this.#awaited.size === 0 ? [] : wishes.filter(isAwaited));
+    const turn = (wish: Wish): number => (first.has(wish) ? 0 : 1);
+    return wishes.toSorted((one, other) => turn(one) - turn(other) || one.since - other.since);
   }
 
-  #instancesFor(entry: Entry): readonly Instance[] {
-    const { fleet, eligibility } = this.#parts;
-    const demand = demandOf(tasksOf(entry));
-    const all = fleet.suitableFor(demand)?.instances ?? fleet.all;
-    return all.filter((instance) => eligibility.isAllowed(instance, firstOf(entry), demand));
-  }
-
-  #grant(wish: Wish, waits: Waits, claimed: Map<Instance, number>, leaving: Set<Instance>): void {
-    const serving = wish.instances.filter((instance) => this.#serves(instance, wish));
-    const room = claim(serving, wish.count, claimed);
-    if (serving.length > 0 && room >= wish.count) return;
-    const cold = wish.instances.filter(({ facts: { state } }) => state === "cold" || state === "unloading");
+  #grant(wish: Wish, look: Look): void {
+    const { coming, claimed } = look;
+    const serving = wish.instances.filter((one) => coming.has(one) || this.#serves(one, wish, look));
+    const free = claim(serving, wish.count, claimed);
+    if (serving.length > 0 && free >= wish.count) return;
+    const cold = wish.instances.filter((one) => isAway(one) && !coming.has(one) && this.#suits(one, wish));
     // Models that no task names are not loaded for those that take any, while one is there.
     const further =
-      serving.length === 0 ? cold : cold.filter((one) => serving.some((other) => isSameModel(one, other)));
-    const way = this.#bestWay(wish, further, waits, serving.length > 0);
-    if (way !== undefined) this.#go(way, leaving);
+      serving.length === 0 ? cold : cold.filter((one) => serving.some((other) => keyOf(one) === keyOf(other)));
+    const way = this.#bestWay(wish, further, serving.length > 0, look);
+    if (way === undefined) return;
+    coming.add(way.instance);
+    claim([way.instance], wish.count - free, claimed);
+    this.#go(way, wish, look);
   }
 
-  /** Whether an instance has the model, or is about to, and may do the first of the tasks. */
-  #serves(instance: Instance, { entry }: Wish): boolean {
-    if (!isServing(instance.facts.state) || this.#dismissed.has(instance)) return false;
+  /** Whether an instance has the model, or is about to, and takes the first of the tasks, if not at once. */
+  #serves(instance: Instance, wish: Wish, { leaving }: Look): boolean {
+    const { state, crowded } = instance.facts;
+    if (!isServing(state) || this.#dismissed.has(instance) || leaving.has(instance)) return false;
+    // What others do to its card, and its heat, may last for hours.
+    if (state === "hot" || (crowded !== null && crowded !== "server_full")) return false;
+    return this.#suits(instance, wish);
+  }
+
+  /** As far as is known: what its context is, may have been seen when it was loaded before. */
+  #suits(instance: Instance, { entry }: Wish): boolean {
     return entry === null || this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null;
   }
 
   /** @param onlyFree whether nothing may be unloaded for it */
-  #bestWay(wish: Wish, cold: readonly Instance[], waits: Waits, onlyFree: boolean): Way | undefined {
-    const names = wish.entry === null || firstOf(wish.entry).model !== null;
-    // Of tasks that name no model the first one in the configuration is loaded that can be.
-    const models = names ? [cold] : Map.groupBy(cold, ({ id }) => id).values();
+  #bestWay(wish: Wish, cold: readonly Instance[], onlyFree: boolean, { plans }: Look): Way | undefined {
     let best: Way | undefined;
-    for (const instances of models) {
-      const ways = instances.flatMap((instance) => this.#wayTo(instance, wish, waits));
-      const possible = onlyFree ? ways.filter((way) => rankOf(way) === 0) : ways;
-      const [first] = possible.toSorted((one, other) => this.#compare(one, other));
-      if (first !== undefined && (best === undefined || rankOf(first) < rankOf(best))) best = first;
-      if (best !== undefined && rankOf(best) <= 1) break;
+    for (const instances of inTurn(cold, wish.model)) {
+      for (const instance of instances) {
+        // Nothing is loaded where others are in the way.
+        if (instance.facts.crowded !== null || this.#isHot(instance)) continue;
+        const way = plans.wayTo(instance, wish.since);
+        if (way === null || way.decision.do === "nothing" || way.decision.do === "impossible") continue;
+        if (onlyFree && rankOf(way) > RANKS.nothing) continue;
+        if (way.decision.do === "wait" && way.decision.until !== null) this.#lookAgainAt(way.decision.until);
+        if (best === undefined || this.#compare(way, best) < 0) best = way;
+      }
+      // Of tasks that name no model the first one that can be loaded is.
+      if (best !== undefined && rankOf(best) <= RANKS.eviction) break;
     }
     return best;
   }
 
-  #wayTo(instance: Instance, { since }: Wish, waits: Waits): Way[] {
-    const { card, facts } = instance;
-    const { memory } = facts.residency;
-    if (facts.crowded !== null) return [];
-    if (facts.state === "unloading") return [{ instance, decision: WAIT }];
-    if (card.memory === null) return [{ instance, decision: { do: "load" } }];
-    const residents = residentsOn(this.#parts.fleet.on(instance.gpuId), waits);
-    // What it takes, or what another one that loads takes, is yet to be known.
-    if (memory === null || residents === null) return [{ instance, decision: WAIT }];
-    const wanted = { model: keyOf(instance), memory, waitingSince: since };
-    const decision = decideResidency({ card: card.memory, residents, wanted, now: this.#parts.now() });
-    return decision.do === "nothing" || decision.do === "impossible" ? [] : [{ instance, decision }];
+  #isHot({ gpuId }: Instance): boolean {
+    return this.#parts.fleet.on(gpuId).some(({ facts }) => facts.state === "hot");
   }
 
   #compare(one: Way, other: Way): number {
-    const rank = rankOf(one) - rankOf(other);
-    if (rank !== 0) return rank;
-    const cost = this.#costOf(one) - this.#costOf(other);
-    if (cost !== 0) return cost;
-    return freeFor(other) - freeFor(one) || one.instance.gpuId - other.instance.gpuId;
+    const first = (value: (way: Way) => number): number => value(one) - value(other);
+    return (
+      first(rankOf) ||
+      first(({ instance }) => (this.#awaited.has(instance) ? 0 : 1)) ||
+      first(untilOf) ||
+      first(({ evicted }) => evicted.reduce((sum, gone) => sum + costOf(gone, this.#parts.now()), 0)) ||
+      first(({ instance }) => (hasTurn(instance) ? 0 : 1)) ||
+      // Infinity for both is no difference.
+      (one.left === other.left ? 0 : other.left - one.left) ||
+      first(({ instance }) => instance.gpuId)
+    );
   }
 
-  /** What the models that have to go would cost to bring back. */
-  #costOf({ instance, decision }: Way): number {
-    if (decision.do !== "evict") return 0;
-    const gone = this.#parts.fleet.on(instance.gpuId).filter(({ id }) => decision.ids.includes(id));
-    return gone.reduce((sum, one) => sum + costOf(one, this.#parts.now()), 0);
-  }
-
-  #go({ instance, decision }: Way, leaving: Set<Instance>): void {
+  #go(way: Way, { since }: Wish, { plans, awaited, leaving }: Look): void {
+    const { instance, decision, evicted, drained } = way;
     const { fleet, effects, now } = this.#parts;
-    const here = fleet.on(instance.gpuId);
-    switch (decision.do) {
-      case "load":
-        fleet.mark(instance, "starting");
-        return effects.load(instance);
-      case "evict":
-        for (const one of here)
-          if (decision.ids.includes(one.id)) this.#unload(one, `Its memory is needed for ${nameOf(instance)}.`);
-        return;
-      case "wait":
-        for (const one of here) if (decision.drain.includes(one.id)) leaving.add(one);
-        if (decision.until !== null) this.#next = Math.min(this.#next, Math.max(decision.until, now() + 1));
+    if (decision.do === "load") {
+      fleet.mark(instance, "starting");
+      plans.changed(instance);
+      return effects.load(instance);
     }
+    for (const one of evicted) this.#unload(one, `Its memory is needed for ${nameOf(instance)}.`);
+    for (const one of drained) leaving.add(one);
+    const isMade = rankOf(way) <= RANKS.eviction || drained.length > 0;
+    if (isMade) awaited.add(instance);
+    // A younger wish may have the memory for a while, but it must not wait for ever.
+    if (isMade || now() - since >= MIN_RESIDENCY_MS) plans.claim(way);
+  }
+
+  #lookAgainAt(time: number): void {
+    this.#next = Math.min(this.#next, Math.max(time, this.#parts.now() + 1));
   }
 
   #unload(instance: Instance, why: string): void {
@@ -222,42 +212,56 @@ export class Loader {
   }
 }
 
-const WAIT = { do: "wait", drain: [], until: null } as const;
+function rankOf({ decision, going }: Way): number {
+  if (decision.do === "load") return RANKS.nothing;
+  if (decision.do !== "wait") return RANKS.eviction;
+  if (decision.short > 0) return RANKS.loading;
+  if (decision.drain.length > 0) return RANKS.drain;
+  if (decision.until === null) return RANKS.freeing;
+  return going.some(({ running }) => running.size > 0) ? RANKS.turn : RANKS.idle;
+}
 
-function countByModel(wishes: readonly Wish[]): Waits {
-  const counts = new Map<string, number>();
-  for (const { entry, count } of wishes) {
-    const model = entry === null ? null : firstOf(entry).model;
-    if (model !== null) counts.set(model, (counts.get(model) ?? 0) + count);
-  }
-  return counts;
+function untilOf({ decision }: Way): number {
+  return decision.do === "wait" ? (decision.until ?? 0) : 0;
+}
+
+/** Models in the order in which they are tried for tasks that name none: of those that can do it for sure, then of the others. */
+function inTurn(cold: readonly Instance[], model: string | null): Iterable<readonly Instance[]> {
+  if (model !== null) return [cold];
+  const models = [...Map.groupBy(cold, keyOf).values()];
+  return models.toSorted(([one], [other]) => (one!.facts.can === null ? 1 : 0) - (other!.facts.can === null ? 1 : 0));
 }
 
 /** Takes so many of the free slots of these, those of the ones that are loading too. @returns how many it got */
-function claim(serving: readonly Instance[], count: number, claimed: Map<Instance, number>): number {
+function claim(serving: readonly Instance[], count: number, claimed: Look["claimed"]): number {
   let got = 0;
   for (const instance of serving) {
-    const taken = claimed.get(instance) ?? 0;
-    const free = Math.max(0, instance.facts.slots - instance.running.size - taken);
-    const more = Math.min(free, count - got);
-    claimed.set(instance, taken + more);
+    const { facts, gpuId, card, running, beside } = instance;
+    if (facts.crowded !== null) continue;
+    const own = claimed.get(instance) ?? 0;
+    const onGpu = claimed.get(gpuId) ?? 0;
+    const ofGpu = card.mostTasks === null ? Infinity : card.mostTasks - running.size - beside - onGpu;
+    const more = Math.max(0, Math.min(facts.slots - running.size - own, ofGpu, count - got));
+    claimed.set(instance, own + more).set(gpuId, onGpu + more);
     got += more;
   }
   return got;
 }
 
-function isThere({ facts: { state } }: InstanceRef & Pick<Instance, "facts">): boolean {
+/** Whether its model is not there, and may be loaded one day. */
+function isAway({ facts: { state } }: Instance): boolean {
+  return state === "cold" || state === "unloading";
+}
+
+function isThere({ facts: { state } }: Instance): boolean {
   return isServing(state) || state === "faulted";
 }
 
-function isSameModel({ facts: one }: Instance, { facts: other }: Instance): boolean {
-  return one.modelName === other.modelName;
+/** Whether its GPU could take a further task now. */
+function hasTurn({ card: { mostTasks }, running, beside }: Instance): boolean {
+  return mostTasks === null || running.size + beside < mostTasks;
 }
 
-function nameOf({ facts: { modelName, model } }: Instance): string {
+function nameOf({ facts: { modelName, model } }: Pick<Instance, "facts">): string {
   return modelName ?? model;
-}
-
-function freeFor({ instance: { card } }: Way): number {
-  return card.memory === null ? Infinity : card.memory.total - card.memory.reserved;
 }

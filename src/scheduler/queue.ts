@@ -35,6 +35,11 @@ export class EntryQueue {
     return this.#size;
   }
 
+  /** undefined: it is empty. */
+  get first(): Entry | undefined {
+    return this.#pieces[0]?.[0];
+  }
+
   /** Adds an entry at the place that its `seq` gives it: a new one at the end, one that waits again further ahead. */
   insert(entry: Entry): void {
     this.#size++;
@@ -158,6 +163,7 @@ export class SizedQueue {
   readonly #sizes: Sizes;
   /** By class. */
   readonly #queues: EntryQueue[];
+  #size = 0;
 
   constructor(sizes: Sizes) {
     this.#sizes = sizes;
@@ -166,11 +172,14 @@ export class SizedQueue {
 
   insert(entry: Entry): void {
     this.#queueOf(entry).insert(entry);
+    this.#size++;
   }
 
   /** Removes an entry and says whether it was there. */
   remove(entry: Entry): boolean {
-    return this.#queueOf(entry).remove(entry);
+    const removed = this.#queueOf(entry).remove(entry);
+    if (removed) this.#size--;
+    return removed;
   }
 
   has(entry: Entry): boolean {
@@ -188,9 +197,16 @@ export class SizedQueue {
           .slice(0, count);
   }
 
-  /** The first entry of each class, and how many entries it has. */
-  *fronts(): Iterable<{ readonly front: Entry; readonly count: number }> {
-    for (const queue of this.#queues) for (const front of queue.front(1)) yield { front, count: queue.size };
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Each class that has entries, with the first one and their number. */
+  *fronts(): Iterable<readonly [index: number, front: Entry, count: number]> {
+    for (let index = 0; index < this.#queues.length; index++) {
+      const queue = this.#queues[index]!;
+      if (queue.size > 0) yield [index, queue.first!, queue.size];
+    }
   }
 
   /** The first entry for which `fits` holds; undefined: none. @param classes which ones come into question; null: all */
@@ -213,7 +229,7 @@ export class SizedQueue {
   /** A class was split in two. */
   split(index: number): void {
     const [whole] = this.#queues.splice(index, 1, new EntryQueue(), new EntryQueue());
-    for (const entry of whole!) this.insert(entry);
+    for (const entry of whole!) this.#queueOf(entry).insert(entry);
   }
 
   #queueOf(entry: Entry): EntryQueue {

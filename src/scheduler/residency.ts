@@ -10,6 +10,8 @@
  *  5. The instances that are cheapest to load again are evicted, and no more of them than are needed.
  *  6. An instance for which tasks wait stays for `MIN_RESIDENCY_MS`, and is evicted only for a model that has waited as long. So two models
  *     that do not fit beside each other alternate at that pace instead of loading for each task.
+ *  7. One that nothing needs, but that was loaded less than `MIN_RESIDENCY_MS` ago, stays until it has been idle for as long as it takes to
+ *     load: clients who ask again after each answer are idle for a moment, too. So a card never loads for more than half of its time.
  */
 
 import { type CardMemory } from "../gpu/facts.ts";
@@ -57,10 +59,21 @@ export type ResidencyDecision =
   | { readonly do: "load" }
   /** Unload these, in this order; then ask again. */
   | { readonly do: "evict"; readonly ids: readonly number[] }
-  /** Let these finish and give them nothing new. Ask again when something changes, and at `until` (null: no time). */
-  | { readonly do: "wait"; readonly drain: readonly number[]; readonly until: number | null }
+  | Waits
   /** Bytes: what it needs, and what it would have after all evictions that are allowed. */
   | { readonly do: "impossible"; readonly why: Obstacle; readonly needed: number; readonly available: number };
+
+/** Ask again when something changes, and at `until` (null: no time). */
+export interface Waits {
+  readonly do: "wait";
+  /** Let these finish, and give them nothing new. */
+  readonly drain: readonly number[];
+  readonly until: number | null;
+  /** Those that are to go when their time has come, these among them. */
+  readonly going: readonly number[];
+  /** Bytes that nothing will free which may go or is going: something else has to change. */
+  readonly short: number;
+}
 
 /**
  * `card`: the card is too small, for good; `pinned`: pinned models take the rest; `others`: other processes take it, as long as they run.
@@ -71,22 +84,28 @@ export interface ResidencyInput {
   readonly card: CardMemory;
   readonly residents: readonly Resident[];
   readonly wanted: WantedModel;
+  /** Bytes, of those that are free or about to be, that are kept for others. */
+  readonly claimed: number;
   /** Milliseconds of the same clock. */
   readonly now: number;
 }
 
 /** Decides what is to happen on a card so that a model can be loaded there. */
-export function decideResidency({ card, residents, wanted, now }: ResidencyInput): ResidencyDecision {
+export function decideResidency({ card, residents, wanted, claimed, now }: ResidencyInput): ResidencyDecision {
   const own = residents.find(({ model }) => model === wanted.model);
   if (own !== undefined && own.state !== "unloading") return { do: "nothing", id: own.id }; // 1
   const obstacle = obstacleTo(wanted, card, residents);
   if (obstacle !== null) return obstacle; // 2
-  // A model that is being unloaded has to have left the card: two of it at once would need twice the memory.
-  const missing = wanted.memory - (card.total - card.reserved - memoryOf(residents));
-  if (missing <= 0 && own === undefined) return { do: "load" };
+  const free = card.total - card.reserved - memoryOf(residents);
   const toCome = memoryOf(residents.filter(({ state }) => state === "unloading")); // 3
-  if (missing - toCome <= 0) return { do: "wait", drain: [], until: null };
-  return makeRoom(missing - toCome, residents, wanted, now);
+  const missing = wanted.memory - (free + toCome - claimed);
+  // A model that is being unloaded has to have left the card: two of it at once would need twice the memory.
+  if (missing <= 0 && wanted.memory <= free && own === undefined) return { do: "load" };
+  return missing <= 0 ? waitFor([]) : makeRoom(missing, residents, wanted, now);
+}
+
+function waitFor(going: readonly Resident[], more: Partial<Waits> = {}): Waits {
+  return { do: "wait", drain: [], until: null, going: going.map(({ id }) => id), short: 0, ...more };
 }
 
 function obstacleTo(
@@ -111,21 +130,40 @@ function makeRoom(
   now: number,
 ): ResidencyDecision {
   const movable = residents.filter(({ pinned, state }) => !pinned && state === "ready"); // 4
-  // Those that no task needs now may be evicted at once.
-  const free = inOrder(
-    movable.filter((one) => !isInDemand(one)),
-    now,
-  );
-  if (memoryOf(free) >= missing) return { do: "evict", ids: leastOf(free, missing) };
-  const all = [...free, ...inOrder(movable.filter(isInDemand), now)];
+  const idle = movable.filter((one) => !isInDemand(one));
+  // Those that no task needs now, if they are enough.
+  const among = memoryOf(idle) >= missing ? idle : movable;
   // The missing memory belongs to an instance that is being loaded, which cannot be evicted before it is loaded.
-  if (memoryOf(all) < missing) return { do: "wait", drain: [], until: null };
-  const ids = leastOf(all, missing);
-  const chosen = all.filter(({ id }) => ids.includes(id));
-  const due = Math.max(wanted.waitingSince, ...chosen.filter(isInDemand).map(({ loadedAt }) => loadedAt));
-  if (now - due < MIN_RESIDENCY_MS) return { do: "wait", drain: [], until: due + MIN_RESIDENCY_MS }; // 6
-  const busy = chosen.filter(({ running }) => running > 0).map(({ id }) => id);
-  return busy.length > 0 ? { do: "wait", drain: busy, until: null } : { do: "evict", ids };
+  if (memoryOf(among) < missing) return waitFor([], { short: missing - memoryOf(among) });
+  const until = enoughAt(among, missing, wanted);
+  const chosen = leastOf(
+    inOrder(
+      among.filter((one) => mayGoAt(one, wanted) <= Math.max(now, until)),
+      now,
+    ),
+    missing,
+  );
+  if (until > now) return waitFor(chosen, { until });
+  const drain = chosen.filter(({ running }) => running > 0).map(({ id }) => id);
+  return drain.length > 0 ? waitFor(chosen, { drain }) : { do: "evict", ids: chosen.map(({ id }) => id) };
+}
+
+/** When those that may go then free so many bytes together. */
+function enoughAt(residents: readonly Resident[], missing: number, wanted: WantedModel): number {
+  const times = residents.map((one) => ({ at: mayGoAt(one, wanted), memory: one.memory }));
+  let room = 0;
+  for (const { at, memory } of times.toSorted((one, other) => one.at - other.at)) {
+    room += memory;
+    if (room >= missing) return at;
+  }
+  return Infinity;
+}
+
+/** When an instance may go for the wanted model, or may be drained for it. */
+function mayGoAt(one: Resident, { waitingSince }: WantedModel): number {
+  const settled = one.loadedAt + MIN_RESIDENCY_MS;
+  if (isInDemand(one)) return Math.max(waitingSince + MIN_RESIDENCY_MS, settled); // 6
+  return Math.min(settled, one.lastUsedAt + secondsToLoad(one) * 1000); // 7
 }
 
 function isInDemand({ running, waiting }: Resident): boolean {
@@ -133,7 +171,7 @@ function isInDemand({ running, waiting }: Resident): boolean {
 }
 
 /** The first of these that free enough memory, without those that turn out not to be needed. Of these the dearest are spared first. */
-function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly number[] {
+function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly Resident[] {
   const chosen: Resident[] = [];
   let room = 0;
   for (const resident of inOrderOfCost) {
@@ -147,12 +185,12 @@ function leastOf(inOrderOfCost: readonly Resident[], missing: number): readonly 
     room -= chosen[place]!.memory;
     chosen.splice(place, 1);
   }
-  return chosen.map(({ id }) => id);
+  return chosen;
 }
 
 /**
  * The order of eviction:
- *  1. no task waits for their models, or fewer tasks do;
+ *  1. nothing needs them, or fewer tasks wait for their models;
  *  2. no task runs there, or fewer do;
  *  3. they have been there for a while;
  *  4. they are cheap to load again: few seconds of loading for each second without a task.
@@ -167,15 +205,16 @@ function keysOf(resident: Resident, now: number): readonly number[] {
   const isYoung = now - loadedAt < MIN_RESIDENCY_MS;
   const cost = loadingCost(resident, now - lastUsedAt);
   // Of equals the largest frees most memory; the id makes the order the same each time.
-  return [waiting, running, isYoung ? 1 : 0, cost, -memory, id];
+  return [isInDemand(resident) ? 1 : 0, waiting, running, isYoung ? 1 : 0, cost, -memory, id];
 }
 
 /** Seconds of loading for each millisecond without a task: what the eviction of a model costs. @param idle milliseconds */
-export function loadingCost(
-  { loadSeconds, fileBytes }: Pick<Resident, "loadSeconds" | "fileBytes">,
-  idle: number,
-): number {
-  return (loadSeconds ?? fileBytes / ASSUMED_LOADING_RATE) / Math.max(1, idle);
+export function loadingCost(resident: Pick<Resident, "loadSeconds" | "fileBytes">, idle: number): number {
+  return secondsToLoad(resident) / Math.max(1, idle);
+}
+
+function secondsToLoad({ loadSeconds, fileBytes }: Pick<Resident, "loadSeconds" | "fileBytes">): number {
+  return loadSeconds ?? fileBytes / ASSUMED_LOADING_RATE;
 }
 
 function compare(one: readonly number[], other: readonly number[]): number {

@@ -6,47 +6,40 @@ import { loadingCost, type Resident } from "./residency.ts";
 /** The states in which an instance takes memory, and what the decision calls them. */
 const RESIDENT: Readonly<Partial<Record<InstanceState, Resident["state"]>>> = {
   starting: "loading",
-  faulted: "loading",
+  // Its worker is not there now, or is trying again: it may go as one that is ready.
+  faulted: "ready",
   ready: "ready",
   hot: "ready",
-  draining: "ready",
+  // It goes by itself.
+  draining: "loading",
   unloading: "unloading",
 };
-
-/** Tasks that wait, by the name of their model. */
-export type Waits = ReadonlyMap<string, number>;
 
 /** Names a model together with its file. */
 export function keyOf({ facts: { modelName, model } }: Pick<Instance, "facts">): string {
   return `${modelName}\n${model}`;
 }
 
-/** @returns null: of one of them it is yet to be known what it takes */
-export function residentsOn(instances: readonly Instance[], waits: Waits): readonly Resident[] | null {
-  const residents: Resident[] = [];
-  for (const instance of instances) {
-    const { id, facts, running, loadedAt, lastUsedAt } = instance;
-    const state = RESIDENT[facts.state];
-    if (state === undefined) continue;
-    const { memory, fileBytes, loadSeconds, pinned } = facts.residency;
-    if (memory === null) return null;
-    const waiting = waits.get(facts.modelName ?? "") ?? 0;
-    const model = keyOf(instance);
-    residents.push({
-      id,
-      model,
-      memory,
-      state,
-      running: running.size,
-      waiting,
-      lastUsedAt,
-      loadedAt,
-      loadSeconds,
-      fileBytes,
-      pinned,
-    });
-  }
-  return residents;
+export function takesMemory({ facts: { state } }: Instance): boolean {
+  return RESIDENT[state] !== undefined;
+}
+
+/**
+ * An instance that takes memory, as the decision sees it; null: what it takes is yet to be known.
+ * @param id names it in the decision @param waiting tasks that wait for its model
+ */
+export function residentOf(instance: Instance, id: number, waiting: number): Resident | null {
+  const { facts, running, loadedAt, lastUsedAt } = instance;
+  const { memory, fileBytes, loadSeconds, pinned } = facts.residency;
+  const state = RESIDENT[facts.state];
+  if (memory === null || state === undefined) return null;
+  const times = { lastUsedAt, loadedAt, loadSeconds };
+  return { id, model: placeName(instance), memory, state, running: running.size, waiting, ...times, fileBytes, pinned };
+}
+
+/** Names an instance. */
+export function placeName({ gpuId, id }: Instance): string {
+  return `${gpuId}/${id}`;
 }
 
 /** What it would cost to bring its model back; see `loadingCost`. */

@@ -74,7 +74,7 @@ export class Scheduler {
     const life = new Life({ settings, effects, clock, callers, inVain: (task) => impossible.inVain(task) });
     this.callers = callers;
     this.#fleet = fleet;
-    this.#loader = new Loader(parts);
+    this.#loader = new Loader({ ...parts, isDraining: () => this.#draining });
     this.#settings = settings;
     this.#effects = effects;
     this.#now = now;

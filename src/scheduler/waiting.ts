@@ -39,6 +39,16 @@ export interface Wanted {
   readonly isTooSmall: (bytes: number, type: string | null, demand: Demand) => boolean;
 }
 
+/** A queue that is not empty. */
+export interface Line {
+  readonly front: Entry;
+  /** Entries in it. */
+  readonly count: number;
+  readonly demand: Demand;
+  /** Names the GPUs that its entries wait for, and their class of sizes. */
+  readonly place: string;
+}
+
 /** By what they ask. */
 type Own = Map<Demand, Queues>;
 
@@ -172,12 +182,13 @@ export class Waiting {
     });
   }
 
-  /** The first entry of each queue, and how many entries are in it. */
-  *fronts(): Iterable<{ readonly front: Entry; readonly count: number }> {
-    for (const queues of this.#all()) {
-      if (queues.entries === 0) continue;
-      for (const lane of [...unbound(queues), ...queues.byGpu.values()])
-        for (const queue of lane) yield* queue.fronts();
+  /** The queues that are not empty. */
+  *lines(): Iterable<Line> {
+    for (const { demand, entries, anywhere, byType, byGpu } of this.#all()) {
+      if (entries === 0) continue;
+      yield* linesOf(anywhere, demand, "");
+      for (const [type, lane] of byType) yield* linesOf(lane, demand, `type ${type} `);
+      for (const [gpuId, lane] of byGpu) yield* linesOf(lane, demand, `gpu ${gpuId} `);
     }
   }
 
@@ -345,4 +356,11 @@ export class Waiting {
 /** The lanes of tasks that are not for one GPU alone. */
 function unbound({ anywhere, byType }: Queues): Lane[] {
   return [anywhere, ...byType.values()];
+}
+
+function* linesOf(lane: Lane, demand: Demand, place: string): Iterable<Line> {
+  for (const queue of lane) {
+    if (queue.size === 0) continue;
+    for (const [index, front, count] of queue.fronts()) yield { front, count, demand, place: `${place}${index}` };
+  }
 }

@@ -99,6 +99,9 @@ export class World {
   /** Instances whose models the scheduler wants loaded or unloaded. */
   readonly modelsLoaded: InstanceRef[] = [];
   readonly modelsUnloaded: InstanceRef[] = [];
+  /** Called when the scheduler wants a model loaded or unloaded. */
+  onLoad: (instance: InstanceRef) => void = (instance) => void this.modelsLoaded.push(instance);
+  onUnload: (instance: InstanceRef, why: string) => void = (instance) => void this.modelsUnloaded.push(instance);
   /** When the scheduler wants to be called again. */
   alarmAt = Infinity;
   /** Called when a task is started. */
@@ -118,8 +121,8 @@ export class World {
         this.onStart(instance, task);
       },
       cancel: (_gpuId: number, task: Task) => void this.canceled.push(task),
-      load: (instance: InstanceRef) => void this.modelsLoaded.push(instance),
-      unload: (instance: InstanceRef) => void this.modelsUnloaded.push(instance),
+      load: (instance: InstanceRef) => this.onLoad(instance),
+      unload: (instance: InstanceRef, why: string) => this.onUnload(instance, why),
       changed: (task: Task) => void this.changed.push(task),
       alarm: (at: number) => void (this.alarmAt = at),
     };

@@ -113,7 +113,10 @@ export class Health {
       const drained = this.#drain === null ? "" : " It is drained too, and tried again when it is resumed.";
       return { state, reason: reason + drained };
     }
-    if (this.#drain !== null) return { state: this.#drain.busy ? "draining" : "drained", reason: this.#drain.reason };
+    if (this.#drain !== null) {
+      const isBusy = this.#drain.busy && state !== "cold";
+      return { state: isBusy ? "draining" : "drained", reason: this.#drain.reason };
+    }
     if (state === "ready" && this.#hot !== null) return { state: "hot", reason: this.#hot };
     return { state, reason };
   }

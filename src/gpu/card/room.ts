@@ -23,19 +23,30 @@ export function roomOn({ device, reading, all }: Place): CardMemory | null {
   if (total === null) return null;
   const { isMachine, hasCards } = deviceTraits(device);
   const mayTake = isMachine || hasCards ? total * thresholds.memory : total;
-  return { total: Math.floor(mayTake), reserved: isMachine ? beside(device, all, mayTake) : others(reading, total) };
+  const reserved = isMachine ? foreign(device, all, mayTake) : others(reading, total);
+  const sharedBy = isMachine ? all.map((one) => one.device.id) : sharersOf(device, all);
+  return { total: Math.floor(mayTake), reserved, ...(sharedBy.length > 1 && { sharedBy }) };
+}
+
+/** Several may be on one card, or on one of several that they join. */
+function sharersOf(device: Device, all: Place["all"]): readonly number[] {
+  const uuids = new Set(device.uuids);
+  let sharers: Device[] = [];
+  for (let before = -1; before < sharers.length;) {
+    before = sharers.length;
+    sharers = all.map((one) => one.device).filter((one) => one.uuids.some((uuid) => uuids.has(uuid)));
+    for (const uuid of sharers.flatMap((one) => one.uuids)) uuids.add(uuid);
+  }
+  return sharers.map(({ id }) => id);
 }
 
 function others(reading: Reading | null, total: number): number {
   return upTo((reading?.othersMemory ?? 0) * total);
 }
 
-/** Devices that compute on this machine share its memory: what the models of the others take is not there for this one. */
-function beside(device: Device, all: Place["all"], mayTake: number): number {
-  const own = taken(all.filter((one) => one.device === device));
-  const models = taken(all);
-  const foreign = Math.max(0, mayTake - process.availableMemory() * device.thresholds.memory - models);
-  return upTo(models - own + foreign);
+/** What is not free on this machine, and is no model's. */
+function foreign({ thresholds }: Device, all: Place["all"], mayTake: number): number {
+  return upTo(Math.max(0, mayTake - process.availableMemory() * thresholds.memory - taken(all)));
 }
 
 function taken(all: Place["all"]): number {
