@@ -139,6 +139,7 @@ class Place {
 
   private constructor(t: TestContext, { url, asked }: { readonly url: string; readonly asked: string[] }) {
     this.root = temporaryFolder(t);
+    mkdirSync(this.path("node_modules"));
     this.asked = asked;
     this.index = new WheelIndex({ PIP_CONFIG_FILE: "/dev/null", PIP_INDEX_URL: url });
     t.after(() => this.index.close());
@@ -152,7 +153,11 @@ class Place {
     this.said.length = 0;
     this.asked.length = 0;
     this.packages.length = 0;
-    return addCuda({
+    return addCuda(this.surroundings(found));
+  }
+
+  surroundings(found: Machine): Surroundings {
+    return {
       root: this.root,
       yes: true,
       lookAtMachine: () => Promise.resolve(found),
@@ -164,7 +169,7 @@ class Place {
       tryGpus: () => Promise.resolve(found.cards.map(({ name }) => ({ name, fault: null }))),
       say: (line) => void this.said.push(line),
       ...this.changes,
-    });
+    };
   }
 
   path(...parts: readonly string[]): string {
@@ -216,7 +221,7 @@ test("a card that the driver cannot compile for gets all that it lacks, and noth
   const runs = place.compiled();
   assert.ok(await place.run(machine("580.65", H100)));
   assert.deepEqual([place.packages, place.asked, place.compiled()], [[], [], runs]);
-  assert.ok(!place.said.some((line) => /^Fetching|^Compiling|licence/.test(line)));
+  assert.ok(!place.said.some((line) => /^Fetching|^Compiling|licence| of /.test(line)), place.said.join("\n"));
 });
 
 test("libraries that the system has are not fetched, and a card with machine code needs no ptxas", async (t) => {
@@ -231,7 +236,7 @@ test("after npm ci the package is fetched anew, and what was compiled for it is 
   const place = await Place.make(t);
   await place.run(machine("580.65", H100));
   const [runs, library] = [place.compiled(), readFileSync(place.library())];
-  rmSync(place.path("node_modules"), { recursive: true });
+  rmSync(place.path("node_modules/@node-llama-cpp"), { recursive: true });
   assert.ok(await place.run(machine("580.65", H100)));
   assert.deepEqual([place.packages, place.asked, place.compiled()], [[NEW.package], [], runs]);
   assert.deepEqual(readFileSync(place.library()), library);
@@ -297,6 +302,25 @@ test("where a step fails, its reason is told with the command that goes on, and 
   assert.ok(!existsSync(originalOf(place.library())));
   rmSync(place.path("cuda/13.1/broken"));
   assert.ok(await place.run(machine("580.65", H100)));
+});
+
+test("a second run at once is refused, and harms nothing", async (t) => {
+  const place = await Place.make(t);
+  const second: { ok?: boolean; said?: readonly string[] } = {};
+  const found = machine("580.65", L4);
+  place.changes = {
+    tryGpus: async () => {
+      const said: string[] = [];
+      const surroundings = { ...place.surroundings(found), say: (line: string) => void said.push(line) };
+      second.ok = await addCuda(surroundings);
+      second.said = said;
+      return [{ name: "NVIDIA L4", fault: null }];
+    },
+  };
+  assert.ok(await place.run(found));
+  assert.deepEqual(second, { ok: false, said: ["Another npm run add-gpu cuda is at work here.", "Wait for its end."] });
+  place.changes = {};
+  assert.ok(await place.run(found));
 });
 
 test("a driver that can do nothing fetches nothing, and a library or a card that fails in the end says why", async (t) => {

