@@ -184,7 +184,7 @@ test("a model whose file has vanished says so, and comes back with it", async (t
   renameSync(path, away);
   await held.until(([chat]) => chat!.file?.state === "failed");
   const { file } = held.entry("chat");
-  assert.match(file?.state === "failed" ? file.why : "", /a\.gguf cannot be used: ENOENT/);
+  assert.match(file?.state === "failed" ? file.why : "", /a\.gguf does not exist\.$/);
   renameSync(away, path);
   await held.until((entries) => entries.every(isThere));
   writeFileSync(path, "no model at all");

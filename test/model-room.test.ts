@@ -75,8 +75,8 @@ test("a model that fits nowhere beside those before it refuses the start, with b
   await assert.rejects(scripted.pool.planStart(), {
     code: "bad_config",
     message: [
-      "The model other needs 5.0 GiB, and no GPU has more than 1.6 GiB left for it.",
-      "The model huge needs 22.0 GiB, and no GPU has more than 21.6 GiB left for it.",
+      "The model other needs 5.0 GiB, and no GPU has more than 1.5 GiB left for it.",
+      "The model huge needs 22.0 GiB, and no GPU has more than 21.5 GiB left for it.",
     ].join("\n"),
   });
 });

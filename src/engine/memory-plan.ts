@@ -8,6 +8,7 @@
  *  4. Else as many slots as fit with the least context, down to one.
  *  5. Else it does not fit.
  */
+import { atLeast, atMost } from "../common/sizes.ts";
 import { EngineFailure } from "./failures.ts";
 import { type KvCacheType, type PlannedMemory } from "./engine.ts";
 
@@ -114,18 +115,4 @@ export function slotsOf(count: number): string {
 
 function tokens(count: number): string {
   return count.toLocaleString("en-US");
-}
-
-/** Rounded up, so that what is needed never looks like what may be used. */
-function atLeast(bytes: number): string {
-  return inUnits(bytes, Math.ceil);
-}
-
-function atMost(bytes: number): string {
-  return inUnits(bytes, Math.floor);
-}
-
-function inUnits(bytes: number, round: (value: number) => number): string {
-  const unit = bytes < 2 ** 30 ? { name: "MiB", bytes: 2 ** 20 } : { name: "GiB", bytes: 2 ** 30 };
-  return `${(round((bytes / unit.bytes) * 10) / 10).toFixed(1)} ${unit.name}`;
 }

@@ -1,4 +1,5 @@
 /** Which models are loaded where at the start: in the order of the configuration, each on every GPU where it fits beside those before it. */
+import { atLeast, atMost } from "../common/sizes.ts";
 import { type CardMemory } from "./facts.ts";
 
 /** A place for a model. */
@@ -46,13 +47,8 @@ export function planStart<Instance>(
     }
     if (load.length === before && places.length > 0)
       misfits.push(
-        `The model ${name} needs ${gib(needed)}, and no GPU has more than ${gib(Math.max(0, most))} left for it.`,
+        `The model ${name} needs ${atLeast(needed)}, and no GPU has more than ${atMost(Math.max(0, most))} left for it.`,
       );
   }
   return { load, misfits };
-}
-
-/** Like "1.5 GiB". */
-function gib(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }

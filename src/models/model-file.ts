@@ -8,9 +8,12 @@ import { type ModelFile } from "../gpu/served.ts";
 /** Looks at the parts of a file, and at how the first one begins. @param path of the first part */
 export function fileAt(path: string): ModelFile {
   try {
-    const bytes = partsOf(path).reduce((sum, part) => sum + statSync(part).size, 0);
-    if (beginningOf(path) === MAGIC) return { state: "there", path, bytes };
-    return { state: "failed", why: `The model file ${path} is no GGUF file.` };
+    const parts = partsOf(path).map((part) => ({ part, stats: statSync(part, { throwIfNoEntry: false }) }));
+    const missing = parts.find(({ stats }) => stats === undefined);
+    if (missing !== undefined) return { state: "failed", why: `The model file ${missing.part} does not exist.` };
+    const bytes = parts.reduce((sum, { stats }) => sum + stats!.size, 0);
+    const isModel = parts.every(({ stats }) => stats!.isFile()) && beginningOf(path) === MAGIC;
+    return isModel ? { state: "there", path, bytes } : { state: "failed", why: `The model file ${path} is no GGUF file.` };
   } catch (error) {
     return { state: "failed", why: `The model file ${path} cannot be used: ${messageOf(error)}.` };
   }
