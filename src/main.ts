@@ -23,6 +23,7 @@ import { close, listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
+import { ModelCatalog } from "./models/catalog.ts";
 import { ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
@@ -233,6 +234,7 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     lost,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
     models: () => pool.models(),
+    catalog: new ModelCatalog({ pool, scheduler, gpuIds: pool.gpuIds, registry: models }),
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),
     runningOn: (id) => scheduler.instances.flatMap(({ gpuId, running }) => (gpuId === id ? [...running] : [])),

@@ -586,6 +586,17 @@ const GPU_VIEW = {
   memory_note: null,
   device: "NVIDIA A100 (CUDA)",
   restarts: 0,
+  instances: [
+    {
+      model: "a model",
+      state: "ready",
+      reason: null,
+      memory_bytes: 3_500_000_000,
+      load_seconds: 2.5,
+      last_used_at: "2025-08-10T12:34:56.789Z",
+      running: 2,
+    },
+  ],
   settings: [{ name: "threads", value: 1, reason: "a GPU computes" }],
   upstream: null,
 };

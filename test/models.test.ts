@@ -56,7 +56,7 @@ test("a request may name a model by its file where only one has that, which a na
     assert.equal(meant(unknown), unknown);
 });
 
-test("models are listed with the GPUs that have loaded them, and what they can do there together", async () => {
+test("models that were loaded are listed with what they can do on all their GPUs together", async () => {
   const simulated = await new SimulatedEngine(SIMULATED, 0).load();
   const names = new ModelNames();
   const instance = (path: string, called: string, changes: Partial<EngineInfo> = {}) => ({
@@ -66,17 +66,18 @@ test("models are listed with the GPUs that have loaded them, and what they can d
   });
   const toLoad = { modelName: null, info: null, stay: { served: null } };
   const gpus = [
-    { device: { id: 0 }, instances: [toLoad] },
-    { device: { id: 1 }, instances: [instance("/a", "Qwen", { context: 100, capabilities: ["completion"] })] },
-    { device: { id: 2 }, instances: [instance("/b", "Embedder", { context: null, capabilities: ["embedding"] })] },
-    { device: { id: 4 }, instances: [instance("/a", "Qwen", { context: 200, capabilities: ["completion", "chat"] })] },
+    { instances: [toLoad] },
+    { instances: [instance("/a", "Qwen", { context: 100, capabilities: ["completion"] })] },
+    { instances: [instance("/b", "Embedder", { context: null, capabilities: ["embedding"] })] },
+    { instances: [instance("/a", "Qwen", { context: 200, capabilities: ["completion", "chat"] })] },
   ];
   const about = (name: string) => {
     const { since, file: path } = names.about(name);
     return { since, file: path };
   };
-  assert.deepEqual(modelsOf(gpus, names), [
-    { name: "Qwen", context: 200, capabilities: ["completion", "chat"], gpuIds: [1, 4], ...about("Qwen") },
-    { name: "Embedder", context: null, capabilities: ["embedding"], gpuIds: [2], ...about("Embedder") },
+  const own = { aliases: [], served: null };
+  assert.deepEqual(modelsOf(gpus, [], names), [
+    { name: "Qwen", ...own, context: 200, capabilities: ["completion", "chat"], ...about("Qwen") },
+    { name: "Embedder", ...own, context: null, capabilities: ["embedding"], ...about("Embedder") },
   ]);
 });

@@ -4,10 +4,11 @@ import { type Need } from "../request.ts";
 import { type EngineInfo } from "../engine/engine.ts";
 import { type Health, type Visible } from "./card/health.ts";
 import { type Reading, UNKNOWN } from "./card/readings.ts";
+import { type InstanceHealth, type OwnState } from "./instance/health.ts";
 import { type Instance } from "./instance/instance.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type CardMemory, type ExternalLoad, type GpuFacts, type Residency } from "./facts.ts";
-import { type GpuStatus } from "./status.ts";
+import { type GpuStatus, type InstanceStatus } from "./status.ts";
 
 /** The facts about it at one moment. */
 export interface GpuView {
@@ -103,8 +104,48 @@ export function statusOf({
     ...modelOf(info),
     pid: instances.find(({ pid }) => pid !== null)?.pid ?? null,
     restarts: instances.reduce((sum, { restarts }) => sum + restarts, 0),
+    instances: instances.map((instance) => statusOfInstance(instance, { device, health, ...view })),
     events: health.history,
   };
+}
+
+/** The states of an instance by those of its own health; its card and the operator may say more. */
+const STATES: Readonly<Record<OwnState, InstanceStatus["state"]>> = {
+  unfit: "failed",
+  faulted: "failed",
+  cold: "cold",
+  unloading: "unloading",
+  starting: "loading",
+  ready: "ready",
+};
+
+function statusOfInstance(
+  instance: GpuView["instances"][number],
+  { device, health, retired, memory }: Pick<GpuView, "device" | "health" | "retired" | "memory">,
+): InstanceStatus {
+  const { id, model, modelName, stay, tasks } = instance;
+  const residency = stay.residencyIn(memory);
+  const seen = visible(health.visible(instance.health), residency, memory);
+  return {
+    gpuId: device.id,
+    id,
+    model: modelName,
+    source: model,
+    ...(retired.has(instance) ? RETIRING : { state: stateOf(instance.health, seen), reason: seen.reason }),
+    // What is yet to be fetched counts as nothing.
+    memoryBytes: residency.memory === 0 && stay.served?.file?.state === "fetching" ? null : residency.memory,
+    loadSeconds: residency.loadSeconds,
+    lastUsedAt: stay.lastUsedAt,
+    running: tasks,
+  };
+}
+
+const RETIRING = { state: "unloading", reason: RETIRED.reason } as const;
+
+function stateOf({ state: own }: InstanceHealth, { state }: Visible): InstanceStatus["state"] {
+  if (state === "lost" || state === "unfit") return "failed";
+  // The worker of a drained GPU has ended, and comes back when the GPU is resumed.
+  return own === "starting" && (state === "drained" || state === "draining") ? "cold" : STATES[own];
 }
 
 function modelOf(info: EngineInfo | null) {

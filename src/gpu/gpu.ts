@@ -16,6 +16,7 @@ import { type InstanceEngine, type InstanceEvents, type InstanceSettings } from 
 import { Instance } from "./instance/instance.ts";
 import { type LossReason } from "./instance/lifecycle.ts";
 import { type Device } from "./inventory/devices.ts";
+import { ModelEvents } from "./model-events.ts";
 import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
 import { type ServedModel } from "./served.ts";
 import { type GpuStatus } from "./status.ts";
@@ -60,6 +61,7 @@ export class Gpu {
   #appearedAt = -Infinity;
   #crowded: ExternalLoad | null = null;
   #loggedState: GpuState = "starting";
+  readonly #modelEvents: ModelEvents;
   #deadlineTimer: NodeJS.Timeout | undefined;
 
   constructor(options: GpuOptions, events: GpuEvents) {
@@ -68,6 +70,7 @@ export class Gpu {
     this.#options = options;
     this.#events = events;
     this.#crowding = new Crowding(device.thresholds);
+    this.#modelEvents = new ModelEvents(options.log, (event, why) => this.#health.note(event, why));
     this.#health = new Health({
       now: () => performance.now(),
       wall: wallTime,
@@ -322,6 +325,7 @@ export class Gpu {
       this.#options.log[serious ? "error" : "info"]({ state, reason }, "GPU state changed");
     }
     this.#loggedState = state;
+    this.#modelEvents.look(this.#instances);
     this.#events.changed();
   }
 }

@@ -4,19 +4,21 @@ import { wallTime } from "../common/clock.ts";
 import { type EngineInfo, type EngineOptions } from "../engine/engine.ts";
 import { type EngineKind, engineTraits } from "../engine/kinds.ts";
 import { type Capability } from "../request.ts";
-import { type ServedModel } from "./served.ts";
+import { keyOf, type ModelFile, type ServedModel } from "./served.ts";
 
 /** A model as clients list it. */
 export interface ModelStatus {
   /** What requests call it. */
   readonly name: string;
-  /** Tokens of context in its largest slot; null: the server behind it does not tell. */
+  /** Further names of it. */
+  readonly aliases: readonly string[];
+  /** Its entry in the configuration, or as it was pulled; null: it is the own model of a device. */
+  readonly served: ServedModel | null;
+  /** Tokens of context in its largest slot; null: not known yet, or the server behind it does not tell. */
   readonly context: number | null;
-  /** Each of these some instance of it can do. */
-  readonly capabilities: readonly Capability[];
-  /** The GPUs that have loaded it, in order. */
-  readonly gpuIds: readonly number[];
-  /** Unix milliseconds when one of them had loaded it first. */
+  /** Each of these some instance of it can do; null: it was not loaded yet. */
+  readonly capabilities: readonly Capability[] | null;
+  /** Unix milliseconds since when it can be asked for. */
   readonly since: number;
   /** Path of its file; null: it has none here. */
   readonly file: string | null;
@@ -37,12 +39,23 @@ export class ModelNames {
   readonly #named = new Map<string, Named>();
   /** By their names and aliases. */
   #served: ReadonlyMap<string, ServedModel> = new Map();
+  /** The names of models by the types of tasks that mean them. */
+  #byTaskType: ReadonlyMap<string, string> = new Map();
   readonly #since = wallTime();
 
   /** Takes over the models that have names in the configuration. */
   serve(models: readonly ServedModel[]): void {
     const named = models.flatMap((model) => namesOf(model).map((name) => [name, model] as const));
     this.#served = new Map(named);
+    const typed = models.flatMap(({ settings: { name, task_types: types } }) =>
+      types.map((type) => [type, name] as const),
+    );
+    this.#byTaskType = new Map(typed);
+  }
+
+  /** The model that tasks of a type mean when they name none; null: they mean any. */
+  ofTaskType(type: string): string | null {
+    return this.#byTaskType.get(type) ?? null;
   }
 
   /**
@@ -66,18 +79,27 @@ export class ModelNames {
     const served = this.#served.get(asked);
     if (served !== undefined) return served.settings.name;
     if (this.#named.has(asked)) return asked;
-    const all = Array.from(this.#named, ([name, { file }]) => ({ name, file }));
-    return modelMeant(asked, all)?.name ?? asked;
+    const own = Array.from(this.#named, ([name, { file }]) => ({ name, file }));
+    const all = [...new Set(this.#served.values())].map(({ settings: { name }, file }) => ({
+      name,
+      file: pathOf(file),
+    }));
+    return modelMeant(asked, [...own, ...all])?.name ?? asked;
   }
 
   /** @throws {Error} no model has this name, which is a bug of the caller */
   about(name: string): Pick<ModelStatus, "since" | "file"> {
     const file = this.#served.get(name)?.file;
-    if (file !== undefined) return { since: this.#since, file: file?.state === "there" ? file.path : null };
+    if (file !== undefined) return { since: this.#since, file: pathOf(file) };
     const known = this.#named.get(name);
     if (known === undefined) throw new Error(`there is no model ${name}`);
     return known;
   }
+}
+
+/** null: its engine has no file, or that is not there. */
+function pathOf(file: ModelFile | null): string | null {
+  return file?.state === "there" ? file.path : null;
 }
 
 function namesOf({ settings: { name, aliases } }: ServedModel): readonly string[] {
@@ -85,11 +107,11 @@ function namesOf({ settings: { name, aliases } }: ServedModel): readonly string[
 }
 
 /** The model that has this name, else the only one whose file does, with or without ".gguf". Within a file stands what people expect least. */
-export function modelMeant<Model extends Pick<ModelStatus, "name" | "file">>(
+export function modelMeant<Model extends Pick<ModelStatus, "name" | "file"> & Partial<Pick<ModelStatus, "aliases">>>(
   asked: string,
   models: readonly Model[],
 ): Model | undefined {
-  const named = models.find(({ name }) => name === asked);
+  const named = models.find(({ name, aliases = [] }) => name === asked || aliases.includes(asked));
   if (named !== undefined) return named;
   const [first, second] = models.filter(({ file }) => file !== null && isFileName(asked, basename(file)));
   return second === undefined ? first : undefined;
@@ -101,33 +123,61 @@ function isFileName(asked: string, file: string): boolean {
 
 /** A GPU, as far as its models go. */
 interface Loaded {
-  readonly device: { readonly id: number };
-  readonly instances: readonly {
-    readonly modelName: string | null;
-    readonly info: EngineInfo | null;
-    readonly stay: { readonly served: ServedModel | null };
-  }[];
+  readonly instances: readonly LoadedInstance[];
 }
 
-/** The models that were loaded, and those that are loaded when they are wanted, in the order of their first GPUs. */
-export function modelsOf(gpus: readonly Loaded[], names: Pick<ModelNames, "about">): readonly ModelStatus[] {
-  const loaded = gpus.flatMap(({ device: { id }, instances }) =>
-    instances.flatMap(({ modelName: name, info, stay: { served } }) =>
-      name === null || (info === null && served === null) ? [] : { id, name, info, served },
+interface LoadedInstance {
+  readonly modelName: string | null;
+  readonly info: EngineInfo | null;
+  readonly stay: { readonly served: ServedModel | null };
+}
+
+/** The models by name, in the order of `served`, then the devices' own that were loaded, in the order of their first GPUs. */
+export function modelsOf(
+  gpus: readonly Loaded[],
+  served: readonly ServedModel[],
+  names: Pick<ModelNames, "about">,
+): readonly ModelStatus[] {
+  const all = gpus.flatMap(({ instances }) => instances);
+  const own = all.filter(({ info, stay }) => stay.served === null && info !== null);
+  return [
+    ...Array.from(
+      Map.groupBy(served, ({ settings: { name } }) => name),
+      ([name, models]) => statusOf(name, models[0]!, all.filter(isOf(models)), names),
     ),
-  );
-  const models = Map.groupBy(loaded, ({ name }) => name);
-  return Array.from(models, ([name, on]) => ({
+    ...Array.from(
+      Map.groupBy(own, ({ modelName }) => modelName!),
+      ([name, on]) => statusOf(name, null, on, names),
+    ),
+  ];
+}
+
+/** Whether an instance has one of these models. */
+function isOf(models: readonly ServedModel[]): (instance: LoadedInstance) => boolean {
+  const keys = new Set(models.map(({ settings }) => keyOf(settings)));
+  return ({ stay: { served } }) => served !== null && keys.has(keyOf(served.settings));
+}
+
+function statusOf(
+  name: string,
+  served: ServedModel | null,
+  on: readonly LoadedInstance[],
+  names: Pick<ModelNames, "about">,
+): ModelStatus {
+  const infos = on.flatMap(({ info }) => info ?? []);
+  const { since, file } = names.about(name);
+  return {
     name,
-    since: names.about(name).since,
-    file: names.about(name).file,
-    context: on.reduce<number | null>(
-      (most, { info, served }) => larger(most, info?.context ?? served?.settings.context ?? null),
+    aliases: served?.settings.aliases ?? [],
+    served,
+    since,
+    file,
+    context:
+      infos.reduce<number | null>((most, { context }) => larger(most, context), null) ??
+      served?.settings.context ??
       null,
-    ),
-    capabilities: [...new Set(on.flatMap(({ info }) => info?.capabilities ?? []))],
-    gpuIds: [...new Set(on.map(({ id }) => id))],
-  }));
+    capabilities: infos.length === 0 ? null : [...new Set(infos.flatMap(({ capabilities }) => capabilities))],
+  };
 }
 
 function larger(one: number | null, other: number | null): number | null {

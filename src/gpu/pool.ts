@@ -20,7 +20,7 @@ import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
 import { engineOn, keyOf, mayHold, type ServedModel, simulatedFor } from "./served.ts";
 import { isThere, planStarts } from "./starts.ts";
 import { Startup } from "./startup.ts";
-import { type GpuStatus, type Readiness } from "./status.ts";
+import { type GpuStatus, type InstanceStatus, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
 import { type Instance } from "./instance/instance.ts";
@@ -144,21 +144,20 @@ export class GpuPool {
   }
 
   /** Loads the model of an instance, unless it is there or on its way. */
-  load({ gpuId, id }: InstanceRef): void {
-    this.#gpus
-      .get(gpuId)!
-      .instances.find((one) => one.id === id)
-      ?.load();
-    this.#tellAgain(gpuId);
+  load(ref: InstanceRef): void {
+    this.#instance(ref)?.load();
+    this.#tellAgain(ref.gpuId);
   }
 
   /** Unloads the model of an instance, unless a task runs there. @param why one sentence */
-  unload({ gpuId, id }: InstanceRef, why: string): void {
-    this.#gpus
-      .get(gpuId)!
-      .instances.find((one) => one.id === id)
-      ?.unload(why);
-    this.#tellAgain(gpuId);
+  unload(ref: InstanceRef, why: string): void {
+    this.#instance(ref)?.unload(why);
+    this.#tellAgain(ref.gpuId);
+  }
+
+  /** Before an operator has models loaded: see `Instance.prepare`. */
+  async prepare(refs: readonly InstanceRef[]): Promise<void> {
+    await Promise.all(refs.map((ref) => this.#instance(ref)?.prepare()));
   }
 
   /**
@@ -197,14 +196,28 @@ export class GpuPool {
     }));
   }
 
-  /** The models that were loaded, in the order of their first GPUs. */
+  /** All that can be asked for: see `modelsOf`. */
   models(): readonly ModelStatus[] {
-    return modelsOf([...this.#gpus.values()], this.#names);
+    return modelsOf([...this.#gpus.values()], [...this.#models.values()], this.#names);
+  }
+
+  get gpuIds(): readonly number[] {
+    return [...this.#gpus.keys()];
+  }
+
+  /** Of all GPUs, in `gpu_id` order. */
+  instances(): readonly InstanceStatus[] {
+    return [...this.#gpus.values()].flatMap((gpu) => gpu.status().instances);
   }
 
   /** See `ModelNames`. */
   modelMeantBy(asked: string): string {
     return this.#names.meantBy(asked);
+  }
+
+  /** See `ModelNames`. */
+  modelOfTaskType(type: string): string | null {
+    return this.#names.ofTaskType(type);
   }
 
   /** See `Startup`. */
@@ -269,6 +282,11 @@ export class GpuPool {
     if (gpu !== undefined) return gpu;
     const ids = [...this.#gpus.keys()].join(", ");
     throw new AltLasError("not_found", `There is no GPU ${gpuId}; there are ${ids}.`);
+  }
+
+  /** undefined: it is not there any more. */
+  #instance({ gpuId, id }: InstanceRef): Instance | undefined {
+    return this.#gpus.get(gpuId)!.instances.find((one) => one.id === id);
   }
 
   /** Those of the same kind. */

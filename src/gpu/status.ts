@@ -8,7 +8,7 @@ export interface GpuEventRecord {
   /** Unix milliseconds. */
   readonly at: number;
   /** The state it went into, or what happened, such as `xid`. */
-  readonly event: GpuState | "xid" | "double_bit_ecc" | "crowded" | "free";
+  readonly event: GpuState | "xid" | "double_bit_ecc" | "crowded" | "free" | "loaded" | "unloaded" | "load_failed";
   /** One sentence. */
   readonly reason: string;
 }
@@ -20,6 +20,32 @@ export interface GpuUser {
   readonly utilization: number | null;
   /** Whether it is a worker of this server. */
   readonly own: boolean;
+}
+
+/** The states of an instance for people: several causes of the scheduler's states are one of these. */
+export const INSTANCE_STATES = ["cold", "loading", "ready", "unloading", "failed"] as const;
+
+/** One model on one GPU. */
+export interface InstanceStatus {
+  readonly gpuId: number;
+  /** Among those of its GPU. */
+  readonly id: number;
+  /** What requests call its model; null: its device's own, which has no name before it is loaded. */
+  readonly model: string | null;
+  /** Path of the model's file, or the name by which its server knows it; "" where there is neither. */
+  readonly source: string;
+  /** `ready` also where it takes nothing new, because its card is hot or drained. */
+  readonly state: (typeof INSTANCE_STATES)[number];
+  /** One sentence; null: it is ready, and takes tasks. */
+  readonly reason: string | null;
+  /** Bytes that the model takes there, or would take; null: not known. */
+  readonly memoryBytes: number | null;
+  /** Seconds that its last load took; null: it was not loaded yet. */
+  readonly loadSeconds: number | null;
+  /** Unix milliseconds when a task last began or ended there, or else when it was loaded; null: neither was. */
+  readonly lastUsedAt: number | null;
+  /** Tasks running there. */
+  readonly running: number;
 }
 
 export interface GpuStatus {
@@ -95,6 +121,8 @@ export interface GpuStatus {
   readonly pid: number | null;
   /** Worker processes that died since the server started. */
   readonly restarts: number;
+  /** A model each, in the order of the configuration, also those that are not loaded. */
+  readonly instances: readonly InstanceStatus[];
   /** The last ones, oldest first. */
   readonly events: readonly GpuEventRecord[];
 }

@@ -100,14 +100,14 @@ function refuseViewer({ name, role }: Caller, doing: string): void {
   throw new AltLasError("forbidden", `${doing} needs the role user or admin; ${name} has the role viewer.`);
 }
 
-/** Lets only those pass who may take GPUs out of service and bring them back. */
-export const operation: Hook = ({ caller }, _reply, done) => {
-  if (caller.role !== "admin") {
-    const sentence = `Draining and resuming a GPU needs the role admin; ${caller.name} has the role ${caller.role}.`;
-    throw new AltLasError("forbidden", sentence);
-  }
-  done();
-};
+/** Lets only those pass who may change what the server as a whole does. @param doing what it is, as a sentence about it begins */
+export function administration(doing: string): Hook {
+  return ({ caller: { name, role } }, _reply, done) => {
+    if (role !== "admin")
+      throw new AltLasError("forbidden", `${doing} needs the role admin; ${name} has the role ${role}.`);
+    done();
+  };
+}
 
 /** A user sees its own tasks and batches, the other roles all of them. */
 export function maySee(caller: Caller, owned: { readonly user: string }): boolean {

@@ -4,7 +4,7 @@ import { type Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { type GpuStatus } from "../gpu/status.ts";
 import { shown } from "../common/validation.ts";
-import { maySee, operation } from "./access.ts";
+import { administration, maySee } from "./access.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside, PUBLIC_NOTE, publicGpu } from "./public-words.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
@@ -20,7 +20,7 @@ interface Params {
 const ABOUT_ONE = { tags: ["gpus"], params: GpuParams, querystring: NoQuery, response: { 200: GpuDetailsRef } };
 
 /** Before the body is read: who may do this, and that it may be missing. */
-const onRequest = [operation, ignoreTypeOfNothing];
+const onRequest = [administration("Draining and resuming a GPU"), ignoreTypeOfNothing];
 
 export function gpusRoute(app: FastifyInstance, { gpus, driverNotes = [] }: ServerParts): void {
   const schema = {

@@ -14,6 +14,7 @@ import {
   OpenAiFailureRef,
   OpenAiModel,
 } from "./schemas/openai-answers.ts";
+import { ModelView } from "./schemas/models.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
 
@@ -35,6 +36,7 @@ const SHARED_SCHEMAS = [
   DeliveriesAnswer,
   GpuView,
   GpuDetails,
+  ModelView,
   ChatAnswer,
   CompletionAnswer,
   EmbeddingAnswer,
@@ -91,6 +93,17 @@ export const ON_SUBMITTING = [
 const REQUEST_ID = { "X-Request-Id": { type: "string", description: "The client's own, or a new one." } };
 const RETRY_AFTER = { "Retry-After": { type: "integer", description: "Seconds after which to try again." } };
 
+const TAGS = [
+  { name: "tasks", description: "Submit tasks, follow them and end them" },
+  { name: "batches", description: "Tasks that were submitted together" },
+  { name: "webhooks", description: "Messages about tasks and batches to other servers" },
+  { name: "gpus", description: "The GPUs and their load" },
+  { name: "models", description: "The models, and where they are" },
+  { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
+  { name: "health", description: "For load balancers and supervisors; no credentials needed" },
+  { name: "meta", description: "This document" },
+];
+
 /** Prepares the document; call it before the routes are registered. */
 export function setUpOpenapi(app: FastifyInstance, version: string): void {
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
@@ -104,15 +117,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
         license: { name: "MIT", identifier: "MIT" },
       },
       servers: [{ url: "/" }],
-      tags: [
-        { name: "tasks", description: "Submit tasks, follow them and end them" },
-        { name: "batches", description: "Tasks that were submitted together" },
-        { name: "webhooks", description: "Messages about tasks and batches to other servers" },
-        { name: "gpus", description: "The GPUs and their load" },
-        { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
-        { name: "health", description: "For load balancers and supervisors; no credentials needed" },
-        { name: "meta", description: "This document" },
-      ],
+      tags: TAGS,
       components: {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "An API key" },

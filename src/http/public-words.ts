@@ -7,7 +7,8 @@ import { type Caller } from "../auth/credentials.ts";
 import { type AltLasError, type ErrorCode } from "../errors.ts";
 import { deviceTraits } from "../gpu/device-kinds.ts";
 import { type GpuState } from "../gpu/facts.ts";
-import { type GpuEventRecord, type GpuStatus } from "../gpu/status.ts";
+import { type GpuEventRecord, type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
+import { type CatalogModel } from "../models/catalog.ts";
 import { type Attempt, type TaskError } from "../task.ts";
 
 /** Whether somebody may know how the machine and its network look from inside. */
@@ -121,6 +122,7 @@ const STATES: Readonly<Partial<Record<GpuState | GpuEventRecord["event"], string
   unfit: "It cannot serve as things are.",
   faulted: "It failed, and is tried again.",
   lost: "It is not there any more.",
+  load_failed: "A model cannot be loaded.",
 };
 
 function publicReason(state: GpuState | GpuEventRecord["event"], reason: string, isServer: boolean): string {
@@ -140,6 +142,7 @@ export function publicGpu(gpu: GpuStatus): GpuStatus {
     ...(isServer && publicRemote(gpu)),
     reason: gpu.reason === null ? null : publicReason(gpu.status, gpu.reason, isServer),
     model: gpu.model === null ? null : fileName(gpu.model),
+    instances: gpu.instances.map((one) => publicInstance(one, false)),
     memoryNote: gpu.memoryNote === null ? null : beforeWords(gpu.memoryNote),
     settings:
       gpu.settings?.map(({ name, value, reason }) => ({
@@ -149,6 +152,30 @@ export function publicGpu(gpu: GpuStatus): GpuStatus {
       })) ?? null,
     events: gpu.events.map((event) => ({ ...event, reason: publicReason(event.event, event.reason, isServer) })),
   };
+}
+
+/** A model as those may see it who may not see inside. */
+export function publicModel(model: CatalogModel): CatalogModel {
+  const { source, instances, fetch } = model;
+  const isOfHub = source?.startsWith("hf:") ?? false;
+  return {
+    ...model,
+    source: source === null || isOfHub ? source : fileName(source),
+    instances: instances.map((one) => publicInstance(one, fetch !== null)),
+  };
+}
+
+/** @param isFetching whether its model is yet to come */
+function publicInstance(instance: InstanceStatus, isFetching: boolean): InstanceStatus {
+  const { state, reason, source } = instance;
+  const own =
+    state === "failed"
+      ? "It cannot be loaded, or its GPU failed."
+      : isFetching
+        ? "The model is being fetched."
+        : STATES.starting!;
+  const isOthers = reason !== null && (state === "failed" || state === "loading");
+  return { ...instance, source: fileName(source), reason: isOthers ? own : reason };
 }
 
 /** Its UUID is its address, and so is its name where it has none of its own. */

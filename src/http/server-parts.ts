@@ -3,6 +3,7 @@ import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type Config } from "../config/config.ts";
 import { type ModelStatus } from "../gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
+import { type ModelCatalog } from "../models/catalog.ts";
 import { type Logger } from "../log/log.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
@@ -21,8 +22,10 @@ export interface ServerParts {
   readonly tasks: TaskApi;
   readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];
-  /** The models that were loaded, in the order of their first GPUs. */
+  /** All that requests may ask for: those by name in their order, then the devices' own that were loaded. */
   readonly models: () => readonly ModelStatus[];
+  /** The same with all that operators want to know, and what they can have done. */
+  readonly catalog: Pick<ModelCatalog, "list" | "named" | "load" | "unload">;
   /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];
   /** The tasks that run on a GPU now. */

@@ -15,6 +15,8 @@ import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
+import { withWholeNames } from "./model-paths.ts";
+import { loadModelRoute, servedModelRoute, servedModelsRoute, unloadModelRoute } from "./models.ts";
 import { OPENAI_PATH, withV1 } from "./openai/envelope.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
@@ -85,7 +87,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
     // While the server stops, requests are answered as always: GETs go on, and submissions get our own 503.
     return503OnClosing: false,
     genReqId: (request: IncomingMessage) => sentIdOf(request) ?? newRequestId(),
-    rewriteUrl: withV1,
+    rewriteUrl: (request) => withWholeNames(withV1(request)),
     // By the router, not by a redirect, at which many clients would drop the body of a POST.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (error, request, reply) => {
@@ -184,6 +186,10 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   gpuRoute(api, parts);
   drainRoute(api, parts);
   resumeRoute(api, parts);
+  servedModelsRoute(api, parts);
+  servedModelRoute(api, parts);
+  loadModelRoute(api, parts);
+  unloadModelRoute(api, parts);
 }
 
 function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {

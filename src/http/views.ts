@@ -1,5 +1,6 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
-import { type GpuStatus } from "../gpu/status.ts";
+import { type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
+import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
@@ -10,6 +11,7 @@ import { type RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
+import { type ModelView } from "./schemas/models.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
 import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
@@ -157,8 +159,37 @@ export function viewOfGpu(gpu: GpuStatus): GpuView {
     memory_note: gpu.memoryNote,
     device: gpu.device,
     restarts: gpu.restarts,
+    instances: gpu.instances.map((one) => ({ model: one.model, ...viewOfInstance(one) })),
     settings: gpu.settings === null ? null : [...gpu.settings],
     upstream: viewOfUpstream(gpu.upstream),
+  };
+}
+
+function viewOfInstance(instance: InstanceStatus) {
+  return {
+    state: instance.state,
+    reason: instance.reason,
+    memory_bytes: wholeBytes(instance.memoryBytes),
+    load_seconds: instance.loadSeconds,
+    last_used_at: isoTimeOrNull(instance.lastUsedAt),
+    running: instance.running,
+  };
+}
+
+export function viewOfModel(model: CatalogModel): ModelView {
+  return {
+    name: model.name,
+    aliases: [...model.aliases],
+    source: model.source,
+    commit: model.commit,
+    licence: model.licence,
+    size_bytes: model.sizeBytes,
+    context: model.context,
+    capabilities: model.capabilities === null ? null : [...model.capabilities],
+    load: model.load,
+    keep_alive: model.keepAlive,
+    fetch: model.fetch,
+    instances: model.instances.map((one) => ({ gpu_id: one.gpuId, ...viewOfInstance(one) })),
   };
 }
 

@@ -91,12 +91,20 @@ export class Impossible {
 
   /** Why the model that a task names could be loaded nowhere, with both numbers; null: it could, or is there. */
   #tooLarge({ model, pinnedGpuId }: Pick<Task, "model" | "pinnedGpuId">): string | null {
-    const named = this.#named(model, pinnedGpuId);
-    const lacks = named.map((instance) => lackOfRoom(instance, this.#fleet.on(instance.gpuId)));
+    return this.tooLargeFor(this.#named(model, pinnedGpuId), pinnedGpuId);
+  }
+
+  /**
+   * Why the model of these instances fits on none of them, even with everything else unloaded, with both numbers; null: it does.
+   * @param gpuId the only GPU that is wanted; null: any is
+   */
+  tooLargeFor(instances: readonly Instance[], gpuId: number | null): string | null {
+    const lacks = instances.map((instance) => lackOfRoom(instance, this.#fleet.on(instance.gpuId)));
     if (lacks.length === 0 || lacks.includes(null)) return null;
     const least = lacks.reduce((one, other) => (one!.needed - one!.room <= other!.needed - other!.room ? one : other))!;
-    const where = pinnedGpuId === null ? "no GPU has" : `GPU ${pinnedGpuId} has not`;
-    return `model ${model} needs ${gib(least.needed)}, and ${where} more than ${gib(least.room)} for it.`;
+    const where = gpuId === null ? "no GPU has" : `GPU ${gpuId} has not`;
+    const { modelName } = instances[0]!.facts;
+    return `model ${modelName} needs ${gib(least.needed)}, and ${where} more than ${gib(least.room)} for it.`;
   }
 
   /** Why the model that a task names is nowhere, and is not loaded by itself again; null: it is somewhere, or may be. */

@@ -101,9 +101,11 @@ export class Loader {
   #wishes(): readonly Wish[] {
     const wishes = wishesOf(this.#parts);
     for (const [instance, since] of this.#asked) {
-      if (instance.facts.state === "cold" || instance.facts.state === "unloading")
+      const { state } = instance.facts;
+      if (state === "cold" || state === "unloading")
         wishes.push({ entry: null, model: instance.facts.modelName, count: 1, since, instances: [instance] });
-      else this.#asked.delete(instance);
+      // One whose file is being fetched counts as starting, and is cold when that is there.
+      else if (state !== "starting") this.#asked.delete(instance);
     }
     const isAwaited = ({ instances }: Wish): boolean => instances.some((one) => this.#awaited.has(one));
     const first = new Set(this.#awaited.size === 0 ? [] : wishes.filter(isAwaited));

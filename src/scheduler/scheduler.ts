@@ -151,12 +151,17 @@ export class Scheduler {
    * wants it loaded; it is loaded again where tasks still wait for it.
    */
   ask(instances: readonly InstanceRef[], to: "load" | "unload"): void {
-    this.#event(() =>
-      this.#loader.ask(
-        instances.map((ref) => this.#fleet.get(ref)),
-        to,
-      ),
-    );
+    this.#event(() => this.#loader.ask(this.#those(instances), to));
+  }
+
+  /** See `Impossible.tooLargeFor`. */
+  tooLargeFor(instances: readonly InstanceRef[], gpuId: number | null): string | null {
+    return this.#impossible.tooLargeFor(this.#those(instances), gpuId);
+  }
+
+  /** Without those that are not there any more. */
+  #those(refs: readonly InstanceRef[]): readonly Instance[] {
+    return refs.flatMap(({ gpuId, id }) => this.#fleet.on(gpuId).filter((one) => one.id === id));
   }
 
   #onChanged(instance: Instance): void {

@@ -16,6 +16,7 @@ import { parseConfig, type Config } from "../../src/config/config.ts";
 import { type ModelStatus } from "../../src/gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
+import { ModelCatalog } from "../../src/models/catalog.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
 import {
   type BatchSnapshot,
@@ -184,6 +185,20 @@ export const GPU: GpuStatus = {
   device: "NVIDIA A100 (CUDA)",
   pid: 4711,
   restarts: 0,
+  instances: [
+    {
+      gpuId: 0,
+      id: 0,
+      model: "a model",
+      source: "/models/a-file.Q4.gguf",
+      state: "ready",
+      reason: null,
+      memoryBytes: 3_500_000_000,
+      loadSeconds: 2.5,
+      lastUsedAt: DONE,
+      running: 2,
+    },
+  ],
   settings: [{ name: "threads", value: 1, reason: "a GPU computes" }],
   upstream: null,
   events: [
@@ -226,6 +241,7 @@ export const CPU_DEVICE: GpuStatus = {
   context: null,
   device: null,
   pid: null,
+  instances: [],
   events: [],
 };
 
@@ -234,7 +250,8 @@ export const MODEL: ModelStatus = {
   name: "a model",
   context: 8192,
   capabilities: ["chat", "completion"],
-  gpuIds: [GPU.id],
+  aliases: ["an-alias"],
+  served: null,
   since: DONE,
   file: "/models/a-file.Q4.gguf",
 };
@@ -481,9 +498,16 @@ export interface TestServer {
     gpus: GpuStatus[];
     models: ModelStatus[];
     running: RunningTask[];
+    /** Why no model can be loaded. */
+    tooLarge: string | null;
   };
   /** What operators asked for, in order. */
-  readonly operations: (({ drain: number } & DrainOptions) | { resume: number; by: string })[];
+  readonly operations: (
+    | ({ drain: number } & DrainOptions)
+    | { resume: number; by: string }
+    | { load: readonly number[] }
+    | { unload: readonly number[] }
+  )[];
 }
 
 export function testServer(
@@ -502,6 +526,7 @@ export function testServer(
     gpus: [GPU],
     models: [MODEL] as ModelStatus[],
     running: [] as RunningTask[],
+    tooLarge: null as string | null,
   };
   const operations: TestServer["operations"] = [];
   const app = createServer({
@@ -510,6 +535,22 @@ export function testServer(
     webhooks,
     gpus: () => state.gpus,
     models: () => state.models,
+    catalog: new ModelCatalog({
+      pool: {
+        models: () => state.models,
+        instances: () => state.gpus.flatMap(({ instances }) => instances),
+        prepare: async () => {},
+      },
+      scheduler: {
+        ask: (refs, to) => {
+          const on = refs.map(({ gpuId }) => gpuId);
+          operations.push(to === "load" ? { load: on } : { unload: on });
+        },
+        tooLargeFor: () => state.tooLarge,
+      },
+      gpuIds: [GPU.id, CPU_DEVICE.id],
+      registry: { entries: () => [] },
+    }),
     runningOn: (gpuId) => (gpuId === GPU.id ? state.running : []),
     drainGpu: (gpuId, options) => operations.push({ drain: gpuId, ...options }),
     resumeGpu: (gpuId, by) => operations.push({ resume: gpuId, by }),

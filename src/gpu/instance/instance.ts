@@ -25,8 +25,6 @@ import { workerOptions } from "./worker-options.ts";
 /** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
 const STOP_PATIENCE = 15_000;
 
-const IDLE = "No task has used the model for as long as its keep_alive says.";
-
 export class Instance {
   /** Among those of its GPU. */
   readonly id: number;
@@ -46,7 +44,6 @@ export class Instance {
   /** Known once the model was loaded. */
   #info: EngineInfo | null = null;
   #usage: Usage | null = null;
-  #measuredOverhead: number | null = null;
   /** Lets the next worker load on the same card. */
   #doneLoading: () => void = () => {};
   #wakeTimer: NodeJS.Timeout | undefined;
@@ -58,7 +55,7 @@ export class Instance {
     this.#options = options;
     this.#events = events;
     this.#check = new IdleCheck(options.healthCheckInterval, () => void this.#prove());
-    this.#stay = new Stay(options, { changed: () => events.changed(), idle: () => this.unload(IDLE) });
+    this.#stay = new Stay(options, { changed: () => events.changed(), idle: (why) => this.unload(why) });
     this.#lifecycle = new Lifecycle(
       {
         health,
@@ -201,6 +198,12 @@ export class Instance {
     this.#lifecycle.want();
   }
 
+  /** Before an operator has it loaded: an earlier failure counts no more. Resolves when it is known what the model takes. */
+  async prepare(): Promise<void> {
+    if (!this.isWanted && this.health.state === "unfit") this.#lifecycle.resume();
+    await this.#stay.reckoned;
+  }
+
   /** Unloads its model. Nothing happens while a task runs there, or where it is not loaded. @param why one sentence */
   unload(why: string): void {
     if (this.tasks > 0 || !this.#lifecycle.isWanted || this.#stay.served === null) return;
@@ -250,10 +253,6 @@ export class Instance {
   /** Corrects the estimate for the next load by the memory that this one has really taken. */
   learnOverhead(): void {
     if (this.isLoaded) this.#stay.measure();
-    const memory = this.#info?.memory ?? null;
-    const footprint = this.#options.footprint();
-    if (!this.isLoaded || memory === null || footprint === null) return;
-    this.#measuredOverhead = Math.max(0, footprint - memory.weights - memory.kvCache);
   }
 
   /** Ends its worker. Calling it twice is harmless. */
@@ -276,7 +275,7 @@ export class Instance {
     this.#doneLoading = done;
     try {
       this.#stay.loading();
-      const engine = { ...this.#stay.engine, memoryBudget: budget, measuredOverhead: this.#measuredOverhead };
+      const engine = { ...this.#stay.engine, memoryBudget: budget, measuredOverhead: this.#stay.measuredOverhead };
       this.#worker = new GpuWorker(workerOptions(this.#options, engine), this.#workerEvents());
       this.#processes.add(this.#worker);
       if (this.#worker.pid !== null) this.#events.started(this.#worker.pid);
@@ -339,12 +338,12 @@ export class Instance {
     const problem = mismatch(this.#options.device, info, gpus);
     if (problem !== null) return this.#lifecycle.fail(problem, "gpu_lost");
     this.#info = info;
+    this.#stay.loaded(info);
     this.#lifecycle.loaded();
     if (this.isLoaded) this.#onServing(info);
   }
 
   #onServing(info: EngineInfo): void {
-    this.#stay.loaded(info);
     logReady(this.#options.log, this.modelName, info, this.#stay.residency.loadSeconds);
     this.#scheduleCheck();
   }

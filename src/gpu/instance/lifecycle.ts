@@ -87,6 +87,7 @@ export class Lifecycle {
   readonly #health: InstanceHealth;
   /** Whether its model is to be there. */
   #wanted: boolean;
+  #file: ModelFile | null = null;
   /** `waiting`: a worker is to be started as soon as it may. */
   #worker: "none" | "waiting" | "loading" | "serving" = "none";
   /** Whether it has served its model since the server started. */
@@ -147,11 +148,16 @@ export class Lifecycle {
 
   /** The file of its model has come, or there is none. Nothing changes for a model that is loaded. */
   fileIs(file: ModelFile | null): void {
-    // What keeps its GPU from serving anything does so still.
-    if (this.#wanted || this.#options.isHopeless) return;
-    if (file?.state === "fetching") this.#health.awaits(file.why);
-    else if (file?.state === "failed") this.#health.refuse(file.why);
-    else if (this.#health.state !== "unloading") this.#health.absent("cold", NOT_WANTED);
+    this.#file = file;
+    if (!this.#wanted) this.#rest();
+  }
+
+  /** Its model is not wanted: its file decides whether it could be. */
+  #rest(): void {
+    if (this.#options.isHopeless || this.#health.state === "unloading") return;
+    if (this.#file?.state === "fetching") this.#health.awaits(this.#file.why);
+    else if (this.#file?.state === "failed") this.#health.refuse(this.#file.why);
+    else this.#health.absent("cold", NOT_WANTED);
   }
 
   /** Its model is to be there from now on. */
@@ -175,7 +181,9 @@ export class Lifecycle {
 
   /** The memory of a model that was unloaded is free. */
   hasLeft(): void {
-    if (!this.#wanted && this.#health.state === "unloading") this.#health.absent("cold", NOT_WANTED);
+    if (this.#wanted || this.#health.state !== "unloading") return;
+    this.#health.absent("cold", NOT_WANTED);
+    this.#rest();
   }
 
   /** The card is free for loading. @returns whether a worker is to be started now */
@@ -192,7 +200,7 @@ export class Lifecycle {
 
   /** The pause before the next try is over. */
   wake(): void {
-    if (!this.#wanted) return this.#options.isHopeless ? undefined : this.#health.absent("cold", NOT_WANTED);
+    if (!this.#wanted) return this.#rest();
     this.#tryUnfit = true;
     this.launch();
   }

@@ -9,11 +9,13 @@ import { type InstanceEngine, type InstanceOptions } from "./instance-parts.ts";
 /** By how much more is reckoned with after a load that found too little memory. */
 const MORE = 1.25;
 
+const IDLE = "No task has used the model for as long as its keep_alive says.";
+
 export interface StayEvents {
   /** Its residency has changed. */
   changed(): void;
-  /** Nothing has used the model for `keep_alive` seconds. */
-  idle(): void;
+  /** Nothing has used the model for `keep_alive` seconds. @param why one sentence */
+  idle(why: string): void;
 }
 
 export class Stay {
@@ -24,6 +26,9 @@ export class Stay {
   #estimate: Estimate | null = null;
   /** Bytes; null: it was not loaded yet. */
   #measured: number | null = null;
+  /** What its engine takes, as it planned; null: it did not plan. */
+  #planned: EngineInfo["memory"] = null;
+  #measuredOverhead: number | null = null;
   #loadBegan = 0;
   #loadSeconds: number | null = null;
   #lastUsedAt: number | null = null;
@@ -73,6 +78,11 @@ export class Stay {
     return this.#lastUsedAt;
   }
 
+  /** Bytes beside weights and KV cache, for the plan of the next load; null: not known. */
+  get measuredOverhead(): number | null {
+    return this.#measuredOverhead;
+  }
+
   /** Its file has come, has changed its place, or is gone. */
   update(served: ServedModel): void {
     this.#served = served;
@@ -88,6 +98,7 @@ export class Stay {
   /** Its model is there. */
   loaded({ memory }: EngineInfo): void {
     this.#loadSeconds = Math.round(performance.now() - this.#loadBegan) / 1000;
+    this.#planned = memory;
     if (memory !== null) this.#measured = takenBy(this.#engine, memory);
     this.used(0);
   }
@@ -95,7 +106,10 @@ export class Stay {
   /** The driver's figures are new. */
   measure(): void {
     const footprint = this.#options.footprint();
-    if (footprint !== null) this.#measured = footprint;
+    if (footprint === null) return;
+    this.#measured = footprint;
+    if (this.#planned === null) return;
+    this.#measuredOverhead = Math.max(0, footprint - this.#planned.weights - this.#planned.kvCache);
   }
 
   /** Less memory than it needs was free, whatever was reckoned. */
@@ -112,7 +126,7 @@ export class Stay {
     const seconds = this.#served?.settings.keep_alive;
     if (seconds === undefined) return;
     clearTimeout(this.#idleTimer);
-    if (tasks === 0) this.#idleTimer = setTimeout(() => this.#events.idle(), seconds * 1000);
+    if (tasks === 0) this.#idleTimer = setTimeout(() => this.#events.idle(IDLE), seconds * 1000);
   }
 
   /** Nothing is there any more that could be idle. */

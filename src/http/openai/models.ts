@@ -19,7 +19,7 @@ export function modelsRoute(app: FastifyInstance, parts: ServerParts): void {
       operationId: "listModels",
       summary: "The models, as OpenAI's API lists them",
       description:
-        "Those that a GPU has loaded, in the order of their first GPUs. Refused with `not_ready` until there is one: clients try again by themselves then, and would take an empty list for all there is.",
+        "All that can be asked for, those too that are loaded when they are wanted; what one can do is known when it was loaded once. Where GPUs have models of their own, refused with `not_ready` until one has loaded its: clients try again by themselves then, and would take an empty list for all there is.",
       tags: ["openai"],
       querystring: NoQuery,
       response: { 200: ModelsAnswer },
@@ -70,6 +70,6 @@ function viewOfModel({ name, since, context, capabilities }: ModelStatus): OpenA
     created: secondsOf(since),
     owned_by: "alt-las",
     context_length: context,
-    capabilities: [...capabilities],
+    capabilities: [...(capabilities ?? [])],
   };
 }

@@ -2,8 +2,38 @@
 import { Type, type Static } from "typebox";
 import { type EngineSetting } from "../../engine/engine.ts";
 import { GPU_STATES } from "../../gpu/facts.ts";
+import { INSTANCE_STATES } from "../../gpu/status.ts";
 import { CAPABILITIES, type Capability } from "../../request.ts";
 import { closed, oneOf, orNull, shared, TaskId, Time, TIME_EXAMPLE, TimeOrNull, ID_EXAMPLE } from "./common.ts";
+
+/** A model on a GPU, without what names the other of the two. */
+export const instanceFields = {
+  state: oneOf(INSTANCE_STATES, {
+    description:
+      "cold: loaded when it is wanted; loading: it is being loaded, or fetched; ready: takes tasks; unloading: it leaves; failed: could not be loaded, or its GPU failed.",
+  }),
+  reason: orNull<string>("string", { description: "Why it is in this state; null: it is ready." }),
+  memory_bytes: orNull<number>("integer", {
+    description: "Bytes that the model takes there, or would take; null: not known.",
+  }),
+  load_seconds: orNull<number>("number", { description: "Seconds that its last load took; null: none did." }),
+  last_used_at: TimeOrNull("When a task last began or ended there, or else when it was loaded; null: neither was."),
+  running: Type.Integer({ description: "Tasks that run there now." }),
+};
+
+export const INSTANCE_EXAMPLE = {
+  state: "ready",
+  reason: null,
+  memory_bytes: 3_900_000_000,
+  load_seconds: 2.41,
+  last_used_at: TIME_EXAMPLE,
+  running: 2,
+};
+
+const GpuInstance = Type.Object({
+  model: orNull<string>("string", { description: "What requests call it; null: not known before it is loaded." }),
+  ...instanceFields,
+});
 
 const GPU_EXAMPLE = {
   id: 0,
@@ -41,6 +71,7 @@ const GPU_EXAMPLE = {
   memory_note: null,
   device: "NVIDIA A100-SXM4-40GB",
   restarts: 0,
+  instances: [{ model: "Qwen3 0.6B", ...INSTANCE_EXAMPLE }],
   settings: [{ name: "threads", value: 1, reason: "a GPU computes" }],
   upstream: null,
 };
@@ -101,7 +132,9 @@ export const GpuView = Type.Object(
     }),
     memory_free: orNull<number>("integer", { description: "Bytes." }),
     compute_capability: orNull<number>("number", { description: "CUDA's, like 8.6." }),
-    model: orNull<string>("string", { description: "The model, for people; null: not loaded yet." }),
+    model: orNull<string>("string", {
+      description: "The model, for people; null: not loaded yet, or there may be several, as of all about its model.",
+    }),
     model_name: orNull<string>("string", { description: "What requests call its model; null: not loaded yet." }),
     capabilities: Type.Unsafe<Capability[] | null>({
       type: ["array", "null"],
@@ -119,6 +152,7 @@ export const GpuView = Type.Object(
     }),
     device: orNull<string>("string", { description: "The device that the engine reports; null: none yet." }),
     restarts: Type.Integer({ description: "Worker processes that died since the server started." }),
+    instances: Type.Array(GpuInstance, { description: "The models that it may hold, those too that are not loaded." }),
     settings: Type.Unsafe<EngineSetting[] | null>({
       type: ["array", "null"],
       items: {

@@ -165,6 +165,8 @@ export const OpenAiModel = Type.Object(
 export type OpenAiModel = Static<typeof OpenAiModel>;
 /** As the router calls what follows `models/`; the document calls it `model`. */
 export const ModelParams = Type.Object({ "*": Type.String({ description: "A model's name; it may have slashes." }) });
+/** Where something follows the name. */
+export const NameParams = Type.Object({ model: Type.String({ description: "A model's name; it may have slashes." }) });
 
 export const ModelRef = shared(OpenAiModel);
 export const ModelsAnswer = Type.Object({ object: oneOf(["list"]), data: Type.Array(ModelRef) });

@@ -1,0 +1,51 @@
+/** The history of the models on a GPU: loads and unloads, which the state of the GPU does not tell while other models serve there. */
+import { type Logger } from "pino";
+import { type OwnState } from "./instance/health.ts";
+import { type Instance } from "./instance/instance.ts";
+import { type GpuEventRecord } from "./status.ts";
+
+export type ModelEvent = Extract<GpuEventRecord["event"], "loaded" | "unloaded" | "load_failed">;
+
+type Told = Pick<Instance, "stay"> & { readonly health: Pick<Instance["health"], "state" | "reason"> };
+
+export class ModelEvents {
+  readonly #log: Logger;
+  readonly #note: (event: ModelEvent, why: string) => void;
+  /** The last states. */
+  readonly #states = new WeakMap<object, OwnState>();
+
+  /** @param note keeps an entry of the GPU's history */
+  constructor(log: Logger, note: (event: ModelEvent, why: string) => void) {
+    this.#log = log;
+    this.#note = note;
+  }
+
+  /** Tells what has changed since the last look. A device's own model is there for good: the GPU's state says it all. */
+  look(instances: readonly Told[]): void {
+    for (const instance of instances) {
+      const { stay, health } = instance;
+      const before = this.#states.get(instance);
+      if (stay.served === null || health.state === before) continue;
+      this.#states.set(instance, health.state);
+      if (before !== undefined) this.#tell(stay, health.state, health.reason ?? "");
+    }
+  }
+
+  #tell({ served, residency }: Told["stay"], state: OwnState, why: string): void {
+    const { name: model } = served!.settings;
+    switch (state) {
+      case "ready": {
+        const seconds = residency.loadSeconds;
+        this.#log.info({ model, seconds }, "model loaded");
+        return this.#note("loaded", `The model ${model} was loaded${seconds === null ? "" : ` in ${seconds} s`}.`);
+      }
+      case "unloading":
+        this.#log.info({ model, why }, "model unloaded");
+        return this.#note("unloaded", `The model ${model} was unloaded. ${why}`);
+      case "unfit":
+        this.#log.error({ model, why }, "model cannot be loaded");
+        return this.#note("load_failed", `The model ${model} cannot be loaded: ${why}`);
+      default:
+    }
+  }
+}
