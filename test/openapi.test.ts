@@ -182,6 +182,8 @@ test("a body is required where something has to be said", async (t) => {
     "/api/v1/webhook_secret": false,
     "/api/v1/gpus/{gpu_id}/drain": false,
     "/api/v1/gpus/{gpu_id}/resume": false,
+    "/api/v1/models/{model}/load": false,
+    "/api/v1/models/{model}/unload": false,
     "/v1/chat/completions": true,
     "/v1/completions": true,
     "/v1/embeddings": true,
@@ -224,6 +226,10 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /api/v1/gpus/{gpu_id}": "200 400 401 404 405 429 500",
     "post /api/v1/gpus/{gpu_id}/drain": operating,
     "post /api/v1/gpus/{gpu_id}/resume": operating,
+    "get /api/v1/models": "200 400 401 405 429 500",
+    "get /api/v1/models/{model}": "200 400 401 404 405 429 500",
+    "post /api/v1/models/{model}/load": operating,
+    "post /api/v1/models/{model}/unload": controlling,
     "post /v1/chat/completions": controlling,
     "post /v1/completions": controlling,
     "post /v1/embeddings": controlling,
@@ -235,6 +241,7 @@ test("each route is documented with the statuses that it can answer with, and no
 const TASK_PATH = "/api/v1/task/{task_id}";
 const BATCH_PATH = "/api/v1/batch/{batch_id}";
 const GPU_PATH = "/api/v1/gpus/{gpu_id}";
+const MODEL_PATH = "/api/v1/models/{model}";
 
 function refuseEnded(): never {
   throw new AltLasError("conflict", "It has ended.", { details: { status: "completed" } });
@@ -316,6 +323,14 @@ function exchanges(t: TestContext) {
     { path: `${GPU_PATH}/drain`, status: 415, request: operate("/gpus/0/drain", "x", "text/plain") },
     { path: `${GPU_PATH}/resume`, status: 200, request: operate("/gpus/0/resume", "") },
     { path: `${GPU_PATH}/resume`, status: 404, request: operate("/gpus/x/resume", "") },
+    { path: "/api/v1/models", status: 200, request: get("/api/v1/models") },
+    { path: MODEL_PATH, status: 200, request: get("/api/v1/models/a%20model") },
+    { path: MODEL_PATH, status: 404, request: get("/api/v1/models/another/model") },
+    { path: `${MODEL_PATH}/load`, status: 200, request: operate("/models/a%20model/load", '{"gpu_ids":[0]}') },
+    { path: `${MODEL_PATH}/load`, status: 400, request: operate("/models/a%20model/load", '{"gpu_ids":[9]}') },
+    { path: `${MODEL_PATH}/load`, status: 403, request: { method: "POST", ...get("/api/v1/models/a/b/load") } },
+    { path: `${MODEL_PATH}/unload`, status: 404, request: operate("/models/another/model/unload", "") },
+    { path: `${MODEL_PATH}/unload`, status: 409, request: operate("/models/a%20model/unload", "") },
     { path: "/livez", status: 200, request: get("/livez") },
     { path: "/readyz", status: 200, request: get("/readyz") },
     { path: "/healthz", status: 200, request: get("/healthz") },
