@@ -378,8 +378,8 @@ test("a worker that dies of a CUDA error while loading says that the driver may 
   await owner.is("unfit");
   assert.equal(
     owner.reason,
-    "The worker died 2 times while loading the model (SIGABRT); the driver may be too old for llama.cpp's CUDA package on this GPU, " +
-      'see "NVIDIA" in docs/gpus.md. It last said: ggml-cuda.cu:110: CUDA error',
+    "The worker died 2 times while loading the model (SIGABRT); the driver may be too old for llama.cpp's CUDA package on this GPU: " +
+      "stop the server and run npm run add-gpu cuda, which mends it or says what does. It last said: ggml-cuda.cu:110: CUDA error",
   );
 });
 

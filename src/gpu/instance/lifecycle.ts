@@ -79,7 +79,8 @@ const MAX_LOAD_DEATHS = 2;
 const NOT_WANTED = "Its model is loaded when it is wanted.";
 
 /** The most frequent cause of a CUDA error with the first token. */
-const OLD_DRIVER = 'the driver may be too old for llama.cpp\'s CUDA package on this GPU, see "NVIDIA" in docs/gpus.md';
+const OLD_DRIVER =
+  "the driver may be too old for llama.cpp's CUDA package on this GPU: stop the server and run npm run add-gpu cuda, which mends it or says what does";
 
 export class Lifecycle {
   readonly #options: LifecycleOptions;
