@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { parseConfig } from "../src/config/config.ts";
 import { DEMO_MODEL, type Device, findDevices } from "../src/gpu/inventory/devices.ts";
+import { mayHold } from "../src/gpu/served.ts";
 import { KnownGpus } from "../src/gpu/inventory/known-gpus.ts";
 import { type Probe, probeLlama } from "../src/gpu/inventory/probe.ts";
 import { type GpuSources } from "../src/gpu/inventory/survey.ts";
@@ -17,6 +18,11 @@ const TUNING = { threads: null, prefillChunk: 256, batchSize: null, flashAttenti
 
 const CUDA: Probe = { backend: "cuda", names: ["a", "b"], memoryTotal: 1, cudaFault: null };
 const NOTHING: Probe = { backend: false, names: [], memoryTotal: 0, cudaFault: null };
+
+/** The settings of a model, as the configuration has them. */
+function modelOf(entry: string) {
+  return parseConfig(`models: [{ ${entry} }]`, "c.yaml").models[0]!;
+}
 
 function vulkan(...names: string[]): Probe {
   return { backend: "vulkan", names, memoryTotal: 8e9, cudaFault: null };
@@ -132,6 +138,7 @@ test("auto is all GPUs in PCI bus order, whatever order the driver has, each wit
     },
     unfit: null,
     mendedBy: null,
+    demoOnly: false,
     lost: null,
   });
 });
@@ -304,6 +311,14 @@ test("GPUs that lack a package are listed with the command that brings it; for t
       assert.equal(mendedBy, "npm run add-gpu cuda");
     }
     assert.ok(devices.slice(2).every(({ unfit, mendedBy }) => unfit === null && mendedBy === null));
+    // What was pulled is somebody's own, too.
+    const pulled = modelOf("name: pulled, source: mine.gguf");
+    assert.deepEqual(
+      devices.map((device) => mayHold(device, pulled)),
+      devices.map(({ kind }) => kind === "gpu"),
+    );
+    const [allowed] = await start(t, "gpu: { devices: 'cpu:1' }", { probe: null });
+    assert.ok(mayHold(allowed!, pulled));
   }
 });
 

@@ -29,6 +29,7 @@ export function keyOf({ name, source }: Pick<ModelSettings, "name" | "source">):
 
 /** Whether a GPU may hold a model: its device can compute for the model's engine. */
 export function mayHold(device: Device, settings: ModelSettings): boolean {
+  if (device.demoOnly) return false;
   if (settings.gpus !== undefined && !settings.gpus.includes(device.id)) return false;
   const kind = settings.engine?.kind;
   if (kind === undefined || kind === device.engine.kind) return true;

@@ -54,6 +54,7 @@ export function aDevice(changes: Partial<Device> = {}): Device {
     },
     unfit: null,
     mendedBy: null,
+    demoOnly: false,
     lost: null,
     ...changes,
   };

@@ -1,26 +1,18 @@
 /** Which devices serve, under which gpu_id: reads `gpu.devices`, and finds what it names among the GPUs of this machine. */
 import { availableParallelism, cpus } from "node:os";
-import { fileURLToPath } from "node:url";
 import { type Logger } from "pino";
-import {
-  type Config,
-  deviceEntries,
-  type DeviceSettings,
-  type EngineSettings,
-  isRemote,
-  urlsOf,
-} from "../../config/config.ts";
+import { type Config, deviceEntries, type DeviceSettings, isRemote, urlsOf } from "../../config/config.ts";
 import { type DeviceEngine, type EngineOptions } from "../../engine/engine.ts";
-import { type EngineKind, engineTraits } from "../../engine/kinds.ts";
+import { engineTraits } from "../../engine/kinds.ts";
 import { faultOfUrl, hostOf, plainUrl } from "../../engine/openai/address.ts";
 import { AltLasError } from "../../errors.ts";
 import { fieldName } from "../../common/validation.ts";
+import { DEMO_MODEL, engineOf } from "./device-engine.ts";
 import { coolEnough, firstReason, groupName, joinedEnvironment, over } from "./groups.ts";
 import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
 import { memoryLimit } from "../card/readings.ts";
 
-/** The model that is served when none is configured. */
-export const DEMO_MODEL = fileURLToPath(new URL("../../../models/demo.gguf", import.meta.url));
+export { DEMO_MODEL };
 
 /** The device behind a gpu_id: a GPU, several that hold one model together, or a stand-in. */
 export interface Device {
@@ -54,6 +46,8 @@ export interface Device {
   readonly unfit: string | null;
   /** Of an unfit one: the command that brings what it lacks, so that it is only not used yet; null: none is known to help. */
   readonly mendedBy: string | null;
+  /** It is a CPU device in the place of GPUs that lack a package: a model of somebody's own must not be on it. */
+  readonly demoOnly: boolean;
   /** Set: it was here at an earlier start and is gone. */
   readonly lost: string | null;
 }
@@ -158,13 +152,15 @@ class Resolver {
     const { gpu, engine } = this.#config;
     const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
     if (serves || engineTraits(engine.kind).computes !== "here") return [];
-    return (gpu.cpu_fallback ?? this.#isFirstTry(devices)) ? this.#autoCpus() : [];
+    if (gpu.cpu_fallback !== undefined) return gpu.cpu_fallback ? this.#autoCpus() : [];
+    return this.#isFirstTry(devices) ? this.#autoCpus().map((cpu) => ({ ...cpu, demoOnly: true })) : [];
   }
 
   /** Nothing was chosen yet, neither a GPU nor a model, and the GPUs lack only what a command brings: then there is something to try. */
   #isFirstTry(devices: readonly Draft[]): boolean {
     const entries = deviceEntries(this.#config);
     return (
+      this.#config.models.length === 0 &&
       devices.some(({ mendedBy }) => mendedBy !== null) &&
       entries.every(({ entry }) => entry.gpu === "auto" && engineOf(entry, this.#config).model === DEMO_MODEL)
     );
@@ -259,6 +255,7 @@ class Resolver {
       environment: joinedEnvironment(gpus),
       unfit: why((gpu) => gpu.unfit ?? closedOf(gpu)?.why ?? null),
       mendedBy: isUnfit ? null : (gpus.map((gpu) => closedOf(gpu)?.command).find((command) => command) ?? null),
+      demoOnly: false,
       lost: why(({ lost }) => lost),
     };
   }
@@ -324,6 +321,7 @@ class Resolver {
       maxTemperature: null,
       unfit: null,
       mendedBy: null,
+      demoOnly: false,
       lost: null,
     };
   }
@@ -340,46 +338,6 @@ class Resolver {
       engine: engineOf(entry, this.#config),
     };
   }
-}
-
-function engineOf({ engine: own = {} }: DeviceSettings, { engine }: Config): DeviceEngine {
-  const context = own.context ?? engine.context ?? null;
-  const kind = own.kind ?? engine.kind;
-  return {
-    kind,
-    model: own.model ?? modelFor(kind, engine),
-    context,
-    // A smaller configured context is enough by itself.
-    minContext: Math.min(own.min_context ?? engine.min_context, context ?? Infinity),
-    // The chat template of a model that a server elsewhere has is not known here.
-    raw: own.raw ?? engine.raw ?? engineTraits(kind).computes === "elsewhere",
-    tuning: tuningOf(own, engine),
-    binary: own.binary ?? engine.binary,
-    upstream: null,
-    patience: {
-      firstByte: own.first_byte_timeout ?? engine.first_byte_timeout,
-      token: own.token_timeout ?? engine.token_timeout,
-    },
-  };
-}
-
-/** A model's name on a server is no file here, and the other way round. */
-function modelFor(kind: EngineKind, engine: Config["engine"]): string {
-  const isName = engineTraits(kind).model === "name";
-  const isMeant = isName === (engineTraits(engine.kind).model === "name");
-  return (isMeant ? engine.model : undefined) ?? (isName ? "" : DEMO_MODEL);
-}
-
-function tuningOf(own: EngineSettings, engine: Config["engine"]): DeviceEngine["tuning"] {
-  const flashAttention = own.flash_attention ?? engine.flash_attention;
-  const kvCacheType = own.kv_cache_type ?? engine.kv_cache_type;
-  return {
-    threads: own.threads ?? engine.threads ?? null,
-    prefillChunk: own.prefill_chunk ?? engine.prefill_chunk,
-    batchSize: own.batch_size ?? engine.batch_size ?? null,
-    flashAttention: flashAttention === "auto" ? null : flashAttention,
-    kvCacheType: kvCacheType === "auto" ? null : kvCacheType,
-  };
 }
 
 function refuse(path: Entry["path"], sentence: string): never {
