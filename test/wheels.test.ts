@@ -4,11 +4,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { pipSettings } from "../src/common/pip-settings.ts";
+import { PATIENCE } from "../src/common/web.ts";
 import { WheelIndex } from "../src/common/wheels.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { wheelIndex, type WheelIndexOptions } from "./helpers/wheel-index.ts";
 
-const CONTENT = Buffer.alloc(200_000, "bytes of a wheel, ");
+const CONTENT = Buffer.alloc(200_000, "PK\u0003\u0004 bytes of a wheel, ");
 const LINUX = { platform: /^(any|manylinux\w*_x86_64)$/ };
 const NONE = { PIP_CONFIG_FILE: "/dev/null" };
 
@@ -28,7 +29,7 @@ const FILES = [
 ];
 
 function opened(t: TestContext, environment: NodeJS.ProcessEnv): WheelIndex {
-  const index = new WheelIndex({ ...NONE, ...environment });
+  const index = new WheelIndex({ ...NONE, ...environment }, { ...PATIENCE, pause: 1 });
   t.after(() => index.close());
   return index;
 }
@@ -58,7 +59,7 @@ test("a further index has what the first one lacks, and one that cannot be reach
   const alone = opened(t, { PIP_INDEX_URL: nobody });
   await assert.rejects(
     alone.find({ project: "nvidia-x", version: "13.0", ...LINUX }),
-    /^Error: No index has .*: 127\.0\.0\.1:9 does not answer: .*\.$/,
+    /^Error: No index has .*: 127\.0\.0\.1:9 could not be asked: .*\.$/,
   );
 });
 
@@ -80,11 +81,11 @@ async function wheelFrom(t: TestContext, options: WheelIndexOptions & { readonly
 test("a wheel is fetched whole, with its progress, and has its name only then", async (t) => {
   const { index, wheel, path } = await wheelFrom(t);
   const seen: [number, number | null][] = [];
-  const onProgress = (bytes: number, total: number | null): void => {
+  const at = (bytes: number, total: number | null): void => {
     assert.ok(!existsSync(path));
     seen.push([bytes, total]);
   };
-  await index.fetch(wheel, path, { onProgress });
+  await index.fetch(wheel, path, { progress: { at } });
   assert.deepEqual(readFileSync(path), CONTENT);
   assert.deepEqual(seen.at(-1), [CONTENT.length, CONTENT.length]);
   assert.ok(!existsSync(`${path}.part`));
@@ -94,7 +95,8 @@ test("a connection that breaks is taken up where it broke", async (t) => {
   const { server, index, wheel, path } = await wheelFrom(t);
   const half = Promise.withResolvers<void>();
   server.cuts.push({ bytes: 70_000, after: half.promise });
-  await index.fetch(wheel, path, { onProgress: (bytes) => void (bytes === 70_000 && half.resolve()) });
+  const at = (bytes: number): void => void (bytes === 70_000 && half.resolve());
+  await index.fetch(wheel, path, { progress: { at } });
   assert.deepEqual(readFileSync(path), CONTENT);
   assert.deepEqual(server.asked, [`/files/${wheel.filename}`, `/files/${wheel.filename} bytes=70000-`]);
 });
@@ -128,7 +130,7 @@ test("a server that goes on breaking without a byte is given up, and what has co
 
 test("bytes of another SHA-256 never get the name", async (t) => {
   const { index, wheel, path } = await wheelFrom(t, { sha256: "0".repeat(64) });
-  await assert.rejects(index.fetch(wheel, path), /is not the file of the SHA-256 0{64}\.$/);
+  await assert.rejects(index.fetch(wheel, path), /it should be 0{64}\. It was not kept\.$/);
   assert.ok(!existsSync(path));
 });
 

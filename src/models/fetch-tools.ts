@@ -1,7 +1,9 @@
 /** What fetching a model works with. */
-import { type Format, type Tools } from "./download.ts";
+import { type Format, type Tools } from "../common/download.ts";
+import { type Meter } from "./meter.ts";
 
 export interface FetchTools extends Tools {
+  readonly progress: Meter;
   /** Milliseconds between two looks whether another fetch of the same file has ended. */
   readonly look?: number | undefined;
   readonly environment: NodeJS.ProcessEnv;

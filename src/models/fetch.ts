@@ -2,7 +2,7 @@
 import { roomIn } from "../common/disk-space.ts";
 import { type FetchedModel, type FetchProgress } from "./fetched.ts";
 import { type ModelSource } from "./source.ts";
-import { type Patience } from "./web.ts";
+import { type Patience } from "../common/web.ts";
 
 export { findModel } from "./find.ts";
 export { type FetchedFile, type FetchedModel, type FetchProgress } from "./fetched.ts";
@@ -36,7 +36,7 @@ export interface FetchLimits {
 export async function fetchModel(source: ModelSource, options: FetchOptions): Promise<FetchedModel> {
   // The client and its certificates are for those who fetch.
   const [{ PATIENCE, Web }, { Meter }, { fetchSource }] = await Promise.all([
-    import("./web.ts"),
+    import("../common/web.ts"),
     import("./meter.ts"),
     import("./fetch-source.ts"),
   ]);
@@ -45,5 +45,5 @@ export async function fetchModel(source: ModelSource, options: FetchOptions): Pr
   using meter = new Meter((progress) => options.onProgress(progress));
   const note = (sentence: string): void => options.onNote?.(sentence);
   const { environment, signal } = options;
-  return await fetchSource(source, { web, meter, signal, roomIn: room, look, environment, note });
+  return await fetchSource(source, { web, progress: meter, signal, roomIn: room, look, environment, note });
 }

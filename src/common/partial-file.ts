@@ -3,7 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { dirname } from "node:path";
-import { syncFolder } from "../common/sync.ts";
+import { syncFolder } from "./sync.ts";
 import { diskFault } from "./disk-faults.ts";
 
 /** Bytes that are gathered before they are written, and read at once to hash what is there. */
