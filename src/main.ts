@@ -24,7 +24,8 @@ import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
 import { ModelCatalog } from "./models/catalog.ts";
-import { ModelRegistry } from "./models/registry.ts";
+import { modelCommands, useOf } from "./models/commands.ts";
+import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
 import { TaskBook } from "./tasks/task-book.ts";
@@ -42,6 +43,8 @@ export interface RunningServer {
   /** Like `http://127.0.0.1:8642`. */
   readonly url: string;
   readonly devices: readonly Device[];
+  /** Those by name, as they were when it began to answer. */
+  readonly models: readonly ModelEntry[];
   /** The admin's key, when this start made it; it is shown nowhere else. */
   readonly firstKey: string | null;
   /** The beginning of a sentence that says that credentials.json was missing at the start; null: it was there, or never had been. */
@@ -84,8 +87,19 @@ export async function startServer(
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
   const { quarantinedTo } = stored;
+  const models = server.models.entries();
   const stop = stopper(config, server.tasks, started.move());
-  return { url, devices, firstKey, absentCredentials: absence, quarantinedTo, driverNotes, lost: store.lost, stop };
+  return {
+    url,
+    devices,
+    models,
+    firstKey,
+    absentCredentials: absence,
+    quarantinedTo,
+    driverNotes,
+    lost: store.lost,
+    stop,
+  };
 }
 
 /** The place where a server runs. */
@@ -165,6 +179,7 @@ async function begin(
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
   const commands: ControlRoutes = {
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
+    ...modelCommands(parts.models, () => parts.pool.instances()),
     [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
   };
   started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
@@ -203,6 +218,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     environment: process.env,
     log,
     changed: (now) => pool.serve(now),
+    inUse: (name) => useOf(name, pool.instances()),
   });
   const pool = new GpuPool(
     { ...parts, models: models.served() },

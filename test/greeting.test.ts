@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { parseConfig } from "../src/config/config.ts";
 import { DEMO_MODEL, type Device } from "../src/gpu/inventory/devices.ts";
 import { ADD_CUDA } from "../src/gpu/inventory/survey.ts";
+import { type ModelEntry } from "../src/models/registry.ts";
 import { greeting, type Origin } from "../src/cli/greeting.ts";
 import { aDevice, aGpu } from "./helpers/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -29,6 +30,7 @@ interface Start {
   readonly firstKey?: string | null;
   readonly absentCredentials?: string | null;
   readonly driverNotes?: readonly string[];
+  readonly models?: readonly ModelEntry[];
   readonly origin?: Partial<Origin>;
 }
 
@@ -39,10 +41,11 @@ function greetingOf({
   firstKey = KEY,
   absentCredentials = null,
   driverNotes = [],
+  models = [],
   origin,
 }: Start) {
   const found = { config: parseConfig(yaml, "c.yaml"), configFile: undefined, dataDir: "/var/lib/alt-las", ...origin };
-  return greeting(found, { url, devices, firstKey, absentCredentials, quarantinedTo: null, driverNotes });
+  return greeting(found, { url, devices, models, firstKey, absentCredentials, quarantinedTo: null, driverNotes });
 }
 
 test("the first line is the address, the last ones the key and what to try, and the files in use are named", () => {
@@ -177,4 +180,40 @@ test("beyond loopback, other machines' address is shown, and that keys cross the
   assert.doesNotMatch(greetingOf(safe), /WARNING/);
   for (const [, address] of greetingOf(safe).matchAll(/^ {2}(https?:\S+)$/gm))
     assert.match(address!, /^https:.*:8642$/);
+});
+
+test("models by name are listed with what is so of their files, and the demo is not told of", () => {
+  const yaml = `models:
+  - { name: chat, source: smollm2-135m }
+  - { name: rare, source: /none/rare.gguf, load: demand, gpus: [1] }`;
+  const [chat, rare] = parseConfig(yaml, "c.yaml").models;
+  const none = { commit: null, licence: null, bytes: null, fetch: null };
+  const models: ModelEntry[] = [
+    {
+      ...none,
+      settings: chat!,
+      origin: "config",
+      file: { state: "fetching", why: "Its file is being fetched." },
+      fetch: { bytes: 34e6, total: 100e6, rate: 12e6 },
+    },
+    { ...none, settings: rare!, origin: "config", file: { state: "failed", why: "There is no such file." } },
+  ];
+  const said = greetingOf({ devices: [CPU, { ...CPU, id: 1 }], yaml, models });
+  assert.match(said, /^0 +CPU device 0 .* chat$/m);
+  assert.match(said, /^1 +CPU device 0 .* chat, rare$/m);
+  assert.match(said, /^chat +- +at the start +is being fetched \(34 %, 12\.0 MB\/s\)$/m);
+  assert.match(said, /^rare +- +when it is wanted +cannot be used\n {2}There is no such file\.$/m);
+  assert.match(said, /tasks wait for it, and \/readyz says how far it is\.$/m);
+  assert.match(said, /^Try it:$/m);
+  assert.doesNotMatch(said, /demo/);
+});
+
+test("of a model for vectors that is yet to come, what to try is an input", () => {
+  const yaml = "models: [{ name: v, source: nomic-embed-text-v1.5 }]";
+  const [settings] = parseConfig(yaml, "c.yaml").models;
+  const file = { state: "fetching", why: "Its file is being fetched." } as const;
+  const models: ModelEntry[] = [
+    { settings: settings!, origin: "config", file, commit: null, licence: null, bytes: null, fetch: null },
+  ];
+  assert.match(greetingOf({ yaml, models }), /-d '\{"input": "Once upon a time"\}'/);
 });

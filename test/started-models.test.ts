@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gguf, sendHead, startHub, type StandInHub } from "./helpers/stand-in-hub.ts";
+import { runCommand } from "./helpers/command.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 import { type Owner, type ServerHandle } from "./helpers/server-handle.ts";
 
@@ -64,4 +65,18 @@ test("a model that cannot be fetched makes no server ready, until it can be", as
   await server.logged(({ msg }) => msg.includes("could not be fetched"));
   assert.deepEqual(await readiness(server), [503, "No GPU can run tasks; GET /api/v1/gpus says why."]);
   assert.match((await server.gpus())[0]!.reason!, /It is tried again 5 s later\.$/);
+});
+
+test("a pulled model is served beside a device's own by its name alone, and goes when it is removed", async (t) => {
+  await startOwnHub(t);
+  const server = await startLocalServer(t, { devices: "simulated:2" });
+  await server.loaded();
+  await runCommand(["pull", SOURCE, "--name", "mine", "--data-dir", server.dataDir]);
+  const named = { text: "hello", max_length: 3, model: "mine" };
+  await server.logged(({ models }) => Array.isArray(models) && models.includes("mine"));
+  const { status, model } = await server.run(named);
+  assert.deepEqual([status, model], ["completed", "mine"]);
+  const without = { text: "hello", max_length: 3 };
+  const tasks = await Promise.all(Array.from({ length: 20 }, () => server.run(without)));
+  assert.deepEqual([...new Set(tasks.map((task) => task.model))], ["simulated"]);
 });

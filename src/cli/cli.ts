@@ -33,6 +33,8 @@ export interface Streams {
 interface Io extends Pick<Console, "log" | "error"> {
   /** Opened only by commands that read. */
   readonly stdin: () => Readable;
+  /** For what is written over and over. */
+  readonly stderr: Writable;
 }
 
 /**
@@ -43,7 +45,7 @@ interface Io extends Pick<Console, "log" | "error"> {
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
   const { stdout, stderr } = streams;
   const printer = new Console({ stdout, stderr });
-  const io: Io = { log: printer.log, error: printer.error, stdin: () => streams.stdin };
+  const io: Io = { log: printer.log, error: printer.error, stdin: () => streams.stdin, stderr };
   // Subcommands inherit both.
   const cli = new Command("alt-las")
     .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
@@ -75,6 +77,7 @@ function program(cli: Command, io: Io): Command {
   addGpus(cli.command("gpus"), io);
   addUsers(cli.command("users").description("who may call"), io);
   addKeys(cli.command("keys").description("API keys of users"), io);
+  addModels(cli, io);
   addBackups(cli, io);
   cli
     .command("sweep")
@@ -98,7 +101,10 @@ function addServe(cli: Command): void {
     .option("--host <address>", "address to listen on")
     .addOption(new Option("--port <number>", "port to listen on; 0: any free one").argParser(portNumber))
     .option("--devices <list>", "auto, cpu:N, simulated:N, gpu:INDEX, a GPU's UUID, or several with commas between")
-    .option("--model <file>", "the GGUF file to serve")
+    .option(
+      "--model <source>",
+      "the model to serve: a GGUF file, hf:OWNER/REPO[:QUANTIZATION], an https address, a short name",
+    )
     .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent")
     // serve is what runs without a command, so a mistyped command arrives here as its argument.
     .allowExcessArguments()
@@ -194,6 +200,41 @@ function addBackups(cli: Command, io: Io): void {
 function storeOf(config: string | undefined, command: Command) {
   const dataDir = existingData(dataDirOf(command));
   return { dataDir, storePath: loadConfig(config).store.path };
+}
+
+interface PullFlags extends Pick<Options, "config"> {
+  readonly name?: string;
+}
+
+function addModels(cli: Command, io: Io): void {
+  configured(cli.command("pull <source>"))
+    .description("fetch a model: hf:OWNER/REPO[:QUANTIZATION], an https address, or a short name like smollm2-135m")
+    .option("--name <name>", "what requests call it (default: its short name)")
+    .action(async (source: string, { config, name }: PullFlags, command: Command) => {
+      const { pull } = await import("./pull.ts");
+      const { text, code } = await pull({ ...placeOf(config, command), source, name }, io.stderr);
+      (code === 0 ? io.log : io.error)(text);
+      // Printed already.
+      if (code !== 0) throw new CommanderError(code, "alt-las.stopped", text);
+    });
+  configured(cli.command("models"))
+    .description("list the models by name: of the configuration, and those that were pulled")
+    .option("--json", "print the list as JSON")
+    .action(async ({ config, json = false }: Options & { json?: boolean }, command: Command) => {
+      const { modelsCommand } = await import("./models.ts");
+      const { isTTY, columns } = process.stdout;
+      io.log(await modelsCommand(placeOf(config, command), isTTY ? columns || 80 : null, json));
+    });
+  configured(cli.command("rm <name>"))
+    .description("remove a model that was pulled, with its files")
+    .action(async (name: string, { config }: Options, command: Command) => {
+      const { removeCommand } = await import("./models.ts");
+      io.log(await removeCommand(name, placeOf(config, command)));
+    });
+}
+
+function placeOf(config: string | undefined, command: Command) {
+  return { config: loadConfig(config), dataDir: dataDirOf(command).path, environment: process.env };
 }
 
 function addUsers(users: Command, io: Io): void {

@@ -7,6 +7,8 @@ import { deviceTraits } from "../gpu/device-kinds.ts";
 import { DEMO_MODEL, type Device } from "../gpu/inventory/devices.ts";
 import { type RunningServer } from "../main.ts";
 import { ALT_LAS, dataDirWords, startCommand } from "../common/paste.ts";
+import { type ModelEntry } from "../models/registry.ts";
+import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
 import { curlLine } from "./try-it.ts";
 import { VERSION } from "../common/version.ts";
@@ -27,7 +29,7 @@ export interface Origin {
  */
 export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "lost">): string {
   const { config, configFile, dataDir, given = new Map() } = origin;
-  const { url, devices, firstKey, quarantinedTo, driverNotes } = server;
+  const { url, devices, models, firstKey, quarantinedTo, driverNotes } = server;
   const serving = devices.filter((device) => faultOf(device) === null);
   const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
   const parts = [
@@ -39,15 +41,22 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "l
     parts.push(
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
     );
-  parts.push(...notesOf(driverNotes, devices), deviceTable(devices), ...troubles(devices));
-  if (serving.some(({ engine }) => engineTraits(engine.kind).model === "file" && engine.model === DEMO_MODEL))
-    parts.push(`The demo model is served: tiny, for trying things out. For another: ${startCommand(given, MODEL)}`);
+  parts.push(
+    ...notesOf(driverNotes, devices),
+    deviceTable(devices, models),
+    ...troubles(devices),
+    ...modelParts(models),
+  );
+  if (config.models.length === 0 && serving.some(hasDemo))
+    parts.push(
+      `The demo model is served: tiny, for trying things out. For a real one: ${startCommand(given, REAL_MODEL)}`,
+    );
   if (server.absentCredentials !== null)
     parts.push(
       `WARNING: ${server.absentCredentials}. To have them again, stop the server and put a copy of the file there.`,
     );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
-  if (serving.length > 0) parts.push(`Try it:\n  ${curlLine(config, url, firstKey, serving)}`);
+  if (serving.length > 0) parts.push(`Try it:\n  ${curlLine({ config, url, firstKey, serving, models })}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
     parts.push(
       `$ALT_LAS_API_KEY stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
@@ -77,6 +86,12 @@ function lanAddresses(withIPv6: boolean): string[] {
 }
 
 const MODEL = { "--model": "FILE.gguf" };
+/** The smallest that has a short name. */
+const REAL_MODEL = { "--model": "smollm2-135m" };
+
+function hasDemo({ engine }: Device): boolean {
+  return engineTraits(engine.kind).model === "file" && engine.model === DEMO_MODEL;
+}
 
 /** Where no GPU serves, or nothing at all: the commands that change that. */
 function mending(devices: readonly Device[], serving: readonly Device[], given: ReadonlyMap<string, string>): string[] {
@@ -111,22 +126,24 @@ function notesOf(notes: readonly string[], devices: readonly Device[]): string[]
   ];
 }
 
-function deviceTable(devices: readonly Device[]): string {
+function deviceTable(devices: readonly Device[], models: readonly ModelEntry[]): string {
   const rows = devices.map((device) => [
     String(device.id),
     device.name,
     device.memoryTotal === null ? "-" : `${(device.memoryTotal / 2 ** 30).toFixed(1)} GiB`,
     String(device.slots),
-    modelOf(device),
+    modelOf(device, models),
   ]);
   return table(["GPU", "NAME", "MEMORY", "SLOTS", "MODEL"], rows);
 }
 
-function modelOf(device: Device): string {
+function modelOf(device: Device, models: readonly ModelEntry[]): string {
   const { unfit, mendedBy, lost, engine } = device;
   const { kind, model } = engine;
   if (lost !== null) return "not there";
   if (unfit !== null) return mendedBy === null ? "cannot be used" : "not used yet";
+  const named = namesOn(device, models);
+  if (named !== null) return named;
   const { model: modelIs } = engineTraits(kind);
   if (modelIs === "name") return model === "" ? "what it serves" : model;
   if (engineFault(engine) !== null) return `${basename(model)} (cannot be loaded)`;

@@ -5,16 +5,34 @@ import { shellWord } from "../common/paste.ts";
 import { SIMULATED_CAPABILITIES } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { type Device } from "../gpu/inventory/devices.ts";
+import { type ModelEntry } from "../models/registry.ts";
+import { tableModel } from "../models/table.ts";
 
-/**
- * A request that waits for its answer, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of.
- * @param serving the devices that can serve, at least one; their models may not have been loaded yet
- */
-export function curlLine(config: Config, url: string, firstKey: string | null, serving: readonly Device[]): string {
+/** What a server can be tried with. */
+interface Tried {
+  readonly config: Config;
+  readonly url: string;
+  /** null: none was made by this start. */
+  readonly firstKey: string | null;
+  /** The devices that can serve, at least one; their models may not have been loaded yet. */
+  readonly serving: readonly Device[];
+  readonly models: readonly ModelEntry[];
+}
+
+/** A request that waits for its answer, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of. */
+export function curlLine({ config, url, firstKey, serving, models }: Tried): string {
   const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
   const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${shellWord(config.server.tls.cert)}`;
-  const field = serving.every((device) => makesVectorsAlone(device, config)) ? "input" : "text";
+  const named = models.filter(({ origin }) => origin === "config");
+  const onlyVectors =
+    named.length > 0 ? named.every(isForVectors) : serving.every((device) => makesVectorsAlone(device, config));
+  const field = onlyVectors ? "input" : "text";
   return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"${field}": "Once upon a time"}'`;
+}
+
+/** Of what is yet to be fetched, the table of short names tells it. */
+function isForVectors({ file, settings: { source = "" } }: ModelEntry): boolean {
+  return file?.state === "there" ? sumsUp(file.path) : tableModel(source)?.purpose === "embedding";
 }
 
 function makesVectorsAlone({ id, engine }: Device, config: Config): boolean {

@@ -76,6 +76,8 @@ export interface InstanceFacts {
   readonly model: string;
   /** What requests call its model; null until that was loaded. */
   readonly modelName: string | null;
+  /** Tasks that name no model do not run there; absent: they may. */
+  readonly onlyByName?: true | undefined;
   /** What its model and its engine can do; null until the model was loaded. */
   readonly can: ReadonlySet<Need> | null;
   /** As it looks from outside, with what its card and the operator say. */

@@ -11,6 +11,8 @@ export interface ServedModel {
   readonly settings: ModelSettings;
   /** null: its engine has no file. */
   readonly file: ModelFile | null;
+  /** It was pulled: tasks that name no model are none of its; absent: they may be. */
+  readonly onlyByName?: true;
 }
 
 /** Where the file of a model is, or why it is not there. */

@@ -1,18 +1,15 @@
-/** The lines of a fetch in the log: its begin, every tenth of it or every 30 s, and its end. */
+/** The lines of a fetch in the log: its begin, its milestones and its end. */
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
 import { progressWords, sizeWords } from "./fetch-words.ts";
-
-/** Milliseconds after which a line comes, however little has. */
-const SILENCE = 30_000;
+import { Milestones } from "./milestones.ts";
 
 export class FetchLog {
   readonly #log: Logger;
   readonly #source: string;
+  readonly #milestones = new Milestones();
   /** The first figures; null: there were none yet. */
   #first: { readonly bytes: number; readonly at: number } | null = null;
-  #saidAt = 0;
-  #tenths = 0;
 
   constructor(log: Logger, source: string) {
     this.#log = log;
@@ -21,22 +18,18 @@ export class FetchLog {
 
   progress(progress: FetchProgress): void {
     const { bytes, total } = progress;
-    const tenths = total === null || total === 0 ? 0 : Math.floor((10 * bytes) / total);
-    const now = performance.now();
-    if (this.#first === null) {
-      this.#first = { bytes, at: now };
-      this.#log.info({ source: this.#source, bytes, total }, `fetching${total === null ? "" : ` ${sizeWords(total)}`}`);
-    } else if (tenths <= this.#tenths && now - this.#saidAt < SILENCE) return;
-    else this.#log.info({ bytes, total }, `fetched ${progressWords(progress)}`);
-    this.#saidAt = now;
-    this.#tenths = tenths;
+    if (!this.#milestones.isDue(progress)) return;
+    if (this.#first !== null) return this.#log.info({ bytes, total }, `fetched ${progressWords(progress)}`);
+    this.#first = { bytes, at: performance.now() };
+    this.#log.info({ source: this.#source, bytes, total }, `fetching${total === null ? "" : ` ${sizeWords(total)}`}`);
   }
 
   /** All is here. */
   done({ bytes, path }: FetchedModel): void {
     const { at, bytes: before } = this.#first ?? { at: performance.now(), bytes };
     const seconds = (performance.now() - at) / 1000;
-    const how = seconds < 1 ? "" : `, the last ${sizeWords(bytes - before)} in ${seconds.toFixed(0)} s (${sizeWords((bytes - before) / seconds)}/s)`;
+    const rate = `${sizeWords((bytes - before) / seconds)}/s`;
+    const how = seconds < 1 ? "" : `, the last ${sizeWords(bytes - before)} in ${seconds.toFixed(0)} s (${rate})`;
     this.#log.info({ path, bytes }, `its file is here: ${sizeWords(bytes)}${how}`);
   }
 }

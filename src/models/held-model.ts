@@ -11,7 +11,7 @@ import { progressWords } from "./fetch-words.ts";
 import { bytesAt, fileAt } from "./model-file.ts";
 import { type ModelSource } from "./source.ts";
 
-/** What finds and fetches files. */
+/** What finds, fetches and removes files. */
 export interface Fetcher {
   /** What is here already, without asking anybody; null: not all of it. */
   find(source: ModelSource, environment: NodeJS.ProcessEnv): Promise<FetchedModel | null>;
@@ -25,6 +25,8 @@ export interface Fetcher {
       onNote?(sentence: string): void;
     },
   ): Promise<FetchedModel>;
+  /** @returns the bytes of the model; null: there was none */
+  remove(source: ModelSource, environment: NodeJS.ProcessEnv): Promise<number | null>;
 }
 
 /** What is known of a model's file beside where it is. */
@@ -32,6 +34,8 @@ export type Provenance = Pick<FetchedModel, "path" | "bytes" | "commit" | "licen
 
 export interface HeldModelParts {
   readonly settings: ModelSettings;
+  /** Whether it was pulled, and stands in no configuration. */
+  readonly isPulled: boolean;
   /** Whether its engine loads a file. */
   readonly hasFile: boolean;
   /** null: there is no file, or this version does not understand where it came from. */
@@ -68,11 +72,16 @@ export class HeldModel {
     const isPath = source?.kind === "path";
     this.#found = isPath ? { path: resolve(source.path), bytes: 0, commit: null, licence: null } : known;
     const file = this.#found === null ? LOOKING : fileAt(this.#found.path);
-    this.#served = { settings, file: hasFile ? file : null };
+    this.#served = { settings, file: hasFile ? file : null, ...(parts.isPulled && { onlyByName: true }) };
   }
 
   get settings(): ModelSettings {
     return this.#parts.settings;
+  }
+
+  /** null: there is no file, or this version does not understand where it came from. */
+  get source(): ModelSource | null {
+    return this.#parts.source;
   }
 
   /** As the GPUs are told of it; the same object as long as nothing has changed. */
@@ -196,7 +205,7 @@ export class HeldModel {
 
   #is(file: ModelFile): void {
     if (JSON.stringify(file) === JSON.stringify(this.#served.file)) return;
-    this.#served = { settings: this.settings, file };
+    this.#served = { ...this.#served, file };
     this.#parts.changed();
   }
 }

@@ -2,11 +2,10 @@
  * The models that this server knows by name: those of the configuration, and those that were pulled. It fetches what is not here, keeps the
  * list of what was pulled, and tells whenever a model or the state of its file has changed.
  */
-import { resolve } from "node:path";
 import { wallTime } from "../common/clock.ts";
 import { ABSENT, FileWatch } from "../common/file-watch.ts";
 import { shown } from "../common/validation.ts";
-import { type Config, deviceEntries, MODEL_NAME, type ModelSettings } from "../config/config.ts";
+import { type Config, deviceEntries, type ModelSettings } from "../config/config.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelFile, type ServedModel } from "../gpu/served.ts";
@@ -15,7 +14,8 @@ import { type FetchedModel, type FetchProgress } from "./fetch.ts";
 import { progressWords } from "./fetch-words.ts";
 import { type Fetcher, HeldModel, type Provenance } from "./held-model.ts";
 import { changePulled, type PulledModel, pulledPath, readPulled } from "./pulled.ts";
-import { type ModelSource, parseSource, shortNameOf, sourceText } from "./source.ts";
+import { nameTaken, pullOf, withPulled } from "./pull-rules.ts";
+import { type ModelSource, parseSource } from "./source.ts";
 
 /** A model that the server knows by name. */
 export interface ModelEntry {
@@ -58,6 +58,7 @@ export interface RegistryTiming {
 const REAL: Fetcher = {
   find: async (source, environment) => (await import("./fetch.ts")).findModel(source, environment),
   fetch: async (source, options) => (await import("./fetch.ts")).fetchModel(source, options),
+  remove: async (source, environment) => (await import("./remove.ts")).removeModel(source, environment),
 };
 
 const TIMING: RegistryTiming = { retryPauses: [5, 15, 30, 60, 120, 300, 600], looks: 2000 };
@@ -140,7 +141,7 @@ export class ModelRegistry {
     const wish = pullOf(source, name);
     const known = this.#named(wish.name);
     if (known !== undefined) {
-      if (known.settings.source !== wish.source) throw taken(wish.name, known.settings);
+      if (known.settings.source !== wish.source) throw nameTaken(wish.name, known.settings.source);
       known.fetch();
       return this.#entryOf(known);
     }
@@ -149,17 +150,22 @@ export class ModelRegistry {
   }
 
   /**
-   * Forgets a model that was pulled. Its files stay where they are.
+   * Forgets a model that was pulled, and removes its files, unless they are the user's own or another model's, too.
+   * @returns the bytes that are free again; null: no file was removed
    * @throws {AltLasError} `not_found`: no model has this name; `conflict`: it stands in the configuration, or is in use
    */
-  async remove(name: string): Promise<void> {
-    const known = this.#named(name);
-    if (known === undefined) throw new AltLasError("not_found", `There is no model ${shown(name)}.`);
-    if (this.#configured.includes(known))
+  async remove(name: string): Promise<number | null> {
+    const { dataDir, environment, fetcher = REAL, inUse } = this.#parts;
+    const held = this.#named(name);
+    if (held === undefined) throw new AltLasError("not_found", `There is no model ${shown(name)}.`);
+    if (this.#configured.includes(held))
       throw new AltLasError("conflict", `The model ${name} stands in the configuration; take it out there.`);
-    const use = this.#parts.inUse?.(name) ?? null;
+    const use = inUse?.(name) ?? null;
     if (use !== null) throw new AltLasError("conflict", use);
-    this.#take(changePulled(this.#parts.dataDir, (models) => models.filter((model) => model.name !== name)));
+    this.#take(changePulled(dataDir, (models) => models.filter((model) => model.name !== name)));
+    const { source } = held;
+    const isShared = this.#all.some((one) => one.settings.source === held.settings.source || isSameFile(one, held));
+    return source === null || source.kind === "path" || isShared ? null : fetcher.remove(source, environment);
   }
 
   /** Takes over the models of another configuration. Those that are the same keep their state. */
@@ -209,6 +215,7 @@ export class ModelRegistry {
     const hasFile = record !== null || engineTraits(settings.engine?.kind ?? config.engine.kind).model === "file";
     return new HeldModel({
       settings,
+      isPulled: record !== null,
       hasFile,
       source: !hasFile ? null : record === null ? parseSource(settings.source ?? "") : sourceOf(record),
       known,
@@ -246,7 +253,10 @@ export class ModelRegistry {
   #onList(version: string): void {
     if (version === this.#version) return;
     this.#version = version;
+    const before = this.#records;
     this.#readPulled();
+    const models = this.#records.map(({ name }) => name);
+    if (this.#records !== before) this.#parts.log.info({ models }, "another process has changed the list of pulled models");
   }
 
   #readPulled(): void {
@@ -293,6 +303,10 @@ export class ModelRegistry {
   }
 }
 
+function isSameFile({ found: one }: HeldModel, { found: other }: HeldModel): boolean {
+  return one !== null && other !== null && one.path === other.path;
+}
+
 /** What stands in the list may have been written by a version that knew other names. */
 function sourceOf({ source }: PulledModel): ModelSource | null {
   try {
@@ -308,26 +322,4 @@ function settingsOf({ name, source }: PulledModel, config: Config): ModelSetting
   const which = (model: "name" | "file") => kinds.find((kind) => kind !== undefined && engineTraits(kind).model === model);
   const engine = which("name") === undefined ? {} : { engine: { kind: which("file") ?? "llama" } };
   return { name, source, aliases: [], load: "demand", task_types: [], ...engine };
-}
-
-/** @throws {AltLasError} `invalid_input` */
-export function pullOf(source: string, name?: string): { readonly name: string; readonly source: string } {
-  const parsed = parseSource(source);
-  const plain = parsed.kind === "path" ? ({ kind: "path", path: resolve(parsed.path) } as const) : parsed;
-  if (name !== undefined && !new RegExp(MODEL_NAME.pattern).test(name))
-    throw new AltLasError("invalid_input", `The name of a model must be ${MODEL_NAME.allowed}; got ${shown(name)}.`);
-  return { name: name ?? shortNameOf(parsed), source: sourceText(plain) };
-}
-
-/** @throws {AltLasError} `conflict`: another model has the name */
-export function withPulled(models: readonly PulledModel[], model: PulledModel): readonly PulledModel[] {
-  const same = models.find(({ name }) => name === model.name);
-  if (same === undefined) return [...models, model];
-  if (same.source !== model.source) throw taken(same.name, same);
-  return models.map((one) => (one === same ? { ...model, file: model.file ?? same.file } : one));
-}
-
-function taken(name: string, { source }: { readonly source?: string }): AltLasError {
-  const whose = source === undefined ? "" : `, which comes from ${source}`;
-  return new AltLasError("conflict", `The name ${name} is another model's${whose}; give this one a name of its own.`);
 }

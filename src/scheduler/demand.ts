@@ -40,9 +40,10 @@ export class Demands {
 
 /** Why an instance can not do it; null: it can, or may turn out to when it has loaded its model. */
 export function lackOf(
-  { modelName, can }: Pick<InstanceFacts, "modelName" | "can">,
+  { modelName, onlyByName, can }: Pick<InstanceFacts, "modelName" | "onlyByName" | "can">,
   { model, needs }: Demand,
 ): Extract<WhyNot, "other_model" | "lacks_capability"> | null {
+  if (model === null && onlyByName) return "other_model";
   if (model !== null && modelName !== null && modelName !== model) return "other_model";
   return can === null || needs.every((need) => can.has(need)) ? null : "lacks_capability";
 }
