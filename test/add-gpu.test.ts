@@ -250,6 +250,15 @@ test("a second kind of card is compiled for beside the first one", async (t) => 
   assert.ok(machineCode.includes(75) && machineCode.includes(90));
 });
 
+test("with a newer driver what was compiled stays for its card, and gives way where another card needs the PTX", async (t) => {
+  const place = await Place.make(t);
+  await place.run(machine("580.65", H100));
+  assert.ok(await place.run(machine("590.1", H100)));
+  assert.ok((await codeIn(place.library())).machineCode.includes(90));
+  assert.ok(await place.run(machine("590.1", H100, T4)));
+  assert.deepEqual(await codeIn(place.library()), { ptx: [75, 80, 90], machineCode: [86, 89, 120, 121] });
+});
+
 test("an older driver gets the build for CUDA 12, and a newer one later that for CUDA 13 again", async (t) => {
   const place = await Place.make(t);
   assert.ok(await place.run(machine("535.129.03", H100)), place.said.join("\n"));

@@ -30,8 +30,10 @@ const [kind = "", ...options] = process.argv.slice(2);
 const wanted = `${process.platform}-${process.arch} ${kind}`;
 const packages = PACKAGES[wanted];
 if (wanted === PREPARED) process.exitCode = (await cuda(options.includes("--yes"))) ? 0 : 1;
-else if (packages !== undefined) for (const name of packages) addPackage(ROOT, `@node-llama-cpp/${name}`, say);
-else {
+else if (packages !== undefined) {
+  for (const name of packages) addPackage(ROOT, `@node-llama-cpp/${name}`, say);
+  say("Done. Start the server: npm start");
+} else {
   const known = [PREPARED, ...Object.keys(PACKAGES)].join(", ");
   console.error(
     `Say which: npm run add-gpu cuda, or vulkan. There are packages for ${known}; this is ${process.platform}-${process.arch}.`,

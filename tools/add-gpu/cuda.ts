@@ -10,7 +10,7 @@ import { codeIn, compileLibrary, originalOf } from "./compile.ts";
 import { linkLibraries, ptxasIn, takeFromWheel } from "./libraries.ts";
 import { packageFolder } from "./packages.ts";
 import { inTenths } from "./progress.ts";
-import { archOf, type Machine, type Plan, planFor, planLines, type Refusal } from "./plan.ts";
+import { archOf, type Machine, type Plan, planFor, planLines, type Refusal, runsOn } from "./plan.ts";
 import { type Tried } from "./trial.ts";
 
 /** What it works with; a test has stand-ins for some. */
@@ -124,8 +124,10 @@ async function prepare(surroundings: Surroundings, machine: Machine, plan: Plan)
   const { root, index, say } = surroundings;
   const { build } = plan;
   const library = libraryOf(root, build);
-  const { machineCode } = await codeIn(library);
-  const compileFor = plan.compileFor.every((arch) => machineCode.includes(arch)) ? [] : plan.compileFor;
+  const isReady = await runsAsItIs(library, machine);
+  const compileFor = isReady ? [] : plan.compileFor;
+  // What was compiled for other cards has taken the place of PTX that the driver compiles for these.
+  if (!isReady && compileFor.length === 0 && existsSync(originalOf(library))) renameSync(originalOf(library), library);
   const own = join(root, "cuda", build.version);
   const lacks = build.needs.flatMap(({ libraries }) => surroundings.notFoundBySystem(libraries));
   const toFetch = [...lacks, ...(compileFor.length > 0 ? ["ptxas"] : [])].filter(
@@ -142,6 +144,13 @@ async function prepare(surroundings: Surroundings, machine: Machine, plan: Plan)
     await compile(surroundings, machine, library, compileFor, own);
   }
   if (build.version !== CUDA_BUILDS[0].version) setAside(libraryOf(root, CUDA_BUILDS[0]));
+}
+
+/** Whether a library has machine code for all cards, as it came or as ptxas has made it. */
+async function runsAsItIs(library: string, { cards }: Machine): Promise<boolean> {
+  const { machineCode } = await codeIn(library);
+  const archs = cards.flatMap((card) => archOf(card) ?? []);
+  return archs.every((arch) => machineCode.some((has) => runsOn(has, arch)));
 }
 
 /** llama.cpp takes the second build's library only where the first one cannot be loaded. */
