@@ -89,6 +89,27 @@ test("a model that wants more than a GPU has is loaded with less context, if it 
   assert.equal(budgetOf(scripted, 0), 21.6);
 });
 
+test("a model that wants more than a GPU has is loaded when it is asked for, too", async (t) => {
+  const scripted = await poolOf(t, ["name: large, gpus: [0], load: demand"], { large: [40, 10] });
+  await started(scripted);
+  await scripted.until(() => scripted.world.scheduler.instances.some(({ facts }) => facts.residency.memory !== null));
+  scripted.world.submit({ model: "large" });
+  assert.deepEqual(scripted.world.modelsLoaded.length, 1);
+});
+
+test("entries on one card share its memory at the start", async (t) => {
+  const needs: Needs = { large: [15, 15], small: [4, 4] };
+  const scripted = await poolOf(t, ["name: large", "name: small"], needs, "[{ gpu: 0 }, { gpu: 0 }]");
+  await started(scripted);
+  await scripted.until(() => scripted.loads.length === 1);
+  scripted.loads[0]!.done();
+  await scripted.until(() => {
+    scripted.look();
+    return scripted.loads.length === 2;
+  });
+  assert.deepEqual(begun(scripted), ["0 large", "0 small"]);
+});
+
 test("what is known to be enough for a model is all that is left to it when another one loads before", async (t) => {
   const scripted = await poolOf(t, ["name: large, gpus: [0]", "name: small, gpus: [0]"], {
     large: [16, 9],

@@ -43,7 +43,9 @@ export function factsOf({ device, health, instances, retired, reading, crowded, 
         modelName,
         onlyByName: stay.served?.onlyByName,
         can: info === null ? null : capabilitiesOf(info),
-        ...(retired.has(instance) ? RETIRED : visible(health.visible(instance.health), stay.residency, memory)),
+        ...(retired.has(instance)
+          ? RETIRED
+          : visible(health.visible(instance.health), stay.residencyIn(memory), memory)),
         crowded: isFull ? "server_full" : crowded,
         slots,
         residency: stay.residencyIn(memory),

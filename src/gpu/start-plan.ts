@@ -5,8 +5,8 @@ import { type CardMemory } from "./facts.ts";
 /** A place for a model. */
 export interface StartPlace<Instance> {
   readonly instance: Instance;
-  /** Names the memory that it would take a part of: devices of this machine share theirs. */
-  readonly memoryOf: string;
+  /** Names the memory that it would take a part of: several devices may share theirs. */
+  readonly memoryOf: number;
   /** null: any number of models may be there. */
   readonly room: CardMemory | null;
   /** Bytes that the model needs; null: its file cannot be read, as its load will say. */
@@ -27,7 +27,7 @@ export interface StartPlan<Instance> {
 /** @param taken bytes that are promised already, by what `memoryOf` names */
 export function planStart<Instance>(
   models: readonly StartModel<Instance>[],
-  taken: ReadonlyMap<string, number>,
+  taken: ReadonlyMap<number, number>,
 ): StartPlan<Instance> {
   const used = new Map(taken);
   const load: Instance[] = [];

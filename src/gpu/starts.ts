@@ -1,9 +1,8 @@
 /** The models that are to be loaded as soon as they can be, and the GPUs for them. */
 import { roomOn } from "./card/room.ts";
-import { deviceTraits } from "./device-kinds.ts";
+import { type CardMemory } from "./facts.ts";
 import { type Gpu } from "./gpu.ts";
 import { type Instance } from "./instance/instance.ts";
-import { type Device } from "./inventory/devices.ts";
 import { keyOf, type ServedModel } from "./served.ts";
 import { planStart, type StartPlace, type StartPlan } from "./start-plan.ts";
 
@@ -23,25 +22,29 @@ export function isThere(model: ServedModel | undefined): boolean {
   return model !== undefined && (model.file === null || model.file.state === "there");
 }
 
-function takenOn(gpus: readonly Gpu[]): ReadonlyMap<string, number> {
-  const taken = new Map<string, number>();
-  for (const { device, instances } of gpus)
-    for (const { isWanted, stay } of instances)
-      if (isWanted) taken.set(memoryOf(device), (taken.get(memoryOf(device)) ?? 0) + (stay.residency.memory ?? 0));
+/** Bytes of what is there or on its way, by the memories in which it is. */
+function takenOn(gpus: readonly Gpu[]): ReadonlyMap<number, number> {
+  const taken = new Map<number, number>();
+  for (const gpu of gpus) {
+    const { home } = memoryFor(gpu, gpus);
+    for (const { isWanted, stay } of gpu.instances)
+      if (isWanted) taken.set(home, (taken.get(home) ?? 0) + (stay.residency.memory ?? 0));
+  }
   return taken;
 }
 
 function placesFor(key: string, gpus: readonly Gpu[]): StartPlace<Instance>[] {
-  return gpus.flatMap(({ device, instances }) => {
-    const instance = instances.find(({ stay }) => stay.served !== null && keyOf(stay.served.settings) === key);
+  return gpus.flatMap((gpu) => {
+    const instance = gpu.instances.find(({ stay }) => stay.served !== null && keyOf(stay.served.settings) === key);
     if (instance === undefined) return [];
-    // What the models on the other devices of this machine take is counted in what is taken.
-    const room = roomOn({ device, reading: null, all: [] });
-    return [{ instance, memoryOf: memoryOf(device), room, needed: instance.stay.residencyIn(room).memory }];
+    const { room, home } = memoryFor(gpu, gpus);
+    return [{ instance, memoryOf: home, room, needed: instance.stay.residencyIn(room).memory }];
   });
 }
 
-/** Names the memory in which a device's models are. */
-function memoryOf(device: Device): string {
-  return deviceTraits(device).isMachine ? "machine" : `gpu ${device.id}`;
+/** The room on a GPU, and the first of those that share its memory. */
+function memoryFor({ device }: Gpu, gpus: readonly Gpu[]): { room: CardMemory | null; home: number } {
+  const all = gpus.filter((one) => one.device.kind === device.kind);
+  const room = roomOn({ device, reading: null, all });
+  return { room, home: room?.sharedBy?.[0] ?? device.id };
 }
