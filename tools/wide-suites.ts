@@ -46,6 +46,11 @@ export const SUITES: readonly Suite[] = [
     ],
     dependsOn: ["src/engine/*.ts", "src/engine/{llama-server,openai,upstream}/**", "src/gpu/worker/**"],
   },
+  {
+    name: "models",
+    tests: ["models"],
+    dependsOn: ["src/engine/*.ts", "src/gpu/**", "src/models/**", "src/scheduler/**"],
+  },
   { name: "gpus", tests: ["gpus", "monitor", "nvidia-smi"], dependsOn: ["src/cli/gpus*.ts", "src/gpu/**"] },
   {
     name: "processes",
