@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import {
   existsSync,
   lstatSync,
@@ -8,11 +10,12 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { AltLasError } from "../src/errors.ts";
 import { lockFile } from "../src/store/file-lock.ts";
 import { type FetchProgress } from "../src/models/fetch.ts";
@@ -396,10 +399,44 @@ test("a file without a known hash whose version changed is fetched anew", async 
 
 test("proxies of the environment are asked, but for hosts that they are not for", async (t) => {
   const hub = await startHub(t, { [NAME]: FILE });
-  hub.environment.http_proxy = "http://127.0.0.1:9";
+  hub.environment.HTTP_PROXY = "http://127.0.0.1:9";
   await assert.rejects(hub.fetch("hf:owner/repo"), failed(/could not be asked: the connection was refused/));
   hub.environment.no_proxy = "127.0.0.1";
-  assert.equal((await hub.fetch("hf:owner/repo")).bytes, FILE.length);
+  await hub.fetch("hf:owner/repo");
+  const { proxy, asked } = await startProxy(t);
+  hub.environment.no_proxy = "";
+  hub.environment.http_proxy = proxy;
+  hub.commit = COMMIT.replace("0", "f");
+  hub.files[NAME] = gguf("newer", 1000);
+  assert.equal((await hub.fetch("hf:owner/repo")).bytes, 1000);
+  assert.deepEqual(
+    asked.toSorted(),
+    [hub.environment.HF_ENDPOINT!, hub.storage].map((url) => new URL(url).host).toSorted(),
+  );
+  hub.environment.http_proxy = "me:secret@:::";
+  await assert.rejects(hub.fetch("hf:owner/repo"), (error: AltLasError) => {
+    assert.ok(error.code === "bad_config" && !error.message.includes("secret"), error.message);
+    return true;
+  });
+});
+
+test("a cache that cannot be written is named", async (t) => {
+  const hub = await startHub(t, { [NAME]: FILE });
+  writeFileSync(join(hub.folder, "hub"), "a file");
+  for (const source of ["hf:owner/repo", `${hub.storage}/${NAME}`])
+    await assert.rejects(hub.fetch(source), failed(new RegExp(`${hub.folder}/hub cannot be written: `)));
+});
+
+test("a server's mark without its bytes is forgotten", async (t) => {
+  const hub = await startHub(t, { "a.gguf": FILE });
+  await hub.fetch(`${hub.storage}/a.gguf`);
+  const [key] = readdirSync(join(hub.folder, "hub", "alt-las"));
+  const path = join(hub.folder, "hub", "alt-las", key!, "a.gguf");
+  rmSync(path);
+  writeFileSync(`${path}.incomplete.etag`, etagOf(gguf("older", 10)));
+  hub.faults.push(cutAfter(1_000_000));
+  await hub.fetch(`${hub.storage}/a.gguf`);
+  assert.equal(hub.downloads.at(-1)!.headers["if-range"], etagOf(FILE));
 });
 
 test("a path is what it names, and one that looks like a repository is told how to write that", async (t) => {
@@ -411,3 +448,21 @@ test("a path is what it names, and one that looks like a repository is told how 
   writeFileSync(path, "no model");
   await assert.rejects(hub.fetch(path), failed(/There is no GGUF file/));
 });
+
+/** A proxy that tunnels. @returns its address, and the hosts that it was asked for */
+async function startProxy(owner: TestContext): Promise<{ readonly proxy: string; readonly asked: string[] }> {
+  const asked: string[] = [];
+  const server = createServer().on("connect", ({ url }: { url?: string }, socket: Socket) => {
+    asked.push(url!);
+    const { hostname, port } = new URL(`http://${url}`);
+    const target = connect(Number(port), hostname, () => {
+      socket.write("HTTP/1.1 200 Connected\r\n\r\n");
+      socket.pipe(target).pipe(socket);
+    });
+    for (const one of [socket, target]) one.on("error", () => target.destroy());
+    owner.after(() => target.destroy());
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  owner.after(() => server.close());
+  return { proxy: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+}

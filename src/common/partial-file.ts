@@ -49,8 +49,10 @@ export class PartialFile implements AsyncDisposable {
 
   async #resume(most: number | null, signal: AbortSignal): Promise<void> {
     const { size } = await this.#file.stat();
-    this.etag = await readFile(this.#etagPath, "utf8").catch(() => null);
+    // A mark without its bytes would be taken for that of the next ones.
+    if (size === 0) return rm(this.#etagPath, { force: true });
     if (size > (most ?? Infinity)) return this.restart();
+    this.etag = await readFile(this.#etagPath, "utf8").catch(() => null);
     const buffer = Buffer.allocUnsafe(GATHERED);
     while (this.position < size) {
       signal.throwIfAborted();

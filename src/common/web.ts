@@ -81,7 +81,7 @@ export class Web implements AsyncDisposable {
     const timeout = patience.answer;
     const hasProxy = httpProxy !== "" || httpsProxy !== "";
     const tls = hasProxy && { ca: certificates(believed), timeout };
-    this.#agent = new EnvHttpProxyAgent({
+    const options = {
       httpProxy: httpProxy!,
       httpsProxy: httpsProxy!,
       noProxy: noProxy!,
@@ -89,7 +89,14 @@ export class Web implements AsyncDisposable {
       ...(tls && { requestTls: tls, proxyTls: tls }),
       headersTimeout: patience.answer,
       bodyTimeout: patience.stall,
-    });
+    };
+    try {
+      this.#agent = new EnvHttpProxyAgent(options);
+    } catch (error) {
+      // The value may have a password in it.
+      const sentence = `http_proxy and https_proxy must be URLs like http://10.0.0.1:3128: ${messageOf(error)}.`;
+      throw new AltLasError("bad_config", sentence, { cause: error });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import { mkdir, rm, stat } from "node:fs/promises";
 import { partsOf } from "../common/gguf.ts";
 import { AltLasError } from "../errors.ts";
 import { CachedRepository } from "./cached-repository.ts";
-import { diskFault, noRoom } from "../common/disk-faults.ts";
+import { noRoom } from "../common/disk-faults.ts";
 import { download } from "../common/download.ts";
 import { cacheFolder } from "./environment.ts";
 import { type FetchedFile, type FetchedModel } from "./fetched.ts";
@@ -45,15 +45,11 @@ export async function fetchFromHub(
     throw new AltLasError("model_fetch_failed", `${sentence} To take it all the same, name it so.`);
   }
   const repository = new CachedRepository(cacheFolder(tools.environment), source.repo);
-  try {
-    await checkRoom(source, repository, wanted, tools);
-    for (const file of wanted) await fetchBlob(hub, source, revision.commit, repository, file, tools);
-    for (const { path, blob } of wanted) await repository.name(revision.commit, path, blob);
-    // Last, so that a revision never means files that are not here.
-    await repository.note(source.revision ?? "main", revision.commit);
-  } catch (error) {
-    throw diskFault(error, repository.blobs) ?? error;
-  }
+  await checkRoom(source, repository, wanted, tools);
+  for (const file of wanted) await fetchBlob(hub, source, revision.commit, repository, file, tools);
+  for (const { path, blob } of wanted) await repository.name(revision.commit, path, blob);
+  // Last, so that a revision never means files that are not here.
+  await repository.note(source.revision ?? "main", revision.commit);
   const files: FetchedFile[] = [];
   for (const { path, sha256: known } of wanted) {
     const file = await repository.file(revision.commit, path);

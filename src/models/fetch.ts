@@ -1,5 +1,7 @@
 /** Fetches a model's files onto this machine. `find.ts` finds what is here. */
+import { diskFault } from "../common/disk-faults.ts";
 import { roomIn } from "../common/disk-space.ts";
+import { cacheFolder } from "./environment.ts";
 import { type FetchedModel, type FetchProgress } from "./fetched.ts";
 import { type ModelSource } from "./source.ts";
 import { type Patience } from "../common/web.ts";
@@ -45,5 +47,9 @@ export async function fetchModel(source: ModelSource, options: FetchOptions): Pr
   using meter = new Meter((progress) => options.onProgress(progress));
   const note = (sentence: string): void => options.onNote?.(sentence);
   const { environment, signal } = options;
-  return await fetchSource(source, { web, progress: meter, signal, roomIn: room, look, environment, note });
+  try {
+    return await fetchSource(source, { web, progress: meter, signal, roomIn: room, look, environment, note });
+  } catch (error) {
+    throw diskFault(error, cacheFolder(environment)) ?? error;
+  }
 }
