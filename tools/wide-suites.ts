@@ -16,7 +16,16 @@ const EVERY = ["package-lock.json", "bin/**", "src/*.ts", "test/helpers/**", "to
 export const SUITES: readonly Suite[] = [
   {
     name: "clients",
-    tests: ["document-client", "example-clients", "examples", "model-pull", "openai-clients", "readme", "remote"],
+    tests: [
+      "document-client",
+      "example-clients",
+      "examples",
+      "model-by-name",
+      "model-pull",
+      "openai-clients",
+      "readme",
+      "remote",
+    ],
     dependsOn: [
       "README.md",
       "docs/**",
