@@ -300,6 +300,8 @@ function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
     kvBytesPerToken: 131_072,
     maxTokenBytes: 64,
     residency: { memory: null, fileBytes: 0, loadSeconds: null, pinned: true },
+    successor: null,
+    retired: false,
   };
   return {
     id,

@@ -6,7 +6,7 @@ import { Credentials } from "./auth/credentials.ts";
 import { absentCredentials } from "./auth/file.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
-import { type Config } from "./config/config.ts";
+import { type Config, Reloader, type ReloadReport, reloadWords } from "./config/config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./common/data-folder.ts";
 import { messageOf } from "./errors.ts";
@@ -56,6 +56,11 @@ export interface RunningServer {
   /** Sentences of drivers that are installed and list no GPU. */
   readonly driverNotes: readonly string[];
   /**
+   * Reads the configuration again and takes over what may change while the server runs.
+   * @throws {AltLasError} what is wrong with it; nothing has changed then
+   */
+  reload(): ReloadReport;
+  /**
    * Takes no new tasks, waits for the running ones for `server.drain_timeout`, writes everything, and resolves when all is released. A
    * second call ends the wait.
    */
@@ -65,6 +70,7 @@ export interface RunningServer {
 /**
  * Starts a server; resolves when it answers, while models may still be loading.
  * @param openChannel starts its workers
+ * @param read reads the configuration again, as it was read for this start
  * @throws {AltLasError} when the configuration, the data directory or the address cannot be used; everything is released again then
  */
 export async function startServer(
@@ -72,6 +78,7 @@ export async function startServer(
   dataDir: string,
   log: Logger,
   openChannel: OpenChannel = forkChannel,
+  read: () => Config = () => config,
 ): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
   await using started = new AsyncDisposableStack();
@@ -81,7 +88,8 @@ export async function startServer(
   const ground = await open(place, started);
   const { stored, store, devices, driverNotes } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
-  const url = await begin({ ...place, ...ground, ...server }, started);
+  const reload = reloadOf({ ...place, ...ground, ...server }, read);
+  const url = await begin({ ...place, ...ground, ...server, reload }, started);
   // Last of all: a key made by a start that fails would be stored, and never shown.
   const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
@@ -98,6 +106,7 @@ export async function startServer(
     quarantinedTo,
     driverNotes,
     lost: store.lost,
+    reload,
     stop,
   };
 }
@@ -163,7 +172,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
 
 /** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
 async function begin(
-  parts: Place & Ground & ReturnType<typeof assemble>,
+  parts: Place & Ground & ReturnType<typeof assemble> & Pick<RunningServer, "reload">,
   started: AsyncDisposableStack,
 ): Promise<string> {
   const { config, dataDir, log, store, stored, databasePath, retention } = parts;
@@ -178,6 +187,7 @@ async function begin(
   tellTakenOver(stored, log);
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
   const commands: ControlRoutes = {
+    "POST /reload": async () => parts.reload(),
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
     ...modelCommands(parts.models, () => parts.pool.instances()),
     [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
@@ -217,7 +227,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     dataDir,
     environment: process.env,
     log,
-    changed: (now) => pool.serve(now),
+    changed: (now) => pool.serve(now, !models.isConfigured),
     inUse: (name) => useOf(name, pool.instances()),
   });
   const pool = new GpuPool(
@@ -225,9 +235,28 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     {
       changed: (facts) => tasks.scheduler.setGpu(facts),
       lost: (instance, reason, sentence) => tasks.scheduler.interrupted(instance, reason, sentence),
+      wanted: (instances) => tasks.scheduler.ask(instances, "load"),
     },
   );
   return { tasks, pool, models };
+}
+
+/** What is taken over while the server runs is all that was checked: the last step alone changes anything, and it cannot fail in its middle. */
+function reloadOf(
+  { config, devices, log, models, pool }: Place & Ground & ReturnType<typeof assemble>,
+  read: () => Config,
+): RunningServer["reload"] {
+  const apply = (next: Config): void => {
+    checkPlaces(next.models, devices);
+    models.configure(next);
+    pool.tryAgain();
+  };
+  const reloader = new Reloader({ config, read, apply });
+  return () => {
+    const report = reloader.reload();
+    log.info(report, `the configuration was read again. ${reloadWords(report)}`);
+    return report;
+  };
 }
 
 function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Retention {

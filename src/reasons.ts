@@ -19,6 +19,7 @@ const WHY_NOT = {
   busy: "busy",
   reserved: "kept for a task alone",
   leaving: "makes room for another model",
+  retired: "its model was taken away",
   memory_taken: "memory taken by others",
   used_by_others: "used by others",
   server_full: "its server is full",

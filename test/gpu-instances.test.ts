@@ -54,6 +54,7 @@ class Owner {
           this.losses.push([instance, reason]);
           this.#changes.tell();
         },
+        wanted: () => {},
         started: () => {},
       },
     );

@@ -89,6 +89,7 @@ class Owner {
           this.lossSentences.push(sentence);
           this.#tell(reason);
         },
+        wanted: () => {},
         started: () => this.#changes.tell(),
       },
     );

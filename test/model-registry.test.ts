@@ -202,8 +202,8 @@ test("a damaged list is told and changes nothing, and is never overwritten", asy
   assert.equal(readFileSync(pulledPath(held.dataDir), "utf8"), "{");
 });
 
-function modelsOf(entries: string) {
-  return parseConfig(`models: [${entries}]`, "c.yaml").models;
+function configOf(entries: string) {
+  return parseConfig(`models: [${entries}]`, "c.yaml");
 }
 
 test("another configuration keeps what it has in common with the one before", async (t) => {
@@ -211,13 +211,13 @@ test("another configuration keeps what it has in common with the one before", as
   const held = hold(t, { yaml: "models: [{ name: a, source: ./a.gguf }]" });
   held.registry.start();
   const before = held.registry.served()[0];
-  held.registry.configure(modelsOf("{ name: a, source: ./a.gguf }, { name: b, source: ./b.gguf }"));
+  held.registry.configure(configOf("{ name: a, source: ./a.gguf }, { name: b, source: ./b.gguf }"));
   assert.equal(held.registry.served()[0], before);
   assert.deepEqual(
     held.registry.entries().map(({ settings }) => settings.name),
     ["a", "b"],
   );
-  held.registry.configure(modelsOf("{ name: b, source: ./b.gguf }"));
+  held.registry.configure(configOf("{ name: b, source: ./b.gguf }"));
   assert.deepEqual(
     held.registry.entries().map(({ settings }) => settings.name),
     ["b"],

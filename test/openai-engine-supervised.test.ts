@@ -63,6 +63,7 @@ class Owner {
           this.losses.push(reason);
           this.#changes.tell();
         },
+        wanted: () => {},
         started: () => {},
       },
     );

@@ -5,6 +5,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import * as auth from "../auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
 import { keptByNpm } from "./npm-options.ts";
+import { reloadNow } from "./reload.ts";
 import { sweepNow } from "./sweep.ts";
 import { checkFiles, type Config, configFile, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
@@ -79,16 +80,7 @@ function program(cli: Command, io: Io): Command {
   addKeys(cli.command("keys").description("API keys of users"), io);
   addModels(cli, io);
   addBackups(cli, io);
-  cli
-    .command("sweep")
-    .description(
-      "have the running server remove what is old enough, also in the hour after a start with a doubtful clock",
-    )
-    .requiredOption("--now", "do it now")
-    .addOption(dataDirOption())
-    .action(async (_options: object, command: Command) => {
-      io.log(await sweepNow(existingData(dataDirOf(command))));
-    });
+  addForRunning(cli, io);
   cli
     .command("version")
     .description("print the version")
@@ -130,7 +122,8 @@ function addServe(cli: Command): void {
         );
       // The server's modules take longer to load than all that the other commands do.
       const { serve } = await import("./serve.ts");
-      return serve(origin, log);
+      // A file that was there at the start and has gone must not count as none.
+      return serve(origin, log, () => configOf({ ...options, ...fileOf(origin.configFile) }));
     });
 }
 
@@ -141,6 +134,29 @@ function configured(command: Command): Command {
 
 function withConfig(command: Command): Command {
   return command.option("--config <file>", "configuration file (default: ./config.yaml, if it exists)");
+}
+
+/** What only a running server can do. */
+function addForRunning(cli: Command, io: Io): void {
+  cli
+    .command("reload")
+    .description(
+      "have the running server read its configuration again: models count at once, the rest from the next start",
+    )
+    .addOption(dataDirOption())
+    .action(async (_options: object, command: Command) => {
+      io.log(await reloadNow(existingData(dataDirOf(command))));
+    });
+  cli
+    .command("sweep")
+    .description(
+      "have the running server remove what is old enough, also in the hour after a start with a doubtful clock",
+    )
+    .requiredOption("--now", "do it now")
+    .addOption(dataDirOption())
+    .action(async (_options: object, command: Command) => {
+      io.log(await sweepNow(existingData(dataDirOf(command))));
+    });
 }
 
 interface GpusFlags extends Pick<Options, "config"> {
@@ -297,6 +313,10 @@ function withBegun(begun: string | null, done: string): string {
     ? done
     : `${begun}
 ${done}`;
+}
+
+function fileOf(config: string | undefined): Pick<Options, "config"> {
+  return config === undefined ? {} : { config };
 }
 
 function configOf({ config, host, port, devices, model, logLevel }: Options): Config {

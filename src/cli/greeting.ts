@@ -27,7 +27,7 @@ export interface Origin {
  * The address, where things are, what does not work with the command that mends it, the GPUs, and last the key, which is shown only once
  * and must not be scrolled away, with one command that works.
  */
-export function greeting(origin: Origin, server: Omit<RunningServer, "stop" | "lost">): string {
+export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | "stop" | "lost">): string {
   const { config, configFile, dataDir, given = new Map() } = origin;
   const { url, devices, models, firstKey, quarantinedTo, driverNotes } = server;
   const serving = devices.filter((device) => faultOf(device) === null);

@@ -1,5 +1,7 @@
 /** `alt-las serve`: starts the server, says how to use it, and stops it on a signal. */
 import { greeting, type Origin } from "./greeting.ts";
+import { type Config } from "../config/config.ts";
+import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
 import { type RunningServer, startServer } from "../main.ts";
 
@@ -9,14 +11,17 @@ import { type RunningServer, startServer } from "../main.ts";
  */
 const SAME_SIGNAL = 1000;
 
-/** Runs a server until a signal stops it; the process ends with exit code 0 then, or 1 when the store was lost meanwhile. */
-export async function serve(origin: Origin, log: Logger): Promise<void> {
+/**
+ * Runs a server until a signal stops it; the process ends with exit code 0 then, or 1 when the store was lost meanwhile.
+ * @param read reads the configuration again
+ */
+export async function serve(origin: Origin, log: Logger, read: () => Config): Promise<void> {
   // All of this before the start, because signals may come while it lasts: their defaults would end the process.
-  process.on("SIGHUP", () =>
-    log.info("SIGHUP changes nothing: a new configuration or certificate counts from the next start; SIGTERM stops"),
-  );
+  let reload = (): void => log.info("SIGHUP changes nothing during the start");
+  process.on("SIGHUP", () => reload());
   const signals = new StopSignals(log);
-  const server = await startServer(origin.config, origin.dataDir, log);
+  const server = await startServer(origin.config, origin.dataDir, log, undefined, read);
+  reload = () => reloadOnSignal(server, log);
   console.log(greeting(origin, server));
   signals.stopWith(() => void end(server, log));
 }
@@ -57,6 +62,15 @@ class StopSignals {
     const sentence = "stopping: running tasks may finish, a second signal stops at once";
     this.#log.info({ signal }, isFirst ? sentence : "stopping at once");
     this.#stop();
+  }
+}
+
+/** A terminal that closes sends SIGHUP too, so it must not stop the server whatever the configuration says by then. */
+function reloadOnSignal(server: RunningServer, log: Logger): void {
+  try {
+    server.reload();
+  } catch (error) {
+    log.error(`SIGHUP: the configuration is not taken over, and nothing has changed. ${messageOf(error)}`);
   }
 }
 

@@ -90,6 +90,10 @@ export interface InstanceFacts {
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;
   readonly residency: Residency;
+  /** The instance of this GPU that is to take its place, and can be loaded for that; null: none is. */
+  readonly successor: number | null;
+  /** It finishes what runs and is gone then: nothing may be placed there, or wait for it. */
+  readonly retired: boolean;
   readonly kvBytesPerToken: number;
   /** A text of n bytes has at least n / this many tokens. */
   readonly maxTokenBytes: number;

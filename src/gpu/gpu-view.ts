@@ -9,17 +9,14 @@ import { type Instance } from "./instance/instance.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type CardMemory, type ExternalLoad, type GpuFacts, type Residency } from "./facts.ts";
 import { type GpuStatus, type InstanceStatus } from "./status.ts";
+import { type Succession } from "./succession.ts";
 
 /** The facts about it at one moment. */
 export interface GpuView {
   readonly device: Device;
   readonly health: Pick<Health, "state" | "reason" | "since" | "history" | "visible">;
-  readonly instances: readonly Pick<
-    Instance,
-    "id" | "model" | "modelName" | "slots" | "health" | "info" | "isFull" | "pid" | "restarts" | "stay" | "tasks"
-  >[];
-  /** Those that take nothing new, and go when nothing runs there any more. */
-  readonly retired: ReadonlySet<object>;
+  readonly instances: readonly Instance[];
+  readonly succession: Pick<Succession, "failureOf" | "isHidden" | "successorOf" | "whyRetired">;
   /** null: there is none, or it is too old. */
   readonly reading: Reading | null;
   /** The external load of the card. */
@@ -28,32 +25,36 @@ export interface GpuView {
   readonly xids: Readonly<Record<string, number>>;
 }
 
-export function factsOf({ device, health, instances, retired, reading, crowded, memory }: GpuView): GpuFacts {
+export function factsOf({ device, health, instances, succession, reading, crowded, memory }: GpuView): GpuFacts {
   return {
     id: device.id,
     memoryFree: reading?.memoryFree ?? null,
     othersUtilization: reading?.othersUtilization ?? 0,
     mostTasks: instances.some(({ stay }) => stay.served !== null) ? device.slots : null,
     memory,
-    instances: instances.map((instance) => {
-      const { id, model, modelName, slots, info, isFull, stay } = instance;
-      return {
-        id,
-        model,
-        modelName,
-        onlyByName: stay.served?.onlyByName,
-        can: info === null ? null : capabilitiesOf(info),
-        ...(retired.has(instance)
-          ? RETIRED
-          : visible(health.visible(instance.health), stay.residencyIn(memory), memory)),
-        crowded: isFull ? "server_full" : crowded,
-        slots,
-        residency: stay.residencyIn(memory),
-        context: info?.context ?? null,
-        kvBytesPerToken: info?.kvBytesPerToken ?? 0,
-        maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
-      };
-    }),
+    instances: instances
+      .filter((one) => !succession.isHidden(one))
+      .map((instance) => {
+        const why = succession.whyRetired(instance);
+        const { id, model, modelName, slots, info, isFull, stay } = instance;
+        const own = visible(health.visible(instance.health), stay.residencyIn(memory), memory);
+        return {
+          id,
+          model,
+          modelName,
+          onlyByName: stay.served?.onlyByName,
+          can: info === null ? null : capabilitiesOf(info),
+          ...(why === null || own.state === "unloading" ? own : retired(why)),
+          crowded: isFull ? "server_full" : crowded,
+          slots,
+          residency: stay.residencyIn(memory),
+          successor: succession.successorOf(instance),
+          retired: why !== null,
+          context: info?.context ?? null,
+          kvBytesPerToken: info?.kvBytesPerToken ?? 0,
+          maxTokenBytes: info?.maxTokenBytes ?? Number.MAX_SAFE_INTEGER,
+        };
+      }),
   };
 }
 
@@ -64,7 +65,9 @@ function visible(own: Visible, { memory: needed }: Residency, memory: CardMemory
   return { state: "unfit", reason };
 }
 
-const RETIRED = { state: "draining", reason: "Its model was taken out of the configuration." } as const;
+function retired(reason: string) {
+  return { state: "draining", reason } as const;
+}
 
 /** Made once for each load: facts are told again and again. */
 const sets = new WeakMap<EngineInfo, ReadonlySet<Need>>();
@@ -79,6 +82,7 @@ export function statusOf({
   device,
   health,
   instances,
+  succession,
   crowded,
   xids,
   ...view
@@ -106,8 +110,8 @@ export function statusOf({
     modelName: only?.modelName ?? null,
     ...modelOf(info),
     pid: instances.find(({ pid }) => pid !== null)?.pid ?? null,
-    restarts: instances.reduce((sum, { restarts }) => sum + restarts, 0),
-    instances: instances.map((instance) => statusOfInstance(instance, { device, health, ...view })),
+    restarts: instances.reduce((sum, { life }) => sum + life.restarts, 0),
+    instances: instances.map((instance) => statusOfInstance(instance, { device, health, succession, ...view })),
     events: health.history,
   };
 }
@@ -124,17 +128,25 @@ const STATES: Readonly<Record<OwnState, InstanceStatus["state"]>> = {
 
 function statusOfInstance(
   instance: GpuView["instances"][number],
-  { device, health, retired, memory }: Pick<GpuView, "device" | "health" | "retired" | "memory">,
+  { device, health, succession, memory }: Pick<GpuView, "device" | "health" | "succession" | "memory">,
 ): InstanceStatus {
   const { id, model, modelName, stay, tasks } = instance;
   const residency = stay.residencyIn(memory);
   const seen = visible(health.visible(instance.health), residency, memory);
+  const failure = succession.failureOf(instance);
+  const why = succession.whyRetired(instance);
+  const told =
+    why !== null
+      ? ({ state: "unloading", reason: why } as const)
+      : failure === null
+        ? null
+        : ({ state: "failed", reason: failure } as const);
   return {
     gpuId: device.id,
     id,
     model: modelName,
     source: model,
-    ...(retired.has(instance) ? RETIRING : { state: stateOf(instance.health, seen), reason: seen.reason }),
+    ...(told ?? { state: stateOf(instance.health, seen), reason: seen.reason }),
     // What is yet to be fetched counts as nothing.
     memoryBytes: residency.memory === 0 && stay.served?.file?.state === "fetching" ? null : residency.memory,
     loadSeconds: residency.loadSeconds,
@@ -142,8 +154,6 @@ function statusOfInstance(
     running: tasks,
   };
 }
-
-const RETIRING = { state: "unloading", reason: RETIRED.reason } as const;
 
 function stateOf({ state: own }: InstanceHealth, { state }: Visible): InstanceStatus["state"] {
   if (state === "lost" || state === "unfit") return "failed";

@@ -20,6 +20,7 @@ import { ModelEvents } from "./model-events.ts";
 import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
 import { type ServedModel } from "./served.ts";
 import { type GpuStatus } from "./status.ts";
+import { type Served, Succession } from "./succession.ts";
 import { Crowding } from "./card/external-load.ts";
 import { type GpuEvent } from "./telemetry/telemetry.ts";
 import { type Usage } from "./worker/worker.ts";
@@ -28,6 +29,8 @@ import { type Usage } from "./worker/worker.ts";
 export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
   /** Everything that still ran on one of its instances is cut off. @param sentence what has happened; null: the reason says it all */
   lost(reason: LossReason, sentence: string | null, instance: number): void;
+  /** An instance is to be loaded, as soon as there is room. */
+  wanted(instance: Instance): void;
 }
 
 export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "beside"> {
@@ -49,9 +52,8 @@ export class Gpu {
   /** In the order of their ids. */
   #instances: readonly Instance[] = [];
   #nextId = 0;
+  readonly #succession: Succession;
   #isStarted = false;
-  /** Instances that take nothing new and go when nothing runs there any more. */
-  readonly #retired = new Set<Instance>();
   readonly #crowding: Crowding;
   readonly #xids: Record<string, number> = {};
   #reading: Reading | null = null;
@@ -71,6 +73,10 @@ export class Gpu {
     this.#events = events;
     this.#crowding = new Crowding(device.thresholds);
     this.#modelEvents = new ModelEvents(options.log, (event, why) => this.#health.note(event, why));
+    this.#succession = new Succession(options.log, {
+      idle: (instance, why) => void this.#end(instance, why),
+      wanted: (instance) => events.wanted(instance),
+    });
     this.#health = new Health({
       now: () => performance.now(),
       wall: wallTime,
@@ -79,8 +85,8 @@ export class Gpu {
     });
   }
 
-  /** Gives it an instance. @param served the model that it has by name; null: one of its own, which is there for good */
-  add(engine: InstanceEngine, served: ServedModel | null): void {
+  /** Gives it an instance. @param served the model that it has by name; null: one of its own */
+  add(engine: InstanceEngine, served: ServedModel | null): Instance {
     const id = this.#nextId++;
     const instance: Instance = new Instance(
       {
@@ -89,46 +95,76 @@ export class Gpu {
         engine,
         served,
         health: this.#health.add(),
-        isAvailable: () => !this.#health.isLost && !this.#health.isDraining,
+        isAvailable: () => this.isUp,
         memoryBudget: () => this.#options.memoryBudget(instance),
         beside: () => this.#instances.filter((one) => one !== instance && one.isWanted).length,
       },
       {
         ...this.#events,
         left: () => this.#onLeft(instance),
-        lost: (reason, sentence) => this.#events.lost(reason, sentence, id),
+        lost: (reason, sentence) => this.#onLost(instance, reason, sentence),
         used: (usage, before) => this.#onUsed(usage, before),
         noteRoom: (event, why) => this.#noteRoom(event, why),
       },
     );
     this.#instances = [...this.#instances, instance];
-    if (this.#isStarted && this.device.unfit !== null) instance.health.refuse(this.device.unfit);
+    if (this.#isStarted) this.#begin(instance);
+    return instance;
   }
 
-  /** Takes an instance away, as soon as nothing runs there. */
-  retire(instance: Instance): void {
-    this.#retired.add(instance);
+  /**
+   * Takes over the models that it may hold. Instances of those that are gone are retired; those that need another worker get successors.
+   * @param engineFor null: for its own
+   */
+  serve(served: Pick<Served, "models" | "hasOwn">, engineFor: (model: ServedModel | null) => InstanceEngine): void {
+    this.#succession.serve(this.#instances, {
+      ...served,
+      isUp: this.isUp,
+      add: (model) => this.add(engineFor(model), model),
+    });
     this.#events.changed();
-    this.#removeIfIdle(instance);
   }
 
-  #removeIfIdle(instance: Instance): void {
-    if (!this.#retired.has(instance) || instance.tasks > 0) return;
-    this.#retired.delete(instance);
+  /** Successors that could not be loaded are tried again. */
+  tryAgain(): void {
+    this.#succession.tryAgain();
+  }
+
+  /** Whether its card is there and no operator has taken it out. */
+  get isUp(): boolean {
+    return this.#isStarted && !this.#health.isLost && !this.#health.isDraining;
+  }
+
+  get isStarted(): boolean {
+    return this.#isStarted;
+  }
+
+  get succession(): Pick<Succession, "isSuccessor" | "whyRetired"> {
+    return this.#succession;
+  }
+
+  async #end(instance: Instance, why: string): Promise<void> {
+    if (instance.isWanted || instance.use !== "none") await instance.end(why);
+    this.#options.log.info({ model: instance.modelName, why }, "model gone");
     this.#instances = this.#instances.filter((one) => one !== instance);
+    this.#succession.forget(instance);
     this.#health.remove(instance.health);
-    void instance.stop();
     this.#events.changed();
+    await instance.stop();
   }
 
   /** Starts the workers of what is to be there, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did */
   start(drained: string | null): void {
-    const { unfit, lost } = this.device;
+    const { lost } = this.device;
     this.#isStarted = true;
     if (drained !== null) this.#health.drain(drained, false);
-    if (unfit !== null) for (const { health } of this.#instances) health.refuse(unfit);
     if (lost !== null) this.#health.vanish(lost);
-    for (const instance of this.#instances) instance.launch();
+    for (const instance of this.#instances) this.#begin(instance);
+  }
+
+  #begin(instance: Instance): void {
+    if (this.device.unfit !== null) instance.health.refuse(this.device.unfit);
+    instance.launch();
   }
 
   /** Ends its workers. Calling it twice is harmless. */
@@ -169,7 +205,7 @@ export class Gpu {
 
   /** Whether each of its instances has loaded its model or failed to, once at least. */
   get settled(): boolean {
-    return this.#instances.every(({ settled }) => settled);
+    return this.#instances.every(({ life }) => life.settled);
   }
 
   get state(): GpuState {
@@ -190,7 +226,7 @@ export class Gpu {
       device: this.device,
       health: this.#health,
       instances: this.#instances,
-      retired: this.#retired,
+      succession: this.#succession,
       reading,
       memory: this.#options.memory(reading),
       crowded: this.#crowded,
@@ -284,8 +320,14 @@ export class Gpu {
 
   // --- what its instances say ------------------------------------------------------------------------------------
 
+  /** Nothing ever runs on one that placement does not know. */
+  #onLost(instance: Instance, reason: LossReason, sentence: string | null): void {
+    if (!this.#succession.isHidden(instance)) this.#events.lost(reason, sentence, instance.id);
+  }
+
   #onLeft(from: Instance): void {
-    this.#removeIfIdle(from);
+    // Whoever is told next must find it: tasks are given back after they have left.
+    queueMicrotask(() => this.#succession.letGo(from));
     if (!this.#health.isDraining) return;
     if (this.#tasks === 0) {
       clearTimeout(this.#deadlineTimer);
@@ -326,6 +368,7 @@ export class Gpu {
     }
     this.#loggedState = state;
     this.#modelEvents.look(this.#instances);
+    this.#succession.settle();
     this.#events.changed();
   }
 }

@@ -1,5 +1,4 @@
 /** All GPUs, and the cards under them. */
-import { availableParallelism } from "node:os";
 import { type Logger } from "pino";
 import { wallTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
@@ -17,8 +16,9 @@ import { combine } from "./card/readings.ts";
 import { budgetOf, roomOn } from "./card/room.ts";
 import { type GpuFacts, type InstanceRef } from "./facts.ts";
 import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
-import { engineOn, keyOf, mayHold, type ServedModel, simulatedFor } from "./served.ts";
-import { isThere, planStarts } from "./starts.ts";
+import { engineOptions } from "./engine-options.ts";
+import { isThere, keyOf, mayHold, type ServedModel } from "./served.ts";
+import { planStarts } from "./starts.ts";
 import { Startup } from "./startup.ts";
 import { type GpuStatus, type InstanceStatus, type Readiness } from "./status.ts";
 import { Gpu } from "./gpu.ts";
@@ -35,6 +35,8 @@ export interface PoolEvents {
   changed(facts: GpuFacts): void;
   /** Tasks that still ran on an instance are cut off. */
   lost(instance: InstanceRef, reason: LossReason, sentence: string | null): void;
+  /** The models of these are to be loaded, as soon as there is room. */
+  wanted(instances: readonly InstanceRef[]): void;
 }
 
 export interface PoolParts {
@@ -76,6 +78,8 @@ export class GpuPool {
   /** Instances that are loaded when their GPUs start. */
   readonly #toLoad = new Set<Instance>();
   readonly #startup = new Startup();
+  /** The models that were known when the start was planned. */
+  #planned: ReadonlyMap<string, ServedModel> = new Map();
   #waiting: NodeJS.Timeout | undefined;
   #started = false;
 
@@ -92,6 +96,7 @@ export class GpuPool {
    * @throws {AltLasError} `bad_config`, with both numbers, for models that fit nowhere
    */
   async planStart(): Promise<void> {
+    this.#planned = this.#models;
     const { load, misfits } = await planStarts([...this.#gpus.values()], [...this.#models.values()]);
     if (misfits.length > 0) throw new AltLasError("bad_config", misfits.join("\n"));
     for (const instance of load) this.#toLoad.add(instance);
@@ -106,41 +111,59 @@ export class GpuPool {
       this.#tell(device.id);
       if (!isMonitored(device)) this.#start(device);
     }
+    void this.#loadNew(this.#planned);
     this.#waiting = setTimeout(() => this.#startMonitored(), FIRST_FIGURES);
     if (this.#cards.areKnown) this.#startMonitored();
   }
 
   /**
-   * Takes over the models that may be on GPUs: new ones get their instances, those that are gone are unloaded when nothing runs there, and
-   * files that have come or gone are told.
+   * Takes over the models that may be on GPUs from now on. New ones get their instances; those that are gone finish what runs; one that needs
+   * another worker, as its source or its slots have changed, gets a successor (succession.ts); files that have come or gone are told. None
+   * of them fails a task that runs.
+   * @param hasOwn whether each device has a model of its own
    */
-  serve(models: readonly ServedModel[]): void {
+  serve(models: readonly ServedModel[], hasOwn = this.#parts.config.models.length === 0): void {
     const before = this.#models;
     this.#models = new Map(models.map((model) => [keyOf(model.settings), model]));
-    for (const gpu of this.#gpus.values()) {
-      for (const instance of gpu.instances) {
-        const { served } = instance.stay;
-        const now = served === null ? null : this.#models.get(keyOf(served.settings));
-        if (now === undefined) gpu.retire(instance);
-        else if (now !== null && now !== served) instance.update(now);
-      }
-      for (const [key, model] of this.#models)
-        if (!before.has(key) && mayHold(gpu.device, model.settings))
-          gpu.add(engineOptions(gpu.device, model, this.#parts), model);
-      this.#tell(gpu.device.id);
-    }
     this.#names.serve(models);
     this.#startup.follow(this.#models);
-    const come = models.filter((model) => isThere(model) && !isThere(before.get(keyOf(model.settings))));
-    if (this.#started && come.length > 0) void this.#loadAsTheyCome(come);
+    for (const gpu of this.#gpus.values()) {
+      const { device } = gpu;
+      const mine = [...this.#models].filter(([, { settings }]) => mayHold(device, settings));
+      gpu.serve({ models: new Map(mine), hasOwn }, (model) => engineOptions(device, model, this.#parts));
+    }
+    if (this.#started) void this.#loadNew(before);
   }
 
-  /** Models that are to be there from the start, and have come later. */
-  async #loadAsTheyCome(models: readonly ServedModel[]): Promise<void> {
-    const { load, misfits } = await planStarts([...this.#gpus.values()], models);
+  /** Successors that could not be loaded are tried again. */
+  tryAgain(): void {
+    for (const gpu of this.#gpus.values()) gpu.tryAgain();
+  }
+
+  /** Loads those of `load: start` that have come since, or may be on other GPUs now. */
+  async #loadNew(before: ReadonlyMap<string, ServedModel>): Promise<void> {
+    const isNew = (model: ServedModel): boolean => {
+      const old = before.get(keyOf(model.settings));
+      return !isThere(old) || !isSameList(placing(old!), placing(model));
+    };
+    const gpus = [...this.#gpus.values()];
+    const models = [...this.#models.values()].filter(isNew);
+    const { load, misfits } = await planStarts(gpus, models);
     for (const sentence of misfits) this.#parts.log.warn(`${sentence} It is loaded when it is wanted.`);
-    for (const instance of load) instance.load();
+    for (const gpu of gpus)
+      for (const instance of gpu.instances) if (load.includes(instance)) this.#want(gpu, instance);
     this.#startup.planned(models, load);
+  }
+
+  /** The scheduler makes room for it, where there is a GPU that takes anything now. */
+  #want(gpu: Gpu, instance: Instance): void {
+    if (!gpu.isStarted) this.#toLoad.add(instance);
+    else if (!gpu.isUp) instance.load();
+    else queueMicrotask(() => this.#askFor(gpu, instance));
+  }
+
+  #askFor({ device, instances }: Gpu, instance: Instance): void {
+    if (instances.includes(instance)) this.#events.wanted([{ gpuId: device.id, id: instance.id }]);
   }
 
   /** Loads the model of an instance, unless it is there or on its way. */
@@ -198,7 +221,11 @@ export class GpuPool {
 
   /** All that can be asked for: see `modelsOf`. */
   models(): readonly ModelStatus[] {
-    return modelsOf([...this.#gpus.values()], [...this.#models.values()], this.#names);
+    const staying = Array.from(this.#gpus.values(), ({ device, instances, succession }) => ({
+      device,
+      instances: instances.filter((one) => succession.whyRetired(one) === null),
+    }));
+    return modelsOf(staying, [...this.#models.values()], this.#names);
   }
 
   get gpuIds(): readonly number[] {
@@ -234,7 +261,7 @@ export class GpuPool {
 
   #add(device: Device): void {
     const { config, log, openChannel, timing = DEFAULT_TIMING } = this.#parts;
-    const gpu = new Gpu(
+    const gpu: Gpu = new Gpu(
       {
         device,
         memory: (reading) => roomOn({ device, reading, all: this.#alike(device) }),
@@ -256,10 +283,10 @@ export class GpuPool {
         changed: () => this.#tell(device.id),
         lost: (reason, sentence, id) => this.#events.lost({ gpuId: device.id, id }, reason, sentence),
         started: (pid) => void this.#cards.started(device.uuids, pid),
+        wanted: (instance) => this.#want(gpu, instance),
       },
     );
     this.#gpus.set(device.id, gpu);
-    if (config.models.length === 0) gpu.add(engineOptions(device, null, this.#parts), null);
     if (isMonitored(device)) for (const uuid of device.uuids) this.#cards.add(uuid);
   }
 
@@ -354,31 +381,16 @@ function withSets(_key: string, value: unknown): unknown {
   return value instanceof Set ? [...value] : value;
 }
 
+/** Where it is to be from the start. */
+function placing({ settings: { load, gpus = [] } }: ServedModel): readonly unknown[] {
+  return [load, ...gpus];
+}
+
+function isSameList(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
 /** Whether a driver tells about it. */
 function isMonitored({ vendor }: Device): boolean {
   return vendor === "nvidia" || vendor === "amd";
-}
-
-/** Cores are divided among the CPU devices, and one is left for the server. @param served null: the device's own model */
-function engineOptions(device: Device, served: ServedModel | null, parts: PoolParts): InstanceEngine {
-  const { devices, config, cores: all = availableParallelism() } = parts;
-  const cpuDevices = devices.filter((one) => deviceTraits(one).isMachine).length;
-  const cores = Math.max(1, Math.floor((all - 1) / Math.max(1, cpuDevices)));
-  const { kind, model, context, minContext, raw, tuning, binary, upstream, patience } =
-    served === null ? device.engine : engineOn(device, served);
-  return {
-    kind,
-    model,
-    context,
-    minContext,
-    raw,
-    slots: served?.settings.slots ?? device.slots,
-    backend: device.backend,
-    tuning: { ...tuning, cores },
-    binary,
-    upstream,
-    patience,
-    memoryShare: device.thresholds.memory,
-    simulated: simulatedFor(config.engine.simulated, served),
-  };
 }

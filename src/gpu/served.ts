@@ -24,9 +24,18 @@ export type ModelFile =
     }
   | { readonly state: "fetching" | "failed"; /** One sentence. */ readonly why: string };
 
-/** Names a model together with its source: one whose source has changed is another model. */
-export function keyOf({ name, source }: Pick<ModelSettings, "name" | "source">): string {
-  return `${name}\n${source ?? ""}`;
+/** Names a model together with all that its worker is started with: where that has changed, it needs another worker. */
+export function keyOf({ name, source, slots, context, raw, engine }: ModelSettings): string {
+  return JSON.stringify([name, source, slots, context, raw, engine]);
+}
+
+export function isSameFile(one: ModelFile | null | undefined, other: ModelFile | null): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Whether a model can be loaded as far as its file goes. */
+export function isThere(model: ServedModel | undefined): boolean {
+  return model !== undefined && (model.file === null || model.file.state === "there");
 }
 
 /** Whether a GPU may hold a model: its device can compute for the model's engine. */

@@ -3,7 +3,7 @@ import { roomOn } from "./card/room.ts";
 import { type CardMemory } from "./facts.ts";
 import { type Gpu } from "./gpu.ts";
 import { type Instance } from "./instance/instance.ts";
-import { keyOf, type ServedModel } from "./served.ts";
+import { isThere, keyOf, type ServedModel } from "./served.ts";
 import { planStart, type StartPlace, type StartPlan } from "./start-plan.ts";
 
 /** Plans for those of `load: start` whose files are there, beside what is loaded already or is to be. */
@@ -15,11 +15,6 @@ export async function planStarts(gpus: readonly Gpu[], models: readonly ServedMo
     starting.map(({ settings }) => ({ name: settings.name, places: placesFor(keyOf(settings), gpus) })),
     takenOn(gpus),
   );
-}
-
-/** Whether a model can be loaded as far as its file goes. */
-export function isThere(model: ServedModel | undefined): boolean {
-  return model !== undefined && (model.file === null || model.file.state === "there");
 }
 
 /** Bytes of what is there or on its way, by the memories in which it is. */
@@ -36,7 +31,7 @@ function takenOn(gpus: readonly Gpu[]): ReadonlyMap<number, number> {
 function placesFor(key: string, gpus: readonly Gpu[]): StartPlace<Instance>[] {
   return gpus.flatMap((gpu) => {
     const instance = gpu.instances.find(({ stay }) => stay.served !== null && keyOf(stay.served.settings) === key);
-    if (instance === undefined) return [];
+    if (instance === undefined || instance.isWanted || gpu.succession.isSuccessor(instance)) return [];
     const { room, home } = memoryFor(gpu, gpus);
     return [{ instance, memoryOf: home, room, needed: instance.stay.residencyIn(room).memory }];
   });

@@ -1,8 +1,7 @@
 /** Whether a server has come up: the models that it was started with are there, or are known not to come. */
 import { type Gpu } from "./gpu.ts";
 import { type Instance } from "./instance/instance.ts";
-import { keyOf, type ServedModel } from "./served.ts";
-import { isThere } from "./starts.ts";
+import { isThere, keyOf, type ServedModel } from "./served.ts";
 import { type Readiness } from "./status.ts";
 
 export class Startup {
@@ -57,7 +56,7 @@ export class Startup {
   #isComing(gpu: Gpu, instance: Instance): boolean {
     const isFirst = instance.stay.served === null || this.#instances.has(instance);
     const isOut = gpu.state === "lost" || gpu.state === "draining" || gpu.state === "drained";
-    return isFirst && !isOut && !instance.settled && instance.health.state === "starting";
+    return isFirst && !isOut && !instance.life.settled && instance.health.state === "starting";
   }
 }
 

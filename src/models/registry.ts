@@ -73,12 +73,15 @@ export class ModelRegistry {
   #version = ABSENT;
   #watch: FileWatch | null = null;
   #looks: NodeJS.Timeout | undefined;
+  /** `models_from_cache`. */
+  #fromCache: boolean;
   #isStarted = false;
   #isStopped = false;
 
   /** Looks at the files of paths; the others are found by `find` and fetched from `start` on. */
   constructor(parts: RegistryParts) {
     this.#parts = parts;
+    this.#fromCache = parts.config.models_from_cache;
     this.#configured = parts.config.models.map((settings) => this.#held(settings, null));
     this.#readPulled();
   }
@@ -114,9 +117,7 @@ export class ModelRegistry {
   start(): void {
     this.#isStarted = true;
     for (const held of this.#all) this.#fetchIfMissing(held);
-    const { dataDir } = this.#parts;
-    if (this.#parts.config.models_from_cache)
-      this.#watch = new FileWatch(pulledPath(dataDir), { seen: (version) => this.#onList(version) });
+    this.#followList();
     this.#lookSoon();
   }
 
@@ -135,8 +136,8 @@ export class ModelRegistry {
    * @throws {AltLasError} `invalid_input`: the source or the name is malformed, or pulled models are not served; `conflict`: the name is another model's
    */
   pull(source: string, name?: string): ModelEntry {
-    const { dataDir, config } = this.#parts;
-    if (!config.models_from_cache)
+    const { dataDir } = this.#parts;
+    if (!this.#fromCache)
       throw new AltLasError("invalid_input", "models_from_cache is false: this server serves nothing that was pulled.");
     const wish = pullOf(source, name);
     const known = this.#named(wish.name);
@@ -168,8 +169,16 @@ export class ModelRegistry {
     return source === null || source.kind === "path" || isShared ? null : fetcher.remove(source, environment);
   }
 
-  /** Takes over the models of another configuration. Those that are the same keep their state. */
-  configure(models: Config["models"]): void {
+  /** Whether models stand in the configuration. */
+  get isConfigured(): boolean {
+    return this.#configured.length > 0;
+  }
+
+  /**
+   * Takes over another configuration. Models that are the same keep their state.
+   * @throws {AltLasError} one of the sources is malformed; nothing has changed then
+   */
+  configure({ models, models_from_cache: fromCache }: Pick<Config, "models" | "models_from_cache">): void {
     const before = this.#configured;
     this.#configured = models.map((settings) => {
       const text = JSON.stringify(settings);
@@ -177,6 +186,10 @@ export class ModelRegistry {
       return same ?? this.#held(settings, null, before.find((held) => held.settings.source === settings.source)?.found);
     });
     for (const held of before) if (!this.#configured.includes(held)) held.stop();
+    if (fromCache !== this.#fromCache) {
+      this.#fromCache = fromCache;
+      this.#followList();
+    }
     this.#changed();
     for (const held of this.#configured) if (this.#isStarted) void held.find().then(() => this.#fetchIfMissing(held));
   }
@@ -250,6 +263,15 @@ export class ModelRegistry {
 
   // --- the list of what was pulled ---------------------------------------------------------------------------------
 
+  /** As long as what was pulled is served. */
+  #followList(): void {
+    this.#watch?.stop();
+    this.#watch = null;
+    if (!this.#fromCache) return this.#take([]);
+    this.#version = ABSENT;
+    this.#watch = new FileWatch(pulledPath(this.#parts.dataDir), { seen: (version) => this.#onList(version) });
+  }
+
   #onList(version: string): void {
     if (version === this.#version) return;
     this.#version = version;
@@ -260,8 +282,8 @@ export class ModelRegistry {
   }
 
   #readPulled(): void {
-    const { config, dataDir, log } = this.#parts;
-    if (!config.models_from_cache) return;
+    const { dataDir, log } = this.#parts;
+    if (!this.#fromCache) return;
     try {
       this.#take(readPulled(dataDir));
     } catch (error) {

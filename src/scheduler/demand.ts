@@ -40,9 +40,10 @@ export class Demands {
 
 /** Why an instance can not do it; null: it can, or may turn out to when it has loaded its model. */
 export function lackOf(
-  { modelName, onlyByName, can }: Pick<InstanceFacts, "modelName" | "onlyByName" | "can">,
+  { modelName, onlyByName, can, retired }: Pick<InstanceFacts, "modelName" | "onlyByName" | "can" | "retired">,
   { model, needs }: Demand,
-): Extract<WhyNot, "other_model" | "lacks_capability"> | null {
+): Extract<WhyNot, "other_model" | "lacks_capability" | "retired"> | null {
+  if (retired) return "retired";
   if (model === null && onlyByName) return "other_model";
   if (model !== null && modelName !== null && modelName !== model) return "other_model";
   return can === null || needs.every((need) => can.has(need)) ? null : "lacks_capability";

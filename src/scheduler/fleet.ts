@@ -45,6 +45,8 @@ export class Fleet {
   readonly #now: () => number;
   /** Instances whose models may be unloaded. */
   #guests = 0;
+  /** Instances whose successors can be loaded. */
+  readonly #replaced = new Set<Member>();
   #revision = 0;
   #largestContext: number | null = null;
   #leastRoom = Infinity;
@@ -58,6 +60,11 @@ export class Fleet {
   /** Whether there are models that come and go. */
   get hasGuests(): boolean {
     return this.#guests > 0;
+  }
+
+  /** Those whose place another one is to take. */
+  get replaced(): ReadonlySet<Instance> {
+    return this.#replaced;
   }
 
   /** In `gpu_id` order. */
@@ -150,6 +157,9 @@ export class Fleet {
     }
     const [member] = this.#byGpu.get(card.id)!;
     if (member !== undefined) this.#shareSlots(member);
+    for (const one of this.#byGpu.get(card.id)!)
+      if (one.facts.successor !== null) this.#replaced.add(one);
+      else this.#replaced.delete(one);
     const isOther = changes.some(({ instance, before }) => before === null || isForOthers(before, instance.facts));
     if (isOther || gone.length > 0) this.#measure();
     return changes;
@@ -237,6 +247,7 @@ export class Fleet {
     if (member.running.size > 0) throw new Error(`tasks still run on instance ${member.id} of GPU ${member.gpuId}`);
     if (member.reservedFor !== null) this.reserve(member, null);
     if (!member.facts.residency.pinned) this.#guests--;
+    this.#replaced.delete(member);
     for (const list of [this.#byGpu.get(member.gpuId)!, this.#all]) list.splice(list.indexOf(member), 1);
     this.#leave(member, member.whyNot);
   }
@@ -286,6 +297,7 @@ export class Fleet {
     this.#leastRoom = Infinity;
     this.#mostRoom = -Infinity;
     for (const { facts } of this.#all) {
+      if (facts.retired) continue;
       const room = roomFor(facts);
       this.#leastRoom = Math.min(this.#leastRoom, room);
       if (mayServeAgain(facts.state)) this.#mostRoom = Math.max(this.#mostRoom, room);
@@ -342,6 +354,7 @@ function isForOthers(before: InstanceFacts, now: InstanceFacts): boolean {
   return (
     before.modelName !== now.modelName ||
     before.can !== now.can ||
+    before.retired !== now.retired ||
     before.context !== now.context ||
     before.maxTokenBytes !== now.maxTokenBytes ||
     mayServeAgain(before.state) !== mayServeAgain(now.state)

@@ -76,13 +76,16 @@ export class Impossible {
     if (tooLarge !== null) return { code: "model_too_large", sentence: tooLarge };
     const failed = this.#failedToLoad({ model, pinnedGpuId });
     if (failed !== null) return { code: "model_error", sentence: failed };
+    const isNamed = model === null || this.#fleet.models.has(model);
+    const misnamed = (): TaskError => ({ code: "model_not_found", sentence: this.#misnamed("", model ?? "") });
+    // No instance may turn out to have that model.
+    if (!isNamed && this.#fleet.all.every(({ facts }) => facts.modelName !== null)) return misnamed();
     if (this.#fleet.suitableFor(demand) === null) return null;
     const wanted = this.#wanted(pinnedGpuId);
     // Models by name are known before they are loaded.
     const isKnown = wanted.some(({ facts }) => facts.can !== null || (model !== null && facts.modelName !== null));
     if (!isKnown || wanted.some(({ facts }) => mayEverDo(facts, demand))) return null;
-    if (model !== null && !this.#fleet.models.has(model))
-      return { code: "model_not_found", sentence: this.#misnamed("", model) };
+    if (!isNamed) return misnamed();
     const named = wanted.filter(({ facts }) => lackOf(facts, { model, needs: [] }) === null);
     const task = { model, needs, pinnedGpuId };
     const sentence = named.length === 0 ? this.#otherModel(task, "") : this.#cannot(task, named, "");
@@ -119,7 +122,7 @@ export class Impossible {
   #named(model: string | null, pinnedGpuId: number | null): readonly Instance[] {
     if (model === null || !this.#fleet.hasGuests) return [];
     return this.#wanted(pinnedGpuId).filter(
-      ({ facts: { modelName, residency } }) => modelName === model && !residency.pinned,
+      ({ facts: { modelName, residency, retired } }) => modelName === model && !residency.pinned && !retired,
     );
   }
 

@@ -4,6 +4,7 @@
  *  2. Where all that have it are full, it is loaded on a further GPU if memory is free there; nothing is unloaded for that.
  *  3. Where none has it, it is loaded where memory is free, else where others can make room: see residency.ts, which decides for one card.
  *  4. A model for which others make room goes before older wishes: what has just left would else come back for its older tasks.
+ *  5. The successor of an instance is loaded beside it if memory is free, else in its place when what runs there has ended.
  * Nothing else is remembered between two looks, but what an operator has asked for.
  */
 import { isServing } from "../gpu/facts.ts";
@@ -75,12 +76,14 @@ export class Loader {
     const { fleet, waiting, now, isDraining } = this.#parts;
     this.#next = Infinity;
     if (!fleet.hasGuests || isDraining()) return [];
-    const isIdle = waiting.tasks === 0 && this.#asked.size === 0 && this.#dismissed.size === 0;
+    const isAsked = this.#asked.size > 0 || this.#dismissed.size > 0 || fleet.replaced.size > 0;
+    const isIdle = waiting.tasks === 0 && !isAsked;
     if (isIdle && this.#leaving.size === 0 && this.#awaited.size === 0) return [];
     const leaving = this.#dismiss();
     const wishes = this.#wishes();
     const plans = new MemoryPlans(fleet, wishes, now());
     const look: Look = { plans, claimed: new Map(), coming: new Set(), awaited: new Set(), leaving };
+    for (const instance of fleet.replaced) this.#replace(instance, look);
     for (const wish of wishes) this.#grant(wish, look);
     this.#awaited = look.awaited;
     return this.#setLeaving(leaving);
@@ -95,6 +98,33 @@ export class Loader {
       else this.#unload(instance, "An operator had it unloaded.");
     }
     return leaving;
+  }
+
+  /** Has the successor of an instance loaded, which takes over when it is ready. Only the instance itself makes room for it. */
+  #replace(old: Instance, look: Look): void {
+    const { fleet, now } = this.#parts;
+    const next = fleet.get({ gpuId: old.gpuId, id: old.facts.successor! });
+    if (next.facts.state !== "cold" || !isThere(old) || this.#dismissed.has(old)) return;
+    const beside = this.#wayFor(next, look.plans);
+    if (beside === null) return;
+    if (beside.decision.do === "load") return this.#go(beside, { since: now() }, look);
+    // Memory is about to be free, or is taken by what is being loaded.
+    if (rankOf(beside) === RANKS.freeing || rankOf(beside) === RANKS.loading) return;
+    const instead = this.#wayFor(next, new MemoryPlans(fleet, [], now(), old));
+    if (instead?.decision.do === "wait" && instead.decision.until !== null) this.#lookAgainAt(instead.decision.until);
+    if (instead === null || rankOf(instead) > RANKS.eviction) return;
+    look.plans.claim({ ...instead, going: [old] });
+    look.awaited.add(next);
+    if (old.running.size > 0 || old.facts.state === "starting") return void look.leaving.add(old);
+    this.#unload(old, "Its successor needs its memory.");
+    this.#asked.set(next, now());
+  }
+
+  /** null: there is none now. Nothing is loaded where others are in the way. */
+  #wayFor(instance: Instance, plans: MemoryPlans, since = this.#parts.now()): Way | null {
+    if (instance.facts.crowded !== null || this.#isHot(instance)) return null;
+    const way = plans.wayTo(instance, since);
+    return way === null || way.decision.do === "nothing" || way.decision.do === "impossible" ? null : way;
   }
 
   /** Those for which others make room first, then the oldest. */
@@ -148,11 +178,8 @@ export class Loader {
     let best: Way | undefined;
     for (const instances of inTurn(cold, wish.model)) {
       for (const instance of instances) {
-        // Nothing is loaded where others are in the way.
-        if (instance.facts.crowded !== null || this.#isHot(instance)) continue;
-        const way = plans.wayTo(instance, wish.since);
-        if (way === null || way.decision.do === "nothing" || way.decision.do === "impossible") continue;
-        if (onlyFree && rankOf(way) > RANKS.nothing) continue;
+        const way = this.#wayFor(instance, plans, wish.since);
+        if (way === null || (onlyFree && rankOf(way) > RANKS.nothing)) continue;
         if (way.decision.do === "wait" && way.decision.until !== null) this.#lookAgainAt(way.decision.until);
         if (best === undefined || this.#compare(way, best) < 0) best = way;
       }
@@ -180,7 +207,7 @@ export class Loader {
     );
   }
 
-  #go(way: Way, { since }: Wish, { plans, awaited, leaving }: Look): void {
+  #go(way: Way, { since }: Pick<Wish, "since">, { plans, awaited, leaving }: Look): void {
     const { instance, decision, evicted, drained } = way;
     const { fleet, effects, now } = this.#parts;
     if (decision.do === "load") {
@@ -250,9 +277,9 @@ function claim(serving: readonly Instance[], count: number, claimed: Look["claim
   return got;
 }
 
-/** Whether its model is not there, and may be loaded one day. */
-function isAway({ facts: { state } }: Instance): boolean {
-  return state === "cold" || state === "unloading";
+/** Whether its model is not there, and may be loaded one day: where it has a successor, that is. */
+function isAway({ facts: { state, successor } }: Instance): boolean {
+  return (state === "cold" || state === "unloading") && successor === null;
 }
 
 function isThere({ facts: { state } }: Instance): boolean {

@@ -41,13 +41,15 @@ export class MemoryPlans {
   readonly #fleet: Fleet;
   readonly #waits: ReadonlyMap<string, number>;
   readonly #now: number;
+  readonly #without: Instance | null;
   readonly #memories = new Map<number, Memory>();
   readonly #claims = new Map<number, Claim>();
 
-  /** @param now milliseconds of the server's clock */
-  constructor(fleet: Fleet, wishes: readonly Wish[], now: number) {
+  /** @param now milliseconds of the server's clock @param without one that is to be gone */
+  constructor(fleet: Fleet, wishes: readonly Wish[], now: number, without: Instance | null = null) {
     this.#fleet = fleet;
     this.#now = now;
+    this.#without = without;
     const waits = new Map<string, number>();
     for (const { model, count } of wishes) if (model !== null) waits.set(model, (waits.get(model) ?? 0) + count);
     this.#waits = waits;
@@ -103,7 +105,9 @@ export class MemoryPlans {
 
   #read(instance: Instance): Memory {
     const sharers = instance.card.memory?.sharedBy ?? [instance.gpuId];
-    const instances = sharers.flatMap((id) => this.#fleet.on(id)).filter(takesMemory);
+    const instances = sharers
+      .flatMap((id) => this.#fleet.on(id))
+      .filter((one) => one !== this.#without && takesMemory(one));
     const going = this.#claims.get(homeOf(instance))?.going;
     const residents = instances.map((one, id) => {
       const resident = residentOf(one, id, this.#waits.get(one.facts.modelName ?? "") ?? 0);

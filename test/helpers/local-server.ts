@@ -13,7 +13,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseConfig } from "../../src/config/config.ts";
+import { type Config, parseConfig, type ReloadReport } from "../../src/config/config.ts";
 import { createLogger } from "../../src/log/log.ts";
 import { type RunningServer, startServer } from "../../src/main.ts";
 import { LocalWorkers } from "./local-workers.ts";
@@ -46,6 +46,8 @@ export class LocalServer extends ServerHandle {
   /** Its workers, to kill or freeze. */
   readonly workers = new LocalWorkers();
   readonly #options: LocalServerOptions;
+  /** Its configuration. */
+  #text: string;
   readonly #lines: LogLine[] = [];
   #next: LocalServer | null = null;
   #running: RunningServer | null = null;
@@ -54,18 +56,29 @@ export class LocalServer extends ServerHandle {
   constructor(options: LocalServerOptions, folder: string) {
     super();
     this.#options = options;
+    this.#text = options.config ?? "";
     this.folder = folder;
   }
 
   async start(): Promise<void> {
     // A key in the environment of the tests is none of this server's.
     delete process.env["ALT_LAS_API_KEY"];
-    const { config: text = "", devices } = this.#options;
-    const config = parseConfig(text, "config.yaml", { port: 0, ...(devices !== undefined && { devices }) });
+    const config = this.#read();
     const log = createLogger(config.log.level, { write: (line) => this.#onLine(line) });
-    this.#running = await startServer(config, this.dataDir, log, this.workers.open);
+    this.#running = await startServer(config, this.dataDir, log, this.workers.open, () => this.#read());
     this.url = this.#running.url;
     this.key = this.#running.firstKey ?? "";
+  }
+
+  #read(): Config {
+    const { devices } = this.#options;
+    return parseConfig(this.#text, "config.yaml", { port: 0, ...(devices !== undefined && { devices }) });
+  }
+
+  /** Has it read another configuration while it runs. @throws {AltLasError} what is wrong with it */
+  reload(config: string): ReloadReport {
+    this.#text = config;
+    return this.#running!.reload();
   }
 
   get dataDir(): string {

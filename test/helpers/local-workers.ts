@@ -1,16 +1,24 @@
 /** Workers in the test's own process, and what a kernel or a driver can do to them. */
 import { type ChannelOptions, type OpenChannel } from "../../src/gpu/worker/channel.ts";
+import { Changes } from "./changes.ts";
 import { LocalChannel, localChannel } from "../../src/gpu/worker/local-channel.ts";
 
 export class LocalWorkers {
+  readonly #changes = new Changes();
   readonly #opened: { readonly options: ChannelOptions; readonly channel: LocalChannel }[] = [];
 
   /** For what starts workers. */
   readonly open: OpenChannel = (options, events) => {
     const channel = localChannel(options, events);
     this.#opened.push({ options, channel });
+    this.#changes.tell();
     return channel;
   };
+
+  /** Waits until so many were started, those before included. */
+  async started(count: number): Promise<void> {
+    await this.#changes.until(() => this.count >= count);
+  }
 
   /** How many were started. */
   get count(): number {

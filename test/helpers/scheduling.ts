@@ -76,6 +76,8 @@ export function facts(id: number, changes: Partial<FlatFacts> = {}): FlatFacts {
     mostTasks: null,
     memory: null,
     residency: { memory: null, fileBytes: 0, loadSeconds: null, pinned: true },
+    successor: null,
+    retired: false,
     ...changes,
   };
 }

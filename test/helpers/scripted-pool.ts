@@ -97,6 +97,7 @@ export class ScriptedPool {
           this.#changes.tell();
         },
         lost: () => {},
+        wanted: (instances) => this.world.scheduler.ask(instances, "load"),
       },
     );
   }

@@ -211,7 +211,7 @@ function gpuOf({ path }: Program, events: Pick<GpuEvents, "started" | "changed">
       names: new ModelNames(),
       log: pino({ level: "silent" }),
     },
-    { lost: nothing, ...events },
+    { lost: nothing, wanted: nothing, ...events },
   );
   gpu.add({ ...LLAMA, kind: "llama-server", binary: path }, null);
   return gpu;

@@ -40,10 +40,10 @@ async function held(t: Owner, options: ServerOptions = {}) {
   return { server, running: running.task_id, waiting: waiting.task_id, letGo: () => process.kill(worker, "SIGCONT") };
 }
 
-test("SIGHUP stops nothing: not the server, not what runs", async (t) => {
+test("SIGHUP has the configuration read again, and stops nothing: not the server, not what runs", async (t) => {
   const { server, running, letGo } = await held(t);
   server.signal("SIGHUP");
-  await server.logged(({ msg }) => msg.startsWith("SIGHUP changes nothing"));
+  await server.logged(({ msg }) => msg.startsWith("the configuration was read again"));
   letGo();
   assert.equal((await server.ended(running)).status, "completed");
   server.signal("SIGTERM");

@@ -10,7 +10,7 @@ import { type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { deviceTraits } from "../device-kinds.ts";
-import { type ServedModel } from "../served.ts";
+import { isSameFile, type ServedModel } from "../served.ts";
 import { mismatch } from "../worker/device-check.ts";
 import { type Death, GpuWorker, type Usage, type WorkerEvents } from "../worker/worker.ts";
 import { Backpressure } from "./backpressure.ts";
@@ -20,6 +20,7 @@ import { type InstanceEvents, type InstanceOptions } from "./instance-parts.ts";
 import { type CutOff, Lifecycle, type LossReason } from "./lifecycle.ts";
 import { Stay } from "./stay.ts";
 import { faultIn, logReady } from "./log-lines.ts";
+import { Processes } from "./processes.ts";
 import { workerOptions } from "./worker-options.ts";
 
 /** Milliseconds a stop waits for processes to end; one that hangs in a driver may never do so. */
@@ -37,10 +38,7 @@ export class Instance {
   readonly #stay: Stay;
   readonly #check: IdleCheck;
   #worker: GpuWorker | null = null;
-  /** Its worker, and earlier ones that have not ended yet. */
-  readonly #processes = new Set<GpuWorker>();
-  /** Workers that must have ended before the next one starts: they may hold the card's memory. */
-  #ending: Promise<unknown> = Promise.resolve();
+  readonly #processes = new Processes();
   /** Known once the model was loaded. */
   #info: EngineInfo | null = null;
   #usage: Usage | null = null;
@@ -135,18 +133,18 @@ export class Instance {
 
   /** Process ids of its worker and of its engine's server, and of earlier ones that have not ended yet. */
   get pids(): readonly number[] {
-    return [...this.#processes].flatMap(({ pids }) => pids);
+    return this.#processes.pids;
   }
 
   /** `loading` also while an earlier worker has not ended: the memory that it holds is not external load. */
   get use(): "none" | "loading" | "loaded" {
-    if (this.#processes.size === 0) return "none";
-    return this.isLoaded && this.#processes.size === 1 ? "loaded" : "loading";
+    if (this.#processes.count === 0) return "none";
+    return this.isLoaded && this.#processes.count === 1 ? "loaded" : "loading";
   }
 
   /** Milliseconds since it last did anything on its cards; 0 while it does. */
   get idleFor(): number {
-    if (this.#processes.size === 0) return Infinity;
+    if (this.#processes.count === 0) return Infinity;
     return this.use === "loaded" ? this.#worker!.idleFor : 0;
   }
 
@@ -166,14 +164,8 @@ export class Instance {
     return !this.isLoaded && this.#options.isAvailable() && (state === "starting" || state === "faulted");
   }
 
-  /** Whether it has loaded its model or failed to, once at least. */
-  get settled(): boolean {
-    return this.#lifecycle.settled;
-  }
-
-  /** Workers that died. */
-  get restarts(): number {
-    return this.#lifecycle.restarts;
+  get life(): Pick<Lifecycle, "settled" | "restarts" | "failure" | "forgive"> {
+    return this.#lifecycle;
   }
 
   /** Whether the server behind it is full: it has refused a task, or says that it serves nobody now. */
@@ -204,19 +196,26 @@ export class Instance {
     await this.#stay.reckoned;
   }
 
-  /** Unloads its model. Nothing happens while a task runs there, or where it is not loaded. @param why one sentence */
+  /** Unloads its model. Nothing happens while a task runs there, where it is not loaded, and to one that is there for good. */
   unload(why: string): void {
-    if (this.tasks > 0 || !this.#lifecycle.isWanted || this.#stay.served === null) return;
-    this.#stay.ends();
-    const freed = this.#options.memoryFreed(this.#stay.residency.memory ?? 0);
-    this.#lifecycle.leave(why);
-    void this.#ending.then(freed).then(() => this.#lifecycle.hasLeft());
+    if (this.tasks === 0 && this.isWanted && this.#stay.served !== null) void this.end(why);
   }
 
-  /** The file of its model has come, or is gone. */
+  /** Takes its model away, on which no task runs. Resolves when its memory is free. @param why one sentence */
+  async end(why: string): Promise<void> {
+    this.#stay.ends();
+    const freed = this.use === "none" ? null : this.#options.memoryFreed(this.#stay.residency.memory ?? 0);
+    this.#lifecycle.leave(why);
+    await this.#processes.ended;
+    await freed?.();
+    this.#lifecycle.hasLeft();
+  }
+
+  /** Its settings have changed, or its file has come or is gone. */
   update(served: ServedModel): void {
+    const before = this.#stay.served?.file;
     this.#stay.update(served);
-    this.#lifecycle.fileIs(served.file);
+    if (!isSameFile(before, served.file)) this.#lifecycle.fileIs(served.file);
   }
 
   /** The GPU failed: see `Lifecycle.fail`. */
@@ -261,13 +260,13 @@ export class Instance {
     this.#check.stop();
     this.#stay.ends();
     this.#backpressure.stop();
-    await within(STOP_PATIENCE, Promise.all([this.#worker?.stop(), this.#ending]));
+    await within(STOP_PATIENCE, Promise.all([this.#worker?.stop(), this.#processes.ended]));
   }
 
   // --- what the lifecycle wants done -----------------------------------------------------------------------------
 
   async #start(): Promise<void> {
-    await this.#ending;
+    await this.#processes.ended;
     const { device, loading, memoryBudget } = this.#options;
     const done = await loading.take(device.uuids);
     const budget = this.#lifecycle.mayStart ? await memoryBudget() : null;
@@ -324,8 +323,7 @@ export class Instance {
     this.#backpressure.askAgain();
     this.#doneLoading();
     if (worker === null) return;
-    const gone = end(worker).then(() => this.#processes.delete(worker));
-    this.#ending = Promise.all([this.#ending, gone]);
+    this.#processes.ends(worker, end(worker));
   }
 
   #wakeIn(pause: number | null): void {

@@ -40,6 +40,12 @@ export interface LifecycleEffects {
   wakeIn(pause: number | null): void;
 }
 
+/** Why a model could not be loaded, and is not tried again before somebody wants it. */
+export interface LoadFailure {
+  readonly code: FailureCode;
+  readonly sentence: string;
+}
+
 /** Milliseconds. */
 export interface LifecycleTiming {
   /** Before a worker that died is started again. */
@@ -100,6 +106,7 @@ export class Lifecycle {
   #tryUnfit = false;
   #restarts = 0;
   #loadDeaths = 0;
+  #failure: LoadFailure | null = null;
   /** Since it served for long: see `LifecycleTiming.retryPauses`. */
   #tries = 0;
   #stopped = false;
@@ -147,9 +154,23 @@ export class Lifecycle {
     return this.#wanted;
   }
 
+  /** Why its model could not be loaded when it was last tried; null: it could, or may be tried as if for the first time. */
+  get failure(): LoadFailure | null {
+    return this.#failure;
+  }
+
+  /** Why its model could not be loaded may have changed. */
+  forgive(): void {
+    if (this.#failure === null || this.#wanted) return;
+    this.#failure = null;
+    this.#effects.wakeIn(null);
+    this.#rest();
+  }
+
   /** The file of its model has come, or there is none. Nothing changes for a model that is loaded. */
   fileIs(file: ModelFile | null): void {
     this.#file = file;
+    this.#failure = null;
     if (!this.#wanted) this.#rest();
   }
 
@@ -158,13 +179,14 @@ export class Lifecycle {
     if (this.#options.isHopeless || this.#health.state === "unloading") return;
     if (this.#file?.state === "fetching") this.#health.awaits(this.#file.why);
     else if (this.#file?.state === "failed") this.#health.refuse(this.#file.why);
-    else this.#health.absent("cold", NOT_WANTED);
+    else this.#health.absent("cold", this.#notWanted);
   }
 
   /** Its model is to be there from now on. */
   want(): void {
     if (this.#wanted || this.#stopped) return;
     this.#wanted = true;
+    this.#failure = null;
     this.#loadDeaths = 0;
     this.#tryUnfit = true;
     this.#health.starting("The model is being loaded.");
@@ -230,6 +252,7 @@ export class Lifecycle {
   refused(code: FailureCode, sentence: string): void {
     // The model was served here before, or the card is known to be faulty: the model is not the cause.
     if (code !== "out_of_memory" && (this.#hasServed || this.#health.isFaulted)) return this.fail(sentence, "gpu_lost");
+    if (this.#options.onDemand) this.#failure = { code, sentence };
     this.#health.refuse(sentence);
     this.#cutOff("gpu_lost", sentence);
     // Others may free memory, and may mend a server; a file that is damaged or missing stays so.
@@ -263,6 +286,7 @@ export class Lifecycle {
     const file = path === null ? "" : ` ${path}`;
     const guess = lastWords.includes("CUDA error") ? OLD_DRIVER : "the file may be damaged, or memory too small";
     const why = `The worker died ${this.#loadDeaths} times while loading the model${file} (${how}); ${guess}.${said}`;
+    if (this.#options.onDemand) this.#failure = { code: "model_error", sentence: why };
     this.#health.refuse(why);
     this.#cutOff("worker_crash", why);
     if (this.#options.onDemand) this.#giveUp();
@@ -308,10 +332,15 @@ export class Lifecycle {
   /** Tries again at once, for an operator, whatever was wrong. */
   resume(): void {
     this.#loadDeaths = 0;
+    this.#failure = null;
     this.wake();
   }
 
   // --- what follows ----------------------------------------------------------------------------------------------
+
+  get #notWanted(): string {
+    return this.#failure === null ? NOT_WANTED : `${NOT_WANTED} The last try failed: ${this.#failure.sentence}`;
+  }
 
   /** The tasks that wanted the model end. Whoever wants it after a pause has it tried again. */
   #giveUp(): void {

@@ -3,7 +3,7 @@ import { wallTime } from "../../common/clock.ts";
 import { type EngineInfo } from "../../engine/engine.ts";
 import { type Estimate, takenBy } from "../../engine/estimate.ts";
 import { type CardMemory, type Residency } from "../facts.ts";
-import { engineOn, type ServedModel } from "../served.ts";
+import { engineOn, isSameFile, type ServedModel } from "../served.ts";
 import { type InstanceEngine, type InstanceOptions } from "./instance-parts.ts";
 
 /** By how much more is reckoned with after a load that found too little memory. */
@@ -33,6 +33,8 @@ export class Stay {
   #loadSeconds: number | null = null;
   #lastUsedAt: number | null = null;
   #idleTimer: NodeJS.Timeout | undefined;
+  /** Milliseconds on the monotonic clock; null: a task uses its model, or that is not there. */
+  #idleSince: number | null = null;
   /** Resolves when it is known what its present file takes, as far as that can be known. */
   reckoned: Promise<void>;
 
@@ -83,9 +85,12 @@ export class Stay {
     return this.#measuredOverhead;
   }
 
-  /** Its file has come, has changed its place, or is gone. */
+  /** Its settings have changed; or its file has come, has changed its place, or is gone. */
   update(served: ServedModel): void {
+    const before = this.#served;
     this.#served = served;
+    if (before?.settings.keep_alive !== served.settings.keep_alive) this.#watch();
+    if (isSameFile(before?.file, served.file)) return;
     this.#engine = { ...this.#engine, model: engineOn(this.#options.device, served).model };
     this.reckoned = this.#reckon();
   }
@@ -123,15 +128,22 @@ export class Stay {
   /** A task has begun or ended there. @param tasks that run there now */
   used(tasks: number): void {
     this.#lastUsedAt = wallTime();
-    const seconds = this.#served?.settings.keep_alive;
-    if (seconds === undefined) return;
-    clearTimeout(this.#idleTimer);
-    if (tasks === 0) this.#idleTimer = setTimeout(() => this.#events.idle(IDLE), seconds * 1000);
+    this.#idleSince = tasks === 0 ? performance.now() : null;
+    this.#watch();
   }
 
   /** Nothing is there any more that could be idle. */
   ends(): void {
+    this.#idleSince = null;
+    this.#watch();
+  }
+
+  #watch(): void {
     clearTimeout(this.#idleTimer);
+    const seconds = this.#served?.settings.keep_alive;
+    if (seconds === undefined || this.#idleSince === null) return;
+    const left = Math.max(0, this.#idleSince + seconds * 1000 - performance.now());
+    this.#idleTimer = setTimeout(() => this.#events.idle(IDLE), left);
   }
 
   async #reckon(): Promise<void> {
