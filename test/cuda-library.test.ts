@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { codeIn, compileLibrary, originalOf } from "../tools/add-gpu/compile.ts";
 import { contentOf, type Fatbin, fatbinsIn } from "../tools/add-gpu/fatbin.ts";
-import { unpackLz4 } from "../tools/add-gpu/lz4.ts";
+import { packLz4, unpackLz4 } from "../tools/add-gpu/lz4.ts";
 import { cudaLibrary, likeThePackage, PTXAS } from "./helpers/cuda-library.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
@@ -85,6 +85,21 @@ test("a block of LZ4 with long lengths is unpacked, and a damaged one refused", 
     assert.throws(() => unpackLz4(wrong, text.length), RangeError);
   const back = Buffer.from("\u0010x\u0002\u0000\u0000", "latin1");
   assert.throws(() => unpackLz4(back, 5), RangeError);
+});
+
+test("what is packed by LZ4 is unpacked to the same, however it repeats itself", () => {
+  const random = Buffer.from(Array.from({ length: 5000 }, (_, index) => (index * index * 31 + (index >> 3)) % 251));
+  const texts = [
+    Buffer.alloc(0),
+    Buffer.from("short"),
+    Buffer.alloc(13, "x"),
+    Buffer.alloc(70_000),
+    random,
+    Buffer.concat([random, Buffer.alloc(66_000, "y"), random, Buffer.from("end")]),
+    Buffer.concat([random, random, random.subarray(0, 300)]),
+  ];
+  for (const text of texts) assert.deepEqual(unpackLz4(packLz4(text), text.length), text);
+  assert.ok(packLz4(Buffer.alloc(70_000)).length < 300);
 });
 
 test("PTX is compiled for a card, the rest of the code stays as far as there is room, and the original is kept", async (t) => {
@@ -167,6 +182,21 @@ test("where there is no room, code for other cards goes before the code for thos
   const before = readFileSync(none.library);
   await assert.rejects(none.compile([80, 90], [80, 86, 90]), /has no room for the code of 80 and 90\.$/);
   assert.deepEqual(readFileSync(none.library), before);
+});
+
+test("machine code that is not packed as usual is, where there is no room otherwise", async (t) => {
+  const long = `a module ${"that repeats itself ".repeat(50)}`;
+  const old = cudaLibrary([
+    [
+      { kind: "ptx", arch: 50, content: "p".repeat(200), packing: "none" },
+      { kind: "ptx", arch: 80, content: long },
+      { kind: "machine code", arch: 86, content: `code of ${"a card ".repeat(100)}`, packing: "none" },
+    ],
+  ]);
+  const { library, compile } = bench(t, old);
+  await compile([80], [80, 86]);
+  assert.deepEqual((await codeIn(library)).machineCode, [80, 86]);
+  assert.deepEqual(await codeFor(library, 80), [`made with -arch=sm_80 of ${long}`]);
 });
 
 test("a file that is no such library is refused, and left as it is", async (t) => {

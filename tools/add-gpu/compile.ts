@@ -7,7 +7,7 @@ import { availableParallelism, freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { syncFolder } from "../../src/common/sync.ts";
-import { contentOf, type Fatbin, type FatbinEntry, fatbinOf, fatbinsIn, machineCode } from "./fatbin.ts";
+import { contentOf, type Fatbin, type FatbinEntry, fatbinOf, fatbinsIn, machineCode, type Packing } from "./fatbin.ts";
 import { type Code } from "./builds.ts";
 import { runsOn } from "./plan.ts";
 
@@ -98,11 +98,15 @@ async function patched(
   const own = entries.filter(({ kind, arch }) => kind === "machine code" && !archs.includes(arch));
   const like = entries.find(({ kind }) => kind === "machine code");
   if (like === undefined) throw new Error(`${library} has a module without machine code, which is not known here.`);
-  const made = await Promise.all(cubins.map(async ({ arch, path }) => machineCode(await readFile(path), arch, like)));
+  const codes = await Promise.all(cubins.map(async ({ arch, path }) => ({ arch, cubin: await readFile(path) })));
   const isNeeded = (entry: FatbinEntry): boolean => cards.some((card) => runsOn(entry.arch, card));
   const ptx = entries.filter(({ kind }) => kind === "ptx").toReversed();
-  const needed = [...made, ...own.filter(isNeeded)];
-  const fatbin = fatbinOf(room, needed, [...own.filter((entry) => !isNeeded(entry)), ...ptx]);
+  const others = [...own.filter((entry) => !isNeeded(entry)), ...ptx];
+  const fatbinWith = (packing: Packing): Buffer | null => {
+    const made = codes.map(({ arch, cubin }) => machineCode(cubin, arch, like, packing));
+    return fatbinOf(room, [...made, ...own.filter(isNeeded)], others);
+  };
+  const fatbin = fatbinWith("as usual") ?? fatbinWith("small");
   if (fatbin === null) throw new Error(`${library} has no room for the code of ${archs.join(" and ")}.`);
   return fatbin;
 }

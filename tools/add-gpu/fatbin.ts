@@ -5,7 +5,7 @@
  */
 import { type FileHandle } from "node:fs/promises";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { unpackLz4 } from "./lz4.ts";
+import { packLz4, unpackLz4 } from "./lz4.ts";
 
 export interface FatbinEntry {
   /** `ptx` is compiled by the driver, or by ptxas. */
@@ -90,13 +90,24 @@ export function contentOf({ kind, bytes }: FatbinEntry): Buffer {
   return end === -1 ? content : content.subarray(0, end);
 }
 
+/** The form of machine code in a library: its own, or as small as its driver can unpack. */
+export type Packing = "as usual" | "small";
+
 /**
  * An entry of machine code that ptxas has made.
  * @param like machine code of the same library, for what all of its entries have in common
  */
-export function machineCode(cubin: Buffer, arch: number, like: FatbinEntry): FatbinEntry {
-  const isPacked = (like.bytes.readBigUInt64LE(HEADER.flags) & FLAGS.zstd) !== 0n;
-  const content = isPacked ? zstdCompressSync(cubin) : cubin;
+export function machineCode(
+  cubin: Buffer,
+  arch: number,
+  like: FatbinEntry,
+  packing: Packing = "as usual",
+): FatbinEntry {
+  const usual = like.bytes.readBigUInt64LE(HEADER.flags);
+  // Drivers that know no zstd run libraries that have none.
+  const flags = packing === "small" && (usual & FLAGS.zstd) === 0n ? usual | FLAGS.lz4 : usual;
+  const isPacked = (flags & (FLAGS.zstd | FLAGS.lz4)) !== 0n;
+  const content = (flags & FLAGS.zstd) !== 0n ? zstdCompressSync(cubin) : isPacked ? packLz4(cubin) : cubin;
   const padded = Math.ceil(content.length / ALIGNMENT) * ALIGNMENT;
   const bytes = Buffer.alloc(HEADER.bytes + padded);
   like.bytes.copy(bytes, 0, 0, HEADER.bytes);
@@ -105,6 +116,7 @@ export function machineCode(cubin: Buffer, arch: number, like: FatbinEntry): Fat
   bytes.writeUInt32LE(isPacked ? content.length : 0, HEADER.packed);
   bytes.writeUInt32LE(0, HEADER.options);
   bytes.writeUInt32LE(arch, HEADER.arch);
+  bytes.writeBigUInt64LE(flags, HEADER.flags);
   bytes.writeBigUInt64LE(BigInt(isPacked ? cubin.length : 0), HEADER.unpacked);
   content.copy(bytes, HEADER.bytes);
   return { kind: "machine code", arch, bytes };
