@@ -132,6 +132,7 @@ function statusOfInstance(
 ): InstanceStatus {
   const { id, model, modelName, stay, tasks } = instance;
   const residency = stay.residencyIn(memory);
+  const isFetching = stay.served?.file?.state === "fetching";
   const seen = visible(health.visible(instance.health), residency, memory);
   const failure = succession.failureOf(instance);
   const why = succession.whyRetired(instance);
@@ -147,8 +148,9 @@ function statusOfInstance(
     model: modelName,
     source: model,
     ...(told ?? { state: stateOf(instance.health, seen), reason: seen.reason }),
+    isFetching,
     // What is yet to be fetched counts as nothing.
-    memoryBytes: residency.memory === 0 && stay.served?.file?.state === "fetching" ? null : residency.memory,
+    memoryBytes: residency.memory === 0 && isFetching ? null : residency.memory,
     loadSeconds: residency.loadSeconds,
     lastUsedAt: stay.lastUsedAt,
     running: tasks,

@@ -36,6 +36,8 @@ export interface InstanceStatus {
   readonly source: string;
   /** `ready` also where it takes nothing new, because its card is hot or drained. */
   readonly state: (typeof INSTANCE_STATES)[number];
+  /** Of one that is loading: its file is yet to come. */
+  readonly isFetching: boolean;
   /** One sentence; null: it is ready, and takes tasks. */
   readonly reason: string | null;
   /** Bytes that the model takes there, or would take; null: not known. */

@@ -1,11 +1,11 @@
-/** `GET /models` and `GET /models/<name>`, and having a model loaded and unloaded. Names may have slashes. */
+/** `GET /models` and `GET /models/<name>`; having models loaded, unloaded, fetched and forgotten. Names may have slashes. */
 import { type FastifyInstance } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { type CatalogModel } from "../models/catalog.ts";
 import { administration } from "./access.ts";
 import { maySeeInside, publicModel } from "./public-words.ts";
 import { NoQuery } from "./schemas/common.ts";
-import { type ModelView, PlacesRequest, ServedModelRef, ServedModelsAnswer } from "./schemas/models.ts";
+import { type ModelView, PlacesRequest, PullRequest, ServedModelRef, ServedModelsAnswer } from "./schemas/models.ts";
 import { ModelParams, NameParams } from "./schemas/openai-answers.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
@@ -71,6 +71,43 @@ export function unloadModelRoute(app: FastifyInstance, { catalog }: ServerParts)
   };
   app.post<Placed>("/models/:model/unload", { schema, onRequest }, async ({ caller, params, body }) =>
     viewFor(caller, await catalog.unload(params.model, body.gpu_ids ?? null)),
+  );
+}
+
+export function pullModelRoute(app: FastifyInstance, { catalog }: ServerParts): void {
+  const schema = {
+    operationId: "pullModel",
+    summary: "Fetch a model",
+    description:
+      "Answers at once; `fetch` tells how far it is. It is then loaded when it is wanted, also after a restart. For one that is here, nothing is wrong with asking again. Needs the role admin.",
+    tags: ["models"],
+    querystring: NoQuery,
+    body: PullRequest,
+    response: { 202: ServedModelRef },
+    refusals: ["conflict" as const],
+  };
+  const pulling = [administration("Fetching models")];
+  app.post<{ Body: PullRequest }>("/models", { schema, onRequest: pulling }, async ({ caller, body }, reply) => {
+    const model = await catalog.pull(body.source, body.name);
+    return reply.code(202).send(viewFor(caller, model));
+  });
+}
+
+export function removeModelRoute(app: FastifyInstance, { catalog }: ServerParts): void {
+  const schema = {
+    ...ABOUT_ONE,
+    operationId: "removeModel",
+    summary: "Remove a model that was pulled",
+    description:
+      "Answers with the model as it was; its files are removed unless another model has them. One that is loaded, and one of the configuration, is a 409. Needs the role admin.",
+    params: ModelParams,
+    refusals: ["conflict" as const, "not_found" as const],
+  };
+  const removing = [administration("Removing models")];
+  app.delete<{ Params: { "*": string } }>(
+    "/models/*",
+    { schema, onRequest: removing },
+    async ({ caller, params: { "*": name } }) => viewFor(caller, await catalog.remove(name)),
   );
 }
 

@@ -142,7 +142,7 @@ export function publicGpu(gpu: GpuStatus): GpuStatus {
     ...(isServer && publicRemote(gpu)),
     reason: gpu.reason === null ? null : publicReason(gpu.status, gpu.reason, isServer),
     model: gpu.model === null ? null : fileName(gpu.model),
-    instances: gpu.instances.map((one) => publicInstance(one, false)),
+    instances: gpu.instances.map(publicInstance),
     memoryNote: gpu.memoryNote === null ? null : beforeWords(gpu.memoryNote),
     settings:
       gpu.settings?.map(({ name, value, reason }) => ({
@@ -155,27 +155,20 @@ export function publicGpu(gpu: GpuStatus): GpuStatus {
 }
 
 /** A model as those may see it who may not see inside. */
-export function publicModel(model: CatalogModel): CatalogModel {
-  const { source, instances, fetch } = model;
+export function publicModel({ source, instances, ...model }: CatalogModel): CatalogModel {
   const isOfHub = source?.startsWith("hf:") ?? false;
   return {
     ...model,
     source: source === null || isOfHub ? source : fileName(source),
-    instances: instances.map((one) => publicInstance(one, fetch !== null)),
+    instances: instances.map(publicInstance),
   };
 }
 
-/** @param isFetching whether its model is yet to come */
-function publicInstance(instance: InstanceStatus, isFetching: boolean): InstanceStatus {
-  const { state, reason, source } = instance;
-  const own =
-    state === "failed"
-      ? "It cannot be loaded, or its GPU failed."
-      : isFetching
-        ? "The model is being fetched."
-        : STATES.starting!;
-  const isOthers = reason !== null && (state === "failed" || state === "loading");
-  return { ...instance, source: fileName(source), reason: isOthers ? own : reason };
+function publicInstance(instance: InstanceStatus): InstanceStatus {
+  const { state, reason, source, isFetching } = instance;
+  const loading = isFetching ? "The model is being fetched." : "The model is being loaded.";
+  const own = { loading, failed: "It cannot be loaded, or its GPU failed." }[state as string];
+  return { ...instance, source: fileName(source), reason: reason === null ? null : (own ?? reason) };
 }
 
 /** Its UUID is its address, and so is its name where it has none of its own. */

@@ -25,7 +25,7 @@ export interface ServerParts {
   /** All that requests may ask for: those by name in their order, then the devices' own that were loaded. */
   readonly models: () => readonly ModelStatus[];
   /** The same with all that operators want to know, and what they can have done. */
-  readonly catalog: Pick<ModelCatalog, "list" | "named" | "load" | "unload">;
+  readonly catalog: Pick<ModelCatalog, "list" | "named" | "load" | "unload" | "pull" | "remove">;
   /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];
   /** The tasks that run on a GPU now. */

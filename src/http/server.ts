@@ -16,7 +16,14 @@ import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { healthRoutes } from "./health.ts";
 import { withWholeNames } from "./model-paths.ts";
-import { loadModelRoute, servedModelRoute, servedModelsRoute, unloadModelRoute } from "./models.ts";
+import {
+  loadModelRoute,
+  pullModelRoute,
+  removeModelRoute,
+  servedModelRoute,
+  servedModelsRoute,
+  unloadModelRoute,
+} from "./models.ts";
 import { OPENAI_PATH, withV1 } from "./openai/envelope.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
@@ -190,6 +197,8 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   servedModelRoute(api, parts);
   loadModelRoute(api, parts);
   unloadModelRoute(api, parts);
+  pullModelRoute(api, parts);
+  removeModelRoute(api, parts);
 }
 
 function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {

@@ -10,6 +10,7 @@ import { type Capability } from "../request.ts";
 import { type FetchProgress } from "./fetch.ts";
 import { bytesAt } from "./model-file.ts";
 import { type ModelRegistry } from "./registry.ts";
+import { parseSource } from "./source.ts";
 
 /** A model with all its instances. */
 export interface CatalogModel {
@@ -54,7 +55,9 @@ export interface CatalogParts {
   readonly scheduler: Asked;
   /** The ids of all GPUs. */
   readonly gpuIds: readonly number[];
-  readonly registry: Pick<ModelRegistry, "entries">;
+  readonly registry: Pick<ModelRegistry, "entries" | "pull" | "remove">;
+  /** `models_allow_urls`. */
+  readonly allowUrls: boolean;
 }
 
 export class ModelCatalog {
@@ -121,14 +124,38 @@ export class ModelCatalog {
   async unload(asked: string, gpuIds: readonly number[] | null): Promise<CatalogModel> {
     const { entry, isOwn } = await this.#find(asked);
     const instances = this.#instancesOf(entry, gpuIds);
-    if (isOwn) {
-      const ids = entry.instances.map(({ gpuId }) => gpuId).join(", ");
-      const sentence = `${shown(entry.name)} is the own model of GPU ${ids}, and is there as long as that serves; models that come and go stand in models.`;
-      throw new AltLasError("conflict", sentence);
-    }
+    if (isOwn) throw ownModel(entry);
     this.#parts.scheduler.ask(refsOf(instances), "unload");
     await Promise.resolve();
     return this.named(asked);
+  }
+
+  /**
+   * Begins to fetch a model; it is loaded when it is wanted.
+   * @param name what requests shall call it; undefined: its short name
+   * @throws {AltLasError} `invalid_input`: the source is none that a request may name, or malformed; `conflict`: the name is another model's
+   */
+  async pull(source: string, name: string | undefined): Promise<CatalogModel> {
+    const { kind } = parseSource(source);
+    if (kind === "path" || (kind === "url" && !this.#parts.allowUrls)) {
+      const what = kind === "path" ? "a path" : "a URL, which needs models_allow_urls: true";
+      const sentence = `source must be a name of the table or begin with hf:, as in hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF; it is ${what}.`;
+      throw new AltLasError("invalid_input", sentence, { param: "source" });
+    }
+    const { settings } = this.#parts.registry.pull(source, name);
+    return this.named(settings.name);
+  }
+
+  /**
+   * Forgets a model that was pulled, and removes its files unless another model has them.
+   * @returns it as it was
+   * @throws {AltLasError} `not_found`; `conflict`: it stands in the configuration, is a device's own, or is loaded
+   */
+  async remove(asked: string): Promise<CatalogModel> {
+    const { entry, isOwn } = await this.#find(asked);
+    if (isOwn) throw ownModel(entry);
+    await this.#parts.registry.remove(entry.name);
+    return entry;
   }
 
   async #find(asked: string): Promise<{ entry: CatalogModel; isOwn: boolean }> {
@@ -188,6 +215,12 @@ export class ModelCatalog {
     if (bytes !== null) this.#sizes.set(path, bytes);
     return bytes;
   }
+}
+
+function ownModel({ name, instances }: CatalogModel): AltLasError {
+  const ids = instances.map(({ gpuId }) => gpuId).join(", ");
+  const sentence = `${shown(name)} is the own model of GPU ${ids}, and is there as long as that serves; models that come and go stand in models.`;
+  return new AltLasError("conflict", sentence);
 }
 
 function badPlace(gpuId: number, why: string): AltLasError {

@@ -21,7 +21,9 @@ export function modelCommands(
 
 /** Why a model cannot be removed now; null: it is loaded nowhere. */
 export function useOf(name: string, instances: readonly InstanceStatus[]): string | null {
-  const busy = instances.filter(({ model, state }) => model === name && (state === "ready" || state === "loading"));
+  const busy = instances.filter(
+    ({ model, state, isFetching }) => model === name && state !== "cold" && state !== "failed" && !isFetching,
+  );
   if (busy.length === 0) return null;
   const where = busy.map(({ gpuId }) => gpuId).join(", ");
   return `The model ${name} is loaded on GPU ${where}; unload it first.`;

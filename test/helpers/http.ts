@@ -16,6 +16,7 @@ import { parseConfig, type Config } from "../../src/config/config.ts";
 import { type ModelStatus } from "../../src/gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
+import { type ModelEntry } from "../../src/models/registry.ts";
 import { ModelCatalog } from "../../src/models/catalog.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
 import {
@@ -192,6 +193,7 @@ export const GPU: GpuStatus = {
       model: "a model",
       source: "/models/a-file.Q4.gguf",
       state: "ready",
+      isFetching: false,
       reason: null,
       memoryBytes: 3_500_000_000,
       loadSeconds: 2.5,
@@ -507,6 +509,8 @@ export interface TestServer {
     | { resume: number; by: string }
     | { load: readonly number[] }
     | { unload: readonly number[] }
+    | { pull: string }
+    | { remove: string }
   )[];
 }
 
@@ -529,6 +533,19 @@ export function testServer(
     tooLarge: null as string | null,
   };
   const operations: TestServer["operations"] = [];
+  const registry = {
+    pull: (source: string, name = source): ModelEntry => {
+      operations.push({ pull: source });
+      const settings = { name, source, aliases: [], load: "demand", task_types: [] } as const;
+      const model = { settings: { ...settings, aliases: [], task_types: [] }, file: null };
+      state.models.push({ ...MODEL, name, aliases: [], served: model });
+      return { ...model, origin: "pulled", commit: null, licence: null, bytes: null, fetch: null };
+    },
+    remove: async (name: string): Promise<number | null> => {
+      operations.push({ remove: name });
+      return null;
+    },
+  };
   const app = createServer({
     config,
     tasks,
@@ -549,7 +566,8 @@ export function testServer(
         tooLargeFor: () => state.tooLarge,
       },
       gpuIds: [GPU.id, CPU_DEVICE.id],
-      registry: { entries: () => [] },
+      registry: { entries: () => [], ...registry },
+      allowUrls: config.models_allow_urls,
     }),
     runningOn: (gpuId) => (gpuId === GPU.id ? state.running : []),
     drainGpu: (gpuId, options) => operations.push({ drain: gpuId, ...options }),

@@ -84,3 +84,21 @@ export const PlacesRequest = closed(
   { title: "PlacesRequest", default: {}, examples: [{ gpu_ids: [0, 1] }] },
 );
 export type PlacesRequest = Static<typeof PlacesRequest>;
+
+const MAX_SOURCE_BYTES = 2048;
+
+export const PullRequest = closed(
+  {
+    source: Type.String({
+      minLength: 1,
+      maxBytes: MAX_SOURCE_BYTES,
+      description:
+        "hf:<owner>/<repo>/<file>.gguf[@revision], hf:<owner>/<repo>[:<quantization>], or a name of the built-in table; an https URL where models_allow_urls is true.",
+    }),
+    name: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: "What requests shall call it; else a short name." }),
+    ),
+  },
+  { title: "PullRequest", examples: [{ source: "smollm2-135m" }] },
+);
+export type PullRequest = Static<typeof PullRequest>;
