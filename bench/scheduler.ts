@@ -294,6 +294,7 @@ function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
     can: new Set<Need>(["completion"]),
     state: "ready",
     reason: null,
+    isFetching: false,
     crowded: null,
     slots: SLOTS,
     context: 8192,

@@ -220,6 +220,7 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
     load: (instance) => pool.load(instance),
     unload: (instance, why) => pool.unload(instance, why),
     modelMeantBy: (asked) => pool.modelMeantBy(asked),
+    modelOfTaskType: (type) => pool.modelOfTaskType(type),
     webhooks: { ...announcer(clock), wake: () => webhooks.wake() },
   });
   const models: ModelRegistry = new ModelRegistry({

@@ -4,6 +4,8 @@ import { test, type TestContext } from "node:test";
 import { type GpusAnswer, type GpuDetails } from "../src/http/schemas/gpus.ts";
 import { type ModelView, type ServedModelsAnswer } from "../src/http/schemas/models.ts";
 import { type OpenAiModel } from "../src/http/schemas/openai-answers.ts";
+import { DOCUMENT_CONFIG } from "./helpers/document.ts";
+import { COMMIT, gguf, sendHead, startHub } from "./helpers/stand-in-hub.ts";
 import { startLocalServer, type LocalServer } from "./helpers/local-server.ts";
 import { type Failure } from "./helpers/server-handle.ts";
 
@@ -14,7 +16,7 @@ const DEVICES = `gpu:
   devices:
     - { gpu: "simulated:2", memory_bytes: ${10 * GIB} }
 engine:
-  simulated: { tokens_per_second: 0, models: [{ name: org/vectors, capabilities: [embedding] }] }
+  simulated: { tokens_per_second: 0, load_seconds: 0, models: [{ name: org/vectors, capabilities: [embedding] }] }
 `;
 
 const model = (name: string, gib: number, rest = ""): string =>
@@ -227,4 +229,89 @@ test("a failed load says why in the list, and an operator has it tried again", a
   assert.match(instance!.reason ?? "", /set to fail/);
   await post(server, "a/load");
   await server.logged(failed, 2);
+});
+
+test("tasks of a type that a model has mean that model when they name none, and a task that waits for a load says so", async (t) => {
+  const server = await start(
+    t,
+    model("chat", 4) +
+      model("sums", 4, ", load: demand, task_types: [summary], gpus: [1]").replace(
+        "memory_bytes",
+        "load_seconds: 3600, memory_bytes",
+      ),
+  );
+  await server.logged(loaded("chat"), 2);
+  const { task_id: id } = await server.predict({ text: "hello", task_type: "summary" });
+  const { model: name, waiting, status } = await server.task(id);
+  assert.deepEqual([status, name], ["queued", "sums"]);
+  assert.equal(waiting?.reason, "model_loading");
+  assert.equal(waiting.sentence, "The model sums is being loaded on GPU 1. The model is being loaded.");
+  assert.deepEqual([waiting.ahead, typeof waiting.since], [0, "string"]);
+  const elsewhere = await server.run({ text: "hello", task_type: "other", max_length: 2 });
+  assert.deepEqual([elsewhere.status, elsewhere.model, elsewhere.waiting], ["completed", "chat", undefined]);
+  const other = await server.run({ text: "hello", task_type: "summary", model: "chat", max_length: 2 });
+  assert.equal(other.model, "chat");
+  const unknown = await server.request("POST", "/api/v1/predict", { body: { text: "hello", model: "nobody" } });
+  assert.deepEqual([unknown.status, unknown.body.code], [400, "model_not_found"], "also while others load");
+  assert.equal(
+    (await server.request("POST", "/v1/completions", { body: { prompt: "x", model: "nobody" } })).status,
+    404,
+  );
+});
+
+test("the document's task_specific_mappings name GPUs beside models by name, and load as they stand", async (t) => {
+  const server = await startLocalServer(t, {
+    config: `${DOCUMENT_CONFIG}  devices:\n    - { gpu: "simulated:2" }\nengine: { simulated: { tokens_per_second: 0, load_seconds: 0 } }\nmodels:\n${model("chat", 1)}`,
+  });
+  await server.logged(loaded("chat"), 2);
+  const ran = await server.run({
+    text: "hello",
+    task_type: "image_segmentation",
+    max_length: 2,
+    gpu_options: { strategy: "task_specific" },
+  });
+  assert.deepEqual([ran.status, ran.gpu_id, ran.model], ["completed", 0, "chat"]);
+});
+
+test("a model is fetched over HTTP, served while it is wanted, and forgotten; paths and URLs are not taken", async (t) => {
+  const hub = await startHub(t, { "a-Q4_K_M.gguf": gguf("a", 10_000) });
+  const before = { ...process.env };
+  Object.assign(process.env, hub.environment);
+  t.after(() => {
+    for (const name of Object.keys(hub.environment)) delete process.env[name];
+    Object.assign(process.env, before);
+  });
+  const server = await start(t, model("chat", 1));
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+  hub.faults.push((response, file, from) => {
+    sendHead(response, file, from);
+    response.write(file.subarray(0, 1000));
+    void held.then(() => response.end(file.subarray(1000)));
+  });
+  const pull = (body: object) => server.request<ModelView & Failure>("POST", "/api/v1/models", { body });
+  const { status, body } = await pull({ source: "hf:owner/repo", name: "org/pulled" });
+  assert.equal(status, 202);
+  assert.deepEqual(
+    [body.name, body.source, body.load, body.size_bytes],
+    ["org/pulled", "hf:owner/repo", "demand", null],
+  );
+  assert.deepEqual(statesOf(body), ["0 loading", "1 loading"]);
+  letGo();
+  await server.logged(({ msg }) => msg.startsWith("its file is here"));
+  const there = await named(server, "org/pulled");
+  assert.deepEqual([there.commit, there.licence, there.size_bytes], [COMMIT, "apache-2.0", 10_000]);
+  for (const [source, words] of [
+    ["/etc/passwd.gguf", /is a path\.$/],
+    ["https://example.com/a.gguf", /is a URL, which needs models_allow_urls: true\.$/],
+    ["hf:owner", /malformed|A source is/],
+  ] as const) {
+    const answer = await pull({ source });
+    assert.deepEqual([answer.status, answer.body.code], [400, "invalid_input"]);
+    assert.match(answer.body.error, words);
+  }
+  const remove = (name: string) => server.request<ModelView & Failure>("DELETE", `/api/v1/models/${name}`);
+  assert.deepEqual([(await remove("chat")).status, (await remove("nobody")).status], [409, 404]);
+  const removed = await remove("org/pulled");
+  assert.deepEqual([removed.status, removed.body.name], [200, "org/pulled"]);
+  assert.equal((await remove("org/pulled")).status, 404);
 });

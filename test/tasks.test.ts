@@ -109,6 +109,7 @@ function book(unsaved?: number) {
     cancelTimeout: 5,
     load: () => {},
     unload: () => {},
+    modelOfTaskType: (type) => (type === "summary" ? "summarizer" : null),
     modelMeantBy: (name) => (name === "file.gguf" ? "model" : name),
     ...(unsaved !== undefined && { unsaved }),
     run: (_gpuId, task, request, sink) => {

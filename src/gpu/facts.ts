@@ -84,6 +84,8 @@ export interface InstanceFacts {
   readonly state: InstanceState;
   /** Why it is in this state; null when `ready`. */
   readonly reason: string | null;
+  /** Of one that is starting: the file of its model is yet to come. */
+  readonly isFetching: boolean;
   /** Why it is crowded and takes no new tasks although it is ready; null: it is not. */
   readonly crowded: ExternalLoad | Extract<WhyNot, "server_full"> | null;
   readonly slots: number;

@@ -45,6 +45,7 @@ export function factsOf({ device, health, instances, succession, reading, crowde
           onlyByName: stay.served?.onlyByName,
           can: info === null ? null : capabilitiesOf(info),
           ...(why === null || own.state === "unloading" ? own : retired(why)),
+          isFetching: stay.served?.file?.state === "fetching",
           crowded: isFull ? "server_full" : crowded,
           slots,
           residency: stay.residencyIn(memory),

@@ -105,7 +105,7 @@ async function held(
     if (gone.aborted) onLeft();
     else tasks.keep(task.id);
   }
-  return viewOfTask(task, maySeeInside(request.caller));
+  return viewOfTask(task, maySeeInside(request.caller), tasks.waiting(task.id));
 }
 
 export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas): void {

@@ -1,6 +1,7 @@
 /** `GET /task/<task_id>` and `GET /tasks`. */
 import { type FastifyInstance } from "fastify";
 import { isFinal } from "../task.ts";
+import { type TaskSnapshot } from "../tasks/task-api.ts";
 import { holdForAnswer } from "./answers.ts";
 import { cursorOf, selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./disconnects.ts";
@@ -9,7 +10,7 @@ import { taskNamed, type TaskPath, visibleTask } from "./lookup.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { applyWait } from "./prefer.ts";
-import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery } from "./schemas/tasks.ts";
+import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery, type TaskView } from "./schemas/tasks.ts";
 import { PART, streamedList } from "./task-list.ts";
 import { viewOfTask } from "./views.ts";
 
@@ -32,10 +33,11 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
     handler: async ({ caller, params, query }, reply) => {
       const task = await taskNamed(tasks, caller, params);
       const isInside = maySeeInside(caller);
-      if (query.wait === 0) return viewOfTask(task, isInside);
+      const view = (one: TaskSnapshot): TaskView => viewOfTask(one, isInside, tasks.waiting(one.id));
+      if (query.wait === 0) return view(task);
       const wait = applyWait(query.wait, reply);
-      if (isFinal(task.status)) return viewOfTask(task, isInside);
-      return viewOfTask(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id), isInside);
+      if (isFinal(task.status)) return view(task);
+      return view(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id));
     },
   });
 }

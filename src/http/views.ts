@@ -3,6 +3,7 @@ import { type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
 import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
+import { type Wait } from "../scheduler/why-waiting.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/outbox.ts";
 import { type Attempt, shownGpuId, type TaskResult } from "../task.ts";
@@ -13,13 +14,14 @@ import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type ModelView } from "./schemas/models.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
-import { type TaskSummary, type TaskView } from "./schemas/tasks.ts";
+import { type TaskSummary, type TaskView, type WaitView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
 /**
+ * @param wait why it waits; null: it does not, or that was not asked
  * @param isInside whether sentences that engines, drivers and servers elsewhere may have written are for somebody who may see inside
  */
-export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
+export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | null = null): TaskView {
   const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
   return {
     task_id: task.id,
@@ -43,7 +45,13 @@ export function viewOfTask(task: ListedSnapshot, isInside = false): TaskView {
     ...(webhook && { webhook_url: webhook.url }),
     attempts: task.attempts.map((attempt) => viewOfAttempt(attempt, isInside)),
     ...(placement && { placement: viewOfPlacement(placement) }),
+    ...(wait && { waiting: viewOfWait(wait, isInside) }),
   };
+}
+
+function viewOfWait({ reason, sentence, detail, since, ahead }: Wait, isInside: boolean): WaitView {
+  const words = isInside && detail !== null ? `${sentence} ${detail}` : sentence;
+  return { reason, sentence: words, since: isoTime(since), ahead };
 }
 
 /** The one that runs it or ran it; until then the one that it asks for. */

@@ -81,6 +81,13 @@ export class EntryQueue {
     return undefined;
   }
 
+  /** The number of entries with a lower `seq`. */
+  before(seq: number): number {
+    const index = this.#pieceOf(seq);
+    const whole = this.#pieces.slice(0, index).reduce((sum, piece) => sum + piece.length, 0);
+    return whole + placeIn(this.#pieces[index] ?? [], seq);
+  }
+
   *[Symbol.iterator](): Iterator<Entry> {
     for (const piece of this.#pieces) yield* piece;
   }
@@ -184,6 +191,11 @@ export class SizedQueue {
 
   has(entry: Entry): boolean {
     return this.#queueOf(entry).has(entry);
+  }
+
+  /** The number of entries with a lower `seq`. */
+  before(seq: number): number {
+    return this.#queues.reduce((sum, queue) => sum + queue.before(seq), 0);
   }
 
   /** The first entries, so many at most. */

@@ -31,6 +31,7 @@ import { Prefixes } from "./prefixes.ts";
 import { tasksOf } from "./queue.ts";
 import { Requeue } from "./requeue.ts";
 import { Waiting } from "./waiting.ts";
+import { type Wait, whyWaiting, type WhyWaitingParts } from "./why-waiting.ts";
 
 export class Scheduler {
   /** The account of each caller. */
@@ -49,6 +50,7 @@ export class Scheduler {
   readonly #life: Life;
   readonly #requeue: Requeue;
   readonly #dispatcher: Dispatcher;
+  readonly #looks: WhyWaitingParts;
   /** When the present event began. */
   #eventAt = -Infinity;
   /** The time for which `Effects.alarm` was called last. */
@@ -74,6 +76,7 @@ export class Scheduler {
     const life = new Life({ settings, effects, clock, callers, inVain: (task) => impossible.inVain(task) });
     this.callers = callers;
     this.#fleet = fleet;
+    this.#looks = { ...parts, isHeld };
     this.#loader = new Loader({ ...parts, isDraining: () => this.#draining });
     this.#settings = settings;
     this.#effects = effects;
@@ -97,6 +100,11 @@ export class Scheduler {
   /** Tasks waiting. */
   get queueSize(): number {
     return this.#waiting.tasks;
+  }
+
+  /** Why a task waits; null: it does not. */
+  whyWaiting(task: Task): Wait | null {
+    return task.status === "queued" ? whyWaiting(task, this.#looks) : null;
   }
 
   /** Some tasks that will probably get slots next, of each caller that has tasks waiting. */

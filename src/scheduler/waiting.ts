@@ -148,7 +148,7 @@ export class Waiting {
     const fromBatches = new Map<WaitingBatch, Set<Task>>();
     for (const task of tasks) {
       if (this.wake(task)) continue;
-      const batch = task.boundTo === null && task.wholeBatch ? this.#batches.get(task.batchId) : undefined;
+      const batch = this.batchOf(task);
       if (batch === undefined) this.remove(task);
       else fromBatches.set(batch, (fromBatches.get(batch) ?? new Set<Task>()).add(task));
     }
@@ -159,9 +159,29 @@ export class Waiting {
     }
   }
 
+  isResting(task: Task): boolean {
+    return this.#resting.has(task);
+  }
+
+  /** The batch as a part of which a task waits; undefined: it waits by itself. */
+  batchOf(task: Task): WaitingBatch | undefined {
+    return task.boundTo === null && task.wholeBatch ? this.#batches.get(task.batchId) : undefined;
+  }
+
+  /** The entries of the same caller that ask the same and come before a waiting task, leaving aside that age lifts some. */
+  ahead(task: Task): number {
+    if (this.#resting.has(task)) return 0;
+    const entry = this.batchOf(task) ?? task;
+    const lane = this.#laneIn(this.#queuesOf(entry), entry);
+    const priority = PRIORITIES.indexOf(firstOf(entry).priority);
+    return lane
+      .slice(0, priority + 1)
+      .reduce((sum, queue, index) => sum + queue.before(index === priority ? entry.seq : Infinity), 0);
+  }
+
   /** The entry whose first task this is; undefined: there is none. */
   entryOf(task: Task): Entry | undefined {
-    const batch = task.wholeBatch && task.boundTo === null ? this.#batches.get(task.batchId) : undefined;
+    const batch = this.batchOf(task);
     if (batch !== undefined) return batch.tasks[0] === task ? batch : undefined;
     return this.#queueIn(this.#queuesOf(task), task).has(task) ? task : undefined;
   }
@@ -299,15 +319,14 @@ export class Waiting {
   }
 
   #queueIn(queues: Queues, entry: Entry): SizedQueue {
-    const { boundTo, strategy, taskType, priority } = firstOf(entry);
+    return this.#laneIn(queues, entry)[PRIORITIES.indexOf(firstOf(entry).priority)]!;
+  }
+
+  #laneIn(queues: Queues, entry: Entry): Lane {
+    const { boundTo, strategy, taskType } = firstOf(entry);
     const isMapped = boundTo === null && strategy === "task_specific" && this.#mappedTypes.has(taskType);
-    const lane =
-      boundTo !== null
-        ? this.#getOrMake(queues.byGpu, boundTo)
-        : isMapped
-          ? this.#getOrMake(queues.byType, taskType)
-          : queues.anywhere;
-    return lane[PRIORITIES.indexOf(priority)]!;
+    if (boundTo !== null) return this.#getOrMake(queues.byGpu, boundTo);
+    return isMapped ? this.#getOrMake(queues.byType, taskType) : queues.anywhere;
   }
 
   #queuesOf(entry: Entry): Queues {

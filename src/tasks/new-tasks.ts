@@ -10,6 +10,7 @@ interface NewTasksParts {
   readonly clock: Clock;
   readonly timeout: number | null;
   readonly modelMeantBy: (asked: string) => string;
+  readonly modelOfTaskType: (type: string) => string | null;
 }
 
 export class NewTasks {
@@ -26,7 +27,7 @@ export class NewTasks {
     { user, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
-    const { clock, timeout, modelMeantBy } = this.#parts;
+    const { clock, timeout, modelMeantBy, modelOfTaskType } = this.#parts;
     const now = clock.now();
     const shared = {
       user,
@@ -47,7 +48,7 @@ export class NewTasks {
         taskType,
         priority,
         timeoutSeconds: timeoutSeconds ?? timeout,
-        model: model === null ? null : modelMeantBy(model),
+        model: model === null ? modelOfTaskType(taskType) : modelMeantBy(model),
         // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
         id: randomUUIDv7(),
         seq: ++this.lastSeq,

@@ -2,6 +2,7 @@
 import { type Delta } from "../output.ts";
 import { type RequestFacts } from "../request.ts";
 import { type Rates } from "../scheduler/callers.ts";
+import { type Wait } from "../scheduler/why-waiting.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
 
@@ -104,6 +105,8 @@ export interface TaskApi {
   submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission>;
   /** A task, whoever it belongs to. A final status is shown only once it is on disk. */
   get(id: string): Promise<TaskSnapshot | null>;
+  /** Why a task waits, by the wall clock in `since`; null: it does not, or there is no such task. */
+  waiting(id: string): Wait | null;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
   /** Lets a task go on that would end with its client, who was told of it and may ask for it later. */

@@ -6,6 +6,7 @@ import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type Effects, type SchedulerSettings } from "../scheduler/effects.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
+import { type Wait } from "../scheduler/why-waiting.ts";
 import { type Delivery } from "../store/outbox.ts";
 import { type Opened, type Store, type StoreRecord } from "../store/store.ts";
 import { type BatchState, type Reading, type TaskFilter } from "../store/tasks.ts";
@@ -51,6 +52,8 @@ export interface TaskBookParts {
   readonly unsaved?: number;
   /** The name of the model that a request calls so; one that calls none stays as it is, and is refused by that. */
   readonly modelMeantBy: (asked: string) => string;
+  /** The model that tasks of a type mean when they name none; null: any. */
+  readonly modelOfTaskType: (type: string) => string | null;
   /** Has a GPU's worker stop a task. */
   readonly cancel: (gpuId: number, task: Task) => void;
   /** Loads or unloads the model of an instance. They may tell the scheduler of it at once. */
@@ -163,6 +166,12 @@ export class TaskBook implements TaskApi {
 
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
     return this.#live.wait(id, seconds, signal);
+  }
+
+  waiting(id: string): Wait | null {
+    const task = this.#live.find(id);
+    const wait = task === undefined ? null : this.scheduler.whyWaiting(task);
+    return wait && { ...wait, since: wait.since + this.#parts.clock.ahead };
   }
 
   keep(id: string): void {

@@ -30,6 +30,7 @@ import {
   type TaskPage,
   type TaskSnapshot,
 } from "../../src/tasks/task-api.ts";
+import { type Wait } from "../../src/scheduler/why-waiting.ts";
 import { type Delivery } from "../../src/store/outbox.ts";
 import { type TaskFilter } from "../../src/store/tasks.ts";
 import { newTask, type TaskInput } from "../../src/task.ts";
@@ -345,6 +346,8 @@ export class FakeTasks implements TaskApi {
   readonly removed: string[] = [];
   readonly followed: string[] = [];
   readonly resultsAsked: { id: string; follow: boolean; signal: AbortSignal }[] = [];
+  /** Why tasks wait, by their ids. */
+  readonly whys = new Map<string, Wait>();
   tasks: TaskSnapshot[] = [];
   batches: BatchSnapshot[] = [];
   submission: Submission = {
@@ -391,6 +394,10 @@ export class FakeTasks implements TaskApi {
   async wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null> {
     this.waits.push({ id, seconds, signal });
     return this.onWait ? this.onWait(id, signal) : this.get(id);
+  }
+
+  waiting(id: string): Wait | null {
+    return this.whys.get(id) ?? null;
   }
 
   keep(id: string): void {

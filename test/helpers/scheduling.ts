@@ -66,6 +66,7 @@ export function facts(id: number, changes: Partial<FlatFacts> = {}): FlatFacts {
     can: CAN,
     state: "ready",
     reason: null,
+    isFetching: false,
     crowded: null,
     slots: 2,
     context: 1000,

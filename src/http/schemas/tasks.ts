@@ -1,5 +1,6 @@
 /** Tasks, lists of them, and canceling many. */
 import { Type, type Static } from "typebox";
+import { WAIT_REASONS } from "../../scheduler/why-waiting.ts";
 import { FINISH_REASONS, PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import {
   BATCH_ID_EXAMPLE,
@@ -171,6 +172,20 @@ const Placement = Type.Object(
   { description: "Why the task is where it is; absent until a GPU was chosen." },
 );
 
+const WaitView = Type.Object(
+  {
+    reason: oneOf(WAIT_REASONS, {
+      description:
+        "gpu_busy: all slots are taken; gpu_drained: an operator took its GPUs out; gpu_not_ready: they take nothing now; caller_limit: its user has as many tasks running as it may; model_loading: its model is being fetched or loaded, or waits for memory; retry_pause: it was cut off, and is tried again soon; batch_waits: its batch runs on one GPU, which has no room; quarantine: a worker failed under it, so it runs alone.",
+    }),
+    sentence: Type.String({ description: "The same in words, with models and GPUs." }),
+    since: Time("When this wait began."),
+    ahead: Type.Integer({ description: "Tasks of the same user that ask the same and come before it." }),
+  },
+  { description: "Why it waits; only of a task that waits, and not in lists." },
+);
+export type WaitView = Static<typeof WaitView>;
+
 export const TaskView = Type.Object(
   {
     task_id: TaskId,
@@ -203,6 +218,7 @@ export const TaskView = Type.Object(
     webhook_url: Type.Optional(Type.String({ description: "Where this task's events are sent." })),
     attempts: Type.Array(Attempt, { description: "Each time it was given to a GPU, the first one first." }),
     placement: Type.Optional(Placement),
+    waiting: Type.Optional(WaitView),
   },
   {
     $id: "Task",
