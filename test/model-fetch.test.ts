@@ -10,7 +10,6 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -369,34 +368,6 @@ test("what is in the cache is used when the hub does not answer, and that is sai
   assert.deepEqual(hub.asked, []);
 });
 
-test("a file of another server is fetched, resumed by its mark, and kept", async (t) => {
-  const hub = await startHub(t, { "some model.gguf": FILE });
-  const source = `${hub.storage}/some%20model.gguf?key=secret`;
-  hub.faults.push(cutAfter(1_000_000));
-  const { path, files } = await hub.fetch(source);
-  assert.deepEqual(readFileSync(path), FILE);
-  assert.match(path, /alt-las\/127\.0\.0\.1-[0-9a-f]{16}\/some-20model\.gguf$/);
-  assert.equal(files[0]!.sha256, SHA);
-  assert.equal(hub.downloads[1]!.headers["if-range"], etagOf(FILE));
-  assert.equal((await hub.find(source))?.path, path);
-  await hub.fetch(source);
-  assert.equal(hub.downloads.length, 2);
-  await assert.rejects(hub.fetch(`${hub.storage}/none.gguf?key=secret`), (error: Error) => {
-    assert.ok(!error.message.includes("secret"));
-    return failed(/answers 404/)(error as AltLasError);
-  });
-});
-
-test("a file without a known hash whose version changed is fetched anew", async (t) => {
-  const hub = await startHub(t, { "a.gguf": FILE });
-  const newer = gguf("newer", 2_500_000);
-  hub.faults.push((response, file) => {
-    cutAfter(1_000_000)(response, file, 0);
-    hub.files["a.gguf"] = newer;
-  });
-  assert.deepEqual(readFileSync((await hub.fetch(`${hub.storage}/a.gguf`)).path), newer);
-});
-
 test("proxies of the environment are asked, but for hosts that they are not for", async (t) => {
   const hub = await startHub(t, { [NAME]: FILE });
   hub.environment.HTTP_PROXY = "http://127.0.0.1:9";
@@ -425,18 +396,6 @@ test("a cache that cannot be written is named", async (t) => {
   writeFileSync(join(hub.folder, "hub"), "a file");
   for (const source of ["hf:owner/repo", `${hub.storage}/${NAME}`])
     await assert.rejects(hub.fetch(source), failed(new RegExp(`${hub.folder}/hub cannot be written: `)));
-});
-
-test("a server's mark without its bytes is forgotten", async (t) => {
-  const hub = await startHub(t, { "a.gguf": FILE });
-  await hub.fetch(`${hub.storage}/a.gguf`);
-  const [key] = readdirSync(join(hub.folder, "hub", "alt-las"));
-  const path = join(hub.folder, "hub", "alt-las", key!, "a.gguf");
-  rmSync(path);
-  writeFileSync(`${path}.incomplete.etag`, etagOf(gguf("older", 10)));
-  hub.faults.push(cutAfter(1_000_000));
-  await hub.fetch(`${hub.storage}/a.gguf`);
-  assert.equal(hub.downloads.at(-1)!.headers["if-range"], etagOf(FILE));
 });
 
 test("a path is what it names, and one that looks like a repository is told how to write that", async (t) => {
