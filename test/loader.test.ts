@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CardMemory, type GpuFacts, type InstanceFacts } from "../src/gpu/facts.ts";
 import { type Task } from "../src/task.ts";
-import { COMPLETED, facts, gpuOf, World } from "./helpers/scheduling.ts";
+import { type SchedulerSettings } from "../src/scheduler/effects.ts";
+import { ModelWorld } from "./helpers/model-world.ts";
+import { COMPLETED, facts, gpuOf, NO_LIMITS, World } from "./helpers/scheduling.ts";
 import { type TaskChanges } from "./helpers/requests.ts";
 
 const GIB = 2 ** 30;
@@ -14,14 +16,19 @@ interface Model {
   readonly state?: InstanceFacts["state"];
   readonly slots?: number;
   readonly pinned?: boolean;
+  readonly context?: number;
 }
 
 /** GPUs with a number of models each, of which some are there; what the scheduler wants done happens when the test says so. */
 class Models extends World {
   readonly #gpus = new Map<number, GpuFacts>();
 
-  constructor(gpus: readonly (readonly Model[])[], memory: CardMemory | null = { total: 10 * GIB, reserved: 0 }) {
-    super([]);
+  constructor(
+    gpus: readonly (readonly Model[])[],
+    memory: CardMemory | null = { total: 10 * GIB, reserved: 0 },
+    settings: Partial<SchedulerSettings> = {},
+  ) {
+    super([], settings);
     for (const [id, models] of gpus.entries()) this.put(id, models, memory);
   }
 
@@ -55,10 +62,13 @@ class Models extends World {
   }
 }
 
-function instanceOf(id: number, { name, memory, state = "cold", slots = 1, pinned = false }: Model): InstanceFacts {
+function instanceOf(
+  id: number,
+  { name, memory, state = "cold", slots = 1, pinned = false, context = 1000 }: Model,
+): InstanceFacts {
   const own = gpuOf(facts(0)).instances[0]!;
   const residency = { memory, fileBytes: memory ?? 0, loadSeconds: null, pinned };
-  return { ...own, id, model: name, modelName: name, can: null, slots, state, residency };
+  return { ...own, id, model: name, modelName: name, can: null, context, slots, state, residency };
 }
 
 const A: Model = { name: "a", memory: 6 * GIB };
@@ -196,4 +206,122 @@ test("what an operator wants is loaded, and unloaded when nothing runs there", (
   assert.deepEqual(world.wanted, []);
   world.scheduler.finished(running, COMPLETED);
   assert.deepEqual(world.wanted, ["unload 0/0"]);
+});
+
+test("room that was made for a model is not taken back by older tasks of the one that has left", () => {
+  const world = new Models([[{ ...A, ...READY }, C]]);
+  const running = world.ask({ model: "a" });
+  const old = world.ask({ model: "a" });
+  world.now += 10;
+  const young = world.ask({ model: "c" });
+  world.pass(60);
+  world.complete(running);
+  assert.deepEqual(world.wanted, ["unload 0/0"]);
+  world.becomes(0, 0, "unloading");
+  world.becomes(0, 0, "cold");
+  assert.deepEqual(world.wanted, ["load 0/1"]);
+  world.becomes(0, 1, "ready");
+  assert.deepEqual([old.status, young.status], ["queued", "running"]);
+});
+
+test("room is made on one GPU, also for tasks of several callers and priorities", () => {
+  const world = new Models([
+    [{ ...A, ...READY }, C],
+    [{ ...A, ...READY }, C],
+  ]);
+  world.now += 60_000;
+  for (const user of ["ada", "bob"])
+    for (const priority of ["low", "high"] as const) world.ask({ model: "c", user, priority });
+  assert.deepEqual(world.wanted, ["unload 0/0"]);
+  world.becomes(0, 0, "unloading");
+  assert.deepEqual(world.wanted, []);
+});
+
+test("a caller's limit counts: what it may not run yet is no reason to load a model twice", () => {
+  const world = new Models([[A], [A]], undefined, { limitsOf: () => ({ ...NO_LIMITS, maxRunning: 1 }) });
+  for (let count = 0; count < 5; count++) world.ask({ model: "a" });
+  assert.deepEqual(world.wanted, ["load 0/0"]);
+  world.becomes(0, 0, "starting");
+  assert.deepEqual(world.wanted, []);
+});
+
+test("a model whose GPU is too hot, or taken by others, is loaded on another one", () => {
+  const world = new Models([[{ ...A, ...READY }], [{ ...C, ...READY }, A]]);
+  world.becomes(0, 0, "hot");
+  world.now += 60_000;
+  world.ask({ model: "a" });
+  assert.deepEqual(world.wanted, ["unload 1/0"]);
+});
+
+test("younger tasks leave the memory alone that an older one has waited for", () => {
+  const D: Model = { name: "d", memory: 4 * GIB };
+  const world = new Models([[{ ...A, ...READY }, { name: "whole", memory: 10 * GIB }, B, D]]);
+  const running = world.ask({ model: "a" });
+  world.ask({ model: "whole" });
+  world.pass(31);
+  world.ask({ model: "b" });
+  assert.deepEqual(world.wanted, [], "it would fit beside the busy one");
+  world.complete(running);
+  assert.deepEqual(world.wanted, ["unload 0/0"]);
+  world.becomes(0, 0, "cold");
+  assert.deepEqual(world.wanted, ["load 0/1"]);
+});
+
+test("a text too long for the model that is there has another one loaded, once", () => {
+  const world = new Models([[{ ...A, ...READY, context: 100 }, B]]);
+  world.now += 60_000;
+  world.ask({ text: "x".repeat(5000) });
+  assert.deepEqual(world.wanted, ["load 0/1"]);
+});
+
+test("a server that stops loads nothing any more", () => {
+  const world = new Models([[A]]);
+  world.ask({ model: "a" });
+  assert.deepEqual(world.wanted, ["load 0/0"]);
+  world.scheduler.drain();
+  world.becomes(0, 0, "cold");
+  assert.deepEqual(world.wanted, []);
+});
+
+test("models on devices that share their memory make room for each other", () => {
+  const world = new Models([[{ ...A, ...READY }], [C]], { total: 10 * GIB, reserved: 0, sharedBy: [0, 1] });
+  world.now += 60_000;
+  world.ask({ model: "c" });
+  assert.deepEqual(world.wanted, ["unload 0/0"]);
+  world.becomes(0, 0, "cold");
+  assert.deepEqual(world.wanted, ["load 1/0"]);
+});
+
+test("tasks for a model that nobody has any more end with its name", () => {
+  const world = new Models([[A, B]]);
+  const task = world.ask({ model: "b", pinnedGpuId: null });
+  assert.deepEqual(world.wanted, ["load 0/1"]);
+  world.put(0, [A], { total: 10 * GIB, reserved: 0 });
+  assert.deepEqual([task.status, task.error?.code], ["failed", "model_not_found"]);
+});
+
+test("clients that ask again after each answer do not have their model unloaded between two of them", () => {
+  const clients = ["a", "c"];
+  const world = new ModelWorld(
+    [{ total: 10, mostTasks: null, models: clients }],
+    clients.map((name) => ({ name, memory: 6, slots: 1, context: 1000, can: new Set(["completion"]), loadSeconds: 5 })),
+  );
+  const asks = (model: string): void => {
+    const task = world.task({ model });
+    world.scheduler.submit([task], "single");
+    world.tasks.push(task);
+    world.obey();
+  };
+  for (const name of clients) asks(name);
+  for (let tenth = 0; tenth < 6000; tenth++) {
+    world.passes(0.1);
+    for (const place of world.places)
+      if (place.state === "starting" || place.state === "unloading")
+        world.becomes(place, place.state === "starting" ? "ready" : "cold");
+    for (const task of world.tasks.filter(({ status }) => status === "running")) {
+      world.ends(task);
+      asks(task.model!);
+    }
+  }
+  assert.ok(world.loadCount >= 15 && world.loadCount <= 22, `${world.loadCount} loads in 600 s`);
 });

@@ -47,6 +47,9 @@ export class Fleet {
   #guests = 0;
   /** Instances whose successors can be loaded. */
   readonly #replaced = new Set<Member>();
+  #turns = 0;
+  /** Those on which nothing ran any more at some time since `turns` was asked last. */
+  readonly #emptied = new Set<Member>();
   #revision = 0;
   #largestContext: number | null = null;
   #leastRoom = Infinity;
@@ -117,6 +120,13 @@ export class Fleet {
     return this.#revision;
   }
 
+  /** Grows when something is known about instances that was not, or when one has become idle, since this was asked last. */
+  get turns(): number {
+    for (const { running } of this.#emptied) if (running.size === 0) this.#turns++;
+    this.#emptied.clear();
+    return this.#turns;
+  }
+
   /** The instances that can do what a task asks, as far as is known; null: all of them. */
   suitableFor(demand: Demand): Suitable | null {
     return this.#suitability.of(demand);
@@ -148,6 +158,7 @@ export class Fleet {
    * @throws {Error} a task still runs on a removed one, which is a bug of the caller
    */
   tell({ instances, ...card }: GpuFacts): readonly Change[] {
+    this.#turns++;
     if (!this.#byGpu.has(card.id)) this.#byGpu.set(card.id, []);
     const changes = instances.map((facts) => this.#tellOf(card, facts));
     const gone = this.#byGpu.get(card.id)!.filter(({ id }) => !instances.some((facts) => facts.id === id));
@@ -176,6 +187,7 @@ export class Fleet {
   /** Its model is about to be loaded or unloaded: it counts as this until new facts come. */
   mark(ref: InstanceRef, state: "starting" | "unloading"): void {
     const member = this.#member(ref);
+    this.#turns++;
     member.facts = { ...member.facts, state };
     this.#changed(member);
   }
@@ -203,6 +215,7 @@ export class Fleet {
     if (!member.running.delete(task)) throw new Error(`task ${task.id} does not run on GPU ${ref.gpuId}`);
     member.freeMemory += memoryNeed(task, member.facts);
     member.lastUsedAt = this.#now();
+    if (member.running.size === 0 && this.#guests > 0) this.#emptied.add(member);
     this.#changed(member);
     this.#shareSlots(member);
   }

@@ -51,6 +51,8 @@ export class Loader {
   /** Instances that an operator wants unloaded. */
   readonly #dismissed = new Set<Instance>();
   #next = Infinity;
+  /** What was known at the last look; null: it has to look again whatever has happened. */
+  #seen: { readonly fleet: number; readonly waiting: number } | null = null;
 
   constructor(parts: LoaderParts) {
     this.#parts = parts;
@@ -63,6 +65,7 @@ export class Loader {
 
   /** An operator wants these loaded, or unloaded as soon as nothing runs there. */
   ask(instances: readonly Instance[], to: "load" | "unload"): void {
+    this.#seen = null;
     for (const instance of instances) {
       if (to === "load") this.#asked.set(instance, this.#parts.now());
       else this.#asked.delete(instance);
@@ -71,11 +74,33 @@ export class Loader {
     }
   }
 
+  /** Something else has changed than what waits, or the instances: a caller may run more. */
+  lookAgain(): void {
+    this.#seen = null;
+  }
+
   /** Has models loaded and unloaded as things are now. @returns instances that take tasks again, as nobody needs their room any more */
   settle(): readonly Instance[] {
-    const { fleet, waiting, now, isDraining } = this.#parts;
+    const { fleet, isDraining } = this.#parts;
+    if (!fleet.hasGuests || isDraining()) {
+      this.#next = Infinity;
+      return [];
+    }
+    return this.#isNew() ? this.#look() : [];
+  }
+
+  /** Whether a look may find something else than the last one did. With many tasks waiting most events change nothing. */
+  #isNew(): boolean {
+    const { fleet, waiting, now } = this.#parts;
+    const before = this.#seen;
+    this.#seen = { fleet: fleet.turns, waiting: waiting.turns };
+    const isSame = before?.fleet === this.#seen.fleet && before.waiting === this.#seen.waiting;
+    return !isSame || this.#next <= now();
+  }
+
+  #look(): readonly Instance[] {
+    const { fleet, waiting, now } = this.#parts;
     this.#next = Infinity;
-    if (!fleet.hasGuests || isDraining()) return [];
     const isAsked = this.#asked.size > 0 || this.#dismissed.size > 0 || fleet.replaced.size > 0;
     const isIdle = waiting.tasks === 0 && !isAsked;
     if (isIdle && this.#leaving.size === 0 && this.#awaited.size === 0) return [];
@@ -147,7 +172,11 @@ export class Loader {
     const { coming, claimed } = look;
     const serving = wish.instances.filter((one) => coming.has(one) || this.#serves(one, wish, look));
     const free = claim(serving, wish.count, claimed);
-    if (serving.length > 0 && free >= wish.count) return;
+    if (serving.length > 0 && free >= wish.count) {
+      // One task more, and the slots may not be enough.
+      this.#seen = null;
+      return;
+    }
     const cold = wish.instances.filter((one) => isAway(one) && !coming.has(one) && this.#suits(one, wish));
     // Models that no task names are not loaded for those that take any, while one is there.
     const further =

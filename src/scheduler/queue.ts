@@ -177,16 +177,20 @@ export class SizedQueue {
     this.#queues = Array.from({ length: sizes.count }, () => new EntryQueue());
   }
 
-  insert(entry: Entry): void {
-    this.#queueOf(entry).insert(entry);
+  /** @returns whether it is the only one of its class */
+  insert(entry: Entry): boolean {
+    const queue = this.#queueOf(entry);
+    queue.insert(entry);
     this.#size++;
+    return queue.size === 1;
   }
 
-  /** Removes an entry and says whether it was there. */
+  /** Removes an entry. @returns whether it was the last one of its class @throws {Error} it was not there, which is a bug of the caller */
   remove(entry: Entry): boolean {
-    const removed = this.#queueOf(entry).remove(entry);
-    if (removed) this.#size--;
-    return removed;
+    const queue = this.#queueOf(entry);
+    if (!queue.remove(entry)) throw new Error(`entry ${entry.seq} does not wait`);
+    this.#size--;
+    return queue.size === 0;
   }
 
   has(entry: Entry): boolean {
@@ -209,15 +213,12 @@ export class SizedQueue {
           .slice(0, count);
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
-  /** Each class that has entries, with the first one and their number. */
-  *fronts(): Iterable<readonly [index: number, front: Entry, count: number]> {
+  /** Looks at each class that has entries: its first one, and their number. */
+  eachClass(look: (index: number, front: Entry, count: number) => void): void {
+    if (this.#size === 0) return;
     for (let index = 0; index < this.#queues.length; index++) {
       const queue = this.#queues[index]!;
-      if (queue.size > 0) yield [index, queue.first!, queue.size];
+      if (queue.size > 0) look(index, queue.first!, queue.size);
     }
   }
 

@@ -248,6 +248,7 @@ export class Scheduler {
         this.#life.finish(task, outcome);
       }
       // Its caller may run more now, on any GPU.
+      if (wasCapped) this.#loader.lookAgain();
       if (wasCapped || task.status === "queued") this.#dispatcher.fillAll();
       else for (const one of this.#fleet.on(instance.gpuId)) this.#dispatcher.fill(one);
       this.#effects.changed(task);

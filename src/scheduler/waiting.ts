@@ -3,6 +3,7 @@
  * finding the task for a free slot takes a look at the fronts of few queues.
  */
 import { PRIORITIES, type Task, type TaskError } from "../task.ts";
+import { hasFailed } from "./attempts.ts";
 import { type Callers } from "./callers.ts";
 import { type Demand, demandOf, Demands, isPlain } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
@@ -70,6 +71,7 @@ export class Waiting {
   readonly #resting = new Set<Task>();
   /** Whether a batch has become larger that waits as one. */
   #regrouped = false;
+  #turns = 0;
   #tasks = 0;
   #bytes = 0;
   #heap = 0;
@@ -84,6 +86,11 @@ export class Waiting {
   /** Tasks waiting. */
   get tasks(): number {
     return this.#tasks;
+  }
+
+  /** Grows when something else waits than before, and not only more or less of the same. */
+  get turns(): number {
+    return this.#turns;
   }
 
   /** Bytes of their texts in UTF-8. */
@@ -107,7 +114,9 @@ export class Waiting {
   add(entry: Entry): void {
     const queues = this.#queuesOf(entry);
     queues.entries++;
-    this.#queueIn(queues, entry).insert(entry);
+    const isNew = this.#queueIn(queues, entry).insert(entry);
+    // Where one may run that was cut off depends on where that was.
+    if (isNew || ("tasks" in entry ? entry.tasks.some(hasFailed) : hasFailed(entry))) this.#turns++;
     this.#count(entry, 1);
     if ("tasks" in entry) this.#batches.set(entry.tasks[0]!.batchId, entry);
   }
@@ -136,7 +145,7 @@ export class Waiting {
 
   remove(entry: Entry): void {
     const queues = this.#queuesOf(entry);
-    if (!this.#queueIn(queues, entry).remove(entry)) throw new Error(`entry ${entry.seq} does not wait`);
+    if (this.#queueIn(queues, entry).remove(entry)) this.#turns++;
     // There are hundreds of ways to ask, and a caller that has tried them all must not keep queues for each.
     if (--queues.entries === 0 && !isPlain(queues.demand)) this.#queues.get(firstOf(entry).user)!.delete(queues.demand);
     this.#count(entry, -1);
@@ -202,14 +211,21 @@ export class Waiting {
     });
   }
 
-  /** The queues that are not empty. */
-  *lines(): Iterable<Line> {
-    for (const { demand, entries, anywhere, byType, byGpu } of this.#all()) {
-      if (entries === 0) continue;
-      yield* linesOf(anywhere, demand, "");
-      for (const [type, lane] of byType) yield* linesOf(lane, demand, `type ${type} `);
-      for (const [gpuId, lane] of byGpu) yield* linesOf(lane, demand, `gpu ${gpuId} `);
-    }
+  /** Looks at the queues that are not empty. */
+  eachLine(look: (line: Line) => void): void {
+    const lookIn = (lane: Lane, demand: Demand, place: string): void => {
+      for (const queue of lane)
+        queue.eachClass((size, front, count) =>
+          look({ front, count, demand, place: size === 0 ? place : `${place}${size}` }),
+        );
+    };
+    for (const own of this.#queues.values())
+      for (const { demand, entries, anywhere, byType, byGpu } of own.values()) {
+        if (entries === 0) continue;
+        lookIn(anywhere, demand, "");
+        for (const [type, lane] of byType) lookIn(lane, demand, `type ${type} `);
+        for (const [gpuId, lane] of byGpu) lookIn(lane, demand, `gpu ${gpuId} `);
+      }
   }
 
   /** The tasks that wait for this GPU and no other. */
@@ -375,11 +391,4 @@ export class Waiting {
 /** The lanes of tasks that are not for one GPU alone. */
 function unbound({ anywhere, byType }: Queues): Lane[] {
   return [anywhere, ...byType.values()];
-}
-
-function* linesOf(lane: Lane, demand: Demand, place: string): Iterable<Line> {
-  for (const queue of lane) {
-    if (queue.size === 0) continue;
-    for (const [index, front, count] of queue.fronts()) yield { front, count, demand, place: `${place}${index}` };
-  }
 }

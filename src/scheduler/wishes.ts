@@ -42,18 +42,18 @@ export function wishesOf(parts: WishParts): Wish[] {
   const alone: Draft[] = [];
   /** How many more tasks a caller may run, beside those that are counted already. */
   const allowed = new Map<string, number>();
-  for (const line of parts.waiting.lines()) {
+  parts.waiting.eachLine((line) => {
     const { front } = line;
     const task = firstOf(front);
     const left = allowed.get(task.user) ?? roomOf(parts.callers, front);
     const count = Math.min(line.count, left);
     allowed.set(task.user, left - count);
-    if (count === 0) continue;
+    if (count === 0) return;
     const draft = { line, entry: front, count, since: task.waitsSince };
     // Where it may run depends on where it has failed.
     if (tasksOf(front).some(hasFailed)) alone.push(draft);
     else join(drafts, draft);
-  }
+  });
   const all = [...alone, ...[...drafts.values()].flatMap((byPlace) => [...byPlace.values()])];
   return all.map((draft) => wishOf(draft, parts));
 }
