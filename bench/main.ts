@@ -10,6 +10,7 @@ import { devices } from "./devices.ts";
 import { EMBEDDED } from "./embedded.ts";
 import { engine, engineOnGpu } from "./engine.ts";
 import { LIFE } from "./life.ts";
+import { models } from "./models.ts";
 import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { scaling } from "./scaling.ts";
@@ -25,6 +26,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   openai: [openai],
   embedded: EMBEDDED,
   devices: [devices],
+  models: [models],
   scaling: [scaling],
   scheduler: SCHEDULER,
   streams: [streams],

@@ -34,7 +34,7 @@ const NO_LIMITS: CallerLimits = {
   tokensPerMinute: null,
 };
 
-const SETTINGS: SchedulerSettings = {
+export const SETTINGS: SchedulerSettings = {
   maxQueueSize: Infinity,
   maxQueueBytes: Infinity,
   maxQueueHeap: Infinity,
@@ -49,7 +49,7 @@ const SETTINGS: SchedulerSettings = {
   isShared: () => false,
 };
 
-const COMPLETED: Outcome = {
+export const COMPLETED: Outcome = {
   status: "completed",
   result: {
     text: "",
@@ -286,7 +286,8 @@ function inOnePiece(text: string): string {
   return Buffer.from(text, "latin1").toString("latin1");
 }
 
-function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
+/** A GPU with one model that is there. */
+export function factsOf(id: number, changes: Partial<InstanceFacts> = {}): GpuFacts {
   const instance: InstanceFacts = {
     id: 0,
     model: "model",

@@ -11,13 +11,16 @@
  *  6. An instance for which tasks wait stays for `MIN_RESIDENCY_MS`, and is evicted only for a model that has waited as long. So two models
  *     that do not fit beside each other alternate at that pace instead of loading for each task.
  *  7. One that nothing needs, but that was loaded less than `MIN_RESIDENCY_MS` ago, stays until it has been idle for as long as it takes to
- *     load: clients who ask again after each answer are idle for a moment, too. So a card never loads for more than half of its time.
+ *     load, at most `SHORT_IDLE_MS`: clients who ask again after each answer are idle for a moment, too.
  */
 
 import { type CardMemory } from "../gpu/facts.ts";
 
 /** Milliseconds. */
 export const MIN_RESIDENCY_MS = 30_000;
+
+/** Milliseconds. Twice as many make tasks wait for longer (npm run bench -- models), and fewer are less than a client may need between two. */
+const SHORT_IDLE_MS = 2000;
 
 /** The assumed pace of loading, in bytes a second, of a model that was never loaded. */
 const ASSUMED_LOADING_RATE = 1e9;
@@ -163,7 +166,7 @@ function enoughAt(residents: readonly Resident[], missing: number, wanted: Wante
 function mayGoAt(one: Resident, { waitingSince }: WantedModel): number {
   const settled = one.loadedAt + MIN_RESIDENCY_MS;
   if (isInDemand(one)) return Math.max(waitingSince + MIN_RESIDENCY_MS, settled); // 6
-  return Math.min(settled, one.lastUsedAt + secondsToLoad(one) * 1000); // 7
+  return Math.min(settled, one.lastUsedAt + Math.min(SHORT_IDLE_MS, secondsToLoad(one) * 1000)); // 7
 }
 
 function isInDemand({ running, waiting }: Resident): boolean {

@@ -28,3 +28,9 @@ test("the quick benchmark of OpenAI's API compares chats through the server with
   );
   assert.ok((bars[0]![1] as number) > 0, said);
 });
+
+test("the quick benchmark of many models on few GPUs keeps its bars", async (t) => {
+  const { said, code } = await runToEnd(t, "bench/main.ts", "models", "--quick");
+  assert.equal(code, 0, said);
+  assert.match(said, /\| +clairvoyant \|/);
+});
