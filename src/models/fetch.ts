@@ -4,7 +4,8 @@ import { roomIn } from "../common/disk-space.ts";
 import { cacheFolder } from "./environment.ts";
 import { type FetchedModel, type FetchProgress } from "./fetched.ts";
 import { type ModelSource } from "./source.ts";
-import { type Patience } from "../common/web.ts";
+// Without `import type` the file would be loaded, with its HTTP client, whenever the server starts.
+import type { Patience } from "../common/web.ts";
 
 export { findModel } from "./find.ts";
 export { type FetchedFile, type FetchedModel, type FetchProgress } from "./fetched.ts";

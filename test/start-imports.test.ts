@@ -1,0 +1,37 @@
+/** What the server's process loads before anybody asks for anything: each library in it costs time and memory at every start. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { ROOT } from "./helpers/server.ts";
+
+/** An import as it stands when types were taken out: one of types alone still loads its file, unless it is an `import type`. */
+const IMPORT = /^(?:import|export)(?! type\b)(?: [^;"=]*? from)? "([^"]+)";$/gm;
+
+/** The packages that these files import, and those that they import, without what is imported when it is needed. */
+function packagesOf(...files: readonly string[]): string[] {
+  const seen = new Set(files.map((file) => join(ROOT, file)));
+  const packages = new Set<string>();
+  for (const file of seen)
+    for (const [, named = ""] of readFileSync(file, "utf8").matchAll(IMPORT)) {
+      if (named.startsWith(".")) seen.add(join(dirname(file), named));
+      else if (!named.startsWith("node:")) packages.add(named);
+    }
+  return [...packages].toSorted();
+}
+
+test("the server loads no library at its start but those that it always needs", () => {
+  assert.deepEqual(packagesOf("src/cli/serve.ts", "src/main.ts"), [
+    "@fastify/cors",
+    "@fastify/swagger",
+    "ajv",
+    "fastify",
+    "ipaddr.js",
+    "pino",
+    "pino-pretty",
+    "string-width",
+    "tar-stream",
+    "typebox",
+    "yaml",
+  ]);
+});
