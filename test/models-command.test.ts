@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import { modelsTable } from "../src/cli/models.ts";
 import { progressOn, pull } from "../src/cli/pull.ts";
 import { parseConfig } from "../src/config/config.ts";
-import { durationWords, sizeWords } from "../src/models/fetch-words.ts";
+import { durationWords, sizeWords } from "../src/common/progress-words.ts";
 import { type ListedModel } from "../src/models/listing.ts";
 import { runCommand } from "./helpers/command.ts";
 import { temporaryFolder } from "./helpers/http.ts";

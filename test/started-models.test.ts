@@ -1,6 +1,7 @@
 /** A server whose models come from a hub: it answers while they are fetched, and says what it waits for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type ModelView } from "../src/http/schemas/models.ts";
 import { gguf, sendHead, startHub, type StandInHub } from "./helpers/stand-in-hub.ts";
 import { runCommand } from "./helpers/command.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
@@ -50,11 +51,16 @@ test("a server answers while its model is fetched, and is ready when that is loa
 });
 
 test("a server whose models are all loaded on demand is ready at once, and stays so while one is loaded", async (t) => {
-  const models = "models: [{ name: a, load: demand, engine: { kind: simulated, load_seconds: 0.3 } }]";
+  const models = "models: [{ name: a, load: demand, engine: { kind: simulated, load_seconds: 0.8 } }]";
   const server = await startLocalServer(t, { config: models, devices: "simulated:1" });
   assert.equal((await readiness(server))[0], 200);
   const { task_id: id } = await server.predict({ text: "hello", max_length: 3 });
   assert.equal((await readiness(server))[0], 200);
+  await server.logged(({ msg, model }) => model === "a" && msg.startsWith("loading the model: "));
+  const { body } = await server.request<{ models: ModelView[] }>("GET", "/api/v1/models");
+  const [{ state, reason } = {}] = body.models[0]!.instances;
+  assert.equal(state, "loading");
+  assert.match(reason!, /^The model is being loaded \(\d+ %\)\.$/);
   assert.equal((await server.ended(id)).status, "completed");
 });
 

@@ -1,7 +1,7 @@
 /** The models by name, on the first screen. */
 import { type Device } from "../gpu/inventory/devices.ts";
 import { mayHold } from "../gpu/served.ts";
-import { progressWords, sizeWords } from "../models/fetch-words.ts";
+import { progressWords, sizeWords } from "../common/progress-words.ts";
 import { type ModelEntry } from "../models/registry.ts";
 import { shortened, table } from "./table.ts";
 

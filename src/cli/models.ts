@@ -3,7 +3,7 @@ import { wallTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { askServer } from "../control/client.ts";
 import { createLogger } from "../log/log.ts";
-import { durationWords, sizeWords } from "../models/fetch-words.ts";
+import { durationWords, sizeWords } from "../common/progress-words.ts";
 import { type ListedModel, listedModel } from "../models/listing.ts";
 import { ModelRegistry } from "../models/registry.ts";
 import { TABLE } from "../models/table.ts";

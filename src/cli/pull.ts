@@ -6,8 +6,8 @@ import { ALT_LAS, dataDirWords, shellWord, startCommand } from "../common/paste.
 import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type FetchedModel, fetchModel, type FetchProgress } from "../models/fetch.ts";
-import { durationWords, progressWords, secondsLeft, sizeWords } from "../models/fetch-words.ts";
-import { Milestones } from "../models/milestones.ts";
+import { durationWords, progressWords, secondsLeft, sizeWords } from "../common/progress-words.ts";
+import { Milestones } from "../common/milestones.ts";
 import { fileAt } from "../models/model-file.ts";
 import { changePulled, readPulled } from "../models/pulled.ts";
 import { isConfigured, pullOf, type Wish, withPulled } from "../models/pull-rules.ts";

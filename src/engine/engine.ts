@@ -300,9 +300,10 @@ export interface Engine {
   readonly gone?: Promise<EngineEnd>;
   /**
    * Opens the model.
+   * @param told hears which share of the model is loaded, 0 to 1, from engines that know it
    * @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file; `gpu_lost`: try again later
    */
-  load(): Promise<EngineInfo>;
+  load(told?: (share: number) => void): Promise<EngineInfo>;
   /** The memory of its device, as the engine's own library tells it; null: it has no device of its own, or does not tell. */
   deviceMemory(): Promise<DeviceMemory | null>;
   /**

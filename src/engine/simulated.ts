@@ -45,6 +45,8 @@ const FULL_SECONDS = 1;
 
 /** Milliseconds between two ticks at least: what is due within them is told together, as the sequences of one step of a GPU are. */
 const TICK_MS = 4;
+/** Steps in which a load tells how far it is. */
+const LOAD_PARTS = 10;
 
 /** Milliseconds between two looks of a hanging process at whether its parent still lives. */
 const HANG_CHECK_MS = 1000;
@@ -89,9 +91,13 @@ export class SimulatedEngine implements Engine {
     this.#faults = faults;
   }
 
-  async load(): Promise<EngineInfo> {
+  async load(told?: (share: number) => void): Promise<EngineInfo> {
     const { load_seconds: seconds, failures, models = [] } = this.#options.simulated;
-    if (seconds > 0) await this.#wait(seconds);
+    const parts = seconds > 0 ? LOAD_PARTS : 0;
+    for (let part = 0; part < parts; part++) {
+      told?.(part / parts);
+      await this.#wait(seconds / parts);
+    }
     if (failures.some((failure) => failure.kind === "load_error" && this.#isHere(failure))) {
       throw new EngineFailure(
         "model_error",

@@ -148,7 +148,7 @@ function statusOfInstance(
     id,
     model: modelName,
     source: model,
-    ...(told ?? { state: stateOf(instance.health, seen), reason: seen.reason }),
+    ...(told ?? withShare(stateOf(instance.health, seen), seen.reason, instance.usage)),
     isFetching,
     // What is yet to be fetched counts as nothing.
     memoryBytes: residency.memory === 0 && isFetching ? null : residency.memory,
@@ -156,6 +156,17 @@ function statusOfInstance(
     lastUsedAt: stay.lastUsedAt,
     running: tasks,
   };
+}
+
+/** A load says how far it is, where its engine knows that. */
+function withShare(
+  state: InstanceStatus["state"],
+  reason: string | null,
+  usage: GpuView["instances"][number]["usage"],
+): Pick<InstanceStatus, "state" | "reason"> {
+  const share = usage?.loadShare ?? null;
+  if (state !== "loading" || share === null) return { state, reason };
+  return { state, reason: `The model is being loaded (${Math.floor(share * 100)} %).` };
 }
 
 function stateOf({ state: own }: InstanceHealth, { state }: Visible): InstanceStatus["state"] {

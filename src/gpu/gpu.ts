@@ -103,7 +103,10 @@ export class Gpu {
         ...this.#events,
         left: () => this.#onLeft(instance),
         lost: (reason, sentence) => this.#onLost(instance, reason, sentence),
-        used: (usage, before) => this.#onUsed(usage, before),
+        used: (usage, before) => {
+          this.#modelEvents.beat(instance, usage);
+          this.#onUsed(usage, before);
+        },
         noteRoom: (event, why) => this.#noteRoom(event, why),
       },
     );

@@ -1,8 +1,8 @@
 /** The lines of a fetch in the log: its begin, its milestones and its end. */
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
-import { progressWords, sizeWords } from "./fetch-words.ts";
-import { Milestones } from "./milestones.ts";
+import { progressWords, sizeWords } from "../common/progress-words.ts";
+import { Milestones } from "../common/milestones.ts";
 
 export class FetchLog {
   readonly #log: Logger;

@@ -7,7 +7,7 @@ import { type ModelFile, type ServedModel } from "../gpu/served.ts";
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
 import { FetchLog } from "./fetch-log.ts";
-import { progressWords } from "./fetch-words.ts";
+import { progressWords } from "../common/progress-words.ts";
 import { bytesAt, fileAt } from "./model-file.ts";
 import { type ModelSource } from "./source.ts";
 

@@ -50,7 +50,8 @@ function stateOf(
     return file?.state === "fetching" ? { state: "missing", reason: null } : { state: "on disk", reason: null };
   }
   const loaded = NEARNESS.flatMap((wanted) => instances.filter(({ state }) => state === wanted))[0];
-  if (loaded?.state === "ready" || loaded?.state === "loading") return { state: loaded.state, reason: null };
+  if (loaded?.state === "ready") return { state: "ready", reason: null };
+  if (loaded?.state === "loading" && file?.state !== "fetching") return { state: "loading", reason: loaded.reason };
   if (file !== null && file.state !== "there") return { state: file.state, reason: file.why };
   if (loaded === undefined) return { state: "failed", reason: "No GPU here can hold it." };
   return { state: loaded.state, reason: loaded.state === "failed" ? loaded.reason : null };

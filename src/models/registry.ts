@@ -11,7 +11,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelFile, type ServedModel } from "../gpu/served.ts";
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
-import { progressWords } from "./fetch-words.ts";
+import { progressWords } from "../common/progress-words.ts";
 import { type Fetcher, HeldModel, type Provenance } from "./held-model.ts";
 import { changePulled, type PulledModel, pulledPath, readPulled } from "./pulled.ts";
 import { nameTaken, pullOf, withPulled } from "./pull-rules.ts";

@@ -239,7 +239,7 @@ describe("the llama engine", () => {
   });
 
   it("treats what looks like a special token as text, and gives bytes that are the text again", async () => {
-    const open = await openModel(LLAMA, never);
+    const open = await openModel(LLAMA, { signal: never });
     const text = "Ölçü: 3 ğ, 日本 🙂 it 's <|endoftext|> done .\n\tend";
     const tokens = open.model.tokenize(text, false);
     const bytes = tokens.map((token) => open.vocabulary.bytesOf(token));

@@ -146,7 +146,7 @@ describe("a prompt that begins like one before", () => {
 
 describe("a slot whose decode has failed", () => {
   let open: OpenModel;
-  before(async () => (open = await openModel(LLAMA, new AbortController().signal)));
+  before(async () => (open = await openModel(LLAMA, new AbortController())));
   after(() => closeModel(open));
 
   it("holds nothing any more, and has the same number in llama.cpp", async () => {

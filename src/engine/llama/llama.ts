@@ -124,8 +124,8 @@ export class LlamaEngine implements Engine {
     return total > 0 ? { total, used, free } : null;
   }
 
-  async load(): Promise<EngineInfo> {
-    this.#opening ??= openModel(this.#options, this.#stopping.signal);
+  async load(told?: (share: number) => void): Promise<EngineInfo> {
+    this.#opening ??= openModel(this.#options, { signal: this.#stopping.signal, told });
     this.#open ??= this.#ready(await this.#opening);
     await (this.#proof ??= this.#prove());
     return this.#open.info;

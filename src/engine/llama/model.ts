@@ -59,11 +59,19 @@ export interface Opening {
   readonly gpus?: number;
 }
 
+/** How a load is followed. */
+export interface LoadWatch {
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Hears which share of the model is loaded, 0 to 1. */
+  readonly told?: ((share: number) => void) | undefined;
+}
+
 /**
  * Opens the model of `options` with one sequence for each slot, as many and as large as its memory allows.
  * @throws {EngineFailure} `model_error` or `out_of_memory`, with a sentence that names the file
  */
-export async function openModel(options: EngineOptions, signal: AbortSignal): Promise<OpenModel> {
+export async function openModel(options: EngineOptions, { signal, told }: LoadWatch): Promise<OpenModel> {
   await checkFile(options.model);
   const log = new ErrorLog();
   const llama = await openBackend(options, log);
@@ -71,7 +79,7 @@ export async function openModel(options: EngineOptions, signal: AbortSignal): Pr
     const opening = { llama, options, signal, log };
     const { header, plan } = await planLoad(opening);
     const vectors = await planEmbeddings(llama, header, options, plan);
-    const model = await loadModel(opening);
+    const model = await loadModel(opening, told);
     const made = header.generates
       ? await withSimplerType(plan, options, {
           make: (room) => createContext(opening, header, model, room),
@@ -180,7 +188,10 @@ function checkParts(model: string, told: number, found: number): void {
   );
 }
 
-async function loadModel({ llama, options, signal, log }: Opening): Promise<LlamaModel> {
+async function loadModel(
+  { llama, options, signal, log }: Opening,
+  told: (share: number) => void = () => {},
+): Promise<LlamaModel> {
   return llama
     .loadModel({
       modelPath: options.model,
@@ -188,6 +199,7 @@ async function loadModel({ llama, options, signal, log }: Opening): Promise<Llam
       // The plan has decided, and the allocation is the judge: node-llama-cpp would refuse what the plan allows.
       ignoreMemorySafetyChecks: true,
       loadSignal: signal,
+      onLoadProgress: told,
     })
     .catch(async (error: unknown) => {
       throw await log.failure(`The model file ${options.model} could not be loaded`, explainHeader(error, signal));

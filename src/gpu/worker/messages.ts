@@ -74,6 +74,8 @@ export type FromWorker =
       readonly residentBytes: number;
       /** Process id of that server; null: there is none. */
       readonly serverPid: number | null;
+      /** Of the model, 0 to 1, while it is loaded; null: it is not, or the engine does not tell. */
+      readonly loadShare: number | null;
       /** The engine's count of steps; it grows while the engine gets on. */
       readonly progress: number;
       /** The memory of its device in bytes, as the engine's library tells it; null: it does not tell. */

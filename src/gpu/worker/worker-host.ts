@@ -29,6 +29,7 @@ export class WorkerHost {
   readonly #steps: StepMessages;
   #engine: Engine | undefined;
   #deviceMemory: DeviceMemory | null = null;
+  #loadShare: number | null = null;
   /** Nothing is loaded any more, and how the engine ends is of no interest. */
   #ending = false;
 
@@ -62,6 +63,7 @@ export class WorkerHost {
       cpuSeconds: own.cpuSeconds + (server?.cpuSeconds ?? 0),
       residentBytes: own.residentBytes + (server?.residentBytes ?? 0),
       serverPid,
+      loadShare: this.#loadShare,
       progress: engine?.progress ?? 0,
       deviceMemory: this.#deviceMemory,
       upstream: engine?.upstream ?? null,
@@ -81,7 +83,8 @@ export class WorkerHost {
       // A process would be gone by now; a stand-in would load for nobody.
       if (this.#ending) return;
       this.#engine = engine;
-      const info = await engine.load();
+      const info = await engine.load((share) => (this.#loadShare = share));
+      this.#loadShare = null;
       void engine.gone?.then((end) => this.#onGone(end));
       this.#port.send({ type: "loaded", info, gpus: proveCuda ? await visibleCudaGpus() : null });
     } catch (error) {

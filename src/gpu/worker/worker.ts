@@ -54,6 +54,8 @@ export interface Usage {
   readonly residentBytes: number;
   readonly deviceMemory: DeviceMemory | null;
   readonly upstream: UpstreamFigures | null;
+  /** Of the model, 0 to 1, while it is loaded; null: it is not, or the engine does not tell. */
+  readonly loadShare: number | null;
   /** Milliseconds on the monotonic clock when that was true. */
   readonly at: number;
   /** null: it has no process of its own. */

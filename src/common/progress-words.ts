@@ -1,5 +1,12 @@
-/** How far a fetch is, in the words of sentences, log lines and terminals. */
-import { type FetchProgress } from "./fetch.ts";
+/** How far something is that takes long, in the words of sentences, log lines and terminals. */
+
+export interface Progress {
+  readonly bytes: number;
+  /** null: not known. */
+  readonly total: number | null;
+  /** Bytes a second. */
+  readonly rate: number;
+}
 
 /** Bytes as people write them, like "98.9 MB" or "4.7 GB"; a kilobyte has 1000 bytes, as hubs and disks count. */
 export function sizeWords(bytes: number): string {
@@ -12,13 +19,13 @@ export function sizeWords(bytes: number): string {
 }
 
 /** Like "34 %, 12 MB/s"; without a total like "120 MB, 12 MB/s". */
-export function progressWords({ bytes, total, rate }: FetchProgress): string {
+export function progressWords({ bytes, total, rate }: Progress): string {
   const share = total === null || total === 0 ? sizeWords(bytes) : `${Math.floor((100 * bytes) / total)} %`;
   return `${share}, ${sizeWords(rate)}/s`;
 }
 
 /** Seconds until all is here at the present rate; null: nobody can tell. */
-export function secondsLeft({ bytes, total, rate }: FetchProgress): number | null {
+export function secondsLeft({ bytes, total, rate }: Progress): number | null {
   return total === null || rate <= 0 ? null : Math.max(0, Math.ceil((total - bytes) / rate));
 }
 

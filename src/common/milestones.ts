@@ -1,5 +1,4 @@
-/** When a fetch is worth a line: at its first figures, with every tenth of it, and every 30 s. */
-import { type FetchProgress } from "./fetch.ts";
+/** When progress is worth a line: at its first figures, with every tenth, and every 30 s. */
 
 /** Milliseconds after which a line comes, however little has. */
 const SILENCE = 30_000;
@@ -10,7 +9,7 @@ export class Milestones {
   #tenths = 0;
 
   /** Whether these figures are worth a line. */
-  isDue({ bytes, total }: FetchProgress): boolean {
+  isDue({ bytes, total }: { readonly bytes: number; readonly total: number | null }): boolean {
     if (bytes === 0 && total === null) return false;
     const tenths = total === null || total === 0 ? 0 : Math.floor((10 * bytes) / total);
     const now = performance.now();
