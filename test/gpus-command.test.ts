@@ -129,6 +129,27 @@ test("the names that requests call the models stand where there is room for them
   for (const columns of [60, 80, 101]) assert.doesNotMatch(gpusTable(gpus, columns), /MODEL|Llama/);
 });
 
+test("several models on a GPU stand by name as far as they are there, on its page with all that is known", () => {
+  const [own] = GPU.instances as [(typeof GPU.instances)[number]];
+  const instances = [
+    { ...own, model: "chat" },
+    { ...own, id: 1, model: "org/vectors", state: "loading" as const, loadSeconds: null, running: 0 },
+    { ...own, id: 2, model: "rare", state: "cold" as const, loadSeconds: null, memoryBytes: null, running: 0 },
+  ];
+  const several = { ...H100, model: null, modelName: null, instances };
+  const cold = { ...several, id: 1, instances: instances.slice(2) };
+  const wide = gpusTable([several, cold].map(viewOfGpu), 160);
+  assert.match(wide, / chat, org\/vectors \(loading\) \+1$/m);
+  assert.match(wide, / 1 not loaded$/m);
+  assert.doesNotMatch(gpusTable([several, cold].map(viewOfGpu), 80), /chat/);
+  const page = gpuPage(detailsOfGpu(several, []), 80);
+  assert.ok(longestLine(page) <= 80, page);
+  assert.match(
+    page,
+    /^MODEL +STATE +TASKS +MEMORY +LOADED IN\nchat +ready +2 +3\.3 GiB +2\.5 s\norg\/vectors +loading +0 +3\.3 GiB +-\nrare +cold +0 +- +-$/m,
+  );
+});
+
 test("a file gets neither bars nor broken lines", () => {
   const text = gpusTable(MACHINE, null);
   assert.doesNotMatch(text, /[█░…]/);

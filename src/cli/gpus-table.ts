@@ -2,6 +2,7 @@
 import { wallTime } from "../common/clock.ts";
 import { type GpuDetails, type GpuView } from "../http/schemas/gpus.ts";
 import { styleText } from "node:util";
+import { modelsOn, modelsTable } from "./gpu-models.ts";
 import { bar, padded, shortened, table, widthOf, wrap } from "./table.ts";
 
 /** Where it is read: so many columns of a terminal; null: in a file or by a program, which want neither bars nor broken lines. */
@@ -86,7 +87,7 @@ function layoutFor(gpus: readonly GpuView[], columns: Columns): Layout {
     plain.names >= longest ? all : all.filter((column) => gpus.some((gpu) => cellsOf(gpu, 0, longest)[column] !== "-"));
   const wanted = Math.min(longest, ENOUGH_FOR_A_NAME);
   const barred = BARS.map((bars) => layoutWith(bars, known)).find(({ names }) => names >= wanted);
-  if (barred !== undefined && gpus.every(({ model_name: name }) => name === null)) return barred;
+  if (barred !== undefined && gpus.every((gpu) => modelsOn(gpu) === "-")) return barred;
   if (barred !== undefined) return withModels(barred, layoutWith);
   const without = (gone: number): Layout =>
     layoutWith(
@@ -132,7 +133,7 @@ function cellsOf(gpu: GpuView, bars: number, names: number, style: TableStyle = 
     withUnit(gpu.temperature, "°C"),
     withUnit(gpu.power, "W"),
     mostByOthers(gpu),
-    gpu.model_name ?? "-",
+    modelsOn(gpu),
   ];
 }
 
@@ -216,8 +217,9 @@ function loadOf({ running, waiting, kv_cache_use, slots }: NonNullable<GpuDetail
   return said.filter((part) => part !== null).join(", ") || "-";
 }
 
-/** Running tasks, processes and events, each where there are any. */
-function listsOf({ running_tasks, processes, events }: GpuDetails, columns: Columns, style: TableStyle): string[] {
+/** Models, running tasks, processes and events, each where there are any. */
+function listsOf(gpu: GpuDetails, columns: Columns, style: TableStyle): string[] {
+  const { running_tasks, processes, events } = gpu;
   const users = (processes ?? []).map(({ pid, memory, utilization, own }) => [
     String(pid),
     bytesOf(memory),
@@ -227,7 +229,9 @@ function listsOf({ running_tasks, processes, events }: GpuDetails, columns: Colu
   const isNarrow = columns !== null && columns < NARROW;
   const time = (at: string): string => (isNarrow ? clockOf(at, style) : at);
   const history = events.map(({ at, event, reason }) => hanging(`${time(at)}  ${padded(event, 8)}  `, reason, columns));
+  const models = modelsTable(gpu, bytesOf);
   return [
+    ...(models === null ? [] : [models]),
     ...(running_tasks.length === 0 ? [] : [tasksTable(running_tasks, columns, style)]),
     ...(users.length === 0 ? [] : [table(["PROCESS", "MEMORY", "UTIL", "WHOSE"], users)]),
     ...(history.length === 0 ? [] : [`EVENTS\n${history.join("\n")}`]),
