@@ -83,6 +83,12 @@ test("a connection that is cut goes on where it stood", async (t) => {
   assert.equal(third!["if-range"], etagOf(FILE));
 });
 
+test("a connection may be cut any number of times, as long as something comes between", async (t) => {
+  const hub = await startHub(t, { [NAME]: FILE });
+  hub.faults.push(...Array.from({ length: 9 }, () => cutAfter(300_000)));
+  assert.deepEqual(readFileSync((await hub.fetch("hf:owner/repo")).path), FILE);
+});
+
 test("an aborted fetch leaves nothing under the final name, and the next one goes on from it", async (t) => {
   const hub = await startHub(t, { [NAME]: FILE });
   const controller = new AbortController();
