@@ -325,3 +325,28 @@ test("clients that ask again after each answer do not have their model unloaded 
   }
   assert.ok(world.loadCount >= 15 && world.loadCount <= 22, `${world.loadCount} loads in 600 s`);
 });
+
+test("models that share the slots of a GPU take turns in the order of their tasks", () => {
+  const world = new ModelWorld(
+    [{ total: 10, mostTasks: 1, models: ["a", "b"] }],
+    ["a", "b"].map((name) => ({
+      name,
+      memory: 5,
+      slots: 1,
+      context: 1000,
+      can: new Set(["completion"]),
+      loadSeconds: 0,
+    })),
+  );
+  for (const place of world.places) world.scheduler.ask([place], "load");
+  world.obey();
+  for (const place of world.places) world.becomes(place, "ready");
+  const tasks = ["a", "a", "b", "a"].map((model) => world.submit({ model }));
+  const [first, second] = tasks;
+  world.complete(first!);
+  world.complete(second!);
+  assert.deepEqual(
+    tasks.map(({ status }) => status),
+    ["completed", "completed", "running", "queued"],
+  );
+});

@@ -2,7 +2,7 @@
 import { type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
 import { type Callers } from "./callers.ts";
-import { demandOf } from "./demand.ts";
+import { type Demand, demandOf } from "./demand.ts";
 import { type Effects } from "./effects.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
@@ -80,15 +80,29 @@ export class Dispatcher {
   }
 
   #wantedOn(instance: Instance): Wanted {
+    const { gpuId } = instance;
+    const { eligibility } = this.#parts;
+    const here = this.#slotOf(instance);
+    const suits = (one: Instance, demand: Demand): boolean => eligibility.lackOf(one, demand) === null;
+    const fits = (one: Instance, entry: Entry): boolean =>
+      eligibility.misfit(one, tasksOf(entry)) === null && !this.#hasItsGpu(entry, one);
     return {
-      gpuId: instance.gpuId,
-      fits: (entry) =>
-        this.#parts.eligibility.misfit(instance, tasksOf(entry)) === null && !this.#hasItsGpu(entry, instance),
-      suits: (demand) => this.#parts.eligibility.lackOf(instance, demand) === null,
-      servesType: (type, demand) => this.#parts.eligibility.servesType(instance.gpuId, type, demand),
-      isTooSmall: (bytes, type, demand) =>
-        this.#parts.eligibility.isTooSmall(instance, type === null ? ANYWHERE : ofType(type), demand, bytes),
+      gpuId,
+      // A suspect has to be alone on its instance, which may have to become empty for it.
+      fits: (entry) => here.some((one) => (one === instance || !isSuspect(firstOf(entry))) && fits(one, entry)),
+      suits: (demand) => here.some((one) => suits(one, demand)),
+      servesType: (type, demand) => eligibility.servesType(gpuId, type, demand),
+      isTooSmall: (bytes, type, demand) => {
+        const place = type === null ? ANYWHERE : ofType(type);
+        return here.every((one) => !suits(one, demand) || eligibility.isTooSmall(one, place, demand, bytes));
+      },
     };
+  }
+
+  /** Those among which the next entry gets a slot: all that share those of their GPU, or the first one would have all of them. */
+  #slotOf(instance: Instance): readonly Instance[] {
+    if (instance.card.mostTasks === null) return [instance];
+    return this.#parts.fleet.on(instance.gpuId).filter((one) => one === instance || one.whyNot === null);
   }
 
   /** Whether another instance is reserved for an entry, and this one is not empty yet. */
