@@ -1,7 +1,7 @@
 /** The models by name, on the first screen. */
 import { type Device } from "../gpu/inventory/devices.ts";
 import { mayHold } from "../gpu/served.ts";
-import { progressWords, sizeWords } from "../common/progress-words.ts";
+import { progressBehind, sizeWords } from "../common/progress-words.ts";
 import { type ModelEntry } from "../models/registry.ts";
 import { shortened, table } from "./table.ts";
 
@@ -34,5 +34,5 @@ function fileWords({ file, fetch, settings: { source } }: ModelEntry): string {
   if (file === null) return source === undefined ? "needs none" : "elsewhere";
   if (file.state === "there") return "here";
   if (file.state === "failed") return "cannot be used";
-  return fetch === null ? "is being fetched" : `is being fetched (${progressWords(fetch)})`;
+  return `is being fetched${progressBehind(fetch)}`;
 }

@@ -24,6 +24,12 @@ export function progressWords({ bytes, total, rate }: Progress): string {
   return `${share}, ${sizeWords(rate)}/s`;
 }
 
+/** The same behind a sentence, like " (34 %, 12 MB/s)"; "" before anything is known. */
+export function progressBehind(progress: Progress | null): string {
+  const isKnown = progress !== null && (progress.bytes > 0 || progress.total !== null);
+  return isKnown ? ` (${progressWords(progress)})` : "";
+}
+
 /** Seconds until all is here at the present rate; null: nobody can tell. */
 export function secondsLeft({ bytes, total, rate }: Progress): number | null {
   return total === null || rate <= 0 ? null : Math.max(0, Math.ceil((total - bytes) / rate));

@@ -7,7 +7,7 @@ import { type ModelFile, type ServedModel } from "../gpu/served.ts";
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
 import { FetchLog } from "./fetch-log.ts";
-import { progressWords } from "../common/progress-words.ts";
+import { progressBehind } from "../common/progress-words.ts";
 import { bytesAt, fileAt } from "./model-file.ts";
 import { type ModelSource } from "./source.ts";
 
@@ -93,7 +93,7 @@ export class HeldModel {
   get file(): ModelFile | null {
     const { file } = this.#served;
     if (file?.state !== "fetching" || this.#progress === null) return file;
-    return { state: "fetching", why: `Its file is being fetched (${progressWords(this.#progress)}).` };
+    return { state: "fetching", why: `Its file is being fetched${progressBehind(this.#progress)}.` };
   }
 
   /** null: nothing is being fetched. */

@@ -11,7 +11,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelFile, type ServedModel } from "../gpu/served.ts";
 import { type Logger } from "../log/log.ts";
 import { type FetchedModel, type FetchProgress } from "./fetch.ts";
-import { progressWords } from "../common/progress-words.ts";
+import { progressBehind } from "../common/progress-words.ts";
 import { type Fetcher, HeldModel, type Provenance } from "./held-model.ts";
 import { changePulled, type PulledModel, pulledPath, readPulled } from "./pulled.ts";
 import { nameTaken, pullOf, withPulled } from "./pull-rules.ts";
@@ -103,9 +103,8 @@ export class ModelRegistry {
     );
     const [first] = coming;
     if (first === undefined) return null;
-    const how = first.progress === null ? "" : ` (${progressWords(first.progress)})`;
     const which = this.#all.length === 1 ? "The model" : `${coming.length} of ${this.#all.length} models`;
-    return `${which} ${coming.length > 1 ? "are" : "is"} still being fetched${how}.`;
+    return `${which} ${coming.length > 1 ? "are" : "is"} still being fetched${progressBehind(first.progress)}.`;
   }
 
   /** Finds what was fetched before, without asking anybody. */
