@@ -63,8 +63,8 @@ export const SUITES: readonly Suite[] = [
   { name: "gpus", tests: ["gpus", "monitor", "nvidia-smi"], dependsOn: ["src/cli/gpus*.ts", "src/gpu/**"] },
   {
     name: "processes",
-    tests: ["durability", "restart", "stop", "wall-clock", "workers"],
-    dependsOn: ["src/{cli,common,gpu,scheduler,store,tasks}/**"],
+    tests: ["durability", "reload", "restart", "stop", "wall-clock", "workers"],
+    dependsOn: ["src/{cli,common,config,gpu,scheduler,store,tasks}/**"],
   },
   {
     name: "memory",
