@@ -17,6 +17,9 @@ interface Model {
   readonly slots?: number;
   readonly pinned?: boolean;
   readonly context?: number;
+  /** The one that is to take its place. */
+  readonly successor?: number;
+  readonly retired?: boolean;
 }
 
 /** GPUs with a number of models each, of which some are there; what the scheduler wants done happens when the test says so. */
@@ -62,13 +65,13 @@ class Models extends World {
   }
 }
 
-function instanceOf(
-  id: number,
-  { name, memory, state = "cold", slots = 1, pinned = false, context = 1000 }: Model,
-): InstanceFacts {
+function instanceOf(id: number, model: Model): InstanceFacts {
+  const { name, memory, state = "cold", slots = 1, pinned = false, context = 1000 } = model;
+  const { successor = null, retired = false } = model;
   const own = gpuOf(facts(0)).instances[0]!;
   const residency = { memory, fileBytes: memory ?? 0, loadSeconds: null, pinned };
-  return { ...own, id, model: name, modelName: name, can: null, context, slots, state, residency };
+  const as = { id, model: name, modelName: name, can: null, context, slots, state };
+  return { ...own, ...as, residency, successor, retired };
 }
 
 const A: Model = { name: "a", memory: 6 * GIB };
@@ -324,6 +327,58 @@ test("clients that ask again after each answer do not have their model unloaded 
     }
   }
   assert.ok(world.loadCount >= 15 && world.loadCount <= 22, `${world.loadCount} loads in 600 s`);
+/** The version of a model that is there, and the one that is to take its place. */
+const OLD: Model = { ...A, ...READY, successor: 1, slots: 2 };
+const NEXT: Model = { ...A, memory: 4 * GIB, slots: 2 };
+
+test("a successor is loaded beside what it replaces where memory is free, though no task waits for it", () => {
+  const world = new Models([[OLD, NEXT]]);
+  assert.deepEqual(world.wanted, ["load 0/1"]);
+  const task = world.ask({ model: "a" });
+  assert.deepEqual([task.status, task.gpuId], ["running", 0], "the one before serves until it is ready");
+});
+
+test("without memory beside it, an instance finishes what runs, goes, and its successor is loaded; what comes waits", () => {
+  const big = { ...NEXT, memory: 6 * GIB };
+  const world = new Models([[{ ...A, ...READY, slots: 2 }, big, { ...B, ...READY }]]);
+  const running = world.ask({ model: "a" });
+  world.put(0, [OLD, big, { ...B, ...READY }], { total: 10 * GIB, reserved: 0 });
+  const late = world.ask({ model: "a" });
+  assert.deepEqual([late.status, world.wanted], ["queued", []]);
+  world.scheduler.finished(running, COMPLETED);
+  assert.deepEqual(world.wanted, ["unload 0/0"], "no other model has to go");
+  assert.equal(late.status, "queued");
+  world.becomes(0, 0, "cold");
+  assert.deepEqual(world.wanted, ["load 0/1"]);
+  world.becomes(0, 1, "ready");
+  assert.equal(late.status, "running");
+});
+
+test("an instance stays while its successor would not fit without it either, or an operator wants it gone", () => {
+  const huge = new Models([[OLD, { ...NEXT, memory: 11 * GIB }]]);
+  assert.deepEqual(huge.wanted, []);
+  assert.equal(huge.ask({ model: "a" }).status, "running");
+  const unknown = new Models([[OLD, { ...NEXT, memory: null }]]);
+  assert.deepEqual(unknown.wanted, []);
+  const gone = new Models([[{ ...A, ...READY }, NEXT]]);
+  gone.scheduler.ask([{ gpuId: 0, id: 0 }], "unload");
+  gone.put(0, [{ ...OLD, state: "unloading" }, NEXT], { total: 10 * GIB, reserved: 0 });
+  gone.becomes(0, 0, "cold");
+  assert.deepEqual(gone.wanted, ["unload 0/0"], "its successor is loaded when it is wanted");
+  gone.ask({ model: "a" });
+  assert.deepEqual(gone.wanted, ["load 0/1"]);
+});
+
+test("a retired instance takes nothing, and the name that it alone had is nobody's", () => {
+  const world = new Models([[{ ...A, ...READY }, B]]);
+  const running = world.ask({ model: "a" });
+  const waiting = world.ask({ model: "a" });
+  world.put(0, [{ ...A, state: "draining", retired: true }, B], { total: 10 * GIB, reserved: 0 });
+  assert.deepEqual([waiting.status, waiting.error?.code], ["failed", "model_not_found"]);
+  assert.throws(() => world.ask({ model: "a" }), { code: "model_not_found" });
+  world.scheduler.finished(running, COMPLETED);
+  world.put(0, [], { total: 10 * GIB, reserved: 0 });
+  assert.equal(running.status, "completed");
 });
 
 test("models that share the slots of a GPU take turns in the order of their tasks", () => {
