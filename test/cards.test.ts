@@ -67,4 +67,5 @@ test("what workers of ours take of a card is not taken by others", async () => {
 test("of two workers on one card nobody can tell what each of them takes", () => {
   const worker: Worker = { use: "loaded", idleFor: 0, pids: [] };
   assert.equal(cardsOf({ A: [worker, worker] }).footprint(["A"]), null);
+  assert.equal(cardsOf({}).footprint([]), null, "of devices without cards nothing was measured");
 });

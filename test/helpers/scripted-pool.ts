@@ -9,6 +9,7 @@ import { type TestContext } from "node:test";
 import { pino } from "pino";
 import { parseConfig } from "../../src/config/config.ts";
 import { type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
+import { type FailureCode } from "../../src/engine/failures.ts";
 import { type Device, findDevices } from "../../src/gpu/inventory/devices.ts";
 import { KnownGpus } from "../../src/gpu/inventory/known-gpus.ts";
 import { GpuPool, type PoolParts } from "../../src/gpu/pool.ts";
@@ -38,6 +39,10 @@ export class ScriptedLoad {
     this.#events.message({ type: "loaded", info: { ...infoOf(this.#device, this.engine), ...changes }, gpus: null });
   }
 
+  refuse(code: FailureCode): void {
+    this.#events.message({ type: "refused", code, sentence: `It says ${code}.` });
+  }
+
   end(): void {
     this.state = "ended";
     setImmediate(() => this.#events.closed({ how: "exit code 0", stderr: "" }));
@@ -64,7 +69,7 @@ function infoOf({ uuids, kind, backend }: Device, { model, context, slots }: Eng
   };
 }
 
-export interface PoolSetting extends Pick<PoolParts, "models" | "estimate" | "cores"> {
+export interface PoolSetting extends Pick<PoolParts, "models" | "estimate" | "cores" | "timing"> {
   /** YAML. */
   readonly config: string;
   readonly gpus?: readonly GpuIdentity[];
@@ -144,6 +149,11 @@ export class ScriptedPool {
       this.loads[done]!.done();
     }
     return this;
+  }
+
+  /** Has `until` look again. */
+  again(): void {
+    this.#changes.tell();
   }
 
   until(holds: () => boolean): Promise<void> {

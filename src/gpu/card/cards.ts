@@ -84,9 +84,9 @@ export class Cards {
     };
   }
 
-  /** Bytes that a worker takes of these; null: it is not alone there, or its share is not known. */
+  /** Bytes that a worker takes of these; null: there are none, it is not alone there, or its share is not known. */
   footprint(uuids: readonly string[]): number | null {
-    if (uuids.some((uuid) => this.#workersOn(uuid).length > 1)) return null;
+    if (uuids.length === 0 || uuids.some((uuid) => this.#workersOn(uuid).length > 1)) return null;
     const each = uuids.map((uuid) => this.#cards.get(uuid)?.meter.footprint ?? null);
     return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
   }
