@@ -285,7 +285,7 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
       scheduler,
       gpuIds: pool.gpuIds,
       registry: models,
-      allowUrls: rest.config.models_allow_urls,
+      allowUrls: () => models.allowsUrls,
     }),
     drainGpu: (id, options) => pool.drain(id, options),
     resumeGpu: (id, by) => pool.resume(id, by),

@@ -327,6 +327,8 @@ test("clients that ask again after each answer do not have their model unloaded 
     }
   }
   assert.ok(world.loadCount >= 15 && world.loadCount <= 22, `${world.loadCount} loads in 600 s`);
+});
+
 /** The version of a model that is there, and the one that is to take its place. */
 const OLD: Model = { ...A, ...READY, successor: 1, slots: 2 };
 const NEXT: Model = { ...A, memory: 4 * GIB, slots: 2 };

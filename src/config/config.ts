@@ -7,4 +7,4 @@ export { checkFiles, engineFault, type EngineFault } from "./files.ts";
 export { type Check, configFile, type ConfigOverrides, loadConfig, parseConfig, withoutNulls } from "./load.ts";
 export { MODEL_NAME, type ModelSettings } from "./models-section.ts";
 export { type Config, ConfigSchema } from "./schema.ts";
-export { Reloader, type ReloadReport, reloadWords } from "./reload.ts";
+export { type LiveConfig, Reloader, type ReloadReport, reloadWords } from "./reload.ts";

@@ -57,7 +57,7 @@ export interface CatalogParts {
   readonly gpuIds: readonly number[];
   readonly registry: Pick<ModelRegistry, "entries" | "pull" | "remove">;
   /** `models_allow_urls`. */
-  readonly allowUrls: boolean;
+  readonly allowUrls: () => boolean;
 }
 
 export class ModelCatalog {
@@ -137,7 +137,7 @@ export class ModelCatalog {
    */
   async pull(source: string, name: string | undefined): Promise<CatalogModel> {
     const { kind } = parseSource(source);
-    if (kind === "path" || (kind === "url" && !this.#parts.allowUrls)) {
+    if (kind === "path" || (kind === "url" && !this.#parts.allowUrls())) {
       const what = kind === "path" ? "a path" : "a URL, which needs models_allow_urls: true";
       const sentence = `source must be a name of the table or begin with hf:, as in hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF; it is ${what}.`;
       throw new AltLasError("invalid_input", sentence, { param: "source" });

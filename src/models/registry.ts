@@ -5,7 +5,7 @@
 import { wallTime } from "../common/clock.ts";
 import { ABSENT, FileWatch } from "../common/file-watch.ts";
 import { shown } from "../common/validation.ts";
-import { type Config, deviceEntries, type ModelSettings } from "../config/config.ts";
+import { type Config, deviceEntries, type LiveConfig, type ModelSettings } from "../config/config.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelFile, type ServedModel } from "../gpu/served.ts";
@@ -75,6 +75,7 @@ export class ModelRegistry {
   #looks: NodeJS.Timeout | undefined;
   /** `models_from_cache`. */
   #fromCache: boolean;
+  #allowsUrls: boolean;
   #isStarted = false;
   #isStopped = false;
 
@@ -82,6 +83,7 @@ export class ModelRegistry {
   constructor(parts: RegistryParts) {
     this.#parts = parts;
     this.#fromCache = parts.config.models_from_cache;
+    this.#allowsUrls = parts.config.models_allow_urls;
     this.#configured = parts.config.models.map((settings) => this.#held(settings, null));
     this.#readPulled();
   }
@@ -168,6 +170,11 @@ export class ModelRegistry {
     return source === null || source.kind === "path" || isShared ? null : fetcher.remove(source, environment);
   }
 
+  /** `models_allow_urls`. */
+  get allowsUrls(): boolean {
+    return this.#allowsUrls;
+  }
+
   /** Whether models stand in the configuration. */
   get isConfigured(): boolean {
     return this.#configured.length > 0;
@@ -177,7 +184,7 @@ export class ModelRegistry {
    * Takes over another configuration. Models that are the same keep their state.
    * @throws {AltLasError} one of the sources is malformed; nothing has changed then
    */
-  configure({ models, models_from_cache: fromCache }: Pick<Config, "models" | "models_from_cache">): void {
+  configure({ models, models_from_cache: fromCache, models_allow_urls: allowsUrls }: LiveConfig): void {
     const before = this.#configured;
     this.#configured = models.map((settings) => {
       const text = JSON.stringify(settings);
@@ -185,6 +192,7 @@ export class ModelRegistry {
       return same ?? this.#held(settings, null, before.find((held) => held.settings.source === settings.source)?.found);
     });
     for (const held of before) if (!this.#configured.includes(held)) held.stop();
+    this.#allowsUrls = allowsUrls;
     if (fromCache !== this.#fromCache) {
       this.#fromCache = fromCache;
       this.#followList();

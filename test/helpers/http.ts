@@ -574,7 +574,7 @@ export function testServer(
       },
       gpuIds: [GPU.id, CPU_DEVICE.id],
       registry: { entries: () => [], ...registry },
-      allowUrls: config.models_allow_urls,
+      allowUrls: () => config.models_allow_urls,
     }),
     runningOn: (gpuId) => (gpuId === GPU.id ? state.running : []),
     drainGpu: (gpuId, options) => operations.push({ drain: gpuId, ...options }),

@@ -14,12 +14,12 @@ models:
 ${more}`;
 }
 
+const isReady = ({ msg }: { readonly msg: string }): boolean => msg === "worker ready";
 const SHORT = { text: "short", max_length: 20, model: "a" };
 
 test("alt-las reload brings another version of a model in while a stream goes on, and SIGHUP the next one", async (t) => {
   const server = await Server.start(t, { config: configOf(1_000_000), args: ["--devices", "simulated:1"] });
   const file = join(server.folder, "config.yaml");
-  const isReady = ({ msg }: { readonly msg: string }): boolean => msg === "worker ready";
   await server.logged(isReady);
   const { task_id: id } = await server.predict({ text: "long", max_length: 1_000_000, model: "a" });
   const stream = await fetch(`${server.url}/api/v1/task/${id}/events`, {
