@@ -1,5 +1,7 @@
 /** `models.json` in the data directory: the models that were pulled, by the names that requests call them. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { type ValidateFunction } from "ajv";
 import { type Static, Type } from "typebox";
 import { makeDataDir } from "../common/data-folder.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
@@ -33,7 +35,7 @@ const FileSchema = Type.Object(
   },
   strict,
 );
-const validate = makeAjv().compile(FileSchema);
+let validate: ValidateFunction | undefined;
 
 /** A model that was pulled. */
 export type PulledModel = Readonly<Static<typeof Pulled>>;
@@ -49,6 +51,9 @@ export function pulledPath(dataDir: string): string {
 /** In the order in which they were pulled; none when there is no file. @throws {AltLasError} `bad_config`, naming the file and what is wrong with it */
 export function readPulled(dataDir: string): readonly PulledModel[] {
   const path = pulledPath(dataDir);
+  // A server for which nothing was ever pulled compiles no schema.
+  if (!existsSync(path)) return [];
+  validate ??= makeAjv().compile(FileSchema);
   const file = readJsonFile(path, validate) as Static<typeof FileSchema> | undefined;
   const models = file?.models ?? [];
   const twice = models.find(({ name }, index) => models.findIndex((one) => one.name === name) < index);
