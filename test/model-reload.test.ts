@@ -53,7 +53,7 @@ async function ready(server: LocalServer, name: string, count = 1): Promise<void
   await server.logged((line) => line.msg === "worker ready" && line["name"] === name, count);
 }
 
-async function left(server: LocalServer): Promise<void> {
+async function gone(server: LocalServer): Promise<void> {
   await server.logged(({ msg }) => msg === "model gone");
 }
 
@@ -85,7 +85,7 @@ test("another version is loaded beside the one before, takes over, and what runs
   assert.equal(server.workers.alive.length, 2);
   assert.deepEqual(await tokens(server), ["completed", 14]);
   assert.equal(await task.cancel(), "canceled");
-  await left(server);
+  await gone(server);
   assert.equal(server.workers.alive.length, 1);
 });
 
@@ -99,6 +99,19 @@ test("without memory for both, the version before finishes what runs and goes, w
   assert.equal(await task.cancel(), "canceled");
   const { status, result, attempts } = await server.ended(task_id);
   assert.deepEqual([status, result?.usage.completion_tokens, attempts.length], ["completed", 14, 1]);
+  assert.equal(server.workers.alive.length, 1);
+});
+
+test("a worker that dies while it finishes what runs takes no task with it: the next version runs it again", async (t) => {
+  const server = await serving(t, [OLD]);
+  const { task_id } = await server.predict({ ...SHORT, max_length: ENDLESS });
+  const [old] = server.workers.alive;
+  server.reload(configOf([NEW]));
+  await ready(server, "a", 2);
+  old!.kill();
+  const { status, attempts } = await server.ended(task_id);
+  assert.deepEqual([status, attempts.map(({ reason }) => reason)], ["completed", ["worker_crash", "completed"]]);
+  await gone(server);
   assert.equal(server.workers.alive.length, 1);
 });
 
@@ -145,7 +158,7 @@ test("a model that is taken out finishes what runs; what waits for it, and what 
   const refused = await server.request("POST", "/api/v1/predict", { body: SHORT });
   assert.deepEqual([refused.status, refused.body.code], [400, "model_not_found"]);
   assert.equal(await task.cancel(), "canceled");
-  await left(server);
+  await gone(server);
   assert.deepEqual(await tokens(server, { ...SHORT, model: "b" }), ["completed", 20]);
   assert.equal(server.workers.alive.length, 1);
 });
