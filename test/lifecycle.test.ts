@@ -304,6 +304,16 @@ test("a stall under work is a fault; one without work only costs the worker", ()
   assert.deepEqual([idle.state, idle.wakeAt], ["starting", idle.now + TIMING.restartPause]);
 });
 
+test("a load of a model by name that gets no further is given up with the reason, and may be asked for again after a pause", () => {
+  const world = new World({ onDemand: true });
+  world.lifecycle.want();
+  world.lifecycle.begins();
+  world.lifecycle.stalled("It hangs.", false);
+  assert.deepEqual([world.state, world.reason, world.lifecycle.isWanted], ["unfit", "It hangs.", false]);
+  world.lifecycle.wake();
+  assert.equal(world.instance.state, "cold");
+});
+
 test("a worker that does not stop a task is replaced, and the tasks that it was to stop are handed on", () => {
   const world = serving();
   world.lifecycle.stuck("It is deaf.", []);

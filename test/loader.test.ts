@@ -4,7 +4,6 @@ import { test } from "node:test";
 import { type CardMemory, type GpuFacts, type InstanceFacts } from "../src/gpu/facts.ts";
 import { type Task } from "../src/task.ts";
 import { type SchedulerSettings } from "../src/scheduler/effects.ts";
-import { ModelWorld } from "./helpers/model-world.ts";
 import { COMPLETED, facts, gpuOf, NO_LIMITS, World } from "./helpers/scheduling.ts";
 import { type TaskChanges } from "./helpers/requests.ts";
 
@@ -303,32 +302,6 @@ test("tasks for a model that nobody has any more end with its name", () => {
   assert.deepEqual([task.status, task.error?.code], ["failed", "model_not_found"]);
 });
 
-test("clients that ask again after each answer do not have their model unloaded between two of them", () => {
-  const clients = ["a", "c"];
-  const world = new ModelWorld(
-    [{ total: 10, mostTasks: null, models: clients }],
-    clients.map((name) => ({ name, memory: 6, slots: 1, context: 1000, can: new Set(["completion"]), loadSeconds: 5 })),
-  );
-  const asks = (model: string): void => {
-    const task = world.task({ model });
-    world.scheduler.submit([task], "single");
-    world.tasks.push(task);
-    world.obey();
-  };
-  for (const name of clients) asks(name);
-  for (let tenth = 0; tenth < 6000; tenth++) {
-    world.passes(0.1);
-    for (const place of world.places)
-      if (place.state === "starting" || place.state === "unloading")
-        world.becomes(place, place.state === "starting" ? "ready" : "cold");
-    for (const task of world.tasks.filter(({ status }) => status === "running")) {
-      world.ends(task);
-      asks(task.model!);
-    }
-  }
-  assert.ok(world.loadCount >= 15 && world.loadCount <= 22, `${world.loadCount} loads in 600 s`);
-});
-
 /** The version of a model that is there, and the one that is to take its place. */
 const OLD: Model = { ...A, ...READY, successor: 1, slots: 2 };
 const NEXT: Model = { ...A, memory: 4 * GIB, slots: 2 };
@@ -383,27 +356,17 @@ test("a retired instance takes nothing, and the name that it alone had is nobody
   assert.equal(running.status, "completed");
 });
 
-test("models that share the slots of a GPU take turns in the order of their tasks", () => {
-  const world = new ModelWorld(
-    [{ total: 10, mostTasks: 1, models: ["a", "b"] }],
-    ["a", "b"].map((name) => ({
-      name,
-      memory: 5,
-      slots: 1,
-      context: 1000,
-      can: new Set(["completion"]),
-      loadSeconds: 0,
-    })),
-  );
-  for (const place of world.places) world.scheduler.ask([place], "load");
-  world.obey();
-  for (const place of world.places) world.becomes(place, "ready");
-  const tasks = ["a", "a", "b", "a"].map((model) => world.submit({ model }));
-  const [first, second] = tasks;
+test("the rest of a batch whose model has left its GPU goes where that is", () => {
+  const world = new Models([[{ ...A, ...READY }, C], [{ ...A, ...READY }]]);
+  const elsewhere = world.ask({ model: "a", pinnedGpuId: 1, boundTo: 1 });
+  const [first, second] = world.batch(2, "whole", { model: "a" });
+  world.ask({ model: "c", pinnedGpuId: 0, boundTo: 0 });
+  world.pass(31);
   world.complete(first!);
-  world.complete(second!);
-  assert.deepEqual(
-    tasks.map(({ status }) => status),
-    ["completed", "completed", "running", "queued"],
-  );
+  assert.deepEqual(world.wanted, ["unload 0/0"]);
+  world.complete(elsewhere);
+  world.becomes(0, 0, "unloading");
+  assert.equal(second!.status, "queued");
+  world.becomes(0, 0, "cold");
+  assert.deepEqual([second!.status, second!.gpuId], ["running", 1]);
 });

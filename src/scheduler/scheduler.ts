@@ -147,7 +147,7 @@ export class Scheduler {
       const changes = this.#fleet.tell(facts);
       for (const { instance } of changes) this.#onChanged(instance);
       const isForOthers = this.#fleet.revision !== revision;
-      if (isForOthers || (wasServing && !this.#fleet.isServing(facts.id)))
+      if (isForOthers || changes.some(hasLeft) || (wasServing && !this.#fleet.isServing(facts.id)))
         for (const task of this.#requeue.releaseBatches(facts.id)) this.#effects.changed(task);
       if (isForOthers) this.#endInVain();
       if (changes.some(letsIn)) this.#dispatcher.fillAll();
@@ -385,6 +385,11 @@ const DECISIVE = [
   "modelName",
   "can",
 ] as const satisfies (keyof InstanceFacts)[];
+
+/** Whether a model is not there any more that was: the rest of a batch that is bound to its GPU may go elsewhere. */
+function hasLeft({ instance: { facts }, before }: Change): boolean {
+  return before?.state === "unloading" && facts.state === "cold";
+}
 
 /** Whether a change to an instance may let a waiting task start. */
 function letsIn({ instance: { facts }, before }: Change): boolean {

@@ -150,8 +150,14 @@ export class Stay {
     const engine = this.#engine;
     const isThere = this.#served !== null && this.#served.file?.state !== "fetching";
     const estimate = isThere ? await this.#options.estimate(engine).catch(() => null) : null;
-    if (engine !== this.#engine || estimate === this.#estimate) return;
-    this.#estimate = estimate;
+    if (engine !== this.#engine) return;
+    this.#estimate = estimate ?? (isThere ? this.#unread : null);
     this.#events.changed();
+  }
+
+  /** A file that cannot be read counts with its size: so its load is tried, and says what is wrong, instead of being waited for. */
+  get #unread(): Estimate {
+    const { fileBytes } = this.residency;
+    return { wanted: fileBytes, least: fileBytes };
   }
 }
