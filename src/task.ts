@@ -39,6 +39,8 @@ export type FinishReason = (typeof FINISH_REASONS)[number];
 /** The wishes of a client; one item of a batch has the same fields. */
 export interface TaskInput extends TaskSettings {
   readonly request: Request;
+  /** Set: without a `model` it means any, whichever model has its type. */
+  readonly anyModel?: boolean;
 }
 
 /** The settings of a task beside its request. */

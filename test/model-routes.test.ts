@@ -315,3 +315,31 @@ test("a model is fetched over HTTP, served while it is wanted, and forgotten; pa
   assert.deepEqual([removed.status, removed.body.name], [200, "org/pulled"]);
   assert.equal((await remove("org/pulled")).status, 404);
 });
+
+test("the type that stands for none means its model for what generates text, and embeddings without a type go to any model that makes them", async (t) => {
+  const writer = "{ name: writer, capabilities: [chat, completion] }, ";
+  const server = await startLocalServer(t, {
+    config: `${DEVICES.replace("{ name: org", `${writer}{ name: org`)}models:\n${model("other", 1)}${model("writer", 4, ", task_types: [text_generation]")}${model("org/vectors", 2)}`,
+  });
+  for (const name of ["other", "writer", "org/vectors"]) await server.logged(loaded(name), 2);
+  const modelOf = async (body: object): Promise<unknown> => (await server.run(body)).model;
+  assert.equal(await modelOf({ text: "hello", max_length: 2 }), "writer");
+  assert.equal(await modelOf({ messages: [{ role: "user", content: "hello" }], max_length: 2 }), "writer");
+  const vectors = await server.run({ input: "hello", task_type: null });
+  assert.deepEqual([vectors.status, vectors.task_type], ["completed", "text_generation"]);
+  const again = await server.request<{ task_id: string }>("POST", `/api/v1/task/${vectors.task_id}/retry`);
+  assert.equal(again.status, 200, JSON.stringify(again.body));
+  assert.equal((await server.ended(again.body.task_id)).status, "completed");
+  const typed = { task_type: "text_generation" };
+  const statusOf = async (path: string, body: object): Promise<unknown[]> => {
+    const { status, body: answer } = await server.request("POST", path, { body });
+    return status === 200 ? [200] : [status, answer.code ?? (answer as { error?: { code?: unknown } }).error?.code];
+  };
+  assert.deepEqual(await statusOf("/v1/embeddings", { input: "hello" }), [200]);
+  assert.deepEqual(await statusOf("/api/v1/batch_predict", { batch: [{ input: "hello" }, { text: "hello" }] }), [200]);
+  // One that names the type means its model, which makes none.
+  assert.deepEqual(await statusOf("/api/v1/predict", { input: "hello", ...typed }), [400, "unsupported"]);
+  for (const body of [{ batch: [{ input: "hello", ...typed }] }, { batch: [{ input: "hello" }], ...typed }])
+    assert.deepEqual(await statusOf("/api/v1/batch_predict", body), [400, "unsupported"]);
+  assert.deepEqual((await statusOf("/v1/embeddings", { input: "hello", ...typed }))[0], 400);
+});

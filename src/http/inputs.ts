@@ -2,6 +2,7 @@
 import { AltLasError } from "../errors.ts";
 import { NO_SAMPLING, type Request, SAMPLING_NAMES } from "../request.ts";
 import { type TaskInput } from "../task.ts";
+import { wasGiven } from "./given.ts";
 import { messagesOf, refuseLonger } from "./schemas/messages.ts";
 import { samplingOf } from "./schemas/sampling.ts";
 import { type InputFields } from "./schemas/submissions.ts";
@@ -12,12 +13,15 @@ import { type InputFields } from "./schemas/submissions.ts";
  * @throws {AltLasError} `invalid_input`, `unsupported`: its fields do not go together, or it has too much of something
  */
 export function inputOf(fields: InputFields, maxBytes: number, index: number | null): TaskInput {
+  const request = requestOf(fields, maxBytes, index);
   return {
-    request: requestOf(fields, maxBytes, index),
+    request,
     taskType: fields.task_type.toWellFormed(),
     priority: fields.priority,
     timeoutSeconds: fields.timeout_seconds ?? null,
     model: fields.model === undefined ? null : fields.model.toWellFormed(),
+    // The type that stands for none is one of tasks that generate text.
+    ...(request.kind === "embedding" && !wasGiven(fields, "task_type") && { anyModel: true }),
   };
 }
 
@@ -34,21 +38,8 @@ function requestOf(fields: InputFields, maxBytes: number, index: number | null):
   return { kind: "embedding", inputs, sampling: NO_SAMPLING };
 }
 
-/** Fields of a submission for vectors that have a default, which the check fills in. */
-const DEFAULTED = ["max_length", "temperature"] as const;
-/** Those that a body had before it was checked. */
-const givenIn = new WeakMap<object, readonly string[]>();
-
-/** Notes what `warningOf` cannot see any more when a body has been checked. */
-export function noteGiven({ body }: { readonly body: unknown }, _reply: unknown, done: () => void): void {
-  const fields = Object(body) as Readonly<Record<string, unknown>>;
-  if (fields["input"] !== undefined)
-    givenIn.set(
-      fields,
-      DEFAULTED.filter((name) => (fields[name] ?? null) !== null),
-    );
-  done();
-}
+/** Fields that are none of a submission for vectors, and have a default. */
+const OF_TEXT = ["max_length", "temperature"] as const;
 
 /** Fields that were given and decide nothing, as a warning; null: there are none. */
 export function warningOf(fields: InputFields): string | null {
@@ -56,7 +47,7 @@ export function warningOf(fields: InputFields): string | null {
   const beside = fields.messages === undefined ? "input" : "messages";
   const given: string[] = fields.raw === undefined ? [] : ["raw"];
   if (beside === "input") {
-    given.push(...(givenIn.get(fields) ?? []));
+    given.push(...OF_TEXT.filter((name) => wasGiven(fields, name)));
     given.push(...Object.values(SAMPLING_NAMES).filter((name) => asksFor(fields[name])));
   }
   if (given.length === 0) return null;

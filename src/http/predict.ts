@@ -10,8 +10,9 @@ import { usingBody } from "./bodies.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { cancelAbandoned, goneSignal } from "./disconnects.ts";
+import { noteGiven } from "./given.ts";
 import { idempotencyOf } from "./idempotency.ts";
-import { inputOf, noteGiven, warningOf } from "./inputs.ts";
+import { inputOf, warningOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
@@ -122,7 +123,7 @@ export function batchRoute(app: FastifyInstance, parts: ServerParts, schemas: Re
       refusals: ["conflict", ...ON_SUBMITTING],
     },
     onRequest: submission(parts),
-    preValidation: completeItems,
+    preValidation: [completeItems, noteGiven],
     handler: (request, reply) => usingBody(request, () => submitBatch(parts, request, reply)),
   });
 }

@@ -41,14 +41,14 @@ export class NewTasks {
       createdAt: now + clock.ahead,
       createdClock: now,
     };
-    return inputs.map(({ request, taskType, priority, timeoutSeconds, model }) =>
+    return inputs.map(({ request, taskType, priority, timeoutSeconds, model, anyModel = false }) =>
       newTask({
         ...shared,
         request,
         taskType,
         priority,
         timeoutSeconds: timeoutSeconds ?? timeout,
-        model: model === null ? modelOfTaskType(taskType) : modelMeantBy(model),
+        model: model !== null ? modelMeantBy(model) : anyModel ? null : modelOfTaskType(taskType),
         // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
         id: randomUUIDv7(),
         seq: ++this.lastSeq,

@@ -154,7 +154,8 @@ export class TaskBook implements TaskApi {
     if (request === null) throw unknown(id);
     const { user, strategy, pinnedGpuId, webhook } = task;
     return this.submit(
-      [{ ...task, request }],
+      // Where its type meant a model, it has that.
+      [{ ...task, request, anyModel: true }],
       { user, strategy, pinnedGpuId, webhook, batch: null, idempotency },
       task.id,
     );

@@ -5,6 +5,7 @@ import { AltLasError } from "../../errors.ts";
 import { type EmbeddingRequest, NO_SAMPLING } from "../../request.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
+import { noteGiven, wasGiven } from "../given.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
 import { NoQuery, shared } from "../schemas/common.ts";
 import { refuseLonger } from "../schemas/messages.ts";
@@ -34,7 +35,7 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
     },
     config: { moreParts: MOST_TOKENS },
     onRequest: submission(parts),
-    preValidation: tellIgnored(embedding),
+    preValidation: [tellIgnored(embedding), noteGiven],
     handler: async (request, reply) => {
       const { encoding_format } = request.body;
       const call = await usingBody(request, async () => {
@@ -44,7 +45,8 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
           inputs: inputsOf(body.input, max_text_bytes),
           sampling: NO_SAMPLING,
         };
-        return submitCall(parts, request, reply, [{ ...settingsOf(body), request: asked }]);
+        const settings = { ...settingsOf(body), ...(!wasGiven(body, "task_type") && { anyModel: true }) };
+        return submitCall(parts, request, reply, [{ ...settings, request: asked }]);
       });
       const tasks = await endOf(parts, call, reply);
       return tasks === null ? reply : embeddingAnswer(tasks[0]!, encoding_format);
