@@ -301,7 +301,15 @@ const anyHistory = fc.property(
   },
 );
 
-const PINNED = [{ seed: 1, numRuns: 300 }];
+const PINNED: readonly { readonly seed: number; readonly numRuns: number; readonly path?: string }[] = [
+  { seed: 1, numRuns: 300 },
+  // Room that was made for one model was taken by older tasks that name none.
+  {
+    seed: -1991411382,
+    numRuns: 1,
+    path: "14665:2:2:7:6:6:8:11:11:11:11:13:13:12:15:15:15:18:20:21:21:21:23:21:23:27:27:27:27:30:30:30:30:31:31:16:20",
+  },
+];
 const RANDOM = { seed: Math.trunc((Math.random() - 0.5) * 2 ** 32), numRuns: Number(process.env["RUNS"] ?? 500) };
 
 for (const run of [...PINNED, RANDOM]) {

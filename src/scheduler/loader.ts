@@ -31,8 +31,8 @@ interface Look {
   readonly claimed: Map<Instance | number, number>;
   /** Instances that are about to be loaded, some of them later. */
   readonly coming: Set<Instance>;
-  /** Those for which others make room. */
-  readonly awaited: Set<Instance>;
+  /** Those for which others make room, with the model that is wanted; null: any. */
+  readonly awaited: Map<Instance, string | null>;
   /** Those that get nothing new. */
   readonly leaving: Set<Instance>;
 }
@@ -44,8 +44,8 @@ export class Loader {
   readonly #parts: LoaderParts;
   /** Instances that get nothing new, so that another model can have their memory. */
   #leaving: ReadonlySet<Instance> = new Set();
-  /** Instances for which others make room. */
-  #awaited: ReadonlySet<Instance> = new Set();
+  /** Instances for which others make room, with the model that is wanted; null: any. */
+  #awaited: Look["awaited"] = new Map();
   /** Instances that an operator wants loaded, with the time of that wish. */
   readonly #asked = new Map<Instance, number>();
   /** Instances that an operator wants unloaded. */
@@ -107,7 +107,7 @@ export class Loader {
     const leaving = this.#dismiss();
     const wishes = this.#wishes();
     const plans = new MemoryPlans(fleet, wishes, now());
-    const look: Look = { plans, claimed: new Map(), coming: new Set(), awaited: new Set(), leaving };
+    const look: Look = { plans, claimed: new Map(), coming: new Set(), awaited: new Map(), leaving };
     for (const instance of fleet.replaced) this.#replace(instance, look);
     for (const wish of wishes) this.#grant(wish, look);
     this.#awaited = look.awaited;
@@ -132,14 +132,14 @@ export class Loader {
     if (next.facts.state !== "cold" || !isThere(old) || this.#dismissed.has(old)) return;
     const beside = this.#wayFor(next, look.plans);
     if (beside === null) return;
-    if (beside.decision.do === "load") return this.#go(beside, { since: now() }, look);
+    if (beside.decision.do === "load") return this.#go(beside, { since: now(), model: next.facts.modelName }, look);
     // Memory is about to be free, or is taken by what is being loaded.
     if (rankOf(beside) === RANKS.freeing || rankOf(beside) === RANKS.loading) return;
     const instead = this.#wayFor(next, new MemoryPlans(fleet, [], now(), old));
     if (instead?.decision.do === "wait" && instead.decision.until !== null) this.#lookAgainAt(instead.decision.until);
     if (instead === null || rankOf(instead) > RANKS.eviction) return;
     look.plans.claim({ ...instead, going: [old] });
-    look.awaited.add(next);
+    look.awaited.set(next, next.facts.modelName);
     if (old.running.size > 0 || old.facts.state === "starting") return void look.leaving.add(old);
     this.#unload(old, "Its successor needs its memory.");
     this.#asked.set(next, now());
@@ -162,7 +162,8 @@ export class Loader {
       // One whose file is being fetched counts as starting, and is cold when that is there.
       else if (state !== "starting") this.#asked.delete(instance);
     }
-    const isAwaited = ({ instances }: Wish): boolean => instances.some((one) => this.#awaited.has(one));
+    const isAwaited = ({ instances, model }: Wish): boolean =>
+      instances.some((one) => this.#awaited.get(one) === model);
     const first = new Set(this.#awaited.size === 0 ? [] : wishes.filter(isAwaited));
     const turn = (wish: Wish): number => (first.has(wish) ? 0 : 1);
     return wishes.toSorted((one, other) => turn(one) - turn(other) || one.since - other.since);
@@ -236,7 +237,7 @@ export class Loader {
     );
   }
 
-  #go(way: Way, { since }: Pick<Wish, "since">, { plans, awaited, leaving }: Look): void {
+  #go(way: Way, { since, model }: Pick<Wish, "since" | "model">, { plans, awaited, leaving }: Look): void {
     const { instance, decision, evicted, drained } = way;
     const { fleet, effects, now } = this.#parts;
     if (decision.do === "load") {
@@ -247,7 +248,7 @@ export class Loader {
     for (const one of evicted) this.#unload(one, `Its memory is needed for ${nameOf(instance)}.`);
     for (const one of drained) leaving.add(one);
     const isMade = rankOf(way) <= RANKS.eviction || drained.length > 0;
-    if (isMade) awaited.add(instance);
+    if (isMade) awaited.set(instance, model);
     // A younger wish may have the memory for a while, but it must not wait for ever.
     if (isMade || now() - since >= MIN_RESIDENCY_MS) plans.claim(way);
   }
