@@ -2,10 +2,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Engine, type EngineInfo } from "../src/engine/engine.ts";
+import { type Figures } from "../src/engine/openai/dialect.ts";
+import { ALT_LAS } from "../src/engine/openai/alt-las.ts";
+import { Upstream } from "../src/engine/upstream/upstream.ts";
 import { createEngine } from "../src/engine/open.ts";
 import { SAMPLING_NAMES } from "../src/request.ts";
 import { vectorsOf } from "./helpers/embedding-promises.ts";
-import { OPENAI, refused } from "./helpers/engines.ts";
+import { loaded, OPENAI, opened, refused } from "./helpers/engines.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
 import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
 import { StandIn } from "./helpers/upstream.ts";
@@ -75,20 +78,157 @@ describe("of this version", () => {
   });
 });
 
+async function figuresOf(url: string, key: string): Promise<Figures | null> {
+  const headers = { authorization: `Bearer ${key}` };
+  const upstream = new Upstream({ url, socketPath: null, headers }, OPENAI.patience);
+  const figures = await ALT_LAS.figures!(upstream);
+  await upstream.close();
+  return figures;
+}
+
+/** Of the models on each of its GPUs. */
+async function statesOn(server: LocalServer): Promise<string[]> {
+  return (await server.gpus()).map(({ instances }) => instances.map(({ model, state }) => `${model} ${state}`).join());
+}
+
+/** A server whose two GPUs hold several models each. */
+const SEVERAL = `gpu: { devices: [{ gpu: "simulated:2", slots: 4, memory_bytes: 1000 }] }
+engine:
+  simulated:
+    tokens_per_second: 0
+    models: [{ name: org/vectors, capabilities: [embedding] }, { name: writer, capabilities: [completion] }]
+models:
+  - { name: chat, aliases: [gpt-4o-mini], context: 2048, engine: { kind: simulated, memory_bytes: 300 } }
+  - { name: writer, load: demand, engine: { kind: simulated, memory_bytes: 300 } }
+  - { name: org/vectors, load: demand, context: 512, engine: { kind: simulated, memory_bytes: 300 }, gpus: [1] }
+  - { name: slow, load: demand, engine: { kind: simulated, memory_bytes: 300, load_seconds: 3600 }, gpus: [0] }
+`;
+
+describe("with several models on a GPU", () => {
+  const ends: (() => void | Promise<void>)[] = [];
+  let server: LocalServer;
+  before(async () => {
+    server = await startLocalServer({ after: (end) => void ends.push(end) }, { config: SEVERAL });
+    await server.logged((line) => line.msg === "model loaded", 2);
+  });
+  after(async () => {
+    for (const end of ends) await end();
+  });
+  const open = (model: string): Promise<Engine> =>
+    createEngine({ ...OPENAI, model, upstream: { url: server.url, apiKey: server.key } }, 0);
+
+  it("serves the one that is named, by its name or an alias, else the first", async () => {
+    for (const model of ["chat", "gpt-4o-mini", ""]) {
+      const engine = await open(model);
+      const { modelName, capabilities, honours, context } = await opened(engine, async () => {
+        assert.equal((await ask(engine, chatOf("Once", { seed: 7 }))).completionTokens, 30);
+      });
+      assert.deepEqual([modelName, context], ["chat", 2048], model);
+      assert.deepEqual(capabilities, ["chat", "completion", "embedding"]);
+      assert.deepEqual(honours.toSorted(), Object.values(SAMPLING_NAMES).toSorted());
+    }
+    assert.match(
+      (await refused(loaded({ ...OPENAI, model: "nobody", upstream: { url: server.url, apiKey: server.key } })))
+        .message,
+      /^ALT_LAS at .* has no model nobody; it has chat, writer, org\/vectors, slow\.$/,
+    );
+  });
+
+  it("has one that is not loaded there loaded by a task, and knows then what it can do", async () => {
+    assert.deepEqual(await statesOn(server), [
+      "chat ready,writer cold,slow cold",
+      "chat ready,writer cold,org/vectors cold",
+    ]);
+    const engine = await open("org/vectors");
+    const { modelName, capabilities, context } = await opened(engine, async () => {
+      assert.equal((await vectorsOf(engine, ["a lamp", "a moon"])).vectors.length, 2);
+      assert.match((await refused(ask(engine, textOf("Once")))).message, /cannot continue a text/);
+    });
+    assert.deepEqual([modelName, capabilities, context], ["org/vectors", ["embedding"], 512]);
+    const writer = await opened(await open("writer"));
+    assert.deepEqual([writer.capabilities, writer.context], [["completion"], 32_768]);
+    assert.deepEqual((await statesOn(server))[1]?.split(",").at(-1), "org/vectors ready");
+  });
+
+  it("takes every route for possible where a model takes longer to load than an answer may", async () => {
+    const [upstream, patience] = [
+      { url: server.url, apiKey: server.key },
+      { firstByte: 0.05, token: 30 },
+    ];
+    const { capabilities, context } = await loaded({ ...OPENAI, model: "slow", upstream, patience });
+    assert.deepEqual([capabilities, context], [["chat", "completion", "embedding"], null]);
+  });
+
+  it("tells the load and the slots of all its GPUs", async () => {
+    const figures = await figuresOf(server.url, server.key);
+    assert.deepEqual(figures, { running: 0, waiting: null, kvCacheUse: null, slots: 8 });
+  });
+});
+
+const RESULT = { text: "One.", finish_reason: "stop", usage: { prompt_tokens: 3, completion_tokens: 1 } };
+
+/** Of any task. */
+const ONE_ANSWER: Answered = {
+  headers: { "content-type": "text/event-stream" },
+  body: [
+    ["placed", { gpu_id: 0, attempt: 1 }],
+    ["completed", { status: "completed", result: RESULT }],
+  ]
+    .map(([name, data]) => `event: ${name as string}\ndata: ${JSON.stringify(data)}\n\n`)
+    .join(""),
+};
+
+it("is asked for a model by a name that requests there may have: not by that of a file which is still being loaded", async () => {
+  const [capabilities, idle] = [["completion"], { task_count: 0, slots: 4, chat_template: false }];
+  const gpus = [
+    { ...idle, gpu_id: 0, model: null, model_name: null, context: null, status: "starting", capabilities: null },
+    { ...idle, gpu_id: 1, model: "Base 1B", model_name: "base", context: 512, status: "ready", capabilities },
+  ];
+  const models = [
+    { name: "other", aliases: [], context: null, capabilities: null },
+    { name: "base", aliases: [], context: 1024, capabilities },
+  ];
+  const routes: Record<string, Answered | null> = {
+    "/v1/models": { body: { data: [{ id: "base", owned_by: "alt-las" }] } },
+    "/api/v1/gpus": { body: { gpus } },
+    "/api/v1/models": { body: { models } },
+    "/api/v1/predict": ONE_ANSWER,
+  };
+  await using standIn = await StandIn.open({ vendor: "plain", routes });
+  const contextOf = async (model: string): Promise<unknown[]> => {
+    const { modelName, context, ...info } = await loaded({
+      ...OPENAI,
+      model,
+      upstream: { url: standIn.url, apiKey: null },
+    });
+    return [modelName, context, info.capabilities.join(), info.hasChatTemplate];
+  };
+  for (const model of ["", "base", "Base 1B"])
+    assert.deepEqual(await contextOf(model), ["base", 1024, "completion", false], model);
+  // One of before there were models by name tells the same of its GPUs.
+  routes["/api/v1/models"] = null;
+  for (const model of ["", "base", "Base 1B"])
+    assert.deepEqual(await contextOf(model), ["base", 512, "completion", false], model);
+});
+
 const UNSUPPORTED = { error: "No model can do that.", code: "unsupported" };
+
+it("has room where all its models are to be loaded when they are wanted", async (t) => {
+  const config = SEVERAL.replace("aliases", "load: demand, aliases");
+  const { url, key } = await startLocalServer(t, { config });
+  const engine = await createEngine({ ...OPENAI, model: "org/vectors", upstream: { url, apiKey: key } }, 0);
+  await opened(engine, async () => {
+    assert.equal((await figuresOf(url, key))?.slots, 8);
+  });
+});
 
 describe("of an earlier version", () => {
   it("is asked for completions alone, and for nothing that it does not know", async () => {
     const gpus = { gpus: [{ gpu_id: 0, model: "tiny", context: 512, status: "ready", task_count: 0, slots: 4 }] };
-    const result = { text: "One.", finish_reason: "stop", usage: { prompt_tokens: 3, completion_tokens: 1 } };
-    const events = [
-      ["placed", { gpu_id: 0, attempt: 1 }],
-      ["completed", { status: "completed", result }],
-    ].map(([name, data]) => `event: ${name as string}\ndata: ${JSON.stringify(data)}\n\n`);
     const routes: Record<string, Answered | null> = {
       "/v1/models": null,
       "/api/v1/gpus": { body: gpus },
-      "/api/v1/predict": { headers: { "content-type": "text/event-stream" }, body: events.join("") },
+      "/api/v1/predict": ONE_ANSWER,
     };
     await using standIn = await StandIn.open({ vendor: "plain", routes });
     const engine = await createEngine({ ...OPENAI, upstream: { url: standIn.url, apiKey: null } }, 0);

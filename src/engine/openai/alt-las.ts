@@ -33,15 +33,10 @@ export const ALT_LAS: Dialect = {
   owner: null,
   recognize,
   about: async (upstream, { id }) => {
-    const gpus = ((await gpusOf(upstream)) ?? []).filter((gpu) => nameOf(gpu) === id);
-    const contexts = gpus.map(({ context }) => contextIn(context)).filter((context) => context !== null);
-    // It finds a GPU that has room for a prompt, if one has.
-    return {
-      version: null,
-      context: contexts.length === 0 ? null : Math.max(...contexts),
-      slots: null,
-      ...toldBy(gpus),
-    };
+    const [models, gpus] = await Promise.all([modelsOf(upstream), gpusOf(upstream)]);
+    const alone = gpus?.filter((gpu) => nameOf(gpu) === id) ?? [];
+    const model = models?.find(({ name }) => name === id);
+    return { version: null, slots: null, ...(model === undefined ? toldBy(alone) : listedAs(model, alone)) };
   },
   extras: EXTRAS,
   ask: (order) =>
@@ -56,32 +51,43 @@ export const ALT_LAS: Dialect = {
   },
 };
 
-type Gpu = Readonly<Record<string, unknown>>;
+type Fields = Readonly<Record<string, unknown>>;
+type Gpu = Fields;
 
 /** @throws {UpstreamError} it is one, and refuses the key */
-async function recognize(upstream: Upstream): Promise<readonly ModelCard[] | null> {
+async function recognize(upstream: Upstream, listed: readonly ModelCard[]): Promise<readonly ModelCard[] | null> {
   const answer = await upstream.ask("GET", "/api/v1/gpus").catch(() => null);
   const value = answer === null ? null : valueOf(answer);
   if (answer === null || !isObject(value)) return null;
   if (answer.status === 401 && value.code === "unauthorized") throw upstream.refusal(answer);
-  return isGpus(value.gpus) ? modelsOf(value.gpus) : null;
+  const { gpus } = value;
+  if (!areFields(gpus)) return null;
+  const models = await modelsOf(upstream);
+  return models === null ? cardsOf(gpus) : models.flatMap((model) => cardOf(model, listed, gpus));
 }
 
 async function gpusOf(upstream: Upstream): Promise<readonly Gpu[] | null> {
   const { gpus } = (await ask(upstream, "/api/v1/gpus")) ?? {};
-  return isGpus(gpus) ? gpus : null;
+  return areFields(gpus) ? gpus : null;
 }
 
-function isGpus(value: unknown): value is readonly Gpu[] {
+/** All that its requests can name, loaded or not; null: it is one of before there were models by name. */
+async function modelsOf(upstream: Upstream): Promise<readonly Fields[] | null> {
+  const { models } = (await ask(upstream, "/api/v1/models")) ?? {};
+  return areFields(models) ? models : null;
+}
+
+function areFields(value: unknown): value is readonly Fields[] {
   return Array.isArray(value) && value.every(isObject);
 }
 
-/** What requests call its model; null: none is loaded. */
+/** What requests call the only model that a GPU may hold; null: it may hold several, or none is loaded. */
 function nameOf({ model_name, model }: Gpu): string | null {
   return textIn(model_name) ?? textIn(model);
 }
 
-function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
+/** Of one that has no models by name. */
+function cardsOf(gpus: readonly Gpu[]): ModelCard[] {
   const cards = new Map<string, ModelCard>();
   for (const gpu of gpus) {
     const id = nameOf(gpu);
@@ -90,13 +96,45 @@ function modelsOf(gpus: readonly Gpu[]): ModelCard[] {
   return [...cards.values()];
 }
 
-/** What the GPUs that have the model can do, all together. */
-function toldBy(gpus: readonly Gpu[]): Partial<About> {
-  const told = new Set(gpus.flatMap(({ capabilities }) => (Array.isArray(capabilities) ? capabilities : [])));
-  const capabilities = CAPABILITIES.filter((capability) => told.has(capability));
-  if (capabilities.length === 0) return OLD;
+/** @param listed what its route of OpenAI's protocol lists: a GPU's own model has no name for requests before it is loaded */
+function cardOf({ name, aliases }: Fields, listed: readonly ModelCard[], gpus: readonly Gpu[]): ModelCard | [] {
+  const card = listed.find(({ id }) => id === name);
+  if (card === undefined) return [];
+  const shown = gpus.filter((gpu) => nameOf(gpu) === card.id).map(({ model }) => model);
+  return { id: card.id, aliases: [...(Array.isArray(aliases) ? aliases : []), ...shown] };
+}
+
+/** @param alone the GPUs that hold nothing else */
+function listedAs({ context, capabilities }: Fields, alone: readonly Gpu[]): Partial<About> & Pick<About, "context"> {
+  const told = capabilitiesIn([capabilities]);
+  return {
+    context: contextIn(context),
+    ...(told.length === 0 ? { isUnloaded: true } : { capabilities: told }),
+    ...templateOn(alone),
+  };
+}
+
+/** @param gpus those that have the model; none: it could not be asked */
+function toldBy(gpus: readonly Gpu[]): Partial<About> & Pick<About, "context"> {
+  const contexts = gpus.map(({ context }) => contextIn(context)).filter((context) => context !== null);
+  if (gpus.length === 0) return { context: null };
+  const capabilities = capabilitiesIn(gpus.map((gpu) => gpu.capabilities));
+  return {
+    // It finds a GPU that has room for a prompt, if one has.
+    context: contexts.length === 0 ? null : Math.max(...contexts),
+    ...(capabilities.length === 0 ? OLD : { capabilities, ...templateOn(gpus) }),
+  };
+}
+
+/** What is in any of several lists. */
+function capabilitiesIn(lists: readonly unknown[]): readonly Capability[] {
+  const told = new Set(lists.flatMap((list: unknown): readonly unknown[] => (Array.isArray(list) ? list : [])));
+  return CAPABILITIES.filter((capability) => told.has(capability));
+}
+
+function templateOn(gpus: readonly Gpu[]): Pick<About, "hasChatTemplate"> {
   const templates = gpus.map(({ chat_template }) => chat_template).filter((has) => typeof has === "boolean");
-  return { capabilities, ...(templates.length > 0 && { hasChatTemplate: templates.includes(true) }) };
+  return templates.length > 0 ? { hasChatTemplate: templates.includes(true) } : {};
 }
 
 /** Of before 0.2. */

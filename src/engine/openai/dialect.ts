@@ -17,6 +17,8 @@ export interface About {
   readonly slots: number | null;
   /** What its model can do there; absent: that is found out by asking for it. */
   readonly capabilities?: readonly Capability[];
+  /** Set: it is not loaded there before a task wants it, and more will be told then. */
+  readonly isUnloaded?: boolean;
   /** Whether its model has a chat template; absent: it does not tell. */
   readonly hasChatTemplate?: boolean;
   /** The sampling fields that this version of it knows; absent: those of its dialect. */

@@ -98,10 +98,13 @@ export class OpenAiEngine implements Engine {
     this.#dialect = dialect;
     if (dialect.separatesStreams === true) this.#upstream.separateStreams();
     this.#model = model.id;
-    this.#about = await dialect.about(this.#upstream, model);
     this.#name = `${dialect.name} at ${this.#where}`;
-    this.#asker = this.#newAsker();
-    await this.#findRoutes();
+    const learn = async (): Promise<void> => {
+      this.#about = await dialect.about(this.#upstream, model);
+      this.#asker = this.#newAsker();
+    };
+    await learn();
+    await this.#findRoutes(learn);
     const { figures, figuresLag = FIGURES_LAG } = dialect;
     if (figures !== undefined)
       this.#watch = new LoadWatch(
@@ -147,17 +150,21 @@ export class OpenAiEngine implements Engine {
     await this.#upstream.close();
   }
 
-  /** A list of models says nothing about what they can be used for: each route is tried, unless the server tells them. */
-  async #findRoutes(): Promise<void> {
-    const told = this.#about.capabilities;
+  /**
+   * A list of models says nothing about what they can be used for: each route is tried, unless the server tells them.
+   * @param learn asks it about its model again
+   */
+  async #findRoutes(learn: () => Promise<void>): Promise<void> {
     let failure: UpstreamError | null = null;
     const refusals: string[] = [];
     for (const route of ROUTES) {
+      const { capabilities: told, isUnloaded = false } = this.#about;
       if (told?.includes(route) === false) continue;
-      // One that answers proves the server.
-      const isTold = told !== undefined && !this.#routes.isEmpty;
+      // One that answers proves the server. A model that takes longer to load than an answer may would do so at each route.
+      const isTold = (told !== undefined || isUnloaded) && !this.#routes.isEmpty;
       const error = isTold ? null : await this.#try(route);
       if (isTold) this.#routes.add(route, false);
+      else if (isUnloaded) await learn();
       if (error === null) continue;
       // A server that cannot be reached, or hangs, would do so again.
       if (error.unreached || (error.status === null && this.#routes.isEmpty)) throw this.#unproved(error);
@@ -176,6 +183,8 @@ export class OpenAiEngine implements Engine {
       await this.#asker.prove(route);
       this.#routes.add(route, true);
     } catch (error) {
+      // A model that is loaded for a task may turn out not to be for that.
+      if (error instanceof EngineFailure && error.code === "unsupported") return new UpstreamError(501, error.message);
       if (!(error instanceof UpstreamError)) throw error;
       // One that has no room works.
       if (blameFor(error, this.#dialect) !== "full") return error;
