@@ -128,3 +128,8 @@ test("of a repository the usual quantization is taken, and only whole models cou
   assert.deepEqual(choose(parts), parts);
   assert.deepEqual(choose([parts[0]!, "m-F16.gguf"]), ["m-F16.gguf"]);
 });
+
+test("names that say they are one of 99,999 parts do not count, however many there are", () => {
+  const files = Array.from({ length: 20_000 }, (_, model) => `m${model}-00001-of-99999.gguf`);
+  assert.deepEqual(candidatesIn([...files, "whole-Q8_0.gguf"]), [{ files: ["whole-Q8_0.gguf"], quantization: "Q8_0" }]);
+});

@@ -431,3 +431,15 @@ async function startProxy(owner: TestContext): Promise<{ readonly proxy: string;
   owner.after(() => server.close());
   return { proxy: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
 }
+
+test("what a hub says as a licence is no text of any length, nor signs for a terminal", async (t) => {
+  for (const [said, licence] of [
+    ["Apache 2.0 (modified)", "Apache 2.0 (modified)"],
+    ["\u001B]0;a title\u0007", null],
+    ["long".repeat(100), null],
+  ] as const) {
+    const hub = await startHub(t, { "a.gguf": gguf("a", 1000) });
+    hub.licence = said;
+    assert.equal((await hub.fetch("hf:owner/repo/a.gguf")).licence, licence);
+  }
+});

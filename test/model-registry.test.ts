@@ -242,3 +242,28 @@ test("a fetch tells its begin, its steps and its end in the log", async (t) => {
   const said = held.log.map((line) => (JSON.parse(line) as { msg: string }).msg);
   assert.match(said.at(-1)!, /^its file is here: 50\.0 kB/);
 });
+
+test("a model that is removed leaves the other version of its file that another model has", async (t) => {
+  const hub = await hubWithModel(t);
+  const held = hold(t, { environment: hub.environment });
+  held.registry.start();
+  held.registry.pull(`${SOURCE}@${hub.commit}`, "pinned");
+  await held.until((entries) => entries.length === 1 && entries.every(isThere));
+  hub.commit = hub.commit.replace("0", "f");
+  hub.files[FILE] = gguf("newer", 5000);
+  held.registry.pull(SOURCE, "newest");
+  await held.until((entries) => entries.length === 2 && entries.every(isThere));
+  await held.registry.remove("newest");
+  const { file } = held.entry("pinned");
+  assert.ok(file?.state === "there" && readFileSync(file.path).length === 50_000);
+});
+
+test("a model that leaves the configuration while its file is looked for is not fetched", async (t) => {
+  const hub = await hubWithModel(t);
+  const held = hold(t, { environment: hub.environment });
+  held.registry.start();
+  held.registry.configure(configOf(`{ name: a, source: "${SOURCE}" }`));
+  held.registry.configure(configOf(`{ name: b, source: "hf:owner/repo:Q4_K_M" }`));
+  await held.until((entries) => entries.every(isThere));
+  assert.equal(hub.asked.filter(({ path }) => path.includes("/revision/")).length, 1);
+});

@@ -55,3 +55,19 @@ test("files of other servers and of packages are removed, a file of the user's o
   assert.deepEqual(readdirSync(folder), []);
   await assert.rejects(removeModel(parseSource("own.gguf"), hub.environment), /is a file of your own/);
 });
+
+test("the files of other models of the same repository stay, whatever their revision, and so does what is fetched of them", async (t) => {
+  const hub = await startHub(t, { ...FILES });
+  const pinned = `hf:owner/repo/m-Q4_K_M.gguf@${COMMIT}`;
+  await hub.fetch(pinned);
+  hub.commit = COMMIT.replace("0", "f");
+  hub.files["m-Q4_K_M.gguf"] = gguf("newer", 5000);
+  const newest = parseSource("hf:owner/repo/m-Q4_K_M.gguf");
+  await hub.fetch(sourceText(newest));
+  assert.equal(await removeModel(newest, hub.environment, [parseSource(pinned)]), 5000);
+  assert.equal((await hub.find(pinned))?.bytes, 10_000);
+  const half = hub.cached("blobs", "0.incomplete");
+  writeFileSync(half, "half");
+  assert.equal(await removeModel(parseSource(pinned), hub.environment, [parseSource("hf:owner/repo:Q8_0")]), 10_000);
+  assert.equal(readFileSync(half, "utf8"), "half");
+});

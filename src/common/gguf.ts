@@ -6,6 +6,16 @@ export const MAGIC = "GGUF";
 /** How llama.cpp names the parts of a split model; it looks for the others beside the first. */
 const PART = /-(\d{5})-of-(\d{5})\.gguf$/;
 
+/** Whether a file is the first of its model, or the only one. */
+export function isFirstPart(path: string): boolean {
+  return Number(PART.exec(path)?.[1] ?? 1) === 1;
+}
+
+/** The last file of a model, given any of them. */
+export function lastPart(path: string): string {
+  return path.replace(PART, (_ending, _number, count: string) => `-${count}-of-${count}.gguf`);
+}
+
 /** The files of a model, given any of them, in their order; of one that is not split, itself. */
 export function partsOf(path: string): readonly string[] {
   const [ending, , count] = PART.exec(path) ?? [];

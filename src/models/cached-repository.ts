@@ -102,19 +102,22 @@ export class CachedRepository {
   /**
    * Removes files, and the contents that no other name needs; with the last one, all that is here of the repository.
    * @param commit null: in all commits
+   * @param kept names of files that stay; null: nobody has another file of the repository, or is about to
    */
-  async remove(paths: readonly string[], commit: string | null): Promise<void> {
+  async remove(paths: readonly string[], commit: string | null, kept: ReadonlySet<string> | null): Promise<void> {
     const commits = await readdir(this.path(".", ".")).catch(() => []);
     const contents = new Set<string>();
     for (const one of commit === null ? commits : [commit])
       for (const path of paths) {
         const named = this.path(one, path);
+        if (kept?.has(named) === true) continue;
         contents.add(await realpath(named).catch(() => named));
         await rm(named, { force: true });
       }
     const left = (await Promise.all(commits.map((one) => this.#contentsOf(one)))).flat();
     for (const content of contents) if (!left.includes(content)) await rm(content, { force: true });
-    if (left.length > 0) return;
+    // What is being fetched has no name yet.
+    if (left.length > 0 || kept !== null) return;
     await rm(this.#folder, { recursive: true, force: true });
     await rm(this.#locks, { recursive: true, force: true });
   }

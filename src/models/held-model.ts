@@ -25,8 +25,12 @@ export interface Fetcher {
       onNote?(sentence: string): void;
     },
   ): Promise<FetchedModel>;
-  /** @returns the bytes of the model; null: there was none */
-  remove(source: ModelSource, environment: NodeJS.ProcessEnv): Promise<number | null>;
+  /** @param others whose files stay @returns the bytes of the model; null: there was none */
+  remove(
+    source: ModelSource,
+    environment: NodeJS.ProcessEnv,
+    others: readonly ModelSource[],
+  ): Promise<number | null>;
 }
 
 /** What is known of a model's file beside where it is. */

@@ -97,6 +97,9 @@ export class Hub {
   }
 }
 
+/** A licence's name; what is longer, or has signs for a terminal in it, is none. */
+const LICENCE = /^[\p{L}\p{N} ._+:/()-]{1,128}$/u;
+
 /** null: it is no answer of a hub. */
 function revisionIn(text: string): HubRevision | null {
   const value = valueIn(text);
@@ -120,7 +123,7 @@ function licenceIn({ cardData, tags }: Readonly<Record<string, unknown>>): strin
   const card = isObject(cardData) ? cardData : {};
   const named = card.license === "other" && typeof card.license_name === "string" ? card.license_name : card.license;
   const first = Array.isArray(named) ? (named as unknown[])[0] : named;
-  if (typeof first === "string") return first;
   const tag = Array.isArray(tags) ? tags.find((one) => String(one).startsWith("license:")) : undefined;
-  return tag === undefined ? null : String(tag).slice("license:".length);
+  const name = typeof first === "string" ? first : tag === undefined ? "" : String(tag).slice("license:".length);
+  return LICENCE.test(name) ? name : null;
 }

@@ -1,6 +1,6 @@
 /** Which file of a repository is meant by a quantization, or by none. */
 import { posix } from "node:path";
-import { partsOf } from "../common/gguf.ts";
+import { isFirstPart, lastPart, partsOf } from "../common/gguf.ts";
 
 /** As llama.cpp names its quantizations, between two separators or at the end. */
 const TAG = /(?:^|[-_.])((?:UD-)?(?:I?Q\d\w*|TQ\d_\d|MXFP4\w*|NVFP4\w*|BF16|FP?16|FP?32))(?=$|[-.])/gi;
@@ -20,7 +20,8 @@ export function candidatesIn(files: readonly string[]): readonly Candidate[] {
   const all = new Set(files);
   return files
     .filter((file) => /\.gguf$/i.test(file) && !NO_MODEL.test(posix.basename(file)))
-    .filter((file) => partsOf(file)[0] === file && partsOf(file).every((part) => all.has(part)))
+    // A name may say that it is one of 99,999: such a list is not made for each of the files that a hub names.
+    .filter((file) => isFirstPart(file) && all.has(lastPart(file)) && partsOf(file).every((part) => all.has(part)))
     .toSorted()
     .map((file) => ({ files: partsOf(file), quantization: quantizationOf(file) }));
 }

@@ -58,7 +58,8 @@ export interface RegistryTiming {
 const REAL: Fetcher = {
   find: async (source, environment) => (await import("./fetch.ts")).findModel(source, environment),
   fetch: async (source, options) => (await import("./fetch.ts")).fetchModel(source, options),
-  remove: async (source, environment) => (await import("./remove.ts")).removeModel(source, environment),
+  remove: async (source, environment, others) =>
+    (await import("./remove.ts")).removeModel(source, environment, others),
 };
 
 const TIMING: RegistryTiming = { retryPauses: [5, 15, 30, 60, 120, 300, 600], looks: 2000 };
@@ -167,7 +168,9 @@ export class ModelRegistry {
     this.#take(changePulled(dataDir, (models) => models.filter((model) => model.name !== name)));
     const { source } = held;
     const isShared = this.#all.some((one) => one.settings.source === held.settings.source || isSameFile(one, held));
-    return source === null || source.kind === "path" || isShared ? null : fetcher.remove(source, environment);
+    if (source === null || source.kind === "path" || isShared) return null;
+    const others = [...this.#configured, ...this.#pulled.values()].flatMap((one) => one.source ?? []);
+    return fetcher.remove(source, environment, others);
   }
 
   /** `models_allow_urls`. */
@@ -254,7 +257,9 @@ export class ModelRegistry {
 
   /** What was pulled and has vanished stays away until somebody pulls it again: it may be on a disk that comes back. */
   #fetchIfMissing(held: HeldModel): void {
-    if (this.#isStarted && held.file?.state === "fetching") held.fetch();
+    // It may have been taken out of the configuration while its file was looked for; nobody would ever end its fetch.
+    if (!this.#isStarted || this.#isStopped || !this.#all.includes(held)) return;
+    if (held.file?.state === "fetching") held.fetch();
   }
 
   #lookSoon(): void {

@@ -70,6 +70,7 @@ export async function startHub(owner: Owner, files: Record<string, Buffer>): Pro
 export class StandInHub {
   readonly files: Record<string, Buffer>;
   commit = COMMIT;
+  licence = "apache-2.0";
   /** The only one that exists. */
   repo = "owner/repo";
   /** An old name of the repository, from which there is a redirect. */
@@ -179,7 +180,7 @@ export class StandInHub {
       const sha256 = this.said[rfilename] ?? sha256Of(file);
       return { rfilename, size: file.length, blobId: sha256.slice(0, 40), lfs: { sha256, size: file.length } };
     });
-    return { sha: this.commit, siblings, cardData: { license: "apache-2.0" }, gated: false };
+    return { sha: this.commit, siblings, cardData: { license: this.licence }, gated: false };
   }
 
   #answerStorage(request: IncomingMessage, response: ServerResponse): void {
