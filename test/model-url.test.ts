@@ -63,6 +63,21 @@ test("a disk that is too small for what a server announces is told before it is 
   await assert.rejects(hub.fetch(`${hub.storage}/a.gguf`, { limits }), failed(words));
 });
 
+test("a server that tells no size and sends without end does not fill the disk", async (t) => {
+  const hub = await startHub(t, { "a.gguf": FILE });
+  hub.faults.push((response, file) => {
+    response.writeHead(200);
+    const more = (): void => {
+      if (response.destroyed) return;
+      response.write(file, more);
+    };
+    more();
+  });
+  const limits = { roomIn: async () => 100 * 2 ** 20 };
+  const words = /a\.gguf needs 256\.0 MiB of disk; 100\.0 MiB are free/;
+  await assert.rejects(hub.fetch(`${hub.storage}/a.gguf`, { limits }), failed(words));
+});
+
 test("a server's mark without its bytes is forgotten", async (t) => {
   const hub = await startHub(t, { "a.gguf": FILE });
   await hub.fetch(`${hub.storage}/a.gguf`);

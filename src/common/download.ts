@@ -64,6 +64,12 @@ export interface Downloaded {
   readonly etag: string | null;
 }
 
+/**
+ * A server that tells no size may send without end: each time that so many bytes have come, there must be room for some more. The
+ * server's own data may be on the same disk.
+ */
+const UNKNOWN_SIZE = { look: 16 * 2 ** 20, spare: 256 * 2 ** 20 };
+
 /** @throws {AltLasError} `model_fetch_failed`; the reason of the signal when that aborts */
 export async function download(job: Download, tools: Tools): Promise<Downloaded> {
   try {
@@ -93,12 +99,17 @@ async function receive(job: Download, file: PartialFile, tools: Tools, began: ()
     const { etag } = answer.headers;
     if (file.etag === null && typeof etag === "string") await file.mark(etag);
     let isChecked = false;
+    let looked = file.position;
     for await (const piece of answer.body as AsyncIterable<Buffer>) {
       if (file.position + piece.length > (total ?? Infinity)) throw otherSize(job, file.position + piece.length);
       await file.append(piece);
       began();
       tools.progress.received?.(piece.length);
       tools.progress.at(file.position, total);
+      if (total === null && file.position - looked >= UNKNOWN_SIZE.look) {
+        looked = file.position;
+        await checkRoom(job, UNKNOWN_SIZE.spare, tools);
+      }
       // A page in the place of a model is not worth fetching to its end.
       if (!isChecked && file.position >= job.format.magic.length) isChecked = await checkFormat(job, file);
     }
