@@ -267,3 +267,14 @@ test("a model that leaves the configuration while its file is looked for is not 
   await held.until((entries) => entries.every(isThere));
   assert.equal(hub.asked.filter(({ path }) => path.includes("/revision/")).length, 1);
 });
+
+test("a name that could not be written into an address is refused", (t) => {
+  const { registry } = hold(t);
+  for (const name of ["..", ".", "../x", "a/../b", "a/.."])
+    assert.throws(() => registry.pull("./a.gguf", name), {
+      code: "invalid_input",
+      message: /no '\.' or '\.\.' between/,
+    });
+  assert.throws(() => registry.pull("./...gguf"), { code: "invalid_input" });
+  assert.equal(registry.pull("./a.gguf", "a..b/.c:1.5").settings.name, "a..b/.c:1.5");
+});

@@ -5,8 +5,9 @@ import { LONGEST_SECONDS, NonEmpty } from "./section.ts";
 
 /** How a model may be called, as a pattern and in words. */
 export const MODEL_NAME = {
-  pattern: "^[A-Za-z0-9._:/-]{1,128}$",
-  allowed: "1 to 128 letters, digits, '.', '_', ':', '/' or '-'",
+  // In an address, clients take `.` and `..` between slashes for steps between folders: such a model could not be removed.
+  pattern: "^(?!(?:.*/)?\\.\\.?(?:/|$))[A-Za-z0-9._:/-]{1,128}$",
+  allowed: "1 to 128 letters, digits, '.', '_', ':', '/' or '-', and no '.' or '..' between slashes",
 };
 const ModelName = Type.String(MODEL_NAME);
 

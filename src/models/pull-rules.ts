@@ -17,9 +17,10 @@ export interface Wish {
 export function pullOf(source: string, name?: string): Wish {
   const parsed = parseSource(source);
   const plain = parsed.kind === "path" ? ({ kind: "path", path: resolve(parsed.path) } as const) : parsed;
-  if (name !== undefined && !new RegExp(MODEL_NAME.pattern).test(name))
-    throw new AltLasError("invalid_input", `The name of a model must be ${MODEL_NAME.allowed}; got ${shown(name)}.`);
-  return { name: name ?? shortNameOf(parsed), source: sourceText(plain) };
+  const called = name ?? shortNameOf(parsed);
+  if (!new RegExp(MODEL_NAME.pattern).test(called))
+    throw new AltLasError("invalid_input", `The name of a model must be ${MODEL_NAME.allowed}; got ${shown(called)}.`);
+  return { name: called, source: sourceText(plain) };
 }
 
 /** Adds a model to those that were pulled, or says anew where its file is. @throws {AltLasError} `conflict`: another model has the name */
