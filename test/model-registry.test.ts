@@ -1,14 +1,18 @@
 /** The models that a server knows by name: found, fetched from a hub on loopback, remembered, and followed as files come and go. */
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
+import { beginBackup } from "../src/backup/backup.ts";
+import { restoreBackup } from "../src/backup/restore.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { type ServedModel } from "../src/gpu/served.ts";
 import { createLogger } from "../src/log/log.ts";
 import { changePulled, pulledPath, readPulled } from "../src/models/pulled.ts";
 import { type ModelEntry, ModelRegistry } from "../src/models/registry.ts";
+import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { gguf, type StandInHub, startHub } from "./helpers/stand-in-hub.ts";
 
@@ -115,6 +119,37 @@ test("a pull that was cut off by the end of its server goes on at the next start
   second.registry.start();
   await second.until((entries) => entries.length === 1 && entries.every(isThere));
   assert.equal(second.entry("mine").settings.source, SOURCE);
+});
+
+test("a restored server knows what was pulled, and fetches again what is not on its machine", async (t) => {
+  const hub = await hubWithModel(t);
+  const first = hold(t, { environment: hub.environment });
+  first.registry.start();
+  first.registry.pull(SOURCE, "mine");
+  await first.until((entries) => entries.length === 1 && entries.every(isThere));
+  await first.registry.stop();
+  const [here] = readPulled(first.dataDir);
+  const databasePath = join(first.dataDir, "alt-las.db");
+  const store = new SqliteStore({ path: databasePath });
+  await store.open();
+  const signal = new AbortController().signal;
+  const bytes = await buffer(await beginBackup({ copier: store, databasePath, dataDir: first.dataDir }, signal));
+  await store.close();
+  const file = join(first.dataDir, "backup.tar");
+  writeFileSync(file, bytes);
+  const folder = temporaryFolder(t);
+  await restoreBackup(file, join(folder, "same machine"));
+  assert.deepEqual(readPulled(join(folder, "same machine")), [here]);
+  rmSync(here!.file!.path);
+  const dataDir = join(folder, "other machine");
+  await restoreBackup(file, dataDir);
+  assert.deepEqual(readPulled(dataDir), [{ ...here, file: null }]);
+  const second = hold(t, { dataDir, environment: hub.environment });
+  await second.registry.find();
+  second.registry.start();
+  await second.until((entries) => entries.length === 1 && entries.every(isThere));
+  assert.equal(second.entry("mine").settings.source, SOURCE);
+  assert.deepEqual(readPulled(dataDir), [here]);
 });
 
 test("names are unique, and a model of the configuration has its name first", async (t) => {

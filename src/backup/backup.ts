@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { AltLasError } from "../errors.ts";
 import { checkRoom } from "../common/disk-space.ts";
-import { archiveOf, type Source } from "./archive.ts";
+import { archiveOf, DATABASE, NAMES, type Source } from "./archive.ts";
 
 /** Makes the copy of the database. */
 export interface Copier {
@@ -50,9 +50,9 @@ export async function beginBackup(parts: BackupParts, signal: AbortSignal): Prom
     await removeLeftovers(databasePath);
     await checkRoom(dirname(key), await sizeWithLog(databasePath), "A backup of this database");
     folder = await mkdtemp(join(dirname(key), PREFIX));
-    const copy = join(folder, "alt-las.db");
+    const copy = join(folder, DATABASE);
     const schema = await copier.copy(copy, signal);
-    const sources: Source[] = [{ name: "alt-las.db", content: { path: copy } }, ...(await smallFiles(dataDir))];
+    const sources: Source[] = [{ name: DATABASE, content: { path: copy } }, ...(await smallFiles(dataDir))];
     return cleaned(archiveOf(sources, schema), clean);
   } catch (error) {
     await clean();
@@ -98,7 +98,8 @@ async function sizeWithLog(databasePath: string): Promise<number> {
 
 async function smallFiles(dataDir: string): Promise<Source[]> {
   const sources: Source[] = [];
-  for (const name of ["credentials.json", "gpus.json"] as const) {
+  for (const name of NAMES) {
+    if (name === DATABASE) continue;
     const content = await readFile(join(dataDir, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return null;
       throw new AltLasError("store_unavailable", `${name} cannot be read: ${error.code}.`, { cause: error });

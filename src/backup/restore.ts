@@ -6,9 +6,10 @@ import { dirname, join, resolve } from "node:path";
 import tar, { type Entry } from "tar-stream";
 import { AltLasError, messageOf } from "../errors.ts";
 import { syncFolder } from "../common/sync.ts";
+import { forgetMissingFiles } from "../models/pulled.ts";
 import { knownSchema } from "../store/sqlite/upgrade.ts";
 import { misfitOf } from "../common/validation.ts";
-import { MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";
+import { DATABASE, MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";
 
 /** The content of the tar file. */
 interface Found {
@@ -27,6 +28,7 @@ export async function restoreBackup(file: string, dataDir: string): Promise<Mani
   const folder = await beginFolder(dataDir, file);
   try {
     const manifest = await unpack(file, folder);
+    forgetMissingFiles(folder);
     syncFolder(folder);
     await rename(folder, target).catch((error: NodeJS.ErrnoException) => {
       refuseData(dataDir);
@@ -134,7 +136,7 @@ function check({ files, schema }: Manifest, found: ReadonlyMap<string, Found>, f
     if (is?.size !== size || is.sha256 !== sha256) throw refusal(`${file} is damaged: ${name} is not what was saved.`);
   }
   const names = files.map(({ name }) => name);
-  if (new Set(names).size === found.size && names.includes("alt-las.db")) return;
+  if (new Set(names).size === found.size && names.includes(DATABASE)) return;
   throw refusal(`${file} is damaged: its ${MANIFEST} names other files than it holds.`);
 }
 

@@ -81,6 +81,23 @@ export function changePulled(
   }
 }
 
+/**
+ * Has what is not on this machine fetched again by the next start, as if it had only been asked for: for a data directory that was restored,
+ * and that no server uses yet. A damaged file stays as it is; the server says what is wrong with it.
+ */
+export function forgetMissingFiles(dataDir: string): void {
+  let models: readonly PulledModel[];
+  try {
+    models = readPulled(dataDir);
+  } catch {
+    return;
+  }
+  const isHere = ({ file }: PulledModel): boolean => file === null || existsSync(file.path);
+  if (models.every(isHere)) return;
+  const known = models.map((model) => (isHere(model) ? model : { ...model, file: null }));
+  writeJsonFile(pulledPath(dataDir), { version: 1, models: known });
+}
+
 function takeLock(dataDir: string): FileLock {
   const path = join(dataDir, "models.lock");
   try {
