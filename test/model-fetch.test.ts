@@ -238,7 +238,7 @@ test("a server that is busy is asked again when it says so, within reason", asyn
 
 test("a server that sends nothing is given up on and asked again; a slow one is waited for", async (t) => {
   const hub = await startHub(t, { [NAME]: FILE });
-  const patience = { answer: 20_000, stall: 50, pause: 1, longestPause: 1000, tries: 3 };
+  const patience = { answer: 20_000, stall: 50, document: 20_000, pause: 1, longestPause: 1000, tries: 3 };
   hub.faults.push((response, file) => {
     sendHead(response, file, 0);
     response.write(file.subarray(0, 1_000_000));
@@ -253,6 +253,20 @@ test("a server that sends nothing is given up on and asked again; a slow one is 
   });
   assert.deepEqual(readFileSync((await hub.fetch("hf:owner/repo", { limits: { patience } })).path), FILE);
   assert.equal(hub.downloads.length, 2);
+});
+
+test("what a hub says of a repository has an end, in bytes and in time", async (t) => {
+  const hub = await startHub(t, { [NAME]: FILE });
+  hub.hubFaults.push((response) => void response.end(Buffer.alloc(16 * 2 ** 20 + 1, " ")));
+  await assert.rejects(hub.fetch("hf:owner/repo"), failed(/\/api\/models\/owner\/repo\S* sends more than 16 MiB/));
+  hub.hubFaults.push((response) => {
+    const timer = setInterval(() => response.write(" "), 5);
+    response.on("close", () => clearInterval(timer));
+  });
+  const patience = { answer: 20_000, stall: 20_000, document: 100, pause: 1, longestPause: 1000, tries: 3 };
+  const trickled = hub.fetch("hf:owner/repo", { limits: { patience } });
+  await assert.rejects(trickled, failed(/has not sent its answer within 0\.1 s/));
+  assert.equal(hub.asked.length, 2, "it is not asked again at once");
 });
 
 test("a gated repository is refused with the address where its licence is accepted", async (t) => {

@@ -17,6 +17,8 @@ export interface Patience {
   readonly answer: number;
   /** For the next byte of an answer. A server that is only slow is waited for. */
   readonly stall: number;
+  /** For all of an answer that is read as a whole; its server is not asked again. */
+  readonly document: number;
   /** Before a request is sent again; each pause is twice the one before. */
   readonly pause: number;
   /** For a server that asks with `Retry-After` to be left alone; one that asks for longer has failed. */
@@ -25,13 +27,20 @@ export interface Patience {
   readonly tries: number;
 }
 
-export const PATIENCE: Patience = { answer: 30_000, stall: 60_000, pause: 1000, longestPause: 300_000, tries: 5 };
+export const PATIENCE: Patience = {
+  answer: 30_000,
+  stall: 60_000,
+  document: 120_000,
+  pause: 1000,
+  longestPause: 300_000,
+  tries: 5,
+};
 
 /** Where no connection came about at all, few tries tell as much as many. */
 const TRIES_UNREACHED = 2;
 const MAX_REDIRECTS = 10;
-/** Bytes of an answer that is read as a whole. */
-const MAX_DOCUMENT = 64 * 2 ** 20;
+/** Bytes of an answer that is read as a whole, and parsed while everything else waits. */
+const MAX_DOCUMENT = 16 * 2 ** 20;
 
 /** A failure that may be gone the next time. */
 export class Setback extends Error {
@@ -134,19 +143,16 @@ export class Web implements AsyncDisposable {
   /** A small answer as a whole, asked for again while that may help. @throws {AltLasError} `model_fetch_failed` */
   async text(what: WebRequest): Promise<{ readonly answer: WebAnswer; readonly text: string }> {
     return this.persist(what.signal, async () => {
-      const answer = await this.get(what);
-      const pieces: Buffer[] = [];
-      let bytes = 0;
+      const tooLate = AbortSignal.timeout(this.patience.document);
       try {
-        for await (const piece of answer.body as AsyncIterable<Buffer>) {
-          pieces.push(piece);
-          bytes += piece.length;
-          if (bytes > MAX_DOCUMENT) throw new AltLasError("model_fetch_failed", `${answer.url} sends too much.`);
-        }
+        const answer = await this.get({ ...what, signal: AbortSignal.any([what.signal, tooLate]) });
+        return { answer, text: await textOf(answer, what.signal) };
       } catch (error) {
-        throw setbackOf(error, new URL(answer.url), what.signal);
+        what.signal.throwIfAborted();
+        if (!tooLate.aborted) throw error;
+        const sentence = `${new URL(what.url).host} has not sent its answer within ${this.patience.document / 1000} s.`;
+        throw new AltLasError("model_fetch_failed", sentence, { cause: error });
       }
-      return { answer, text: Buffer.concat(pieces).toString() };
     });
   }
 
@@ -194,6 +200,22 @@ export class Web implements AsyncDisposable {
     }
     return { status, headers: answer.headers, body, url: url.href };
   }
+}
+
+async function textOf({ body, url }: WebAnswer, signal: AbortSignal): Promise<string> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes > MAX_DOCUMENT)
+        throw new AltLasError("model_fetch_failed", `${shownUrl(url)} sends more than ${MAX_DOCUMENT / 2 ** 20} MiB.`);
+    }
+  } catch (error) {
+    throw setbackOf(error, new URL(url), signal);
+  }
+  return Buffer.concat(pieces).toString();
 }
 
 /** A company's own authority is known to the system, not to Node. There are hundreds of them, so they are read for those who need them. */

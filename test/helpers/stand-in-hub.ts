@@ -135,7 +135,7 @@ export class StandInHub {
       onProgress: () => {},
       ...options,
       limits: {
-        patience: { answer: 20_000, stall: 20_000, pause: 1, longestPause: 1000, tries: 3 },
+        patience: { answer: 20_000, stall: 20_000, document: 20_000, pause: 1, longestPause: 1000, tries: 3 },
         look: 5,
         ...options.limits,
       },
