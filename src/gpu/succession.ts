@@ -10,7 +10,7 @@ import { type LoadFailure } from "./instance/lifecycle.ts";
 import { isThere, keyOf, type ServedModel } from "./served.ts";
 
 const TAKEN_OVER = "Another instance of its model has taken its place.";
-const TAKEN_OUT = "Its model was taken out of the configuration.";
+const TAKEN_OUT = "Its model is served no more: it was taken out of the configuration, or removed.";
 
 interface Change {
   readonly old: Instance;
