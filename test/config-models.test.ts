@@ -1,7 +1,7 @@
 /** What a configuration may say about models, and what the command line makes of `--model`. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseConfig } from "../src/config/config.ts";
+import { checkFiles, parseConfig } from "../src/config/config.ts";
 
 function faults(yaml: string, model?: string): string[] {
   try {
@@ -53,4 +53,18 @@ test("models beside a model of the engine are refused with both lines", () => {
       "c.yaml:2: models[0] (chat) is there beside engine.model.",
       "Command line: engine.model is there beside models[0] (chat); only one of them may say what is served.",
     ]);
+});
+
+test("validate-config names the files of models that are not there, and asks for none that is fetched", () => {
+  const models = "[{ name: a, source: ./gone.gguf }, { name: b, source: smollm2-135m }, { name: c, source: hf:o/r }]";
+  assert.deepEqual(
+    checkFiles(parseConfig(`models: ${models}`, "c.yaml")).map(({ sentence }) => sentence),
+    ["models[0].source is ./gone.gguf, which does not exist."],
+  );
+});
+
+test("a device's own model that would have to be fetched is refused with what to do instead", () => {
+  assert.deepEqual(faults("engine: { model: hf:o/r }"), [
+    'c.yaml:1: engine.model is "hf:o/r", which has to be fetched: name it as the source of an entry of models, or start with --model hf:o/r.',
+  ]);
 });

@@ -195,3 +195,16 @@ test("a temperature at the line makes no more changes than it really swings", ()
     }),
   );
 });
+
+test("a GPU whose models are yet to be told whether they are wanted does not look ready for a moment", () => {
+  const world = new World();
+  world.instance.absent("cold", "Its model is loaded when it is wanted.");
+  assert.equal(world.state, "starting");
+  world.instance.starting("The model is being loaded.");
+  world.health.begin();
+  assert.equal(world.state, "starting");
+  const cold = new World();
+  cold.instance.absent("cold", "Its model is loaded when it is wanted.");
+  cold.health.begin();
+  assert.equal(cold.state, "ready");
+});

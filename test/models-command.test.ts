@@ -44,7 +44,7 @@ test("a pulled model is listed with its size, licence and place, and its files g
   assert.equal((await runCommand(["rm", "repo", ...dir])).stdout, "repo is removed; 50.0 kB are free again.\n");
   assert.ok(!existsSync(path));
   const again = await runCommand(["rm", "repo", ...dir]);
-  assert.deepEqual([again.code, again.stderr], [1, 'There is no model "repo".\n']);
+  assert.deepEqual([again.code, again.stderr], [1, 'No model was pulled under the name "repo".\n']);
 });
 
 test("what cannot be pulled ends with 1 and a sentence, before anything is fetched", async (t) => {

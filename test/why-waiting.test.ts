@@ -123,7 +123,7 @@ test("a task whose model is being fetched is told so, with what the fetch says",
   const { since: _since, ...wait } = world.scheduler.whyWaiting(task) as Wait;
   assert.deepEqual(wait, {
     reason: "model_loading",
-    sentence: "The model a is being fetched.",
+    sentence: "The model a is not here yet.",
     detail: "Its file is being fetched.",
     ahead: 0,
   });

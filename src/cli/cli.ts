@@ -141,7 +141,7 @@ function addForRunning(cli: Command, io: Io): void {
   cli
     .command("reload")
     .description(
-      "have the running server read its configuration again: models count at once, the rest from the next start",
+      "have the running server read its own configuration file again: models count at once, the rest from the next start",
     )
     .addOption(dataDirOption())
     .action(async (_options: object, command: Command) => {

@@ -4,10 +4,12 @@ import { delimiter, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { MAGIC } from "../common/gguf.ts";
 import { fieldName } from "../common/validation.ts";
+import { parseSource } from "../models/source.ts";
 import { deviceEntries, type PlacedEntry } from "./devices.ts";
 import { type DeviceEngine } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { type Finding, type Path } from "./findings.ts";
+import { type ModelSettings } from "./models-section.ts";
 import { type Config } from "./schema.ts";
 
 /** Files that are missing, or that this user cannot read or run. */
@@ -16,10 +18,17 @@ export function checkFiles(config: Config): Finding[] {
   const { path } = config.store;
   return [
     ...deviceEntries(config).flatMap((placed) => checkEngine(config, placed)),
+    ...config.models.flatMap((model, index) => checkSource(config, model, ["models", index, "source"])),
     ...faultOf(["server", "tls", "cert"], cert, readable),
     ...faultOf(["server", "tls", "key"], key, readable),
     ...faultOf(["store", "path"], path, inFolder),
   ];
+}
+
+/** Sources that are fetched are not asked for. */
+function checkSource(config: Config, { source, engine }: ModelSettings, path: Path): Finding[] {
+  const isFile = engineTraits(engine?.kind ?? config.engine.kind).model === "file";
+  return isFile && source !== undefined && parseSource(source).kind === "path" ? faultOf(path, source, gguf) : [];
 }
 
 /** The model and the program of an entry; each is its own, or that of all. */

@@ -12,6 +12,7 @@ export function* checkModels(config: Config): Iterable<Finding> {
   yield* checkUnique(config, "task_types", ({ task_types }) => task_types);
   yield* checkSources(config);
   yield* checkOwnModels(config);
+  yield* checkFetched(config);
   for (const { path, entry } of deviceEntries(config)) {
     if (entry.memory_bytes === undefined || String(entry.gpu).startsWith("simulated:")) continue;
     yield finding([...path, "memory_bytes"], "is there, but only a simulated device pretends to have memory.", path);
@@ -54,6 +55,13 @@ function* checkSource(path: Path, source: string): Iterable<Finding> {
   } catch (error) {
     yield { path, sentence: `${fieldName(path, "")}: ${messageOf(error)}` };
   }
+}
+
+/** A device's own model is a path. */
+function* checkFetched({ engine: { kind, model } }: Config): Iterable<Finding> {
+  if (model === undefined || engineTraits(kind).model !== "file" || !/^(hf|https?):/i.test(model)) return;
+  const how = `name it as the source of an entry of models, or start with --model ${model}`;
+  yield finding(["engine", "model"], `is ${shown(model)}, which has to be fetched: ${how}.`, ["engine", "kind"]);
 }
 
 /** A device's own model and `models` would each say what the device serves. */

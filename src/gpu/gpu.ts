@@ -156,13 +156,15 @@ export class Gpu {
     await instance.stop();
   }
 
-  /** Starts the workers of what is to be there, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did */
-  start(drained: string | null): void {
+  /** Starts the workers of what is to be there, unless they cannot serve. @param drained why an operator took it out before this start; null: nobody did @param load models by name that are to be there */
+  start(drained: string | null, load: readonly Instance[] = []): void {
     const { lost } = this.device;
     this.#isStarted = true;
     if (drained !== null) this.#health.drain(drained, false);
     if (lost !== null) this.#health.vanish(lost);
     for (const instance of this.#instances) this.#begin(instance);
+    for (const instance of load) instance.load();
+    this.#health.begin();
   }
 
   #begin(instance: Instance): void {

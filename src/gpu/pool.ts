@@ -293,8 +293,8 @@ export class GpuPool {
   #start(device: Device): void {
     const drained = this.#parts.known.isDrained(device.key);
     const gpu = this.#gpu(device.id);
-    gpu.start(drained ? "Drained before the server was restarted." : null);
-    for (const instance of gpu.instances) if (this.#toLoad.delete(instance)) instance.load();
+    const load = gpu.instances.filter((instance) => this.#toLoad.delete(instance));
+    gpu.start(drained ? "Drained before the server was restarted." : null, load);
   }
 
   #startMonitored(): void {

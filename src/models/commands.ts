@@ -26,7 +26,7 @@ export function useOf(name: string, instances: readonly InstanceStatus[]): strin
   );
   if (busy.length === 0) return null;
   const where = busy.map(({ gpuId }) => gpuId).join(", ");
-  return `The model ${name} is loaded on GPU ${where}; unload it first.`;
+  return `The model ${name} is loaded on GPU ${where}. POST /api/v1/models/${name}/unload unloads it.`;
 }
 
 async function listOf(

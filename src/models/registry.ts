@@ -160,7 +160,7 @@ export class ModelRegistry {
   async remove(name: string): Promise<number | null> {
     const { dataDir, environment, fetcher = REAL, inUse } = this.#parts;
     const held = this.#named(name);
-    if (held === undefined) throw new AltLasError("not_found", `There is no model ${shown(name)}.`);
+    if (held === undefined) throw new AltLasError("not_found", `No model was pulled under the name ${shown(name)}.`);
     if (this.#configured.includes(held))
       throw new AltLasError("conflict", `The model ${name} stands in the configuration; take it out there.`);
     const use = inUse?.(name) ?? null;

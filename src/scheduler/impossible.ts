@@ -1,4 +1,5 @@
 /** Why a task could never run: for the refusal of a new one, and for the end of one that waits in vain. */
+import { atLeast, atMost } from "../common/sizes.ts";
 import { AltLasError, type ErrorCode } from "../errors.ts";
 import { mayServeAgain } from "../gpu/facts.ts";
 import { type Need } from "../request.ts";
@@ -107,7 +108,7 @@ export class Impossible {
     const least = lacks.reduce((one, other) => (one!.needed - one!.room <= other!.needed - other!.room ? one : other))!;
     const where = gpuId === null ? "no GPU has" : `GPU ${gpuId} has not`;
     const { modelName } = instances[0]!.facts;
-    return `model ${modelName} needs ${gib(least.needed)}, and ${where} more than ${gib(least.room)} for it.`;
+    return `model ${modelName} needs ${atLeast(least.needed)}, and ${where} more than ${atMost(least.room)} for it.`;
   }
 
   /** Why the model that a task names is nowhere, and is not loaded by itself again; null: it is somewhere, or may be. */
@@ -199,11 +200,6 @@ export class Impossible {
 
 function positionIn({ batchId }: Task, index: number): string {
   return batchId === null ? "" : `batch[${index}].`;
-}
-
-/** Like "1.5 GiB". */
-function gib(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }
 
 /** Bytes that a model needs, and would have with everything else unloaded; null: that is enough, or not known. */

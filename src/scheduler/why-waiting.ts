@@ -108,7 +108,7 @@ function ofComing(task: Task, coming: readonly Instance[]): Why {
   const starting = coming.filter(({ facts }) => facts.state === "starting");
   const fetched = starting.find(({ facts }) => facts.isFetching);
   if (fetched !== undefined && starting.every(({ facts }) => facts.isFetching))
-    return { reason, sentence: `${which} is being fetched.`, detail: fetched.facts.reason };
+    return { reason, sentence: `${which} is not here yet.`, detail: fetched.facts.reason };
   const loading = starting.filter(({ facts }) => !facts.isFetching);
   if (loading.length > 0)
     return { reason, sentence: `${which} is being loaded on ${gpusOf(loading)}.`, detail: loading[0]!.facts.reason };

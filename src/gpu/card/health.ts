@@ -53,6 +53,7 @@ export class Health {
   #lost: string | null = null;
   #drain: { readonly reason: string; busy: boolean } | null = null;
   #hot: string | null = null;
+  #hasBegun = false;
   #visible: { readonly state: GpuState; readonly reason: string | null } = NO_INSTANCE;
   /** The last states told, in the order of the instances. */
   #each: readonly Visible[] = [];
@@ -90,6 +91,12 @@ export class Health {
 
   get isDraining(): boolean {
     return this.#drain !== null;
+  }
+
+  /** Its instances have been told what they are to do: from now on its state is shown as it is. */
+  begin(): void {
+    this.#hasBegun = true;
+    this.#show("Its models are loaded when they are wanted.");
   }
 
   /** The health of a further instance on this GPU. */
@@ -191,7 +198,12 @@ export class Health {
     const each = instances.map((instance) => this.visible(instance));
     if (each.every((now, index) => isSame(now, this.#each[index] ?? NO_INSTANCE))) return;
     this.#each = each;
-    const now = ofGpu(each[nearest(instances)]!, this.#hot);
+    this.#show(why);
+  }
+
+  #show(why: string): void {
+    const instances = this.#instances.length > 0 ? this.#instances : [NO_INSTANCE];
+    const now = this.#ofGpu(this.visible(instances[nearest(instances)]!));
     if (now.state !== this.#visible.state) {
       this.#since = this.#options.wall();
       this.note(now.state, now.reason ?? why);
@@ -199,18 +211,19 @@ export class Health {
     this.#visible = now;
     this.#options.changed();
   }
+
+  /** A GPU whose models are not loaded takes tasks, unless its card is too hot. Before it has begun they may be about to be loaded. */
+  #ofGpu({ state, reason }: Visible): { state: GpuState; reason: string | null } {
+    if (state !== "cold" && state !== "unloading") return { state, reason };
+    if (!this.#hasBegun) return NO_INSTANCE;
+    return this.#hot === null ? { state: "ready", reason: null } : { state: "hot", reason: this.#hot };
+  }
 }
 
 /** Which instance is nearest to serving; the first of several. */
 function nearest(instances: readonly Pick<InstanceHealth, "state">[]): number {
   const ranks = instances.map(({ state }) => NEARNESS.indexOf(state));
   return ranks.indexOf(Math.min(...ranks));
-}
-
-/** A GPU whose models are not loaded takes tasks, unless its card is too hot. */
-function ofGpu({ state, reason }: Visible, hot: string | null): { state: GpuState; reason: string | null } {
-  if (state !== "cold" && state !== "unloading") return { state, reason };
-  return hot === null ? { state: "ready", reason: null } : { state: "hot", reason: hot };
 }
 
 function isSame(one: Visible, other: Visible): boolean {
