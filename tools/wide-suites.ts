@@ -57,14 +57,18 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "models",
-    tests: ["models"],
-    dependsOn: ["src/engine/*.ts", "src/gpu/**", "src/models/**", "src/scheduler/**"],
+    tests: ["model-reload", "models", "models-refused", "started-models"],
+    dependsOn: ["src/{cli,config}/**", "src/engine/*.ts", "src/gpu/**", "src/models/**", "src/scheduler/**"],
   },
-  { name: "gpus", tests: ["gpus", "monitor", "nvidia-smi"], dependsOn: ["src/cli/gpus*.ts", "src/gpu/**"] },
+  {
+    name: "gpus",
+    tests: ["add-gpu", "gpus", "monitor", "nvidia-smi"],
+    dependsOn: ["src/cli/gpus*.ts", "src/common/{wheels,zip}.ts", "src/gpu/**", "tools/add-gpu/**", "tools/add-gpu.ts"],
+  },
   {
     name: "processes",
-    tests: ["durability", "reload", "restart", "stop", "wall-clock", "workers"],
-    dependsOn: ["src/{cli,common,config,gpu,scheduler,store,tasks}/**"],
+    tests: ["durability", "e2e-backup", "e2e-logs", "reload", "restart", "stop", "wall-clock", "workers"],
+    dependsOn: ["src/{backup,cli,common,config,control,gpu,log,scheduler,store,tasks}/**"],
   },
   {
     name: "memory",

@@ -1,11 +1,11 @@
 /** A server whose models come from a hub: it answers while they are fetched, and says what it waits for. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ModelView } from "../src/http/schemas/models.ts";
-import { gguf, sendHead, startHub, type StandInHub } from "./helpers/stand-in-hub.ts";
-import { runCommand } from "./helpers/command.ts";
-import { startLocalServer } from "./helpers/local-server.ts";
-import { type Owner, type ServerHandle } from "./helpers/server-handle.ts";
+import { type ModelView } from "../../src/http/schemas/models.ts";
+import { gguf, sendHead, startHub, type StandInHub } from "../helpers/stand-in-hub.ts";
+import { runCommand } from "../helpers/command.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
+import { type Owner, type ServerHandle } from "../helpers/server-handle.ts";
 
 const FILE = "a-Q4_K_M.gguf";
 const SOURCE = `hf:owner/repo/${FILE}`;

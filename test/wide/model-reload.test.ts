@@ -1,7 +1,7 @@
 /** Another configuration of models while the server runs: which worker serves, what runs goes on, and what waits. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
+import { type LocalServer, startLocalServer } from "../helpers/local-server.ts";
 
 const GIB = 2 ** 30;
 /** So many tokens never end within a test. */

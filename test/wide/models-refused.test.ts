@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { runCommand } from "./helpers/command.ts";
-import { startLocalServer } from "./helpers/local-server.ts";
-import { type ServerHandle } from "./helpers/server-handle.ts";
+import { runCommand } from "../helpers/command.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
+import { type ServerHandle } from "../helpers/server-handle.ts";
 
 /** A kind without files. */
 const SIMULATED = "engine: { kind: simulated, simulated: { tokens_per_second: 0 } }";
