@@ -122,6 +122,28 @@ describe("a worker process", () => {
     });
   }
 
+  it("does not outlive a parent that died just before it began to hang", async () => {
+    const engine = simulated({ tokens_per_second: 0, failures: [{ kind: "hang", after_tokens: 0 }] });
+    const run = { type: "run", requests: [request(1, "x", 4000)] };
+    // The worker stands still while it is sent its task, and until its parent is gone.
+    const script = `
+      const worker = require("node:child_process").fork(${JSON.stringify(CHILD)});
+      worker.send(${JSON.stringify({ type: "load", gpuId: 0, engine })});
+      worker.on("message", ({ type }) => {
+        if (type !== "loaded") return;
+        worker.kill("SIGSTOP");
+        worker.send(${JSON.stringify(run)}, () => console.log(worker.pid));
+      });
+    `;
+    const parent = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const [pid] = await once(parent.stdout, "data");
+    parent.kill("SIGKILL");
+    await once(parent, "exit");
+    process.kill(Number(pid), "SIGCONT");
+    parent.stdout.resume();
+    await once(parent.stdout, "close");
+  });
+
   it("says why it cannot load its model, and leaves without a failure", async () => {
     const model = await readFile(MODEL);
     const folder = await mkdtemp(join(tmpdir(), "alt-las-"));

@@ -51,6 +51,9 @@ const LOAD_PARTS = 10;
 /** Milliseconds between two looks of a hanging process at whether its parent still lives. */
 const HANG_CHECK_MS = 1000;
 
+/** Read before any task hangs: when one does, the parent may have died a moment before, and the process have another one. */
+const PARENT = process.ppid;
+
 /** One task that is generating at a limited speed. */
 interface Run {
   readonly generation: Generation;
@@ -375,9 +378,8 @@ const OF_THIS_PROCESS: SimulatedFaults = {
 /** Blocks the event loop for good, but not beyond the life of the parent: nobody else would ever end this process. */
 function hang(): never {
   const never = new Int32Array(new SharedArrayBuffer(4));
-  const parent = process.ppid;
   for (;;) {
     Atomics.wait(never, 0, 0, HANG_CHECK_MS);
-    if (process.ppid !== parent) process.kill(process.pid, "SIGKILL");
+    if (process.ppid !== PARENT) process.kill(process.pid, "SIGKILL");
   }
 }
