@@ -169,7 +169,7 @@ class Simulation {
       const at = Math.min(arrival?.at ?? Infinity, event?.at ?? Infinity, this.#alarm);
       if (at === Infinity) break;
       this.#now = Math.max(this.#now, at);
-      // What is wanted when changes with each event; nobody needs it but while tasks wait.
+      // The model that is wanted next changes with each event; nobody needs it but while tasks wait.
       if (this.#order === "clairvoyant" && this.#scheduler.queueSize > 0) this.#tellAll();
       if (event?.at === at) this.#events.shift()!.happens();
       else if (arrival?.at === at) this.#submit(arrival, ++next);

@@ -3,10 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Type, type Static } from "typebox";
 import { type Config, KeySchema, UserSchema } from "../config/config.ts";
-import { makeDataDir } from "../common/data-folder.ts";
-import { AltLasError, messageOf } from "../errors.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { type FileLock, Locked, lockFile } from "../store/file-lock.ts";
+import { changeLocked } from "../store/locked-change.ts";
 import { makeAjv } from "../common/validation.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
@@ -29,8 +27,7 @@ export type StoredKey = CredentialsFile["keys"][number];
 
 const validate = makeAjv().compile(FileSchema);
 
-/** Milliseconds a change waits for another one, made by another process, to end. */
-const LOCK_PATIENCE = 10_000;
+const LOCK = { name: "credentials.lock", what: "the credentials", patience: 10_000 };
 
 /** Where the file is. */
 export function credentialsPath(dataDir: string): string {
@@ -82,30 +79,13 @@ export function changeCredentials<T>(
   dataDir: string,
   change: (file: CredentialsFile) => { readonly file: CredentialsFile; readonly result: T },
 ): T {
-  const lock = takeLock(dataDir);
-  try {
+  return changeLocked(dataDir, LOCK, () => {
     const { file, result } = change(readCredentials(dataDir));
     writeJsonFile(credentialsPath(dataDir), file);
     return result;
-  } finally {
-    lock.release();
-  }
+  });
 }
 
 function lockPath(dataDir: string): string {
-  return join(dataDir, "credentials.lock");
-}
-
-function takeLock(dataDir: string): FileLock {
-  const path = lockPath(dataDir);
-  try {
-    makeDataDir(dataDir);
-    const lock = lockFile(path, LOCK_PATIENCE);
-    keepPrivate(path);
-    return lock;
-  } catch (error) {
-    if (error instanceof AltLasError) throw error;
-    const why = error instanceof Locked ? "another process is changing the credentials" : messageOf(error);
-    throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
-  }
+  return join(dataDir, LOCK.name);
 }

@@ -14,7 +14,8 @@ import { openOffline } from "../store/sqlite/offline.ts";
 import { isDamage } from "../store/sqlite/schema.ts";
 import { BACKUP_ROUTE, beginBackup } from "./backup.ts";
 import { restoreBackup } from "./restore.ts";
-import { checkRoom, shownSize } from "../common/disk-space.ts";
+import { checkRoom } from "../common/disk-space.ts";
+import { shownSize } from "../common/sizes.ts";
 
 /** Bytes that a second writes, on a slow disk. */
 const SLOW_DISK = 50_000_000;

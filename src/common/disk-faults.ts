@@ -1,5 +1,5 @@
 /** What a disk says when it takes no more, in words. */
-import { shownSize } from "./disk-space.ts";
+import { shownSize } from "./sizes.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 
 /** @param what needs the room, as a sentence about it begins */

@@ -1,6 +1,7 @@
 /* Room on a disk, asked for before it is used. */
 import { statfs } from "node:fs/promises";
 import { AltLasError } from "../errors.ts";
+import { shownSize } from "./sizes.ts";
 
 /** Bytes that this user may still write into a folder, which has to exist. */
 export async function roomIn(folder: string): Promise<number> {
@@ -19,10 +20,4 @@ export async function checkRoom(folder: string, bytes: number, what: string): Pr
   if (free >= bytes) return free;
   const sentence = `${what} needs ${shownSize(bytes)} of free disk for a while; ${shownSize(free)} are free.`;
   throw new AltLasError("store_unavailable", sentence);
-}
-
-/** Like "12.5 MiB". */
-export function shownSize(bytes: number): string {
-  const [unit, size] = bytes < 2 ** 30 ? ["MiB", 2 ** 20] : ["GiB", 2 ** 30];
-  return `${(bytes / Number(size)).toFixed(1)} ${unit}`;
 }

@@ -74,7 +74,7 @@ const UNKNOWN_SIZE = { look: 16 * 2 ** 20, spare: 256 * 2 ** 20 };
 export async function download(job: Download, tools: Tools): Promise<Downloaded> {
   try {
     await using file = await PartialFile.open(job.partial, job.bytes, tools.signal);
-    // What another file has left is not worth going on from.
+    // Bytes that another file has left are not worth going on from.
     if (file.position > 0 && (await startOf(job, file)) !== job.format.magic) await file.restart();
     tools.progress.at(file.position, job.bytes);
     return await tools.web.persist(tools.signal, async (began) => {

@@ -11,7 +11,7 @@ export interface Progress {
 /** Bytes as people write them, like "98.9 MB" or "4.7 GB"; a kilobyte has 1000 bytes, as hubs and disks count. */
 export function sizeWords(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  // What would be rounded to 1000 of a unit is 1 of the next.
+  // A figure that would be rounded to 1000 of a unit is 1 of the next.
   const least = units.findIndex((_unit, at) => bytes / 1000 ** at < 999.5);
   const power = least === -1 ? units.length - 1 : least;
   const value = bytes / 1000 ** power;

@@ -1,4 +1,9 @@
-/** Bytes in words, for sentences that say that there are too few of them. */
+/** Bytes in words. */
+
+/** Like "12.5 MiB", rounded to the nearest. */
+export function shownSize(bytes: number): string {
+  return inUnits(bytes, (tenths) => tenths);
+}
 
 /** Like "12.5 MiB", rounded up, so that what is needed never looks like what may be used. */
 export function atLeast(bytes: number): string {

@@ -83,7 +83,7 @@ function checker(path: string, { name, bytes, crc32: expected }: ZipEntry): Tran
     transform(chunk: Buffer, _encoding, done) {
       count += chunk.length;
       sum = crc32(chunk, sum);
-      // What unpacks to more than the list says may fill the disk.
+      // An entry that unpacks to more than the list says may fill the disk.
       done(count > bytes ? damaged() : null, chunk);
     },
     flush: (done) => done(count === bytes && sum === expected ? null : damaged()),

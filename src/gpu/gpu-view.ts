@@ -1,5 +1,5 @@
 /** The views of a GPU with its instances: one for placement, one for people. */
-import { shownSize } from "../common/disk-space.ts";
+import { shownSize } from "../common/sizes.ts";
 import { type Need } from "../request.ts";
 import { type EngineInfo } from "../engine/engine.ts";
 import { type Health, type Visible } from "./card/health.ts";
@@ -150,7 +150,7 @@ function statusOfInstance(
     source: model,
     ...(told ?? withShare(stateOf(instance.health, seen), seen.reason, instance.usage)),
     isFetching,
-    // What is yet to be fetched counts as nothing.
+    // A model that is yet to be fetched counts as nothing.
     memoryBytes: residency.memory === 0 && isFetching ? null : residency.memory,
     loadSeconds: residency.loadSeconds,
     lastUsedAt: stay.lastUsedAt,

@@ -3,11 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ValidateFunction } from "ajv";
 import { type Static, Type } from "typebox";
-import { makeDataDir } from "../common/data-folder.ts";
-import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { makeAjv } from "../common/validation.ts";
-import { AltLasError, messageOf } from "../errors.ts";
-import { type FileLock, Locked, lockFile } from "../store/file-lock.ts";
+import { AltLasError } from "../errors.ts";
+import { changeLocked } from "../store/locked-change.ts";
 
 const strict = { additionalProperties: false };
 const Text = Type.String({ minLength: 1 });
@@ -40,8 +39,8 @@ let validate: ValidateFunction | undefined;
 /** A model that was pulled. */
 export type PulledModel = Readonly<Static<typeof Pulled>>;
 
-/** Milliseconds a change waits for another one, made by another process, to end. */
-const LOCK_PATIENCE = 5000;
+/** It is taken in the server's main thread, which must not stand still for long. */
+const LOCK = { name: "models.lock", what: "the list of models", patience: 5000 };
 
 /** Where the file is. */
 export function pulledPath(dataDir: string): string {
@@ -71,14 +70,11 @@ export function changePulled(
   dataDir: string,
   change: (models: readonly PulledModel[]) => readonly PulledModel[],
 ): readonly PulledModel[] {
-  const lock = takeLock(dataDir);
-  try {
+  return changeLocked(dataDir, LOCK, () => {
     const models = change(readPulled(dataDir));
     writeJsonFile(pulledPath(dataDir), { version: 1, models });
     return models;
-  } finally {
-    lock.release();
-  }
+  });
 }
 
 /**
@@ -96,18 +92,4 @@ export function forgetMissingFiles(dataDir: string): void {
   if (models.every(isHere)) return;
   const known = models.map((model) => (isHere(model) ? model : { ...model, file: null }));
   writeJsonFile(pulledPath(dataDir), { version: 1, models: known });
-}
-
-function takeLock(dataDir: string): FileLock {
-  const path = join(dataDir, "models.lock");
-  try {
-    makeDataDir(dataDir);
-    const lock = lockFile(path, LOCK_PATIENCE);
-    keepPrivate(path);
-    return lock;
-  } catch (error) {
-    if (error instanceof AltLasError) throw error;
-    const why = error instanceof Locked ? "another process is changing the list of models" : messageOf(error);
-    throw new AltLasError("bad_config", `${path} cannot be locked: ${why}.`, { cause: error });
-  }
 }

@@ -5,7 +5,8 @@ import { rm } from "node:fs/promises";
 import { join, posix, relative } from "node:path";
 import { type WheelIndex } from "../../src/common/wheels.ts";
 import { unpack, zipEntries } from "../../src/common/zip.ts";
-import { checkRoom, shownSize } from "../../src/common/disk-space.ts";
+import { checkRoom } from "../../src/common/disk-space.ts";
+import { shownSize } from "../../src/common/sizes.ts";
 import { type WheelName } from "./builds.ts";
 import { inTenths } from "./progress.ts";
 
