@@ -63,7 +63,8 @@ export class ModelWorld extends World {
   readonly cards: readonly Card[];
   readonly tasks: Task[] = [];
   /** Unloads, with what they were for. */
-  readonly unloads: { readonly place: Place; readonly why: string }[] = [];
+  /** `reserved`: bytes that others took when it was asked for, by what a card on the same memory had told last. */
+  readonly unloads: { readonly place: Place; readonly why: string; readonly reserved: number }[] = [];
   /** Loads of all models. */
   loadCount = 0;
   /** What the scheduler wants done, and the pool has not heard yet. */
@@ -168,8 +169,10 @@ export class ModelWorld extends World {
       `${nameOf(place)} is unloaded, which is ${place.state}`,
     );
     place.state = "unloading";
-    this.unloads.push({ place, why });
-    this.#wants.push(() => this.told(this.cards[place.gpuId]!));
+    const card = this.cards[place.gpuId]!;
+    const reserved = Math.min(...this.#sharersOf(card).map((sharer) => sharer.reserved));
+    this.unloads.push({ place, why, reserved });
+    this.#wants.push(() => this.told(card));
   }
 
   // --- what happens to models and GPUs ---------------------------------------------------------------------------
