@@ -51,7 +51,8 @@ export class MemoryPlans {
     this.#now = now;
     this.#without = without;
     const waits = new Map<string, number>();
-    for (const { model, count } of wishes) if (model !== null) waits.set(model, (waits.get(model) ?? 0) + count);
+    for (const wish of wishes)
+      for (const model of modelsFor(wish)) waits.set(model, (waits.get(model) ?? 0) + wish.count);
     this.#waits = waits;
   }
 
@@ -115,6 +116,15 @@ export class MemoryPlans {
     });
     return { instances, residents: residents.every((one) => one !== null) ? residents : null };
   }
+}
+
+/**
+ * The models for which tasks wait: the one that they name, else those that are there and may do them. Without the latter, what tasks that
+ * name no model wait for would look as if nobody needed it, and would go and come back without end.
+ */
+function modelsFor({ model, instances }: Wish): Iterable<string> {
+  if (model !== null) return [model];
+  return new Set(instances.filter(takesMemory).flatMap(({ facts }) => facts.modelName ?? []));
 }
 
 /** A model that is leaving has to have left before it is loaded again. */
