@@ -17,10 +17,10 @@ import { Cancellation } from "./cancellation.ts";
 import { Idempotency } from "./idempotency.ts";
 import { Idle } from "./idle.ts";
 import { LiveTasks, unknown } from "./live-tasks.ts";
-import { acceptedLine, endLine, placedLine } from "./log-lines.ts";
 import { newBatch, NewTasks, submissionOf } from "./new-tasks.ts";
 import { Requests, type WaitingRequestsParts } from "./requests.ts";
 import { Subscribers } from "./subscribers.ts";
+import { TaskNews } from "./task-news.ts";
 import {
   type BatchSnapshot,
   type CancelFilter,
@@ -80,6 +80,7 @@ export class TaskBook implements TaskApi {
   readonly #newTasks: NewTasks;
   readonly #cancellation: Cancellation;
   readonly #log: Logger;
+  readonly #news: TaskNews;
   readonly #writer: Writer;
   readonly #batches: Batches;
   readonly #subscribers = new Subscribers();
@@ -99,6 +100,7 @@ export class TaskBook implements TaskApi {
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());
     // Each field that is logged here is named, and searching it for secrets would cost nine times as much as the line.
     this.#log = parts.log.child({}, { redact: [] });
+    this.#news = new TaskNews({ log: this.#log, clock });
     this.#idempotency = new Idempotency(store.idempotency, () => clock.now());
     this.#batches = new Batches(store.tasks, (batch) => this.#batchEnded(batch), clock);
     this.#writer = this.#newWriter();
@@ -253,7 +255,7 @@ export class TaskBook implements TaskApi {
     const batch = grouped === null ? null : newBatch(tasks, webhook);
     if (batch !== null) this.#batches.add(batch);
     // Logged before the write: a task may start or end meanwhile, and its lines would come in the wrong order.
-    if (this.#log.isLevelEnabled("debug")) for (const task of tasks) this.#logAccepted(task);
+    this.#news.accepted(tasks);
     try {
       const records = recordsOf(submission);
       await this.#writer.admit(tasks, batch === null ? records : [{ kind: "batch", batch }, ...records]);
@@ -266,16 +268,11 @@ export class TaskBook implements TaskApi {
     return submission;
   }
 
-  #logAccepted(task: Task): void {
-    this.#log.debug(acceptedLine(task), "task accepted");
-    if (task.attempts.length > 0) this.#log.debug(placedLine(task), "task running");
-  }
-
   /** Undoes a submission that could not be written. */
   #withdraw(tasks: readonly Task[]): void {
     for (const task of tasks) {
       this.#unsaved.delete(task);
-      this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
+      this.#news.withdrawn(task);
       // A client that cancels one of these tasks waits for an end that is never written.
       this.#live.remove(task);
     }
@@ -284,8 +281,7 @@ export class TaskBook implements TaskApi {
 
   #changed(task: Task): void {
     this.#idle.tell();
-    if (!isFinal(task.status) && this.#log.isLevelEnabled("debug"))
-      this.#log.debug(placedLine(task), `task ${task.status}`);
+    this.#news.changed(task);
     // A request that is not on disk yet must stay in memory.
     if (!this.#writer.isAdmitting(task)) this.#requests.settle(task);
     this.#writer.changed(task);
@@ -330,12 +326,16 @@ export class TaskBook implements TaskApi {
 
   #run(instance: InstanceRef, task: Task): void {
     const sink: RunSink = {
-      delta: (delta, before) => this.#subscribers.delta(task, delta, before),
+      delta: (delta, before) => {
+        this.#news.output(task, before);
+        this.#subscribers.delta(task, delta, before);
+      },
       ended: (outcome) => {
-        this.#log.debug({ task: task.id, gpu: task.gpuId, status: outcome.status }, "task left its GPU");
+        this.#news.left(task, outcome);
         this.scheduler.finished(task, outcome);
       },
     };
+    this.#news.started(task, instance);
     this.#subscribers.begun(task, this.#parts.run(instance, task, this.#requests.of(task), sink));
   }
 
@@ -363,7 +363,7 @@ export class TaskBook implements TaskApi {
     // Two writes may bring the same end to disk, when one repeats another that had failed.
     if (!this.#live.remove(task)) return;
     this.#unsaved.delete(task);
-    this.#log.info(endLine(task), `task ${task.status}`);
+    this.#news.ended(task);
     this.#subscribers.ended(task);
     this.#batches.ended(task);
     if (task.webhook !== null) this.#parts.webhooks.wake();

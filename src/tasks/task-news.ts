@@ -1,0 +1,88 @@
+/** Tells the log, and those who observe the core, what becomes of tasks. */
+import { type Clock } from "../common/clock.ts";
+import { type InstanceRef } from "../gpu/facts.ts";
+import { type Logger } from "../log/log.ts";
+import { sentenceOf } from "../reasons.ts";
+import { isFinal, type Outcome, shownGpuId, type Task } from "../task.ts";
+import {
+  TASK_ACCEPTED,
+  TASK_ENDED,
+  TASK_LEFT,
+  TASK_OUTPUT,
+  TASK_REQUEUED,
+  TASK_STARTED,
+  TASK_WITHDRAWN,
+} from "../topics.ts";
+
+export class TaskNews {
+  readonly #log: Logger;
+  readonly #clock: Clock;
+
+  constructor({ log, clock }: { readonly log: Logger; readonly clock: Clock }) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** They are admitted, and some may run already. */
+  accepted(tasks: readonly Task[]): void {
+    if (TASK_ACCEPTED.isHeard) for (const task of tasks) TASK_ACCEPTED.publish({ task });
+    if (!this.#log.isLevelEnabled("debug")) return;
+    for (const task of tasks) {
+      this.#log.debug(acceptedLine(task), "task accepted");
+      if (task.attempts.length > 0) this.#log.debug(placedLine(task), "task running");
+    }
+  }
+
+  /** It was accepted, and could not be written. */
+  withdrawn(task: Task): void {
+    this.#log.debug({ task: task.id }, "task withdrawn: it could not be written");
+    if (TASK_WITHDRAWN.isHeard) TASK_WITHDRAWN.publish({ task });
+  }
+
+  /** An attempt begins. */
+  started(task: Task, instance: InstanceRef): void {
+    if (!TASK_STARTED.isHeard) return;
+    TASK_STARTED.publish({ task, instance, waited: (this.#clock.now() - task.waitsSince) / 1000 });
+  }
+
+  /** There is output of a running task. @param before the position where it begins in the attempt's output */
+  output(task: Task, before: number): void {
+    if (TASK_OUTPUT.isHeard) TASK_OUTPUT.publish({ task, isFirst: before === 0 });
+  }
+
+  left(task: Task, outcome: Outcome): void {
+    this.#log.debug({ task: task.id, gpu: task.gpuId, status: outcome.status }, "task left its GPU");
+    if (TASK_LEFT.isHeard) TASK_LEFT.publish({ task, outcome });
+  }
+
+  /** Its state has changed after its submission. */
+  changed(task: Task): void {
+    if (isFinal(task.status)) return;
+    if (this.#log.isLevelEnabled("debug")) this.#log.debug(placedLine(task), `task ${task.status}`);
+    if (task.status === "queued" && TASK_REQUEUED.isHeard) TASK_REQUEUED.publish({ task });
+  }
+
+  /** Its final status is on disk. */
+  ended(task: Task): void {
+    this.#log.info(endLine(task), `task ${task.status}`);
+    if (TASK_ENDED.isHeard) TASK_ENDED.publish({ task });
+  }
+}
+
+function acceptedLine({ id, user, batchId, estimatedTokens }: Task): object {
+  return { task: id, user, batch: batchId, estimatedTokens };
+}
+
+function placedLine({ id, gpuId, placement }: Task): object {
+  return { task: id, gpu: gpuId, reason: placement && sentenceOf(placement.reason, placement.gpuId) };
+}
+
+function endLine(task: Task): object {
+  const { result, error } = task;
+  return {
+    task: task.id,
+    gpu: shownGpuId(task),
+    ...(result && { tokens: result.completionTokens, seconds: result.executionTime }),
+    ...(error && { code: error.code, reason: error.sentence }),
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * What the core tells those who observe it, each topic a channel of `node:diagnostics_channel`. The core only publishes: metrics, traces and
+ * the operators' event stream subscribe, and are not loaded where nobody wants them. Where nobody listens, a topic costs one look at a flag.
+ */
+import { channel, type Channel } from "node:diagnostics_channel";
+import { type ErrorCode } from "./errors.ts";
+import { type InstanceRef } from "./gpu/facts.ts";
+import { type Outcome, type Task } from "./task.ts";
+
+/** One kind of event. */
+export class Topic<Event extends object> {
+  readonly name: string;
+  readonly #channel: Channel;
+
+  /** @param name after `altlas:`; other programs in this process may subscribe by it, too */
+  constructor(name: string) {
+    this.name = `altlas:${name}`;
+    this.#channel = channel(this.name);
+  }
+
+  /** Whether anybody listens. Ask it before an event is made that costs anything. */
+  get isHeard(): boolean {
+    return this.#channel.hasSubscribers;
+  }
+
+  /** Tells all listeners before it returns. */
+  publish(event: Event): void {
+    this.#channel.publish(event);
+  }
+
+  /**
+   * @param listener is called in the middle of the core's work: it must be fast, must not throw, and must not change what it is told
+   * @returns what ends it
+   */
+  subscribe(listener: (event: Event) => void): () => void {
+    const onMessage = (message: unknown): void => listener(message as Event);
+    this.#channel.subscribe(onMessage);
+    return () => void this.#channel.unsubscribe(onMessage);
+  }
+}
+
+/** A task was admitted; it may run already. It is not on disk yet, and may still be withdrawn. */
+export const TASK_ACCEPTED = new Topic<{ readonly task: Readonly<Task> }>("task.accepted");
+
+/** A task that was accepted could not be written, and is as if it had never been. */
+export const TASK_WITHDRAWN = new Topic<{ readonly task: Readonly<Task> }>("task.withdrawn");
+
+/** An attempt begins: a task has a slot. `waited`: seconds that it waited for it, by the server's clock. */
+export const TASK_STARTED = new Topic<{
+  readonly task: Readonly<Task>;
+  readonly instance: InstanceRef;
+  readonly waited: number;
+}>("task.started");
+
+/** New output of a running task, once for each step of its engine. */
+export const TASK_OUTPUT = new Topic<{
+  readonly task: Readonly<Task>;
+  /** The first of this attempt. */
+  readonly isFirst: boolean;
+}>("task.output");
+
+/** A run has ended by itself, and its slot is free. A run that is cut off does not end so: its task changes back to `queued`. */
+export const TASK_LEFT = new Topic<{ readonly task: Readonly<Task>; readonly outcome: Outcome }>("task.left");
+
+/** A task goes back to the queue, as its attempt was cut off. */
+export const TASK_REQUEUED = new Topic<{ readonly task: Readonly<Task> }>("task.requeued");
+
+/** The final status of a task is on disk. */
+export const TASK_ENDED = new Topic<{ readonly task: Readonly<Task> }>("task.ended");
+
+/** The store has written one commit. */
+export const STORE_COMMITTED = new Topic<{
+  /** From the call to the answer of its thread. */
+  readonly seconds: number;
+}>("store.committed");
+
+/** A request was refused, or its task failed before there was one. */
+export const REQUEST_REFUSED = new Topic<{ readonly code: ErrorCode }>("request.refused");
+
+/** One try to deliver a webhook has ended. */
+export const DELIVERY_TRIED = new Topic<{
+  readonly taskId: string | null;
+  readonly batchId: string | null;
+  readonly seconds: number;
+  readonly isDelivered: boolean;
+}>("delivery.tried");
+
+/** The things that an operator is told about: `GET /events`. */
+export interface OperatorEvent {
+  /** Unix time in milliseconds. */
+  readonly at: number;
+  /** What it is about. */
+  readonly kind: "gpu" | "model" | "config" | "store" | "auth";
+  /** One word for what has happened, like `drained`. */
+  readonly event: string;
+  readonly gpuId?: number;
+  readonly model?: string;
+  /** The user who did it; absent: nobody did. */
+  readonly by?: string;
+  /** One sentence. */
+  readonly sentence: string;
+}
+
+export const OPERATOR_EVENT = new Topic<OperatorEvent>("operator.event");
