@@ -24,8 +24,8 @@ function closeDebugger() {
 }
 closeDebugger();
 setImmediate(closeDebugger);
-// Tasks under way live for some collections of V8's young generation. With more room (MiB; V8 takes it only when it is busy) most of them end before they are moved
-// to the old one, whose collections cost a tenth of the tasks each second.
+// Tasks under way outlive V8's usual young generation, and moving them to the old one costs a tenth of the tasks each second. MiB; V8 takes
+// them only while the server is busy.
 const { execArgv, env: given } = process;
 if (serves && !/--max-semi-space-size/.test([execArgv, given.NODE_OPTIONS].join(" ")))
   process.getBuiltinModule("node:v8").setFlagsFromString("--max-semi-space-size=64");
