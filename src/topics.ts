@@ -3,8 +3,9 @@
  * the operators' event stream subscribe, and are not loaded where nobody wants them. Where nobody listens, a topic costs one look at a flag.
  */
 import { channel, type Channel } from "node:diagnostics_channel";
+import { wallTime } from "./common/clock.ts";
 import { type ErrorCode } from "./errors.ts";
-import { type InstanceRef } from "./gpu/facts.ts";
+import { GPU_STATES, type InstanceRef } from "./gpu/facts.ts";
 import { type Outcome, type Task } from "./task.ts";
 
 /** One kind of event. */
@@ -85,20 +86,45 @@ export const DELIVERY_TRIED = new Topic<{
   readonly isDelivered: boolean;
 }>("delivery.tried");
 
-/** The things that an operator is told about: `GET /events`. */
-export interface OperatorEvent {
+/** What an operator is told: each kind of thing, and what may happen to it. */
+export const OPERATOR_EVENTS = {
+  /** The states that it goes into, and what happens beside. */
+  gpu: [...GPU_STATES, "resumed", "crowded", "free", "xid", "double_bit_ecc"],
+  /** With a GPU: an instance of it. Without one: its files. */
+  model: ["loaded", "unloaded", "load_failed", "pulled", "fetched", "fetch_failed", "removed"],
+  config: ["changed", "reloaded", "reload_failed"],
+  /** `failing` until `working`; `lost` until the server is started again; `quarantined` at the start. */
+  store: ["failing", "working", "lost", "quarantined"],
+  /** Of the file of users and keys: `gone` or `damaged` until `read`, `hangs` until `answers`. Of credentials that were sent: `refused`. */
+  auth: ["gone", "damaged", "read", "hangs", "answers", "refused"],
+} as const;
+
+export type OperatorEventKind = keyof typeof OPERATOR_EVENTS;
+
+interface AboutKind<Kind extends OperatorEventKind> {
   /** Unix time in milliseconds. */
   readonly at: number;
-  /** What it is about. */
-  readonly kind: "gpu" | "model" | "config" | "store" | "auth";
-  /** One word for what has happened, like `drained`. */
-  readonly event: string;
+  readonly kind: Kind;
+  readonly event: (typeof OPERATOR_EVENTS)[Kind][number];
   readonly gpuId?: number;
   readonly model?: string;
-  /** The user who did it; absent: nobody did. */
+  /** The user who did it; absent: nobody did, or a command on this machine. */
   readonly by?: string;
-  /** One sentence. */
+  /** How often it has happened by now, where such things are told in sum. */
+  readonly count?: number;
+  /** One sentence, for admins: it may name paths and hosts. */
   readonly sentence: string;
 }
 
+/** One thing that an operator is told: `GET /events`. */
+export type OperatorEvent = { [Kind in OperatorEventKind]: AboutKind<Kind> }[OperatorEventKind];
+
+/** An operator's event that happens now. */
+export type OperatorNews = { [Kind in OperatorEventKind]: Omit<AboutKind<Kind>, "at"> }[OperatorEventKind];
+
 export const OPERATOR_EVENT = new Topic<OperatorEvent>("operator.event");
+
+/** Tells operators of something that happens now. */
+export function tellOperators(news: OperatorNews): void {
+  if (OPERATOR_EVENT.isHeard) OPERATOR_EVENT.publish({ at: wallTime(), ...news });
+}
