@@ -1,7 +1,7 @@
 /** What `GET /tasks` selects, and how a client goes through a long list. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aTask, BATCH_ID, get, refusal, testServer } from "./helpers/http.ts";
+import { AS, aTask, BATCH_ID, get, refusal, testServer } from "./helpers/http.ts";
 
 interface Page {
   readonly tasks: Record<string, unknown>;
@@ -27,6 +27,22 @@ test("tasks are selected by batch, type, GPU and time", async (t) => {
       offset: 0,
     },
   ]);
+});
+
+test("admins and viewers select tasks by user, a user its own alone", async (t) => {
+  const { app, tasks } = testServer(t);
+  for (const as of [AS.admin, AS.viewer]) await get(app, "/tasks?user=bob", as);
+  await get(app, "/tasks", AS.viewer);
+  await get(app, "/tasks?user=user", AS.user);
+  assert.deepEqual(
+    tasks.filters.map(({ user }) => user),
+    ["bob", "bob", undefined, "user"],
+  );
+  const refused = refusal(await get(app, "/tasks?user=bob", AS.user), 403, "forbidden");
+  assert.equal(refused, "user must be user: the tasks of other users need the role admin or viewer.");
+  const none = refusal(await get(app, "/tasks?user=%20", AS.admin), 400, "invalid_input");
+  assert.match(none, /^user must be 1 to 64 letters/);
+  assert.equal(tasks.filters.length, 4);
 });
 
 test("a full page names the next one, and the last page says that it is the last", async (t) => {

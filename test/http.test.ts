@@ -395,6 +395,7 @@ test("a completed task has the document's fields and ours", async (t) => {
     task_id: ID,
     gpu_id: 0,
     status: "completed",
+    user: "user",
     result: {
       text: "Generated text response",
       execution_time: 0.5,
@@ -530,7 +531,7 @@ test("query strings are read as numbers, and checked", async (t) => {
     [`/task/${ID}?wait=soon`, 'wait must be a number of at least 0; got "soon".'],
     [`/task/${ID}?wait=1e1`, 'wait must be a number of at least 0; got "1e1".'],
     [`/batch/${ID}/results?follow=1`, 'follow must be true or false; got "1".'],
-    [`/task/${ID}?hold=1`, "hold is not a known field; known are wait."],
+    [`/task/${ID}?hold=1`, "hold is not a known field; known are wait, include."],
     ["/gpus?a=1", "a is not a known field; nothing is allowed there."],
   ];
   for (const [url, sentence] of cases) {

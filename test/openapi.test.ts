@@ -158,8 +158,12 @@ test("parameters are in the document, with Prefer among them", async (t) => {
   ]);
   const results = ["query follow false", "path batch_id true"];
   assert.deepEqual(parametersOf("/api/v1/batch/{batch_id}/results", "get"), results);
-  assert.deepEqual(parametersOf("/api/v1/task/{task_id}", "get"), ["query wait false", "path task_id true"]);
-  const list = ["status", "limit", "offset", "after", "batch_id", "task_type", "gpu_id", "since", "until"];
+  assert.deepEqual(parametersOf("/api/v1/task/{task_id}", "get"), [
+    "query wait false",
+    "query include false",
+    "path task_id true",
+  ]);
+  const list = ["status", "limit", "offset", "after", "user", "batch_id", "task_type", "gpu_id", "since", "until"];
   assert.deepEqual(
     parametersOf("/api/v1/tasks", "get"),
     list.map((name) => `query ${name} false`),

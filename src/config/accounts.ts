@@ -3,10 +3,12 @@ import { Type } from "typebox";
 import { ALT_LAS } from "../common/paste.ts";
 import { section } from "./section.ts";
 
-const Name = Type.String({
+/** What a name of a user may be. */
+export const UserName = {
   pattern: "^[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}._@-]{0,63}$",
   allowed: "1 to 64 letters, digits, '.', '_', '@' or '-', of which the first is a letter or a digit",
-});
+};
+const Name = Type.String(UserName);
 export const ROLES = ["admin", "user", "viewer"] as const;
 export const RoleSchema = Type.Enum([...ROLES]);
 export type Role = (typeof ROLES)[number];

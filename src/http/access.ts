@@ -113,3 +113,10 @@ export function administration(doing: string): Hook {
 export function maySee(caller: Caller, owned: { readonly user: string }): boolean {
   return caller.role !== "user" || owned.user === caller.name;
 }
+
+/** A viewer watches the server: it sees what becomes of tasks, but not what their users have asked. @throws {AltLasError} `forbidden` */
+export function refuseToShowRequest({ name, role }: Caller, task: { readonly user: string }): void {
+  if (role === "admin" || task.user === name) return;
+  const sentence = `The request of a task is for its user and for the role admin; ${name} has the role ${role}.`;
+  throw new AltLasError("forbidden", sentence);
+}

@@ -2,20 +2,23 @@
 import { type Caller } from "../auth/credentials.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
+import { maySee } from "./access.ts";
 import { type CancelRequest, type TasksQuery } from "./schemas/tasks.ts";
 
-type Selection = Pick<TasksQuery & CancelRequest, "batch_id" | "task_type" | "gpu_id" | "since" | "until">;
+type Selection = Pick<TasksQuery, "user"> &
+  Pick<TasksQuery & CancelRequest, "batch_id" | "task_type" | "gpu_id" | "since" | "until">;
 
 /** ISO 8601 with a zone; without one it would mean something else on another machine. */
 const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;
 
 /**
  * Shared by lists and cancellations. A `user` means its own tasks, whatever it selects.
- * @throws {AltLasError} `invalid_input`: a time is none
+ * @throws {AltLasError} `invalid_input`: a time is none; `forbidden`: a `user` names another one
  */
-export function selectionOf(caller: Caller, { batch_id, task_type, gpu_id, since, until }: Selection) {
+export function selectionOf(caller: Caller, { user, batch_id, task_type, gpu_id, since, until }: Selection) {
+  if (user !== undefined && !maySee(caller, { user })) throw forbidsOthers(caller);
   return {
-    user: caller.role === "user" ? caller.name : undefined,
+    user: caller.role === "user" ? caller.name : user,
     batchId: batch_id?.toLowerCase(),
     taskType: task_type?.toWellFormed(),
     // Adding 0 makes 0 of -0.
@@ -23,6 +26,10 @@ export function selectionOf(caller: Caller, { batch_id, task_type, gpu_id, since
     since: timeOf("since", since),
     until: timeOf("until", until),
   };
+}
+
+function forbidsOthers({ name }: Caller): AltLasError {
+  return new AltLasError("forbidden", `user must be ${name}: the tasks of other users need the role admin or viewer.`);
 }
 
 function timeOf(field: string, given: string | undefined): number | undefined {

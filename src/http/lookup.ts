@@ -24,7 +24,11 @@ export async function taskNamed(tasks: TaskApi, caller: Caller, { task_id }: Tas
 /** @throws {AltLasError} `not_found` */
 export function visibleTask(task: TaskSnapshot | null, caller: Caller, id: string): TaskSnapshot {
   if (task !== null && maySee(caller, task)) return task;
-  throw new AltLasError("not_found", `There is no task ${id}, or it belongs to somebody else.`);
+  throw unknownTask(id);
+}
+
+export function unknownTask(id: string): AltLasError {
+  return new AltLasError("not_found", `There is no task ${id}, or it belongs to somebody else.`);
 }
 
 /** @throws {AltLasError} `not_found` */

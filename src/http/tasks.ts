@@ -1,18 +1,28 @@
 /** `GET /task/<task_id>` and `GET /tasks`. */
 import { type FastifyInstance } from "fastify";
+import { type Caller } from "../auth/credentials.ts";
 import { isFinal } from "../task.ts";
-import { type TaskSnapshot } from "../tasks/task-api.ts";
+import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
+import { refuseToShowRequest } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
 import { cursorOf, selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./disconnects.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
-import { taskNamed, type TaskPath, visibleTask } from "./lookup.ts";
+import { taskNamed, type TaskPath, unknownTask, visibleTask } from "./lookup.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { applyWait } from "./prefer.ts";
-import { TaskParams, TaskQuery, TaskRef, TasksAnswer, TasksQuery, type TaskView } from "./schemas/tasks.ts";
+import {
+  TaskParams,
+  TaskQuery,
+  TaskRef,
+  TasksAnswer,
+  TasksQuery,
+  type RequestView,
+  type TaskView,
+} from "./schemas/tasks.ts";
 import { PART, streamedList } from "./task-list.ts";
-import { viewOfTask } from "./views.ts";
+import { viewOfRequest, viewOfTask } from "./views.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 /** The memory that counts for a list while it is sent: a part as rows, as tasks and as text. */
@@ -33,13 +43,25 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
     handler: async ({ caller, params, query }, reply) => {
       const task = await taskNamed(tasks, caller, params);
       const isInside = maySeeInside(caller);
-      const view = (one: TaskSnapshot): TaskView => viewOfTask(one, isInside, tasks.waiting(one.id));
+      const asked = query.include === "text" ? await requestFor(tasks, caller, task) : null;
+      const view = (one: TaskSnapshot): TaskView => {
+        const shown = viewOfTask(one, isInside, tasks.waiting(one.id));
+        return asked === null ? shown : { ...shown, request: asked };
+      };
       if (query.wait === 0) return view(task);
       const wait = applyWait(query.wait, reply);
       if (isFinal(task.status)) return view(task);
       return view(visibleTask(await tasks.wait(task.id, wait, goneSignal(reply)), caller, task.id));
     },
   });
+}
+
+/** @throws {AltLasError} `forbidden`: the caller sees its state alone; `not_found`: it was removed meanwhile */
+async function requestFor(tasks: TaskApi, caller: Caller, task: TaskSnapshot): Promise<RequestView> {
+  refuseToShowRequest(caller, task);
+  const request = await tasks.requestOf(task);
+  if (request === null) throw unknownTask(task.id);
+  return viewOfRequest(request);
 }
 
 export function tasksRoute(app: FastifyInstance, { tasks }: ServerParts): void {

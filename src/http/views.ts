@@ -3,6 +3,7 @@ import { type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
 import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
+import { type Request } from "../request.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/outbox.ts";
@@ -14,7 +15,7 @@ import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type ModelView } from "./schemas/models.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
-import { type TaskSummary, type TaskView, type WaitView } from "./schemas/tasks.ts";
+import { type RequestView, type TaskSummary, type TaskView, type WaitView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
 /**
@@ -27,6 +28,7 @@ export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | 
     task_id: task.id,
     gpu_id: shownGpuId(task),
     status: task.status,
+    user: task.user,
     ...(result && { result: viewOfResult(result, task.sampling.seed) }),
     ...(error && { error: isInside ? error.sentence : publicFailure(error, shownGpuId(task)), error_code: error.code }),
     created_at: isoTime(task.createdAt),
@@ -47,6 +49,19 @@ export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | 
     ...(placement && { placement: viewOfPlacement(placement) }),
     ...(wait && { waiting: viewOfWait(wait, isInside) }),
   };
+}
+
+export function viewOfRequest(request: Request): RequestView {
+  switch (request.kind) {
+    case "completion": {
+      const { text, raw, sampling } = request;
+      return { text, ...(raw !== undefined && { raw }), ...viewOfSampling(sampling) };
+    }
+    case "chat":
+      return { messages: [...request.messages], ...viewOfSampling(request.sampling) };
+    case "embedding":
+      return { input: [...request.inputs] };
+  }
 }
 
 function viewOfWait({ reason, sentence, detail, since, ahead }: Wait, isInside: boolean): WaitView {

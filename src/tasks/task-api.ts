@@ -1,6 +1,6 @@
 /** The interface of the task book for the rest of the server. */
 import { type Delta } from "../output.ts";
-import { type RequestFacts } from "../request.ts";
+import { type Request, type RequestFacts } from "../request.ts";
 import { type Rates } from "../scheduler/callers.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
@@ -107,6 +107,8 @@ export interface TaskApi {
   get(id: string): Promise<TaskSnapshot | null>;
   /** Why a task waits, by the wall clock in `since`; null: it does not, or there is no such task. */
   waiting(id: string): Wait | null;
+  /** What a task was asked, from the store where it is not in memory; null: it was removed meanwhile. */
+  requestOf(task: TaskSnapshot): Promise<Request | null>;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
   /** Lets a task go on that would end with its client, who was told of it and may ask for it later. */

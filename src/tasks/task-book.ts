@@ -1,15 +1,13 @@
 /** The task book answers the questions of HTTP from the scheduler (live tasks) and the store (ended ones). */
 import { type Logger } from "pino";
-import { type Clock } from "../common/clock.ts";
 import { type InstanceRef } from "../gpu/facts.ts";
-import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
-import { type Effects, type SchedulerSettings } from "../scheduler/effects.ts";
+import { type Effects } from "../scheduler/effects.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
 import { type Delivery } from "../store/outbox.ts";
 import { type Opened, type Store, type StoreRecord } from "../store/store.ts";
-import { type BatchState, type Reading, type TaskFilter } from "../store/tasks.ts";
+import { type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Batch, isFinal, type RunSink, type Task, type TaskInput } from "../task.ts";
 import { AlarmTimer } from "./alarm-timer.ts";
 import { Batches } from "./batches.ts";
@@ -18,8 +16,9 @@ import { Idempotency } from "./idempotency.ts";
 import { Idle } from "./idle.ts";
 import { LiveTasks, unknown } from "./live-tasks.ts";
 import { newBatch, NewTasks, submissionOf } from "./new-tasks.ts";
-import { Requests, type WaitingRequestsParts } from "./requests.ts";
+import { Requests } from "./requests.ts";
 import { Subscribers } from "./subscribers.ts";
+import { type TaskBookParts } from "./task-book-parts.ts";
 import { TaskNews } from "./task-news.ts";
 import {
   type BatchSnapshot,
@@ -33,40 +32,6 @@ import {
 } from "./task-api.ts";
 import { UnsavedResults } from "./unsaved-results.ts";
 import { Writer } from "./writer.ts";
-
-/** The surroundings of the task book. */
-export interface TaskBookParts {
-  readonly store: Store;
-  readonly log: Logger;
-  readonly settings: SchedulerSettings;
-  readonly clock: Clock;
-  /** Seconds for tasks that name no timeout; null: any time. */
-  readonly timeout: number | null;
-  /** Seconds that a worker is given to stop a task. */
-  readonly cancelTimeout: number;
-  /** Hands a task to a GPU's worker, which tells the sink; its request may still be on its way from the store. */
-  readonly run: (instance: InstanceRef, task: Task, request: Request | Promise<Request>, sink: RunSink) => Output;
-  /** Bytes and milliseconds: see `WaitingRequestsParts`. */
-  readonly requests?: Pick<WaitingRequestsParts, "budget" | "pause">;
-  /** Bytes of results that are not on disk, above which nothing starts; see `UnsavedResultsParts`. */
-  readonly unsaved?: number;
-  /** The name of the model that a request calls so; one that calls none stays as it is, and is refused by that. */
-  readonly modelMeantBy: (asked: string) => string;
-  /** The model that tasks of a type mean when they name none; null: any. */
-  readonly modelOfTaskType: (type: string) => string | null;
-  /** Has a GPU's worker stop a task. */
-  readonly cancel: (gpuId: number, task: Task) => void;
-  /** Loads or unloads the model of an instance. They may tell the scheduler of it at once. */
-  readonly load: (instance: InstanceRef) => void;
-  readonly unload: (instance: InstanceRef, why: string) => void;
-  readonly webhooks: {
-    /** The deliveries that announce a task's present state. */
-    readonly ofTask: (task: Task) => readonly Delivery[];
-    readonly ofBatch: (state: BatchState) => readonly Delivery[];
-    /** New deliveries are stored. */
-    readonly wake: () => void;
-  };
-}
 
 /** Tasks whose requests are read ahead. */
 const LEAST_NEAR = 16;
@@ -152,7 +117,7 @@ export class TaskBook implements TaskApi {
 
   async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
     const task = await this.#live.ended(id, "can be retried");
-    const request = task.request ?? (await this.#store.tasks.request(task.seq));
+    const request = await this.requestOf(task);
     if (request === null) throw unknown(id);
     const { user, strategy, pinnedGpuId, webhook } = task;
     return this.submit(
@@ -175,6 +140,10 @@ export class TaskBook implements TaskApi {
     const task = this.#live.find(id);
     const wait = task === undefined ? null : this.scheduler.whyWaiting(task);
     return wait && { ...wait, since: wait.since + this.#parts.clock.ahead };
+  }
+
+  async requestOf({ seq, request }: TaskSnapshot): Promise<Request | null> {
+    return request ?? (await this.#store.tasks.request(seq));
   }
 
   keep(id: string): void {

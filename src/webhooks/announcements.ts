@@ -2,7 +2,7 @@
 import { type Clock } from "../common/clock.ts";
 import { viewOfBatch, viewOfTask } from "../http/views.ts";
 import { statusOf } from "../tasks/batches.ts";
-import { type TaskBookParts } from "../tasks/task-book.ts";
+import { type TaskBookParts } from "../tasks/task-book-parts.ts";
 import { attemptNumber, latestTime, type Task } from "../task.ts";
 import { deliveriesFor } from "./events.ts";
 

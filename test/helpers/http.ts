@@ -400,6 +400,10 @@ export class FakeTasks implements TaskApi {
     return this.whys.get(id) ?? null;
   }
 
+  requestOf({ request }: TaskSnapshot): ReturnType<TaskApi["requestOf"]> {
+    return Promise.resolve(request);
+  }
+
   keep(id: string): void {
     this.kept.push(id);
   }

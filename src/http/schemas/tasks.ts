@@ -1,6 +1,7 @@
 /** Tasks, lists of them, and canceling many. */
 import { Type, type Static } from "typebox";
 import { WAIT_REASONS } from "../../scheduler/why-waiting.ts";
+import { MESSAGE_ROLES } from "../../request.ts";
 import { FINISH_REASONS, PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import {
   BATCH_ID_EXAMPLE,
@@ -19,6 +20,7 @@ import {
   Uuid,
 } from "./common.ts";
 import { samplingView } from "./sampling.ts";
+import { UserName } from "../../config/accounts.ts";
 
 /** Tasks that one request may name to be canceled. */
 const MAX_TASK_IDS = 10_000;
@@ -31,6 +33,9 @@ export const TaskQuery = closed({
     default: 0,
     description: `Seconds to hold the answer until the task ends; more than ${MAX_WAIT} are ${MAX_WAIT}. Preference-Applied says how many.`,
   }),
+  include: Type.Optional(
+    oneOf(["text"], { description: "text: the answer has the request, too; for the task's user and for admins." }),
+  ),
 });
 export type TaskQuery = Static<typeof TaskQuery>;
 
@@ -69,6 +74,9 @@ export const TasksQuery = closed({
     Type.String({
       description: "The `next` of another answer: only what follows there. Unlike offset, new tasks do not shift it.",
     }),
+  ),
+  user: Type.Optional(
+    Type.String({ ...UserName, description: "Only this user's tasks. A `user` may name itself alone." }),
   ),
   ...selection,
 });
@@ -186,11 +194,28 @@ const WaitView = Type.Object(
 );
 export type WaitView = Static<typeof WaitView>;
 
+const RequestView = Type.Object(
+  {
+    text: Type.Optional(Type.String()),
+    raw: Type.Optional(Type.Boolean()),
+    messages: Type.Optional(Type.Array(Type.Object({ role: oneOf(MESSAGE_ROLES), content: Type.String() }))),
+    // Without a type, each is written as it is.
+    input: Type.Optional(
+      Type.Array(Type.Unsafe<string | readonly number[]>({ description: "A text, or the numbers of its tokens." })),
+    ),
+    ...samplingView,
+  },
+  { description: "What was asked: fields as those of POST /predict; only with ?include=text." },
+);
+export type RequestView = Static<typeof RequestView>;
+
 export const TaskView = Type.Object(
   {
     task_id: TaskId,
     gpu_id: GpuId("The GPU that runs it, ran it, or alone may run it; null: none yet."),
     status: oneOf(TASK_STATUSES),
+    user: Type.String({ description: "The user it belongs to." }),
+    request: Type.Optional(RequestView),
     result: Type.Optional(Result),
     error: Type.Optional(Type.String({ description: "Why it failed, as a sentence." })),
     error_code: Type.Optional(Type.String({ description: "A stable name for the kind of failure." })),
@@ -227,6 +252,7 @@ export const TaskView = Type.Object(
         task_id: ID_EXAMPLE,
         gpu_id: 0,
         status: "completed",
+        user: "ada",
         result: {
           text: "Generated text response",
           execution_time: 0.5,
