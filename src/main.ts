@@ -22,6 +22,8 @@ import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { close, listen } from "./http/listen.ts";
 import { createServer, type ServerParts } from "./http/server.ts";
 import { type Logger } from "./log/log.ts";
+import type { Metrics } from "./observe/metrics/metrics.ts";
+import type { MetricSources } from "./observe/metrics/sources.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
 import { ModelCatalog } from "./models/catalog.ts";
 import { modelCommands, useOf } from "./models/commands.ts";
@@ -31,6 +33,7 @@ import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts"
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
 import { type Opened } from "./store/store.ts";
+import { type TaskStatus } from "./task.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";
@@ -126,6 +129,8 @@ interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
   readonly databasePath: string;
   readonly time: Timekeeper;
   readonly known: KnownGpus;
+  /** null: `metrics.enabled` is false. */
+  readonly metricsClass: typeof Metrics | null;
   readonly driverNotes: readonly string[];
 }
 
@@ -139,7 +144,12 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
     running.stop(),
   );
   // The store first: it says when another server has this data directory, whose list of GPUs must not be touched then.
-  const [stored, found] = await Promise.all([store.open(), wantsGpus(config) ? monitor.start() : NO_GPUS]);
+  const [stored, found, observed] = await Promise.all([
+    store.open(),
+    wantsGpus(config) ? monitor.start() : NO_GPUS,
+    // At the start, not at the first scrape: what happens until then would not be counted.
+    config.metrics.enabled ? import("./observe/metrics/metrics.ts") : null,
+  ]);
   const time = new Timekeeper({ store, past: stored.past, retention: config.tasks.retention * 1000, log });
   await removeLeftovers(databasePath);
   const known = KnownGpus.open(dataDir);
@@ -148,18 +158,21 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
   const devices = await findDevices(config, sources);
   warnOfMissing(config, devices, log);
   checkPlaces(config.models, devices);
-  return { store, stored, databasePath, monitor, time, known, devices, driverNotes: monitor.silentDrivers };
+  const metricsClass = observed?.Metrics ?? null;
+  return { store, stored, databasePath, monitor, time, known, devices, metricsClass, driverNotes: silentDrivers };
 }
 
 /** Makes all parts, and says in which order they stop. */
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
-  const { config, credentials, log, store, time, driverNotes } = parts;
+  const { config, credentials, log, store, time, driverNotes, metricsClass } = parts;
   const { clock } = time;
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const http = { config, credentials, driverNotes, log, tasks, pool, models, webhooks, lost: store.lost };
-  const app = started.adopt(serverOf(http), close);
+  const metrics =
+    metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
+  const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
   // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
   started.adopt(time, (running) => running.stop());
@@ -265,7 +278,24 @@ function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Ret
   return new Retention({ store, time, log, dataDir, retention: retention * 1000, maxStored, keysLive: KEYS_LIVE });
 }
 
-interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks"> {
+/** What is read for a scrape. */
+function metricSources({ config, store, time }: Place & Ground, parts: Parts): MetricSources {
+  const { tasks, pool } = parts;
+  const ended = async (status: TaskStatus): Promise<number> =>
+    (await store.tasks.list({ user: undefined, status, limit: 0, offset: 0 }, { maxCharacters: 0, counted: true }))
+      .total;
+  return {
+    gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
+    queue: () => ({ depth: tasks.scheduler.queueSize, oldest: tasks.scheduler.oldestWaiting }),
+    isReady: () => !tasks.scheduler.draining && readinessOf(parts).ready,
+    ended,
+    pendingWebhooks: (most) => store.outbox.countPending(most),
+    now: () => time.clock.now(),
+    namesUsers: !config.metrics.public,
+  };
+}
+
+interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks" | "metrics"> {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;
   readonly models: ModelRegistry;

@@ -75,7 +75,17 @@ export const STORE_COMMITTED = new Topic<{
   readonly seconds: number;
 }>("store.committed");
 
-/** A request was refused, or its task failed before there was one. */
+/** A request has come, whatever it asks for. */
+export const REQUEST_BEGAN = new Topic<object>("request.began");
+
+/** A request was answered, or its connection broke off. */
+export const REQUEST_ENDED = new Topic<{
+  /** As it was registered, like `/api/v1/task/:task_id`; undefined: there is no such route. */
+  readonly route: string | undefined;
+  readonly status: number;
+}>("request.ended");
+
+/** A request was refused. One whose task has failed was not. */
 export const REQUEST_REFUSED = new Topic<{ readonly code: ErrorCode }>("request.refused");
 
 /** One try to deliver a webhook has ended. */

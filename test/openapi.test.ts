@@ -209,6 +209,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /readyz": "200 503",
     "get /healthz": "200 503",
     "get /openapi.json": "200 400 401 405 429 500",
+    "get /metrics": "200 400 401 403 404 405 429 500",
     "post /api/v1/predict": controlling,
     "post /api/v1/batch_predict": "200 400 401 403 405 409 413 415 417 429 500 503",
     "get /api/v1/task/{task_id}": reading,

@@ -71,6 +71,7 @@ class HeldStore implements Store {
   readonly outbox: Store["outbox"] = {
     write: (records) => this.save([], records),
     pendingDeliveries: async () => [],
+    countPending: async () => 0,
     deliveriesOf: async () => [],
     secret: async () => null,
   };

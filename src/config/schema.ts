@@ -182,6 +182,14 @@ export const ConfigSchema = Type.Object(
           "Bytes of the file that are kept in memory at most, so that tasks need not be read again when they end.",
       }),
     }),
+    metrics: section("What Prometheus is told, at /metrics.", {
+      enabled: Type.Boolean({ default: true, description: "Whether the server counts what it does." }),
+      public: Type.Boolean({
+        default: false,
+        description:
+          "Whether /metrics needs no credentials; no user is named there then. false: it needs those of an admin or a viewer.",
+      }),
+    }),
     log: section("The log, on standard error.", {
       level: Type.Enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"], {
         default: "info",

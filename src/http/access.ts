@@ -100,6 +100,15 @@ function refuseViewer({ name, role }: Caller, doing: string): void {
   throw new AltLasError("forbidden", `${doing} needs the role user or admin; ${name} has the role viewer.`);
 }
 
+/** Lets only those pass who may see what others do. @param doing what it is, as a sentence about it begins */
+export function observation(doing: string): Hook {
+  return ({ caller: { name, role } }, _reply, done) => {
+    if (role === "user")
+      throw new AltLasError("forbidden", `${doing} needs the role admin or viewer; ${name} has the role user.`);
+    done();
+  };
+}
+
 /** Lets only those pass who may change what the server as a whole does. @param doing what it is, as a sentence about it begins */
 export function administration(doing: string): Hook {
   return ({ caller: { name, role } }, _reply, done) => {

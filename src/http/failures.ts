@@ -7,6 +7,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { lingerAfter } from "./linger.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { failureFor, isOpenAi } from "./openai/envelope.ts";
+import { tellRefusal } from "./request-news.ts";
 import { endWith } from "./raw-answer.ts";
 import { sentenceFor, TaskFailure } from "./task-failure.ts";
 
@@ -34,6 +35,7 @@ export function errorHandler({ log }: ServerParts) {
 /** @param caller undefined: not known yet, or none of the caller's business */
 function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { raw } = reply.request;
+  if (!(error instanceof TaskFailure)) tellRefusal(error);
   const { status, body } = failureFor(raw.url, error, sentenceFor(error, caller));
   if (status === 401) reply.header("www-authenticate", CHALLENGES);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));

@@ -101,6 +101,7 @@ const TAGS = [
   { name: "models", description: "The models, and where they are" },
   { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
   { name: "health", description: "For load balancers and supervisors; no credentials needed" },
+  { name: "metrics", description: "For Prometheus" },
   { name: "meta", description: "This document" },
 ];
 

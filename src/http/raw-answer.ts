@@ -4,6 +4,7 @@ import { Socket } from "node:net";
 import { type Duplex } from "node:stream";
 import { type AltLasError } from "../errors.ts";
 import { failureFor } from "./openai/envelope.ts";
+import { tellRefusal } from "./request-news.ts";
 
 /** Milliseconds for a client to take the answer and close; one that never closes would keep its connection for ever. */
 const LINGER = 5000;
@@ -17,6 +18,7 @@ interface RawAnswer {
 
 /** Writes a refusal and ends the connection. */
 export function endWith(socket: Duplex, error: AltLasError, { requestId, target, headers = {} }: RawAnswer): void {
+  tellRefusal(error);
   const { status, body: failure } = failureFor(target, error);
   const body = JSON.stringify(failure);
   const head = [

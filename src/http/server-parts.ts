@@ -40,6 +40,8 @@ export interface ServerParts {
   readonly credentials: Credentials;
   /** Aborted when the store is lost for good, for the reason that requests are refused with; left out: that is never known. */
   readonly lost?: AbortSignal;
+  /** What Prometheus is told; left out: `metrics.enabled` is false. */
+  readonly metrics?: (() => Promise<{ readonly contentType: string; readonly text: string }>) | undefined;
   readonly log: Logger;
   readonly version: string;
 }

@@ -28,11 +28,13 @@ import { OPENAI_PATH, withV1 } from "./openai/envelope.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { type ServerParts } from "./server-parts.ts";
+import { metricsRoute } from "./metrics.ts";
 import { Pings } from "./pings.ts";
 import { batchRoute, predictRoute } from "./predict.ts";
 import { answerInTurn } from "./pipelines.ts";
 import { Proxies, warnOfUnlistedProxy } from "./proxies.ts";
 import { RATE_HEADERS, standardHeaders, tellRates } from "./rate-limits.ts";
+import { tellRequests } from "./request-news.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
@@ -138,6 +140,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
   app.setErrorHandler(errorHandler(parts));
   const memory = new RequestMemory(config.limits);
   setUpValidation(app, config.limits, { memory, queue: new BodyQueue() });
+  tellRequests(app);
   countAnswers(app, memory);
   app.addHook("onRequest", (request, reply, done) => {
     setHeaders(request.id, reply);
@@ -155,7 +158,10 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
   setUpOpenapi(app, version);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
   app.after(() => refuseUnknownRoutes(app, BASE_PATH));
-  app.register(async (open) => healthRoutes(open, parts));
+  app.register(async (open) => {
+    healthRoutes(open, parts);
+    if (config.metrics.public) metricsRoute(open, parts);
+  });
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies));
@@ -164,11 +170,16 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
       done();
     });
     closed.addHook("onRequest", boundOpenRequests(config));
-    openapiRoute(closed);
-    const pings = new Pings();
-    closed.register(async (api) => apiRoutes(api, parts, pings), { prefix: BASE_PATH });
-    closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
+    closedRoutes(closed, parts);
   });
+}
+
+function closedRoutes(closed: FastifyInstance, parts: ServerParts): void {
+  const pings = new Pings();
+  openapiRoute(closed);
+  if (!parts.config.metrics.public) metricsRoute(closed, parts);
+  closed.register(async (api) => apiRoutes(api, parts, pings), { prefix: BASE_PATH });
+  closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
 }
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void {

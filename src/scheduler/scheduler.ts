@@ -11,24 +11,25 @@
  */
 import { type Clock } from "../common/clock.ts";
 import { AltLasError } from "../errors.ts";
-import { type GpuFacts, type InstanceFacts, type InstanceRef, type InstanceState } from "../gpu/facts.ts";
+import { type GpuFacts, type InstanceRef } from "../gpu/facts.ts";
 import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
 import { Admission } from "./admission.ts";
 import { type Alarm } from "./alarms.ts";
 import { endAttempt, queueError, queueTimeIsOver, waitedSince } from "./attempts.ts";
 import { Callers, workOf } from "./callers.ts";
+import { HAS_WORKER, hasLeft, letsIn } from "./changes.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { type Effects, type SchedulerSettings } from "./effects.ts";
 import { Eligibility } from "./eligibility.ts";
-import { type Change, Fleet } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
 import { deadlineError, Life, resultOf } from "./life.ts";
 import { Impossible } from "./impossible.ts";
 import { Loader } from "./loader.ts";
 import { type Instance, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
 import { Prefixes } from "./prefixes.ts";
-import { tasksOf } from "./queue.ts";
+import { firstOf, tasksOf } from "./queue.ts";
 import { Requeue } from "./requeue.ts";
 import { Waiting } from "./waiting.ts";
 import { type Wait, whyWaiting, type WhyWaitingParts } from "./why-waiting.ts";
@@ -100,6 +101,13 @@ export class Scheduler {
   /** Tasks waiting. */
   get queueSize(): number {
     return this.#waiting.tasks;
+  }
+
+  /** When the oldest waiting task was submitted, by the server's clock; null: none waits, but for a pause after it was cut off. */
+  get oldestWaiting(): number | null {
+    let oldest = Infinity;
+    this.#waiting.eachLine(({ front }) => (oldest = Math.min(oldest, firstOf(front).createdClock)));
+    return oldest === Infinity ? null : oldest;
   }
 
   /** Why a task waits; null: it does not. */
@@ -371,27 +379,3 @@ export class Scheduler {
 
 /** The most alarms handled within one event. */
 const ALARMS_AT_ONCE = 2000;
-
-/** States in which an instance has its worker, and so its KV cache. */
-const HAS_WORKER: ReadonlySet<InstanceState> = new Set(["ready", "hot", "draining"]);
-
-/** Placement depends on these, and on the free memory of the card. */
-const DECISIVE = [
-  "state",
-  "crowded",
-  "slots",
-  "context",
-  "maxTokenBytes",
-  "modelName",
-  "can",
-] as const satisfies (keyof InstanceFacts)[];
-
-/** Whether a model is not there any more that was: the rest of a batch that is bound to its GPU may go elsewhere. */
-function hasLeft({ instance: { facts }, before }: Change): boolean {
-  return before?.state === "unloading" && facts.state === "cold";
-}
-
-/** Whether a change to an instance may let a waiting task start. */
-function letsIn({ instance: { facts }, before }: Change): boolean {
-  return before === null || DECISIVE.some((key) => before[key] !== facts[key]);
-}

@@ -21,6 +21,7 @@ import { type AddressRules, hostOf } from "./address.ts";
 import { GivenUp } from "./given-up.ts";
 import { Lanes } from "./lanes.ts";
 import { withLimit } from "./limit.ts";
+import { tellTried } from "./delivery-news.ts";
 import { type Answer, send } from "./request.ts";
 import { afterTry, type RetryRules, type RetryTiming } from "./rounds.ts";
 import { type Secrets } from "./secrets.ts";
@@ -313,7 +314,10 @@ export class Deliverer {
     const { timedOut, ...attempt } = await this.#attempt(delivery, keys);
     if (attempt.status === null && this.#stopped) return null;
     const after = timedOut === null ? this.#later(delivery) : afterTry(delivery, attempt, this.#options);
-    if (timedOut !== null) this.#tell(after);
+    if (timedOut !== null) {
+      tellTried(after);
+      this.#tell(after);
+    }
     try {
       await this.#save([after]);
     } catch (error) {

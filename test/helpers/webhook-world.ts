@@ -80,6 +80,10 @@ export class WebhookStore extends Watched implements Outbox {
     return found;
   }
 
+  async countPending(most: number): Promise<number> {
+    return Math.min(most, [...this.deliveries.values()].filter(({ status }) => status === "pending").length);
+  }
+
   async deliveriesOf(subject: string): Promise<Delivery[]> {
     return structuredClone([...this.deliveries.values()].filter((delivery) => delivery.subject === subject));
   }

@@ -98,6 +98,8 @@ export function exerciseOutbox(name: string, make: MakePlace): void {
       await store.outbox.write(deliveries.map(event));
       assert.equal(idsOf(await store.outbox.pendingDeliveries(10)), "bda");
       assert.equal(idsOf(await store.outbox.pendingDeliveries(2)), "bd");
+      assert.equal(await store.outbox.countPending(10), 3);
+      assert.equal(await store.outbox.countPending(2), 2);
       assert.equal(idsOf(await store.outbox.deliveriesOf("1")), "cab");
     });
 

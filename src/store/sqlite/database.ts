@@ -189,6 +189,12 @@ export class TaskDatabase {
     return this.#deliveries(this.#sql.numbers(numbers, { limit }));
   }
 
+  /** Pending deliveries; `most`: as many or more, as counting a million of them would hold up writes. */
+  countPending(most: number): number {
+    const counted = "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE status = 'pending' LIMIT :most)";
+    return this.#sql.numbers(counted, { most })[0] ?? 0;
+  }
+
   /** Those about a task or batch, oldest first. */
   deliveriesOf(subject: string): Iterable<Row> {
     const numbers = "SELECT number FROM deliveries WHERE subject = :subject ORDER BY created_at, number";

@@ -68,6 +68,7 @@ export interface Exchange {
   sweep: { request: { readonly limits: SweepLimits }; value: boolean };
   /** Rows of deliveries. */
   pending: { request: { readonly limit: number }; value: null };
+  countPending: { request: { readonly most: number }; value: number };
   /** Rows of deliveries. */
   deliveries: { request: { readonly subject: string }; value: null };
   secret: { request: { readonly user: string }; value: WebhookSecret | null };

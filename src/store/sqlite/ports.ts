@@ -127,6 +127,10 @@ export class SqliteOutbox implements Outbox {
     return (await this.#ask("pending", { limit })).rows.map(deliveryOf);
   }
 
+  async countPending(most: number): Promise<number> {
+    return (await this.#ask("countPending", { most })).value;
+  }
+
   async deliveriesOf(subject: string): Promise<Delivery[]> {
     return (await this.#ask("deliveries", { subject })).rows.map(deliveryOf);
   }

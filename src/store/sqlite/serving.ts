@@ -41,11 +41,12 @@ const TASKS: Handlers<"request" | "get" | "list" | "scan" | "batch" | "ends" | "
   countEnded: (database, { before }) => database.countEnded(before),
 };
 
-const OUTBOX: Handlers<"pending" | "deliveries" | "secret"> = {
+const OUTBOX: Handlers<"pending" | "countPending" | "deliveries" | "secret"> = {
   pending: (database, { limit }, sendRows) => {
     sendRows(database.pendingDeliveries(limit));
     return null;
   },
+  countPending: (database, { most }) => database.countPending(most),
   deliveries: (database, { subject }, sendRows) => {
     sendRows(database.deliveriesOf(subject));
     return null;

@@ -1,5 +1,6 @@
 import { AltLasError } from "../../errors.ts";
 import type { Task, TaskStatus } from "../../task.ts";
+import { STORE_COMMITTED } from "../../topics.ts";
 import {
   type Opened,
   type Store,
@@ -174,7 +175,9 @@ export class SqliteStore implements Store {
     for (const [task, status] of written) this.#stored.set(task, status);
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
-    const ms = Math.round(performance.now() - started);
+    const took = performance.now() - started;
+    if (STORE_COMMITTED.isHeard) STORE_COMMITTED.publish({ seconds: took / 1000 });
+    const ms = Math.round(took);
     if (ms > SLOW_MS) this.#options.log?.warn({ ms, tasks: tasks.size }, "writing tasks to disk is slow");
   }
 

@@ -1,0 +1,45 @@
+/**
+ * How fast text comes: the time to a task's first output, and between two of it. This hears of every token, so it keeps counts of its own
+ * (`BucketCounts`) and the time of each running task's last output. Looking at the end of a run alone would cost less, but would only know
+ * the mean of its pauses, in which the long one that a reader notices is lost.
+ */
+import { type Task } from "../../task.ts";
+import { TASK_ENDED, TASK_LEFT, TASK_OUTPUT, TASK_REQUEUED, TASK_STARTED, TASK_WITHDRAWN } from "../../topics.ts";
+import { BucketCounts, type Instruments } from "./instruments.ts";
+
+const FIRST = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200];
+const BETWEEN = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5];
+
+interface Run {
+  /** Milliseconds of `performance.now()`; 0: there was no output yet. */
+  last: number;
+}
+
+/** @returns what ends it */
+export function countPace(instruments: Instruments, now: () => number): readonly (() => void)[] {
+  const first = instruments.histogram(
+    "time_to_first_token_seconds",
+    "From the submission of a task to the first output of its first attempt.",
+    FIRST,
+  );
+  const between = new BucketCounts(BETWEEN);
+  instruments.counted(
+    "inter_token_seconds",
+    "Between two outputs of a running task: one for each token, or for some that came together.",
+    between,
+  );
+  const runs = new Map<Readonly<Task>, Run>();
+  const forget = ({ task }: { readonly task: Readonly<Task> }): void => void runs.delete(task);
+  return [
+    TASK_STARTED.subscribe(({ task }) => runs.set(task, { last: 0 })),
+    TASK_OUTPUT.subscribe(({ task, isFirst }) => {
+      const run = runs.get(task);
+      if (run === undefined) return;
+      const at = performance.now();
+      if (run.last !== 0) between.add((at - run.last) / 1000);
+      else if (isFirst && task.attempts.length === 1) first((now() - task.createdClock) / 1000);
+      run.last = at;
+    }),
+    ...[TASK_LEFT, TASK_REQUEUED, TASK_ENDED, TASK_WITHDRAWN].map((topic) => topic.subscribe(forget)),
+  ];
+}
