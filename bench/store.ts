@@ -116,6 +116,8 @@ function newTask(seq: number): Task {
   return {
     id: randomUUID(),
     seq,
+    keyName: null,
+    use: null,
     user: `user${seq % 10}`,
     strategy: "least_loaded",
     pinnedGpuId: null,

@@ -17,6 +17,7 @@
 import { type ErrorCode } from "./errors.ts";
 import { type Content, type Delta } from "./output.ts";
 import { type Why, type WhyNot } from "./reasons.ts";
+import { type TaskUse } from "./task-use.ts";
 import { factsOf, type Request, type RequestFacts, type Sampling } from "./request.ts";
 
 export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;
@@ -177,6 +178,8 @@ export interface Task extends TaskSettings, RequestFacts {
   readonly seq: number;
   /** The user it belongs to. */
   readonly user: string;
+  /** The name of the API key that it came with; null: it came with a password, without any, or under an earlier version. */
+  readonly keyName: string | null;
   readonly strategy: StrategyName;
   /** Set: it runs on that GPU or nowhere. */
   readonly pinnedGpuId: number | null;
@@ -212,6 +215,8 @@ export interface Task extends TaskSettings, RequestFacts {
   placement: Placement | null;
   result: TaskResult | null;
   error: TaskError | null;
+  /** What it has cost so far; null: it has not run, or under an earlier version only. */
+  use: TaskUse | null;
   /** In memory until it is stored, and while the budget allows; null: the store has it. Only `Requests` changes it in a live task. */
   request: Request | null;
   /** The sampling of its request, to be shown where the request is not in memory. */
@@ -236,10 +241,11 @@ export type TaskIdentity = Omit<
   | "placement"
   | "result"
   | "error"
+  | "use"
 >;
 
 /** Facts that need not be named. */
-type Usual = "createdClock" | "endsWithClient";
+type Usual = "createdClock" | "endsWithClient" | "keyName";
 
 /**
  * A new task: it waits, for the GPU that it is pinned to or for any. Without a `createdClock` both clocks agreed when it was made.
@@ -247,13 +253,14 @@ type Usual = "createdClock" | "endsWithClient";
 export function newTask(
   known: Omit<TaskIdentity, Usual> & Partial<Pick<TaskIdentity, Usual>> & Pick<TaskInput, "request">,
 ): Task {
-  const { request, createdClock = known.createdAt, pinnedGpuId, endsWithClient = false } = known;
+  const { request, createdClock = known.createdAt, pinnedGpuId, endsWithClient = false, keyName = null } = known;
   const { size, estimatedTokens, prefix, needs } = factsOf(request);
   // Field by field: an object spread from others takes several times as long to make, and is slower to read afterwards.
   return {
     id: known.id,
     seq: known.seq,
     user: known.user,
+    keyName,
     strategy: known.strategy,
     pinnedGpuId,
     batchId: known.batchId,
@@ -283,6 +290,7 @@ export function newTask(
     placement: null,
     result: null,
     error: null,
+    use: null,
     request,
     sampling: request.sampling,
   };

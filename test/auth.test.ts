@@ -86,8 +86,8 @@ test("an API key has 256 random bits, and only its hash is kept", async (t) => {
   assert.notEqual(newApiKey(), newApiKey());
   assert.equal(statSync(credentialsPath(context.dataDir)).mode & 0o777, 0o600);
   const { credentials } = open(context);
-  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "ay", role: "user" });
-  assert.deepEqual(credentials.authenticate(`bEaReR   ${key} `), { name: "ay", role: "user" });
+  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "ay", role: "user", keyName: "ay-1" });
+  assert.deepEqual(credentials.authenticate(`bEaReR   ${key} `), { name: "ay", role: "user", keyName: "ay-1" });
   assert.ok(await isRefused(credentials, `Bearer ${key}x`));
   assert.ok(await isRefused(credentials, `Bearer ${hashApiKey(key)}`));
 });
@@ -134,7 +134,7 @@ test("a damaged credentials file stops a start, and leaves a running server with
     log.length = 0;
     for (let i = 0; i < 3; i++) {
       await nextTurn();
-      assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "root", role: "admin" });
+      assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "root", role: "admin", keyName: "root-1" });
     }
     assert.equal(log.length, 1, "the damage is reported once");
     assert.match(log[0]!, sentence);
@@ -157,7 +157,7 @@ test("a connection that has shown a key shows nothing with another one, nor with
   for (const header of ["Bearer ", "Bearer", "bearer \t"])
     assert.throws(() => show(header), /^.*The API key is empty\.$/);
   assert.throws(() => show("nonsense"), /cannot be understood/);
-  assert.deepEqual(show(ay), { name: "ay", role: "user" });
+  assert.deepEqual(show(ay), { name: "ay", role: "user", keyName: "ay-1" });
   writeFileSync(credentialsPath(context.dataDir), '{"version":1,"users":[],"keys":[]}');
   await nextTurn();
   assert.throws(() => show(ay), /unknown or was revoked/);
@@ -172,13 +172,14 @@ test("HTTP Basic works with any password, and scrypt runs once for it", async (t
   const { credentials } = open(contextOf(t, config), passwords);
   const header = basic("ali", password);
   const callers = await Promise.all([1, 2, 3].map(() => credentials.authenticate(header)));
-  for (const caller of callers) assert.deepEqual(caller, { name: "ali", role: "user" });
+  for (const caller of callers) assert.deepEqual(caller, { name: "ali", role: "user", keyName: null });
   assert.equal(passwords.runs, 1, "three logins at once share one run");
-  assert.deepEqual(await credentials.authenticate(header), { name: "ali", role: "user" });
+  assert.deepEqual(await credentials.authenticate(header), { name: "ali", role: "user", keyName: null });
   assert.ok(!(credentials.authenticate(header) instanceof Promise), "a proven login waits for nothing");
   assert.deepEqual(await credentials.authenticate(basic("ali", password.normalize("NFD"))), {
     name: "ali",
     role: "user",
+    keyName: null,
   });
   const runs = passwords.runs;
   for (const wrong of [basic("ali", `${password}x`), basic("ali", ""), basic("Ali", password), basic("", "")]) {
@@ -196,12 +197,16 @@ test("a login proven before is refused as soon as its password or user is gone",
     await usersAdd(context, { name: "bob", role: "user", password: "first password" }),
     /^User bob is now a user\.$/,
   );
-  assert.deepEqual(await credentials.authenticate(header), { name: "bob", role: "user" });
+  assert.deepEqual(await credentials.authenticate(header), { name: "bob", role: "user", keyName: null });
   usersRemove(context, "bob");
   assert.ok(await isRefused(credentials, header));
   await usersAdd(context, { name: "bob", role: "viewer", password: "second password" });
   assert.ok(await isRefused(credentials, header));
-  assert.deepEqual(await credentials.authenticate(basic("bob", "second password")), { name: "bob", role: "viewer" });
+  assert.deepEqual(await credentials.authenticate(basic("bob", "second password")), {
+    name: "bob",
+    role: "viewer",
+    keyName: null,
+  });
 });
 
 test("a user removed while its password is checked is refused", async (t) => {
@@ -270,8 +275,8 @@ test("where the configuration and the data directory name the same, the configur
     `{ users: [{ name: ali, role: viewer }], keys: [{ name: phone, user: ali, sha256: "${hashApiKey("configured")}" }, ${JSON.stringify(orphan)}] }`,
   );
   const { credentials, log } = open({ ...context, config });
-  assert.deepEqual(credentials.authenticate(`Bearer ${kept}`), { name: "ali", role: "viewer" });
-  assert.deepEqual(credentials.authenticate("Bearer configured"), { name: "ali", role: "viewer" });
+  assert.deepEqual(credentials.authenticate(`Bearer ${kept}`), { name: "ali", role: "viewer", keyName: "laptop" });
+  assert.deepEqual(credentials.authenticate("Bearer configured"), { name: "ali", role: "viewer", keyName: "phone" });
   assert.ok(await isRefused(credentials, `Bearer ${clashing}`));
   assert.ok(await isRefused(credentials, "Bearer orphan"));
   const warnings = log.join("");
@@ -282,15 +287,19 @@ test("where the configuration and the data directory name the same, the configur
 
 test("with authentication off everybody is an admin", (t) => {
   const { credentials } = open(contextOf(t, authConfig("{ enabled: false }")));
-  assert.deepEqual(credentials.authenticate(undefined), { name: "anonymous", role: "admin" });
-  assert.deepEqual(credentials.authenticate("nonsense"), { name: "anonymous", role: "admin" });
+  assert.deepEqual(credentials.authenticate(undefined), { name: "anonymous", role: "admin", keyName: null });
+  assert.deepEqual(credentials.authenticate("nonsense"), { name: "anonymous", role: "admin", keyName: null });
 });
 
 test("the first start makes an admin with one key, and only the first", (t) => {
   const context = contextOf(t);
   const key = ensureFirstKey({ ...context, environmentKey: undefined });
   assert.match(key ?? "", /^altlas_/);
-  assert.deepEqual(open(context).credentials.authenticate(`Bearer ${key}`), { name: "admin", role: "admin" });
+  assert.deepEqual(open(context).credentials.authenticate(`Bearer ${key}`), {
+    name: "admin",
+    role: "admin",
+    keyName: "first",
+  });
   assert.equal(ensureFirstKey({ ...context, environmentKey: "" }), null);
   assert.equal(readCredentials(context.dataDir).keys.length, 1);
 });
@@ -312,7 +321,7 @@ test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back
   const start = (environmentKey: string | undefined) => ensureFirstKey({ ...context, environmentKey });
   assert.equal(start("first-key-of-the-environment"), null);
   const { credentials } = open(context);
-  const admin = { name: "admin", role: "admin" };
+  const admin = { name: "admin", role: "admin", keyName: "ALT_LAS_API_KEY" };
   assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
   const before = statSync(credentialsPath(context.dataDir)).ino;
   start("first-key-of-the-environment");
@@ -324,7 +333,7 @@ test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back
   await nextTurn();
   assert.deepEqual(credentials.authenticate("Bearer second-key-of-the-environment"), admin);
   assert.ok(await isRefused(credentials, "Bearer first-key-of-the-environment"));
-  assert.deepEqual(credentials.authenticate(`Bearer ${other}`), admin);
+  assert.deepEqual(credentials.authenticate(`Bearer ${other}`), { ...admin, keyName: "admin-1" });
   for (const bad of ["too-short", "has spaces in its middle", "ümlauts-are-not-ascii"]) {
     assert.throws(() => start(bad), badConfig(/^The environment variable ALT_LAS_API_KEY must be 16 to 512 printable/));
   }

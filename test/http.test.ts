@@ -10,6 +10,7 @@ import { type FastifyInstance, type InjectOptions } from "fastify";
 import { continuedText } from "./helpers/requests.ts";
 import { completionOf } from "../src/request.ts";
 import { AltLasError } from "../src/errors.ts";
+import { type TaskView } from "../src/http/schemas/tasks.ts";
 import { type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type TaskInput } from "../src/task.ts";
 import {
@@ -44,6 +45,7 @@ const INPUT: TaskInput = {
 };
 const OPTIONS: SubmitOptions = {
   user: "user",
+  keyName: "user-key",
   strategy: "least_loaded",
   pinnedGpuId: null,
   batch: null,
@@ -390,7 +392,17 @@ test("a user sees its own tasks, an admin all of them", async (t) => {
 
 test("a completed task has the document's fields and ours", async (t) => {
   const { app, tasks } = testServer(t);
-  tasks.tasks = [aCompletedTask({ batchId: OTHER_ID })];
+  const use = {
+    queued: 0.008,
+    firstOutput: 0.1,
+    lastOutput: 0.4000001,
+    promptTokens: 8,
+    completionTokens: 4,
+    cachedTokens: null,
+    gpuSeconds: 0.30000000000000004,
+    energyJoules: 90.5,
+  };
+  tasks.tasks = [aCompletedTask({ batchId: OTHER_ID, use })];
   assert.deepEqual((await get(app, `/task/${ID.toUpperCase()}`)).json(), {
     task_id: ID,
     gpu_id: 0,
@@ -403,6 +415,14 @@ test("a completed task has the document's fields and ours", async (t) => {
       finish_reason: "stop",
       usage: { prompt_tokens: 4, completion_tokens: 3, cached_tokens: 0 },
     },
+    usage: {
+      prompt_tokens: 8,
+      completion_tokens: 4,
+      cached_tokens: null,
+      gpu_seconds: 0.3,
+      energy_joules: 90.5,
+    },
+    timing: { queued: 0.008, prompt: 0.1, first_token: 0.108, generation: 0.3 },
     created_at: "2025-08-10T12:34:56.281Z",
     started_at: "2025-08-10T12:34:56.289Z",
     finished_at: "2025-08-10T12:34:56.789Z",
@@ -439,14 +459,26 @@ test("fields that a task has not got yet are absent", async (t) => {
   const { app, tasks } = testServer(t);
   tasks.tasks = [aTask()];
   const queued: Record<string, unknown> = (await get(app, `/task/${ID}`)).json();
-  const absent = ["result", "error", "error_code", "placement", "batch_id", "retry_of", "webhook_url"];
+  const absent = ["result", "usage", "error", "error_code", "placement", "batch_id", "retry_of", "webhook_url"];
   for (const field of absent) assert.ok(!(field in queued), field);
   assert.equal(queued["gpu_id"], null);
   assert.equal(queued["started_at"], null);
+  const { queued: sinceSubmission, ...unreached } = queued["timing"] as Record<string, number | null>;
+  assert.ok(sinceSubmission! > 0);
+  assert.deepEqual(unreached, { prompt: null, first_token: null, generation: null });
   tasks.tasks = [aTask({ status: "failed", error: { code: "worker_crash", sentence: "It crashed." } })];
   const failed: Record<string, unknown> = (await get(app, `/task/${ID}`, AS.admin)).json();
   assert.equal(failed["error"], "It crashed.");
   assert.equal(failed["error_code"], "worker_crash");
+});
+
+test("of a task that an earlier version ran, only what its result tells is known", async (t) => {
+  const { app, tasks } = testServer(t);
+  tasks.tasks = [aCompletedTask()];
+  const { usage, timing } = (await get(app, `/task/${ID}`)).json<TaskView>();
+  const unknown = { gpu_seconds: null, energy_joules: null };
+  assert.deepEqual(usage, { prompt_tokens: 4, completion_tokens: 3, cached_tokens: 0, ...unknown });
+  assert.deepEqual(timing, { queued: 0.008, prompt: null, first_token: null, generation: null });
 });
 
 test("ids that cannot be ids, and routes that don't exist, are 404", async (t) => {

@@ -84,6 +84,7 @@ class HeldStore implements Store {
 
 const ALONE: SubmitOptions = {
   user: "ada",
+  keyName: null,
   strategy: "random",
   pinnedGpuId: null,
   batch: null,

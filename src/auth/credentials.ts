@@ -14,7 +14,7 @@ import { Tables, type Caller } from "./tables.ts";
 
 export { type Caller } from "./tables.ts";
 
-const ANONYMOUS: Caller = Object.freeze({ name: "anonymous", role: "admin" });
+const ANONYMOUS: Caller = Object.freeze({ name: "anonymous", role: "admin", keyName: null });
 
 /** How long to leave a file alone that could not be read. */
 const RETRY_MS = 1000;

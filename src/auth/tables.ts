@@ -8,6 +8,8 @@ import { checkPasswordHash } from "./secrets.ts";
 export interface Caller {
   readonly name: string;
   readonly role: Role;
+  /** The name of the API key that it came with; null: it came with a password, or authentication is off. */
+  readonly keyName: string | null;
 }
 
 interface User {
@@ -17,7 +19,7 @@ interface User {
 
 interface Key {
   readonly digest: Buffer;
-  readonly user: string;
+  readonly owner: Caller;
 }
 
 export class Tables {
@@ -42,7 +44,7 @@ export class Tables {
   ownerOf(digest: Buffer): Caller | undefined {
     const key = this.#keys.get(digest.toString("latin1"));
     if (key === undefined || !timingSafeEqual(key.digest, digest)) return undefined;
-    return this.users.get(key.user)?.caller;
+    return key.owner;
   }
 
   /** Whether anybody could log in. */
@@ -57,7 +59,7 @@ function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: str
     // The same characters can be typed as different code points (RFC 8265).
     const name = written.normalize("NFC");
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
-    else users.set(name, { caller: Object.freeze({ name, role }), passwordHash: password_hash });
+    else users.set(name, { caller: Object.freeze({ name, role, keyName: null }), passwordHash: password_hash });
   }
   return users;
 }
@@ -74,12 +76,13 @@ function mergeKeys(
     const user = owner.normalize("NFC");
     const digest = Buffer.from(sha256, "hex");
     const id = digest.toString("latin1");
-    if (!users.has(user)) warnings.push(`Key ${name} is refused: its user ${user} does not exist.`);
+    const known = users.get(user);
+    if (known === undefined) warnings.push(`Key ${name} is refused: its user ${user} does not exist.`);
     else if (names.has(name))
       warnings.push(`Key ${name} exists twice; the first one counts, the configuration's before all.`);
     else if (keys.has(id)) warnings.push(`Key ${name} is the same key as another one, which counts.`);
     else {
-      keys.set(id, { digest, user });
+      keys.set(id, { digest, owner: Object.freeze({ ...known.caller, keyName: name }) });
       names.add(name);
     }
   }

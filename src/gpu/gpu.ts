@@ -33,7 +33,7 @@ export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
   wanted(instance: Instance): void;
 }
 
-export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "beside"> {
+export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "beside" | "watts"> {
   readonly device: Device;
   /** The memory in which models may be now; null: nobody can tell. */
   readonly memory: (reading: Reading | null) => CardMemory | null;
@@ -98,6 +98,7 @@ export class Gpu {
         isAvailable: () => this.isUp,
         memoryBudget: () => this.#options.memoryBudget(instance),
         beside: () => this.#instances.filter((one) => one !== instance && one.isWanted).length,
+        watts: () => this.#watts(),
       },
       {
         ...this.#events,
@@ -242,6 +243,15 @@ export class Gpu {
   /** The reading, unless it is too old: the last figures of a dead driver must not decide for ever whether a GPU is crowded. */
   #current(): Reading | null {
     return performance.now() - this.#readAt > READING_EXPIRES ? null : this.#reading;
+  }
+
+  /** What its cards take, for each of the instances on which tasks run; null: not measured. */
+  #watts(): number | null {
+    const power = this.#current()?.power ?? null;
+    if (power === null) return null;
+    let busy = 0;
+    for (const { tasks } of this.#instances) if (tasks > 0) busy++;
+    return power / Math.max(1, busy);
   }
 
   // --- what the drivers say --------------------------------------------------------------------------------------

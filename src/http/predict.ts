@@ -147,7 +147,7 @@ async function submitBatch(
   return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }
 
-interface Wanted extends Omit<SubmitOptions, "user" | "idempotency"> {
+interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency"> {
   readonly inputs: readonly TaskInput[];
 }
 
@@ -155,7 +155,8 @@ interface Wanted extends Omit<SubmitOptions, "user" | "idempotency"> {
 async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: FastifyReply, wanted: Wanted) {
   const { inputs, ...options } = wanted;
   const idempotency = idempotencyOf(request);
-  const submitted = await tasks.submit(inputs, { ...options, user: request.caller.name, idempotency });
+  const { name: user, keyName } = request.caller;
+  const submitted = await tasks.submit(inputs, { ...options, user, keyName, idempotency });
   if (submitted.replayed) reply.header("idempotent-replayed", "true");
   return submitted;
 }

@@ -14,6 +14,7 @@ import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type ModelView } from "./schemas/models.ts";
+import { timingOf, usageOf } from "./use-views.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
 import { type RequestView, type TaskSummary, type TaskView, type WaitView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
@@ -24,6 +25,7 @@ import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schema
  */
 export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | null = null): TaskView {
   const { result, error, batchId, retryOf, webhook, placement, timeoutSeconds } = task;
+  const usage = usageOf(task);
   return {
     task_id: task.id,
     gpu_id: shownGpuId(task),
@@ -31,6 +33,8 @@ export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | 
     user: task.user,
     ...(result && { result: viewOfResult(result, task.sampling.seed) }),
     ...(error && { error: isInside ? error.sentence : publicFailure(error, shownGpuId(task)), error_code: error.code }),
+    ...(usage && { usage }),
+    timing: timingOf(task),
     created_at: isoTime(task.createdAt),
     started_at: isoTimeOrNull(task.startedAt),
     finished_at: isoTimeOrNull(task.finishedAt),

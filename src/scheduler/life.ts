@@ -1,5 +1,6 @@
 /** Changes the states of tasks for this whole folder: nothing else starts a task, queues it again or ends it. */
 import { type Clock } from "../common/clock.ts";
+import { beginUse } from "../task-use.ts";
 import {
   isFinal,
   latestTime,
@@ -48,7 +49,9 @@ export class Life {
     task.ranModel = facts.modelName;
     // The rest of its batch may run on that GPU only, and so may this task if it has to wait again.
     if (task.wholeBatch) task.boundTo = gpuId;
-    task.startedAt = this.moment(task).at;
+    const { at, now } = this.moment(task);
+    task.startedAt = at;
+    beginUse(task, now);
     task.placement = placement;
     task.attempts.push({ gpuId, startedAt: task.startedAt, endedAt: null, reason: null });
     this.#parts.effects.run(instance, task);

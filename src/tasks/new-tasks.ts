@@ -24,13 +24,14 @@ export class NewTasks {
 
   make(
     inputs: readonly TaskInput[],
-    { user, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
+    { user, keyName, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
     const { clock, timeout, modelMeantBy, modelOfTaskType } = this.#parts;
     const now = clock.now();
     const shared = {
       user,
+      keyName,
       strategy,
       pinnedGpuId,
       batchId: batch === null ? null : randomUUID(),

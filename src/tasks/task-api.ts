@@ -10,6 +10,8 @@ import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhoo
 export interface SubmitOptions {
   /** The user the tasks will belong to. */
   readonly user: string;
+  /** The name of the API key that they came with; null: none. */
+  readonly keyName: string | null;
   readonly strategy: StrategyName;
   /** Set: the tasks run there or nowhere. */
   readonly pinnedGpuId: number | null;

@@ -303,6 +303,16 @@ function anyTask(): fc.Arbitrary<Task> {
     completionTokens: fc.nat(),
     cachedTokens: maybe(fc.nat()),
   });
+  const use = plain({
+    queued: real,
+    firstOutput: maybe(real),
+    lastOutput: maybe(real),
+    promptTokens: maybe(fc.nat()),
+    completionTokens: fc.nat(),
+    cachedTokens: maybe(fc.nat()),
+    gpuSeconds: real,
+    energyJoules: maybe(real),
+  });
   const error = plain({ code: fc.constantFrom(...(Object.keys(ERRORS) as ErrorCode[])), sentence: text });
   return plain({
     id: text,
@@ -337,6 +347,8 @@ function anyTask(): fc.Arbitrary<Task> {
     placement: maybe(placement),
     result: maybe(result),
     error: maybe(error),
+    keyName: maybe(text),
+    use: maybe(use),
   }).map((task) => ({
     ...task,
     ...factsOf(task.request),

@@ -48,6 +48,8 @@ export interface InstanceSettings {
   readonly memoryFreed: (bytes: number) => () => Promise<void>;
   /** Bytes that its model would take, from the header of its file; null: nobody can tell. */
   readonly estimate: (engine: InstanceEngine) => Promise<Estimate | null>;
+  /** What its cards take for it now; null: nobody measures it. */
+  readonly watts: () => number | null;
   /** Lets one worker at a time load on a card. */
   readonly loading: Mutex;
   readonly timing: LifecycleTiming;

@@ -1,6 +1,7 @@
 /** One run of a task, or of a health check, as its worker has reported it so far. */
 import { outcomeOfFailure } from "../../engine/failures.ts";
 import { contentOf, Output } from "../../output.ts";
+import { newUse, type TaskUse } from "../../task-use.ts";
 import { type Outcome, type RunSink, type Task, type TaskResult } from "../../task.ts";
 import { type StepEnd } from "./messages.ts";
 
@@ -12,6 +13,10 @@ export interface Run {
   readonly task: Task | null;
   /** null: a health check's, whose output nobody wants. */
   readonly sink: RunSink | null;
+  /** What its task has cost; null: a health check's, which nobody pays. */
+  readonly use: TaskUse | null;
+  /** Milliseconds on the monotonic clock when it took its slot. */
+  readonly takenAt: number;
   /** Milliseconds on the monotonic clock; `lastTextAt` of the last step that brought text, at first the start. */
   startedAt: number;
   lastTextAt: number;
@@ -21,32 +26,78 @@ export interface Run {
   promptTokens: number | null;
   /** Tokens generated. */
   tokens: number;
+  /** Tokens that the present step has brought it, with those of its prompt if it begins. */
+  stepTokens: number;
   /** Whether the process was given it; before, its request is still being read. */
   sent: boolean;
   /** Ticks since it was asked to stop; null: it was not. */
   canceling: number | null;
 }
 
-export function newRun(number: number, end: Run["end"], task: Task | null = null, sink: RunSink | null = null): Run {
-  const now = performance.now();
+/** @param now milliseconds on the monotonic clock */
+export function newRun(
+  now: number,
+  number: number,
+  end: Run["end"],
+  task: Task | null = null,
+  sink: RunSink | null = null,
+): Run {
   return {
     number,
     end,
     task,
     sink,
+    use: task && (task.use ??= newUse()),
+    takenAt: now,
     startedAt: now,
     lastTextAt: now,
     output: new Output(),
     begun: false,
     promptTokens: null,
     tokens: 0,
+    stepTokens: 0,
     sent: false,
     canceling: null,
   };
 }
 
+/** Bytes of text that a token stands for where an engine does not tell the tokens of a prompt before the end. */
+const BYTES_PER_TOKEN = 4;
+
+/** The engine has taken the run. */
+export function begin(run: Run, promptTokens: number | null): void {
+  const { use, task } = run;
+  run.begun = true;
+  run.promptTokens = promptTokens;
+  if (use === null || task === null) return;
+  run.stepTokens += promptTokens ?? Math.ceil(task.size / BYTES_PER_TOKEN);
+  if (promptTokens !== null) use.promptTokens = (use.promptTokens ?? 0) + promptTokens;
+}
+
+/** A step has brought the run something. @param now milliseconds on the monotonic clock @param hasOutput for its reader */
+export function advance(run: Run, tokens: number, hasOutput: boolean, now: number): void {
+  const { use } = run;
+  run.tokens += tokens;
+  run.stepTokens += tokens;
+  run.lastTextAt = now;
+  if (use === null) return;
+  use.completionTokens += tokens;
+  if (!hasOutput) return;
+  use.lastOutput = (now - run.takenAt) / 1000;
+  use.firstOutput ??= use.lastOutput;
+}
+
+/** Takes over into the use of a run's task what an engine tells only at its end, or counts otherwise than the steps did. */
+function settleTokens({ use, promptTokens, tokens }: Run, end: Extract<StepEnd, { type: "finished" }>): void {
+  if (use === null) return;
+  if (end.promptTokens !== null) use.promptTokens = (use.promptTokens ?? 0) - (promptTokens ?? 0) + end.promptTokens;
+  if (end.cachedTokens !== null) use.cachedTokens = (use.cachedTokens ?? 0) + end.cachedTokens;
+  use.completionTokens += end.completionTokens - tokens;
+}
+
 export function outcomeOf(end: StepEnd, run: Run): Outcome {
   if (end.type === "error") return outcomeOfFailure(end);
+  settleTokens(run, end);
   const { finishReason, promptTokens, completionTokens, cachedTokens } = end;
   const result = {
     ...contentOf(run.output.deltas),

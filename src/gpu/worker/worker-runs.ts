@@ -4,7 +4,8 @@ import { lengthOf, type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { type FromWorker, type RunRequest, type StepPiece, type ToWorker } from "./messages.ts";
-import { cutShort, newRun, outcomeOf, type Run } from "./run.ts";
+import { Meter } from "./meter.ts";
+import { advance, begin, cutShort, newRun, outcomeOf, type Run } from "./run.ts";
 
 /** A run that was to be stopped, and its end as it has to be told without the worker. */
 export interface CanceledRun {
@@ -18,19 +19,29 @@ export interface WorkerRunsParts {
   busy(): void;
   /** A run has ended and its slot is free; all its text has been told. */
   ended(sink: RunSink, outcome: Outcome): void;
+  /** What the worker's cards take for it now; absent or null: nobody measures it. */
+  readonly watts?: (() => number | null) | undefined;
+  /** Milliseconds on the monotonic clock; for tests. */
+  readonly now?: () => number;
 }
 
 export class WorkerRuns {
   readonly #parts: WorkerRunsParts;
   readonly #runs = new Map<number, Run>();
   readonly #runOf = new Map<Task, Run>();
+  readonly #meter: Meter;
+  readonly #now: () => number;
   #outbox: RunRequest[] = [];
   #nextRun = 1;
   /** Milliseconds on the monotonic clock when the last run left. */
-  #idleSince = performance.now();
+  #idleSince: number;
 
   constructor(parts: WorkerRunsParts) {
+    const { watts = () => null, now = () => performance.now() } = parts;
     this.#parts = parts;
+    this.#meter = new Meter(this.#runs, watts);
+    this.#now = now;
+    this.#idleSince = now();
   }
 
   get tasks(): number {
@@ -39,7 +50,7 @@ export class WorkerRuns {
 
   /** Milliseconds since the last run left; 0 while there is one. */
   get idleFor(): number {
-    return this.#runs.size > 0 ? 0 : performance.now() - this.#idleSince;
+    return this.#runs.size > 0 ? 0 : this.#now() - this.#idleSince;
   }
 
   /** Whether the worker has been given something that has not ended. */
@@ -57,7 +68,7 @@ export class WorkerRuns {
       this.#runOf.delete(task);
       this.#parts.ended(sink, outcome);
     };
-    const run = newRun(this.#nextRun++, end, task, sink);
+    const run = newRun(this.#now(), this.#nextRun++, end, task, sink);
     this.#runs.set(run.number, run);
     this.#runOf.set(task, run);
     if (request instanceof Promise) void this.#giveLater(run, request);
@@ -68,7 +79,7 @@ export class WorkerRuns {
   /** Has the smallest request answered. Resolves with how that ended; never, when the worker does not tell. */
   check(proof: Request): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    const run = newRun(this.#nextRun++, resolve);
+    const run = newRun(this.#now(), this.#nextRun++, resolve);
     this.#runs.set(run.number, run);
     this.#give(run, proof);
     return promise;
@@ -87,13 +98,13 @@ export class WorkerRuns {
 
   /** Takes in all that happened in one decoding step. */
   step({ starts, pieces, ends }: Extract<FromWorker, { type: "step" }>): void {
+    const now = this.#now();
     for (const start of starts) {
       const run = this.#runs.get(start.run);
-      if (run === undefined) continue;
-      run.begun = true;
-      run.promptTokens = start.promptTokens;
+      if (run !== undefined) begin(run, start.promptTokens);
     }
-    this.#addPieces(pieces);
+    this.#addPieces(pieces, now);
+    this.#meter.settle(now);
     for (const end of ends) {
       // The end of the run before may have led to the end of the worker, and of all runs.
       const run = this.#runs.get(end.run);
@@ -120,7 +131,8 @@ export class WorkerRuns {
 
   /** The worker has ended, or will at once: nothing more is told of its runs. */
   drop(): void {
-    if (this.#runs.size > 0) this.#idleSince = performance.now();
+    if (this.#runs.size > 0) this.#idleSince = this.#now();
+    this.#meter.settle(this.#now());
     this.#runs.clear();
     this.#runOf.clear();
     this.#outbox = [];
@@ -128,8 +140,9 @@ export class WorkerRuns {
 
   #give(run: Run, request: Request): void {
     if (!this.hasWork) this.#parts.busy();
+    run.startedAt = run.lastTextAt = this.#now();
+    this.#meter.settle(run.startedAt);
     run.sent = true;
-    run.startedAt = run.lastTextAt = performance.now();
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
     this.#outbox.push({ run: run.number, request });
   }
@@ -155,7 +168,7 @@ export class WorkerRuns {
 
   #end(run: Run, outcome: Outcome): void {
     this.#runs.delete(run.number);
-    this.#idleSince = performance.now();
+    this.#idleSince = this.#now();
     run.end(outcome);
   }
 
@@ -166,16 +179,15 @@ export class WorkerRuns {
     this.#parts.send({ type: "run", requests });
   }
 
-  #addPieces(pieces: readonly StepPiece[]): void {
-    const now = performance.now();
+  #addPieces(pieces: readonly StepPiece[], now: number): void {
     for (const piece of pieces) {
       const run = this.#runs.get(piece.run);
       if (run === undefined) continue;
       const before = run.output.length;
+      const hasOutput = lengthOf(piece) > 0;
       run.output.add(piece);
-      run.tokens += piece.tokens;
-      run.lastTextAt = now;
-      if (lengthOf(piece) > 0) run.sink?.delta(piece, before);
+      advance(run, piece.tokens, hasOutput, now);
+      if (hasOutput) run.sink?.delta(piece, before);
     }
   }
 }

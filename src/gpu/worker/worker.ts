@@ -15,6 +15,8 @@ export interface WorkerOptions extends ChannelOptions, StallLimits {
   readonly proveCuda: boolean;
   /** Seconds that it may take to stop a task. */
   readonly cancelTimeout: number;
+  /** What its cards take for it now; absent or null: nobody measures it. */
+  readonly watts?: () => number | null;
 }
 
 /** Events that a worker tells its owner. After `gone` it tells nothing more. */
@@ -94,6 +96,7 @@ export class GpuWorker {
       send: (message) => this.#channel.send(message),
       busy: () => this.#watch.gotOn(),
       ended: (sink, outcome) => events.ended(sink, outcome),
+      watts: options.watts,
     });
     this.#ticks = setInterval(() => this.#onTick(), TICK_MS);
     const { gpuId, engine, proveCuda } = options;

@@ -41,6 +41,7 @@ export async function submitCall(
   const endsWithClient = idempotency === null;
   const options: SubmitOptions = {
     user: caller.name,
+    keyName: caller.keyName,
     strategy,
     // Adding 0 makes 0 of -0.
     pinnedGpuId: pinned === undefined ? null : pinned + 0,

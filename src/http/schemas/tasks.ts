@@ -21,6 +21,7 @@ import {
 } from "./common.ts";
 import { samplingView } from "./sampling.ts";
 import { UserName } from "../../config/accounts.ts";
+import { TimingView, UsageView } from "./task-use.ts";
 
 /** Tasks that one request may name to be canceled. */
 const MAX_TASK_IDS = 10_000;
@@ -217,6 +218,8 @@ export const TaskView = Type.Object(
     user: Type.String({ description: "The user it belongs to." }),
     request: Type.Optional(RequestView),
     result: Type.Optional(Result),
+    usage: Type.Optional(UsageView),
+    timing: TimingView,
     error: Type.Optional(Type.String({ description: "Why it failed, as a sentence." })),
     error_code: Type.Optional(Type.String({ description: "A stable name for the kind of failure." })),
     created_at: Time("When it was submitted."),
@@ -260,6 +263,14 @@ export const TaskView = Type.Object(
           finish_reason: "stop",
           usage: { prompt_tokens: 4, completion_tokens: 3, cached_tokens: 0 },
         },
+        usage: {
+          prompt_tokens: 4,
+          completion_tokens: 3,
+          cached_tokens: 0,
+          gpu_seconds: 0.25,
+          energy_joules: 75,
+        },
+        timing: { queued: 0.008, prompt: 0.1, first_token: 0.108, generation: 0.4 },
         created_at: "2025-08-10T12:34:56.281Z",
         started_at: "2025-08-10T12:34:56.289Z",
         finished_at: TIME_EXAMPLE,

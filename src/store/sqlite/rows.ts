@@ -14,6 +14,7 @@ import {
   type TaskStatus,
   type Webhook,
 } from "../../task.ts";
+import { type TaskUse } from "../../task-use.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
 
 /** A new task on its way to the storage thread. */
@@ -44,6 +45,7 @@ const IDENTITY = {
   webhook: ({ webhook }) => jsonOf(webhook),
   created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
   model: ({ model }) => model,
+  key_name: ({ keyName }) => keyName,
 } as const satisfies Columns<Task>;
 
 /** Columns of `tasks` that change as the task lives. */
@@ -66,6 +68,7 @@ const CHANGING = {
   cached_tokens: ({ result }) => (result === null ? null : result.cachedTokens),
   error_code: ({ error }) => (error === null ? null : error.code),
   error_sentence: ({ error }) => (error === null ? null : error.sentence),
+  used: ({ use }) => jsonOf(use),
   ends_with_client: ({ endsWithClient }) => (endsWithClient ? 1 : null),
   finished_shown: ({ finishedClock, finishedAt }) => otherThan(finishedClock ?? finishedAt, finishedAt),
 } as const satisfies Columns<Task>;
@@ -152,6 +155,7 @@ export function listedTaskOf(row: Row): ListedTask {
     id: row[READ.id] as string,
     seq: row[READ.seq] as number,
     user: row[READ.user] as string,
+    keyName: row[READ.key_name] as string | null,
     strategy: row[READ.strategy] as StrategyName,
     pinnedGpuId: row[READ.pinned_gpu_id] as number | null,
     batchId: row[READ.batch_id] as string | null,
@@ -177,6 +181,7 @@ export function listedTaskOf(row: Row): ListedTask {
     placement: parsed<Placement>(row[READ.placement]),
     result: resultOf(row),
     error: errorOf(row),
+    use: parsed<TaskUse>(row[READ.used]),
   };
 }
 

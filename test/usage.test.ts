@@ -1,0 +1,58 @@
+/** Usage of a whole server: what tasks cost, and whose they are. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type TaskView } from "../src/http/schemas/tasks.ts";
+import { startLocalServer } from "./helpers/local-server.ts";
+
+/** Seconds by which shown times, which are whole milliseconds, may be off a measured one. */
+const ROUNDED = 0.003;
+
+/** Seconds that a GPU had a task, as its attempts are shown. */
+function held({ attempts }: TaskView): number {
+  const times = attempts.map(({ started_at, ended_at }) => Date.parse(ended_at!) - Date.parse(started_at));
+  return times.reduce((sum, time) => sum + time, 0) / 1000;
+}
+
+test("a task says when its parts were and what it cost, and one that never ran says only how long it waited", async (t) => {
+  const config = "engine: { simulated: { tokens_per_second: 100 } }";
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+  const task = await server.run({ text: "sixteen bytes ok", max_length: 20 });
+  const { usage, timing, result } = task;
+  assert.deepEqual(
+    [usage?.prompt_tokens, usage?.completion_tokens, usage?.cached_tokens, usage?.energy_joules],
+    [4, 20, 0, null],
+  );
+  const { queued, prompt, first_token, generation } = timing;
+  // The first of 100 tokens a second.
+  assert.ok(prompt! >= 0.009 && generation! > 0, JSON.stringify(timing));
+  assert.ok(Math.abs(first_token! - queued - prompt!) < 1e-5);
+  assert.ok(prompt! + generation! >= result!.execution_time - ROUNDED);
+  assert.ok(usage!.gpu_seconds! >= result!.execution_time - ROUNDED);
+  assert.ok(usage!.gpu_seconds! <= held(task) + ROUNDED, JSON.stringify(task));
+});
+
+test("a task that is canceled while it waits has cost nothing, and what others cut off still costs", async (t) => {
+  const config = `
+engine: { simulated: { tokens_per_second: 50 } }
+gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }`;
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+  await server.loaded();
+  const running = await server.predict({ text: "long", max_length: 20 });
+  const waiting = await server.predict({ text: "waits" });
+  const soFar = await server.task(waiting.task_id);
+  assert.ok(soFar.timing.queued >= 0);
+  await server.request("POST", `/api/v1/task/${waiting.task_id}/cancel`);
+  const canceled = await server.task(waiting.task_id);
+  assert.equal(canceled.usage, undefined);
+  const waited = (Date.parse(canceled.finished_at!) - Date.parse(canceled.created_at)) / 1000;
+  assert.ok(Math.abs(canceled.timing.queued - waited) < ROUNDED);
+  server.signalWorker(0, "SIGKILL");
+  const ended = await server.ended(running.task_id);
+  assert.equal(ended.attempts.length, 2);
+  // The tokens of the attempt that was cut off, 50 a second.
+  const lost = ended.usage!.completion_tokens - 20;
+  const { gpu_seconds } = ended.usage!;
+  assert.ok(gpu_seconds! >= ended.result!.execution_time + (lost - 1) / 50 - ROUNDED, JSON.stringify(ended));
+  assert.ok(gpu_seconds! <= held(ended) + ROUNDED, JSON.stringify(ended));
+  assert.ok(ended.timing.queued >= held({ ...ended, attempts: ended.attempts.slice(0, 1) }) - ROUNDED);
+});
