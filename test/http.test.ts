@@ -490,7 +490,7 @@ test("ids that cannot be ids, and routes that don't exist, are 404", async (t) =
     );
   }
   assert.equal(refusal(await get(app, "/nothing?a=b"), 404, "not_found"), "There is no route GET /api/v1/nothing.");
-  refusal(await app.inject("/"), 404, "not_found");
+  refusal(await app.inject("/nothing"), 404, "not_found");
   refusal(await app.inject("/api/v1"), 404, "not_found");
   refusal(await post(app, "/nothing", "not JSON", {}), 404, "not_found");
   refusal(await app.inject("/%zz"), 400, "invalid_input");

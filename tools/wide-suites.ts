@@ -39,6 +39,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "browser",
+    tests: ["browser"],
+    dependsOn: ["src/dashboard/**", "src/http/**"],
+  },
+  {
     name: "llama",
     tests: ["llama-embeddings", "llama-engine", "llama-instruct", "llama-memory", "llama-prefixes"],
     dependsOn: ["models/**", "src/engine/*.ts", "src/engine/llama/**"],

@@ -132,7 +132,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },
     transformObject: (made) => withOptionalBodies((made as { openapiObject: Document }).openapiObject),
     transform: ({ schema, url, route }) => ({
-      schema: documented(schema ?? {}, url, String(route.method)),
+      schema: schema?.hide === true ? schema : documented(schema ?? {}, url, String(route.method)),
       // The document has no word for the rest of a path.
       url: url.replace("*", `:${REST}`),
     }),

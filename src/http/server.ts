@@ -14,7 +14,9 @@ import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
 import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
+import { dashboardRoutes } from "./dashboard.ts";
 import { healthRoutes } from "./health.ts";
+import { meRoute } from "./me.ts";
 import { withWholeNames } from "./model-paths.ts";
 import {
   loadModelRoute,
@@ -162,6 +164,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
     healthRoutes(open, parts);
     if (config.metrics.public) metricsRoute(open, parts);
   });
+  if (config.dashboard.enabled) app.register(async (open) => dashboardRoutes(open, config));
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies));
@@ -200,6 +203,7 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   secretRoutes(api, parts);
   taskWebhooksRoutes(api, parts);
   batchWebhooksRoutes(api, parts);
+  meRoute(api);
   gpusRoute(api, parts);
   gpuRoute(api, parts);
   drainRoute(api, parts);

@@ -1,0 +1,145 @@
+/**
+ * What the pages show that changes by itself: GPUs, running tasks, the queue. It is asked for while somebody is signed in and looks at the
+ * tab. What is asked is bounded, however many tasks the server has.
+ */
+import { effect, signal } from "@preact/signals";
+import { ApiError, call } from "./api.js";
+import { keepAsking } from "./connection.js";
+import { History } from "./history.js";
+import { session } from "./session.js";
+import { Timeline } from "./timeline.js";
+
+/** @typedef {import("./types.ts").Gpu} Gpu */
+/** @typedef {import("./types.ts").Task} Task */
+/** @typedef {import("./types.ts").TaskChange} TaskChange */
+
+/** Milliseconds between two questions. */
+const PERIOD = 1000;
+/** Tasks of a list at most. */
+const LATEST = 200;
+/** Waiting tasks of which it is asked why they wait. */
+const WAITING = 6;
+
+/** null: not known yet. @type {import("@preact/signals").Signal<readonly Gpu[] | null>} */
+export const gpus = signal(null);
+
+/** Sentences of drivers that list no GPU. @type {import("@preact/signals").Signal<readonly string[]>} */
+export const driverNotes = signal([]);
+
+/** The tasks that have waited longest, with why, and how many wait in all. @type {import("@preact/signals").Signal<{ total: number, tasks: readonly Task[] } | null>} */
+export const queue = signal(null);
+
+/** The tasks that changed last: a page that shows a list of tasks looks at it anew. @type {import("@preact/signals").Signal<readonly TaskChange[]>} */
+export const changedTasks = signal([]);
+
+/** The bars of Now; `drawn` says that there is something new. */
+export const timeline = new Timeline();
+
+/** The figures of each GPU over the last minutes. */
+export const history = new History();
+
+/** Milliseconds that the server's wall clock is ahead of this browser's. */
+let ahead = 0;
+
+/** The server's wall clock, Unix milliseconds. */
+export function serverNow() {
+  return Date.now() + ahead;
+}
+
+effect(() => {
+  if (!session.value) return undefined;
+  const ended = new AbortController();
+  void keepAsking(ask, PERIOD, ended.signal);
+  return () => {
+    ended.abort();
+    forget();
+  };
+});
+
+/** Whoever signs in next may not see what this one saw. */
+function forget() {
+  gpus.value = null;
+  queue.value = null;
+  changedTasks.value = [];
+  timeline.forget();
+  history.forget();
+}
+
+/** @param {AbortSignal} aborted */
+async function ask(aborted) {
+  try {
+    await Promise.all([askForGpus(aborted), askForTasks(aborted), askForQueue(aborted)]);
+  } catch (error) {
+    // A refusal is an answer: the server is there, and the page that wants to know says what is wrong.
+    if (!(error instanceof ApiError) || error.status === 0 || error.status >= 500) throw error;
+  }
+}
+
+/** @param {AbortSignal} aborted */
+async function askForGpus(aborted) {
+  /** @type {import("./types.ts").GpusAnswer} */
+  const { gpus: found, notes = [] } = await call("GET", "gpus", { signal: aborted });
+  history.note(found, serverNow());
+  gpus.value = found;
+  driverNotes.value = notes;
+}
+
+/** @param {AbortSignal} aborted */
+async function askForTasks(aborted) {
+  /** @type {import("./types.ts").TasksAnswer} */
+  const { tasks } = await call("GET", "tasks", { query: { limit: LATEST }, signal: aborted });
+  const changes = Object.values(tasks).toReversed().map(changeOf).filter(isNews);
+  if (changes.length === 0) return;
+  timeline.apply(changes);
+  changedTasks.value = changes;
+}
+
+/** @param {TaskChange} change */
+function isNews({ id, status, startedAt, finishedAt }) {
+  const known = timeline.barOf(id);
+  if (known === undefined) return true;
+  return known.status !== status || known.startedAt !== startedAt || known.finishedAt !== finishedAt;
+}
+
+/** @param {string | null} text */
+function time(text) {
+  return text === null ? null : Date.parse(text);
+}
+
+/** @param {Task} task @returns {TaskChange} */
+function changeOf(task) {
+  return {
+    id: task.task_id,
+    user: "",
+    status: task.status,
+    gpuId: task.gpu_id,
+    model: task.model ?? null,
+    batchId: task.batch_id ?? null,
+    createdAt: Date.parse(task.created_at),
+    startedAt: time(task.started_at),
+    firstOutputAt: null,
+    finishedAt: time(task.finished_at),
+  };
+}
+
+/** Those that wait longest come last in a list. @param {AbortSignal} aborted */
+async function askForQueue(aborted) {
+  const offset = Math.max(0, (queue.value?.total ?? 0) - WAITING);
+  const query = { status: "queued", limit: WAITING, offset };
+  /** @type {import("./types.ts").TasksAnswer} */
+  const { tasks, total } = await call("GET", "tasks", { query, signal: aborted });
+  const oldest = Object.values(tasks).toReversed();
+  const told = await Promise.all(oldest.map((task) => withWhy(task, aborted)));
+  queue.value = { total, tasks: told.filter(({ status }) => status === "queued") };
+}
+
+/** Only of one task it is said why it waits. @param {Task} task @param {AbortSignal} aborted @returns {Promise<Task>} */
+async function withWhy(task, aborted) {
+  try {
+    return await call("GET", `task/${task.task_id}`, { signal: aborted });
+  } catch (error) {
+    // It has just been removed.
+    if (error instanceof ApiError && error.status === 404) return { ...task, status: "canceled" };
+    throw error;
+  }
+}

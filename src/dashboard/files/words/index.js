@@ -1,0 +1,9 @@
+/** All words. An area's file has the same keys in both languages; test/dashboard-words.test.ts holds that, and their places in braces. */
+import * as common from "./common.js";
+import * as gpus from "./gpus.js";
+import * as now from "./now.js";
+
+export const ENGLISH = { ...common.en, ...now.en, ...gpus.en };
+
+/** @type {typeof ENGLISH} */
+export const TURKISH = { ...common.tr, ...now.tr, ...gpus.tr };
