@@ -150,7 +150,7 @@ test("parameters are in the document, with Prefer among them", async (t) => {
   const parametersOf = (path: string, method: string) =>
     document.paths[path]![method]!.parameters?.map(({ in: place, name, required }) => `${place} ${name} ${required}`);
   const submitting = ["header prefer false", "header idempotency-key false"];
-  assert.deepEqual(parametersOf("/api/v1/predict", "post"), submitting);
+  assert.deepEqual(parametersOf("/api/v1/predict", "post"), ["query dry_run false", ...submitting]);
   assert.deepEqual(parametersOf("/api/v1/batch_predict", "post"), ["header idempotency-key false"]);
   assert.deepEqual(parametersOf("/api/v1/task/{task_id}/events", "get"), [
     "query last_event_id false",
@@ -213,8 +213,8 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /metrics": "200 400 401 403 404 405 429 500",
     "post /api/v1/predict": controlling,
     "post /api/v1/batch_predict": "200 400 401 403 405 409 413 415 417 429 500 503",
-    "get /api/v1/task/{task_id}": reading,
-    "get /api/v1/tasks": "200 400 401 405 429 500 503",
+    "get /api/v1/task/{task_id}": reading.replace("401", "401 403"),
+    "get /api/v1/tasks": "200 400 401 403 405 429 500 503",
     "get /api/v1/task/{task_id}/events": reading.replace("200", "200 204"),
     "post /api/v1/task/{task_id}/cancel": controlling,
     "post /api/v1/task/{task_id}/retry": controlling,
@@ -230,6 +230,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /api/v1/batch/{batch_id}/webhooks": reading,
     "post /api/v1/batch/{batch_id}/webhooks": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/me": "200 400 401 405 429 500",
+    "get /api/v1/callers": "200 400 401 405 429 500",
     "get /api/v1/gpus": "200 400 401 405 429 500",
     "get /api/v1/gpus/{gpu_id}": "200 400 401 404 405 429 500",
     "post /api/v1/gpus/{gpu_id}/drain": operating,

@@ -7,7 +7,7 @@ import { type GpuPlan, type ModelPlan, ModelWorld } from "./helpers/model-world.
 import { facts, gpuOf, NO_LIMITS, World } from "./helpers/scheduling.ts";
 
 function why(world: World, task: Task): string {
-  const wait = world.scheduler.whyWaiting(task);
+  const wait = world.scheduler.questions.whyWaiting(task);
   return wait === null ? "not" : `${wait.reason} ${wait.ahead}: ${wait.sentence}`;
 }
 
@@ -33,7 +33,7 @@ test("behind a busy GPU it is told which one, since when, and how many of its ca
   assert.match(why(world, second), /^gpu_busy 2: /);
   assert.match(why(world, urgent), /^gpu_busy 0: /);
   assert.deepEqual(
-    [first, second].map((task) => world.scheduler.whyWaiting(task)!.since),
+    [first, second].map((task) => world.scheduler.questions.whyWaiting(task)!.since),
     [1000, 1500],
   );
 });
@@ -60,7 +60,7 @@ test("GPUs that take nothing are named with what is wrong with each", () => {
     why(world, task),
     "gpu_not_ready 0: Nothing that it may go to takes tasks: GPU 0 (hot), GPU 1 (memory taken by others).",
   );
-  assert.equal(world.scheduler.whyWaiting(task)!.detail, "It was at 90 °C.");
+  assert.equal(world.scheduler.questions.whyWaiting(task)!.detail, "It was at 90 °C.");
 });
 
 test("a task under which a worker died waits for an empty GPU, and a batch that is not to be split for one GPU", () => {
@@ -97,10 +97,7 @@ test("a task whose model is not there is told whether that is loaded, leaves, or
   world.obey();
   assert.equal(why(world, first), "model_loading 0: The model a is being loaded on GPU 0.");
   const second = world.submit({ model: "b" });
-  assert.equal(
-    why(world, second),
-    "model_loading 0: The model b is loaded as soon as others have made room for it on GPU 0.",
-  );
+  assert.equal(why(world, second), "model_loading 0: The model b is loaded as soon as there is room for it on GPU 0.");
   world.becomes(a!, "ready");
   world.ends(first);
   world.passes(31);
@@ -120,7 +117,7 @@ test("a task whose model is being fetched is told so, with what the fetch says",
   const instance = { ...own, modelName: "a", can: null, residency, state: "starting", isFetching: true } as const;
   world.scheduler.setGpu({ ...gpuOf(facts(0)), instances: [{ ...instance, reason: "Its file is being fetched." }] });
   const task = world.submit({ model: "a" });
-  const { since: _since, ...wait } = world.scheduler.whyWaiting(task) as Wait;
+  const { since: _since, ...wait } = world.scheduler.questions.whyWaiting(task) as Wait;
   assert.deepEqual(wait, {
     reason: "model_loading",
     sentence: "The model a is not here yet.",

@@ -70,16 +70,24 @@ async function proven(pending: Promise<Caller>, request: FastifyRequest, done: (
   done();
 }
 
-/** Lets only those pass who may submit tasks, only while the server takes any, and only as often as this caller may. */
-export function submission({ draining, config, tasks }: ServerParts): Hook {
-  return ({ caller }, _reply, done) => {
+/**
+ * Lets only those pass who may submit tasks, only while the server takes any, and only as often as this caller may.
+ * @param isDry whether a request asks only what would come of it, which counts for nothing
+ */
+export function submission(
+  { draining, config, tasks }: ServerParts,
+  isDry: (request: FastifyRequest) => boolean = () => false,
+): Hook {
+  return (request, _reply, done) => {
+    const { caller } = request;
     refuseViewer(caller, "Submitting a task");
     if (draining()) {
       throw new AltLasError("draining", "The server is stopping and takes no new tasks.", {
         retryAfter: config.server.drain_timeout,
       });
     }
-    tasks.countRequest(caller.name);
+    if (isDry(request)) tasks.refuseOverRequests(caller.name);
+    else tasks.countRequest(caller.name);
     done();
   };
 }

@@ -15,6 +15,7 @@ import {
   OpenAiModel,
 } from "./schemas/openai-answers.ts";
 import { ModelView } from "./schemas/models.ts";
+import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
 
@@ -31,6 +32,7 @@ const SHARED_SCHEMAS = [
   OpenAiFailure,
   TaskSummary,
   TaskView,
+  DryRunAnswer,
   BatchView,
   SecretView,
   DeliveriesAnswer,

@@ -21,28 +21,33 @@ import { applyWait, preferredWait } from "./prefer.ts";
 import { NoQuery } from "./schemas/common.ts";
 import {
   BatchAnswer,
+  DryRunRef,
   PredictAnswer,
+  PredictQuery,
   type BatchRequest,
   type PredictRequest,
   type RequestSchemas,
 } from "./schemas/submissions.ts";
 import { EventStreamText, type TaskSummary, type TaskView } from "./schemas/tasks.ts";
-import { viewOfSubmitted, viewOfTask } from "./views.ts";
+import { viewOfDryRun, viewOfSubmitted, viewOfTask } from "./views.ts";
 
+const JSON_TYPE = "application/json; charset=utf-8";
+/** One object, because the serializer of each is kept. */
+const DRY_RUN = { ...DryRunRef };
 const FINAL_EVENTS = ["task.completed", "task.failed", "task.canceled"] as const;
 
 export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: RequestSchemas, pings: Pings): void {
   const { prefix } = app;
-  app.route<{ Body: PredictRequest }>({
+  app.route<{ Body: PredictRequest; Querystring: PredictQuery }>({
     method: "POST",
     url: "/predict",
     schema: {
       operationId: "predict",
       summary: "Submit one task",
       description:
-        'Answers at once, when the task is on disk. `Prefer: wait=30` holds the answer, for 300 seconds at most, until the task ends; the body is then the whole task. With `"stream": true` the answer is the task\'s events, as from `GET /task/<task_id>/events`.',
+        'Answers at once, when the task is on disk. `Prefer: wait=30` holds the answer, for 300 seconds at most, until the task ends; the body is then the whole task. With `"stream": true` the answer is the task\'s events, as from `GET /task/<task_id>/events`. With `?dry_run=true` no task is made, and the answer is the schema DryRun.',
       tags: ["tasks"],
-      querystring: NoQuery,
+      querystring: PredictQuery,
       body: schemas.predict,
       response: {
         200: {
@@ -51,9 +56,10 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
       },
       refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
-    onRequest: submission(parts),
+    onRequest: submission(parts, isDryRun),
     preValidation: noteGiven,
     handler: async (request, reply) => {
+      if (request.query.dry_run) return usingBody(request, () => tryOne(parts, request, reply));
       const { stream, cancel_on_disconnect } = request.body;
       const task = await usingBody(request, () => submitOne(parts, request, reply));
       const onLeft = (): void => {
@@ -72,20 +78,57 @@ async function submitOne(
   reply: FastifyReply,
 ): Promise<TaskSummary> {
   const { body } = request;
+  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null;
+  const { tasks } = await submit(parts, request, reply, wantedBy(parts, request, webhook));
+  tellWarning(body, reply);
+  return viewOfSubmitted(tasks[0]!);
+}
+
+/** Whether nothing is to be made; asked before the query has been checked, so that what counts for a limit is decided first. */
+function isDryRun({ query }: FastifyRequest): boolean {
+  return (query as Readonly<Record<string, unknown>>)["dry_run"] === "true";
+}
+
+/** What `submitOne` would come to. */
+async function tryOne(
+  parts: ServerParts,
+  request: FastifyRequest<{ Body: PredictRequest }>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { body, caller } = request;
+  const { name: user, keyName } = caller;
+  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null;
+  const { inputs, ...options } = wantedBy(parts, request, webhook);
+  // A key that can be none is refused.
+  idempotencyOf(request);
+  const dryRun = parts.tasks.dryRun(inputs[0]!, { ...options, user, keyName, idempotency: null });
+  tellWarning(body, reply);
+  const text = reply.compileSerializationSchema(DRY_RUN)(viewOfDryRun(dryRun, maySeeInside(caller)));
+  return reply.type(JSON_TYPE).send(text);
+}
+
+/** @throws {AltLasError} its fields do not go together */
+function wantedBy(
+  { config }: ServerParts,
+  { body, headers }: FastifyRequest<{ Body: PredictRequest }>,
+  webhook: Webhook | null,
+): Wanted {
   const { strategy, specific_gpu_id } = body.gpu_options;
-  const { tasks } = await submit(parts, request, reply, {
-    inputs: [inputOf(body, parts.config.limits.max_text_bytes, null)],
+  return {
+    inputs: [inputOf(body, config.limits.max_text_bytes, null)],
     strategy,
     // Adding 0 makes 0 of -0.
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
     batch: null,
-    webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null,
+    webhook,
     // Who is answered at once holds no connection to close.
-    endsWithClient: body.cancel_on_disconnect && (body.stream || preferredWait(request.headers.prefer) !== undefined),
-  });
+    endsWithClient: body.cancel_on_disconnect && (body.stream || preferredWait(headers.prefer) !== undefined),
+  };
+}
+
+function tellWarning(body: PredictRequest, reply: FastifyReply): void {
   const warning = warningOf(body);
   if (warning !== null) reply.header("x-warning", warning);
-  return viewOfSubmitted(tasks[0]!);
 }
 
 /** The answer, at once or when the time of `Prefer: wait` is up. */

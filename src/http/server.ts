@@ -8,6 +8,7 @@ import { authentication } from "./access.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { BodyQueue } from "./body-queue.ts";
+import { callersRoute } from "./callers.ts";
 import { Connections, limitsWithin } from "./connections.ts";
 import { connectionRoom } from "./descriptors.ts";
 import { eventsRoute } from "./events.ts";
@@ -204,6 +205,7 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   taskWebhooksRoutes(api, parts);
   batchWebhooksRoutes(api, parts);
   meRoute(api);
+  callersRoute(api, parts);
   gpusRoute(api, parts);
   gpuRoute(api, parts);
   drainRoute(api, parts);

@@ -39,6 +39,7 @@ export function taskRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       params: TaskParams,
       querystring: TaskQuery,
       response: { 200: TaskRef },
+      refusals: ["forbidden"],
     },
     handler: async ({ caller, params, query }, reply) => {
       const task = await taskNamed(tasks, caller, params);
@@ -76,6 +77,7 @@ export function tasksRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       tags: ["tasks"],
       querystring: TasksQuery,
       response: { 200: TasksAnswer },
+      refusals: ["forbidden"],
     },
     handler: async ({ caller, query, method }, reply) => {
       const { status, limit, offset, after } = query;

@@ -4,6 +4,8 @@ import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import { type Request } from "../request.ts";
+import { type CallerFacts } from "../scheduler/caller-facts.ts";
+import { type DryRun } from "../scheduler/dry-run.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
 import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type Delivery } from "../store/outbox.ts";
@@ -12,9 +14,11 @@ import { type SecretView } from "../webhooks/webhook-api.ts";
 import { type RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
+import { type CallersAnswer } from "./schemas/callers.ts";
 import { type GpuDetails, type GpuView } from "./schemas/gpus.ts";
 import { type ModelView } from "./schemas/models.ts";
 import { timingOf, usageOf } from "./use-views.ts";
+import { type DryRunAnswer } from "./schemas/submissions.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
 import { type RequestView, type TaskSummary, type TaskView, type WaitView } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
@@ -52,6 +56,31 @@ export function viewOfTask(task: ListedSnapshot, isInside = false, wait: Wait | 
     attempts: task.attempts.map((attempt) => viewOfAttempt(attempt, isInside)),
     ...(placement && { placement: viewOfPlacement(placement) }),
     ...(wait && { waiting: viewOfWait(wait, isInside) }),
+  };
+}
+
+export function viewOfDryRun({ gpuId, placement, wait }: DryRun, isInside: boolean): DryRunAnswer {
+  return {
+    gpu_id: gpuId,
+    status: wait === null ? "running" : "queued",
+    placement: placement && viewOfPlacement(placement),
+    waiting: wait && viewOfWait(wait, isInside),
+  };
+}
+
+export function viewOfCaller({ user, running, queued, share, limits }: CallerFacts): CallersAnswer["callers"][number] {
+  return {
+    user,
+    running,
+    queued,
+    share,
+    limits: {
+      weight: limits.weight,
+      max_running: limits.maxRunning,
+      max_queued: limits.maxQueued,
+      requests_per_minute: limits.requestsPerMinute,
+      tokens_per_minute: limits.tokensPerMinute,
+    },
   };
 }
 

@@ -101,6 +101,11 @@ export class Admission {
     return wholeBatch ? Math.max(0, ...slots.values()) : slots.values().reduce((sum, count) => sum + count, 0);
   }
 
+  /** Tasks of a caller that may wait, as far as their number goes. */
+  mostQueuedOf(caller: Caller): number {
+    return Math.min(this.#shareOf(caller).tasks, this.#parts.queue.maxQueueSize);
+  }
+
   #shareOf({ limits }: Caller): QueueShare {
     return queueShare(limits, this.#parts.queue, this.#parts.isShared());
   }
@@ -139,6 +144,11 @@ export class Admission {
     const retryAfter = drainRate.secondsFor(places);
     return { retryAfter, when: `Try again in ${retryAfter} s.` };
   }
+}
+
+/** The refusal while the server stops. */
+export function draining(): AltLasError {
+  return new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
 }
 
 function tooLarge(why: string): AltLasError {

@@ -113,15 +113,24 @@ export class Callers {
     return caller;
   }
 
+  /** All that have been asked about since the start, in the order in which they came. */
+  get all(): Iterable<Caller> {
+    return this.#byName.values();
+  }
+
   // --- limits for each minute ------------------------------------------------------------------------------------
 
   /** Counts one submission. @throws {AltLasError} `rate_limited` */
   countRequest(user: string): void {
+    this.refuseOverRequests(user);
+    this.of({ user }).requests?.take(1, this.#now());
+  }
+
+  /** @throws {AltLasError} `rate_limited`: the user may submit nothing more in this minute */
+  refuseOverRequests(user: string): void {
     const { name, requests, limits } = this.of({ user });
-    if (requests === null) return;
-    const seconds = requests.secondsUntil(1, this.#now());
+    const seconds = requests?.secondsUntil(1, this.#now()) ?? 0;
     if (seconds > 0) throw overRate(name, `${limits.requestsPerMinute} submissions`, "requests_per_minute", seconds);
-    requests.take(1, this.#now());
   }
 
   /** How much a user may still have in this minute; null: that has no limit. */
@@ -131,19 +140,23 @@ export class Callers {
     return { requests: requests?.level(now) ?? null, tokens: tokens?.level(now) ?? null };
   }
 
-  /** Estimates new tasks of one caller. @throws {AltLasError} `rate_limited`; then they count for nothing */
+  /** Takes the tokens of new tasks of one caller, as estimated. @throws {AltLasError} `rate_limited`; then they count for nothing */
   admit(tasks: readonly Task[], context: number | null): void {
-    const { name, tokens, limits } = this.of(tasks[0]!);
+    const { tokens } = this.of(tasks[0]!);
     if (tokens === null) return;
-    let work = 0;
-    for (const task of tasks) {
-      const estimate = estimateOf(task, context);
-      this.#estimates.set(task, estimate);
-      work += estimate;
-    }
+    const work = this.refuseOverTokens(tasks, context);
+    for (const task of tasks) this.#estimates.set(task, estimateOf(task, context));
+    tokens.take(work, this.#now());
+  }
+
+  /** @returns the tokens of new tasks, as estimated @throws {AltLasError} `rate_limited`: the user has not so many left in this minute */
+  refuseOverTokens(tasks: readonly Task[], context: number | null): number {
+    const { name, tokens, limits } = this.of(tasks[0]!);
+    if (tokens === null) return 0;
+    const work = tasks.reduce((sum, task) => sum + estimateOf(task, context), 0);
     const seconds = tokens.secondsUntil(work, this.#now());
     if (seconds > 0) throw overRate(name, `${limits.tokensPerMinute} tokens`, "tokens_per_minute", seconds);
-    tokens.take(work, this.#now());
+    return work;
   }
 
   /** Gives back the tokens of new tasks that are refused after all. */

@@ -63,6 +63,14 @@ export class Planner {
     return { placed, entries, undo };
   }
 
+  /** What `plan` would decide now for one task; null: it would wait. Nothing is reserved, and no turn is taken. */
+  preview(task: Task): Placement | null {
+    const turn = this.#lastRoundRobin;
+    const decision = this.#decide([task], NONE);
+    this.#lastRoundRobin = turn;
+    return decision?.placement ?? null;
+  }
+
   /** Gives a slot back. @param work tokens that the task took; null: not known @param used whether it has run there to its end */
   vacate(instance: Instance, task: Task, work: number | null, used: boolean): void {
     const { fleet, callers, prefixes } = this.#parts;

@@ -10,10 +10,9 @@
  * `restore`, which handles its alarms before it places anything. An alarm that falls due within an event is handled after it.
  */
 import { type Clock } from "../common/clock.ts";
-import { AltLasError } from "../errors.ts";
 import { type GpuFacts, type InstanceRef } from "../gpu/facts.ts";
 import { type CutOff, type Interruption, type Outcome, shownGpuId, type Task, type TaskError } from "../task.ts";
-import { Admission } from "./admission.ts";
+import { Admission, draining } from "./admission.ts";
 import { type Alarm } from "./alarms.ts";
 import { endAttempt, queueError, queueTimeIsOver, waitedSince } from "./attempts.ts";
 import { Callers, workOf } from "./callers.ts";
@@ -30,13 +29,14 @@ import { type Instance, roomFor } from "./placement.ts";
 import { type Grouping, Planner } from "./planner.ts";
 import { Prefixes } from "./prefixes.ts";
 import { firstOf, tasksOf } from "./queue.ts";
+import { Questions } from "./questions.ts";
 import { Requeue } from "./requeue.ts";
 import { Waiting } from "./waiting.ts";
-import { type Wait, whyWaiting, type WhyWaitingParts } from "./why-waiting.ts";
 
 export class Scheduler {
   /** The account of each caller. */
   readonly callers: Callers;
+  readonly questions: Questions;
   readonly #settings: SchedulerSettings;
   readonly #effects: Effects;
   readonly #now: () => number;
@@ -51,7 +51,6 @@ export class Scheduler {
   readonly #life: Life;
   readonly #requeue: Requeue;
   readonly #dispatcher: Dispatcher;
-  readonly #looks: WhyWaitingParts;
   /** When the present event began. */
   #eventAt = -Infinity;
   /** The time for which `Effects.alarm` was called last. */
@@ -77,7 +76,6 @@ export class Scheduler {
     const life = new Life({ settings, effects, clock, callers, inVain: (task) => impossible.inVain(task) });
     this.callers = callers;
     this.#fleet = fleet;
-    this.#looks = { ...parts, isHeld };
     this.#loader = new Loader({ ...parts, isDraining: () => this.#draining });
     this.#settings = settings;
     this.#effects = effects;
@@ -89,6 +87,8 @@ export class Scheduler {
     this.#life = life;
     this.#impossible = impossible;
     this.#admission = new Admission({ ...parts, impossible, queue: settings, isShared });
+    const asked = { ...parts, isHeld, planner, admission: this.#admission };
+    this.questions = new Questions({ ...asked, isDraining: () => this.#draining });
     this.#requeue = new Requeue({ ...parts, deadlines, retryBackoff });
     this.#dispatcher = new Dispatcher({ ...parts, planner, life, mayStart });
   }
@@ -108,11 +108,6 @@ export class Scheduler {
     let oldest = Infinity;
     this.#waiting.eachLine(({ front }) => (oldest = Math.min(oldest, firstOf(front).createdClock)));
     return oldest === Infinity ? null : oldest;
-  }
-
-  /** Why a task waits; null: it does not. */
-  whyWaiting(task: Task): Wait | null {
-    return task.status === "queued" ? whyWaiting(task, this.#looks) : null;
   }
 
   /** Some tasks that will probably get slots next, of each caller that has tasks waiting. */
@@ -198,8 +193,7 @@ export class Scheduler {
    */
   submit(tasks: readonly Task[], grouping: Grouping): void {
     this.#event(() => {
-      if (this.#draining)
-        throw new AltLasError("draining", "The server is stopping and takes no new tasks.", { retryAfter: 5 });
+      if (this.#draining) throw draining();
       this.#admission.refuseImpossible(tasks); // 1
       this.callers.admit(tasks, this.#fleet.largestContext);
       const plan = this.#planner.plan(tasks, grouping); // 2

@@ -7,25 +7,10 @@ import { hasFailed } from "./attempts.ts";
 import { type Callers } from "./callers.ts";
 import { type Demand, demandOf, Demands, isPlain } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
+import { type Lane, type Queues, unbound } from "./lanes.ts";
 import { type Entry, firstOf, SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
 
 export { type Entry, firstOf, tasksOf } from "./queue.ts";
-
-/** One queue for each priority, the highest first. */
-type Lane = readonly SizedQueue[];
-
-/** The waiting tasks of one caller that ask the same of a model. */
-interface Queues {
-  readonly demand: Demand;
-  /** For any GPU. */
-  readonly anywhere: Lane;
-  /** For the GPUs of their mapped task_type. */
-  readonly byType: Map<string, Lane>;
-  /** For one GPU and no other. */
-  readonly byGpu: Map<number, Lane>;
-  /** In all of these. */
-  entries: number;
-}
 
 /** The conditions for an entry that may take a free slot. */
 export interface Wanted {
@@ -177,11 +162,13 @@ export class Waiting {
     return task.boundTo === null && task.wholeBatch ? this.#batches.get(task.batchId) : undefined;
   }
 
-  /** The entries of the same caller that ask the same and come before a waiting task, leaving aside that age lifts some. */
+  /** The entries of the same caller that ask the same and come before a task, leaving aside that age lifts some. It need not wait yet. */
   ahead(task: Task): number {
     if (this.#resting.has(task)) return 0;
     const entry = this.batchOf(task) ?? task;
-    const lane = this.#laneIn(this.#queuesOf(entry), entry);
+    const queues = this.#queues.get(task.user)?.get(this.#demandOf(entry));
+    if (queues === undefined) return 0;
+    const lane = this.#laneIn(queues, entry);
     const priority = PRIORITIES.indexOf(firstOf(entry).priority);
     return lane
       .slice(0, priority + 1)
@@ -347,7 +334,7 @@ export class Waiting {
 
   #queuesOf(entry: Entry): Queues {
     const { user } = firstOf(entry);
-    const demand = this.#demands.get("tasks" in entry ? demandOf(entry.tasks) : entry);
+    const demand = this.#demandOf(entry);
     let own = this.#queues.get(user);
     if (own === undefined) this.#queues.set(user, (own = new Map()));
     let queues = own.get(demand);
@@ -357,6 +344,10 @@ export class Waiting {
         (queues = { demand, anywhere: this.#newLane(), byType: new Map(), byGpu: new Map(), entries: 0 }),
       );
     return queues;
+  }
+
+  #demandOf(entry: Entry): Demand {
+    return this.#demands.get("tasks" in entry ? demandOf(entry.tasks) : entry);
   }
 
   *#all(): Iterable<Queues> {
@@ -386,9 +377,4 @@ export class Waiting {
   #newLane(): Lane {
     return PRIORITIES.map(() => new SizedQueue(this.#sizes));
   }
-}
-
-/** The lanes of tasks that are not for one GPU alone. */
-function unbound({ anywhere, byType }: Queues): Lane[] {
-  return [anywhere, ...byType.values()];
 }

@@ -115,7 +115,7 @@ function ofComing(task: Task, coming: readonly Instance[]): Why {
   const leaving = coming.filter(({ facts }) => facts.state === "unloading");
   if (leaving.length > 0)
     return { reason, sentence: `${which} leaves ${gpusOf(leaving)}, and is loaded again after that.` };
-  return { reason, sentence: `${which} is loaded as soon as others have made room for it on ${gpusOf(coming)}.` };
+  return { reason, sentence: `${which} is loaded as soon as there is room for it on ${gpusOf(coming)}.` };
 }
 
 const OUT: ReadonlySet<InstanceState> = new Set(["draining", "drained"]);

@@ -22,6 +22,14 @@ export class NewTasks {
     this.#parts = parts;
   }
 
+  /** A task as `make` makes it, that is to be forgotten again. */
+  imagine(input: TaskInput, options: SubmitOptions): Task {
+    const { lastSeq } = this;
+    const [task] = this.make([input], options, null);
+    this.lastSeq = lastSeq;
+    return task!;
+  }
+
   make(
     inputs: readonly TaskInput[],
     { user, keyName, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,

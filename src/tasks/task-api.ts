@@ -1,7 +1,9 @@
 /** The interface of the task book for the rest of the server. */
 import { type Delta } from "../output.ts";
 import { type Request, type RequestFacts } from "../request.ts";
+import { type CallerFacts } from "../scheduler/caller-facts.ts";
 import { type Rates } from "../scheduler/callers.ts";
+import { type DryRun } from "../scheduler/dry-run.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
 import { type BatchState, type ListedPage, type Reading, type TaskFilter } from "../store/tasks.ts";
 import { type Attempt, type StrategyName, type Task, type TaskInput, type Webhook } from "../task.ts";
@@ -96,6 +98,8 @@ export interface TaskApi {
    * @throws {AltLasError} `rate_limited`
    */
   countRequest(user: string): void;
+  /** As `countRequest`, but nothing is counted. @throws {AltLasError} `rate_limited` */
+  refuseOverRequests(user: string): void;
   /** What a user may still submit in this minute. */
   ratesOf(user: string): Rates;
   /**
@@ -105,6 +109,13 @@ export interface TaskApi {
    *   submission); nothing exists then. A sentence about one item of a batch names `batch[i]`.
    */
   submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission>;
+  /**
+   * What `submit` would come to for one task now, which is not made; times are the wall clock's.
+   * @throws {AltLasError} what `submit` throws before it writes; its `idempotency` plays no part
+   */
+  dryRun(input: TaskInput, options: SubmitOptions): DryRun;
+  /** The callers as they stand. @param user the only one that is wanted; null: all that are known since the start */
+  callers(user: string | null): readonly CallerFacts[];
   /** A task, whoever it belongs to. A final status is shown only once it is on disk. */
   get(id: string): Promise<TaskSnapshot | null>;
   /** Why a task waits, by the wall clock in `since`; null: it does not, or there is no such task. */

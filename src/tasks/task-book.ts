@@ -102,6 +102,14 @@ export class TaskBook implements TaskApi {
     this.scheduler.callers.countRequest(user);
   }
 
+  refuseOverRequests(user: string): void {
+    this.scheduler.callers.refuseOverRequests(user);
+  }
+
+  callers(user: string | null): ReturnType<TaskApi["callers"]> {
+    return this.scheduler.questions.callers(user);
+  }
+
   ratesOf(user: string): ReturnType<TaskApi["ratesOf"]> {
     return this.scheduler.callers.ratesOf(user);
   }
@@ -138,7 +146,16 @@ export class TaskBook implements TaskApi {
 
   waiting(id: string): Wait | null {
     const task = this.#live.find(id);
-    const wait = task === undefined ? null : this.scheduler.whyWaiting(task);
+    return task === undefined ? null : this.#shown(this.scheduler.questions.whyWaiting(task));
+  }
+
+  dryRun(input: TaskInput, options: SubmitOptions): ReturnType<TaskApi["dryRun"]> {
+    const { wait, ...dryRun } = this.scheduler.questions.dryRun(this.#newTasks.imagine(input, options));
+    this.#store.lost.throwIfAborted();
+    return { ...dryRun, wait: this.#shown(wait) };
+  }
+
+  #shown(wait: Wait | null): Wait | null {
     return wait && { ...wait, since: wait.since + this.#parts.clock.ahead };
   }
 

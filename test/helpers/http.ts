@@ -356,6 +356,10 @@ export class FakeTasks implements TaskApi {
     tasks: [{ id: ID, gpuId: 0, status: "running" }],
     replayed: false,
   };
+  /** What a dry run answers, and what was asked of it. */
+  dry: ReturnType<TaskApi["dryRun"]> = { gpuId: null, placement: null, wait: null };
+  readonly rehearsed: { inputs: readonly TaskInput[]; options: SubmitOptions }[] = [];
+  callersKnown: ReturnType<TaskApi["callers"]> = [];
   /** Thrown by every method when set. */
   failure: Error | undefined;
   rates: ReturnType<TaskApi["ratesOf"]> = { requests: null, tokens: null };
@@ -374,6 +378,20 @@ export class FakeTasks implements TaskApi {
   countRequest(user: string): void {
     this.counted.push(user);
     if (this.overLimit) throw this.overLimit;
+  }
+
+  refuseOverRequests(): void {
+    if (this.overLimit) throw this.overLimit;
+  }
+
+  dryRun(input: TaskInput, options: SubmitOptions): ReturnType<TaskApi["dryRun"]> {
+    this.#mayFail();
+    this.rehearsed.push({ inputs: [input], options });
+    return this.dry;
+  }
+
+  callers(user: string | null): ReturnType<TaskApi["callers"]> {
+    return this.callersKnown.filter((one) => user === null || one.user === user);
   }
 
   ratesOf(): ReturnType<TaskApi["ratesOf"]> {

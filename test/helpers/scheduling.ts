@@ -1,4 +1,6 @@
 /** A scheduler in a world of plain calls: what it wants done is written down, and the test says what happens next. */
+import assert from "node:assert/strict";
+import { AltLasError } from "../../src/errors.ts";
 import { type Need, completionOf } from "../../src/request.ts";
 import { type Clock } from "../../src/common/clock.ts";
 import {
@@ -11,9 +13,10 @@ import {
 import { type CallerLimits } from "../../src/scheduler/callers.ts";
 import { type Instance } from "../../src/scheduler/placement.ts";
 import { type Grouping } from "../../src/scheduler/planner.ts";
-import { type SchedulerSettings } from "../../src/scheduler/effects.ts";
+import { type DryRun } from "../../src/scheduler/dry-run.ts";
+import { type Effects, type SchedulerSettings } from "../../src/scheduler/effects.ts";
 import { Scheduler } from "../../src/scheduler/scheduler.ts";
-import { newTask, type Outcome, type Task } from "../../src/task.ts";
+import { newTask, type Outcome, shownGpuId, type Task } from "../../src/task.ts";
 import { seeded } from "./seeded.ts";
 import { changed, type TaskChanges } from "./requests.ts";
 
@@ -94,6 +97,76 @@ export function gpuOf({ id, memoryFree, othersUtilization, mostTasks, memory, ..
   return { id, memoryFree, othersUtilization, mostTasks, memory, instances: [{ ...instance, id: 0, model: "a" }] };
 }
 
+/** Chance that can be taken back. */
+class Draws {
+  readonly #next: () => number;
+  #again: number[] = [];
+  #taken: number[] = [];
+
+  constructor(seed: number) {
+    this.#next = seeded(seed);
+  }
+
+  draw(): number {
+    const drawn = this.#again.shift() ?? this.#next();
+    this.#taken.push(drawn);
+    return drawn;
+  }
+
+  /** Has the same chance drawn again after `look`. */
+  during<T>(look: () => T): T {
+    this.#taken = [];
+    try {
+      return look();
+    } finally {
+      this.#again = [...this.#taken, ...this.#again];
+    }
+  }
+}
+
+/** Each submission of one task has to come to what a dry run has said before it. */
+class RehearsedScheduler extends Scheduler {
+  readonly #draws: Draws;
+  readonly #isQuiet: () => boolean;
+
+  /** @param isQuiet whether no alarm is due: the submission would handle it first */
+  constructor(settings: SchedulerSettings, effects: Effects, clock: Clock, draws: Draws, isQuiet: () => boolean) {
+    super(settings, effects, clock, () => draws.draw());
+    this.#draws = draws;
+    this.#isQuiet = isQuiet;
+  }
+
+  override submit(tasks: readonly Task[], grouping: Grouping): void {
+    const [task] = tasks;
+    if (tasks.length > 1 || grouping === "whole" || !this.#isQuiet()) return super.submit(tasks, grouping);
+    const before = this.#draws.during(() => outcomeOf(() => this.questions.dryRun(task!)));
+    const after = outcomeOf(() => {
+      super.submit(tasks, grouping);
+      return { gpuId: shownGpuId(task!), placement: task!.placement, wait: this.questions.whyWaiting(task!) };
+    });
+    assert.deepEqual(comparable(after.outcome), comparable(before.outcome), "a dry run said something else");
+    if (after.error !== undefined) throw after.error;
+  }
+}
+
+/** A submission may begin the load that its task waits for, of which the dry run has no news yet. */
+function comparable(outcome: unknown): unknown {
+  const { wait } = outcome as Partial<DryRun>;
+  if (wait?.reason !== "model_loading") return outcome;
+  const { sentence: _sentence, detail: _detail, ...rest } = wait;
+  return { ...(outcome as DryRun), wait: rest };
+}
+
+function outcomeOf(happens: () => DryRun): { readonly outcome: unknown; readonly error?: unknown } {
+  try {
+    return { outcome: happens() };
+  } catch (error) {
+    if (!(error instanceof AltLasError)) throw error;
+    const { code, message, retryAfter } = error;
+    return { outcome: { code, message, retryAfter }, error };
+  }
+}
+
 export class World {
   readonly scheduler: Scheduler;
   readonly started: Task[] = [];
@@ -115,6 +188,7 @@ export class World {
   /** Milliseconds that the wall clock shows more. */
   ahead = 0;
   #seq = 0;
+  readonly #draws: Draws;
 
   constructor(gpus: readonly FlatFacts[], settings: Partial<SchedulerSettings> = {}, seed = 1) {
     const effects = {
@@ -129,7 +203,10 @@ export class World {
       changed: (task: Task) => void this.changed.push(task),
       alarm: (at: number) => void (this.alarmAt = at),
     };
-    this.scheduler = new Scheduler({ ...SETTINGS, ...settings }, effects, this.#clock(), seeded(seed));
+    const draws = new Draws(seed);
+    this.#draws = draws;
+    const isQuiet = (): boolean => this.alarmAt > this.now;
+    this.scheduler = new RehearsedScheduler({ ...SETTINGS, ...settings }, effects, this.#clock(), draws, isQuiet);
     for (const gpu of gpus) this.tell(gpu);
   }
 
@@ -170,6 +247,18 @@ export class World {
     const task = this.task(changes);
     this.scheduler.submit([task], "single");
     return task;
+  }
+
+  /** What a submission would come to, or the error that it would get; a submission after it draws what it would have drawn without it. */
+  rehearse(changes: TaskChanges = {}): unknown {
+    const task = this.task(changes);
+    this.#seq--;
+    try {
+      return this.#draws.during(() => this.scheduler.questions.dryRun(task));
+    } catch (error) {
+      if (error instanceof AltLasError) return error;
+      throw error;
+    }
   }
 
   submitMany(count: number, changes: TaskChanges = {}): Task[] {

@@ -3,11 +3,11 @@ import { Type, type Static, type TSchema } from "typebox";
 import { type Config } from "../../config/config.ts";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
-import { closed, oneOf, orNull, TaskType } from "./common.ts";
+import { closed, GpuId, oneOf, orNull, shared as named, TaskType } from "./common.ts";
 import { messagesField } from "./messages.ts";
 import { notYetFields } from "./not-yet.ts";
 import { samplingFields } from "./sampling.ts";
-import { TaskSummary, TaskSummaryRef, TaskView } from "./tasks.ts";
+import { Placement, TaskSummary, TaskSummaryRef, TaskView, WaitView } from "./tasks.ts";
 
 /** Ten years: beyond it a time is no limit. */
 const LONGEST_SECONDS = 315_360_000;
@@ -220,6 +220,49 @@ export type InputFields = BatchRequest["batch"][number];
 
 /** With `Prefer: wait` the whole task is the answer, else the three fields of the document. */
 export const PredictAnswer = Type.Object({ ...TaskSummary.properties, ...Type.Partial(TaskView).properties });
+
+export const PredictQuery = closed({
+  dry_run: Type.Boolean({
+    default: false,
+    description:
+      "Say what would become of the task now, and make none. It counts for no limit; refusals are those of a submission.",
+  }),
+});
+export type PredictQuery = Static<typeof PredictQuery>;
+
+/** An object that may be null. */
+function objectOrNull<T extends TSchema>(schema: T, description: string) {
+  return Type.Unsafe<Static<T> | null>({ ...schema, type: ["object", "null"], description });
+}
+
+/** A schema of its own in the document: as an alternative it would take the fields of a task from those whose clients are generated. */
+export const DryRunAnswer = Type.Object(
+  {
+    gpu_id: GpuId("The GPU that would run it, or alone may run it; null: any may."),
+    status: oneOf(["running", "queued"]),
+    placement: objectOrNull(Placement, "Why it would go there; null: it would wait."),
+    waiting: objectOrNull(WaitView, "Why it would wait; null: it would start at once."),
+  },
+  {
+    $id: "DryRun",
+    description: "What would become of a task now. Where several GPUs are equal, chance may choose another one.",
+    examples: [
+      {
+        gpu_id: null,
+        status: "queued",
+        placement: null,
+        waiting: {
+          reason: "gpu_busy",
+          sentence: "All slots that it may have are taken: it waits for GPU 0.",
+          since: "2025-08-10T12:34:56.281Z",
+          ahead: 2,
+        },
+      },
+    ],
+  },
+);
+export type DryRunAnswer = Static<typeof DryRunAnswer>;
+export const DryRunRef = named(DryRunAnswer);
 
 export const BatchAnswer = Type.Object(
   {

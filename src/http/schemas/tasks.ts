@@ -164,7 +164,7 @@ const Attempt = Type.Object({
   ),
 });
 
-const Placement = Type.Object(
+export const Placement = Type.Object(
   {
     strategy: oneOf([...STRATEGIES, "pinned", "batch"]),
     gpu_id: Type.Integer(),
@@ -181,7 +181,7 @@ const Placement = Type.Object(
   { description: "Why the task is where it is; absent until a GPU was chosen." },
 );
 
-const WaitView = Type.Object(
+export const WaitView = Type.Object(
   {
     reason: oneOf(WAIT_REASONS, {
       description:

@@ -1,0 +1,20 @@
+/** `GET /callers`: who has how much of the server now. */
+import { type FastifyInstance } from "fastify";
+import { NoQuery } from "./schemas/common.ts";
+import { CallersAnswer } from "./schemas/callers.ts";
+import { type ServerParts } from "./server-parts.ts";
+import { viewOfCaller } from "./views.ts";
+
+export function callersRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+  const schema = {
+    operationId: "listCallers",
+    summary: "The users with what runs and waits of each, their shares and limits",
+    description: "A `user` sees itself alone, the other roles all.",
+    tags: ["tasks"],
+    querystring: NoQuery,
+    response: { 200: CallersAnswer },
+  };
+  app.get("/callers", { schema }, ({ caller: { name, role } }) => {
+    return { callers: tasks.callers(role === "user" ? name : null).map(viewOfCaller) };
+  });
+}

@@ -1,0 +1,36 @@
+/** What may be asked of the scheduler at any time. Nothing is changed by it. */
+import { type Task } from "../task.ts";
+import { draining } from "./admission.ts";
+import { type CallerFacts, callerFacts } from "./caller-facts.ts";
+import { type DryRun, dryRun, type DryRunParts } from "./dry-run.ts";
+import { type Wait, whyWaiting } from "./why-waiting.ts";
+
+export interface QuestionsParts extends DryRunParts {
+  /** Whether the server stops. */
+  readonly isDraining: () => boolean;
+}
+
+export class Questions {
+  readonly #parts: QuestionsParts;
+
+  constructor(parts: QuestionsParts) {
+    this.#parts = parts;
+  }
+
+  /** Why a task waits; null: it does not. */
+  whyWaiting(task: Task): Wait | null {
+    return task.status === "queued" ? whyWaiting(task, this.#parts) : null;
+  }
+
+  /** What `Scheduler.submit` would come to for one new task now; see `dryRun`. @throws {AltLasError} what it would throw */
+  dryRun(task: Task): DryRun {
+    if (this.#parts.isDraining()) throw draining();
+    return dryRun(task, this.#parts);
+  }
+
+  /** @param user the only one that is wanted; null: all that are known */
+  callers(user: string | null): readonly CallerFacts[] {
+    const { callers, admission } = this.#parts;
+    return callerFacts(callers, admission, user);
+  }
+}
