@@ -1,5 +1,7 @@
 /** How many series there are, and what is counted in them, when the core tells of everything that it can. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { ERRORS, type ErrorCode } from "../src/errors.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
@@ -17,9 +19,15 @@ import {
   TASK_STARTED,
 } from "../src/topics.ts";
 import { aCompletedTask, GPU, testServer } from "./helpers/http.ts";
+import { ROOT } from "./helpers/server.ts";
 import { type Series, seriesOf, valueOf } from "./helpers/exposition.ts";
 
-function metricsOf(t: TestContext, sources: Partial<MetricSources> = {}): { scrape: () => Promise<Series[]> } {
+interface Observed {
+  readonly scrape: () => Promise<Series[]>;
+  readonly text: () => Promise<string>;
+}
+
+function metricsOf(t: TestContext, sources: Partial<MetricSources> = {}): Observed {
   const metrics = new Metrics({
     gpus: () => [],
     queue: () => ({ depth: 0, oldest: null }),
@@ -31,7 +39,8 @@ function metricsOf(t: TestContext, sources: Partial<MetricSources> = {}): { scra
     ...sources,
   });
   t.after(() => metrics.stop());
-  return { scrape: async () => seriesOf((await metrics.scrape()).text) };
+  const text = async (): Promise<string> => (await metrics.scrape()).text;
+  return { text, scrape: async () => seriesOf(await text()) };
 }
 
 /** A task of a user that has run on a GPU, with so many tokens. */
@@ -92,6 +101,15 @@ test("64 GPUs, 200 users and 60 models, with every code and every route, make at
   assert.equal(distinct.size, series.length, "no series is there twice");
   const users = new Set(series.flatMap(({ labels: { user } }) => user ?? []));
   assert.equal(users.size, 51);
+});
+
+test("docs/monitoring.md lists every metric", async (t) => {
+  const text = await metricsOf(t).text();
+  const shown = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name]) => name!);
+  const document = readFileSync(join(ROOT, "docs", "monitoring.md"), "utf8");
+  const rows = document.split("\n").filter((line) => /^\| `(?:altlas|process)_/.test(line));
+  const listed = rows.flatMap((line) => line.split("|")[1]!.match(/[a-z_]+/g) ?? []);
+  assert.deepEqual(listed.toSorted(), shown.toSorted());
 });
 
 function codes(): ErrorCode[] {

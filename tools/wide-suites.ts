@@ -81,6 +81,11 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["src/{http,scheduler,store,tasks}/**"],
   },
   {
+    name: "observe",
+    tests: ["observe"],
+    dependsOn: ["deploy/**", "src/gpu/status.ts", "src/http/{metrics,request-news}.ts", "src/observe/metrics/**"],
+  },
+  {
     name: "chaos",
     tests: ["chaos"],
     dependsOn: ["chaos/**", "src/{engine,gpu,http,scheduler,store,tasks,webhooks}/**"],

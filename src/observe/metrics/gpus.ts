@@ -2,12 +2,25 @@
 import { hostname } from "node:os";
 import { GPU_STATES } from "../../gpu/facts.ts";
 import { type GpuStatus, INSTANCE_STATES, type InstanceStatus } from "../../gpu/status.ts";
+import { OPERATOR_EVENT, type OPERATOR_EVENTS } from "../../topics.ts";
 import { type Instruments, type Reading } from "./instruments.ts";
 import { type LabelValues } from "./label-values.ts";
 
 const LABELS = ["gpu", "gpu_uuid", "name", "machine"];
 
 type Figure = readonly [reading: Reading, of: (gpu: GpuStatus) => number | null];
+
+const LOADS = ["loaded", "load_failed"] as const satisfies (typeof OPERATOR_EVENTS)["model"][number][];
+
+/** Counts how loads of models by name end. @returns what ends it */
+export function countLoads(instruments: Instruments): () => void {
+  const loads = instruments.counter("model_loads_total", "Loads of models by name.", ["result"]);
+  for (const result of LOADS) loads(0, result);
+  return OPERATOR_EVENT.subscribe(({ kind, event }) => {
+    const result = kind === "model" ? LOADS.find((one) => one === event) : undefined;
+    if (result !== undefined) loads(1, result);
+  });
+}
 
 /** @returns what reads them, for a scrape */
 export function showGpus(instruments: Instruments, models: LabelValues): (gpus: readonly GpuStatus[]) => void {

@@ -5,7 +5,7 @@
 import { within } from "../../common/patience.ts";
 import { VERSION } from "../../common/version.ts";
 import { type TaskStatus } from "../../task.ts";
-import { showGpus } from "./gpus.ts";
+import { countLoads, showGpus } from "./gpus.ts";
 import { Instruments, type Reading } from "./instruments.ts";
 import { LabelValues } from "./label-values.ts";
 import { countPace } from "./pace.ts";
@@ -59,6 +59,7 @@ export class Metrics {
       ...countPace(instruments, sources.now),
       ...countRequests(instruments),
       ...countProcess(instruments),
+      countLoads(instruments),
     ];
   }
 

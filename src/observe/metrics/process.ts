@@ -1,4 +1,5 @@
 /** The server's process: its event loop, its disk writes, its memory. */
+import { getHeapStatistics } from "node:v8";
 import { wallTime } from "../../common/clock.ts";
 import { STORE_COMMITTED } from "../../topics.ts";
 import { BucketCounts, type Instruments } from "./instruments.ts";
@@ -35,6 +36,8 @@ export function showProcess(instruments: Instruments, version: string): () => vo
     "Resident memory of the server, without its workers.",
   );
   const heap = instruments.gauge("process_heap_bytes", "The JavaScript heap that the server uses.");
+  const limit = getHeapStatistics().heap_size_limit;
+  instruments.gauge("process_heap_limit_bytes", "What the JavaScript heap may take.").set(limit);
   const started = wallTime() / 1000 - process.uptime();
   instruments.gauge("process_start_time_seconds", "When the server started, in Unix seconds.").set(started);
   instruments.gauge("build_info", "Always 1.", ["version", "node"]).set(1, version, process.version);
