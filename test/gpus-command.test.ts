@@ -11,8 +11,9 @@ import { type FastifyInstance } from "fastify";
 import { parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
-import { gpusCommand, type GpusOptions, readKey, serverUrl } from "../src/cli/gpus.ts";
+import { gpusCommand, type GpusOptions } from "../src/cli/gpus.ts";
 import { gpuPage, gpusTable } from "../src/cli/gpus-table.ts";
+import { readKey, serverUrl } from "../src/cli/remote/client.ts";
 import { type RunningTask } from "../src/http/server-parts.ts";
 import { detailsOfGpu, viewOfGpu } from "../src/http/views.ts";
 import { bar, shortened, table, widthOf, wrap } from "../src/cli/table.ts";
@@ -443,7 +444,7 @@ test("a refusal says what to do, and never repeats the key", async (t) => {
   );
   assert.equal(
     await sentenceOf(options(url, { key: "altlas_WRONG" })),
-    `The server at ${url} does not know the API key: set ALT_LAS_API_KEY to yours, or give --key-file FILE.`,
+    `The server at ${url} says: The API key is unknown or was revoked. Set ALT_LAS_API_KEY to yours, or give --key-file FILE.`,
   );
   assert.equal(
     await sentenceOf(options(url, { key: "altlas_WRONG\nX: y" })),
@@ -459,7 +460,7 @@ test("a URL that leads nowhere is a sentence that names it", async (t) => {
   assert.match(
     await sentenceOf(options(url)),
     new RegExp(
-      `^There is no answer from ${url} \\(connect ECONNREFUSED .*\\); if no server listens there, say with --url`,
+      `^There is no answer from ${url} \\(connect ECONNREFUSED .*\\); if no server listens there, start one with npm start, or say with --url`,
     ),
   );
   for (const wrong of ["", "127.0.0.1:8642", "localhost:8642", "ftp://localhost"]) {

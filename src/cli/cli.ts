@@ -1,7 +1,7 @@
 /** The command line. Every command is a few lines; the work is done elsewhere. */
 import { Console } from "node:console";
-import { type Readable, type Writable } from "node:stream";
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Readable } from "node:stream";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import * as auth from "../auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
 import { keptByNpm } from "./npm-options.ts";
@@ -9,7 +9,8 @@ import { reloadNow } from "./reload.ts";
 import { sweepNow } from "./sweep.ts";
 import { checkFiles, type Config, configFile, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { gpusCommand, readKey, serverUrl } from "./gpus.ts";
+import { addRemote } from "./remote/commands.ts";
+import { type MaybeTerminal } from "./remote/terminal.ts";
 import { readTls } from "../http/tls.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
@@ -26,8 +27,8 @@ interface Options {
 /** The streams that a command reads and writes. */
 export interface Streams {
   readonly stdin: Readable;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stdout: MaybeTerminal;
+  readonly stderr: MaybeTerminal;
 }
 
 /** Where commands print. A stream that nobody reads any more ends no command. */
@@ -35,7 +36,8 @@ interface Io extends Pick<Console, "log" | "error"> {
   /** Opened only by commands that read. */
   readonly stdin: () => Readable;
   /** For what is written over and over. */
-  readonly stderr: Writable;
+  readonly stdout: MaybeTerminal;
+  readonly stderr: MaybeTerminal;
 }
 
 /**
@@ -46,7 +48,7 @@ interface Io extends Pick<Console, "log" | "error"> {
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
   const { stdout, stderr } = streams;
   const printer = new Console({ stdout, stderr });
-  const io: Io = { log: printer.log, error: printer.error, stdin: () => streams.stdin, stderr };
+  const io: Io = { log: printer.log, error: printer.error, stdin: () => streams.stdin, stdout, stderr };
   // Subcommands inherit both.
   const cli = new Command("alt-las")
     .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
@@ -75,7 +77,7 @@ function program(cli: Command, io: Io): Command {
     const file = configFile(config);
     io.log(file === undefined ? "no file: defaults" : `${file}: valid`);
   });
-  addGpus(cli.command("gpus"), io);
+  addRemote(cli, io);
   addUsers(cli.command("users").description("who may call"), io);
   addKeys(cli.command("keys").description("API keys of users"), io);
   addModels(cli, io);
@@ -156,35 +158,6 @@ function addForRunning(cli: Command, io: Io): void {
     .addOption(dataDirOption())
     .action(async (_options: object, command: Command) => {
       io.log(await sweepNow(existingData(dataDirOf(command))));
-    });
-}
-
-interface GpusFlags extends Pick<Options, "config"> {
-  readonly url?: string;
-  readonly keyFile?: string;
-  readonly json?: boolean;
-}
-
-function addGpus(gpus: Command, io: Io): void {
-  withConfig(gpus.description("show the GPUs of a running server, or everything about one of them"))
-    .addArgument(new Argument("[id]", "one GPU's number").argParser(gpuNumber))
-    .option("--url <url>", "where the server listens (default: where the configuration says)")
-    .option("--key-file <file>", "file with your API key (default: the environment variable ALT_LAS_API_KEY)")
-    .option("--json", "print what the server answers")
-    .action(async (gpuId: number | undefined, { url, config, keyFile, json = false }: GpusFlags) => {
-      const { isTTY, columns } = process.stdout;
-      const text = await gpusCommand({
-        url: url ?? serverUrl(loadConfig(config).server),
-        // Set to nothing counts as not set.
-        key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
-        gpuId,
-        json,
-        // Some terminals say 0 when they don't know.
-        columns: isTTY ? columns || 80 : null,
-        // https://no-color.org: set to anything but nothing.
-        colour: isTTY && !process.env["NO_COLOR"],
-      });
-      io.log(text);
     });
 }
 
@@ -332,9 +305,4 @@ function givenOptions(command: Command): ReadonlyMap<string, string> {
 function portNumber(text: string): number {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65535) return Number(text);
   throw new InvalidArgumentError("It must be an integer from 0 to 65535.");
-}
-
-function gpuNumber(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("It must be an integer of at least 0.");
 }

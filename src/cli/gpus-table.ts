@@ -1,12 +1,11 @@
 /** GPUs as people read them in a terminal: what `alt-las gpus` prints. */
-import { wallTime } from "../common/clock.ts";
 import { type GpuDetails, type GpuView } from "../http/schemas/gpus.ts";
 import { styleText } from "node:util";
 import { modelsOn, modelsTable } from "./gpu-models.ts";
-import { bar, padded, shortened, table, widthOf, wrap } from "./table.ts";
+import { ageOf, clockOf } from "./remote/times.ts";
+import { bar, type Columns, hanging, padded, shortened, table, widest, widthOf, wrapped } from "./table.ts";
 
-/** Where it is read: so many columns of a terminal; null: in a file or by a program, which want neither bars nor broken lines. */
-export type Columns = number | null;
+export { type Columns } from "./table.ts";
 
 /** How it is shown, beside its width. */
 export interface TableStyle {
@@ -227,7 +226,7 @@ function listsOf(gpu: GpuDetails, columns: Columns, style: TableStyle): string[]
     own ? "this server's worker" : "another",
   ]);
   const isNarrow = columns !== null && columns < NARROW;
-  const time = (at: string): string => (isNarrow ? clockOf(at, style) : at);
+  const time = (at: string): string => (isNarrow ? clockOf(at, style.now) : at);
   const history = events.map(({ at, event, reason }) => hanging(`${time(at)}  ${padded(event, 8)}  `, reason, columns));
   const models = modelsTable(gpu, bytesOf);
   return [
@@ -256,40 +255,13 @@ function tasksTable(tasks: GpuDetails["running_tasks"], columns: Columns, style:
       tasks.map(({ task_id, user, started_at: at }) => [
         task_id,
         shortened(user, names),
-        at === null ? "-" : withAge ? `${clockOf(at, style)}, ${ageOf(at, style)}` : clockOf(at, style),
+        at === null ? "-" : withAge ? `${clockOf(at, style.now)}, ${ageOf(at, style.now)}` : clockOf(at, style.now),
       ]),
     );
   const variants = [short(Infinity, true), short(Infinity, false)];
   const over = widest(variants[1]!) - room;
   const longest = Math.max(...tasks.map(({ user }) => widthOf(user)));
   return variants.find((text) => widest(text) <= room) ?? short(Math.max(longest - over, 4), false);
-}
-
-/** Local time of day, and the day where it is another one. */
-function clockOf(at: string, { now = wallTime() }: TableStyle): string {
-  const date = new Date(at);
-  const [day, time = ""] = localTime(date).split(" ");
-  return day === localTime(new Date(now)).split(" ")[0] ? time : `${day!.slice(5)} ${time.slice(0, 5)}`;
-}
-
-/** Like "2025-08-10 14:35:00". */
-function localTime(date: Date): string {
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
-}
-
-function ageOf(at: string, { now = wallTime() }: TableStyle): string {
-  const seconds = Math.max(0, Math.round((now - Date.parse(at)) / 1000));
-  if (seconds < 120) return `${seconds} s`;
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
-}
-
-/** A text beside its label; what does not fit goes on under its own beginning. */
-function hanging(label: string, text: string, columns: Columns): string {
-  return label + wrapped(text, " ".repeat(widthOf(label)), columns).trimStart();
-}
-
-function wrapped(text: string, indentation: string, columns: Columns): string {
-  return wrap(text, columns ?? Infinity, indentation);
 }
 
 /** Adds what is said of a second figure, where it is known. */
@@ -333,8 +305,4 @@ function withUnit(value: number | null, unit: string): string {
 function countsOf(xids: Readonly<Record<string, number>>): string {
   const counts = Object.entries(xids).map(([xid, count]) => (count === 1 ? xid : `${xid} (${count} times)`));
   return counts.join(", ") || "none";
-}
-
-function widest(text: string): number {
-  return Math.max(...text.split("\n").map(widthOf));
 }

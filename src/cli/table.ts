@@ -1,5 +1,8 @@
 import stringWidth from "string-width";
 
+/** Where it is read: so many columns of a terminal; null: in a file or by a program, which want neither bars nor broken lines. */
+export type Columns = number | null;
+
 /** Cells of a terminal that a text takes: two for East Asian characters and emoji, none for combining marks and colours. */
 export function widthOf(text: string): number {
   return stringWidth(text);
@@ -64,4 +67,19 @@ export function wrap(text: string, width: number, indentation = ""): string {
     else lines.push(indentation + word);
   }
   return lines.join("\n");
+}
+
+/** As `wrap`, where there is an end to lines. */
+export function wrapped(text: string, indentation: string, columns: Columns): string {
+  return wrap(text, columns ?? Infinity, indentation);
+}
+
+/** A text beside its label; what does not fit goes on under its own beginning. */
+export function hanging(label: string, text: string, columns: Columns): string {
+  return label + wrapped(text, " ".repeat(widthOf(label)), columns).trimStart();
+}
+
+/** Cells of the widest line. */
+export function widest(text: string): number {
+  return Math.max(...text.split("\n").map(widthOf));
 }

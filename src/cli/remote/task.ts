@@ -1,0 +1,54 @@
+/** `alt-las task <id>`: one task, and with `--follow` its text as it comes. */
+import { type TaskView } from "../../http/schemas/tasks.ts";
+import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
+import { eventLine, exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
+import { idsMeant } from "./ids.ts";
+import { jsonText } from "./legible.ts";
+import { taskPage } from "./task-page.ts";
+import { type Listed } from "./tasks.ts";
+import { WaitNotes } from "./wait-notes.ts";
+
+export interface TaskOptions extends Places {
+  readonly remote: Remote;
+  /** As idsMeant takes it. */
+  readonly id: string;
+  readonly json: boolean;
+  /** Ends the command; the task goes on. */
+  readonly signal: AbortSignal;
+}
+
+/** Prints a task. @throws {AltLasError} as `ask` */
+export async function showTask({ remote, id: given, json, out }: TaskOptions): Promise<void> {
+  const [id] = await idsMeant(remote, [given]);
+  const task = (await ask(remote, `task/${id}`, "task_id")) as Listed;
+  out.write(`${json ? jsonText(task, 2) : taskPage(task, out)}\n`);
+}
+
+/**
+ * Prints a task's text as it comes, then the rest; with `json` its events, one a line.
+ * @returns the exit code: 0, or why it did not end well
+ * @throws {AltLasError} as `ask`, and when the stream ends before the task
+ */
+export async function followTask({ remote, id: given, json, signal, out, err }: TaskOptions): Promise<number> {
+  const [id = ""] = await idsMeant(remote, [given]);
+  const writer = json ? null : new TextWriter({ out, err });
+  const notes = writer === null || err.columns === null ? null : new WaitNotes(remote, writer);
+  try {
+    notes?.start(id);
+    const events = eventsFrom(remote, `task/${id}/events`, { signal });
+    const onEvent = (event: ServerEvent): void => {
+      notes?.stop();
+      if (json) out.write(eventLine(event));
+    };
+    const task: TaskView = await readToEnd(events, { onEvent, writer });
+    writer?.end(task);
+    if (!json) err.write(`\n${taskPage(task, err, false)}\n`);
+    return exitCodeOf(task);
+  } catch (error) {
+    writer?.end(null);
+    if (signal.aborted) return INTERRUPTED;
+    throw error;
+  } finally {
+    notes?.stop();
+  }
+}
