@@ -1,12 +1,13 @@
 /** Wires the parts together, starts them in order, and stops them in reverse. */
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { absentCredentials } from "./auth/file.ts";
 import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
 import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
-import { type Config, Reloader, type ReloadReport, reloadWords } from "./config/config.ts";
+import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./common/data-folder.ts";
 import { messageOf } from "./errors.ts";
@@ -20,13 +21,14 @@ import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { type OpenChannel } from "./gpu/worker/channel.ts";
 import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { close, listen } from "./http/listen.ts";
-import { createServer, type ServerParts } from "./http/server.ts";
-import { type Logger } from "./log/log.ts";
+import { createServer, followLogLevel, type ServerParts } from "./http/server.ts";
+import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
 import type { MetricSources } from "./observe/metrics/sources.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
 import { ModelCatalog } from "./models/catalog.ts";
 import { modelCommands, useOf } from "./models/commands.ts";
+import { refuseOwnPlaces } from "./models/pull-rules.ts";
 import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
@@ -77,46 +79,49 @@ export interface RunningServer {
  * @throws {AltLasError} when the configuration, the data directory or the address cannot be used; everything is released again then
  */
 export async function startServer(
-  config: Config,
+  given: Config,
   dataDir: string,
   log: Logger,
   openChannel: OpenChannel = forkChannel,
-  read: () => Config = () => config,
+  read: () => Config = () => given,
 ): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
   await using started = new AsyncDisposableStack();
   checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
   makeDataDir(dataDir);
-  const place = { config, dataDir, log, credentials: new Credentials({ config: config.auth, dataDir, log }) };
+  const live = new LiveSettings({ config: given, read, dataDir, log });
+  const { config } = live;
+  // A logger that was made with the level of the configuration; else its owner has chosen another one.
+  if (config.log.level !== given.log.level) setLevel(log, config.log.level);
+  const place = { config, live, dataDir, log, credentials: new Credentials({ config: config.auth, dataDir, log }) };
   const ground = await open(place, started);
   const { stored, store, devices, driverNotes } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
-  const reload = reloadOf({ ...place, ...ground, ...server }, read);
-  const url = await begin({ ...place, ...ground, ...server, reload }, started);
+  live.use(usersOf({ ...place, ...ground, ...server }));
+  const url = await begin({ ...place, ...ground, ...server }, started);
   // Last of all: a key made by a start that fails would be stored, and never shown.
   const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
   const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
-  const { quarantinedTo } = stored;
-  const models = server.models.entries();
-  const stop = stopper(config, server.tasks, started.move());
   return {
     url,
     devices,
-    models,
+    models: server.models.entries(),
     firstKey,
     absentCredentials: absence,
-    quarantinedTo,
+    quarantinedTo: stored.quarantinedTo,
     driverNotes,
     lost: store.lost,
-    reload,
-    stop,
+    reload: () => live.reload(),
+    stop: stopper(config, server.tasks, started.move()),
   };
 }
 
 /** The place where a server runs. */
 interface Place {
+  /** As it was at the start. */
   readonly config: Config;
+  readonly live: LiveSettings;
   readonly dataDir: string;
   readonly log: Logger;
   readonly credentials: Credentials;
@@ -164,12 +169,12 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 
 /** Makes all parts, and says in which order they stop. */
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
-  const { config, credentials, log, store, time, driverNotes, metricsClass } = parts;
+  const { config, live, credentials, log, store, time, driverNotes, metricsClass } = parts;
   const { clock } = time;
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const { tasks, pool, models } = connect(parts, webhooks);
-  const http = { config, credentials, driverNotes, log, tasks, pool, models, webhooks, lost: store.lost };
+  const http = { config, live, credentials, driverNotes, log, tasks, pool, models, webhooks, lost: store.lost };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
@@ -185,7 +190,7 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
 
 /** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
 async function begin(
-  parts: Place & Ground & ReturnType<typeof assemble> & Pick<RunningServer, "reload">,
+  parts: Place & Ground & ReturnType<typeof assemble>,
   started: AsyncDisposableStack,
 ): Promise<string> {
   const { config, dataDir, log, store, stored, databasePath, retention } = parts;
@@ -200,7 +205,7 @@ async function begin(
   tellTakenOver(stored, log);
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
   const commands: ControlRoutes = {
-    "POST /reload": async () => parts.reload(),
+    "POST /reload": async () => parts.live.reload(),
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
     ...modelCommands(parts.models, () => parts.pool.instances()),
     [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
@@ -255,22 +260,35 @@ function connect(parts: Place & Ground & PoolParts, webhooks: Webhooks) {
   return { tasks, pool, models };
 }
 
-/** What is taken over while the server runs is all that was checked: the last step alone changes anything, and it cannot fail in its middle. */
-function reloadOf(
-  { config, devices, log, models, pool }: Place & Ground & ReturnType<typeof assemble>,
-  read: () => Config,
-): RunningServer["reload"] {
-  const apply = (next: Config): void => {
-    checkPlaces(next.models, devices);
-    models.configure(next);
-    pool.tryAgain();
+/** Who takes over what changes while the server runs. All was checked by then, and nothing of it can fail in its middle. */
+function usersOf({ devices, log, models, pool, tasks, app }: Place & Ground & ReturnType<typeof assemble>): LiveUsers {
+  const apply = (next: Config, before: Config): void => {
+    if (next.log.level !== before.log.level) {
+      setLevel(log, next.log.level);
+      followLogLevel(app, log);
+    }
+    pool.limit(next);
+    warnOfMissing(next, devices, log, before);
+    tasks.scheduler.configure(schedulerSettings(next));
   };
-  const reloader = new Reloader({ config, read, apply });
-  return () => {
-    const report = reloader.reload();
-    log.info(report, `the configuration was read again. ${reloadWords(report)}`);
-    return report;
+  return {
+    check: (next) => checkPlaces(next.models, devices),
+    refuse: refuseOwnPlaces,
+    apply: (next, before) => {
+      if (!isDeepStrictEqual(modelsIn(next), modelsIn(before))) models.configure(next);
+      apply(next, before);
+    },
+    reload: (next, before) => {
+      models.configure(next);
+      pool.tryAgain();
+      apply(next, before);
+      return { certificate: app.renewCertificate() };
+    },
   };
+}
+
+function modelsIn({ models, models_from_cache, models_allow_urls }: Config) {
+  return { models, models_from_cache, models_allow_urls };
 }
 
 function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Retention {
@@ -295,7 +313,10 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
   };
 }
 
-interface Parts extends Pick<ServerParts, "config" | "credentials" | "driverNotes" | "log" | "webhooks" | "metrics"> {
+interface Parts extends Pick<
+  ServerParts,
+  "config" | "live" | "credentials" | "driverNotes" | "log" | "webhooks" | "metrics"
+> {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;
   readonly models: ModelRegistry;

@@ -125,6 +125,7 @@ test("auto is all GPUs in PCI bus order, whatever order the driver has, each wit
     environment: { CUDA_VISIBLE_DEVICES: "GPU-aaaa-1", CUDA_DEVICE_ORDER: "PCI_BUS_ID" },
     slots: 8,
     thresholds: { memory: 0.9, utilization: 0.95 },
+    own: {},
     engine: {
       kind: "llama",
       model: DEMO_MODEL,

@@ -74,7 +74,7 @@ async function slowServer(t: TestContext, budget: number) {
     request.response = reply.raw;
     done();
   });
-  readJsonBodies(app, { maxBytes: 4000, maxParts: 100 }, { memory, queue });
+  readJsonBodies(app, { maxBytes: 4000, maxParts: () => 100 }, { memory, queue });
   app.post("/", (request: FastifyRequest) =>
     usingBody(request, async () => {
       const { name } = request.body as { name: string };

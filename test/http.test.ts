@@ -1122,7 +1122,7 @@ test("web pages may call only when the configuration lists them", async (t) => {
   const missing = await get(app, "/nothing", { origin });
   assert.equal(missing.headers["access-control-allow-origin"], origin);
   const methods = allowed.headers["access-control-allow-methods"];
-  assert.equal(methods, "GET, HEAD, POST, DELETE", "a page may remove a task");
+  assert.equal(methods, "GET, HEAD, POST, PATCH, DELETE", "a page may remove a task");
   assert.match(
     String(refused.headers["access-control-expose-headers"]),
     /Idempotent-Replayed, X-Task-Id, X-Task-Ids, X-Gpu-Id, X-Ignored-Fields, X-Warning, Location/,

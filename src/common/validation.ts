@@ -38,7 +38,7 @@ export interface Misfit {
 }
 
 /** Means nothing to Ajv: for sentences, hints and documents. */
-const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported"];
+const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported", "live"];
 
 /**
  * An Ajv that fills in defaults and never changes a value's type.

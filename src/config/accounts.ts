@@ -1,7 +1,7 @@
 /** Users, their keys, and how much each may have. */
 import { Type } from "typebox";
 import { ALT_LAS } from "../common/paste.ts";
-import { section } from "./section.ts";
+import { liveSection, section } from "./section.ts";
 
 /** What a name of a user may be. */
 export const UserName = {
@@ -63,22 +63,25 @@ const callerLimits = {
   ),
 };
 
-export const CallersSection = section("How much of the server each user may have. More keys bring a user no more.", {
-  defaults: section("Limits of users that are not named below. null: no limit, except for max_queued.", {
-    weight: Type.Number({
-      ...Weight,
-      default: 1,
-      description: "Its share of the GPUs beside other users that have tasks waiting.",
+export const CallersSection = liveSection(
+  "How much of the server each user may have. More keys bring a user no more.",
+  {
+    defaults: section("Limits of users that are not named below. null: no limit, except for max_queued.", {
+      weight: Type.Number({
+        ...Weight,
+        default: 1,
+        description: "Its share of the GPUs beside other users that have tasks waiting.",
+      }),
+      ...callerLimits,
     }),
-    ...callerLimits,
-  }),
-  users: Type.Record(
-    Type.String(),
-    Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
-    {
-      default: {},
-      description:
-        "Limits of single users, like { bob: { weight: 2, max_running: 4 } }; a limit that is left out or null is that of defaults.",
-    },
-  ),
-});
+    users: Type.Record(
+      Type.String(),
+      Type.Object({ weight: Type.Optional(Type.Number(Weight)), ...callerLimits }, { additionalProperties: false }),
+      {
+        default: {},
+        description:
+          "Limits of single users, like { bob: { weight: 2, max_running: 4 } }; a limit that is left out or null is that of defaults.",
+      },
+    ),
+  },
+);

@@ -7,4 +7,6 @@ export { checkFiles, engineFault, type EngineFault } from "./files.ts";
 export { type Check, configFile, type ConfigOverrides, loadConfig, parseConfig, withoutNulls } from "./load.ts";
 export { MODEL_NAME, type ModelSettings } from "./models-section.ts";
 export { type Config, ConfigSchema } from "./schema.ts";
-export { type LiveConfig, Reloader, type ReloadReport, reloadWords } from "./reload.ts";
+export { type ReloadReport, reloadWords } from "./reload.ts";
+export { LiveSettings, type LiveUsers } from "./live.ts";
+export { configView, type ConfigView } from "./view.ts";

@@ -84,8 +84,9 @@ export function resolved(
 }
 
 /** The parts of a JSON schema that say of what type a value is. */
-interface SchemaPart {
+export interface SchemaPart {
   readonly type?: string;
+  readonly secret?: boolean;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly SchemaPart[];
   readonly then?: SchemaPart;
@@ -97,7 +98,7 @@ interface SchemaPart {
 }
 
 /** Everything that the schema allows at a path. */
-function partsAt(schema: SchemaPart, path: Path): SchemaPart[] {
+export function partsAt(schema: SchemaPart, path: Path): SchemaPart[] {
   return path.reduce((parts, key) => parts.flatMap((part) => inside(part, key)), alternatives(schema));
 }
 

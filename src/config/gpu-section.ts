@@ -80,46 +80,55 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
   multi_gpu: section("Placement over several GPUs.", {
     enabled: Type.Boolean({ default: true, description: "false: only the first GPU is used." }),
     default_strategy: Type.Enum([...STRATEGIES], {
+      live: true,
       default: "least_loaded",
       description: "The strategy of requests that name none.",
     }),
     strategies: Type.Array(Type.Enum([...STRATEGIES]), {
+      live: true,
       default: [...STRATEGIES],
       minItems: 1,
       description: "Strategies that a request may name.",
     }),
     batch_split: Type.Boolean({
+      live: true,
       default: true,
       description: "Whether batches that do not say are spread over several GPUs.",
     }),
     min_batch_size_per_gpu: Type.Integer({
+      live: true,
       default: 1,
       minimum: 1,
       description: "Items that each GPU gets at least when a batch is spread.",
     }),
     max_concurrent_tasks_per_gpu: Type.Integer({
+      live: true,
       default: 8,
       minimum: 1,
       maximum: 256,
       description: "Slots of each GPU: tasks that run there at once.",
     }),
     max_queue_size: Type.Integer({
+      live: true,
       default: 100_000,
       minimum: 0,
       description: "Tasks that may wait in all; over it: 503.",
     }),
     max_queue_bytes: Type.Integer({
+      live: true,
       default: 1024 * MIB,
       minimum: 0,
       description: "Bytes of their texts, on disk; over it: 503.",
     }),
     memory_threshold: Type.Number({
+      live: true,
       default: 0.9,
       minimum: 0,
       maximum: 1,
       description: "A GPU gets no new tasks while other programs take more than this share of its memory.",
     }),
     utilization_threshold: Type.Number({
+      live: true,
       default: 0.95,
       minimum: 0,
       maximum: 1,
@@ -139,6 +148,7 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
         allowed: 'a name like "gpu_0", a number like 0, or a list of these',
       }),
       {
+        live: true,
         default: {},
         description: 'For the strategy task_specific: task_type → "gpu_0", 0, or a list of these.',
       },

@@ -10,6 +10,7 @@ import { readConfigFile, readYaml } from "./file.ts";
 import { type Finding, type Path, type Place, refuseAll, touches } from "./findings.ts";
 import { type ModelSettings } from "./models-section.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
+import { pathText, rememberSources, type Source, sourcesInFile } from "./sources.ts";
 
 /** Values of the command line or the environment, which go before the file's. */
 export interface ConfigOverrides {
@@ -43,7 +44,7 @@ export function loadConfig(
 ): Config {
   const path = configFile(file);
   return path === undefined
-    ? finish({ value: {}, findings: [] }, () => ({ name: "", order: 0 }), overrides, checks)
+    ? finish({ value: {}, findings: [], sources: new Map() }, () => ({ name: "", order: 0 }), overrides, checks)
     : parseConfig(readConfigFile(path), path, overrides, checks);
 }
 
@@ -56,10 +57,17 @@ export function parseConfig(
 ): Config {
   const { value, lineOf } = readYaml(text, path);
   const placeInFile = (at: Path): Place => ({ name: `${path}:${lineOf(at)}: `, order: lineOf(at) });
-  return finish(fillTemplates(value, ConfigSchema, process.env), placeInFile, overrides, checks);
+  const filled = fillTemplates(value, ConfigSchema, process.env);
+  return finish({ ...filled, sources: sourcesInFile(value, filled.value) }, placeInFile, overrides, checks);
 }
 
 const COMMAND_LINE: Place = { name: "Command line: ", order: Infinity };
+
+interface FileValues {
+  readonly value: unknown;
+  readonly findings: readonly Finding[];
+  readonly sources: ReadonlyMap<string, Source>;
+}
 
 /**
  * 1. The file and the command line are each held against the schema.
@@ -67,7 +75,7 @@ const COMMAND_LINE: Place = { name: "Command line: ", order: Infinity };
  * 3. All that is wrong is told at once.
  */
 function finish(
-  file: { readonly value: unknown; readonly findings: readonly Finding[] },
+  file: FileValues,
   placeInFile: (path: Path) => Place,
   overrides: ConfigOverrides,
   checks: readonly Check[],
@@ -79,11 +87,7 @@ function finish(
   const isWrong = ([, at]: (typeof SET_BY)[number]): boolean => given.findings.some(({ path }) => touches(path, at));
   const unusable = Object.fromEntries(SET_BY.filter(isWrong).map(([name]) => [name, undefined]));
   const config = withOverrides(own.config, { ...overrides, model: model.path, ...unusable }, model.fetched);
-  const wrong = [...inFile, ...given.findings].map(({ path }) => path);
-  const rules = [checkTogether, ...checks].flatMap((check) => check(config));
-  const sound = rules.filter(
-    ({ path, from = [] }) => ![path, ...from].some((at) => wrong.some((one) => touches(one, at))),
-  );
+  const sound = brokenRules(config, [...inFile, ...given.findings], checks);
   const isGiven = (path: Path): boolean =>
     SET_BY.some(([name, at]) => overrides[name] !== undefined && touches(at, path));
   refuseAll([
@@ -91,7 +95,32 @@ function finish(
     ...[...given.findings, ...model.findings].map(({ sentence }) => ({ sentence, place: COMMAND_LINE })),
     ...sound.map(({ path, sentence }) => ({ sentence, place: isGiven(path) ? COMMAND_LINE : placeInFile(path) })),
   ]);
-  return deepFreeze(config);
+  deepFreeze(config);
+  rememberSources(config, new Map([...file.sources, ...sourcesOfOptions(overrides, model)]));
+  return config;
+}
+
+function sourcesOfOptions(overrides: ConfigOverrides, { fetched }: GivenModel): [string, Source][] {
+  const given = SET_BY.filter(([name]) => overrides[name] !== undefined);
+  const paths = given.map(([name, path]) => (name === "model" && fetched !== null ? ["models"] : path));
+  return paths.map((path) => [pathText(path), "option"]);
+}
+
+/**
+ * A configuration of all that is right of `value`, with the defaults, and everything that is wrong with it.
+ * @param value is changed
+ */
+export function checked(value: unknown): { readonly config: Config; readonly findings: readonly Finding[] } {
+  const { config, findings } = fitted(value);
+  return { config: deepFreeze(config), findings: [...findings, ...brokenRules(config, findings, [])] };
+}
+
+/** What the rules between keys say, but for those about values that are wrong themselves. */
+function brokenRules(config: Config, wrong: readonly Finding[], checks: readonly Check[]): readonly Finding[] {
+  const rules = [checkTogether, ...checks].flatMap((check) => check(config));
+  return rules.filter(
+    ({ path, from = [] }) => ![path, ...from].some((at) => wrong.some((one) => touches(one.path, at))),
+  );
 }
 
 /** A configuration with all defaults and what is right of `value`, and what is not. */
@@ -191,7 +220,8 @@ export function withoutNulls(value: unknown): unknown {
   return Object.fromEntries(kept.map(([key, inner]) => [key, withoutNulls(inner)]));
 }
 
-function deepFreeze<T>(value: T): T {
+/** Frozen with all that is inside. */
+export function deepFreeze<T>(value: T): T {
   if (value !== null && typeof value === "object") {
     Object.values(value).forEach(deepFreeze);
     Object.freeze(value);

@@ -43,6 +43,7 @@ export const ModelSettings = Type.Object(
 export type ModelSettings = Static<typeof ModelSettings>;
 
 export const MODELS = Type.Array(ModelSettings, {
+  live: true,
   default: [],
   description: [
     "Models by name, in the place of engine.model. Several may share a GPU; each entry may have these keys:",

@@ -1,12 +1,7 @@
-/** Reading the configuration again while the server runs: what counts at once, and what from the next start. */
+/** What has changed in a configuration that was read again. */
 import { isDeepStrictEqual } from "node:util";
+import { countsFrom, keyName, leavesOf, valueAt } from "./keys.ts";
 import { type Config } from "./schema.ts";
-
-/** The sections that count at once. */
-const LIVE = ["models", "models_from_cache", "models_allow_urls"] as const satisfies (keyof Config)[];
-
-/** The settings that may change while the server runs. */
-export type LiveConfig = Pick<Config, (typeof LIVE)[number]>;
 
 /** What became of a configuration that was read again. */
 export interface ReloadReport {
@@ -20,50 +15,43 @@ export interface ReloadReport {
   readonly now: readonly string[];
   /** Keys that have changed and count from the next start. */
   readonly later: readonly string[];
+  /** Keys whose value was set while the server ran, and hides what the file says. */
+  readonly hidden: readonly string[];
+  /** Sentences about values that were set while the server ran, and hold no more. */
+  readonly ended: readonly string[];
+  /** What became of the certificate, in a sentence; null: there is none, or it is the same. */
+  readonly certificate: string | null;
 }
 
-export interface ReloaderParts {
-  /** The configuration of the start. */
-  readonly config: Config;
-  /** Reads and checks the configuration as at a start, overrides included. @throws {AltLasError} `bad_config` */
-  readonly read: () => Config;
-  /** Takes over what counts at once, all of it or nothing. @throws {AltLasError} it cannot be taken over */
-  readonly apply: (config: Config) => void;
+/** Names what differs in all that counts at once. */
+export function liveDifferences(before: Config, now: Config): Pick<ReloadReport, "models" | "now"> {
+  const keys = differingKeys(before, now).filter((path) => countsFrom(path) !== "start");
+  return {
+    models: differingModels(before.models, now.models),
+    now: keys.map(keyName).filter((key) => key !== "models"),
+  };
 }
 
-export class Reloader {
-  readonly #parts: ReloaderParts;
-  #live: LiveConfig;
-
-  constructor(parts: ReloaderParts) {
-    this.#parts = parts;
-    this.#live = parts.config;
-  }
-
-  /** @throws {AltLasError} what is wrong with the configuration; nothing has changed then */
-  reload(): ReloadReport {
-    const { config, read, apply } = this.#parts;
-    const next = read();
-    const before = this.#live;
-    apply(next);
-    this.#live = next;
-    const others = LIVE.filter((key) => key !== "models");
-    return {
-      models: differingModels(before.models, next.models),
-      now: others.filter((key) => before[key] !== next[key]),
-      later: differingKeys(without(config), without(next)),
-    };
-  }
+/** Keys that differ and count from the next start. @param start the configuration of the start */
+export function laterDifferences(start: Config, now: Config): readonly string[] {
+  return differingKeys(start, now)
+    .filter((path) => countsFrom(path) === "start")
+    .map(keyName);
 }
 
 /** For a command and the log: what counts at once, and what does not. */
-export function reloadWords({ models, now, later }: ReloadReport): string {
+export function reloadWords({ models, now, later, hidden, ended, certificate }: ReloadReport): string {
   const parts = (["added", "changed", "removed"] as const).flatMap((what) =>
     models[what].length === 0 ? [] : [`${what} ${models[what].join(", ")}`],
   );
   const changes = [...(parts.length > 0 ? [`models: ${parts.join("; ")}`] : []), ...now];
-  const first = changes.length === 0 ? "Nothing that counts at once has changed." : `In force: ${changes.join("; ")}.`;
-  return later.length === 0 ? first : `${first} From the next start: ${later.join(", ")}.`;
+  return [
+    changes.length === 0 ? "Nothing that counts at once has changed." : `In force: ${changes.join("; ")}.`,
+    ...(later.length === 0 ? [] : [`From the next start: ${later.join(", ")}.`]),
+    ...(hidden.length === 0 ? [] : [`Set while the server ran, and not as the file says: ${hidden.join(", ")}.`]),
+    ...ended,
+    ...(certificate === null ? [] : [certificate]),
+  ].join(" ");
 }
 
 function differingModels(before: Config["models"], now: Config["models"]): ReloadReport["models"] {
@@ -78,21 +66,9 @@ function differingModels(before: Config["models"], now: Config["models"]): Reloa
   };
 }
 
-function without(config: Config): object {
-  return Object.fromEntries(Object.entries(config).filter(([key]) => !(LIVE as readonly string[]).includes(key)));
-}
-
-/** Names a list as a whole: its entries have no names of their own. */
-function differingKeys(before: object, now: object, path: readonly string[] = []): string[] {
-  const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
-  return [...keys].flatMap((key) => {
-    const [one, other] = [before, now].map((values) => (values as Readonly<Record<string, unknown>>)[key]);
-    if (isDeepStrictEqual(one, other)) return [];
-    const at = [...path, key];
-    return isSection(one) && isSection(other) ? differingKeys(one, other, at) : at.join(".");
-  });
-}
-
-function isSection(value: unknown): value is object {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
+/** A list differs as a whole: its entries have no names of their own. */
+export function differingKeys(before: Config, now: Config): (readonly (string | number)[])[] {
+  const paths = [...leavesOf(now), ...leavesOf(before)].map(({ path }) => path);
+  const each = new Map(paths.map((path) => [JSON.stringify(path), path]));
+  return [...each.values()].filter((path) => !isDeepStrictEqual(valueAt(before, path), valueAt(now, path)));
 }

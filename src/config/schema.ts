@@ -59,8 +59,19 @@ export const ConfigSchema = Type.Object(
       },
     ),
     limits: section("Limits of requests and connections.", {
-      max_text_bytes: Type.Integer({ default: MIB, minimum: 1, description: "Bytes of one text in UTF-8." }),
-      max_batch_size: Type.Integer({ default: 1000, minimum: 1, maximum: 100_000, description: "Items of one batch." }),
+      max_text_bytes: Type.Integer({
+        live: true,
+        default: MIB,
+        minimum: 1,
+        description: "Bytes of one text in UTF-8.",
+      }),
+      max_batch_size: Type.Integer({
+        live: true,
+        default: 1000,
+        minimum: 1,
+        maximum: 100_000,
+        description: "Items of one batch.",
+      }),
       unauthenticated_connections: Type.Integer({
         default: 1024,
         minimum: 1,
@@ -104,11 +115,13 @@ export const ConfigSchema = Type.Object(
     engine: EngineSection,
     models: MODELS,
     models_from_cache: Type.Boolean({
+      live: true,
       default: true,
       description:
         "Whether models that were pulled are served, too: by their short names, loaded when they are wanted.",
     }),
     models_allow_urls: Type.Boolean({
+      live: "file",
       default: false,
       description:
         "Whether an admin may have the server fetch models from any https address, and not only from the hub.",
@@ -198,6 +211,7 @@ export const ConfigSchema = Type.Object(
     }),
     log: section("The log, on standard error.", {
       level: Type.Enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"], {
+        live: true,
         default: "info",
         description: "trace, debug, info, warn, error, fatal or silent.",
       }),

@@ -8,6 +8,11 @@ export function section<Properties extends Record<string, TSchema>>(description:
   return Type.Object(properties, { description, additionalProperties: false, default: {} });
 }
 
+/** As `section`; all that is inside may change while the server runs. */
+export function liveSection<Properties extends Record<string, TSchema>>(description: string, properties: Properties) {
+  return Type.Object(properties, { description, additionalProperties: false, default: {}, live: true });
+}
+
 /** Not a union, so that a mistake is named by its own path and not by that of the whole. */
 export function either(type: "object" | "array", matching: TSchema, others: TSchema) {
   // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word

@@ -88,7 +88,10 @@ export interface InstanceFacts {
   readonly isFetching: boolean;
   /** Why it is crowded and takes no new tasks although it is ready; null: it is not. */
   readonly crowded: ExternalLoad | Extract<WhyNot, "server_full"> | null;
+  /** Tasks that may run there at once. */
   readonly slots: number;
+  /** Slots that its model was loaded with, which may be more; absent: as many. */
+  readonly loadedSlots?: number;
   /** Tokens of context for each slot; null until the model is loaded. */
   readonly context: number | null;
   readonly residency: Residency;

@@ -15,6 +15,7 @@ import { factsOf, type GpuView, statusOf } from "./gpu-view.ts";
 import { type InstanceEngine, type InstanceEvents, type InstanceSettings } from "./instance/instance-parts.ts";
 import { Instance } from "./instance/instance.ts";
 import { type LossReason } from "./instance/lifecycle.ts";
+import { type DeviceLimits } from "./inventory/device-limits.ts";
 import { type Device } from "./inventory/devices.ts";
 import { ModelEvents } from "./model-events.ts";
 import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
@@ -45,7 +46,8 @@ export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "bes
 const READING_EXPIRES = 30_000;
 
 export class Gpu {
-  readonly device: Device;
+  /** Only its limits ever change. */
+  device: Device;
   readonly #options: GpuOptions;
   readonly #events: GpuEvents;
   readonly #health: Health;
@@ -83,6 +85,13 @@ export class Gpu {
       maxTemperature: device.maxTemperature,
       changed: () => this.#onHealth(),
     });
+  }
+
+  /** Other limits hold from now on. Tasks that run stay, also where fewer may run; more slots than an instance was loaded with take a load. */
+  limit({ slots, thresholds }: DeviceLimits): void {
+    this.device = { ...this.device, slots, thresholds };
+    this.#crowding.set(thresholds);
+    this.#events.changed();
   }
 
   /** Gives it an instance. @param served the model that it has by name; null: one of its own */

@@ -9,6 +9,7 @@ import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type RunSink, type Task } from "../task.ts";
 import { deviceTraits } from "./device-kinds.ts";
+import { limitsOf } from "./inventory/device-limits.ts";
 import { type Device } from "./inventory/devices.ts";
 import { type KnownGpus } from "./inventory/known-gpus.ts";
 import { Cards, FIRST_FIGURES } from "./card/cards.ts";
@@ -17,7 +18,7 @@ import { budgetOf, roomOn } from "./card/room.ts";
 import { type GpuFacts, type InstanceRef } from "./facts.ts";
 import { ModelNames, modelsOf, type ModelStatus } from "./models.ts";
 import { engineOptions } from "./engine-options.ts";
-import { isThere, keyOf, mayHold, type ServedModel } from "./served.ts";
+import { isPlacedAlike, isThere, keyOf, mayHold, type ServedModel } from "./served.ts";
 import { planStarts } from "./starts.ts";
 import { Startup } from "./startup.ts";
 import { type GpuStatus, type InstanceStatus, type Readiness } from "./status.ts";
@@ -135,6 +136,11 @@ export class GpuPool {
     if (this.#started) void this.#loadNew(before);
   }
 
+  /** Takes over the slots and thresholds of another configuration. */
+  limit(config: Pick<Config, "gpu">): void {
+    for (const gpu of this.#gpus.values()) gpu.limit(limitsOf(gpu.device.own, config));
+  }
+
   /** Successors that could not be loaded are tried again. */
   tryAgain(): void {
     for (const gpu of this.#gpus.values()) gpu.tryAgain();
@@ -144,7 +150,7 @@ export class GpuPool {
   async #loadNew(before: ReadonlyMap<string, ServedModel>): Promise<void> {
     const isNew = (model: ServedModel): boolean => {
       const old = before.get(keyOf(model.settings));
-      return !isThere(old) || !isSameList(placing(old!), placing(model));
+      return !isThere(old) || !isPlacedAlike(old!, model);
     };
     const gpus = [...this.#gpus.values()];
     const models = [...this.#models.values()].filter(isNew);
@@ -264,7 +270,7 @@ export class GpuPool {
     const gpu: Gpu = new Gpu(
       {
         device,
-        memory: (reading) => roomOn({ device, reading, all: this.#alike(device) }),
+        memory: (reading) => roomOn({ device: gpu.device, reading, all: this.#alike(device) }),
         memoryFreed: (bytes) => this.#cards.watchFreed(device.uuids, bytes),
         estimate: this.#parts.estimate ?? estimateOf,
         healthCheckInterval: config.gpu.health_check_interval,
@@ -272,7 +278,7 @@ export class GpuPool {
         cancelTimeout: config.tasks.cancel_timeout,
         inherit: config.gpu.worker_environment,
         openChannel,
-        memoryBudget: (instance) => this.#memoryBudget(device, instance),
+        memoryBudget: (instance) => this.#memoryBudget(gpu.device, instance),
         footprint: () => this.#cards.footprint(device.uuids),
         loading: this.#loading,
         timing,
@@ -379,15 +385,6 @@ export class GpuPool {
 /** Of a set JSON would only say that it is an object. */
 function withSets(_key: string, value: unknown): unknown {
   return value instanceof Set ? [...value] : value;
-}
-
-/** Where it is to be from the start. */
-function placing({ settings: { load, gpus = [] } }: ServedModel): readonly unknown[] {
-  return [load, ...gpus];
-}
-
-function isSameList(one: readonly unknown[], other: readonly unknown[]): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** Whether a driver tells about it. */

@@ -113,3 +113,9 @@ function capabilitiesOf({ models }: Config["engine"]["simulated"], name: string)
   const capabilities = models.find((model) => model.name === name)?.capabilities;
   return capabilities === undefined ? {} : { capabilities };
 }
+
+/** Whether it is to be at the same places from the start. */
+export function isPlacedAlike(one: ServedModel, other: ServedModel): boolean {
+  const placing = ({ settings: { load, gpus = [] } }: ServedModel): string => JSON.stringify([load, ...gpus]);
+  return placing(one) === placing(other);
+}

@@ -38,7 +38,7 @@ export interface BodyLimits {
   /** Bytes of one body. */
   readonly maxBytes: number;
   /** Lists, objects and members of one body. */
-  readonly maxParts: number;
+  readonly maxParts: () => number;
 }
 
 /** Makes the application read JSON bodies, and nothing else. */
@@ -49,7 +49,7 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: B
     readBody(request, payload, limits.maxBytes, room, (error, body) => {
       if (body === null) return done(error);
       try {
-        done(null, parseJson(body, limits.maxParts + (request.routeOptions.config.moreParts ?? 0)));
+        done(null, parseJson(body, limits.maxParts() + (request.routeOptions.config.moreParts ?? 0)));
       } catch (thrown) {
         done(thrown as Error);
       }

@@ -3,6 +3,7 @@ import swagger from "@fastify/swagger";
 import { type FastifyInstance, type FastifySchema } from "fastify";
 import { ERRORS, type ErrorCode } from "../errors.ts";
 import { BatchView } from "./schemas/batches.ts";
+import { ConfigAnswer } from "./schemas/config.ts";
 import { Failure, FailureRef } from "./schemas/common.ts";
 import { isOpenAi, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
@@ -39,6 +40,7 @@ const SHARED_SCHEMAS = [
   GpuView,
   GpuDetails,
   ModelView,
+  ConfigAnswer,
   ChatAnswer,
   CompletionAnswer,
   EmbeddingAnswer,
@@ -101,6 +103,7 @@ const TAGS = [
   { name: "webhooks", description: "Messages about tasks and batches to other servers" },
   { name: "gpus", description: "The GPUs and their load" },
   { name: "models", description: "The models, and where they are" },
+  { name: "config", description: "The configuration, also while the server runs" },
   { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
   { name: "health", description: "For load balancers and supervisors; no credentials needed" },
   { name: "metrics", description: "For Prometheus" },

@@ -109,13 +109,13 @@ async function tryOne(
 
 /** @throws {AltLasError} its fields do not go together */
 function wantedBy(
-  { config }: ServerParts,
+  { live }: ServerParts,
   { body, headers }: FastifyRequest<{ Body: PredictRequest }>,
   webhook: Webhook | null,
 ): Wanted {
   const { strategy, specific_gpu_id } = body.gpu_options;
   return {
-    inputs: [inputOf(body, config.limits.max_text_bytes, null)],
+    inputs: [inputOf(body, live.config.limits.max_text_bytes, null)],
     strategy,
     // Adding 0 makes 0 of -0.
     pinnedGpuId: specific_gpu_id === undefined ? null : specific_gpu_id + 0,
@@ -178,7 +178,7 @@ async function submitBatch(
 ): Promise<BatchAnswer> {
   const { body } = request;
   const { strategy, batch_split } = body.gpu_options;
-  const { max_text_bytes } = parts.config.limits;
+  const { max_text_bytes } = parts.live.config.limits;
   const { batchStatus, batchId, tasks } = await submit(parts, request, reply, {
     inputs: body.batch.map((item, index) => inputOf(item, max_text_bytes, index)),
     strategy,

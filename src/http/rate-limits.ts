@@ -6,7 +6,7 @@ import { type ServerParts } from "./server-parts.ts";
 
 declare module "fastify" {
   interface FastifyInstance {
-    /** Puts the headers on an answer that passes no hook, as it goes out while it comes about. Absent: nobody has a limit. */
+    /** Puts the headers on an answer that passes no hook, as it goes out while it comes about. */
     addRates?: (reply: FastifyReply) => void;
   }
 }
@@ -67,10 +67,16 @@ export const RATE_HEADERS: readonly string[] = [
   ...["Requests", "Tokens"].flatMap((of) => ["Limit", "Remaining", "Reset"].map((what) => `X-RateLimit-${what}-${of}`)),
 ];
 
-/** Puts the headers on every answer of these routes whose caller is known. Where nobody has a limit it costs nothing. */
-export function tellRates(routes: FastifyInstance, { config, tasks }: ServerParts, headersOf: RateHeaders): void {
-  if (!anyLimits(config.callers)) return;
+/** Puts the headers on every answer of these routes whose caller is known. Where nobody has a limit it costs next to nothing. */
+export function tellRates(routes: FastifyInstance, { live, tasks }: ServerParts, headersOf: RateHeaders): void {
+  let seen = live.config;
+  let limited = anyLimits(seen.callers);
   const addRates = (reply: FastifyReply): void => {
+    if (live.config !== seen) {
+      seen = live.config;
+      limited = anyLimits(seen.callers);
+    }
+    if (!limited) return;
     const caller = reply.request.caller as FastifyRequest["caller"] | undefined;
     if (caller !== undefined) reply.headers(headersOf(tasks.ratesOf(caller.name)));
   };

@@ -1,6 +1,6 @@
 /** The parts that the routes work with; main.ts brings them together. */
 import { type Caller, type Credentials } from "../auth/credentials.ts";
-import { type Config } from "../config/config.ts";
+import { type Config, type LiveSettings } from "../config/config.ts";
 import { type ModelStatus } from "../gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type ModelCatalog } from "../models/catalog.ts";
@@ -18,7 +18,10 @@ export interface DrainOptions {
 }
 
 export interface ServerParts {
+  /** As it was at the start: for what does not change while the server runs. */
   readonly config: Config;
+  /** The configuration as it holds now, and its changes. */
+  readonly live: Pick<LiveSettings, "config" | "values" | "sourceOf" | "patch">;
   readonly tasks: TaskApi;
   readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];

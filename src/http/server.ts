@@ -10,6 +10,7 @@ import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { BodyQueue } from "./body-queue.ts";
 import { callersRoute } from "./callers.ts";
 import { Connections, limitsWithin } from "./connections.ts";
+import { configRoutes, originalConfigRoutes } from "./config.ts";
 import { connectionRoom } from "./descriptors.ts";
 import { eventsRoute } from "./events.ts";
 import { clientErrorHandler, errorHandler } from "./failures.ts";
@@ -17,6 +18,7 @@ import { refuseForeignChanges } from "./cross-origin.ts";
 import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { healthRoutes } from "./health.ts";
+import { liveSchemas } from "./live-schemas.ts";
 import { meRoute } from "./me.ts";
 import { withWholeNames } from "./model-paths.ts";
 import {
@@ -44,7 +46,7 @@ import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
 import { cutStalledReaders } from "./stalled-readers.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
-import { readTls } from "./tls.ts";
+import { readTls, renewable } from "./tls.ts";
 import { refuseUnknownRoutes } from "./unknown-routes.ts";
 import { setUpValidation } from "./validate.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
@@ -108,11 +110,12 @@ export function createServer(parts: ServerParts): FastifyInstance {
     },
     clientErrorHandler: clientErrorHandler(newRequestId),
     // Of its own it would only say at which addresses it listens, which the greeting has said.
-    loggerInstance: log.child({}, { level: log.isLevelEnabled("info") ? "warn" : log.level }) as FastifyBaseLogger,
+    loggerInstance: log.child({}, { level: frameworkLevel(log) }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     // A logger for each request would cost more than all our own work on it; what we log names the request itself.
     childLoggerFactory: (logger) => logger,
   }) as unknown as FastifyInstance;
+  renewable(app, config.server.tls, tls);
   allowHalfOpen(app.server);
   answerOddRequests(app.server, newRequestId);
   cutStalledReaders(app.server);
@@ -121,6 +124,15 @@ export function createServer(parts: ServerParts): FastifyInstance {
   answerInTurn(app.server, open);
   setUp(app, parts, proxies, open);
   return app;
+}
+
+function frameworkLevel(log: ServerParts["log"]): string {
+  return log.isLevelEnabled("info") ? "warn" : log.level;
+}
+
+/** The log has another level now. */
+export function followLogLevel(app: FastifyInstance, log: ServerParts["log"]): void {
+  app.log.level = frameworkLevel(log);
 }
 
 /** The id that a client has given its request; null: none that can be used. */
@@ -142,7 +154,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
   const memory = new RequestMemory(config.limits);
-  setUpValidation(app, config.limits, { memory, queue: new BodyQueue() });
+  setUpValidation(app, parts.live, { memory, queue: new BodyQueue() });
   tellRequests(app);
   countAnswers(app, memory);
   app.addHook("onRequest", (request, reply, done) => {
@@ -155,7 +167,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
   if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
   const { cors_origins } = config.server;
   if (cors_origins.length > 0) {
-    const methods = ["GET", "HEAD", "POST", "DELETE"];
+    const methods = ["GET", "HEAD", "POST", "PATCH", "DELETE"];
     app.register(cors, { origin: [...cors_origins], methods, exposedHeaders, maxAge: 600, strictPreflight: false });
   }
   setUpOpenapi(app, version);
@@ -187,7 +199,7 @@ function closedRoutes(closed: FastifyInstance, parts: ServerParts): void {
 }
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void {
-  const schemas = requestSchemas(parts.config);
+  const schemas = liveSchemas(parts.live, requestSchemas);
   tellRates(api, parts, standardHeaders);
   predictRoute(api, parts, schemas, pings);
   batchRoute(api, parts, schemas);
@@ -216,6 +228,8 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   unloadModelRoute(api, parts);
   pullModelRoute(api, parts);
   removeModelRoute(api, parts);
+  configRoutes(api, parts);
+  originalConfigRoutes(api, parts);
 }
 
 function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {

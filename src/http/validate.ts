@@ -4,6 +4,7 @@ import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { type BodyRoom, readJsonBodies } from "./bodies.ts";
 import { makeAjv, misfitOf } from "../common/validation.ts";
+import { renewalOf } from "./live-schemas.ts";
 import { queryReader } from "./query.ts";
 
 /** The parts of a JSON schema that say where a null may be dropped. */
@@ -23,19 +24,25 @@ const PARTS_BESIDE_ITEMS = 10_000;
 const EMPTY_BODY = "The body is empty; it must be a JSON object.";
 
 /** Makes the application read JSON bodies only, and check bodies and query strings with our own sentences. */
-export function setUpValidation(app: FastifyInstance, limits: Config["limits"], room: BodyRoom): void {
-  const maxParts = PARTS_FOR_AN_ITEM * limits.max_batch_size + PARTS_BESIDE_ITEMS;
-  readJsonBodies(app, { maxBytes: limits.max_body_bytes, maxParts }, room);
+export function setUpValidation(app: FastifyInstance, live: { readonly config: Config }, room: BodyRoom): void {
+  const maxParts = (): number => PARTS_FOR_AN_ITEM * live.config.limits.max_batch_size + PARTS_BESIDE_ITEMS;
+  readJsonBodies(app, { maxBytes: live.config.limits.max_body_bytes, maxParts }, room);
   app.setValidatorCompiler<Shape & object>(({ schema, httpPart }) => {
     // Handlers answer 404, not 400, for a path that names nothing.
     if (httpPart === "params") return () => true;
-    let check = checks.get(schema);
-    if (check === undefined) checks.set(schema, (check = compile(schema, httpPart === "body")));
-    return check;
+    const renewal = renewalOf(schema);
+    const isBody = httpPart === "body";
+    return renewal === undefined ? checkBy(schema, isBody) : (given) => checkBy(renewal(), isBody)(given);
   });
 }
 
 type Check = (given: unknown) => { value: unknown } | { error: AltLasError };
+
+function checkBy(schema: Shape & object, isBody: boolean): Check {
+  let check = checks.get(schema);
+  if (check === undefined) checks.set(schema, (check = compile(schema, isBody)));
+  return check;
+}
 
 const ajv = makeAjv();
 /** By schema: routes share some, each GET has a HEAD, and tests make many servers. */

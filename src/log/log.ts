@@ -42,9 +42,11 @@ const RETRY_MS = 100;
 
 /** @param stream where to write JSON lines; undefined: standard error, in colour when it is a terminal */
 export function createLogger(level: Config["log"]["level"], stream?: DestinationStream): Logger {
-  return pino(
+  const children: WeakRef<Logger>[] = [];
+  const log = pino(
     {
       level,
+      onChild: (child) => note(children, child),
       redact: {
         paths: SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]),
         censor: "[secret]",
@@ -52,6 +54,32 @@ export function createLogger(level: Config["log"]["level"], stream?: Destination
     },
     stream ?? (process.stderr.isTTY ? forPeople() : forMachines()),
   );
+  families.set(log, children);
+  return log;
+}
+
+/** By the logger that the others were made of. */
+const families = new WeakMap<Logger, WeakRef<Logger>[]>();
+
+/** Loggers above which those are left out that nobody has any more. */
+const MANY = 256;
+
+function note(children: WeakRef<Logger>[], child: Logger): void {
+  if (children.length >= MANY) {
+    const alive = children.filter((one) => one.deref() !== undefined);
+    children.splice(0, children.length, ...alive);
+  }
+  children.push(new WeakRef(child));
+}
+
+/** Changes the level of a logger, and of those made of it that have the same one: of itself, pino leaves these as they are. */
+export function setLevel(log: Logger, level: Config["log"]["level"]): void {
+  const before = log.level;
+  log.level = level;
+  for (const child of families.get(log) ?? []) {
+    const logger = child.deref();
+    if (logger?.level === before) logger.level = level;
+  }
 }
 
 function forMachines(): DestinationStream {

@@ -10,6 +10,7 @@ import { type Capability } from "../request.ts";
 import { type FetchProgress } from "./fetch.ts";
 import { bytesAt } from "./model-file.ts";
 import { type ModelRegistry } from "./registry.ts";
+import { isPublic } from "./pull-rules.ts";
 import { parseSource } from "./source.ts";
 
 /** A model with all its instances. */
@@ -137,7 +138,7 @@ export class ModelCatalog {
    */
   async pull(source: string, name: string | undefined): Promise<CatalogModel> {
     const { kind } = parseSource(source);
-    if (kind === "path" || (kind === "url" && !this.#parts.allowUrls())) {
+    if (!isPublic(source, this.#parts.allowUrls())) {
       const what = kind === "path" ? "a path" : "a URL, which needs models_allow_urls: true";
       const sentence = `source must be a name of the table or begin with hf:, as in hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF; it is ${what}.`;
       throw new AltLasError("invalid_input", sentence, { param: "source" });

@@ -23,6 +23,37 @@ export function pullOf(source: string, name?: string): Wish {
   return { name: called, source: sourceText(plain) };
 }
 
+/**
+ * Refuses models of a configuration that came over HTTP, where they name what no request may: files and programs of this machine, and
+ * addresses unless `models_allow_urls` is set. Models that were there before may stay.
+ * @throws {AltLasError} `invalid_input`
+ */
+export function refuseOwnPlaces(
+  next: Pick<Config, "models" | "models_allow_urls">,
+  before: readonly Pick<Config, "models">[],
+): void {
+  const were = before.flatMap(({ models }) => models);
+  for (const [index, model] of next.models.entries()) {
+    const known = were.filter(({ name }) => name === model.name);
+    const { source, engine } = model;
+    const at = `models[${index}]`;
+    if (source !== undefined && known.every((one) => one.source !== source) && !isPublic(source, next.models_allow_urls)) {
+      const wanted = "must be a name of the table or begin with hf: when a request sets it";
+      throw new AltLasError("invalid_input", `${at}.source ${wanted}; got ${shown(source)}.`, { param: `${at}.source` });
+    }
+    if (engine?.binary !== undefined && known.every((one) => one.engine?.binary !== engine.binary)) {
+      const sentence = `${at}.engine.binary cannot be set by a request: it is a program of the server's machine.`;
+      throw new AltLasError("invalid_input", sentence, { param: `${at}.engine.binary` });
+    }
+  }
+}
+
+/** Whether a request may name a source. */
+export function isPublic(source: string, allowUrls: boolean): boolean {
+  const { kind } = parseSource(source);
+  return kind !== "path" && (kind !== "url" || allowUrls);
+}
+
 /** Adds a model to those that were pulled, or says anew where its file is. @throws {AltLasError} `conflict`: another model has the name */
 export function withPulled(models: readonly PulledModel[], model: PulledModel): readonly PulledModel[] {
   const same = models.find(({ name }) => name === model.name);

@@ -5,7 +5,7 @@
 import { wallTime } from "../common/clock.ts";
 import { ABSENT, FileWatch } from "../common/file-watch.ts";
 import { shown } from "../common/validation.ts";
-import { type Config, deviceEntries, type LiveConfig, type ModelSettings } from "../config/config.ts";
+import { type Config, deviceEntries, type ModelSettings } from "../config/config.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelFile, type ServedModel } from "../gpu/served.ts";
@@ -187,7 +187,11 @@ export class ModelRegistry {
    * Takes over another configuration. Models that are the same keep their state.
    * @throws {AltLasError} one of the sources is malformed; nothing has changed then
    */
-  configure({ models, models_from_cache: fromCache, models_allow_urls: allowsUrls }: LiveConfig): void {
+  configure({
+    models,
+    models_from_cache: fromCache,
+    models_allow_urls: allowsUrls,
+  }: Pick<Config, "models" | "models_from_cache" | "models_allow_urls">): void {
     const before = this.#configured;
     this.#configured = models.map((settings) => {
       const text = JSON.stringify(settings);

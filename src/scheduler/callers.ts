@@ -39,7 +39,7 @@ export class Caller {
   readonly name: string;
   /** Unique: callers are numbered as they come. */
   readonly number: number;
-  readonly limits: CallerLimits;
+  limits: CallerLimits;
   /** Its running tasks, with the work they were estimated at. */
   readonly running = new Map<Task, number>();
   /** Tasks that wait. */
@@ -54,8 +54,8 @@ export class Caller {
   tag = 0;
   /** Its place among those that want or have slots; null: it does neither. */
   rank: Rank<Caller> | null = null;
-  readonly requests: TokenBucket | null;
-  readonly tokens: TokenBucket | null;
+  requests: TokenBucket | null = null;
+  tokens: TokenBucket | null = null;
   readonly drainRate: DrainRate;
 
   /** @param now Unix milliseconds */
@@ -63,9 +63,15 @@ export class Caller {
     this.name = name;
     this.number = number;
     this.limits = limits;
-    this.requests = limits.requestsPerMinute === null ? null : new TokenBucket(limits.requestsPerMinute, now());
-    this.tokens = limits.tokensPerMinute === null ? null : new TokenBucket(limits.tokensPerMinute, now());
     this.drainRate = new DrainRate(now);
+    this.limit(limits, now());
+  }
+
+  /** It has other limits from now on. @param now Unix milliseconds */
+  limit(limits: CallerLimits, now: number): void {
+    this.limits = limits;
+    this.requests = resized(this.requests, limits.requestsPerMinute, now);
+    this.tokens = resized(this.tokens, limits.tokensPerMinute, now);
   }
 
   /** Whether it wants or has slots. */
@@ -79,10 +85,17 @@ export class Caller {
   }
 }
 
+function resized(bucket: TokenBucket | null, perMinute: number | null, now: number): TokenBucket | null {
+  if (perMinute === null) return null;
+  if (bucket === null) return new TokenBucket(perMinute, now);
+  bucket.resize(perMinute, now);
+  return bucket;
+}
+
 export class Callers {
   /** Of all of them together. */
   readonly drainRate: DrainRate;
-  readonly #limitsOf: (user: string) => CallerLimits;
+  #limitsOf: (user: string) => CallerLimits;
   /** Unix milliseconds. */
   readonly #now: () => number;
   readonly #byName = new Map<string, Caller>();
@@ -116,6 +129,18 @@ export class Callers {
   /** All that have been asked about since the start, in the order in which they came. */
   get all(): Iterable<Caller> {
     return this.#byName.values();
+  }
+
+  /** All may have other limits from now on. A weight counts for what is yet to be given, and not for what was. */
+  renew(limitsOf: (user: string) => CallerLimits): void {
+    this.#limitsOf = limitsOf;
+    for (const caller of this.#byName.values()) {
+      const before = caller.limits.weight;
+      caller.limit(limitsOf(caller.name), this.#now());
+      const running = caller.running.values().reduce((sum, work) => sum + work, 0);
+      this.#uncertain += running / caller.limits.weight - running / before;
+    }
+    this.#mostUncertain = Math.max(this.#mostUncertain, this.#uncertain);
   }
 
   // --- limits for each minute ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/** The effects of the scheduler, and its constant settings. */
+/** The effects of the scheduler, and its settings. */
 import { type InstanceRef } from "../gpu/facts.ts";
 import { type Task } from "../task.ts";
 import { type CallerLimits } from "./callers.ts";
@@ -43,3 +43,9 @@ export interface SchedulerSettings {
   /** Whether more than one user is known; asked at each submission, since that changes. */
   readonly isShared: () => boolean;
 }
+
+/** Settings that may change while it runs. */
+export type LiveSchedulerSettings = Pick<
+  SchedulerSettings,
+  "maxQueueSize" | "maxQueueBytes" | "minBatchSizePerGpu" | "mappings" | "limitsOf"
+>;

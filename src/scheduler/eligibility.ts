@@ -26,10 +26,15 @@ export interface Candidates {
 export class Eligibility {
   readonly #fleet: Fleet;
   /** In `gpu_id` order. */
-  readonly #mappings: ReadonlyMap<string, readonly number[]>;
+  #mappings: ReadonlyMap<string, readonly number[]> = new Map();
 
   constructor(fleet: Fleet, mappings: Mappings) {
     this.#fleet = fleet;
+    this.map(mappings);
+  }
+
+  /** Other GPUs are meant for task types from now on. */
+  map(mappings: Mappings): void {
     this.#mappings = new Map(Array.from(mappings, ([type, ids]) => [type, [...ids].toSorted((a, b) => a - b)]));
   }
 

@@ -1,24 +1,70 @@
-/** The queues of one caller for what asks the same. */
+/** The waiting tasks of one caller that ask the same of a model, in lanes by the GPUs that they may go to. */
+import { PRIORITIES } from "../task.ts";
 import { type Demand } from "./demand.ts";
-import { type SizedQueue } from "./queue.ts";
+import { type Entry, firstOf, SizedQueue, type Sizes } from "./queue.ts";
 
 /** One queue for each priority, the highest first. */
 export type Lane = readonly SizedQueue[];
 
-/** The waiting tasks of one caller that ask the same of a model. */
-export interface Queues {
+export class Lanes {
   readonly demand: Demand;
   /** For any GPU. */
   readonly anywhere: Lane;
   /** For the GPUs of their mapped task_type. */
-  readonly byType: Map<string, Lane>;
+  readonly byType = new Map<string, Lane>();
   /** For one GPU and no other. */
-  readonly byGpu: Map<number, Lane>;
+  readonly byGpu = new Map<number, Lane>();
   /** In all of these. */
-  entries: number;
+  entries = 0;
+  readonly #sizes: Sizes;
+
+  constructor(demand: Demand, sizes: Sizes) {
+    this.demand = demand;
+    this.#sizes = sizes;
+    this.anywhere = this.#newLane();
+  }
+
+  /** Those of tasks that are not for one GPU alone. */
+  get unbound(): Lane[] {
+    return [this.anywhere, ...this.byType.values()];
+  }
+
+  /** @param mapped the task types that have GPUs of their own */
+  laneOf(entry: Entry, mapped: ReadonlySet<string>): Lane {
+    const { boundTo, taskType } = firstOf(entry);
+    if (boundTo !== null) return this.#getOrMake(this.byGpu, boundTo);
+    return isOfType(entry) && mapped.has(taskType) ? this.#getOrMake(this.byType, taskType) : this.anywhere;
+  }
+
+  /** @param mapped as of `laneOf` */
+  queueOf(entry: Entry, mapped: ReadonlySet<string>): SizedQueue {
+    return this.laneOf(entry, mapped)[PRIORITIES.indexOf(firstOf(entry).priority)]!;
+  }
+
+  /** Other task types have GPUs of their own from now on: their tasks go to other lanes, at the places that they had. */
+  remap(before: ReadonlySet<string>, now: ReadonlySet<string>): void {
+    const waiting = this.unbound.flatMap((lane) => lane.flatMap((queue) => [...queue].filter(isOfType)));
+    const moving = waiting.filter((entry) => before.has(firstOf(entry).taskType) !== now.has(firstOf(entry).taskType));
+    for (const entry of moving) this.queueOf(entry, before).remove(entry);
+    for (const type of this.byType.keys()) if (!now.has(type)) this.byType.delete(type);
+    for (const entry of moving) this.queueOf(entry, now).insert(entry);
+  }
+
+  #getOrMake<Key>(lanes: Map<Key, Lane>, key: Key): Lane {
+    const known = lanes.get(key);
+    if (known !== undefined) return known;
+    const lane = this.#newLane();
+    lanes.set(key, lane);
+    return lane;
+  }
+
+  #newLane(): Lane {
+    return PRIORITIES.map(() => new SizedQueue(this.#sizes));
+  }
 }
 
-/** The lanes of tasks that are not for one GPU alone. */
-export function unbound({ anywhere, byType }: Queues): Lane[] {
-  return [anywhere, ...byType.values()];
+/** Whether the type of its tasks says where they may go, if it is mapped. */
+function isOfType(entry: Entry): boolean {
+  const { boundTo, strategy } = firstOf(entry);
+  return boundTo === null && strategy === "task_specific";
 }

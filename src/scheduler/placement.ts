@@ -64,7 +64,7 @@ export function memoryNeed({ estimatedTokens }: Task, { kvBytesPerToken, context
  * it that running tasks do not need counts as free, so any task fits into a free slot.
  */
 export function freeMemoryOf({ card, facts, running }: Pick<Instance, "card" | "facts" | "running">): number {
-  const ownCache = facts.slots * (facts.context ?? 0) * facts.kvBytesPerToken;
+  const ownCache = (facts.loadedSlots ?? facts.slots) * (facts.context ?? 0) * facts.kvBytesPerToken;
   let reserved = 0;
   for (const task of running) reserved += memoryNeed(task, facts);
   return (card.memoryFree ?? 0) + ownCache - reserved;

@@ -1,6 +1,7 @@
 /** Finds GPUs for tasks that are to be placed now, and reserves their slots. It neither starts nor queues them. */
 import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { type Callers } from "./callers.ts";
+import { type SchedulerSettings } from "./effects.ts";
 import { type Eligibility } from "./eligibility.ts";
 import { type Fleet } from "./fleet.ts";
 import { type Instance, record } from "./placement.ts";
@@ -37,7 +38,7 @@ export interface PlannerParts {
   readonly callers: Callers;
   /** null: the content of KV caches plays no part. */
   readonly prefixes: Prefixes<Instance> | null;
-  readonly minBatchSizePerGpu: number;
+  readonly settings: Pick<SchedulerSettings, "minBatchSizePerGpu">;
   /** Whether nothing may start now. */
   readonly isHeld: () => boolean;
   /** Uniform in [0, 1). */
@@ -80,7 +81,8 @@ export class Planner {
   }
 
   #planEach(tasks: readonly Task[], grouping: "single" | "split"): Omit<Plan, "undo"> {
-    const dealt = grouping === "split" && this.#parts.minBatchSizePerGpu > 1 ? this.#chooseDistinct(tasks) : null;
+    const dealt =
+      grouping === "split" && this.#parts.settings.minBatchSizePerGpu > 1 ? this.#chooseDistinct(tasks) : null;
     const placed: Placed[] = [];
     const entries: Entry[] = [];
     for (const [index, task] of tasks.entries()) {
@@ -113,7 +115,7 @@ export class Planner {
    * Each is chosen as if for the first task.
    */
   #chooseDistinct(tasks: readonly Task[]): Decision[] {
-    const wanted = Math.max(1, Math.floor(tasks.length / this.#parts.minBatchSizePerGpu));
+    const wanted = Math.max(1, Math.floor(tasks.length / this.#parts.settings.minBatchSizePerGpu));
     const chosen: Decision[] = [];
     const taken = new Set<number>();
     while (chosen.length < wanted) {

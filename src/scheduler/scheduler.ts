@@ -19,7 +19,7 @@ import { Callers, workOf } from "./callers.ts";
 import { HAS_WORKER, hasLeft, letsIn } from "./changes.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { type Effects, type SchedulerSettings } from "./effects.ts";
+import { type Effects, type LiveSchedulerSettings, type SchedulerSettings } from "./effects.ts";
 import { Eligibility } from "./eligibility.ts";
 import { Fleet } from "./fleet.ts";
 import { deadlineError, Life, resultOf } from "./life.ts";
@@ -41,6 +41,7 @@ export class Scheduler {
   readonly #effects: Effects;
   readonly #now: () => number;
   readonly #fleet: Fleet;
+  readonly #eligibility: Eligibility;
   readonly #loader: Loader;
   readonly #prefixes: Prefixes<Instance> | null;
   readonly #waiting: Waiting;
@@ -59,9 +60,10 @@ export class Scheduler {
   #held = false;
 
   /** @param random uniform in [0, 1) */
-  constructor(settings: SchedulerSettings, effects: Effects, clock: Clock, random: () => number) {
+  constructor(given: SchedulerSettings, effects: Effects, clock: Clock, random: () => number) {
     const now = (): number => clock.now();
-    const { mappings, queueTimeout, retryBackoff, minBatchSizePerGpu, isShared } = settings;
+    const settings = { ...given };
+    const { mappings, queueTimeout, retryBackoff, isShared } = settings;
     const fleet = new Fleet(now);
     const callers = new Callers(settings.limitsOf, now);
     const waiting = new Waiting(callers, mappings.keys(), settings.ageingSeconds * 1000);
@@ -71,11 +73,12 @@ export class Scheduler {
     const isHeld = (): boolean => this.#held;
     const mayStart = (): boolean => !this.#draining && !this.#held && deadlines.next > this.#eventAt;
     const parts = { fleet, waiting, eligibility, callers, effects, now };
-    const planner = new Planner({ ...parts, prefixes, minBatchSizePerGpu, isHeld, random });
+    const planner = new Planner({ ...parts, prefixes, settings, isHeld, random });
     const impossible = new Impossible(fleet, eligibility);
     const life = new Life({ settings, effects, clock, callers, inVain: (task) => impossible.inVain(task) });
     this.callers = callers;
     this.#fleet = fleet;
+    this.#eligibility = eligibility;
     this.#loader = new Loader({ ...parts, isDraining: () => this.#draining });
     this.#settings = settings;
     this.#effects = effects;
@@ -133,6 +136,18 @@ export class Scheduler {
   resume(): void {
     this.#held = false;
     this.#event(() => this.#dispatcher.fillAll());
+  }
+
+  /** Takes over other settings. What runs goes on, and what waits goes on to wait, also where a new limit would refuse it. */
+  configure(settings: LiveSchedulerSettings): void {
+    this.#event(() => {
+      Object.assign(this.#settings, settings);
+      this.#eligibility.map(settings.mappings);
+      this.#waiting.map(settings.mappings.keys());
+      this.callers.renew(settings.limitsOf);
+      this.#loader.lookAgain();
+      this.#dispatcher.fillAll();
+    });
   }
 
   /** Does what has become due: see `Effects.alarm`. */

@@ -12,7 +12,7 @@ export interface BucketLevel {
 }
 
 export class TokenBucket {
-  readonly #perMinute: number;
+  #perMinute: number;
   #level: number;
   /** Unix milliseconds when `#level` was true. */
   #at: number;
@@ -21,6 +21,13 @@ export class TokenBucket {
     this.#perMinute = perMinute;
     this.#level = perMinute;
     this.#at = now;
+  }
+
+  /** It has another size from now on: what is in it keeps its share, and what is owed stays owed. */
+  resize(perMinute: number, now: number): void {
+    this.#fill(now);
+    if (this.#level > 0) this.#level *= perMinute / this.#perMinute;
+    this.#perMinute = perMinute;
   }
 
   /** Seconds until `amount` can be taken; 0: now. A full bucket gives more than a minute's worth, as else nobody ever could. */

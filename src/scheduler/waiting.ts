@@ -7,8 +7,8 @@ import { hasFailed } from "./attempts.ts";
 import { type Callers } from "./callers.ts";
 import { type Demand, demandOf, Demands, isPlain } from "./demand.ts";
 import { heapCostOf } from "./heap-cost.ts";
-import { type Lane, type Queues, unbound } from "./lanes.ts";
-import { type Entry, firstOf, SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
+import { type Lane, Lanes } from "./lanes.ts";
+import { type Entry, firstOf, type SizedQueue, Sizes, tasksOf, type WaitingBatch } from "./queue.ts";
 
 export { type Entry, firstOf, tasksOf } from "./queue.ts";
 
@@ -36,14 +36,14 @@ export interface Line {
 }
 
 /** By what they ask. */
-type Own = Map<Demand, Queues>;
+type Own = Map<Demand, Lanes>;
 
 /** By what tasks ask that may go anywhere: the sizes that fit into a GPU; null: it does not suit them. */
 type Fitting = Map<Demand, readonly boolean[] | null>;
 
 export class Waiting {
   readonly #callers: Callers;
-  readonly #mappedTypes: ReadonlySet<string>;
+  #mappedTypes: ReadonlySet<string>;
   /** Milliseconds of waiting that lift a task by one priority. */
   readonly #ageing: number;
   readonly #sizes = new Sizes();
@@ -93,7 +93,15 @@ export class Waiting {
     const index = this.#sizes.split(bytes);
     if (index === null) return;
     for (const queues of this.#all())
-      for (const lane of [...unbound(queues), ...queues.byGpu.values()]) for (const queue of lane) queue.split(index);
+      for (const lane of [...queues.unbound, ...queues.byGpu.values()]) for (const queue of lane) queue.split(index);
+  }
+
+  /** Other task types have GPUs of their own from now on. */
+  map(types: Iterable<string>): void {
+    const before = this.#mappedTypes;
+    this.#mappedTypes = new Set(types);
+    for (const lanes of this.#all()) lanes.remap(before, this.#mappedTypes);
+    this.#turns++;
   }
 
   add(entry: Entry): void {
@@ -166,9 +174,9 @@ export class Waiting {
   ahead(task: Task): number {
     if (this.#resting.has(task)) return 0;
     const entry = this.batchOf(task) ?? task;
-    const queues = this.#queues.get(task.user)?.get(this.#demandOf(entry));
-    if (queues === undefined) return 0;
-    const lane = this.#laneIn(queues, entry);
+    const lanes = this.#queues.get(task.user)?.get(this.#demandOf(entry));
+    if (lanes === undefined) return 0;
+    const lane = lanes.laneOf(entry, this.#mappedTypes);
     const priority = PRIORITIES.indexOf(firstOf(entry).priority);
     return lane
       .slice(0, priority + 1)
@@ -192,7 +200,7 @@ export class Waiting {
     return callers.flatMap(({ caller }) => {
       const own = this.#queues.get(caller.name);
       if (own === undefined) return [];
-      const lanes = [...own.values()].flatMap((queues) => [...queues.byGpu.values(), ...unbound(queues)]);
+      const lanes = [...own.values()].flatMap((queues) => [...queues.byGpu.values(), ...queues.unbound]);
       const entries = lanes.flatMap((lane) => lane.flatMap((queue) => queue.front(each)));
       return entries.flatMap((entry) => tasksOf(entry).slice(0, each)).slice(0, Math.max(each, lanes.length));
     });
@@ -241,7 +249,7 @@ export class Waiting {
     };
     for (const own of this.#queues.values())
       for (const [demand, queues] of own) {
-        look(unbound(queues), why(demand, null));
+        look(queues.unbound, why(demand, null));
         for (const [gpuId, lane] of queues.byGpu) look([lane], why(demand, gpuId));
       }
     for (const task of this.#resting) {
@@ -321,36 +329,25 @@ export class Waiting {
     return Math.max(0, priority - lifted);
   }
 
-  #queueIn(queues: Queues, entry: Entry): SizedQueue {
-    return this.#laneIn(queues, entry)[PRIORITIES.indexOf(firstOf(entry).priority)]!;
+  #queueIn(lanes: Lanes, entry: Entry): SizedQueue {
+    return lanes.queueOf(entry, this.#mappedTypes);
   }
 
-  #laneIn(queues: Queues, entry: Entry): Lane {
-    const { boundTo, strategy, taskType } = firstOf(entry);
-    const isMapped = boundTo === null && strategy === "task_specific" && this.#mappedTypes.has(taskType);
-    if (boundTo !== null) return this.#getOrMake(queues.byGpu, boundTo);
-    return isMapped ? this.#getOrMake(queues.byType, taskType) : queues.anywhere;
-  }
-
-  #queuesOf(entry: Entry): Queues {
+  #queuesOf(entry: Entry): Lanes {
     const { user } = firstOf(entry);
     const demand = this.#demandOf(entry);
     let own = this.#queues.get(user);
     if (own === undefined) this.#queues.set(user, (own = new Map()));
-    let queues = own.get(demand);
-    if (queues === undefined)
-      own.set(
-        demand,
-        (queues = { demand, anywhere: this.#newLane(), byType: new Map(), byGpu: new Map(), entries: 0 }),
-      );
-    return queues;
+    let lanes = own.get(demand);
+    if (lanes === undefined) own.set(demand, (lanes = new Lanes(demand, this.#sizes)));
+    return lanes;
   }
 
   #demandOf(entry: Entry): Demand {
     return this.#demands.get("tasks" in entry ? demandOf(entry.tasks) : entry);
   }
 
-  *#all(): Iterable<Queues> {
+  *#all(): Iterable<Lanes> {
     for (const own of this.#queues.values()) yield* own.values();
   }
 
@@ -364,17 +361,5 @@ export class Waiting {
       if (sign === 1) this.#callers.waits(task, bytes, heap);
       else this.#callers.leavesQueue(task, bytes, heap);
     }
-  }
-
-  #getOrMake<Key>(lanes: Map<Key, Lane>, key: Key): Lane {
-    const known = lanes.get(key);
-    if (known !== undefined) return known;
-    const lane = this.#newLane();
-    lanes.set(key, lane);
-    return lane;
-  }
-
-  #newLane(): Lane {
-    return PRIORITIES.map(() => new SizedQueue(this.#sizes));
   }
 }

@@ -1,4 +1,5 @@
 /** The scheduler's settings, as the configuration has them. */
+import { isDeepStrictEqual } from "node:util";
 import { heapForWaiting } from "../common/heap.ts";
 import { type Config } from "../config/config.ts";
 import { type Device } from "../gpu/inventory/devices.ts";
@@ -41,9 +42,16 @@ function limitsOf({ defaults, users }: Config["callers"], user: string): CallerL
   };
 }
 
-/** A mapping may name a GPU that does not exist, so that a lost card does not prevent a start. */
-export function warnOfMissing(config: Config, devices: readonly Pick<Device, "id">[], log: Pick<Logger, "warn">): void {
-  for (const [taskType, ids] of readMappings(config.gpu.multi_gpu.task_specific_mappings)) {
+/** A mapping may name a GPU that does not exist, so that a lost card does not prevent a start. @param before which was told already */
+export function warnOfMissing(
+  config: Config,
+  devices: readonly Pick<Device, "id">[],
+  log: Pick<Logger, "warn">,
+  before?: Config,
+): void {
+  const { task_specific_mappings: mappings } = config.gpu.multi_gpu;
+  if (isDeepStrictEqual(mappings, before?.gpu.multi_gpu.task_specific_mappings)) return;
+  for (const [taskType, ids] of readMappings(mappings)) {
     for (const id of ids) {
       if (devices.some((device) => device.id === id)) continue;
       log.warn(

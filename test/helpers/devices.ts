@@ -41,6 +41,7 @@ export function aDevice(changes: Partial<Device> = {}): Device {
     environment: {},
     slots: 4,
     thresholds: { memory: 0.9, utilization: 0.95 },
+    own: {},
     engine: {
       kind: "simulated",
       model: "",

@@ -12,7 +12,7 @@ import { type Delta, Output } from "../../src/output.ts";
 import { completionOf } from "../../src/request.ts";
 import { Credentials } from "../../src/auth/credentials.ts";
 import { hashApiKey } from "../../src/auth/secrets.ts";
-import { parseConfig, type Config } from "../../src/config/config.ts";
+import { LiveSettings, parseConfig, type Config } from "../../src/config/config.ts";
 import { type ModelStatus } from "../../src/gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
@@ -575,8 +575,10 @@ export function testServer(
       return null;
     },
   };
+  const live = new LiveSettings({ config, read: () => config, dataDir, log: logger });
   const app = createServer({
     config,
+    live,
     tasks,
     webhooks,
     gpus: () => state.gpus,

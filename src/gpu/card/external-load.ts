@@ -149,6 +149,12 @@ export class Crowding {
     this.#utilization = new Latch(utilization, UTILIZATION_PATIENCE_MS);
   }
 
+  /** Other thresholds count from the next update on. */
+  set({ memory, utilization }: Thresholds): void {
+    this.#memory.threshold = memory;
+    this.#utilization.threshold = utilization;
+  }
+
   /**
    * @param now milliseconds on a monotonic clock
    * @param memory the external share, 0 to 1; null: not known, so the GPU is not crowded by it
@@ -169,24 +175,25 @@ export class Crowding {
  * is at or below a lower line, and for `MIN_CROWDED_MS` at least.
  */
 class Latch {
-  readonly #threshold: number;
+  /** Share, 0 to 1. */
+  threshold: number;
   readonly #patience: number;
   #aboveSince: number | null = null;
   #closedAt: number | null = null;
 
   constructor(threshold: number, patience: number) {
-    this.#threshold = threshold;
+    this.threshold = threshold;
     this.#patience = patience;
   }
 
   /** @returns whether it is exceeded */
   update(now: number, share: number | null): boolean {
     if (this.#closedAt !== null) {
-      const calm = share === null || share <= releaseBelow(this.#threshold);
+      const calm = share === null || share <= releaseBelow(this.threshold);
       if (calm && now - this.#closedAt >= MIN_CROWDED_MS) this.#closedAt = null;
       return this.#closedAt !== null;
     }
-    if (share === null || share <= this.#threshold) {
+    if (share === null || share <= this.threshold) {
       this.#aboveSince = null;
       return false;
     }

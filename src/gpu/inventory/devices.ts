@@ -7,6 +7,7 @@ import { engineTraits } from "../../engine/kinds.ts";
 import { faultOfUrl, hostOf, plainUrl } from "../../engine/openai/address.ts";
 import { AltLasError } from "../../errors.ts";
 import { fieldName } from "../../common/validation.ts";
+import { type DeviceLimits, limitsOf, type OwnLimits } from "./device-limits.ts";
 import { DEMO_MODEL, engineOf } from "./device-engine.ts";
 import { coolEnough, firstReason, groupName, joinedEnvironment, over } from "./groups.ts";
 import { type GpuSources, type Survey, type SurveyedGpu, surveyGpus } from "./survey.ts";
@@ -15,7 +16,7 @@ import { memoryLimit } from "../card/readings.ts";
 export { DEMO_MODEL };
 
 /** The device behind a gpu_id: a GPU, several that hold one model together, or a stand-in. */
-export interface Device {
+export interface Device extends DeviceLimits {
   readonly id: number;
   /** Names it over restarts: its UUIDs, and which one it is of several devices on the same GPUs. */
   readonly key: string;
@@ -38,9 +39,8 @@ export interface Device {
   readonly maxTemperature: number | null;
   /** For the worker's process: the GPUs it may see. */
   readonly environment: Readonly<Record<string, string>>;
-  readonly slots: number;
-  /** Shares, 0 to 1, that others may take before it is left out. */
-  readonly thresholds: { readonly memory: number; readonly utilization: number };
+  /** Those of its entry. */
+  readonly own: OwnLimits;
   readonly engine: DeviceEngine;
   /** Set: it cannot serve as things are, and this sentence says why. */
   readonly unfit: string | null;
@@ -293,13 +293,13 @@ class Resolver {
   #remoteDevices(entry: DeviceSettings): Draft[] {
     const urls = urlsOf(entry, this.#config);
     return urls.map((url, index) => {
-      const standIn = this.#standIn("remote", entry);
+      // Others may use it as much as they like: it says itself when it has no room.
+      const limits = { memory_threshold: 1, utilization_threshold: entry.utilization_threshold ?? 1 };
+      const standIn = this.#standIn("remote", { ...entry, ...limits });
       const apiKey = entry.engine?.api_key ?? this.#config.engine.api_key ?? null;
       return {
         ...standIn,
         engine: { ...standIn.engine, upstream: { url, apiKey } },
-        // Others may use it as much as they like: it says itself when it has no room.
-        thresholds: { memory: 1, utilization: entry.utilization_threshold ?? 1 },
         name: nameOf(entry, urls.length, index) ?? hostOf(url),
         uuids: [`REMOTE-${plainUrl(url)}`],
         memoryTotal: null,
@@ -327,16 +327,14 @@ class Resolver {
   }
 
   /** The settings of an entry, completed by those for all devices. */
-  #common(entry: DeviceSettings): Pick<Draft, "slots" | "thresholds" | "engine"> {
-    const { multi_gpu } = this.#config.gpu;
-    return {
-      slots: entry.slots ?? multi_gpu.max_concurrent_tasks_per_gpu,
-      thresholds: {
-        memory: entry.memory_threshold ?? multi_gpu.memory_threshold,
-        utilization: entry.utilization_threshold ?? multi_gpu.utilization_threshold,
-      },
-      engine: engineOf(entry, this.#config),
+  #common(entry: DeviceSettings): Pick<Draft, "slots" | "thresholds" | "own" | "engine"> {
+    const { slots, memory_threshold, utilization_threshold } = entry;
+    const own = {
+      ...(slots !== undefined && { slots }),
+      ...(memory_threshold !== undefined && { memory_threshold }),
+      ...(utilization_threshold !== undefined && { utilization_threshold }),
     };
+    return { ...limitsOf(own, this.#config), own, engine: engineOf(entry, this.#config) };
   }
 }
 

@@ -45,8 +45,8 @@ export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: Op
   });
 }
 
-function chatInputs(body: ChatBody, { config }: ServerParts): readonly TaskInput[] {
-  const messages = conversationOf(body.messages, config.limits.max_text_bytes);
+function chatInputs(body: ChatBody, { config, live }: ServerParts): readonly TaskInput[] {
+  const messages = conversationOf(body.messages, live.config.limits.max_text_bytes);
   const settings = settingsOf(body);
   return samplingsOf(body, config.api.openai).map((sampling) => ({
     ...settings,

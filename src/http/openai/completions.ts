@@ -53,9 +53,9 @@ export function completionsRoute(
   });
 }
 
-function completionInputs(body: CompletionBody, { config }: ServerParts): readonly TaskInput[] {
+function completionInputs(body: CompletionBody, { config, live }: ServerParts): readonly TaskInput[] {
   const prompts = typeof body.prompt === "string" ? [body.prompt] : body.prompt;
-  const most = Math.max(config.limits.max_batch_size, body.n);
+  const most = Math.max(live.config.limits.max_batch_size, body.n);
   if (prompts.length * body.n > most) {
     const sentence = `prompt and n ask for ${prompts.length} × ${body.n} choices; limits.max_batch_size allows ${most}.`;
     throw new AltLasError("invalid_input", sentence, { param: "n" });

@@ -19,7 +19,6 @@ import { settingsOf, tellIgnored } from "./fields.ts";
 const MOST_TOKENS = 2 ** 20;
 
 export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embedding }: OpenAiSchemas): void {
-  const { max_text_bytes } = parts.config.limits;
   app.route<{ Body: EmbeddingBody }>({
     method: "POST",
     url: "/embeddings",
@@ -42,7 +41,7 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
         const { body } = request;
         const asked: EmbeddingRequest = {
           kind: "embedding",
-          inputs: inputsOf(body.input, max_text_bytes),
+          inputs: inputsOf(body.input, parts.live.config.limits.max_text_bytes),
           sampling: NO_SAMPLING,
         };
         const settings = { ...settingsOf(body), ...(!wasGiven(body, "task_type") && { anyModel: true }) };

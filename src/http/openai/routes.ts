@@ -1,5 +1,6 @@
 /** OpenAI's API, whose calls are tasks like all others. */
 import { type FastifyInstance } from "fastify";
+import { liveSchemas } from "../live-schemas.ts";
 import { type Pings } from "../pings.ts";
 import { openAiSchemas } from "../schemas/openai.ts";
 import { openAiHeaders, tellRates } from "../rate-limits.ts";
@@ -10,7 +11,7 @@ import { embeddingsRoute } from "./embeddings.ts";
 import { modelRoute, modelsRoute } from "./models.ts";
 
 export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
-  const schemas = openAiSchemas(parts.config);
+  const schemas = liveSchemas(parts.live, openAiSchemas);
   tellRates(app, parts, openAiHeaders);
   chatRoute(app, parts, schemas, pings);
   completionsRoute(app, parts, schemas, pings);
