@@ -39,6 +39,7 @@ const LIBRARIES: Readonly<Record<string, string>> = {
   "htm/preact": "htm/preact",
   "@preact/signals-core": "@preact/signals-core",
   "@preact/signals": "@preact/signals",
+  "eventsource-parser": "eventsource-parser",
   uplot: "uplot/dist/uPlot.esm.js",
 };
 

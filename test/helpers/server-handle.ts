@@ -87,7 +87,7 @@ export abstract class ServerHandle {
 
   async request<Body = Failure>(method: string, path: string, options: RequestOptions = {}): Promise<Answer<Body>> {
     const { body, headers } = options;
-    const json = body === undefined ? {} : { "content-type": "application/json" };
+    const json: Record<string, string> = body === undefined ? {} : { "content-type": "application/json" };
     const response = await fetch(this.url + path, {
       method,
       headers: { authorization: `Bearer ${this.key}`, ...json, ...headers },

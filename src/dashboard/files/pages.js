@@ -15,7 +15,10 @@
  * whoever wants to know that a task has changed. Failures are shown as the server worded them, by parts/notice.js.
  */
 import { GpusPage } from "./gpus/page.js";
+import { ModelsPage } from "./models/page.js";
 import { NowPage } from "./now/page.js";
+import { PlaygroundPage } from "./playground/page.js";
+import { TasksPage } from "./tasks/page.js";
 
 /**
  * @typedef {object} Page
@@ -27,9 +30,14 @@ import { NowPage } from "./now/page.js";
 /** @typedef {{ rest: string, query: URLSearchParams }} PageProps */
 
 const EVERYBODY = /** @type {const} */ (["admin", "user", "viewer"]);
+/** Those who may submit tasks. */
+const SUBMITTERS = /** @type {const} */ (["admin", "user"]);
 
 /** @type {readonly Page[]} */
 export const PAGES = [
   { name: "now", title: "nav.now", for: EVERYBODY, component: NowPage },
+  { name: "tasks", title: "nav.tasks", for: EVERYBODY, component: TasksPage },
+  { name: "playground", title: "nav.playground", for: SUBMITTERS, component: PlaygroundPage },
+  { name: "models", title: "nav.models", for: EVERYBODY, component: ModelsPage },
   { name: "gpus", title: "nav.gpus", for: EVERYBODY, component: GpusPage },
 ];

@@ -1,9 +1,12 @@
 /** All words. An area's file has the same keys in both languages; test/dashboard-words.test.ts holds that, and their places in braces. */
 import * as common from "./common.js";
 import * as gpus from "./gpus.js";
+import * as models from "./models.js";
 import * as now from "./now.js";
+import * as playground from "./playground.js";
+import * as tasks from "./tasks.js";
 
-export const ENGLISH = { ...common.en, ...now.en, ...gpus.en };
+export const ENGLISH = { ...common.en, ...now.en, ...gpus.en, ...tasks.en, ...playground.en, ...models.en };
 
 /** @type {typeof ENGLISH} */
-export const TURKISH = { ...common.tr, ...now.tr, ...gpus.tr };
+export const TURKISH = { ...common.tr, ...now.tr, ...gpus.tr, ...tasks.tr, ...playground.tr, ...models.tr };

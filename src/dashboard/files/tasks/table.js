@@ -1,0 +1,84 @@
+/** Tasks as rows. On a phone each row is a card; its cells then show their names. */
+import { html } from "htm/preact";
+import { ago, duration, moment, NONE, number } from "../core/format.js";
+import { t } from "../core/i18n.js";
+import { href } from "../core/router.js";
+import { role } from "../core/session.js";
+import { useNow } from "../parts/now.js";
+import { Badge } from "../parts/badge.js";
+import { phasesOf, speedOf } from "./phases.js";
+
+/** Characters of an answer that its row shows at most. */
+const SNIPPET = 160;
+
+/** With the class of their cells. */
+const COLUMNS = /** @type {const} */ ([
+  ["tasks.status", ""],
+  ["tasks.task", ""],
+  ["tasks.user", ""],
+  ["tasks.model", ""],
+  ["tasks.gpu", "number"],
+  ["tasks.submitted", "number"],
+  ["tasks.waited", "number"],
+  ["tasks.took", "number"],
+  ["tasks.tokens", "number"],
+  ["tasks.speed", "number"],
+  ["tasks.answer", ""],
+]);
+
+/** @typedef {import("./types.js").Task} Task */
+
+/** @param {{ tasks: readonly Task[] }} props newest first */
+export function TaskTable({ tasks }) {
+  const now = useNow(true);
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("tasks.title")}>
+    <table class="cards tasks">
+      <thead>
+        <tr>
+          ${COLUMNS.filter(([word]) => word !== "tasks.user" || role.value !== "user").map(
+            ([word, kind]) => html`<th key=${word} scope="col" class=${kind}>${t(word)}</th>`,
+          )}
+        </tr>
+      </thead>
+      <tbody>
+        ${tasks.map((task) => html`<${Row} key=${task.task_id} task=${task} now=${now} />`)}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** @param {{ task: Task, now: number }} props */
+function Row({ task, now }) {
+  const phases = phasesOf(task, now);
+  const waited = phases.find(({ name }) => name === "queued")?.seconds ?? 0;
+  const ran = task.started_at === null ? null : phases.reduce((sum, { seconds }) => sum + seconds, 0) - waited;
+  const tokens = task.usage?.completion_tokens ?? task.result?.usage.completion_tokens ?? null;
+  return html`<tr>
+    <td><${Badge} area="status" code=${task.status} /></td>
+    <td><a class="id" href=${href("tasks", task.task_id)} title=${task.task_id}>${shortId(task.task_id)}</a></td>
+    ${role.value !== "user" && html`<td data-label=${t("tasks.user")}>${task.user}</td>`}
+    <td data-label=${t("tasks.model")}>${task.model ?? NONE}</td>
+    <td data-label=${t("tasks.gpu")} class="number">${task.gpu_id ?? NONE}</td>
+    <td data-label=${t("tasks.submitted")} class="number" title=${moment(task.created_at)}>
+      ${ago(task.created_at, now)}
+    </td>
+    <td data-label=${t("tasks.waited")} class="number">${duration(waited)}</td>
+    <td data-label=${t("tasks.took")} class="number">${duration(ran)}</td>
+    <td data-label=${t("tasks.tokens")} class="number">${number(tokens)}</td>
+    <td data-label=${t("tasks.speed")} class="number">${number(speedOf(task), 1)}</td>
+    <td class="snippet">${snippetOf(task)}</td>
+  </tr>`;
+}
+
+/** Ids begin with the time: those of one minute begin alike, and differ at their end. @param {string} id */
+export function shortId(id) {
+  return `…${id.slice(-8)}`;
+}
+
+/** @param {Task} task */
+function snippetOf({ error, result, kind }) {
+  if (error !== undefined) return html`<span class="bad">${error}</span>`;
+  if (kind === "embedding") return "";
+  const text = result?.text.slice(0, SNIPPET).replaceAll(/\s+/g, " ").trim() ?? "";
+  return (result?.text.length ?? 0) > SNIPPET ? `${text}…` : text;
+}

@@ -1,0 +1,124 @@
+/** The dashboard's playground in a real browser: asking, reading along, stopping, and the same for a program. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { hashApiKey } from "../../src/auth/secrets.ts";
+import { NO_BROWSER, openBrowser, openDashboard, PHONE } from "../helpers/browser.ts";
+import { startLocalServer } from "../helpers/local-server.ts";
+
+const options = { skip: NO_BROWSER ?? false };
+
+/** A user of the configuration, and a key of theirs that is their name. */
+const userOf = (name: string, role: string) => `{ name: ${name}, role: ${role} }`;
+const keyOf = (name: string) => `{ name: ${name}, user: ${name}, sha256: "${hashApiKey(name)}" }`;
+const browser = NO_BROWSER === null ? await openBrowser(test) : null!;
+
+test("a message is answered as it is read, and the next one goes on from there", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:2" });
+  const page = await openDashboard(browser, server, { key: server.key, place: "playground" });
+  const prompt = page.locator("textarea[name=prompt]");
+  await prompt.fill("Hello");
+  await page.locator("input[name=max_length]").fill("20");
+  await prompt.press("Control+Enter");
+  await page.locator("[data-answer=over]").waitFor();
+  await page.shows(/on GPU [01] · first token after .* · [\d.]+ tokens\/s · 20 tokens/);
+  assert.equal(await prompt.inputValue(), "");
+  await prompt.fill("And then?");
+  await page.page.getByRole("button", { name: "Send" }).click();
+  await page.locator(".said").nth(3).waitFor();
+  await page.locator("[data-answer=over]").waitFor();
+  const [last] = Object.values((await server.tasks()).tasks);
+  const { body } = await server.request<{ request: { messages: { role: string }[] } }>(
+    "GET",
+    `/api/v1/task/${last!.task_id}?include=text`,
+  );
+  assert.deepEqual(
+    body.request.messages.map(({ role }) => role),
+    ["user", "assistant", "user"],
+  );
+  await page.page.getByText("Open the task").click();
+  await page.page.locator("h2", { hasText: last!.task_id }).waitFor();
+  await page.page.goBack();
+  await page.locator(".said").nth(3).waitFor();
+  await page.page.getByRole("button", { name: "New conversation" }).click();
+  await page.shows("Write a message and send it: the answer comes here as it is made.");
+  await page.isSound();
+});
+
+test("an answer is stopped, and what there was of it stays", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  const page = await openDashboard(browser, server, { key: server.key, place: "playground" });
+  await page.page.getByRole("button", { name: "Text" }).click();
+  await page.locator("textarea[name=prompt]").fill("Once upon a time");
+  await page.locator("input[name=max_length]").fill("20000");
+  await page.page.getByRole("button", { name: "Send" }).click();
+  await page.locator("[data-answer=coming] .long-text").waitFor();
+  await page.page.getByRole("button", { name: "Stop", exact: true }).click();
+  await page.shows("Stopped.");
+  const [task] = Object.values((await server.tasks()).tasks);
+  assert.equal(task!.status, "canceled");
+  assert.equal(await page.locator("[data-answer=over] .long-text").textContent(), task!.result!.text);
+  await page.isSound();
+});
+
+test(
+  "a request that is refused is told in the server's words, and nothing that was written is lost",
+  options,
+  async (t) => {
+    const server = await startLocalServer(t, { devices: "simulated:1" });
+    const page = await openDashboard(browser, server, { key: server.key, place: "playground" });
+    await page.locator("textarea[name=prompt]").fill("Hello");
+    await page.locator("input[name=temperature]").fill("2");
+    page.expect(/400/);
+    await page.page.getByRole("button", { name: "Send" }).click();
+    await page.shows(/temperature must be/);
+    assert.equal(await page.locator("textarea[name=prompt]").inputValue(), "Hello");
+    await page.isSound();
+  },
+);
+
+test("the code is that of the form, and after sending that of what was sent, without the key", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  const page = await openDashboard(browser, server, { key: server.key, place: "playground" });
+  const code = page.locator(".code pre");
+  await page.locator("textarea[name=prompt]").fill("it's <b>salty</b>");
+  await page.shows("As it stands in the form.");
+  assert.match((await code.textContent())!, /'\{"messages":\[\{"role":"user","content":"it'\\''s <b>salty<\/b>"\}\]/);
+  await page.page.getByRole("button", { name: "Python, openai" }).click();
+  await page.page.getByRole("button", { name: "Send" }).click();
+  await page.shows("As sent.");
+  const python = (await code.textContent())!;
+  assert.ok(python.includes(`base_url="${server.url}/v1"`) && python.includes(`it's <b>salty</b>`), python);
+  assert.ok(!python.includes(server.key));
+  await page.isSound();
+});
+
+test("whoever may only watch has no playground; another user finds nothing of the one before", options, async (t) => {
+  const config = `auth: { users: [${userOf("eve", "viewer")}, ${userOf("bob", "user")}], keys: [${keyOf("eve")}, ${keyOf("bob")}] }`;
+  const server = await startLocalServer(t, { config, devices: "simulated:1" });
+  const page = await openDashboard(browser, server, { key: "bob", place: "playground" });
+  await page.locator("textarea[name=prompt]").fill("a secret");
+  await page.page.getByRole("button", { name: "Send" }).click();
+  await page.locator("[data-answer=over]").waitFor();
+  await page.page.getByRole("button", { name: "Sign out" }).click();
+  await page.signIn("eve");
+  await page.shows("There is no such page.");
+  assert.equal(await page.page.getByText("a secret").count(), 0);
+  await page.isSound();
+});
+
+test("the playground is sound in both themes and languages, and on a phone", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  for (const [scheme, language, size] of [
+    ["light", "tr", PHONE],
+    ["dark", "en", PHONE],
+    ["dark", "tr", undefined],
+  ] as const) {
+    const looks = { scheme, language, ...(size && { size }) };
+    const page = await openDashboard(browser, server, { key: server.key, place: "playground", ...looks });
+    await page.locator("textarea[name=prompt]").fill("Hello");
+    await page.locator(".input .primary").click();
+    await page.locator("[data-answer=over]").waitFor();
+    await page.isSound(`${scheme} ${language}`);
+    await page.close();
+  }
+});
