@@ -98,7 +98,7 @@ async function measureReads(): Promise<void> {
   await timed("list 100 on a GPU, all windows", () => store.tasks.list({ ...all, gpuId: 0 }));
   await timed("list 100 of a user on a GPU, all windows", () => store.tasks.list({ ...all, user: "user1", gpuId: 0 }));
   await timed("get", () => store.tasks.get(tasks[0]?.id ?? ""));
-  const nothing = { endedBefore: 0, maxEnded: null, keysBefore: 0 };
+  const nothing = { endedBefore: 0, maxEnded: null, keysBefore: 0, usageBefore: 0 };
   await timed("a sweep with nothing to do", () => store.sweep(nothing));
   await timed("one step of a sweep", () => store.sweep({ ...nothing, maxEnded: middle }));
   await timed("close", () => store.close());

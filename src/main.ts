@@ -293,7 +293,16 @@ function modelsIn({ models, models_from_cache, models_allow_urls }: Config) {
 
 function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Retention {
   const { retention, max_stored: maxStored = null } = config.tasks;
-  return new Retention({ store, time, log, dataDir, retention: retention * 1000, maxStored, keysLive: KEYS_LIVE });
+  return new Retention({
+    store,
+    time,
+    log,
+    dataDir,
+    retention: retention * 1000,
+    maxStored,
+    keysLive: KEYS_LIVE,
+    usageKept: config.usage.retention * 1000,
+  });
 }
 
 /** What is read for a scrape. */

@@ -144,7 +144,7 @@ test("files that the store itself makes shorter are no loss", async (t) => {
   const tasks = Array.from({ length: 200 }, (_, index) => complete(run(newTask(index + 1, { text }))));
   await store.save(tasks);
   const before = bytes();
-  const limits = { endedBefore: Number.MAX_SAFE_INTEGER, maxEnded: null, keysBefore: 0 };
+  const limits = { endedBefore: Number.MAX_SAFE_INTEGER, maxEnded: null, keysBefore: 0, usageBefore: 0 };
   const changes = watch(dirname(path));
   while (await store.sweep(limits));
   // The log is emptied when nothing else is to be done.

@@ -10,8 +10,8 @@ import { Upkeep } from "../src/store/sqlite/upkeep.ts";
 import { openDatabase } from "../src/store/sqlite/schema.ts";
 import { complete, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
-const EVERYTHING_DUE = { endedBefore: Number.MAX_SAFE_INTEGER, maxEnded: null, keysBefore: 0 };
-const NOTHING_DUE = { endedBefore: 0, maxEnded: null, keysBefore: 0 };
+const EVERYTHING_DUE = { endedBefore: Number.MAX_SAFE_INTEGER, maxEnded: null, keysBefore: 0, usageBefore: 0 };
+const NOTHING_DUE = { endedBefore: 0, maxEnded: null, keysBefore: 0, usageBefore: 0 };
 
 async function openedStore(t: TestContext, path: string): Promise<SqliteStore> {
   const store = new SqliteStore({ path });

@@ -89,7 +89,7 @@ class Run {
         return more;
       },
     };
-    const settings = { ...kept, keysLive: DAY, interval: 1 };
+    const settings = { ...kept, keysLive: DAY, usageKept: DAY, interval: 1 };
     this.retention = new Retention({ store: swept, time, log, ...settings });
     this.retention.start();
     time.look();

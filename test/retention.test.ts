@@ -26,7 +26,7 @@ function retention(t: TestContext, answers: (boolean | Error)[]) {
     },
   };
   const store = { sweep, tasks: { countEnded: async () => 0 } };
-  const running = new Retention({ store, time, retention: 5, maxStored: 7, keysLive: 3000, log });
+  const running = new Retention({ store, time, retention: 5, maxStored: 7, keysLive: 3000, usageKept: 9000, log });
   t.after(() => running.stop());
   const until = async (count: number): Promise<void> => {
     while (steps.length < count) await once(heard, "step");
@@ -40,9 +40,10 @@ test("each step has the limits of its moment, and they go on until nothing is le
   running.start();
   running.start();
   await until(5);
-  for (const { endedBefore, keysBefore, maxEnded } of steps) {
+  for (const { endedBefore, keysBefore, usageBefore, maxEnded } of steps) {
     assert.ok(endedBefore >= before - 5 && endedBefore <= Date.now() - 5);
     assert.ok(Math.abs(endedBefore - keysBefore - 2995) <= 1);
+    assert.ok(Math.abs(keysBefore - usageBefore - 6000) <= 1);
     assert.equal(maxEnded, 7);
   }
 });

@@ -273,7 +273,7 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
     [3, 4],
   );
   await store.save([complete(run(live[0] as Task))]);
-  while (await store.sweep({ endedBefore: 5004, maxEnded: null, keysBefore: 0 }));
+  while (await store.sweep({ endedBefore: 5004, maxEnded: null, keysBefore: 0, usageBefore: 0 }));
   assert.deepEqual(await storedSeqs(store), [6, 5, 4]);
 });
 
@@ -393,7 +393,7 @@ test("a task that is removed leaves no request", async (t) => {
   const tasks = [1, 2, 3].map((seq) => complete(run(newTask(seq))));
   await store.save(tasks);
   await store.tasks.remove(tasks[0]?.id ?? "");
-  await store.sweep({ endedBefore: 0, maxEnded: 1, keysBefore: 0 });
+  await store.sweep({ endedBefore: 0, maxEnded: 1, keysBefore: 0, usageBefore: 0 });
   await store.close();
   const db = new DatabaseSync(path);
   assert.deepEqual(

@@ -78,6 +78,7 @@ class HeldStore implements Store {
   readonly idempotency: Store["idempotency"] = {
     find: async (user, key) => this.keys.find((record) => record.user === user && record.key === key) ?? null,
   };
+  readonly usage: Store["usage"] = { sums: async function* () {} };
   sweep = async () => false;
   close = async () => {};
 }

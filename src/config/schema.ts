@@ -201,6 +201,14 @@ export const ConfigSchema = Type.Object(
           "Bytes of the file that are kept in memory at most, so that tasks need not be read again when they end.",
       }),
     }),
+    usage: section("What tasks have cost, by hours; see docs/usage.md.", {
+      retention: Type.Number({
+        default: 34_560_000,
+        minimum: 3600,
+        maximum: LONGEST_SECONDS,
+        description: "Seconds that an hour of it is kept; the default is 400 days.",
+      }),
+    }),
     metrics: section("What Prometheus is told, at /metrics.", {
       enabled: Type.Boolean({ default: true, description: "Whether the server counts what it does." }),
       public: Type.Boolean({

@@ -17,6 +17,8 @@ export interface RetentionOptions {
   readonly maxStored: number | null;
   /** Milliseconds that an idempotency key is kept. */
   readonly keysLive: number;
+  /** Milliseconds that hours of usage are kept. */
+  readonly usageKept: number;
   /** Milliseconds between two sweeps, at most; for tests. */
   readonly interval?: number;
   /** Named in sentences. */
@@ -106,11 +108,17 @@ export class Retention {
   }
 
   #limits(): SweepLimits {
-    const { maxStored, retention, keysLive } = this.#options;
-    if (this.#holdsUntil !== null) return { endedBefore: NEVER, keysBefore: NEVER, maxEnded: maxStored };
+    const { maxStored, retention, keysLive, usageKept } = this.#options;
+    if (this.#holdsUntil !== null)
+      return { endedBefore: NEVER, keysBefore: NEVER, usageBefore: NEVER, maxEnded: maxStored };
     const { now } = this.#options.time.times;
     const oldest = (kept: number): number => oldestKept(now - kept, this.#gap);
-    return { endedBefore: oldest(retention), keysBefore: oldest(keysLive), maxEnded: maxStored };
+    return {
+      endedBefore: oldest(retention),
+      keysBefore: oldest(keysLive),
+      usageBefore: oldest(usageKept),
+      maxEnded: maxStored,
+    };
   }
 
   /** Ends the hold. The pause between the runs is measured anew, since the wall clock may have been set right meanwhile. */

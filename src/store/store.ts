@@ -5,6 +5,7 @@ import type { Past, RecordedTimes } from "./gap.ts";
 import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
 import type { BatchRecord, TaskStore } from "./tasks.ts";
+import type { UsageStore } from "./usage.ts";
 
 /** The store's lines for the operator. */
 export interface StoreLog {
@@ -29,6 +30,8 @@ export interface SweepLimits {
   readonly maxEnded: number | null;
   /** Idempotency keys made before. */
   readonly keysBefore: number;
+  /** Hours of usage that had ended before. */
+  readonly usageBefore: number;
 }
 
 /** The content of a store when it is opened. */
@@ -74,6 +77,7 @@ export interface Store {
   readonly tasks: TaskStore;
   readonly outbox: Outbox;
   readonly idempotency: IdempotencyStore;
+  readonly usage: UsageStore;
   /** Aborted, with a `StoreLost` as its reason, when the store is lost for good. From then on everything but `close` rejects with it. */
   readonly lost: AbortSignal;
   /** Opens or creates the store. */

@@ -122,7 +122,7 @@ export function exerciseBatches(name: string, make: MakePlace): void {
       await world.store.tasks.remove(tasks[2]?.id ?? "");
       await world.store.tasks.remove(tasks[0]?.id ?? "");
       assert.deepEqual({ ...(await world.restart()).first, past: EMPTY.past }, { ...EMPTY, lastSeq: 9 });
-      while (await world.store.sweep({ endedBefore: NOW * 2, maxEnded: null, keysBefore: 0 }));
+      while (await world.store.sweep({ endedBefore: NOW * 2, maxEnded: null, keysBefore: 0, usageBefore: 0 }));
       assert.deepEqual({ ...(await world.restart()).first, past: EMPTY.past }, { ...EMPTY, lastSeq: 9 });
       await world.store.save([cancel(newTask(10))]);
       assert.equal((await world.restart()).first.lastSeq, 10);
@@ -136,7 +136,7 @@ export function exerciseBatches(name: string, make: MakePlace): void {
         assert.deepEqual((await world.store.tasks.batch(batch.id))?.counts.canceled, 1);
         assert.equal((await world.store.outbox.deliveriesOf(batch.id)).length, 1);
         if (removal === "remove") await world.store.tasks.remove(last.id);
-        else while (await world.store.sweep({ endedBefore: NOW * 2, maxEnded: null, keysBefore: 0 }));
+        else while (await world.store.sweep({ endedBefore: NOW * 2, maxEnded: null, keysBefore: 0, usageBefore: 0 }));
         assert.equal(await world.store.tasks.batch(batch.id), null, removal);
         assert.deepEqual(await world.store.outbox.deliveriesOf(batch.id), [], removal);
         assert.equal((await world.store.tasks.list({ ...EVERYTHING, batchId: batch.id })).total, 0);

@@ -127,7 +127,7 @@ export function exerciseStore(name: string, make: MakePlace): void {
       await assert.rejects(store.tasks.get("1"), refused);
       await assert.rejects(store.tasks.list(EVERYTHING), refused);
       await assert.rejects(store.tasks.list({ ...EVERYTHING, gpuId: 0 }), refused);
-      await assert.rejects(store.sweep({ endedBefore: 0, maxEnded: null, keysBefore: 0 }), refused);
+      await assert.rejects(store.sweep({ endedBefore: 0, maxEnded: null, keysBefore: 0, usageBefore: 0 }), refused);
     });
 
     test("a store that was never opened refuses saves and can be closed", async (t) => {

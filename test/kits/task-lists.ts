@@ -94,7 +94,12 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
 
     test("a sweep removes what a plain search finds to be due, and nothing else", async (t) => {
       const time = fc.integer({ min: NOW, max: NOW + 100 });
-      const limits = fc.record({ endedBefore: time, maxEnded: fc.option(fc.nat(30)), keysBefore: time });
+      const limits = fc.record({
+        endedBefore: time,
+        maxEnded: fc.option(fc.nat(30)),
+        keysBefore: time,
+        usageBefore: time,
+      });
       const property = fc.asyncProperty(
         anyTasks(),
         fc.array(limits, { minLength: 1, maxLength: 3 }),
@@ -129,7 +134,7 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
       let seq = count + 1;
       let steps = 0;
       for (let more = true; more; steps++) {
-        const step = store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0 });
+        const step = store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0, usageBefore: 0 });
         const task = newTask(++seq);
         saves.push(store.save([task]).then(() => order.push(task.seq)));
         more = await step;
@@ -151,8 +156,14 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
       for (const task of late) task.finishedClock = task.finishedAt = NOW + 2_000_000;
       const due = [cancel(newTask(3001)), complete(run(newTask(3002)))];
       await store.save([...waiting, ...late, ...due]);
-      assert.equal(await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0 }), true);
-      assert.equal(await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0 }), false);
+      assert.equal(
+        await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0, usageBefore: 0 }),
+        true,
+      );
+      assert.equal(
+        await store.sweep({ endedBefore: NOW + 1_000_000, maxEnded: null, keysBefore: 0, usageBefore: 0 }),
+        false,
+      );
       assert.equal((await store.tasks.list(EVERYTHING)).total, 3000);
       for (const task of due) assert.equal(await store.tasks.get(task.id), null);
     });

@@ -26,6 +26,9 @@ import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, TaskFilter } from "../tasks.ts";
+import type { UsageFilter } from "../usage.ts";
+import type { Exchange } from "./messages.ts";
+import { addRows, type UsagePart, usagePart } from "./usage.ts";
 
 const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
 const WHOLE = `SELECT ${WHOLE_COLUMNS} FROM tasks t`;
@@ -98,11 +101,12 @@ export class TaskDatabase {
    * Writes all of these rows or none.
    * @throws what SQLite throws; then nothing is written
    */
-  write(inserts: readonly NewRow[], updates: readonly Row[], records: readonly RecordRow[]): void {
+  write({ inserts, updates, usage, records }: Exchange["write"]["request"]): void {
     const changes: CountChange[] = [];
     this.#sql.transaction(() => {
       this.#insert(inserts, changes);
       this.#update(updates, changes);
+      addRows(this.#sql, usage);
       for (const record of records) this.#record(record);
     });
     this.#counts.apply(changes);
@@ -159,6 +163,11 @@ export class TaskDatabase {
     const found = `SELECT ${IDEMPOTENCY.join()} FROM idempotency_keys WHERE user = :user AND key = :key`;
     const [row] = this.#sql.rows(found, { user, key });
     return row === undefined ? null : idempotencyOf(row);
+  }
+
+  /** See `usagePart`. */
+  usage(filter: UsageFilter, atOnce: number): UsagePart {
+    return usagePart(this.#sql, filter, atOnce);
   }
 
   /** Removes a task that has ended; false: there is none. */

@@ -12,6 +12,7 @@ import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, Reading, TaskFilter } from "../tasks.ts";
+import type { UsageFilter } from "../usage.ts";
 
 /** Bytes. The rows and index pages of tasks that are still alive need not be read again when they end. */
 export const CACHE_BYTES = 64 * 2 ** 20;
@@ -28,11 +29,12 @@ export interface StoreLimits {
 export interface Exchange {
   /** Rows of the live tasks. */
   open: { request: { readonly path: string; readonly limits: StoreLimits }; value: Opening };
-  /** `updates` are of `changedRow`; one transaction, the records last. */
+  /** `updates` are of `changedRow`, `usage` of `endedUsage`; one transaction, the records last. */
   write: {
     request: {
       readonly inserts: readonly NewRow[];
       readonly updates: readonly Row[];
+      readonly usage: readonly Row[];
       readonly records: readonly RecordRow[];
     };
     value: null;
@@ -63,6 +65,8 @@ export interface Exchange {
     value: null;
   };
   idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
+  /** Rows of sums; the value is the hour where the next ones begin. */
+  usage: { request: { readonly filter: UsageFilter; readonly atOnce: number }; value: number | null };
   remove: { request: { readonly id: string }; value: boolean };
   countEnded: { request: { readonly before: number }; value: number };
   sweep: { request: { readonly limits: SweepLimits }; value: boolean };

@@ -12,11 +12,13 @@ import {
   type TaskStore,
   WHOLE,
 } from "../tasks.ts";
+import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
 import { charactersOfRow, listedTaskOf, requestOf, taskOf } from "./rows.ts";
 import type { Answer } from "./storage-thread.ts";
+import { usageOfRow } from "./usage.ts";
 
 /** Asks the storage thread. @throws {AltLasError} `store_unavailable` */
 type Ask = <K extends Kind>(kind: K, request: Exchange[K]["request"]) => Promise<Answer<K>>;
@@ -149,5 +151,25 @@ export class SqliteIdempotency implements IdempotencyStore {
 
   async find(user: string, key: string): Promise<IdempotencyRecord | null> {
     return (await this.#ask("idempotency", { user, key })).value;
+  }
+}
+
+/** Rows of usage that are read at once: a write may have to wait for them, which takes milliseconds. */
+const USAGE_AT_ONCE = 10_000;
+
+export class SqliteUsage implements UsageStore {
+  readonly #ask: Ask;
+
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
+
+  async *sums(filter: UsageFilter, atOnce = USAGE_AT_ONCE): AsyncGenerator<readonly UsageRow[]> {
+    let from: number | null = filter.from;
+    while (from !== null) {
+      const { rows, value }: Answer<"usage"> = await this.#ask("usage", { filter: { ...filter, from }, atOnce });
+      yield rows.map(usageOfRow);
+      from = value;
+    }
   }
 }

@@ -3,6 +3,7 @@ import { isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import type { CountChange, Counts } from "./counts.ts";
 import type { Statements } from "./statements.ts";
 import type { SweepLimits } from "../store.ts";
+import { removeUsage } from "./usage.ts";
 
 /** The most that one step of a sweep removes. */
 const STEP = 500;
@@ -51,7 +52,8 @@ export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boo
     removeTasks(sql, counts, due);
     return true;
   }
-  return sql.run(EXPIRED_KEYS, { keysBefore: limits.keysBefore }) > 0;
+  if (sql.run(EXPIRED_KEYS, { keysBefore: limits.keysBefore }) > 0) return true;
+  return removeUsage(sql, limits.usageBefore);
 }
 
 /** A batch that has ended is removed with its last task, whichever of the two ends is written first. */

@@ -58,14 +58,23 @@ const IDEMPOTENCY: Handlers<"idempotency"> = {
   idempotency: (database, { user, key }) => database.idempotency(user, key),
 };
 
+const USAGE: Handlers<"usage"> = {
+  usage: (database, { filter, atOnce }, sendRows) => {
+    const { rows, next } = database.usage(filter, atOnce);
+    sendRows(rows);
+    return next;
+  },
+};
+
 const HANDLERS: Handlers<ServedKind> = {
-  write: (database, { inserts, updates, records }) => {
-    database.write(inserts, updates, records);
+  write: (database, { inserts, updates, usage, records }) => {
+    database.write({ inserts, updates, usage, records });
     return null;
   },
   ...TASKS,
   ...OUTBOX,
   ...IDEMPOTENCY,
+  ...USAGE,
 };
 
 export function serveStored<K extends ServedKind>(

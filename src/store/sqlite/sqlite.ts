@@ -12,7 +12,8 @@ import {
 } from "../store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
-import { SqliteIdempotency, SqliteOutbox, SqliteTasks } from "./ports.ts";
+import { SqliteIdempotency, SqliteOutbox, SqliteTasks, SqliteUsage } from "./ports.ts";
+import { endedUsage } from "./usage.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
 import { recordRow } from "./records.ts";
 import { Restoring } from "./restoring.ts";
@@ -47,6 +48,7 @@ export class SqliteStore implements Store {
   readonly tasks: SqliteTasks;
   readonly outbox: SqliteOutbox;
   readonly idempotency: SqliteIdempotency;
+  readonly usage: SqliteUsage;
   readonly #commits = new GroupCommit({
     write: (tasks, records) => this.#write(tasks, records),
     failed: (error, saves) => this.#onWriteFailed(error, saves),
@@ -68,6 +70,7 @@ export class SqliteStore implements Store {
     this.tasks = new SqliteTasks(ask, this.#stored);
     this.outbox = new SqliteOutbox(ask, (records) => this.save([], records));
     this.idempotency = new SqliteIdempotency(ask);
+    this.usage = new SqliteUsage(ask);
   }
 
   /**
@@ -167,11 +170,12 @@ export class SqliteStore implements Store {
 
   async #write(tasks: ReadonlySet<Task>, records: readonly StoreRecord[]): Promise<void> {
     const { inserts, updates, transfer } = rowsOf(tasks, this.#stored);
+    const usage = endedUsage(tasks, this.#stored);
     // They may change while they are written.
     const written = Array.from(tasks, (task) => [task, task.status] as const);
     this.written.transactions++;
     const started = performance.now();
-    await this.#ask("write", { inserts, updates, records: records.map(recordRow) }, transfer);
+    await this.#ask("write", { inserts, updates, usage, records: records.map(recordRow) }, transfer);
     for (const [task, status] of written) this.#stored.set(task, status);
     this.written.inserts += inserts.length;
     this.written.updates += updates.length;
