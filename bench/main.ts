@@ -11,6 +11,7 @@ import { EMBEDDED } from "./embedded.ts";
 import { engine, engineOnGpu } from "./engine.ts";
 import { LIFE } from "./life.ts";
 import { models } from "./models.ts";
+import { OBSERVE } from "./observe.ts";
 import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { scaling } from "./scaling.ts";
@@ -30,6 +31,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   scaling: [scaling],
   scheduler: SCHEDULER,
   streams: [streams],
+  observe: OBSERVE,
   life: LIFE,
   against: [against],
 };

@@ -5,20 +5,19 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { ERRORS, type ErrorCode } from "../src/errors.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
-import { Metrics } from "../src/observe/metrics/metrics.ts";
 import { type MetricSources } from "../src/observe/metrics/sources.ts";
-import { STRATEGIES, type Task } from "../src/task.ts";
+import { STRATEGIES } from "../src/task.ts";
 import {
   REQUEST_BEGAN,
   REQUEST_ENDED,
   REQUEST_REFUSED,
   TASK_ENDED,
-  TASK_LEFT,
   TASK_OUTPUT,
   TASK_REQUEUED,
   TASK_STARTED,
 } from "../src/topics.ts";
-import { aCompletedTask, GPU, testServer } from "./helpers/http.ts";
+import { aCompletedTask, testServer } from "./helpers/http.ts";
+import { gpusOf, happens, metricsOf, taskOf } from "./helpers/observed.ts";
 import { ROOT } from "./helpers/server.ts";
 import { type Series, seriesOf, valueOf } from "./helpers/exposition.ts";
 
@@ -27,45 +26,11 @@ interface Observed {
   readonly text: () => Promise<string>;
 }
 
-function metricsOf(t: TestContext, sources: Partial<MetricSources> = {}): Observed {
-  const metrics = new Metrics({
-    gpus: () => [],
-    queue: () => ({ depth: 0, oldest: null }),
-    isReady: () => true,
-    ended: async () => 0,
-    pendingWebhooks: async () => 0,
-    now: () => 0,
-    namesUsers: true,
-    ...sources,
-  });
+function observed(t: TestContext, sources: Partial<MetricSources> = {}): Observed {
+  const metrics = metricsOf(sources);
   t.after(() => metrics.stop());
   const text = async (): Promise<string> => (await metrics.scrape()).text;
   return { text, scrape: async () => seriesOf(await text()) };
-}
-
-/** A task of a user that has run on a GPU, with so many tokens. */
-function happens(task: Task, gpuId = 0): void {
-  const instance = { gpuId, id: 0 };
-  TASK_STARTED.publish({ task, instance, waited: 1 });
-  TASK_OUTPUT.publish({ task, isFirst: true });
-  TASK_OUTPUT.publish({ task, isFirst: false });
-  TASK_LEFT.publish({ task, outcome: { status: "completed", result: task.result! } });
-  TASK_ENDED.publish({ task });
-}
-
-function taskOf(user: string, tokens = 3, fields: Partial<Task> = {}): Task {
-  const { result, attempts, ...task } = aCompletedTask();
-  return { ...task, attempts: [...attempts], user, result: { ...result!, completionTokens: tokens }, ...fields };
-}
-
-function gpusOf(count: number, models: number): readonly GpuStatus[] {
-  const [instance] = GPU.instances;
-  return Array.from({ length: count }, (_, id) => ({
-    ...GPU,
-    id,
-    uuids: [`GPU-${id}`],
-    instances: [{ ...instance!, gpuId: id, model: `model-${id % models}` }],
-  }));
 }
 
 test("64 GPUs, 200 users and 60 models, with every code and every route, make at most 3,000 series", async (t) => {
@@ -73,7 +38,7 @@ test("64 GPUs, 200 users and 60 models, with every code and every route, make at
   const { app } = testServer(t);
   app.addHook("onRoute", ({ url }) => void routes.push(url));
   await app.ready();
-  const { scrape } = metricsOf(t, { gpus: () => gpusOf(64, 60) });
+  const { scrape } = observed(t, { gpus: () => gpusOf(64, 60) });
   const placement = aCompletedTask().placement!;
   for (let user = 0; user < 200; user++)
     for (const [index, strategy] of [...STRATEGIES, "pinned" as const, "batch" as const].entries()) {
@@ -104,7 +69,7 @@ test("64 GPUs, 200 users and 60 models, with every code and every route, make at
 });
 
 test("docs/monitoring.md lists every metric", async (t) => {
-  const text = await metricsOf(t).text();
+  const text = await observed(t).text();
   const shown = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name]) => name!);
   const document = readFileSync(join(ROOT, "docs", "monitoring.md"), "utf8");
   const rows = document.split("\n").filter((line) => /^\| `(?:altlas|process)_/.test(line));
@@ -121,7 +86,7 @@ function tokensOf(series: readonly Series[], user: string): number {
 }
 
 test("the users with the most tokens have series of their own, and no series ever falls", async (t) => {
-  const { scrape } = metricsOf(t);
+  const { scrape } = observed(t);
   for (let user = 0; user < 60; user++) happens(taskOf(`user-${user}`, user));
   const first = await scrape();
   const all = valueOf(first, "altlas_tokens_total", { kind: "completion" });
@@ -140,7 +105,7 @@ test("the users with the most tokens have series of their own, and no series eve
 });
 
 test("models beyond the first ones share a series, so that pulled ones make no more and more of them", async (t) => {
-  const { scrape } = metricsOf(t);
+  const { scrape } = observed(t);
   for (let model = 0; model < 100; model++) happens(taskOf("ada", 1, { ranModel: `model-${model}` }));
   const series = await scrape();
   assert.equal(valueOf(series, "altlas_tasks_ended_total", { model: "others" }), 70);
@@ -148,7 +113,7 @@ test("models beyond the first ones share a series, so that pulled ones make no m
 });
 
 test("the time between two outputs is counted within one attempt only", async (t) => {
-  const { scrape } = metricsOf(t, { now: () => aCompletedTask().createdClock + 4000 });
+  const { scrape } = observed(t, { now: () => aCompletedTask().createdClock + 4000 });
   const task = taskOf("ada");
   const instance = { gpuId: 0, id: 0 };
   TASK_STARTED.publish({ task, instance, waited: 0 });
@@ -172,7 +137,7 @@ test("a store that does not answer holds no scrape up", async (t) => {
     asked.resolve();
     return hangs;
   };
-  const scraped = metricsOf(t, { pendingWebhooks }).scrape();
+  const scraped = observed(t, { pendingWebhooks }).scrape();
   await asked.promise;
   t.mock.timers.tick(500);
   assert.equal(valueOf(await scraped, "altlas_ready"), 1);
@@ -184,7 +149,7 @@ test("scrapes that come together are answered together", async (t) => {
     reads++;
     return [];
   };
-  const { scrape } = metricsOf(t, { gpus });
+  const { scrape } = observed(t, { gpus });
   await scrape();
   const once = reads;
   await Promise.all([scrape(), scrape(), scrape()]);

@@ -34,3 +34,12 @@ test("the quick benchmark of many models on few GPUs keeps its bars", async (t) 
   assert.equal(code, 0, said);
   assert.match(said, /\| +clairvoyant \|/);
 });
+
+test("the quick benchmark of being seen compares servers with and without metrics, and times scrapes", async (t) => {
+  const { said } = await runToEnd(t, "bench/main.ts", "observe", "--quick");
+  const sections = ["## observe: submissions", "## observe: streaming", "## observe: scrapes"];
+  assert.deepEqual(said.match(/^## .*$/gm), sections, said);
+  const ratios = [...said.matchAll(/^- .*of a server that is seen, of one that is not: ([\d.]+) /gm)];
+  assert.ok(ratios.length === 2 && ratios.every(([, ratio]) => Number(ratio) > 0), said);
+  assert.match(said, /^- ok: series: \d+ \(at most 3000\)$/m);
+});

@@ -2,7 +2,7 @@
 import { getHeapStatistics } from "node:v8";
 import { wallTime } from "../../common/clock.ts";
 import { STORE_COMMITTED } from "../../topics.ts";
-import { BucketCounts, type Instruments } from "./instruments.ts";
+import { type Instruments } from "./instruments.ts";
 
 /** Milliseconds between two looks at the event loop: so few cost nothing, and a delay of all events is met by them as often as by others. */
 const LOOK = 100;
@@ -17,12 +17,12 @@ export function countProcess(instruments: Instruments): readonly (() => void)[] 
 }
 
 function watchEventLoop(instruments: Instruments): () => void {
-  const delays = new BucketCounts(DELAYS);
-  instruments.counted("event_loop_delay_seconds", "How late a timer is, asked ten times a second.", delays);
+  const help = "How late a timer is, asked ten times a second.";
+  const delays = instruments.histogram("event_loop_delay_seconds", help, DELAYS);
   let due = performance.now() + LOOK;
   const timer = setInterval(() => {
     const now = performance.now();
-    delays.add(Math.max(0, now - due) / 1000);
+    delays((now - due) / 1000);
     due = now + LOOK;
   }, LOOK);
   return () => clearInterval(timer);
