@@ -26,6 +26,7 @@ import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
 import type { MetricSources } from "./observe/metrics/sources.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
+import { EventRing } from "./observe/event-ring.ts";
 import { ModelCatalog } from "./models/catalog.ts";
 import { modelCommands, useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
@@ -89,11 +90,13 @@ export async function startServer(
   await using started = new AsyncDisposableStack();
   checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
   makeDataDir(dataDir);
+  const events = started.adopt(new EventRing(), (ring) => ring.stop());
   const live = new LiveSettings({ config: given, read, dataDir, log });
   const { config } = live;
   // A logger that was made with the level of the configuration; else its owner has chosen another one.
   if (config.log.level !== given.log.level) setLevel(log, config.log.level);
-  const place = { config, live, dataDir, log, credentials: new Credentials({ config: config.auth, dataDir, log }) };
+  const credentials = new Credentials({ config: config.auth, dataDir, log });
+  const place = { config, live, dataDir, log, credentials, events };
   const ground = await open(place, started);
   const { stored, store, devices, driverNotes } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
@@ -125,6 +128,7 @@ interface Place {
   readonly dataDir: string;
   readonly log: Logger;
   readonly credentials: Credentials;
+  readonly events: EventRing;
 }
 
 /** The parts that all others need. */
@@ -169,12 +173,12 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 
 /** Makes all parts, and says in which order they stop. */
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
-  const { config, live, credentials, log, store, time, driverNotes, metricsClass } = parts;
+  const { config, live, credentials, events, log, store, time, driverNotes, metricsClass } = parts;
   const { clock } = time;
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const { tasks, pool, models } = connect(parts, webhooks);
-  const http = { config, live, credentials, driverNotes, log, tasks, pool, models, webhooks, lost: store.lost };
+  const http = { config, live, credentials, driverNotes, events, log, tasks, pool, models, webhooks, lost: store.lost };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
@@ -324,7 +328,7 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
 
 interface Parts extends Pick<
   ServerParts,
-  "config" | "live" | "credentials" | "driverNotes" | "log" | "webhooks" | "metrics"
+  "config" | "live" | "credentials" | "driverNotes" | "events" | "log" | "webhooks" | "metrics"
 > {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;

@@ -15,6 +15,7 @@ import { parseConfig } from "../src/config/config.ts";
 import { ABSENT, FileWatch } from "../src/common/file-watch.ts";
 import { KnownGpus } from "../src/gpu/inventory/known-gpus.ts";
 import { temporaryFolder, testServer } from "./helpers/http.ts";
+import { briefly, toldToOperators } from "./helpers/operators.ts";
 
 const CONFIGURED = `auth: { users: [{ name: root, role: admin }], keys: [{ name: k, user: root, sha256: "${hashApiKey("configured")}" }] }`;
 
@@ -38,6 +39,7 @@ async function aServers(t: TestContext, yaml = "") {
 
 test("with the file gone its users are refused, those of the configuration are served, and it is told once", async (t) => {
   const { credentials, key, path, lines, events } = await aServers(t, CONFIGURED);
+  const told = toldToOperators(t);
   t.after(credentials.watch());
   assert.equal(credentials.trouble, null);
   renameSync(path, `${path}.kept`);
@@ -56,6 +58,7 @@ test("with the file gone its users are refused, those of the configuration are s
   await nextTurn();
   assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "bob", role: "admin" });
   assert.equal(credentials.trouble, null);
+  assert.deepEqual(briefly(told), ["auth gone", "auth refused", "auth read"]);
 });
 
 test("the commands say that the file is gone, and that adding to it begins another one", async (t) => {

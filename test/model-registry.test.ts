@@ -14,6 +14,7 @@ import { changePulled, pulledPath, readPulled } from "../src/models/pulled.ts";
 import { type ModelEntry, ModelRegistry } from "../src/models/registry.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { temporaryFolder } from "./helpers/http.ts";
+import { briefly, toldToOperators } from "./helpers/operators.ts";
 import { gguf, type StandInHub, startHub } from "./helpers/stand-in-hub.ts";
 
 const FILE = "a-Q4_K_M.gguf";
@@ -89,11 +90,14 @@ test("a fetch that fails is tried again, and says why meanwhile", async (t) => {
   const hub = await hubWithModel(t);
   hub.hubFaults.push((response) => void response.writeHead(403).end());
   const held = hold(t, { yaml: `models: [{ name: chat, source: "${SOURCE}" }]`, environment: hub.environment });
+  const told = toldToOperators(t);
   held.registry.start();
   await held.until(([chat]) => chat!.file?.state === "failed");
   const { file } = held.entry("chat");
   assert.match(file?.state === "failed" ? file.why : "", /\. It is tried again 0\.001 s later\.$/);
   await held.until((entries) => entries.every(isThere));
+  assert.deepEqual(briefly(told), ["model fetch_failed", "model fetched"]);
+  assert.equal(told[0]!.model, "chat");
 });
 
 test("what was pulled is served by its short name when it is wanted, also after a restart", async (t) => {

@@ -11,6 +11,7 @@ import { hashPassword, verifyPassword } from "../src/auth/secrets.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { temporaryFolder } from "./helpers/http.ts";
+import { briefly, toldToOperators } from "./helpers/operators.ts";
 
 const RIGHT = "correct horse";
 const CHEAP = { N: 16, r: 1, p: 1 };
@@ -255,6 +256,7 @@ test("an address that failed waits behind those that did not, and one that prove
 
 test("refused credentials are in the log with address and user, never with what was given, and without a flood", async (t) => {
   const door = new Door(t);
+  const told = toldToOperators(t);
   for (let i = 0; i < 4; i++) await door.knock(ATTACKER, "ali", `geheim ${i}`);
   await door.knock(ATTACKER, "a password in the wrong field", "geheim");
   const said = door.log.map(({ level, msg, address, user, failed }) => ({ level, msg, address, user, failed }));
@@ -273,6 +275,10 @@ test("refused credentials are in the log with address and user, never with what 
   assert.throws(() => door.credentials.authenticate("Bearer altlas_geheim", () => HOME));
   const last = door.log.at(-1)!;
   assert.deepEqual([last.msg, last.address, last.unsaid], ["API key refused", HOME, 84]);
+  assert.equal(told.length, door.log.length, "operators are told as much as the log");
+  assert.deepEqual(briefly(told.slice(2, 3)), ["auth refused"]);
+  assert.deepEqual([told[2]!.count, told[2]!.sentence], [4, `Password refused 4 times from ${ATTACKER}, user ali.`]);
+  assert.equal(told.at(-1)!.sentence, `API key refused once from ${HOME}.`);
   assert.doesNotMatch(JSON.stringify(door.log), /geheim|wrong field/);
 });
 

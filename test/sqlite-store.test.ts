@@ -19,6 +19,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { completionOf } from "../src/request.ts";
 import { openOrReplace } from "../src/store/sqlite/quarantine.ts";
+import { briefly, toldToOperators } from "./helpers/operators.ts";
 import { openDatabase } from "../src/store/sqlite/schema.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite/sqlite.ts";
 import { type Task, TASK_STATUSES, type TaskStatus } from "../src/task.ts";
@@ -107,6 +108,7 @@ test("a second server is refused, whether in another process or in this one, unt
 });
 
 test("a damaged file is put into quarantine as it is, by a name that the log gives, and an empty database takes its place", async (t) => {
+  const told = toldToOperators(t);
   const damages: Record<string, (path: string) => void> = {
     "something else": (path) => writeFileSync(path, "not a database\n".repeat(1000)),
     "a few bytes": (path) => writeFileSync(path, "x"),
@@ -130,6 +132,7 @@ test("a damaged file is put into quarantine as it is, by a name that the log giv
     assert.ok(quarantinedTo !== null, name);
     assert.match(quarantinedTo, new RegExp(`^${path}\\.damaged-\\d{4}-\\d\\d-\\d\\dT\\d{6}\\.\\d{3}Z$`));
     assert.ok(readFileSync(quarantinedTo).equals(before), name);
+    assert.deepEqual(briefly(told.slice(-1)), ["store quarantined"]);
     assert.match(messages.join("\n"), new RegExp(`^${path} is damaged \\(.+\\); it was moved to ${quarantinedTo}`));
     await store.save([newTask(1)]);
     await store.close();

@@ -11,6 +11,7 @@ import { type IdempotencyRecord } from "../src/store/idempotency.ts";
 import { type Store, type StoreRecord } from "../src/store/store.ts";
 import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
 import { COMPLETED, facts, gpuOf, SETTINGS } from "./helpers/scheduling.ts";
+import { briefly, toldToOperators } from "./helpers/operators.ts";
 import { continuedText } from "./helpers/requests.ts";
 import { completionOf, type Request } from "../src/request.ts";
 
@@ -529,7 +530,8 @@ test("a batch ends when the last end of its tasks is on disk, and what could not
 
 // --- a disk that takes nothing -----------------------------------------------------------------------------------
 
-test("while the disk takes nothing a cancel is refused soon, though it happens, and a stop waits for what is unwritten", async () => {
+test("while the disk takes nothing a cancel is refused soon, though it happens, and a stop waits for what is unwritten", async (t) => {
+  const told = toldToOperators(t);
   const { store, started, tasks, submitMany, write, finish } = book();
   const submitted = submitMany(["a", "b"], { batch: { split: true } });
   await write();
@@ -538,6 +540,7 @@ test("while the disk takes nothing a cancel is refused soon, though it happens, 
   for (const { fail } of store.writes.slice(1)) fail();
   await turn();
   assert.equal(tasks.canSave, false);
+  assert.deepEqual(briefly(told), ["store failing"], "once for all writes");
   await assert.rejects(tasks.cancel(ids[1]!), { code: "store_unavailable" });
   assert.equal(started[1]!.status, "canceled");
   const unwritten = { code: "store_unavailable", message: /has ended, but its end could not be written to disk yet/ };
@@ -548,6 +551,8 @@ test("while the disk takes nothing a cancel is refused soon, though it happens, 
   // There is room again: what failed is written with the next try.
   while (!(await isDrained())) await write();
   assert.ok(statesOf(store).includes("a completed"));
+  assert.deepEqual(briefly(told), ["store failing", "store working"]);
+  assert.match(told[0]!.sentence, /^Tasks cannot be written to disk: disk full/);
 });
 
 test("what could not be written before the stop is told", async () => {

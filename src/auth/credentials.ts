@@ -11,6 +11,7 @@ import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { Tables, type Caller } from "./tables.ts";
+import { tellOperators } from "../topics.ts";
 
 export { type Caller } from "./tables.ts";
 
@@ -179,7 +180,9 @@ export class Credentials {
       if (!isNews) return;
     } else if (!isLast) return;
     const what = doesHang ? "does not answer: the credentials known before stay in force" : "answers again";
-    this.#log.warn(`The disk of ${this.#path} ${what}.`);
+    const sentence = `The disk of ${this.#path} ${what}.`;
+    this.#log.warn(sentence);
+    tellOperators({ kind: "auth", event: doesHang ? "hangs" : "answers", sentence });
   }
 
   /** Takes over a changed file; a damaged one is reported once, and what was known before stays in force. */
@@ -193,8 +196,15 @@ export class Credentials {
       this.#seen = version;
       this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
       for (const warning of tables.warnings) this.#log.warn(warning);
+      const wasWrong = this.#isGone || this.#failed.version !== "";
       this.#isGone = version === ABSENT;
-      if (this.#isGone) this.#log.warn(`${this.#path} is gone, and with it its users and keys. Put a copy back.`);
+      this.#failed = { version: "", retryAt: 0 };
+      if (this.#isGone) {
+        const sentence = `${this.#path} is gone, and with it its users and keys. Put a copy back.`;
+        this.#log.warn(sentence);
+        tellOperators({ kind: "auth", event: "gone", sentence });
+      } else if (wasWrong)
+        tellOperators({ kind: "auth", event: "read", sentence: "The users and keys were read again." });
       // Without users nobody can call any more, which is hardly what was meant.
       this.#log[tables.users.size === 0 && !this.#isGone ? "warn" : "debug"](
         { users: tables.users.size },
@@ -202,7 +212,9 @@ export class Credentials {
       );
     } catch (error) {
       if (version !== this.#failed.version) {
-        this.#log.error(`The credentials known before stay in force: ${messageOf(error)}`);
+        const sentence = `The credentials known before stay in force: ${messageOf(error)}`;
+        this.#log.error(sentence);
+        tellOperators({ kind: "auth", event: "damaged", sentence });
       }
       this.#failed = { version, retryAt: performance.now() + RETRY_MS };
     }

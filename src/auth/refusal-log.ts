@@ -1,10 +1,18 @@
 /** Logs refused credentials, in so few lines that guessing cannot fill the log. */
 import { type Logger } from "../log/log.ts";
+import { tellOperators } from "../topics.ts";
 import { Tally } from "./tally.ts";
 
 /** Lines in a minute; what comes then is only counted. */
 const MAX_LINES = 20;
 const MINUTE = 60_000;
+
+interface Refused {
+  readonly address: string;
+  readonly user?: string;
+  /** How often by now. */
+  readonly failed: number;
+}
 
 export class RefusalLog {
   readonly #log: Logger;
@@ -31,7 +39,7 @@ export class RefusalLog {
   }
 
   /** Of one address and user the 1st, 2nd, 4th, 8th … */
-  #say(about: { readonly address: string; readonly user?: string; readonly failed: number }, what: string): void {
+  #say(about: Refused, what: string): void {
     if (!Number.isInteger(Math.log2(about.failed))) return;
     if (this.#now() - this.#minute.since >= MINUTE) this.#minute = { since: this.#now(), lines: 0 };
     if (this.#minute.lines >= MAX_LINES) {
@@ -41,5 +49,11 @@ export class RefusalLog {
     this.#minute.lines++;
     this.#log.warn({ ...about, ...(this.#unsaid > 0 && { unsaid: this.#unsaid }) }, what);
     this.#unsaid = 0;
+    tellOperators({ kind: "auth", event: "refused", count: about.failed, sentence: sentenceOf(about, what) });
   }
+}
+
+function sentenceOf({ address, user, failed }: Refused, what: string): string {
+  const whose = user === undefined ? "" : `, user ${user}`;
+  return `${what[0]!.toUpperCase()}${what.slice(1)} ${failed === 1 ? "once" : `${failed} times`} from ${address}${whose}.`;
 }

@@ -8,7 +8,7 @@ import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type RunSink, type Task } from "../task.ts";
 import { Health } from "./card/health.ts";
-import { type Reading } from "./card/readings.ts";
+import { powerShare, type Reading } from "./card/readings.ts";
 import { describeXid, sentenceOfXid } from "./card/xid.ts";
 import { deviceTraits, isToldByWorker } from "./device-kinds.ts";
 import { factsOf, type GpuView, statusOf } from "./gpu-view.ts";
@@ -18,7 +18,8 @@ import { type LossReason } from "./instance/lifecycle.ts";
 import { type DeviceLimits } from "./inventory/device-limits.ts";
 import { type Device } from "./inventory/devices.ts";
 import { ModelEvents } from "./model-events.ts";
-import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState } from "./facts.ts";
+import { type CardMemory, type ExternalLoad, type GpuFacts, type GpuState, isServing } from "./facts.ts";
+import { tellOfGpu } from "./gpu-events.ts";
 import { type ServedModel } from "./served.ts";
 import { type GpuStatus } from "./status.ts";
 import { type Served, Succession } from "./succession.ts";
@@ -74,7 +75,7 @@ export class Gpu {
     this.#options = options;
     this.#events = events;
     this.#crowding = new Crowding(device.thresholds);
-    this.#modelEvents = new ModelEvents(options.log, (event, why) => this.#health.note(event, why));
+    this.#modelEvents = new ModelEvents(options.log, (event, why, model) => this.#health.note(event, why, { model }));
     this.#succession = new Succession(options.log, {
       idle: (instance, why) => void this.#end(instance, why),
       wanted: (instance) => events.wanted(instance),
@@ -84,6 +85,7 @@ export class Gpu {
       wall: wallTime,
       maxTemperature: device.maxTemperature,
       changed: () => this.#onHealth(),
+      noted: (event, about) => tellOfGpu(device.id, event, about),
     });
   }
 
@@ -256,11 +258,7 @@ export class Gpu {
 
   /** What its cards take, for each of the instances on which tasks run; null: not measured. */
   #watts(): number | null {
-    const power = this.#current()?.power ?? null;
-    if (power === null) return null;
-    let busy = 0;
-    for (const { tasks } of this.#instances) if (tasks > 0) busy++;
-    return power / Math.max(1, busy);
+    return powerShare(this.#current(), this.#instances);
   }
 
   // --- what the drivers say --------------------------------------------------------------------------------------
@@ -323,10 +321,10 @@ export class Gpu {
 
   /**
    * Takes no new tasks. When no task runs there its workers end, so that the card can be serviced.
-   * @param deadlineSeconds after which running tasks go back into the queue; null: never
+   * @param deadlineSeconds after which running tasks go back into the queue; null: never @param by the user who wants it
    */
-  drain(why: string, deadlineSeconds: number | null): void {
-    this.#health.drain(why, this.#tasks > 0);
+  drain(why: string, deadlineSeconds: number | null, by?: string): void {
+    this.#health.drain(why, this.#tasks > 0, by);
     clearTimeout(this.#deadlineTimer);
     for (const instance of this.#instances) instance.releaseIfIdle();
     if (this.#tasks === 0 || deadlineSeconds === null) return;
@@ -336,8 +334,9 @@ export class Gpu {
   }
 
   /** Ends a drain, and tries again at once when it is faulted or unfit. */
-  resume(why: string): void {
+  resume(why: string, by?: string): void {
     clearTimeout(this.#deadlineTimer);
+    if (!isServing(this.state)) this.#health.note("resumed", why, { by });
     if (this.#health.isDraining) this.#health.resume(why);
     for (const instance of this.#instances) instance.resume();
   }

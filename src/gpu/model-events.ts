@@ -16,14 +16,14 @@ type Told = Pick<Instance, "stay" | "model" | "modelName"> & {
 
 export class ModelEvents {
   readonly #log: Logger;
-  readonly #note: (event: ModelEvent, why: string) => void;
+  readonly #note: (event: ModelEvent, why: string, model: string) => void;
   /** The last states. */
   readonly #states = new WeakMap<object, OwnState>();
   /** Of the instances whose models are being loaded. */
   readonly #loads = new WeakMap<object, Milestones>();
 
   /** @param note keeps an entry of the GPU's history */
-  constructor(log: Logger, note: (event: ModelEvent, why: string) => void) {
+  constructor(log: Logger, note: (event: ModelEvent, why: string, model: string) => void) {
     this.#log = log;
     this.#note = note;
   }
@@ -57,14 +57,15 @@ export class ModelEvents {
         const { loadSeconds: seconds, fileBytes } = residency;
         const rate = seconds && fileBytes > 0 ? { rate: `${sizeWords(fileBytes / seconds)}/s` } : {};
         this.#log.info({ model, seconds, ...rate }, "model loaded");
-        return this.#note("loaded", `The model ${model} was loaded${seconds === null ? "" : ` in ${seconds} s`}.`);
+        const time = seconds === null ? "" : ` in ${seconds} s`;
+        return this.#note("loaded", `The model ${model} was loaded${time}.`, model);
       }
       case "unloading":
         this.#log.info({ model, why }, "model unloaded");
-        return this.#note("unloaded", `The model ${model} was unloaded. ${why}`);
+        return this.#note("unloaded", `The model ${model} was unloaded. ${why}`, model);
       case "unfit":
         this.#log.error({ model, why }, "model cannot be loaded");
-        return this.#note("load_failed", `The model ${model} cannot be loaded: ${why}`);
+        return this.#note("load_failed", `The model ${model} cannot be loaded: ${why}`, model);
       default:
     }
   }

@@ -207,14 +207,14 @@ export class GpuPool {
   drain(gpuId: number, { deadlineSeconds, by }: DrainOptions): void {
     const gpu = this.#gpu(gpuId);
     this.#parts.known.setDrained(gpu.device.key, { by, at: wallTime() });
-    gpu.drain(`Drained by ${by}.`, deadlineSeconds);
+    gpu.drain(`Drained by ${by}.`, deadlineSeconds, by);
   }
 
   /** Ends a drain, and has a GPU that is faulted or unfit tried again at once. @throws {AltLasError} `not_found` */
   resume(gpuId: number, by: string): void {
     const gpu = this.#gpu(gpuId);
     this.#parts.known.setDrained(gpu.device.key, null);
-    gpu.resume(`Resumed by ${by}.`);
+    gpu.resume(`Resumed by ${by}.`, by);
   }
 
   /** In `gpu_id` order. @param loadOf what the scheduler has placed on a GPU */

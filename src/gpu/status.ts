@@ -8,7 +8,16 @@ export interface GpuEventRecord {
   /** Unix milliseconds. */
   readonly at: number;
   /** The state it went into, or what happened, such as `xid`. */
-  readonly event: GpuState | "xid" | "double_bit_ecc" | "crowded" | "free" | "loaded" | "unloaded" | "load_failed";
+  readonly event:
+    | GpuState
+    | "resumed"
+    | "xid"
+    | "double_bit_ecc"
+    | "crowded"
+    | "free"
+    | "loaded"
+    | "unloaded"
+    | "load_failed";
   /** One sentence. */
   readonly reason: string;
 }

@@ -13,7 +13,7 @@ import { type ServerParts } from "./server-parts.ts";
 import { type Pings } from "./pings.ts";
 import { EventsQuery, EventStreamText, TaskParams } from "./schemas/tasks.ts";
 
-const EVENT_STREAM = "text/event-stream; charset=utf-8";
+export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
 export function eventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
   app.route<{ Params: TaskPath; Querystring: EventsQuery }>({
@@ -93,7 +93,7 @@ async function tellEnd(tasks: TaskApi, reply: FastifyReply, id: string, stream: 
 const EVENT_ID = /^([0-9a-f-]{36}):(?:(end)|([1-9]\d{0,8}):(\d{1,15}))$/;
 
 /** An EventSource that has heard of no event sends no header, and a page that builds its URL an empty value. */
-function lastEventId({ headers, query }: FastifyRequest<{ Querystring: EventsQuery }>): string {
+export function lastEventId({ headers, query }: FastifyRequest<{ Querystring: EventsQuery }>): string {
   const header = headers["last-event-id"];
   return header === undefined ? (query.last_event_id ?? "") : String(header);
 }

@@ -32,7 +32,11 @@ function forbidsOthers({ name }: Caller): AltLasError {
   return new AltLasError("forbidden", `user must be ${name}: the tasks of other users need the role admin or viewer.`);
 }
 
-function timeOf(field: string, given: string | undefined): number | undefined {
+/**
+ * A time that a client sent, in Unix milliseconds; undefined: it sent none.
+ * @throws {AltLasError} `invalid_input`: it is none, or has no zone
+ */
+export function timeOf(field: string, given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
   const [, year, month, day] = TIME.exec(given) ?? [];
   const time = Date.parse(given.toUpperCase());

@@ -88,7 +88,7 @@ export function pullModelRoute(app: FastifyInstance, { catalog }: ServerParts): 
   };
   const pulling = [administration("Fetching models")];
   app.post<{ Body: PullRequest }>("/models", { schema, onRequest: pulling }, async ({ caller, body }, reply) => {
-    const model = await catalog.pull(body.source, body.name);
+    const model = await catalog.pull(body.source, body.name, caller.name);
     return reply.code(202).send(viewFor(caller, model));
   });
 }
@@ -107,7 +107,7 @@ export function removeModelRoute(app: FastifyInstance, { catalog }: ServerParts)
   app.delete<{ Params: { "*": string } }>(
     "/models/*",
     { schema, onRequest: removing },
-    async ({ caller, params: { "*": name } }) => viewFor(caller, await catalog.remove(name)),
+    async ({ caller, params: { "*": name } }) => viewFor(caller, await catalog.remove(name, caller.name)),
   );
 }
 

@@ -125,7 +125,8 @@ const STATES: Readonly<Partial<Record<GpuState | GpuEventRecord["event"], string
   load_failed: "A model cannot be loaded.",
 };
 
-function publicReason(state: GpuState | GpuEventRecord["event"], reason: string, isServer: boolean): string {
+/** The sentence of an event or a state of a GPU. */
+export function publicReason(state: GpuState | GpuEventRecord["event"], reason: string, isServer: boolean): string {
   // A server that is full says so in its own words, other crowds are counted by us.
   if (state === "crowded" && isServer) return "Its server has no room now.";
   const own = STATES[state];

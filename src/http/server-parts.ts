@@ -5,6 +5,7 @@ import { type ModelStatus } from "../gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type ModelCatalog } from "../models/catalog.ts";
 import { type Logger } from "../log/log.ts";
+import { type EventRing } from "../observe/event-ring.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 
@@ -31,6 +32,8 @@ export interface ServerParts {
   readonly catalog: Pick<ModelCatalog, "list" | "named" | "load" | "unload" | "pull" | "remove">;
   /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];
+  /** What operators were told in this run. */
+  readonly events: EventRing;
   /** The tasks that run on a GPU now. */
   readonly runningOn: (gpuId: number) => readonly RunningTask[];
   /** Takes a GPU out of service; asking again for one that is out already is no mistake. */

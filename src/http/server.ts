@@ -32,6 +32,7 @@ import {
 import { OPENAI_PATH, withV1 } from "./openai/envelope.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
+import { operatorEventsRoute } from "./operator-events.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { metricsRoute } from "./metrics.ts";
 import { Pings } from "./pings.ts";
@@ -206,6 +207,7 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   taskRoute(api, parts);
   tasksRoute(api, parts);
   eventsRoute(api, parts, pings);
+  operatorEventsRoute(api, parts, pings);
   cancelRoute(api, parts);
   cancelManyRoute(api, parts);
   retryRoute(api, parts);

@@ -134,16 +134,17 @@ export class ModelCatalog {
   /**
    * Begins to fetch a model; it is loaded when it is wanted.
    * @param name what requests shall call it; undefined: its short name
+   * @param by the user who wants it
    * @throws {AltLasError} `invalid_input`: the source is none that a request may name, or malformed; `conflict`: the name is another model's
    */
-  async pull(source: string, name: string | undefined): Promise<CatalogModel> {
+  async pull(source: string, name: string | undefined, by: string): Promise<CatalogModel> {
     const { kind } = parseSource(source);
     if (!isPublic(source, this.#parts.allowUrls())) {
       const what = kind === "path" ? "a path" : "a URL, which needs models_allow_urls: true";
       const sentence = `source must be a name of the table or begin with hf:, as in hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF; it is ${what}.`;
       throw new AltLasError("invalid_input", sentence, { param: "source" });
     }
-    const { settings } = this.#parts.registry.pull(source, name);
+    const { settings } = this.#parts.registry.pull(source, name, by);
     return this.named(settings.name);
   }
 
@@ -152,10 +153,10 @@ export class ModelCatalog {
    * @returns it as it was
    * @throws {AltLasError} `not_found`; `conflict`: it stands in the configuration, is a device's own, or is loaded
    */
-  async remove(asked: string): Promise<CatalogModel> {
+  async remove(asked: string, by: string): Promise<CatalogModel> {
     const { entry, isOwn } = await this.#find(asked);
     if (isOwn) throw ownModel(entry);
-    await this.#parts.registry.remove(entry.name);
+    await this.#parts.registry.remove(entry.name, by);
     return entry;
   }
 

@@ -10,6 +10,7 @@ import { FetchLog } from "./fetch-log.ts";
 import { progressBehind } from "../common/progress-words.ts";
 import { bytesAt, fileAt } from "./model-file.ts";
 import { type ModelSource } from "./source.ts";
+import { tellOperators } from "../topics.ts";
 
 /** What finds, fetches and removes files. */
 export interface Fetcher {
@@ -170,6 +171,8 @@ export class HeldModel {
       const seconds = retryPauses[Math.min(tries, retryPauses.length - 1)]!;
       this.#is({ state: "failed", why: `${why} It is tried again ${seconds} s later.` });
       log.warn(`its file could not be fetched and is tried again in ${seconds} s: ${why}`);
+      const sentence = `The file of ${settings.name} could not be fetched and is tried again in ${seconds} s: ${why}`;
+      tellOperators({ kind: "model", event: "fetch_failed", model: settings.name, sentence });
       await pause(seconds * 1000, undefined, { signal, ref: false }).catch(() => {});
     }
   }
@@ -192,6 +195,8 @@ export class HeldModel {
       });
       if (signal.aborted) return null;
       lines.done(found);
+      const { name: model } = settings;
+      tellOperators({ kind: "model", event: "fetched", model, sentence: `The file of ${model} is here.` });
       this.#progress = null;
       this.#have(found);
       this.#parts.arrived(found);

@@ -16,6 +16,7 @@ import { type Fetcher, HeldModel, type Provenance } from "./held-model.ts";
 import { changePulled, type PulledModel, pulledPath, readPulled } from "./pulled.ts";
 import { nameTaken, pullOf, withPulled } from "./pull-rules.ts";
 import { type ModelSource, parseSource } from "./source.ts";
+import { tellOperators } from "../topics.ts";
 
 /** A model that the server knows by name. */
 export interface ModelEntry {
@@ -135,9 +136,10 @@ export class ModelRegistry {
    * Begins to fetch a model, and serves it as soon as it is here; one that is known by this name and this source already is fetched if it
    * is not here.
    * @param name what requests shall call it; its short name where none is given
+   * @param by the user who wants it; absent: a command on this machine
    * @throws {AltLasError} `invalid_input`: the source or the name is malformed, or pulled models are not served; `conflict`: the name is another model's
    */
-  pull(source: string, name?: string): ModelEntry {
+  pull(source: string, name?: string, by?: string): ModelEntry {
     const { dataDir } = this.#parts;
     if (!this.#fromCache)
       throw new AltLasError("invalid_input", "models_from_cache is false: this server serves nothing that was pulled.");
@@ -149,15 +151,17 @@ export class ModelRegistry {
       return this.#entryOf(known);
     }
     this.#take(changePulled(dataDir, (models) => withPulled(models, { ...wish, pulled_at: wallTime(), file: null })));
+    tellOfModel("pulled", wish.name, by);
     return this.#entryOf(this.#pulled.get(wish.name)!);
   }
 
   /**
    * Forgets a model that was pulled, and removes its files, unless they are the user's own or another model's, too.
+   * @param by the user who wants it; absent: a command on this machine
    * @returns the bytes that are free again; null: no file was removed
    * @throws {AltLasError} `not_found`: no model has this name; `conflict`: it stands in the configuration, or is in use
    */
-  async remove(name: string): Promise<number | null> {
+  async remove(name: string, by?: string): Promise<number | null> {
     const { dataDir, environment, fetcher = REAL, inUse } = this.#parts;
     const held = this.#named(name);
     if (held === undefined) throw new AltLasError("not_found", `No model was pulled under the name ${shown(name)}.`);
@@ -166,6 +170,7 @@ export class ModelRegistry {
     const use = inUse?.(name) ?? null;
     if (use !== null) throw new AltLasError("conflict", use);
     this.#take(changePulled(dataDir, (models) => models.filter((model) => model.name !== name)));
+    tellOfModel("removed", name, by);
     const { source } = held;
     const isShared = this.#all.some((one) => one.settings.source === held.settings.source || isSameFile(one, held));
     if (source === null || source.kind === "path" || isShared) return null;
@@ -339,6 +344,11 @@ export class ModelRegistry {
       this.#parts.log.error({ model: name }, `It cannot be remembered that it was pulled: ${messageOf(error)}`);
     }
   }
+}
+
+function tellOfModel(event: "pulled" | "removed", model: string, by: string | undefined): void {
+  const whose = by === undefined ? "" : ` by ${by}`;
+  tellOperators({ kind: "model", event, model, ...(by !== undefined && { by }), sentence: `${model} was ${event}${whose}.` });
 }
 
 function isSameFile({ found: one }: HeldModel, { found: other }: HeldModel): boolean {

@@ -3,6 +3,7 @@ import { type Logger } from "pino";
 import { messageOf } from "../errors.ts";
 import { type Store, StoreLost, type StoreRecord } from "../store/store.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
+import { StoreTrouble } from "./store-trouble.ts";
 
 /** Milliseconds before a failed write is tried again. */
 const RETRY_MS = 1000;
@@ -39,9 +40,11 @@ export class Writer {
   #closing = false;
   /** Milliseconds on the monotonic clock of the last failed write. */
   #failedAt = -Infinity;
+  readonly #trouble: StoreTrouble;
 
   constructor(parts: WriterParts) {
     this.#parts = parts;
+    this.#trouble = new StoreTrouble(parts.store);
   }
 
   /** Tasks and sets of records that could not be written, and are tried again. */
@@ -66,11 +69,11 @@ export class Writer {
     try {
       await this.#parts.store.save(tasks, [...records, ...tasks.flatMap(this.#parts.recordsOf)]);
     } catch (error) {
-      this.#failedAt = performance.now();
+      this.#onFailure(error);
       for (const task of tasks) this.#withdraw(task);
       throw error;
     }
-    this.#failedAt = -Infinity;
+    this.#onSuccess();
     for (const [index, task] of tasks.entries()) {
       const changed = this.#admitting.get(task);
       this.#admitting.delete(task);
@@ -123,9 +126,9 @@ export class Writer {
       this.#failed.add(task);
       return this.#tryLater(error);
     }
-    this.#failedAt = -Infinity;
     // This write makes up for an earlier one. An ended task may be removed next, and then no write of it can succeed.
     const wasFailed = this.#failed.delete(task);
+    this.#onSuccess();
     if (attempt > 0) started(task, attempt);
     if (ended) onEnd(task);
     if (wasFailed && this.unwritten === 0) caughtUp();
@@ -139,13 +142,24 @@ export class Writer {
       return this.#tryLater(error);
     }
     const wasFailed = this.#failedRecords.delete(records);
+    if (this.unwritten === 0) this.#trouble.worked();
     done();
     if (wasFailed && this.unwritten === 0) this.#parts.caughtUp();
   }
 
+  #onFailure(error: unknown): void {
+    this.#failedAt = performance.now();
+    if (!(error instanceof StoreLost)) this.#trouble.failed(error);
+  }
+
+  #onSuccess(): void {
+    this.#failedAt = -Infinity;
+    if (this.unwritten === 0) this.#trouble.worked();
+  }
+
   /** One timer and one log line for all failed writes, which on a full disk are all there are. */
   #tryLater(error: unknown): void {
-    this.#failedAt = performance.now();
+    this.#onFailure(error);
     // No later try can succeed, and the store has said so.
     if (this.#retry !== null || this.#closing || error instanceof StoreLost) return;
     this.#retry = setTimeout(() => {

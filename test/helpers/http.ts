@@ -18,6 +18,7 @@ import { type GpuStatus, type Readiness } from "../../src/gpu/status.ts";
 import { type DrainOptions, type RunningTask } from "../../src/http/server-parts.ts";
 import { type ModelEntry } from "../../src/models/registry.ts";
 import { ModelCatalog } from "../../src/models/catalog.ts";
+import { EventRing } from "../../src/observe/event-ring.ts";
 import { createServer, type ServerParts } from "../../src/http/server.ts";
 import {
   type BatchSnapshot,
@@ -518,6 +519,7 @@ export class FakeWebhooks implements WebhookApi {
 
 export interface TestServer {
   readonly app: FastifyInstance;
+  readonly events: EventRing;
   readonly tasks: FakeTasks;
   readonly webhooks: FakeWebhooks;
   readonly log: string[];
@@ -576,9 +578,12 @@ export function testServer(
     },
   };
   const live = new LiveSettings({ config, read: () => config, dataDir, log: logger });
+  const events = new EventRing();
+  t.after(() => events.stop());
   const app = createServer({
     config,
     live,
+    events,
     tasks,
     webhooks,
     gpus: () => state.gpus,
@@ -615,7 +620,7 @@ export function testServer(
     app.server.closeAllConnections();
     return app.close();
   });
-  return { app, tasks, webhooks, log, dataDir, state, operations };
+  return { app, events, tasks, webhooks, log, dataDir, state, operations };
 }
 
 // --- requests ------------------------------------------------------------------------------------------------------

@@ -38,6 +38,15 @@ export interface HealthOptions {
   readonly maxTemperature: number | null;
   /** Called after the state of the GPU or of one of its instances has changed, or its reason. */
   readonly changed: () => void;
+  /** Called with each new entry of the history. */
+  readonly noted?: (event: GpuEventRecord, about: EventAbout) => void;
+}
+
+/** What is told of an event beside its sentence, where there is such a thing. */
+export interface EventAbout {
+  /** The user who did it. */
+  readonly by?: string | undefined;
+  readonly model?: string;
 }
 
 /** How a GPU or one of its instances looks from outside. */
@@ -51,7 +60,7 @@ export class Health {
   readonly #options: HealthOptions;
   #instances: readonly InstanceHealth[] = [];
   #lost: string | null = null;
-  #drain: { readonly reason: string; busy: boolean } | null = null;
+  #drain: { readonly reason: string; busy: boolean; readonly by: string | undefined } | null = null;
   #hot: string | null = null;
   #hasBegun = false;
   #visible: { readonly state: GpuState; readonly reason: string | null } = NO_INSTANCE;
@@ -156,9 +165,9 @@ export class Health {
     if (celsius <= limit - COOL_BY) this.#cool(`It has cooled down to ${celsius} °C.`);
   }
 
-  /** @param busy whether tasks still run there, see `idle`; if not, its workers end now */
-  drain(why: string, busy: boolean): void {
-    this.#drain = { reason: why, busy };
+  /** @param busy whether tasks still run there, see `idle`; if not, its workers end now @param by the user who wants it; absent: nobody does now */
+  drain(why: string, busy: boolean, by?: string): void {
+    this.#drain = { reason: why, busy, by };
     if (!busy) this.#endForDrain();
     this.#settle(why);
   }
@@ -176,10 +185,12 @@ export class Health {
     this.#settle(why);
   }
 
-  /** Keeps an event in the history. */
-  note(event: GpuEventRecord["event"], reason: string): void {
-    this.#history.push({ at: this.#options.wall(), event, reason });
+  /** Keeps an event in the history, and tells of it. */
+  note(event: GpuEventRecord["event"], reason: string, about: EventAbout = {}): void {
+    const record = { at: this.#options.wall(), event, reason };
+    this.#history.push(record);
     if (this.#history.length > HISTORY) this.#history.shift();
+    this.#options.noted?.(record, about);
   }
 
   #endForDrain(): void {
@@ -206,7 +217,8 @@ export class Health {
     const now = this.#ofGpu(this.visible(instances[nearest(instances)]!));
     if (now.state !== this.#visible.state) {
       this.#since = this.#options.wall();
-      this.note(now.state, now.reason ?? why);
+      const isOut = now.state === "draining" || now.state === "drained";
+      this.note(now.state, now.reason ?? why, isOut ? { by: this.#drain?.by } : {});
     }
     this.#visible = now;
     this.#options.changed();

@@ -20,6 +20,7 @@ import { Restoring } from "./restoring.ts";
 import { rowsOf } from "./saves.ts";
 import { type Answer, StorageThread } from "./storage-thread.ts";
 import type { UpgradeNews } from "./upgrade.ts";
+import { tellOperators } from "../../topics.ts";
 
 export interface SqliteStoreOptions extends StoreLimits {
   /** The database file; it and its folder are created when missing. */
@@ -153,6 +154,8 @@ export class SqliteStore implements Store {
       { path, movedTo: quarantined.path, reason: quarantined.reason },
       `${path} is damaged (${quarantined.reason}); it was moved to ${quarantined.path}, and an empty database was made in its place`,
     );
+    const sentence = `${path} is damaged (${quarantined.reason}); it was moved to ${quarantined.path}.`;
+    tellOperators({ kind: "store", event: "quarantined", sentence });
   }
 
   async #close(): Promise<void> {
