@@ -219,6 +219,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /api/v1/task/{task_id}": reading.replace("401", "401 403"),
     "get /api/v1/tasks": "200 400 401 403 405 429 500 503",
     "get /api/v1/task/{task_id}/events": reading.replace("200", "200 204"),
+    "get /api/v1/events": "200 400 401 403 405 429 500",
     "post /api/v1/task/{task_id}/cancel": controlling,
     "post /api/v1/task/{task_id}/retry": controlling,
     "delete /api/v1/task/{task_id}": controlling,
