@@ -2,7 +2,7 @@
  * What the pages show that changes by itself: GPUs, running tasks, the queue. It is asked for while somebody is signed in and looks at the
  * tab. What is asked is bounded, however many tasks the server has.
  */
-import { effect, signal } from "@preact/signals";
+import { effect, signal, untracked } from "@preact/signals";
 import { ApiError, call } from "./api.js";
 import { keepAsking } from "./connection.js";
 import { History } from "./history.js";
@@ -49,7 +49,8 @@ export function serverNow() {
 effect(() => {
   if (!session.value) return undefined;
   const ended = new AbortController();
-  void keepAsking(ask, PERIOD, ended.signal);
+  // Who signs in begins it, and nothing of what it reads on its way.
+  void untracked(() => keepAsking(ask, PERIOD, ended.signal));
   return () => {
     ended.abort();
     forget();
@@ -108,16 +109,18 @@ function time(text) {
 
 /** @param {Task} task @returns {TaskChange} */
 function changeOf(task) {
+  const startedAt = time(task.started_at);
+  const { prompt } = task.timing;
   return {
     id: task.task_id,
-    user: "",
+    user: task.user,
     status: task.status,
     gpuId: task.gpu_id,
     model: task.model ?? null,
     batchId: task.batch_id ?? null,
     createdAt: Date.parse(task.created_at),
-    startedAt: time(task.started_at),
-    firstOutputAt: null,
+    startedAt,
+    firstOutputAt: startedAt === null || prompt === null ? null : startedAt + prompt * 1000,
     finishedAt: time(task.finished_at),
   };
 }

@@ -39,9 +39,11 @@ export class Timeline {
   /** The latest attempt of each task that is kept. @type {Map<string, Bar>} */
   #bars = new Map();
 
-  /** @param {readonly import("./types.ts").TaskChange[]} changes in the order in which they happened */
+  /** @param {readonly import("./types.ts").TaskChange[]} changes one of each task at most */
   apply(changes) {
-    for (const change of changes) this.#apply(change);
+    // In the order in which they started: a row is given to who comes first.
+    const sorted = changes.toSorted((a, b) => (a.startedAt ?? Infinity) - (b.startedAt ?? Infinity));
+    for (const change of sorted) this.#apply(change);
     this.version++;
   }
 
@@ -101,7 +103,10 @@ export class Timeline {
   }
 }
 
+/** Milliseconds: a slot is free a moment before the end of its task is written down. */
+const OVERLAP = 50;
+
 /** @param {Bar} bar @param {number} at */
 function isOver({ finishedAt }, at) {
-  return finishedAt !== null && finishedAt <= at;
+  return finishedAt !== null && finishedAt <= at + OVERLAP;
 }

@@ -3,6 +3,7 @@
 export const en = {
   "nav.gpus": "GPUs",
   "gpus.none": "This server has no GPU.",
+  "gpus.one": "GPU {gpu}",
   "gpus.name": "GPU",
   "gpus.state": "State",
   "gpus.model": "Model",
@@ -19,12 +20,18 @@ export const en = {
   "gpuState.unfit": "unfit",
   "gpuState.faulted": "faulted",
   "gpuState.lost": "lost",
+  "instance.cold": "not loaded",
+  "instance.loading": "loading",
+  "instance.ready": "ready",
+  "instance.unloading": "leaves",
+  "instance.failed": "failed",
 };
 
 /** @type {typeof en} */
 export const tr = {
   "nav.gpus": "GPU'lar",
   "gpus.none": "Bu sunucuda GPU yok.",
+  "gpus.one": "GPU {gpu}",
   "gpus.name": "GPU",
   "gpus.state": "Durum",
   "gpus.model": "Model",
@@ -41,4 +48,9 @@ export const tr = {
   "gpuState.unfit": "uygun değil",
   "gpuState.faulted": "arızalı",
   "gpuState.lost": "kayıp",
+  "instance.cold": "yüklü değil",
+  "instance.loading": "yükleniyor",
+  "instance.ready": "hazır",
+  "instance.unloading": "çıkarılıyor",
+  "instance.failed": "başarısız",
 };

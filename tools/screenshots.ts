@@ -1,0 +1,91 @@
+/**
+ * Takes the pictures in docs/images of a dashboard with something to see.
+ *
+ *     node tools/screenshots.ts [NAME…]        all of them, or those that are named
+ *     node tools/screenshots.ts --serve        only serves it, for looking at while one works on it
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Dashboard, openBrowser, openDashboard, PHONE } from "../test/helpers/browser.ts";
+import { demoWorld, type DemoWorld } from "../test/helpers/demo-world.ts";
+import { type Owner } from "../test/helpers/server.ts";
+
+const FOLDER = join(import.meta.dirname, "..", "docs", "images");
+
+/** Milliseconds that the users work before the first picture, so that there is a history. */
+const BEFORE = 100_000;
+
+interface Picture {
+  /** Of the file; what of it ends in -dark and -phone is so. */
+  readonly name: string;
+  /** In the dashboard, behind `#/`. */
+  readonly place: string;
+  readonly language?: "tr";
+  /** What is done before it is taken. */
+  readonly prepare?: (page: Dashboard, world: DemoWorld) => Promise<void>;
+}
+
+/** Points at a bar of the first GPU. */
+async function pointAtTask({ page }: Dashboard): Promise<void> {
+  const box = (await page.locator("canvas.bars").first().boundingBox())!;
+  for (let x = 0.55; x < 0.95; x += 0.02) {
+    await page.mouse.move(box.x + box.width * x, box.y + box.height * 0.2);
+    if (await page.locator("#now-hover").isVisible()) break;
+  }
+  await page.locator("#now-hover dl").waitFor();
+  await sleep(600);
+}
+
+const PICTURES: readonly Picture[] = [
+  { name: "now", place: "now", prepare: pointAtTask },
+  { name: "now-dark", place: "now", prepare: pointAtTask },
+  { name: "now-phone", place: "now" },
+  { name: "now-phone-dark", place: "now", language: "tr" },
+  { name: "gpus", place: "gpus" },
+  { name: "gpu", place: "gpus/0" },
+  { name: "gpu-dark", place: "gpus/2" },
+  { name: "gpu-phone", place: "gpus/2" },
+];
+
+const undo: (() => void | Promise<void>)[] = [];
+const owner: Owner = { after: (what) => void undo.push(what) };
+const names = process.argv.slice(2);
+try {
+  const world = await demoWorld(owner);
+  if (names.includes("--serve")) {
+    console.log(`${world.server.url}  key ${world.server.key}  ends with Ctrl-C`);
+    await new Promise((resolve) => process.once("SIGINT", resolve));
+  } else await takeAll(world);
+} finally {
+  for (const one of undo.toReversed()) await one();
+}
+
+async function takeAll(world: DemoWorld): Promise<void> {
+  const browser = await openBrowser(owner);
+  mkdirSync(FOLDER, { recursive: true });
+  const wanted = PICTURES.filter(({ name }) => names.length === 0 || names.includes(name));
+  // Opened first, as what the charts show is what a page has seen.
+  const pages = [];
+  for (const picture of wanted) pages.push({ picture, page: await open(picture) });
+  await world.server.request("POST", "/api/v1/gpus/2/drain", { body: { deadline_seconds: 20 } });
+  await sleep(BEFORE);
+  for (const { picture, page } of pages) {
+    await picture.prepare?.(page, world);
+    const path = join(FOLDER, `${picture.name}.png`);
+    await page.page.screenshot({ path });
+    console.log(path);
+  }
+
+  async function open({ name, place, language }: Picture): Promise<Dashboard> {
+    const isPhone = /-phone\b/.test(name);
+    return openDashboard(browser, world.server, {
+      key: world.server.key,
+      place,
+      language: language ?? "en",
+      scheme: name.endsWith("-dark") ? "dark" : "light",
+      size: isPhone ? PHONE : { width: 1360, height: 765 },
+      pixelsPerPoint: isPhone ? 2 : 1,
+    });
+  }
+}
