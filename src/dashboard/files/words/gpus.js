@@ -20,11 +20,6 @@ export const en = {
   "gpuState.unfit": "unfit",
   "gpuState.faulted": "faulted",
   "gpuState.lost": "lost",
-  "instance.cold": "not loaded",
-  "instance.loading": "loading",
-  "instance.ready": "ready",
-  "instance.unloading": "leaves",
-  "instance.failed": "failed",
 };
 
 /** @type {typeof en} */
@@ -48,9 +43,4 @@ export const tr = {
   "gpuState.unfit": "uygun değil",
   "gpuState.faulted": "arızalı",
   "gpuState.lost": "kayıp",
-  "instance.cold": "yüklü değil",
-  "instance.loading": "yükleniyor",
-  "instance.ready": "hazır",
-  "instance.unloading": "çıkarılıyor",
-  "instance.failed": "başarısız",
 };
