@@ -120,6 +120,15 @@ test("predict without waiting prints the task's id, or with --json what the serv
   assert.deepEqual(Object.keys(answered), ["task_id", "gpu_id", "status"]);
 });
 
+test("a dry run says what would become of a task, and makes none", async () => {
+  const before = (await server.tasks()).total;
+  const said = await ask("predict", "hello", "--gpu", "1", "--dry-run");
+  assert.deepEqual([said.code, said.stderr], [0, ""]);
+  assert.match(said.stdout, /^It would start at once on GPU 1\. .+\n$/);
+  assert.match((await ask("predict", "hello", "--dry-run", "--json")).stdout, /"status": "running"/);
+  assert.equal((await server.tasks()).total, before);
+});
+
 test("a wrong value is refused with the server's sentence and 1, and no task is made", async () => {
   const before = (await server.tasks()).total;
   const wrong = await ask("predict", "hello", "--max-length", "many");

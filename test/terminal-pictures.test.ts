@@ -128,6 +128,18 @@ test("no text can steer a terminal, and JSON loses nothing of it", () => {
   );
 });
 
+test("the page of a task has what was asked, how long its parts took and what it cost", () => {
+  const usage = { prompt_tokens: 4, completion_tokens: 48, cached_tokens: 2, gpu_seconds: 0.25, energy_joules: 75.3 };
+  const timing = { queued: 0.008, prompt: 0.1, first_token: 0.108, generation: 0.4 };
+  const request = { messages: [{ role: "user" as const, content: "Tell\u001b[2J me" }] };
+  const page = taskPage(aTask(1, { user: "ada", usage, timing, request }), { ...PLAIN, columns: 100 });
+  assert.match(page, /^User +ada$/m);
+  assert.match(page, /^Timing +queued 8 ms, prompt 100 ms, first token after 108 ms, generation 400 ms$/m);
+  assert.match(page, /^Tokens +4 of the prompt \(2 from the cache\), 48 generated$/m);
+  assert.match(page, /^Cost +250 ms of a GPU, 75\.3 J$/m);
+  assert.match(page, /^REQUEST\nuser: Tell\ufffd\[2J me$/m);
+});
+
 test("the page of a task wraps what is long, and tells why it waits", () => {
   const waiting = { reason: "gpu_busy", sentence: SENTENCE, since: ago(30), ahead: 2 } as const;
   const page = taskPage(aTask(1, { status: "queued", started_at: null, gpu_id: null, waiting }), {
@@ -139,11 +151,20 @@ test("the page of a task wraps what is long, and tells why it waits", () => {
   assert.match(page, /2 of the same user come before\n +it\. \(gpu_busy, since 30 s ago\)/);
 });
 
+const NO_LIMITS = {
+  weight: 1,
+  max_running: null,
+  max_queued: 1000,
+  requests_per_minute: null,
+  tokens_per_minute: null,
+};
+
 const SIGHT: Sight = {
   gpus: [0, 1, 2].map((id) => viewOfGpu({ ...GPU, id, name: `NVIDIA GeForce RTX 3090 (${id})` })),
   callers: [
-    { user: "bob", running: 2, queued: 40 },
-    { user: "alice", running: 0, queued: 1 },
+    { user: "carol", running: 0, queued: 0, share: 0, limits: NO_LIMITS },
+    { user: "alice", running: 0, queued: 1, share: 0.25, limits: NO_LIMITS },
+    { user: "bob", running: 2, queued: 40, share: 0.75, limits: { ...NO_LIMITS, max_running: 2 } },
   ],
   running: { tasks: TASKS.slice(0, 2), total: 2 },
   queued: {
@@ -168,7 +189,7 @@ test("the picture fits every terminal, and shows GPUs, callers, running tasks an
     }
   const text = picture(SIGHT, { ...PLAIN, columns: 80, rows: 40, url }).join("\n");
   assert.match(text, /^ALT_LAS 127\.0\.0\.1:8642 {2}\S+ {2}2 running, 41 queued {2}q: quit$/m);
-  assert.match(text, /^CALLER +RUNNING +QUEUED\nbob +2 +40\nalice +0 +1$/m);
+  assert.match(text, /^CALLER +RUNNING +QUEUED +SHARE\nbob +2 of 2 +40 +75 %\nalice +0 +1 +25 %$/m);
   assert.match(text, /^RUNNING \(2\) +USER .* FOR\n…85090001 /m);
   assert.equal(text.match(/The server behind GPU 0/g)!.length, 1, "what several wait for stands once");
   assert.match(picture(SIGHT, { ...PLAIN, columns: 80, rows: 24, url }).join("\n"), /^… \d+ more lines$/m);

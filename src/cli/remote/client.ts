@@ -48,6 +48,7 @@ const FIELDS = {
   running_tasks: Array.isArray,
   tasks: isObject,
   task_id: isText,
+  status: isText,
 } as const satisfies Record<string, (value: unknown) => boolean>;
 type Field = keyof typeof FIELDS;
 

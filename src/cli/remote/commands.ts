@@ -141,6 +141,7 @@ interface PredictFlags extends RemoteFlags {
   readonly gpu?: string;
   readonly priority?: string;
   readonly wait?: boolean;
+  readonly dryRun?: boolean;
 }
 
 function addPredict(cli: Command, io: RemoteIo): void {
@@ -153,6 +154,7 @@ function addPredict(cli: Command, io: RemoteIo): void {
     .option("--priority <name>", PRIORITIES.join(", "))
     .option("--wait", "print the text as it comes, and end with the task (the default); Ctrl+C cancels the task")
     .option("--no-wait", "print the task's id and leave it to the server")
+    .option("--dry-run", "only ask what would become of it")
     .addHelpText(
       "after",
       "\nThe exit status is 0 when the task has completed, 2 when it failed, 3 when it was canceled, 130 after Ctrl+C,\n" +
@@ -161,10 +163,11 @@ function addPredict(cli: Command, io: RemoteIo): void {
     .action(async (given: string, flags: PredictFlags) => {
       const { predict } = await import("./predict.ts");
       const text = given === "-" ? (await textOf(io.stdin())).replace(/\r?\n$/, "") : given;
-      const { wait = true, json = false } = flags;
+      const { wait = true, json = false, dryRun = false } = flags;
       await withSignals(io, async (signal) => {
         const request = requestOf(text, flags);
-        exitWith(await predict({ remote: remoteOf(flags), request, waits: wait, json, signal, ...placesOf(io) }));
+        const how = { waits: wait, isDry: dryRun, json, signal };
+        exitWith(await predict({ remote: remoteOf(flags), request, ...how, ...placesOf(io) }));
       });
     });
 }

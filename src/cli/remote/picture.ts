@@ -5,7 +5,7 @@ import { type Columns, shortened, widthOf } from "../table.ts";
 import { fittedTable, type Row } from "./fitted-table.ts";
 import { endsOf } from "./ids.ts";
 import { legible } from "./legible.ts";
-import { type CallerShare, type Sight, type Some } from "./sight.ts";
+import { type Sight, type Some } from "./sight.ts";
 import { type Listed } from "./tasks.ts";
 import { painted } from "./terminal.ts";
 import { ageOf, clockOf } from "./times.ts";
@@ -31,7 +31,7 @@ export function picture(seen: Sight, frame: Frame): string[] {
   const gpuLines = gpusTable(gpus, columns, { colour }).split("\n");
   const parts = [
     gpuLines,
-    callers === null || callers.length === 0 ? [] : callersPart(callers, columns),
+    callers === null ? [] : callersPart(callers, columns),
     runningPart(running, frame),
     queuedPart(queued, frame),
   ].filter((part) => part.length > 0);
@@ -75,11 +75,17 @@ function cut(lines: readonly string[], room: number): readonly string[] {
   return room === 0 ? [] : [...lines.slice(0, room - 1), `… ${lines.length - room + 1} more lines`];
 }
 
-function callersPart(callers: readonly CallerShare[], columns: Columns): string[] {
-  const rows: Row[] = callers
+/** Those that have something to do; the others are only counted. */
+function callersPart(callers: NonNullable<Sight["callers"]>, columns: Columns): string[] {
+  const busy = callers.filter(({ running, queued }) => running + queued > 0);
+  if (busy.length === 0) return [];
+  const rows = busy
     .toSorted((one, other) => other.running + other.queued - one.running - one.queued)
-    .map(({ user, running, queued }) => ({ cells: [user, String(running), String(queued)] }));
-  const head = [{ title: "CALLER", isName: true }, { title: "RUNNING" }, { title: "QUEUED" }];
+    .map(({ user, running, queued, share, limits }): Row => {
+      const most = limits.max_running === null ? "" : ` of ${limits.max_running}`;
+      return { cells: [user, `${running}${most}`, String(queued), `${Math.round(share * 100)} %`] };
+    });
+  const head = [{ title: "CALLER", isName: true }, { title: "RUNNING" }, { title: "QUEUED" }, { title: "SHARE" }];
   return fittedTable(head, rows, columns).split("\n");
 }
 

@@ -1,5 +1,6 @@
 /** `alt-las predict`: submits one task and writes its text as it comes. */
 import { type TaskView } from "../../http/schemas/tasks.ts";
+import { type DryRunAnswer } from "../../http/schemas/submissions.ts";
 import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
 import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
@@ -16,6 +17,8 @@ export interface PredictOptions extends Places {
   readonly request: object;
   /** false: print the task's id and leave. */
   readonly waits: boolean;
+  /** Only ask what would become of it. */
+  readonly isDry?: boolean;
   /** Print what the server answers: the task as it ended, or as it was submitted. */
   readonly json: boolean;
   /** Ends the command and cancels the task. */
@@ -24,7 +27,21 @@ export interface PredictOptions extends Places {
 
 /** @returns the exit code: 0 when the task has completed, or was accepted and is not waited for @throws {AltLasError} as `ask` */
 export async function predict(options: PredictOptions): Promise<number> {
+  if (options.isDry === true) return tryOut(options);
   return options.waits ? stream(options) : submit(options);
+}
+
+async function tryOut({ remote, request, json, out, signal }: PredictOptions): Promise<number> {
+  const question = { method: "POST", body: request, signal } as const;
+  const answer = (await ask(remote, "predict?dry_run=true", "status", question)) as DryRunAnswer;
+  if (json) out.write(`${jsonText(answer, 2)}\n`);
+  else {
+    const { gpu_id, placement, waiting } = legible(answer);
+    const wouldRun = `It would start at once on GPU ${gpu_id}. ${placement?.reason ?? ""}`.trim();
+    const sentence = waiting === null ? wouldRun : `It would wait: ${waiting.sentence}`;
+    out.write(`${wrap(sentence, out.columns ?? Infinity)}\n`);
+  }
+  return 0;
 }
 
 async function submit({ remote, request, json, out, err, signal }: PredictOptions): Promise<number> {

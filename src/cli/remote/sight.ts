@@ -1,7 +1,8 @@
 /** What `alt-las top` shows, as the server tells it at one moment. */
 import { AltLasError } from "../../errors.ts";
+import { type CallersAnswer } from "../../http/schemas/callers.ts";
 import { type GpusAnswer, type GpuView } from "../../http/schemas/gpus.ts";
-import { type TasksAnswer, type TaskView } from "../../http/schemas/tasks.ts";
+import { type TasksAnswer } from "../../http/schemas/tasks.ts";
 import { ask, type Remote } from "./client.ts";
 import { type Listed } from "./tasks.ts";
 
@@ -12,17 +13,10 @@ export interface Some {
   readonly total: number;
 }
 
-/** A user with tasks. */
-export interface CallerShare {
-  readonly user: string;
-  readonly running: number;
-  readonly queued: number;
-}
-
 export interface Sight {
   readonly gpus: readonly GpuView[];
   /** null: the server does not tell. */
-  readonly callers: readonly CallerShare[] | null;
+  readonly callers: CallersAnswer["callers"] | null;
   readonly running: Some;
   readonly queued: Some;
 }
@@ -46,9 +40,9 @@ export async function look(server: Remote, signal?: AbortSignal): Promise<Sight>
 }
 
 /** An older server has no such route, and a caller may not be allowed to see it. */
-async function callersOf(remote: Remote): Promise<readonly CallerShare[] | null> {
+async function callersOf(remote: Remote): Promise<Sight["callers"]> {
   try {
-    const { callers } = (await ask(remote, "callers", "callers")) as { callers: readonly CallerShare[] };
+    const { callers } = (await ask(remote, "callers", "callers")) as CallersAnswer;
     return callers;
   } catch (error) {
     if (error instanceof AltLasError && (error.code === "not_found" || error.code === "forbidden")) return null;
@@ -72,5 +66,5 @@ async function oldestQueued(remote: Remote): Promise<Some> {
 
 /** It may have been removed meanwhile. */
 async function withReason(remote: Remote, task: Listed): Promise<Listed> {
-  return ask(remote, `task/${task.task_id}`, "task_id").catch(() => task) as Promise<TaskView>;
+  return ask(remote, `task/${task.task_id}`, "task_id").catch(() => task) as Promise<Listed>;
 }

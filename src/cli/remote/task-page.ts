@@ -17,6 +17,7 @@ const TOLD = new Set<string>([
     " ",
   ),
   ..."priority timeout_seconds deadline_at batch_id retry_of webhook_url attempts placement waiting gpu_id".split(" "),
+  ..."request timing usage".split(" "),
 ]);
 
 /** @param withText also the text, which is shown already where it was followed */
@@ -27,6 +28,7 @@ export function taskPage(task: Listed, look: Look, withText = true): string {
   const lines = facts.map(([name, text]) => hanging(name.padEnd(LABELS), text, columns));
   const parts = [
     lines.join("\n"),
+    requestPart(task, look),
     placementPart(shown, look),
     attemptsPart(shown, look),
     ...(withText ? textParts(task, look) : []),
@@ -92,19 +94,56 @@ function plain(value: unknown): string {
   return typeof value === "string" ? value : jsonText(value);
 }
 
-function factsOfRun({ gpu_id, result }: Listed): Fact[] {
-  const facts: Fact[] = [["GPU", gpu_id === null ? "-" : String(gpu_id)]];
-  if (result === undefined) return facts;
-  const { usage, finish_reason, execution_time } = result;
-  const { prompt_tokens, completion_tokens, cached_tokens } = usage;
+function factsOfRun({ gpu_id, result, usage: cost, timing }: Listed): Fact[] {
+  const usage = cost ?? result?.usage;
+  const rate =
+    result === undefined || result.execution_time <= 0 ? null : result.usage.completion_tokens / result.execution_time;
+  return [
+    ["GPU", gpu_id === null ? "-" : String(gpu_id)],
+    ...(timing === undefined ? [] : [["Timing", timingWords(timing)] as const]),
+    ...(usage === undefined ? [] : [["Tokens", tokenWords(usage, rate)] as const]),
+    ...(cost === undefined ? [] : costFacts(cost)),
+    ...(result === undefined ? [] : [["Finished by", result.finish_reason] as const]),
+  ];
+}
+
+function timingWords({ queued, prompt, first_token, generation }: NonNullable<Listed["timing"]>): string {
+  const parts = [
+    ["queued", queued],
+    ["prompt", prompt],
+    ["first token after", first_token],
+    ["generation", generation],
+  ] as const;
+  return parts.flatMap(([name, seconds]) => (seconds === null ? [] : `${name} ${tookWords(seconds)}`)).join(", ");
+}
+
+type Tokens = Pick<NonNullable<TaskView["usage"]>, "prompt_tokens" | "completion_tokens" | "cached_tokens">;
+
+function tokenWords({ prompt_tokens, completion_tokens, cached_tokens }: Tokens, rate: number | null): string {
   const prompt = prompt_tokens === null ? "an unknown number" : String(prompt_tokens);
   const cached = cached_tokens ? ` (${cached_tokens} from the cache)` : "";
-  const rate = execution_time > 0 ? `, ${Math.round(completion_tokens / execution_time)} tokens/s` : "";
-  return [
-    ...facts,
-    ["Tokens", `${prompt} of the prompt${cached}, ${completion_tokens} generated${rate}`],
-    ["Finished by", finish_reason],
+  const speed = rate === null ? "" : `, ${Math.round(rate)} tokens/s`;
+  return `${prompt} of the prompt${cached}, ${completion_tokens} generated${speed}`;
+}
+
+function costFacts({ gpu_seconds, energy_joules }: NonNullable<TaskView["usage"]>): Fact[] {
+  const parts = [
+    gpu_seconds === null ? null : `${tookWords(gpu_seconds)} of a GPU`,
+    energy_joules === null ? null : `${Number(energy_joules.toPrecision(3))} J`,
+  ].filter((part) => part !== null);
+  return parts.length === 0 ? [] : [["Cost", parts.join(", ")]];
+}
+
+/** What was asked, as far as the caller may see it. */
+function requestPart({ request }: Listed, { colour }: Look): string | null {
+  if (request === undefined) return null;
+  const { text, messages = [], input = [] } = request;
+  const lines = [
+    ...(text === undefined ? [] : [text]),
+    ...messages.map(({ role, content }) => `${role}: ${content}`),
+    ...input.map((item) => (typeof item === "string" ? item : `${item.length} tokens`)),
   ];
+  return `REQUEST\n${painted("dim", legibleText(lines.join("\n")), colour)}`;
 }
 
 function placementPart({ placement }: Listed, { columns }: Look): string | null {

@@ -1,5 +1,6 @@
 /** `alt-las task <id>`: one task, and with `--follow` its text as it comes. */
 import { type TaskView } from "../../http/schemas/tasks.ts";
+import { AltLasError } from "../../errors.ts";
 import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
 import { eventLine, exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
 import { idsMeant } from "./ids.ts";
@@ -20,8 +21,19 @@ export interface TaskOptions extends Places {
 /** Prints a task. @throws {AltLasError} as `ask` */
 export async function showTask({ remote, id: given, json, out }: TaskOptions): Promise<void> {
   const [id] = await idsMeant(remote, [given]);
-  const task = (await ask(remote, `task/${id}`, "task_id")) as Listed;
+  const task = await whole(remote, id!);
   out.write(`${json ? jsonText(task, 2) : taskPage(task, out)}\n`);
+}
+
+/** With its request, where the server shows that to the caller. */
+async function whole(remote: Remote, id: string): Promise<Listed> {
+  try {
+    return (await ask(remote, `task/${id}?include=text`, "task_id")) as Listed;
+  } catch (error) {
+    // Of a viewer; of a server that does not know the parameter yet.
+    if (!(error instanceof AltLasError) || !/^(forbidden|invalid_input)$/.test(error.code)) throw error;
+    return (await ask(remote, `task/${id}`, "task_id")) as Listed;
+  }
 }
 
 /**

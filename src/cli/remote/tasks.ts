@@ -9,8 +9,8 @@ import { jsonText, legible } from "./legible.ts";
 import { paintedStatus } from "./terminal.ts";
 import { between, tookWords, whenOf } from "./times.ts";
 
-/** A task as lists have it. */
-export type Listed = TaskView & { readonly user?: string };
+/** A task; servers of earlier versions tell less of it. */
+export type Listed = Omit<TaskView, "user" | "timing"> & Partial<Pick<TaskView, "user" | "timing">>;
 
 export interface Look {
   readonly columns: Columns;
@@ -70,7 +70,7 @@ function widestRow(text: string): number {
 }
 
 function rowOf(task: Listed, id: string, { colour, now = wallTime() }: Look): Row {
-  const { status, user = "-", gpu_id, model = "-", created_at, started_at, finished_at, result, error } = task;
+  const { status, user = "-", gpu_id, model = "-", created_at, started_at, finished_at, error } = task;
   const isQueued = status === "queued";
   const waited = between(created_at, started_at ?? (isQueued ? isoOf(now) : null));
   const ran = isQueued ? null : between(started_at, finished_at ?? isoOf(now));
@@ -84,10 +84,15 @@ function rowOf(task: Listed, id: string, { colour, now = wallTime() }: Look): Ro
       whenOf(created_at, now),
       waited === null ? "-" : tookWords(waited),
       ran === null ? "-" : tookWords(ran),
-      result === undefined ? "-" : String(result.usage.completion_tokens),
+      tokensOf(task),
     ],
     under: status === "failed" ? (error ?? null) : null,
   };
+}
+
+function tokensOf({ usage, result }: Listed): string {
+  const { completion_tokens: tokens } = usage ?? result?.usage ?? {};
+  return tokens === undefined ? "-" : String(tokens);
 }
 
 function isoOf(now: number): string {
