@@ -8,6 +8,7 @@ import { DEMO_MODEL, type Device } from "../src/gpu/inventory/devices.ts";
 import { ADD_CUDA } from "../src/gpu/inventory/survey.ts";
 import { type ModelEntry } from "../src/models/registry.ts";
 import { greeting, type Origin } from "../src/cli/greeting.ts";
+import { withoutStartLines } from "../src/log/start-lines.ts";
 import { aDevice, aGpu } from "./helpers/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { writeEmbeddingModel } from "./helpers/tiny-models.ts";
@@ -51,7 +52,11 @@ function greetingOf({
 test("the first line is the address, the last ones the key and what to try, and the files in use are named", () => {
   const lines = greetingOf({}).trimEnd().split("\n");
   assert.match(lines[0]!, /^ALT_LAS \S+ listens on http:\/\/127\.0\.0\.1:8642$/);
-  assert.deepEqual(lines.slice(1, 3), ["Configuration: none, the defaults hold", "Data directory: /var/lib/alt-las"]);
+  assert.deepEqual(lines.slice(1, 4), [
+    "Dashboard: http://127.0.0.1:8642/",
+    "Configuration: none, the defaults hold",
+    "Data directory: /var/lib/alt-las",
+  ]);
   assert.deepEqual(lines.slice(-5, -1), [
     "API key of the user admin, shown only this once:",
     `  ${KEY}`,
@@ -80,6 +85,47 @@ test("where all models make vectors, what to try is an input; where one generate
     assert.equal(tried(devices, pretends("embedding")), '{"input": "Once upon a time"}');
   assert.equal(tried([vectors, { ...CPU, id: 1 }], ""), '{"text": "Once upon a time"}');
   assert.equal(tried([pretender], pretends("embedding, completion")), '{"text": "Once upon a time"}');
+});
+
+test("a dashboard that is switched off is not named", () => {
+  assert.doesNotMatch(greetingOf({ yaml: "dashboard: { enabled: false }" }), /Dashboard/);
+});
+
+/** What a terminal gets of these lines. */
+function seenOf(...lines: readonly object[]): string[] {
+  const seen: string[] = [];
+  const stream = withoutStartLines({ write: (line) => void seen.push((JSON.parse(line) as { msg: string }).msg) });
+  for (const line of lines) stream.write(JSON.stringify({ level: 30, ...line }));
+  return seen;
+}
+
+const LOADED = [
+  { gpu: 0, msg: "loading the model: 50 %" },
+  { gpu: 0, msg: "GPU state changed", state: "ready" },
+  { gpu: 0, msg: "worker ready" },
+];
+
+test("the log's lines of the first loads do not follow the key on a terminal, unless something is wrong", () => {
+  assert.deepEqual(seenOf(...LOADED, { msg: "task completed", task: "a", gpu: 1 }), ["task completed"]);
+  assert.deepEqual(
+    seenOf(...LOADED, LOADED[1]!, LOADED[2]!),
+    ["GPU state changed", "worker ready"],
+    "a later load is news",
+  );
+  assert.deepEqual(
+    seenOf(LOADED[1]!, { gpu: 0, msg: "model loaded" }),
+    ["model loaded"],
+    "nothing was loaded at the start",
+  );
+  assert.deepEqual(
+    seenOf(
+      { msg: "took over unfinished tasks" },
+      ...LOADED,
+      { gpu: 1, level: 50, msg: "GPU state changed", state: "unfit" },
+      { gpu: 2, msg: "x" },
+    ),
+    ["took over unfinished tasks", ...LOADED.map(({ msg }) => msg), "GPU state changed", "x"],
+  );
 });
 
 test("GPUs that cannot be used yet get the commands that mend it, and nothing is said to be served", () => {
@@ -137,7 +183,7 @@ test("where the CPU stands in for GPUs that lack a package, the first lines say 
   const devices = [NEEDS_CUDA, { ...CPU, id: 1 }];
   for (const yaml of ["", "server: { host: 0.0.0.0 }"]) {
     const lines = greetingOf({ devices, yaml, origin: { given: new Map([["--port", "9"]]) } }).split("\n");
-    assert.deepEqual(lines.slice(4, 7), [
+    assert.deepEqual(lines.slice(5, 8), [
       "No GPU is used yet: the CPU stands in. Stop the server (Ctrl+C), then:",
       `  ${ADD_CUDA}`,
       "  npm start -- --port 9",

@@ -114,8 +114,8 @@ function addServe(cli: Command): void {
         dataDir: dataDirOf(command).path,
         given: givenOptions(command),
       };
-      const { createLogger } = await import("../log/log.ts");
-      const log = createLogger(origin.config.log.level);
+      const { createServerLogger } = await import("../log/log.ts");
+      const log = createServerLogger(origin.config.log.level, origin.given.has("--log-level"));
       // On a terminal bin/alt-las.js has said so.
       if (!process.stderr.isTTY)
         log.info(

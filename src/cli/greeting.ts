@@ -28,15 +28,10 @@ export interface Origin {
  * and must not be scrolled away, with one command that works.
  */
 export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | "stop" | "lost">): string {
-  const { config, configFile, dataDir, given = new Map() } = origin;
+  const { config, dataDir, given = new Map() } = origin;
   const { url, devices, models, firstKey, quarantinedTo, driverNotes } = server;
   const serving = devices.filter((device) => faultOf(device) === null);
-  const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
-  const parts = [
-    `ALT_LAS ${VERSION} listens on ${url}\nConfiguration: ${file}\nData directory: ${resolve(dataDir)}`,
-    ...mending(devices, serving, given),
-    ...reach(config, url),
-  ];
+  const parts = [places(origin, url), ...mending(devices, serving, given), ...reach(config, url)];
   if (quarantinedTo !== null)
     parts.push(
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
@@ -62,6 +57,19 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
       `$ALT_LAS_API_KEY stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
     );
   return `${parts.join("\n\n")}\n`;
+}
+
+/** Where everything is. */
+function places({ config, configFile, dataDir }: Origin, url: string): string {
+  const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
+  // A browser on Windows opens no address that stands for all.
+  const here = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
+  return [
+    `ALT_LAS ${VERSION} listens on ${url}`,
+    ...(config.dashboard.enabled ? [`Dashboard: ${here}/`] : []),
+    `Configuration: ${file}`,
+    `Data directory: ${resolve(dataDir)}`,
+  ].join("\n");
 }
 
 /** How other machines reach it, and what they risk. */

@@ -2,6 +2,7 @@
 import { pino, type DestinationStream, type Logger } from "pino";
 import pretty from "pino-pretty";
 import { type Config } from "../config/config.ts";
+import { withoutStartLines } from "./start-lines.ts";
 
 export { type Logger } from "pino";
 
@@ -39,6 +40,15 @@ const STDERR = 2;
 const MAX_WAITING = 16 * 1024 * 1024;
 /** Milliseconds until lines that wait are tried again, if no new one comes before. */
 const RETRY_MS = 100;
+
+/**
+ * The log of a server that shows a first screen: on a terminal, lines of the start do not follow it.
+ * @param isAsked whether somebody has asked for lines of this level
+ */
+export function createServerLogger(level: Config["log"]["level"], isAsked: boolean): Logger {
+  const isQuiet = process.stderr.isTTY && level === "info" && !isAsked;
+  return createLogger(level, isQuiet ? withoutStartLines(forPeople()) : undefined);
+}
 
 /** @param stream where to write JSON lines; undefined: standard error, in colour when it is a terminal */
 export function createLogger(level: Config["log"]["level"], stream?: DestinationStream): Logger {
