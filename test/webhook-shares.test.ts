@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { test, type TestContext } from "node:test";
 import fc from "fast-check";
 import { pino } from "pino";
+import { type Delivery } from "../src/store/outbox.ts";
 import { type Lookup } from "../src/webhooks/address.ts";
 import { GivenUp } from "../src/webhooks/given-up.ts";
 import { Setbacks } from "../src/webhooks/setbacks.ts";
@@ -197,15 +198,20 @@ test("hosts of one domain and addresses of one network are one site", () => {
   assert.equal(ownerOf("2001:db8:1:2:3::4"), ownerOf("2001:db8:1:2:ffff::1"));
 });
 
+function givenUpOf(user: string): Delivery {
+  const about = { id: "msg_a_task_failed", subject: "a", user, event: "task.failed", url: "https://h/secret" } as const;
+  return { ...about, body: "", createdAt: 0, status: "failed", nextAt: 0, attempts: [] };
+}
+
 test("of many webhooks of a user that are given up, one line a minute says how many there were", () => {
   const lines: { user: string; alsoGivenUp?: number }[] = [];
   let now = 0;
   const log = pino({ level: "warn" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const givenUp = new GivenUp(log, () => now);
-  for (let index = 0; index < 100; index++) givenUp.tell({ user: "mallory" }, { host: "h" });
-  givenUp.tell({ user: "bob" }, { host: "h" });
+  for (let index = 0; index < 100; index++) givenUp.tell(givenUpOf("mallory"));
+  givenUp.tell(givenUpOf("bob"));
   now = 60_000;
-  givenUp.tell({ user: "mallory" }, { host: "h" });
+  givenUp.tell(givenUpOf("mallory"));
   assert.deepEqual(
     lines.map(({ user, alsoGivenUp }) => [user, alsoGivenUp]),
     [

@@ -80,7 +80,18 @@ test("after a day of failures it is given up, and not before", async (t) => {
     attempts.map(({ at }) => (at - began) / DAY),
     [0, 1, 2, 3, 4, 5, 6].map((sixths) => sixths / 6),
   );
-  assert.equal(world.lines.filter((line) => line.includes("given up")).length, 1);
+  const [told, ...others] = world.lines.filter((line) => line.includes("given up"));
+  assert.deepEqual(others, []);
+  const { level, user, task, event, host, tries, status: answer } = JSON.parse(told!) as Record<string, unknown>;
+  const about = { level, user, task, event, host, tries, answer };
+  const expected = { level: 40, user: "ada", task: "a", event: "task.completed", tries: 7, answer: 500 };
+  assert.deepEqual(about, { ...expected, host: `127.0.0.1:${receiver.port}` });
+  assert.ok(!told!.includes("hidden"), told);
+  const tried = world.lines.filter((line) => line.includes("failed for now")).map((line) => JSON.parse(line));
+  assert.deepEqual(
+    tried.map((line) => [line.level, line.task, line.tries]),
+    [1, 2, 3, 4, 5, 6].map((number) => [20, "a", number]),
+  );
 });
 
 test("one that was given up is sent again on request, and has a new day", async (t) => {

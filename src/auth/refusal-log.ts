@@ -1,11 +1,11 @@
 /** Logs refused credentials, in so few lines that guessing cannot fill the log. */
+import { LineBudget } from "../log/line-budget.ts";
 import { type Logger } from "../log/log.ts";
 import { tellOperators } from "../topics.ts";
 import { Tally } from "./tally.ts";
 
 /** Lines in a minute; what comes then is only counted. */
 const MAX_LINES = 20;
-const MINUTE = 60_000;
 
 interface Refused {
   readonly address: string;
@@ -16,17 +16,16 @@ interface Refused {
 
 export class RefusalLog {
   readonly #log: Logger;
-  readonly #now: () => number;
   readonly #keys: Tally;
-  #minute = { since: -Infinity, lines: 0 };
+  readonly #budget: LineBudget;
   /** Lines left out since the last one. */
   #unsaid = 0;
 
   /** @param now milliseconds of a clock that only goes forward */
   constructor(log: Logger, now: () => number) {
     this.#log = log;
-    this.#now = now;
     this.#keys = new Tally(now);
+    this.#budget = new LineBudget({ lines: MAX_LINES, now });
   }
 
   /** @param user null: there is no such user, and what was given for a name may be a password. @param failed as `Failures` counts them */
@@ -41,12 +40,10 @@ export class RefusalLog {
   /** Of one address and user the 1st, 2nd, 4th, 8th … */
   #say(about: Refused, what: string): void {
     if (!Number.isInteger(Math.log2(about.failed))) return;
-    if (this.#now() - this.#minute.since >= MINUTE) this.#minute = { since: this.#now(), lines: 0 };
-    if (this.#minute.lines >= MAX_LINES) {
+    if (!this.#budget.take()) {
       this.#unsaid++;
       return;
     }
-    this.#minute.lines++;
     this.#log.warn({ ...about, ...(this.#unsaid > 0 && { unsaid: this.#unsaid }) }, what);
     this.#unsaid = 0;
     tellOperators({ kind: "auth", event: "refused", count: about.failed, sentence: sentenceOf(about, what) });

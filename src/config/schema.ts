@@ -223,6 +223,11 @@ export const ConfigSchema = Type.Object(
         default: "info",
         description: "trace, debug, info, warn, error, fatal or silent.",
       }),
+      requests: Type.Enum(["all", "errors", "none"], {
+        default: "errors",
+        description:
+          "Which requests have a line at info. errors: those that were refused, failed or took unusually long. Never those of health checks and scrapes.",
+      }),
     }),
   },
   { additionalProperties: false },

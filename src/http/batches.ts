@@ -4,6 +4,7 @@ import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
+import { tellForeignChange } from "./foreign-changes.ts";
 import { goneSignal } from "./disconnects.ts";
 import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
@@ -31,7 +32,7 @@ export function batchStateRoute(app: FastifyInstance, { tasks }: ServerParts): v
   );
 }
 
-export function cancelBatchRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+export function cancelBatchRoute(app: FastifyInstance, { tasks, log }: ServerParts): void {
   const schema = {
     operationId: "cancelBatch",
     summary: "Cancel all tasks of a batch that have not ended",
@@ -45,17 +46,23 @@ export function cancelBatchRoute(app: FastifyInstance, { tasks }: ServerParts): 
     refusals: ["conflict" as const],
   };
   const onRequest = [mayChange("Canceling a batch"), ignoreTypeOfNothing];
-  app.post<{ Params: BatchPath }>("/batch/:batch_id/cancel", { schema, onRequest }, async ({ caller, params }) => {
-    const { batch } = await batchNamed(tasks, caller, params);
-    const everything = { ids: undefined, user: undefined, status: undefined };
-    const canceled = await tasks.cancelMatching({ ...everything, batchId: batch.id });
-    const after = await batchNamed(tasks, caller, params);
-    if (canceled === 0 && (after.status === "completed" || after.status === "canceled")) {
-      const sentence = `All tasks of the batch ${batch.id} have ended already.`;
-      throw new AltLasError("conflict", sentence, { details: { status: after.status } });
-    }
-    return { ...viewOfBatch(after), canceled };
-  });
+  app.post<{ Params: BatchPath }>(
+    "/batch/:batch_id/cancel",
+    { schema, config: { isPatient: true }, onRequest },
+    async ({ caller, params }) => {
+      const { batch } = await batchNamed(tasks, caller, params);
+      const everything = { ids: undefined, user: undefined, status: undefined };
+      const canceled = await tasks.cancelMatching({ ...everything, batchId: batch.id });
+      if (canceled > 0)
+        tellForeignChange(log, caller, batch, { batch: batch.id, canceled }, "batch canceled by another user");
+      const after = await batchNamed(tasks, caller, params);
+      if (canceled === 0 && (after.status === "completed" || after.status === "canceled")) {
+        const sentence = `All tasks of the batch ${batch.id} have ended already.`;
+        throw new AltLasError("conflict", sentence, { details: { status: after.status } });
+      }
+      return { ...viewOfBatch(after), canceled };
+    },
+  );
 }
 
 export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts): void {

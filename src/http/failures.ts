@@ -4,6 +4,7 @@ import { type Socket } from "node:net";
 import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { type AccessLog } from "./access-log.ts";
 import { lingerAfter } from "./linger.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { failureFor, isOpenAi } from "./openai/envelope.ts";
@@ -41,6 +42,7 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   // What the server has tried as often as it makes sense, OpenAI's clients would try twice more.
   if (error instanceof TaskFailure && isOpenAi(raw.url)) reply.header("x-should-retry", "false");
+  reply.request.refusal = error.code;
   lingerAfter(raw);
   reply.code(status).send(body);
 }
@@ -70,7 +72,7 @@ function toAltLasError(thrown: unknown): AltLasError | undefined {
 }
 
 /** Answers what is not even HTTP. There is no request yet, so this writes to the connection itself. */
-export function clientErrorHandler(newRequestId: () => string) {
+export function clientErrorHandler(newRequestId: () => string, accessLog: Pick<AccessLog, "refusedOdd">) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
     // As Node's own handler does it: an answer already on its way must not be cut in two by this one.
     const current: Current | null | undefined = Reflect.get(socket, "_httpMessage");
@@ -78,7 +80,9 @@ export function clientErrorHandler(newRequestId: () => string) {
       socket.destroy();
       return;
     }
-    endWith(socket, malformed(error), { requestId: newRequestId(), target: current?.req.url ?? targetIn(error) });
+    const refusal = { socket, error: malformed(error), requestId: newRequestId() };
+    accessLog.refusedOdd(refusal);
+    endWith(socket, refusal.error, { ...refusal, target: current?.req.url ?? targetIn(error) });
   };
 }
 

@@ -6,6 +6,7 @@ import { type IncomingMessage, type Server } from "node:http";
 import { type Duplex } from "node:stream";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
+import { type AccessLog } from "./access-log.ts";
 import { endWith } from "./raw-answer.ts";
 
 /** RFC 3986, section 3.2.2, and a port; nothing at all is what a request without an authority sends. */
@@ -17,16 +18,20 @@ const METHODS = "GET, HEAD, POST, DELETE";
  * expectations with an empty 417, and drop a CONNECT.
  * @param newRequestId for answers to what never becomes a request
  */
-export function answerOddRequests(server: Server, newRequestId: () => string): void {
+export function answerOddRequests(
+  server: Server,
+  newRequestId: () => string,
+  accessLog: Pick<AccessLog, "refusedOdd">,
+): void {
   for (const event of ["checkContinue", "checkExpectation"]) {
     server.on(event, (request, response) => server.emit("request", request, response));
   }
-  server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
+  server.on("connect", (request: IncomingMessage, socket: Duplex) => {
     const sentence = `This server is no proxy; it allows ${METHODS}, not CONNECT.`;
-    endWith(socket, new AltLasError("method_not_allowed", sentence), {
-      requestId: newRequestId(),
-      headers: { Allow: METHODS },
-    });
+    const error = new AltLasError("method_not_allowed", sentence);
+    const requestId = newRequestId();
+    accessLog.refusedOdd({ socket: request.socket, error, requestId });
+    endWith(socket, error, { requestId, headers: { Allow: METHODS } });
   });
 }
 

@@ -66,7 +66,7 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
         if (cancel_on_disconnect) void cancelAbandoned(parts, task.task_id);
       };
       if (!stream) return held(parts, task, request, reply, onLeft);
-      reply.header("x-task-id", task.task_id).header("location", `${prefix}/task/${task.task_id}`);
+      reply.header("location", `${prefix}/task/${task.task_id}`);
       return streamTask(parts, pings, reply, { id: task.task_id, position: BEGINNING, onLeft });
     },
   });
@@ -81,6 +81,7 @@ async function submitOne(
   const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null;
   const { tasks } = await submit(parts, request, reply, wantedBy(parts, request, webhook));
   tellWarning(body, reply);
+  reply.header("x-task-id", tasks[0]!.id);
   return viewOfSubmitted(tasks[0]!);
 }
 

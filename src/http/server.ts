@@ -3,8 +3,15 @@ import { randomBytes } from "node:crypto";
 import { type IncomingMessage } from "node:http";
 import { type Socket } from "node:net";
 import cors from "@fastify/cors";
-import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from "fastify";
 import { authentication } from "./access.ts";
+import { AccessLog } from "./access-log.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { BodyQueue } from "./body-queue.ts";
@@ -93,7 +100,7 @@ export function createServer(parts: ServerParts): FastifyInstance {
   const proxies = new Proxies(config.server.trust_proxy);
   // Node would refuse a request without Host before anything of ours could answer it; refuseOddShape does it instead.
   const connections = { headersTimeout: HEADERS_TIMEOUT, requireHostHeader: false };
-  const onError = errorHandler(parts);
+  const accessLog = new AccessLog(parts, proxies);
   const app = fastify({
     ...(tls ? { https: { ...tls, ...connections } } : { http: connections }),
     requestTimeout: REQUEST_TIMEOUT,
@@ -105,11 +112,8 @@ export function createServer(parts: ServerParts): FastifyInstance {
     rewriteUrl: (request) => withWholeNames(withV1(request)),
     // By the router, not by a redirect, at which many clients would drop the body of a POST.
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
-    frameworkErrors: (error, request, reply) => {
-      setHeaders(request.id, reply);
-      onError(error, request, reply);
-    },
-    clientErrorHandler: clientErrorHandler(newRequestId),
+    frameworkErrors: refuseUnroutable(parts, accessLog),
+    clientErrorHandler: clientErrorHandler(newRequestId, accessLog),
     // Of its own it would only say at which addresses it listens, which the greeting has said.
     loggerInstance: log.child({}, { level: frameworkLevel(log) }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -118,12 +122,12 @@ export function createServer(parts: ServerParts): FastifyInstance {
   }) as unknown as FastifyInstance;
   renewable(app, config.server.tls, tls);
   allowHalfOpen(app.server);
-  answerOddRequests(app.server, newRequestId);
+  answerOddRequests(app.server, newRequestId, accessLog);
   cutStalledReaders(app.server);
   const limits = limitsWithin(connectionRoom(), config);
   const open = new Connections(app.server, { limits, proxies, log, newRequestId });
   answerInTurn(app.server, open);
-  setUp(app, parts, proxies, open);
+  setUp(app, parts, { proxies, connections: open, accessLog });
   return app;
 }
 
@@ -134,6 +138,16 @@ function frameworkLevel(log: ServerParts["log"]): string {
 /** The log has another level now. */
 export function followLogLevel(app: FastifyInstance, log: ServerParts["log"]): void {
   app.log.level = frameworkLevel(log);
+}
+
+/** Answers a URL that no router can read; no hook sees it. */
+function refuseUnroutable(parts: ServerParts, accessLog: AccessLog) {
+  const onError = errorHandler(parts);
+  return (error: Error, request: FastifyRequest, reply: FastifyReply): void => {
+    setHeaders(request.id, reply);
+    onError(error, request, reply);
+    accessLog.answered(request, reply);
+  };
 }
 
 /** The id that a client has given its request; null: none that can be used. */
@@ -151,7 +165,13 @@ function allowHalfOpen(server: FastifyInstance["server"]): void {
   server.on("secureConnection", (socket: Socket) => (socket.allowHalfOpen = true));
 }
 
-function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, connections: Connections): void {
+interface Surroundings {
+  readonly proxies: Proxies;
+  readonly connections: Connections;
+  readonly accessLog: AccessLog;
+}
+
+function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections, accessLog }: Surroundings): void {
   const { config, version } = parts;
   app.setErrorHandler(errorHandler(parts));
   const memory = new RequestMemory(config.limits);
@@ -165,7 +185,8 @@ function setUp(app: FastifyInstance, parts: ServerParts, proxies: Proxies, conne
     done();
   });
   app.addHook("onRequest", warnOfUnlistedProxy(proxies, parts.log));
-  if (parts.log.isLevelEnabled("debug")) logRequests(app, parts);
+  app.decorateRequest("refusal", null);
+  accessLog.attach(app);
   const { cors_origins } = config.server;
   if (cors_origins.length > 0) {
     const methods = ["GET", "HEAD", "POST", "PATCH", "DELETE"];
@@ -238,23 +259,6 @@ function setHeaders(requestId: string, reply: { header(name: string, value: stri
   reply.header("x-request-id", requestId);
   reply.header("x-content-type-options", "nosniff");
   reply.header("cache-control", "no-store");
-}
-
-/** One line for each request: its route, not its URL, and nothing of what was sent. */
-function logRequests(app: FastifyInstance, { log }: ServerParts): void {
-  app.addHook("onResponse", ({ id, method, routeOptions, caller }, reply, done) => {
-    const { statusCode, elapsedTime } = reply;
-    const line = {
-      request_id: id,
-      method,
-      route: routeOptions.url,
-      user: caller?.name,
-      status: statusCode,
-      ms: Math.round(elapsedTime * 10) / 10,
-    };
-    log.debug(line, "request");
-    done();
-  });
 }
 
 /** Ids that are unique over restarts and cost an addition. */

@@ -3,6 +3,7 @@ import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange, submission } from "./access.ts";
 import { selectionOf } from "./filter.ts";
+import { tellForeignChange } from "./foreign-changes.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
@@ -14,7 +15,7 @@ import { viewOfSubmitted, viewOfTask } from "./views.ts";
 
 const ABOUT_ONE = { tags: ["tasks"], params: TaskParams, querystring: NoQuery };
 
-export function cancelRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+export function cancelRoute(app: FastifyInstance, { tasks, log }: ServerParts): void {
   const schema = {
     ...ABOUT_ONE,
     operationId: "cancelTask",
@@ -26,10 +27,16 @@ export function cancelRoute(app: FastifyInstance, { tasks }: ServerParts): void 
     refusals: ["conflict" as const],
   };
   const onRequest = [mayChange("Canceling a task"), ignoreTypeOfNothing];
-  app.post<{ Params: TaskPath }>("/task/:task_id/cancel", { schema, onRequest }, async ({ caller, params }) => {
-    const { id } = await taskNamed(tasks, caller, params);
-    return viewOfTask(await tasks.cancel(id));
-  });
+  app.post<{ Params: TaskPath }>(
+    "/task/:task_id/cancel",
+    { schema, config: { isPatient: true }, onRequest },
+    async ({ caller, params }) => {
+      const { id } = await taskNamed(tasks, caller, params);
+      const task = await tasks.cancel(id);
+      tellForeignChange(log, caller, task, { task: id }, "task canceled by another user");
+      return viewOfTask(task);
+    },
+  );
 }
 
 export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
@@ -46,14 +53,16 @@ export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
   const onRequest = [submission(parts), ignoreTypeOfNothing];
   app.post<{ Params: TaskPath }>("/task/:task_id/retry", { schema, onRequest }, async (request, reply) => {
     const idempotency = idempotencyOf(request);
-    const { id } = await taskNamed(parts.tasks, request.caller, request.params);
-    const { tasks, replayed } = await parts.tasks.retry(id, idempotency);
+    const first = await taskNamed(parts.tasks, request.caller, request.params);
+    const { tasks, replayed } = await parts.tasks.retry(first.id, idempotency);
+    const about = { task: tasks[0]!.id, retry_of: first.id };
+    tellForeignChange(parts.log, request.caller, first, about, "task submitted again by another user");
     if (replayed) reply.header("idempotent-replayed", "true");
     return viewOfSubmitted(tasks[0]!);
   });
 }
 
-export function removeRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+export function removeRoute(app: FastifyInstance, { tasks, log }: ServerParts): void {
   const schema = {
     ...ABOUT_ONE,
     operationId: "removeTask",
@@ -65,11 +74,13 @@ export function removeRoute(app: FastifyInstance, { tasks }: ServerParts): void 
   const onRequest = [mayChange("Removing a task"), ignoreTypeOfNothing];
   app.delete<{ Params: TaskPath }>("/task/:task_id", { schema, onRequest }, async ({ caller, params }) => {
     const { id } = await taskNamed(tasks, caller, params);
-    return viewOfTask(await tasks.remove(id));
+    const task = await tasks.remove(id);
+    tellForeignChange(log, caller, task, { task: id }, "task removed by another user");
+    return viewOfTask(task);
   });
 }
 
-export function cancelManyRoute(app: FastifyInstance, { tasks }: ServerParts): void {
+export function cancelManyRoute(app: FastifyInstance, { tasks, log }: ServerParts): void {
   app.route<{ Body: CancelRequest }>({
     method: "POST",
     url: "/tasks/cancel",
@@ -83,6 +94,7 @@ export function cancelManyRoute(app: FastifyInstance, { tasks }: ServerParts): v
       body: CancelRequest,
       response: { 200: CancelAnswer },
     },
+    config: { isPatient: true },
     onRequest: [mayChange("Canceling tasks"), ignoreTypeOfNothing],
     // So that an empty body is told what to name, as an empty object is.
     preValidation: (request, _reply, done) => {
@@ -92,7 +104,10 @@ export function cancelManyRoute(app: FastifyInstance, { tasks }: ServerParts): v
     handler: async ({ caller, body }) => {
       refuseToCancelAll(body);
       const ids = body.task_ids?.map((id) => id.toLowerCase());
-      return { canceled: await tasks.cancelMatching({ ...selectionOf(caller, body), status: body.status, ids }) };
+      const canceled = await tasks.cancelMatching({ ...selectionOf(caller, body), status: body.status, ids });
+      if (caller.role === "admin" && canceled > 0)
+        log.info({ canceled, by: caller.name }, "tasks of any user that matched were canceled");
+      return { canceled };
     },
   });
 }

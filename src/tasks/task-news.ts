@@ -3,7 +3,8 @@ import { type Clock } from "../common/clock.ts";
 import { type InstanceRef } from "../gpu/facts.ts";
 import { type Logger } from "../log/log.ts";
 import { sentenceOf } from "../reasons.ts";
-import { isFinal, type Outcome, shownGpuId, type Task } from "../task.ts";
+import { attemptNumber, isFinal, type Outcome, shownGpuId, type Task } from "../task.ts";
+import { queuedSeconds } from "../task-use.ts";
 import {
   TASK_ACCEPTED,
   TASK_ENDED,
@@ -77,11 +78,17 @@ function placedLine({ id, gpuId, placement }: Task): object {
   return { task: id, gpu: gpuId, reason: placement && sentenceOf(placement.reason, placement.gpuId) };
 }
 
+/** Who, what, where, how long and why: all that an operator is told of an ordinary task. */
 function endLine(task: Task): object {
-  const { result, error } = task;
+  const { id, user, model, ranModel, result, error, finishedAt } = task;
+  const attempts = attemptNumber(task);
   return {
-    task: task.id,
+    task: id,
+    user,
+    model: ranModel ?? model,
     gpu: shownGpuId(task),
+    wait: queuedSeconds(task, finishedAt ?? 0),
+    ...(attempts > 1 && { attempts }),
     ...(result && { tokens: result.completionTokens, seconds: result.executionTime }),
     ...(error && { code: error.code, reason: error.sentence }),
   };

@@ -18,6 +18,7 @@ import { type Logger } from "../log/log.ts";
 import { type Delivery, type DeliveryAttempt, type Outbox } from "../store/outbox.ts";
 import { StoreLost } from "../store/store.ts";
 import { type AddressRules, hostOf } from "./address.ts";
+import { hostAndPort, lineOf } from "./delivery-line.ts";
 import { GivenUp } from "./given-up.ts";
 import { Lanes } from "./lanes.ts";
 import { withLimit } from "./limit.ts";
@@ -370,17 +371,11 @@ export class Deliverer {
   }
 
   #tell(delivery: Delivery): void {
-    const { id, status, attempts } = delivery;
-    const fields = { delivery: id, host: hostAndPort(delivery), tries: attempts.length, ...attempts.at(-1) };
-    if (status === "failed") this.#givenUp.tell(delivery, fields);
-    else
-      this.#options.log.debug(fields, status === "delivered" ? "a webhook was delivered" : "a webhook failed for now");
+    const { status } = delivery;
+    if (status === "failed") return this.#givenUp.tell(delivery);
+    const what = status === "delivered" ? "a webhook was delivered" : "a webhook failed for now";
+    this.#options.log.debug(lineOf(delivery), what);
   }
-}
-
-/** All that cannot be sent anywhere counts as one. */
-function hostAndPort({ url }: Delivery): string {
-  return URL.parse(url)?.host ?? "";
 }
 
 /** One user's way to a host: what others send there takes no room on it. */

@@ -1,6 +1,7 @@
 /** Tells an operator of webhooks that are given up, without a line for each of many. */
 import { type Logger } from "../log/log.ts";
 import { type Delivery } from "../store/outbox.ts";
+import { lineOf } from "./delivery-line.ts";
 
 /** Milliseconds between two lines about the same user. */
 const GAP = 60_000;
@@ -19,8 +20,8 @@ export class GivenUp {
     this.#now = now;
   }
 
-  /** @param fields what the line says beside the user and how many lines were left out before it */
-  tell({ user }: Pick<Delivery, "user">, fields: object): void {
+  tell(delivery: Delivery): void {
+    const { user } = delivery;
     const last = this.#users.get(user);
     const now = this.#now();
     if (last !== undefined && now - last.at < GAP && now >= last.at) {
@@ -30,6 +31,9 @@ export class GivenUp {
     this.#users.delete(user);
     this.#users.set(user, { at: now, more: 0 });
     if (this.#users.size > MOST) this.#users.delete(this.#users.keys().next().value!);
-    this.#log.warn({ user, ...fields, ...(last?.more ? { alsoGivenUp: last.more } : {}) }, "a webhook was given up");
+    this.#log.warn(
+      { ...lineOf(delivery), ...(last?.more ? { alsoGivenUp: last.more } : {}) },
+      "a webhook was given up",
+    );
   }
 }

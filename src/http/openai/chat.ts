@@ -33,6 +33,7 @@ export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: Op
       },
       refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
+    config: { isPatient: true },
     onRequest: submission(parts),
     preValidation: tellIgnored(chat),
     handler: async (request, reply) => {

@@ -41,6 +41,7 @@ export function completionsRoute(
       },
       refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
+    config: { isPatient: true },
     onRequest: submission(parts),
     preValidation: tellIgnored(completion),
     handler: async (request, reply) => {

@@ -32,7 +32,7 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
       response: { 200: shared(EmbeddingAnswer) },
       refusals: ["conflict", "not_found", ...ON_SUBMITTING],
     },
-    config: { moreParts: MOST_TOKENS },
+    config: { moreParts: MOST_TOKENS, isPatient: true },
     onRequest: submission(parts),
     preValidation: [tellIgnored(embedding), noteGiven],
     handler: async (request, reply) => {
