@@ -1,15 +1,12 @@
 /** The dashboard's playground in a real browser: asking, reading along, stopping, and the same for a program. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { hashApiKey } from "../../src/auth/secrets.ts";
+import { accounts } from "../helpers/accounts.ts";
 import { NO_BROWSER, openBrowser, openDashboard, PHONE } from "../helpers/browser.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 
 const options = { skip: NO_BROWSER ?? false };
 
-/** A user of the configuration, and a key of theirs that is their name. */
-const userOf = (name: string, role: string) => `{ name: ${name}, role: ${role} }`;
-const keyOf = (name: string) => `{ name: ${name}, user: ${name}, sha256: "${hashApiKey(name)}" }`;
 const browser = NO_BROWSER === null ? await openBrowser(test) : null!;
 
 test("a message is answered as it is read, and the next one goes on from there", options, async (t) => {
@@ -60,6 +57,22 @@ test("an answer is stopped, and what there was of it stays", options, async (t) 
   await page.isSound();
 });
 
+test("the page says where a request would go and why, and why it would wait", options, async (t) => {
+  const config = "gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }";
+  const server = await startLocalServer(t, { config, devices: "simulated:2" });
+  const page = await openDashboard(browser, server, { key: server.key, place: "playground" });
+  await page.locator("textarea[name=prompt]").fill("Hello");
+  await page.locator("select[name=gpu]").selectOption("1");
+  await page.shows("It would run on GPU 1.");
+  await page.shows("GPU 1 alone may run this task: the request named it.");
+  await server.predict({ text: "busy", max_length: 20_000, gpu_options: { specific_gpu_id: 1 } });
+  await page.locator("input[name=max_length]").fill("7");
+  await page.shows("It would wait.");
+  assert.equal((await server.tasks()).total, 1);
+  await page.isSound();
+  await server.request("POST", "/api/v1/tasks/cancel", { body: { status: "running" } });
+});
+
 test(
   "a request that is refused is told in the server's words, and nothing that was written is lost",
   options,
@@ -93,7 +106,7 @@ test("the code is that of the form, and after sending that of what was sent, wit
 });
 
 test("whoever may only watch has no playground; another user finds nothing of the one before", options, async (t) => {
-  const config = `auth: { users: [${userOf("eve", "viewer")}, ${userOf("bob", "user")}], keys: [${keyOf("eve")}, ${keyOf("bob")}] }`;
+  const config = accounts({ eve: "viewer", bob: "user" });
   const server = await startLocalServer(t, { config, devices: "simulated:1" });
   const page = await openDashboard(browser, server, { key: "bob", place: "playground" });
   await page.locator("textarea[name=prompt]").fill("a secret");

@@ -95,7 +95,7 @@ function Buttons() {
   };
   const isComing = isRunning();
   return html`<div class="buttons">
-      <span class="note">${t("play.sendKeys")}</span>
+      <span class="note keys">${t("play.sendKeys")}</span>
       ${
         (conversation.value.length > 0 || run.value !== null) &&
         !isComing &&

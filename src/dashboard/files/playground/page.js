@@ -4,6 +4,7 @@ import { get } from "../core/api.js";
 import { Missing, useLoaded } from "../parts/loaded.js";
 import { Code } from "./code.js";
 import { Conversation } from "./conversation.js";
+import { DryRun } from "./dry-run.js";
 import { Input } from "./input.js";
 import { canGenerate } from "./request.js";
 import { Settings } from "./settings.js";
@@ -17,6 +18,7 @@ export function PlaygroundPage() {
     <div class="panels talk">
       <${Conversation} />
       <${Input} models=${value} />
+      <${DryRun} />
     </div>
     <div class="panels">
       <${Settings} models=${value} />

@@ -1,9 +1,11 @@
 /** The fields that filter the list. They stand in the address, so that a filtered list can be kept and sent as a link. */
 import { html } from "htm/preact";
+import { get } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { go, href } from "../core/router.js";
 import { role } from "../core/session.js";
 import { gpus } from "../core/store.js";
+import { useLoaded } from "../parts/loaded.js";
 import { addressOf, narrowedBy } from "./filters.js";
 
 /** @typedef {import("./filters.js").Filters} Filters */
@@ -39,9 +41,21 @@ export function FilterBar({ filters }) {
 
 /** @param {{ value: string }} props */
 function UserField({ value }) {
+  const { value: names } = useLoaded(async () => {
+    const { callers } = /** @type {{ callers: { user: string }[] }} */ (await get("callers"));
+    return callers.map(({ user }) => user);
+  }, []);
   return html`<label>
     ${t("tasks.user")}
-    <input name="user" value=${value} placeholder=${t("tasks.anybody")} spellcheck=${false} autocapitalize="none" />
+    <input
+      name="user"
+      value=${value}
+      list="tasks-users"
+      placeholder=${t("tasks.anybody")}
+      spellcheck=${false}
+      autocapitalize="none"
+    />
+    <datalist id="tasks-users">${names?.map((name) => html`<option value=${name} />`)}</datalist>
   </label>`;
 }
 

@@ -57,17 +57,20 @@ function Row({ task, now }) {
     <td><${Badge} area="status" code=${task.status} /></td>
     <td><a class="id" href=${href("tasks", task.task_id)} title=${task.task_id}>${shortId(task.task_id)}</a></td>
     ${role.value !== "user" && html`<td data-label=${t("tasks.user")}>${task.user}</td>`}
-    <td data-label=${t("tasks.model")}>${task.model ?? NONE}</td>
-    <td data-label=${t("tasks.gpu")} class="number">${task.gpu_id ?? NONE}</td>
-    <td data-label=${t("tasks.submitted")} class="number" title=${moment(task.created_at)}>
-      ${ago(task.created_at, now)}
-    </td>
-    <td data-label=${t("tasks.waited")} class="number">${duration(waited)}</td>
-    <td data-label=${t("tasks.took")} class="number">${duration(ran)}</td>
-    <td data-label=${t("tasks.tokens")} class="number">${number(tokens)}</td>
-    <td data-label=${t("tasks.speed")} class="number">${number(speedOf(task), 1)}</td>
+    <td data-label=${t("tasks.model")} class=${task.model === undefined ? "unknown" : ""}>${task.model ?? NONE}</td>
+    <${Figure} name=${t("tasks.gpu")} text=${String(task.gpu_id ?? NONE)} />
+    <${Figure} name=${t("tasks.submitted")} text=${ago(task.created_at, now)} title=${moment(task.created_at)} />
+    <${Figure} name=${t("tasks.waited")} text=${duration(waited)} />
+    <${Figure} name=${t("tasks.took")} text=${duration(ran)} />
+    <${Figure} name=${t("tasks.tokens")} text=${number(tokens)} />
+    <${Figure} name=${t("tasks.speed")} text=${number(speedOf(task), 1)} />
     <td class="snippet">${snippetOf(task)}</td>
   </tr>`;
+}
+
+/** A cell with a figure. On a phone, one that is not known is left out. @param {{ name: string, text: string, title?: string }} props */
+function Figure({ name, text, title }) {
+  return html`<td data-label=${name} class="number ${text === NONE ? "unknown" : ""}" title=${title}>${text}</td>`;
 }
 
 /** Ids begin with the time: those of one minute begin alike, and differ at their end. @param {string} id */
