@@ -3,6 +3,7 @@ import { Metrics } from "../../src/observe/metrics/metrics.ts";
 import { type MetricSources } from "../../src/observe/metrics/sources.ts";
 import { type GpuStatus } from "../../src/gpu/status.ts";
 import { type Task } from "../../src/task.ts";
+import { newUse } from "../../src/task-use.ts";
 import { TASK_ENDED, TASK_LEFT, TASK_OUTPUT, TASK_STARTED } from "../../src/topics.ts";
 import { aCompletedTask, GPU } from "./http.ts";
 
@@ -23,7 +24,15 @@ export function metricsOf(sources: Partial<MetricSources> = {}): Metrics {
 /** A user's task that has ended. */
 export function taskOf(user: string, tokens = 3, fields: Partial<Task> = {}): Task {
   const { result, attempts, ...task } = aCompletedTask();
-  return { ...task, attempts: [...attempts], user, result: { ...result!, completionTokens: tokens }, ...fields };
+  const use = {
+    ...newUse(),
+    promptTokens: 4,
+    completionTokens: tokens,
+    cachedTokens: 1,
+    gpuSeconds: 0.5,
+    energyJoules: 20,
+  };
+  return { ...task, attempts: [...attempts], user, result: { ...result!, completionTokens: tokens }, use, ...fields };
 }
 
 /** A task runs on a GPU. */

@@ -1,6 +1,7 @@
 /** What becomes of tasks. */
-import { type Interruption, isFinal, type Task, type TaskResult, TASK_STATUSES } from "../../task.ts";
-import { TASK_ENDED, TASK_LEFT, TASK_REQUEUED, TASK_STARTED } from "../../topics.ts";
+import { type Interruption, isFinal, type Task, TASK_STATUSES } from "../../task.ts";
+import { type TaskUse } from "../../task-use.ts";
+import { TASK_ENDED, TASK_REQUEUED, TASK_STARTED } from "../../topics.ts";
 import { type Instruments } from "./instruments.ts";
 import { type LabelValues } from "./label-values.ts";
 import { type Users } from "./users.ts";
@@ -27,7 +28,7 @@ interface Parts {
 
 /** @returns what ends it */
 export function countTasks(parts: Parts): readonly (() => void)[] {
-  return [...countStarts(parts), ...countRetries(parts), ...countEnds(parts), ...countTokens(parts)];
+  return [...countStarts(parts), ...countRetries(parts), ...countEnds(parts)];
 }
 
 function countStarts({ instruments }: Parts) {
@@ -58,40 +59,33 @@ function countEnds({ instruments, models, users }: Parts) {
     "code",
   ]);
   const durations = instruments.histogram("task_duration_seconds", "From a task's submission to its end.", DURATIONS);
+  const countUse = usesOf(instruments);
   return [
     TASK_ENDED.subscribe(({ task }) => {
-      const { status, error, user, createdClock, finishedClock } = task;
-      ended(1, status, models.of(modelOf(task)));
+      const { status, error, user, createdClock, finishedClock, use } = task;
+      const model = models.of(modelOf(task));
+      ended(1, status, model);
       if (status === "failed" && error !== null) failures(1, error.code);
       if (finishedClock !== null) durations((finishedClock - createdClock) / 1000);
-      users?.tasks(user, 1);
+      if (use !== null) countUse(use, model);
+      users?.add(user, use);
     }),
   ];
 }
 
-function countTokens({ instruments, models, users }: Parts) {
-  const help =
-    "Tokens of runs that ended: of prompts (those found in the KV cache are counted as cached, too) and completions.";
+function usesOf(instruments: Instruments): (use: Readonly<TaskUse>, model: string) => void {
+  const all = "of tasks that ended, in all their attempts";
+  const help = `Tokens ${all}. Prompt tokens that the KV cache had are counted as cached, too.`;
   const tokens = instruments.counter("tokens_total", help, ["kind", "model"]);
-  return [
-    TASK_LEFT.subscribe(({ task, outcome }) => {
-      const result = "result" in outcome ? outcome.result : undefined;
-      if (result === undefined) return;
-      const model = models.of(modelOf(task));
-      for (const [kind, count] of countsOf(result)) {
-        tokens(count, kind, model);
-        if (kind !== "cached") users?.tokens(task.user, kind, count);
-      }
-    }),
-  ];
-}
-
-function countsOf({ promptTokens, completionTokens, cachedTokens }: TaskResult) {
-  return [
-    ["prompt", promptTokens ?? 0],
-    ["completion", completionTokens],
-    ["cached", cachedTokens ?? 0],
-  ] as const;
+  const seconds = instruments.counter("task_gpu_seconds_total", `Shares of their GPUs' time ${all}.`, ["model"]);
+  const energy = instruments.counter("task_energy_joules_total", `Shares of their cards' energy ${all}.`, ["model"]);
+  return ({ promptTokens, completionTokens, cachedTokens, gpuSeconds, energyJoules }, model) => {
+    tokens(promptTokens ?? 0, "prompt", model);
+    tokens(completionTokens, "completion", model);
+    tokens(cachedTokens ?? 0, "cached", model);
+    seconds(gpuSeconds, model);
+    if (energyJoules !== null) energy(energyJoules, model);
+  };
 }
 
 function modelOf({ ranModel, model }: Readonly<Task>): string | null {

@@ -1,17 +1,18 @@
 /** What users have used. A server may have thousands of users: those who use it most have series of their own, the rest has one. */
+import { type TaskUse } from "../../task-use.ts";
 import { type Instruments, type Reading } from "./instruments.ts";
 import { OTHERS } from "./label-values.ts";
 
 /** Users with series of their own. */
 const MOST = 50;
 
-const KINDS = ["prompt", "completion"] as const;
-type Kind = (typeof KINDS)[number];
-
-interface Use {
+/** What one has used, in all attempts of the tasks that ended. */
+interface Used {
   tasks: number;
   prompt: number;
   completion: number;
+  gpuSeconds: number;
+  joules: number;
 }
 
 /**
@@ -19,47 +20,58 @@ interface Use {
  * counted with the rest, and one who leaves them takes its own away.
  */
 export class Users {
-  readonly #tasks: Reading;
-  readonly #tokens: Reading;
+  readonly #readings: readonly Reading[];
+  readonly #show: (user: string, used: Used) => void;
   /** All that each has used, which says who is first. */
   readonly #tokensOf = new Map<string, number>();
   /** What the users among the first have used since they are. */
-  readonly #first = new Map<string, Use>();
-  readonly #rest: Use = unused();
+  readonly #first = new Map<string, Used>();
+  readonly #rest: Used = unused();
 
   constructor(instruments: Instruments) {
-    const who = `Of the ${MOST} users with the most tokens, and of the others together.`;
-    this.#tasks = instruments.total("user_tasks_total", `Tasks that have ended. ${who}`, ["user"]);
-    this.#tokens = instruments.total("user_tokens_total", `Tokens of runs that ended. ${who}`, ["user", "kind"]);
+    const who = `of tasks that ended: of the ${MOST} users with the most tokens, and of the others together.`;
+    const tasks = instruments.total("user_tasks_total", `Number ${who}`, ["user"]);
+    const tokens = instruments.total("user_tokens_total", `Tokens ${who}`, ["user", "kind"]);
+    const seconds = instruments.total("user_gpu_seconds_total", `Shares of their GPUs' time ${who}`, ["user"]);
+    const energy = instruments.total("user_energy_joules_total", `Shares of their cards' energy ${who}`, ["user"]);
+    this.#readings = [tasks, tokens, seconds, energy];
+    this.#show = (user, used) => {
+      tasks.set(used.tasks, user);
+      tokens.set(used.prompt, user, "prompt");
+      tokens.set(used.completion, user, "completion");
+      seconds.set(used.gpuSeconds, user);
+      energy.set(used.joules, user);
+    };
   }
 
-  tasks(user: string, count: number): void {
-    this.#useOf(user).tasks += count;
-  }
-
-  tokens(user: string, kind: Kind, count: number): void {
-    this.#useOf(user)[kind] += count;
-    this.#tokensOf.set(user, (this.#tokensOf.get(user) ?? 0) + count);
+  /** A task of this user has ended. @param use null: it has not run */
+  add(user: string, use: Readonly<TaskUse> | null): void {
+    const used = this.#usedBy(user);
+    used.tasks++;
+    if (use === null) return;
+    const { promptTokens, completionTokens, gpuSeconds, energyJoules } = use;
+    used.prompt += promptTokens ?? 0;
+    used.completion += completionTokens;
+    used.gpuSeconds += gpuSeconds;
+    used.joules += energyJoules ?? 0;
+    this.#tokensOf.set(user, (this.#tokensOf.get(user) ?? 0) + (promptTokens ?? 0) + completionTokens);
   }
 
   /** For a scrape. */
   read(): void {
     this.#rank();
-    this.#tasks.clear();
-    this.#tokens.clear();
-    for (const [user, use] of [...this.#first, [OTHERS, this.#rest] as const]) {
-      this.#tasks.set(use.tasks, user);
-      for (const kind of KINDS) this.#tokens.set(use[kind], user, kind);
-    }
+    for (const reading of this.#readings) reading.clear();
+    for (const [user, used] of this.#first) this.#show(user, used);
+    this.#show(OTHERS, this.#rest);
   }
 
-  #useOf(user: string): Use {
+  #usedBy(user: string): Used {
     const known = this.#first.get(user);
     if (known !== undefined) return known;
     if (this.#first.size >= MOST) return this.#rest;
-    const use = unused();
-    this.#first.set(user, use);
-    return use;
+    const used = unused();
+    this.#first.set(user, used);
+    return used;
   }
 
   #rank(): void {
@@ -67,10 +79,10 @@ export class Users {
     const ranked = [...this.#tokensOf].toSorted(([, one], [, other]) => other - one);
     const first = new Set(ranked.slice(0, MOST).map(([user]) => user));
     for (const user of this.#first.keys()) if (!first.has(user)) this.#first.delete(user);
-    for (const user of first) this.#useOf(user);
+    for (const user of first) this.#usedBy(user);
   }
 }
 
-function unused(): Use {
-  return { tasks: 0, prompt: 0, completion: 0 };
+function unused(): Used {
+  return { tasks: 0, prompt: 0, completion: 0, gpuSeconds: 0, joules: 0 };
 }
