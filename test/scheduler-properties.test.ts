@@ -117,14 +117,26 @@ const step = fc.oneof(
   { weight: 7, arbitrary: fc.record({ do: fc.constant("serve" as const), gpu, changes }) },
   { weight: 3, arbitrary: failStep },
 );
-type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+/** Settings that an operator may change meanwhile. */
+const configureStep = fc.record({
+  do: fc.constant("configure" as const),
+  summary: fc.constantFrom([], [0], [1], [0, 2]),
+  other: fc.constantFrom([], [], [1], [2]),
+  maxRunning: fc.constantFrom(1, 2, 3, Infinity),
+  weight: fc.constantFrom(0.1, 1, 10),
+  maxQueueSize: fc.constantFrom(1000, 1000, 1000, 2),
+  minBatchSizePerGpu: fc.constantFrom(1, 2),
+});
+const changingStep = fc.oneof({ weight: 6, arbitrary: step }, { weight: 1, arbitrary: configureStep });
+type Step = typeof changingStep extends fc.Arbitrary<infer T> ? T : never;
 
 /** A scheduler, what it was told, and what has to be true of it. */
 class History implements Situation {
   readonly world: World;
   readonly tasks: Task[] = [];
-  readonly mappings = MAPPINGS;
-  readonly maxRunning = MAX_RUNNING;
+  mappings: ReadonlyMap<string, ReadonlySet<number>> = MAPPINGS;
+  maxRunning: ReadonlyMap<string, number> = MAX_RUNNING;
+  #maxQueueSize = SETTINGS.maxQueueSize;
   gpus: readonly FlatFacts[] = Array.from({ length: GPUS }, (_, id) =>
     // The last one is loading yet.
     facts(id, id === GPUS - 1 ? { state: "starting", modelName: null, can: null, context: null } : { modelName: "a" }),
@@ -167,7 +179,19 @@ class History implements Situation {
         return this.tell(event.gpu, { ...event.changes, state: "ready" });
       case "fail":
         return this.#fail(event);
+      case "configure":
+        return this.#configure(event);
     }
+  }
+
+  #configure({ summary, other, maxRunning, weight, ...settings }: Extract<Step, { do: "configure" }>): void {
+    const mapped = Object.entries({ summary, other }).filter(([, ids]) => ids.length > 0);
+    this.mappings = new Map(mapped.map(([type, ids]) => [type, new Set(ids)]));
+    this.maxRunning = new Map([...MAX_RUNNING, ["bob", maxRunning]]);
+    this.#maxQueueSize = settings.maxQueueSize;
+    const limitsOf = (user: string) => ({ ...NO_LIMITS, weight, maxRunning: this.maxRunning.get(user)! });
+    const { maxQueueBytes } = SETTINGS;
+    this.world.scheduler.configure({ ...settings, maxQueueBytes, mappings: this.mappings, limitsOf });
   }
 
   tell(id: number, news: Partial<FlatFacts>): void {
@@ -208,9 +232,8 @@ class History implements Situation {
       assert.ok(!waitsInVain(this, group), `${group[0]!.id} waits in vain`);
     this.#checkKept();
     this.#checkTimes();
-    for (const [user, most] of MAX_RUNNING) {
+    for (const user of MAX_RUNNING.keys()) {
       const own = this.tasks.filter((task) => task.user === user && task.status === "running");
-      assert.ok(own.length <= most, `${user} has ${own.length} running`);
       assert.deepEqual(new Set(scheduler.callers.of({ user }).running.keys()), new Set(own));
     }
   }
@@ -331,6 +354,9 @@ class History implements Situation {
         return assert.deepEqual([isKnown, isLoading], [false, true]);
       case "model_not_found":
         return assert.deepEqual([isKnown, isLoading], [false, false]);
+      case "queue_full":
+      case "invalid_input":
+        return assert.equal(this.#maxQueueSize, 2);
       case "unsupported":
         return assert.ok(groups.some((group) => !able.some((one) => suits(one, group))));
       default:
@@ -346,6 +372,8 @@ class History implements Situation {
     const what = `${task.id} on GPU ${gpuId}`;
     assert.deepEqual([chosen.state, chosen.crowded, this.#gone === gpuId], ["ready", null, false], what);
     assert.ok(running.length <= chosen.slots, what);
+    const own = this.tasks.filter(({ user, status }) => user === task.user && status === "running");
+    assert.ok(own.length <= this.maxRunning.get(task.user)!, `${task.user} has ${own.length} running`);
     assert.ok(running.length === 1 || !running.some(isSuspect), `${what}, alone`);
     assert.ok(this.world.now < task.createdAt + (task.timeoutSeconds ?? Infinity) * 1000, `${what}, in time`);
     assert.equal(task.pinnedGpuId ?? gpuId, gpuId, what);
@@ -389,14 +417,16 @@ class History implements Situation {
 
 // --- properties --------------------------------------------------------------------------------------------------
 
-const anyHistory = fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.integer(), (events, seed) => {
-  const history = new History(seed);
-  for (const event of events) {
-    history.perform(event);
-    history.check();
-  }
-  history.end();
-});
+function historyOf(one: fc.Arbitrary<Step>) {
+  return fc.property(fc.array(one, { maxLength: 60, size: "max" }), fc.integer(), (events, seed) => {
+    const history = new History(seed);
+    for (const event of events) {
+      history.perform(event);
+      history.check();
+    }
+    history.end();
+  });
+}
 
 /** Beside the random seed: so each run of the tests sees these histories, among them those that have shown faults. */
 const PINNED = [
@@ -411,9 +441,15 @@ for (const run of [...PINNED, RANDOM]) {
   const which = PINNED.includes(run) ? `pinned seed ${run.seed}` : "random seed";
   test(`property: in any history tasks start only where they may, none waits beside a slot it could have, and all end (${which})`, (t) => {
     t.diagnostic(`seed ${run.seed}`);
-    fc.assert(anyHistory, run);
+    fc.assert(historyOf(step), run);
   });
 }
+
+test("property: the same holds while settings change, and no task is lost by that", (t) => {
+  const seed = Math.trunc((Math.random() - 0.5) * 2 ** 32);
+  t.diagnostic(`seed ${seed}`);
+  fc.assert(historyOf(changingStep), { seed, numRuns: 500 });
+});
 
 test("property: round robin differs by at most one between equal GPUs", () => {
   fc.assert(
