@@ -287,6 +287,16 @@ test("a spike of utilization shuts nothing; a second of it does, for five second
   assert.equal(crowding.update(7000, 0, 0), null);
 });
 
+test("another threshold counts from the next update on, also for a GPU that is shut", () => {
+  const crowding = new Crowding({ memory: 0.9, utilization: 0.95 });
+  assert.equal(crowding.update(0, 0.6, 0), null);
+  crowding.set({ memory: 0.5, utilization: 0.95 });
+  assert.equal(crowding.update(500, 0.6, 0), "memory_taken");
+  crowding.set({ memory: 0.8, utilization: 0.95 });
+  assert.equal(crowding.update(5000, 0.6, 0), "memory_taken", "it stays shut for five seconds at least");
+  assert.equal(crowding.update(5500, 0.6, 0), null);
+});
+
 test("one update alone shuts nothing, however long the pause before it", () => {
   const crowding = new Crowding({ memory: 0.9, utilization: 0.95 });
   assert.equal(crowding.update(0, 0, 0), null);

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { type Config, ConfigSchema, configView, LiveSettings, parseConfig, reloadWords } from "../src/config/config.ts";
+import { changeableKeys } from "../src/config/keys.ts";
 import { AltLasError } from "../src/errors.ts";
 import { OPERATOR_EVENT, type OperatorEvent } from "../src/topics.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -337,4 +338,16 @@ test("the file is for its owner alone, and says who set what", (t) => {
     file.values.map(({ by }) => by),
     ["ada"],
   );
+});
+
+test("docs/configuration.md names every key that may change", () => {
+  const page = readFileSync(new URL("../docs/configuration.md", import.meta.url), "utf8");
+  for (const key of changeableKeys()) {
+    const [section = ""] = key.split(".");
+    const names = [`\`${section}\``, `\`${key}\``, `\`.${key.replace(".*", "").split(".").at(-1)}\``];
+    assert.ok(
+      names.some((name) => page.includes(name)),
+      key,
+    );
+  }
 });

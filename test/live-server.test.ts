@@ -1,15 +1,35 @@
 /** Changes to the configuration of a whole server while it runs: what its parts make of them, and that no task is lost. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { API, AS, testServer } from "./helpers/http.ts";
+import { connect as connectTls } from "node:tls";
+import { newCertificate } from "./helpers/certificate.ts";
+import { runCommand } from "./helpers/command.ts";
+import { API, AS, temporaryFolder, testServer } from "./helpers/http.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
 
 const SLOW = `
 gpu: { devices: "simulated:2", multi_gpu: { max_concurrent_tasks_per_gpu: 4 } }
 engine: { kind: simulated, simulated: { tokens_per_second: 0 } }`;
 
+/** Its tasks run until they are canceled. */
+const HELD = `
+gpu: { devices: "simulated:1", multi_gpu: { max_concurrent_tasks_per_gpu: 4 } }
+engine: { kind: simulated, simulated: { tokens_per_second: 0.001 } }
+tasks: { cancel_timeout: 3600 }
+server: { drain_timeout: 0 }`;
+
+function inPlacement(values: object): object {
+  return { gpu: { multi_gpu: values } };
+}
+
 interface Answer {
-  readonly config: { readonly gpu: { readonly multi_gpu: Readonly<Record<string, unknown>> } };
+  readonly config: {
+    readonly log: { readonly level: string };
+    readonly gpu: { readonly multi_gpu: Readonly<Record<string, unknown>> };
+  };
   readonly sources: { readonly gpu: { readonly multi_gpu: Readonly<Record<string, string>> } };
 }
 
@@ -80,4 +100,124 @@ test("a merge patch may be declared by its own type, and what is wrong with it h
   assert.match(wrong.json<{ error: string }>().error, /^log\.level must be one of "trace"/);
   const locked = await send('{"server": {"host": "0.0.0.0"}}');
   assert.deepEqual([locked.statusCode, locked.json<{ code: string }>().code], [409, "conflict"]);
+});
+
+test("a certificate that is renewed on disk counts for new connections, and a broken one never", async (t) => {
+  const folder = temporaryFolder(t);
+  const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const put = (pair: { readonly cert: string; readonly key: string }): void => {
+    writeFileSync(cert, pair.cert);
+    writeFileSync(key, pair.key);
+  };
+  put(newCertificate("first"));
+  const text = `${SLOW}\nserver: { tls: { cert: "${cert}", key: "${key}" } }`;
+  const server = await startLocalServer(t, { config: text });
+  const shown = async (): Promise<unknown> => {
+    const socket = connectTls({ port: Number(new URL(server.url).port), host: "127.0.0.1", rejectUnauthorized: false });
+    await once(socket, "secureConnect");
+    const { subject } = socket.getPeerCertificate();
+    socket.destroy();
+    return subject.CN;
+  };
+  assert.equal(await shown(), "first");
+  assert.equal(server.reload(text).certificate, null);
+  put(newCertificate("second"));
+  assert.match(server.reload(text).certificate!, /^The certificate was read again from .*cert\.pem\.$/);
+  assert.equal(await shown(), "second");
+  writeFileSync(cert, newCertificate("third").cert);
+  assert.match(server.reload(text).certificate!, /^The certificate that was there before stays in use: server\.tls: /);
+  assert.equal(await shown(), "second");
+});
+
+test("with fewer slots what runs ends, and what waits goes on; with more it starts at once", async (t) => {
+  const server = await startLocalServer(t, { config: HELD });
+  const tasks = await Promise.all(Array.from({ length: 6 }, () => server.predict({ text: "x", max_length: 1000 })));
+  const statuses = async () => {
+    const all = await Promise.all(tasks.map(({ task_id }) => server.task(task_id)));
+    return all.map(({ status }) => status);
+  };
+  assert.deepEqual(Map.groupBy(await statuses(), (status) => status).get("running")?.length, 4);
+  await patched(server, inPlacement({ max_concurrent_tasks_per_gpu: 1 }));
+  assert.deepEqual(Map.groupBy(await statuses(), (status) => status).get("running")?.length, 4, "none is cut off");
+  const running = (await server.gpus()).map((gpu) => [gpu.slots, gpu.task_count]);
+  assert.deepEqual(running, [[1, 4]]);
+  await server.request("POST", `/api/v1/task/${tasks[0]!.task_id}/cancel`);
+  assert.equal((await server.ended(tasks[0]!.task_id)).status, "canceled");
+  assert.equal((await server.gpus())[0]!.task_count, 3, "a slot that was left is not filled again");
+  await patched(server, inPlacement({ max_concurrent_tasks_per_gpu: null }));
+  assert.equal((await server.gpus())[0]!.task_count, 4);
+});
+
+test("limits of callers, mappings and the log's level count at once", async (t) => {
+  const server = await startLocalServer(t, { config: HELD });
+  await patched(server, { callers: { users: { admin: { max_running: 1, requests_per_minute: 3 } } } });
+  const first = await server.predict({ text: "x", max_length: 1000 });
+  const second = await server.predict({ text: "x", max_length: 1000 });
+  assert.deepEqual([first.status, second.status], ["running", "queued"]);
+  assert.equal((await server.task(second.task_id)).waiting?.reason, "caller_limit");
+  const third = await server.request("POST", "/api/v1/predict", { body: { text: "x" } });
+  assert.equal(third.headers.get("ratelimit-limit"), "3");
+  assert.equal((await server.request("POST", "/api/v1/predict", { body: { text: "x" } })).status, 429);
+  await patched(server, { callers: null });
+  assert.equal((await server.task(second.task_id)).status, "running");
+
+  await patched(server, inPlacement({ task_specific_mappings: { summary: "gpu_7" } }));
+  await server.logged(({ msg }) => /task_specific_mappings\.summary names gpu_7, which is not there/.test(msg));
+  await patched(server, { log: { level: "debug" } });
+  assert.equal((await server.request<Answer>("GET", "/api/v1/config")).body.config.log.level, "debug");
+  await patched(server, { log: { level: "silent" } });
+  const before = server.log.length;
+  await patched(server, inPlacement({ batch_split: false }));
+  assert.equal(server.log.length, before);
+});
+
+test("models change by a patch as by the file, but name nothing of the server's machine", async (t) => {
+  const config = `${SLOW}\nmodels: [{ name: a, source: /own/a.gguf, load: demand, engine: { kind: simulated } }]`;
+  const server = await startLocalServer(t, { config: config });
+  const a = { name: "a", source: "/own/a.gguf", load: "demand", engine: { kind: "simulated" } };
+  const b = { name: "b", source: "smollm2-135m", load: "demand", engine: { kind: "simulated" } };
+  await patched(server, { models: [a, b] });
+  assert.equal((await server.run({ text: "x", max_length: 2, model: "b" })).status, "completed");
+  const wrong: [object[], RegExp][] = [
+    [[{ ...b, source: "/etc/passwd" }], /models\[0\]\.source must be a name of the table or begin with hf:/],
+    [[a, { ...b, source: "https://example.org/b.gguf" }], /models\[1\]\.source must be/],
+    [[{ ...b, engine: { kind: "llama-server", binary: "/bin/sh" } }], /models\[0\]\.engine\.binary cannot be set/],
+    [[{ ...b, gpus: [9] }], /gpus names GPU 9/],
+    [[b, b], /b/],
+  ];
+  for (const [models, sentence] of wrong) {
+    const { status, body } = await server.request("PATCH", "/api/v1/config", { body: { models } });
+    assert.equal(status, 400, JSON.stringify(body));
+    assert.match(body.error, sentence);
+  }
+  const allowing = await server.request("PATCH", "/api/v1/config", { body: { models_allow_urls: true } });
+  assert.equal(allowing.status, 409);
+  await patched(server, { models: null });
+  const models = (await server.request<{ models: { name: string }[] }>("GET", "/api/v1/models")).body.models;
+  assert.deepEqual(
+    models.map(({ name }) => name),
+    ["a"],
+  );
+});
+
+test("what was set holds after a restart, and the log says so", async (t) => {
+  const server = await startLocalServer(t, { config: SLOW });
+  await patched(server, inPlacement({ default_strategy: "random" }));
+  await server.stop();
+  const next = await server.restart();
+  assert.equal((await next.run({ text: "x", max_length: 2 })).placement?.strategy, "random");
+  const words = 'gpu.multi_gpu.default_strategy is "random", in the place of "least_loaded": admin set it';
+  await next.logged(({ msg }) => msg.startsWith(words));
+});
+
+test("validate-config says what holds in the place of the file, and what does not", async (t) => {
+  const server = await startLocalServer(t, { config: SLOW });
+  await patched(server, { log: { level: "warn" } });
+  const cwd = temporaryFolder(t);
+  writeFileSync(join(cwd, "config.yaml"), "gpu: { enabled: false }");
+  const valid = await runCommand(["validate-config", "--data-dir", server.dataDir], { cwd });
+  assert.match(valid.stdout, /^config\.yaml: valid\nlog\.level is "warn", in the place of "info": admin set it/);
+  writeFileSync(join(cwd, "config.yaml"), "log: { level: error }");
+  const outdated = await runCommand(["validate-config", "--data-dir", server.dataDir], { cwd });
+  assert.match(outdated.stdout, /^config\.yaml: valid\nlog\.level has changed in the file, which counts again\.\n$/);
 });

@@ -10,7 +10,7 @@ import { makeAjv } from "../common/validation.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Files that a backup may hold beside the manifest; the names are those of the data directory. */
-export const NAMES = ["alt-las.db", "credentials.json", "gpus.json", "models.json"] as const;
+export const NAMES = ["alt-las.db", "credentials.json", "gpus.json", "models.json", "runtime.json"] as const;
 /** The file of them that a backup always holds. */
 export const DATABASE = NAMES[0];
 export const MANIFEST = "manifest.json";

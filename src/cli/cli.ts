@@ -7,11 +7,11 @@ import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./dat
 import { keptByNpm } from "./npm-options.ts";
 import { reloadNow } from "./reload.ts";
 import { sweepNow } from "./sweep.ts";
-import { checkFiles, type Config, configFile, loadConfig } from "../config/config.ts";
+import { validateConfig } from "./validate-config.ts";
+import { type Config, configFile, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { addRemote } from "./remote/commands.ts";
 import { type MaybeTerminal } from "./remote/terminal.ts";
-import { readTls } from "../http/tls.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
 
@@ -72,11 +72,7 @@ function program(cli: Command, io: Io): Command {
   addServe(cli);
   configured(
     cli.command("validate-config").description("check the configuration and the files it names, without starting"),
-  ).action(({ config }: Options) => {
-    readTls(loadConfig(config, {}, [checkFiles]).server.tls);
-    const file = configFile(config);
-    io.log(file === undefined ? "no file: defaults" : `${file}: valid`);
-  });
+  ).action(({ config }: Options, command: Command) => io.log(validateConfig(config, dataDirOf(command).path)));
   addRemote(cli, io);
   addUsers(cli.command("users").description("who may call"), io);
   addKeys(cli.command("keys").description("API keys of users"), io);
@@ -143,7 +139,7 @@ function addForRunning(cli: Command, io: Io): void {
   cli
     .command("reload")
     .description(
-      "have the running server read its own configuration file again: models count at once, the rest from the next start",
+      "have the running server read its own configuration file again, and its certificate; it says what counts at once",
     )
     .addOption(dataDirOption())
     .action(async (_options: object, command: Command) => {

@@ -5,7 +5,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { shellWord } from "./paste.ts";
 
 /** Files that a server or a command leaves there; each of them shows that the folder is in use. */
-const OURS = ["alt-las.db", "credentials.json", "gpus.json", "models.json"];
+const OURS = ["alt-las.db", "credentials.json", "gpus.json", "models.json", "runtime.json"];
 
 /**
  * Whether a server or a command has ever kept something there.

@@ -8,5 +8,6 @@ export { type Check, configFile, type ConfigOverrides, loadConfig, parseConfig, 
 export { MODEL_NAME, type ModelSettings } from "./models-section.ts";
 export { type Config, ConfigSchema } from "./schema.ts";
 export { type ReloadReport, reloadWords } from "./reload.ts";
+export { holdingWords, openValues } from "./runtime-values.ts";
 export { LiveSettings, type LiveUsers } from "./live.ts";
 export { configView, type ConfigView } from "./view.ts";

@@ -12,8 +12,8 @@ import { type Finding, type Path } from "./findings.ts";
 import { countsFrom, isKey, isWithin, keyName, leavesOf, LIVE_KEYS, redacted, valueAt, withValue } from "./keys.ts";
 import { deepFreeze, withoutNulls } from "./load.ts";
 import { differingKeys, laterDifferences, liveDifferences, type ReloadReport, reloadWords } from "./reload.ts";
-import { RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
-import { compose, saidBy, settle, type Settled } from "./runtime-values.ts";
+import { type RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
+import { compose, endings, holdingWords, openValues, saidBy, settle, type Settled } from "./runtime-values.ts";
 import { type Config } from "./schema.ts";
 import { pathText, type Source, sourceOf } from "./sources.ts";
 
@@ -61,19 +61,15 @@ export class LiveSettings {
   /** Takes over what was set before the start; what of that cannot be used is a warning. The data directory has to be there. */
   constructor(parts: LiveParts) {
     this.#parts = parts;
-    this.#file = new RuntimeFile(parts.dataDir);
-    const settled = settle(
-      parts.config,
-      this.#file.read((sentence) => parts.log.warn(sentence)),
-    );
-    this.#start = settled.config;
-    this.#config = settled.config;
+    const opened = openValues(parts.config, parts.dataDir);
+    this.#file = opened.file;
+    this.#start = opened.config;
+    this.#config = opened.config;
     this.#base = parts.config;
-    this.#values = settled.values;
-    for (const sentence of endings(settled)) parts.log.warn(sentence);
-    if (settled.values.length > 0)
-      parts.log.info(`set while the server ran, and not as the configuration says: ${keysOf(settled.values)}`);
-    this.#forget(settled);
+    this.#values = opened.values;
+    for (const sentence of opened.ignored) parts.log.warn(sentence);
+    for (const value of opened.values) parts.log.info(holdingWords(value));
+    this.#forget(opened);
   }
 
   /** As it holds now; another object after each change. */
@@ -222,17 +218,6 @@ export class LiveSettings {
       this.#parts.log.warn(messageOf(error));
     }
   }
-}
-
-function endings({ outdated, unfit }: Settled): readonly string[] {
-  return [
-    ...outdated.map((key) => `${key} has changed in the file, which counts again.`),
-    ...unfit.map((sentence) => `A value that was set while the server ran is ignored: ${sentence}`),
-  ];
-}
-
-function keysOf(values: readonly RuntimeValue[]): string {
-  return values.map(({ path }) => keyName(path)).join(", ");
 }
 
 /** @throws {AltLasError} `invalid_input` with all that is wrong; `conflict` when there are only keys that count from the next start */

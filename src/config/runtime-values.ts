@@ -1,9 +1,10 @@
 /** Values that were set while the server ran, over those of the file. They never keep a configuration from being used. */
 import { isDeepStrictEqual } from "node:util";
+import { shown } from "../common/validation.ts";
 import { type Finding, type Path, touches } from "./findings.ts";
 import { countsFrom, isKey, keyName, valueAt, withValue } from "./keys.ts";
 import { checked } from "./load.ts";
-import { type RuntimeValue } from "./runtime-file.ts";
+import { RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
 import { type Config } from "./schema.ts";
 
 /** What becomes of runtime values with a configuration that was read. */
@@ -15,6 +16,38 @@ export interface Settled {
   readonly outdated: readonly string[];
   /** Sentences about those that do not fit any more. */
   readonly unfit: readonly string[];
+}
+
+/** What was set while the server ran, as a start finds it. */
+export interface Opened extends Settled {
+  readonly file: RuntimeFile;
+  /** Sentences about all that is ignored. */
+  readonly ignored: readonly string[];
+}
+
+/** Reads what was set while the server ran; it never fails. @param base what the file, the environment and the command line say */
+export function openValues(base: Config, dataDir: string): Opened {
+  const file = new RuntimeFile(dataDir);
+  const unreadable: string[] = [];
+  const settled = settle(
+    base,
+    file.read((sentence) => unreadable.push(sentence)),
+  );
+  return { ...settled, file, ignored: [...unreadable, ...endings(settled)] };
+}
+
+/** Sentences about values that hold no more. */
+export function endings({ outdated, unfit }: Pick<Settled, "outdated" | "unfit">): readonly string[] {
+  return [
+    ...outdated.map((key) => `${key} has changed in the file, which counts again.`),
+    ...unfit.map((sentence) => `A value that was set while the server ran is ignored: ${sentence}`),
+  ];
+}
+
+/** Says what holds, and in the place of what. */
+export function holdingWords({ path, value, instead_of, by, at }: RuntimeValue): string {
+  const before = instead_of === null ? "" : `, in the place of ${shown(instead_of)}`;
+  return `${keyName(path)} is ${shown(value)}${before}: ${by} set it while the server ran (${at}).`;
 }
 
 /** @param base what the file, the environment and the command line say */
