@@ -178,7 +178,8 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const { tasks, pool, models } = connect(parts, webhooks);
-  const http = { config, live, credentials, driverNotes, events, log, tasks, pool, models, webhooks, lost: store.lost };
+  const { usage, lost } = store;
+  const http = { config, live, credentials, driverNotes, events, log, tasks, pool, models, webhooks, usage, lost };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
@@ -328,7 +329,7 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
 
 interface Parts extends Pick<
   ServerParts,
-  "config" | "live" | "credentials" | "driverNotes" | "events" | "log" | "webhooks" | "metrics"
+  "config" | "live" | "credentials" | "driverNotes" | "events" | "log" | "webhooks" | "metrics" | "usage"
 > {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;

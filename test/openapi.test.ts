@@ -18,6 +18,7 @@ import {
   testConfig,
   testServer,
   UNKNOWN_ID,
+  USAGE,
 } from "./helpers/http.ts";
 
 interface Operation {
@@ -30,7 +31,7 @@ interface Operation {
 }
 type Content = Record<string, { schema: Record<string, unknown>; example?: unknown }>;
 /** What is not JSON. */
-const STREAMS = new Set(["text/event-stream", "application/x-ndjson"]);
+const STREAMS = new Set(["text/event-stream", "application/x-ndjson", "text/csv"]);
 interface Document {
   openapi: string;
   info: { title: string; version: string };
@@ -235,6 +236,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "post /api/v1/batch/{batch_id}/webhooks": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /api/v1/me": "200 400 401 405 429 500",
     "get /api/v1/callers": "200 400 401 405 429 500",
+    "get /api/v1/usage": "200 400 401 405 429 500 503",
     "get /api/v1/gpus": "200 400 401 405 429 500",
     "get /api/v1/gpus/{gpu_id}": "200 400 401 404 405 429 500",
     "post /api/v1/gpus/{gpu_id}/drain": operating,
@@ -329,6 +331,9 @@ function exchanges(t: TestContext) {
     { path: `${TASK_PATH}/webhooks`, status: 200, request: change("POST", `/task/${ID}/webhooks`) },
     { path: `${BATCH_PATH}/webhooks`, status: 200, request: get(`/api/v1/batch/${BATCH_ID}/webhooks`) },
     { path: `${BATCH_PATH}/webhooks`, status: 200, request: change("POST", `/batch/${BATCH_ID}/webhooks`) },
+    { path: "/api/v1/usage", status: 200, request: get("/api/v1/usage?by=user,key,model,gpu,day,hour") },
+    { path: "/api/v1/usage", status: 200, request: get("/api/v1/usage?format=csv") },
+    { path: "/api/v1/usage", status: 400, request: get("/api/v1/usage?by=week") },
     { path: "/api/v1/gpus", status: 200, request: get("/api/v1/gpus") },
     { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/0") },
     { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/1") },
@@ -391,6 +396,7 @@ function exchanges(t: TestContext) {
   tasks.results = tasks.tasks;
   webhooks.deliveries = [aDelivery(), aDelivery({ status: "delivered" })];
   state.gpus = [GPU, CPU_DEVICE, GPU_GROUP];
+  state.usage = [USAGE];
   state.running = [{ id: ID, user: "user", startedAt: GPU.since }];
   return { app, list };
 }

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type TaskView } from "../src/http/schemas/tasks.ts";
+import { hashApiKey } from "../src/auth/secrets.ts";
+import { type UsageAnswer } from "../src/http/schemas/usage.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
 /** Seconds by which shown times, which are whole milliseconds, may be off a measured one. */
@@ -55,4 +57,71 @@ gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 1 } }`;
   assert.ok(gpu_seconds! >= ended.result!.execution_time + (lost - 1) / 50 - ROUNDED, JSON.stringify(ended));
   assert.ok(gpu_seconds! <= held(ended) + ROUNDED, JSON.stringify(ended));
   assert.ok(ended.timing.queued >= held({ ...ended, attempts: ended.attempts.slice(0, 1) }) - ROUNDED);
+});
+
+/** Their GPU-seconds together. */
+function costOf(tasks: readonly TaskView[]): number {
+  return tasks.reduce((seconds, { usage }) => seconds + usage!.gpu_seconds!, 0);
+}
+
+/** Two users, one of which has two keys, on a GPU whose steps they share. */
+const SHARED = `
+engine: { simulated: { tokens_per_second: 200 } }
+auth:
+  users: [{ name: root, role: admin }, { name: ada, role: user }, { name: bob, role: user }]
+  keys:
+    - { name: root, user: root, sha256: ${hashApiKey("root")} }
+    - { name: ada-laptop, user: ada, sha256: ${hashApiKey("ada 1")} }
+    - { name: ada-server, user: ada, sha256: ${hashApiKey("ada 2")} }
+    - { name: bob, user: bob, sha256: ${hashApiKey("bob")} }
+`;
+
+test("what users that share a GPU have cost adds up to the time that it worked, also over a restart", async (t) => {
+  let server = await startLocalServer(t, { config: SHARED, devices: "simulated:1" });
+  server.key = "root";
+  await server.loaded();
+  const ended: TaskView[] = [];
+  const runAll = async (): Promise<void> => {
+    const keys = ["ada 1", "bob", "ada 2", "ada 1"].map((key) => ({ authorization: `Bearer ${key}` }));
+    const tasks = keys.map((headers, index) => server.run({ text: `text ${index}`, max_length: 10 + index }, headers));
+    ended.push(...(await Promise.all(tasks)));
+  };
+  const usageBy = async (by: string, key = "root"): Promise<UsageAnswer> => {
+    const headers = { authorization: `Bearer ${key}` };
+    return (await server.request<UsageAnswer>("GET", `/api/v1/usage?by=${by}`, { headers })).body;
+  };
+  const began = performance.now();
+  await runAll();
+  await server.stop();
+  server = await server.restart();
+  server.key = "root";
+  await runAll();
+  const worked = (performance.now() - began) / 1000;
+  const { rows, total } = await usageBy("user,key");
+  assert.deepEqual(
+    rows.map(({ user, key, completed, completion_tokens }) => [user, key, completed, completion_tokens]),
+    [
+      ["ada", "ada-laptop", 4, 46],
+      ["ada", "ada-server", 2, 24],
+      ["bob", "bob", 2, 22],
+    ],
+  );
+  // Each task's figures are rounded to microseconds.
+  assert.ok(Math.abs(total.gpu_seconds - costOf(ended)) < 1e-4);
+  for (const row of rows) {
+    const own = ended.filter(({ user }) => user === row.user);
+    const ofUser = rows.filter(({ user }) => user === row.user).reduce((seconds, one) => seconds + one.gpu_seconds, 0);
+    assert.ok(Math.abs(ofUser - costOf(own)) < 1e-4 && row.gpu_seconds > 0);
+  }
+  // They share the GPU: together they cost less than each waited for its own.
+  assert.ok(total.gpu_seconds <= worked, `${total.gpu_seconds} of ${worked} s`);
+  assert.ok(total.gpu_seconds < ended.reduce((seconds, task) => seconds + held(task), 0));
+  // Nothing of it goes with the tasks.
+  for (const { task_id } of ended) await server.request("DELETE", `/api/v1/task/${task_id}`);
+  assert.deepEqual((await usageBy("user,key")).rows, rows);
+  const own = await usageBy("key", "bob");
+  assert.deepEqual(
+    own.rows.map(({ key, tasks }) => [key, tasks]),
+    [["bob", 2]],
+  );
 });

@@ -38,13 +38,19 @@ function forbidsOthers({ name }: Caller): AltLasError {
  */
 export function timeOf(field: string, given: string | undefined): number | undefined {
   if (given === undefined) return undefined;
+  const time = timeIn(given);
+  if (time !== undefined) return time;
+  const allowed = 'a time with its zone, like "2025-08-10T12:34:56Z"';
+  throw new AltLasError("invalid_input", `${field} must be ${allowed}; got ${shown(given)}.`);
+}
+
+/** Unix milliseconds; undefined: it is no time with its zone. */
+export function timeIn(given: string): number | undefined {
   const [, year, month, day] = TIME.exec(given) ?? [];
   const time = Date.parse(given.toUpperCase());
   // JavaScript takes 30 February for 2 March.
   const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day);
-  if (isDay && !Number.isNaN(time)) return time;
-  const allowed = 'a time with its zone, like "2025-08-10T12:34:56Z"';
-  throw new AltLasError("invalid_input", `${field} must be ${allowed}; got ${shown(given)}.`);
+  return isDay && !Number.isNaN(time) ? time : undefined;
 }
 
 /** Names a place in the list of tasks: behind the one with this `seq`. Its form is opaque to clients. */

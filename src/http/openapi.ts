@@ -101,6 +101,7 @@ const TAGS = [
   { name: "tasks", description: "Submit tasks, follow them and end them" },
   { name: "batches", description: "Tasks that were submitted together" },
   { name: "webhooks", description: "Messages about tasks and batches to other servers" },
+  { name: "usage", description: "What tasks have cost" },
   { name: "gpus", description: "The GPUs and their load" },
   { name: "models", description: "The models, and where they are" },
   { name: "config", description: "The configuration, also while the server runs" },

@@ -6,6 +6,7 @@ import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type ModelCatalog } from "../models/catalog.ts";
 import { type Logger } from "../log/log.ts";
 import { type EventRing } from "../observe/event-ring.ts";
+import { type UsageStore } from "../store/usage.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 
@@ -24,6 +25,7 @@ export interface ServerParts {
   /** The configuration as it holds now, and its changes. */
   readonly live: Pick<LiveSettings, "config" | "values" | "sourceOf" | "patch">;
   readonly tasks: TaskApi;
+  readonly usage: UsageStore;
   readonly webhooks: WebhookApi;
   readonly gpus: () => readonly GpuStatus[];
   /** All that requests may ask for: those by name in their order, then the devices' own that were loaded. */

@@ -55,6 +55,7 @@ import { cutStalledReaders } from "./stalled-readers.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls, renewable } from "./tls.ts";
+import { usageRoute } from "./usage.ts";
 import { refuseUnknownRoutes } from "./unknown-routes.ts";
 import { setUpValidation } from "./validate.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
@@ -241,6 +242,7 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   batchWebhooksRoutes(api, parts);
   meRoute(api);
   callersRoute(api, parts);
+  usageRoute(api, parts);
   gpusRoute(api, parts);
   gpuRoute(api, parts);
   drainRoute(api, parts);

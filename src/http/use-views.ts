@@ -41,6 +41,6 @@ function viewOfUse(use: TaskUse): UsageView {
 }
 
 /** To millionths, beyond which all is noise. */
-function rounded(value: number): number {
+export function rounded(value: number): number {
   return Math.round(value * 1e6) / 1e6;
 }

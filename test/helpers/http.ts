@@ -33,6 +33,7 @@ import {
 } from "../../src/tasks/task-api.ts";
 import { type Wait } from "../../src/scheduler/why-waiting.ts";
 import { type Delivery } from "../../src/store/outbox.ts";
+import { noUsage, type UsageRow } from "../../src/store/usage.ts";
 import { type TaskFilter } from "../../src/store/tasks.ts";
 import { newTask, type TaskInput } from "../../src/task.ts";
 import { type SecretView, type WebhookApi } from "../../src/webhooks/webhook-api.ts";
@@ -146,6 +147,19 @@ export function aDelivery(fields: Partial<Delivery> = {}): Delivery {
     ...fields,
   };
 }
+
+/** What all tasks of an hour have cost, told apart by nothing else. */
+export const USAGE: UsageRow = {
+  ...noUsage(),
+  hour: Math.floor(DONE / 3_600_000),
+  user: "user",
+  key: null,
+  model: "a model",
+  gpu: 0,
+  completed: 2,
+  completionTokens: 7,
+  gpuSeconds: 0.5,
+};
 
 export const GPU: GpuStatus = {
   id: 0,
@@ -533,6 +547,8 @@ export interface TestServer {
     running: RunningTask[];
     /** Why no model can be loaded. */
     tooLarge: string | null;
+    /** What its store answers, whatever is asked. */
+    usage: UsageRow[];
   };
   /** What operators asked for, in order. */
   readonly operations: (
@@ -562,6 +578,7 @@ export function testServer(
     models: [MODEL] as ModelStatus[],
     running: [] as RunningTask[],
     tooLarge: null as string | null,
+    usage: [] as UsageRow[],
   };
   const operations: TestServer["operations"] = [];
   const registry = {
@@ -586,6 +603,11 @@ export function testServer(
     events,
     tasks,
     webhooks,
+    usage: {
+      sums: async function* () {
+        yield state.usage;
+      },
+    },
     gpus: () => state.gpus,
     models: () => state.models,
     catalog: new ModelCatalog({
