@@ -1,6 +1,10 @@
 /**
- * The price of being seen: a server as it comes, with metrics that are scraped, beside one without them. Both at once, asked by turns, so that noise meets both.
+ * The price of being seen: a server with metrics that are scraped and the access log, and one with traces as well, beside one of which nobody
+ * sees anything. All at once, asked by turns, so that noise meets all of them.
  */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gpusOf, happens, metricsOf, taskOf } from "../test/helpers/observed.ts";
 import { cpuBetween, cpuTimeOf } from "./cpu-time.ts";
@@ -10,15 +14,26 @@ import { type BenchServer, startServer } from "./server.ts";
 import { through } from "./streaming-client.ts";
 import { load, requestTo } from "./submit.ts";
 
+const SIDES = ["unseen", "seen", "traced"] as const;
+type Side = (typeof SIDES)[number];
+const UNSEEN = { metrics: { enabled: false }, log: { requests: "none" } };
+
+const SEEN: Readonly<Record<Side, { what: string; config: object; traces: boolean }>> = {
+  unseen: { what: "nothing", config: UNSEEN, traces: false },
+  seen: { what: "metrics and log", config: {}, traces: false },
+  traced: { what: "metrics, log and traces", config: {}, traces: true },
+};
+
 /** What a server that is seen may do of what the other one does. */
 const LEAST = { submissions: 0.95, streaming: 0.97 };
-const PAIRS = { quick: 2, whole: 60 };
-/** Turns of a pair of servers before both are started anew: two servers of one program differ by several per cent from start to start. */
-const PAIRS_A_START = 12;
+/** In each, every server has a turn. */
+const ROUNDS = { quick: 2, whole: 60 };
+/** Rounds before all are started anew: two servers of one program differ by several per cent from start to start. */
+const ROUNDS_A_START = 12;
 /** Seconds of one turn of submissions. */
 const SECONDS = 0.5;
 /** Milliseconds before the first turn in which each server gets as fast as it will be. */
-const WARM_UP = { quick: 1000, whole: 4000 };
+const WARM_UP = { quick: 500, whole: 4000 };
 const CONNECTIONS = 64;
 /** Seconds of turns between two scrapes. */
 const SCRAPE_EVERY = 5;
@@ -44,7 +59,9 @@ interface Turn {
   readonly cpu: number | null;
 }
 
-/** What both servers do by turns. */
+type Found = Readonly<Record<Side, Turn[]>>;
+
+/** What all servers do by turns. */
 interface Work {
   readonly name: keyof typeof LEAST;
   readonly unit: string;
@@ -96,64 +113,96 @@ async function priced(server: BenchServer, work: () => Promise<{ count: number; 
 }
 
 async function compared(work: Work, { quick, profile, pairs }: Extent): Promise<Section> {
-  const found = { seen: [] as Turn[], unseen: [] as Turn[] };
-  const wanted = pairs ?? (quick ? PAIRS.quick : PAIRS.whole);
-  for (let left = wanted; left > 0; left -= PAIRS_A_START)
-    await compare(work, Math.min(left, PAIRS_A_START), found, { quick, profile });
-  const rates = found.seen.map(({ rate }, index) => rate / found.unseen[index]!.rate);
-  const costs = found.seen.flatMap(({ cpu }, index) => {
-    const other = found.unseen[index]!.cpu;
+  const found: Found = { unseen: [], seen: [], traced: [] };
+  const wanted = pairs ?? (quick ? ROUNDS.quick : ROUNDS.whole);
+  for (let left = wanted; left > 0; left -= ROUNDS_A_START)
+    await compare(work, Math.min(left, ROUNDS_A_START), found, { quick, profile });
+  const sides = (["seen", "traced"] as const).map((side) =>
+    comparedTo(found.unseen, found[side], SEEN[side].what, work),
+  );
+  const about =
+    `A server whose metrics are scraped every ${SCRAPE_EVERY} s of its turns, with the access log as it is by default, and one that sends traces as well, beside one without ` +
+    `all of it, in turns of about ${work.seconds} s; all are started anew after ${ROUNDS_A_START} rounds. Ratios are to the one without, of the same round; ± is the interval ` +
+    "of 95 %. CPU: processor time of the server's process for each of them.";
+  return {
+    name: `observe: ${work.name}`,
+    about,
+    rows: sides.map(({ row }) => row),
+    bars: sides.map(({ bar }) => bar),
+  };
+}
+
+function comparedTo(unseen: readonly Turn[], seen: readonly Turn[], what: string, work: Work): { row: Row; bar: Bar } {
+  const rate = centreOf(seen.map((turn, index) => turn.rate / unseen[index]!.rate));
+  const costs = seen.flatMap(({ cpu }, index) => {
+    const other = unseen[index]!.cpu;
     return cpu === null || other === null ? [] : [cpu / other];
   });
-  const rate = centreOf(rates);
-  const row: Row = {
-    pairs: wanted,
-    [`seen ${work.unit}`]: Math.round(median(found.seen.map((turn) => turn.rate))),
-    [`unseen ${work.unit}`]: Math.round(median(found.unseen.map((turn) => turn.rate))),
+  const row = {
+    server: what,
+    rounds: seen.length,
+    [work.unit]: Math.round(median(seen.map((turn) => turn.rate))),
+    [`${work.unit} without`]: Math.round(median(unseen.map((turn) => turn.rate))),
     ratio: shown(rate),
     "CPU, ratio": costs.length === 0 ? "not known" : shown(centreOf(costs)),
   };
-  const bar: Bar = {
-    what: `${work.unit} of a server that is seen, of one that is not`,
+  const bar = {
+    what: `${work.unit} with ${what}, of those without`,
     measured: rate.value,
     margin: rate.margin,
     atLeast: LEAST[work.name],
   };
-  const about =
-    `A server as it comes, its metrics scraped every ${SCRAPE_EVERY} s of its turns, beside one without metrics, in turns of about ${work.seconds} s; both are ` +
-    `started anew after ${PAIRS_A_START} pairs of them. ± is the interval of 95 %. CPU: processor time of the server's process for each of them.`;
-  return { name: `observe: ${work.name}`, about, rows: [row], bars: [bar] };
+  return { row, bar };
 }
 
+/** Starts all servers and adds so many rounds of turns. */
 async function compare(
   work: Work,
-  pairs: number,
-  found: { readonly seen: Turn[]; readonly unseen: Turn[] },
+  rounds: number,
+  found: Found,
   { quick, profile }: Pick<Extent, "quick" | "profile">,
 ): Promise<void> {
-  await using servers = new AsyncDisposableStack();
-  const start = async (config: object): Promise<BenchServer> =>
-    servers.adopt(await startServer({ ...optionsOf(work, config), profile }), (server) => server.stop());
-  const unseen = await start({ metrics: { enabled: false } });
-  const seen = await start({});
-  for (const server of [unseen, seen])
+  await using started = new AsyncDisposableStack();
+  const collector = started.adopt(await startCollector(), (running) => running.close());
+  const sides: { name: Side; server: BenchServer }[] = [];
+  for (const name of SIDES) {
+    const { config, traces } = SEEN[name];
+    const environment: Readonly<Record<string, string>> = traces ? { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } : {};
+    const server = await startServer({ ...optionsOf(work, config), profile, environment });
+    sides.push({ name, server: started.adopt(server, (running) => running.stop()) });
+  }
+  for (const { server } of sides)
     for (const end = performance.now() + (quick ? WARM_UP.quick : WARM_UP.whole); performance.now() < end;)
       await work.turn(server);
   const each = Math.max(1, Math.round(SCRAPE_EVERY / work.seconds));
-  for (let pair = 0; pair < pairs; pair++) {
-    const turns = {
-      unseen: async () => void found.unseen.push(await work.turn(unseen)),
-      seen: async () => void found.seen.push(await (pair % each === 0 ? scraped(seen, work) : work.turn(seen))),
-    };
-    // Neither is always the first one.
-    const order = pair % 2 === 0 ? (["seen", "unseen"] as const) : (["unseen", "seen"] as const);
-    for (const side of order) await turns[side]();
+  for (let round = 0; round < rounds; round++) {
+    // None is always the first one.
+    const first = round % sides.length;
+    for (const { name, server } of [...sides.slice(first), ...sides.slice(0, first)]) {
+      const isScraped = name !== "unseen" && round % each === 0;
+      found[name].push(await (isScraped ? scraped(server, work) : work.turn(server)));
+    }
   }
 }
 
 function optionsOf({ simulated }: Work, config: object) {
   const gpu = { multi_gpu: { max_concurrent_tasks_per_gpu: SLOTS } };
   return { devices: `simulated:${DEVICES}`, config: { engine: { simulated }, gpu, ...config } };
+}
+
+/** Takes traces and throws them away. */
+async function startCollector(): Promise<{ readonly url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    request.resume();
+    request.once("end", () => response.setHeader("content-type", "application/json").end("{}"));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const close = (): void => {
+    server.close();
+    server.closeAllConnections();
+  };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close };
 }
 
 /** A turn in the midst of which Prometheus comes. */

@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly profile?: boolean;
   /** Lets `memory` be asked. */
   readonly probe?: boolean;
+  /** More of its environment. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Another checkout's bin/alt-las.js; none: this one's. */
   readonly program?: string;
 }
@@ -53,6 +55,7 @@ export async function startServer({
   profile = false,
   probe = false,
   program = PROGRAM,
+  environment = {},
 }: ServerOptions): Promise<BenchServer> {
   mkdirSync(profile ? PROFILES : CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "run-"));
@@ -78,7 +81,7 @@ export async function startServer({
   ];
   const started = performance.now();
   const child = spawn(process.execPath, [...profiling, ...probing, program, "serve", ...options], {
-    env: { ...process.env, ALT_LAS_API_KEY: key, ...profilingWorkers },
+    env: { ...process.env, ALT_LAS_API_KEY: key, ...profilingWorkers, ...environment },
     // The log goes to a file, as under a service manager: its price is part of what is measured.
     stdio: ["ignore", "pipe", log, probe ? "ipc" : "ignore"],
   });
