@@ -154,11 +154,12 @@ test("parameters are in the document, with Prefer among them", async (t) => {
   assert.deepEqual(parametersOf("/api/v1/predict", "post"), ["query dry_run false", ...submitting]);
   assert.deepEqual(parametersOf("/api/v1/batch_predict", "post"), ["header idempotency-key false"]);
   assert.deepEqual(parametersOf("/api/v1/task/{task_id}/events", "get"), [
+    "query ticket false",
     "query last_event_id false",
     "path task_id true",
     "header last-event-id false",
   ]);
-  const results = ["query follow false", "path batch_id true"];
+  const results = ["query ticket false", "query follow false", "path batch_id true"];
   assert.deepEqual(parametersOf("/api/v1/batch/{batch_id}/results", "get"), results);
   assert.deepEqual(parametersOf("/api/v1/task/{task_id}", "get"), [
     "query wait false",
@@ -178,6 +179,7 @@ test("a body is required where something has to be said", async (t) => {
   const bodies = operations(document).filter(({ operation }) => operation.requestBody);
   assert.deepEqual(Object.fromEntries(bodies.map(({ path, operation }) => [path, operation.requestBody!.required])), {
     "/api/v1/predict": true,
+    "/api/v1/stream_ticket": true,
     "/api/v1/batch_predict": true,
     "/api/v1/task/{task_id}/cancel": false,
     "/api/v1/task/{task_id}/retry": false,
@@ -221,6 +223,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /api/v1/tasks": "200 400 401 403 405 429 500 503",
     "get /api/v1/task/{task_id}/events": reading.replace("200", "200 204"),
     "get /api/v1/events": "200 400 401 403 405 429 500",
+    "post /api/v1/stream_ticket": "200 400 401 403 405 413 415 417 429 500 503",
     "post /api/v1/task/{task_id}/cancel": controlling,
     "post /api/v1/task/{task_id}/retry": controlling,
     "delete /api/v1/task/{task_id}": controlling,

@@ -57,6 +57,7 @@ export class Credentials {
   #hangTold = { at: -Infinity, isLast: false };
   readonly #now: () => number;
   #watch: FileWatch | undefined;
+  readonly #listeners = new Set<() => void>();
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, or a password hash cannot be used */
   constructor({ config, dataDir, log, now = () => performance.now(), ...options }: CredentialsOptions) {
@@ -78,6 +79,19 @@ export class Credentials {
   /** How many users there are; one where authentication is off. As of the last request: it looks at no file. */
   get userCount(): number {
     return this.#config.enabled ? this.#tables.users.size : 1;
+  }
+
+  /** Whether a caller that was let in before would be let in now, by the same key or password and with the same role. */
+  holds(caller: Caller): boolean {
+    if (!this.#config.enabled) return true;
+    this.#lookAtFile();
+    return this.#tables.holds(caller);
+  }
+
+  /** Calls `listener` when users or keys may have changed, until what is returned is called. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** Why somebody who could call may not be able to now, as a sentence; null: nothing is wrong. `isShut`: nobody can call. */
@@ -194,6 +208,7 @@ export class Credentials {
       const tables = new Tables(this.#config, readCredentials(this.#dataDir));
       this.#tables = tables;
       this.#seen = version;
+      for (const listener of this.#listeners) setImmediate(listener);
       this.#passwords.keepOnly(new Set(tables.users.values().map((user) => user.passwordHash)));
       for (const warning of tables.warnings) this.#log.warn(warning);
       const wasWrong = this.#isGone || this.#failed.version !== "";

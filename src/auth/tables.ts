@@ -22,6 +22,11 @@ interface Key {
   readonly owner: Caller;
 }
 
+/** How each caller has proven itself. */
+type Proof = { readonly digest: Buffer } | { readonly digest: null; readonly passwordHash: string | undefined };
+
+const PROOFS = new WeakMap<Caller, Proof>();
+
 export class Tables {
   readonly users: ReadonlyMap<string, User>;
   /** Entries that are ignored, and why; for the operator. */
@@ -47,10 +52,25 @@ export class Tables {
     return key.owner;
   }
 
+  /** Whether a caller that these or earlier tables have named could prove itself in the same way now, and would be the same. */
+  holds(caller: Caller): boolean {
+    const proof = PROOFS.get(caller);
+    if (proof === undefined) return false;
+    const user = this.users.get(caller.name);
+    const now = proof.digest === null ? user?.caller : this.ownerOf(proof.digest);
+    const isSameProof = proof.digest !== null || user?.passwordHash === proof.passwordHash;
+    return now?.name === caller.name && now.role === caller.role && isSameProof;
+  }
+
   /** Whether anybody could log in. */
   get hasCredentials(): boolean {
     return this.#keys.size > 0 || this.users.values().some((user) => user.passwordHash !== undefined);
   }
+}
+
+function proven(caller: Caller, proof: Proof): Caller {
+  PROOFS.set(Object.freeze(caller), proof);
+  return caller;
 }
 
 function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: string[]): Map<string, User> {
@@ -59,7 +79,11 @@ function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: str
     // The same characters can be typed as different code points (RFC 8265).
     const name = written.normalize("NFC");
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
-    else users.set(name, { caller: Object.freeze({ name, role, keyName: null }), passwordHash: password_hash });
+    else
+      users.set(name, {
+        caller: proven({ name, role, keyName: null }, { digest: null, passwordHash: password_hash }),
+        passwordHash: password_hash,
+      });
   }
   return users;
 }
@@ -82,7 +106,7 @@ function mergeKeys(
       warnings.push(`Key ${name} exists twice; the first one counts, the configuration's before all.`);
     else if (keys.has(id)) warnings.push(`Key ${name} is the same key as another one, which counts.`);
     else {
-      keys.set(id, { digest, owner: Object.freeze({ ...known.caller, keyName: name }) });
+      keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name }, { digest }) });
       names.add(name);
     }
   }

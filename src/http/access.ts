@@ -5,23 +5,34 @@ import { isLoopback } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
 import { type ServerParts } from "./server-parts.ts";
+import { admitByTicket, ticketOf } from "./stream-tickets.ts";
+import { type StreamTickets } from "./tickets.ts";
 import { type Proxies } from "./proxies.ts";
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
 /** Finds out who is calling; without proof the request ends here. */
-export function authentication({ credentials, config, lost }: ServerParts, proxies: Proxies): Hook {
+export function authentication(
+  { credentials, config, lost }: ServerParts,
+  proxies: Proxies,
+  tickets: StreamTickets,
+): Hook {
   const open = !config.auth.enabled;
   return (request, _reply, done) => {
     if (open) refuseForeignNames(request);
+    const ticket = open ? null : ticketOf(request);
+    const admit = (caller: Caller | null): void => {
+      if (caller !== null) request.caller = caller;
+      if (ticket !== null) admitByTicket(tickets, ticket, request, caller);
+    };
     try {
-      const caller = credentials.authenticate(
-        authorizationOf(request),
-        () => proxies.clientOf(request.raw),
-        request.raw.socket,
-      );
-      if (caller instanceof Promise) return void proven(caller, request, (error) => done(orLost(error, lost)));
-      request.caller = caller;
+      const header = authorizationOf(request);
+      const caller =
+        ticket !== null && header === undefined
+          ? null
+          : credentials.authenticate(header, () => proxies.clientOf(request.raw), request.raw.socket);
+      if (caller instanceof Promise) return void proven(caller, admit, (error) => done(orLost(error, lost)));
+      admit(caller);
     } catch (error) {
       return done(orLost(error as Error, lost));
     }
@@ -60,9 +71,13 @@ function refuseForeignNames({ hostname, headers, originalUrl }: FastifyRequest):
   );
 }
 
-async function proven(pending: Promise<Caller>, request: FastifyRequest, done: (error?: Error) => void): Promise<void> {
+async function proven(
+  pending: Promise<Caller>,
+  admit: (caller: Caller) => void,
+  done: (error?: Error) => void,
+): Promise<void> {
   try {
-    request.caller = await pending;
+    admit(await pending);
   } catch (error) {
     done(error as Error);
     return;

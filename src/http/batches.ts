@@ -10,6 +10,7 @@ import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { batchNamed, type BatchPath } from "./lookup.ts";
 import { type ServerParts } from "./server-parts.ts";
+import { TAKES_TICKETS } from "./stream-tickets.ts";
 import { BatchCancelAnswer, BatchParams, BatchRef, ResultLines, ResultsQuery } from "./schemas/batches.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { ignoreTypeOfNothing } from "./validate.ts";
@@ -69,6 +70,7 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
   app.route<{ Params: BatchPath; Querystring: ResultsQuery }>({
     method: "GET",
     url: "/batch/:batch_id/results",
+    config: TAKES_TICKETS,
     schema: {
       operationId: "getBatchResults",
       summary: "The tasks of a batch that have ended, a line each, as they end",

@@ -11,6 +11,7 @@ import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { type Pings } from "./pings.ts";
+import { TAKES_TICKETS } from "./stream-tickets.ts";
 import { EventsQuery, EventStreamText, TaskParams } from "./schemas/tasks.ts";
 
 export const EVENT_STREAM = "text/event-stream; charset=utf-8";
@@ -19,6 +20,7 @@ export function eventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pin
   app.route<{ Params: TaskPath; Querystring: EventsQuery }>({
     method: "GET",
     url: "/task/:task_id/events",
+    config: TAKES_TICKETS,
     schema: {
       operationId: "followTask",
       summary: "A task as it happens, as server-sent events",

@@ -10,10 +10,12 @@ import { type ServerParts } from "./server-parts.ts";
 import { failureFor, isOpenAi } from "./openai/envelope.ts";
 import { tellRefusal } from "./request-news.ts";
 import { endWith } from "./raw-answer.ts";
+import { ticketOf } from "./stream-tickets.ts";
 import { sentenceFor, TaskFailure } from "./task-failure.ts";
 
 const REALM = 'realm="ALT_LAS"';
-const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, `Bearer ${REALM}`];
+const BEARER = `Bearer ${REALM}`;
+const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, BEARER];
 
 /** Answers whatever a hook or handler threw. */
 export function errorHandler({ log }: ServerParts) {
@@ -38,7 +40,8 @@ function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { raw } = reply.request;
   if (!(error instanceof TaskFailure)) tellRefusal(error);
   const { status, body } = failureFor(raw.url, error, sentenceFor(error, caller));
-  if (status === 401) reply.header("www-authenticate", CHALLENGES);
+  // A browser asks its user for a password when it is offered Basic, and a stream that ended is no reason to.
+  if (status === 401) reply.header("www-authenticate", ticketOf(reply.request) === null ? CHALLENGES : BEARER);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
   // What the server has tried as often as it makes sense, OpenAI's clients would try twice more.
   if (error instanceof TaskFailure && isOpenAi(raw.url)) reply.header("x-should-retry", "false");

@@ -15,8 +15,20 @@ import { publicEvent } from "./public-events.ts";
 import { maySeeInside } from "./public-words.ts";
 import { OperatorEventsQuery, OperatorEventsText } from "./schemas/events.ts";
 import { type ServerParts } from "./server-parts.ts";
+import { TAKES_TICKETS } from "./stream-tickets.ts";
 
 type Asked = FastifyRequest<{ Querystring: OperatorEventsQuery }>;
+
+const schema = {
+  operationId: "followServer",
+  summary: "What operators are told, and how tasks change, as server-sent events",
+  description:
+    "For admins and viewers; with `tasks=true` also for users, who get the changes of their own tasks alone. The latest 1,000 operators' events are kept in memory: `since` and the header `Last-Event-ID` send those that were missed. After a restart of the server an older `Last-Event-ID` gets `missed`, and then all events since the start. Changes of tasks are not kept: read `GET /tasks` after each `hello` and each `missed`.",
+  tags: ["meta"],
+  querystring: OperatorEventsQuery,
+  response: { 200: { content: { "text/event-stream": { schema: OperatorEventsText } } } },
+  refusals: ["forbidden" as const],
+};
 
 export function operatorEventsRoute(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
   const changes = new TaskChanges();
@@ -28,16 +40,8 @@ export function operatorEventsRoute(app: FastifyInstance, parts: ServerParts, pi
   app.route<{ Querystring: OperatorEventsQuery }>({
     method: "GET",
     url: "/events",
-    schema: {
-      operationId: "followServer",
-      summary: "What operators are told, and how tasks change, as server-sent events",
-      description:
-        "For admins and viewers; with `tasks=true` also for users, who get the changes of their own tasks alone. The latest 1,000 operators' events are kept in memory: `since` and the header `Last-Event-ID` send those that were missed. After a restart of the server an older `Last-Event-ID` gets `missed`, and then all events since the start. Changes of tasks are not kept: read `GET /tasks` after each `hello` and each `missed`.",
-      tags: ["meta"],
-      querystring: OperatorEventsQuery,
-      response: { 200: { content: { "text/event-stream": { schema: OperatorEventsText } } } },
-      refusals: ["forbidden" as const],
-    },
+    config: TAKES_TICKETS,
+    schema,
     handler: (request, reply) => {
       const from = placeOf(request, parts.events);
       // Of a HEAD nothing but the headers is wanted.

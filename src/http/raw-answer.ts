@@ -29,6 +29,7 @@ export function endWith(socket: Duplex, error: AltLasError, { requestId, target,
     `X-Request-Id: ${requestId}`,
     "Cache-Control: no-store",
     "X-Content-Type-Options: nosniff",
+    "Referrer-Policy: no-referrer",
     "Connection: close",
   ];
   socket.on("error", () => socket.destroy());

@@ -53,6 +53,8 @@ import { requestSchemas } from "./schemas/submissions.ts";
 import { answerOddRequests, refuseOddShape } from "./malformed-requests.ts";
 import { cutStalledReaders } from "./stalled-readers.ts";
 import { cancelManyRoute, cancelRoute, removeRoute, retryRoute } from "./task-control.ts";
+import { streamTicketRoute } from "./stream-tickets.ts";
+import { StreamTickets } from "./tickets.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls, renewable } from "./tls.ts";
 import { usageRoute } from "./usage.ts";
@@ -201,22 +203,30 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
     if (config.metrics.public) metricsRoute(open, parts);
   });
   if (config.dashboard.enabled) app.register(async (open) => dashboardRoutes(open, config));
+  const tickets = ticketsFor(app, parts);
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
-    closed.addHook("onRequest", authentication(parts, proxies));
+    closed.addHook("onRequest", authentication(parts, proxies, tickets));
     closed.addHook("onRequest", ({ raw, caller }, _reply, done) => {
       connections.proven(raw, caller.name);
       done();
     });
     closed.addHook("onRequest", boundOpenRequests(config));
-    closedRoutes(closed, parts);
+    closedRoutes(closed, parts, tickets);
   });
 }
 
-function closedRoutes(closed: FastifyInstance, parts: ServerParts): void {
+function ticketsFor(app: FastifyInstance, parts: ServerParts): StreamTickets {
+  const tickets = new StreamTickets(parts);
+  app.addHook("onClose", async () => tickets.close());
+  return tickets;
+}
+
+function closedRoutes(closed: FastifyInstance, parts: ServerParts, tickets: StreamTickets): void {
   const pings = new Pings();
   openapiRoute(closed);
   if (!parts.config.metrics.public) metricsRoute(closed, parts);
+  closed.register(async (api) => streamTicketRoute(api, tickets), { prefix: BASE_PATH });
   closed.register(async (api) => apiRoutes(api, parts, pings), { prefix: BASE_PATH });
   closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
 }
@@ -260,6 +270,8 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
 function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {
   reply.header("x-request-id", requestId);
   reply.header("x-content-type-options", "nosniff");
+  // The URL of an event stream may have a ticket.
+  reply.header("referrer-policy", "no-referrer");
   reply.header("cache-control", "no-store");
 }
 

@@ -3,6 +3,7 @@ import { Type, type Static } from "typebox";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_ID_EXAMPLE, closed, ID_EXAMPLE, oneOf, shared, Time, TIME_EXAMPLE, TimeOrNull } from "./common.ts";
 import { CancelAnswer } from "./tasks.ts";
+import { ticketQuery } from "./tickets.ts";
 
 const BatchId = Type.String({ format: "uuid", examples: [BATCH_ID_EXAMPLE] });
 
@@ -53,6 +54,7 @@ export const BatchRef = shared(BatchView);
 export const BatchCancelAnswer = Type.Object({ ...BatchView.properties, ...CancelAnswer.properties });
 
 export const ResultsQuery = closed({
+  ...ticketQuery,
   follow: Type.Boolean({
     default: true,
     description: "Whether to go on until every task has ended; false: only what is there now.",

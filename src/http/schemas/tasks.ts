@@ -20,6 +20,7 @@ import {
   Uuid,
 } from "./common.ts";
 import { samplingView } from "./sampling.ts";
+import { ticketQuery } from "./tickets.ts";
 import { UserName } from "../../config/accounts.ts";
 import { TimingView, UsageView } from "./task-use.ts";
 
@@ -107,6 +108,7 @@ export const CancelAnswer = Type.Object(
 );
 
 export const EventsQuery = closed({
+  ...ticketQuery,
   last_event_id: Type.Optional(
     Type.String({ description: "As the header Last-Event-ID, for clients that cannot set it." }),
   ),

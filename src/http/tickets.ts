@@ -1,0 +1,147 @@
+/**
+ * Tickets that open one event stream, for browsers: their `EventSource` can send no header. A ticket stands in a URL, which people copy and
+ * programs note down, so it lets nobody in for long, and nowhere else. In memory only, by their hashes.
+ */
+import { hash, randomBytes } from "node:crypto";
+import { type Caller, type Credentials } from "../auth/credentials.ts";
+import { AltLasError } from "../errors.ts";
+
+/** Milliseconds in which a ticket is to be used first, and after its last connection used again. */
+export const LIVES = 60_000;
+/** Milliseconds after which a ticket ends in any case. */
+export const LIVES_AT_MOST = 12 * 60 * 60_000;
+/** Tickets of one user. */
+const MOST = 100;
+/** Milliseconds between two looks for those that have ended. */
+const LOOKS = 10_000;
+
+interface Ticket {
+  readonly caller: Caller;
+  /** The only one that it opens. */
+  readonly path: string;
+  /** Milliseconds of the clock. */
+  readonly madeAt: number;
+  /** When its last connection ended, or when it was made. */
+  freeSince: number;
+  /** Ends the connection that it has open; null: it has none. */
+  cut: (() => void) | null;
+}
+
+/** The use that is made of a ticket. */
+export interface TicketUse {
+  /** The path of the stream. */
+  readonly path: string;
+  /** Whether the reader has had a part of the stream before. */
+  readonly isReturn: boolean;
+  /** The user that credentials beside the ticket have proven; null: there are none. */
+  readonly user: string | null;
+}
+
+export interface TicketsOptions {
+  readonly credentials: Pick<Credentials, "holds" | "onChange">;
+  /** Milliseconds of a clock that only goes forward; for tests. */
+  readonly now?: () => number;
+}
+
+export class StreamTickets {
+  readonly #credentials: TicketsOptions["credentials"];
+  readonly #now: () => number;
+  readonly #stop: () => void;
+  /** By their hashes, the oldest first. */
+  readonly #tickets = new Map<string, Ticket>();
+  #looks: NodeJS.Timeout | null = null;
+
+  constructor({ credentials, now = () => performance.now() }: TicketsOptions) {
+    this.#credentials = credentials;
+    this.#now = now;
+    this.#stop = credentials.onChange(() => this.sweep());
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#tickets.size;
+  }
+
+  /** Forgets all. */
+  close(): void {
+    this.#stop();
+    this.#tickets.clear();
+    this.#rest();
+  }
+
+  /** @throws {AltLasError} `rate_limited`: all that this user may have are in use */
+  issue(caller: Caller, path: string): string {
+    this.#makeRoom(caller);
+    const ticket = randomBytes(32).toString("base64url");
+    const madeAt = this.#now();
+    this.#tickets.set(keyOf(ticket), { caller, path, madeAt, freeSince: madeAt, cut: null });
+    this.#looks ??= setInterval(() => this.sweep(), LOOKS).unref();
+    return ticket;
+  }
+
+  /**
+   * Opens a stream. Another one that is open by the same ticket is cut: its reader has come again.
+   * @param cut ends the connection when the ticket ends
+   * @returns who made the ticket, and what is to be called once when the connection has ended
+   * @throws {AltLasError} `unauthorized`
+   */
+  redeem(given: string, use: TicketUse, cut: () => void): { readonly caller: Caller; readonly ended: () => void } {
+    const ticket = this.#tickets.get(keyOf(given));
+    if (ticket === undefined || !this.#opens(ticket, use)) throw new AltLasError("unauthorized", REFUSED);
+    ticket.cut?.();
+    ticket.cut = cut;
+    const ended = (): void => {
+      // It may have another one by now.
+      if (ticket.cut !== cut) return;
+      ticket.cut = null;
+      ticket.freeSince = this.#now();
+    };
+    return { caller: ticket.caller, ended };
+  }
+
+  /** Forgets those that have ended, and cuts what they have open. */
+  sweep(): void {
+    for (const [key, ticket] of this.#tickets)
+      if (!this.#lives(ticket)) {
+        this.#tickets.delete(key);
+        ticket.cut?.();
+      }
+    if (this.#tickets.size === 0) this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#looks !== null) clearInterval(this.#looks);
+    this.#looks = null;
+  }
+
+  /** 1. It lives. 2. It is for this stream. 3. Nobody else came with it. 4. After the first minute its reader has had some of the stream. */
+  #opens(ticket: Ticket, { path, isReturn, user }: TicketUse): boolean {
+    const isOurs = ticket.path === path && (user === null || user === ticket.caller.name);
+    const isNew = this.#now() - ticket.madeAt <= LIVES;
+    return isOurs && (isNew || isReturn) && this.#lives(ticket);
+  }
+
+  #lives({ caller, madeAt, freeSince, cut }: Ticket): boolean {
+    const now = this.#now();
+    return (
+      now - madeAt <= LIVES_AT_MOST && (cut !== null || now - freeSince <= LIVES) && this.#credentials.holds(caller)
+    );
+  }
+
+  /** A page that asks for ticket after ticket loses the oldest ones that it does not use. */
+  #makeRoom({ name }: Caller): void {
+    const own = [...this.#tickets].filter(([, { caller }]) => caller.name === name);
+    if (own.length < MOST) return;
+    const [spare] = own.find(([, { cut }]) => cut === null) ?? [];
+    if (spare !== undefined) return void this.#tickets.delete(spare);
+    const sentence = `${name} has ${own.length} event streams open by tickets, and may not have more. Close some of them.`;
+    throw new AltLasError("rate_limited", sentence);
+  }
+}
+
+const REFUSED =
+  "The ticket is unknown or over, or was made for another stream or another user. Make one with POST /api/v1/stream_ticket.";
+
+function keyOf(ticket: string): string {
+  return hash("sha256", ticket, "base64url");
+}
