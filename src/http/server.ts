@@ -190,11 +190,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   app.addHook("onRequest", warnOfUnlistedProxy(proxies, parts.log));
   app.decorateRequest("refusal", null);
   accessLog.attach(app);
-  const { cors_origins } = config.server;
-  if (cors_origins.length > 0) {
-    const methods = ["GET", "HEAD", "POST", "PATCH", "DELETE"];
-    app.register(cors, { origin: [...cors_origins], methods, exposedHeaders, maxAge: 600, strictPreflight: false });
-  }
+  letPagesIn(app, config);
   setUpOpenapi(app, version);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
   app.after(() => refuseUnknownRoutes(app, BASE_PATH));
@@ -214,6 +210,12 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
     closed.addHook("onRequest", boundOpenRequests(config));
     closedRoutes(closed, parts, tickets);
   });
+}
+
+function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }: ServerParts["config"]): void {
+  if (origins.length === 0) return;
+  const methods = ["GET", "HEAD", "POST", "PATCH", "DELETE"];
+  app.register(cors, { origin: [...origins], methods, exposedHeaders, maxAge: 600, strictPreflight: false });
 }
 
 function ticketsFor(app: FastifyInstance, parts: ServerParts): StreamTickets {
