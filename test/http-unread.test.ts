@@ -14,6 +14,7 @@ import {
   AS,
   aTask,
   BATCH_ID,
+  DONE,
   FakeRun,
   get,
   ID,
@@ -48,7 +49,8 @@ test("a long list is sent part by part, and is the same as one that is sent whol
   const { app, tasks } = testServer(t);
   const all = [
     aCompletedTask({ seq: 9 }),
-    aTask({ id: OTHER_ID, seq: 7 }),
+    // Of one that waits it would say how long, which grows.
+    aTask({ id: OTHER_ID, seq: 7, status: "running", startedAt: DONE }),
     withText('"é\u2028\ud83d\ude00', { id: UNKNOWN_ID, seq: 4 }),
   ];
   tasks.tasks = all;
