@@ -1,12 +1,13 @@
 /**
- * What the pages show that changes by itself: GPUs, running tasks, the queue. It is asked for while somebody is signed in and looks at the
- * tab. What is asked is bounded, however many tasks the server has.
+ * What the pages show that changes by itself: GPUs, tasks, the queue. Changes of tasks come as events; figures of GPUs and why tasks wait are
+ * asked for in rounds. All of it only while somebody is signed in and looks at the tab, and bounded, however many tasks the server has.
  */
 import { effect, signal, untracked } from "@preact/signals";
 import { ApiError, call } from "./api.js";
-import { keepAsking } from "./connection.js";
+import { keepAsking, tryNow } from "./connection.js";
 import { History } from "./history.js";
 import { session } from "./session.js";
+import { keepReading } from "./stream.js";
 import { Timeline } from "./timeline.js";
 
 /** @typedef {import("./types.ts").Gpu} Gpu */
@@ -38,6 +39,19 @@ export const timeline = new Timeline();
 /** The figures of each GPU over the last minutes. */
 export const history = new History();
 
+/** Whether changes of tasks come as events; else the latest tasks are asked for in each round. */
+let isStreaming = false;
+
+/** How many want to know what waits. */
+let watchers = 0;
+
+/** Has `queue` kept up to date until what is returned is called. */
+export function watchQueue() {
+  watchers++;
+  tryNow();
+  return () => void watchers--;
+}
+
 /** Milliseconds that the server's wall clock is ahead of this browser's. */
 let ahead = 0;
 
@@ -50,7 +64,10 @@ effect(() => {
   if (!session.value) return undefined;
   const ended = new AbortController();
   // Who signs in begins it, and nothing of what it reads on its way.
-  void untracked(() => keepAsking(ask, PERIOD, ended.signal));
+  untracked(() => {
+    void keepAsking(ask, PERIOD, ended.signal);
+    void keepReading("events?tasks=true", { onEvent, onState }, ended.signal);
+  });
   return () => {
     ended.abort();
     forget();
@@ -69,11 +86,53 @@ function forget() {
 /** @param {AbortSignal} aborted */
 async function ask(aborted) {
   try {
-    await Promise.all([askForGpus(aborted), askForTasks(aborted), askForQueue(aborted)]);
+    await Promise.all([
+      askForGpus(aborted),
+      ...(isStreaming ? [] : [askForTasks(aborted)]),
+      ...(watchers > 0 ? [askForQueue(aborted)] : []),
+    ]);
   } catch (error) {
     // A refusal is an answer: the server is there, and the page that wants to know says what is wrong.
     if (!(error instanceof ApiError) || error.status === 0 || error.status >= 500) throw error;
   }
+}
+
+/** @param {boolean} isOpen */
+function onState(isOpen) {
+  isStreaming = isOpen;
+}
+
+/**
+ * @param {string} name
+ * @param {any} data
+ */
+function onEvent(name, data) {
+  if (name === "task") note(data.tasks.map(changeInEvent));
+  // Changes are not kept for those who were not there.
+  else if (name === "hello" || (name === "missed" && data.tasks)) void askForTasks().catch(() => {});
+}
+
+/** @param {any} told one task of an event @returns {TaskChange} */
+function changeInEvent(told) {
+  return {
+    id: told.task_id,
+    user: told.user,
+    status: told.status,
+    gpuId: told.gpu_id,
+    model: told.model ?? null,
+    batchId: told.batch_id ?? null,
+    createdAt: Date.parse(told.created_at),
+    startedAt: time(told.started_at),
+    firstOutputAt: time(told.first_output_at),
+    finishedAt: time(told.finished_at),
+  };
+}
+
+/** @param {readonly TaskChange[]} changes */
+function note(changes) {
+  if (changes.length === 0) return;
+  timeline.apply(changes);
+  changedTasks.value = changes;
 }
 
 /** @param {AbortSignal} aborted */
@@ -85,14 +144,11 @@ async function askForGpus(aborted) {
   driverNotes.value = notes;
 }
 
-/** @param {AbortSignal} aborted */
+/** @param {AbortSignal} [aborted] */
 async function askForTasks(aborted) {
   /** @type {import("./types.ts").TasksAnswer} */
-  const { tasks } = await call("GET", "tasks", { query: { limit: LATEST }, signal: aborted });
-  const changes = Object.values(tasks).toReversed().map(changeOf).filter(isNews);
-  if (changes.length === 0) return;
-  timeline.apply(changes);
-  changedTasks.value = changes;
+  const { tasks } = await call("GET", "tasks", { query: { limit: LATEST }, ...(aborted && { signal: aborted }) });
+  note(Object.values(tasks).map(changeOf).filter(isNews));
 }
 
 /** @param {TaskChange} change */
@@ -102,9 +158,9 @@ function isNews({ id, status, startedAt, finishedAt }) {
   return known.status !== status || known.startedAt !== startedAt || known.finishedAt !== finishedAt;
 }
 
-/** @param {string | null} text */
+/** @param {string | null | undefined} text */
 function time(text) {
-  return text === null ? null : Date.parse(text);
+  return text === null || text === undefined ? null : Date.parse(text);
 }
 
 /** @param {Task} task @returns {TaskChange} */

@@ -1,11 +1,13 @@
 /** What waits, the oldest first, and why. */
 import { html } from "htm/preact";
+import { useEffect } from "preact/hooks";
 import { duration, moment } from "../core/format.js";
 import { t, tCode } from "../core/i18n.js";
 import { href } from "../core/router.js";
-import { queue, serverNow } from "../core/store.js";
+import { queue, serverNow, watchQueue } from "../core/store.js";
 
 export function Queue() {
+  useEffect(watchQueue, []);
   const { total, tasks } = queue.value ?? { total: 0, tasks: [] };
   return html`<section class="panel queue">
     <h2>${t("now.queue")} <span class="muted">${t("now.waitingTasks", { n: total })}</span></h2>
