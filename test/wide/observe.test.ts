@@ -13,7 +13,14 @@ const withoutPrometheus = await lacks(runProgram("promtool", ["--version"]), "De
 
 /** What the panels and variables of the dashboard ask. */
 interface Dashboard {
-  readonly panels: readonly { readonly targets?: readonly { readonly expr: string }[] }[];
+  readonly panels: readonly {
+    readonly id: number;
+    readonly title: string;
+    readonly type: string;
+    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+    readonly datasource?: { readonly uid: string };
+    readonly targets?: readonly { readonly expr: string }[];
+  }[];
   readonly templating: { readonly list: readonly { readonly name: string; readonly definition?: string }[] };
 }
 
@@ -70,6 +77,29 @@ function namesIn(expressions: readonly string[]): string[] {
   const found = expressions.flatMap((expression) => expression.match(/\b(?:altlas|process)_[a-z_]+/g) ?? []);
   return [...new Set(found)].toSorted();
 }
+
+test("each panel of the dashboard has a place of its own, and asks the chosen Prometheus about the chosen servers", () => {
+  const taken = new Set<string>();
+  for (const { title, gridPos, type, datasource, targets = [] } of dashboard.panels) {
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++)
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        assert.ok(x < 24 && !taken.has(`${x} ${y}`), `${title} covers another panel`);
+        taken.add(`${x} ${y}`);
+      }
+    if (type === "row") continue;
+    assert.equal(datasource?.uid, "${datasource}", title);
+    for (const { expr } of targets) assert.match(expr, /instance=~"\$instance"/, title);
+  }
+  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
+  assert.deepEqual(
+    dashboard.panels.filter(({ type }) => type === "row").map(({ title }) => title),
+    ["Health", "Queue", "Latency", "GPUs", "Usage"],
+  );
+  assert.deepEqual(
+    dashboard.templating.list.map(({ name }) => name),
+    ["datasource", "instance", "gpu"],
+  );
+});
 
 test(
   "the configuration and the rules load, and the rules ring when they should",

@@ -115,10 +115,14 @@ export class Metrics {
       pending.set(await pendingWebhooks(MOST_WEBHOOKS));
       for (const status of ENDED) tasks.set(await ended(status), status);
     };
+    let underWay: Promise<void> | null = null;
+    // A disk that hangs is asked once, and not again by each scrape.
     return () =>
       within(
         STORE_PATIENCE,
-        read().catch(() => undefined),
+        (underWay ??= read()
+          .catch(() => undefined)
+          .finally(() => (underWay = null))),
       );
   }
 }
