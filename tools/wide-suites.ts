@@ -40,7 +40,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "browser",
-    tests: ["browser", "browser-models", "browser-now", "browser-playground", "browser-tasks"],
+    tests: ["browser", "browser-models", "browser-now", "browser-playground", "browser-settings", "browser-tasks"],
     dependsOn: ["src/dashboard/**", "src/http/**"],
   },
   {

@@ -18,6 +18,7 @@ import { GpusPage } from "./gpus/page.js";
 import { ModelsPage } from "./models/page.js";
 import { NowPage } from "./now/page.js";
 import { PlaygroundPage } from "./playground/page.js";
+import { SettingsPage } from "./settings/page.js";
 import { TasksPage } from "./tasks/page.js";
 
 /**
@@ -40,4 +41,5 @@ export const PAGES = [
   { name: "playground", title: "nav.playground", for: SUBMITTERS, component: PlaygroundPage },
   { name: "models", title: "nav.models", for: EVERYBODY, component: ModelsPage },
   { name: "gpus", title: "nav.gpus", for: EVERYBODY, component: GpusPage },
+  { name: "settings", title: "nav.settings", for: ["admin"], component: SettingsPage },
 ];

@@ -4,9 +4,26 @@ import * as gpus from "./gpus.js";
 import * as models from "./models.js";
 import * as now from "./now.js";
 import * as playground from "./playground.js";
+import * as settings from "./settings.js";
 import * as tasks from "./tasks.js";
 
-export const ENGLISH = { ...common.en, ...now.en, ...gpus.en, ...tasks.en, ...playground.en, ...models.en };
+export const ENGLISH = {
+  ...common.en,
+  ...now.en,
+  ...gpus.en,
+  ...tasks.en,
+  ...playground.en,
+  ...models.en,
+  ...settings.en,
+};
 
 /** @type {typeof ENGLISH} */
-export const TURKISH = { ...common.tr, ...now.tr, ...gpus.tr, ...tasks.tr, ...playground.tr, ...models.tr };
+export const TURKISH = {
+  ...common.tr,
+  ...now.tr,
+  ...gpus.tr,
+  ...tasks.tr,
+  ...playground.tr,
+  ...models.tr,
+  ...settings.tr,
+};
