@@ -122,6 +122,14 @@ test("an operator loads and unloads a model, and the answer comes at once", asyn
   await server.logged(unloaded("org/vectors"));
   const line = server.log.find(unloaded("org/vectors"));
   assert.equal(line!["why"], "An operator had it unloaded.");
+  const wishes = server.log.filter(({ msg }) => msg.startsWith("model is to be"));
+  assert.deepEqual(
+    wishes.map((one) => [one.msg, one["model"], one["by"]]),
+    [
+      ["model is to be loaded", "org/vectors", "admin"],
+      ["model is to be unloaded", "org/vectors", "admin"],
+    ],
+  );
   const { body } = await server.request<GpuDetails>("GET", "/api/v1/gpus/1");
   assert.match(
     body.events.map(({ event, reason }) => `${event}: ${reason}`).join("\n"),

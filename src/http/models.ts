@@ -42,7 +42,7 @@ export function servedModelRoute(app: FastifyInstance, { catalog }: ServerParts)
   );
 }
 
-export function loadModelRoute(app: FastifyInstance, { catalog }: ServerParts): void {
+export function loadModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
   const schema = {
     ...ABOUT_ONE,
     operationId: "loadModel",
@@ -53,12 +53,14 @@ export function loadModelRoute(app: FastifyInstance, { catalog }: ServerParts): 
     body: PlacesRequest,
     refusals: ["model_too_large" as const],
   };
-  app.post<Placed>("/models/:model/load", { schema, onRequest }, async ({ caller, params, body }) =>
-    viewFor(caller, await catalog.load(params.model, body.gpu_ids ?? null)),
-  );
+  app.post<Placed>("/models/:model/load", { schema, onRequest }, async ({ caller, params, body }) => {
+    const model = await catalog.load(params.model, body.gpu_ids ?? null);
+    log.info({ model: model.name, gpus: body.gpu_ids, by: caller.name }, "model is to be loaded");
+    return viewFor(caller, model);
+  });
 }
 
-export function unloadModelRoute(app: FastifyInstance, { catalog }: ServerParts): void {
+export function unloadModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
   const schema = {
     ...ABOUT_ONE,
     operationId: "unloadModel",
@@ -69,12 +71,14 @@ export function unloadModelRoute(app: FastifyInstance, { catalog }: ServerParts)
     body: PlacesRequest,
     refusals: ["conflict" as const],
   };
-  app.post<Placed>("/models/:model/unload", { schema, onRequest }, async ({ caller, params, body }) =>
-    viewFor(caller, await catalog.unload(params.model, body.gpu_ids ?? null)),
-  );
+  app.post<Placed>("/models/:model/unload", { schema, onRequest }, async ({ caller, params, body }) => {
+    const model = await catalog.unload(params.model, body.gpu_ids ?? null);
+    log.info({ model: model.name, gpus: body.gpu_ids, by: caller.name }, "model is to be unloaded");
+    return viewFor(caller, model);
+  });
 }
 
-export function pullModelRoute(app: FastifyInstance, { catalog }: ServerParts): void {
+export function pullModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
   const schema = {
     operationId: "pullModel",
     summary: "Fetch a model",
@@ -89,11 +93,12 @@ export function pullModelRoute(app: FastifyInstance, { catalog }: ServerParts): 
   const pulling = [administration("Fetching models")];
   app.post<{ Body: PullRequest }>("/models", { schema, onRequest: pulling }, async ({ caller, body }, reply) => {
     const model = await catalog.pull(body.source, body.name, caller.name);
+    log.info({ model: model.name, by: caller.name }, "model is to be fetched");
     return reply.code(202).send(viewFor(caller, model));
   });
 }
 
-export function removeModelRoute(app: FastifyInstance, { catalog }: ServerParts): void {
+export function removeModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
   const schema = {
     ...ABOUT_ONE,
     operationId: "removeModel",
@@ -107,7 +112,11 @@ export function removeModelRoute(app: FastifyInstance, { catalog }: ServerParts)
   app.delete<{ Params: { "*": string } }>(
     "/models/*",
     { schema, onRequest: removing },
-    async ({ caller, params: { "*": name } }) => viewFor(caller, await catalog.remove(name, caller.name)),
+    async ({ caller, params: { "*": name } }) => {
+      const model = await catalog.remove(name, caller.name);
+      log.info({ model: model.name, by: caller.name }, "model removed");
+      return viewFor(caller, model);
+    },
   );
 }
 

@@ -20,7 +20,8 @@ export interface DryRunParts extends WhyWaitingParts {
 
 /**
  * The steps of `Scheduler.submit` for one task that is new, with the same parts; but none of them reserves, counts or queues anything. Chance
- * is drawn anew for the task itself, so of equals it may get another one.
+ * is drawn anew for the task itself, so of equals it may get another one. Where models come and go, which of them make room depends on all
+ * that waits: a task that waits may have that decided anew, which is not foreseen here.
  * @throws {AltLasError} the refusal that the submission would get
  */
 export function dryRun(task: Task, parts: DryRunParts): DryRun {

@@ -140,12 +140,20 @@ class RehearsedScheduler extends Scheduler {
     const [task] = tasks;
     if (tasks.length > 1 || grouping === "whole" || !this.#isQuiet()) return super.submit(tasks, grouping);
     const before = this.#draws.during(() => outcomeOf(() => this.questions.dryRun(task!)));
+    const leaving = this.#leaving();
     const after = outcomeOf(() => {
       super.submit(tasks, grouping);
       return { gpuId: shownGpuId(task!), placement: task!.placement, wait: this.questions.whyWaiting(task!) };
     });
-    assert.deepEqual(comparable(after.outcome), comparable(before.outcome), "a dry run said something else");
+    // With one task more that waits, another model may be the one that makes room.
+    if (leaving === this.#leaving())
+      assert.deepEqual(comparable(after.outcome), comparable(before.outcome), "a dry run said something else");
     if (after.error !== undefined) throw after.error;
+  }
+
+  /** The instances that get nothing new, so that others can have their memory. */
+  #leaving(): string {
+    return this.instances.flatMap(({ isLeaving, gpuId, id }) => (isLeaving ? `${gpuId}/${id}` : [])).join();
   }
 }
 
