@@ -148,6 +148,24 @@ test("with fewer slots what runs ends, and what waits goes on; with more it star
   assert.equal((await server.gpus())[0]!.task_count, 4);
 });
 
+test("more slots than a model was loaded with take a load, which waits until nothing runs there", async (t) => {
+  const server = await startLocalServer(t, { config: HELD });
+  const held = await server.predict({ text: "x", max_length: 1000 });
+  await patched(server, inPlacement({ max_concurrent_tasks_per_gpu: 6 }));
+  assert.deepEqual(
+    (await server.gpus()).map(({ slots, status }) => [slots, status]),
+    [[4, "ready"]],
+  );
+  assert.equal(server.workers.count, 1);
+  await server.request("POST", `/api/v1/task/${held.task_id}/cancel`);
+  await server.ended(held.task_id);
+  const tasks = await Promise.all(Array.from({ length: 7 }, () => server.predict({ text: "x", max_length: 1000 })));
+  await server.logged(({ msg, slots }) => msg === "worker ready" && slots === 6);
+  const statuses = await Promise.all(tasks.map(async ({ task_id }) => (await server.task(task_id)).status));
+  assert.equal(statuses.filter((status) => status === "running").length, 6);
+  assert.deepEqual([server.workers.count, server.workers.alive.length], [2, 1]);
+});
+
 test("limits of callers, mappings and the log's level count at once", async (t) => {
   const server = await startLocalServer(t, { config: HELD });
   await patched(server, { callers: { users: { admin: { max_running: 1, requests_per_minute: 3 } } } });
@@ -163,7 +181,10 @@ test("limits of callers, mappings and the log's level count at once", async (t) 
 
   await patched(server, inPlacement({ task_specific_mappings: { summary: "gpu_7" } }));
   await server.logged(({ msg }) => /task_specific_mappings\.summary names gpu_7, which is not there/.test(msg));
-  await patched(server, { log: { level: "debug" } });
+  await patched(server, { log: { requests: "all" } });
+  await server.request("GET", "/api/v1/gpus");
+  await server.logged(({ msg, route }) => msg === "request" && route === "/api/v1/gpus");
+  await patched(server, { log: { level: "debug", requests: null } });
   assert.equal((await server.request<Answer>("GET", "/api/v1/config")).body.config.log.level, "debug");
   await patched(server, { log: { level: "silent" } });
   const before = server.log.length;

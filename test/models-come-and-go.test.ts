@@ -79,7 +79,7 @@ test("what a model of unknown size takes is reckoned by its file, so that its lo
       footprint: () => null,
       loading: new Mutex(),
     } as never,
-    { changed: () => {}, idle: () => {} },
+    { changed: () => {}, idle: () => {}, outgrown: () => {} },
   );
   await stay.reckoned;
   assert.equal(stay.residency.memory, 100);

@@ -224,6 +224,7 @@ export const ConfigSchema = Type.Object(
         description: "trace, debug, info, warn, error, fatal or silent.",
       }),
       requests: Type.Enum(["all", "errors", "none"], {
+        live: true,
         default: "errors",
         description:
           "Which requests have a line at info. errors: those that were refused, failed or took unusually long. Never those of health checks and scrapes.",

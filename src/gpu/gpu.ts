@@ -90,9 +90,11 @@ export class Gpu {
   }
 
   /** Other limits hold from now on. Tasks that run stay, also where fewer may run; more slots than an instance was loaded with take a load. */
-  limit({ slots, thresholds }: DeviceLimits): void {
+  limit(limits: DeviceLimits): void {
+    const { slots, thresholds } = limits;
     this.device = { ...this.device, slots, thresholds };
     this.#crowding.set(thresholds);
+    for (const { stay, tasks } of this.#instances) stay.refit(limits, tasks);
     this.#events.changed();
   }
 

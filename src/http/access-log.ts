@@ -51,7 +51,7 @@ const MESSAGES: Readonly<Record<Kind, string>> = {
 export class AccessLog {
   readonly #log: Logger;
   readonly #proxies: Proxies;
-  readonly #requests: Config["log"]["requests"];
+  readonly #live: { readonly config: Config };
   /** Bytes of the largest body. */
   readonly #largest: number;
   readonly #budgets: Readonly<Record<Kind, LineBudget>>;
@@ -60,18 +60,21 @@ export class AccessLog {
   #summary: NodeJS.Timeout | undefined;
 
   /** @param now milliseconds of a clock that only goes forward */
-  constructor({ config, log }: Pick<ServerParts, "config" | "log">, proxies: Proxies, now = () => performance.now()) {
+  constructor(
+    { config, live, log }: Pick<ServerParts, "config" | "live" | "log">,
+    proxies: Proxies,
+    now = () => performance.now(),
+  ) {
     // Each field that is logged here is named, and searching it for secrets would cost nine times as much as the line.
     this.#log = log.child({}, { redact: [] });
     this.#proxies = proxies;
-    this.#requests = config.log.requests;
+    this.#live = live;
     this.#largest = config.limits.max_body_bytes;
     const budget = (): LineBudget => new LineBudget({ lines: LINES, ofSource: LINES_OF_SOURCE, now });
     this.#budgets = { refused: budget(), failed: budget(), slow: budget() };
   }
 
   attach(app: FastifyInstance): void {
-    if (this.#requests === "none") return;
     app.addHook("onResponse", (request, reply, done) => {
       this.answered(request, reply);
       done();
@@ -82,12 +85,17 @@ export class AccessLog {
     });
   }
 
+  get #requests(): Config["log"]["requests"] {
+    return this.#live.config.log.requests;
+  }
+
   /** An answer is out. */
   answered(request: FastifyRequest, reply: FastifyReply): void {
+    if (this.#requests === "none") return;
     const kind = kindOf(request, reply, this.#largest);
     const logsAll = this.#requests === "all";
     const isWanted = kind !== null || logsAll || this.#log.isLevelEnabled("debug");
-    if (!isWanted || this.#requests === "none" || PROBES.has(request.routeOptions.url)) return;
+    if (!isWanted || PROBES.has(request.routeOptions.url)) return;
     const line = this.#lineOf(request, reply);
     if (logsAll) return this.#log.info(line, kind === null ? "request" : MESSAGES[kind]);
     if (kind === null) return this.#log.debug(line, "request");

@@ -53,7 +53,11 @@ export class Instance {
     this.#options = options;
     this.#events = events;
     this.#check = new IdleCheck(options.healthCheckInterval, () => void this.#prove());
-    this.#stay = new Stay(options, { changed: () => events.changed(), idle: (why) => this.unload(why) });
+    this.#stay = new Stay(options, {
+      changed: () => events.changed(),
+      idle: (why) => this.unload(why),
+      outgrown: () => this.tasks === 0 && this.#lifecycle.renew("The model is loaded again, for more slots."),
+    });
     this.#lifecycle = new Lifecycle(
       {
         health,
@@ -86,10 +90,7 @@ export class Instance {
     return this.#worker!.run(task, request, sink);
   }
 
-  /**
-   * Has a task stopped: its sink hears of the end, or `lost` is told when its worker fails before. Nothing happens when it does not run
-   * here.
-   */
+  /** Has a task that runs here stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
   cancel(task: Task): void {
     this.#worker?.cancel(task);
   }
@@ -105,7 +106,7 @@ export class Instance {
   }
 
   /** What the model takes, and how it was used. */
-  get stay(): Pick<Stay, "served" | "residency" | "residencyIn" | "lastUsedAt" | "reckoned"> {
+  get stay(): Pick<Stay, "served" | "residency" | "residencyIn" | "lastUsedAt" | "reckoned" | "refit"> {
     return this.#stay;
   }
 
@@ -123,7 +124,7 @@ export class Instance {
 
   /** Slots: those configured until the model is loaded, then those made. */
   get slots(): number {
-    return this.#info?.slots ?? this.#options.engine.slots;
+    return this.#info?.slots ?? this.#stay.engine.slots;
   }
 
   /** Process id of its worker; null: there is none. */

@@ -298,6 +298,14 @@ export class Lifecycle {
     this.#effects.release();
   }
 
+  /** The worker that serves is to be another, and no task runs there. */
+  renew(why: string): void {
+    if (!this.isServing) return;
+    this.#health.starting(why);
+    this.drained();
+    this.launch();
+  }
+
   // --- what happens to its card ----------------------------------------------------------------------------------
 
   /** The GPU failed: its tasks are taken away, and it has to show that it works before it gets new ones. */

@@ -1,4 +1,5 @@
 /** The stay of a model on a GPU: its file, the memory that it takes, how long it took to load, and since when nothing has used it. */
+import { type DeviceLimits } from "../inventory/device-limits.ts";
 import { wallTime } from "../../common/clock.ts";
 import { type EngineInfo } from "../../engine/engine.ts";
 import { type Estimate, takenBy } from "../../engine/estimate.ts";
@@ -16,6 +17,8 @@ export interface StayEvents {
   changed(): void;
   /** Nothing has used the model for `keep_alive` seconds. @param why one sentence */
   idle(why: string): void;
+  /** Nothing runs there, and its worker has fewer slots than it is to have. */
+  outgrown(): void;
 }
 
 export class Stay {
@@ -29,7 +32,8 @@ export class Stay {
   /** What its engine takes, as it planned; null: it did not plan. */
   #planned: EngineInfo["memory"] = null;
   #measuredOverhead: number | null = null;
-  #loadBegan = 0;
+  /** The last load: when it began, on the monotonic clock, and the slots that it was asked for. */
+  #load = { began: 0, slots: Infinity };
   #loadSeconds: number | null = null;
   #lastUsedAt: number | null = null;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -95,14 +99,27 @@ export class Stay {
     this.reckoned = this.#reckon();
   }
 
+  /** Other limits hold for its next load. With more slots than its worker has, that comes as soon as nothing runs there. */
+  refit({ slots, thresholds }: DeviceLimits, tasks: number): void {
+    const wanted = { slots: this.#served?.settings.slots ?? slots, memoryShare: thresholds.memory };
+    if (this.#engine.slots === wanted.slots && this.#engine.memoryShare === wanted.memoryShare) return;
+    this.#engine = { ...this.#engine, ...wanted };
+    this.reckoned = this.#reckon();
+    if (tasks === 0 && this.#isOutgrown) this.#events.outgrown();
+  }
+
+  get #isOutgrown(): boolean {
+    return this.#load.slots < this.#engine.slots;
+  }
+
   /** A worker begins to load it. */
   loading(): void {
-    this.#loadBegan = performance.now();
+    this.#load = { began: performance.now(), slots: this.#engine.slots };
   }
 
   /** Its model is there. */
   loaded({ memory }: EngineInfo): void {
-    this.#loadSeconds = Math.round(performance.now() - this.#loadBegan) / 1000;
+    this.#loadSeconds = Math.round(performance.now() - this.#load.began) / 1000;
     this.#planned = memory;
     if (memory !== null) this.#measured = takenBy(this.#engine, memory);
     this.used(0);
@@ -130,6 +147,8 @@ export class Stay {
     this.#lastUsedAt = wallTime();
     this.#idleSince = tasks === 0 ? performance.now() : null;
     this.#watch();
+    // The slot that is free may be filled at once.
+    if (tasks === 0 && this.#isOutgrown) queueMicrotask(() => this.#events.outgrown());
   }
 
   /** Nothing is there any more that could be idle. */
