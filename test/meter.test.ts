@@ -3,16 +3,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type StepEnd } from "../src/gpu/worker/messages.ts";
+import { CardEnergy, JointEnergy } from "../src/gpu/card/energy.ts";
 import { WorkerRuns } from "../src/gpu/worker/worker-runs.ts";
 import { PROOF } from "../src/engine/engine.ts";
+import { type TaskUse } from "../src/task-use.ts";
 import { type Outcome, type Task } from "../src/task.ts";
+import { card } from "./helpers/gpu-identities.ts";
 import { given } from "./helpers/requests.ts";
+import { ScriptedPool } from "./helpers/scripted-pool.ts";
 import { World } from "./helpers/scheduling.ts";
 
 /** The runs of one worker, with a clock and a power meter of their own. */
 class Runs {
   now = 5000;
-  watts: number | null = null;
+  readonly energy: CardEnergy;
   readonly outcomes = new Map<Task, Outcome>();
   readonly #world = new World([]);
   readonly #numbers = new Map<Task, number>();
@@ -21,9 +25,24 @@ class Runs {
     send: () => {},
     busy: () => {},
     ended: (sink, outcome) => sink.ended(outcome),
-    watts: () => this.watts,
+    energy: {
+      begins: (now) => this.energy.begins(now),
+      ends: (now) => this.energy.ends(now),
+      perInstance: (now) => this.energy.perInstance(now),
+      isKnown: (now) => this.energy.isKnown(now),
+    },
     now: () => this.now,
   });
+
+  /** @param energy of its card, on which there may be others */
+  constructor(energy = new CardEnergy()) {
+    this.energy = energy;
+  }
+
+  /** The power that its card takes from now on. */
+  read(watts: number | null): void {
+    this.energy.read(watts, this.now);
+  }
 
   /** Gives it a task. @param text its prompt, which has as many bytes as letters */
   give(text = "a", task = this.#world.task({ text })): Task {
@@ -80,7 +99,7 @@ function near(actual: number | null | undefined, expected: number, what = ""): v
 
 test("tasks share the time of a step by the tokens that it brought each, with those of a prompt that begins", () => {
   const runs = new Runs();
-  runs.watts = 100;
+  runs.read(100);
   const [long, short] = [runs.give(), runs.give()];
   runs.step(2, [[short, 1]], [[long, 59]]);
   // 59 of 60 tokens are those of the long prompt.
@@ -100,7 +119,7 @@ test("tasks share the time of a step by the tokens that it brought each, with th
 
 test("a step without tokens is shared alike, and nobody pays for the time before it came", () => {
   const runs = new Runs();
-  runs.watts = 50;
+  runs.read(50);
   const first = runs.give();
   runs.now += 3000;
   const second = runs.give();
@@ -170,50 +189,151 @@ test("the costs of all attempts are summed, and the times are those of the last 
   });
 });
 
-/** One thing that happens to a worker, after some milliseconds. */
-const happening = fc.record({
-  after: fc.nat(500),
-  what: fc.constantFrom("give", "step", "step", "step", "end", "drop", "check"),
-  tokens: fc.array(fc.nat(20), { minLength: 1, maxLength: 4 }),
-  prompt: fc.option(fc.nat(3000)),
+test("models that work on one card at once share its power, whichever tells first of its time", () => {
+  const energy = new CardEnergy();
+  const [one, other] = [new Runs(energy), new Runs(energy)];
+  one.read(300);
+  const pass = (seconds: number): void => {
+    one.now += seconds * 1000;
+    other.now = one.now;
+  };
+  const first = one.give();
+  pass(2);
+  const second = other.give();
+  pass(4);
+  other.step(0, [[second, 1]], [], [second]);
+  pass(1);
+  one.read(100);
+  pass(1);
+  one.runs.drop();
+  near(first.use?.energyJoules, 2 * 300 + 4 * 150 + 1 * 300 + 1 * 100);
+  near(second.use?.energyJoules, 4 * 150);
 });
 
-test("the shares of all tasks add up to the time in which any ran, however each ended, and so does the energy", () => {
-  const property = fc.property(fc.array(happening, { maxLength: 60 }), fc.option(fc.nat(700)), (happenings, watts) => {
-    const runs = new Runs();
-    runs.watts = watts;
-    const all: Task[] = [];
-    let live: Task[] = [];
-    let begun: (readonly [Task, number | null])[] = [];
-    let busy = 0;
-    for (const { after, what, tokens, prompt } of happenings) {
-      if (live.length > 0) busy += after / 1000;
-      runs.now += after;
-      if (what === "step" || what === "end") {
-        const pieces = live.map((task, index) => [task, tokens[index % tokens.length]!] as const);
-        runs.step(0, pieces, begun, what === "end" ? live.splice(0, 1) : []);
-        begun = [];
+test("power that was measured long ago counts no more, and what was counted before stays", () => {
+  const runs = new Runs();
+  runs.read(100);
+  const task = runs.give();
+  runs.step(40, [[task, 1]]);
+  near(task.use?.energyJoules, 30 * 100);
+  runs.step(40, [[task, 1]]);
+  near(task.use?.energyJoules, 30 * 100);
+  runs.read(50);
+  runs.step(2, [[task, 1]]);
+  near(task.use?.energyJoules, 30 * 100 + 2 * 50);
+});
+
+test("an instance on several cards takes the energy of all, if all are measured", () => {
+  const cards = [new CardEnergy(), new CardEnergy()] as const;
+  const joint = new JointEnergy(cards);
+  assert.equal(new JointEnergy([]).isKnown(0), false);
+  cards[0].read(100, 0);
+  assert.equal(joint.isKnown(0), false);
+  cards[1].read(200, 0);
+  joint.begins(0);
+  cards[1].begins(1000);
+  near(joint.perInstance(3000), 3 * 100 + 1 * 200 + 2 * 100);
+  joint.ends(3000);
+  assert.ok(joint.isKnown(3000));
+});
+
+/** One thing that happens to one of two workers on a card, after some milliseconds. */
+const happening = fc.record({
+  after: fc.nat(500),
+  worker: fc.nat(1),
+  what: fc.constantFrom("give", "step", "step", "step", "end", "drop", "check", "power"),
+  tokens: fc.array(fc.nat(20), { minLength: 1, maxLength: 4 }),
+  prompt: fc.option(fc.nat(3000)),
+  watts: fc.option(fc.nat(700)),
+});
+
+/** A worker of that property: what runs there, and how long it has worked. */
+class Worked extends Runs {
+  readonly all: Task[] = [];
+  live: Task[] = [];
+  begun: (readonly [Task, number | null])[] = [];
+  busy = 0;
+
+  begin(prompt: number | null): void {
+    const task = this.give();
+    this.all.push(task);
+    this.live.push(task);
+    this.begun.push([task, prompt]);
+  }
+
+  tick(tokens: readonly number[], ends: boolean): void {
+    const pieces = this.live.map((task, index) => [task, tokens[index % tokens.length]!] as const);
+    this.step(0, pieces, this.begun, ends ? this.live.splice(0, 1) : []);
+    this.begun = [];
+  }
+
+  die(): void {
+    this.runs.drop();
+    [this.live, this.begun] = [[], []];
+  }
+
+  sum(of: (use: TaskUse) => number): number {
+    return this.all.reduce((total, { use }) => total + of(use!), 0);
+  }
+}
+
+test("the shares of all tasks add up to the time in which any ran, however each ended, and to what the card took", () => {
+  const property = fc.property(fc.array(happening, { maxLength: 60 }), (happenings) => {
+    const energy = new CardEnergy();
+    const workers = [new Worked(energy), new Worked(energy)] as const;
+    let power: number | null = null;
+    let joules = 0;
+    for (const { after, worker, what, tokens, prompt, watts } of happenings) {
+      if (workers.some(({ live }) => live.length > 0)) joules += (after / 1000) * (power ?? 0);
+      for (const one of workers) {
+        if (one.live.length > 0) one.busy += after / 1000;
+        one.now += after;
       }
-      if (what === "give") {
-        const task = runs.give();
-        all.push(task);
-        live.push(task);
-        begun.push([task, prompt]);
-      }
-      if (what === "check") runs.check();
-      if (what === "drop") {
-        runs.runs.drop();
-        [live, begun] = [[], []];
-      }
+      const one = workers[worker]!;
+      if (what === "step" || what === "end") one.tick(tokens, what === "end");
+      if (what === "give") one.begin(prompt);
+      if (what === "check") one.check();
+      if (what === "drop") one.die();
+      if (what === "power") one.read((power = watts));
     }
-    runs.runs.drop();
-    const sum = (of: (task: Task) => number): number => all.reduce((total, task) => total + of(task), 0);
-    near(
-      sum(({ use }) => use!.gpuSeconds),
-      busy,
-    );
-    if (watts !== null) assert.ok(Math.abs(sum(({ use }) => use!.energyJoules ?? 0) - busy * watts) < 1e-6);
-    assert.ok(all.every(({ use }) => use!.gpuSeconds >= 0 && (watts !== null || use!.energyJoules === null)));
+    for (const one of workers) {
+      one.die();
+      near(
+        one.sum(({ gpuSeconds }) => gpuSeconds),
+        one.busy,
+      );
+      assert.ok(one.all.every(({ use }) => use!.gpuSeconds >= 0));
+    }
+    const taken = workers.reduce((total, one) => total + one.sum(({ energyJoules }) => energyJoules ?? 0), 0);
+    assert.ok(Math.abs(taken - joules) < 1e-6, `${taken} of ${joules} J`);
   });
   fc.assert(property, { numRuns: 300 });
+});
+
+test("GPUs on one card share what that takes, by the driver's figures; without any, energy is not known", async (t) => {
+  const gpus = [card("GPU-aaaa-1", "0000:01:00.0", { index: 0 }), card("GPU-bbbb-1", "0000:02:00.0", { index: 1 })];
+  const config = "gpu: { devices: [{ gpu: 0 }, { gpu: 0 }, { gpu: 1 }] }\nengine: { model: /m.gguf }";
+  const scripted = await ScriptedPool.of(t, { config, gpus });
+  await scripted.startAll(3);
+  const { world, pool, loads } = scripted;
+  const began = performance.now();
+  const cost = (gpuId: number): TaskUse => {
+    const task = world.task();
+    pool.run({ gpuId, id: 0 }, ...given(task), { delta: () => {}, ended: () => {} });
+    return task.use!;
+  };
+  const [first, second, unmeasured] = [cost(0), cost(1), cost(2)];
+  await new Promise((resolve) => setImmediate(resolve));
+  scripted.look({}, { "GPU-aaaa-1": 200 });
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (const load of loads) load.end();
+  await scripted.until(() => world.scheduler.instances.every(({ facts }) => facts.state !== "ready"));
+  const passed = (performance.now() - began) / 1000;
+  assert.ok(first.energyJoules! > 0 && second.energyJoules! > 0);
+  const taken = first.energyJoules! + second.energyJoules!;
+  assert.ok(taken <= 200 * passed, `${taken} J in ${passed} s`);
+  // Both at once: each takes less than the whole card would have taken meanwhile.
+  assert.ok(taken < 200 * (first.gpuSeconds + second.gpuSeconds));
+  assert.ok(unmeasured.gpuSeconds > 0);
+  assert.equal(unmeasured.energyJoules, null);
 });

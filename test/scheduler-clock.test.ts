@@ -1,6 +1,7 @@
 /** A wall clock that is set fires nothing and delays nothing, and no time that a task shows goes backwards. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { queuedSeconds } from "../src/task-use.ts";
 import { type Task } from "../src/task.ts";
 import { COMPLETED, facts, NO_LIMITS, World } from "./helpers/scheduling.ts";
 
@@ -31,6 +32,20 @@ function assertForward(task: Task): void {
 }
 
 for (const step of [HOUR, -HOUR, WEEK, -WEEK]) {
+  test(`a step by ${step / HOUR} h is no time that a task waited`, () => {
+    const { world, running } = busyWorld();
+    const waiting = world.submit();
+    const canceled = world.submit();
+    world.pass(2);
+    world.ahead += step;
+    world.pass(3);
+    world.complete(running);
+    assert.equal(waiting.use?.queued, 5);
+    assert.equal(queuedSeconds(waiting, 0), 5);
+    world.scheduler.cancel([canceled]);
+    assert.deepEqual([canceled.use, queuedSeconds(canceled, 0)], [null, 5]);
+  });
+
   test(`a step by ${step / HOUR} h moves no deadline`, () => {
     const { world } = busyWorld();
     const late = world.submit({ timeoutSeconds: 60 });

@@ -8,7 +8,7 @@ import { type Output } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type RunSink, type Task } from "../task.ts";
 import { Health } from "./card/health.ts";
-import { powerShare, type Reading } from "./card/readings.ts";
+import { type Reading } from "./card/readings.ts";
 import { describeXid, sentenceOfXid } from "./card/xid.ts";
 import { deviceTraits, isToldByWorker } from "./device-kinds.ts";
 import { factsOf, type GpuView, statusOf } from "./gpu-view.ts";
@@ -35,7 +35,7 @@ export interface GpuEvents extends Pick<InstanceEvents, "changed" | "started"> {
   wanted(instance: Instance): void;
 }
 
-export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "beside" | "watts"> {
+export interface GpuOptions extends Omit<InstanceSettings, "memoryBudget" | "beside"> {
   readonly device: Device;
   /** The memory in which models may be now; null: nobody can tell. */
   readonly memory: (reading: Reading | null) => CardMemory | null;
@@ -111,7 +111,6 @@ export class Gpu {
         isAvailable: () => this.isUp,
         memoryBudget: () => this.#options.memoryBudget(instance),
         beside: () => this.#instances.filter((one) => one !== instance && one.isWanted).length,
-        watts: () => this.#watts(),
       },
       {
         ...this.#events,
@@ -256,11 +255,6 @@ export class Gpu {
   /** The reading, unless it is too old: the last figures of a dead driver must not decide for ever whether a GPU is crowded. */
   #current(): Reading | null {
     return performance.now() - this.#readAt > READING_EXPIRES ? null : this.#reading;
-  }
-
-  /** What its cards take, for each of the instances on which tasks run; null: not measured. */
-  #watts(): number | null {
-    return powerShare(this.#current(), this.#instances);
   }
 
   // --- what the drivers say --------------------------------------------------------------------------------------

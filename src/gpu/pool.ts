@@ -267,11 +267,12 @@ export class GpuPool {
 
   #add(device: Device): void {
     const { config, log, openChannel, timing = DEFAULT_TIMING } = this.#parts;
+    if (isMonitored(device)) for (const uuid of device.uuids) this.#cards.add(uuid);
     const gpu: Gpu = new Gpu(
       {
         device,
         memory: (reading) => roomOn({ device: gpu.device, reading, all: this.#alike(device) }),
-        memoryFreed: (bytes) => this.#cards.watchFreed(device.uuids, bytes),
+        ...this.#cards.under(device.uuids),
         estimate: this.#parts.estimate ?? estimateOf,
         healthCheckInterval: config.gpu.health_check_interval,
         stallTimeout: config.gpu.stall_timeout,
@@ -279,7 +280,6 @@ export class GpuPool {
         inherit: config.gpu.worker_environment,
         openChannel,
         memoryBudget: (instance) => this.#memoryBudget(gpu.device, instance),
-        footprint: () => this.#cards.footprint(device.uuids),
         loading: this.#loading,
         timing,
         names: this.#names,
@@ -293,7 +293,6 @@ export class GpuPool {
       },
     );
     this.#gpus.set(device.id, gpu);
-    if (isMonitored(device)) for (const uuid of device.uuids) this.#cards.add(uuid);
   }
 
   #start(device: Device): void {

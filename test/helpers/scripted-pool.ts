@@ -124,16 +124,27 @@ export class ScriptedPool {
     return made;
   }
 
-  /** The drivers tell what is free on each card. @param free bytes, by UUID; others are as good as empty */
-  look(free: Readonly<Record<string, number>> = {}): void {
+  /**
+   * The drivers tell what is free on each card, and what it takes. @param free bytes, by UUID; others are as good as empty @param power watts,
+   * by UUID; of others nobody measures it
+   */
+  look(free: Readonly<Record<string, number>> = {}, power: Readonly<Record<string, number>> = {}): void {
     const samples = this.devices
       .flatMap(({ uuids }) => uuids)
       .map((uuid): GpuSample => {
         const memoryTotal = 24 * 2 ** 30;
         const memoryFree = free[uuid] ?? memoryTotal;
-        const nothing = { utilization: null, temperature: null, power: null, powerLimit: null, energy: null };
+        const nothing = { utilization: null, temperature: null, powerLimit: null, energy: null };
         const rest = { throttle: null, processes: [], ecc: null };
-        return { ...nothing, ...rest, uuid, memoryTotal, memoryFree, memoryUsed: memoryTotal - memoryFree };
+        return {
+          ...nothing,
+          ...rest,
+          uuid,
+          power: power[uuid] ?? null,
+          memoryTotal,
+          memoryFree,
+          memoryUsed: memoryTotal - memoryFree,
+        };
       });
     this.#look({ samples, lost: [], events: [] });
   }

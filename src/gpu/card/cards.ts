@@ -1,8 +1,10 @@
 /** The physical cards under all GPUs: their latest figures, the work of this server's workers there, and the memory left for models. */
+import { type InstanceSettings } from "../instance/instance-parts.ts";
 import { type Instance } from "../instance/instance.ts";
 import { visiblePids } from "../telemetry/own-pids.ts";
 import { type GpuSample } from "../telemetry/telemetry.ts";
 import { OthersMeter, type OwnUse } from "./external-load.ts";
+import { CardEnergy, type Energy, JointEnergy } from "./energy.ts";
 import { type CardReading } from "./readings.ts";
 
 /** Milliseconds to wait for figures of the cards: without them nobody knows how much memory a model may take. */
@@ -16,6 +18,7 @@ const FREED_LOOKS = 10;
 /** A physical card, or a part of one that the driver treats as one. */
 interface Card {
   readonly meter: OthersMeter;
+  readonly energy: CardEnergy;
   sample: GpuSample | null;
   /** Milliseconds on the monotonic clock. */
   sampledAt: number;
@@ -41,7 +44,13 @@ export class Cards {
 
   add(uuid: string): void {
     if (this.#cards.has(uuid)) return;
-    this.#cards.set(uuid, { meter: new OthersMeter(), sample: null, sampledAt: 0, used: false });
+    this.#cards.set(uuid, {
+      meter: new OthersMeter(),
+      energy: new CardEnergy(),
+      sample: null,
+      sampledAt: 0,
+      used: false,
+    });
   }
 
   /** Whether a driver has told of one of them. */
@@ -91,6 +100,18 @@ export class Cards {
     return each.reduce((sum, bytes) => (sum === null || bytes === null ? null : sum + bytes), 0);
   }
 
+  /**
+   * What the instances of a GPU with these need of them. The energy that instances take of one card adds up to what that takes, also where
+   * they belong to several GPUs.
+   */
+  under(uuids: readonly string[]): Pick<InstanceSettings, "memoryFreed" | "footprint"> & { readonly energy: Energy } {
+    return {
+      memoryFreed: (bytes) => this.watchFreed(uuids, bytes),
+      footprint: () => this.footprint(uuids),
+      energy: new JointEnergy(uuids.flatMap((uuid) => this.#cards.get(uuid)?.energy ?? [])),
+    };
+  }
+
   /** Ends all waits for figures. */
   stop(): void {
     this.#stopped = true;
@@ -102,6 +123,7 @@ export class Cards {
     if (card === undefined) return [];
     card.sample = sample;
     card.sampledAt = performance.now();
+    card.energy.read(sample.power, card.sampledAt);
     return [[sample.uuid, { sample, others: card.meter.update(sample, this.#ownUse(sample.uuid)) }]];
   }
 

@@ -142,15 +142,3 @@ function sumOfErrors(values: readonly GpuSample["ecc"][]): GpuSample["ecc"] {
     uncorrected: values.reduce((total, { uncorrected }) => total + uncorrected, 0),
   };
 }
-
-/** The power that falls to each of these on which tasks run, in watts; null: it is not measured. */
-export function powerShare(
-  reading: Pick<Reading, "power"> | null,
-  instances: readonly { readonly tasks: number }[],
-): number | null {
-  const power = reading?.power ?? null;
-  if (power === null) return null;
-  let busy = 0;
-  for (const { tasks } of instances) if (tasks > 0) busy++;
-  return power / Math.max(1, busy);
-}

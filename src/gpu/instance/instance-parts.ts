@@ -3,6 +3,7 @@ import { type Logger } from "pino";
 import { type Mutex } from "../../common/mutex.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { type Estimate } from "../../engine/estimate.ts";
+import { type Energy } from "../card/energy.ts";
 import { type Device } from "../inventory/devices.ts";
 import { type ModelNames } from "../models.ts";
 import { type ServedModel } from "../served.ts";
@@ -48,8 +49,8 @@ export interface InstanceSettings {
   readonly memoryFreed: (bytes: number) => () => Promise<void>;
   /** Bytes that its model would take, from the header of its file; null: nobody can tell. */
   readonly estimate: (engine: InstanceEngine) => Promise<Estimate | null>;
-  /** What its cards take for it now; null: nobody measures it. */
-  readonly watts: () => number | null;
+  /** Of its cards; absent: nobody measures it. */
+  readonly energy?: Energy;
   /** Lets one worker at a time load on a card. */
   readonly loading: Mutex;
   readonly timing: LifecycleTiming;

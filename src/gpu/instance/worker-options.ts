@@ -11,7 +11,7 @@ const LOADING_MAY_TAKE = 30;
 const PATIENCE_MARGIN = 10;
 
 export function workerOptions(options: InstanceOptions, planned: EngineOptions): WorkerOptions {
-  const { beside, device, inherit, openChannel, cancelTimeout, watts, log } = options;
+  const { beside, device, inherit, openChannel, cancelTimeout, energy, log } = options;
   // Threads that wait for each other's turn on a core make both models far slower than half as fast.
   const cores = Math.max(1, Math.floor(planned.tuning.cores / (1 + beside())));
   const engine = { ...planned, tuning: { ...planned.tuning, cores } };
@@ -26,7 +26,7 @@ export function workerOptions(options: InstanceOptions, planned: EngineOptions):
     stallTimeout,
     loadTimeout: stallTimeout * LOADING_MAY_TAKE,
     cancelTimeout,
-    watts,
+    energy,
     log,
   };
 }

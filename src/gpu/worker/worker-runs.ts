@@ -4,6 +4,7 @@ import { lengthOf, type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { type FromWorker, type RunRequest, type StepPiece, type ToWorker } from "./messages.ts";
+import { type Energy } from "../card/energy.ts";
 import { Meter } from "./meter.ts";
 import { advance, begin, cutShort, newRun, outcomeOf, type Run } from "./run.ts";
 
@@ -19,8 +20,8 @@ export interface WorkerRunsParts {
   busy(): void;
   /** A run has ended and its slot is free; all its text has been told. */
   ended(sink: RunSink, outcome: Outcome): void;
-  /** What the worker's cards take for it now; absent or null: nobody measures it. */
-  readonly watts?: (() => number | null) | undefined;
+  /** Of its cards; absent: nobody measures it. */
+  readonly energy?: Energy | undefined;
   /** Milliseconds on the monotonic clock; for tests. */
   readonly now?: () => number;
 }
@@ -37,9 +38,9 @@ export class WorkerRuns {
   #idleSince: number;
 
   constructor(parts: WorkerRunsParts) {
-    const { watts = () => null, now = () => performance.now() } = parts;
+    const { energy = null, now = () => performance.now() } = parts;
     this.#parts = parts;
-    this.#meter = new Meter(this.#runs, watts);
+    this.#meter = new Meter(this.#runs, energy);
     this.#now = now;
     this.#idleSince = now();
   }
@@ -132,7 +133,7 @@ export class WorkerRuns {
   /** The worker has ended, or will at once: nothing more is told of its runs. */
   drop(): void {
     if (this.#runs.size > 0) this.#idleSince = this.#now();
-    this.#meter.settle(this.#now());
+    this.#meter.drop(this.#now());
     this.#runs.clear();
     this.#runOf.clear();
     this.#outbox = [];
@@ -141,7 +142,7 @@ export class WorkerRuns {
   #give(run: Run, request: Request): void {
     if (!this.hasWork) this.#parts.busy();
     run.startedAt = run.lastTextAt = this.#now();
-    this.#meter.settle(run.startedAt);
+    this.#meter.comes(run, run.startedAt);
     run.sent = true;
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
     this.#outbox.push({ run: run.number, request });
@@ -168,6 +169,7 @@ export class WorkerRuns {
 
   #end(run: Run, outcome: Outcome): void {
     this.#runs.delete(run.number);
+    this.#meter.left(run);
     this.#idleSince = this.#now();
     run.end(outcome);
   }

@@ -4,6 +4,7 @@ import { type FailureCode } from "../../engine/failures.ts";
 import { type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
+import { type Energy } from "../card/energy.ts";
 import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
 import { type FromWorker } from "./messages.ts";
 import { type StallLimits, StallWatch, TICK_MS, ticksIn } from "./stall-watch.ts";
@@ -15,8 +16,8 @@ export interface WorkerOptions extends ChannelOptions, StallLimits {
   readonly proveCuda: boolean;
   /** Seconds that it may take to stop a task. */
   readonly cancelTimeout: number;
-  /** What its cards take for it now; absent or null: nobody measures it. */
-  readonly watts?: () => number | null;
+  /** Of its cards; absent: nobody measures it. */
+  readonly energy?: Energy;
 }
 
 /** Events that a worker tells its owner. After `gone` it tells nothing more. */
@@ -96,7 +97,7 @@ export class GpuWorker {
       send: (message) => this.#channel.send(message),
       busy: () => this.#watch.gotOn(),
       ended: (sink, outcome) => events.ended(sink, outcome),
-      watts: options.watts,
+      energy: options.energy,
     });
     this.#ticks = setInterval(() => this.#onTick(), TICK_MS);
     const { gpuId, engine, proveCuda } = options;
