@@ -40,7 +40,15 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "browser",
-    tests: ["browser", "browser-models", "browser-now", "browser-playground", "browser-settings", "browser-tasks"],
+    tests: [
+      "browser",
+      "browser-api",
+      "browser-models",
+      "browser-now",
+      "browser-playground",
+      "browser-settings",
+      "browser-tasks",
+    ],
     dependsOn: ["src/dashboard/**", "src/http/**"],
   },
   {

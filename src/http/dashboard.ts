@@ -31,6 +31,10 @@ export function dashboardRoutes(app: FastifyInstance, { auth }: Config): void {
     reply.header("x-frame-options", "DENY");
     return send(request, reply, page, ASK_EACH_TIME);
   });
+  // It is a page of the dashboard. A proxy may have put a path before all, and the last slash may be there or not.
+  app.get("/docs/api", HIDDEN, ({ originalUrl }, reply) =>
+    reply.redirect(/^[^?]*\/(?:\?|$)/.test(originalUrl) ? "../../#/api" : "../#/api"),
+  );
   app.get<{ Params: { version: string; "*": string } }>("/dashboard/:version/*", HIDDEN, async (request, reply) => {
     const { version, files } = await assets();
     const { version: asked, "*": name } = request.params;

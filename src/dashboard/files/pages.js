@@ -14,6 +14,7 @@
  * The server is asked with core/api.js. What changes by itself comes from core/store.js: `gpus`, `queue`, `timeline`, and `changedTasks` for
  * whoever wants to know that a task has changed. Failures are shown as the server worded them, by parts/notice.js.
  */
+import { ApiPage } from "./api/page.js";
 import { GpusPage } from "./gpus/page.js";
 import { ModelsPage } from "./models/page.js";
 import { NowPage } from "./now/page.js";
@@ -42,4 +43,5 @@ export const PAGES = [
   { name: "models", title: "nav.models", for: EVERYBODY, component: ModelsPage },
   { name: "gpus", title: "nav.gpus", for: EVERYBODY, component: GpusPage },
   { name: "settings", title: "nav.settings", for: ["admin"], component: SettingsPage },
+  { name: "api", title: "nav.api", for: EVERYBODY, component: ApiPage },
 ];

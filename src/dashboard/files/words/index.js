@@ -1,4 +1,5 @@
 /** All words. An area's file has the same keys in both languages; test/dashboard-words.test.ts holds that, and their places in braces. */
+import * as api from "./api.js";
 import * as common from "./common.js";
 import * as gpus from "./gpus.js";
 import * as models from "./models.js";
@@ -15,6 +16,7 @@ export const ENGLISH = {
   ...playground.en,
   ...models.en,
   ...settings.en,
+  ...api.en,
 };
 
 /** @type {typeof ENGLISH} */
@@ -26,4 +28,5 @@ export const TURKISH = {
   ...playground.tr,
   ...models.tr,
   ...settings.tr,
+  ...api.tr,
 };
