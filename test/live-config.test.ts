@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import fc from "fast-check";
 import { type Config, ConfigSchema, configView, LiveSettings, parseConfig, reloadWords } from "../src/config/config.ts";
 import { changeableKeys } from "../src/config/keys.ts";
 import { AltLasError } from "../src/errors.ts";
+import { STRATEGIES } from "../src/task.ts";
 import { OPERATOR_EVENT, type OperatorEvent } from "../src/topics.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 
@@ -52,6 +54,10 @@ function place(key: string): string[] {
 
 function at(value: unknown, path: string): unknown {
   return path.split(".").reduce((part, key) => (part as Record<string, unknown>)[key], value);
+}
+
+function many(count: number): object {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`u${i}`, { weight: 2 }]));
 }
 
 function refusal(act: () => void): AltLasError {
@@ -350,4 +356,60 @@ test("docs/configuration.md names every key that may change", () => {
       key,
     );
   }
+});
+
+test("a patch of very many values is refused, and costs little", (t) => {
+  const world = new World(t);
+  const { code, message } = refusal(() => world.patch({ callers: { users: many(1001) } }));
+  assert.equal(code, "invalid_input");
+  assert.match(message, /At most 1000 values/);
+  world.patch({ callers: { users: many(1000) } });
+  assert.equal(Object.keys(world.restart().config.callers.users).length, 1000);
+});
+
+const anyPatch = fc.record(
+  {
+    default_strategy: fc.constantFrom(...STRATEGIES, null),
+    strategies: fc.constantFrom(["random"], [...STRATEGIES], [], null),
+    memory_threshold: fc.constantFrom(0, 0.5, 2, null),
+    max_concurrent_tasks_per_gpu: fc.constantFrom(1, 8, 300, null),
+    task_specific_mappings: fc.constantFrom({ a: 0 }, { a: [0, 1] }, { a: null, b: "gpu_1" }, { a: "x" }, null),
+  },
+  { requiredKeys: [] },
+);
+const FILES = [
+  "",
+  "gpu: { multi_gpu: { memory_threshold: 0.5 } }",
+  "gpu: { multi_gpu: { strategies: [random], default_strategy: random } }",
+];
+const anyStep = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ patch: anyPatch }) },
+  { weight: 1, arbitrary: fc.record({ file: fc.constantFrom(...FILES), again: fc.boolean() }) },
+);
+
+test("property: whatever is patched and read again, what holds is sound, is kept, and null brings back the file", (t) => {
+  const run = fc.property(fc.array(anyStep, { maxLength: 12 }), (steps) => {
+    const world = new World(t);
+    for (const step of steps) {
+      const before = world.live.config;
+      if ("patch" in step) {
+        try {
+          world.patch(inPlacement(step.patch));
+        } catch (error) {
+          assert.ok(error instanceof AltLasError && error.code === "invalid_input", String(error));
+          assert.equal(world.live.config, before);
+        }
+      } else {
+        world.text = step.file;
+        if (step.again) world.live.reload();
+        else world.restart();
+      }
+      const { config } = world.live;
+      assert.ok(config.gpu.multi_gpu.strategies.includes(config.gpu.multi_gpu.default_strategy));
+      assert.deepEqual(world.restart().config, config, "a restart changes nothing");
+    }
+    world.patch({ gpu: null });
+    assert.deepEqual(world.live.config, world.read());
+  });
+  fc.assert(run, { numRuns: 25 });
 });

@@ -110,6 +110,19 @@ export function withValue(value: unknown, path: Path, inner: unknown): unknown {
   return Object.fromEntries(all.filter(([name, one]) => name !== key || one !== undefined));
 }
 
+/** Sets a value in an object of one's own. */
+export function setValue(root: object, path: Path, value: unknown): void {
+  const last = path.length - 1;
+  let at = root as Record<string, unknown>;
+  for (const [index, key] of path.entries()) {
+    const known = Object.hasOwn(at, key) ? at[key] : undefined;
+    const next = index === last ? value : isObject(known) ? known : {};
+    // Defined and not assigned: a name may be that of something every object has.
+    Object.defineProperty(at, key, { value: next, writable: true, enumerable: true, configurable: true });
+    at = next as Record<string, unknown>;
+  }
+}
+
 /** As it may be shown: without passwords, keys, their hashes, and the logins in addresses. */
 export function redacted(value: unknown, path: Path = []): unknown {
   if (value === undefined) return undefined;

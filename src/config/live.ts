@@ -45,6 +45,11 @@ const NOBODY: LiveUsers = {
   reload: () => ({ certificate: null }),
 };
 
+/** Values that may be set while the server runs; whoever wants more writes them into the file. */
+const MOST_VALUES = 1000;
+
+const TOO_MANY = `At most ${MOST_VALUES} values may be set while the server runs; write them into the configuration file.`;
+
 /** Characters of a sentence about changes. */
 const MOST_WORDS = 500;
 
@@ -56,6 +61,8 @@ export class LiveSettings {
   /** As it was read last. */
   #base: Config;
   #values: readonly RuntimeValue[];
+  /** Their paths, as texts. */
+  #set: ReadonlySet<string>;
   #config: Config;
 
   /** Takes over what was set before the start; what of that cannot be used is a warning. The data directory has to be there. */
@@ -67,6 +74,7 @@ export class LiveSettings {
     this.#config = opened.config;
     this.#base = parts.config;
     this.#values = opened.values;
+    this.#set = pathsOf(opened.values);
     for (const sentence of opened.ignored) parts.log.warn(sentence);
     for (const value of opened.values) parts.log.info(holdingWords(value));
     this.#forget(opened);
@@ -79,7 +87,7 @@ export class LiveSettings {
 
   /** Where a value comes from that holds now. */
   sourceOf(path: Path): Source {
-    if (this.#values.some((one) => pathText(one.path) === pathText(path))) return "runtime";
+    if (this.#set.has(pathText(path))) return "runtime";
     return sourceOf(countsFrom(path) === "start" ? this.#parts.config : this.#base, path);
   }
 
@@ -159,6 +167,7 @@ export class LiveSettings {
   #take(next: Config, base: Config, values: readonly RuntimeValue[]): void {
     this.#base = base;
     this.#values = values;
+    this.#set = pathsOf(values);
     this.#config = next;
   }
 
@@ -181,6 +190,7 @@ export class LiveSettings {
       else if (this.#says(path, value)) continue;
       else if (isKey(path) && countsFrom(path) !== "now") locked.push(path);
       else values = [...values.filter((one) => !isWithin(one.path, path)), this.#valueOf(path, value, { by, at })];
+      if (values.length > MOST_VALUES) throw new AltLasError("invalid_input", TOO_MANY);
     }
     const { config, findings } = compose(this.#base, values);
     refuse(findings, locked);
@@ -218,6 +228,10 @@ export class LiveSettings {
       this.#parts.log.warn(messageOf(error));
     }
   }
+}
+
+function pathsOf(values: readonly RuntimeValue[]): ReadonlySet<string> {
+  return new Set(values.map(({ path }) => pathText(path)));
 }
 
 /** @throws {AltLasError} `invalid_input` with all that is wrong; `conflict` when there are only keys that count from the next start */

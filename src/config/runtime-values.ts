@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { shown } from "../common/validation.ts";
 import { type Finding, type Path, touches } from "./findings.ts";
-import { countsFrom, isKey, keyName, valueAt, withValue } from "./keys.ts";
+import { countsFrom, isKey, keyName, setValue, valueAt } from "./keys.ts";
 import { checked } from "./load.ts";
 import { RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
 import { type Config } from "./schema.ts";
@@ -71,8 +71,9 @@ export function settle(base: Config, all: readonly RuntimeValue[]): Settled {
 /** A configuration with these values in the place of others. */
 export function compose(base: Config, values: readonly RuntimeValue[]): ReturnType<typeof checked> {
   if (values.length === 0) return { config: base, findings: [] };
-  const composed = values.reduce<unknown>((config, { path, value }) => withValue(config, path, value), base);
-  return checked(structuredClone(composed));
+  const composed = structuredClone(base);
+  for (const { path, value } of values) setValue(composed, path, structuredClone(value));
+  return checked(composed);
 }
 
 /** What a configuration says at a path, as the file of runtime values can keep it; null: nothing. */
