@@ -14,7 +14,9 @@ import { type Owner } from "../test/helpers/server.ts";
 const FOLDER = join(import.meta.dirname, "..", "docs", "images");
 
 /** Milliseconds that the users work before the first picture, so that there is a history. */
-const BEFORE = 100_000;
+const BEFORE = 120_000;
+/** And after one GPU was drained. */
+const AFTER = 25_000;
 
 interface Picture {
   /** Of the file; what of it ends in -dark and -phone is so. */
@@ -68,8 +70,9 @@ async function takeAll(world: DemoWorld): Promise<void> {
   // Opened first, as what the charts show is what a page has seen.
   const pages = [];
   for (const picture of wanted) pages.push({ picture, page: await open(picture) });
-  await world.server.request("POST", "/api/v1/gpus/2/drain", { body: { deadline_seconds: 20 } });
   await sleep(BEFORE);
+  await world.crowd();
+  await sleep(AFTER);
   for (const { picture, page } of pages) {
     await picture.prepare?.(page, world);
     const path = join(FOLDER, `${picture.name}.png`);
@@ -85,7 +88,7 @@ async function takeAll(world: DemoWorld): Promise<void> {
       language: language ?? "en",
       scheme: name.endsWith("-dark") ? "dark" : "light",
       size: isPhone ? PHONE : { width: 1360, height: 765 },
-      pixelsPerPoint: isPhone ? 2 : 1,
+      pixelsPerPoint: isPhone ? 1.5 : 1,
     });
   }
 }

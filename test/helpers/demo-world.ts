@@ -42,11 +42,12 @@ gpu:
     - { gpu: 2, slots: 4 }
     - { gpu: 3, slots: 2 }
   health_check_interval: 0
-engine: { kind: simulated, simulated: { tokens_per_second: 45, load_seconds: 1 } }
+engine: { kind: simulated, simulated: { tokens_per_second: 45, load_seconds: 1, failures: [{ kind: error, when_text_contains: haiku, after_tokens: 90 }] } }
 models:
   - { name: qwen3-8b, source: qwen3-8b, gpus: [0, 1, 2], engine: { memory_bytes: 9000000000 } }
   - { name: llama-3.2-3b, source: llama-3.2-3b, engine: { memory_bytes: 3400000000 } }
   - { name: nomic-embed, source: nomic-embed, gpus: [3], load: demand, engine: { memory_bytes: 600000000 } }
+callers: { users: { nightly: { max_running: 5 } } }
 tasks: { retention: 86400 }
 `;
 
@@ -59,6 +60,8 @@ const TEXTS = [
 
 export interface DemoWorld {
   readonly server: Server;
+  /** Has one GPU drained, and more waiting than there are slots, for several reasons. */
+  crowd(): Promise<void>;
   /** Ends the tasks of the users; what runs goes on. */
   stop(): void;
 }
@@ -77,7 +80,16 @@ export async function demoWorld(owner: Owner): Promise<DemoWorld> {
   owner.after(() => ended.abort());
   void follow(server, smi, signal);
   for (const [index, user] of USERS.entries()) void use(server, keyOf(user), index, signal);
-  return { server, stop: () => ended.abort() };
+  return { server, crowd: () => crowd(server), stop: () => ended.abort() };
+}
+
+async function crowd(server: Server): Promise<void> {
+  await server.request("POST", "/api/v1/gpus/2/drain", { body: { deadline_seconds: 20 } });
+  const wish = (user: string, body: object) =>
+    server.predict({ text: TEXTS[0]!, max_length: 600, ...body }, { authorization: `Bearer ${keyOf(user)}` });
+  await wish("deniz", { model: "qwen3-8b", gpu_options: { specific_gpu_id: 2 } });
+  for (let count = 0; count < 4; count++) await wish("carol", { gpu_options: { specific_gpu_id: 3 }, max_length: 900 });
+  for (let count = 0; count < 7; count++) await wish("nightly", { model: "llama-3.2-3b" });
 }
 
 /** Has the driver tell what a real one would of cards that are as busy as these. */
@@ -112,13 +124,13 @@ async function use(server: Server, key: string, index: number, signal: AbortSign
   const headers = { authorization: `Bearer ${key}` };
   while (!signal.aborted) {
     const body = {
-      text: TEXTS[Math.floor(random() * TEXTS.length)]!.repeat(1 + Math.floor(random() * 30)),
+      text: TEXTS[Math.floor(random() ** 1.6 * TEXTS.length)]!.repeat(1 + Math.floor(random() * 30)),
       max_length: 30 + Math.floor(random() ** 2 * 900),
       model: random() < 0.7 ? "qwen3-8b" : "llama-3.2-3b",
       gpu_options: { strategy: random() < 0.8 ? "least_loaded" : "round_robin" },
     };
     const { task_id } = await server.predict(body, headers);
     if (random() < 0.06) await server.request("POST", `/api/v1/task/${task_id}/cancel`, { headers });
-    await sleep(250 + random() * 1500, undefined, { signal }).catch(() => {});
+    await sleep(1200 + random() * 2600, undefined, { signal }).catch(() => {});
   }
 }

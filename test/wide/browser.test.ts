@@ -1,6 +1,9 @@
 /** The dashboard's ground in a real browser: signing in, moving about, losing the server and finding it again. */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
+import { hashPassword } from "../../src/auth/secrets.ts";
 import { NO_BROWSER, openBrowser, openDashboard, PHONE } from "../helpers/browser.ts";
 import { startLocalServer } from "../helpers/local-server.ts";
 
@@ -40,4 +43,50 @@ test("the ground is sound in both languages and themes, and on a phone", options
       await page.isSound(`${scheme} ${language} now`);
       await page.close();
     }
+});
+
+test(
+  "a password opens it, too; a viewer sees everything and is offered nothing that it may not do",
+  options,
+  async (t) => {
+    const users = "[{ name: vera, role: viewer, password_hash: HASH }]".replace(
+      "HASH",
+      await hashPassword("open sesame 42"),
+    );
+    const server = await startLocalServer(t, { config: `auth: { users: ${users} }`, devices: "simulated:1" });
+    const page = await openDashboard(browser, server);
+    await page.page.getByRole("button", { name: "Password" }).click();
+    await page.page.getByLabel("User").fill("vera");
+    await page.page.getByLabel("Password", { exact: true }).fill("open sesame 42");
+    await page.isSound("the sign-in with a password");
+    await page.locator("form button[type=submit]").click();
+    await page.locator("header.top").waitFor();
+    assert.equal(await page.page.evaluate("sessionStorage.length"), 0, "a password is kept nowhere");
+    await page.go("gpus/0");
+    await page.locator(".one-gpu").waitFor();
+    assert.equal(await page.page.getByRole("button", { name: "Drain" }).count(), 0);
+    assert.equal(await page.page.getByRole("link", { name: "Playground" }).count(), 0);
+    await page.isSound();
+  },
+);
+
+test("a key that is revoked leads back to the sign-in, with the server's sentence", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  const page = await openDashboard(browser, server, { key: server.key });
+  await page.locator(".lane").waitFor();
+  // The server ends the stream that the key's ticket has opened.
+  page.expect(/401|ERR_INCOMPLETE_CHUNKED_ENCODING/);
+  const file = join(server.dataDir, "credentials.json");
+  const credentials = JSON.parse(readFileSync(file, "utf8")) as { keys: unknown[] };
+  writeFileSync(file, JSON.stringify({ ...credentials, keys: [] }));
+  await page.shows("The API key is unknown or was revoked.");
+  await page.isSound();
+});
+
+test("where nobody has to sign in, nobody is asked to", options, async (t) => {
+  const server = await startLocalServer(t, { config: "auth: { enabled: false }", devices: "simulated:1" });
+  const page = await openDashboard(browser, server);
+  await page.locator(".lane").waitFor();
+  assert.equal(await page.page.getByText("Sign out").count(), 0);
+  await page.isSound();
 });

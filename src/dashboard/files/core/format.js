@@ -70,6 +70,11 @@ export function moment(value) {
   return dates(isToday ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "medium" }).format(date);
 }
 
+/** The time of day. @param {number} value Unix milliseconds */
+export function clock(value) {
+  return dates({ timeStyle: "medium" }).format(value);
+}
+
 /** How long ago. @param {string | number | null | undefined} value @param {number} [now] Unix time in milliseconds */
 export function ago(value, now = Date.now()) {
   if (value === null || value === undefined) return NONE;

@@ -66,7 +66,10 @@ effect(() => {
   // Who signs in begins it, and nothing of what it reads on its way.
   untracked(() => {
     void keepAsking(ask, PERIOD, ended.signal);
-    void keepReading("events?tasks=true", { onEvent, onState }, ended.signal);
+    void keepReading(
+      { path: "events", query: { tasks: "true" }, names: ["hello", "missed", "task"], onEvent, onState },
+      ended.signal,
+    );
   });
   return () => {
     ended.abort();

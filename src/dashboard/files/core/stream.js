@@ -1,60 +1,68 @@
-/** A stream of server-sent events, over connections that break: it is opened again where it broke, with pauses that grow. */
-import { createParser } from "eventsource-parser";
-import { ApiError, open } from "./api.js";
+/**
+ * The server's events, by the browser's own EventSource. That can send no credentials, so each stream is opened by a ticket, and by a new
+ * one when the old one is not taken any more. Connections that break the browser opens again by itself, where they broke.
+ */
+import { apiUrl, post } from "./api.js";
 
-/** Milliseconds before it tries again: the first time, and at most. */
+/** Milliseconds before it tries again with a new ticket: the first time, and at most. */
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15_000;
 /** Milliseconds of being hidden after which the tab gives its connection back: a browser has six for one server. */
 const HIDDEN = 30_000;
 
 /**
- * @typedef {object} Reader
+ * @typedef {object} Stream
+ * @property {string} path below `api/v1/`
+ * @property {Readonly<Record<string, string>>} query
+ * @property {readonly string[]} names the events that are wanted
  * @property {(name: string, data: unknown) => void} onEvent
  * @property {(isOpen: boolean) => void} onState
  */
 
 /**
  * Reads until `ended` aborts. It never rejects.
- * @param {string} path of the API
- * @param {Reader} reader
+ * @param {Stream} stream
  * @param {AbortSignal} ended
  */
-export async function keepReading(path, reader, ended) {
-  let lastId = "";
-  for (let failures = 0; !ended.aborted;) {
-    const away = new AbortController();
-    const stopWatching = whenHidden(() => away.abort());
-    const signal = AbortSignal.any([ended, away.signal]);
+export async function keepReading(stream, ended) {
+  for (let failures = 0; !ended.aborted; failures++) {
     try {
-      const headers = { accept: "text/event-stream", ...(lastId !== "" && { "last-event-id": lastId }) };
-      const response = await open("GET", path, { headers, signal });
-      reader.onState(true);
-      failures = 0;
-      await read(response, signal, ({ id, event = "message", data }) => {
-        lastId = id ?? lastId;
-        reader.onEvent(event, JSON.parse(data));
-      });
-    } catch (error) {
-      // An id that this server does not know would be refused again and again.
-      if (error instanceof ApiError && error.status === 400) lastId = "";
+      const { ticket } = await post("stream_ticket", { path: `/api/v1/${stream.path}` });
+      if (!ended.aborted && (await read(stream, ticket, ended))) failures = 0;
+    } catch {
+      // No ticket: the server is not there, or lets nobody in any more; who asks it for the rest says so.
     }
-    stopWatching();
-    reader.onState(false);
-    if (!ended.aborted) await rest(Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures++), ended);
+    stream.onState(false);
+    if (!ended.aborted) await rest(Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures), ended);
   }
 }
 
-/** @param {Response} response @param {AbortSignal} signal @param {(message: import("eventsource-parser").EventSourceMessage) => void} onEvent */
-async function read(response, signal, onEvent) {
-  const parser = createParser({ onEvent });
-  const decoder = new TextDecoder();
-  const reader = response.body?.getReader();
-  for (;;) {
-    const piece = await reader?.read();
-    if (!piece || piece.done || signal.aborted) return;
-    parser.feed(decoder.decode(piece.value, { stream: true }));
-  }
+/**
+ * @param {Stream} stream @param {string} ticket @param {AbortSignal} ended
+ * @returns {Promise<boolean>} when the ticket is good for nothing more: whether it ever was
+ */
+function read({ path, query, names, onEvent, onState }, ticket, ended) {
+  return new Promise((resolve) => {
+    const source = new EventSource(apiUrl(path, { ...query, ticket }));
+    let wasOpen = false;
+    const close = () => {
+      source.close();
+      stopWatching();
+      ended.removeEventListener("abort", close);
+      resolve(wasOpen);
+    };
+    const stopWatching = whenHidden(close);
+    ended.addEventListener("abort", close);
+    source.addEventListener("open", () => {
+      wasOpen = true;
+      onState(true);
+    });
+    source.addEventListener("error", () => {
+      onState(false);
+      if (source.readyState === EventSource.CLOSED) close();
+    });
+    for (const name of names) source.addEventListener(name, ({ data }) => onEvent(name, JSON.parse(data)));
+  });
 }
 
 /** @param {() => void} leave called when nobody has looked for a while @returns what ends that */

@@ -70,6 +70,7 @@ export class Timeline {
     }
     if (gpuId === null || startedAt === null) return;
     const bar = known === undefined || startedAt > known.startedAt ? this.#begin(change, gpuId, startedAt) : known;
+    if (bar.finishedAt === null && finishedAt !== null) this.#free(gpuId, bar, finishedAt);
     bar.status = status;
     bar.finishedAt = finishedAt;
     bar.firstOutputAt = firstOutputAt ?? bar.firstOutputAt;
@@ -92,6 +93,21 @@ export class Timeline {
     this.#bars.set(id, bar);
     this.#prune(lane, startedAt - SECONDS_KEPT * 1000);
     return bar;
+  }
+
+  /**
+   * A slot is given on before the end of its task is on disk and told, so whoever got it seemed to need a new row.
+   * @param {number} gpuId @param {Bar} bar @param {number} finishedAt
+   */
+  #free(gpuId, bar, finishedAt) {
+    const rows = this.lanes.get(gpuId)?.rows ?? [];
+    if (rows[bar.row] !== bar) return;
+    const above = rows.findLastIndex((last) => last !== undefined && last.startedAt >= finishedAt - OVERLAP);
+    const next = rows[above];
+    if (next === undefined || above <= bar.row) return;
+    rows[above] = undefined;
+    rows[bar.row] = next;
+    next.row = bar.row;
   }
 
   /** @param {Lane} lane @param {number} from */

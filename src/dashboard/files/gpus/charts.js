@@ -1,6 +1,6 @@
 /** The figures of one GPU since the page was opened. */
 import { html } from "htm/preact";
-import { number } from "../core/format.js";
+import { number, percent } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { gpus, history } from "../core/store.js";
 import { Chart } from "../parts/chart.js";
@@ -15,6 +15,12 @@ const CHARTS = [
   { figure: "temperature", word: "gpus.temperature", unit: "°C", color: "queued" },
   { figure: "power", word: "gpus.power", unit: "W", color: "failed" },
 ];
+
+/** @param {number | null} value @param {string} unit */
+function written(value, unit) {
+  if (value === null) return "";
+  return unit === "%" ? percent(value) : `${number(value)} ${unit}`;
+}
 
 /** @param {{ gpu: import("../core/types.ts").GpuDetails }} props */
 export function Charts({ gpu }) {
@@ -32,10 +38,10 @@ export function Charts({ gpu }) {
       const top = most[figure];
       return html`<${Chart}
         key=${figure}
-        label=${t(word)}
+        title=${t(word)}
         at=${at}
         lines=${[{ title: t(word), color, values }]}
-        write=${(/** @type {number | null} */ value) => (value === null ? "" : `${number(value)} ${unit}`)}
+        write=${(/** @type {number | null} */ value) => written(value, unit)}
         ...${top === null ? {} : { most: top }}
       />`;
     })}

@@ -74,12 +74,14 @@ const rectangles = /** @type {Record<Look, Rectangles>} */ (
 );
 
 /**
- * How the rows of a lane lie on its canvas.
+ * How the rows of a lane lie on its canvas: one for each slot, and more where more ran at once within what is shown.
  * @param {Lane | undefined} lane
- * @param {Pick<View, "height" | "slots">} view
+ * @param {Pick<View, "height" | "slots" | "from">} view
  */
-export function rowsOf(lane, { height, slots }) {
-  const count = Math.max(1, slots, lane?.rows.length ?? 0);
+export function rowsOf(lane, { height, slots, from }) {
+  let count = Math.max(1, slots);
+  for (const { row, finishedAt } of lane?.bars ?? [])
+    if (row >= count && (finishedAt === null || finishedAt >= from)) count = row + 1;
   const shown = Math.min(count, Math.max(1, Math.floor(height / LOWEST_ROW)));
   return { count, shown, pitch: height / shown };
 }

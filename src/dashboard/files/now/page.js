@@ -88,7 +88,7 @@ function Axis() {
 }
 
 function Legend() {
-  return html`<ul class="legend">
+  return html`<ul class="lane-legend">
     <li><i class="queued"></i>${t("now.inQueue")}</li>
     <li><i class="running pale"></i>${t("now.prompt")}</li>
     <li><i class="running"></i>${t("status.running")}</li>
