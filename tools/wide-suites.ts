@@ -48,6 +48,7 @@ export const SUITES: readonly Suite[] = [
       "browser-playground",
       "browser-settings",
       "browser-tasks",
+      "browser-usage",
     ],
     dependsOn: ["src/dashboard/**", "src/http/**"],
   },

@@ -21,6 +21,7 @@ import { NowPage } from "./now/page.js";
 import { PlaygroundPage } from "./playground/page.js";
 import { SettingsPage } from "./settings/page.js";
 import { TasksPage } from "./tasks/page.js";
+import { UsagePage } from "./usage/page.js";
 
 /**
  * @typedef {object} Page
@@ -42,6 +43,7 @@ export const PAGES = [
   { name: "playground", title: "nav.playground", for: SUBMITTERS, component: PlaygroundPage },
   { name: "models", title: "nav.models", for: EVERYBODY, component: ModelsPage },
   { name: "gpus", title: "nav.gpus", for: EVERYBODY, component: GpusPage },
+  { name: "usage", title: "nav.usage", for: EVERYBODY, component: UsagePage },
   { name: "settings", title: "nav.settings", for: ["admin"], component: SettingsPage },
   { name: "api", title: "nav.api", for: EVERYBODY, component: ApiPage },
 ];

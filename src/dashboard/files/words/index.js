@@ -7,6 +7,7 @@ import * as now from "./now.js";
 import * as playground from "./playground.js";
 import * as settings from "./settings.js";
 import * as tasks from "./tasks.js";
+import * as usage from "./usage.js";
 
 export const ENGLISH = {
   ...common.en,
@@ -17,6 +18,7 @@ export const ENGLISH = {
   ...models.en,
   ...settings.en,
   ...api.en,
+  ...usage.en,
 };
 
 /** @type {typeof ENGLISH} */
@@ -29,4 +31,5 @@ export const TURKISH = {
   ...models.tr,
   ...settings.tr,
   ...api.tr,
+  ...usage.tr,
 };

@@ -1,0 +1,76 @@
+/** Usage: who used the GPUs, for what, and what it cost; as a chart, a table and a file. */
+import { html } from "htm/preact";
+import { useMemo, useState } from "preact/hooks";
+import { get, open, sentenceOf } from "../core/api.js";
+import { t } from "../core/i18n.js";
+import { href } from "../core/router.js";
+import { maySubmit, role } from "../core/session.js";
+import { Missing, useLoaded } from "../parts/loaded.js";
+import { Notice } from "../parts/notice.js";
+import { ChartPanel } from "./chart-panel.js";
+import { QuestionBar } from "./question-bar.js";
+import { dayOf, daysBetween, questionOf } from "./question.js";
+import { UsageTable } from "./table.js";
+
+/** @typedef {import("../../../http/schemas/usage.ts").UsageAnswer} UsageAnswer */
+/** @typedef {import("./question.js").Question} Question */
+
+/** Days are those of whoever looks. */
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+/** @param {import("../pages.js").PageProps} props */
+export function UsagePage({ query }) {
+  const question = questionOf(query, dayOf(new Date()), role.value === "user" ? "model" : "user");
+  const { from, to, by } = question;
+  const load = () => Promise.all([reportOf(question, by), reportOf(question, `${by},day`)]);
+  const { value, failure, reload } = useLoaded(load, [from, to, by]);
+  return html`<div class="panels usage">
+    <${QuestionBar} key=${`${from} ${to}`} question=${question}>
+      <${Download} question=${question} />
+    <//>
+    ${
+      value === null
+        ? html`<${Missing} failure=${failure} reload=${reload} />`
+        : html`<${Report} question=${question} groups=${value[0]} days=${value[1]} />`
+    }
+  </div>`;
+}
+
+/** @param {Question} question @param {string} by @returns {Promise<UsageAnswer>} */
+function reportOf({ from, to }, by) {
+  return get("usage", { from, to, by, tz: ZONE });
+}
+
+/** @param {{ question: Question, groups: UsageAnswer, days: UsageAnswer }} props */
+function Report({ question, groups, days }) {
+  const { from, to } = question;
+  const shown = useMemo(() => daysBetween(from, to), [from, to]);
+  if (groups.rows.length === 0) {
+    return html`<p class="empty">
+      ${t("usage.none")} ${maySubmit.value && html`<a href=${href("playground")}>${t("tasks.toPlayground")}</a>`}
+    </p>`;
+  }
+  return html`<${ChartPanel} question=${question} rows=${days.rows} days=${shown} />
+    <${UsageTable} by=${question.by} rows=${groups.rows} total=${groups.total} />`;
+}
+
+/** @param {{ question: Question }} props */
+function Download({ question: { from, to, by } }) {
+  const [failure, setFailure] = useState(/** @type {string | null} */ (null));
+  const save = async () => {
+    setFailure(null);
+    try {
+      const query = { from, to, by: `day,${by}`, tz: ZONE, format: "csv" };
+      const file = await (await open("GET", "usage", { query })).blob();
+      const url = URL.createObjectURL(file);
+      const link = document.createElement("a");
+      Object.assign(link, { href: url, download: `usage-${from}-${to}.csv` });
+      link.click();
+      URL.revokeObjectURL(url);
+    } catch (error) {
+      setFailure(sentenceOf(error));
+    }
+  };
+  return html`<button type="button" onClick=${save}>${t("usage.csv")}</button>
+    ${failure !== null && html`<${Notice} kind="bad" text=${failure} />`}`;
+}
