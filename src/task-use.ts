@@ -2,7 +2,7 @@
 
 /**
  * The use of one task. The scheduler begins it with each attempt (`beginUse`); from then on the worker that runs the attempt counts here, in
- * place and once a step (gpu/worker/meter.ts). The costs are those of all attempts together, also of those that were cut off.
+ * place: tokens at once, times and costs twice a second and at its end (gpu/worker/meter.ts). The costs are those of all attempts together, also of those that were cut off.
  */
 export interface TaskUse {
   /** Seconds from the submission to the start of the last attempt, by the server's clock. */

@@ -49,6 +49,7 @@ class Runs {
     this.#numbers.set(task, this.#next++);
     const ended = (outcome: Outcome): void => void this.outcomes.set(task, outcome);
     this.runs.run(task, given(task)[1], { delta: () => {}, ended });
+    this.runs.tick();
     return task;
   }
 
@@ -90,6 +91,7 @@ class Runs {
         ...end,
       })),
     });
+    this.runs.tick();
   }
 }
 
@@ -165,6 +167,22 @@ test("where a prompt's tokens are told at the end only, its bytes stand for them
   runs.step(1, [[untold, 2]], [], [untold], { promptTokens: 7, cachedTokens: 5, completionTokens: 4 });
   const { promptTokens, cachedTokens, completionTokens } = untold.use!;
   assert.deepEqual([promptTokens, cachedTokens, completionTokens], [7, 5, 4]);
+});
+
+test("the first output shows at once when it came, and the last one soon", () => {
+  const runs = new Runs();
+  const task = runs.give();
+  runs.now += 1500;
+  runs.runs.step({ type: "step", starts: [], pieces: [{ run: 1, kind: "text", text: "", tokens: 1 }], ends: [] });
+  assert.deepEqual([task.use?.firstOutput, task.use?.lastOutput], [null, null]);
+  for (const seconds of [0.5, 1]) {
+    runs.now += seconds * 1000;
+    runs.runs.step({ type: "step", starts: [], pieces: [{ run: 1, kind: "text", text: "x", tokens: 1 }], ends: [] });
+  }
+  assert.deepEqual([task.use?.firstOutput, task.use?.lastOutput, task.use?.completionTokens], [2, 2, 3]);
+  runs.runs.tick();
+  assert.deepEqual([task.use?.firstOutput, task.use?.lastOutput], [2, 3]);
+  near(task.use?.gpuSeconds, 3);
 });
 
 test("the costs of all attempts are summed, and the times are those of the last one", () => {

@@ -9,7 +9,7 @@
  *  4. A health check costs nobody anything, and a task whose request is still being read uses nothing yet.
  */
 import { type Energy } from "../card/energy.ts";
-import { type Run } from "./run.ts";
+import { addUp, type Run } from "./run.ts";
 
 export class Meter {
   readonly #runs: ReadonlyMap<number, Run>;
@@ -36,14 +36,21 @@ export class Meter {
 
   /** A run has left; the time until then is shared. */
   left(run: Run): void {
+    addUp(run);
     if (isCounted(run) && --this.#count === 0) this.#energy?.ends(this.#since);
   }
 
   /** All runs leave. @param now milliseconds */
   drop(now: number): void {
     this.settle(now);
+    this.tick();
     if (this.#count > 0) this.#energy?.ends(now);
     this.#count = 0;
+  }
+
+  /** Shows the tasks what has been shared. */
+  tick(): void {
+    for (const run of this.#runs.values()) addUp(run);
   }
 
   /** Shares the time until now, by the tokens that the runs have got since the last time. @param now milliseconds */
@@ -61,12 +68,13 @@ export class Meter {
       if (!isCounted(run)) continue;
       const share = tokens > 0 ? run.stepTokens / tokens : 1 / this.#count;
       run.stepTokens = 0;
-      run.use.gpuSeconds += seconds * share;
-      if (isMeasured || taken > 0) run.use.energyJoules = (run.use.energyJoules ?? 0) + taken * share;
+      run.gpuSeconds += seconds * share;
+      run.joules += taken * share;
+      if (isMeasured || taken > 0) run.isMeasured = true;
     }
   }
 }
 
-function isCounted(run: Run): run is Run & { readonly use: NonNullable<Run["use"]> } {
+function isCounted(run: Run): boolean {
   return run.sent && run.use !== null;
 }

@@ -28,6 +28,14 @@ export interface Run {
   tokens: number;
   /** Tokens that the present step has brought it, with those of its prompt if it begins. */
   stepTokens: number;
+  /**
+   * These have not been added to `use` yet. They change with each step, and only a field that is always a number does so without garbage.
+   * `outputAt` is as `lastTextAt`, for what a reader sees.
+   */
+  outputAt: number;
+  gpuSeconds: number;
+  joules: number;
+  isMeasured: boolean;
   /** Whether the process was given it; before, its request is still being read. */
   sent: boolean;
   /** Ticks since it was asked to stop; null: it was not. */
@@ -56,6 +64,10 @@ export function newRun(
     promptTokens: null,
     tokens: 0,
     stepTokens: 0,
+    outputAt: now,
+    gpuSeconds: 0,
+    joules: 0,
+    isMeasured: false,
     sent: false,
     canceling: null,
   };
@@ -83,8 +95,19 @@ export function advance(run: Run, tokens: number, hasOutput: boolean, now: numbe
   if (use === null) return;
   use.completionTokens += tokens;
   if (!hasOutput) return;
-  use.lastOutput = (now - run.takenAt) / 1000;
-  use.firstOutput ??= use.lastOutput;
+  run.outputAt = now;
+  if (use.firstOutput === null) use.firstOutput = use.lastOutput = (now - run.takenAt) / 1000;
+}
+
+/** Adds to the use of its task what has come since the last time. */
+export function addUp(run: Run): void {
+  const { use } = run;
+  if (use === null) return;
+  use.gpuSeconds += run.gpuSeconds;
+  run.gpuSeconds = 0;
+  if (run.isMeasured) use.energyJoules = (use.energyJoules ?? 0) + run.joules;
+  run.joules = 0;
+  if (use.firstOutput !== null) use.lastOutput = (run.outputAt - run.takenAt) / 1000;
 }
 
 /** Takes over into the use of a run's task what an engine tells only at its end, or counts otherwise than the steps did. */

@@ -113,8 +113,9 @@ export class WorkerRuns {
     }
   }
 
-  /** Another tick has passed for those that are to stop. */
+  /** Another tick has passed: for those that are to stop, and for those who watch what tasks cost. */
   tick(): void {
+    this.#meter.tick();
     for (const run of this.#runs.values()) if (run.canceling !== null) run.canceling++;
   }
 
