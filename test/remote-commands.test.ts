@@ -1,5 +1,6 @@
 /** `alt-las tasks`, `task`, `predict`, `cancel`, `drain` and `resume` against a server that runs. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { createServer } from "node:http";
 import { type AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
@@ -277,6 +278,32 @@ test("whoever stops following a task does not end it", async () => {
     .split("\n")
     .map((line) => JSON.parse(line) as { code?: string; status?: string });
   assert.deepEqual([answers[0]!.code, answers[1]!.status], ["conflict", "canceled"]);
+});
+
+test("whoever follows a task follows it over a restart of the server", async (t) => {
+  const first = await startLocalServer(t, { config: CONFIG, devices: "simulated:1" });
+  const { task_id } = await first.predict({ text: "hello", max_length: 300 });
+  let { url } = first;
+  const remote = {
+    key: first.key,
+    get url() {
+      return url;
+    },
+  };
+  const [out, err] = [new Kept(60), new Kept(60)];
+  const places = { out: terminalOf(out), err: terminalOf(err) };
+  const { signal } = new AbortController();
+  const code = followTask({ remote, id: task_id, json: false, signal, pause: 10, ...places });
+  while (out.written === "") await once(out, "data");
+  // A second time hurries: it waits for no task.
+  await Promise.all([first.stop(), first.stop()]);
+  const second = await first.restart();
+  ({ url } = second);
+  assert.equal(await code, 0, err.written);
+  const { result } = await second.ended(task_id);
+  assert.ok(out.written.trimEnd().endsWith(result!.text.trimEnd()), "the text stands there whole");
+  assert.match(err.written, /The connection was lost; it is made anew\./);
+  assert.equal(err.written.match(/lost/g)!.length, 1);
 });
 
 test("a GPU is drained and resumed, and what is wrong with it is the server's sentence", async () => {

@@ -1,9 +1,10 @@
 /** `alt-las task <id>`: one task, and with `--follow` its text as it comes. */
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError } from "../../errors.ts";
-import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
+import { ask, type Remote, type ServerEvent } from "./client.ts";
 import { eventLine, exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
 import { idsMeant } from "./ids.ts";
+import { lastingEvents } from "./lasting.ts";
 import { jsonText } from "./legible.ts";
 import { taskPage } from "./task-page.ts";
 import { type Listed } from "./tasks.ts";
@@ -16,6 +17,8 @@ export interface TaskOptions extends Places {
   readonly json: boolean;
   /** Ends the command; the task goes on. */
   readonly signal: AbortSignal;
+  /** Milliseconds between two tries when a connection has broken. */
+  readonly pause?: number;
 }
 
 /** Prints a task. @throws {AltLasError} as `ask` */
@@ -41,13 +44,14 @@ async function whole(remote: Remote, id: string): Promise<Listed> {
  * @returns the exit code: 0, or why it did not end well
  * @throws {AltLasError} as `ask`, and when the stream ends before the task
  */
-export async function followTask({ remote, id: given, json, signal, out, err }: TaskOptions): Promise<number> {
+export async function followTask({ remote, id: given, json, signal, out, err, pause }: TaskOptions): Promise<number> {
   const [id = ""] = await idsMeant(remote, [given]);
   const writer = json ? null : new TextWriter({ out, err });
   const notes = writer === null || err.columns === null ? null : new WaitNotes(remote, writer);
   try {
     notes?.start(id);
-    const events = eventsFrom(remote, `task/${id}/events`, { signal });
+    const onLost = (): void => writer?.note("The connection was lost; it is made anew.");
+    const events = lastingEvents(remote, id, { signal, onLost, ...(pause !== undefined && { pause }) });
     const onEvent = (event: ServerEvent): void => {
       notes?.stop();
       if (json) out.write(eventLine(event));
