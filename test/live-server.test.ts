@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
+import { type ApiDocument } from "./helpers/compatibility.ts";
 import { newCertificate } from "./helpers/certificate.ts";
 import { runCommand } from "./helpers/command.ts";
 import { API, AS, temporaryFolder, testServer } from "./helpers/http.ts";
@@ -39,6 +40,10 @@ async function patched(server: LocalServer, body: object): Promise<Answer> {
   return answer.body;
 }
 
+function bodyOf({ paths }: ApiDocument, path: string): string {
+  return JSON.stringify(paths[path]!["post"]!.requestBody);
+}
+
 async function predicted(server: LocalServer, gpu_options: object) {
   return server.request("POST", "/api/v1/predict", { body: { text: "x", max_length: 2, gpu_options } });
 }
@@ -57,6 +62,22 @@ test("strategies that requests may name, and the one of those that name none, ch
   assert.equal((await predicted(server, { strategy: "random" })).status, 200);
   await patched(server, { gpu: null });
   assert.equal((await predicted(server, { strategy: "least_loaded" })).status, 200);
+});
+
+test("the API's document has the strategies and limits that hold now", async (t) => {
+  const { app } = testServer(t);
+  const read = async () => (await app.inject({ url: "/openapi.json", headers: AS.admin })).json<ApiDocument>();
+  const before = await read();
+  const url = `${API}/config`;
+  const patch = (body: object) => app.inject({ method: "PATCH", url, headers: AS.admin, body });
+  const strategies = { default_strategy: "random", strategies: ["random"] };
+  assert.equal((await patch({ ...inPlacement(strategies), limits: { max_batch_size: 7 } })).statusCode, 200);
+  const after = await read();
+  for (const path of ["/api/v1/predict", "/v1/chat/completions"])
+    assert.ok(!bodyOf(after, path).includes("least_loaded"), bodyOf(after, path));
+  assert.match(bodyOf(after, "/api/v1/batch_predict"), /"maxItems":7\b/);
+  assert.equal((await patch({ gpu: null, limits: null })).statusCode, 200);
+  assert.deepEqual(await read(), before);
 });
 
 test("the original system's forms answer with what holds now", async (t) => {

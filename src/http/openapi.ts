@@ -5,6 +5,7 @@ import { ERRORS, type ErrorCode } from "../errors.ts";
 import { BatchView } from "./schemas/batches.ts";
 import { ConfigAnswer } from "./schemas/config.ts";
 import { Failure, FailureRef } from "./schemas/common.ts";
+import { renewalOf } from "./live-schemas.ts";
 import { isOpenAi, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
 import {
@@ -21,6 +22,10 @@ import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
 
 declare module "fastify" {
+  interface FastifyInstance {
+    /** The schemas of bodies that follow the configuration, by method and path. */
+    readonly liveBodies: Map<string, object>;
+  }
   interface FastifySchema {
     /** Refusals of this route beside those of its kind; for the document only. */
     readonly refusals?: readonly ErrorCode[];
@@ -61,6 +66,7 @@ interface Schema {
   readonly shorthand?: string;
   readonly unsupported?: boolean;
   readonly anyOf?: readonly Schema[];
+  readonly examples?: readonly unknown[];
 }
 
 /** The parts of the document that are mended after it was made. */
@@ -114,6 +120,8 @@ const TAGS = [
 /** Prepares the document; call it before the routes are registered. */
 export function setUpOpenapi(app: FastifyInstance, version: string): void {
   for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+  const liveBodies = new Map<string, object>();
+  app.decorate("liveBodies", liveBodies);
   app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -137,11 +145,16 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json) => String(json["$id"]) },
     transformObject: (made) => withOptionalBodies((made as { openapiObject: Document }).openapiObject),
-    transform: ({ schema, url, route }) => ({
-      schema: schema?.hide === true ? schema : documented(schema ?? {}, url, String(route.method)),
-      // The document has no word for the rest of a path.
-      url: url.replace("*", `:${REST}`),
-    }),
+    transform: ({ schema, url, route }) => {
+      const method = String(route.method);
+      const body = (schema as FastifySchema | undefined)?.body as object | undefined;
+      if (body !== undefined && renewalOf(body) !== undefined) liveBodies.set(`${method} ${url}`, body);
+      return {
+        schema: schema?.hide === true ? schema : documented(schema ?? {}, url, method),
+        // The document has no word for the rest of a path.
+        url: url.replace("*", `:${REST}`),
+      };
+    },
   });
 }
 
@@ -152,11 +165,26 @@ export function openapiRoute(app: FastifyInstance): void {
     tags: ["meta"],
     response: { 200: { type: "object", additionalProperties: true } },
   };
-  let document: string | undefined;
+  let made: { readonly of: readonly object[]; readonly text: string } | undefined;
   app.get("/openapi.json", { schema }, (_request, reply) => {
-    document ??= JSON.stringify(app.swagger());
-    return reply.type("application/json; charset=utf-8").send(document);
+    const document = app.swagger() as unknown as Document;
+    const bodies = Array.from(app.liveBodies, ([route, body]) => [route, renewalOf(body)?.() ?? body] as const);
+    const of = bodies.map(([, body]) => body);
+    if (made?.of.every((body, index) => body === of[index]) !== true)
+      made = { of, text: JSON.stringify(withBodies(document, bodies)) };
+    return reply.type("application/json; charset=utf-8").send(made.text);
   });
+}
+
+/** The document with the bodies as the configuration has them now. */
+function withBodies(document: Document, bodies: readonly (readonly [route: string, body: object])[]): Document {
+  for (const [route, body] of bodies) {
+    const [method = "", path = ""] = route.split(" ");
+    const content = document.paths[path]?.[method.toLowerCase()]?.requestBody?.content["application/json"];
+    const { examples: [example] = [], ...schema } = forClients(body, true);
+    if (content !== undefined) Object.assign(content, { schema, ...(example !== undefined && { example }) });
+  }
+  return document;
 }
 
 /** A route's schema as clients should see it. */
