@@ -25,8 +25,9 @@ import { createServer, followLogLevel, type ServerParts } from "./http/server.ts
 import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
 import type { MetricSources } from "./observe/metrics/sources.ts";
+import { observe } from "./observe/observe.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
-import { EventRing } from "./observe/event-ring.ts";
+import { type EventRing } from "./observe/event-ring.ts";
 import { ModelCatalog } from "./models/catalog.ts";
 import { modelCommands, useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
@@ -90,7 +91,7 @@ export async function startServer(
   await using started = new AsyncDisposableStack();
   checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
   makeDataDir(dataDir);
-  const events = started.adopt(new EventRing(), (ring) => ring.stop());
+  const events = await observe(log, started);
   const live = new LiveSettings({ config: given, read, dataDir, log });
   const { config } = live;
   // A logger that was made with the level of the configuration; else its owner has chosen another one.

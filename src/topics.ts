@@ -3,6 +3,7 @@
  * the operators' event stream subscribe, and are not loaded where nobody wants them. Where nobody listens, a topic costs one look at a flag.
  */
 import { channel, type Channel } from "node:diagnostics_channel";
+import { type IncomingMessage } from "node:http";
 import { wallTime } from "./common/clock.ts";
 import { type ErrorCode } from "./errors.ts";
 import { GPU_STATES, type InstanceRef } from "./gpu/facts.ts";
@@ -41,7 +42,11 @@ export class Topic<Event extends object> {
 }
 
 /** A task was admitted; it may run already. It is not on disk yet, and may still be withdrawn. */
-export const TASK_ACCEPTED = new Topic<{ readonly task: Readonly<Task> }>("task.accepted");
+export const TASK_ACCEPTED = new Topic<{
+  readonly task: Readonly<Task>;
+  /** The request that brought it, as `REQUEST_BEGAN` has told it; absent: none has. */
+  readonly origin?: object | undefined;
+}>("task.accepted");
 
 /** A task that was accepted could not be written, and is as if it had never been. */
 export const TASK_WITHDRAWN = new Topic<{ readonly task: Readonly<Task> }>("task.withdrawn");
@@ -76,10 +81,15 @@ export const STORE_COMMITTED = new Topic<{
 }>("store.committed");
 
 /** A request has come, whatever it asks for. */
-export const REQUEST_BEGAN = new Topic<object>("request.began");
+export const REQUEST_BEGAN = new Topic<{
+  readonly request: IncomingMessage;
+  /** As it was registered, like `/api/v1/task/:task_id`; undefined: there is no such route. */
+  readonly route: string | undefined;
+}>("request.began");
 
 /** A request was answered, or its connection broke off. */
 export const REQUEST_ENDED = new Topic<{
+  readonly request: IncomingMessage;
   /** As it was registered, like `/api/v1/task/:task_id`; undefined: there is no such route. */
   readonly route: string | undefined;
   readonly status: number;
@@ -88,8 +98,26 @@ export const REQUEST_ENDED = new Topic<{
 /** A request was refused. One whose task has failed was not. */
 export const REQUEST_REFUSED = new Topic<{ readonly code: ErrorCode }>("request.refused");
 
+/** One try to deliver a webhook begins. */
+export const DELIVERY_BEGINS = new Topic<{
+  readonly deliveryId: string;
+  readonly taskId: string | null;
+  readonly batchId: string | null;
+  /** Like `task.completed`. */
+  readonly event: string;
+  /** Where it goes. */
+  readonly host: string;
+  /** Which try it is, from 1. */
+  readonly attempt: number;
+  /** Sends a header with it. */
+  addHeader(name: string, value: string): void;
+}>("delivery.begins");
+
 /** One try to deliver a webhook has ended. */
 export const DELIVERY_TRIED = new Topic<{
+  readonly deliveryId: string;
+  /** The HTTP status of the answer; null: there was none. */
+  readonly status: number | null;
   readonly taskId: string | null;
   readonly batchId: string | null;
   readonly seconds: number;

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { ERRORS, type ErrorCode } from "../src/errors.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
@@ -54,10 +56,11 @@ test("64 GPUs, 200 users and 60 models, with every code and every route, make at
     REQUEST_REFUSED.publish({ code });
     TASK_ENDED.publish({ task: taskOf("user-0", 1, { status: "failed", error: { code, sentence: "" } }) });
   }
+  const request = new IncomingMessage(new Socket());
   for (const route of routes)
     for (const status of [200, 400, 401, 403, 404, 429, 500, 503]) {
-      REQUEST_BEGAN.publish({});
-      REQUEST_ENDED.publish({ route, status });
+      REQUEST_BEGAN.publish({ request, route });
+      REQUEST_ENDED.publish({ request, route, status });
     }
   const series = await scrape();
   t.diagnostic(`${series.length} series`);

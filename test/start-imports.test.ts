@@ -20,6 +20,18 @@ function packagesOf(...files: readonly string[]): string[] {
   return [...packages].toSorted();
 }
 
+test("what sends traces is loaded where somebody wants them, and nowhere else", () => {
+  assert.deepEqual(
+    packagesOf("src/observe/traces/traces.ts").filter((name) => name.startsWith("@opentelemetry/")),
+    [
+      "@opentelemetry/api",
+      "@opentelemetry/exporter-trace-otlp-http",
+      "@opentelemetry/resources",
+      "@opentelemetry/sdk-trace",
+    ],
+  );
+});
+
 test("the server loads no library at its start but those that it always needs", () => {
   assert.deepEqual(packagesOf("src/cli/serve.ts", "src/main.ts"), [
     "@fastify/cors",

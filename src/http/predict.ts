@@ -191,7 +191,7 @@ async function submitBatch(
   return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }
 
-interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency"> {
+interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency" | "origin"> {
   readonly inputs: readonly TaskInput[];
 }
 
@@ -200,7 +200,7 @@ async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: Fa
   const { inputs, ...options } = wanted;
   const idempotency = idempotencyOf(request);
   const { name: user, keyName } = request.caller;
-  const submitted = await tasks.submit(inputs, { ...options, user, keyName, idempotency });
+  const submitted = await tasks.submit(inputs, { ...options, user, keyName, idempotency, origin: request.raw });
   if (submitted.replayed) reply.header("idempotent-replayed", "true");
   return submitted;
 }

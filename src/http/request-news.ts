@@ -4,14 +4,13 @@ import { type AltLasError } from "../errors.ts";
 import { REQUEST_BEGAN, REQUEST_ENDED, REQUEST_REFUSED } from "../topics.ts";
 import { onceClosed } from "./closing.ts";
 
-const BEGAN = Object.freeze({});
-
 /** Call it before other hooks are added: requests that those refuse are told, too. */
 export function tellRequests(app: FastifyInstance): void {
-  app.addHook("onRequest", ({ routeOptions }, { raw }, done) => {
+  app.addHook("onRequest", ({ raw: request, routeOptions }, { raw }, done) => {
     if (!REQUEST_BEGAN.isHeard && !REQUEST_ENDED.isHeard) return done();
-    REQUEST_BEGAN.publish(BEGAN);
-    onceClosed(raw, () => REQUEST_ENDED.publish({ route: routeOptions.url, status: raw.statusCode }));
+    const { url: route } = routeOptions;
+    REQUEST_BEGAN.publish({ request, route });
+    onceClosed(raw, () => REQUEST_ENDED.publish({ request, route, status: raw.statusCode }));
     done();
   });
 }

@@ -23,6 +23,8 @@ export interface SubmitOptions {
   readonly webhook: Webhook | null;
   /** Equal keys and fingerprints of one user mean the same submission. */
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
+  /** The HTTP request that brings them, for those who observe the core; absent: none does. */
+  readonly origin?: object;
   /** See `Task.endsWithClient`; absent: they do not. Whoever submits them cancels them when the client leaves. */
   readonly endsWithClient?: boolean;
 }

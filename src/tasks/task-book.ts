@@ -231,7 +231,7 @@ export class TaskBook implements TaskApi {
   /** Admits tasks of one caller. @param recordsOf records that must be on disk before the answer, too */
   async #admit(
     tasks: readonly Task[],
-    { batch: grouped, webhook }: SubmitOptions,
+    { batch: grouped, webhook, origin }: SubmitOptions,
     recordsOf: (submission: Submission) => readonly StoreRecord[],
   ): Promise<Submission> {
     const grouping = grouped === null ? "single" : grouped.split ? "split" : "whole";
@@ -241,7 +241,7 @@ export class TaskBook implements TaskApi {
     const batch = grouped === null ? null : newBatch(tasks, webhook);
     if (batch !== null) this.#batches.add(batch);
     // Logged before the write: a task may start or end meanwhile, and its lines would come in the wrong order.
-    this.#news.accepted(tasks);
+    this.#news.accepted(tasks, origin);
     try {
       const records = recordsOf(submission);
       await this.#writer.admit(tasks, batch === null ? records : [{ kind: "batch", batch }, ...records]);

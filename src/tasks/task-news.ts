@@ -25,8 +25,8 @@ export class TaskNews {
   }
 
   /** They are admitted, and some may run already. */
-  accepted(tasks: readonly Task[]): void {
-    if (TASK_ACCEPTED.isHeard) for (const task of tasks) TASK_ACCEPTED.publish({ task });
+  accepted(tasks: readonly Task[], origin?: object): void {
+    if (TASK_ACCEPTED.isHeard) for (const task of tasks) TASK_ACCEPTED.publish({ task, origin });
     if (!this.#log.isLevelEnabled("debug")) return;
     for (const task of tasks) {
       this.#log.debug(acceptedLine(task), "task accepted");

@@ -22,7 +22,7 @@ import { hostAndPort, lineOf } from "./delivery-line.ts";
 import { GivenUp } from "./given-up.ts";
 import { Lanes } from "./lanes.ts";
 import { withLimit } from "./limit.ts";
-import { tellTried } from "./delivery-news.ts";
+import { tellBegins, tellTried } from "./delivery-news.ts";
 import { type Answer, send } from "./request.ts";
 import { afterTry, type RetryRules, type RetryTiming } from "./rounds.ts";
 import { type Secrets } from "./secrets.ts";
@@ -344,7 +344,10 @@ export class Deliverer {
     // The shown time never goes backwards, whatever the wall clock does.
     const at = Math.max(wall, createdAt, attempts.at(-1)?.at ?? 0);
     const began = performance.now();
-    const headers = signedHeaders({ id, timestamp: Math.floor(wall / 1000), body }, keys);
+    const headers = {
+      ...tellBegins(delivery),
+      ...signedHeaders({ id, timestamp: Math.floor(wall / 1000), body }, keys),
+    };
     const admit = (addresses: readonly string[]): (() => void) | null => this.#enterAddresses(addresses, user);
     const answer = await withLimit(timing.limit, this.#ended.signal, (signal) =>
       send({ url, body, headers }, { ...rules, admit }, signal),

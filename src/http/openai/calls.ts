@@ -49,6 +49,7 @@ export async function submitCall(
     webhook: null,
     idempotency,
     endsWithClient,
+    origin: request.raw,
   };
   const { tasks, replayed } = await parts.tasks.submit(inputs, options).catch((error: unknown): never => {
     throw inWordsOfCall(error, inputs.length === body.n);
