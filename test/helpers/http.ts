@@ -413,8 +413,9 @@ export class FakeTasks implements TaskApi {
     return this.rates;
   }
 
-  async submit(inputs: readonly TaskInput[], options: SubmitOptions): Promise<Submission> {
+  async submit(inputs: readonly TaskInput[], { origin, ...options }: SubmitOptions): Promise<Submission> {
     this.#mayFail();
+    assert.ok(origin instanceof Object, "what observes the core could not tell which request brings them");
     this.submitted.push({ inputs, options });
     return this.submission;
   }
