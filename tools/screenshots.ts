@@ -44,7 +44,6 @@ const PICTURES: readonly Picture[] = [
   { name: "now-dark", place: "now", prepare: pointAtTask },
   { name: "now-phone", place: "now" },
   { name: "now-phone-dark", place: "now", language: "tr" },
-  { name: "gpus", place: "gpus" },
   { name: "gpu", place: "gpus/0" },
   { name: "gpu-dark", place: "gpus/2" },
   { name: "gpu-phone", place: "gpus/2" },

@@ -3,7 +3,7 @@
  * asked for in rounds. All of it only while somebody is signed in and looks at the tab, and bounded, however many tasks the server has.
  */
 import { effect, signal, untracked } from "@preact/signals";
-import { ApiError, call } from "./api.js";
+import { ApiError, call, open } from "./api.js";
 import { keepAsking, tryNow } from "./connection.js";
 import { History } from "./history.js";
 import { session } from "./session.js";
@@ -100,6 +100,12 @@ async function ask(aborted) {
   }
 }
 
+/** A header tells whole seconds, so small differences are none. @param {string | null} date */
+function compareClocks(date) {
+  const difference = date === null ? 0 : Date.parse(date) + 500 - Date.now();
+  ahead = Math.abs(difference) > 2000 ? difference : 0;
+}
+
 /** @param {boolean} isOpen */
 function onState(isOpen) {
   isStreaming = isOpen;
@@ -140,8 +146,10 @@ function note(changes) {
 
 /** @param {AbortSignal} aborted */
 async function askForGpus(aborted) {
+  const response = await open("GET", "gpus", { signal: aborted });
+  compareClocks(response.headers.get("date"));
   /** @type {import("./types.ts").GpusAnswer} */
-  const { gpus: found, notes = [] } = await call("GET", "gpus", { signal: aborted });
+  const { gpus: found, notes = [] } = await response.json();
   history.note(found, serverNow());
   gpus.value = found;
   driverNotes.value = notes;
