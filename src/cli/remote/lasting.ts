@@ -39,8 +39,10 @@ export async function* lastingEvents(
         yield event;
       }
     } catch (error) {
-      if (signal.aborted || !hasBegun || ++tries > MOST || !mayComeBack(error)) throw error;
+      if (signal.aborted || !hasBegun || tries >= MOST || !mayComeBack(error)) throw error;
     }
+    if (++tries > MOST)
+      throw new AltLasError("bad_config", "The server ends the stream again and again before the task ends.");
     if (!isTold) onLost();
     isTold = true;
     await setTimeout(pause, undefined, { signal });
