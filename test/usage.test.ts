@@ -5,6 +5,8 @@ import { type TaskView } from "../src/http/schemas/tasks.ts";
 import { hashApiKey } from "../src/auth/secrets.ts";
 import { type UsageAnswer } from "../src/http/schemas/usage.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
+import { StandIn } from "./helpers/upstream.ts";
+import { embeddingsOf } from "./helpers/upstream-vendors.ts";
 
 /** Seconds by which shown times, which are whole milliseconds, may be off a measured one. */
 const ROUNDED = 0.003;
@@ -123,5 +125,27 @@ test("what users that share a GPU have cost adds up to the time that it worked, 
   assert.deepEqual(
     own.rows.map(({ key, tasks }) => [key, tasks]),
     [["bob", 2]],
+  );
+});
+
+test("tasks on a server that runs elsewhere have their cost, and those that come by /v1 their key", async (t) => {
+  await using standIn = await StandIn.open({ vendor: "ollama", pages: { "/v1/embeddings": embeddingsOf } });
+  const device = `{ name: far, engine: { kind: openai, url: '${standIn.url}' } }`;
+  const server = await startLocalServer(t, { config: `gpu: { devices: [${device}] }` });
+  await server.loaded();
+  const chat = { messages: [{ role: "user", content: "about a lamp" }], max_tokens: 3 };
+  const { status, headers } = await server.request("POST", "/v1/chat/completions", { body: chat });
+  assert.equal(status, 200);
+  const task = await server.task(headers.get("x-task-id")!);
+  const { usage, result } = task;
+  assert.equal(usage?.prompt_tokens, result?.usage.prompt_tokens);
+  assert.deepEqual([usage?.completion_tokens, usage?.energy_joules], [3, null]);
+  assert.ok(usage!.gpu_seconds! > 0 && usage!.gpu_seconds! <= held(task) + ROUNDED);
+  const vectors = await server.run({ input: ["one", "two"] });
+  assert.ok(vectors.usage!.gpu_seconds! > 0 && vectors.timing.prompt! > 0);
+  const { body } = await server.request<UsageAnswer>("GET", "/api/v1/usage?by=key,model");
+  assert.deepEqual(
+    body.rows.map(({ key, model, tasks }) => [key, model, tasks]),
+    [["first", task.model, 2]],
   );
 });
