@@ -30,7 +30,7 @@ class World {
 
   restart(): LiveSettings {
     const note = (...said: unknown[]): void => void this.log.push(String(said.at(-1)));
-    const log = { info: note, warn: note };
+    const log = { info: note, warn: note, isLevelEnabled: () => true };
     this.live = new LiveSettings({ config: this.read(), read: () => this.read(), dataDir: this.dataDir, log });
     return this.live;
   }

@@ -208,6 +208,7 @@ test("limits of callers, mappings and the log's level count at once", async (t) 
   await patched(server, { log: { level: "debug", requests: null } });
   assert.equal((await server.request<Answer>("GET", "/api/v1/config")).body.config.log.level, "debug");
   await patched(server, { log: { level: "silent" } });
+  assert.match(server.log.at(-1)!.msg, /^configuration changed: log\.level: "debug" → "silent"$/);
   const before = server.log.length;
   await patched(server, inPlacement({ batch_split: false }));
   assert.equal(server.log.length, before);

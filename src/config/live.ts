@@ -23,7 +23,7 @@ export interface LiveParts {
   /** Reads it again. @throws {AltLasError} `bad_config` */
   readonly read: () => Config;
   readonly dataDir: string;
-  readonly log: Pick<Logger, "info" | "warn">;
+  readonly log: Pick<Logger, "info" | "warn" | "isLevelEnabled">;
 }
 
 /** Those who use what changes. */
@@ -125,9 +125,14 @@ export class LiveSettings {
     this.#keep(values);
     const before = this.#config;
     this.#take(next, this.#base, values);
-    this.#users.apply(next, before);
     const what = changeWords(before, next);
-    this.#parts.log.info({ by }, `configuration changed: ${what}`);
+    const { log } = this.#parts;
+    const tell = (): void => log.info({ by }, `configuration changed: ${what}`);
+    // A change that makes the log quieter has its line, too.
+    const isHeard = log.isLevelEnabled("info");
+    if (isHeard) tell();
+    this.#users.apply(next, before);
+    if (!isHeard) tell();
     tellOperators({ kind: "config", event: "changed", by, sentence: `${by} changed the configuration: ${what}.` });
   }
 
