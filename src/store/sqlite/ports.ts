@@ -155,7 +155,7 @@ export class SqliteIdempotency implements IdempotencyStore {
 }
 
 /** Rows of usage that are read at once: a write may have to wait for them, which takes milliseconds. */
-const USAGE_AT_ONCE = 10_000;
+const USAGE_AT_ONCE = 2000;
 
 export class SqliteUsage implements UsageStore {
   readonly #ask: Ask;
