@@ -90,3 +90,17 @@ test("where nobody has to sign in, nobody is asked to", options, async (t) => {
   assert.equal(await page.page.getByText("Sign out").count(), 0);
   await page.isSound();
 });
+
+test("language and theme change at once, stay chosen, and keep the focus where it was", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  const page = await openDashboard(browser, server, { key: server.key, size: PHONE, place: "gpus" });
+  await page.page.getByLabel("Language").selectOption("tr");
+  await page.page.getByRole("link", { name: "GPU'lar" }).waitFor();
+  await page.page.getByLabel("Tema").focus();
+  await page.page.getByLabel("Tema").selectOption("dark");
+  assert.equal(await page.page.evaluate("document.activeElement.getAttribute('aria-label')"), "Tema");
+  await page.page.reload();
+  await page.page.getByRole("link", { name: "GPU'lar" }).waitFor();
+  assert.equal(await page.page.evaluate("document.documentElement.dataset.theme"), "dark");
+  await page.isSound();
+});

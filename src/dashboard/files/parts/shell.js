@@ -24,17 +24,12 @@ function SignedIn({ user }) {
   const page = pages.find((one) => one.name === name) ?? (name === "" ? pages[0] : undefined);
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const title = page ? t(page.title) : t("app.noPage");
-  useTitle(title, main);
+  useTitle(title, page?.name ?? "", main);
   return html`
     <button class="skip" onClick=${() => main.current?.focus()}>${t("app.skip")}</button>
     <header class="top">
       <span class="brand">ALT_LAS</span>
-      <nav aria-label=${t("app.pages")}>
-        ${pages.map(
-          (one) =>
-            html`<a href=${href(one.name)} aria-current=${one === page ? "page" : undefined}>${t(one.title)}</a>`,
-        )}
-      </nav>
+      <${Navigation} pages=${pages} page=${page} />
       <${Corner} user=${user} />
     </header>
     <${ConnectionBar} />
@@ -50,14 +45,33 @@ function SignedIn({ user }) {
   `;
 }
 
-/** A reader of screens hears of a new page by its title, and goes on at its beginning. @param {string} title @param {{ readonly current: HTMLElement | null }} main */
-function useTitle(title, main) {
-  const shown = useRef("");
+/** @typedef {import("../pages.js").Page} Page */
+
+/** @param {{ pages: readonly Page[], page: Page | undefined }} props page: the one that is shown */
+function Navigation({ pages, page }) {
+  const nav = useRef(/** @type {HTMLElement | null} */ (null));
+  // On a phone not all of it is seen at once.
+  useEffect(() => {
+    nav.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [page?.name]);
+  return html`<nav aria-label=${t("app.pages")} ref=${nav}>
+    ${pages.map(
+      (one) => html`<a href=${href(one.name)} aria-current=${one === page ? "page" : undefined}>${t(one.title)}</a>`,
+    )}
+  </nav>`;
+}
+
+/**
+ * A reader of screens hears of a new page by its title, and goes on at its beginning. Another language is no new page.
+ * @param {string} title @param {string} name @param {{ readonly current: HTMLElement | null }} main
+ */
+function useTitle(title, name, main) {
+  const shown = useRef(/** @type {string | null} */ (null));
   useEffect(() => {
     document.title = `${title} · ALT_LAS`;
-    if (shown.current !== "" && shown.current !== title) main.current?.focus({ preventScroll: true });
-    shown.current = title;
-  }, [title, main]);
+    if (shown.current !== null && shown.current !== name) main.current?.focus({ preventScroll: true });
+    shown.current = name;
+  }, [title, name, main]);
 }
 
 /** @param {{ user: import("../core/session.js").User }} props */
