@@ -39,11 +39,35 @@ async function pointAtTask({ page }: Dashboard): Promise<void> {
   await sleep(600);
 }
 
+/** Goes to the task that has waited longest of those that have ended. */
+async function openTask(page: Dashboard, { server }: DemoWorld): Promise<void> {
+  const { tasks } = await server.tasks("?status=completed&limit=50");
+  const [longest] = Object.values(tasks).toSorted((one, other) => other.timing.queued - one.timing.queued);
+  await page.go(`tasks/${longest!.task_id}`);
+  await page.locator(".scores").waitFor();
+}
+
+/** Has one message answered, and the next one written. */
+async function talk({ page }: Dashboard): Promise<void> {
+  const message = page.locator("textarea[name=prompt]");
+  await page.locator("select[name=model]").selectOption("qwen3-8b");
+  await message.fill("Why is the sea salty?");
+  await message.press("Control+Enter");
+  await page.locator("[data-answer=over]").waitFor();
+  await message.fill("And why are most lakes not?");
+  await page.locator(".scores").waitFor();
+}
+
 const PICTURES: readonly Picture[] = [
   { name: "now", place: "now", prepare: pointAtTask },
   { name: "now-dark", place: "now", prepare: pointAtTask },
   { name: "now-phone", place: "now" },
   { name: "now-phone-dark", place: "now", language: "tr" },
+  { name: "tasks", place: "tasks" },
+  { name: "task", place: "tasks", prepare: openTask },
+  { name: "task-dark", place: "tasks", prepare: openTask },
+  { name: "playground", place: "playground", prepare: talk },
+  { name: "models", place: "models" },
   { name: "gpu", place: "gpus/0" },
   { name: "gpu-dark", place: "gpus/2" },
   { name: "gpu-phone", place: "gpus/2" },

@@ -7,6 +7,7 @@ import { role } from "../core/session.js";
 import { useNow } from "../parts/now.js";
 import { Badge } from "../parts/badge.js";
 import { phasesOf, speedOf } from "./phases.js";
+import { hasEnded } from "./types.js";
 
 /** Characters of an answer that its row shows at most. */
 const SNIPPET = 160;
@@ -52,7 +53,7 @@ function Row({ task, now }) {
   const phases = phasesOf(task, now);
   const waited = phases.find(({ name }) => name === "queued")?.seconds ?? 0;
   const ran = task.started_at === null ? null : phases.reduce((sum, { seconds }) => sum + seconds, 0) - waited;
-  const tokens = task.usage?.completion_tokens ?? task.result?.usage.completion_tokens ?? null;
+  const tokens = (hasEnded(task) && task.result?.usage.completion_tokens) || task.usage?.completion_tokens || null;
   return html`<tr>
     <td><${Badge} area="status" code=${task.status} /></td>
     <td><a class="id" href=${href("tasks", task.task_id)} title=${task.task_id}>${shortId(task.task_id)}</a></td>

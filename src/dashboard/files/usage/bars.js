@@ -9,7 +9,7 @@ import { stackOf } from "./series.js";
 const HEIGHT = 240;
 
 /** The colours of the groups; the last one is that of all further groups. */
-export const COLORS = /** @type {const} */ (["accent", "completed", "queued", "failed", "running", "canceled"]);
+export const COLORS = /** @type {const} */ (["accent", "completed", "queued", "failed", "canceled"]);
 
 /** @typedef {import("./series.js").Group} Group */
 
@@ -19,6 +19,7 @@ export const COLORS = /** @type {const} */ (["accent", "completed", "queued", "f
  * @property {readonly string[]} days
  * @property {readonly Group[]} groups
  * @property {(value: number) => string} write
+ * @property {readonly number[]} steps between the values of the axis that may be; none: round ones
  * @property {(place: number | null) => void} onDay the day under the pointer
  */
 
@@ -45,13 +46,7 @@ export function Bars(props) {
 }
 
 /** @param {BarsProps} props @param {import("../core/colors.js").Colors} theme @param {number} width @returns {uPlot.Options} */
-function optionsOf({ days, groups, write, onDay }, theme, width) {
-  const axis = {
-    stroke: theme.muted,
-    font: "11px system-ui, sans-serif",
-    grid: { stroke: theme.line, width: 1 },
-    ticks: { show: false },
-  };
+function optionsOf({ days, groups, write, steps, onDay }, theme, width) {
   const bars = uPlot.paths.bars?.({ size: [0.7, 60] });
   return {
     width,
@@ -63,17 +58,7 @@ function optionsOf({ days, groups, write, onDay }, theme, width) {
       x: { time: false, range: () => [-0.6, days.length - 0.4] },
       y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] },
     },
-    axes: [
-      {
-        ...axis,
-        grid: { show: false },
-        space: 60,
-        size: 24,
-        incrs: [1, 2, 5, 7, 14, 30, 60, 90],
-        values: namesOf(days),
-      },
-      { ...axis, size: 66, space: 30, values: (_plot, values) => values.map((value) => write(value)) },
-    ],
+    axes: axesOf(days, write, steps, theme),
     series: [
       {},
       ...groups
@@ -84,6 +69,32 @@ function optionsOf({ days, groups, write, onDay }, theme, width) {
         .toReversed(),
     ],
   };
+}
+
+/**
+ * @param {readonly string[]} days
+ * @param {BarsProps["write"]} write
+ * @param {BarsProps["steps"]} steps
+ * @param {import("../core/colors.js").Colors} theme
+ * @returns {uPlot.Axis[]}
+ */
+function axesOf(days, write, steps, theme) {
+  const axis = {
+    stroke: theme.muted,
+    font: "11px system-ui, sans-serif",
+    grid: { stroke: theme.line, width: 1 },
+    ticks: { show: false },
+  };
+  return [
+    { ...axis, grid: { show: false }, space: 60, size: 24, incrs: [1, 2, 5, 7, 14, 30, 60, 90], values: namesOf(days) },
+    {
+      ...axis,
+      size: 66,
+      space: 30,
+      ...(steps.length > 0 && { incrs: [...steps] }),
+      values: (_plot, values) => values.map((value) => (value === 0 ? "0" : write(value))),
+    },
+  ];
 }
 
 /** @param {readonly string[]} days @returns {uPlot.Axis.DynamicValues} */

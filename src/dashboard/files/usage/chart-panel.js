@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useMemo, useState } from "preact/hooks";
 import { t, tCode } from "../core/i18n.js";
 import { Bars, COLORS } from "./bars.js";
-import { written } from "./figures.js";
+import { stepsOf, written } from "./figures.js";
 import { groupsOf } from "./series.js";
 
 /** @typedef {import("./series.js").Row} Row */
@@ -12,10 +12,11 @@ import { groupsOf } from "./series.js";
 export function ChartPanel({ question: { by, measure }, rows, days }) {
   const [day, setDay] = useState(/** @type {number | null} */ (null));
   const groups = useMemo(() => groupsOf(rows, by, measure, days), [rows, by, measure, days]);
+  const steps = stepsOf(measure);
   const write = (/** @type {number} */ value) => written(measure, value);
   const label = `${tCode("measure", measure)}, ${tCode("usageBy", by)}`;
   return html`<section class="panel" aria-label=${label}>
-    <${Bars} label=${label} days=${days} groups=${groups} write=${write} onDay=${setDay} />
+    <${Bars} label=${label} days=${days} groups=${groups} write=${write} steps=${steps} onDay=${setDay} />
     <ul class="legend">
       ${groups.map(({ name, values }, place) => {
         const value = day === null ? values.reduce((sum, one) => sum + one, 0) : (values[day] ?? 0);

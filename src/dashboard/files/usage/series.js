@@ -5,7 +5,7 @@
 /** @typedef {typeof import("./question.js").MEASURES[number]} Measure */
 
 /** Groups with a colour of their own; all further ones are one. */
-export const MOST_GROUPS = 5;
+export const MOST_GROUPS = 4;
 
 /**
  * @typedef {object} Group
