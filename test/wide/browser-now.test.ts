@@ -83,6 +83,8 @@ test("a server that is killed is told about, and comes back without a reload", o
   const page = await openDashboard(browser, server, { key: server.key });
   await page.locator(".lane").waitFor();
   page.expect(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING/);
+  // Tickets end with the server: the browser tries the old one once more before the page asks for another.
+  page.expect(/401 .*ticket=/);
   server.process.kill("SIGKILL");
   await server.exit;
   await page.shows(/^Disconnected\. Trying again in \d+ s\.$/);
