@@ -36,7 +36,7 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
         await world.restart();
         for (const filter of asked) await checkFilter(world.store, left, filter);
       });
-      await fc.assert(property, { numRuns: 30 });
+      await fc.assert(property, { numRuns: 12 });
     });
 
     test("pages by `after` have every task once, whatever is added in front meanwhile", async (t) => {
@@ -121,7 +121,7 @@ export function exerciseTaskLists(name: string, make: MakePlace): void {
           assert.equal(world.first.lastSeq, tasks.at(-1)?.seq ?? 0);
         },
       );
-      await fc.assert(property, { numRuns: 30 });
+      await fc.assert(property, { numRuns: 12 });
     });
 
     test("a sweep of many tasks takes small steps, and saves made between them resolve in order", async (t) => {
