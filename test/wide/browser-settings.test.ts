@@ -38,7 +38,7 @@ test("settings are changed together, hold at once, and are taken back one by one
     .locator(".setting", { hasText: "Strategy of requests that name none" })
     .getByRole("button", { name: "Reset" })
     .click();
-  await page.page.waitForFunction(`!document.body.textContent.includes("in the place of least_loaded")`);
+  await page.page.getByText("in the place of least_loaded").waitFor({ state: "detached" });
   assert.equal((await configOf(server)).gpu.multi_gpu.default_strategy, "least_loaded");
   await page.isSound();
 });
