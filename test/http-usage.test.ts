@@ -185,6 +185,23 @@ test("an answer that would have too many rows is refused, however few there are 
   await assert.rejects(refused, { code: "invalid_input", message: /^by would make more than 4 rows/ });
 });
 
+test("times further away than any day that may be named mean the first and the last hour", async (t) => {
+  const { app } = testServer(t);
+  for (const [query, from, to] of [
+    [
+      "from=0000-01-01T00:00:00%2B14:00&to=9999-12-31T23:30:00Z",
+      "1970-01-01T00:00:00.000Z",
+      "3000-01-01T00:00:00.000Z",
+    ],
+    ["to=9999-12-31T23:30:00Z&tz=Asia/Tokyo", "2999-12-02T15:00:00.000Z", "3000-01-01T00:00:00.000Z"],
+  ] as const) {
+    const response = await get(app, `/usage?${query}`);
+    assert.equal(response.statusCode, 200, response.body);
+    const answer = response.json<{ from: string; to: string }>();
+    assert.deepEqual([answer.from, answer.to], [from, to]);
+  }
+});
+
 test("a wrong day, time, zone or word is refused with its field", async (t) => {
   const { app } = testServer(t);
   for (const [query, sentence] of [

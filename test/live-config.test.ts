@@ -367,6 +367,36 @@ test("a patch of very many values is refused, and costs little", (t) => {
   assert.equal(Object.keys(world.restart().config.callers.users).length, 1000);
 });
 
+test("a patch of very many resets, unknown names or wrong items costs no more than its size", (t) => {
+  const world = new World(t);
+  world.patch({ callers: { users: many(1000) } });
+  world.patch({ callers: { users: Object.fromEntries(Array.from({ length: 15_000 }, (_, i) => [`n${i}`, null])) } });
+  assert.equal(Object.keys(world.live.config.callers.users).length, 1000, "nobody of them was named");
+  world.patch({ callers: { users: { u1: null, u2: { weight: null } } } });
+  assert.equal(Object.keys(world.live.config.callers.users).length, 998);
+  world.patch({ callers: null });
+  assert.deepEqual(world.live.values, []);
+
+  const names = Array.from({ length: 900 }, (_, i) => [`unknown${i}${"x".repeat(200)}`, 0] as const);
+  const { message } = refusal(() => world.patch(Object.fromEntries(names)));
+  assert.match(message, / And 800 more\.$/);
+  const wrong = Array.from({ length: 20_000 }, () => "x");
+  const { param } = refusal(() => world.patch(inPlacement({ task_specific_mappings: { a: wrong } })));
+  assert.equal(param, "gpu.multi_gpu.task_specific_mappings.a");
+});
+
+test("values that are set take 256 KiB at most, each and together", (t) => {
+  const world = new World(t);
+  const long = (name: string): object => inPlacement({ task_specific_mappings: { [name.repeat(150_000)]: 0 } });
+  const tooLong = inPlacement({ task_specific_mappings: { ["k".repeat(300_000)]: 0 } });
+  assert.match(refusal(() => world.patch(tooLong)).message, /may have 262144 bytes/);
+  world.patch(long("a"));
+  const { code, message } = refusal(() => world.patch(long("b")));
+  assert.equal(code, "invalid_input");
+  assert.match(message, /may have 262144 bytes/);
+  assert.equal(world.live.values.length, 1);
+});
+
 const anyPatch = fc.record(
   {
     default_strategy: fc.constantFrom(...STRATEGIES, null),

@@ -67,9 +67,9 @@ export function misfitOf(validate: ValidateFunction | { errors?: ErrorObject[] |
 export function misfitsOf({ errors }: ValidateFunction, root = "the body"): Misfit[] {
   const all = (errors ?? []).filter(({ keyword }) => keyword !== "if");
   // The sentence about all alternatives names what each of them wants.
-  const unions = all.filter(({ keyword }) => keyword === "anyOf");
+  const unions = new Set(all.filter(({ keyword }) => keyword === "anyOf").map(({ schemaPath }) => `${schemaPath}/`));
   const isOfBranch = ({ schemaPath }: ErrorObject): boolean =>
-    unions.some((union) => schemaPath.startsWith(`${union.schemaPath}/`));
+    unions.values().some((one) => schemaPath.startsWith(one));
   const misfits = all.filter((error) => !isOfBranch(error)).map((error) => withQuotes(error, root));
   return [...new Map(misfits.map((misfit) => [misfit.sentence, misfit])).values()];
 }
@@ -234,7 +234,9 @@ function meant(unknown: string, { properties = {} }: SchemaPart): string | undef
 
 /** Of short names, two letters are half: temp is not text. */
 function isMistyped(known: string, name: string): boolean {
-  return distance(known, name) <= (Math.min(known.length, name.length) > 4 ? 2 : 1);
+  const wrong = Math.min(known.length, name.length) > 4 ? 2 : 1;
+  // What strangers send may be of any length, and comparing takes as long.
+  return Math.abs(known.length - name.length) <= wrong && distance(known, name) <= wrong;
 }
 
 /** How many letters are wrong: missing, too many, others, or two neighbours that have changed places. */

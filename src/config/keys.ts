@@ -83,11 +83,6 @@ export function keyName(path: Path): string {
   return fieldName(path, "the configuration");
 }
 
-/** Whether `path` leads to the same as `outer`, or to something inside. */
-export function isWithin(path: Path, outer: Path): boolean {
-  return outer.length <= path.length && outer.every((key, index) => key === path[index]);
-}
-
 /** undefined: there is nothing. */
 export function valueAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>(

@@ -8,8 +8,8 @@ import { wallTimeText } from "../common/clock.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { tellOperators } from "../topics.ts";
-import { type Finding, type Path } from "./findings.ts";
-import { countsFrom, isKey, isWithin, keyName, leavesOf, LIVE_KEYS, redacted, valueAt, withValue } from "./keys.ts";
+import { type Finding, listed, type Path } from "./findings.ts";
+import { countsFrom, isKey, keyName, leavesOf, LIVE_KEYS, redacted, valueAt, withValue } from "./keys.ts";
 import { deepFreeze, withoutNulls } from "./load.ts";
 import { differingKeys, laterDifferences, liveDifferences, type ReloadReport, reloadWords } from "./reload.ts";
 import { type RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
@@ -48,7 +48,12 @@ const NOBODY: LiveUsers = {
 /** Values that may be set while the server runs; whoever wants more writes them into the file. */
 const MOST_VALUES = 1000;
 
+/** Bytes of one change in JSON, and of all values together: each answer and each change has them all. */
+const MOST_BYTES = 256 * 1024;
+
 const TOO_MANY = `At most ${MOST_VALUES} values may be set while the server runs; write them into the configuration file.`;
+
+const TOO_LONG = `A change of the configuration, and all values that are set while the server runs, may have ${MOST_BYTES} bytes; write longer ones into the configuration file.`;
 
 /** Characters of a sentence about changes. */
 const MOST_WORDS = 500;
@@ -187,21 +192,31 @@ export class LiveSettings {
 
   /** @throws {AltLasError} as of `patch` */
   #patched(patch: object, by: string): readonly RuntimeValue[] {
+    refuseLong(patch);
     const at = wallTimeText();
     const locked: Path[] = [];
-    let values = this.#values;
+    const set: RuntimeValue[] = [];
+    const replaced = new Set<string>();
     for (const { path, value } of leavesOf(patch)) {
-      if (value === null && isKey(path)) values = values.filter((one) => !isWithin(one.path, path));
-      else if (this.#says(path, value)) continue;
-      else if (isKey(path) && countsFrom(path) !== "now") locked.push(path);
-      else values = [...values.filter((one) => !isWithin(one.path, path)), this.#valueOf(path, value, { by, at })];
-      if (values.length > MOST_VALUES) throw new AltLasError("invalid_input", TOO_MANY);
+      const isReset = value === null && isKey(path);
+      if (!isReset && this.#says(path, value)) continue;
+      if (!isReset && isKey(path) && countsFrom(path) !== "now") {
+        locked.push(path);
+        continue;
+      }
+      replaced.add(pathText(path));
+      if (!isReset) set.push(this.#valueOf(path, value, { by, at }));
+      if (set.length > MOST_VALUES) throw new AltLasError("invalid_input", TOO_MANY);
     }
+    const values = [...this.#values.filter(({ path }) => !isReplaced(path, replaced)), ...set];
+    if (values.length > MOST_VALUES) throw new AltLasError("invalid_input", TOO_MANY);
     const { config, findings } = compose(this.#base, values);
     refuse(findings, locked);
     // With their defaults, and without those that the file says anyway.
     const whole = values.map((one) => ({ ...one, value: saidBy(config, one.path) }));
-    return whole.filter(({ path, value }) => !isDeepStrictEqual(value, saidBy(this.#base, path)));
+    const own = whole.filter(({ path, value }) => !isDeepStrictEqual(value, saidBy(this.#base, path)));
+    refuseLong(own);
+    return own;
   }
 
   #valueOf(path: Path, value: unknown, { by, at }: Pick<RuntimeValue, "by" | "at">): RuntimeValue {
@@ -235,6 +250,16 @@ export class LiveSettings {
   }
 }
 
+/** @param texts of paths: what is at one of these, or inside, is replaced */
+function isReplaced(path: Path, texts: ReadonlySet<string>): boolean {
+  return path.some((_key, index) => texts.has(pathText(path.slice(0, index + 1))));
+}
+
+/** @throws {AltLasError} `invalid_input` */
+function refuseLong(value: unknown): void {
+  if (Buffer.byteLength(JSON.stringify(value)) > MOST_BYTES) throw new AltLasError("invalid_input", TOO_LONG);
+}
+
 function pathsOf(values: readonly RuntimeValue[]): ReadonlySet<string> {
   return new Set(values.map(({ path }) => pathText(path)));
 }
@@ -245,7 +270,7 @@ function refuse(findings: readonly Finding[], locked: readonly Path[]): void {
   const all = [...findings, ...later];
   const [first] = all;
   if (first === undefined) return;
-  const sentence = all.map((one) => one.sentence).join(" ");
+  const sentence = listed(all.map((one) => one.sentence)).replaceAll("\n", " ");
   throw new AltLasError(findings.length > 0 ? "invalid_input" : "conflict", sentence, { param: keyName(first.path) });
 }
 

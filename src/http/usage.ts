@@ -18,6 +18,8 @@ import {
 import { type ServerParts } from "./server-parts.ts";
 import { reportOf } from "./usage-report.ts";
 
+/** The hour after those of the last day that may be named. */
+const LAST_HOUR = Date.parse("3000-01-01T00:00:00Z") / HOUR;
 /** Days of an answer to whoever names no time, with the last one. */
 const USUAL_DAYS = 30;
 
@@ -94,7 +96,8 @@ function timeOf({ from: first, to: last }: UsageQuery, zone: Zone): { readonly f
 function hourOf(field: "from" | "to", given: string, zone: Zone): number {
   if (isDay(given)) return zone.firstHourOf(field === "to" ? dayAfter(given) : given);
   const time = timeIn(given);
-  if (time !== undefined) return Math.ceil(time / HOUR);
+  // No hour is before the first that is counted, and a year has four digits.
+  if (time !== undefined) return Math.min(Math.max(Math.ceil(time / HOUR), 0), LAST_HOUR);
   throw refused(field, 'a day like "2026-11-29", or a time with its zone like "2026-11-29T12:00:00Z"', given);
 }
 
