@@ -40,16 +40,12 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "browser",
-    tests: [
-      "browser",
-      "browser-api",
-      "browser-models",
-      "browser-now",
-      "browser-playground",
-      "browser-settings",
-      "browser-tasks",
-      "browser-usage",
-    ],
+    tests: ["browser", "browser-api", "browser-now", "browser-settings"],
+    dependsOn: ["src/dashboard/**", "src/http/**"],
+  },
+  {
+    name: "browser-pages",
+    tests: ["browser-models", "browser-playground", "browser-tasks", "browser-usage"],
     dependsOn: ["src/dashboard/**", "src/http/**"],
   },
   {
