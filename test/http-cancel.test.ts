@@ -170,13 +170,19 @@ test("many tasks are canceled by what they have in common, by their ids, or both
   }
   tasks.canceled.length = 0;
   await post(app, "/tasks/cancel", { status: "queued" }, AS.admin);
-  assert.deepEqual(tasks.canceled, [{ ...ANY, user: undefined, status: "queued" }]);
+  await post(app, "/tasks/cancel", { user: "bob", status: "queued" }, AS.admin);
+  assert.deepEqual(tasks.canceled, [
+    { ...ANY, user: undefined, status: "queued" },
+    { ...ANY, user: "bob", status: "queued" },
+  ]);
+  refusal(await post(app, "/tasks/cancel", { user: "bob" }), 403, "forbidden");
+  assert.equal(tasks.canceled.length, 2);
 });
 
 test("canceling many without saying which is refused", async (t) => {
   const { app, tasks } = testServer(t);
   const sentence =
-    "Name the tasks to cancel: the body must have at least one of task_ids, status, batch_id, task_type, gpu_id, since, until.";
+    "Name the tasks to cancel: the body must have at least one of task_ids, status, user, batch_id, task_type, gpu_id, since, until.";
   const responses = [
     await postNothing(app, "/tasks/cancel", AS.admin),
     await post(app, "/tasks/cancel", "", AS.admin),

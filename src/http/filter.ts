@@ -5,8 +5,7 @@ import { shown } from "../common/validation.ts";
 import { maySee } from "./access.ts";
 import { type CancelRequest, type TasksQuery } from "./schemas/tasks.ts";
 
-type Selection = Pick<TasksQuery, "user"> &
-  Pick<TasksQuery & CancelRequest, "batch_id" | "task_type" | "gpu_id" | "since" | "until">;
+type Selection = Pick<TasksQuery & CancelRequest, "user" | "batch_id" | "task_type" | "gpu_id" | "since" | "until">;
 
 /** ISO 8601 with a zone; without one it would mean something else on another machine. */
 const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;

@@ -43,6 +43,9 @@ export type TaskQuery = Static<typeof TaskQuery>;
 
 /** Filters of lists and cancellations, beside the status. */
 const selection = {
+  user: Type.Optional(
+    Type.String({ ...UserName, description: "Only this user's tasks. A `user` may name itself alone." }),
+  ),
   batch_id: Type.Optional(Uuid("Only tasks of this batch.")),
   task_type: Type.Optional(TaskType({ description: "Only tasks of this type" })),
   gpu_id: Type.Optional(
@@ -76,9 +79,6 @@ export const TasksQuery = closed({
     Type.String({
       description: "The `next` of another answer: only what follows there. Unlike offset, new tasks do not shift it.",
     }),
-  ),
-  user: Type.Optional(
-    Type.String({ ...UserName, description: "Only this user's tasks. A `user` may name itself alone." }),
   ),
   ...selection,
 });
