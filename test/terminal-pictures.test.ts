@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import fc from "fast-check";
 import { endsOf } from "../src/cli/remote/ids.ts";
-import { jsonText, legibleText } from "../src/cli/remote/legible.ts";
+import { jsonText, legibleText } from "../src/common/legible.ts";
 import { picture } from "../src/cli/remote/picture.ts";
 import { Screen } from "../src/cli/remote/screen.ts";
 import { type Sight } from "../src/cli/remote/sight.ts";

@@ -2,7 +2,7 @@
 import { type Columns, gpuPage, gpusTable } from "./gpus-table.ts";
 import { type GpuDetails, type GpusAnswer } from "../http/schemas/gpus.ts";
 import { ask, type Remote } from "./remote/client.ts";
-import { jsonText, legible } from "./remote/legible.ts";
+import { jsonText, legible } from "../common/legible.ts";
 import { wrap } from "./table.ts";
 
 export interface GpusOptions extends Remote {

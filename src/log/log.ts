@@ -1,6 +1,7 @@
 /** The log: on standard error, for people on a terminal and as JSON lines elsewhere. */
 import { pino, type DestinationStream, type Logger } from "pino";
 import pretty from "pino-pretty";
+import { legibleText } from "../common/legible.ts";
 import { type Config } from "../config/config.ts";
 import { withoutStartLines } from "./start-lines.ts";
 
@@ -131,11 +132,27 @@ function forPeople(): DestinationStream {
   const destination = pino.destination({ dest: STDERR, sync: true });
   // A terminal that was closed takes no line any more, which must not end the server.
   destination.on("error", () => {});
-  return pretty({
-    destination,
+  return forTerminal(destination);
+}
+
+/** Lines as people read them. What a client or a model's server has sent may be in any of them, and neither changes colours nor adds lines. */
+export function forTerminal(destination: NodeJS.WritableStream | DestinationStream): DestinationStream {
+  const shown = pretty({
+    destination: destination as NodeJS.WritableStream,
     colorize: !process.env["NO_COLOR"],
     singleLine: true,
     translateTime: "SYS:HH:MM:ss.l",
     ignore: "pid,hostname",
   });
+  return { write: (line) => void shown.write(harmless(line)) };
+}
+
+/** @param line in JSON */
+function harmless(line: string): string {
+  const parts: unknown = JSON.parse(line, (key, part: unknown) => {
+    if (typeof part !== "string") return part;
+    // A further line of a message must not look like one of the log.
+    return key === "msg" ? legibleText(part).replaceAll("\n", "\n    ") : legibleText(part);
+  });
+  return `${JSON.stringify(parts)}\n`;
 }

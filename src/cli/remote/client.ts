@@ -5,7 +5,7 @@ import { type Config } from "../../config/config.ts";
 import { AltLasError, type ErrorCode, ERRORS, messageOf } from "../../errors.ts";
 import { isObject } from "../../common/json-values.ts";
 import { shown } from "../../common/validation.ts";
-import { legible } from "./legible.ts";
+import { legible } from "../../common/legible.ts";
 
 /** A running server, and who asks it. */
 export interface Remote {

@@ -6,7 +6,7 @@ import { wrap } from "../table.ts";
 import { ask, type Remote } from "./client.ts";
 import { type Places } from "./follow.ts";
 import { idsMeant } from "./ids.ts";
-import { jsonText, legible } from "./legible.ts";
+import { jsonText, legible } from "../../common/legible.ts";
 
 export interface CancelOptions extends Places {
   readonly remote: Remote;

@@ -3,7 +3,7 @@ import { type TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
 import { type ServerEvent } from "./client.ts";
-import { jsonText, legibleText } from "./legible.ts";
+import { jsonText, legibleText } from "../../common/legible.ts";
 import { painted, type Terminal } from "./terminal.ts";
 
 /** Exit codes of a command that has waited for a task. */

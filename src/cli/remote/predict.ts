@@ -6,7 +6,7 @@ import { wrap } from "../table.ts";
 import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
 import { exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
 import { endOf } from "./ids.ts";
-import { jsonText, legible } from "./legible.ts";
+import { jsonText, legible } from "../../common/legible.ts";
 import { painted } from "./terminal.ts";
 import { tookWords } from "./times.ts";
 import { WaitNotes } from "./wait-notes.ts";

@@ -2,7 +2,7 @@
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { wallTime } from "../../common/clock.ts";
 import { hanging, table, wrapped } from "../table.ts";
-import { jsonText, legible, legibleText } from "./legible.ts";
+import { jsonText, legible, legibleText } from "../../common/legible.ts";
 import { type Listed, type Look } from "./tasks.ts";
 import { painted, paintedStatus } from "./terminal.ts";
 import { between, clockOf, tookWords, whenOf } from "./times.ts";

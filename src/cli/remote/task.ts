@@ -5,7 +5,7 @@ import { ask, type Remote, type ServerEvent } from "./client.ts";
 import { eventLine, exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
 import { idsMeant } from "./ids.ts";
 import { lastingEvents } from "./lasting.ts";
-import { jsonText } from "./legible.ts";
+import { jsonText } from "../../common/legible.ts";
 import { taskPage } from "./task-page.ts";
 import { type Listed } from "./tasks.ts";
 import { WaitNotes } from "./wait-notes.ts";

@@ -5,7 +5,7 @@ import { type Columns, widest, wrap } from "../table.ts";
 import { ask, type Remote } from "./client.ts";
 import { type Column, fittedTable, type Row } from "./fitted-table.ts";
 import { endsOf } from "./ids.ts";
-import { jsonText, legible } from "./legible.ts";
+import { jsonText, legible } from "../../common/legible.ts";
 import { paintedStatus } from "./terminal.ts";
 import { between, tookWords, whenOf } from "./times.ts";
 

@@ -2,7 +2,7 @@
 import { setTimeout } from "node:timers/promises";
 import { AltLasError } from "../../errors.ts";
 import { type Remote } from "./client.ts";
-import { jsonText } from "./legible.ts";
+import { jsonText } from "../../common/legible.ts";
 import { picture } from "./picture.ts";
 import { type Life, type MaybeKeyboard, Screen } from "./screen.ts";
 import { look, type Sight } from "./sight.ts";

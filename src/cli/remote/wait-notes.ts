@@ -2,7 +2,7 @@
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { ask, type Remote } from "./client.ts";
 import { type TextWriter } from "./follow.ts";
-import { legible } from "./legible.ts";
+import { legible } from "../../common/legible.ts";
 
 /** Milliseconds between two questions: a task that starts at once is asked for none. */
 const INTERVAL = 2000;
