@@ -15,7 +15,9 @@ import {
   STRATEGIES as OWN_STRATEGIES,
 } from "../src/dashboard/files/playground/request.js";
 import { STATUSES } from "../src/dashboard/files/tasks/filters.js";
-import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../src/task.ts";
+import { ENGLISH } from "../src/dashboard/files/words/index.js";
+import { changeableKeys } from "../src/config/keys.ts";
+import { type Attempt, PRIORITIES, STRATEGIES, TASK_STATUSES } from "../src/task.ts";
 
 const ANSWER = {
   config: {
@@ -107,4 +109,32 @@ test("names of the server's own are those of the server", () => {
   assert.deepEqual(OWN_STRATEGIES, [...STRATEGIES]);
   assert.deepEqual(OWN_PRIORITIES, [...PRIORITIES]);
   assert.deepEqual(STATUSES, TASK_STATUSES);
+});
+
+test("each key that may change, and each way in which an attempt ends, has words of its own", () => {
+  // A name that people choose, like a task type, is its own.
+  const keys = changeableKeys().filter((key) => !key.endsWith("*"));
+  const ends = {
+    completed: 0,
+    failed: 0,
+    canceled: 0,
+    timeout: 0,
+    worker_crash: 0,
+    gpu_lost: 0,
+    out_of_memory: 0,
+    gpu_full: 0,
+    worker_stopped: 0,
+    gpu_drained: 0,
+    server_stop: 0,
+    server_restart: 0,
+  } satisfies Record<NonNullable<Attempt["reason"]>, 0>;
+  const words = [
+    ...keys.map((key) => `setting.${key.split(".").at(-1)}`),
+    ...Object.keys(ends).map((end) => `attemptEnd.${end}`),
+  ];
+  assert.deepEqual(
+    words.filter((word) => !Object.hasOwn(ENGLISH, word)),
+    [],
+  );
+  assert.equal(kind("log.requests", "errors"), "logged");
 });

@@ -77,6 +77,18 @@ test("both pages are sound in the dark, in Turkish and on a phone", options, asy
   }
 });
 
+test("what an engine chose fits a phone, and the open page is in sight in the navigation", options, async (t) => {
+  const server = await Server.start(t, { args: ["--devices", "cpu:1"] });
+  const page = await openDashboard(browser, server, { key: server.key, language: "tr", size: PHONE, place: "gpus/0" });
+  await page.locator("table.engine tr").first().waitFor();
+  await page.isSound("one GPU with a model");
+  await page.go("settings");
+  await page.page.waitForFunction(`(() => {
+    const { left, right } = document.querySelector("nav [aria-current]").getBoundingClientRect();
+    return document.querySelector("main[data-page=settings]") !== null && left >= 0 && right <= innerWidth;
+  })()`);
+});
+
 test("a server that is killed is told about, and comes back without a reload", options, async (t) => {
   const config = `gpu: { devices: "simulated:1" }\n${SLOW}`;
   const server = await Server.start(t, { config });

@@ -106,7 +106,7 @@ test("a task whose worker dies is shown as it waits, and its text begins anew", 
   const page = await openDashboard(browser, server, { key: server.key, place: `tasks/${task_id}` });
   await page.page.getByRole("region", { name: "Answer" }).locator(".long-text").waitFor();
   server.signalWorker(0, "SIGKILL");
-  await page.shows("worker crash");
+  await page.shows("the worker died");
   await page.shows("Attempt 2: the text begins anew.");
   await page.page.getByRole("region", { name: "Answer" }).locator(".long-text").waitFor();
   await page.isSound();

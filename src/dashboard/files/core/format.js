@@ -27,6 +27,11 @@ export function number(value, digits = 0) {
   return value === null || value === undefined ? NONE : numbers({ maximumFractionDigits: digits }).format(value);
 }
 
+/** How often a second: a digit after the point only where it says something. @param {number | null | undefined} value */
+export function rate(value) {
+  return number(value, value !== null && value !== undefined && value < 99.95 ? 1 : 0);
+}
+
 /** @param {number | null | undefined} value 0 to 100 */
 export function percent(value) {
   return value === null || value === undefined

@@ -26,6 +26,18 @@ function withUnit(value, unit) {
   return value === null ? NONE : `${number(value)} ${unit}`;
 }
 
+/** The limit is left out where the device tells none. @param {GpuDetails} gpu */
+function temperatureOf({ temperature, max_temperature: most }) {
+  const value = withUnit(temperature, "°C");
+  return most === null ? value : t("gpus.upTo", { value, most: withUnit(most, "°C") });
+}
+
+/** @param {GpuDetails} gpu */
+function powerOf({ power, power_limit: limit }) {
+  const part = withUnit(power, "W");
+  return limit === null ? part : t("gpus.ofAll", { part, all: withUnit(limit, "W") });
+}
+
 /** @param {GpuDetails} gpu @returns {[title: string, text: string][]} */
 function measured(gpu) {
   const { ecc, throttle, xids } = gpu;
@@ -33,11 +45,8 @@ function measured(gpu) {
   return [
     [t("gpus.utilization"), percent(gpu.utilization)],
     [t("gpus.memory"), t("gpus.ofAll", { part: bytes(gpu.memory_used), all: bytes(gpu.memory_total) })],
-    [
-      t("gpus.temperature"),
-      t("gpus.upTo", { value: withUnit(gpu.temperature, "°C"), most: withUnit(gpu.max_temperature, "°C") }),
-    ],
-    [t("gpus.power"), t("gpus.ofAll", { part: withUnit(gpu.power, "W"), all: withUnit(gpu.power_limit, "W") })],
+    [t("gpus.temperature"), temperatureOf(gpu)],
+    [t("gpus.power"), powerOf(gpu)],
     [t("gpus.energy"), gpu.energy === null ? NONE : `${number(gpu.energy / 3_600_000, 2)} kWh`],
     [t("gpus.throttle"), throttle === null ? NONE : throttle.join(", ") || t("gpus.noThrottle")],
     [
@@ -79,7 +88,7 @@ export function Settings({ gpu }) {
   return html`<section class="panel">
     <h2>${t("gpus.settings")}</h2>
     ${note !== null && html`<p class="note">${note}</p>`}
-    <table>
+    <table class="cards engine">
       <tbody>
         ${settings.map(
           ({ name, value, reason }) =>

@@ -10,7 +10,7 @@ export function Queue() {
   useEffect(watchQueue, []);
   const { total, tasks } = queue.value ?? { total: 0, tasks: [] };
   return html`<section class="panel queue">
-    <h2>${t("now.queue")} <span class="muted">${t("now.waitingTasks", { n: total })}</span></h2>
+    <h2>${t("now.queue")} ${total > 0 && html`<span class="muted">${t("now.waitingTasks", { n: total })}</span>`}</h2>
     ${total === 0 && html`<p class="note">${t("now.nobodyWaits")}</p>`}
     <ul>
       ${tasks.map((task) => html`<${Waiting} key=${task.task_id} task=${task} />`)}

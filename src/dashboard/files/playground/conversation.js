@@ -1,6 +1,6 @@
 /** What was said, and the answer as it comes. */
 import { html } from "htm/preact";
-import { duration, number } from "../core/format.js";
+import { duration, rate } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { href } from "../core/router.js";
 import { grown } from "../parts/blocks.js";
@@ -68,7 +68,7 @@ function Figures({ gpuId, pace, ended }) {
   return [
     gpuId === null ? null : t("play.onGpu", { id: String(gpuId) }),
     firstToken === null ? null : t("play.firstToken", { time: duration(firstToken) }),
-    speed === null ? null : t("play.perSecond", { n: number(speed, 1) }),
+    speed === null ? null : t("play.perSecond", { n: rate(speed) }),
     tokens === undefined ? null : t("play.tokens", { n: tokens }),
   ]
     .filter((text) => text !== null)

@@ -3,10 +3,11 @@ import { html } from "htm/preact";
 import { moment } from "../core/format.js";
 import { t, tCode } from "../core/i18n.js";
 import { STRATEGIES } from "../playground/request.js";
-import { kindOf, textOf } from "./keys.js";
+import { kindOf, sectionOf, textOf } from "./keys.js";
 
 /** As the configuration has them. */
 export const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
+export const LOGGED = ["all", "errors", "none"];
 
 /** @typedef {{ currentTarget: HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement }} FieldEvent */
 /** @typedef {import("./keys.js").Setting} Setting */
@@ -26,6 +27,7 @@ export function Field({ setting, edit, change, strategies, onEdit, onReset }) {
       kind=${kindOf(setting)}
       text=${edit ?? textOf(value)}
       strategies=${strategies}
+      empty=${sectionOf(path).code === "user" ? t("settings.ofAll") : t("settings.none")}
       onText=${(/** @type {string} */ text) => onEdit(key, text)}
     />
     <p class="note">
@@ -43,19 +45,21 @@ function SetBy({ change: { by, at, instead_of }, onReset }) {
 }
 
 /**
- * @param {{ id: string, kind: import("./keys.js").Kind, text: string, strategies: readonly string[], onText: (text: string) => void }} props
+ * @param {{ id: string, kind: import("./keys.js").Kind, text: string, strategies: readonly string[], empty: string,
+ *   onText: (text: string) => void }} props empty: what holds where nothing stands
  */
-function Editor({ id, kind, text, strategies, onText }) {
+function Editor({ id, kind, text, strategies, empty, onText }) {
   const onChange = (/** @type {FieldEvent} */ { currentTarget }) => onText(currentTarget.value);
   if (kind === "strategies") return html`<${Several} id=${id} text=${text} onText=${onText} />`;
   if (kind === "json") {
     return html`<textarea id=${id} rows="4" class="mono" value=${text} onInput=${onChange}></textarea>`;
   }
   if (kind === "plain") {
-    return html`<input id=${id} value=${text} placeholder=${t("settings.none")} onInput=${onChange} />`;
+    return html`<input id=${id} value=${text} placeholder=${empty} onInput=${onChange} />`;
   }
-  const options = { strategy: strategies, level: LEVELS, switch: ["true", "false"] }[kind];
-  const name = (/** @type {string} */ value) => (kind === "switch" ? tCode("switch", value) : value);
+  const options = { strategy: strategies, level: LEVELS, logged: LOGGED, switch: ["true", "false"] }[kind];
+  const name = (/** @type {string} */ value) =>
+    kind === "switch" ? tCode("switch", value) : kind === "logged" ? tCode("logged", value) : value;
   return html`<select id=${id} value=${text} onChange=${onChange}>
     ${options.map((value) => html`<option key=${value} value=${value}>${name(value)}</option>`)}
   </select>`;

@@ -94,13 +94,14 @@ export function patchOf(changes) {
   return patch;
 }
 
-/** How a setting is edited. @typedef {"strategy" | "strategies" | "level" | "switch" | "json" | "plain"} Kind */
+/** How a setting is edited. @typedef {"strategy" | "strategies" | "level" | "logged" | "switch" | "json" | "plain"} Kind */
 
 /** @param {Setting} setting @returns {Kind} */
 export function kindOf({ key, value }) {
   if (key.endsWith(".default_strategy")) return "strategy";
   if (key.endsWith(".strategies")) return "strategies";
   if (key === "log.level") return "level";
+  if (key === "log.requests") return "logged";
   if (typeof value === "boolean") return "switch";
   return typeof value === "object" && value !== null ? "json" : "plain";
 }

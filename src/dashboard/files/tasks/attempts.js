@@ -1,7 +1,7 @@
 /** Each time that a GPU had the task. */
 import { html } from "htm/preact";
 import { duration, moment } from "../core/format.js";
-import { t } from "../core/i18n.js";
+import { t, tCode } from "../core/i18n.js";
 import { href } from "../core/router.js";
 
 /** @typedef {import("./types.js").Task["attempts"][number]} Attempt */
@@ -37,7 +37,7 @@ export function Attempts({ task: { attempts } }) {
 function Row({ number, attempt }) {
   const { gpu_id, started_at, ended_at, reason, alone, error, unlisted } = attempt;
   const lasted = ended_at === null ? null : (Date.parse(ended_at) - Date.parse(started_at)) / 1000;
-  const end = ended_at === null ? t("task.runs") : (reason ?? "").replaceAll("_", " ");
+  const end = ended_at === null ? t("task.runs") : tCode("attemptEnd", reason ?? "");
   const notes = [
     error,
     alone === true ? t("task.alone") : undefined,

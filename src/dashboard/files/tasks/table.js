@@ -1,6 +1,6 @@
 /** Tasks as rows. On a phone each row is a card; its cells then show their names. */
 import { html } from "htm/preact";
-import { ago, duration, moment, NONE, number } from "../core/format.js";
+import { ago, duration, moment, NONE, number, rate } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { href } from "../core/router.js";
 import { role } from "../core/session.js";
@@ -64,7 +64,7 @@ function Row({ task, now }) {
     <${Figure} name=${t("tasks.waited")} text=${duration(waited)} />
     <${Figure} name=${t("tasks.took")} text=${duration(ran)} />
     <${Figure} name=${t("tasks.tokens")} text=${number(tokens)} />
-    <${Figure} name=${t("tasks.speed")} text=${number(speedOf(task), 1)} />
+    <${Figure} name=${t("tasks.speed")} text=${rate(speedOf(task))} />
     <td class="snippet">${snippetOf(task)}</td>
   </tr>`;
 }

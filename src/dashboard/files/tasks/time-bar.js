@@ -1,6 +1,6 @@
 /** A task's time, phase by phase. */
 import { html } from "htm/preact";
-import { duration, number } from "../core/format.js";
+import { duration, rate } from "../core/format.js";
 import { t, tCode } from "../core/i18n.js";
 import { useNow } from "../parts/now.js";
 import { phasesOf, speedOf } from "./phases.js";
@@ -28,7 +28,7 @@ export function TimeBar({ task }) {
       ${[
         t("task.whole", { time: duration(whole) }),
         firstToken === null ? null : t("task.firstToken", { time: duration(firstToken) }),
-        speed === null ? null : t("play.perSecond", { n: number(speed, 1) }),
+        speed === null ? null : t("play.perSecond", { n: rate(speed) }),
       ]
         .filter((text) => text !== null)
         .join(" · ")}

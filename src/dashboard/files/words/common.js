@@ -65,7 +65,7 @@ export const tr = {
   "theme.light": "Açık",
   "theme.dark": "Koyu",
   "app.noPage": "Böyle bir sayfa yok.",
-  "app.toNow": "Şu an sayfasına git",
+  "app.toNow": "“Şu an” sayfasına git",
   "signIn.title": "Oturum aç",
   "signIn.how": "Oturum açma yöntemi",
   "signIn.withKey": "API anahtarı",

@@ -8,6 +8,7 @@ export const en = {
   "settings.undo": "Undo",
   "settings.reset": "Reset",
   "settings.none": "none",
+  "settings.ofAll": "as for each user",
   "settings.setBy": "set by {user}, {time}, in the place of {before}",
   "settings.ofUser": "Limits of {name}",
   "settings.fixed": "Settings that need a restart: change the file, and start the server again",
@@ -51,6 +52,10 @@ export const en = {
   "setting.requests_per_minute": "Requests a minute",
   "setting.tokens_per_minute": "Tokens a minute",
   "setting.level": "Level of the log",
+  "setting.requests": "Requests that have a line in the log",
+  "logged.all": "all",
+  "logged.errors": "those that failed, were refused or slow",
+  "logged.none": "none",
 };
 
 /** @type {typeof en} */
@@ -62,6 +67,7 @@ export const tr = {
   "settings.undo": "Geri al",
   "settings.reset": "Sıfırla",
   "settings.none": "yok",
+  "settings.ofAll": "her kullanıcı için olan",
   "settings.setBy": "{user} ayarladı, {time}; önceki değer: {before}",
   "settings.ofUser": "{name} kullanıcısının sınırları",
   "settings.fixed": "Yeniden başlatma isteyen ayarlar: dosyayı değiştirip sunucuyu yeniden başlatın",
@@ -105,4 +111,8 @@ export const tr = {
   "setting.requests_per_minute": "Dakikada istek",
   "setting.tokens_per_minute": "Dakikada token",
   "setting.level": "Günlük düzeyi",
+  "setting.requests": "Günlükte satırı olan istekler",
+  "logged.all": "tümü",
+  "logged.errors": "başarısız, reddedilen ya da yavaş olanlar",
+  "logged.none": "hiçbiri",
 };

@@ -33,7 +33,7 @@ export const tr = {
   "usage.none": "Bu sürede biten görev yok.",
   "usage.from": "Başlangıç",
   "usage.to": "Bitiş",
-  "usage.by": "Ayrım",
+  "usage.by": "Gruplama",
   "usage.measure": "Grafik",
   "usage.days": "{n} gün",
   "usage.csv": "CSV olarak kaydet",
