@@ -201,6 +201,14 @@ test("columns in which nothing is known go before a name is shortened", () => {
   assert.match(gpusTable(gpus, 38), /^0 {4}NVIDIA…3090 \(left\) {2,}ready/m);
 });
 
+test("columns in which nothing is known make room for whole names, bars and models", () => {
+  const measured = { ...CPU_DEVICE, utilization: 3, memoryUsed: GIB, memoryTotal: 24 * GIB, modelName: "demo" };
+  const gpus = [0, 1].map((id) => viewOfGpu({ ...measured, id, name: `CPU device ${id} (AMD EPYC)` }));
+  const [head, first] = gpusTable(gpus, 100).split("\n");
+  assert.match(head!, /MEMORY +MODEL$/);
+  assert.match(first!, /^0 +CPU device 0 \(AMD EPYC\) .*demo$/);
+});
+
 test("a reason that several GPUs share stands once, with their numbers", () => {
   const gpus = [0, 1, 2].map((id) => viewOfGpu(id === 1 ? { ...H100, id } : { ...FAULTED, id }));
   const text = gpusTable(gpus, 70);

@@ -66,8 +66,8 @@ interface Layout {
 const LAST = HEAD.indexOf("MODEL");
 
 /**
- * 1. Bars become narrower, and go, before names are shortened much.
- * 2. Where names would be shortened even without bars, columns in which nothing is known go first.
+ * 1. Where not everything has room, columns in which nothing is known go first.
+ * 2. Bars become narrower, and go, before names are shortened much.
  * 3. Where names would tell nothing then, figures go that the page of one GPU has too.
  * 4. The names of models stand where there is room left.
  */
@@ -81,9 +81,9 @@ function layoutFor(gpus: readonly GpuView[], columns: Columns): Layout {
     const width = widths.reduce((sum, cells) => sum + cells + GAP, -GAP);
     return { bars, names: longest - Math.max(0, width - columns), shown };
   };
-  const plain = layoutWith(0, all);
+  const whole = layoutWith(BARS[0], [...all, LAST]);
   const known =
-    plain.names >= longest ? all : all.filter((column) => gpus.some((gpu) => cellsOf(gpu, 0, longest)[column] !== "-"));
+    whole.names >= longest ? all : all.filter((column) => gpus.some((gpu) => cellsOf(gpu, 0, longest)[column] !== "-"));
   const wanted = Math.min(longest, ENOUGH_FOR_A_NAME);
   const barred = BARS.map((bars) => layoutWith(bars, known)).find(({ names }) => names >= wanted);
   if (barred !== undefined && gpus.every((gpu) => modelsOn(gpu) === "-")) return barred;

@@ -83,10 +83,9 @@ test("what an engine chose fits a phone, and the open page is in sight in the na
   await page.locator("table.engine tr").first().waitFor();
   await page.isSound("one GPU with a model");
   await page.go("settings");
-  await page.page.waitForFunction(`(() => {
-    const { left, right } = document.querySelector("nav [aria-current]").getBoundingClientRect();
-    return document.querySelector("main[data-page=settings]") !== null && left >= 0 && right <= innerWidth;
-  })()`);
+  await page.locator(".setting").first().waitFor();
+  const isInSight = `(({ left, right }) => left >= 0 && right <= innerWidth)(document.querySelector("nav [aria-current]").getBoundingClientRect())`;
+  assert.ok(await page.page.evaluate(isInSight));
 });
 
 test("a server that is killed is told about, and comes back without a reload", options, async (t) => {
