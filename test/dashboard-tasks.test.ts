@@ -141,4 +141,10 @@ test("a block ends at a line break, which is no part of it, and never within a c
   const [first, second] = grown([], `a${"😀".repeat(10_001)}`);
   assert.equal(first, `a${"😀".repeat(9999)}`);
   assert.equal(second, "😀😀");
+  const words = grown([], `${"a".repeat(19_999)} ${"b".repeat(20_000)} c`);
+  assert.deepEqual(
+    words.map(({ length }) => length),
+    [20_000, 20_000, 2],
+    "a space belongs to its block, which is no longer for it",
+  );
 });

@@ -35,7 +35,7 @@ function endIn(text) {
   const line = text.indexOf("\n", BLOCK);
   if (line !== -1 && line <= LONGEST) return { at: line, next: line + 1 };
   if (text.length <= LONGEST) return null;
-  const space = text.lastIndexOf(" ", LONGEST);
+  const space = text.lastIndexOf(" ", LONGEST - 1);
   if (space > BLOCK) return { at: space + 1, next: space + 1 };
   // Half of a character outside the basic plane would be shown as two question marks.
   const at = /[\uD800-\uDBFF]/.test(text.charAt(LONGEST - 1)) ? LONGEST - 1 : LONGEST;
