@@ -50,7 +50,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "llama",
-    tests: ["llama-embeddings", "llama-engine", "llama-instruct", "llama-memory", "llama-prefixes"],
+    tests: ["llama-embeddings", "llama-engine", "llama-instruct", "llama-memory", "llama-prefixes", "llama-requests"],
     dependsOn: ["models/**", "src/engine/*.ts", "src/engine/llama/**"],
   },
   {
@@ -77,8 +77,13 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "processes",
-    tests: ["durability", "e2e-backup", "e2e-logs", "reload", "restart", "stop", "wall-clock", "workers"],
+    tests: ["durability", "reload", "restart", "stop", "wall-clock", "workers"],
     dependsOn: ["src/{backup,cli,common,config,control,gpu,log,scheduler,store,tasks}/**"],
+  },
+  {
+    name: "e2e",
+    tests: ["e2e-backup", "e2e-command-line", "e2e-https", "e2e-life", "e2e-logs", "e2e-placement", "live-server"],
+    dependsOn: ["src/{auth,backup,cli,common,config,control,gpu,http,log,scheduler,store,tasks,webhooks}/**"],
   },
   {
     name: "memory",

@@ -1,4 +1,4 @@
-/** Commands of `alt-las` without a process of their own; test/e2e/command-line.test.ts starts the real program. */
+/** Commands of `alt-las` without a process of their own; test/wide/e2e-command-line.test.ts starts the real program. */
 import { tmpdir } from "node:os";
 import { Readable, Writable } from "node:stream";
 import { main } from "../../src/cli/cli.ts";

@@ -5,11 +5,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
-import { type ApiDocument } from "./helpers/compatibility.ts";
-import { newCertificate } from "./helpers/certificate.ts";
-import { runCommand } from "./helpers/command.ts";
-import { API, AS, temporaryFolder, testServer } from "./helpers/http.ts";
-import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
+import { type ApiDocument } from "../helpers/compatibility.ts";
+import { newCertificate } from "../helpers/certificate.ts";
+import { runCommand } from "../helpers/command.ts";
+import { API, AS, temporaryFolder, testServer } from "../helpers/http.ts";
+import { type LocalServer, startLocalServer } from "../helpers/local-server.ts";
 
 const SLOW = `
 gpu: { devices: "simulated:2", multi_gpu: { max_concurrent_tasks_per_gpu: 4 } }
