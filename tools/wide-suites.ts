@@ -61,6 +61,7 @@ export const SUITES: readonly Suite[] = [
       "llama-server-nonsense",
       "llama-server-process",
       "llama-server-requests",
+      "openai-engine",
       "openai-engine-server",
     ],
     dependsOn: ["src/engine/*.ts", "src/engine/{llama-server,openai,upstream}/**", "src/gpu/worker/**"],
@@ -77,7 +78,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "processes",
-    tests: ["durability", "reload", "restart", "stop", "wall-clock", "workers"],
+    tests: ["durability", "reload", "restart", "stop", "wall-clock", "worker", "workers"],
     dependsOn: ["src/{backup,cli,common,config,control,gpu,log,scheduler,store,tasks}/**"],
   },
   {

@@ -2,15 +2,15 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { textOf, type Delta } from "../src/output.ts";
-import { completionOf } from "../src/request.ts";
-import { type Engine, type EngineInfo, type EngineOptions } from "../src/engine/engine.ts";
-import { createEngine } from "../src/engine/open.ts";
-import { EngineFailure } from "../src/engine/failures.ts";
-import { type EngineTraits, keepsThePromises } from "./helpers/engine-promises.ts";
-import { loaded, OPENAI, refused, SLOTS, started, watch } from "./helpers/engines.ts";
-import { type Fault, StandIn, type StandInOptions } from "./helpers/upstream.ts";
-import { MODEL, VENDORS } from "./helpers/upstream-vendors.ts";
+import { textOf, type Delta } from "../../src/output.ts";
+import { completionOf } from "../../src/request.ts";
+import { type Engine, type EngineInfo, type EngineOptions } from "../../src/engine/engine.ts";
+import { createEngine } from "../../src/engine/open.ts";
+import { EngineFailure } from "../../src/engine/failures.ts";
+import { type EngineTraits, keepsThePromises } from "../helpers/engine-promises.ts";
+import { loaded, OPENAI, refused, SLOTS, started, watch } from "../helpers/engines.ts";
+import { type Fault, StandIn, type StandInOptions } from "../helpers/upstream.ts";
+import { MODEL, VENDORS } from "../helpers/upstream-vendors.ts";
 
 function optionsFor({ url }: StandIn, changes: Partial<EngineOptions> & { apiKey?: string } = {}): EngineOptions {
   const { apiKey = null, ...rest } = changes;

@@ -5,19 +5,19 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
-import { textOf, contentOf, type Delta, type Output } from "../src/output.ts";
-import { type EngineInfo, type EngineOptions, PROOF, type SimulatedFailure } from "../src/engine/engine.ts";
-import { type Death, GpuWorker, type WorkerOptions } from "../src/gpu/worker/worker.ts";
-import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
-import { type CanceledRun } from "../src/gpu/worker/worker-runs.ts";
-import { type Outcome, type RunSink, type Task } from "../src/task.ts";
-import { Changes } from "./helpers/changes.ts";
-import { simulatedEngine } from "./helpers/devices.ts";
-import { LocalWorkers } from "./helpers/local-workers.ts";
-import { World } from "./helpers/scheduling.ts";
-import { AltLasError } from "../src/errors.ts";
-import { completionOf, type Request } from "../src/request.ts";
-import { given } from "./helpers/requests.ts";
+import { textOf, contentOf, type Delta, type Output } from "../../src/output.ts";
+import { type EngineInfo, type EngineOptions, PROOF, type SimulatedFailure } from "../../src/engine/engine.ts";
+import { type Death, GpuWorker, type WorkerOptions } from "../../src/gpu/worker/worker.ts";
+import { forkChannel } from "../../src/gpu/worker/fork-channel.ts";
+import { type CanceledRun } from "../../src/gpu/worker/worker-runs.ts";
+import { type Outcome, type RunSink, type Task } from "../../src/task.ts";
+import { Changes } from "../helpers/changes.ts";
+import { simulatedEngine } from "../helpers/devices.ts";
+import { LocalWorkers } from "../helpers/local-workers.ts";
+import { World } from "../helpers/scheduling.ts";
+import { AltLasError } from "../../src/errors.ts";
+import { completionOf, type Request } from "../../src/request.ts";
+import { given } from "../helpers/requests.ts";
 
 /** For tests of what only a process has or suffers. */
 const IN_PROCESS = { openChannel: forkChannel };
