@@ -1,4 +1,4 @@
-/** What the server shows to Prometheus, of a whole server in the test's own process. */
+/** The figures for Prometheus, of a whole server in the test's own process. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ERRORS } from "../src/errors.ts";

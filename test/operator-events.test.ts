@@ -4,7 +4,7 @@ import { Writable } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { OperatorStream } from "../src/http/operator-stream.ts";
 import { EventRing } from "../src/observe/event-ring.ts";
-import { TaskChanges, type TaskNews } from "../src/observe/task-changes.ts";
+import { TaskChanges, type ChangedTasks } from "../src/observe/task-changes.ts";
 import { OPERATOR_EVENT, TASK_ACCEPTED, TASK_ENDED, TASK_OUTPUT, TASK_STARTED, tellOperators } from "../src/topics.ts";
 import { LiveClient, parseEvents, type ServerEvent } from "./helpers/events.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
@@ -172,7 +172,7 @@ test("a HEAD gets the headers alone", async (t) => {
 // --- tasks -----------------------------------------------------------------------------------------------------------
 
 /** Resolves with what is told next. */
-function nextOf(changes: TaskChanges, t: TestContext): Promise<TaskNews> {
+function nextOf(changes: TaskChanges, t: TestContext): Promise<ChangedTasks> {
   return new Promise((resolve) => t.after(changes.follow(resolve)));
 }
 

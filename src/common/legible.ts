@@ -1,5 +1,5 @@
 /**
- * What comes from models, users and servers must not reach a terminal as it is: a terminal obeys control characters, and characters of
+ * Texts of models, users and servers must not reach a terminal as they are: a terminal obeys control characters, and characters of
  * another direction turn its lines around.
  */
 

@@ -235,7 +235,7 @@ function meant(unknown: string, { properties = {} }: SchemaPart): string | undef
 /** Of short names, two letters are half: temp is not text. */
 function isMistyped(known: string, name: string): boolean {
   const wrong = Math.min(known.length, name.length) > 4 ? 2 : 1;
-  // What strangers send may be of any length, and comparing takes as long.
+  // A name that a stranger sends may be of any length, and comparing takes as long.
   return Math.abs(known.length - name.length) <= wrong && distance(known, name) <= wrong;
 }
 

@@ -63,7 +63,7 @@ export function settle(base: Config, all: readonly RuntimeValue[]): Settled {
     if (findings.length === 0) return { config, values, outdated, unfit };
     unfit.push(...findings.map(({ sentence }) => sentence));
     const sound = values.filter(({ path }) => !findings.some((finding) => isAbout(finding, path)));
-    // What is wrong may be told of something else than its cause.
+    // A finding may name something else than its cause.
     values = sound.length === values.length ? [] : sound;
   }
 }

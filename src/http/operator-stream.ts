@@ -2,7 +2,7 @@
 import { type Writable } from "node:stream";
 import { isoTime } from "../common/clock.ts";
 import { type EventRing } from "../observe/event-ring.ts";
-import { type TaskChange, type TaskNews } from "../observe/task-changes.ts";
+import { type TaskChange, type ChangedTasks } from "../observe/task-changes.ts";
 import { type OperatorEvent } from "../topics.ts";
 import { jsonLine } from "./json-line.ts";
 import { type Pinged } from "./pings.ts";
@@ -73,7 +73,7 @@ export class OperatorStream implements Pinged {
     if (!this.#blocked && !this.#over) this.#write(this.#news());
   }
 
-  changed(news: TaskNews): void {
+  changed(news: ChangedTasks): void {
     if (this.#over) return;
     if (this.#blocked) {
       this.#missedTasks = true;
@@ -138,10 +138,10 @@ const TASKS_MISSED: Missed = {
 };
 
 /** What those see who see all tasks, which is the same for all of them. */
-const forAll = new WeakMap<TaskNews, string>();
+const forAll = new WeakMap<ChangedTasks, string>();
 
 /** null: there is nothing for this user. */
-function dataOf(news: TaskNews, user: string | null): string | null {
+function dataOf(news: ChangedTasks, user: string | null): string | null {
   const known = user === null ? forAll.get(news) : undefined;
   if (known !== undefined) return known;
   const changes = user === null ? news.changes : news.changes.filter((task) => task.user === user);

@@ -28,13 +28,13 @@ export interface TaskChange {
 }
 
 /** What has changed in one moment. */
-export interface TaskNews {
+export interface ChangedTasks {
   readonly changes: readonly TaskChange[];
   /** Changes that found no room in the message. */
   readonly leftOut: number;
 }
 
-export type TaskReader = (news: TaskNews) => void;
+export type TaskReader = (news: ChangedTasks) => void;
 
 export class TaskChanges {
   readonly #readers = new Set<TaskReader>();

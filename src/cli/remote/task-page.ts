@@ -163,7 +163,7 @@ function placementPart({ placement }: Listed, { columns }: Look): string | null 
 }
 
 function attemptsPart({ attempts }: Listed, { columns, now = wallTime() }: Look): string | null {
-  // What a single one tells that ended well stands above.
+  // A single attempt that ended well would only repeat the lines above.
   if (attempts.length === 0 || (attempts.length === 1 && attempts[0]!.reason === "completed")) return null;
   const rows = attempts.flatMap(({ gpu_id, started_at, ended_at, reason, error }) => {
     const took = between(started_at, ended_at);

@@ -28,7 +28,7 @@ export class WaitNotes {
   }
 
   async #look(id: string): Promise<void> {
-    // Whatever is wrong with the server, the stream tells it.
+    // The stream itself tells what is wrong with the server.
     const task = (await ask(this.#remote, `task/${id}`, "task_id").catch(() => null)) as TaskView | null;
     const waiting = task?.waiting;
     if (this.#timer === null || waiting === undefined || waiting.reason === this.#told) return;

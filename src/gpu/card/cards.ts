@@ -101,7 +101,7 @@ export class Cards {
   }
 
   /**
-   * What the instances of a GPU with these need of them. The energy that instances take of one card adds up to what that takes, also where
+   * The part of them that the instances of a GPU with these need. The energy that instances take of one card adds up to what that takes, also where
    * they belong to several GPUs.
    */
   under(uuids: readonly string[]): Pick<InstanceSettings, "memoryFreed" | "footprint"> & { readonly energy: Energy } {

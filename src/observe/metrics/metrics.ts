@@ -1,5 +1,5 @@
 /**
- * What the server shows to Prometheus at `/metrics`: it counts what the core tells (topics.ts), and reads the rest at each scrape. The number
+ * The figures for Prometheus at `/metrics`: this counts what the core tells (topics.ts), and reads the rest at each scrape. The number
  * of series is bounded, whatever clients send: by the configuration, by `LabelValues` and by `Users`.
  */
 import { within } from "../../common/patience.ts";

@@ -123,17 +123,26 @@ function onEvent(name, data) {
 
 /** @param {any} told one task of an event @returns {TaskChange} */
 function changeInEvent(told) {
+  return changeOf(told, time(told.first_output_at));
+}
+
+/**
+ * @param {any} task of an event or of a list: both name these fields alike
+ * @param {number | null} firstOutputAt
+ * @returns {TaskChange}
+ */
+function changeOf(task, firstOutputAt) {
   return {
-    id: told.task_id,
-    user: told.user,
-    status: told.status,
-    gpuId: told.gpu_id,
-    model: told.model ?? null,
-    batchId: told.batch_id ?? null,
-    createdAt: Date.parse(told.created_at),
-    startedAt: time(told.started_at),
-    firstOutputAt: time(told.first_output_at),
-    finishedAt: time(told.finished_at),
+    id: task.task_id,
+    user: task.user,
+    status: task.status,
+    gpuId: task.gpu_id,
+    model: task.model ?? null,
+    batchId: task.batch_id ?? null,
+    createdAt: Date.parse(task.created_at),
+    startedAt: time(task.started_at),
+    firstOutputAt,
+    finishedAt: time(task.finished_at),
   };
 }
 
@@ -159,7 +168,7 @@ async function askForGpus(aborted) {
 async function askForTasks(aborted) {
   /** @type {import("./types.ts").TasksAnswer} */
   const { tasks } = await call("GET", "tasks", { query: { limit: LATEST }, ...(aborted && { signal: aborted }) });
-  note(Object.values(tasks).map(changeOf).filter(isNews));
+  note(Object.values(tasks).map(changeInList).filter(isNews));
 }
 
 /** @param {TaskChange} change */
@@ -175,21 +184,10 @@ function time(text) {
 }
 
 /** @param {Task} task @returns {TaskChange} */
-function changeOf(task) {
+function changeInList(task) {
   const startedAt = time(task.started_at);
   const { prompt } = task.timing;
-  return {
-    id: task.task_id,
-    user: task.user,
-    status: task.status,
-    gpuId: task.gpu_id,
-    model: task.model ?? null,
-    batchId: task.batch_id ?? null,
-    createdAt: Date.parse(task.created_at),
-    startedAt,
-    firstOutputAt: startedAt === null || prompt === null ? null : startedAt + prompt * 1000,
-    finishedAt: time(task.finished_at),
-  };
+  return changeOf(task, startedAt === null || prompt === null ? null : startedAt + prompt * 1000);
 }
 
 /** Those that wait longest come last in a list. @param {AbortSignal} aborted */
