@@ -40,10 +40,70 @@ export type MessageRole = (typeof MESSAGE_ROLES)[number];
 export interface Message {
   readonly role: MessageRole;
   readonly content: string;
+  /** The calls that an assistant has made with it; absent: none. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** Of a tool's message: the call that it answers. */
+  readonly toolCallId?: string;
+  /** Of a tool's message: the tool's name. */
+  readonly name?: string;
+}
+
+/** A value of JSON that says what another one has to be: https://json-schema.org. `true` allows all, `false` nothing. */
+export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+
+/** A call of a tool by a model. */
+export interface ToolCall {
+  readonly id: string;
+  /** The tool's name. */
+  readonly name: string;
+  /** As the model wrote it: JSON, unless it was cut off or the model made a mistake. */
+  readonly arguments: string;
+}
+
+/** A function of the caller's that the model may ask for. */
+export interface Tool {
+  readonly name: string;
+  readonly description?: string;
+  /** What its arguments have to be; absent: it takes none. */
+  readonly parameters?: JsonSchema;
+  /** Whether the arguments of a call must match wherever that can be made sure. */
+  readonly strict?: boolean;
+}
+
+/** `auto`: the model decides whether it calls one; `required`: it calls at least one; a name: it calls that one. */
+export type ToolChoice = "auto" | "required" | { readonly name: string };
+
+/** The tools of a request, at least one, each with a name of its own. */
+export interface Tools {
+  readonly list: readonly Tool[];
+  readonly choice: ToolChoice;
+  /** Whether an answer may have several calls. */
+  readonly parallel: boolean;
+}
+
+/** The form that an answer's text must have, unless it is cut off. */
+export type AnswerFormat =
+  /** An object in JSON. */
+  | { readonly kind: "json" }
+  /** JSON that matches a schema. */
+  | {
+      readonly kind: "schema";
+      readonly name: string;
+      readonly schema: JsonSchema;
+      /** Whether an answer that does not match is a failure; else the task is told to have a mismatch. */
+      readonly strict: boolean;
+    };
+
+/** What a text has to be, beside how it is drawn. */
+interface Wanted {
+  /** Absent: any text. */
+  readonly format?: AnswerFormat;
+  /** 0 to 20: each token is told with its probability, and so many of the likeliest in its place. Absent: none are. */
+  readonly logprobs?: number;
 }
 
 /** A text to continue. */
-export interface CompletionRequest {
+export interface CompletionRequest extends Wanted {
   readonly kind: "completion";
   readonly text: string;
   /**
@@ -55,10 +115,12 @@ export interface CompletionRequest {
 }
 
 /** A conversation to continue, by the model's own chat template. */
-export interface ChatRequest {
+export interface ChatRequest extends Wanted {
   readonly kind: "chat";
   /** At least one, and one of them a user's. */
   readonly messages: readonly Message[];
+  /** Absent: the model is told of none. */
+  readonly tools?: Tools;
   readonly sampling: Sampling;
 }
 
@@ -106,10 +168,21 @@ export function textsOf(request: Request): readonly string[] {
     case "completion":
       return [request.text];
     case "chat":
-      return request.messages.map(({ content }) => content);
+      return request.messages.flatMap(textsOfMessage);
     case "embedding":
       return request.inputs.filter((input) => typeof input === "string");
   }
+}
+
+function textsOfMessage({ content, toolCalls = [] }: Message): readonly string[] {
+  return toolCalls.length === 0 ? [content] : [content, ...toolCalls.flatMap((call) => [call.name, call.arguments])];
+}
+
+/** What a request says of its answer's form and of tools, as JSON: the model reads it, too. "": nothing. */
+function formOf(request: Request): string {
+  if (request.kind === "embedding") return "";
+  const schema = request.format?.kind === "schema" ? JSON.stringify(request.format.schema) : "";
+  return request.kind === "chat" && request.tools !== undefined ? schema + JSON.stringify(request.tools.list) : schema;
 }
 
 export function completionOf(text: string, sampling: Partial<Sampling> = {}): CompletionRequest {
@@ -183,8 +256,8 @@ export function estimatedTokensOf(size: number, { maxTokens }: Sampling): number
 }
 
 function sizeOf(request: Request): number {
-  if (request.kind === "completion") return Buffer.byteLength(request.text);
-  let size = 0;
+  let size = Buffer.byteLength(formOf(request));
+  if (request.kind === "completion") return size + Buffer.byteLength(request.text);
   for (const text of textsOf(request)) size += Buffer.byteLength(text);
   if (request.kind === "embedding") size += BYTES_PER_TOKEN * tokensIn(request);
   return size;
@@ -203,16 +276,26 @@ function prefixOf(request: Request): Chain {
   return text.length < BLOCK ? EMPTY : chainOf(text);
 }
 
-function lineOf({ role, content }: Message): string {
-  return `${role}\n${content}\n`;
+function lineOf(message: Message): string {
+  return `${message.role}\n${textsOfMessage(message).join("\n")}\n`;
 }
 
-function needsOf({ kind, sampling }: Request): readonly Need[] {
+function needsOf(request: Request): readonly Need[] {
+  const { kind, sampling } = request;
   const asked: Need[] = [kind];
+  if (kind !== "embedding") {
+    if (request.format !== undefined) asked.push("json_schema");
+    if (kind === "chat" && usesTools(request)) asked.push("tools");
+    if (request.logprobs !== undefined) asked.push("logprobs");
+  }
   // Maximum length and temperature are honoured by all, and a seed is drawn for nearly every task.
   for (const field of ASKED) if (!isOff(field, sampling[field])) asked.push(SAMPLING_NAMES[field]);
   // Nearly every task: it is looked up nowhere.
   return kind === "completion" && asked.length === 1 ? PLAIN_NEEDS : sharedNeeds(asked);
+}
+
+function usesTools({ tools, messages }: ChatRequest): boolean {
+  return tools !== undefined || messages.some(({ toolCalls }) => toolCalls !== undefined);
 }
 
 const lists = new Map<string, readonly Need[]>([[PLAIN_NEEDS.join(), PLAIN_NEEDS]]);
@@ -245,8 +328,8 @@ const ASKED = (Object.keys(SAMPLING_NAMES) as (keyof typeof SAMPLING_NAMES)[]).f
 
 /** UTF-16 units of its content. */
 export function charactersOfRequest(request: Request): number {
-  if (request.kind === "completion") return request.text.length;
-  let characters = 0;
+  let characters = formOf(request).length;
+  if (request.kind === "completion") return characters + request.text.length;
   for (const text of textsOf(request)) characters += text.length;
   if (request.kind === "embedding") characters += BYTES_PER_TOKEN * tokensIn(request);
   return characters;

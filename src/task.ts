@@ -76,6 +76,8 @@ export interface TaskResult extends Content {
   readonly completionTokens: number;
   /** Tokens of the prompt that were in the KV cache already; null: not told. */
   readonly cachedTokens: number | null;
+  /** One sentence: why the text is not of the form that was asked for; absent: it is, or none was. */
+  readonly mismatch?: string;
 }
 
 /** Why a task failed, or a run did. */

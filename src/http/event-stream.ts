@@ -1,19 +1,25 @@
 /** Server-sent events about one task, for one reader. */
 import { type Writable } from "node:stream";
 import { type Following, type Listener, type TaskSnapshot } from "../tasks/task-api.ts";
-import {
-  after,
-  canCut,
-  type Delta,
-  deltasOf,
-  lengthOf,
-  type ReasoningDelta,
-  type TextDelta,
-  wholeCharacters,
-} from "../output.ts";
+import { after, canCut, type Delta, deltasOf, type EmbeddingDelta, lengthOf, wholeCharacters } from "../output.ts";
 import { attemptNumber } from "../task.ts";
 import { jsonLine } from "./json-line.ts";
-import { viewOfTask } from "./views.ts";
+import { type TokenLogprobView } from "./schemas/tasks.ts";
+import { viewOfTask, viewOfToken } from "./views.ts";
+
+/** The data of a `token` event. */
+interface TokenData {
+  readonly text: string;
+  readonly reasoning?: string;
+  readonly logprobs?: readonly TokenLogprobView[];
+  /** With the id and the name where the call begins. */
+  readonly tool_call?: {
+    readonly index: number;
+    readonly id?: string;
+    readonly name?: string;
+    readonly arguments: string;
+  };
+}
 
 /** How much of a task's events a reader has. */
 export interface Position {
@@ -179,8 +185,17 @@ export class EventStream implements Listener {
 }
 
 /** With a text in any case: a client that adds up texts must not add what the model has written for itself, nor "undefined". */
-function dataOf({ kind, text }: TextDelta | ReasoningDelta): { text: string; reasoning?: string } {
-  return kind === "text" ? { text } : { text: "", reasoning: text };
+function dataOf(delta: Exclude<Delta, EmbeddingDelta>): TokenData {
+  switch (delta.kind) {
+    case "text":
+      return { text: delta.text, ...(delta.logprobs && { logprobs: delta.logprobs.map(viewOfToken) }) };
+    case "reasoning":
+      return { text: "", reasoning: delta.text };
+    case "tool_call": {
+      const { index, call, arguments: piece } = delta;
+      return { text: "", tool_call: { index, ...call, arguments: piece } };
+    }
+  }
 }
 
 function eventOf(name: string, id: string, data: object): string {

@@ -3,7 +3,8 @@ import { type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
 import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
-import { type Request } from "../request.ts";
+import { type LikelyToken, type TokenLogprob } from "../output.ts";
+import { type Request, type ToolCall } from "../request.ts";
 import { type CallerFacts } from "../scheduler/caller-facts.ts";
 import { type DryRun } from "../scheduler/dry-run.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
@@ -20,7 +21,14 @@ import { type ModelView } from "./schemas/models.ts";
 import { timingOf, usageOf } from "./use-views.ts";
 import { type DryRunAnswer } from "./schemas/submissions.ts";
 import { viewOfSampling } from "./schemas/sampling.ts";
-import { type RequestView, type TaskSummary, type TaskView, type WaitView } from "./schemas/tasks.ts";
+import {
+  type RequestView,
+  type TaskSummary,
+  type TaskView,
+  type TokenLogprobView,
+  type ToolCallView,
+  type WaitView,
+} from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
 
 /**
@@ -122,11 +130,28 @@ function viewOfAttempt(attempt: Attempt, isInside: boolean): TaskView["attempts"
   };
 }
 
+/** As OpenAI's API has it. */
+export function viewOfToolCall({ id, name, arguments: args }: ToolCall): ToolCallView {
+  return { id, type: "function", function: { name, arguments: args } };
+}
+
+/** As OpenAI's API has it. */
+export function viewOfToken({ top, ...token }: TokenLogprob): TokenLogprobView {
+  return { ...viewOfLikely(token), top_logprobs: top.map(viewOfLikely) };
+}
+
+function viewOfLikely({ token, logprob, bytes }: LikelyToken) {
+  return { token, logprob, bytes: [...bytes] };
+}
+
 function viewOfResult(result: TaskResult, seed: number | undefined): NonNullable<TaskView["result"]> {
-  const { reasoning, embeddings } = result;
+  const { reasoning, embeddings, toolCalls, logprobs, mismatch } = result;
   return {
     text: result.text,
     ...(reasoning !== undefined && { reasoning }),
+    ...(toolCalls && { tool_calls: toolCalls.map(viewOfToolCall) }),
+    ...(logprobs && { logprobs: logprobs.map(viewOfToken) }),
+    ...(mismatch !== undefined && { mismatch }),
     ...(embeddings && { embeddings: embeddings.map(numbersOf) }),
     execution_time: result.executionTime,
     timestamp: isoTime(result.timestamp),

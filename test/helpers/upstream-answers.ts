@@ -30,7 +30,7 @@ export interface Read {
 export function read(chunks: readonly Uint8Array[], maxTokens = 100, take: Question["read"] = readCompletion): Read {
   const got = { text: "", reasoning: "", tokens: 0 };
   const emit = (delta: Delta, tokens: number) => {
-    assert(delta.kind !== "embedding" && delta.text.isWellFormed());
+    assert((delta.kind === "text" || delta.kind === "reasoning") && delta.text.isWellFormed());
     // All reasoning comes before the text.
     if (delta.kind === "reasoning" && delta.text !== "") assert.equal(got.text, "");
     got[delta.kind] += delta.text;

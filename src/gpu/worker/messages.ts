@@ -48,6 +48,8 @@ export type StepEnd =
       readonly cachedTokens: number | null;
       /** Seconds from the start of the run to its last token. */
       readonly executionTime: number;
+      /** See `TaskResult`. */
+      readonly mismatch?: string;
     }
   | ({ readonly run: number; readonly type: "error" } & ReportedFailure);
 

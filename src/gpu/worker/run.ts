@@ -121,7 +121,7 @@ function settleTokens({ use, promptTokens, tokens }: Run, end: Extract<StepEnd, 
 export function outcomeOf(end: StepEnd, run: Run): Outcome {
   if (end.type === "error") return outcomeOfFailure(end);
   settleTokens(run, end);
-  const { finishReason, promptTokens, completionTokens, cachedTokens } = end;
+  const { finishReason, promptTokens, completionTokens, cachedTokens, mismatch } = end;
   const result = {
     ...contentOf(run.output.deltas),
     executionTime: inMicroseconds(end.executionTime),
@@ -130,6 +130,7 @@ export function outcomeOf(end: StepEnd, run: Run): Outcome {
     promptTokens,
     completionTokens,
     cachedTokens,
+    ...(mismatch !== undefined && { mismatch }),
   };
   return { status: finishReason === "canceled" ? "canceled" : "completed", result };
 }

@@ -2,7 +2,7 @@
  * Gathers what happens in one decoding step into one message. The engine reports a step's tokens in one go, and the ends and slots that
  * come of it before the event loop turns.
  */
-import { append, type Delta, type GrowingDelta } from "../../output.ts";
+import { append, type Delta, growing, type GrowingDelta } from "../../output.ts";
 import { type FromWorker, type StepEnd, type StepPiece, type StepStart } from "./messages.ts";
 
 type GrowingPiece = GrowingDelta & Pick<StepPiece, "run"> & { tokens: number };
@@ -39,7 +39,7 @@ export class StepMessages {
     if (earlier !== undefined && append(earlier, delta)) {
       earlier.tokens += tokens;
     } else {
-      const piece: GrowingPiece = { ...delta, run, tokens };
+      const piece: GrowingPiece = Object.assign(growing(delta), { run, tokens });
       this.#pieces.push(piece);
       this.#lastOf.set(run, piece);
     }

@@ -42,7 +42,7 @@ export const COMPLETION_CHUNKS: ChunkKind = {
 };
 
 function wordsOf(delta: Delta): string {
-  return delta.kind === "embedding" ? "" : delta.text;
+  return delta.kind === "text" || delta.kind === "reasoning" ? delta.text : "";
 }
 
 /** Writes the chunks of one answer. What is the same in all of them is made once. */

@@ -126,10 +126,41 @@ export const TaskSummary = Type.Object(
 export type TaskSummary = Static<typeof TaskSummary>;
 export const TaskSummaryRef = shared(TaskSummary);
 
+const likelyToken = {
+  token: Type.String({ description: "What it stands for; bytes that are no whole character are shown as U+FFFD." }),
+  logprob: Type.Number({ description: "The natural logarithm of its probability." }),
+  bytes: Type.Array(Type.Integer(), { description: "Of what it stands for, in UTF-8." }),
+};
+
+const TokenLogprobView = Type.Object({
+  ...likelyToken,
+  top_logprobs: Type.Array(Type.Object(likelyToken), { description: "The likeliest tokens in its place." }),
+});
+export type TokenLogprobView = Static<typeof TokenLogprobView>;
+
+export const ToolCallView = Type.Object({
+  id: Type.String(),
+  type: oneOf(["function"]),
+  function: Type.Object({
+    name: Type.String(),
+    arguments: Type.String({ description: "As the model wrote them: JSON, unless it was cut off or made a mistake." }),
+  }),
+});
+export type ToolCallView = Static<typeof ToolCallView>;
+
 const Result = Type.Object(
   {
     text: Type.String({ description: "The generated text alone, without the prompt." }),
     reasoning: Type.Optional(Type.String({ description: "What the model wrote for itself before the text." })),
+    tool_calls: Type.Optional(Type.Array(ToolCallView, { description: "The tools that the model asks for." })),
+    logprobs: Type.Optional(
+      Type.Array(TokenLogprobView, {
+        description: "The tokens of the text with their probabilities; not in GET /tasks.",
+      }),
+    ),
+    mismatch: Type.Optional(
+      Type.String({ description: "Why the text is not of the form that was asked for; absent: it is, or none was." }),
+    ),
     embeddings: Type.Optional(
       Type.Array(Type.Array(Type.Number()), {
         description: "The unit vectors of the inputs, in their order; not in GET /tasks, nor sent to webhooks.",

@@ -37,8 +37,9 @@ const LIVE = `
   WITH live AS MATERIALIZED (SELECT seq FROM tasks WHERE status IN ('queued', 'running') ORDER BY seq)
   SELECT ${WHOLE_COLUMNS} FROM live CROSS JOIN tasks t ON t.seq = live.seq`;
 const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
-/** Thousands of vectors are larger than all else of a task. */
-const FOR_LISTS = `SELECT ${LISTED.map((name) => (name === "embeddings" ? "NULL" : name)).join()} FROM tasks t`;
+/** Larger than all else of a task: thousands of numbers. */
+const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
+const FOR_LISTS = `SELECT ${LISTED.map((name) => (LARGE.has(name) ? "NULL" : name)).join()} FROM tasks t`;
 const INSERT_TASK = `INSERT INTO tasks (${INSERTED.join()}) VALUES (${INSERTED.map(() => "?").join()})`;
 /** Bytes would else be stored as bytes. */
 const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";

@@ -1,6 +1,7 @@
 /* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
 import { type Need, PLAIN_NEEDS, sharedNeeds, type Request, type Sampling } from "../../request.ts";
+import { type TokenLogprob } from "../../output.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
@@ -60,6 +61,8 @@ const CHANGING = {
   result_text: ({ result }) => (result === null ? null : result.text),
   reasoning: ({ result }) => (result === null ? null : (result.reasoning ?? null)),
   embeddings: ({ result }) => (result === null ? null : jsonOf(result.embeddings ?? null)),
+  beside: ({ result }) => (result === null ? null : besideOf(result)),
+  logprobs: ({ result }) => (result === null ? null : jsonOf(result.logprobs ?? null)),
   execution_time: ({ result }) => (result === null ? null : result.executionTime),
   result_timestamp: ({ result }) => (result === null ? null : result.timestamp),
   finish_reason: ({ result }) => (result === null ? null : result.finishReason),
@@ -213,10 +216,13 @@ function resultOf(row: Row): TaskResult | null {
   if (typeof text !== "string") return null;
   const reasoning = row[READ.reasoning] as string | null;
   const embeddings = parsed<string[]>(row[READ.embeddings]);
+  const logprobs = parsed<TokenLogprob[]>(row[READ.logprobs]);
   return {
     text,
     ...(reasoning !== null && { reasoning }),
     ...(embeddings && { embeddings }),
+    ...(logprobs && { logprobs }),
+    ...parsed<Beside>(row[READ.beside]),
     executionTime: row[READ.execution_time] as number,
     timestamp: row[READ.result_timestamp] as number,
     finishReason: row[READ.finish_reason] as FinishReason,
@@ -224,6 +230,13 @@ function resultOf(row: Row): TaskResult | null {
     completionTokens: row[READ.completion_tokens] as number,
     cachedTokens: row[READ.cached_tokens] as number | null,
   };
+}
+
+/** Small parts of a result, of which most have none. */
+type Beside = Pick<TaskResult, "toolCalls" | "mismatch">;
+
+function besideOf({ toolCalls, mismatch }: TaskResult): string | null {
+  return toolCalls === undefined && mismatch === undefined ? null : JSON.stringify({ toolCalls, mismatch });
 }
 
 function errorOf(row: Row): Task["error"] {
