@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { indented, step } from "../src/dashboard/files/parts/answer-words.js";
 import { firstTokenOf, paceAfter, sentAt, speedOf } from "../src/dashboard/files/playground/pace.js";
 import { bodyOf, canChat, EMPTY_FORM } from "../src/dashboard/files/playground/request.js";
 import { curlOf, openaiOf, pythonOf, requestsOf, shellWord } from "../src/dashboard/files/playground/snippets.js";
@@ -60,6 +61,34 @@ test("a conversation goes on behind its system message, and what is no number go
     messages: [{ role: "system", content: "Be brief." }, ...before, { role: "user", content: "And then?" }],
     max_length: "many",
   });
+});
+
+test("the form of an answer and its probabilities are asked for as OpenAI's library has them, too", () => {
+  const schema = { type: "object", properties: { n: { type: "integer" } } };
+  const form = { ...EMPTY_FORM, prompt: "Hi", form: "json_schema" as const, logprobs: "3" };
+  const body = bodyOf({ ...form, schema: JSON.stringify(schema) }, []);
+  const format = { type: "json_schema", json_schema: { name: "answer", schema } };
+  assert.deepEqual(body, { messages: [{ role: "user", content: "Hi" }], logprobs: 3, response_format: format });
+  assert.deepEqual(bodyOf({ ...form, form: "json_object", logprobs: "" }, [])["response_format"], {
+    type: "json_object",
+  });
+  // The server says what is wrong with it.
+  const bad = bodyOf({ ...form, schema: "{" }, [])["response_format"] as typeof format;
+  assert.equal(bad.json_schema.schema as unknown, "{");
+  const code = openaiOf(BASE, body, "demo");
+  for (const line of ["    logprobs=True,", "    top_logprobs=3,", "    response_format={"])
+    assert.ok(code.includes(line), code);
+  const raw = openaiOf(BASE, { text: "Once", raw: true, logprobs: 3 }, "demo");
+  assert.ok(raw.includes("    logprobs=3,") && !raw.includes("top_logprobs"), raw);
+});
+
+test("tokens are coloured by how likely they were, and arguments are shown indented", () => {
+  assert.deepEqual(
+    [0, -0.3, -1, -3, -99].map((logprob) => step({ logprob })),
+    [4, 3, 1, 0, 0],
+  );
+  assert.equal(indented('{"a":1}'), '{\n  "a": 1\n}');
+  assert.equal(indented("{cut"), "{cut");
 });
 
 test("a model of which nothing is known yet may chat", () => {

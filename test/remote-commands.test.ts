@@ -1,8 +1,10 @@
 /** `alt-las tasks`, `task`, `predict`, `cancel`, `drain` and `resume` against a server that runs. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo } from "node:net";
+import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import test, { type TestContext } from "node:test";
 import { followTask } from "../src/cli/remote/task.ts";
@@ -10,6 +12,7 @@ import { predict, type PredictOptions } from "../src/cli/remote/predict.ts";
 import { terminalOf } from "../src/cli/remote/terminal.ts";
 import { type TasksAnswer, type TaskView } from "../src/http/schemas/tasks.ts";
 import { runCommand } from "./helpers/command.ts";
+import { temporaryFolder } from "./helpers/http.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
 import { type Ran } from "./helpers/server.ts";
 
@@ -112,6 +115,17 @@ test("predict takes the text from standard input, and its options reach the task
     [task.status, task.gpu_id, task.max_length, task.temperature, task.strategy, task.priority],
     ["completed", 1, 4, 0, "round_robin", "high"],
   );
+});
+
+test("a schema that is no JSON, or in no file, is a sentence, and no task is made", async (t) => {
+  const file = join(temporaryFolder(t), "schema.json");
+  const missing = await ask("predict", "hello", "--schema", file);
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /--schema .*schema\.json: ENOENT/);
+  writeFileSync(file, "{");
+  const bad = await ask("predict", "hello", "--schema", file);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stderr, /--schema .*schema\.json: .*JSON/);
 });
 
 test("predict without waiting prints the task's id, or with --json what the server answers", async () => {

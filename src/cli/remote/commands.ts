@@ -142,6 +142,8 @@ interface PredictFlags extends RemoteFlags {
   readonly priority?: string;
   readonly wait?: boolean;
   readonly dryRun?: boolean;
+  readonly jsonObject?: boolean;
+  readonly schema?: string;
 }
 
 function addPredict(cli: Command, io: RemoteIo): void {
@@ -149,6 +151,8 @@ function addPredict(cli: Command, io: RemoteIo): void {
     .option("--model <name>", "the model that is to run it")
     .option("--max-length <tokens>", "tokens to generate at most")
     .option("--temperature <number>", "0 to 1; 0 is greedy")
+    .option("--json-object", "the text must be an object in JSON")
+    .option("--schema <file>", "the text must be JSON that matches this JSON Schema")
     .option("--strategy <name>", STRATEGIES.join(", "))
     .option("--gpu <id>", "the only GPU that may run it")
     .option("--priority <name>", PRIORITIES.join(", "))
@@ -161,11 +165,11 @@ function addPredict(cli: Command, io: RemoteIo): void {
         "and 1 when the server did not take it.",
     )
     .action(async (given: string, flags: PredictFlags) => {
-      const { predict } = await import("./predict.ts");
+      const { formatIn, predict } = await import("./predict.ts");
       const text = given === "-" ? (await textOf(io.stdin())).replace(/\r?\n$/, "") : given;
       const { wait = true, json = false, dryRun = false } = flags;
       await withSignals(io, async (signal) => {
-        const request = requestOf(text, flags);
+        const request = { ...requestOf(text, flags), response_format: formatIn(flags) };
         const how = { waits: wait, isDry: dryRun, json, signal };
         exitWith(await predict({ remote: remoteOf(flags), request, ...how, ...placesOf(io) }));
       });

@@ -2,6 +2,7 @@
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
+import { linesOfCalls } from "./calls.ts";
 import { type ServerEvent } from "./client.ts";
 import { jsonText, legibleText } from "../../common/legible.ts";
 import { painted, type Terminal } from "./terminal.ts";
@@ -60,10 +61,13 @@ export class TextWriter {
   /** Nothing comes any more. @param task as it ended; null: it has not */
   end(task: TaskView | null): void {
     if (this.#isLive) this.#endLine();
-    else if (task?.result !== undefined) {
-      const text = legibleText(task.result.text);
-      if (text !== "") this.#places.out.write(text.endsWith("\n") ? text : `${text}\n`);
-    }
+    else this.#writeLine(legibleText(task?.result?.text ?? ""));
+    // Nobody can use a part of a call: it is told when it is whole.
+    this.#writeLine(linesOfCalls(task?.result?.tool_calls ?? []));
+  }
+
+  #writeLine(text: string): void {
+    if (text !== "") this.#places.out.write(text.endsWith("\n") ? text : `${text}\n`);
   }
 
   /** Tells something beside the text. */

@@ -1,7 +1,8 @@
 /** `alt-las predict`: submits one task and writes its text as it comes. */
+import { readFileSync } from "node:fs";
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { type DryRunAnswer } from "../../http/schemas/submissions.ts";
-import { AltLasError } from "../../errors.ts";
+import { AltLasError, messageOf } from "../../errors.ts";
 import { wrap } from "../table.ts";
 import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
 import { exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
@@ -29,6 +30,24 @@ export interface PredictOptions extends Places {
 export async function predict(options: PredictOptions): Promise<number> {
   if (options.isDry === true) return tryOut(options);
   return options.waits ? stream(options) : submit(options);
+}
+
+/**
+ * The form that the answer must have, as the API takes it; undefined: any.
+ * @param flags `schema` names a file
+ * @throws {AltLasError} `bad_config`: there is no such file, or no JSON in it
+ */
+export function formatIn({ jsonObject, schema: file }: { jsonObject?: boolean; schema?: string }): object | undefined {
+  if (file === undefined) return jsonObject === true ? { type: "json_object" } : undefined;
+  return { type: "json_schema", json_schema: { name: "answer", schema: schemaIn(file) } };
+}
+
+function schemaIn(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new AltLasError("bad_config", `--schema ${file}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 async function tryOut({ remote, request, json, out, signal }: PredictOptions): Promise<number> {
@@ -95,7 +114,8 @@ function tellEnd(task: TaskView, { out, err, json }: Places & { readonly json: b
   if (status === "canceled") return err.write("The task was canceled.\n");
   // Beside a text that goes into a file or a program this would only be in the way.
   if (err.columns === null || result === undefined) return;
-  const { usage, finish_reason, execution_time } = result;
+  const { usage, finish_reason, execution_time, mismatch } = result;
+  if (mismatch !== undefined) told(mismatch);
   told(
     `${usage.completion_tokens} tokens in ${tookWords(execution_time)} on GPU ${gpu_id}, finished by ${finish_reason} (${endOf(task_id)})`,
   );

@@ -4,6 +4,7 @@ import { wallTime } from "../../common/clock.ts";
 import { hanging, table, wrapped } from "../table.ts";
 import { jsonText, legible, legibleText } from "../../common/legible.ts";
 import { type Listed, type Look } from "./tasks.ts";
+import { linesOfCalls } from "./calls.ts";
 import { painted, paintedStatus } from "./terminal.ts";
 import { between, clockOf, tookWords, whenOf } from "./times.ts";
 
@@ -173,13 +174,15 @@ function attemptsPart({ attempts }: Listed, { columns, now = wallTime() }: Look)
   return table(["ATTEMPT ON GPU", "STARTED", "TOOK", "END"], rows);
 }
 
-function textParts({ result }: Listed, { colour }: Look): string[] {
+function textParts({ result }: Listed, { colour, columns }: Look): string[] {
   if (result === undefined) return [];
-  const { text, reasoning, embeddings } = result;
+  const { text, reasoning, embeddings, tool_calls: calls = [], mismatch } = result;
   if (embeddings !== undefined)
     return [`${embeddings.length} vectors of ${embeddings[0]?.length ?? 0} numbers; --json prints them.`];
   return [
     ...(reasoning === undefined || reasoning === "" ? [] : [painted("dim", legibleText(reasoning), colour)]),
     ...(text === "" ? [] : [legibleText(text)]),
+    ...(calls.length === 0 ? [] : [linesOfCalls(calls)]),
+    ...(mismatch === undefined ? [] : [wrapped(mismatch, "", columns)]),
   ];
 }

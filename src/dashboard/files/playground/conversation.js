@@ -4,6 +4,7 @@ import { duration, rate } from "../core/format.js";
 import { t } from "../core/i18n.js";
 import { href } from "../core/router.js";
 import { grown } from "../parts/blocks.js";
+import { AnswerParts } from "../parts/answer-parts.js";
 import { Copy } from "../parts/copy.js";
 import { LongText } from "../parts/long-text.js";
 import { Notice } from "../parts/notice.js";
@@ -48,6 +49,7 @@ function Answer({ run: { taskId, gpuId, text, reasoning, ended, failure, isConne
       </details>`
     }
     ${text.length > 0 && html`<${LongText} blocks=${text} label=${t("play.answer")} isLive=${isLive} />`}
+    <${AnswerParts} result=${ended?.result} />
     ${isLive && gpuId === null && html`<p class="muted">${t("play.waiting")}</p>`}
     ${!isConnected && isLive && html`<p class="muted" role="status">${t("task.reconnecting")}</p>`}
     ${failure !== null && html`<${Notice} kind="bad" text=${failure} />`}

@@ -15,6 +15,9 @@
  * @property {string} min_p
  * @property {string} seed
  * @property {string} stop one in each line
+ * @property {"" | "json_object" | "json_schema"} form that the answer must have; empty: any text
+ * @property {string} schema in JSON
+ * @property {string} logprobs how many of the likeliest tokens are told in the place of each; empty: none are
  * @property {string} strategy
  * @property {string} gpu an id; empty: any
  * @property {string} priority
@@ -36,12 +39,15 @@ export const EMPTY_FORM = Object.freeze({
   min_p: "",
   seed: "",
   stop: "",
+  form: "",
+  schema: "",
+  logprobs: "",
   strategy: "",
   gpu: "",
   priority: "",
 });
 
-const NUMBERS = /** @type {const} */ (["max_length", "temperature", "top_p", "top_k", "min_p", "seed"]);
+const NUMBERS = /** @type {const} */ (["max_length", "temperature", "top_p", "top_k", "min_p", "seed", "logprobs"]);
 
 /**
  * @param {Form} form
@@ -58,6 +64,7 @@ export function bodyOf(form, conversation) {
   for (const name of NUMBERS) if (form[name].trim() !== "") body[name] = numberOf(form[name]);
   const stops = form.stop.split("\n").filter((line) => line !== "");
   if (stops.length > 0) body["stop"] = stops;
+  if (form.form !== "") body["response_format"] = formatOf(form);
   if (form.priority !== "") body["priority"] = form.priority;
   const options = optionsOf(form);
   if (Object.keys(options).length > 0) body["gpu_options"] = options;
@@ -71,6 +78,24 @@ export function bodyOf(form, conversation) {
 function messagesOf({ system, prompt }, conversation) {
   const first = system.trim() === "" ? [] : [{ role: "system", content: system }];
   return [...first, ...conversation, { role: "user", content: prompt }];
+}
+
+/**
+ * What is no JSON goes on as it is: the server says what it wants there.
+ * @param {Form} form
+ */
+function formatOf({ form, schema }) {
+  if (form !== "json_schema") return { type: form };
+  return { type: form, json_schema: { name: "answer", schema: valueOf(schema) } };
+}
+
+/** @param {string} json @returns {unknown} */
+function valueOf(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return json;
+  }
 }
 
 /** @param {Form} form */

@@ -18,12 +18,14 @@ const NUMBERS = [
   ["min_p", "play.minP", "0.05"],
 ];
 
+const SCHEMA_HINT = '{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}';
+
 /** @param {{ models: readonly import("./page.js").Model[] }} props */
 export function Settings({ models }) {
   const names = models.map(({ name }) => [name, name]);
   return html`<section class="panel settings">
     <${Choice} name="model" label=${t("play.model")} empty=${t("play.anyModel")} options=${names} />
-    <${SamplingFields} /> <${PlacementFields} />
+    <${SamplingFields} /> <${FormFields} /> <${PlacementFields} />
   </section>`;
 }
 
@@ -48,6 +50,32 @@ function SamplingFields() {
     ${
       form.value.kind === "text" &&
       html`<${Choice} name="raw" label=${t("play.raw")} empty=${t("play.rawDefault")} options=${raw} />`
+    }
+  </fieldset>`;
+}
+
+/** What the answer has to be. */
+function FormFields() {
+  const forms = [
+    ["json_object", t("play.jsonObject")],
+    ["json_schema", t("play.jsonSchema")],
+  ];
+  return html`<fieldset>
+    <legend>${t("play.form")}</legend>
+    <${Choice} name="form" label=${t("play.answerIs")} empty=${t("play.anyText")} options=${forms} />
+    <${Field} name="logprobs" label=${t("play.logprobs")} hint=${t("play.none")} />
+    ${
+      form.value.form === "json_schema" &&
+      html`<label class="wide">
+        ${t("play.schema")}
+        <textarea
+          rows="6"
+          spellcheck=${false}
+          placeholder=${SCHEMA_HINT}
+          value=${form.value.schema}
+          onInput=${onField("schema")}
+        ></textarea>
+      </label>`
     }
   </fieldset>`;
 }

@@ -63,7 +63,16 @@ print()
 }
 
 /** Fields that OpenAI's library knows; all else goes in `extra_body`. */
-const KNOWN = new Set(["temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty", "logit_bias"]);
+const KNOWN = new Set([
+  "temperature",
+  "top_p",
+  "seed",
+  "stop",
+  "presence_penalty",
+  "frequency_penalty",
+  "logit_bias",
+  "response_format",
+]);
 /** Where `/v1` has another default than `/predict`, a request that says nothing is still to give the same answer. */
 const DEFAULTS = { temperature: 0.7, top_p: 0.95 };
 const EXTRA_DEFAULTS = { top_k: 40, min_p: 0.05 };
@@ -73,11 +82,13 @@ const EXTRA_DEFAULTS = { top_k: 40, min_p: 0.05 };
  * @param {string | undefined} served
  */
 function openaiCall(body, served) {
-  const { text, messages, raw, max_length = 128, model = served ?? "MODEL", ...rest } = body;
+  const { text, messages, raw, max_length = 128, model = served ?? "MODEL", logprobs, ...rest } = body;
   const isRaw = text !== undefined && raw === true;
   const input = isRaw ? { prompt: text } : { messages: messages ?? [{ role: "user", content: text }] };
   /** @type {Body} */
   const fields = { model, ...input, max_tokens: max_length };
+  // A conversation's field says whether, and another one how many; that of a text says both.
+  if (logprobs !== undefined) Object.assign(fields, isRaw ? { logprobs } : { logprobs: true, top_logprobs: logprobs });
   /** @type {Body} */
   const extra = {};
   for (const [name, value] of Object.entries({ ...DEFAULTS, ...EXTRA_DEFAULTS, ...rest })) {

@@ -2,6 +2,7 @@
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { t } from "../core/i18n.js";
+import { AnswerParts } from "../parts/answer-parts.js";
 import { Copy } from "../parts/copy.js";
 import { LongText } from "../parts/long-text.js";
 import { Notice } from "../parts/notice.js";
@@ -35,6 +36,7 @@ export function Answer({ task, output }) {
       </details>`
     }
     <${Body} task=${task} text=${text} />
+    <${AnswerParts} result=${result} />
   </section>`;
 }
 
@@ -54,5 +56,6 @@ function Body({ task, text }) {
   if (text.some((block) => block !== "")) {
     return html`<${LongText} blocks=${text} label=${t("task.answer")} isLive=${!isOver} />`;
   }
+  if (task.result?.tool_calls !== undefined) return null;
   return html`<p class="muted">${isOver ? t("task.noTextAtAll") : t("task.noText")}</p>`;
 }

@@ -64,6 +64,11 @@ export const en = {
   "task.answer": "Answer",
   "task.reasoning": "Reasoning",
   "task.request": "Request",
+  "answer.call": "Calls the tool",
+  "answer.tokens": "Probabilities of the tokens",
+  "answer.tokensHint":
+    "The stronger the colour, the less likely the token was. Hover over one to see what else could have come.",
+  "answer.tokensCut": "Only the first {n} tokens are shown.",
   "task.noText": "No text yet.",
   "task.noTextAtAll": "It has no text.",
   "task.live": "live",
@@ -200,6 +205,11 @@ export const tr = {
   "task.answer": "Yanıt",
   "task.reasoning": "Akıl yürütme",
   "task.request": "İstek",
+  "answer.call": "Çağrılan araç:",
+  "answer.tokens": "Belirteçlerin olasılıkları",
+  "answer.tokensHint":
+    "Renk ne kadar koyuysa belirteç o kadar az olasıydı. Üzerine gelince yerine gelebilecekler görünür.",
+  "answer.tokensCut": "Yalnız ilk {n} belirteç gösteriliyor.",
   "task.noText": "Henüz metin yok.",
   "task.noTextAtAll": "Metni yok.",
   "task.live": "canlı",
