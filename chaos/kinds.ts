@@ -2,7 +2,7 @@
 import { textOf } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { type SimulatedFailure } from "../src/engine/engine.ts";
-import { SimulatedEngine } from "../src/engine/simulated.ts";
+import { SimulatedEngine } from "../src/engine/simulated/simulated.ts";
 import { simulatedEngine } from "../test/helpers/devices.ts";
 import { type Dice } from "./dice.ts";
 

@@ -1,6 +1,7 @@
 /** Models by name over HTTP: what clients see of them, and what operators have done with them. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { SIMULATED_CAPABILITIES } from "../src/engine/engine.ts";
 import { type GpusAnswer, type GpuDetails } from "../src/http/schemas/gpus.ts";
 import { type ModelView, type ServedModelsAnswer } from "../src/http/schemas/models.ts";
 import { type OpenAiModel } from "../src/http/schemas/openai-answers.ts";
@@ -73,7 +74,7 @@ test("models are listed in the order of the configuration, with an instance for 
     licence: null,
     size_bytes: null,
     context: 32_768,
-    capabilities: ["chat", "completion", "embedding"],
+    capabilities: SIMULATED_CAPABILITIES,
     load: "start",
     keep_alive: null,
     fetch: null,
@@ -214,7 +215,7 @@ test("OpenAI's list has all that can be asked for, and what one can do is rememb
     return body.data.map(({ id, capabilities }) => [id, capabilities.join()]);
   };
   await server.logged(loaded("chat"), 2);
-  const chat = ["chat", "chat,completion,embedding"];
+  const chat = ["chat", SIMULATED_CAPABILITIES.join()];
   assert.deepEqual(await listed(), [chat, ["org/vectors", ""]]);
   const task = await server.run({ input: "hello", model: "org/vectors" });
   assert.equal(task.status, "completed");

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { type EngineInfo } from "../src/engine/engine.ts";
 import { ModelNames, modelsOf } from "../src/gpu/models.ts";
 import { SIMULATED } from "./helpers/engines.ts";
-import { SimulatedEngine } from "../src/engine/simulated.ts";
+import { SimulatedEngine } from "../src/engine/simulated/simulated.ts";
 
 const file = (model: string) => ({ kind: "llama", model }) as const;
 const server = (model: string) => ({ kind: "openai", model }) as const;

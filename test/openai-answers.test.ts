@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { numbersOf } from "../src/common/vectors.ts";
+import { SIMULATED_CAPABILITIES } from "../src/engine/engine.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 import { briefly, type Chunk, chunksOf, envelopeOf } from "./helpers/openai.ts";
 
@@ -194,7 +195,7 @@ test("models are listed, and told one by one", async () => {
     object: "model",
     owned_by: "alt-las",
     context_length: 32_768,
-    capabilities: ["chat", "completion", "embedding"],
+    capabilities: SIMULATED_CAPABILITIES,
   });
   assert.ok(Number.isInteger(created));
   assert.deepEqual(await answered("/v1/models/simulated"), data[0]);

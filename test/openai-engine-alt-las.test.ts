@@ -10,7 +10,7 @@ import { SAMPLING_NAMES } from "../src/request.ts";
 import { vectorsOf } from "./helpers/embedding-promises.ts";
 import { loaded, OPENAI, opened, refused } from "./helpers/engines.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
-import { ask, chatOf, textOf } from "./helpers/request-promises.ts";
+import { ask, chatOf, textOf } from "./helpers/asking.ts";
 import { StandIn } from "./helpers/upstream.ts";
 import { type Answered } from "./helpers/upstream-vendors.ts";
 

@@ -6,7 +6,8 @@ import { createEngine } from "../src/engine/open.ts";
 import { completionOf } from "../src/request.ts";
 import { vectorsOf } from "./helpers/embedding-promises.ts";
 import { OPENAI, refused } from "./helpers/engines.ts";
-import { ask, chatOf, takesRequests, textOf } from "./helpers/request-promises.ts";
+import { ask, chatOf, textOf } from "./helpers/asking.ts";
+import { takesRequests } from "./helpers/request-promises.ts";
 import { StandIn, type StandInOptions } from "./helpers/upstream.ts";
 import { embeddingsOf } from "./helpers/upstream-vendors.ts";
 

@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Engine, type EngineOptions, type SimulatedOptions } from "../src/engine/engine.ts";
+import {
+  type Engine,
+  type EngineOptions,
+  SIMULATED_CAPABILITIES,
+  type SimulatedOptions,
+} from "../src/engine/engine.ts";
 import { type Delta, textOf } from "../src/output.ts";
 import { completionOf } from "../src/request.ts";
 import { createEngine } from "../src/engine/open.ts";
@@ -190,9 +195,9 @@ describe("the simulated engine", () => {
       }),
     );
     assert.deepEqual(seen, [
-      ["simulated", 3, true],
+      ["simulated", SIMULATED_CAPABILITIES.length, true],
       ["Vectors", 1, false],
-      ["Other", 3, true],
+      ["Other", SIMULATED_CAPABILITIES.length, true],
     ]);
   });
 

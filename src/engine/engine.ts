@@ -116,7 +116,7 @@ export interface SimulatedOptions {
   readonly context: number;
   /** Bytes of weights it pretends to need. */
   readonly memory_bytes: number;
-  /** Simulated failures, and when they happen; see simulated.ts. */
+  /** Simulated failures, and when they happen; see simulated/simulated.ts. */
   readonly failures: readonly SimulatedFailure[];
   /** The first that is for a GPU says what is there; absent, or none is: one called "simulated" that can do all that is simulated. */
   readonly models?: readonly SimulatedModel[];
@@ -131,7 +131,12 @@ export interface SimulatedModel {
   readonly capabilities?: readonly SimulatedCapability[];
 }
 
-export const SIMULATED_CAPABILITIES = ["chat", "completion", "embedding"] as const satisfies readonly Capability[];
+export const SIMULATED_CAPABILITIES = [
+  "chat",
+  "completion",
+  "embedding",
+  "logprobs",
+] as const satisfies readonly Capability[];
 export type SimulatedCapability = (typeof SIMULATED_CAPABILITIES)[number];
 
 export const SIMULATED_FAILURES = [

@@ -9,7 +9,7 @@ const OPENERS: Readonly<Record<EngineKind, Open>> = {
   "llama-server": async (options) => new (await import("./llama-server/llama-server.ts")).LlamaServerEngine(options),
   openai: async (options) => new (await import("./openai/openai.ts")).OpenAiEngine(options),
   simulated: async (options, gpuId, faults) =>
-    new (await import("./simulated.ts")).SimulatedEngine(options, gpuId, faults),
+    new (await import("./simulated/simulated.ts")).SimulatedEngine(options, gpuId, faults),
 };
 
 /**

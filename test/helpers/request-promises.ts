@@ -1,75 +1,24 @@
 /** The promises about what a request to generate text may ask for: those of each engine that says it can do it. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Delta } from "../../src/output.ts";
-import { type Message, type Need, type Sampling, type TextRequest } from "../../src/request.ts";
-import { type Engine, type EngineOptions, type GenerateOutcome } from "../../src/engine/engine.ts";
+import { factsOf, type Need, type TextRequest } from "../../src/request.ts";
+import { type Engine } from "../../src/engine/engine.ts";
+import { ask, chatOf, type RequestSubject, STORY, textOf, type Where } from "./asking.ts";
 import { abortAll, prompts, SLOTS, started } from "./engines.ts";
-
-export interface RequestSubject {
-  readonly name: string;
-  /** What it says it can do, as far as it is tested here. */
-  readonly can: readonly Need[];
-  /** A special token's name in the vocabulary of its model, of several tokens as a text; null: it has no such. */
-  readonly special: string | null;
-  /** Whether each token is emitted by itself. */
-  readonly countsEachToken: boolean;
-  /** Whether a text does not depend on what is generated beside it, where it has a seed or needs none. */
-  readonly repeats: boolean;
-  /** Whether another seed gives another text, sooner or later. */
-  readonly draws: boolean;
-  /** Makes an engine of `SLOTS` slots, but for these options; it is loaded and stopped by the caller. */
-  readonly create: (changes: Partial<EngineOptions>) => Engine | Promise<Engine>;
-}
-
-/** All that was told of one request. */
-export interface Answer extends GenerateOutcome {
-  readonly text: string;
-  readonly reasoning: string;
-  /** The parts of the text, as they came. */
-  readonly pieces: readonly string[];
-  /** Tokens that were told with them. */
-  readonly tokens: number;
-}
-
-export async function ask(engine: Engine, request: TextRequest): Promise<Answer> {
-  const pieces: string[] = [];
-  let reasoning = "";
-  let tokens = 0;
-  const emit = (delta: Delta, count: number): void => {
-    tokens += count;
-    if (delta.kind === "text") pieces.push(delta.text);
-    else if (delta.kind === "reasoning") {
-      assert.equal(pieces.join(""), "", "reasoning comes before the text");
-      reasoning += delta.text;
-    }
-  };
-  const outcome = await engine.generate({ request, signal: new AbortController().signal, emit });
-  return { ...outcome, text: pieces.join(""), reasoning, pieces, tokens };
-}
-
-export function chatOf(content: string, sampling: Partial<Sampling> = {}): TextRequest {
-  const messages: Message[] = [{ role: "user", content }];
-  return { kind: "chat", messages, sampling: { maxTokens: 30, temperature: 0, ...sampling } };
-}
-
-/** @param raw undefined: as the engine is set */
-export function textOf(text: string, sampling: Partial<Sampling> = {}, raw?: boolean): TextRequest {
-  const asked = raw === undefined ? {} : { raw };
-  return { kind: "completion", text, ...asked, sampling: { maxTokens: 30, temperature: 0, ...sampling } };
-}
-
-const STORY = "Once upon a time there was a fox";
+import { keepsForms } from "./form-promises.ts";
+import { tellsLogprobs } from "./logprob-promises.ts";
+import { makesCalls } from "./tool-promises.ts";
 
 /** Describes the promises as tests of this engine. */
 export function takesRequests(subject: RequestSubject): void {
   describe(`requests to the ${subject.name} engine`, () => {
     let engine: Engine;
+    let says: ReadonlySet<Need>;
 
     before(async () => {
       engine = await subject.create({});
       const { capabilities, honours } = await engine.load();
-      const says = new Set<Need>([...capabilities, ...honours]);
+      says = new Set<Need>([...capabilities, ...honours]);
       assert.deepEqual(
         subject.can.filter((need) => !says.has(need)),
         [],
@@ -80,6 +29,16 @@ export function takesRequests(subject: RequestSubject): void {
     const where: Where = (needs, what, check) => {
       if (needs.every((need) => subject.can.includes(need))) it(what, () => check(engine));
     };
+
+    for (const { capability, promises } of LEARNED)
+      it(`keeps its promises about ${capability} where it says that it can`, async (t) => {
+        if (!says.has(capability)) return assertRefusable(capability);
+        const kept: (readonly [string, (engine: Engine) => Promise<void>])[] = [];
+        promises(subject, (needs, what, check) => {
+          if (needs.every((need) => says.has(need))) kept.push([what, check]);
+        });
+        for (const [what, check] of kept) await t.test(what, () => check(engine));
+      });
 
     conversations(subject, where);
     stops(subject, where);
@@ -107,8 +66,22 @@ export function takesRequests(subject: RequestSubject): void {
   });
 }
 
-/** A test of what an engine need not be able to do. */
-type Where = (needs: readonly Need[], what: string, check: (engine: Engine) => Promise<void>) => void;
+/** What some engines can do with some models: those that tell of it are held to it. */
+const LEARNED = [
+  { capability: "json_schema", promises: keepsForms },
+  { capability: "tools", promises: makesCalls },
+  { capability: "logprobs", promises: tellsLogprobs },
+] as const;
+
+/** What an engine does not tell of is refused before the queue, because a request for it says that it needs that. */
+function assertRefusable(capability: (typeof LEARNED)[number]["capability"]): void {
+  const requests: Readonly<Record<typeof capability, TextRequest>> = {
+    json_schema: { ...textOf(STORY), format: { kind: "json" } },
+    tools: { ...chatOf(STORY), tools: { list: [{ name: "tell" }], choice: "auto", parallel: true } },
+    logprobs: { ...textOf(STORY), logprobs: 0 },
+  };
+  assert(factsOf(requests[capability]).needs.includes(capability));
+}
 
 function conversations({ create, special }: RequestSubject, where: Where): void {
   where(["chat"], "answers messages", async (engine) => {

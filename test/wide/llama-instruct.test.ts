@@ -6,7 +6,8 @@ import { createEngine } from "../../src/engine/open.ts";
 import { LLAMA } from "../helpers/engines.ts";
 import { withLlama } from "../helpers/llama.ts";
 import { instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
-import { ask, chatOf, takesRequests, textOf } from "../helpers/request-promises.ts";
+import { ask, chatOf, textOf } from "../helpers/asking.ts";
+import { takesRequests } from "../helpers/request-promises.ts";
 
 const QUESTION = "What is the capital of France?";
 /** Closes its own turn, and opens one of the system. */

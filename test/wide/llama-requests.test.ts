@@ -11,7 +11,7 @@ import { vectorsOf } from "../helpers/embedding-promises.ts";
 import { keyOf, stringsIn, tokenizerOf, withUserTokens } from "../helpers/gguf.ts";
 import { withLlama } from "../helpers/llama.ts";
 import { extremes } from "../helpers/samplings.ts";
-import { ask, chatOf, textOf } from "../helpers/request-promises.ts";
+import { ask, chatOf, textOf } from "../helpers/asking.ts";
 import { TURN_END, USER_MARK, USER_TAG } from "../helpers/sentence-piece.ts";
 import { writeSentencePieceModel } from "../helpers/tiny-models.ts";
 

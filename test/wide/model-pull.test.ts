@@ -6,7 +6,7 @@ import { parseSource } from "../../src/models/source.ts";
 import { temporaryFolder } from "../helpers/http.ts";
 import { withLlama } from "../helpers/llama.ts";
 import { instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
-import { ask, chatOf } from "../helpers/request-promises.ts";
+import { ask, chatOf } from "../helpers/asking.ts";
 
 // Where the registry gave none, none can be fetched from it.
 test(

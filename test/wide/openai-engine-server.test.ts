@@ -11,7 +11,8 @@ import { makesVectors, vectorsOf } from "../helpers/embedding-promises.ts";
 import { keepsThePromises } from "../helpers/engine-promises.ts";
 import { LLAMA, OPENAI, refused, SLOTS } from "../helpers/engines.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER } from "../helpers/llama-server.ts";
-import { ask, chatOf, takesRequests } from "../helpers/request-promises.ts";
+import { ask, chatOf } from "../helpers/asking.ts";
+import { takesRequests } from "../helpers/request-promises.ts";
 import { EMBEDDING_CONTEXT, writeEmbeddingModel } from "../helpers/tiny-models.ts";
 
 const CONTEXT = 4096;

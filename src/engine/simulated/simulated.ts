@@ -11,12 +11,10 @@
  * So too after a `crash` or a `hang`, where the worker that these befall is not this process (`SimulatedFaults`).
  * A task that is to `ignore_cancel` may have another failure too.
  */
-import { unitVector } from "../common/vectors.ts";
+import { unitVector } from "../../common/vectors.ts";
 import { setTimeout as sleep } from "node:timers/promises";
-import { checkRoom } from "./embedding-inputs.ts";
-import { EngineFailure } from "./failures.ts";
-import { type EmbeddingRequest, textsOf, type Request, SAMPLING_NAMES } from "../request.ts";
-import { AnswerText } from "./answer-text.ts";
+import { EngineFailure } from "../failures.ts";
+import { type EmbeddingRequest, SAMPLING_NAMES } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -27,32 +25,20 @@ import {
   SIMULATED_CAPABILITIES,
   type SimulatedFailure,
   type SimulatedFaults,
-} from "./engine.ts";
-import { type MemoryPlan, planMemory } from "./memory-plan.ts";
-import { roomBehind } from "./answer-length.ts";
+} from "../engine.ts";
+import { type MemoryPlan, planMemory } from "../memory-plan.ts";
+import { Answer } from "./answer.ts";
+import { errorOf, OF_THIS_PROCESS } from "./faults.ts";
+import { outcomeOf, type Plan, planOf } from "./plan.ts";
+import { BYTES_PER_TOKEN } from "./source.ts";
 
 /** Numbers of an embedding. */
 const DIMENSIONS = 16;
-const BYTES_PER_TOKEN = 4;
-
-const WORDS = (
-  "the quiet river carried seven small boats past an old mill while bright lanterns swung above every door and somebody " +
-  "played slow music until morning found them all asleep under warm blankets near one open window"
-).split(" ");
-
-/** Seconds after which a simulated GPU that was full may have room. */
-const FULL_SECONDS = 1;
 
 /** Milliseconds between two ticks at least: what is due within them is told together, as the sequences of one step of a GPU are. */
 const TICK_MS = 4;
 /** Steps in which a load tells how far it is. */
 const LOAD_PARTS = 10;
-
-/** Milliseconds between two looks of a hanging process at whether its parent still lives. */
-const HANG_CHECK_MS = 1000;
-
-/** Read before any task hangs: when one does, the parent may have died a moment before, and the process have another one. */
-const PARENT = process.ppid;
 
 /** One task that is generating at a limited speed. */
 interface Run {
@@ -61,27 +47,16 @@ interface Run {
   /** Time of the first look, in milliseconds of `performance.now()`. */
   readonly startedAt: number;
   readonly settled: PromiseWithResolvers<GenerateOutcome>;
-  /** null: nothing is looked for in its text. */
-  readonly answer: AnswerText | null;
+  readonly answer: Answer;
   generated: number;
-}
-
-/** The course of a task. */
-interface Plan {
-  readonly promptTokens: number;
-  /** Which word the text starts with. */
-  readonly firstWord: number;
-  /** Tokens until the end or the failure. */
-  readonly tokens: number;
-  readonly failure: SimulatedFailure | undefined;
-  /** Tokens after which it cannot be canceled; Infinity: it always can. */
-  readonly deafAfter: number;
 }
 
 export class SimulatedEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #gpuId: number;
   readonly #faults: SimulatedFaults;
+  /** The failures that may happen to a task here. */
+  readonly #script: readonly SimulatedFailure[];
   readonly #stopping = new AbortController();
   readonly #runs = new Set<Run>();
   #timer: NodeJS.Timeout | undefined;
@@ -91,6 +66,7 @@ export class SimulatedEngine implements Engine {
   constructor(options: EngineOptions, gpuId: number, faults: SimulatedFaults = OF_THIS_PROCESS) {
     this.#options = options;
     this.#gpuId = gpuId;
+    this.#script = options.simulated.failures.filter((one) => one.kind !== "load_error" && this.#isHere(one));
     this.#faults = faults;
   }
 
@@ -130,14 +106,14 @@ export class SimulatedEngine implements Engine {
   }
 
   async generate(generation: Generation): Promise<GenerateOutcome> {
-    const plan = this.#plan(generation.request);
+    const plan = planOf(generation.request, this.#context, this.#script);
     generation.begin?.(plan.promptTokens);
     if (this.#stalled) return forever();
     if (this.#isCanceled(generation, plan)) return outcomeOf(plan, 0, "canceled");
     if (generation.request.kind === "embedding") return this.#embed(generation.request, generation, plan);
     if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(generation, plan);
     const settled = Promise.withResolvers<GenerateOutcome>();
-    const answer = answerTo(generation);
+    const answer = new Answer(generation, plan.source);
     const run: Run = { generation, plan, startedAt: performance.now(), settled, answer, generated: 0 };
     const stopOnAbort = () => {
       if (run.generated < plan.deafAfter) this.#end(run, "canceled");
@@ -196,27 +172,6 @@ export class SimulatedEngine implements Engine {
     return gpuId === this.#gpuId;
   }
 
-  #plan(request: Request): Plan {
-    const { maxTokens } = request.sampling;
-    const text = textsOf(request).join("\n");
-    const isEmbedding = request.kind === "embedding";
-    const promptTokens = isEmbedding ? tokensInAll(request, this.#context) : tokensIn(text);
-    const tokens = isEmbedding ? 0 : Math.min(maxTokens, roomBehind(promptTokens, this.#context));
-    const firstWord = (text.length + text.charCodeAt(0) + text.charCodeAt(text.length - 1)) % WORDS.length || 0;
-    const failures = this.#failuresOf(text, tokens);
-    const failure = failures.find(({ kind }) => kind !== "ignore_cancel");
-    const deaf = failures.find(({ kind }) => kind === "ignore_cancel");
-    return { promptTokens, firstWord, tokens: afterOf(failure, tokens), failure, deafAfter: afterOf(deaf, Infinity) };
-  }
-
-  /** The failures of this task, in order. */
-  #failuresOf(text: string, tokens: number): SimulatedFailure[] {
-    return this.#options.simulated.failures
-      .filter((failure) => failure.kind !== "load_error" && this.#isHere(failure))
-      .filter(({ when_text_contains: part = "", after_tokens: after = 0 }) => text.includes(part) && after <= tokens)
-      .toSorted((a, b) => afterOf(a, 0) - afterOf(b, 0));
-  }
-
   /** One timer for all slots: a timer for each would cost more than the work it announces. */
   #schedule(): void {
     clearTimeout(this.#timer);
@@ -239,7 +194,8 @@ export class SimulatedEngine implements Engine {
       const earned = Math.floor(((now - run.startedAt) / 1000) * this.#options.simulated.tokens_per_second);
       const due = Math.min(earned, run.plan.tokens);
       const isStopped = due > run.generated && this.#emit(run, due);
-      if (isStopped || due === run.plan.tokens) this.#end(run, isStopped ? "stop" : "length");
+      if (isStopped) this.#end(run, "stop");
+      else if (due === run.plan.tokens) this.#endAsPlanned(run);
     }
     this.#schedule();
   }
@@ -256,28 +212,29 @@ export class SimulatedEngine implements Engine {
     }
   }
 
-  /** Emits the words up to `due`, one by one where a stop sequence may end them. @returns whether one has */
-  #tell(run: Pick<Run, "generation" | "plan" | "answer" | "generated">, due: number): boolean {
-    const { generation, plan, answer } = run;
+  /** Emits the tokens up to `due`, one by one where a stop sequence may end them. @returns whether one has */
+  #tell(run: Pick<Run, "plan" | "answer" | "generated">, due: number): boolean {
     while (run.generated < due) {
       const from = run.generated;
-      run.generated = answer === null ? due : from + 1;
+      run.generated = run.answer.isSlow ? from + 1 : due;
       this.#progress += run.generated - from;
-      const text = words(plan.firstWord, from, run.generated);
-      if (answer === null) generation.emit({ kind: "text", text }, due - from);
-      else if (answer.push(text, 1)) return true;
+      if (run.answer.tell(from, run.generated)) return true;
     }
     return false;
+  }
+
+  #endAsPlanned(run: Run): void {
+    const { plan, generated } = run;
+    if (plan.failure === undefined) return this.#end(run, plan.ending);
+    if (this.#stalled || !this.#runs.delete(run)) return;
+    if (!this.#stops(plan.failure)) run.settled.reject(errorOf(plan.failure, generated));
   }
 
   #end(run: Run, reason: GenerateOutcome["finishReason"]): void {
     if (this.#stalled || !this.#runs.delete(run)) return;
     const { plan, generated, answer } = run;
-    const hasFailed = plan.failure !== undefined && reason === "length";
-    if (!hasFailed) {
-      answer?.end();
-      run.settled.resolve(outcomeOf(plan, generated, reason));
-    } else if (!this.#stops(plan.failure)) run.settled.reject(errorOf(plan.failure, generated));
+    answer.end();
+    run.settled.resolve(outcomeOf(plan, generated, reason));
   }
 
   /** Whether a failure leaves nothing that gets on: only the end of the worker helps then. */
@@ -296,46 +253,19 @@ export class SimulatedEngine implements Engine {
   }
 
   async #finishAtOnce(generation: Generation, plan: Plan): Promise<GenerateOutcome> {
-    const run = { generation, plan, answer: answerTo(generation), generated: 0 };
-    if (this.#tell(run, plan.tokens)) return outcomeOf(plan, run.generated, "stop");
-    run.answer?.end();
-    if (plan.failure === undefined) return outcomeOf(plan, plan.tokens, "length");
+    const run = { plan, answer: new Answer(generation, plan.source), generated: 0 };
+    const isStopped = this.#tell(run, plan.tokens);
+    if (isStopped || plan.failure === undefined) {
+      run.answer.end();
+      return outcomeOf(plan, run.generated, isStopped ? "stop" : plan.ending);
+    }
     if (this.#stops(plan.failure)) return forever();
     throw errorOf(plan.failure, plan.tokens);
   }
 }
 
-function tokensIn(text: string): number {
-  return Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
-}
-
-/** @param room tokens that an input may have @throws {EngineFailure} `prompt_too_long` */
-function tokensInAll(request: EmbeddingRequest, room: number): number {
-  let all = 0;
-  for (const [index, input] of request.inputs.entries()) {
-    const tokens = typeof input === "string" ? tokensIn(input) : input.length;
-    checkRoom(tokens, index, request, room);
-    all += tokens;
-  }
-  return all;
-}
-
-function answerTo({ request, emit }: Generation): AnswerText | null {
-  const { stop = [] } = request.sampling;
-  return stop.length === 0 ? null : new AnswerText({ stop, marks: null }, emit);
-}
-
-/** Tokens after which it happens; `never` if it does not. */
-function afterOf(failure: SimulatedFailure | undefined, never: number): number {
-  return failure === undefined ? never : (failure.after_tokens ?? 0);
-}
-
 function forever(): Promise<never> {
   return new Promise(() => {});
-}
-
-function outcomeOf(plan: Plan, generated: number, finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
-  return { finishReason, promptTokens: plan.promptTokens, completionTokens: generated, cachedTokens: 0 };
 }
 
 /** Alike for inputs that are made of the same characters, or tokens. */
@@ -344,42 +274,4 @@ function vectorOf(input: string | readonly number[]): string {
   const numbers = typeof input === "string" ? Buffer.from(input) : input;
   for (const number of numbers) values[number % DIMENSIONS]! += 1;
   return unitVector(values);
-}
-
-/** All words twice, each with a space before it, and where each starts: any piece is then one slice. */
-const CYCLE = [...WORDS, ...WORDS].map((word) => ` ${word}`).join("");
-const STARTS = [...CYCLE.matchAll(/ |$/g)].map((match) => match.index);
-
-/** The words `from` to `to` (not included) of the endless text that begins with word `first`. */
-function words(first: number, from: number, to: number): string {
-  let text = "";
-  for (let at = from; at < to; at += WORDS.length) {
-    const start = (first + at) % WORDS.length;
-    text += CYCLE.slice(STARTS[start], STARTS[start + Math.min(to - at, WORDS.length)]);
-  }
-  return text;
-}
-
-/** The sentence for a task about a failure that its worker survives. */
-function errorOf({ kind }: SimulatedFailure, generated: number): EngineFailure {
-  const after = `after ${generated} tokens`;
-  if (kind === "full")
-    return new EngineFailure("gpu_full", `The simulated GPU has no room ${after}.`, { retryAfter: FULL_SECONDS });
-  if (kind === "cut_off") return new EngineFailure("gpu_lost", `The simulated GPU was cut off ${after}.`);
-  if (kind === "out_of_memory") return new EngineFailure(kind, `The simulated GPU has no memory left ${after}.`);
-  return new EngineFailure("model_error", `The simulated model is set to fail ${after}.`);
-}
-
-const OF_THIS_PROCESS: SimulatedFaults = {
-  crash: () => process.kill(process.pid, "SIGKILL"),
-  hang,
-};
-
-/** Blocks the event loop for good, but not beyond the life of the parent: nobody else would ever end this process. */
-function hang(): never {
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  for (;;) {
-    Atomics.wait(never, 0, 0, HANG_CHECK_MS);
-    if (process.ppid !== PARENT) process.kill(process.pid, "SIGKILL");
-  }
 }
