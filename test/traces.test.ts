@@ -61,6 +61,13 @@ function parentOf(collector: Collector, name: string): string {
 
 const INSTANCE = { gpuId: 1, id: 0 };
 
+/** It has been told. */
+function acceptedTask(fields: Partial<Task> = {}): Task {
+  const task = { ...newTask(1), ...fields };
+  TASK_ACCEPTED.publish({ task });
+  return task;
+}
+
 function runningTask(fields: Partial<Task> = {}): Task {
   return { ...newTask(1), status: "running", gpuId: 1, ranModel: "m", ...fields };
 }
@@ -256,6 +263,44 @@ test("a collector that refuses is told of once, not for each batch", async (t) =
   assert.equal(log.filter((line) => line.startsWith("Spans cannot be sent")).length, 1);
 });
 
+test("a batch is sent again to a collector that asks for it, and to no other one", async (t) => {
+  for (const [status, tries] of [
+    [503, 2],
+    [429, 2],
+    [400, 1],
+    [500, 1],
+  ] as const) {
+    const { collector, log, traces } = await tracing(t, { OTEL_BSP_SCHEDULE_DELAY: "0" });
+    const answered = Promise.withResolvers<void>();
+    collector.answer = (response) => {
+      collector.answer = undefined;
+      response.writeHead(status, { "retry-after": "0" }).end(() => answered.resolve());
+    };
+    const taken = once(collector.came, "spans");
+    TASK_WITHDRAWN.publish({ task: acceptedTask() });
+    await (tries === 1 ? answered.promise : taken);
+    await traces.stop();
+    assert.equal(collector.requests.length, tries, String(status));
+    assert.equal(log.length, tries === 1 ? 1 : 0);
+  }
+});
+
+test("spans beyond the room for them are lost, and the log says how many", async (t) => {
+  const { collector, log, traces } = await tracing(t, { OTEL_BSP_MAX_QUEUE_SIZE: "4" });
+  for (let index = 0; index < 5; index++) TASK_WITHDRAWN.publish({ task: acceptedTask() });
+  await traces.stop();
+  assert.equal(collector.spans.length, 4);
+  assert.deepEqual(log, ["Spans come faster than they can be sent, and some are lost."]);
+});
+
+test("batches are compressed where the environment says so, and wide characters arrive", async (t) => {
+  const { collector, traces } = await tracing(t, { OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: "gzip" });
+  TASK_WITHDRAWN.publish({ task: acceptedTask({ user: "Ayşe 😀" }) });
+  await traces.stop();
+  assert.equal(collector.requests[0]!.headers["content-encoding"], "gzip");
+  assert.equal(collector.named("queue")[0]!.attributes["enduser.id"], "Ayşe 😀");
+});
+
 test("a collector that never answers does not hold up the stop", async (t) => {
   const { collector, traces } = await tracing(t);
   collector.answer = () => {};
@@ -280,6 +325,11 @@ test("only an endpoint turns traces on, and a wrong setting is told and starts n
     { OTEL_TRACES_SAMPLER: "some" },
     { OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "2" },
     { OTEL_BSP_MAX_QUEUE_SIZE: "many" },
+    { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "collector:4318" },
+    { OTEL_EXPORTER_OTLP_COMPRESSION: "zip" },
+    { OTEL_EXPORTER_OTLP_CERTIFICATE: "/no/such/file" },
+    { OTEL_EXPORTER_OTLP_HEADERS: "authorization" },
+    { OTEL_RESOURCE_ATTRIBUTES: "a=%" },
   ]) {
     assert.equal(await startTraces({ ...base, ...wrong }, logger), null);
     assert.match(log.pop()!, /^No traces are sent.*OTEL_/);

@@ -1,23 +1,44 @@
 /** A SERVER span for each request, from its head to the end of its answer; a stream's lasts as long as the stream. */
-import { type Context, type Span, SpanKind, SpanStatusCode, type Tracer } from "@opentelemetry/api";
+import { type IncomingMessage } from "node:http";
 import { REQUEST_BEGAN, REQUEST_ENDED } from "../../topics.ts";
-import { contextIn, contextOf } from "./trace-context.ts";
+import { type SpanId } from "./ids.ts";
+import { Common, keyOf, moment, SERVER } from "./span-batch.ts";
+import { contextIn, type TraceContext } from "./trace-context.ts";
+import { type Tracer } from "./tracer.ts";
 
 /** Probes and scrapes come all the time, and nobody looks for them. */
 const UNTOLD: ReadonlySet<string | undefined> = new Set(["/livez", "/readyz", "/healthz", "/metrics"]);
 
+const METHOD = keyOf("http.request.method");
+const SCHEME = keyOf("url.scheme");
+const PATH = keyOf("url.path");
+const ROUTE = keyOf("http.route");
+const ADDRESS = keyOf("client.address");
+const AGENT = keyOf("user_agent.original");
+const STATUS = keyOf("http.response.status_code");
+const ERROR_TYPE = keyOf("error.type");
+
+interface Open {
+  readonly context: TraceContext;
+  /** The caller's span; null: the trace begins here. */
+  readonly callerId: SpanId | null;
+  readonly from: number;
+  /** Its connection may be gone at the end, and does not know it any more. */
+  readonly address: string | undefined;
+}
+
 export class RequestSpans {
   readonly #tracer: Tracer;
-  readonly #spans = new WeakMap<object, Span>();
+  readonly #open = new WeakMap<object, Open>();
   readonly #ends: readonly (() => void)[];
 
   constructor(tracer: Tracer) {
     this.#tracer = tracer;
     this.#ends = [
       REQUEST_BEGAN.subscribe(({ request, route }) => {
-        if (!UNTOLD.has(route)) this.#begin(request, route);
+        if (!UNTOLD.has(route)) this.#begin(request);
       }),
-      REQUEST_ENDED.subscribe(({ request, status }) => this.#end(request, status)),
+      REQUEST_ENDED.subscribe(({ request, route, status }) => this.#end(request, route, status)),
     ];
   }
 
@@ -25,36 +46,58 @@ export class RequestSpans {
     for (const end of this.#ends) end();
   }
 
-  /** The trace of what a request causes; null: it has none. */
-  contextFor(request: object): Context | null {
-    const span = this.#spans.get(request);
-    return span === undefined ? null : contextOf(span);
+  /** The span of a request, which what it causes belongs to; null: it has none. */
+  contextFor(request: object): TraceContext | null {
+    return this.#open.get(request)?.context ?? null;
   }
 
-  #begin(
-    request: Parameters<Parameters<typeof REQUEST_BEGAN.subscribe>[0]>[0]["request"],
-    route: string | undefined,
-  ): void {
+  #begin(request: IncomingMessage): void {
+    const caller = contextIn(request.headers);
+    const context = this.#tracer.enter(caller);
+    const callerId = caller?.spanId ?? null;
+    this.#open.set(request, { context, callerId, from: moment(), address: request.socket.remoteAddress });
+  }
+
+  #end(request: IncomingMessage, route: string | undefined, status: number): void {
+    const open = this.#open.get(request);
+    if (open === undefined) return;
+    const { context, callerId: parentId, from, address } = open;
     const { method = "", headers, socket, url = "" } = request;
-    const attributes = {
-      "http.request.method": method,
-      "url.scheme": "encrypted" in socket ? "https" : "http",
-      // Never the query, which may have a ticket.
-      "url.path": url.split("?", 1)[0]!,
-      ...(route !== undefined && { "http.route": route }),
-      ...(socket.remoteAddress !== undefined && { "client.address": socket.remoteAddress }),
-      ...(headers["user-agent"] !== undefined && { "user_agent.original": headers["user-agent"] }),
-    };
-    const name = route === undefined ? method : `${method} ${route}`;
-    this.#spans.set(request, this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, contextIn(headers)));
-  }
-
-  #end(request: object, status: number): void {
-    const span = this.#spans.get(request);
-    if (span === undefined) return;
-    span.setAttribute("http.response.status_code", status);
+    const span = this.#tracer.write({
+      context,
+      spanId: context.spanId,
+      parentId,
+      isRemote: parentId !== null,
+      name: route === undefined ? method : `${method} ${route}`,
+      kind: SERVER,
+      from,
+      to: moment(),
+    });
+    if (span === null) return;
+    CLIENT.write(span, "encrypted" in socket ? "https" : "http", address, headers["user-agent"]);
+    TARGET.write(span, method, url, route);
+    span.whole(STATUS, status);
     // A client's mistake is no error of the server.
-    if (status >= 500) span.setAttribute("error.type", String(status)).setStatus({ code: SpanStatusCode.ERROR });
-    span.end();
+    const hasFailed = status >= 500;
+    if (hasFailed) span.text(ERROR_TYPE, String(status));
+    this.#tracer.written(span, hasFailed);
   }
+}
+
+const CLIENT = new Common((span, scheme: string, address: string | undefined, agent: string | undefined) => {
+  span.text(SCHEME, scheme);
+  span.text(ADDRESS, address);
+  span.text(AGENT, agent);
+});
+
+const TARGET = new Common((span, method: string, url: string, route: string | undefined) => {
+  span.text(METHOD, method);
+  span.text(PATH, pathOf(url));
+  span.text(ROUTE, route);
+});
+
+/** Never the query, which may have a ticket. */
+function pathOf(url: string): string {
+  const query = url.indexOf("?");
+  return query === -1 ? url : url.slice(0, query);
 }

@@ -3,42 +3,66 @@
  * They belong to the trace of the request that brought the task, however long that has been answered. A task without such a request, like
  * one that an earlier run of the server left, has a trace of its own, under a span `task`.
  *
- * Tasks may wait by the hundred thousand, so a waiting task has no span: it is made when the wait is over.
+ * A task is told as started before it is told with its request, and most of its life's figures are in the task itself: so its spans are
+ * written together when its run ends.
  */
-import {
-  type Attributes,
-  type Context,
-  ROOT_CONTEXT,
-  type Span,
-  SpanStatusCode,
-  type Tracer,
-} from "@opentelemetry/api";
 import { type InstanceRef } from "../../gpu/facts.ts";
 import { sentenceOf } from "../../reasons.ts";
-import { attemptNumber, type Outcome, type Task } from "../../task.ts";
-import {
-  TASK_ACCEPTED,
-  TASK_ENDED,
-  TASK_LEFT,
-  TASK_OUTPUT,
-  TASK_REQUEUED,
-  TASK_STARTED,
-  TASK_WITHDRAWN,
-} from "../../topics.ts";
-import { operationOf, requestAttributes, responseAttributes } from "./gen-ai.ts";
+import { attemptNumber, type Outcome, type Placement, type Task, type TaskResult } from "../../task.ts";
+import { TASK_ACCEPTED, TASK_ENDED, TASK_LEFT, TASK_REQUEUED, TASK_STARTED, TASK_WITHDRAWN } from "../../topics.ts";
+import { operationOf, writeRequest, writeResponse } from "./gen-ai.ts";
+import { newSpanId } from "./ids.ts";
 import { type RequestSpans } from "./request-spans.ts";
-import { contextOf } from "./trace-context.ts";
+import { Common, INTERNAL, keyOf, moment, type SpanBatch, type Written } from "./span-batch.ts";
+import { type TraceContext } from "./trace-context.ts";
+import { type Tracer } from "./tracer.ts";
 
 /** Ended tasks and batches whose traces are remembered, for their webhooks. */
 const REMEMBERED = 10_000;
 
+const TASK = keyOf("altlas.task.id");
+const USER = keyOf("enduser.id");
+const STRATEGY = keyOf("altlas.strategy");
+const PRIORITY = keyOf("altlas.priority");
+const BATCH = keyOf("altlas.batch.id");
+const GPU = keyOf("altlas.gpu.id");
+const INSTANCE = keyOf("altlas.instance.id");
+const PLACED_BY = keyOf("altlas.placement.strategy");
+const REASON = keyOf("altlas.placement.reason");
+const CANDIDATES = keyOf("altlas.placement.candidates");
+const ATTEMPT = keyOf("altlas.task.attempt");
+const STATUS = keyOf("altlas.task.status");
+const ERROR_TYPE = keyOf("error.type");
+
+/** One attempt under way. Times are Unix milliseconds with their fractions. */
+interface Run {
+  readonly from: number;
+  readonly instance: InstanceRef;
+  readonly placement: Placement | null;
+  readonly number: number;
+  readonly model: string | null;
+}
+
 interface Live {
-  readonly context: Context;
-  /** The span around all others, where no request is; null: there is one. */
-  readonly own: Span | null;
-  /** When its present wait began; null: it does not wait. */
+  readonly task: Readonly<Task>;
+  /** Its first moment that was seen. */
+  readonly from: number;
+  /** The span that its own are children of; null: not known yet. */
+  context: TraceContext | null;
+  /** Whether that is a span around all others, as no request is. */
+  isAlone: boolean;
+  /** When its last wait began that was not told; null: it was told. */
   waitsSince: number | null;
-  run: Span | null;
+  run: Run | null;
+}
+
+/** How a run, a wait or a task ended. */
+interface End {
+  /** null: it was cut off. */
+  readonly status: string | null;
+  /** The kind of failure; null: there was none. */
+  readonly error: string | null;
+  readonly result?: TaskResult | undefined;
 }
 
 export class TaskSpans {
@@ -46,20 +70,15 @@ export class TaskSpans {
   readonly #requests: RequestSpans;
   readonly #live = new Map<string, Live>();
   /** By the ids of tasks that have ended, and of batches; the oldest first. */
-  readonly #ended = new Map<string, Context>();
+  readonly #ended = new Map<string, TraceContext>();
   readonly #ends: readonly (() => void)[];
-  /** Of this turn of the event loop: a task that starts at once does so before it is told as accepted. */
-  readonly #started = new Map<string, { readonly at: number; readonly instance: InstanceRef }>();
 
   constructor(tracer: Tracer, requests: RequestSpans) {
     this.#tracer = tracer;
     this.#requests = requests;
     this.#ends = [
-      TASK_ACCEPTED.subscribe(({ task, origin = null }) => this.#accepted(task, origin)),
-      TASK_STARTED.subscribe(({ task, instance }) => this.#onStart(task, instance)),
-      TASK_OUTPUT.subscribe(({ task, isFirst }) => {
-        if (isFirst) this.#live.get(task.id)?.run?.addEvent("first_token", moment());
-      }),
+      TASK_ACCEPTED.subscribe(({ task, origin }) => this.#accepted(task, origin)),
+      TASK_STARTED.subscribe(({ task, instance }) => this.#started(task, instance)),
       TASK_LEFT.subscribe(({ task, outcome }) => this.#left(task, outcome)),
       TASK_REQUEUED.subscribe(({ task }) => this.#requeued(task)),
       TASK_ENDED.subscribe(({ task }) => this.#over(task, task.status)),
@@ -70,106 +89,58 @@ export class TaskSpans {
   /** Ends what is open: the server stops. */
   stop(): void {
     for (const end of this.#ends) end();
-    for (const { run, own } of this.#live.values()) {
-      run?.setAttribute("altlas.task.status", "interrupted").end();
-      own?.end();
+    for (const live of this.#live.values()) {
+      if (live.run !== null) this.#endRun(live.task, live, INTERRUPTED);
+      if (live.isAlone) this.#writeOwn(live.task, live, null);
     }
     this.#live.clear();
   }
 
-  /** The trace that a task or a batch belongs to, also for some time after its end; null: it is not known. */
-  contextFor(id: string): Context | null {
-    return this.#live.get(id)?.context ?? this.#ended.get(id) ?? null;
+  /** The span that what a task or a batch causes belongs to, also for some time after its end; null: it is not known. */
+  contextFor(taskId: string | null, batchId: string | null): TraceContext | null {
+    const id = taskId ?? batchId ?? "";
+    const live = this.#live.get(id);
+    return live === undefined ? (this.#ended.get(id) ?? null) : this.#contextOf(live);
   }
 
-  #accepted(task: Readonly<Task>, origin: object | null): void {
-    const parent = origin === null ? null : this.#requests.contextFor(origin);
-    const started = this.#started.get(task.id);
-    const live = this.#begin(task, parent, started?.at ?? moment());
-    if (task.batchId !== null) this.#remember(task.batchId, live.context);
-    if (started === undefined) return;
-    this.#started.delete(task.id);
-    this.#start(task, live, started);
+  #accepted(task: Readonly<Task>, origin: object | undefined): void {
+    const live = this.#live.get(task.id) ?? this.#begin(task);
+    if (origin !== undefined) live.context ??= this.#requests.contextFor(origin);
+    if (task.batchId !== null && !this.#ended.has(task.batchId)) this.#remember(task.batchId, this.#contextOf(live));
   }
 
-  #begin(task: Readonly<Task>, parent: Context | null, at: number): Live {
-    const options = { startTime: at, attributes: attributesOf(task) };
-    const own = parent === null ? this.#tracer.startSpan("task", options, ROOT_CONTEXT) : null;
-    const live: Live = { context: parent ?? contextOf(own!), own, waitsSince: at, run: null };
+  #begin(task: Readonly<Task>): Live {
+    const from = moment();
+    const live: Live = { task, from, context: null, isAlone: false, waitsSince: from, run: null };
     this.#live.set(task.id, live);
     return live;
   }
 
-  #onStart(task: Readonly<Task>, instance: InstanceRef): void {
-    const started = { at: moment(), instance };
-    const live = this.#live.get(task.id);
-    if (live !== undefined) return this.#start(task, live, started);
-    this.#started.set(task.id, started);
-    queueMicrotask(() => {
-      // An earlier run of the server has accepted it.
-      if (this.#started.delete(task.id)) this.#start(task, this.#begin(task, null, started.at), started);
-    });
+  /** Of a task that nobody has told a request of, the trace begins with it. */
+  #contextOf(live: Live): TraceContext {
+    if (live.context !== null) return live.context;
+    live.isAlone = true;
+    return (live.context = this.#tracer.enter(null));
   }
 
-  #start(
-    task: Readonly<Task>,
-    live: Live,
-    { at, instance }: { readonly at: number; readonly instance: InstanceRef },
-  ): void {
-    this.#endWait(task, live, at);
+  #started(task: Readonly<Task>, instance: InstanceRef): void {
+    const known = this.#live.get(task.id);
+    const live = known ?? this.#begin(task);
+    const from = known === undefined ? live.from : moment();
     const { placement } = task;
-    const where = { "altlas.gpu.id": instance.gpuId, "altlas.instance.id": instance.id };
-    const why: Attributes =
-      placement === null
-        ? {}
-        : {
-            "altlas.placement.strategy": placement.strategy,
-            "altlas.placement.reason": sentenceOf(placement.reason, placement.gpuId),
-            "altlas.placement.candidates": placement.candidates.length,
-          };
-    this.#child("placement", live, at, { ...attributesOf(task), ...where, ...why }).end(at);
-    const name = [operationOf(task), task.model ?? task.ranModel].filter(Boolean).join(" ");
-    const attempt = { "altlas.task.attempt": attemptNumber(task) };
-    live.run = this.#child(name, live, at, { ...attributesOf(task), ...where, ...attempt, ...requestAttributes(task) });
-  }
-
-  #child(name: string, { context }: Live, startTime: number, attributes: Attributes): Span {
-    return this.#tracer.startSpan(name, { startTime, attributes }, context);
-  }
-
-  #endWait(task: Readonly<Task>, live: Live, at: number, more: Attributes = {}): void {
-    if (live.waitsSince === null) return;
-    this.#child("queue", live, live.waitsSince, { ...attributesOf(task), ...more }).end(at);
-    live.waitsSince = null;
+    live.run = { from, instance, placement, number: attemptNumber(task), model: task.model ?? task.ranModel };
   }
 
   #left(task: Readonly<Task>, outcome: Outcome): void {
     const live = this.#live.get(task.id);
     if (live?.run == null) return;
-    const { run } = live;
-    switch (outcome.status) {
-      case "interrupted":
-        return this.#endRun(live, outcome.reason);
-      case "failed":
-        return this.#endRun(live, outcome.error.code);
-      default:
-        if (outcome.result !== undefined) run.setAttributes(responseAttributes(task, outcome.result));
-        run.setAttribute("altlas.task.status", outcome.status);
-        this.#endRun(live, null);
-    }
-  }
-
-  /** @param error why it came to no end of its own; null: it did */
-  #endRun(live: Live, error: string | null): void {
-    if (error !== null) live.run?.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
-    live.run?.end(moment());
-    live.run = null;
+    this.#endRun(task, live, endOf(outcome));
   }
 
   #requeued(task: Readonly<Task>): void {
     const live = this.#live.get(task.id);
     if (live === undefined) return;
-    this.#endRun(live, task.attempts.at(-1)?.reason ?? null);
+    if (live.run !== null) this.#endRun(task, live, { status: null, error: task.attempts.at(-1)?.reason ?? null });
     live.waitsSince = moment();
   }
 
@@ -177,32 +148,131 @@ export class TaskSpans {
     const live = this.#live.get(task.id);
     if (live === undefined) return;
     this.#live.delete(task.id);
-    const code = task.error?.code;
-    const how = { "altlas.task.status": status, ...(code !== undefined && { "error.type": code }) };
-    this.#endWait(task, live, moment(), how);
-    this.#endRun(live, code ?? null);
-    live.own?.setAttributes(how).end(moment());
-    this.#remember(task.id, live.context);
+    this.#endAll(task, live, status);
+    if (task.webhook !== null || task.batchId !== null) this.#remember(task.id, this.#contextOf(live));
   }
 
-  #remember(id: string, context: Context): void {
+  #endAll(task: Readonly<Task>, live: Live, status: string): void {
+    const error = task.error?.code ?? null;
+    if (live.run !== null) this.#endRun(task, live, { status: null, error });
+    const end = { status, error };
+    if (live.waitsSince !== null) {
+      const span = this.#child("queue", live, live.waitsSince, moment());
+      if (span !== null) this.#written(span, task, end);
+    }
+    if (live.isAlone) this.#writeOwn(task, live, end);
+  }
+
+  /** The span `task`. */
+  #writeOwn(task: Readonly<Task>, live: Live, end: End | null): void {
+    const context = this.#contextOf(live);
+    const { spanId } = context;
+    const head = { context, spanId, parentId: null, name: "task", kind: INTERNAL, from: live.from, to: moment() };
+    const span = this.#tracer.write(head);
+    if (span !== null) this.#written(span, task, end);
+  }
+
+  #written(span: SpanBatch, task: Readonly<Task>, end: End | null): void {
+    writeTask(span, task);
+    span.text(STATUS, end?.status);
+    span.text(ERROR_TYPE, end?.error);
+    this.#tracer.written(span);
+  }
+
+  /** Writes what an attempt was: the wait for it, the choice, and the run, which ends now. */
+  #endRun(task: Readonly<Task>, live: Live, end: End): void {
+    const { run, waitsSince } = live;
+    live.run = live.waitsSince = null;
+    if (run === null) return;
+    if (waitsSince !== null) {
+      const span = this.#child("queue", live, waitsSince, run.from);
+      if (span !== null) this.#written(span, task, null);
+    }
+    const where = this.#writePlacement(task, live, run);
+    if (where !== null) this.#writeRun(task, live, { run, where, end });
+  }
+
+  /** @returns what the run has as well; null: the span is lost, and that of the run would be */
+  #writePlacement(task: Readonly<Task>, live: Live, { from, instance, placement }: Run): Written | null {
+    const span = this.#child("placement", live, from, from);
+    if (span === null) return null;
+    const { mark } = span;
+    writeTask(span, task);
+    span.whole(GPU, instance.gpuId);
+    span.whole(INSTANCE, instance.id);
+    const where = span.since(mark);
+    if (placement !== null) {
+      span.text(PLACED_BY, placement.strategy);
+      span.text(REASON, sentenceOf(placement.reason, placement.gpuId));
+      span.whole(CANDIDATES, placement.candidates.length);
+    }
+    this.#tracer.written(span);
+    return where;
+  }
+
+  #writeRun(
+    task: Readonly<Task>,
+    live: Live,
+    { run, where, end }: { readonly run: Run; readonly where: Written; readonly end: End },
+  ): void {
+    const operation = operationOf(task);
+    const { from, model, number } = run;
+    const span = this.#child(model === null ? operation : `${operation} ${model}`, live, from, moment());
+    if (span === null) return;
+    span.again(where);
+    span.whole(ATTEMPT, number);
+    writeRequest(span, task, model);
+    if (end.result !== undefined) writeResponse(span, task, end.result);
+    span.text(STATUS, end.status);
+    span.text(ERROR_TYPE, end.error);
+    const firstOutput = task.use?.firstOutput ?? null;
+    if (firstOutput !== null) span.event("first_token", from + firstOutput * 1000);
+    this.#tracer.written(span, end.error !== null);
+  }
+
+  /** Begins a span under that of the request. */
+  #child(name: string, live: Live, from: number, to: number): SpanBatch | null {
+    const context = this.#contextOf(live);
+    if (!context.isSampled) return null;
+    return this.#tracer.write({
+      context,
+      spanId: newSpanId(),
+      parentId: context.spanId,
+      name,
+      kind: INTERNAL,
+      from,
+      to,
+    });
+  }
+
+  #remember(id: string, context: TraceContext): void {
     this.#ended.set(id, context);
     const [oldest] = this.#ended.keys();
     if (this.#ended.size > REMEMBERED && oldest !== undefined) this.#ended.delete(oldest);
   }
 }
 
-function attributesOf({ id, user, batchId, strategy, priority }: Readonly<Task>): Attributes {
-  return {
-    "altlas.task.id": id,
-    "enduser.id": user,
-    "altlas.strategy": strategy,
-    "altlas.priority": priority,
-    ...(batchId !== null && { "altlas.batch.id": batchId }),
-  };
+const INTERRUPTED: End = { status: "interrupted", error: null };
+
+function writeTask(span: SpanBatch, { id, user, batchId, strategy, priority }: Readonly<Task>): void {
+  span.text(TASK, id);
+  ENVELOPE.write(span, user, strategy, priority, batchId);
 }
 
-/** Unix milliseconds with their fractions, as the wall clock showed them when the process began to count. */
-function moment(): number {
-  return performance.timeOrigin + performance.now();
+const ENVELOPE = new Common((span, user: string, strategy: string, priority: string, batchId: string | null) => {
+  span.text(USER, user);
+  span.text(STRATEGY, strategy);
+  span.text(PRIORITY, priority);
+  span.text(BATCH, batchId);
+});
+
+function endOf(outcome: Outcome): End {
+  switch (outcome.status) {
+    case "interrupted":
+      return { status: null, error: outcome.reason };
+    case "failed":
+      return { status: null, error: outcome.error.code };
+    default:
+      return { status: outcome.status, error: null, result: outcome.result };
+  }
 }
