@@ -139,7 +139,7 @@ test("a client is asked for nothing that has a default, and hears of the limits"
   fits({ messages: [{ role: "user", content: [{ type: "text", text: "x" }] }], stop: "x", logprobs: null, tools: [] });
   fits({ input: ["x"], response_format: null, seed: null });
   assert.throws(() => fits({ text: "" }));
-  assert.throws(() => fits({ messages: [{ role: "user" }] }));
+  assert.throws(() => fits({ messages: [{ content: "x" }] }));
   const text = JSON.stringify(document);
   assert.match(text, /"maxItems":7/);
   assert.match(text, /at most 1048576 bytes in UTF-8/);

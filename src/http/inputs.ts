@@ -1,7 +1,8 @@
 /** Makes what a task is asked of the fields of a submission, which have been checked one by one. */
 import { AltLasError } from "../errors.ts";
-import { NO_SAMPLING, type Request, SAMPLING_NAMES } from "../request.ts";
+import { type ChatRequest, type CompletionRequest, NO_SAMPLING, type Request, SAMPLING_NAMES } from "../request.ts";
 import { type TaskInput } from "../task.ts";
+import { formatOf, toolsOf } from "./forms.ts";
 import { wasGiven } from "./given.ts";
 import { messagesOf, refuseLonger } from "./schemas/messages.ts";
 import { samplingOf } from "./schemas/sampling.ts";
@@ -27,11 +28,14 @@ export function inputOf(fields: InputFields, maxBytes: number, index: number | n
 
 function requestOf(fields: InputFields, maxBytes: number, index: number | null): Request {
   const { text, messages, input } = fields;
-  if (text !== undefined && messages === undefined && input === undefined) return continued(text, fields);
   const where = index === null ? "" : `batch[${index}].`;
+  if (text !== undefined && messages === undefined && input === undefined) return continued(text, fields, where);
   refuseUnlessOne({ text, messages, input }, where);
   if (messages !== undefined) {
-    return { kind: "chat", messages: messagesOf(messages, `${where}messages`, maxBytes), sampling: samplingOf(fields) };
+    const wanted = wantedOf(fields, where);
+    const tools = toolsOf(fields, where);
+    const conversation = messagesOf(messages, `${where}messages`, maxBytes);
+    return chatOf(conversation, wanted, tools, fields);
   }
   const inputs = (typeof input === "string" ? [input] : (input ?? [])).map((one) => one.toWellFormed());
   refuseLonger(inputs, `${where}input`, maxBytes);
@@ -41,6 +45,9 @@ function requestOf(fields: InputFields, maxBytes: number, index: number | null):
 /** Fields that are none of a submission for vectors, and have a default. */
 const OF_TEXT = ["max_length", "temperature"] as const;
 
+/** Others, beside the sampling and the form. */
+const OF_ANSWERS = ["tools", "logprobs"] as const;
+
 /** Fields that were given and decide nothing, as a warning; null: there are none. */
 export function warningOf(fields: InputFields): string | null {
   if (fields.text !== undefined) return null;
@@ -49,6 +56,8 @@ export function warningOf(fields: InputFields): string | null {
   if (beside === "input") {
     given.push(...OF_TEXT.filter((name) => wasGiven(fields, name)));
     given.push(...Object.values(SAMPLING_NAMES).filter((name) => asksFor(fields[name])));
+    if ((fields.response_format?.type ?? "text") !== "text") given.push("response_format");
+    given.push(...OF_ANSWERS.filter((name) => asksFor(fields[name])));
   }
   if (given.length === 0) return null;
   return `${given.join(", ")} ${given.length === 1 ? "means" : "mean"} nothing beside ${beside}.`;
@@ -59,13 +68,42 @@ function asksFor(value: unknown): boolean {
   return value !== undefined && (typeof value !== "object" || Object.keys(Object(value)).length > 0);
 }
 
-function continued(text: string, fields: InputFields): Request {
+type Wanted = Pick<CompletionRequest, "format" | "logprobs">;
+
+/** What most requests want beside a text. */
+const NOTHING: Wanted = {};
+
+function wantedOf({ response_format, logprobs }: InputFields, where: string): Wanted {
+  if (response_format === undefined && logprobs === undefined) return NOTHING;
+  const format = formatOf(response_format, where);
+  // Adding 0 makes 0 of -0.
+  return { ...(format && { format }), ...(logprobs !== undefined && { logprobs: logprobs + 0 }) };
+}
+
+function continued(text: string, fields: InputFields, where: string): Request {
   // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
   const whole = text.toWellFormed();
+  const { raw } = fields;
+  const wanted = wantedOf(fields, where);
+  const tools = toolsOf(fields, where);
+  if (tools !== undefined) {
+    // Tools are told of by a chat template.
+    if (raw !== true) return chatOf([{ role: "user", content: whole }], wanted, tools, fields);
+    const sentence = `${where}raw cannot be true beside tools, which a model is told of by its chat template.`;
+    throw new AltLasError("invalid_input", sentence, { param: `${where}raw` });
+  }
   const sampling = samplingOf(fields);
-  return fields.raw === undefined
-    ? { kind: "completion", text: whole, sampling }
-    : { kind: "completion", text: whole, raw: fields.raw, sampling };
+  if (wanted === NOTHING && raw === undefined) return { kind: "completion", text: whole, sampling };
+  return { kind: "completion", text: whole, ...(raw !== undefined && { raw }), ...wanted, sampling };
+}
+
+function chatOf(
+  messages: ChatRequest["messages"],
+  wanted: Wanted,
+  tools: ChatRequest["tools"],
+  fields: InputFields,
+): ChatRequest {
+  return { kind: "chat", messages, ...wanted, ...(tools && { tools }), sampling: samplingOf(fields) };
 }
 
 function refuseUnlessOne(asked: Pick<InputFields, "text" | "messages" | "input">, where: string): void {

@@ -308,6 +308,7 @@ function forClients(schema: Schema, nullable: boolean): Schema {
 }
 
 function orNull(schema: Schema): Schema {
+  if (schema.anyOf !== undefined) return { ...schema, anyOf: [...schema.anyOf, { type: "null" }] };
   const type = [...new Set([schema.type, "null"].flat())];
   return { ...schema, type, ...(schema.enum && { enum: [...schema.enum, null] }) };
 }

@@ -4,7 +4,7 @@ import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
 import { sentenceOf, wordsOf } from "../reasons.ts";
 import { type LikelyToken, type TokenLogprob } from "../output.ts";
-import { type Request, type ToolCall } from "../request.ts";
+import { type Request } from "../request.ts";
 import { type CallerFacts } from "../scheduler/caller-facts.ts";
 import { type DryRun } from "../scheduler/dry-run.ts";
 import { type Wait } from "../scheduler/why-waiting.ts";
@@ -12,6 +12,7 @@ import { type BatchSnapshot, type ListedSnapshot, type Submission, type TaskSnap
 import { type Delivery } from "../store/outbox.ts";
 import { type Attempt, shownGpuId, type TaskResult } from "../task.ts";
 import { type SecretView } from "../webhooks/webhook-api.ts";
+import { viewOfForm, viewOfMessage, viewOfToolCall } from "./form-views.ts";
 import { type RunningTask } from "./server-parts.ts";
 import { publicAttempt, publicFailure, publicTry } from "./public-words.ts";
 import { type BatchView } from "./schemas/batches.ts";
@@ -26,7 +27,6 @@ import {
   type TaskSummary,
   type TaskView,
   type TokenLogprobView,
-  type ToolCallView,
   type WaitView,
 } from "./schemas/tasks.ts";
 import { type DeliveriesAnswer, type SecretView as SecretAnswer } from "./schemas/webhooks.ts";
@@ -96,10 +96,14 @@ export function viewOfRequest(request: Request): RequestView {
   switch (request.kind) {
     case "completion": {
       const { text, raw, sampling } = request;
-      return { text, ...(raw !== undefined && { raw }), ...viewOfSampling(sampling) };
+      return { text, ...(raw !== undefined && { raw }), ...viewOfForm(request), ...viewOfSampling(sampling) };
     }
     case "chat":
-      return { messages: [...request.messages], ...viewOfSampling(request.sampling) };
+      return {
+        messages: request.messages.map(viewOfMessage),
+        ...viewOfForm(request),
+        ...viewOfSampling(request.sampling),
+      };
     case "embedding":
       return { input: [...request.inputs] };
   }
@@ -128,11 +132,6 @@ function viewOfAttempt(attempt: Attempt, isInside: boolean): TaskView["attempts"
     ...(error !== undefined && { error }),
     ...(unlisted !== undefined && { unlisted }),
   };
-}
-
-/** As OpenAI's API has it. */
-export function viewOfToolCall({ id, name, arguments: args }: ToolCall): ToolCallView {
-  return { id, type: "function", function: { name, arguments: args } };
 }
 
 /** As OpenAI's API has it. */

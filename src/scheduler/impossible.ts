@@ -14,6 +14,9 @@ export const NO_GPU_RETRY_SECONDS = 60;
 /** Seconds after which a model that is being loaded may be known. */
 const LOADING_RETRY_SECONDS = 5;
 
+/** The engine that honours all sampling. */
+const HONOURS_ALL = "engine.kind llama";
+
 /** The abilities for which requests have a kind: the field that asks for them, what it wants, and what could do it. */
 const ABILITIES: Readonly<
   Partial<Record<Need, { readonly field: string; readonly done: string; readonly by: string }>>
@@ -21,10 +24,10 @@ const ABILITIES: Readonly<
   completion: { field: "text", done: "continued", by: "a model that generates text" },
   chat: { field: "messages", done: "answered", by: "a model with a chat template" },
   embedding: { field: "input", done: "made into vectors", by: "an embedding model" },
+  json_schema: { field: "response_format", done: "kept to", by: HONOURS_ALL },
+  tools: { field: "tools", done: "called", by: "a model whose chat template knows tools" },
+  logprobs: { field: "logprobs", done: "told", by: HONOURS_ALL },
 };
-
-/** The engine that honours all sampling. */
-const HONOURS_ALL = "engine.kind llama";
 
 export class Impossible {
   readonly #fleet: Fleet;

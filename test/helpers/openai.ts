@@ -21,7 +21,7 @@ export interface Chunk {
     readonly index: number;
     readonly delta?: Readonly<Record<string, string>>;
     readonly text?: string;
-    readonly logprobs: null;
+    readonly logprobs: object | null;
     readonly finish_reason: string | null;
   }[];
   readonly usage?: object | null;

@@ -10,7 +10,7 @@ import { beginLiveAnswer } from "../live-answer.ts";
 import { type Pings } from "../pings.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
-import { type Call, finishReasonOf, idOf, modelOf, secondsOf, usageOf } from "./calls.ts";
+import { type Call, idOf, modelOf, secondsOf, usageOf } from "./calls.ts";
 import { type ChunkKind, Chunks, errorEvent } from "./chunks.ts";
 import { openAiFailure } from "./envelope.ts";
 
@@ -199,9 +199,9 @@ export class AnswerStream {
     this.#gpuId ??= task.gpuId;
     const result = task.result!;
     const rest = this.#chunksOf(choice, after(deltasOf(result), choice.offset));
-    const first = this.#firstOf(choice);
+    const first = this.#firstOf(choice, null);
     choice.done = true;
-    const last = this.#made(choice).last(choice.index, finishReasonOf(result));
+    const last = this.#made(choice).last(choice.index, result);
     if (!this.#choices.every(({ done }) => done)) return this.#write(first + rest + last);
     const results = this.#choices.map(({ final }) => final!.result!);
     this.#write(first + rest + last + this.#made(choice).end(usageOf(results, this.#options.perPrompt)));
@@ -213,16 +213,17 @@ export class AnswerStream {
     let chunks = "";
     for (const delta of deltas) {
       if (lengthOf(delta) === 0) continue;
+      const position = choice.offset;
       choice.offset += lengthOf(delta);
-      chunks += this.#firstOf(choice) + this.#made(choice).piece(choice.index, delta);
+      chunks += this.#firstOf(choice, delta) + this.#made(choice).piece(choice.index, delta, position);
     }
     return chunks;
   }
 
-  #firstOf(choice: Choice): string {
+  #firstOf(choice: Choice, next: Delta | null): string {
     if (choice.begun) return "";
     choice.begun = true;
-    return this.#made(choice).first(choice.index);
+    return this.#made(choice).first(choice.index, next);
   }
 
   /** The first choice that says something knows which model it is. */

@@ -142,6 +142,12 @@ export function finishReasonOf({ finishReason }: TaskResult): "stop" | "length" 
   return finishReason === "length" ? "length" : "stop";
 }
 
+/** As `finishReasonOf`, of an answer that may have calls of tools. An answer that was cut off may lack a part of them. */
+export function chatFinishReasonOf(result: TaskResult): ReturnType<typeof finishReasonOf> | "tool_calls" {
+  const reason = finishReasonOf(result);
+  return reason === "stop" && result.toolCalls !== undefined ? "tool_calls" : reason;
+}
+
 /**
  * The tokens of several choices.
  * @param perPrompt choices of each prompt, whose tokens count once

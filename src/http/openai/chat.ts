@@ -4,14 +4,16 @@ import { type TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { ON_SUBMITTING } from "../openapi.ts";
+import { viewOfToolCall } from "../form-views.ts";
 import { type Pings } from "../pings.ts";
 import { NoQuery, shared } from "../schemas/common.ts";
 import { ChatAnswer, ChunksText } from "../schemas/openai-answers.ts";
 import { type ChatBody, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
-import { type Done, finishReasonOf, frameOf, submitCall } from "./calls.ts";
+import { chatFinishReasonOf, type Done, frameOf, submitCall } from "./calls.ts";
 import { CHAT_CHUNKS } from "./chunks.ts";
-import { conversationOf, samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
+import { conversationOf, samplingsOf, settingsOf, tellIgnored, wantedOf } from "./fields.ts";
+import { chatLogprobs } from "./logprobs.ts";
 import { respond, wishesOf } from "./respond.ts";
 
 export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: OpenAiSchemas, pings: Pings): void {
@@ -48,10 +50,11 @@ export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: Op
 
 function chatInputs(body: ChatBody, { config, live }: ServerParts): readonly TaskInput[] {
   const messages = conversationOf(body.messages, live.config.limits.max_text_bytes);
+  const wanted = wantedOf(body);
   const settings = settingsOf(body);
   return samplingsOf(body, config.api.openai).map((sampling) => ({
     ...settings,
-    request: { kind: "chat", messages, sampling },
+    request: { kind: "chat", messages, ...wanted, sampling },
   }));
 }
 
@@ -63,12 +66,13 @@ function chatAnswer(tasks: readonly Done[]): ChatAnswer {
       index,
       message: {
         role: "assistant",
-        content: result.text,
+        content: result.text === "" && result.toolCalls !== undefined ? null : result.text,
+        ...(result.toolCalls && { tool_calls: result.toolCalls.map(viewOfToolCall) }),
         ...(result.reasoning !== undefined && { reasoning_content: result.reasoning }),
         refusal: null,
       },
-      logprobs: null,
-      finish_reason: finishReasonOf(result),
+      logprobs: chatLogprobs(result.logprobs),
+      finish_reason: chatFinishReasonOf(result),
     })),
   };
 }

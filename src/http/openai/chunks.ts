@@ -1,7 +1,10 @@
 /** The events of a streamed answer, in the order that clients insist on: each choice has a first, its pieces and a last one. */
-import { type Delta } from "../../output.ts";
+import { type Delta, type ToolCallDelta } from "../../output.ts";
+import { type TaskResult } from "../../task.ts";
 import { jsonLine } from "../json-line.ts";
 import { type OpenAiFailure, type Usage } from "../schemas/openai-answers.ts";
+import { chatFinishReasonOf, finishReasonOf } from "./calls.ts";
+import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
 
 export const DONE_EVENT = "data: [DONE]\n\n";
 
@@ -16,10 +19,13 @@ export interface ChunkFacts {
 export interface ChunkKind {
   readonly prefix: "chatcmpl" | "cmpl";
   readonly object: "chat.completion.chunk" | "text_completion";
-  /** The first chunk of a choice; "": it has none. */
-  readonly first: string;
-  /** The fields of a choice that bring a delta, as JSON without braces. */
+  /** The fields of a choice's first chunk, as JSON without braces; "": it has none. @param next what comes next; null: nothing does */
+  readonly first: (next: Delta | null) => string;
+  /** The fields of a choice that bring a delta. */
   readonly piece: (delta: Delta) => string;
+  /** The probabilities of a delta's tokens; null: they were not asked for. @param position of the delta in its choice */
+  readonly logprobs: (delta: Delta, position: number) => object | null;
+  readonly finishReason: (result: TaskResult) => string;
   /** The same, of a chunk that brings nothing. */
   readonly nothing: string;
 }
@@ -27,17 +33,29 @@ export interface ChunkKind {
 export const CHAT_CHUNKS: ChunkKind = {
   prefix: "chatcmpl",
   object: "chat.completion.chunk",
-  first: '"delta":{"role":"assistant","content":""}',
-  piece: (delta) =>
-    `"delta":{"${delta.kind === "reasoning" ? "reasoning_content" : "content"}":${jsonLine(wordsOf(delta))}}`,
+  first: (next) => `"delta":{"role":"assistant","content":${next?.kind === "tool_call" ? "null" : '""'}}`,
+  piece: (delta) => {
+    if (delta.kind === "tool_call") return `"delta":{"tool_calls":[${jsonLine(callOf(delta))}]}`;
+    return `"delta":{"${delta.kind === "reasoning" ? "reasoning_content" : "content"}":${jsonLine(wordsOf(delta))}}`;
+  },
+  logprobs: (delta) => (delta.kind === "text" ? chatLogprobs(delta.logprobs) : null),
+  finishReason: chatFinishReasonOf,
   nothing: '"delta":{}',
 };
+
+/** Clients put a call together by its index. Its id, its type and its name come once. */
+function callOf({ index, call, arguments: piece }: ToolCallDelta): object {
+  if (call === undefined) return { index, function: { arguments: piece } };
+  return { index, id: call.id, type: "function", function: { name: call.name, arguments: piece } };
+}
 
 export const COMPLETION_CHUNKS: ChunkKind = {
   prefix: "cmpl",
   object: "text_completion",
-  first: "",
+  first: () => "",
   piece: (delta) => `"text":${jsonLine(wordsOf(delta))}`,
+  logprobs: (delta, position) => (delta.kind === "text" ? completionLogprobs(delta.logprobs, position) : null),
+  finishReason: finishReasonOf,
   nothing: '"text":""',
 };
 
@@ -61,16 +79,20 @@ export class Chunks {
     this.#end = withUsage ? `],"usage":null}\n\n` : "]}\n\n";
   }
 
-  first(index: number): string {
-    return this.#kind.first === "" ? "" : this.#chunk(index, this.#kind.first, "null");
+  /** @param next what comes next; null: nothing does */
+  first(index: number, next: Delta | null): string {
+    const fields = this.#kind.first(next);
+    return fields === "" ? "" : this.#chunk(index, fields);
   }
 
-  piece(index: number, delta: Delta): string {
-    return this.#chunk(index, this.#kind.piece(delta), "null");
+  /** @param position of the delta in the output of its choice */
+  piece(index: number, delta: Delta, position: number): string {
+    const logprobs = this.#kind.logprobs(delta, position);
+    return this.#chunk(index, this.#kind.piece(delta), logprobs === null ? "null" : jsonLine(logprobs));
   }
 
-  last(index: number, reason: "stop" | "length"): string {
-    return this.#chunk(index, this.#kind.nothing, `"${reason}"`);
+  last(index: number, result: TaskResult): string {
+    return this.#chunk(index, this.#kind.nothing, "null", `"${this.#kind.finishReason(result)}"`);
   }
 
   /** What follows the last choice. @param usage undefined: it is not known */
@@ -79,8 +101,8 @@ export class Chunks {
     return `${this.#head}],"usage":${JSON.stringify(usage ?? null)}}\n\n${DONE_EVENT}`;
   }
 
-  #chunk(index: number, fields: string, reason: string): string {
-    return `${this.#head}{"index":${index},${fields},"logprobs":null,"finish_reason":${reason}}${this.#end}`;
+  #chunk(index: number, fields: string, logprobs = "null", reason = "null"): string {
+    return `${this.#head}{"index":${index},${fields},"logprobs":${logprobs},"finish_reason":${reason}}${this.#end}`;
   }
 }
 

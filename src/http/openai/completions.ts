@@ -11,8 +11,10 @@ import { ChunksText, CompletionAnswer } from "../schemas/openai-answers.ts";
 import { type CompletionBody, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { type Done, finishReasonOf, frameOf, submitCall } from "./calls.ts";
+import { formatOf } from "../forms.ts";
 import { COMPLETION_CHUNKS } from "./chunks.ts";
 import { samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
+import { completionLogprobs } from "./logprobs.ts";
 import { respond, wishesOf } from "./respond.ts";
 
 export function completionsRoute(
@@ -63,12 +65,17 @@ function completionInputs(body: CompletionBody, { config, live }: ServerParts): 
   }
   const settings = settingsOf(body);
   const samplings = samplingsOf(body, config.api.openai);
+  const format = formatOf(body.response_format, "");
+  const wanted = {
+    ...(format && { format }),
+    ...(typeof body.logprobs === "number" && { logprobs: body.logprobs + 0 }),
+  };
   return prompts.flatMap((prompt) => {
     // JSON can name half of a surrogate pair, which no encoding of Unicode can store.
     const text = prompt.toWellFormed();
     return samplings.map((sampling): TaskInput => ({
       ...settings,
-      request: { kind: "completion", text, raw: true, sampling },
+      request: { kind: "completion", text, raw: true, ...wanted, sampling },
     }));
   });
 }
@@ -81,7 +88,7 @@ function completionAnswer(tasks: readonly Done[], perPrompt: number): Completion
       index,
       // There is no field for what a model wrote for itself: here all of it continues the text.
       text: (result.reasoning ?? "") + result.text,
-      logprobs: null,
+      logprobs: completionLogprobs(result.logprobs, result.reasoning?.length ?? 0),
       finish_reason: finishReasonOf(result),
     })),
   };

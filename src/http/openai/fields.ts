@@ -1,11 +1,12 @@
 /** Of a request's fields: those that are ignored, and those that become sampling and the settings of tasks. */
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Config } from "../../config/config.ts";
-import { type Message, type Sampling, TO_THE_END } from "../../request.ts";
+import { type ChatRequest, type Message, type Sampling, TO_THE_END } from "../../request.ts";
 import { type TaskInput } from "../../task.ts";
 import { AltLasError } from "../../errors.ts";
+import { formatOf, toolsOf } from "../forms.ts";
 import { messagesOf } from "../schemas/messages.ts";
-import { type OpenAiMessage, type SamplingRequest, type SharedFields } from "../schemas/openai.ts";
+import { type ChatBody, type OpenAiMessage, type SamplingRequest, type SharedFields } from "../schemas/openai.ts";
 import { drawnSeed, samplingOf } from "../schemas/sampling.ts";
 
 /** Fields of OpenAI's that change no answer here: nobody needs to hear that they did nothing. */
@@ -91,21 +92,31 @@ export function settingsOf({ model, task_type, priority }: SharedFields): Omit<T
 
 /** The messages, without what is not known of them. @throws {AltLasError} `invalid_input`, `unsupported` */
 export function conversationOf(given: readonly OpenAiMessage[], maxBytes: number): readonly Message[] {
-  const plain = given.map(({ role, content: said }, index) => {
-    // Clients send null of an assistant that has called tools, and without such calls it has said nothing.
-    const content = said ?? (role === "assistant" ? "" : undefined);
-    if (content === undefined) {
-      const field = `messages[${index}].content`;
-      const sentence = `${field} is missing or null; it must be a string, or a list of text parts.`;
-      throw new AltLasError("invalid_input", sentence, { param: field });
-    }
-    const parts =
-      typeof content === "string"
-        ? content
-        : content.map(({ type, text }) => (text === undefined ? { type } : { type, text }));
-    return { role: ROLES[role], content: parts };
-  });
+  const plain = given.map(({ role, content, tool_calls, tool_call_id, name }) => ({
+    role: ROLES[role],
+    ...(content !== undefined && { content: partsOf(content) }),
+    ...(tool_calls !== undefined && { tool_calls }),
+    ...(tool_call_id !== undefined && { tool_call_id }),
+    ...(name !== undefined && { name }),
+  }));
   return messagesOf(plain, "messages", maxBytes);
+}
+
+function partsOf(content: NonNullable<OpenAiMessage["content"]>) {
+  if (typeof content === "string") return content;
+  return content.map(({ type, text }) => (text === undefined ? { type } : { type, text }));
+}
+
+/** What an answer has to be beside a text. @throws {AltLasError} `invalid_input`, `unsupported` */
+export function wantedOf(body: ChatBody): Pick<ChatRequest, "format" | "tools" | "logprobs"> {
+  const format = formatOf(body.response_format, "");
+  const tools = toolsOf(body, "");
+  const { logprobs, top_logprobs: likeliest = 0 } = body;
+  if (logprobs !== true && likeliest > 0) {
+    const sentence = `top_logprobs asks for ${likeliest} tokens, and needs logprobs to be true.`;
+    throw new AltLasError("invalid_input", sentence, { param: "top_logprobs" });
+  }
+  return { ...(format && { format }), ...(tools && { tools }), ...(logprobs === true && { logprobs: likeliest }) };
 }
 
 /** The roles that OpenAI has, by those that templates know. */

@@ -1,13 +1,13 @@
 /** Conversations, as clients send them. */
 import { Type, type Static } from "typebox";
 import { AltLasError } from "../../errors.ts";
-import { type Message, MESSAGE_ROLES } from "../../request.ts";
+import { type Message, MESSAGE_ROLES, type ToolCall } from "../../request.ts";
 import { shown } from "../../common/validation.ts";
-import { closed } from "./common.ts";
-import { noTools } from "./not-yet.ts";
+import { closed, oneOf } from "./common.ts";
 
 const MAX_MESSAGES = 1000;
 const MAX_PARTS = 1000;
+const MAX_CALLS = 128;
 
 /** A part that is no text has fields of its own, which are not looked at: the sentence is about its type. */
 const Part = Type.Object({ type: Type.String(), text: Type.Optional(Type.String()) });
@@ -16,14 +16,48 @@ type Part = Static<typeof Part>;
 /** What a message says. */
 export type GivenContent = string | readonly Part[];
 
+const CONTENT = `a string, or a list of 1 to ${MAX_PARTS} text parts`;
+
 export const Content = Type.Unsafe<GivenContent>({
   type: ["string", "array"],
   minItems: 1,
   maxItems: MAX_PARTS,
   items: Part,
-  allowed: `a string, or a list of 1 to ${MAX_PARTS} text parts`,
-  description: 'A string, or a list of parts, `{"type": "text", "text": "…"}`, which are joined by line breaks.',
+  allowed: CONTENT,
+  description:
+    'A string, or a list of parts, `{"type": "text", "text": "…"}`, which are joined by line breaks. Of an assistant it may be null or left out.',
 });
+
+/** The fields about tools of a message. */
+export const toolFields = {
+  tool_calls: Type.Optional(
+    Type.Array(
+      Type.Object(
+        {
+          id: Type.String({ minLength: 1 }),
+          type: Type.Optional(oneOf(["function"])),
+          function: Type.Object(
+            {
+              name: Type.String({ minLength: 1 }),
+              arguments: Type.String({ allowed: "a string, which is JSON", description: "JSON." }),
+            },
+            { allowed: "an object with name and arguments" },
+          ),
+        },
+        { allowed: "an object with id, type and function" },
+      ),
+      {
+        maxItems: MAX_CALLS,
+        allowed: `a list of at most ${MAX_CALLS} calls`,
+        description: "Of an assistant: the calls that it has made, as `tool_calls` of a result has them.",
+      },
+    ),
+  ),
+  tool_call_id: Type.Optional(Type.String({ description: "Of a tool's message: the id of the call that it answers." })),
+  name: Type.Optional(
+    Type.String({ description: "Of a tool's message: the tool's name; of others it means nothing." }),
+  ),
+};
 
 const roles = MESSAGE_ROLES.map((role) => JSON.stringify(role)).join(", ");
 
@@ -33,8 +67,8 @@ const MessageFields = closed(
       type: "string",
       allowed: `one of ${roles} (what others call "developer" is "system" here)`,
     }),
-    content: Content,
-    ...noTools("message"),
+    content: Type.Optional(Content),
+    ...toolFields,
   },
   { allowed: "an object with role and content" },
 );
@@ -50,7 +84,7 @@ export function messagesField(bytes: number) {
   });
 }
 
-export type GivenMessage = Pick<Static<typeof MessageFields>, "role" | "content">;
+export type GivenMessage = Static<typeof MessageFields>;
 
 /**
  * @param field how the client calls them, as in "batch[3].messages"
@@ -58,23 +92,62 @@ export type GivenMessage = Pick<Static<typeof MessageFields>, "role" | "content"
  * @throws {AltLasError} `invalid_input`: they are too long, or no user says anything; `unsupported`: a part is no text
  */
 export function messagesOf(given: readonly GivenMessage[], field: string, maxBytes: number): readonly Message[] {
-  const messages = given.map(({ role, content }, index) => ({
-    role,
-    content: flattened(content, `${field}[${index}].content`),
-  }));
-  refuseLonger(
-    messages.map(({ content }) => content),
-    field,
-    maxBytes,
-  );
+  const called = new Map<string, string>();
+  const messages = given.map((one, index) => messageOf(one, `${field}[${index}]`, called));
+  refuseLonger(textsIn(messages), field, maxBytes);
   if (messages.some(({ role }) => role === "user")) return messages;
   const got = [...new Set(messages.map(({ role }) => JSON.stringify(role)))].join(", ");
   const sentence = `${field} must have at least one message with the role "user"; got the roles ${got} only.`;
   throw new AltLasError("invalid_input", sentence, { param: field });
 }
 
+function* textsIn(messages: readonly Message[]): Iterable<string> {
+  for (const { content, toolCalls = [], toolCallId = "", name = "" } of messages) {
+    yield content;
+    yield toolCallId;
+    yield name;
+    for (const call of toolCalls) yield call.id + call.name + call.arguments;
+  }
+}
+
+/** @param called the tools that the messages before it have called, by the ids of the calls */
+function messageOf(given: GivenMessage, field: string, called: Map<string, string>): Message {
+  const { role, content: said, tool_calls: calls = [], tool_call_id: id, name } = given;
+  // Clients send null of an assistant that has called tools, and without such calls it has said nothing.
+  if (said === undefined && role !== "assistant") {
+    const sentence = `${field}.content is missing or null; it must be ${CONTENT}.`;
+    throw new AltLasError("invalid_input", sentence, { param: `${field}.content` });
+  }
+  const content = flattened(said ?? "", `${field}.content`);
+  if (calls.length > 0) {
+    if (role !== "assistant") {
+      const sentence = `${field}.tool_calls must be left out of a message with the role ${shown(role)}; an assistant calls tools.`;
+      throw new AltLasError("invalid_input", sentence, { param: `${field}.tool_calls` });
+    }
+    const toolCalls = calls.map(callOf);
+    for (const call of toolCalls) called.set(call.id, call.name);
+    return { role, content, toolCalls };
+  }
+  if (role !== "tool") return { role, content };
+  const toolCallId = id?.toWellFormed();
+  const tool = name?.toWellFormed() ?? called.get(toolCallId ?? "");
+  return {
+    role,
+    content,
+    ...(toolCallId !== undefined && { toolCallId }),
+    ...(tool !== undefined && { name: tool }),
+  };
+}
+
+function callOf({
+  id,
+  function: { name, arguments: given },
+}: NonNullable<GivenMessage["tool_calls"]>[number]): ToolCall {
+  return { id: id.toWellFormed(), name: name.toWellFormed(), arguments: given.toWellFormed() };
+}
+
 /** One text of a message's parts. @throws {AltLasError} `unsupported`: a part is no text; `invalid_input`: it has none */
-export function flattened(content: GivenContent, field: string): string {
+function flattened(content: GivenContent, field: string): string {
   if (typeof content === "string") return content.toWellFormed();
   return content.map((part, index) => textOfPart(part, `${field}[${index}]`)).join("\n");
 }
@@ -97,7 +170,7 @@ function textOfPart({ type, text, ...others }: Part, field: string): string {
 }
 
 /** @throws {AltLasError} `invalid_input`: the texts have more bytes together */
-export function refuseLonger(texts: readonly string[], field: string, maxBytes: number): void {
+export function refuseLonger(texts: Iterable<string>, field: string, maxBytes: number): void {
   let bytes = 0;
   for (const text of texts) bytes += Buffer.byteLength(text);
   if (bytes <= maxBytes) return;

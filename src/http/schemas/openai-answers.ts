@@ -1,6 +1,7 @@
 /** OpenAI's API: what its clients are answered. */
 import { Type, type Static } from "typebox";
-import { ID_EXAMPLE, oneOf, shared } from "./common.ts";
+import { ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
+import { TokenLogprobView, ToolCallView } from "./tasks.ts";
 
 const Usage = Type.Object(
   {
@@ -13,8 +14,40 @@ const Usage = Type.Object(
 );
 export type Usage = Static<typeof Usage>;
 
-const FinishReason = oneOf(["stop", "length"]);
-const NoLogprobs = Type.Null({ description: "Always null." });
+const NOT_ASKED = "null: they were not asked for.";
+
+export interface ChatLogprobs {
+  readonly content: readonly TokenLogprobView[];
+  readonly refusal: null;
+}
+
+const ChatLogprobs = Type.Unsafe<ChatLogprobs | null>({
+  type: ["object", "null"],
+  properties: { content: Type.Array(TokenLogprobView), refusal: Type.Null() },
+  required: ["content", "refusal"],
+  description: `Of the tokens of the content; ${NOT_ASKED}`,
+});
+
+/** Lists of one length, with a place for each token. */
+export interface CompletionLogprobs {
+  readonly tokens: readonly string[];
+  readonly token_logprobs: readonly number[];
+  readonly top_logprobs: readonly Readonly<Record<string, number>>[];
+  readonly text_offset: readonly number[];
+}
+
+const CompletionLogprobs = Type.Unsafe<CompletionLogprobs | null>({
+  type: ["object", "null"],
+  properties: {
+    tokens: Type.Array(Type.String()),
+    token_logprobs: Type.Array(Type.Number()),
+    top_logprobs: Type.Array(Type.Record(Type.String(), Type.Number())),
+    text_offset: Type.Array(Type.Integer({ description: "Where it begins in the text, in UTF-16 units." })),
+  },
+  required: ["tokens", "token_logprobs", "top_logprobs", "text_offset"],
+  description: `Of the tokens of the text; ${NOT_ASKED}`,
+});
+
 const created = Type.Integer({ description: "Unix seconds." });
 const model = Type.String({ description: "The model that ran." });
 const HEX = ID_EXAMPLE.replaceAll("-", "");
@@ -30,12 +63,13 @@ export const ChatAnswer = Type.Object(
         index: Type.Integer(),
         message: Type.Object({
           role: oneOf(["assistant"]),
-          content: Type.String(),
+          content: orNull<string>("string", { description: "null: the answer is calls of tools alone." }),
+          tool_calls: Type.Optional(Type.Array(ToolCallView, { description: "The tools that the model asks for." })),
           reasoning_content: Type.Optional(Type.String({ description: "What the model wrote for itself before." })),
           refusal: Type.Null({ description: "Always null." }),
         }),
-        logprobs: NoLogprobs,
-        finish_reason: FinishReason,
+        logprobs: ChatLogprobs,
+        finish_reason: oneOf(["stop", "length", "tool_calls"]),
       }),
     ),
     usage: Type.Optional(Usage),
@@ -78,8 +112,8 @@ export const CompletionAnswer = Type.Object(
       Type.Object({
         index: Type.Integer(),
         text: Type.String(),
-        logprobs: NoLogprobs,
-        finish_reason: FinishReason,
+        logprobs: CompletionLogprobs,
+        finish_reason: oneOf(["stop", "length"]),
       }),
     ),
     usage: Type.Optional(Usage),

@@ -3,8 +3,8 @@ import { Type, type Static } from "typebox";
 import { type Config } from "../../config/config.ts";
 import { PRIORITIES } from "../../task.ts";
 import { oneOf, TaskType } from "./common.ts";
-import { Content } from "./messages.ts";
-import { noList, nothing, notYetFields } from "./not-yet.ts";
+import { formFields, MOST_LOGPROBS } from "./forms.ts";
+import { Content, toolFields } from "./messages.ts";
 import { samplingFields } from "./sampling.ts";
 import { gpuOptions, modelField } from "./submissions.ts";
 
@@ -89,7 +89,7 @@ const Message = Type.Object(
   {
     role: oneOf(["system", "developer", "user", "assistant", "tool", "function"]),
     content: Type.Optional(Content),
-    tool_calls: Type.Optional(noList("an empty list, as no model here calls tools")),
+    ...toolFields,
   },
   { allowed: "an object with role and content" },
 );
@@ -106,21 +106,27 @@ function chatSchema(settings: Settings) {
       max_completion_tokens: Type.Optional(Type.Integer({ minimum: 1, description: "As max_tokens." })),
       ...generationFields,
       ...sharedFields(settings),
+      ...FORM,
       ...chatOnly,
     },
     { title: "ChatCompletionRequest", examples: [{ model: "demo", messages: [{ role: "user", content: "Hello" }] }] },
   );
 }
 
-const PROBABILITIES = "as the probabilities of tokens are not told here";
+const FORM = formFields(false);
+
+const LIKELIEST = `0 to ${MOST_LOGPROBS}: so many of the likeliest tokens in the place of each`;
 
 /** Fields that would change the answer and cannot be honoured; the values that change nothing pass. */
 const chatOnly = {
-  ...notYetFields,
-  functions: Type.Optional(noList("an empty list, as no model here calls tools")),
-  function_call: Type.Optional(only("string", ["none", "auto"], '"none" or "auto", as no model here calls tools')),
-  logprobs: Type.Optional(only("boolean", [false], `false, ${PROBABILITIES}`)),
-  top_logprobs: Type.Optional(only("integer", [0], `0, ${PROBABILITIES}`)),
+  logprobs: Type.Optional(
+    Type.Boolean({ description: "Whether the tokens of the content are told with their probabilities." }),
+  ),
+  top_logprobs: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: MOST_LOGPROBS, description: `${LIKELIEST}; it needs logprobs.` }),
+  ),
+  functions: Type.Optional(noList("an empty list: tools has taken its place")),
+  function_call: Type.Optional(only("string", ["none", "auto"], '"none" or "auto": tool_choice has taken its place')),
   modalities: Type.Optional(
     Type.Array(only("string", ["text"], '"text", as models here give nothing else'), {
       maxItems: 1,
@@ -158,7 +164,17 @@ function completionSchema(settings: Settings) {
       suffix: Type.Optional(only("string", [""], "left out, as models here only continue a text")),
       best_of: Type.Optional(only("integer", [1], "1, as answers are not compared here")),
       echo: Type.Optional(only("boolean", [false], "false, as the prompt is not repeated here")),
-      logprobs: Type.Optional(only("boolean", [false], `left out, ${PROBABILITIES}`)),
+      response_format: FORM.response_format,
+      logprobs: Type.Optional(
+        Type.Unsafe<number | false>({
+          type: ["integer", "boolean"],
+          minimum: 0,
+          maximum: MOST_LOGPROBS,
+          not: { const: true },
+          allowed: `an integer from 0 to ${MOST_LOGPROBS}`,
+          description: `The tokens are told with their probabilities. ${LIKELIEST}.`,
+        }),
+      ),
     },
     { title: "CompletionRequest", examples: [{ model: "demo", prompt: "Once upon a time" }] },
   );
@@ -197,6 +213,15 @@ function embeddingSchema(settings: Settings) {
     },
     { title: "EmbeddingRequest", examples: [{ model: "minilm", input: ["a text", "another"] }] },
   );
+}
+
+function noList(allowed: string) {
+  return Type.Array(Type.Unknown(), { maxItems: 0, unsupported: true, allowed, description: "Only an empty list." });
+}
+
+/** A field that would change the answer and cannot be honoured. */
+function nothing(allowed: string) {
+  return Type.Null({ unsupported: true, allowed, description: "Only null." });
 }
 
 function only<const Value>(type: string, values: readonly Value[], allowed: string) {

@@ -4,8 +4,8 @@ import { type Config } from "../../config/config.ts";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_EVENTS, PRIORITIES, TASK_EVENTS, type WebhookEvent } from "../../task.ts";
 import { closed, GpuId, oneOf, orNull, shared as named, TaskType } from "./common.ts";
+import { formFields, logprobsField } from "./forms.ts";
 import { messagesField } from "./messages.ts";
-import { notYetFields } from "./not-yet.ts";
 import { samplingFields } from "./sampling.ts";
 import { Placement, TaskSummary, TaskSummaryRef, TaskView, WaitView } from "./tasks.ts";
 
@@ -153,7 +153,8 @@ function settingsFields({ timeout }: Partial<Settings["tasks"]>) {
     ),
     model: modelField,
     ...samplingFields,
-    ...notYetFields,
+    ...formFields(true),
+    logprobs: logprobsField,
     task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
     timeout_seconds: Type.Optional(

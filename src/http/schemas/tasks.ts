@@ -132,7 +132,7 @@ const likelyToken = {
   bytes: Type.Array(Type.Integer(), { description: "Of what it stands for, in UTF-8." }),
 };
 
-const TokenLogprobView = Type.Object({
+export const TokenLogprobView = Type.Object({
   ...likelyToken,
   top_logprobs: Type.Array(Type.Object(likelyToken), { description: "The likeliest tokens in its place." }),
 });
@@ -228,11 +228,29 @@ export const WaitView = Type.Object(
 );
 export type WaitView = Static<typeof WaitView>;
 
+/** Without a type, it is written as it is. */
+const AsAsked = Type.Optional(Type.Unsafe<unknown>({ description: "As in POST /predict." }));
+
 const RequestView = Type.Object(
   {
     text: Type.Optional(Type.String()),
     raw: Type.Optional(Type.Boolean()),
-    messages: Type.Optional(Type.Array(Type.Object({ role: oneOf(MESSAGE_ROLES), content: Type.String() }))),
+    messages: Type.Optional(
+      Type.Array(
+        Type.Object({
+          role: oneOf(MESSAGE_ROLES),
+          content: Type.String(),
+          tool_calls: Type.Optional(Type.Array(ToolCallView)),
+          tool_call_id: Type.Optional(Type.String()),
+          name: Type.Optional(Type.String()),
+        }),
+      ),
+    ),
+    response_format: AsAsked,
+    tools: AsAsked,
+    tool_choice: AsAsked,
+    parallel_tool_calls: Type.Optional(Type.Boolean()),
+    logprobs: Type.Optional(Type.Integer()),
     // Without a type, each is written as it is.
     input: Type.Optional(
       Type.Array(Type.Unsafe<string | readonly number[]>({ description: "A text, or the numbers of its tokens." })),
