@@ -33,16 +33,25 @@ describe("a model", () => {
     assert.match(message, /computed nonsense.*NaN.*The file is damaged, or the device computes wrongly\.$/);
   });
 
-  for (const [how, sampling] of Object.entries({
-    "at temperature 0": { temperature: 0 },
-    "at temperature 0.7": { temperature: 0.7 },
-    "with penalties and a bias": { temperature: 0, presencePenalty: 1, frequencyPenalty: 1, logitBias: { 5: 10 } },
-  })) {
+  for (const [how, { sampling, asked }] of Object.entries({
+    "at temperature 0": { sampling: { temperature: 0 }, asked: {} },
+    "at temperature 0.7": { sampling: { temperature: 0.7 }, asked: {} },
+    "with penalties and a bias": {
+      sampling: { temperature: 0, presencePenalty: 1, frequencyPenalty: 1, logitBias: { 5: 10 } },
+      asked: {},
+    },
+    "in an answer of a form": { sampling: { temperature: 0 }, asked: { format: { kind: "json" } } },
+    "where it tells probabilities": { sampling: { temperature: 0.7 }, asked: { logprobs: 2 } },
+  } as const)) {
     it(`that computes NaN later ends its engine, and no task with it, ${how}`, async () => {
       await opened(open(), async (engine) => {
         const signal = new AbortController().signal;
         const ask = (text: string) =>
-          engine.generate({ request: completionOf(text, { maxTokens: 4, ...sampling }), signal, emit: () => {} });
+          engine.generate({
+            request: { ...completionOf(text, { maxTokens: 4, ...sampling }), ...asked },
+            signal,
+            emit: () => {},
+          });
         assert.equal((await ask("a good one")).completionTokens, 4);
         assert.equal((await refused(ask(`a bad one: ${POISON}`))).code, "gpu_lost");
         const { sentence, crashed, nonsense } = await engine.gone;

@@ -18,6 +18,8 @@ export interface AnswerShape {
   readonly marks: ReasoningMarks | null;
   /** Whether the prompt has opened the reasoning already. */
   readonly isInside?: boolean;
+  /** Whether a grammar begins with the text. What a token that closes the reasoning has behind the mark is then none of it, and is not told. */
+  readonly isFormed?: boolean;
 }
 
 /** Whether there is anything to look for; else an engine emits its text as it comes. */
@@ -34,6 +36,7 @@ export class AnswerText {
   readonly #marks: ReasoningMarks | null;
   readonly #close: Search;
   readonly #stop: Search;
+  readonly #isFormed: boolean;
   #phase: "start" | "reasoning" | "text";
   /** At the start: what may be the opening mark. */
   #start = "";
@@ -42,15 +45,32 @@ export class AnswerText {
   /** Tokens that no delta has told yet. */
   #tokens = 0;
   #hasStopped = false;
+  /** UTF-16 units that were pushed. */
+  #length = 0;
+  #textAt: number | undefined;
 
   /** @param emit what it throws is thrown by `push` and `end` */
-  constructor({ stop, marks, isInside = false }: AnswerShape, emit: (delta: Delta, tokens: number) => void) {
+  constructor(
+    { stop, marks, isInside = false, isFormed = false }: AnswerShape,
+    emit: (delta: Delta, tokens: number) => void,
+  ) {
     this.#emit = emit;
     this.#marks = marks;
     this.#close = new Search(marks === null ? [] : [marks.close]);
     this.#stop = new Search(stop);
+    this.#isFormed = isFormed;
     this.#phase = marks === null ? "text" : isInside ? "reasoning" : "start";
     this.#blank = this.#phase === "reasoning" ? "" : undefined;
+  }
+
+  /** Whether what comes now is reasoning still. */
+  get isReasoning(): boolean {
+    return this.#phase === "reasoning";
+  }
+
+  /** Where the text begins, in UTF-16 units of all that was pushed: behind the reasoning. 0 before there is any. */
+  get textAt(): number {
+    return this.#textAt ?? 0;
   }
 
   /**
@@ -59,6 +79,7 @@ export class AnswerText {
    */
   push(piece: string, tokens: number): boolean {
     this.#tokens = tokens;
+    this.#length += piece.length;
     if (!this.#hasStopped) this.#take(piece);
     if (this.#tokens > 0) this.#tell(this.#phase === "reasoning" ? "reasoning" : "text", "");
     return this.#hasStopped;
@@ -84,8 +105,10 @@ export class AnswerText {
       this.#give("reasoning", before);
       if (after === undefined) return;
       this.#blank = "";
-      this.#beginText(after);
+      this.#beginText(this.#isFormed ? "" : after);
     } else {
+      // The end of all that was pushed, whatever was held back.
+      if (text !== "") this.#textAt ??= this.#length - text.length;
       const { before, after } = this.#stop.push(text);
       this.#hasStopped = after !== undefined;
       this.#give("text", before);

@@ -182,6 +182,14 @@ describe("reasoning in the llama engine", () => {
       assert.deepEqual([answer.completionTokens, answer.tokens], [12, 12]);
     }));
 
+  it("is free of the form that the answer behind it has", () =>
+    withTemplate(INSIDE, async (engine) => {
+      const asked = chatOf(STORY, { ...forced(["q", "{", ...letters("</think>"), "x"]), maxTokens: 14 });
+      const answer = await ask(engine, { ...asked, format: { kind: "json" } });
+      assert.equal(answer.reasoning, "q{");
+      assert.match(answer.text, /^\{[}"\s]/);
+    }));
+
   it("begins at its mark only where the answer begins", () =>
     withTemplate(OUTSIDE, async (engine) => {
       const first = await ask(engine, chatOf(STORY, { ...forced([...said, "q", "z"]), maxTokens: 9 }));

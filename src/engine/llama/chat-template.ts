@@ -26,6 +26,14 @@ export interface RenderedChat {
   readonly opensReasoning: boolean;
 }
 
+/** What is asked of a model beside its messages. */
+export interface Asked {
+  /** Whether it may think before it answers, where its template leaves the choice. */
+  readonly thinks: boolean;
+}
+
+const THINKING: Asked = { thinks: true };
+
 /** `AddonJinjaRenderer` of node-llama-cpp 3.21. It goes on working after its `Llama` was disposed of. */
 interface JinjaRenderer {
   /** @throws {Error} with the template's words behind `REFUSAL`, or those of llama.cpp */
@@ -74,26 +82,25 @@ export class ChatTemplate {
     // No `tools` at all: several templates take an empty list, or null, for tools.
     this.#variables = {
       add_generation_prompt: true,
-      enable_thinking: true,
       bos_token: tokens[bos ?? -1] ?? "",
       eos_token: tokens[eos ?? -1] ?? "",
     };
   }
 
   /** @throws {EngineFailure} `invalid_input`, with the template's own words: it refuses these messages; `unsupported`: it cannot render them */
-  render(messages: readonly Message[]): RenderedChat {
+  render(messages: readonly Message[], asked: Asked = THINKING): RenderedChat {
     if (!messages.some(({ content }) => this.#specials.areIn(content)))
-      return this.#renderedOf([{ text: this.#text(messages), special: true }]);
+      return this.#renderedOf([{ text: this.#text(messages, asked), special: true }]);
     const names = new Placeholders([this.#source, ...messages.map(({ content }) => content)]);
     const safe = messages.map(({ role, content }) =>
       this.#specials.areIn(content) ? { role, content: names.instead(content) } : { role, content },
     );
-    return this.#renderedOf(names.pieces(this.#text(safe)));
+    return this.#renderedOf(names.pieces(this.#text(safe, asked)));
   }
 
-  #text(messages: readonly Message[]): string {
+  #text(messages: readonly Message[], { thinks }: Asked): string {
     try {
-      return this.#renderer.render({ ...this.#variables, messages });
+      return this.#renderer.render({ ...this.#variables, enable_thinking: thinks, messages });
     } catch (error) {
       throw failureOf(messageOf(error), error);
     }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { LlamaLogLevel } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
-import { EngineFailure } from "../failures.ts";
+import { EngineFailure, type FailureCode } from "../failures.ts";
 
 const NO_MEMORY = /out of memory|not enough memory|failed to allocate|unable to allocate|bad_alloc|KV slot/i;
 
@@ -21,8 +21,8 @@ export class ErrorLog {
     return this.#lines.length > 0;
   }
 
-  /** The failure for whatever was just thrown: `what` it means, and why. */
-  async failure(what: string, error: unknown): Promise<EngineFailure> {
+  /** The failure for whatever was just thrown: `what` it means, and why. @param code unless memory was short */
+  async failure(what: string, error: unknown, code: FailureCode = "model_error"): Promise<EngineFailure> {
     if (error instanceof EngineFailure) return error;
     await this.#delivered();
     const lines = this.#lines;
@@ -30,7 +30,7 @@ export class ErrorLog {
     setImmediate(() => (this.#lines = []));
     const why = reasonOf(messageOf(error), lines);
     const noMemory = NO_MEMORY.test(why);
-    return new EngineFailure(noMemory ? "out_of_memory" : "model_error", `${what}: ${why}.`, { cause: error });
+    return new EngineFailure(noMemory ? "out_of_memory" : code, `${what}: ${why}.`, { cause: error });
   }
 
   /** The binding delivers llama.cpp's lines through the event loop, so they come after the exception they explain. */

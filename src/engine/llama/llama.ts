@@ -12,8 +12,7 @@
  * depend less on what ran beside it.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { TextDecoder } from "node:util";
-import { type EvaluationPriority, type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
+import { type EvaluationPriority, type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
 import { type EmbeddingRequest } from "../../request.ts";
 import {
@@ -27,19 +26,29 @@ import {
   proofFor,
   proofUntil,
 } from "../engine.ts";
-import { AnswerText, isShaped } from "../answer-text.ts";
 import { closeModel, openModel, type OpenModel } from "./model.ts";
 import { NoVector } from "./embeddings.ts";
-import { FreeSlots, type Slot } from "./slots.ts";
+import { FreeSlots } from "./slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
-import { type Sampler, samplerFor } from "./sampler.ts";
+import { samplerFor } from "./sampler.ts";
+import { type Constraint } from "./grammars.ts";
+import { type Place } from "./logits.ts";
+import { constraintNow, newRun, outcomeOf, type Run, settle } from "./run.ts";
 import { roomBehind } from "../answer-length.ts";
 import { type Move, planStep } from "./step-plan.ts";
 
 const NAN = "its next token has no probability (NaN)";
 
-/** Says with each token how likely it was. */
+/**
+ * Says with each token how likely it was. Not of an answer that is held to a grammar: llama.cpp would look at the whole vocabulary for each
+ * token, and not only where the grammar does not allow the one that was drawn.
+ */
 const WITH_CONFIDENCE = { confidence: true } as const;
+
+const WITHOUT_CONFIDENCE = { confidence: false } as const;
+
+const STUCK =
+  "The model ended its answer before it had the form that was asked for: no token that it knows goes on with it.";
 
 /** Work done since the model was loaded. */
 export interface LlamaStats {
@@ -52,31 +61,6 @@ export interface LlamaStats {
   cachedTokens: number;
   /** How full the batches were: at index n, the steps in which n tasks generated. */
   readonly batches: number[];
-}
-
-type Sampled = SequenceEvaluateOutput<typeof WITH_CONFIDENCE>;
-
-/** One call of `generate`, from its arrival until its slot is free again. */
-interface Run {
-  readonly generation: Generation;
-  readonly prompt: Token[];
-  /** Tokens to generate at most: what was asked for, or what the context has room for. */
-  readonly limit: number;
-  readonly settled: PromiseWithResolvers<GenerateOutcome>;
-  readonly text: TextDecoder;
-  /** null: all that is generated is the answer's text. */
-  readonly answer: AnswerText | null;
-  readonly sampler: Sampler;
-  /** Set while the run holds a slot. */
-  slot: Slot | undefined;
-  /** Set once the whole prompt has been given to the model. */
-  tokens: AsyncGenerator<Sampled, void> | undefined;
-  /** Prompt tokens that the model has not been given yet. */
-  remaining: number;
-  /** Prompt tokens that the slot held already. */
-  cached: number;
-  generated: number;
-  end: GenerateOutcome["finishReason"] | { readonly error: unknown } | undefined;
 }
 
 export class LlamaEngine implements Engine {
@@ -145,32 +129,30 @@ export class LlamaEngine implements Engine {
 
   async generate(generation: Generation): Promise<GenerateOutcome> {
     const { model, prompts, info } = this.#opened();
-    const { request, signal, emit } = generation;
+    const { request } = generation;
     if (request.kind === "embedding") return this.#embed(request, generation);
     if (this.#free === undefined)
       throw new EngineFailure("unsupported", "This model makes embeddings; it generates no text.");
-    const { tokens: prompt, shape } = prompts.of(request);
-    const limit = Math.min(request.sampling.maxTokens, roomBehind(prompt.length, info.context));
-    generation.begin?.(prompt.length);
-    const run: Run = {
-      generation,
-      prompt,
-      limit,
-      settled: Promise.withResolvers(),
-      text: new TextDecoder("utf-8", { ignoreBOM: true }),
-      answer: isShaped(shape) ? new AnswerText(shape, (...told) => signal.aborted || emit(...told)) : null,
-      sampler: samplerFor(request, model, limit),
-      slot: undefined,
-      tokens: undefined,
-      remaining: prompt.length,
-      cached: 0,
-      generated: 0,
-      end: undefined,
-    };
+    const prompt = prompts.of(request);
+    const { length } = prompt.tokens;
+    const limit = Math.min(request.sampling.maxTokens, roomBehind(length, info.context));
+    const constraint = prompt.grammar === null ? null : await this.#constraintFor(prompt.grammar);
+    generation.begin?.(length);
+    const run = newRun({ generation, prompt, limit, sampler: samplerFor(request, model, limit), constraint });
     this.#waiting.push(run);
     // A failure of the driver itself means that a slot is lost: it is left unhandled, so that the process ends.
     this.#driver ??= this.#drive();
     return run.settled.promise;
+  }
+
+  /** @throws {EngineFailure} `unsupported`: llama.cpp does not take the grammar */
+  async #constraintFor(grammar: string): Promise<Constraint> {
+    const { grammars, log } = this.#opened();
+    try {
+      return grammars.begin(grammar);
+    } catch (error) {
+      throw await log.failure("llama.cpp cannot hold an answer to this form", error, "unsupported");
+    }
   }
 
   async #embed(request: EmbeddingRequest, generation: Generation): Promise<GenerateOutcome> {
@@ -240,15 +222,19 @@ export class LlamaEngine implements Engine {
     const generating = moves.filter(({ generates }) => generates).length;
     const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
     const begun = performance.now();
-    const tokens = await Promise.all(moves.map((move) => this.#advance(move)));
+    const tokens = await Promise.all(moves.map((move) => this.#advance(move, moves)));
     this.#pace.took(generating, promptTokens, performance.now() - begun);
     this.#stats.steps++;
     this.#stats.batches[generating] = (this.#stats.batches[generating] ?? 0) + 1;
     for (const [index, { task }] of moves.entries()) this.#accept(task, tokens[index]);
   }
 
-  /** Decodes what the move says. Resolves with the token that came out, if the run is far enough for one. */
-  async #advance({ task: run, promptTokens, generates }: Move<Run>): Promise<Token | undefined> {
+  /**
+   * Decodes what the move says. Resolves with the token that came out, if the run is far enough for one.
+   * @param moves all of the step
+   */
+  async #advance(move: Move<Run>, moves: readonly Move<Run>[]): Promise<Token | undefined> {
+    const { task: run, promptTokens, generates } = move;
     const { index, sequence } = run.slot!;
     // Not a priority: what `inSlotOrder` sorts by.
     const options = { evaluationPriority: index as EvaluationPriority };
@@ -258,30 +244,47 @@ export class LlamaEngine implements Engine {
         const piece = run.prompt.slice(at, at + promptTokens);
         run.remaining -= promptTokens;
         this.#stats.promptTokens += promptTokens;
-        if (generates)
-          run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
-            ...options,
-            ...run.sampler.options,
-            yieldEogToken: true,
-          });
+        if (generates) run.tokens = this.#generating(run, piece, options);
         else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
       }
       const next = generates ? await run.tokens!.next() : undefined;
       this.#progress++;
-      return this.#tokenOf(run, next?.value ?? undefined);
+      const sampled = next?.value ?? undefined;
+      if (sampled === undefined) return undefined;
+      let isNumber = !Number.isNaN(sampled.confidence);
+      if (run.constraint !== null || run.likely !== null)
+        isNumber &&= await this.#look(run, sampled.token, placeOf(move, moves));
+      return this.#tokenOf(run, sampled.token, isNumber);
     } catch (error) {
       run.end = { error: await this.#open!.log.failure("The model failed while generating", error) };
       return undefined;
     }
   }
 
-  /** undefined: the run has none in this step, or has ended. The end of a text is looked at too: NaN often looks like one. */
-  #tokenOf(run: Run, sampled: Sampled | undefined): Token | undefined {
-    if (sampled === undefined) return undefined;
-    const { token, confidence } = sampled;
-    if (Number.isNaN(confidence)) run.end = { error: this.#computedNonsense(NAN) };
-    else if (this.#open!.model.isEogToken(token)) run.end = "stop";
-    else return token;
+  #generating(run: Run, piece: Token[], options: { readonly evaluationPriority: EvaluationPriority }): Run["tokens"] {
+    const { slot, sampler, constraint } = run;
+    return slot!.sequence.evaluateWithMetadata(piece, constraint === null ? WITH_CONFIDENCE : WITHOUT_CONFIDENCE, {
+      ...options,
+      ...sampler.options,
+      ...(constraint && { grammarEvaluationState: () => constraintNow(run)?.state }),
+      yieldEogToken: true,
+    });
+  }
+
+  /** Finds out how likely the run's token is, where that is asked for. @returns whether the model has computed numbers */
+  async #look({ constraint, likely }: Run, token: Token, place: Place): Promise<boolean> {
+    const logits = this.#open!.logits!;
+    if (likely !== null) likely.last = await logits.likelihoods(place, token, likely.top);
+    return constraint === null || logits.areNumbers(place);
+  }
+
+  /** undefined: the run has ended. The end of a text is looked at too: NaN often looks like one. */
+  #tokenOf(run: Run, token: Token, isNumber: boolean): Token | undefined {
+    const { model } = this.#open!;
+    if (!isNumber) run.end = { error: this.#computedNonsense(NAN) };
+    else if (!model.isEogToken(token)) return token;
+    else if (run.constraint === null || run.constraint.allows(token)) run.end = "stop";
+    else run.end = { error: new EngineFailure("model_error", STUCK) };
     return undefined;
   }
 
@@ -299,8 +302,10 @@ export class LlamaEngine implements Engine {
     if (this.#isCanceled(run)) return;
     try {
       if (token !== undefined) this.#emit(run, token);
+      if (typeof run.end !== "string") return;
       // The text that was held back may be a stop sequence, or the end.
-      if (typeof run.end === "string" && run.answer?.end() === true) run.end = "stop";
+      if (run.answer?.end() === true) run.end = "stop";
+      run.likely?.beside.end();
     } catch (error) {
       // The listener's failure is its own task's, not its neighbours'.
       run.end = { error };
@@ -313,7 +318,9 @@ export class LlamaEngine implements Engine {
     run.sampler.drawn?.push(token);
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
-    const text = run.text.decode(this.#open!.vocabulary.bytesOf(token), { stream: true });
+    const { vocabulary } = this.#open!;
+    const text = run.text.decode(vocabulary.bytesOf(token), { stream: true });
+    if (run.likely !== null) run.likely.beside.take(text.length, vocabulary.told(run.likely.last!));
     if (run.answer === null) run.generation.emit({ kind: "text", text }, 1);
     else if (run.answer.push(text, 1)) run.end = "stop";
   }
@@ -348,12 +355,9 @@ function noStats(): LlamaStats {
   return { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
 }
 
-function settle(run: Run): void {
-  if (typeof run.end === "object") run.settled.reject(run.end.error);
-  else run.settled.resolve(outcomeOf(run, run.end!));
-}
-
-function outcomeOf(run: Run, finishReason: GenerateOutcome["finishReason"]): GenerateOutcome {
-  const { prompt, generated: completionTokens, cached: cachedTokens } = run;
-  return { finishReason, promptTokens: prompt.length, completionTokens, cachedTokens };
+/** Where a move's result is: those of a step have the slots in order. */
+function placeOf({ task }: Move<Run>, moves: readonly Move<Run>[]): Place {
+  const slot = task.slot!.index;
+  const behind = moves.filter(({ task: other, generates }) => generates && other.slot!.index > slot).length;
+  return { slot, row: -1 - behind };
 }

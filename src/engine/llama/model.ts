@@ -12,12 +12,14 @@ import {
 } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
-import { type Capability, SAMPLING_NAMES } from "../../request.ts";
+import { CAPABILITIES, type Capability, SAMPLING_NAMES } from "../../request.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
 import { templateOf } from "./chat-template.ts";
 import { Embeddings } from "./embeddings.ts";
 import { ErrorLog } from "./error-log.ts";
 import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
+import { Grammars } from "./grammars.ts";
+import { Logits } from "./logits.ts";
 import { Prompts } from "./prompt.ts";
 import { type EmbeddingPlan, planEmbeddings, planModel } from "./memory.ts";
 import { batchSizeFor } from "./batch.ts";
@@ -45,6 +47,9 @@ export interface OpenModel {
   readonly embeddings: Embeddings | null;
   readonly vocabulary: Vocabulary;
   readonly prompts: Prompts;
+  readonly grammars: Grammars;
+  /** Of the context; null: there is none. */
+  readonly logits: Logits | null;
   readonly info: EngineInfo & { readonly context: number };
   readonly log: ErrorLog;
 }
@@ -105,15 +110,21 @@ export async function openModel(options: EngineOptions, { signal, told }: LoadWa
       ],
     };
     const prompts = new Prompts(model, tokenizer, template, options.raw);
-    return { llama, model, context: made.context, embeddings, vocabulary, prompts, info, log };
+    return { ...generatorOf(llama, model, made.context), embeddings, vocabulary, prompts, info, log };
   } catch (error) {
     await llama.dispose();
     throw error;
   }
 }
 
+function generatorOf(llama: Llama, model: LlamaModel, context: LlamaContext | null) {
+  const logits = context === null ? null : new Logits(model, context);
+  return { llama, model, context, logits, grammars: new Grammars(llama, model) };
+}
+
 /** Gives the memory back; the order matters, each part lives in the one after it. */
-export async function closeModel({ context, embeddings, model, llama }: OpenModel): Promise<void> {
+export async function closeModel({ context, embeddings, model, llama, logits }: OpenModel): Promise<void> {
+  logits?.dispose();
   await embeddings?.dispose();
   await context?.dispose();
   await model.dispose();
@@ -312,6 +323,11 @@ function granted(
 }
 
 function capabilitiesOf({ generates }: ModelHeader, hasTemplate: boolean, embeds: boolean): readonly Capability[] {
-  const all = { chat: generates && hasTemplate, completion: generates, embedding: embeds };
-  return (["chat", "completion", "embedding"] as const).filter((capability) => all[capability]);
+  const all: Partial<Record<Capability, boolean>> = {
+    chat: generates && hasTemplate,
+    completion: generates,
+    embedding: embeds,
+    logprobs: generates,
+  };
+  return CAPABILITIES.filter((capability) => all[capability] === true);
 }

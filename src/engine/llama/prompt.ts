@@ -1,8 +1,10 @@
 /** What a request to generate text becomes for a model: the tokens of its prompt, and what to look for in its answer. */
 import { type LlamaModel, type Token } from "node-llama-cpp";
-import { type Message, type Request } from "../../request.ts";
+import { type Message, type Request, type TextRequest } from "../../request.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
+import { renderedWithForm } from "../format-prompt.ts";
+import { grammarOf } from "./forms.ts";
 import { type ChatTemplate } from "./chat-template.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
@@ -10,6 +12,8 @@ export interface Prompt {
   /** At least one. */
   readonly tokens: Token[];
   readonly shape: AnswerShape;
+  /** In GBNF: what the answer's text has to be, behind the reasoning; null: any text. */
+  readonly grammar: string | null;
 }
 
 const NONE: readonly string[] = [];
@@ -31,28 +35,38 @@ export class Prompts {
   /** @throws {EngineFailure} `unsupported`; `invalid_input`: the chat template refuses the messages; `model_error`: there is no token to begin with */
   of(request: Request): Prompt {
     if (request.kind === "embedding") throw new EngineFailure("unsupported", "This model generates text only.");
-    const { stop = NONE } = request.sampling;
-    if (request.kind === "chat") return this.#chat(request.messages, stop);
+    if (request.kind === "chat") return this.#chat(request.messages, request);
     if (this.#template !== null && !(request.raw ?? this.#raw))
-      return this.#chat([{ role: "user", content: request.text }], stop);
+      return this.#chat([{ role: "user", content: request.text }], request);
     // A special token in a caller's text is only text.
-    return { tokens: this.#begun(this.#tokenizer.tokensOf(request.text, false), true), shape: { stop, marks: null } };
+    const tokens = this.#begun(this.#tokenizer.tokensOf(request.text, false), true);
+    return { tokens, shape: { stop: request.sampling.stop ?? NONE, marks: null }, grammar: grammarFor(request) };
   }
 
-  #chat(messages: readonly Message[], stop: readonly string[]): Prompt {
+  #chat(messages: readonly Message[], request: TextRequest): Prompt {
     const template = this.#template;
     if (template === null) {
       const sentence = "The model has no chat template, so that it takes a text, but no messages.";
       throw new EngineFailure("unsupported", sentence);
     }
-    const { pieces, opensReasoning } = template.render(messages);
+    const { format } = request;
+    // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
+    const { pieces, opensReasoning } = renderedWithForm(messages, format, (all) =>
+      template.render(all, { thinks: format === undefined }),
+    );
     const tokens = pieces.flatMap(({ text, special }, index) => this.#tokenizer.tokensOf(text, special, index === 0));
     const { bos } = this.#model.tokens;
     // Most templates begin with it themselves, others leave that to the tokenizer.
     const isBegun = bos !== null && tokens[0] === bos;
     return {
       tokens: this.#begun(tokens, !isBegun),
-      shape: { stop, marks: template.marks, isInside: opensReasoning },
+      shape: {
+        stop: request.sampling.stop ?? NONE,
+        marks: template.marks,
+        isInside: opensReasoning,
+        isFormed: format !== undefined,
+      },
+      grammar: grammarFor(request),
     };
   }
 
@@ -64,4 +78,8 @@ export class Prompts {
     if (start === null) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
     return [start];
   }
+}
+
+function grammarFor({ format }: TextRequest): string | null {
+  return format === undefined ? null : grammarOf(format);
 }

@@ -5,7 +5,9 @@
  * "it's."), and a token that holds half a character comes back as U+FFFD.
  */
 import { type LlamaModel, type Token } from "node-llama-cpp";
+import { type LikelyToken, type TokenLogprob } from "../../output.ts";
 import { type ReasoningMarks } from "../answer-text.ts";
+import { type Likelihood, type Likelihoods } from "./logits.ts";
 
 /** A bound that bounds nothing: how many bytes one token may swallow is not known for this vocabulary. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
@@ -20,6 +22,7 @@ const SPACE_MARK = /\u2581/g;
 const NO_BYTES = new Uint8Array(0);
 
 const utf8 = new TextEncoder();
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export class Vocabulary {
   /** Bytes of text the longest token takes: a text of n bytes has at least n / this many tokens. */
@@ -43,6 +46,17 @@ export class Vocabulary {
   /** The bytes of one generated token; none for the special ones, except marks of reasoning. A character may span several tokens. */
   bytesOf(token: Token): Uint8Array {
     return (this.#bytes[token] ??= this.#decode(token));
+  }
+
+  /** As it is told; a special token by its name. */
+  told({ token, logprob, top }: Likelihoods): Omit<TokenLogprob, "length"> {
+    return { ...this.#shown({ token, logprob }), top: top.map((other) => this.#shown(other)) };
+  }
+
+  #shown({ token, logprob }: Likelihood): LikelyToken {
+    const bytes = this.bytesOf(token);
+    const shown = bytes.length > 0 ? bytes : utf8.encode(this.#texts[token] ?? "");
+    return { token: lenient.decode(shown), bytes: [...shown], logprob };
   }
 
   #decode(token: Token): Uint8Array {
