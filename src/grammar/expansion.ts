@@ -1,0 +1,142 @@
+/** From schemas to shapes: what a list of demands comes to, keyword by keyword. */
+import { type Meanings } from "./group.ts";
+import { groupsOf } from "./keywords.ts";
+import { type Languages } from "./language.ts";
+import { SchemaError, type Work } from "./limits.ts";
+import { Meeting } from "./meet.ts";
+import { type SchemaNode, type SchemaNodes } from "./schema-node.ts";
+import { type Demand, type Demands, demandsKey, FreeShapes, isImpossible, joinDemands, type Union } from "./shape.ts";
+
+/** A part of a schema that the grammar leaves looser than the schema has it. */
+export interface Inexact {
+  /** A JSON pointer. */
+  readonly pointer: string;
+  /** A sentence. */
+  readonly why: string;
+}
+
+/** Values within values that are looked into, to see whether there can be any. */
+const LEVELS = 30;
+
+/** Thrown inward while it is asked whether demands can be met that are just being looked at further out. */
+class Unknown extends Error {}
+
+export class Expansion implements Meanings {
+  readonly nodes: SchemaNodes;
+  readonly languages: Languages;
+  readonly free: FreeShapes;
+  readonly meeting: Meeting;
+  readonly #work: Work;
+  readonly #notes = new Map<string, Inexact>();
+  readonly #unions = new Map<number, Union>();
+  readonly #combined = new Map<string, Union>();
+  readonly #empty = new Map<string, boolean>();
+  /** The demands of which it is being asked whether they can be met. */
+  readonly #asked = new Set<string>();
+  /** What is being looked at: a set for each value within a value. */
+  readonly #levels: Set<number>[] = [new Set()];
+
+  constructor(nodes: SchemaNodes, languages: Languages, work: Work) {
+    this.nodes = nodes;
+    this.languages = languages;
+    this.free = new FreeShapes(languages);
+    this.#work = work;
+    this.meeting = new Meeting(languages, work, (demands) => this.isEmpty(demands));
+  }
+
+  get inexact(): readonly Inexact[] {
+    return [...this.#notes.values()];
+  }
+
+  /** Notes that the grammar is looser than the schema. */
+  note(pointer: string, why: string): void {
+    this.#notes.set(`${pointer}\n${why}`, { pointer, why });
+  }
+
+  /** The shapes of the values that meet all demands. */
+  shapesOf(demands: Demands): Union {
+    const key = demandsKey(demands);
+    const known = this.#combined.get(key);
+    if (known !== undefined) return known;
+    const [first, ...others] = joinDemands(demands);
+    let found: Union = first === undefined ? this.free.all : this.#unionOf(first);
+    for (const demand of others) {
+      const both = this.meeting.unions(found, this.#unionOf(demand));
+      if (both === null)
+        this.note(demand.node.pointer, "It has too many alternatives together with what else holds here.");
+      else found = both;
+    }
+    this.#combined.set(key, found);
+    return found;
+  }
+
+  /** What one of them allows. */
+  anyOf(unions: readonly Union[]): Union {
+    return this.meeting.tidy(unions.flat());
+  }
+
+  /** Whether it is known that no value meets all demands. */
+  isEmpty(demands: Demands): boolean {
+    if (demands.length === 0) return false;
+    if (isImpossible(demands)) return true;
+    const key = demandsKey(demands);
+    const known = this.#empty.get(key);
+    if (known !== undefined) return known;
+    // What is being asked further out, and what is very deep, is not known; what nothing can match is taken out at last.
+    if (this.#asked.has(key) || this.#levels.length > LEVELS) return false;
+    this.#work.step(2);
+    this.#levels.push(new Set());
+    this.#asked.add(key);
+    try {
+      const empty = this.shapesOf(demands).length === 0;
+      this.#empty.set(key, empty);
+      return empty;
+    } catch (error) {
+      if (error instanceof Unknown) return false;
+      throw error;
+    } finally {
+      this.#levels.pop();
+      this.#asked.delete(key);
+    }
+  }
+
+  #unionOf({ node, negated }: Demand): Union {
+    const key = negated ? -node.id - 1 : node.id;
+    const known = this.#unions.get(key);
+    if (known !== undefined) return known;
+    const level = this.#levels.at(-1)!;
+    if (level.has(key)) throw new SchemaError(node.pointer, "The schema refers to itself without anything between.");
+    if (this.#levels.some((other) => other.has(key))) throw new Unknown();
+    level.add(key);
+    try {
+      const found = negated ? this.#negated(node) : this.#wanted(node);
+      this.#unions.set(key, found);
+      return found;
+    } finally {
+      level.delete(key);
+    }
+  }
+
+  #wanted(node: SchemaNode): Union {
+    if (typeof node.schema === "boolean") return node.schema ? this.free.all : [];
+    let found: Union = this.free.all;
+    for (const group of groupsOf(node.schema)) {
+      this.#work.step(4);
+      const both = this.meeting.unions(found, group.asked(this, node, node.schema));
+      if (both === null)
+        this.note(node.pointer, `${group.name} has too many alternatives together with what else is asked here.`);
+      else found = both;
+    }
+    return found;
+  }
+
+  #negated(node: SchemaNode): Union {
+    if (typeof node.schema === "boolean") return node.schema ? [] : this.free.all;
+    const found: Union[] = [];
+    for (const group of groupsOf(node.schema)) {
+      this.#work.step(4);
+      found.push(group.negated(this, node, node.schema));
+    }
+    return this.anyOf(found);
+  }
+}

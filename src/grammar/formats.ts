@@ -1,0 +1,102 @@
+/**
+ * What `format` asks of strings and numbers. The patterns were written from the RFCs; where those allow what hardly anybody writes and checkers
+ * disagree about, as leap seconds, the patterns do not. A name that is not here asks for nothing, as the standard has it.
+ */
+
+const DIGIT = "[0-9]";
+const OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
+const IPV4 = `${OCTET}(\\.${OCTET}){3}`;
+const H16 = "[0-9a-fA-F]{1,4}";
+
+/** RFC 4291: eight groups, of which some in a row may be left out; the last two may be an IPv4 address. */
+const IPV6 = ipv6();
+
+function ipv6(): string {
+  const options = [`(${H16}:){7}${H16}`, `(${H16}:){6}${IPV4}`, `::(${H16}:){0,5}${IPV4}`, `::(${H16}(:${H16}){0,6})?`];
+  for (let before = 1; before <= 6; before++) {
+    const head = `(${H16}:){${before}}`;
+    options.push(`${head}(:${H16}){1,${7 - before}}`);
+    if (before <= 4) options.push(`${head}(:${H16}){0,${4 - before}}:${IPV4}`);
+  }
+  options.push(`(${H16}:){1,7}:`);
+  return `(${options.join("|")})`;
+}
+
+/** RFC 3339; the 29th of February only where the year has one. */
+const LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)";
+const DATE =
+  `(${DIGIT}{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))` +
+  `|${LEAP_YEAR}-02-29)`;
+const CLOCK = `([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?`;
+const OFFSET = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
+
+const PERCENT = "%[0-9a-fA-F]{2}";
+const UNRESERVED = "A-Za-z0-9._~\\-";
+const SUB = "!$&'()*+,;=";
+const PCHAR = `([${UNRESERVED}${SUB}:@]|${PERCENT})`;
+const AUTHORITY = `(([${UNRESERVED}${SUB}:]|${PERCENT})*@)?(\\[${IPV6}\\]|([${UNRESERVED}${SUB}]|${PERCENT})*)(:[0-9]*)?`;
+const TAIL = `(\\?(${PCHAR}|[/?])*)?(#(${PCHAR}|[/?])*)?`;
+const URI = `[A-Za-z][A-Za-z0-9+.\\-]*:(//${AUTHORITY}(/${PCHAR}*)*|/(${PCHAR}+(/${PCHAR}*)*)?|${PCHAR}+(/${PCHAR}*)*)${TAIL}`;
+const NO_COLON = `([${UNRESERVED}${SUB}@]|${PERCENT})`;
+const RELATIVE = `(//${AUTHORITY}(/${PCHAR}*)*|/(${PCHAR}+(/${PCHAR}*)*)?|${NO_COLON}+(/${PCHAR}*)*|)${TAIL}`;
+
+/** Labels of RFC 1123. Together they have at most 249 characters, which is counted by their number. */
+const LABEL = (most: number): string => `[A-Za-z0-9]([A-Za-z0-9\\-]{0,${most - 2}}[A-Za-z0-9])?`;
+const HOSTNAME = `${LABEL(63)}(\\.${LABEL(30)}){0,6}`;
+
+const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-]+";
+const EMAIL = `${ATOM}(\\.${ATOM})*@(${LABEL(63)}\\.)+${LABEL(63)}`;
+
+const ISO_DAYS = "[0-9]+D";
+const ISO_TIME = "T([0-9]+H([0-9]+M([0-9]+S)?)?|[0-9]+M([0-9]+S)?|[0-9]+S)";
+const ISO_DATE = `([0-9]+Y([0-9]+M(${ISO_DAYS})?)?|[0-9]+M(${ISO_DAYS})?|${ISO_DAYS})`;
+
+const HEX = "[0-9a-fA-F]";
+const TOKEN = "(/([^~/]|~[01])*)*";
+
+/** Patterns of whole strings. */
+const STRINGS: Readonly<Record<string, string>> = {
+  date: DATE,
+  time: CLOCK + OFFSET,
+  "date-time": `${DATE}[Tt]${CLOCK}${OFFSET}`,
+  duration: `P(${ISO_DATE}(${ISO_TIME})?|${ISO_TIME}|[0-9]+W)`,
+  email: EMAIL,
+  hostname: HOSTNAME,
+  ipv4: IPV4,
+  ipv6: IPV6,
+  uri: URI,
+  "uri-reference": `(${URI}|${RELATIVE})`,
+  uuid: `${HEX}{8}-(${HEX}{4}-){3}${HEX}{12}`,
+  "json-pointer": TOKEN,
+  "relative-json-pointer": `(0|[1-9][0-9]*)(#|${TOKEN})`,
+  "json-pointer-uri-fragment": `#(/([${UNRESERVED.replace("~", "")}${SUB}:@]|${PERCENT}|~[01])*)*`,
+  byte: "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+};
+
+/** Of whole numbers, first and last. */
+const NUMBERS: Readonly<Record<string, readonly [number, number]>> = {
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+};
+
+/** Formats of strings that no grammar can say, or whose checkers know more than the standard says. */
+const UNSAID: ReadonlySet<string> = new Set([
+  "regex",
+  "url",
+  "uri-template",
+  "iri",
+  "iri-reference",
+  "idn-email",
+  "idn-hostname",
+  "iso-time",
+  "iso-date-time",
+]);
+
+/** A pattern of whole strings; `null` where the format is known and cannot be said; undefined where it asks nothing of strings. */
+export function formatPattern(name: string): string | null | undefined {
+  if (Object.hasOwn(STRINGS, name)) return `^(?:${STRINGS[name]})$`;
+  return UNSAID.has(name) ? null : undefined;
+}
+
+export function formatRange(name: string): readonly [number, number] | undefined {
+  return Object.hasOwn(NUMBERS, name) ? NUMBERS[name] : undefined;
+}

@@ -1,0 +1,74 @@
+/** What a keyword means, and how its values are read. */
+import { type Languages } from "./language.ts";
+import { SchemaError } from "./limits.ts";
+import { type Meeting } from "./meet.ts";
+import { escaped, isObject, type JsonObject, nameOf, type SchemaNode, type SchemaNodes } from "./schema-node.ts";
+import { type Demand, type Demands, type FreeShapes, type Union } from "./shape.ts";
+
+/** What keywords need to say what they mean. */
+export interface Meanings {
+  readonly nodes: SchemaNodes;
+  readonly languages: Languages;
+  readonly free: FreeShapes;
+  readonly meeting: Meeting;
+  /** Notes that the grammar is looser than the schema. */
+  note(pointer: string, why: string): void;
+  /** The shapes of the values that meet all demands. */
+  shapesOf(demands: Demands): Union;
+  /** What one of them allows. */
+  anyOf(unions: readonly Union[]): Union;
+  /** Whether it is known that no value meets all demands. */
+  isEmpty(demands: Demands): boolean;
+}
+
+export interface Group {
+  /** For sentences. */
+  readonly name: string;
+  readonly keywords: readonly string[];
+  /** The values that are right by these keywords. */
+  asked(meanings: Meanings, node: SchemaNode, schema: JsonObject): Union;
+  /** The values that are wrong by these keywords. */
+  negated(meanings: Meanings, node: SchemaNode, schema: JsonObject): Union;
+}
+
+/** The schema below a keyword. */
+export function below(meanings: Meanings, node: SchemaNode, value: unknown, ...keys: readonly string[]): SchemaNode {
+  return meanings.nodes.at(value, node.pointer + keys.map((key) => `/${escaped(key)}`).join(""));
+}
+
+export function must(node: SchemaNode): Demand {
+  return { node, negated: false };
+}
+
+export function mustNot(node: SchemaNode): Demand {
+  return { node, negated: true };
+}
+
+/** A number that counts something. */
+export function countOf(node: SchemaNode, schema: JsonObject, keyword: string, otherwise: number): number {
+  const value = schema[keyword];
+  if (value === undefined) return otherwise;
+  if (typeof value === "number" && value >= 0 && Number.isInteger(value)) return value;
+  throw wrong(node, keyword, "a whole number from 0 on", value);
+}
+
+export function listOf(node: SchemaNode, schema: JsonObject, keyword: string): readonly unknown[] {
+  const value = schema[keyword];
+  if (Array.isArray(value)) return value;
+  throw wrong(node, keyword, "a list", value);
+}
+
+export function mapOf(node: SchemaNode, schema: JsonObject, keyword: string): JsonObject {
+  const value = schema[keyword] ?? {};
+  if (isObject(value)) return value;
+  throw wrong(node, keyword, "an object", value);
+}
+
+export function namesOf(pointer: string, value: unknown): readonly string[] {
+  if (Array.isArray(value) && value.every((name) => typeof name === "string")) return value;
+  throw new SchemaError(pointer, `This is a list of names; here it is ${nameOf(value)}.`);
+}
+
+export function wrong(node: SchemaNode, keyword: string, what: string, value: unknown): SchemaError {
+  return new SchemaError(`${node.pointer}/${escaped(keyword)}`, `${keyword} is ${what}; here it is ${nameOf(value)}.`);
+}

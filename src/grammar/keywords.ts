@@ -1,0 +1,23 @@
+/** The keywords of JSON Schema, in groups of those that only have a meaning together; all drafts from 4 to 2020-12. */
+import { applicators } from "./keywords-logic.ts";
+import { arrays } from "./keywords-array.ts";
+import { objects } from "./keywords-object.ts";
+import { scalars } from "./keywords-scalar.ts";
+import { type Group } from "./group.ts";
+import { type JsonObject } from "./schema-node.ts";
+
+const GROUPS: ReadonlyMap<string, Group> = new Map(
+  [...scalars, ...objects, ...arrays, ...applicators].flatMap((group) =>
+    group.keywords.map((keyword): [string, Group] => [keyword, group]),
+  ),
+);
+
+/** The groups of a schema's keywords, in their order there; unknown keywords ask for nothing. */
+export function groupsOf(schema: JsonObject): readonly Group[] {
+  const found = new Set<Group>();
+  for (const [keyword, value] of Object.entries(schema)) {
+    const group = GROUPS.get(keyword);
+    if (group !== undefined && value !== undefined) found.add(group);
+  }
+  return [...found];
+}

@@ -1,0 +1,42 @@
+/** What compiling a schema may take. The work is counted rather than timed, so that the same schema fares the same on every machine. */
+
+export interface GrammarLimits {
+  /** Characters of the schema as JSON. */
+  readonly schemaLength: number;
+  /** How deep the schema may be nested. */
+  readonly depth: number;
+  /** Steps of work; a step is about a microsecond. */
+  readonly steps: number;
+  /** Characters of the grammar. */
+  readonly grammarLength: number;
+}
+
+/** Why a schema cannot be compiled. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+  /** The part of the schema, as a JSON pointer; empty for the whole. */
+  readonly pointer: string;
+
+  constructor(pointer: string, why: string) {
+    super(why);
+    this.pointer = pointer;
+  }
+}
+
+/** Counts steps, and stops what takes too many. */
+export class Work {
+  readonly #limit: number;
+  #done = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** @throws SchemaError beyond the limit */
+  step(count = 1): void {
+    this.#done += count;
+    if (this.#done > this.#limit) {
+      throw new SchemaError("", `The schema takes more than ${this.#limit} steps to compile; make it simpler.`);
+    }
+  }
+}
