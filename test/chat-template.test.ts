@@ -70,11 +70,11 @@ describe("a chat template", () => {
       user(" Hi \n"),
       { role: "assistant", content: "Hey" },
     ];
-    const { pieces, opensReasoning } = templateWith(CHATML).render(messages);
+    const { pieces, isInside } = templateWith(CHATML).render(messages);
     const text =
       "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n" +
       "<|im_start|>assistant\nHey<|im_end|>\n<|im_start|>assistant\n";
-    assert.deepEqual({ pieces, opensReasoning }, { pieces: [{ text, special: true }], opensReasoning: false });
+    assert.deepEqual({ pieces, isInside }, { pieces: [{ text, special: true }], isInside: false });
   });
 
   it("has the language of real ones: macros, namespaces, slices, filters, dates", () => {
@@ -170,8 +170,8 @@ describe("reasoning", () => {
 
   it("may be opened by the template, but not by a caller", () => {
     const source = "{{ messages[0].content }}{# </think> #}{{ after }}";
-    assert(templateWith(`${source}<think>\n`).render([user("x")]).opensReasoning);
-    assert(!templateWith(`${source}<think>\n\n</think>\n\n`).render([user("x")]).opensReasoning);
-    assert(!templateWith(`${source}</s>`).render([user("<think>")]).opensReasoning);
+    assert(templateWith(`${source}<think>\n`).render([user("x")]).isInside);
+    assert(!templateWith(`${source}<think>\n\n</think>\n\n`).render([user("x")]).isInside);
+    assert(!templateWith(`${source}</s>`).render([user("<think>")]).isInside);
   });
 });

@@ -37,6 +37,8 @@ export class AnswerLogprobs {
   /** @param textAt where the answer's text begins in all that was generated */
   told(delta: Delta, tokens: number, textAt: number): void {
     if (delta.kind !== "text") {
+      // No text comes behind a call.
+      if (delta.kind === "tool_call") this.end();
       const behind = this.#length - LONGEST_MARK;
       this.#taken = this.#taken.filter(({ end }) => end > behind);
       return this.#emit(delta, tokens);

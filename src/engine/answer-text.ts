@@ -1,8 +1,10 @@
 /**
- * From the text that a model generates to the deltas of its answer: what it wrote for itself first is reasoning, and the rest is text, up to
- * the first stop sequence. Wherever the text is cut into pieces, the deltas add up to the same.
+ * From the text that a model generates to the deltas of its answer: what it wrote for itself first is reasoning, and the rest is text and calls
+ * of tools, up to the first stop sequence. Wherever the text is cut into pieces, the deltas add up to the same.
  */
-import { type Delta } from "../output.ts";
+import { type Delta, type ToolCallDelta } from "../output.ts";
+import { Search } from "./search.ts";
+import { ToolReader, type ToolShape } from "./tools/tool-reader.ts";
 
 /** What stands around a model's reasoning, like `<think>` and `</think>`. None begins with white space. */
 export interface ReasoningMarks {
@@ -10,9 +12,14 @@ export interface ReasoningMarks {
   readonly close: string;
 }
 
+/** null: none. */
+export function marksOf(marks: ReasoningMarks | null): readonly string[] {
+  return marks === null ? [] : [marks.open, marks.close];
+}
+
 /** What to look for in the text of one answer. */
 export interface AnswerShape {
-  /** The text ends before the first of these; none is empty. They are not looked for in the reasoning. */
+  /** The text ends before the first of these; none is empty. They are looked for neither in the reasoning nor in calls of tools. */
   readonly stop: readonly string[];
   /** null: all is text. */
   readonly marks: ReasoningMarks | null;
@@ -20,11 +27,13 @@ export interface AnswerShape {
   readonly isInside?: boolean;
   /** Whether a grammar begins with the text. What a token that closes the reasoning has behind the mark is then none of it, and is not told. */
   readonly isFormed?: boolean;
+  /** Absent: the model was told of no tools. */
+  readonly tools?: ToolShape;
 }
 
 /** Whether there is anything to look for; else an engine emits its text as it comes. */
-export function isShaped({ stop, marks }: AnswerShape): boolean {
-  return stop.length > 0 || marks !== null;
+export function isShaped({ stop, marks, tools }: AnswerShape): boolean {
+  return stop.length > 0 || marks !== null || tools !== undefined;
 }
 
 /**
@@ -37,6 +46,8 @@ export class AnswerText {
   readonly #close: Search;
   readonly #stop: Search;
   readonly #isFormed: boolean;
+  /** null: all behind the reasoning is text. */
+  readonly #tools: ToolReader | null;
   #phase: "start" | "reasoning" | "text";
   /** At the start: what may be the opening mark. */
   #start = "";
@@ -51,7 +62,7 @@ export class AnswerText {
 
   /** @param emit what it throws is thrown by `push` and `end` */
   constructor(
-    { stop, marks, isInside = false, isFormed = false }: AnswerShape,
+    { stop, marks, isInside = false, isFormed = false, tools }: AnswerShape,
     emit: (delta: Delta, tokens: number) => void,
   ) {
     this.#emit = emit;
@@ -59,6 +70,11 @@ export class AnswerText {
     this.#close = new Search(marks === null ? [] : [marks.close]);
     this.#stop = new Search(stop);
     this.#isFormed = isFormed;
+    const listener = {
+      text: (text: string) => this.#giveText(text),
+      call: (call: ToolCallDelta) => this.#giveCall(call),
+    };
+    this.#tools = tools === undefined ? null : new ToolReader(tools, listener);
     this.#phase = marks === null ? "text" : isInside ? "reasoning" : "start";
     this.#blank = this.#phase === "reasoning" ? "" : undefined;
   }
@@ -81,7 +97,7 @@ export class AnswerText {
     this.#tokens = tokens;
     this.#length += piece.length;
     if (!this.#hasStopped) this.#take(piece);
-    if (this.#tokens > 0) this.#tell(this.#phase === "reasoning" ? "reasoning" : "text", "");
+    if (this.#tokens > 0) this.#tell(this.#nothing());
     return this.#hasStopped;
   }
 
@@ -93,7 +109,8 @@ export class AnswerText {
     if (this.#phase === "start") this.#beginText(this.#start);
     else this.#take(withoutBlankLines(blank, blank.length));
     if (this.#phase === "reasoning") this.#give("reasoning", this.#close.end());
-    else if (!this.#hasStopped) this.#give("text", this.#stop.end());
+    else if (!this.#hasStopped && this.#tools?.end() === true) this.#hasStopped = true;
+    if (this.#phase === "text" && !this.#hasStopped) this.#give("text", this.#stop.end());
     return this.#hasStopped;
   }
 
@@ -109,10 +126,23 @@ export class AnswerText {
     } else {
       // The end of all that was pushed, whatever was held back.
       if (text !== "") this.#textAt ??= this.#length - text.length;
-      const { before, after } = this.#stop.push(text);
-      this.#hasStopped = after !== undefined;
-      this.#give("text", before);
+      if (this.#tools === null) this.#giveText(text);
+      else if (this.#tools.push(text)) this.#hasStopped = true;
     }
+  }
+
+  /** Up to a stop sequence. */
+  #giveText(piece: string): void {
+    if (this.#hasStopped) return;
+    const { before, after } = this.#stop.push(piece);
+    this.#hasStopped = after !== undefined;
+    this.#give("text", before);
+  }
+
+  #giveCall(call: ToolCallDelta): void {
+    if (this.#hasStopped) return;
+    this.#give("text", this.#stop.end());
+    this.#tell(call);
   }
 
   #open(piece: string): void {
@@ -140,83 +170,23 @@ export class AnswerText {
   }
 
   #give(kind: "reasoning" | "text", text: string): void {
-    if (text !== "") this.#tell(kind, text);
+    if (text !== "") this.#tell({ kind, text });
   }
 
-  #tell(kind: "reasoning" | "text", text: string): void {
+  /** In the order of deltas. */
+  #nothing(): Delta {
+    if (this.#tools?.hasCall === true) return { kind: "tool_call", index: 0, arguments: "" };
+    return { kind: this.#phase === "reasoning" ? "reasoning" : "text", text: "" };
+  }
+
+  #tell(delta: Delta): void {
     const tokens = this.#tokens;
     this.#tokens = 0;
-    this.#emit({ kind, text }, tokens);
+    this.#emit(delta, tokens);
   }
 }
 
 /** @param at where its first line that is not blank has its first character */
 function withoutBlankLines(text: string, at: number): string {
   return text.slice(text.lastIndexOf("\n", at) + 1);
-}
-
-/** One of the strings that a search looks for. */
-interface Pattern {
-  readonly text: string;
-  /** By a number of characters, how many of these are at the pattern's beginning again: all of them but fewer than that number. */
-  readonly shorter: Uint32Array;
-  /** Characters of its beginning that the text so far ends with. */
-  matched: number;
-}
-
-/**
- * Finds the first of some strings in a text that comes in pieces: the one that is whole first, of several at once the longest. Each character
- * is looked at once (Knuth, Morris and Pratt, 1977), so that no string makes a long answer slow.
- */
-class Search {
-  readonly #patterns: readonly Pattern[];
-  /** The longest tail of the text that may begin one of the strings. */
-  #held = "";
-
-  /** @param texts none is empty */
-  constructor(texts: readonly string[]) {
-    this.#patterns = texts.map((text) => ({ text, shorter: bordersOf(text), matched: 0 }));
-  }
-
-  /** @returns the text before what was found, as far as it was not returned earlier, and what of the piece comes behind it; undefined: none was found */
-  push(piece: string): { readonly before: string; readonly after: string | undefined } {
-    if (this.#patterns.length === 0) return { before: piece, after: undefined };
-    const text = this.#held + piece;
-    const from = this.#held.length;
-    this.#held = "";
-    for (let at = from; at < text.length; at++) {
-      const found = this.#step(text.charCodeAt(at));
-      if (found > 0) return { before: text.slice(0, at + 1 - found), after: text.slice(at + 1) };
-    }
-    const sure = text.length - Math.max(...this.#patterns.map(({ matched }) => matched));
-    this.#held = text.slice(sure);
-    return { before: text.slice(0, sure), after: undefined };
-  }
-
-  /** What was held back, when nothing comes any more. */
-  end(): string {
-    return this.#held;
-  }
-
-  /** @returns the length of the longest string that this character completes; 0: none */
-  #step(unit: number): number {
-    let found = 0;
-    for (const pattern of this.#patterns) {
-      while (pattern.matched > 0 && pattern.text.charCodeAt(pattern.matched) !== unit)
-        pattern.matched = pattern.shorter[pattern.matched]!;
-      if (pattern.text.charCodeAt(pattern.matched) === unit) pattern.matched++;
-      if (pattern.matched === pattern.text.length) found = Math.max(found, pattern.matched);
-    }
-    return found;
-  }
-}
-
-function bordersOf(text: string): Uint32Array {
-  const borders = new Uint32Array(text.length + 1);
-  for (let at = 1, border = 0; at < text.length; at++) {
-    while (border > 0 && text.charCodeAt(border) !== text.charCodeAt(at)) border = borders[border]!;
-    if (text.charCodeAt(border) === text.charCodeAt(at)) border++;
-    borders[at + 1] = border;
-  }
-  return borders;
 }

@@ -17,6 +17,10 @@ const LOADING_RETRY_SECONDS = 5;
 /** The engine that honours all sampling. */
 const HONOURS_ALL = "engine.kind llama";
 
+/** Where a chat template is rendered here, the syntax of its calls has to be known here, too. */
+const TOOLS_BY =
+  "a model whose chat template calls them in a syntax that is known here, or the server behind engine.kind openai,";
+
 /** The abilities for which requests have a kind: the field that asks for them, what it wants, and what could do it. */
 const ABILITIES: Readonly<
   Partial<Record<Need, { readonly field: string; readonly done: string; readonly by: string }>>
@@ -25,7 +29,7 @@ const ABILITIES: Readonly<
   chat: { field: "messages", done: "answered", by: "a model with a chat template" },
   embedding: { field: "input", done: "made into vectors", by: "an embedding model" },
   json_schema: { field: "response_format", done: "kept to", by: HONOURS_ALL },
-  tools: { field: "tools", done: "called", by: "a model whose chat template knows tools" },
+  tools: { field: "tools", done: "called", by: TOOLS_BY },
   logprobs: { field: "logprobs", done: "told", by: HONOURS_ALL },
 };
 

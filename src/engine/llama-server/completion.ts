@@ -1,6 +1,6 @@
 /** One task as a llama.cpp server is asked for it, and what comes back. Its protocol: `POST /completion` in tools/server/README.md. */
 import { type TextRequest, wholeSampling } from "../../request.ts";
-import { AnswerText, isShaped } from "../answer-text.ts";
+import { AnswerText, isShaped, marksOf } from "../answer-text.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { failureStatusIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
@@ -22,13 +22,13 @@ const NO_SEED = 2 ** 32 - 1;
 const RESPONSE_FIELDS = ["stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings/cache_n"];
 
 export function bodyFor({ prompt, request, maxTokens, shape }: Order): object {
-  const { marks } = shape;
+  const marks = [...marksOf(shape.marks), ...(shape.tools?.family.marks ?? [])];
   return {
     prompt,
     n_predict: maxTokens,
     ...samplerFor(request, maxTokens),
     // Where they are special tokens, their text would not be told.
-    ...(marks !== null && { preserved_tokens: [marks.open, marks.close] }),
+    ...(marks.length > 0 && { preserved_tokens: marks }),
     cache_prompt: true,
     stream: true,
     // A long prompt is told piece by piece, so that it does not look like a server that hangs.

@@ -133,5 +133,6 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
 /** One that makes vectors was started for nothing else, and one that generates cannot make any. */
 function capabilitiesOf({ generates }: ModelHeader, { template }: Command["chat"]): readonly Capability[] {
   if (!generates) return ["embedding"];
-  return template === null ? ["completion"] : ["chat", "completion"];
+  if (template === null) return ["completion"];
+  return template.tools === null ? ["chat", "completion"] : ["chat", "completion", "tools"];
 }

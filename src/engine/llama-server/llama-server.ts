@@ -204,8 +204,9 @@ export class LlamaServerEngine implements Engine {
     if (request.kind === "embedding") return embed(request, generation, signal, embeddings);
     const order = await prompts.of(request);
     const completion = new Completion(order, info.context, generation);
-    // A stop sequence ends the answer before the server knows; closing the connection frees the slot, after the step that is going on.
-    const enough = order.shape.stop.length > 0 ? new AbortController() : null;
+    // A stop sequence, or a call of a tool, ends the answer before the server knows; closing the connection frees the slot, after the step that is going on.
+    const { stop, tools } = order.shape;
+    const enough = stop.length > 0 || tools?.parallel === false ? new AbortController() : null;
     const onData = (data: string): void => {
       this.#progress++;
       completion.read(data);

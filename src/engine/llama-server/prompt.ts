@@ -2,11 +2,12 @@
  * The prompt that a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
  * is rendered here, not there: the server's own chat route takes what looks like a special token in a caller's text for that token.
  */
-import { type Message, type TextRequest } from "../../request.ts";
+import { type ChatRequest, type TextRequest } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
-import { type ChatTemplate, type PromptPiece } from "../llama/chat-template.ts";
+import { type PromptPiece } from "../llama/caller-texts.ts";
+import { type ChatTemplate } from "../llama/chat-template.ts";
 import { APART } from "../llama/tokenizer.ts";
 import { begun, type Frame, type Tokenize } from "./frame.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
@@ -48,9 +49,9 @@ export class Prompts {
   /** @throws {EngineFailure} `prompt_too_long`; `invalid_input`: the chat template refuses the messages; `unsupported`; `model_error` */
   async of(request: TextRequest): Promise<Order> {
     const { raw, template } = this.#parts;
-    if (request.kind === "chat") return this.#chat(request, request.messages);
+    if (request.kind === "chat") return this.#chat(request, request);
     if (template === null || (request.raw ?? raw)) return this.#text(request, request.text.toWellFormed());
-    return this.#chat(request, [{ role: "user", content: request.text }]);
+    return this.#chat(request, { messages: [{ role: "user", content: request.text }] });
   }
 
   async #text(request: TextRequest, text: string): Promise<Order> {
@@ -61,15 +62,15 @@ export class Prompts {
     return this.#counted(request, await tokenize(text, { isWhole: true, special: false }), shape);
   }
 
-  async #chat(request: TextRequest, messages: readonly Message[]): Promise<Order> {
+  async #chat(request: TextRequest, { messages, tools }: Pick<ChatRequest, "messages" | "tools">): Promise<Order> {
     const { template, context } = this.#parts;
     if (template === null) {
       const sentence = "The model has no chat template, so that it takes a text, but no messages.";
       throw new EngineFailure("unsupported", sentence);
     }
-    const { pieces, opensReasoning } = template.render(messages);
+    const { pieces, ...rest } = template.render(messages, { thinks: true, tools });
     const { maxTokens, stop = NONE } = request.sampling;
-    const shape = { stop, marks: template.marks, isInside: opensReasoning };
+    const shape = { stop, marks: template.marks, ...rest };
     const frame = await this.#parts.frame();
     const [first] = pieces;
     if (pieces.length === 1 && first!.special && isRoomFor(first!.text, maxTokens, context))

@@ -2,34 +2,34 @@
  * The chat template of a GGUF file, rendered by llama.cpp's own Jinja. node-llama-cpp has that inside, but in no public interface: this file
  * alone reaches for it, and test/chat-template.test.ts fails when it changes.
  */
-import { randomBytes } from "node:crypto";
 import { type Llama } from "node-llama-cpp";
 import { messageOf } from "../../errors.ts";
-import { type Message } from "../../request.ts";
+import { type Message, type Tools } from "../../request.ts";
 import { type ReasoningMarks } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
+import { messagesOf, toolsOf } from "../tools/conversation.ts";
+import { findSyntax, type ToolSyntax } from "../tools/find-syntax.ts";
+import { type ToolShape } from "../tools/tool-reader.ts";
+import { CallerTexts, type PromptPiece } from "./caller-texts.ts";
 import { type ModelHeader } from "./header.ts";
 import { SpecialTexts } from "./special-texts.ts";
-
-/** A part of a prompt. */
-export interface PromptPiece {
-  readonly text: string;
-  /** Whether what looks like a special token is one; else it is only text, because a caller has sent it. */
-  readonly special: boolean;
-}
 
 /** Messages as the model was trained to read them, up to where its answer begins. */
 export interface RenderedChat {
   /** In order. One alone, if no caller's text could be taken for special tokens: then no border of a piece changes any token. */
   readonly pieces: readonly PromptPiece[];
   /** Whether the template has opened the model's reasoning itself. */
-  readonly opensReasoning: boolean;
+  readonly isInside: boolean;
+  /** What calls of tools look like in the answer; absent: it was told of none. */
+  readonly tools?: ToolShape;
 }
 
 /** What is asked of a model beside its messages. */
 export interface Asked {
   /** Whether it may think before it answers, where its template leaves the choice. */
   readonly thinks: boolean;
+  /** Absent: the template hears nothing of tools. */
+  readonly tools?: Tools | undefined;
 }
 
 const THINKING: Asked = { thinks: true };
@@ -46,6 +46,8 @@ interface Bindings {
 
 /** What comes before the words of a template that calls `raise_exception`. */
 const REFUSAL = "Jinja Exception: ";
+
+const NO_TOOLS = "The model's chat template tells of no tools, or calls them in a way that is not known here.";
 
 /** Marks of reasoning that templates know. Those of gpt-oss and Gemma are tokens of other roles, and not among them. */
 const MARKS: readonly ReasoningMarks[] = [
@@ -67,6 +69,8 @@ function rendererFor(llama: Llama, template: string): JinjaRenderer {
 export class ChatTemplate {
   /** What stands around the reasoning of this model; null: the template knows no such marks. */
   readonly marks: ReasoningMarks | null;
+  /** How this model calls tools; null: it is told of none, or calls them in a way that is not known here. */
+  readonly tools: ToolSyntax | null;
   readonly #source: string;
   readonly #renderer: JinjaRenderer;
   readonly #specials: SpecialTexts;
@@ -79,38 +83,47 @@ export class ChatTemplate {
     this.#specials = new SpecialTexts(header);
     this.marks = MARKS.find(({ close }) => source.includes(close)) ?? null;
     const { tokens = [], bos_token_id: bos, eos_token_id: eos } = ggmlOf(header);
-    // No `tools` at all: several templates take an empty list, or null, for tools.
     this.#variables = {
       add_generation_prompt: true,
       bos_token: tokens[bos ?? -1] ?? "",
       eos_token: tokens[eos ?? -1] ?? "",
     };
+    this.tools = source.includes("tools")
+      ? findSyntax((chat) => this.#rendered({ ...chat, enable_thinking: true }))
+      : null;
   }
 
   /** @throws {EngineFailure} `invalid_input`, with the template's own words: it refuses these messages; `unsupported`: it cannot render them */
-  render(messages: readonly Message[], asked: Asked = THINKING): RenderedChat {
-    if (!messages.some(({ content }) => this.#specials.areIn(content)))
-      return this.#renderedOf([{ text: this.#text(messages, asked), special: true }]);
-    const names = new Placeholders([this.#source, ...messages.map(({ content }) => content)]);
-    const safe = messages.map(({ role, content }) =>
-      this.#specials.areIn(content) ? { role, content: names.instead(content) } : { role, content },
-    );
-    return this.#renderedOf(names.pieces(this.#text(safe, asked)));
+  render(messages: readonly Message[], { thinks, tools }: Asked = THINKING): RenderedChat {
+    const shortIds = this.tools?.shortIds ?? false;
+    const shape = tools === undefined ? undefined : this.#shapeOf(tools);
+    // No `tools` at all where there are none: several templates take an empty list, or null, for tools.
+    const chat = { messages: messagesOf(messages, { shortIds }), ...(tools && { tools: toolsOf(tools.list) }) };
+    const texts = new CallerTexts(this.#specials, this.#source);
+    const safe = { ...texts.instead(chat), enable_thinking: thinks };
+    try {
+      return { ...this.#renderedOf(texts.pieces(this.#rendered(safe))), ...(shape && { tools: shape }) };
+    } catch (error) {
+      throw error instanceof EngineFailure ? error : failureOf(messageOf(error), error);
+    }
   }
 
-  #text(messages: readonly Message[], { thinks }: Asked): string {
-    try {
-      return this.#renderer.render({ ...this.#variables, enable_thinking: thinks, messages });
-    } catch (error) {
-      throw failureOf(messageOf(error), error);
-    }
+  /** @throws {EngineFailure} `unsupported` */
+  #shapeOf({ list, parallel }: Tools): ToolShape {
+    if (this.tools === null) throw new EngineFailure("unsupported", NO_TOOLS);
+    const { family, severalCalls } = this.tools;
+    return { family, tools: list, parallel: parallel && severalCalls, areSure: false };
+  }
+
+  /** @throws {Error} with the template's words, or those of llama.cpp */
+  #rendered(chat: object): string {
+    return this.#renderer.render({ ...this.#variables, ...chat });
   }
 
   #renderedOf(pieces: readonly PromptPiece[]): RenderedChat {
     const last = pieces.at(-1);
-    const opensReasoning =
-      this.marks !== null && last?.special === true && last.text.trimEnd().endsWith(this.marks.open);
-    return { pieces, opensReasoning };
+    const isInside = this.marks !== null && last?.special === true && last.text.trimEnd().endsWith(this.marks.open);
+    return { pieces, isInside };
   }
 }
 
@@ -151,37 +164,4 @@ function failureOf(message: string, cause: unknown): EngineFailure {
   return new EngineFailure("unsupported", `The model's chat template cannot be applied to the messages: ${words}.`, {
     cause,
   });
-}
-
-/** Names that stand for texts of callers while a template is rendered. No text has them in it, so none can be taken for another. */
-class Placeholders {
-  readonly #nonce: string;
-  readonly #kept: string[] = [];
-
-  /** @param texts all that may come out of the template */
-  constructor(texts: readonly string[]) {
-    do this.#nonce = `x${randomBytes(8).toString("hex")}`;
-    while (texts.some((text) => text.includes(this.#nonce)));
-  }
-
-  /** The white space around a text stays outside, as templates remove it. */
-  instead(text: string): string {
-    const kept = text.trim();
-    const at = text.indexOf(kept);
-    return `${text.slice(0, at)}${this.#nonce}n${this.#kept.push(kept) - 1}e${text.slice(at + kept.length)}`;
-  }
-
-  /** @throws {EngineFailure} `unsupported`: the template has changed a name, so that a caller's text is lost */
-  pieces(rendered: string): readonly PromptPiece[] {
-    const parts = rendered.split(new RegExp(`${this.#nonce}n(\\d+)e`));
-    const pieces = parts.map((part, index) =>
-      index % 2 === 0 ? { text: part, special: true } : { text: this.#kept[Number(part)]!, special: false },
-    );
-    if (pieces.some(({ text, special }) => special && text.toLowerCase().includes(this.#nonce))) {
-      const sentence =
-        "The model's chat template changes the texts of messages, and one of them has a special token's name in it.";
-      throw new EngineFailure("unsupported", sentence);
-    }
-    return pieces.filter(({ text }) => text !== "");
-  }
 }

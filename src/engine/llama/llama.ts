@@ -319,7 +319,7 @@ export class LlamaEngine implements Engine {
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
     const { vocabulary } = this.#open!;
-    const text = run.text.decode(vocabulary.bytesOf(token), { stream: true });
+    const text = run.text.decode(vocabulary.bytesOf(token, run.tellsCalls), { stream: true });
     if (run.likely !== null) run.likely.beside.take(text.length, vocabulary.told(run.likely.last!));
     if (run.answer === null) run.generation.emit({ kind: "text", text }, 1);
     else if (run.answer.push(text, 1)) run.end = "stop";

@@ -14,7 +14,7 @@ import { messageOf } from "../../errors.ts";
 import { EngineFailure } from "../failures.ts";
 import { CAPABILITIES, type Capability, SAMPLING_NAMES } from "../../request.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
-import { templateOf } from "./chat-template.ts";
+import { type ChatTemplate, templateOf } from "./chat-template.ts";
 import { Embeddings } from "./embeddings.ts";
 import { ErrorLog } from "./error-log.ts";
 import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
@@ -95,12 +95,12 @@ export async function openModel(options: EngineOptions, { signal, told }: LoadWa
     const tokenizer = new Tokenizer(model, new UserTokens(header), made.plan.context);
     const parts = { model, tokenizer, threads: threadsFor(options), log, stopping: signal };
     const embeddings = vectors === null ? null : new Embeddings({ ...parts, room: vectors.room });
-    const vocabulary = new Vocabulary(model, template?.marks ?? null);
+    const vocabulary = new Vocabulary(model, template);
     const info = {
       ...(await describe(opening, model)),
       ...granted(header, made.plan, vectors),
       modelName: modelNameOf(header, options.model),
-      capabilities: capabilitiesOf(header, template !== null, embeddings !== null),
+      capabilities: capabilitiesOf(header, template, embeddings !== null),
       honours: header.generates ? Object.values(SAMPLING_NAMES) : [],
       hasChatTemplate: template !== null,
       maxTokenBytes: vocabulary.maxTokenBytes,
@@ -322,9 +322,14 @@ function granted(
   };
 }
 
-function capabilitiesOf({ generates }: ModelHeader, hasTemplate: boolean, embeds: boolean): readonly Capability[] {
+function capabilitiesOf(
+  { generates }: ModelHeader,
+  template: ChatTemplate | null,
+  embeds: boolean,
+): readonly Capability[] {
   const all: Partial<Record<Capability, boolean>> = {
-    chat: generates && hasTemplate,
+    chat: generates && template !== null,
+    tools: generates && (template?.tools ?? null) !== null,
     completion: generates,
     embedding: embeds,
     logprobs: generates,

@@ -1,6 +1,6 @@
 /** What a request to generate text becomes for a model: the tokens of its prompt, and what to look for in its answer. */
 import { type LlamaModel, type Token } from "node-llama-cpp";
-import { type Message, type Request, type TextRequest } from "../../request.ts";
+import { type ChatRequest, type Request, type TextRequest } from "../../request.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { renderedWithForm } from "../format-prompt.ts";
@@ -15,6 +15,8 @@ export interface Prompt {
   /** In GBNF: what the answer's text has to be, behind the reasoning; null: any text. */
   readonly grammar: string | null;
 }
+
+type Conversation = Pick<ChatRequest, "messages" | "tools">;
 
 const NONE: readonly string[] = [];
 
@@ -35,15 +37,15 @@ export class Prompts {
   /** @throws {EngineFailure} `unsupported`; `invalid_input`: the chat template refuses the messages; `model_error`: there is no token to begin with */
   of(request: Request): Prompt {
     if (request.kind === "embedding") throw new EngineFailure("unsupported", "This model generates text only.");
-    if (request.kind === "chat") return this.#chat(request.messages, request);
+    if (request.kind === "chat") return this.#chat(request, request);
     if (this.#template !== null && !(request.raw ?? this.#raw))
-      return this.#chat([{ role: "user", content: request.text }], request);
+      return this.#chat({ messages: [{ role: "user", content: request.text }] }, request);
     // A special token in a caller's text is only text.
     const tokens = this.#begun(this.#tokenizer.tokensOf(request.text, false), true);
     return { tokens, shape: { stop: request.sampling.stop ?? NONE, marks: null }, grammar: grammarFor(request) };
   }
 
-  #chat(messages: readonly Message[], request: TextRequest): Prompt {
+  #chat({ messages, tools }: Conversation, request: TextRequest): Prompt {
     const template = this.#template;
     if (template === null) {
       const sentence = "The model has no chat template, so that it takes a text, but no messages.";
@@ -51,8 +53,8 @@ export class Prompts {
     }
     const { format } = request;
     // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
-    const { pieces, opensReasoning } = renderedWithForm(messages, format, (all) =>
-      template.render(all, { thinks: format === undefined }),
+    const { pieces, ...shape } = renderedWithForm(messages, format, (all) =>
+      template.render(all, { thinks: format === undefined, tools }),
     );
     const tokens = pieces.flatMap(({ text, special }, index) => this.#tokenizer.tokensOf(text, special, index === 0));
     const { bos } = this.#model.tokens;
@@ -63,7 +65,7 @@ export class Prompts {
       shape: {
         stop: request.sampling.stop ?? NONE,
         marks: template.marks,
-        isInside: opensReasoning,
+        ...shape,
         isFormed: format !== undefined,
       },
       grammar: grammarFor(request),

@@ -36,6 +36,8 @@ export interface Run {
   readonly text: TextDecoder;
   /** null: all that is generated is the answer's text. */
   readonly answer: AnswerText | null;
+  /** Whether what marks calls of tools is told. */
+  readonly tellsCalls: boolean;
   /** null: nobody asks for probabilities. */
   readonly likely: Likely | null;
   readonly sampler: Sampler;
@@ -66,6 +68,7 @@ export function newRun({ generation, prompt: { tokens, shape }, limit, sampler, 
     settled: Promise.withResolvers(),
     text: new TextDecoder("utf-8", { ignoreBOM: true }),
     ...toldBy(generation, shape),
+    tellsCalls: shape.tools !== undefined,
     sampler,
     constraint,
     slot: undefined,

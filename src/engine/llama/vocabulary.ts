@@ -6,7 +6,8 @@
  */
 import { type LlamaModel, type Token } from "node-llama-cpp";
 import { type LikelyToken, type TokenLogprob } from "../../output.ts";
-import { type ReasoningMarks } from "../answer-text.ts";
+import { marksOf } from "../answer-text.ts";
+import { type ChatTemplate } from "./chat-template.ts";
 import { type Likelihood, type Likelihoods } from "./logits.ts";
 
 /** A bound that bounds nothing: how many bytes one token may swallow is not known for this vocabulary. */
@@ -32,20 +33,27 @@ export class Vocabulary {
   readonly #spelling: "bytes" | "spaces" | "unknown";
   readonly #bytes: Uint8Array[] = [];
   readonly #marks: readonly string[];
+  /** By their tokens. */
+  readonly #callMarks: ReadonlyMap<Token, Uint8Array>;
 
-  /** @param marks of the model's reasoning, which are told even where they are special tokens */
-  constructor(model: LlamaModel, marks: ReasoningMarks | null = null) {
-    this.#marks = marks === null ? [] : [marks.open, marks.close];
+  /** @param template whose marks are told even where they are special tokens */
+  constructor(model: LlamaModel, template: Pick<ChatTemplate, "marks" | "tools"> | null = null) {
+    this.#marks = marksOf(template?.marks ?? null);
     const { ggml } = model.fileInfo.metadata.tokenizer;
     this.#model = model;
     this.#texts = ggml.tokens;
+    this.#callMarks = tokensOf(ggml.tokens, template?.tools?.family.marks ?? []);
     this.#spelling = spellingOf(model.vocabularyType, ggml.pre ?? ggml.model);
     this.maxTokenBytes = this.#longest(ggml.token_type ?? []);
   }
 
-  /** The bytes of one generated token; none for the special ones, except marks of reasoning. A character may span several tokens. */
-  bytesOf(token: Token): Uint8Array {
-    return (this.#bytes[token] ??= this.#decode(token));
+  /**
+   * The bytes of one generated token; none for the special ones, except marks of reasoning. A character may span several tokens.
+   * @param tellsCalls whether marks of calls of tools are told, too
+   */
+  bytesOf(token: Token, tellsCalls = false): Uint8Array {
+    const mark = tellsCalls ? this.#callMarks.get(token) : undefined;
+    return mark ?? (this.#bytes[token] ??= this.#decode(token));
   }
 
   /** As it is told; a special token by its name. */
@@ -97,6 +105,15 @@ export class Vocabulary {
     // One character is one byte, unless it is not of the alphabet.
     return FOREIGN.test(text) ? Buffer.byteLength(text) : text.length;
   }
+}
+
+function tokensOf(texts: readonly string[], marks: readonly string[]): ReadonlyMap<Token, Uint8Array> {
+  const tokens = new Map<Token, Uint8Array>();
+  for (const mark of marks) {
+    const token = texts.indexOf(mark);
+    if (token !== -1) tokens.set(token as Token, utf8.encode(mark));
+  }
+  return tokens;
 }
 
 function spellingOf(type: string, pre: string): "bytes" | "spaces" | "unknown" {

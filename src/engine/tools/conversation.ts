@@ -1,0 +1,58 @@
+/** Messages and tools in the shapes that chat templates know, which are those of OpenAI's API. */
+import { createHash } from "node:crypto";
+import { isObject, valueIn } from "../../common/json-values.ts";
+import { type JsonSchema, type Message, type Tool, type ToolCall } from "../../request.ts";
+
+/** The characters of an id that all templates take. */
+const SHORT_ID = 9;
+
+/** What a template is strict about. */
+export interface Habits {
+  /** Ids of calls have nine letters and digits; those of others are refused. */
+  readonly shortIds: boolean;
+}
+
+/** Without the keys of what is not there: several templates take null, and an empty list, for something. */
+export function messagesOf(messages: readonly Message[], { shortIds }: Habits): readonly object[] {
+  const idOf = (id: string): string => (shortIds ? shortened(id) : id);
+  const names = new Map<string, string>();
+  return messages.map(({ role, content, toolCalls, toolCallId, name }) => {
+    for (const call of toolCalls ?? []) names.set(call.id, call.name);
+    const called = name ?? (toolCallId === undefined ? undefined : names.get(toolCallId));
+    return {
+      role,
+      content,
+      ...(toolCalls !== undefined && { tool_calls: toolCalls.map((call) => ({ ...callOf(call), id: idOf(call.id) })) }),
+      ...(toolCallId !== undefined && { tool_call_id: idOf(toolCallId) }),
+      ...(called !== undefined && { name: called }),
+    };
+  });
+}
+
+function callOf({ name, arguments: text }: ToolCall): object {
+  const found = text.trim() === "" ? {} : valueIn(text);
+  // What was cut off, or is no JSON, is told as it was written.
+  return { type: "function", function: { name, arguments: isObject(found) ? found : text } };
+}
+
+export function toolsOf(tools: readonly Tool[]): readonly object[] {
+  return tools.map(({ name, description, parameters }) => ({
+    type: "function",
+    function: { name, ...(description !== undefined && { description }), parameters: parametersOf(parameters) },
+  }));
+}
+
+/** Templates look into `properties` without asking whether there are any. */
+function parametersOf(schema: JsonSchema | undefined): object {
+  if (!isObject(schema)) return { type: "object", properties: {} };
+  return "properties" in schema ? schema : { ...schema, properties: {} };
+}
+
+/** The same for the same id, and in all likelihood another one for each other. */
+function shortened(id: string): string {
+  const digest = createHash("sha256")
+    .update(id)
+    .digest("base64")
+    .replaceAll(/[^a-zA-Z0-9]/g, "");
+  return digest.slice(0, SHORT_ID);
+}
