@@ -33,17 +33,17 @@ describe("what a server's model can do is found out by asking", () => {
     [
       "a model without a chat template",
       { vendor: "vllm", routes: { "/v1/chat/completions": refusal(400, noTemplate) } },
-      ["completion"],
+      ["completion", "json_schema", "logprobs"],
     ],
     [
       "a model that chats alone",
       { vendor: "plain", routes: { "/v1/completions": refusal(404, "This is a chat model") } },
-      ["chat"],
+      ["chat", "json_schema", "tools", "logprobs"],
     ],
     [
       "a proxy that fails at what it does not know",
       { vendor: "plain", routes: { "/v1/completions": refusal(500, "Unknown provider") } },
-      ["chat"],
+      ["chat", "json_schema", "tools", "logprobs"],
     ],
     [
       "a llama-server for embeddings",
@@ -62,7 +62,7 @@ describe("what a server's model can do is found out by asking", () => {
           "/v1/embeddings": refusal(501, "This server does not support embeddings. Start it with `--embeddings`"),
         },
       },
-      ["chat", "completion"],
+      ["chat", "completion", "json_schema", "tools", "logprobs"],
     ],
     [
       "an embedding model of Ollama, which tells so",
@@ -78,9 +78,13 @@ describe("what a server's model can do is found out by asking", () => {
         vendor: "ollama",
         pages: { ...EMBEDDINGS, "/api/show": { capabilities: ["completion", "tools"], template: "{{ if .System }}" } },
       },
-      ["chat", "completion"],
+      ["chat", "completion", "json_schema", "tools", "logprobs"],
     ],
-    ["vectors that are none", { vendor: "plain", pages: { "/v1/embeddings": { data: [] } } }, ["chat", "completion"]],
+    [
+      "vectors that are none",
+      { vendor: "plain", pages: { "/v1/embeddings": { data: [] } } },
+      ["chat", "completion", "json_schema", "tools", "logprobs"],
+    ],
   ];
   for (const [name, options, capabilities] of models) {
     it(name, async () => {
@@ -140,7 +144,7 @@ describe("a task for a route that is not there is refused as unsupported", () =>
     const busy = refusal(429, "busy");
     const routes: Record<string, { status: number; body: unknown } | null> = { "/v1/chat/completions": busy };
     await withEngine({ vendor: "vllm", routes }, async (engine, standIn, { capabilities }) => {
-      assert.deepEqual(capabilities, ["chat", "completion"]);
+      assert.deepEqual(capabilities, ["chat", "completion", "json_schema", "tools", "logprobs"]);
       routes["/v1/chat/completions"] = null;
       for (const words of [/: HTTP 404: Not Found\.$/, /\(POST \/v1\/chat\/completions\)\.$/]) {
         const { code, message } = await refused(ask(engine, chatOf("Hi")));
@@ -287,6 +291,7 @@ for (const [vendor, can] of [
       can,
       // They are the server's own business.
       special: null,
+      saysWords: true,
       countsEachToken: true,
       repeats: true,
       draws: false,

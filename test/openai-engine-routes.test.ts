@@ -64,6 +64,9 @@ function pathOf(standIn: StandIn): string {
   return standIn.asked("a lamp")[0]!.path;
 }
 
+/** What each of these servers can do beside plain texts. */
+const ALL_ABILITIES = ["json_schema", "tools", "logprobs"];
+
 type Body = Record<string, unknown>;
 
 function inDigits(body: Body): object {
@@ -81,7 +84,7 @@ describe("a chat", () => {
   for (const vendor of VENDORS) {
     it(`is asked of ${vendor} by its route for them`, async () => {
       await withEngine({ vendor }, async (engine, standIn, { capabilities }) => {
-        assert.deepEqual(capabilities, ["chat", "completion"]);
+        assert.deepEqual(capabilities, ["chat", "completion", ...ALL_ABILITIES]);
         const { text, outcome, tokens } = await answerTo(engine, chatOf("What is a lamp?"));
         const { path, body } = standIn.asked("a lamp")[0]!;
         assert.equal(path, "/v1/chat/completions");
@@ -157,7 +160,7 @@ describe("a text", () => {
     await withEngine(
       { vendor: "vllm", routes: { "/v1/completions": null } },
       async (engine, standIn, { capabilities }) => {
-        assert.deepEqual(capabilities, ["chat", "completion"]);
+        assert.deepEqual(capabilities, ["chat", "completion", ...ALL_ABILITIES]);
         await answerTo(engine, open);
         assert.equal(pathOf(standIn), "/v1/chat/completions");
       },
@@ -254,7 +257,7 @@ describe("embeddings", () => {
     const inputs = ["one", [7, 8], "three", ...Array.from({ length: 40 }, (_, index) => `text ${index}`)];
     for (const page of [embeddingsOf, inDigits])
       await withEngine({ vendor: "vllm", pages: { "/v1/embeddings": page } }, async (engine, standIn, info) => {
-        assert.deepEqual(info.capabilities, ["chat", "completion", "embedding"]);
+        assert.deepEqual(info.capabilities, ["chat", "completion", "embedding", ...ALL_ABILITIES]);
         const { embeddings, outcome } = await answerTo(engine, embeddingOf(...inputs));
         assert.equal(embeddings?.length, inputs.length);
         for (const [index, input] of inputs.entries()) {

@@ -12,7 +12,8 @@ test("chats, texts and embeddings go by the server's routes, and what it lacks i
   await server.loaded();
   const [gpu] = await server.gpus();
   const { model_name, capabilities, chat_template } = gpu!;
-  assert.deepEqual([model_name, capabilities, chat_template], [MODEL, ["chat", "completion", "embedding"], null]);
+  const all = ["chat", "completion", "embedding", "json_schema", "tools", "logprobs"];
+  assert.deepEqual([model_name, capabilities, chat_template], [MODEL, all, null]);
 
   const chat = await server.request<{ choices: { message: { content: string } }[] }>("POST", "/v1/chat/completions", {
     body: {

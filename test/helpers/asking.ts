@@ -26,6 +26,8 @@ export interface RequestSubject {
   readonly repeats: boolean;
   /** Whether another seed gives another text, sooner or later. */
   readonly draws: boolean;
+  /** Set: a stand-in is behind it, which says words whatever it is asked for: neither forms nor calls nor probabilities. */
+  readonly saysWords?: boolean;
   /** Makes an engine of `SLOTS` slots, but for these options; it is loaded and stopped by the caller. */
   readonly create: (changes: Partial<EngineOptions>) => Engine | Promise<Engine>;
 }

@@ -77,7 +77,8 @@ export const VENDOR_PAGES: Readonly<Record<Vendor, (now: Now) => Pages>> = {
 };
 
 const OPENAI_FIELDS =
-  "model prompt messages max_tokens temperature top_p seed frequency_penalty stop stream stream_options";
+  "model prompt messages max_tokens temperature top_p seed frequency_penalty stop stream stream_options response_format tools tool_choice logprobs top_logprobs";
+const PARALLEL = "parallel_tool_calls";
 const BIASES = ["presence_penalty", "logit_bias"];
 const SAMPLERS = ["top_k", "min_p", ...BIASES];
 /** What is to be continued; each message has a word for its role before it. */
@@ -87,13 +88,13 @@ export function promptIn({ prompt, messages }: Body): string {
 }
 
 const FURTHER_FIELDS: Readonly<Record<Vendor, readonly string[]>> = {
-  vllm: SAMPLERS,
-  sglang: [...SAMPLERS, "rid"],
+  vllm: [...SAMPLERS, PARALLEL],
+  sglang: [...SAMPLERS, PARALLEL, "rid"],
   tgi: [],
-  "llama-server": SAMPLERS,
+  "llama-server": [...SAMPLERS, PARALLEL],
   ollama: ["presence_penalty"],
   "tensorrt-llm": SAMPLERS,
-  plain: BIASES,
+  plain: [...BIASES, PARALLEL],
 };
 
 /** How a vendor refuses fields that it does not know, and what does not fit into its context; undefined: it takes the task. */

@@ -2,12 +2,13 @@
  * Another ALT_LAS, asked by its own API: `POST /api/v1/predict` with the task's events as the answer; but for embeddings, and for what
  * that does not take, by its routes of OpenAI's protocol. One of before 0.2 knows neither chats nor models by name.
  */
-import { type Capability, CAPABILITIES, SAMPLING_NAMES, type Sampling, wholeSampling } from "../../request.ts";
+import { type Capability, CAPABILITIES, SAMPLING_NAMES, type TextRequest, wholeSampling } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { objectIn } from "../upstream/json-fields.ts";
+import { AltLasAnswer } from "./alt-las-answer.ts";
 import { type Answer } from "./answer.ts";
 import {
   type About,
@@ -20,10 +21,11 @@ import {
   valueOf,
 } from "./dialect.ts";
 import { promptFields, questionFor } from "./questions.ts";
+import { ALL_ABILITIES, answerFields } from "./answer-fields.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
 /** Of its routes of OpenAI's protocol. */
-const EXTRAS: Extras = { honours: ALL_FIELDS, endless: { chat: {} }, wholeVocabulary: 0 };
+const EXTRAS: Extras = { honours: ALL_FIELDS, can: ALL_ABILITIES, endless: { chat: {} }, wholeVocabulary: 0 };
 
 /** `predict` takes no higher temperature, as its document says. */
 const HIGHEST_TEMPERATURE = 1;
@@ -145,15 +147,14 @@ function predict({ model, request, about }: Order): Question {
   const { maxTokens, temperature } = wholeSampling(request);
   const isOld = about.honours?.length === 0;
   let attempt: number | null = null;
-  /** The text and the reasoning of this attempt so far. */
-  let received: Received = { text: "", reasoning: "" };
+  let received = new AltLasAnswer();
   return {
     waits: () => attempt === null,
     path: "/api/v1/predict",
     body: {
       ...(request.kind === "chat" ? promptFields(request) : { text: request.text.toWellFormed() }),
       // Whether it is a user's message was decided here.
-      ...(!isOld && { model, ...(request.kind === "completion" && { raw: true }), ...saidOf(request.sampling) }),
+      ...(!isOld && { model, ...(request.kind === "completion" && { raw: true }), ...saidOf(request) }),
       max_length: maxTokens,
       temperature,
       stream: true,
@@ -165,13 +166,13 @@ function predict({ model, request, about }: Order): Question {
       switch (event) {
         case "placed":
           attempt = placed(answer, attempt, wholeIn(body.attempt));
-          if (!answer.hasBegun) received = { text: "", reasoning: "" };
+          if (!answer.hasBegun) received = new AltLasAnswer();
           // It may read a long prompt now.
           return false;
         case "token":
-          return takePiece(answer, body, received);
+          return received.piece(answer, body);
         case "completed":
-          return complete(answer, body, received);
+          return received.complete(answer, body);
         case "failed":
         case "canceled":
           throw failureOf(body);
@@ -182,25 +183,13 @@ function predict({ model, request, about }: Order): Question {
   };
 }
 
-interface Received {
-  text: string;
-  reasoning: string;
-}
-
 /** The fields that a request says itself; its defaults are the same there. */
-function saidOf(sampling: Sampling): Readonly<Record<string, unknown>> {
-  const fields: Record<string, unknown> = {};
+function saidOf(request: TextRequest): Readonly<Record<string, unknown>> {
+  const { sampling, logprobs } = request;
+  const fields: Record<string, unknown> = { ...answerFields(request, ALL_ABILITIES), logprobs };
   for (const [field, name] of Object.entries(SAMPLING_NAMES))
     fields[name] = sampling[field as keyof typeof SAMPLING_NAMES];
   return fields;
-}
-
-function takePiece(answer: Answer, { text, reasoning = "" }: Record<string, unknown>, received: Received): void {
-  if (typeof text !== "string" || typeof reasoning !== "string")
-    throw new UpstreamError(null, "it sent a piece of text that is none");
-  received.text += text;
-  received.reasoning += reasoning;
-  answer.add(text, reasoning);
 }
 
 /** A new attempt begins its text anew, and what was handed on of the one before cannot be taken back. */
@@ -208,24 +197,6 @@ function placed(answer: Answer, before: number | null, attempt: number | null): 
   if (before !== null && attempt !== before && answer.hasBegun)
     throw new UpstreamError(null, "it lost the task, and begins anew");
   return attempt;
-}
-
-/** @param received what has come before, of which a piece may be lost; the end has all of it */
-function complete(answer: Answer, { result }: Record<string, unknown>, received: Received): void {
-  if (!isObject(result)) throw new UpstreamError(null, "it told an end without a result");
-  const { text, reasoning = "", usage, finish_reason: reason } = result;
-  if (typeof text !== "string" || typeof reasoning !== "string")
-    throw new UpstreamError(null, "it told an end without a text");
-  if (!text.startsWith(received.text) || !reasoning.startsWith(received.reasoning))
-    throw new UpstreamError(null, "it told an end with another text than it had sent");
-  if (reason !== "stop" && reason !== "length") throw new UpstreamError(null, "it told an end without a reason");
-  if (isObject(usage)) {
-    const { prompt_tokens: prompt, completion_tokens: completion, cached_tokens: cached } = usage;
-    answer.count({ prompt, completion, cached });
-  }
-  // Of an empty one no piece has come.
-  answer.add(text.slice(received.text.length), reasoning.slice(received.reasoning.length));
-  answer.finish(reason);
 }
 
 /** A failure that would happen everywhere is the task's own; any other was bad luck there. */

@@ -1,7 +1,8 @@
 /**
  * The answer of `POST /v1/chat/completions`: each choice has a `delta`, or a `message` where the server does not stream
  * (https://platform.openai.com/docs/api-reference/chat-streaming). What the model writes for itself first stands apart where the server
- * parses it: in `reasoning_content` (SGLang, llama-server, TensorRT-LLM, vLLM up to 0.11), `reasoning` (vLLM, Ollama) or `thinking`.
+ * parses it: in `reasoning_content` (SGLang, llama-server, TensorRT-LLM, vLLM up to 0.11), `reasoning` (vLLM, Ollama) or `thinking`. Calls of
+ * tools are read in calls.ts.
  */
 import { isObject } from "../../common/json-values.ts";
 import { type Answer } from "./answer.ts";
@@ -15,18 +16,17 @@ export function readChat(answer: Answer, data: string, event?: string): boolean 
 /** Spellings of one field; some servers send it in two. */
 const REASONING = ["reasoning_content", "reasoning", "thinking"];
 
-const CALLS = ["tool_calls", "function_call"];
-
 function takeMessage(answer: Answer, choice: Readonly<Record<string, unknown>>): boolean {
   const message = choice.delta ?? choice.message ?? null;
-  if (hasAny(choice, ["text", ...CALLS])) return false;
+  if (hasAny(choice, ["text", "tool_calls", "function_call"])) return false;
   if (message === null) answer.workedOn();
   else return isObject(message) && takeParts(answer, message);
   return true;
 }
 
 function takeParts(answer: Answer, message: Readonly<Record<string, unknown>>): boolean {
-  if (hasAny(message, CALLS)) return false;
+  const calls = callsIn(message);
+  if (calls === null || (calls.length > 0 && !answer.mayCall)) return false;
   const content = textIn(message.content ?? message.refusal);
   if (content === null) return false;
   const reasoning = REASONING.map((field) => message[field]).find((text) => typeof text === "string" && text !== "");
@@ -34,7 +34,14 @@ function takeParts(answer: Answer, message: Readonly<Record<string, unknown>>): 
   const hasBegun = hasAny(message, ["role", "content", "refusal", ...REASONING]);
   if (hasBegun) answer.add(content, reasoning as string | undefined);
   else answer.workedOn();
+  if (calls.length > 0) answer.call(calls);
   return true;
+}
+
+/** null: they are no list. */
+function callsIn({ tool_calls: calls, function_call: call }: Readonly<Record<string, unknown>>): unknown[] | null {
+  if (calls !== undefined && calls !== null) return Array.isArray(calls) ? calls : null;
+  return call === undefined || call === null ? [] : [call];
 }
 
 /** The text of a field: text, or parts that are all text; null: it is something else. */

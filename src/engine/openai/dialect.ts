@@ -4,6 +4,7 @@ import { type UpstreamFigures } from "../engine.ts";
 import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
 import { type Answer } from "./answer.ts";
+import { type Abilities } from "./answer-fields.ts";
 
 /** A model as a server lists it: whatever it says of it. */
 export type ModelCard = Readonly<Record<string, unknown>> & { readonly id: string };
@@ -38,6 +39,8 @@ export interface Order<Asked extends Request = TextRequest> {
 export interface Extras {
   /** The sampling fields that it honours, by OpenAI's names. */
   readonly honours: readonly SamplingName[];
+  /** What it takes beside plain texts, as its documentation has it. */
+  readonly can: Abilities;
   /** What stands for `max_tokens` where an answer may go on to the end of the context; absent: a number has to. */
   readonly endless: Readonly<Partial<Record<TextRequest["kind"], { readonly max_tokens?: null }>>>;
   /** Whether it can say with each piece how many tokens there have been. */

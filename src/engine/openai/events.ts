@@ -43,7 +43,9 @@ function readChoice(answer: Answer, choices: readonly unknown[], data: string, t
   const [choice] = choices;
   if (choices.length > 1 || !isObject(choice)) throw nonsense(data);
   const { index, finish_reason: reason } = choice;
-  if ((index ?? 0) !== 0 || !take(answer, choice)) throw nonsense(data);
+  if ((index ?? 0) !== 0) throw nonsense(data);
+  answer.tell(choice.logprobs);
+  if (!take(answer, choice)) throw nonsense(data);
   if (typeof reason === "string" && reason !== "") finish(answer, reason);
   else if (reason !== undefined && reason !== null && reason !== "") throw nonsense(data);
 }
@@ -73,14 +75,16 @@ function countUsage(
 const LIMITS = new Set(["length", "max_tokens", "max_length", "max_new_tokens", "token_limit", "model_length"]);
 /** A task was broken off, which is neither the model's nor the task's decision. */
 const BROKEN_OFF = new Set(["abort", "aborted", "error", "cancelled", "canceled", "timeout", "unknown"]);
-/** The text would not be all of the answer. */
-const OTHER_ENDS = new Set(["tool_calls", "function_call"]);
+/** The model waits for what it has asked for. */
+const CALLS = new Set(["tool_calls", "function_call"]);
 
 function finish(answer: Answer, told: string): void {
   const reason = told.toLowerCase();
   if (BROKEN_OFF.has(reason)) throw new UpstreamError(null, `it broke the task off (${reason})`);
-  if (OTHER_ENDS.has(reason))
-    throw new UpstreamError(null, `it ended its answer with ${reason}, for which it was not asked`);
+  if (CALLS.has(reason) && !answer.hasCalls) {
+    const why = answer.mayCall ? "but told none" : "for which it was not asked";
+    throw new UpstreamError(null, `it ended its answer with ${reason}, ${why}`);
+  }
   if (reason === "content_filter")
     throw new EngineFailure("model_error", "The server's content filter ended the answer.");
   answer.finish(LIMITS.has(reason) ? "length" : "stop");

@@ -8,6 +8,8 @@ import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
+import { ALL_ABILITIES } from "./answer-fields.ts";
+import { promptFields } from "./questions.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
 /** For it this is no seed, but the wish for any. */
@@ -30,6 +32,7 @@ export const LLAMA_CPP: Dialect = {
   },
   extras: {
     honours: ALL_FIELDS,
+    can: ALL_ABILITIES,
     endless: { chat: {} },
     fields: ({ request: { sampling } }) => (sampling.seed === RANDOM_SEED ? { seed: RANDOM_SEED - 1 } : {}),
   },
@@ -55,7 +58,7 @@ export const LLAMA_CPP: Dialect = {
 
 async function promptOf(upstream: Upstream, request: TextRequest): Promise<string | null> {
   if (request.kind === "completion") return request.text;
-  return textIn((await ask(upstream, "/apply-template", { messages: request.messages }))?.prompt);
+  return textIn((await ask(upstream, "/apply-template", promptFields(request)))?.prompt);
 }
 
 async function busySlots(upstream: Upstream): Promise<{ busy: number; all: number } | null> {

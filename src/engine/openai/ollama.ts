@@ -19,6 +19,8 @@ export const OLLAMA: Dialect = {
   }),
   extras: {
     honours: ["top_p", "seed", "presence_penalty", "frequency_penalty", "stop"],
+    // It reads neither tool_choice nor parallel_tool_calls, and a form in chats alone (https://docs.ollama.com/api/openai-compatibility).
+    can: { json_schema: ["chat"], logprobs: ["chat", "completion"], tools: ["auto"], alwaysParallel: true },
     endless: { chat: {}, completion: {} },
   },
 };
@@ -29,7 +31,8 @@ const NO_TEMPLATE = "{{ .Prompt }}";
 function shown({ capabilities, template }: Readonly<Record<string, unknown>>): Partial<About> {
   const told = Array.isArray(capabilities) ? capabilities : [];
   const can: Capability[] = [
-    ...(told.includes("completion") ? (["chat", "completion"] as const) : []),
+    ...(told.includes("completion") ? (["chat", "completion", "json_schema", "logprobs"] as const) : []),
+    ...(told.includes("tools") ? (["tools"] as const) : []),
     ...(told.includes("embedding") ? (["embedding"] as const) : []),
   ];
   return {

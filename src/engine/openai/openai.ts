@@ -13,7 +13,7 @@
  *     half-open probe.
  */
 import { EngineFailure } from "../failures.ts";
-import { type CompletionRequest } from "../../request.ts";
+import { type Capability, type CompletionRequest, type Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
 import {
   type DeviceMemory,
@@ -28,12 +28,13 @@ import {
 import { plausibleLoad } from "../upstream/figures.ts";
 import { plainUrl } from "./address.ts";
 import { type AnswerOptions } from "./answer.ts";
+import { abilitiesBy } from "./answer-fields.ts";
 import { Asker, CANCELED } from "./asker.ts";
 import { type About, type Dialect, type Figures, SAYS_NOTHING } from "./dialect.ts";
 import { identify, unusable } from "./identify.ts";
 import { LoadWatch } from "./load-watch.ts";
 import { PLAIN } from "./plain.ts";
-import { type Blame, blameFor } from "./refusals.ts";
+import { type Blame, blameFor, fieldRefused } from "./refusals.ts";
 import { cannot, MISSING, type Route, ROUTES, Routes } from "./routes.ts";
 import { sentenceOf, Upstream, UpstreamError } from "../upstream/upstream.ts";
 
@@ -231,7 +232,7 @@ export class OpenAiEngine implements Engine {
     return {
       model: this.#model,
       modelName: this.#model,
-      capabilities: this.#routes.capabilities(this.#options.raw),
+      capabilities: this.#capabilities(),
       honours: this.#about.honours ?? this.#dialect.extras.honours,
       hasChatTemplate: this.#about.hasChatTemplate ?? null,
       context,
@@ -247,12 +248,19 @@ export class OpenAiEngine implements Engine {
     };
   }
 
+  #capabilities(): readonly Capability[] {
+    const { capabilities: told } = this.#about;
+    const abilities = abilitiesBy(this.#dialect.extras.can, (route) => this.#routes.has(route));
+    const known = abilities.filter((ability) => told === undefined || told.includes(ability));
+    return [...this.#routes.capabilities(this.#options.raw), ...known];
+  }
+
   /** A text that is to be a user's message becomes a chat, if the model has a template for it. */
   #asked(generation: Generation): Generation {
     const { request } = generation;
     if (request.kind !== "completion" || !this.#isMessage(request)) return generation;
-    const { text, sampling } = request;
-    return { ...generation, request: { kind: "chat", messages: [{ role: "user", content: text }], sampling } };
+    const { kind: _, text, raw: __, ...rest } = request;
+    return { ...generation, request: { ...rest, kind: "chat", messages: [{ role: "user", content: text }] } };
   }
 
   #isMessage({ raw }: CompletionRequest): boolean {
@@ -273,7 +281,7 @@ export class OpenAiEngine implements Engine {
       if (outcome.finishReason !== "canceled") this.#succeeded(route);
       return outcome;
     } catch (error) {
-      throw error instanceof UpstreamError ? this.#failed(route, error) : error;
+      throw error instanceof UpstreamError ? this.#failed(request, error) : error;
     }
   }
 
@@ -291,7 +299,8 @@ export class OpenAiEngine implements Engine {
   }
 
   /** The meaning of a failure for the task, and for this engine. */
-  #failed(route: Route, error: UpstreamError): EngineFailure {
+  #failed(request: Request, error: UpstreamError): EngineFailure {
+    const route = request.kind;
     if (this.#routes.lacks(route, error.status))
       return this.#unsupported(`${cannot(route)}: ${sentenceOf(error.message)}`);
     const blame = blameFor(error, this.#dialect);
@@ -301,8 +310,11 @@ export class OpenAiEngine implements Engine {
         return new EngineFailure("gpu_full", `${this.#name} has no room now: ${sentenceOf(error.message)}`, {
           ...(error.retryAfter !== undefined && { retryAfter: error.retryAfter }),
         });
-      case "task":
-        return this.#refusal("the task", error);
+      case "task": {
+        const field = fieldRefused(request, error.words);
+        if (field === null) return this.#refusal("the task", error);
+        return this.#unsupported(`cannot do what ${field} asks for: ${sentenceOf(error.message)}`);
+      }
       case "unsupported":
         return this.#unsupported(`cannot do what the task asks for: ${sentenceOf(error.message)}`);
       default:

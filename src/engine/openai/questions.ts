@@ -1,5 +1,6 @@
 /** How OpenAI's protocol asks for a text, as far as all servers have it: by a stream of events. */
 import { type TextRequest } from "../../request.ts";
+import { answerFields, messageOf } from "./answer-fields.ts";
 import { readChat } from "./chats.ts";
 import { readCompletion } from "./completions.ts";
 import { type Extras, type Order, type Question } from "./dialect.ts";
@@ -10,6 +11,7 @@ const ROUTES = {
   chat: { path: "/v1/chat/completions", read: readChat },
 } as const;
 
+/** @throws {EngineFailure} `unsupported`: the server has no field for what the request asks for */
 export function questionFor(order: Order, extras: Extras): Question {
   const { model, request } = order;
   const { path, read } = ROUTES[request.kind];
@@ -19,6 +21,7 @@ export function questionFor(order: Order, extras: Extras): Question {
       model,
       ...promptFields(request),
       ...samplingFields(order, extras),
+      ...answerFields(request, extras.can),
       stream: true,
       stream_options: { include_usage: true, ...(extras.countsEachPiece && { continuous_usage_stats: true }) },
       ...extras.fields?.(order),
@@ -30,5 +33,5 @@ export function questionFor(order: Order, extras: Extras): Question {
 /** What is to be continued, in JSON that is whole. */
 export function promptFields(request: TextRequest): Readonly<Record<string, unknown>> {
   if (request.kind === "completion") return { prompt: request.text.toWellFormed() };
-  return { messages: request.messages.map(({ role, content }) => ({ role, content: content.toWellFormed() })) };
+  return { messages: request.messages.map(messageOf) };
 }

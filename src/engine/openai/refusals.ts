@@ -1,5 +1,7 @@
 /** Decides who is to blame when a server does not do its work. */
+import { type Request } from "../../request.ts";
 import { type UpstreamError } from "../upstream/upstream.ts";
+import { FIELD_OF } from "./answer-fields.ts";
 import { type Dialect } from "./dialect.ts";
 
 /**
@@ -29,4 +31,17 @@ export function blameFor(error: UpstreamError, { statusOf }: Pick<Dialect, "stat
 /** Whether a refusal says that a prompt, or a prompt and its answer, is longer than the server can take. */
 export function isAboutLength(words: string): boolean {
   return /context|too (long|large)|exceeds?\b|max(imum)?[_ ].*tokens|(less|fewer|more) than \d+ tokens/i.test(words);
+}
+
+/** The field of a request that a refusal is about; null: none of those that a server may lack. */
+export function fieldRefused(request: Request, words: string): string | null {
+  if (request.kind === "embedding") return null;
+  if (request.kind === "chat" && request.tools !== undefined && /tool|function/i.test(words)) return FIELD_OF.tools;
+  if (request.format !== undefined && /schema|grammar|response_?format|json|guided|structured|regex/i.test(words))
+    return FIELD_OF.json_schema;
+  if (request.logprobs !== undefined && /logprob|logits/i.test(words)) return FIELD_OF.logprobs;
+  // The schemas of tools become grammars too.
+  return request.kind === "chat" && request.tools !== undefined && /schema|grammar/i.test(words)
+    ? FIELD_OF.tools
+    : null;
 }

@@ -9,6 +9,7 @@ import { isObject, numberIn } from "../../common/json-values.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
 import { promptFields } from "./questions.ts";
+import { ALL_ABILITIES } from "./answer-fields.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const SGLANG: Dialect = {
@@ -21,6 +22,8 @@ export const SGLANG: Dialect = {
   }),
   extras: {
     honours: ALL_FIELDS,
+    // For tools it has to be started with --tool-call-parser: https://docs.sglang.io/advanced_features/tool_parser.html.
+    can: ALL_ABILITIES,
     endless: { chat: {}, completion: { max_tokens: null } },
     countsEachPiece: true,
     fields: ({ id }) => ({ rid: id }),

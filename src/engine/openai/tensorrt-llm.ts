@@ -6,6 +6,7 @@
 import { nameIn } from "../upstream/figures.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
+import { ALL_ABILITIES } from "./answer-fields.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const TENSORRT_LLM: Dialect = {
@@ -18,6 +19,8 @@ export const TENSORRT_LLM: Dialect = {
   }),
   extras: {
     honours: ALL_FIELDS,
+    // A form needs its guided_decoding_backend, and tools its --tool_parser.
+    can: { ...ALL_ABILITIES, alwaysParallel: true },
     endless: { chat: {}, completion: {} },
     countsEachPiece: true,
     wholeVocabulary: 0,

@@ -5,7 +5,11 @@
  */
 import { contextIn, nameIn } from "../upstream/figures.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
+import { schemaObject } from "./answer-fields.ts";
 import { sumOf } from "./prometheus.ts";
+import { promptFields } from "./questions.ts";
+
+const ANY_OBJECT = { type: "object" };
 
 export const TGI: Dialect = {
   name: "TGI",
@@ -23,6 +27,17 @@ export const TGI: Dialect = {
   extras: {
     // Its presence_penalty is another thing by that name, and it reads no logit_bias.
     honours: ["top_p", "seed", "frequency_penalty", "stop"],
+    // As its chats alone have them; it writes no more than one call.
+    can: {
+      json_schema: ["chat"],
+      logprobs: ["chat"],
+      tools: ["auto", "required", "named"],
+      alwaysParallel: true,
+      formOf: (format) => ({
+        type: "json_object",
+        value: format.kind === "json" ? ANY_OBJECT : schemaObject(format.schema),
+      }),
+    },
     // Without a number it ends after 100 tokens.
     endless: {},
     // --max-stop-sequences, as it is unless told otherwise.
@@ -33,7 +48,7 @@ export const TGI: Dialect = {
   countTokens: async (upstream, { request }) => {
     const tokens =
       request.kind === "chat"
-        ? (await ask(upstream, "/chat_tokenize", { model: "tgi", messages: request.messages }))?.tokenize_response
+        ? (await ask(upstream, "/chat_tokenize", { model: "tgi", ...promptFields(request) }))?.tokenize_response
         : await askFor(upstream, "/tokenize", { inputs: request.text });
     return Array.isArray(tokens) ? tokens.length : null;
   },

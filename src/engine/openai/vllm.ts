@@ -1,11 +1,13 @@
 /**
  * vLLM. Its fields: `CompletionRequest` in vllm/entrypoints/openai/completion/protocol.py; `max_model_len` stands in its list of models;
- * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted.
+ * its metrics: https://docs.vllm.ai/en/latest/usage/metrics. A request that is closed is aborted. For `tool_choice: auto` it has to be started with
+ * --enable-auto-tool-choice and --tool-call-parser (https://docs.vllm.ai/en/latest/features/tool_calling), and refuses it else.
  */
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
 import { ask, askForText, type Dialect } from "./dialect.ts";
 import { highestOf, sumOf } from "./prometheus.ts";
 import { promptFields } from "./questions.ts";
+import { ALL_ABILITIES } from "./answer-fields.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
 export const VLLM: Dialect = {
@@ -16,7 +18,12 @@ export const VLLM: Dialect = {
     context: contextIn(max_model_len),
     slots: null,
   }),
-  extras: { honours: ALL_FIELDS, endless: { chat: {}, completion: { max_tokens: null } }, countsEachPiece: true },
+  extras: {
+    honours: ALL_FIELDS,
+    can: ALL_ABILITIES,
+    endless: { chat: {}, completion: { max_tokens: null } },
+    countsEachPiece: true,
+  },
   countTokens: async (upstream, { model, request }) =>
     wholeIn((await ask(upstream, "/tokenize", { model, ...promptFields(request) }))?.count),
   figures: async (upstream) => {
