@@ -135,6 +135,8 @@ export const SIMULATED_CAPABILITIES = [
   "chat",
   "completion",
   "embedding",
+  "json_schema",
+  "tools",
   "logprobs",
 ] as const satisfies readonly Capability[];
 export type SimulatedCapability = (typeof SIMULATED_CAPABILITIES)[number];

@@ -50,7 +50,7 @@ export function assertMatches(schema: JsonSchema, value: unknown): void {
   assert(matches(value), `${JSON.stringify(value)} ${JSON.stringify(matches.errors)}`);
 }
 
-function formatOf(schema: JsonSchema): AnswerFormat {
+export function formatOf(schema: JsonSchema): AnswerFormat {
   return { kind: "schema", name: "answer", schema, strict: true };
 }
 

@@ -14,7 +14,7 @@ const TOKENS = [...new Set(WORDS)].map((word) => ` ${word}`);
  * @param place its number in the answer, from 0
  * @param top how many of the likeliest tokens to tell
  */
-export function oddsOf(token: string, place: number, top: number): TokenLogprob {
+export function oddsOf(token: string, place: number, top: number): Omit<TokenLogprob, "length"> {
   const at = hashOf(token, place);
   const probability = LEAST + (MOST - LEAST) * (at / 2 ** 32);
   const said = likely(token, probability);
@@ -23,7 +23,7 @@ export function oddsOf(token: string, place: number, top: number): TokenLogprob 
     .slice(0, Math.max(0, top - 1))
     // Half of what is left for each, so that all of them together stay below 1.
     .map((other, index) => likely(other, (1 - probability) / 2 ** (index + 1)));
-  return { ...said, top: top === 0 ? [] : [said, ...others], length: token.length };
+  return { ...said, top: top === 0 ? [] : [said, ...others] };
 }
 
 function likely(token: string, probability: number): LikelyToken {
