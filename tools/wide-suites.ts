@@ -39,6 +39,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "form-clients",
+    tests: ["form-clients"],
+    dependsOn: ["src/engine/simulated/**", "src/{grammar,http}/**", "test/clients/**", "tools/test-clients.ts"],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

@@ -10,8 +10,8 @@ import { type Owner } from "./server.ts";
 
 export const CLIENTS = fileURLToPath(new URL("../clients/", import.meta.url));
 /** The lists of Python packages there. */
-export const PYTHON_CLIENTS = ["openai", "llama-index"] as const;
-type PythonClients = (typeof PYTHON_CLIENTS)[number];
+export const PYTHON_CLIENTS = ["openai", "llama-index", "instructor"] as const;
+export type PythonClients = (typeof PYTHON_CLIENTS)[number];
 
 export const NO_CLIENTS = "the clients are not installed: node tools/test-clients.ts does it (.ci/run does)";
 

@@ -1,0 +1,173 @@
+/**
+ * Clients of OpenAI's API, as they come from their registries, asking for answers of a form, for calls of tools and for probabilities, of
+ * the simulated model, which can do all of it.
+ */
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { ClientProgram, haveClients, NO_CLIENTS, type PythonClients } from "../helpers/clients.ts";
+import { assertMatches } from "../helpers/form-promises.ts";
+import { Server } from "../helpers/server.ts";
+
+/** As test/clients asks for it; not every client says that nothing else may be in it. */
+const PERSON = {
+  type: "object",
+  properties: {
+    name: { type: "string", minLength: 1, maxLength: 20 },
+    age: { type: "integer", minimum: 0, maximum: 120 },
+    pet: { enum: ["cat", "dog", null] },
+    tags: { type: "array", items: { type: "string", maxLength: 8 }, maxItems: 3 },
+  },
+  required: ["name", "age", "pet", "tags"],
+};
+const PLACE = {
+  type: "object",
+  properties: { city: { type: "string", maxLength: 20 }, days: { type: "integer", minimum: 1, maximum: 7 } },
+  required: ["city", "days"],
+};
+
+interface Client {
+  readonly name: string;
+  readonly program: string;
+  /** The list of its Python packages; null: it runs on Node. */
+  readonly python: PythonClients | null;
+  /** What it does with a model that calls tools, beside `parsed` and `streamed`. */
+  readonly steps: readonly string[];
+}
+
+const CLIENTS: readonly Client[] = [
+  {
+    name: "openai for Node",
+    program: "openai-forms.mjs",
+    python: null,
+    steps: [
+      "object",
+      "likely",
+      "likelyStreamed",
+      "called",
+      "required",
+      "named",
+      "none",
+      "calledStreamed",
+      "loop",
+      "loopStreamed",
+    ],
+  },
+  {
+    name: "openai for Python",
+    program: "openai_forms.py",
+    python: "openai",
+    steps: ["likely", "likelyStreamed", "called", "required", "calledStreamed", "loop"],
+  },
+  {
+    name: "the AI SDK",
+    program: "ai-sdk-forms.mjs",
+    python: null,
+    steps: [
+      "parsedByOpenAi",
+      "streamedByOpenAi",
+      "output",
+      "required",
+      "loop",
+      "loopStreamed",
+      "loopByOpenAi",
+      "loopStreamedByOpenAi",
+    ],
+  },
+  {
+    name: "LangChain for Node",
+    program: "langchain-forms.mjs",
+    python: null,
+    steps: ["byCall", "called", "required", "calledStreamed", "loop"],
+  },
+  {
+    name: "LangChain for Python",
+    program: "langchain_forms.py",
+    python: "openai",
+    steps: ["byCall", "called", "required", "calledStreamed", "loop"],
+  },
+  {
+    name: "instructor",
+    program: "instructor_forms.py",
+    python: "instructor",
+    steps: ["byCall", "byCallStreamed", "byStrictCall"],
+  },
+];
+
+/** What a step found: what is there is as it has to be. */
+interface Step {
+  readonly threw?: string;
+  readonly person?: unknown;
+  readonly object?: object;
+  readonly calls?: readonly { readonly name: string; readonly arguments: unknown }[];
+  /** The text that it ended with. */
+  readonly answer?: string;
+  /** With `tokens`: what they add up to. */
+  readonly text?: string;
+  /** Its text, its probability, and those of the likeliest tokens. */
+  readonly tokens?: readonly (readonly [string, number, readonly number[]])[];
+  readonly finish?: string;
+  /** Whether what was streamed is what came out of it. */
+  readonly same?: boolean;
+}
+
+const skip = haveClients() ? false : NO_CLIENTS;
+const simulated =
+  skip === false ? await begin("engine: { simulated: { tokens_per_second: 1000 } }", "simulated:1") : null;
+
+async function begin(config: string, devices?: string): Promise<Server> {
+  const args = devices === undefined ? [] : ["--devices", devices];
+  const server = await Server.start({ after }, { config, args });
+  await server.loaded();
+  return server;
+}
+
+describe("a simulated model", () => {
+  for (const { name, program, python, steps } of CLIENTS)
+    test(`${name} gets answers of a form, and has tools called`, { skip }, async (t) => {
+      const found = await foundOf(ClientProgram.start(t, program, await envOf(simulated!, "1"), python));
+      assert.deepEqual(Object.keys(found), ["parsed", "streamed", ...steps]);
+    });
+});
+
+async function envOf(server: Server, hasTools: "0" | "1"): Promise<Readonly<Record<string, string>>> {
+  const [gpu] = await server.gpus();
+  const model = gpu!.model_name!;
+  const models = { CHAT_MODEL: model, EMBEDDING_MODEL: model, SLOW_MODEL: model };
+  return { BASE_URL: `${server.url}/v1`, API_KEY: server.key, HAS_TOOLS: hasTools, ...models };
+}
+
+async function foundOf(client: ClientProgram): Promise<Readonly<Record<string, Step>>> {
+  const found = await client.found<Record<string, Step>>();
+  await client.end();
+  for (const [name, step] of Object.entries(found)) {
+    assert.equal(step.threw, undefined, `${name}: ${step.threw}`);
+    assertStep(name, step);
+  }
+  return found;
+}
+
+function assertStep(name: string, { person, object, calls, answer, tokens, text, finish, same = true }: Step): void {
+  assert(same, `${name}: what was streamed is something else`);
+  if (person !== undefined) assertMatches(PERSON, person);
+  if (object !== undefined) assertMatches({ type: "object" }, object);
+  if (answer !== undefined) assert.notEqual(answer.trim(), "", name);
+  if (calls !== undefined) assert.equal(calls.length, name === "none" ? 0 : 1, name);
+  for (const call of calls ?? []) {
+    assert.equal(call.name, "get_weather");
+    assertMatches(PLACE, call.arguments);
+  }
+  if (finish !== undefined) assert.equal(finish, calls === undefined ? "stop" : "tool_calls", name);
+  if (tokens !== undefined) assertTokens(tokens, text!);
+}
+
+function assertTokens(tokens: Step["tokens"] & object, text: string): void {
+  assert(tokens.length > 1);
+  assert.equal(tokens.map(([token]) => token).join(""), text);
+  for (const [token, logprob, top] of tokens) {
+    assert(logprob <= 0 && top.length === 3, token);
+    assert.deepEqual(
+      top,
+      top.toSorted((a, b) => b - a),
+    );
+  }
+}
