@@ -294,6 +294,8 @@ export interface GenerateOutcome {
   readonly completionTokens: number;
   /** Tokens of the prompt that did not have to be computed, because the KV cache held them already; null: not told. */
   readonly cachedTokens: number | null;
+  /** Whether no text could come about but one of the form that was asked for; absent: the text is to be checked. */
+  readonly isHeld?: boolean;
 }
 
 export interface Engine {

@@ -8,6 +8,9 @@ import { type GivenForm, type GivenFormat, type GivenTool, UNNAMED } from "./sch
 /** Bytes of a schema, and of all tools together, as JSON. */
 export const MAX_FORM_BYTES = 256 * 1024;
 
+/** By what was given: what stands beside a batch is the same value in all its items. */
+const formats = new WeakMap<GivenFormat, AnswerFormat>();
+
 /**
  * @param where the item of a batch, as in "batch[3]."; else ""
  * @returns undefined: any text will do
@@ -15,6 +18,12 @@ export const MAX_FORM_BYTES = 256 * 1024;
  */
 export function formatOf(given: GivenFormat | undefined, where: string): AnswerFormat | undefined {
   if (given === undefined) return undefined;
+  const format = formats.get(given) ?? madeFormat(given, where);
+  if (format !== undefined) formats.set(given, format);
+  return format;
+}
+
+function madeFormat(given: GivenFormat, where: string): AnswerFormat | undefined {
   const field = `${where}response_format`;
   const { type, json_schema: named } = given;
   if (type !== "json_schema") {
@@ -42,11 +51,24 @@ type ToolFields = Pick<GivenForm, "tools" | "tool_choice" | "parallel_tool_calls
  */
 export function toolsOf(fields: ToolFields, where: string): Tools | undefined {
   const { tools = [], tool_choice: choice = "auto", parallel_tool_calls: parallel = true } = fields;
+  const list = tools.length === 0 ? NO_TOOLS : listOf(tools, where);
+  const chosen = choiceOf(choice, list, `${where}tool_choice`);
+  return list.length === 0 || chosen === "none" ? undefined : { list, choice: chosen, parallel };
+}
+
+const NO_TOOLS: readonly Tool[] = [];
+
+/** By what was given: what stands beside a batch is the same value in all its items. */
+const lists = new WeakMap<readonly GivenTool[], readonly Tool[]>();
+
+function listOf(tools: readonly GivenTool[], where: string): readonly Tool[] {
+  const known = lists.get(tools);
+  if (known !== undefined) return known;
   const names = new Set<string>();
   const list = tools.map((tool, index) => toolOf(tool, `${where}tools[${index}]`, names));
-  if (list.length > 0) refuseUnfitJson(list, `${where}tools`, MAX_FORM_BYTES);
-  const chosen = choiceOf(choice, names, `${where}tool_choice`);
-  return list.length === 0 || chosen === "none" ? undefined : { list, choice: chosen, parallel };
+  refuseUnfitJson(list, `${where}tools`, MAX_FORM_BYTES);
+  lists.set(tools, list);
+  return list;
 }
 
 /** @param names of the tools before it */
@@ -75,21 +97,20 @@ function refuseUnlessOfObject({ type }: { readonly [keyword: string]: unknown },
   throw refused(`${field}.type`, `must be "object", as the arguments of a tool are one; got ${shown(type)}`);
 }
 
-/** @param names of all tools */
 function choiceOf(
   choice: NonNullable<ToolFields["tool_choice"]>,
-  names: ReadonlySet<string>,
+  list: readonly Tool[],
   field: string,
 ): ToolChoice | "none" {
   if (choice === "none" || choice === "auto") return choice;
-  if (names.size === 0) {
+  if (list.length === 0) {
     const what = choice === "required" ? "a call of a tool" : `a call of ${shown(choice.function.name)}`;
     throw refused(field, `asks for ${what}, and there are no tools`);
   }
   if (choice === "required") return choice;
   const { name } = choice.function;
-  if (names.has(name)) return { name };
-  const known = [...names].map((one) => JSON.stringify(one)).join(", ");
+  if (list.some((tool) => tool.name === name)) return { name };
+  const known = list.map((tool) => JSON.stringify(tool.name)).join(", ");
   throw refused(`${field}.function.name`, `must be the name of one of the tools (${known}); got ${shown(name)}`);
 }
 

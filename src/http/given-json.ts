@@ -12,13 +12,26 @@ interface Place {
   readonly depth: number;
 }
 
+/** Found fit: what stands beside a batch is the same value in all its items. */
+const fit = new WeakMap<object, number>();
+
 /**
- * Goes through it without a call for each level, as it may have any depth.
+ * Goes through it without a call for each level, as it may have any depth. It is not to be changed afterwards.
  * @param field how the client calls it
  * @param maxBytes of it in UTF-8, written as JSON
  * @throws {AltLasError} `invalid_input`: it is too deep or too large, or has half a character; the sentence says where
  */
-export function refuseUnfitJson(value: unknown, field: string, maxBytes: number): void {
+export function refuseUnfitJson(value: object | boolean, field: string, maxBytes: number): void {
+  const known = typeof value === "object" ? fit.get(value) : undefined;
+  const bytes = known ?? bytesOf(value, field);
+  if (bytes > maxBytes) {
+    const sentence = `${field} must be at most ${maxBytes} bytes as JSON; got ${bytes} bytes.`;
+    throw new AltLasError("invalid_input", sentence, { param: field });
+  }
+  if (typeof value === "object") fit.set(value, bytes);
+}
+
+function bytesOf(value: unknown, field: string): number {
   const rest: Place[] = [{ value, key: "", outer: null, depth: 0 }];
   for (let place = rest.pop(); place !== undefined; place = rest.pop()) {
     if (typeof place.value === "string" && !place.value.isWellFormed()) throw unfit(field, place, HALF);
@@ -31,10 +44,7 @@ export function refuseUnfitJson(value: unknown, field: string, maxBytes: number)
       rest.push(next);
     }
   }
-  const bytes = Buffer.byteLength(JSON.stringify(value));
-  if (bytes <= maxBytes) return;
-  const sentence = `${field} must be at most ${maxBytes} bytes as JSON; got ${bytes} bytes.`;
-  throw new AltLasError("invalid_input", sentence, { param: field });
+  return Buffer.byteLength(JSON.stringify(value));
 }
 
 const HALF = "has half of a surrogate pair, which is no character";

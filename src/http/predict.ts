@@ -10,6 +10,7 @@ import { usingBody } from "./bodies.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { cancelAbandoned, goneSignal } from "./disconnects.ts";
+import { mayHaveSchemas, tellOfSchemas } from "./form-check.ts";
 import { noteGiven } from "./given.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { inputOf, warningOf } from "./inputs.ts";
@@ -30,6 +31,7 @@ import {
 } from "./schemas/submissions.ts";
 import { EventStreamText, type TaskSummary, type TaskView } from "./schemas/tasks.ts";
 import { viewOfDryRun, viewOfSubmitted, viewOfTask } from "./views.ts";
+import { mismatchesOf, warn } from "./warnings.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 /** One object, because the serializer of each is kept. */
@@ -102,6 +104,7 @@ async function tryOne(
   const { inputs, ...options } = wantedBy(parts, request, webhook);
   // A key that can be none is refused.
   idempotencyOf(request);
+  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs);
   const dryRun = parts.tasks.dryRun(inputs[0]!, { ...options, user, keyName, idempotency: null });
   tellWarning(body, reply);
   const text = reply.compileSerializationSchema(DRY_RUN)(viewOfDryRun(dryRun, maySeeInside(caller)));
@@ -129,7 +132,7 @@ function wantedBy(
 
 function tellWarning(body: PredictRequest, reply: FastifyReply): void {
   const warning = warningOf(body);
-  if (warning !== null) reply.header("x-warning", warning);
+  if (warning !== null) warn(reply, [warning]);
 }
 
 /** The answer, at once or when the time of `Prefer: wait` is up. */
@@ -146,6 +149,7 @@ async function held(
   const gone = goneSignal(reply);
   const task = await tasks.wait(submitted.task_id, wait, gone);
   if (task === null) return submitted;
+  warn(reply, mismatchesOf([task]));
   if (!isFinal(task.status)) {
     if (gone.aborted) onLeft();
     else tasks.keep(task.id);
@@ -196,11 +200,12 @@ interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency" 
 }
 
 /** Submits for whoever asks; the same only once for each `Idempotency-Key`. */
-async function submit({ tasks }: ServerParts, request: FastifyRequest, reply: FastifyReply, wanted: Wanted) {
+async function submit(parts: ServerParts, request: FastifyRequest, reply: FastifyReply, wanted: Wanted) {
   const { inputs, ...options } = wanted;
+  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs, wanted.batch !== null);
   const idempotency = idempotencyOf(request);
   const { name: user, keyName } = request.caller;
-  const submitted = await tasks.submit(inputs, { ...options, user, keyName, idempotency, origin: request.raw });
+  const submitted = await parts.tasks.submit(inputs, { ...options, user, keyName, idempotency, origin: request.raw });
   if (submitted.replayed) reply.header("idempotent-replayed", "true");
   return submitted;
 }

@@ -38,6 +38,7 @@ const OURS: readonly RegExp[] = [
   /^The model has no chat template, so that it takes a text, but no messages\.$/,
   /^(?:This model makes embeddings; it generates no text|No memory is left for embeddings)\.$/,
   /^The model's vector of an input is all zeros: it knows none of its tokens\.$/,
+  /^The answer does not match its schema\. Without strict the result has the text, and says what does not match\.$/,
   /^The server's content filter ended the answer\.$/,
   /^The model computed nonsense \d+ times where this task ran, [a-z ,]+; it is not tried again\.$/,
   /^The task was cut off (?:once|\d+ times), the last time because [A-Za-z ]+ \(tasks\.max_attempts is \d+\)/,

@@ -5,6 +5,7 @@
 import { type DeviceMemory, type Engine, type EngineEnd, type SimulatedFaults } from "../../engine/engine.ts";
 import { createEngine } from "../../engine/open.ts";
 import { EngineFailure, reportOf } from "../../engine/failures.ts";
+import { Answer } from "./answer.ts";
 import { visibleCudaGpus } from "./cuda.ts";
 import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
 import { type ProcessUse, useOf } from "./process-use.ts";
@@ -117,16 +118,21 @@ export class WorkerHost {
     this.#runs.set(run, controller);
     try {
       if (this.#engine === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
-      const outcome = await this.#engine.generate({
+      const answer = new Answer(request);
+      const { isHeld, ...outcome } = await this.#engine.generate({
         request,
         signal: controller.signal,
         begin: (promptTokens) => this.#steps.start({ run, promptTokens }),
         emit: (delta, tokens) => {
+          answer.add(delta);
           this.#steps.piece(run, delta, tokens, lastTokenAt === startedAt);
           lastTokenAt = performance.now();
         },
       });
-      this.#end({ run, type: "finished", ...outcome, executionTime: (lastTokenAt - startedAt) / 1000 });
+      const executionTime = (lastTokenAt - startedAt) / 1000;
+      const isWhole = outcome.finishReason === "stop";
+      const mismatch = isWhole && isHeld !== true ? await answer.mismatch() : null;
+      this.#end({ run, type: "finished", ...outcome, executionTime, ...(mismatch !== null && { mismatch }) });
     } catch (error) {
       this.#end({ run, type: "error", ...reportOf(error) });
     }

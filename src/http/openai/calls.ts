@@ -5,11 +5,13 @@ import { type TaskInput, type TaskResult } from "../../task.ts";
 import { AltLasError } from "../../errors.ts";
 import { type SubmitOptions, type TaskSnapshot } from "../../tasks/task-api.ts";
 import { cancelAbandoned, goneSignal } from "../disconnects.ts";
+import { mayHaveSchemas, tellOfSchemas } from "../form-check.ts";
 import { idempotencyOf } from "../idempotency.ts";
 import { type Usage } from "../schemas/openai-answers.ts";
 import { type SharedFields } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask } from "../task-failure.ts";
+import { mismatchesOf, warn } from "../warnings.ts";
 
 /** Seconds to wait for a task: longer than any deadline, and no more than a timer can be set for. */
 const ANY_TIME = 2_000_000;
@@ -51,6 +53,7 @@ export async function submitCall(
     endsWithClient,
     origin: request.raw,
   };
+  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs);
   const { tasks, replayed } = await parts.tasks.submit(inputs, options).catch((error: unknown): never => {
     throw inWordsOfCall(error, inputs.length === body.n);
   });
@@ -93,6 +96,7 @@ export async function endOf({ tasks }: ServerParts, call: Call, reply: FastifyRe
     const ended = await Promise.all(call.ids.map(end));
     if (ended.every((task) => task !== null)) {
       reply.header("x-gpu-id", String(ended[0]!.gpuId));
+      warn(reply, mismatchesOf(ended));
       return ended;
     }
   } catch (error) {

@@ -1,0 +1,31 @@
+/** What a thread that looks at schemas is asked, and its answers. */
+import { type Inexact } from "../grammar/expansion.ts";
+
+/** A schema as JSON, and what is wanted of it. */
+export type Question =
+  /** Whether it can be compiled. */
+  | { readonly kind: "compile"; readonly schema: string }
+  /** Whether a text matches it. */
+  | { readonly kind: "check"; readonly schema: string; readonly text: string };
+
+/** What compiling a schema has come to. */
+export type Verdict =
+  | {
+      readonly fits: true;
+      /** What a grammar cannot say of it; empty: a grammar says all of it. */
+      readonly inexact: readonly Inexact[];
+    }
+  | {
+      readonly fits: false;
+      /** The part that is at fault, as a JSON pointer. */
+      readonly pointer: string;
+      /** A sentence. */
+      readonly why: string;
+    };
+
+export type Reply =
+  /** Sent once, before all others: it takes questions. */
+  | { readonly kind: "ready" }
+  | { readonly kind: "verdict"; readonly verdict: Verdict }
+  /** A sentence about what does not match; null: all does. */
+  | { readonly kind: "checked"; readonly mismatch: string | null };

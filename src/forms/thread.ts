@@ -1,0 +1,36 @@
+/* A thread that looks at schemas: whoever starts it must not stand still for them, and ends it when one takes too long. */
+import { parentPort } from "node:worker_threads";
+import { compileSchema } from "../grammar/compile.ts";
+import { gbnfOf } from "../grammar/gbnf.ts";
+import { GRAMMAR_LIMITS, SchemaError } from "../grammar/limits.ts";
+import { checked } from "./check.ts";
+import { type Question, type Reply, type Verdict } from "./messages.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("thread.ts is started by schema-thread.ts");
+
+port.on("message", (question: Question) => void answer(question));
+tell({ kind: "ready" });
+
+/** What it throws ends the thread, and its parent hears of it. */
+async function answer(question: Question): Promise<void> {
+  if (question.kind === "compile") tell({ kind: "verdict", verdict: compiled(JSON.parse(question.schema)) });
+  else tell({ kind: "checked", mismatch: await checked(question.schema, question.text) });
+}
+
+function compiled(schema: unknown): Verdict {
+  try {
+    const { grammar, inexact } = compileSchema(schema, GRAMMAR_LIMITS);
+    const { length } = gbnfOf(grammar);
+    const { grammarLength: most } = GRAMMAR_LIMITS;
+    if (length <= most) return { fits: true, inexact };
+    return { fits: false, pointer: "", why: `Its grammar has ${length} characters; at most ${most} are allowed.` };
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    return { fits: false, pointer: error.pointer, why: error.message };
+  }
+}
+
+function tell(reply: Reply): void {
+  port!.postMessage(reply, []);
+}

@@ -1,0 +1,65 @@
+/** The text of one run, where it has to be of a form: whether it is, whatever engine it came from. */
+import { EngineFailure } from "../../engine/failures.ts";
+import { SchemaThread, TooMuch } from "../../forms/schema-thread.ts";
+import { type Delta } from "../../output.ts";
+import { type AnswerFormat, type JsonSchema, type Request } from "../../request.ts";
+
+/** Milliseconds that a check may take: a pattern of a schema may go through a text for ever. The run's slot waits for it. */
+const LONGEST_CHECK = 2000;
+
+/** Without what does not match: the sentences of failures are logged, and keys and texts of schemas are their senders' own. */
+const STRICT =
+  "The answer does not match its schema. Without strict the result has the text, and says what does not match.";
+
+/** One for the process; its thread is started when the first answer is checked. */
+const thread = new SchemaThread({ time: LONGEST_CHECK });
+
+export class Answer {
+  readonly #format: AnswerFormat | undefined;
+  #text = "";
+  #hasCalls = false;
+
+  constructor(request: Request) {
+    this.#format = request.kind === "embedding" ? undefined : request.format;
+  }
+
+  add(delta: Delta): void {
+    if (this.#format === undefined) return;
+    if (delta.kind === "text") this.#text += delta.text;
+    if (delta.kind === "tool_call") this.#hasCalls = true;
+  }
+
+  /**
+   * What is wrong with the whole text, as a sentence; null: nothing is, or it has no form. Of an answer that calls tools, the text is no answer.
+   * @throws {EngineFailure} `model_error`: the form is strict
+   */
+  async mismatch(): Promise<string | null> {
+    const format = this.#format;
+    if (format === undefined || this.#hasCalls) return null;
+    if (format.kind === "json") return objectMismatch(this.#text);
+    const mismatch = await schemaMismatch(format.schema, this.#text);
+    if (mismatch !== null && format.strict) throw new EngineFailure("model_error", STRICT);
+    return mismatch;
+  }
+}
+
+function objectMismatch(text: string): string | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return value === null || typeof value !== "object" || Array.isArray(value)
+      ? "The answer is JSON, but no object."
+      : null;
+  } catch {
+    return "The answer is no JSON.";
+  }
+}
+
+async function schemaMismatch(schema: JsonSchema, text: string): Promise<string | null> {
+  try {
+    const reply = await thread.ask({ kind: "check", schema: JSON.stringify(schema), text }, "");
+    return reply.kind === "checked" ? reply.mismatch : null;
+  } catch (error) {
+    const why = error instanceof TooMuch ? error.message : "the check failed";
+    return `The answer could not be checked against its schema: ${why}.`;
+  }
+}

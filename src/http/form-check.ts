@@ -1,0 +1,136 @@
+/** Looks at the schemas of a submission before it becomes tasks: what no grammar can say is refused, or warned of. */
+import { type FastifyReply, type FastifyRequest } from "fastify";
+import { AltLasError } from "../errors.ts";
+import { type Verdict } from "../forms/messages.ts";
+import { Verdicts } from "../forms/verdicts.ts";
+import { type JsonSchema, type Request } from "../request.ts";
+import { type TaskInput } from "../task.ts";
+import { type ServerParts } from "./server-parts.ts";
+import { warn } from "./warnings.ts";
+
+/** Places that a sentence names. */
+const MOST_PLACES = 3;
+
+/** A schema of a submission. */
+interface Asked {
+  /** How its client calls it. */
+  readonly field: string;
+  readonly schema: JsonSchema;
+  readonly isStrict: boolean;
+  /** What becomes of what cannot be made sure of. */
+  readonly otherwise: string;
+}
+
+const CHECKED = "it is checked when the answer is there";
+const NOT_CHECKED = "the arguments of a call may be others";
+
+interface SubmittedBy {
+  readonly user: string;
+  readonly inBatch: boolean;
+  /** Of the schemas of all tasks together, as JSON in UTF-8. */
+  readonly maxBytes: number;
+}
+
+/** One for the process: the same schema comes to the same, whoever sends it. */
+const verdicts = new Verdicts();
+
+/** Whether there may be a schema: most submissions have none, and are not to wait for anything. */
+export function mayHaveSchemas(inputs: readonly TaskInput[]): boolean {
+  return inputs.some(
+    ({ request }) =>
+      request.kind !== "embedding" &&
+      (request.format !== undefined || (request.kind === "chat" && request.tools !== undefined)),
+  );
+}
+
+/**
+ * Warns of what is made sure of only when the answer is there.
+ * @param inBatch whether fields are those of the items of a batch
+ * @throws {AltLasError} as `checkSchemas`
+ */
+export async function tellOfSchemas(
+  { live }: Pick<ServerParts, "live">,
+  { caller }: FastifyRequest,
+  reply: FastifyReply,
+  inputs: readonly TaskInput[],
+  inBatch = false,
+): Promise<void> {
+  const maxBytes = live.config.limits.max_body_bytes;
+  warn(reply, await checkSchemas(inputs, { user: caller.name, inBatch, maxBytes }));
+}
+
+/**
+ * @returns what is made sure of only when the answer is there, as sentences
+ * @throws {AltLasError} `invalid_input`: a schema cannot be used, or they are too large together; `unsupported`: a strict one cannot be kept to
+ */
+async function checkSchemas(inputs: readonly TaskInput[], by: SubmittedBy): Promise<readonly string[]> {
+  const warnings: string[] = [];
+  /** Bytes of those that were looked at: what stands beside a batch is one value in all items. */
+  const sizes = new Map<JsonSchema, number>();
+  let bytes = 0;
+  for (const [index, { request }] of inputs.entries()) {
+    for (const asked of schemasOf(request, by.inBatch ? `batch[${index}].` : "")) {
+      let size = sizes.get(asked.schema);
+      if (size === undefined) {
+        const json = JSON.stringify(asked.schema);
+        sizes.set(asked.schema, (size = Buffer.byteLength(json)));
+        const warning = warningOf(asked, await verdicts.of(json, by.user));
+        if (warning !== null) warnings.push(warning);
+      }
+      bytes += size;
+      if (bytes > by.maxBytes) throw tooMuch(by);
+    }
+  }
+  return warnings;
+}
+
+function* schemasOf(request: Request, where: string): Iterable<Asked> {
+  if (request.kind === "embedding") return;
+  const { format } = request;
+  if (format?.kind === "schema") {
+    const { schema, strict } = format;
+    yield { field: `${where}response_format.json_schema.schema`, schema, isStrict: strict, otherwise: CHECKED };
+  }
+  if (request.kind !== "chat" || request.tools === undefined) return;
+  for (const [index, { parameters, strict = false }] of request.tools.list.entries()) {
+    if (parameters === undefined) continue;
+    yield {
+      field: `${where}tools[${index}].function.parameters`,
+      schema: parameters,
+      isStrict: strict,
+      otherwise: NOT_CHECKED,
+    };
+  }
+}
+
+/** @throws {AltLasError} it cannot be used */
+function warningOf({ field, isStrict, otherwise }: Asked, verdict: Verdict): string | null {
+  if (!verdict.fits) {
+    const { pointer, why } = verdict;
+    throw new AltLasError("invalid_input", `${placeIn(field, pointer)} cannot be used: ${begun(why)}`, {
+      param: field,
+    });
+  }
+  const [first, ...others] = verdict.inexact;
+  if (first === undefined) return null;
+  const also = others.slice(0, MOST_PLACES - 1).map(({ pointer }) => pointer);
+  const what = `${placeIn(field, first.pointer)} cannot be made sure of: ${begun(first.why)}`;
+  const elsewhere = also.length === 0 ? "" : ` The same holds at ${also.join(", ")}.`;
+  if (!isStrict) return `${what}${elsewhere} ${otherwise[0]!.toUpperCase()}${otherwise.slice(1)}.`;
+  const sentence = `${what}${elsewhere} Without strict ${otherwise}.`;
+  throw new AltLasError("unsupported", sentence, { param: field });
+}
+
+function placeIn(field: string, pointer: string): string {
+  return pointer === "" ? field : `${field} at ${pointer}`;
+}
+
+/** A sentence behind a colon. */
+function begun(sentence: string): string {
+  return /^[A-Z][a-z]+ /.test(sentence) ? sentence[0]!.toLowerCase() + sentence.slice(1) : sentence;
+}
+
+function tooMuch({ inBatch, maxBytes }: SubmittedBy): AltLasError {
+  const sentence = `The schemas of all tasks together must be at most ${maxBytes} bytes as JSON (limits.max_body_bytes).`;
+  return new AltLasError("invalid_input", sentence, { param: inBatch ? "batch" : "n" });
+}
