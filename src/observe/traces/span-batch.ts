@@ -250,6 +250,14 @@ export class SpanBatch {
   }
 
   #field(tag: number, value: string): void {
+    this.#reserve(value.length + 5);
+    const start = this.#at;
+    if (value.length <= LONGEST_TEXT) {
+      this.#byte(tag);
+      this.#length(value.length);
+      if (this.#ascii(value)) return;
+    }
+    this.#at = start;
     const length = byteLength(value);
     this.#reserve(length + 5);
     this.#sized(tag, value, length);
