@@ -11,10 +11,16 @@ import {
   NO_FILTERS,
   queryOf,
 } from "../src/dashboard/files/tasks/filters.js";
+import { SAMPLING } from "../src/dashboard/files/tasks/sampling.js";
+import { samplingView } from "../src/http/schemas/sampling.ts";
 import { grown } from "../src/dashboard/files/parts/blocks.js";
 import { phasesOf, speedOf } from "../src/dashboard/files/tasks/phases.js";
 
 const filtersIn = (query: string) => filtersOf(new URLSearchParams(query));
+
+test("the page of a task shows all fields of sampling that the API shows", () => {
+  assert.deepEqual([...SAMPLING].toSorted(), Object.keys(samplingView).toSorted());
+});
 
 test("filters of the address are those of the list, and what is unknown there does nothing", () => {
   const filters = filtersIn("status=failed&user=ay%C5%9Fe&gpu_id=3&utm=x&after=MQ");

@@ -9,9 +9,9 @@ interface Page {
   readonly next: string | null;
 }
 
-test("tasks are selected by batch, type, GPU and time", async (t) => {
+test("tasks are selected by batch, type, GPU, model and time", async (t) => {
   const { app, tasks } = testServer(t);
-  const query = `batch_id=${BATCH_ID.toUpperCase()}&task_type=summary&gpu_id=0&status=queued`;
+  const query = `batch_id=${BATCH_ID.toUpperCase()}&task_type=summary&gpu_id=0&model=small&status=queued`;
   await get(app, `/tasks?${query}&since=2025-08-10T12:00:00Z&until=2025-08-10T14:00:00%2B02:00`);
   assert.deepEqual(tasks.filters, [
     {
@@ -20,6 +20,7 @@ test("tasks are selected by batch, type, GPU and time", async (t) => {
       batchId: BATCH_ID,
       taskType: "summary",
       gpuId: 0,
+      model: "small",
       since: Date.UTC(2025, 7, 10, 12),
       until: Date.UTC(2025, 7, 10, 12),
       after: undefined,

@@ -1,5 +1,6 @@
 /** `GET /usage`, of real stored tasks. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { type UsageAnswer } from "../src/http/schemas/usage.ts";
@@ -10,6 +11,7 @@ import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { newUse, type TaskUse } from "../src/task-use.ts";
 import { type Failure } from "./helpers/server-handle.ts";
 import { AS, get, testServer, USAGE } from "./helpers/http.ts";
+import { ROOT } from "./helpers/server.ts";
 import { cancel, complete, newTask, run, testFolder } from "./helpers/store.ts";
 
 interface Ended {
@@ -56,6 +58,17 @@ const ENDS: readonly Ended[] = [
   { user: "ada", at: "2026-11-30T00:00:00Z", use: { completionTokens: 1, gpuSeconds: 0.2 } },
 ];
 const NOVEMBER = "from=2026-11-01&to=2026-11-30";
+
+test("docs/usage.md shows an answer as the API writes it", async (t) => {
+  const document = readFileSync(join(ROOT, "docs", "usage.md"), "utf8");
+  const shown = JSON.parse(/^```json\n(.*?)^```/ms.exec(document)![1]!) as UsageAnswer;
+  const ask = await serverWith(t, ENDS);
+  const answer = await ask(`${NOVEMBER}&tz=${shown.tz}&by=${shown.by.join()}`);
+  for (const part of ["rows", "total"] as const)
+    assert.deepEqual(Object.keys([shown[part]].flat()[0]!), Object.keys([answer[part]].flat()[0]!), part);
+  assert.deepEqual(Object.keys(shown), Object.keys(answer));
+  assert.deepEqual([shown.from, shown.to], [answer.from, answer.to]);
+});
 
 test("usage is told by what is asked for, with the total, and a user sees its own alone", async (t) => {
   const usage = await serverWith(t, ENDS);

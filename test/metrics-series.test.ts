@@ -107,6 +107,21 @@ test("the users with the most tokens have series of their own, and no series eve
       assert.ok(value >= (before.get(JSON.stringify([name, labels])) ?? 0), JSON.stringify(labels));
 });
 
+test("where nobody measures energy there is no series of it, for users as for models", async (t) => {
+  const { scrape } = observed(t);
+  const { use } = taskOf("ada");
+  happens(taskOf("ada", 3, { use: { ...use!, energyJoules: null }, ranModel: "unmeasured" }));
+  happens(taskOf("bob"));
+  const energies = (await scrape()).filter(({ name }) => /_(user|task)_energy_joules_total$/.test(name));
+  assert.deepEqual(
+    energies.map(({ labels, value }) => [labels["user"] ?? labels["model"], value]),
+    [
+      ["bob", 20],
+      ["none", 20],
+    ],
+  );
+});
+
 test("models beyond the first ones share a series, so that pulled ones make no more and more of them", async (t) => {
   const { scrape } = observed(t);
   for (let model = 0; model < 100; model++) happens(taskOf("ada", 1, { ranModel: `model-${model}` }));

@@ -69,6 +69,7 @@ test("models are listed in the order of the configuration, with an instance for 
   assert.deepEqual(about, {
     name: "chat",
     aliases: ["gpt-4o-mini"],
+    origin: "config",
     source: null,
     commit: null,
     licence: null,

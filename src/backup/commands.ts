@@ -1,11 +1,11 @@
 /** The commands `alt-las backup`, `restore` and `compact`. Each returns the text to print, or throws `AltLasError` with a sentence. */
-import { randomBytes } from "node:crypto";
 import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
 import { foreignOwner } from "../common/data-folder.ts";
+import { nextName } from "../common/next-file.ts";
 import { syncFolder } from "../common/sync.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ALT_LAS, shellWord, startCommand } from "../common/paste.ts";
@@ -97,7 +97,7 @@ async function withOwnCopy(context: CommandContext, use: (bytes: Readable) => Pr
 
 /** Writes a file for its owner alone; under its name only when all of it is on disk. */
 async function writeWhole(file: string, bytes: Readable, overwrite: boolean): Promise<void> {
-  const next = `${file}.${randomBytes(6).toString("hex")}.tmp`;
+  const next = nextName(file);
   try {
     await pipeline(bytes, createWriteStream(next, { flags: "wx", mode: 0o600, flush: true }));
     if (overwrite) {

@@ -12,11 +12,11 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { type ValidateFunction } from "ajv";
 import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
+import { nextName } from "./next-file.ts";
 import { syncFolder } from "./sync.ts";
 import { misfitOf } from "./validation.ts";
 
@@ -80,7 +80,7 @@ function parse(text: string, path: string): unknown {
  * @throws {AltLasError} `bad_config`: it cannot be written
  */
 export function writeJsonFile(path: string, value: unknown): void {
-  const next = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const next = nextName(path);
   try {
     // On disk before it takes the name, or a power cut could leave the name with nothing behind it.
     const fd = openSync(next, "wx", 0o600);

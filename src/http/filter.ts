@@ -5,7 +5,10 @@ import { shown } from "../common/validation.ts";
 import { maySee } from "./access.ts";
 import { type CancelRequest, type TasksQuery } from "./schemas/tasks.ts";
 
-type Selection = Pick<TasksQuery & CancelRequest, "user" | "batch_id" | "task_type" | "gpu_id" | "since" | "until">;
+type Selection = Pick<
+  TasksQuery & CancelRequest,
+  "user" | "batch_id" | "task_type" | "gpu_id" | "model" | "since" | "until"
+>;
 
 /** ISO 8601 with a zone; without one it would mean something else on another machine. */
 const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/i;
@@ -14,7 +17,7 @@ const TIME = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\
  * Shared by lists and cancellations. A `user` means its own tasks, whatever it selects.
  * @throws {AltLasError} `invalid_input`: a time is none; `forbidden`: a `user` names another one
  */
-export function selectionOf(caller: Caller, { user, batch_id, task_type, gpu_id, since, until }: Selection) {
+export function selectionOf(caller: Caller, { user, batch_id, task_type, gpu_id, model, since, until }: Selection) {
   if (user !== undefined && !maySee(caller, { user })) throw forbidsOthers(caller);
   return {
     user: caller.role === "user" ? caller.name : user,
@@ -22,6 +25,7 @@ export function selectionOf(caller: Caller, { user, batch_id, task_type, gpu_id,
     taskType: task_type?.toWellFormed(),
     // Adding 0 makes 0 of -0.
     gpuId: gpu_id === undefined ? undefined : gpu_id + 0,
+    model: model?.toWellFormed(),
     since: timeOf("since", since),
     until: timeOf("until", until),
   };

@@ -260,6 +260,7 @@ export function viewOfModel(model: CatalogModel): ModelView {
   return {
     name: model.name,
     aliases: [...model.aliases],
+    origin: model.origin,
     source: model.source,
     commit: model.commit,
     licence: model.licence,

@@ -9,7 +9,7 @@ import { type InstanceStatus } from "../gpu/status.ts";
 import { type Capability } from "../request.ts";
 import { type FetchProgress } from "./fetch.ts";
 import { bytesAt } from "./model-file.ts";
-import { type ModelRegistry } from "./registry.ts";
+import { type ModelEntry, type ModelRegistry } from "./registry.ts";
 import { isPublic } from "./pull-rules.ts";
 import { parseSource } from "./source.ts";
 
@@ -18,6 +18,8 @@ export interface CatalogModel {
   /** What requests call it. */
   readonly name: string;
   readonly aliases: readonly string[];
+  /** Who keeps it: a device, whose own model it is; the configuration; or whoever pulled it. */
+  readonly origin: "device" | ModelEntry["origin"];
   /** As the configuration has it, or as it was pulled; of a device's own model its file, or its name on the server behind it; null: neither. */
   readonly source: string | null;
   /** Of the repository that it comes from; null: none, or not known. */
@@ -191,6 +193,7 @@ export class ModelCatalog {
     return {
       name,
       aliases,
+      origin: served === null ? "device" : (origin?.origin ?? "config"),
       source: (served === null ? on[0]?.source : served.settings.source) || null,
       commit: origin?.commit ?? null,
       licence: origin?.licence ?? null,

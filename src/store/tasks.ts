@@ -13,6 +13,8 @@ export interface TaskFilter {
   readonly batchId?: string | undefined;
   readonly taskType?: string | undefined;
   readonly gpuId?: number | undefined;
+  /** As tasks show it: the one that runs or ran it, else the one that it asks for. */
+  readonly model?: string | undefined;
   /** Submitted at this time or later. */
   readonly since?: number | undefined;
   /** Submitted before this time. */

@@ -72,7 +72,7 @@ export class Cancellation {
 }
 
 function matches(task: Task, filter: CancelFilter, ids: ReadonlySet<string> | undefined): boolean {
-  const { user, status, batchId, taskType, gpuId, since = -Infinity, until = Infinity } = filter;
+  const { user, status, batchId, taskType, gpuId, model, since = -Infinity, until = Infinity } = filter;
   return (
     (ids === undefined || ids.has(task.id)) &&
     (user === undefined || task.user === user) &&
@@ -80,6 +80,7 @@ function matches(task: Task, filter: CancelFilter, ids: ReadonlySet<string> | un
     (batchId === undefined || task.batchId === batchId) &&
     (taskType === undefined || task.taskType === taskType) &&
     (gpuId === undefined || shownGpuId(task) === gpuId) &&
+    (model === undefined || (task.ranModel ?? task.model) === model) &&
     task.createdAt >= since &&
     task.createdAt < until
   );

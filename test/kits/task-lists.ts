@@ -191,13 +191,14 @@ async function checkFilter(store: Store, tasks: readonly Task[], filter: TaskFil
   });
 }
 
-function matches(task: Task, { user, status, batchId, taskType, gpuId, since, until }: TaskFilter): boolean {
+function matches(task: Task, { user, status, batchId, taskType, gpuId, model, since, until }: TaskFilter): boolean {
   return (
     (user === undefined || task.user === user) &&
     (status === undefined || task.status === status) &&
     (batchId === undefined || task.batchId === batchId) &&
     (taskType === undefined || task.taskType === taskType) &&
     (gpuId === undefined || shownGpuId(task) === gpuId) &&
+    (model === undefined || (task.ranModel ?? task.model) === model) &&
     (since === undefined || task.createdAt >= since) &&
     (until === undefined || task.createdAt < until)
   );
@@ -212,6 +213,8 @@ function anyTasks(): fc.Arbitrary<Task[]> {
     batchId: fc.constantFrom("b1", "b2", null, null),
     taskType: fc.constantFrom("text_generation", "summary"),
     boundTo: fc.constantFrom(0, 1, null),
+    model: fc.constantFrom("small", "large", null),
+    ranModel: fc.constantFrom("large", null, null),
     createdAt: fc.integer({ min: NOW, max: NOW + 100 }),
     endedAt: fc.integer({ min: NOW, max: NOW + 100 }),
   });
@@ -235,6 +238,7 @@ function anyFilter(): fc.Arbitrary<TaskFilter> {
     batchId: fc.option(fc.constantFrom("b1", "b2", "none"), { nil: undefined, freq: 2 }),
     taskType: maybe(fc.constantFrom("text_generation", "summary", "none")),
     gpuId: maybe(fc.constantFrom(0, 1, 7)),
+    model: fc.option(fc.constantFrom("small", "large", "none"), { nil: undefined, freq: 2 }),
     since: maybe(time),
     until: maybe(time),
     after: maybe(fc.nat(100_000)),

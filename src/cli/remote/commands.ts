@@ -85,6 +85,7 @@ const FILTERS = [
   ["--type <type>", "only tasks of this type"],
   ["--gpu <id>", "only tasks that this GPU runs, ran, or alone may run"],
   ["--batch <id>", "only tasks of this batch"],
+  ["--model <name>", "only tasks that this model runs or ran, or that ask for it"],
   ["--since <time>", "submitted then or later: ISO 8601 with zone, or like 30m, 2h, 1d for so long ago"],
   ["--until <time>", "submitted before, as --since"],
   ["--limit <number>", "tasks at most (default: what fits the terminal, else 100)"],

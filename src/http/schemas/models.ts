@@ -14,6 +14,10 @@ export const ModelView = Type.Object(
   {
     name: Type.String({ description: "What requests call it." }),
     aliases: Type.Array(Type.String(), { description: "Further names of it." }),
+    origin: oneOf(["device", "config", "pulled"], {
+      description:
+        "device: a device's own model, there as long as that serves. config: it stands in `models`. pulled: DELETE forgets it.",
+    }),
     source: orNull<string>("string", { description: "Where it comes from; null: not known." }),
     commit: orNull<string>("string", { description: "Of its repository; null: it has none, or it is not known." }),
     licence: orNull<string>("string", { description: "As its source names it; null: not known." }),
@@ -49,6 +53,7 @@ export const ModelView = Type.Object(
       {
         name: "chat",
         aliases: ["gpt-4o-mini"],
+        origin: "pulled",
         source: "hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M",
         commit: "9217f5db79a29953eb74d5343926648285ec7e67",
         licence: "apache-2.0",

@@ -55,6 +55,12 @@ const selection = {
       description: "Only tasks that this GPU runs, ran, or alone may run.",
     }),
   ),
+  model: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: "Only tasks that show this model: that it runs or ran, or while they wait, that ask for it.",
+    }),
+  ),
   since: Type.Optional(
     Type.String({
       description: "Only tasks submitted at this time or later: ISO 8601 with zone. In a URL, + is written %2B.",

@@ -12,7 +12,8 @@ interface Used {
   prompt: number;
   completion: number;
   gpuSeconds: number;
-  joules: number;
+  /** null: nobody has measured any. */
+  joules: number | null;
 }
 
 /**
@@ -40,7 +41,7 @@ export class Users {
       tokens.set(used.prompt, user, "prompt");
       tokens.set(used.completion, user, "completion");
       seconds.set(used.gpuSeconds, user);
-      energy.set(used.joules, user);
+      if (used.joules !== null) energy.set(used.joules, user);
     };
   }
 
@@ -53,7 +54,7 @@ export class Users {
     used.prompt += promptTokens ?? 0;
     used.completion += completionTokens;
     used.gpuSeconds += gpuSeconds;
-    used.joules += energyJoules ?? 0;
+    if (energyJoules !== null) used.joules = (used.joules ?? 0) + energyJoules;
     this.#tokensOf.set(user, (this.#tokensOf.get(user) ?? 0) + (promptTokens ?? 0) + completionTokens);
   }
 
@@ -84,5 +85,5 @@ export class Users {
 }
 
 function unused(): Used {
-  return { tasks: 0, prompt: 0, completion: 0, gpuSeconds: 0, joules: 0 };
+  return { tasks: 0, prompt: 0, completion: 0, gpuSeconds: 0, joules: null };
 }

@@ -10,6 +10,7 @@ const WINDOW = 10_000;
 const UNINDEXED = {
   taskType: "task_type = :taskType",
   gpuId: "gpu_id = :gpuId",
+  model: "coalesce(ran_model, model) = :model",
   since: "created_at >= :since",
   until: "created_at < :until",
 } as const satisfies Partial<Record<keyof TaskFilter, string>>;

@@ -34,11 +34,12 @@ export function Actions({ model, tell }) {
     await call("DELETE", path);
     return { kind: "good", text: t("models.removed", { model: model.name }) };
   });
+  if (model.origin === "device") return null;
   return html`<span class="actions">
     ${loadableOn(model).length > 0 && html`<button disabled=${isBusy} onClick=${load}>${t("models.load")}</button>`}
     ${unloadableOn(model).length > 0 &&
     html`<button disabled=${isBusy} onClick=${unload}>${t("models.unload")}</button>`}
-    <button disabled=${isBusy} onClick=${remove}>${t("models.remove")}</button>
+    ${model.origin === "pulled" && html`<button disabled=${isBusy} onClick=${remove}>${t("models.remove")}</button>`}
   </span>`;
 }
 

@@ -3,6 +3,7 @@ import { html } from "htm/preact";
 import { duration, moment, number } from "../core/format.js";
 import { t, tCode } from "../core/i18n.js";
 import { href } from "../core/router.js";
+import { samplingSet } from "./sampling.js";
 import { shortId } from "./table.js";
 
 /** @typedef {import("./types.js").Task} Task */
@@ -86,22 +87,8 @@ function usageOf({ usage, result }) {
     .join(", ");
 }
 
-const SAMPLING = /** @type {const} */ ([
-  "max_length",
-  "temperature",
-  "top_p",
-  "top_k",
-  "min_p",
-  "seed",
-  "presence_penalty",
-  "frequency_penalty",
-  "logit_bias",
-  "stop",
-]);
-
 /** By the names of the API: whoever looks here has set them there. @param {Task} task */
 function samplingOf(task) {
-  const set = SAMPLING.filter((name) => task[name] !== undefined && task[name] !== null);
-  if (set.length === 0) return null;
-  return html`<code>${set.map((name) => `${name}=${JSON.stringify(task[name])}`).join(" ")}</code>`;
+  const set = samplingSet(task);
+  return set === "" ? null : html`<code>${set}</code>`;
 }

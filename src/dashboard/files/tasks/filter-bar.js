@@ -29,6 +29,7 @@ export function FilterBar({ filters }) {
     ${role.value !== "user" && html`<${UserField} value=${filters.user} />`}
     <${GpuField} value=${filters.gpu_id} />
     <label>${t("tasks.type")} <input name="task_type" value=${filters.task_type} spellcheck=${false} /></label>
+    <label>${t("tasks.model")} <input name="model" value=${filters.model} spellcheck=${false} /></label>
     <label>
       ${t("tasks.batch")}
       <input name="batch_id" value=${filters.batch_id} placeholder=${t("tasks.batchHint")} spellcheck=${false} />

@@ -11,12 +11,23 @@ export const STATUSES = /** @type {const} */ (["queued", "running", "completed",
  * @property {string} gpu_id
  * @property {string} batch_id
  * @property {string} task_type
+ * @property {string} model
  * @property {string} since as the browser's field gives it, in local time: 2026-11-28T17:00
  * @property {string} until as since
  * @property {string} after the page: the API's `next` of the page before
  */
 
-const NAMES = /** @type {const} */ (["status", "user", "gpu_id", "batch_id", "task_type", "since", "until", "after"]);
+const NAMES = /** @type {const} */ ([
+  "status",
+  "user",
+  "gpu_id",
+  "batch_id",
+  "task_type",
+  "model",
+  "since",
+  "until",
+  "after",
+]);
 
 /** @type {Readonly<Filters>} */
 export const NO_FILTERS = Object.freeze({
@@ -25,6 +36,7 @@ export const NO_FILTERS = Object.freeze({
   gpu_id: "",
   batch_id: "",
   task_type: "",
+  model: "",
   since: "",
   until: "",
   after: "",
