@@ -166,7 +166,19 @@ test("parameters are in the document, with Prefer among them", async (t) => {
     "query include false",
     "path task_id true",
   ]);
-  const list = ["status", "limit", "offset", "after", "user", "batch_id", "task_type", "gpu_id", "since", "until"];
+  const list = [
+    "status",
+    "limit",
+    "offset",
+    "after",
+    "user",
+    "batch_id",
+    "task_type",
+    "gpu_id",
+    "model",
+    "since",
+    "until",
+  ];
   assert.deepEqual(
     parametersOf("/api/v1/tasks", "get"),
     list.map((name) => `query ${name} false`),

@@ -1,6 +1,7 @@
 /**
- * The server's events, by the browser's own EventSource. That can send no credentials, so each stream is opened by a ticket, and by a new
- * one when the old one is not taken any more. Connections that break the browser opens again by itself, where they broke.
+ * The server's events, by the browser's own EventSource. That can send no credentials, so each connection is opened by a ticket of its own,
+ * where the one before broke. The browser would open it again by itself, with the old ticket, which a server that was started again
+ * refuses, and notes in its log.
  */
 import { apiUrl, post } from "./api.js";
 
@@ -25,10 +26,16 @@ const HIDDEN = 30_000;
  * @param {AbortSignal} ended
  */
 export async function keepReading(stream, ended) {
+  /** The id of the last event, to go on behind it. */
+  let last = "";
   for (let failures = 0; !ended.aborted; failures++) {
     try {
       const { ticket } = await post("stream_ticket", { path: `/api/v1/${stream.path}` });
-      if (!ended.aborted && (await read(stream, ticket, ended))) failures = 0;
+      if (!ended.aborted) {
+        const { wasOpen, lastId } = await read(stream, { ticket, ...(last !== "" && { last_event_id: last }) }, ended);
+        if (wasOpen) failures = 0;
+        if (lastId !== "") last = lastId;
+      }
     } catch {
       // No ticket: the server is not there, or lets nobody in any more; who asks it for the rest says so.
     }
@@ -38,18 +45,20 @@ export async function keepReading(stream, ended) {
 }
 
 /**
- * @param {Stream} stream @param {string} ticket @param {AbortSignal} ended
- * @returns {Promise<boolean>} when the ticket is good for nothing more: whether it ever was
+ * @param {Stream} stream
+ * @param {{ ticket: string, last_event_id?: string }} place
+ * @param {AbortSignal} ended
+ * @returns {Promise<{ wasOpen: boolean, lastId: string }>} when the connection has ended
  */
-function read({ path, query, names, onEvent, onState }, ticket, ended) {
+function read({ path, query, names, onEvent, onState }, place, ended) {
   return new Promise((resolve) => {
-    const source = new EventSource(apiUrl(path, { ...query, ticket }));
-    let wasOpen = false;
+    const source = new EventSource(apiUrl(path, { ...query, ...place }));
+    let [wasOpen, lastId] = [false, ""];
     const close = () => {
       source.close();
       stopWatching();
       ended.removeEventListener("abort", close);
-      resolve(wasOpen);
+      resolve({ wasOpen, lastId });
     };
     const stopWatching = whenHidden(close);
     ended.addEventListener("abort", close);
@@ -57,11 +66,12 @@ function read({ path, query, names, onEvent, onState }, ticket, ended) {
       wasOpen = true;
       onState(true);
     });
-    source.addEventListener("error", () => {
-      onState(false);
-      if (source.readyState === EventSource.CLOSED) close();
-    });
-    for (const name of names) source.addEventListener(name, ({ data }) => onEvent(name, JSON.parse(data)));
+    source.addEventListener("error", close);
+    for (const name of names)
+      source.addEventListener(name, ({ data, lastEventId }) => {
+        lastId = lastEventId;
+        onEvent(name, JSON.parse(data));
+      });
   });
 }
 
