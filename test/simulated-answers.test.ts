@@ -42,7 +42,7 @@ test("a simulated model says what its calls have given, and ends, so that a loop
   ];
   for (const request of [withTools(""), chatOf("", { maxTokens: 50 })]) {
     const answer = await ask(engine, { ...request, messages });
-    assert.deepEqual([answer.calls, answer.text, answer.finishReason], [[], "The tools say: sunny; noon.", "stop"]);
+    assert.deepEqual([answer.calls, answer.text, answer.finishReason], [[], "The tools say: sunny; noon", "stop"]);
   }
 });
 

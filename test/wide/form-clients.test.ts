@@ -3,10 +3,20 @@
  * the simulated model, which can do all of it.
  */
 import assert from "node:assert/strict";
+import { copyFileSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { ClientProgram, haveClients, NO_CLIENTS, type PythonClients } from "../helpers/clients.ts";
+import {
+  ClientProgram,
+  environmentOf,
+  haveClients,
+  NODE_PACKAGES,
+  NO_CLIENTS,
+  type PythonClients,
+  pythonIn,
+} from "../helpers/clients.ts";
 import { assertMatches } from "../helpers/form-promises.ts";
-import { Server } from "../helpers/server.ts";
+import { newFolder, ROOT, runProgram, Server } from "../helpers/server.ts";
 
 /** As test/clients asks for it; not every client says that nothing else may be in it. */
 const PERSON = {
@@ -128,6 +138,28 @@ describe("a simulated model", () => {
       assert.deepEqual(Object.keys(found), ["parsed", "streamed", ...steps]);
     });
 });
+
+const EXAMPLES = [
+  { name: "structured.mjs", python: null },
+  { name: "structured.py", python: "openai" },
+] as const;
+
+for (const { name, python } of EXAMPLES)
+  test(`examples/${name} gets an object by a schema, and has a tool called`, { skip }, async (t) => {
+    // It finds its packages beside it.
+    const folder = newFolder(t);
+    const file = join(folder, name);
+    copyFileSync(join(ROOT, "examples", name), file);
+    symlinkSync(NODE_PACKAGES, join(folder, "node_modules"));
+    const env = { ALT_LAS_URL: simulated!.url, ALT_LAS_API_KEY: simulated!.key };
+    const program = python === null ? process.execPath : pythonIn(environmentOf(python));
+    const { code, stdout, stderr } = await runProgram(program, [file], { env });
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stdout,
+      /^.* in .* has \d+ inhabitants, and .*\.\nThe model calls get_weather\(.*\)\.\nIt answers: The tools say: In .* it is 21 degrees and sunny\.\n$/s,
+    );
+  });
 
 async function envOf(server: Server, hasTools: "0" | "1"): Promise<Readonly<Record<string, string>>> {
   const [gpu] = await server.gpus();

@@ -40,7 +40,7 @@ function wantedCalls({ tools, messages }: ChatRequest): readonly Tool[] {
 /** What it says where tools are the matter. It has an end: clients take an answer that is cut off for a failure of a loop of calls. */
 function aboutTools({ tools, messages }: ChatRequest): string | null {
   const answers = messages.slice(messages.findLastIndex(({ role }) => role !== "tool") + 1);
-  if (answers.length > 0) return `The tools say: ${answers.map(({ content }) => content).join("; ")}.`;
+  if (answers.length > 0) return `The tools say: ${answers.map(({ content }) => content).join("; ")}`;
   return tools === undefined
     ? null
     : `I call the tools that you name: ${tools.list.map(({ name }) => name).join(", ")}.`;
