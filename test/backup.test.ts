@@ -13,6 +13,7 @@ import { beginBackup } from "../src/backup/backup.ts";
 import { backupCommand, compactCommand } from "../src/backup/commands.ts";
 import { restoreBackup } from "../src/backup/restore.ts";
 import { copyDatabase } from "../src/store/sqlite/copy.ts";
+import { PAGE_SIZE } from "../src/store/sqlite/schema.ts";
 import { SqliteStore } from "../src/store/sqlite/sqlite.ts";
 import { complete, newTask, run, storedSeqs, testFolder } from "./helpers/store.ts";
 
@@ -263,7 +264,8 @@ test("compacting makes an older file one that gives its room back, without the t
   await store.close();
   // As 0.1.0 left it: neither overwritten nor made for giving back.
   const old = new DatabaseSync(path);
-  old.exec("PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA secure_delete = OFF");
+  old.exec("PRAGMA journal_mode = DELETE; PRAGMA page_size = 4096; PRAGMA auto_vacuum = NONE; VACUUM");
+  old.exec("PRAGMA secure_delete = OFF");
   old.exec("DELETE FROM tasks WHERE seq > 1; DELETE FROM requests WHERE seq > 1");
   old.close();
   const occurrences = (): number => readFileSync(path, "latin1").split("xyzzy").length;
@@ -279,6 +281,7 @@ test("compacting makes an older file one that gives its room back, without the t
   assert.deepEqual(readdirSync(dirname(path)), ["alt-las.db"]);
   const compact = new DatabaseSync(path);
   assert.equal(compact.prepare("PRAGMA auto_vacuum").get()?.["auto_vacuum"], 2);
+  assert.equal(compact.prepare("PRAGMA page_size").get()?.["page_size"], PAGE_SIZE);
   compact.close();
   const again = await openedStore(t, path);
   assert.deepEqual(await storedSeqs(again), [1]);

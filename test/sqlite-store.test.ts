@@ -20,7 +20,8 @@ import { type TestContext, test } from "node:test";
 import { completionOf } from "../src/request.ts";
 import { openOrReplace } from "../src/store/sqlite/quarantine.ts";
 import { briefly, toldToOperators } from "./helpers/operators.ts";
-import { openDatabase } from "../src/store/sqlite/schema.ts";
+import { openDatabase, PAGE_SIZE } from "../src/store/sqlite/schema.ts";
+import { newUse } from "../src/task-use.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../src/store/sqlite/sqlite.ts";
 import { type Task, TASK_STATUSES, type TaskStatus } from "../src/task.ts";
 import {
@@ -38,7 +39,6 @@ import {
 } from "./helpers/store.ts";
 
 const MIB = 1024 * 1024;
-const PAGE = 4096;
 const MIGRATIONS = join(import.meta.dirname, "..", "src", "store", "sqlite", "migrations");
 
 test("everything acknowledged survives kill -9, and a batch is there as a whole or not at all", async (t) => {
@@ -390,6 +390,22 @@ test("changing a task does not write its prompt again", async (t) => {
   assert.ok(statSync(`${path}-wal`).size - before < MIB / 10);
 });
 
+test("what a task has cost is read as a list, and as the object with names that it was before", async (t) => {
+  const path = databasePath(t);
+  const use = { ...newUse(), queued: 0.25, promptTokens: 7, completionTokens: 3, gpuSeconds: 0.1 };
+  const store = await openedStore(t, { path });
+  await store.save([1, 2].map((seq) => ({ ...newTask(seq), use })));
+  await store.close();
+  execute(path, `UPDATE tasks SET used = '${JSON.stringify(use)}' WHERE seq = 1`);
+  const again = new SqliteStore({ path });
+  t.after(() => again.close());
+  const { live } = await again.open();
+  assert.deepEqual(
+    live.map((task) => task.use),
+    [use, use],
+  );
+});
+
 test("a task that is removed leaves no request", async (t) => {
   const path = databasePath(t);
   const store = await openedStore(t, { path });
@@ -554,7 +570,7 @@ function damagePage(path: string, which: "rootpage" | "last leaf", name: string)
       ? db.prepare("SELECT rootpage AS page FROM sqlite_schema WHERE name = ?").get(name)
       : db.prepare("SELECT max(pageno) AS page FROM dbstat WHERE name = ? AND pagetype = 'leaf'").get(name);
   db.close();
-  overwrite(path, (Number(found?.page) - 1) * PAGE, Buffer.alloc(PAGE, 0xff));
+  overwrite(path, (Number(found?.page) - 1) * PAGE_SIZE, Buffer.alloc(PAGE_SIZE, 0xff));
 }
 
 function overwrite(path: string, offset: number, bytes: Buffer): void {

@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { syncFile, syncFolder } from "../../common/sync.ts";
 import { AltLasError } from "../../errors.ts";
 import { clearMark, lacksLog } from "./log-mark.ts";
-import { openLocked, withoutLog } from "./schema.ts";
+import { openLocked, PAGE_SIZE, withoutLog } from "./schema.ts";
 
 /**
  * Replaces a database by a compact copy of itself. After any failure either the old file or the new one is in place.
@@ -26,7 +26,7 @@ export function compactDatabase(path: string, acceptMissingLog: boolean): { befo
     // Left by a run that was killed.
     rmSync(next, { force: true });
     closeSync(openSync(next, "wx", 0o600));
-    db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    db.exec(`PRAGMA page_size = ${PAGE_SIZE}; PRAGMA auto_vacuum = INCREMENTAL`);
     db.prepare("VACUUM INTO ?").run(next);
     syncFile(next);
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -21,7 +21,7 @@ export const CACHE_BYTES = 64 * 2 ** 20;
 export interface StoreLimits {
   /** Bytes of the file that SQLite may keep in memory; absent: `CACHE_BYTES`. */
   readonly cacheBytes?: number | undefined;
-  /** The largest the database file may become, in pages of 4096 bytes; beyond it saves fail like on a full disk. */
+  /** The largest the database file may become, in pages; beyond it saves fail like on a full disk. */
   readonly maxPages?: number | undefined;
 }
 

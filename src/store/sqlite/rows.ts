@@ -15,7 +15,7 @@ import {
   type TaskStatus,
   type Webhook,
 } from "../../task.ts";
-import { type TaskUse } from "../../task-use.ts";
+import { storedUse, useOf } from "./uses.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
 
 /** A new task on its way to the storage thread. */
@@ -71,7 +71,7 @@ const CHANGING = {
   cached_tokens: ({ result }) => (result === null ? null : result.cachedTokens),
   error_code: ({ error }) => (error === null ? null : error.code),
   error_sentence: ({ error }) => (error === null ? null : error.sentence),
-  used: ({ use }) => jsonOf(use),
+  used: ({ use }) => (use === null ? null : storedUse(use)),
   ends_with_client: ({ endsWithClient }) => (endsWithClient ? 1 : null),
   finished_shown: ({ finishedClock, finishedAt }) => otherThan(finishedClock ?? finishedAt, finishedAt),
 } as const satisfies Columns<Task>;
@@ -184,7 +184,7 @@ export function listedTaskOf(row: Row): ListedTask {
     placement: parsed<Placement>(row[READ.placement]),
     result: resultOf(row),
     error: errorOf(row),
-    use: parsed<TaskUse>(row[READ.used]),
+    use: useOf(row[READ.used]),
   };
 }
 
