@@ -1,7 +1,4 @@
-/**
- * Answers that llama.cpp holds to a grammar. It draws a token as always, and draws again among those that the grammar allows only where it
- * does not allow that one.
- */
+/** Grammars of llama.cpp, along which answers are followed token by token. */
 import { type Llama, LlamaGrammar, LlamaGrammarEvaluationState, type LlamaModel, type Token } from "node-llama-cpp";
 
 /** Grammars that are kept parsed: parsing is the dear part, and programs ask for the same few forms again and again. */
@@ -12,29 +9,41 @@ interface Bindings {
   readonly _bindings: {
     readonly AddonSampler: {
       canBeNextTokenForGrammarEvaluationState(state: unknown, token: Token): boolean;
+      acceptGrammarEvaluationStateToken(state: unknown, token: Token): void;
     };
   };
 }
 
 /** Follows one text along a grammar. */
 export class Constraint {
-  /** Takes each token that is drawn with it. */
-  readonly state: LlamaGrammarEvaluationState;
+  readonly #state: LlamaGrammarEvaluationState;
   readonly #sampling: Bindings["_bindings"]["AddonSampler"];
 
   constructor(llama: Llama, begun: LlamaGrammarEvaluationState) {
     const { _bindings: bindings } = llama as unknown as Bindings;
-    this.state = begun.clone();
+    this.#state = begun.clone();
     this.#sampling = bindings.AddonSampler;
   }
 
-  /**
-   * Whether this token, which has not been taken, may be next. Where a grammar allows no token at all, llama.cpp draws any.
-   */
+  /** Whether this token may be next: of those that end a text, whether the text may end here. */
   allows(token: Token): boolean {
-    const { _state: state } = this.state as unknown as { readonly _state: unknown };
-    return this.#sampling.canBeNextTokenForGrammarEvaluationState(state, token);
+    return this.#sampling.canBeNextTokenForGrammarEvaluationState(nativeOf(this.#state), token);
   }
+
+  /** The text goes on with this token, which is allowed. @throws {Error} it is not */
+  take(token: Token): void {
+    this.#sampling.acceptGrammarEvaluationStateToken(nativeOf(this.#state), token);
+  }
+
+  /** For a sampler, which may take what it draws: that is not taken here. */
+  copy(): LlamaGrammarEvaluationState {
+    return this.#state.clone();
+  }
+}
+
+function nativeOf(state: LlamaGrammarEvaluationState): unknown {
+  const { _state: native } = state as unknown as { readonly _state: unknown };
+  return native;
 }
 
 export class Grammars {

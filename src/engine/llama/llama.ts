@@ -32,6 +32,7 @@ import { FreeSlots } from "./slots.ts";
 import { type Pace, Prefill } from "./prefill.ts";
 import { samplerFor } from "./sampler.ts";
 import { type Constraint } from "./grammars.ts";
+import { heldDraw } from "./held-draw.ts";
 import { type Place } from "./logits.ts";
 import { constraintNow, newRun, outcomeOf, type Run, settle } from "./run.ts";
 import { roomBehind } from "../answer-length.ts";
@@ -39,16 +40,10 @@ import { type Move, planStep } from "./step-plan.ts";
 
 const NAN = "its next token has no probability (NaN)";
 
-/**
- * Says with each token how likely it was. Not of an answer that is held to a grammar: llama.cpp would look at the whole vocabulary for each
- * token, and not only where the grammar does not allow the one that was drawn.
- */
+/** Says with each token how likely it was. */
 const WITH_CONFIDENCE = { confidence: true } as const;
 
-const WITHOUT_CONFIDENCE = { confidence: false } as const;
-
-const STUCK =
-  "The model ended its answer before it had the form that was asked for: no token that it knows goes on with it.";
+const NO_ANSWER = "The model ended its answer before it began to write what has to have a form.";
 
 /** Work done since the model was loaded. */
 export interface LlamaStats {
@@ -244,47 +239,48 @@ export class LlamaEngine implements Engine {
         const piece = run.prompt.slice(at, at + promptTokens);
         run.remaining -= promptTokens;
         this.#stats.promptTokens += promptTokens;
-        if (generates) run.tokens = this.#generating(run, piece, options);
+        if (generates)
+          run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
+            ...options,
+            ...run.sampler.options,
+            yieldEogToken: true,
+          });
         else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
       }
-      const next = generates ? await run.tokens!.next() : undefined;
+      const next = generates ? await run.tokens!.next(run.replacement) : undefined;
       this.#progress++;
       const sampled = next?.value ?? undefined;
       if (sampled === undefined) return undefined;
-      let isNumber = !Number.isNaN(sampled.confidence);
-      if (run.constraint !== null || run.likely !== null)
-        isNumber &&= await this.#look(run, sampled.token, placeOf(move, moves));
-      return this.#tokenOf(run, sampled.token, isNumber);
+      if (Number.isNaN(sampled.confidence)) run.end = { error: this.#computedNonsense(NAN) };
+      else if (run.constraint === null && run.likely === null) return this.#tokenOf(run, sampled.token);
+      else return this.#tokenOf(run, await this.#drawn(run, sampled.token, placeOf(move, moves)));
+      return undefined;
     } catch (error) {
       run.end = { error: await this.#open!.log.failure("The model failed while generating", error) };
       return undefined;
     }
   }
 
-  #generating(run: Run, piece: Token[], options: { readonly evaluationPriority: EvaluationPriority }): Run["tokens"] {
-    const { slot, sampler, constraint } = run;
-    return slot!.sequence.evaluateWithMetadata(piece, constraint === null ? WITH_CONFIDENCE : WITHOUT_CONFIDENCE, {
-      ...options,
-      ...sampler.options,
-      ...(constraint && { grammarEvaluationState: () => constraintNow(run)?.state }),
-      yieldEogToken: true,
-    });
+  /** Holds a token to the form of its answer, and finds out how likely it is, where either is asked for. */
+  async #drawn(run: Run, token: Token, place: Place): Promise<Token> {
+    const { logits, model } = this.#open!;
+    const { likely, generated, sampler } = run;
+    const constraint = constraintNow(run);
+    let drawn = token;
+    if (constraint !== null) {
+      drawn = await heldDraw(logits!, { constraint, options: sampler.options, token, generated, place });
+      if (!model.isEogToken(drawn)) constraint.take(drawn);
+      run.replacement = drawn === token ? undefined : drawn;
+    }
+    if (likely !== null) likely.last = await logits!.likelihoods(place, drawn, likely.top);
+    return drawn;
   }
 
-  /** Finds out how likely the run's token is, where that is asked for. @returns whether the model has computed numbers */
-  async #look({ constraint, likely }: Run, token: Token, place: Place): Promise<boolean> {
-    const logits = this.#open!.logits!;
-    if (likely !== null) likely.last = await logits.likelihoods(place, token, likely.top);
-    return constraint === null || logits.areNumbers(place);
-  }
-
-  /** undefined: the run has ended. The end of a text is looked at too: NaN often looks like one. */
-  #tokenOf(run: Run, token: Token, isNumber: boolean): Token | undefined {
-    const { model } = this.#open!;
-    if (!isNumber) run.end = { error: this.#computedNonsense(NAN) };
-    else if (!model.isEogToken(token)) return token;
-    else if (run.constraint === null || run.constraint.allows(token)) run.end = "stop";
-    else run.end = { error: new EngineFailure("model_error", STUCK) };
+  /** undefined: the run has ended. */
+  #tokenOf(run: Run, token: Token): Token | undefined {
+    if (!this.#open!.model.isEogToken(token)) return token;
+    const isComplete = run.constraint === null || constraintNow(run) !== null;
+    run.end = isComplete ? "stop" : { error: new EngineFailure("model_error", NO_ANSWER) };
     return undefined;
   }
 
@@ -357,7 +353,7 @@ function noStats(): LlamaStats {
 
 /** Where a move's result is: those of a step have the slots in order. */
 function placeOf({ task }: Move<Run>, moves: readonly Move<Run>[]): Place {
-  const slot = task.slot!.index;
-  const behind = moves.filter(({ task: other, generates }) => generates && other.slot!.index > slot).length;
+  const slot = task.slot!;
+  const behind = moves.filter(({ task: other, generates }) => generates && other.slot!.index > slot.index).length;
   return { slot, row: -1 - behind };
 }

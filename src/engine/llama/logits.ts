@@ -6,11 +6,18 @@
  * model's step and keeps the event loop busy meanwhile. Three looks tell the same: how likely the likeliest token is among all, how much
  * less likely the next ones are than that, and how much less the drawn one, unless it is among them.
  */
-import { type LlamaContext, type LlamaModel, type Token } from "node-llama-cpp";
+import {
+  type LlamaContext,
+  type LlamaContextSequence,
+  type LlamaModel,
+  type SequenceEvaluateOptions,
+  type Token,
+} from "node-llama-cpp";
+import { type Slot } from "./slots.ts";
 
 /** The sampler and the call of node-llama-cpp 3.21, in no public interface; test/llama-logprobs.test.ts fails when they change. */
 interface AddonSampler {
-  applyConfig(config: Readonly<Record<string, unknown>>): void;
+  applyConfig(config: Config): void;
   dispose(): void;
 }
 
@@ -28,9 +35,15 @@ interface NativeContext {
   };
 }
 
+/** Makes what a sampler is told of the options of a sequence. */
+interface NativeSequence {
+  _resolveSamplerConfig(options: SequenceEvaluateOptions): Config;
+}
+
+type Config = Readonly<Record<string, unknown>>;
+
 const UNCHANGED = { temperature: 1, minP: 0, topK: 0, topP: 1, seed: 1 };
 const LIKELIEST_OF_ALL = { ...UNCHANGED, temperature: 0 };
-const LIKELIEST = { ...UNCHANGED, topK: 1 };
 
 /**
  * Added to the logit of the drawn token, so that it is among the two likeliest: enough for all that is drawn in earnest. Those that only a
@@ -52,10 +65,16 @@ export interface Likelihoods extends Likelihood {
   readonly top: readonly Likelihood[];
 }
 
+/** A token that may be drawn. */
+export interface Candidate {
+  readonly token: Token;
+  /** As a share of all of its list. */
+  readonly probability: number;
+}
+
 /** The place of a task in a step. */
 export interface Place {
-  /** The number of its slot. */
-  readonly slot: number;
+  readonly slot: Slot;
   /** Counted from the step's last result, which is -1. */
   readonly row: number;
 }
@@ -74,10 +93,19 @@ export class Logits {
     this.#context = decoded;
   }
 
-  /** Whether the best of them is a number, as it is not where the model computes nonsense. */
-  async areNumbers(place: Place): Promise<boolean> {
-    const [, , confidence] = await this.#look(place, LIKELIEST, false);
-    return !Number.isNaN(confidence);
+  /** So many of the likeliest, once biases and penalties have changed the logits; likeliest first. */
+  async likeliest(place: Place, options: SequenceEvaluateOptions, count: number): Promise<Candidate[]> {
+    return this.#candidates(place, { ...configOf(place, options), ...UNCHANGED, topK: count });
+  }
+
+  /**
+   * Draws one of those that a grammar allows. It looks at all tokens for that: 10 ms and more, for which all tasks of the step wait.
+   * @param options with the grammar's state, which may take the token
+   * @throws {Error} it allows none
+   */
+  async draw(place: Place, options: SequenceEvaluateOptions): Promise<Token> {
+    const [token] = await this.#look(place, configOf(place, options), false);
+    return token;
   }
 
   /** Of this token, and so many of the likeliest in its place. NaN where the model computes nonsense. */
@@ -94,30 +122,33 @@ export class Logits {
   }
 
   async #top(place: Place, known: Likelihood, count: number): Promise<Likelihood[]> {
-    const [, probabilities = []] = await this.#look(place, { ...UNCHANGED, topK: count }, true);
-    const pairs = Array.from({ length: probabilities.length / 2 }, (_, at) => ({
-      token: probabilities[2 * at] as Token,
-      probability: probabilities[2 * at + 1]!,
-    }));
-    const [best] = pairs;
-    return pairs.map(({ token, probability }) => ({ token, logprob: behind(known, probability / best!.probability) }));
+    const all = await this.#candidates(place, { ...UNCHANGED, topK: count });
+    return all.map(({ token, probability }) => ({ token, logprob: behind(known, probability / all[0]!.probability) }));
   }
 
   async #lifted(place: Place, known: Likelihood, token: Token): Promise<Likelihood> {
     for (const lift of LIFTS) {
       const tokenBiasValues = Float32Array.of(lift);
       const config = { ...UNCHANGED, topK: 2, tokenBiasKeys: Uint32Array.of(token), tokenBiasValues };
-      const [, probabilities = []] = await this.#look(place, config, true);
-      const own = Math.max(...probabilitiesOf(probabilities, (other) => other === token));
+      const all = await this.#candidates(place, config);
+      const own = all.find((one) => one.token === token)?.probability ?? 0;
       // Not that of `known` itself: another token may be exactly as likely.
-      const best = Math.max(...probabilitiesOf(probabilities, (other) => other !== token));
+      const best = all.find((one) => one.token !== token)?.probability ?? 0;
       if (own > 0 && best > 0) return { token, logprob: behind(known, own / best, lift) };
     }
     return { token, logprob: LEAST };
   }
 
-  #look({ slot, row }: Place, config: Readonly<Record<string, unknown>>, probabilities: boolean): Promise<Sampled> {
-    const sampler = (this.#samplers[slot] ??= this.#newSampler());
+  async #candidates(place: Place, config: Config): Promise<Candidate[]> {
+    const [, pairs = []] = await this.#look(place, config, true);
+    const candidates: Candidate[] = [];
+    for (let at = 0; at < pairs.length; at += 2)
+      candidates.push({ token: pairs[at] as Token, probability: pairs[at + 1]! });
+    return candidates;
+  }
+
+  #look({ slot, row }: Place, config: Config, probabilities: boolean): Promise<Sampled> {
+    const sampler = (this.#samplers[slot.index] ??= this.#newSampler());
     sampler.applyConfig(config);
     return this.#context.sampleToken(row, sampler, probabilities, !probabilities);
   }
@@ -128,6 +159,7 @@ function behind(known: Likelihood, share: number, lift = 0): number {
   return Math.min(0, Math.max(LEAST, known.logprob + Math.log(share) - lift));
 }
 
-function probabilitiesOf(probabilities: readonly number[], isMeant: (token: number) => boolean): number[] {
-  return probabilities.filter((_, at) => at % 2 === 1 && isMeant(probabilities[at - 1]!));
+function configOf({ slot }: Place, options: SequenceEvaluateOptions): Config {
+  const sequence: LlamaContextSequence & NativeSequence = slot.sequence as never;
+  return sequence._resolveSamplerConfig(options);
 }

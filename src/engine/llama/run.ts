@@ -1,6 +1,6 @@
 /** One call of `generate` on its way through the steps. */
 import { TextDecoder } from "node:util";
-import { type Token } from "node-llama-cpp";
+import { type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
 import { AnswerLogprobs } from "../answer-logprobs.ts";
 import { type AnswerShape, AnswerText, isShaped } from "../answer-text.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
@@ -11,11 +11,7 @@ import { type Sampler } from "./sampler.ts";
 import { type Slot } from "./slots.ts";
 
 /** What comes out of a step for a run. */
-interface Sampled {
-  readonly token: Token;
-  /** How likely it was, 0 to 1; absent: that was not asked for. */
-  readonly confidence?: number;
-}
+type Sampled = SequenceEvaluateOutput<{ readonly confidence: true }>;
 
 /** How a run's tokens are told with their probabilities. */
 interface Likely {
@@ -46,7 +42,9 @@ export interface Run {
   /** Set while the run holds a slot. */
   slot: Slot | undefined;
   /** Set once the whole prompt has been given to the model. */
-  tokens: AsyncGenerator<Sampled, void> | undefined;
+  tokens: AsyncGenerator<Sampled, void, void | Token> | undefined;
+  /** In the place of the token that came out last. */
+  replacement: Token | undefined;
   /** Prompt tokens that the model has not been given yet. */
   remaining: number;
   /** Prompt tokens that the slot held already. */
@@ -73,6 +71,7 @@ export function newRun({ generation, prompt: { tokens, shape }, limit, sampler, 
     constraint,
     slot: undefined,
     tokens: undefined,
+    replacement: undefined,
     remaining: tokens.length,
     cached: 0,
     generated: 0,

@@ -8,7 +8,7 @@ const GREEDY = { topK: 1, topP: 1, temperature: 1 };
 /** llama.cpp takes this seed for none, and draws one. */
 const NO_SEED = 2 ** 32 - 1;
 
-type SamplerOptions = Pick<
+export type SamplerOptions = Pick<
   SequenceEvaluateOptions,
   "topK" | "topP" | "minP" | "temperature" | "seed" | "repeatPenalty" | "tokenBias"
 >;
