@@ -1,12 +1,15 @@
-/** What the embedded engine tells of probabilities, against llama.cpp's own of the whole vocabulary. */
+/** What the embedded engine makes of a step's logits, against what llama.cpp makes of the whole vocabulary. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { getLlama, type Llama, type LlamaContext, LlamaLogLevel, type LlamaModel, type Token } from "node-llama-cpp";
+import { Grammars } from "../src/engine/llama/grammars.ts";
+import { heldDraw } from "../src/engine/llama/held-draw.ts";
 import { Logits } from "../src/engine/llama/logits.ts";
+import { type SamplerOptions } from "../src/engine/llama/sampler.ts";
 import { type Slot } from "../src/engine/llama/slots.ts";
 import { LLAMA } from "./helpers/engines.ts";
 
-describe("likelihoods of tokens", () => {
+describe("the logits of a step", () => {
   let llama: Llama;
   let model: LlamaModel;
   let context: LlamaContext;
@@ -20,7 +23,7 @@ describe("likelihoods of tokens", () => {
       maxThreads: 1,
     });
     model = await llama.loadModel({ modelPath: LLAMA.model, gpuLayers: 0 });
-    context = await model.createContext({ contextSize: 256, sequences: 2, threads: 1 });
+    context = await model.createContext({ contextSize: 256, sequences: 4, threads: 1 });
     logits = new Logits(model, context);
   });
   after(async () => {
@@ -41,7 +44,7 @@ describe("likelihoods of tokens", () => {
     }));
   }
 
-  it("are those of llama.cpp, of the likeliest tokens and of any other, for each task of a step", async () => {
+  it("tell how likely the likeliest tokens are and any other, for each task of the step", async () => {
     const all = await wholes(["Once upon a time", "The old man"]);
     for (const [at, { slot, whole }] of all.entries()) {
       const place = { slot, row: at - all.length };
@@ -60,5 +63,40 @@ describe("likelihoods of tokens", () => {
         );
       }
     }
+  });
+
+  it("give the likeliest token that a form allows, and others as the sampling says", async () => {
+    const [{ slot, whole }] = (await wholes(["Once upon a time"])) as [{ slot: Slot; whole: [Token, number][] }];
+    const place = { slot, row: -1 };
+    const grammars = new Grammars(llama, model);
+    const [free] = whole[0]!;
+    for (const grammar of ['root ::= " " [a-m] .*', "root ::= [^ a-z] .*", "root ::= [qxz]", 'root ::= "\u4e9c"']) {
+      const constraint = grammars.begin(grammar);
+      const drawn = (options: SamplerOptions, generated = 0) =>
+        heldDraw(logits, { constraint, options, token: free, generated, place });
+      const best = whole.find(([token]) => constraint.allows(token))![0];
+      assert.equal(await drawn({ topK: 1, topP: 1, temperature: 1 }), best, grammar);
+      const sampling = { topK: 40, topP: 0.95, minP: 0.05, temperature: 1, seed: 5 };
+      for (const generated of [0, 1, 2, 3]) {
+        const token = await drawn(sampling, generated);
+        assert(constraint.allows(token));
+        assert.equal(await drawn(sampling, generated), token);
+      }
+      assert(constraint.allows(await drawn({ ...sampling, topK: 0, topP: 1, minP: 0 })));
+    }
+  });
+
+  it("give no token where a form allows none", async () => {
+    const [{ slot, whole }] = (await wholes(["Once upon a time"])) as [{ slot: Slot; whole: [Token, number][] }];
+    const constraint = new Grammars(llama, model).begin("root ::= [^\\x00-\\UFFFFFFFF]");
+    const options = { topK: 1, topP: 1, temperature: 1 };
+    const draw = { constraint, options, token: whole[0]![0], generated: 0, place: { slot, row: -1 } };
+    await assert.rejects(
+      async () => {
+        // llama.cpp lets the bytes pass that only begin a character.
+        for (let bytes = 0; bytes < 4; bytes++) constraint.take(await heldDraw(logits, draw));
+      },
+      { code: "model_error" },
+    );
   });
 });

@@ -43,3 +43,5 @@ export class Work {
     }
   }
 }
+
+export const GRAMMAR_LIMITS: GrammarLimits = { schemaLength: 262_144, depth: 100, steps: 1e6, grammarLength: 1e6 };

@@ -6,13 +6,7 @@
  * model's step and keeps the event loop busy meanwhile. Three looks tell the same: how likely the likeliest token is among all, how much
  * less likely the next ones are than that, and how much less the drawn one, unless it is among them.
  */
-import {
-  type LlamaContext,
-  type LlamaContextSequence,
-  type LlamaModel,
-  type SequenceEvaluateOptions,
-  type Token,
-} from "node-llama-cpp";
+import { type LlamaContext, type LlamaModel, type SequenceEvaluateOptions, type Token } from "node-llama-cpp";
 import { type Slot } from "./slots.ts";
 
 /** The sampler and the call of node-llama-cpp 3.21, in no public interface; test/llama-logprobs.test.ts fails when they change. */
@@ -159,7 +153,7 @@ function behind(known: Likelihood, share: number, lift = 0): number {
   return Math.min(0, Math.max(LEAST, known.logprob + Math.log(share) - lift));
 }
 
-function configOf({ slot }: Place, options: SequenceEvaluateOptions): Config {
-  const sequence: LlamaContextSequence & NativeSequence = slot.sequence as never;
-  return sequence._resolveSamplerConfig(options);
+function configOf({ slot: { sequence } }: Place, options: SequenceEvaluateOptions): Config {
+  const { _resolveSamplerConfig: resolve } = sequence as unknown as NativeSequence;
+  return resolve.call(sequence, options);
 }

@@ -332,6 +332,7 @@ function capabilitiesOf(
     tools: generates && (template?.tools ?? null) !== null,
     completion: generates,
     embedding: embeds,
+    json_schema: generates,
     logprobs: generates,
   };
   return CAPABILITIES.filter((capability) => all[capability] === true);

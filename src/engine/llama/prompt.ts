@@ -4,7 +4,7 @@ import { type ChatRequest, type Request, type TextRequest } from "../../request.
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { renderedWithForm } from "../format-prompt.ts";
-import { grammarOf } from "./forms.ts";
+import { formGbnf } from "../form-grammar.ts";
 import { type ChatTemplate } from "./chat-template.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
@@ -83,5 +83,5 @@ export class Prompts {
 }
 
 function grammarFor({ format }: TextRequest): string | null {
-  return format === undefined ? null : grammarOf(format);
+  return format === undefined ? null : formGbnf(format);
 }

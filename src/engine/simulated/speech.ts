@@ -1,7 +1,7 @@
 /** What a simulated model has to say to a request: calls of tools, a text of the form that is asked for, or words without an end. */
 import { randomText, seededRandom } from "../../grammar/random-text.ts";
 import { type ChatRequest, type Request, type Tool, type ToolCall } from "../../request.ts";
-import { argumentsGrammar, formGrammar } from "./forms.ts";
+import { argumentsGrammar, formGrammar } from "../form-grammar.ts";
 import { callsSource, type Source, textSource, wordsFrom } from "./source.ts";
 import { WORDS } from "./words.ts";
 
