@@ -43,5 +43,3 @@ export class Work {
     }
   }
 }
-
-export const GRAMMAR_LIMITS: GrammarLimits = { schemaLength: 262_144, depth: 100, steps: 1e6, grammarLength: 1e6 };
