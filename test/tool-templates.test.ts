@@ -7,7 +7,14 @@ import { EngineFailure } from "../src/engine/failures.ts";
 import { ChatTemplate } from "../src/engine/llama/chat-template.ts";
 import { type ModelHeader } from "../src/engine/llama/header.ts";
 import { type Message, type Tool, type Tools } from "../src/request.ts";
-import { CALL_LIST, TAGGED_JSON, TOOL_TEMPLATES, UNKNOWN_SYNTAX } from "./helpers/tool-templates.ts";
+import {
+  BARE_OBJECT,
+  CALL_LIST,
+  PARAMETER_TAGS,
+  TAGGED_JSON,
+  TOOL_TEMPLATES,
+  UNKNOWN_SYNTAX,
+} from "./helpers/tool-templates.ts";
 
 const TOKENS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "a", "b", '"', "["];
 const [NORMAL, CONTROL] = [1, 3];
@@ -62,17 +69,17 @@ describe("the syntax of calls", () => {
       assert.equal(templateWith(source).tools?.family.name, name);
   });
 
-  it("tells whether a template takes several calls, and long ids", () => {
+  it("tells whether a template takes several calls, long ids, and any arguments", () => {
     const habits = Object.values(TOOL_TEMPLATES).map((source) => templateWith(source).tools!);
     assert.deepEqual(
-      habits.map(({ severalCalls, shortIds }) => [severalCalls, shortIds]),
+      habits.map(({ severalCalls, shortIds, anyArguments }) => [severalCalls, shortIds, anyArguments]),
       [
-        [true, false],
-        [true, false],
-        [true, false],
-        [true, true],
-        [true, false],
-        [false, false],
+        [true, false, true],
+        [true, false, false],
+        [true, false, true],
+        [true, true, true],
+        [true, false, false],
+        [false, false, true],
       ],
     );
   });
@@ -133,6 +140,24 @@ describe("a template", () => {
     assert.equal(whole(source, called('{"city": "Bur')), String.raw`"{\"city\": \"Bur"`);
     assert.equal(whole(source, called("[1]")), '"[1]"');
     assert.equal(whole(source, called("")), "{}");
+  });
+
+  it("is given an object in their place where it takes nothing else", () => {
+    const broken = '{"city": "Bur';
+    assert(whole(PARAMETER_TAGS, called(broken)).includes(`<parameter=arguments>\n${broken}\n</parameter>`));
+  });
+
+  it("that takes one call at once is given several one behind the other, each with its result", () => {
+    const calls = ["a", "b", "c"].map((id) => ({ id, name: "now", arguments: `{"id": "${id}"}` }));
+    const asked: Message = { role: "assistant", content: "Wait.", toolCalls: calls };
+    const text = whole(BARE_OBJECT, [QUESTION, asked, answer("b", "of b"), answer("a", "of a"), QUESTION]);
+    const order = ["Wait.", '"a"', "of a", '"b"', "of b", '"c"', QUESTION.content];
+    const places = order.map((part) => text.lastIndexOf(part));
+    assert.deepEqual(
+      places,
+      places.toSorted((a, b) => a - b),
+    );
+    assert.equal(text.match(/of a|of b|Wait/g)?.length, 3);
   });
 
   it("is given numbers that it cannot compute with as texts", () => {

@@ -2,28 +2,21 @@
  * The grammars of the forms that answers have to have. Programs ask for the same few forms again and again, so the last ones are kept.
  * Whoever took the request has compiled its schema already, to see whether it can be: nothing of that is handed on.
  */
+import { Kept } from "../common/kept.ts";
 import { compileSchema } from "../grammar/compile.ts";
 import { type Grammar } from "../grammar/expression.ts";
-import { gbnfOf } from "../grammar/gbnf.ts";
 import { ANY_OBJECT } from "../grammar/json.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../grammar/limits.ts";
 import { type AnswerFormat, type JsonSchema } from "../request.ts";
 import { EngineFailure } from "./failures.ts";
 
-const KEPT = 32;
+/** By the schema as JSON. */
+const kept = new Kept<Grammar>(32);
 
-/** By the schema as JSON, "" for any object; the least recently used first. */
-const kept = new Map<string, Form>();
-
-interface Form {
-  readonly grammar: Grammar;
-  /** undefined: nobody has asked for it yet. */
-  gbnf?: string;
-}
-
-/** @throws {EngineFailure} `invalid_input`: the schema cannot be compiled, and why */
+/** The same object for the same form. @throws {EngineFailure} `invalid_input`: the schema cannot be compiled, and why */
 export function formGrammar(format: AnswerFormat): Grammar {
-  return formOf(format).grammar;
+  if (format.kind === "json") return ANY_OBJECT;
+  return kept.get(JSON.stringify(format.schema), () => compiled(format.schema));
 }
 
 /**
@@ -33,22 +26,6 @@ export function formGrammar(format: AnswerFormat): Grammar {
 export function argumentsGrammar(schema: JsonSchema = { properties: {}, additionalProperties: false }): Grammar {
   if (typeof schema === "boolean") return ANY_OBJECT;
   return formGrammar({ kind: "schema", name: "arguments", schema: { ...schema, type: "object" }, strict: false });
-}
-
-/** As llama.cpp reads it. @throws {EngineFailure} as `formGrammar` */
-export function formGbnf(format: AnswerFormat): string {
-  const form = formOf(format);
-  return (form.gbnf ??= gbnfOf(form.grammar));
-}
-
-function formOf(format: AnswerFormat): Form {
-  const key = format.kind === "json" ? "" : JSON.stringify(format.schema);
-  const form = kept.get(key) ?? { grammar: format.kind === "json" ? ANY_OBJECT : compiled(format.schema) };
-  kept.delete(key);
-  kept.set(key, form);
-  const [oldest] = kept.keys();
-  if (kept.size > KEPT) kept.delete(oldest!);
-  return form;
 }
 
 function compiled(schema: JsonSchema): Grammar {

@@ -112,3 +112,36 @@ export function withUserTokens(file: Buffer, names: readonly string[]): Buffer {
   }
   return changed;
 }
+
+/** The same file with another chat template. */
+export function withChatTemplate(file: Buffer, template: string): Buffer {
+  const count = Number(file.readBigUInt64LE(16));
+  const entries: Buffer[] = [];
+  let at = 24;
+  for (let i = 0; i < count; i++) {
+    const keyEnd = at + 8 + Number(file.readBigUInt64LE(at));
+    const end = valueEnd(file, file.readUInt32LE(keyEnd), keyEnd + 4);
+    entries.push(file.subarray(at, end));
+    at = end;
+  }
+  const key = "tokenizer.chat_template";
+  const others = entries.filter((entry) => keyOf(entry) !== key);
+  const infos = infosOf(file, at);
+  const own = Buffer.concat([text(key), uint32(VALUE.string), text(template)]);
+  // Where weights lie is told from the end of the head on.
+  const weights = file.subarray(aligned(at + infos.reduce((sum, { length }) => sum + length, 0)));
+  return Buffer.concat([headOf([...others, own], infos), weights]);
+}
+
+/** What a file says of its tensors. */
+function infosOf(file: Buffer, start: number): Buffer[] {
+  let at = start;
+  return Array.from({ length: Number(file.readBigUInt64LE(8)) }, () => {
+    const from = at;
+    const nameEnd = at + 8 + Number(file.readBigUInt64LE(at));
+    const dimensions = file.readUInt32LE(nameEnd);
+    // Its dimensions, its type, and where its weights lie.
+    at = nameEnd + 4 + 8 * dimensions + 4 + 8;
+    return file.subarray(from, at);
+  });
+}

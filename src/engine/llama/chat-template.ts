@@ -7,8 +7,9 @@ import { messageOf } from "../../errors.ts";
 import { type Message, type Tools } from "../../request.ts";
 import { type ReasoningMarks } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
-import { messagesOf, toolsOf } from "../tools/conversation.ts";
+import { messagesOf, NO_HABITS, toolsOf } from "../tools/conversation.ts";
 import { findSyntax, type ToolSyntax } from "../tools/find-syntax.ts";
+import { maySeveral, mustCall } from "../tools/tool-grammar.ts";
 import { type ToolShape } from "../tools/tool-reader.ts";
 import { CallerTexts, type PromptPiece } from "./caller-texts.ts";
 import { type ModelHeader } from "./header.ts";
@@ -95,10 +96,12 @@ export class ChatTemplate {
 
   /** @throws {EngineFailure} `invalid_input`, with the template's own words: it refuses these messages; `unsupported`: it cannot render them */
   render(messages: readonly Message[], { thinks, tools }: Asked = THINKING): RenderedChat {
-    const shortIds = this.tools?.shortIds ?? false;
     const shape = tools === undefined ? undefined : this.#shapeOf(tools);
     // No `tools` at all where there are none: several templates take an empty list, or null, for tools.
-    const chat = { messages: messagesOf(messages, { shortIds }), ...(tools && { tools: toolsOf(tools.list) }) };
+    const chat = {
+      messages: messagesOf(messages, this.tools ?? NO_HABITS),
+      ...(tools && { tools: toolsOf(tools.list) }),
+    };
     const texts = new CallerTexts(this.#specials, this.#source);
     const safe = { ...texts.instead(chat), enable_thinking: thinks };
     try {
@@ -109,10 +112,10 @@ export class ChatTemplate {
   }
 
   /** @throws {EngineFailure} `unsupported` */
-  #shapeOf({ list, parallel }: Tools): ToolShape {
+  #shapeOf(tools: Tools): ToolShape {
     if (this.tools === null) throw new EngineFailure("unsupported", NO_TOOLS);
-    const { family, severalCalls } = this.tools;
-    return { family, tools: list, parallel: parallel && severalCalls, areSure: false };
+    const { family } = this.tools;
+    return { family, tools: tools.list, parallel: maySeveral(tools, this.tools), areSure: mustCall(tools) };
   }
 
   /** @throws {Error} with the template's words, or those of llama.cpp */

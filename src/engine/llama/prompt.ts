@@ -3,8 +3,9 @@ import { type LlamaModel, type Token } from "node-llama-cpp";
 import { type ChatRequest, type Request, type TextRequest } from "../../request.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
+import { answerGbnf } from "../answer-grammar.ts";
 import { renderedWithForm } from "../format-prompt.ts";
-import { formGbnf } from "../form-grammar.ts";
+import { mustCall } from "../tools/tool-grammar.ts";
 import { type ChatTemplate } from "./chat-template.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
@@ -42,7 +43,7 @@ export class Prompts {
       return this.#chat({ messages: [{ role: "user", content: request.text }] }, request);
     // A special token in a caller's text is only text.
     const tokens = this.#begun(this.#tokenizer.tokensOf(request.text, false), true);
-    return { tokens, shape: { stop: request.sampling.stop ?? NONE, marks: null }, grammar: grammarFor(request) };
+    return { tokens, shape: { stop: request.sampling.stop ?? NONE, marks: null }, grammar: answerGbnf(request, null) };
   }
 
   #chat({ messages, tools }: Conversation, request: TextRequest): Prompt {
@@ -51,10 +52,12 @@ export class Prompts {
       const sentence = "The model has no chat template, so that it takes a text, but no messages.";
       throw new EngineFailure("unsupported", sentence);
     }
-    const { format } = request;
+    // What is called has no form.
+    const format = tools !== undefined && mustCall(tools) ? undefined : request.format;
+    const grammar = answerGbnf(request, template.tools);
     // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
     const { pieces, ...shape } = renderedWithForm(messages, format, (all) =>
-      template.render(all, { thinks: format === undefined, tools }),
+      template.render(all, { thinks: grammar === null, tools }),
     );
     const tokens = pieces.flatMap(({ text, special }, index) => this.#tokenizer.tokensOf(text, special, index === 0));
     const { bos } = this.#model.tokens;
@@ -66,9 +69,9 @@ export class Prompts {
         stop: request.sampling.stop ?? NONE,
         marks: template.marks,
         ...shape,
-        isFormed: format !== undefined,
+        isFormed: grammar !== null,
       },
-      grammar: grammarFor(request),
+      grammar,
     };
   }
 
@@ -80,8 +83,4 @@ export class Prompts {
     if (start === null) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
     return [start];
   }
-}
-
-function grammarFor({ format }: TextRequest): string | null {
-  return format === undefined ? null : formGbnf(format);
 }

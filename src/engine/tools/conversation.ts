@@ -8,13 +8,21 @@ const SHORT_ID = 9;
 
 /** What a template is strict about. */
 export interface Habits {
-  /** Ids of calls have nine letters and digits; those of others are refused. */
+  /** Whether it refuses ids of calls that have not nine letters and digits. */
   readonly shortIds: boolean;
+  /** Whether it takes several calls in one message. */
+  readonly severalCalls: boolean;
+  /** Whether it takes arguments that are no object. */
+  readonly anyArguments: boolean;
 }
 
+/** Of a template that knows nothing of calls. */
+export const NO_HABITS: Habits = { shortIds: false, severalCalls: true, anyArguments: true };
+
 /** Without the keys of what is not there: several templates take null, and an empty list, for something. */
-export function messagesOf(messages: readonly Message[], { shortIds }: Habits): readonly object[] {
-  const idOf = (id: string): string => (shortIds ? shortened(id) : id);
+export function messagesOf(all: readonly Message[], habits: Habits): readonly object[] {
+  const messages = habits.severalCalls ? all : withSingleCalls(all);
+  const idOf = (id: string): string => (habits.shortIds ? shortened(id) : id);
   const names = new Map<string, string>();
   return messages.map(({ role, content, toolCalls, toolCallId, name }) => {
     for (const call of toolCalls ?? []) names.set(call.id, call.name);
@@ -22,17 +30,35 @@ export function messagesOf(messages: readonly Message[], { shortIds }: Habits): 
     return {
       role,
       content,
-      ...(toolCalls !== undefined && { tool_calls: toolCalls.map((call) => ({ ...callOf(call), id: idOf(call.id) })) }),
+      ...(toolCalls !== undefined && {
+        tool_calls: toolCalls.map((call) => ({ ...callOf(call, habits), id: idOf(call.id) })),
+      }),
       ...(toolCallId !== undefined && { tool_call_id: idOf(toolCallId) }),
       ...(called !== undefined && { name: called }),
     };
   });
 }
 
-function callOf({ name, arguments: text }: ToolCall): object {
+function callOf({ name, arguments: text }: ToolCall, { anyArguments }: Habits): object {
   const found = text.trim() === "" ? {} : valueIn(text);
   // What was cut off, or is no JSON, is told as it was written.
-  return { type: "function", function: { name, arguments: isObject(found) ? found : text } };
+  const told = isObject(found) ? found : anyArguments ? text : { arguments: text };
+  return { type: "function", function: { name, arguments: told } };
+}
+
+/** As if a model had waited for the result of each call before the next one. */
+function withSingleCalls(messages: readonly Message[]): readonly Message[] {
+  const results = new Map(messages.flatMap((message) => (message.toolCallId ? [[message.toolCallId, message]] : [])));
+  const moved = new Set<Message>();
+  return messages.flatMap((message) => {
+    const { toolCalls = [], ...rest } = message;
+    if (toolCalls.length < 2) return moved.has(message) ? [] : [message];
+    return toolCalls.flatMap((call, index) => {
+      const result = results.get(call.id);
+      if (result !== undefined) moved.add(result);
+      return [{ ...rest, content: index === 0 ? rest.content : "", toolCalls: [call] }, ...(result ? [result] : [])];
+    });
+  });
 }
 
 export function toolsOf(tools: readonly Tool[]): readonly object[] {

@@ -5,8 +5,6 @@ import { FAMILIES, type Family } from "./families.ts";
 
 export interface ToolSyntax extends Habits {
   readonly family: Family;
-  /** Whether the template can write several calls in one message. */
-  readonly severalCalls: boolean;
 }
 
 /** What a template is given, beside what it always is. */
@@ -20,6 +18,7 @@ const [FIRST, SECOND, KEY, VALUE, TOLD, RESULT] = ["first", "second", "key", "va
   (word) => `alt_las_${word}`,
 ) as [string, string, string, string, string, string];
 
+const VALUES = { [KEY]: VALUE, count: 7, ready: true, list: [1, "b"] };
 const QUESTION: Message = { role: "user", content: "alt_las_question" };
 const TOOLS: readonly Tool[] = [
   { name: TOLD, description: TOLD, parameters: { type: "object", properties: { [KEY]: { type: "string" } } } },
@@ -37,25 +36,25 @@ export function findSyntax(render: (variables: ToolVariables) => string): ToolSy
   const tools = toolsOf(TOOLS);
   for (const shortIds of [false, true]) {
     for (const severalCalls of [true, false]) {
-      const messages = messagesOf(conversation(severalCalls), { shortIds });
+      const habits = { shortIds, severalCalls, anyArguments: true };
+      const messages = messagesOf(conversation(severalCalls), habits);
       const text = attempt({ messages, tools });
       if (!text.includes(TOLD) || !text.includes(RESULT)) continue;
       const family = familyIn(text, attempt({ messages: messages.slice(0, 1), tools }), severalCalls);
-      if (family !== null) return { family, severalCalls, shortIds };
+      if (family === null) continue;
+      const broken = messagesOf(conversation(false, RESULT), habits);
+      return { ...habits, family, anyArguments: attempt({ messages: broken, tools }).includes(FIRST) };
     }
   }
   return null;
 }
 
-function conversation(hasSeveral: boolean): readonly Message[] {
-  const calls = [FIRST, ...(hasSeveral ? [SECOND] : [])].map(callOf);
+/** @param text the arguments; absent: values of several types */
+function conversation(hasSeveral: boolean, text = JSON.stringify(VALUES)): readonly Message[] {
+  const names = hasSeveral ? [FIRST, SECOND] : [FIRST];
+  const calls = names.map((name): ToolCall => ({ id: `call_${name}`, name, arguments: text }));
   const answers = calls.map(({ id, name }): Message => ({ role: "tool", content: RESULT, toolCallId: id, name }));
   return [QUESTION, { role: "assistant", content: "", toolCalls: calls }, ...answers];
-}
-
-function callOf(name: string): ToolCall {
-  const values = { [KEY]: VALUE, count: 7, ready: true, list: [1, "b"] };
-  return { id: `call_${name}`, name, arguments: JSON.stringify(values) };
 }
 
 /** @param question the conversation without its calls, up to where an answer begins */

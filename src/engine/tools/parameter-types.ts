@@ -29,14 +29,14 @@ export class ParameterTypes {
 
   /** The schema of an argument; undefined: any value. */
   propertyOf(key: string): JsonSchema | undefined {
-    const { properties } = this.#resolved(this.#schema);
+    const { properties } = this.resolved(this.#schema);
     return isObject(properties) && Object.hasOwn(properties, key) ? (properties[key] as JsonSchema) : undefined;
   }
 
   /** The types of JSON that a schema allows; null: it does not say. */
   typesOf(schema: unknown, depth = 0): ReadonlySet<string> | null {
     if (depth > DEPTH) return null;
-    const { type, enum: values, const: value, ...rest } = this.#resolved(schema);
+    const { type, enum: values, const: value, ...rest } = this.resolved(schema);
     if (typeof type === "string") return new Set([type]);
     if (Array.isArray(type)) return new Set(type as string[]);
     if (Array.isArray(values)) return new Set(values.map(typeOf));
@@ -50,8 +50,8 @@ export class ParameterTypes {
     return null;
   }
 
-  /** Follows `$ref` into the tool's own definitions. */
-  #resolved(schema: unknown): Readonly<Record<string, unknown>> {
+  /** Follows `$ref` into the tool's own definitions. @returns {} of what says nothing by keywords */
+  resolved(schema: unknown): Readonly<Record<string, unknown>> {
     let found = schema;
     for (let depth = 0; depth < DEPTH && isObject(found) && typeof found["$ref"] === "string"; depth++)
       found = partAt(this.#schema, found["$ref"]);
