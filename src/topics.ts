@@ -58,6 +58,13 @@ export const TASK_STARTED = new Topic<{
   readonly waited: number;
 }>("task.started");
 
+/** The engine of a running task is about to ask a server for it. */
+export const TASK_SENT_ON = new Topic<{
+  readonly task: Readonly<Task>;
+  /** Sends a header with each request for it. */
+  addHeader(name: string, value: string): void;
+}>("task.sent_on");
+
 /** New output of a running task, once for each step of its engine. */
 export const TASK_OUTPUT = new Topic<{
   readonly task: Readonly<Task>;

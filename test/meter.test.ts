@@ -22,6 +22,7 @@ class Runs {
   readonly #numbers = new Map<Task, number>();
   #next = 1;
   readonly runs = new WorkerRuns({
+    asksServer: false,
     send: () => {},
     busy: () => {},
     ended: (sink, outcome) => sink.ended(outcome),

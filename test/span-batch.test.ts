@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Common } from "../src/observe/traces/common-attributes.ts";
 import { Envelope } from "../src/observe/traces/envelope.ts";
 import { type SpanId, traceIdOf, spanIdOf } from "../src/observe/traces/ids.ts";
-import { Common, INTERNAL, keyOf, SpanBatch, type SpanHead } from "../src/observe/traces/span-batch.ts";
+import { INTERNAL, keyOf, SpanBatch, type SpanHead } from "../src/observe/traces/span-batch.ts";
 import { type KeptSpan, type SentSpans, spansIn } from "./helpers/otlp.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";

@@ -20,6 +20,7 @@ import {
 import { startLocalServer } from "./helpers/local-server.ts";
 import { type Collector, startCollector } from "./helpers/stand-in-collector.ts";
 import { newTask } from "./helpers/store.ts";
+import { StandIn } from "./helpers/upstream.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const PARENT = "b7ad6b7169203331";
@@ -121,6 +122,27 @@ test("a request, the wait, the placement, the run and the webhook of a task are 
   const sent = collector.bodies.join("\n");
   for (const secret of ["a secret prompt", "a-secret-path", task.result!.text])
     assert.ok(!sent.includes(secret), secret);
+});
+
+test("a server that an engine asks is told of the run, for each task and each request for it", async (t) => {
+  await using standIn = await StandIn.open({ vendor: "vllm" });
+  const collector = await collecting(t);
+  const device = `{ name: far, engine: { kind: openai, url: '${standIn.url}' } }`;
+  const server = await startLocalServer(t, { config: `gpu: { devices: [${device}] }` });
+  await server.became(0, "ready");
+  const headers = { traceparent: TRACEPARENT, tracestate: "vendor=1" };
+  await server.run({ text: "the first one", max_length: 2 }, headers);
+  await server.run({ text: "the second one", max_length: 2 });
+  await server.stop();
+  const runs = collector.spans.filter(({ name }) => name.startsWith("text_completion"));
+  assert.deepEqual(
+    ["the first one", "the second one"].map((text) => standIn.asked(text)[0]!.headers.traceparent),
+    runs.map(({ traceId, spanId }) => `00-${traceId}-${spanId}-01`),
+  );
+  assert.equal(runs[0]!.traceId, TRACE);
+  const proofs = standIn.seen.filter(({ headers: sent }) => sent.traceparent === undefined);
+  assert.ok(proofs.length > 0, "what asks for no task has none");
+  assert.equal(standIn.asked("the first one")[0]!.headers.tracestate, "vendor=1");
 });
 
 test("the spans of a task outlive the request that brought it", async (t) => {

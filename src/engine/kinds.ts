@@ -15,6 +15,8 @@ interface EngineTraits {
   readonly startsProgram: boolean;
   /** The library that computes inside the worker's process; null: nothing is computed there. */
   readonly library: string | null;
+  /** Whether it asks a server for each task, by HTTP. */
+  readonly asksServer: boolean;
   /** Whether it waits as long as `first_byte_timeout` and `token_timeout` say, and gives up by itself then. */
   readonly hasPatience: boolean;
 }
@@ -26,6 +28,7 @@ export const ENGINES = {
     model: "file",
     startsProgram: false,
     library: "llama.cpp",
+    asksServer: false,
     hasPatience: false,
   },
   "llama-server": {
@@ -34,6 +37,7 @@ export const ENGINES = {
     model: "file",
     startsProgram: true,
     library: null,
+    asksServer: true,
     hasPatience: true,
   },
   openai: {
@@ -42,6 +46,7 @@ export const ENGINES = {
     model: "name",
     startsProgram: false,
     library: null,
+    asksServer: true,
     hasPatience: true,
   },
   simulated: {
@@ -50,6 +55,7 @@ export const ENGINES = {
     model: "unused",
     startsProgram: false,
     library: null,
+    asksServer: false,
     hasPatience: false,
   },
 } as const satisfies Readonly<Record<string, EngineTraits>>;

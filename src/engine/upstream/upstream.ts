@@ -11,6 +11,7 @@ import { messageOf } from "../../errors.ts";
 import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL } from "./answer-reader.ts";
 import { type Patience } from "../engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
+import { taskHeaders } from "./task-headers.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { codeIn, saidOfParser, wordsIn } from "./upstream-words.ts";
 
@@ -206,7 +207,8 @@ export class Upstream {
       ofConnection: (error) => this.#failure(error),
       ofAnswer: (error) => this.#cleaned(error),
     });
-    const headers = { ...this.#headers, ...(body !== undefined && { "content-type": "application/json" }) };
+    const json = body !== undefined && { "content-type": "application/json" };
+    const headers = { ...taskHeaders(), ...this.#headers, ...json };
     const request = {
       method,
       path: this.#base + path,

@@ -9,6 +9,8 @@ import { type FinishReason } from "../../task.ts";
 export interface RunRequest {
   readonly run: number;
   readonly request: Request;
+  /** For a server that the engine asks; absent: none. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export type ToWorker =

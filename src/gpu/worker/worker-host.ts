@@ -2,9 +2,16 @@
  * The work of a worker, wherever it runs: it obeys the server's messages with one engine, and tells the results. Its surroundings, a
  * process or a stand-in for one, is its `HostPort`.
  */
-import { type DeviceMemory, type Engine, type EngineEnd, type SimulatedFaults } from "../../engine/engine.ts";
+import {
+  type DeviceMemory,
+  type Engine,
+  type EngineEnd,
+  type Generation,
+  type SimulatedFaults,
+} from "../../engine/engine.ts";
 import { createEngine } from "../../engine/open.ts";
 import { EngineFailure, reportOf } from "../../engine/failures.ts";
+import { withHeaders } from "../../engine/upstream/task-headers.ts";
 import { Answer } from "./answer.ts";
 import { visibleCudaGpus } from "./cuda.ts";
 import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
@@ -111,15 +118,16 @@ export class WorkerHost {
     this.#port.leave();
   }
 
-  async #start({ run, request }: RunRequest): Promise<void> {
+  async #start({ run, request, headers }: RunRequest): Promise<void> {
     const controller = new AbortController();
     const startedAt = performance.now();
     let lastTokenAt = startedAt;
     this.#runs.set(run, controller);
     try {
-      if (this.#engine === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
+      const engine = this.#engine;
+      if (engine === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
       const answer = new Answer(request);
-      const { isHeld, ...outcome } = await this.#engine.generate({
+      const generation: Generation = {
         request,
         signal: controller.signal,
         begin: (promptTokens) => this.#steps.start({ run, promptTokens }),
@@ -128,7 +136,8 @@ export class WorkerHost {
           this.#steps.piece(run, delta, tokens, lastTokenAt === startedAt);
           lastTokenAt = performance.now();
         },
-      });
+      };
+      const { isHeld, ...outcome } = await withHeaders(headers, () => engine.generate(generation));
       const executionTime = (lastTokenAt - startedAt) / 1000;
       const isWhole = outcome.finishReason === "stop";
       const mismatch = isWhole && isHeld !== true ? await answer.mismatch() : null;

@@ -3,6 +3,7 @@ import { AltLasError, messageOf } from "../../errors.ts";
 import { lengthOf, type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
+import { TASK_SENT_ON } from "../../topics.ts";
 import { type FromWorker, type RunRequest, type StepPiece, type ToWorker } from "./messages.ts";
 import { type Energy } from "../card/energy.ts";
 import { Meter } from "./meter.ts";
@@ -20,6 +21,8 @@ export interface WorkerRunsParts {
   busy(): void;
   /** A run has ended and its slot is free; all its text has been told. */
   ended(sink: RunSink, outcome: Outcome): void;
+  /** Whether its engine asks a server for each task. */
+  readonly asksServer: boolean;
   /** Of its cards; absent: nobody measures it. */
   readonly energy?: Energy | undefined;
   /** Milliseconds on the monotonic clock; for tests. */
@@ -179,7 +182,16 @@ export class WorkerRuns {
     if (this.#outbox.length === 0) return;
     const requests = this.#outbox;
     this.#outbox = [];
-    this.#parts.send({ type: "run", requests });
+    const isTold = this.#parts.asksServer && TASK_SENT_ON.isHeard;
+    this.#parts.send({ type: "run", requests: isTold ? requests.map((one) => this.#withHeaders(one)) : requests });
+  }
+
+  #withHeaders(given: RunRequest): RunRequest {
+    const task = this.#runs.get(given.run)?.task ?? null;
+    if (task === null) return given;
+    const headers: Record<string, string> = {};
+    TASK_SENT_ON.publish({ task, addHeader: (name, value) => (headers[name] = value) });
+    return { ...given, headers };
   }
 
   #addPieces(pieces: readonly StepPiece[], now: number): void {

@@ -1,5 +1,6 @@
 /** The server's half of one worker, from its start to its death: gives it work, watches it, and reports the outcomes. */
 import { type DeviceMemory, type EngineInfo, type UpstreamFigures } from "../../engine/engine.ts";
+import { engineTraits } from "../../engine/kinds.ts";
 import { type FailureCode } from "../../engine/failures.ts";
 import { type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
@@ -98,6 +99,7 @@ export class GpuWorker {
       busy: () => this.#watch.gotOn(),
       ended: (sink, outcome) => events.ended(sink, outcome),
       energy: options.energy,
+      asksServer: engineTraits(options.engine.kind).asksServer,
     });
     this.#ticks = setInterval(() => this.#onTick(), TICK_MS);
     const { gpuId, engine, proveCuda } = options;

@@ -4,7 +4,8 @@
  */
 import { TO_THE_END } from "../../request.ts";
 import { type Task, type TaskResult } from "../../task.ts";
-import { Common, keyOf, type SpanBatch } from "./span-batch.ts";
+import { Common } from "./common-attributes.ts";
+import { keyOf, type SpanBatch } from "./span-batch.ts";
 
 const OPERATIONS = { chat: "chat", completion: "text_completion", embedding: "embeddings" } as const;
 

@@ -2,7 +2,8 @@
 import { type IncomingMessage } from "node:http";
 import { REQUEST_BEGAN, REQUEST_ENDED } from "../../topics.ts";
 import { type SpanId } from "./ids.ts";
-import { Common, keyOf, moment, SERVER } from "./span-batch.ts";
+import { Common } from "./common-attributes.ts";
+import { keyOf, moment, SERVER } from "./span-batch.ts";
 import { contextIn, type TraceContext } from "./trace-context.ts";
 import { type Tracer } from "./tracer.ts";
 

@@ -9,12 +9,21 @@
 import { type InstanceRef } from "../../gpu/facts.ts";
 import { sentenceOf } from "../../reasons.ts";
 import { attemptNumber, type Outcome, type Placement, type Task, type TaskResult } from "../../task.ts";
-import { TASK_ACCEPTED, TASK_ENDED, TASK_LEFT, TASK_REQUEUED, TASK_STARTED, TASK_WITHDRAWN } from "../../topics.ts";
+import {
+  TASK_ACCEPTED,
+  TASK_ENDED,
+  TASK_LEFT,
+  TASK_REQUEUED,
+  TASK_SENT_ON,
+  TASK_STARTED,
+  TASK_WITHDRAWN,
+} from "../../topics.ts";
 import { operationOf, writeRequest, writeResponse } from "./gen-ai.ts";
-import { newSpanId } from "./ids.ts";
+import { newSpanId, type SpanId } from "./ids.ts";
 import { type RequestSpans } from "./request-spans.ts";
-import { Common, INTERNAL, keyOf, moment, type SpanBatch, type Written } from "./span-batch.ts";
-import { type TraceContext } from "./trace-context.ts";
+import { Common } from "./common-attributes.ts";
+import { INTERNAL, keyOf, moment, type SpanBatch, type Written } from "./span-batch.ts";
+import { headersOf, type TraceContext } from "./trace-context.ts";
 import { type Tracer } from "./tracer.ts";
 
 /** Ended tasks and batches whose traces are remembered, for their webhooks. */
@@ -41,6 +50,8 @@ interface Run {
   readonly placement: Placement | null;
   readonly number: number;
   readonly model: string | null;
+  /** null: nobody was told of it yet. */
+  spanId: SpanId | null;
 }
 
 interface Live {
@@ -79,6 +90,7 @@ export class TaskSpans {
     this.#ends = [
       TASK_ACCEPTED.subscribe(({ task, origin }) => this.#accepted(task, origin)),
       TASK_STARTED.subscribe(({ task, instance }) => this.#started(task, instance)),
+      TASK_SENT_ON.subscribe(({ task, addHeader }) => this.#sentOn(task, addHeader)),
       TASK_LEFT.subscribe(({ task, outcome }) => this.#left(task, outcome)),
       TASK_REQUEUED.subscribe(({ task }) => this.#requeued(task)),
       TASK_ENDED.subscribe(({ task }) => this.#over(task, task.status)),
@@ -128,7 +140,23 @@ export class TaskSpans {
     const live = known ?? this.#begin(task);
     const from = known === undefined ? live.from : moment();
     const { placement } = task;
-    live.run = { from, instance, placement, number: attemptNumber(task), model: task.model ?? task.ranModel };
+    live.run = {
+      from,
+      instance,
+      placement,
+      number: attemptNumber(task),
+      model: task.model ?? task.ranModel,
+      spanId: null,
+    };
+  }
+
+  /** By then its request is known: that is told in the turn of the event loop in which it starts. */
+  #sentOn({ id }: Readonly<Task>, addHeader: (name: string, value: string) => void): void {
+    const live = this.#live.get(id);
+    if (live?.run == null) return;
+    live.run.spanId = newSpanId();
+    const context = { ...this.#contextOf(live), spanId: live.run.spanId };
+    for (const [name, value] of Object.entries(headersOf(context))) addHeader(name, value);
   }
 
   #left(task: Readonly<Task>, outcome: Outcome): void {
@@ -216,8 +244,9 @@ export class TaskSpans {
     { run, where, end }: { readonly run: Run; readonly where: Written; readonly end: End },
   ): void {
     const operation = operationOf(task);
-    const { from, model, number } = run;
-    const span = this.#child(model === null ? operation : `${operation} ${model}`, live, from, moment());
+    const { from, model, number, spanId } = run;
+    const name = model === null ? operation : `${operation} ${model}`;
+    const span = this.#child(name, live, from, moment(), spanId ?? undefined);
     if (span === null) return;
     span.again(where);
     span.whole(ATTEMPT, number);
@@ -231,12 +260,12 @@ export class TaskSpans {
   }
 
   /** Begins a span under that of the request. */
-  #child(name: string, live: Live, from: number, to: number): SpanBatch | null {
+  #child(name: string, live: Live, from: number, to: number, spanId = newSpanId()): SpanBatch | null {
     const context = this.#contextOf(live);
     if (!context.isSampled) return null;
     return this.#tracer.write({
       context,
-      spanId: newSpanId(),
+      spanId,
       parentId: context.spanId,
       name,
       kind: INTERNAL,
