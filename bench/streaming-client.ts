@@ -95,6 +95,7 @@ export function throughLlamaServer({
         shape: { stop: [], marks: null },
         request: completionOf(text, { maxTokens, temperature }),
         maxTokens,
+        grammar: null,
       }),
     text: /"content":"[^"]/,
     tokens: /"stop":true.*"tokens_predicted":(\d+)/s,

@@ -209,18 +209,24 @@ describe("fuzzed", () => {
         content: anything,
         prompt_progress: fc.oneof(anything, fc.record({ total: anything, cache: anything })),
         "timings/cache_n": anything,
+        completion_probabilities: fc.oneof(
+          anything,
+          fc.array(fc.record({ token: anything, logprob: anything, bytes: anything })),
+        ),
       },
       { requiredKeys: [] },
     );
     fc.assert(
-      fc.property(fc.array(fc.oneof(said, anything), { maxLength: 6 }), (events) => {
+      fc.property(fc.array(fc.oneof(said, anything), { maxLength: 6 }), fc.boolean(), (events, withTokens) => {
         let tokens = 0;
         const emit = (delta: Delta, more: number) => {
           const text = textOf(delta);
           assert(text.isWellFormed());
           tokens += more;
         };
-        const completion = new Completion({ tokens: null, shape: { stop: [], marks: null }, maxTokens: 9 }, 4096, {
+        const shape = { stop: [], marks: null };
+        const request = { ...completionOf("a"), ...(withTokens && { logprobs: 3 }) };
+        const completion = new Completion({ tokens: null, shape, maxTokens: 9, request, grammar: null }, 4096, {
           emit,
         });
         try {
@@ -229,7 +235,7 @@ describe("fuzzed", () => {
           assert(events.some((value) => (value as { stop?: unknown } | null)?.stop === true));
           assert(isCount(outcome.promptTokens, 4096) && isCount(outcome.cachedTokens, outcome.promptTokens ?? 4096));
         } catch (error) {
-          assert(error instanceof UpstreamError, String(error));
+          assert(error instanceof UpstreamError || (withTokens && error instanceof EngineFailure), String(error));
         }
         assert(isCount(tokens, 9));
       }),

@@ -17,8 +17,8 @@ export type StandInFault =
       readonly headers?: Record<string, string>;
       readonly body: string;
     }
-  /** Sends this as it is, and goes on. */
-  | { readonly kind: "say"; readonly data: string; readonly after: number }
+  /** Sends this as it is, and goes on; `ifHeld`: only where it is to hold the answer to a grammar. */
+  | { readonly kind: "say"; readonly data: string; readonly after: number; readonly ifHeld?: boolean }
   /** Closes the connection; ends the answer as if it were complete; sends nothing more; does nothing more at all; dies. */
   | { readonly kind: "cut" | "end" | "stall" | "freeze" | "die"; readonly after: number }
   /** Takes so many milliseconds for each token. */
@@ -98,11 +98,12 @@ function send(response: ServerResponse, status: number, body: string, headers: R
   response.writeHead(status, { "content-type": "application/json", ...headers }).end(body);
 }
 
-function generate(response: ServerResponse, { prompt, n_predict }: Record<string, unknown>): void {
+function generate(response: ServerResponse, { prompt, n_predict, grammar }: Record<string, unknown>): void {
   const tokens = typeof prompt === "string" ? tokensOf(prompt) : (prompt as number[]);
   const text = Buffer.from(Int32Array.from(tokens).buffer).toString();
   const found = Object.entries(faults.tasks ?? {}).find(([word]) => text.includes(word))?.[1];
-  const fault = asked++ < (faults.spared ?? 0) ? undefined : found;
+  const isSpared = asked++ < (faults.spared ?? 0) || (found?.kind === "say" && found.ifHeld === true && !grammar);
+  const fault = isSpared ? undefined : found;
   if (fault?.kind === "refuse") return send(response, fault.status, fault.body, fault.headers);
   const cached = Math.min(Math.max(0, ...held.map((other) => sharedWith(other, tokens))), tokens.length - 1);
   held = [...held, tokens].slice(-Number(values.parallel));

@@ -2,7 +2,9 @@
 import { type TextRequest, wholeSampling } from "../../request.ts";
 import { AnswerText, isShaped, marksOf } from "../answer-text.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
+import { ToldTokens } from "../told-tokens.ts";
 import { failureStatusIn, wholeIn } from "../upstream/figures.ts";
+import { tokensIn as probableIn } from "../upstream/logprobs.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { objectIn } from "../upstream/json-fields.ts";
 import { type Upstream, type UpstreamAnswer, UpstreamError } from "../upstream/upstream.ts";
@@ -21,23 +23,27 @@ const NO_SEED = 2 ** 32 - 1;
 /** Of the last event. Without this it would bring the whole prompt along. */
 const RESPONSE_FIELDS = ["stop", "stop_type", "tokens_predicted", "tokens_evaluated", "timings/cache_n"];
 
-export function bodyFor({ prompt, request, maxTokens, shape }: Order): object {
+export function bodyFor({ prompt, request, maxTokens, shape, grammar }: Order): object {
   const marks = [...marksOf(shape.marks), ...(shape.tools?.family.marks ?? [])];
   return {
     prompt,
     n_predict: maxTokens,
     ...samplerFor(request, maxTokens),
+    ...(grammar !== null && { grammar }),
     // Where they are special tokens, their text would not be told.
     ...(marks.length > 0 && { preserved_tokens: marks }),
     cache_prompt: true,
     stream: true,
     // A long prompt is told piece by piece, so that it does not look like a server that hangs.
     return_progress: true,
-    // Only a probability tells NaN from text. It is that among the few tokens that sampling has left: that of all would cost time.
-    n_probs: 1,
-    post_sampling_probs: true,
+    ...probabilityFields(request),
     response_fields: RESPONSE_FIELDS,
   };
+}
+
+/** Only a probability tells NaN from text. It is that among the few tokens that sampling has left, unless those of all are asked for, which cost time. */
+function probabilityFields({ logprobs }: TextRequest): object {
+  return logprobs === undefined ? { n_probs: 1, post_sampling_probs: true } : { n_probs: Math.max(1, logprobs) };
 }
 
 function samplerFor(request: TextRequest, maxTokens: number): object {
@@ -81,6 +87,10 @@ export class Completion {
   readonly #text = new WholeCharacters();
   /** null: all that is generated is the answer's text. */
   readonly #answer: AnswerText | null;
+  /** null: no probabilities were asked for. */
+  readonly #probable: { readonly tokens: ToldTokens; readonly most: number } | null;
+  /** Whether a grammar may be why no token has a probability. */
+  readonly #isHeld: boolean;
   readonly #context: number;
   #promptTokens: number | null = null;
   #begun = false;
@@ -92,13 +102,17 @@ export class Completion {
 
   /** @param context tokens of prompt and answer together */
   constructor(
-    { tokens, shape, maxTokens }: Pick<Order, "tokens" | "shape" | "maxTokens">,
+    { tokens, shape, maxTokens, request: { logprobs }, grammar }: Omit<Order, "prompt">,
     context: number,
     { begin, emit }: Pick<Generation, "begin" | "emit">,
   ) {
     this.#maxTokens = maxTokens;
-    this.#listener = { begin, emit };
-    this.#answer = isShaped(shape) ? new AnswerText(shape, emit) : null;
+    const told = logprobs === undefined ? null : new ToldTokens(emit, () => {});
+    this.#probable = told && { tokens: told, most: logprobs ?? 0 };
+    this.#isHeld = grammar !== null && told === null;
+    const hand: Generation["emit"] = told === null ? emit : (delta, count) => told.emit(delta, count);
+    this.#listener = { begin, emit: hand };
+    this.#answer = isShaped(shape) ? new AnswerText(shape, hand) : null;
     this.#context = context;
     if (tokens !== null) this.#begin(tokens);
   }
@@ -116,7 +130,9 @@ export class Completion {
     const generated = wholeIn(event.tokens_predicted, this.#maxTokens, this.#generated);
     if (generated === null || (event.content ?? "") !== (textIn(event.content) ?? ""))
       throw new UpstreamError(null, `it sent what makes no sense: ${data.slice(0, 100)}`);
-    if (isNonsense(event.completion_probabilities)) throw new UpstreamError(null, NONSENSE);
+    const probabilities = event.completion_probabilities;
+    if (isNonsense(probabilities)) throw new UpstreamError(null, this.#isHeld ? DEAD_END : NONSENSE);
+    this.#probable?.tokens.tell(probableIn({ content: probabilities }, this.#probable.most, () => {}));
     this.#generated = generated;
     const progress = isObject(event.prompt_progress) ? event.prompt_progress : {};
     if (!this.#begun) this.#begin(this.#promptIn(progress.total) ?? this.#promptIn(event.tokens_evaluated));
@@ -133,9 +149,13 @@ export class Completion {
     this.#listener.begin?.(promptTokens);
   }
 
-  /** @throws {UpstreamError} the server never said that it was complete */
+  /**
+   * Emits what was held back.
+   * @throws {UpstreamError} the server never said that it was complete @throws {EngineFailure} it told no probabilities
+   */
   outcome(): GenerateOutcome {
     if (this.#reason === null) throw new UpstreamError(null, "it ended its answer before that was complete");
+    this.#probable?.tokens.end();
     return this.#outcome(this.#reason);
   }
 
@@ -185,6 +205,9 @@ export class Completion {
 
 /** The behaviour of a server that computes NaN; part of a sentence. */
 export const NONSENSE = "it computed nonsense: its next token has no probability (NaN)";
+
+/** The same behaviour under a grammar: the server has computed NaN, or the grammar has left none of the model's tokens. Part of a sentence. */
+export const DEAD_END = "the model has no token with which its answer could go on in the form that was asked for";
 
 /** JSON has no NaN: it is written as null. `logprob` is what versions before `post_sampling_probs` tell. */
 function isNonsense(probabilities: unknown): boolean {

@@ -133,6 +133,7 @@ export async function describe(upstream: Upstream, command: Command): Promise<En
 /** One that makes vectors was started for nothing else, and one that generates cannot make any. */
 function capabilitiesOf({ generates }: ModelHeader, { template }: Command["chat"]): readonly Capability[] {
   if (!generates) return ["embedding"];
-  if (template === null) return ["completion"];
-  return template.tools === null ? ["chat", "completion"] : ["chat", "completion", "tools"];
+  const any: readonly Capability[] = ["completion", "json_schema", "logprobs"];
+  if (template === null) return any;
+  return template.tools === null ? ["chat", ...any] : ["chat", ...any, "tools"];
 }

@@ -12,6 +12,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { limited, type Request, type TextRequest } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { UserTokens } from "../llama/user-tokens.ts";
 import { Breaker } from "../upstream/breaker.ts";
@@ -27,7 +28,7 @@ import {
   proofUntil,
 } from "../engine.ts";
 import { argumentsFor, type Command, environmentFor } from "./command.ts";
-import { bodyFor, Completion, NONSENSE, tokensIn } from "./completion.ts";
+import { bodyFor, Completion, DEAD_END, NONSENSE, tokensIn } from "./completion.ts";
 import { lastWordsIn } from "./complaints.ts";
 import { cutting } from "./cut-texts.ts";
 import { describe, NO_MEMORY, prepare, untilReady } from "./launch.ts";
@@ -111,7 +112,7 @@ export class LlamaServerEngine implements Engine {
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       if (run.signal.aborted) return NEVER_ASKED;
-      throw await this.#failed(error);
+      throw await this.#failed(error, generation.request);
     } finally {
       generation.signal.removeEventListener("abort", cancel);
       this.#runs.delete(run);
@@ -235,9 +236,10 @@ export class LlamaServerEngine implements Engine {
   // --- what goes wrong -------------------------------------------------------------------------------------------
 
   /** The meaning of a failure for the task; when the server is gone, that is told first. */
-  async #failed(error: UpstreamError): Promise<EngineFailure> {
+  async #failed(error: UpstreamError, request: Request): Promise<EngineFailure> {
     const { status, words, retryAfter } = error;
     const said = sentenceOf(words);
+    if (words === DEAD_END && request.kind !== "embedding") return this.#deadEnd(said, request);
     if (status === 429 || status === 503) {
       const options = retryAfter === undefined ? {} : { retryAfter };
       return new EngineFailure("gpu_full", `llama-server has no room now: ${said}`, options);
@@ -249,8 +251,19 @@ export class LlamaServerEngine implements Engine {
     const isRefusal = status !== null && status >= 400;
     if (!isRefusal || status >= 500) await this.#count(said);
     if (!isRefusal) return new EngineFailure("gpu_lost", this.#over?.sentence ?? `llama-server failed: ${said}`);
+    if (request.kind !== "embedding" && request.format !== undefined && /grammar|schema/i.test(words))
+      return new EngineFailure("unsupported", `llama-server cannot do what response_format asks for: ${said}`);
     const code = NO_MEMORY.test(words) ? "out_of_memory" : "model_error";
     return new EngineFailure(code, `llama-server refused the task: ${said}`);
+  }
+
+  /** A grammar that leaves no token looks like NaN: without one, the same prompt shows which it was. */
+  async #deadEnd(said: string, request: TextRequest): Promise<EngineFailure> {
+    const { signal } = this.#stopping;
+    const generation = proofUntil(signal, limited(withoutForm(request), 1));
+    const error = await this.#run(this.#running!, generation, signal).catch((reason: unknown) => reason);
+    if (error instanceof UpstreamError) return this.#failed(error, generation.request);
+    return new EngineFailure("model_error", `llama-server failed: ${said}`);
   }
 
   /** All that fails at once counts as one failure. */
@@ -309,4 +322,12 @@ export class LlamaServerEngine implements Engine {
 
 function isNonsense({ words }: UpstreamError): boolean {
   return words === NONSENSE || words === NO_DIRECTION;
+}
+
+/** For which no grammar is sent. */
+function withoutForm(request: TextRequest): TextRequest {
+  const { format: _, ...rest } = request;
+  if (rest.kind !== "chat") return rest;
+  const { tools: __, ...chat } = rest;
+  return chat;
 }

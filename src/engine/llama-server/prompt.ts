@@ -9,7 +9,10 @@ import { EngineFailure } from "../failures.ts";
 import { type PromptPiece } from "../llama/caller-texts.ts";
 import { type ChatTemplate } from "../llama/chat-template.ts";
 import { APART } from "../llama/tokenizer.ts";
+import { formGrammar } from "../form-grammar.ts";
+import { renderedWithForm } from "../format-prompt.ts";
 import { begun, type Frame, type Tokenize } from "./frame.ts";
+import { SentGrammars } from "./grammar.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
 
 /** As the server takes it: what looks like a special token in a text is one there. */
@@ -23,6 +26,8 @@ export interface Order {
   readonly request: TextRequest;
   /** Tokens of the answer, no more than there is room for. */
   readonly maxTokens: number;
+  /** What the answer has to be, with its reasoning, as llama.cpp reads it; null: any text will do. */
+  readonly grammar: string | null;
 }
 
 export interface PromptsParts {
@@ -41,6 +46,7 @@ const NONE: readonly string[] = [];
 
 export class Prompts {
   readonly #parts: PromptsParts;
+  readonly #grammars = new SentGrammars();
 
   constructor(parts: PromptsParts) {
     this.#parts = parts;
@@ -58,7 +64,7 @@ export class Prompts {
     const { plain, context, tokenize } = this.#parts;
     const { maxTokens, stop = NONE } = request.sampling;
     const shape = { stop, marks: null };
-    if (plain.allows(text, maxTokens, context)) return { prompt: text, tokens: null, shape, request, maxTokens };
+    if (plain.allows(text, maxTokens, context)) return this.#whole(request, text, shape);
     return this.#counted(request, await tokenize(text, { isWhole: true, special: false }), shape);
   }
 
@@ -68,22 +74,38 @@ export class Prompts {
       const sentence = "The model has no chat template, so that it takes a text, but no messages.";
       throw new EngineFailure("unsupported", sentence);
     }
-    const { pieces, ...rest } = template.render(messages, { thinks: true, tools });
+    const { format } = request;
+    // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
+    const { pieces, ...rest } = renderedWithForm(messages, format, (all) =>
+      template.render(all, { thinks: format === undefined, tools }),
+    );
     const { maxTokens, stop = NONE } = request.sampling;
     const shape = { stop, marks: template.marks, ...rest };
     const frame = await this.#parts.frame();
     const [first] = pieces;
     if (pieces.length === 1 && first!.special && isRoomFor(first!.text, maxTokens, context))
-      return { prompt: sent(first!.text.toWellFormed(), frame), tokens: null, shape, request, maxTokens };
+      return this.#whole(request, sent(first!.text.toWellFormed(), frame), shape);
     const each = await Promise.all(pieces.map((piece, index) => this.#tokensOf(piece, index === 0 ? null : frame)));
     return this.#counted(request, begun(each.flat(), frame), shape);
+  }
+
+  /** For which there is room in any case. */
+  #whole(request: TextRequest, prompt: SentPrompt, shape: AnswerShape): Order {
+    const { maxTokens } = request.sampling;
+    return { prompt, tokens: null, shape, request, maxTokens, grammar: this.#grammarFor(request, shape) };
+  }
+
+  /** @throws {EngineFailure} `invalid_input`: its schema cannot be compiled */
+  #grammarFor({ format }: TextRequest, shape: AnswerShape): string | null {
+    return format === undefined ? null : this.#grammars.of(formGrammar(format), shape);
   }
 
   #counted(request: TextRequest, tokens: readonly number[], shape: AnswerShape): Order {
     if (tokens.length === 0) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
     const room = roomBehind(tokens.length, this.#parts.context);
     const maxTokens = Math.min(request.sampling.maxTokens, room);
-    return { prompt: tokens, tokens: tokens.length, shape, request, maxTokens };
+    const grammar = this.#grammarFor(request, shape);
+    return { prompt: tokens, tokens: tokens.length, shape, request, maxTokens, grammar };
   }
 
   /** @param frame null: this is the prompt's first piece */

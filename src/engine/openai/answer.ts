@@ -5,12 +5,12 @@ import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { ToldTokens } from "../told-tokens.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
+import { tokensIn } from "../upstream/logprobs.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
 import { type Delta, type ToolCallDelta } from "../../output.ts";
 import { type Tools } from "../../request.ts";
 import { Calls } from "./calls.ts";
-import { tokensIn } from "./logprobs.ts";
 
 /** The most characters taken for one token. The longest that vocabularies have are a few hundred spaces. */
 const BYTES_PER_TOKEN = 1024;

@@ -1,6 +1,7 @@
 /**
  * The probabilities of tokens, as servers tell them: `logprobs.content` of a chat's choice, or `tokens`, `token_logprobs` and `top_logprobs`
- * of a completion's (https://platform.openai.com/docs/api-reference/completions/object). Some servers have the first in both.
+ * of a completion's (https://platform.openai.com/docs/api-reference/completions/object). Some servers have the first in both, as llama.cpp's
+ * has it in its own protocol, too.
  */
 import { isObject } from "../../common/json-values.ts";
 import { type LikelyToken } from "../../output.ts";

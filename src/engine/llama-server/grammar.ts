@@ -1,0 +1,38 @@
+/**
+ * Grammars as a llama.cpp server is sent them. It holds an answer to one from its first token, so that the reasoning is a part of it, which may
+ * be any text.
+ */
+import { EMPTY, type Expression, type Grammar, literal, optional, repeat, sequence } from "../../grammar/expression.ts";
+import { textWithout } from "../../grammar/free-text.ts";
+import { gbnfOf } from "../../grammar/gbnf.ts";
+import { type AnswerShape } from "../answer-text.ts";
+
+/** Blank lines that models put behind their reasoning. */
+const BLANK_LINES = 2;
+
+export class SentGrammars {
+  /** Each is written once: programs ask for the same few forms again and again. */
+  readonly #plain = new WeakMap<Grammar, string>();
+  readonly #inside = new WeakMap<Grammar, string>();
+
+  /** @param grammar of the text behind the reasoning; the same object for the same text */
+  of(grammar: Grammar, shape: Pick<AnswerShape, "marks" | "isInside">): string {
+    const written = shape.isInside === true ? this.#inside : this.#plain;
+    const known = written.get(grammar);
+    if (known !== undefined) return known;
+    const gbnf = gbnfOf(withReasoning(grammar, shape));
+    written.set(grammar, gbnf);
+    return gbnf;
+  }
+}
+
+/** What an answer has to be from its first token on. @param grammar of its text */
+export function withReasoning(grammar: Grammar, shape: Pick<AnswerShape, "marks" | "isInside">): Grammar {
+  return sequence(reasoningBefore(shape), grammar);
+}
+
+function reasoningBefore({ marks, isInside = false }: Pick<AnswerShape, "marks" | "isInside">): Expression {
+  if (marks === null) return EMPTY;
+  const rest = sequence(textWithout(marks.close), marks.close, repeat(literal("\n"), 0, BLANK_LINES));
+  return isInside ? rest : optional(sequence(marks.open, rest));
+}
