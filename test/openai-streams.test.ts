@@ -116,6 +116,8 @@ const ENDS: readonly [what: string, task: Partial<TaskSnapshot>, status: number,
     ["a model that fails", { status: "failed", gpuId: 2, error: { code: "model_error", sentence: "secret" } }, 500, "server_error", "model_error", /^GPU 2 could not run the task\.$/],
     ["a model that is not there any more", { status: "failed", error: { code: "model_not_found", sentence: "Gone." } }, 404, "not_found_error", "model_not_found", /^Gone\.$/, "model"],
     ["what the model cannot do", { status: "failed", request: { ...completionOf(""), kind: "chat", messages: [] }, error: { code: "unsupported", sentence: "The model has no chat template, so that it takes a text, but no messages." } }, 400, "invalid_request_error", "unsupported", /no chat template/, "messages"],
+    ["a form that the server behind the GPU does not know", { status: "failed", request: { ...completionOf(""), kind: "chat", messages: [] }, error: { code: "unsupported", sentence: "The server behind this GPU takes no response_format for chats. It does with a text with raw: true." } }, 400, "invalid_request_error", "unsupported", /^The server behind this GPU takes no response_format for chats\./, "response_format"],
+    ["tools that the model knows nothing of", { status: "failed", error: { code: "unsupported", sentence: "The server behind this GPU takes no tool_choice but auto and required." } }, 400, "invalid_request_error", "unsupported", /takes no tool_choice but auto and required\.$/, "tool_choice"],
     ["a cancellation", { status: "canceled" }, 409, "invalid_request_error", "conflict", /was canceled\.$/],
     ["a server that stops", { status: "queued" }, 503, "server_error", "draining", /The server is stopping; task .* goes on/],
   ]; // prettier-ignore

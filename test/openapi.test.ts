@@ -146,6 +146,18 @@ test("a client is asked for nothing that has a default, and hears of the limits"
   assert.doesNotMatch(text, /"maxBytes"|"allowed"|"unsupported":|"alsoCalled"|"secret":true|"~/);
 });
 
+test("answers to submissions may have warnings, and the document says so", async (t) => {
+  const document = await documentOf(testServer(t).app);
+  const warned = operations(document)
+    .filter(
+      ({ operation }) =>
+        "X-Warning" in ((operation.responses["200"] as { headers?: object } | undefined)?.headers ?? {}),
+    )
+    .map(({ path }) => path);
+  const own = ["/api/v1/predict", "/api/v1/batch_predict"];
+  assert.deepEqual(warned.toSorted(), [...own, "/v1/chat/completions", "/v1/completions", "/v1/embeddings"].toSorted());
+});
+
 test("parameters are in the document, with Prefer among them", async (t) => {
   const document = await documentOf(testServer(t).app);
   const parametersOf = (path: string, method: string) =>

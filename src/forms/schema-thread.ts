@@ -11,7 +11,7 @@ export interface ThreadLimits {
 }
 
 /** Many times what the largest schema takes that can be compiled: its work is counted, and a machine may be slow. */
-const LIMITS: ThreadLimits = { time: 10_000, heap: 256 };
+const LIMITS: ThreadLimits = { time: 5000, heap: 256 };
 
 /** Why a question has no answer. */
 export class TooMuch extends Error {

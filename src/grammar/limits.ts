@@ -11,8 +11,15 @@ export interface GrammarLimits {
   readonly grammarLength: number;
 }
 
-/** What a schema may take that somebody sends; what is not refused before the queue must not be refused by an engine. */
-export const GRAMMAR_LIMITS: GrammarLimits = { schemaLength: 256 * 1024, depth: 100, steps: 2e6, grammarLength: 2e6 };
+/**
+ * What a schema may take that somebody sends, a second or two of a thread. What passes before the queue must not be refused by an engine.
+ */
+export const GRAMMAR_LIMITS: GrammarLimits = {
+  schemaLength: 256 * 1024,
+  depth: 100,
+  steps: 250_000,
+  grammarLength: 2e6,
+};
 
 /** Why a schema cannot be compiled. */
 export class SchemaError extends Error {

@@ -101,6 +101,13 @@ export const ON_SUBMITTING = [
 ] as const satisfies ErrorCode[];
 
 const REQUEST_ID = { "X-Request-Id": { type: "string", description: "The client's own, or a new one." } };
+const WARNING = {
+  "X-Warning": {
+    type: "string",
+    description:
+      "Sentences: fields that mean nothing here, what of a schema is not made sure of, what the answer does not match.",
+  },
+};
 const RETRY_AFTER = { "Retry-After": { type: "integer", description: "Seconds after which to try again." } };
 
 const TAGS = [
@@ -190,13 +197,14 @@ function withBodies(document: Document, bodies: readonly (readonly [route: strin
 /** A route's schema as clients should see it. */
 function documented({ refusals = [], ...schema }: FastifySchema, url: string, method: string): FastifySchema {
   const { querystring, body, response, params } = schema;
+  const headers = headersOf(url);
+  const isSubmission = headers !== undefined && "idempotency-key" in headers;
   const answers = Object.entries(response as Record<string, object>).map(([status, answer]) => [
     status,
     status.startsWith("2")
-      ? { description: "Success", ...answer, headers: REQUEST_ID }
+      ? { description: "Success", ...answer, headers: { ...REQUEST_ID, ...(isSubmission && WARNING) } }
       : { description: "Not ready", ...answer, headers: { ...REQUEST_ID, ...RETRY_AFTER } },
   ]);
-  const headers = headersOf(url);
   return {
     ...schema,
     ...(url.endsWith("*") && { params: withNamedRest(params as Schema) }),

@@ -38,6 +38,12 @@ const OURS: readonly RegExp[] = [
   /^The model has no chat template, so that it takes a text, but no messages\.$/,
   /^(?:This model makes embeddings; it generates no text|No memory is left for embeddings)\.$/,
   /^The model's vector of an input is all zeros: it knows none of its tokens\.$/,
+  /^The server behind this GPU takes no (?:tools|tool_choice|response_format|logprobs)\b[a-z ]*\.(?: It does with [a-z :,]+\.)?$/,
+  /^The server behind this GPU told no logprobs, for which it was asked\.$/,
+  /^The model's chat template tells of no tools, or calls them in a way that is not known here\.$/,
+  /^tools must not be nested deeper than \d+ levels\.$/,
+  // Of the task's own schema.
+  /^The schema cannot be compiled\b[^]*$/,
   /^The answer does not match its schema\. Without strict the result has the text, and says what does not match\.$/,
   /^The server's content filter ended the answer\.$/,
   /^The model computed nonsense \d+ times where this task ran, [a-z ,]+; it is not tried again\.$/,

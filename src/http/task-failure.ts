@@ -1,7 +1,7 @@
 /** The end of a task as the answer to a client that has waited for it. */
 import { type Caller } from "../auth/credentials.ts";
-import { AltLasError, type ErrorCode } from "../errors.ts";
-import { shownGpuId } from "../task.ts";
+import { AltLasError } from "../errors.ts";
+import { shownGpuId, type TaskError } from "../task.ts";
 import { type TaskSnapshot } from "../tasks/task-api.ts";
 import { maySeeInside, publicFailure, publicRefusal } from "./public-words.ts";
 
@@ -10,6 +10,9 @@ export class TaskFailure extends AltLasError {}
 
 /** Where a request has what a model could not do, in OpenAI's API: the other one names no field beside its sentences. */
 const FIELDS = { completion: "prompt", chat: "messages", embedding: "input" } as const;
+
+/** Other fields, where a sentence names one. */
+const NAMED = /\b(response_format|tools|tool_choice|logprobs)\b/;
 
 /** Why a task has no result to answer with; null: it has one. */
 export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | null {
@@ -20,7 +23,7 @@ export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | nul
   }
   if (error !== null) {
     const sentence = maySeeInside(caller) ? error.sentence : publicFailure(error, shownGpuId(task));
-    const param = fieldOf(error.code, task);
+    const param = fieldOf(error, task);
     return new TaskFailure(error.code, sentence, param === null ? {} : { param });
   }
   const fate = endsWithClient ? "is canceled" : "goes on when it is started again";
@@ -28,8 +31,11 @@ export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | nul
 }
 
 /** null: no field is at fault */
-function fieldOf(code: ErrorCode, { request }: TaskSnapshot): string | null {
+function fieldOf({ code, sentence }: TaskError, { request }: TaskSnapshot): string | null {
   if (code === "model_not_found") return "model";
+  if (code !== "unsupported" && code !== "invalid_input") return null;
+  const [, named] = NAMED.exec(sentence) ?? [];
+  if (named !== undefined) return named;
   return code === "unsupported" && request !== null ? FIELDS[request.kind] : null;
 }
 

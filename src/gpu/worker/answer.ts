@@ -12,14 +12,16 @@ const STRICT =
   "The answer does not match its schema. Without strict the result has the text, and says what does not match.";
 
 /** One for the process; its thread is started when the first answer is checked. */
-const thread = new SchemaThread({ time: LONGEST_CHECK });
+const shared = new SchemaThread({ time: LONGEST_CHECK });
 
 export class Answer {
   readonly #format: AnswerFormat | undefined;
+  readonly #thread: SchemaThread;
   #text = "";
   #hasCalls = false;
 
-  constructor(request: Request) {
+  constructor(request: Request, thread = shared) {
+    this.#thread = thread;
     this.#format = request.kind === "embedding" ? undefined : request.format;
   }
 
@@ -37,9 +39,19 @@ export class Answer {
     const format = this.#format;
     if (format === undefined || this.#hasCalls) return null;
     if (format.kind === "json") return objectMismatch(this.#text);
-    const mismatch = await schemaMismatch(format.schema, this.#text);
+    const mismatch = await this.#schemaMismatch(format.schema);
     if (mismatch !== null && format.strict) throw new EngineFailure("model_error", STRICT);
     return mismatch;
+  }
+
+  async #schemaMismatch(schema: JsonSchema): Promise<string | null> {
+    try {
+      const reply = await this.#thread.ask({ kind: "check", schema: JSON.stringify(schema), text: this.#text }, "");
+      return reply.kind === "checked" ? reply.mismatch : null;
+    } catch (error) {
+      const why = error instanceof TooMuch ? error.message : "the check failed";
+      return `The answer could not be checked against its schema: ${why}.`;
+    }
   }
 }
 
@@ -51,15 +63,5 @@ function objectMismatch(text: string): string | null {
       : null;
   } catch {
     return "The answer is no JSON.";
-  }
-}
-
-async function schemaMismatch(schema: JsonSchema, text: string): Promise<string | null> {
-  try {
-    const reply = await thread.ask({ kind: "check", schema: JSON.stringify(schema), text }, "");
-    return reply.kind === "checked" ? reply.mismatch : null;
-  } catch (error) {
-    const why = error instanceof TooMuch ? error.message : "the check failed";
-    return `The answer could not be checked against its schema: ${why}.`;
   }
 }

@@ -358,7 +358,7 @@ export type TasksAnswer = Static<typeof TasksAnswer>;
 /** Server-sent events, as the document shows them. */
 export const EventStreamText = Type.String({
   description:
-    "Server-sent events, each with an id: `placed` when a GPU has the task, `token` with a piece of text (or, with an empty one, of `reasoning`), and last `completed`, `failed` or `canceled` with the whole task. A `placed` with a higher attempt means that the text so far is void.",
+    "Server-sent events, each with an id: `placed` when a GPU has the task, `token` with a piece of text (or, with an empty one, of `reasoning` or of a `tool_call`, which has `id` and `name` where it begins; with `logprobs` where they were asked for), and last `completed`, `failed` or `canceled` with the whole task. A `placed` with a higher attempt means that the text so far is void.",
   examples: [
     [
       "event: placed",
