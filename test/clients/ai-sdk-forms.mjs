@@ -2,7 +2,7 @@
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateObject, generateText, isStepCount, Output, streamObject, streamText, tool } from "ai";
-import { ABOUT, ASKING, ENOUGH, Person, Place, reportForms, TOOL, WEATHER } from "./forms.mjs";
+import { ABOUT, ASKING, ENOUGH, Order, Person, Place, reportForms, SEEDS, TOOL, WEATHER } from "./forms.mjs";
 import { API_KEY, BASE_URL, CHAT_MODEL } from "./steps.mjs";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
@@ -65,6 +65,11 @@ await reportForms(
   {
     parsedByOpenAi: () => parsed(openai),
     streamedByOpenAi: () => streamed(openai),
+    async order() {
+      const order = (seed) => ({ ...asked(ABOUT), model, schema: Order, temperature: 1, seed, maxOutputTokens: 5000 });
+      const orders = await Promise.all(SEEDS.map((seed) => generateObject(order(seed))));
+      return { orders: orders.map(({ object }) => object) };
+    },
     async output() {
       const { output } = await generateText({ ...asked(ABOUT), model, output: Output.object({ schema: Person }) });
       return { person: output };

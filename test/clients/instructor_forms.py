@@ -13,6 +13,11 @@ def person(mode):
     return {"person": instructor.from_openai(client, mode=mode).create(**asked, max_retries=0).model_dump()}
 
 
+def order(seed, mode):
+    changes = {"temperature": 1, "seed": seed, "max_tokens": 5000, "response_model": Order, "max_retries": 0}
+    return instructor.from_openai(client, mode=mode).create(**{**asked, **changes}).model_dump(mode="json")
+
+
 def streamed(mode):
     for part in instructor.from_openai(client, mode=mode).create_partial(**asked, max_retries=0):
         last = part
@@ -25,6 +30,8 @@ report_forms(
         "streamed": lambda: streamed(instructor.Mode.JSON_SCHEMA),
     },
     {
+        "order": lambda: {"orders": [order(seed, instructor.Mode.JSON_SCHEMA) for seed in SEEDS]},
+        "orderByCall": lambda: {"orders": [order(seed, instructor.Mode.TOOLS) for seed in SEEDS]},
         "byCall": lambda: person(instructor.Mode.TOOLS),
         "byCallStreamed": lambda: streamed(instructor.Mode.TOOLS),
         "byStrictCall": lambda: person(instructor.Mode.TOOLS_STRICT),

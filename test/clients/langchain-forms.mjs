@@ -2,17 +2,11 @@
 import { ToolMessage } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
-import { ABOUT, ASKING, ENOUGH, Person, Place, reportForms, TOOL, WEATHER } from "./forms.mjs";
+import { ABOUT, ASKING, ENOUGH, Order, Person, Place, reportForms, SEEDS, TOOL, WEATHER } from "./forms.mjs";
 import { API_KEY, BASE_URL, CHAT_MODEL } from "./steps.mjs";
 
-const model = new ChatOpenAI({
-  model: CHAT_MODEL,
-  maxTokens: ENOUGH,
-  temperature: 0,
-  apiKey: API_KEY,
-  maxRetries: 0,
-  configuration: { baseURL: BASE_URL },
-});
+const settings = { model: CHAT_MODEL, apiKey: API_KEY, maxRetries: 0, configuration: { baseURL: BASE_URL } };
+const model = new ChatOpenAI({ ...settings, maxTokens: ENOUGH, temperature: 0 });
 const structured = (method) => model.withStructuredOutput(Person, { name: "person", method });
 const weather = tool(async () => WEATHER, { ...TOOL, schema: Place });
 const withTool = model.bindTools([weather]);
@@ -28,6 +22,15 @@ await reportForms(
     },
   },
   {
+    async order() {
+      // It does not get to the end of a schema that refers to itself.
+      const Flat = Order.omit({ plan: true });
+      const seeded = (seed) => new ChatOpenAI({ ...settings, maxTokens: 5000, temperature: 1, modelKwargs: { seed } });
+      const orders = SEEDS.map((seed) =>
+        seeded(seed).withStructuredOutput(Flat, { name: "order", method: "jsonSchema" }).invoke(ABOUT),
+      );
+      return { orders: await Promise.all(orders) };
+    },
     byCall: async () => ({ person: await structured("functionCalling").invoke(ABOUT) }),
     async called() {
       const message = await withTool.invoke(ASKING);

@@ -25,6 +25,14 @@ def streamed():
     return {"person": person.model_dump()}
 
 
+def order():
+    def seeded(seed):
+        asked = model.model_copy(update={"temperature": 1, "seed": seed, "max_tokens": 5000})
+        return asked.with_structured_output(Order, method="json_schema").invoke(ABOUT)
+
+    return {"orders": [seeded(seed).model_dump(mode="json") for seed in SEEDS]}
+
+
 def by_call():
     return {"person": structured("function_calling").invoke(ABOUT).model_dump()}
 
@@ -68,6 +76,7 @@ def loop():
 report_forms(
     {"parsed": parsed, "streamed": streamed},
     {
+        "order": order,
         "byCall": by_call,
         "called": called,
         "required": required,

@@ -1,7 +1,7 @@
 /** The package openai for Node: answers of a form, tools, and the probabilities of tokens. */
 import OpenAI from "openai";
 import { zodFunction, zodResponseFormat } from "openai/helpers/zod";
-import { ABOUT, ASKING, ENOUGH, Person, Place, reportForms, TOOL, WEATHER } from "./forms.mjs";
+import { ABOUT, ASKING, ENOUGH, Order, Person, Place, reportForms, SEEDS, TOOL, WEATHER } from "./forms.mjs";
 import { API_KEY, BASE_URL, CHAT_MODEL } from "./steps.mjs";
 
 const { completions } = new OpenAI({ baseURL: BASE_URL, apiKey: API_KEY, maxRetries: 0 }).chat;
@@ -42,6 +42,13 @@ await reportForms(
     },
   },
   {
+    async order() {
+      const format = zodResponseFormat(Order, "order");
+      const orders = SEEDS.map((seed) =>
+        completions.parse({ ...formed, temperature: 1, seed, max_tokens: 5000, response_format: format }),
+      );
+      return { orders: (await Promise.all(orders)).map(({ choices }) => choices[0].message.parsed) };
+    },
     async object() {
       const response_format = { type: "json_object" };
       const { choices } = await completions.create({ ...question, messages: ABOUT, response_format });

@@ -31,6 +31,12 @@ def streamed():
     return {"person": message.parsed.model_dump(), "finish": choice.finish_reason, "same": message.content == text}
 
 
+def order():
+    asked = {**formed, "temperature": 1, "max_tokens": 5000, "response_format": Order}
+    orders = [completions.parse(**asked, seed=seed).choices[0].message.parsed for seed in SEEDS]
+    return {"orders": [order.model_dump(mode="json") for order in orders]}
+
+
 def tokens_of(logprobs):
     return [[one.token, one.logprob, [other.logprob for other in one.top_logprobs]] for one in logprobs.content]
 
@@ -83,6 +89,7 @@ def loop():
 report_forms(
     {"parsed": parsed, "streamed": streamed},
     {
+        "order": order,
         "likely": likely,
         "likelyStreamed": likely_streamed,
         "called": called,

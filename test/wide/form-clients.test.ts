@@ -50,6 +50,7 @@ const CLIENTS: readonly Client[] = [
     program: "openai-forms.mjs",
     python: null,
     steps: [
+      "order",
       "object",
       "likely",
       "likelyStreamed",
@@ -66,7 +67,7 @@ const CLIENTS: readonly Client[] = [
     name: "openai for Python",
     program: "openai_forms.py",
     python: "openai",
-    steps: ["likely", "likelyStreamed", "called", "required", "calledStreamed", "loop"],
+    steps: ["order", "likely", "likelyStreamed", "called", "required", "calledStreamed", "loop"],
   },
   {
     name: "the AI SDK",
@@ -74,6 +75,7 @@ const CLIENTS: readonly Client[] = [
     python: null,
     steps: [
       "parsedByOpenAi",
+      "order",
       "streamedByOpenAi",
       "output",
       "required",
@@ -87,19 +89,19 @@ const CLIENTS: readonly Client[] = [
     name: "LangChain for Node",
     program: "langchain-forms.mjs",
     python: null,
-    steps: ["byCall", "called", "required", "calledStreamed", "loop"],
+    steps: ["order", "byCall", "called", "required", "calledStreamed", "loop"],
   },
   {
     name: "LangChain for Python",
     program: "langchain_forms.py",
     python: "openai",
-    steps: ["byCall", "called", "required", "calledStreamed", "loop"],
+    steps: ["order", "byCall", "called", "required", "calledStreamed", "loop"],
   },
   {
     name: "instructor",
     program: "instructor_forms.py",
     python: "instructor",
-    steps: ["byCall", "byCallStreamed", "byStrictCall"],
+    steps: ["order", "orderByCall", "byCall", "byCallStreamed", "byStrictCall"],
   },
 ];
 
@@ -108,6 +110,8 @@ interface Step {
   readonly threw?: string;
   readonly person?: unknown;
   readonly object?: object;
+  /** Each by a seed of its own, and as its client's own schema wants it: the client has looked. */
+  readonly orders?: readonly object[];
   readonly calls?: readonly { readonly name: string; readonly arguments: unknown }[];
   /** The text that it ended with. */
   readonly answer?: string;
@@ -135,7 +139,7 @@ describe("a simulated model", () => {
   for (const { name, program, python, steps } of CLIENTS)
     test(`${name} gets answers of a form, and has tools called`, { skip }, async (t) => {
       const found = await foundOf(ClientProgram.start(t, program, await envOf(simulated!, "1"), python));
-      assert.deepEqual(Object.keys(found), ["parsed", "streamed", ...steps]);
+      assert.deepEqual(Object.keys(found).toSorted(), ["parsed", "streamed", ...steps].toSorted());
     });
 });
 
@@ -178,10 +182,14 @@ async function foundOf(client: ClientProgram): Promise<Readonly<Record<string, S
   return found;
 }
 
-function assertStep(name: string, { person, object, calls, answer, tokens, text, finish, same = true }: Step): void {
+function assertStep(
+  name: string,
+  { person, object, orders, calls, answer, tokens, text, finish, same = true }: Step,
+): void {
   assert(same, `${name}: what was streamed is something else`);
   if (person !== undefined) assertMatches(PERSON, person);
   if (object !== undefined) assertMatches({ type: "object" }, object);
+  if (orders !== undefined) assert(new Set(orders.map((order) => JSON.stringify(order))).size > 1, name);
   if (answer !== undefined) assert.notEqual(answer.trim(), "", name);
   if (calls !== undefined) assert.equal(calls.length, name === "none" ? 0 : 1, name);
   for (const call of calls ?? []) {
