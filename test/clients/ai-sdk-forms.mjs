@@ -57,31 +57,27 @@ async function loopStreamed(of) {
   return { calls, answer, finishes: (await stream.steps).map(({ finishReason }) => finishReason) };
 }
 
-await reportForms(
-  {
-    parsed: () => parsed(model),
-    streamed: () => streamed(model),
+await reportForms({
+  parsed: () => parsed(model),
+  streamed: () => streamed(model),
+  parsedByOpenAi: () => parsed(openai),
+  streamedByOpenAi: () => streamed(openai),
+  async order() {
+    const order = { ...asked(ABOUT), model, schema: Order, temperature: 1, maxOutputTokens: 5000 };
+    const orders = await Promise.all(SEEDS.map((seed) => generateObject({ ...order, seed })));
+    return { orders: orders.map(({ object }) => object) };
   },
-  {
-    parsedByOpenAi: () => parsed(openai),
-    streamedByOpenAi: () => streamed(openai),
-    async order() {
-      const order = (seed) => ({ ...asked(ABOUT), model, schema: Order, temperature: 1, seed, maxOutputTokens: 5000 });
-      const orders = await Promise.all(SEEDS.map((seed) => generateObject(order(seed))));
-      return { orders: orders.map(({ object }) => object) };
-    },
-    async output() {
-      const { output } = await generateText({ ...asked(ABOUT), model, output: Output.object({ schema: Person }) });
-      return { person: output };
-    },
-    async required() {
-      const tools = { [TOOL.name]: tool({ description: TOOL.description, inputSchema: Place }) };
-      const { toolCalls } = await generateText({ ...asked(ABOUT), model, tools, toolChoice: "required" });
-      return { calls: toolCalls.map(({ toolName: name, input }) => ({ name, arguments: input })) };
-    },
-    loop: () => loop(model),
-    loopStreamed: () => loopStreamed(model),
-    loopByOpenAi: () => loop(openai),
-    loopStreamedByOpenAi: () => loopStreamed(openai),
+  async output() {
+    const { output } = await generateText({ ...asked(ABOUT), model, output: Output.object({ schema: Person }) });
+    return { person: output };
   },
-);
+  async required() {
+    const tools = { [TOOL.name]: tool({ description: TOOL.description, inputSchema: Place }) };
+    const { toolCalls } = await generateText({ ...asked(ABOUT), model, tools, toolChoice: "required" });
+    return { calls: toolCalls.map(({ toolName: name, input }) => ({ name, arguments: input })) };
+  },
+  loop: () => loop(model),
+  loopStreamed: () => loopStreamed(model),
+  loopByOpenAi: () => loop(openai),
+  loopStreamedByOpenAi: () => loopStreamed(openai),
+});

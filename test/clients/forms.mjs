@@ -11,7 +11,7 @@ export const Person = z.object({
 });
 const Step = z.object({
   what: z.string().max(8),
-  get then() {
+  get next() {
     return Step.nullable();
   },
 });
@@ -42,7 +42,7 @@ export const ASKING = [MESSAGES[0], { role: "user", content: "Ask get_weather fo
 /** More than any answer needs. */
 export const ENOUGH = 600;
 
-/** @param steps for models that call tools */
-export async function reportForms(forms, steps) {
-  await report(process.env.HAS_TOOLS === "1" ? { ...forms, ...steps } : forms);
+/** Runs the steps that it is told to run. */
+export async function reportForms(steps) {
+  await report(Object.fromEntries(process.env.STEPS.split(",").map((name) => [name, steps[name]])));
 }

@@ -35,7 +35,7 @@ class Box(BaseModel):
 
 class Step(BaseModel):
     what: str = Field(max_length=8)
-    then: Optional["Step"] = None
+    next: Optional["Step"] = None
 
 
 class Order(BaseModel):
@@ -67,5 +67,5 @@ ASKING = [MESSAGES[0], {"role": "user", "content": "Ask get_weather for Paris, a
 ENOUGH = 600
 
 
-def report_forms(forms, steps):
-    report({**forms, **steps} if os.environ.get("HAS_TOOLS") == "1" else forms)
+def report_forms(steps):
+    report({name: steps[name] for name in os.environ["STEPS"].split(",")})

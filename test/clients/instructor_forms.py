@@ -28,12 +28,10 @@ report_forms(
     {
         "parsed": lambda: person(instructor.Mode.JSON_SCHEMA),
         "streamed": lambda: streamed(instructor.Mode.JSON_SCHEMA),
-    },
-    {
         "order": lambda: {"orders": [order(seed, instructor.Mode.JSON_SCHEMA) for seed in SEEDS]},
         "orderByCall": lambda: {"orders": [order(seed, instructor.Mode.TOOLS) for seed in SEEDS]},
         "byCall": lambda: person(instructor.Mode.TOOLS),
         "byCallStreamed": lambda: streamed(instructor.Mode.TOOLS),
         "byStrictCall": lambda: person(instructor.Mode.TOOLS_STRICT),
-    },
+    }
 )

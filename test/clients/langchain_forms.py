@@ -74,13 +74,14 @@ def loop():
 
 
 report_forms(
-    {"parsed": parsed, "streamed": streamed},
     {
+        "parsed": parsed,
+        "streamed": streamed,
         "order": order,
         "byCall": by_call,
         "called": called,
         "required": required,
         "calledStreamed": called_streamed,
         "loop": loop,
-    },
+    }
 )

@@ -27,71 +27,67 @@ async function loop(changes) {
   return { calls, answer, roles: runner.messages.map(({ role }) => role) };
 }
 
-await reportForms(
-  {
-    async parsed() {
-      const { choices } = await completions.parse(formed);
-      return { person: choices[0].message.parsed, finish: choices[0].finish_reason };
-    },
-    async streamed() {
-      const stream = completions.stream(formed);
-      let text = "";
-      stream.on("content.delta", ({ delta }) => (text += delta));
-      const [{ message, finish_reason: finish }] = (await stream.finalChatCompletion()).choices;
-      return { person: message.parsed, finish, same: message.content === text };
-    },
+await reportForms({
+  async parsed() {
+    const { choices } = await completions.parse(formed);
+    return { person: choices[0].message.parsed, finish: choices[0].finish_reason };
   },
-  {
-    async order() {
-      const format = zodResponseFormat(Order, "order");
-      const orders = SEEDS.map((seed) =>
-        completions.parse({ ...formed, temperature: 1, seed, max_tokens: 5000, response_format: format }),
-      );
-      return { orders: (await Promise.all(orders)).map(({ choices }) => choices[0].message.parsed) };
-    },
-    async object() {
-      const response_format = { type: "json_object" };
-      const { choices } = await completions.create({ ...question, messages: ABOUT, response_format });
-      return { object: JSON.parse(choices[0].message.content), finish: choices[0].finish_reason };
-    },
-    async likely() {
-      const asked = { ...question, messages: ABOUT, max_tokens: 12, logprobs: true, top_logprobs: 3 };
-      const [{ message, logprobs }] = (await completions.create(asked)).choices;
-      return { text: message.content, tokens: tokensOf(logprobs) };
-    },
-    async likelyStreamed() {
-      const asked = { ...question, messages: ABOUT, max_tokens: 12, logprobs: true, top_logprobs: 3 };
-      const [{ message, logprobs }] = (await completions.stream(asked).finalChatCompletion()).choices;
-      return { text: message.content, tokens: tokensOf(logprobs) };
-    },
-    async called() {
-      const [{ message, finish_reason: finish }] = (await completions.parse(asking)).choices;
-      return { calls: callsOf(message), finish };
-    },
-    async required() {
-      const asked = { ...asking, messages: ABOUT, tool_choice: "required", parallel_tool_calls: false };
-      const [{ message, finish_reason: finish }] = (await completions.parse(asked)).choices;
-      return { calls: callsOf(message), finish };
-    },
-    async named() {
-      const tool_choice = { type: "function", function: { name: TOOL.name } };
-      const [{ message }] = (await completions.parse({ ...asking, messages: ABOUT, tool_choice })).choices;
-      return { calls: callsOf(message) };
-    },
-    async none() {
-      const [{ message }] = (await completions.create({ ...asking, max_tokens: 8, tool_choice: "none" })).choices;
-      return { calls: callsOf(message), answer: message.content };
-    },
-    async calledStreamed() {
-      const stream = completions.stream(asking);
-      const pieces = [];
-      let done;
-      stream.on("tool_calls.function.arguments.delta", ({ arguments_delta }) => pieces.push(arguments_delta));
-      stream.on("tool_calls.function.arguments.done", (call) => (done = call));
-      const [{ message, finish_reason: finish }] = (await stream.finalChatCompletion()).choices;
-      return { calls: callsOf(message), finish, same: done.arguments === pieces.join("") && pieces.length > 1 };
-    },
-    loop: () => loop({}),
-    loopStreamed: () => loop({ stream: true }),
+  async streamed() {
+    const stream = completions.stream(formed);
+    let text = "";
+    stream.on("content.delta", ({ delta }) => (text += delta));
+    const [{ message, finish_reason: finish }] = (await stream.finalChatCompletion()).choices;
+    return { person: message.parsed, finish, same: message.content === text };
   },
-);
+  async order() {
+    const format = zodResponseFormat(Order, "order");
+    const orders = SEEDS.map((seed) =>
+      completions.parse({ ...formed, temperature: 1, seed, max_tokens: 5000, response_format: format }),
+    );
+    return { orders: (await Promise.all(orders)).map(({ choices }) => choices[0].message.parsed) };
+  },
+  async object() {
+    const response_format = { type: "json_object" };
+    const { choices } = await completions.create({ ...question, messages: ABOUT, response_format });
+    return { object: JSON.parse(choices[0].message.content), finish: choices[0].finish_reason };
+  },
+  async likely() {
+    const asked = { ...question, messages: ABOUT, max_tokens: 12, logprobs: true, top_logprobs: 3 };
+    const [{ message, logprobs }] = (await completions.create(asked)).choices;
+    return { text: message.content, tokens: tokensOf(logprobs) };
+  },
+  async likelyStreamed() {
+    const asked = { ...question, messages: ABOUT, max_tokens: 12, logprobs: true, top_logprobs: 3 };
+    const [{ message, logprobs }] = (await completions.stream(asked).finalChatCompletion()).choices;
+    return { text: message.content, tokens: tokensOf(logprobs) };
+  },
+  async called() {
+    const [{ message, finish_reason: finish }] = (await completions.parse(asking)).choices;
+    return { calls: callsOf(message), finish };
+  },
+  async required() {
+    const asked = { ...asking, messages: ABOUT, tool_choice: "required", parallel_tool_calls: false };
+    const [{ message, finish_reason: finish }] = (await completions.parse(asked)).choices;
+    return { calls: callsOf(message), finish };
+  },
+  async named() {
+    const tool_choice = { type: "function", function: { name: TOOL.name } };
+    const [{ message }] = (await completions.parse({ ...asking, messages: ABOUT, tool_choice })).choices;
+    return { calls: callsOf(message) };
+  },
+  async none() {
+    const [{ message }] = (await completions.create({ ...asking, max_tokens: 8, tool_choice: "none" })).choices;
+    return { calls: callsOf(message), answer: message.content };
+  },
+  async calledStreamed() {
+    const stream = completions.stream(asking);
+    const pieces = [];
+    let done;
+    stream.on("tool_calls.function.arguments.delta", ({ arguments_delta }) => pieces.push(arguments_delta));
+    stream.on("tool_calls.function.arguments.done", (call) => (done = call));
+    const [{ message, finish_reason: finish }] = (await stream.finalChatCompletion()).choices;
+    return { calls: callsOf(message), finish, same: done.arguments === pieces.join("") && pieces.length > 1 };
+  },
+  loop: () => loop({}),
+  loopStreamed: () => loop({ stream: true }),
+});

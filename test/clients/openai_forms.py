@@ -87,8 +87,9 @@ def loop():
 
 
 report_forms(
-    {"parsed": parsed, "streamed": streamed},
     {
+        "parsed": parsed,
+        "streamed": streamed,
         "order": order,
         "likely": likely,
         "likelyStreamed": likely_streamed,
@@ -96,5 +97,5 @@ report_forms(
         "required": lambda: called(messages=ABOUT, tool_choice="required", parallel_tool_calls=False),
         "calledStreamed": called_streamed,
         "loop": loop,
-    },
+    }
 )

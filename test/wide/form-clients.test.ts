@@ -1,11 +1,11 @@
 /**
- * Clients of OpenAI's API, as they come from their registries, asking for answers of a form, for calls of tools and for probabilities, of
- * the simulated model, which can do all of it.
+ * Clients of OpenAI's API, as they come from their registries, asking for answers of a form, for calls of tools and for probabilities: of
+ * the simulated model, which can do all of it, and of a real one, whose answers only a grammar keeps to their form.
  */
 import assert from "node:assert/strict";
 import { copyFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, describe, test, type TestContext } from "node:test";
 import {
   ClientProgram,
   environmentOf,
@@ -16,6 +16,7 @@ import {
   pythonIn,
 } from "../helpers/clients.ts";
 import { assertMatches } from "../helpers/form-promises.ts";
+import { instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { newFolder, ROOT, runProgram, Server } from "../helpers/server.ts";
 
 /** As test/clients asks for it; not every client says that nothing else may be in it. */
@@ -40,7 +41,6 @@ interface Client {
   readonly program: string;
   /** The list of its Python packages; null: it runs on Node. */
   readonly python: PythonClients | null;
-  /** What it does with a model that calls tools, beside `parsed` and `streamed`. */
   readonly steps: readonly string[];
 }
 
@@ -49,61 +49,50 @@ const CLIENTS: readonly Client[] = [
     name: "openai for Node",
     program: "openai-forms.mjs",
     python: null,
-    steps: [
-      "order",
-      "object",
-      "likely",
-      "likelyStreamed",
-      "called",
-      "required",
-      "named",
-      "none",
-      "calledStreamed",
-      "loop",
-      "loopStreamed",
-    ],
+    steps: listOf(
+      "parsed streamed order object likely likelyStreamed called required named none calledStreamed loop loopStreamed",
+    ),
   },
   {
     name: "openai for Python",
     program: "openai_forms.py",
     python: "openai",
-    steps: ["order", "likely", "likelyStreamed", "called", "required", "calledStreamed", "loop"],
+    steps: listOf("parsed streamed order likely likelyStreamed called required calledStreamed loop"),
   },
   {
     name: "the AI SDK",
     program: "ai-sdk-forms.mjs",
     python: null,
-    steps: [
-      "parsedByOpenAi",
-      "order",
-      "streamedByOpenAi",
-      "output",
-      "required",
-      "loop",
-      "loopStreamed",
-      "loopByOpenAi",
-      "loopStreamedByOpenAi",
-    ],
+    steps: listOf(
+      "parsed streamed order parsedByOpenAi streamedByOpenAi output required loop loopStreamed loopByOpenAi loopStreamedByOpenAi",
+    ),
   },
   {
     name: "LangChain for Node",
     program: "langchain-forms.mjs",
     python: null,
-    steps: ["order", "byCall", "called", "required", "calledStreamed", "loop"],
+    steps: listOf("parsed streamed order byCall called required calledStreamed loop"),
   },
   {
     name: "LangChain for Python",
     program: "langchain_forms.py",
     python: "openai",
-    steps: ["order", "byCall", "called", "required", "calledStreamed", "loop"],
+    steps: listOf("parsed streamed order byCall called required calledStreamed loop"),
   },
   {
     name: "instructor",
     program: "instructor_forms.py",
     python: "instructor",
-    steps: ["order", "orderByCall", "byCall", "byCallStreamed", "byStrictCall"],
+    steps: listOf("parsed streamed order orderByCall byCall byCallStreamed byStrictCall"),
   },
 ];
+
+/** What a model does that only its grammar makes write JSON, and call tools. */
+const MADE_TO = new Set(listOf("parsed streamed likely likelyStreamed"));
+
+function listOf(names: string): readonly string[] {
+  return names.split(" ");
+}
 
 /** What a step found: what is there is as it has to be. */
 interface Step {
@@ -128,6 +117,9 @@ const skip = haveClients() ? false : NO_CLIENTS;
 const simulated =
   skip === false ? await begin("engine: { simulated: { tokens_per_second: 1000 } }", "simulated:1") : null;
 
+const noModel = skip === false && instructModel() === null ? NO_REAL_MODEL : skip;
+const real = noModel === false ? await begin(realConfig()) : null;
+
 async function begin(config: string, devices?: string): Promise<Server> {
   const args = devices === undefined ? [] : ["--devices", devices];
   const server = await Server.start({ after }, { config, args });
@@ -135,11 +127,22 @@ async function begin(config: string, devices?: string): Promise<Server> {
   return server;
 }
 
+function realConfig(): string {
+  const engine = { model: instructModel(), context: 2048, min_context: 1024 };
+  return JSON.stringify({ gpu: { devices: [{ gpu: "cpu:1", slots: 2, engine }] }, engine: { threads: 1 } });
+}
+
 describe("a simulated model", () => {
   for (const { name, program, python, steps } of CLIENTS)
     test(`${name} gets answers of a form, and has tools called`, { skip }, async (t) => {
-      const found = await foundOf(ClientProgram.start(t, program, await envOf(simulated!, "1"), python));
-      assert.deepEqual(Object.keys(found).toSorted(), ["parsed", "streamed", ...steps].toSorted());
+      await run(t, { program, python, steps }, simulated!);
+    });
+});
+
+describe("a real model without tools", () => {
+  for (const { name, program, python, steps } of CLIENTS)
+    test(`${name} gets answers of a form`, { skip: noModel }, async (t) => {
+      await run(t, { program, python, steps: steps.filter((step) => MADE_TO.has(step)) }, real!);
     });
 });
 
@@ -165,21 +168,19 @@ for (const { name, python } of EXAMPLES)
     );
   });
 
-async function envOf(server: Server, hasTools: "0" | "1"): Promise<Readonly<Record<string, string>>> {
+async function run(t: TestContext, { program, python, steps }: Omit<Client, "name">, server: Server): Promise<void> {
   const [gpu] = await server.gpus();
   const model = gpu!.model_name!;
   const models = { CHAT_MODEL: model, EMBEDDING_MODEL: model, SLOW_MODEL: model };
-  return { BASE_URL: `${server.url}/v1`, API_KEY: server.key, HAS_TOOLS: hasTools, ...models };
-}
-
-async function foundOf(client: ClientProgram): Promise<Readonly<Record<string, Step>>> {
+  const env = { BASE_URL: `${server.url}/v1`, API_KEY: server.key, STEPS: steps.join(","), ...models };
+  const client = ClientProgram.start(t, program, env, python);
   const found = await client.found<Record<string, Step>>();
   await client.end();
+  assert.deepEqual(Object.keys(found), steps);
   for (const [name, step] of Object.entries(found)) {
     assert.equal(step.threw, undefined, `${name}: ${step.threw}`);
     assertStep(name, step);
   }
-  return found;
 }
 
 function assertStep(
