@@ -40,6 +40,15 @@ test("what does not match its schema is told, and a failure where the schema is 
   });
 });
 
+test("what has followed a grammar that says all is not checked again, unless it may have been ended early", async () => {
+  const loose = { kind: "schema", name: "answer", schema: { uniqueItems: true }, strict: false } as const;
+  assert.equal(await answer(schema(true), "{}").mismatch(true), null);
+  assert.match(String(await answer(loose, "[1,1]").mismatch(true)), /not match/);
+  const stopped = new Answer({ ...completionOf("x", { stop: ["}"] }), format: schema(false) });
+  stopped.add({ kind: "text", text: '{"age":5' });
+  assert.equal(await stopped.mismatch(true), "The answer is no JSON.");
+});
+
 test("the text beside a call of a tool is no answer", async () => {
   const called = answer(schema(true), "I look.");
   called.add({ kind: "tool_call", index: 0, call: { id: "call_1", name: "look" }, arguments: "{" });

@@ -294,8 +294,6 @@ export interface GenerateOutcome {
   readonly completionTokens: number;
   /** Tokens of the prompt that did not have to be computed, because the KV cache held them already; null: not told. */
   readonly cachedTokens: number | null;
-  /** Whether no text could come about but one of the form that was asked for; absent: the text is to be checked. */
-  readonly isHeld?: boolean;
 }
 
 export interface Engine {
@@ -305,6 +303,8 @@ export interface Engine {
   readonly upstream?: UpstreamFigures | null;
   /** Process id of a server that it has started itself, whose memory and time are its own; null, or absent: there is none. */
   readonly serverPid?: number | null;
+  /** Whether all that it generates follows the grammar of the form that was asked for; absent: answers are to be checked. */
+  readonly followsGrammars?: boolean;
   /** Resolves when it cannot go on; absent: only its process can fail. */
   readonly gone?: Promise<EngineEnd>;
   /**

@@ -13,6 +13,14 @@ import { EngineFailure } from "./failures.ts";
 /** By the schema as JSON. */
 const kept = new Kept<Grammar>(32);
 
+/** Those that allow nothing but what is of their form. */
+const exact = new WeakSet<Grammar>([ANY_OBJECT]);
+
+/** Whether a whole text that follows the grammar of a form is of that form. @throws {EngineFailure} as `formGrammar` */
+export function isExact(format: AnswerFormat): boolean {
+  return exact.has(formGrammar(format));
+}
+
 /** The same object for the same form. @throws {EngineFailure} `invalid_input`: the schema cannot be compiled, and why */
 export function formGrammar(format: AnswerFormat): Grammar {
   if (format.kind === "json") return ANY_OBJECT;
@@ -30,7 +38,9 @@ export function argumentsGrammar(schema: JsonSchema = { properties: {}, addition
 
 function compiled(schema: JsonSchema): Grammar {
   try {
-    return compileSchema(schema, GRAMMAR_LIMITS).grammar;
+    const { grammar, inexact } = compileSchema(schema, GRAMMAR_LIMITS);
+    if (inexact.length === 0) exact.add(grammar);
+    return grammar;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     const where = error.pointer === "" ? "" : `, at ${error.pointer}`;

@@ -59,6 +59,7 @@ export interface LlamaStats {
 }
 
 export class LlamaEngine implements Engine {
+  readonly followsGrammars = true;
   #stats = noStats();
   readonly #options: EngineOptions;
   readonly #pace: Pace;

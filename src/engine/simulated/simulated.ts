@@ -52,6 +52,7 @@ interface Run {
 }
 
 export class SimulatedEngine implements Engine {
+  readonly followsGrammars = true;
   readonly #options: EngineOptions;
   readonly #gpuId: number;
   readonly #faults: SimulatedFaults;

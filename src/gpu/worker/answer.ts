@@ -16,6 +16,8 @@ const shared = new SchemaThread({ time: LONGEST_CHECK });
 
 export class Answer {
   readonly #format: AnswerFormat | undefined;
+  /** Whether a stop sequence may end the text before it is whole. */
+  readonly #mayStop: boolean;
   readonly #thread: SchemaThread;
   #text = "";
   #hasCalls = false;
@@ -23,6 +25,7 @@ export class Answer {
   constructor(request: Request, thread = shared) {
     this.#thread = thread;
     this.#format = request.kind === "embedding" ? undefined : request.format;
+    this.#mayStop = request.sampling.stop !== undefined;
   }
 
   add(delta: Delta): void {
@@ -33,11 +36,17 @@ export class Answer {
 
   /**
    * What is wrong with the whole text, as a sentence; null: nothing is, or it has no form. Of an answer that calls tools, the text is no answer.
+   * @param followedGrammar whether nothing else could come about, so that a grammar that says all needs no check
    * @throws {EngineFailure} `model_error`: the form is strict
    */
-  async mismatch(): Promise<string | null> {
+  async mismatch(followedGrammar = false): Promise<string | null> {
     const format = this.#format;
     if (format === undefined || this.#hasCalls) return null;
+    if (followedGrammar && !this.#mayStop) {
+      // Loaded where it is used: the engines that follow grammars have it already.
+      const { isExact } = await import("../../engine/form-grammar.ts");
+      if (isExact(format)) return null;
+    }
     if (format.kind === "json") return objectMismatch(this.#text);
     const mismatch = await this.#schemaMismatch(format.schema);
     if (mismatch !== null && format.strict) throw new EngineFailure("model_error", STRICT);

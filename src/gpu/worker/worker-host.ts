@@ -137,10 +137,9 @@ export class WorkerHost {
           lastTokenAt = performance.now();
         },
       };
-      const { isHeld, ...outcome } = await withHeaders(headers, () => engine.generate(generation));
+      const outcome = await withHeaders(headers, () => engine.generate(generation));
       const executionTime = (lastTokenAt - startedAt) / 1000;
-      const isWhole = outcome.finishReason === "stop";
-      const mismatch = isWhole && isHeld !== true ? await answer.mismatch() : null;
+      const mismatch = outcome.finishReason === "stop" ? await answer.mismatch(engine.followsGrammars) : null;
       this.#end({ run, type: "finished", ...outcome, executionTime, ...(mismatch !== null && { mismatch }) });
     } catch (error) {
       this.#end({ run, type: "error", ...reportOf(error) });
