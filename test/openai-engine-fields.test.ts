@@ -102,7 +102,13 @@ describe("a form", () => {
     });
 
   it("is told for a text that is continued where the server takes it there, and refused else", async () => {
-    for (const vendor of ["vllm", "sglang", "llama-server", "tensorrt-llm"] as const)
+    await withEngine("llama-server", async (engine, standIn) => {
+      await answerTo(engine, { ...completionOf("asked", { maxTokens: 2 }), format: FORMAT });
+      const { response_format: form, grammar } = lastBody(standIn);
+      assert.equal(form, undefined);
+      assert.match(String(grammar), /^root ::= /);
+    });
+    for (const vendor of ["vllm", "sglang", "tensorrt-llm"] as const)
       await withEngine(vendor, async (engine, standIn) => {
         await answerTo(engine, { ...completionOf("asked", { maxTokens: 2 }), format: FORMAT });
         assert.deepEqual(lastBody(standIn).response_format, openAi, vendor);

@@ -91,7 +91,7 @@ const FURTHER_FIELDS: Readonly<Record<Vendor, readonly string[]>> = {
   vllm: [...SAMPLERS, PARALLEL],
   sglang: [...SAMPLERS, PARALLEL, "rid"],
   tgi: [],
-  "llama-server": [...SAMPLERS, PARALLEL],
+  "llama-server": [...SAMPLERS, PARALLEL, "grammar"],
   ollama: ["presence_penalty"],
   "tensorrt-llm": SAMPLERS,
   plain: [...BIASES, PARALLEL],

@@ -29,8 +29,8 @@ export interface Abilities {
   readonly tools: readonly ChoiceWord[];
   /** Whether it refuses or ignores `parallel_tool_calls`: an answer is then cut here behind its first call. */
   readonly alwaysParallel?: boolean;
-  /** Its own spelling of `response_format`; absent: OpenAI's. */
-  readonly formOf?: (format: AnswerFormat) => unknown;
+  /** How it is told a form; absent: as OpenAI's API has it. */
+  readonly formFields?: (format: AnswerFormat, kind: TextRequest["kind"]) => Fields;
 }
 
 const BOTH = ["chat", "completion"] as const;
@@ -59,16 +59,17 @@ export function answerFields(request: TextRequest, abilities: Abilities): Fields
   };
 }
 
-function formatFields({ kind, format }: TextRequest, { json_schema, formOf = asOpenAi }: Abilities): Fields {
+function formatFields({ kind, format }: TextRequest, { json_schema, formFields = openAiForm }: Abilities): Fields {
   if (format === undefined) return {};
   if (!json_schema.includes(kind)) throw notThere("response_format", kind, json_schema);
-  return { response_format: formOf(format) };
+  return formFields(format, kind);
 }
 
-function asOpenAi(format: AnswerFormat): unknown {
-  if (format.kind === "json") return { type: "json_object" };
+/** As OpenAI's API has it. */
+export function openAiForm(format: AnswerFormat): Fields {
+  if (format.kind === "json") return { response_format: { type: "json_object" } };
   const { name, schema, strict } = format;
-  return { type: "json_schema", json_schema: { name, schema: schemaObject(schema), strict } };
+  return { response_format: { type: "json_schema", json_schema: { name, schema: schemaObject(schema), strict } } };
 }
 
 /** Servers take an object, where the standard has `true` and `false` too. */

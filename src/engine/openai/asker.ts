@@ -54,8 +54,11 @@ export class Asker {
     const marks = request.kind === "chat" ? THINKING : null;
     const shape = { stop: request.sampling.stop ?? NONE, marks };
     const answer = new Answer({ ...generation, request }, { ...options, shape });
-    const order = this.#order(request);
+    let order = this.#order(request);
     try {
+      const { harmless } = this.#served.dialect;
+      if (harmless !== undefined) order = { ...order, request: await harmless(this.#upstream, order.request) };
+      if (signal.aborted) return answer.canceled();
       await this.#askWithinContext(order, answer, signal);
       return answer.outcome();
     } catch (error) {

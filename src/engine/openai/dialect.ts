@@ -18,6 +18,8 @@ export interface About {
   readonly slots: number | null;
   /** What its model can do there; absent: that is found out by asking for it. */
   readonly capabilities?: readonly Capability[];
+  /** What its model cannot do there, whatever the dialect can; absent: it does not tell. */
+  readonly lacks?: readonly Capability[];
   /** Set: it is not loaded there before a task wants it, and more will be told then. */
   readonly isUnloaded?: boolean;
   /** Whether its model has a chat template; absent: it does not tell. */
@@ -80,6 +82,11 @@ export interface Dialect {
   readonly recognize?: (upstream: Upstream, listed: readonly ModelCard[]) => Promise<readonly ModelCard[] | null>;
   readonly about: (upstream: Upstream, model: ModelCard) => Promise<About>;
   readonly extras: Extras;
+  /**
+   * Makes what looks like special tokens in callers' texts a text to the server; absent: it takes them as it likes.
+   * @throws {EngineFailure} `invalid_input`: they stand where nothing may be changed @throws {UpstreamError} the server does not help
+   */
+  readonly harmless?: (upstream: Upstream, request: TextRequest) => Promise<TextRequest>;
   /** Absent: by OpenAI's routes for completions and chats. */
   readonly ask?: (order: Order) => Question;
   /** How many tokens a prompt has; null: it does not tell. For a prompt that was refused together with its `max_tokens`. */

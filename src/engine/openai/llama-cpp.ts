@@ -8,7 +8,10 @@ import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
-import { ALL_ABILITIES } from "./answer-fields.ts";
+import { gbnfOf } from "../../grammar/gbnf.ts";
+import { formGrammar } from "../form-grammar.ts";
+import { ALL_ABILITIES, openAiForm } from "./answer-fields.ts";
+import { harmless } from "./llama-cpp-texts.ts";
 import { promptFields } from "./questions.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
 
@@ -21,6 +24,7 @@ export const LLAMA_CPP: Dialect = {
   separatesStreams: true,
   about: async (upstream, { meta }) => {
     const props = await ask(upstream, "/props");
+    const caps = props?.chat_template_caps;
     const { n_ctx } = isObject(props?.default_generation_settings) ? props.default_generation_settings : {};
     return {
       version: nameIn(props?.build_info),
@@ -28,14 +32,21 @@ export const LLAMA_CPP: Dialect = {
       slots: slotsIn(props?.total_slots),
       // Of a model that has none it tells the one that it uses instead.
       ...(textIn(props?.chat_template) !== null && { hasChatTemplate: true }),
+      // It tells such a model of no tools, and says nothing of that.
+      ...(isObject(caps) && caps.supports_tools === false && { lacks: ["tools"] as const }),
     };
   },
   extras: {
     honours: ALL_FIELDS,
-    can: ALL_ABILITIES,
+    can: {
+      ...ALL_ABILITIES,
+      // Its route for completions reads no response_format, but a grammar.
+      formFields: (format, kind) => (kind === "chat" ? openAiForm(format) : { grammar: gbnfOf(formGrammar(format)) }),
+    },
     endless: { chat: {} },
     fields: ({ request: { sampling } }) => (sampling.seed === RANDOM_SEED ? { seed: RANDOM_SEED - 1 } : {}),
   },
+  harmless,
   countTokens: async (upstream, { request }) => {
     const content = await promptOf(upstream, request);
     const answer = content === null ? null : await ask(upstream, "/tokenize", { content, add_special: true });

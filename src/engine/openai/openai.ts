@@ -249,9 +249,9 @@ export class OpenAiEngine implements Engine {
   }
 
   #capabilities(): readonly Capability[] {
-    const { capabilities: told } = this.#about;
+    const { capabilities: told, lacks = [] } = this.#about;
     const abilities = abilitiesBy(this.#dialect.extras.can, (route) => this.#routes.has(route));
-    const known = abilities.filter((ability) => told === undefined || told.includes(ability));
+    const known = abilities.filter((ability) => told?.includes(ability) !== false && !lacks.includes(ability));
     return [...this.#routes.capabilities(this.#options.raw), ...known];
   }
 

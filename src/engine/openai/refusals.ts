@@ -36,10 +36,10 @@ export function isAboutLength(words: string): boolean {
 /** The field of a request that a refusal is about; null: none of those that a server may lack. */
 export function fieldRefused(request: Request, words: string): string | null {
   if (request.kind === "embedding") return null;
+  if (request.logprobs !== undefined && /logprob|logits/i.test(words)) return FIELD_OF.logprobs;
   if (request.kind === "chat" && request.tools !== undefined && /tool|function/i.test(words)) return FIELD_OF.tools;
   if (request.format !== undefined && /schema|grammar|response_?format|json|guided|structured|regex/i.test(words))
     return FIELD_OF.json_schema;
-  if (request.logprobs !== undefined && /logprob|logits/i.test(words)) return FIELD_OF.logprobs;
   // The schemas of tools become grammars too.
   return request.kind === "chat" && request.tools !== undefined && /schema|grammar/i.test(words)
     ? FIELD_OF.tools

@@ -33,10 +33,10 @@ export const TGI: Dialect = {
       logprobs: ["chat"],
       tools: ["auto", "required", "named"],
       alwaysParallel: true,
-      formOf: (format) => ({
-        type: "json_object",
-        value: format.kind === "json" ? ANY_OBJECT : schemaObject(format.schema),
-      }),
+      formFields: (format) => {
+        const value = format.kind === "json" ? ANY_OBJECT : schemaObject(format.schema);
+        return { response_format: { type: "json_object", value } };
+      },
     },
     // Without a number it ends after 100 tokens.
     endless: {},
