@@ -1,5 +1,6 @@
 /*
  * npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS.
+ * npm run bench -- schemas FILE.jsonl: JSON Schemas as grammars, of that file.
  * npm run bench -- against --checkout FOLDER [--connections 1,16,64] [--pairs 60]: this checkout beside another one.
  */
 import { parseArgs } from "node:util";
@@ -14,6 +15,7 @@ import { models } from "./models.ts";
 import { OBSERVE } from "./observe.ts";
 import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
+import { schemas } from "./schemas.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
 import { streams } from "./streams.ts";
@@ -30,6 +32,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   models: [models],
   scaling: [scaling],
   scheduler: SCHEDULER,
+  schemas: [schemas],
   streams: [streams],
   observe: OBSERVE,
   life: LIFE,
@@ -54,9 +57,11 @@ const extent: Extent = {
   ...values,
   connections: values.connections?.split(",").map(Number),
   pairs: values.pairs === undefined ? undefined : Number(values.pairs),
+  file: positionals.find((name) => name.endsWith(".jsonl")),
 };
 
-const names = positionals.length === 0 ? EVERYWHERE : positionals;
+const named = positionals.filter((name) => name !== extent.file);
+const names = named.length === 0 ? EVERYWHERE : named;
 const unknown = names.find((name) => !Object.hasOwn(BENCHMARKS, name));
 if (unknown === undefined) {
   await runAll();

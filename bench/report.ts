@@ -18,6 +18,8 @@ export interface Extent {
   /** Numbers of connections to compare with, and pairs of turns for each; absent: as `quick` has it. */
   readonly connections?: readonly number[] | undefined;
   readonly pairs?: number | undefined;
+  /** Schemas to compile, a line each. */
+  readonly file?: string | undefined;
 }
 
 export type Row = Readonly<Record<string, string | number>>;

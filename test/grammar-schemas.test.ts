@@ -17,3 +17,11 @@ for (const { name, schema, right, wrong } of cases) {
     for (const value of wrong) assert.ok(!matches(JSON.stringify(value)), `wrong: ${JSON.stringify(value)}`);
   });
 }
+
+test("keys come in the order of properties, others last, and none twice", () => {
+  const schema = { type: "object", properties: { b: { type: "string" }, a: { type: "string" } } };
+  const matches = matcherOf(compiled(schema).grammar);
+  assert.ok(matches('{"b":"x","a":"y","c":1}'));
+  for (const text of ['{"a":"y","b":"x"}', '{"c":1,"a":"y"}', '{"b":"x","a":"y","b":1}'])
+    assert.ok(!matches(text), text);
+});

@@ -92,27 +92,45 @@ function joinedSet(sets: readonly CharSet[]): CharSet {
 
 /** With states that accept the same texts as one (Moore's refinement). */
 function merged(states: readonly State[]): State[] {
+  const sets = new Map<string, number>();
+  const numberOf = (set: CharSet): number => {
+    const key = set.join();
+    if (!sets.has(key)) sets.set(key, sets.size);
+    return sets.get(key)!;
+  };
+  const numbered = states.map(({ edges }) => edges.map(({ set, to }) => ({ set, to, number: numberOf(set) })));
   let classes: number[] = states.map(({ accepts }) => (accepts ? 1 : 0));
   for (let count = new Set(classes).size; ;) {
     const numbers = new Map<string, number>();
-    const next = states.map(({ edges }, at) => {
-      const key = `${classes[at]}:${signatureOf(edges, classes)}`;
-      if (!numbers.has(key)) numbers.set(key, numbers.size);
-      return numbers.get(key)!;
+    const next = numbered.map((edges, at) => {
+      const key = `${classes[at]}:${signatureOf(edges, classes, numberOf)}`;
+      const known = numbers.get(key) ?? numbers.size;
+      numbers.set(key, known);
+      return known;
     });
-    if (numbers.size === count) return renumbered(states, next);
+    if (numbers.size === count) return count === states.length ? [...states] : renumbered(states, next);
     classes = next;
     count = numbers.size;
   }
 }
 
-function signatureOf(edges: readonly Edge[], classes: readonly number[]): string {
+function signatureOf(
+  edges: readonly (Edge & { readonly number: number })[],
+  classes: readonly number[],
+  numberOf: (set: CharSet) => number,
+): string {
+  if (edges.length === 1) return `${classes[edges[0]!.to]}=${edges[0]!.number}`;
   const sets = new Map<number, CharSet[]>();
-  for (const { set, to } of edges) sets.set(classes[to]!, [...(sets.get(classes[to]!) ?? []), set]);
-  return [...sets]
-    .map(([to, all]) => `${to}=${all.length === 1 ? all[0]!.join() : joinedSet(all).join()}`)
-    .toSorted()
-    .join(";");
+  const numbers = new Map<number, number>();
+  for (const { set, to, number } of edges) {
+    const target = classes[to]!;
+    const known = sets.get(target);
+    if (known === undefined) sets.set(target, [set]);
+    else known.push(set);
+    numbers.set(target, number);
+  }
+  const parts = [...sets].map(([to, all]) => `${to}=${all.length === 1 ? numbers.get(to) : numberOf(joinedSet(all))}`);
+  return parts.toSorted().join(";");
 }
 
 /** Characters of the shortest and the longest text; Infinity where there is no longest one. */

@@ -7,58 +7,99 @@ import { isObject, type JsonObject } from "./schema-node.ts";
 /** Digits that a quotient may be off: no divisor like 0.01 has an exact double. */
 const DIVISION_DIGITS = 6;
 
+/** The name of a schema of which a part counts. */
+const WHOLE = "schema:whole";
+
 /** What is wrong with a value, as a sentence; null where nothing is. */
 export type Check = (value: unknown) => string | null;
 
 /**
  * Checks values by a schema of any draft from 4 on; unknown keywords and formats ask for nothing.
+ * @param part a JSON pointer to the part of the schema that counts
  * @throws Error where the schema is none
  */
-export function checkOf(schema: unknown): Check {
+export function checkOf(schema: unknown, part = ""): Check {
+  const { ajv, validate } = compiled(schema, part);
+  return (value) => (validate(value) === true ? null : ajv.errorsText(validate.errors, { dataVar: "the answer" }));
+}
+
+interface Compiled {
+  readonly ajv: Ajv2020;
+  readonly validate: ReturnType<Ajv2020["compile"]>;
+}
+
+/**
+ * Old schemas may have escapes in patterns that Unicode's rules refuse, and use `id` for labels that no reference means: they are read by older
+ * rules when the new ones refuse them.
+ */
+function compiled(schema: unknown, part: string): Compiled {
+  let first: unknown;
+  for (const ids of [true, false]) {
+    for (const unicode of [true, false]) {
+      try {
+        const ajv = newAjv(unicode);
+        const modern = modernised(schema, { ids, map: false }) as JsonObject | boolean;
+        if (part === "") return { ajv, validate: ajv.compile(modern) };
+        ajv.addSchema(modern, WHOLE);
+        return { ajv, validate: ajv.compile({ $ref: `${WHOLE}#${part}` }) };
+      } catch (error) {
+        first ??= error;
+      }
+    }
+  }
+  throw first;
+}
+
+function newAjv(unicode: boolean): Ajv2020 {
   const ajv = new Ajv2020({
     strict: false,
     validateSchema: false,
     validateFormats: true,
     multipleOfPrecision: DIVISION_DIGITS,
+    unicodeRegExp: unicode,
     logger: false,
   });
   // The package is CommonJS: its types give the module where Node gives the function.
   (addFormats as unknown as FormatsPlugin)(ajv);
-  const validate = compiled(ajv, schema);
-  return (value) => (validate(value) === true ? null : ajv.errorsText(validate.errors, { dataVar: "the answer" }));
-}
-
-function compiled(ajv: Ajv2020, schema: unknown): ReturnType<Ajv2020["compile"]> {
-  const modern = modernised(schema, false);
-  try {
-    return ajv.compile(modern as JsonObject | boolean);
-  } catch (error) {
-    // Patterns of old schemas may have escapes that Unicode's rules refuse.
-    if (!(error instanceof SyntaxError)) throw error;
-    const old = new Ajv2020({ ...ajv.opts, unicodeRegExp: false });
-    (addFormats as unknown as FormatsPlugin)(old);
-    return old.compile(modern as JsonObject | boolean);
-  }
+  return ajv;
 }
 
 const MAPS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"]);
 const DATA = new Set(["enum", "const", "default", "examples", "example"]);
 
-/** The schema in the words of 2020-12. @param map whether the value holds schemas by name */
-function modernised(value: unknown, map: boolean): unknown {
-  if (Array.isArray(value)) return value.map((item) => modernised(item, false));
+interface Reading {
+  /** Whether the value holds schemas by name. */
+  readonly map: boolean;
+  /** Whether schemas have addresses of their own. */
+  readonly ids: boolean;
+}
+
+/** The schema in the words of 2020-12. */
+function modernised(value: unknown, { map, ids }: Reading): unknown {
+  if (Array.isArray(value)) return value.map((item) => modernised(item, { map: false, ids }));
   if (!isObject(value)) return value;
   const entries = Object.entries(value).map(([key, child]): [string, unknown] => [
     key,
-    !map && DATA.has(key) ? child : modernised(child, !map && MAPS.has(key)),
+    !map && DATA.has(key) ? child : modernised(child, { map: !map && MAPS.has(key), ids }),
   ]);
-  return map ? Object.fromEntries(entries) : modernKeywords(Object.fromEntries(entries));
+  return map ? Object.fromEntries(entries) : modernKeywords(Object.fromEntries(entries), ids);
 }
 
-function modernKeywords({ $schema, id, ...schema }: JsonObject): JsonObject {
-  const { exclusiveMinimum, exclusiveMaximum, items, additionalItems, ...rest } = schema;
+function modernKeywords(schema: JsonObject, ids: boolean): JsonObject {
+  const {
+    $schema: _,
+    $async: __,
+    $id,
+    id,
+    exclusiveMinimum,
+    exclusiveMaximum,
+    items,
+    additionalItems,
+    ...rest
+  } = schema;
   const modern: Record<string, unknown> = { ...rest };
-  if (typeof id === "string" && modern["$id"] === undefined) modern["$id"] = id;
+  const address = typeof $id === "string" ? $id : id;
+  if (ids && typeof address === "string") modern["$id"] = address;
   if (Array.isArray(items)) {
     modern["prefixItems"] = items;
     if (additionalItems !== undefined) modern["items"] = additionalItems;
@@ -72,6 +113,5 @@ function modernKeywords({ $schema, id, ...schema }: JsonObject): JsonObject {
       delete modern[bound];
     } else if (value !== undefined && value !== false) modern[keyword] = value;
   }
-  void $schema;
   return modern;
 }

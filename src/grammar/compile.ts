@@ -10,12 +10,14 @@ import { rangeLanguage } from "./numbers.ts";
 import { productive } from "./productive.ts";
 import { SchemaNodes } from "./schema-node.ts";
 import { type Demands, demandsKey, joinDemands, type NumberShape, type Shape, type StringShape } from "./shape.ts";
-import { plainText, stringText } from "./texts.ts";
-import { arrayText } from "./write-array.ts";
-import { objectText } from "./write-object.ts";
+import { plainText, type StringLanguage, stringText } from "./texts.ts";
+import { arrayText, type ArrayWriting } from "./write-array.ts";
+import { objectText, type ObjectWriting } from "./write-object.ts";
 
 export interface CompiledSchema {
   readonly grammar: Grammar;
+  /** Steps of work that it took. */
+  readonly steps: number;
   /** What the grammar leaves looser than the schema: a value of the grammar is to be checked for these. */
   readonly inexact: readonly Inexact[];
 }
@@ -40,12 +42,22 @@ class Compiler {
   readonly #languages: Languages;
   readonly #work: Work;
   readonly #rules = new Map<string, Rule>();
+  readonly #strings = new Map<string, Expression | null>();
   readonly #waiting: (() => void)[] = [];
+  readonly #writing: ArrayWriting & ObjectWriting;
 
   constructor(schema: unknown, limits: GrammarLimits) {
-    this.#work = new Work(limits.steps);
+    this.#work = new Work(limits);
     this.#languages = new Languages(this.#work);
     this.#expansion = new Expansion(new SchemaNodes(schema, limits), this.#languages, this.#work);
+    this.#writing = {
+      languages: this.#languages,
+      work: this.#work,
+      valueOf: (demands) => this.#valueOf(demands),
+      textsOf: (demands) => this.#textsOf(demands),
+      stringOf: (language) => this.#string({ language, min: 0, max: Infinity }),
+      note: (pointer, why) => this.#expansion.note(pointer, why),
+    };
   }
 
   compile(): CompiledSchema {
@@ -53,7 +65,7 @@ class Compiler {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next();
     const grammar = productive(root);
     if (grammar === null) throw new SchemaError("", "No value can match the schema.");
-    return { grammar, inexact: this.#expansion.inexact };
+    return { grammar, steps: this.#work.steps, inexact: this.#expansion.inexact };
   }
 
   /** The values that meet all demands. */
@@ -66,8 +78,8 @@ class Compiler {
     const { pointer } = all[0]!.node;
     const made = rule(pointer.split("/").findLast((part) => /[a-zA-Z]/.test(part)) ?? "document", NOTHING);
     this.#rules.set(key, made);
+    this.#work.rule();
     this.#waiting.push(() => {
-      this.#work.step(4);
       const shapes = this.#expansion.shapesOf(all);
       const free = shapes.filter((shape) => asksNothing(shape, this.#languages.everything));
       made.body = free.length === 6 ? ANY_VALUE : choice(...shapes.map((shape) => this.#textOf(shape, pointer)));
@@ -76,11 +88,6 @@ class Compiler {
   }
 
   #textOf(shape: Shape, pointer: string): Expression {
-    const writing = {
-      languages: this.#languages,
-      valueOf: (demands: Demands) => this.#valueOf(demands),
-      note: (at: string, why: string) => this.#expansion.note(at, why),
-    };
     const free = asksNothing(shape, this.#languages.everything);
     switch (shape.kind) {
       case "null":
@@ -92,9 +99,9 @@ class Compiler {
       case "string":
         return free ? STRING : this.#stringText(shape, pointer);
       case "array":
-        return free ? ANY_ARRAY : arrayText(shape, writing, pointer);
+        return free ? ANY_ARRAY : arrayText(shape, this.#writing, pointer);
       case "object":
-        return free && shape.named.size === 0 ? ANY_OBJECT : objectText(shape, writing, pointer);
+        return free && shape.named.size === 0 ? ANY_OBJECT : objectText(shape, this.#writing, pointer);
     }
   }
 
@@ -103,22 +110,46 @@ class Compiler {
     const { everything } = this.#languages;
     if (integer && min === -Infinity && max === Infinity && texts === everything) return INTEGER;
     const language = this.#languages.both(rangeLanguage(this.#languages, { integer, min, max }), texts);
-    const text = plainText(this.#languages, language);
+    const text = plainText(this.#languages, this.#work, language);
     if (text !== null) return text;
     this.#expansion.note(pointer, "The numbers cannot be said by a grammar.");
     return integer ? INTEGER : NUMBER;
   }
 
   #stringText(shape: StringShape, pointer: string): Expression {
-    const text = stringText(this.#languages, shape);
+    const text = this.#string(shape);
     if (text !== null) return text;
-    const loose = stringText(this.#languages, { ...shape, min: 0, max: Infinity });
-    this.#expansion.note(
-      pointer,
+    const loose = this.#string({ ...shape, min: 0, max: Infinity });
+    const why =
       loose === null
         ? "The texts are too many for a grammar."
-        : "The length cannot be counted beside what else is asked of the text.",
-    );
+        : "The length cannot be counted beside what else is asked of the text.";
+    this.#expansion.note(pointer, why);
     return loose ?? STRING;
+  }
+
+  /** A string with its quotes, written once; null where it would be too large. */
+  #string(shape: StringLanguage): Expression | null {
+    const key = `${shape.language.id}:${shape.min}:${shape.max}`;
+    const known = this.#strings.get(key);
+    if (known !== undefined) return known;
+    const text = stringText(this.#languages, this.#work, shape);
+    const made = text === null || text.kind === "rule" || text === NOTHING ? text : rule("string", text);
+    this.#strings.set(key, made);
+    return made;
+  }
+
+  #textsOf(demands: Demands): readonly string[] | null {
+    const { everything } = this.#languages;
+    const texts = this.#expansion.shapesOf(demands).map((shape): readonly string[] | null => {
+      if (shape.kind === "null") return ["null"];
+      if (shape.kind === "boolean") return shape.values.map(String);
+      if (shape.kind === "number")
+        return shape.min === shape.max && shape.texts === everything ? [JSON.stringify(shape.min)] : null;
+      if (shape.kind !== "string" || shape.language.shape.kind !== "words") return null;
+      const { words, at } = shape.language.shape;
+      return words.map((word) => JSON.stringify(String.fromCodePoint(...word.slice(at))));
+    });
+    return texts.every((one) => one !== null) ? texts.flat() : null;
   }
 }

@@ -33,16 +33,35 @@ const OFFSET = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
 const PERCENT = "%[0-9a-fA-F]{2}";
 const UNRESERVED = "A-Za-z0-9._~\\-";
 const SUB = "!$&'()*+,;=";
-const PCHAR = `([${UNRESERVED}${SUB}:@]|${PERCENT})`;
-const AUTHORITY = `(([${UNRESERVED}${SUB}:]|${PERCENT})*@)?(\\[${IPV6}\\]|([${UNRESERVED}${SUB}]|${PERCENT})*)(:[0-9]*)?`;
-const TAIL = `(\\?(${PCHAR}|[/?])*)?(#(${PCHAR}|[/?])*)?`;
-const URI = `[A-Za-z][A-Za-z0-9+.\\-]*:(//${AUTHORITY}(/${PCHAR}*)*|/(${PCHAR}+(/${PCHAR}*)*)?|${PCHAR}+(/${PCHAR}*)*)${TAIL}`;
-const NO_COLON = `([${UNRESERVED}${SUB}@]|${PERCENT})`;
-const RELATIVE = `(//${AUTHORITY}(/${PCHAR}*)*|/(${PCHAR}+(/${PCHAR}*)*)?|${NO_COLON}+(/${PCHAR}*)*|)${TAIL}`;
+/** What RFC 3987 adds for other languages. */
+const UCS = "\\u00a0-\\ud7ff\\uf900-\\ufdcf\\ufdf0-\\uffef";
+
+/** RFC 3986. @param plain the characters that need no escape */
+function uriOf(plain: string): { readonly absolute: string; readonly relative: string } {
+  const pchar = `([${plain}${SUB}:@]|${PERCENT})`;
+  const host = `(\\[${IPV6}\\]|([${plain}${SUB}]|${PERCENT})*)`;
+  const authority = `(([${plain}${SUB}:]|${PERCENT})*@)?${host}(:[0-9]*)?`;
+  const tail = `(\\?(${pchar}|[/?])*)?(#(${pchar}|[/?])*)?`;
+  const path = `(//${authority}(/${pchar}*)*|/(${pchar}+(/${pchar}*)*)?`;
+  const first = `([${plain}${SUB}@]|${PERCENT})`;
+  return {
+    absolute: `[A-Za-z][A-Za-z0-9+.\\-]*:${path}|${pchar}+(/${pchar}*)*)${tail}`,
+    relative: `${path}|${first}+(/${pchar}*)*|)${tail}`,
+  };
+}
+
+const URI = uriOf(UNRESERVED);
+const IRI = uriOf(UNRESERVED + UCS);
 
 /** Labels of RFC 1123. Together they have at most 249 characters, which is counted by their number. */
 const LABEL = (most: number): string => `[A-Za-z0-9]([A-Za-z0-9\\-]{0,${most - 2}}[A-Za-z0-9])?`;
 const HOSTNAME = `${LABEL(63)}(\\.${LABEL(30)}){0,6}`;
+
+/** A name with a domain, as URLs of the web have it. */
+const WEB_HOST = `([A-Za-z0-9]+(-[A-Za-z0-9]+)*\\.)+[A-Za-z]{2,}`;
+
+const VARIABLE = `([A-Za-z0-9_]|${PERCENT})+(\\.([A-Za-z0-9_]|${PERCENT})+)*(:[1-9][0-9]{0,3}|\\*)?`;
+const TEMPLATE = `([${UNRESERVED}${SUB.replace("'", "")}:@/?#\\[\\]]|${PERCENT}|\\{[+#./;?&=]?${VARIABLE}(,${VARIABLE})*\\})*`;
 
 const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-]+";
 const EMAIL = `${ATOM}(\\.${ATOM})*@(${LABEL(63)}\\.)+${LABEL(63)}`;
@@ -64,8 +83,13 @@ const STRINGS: Readonly<Record<string, string>> = {
   hostname: HOSTNAME,
   ipv4: IPV4,
   ipv6: IPV6,
-  uri: URI,
-  "uri-reference": `(${URI}|${RELATIVE})`,
+  uri: URI.absolute,
+  iri: IRI.absolute,
+  "iri-reference": `(${IRI.absolute}|${IRI.relative})`,
+  url: `(https?|ftp)://${WEB_HOST}(:[0-9]{2,5})?([/?#]([${UNRESERVED}${SUB}:@/?#]|${PERCENT})*)?`,
+  "uri-template": TEMPLATE,
+  "idn-email": EMAIL,
+  "uri-reference": `(${URI.absolute}|${URI.relative})`,
   uuid: `${HEX}{8}-(${HEX}{4}-){3}${HEX}{12}`,
   "json-pointer": TOKEN,
   "relative-json-pointer": `(0|[1-9][0-9]*)(#|${TOKEN})`,
@@ -76,25 +100,52 @@ const STRINGS: Readonly<Record<string, string>> = {
 /** Of whole numbers, first and last. */
 const NUMBERS: Readonly<Record<string, readonly [number, number]>> = {
   int32: [-(2 ** 31), 2 ** 31 - 1],
+  // The largest double that is less than 2 ** 63.
+  int64: [-(2 ** 63), 2 ** 63 - 1024],
+};
+
+/**
+ * Patterns that every text of a format matches, and perhaps others: what does not match is surely not of the format, whichever checker is asked.
+ */
+const OUTER: Readonly<Record<string, string>> = {
+  date: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+  time: "^[0-9]{2}:",
+  "date-time": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]",
+  duration: "^P",
+  email: "@",
+  hostname: "^[A-Za-z0-9.\\-]+$",
+  ipv4: `^${IPV4}$`,
+  ipv6: ":",
+  uri: "^[A-Za-z][A-Za-z0-9+.\\-]*:",
+  "uri-reference": "^[!-~]*$",
+  iri: ":",
+  "iri-reference": "^\\S*$",
+  url: "://",
+  uuid: "^(urn:uuid:)?[0-9a-fA-F\\-]{36}$",
+  "json-pointer": "^(/|$)",
+  "relative-json-pointer": "^[0-9]",
+  "json-pointer-uri-fragment": "^#",
+  byte: "^[A-Za-z0-9+/=\\s]*$",
+  "uri-template": "",
+  regex: "",
+  "idn-email": "@",
+  "idn-hostname": "",
+  "iso-time": "^[0-9]{2}:",
+  "iso-date-time": "^[0-9]{4}-",
 };
 
 /** Formats of strings that no grammar can say, or whose checkers know more than the standard says. */
-const UNSAID: ReadonlySet<string> = new Set([
-  "regex",
-  "url",
-  "uri-template",
-  "iri",
-  "iri-reference",
-  "idn-email",
-  "idn-hostname",
-  "iso-time",
-  "iso-date-time",
-]);
+const UNSAID: ReadonlySet<string> = new Set(["regex", "idn-hostname", "iso-time", "iso-date-time"]);
 
 /** A pattern of whole strings; `null` where the format is known and cannot be said; undefined where it asks nothing of strings. */
 export function formatPattern(name: string): string | null | undefined {
   if (Object.hasOwn(STRINGS, name)) return `^(?:${STRINGS[name]})$`;
   return UNSAID.has(name) ? null : undefined;
+}
+
+/** A pattern of all texts of a format, and perhaps others; undefined where it asks nothing of strings. */
+export function outerPattern(name: string): string | undefined {
+  return Object.hasOwn(OUTER, name) ? OUTER[name] : undefined;
 }
 
 export function formatRange(name: string): readonly [number, number] | undefined {

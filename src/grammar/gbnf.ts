@@ -76,25 +76,39 @@ function timesOf(min: number, max: number): string {
   return min === max ? `{${min}}` : `{${min},${max}}`;
 }
 
+/** What can stand between quotes as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
 function quoted(text: string): string {
-  return `"${[...text].map((char) => escaped(char.codePointAt(0)!, '"\\')).join("")}"`;
+  if (PLAIN.test(text)) return `"${text}"`;
+  const chars = [...text].map((char) => (char === "-" ? char : escaped(char.codePointAt(0)!)));
+  return `"${chars.join("")}"`;
 }
+
+/** Sets come again and again. */
+const classes = new WeakMap<CharSet, string>();
 
 function classOf(set: CharSet): string {
+  const known = classes.get(set);
+  if (known !== undefined) return known;
   const ranges = rangesOf(set).map(([from, to]) => {
-    const [first, last] = [escaped(from, "]\\^-["), escaped(to, "]\\^-[")];
+    const [first, last] = [escaped(from), escaped(to)];
     return from === to ? first : to === from + 1 ? first + last : `${first}-${last}`;
   });
-  return `[${ranges.join("")}]`;
+  const text = `[${ranges.join("")}]`;
+  classes.set(set, text);
+  return text;
 }
 
-function escaped(char: number, special: string): string {
-  const hex = char.toString(16).toUpperCase();
+/** Characters that have a meaning somewhere; llama.cpp knows few escapes by name, but every number. */
+const SPECIAL = '"\\[]^-';
+
+function escaped(char: number): string {
   if (char >= 0x20 && char < 0x7f) {
-    const text = String.fromCodePoint(char);
-    // llama.cpp knows few escapes by name; the number is always right.
-    return special.includes(text) ? `\\x${hex}` : text;
+    const text = String.fromCharCode(char);
+    if (!SPECIAL.includes(text)) return text;
   }
+  const hex = char.toString(16).toUpperCase();
   if (char <= 0xff) return `\\x${hex.padStart(2, "0")}`;
   return char <= 0xffff ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }

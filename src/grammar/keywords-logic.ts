@@ -60,12 +60,12 @@ const oneOf: Group = {
   asked: (meanings, node, schema) => exactlyOne(meanings, partsOf(meanings, node, schema, "oneOf")),
   negated(meanings, node, schema) {
     const parts = partsOf(meanings, node, schema, "oneOf");
-    if (parts.length === 1) return meanings.shapesOf(parts.map(mustNot));
-    meanings.note(
-      `${node.pointer}/oneOf`,
-      "That a value matches none of several schemas, or two, cannot be said by a grammar.",
+    // None of them, or two.
+    const none = meanings.shapesOf(parts.map(mustNot));
+    const pairs = parts.flatMap((one, at) =>
+      parts.slice(at + 1).map((other) => meanings.shapesOf([must(one), must(other)])),
     );
-    return meanings.free.all;
+    return meanings.anyOf([none, ...pairs]);
   },
 };
 

@@ -1,8 +1,9 @@
 /** Keywords about the keys of objects. */
+import { ALL_CHARS } from "./charset.ts";
 import { below, countOf, type Group, type Meanings, mapOf, must, mustNot, namesOf } from "./group.ts";
 import { type Language } from "./language.ts";
 import { languageOf } from "./keywords-scalar.ts";
-import { escaped, isObject, type JsonObject, type SchemaNode } from "./schema-node.ts";
+import { escaped, type JsonObject, type SchemaNode } from "./schema-node.ts";
 import {
   type Demands,
   FREE_OBJECT,
@@ -50,25 +51,40 @@ const members: Group = {
     );
   },
   negated(meanings, node, schema) {
-    const found: ObjectShape[] = Object.entries(mapOf(node, schema, "properties")).map(([name, value]) =>
+    const { languages } = meanings;
+    const properties = Object.entries(mapOf(node, schema, "properties"));
+    const found = properties.map(([name, value]): ObjectShape =>
       having(name, [mustNot(below(meanings, node, value, "properties", name))]),
     );
+    const patterns = keyPatterns(meanings, node, schema);
+    if (patterns === null) return [FREE_OBJECT];
+    for (const { keys, demands } of patterns)
+      found.push(
+        havingSome(
+          keys,
+          demands.map((demand) => mustNot(demand.node)),
+        ),
+      );
     const { additionalProperties = true } = schema;
-    const patterns = Object.keys(mapOf(node, schema, "patternProperties"));
-    const open =
-      additionalProperties === true ||
-      (isObject(additionalProperties) && Object.keys(additionalProperties).length === 0);
-    if (patterns.length === 0 && open) return possible(meanings, found);
-    const keyword = patterns.length > 0 ? "patternProperties" : "additionalProperties";
-    meanings.note(`${node.pointer}/${keyword}`, `That an object breaks ${keyword} cannot be said by a grammar.`);
-    return [FREE_OBJECT];
+    const additional = below(meanings, node, additionalProperties, "additionalProperties");
+    const own = languages.words(properties.map(([name]) => name));
+    const keys = languages.not(languages.union(own, ...patterns.map((one) => one.keys)));
+    found.push(havingSome(keys, joinDemands([mustNot(additional)])));
+    return possible(meanings, found);
   },
 };
 
+/** An object with at least one of these keys whose value meets the demands. */
+function havingSome(keys: Language, demands: Demands): ObjectShape {
+  return { ...FREE_OBJECT, some: [{ keys, demands }], min: 1 };
+}
+
 /** Without objects whose required keys have no value. */
 function possible(meanings: Meanings, shapes: readonly ObjectShape[]): Union {
-  return shapes.filter(({ named }) =>
-    [...named.values()].every(({ demands, required }) => !required || !meanings.isEmpty(demands)),
+  return shapes.filter(
+    ({ named, some }) =>
+      [...named.values()].every(({ demands, required }) => !required || !meanings.isEmpty(demands)) &&
+      !some.some(({ demands }) => meanings.isEmpty(demands)),
   );
 }
 
@@ -127,28 +143,27 @@ const counts: Group = {
   },
 };
 
+/** The keys that `propertyNames` does not allow. */
+function wrongNames(meanings: Meanings, node: SchemaNode, schema: JsonObject): Language {
+  const { languages } = meanings;
+  const names = meanings.shapesOf([must(below(meanings, node, schema["propertyNames"], "propertyNames"))]);
+  const any = languages.chars(ALL_CHARS);
+  const allowed = names.flatMap((shape) => {
+    if (shape.kind !== "string") return [];
+    const length = languages.repeat(any, shape.min, shape.max);
+    return [shape.min === 0 && shape.max === Infinity ? shape.language : languages.both(shape.language, length)];
+  });
+  return languages.not(languages.union(...allowed));
+}
+
 const propertyNames: Group = {
   name: "propertyNames",
   keywords: ["propertyNames"],
   asked(meanings, node, schema) {
-    const { languages, nodes, free } = meanings;
-    const names = meanings.shapesOf([must(below(meanings, node, schema["propertyNames"], "propertyNames"))]);
-    const any = languages.chars([0, 0x10ffff]);
-    const allowed = names.flatMap((shape) => {
-      if (shape.kind !== "string") return [];
-      const length = languages.repeat(any, shape.min, shape.max);
-      return [shape.min === 0 && shape.max === Infinity ? shape.language : languages.both(shape.language, length)];
-    });
-    const keys = languages.not(languages.union(...allowed));
-    return free.with({ ...FREE_OBJECT, others: [{ keys, demands: [must(nodes.at(false, node.pointer))] }] });
+    const demands = [must(meanings.nodes.at(false, node.pointer))];
+    return meanings.free.with({ ...FREE_OBJECT, others: [{ keys: wrongNames(meanings, node, schema), demands }] });
   },
-  negated(meanings, node) {
-    meanings.note(
-      `${node.pointer}/propertyNames`,
-      "That an object has a key with a wrong name cannot be said by a grammar.",
-    );
-    return [FREE_OBJECT];
-  },
+  negated: (meanings, node, schema) => [havingSome(wrongNames(meanings, node, schema), [])],
 };
 
 /** `dependencies` of old drafts holds both kinds. */

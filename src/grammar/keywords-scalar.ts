@@ -1,17 +1,19 @@
 /** Keywords about types, single values, numbers and strings. */
-import { formatPattern, formatRange } from "./formats.ts";
-import { countOf, type Group, type Meanings, listOf, must, wrong } from "./group.ts";
+import { formatPattern, formatRange, outerPattern } from "./formats.ts";
+import { countOf, type Group, type Meanings, listOf, must, mustNot, wrong } from "./group.ts";
 import { type Language } from "./language.ts";
 import { besides, fractionLanguage, multipleLanguage, noMultipleLanguage } from "./numbers.ts";
 import { PatternError } from "./pattern.ts";
 import { patternLanguage } from "./pattern-language.ts";
 import { isObject, type JsonObject, type SchemaNode } from "./schema-node.ts";
 import {
+  type ArrayShape,
+  type Demands,
   FREE_ARRAY,
   FREE_OBJECT,
-  type Kind,
   KINDS,
   type NumberShape,
+  type ObjectShape,
   type Shape,
   type StringShape,
   type Union,
@@ -78,14 +80,10 @@ function objectShape({ nodes, languages }: Meanings, pointer: string, value: Jso
 
 function otherValues(meanings: Meanings, pointer: string, values: readonly unknown[]): Union {
   const { free, languages } = meanings;
-  if (values.some((value) => value !== null && typeof value === "object")) {
-    meanings.note(pointer, "That a list or an object is not a certain one cannot be said by a grammar.");
-    return free.all;
-  }
   const texts = values.filter((value) => typeof value === "string");
   const numbers = [...new Set(values.filter((value) => typeof value === "number"))].toSorted((a, b) => a - b);
   const booleans = [true, false].filter((value) => !values.includes(value));
-  return [
+  const simple: Union = [
     ...(values.includes(null) ? [] : [{ kind: "null" } as const]),
     ...(booleans.length === 0 ? [] : [{ kind: "boolean", values: booleans } as const]),
     ...numbersBetween(free.number, numbers),
@@ -93,6 +91,41 @@ function otherValues(meanings: Meanings, pointer: string, values: readonly unkno
     FREE_ARRAY,
     FREE_OBJECT,
   ];
+  return values.reduce<Union>((left, value) => {
+    const other = Array.isArray(value)
+      ? free.with(...otherLists(meanings, pointer, value))
+      : isObject(value)
+        ? free.with(...otherObjects(meanings, pointer, value))
+        : left;
+    const both = other === left ? left : meanings.meeting.unions(left, other);
+    if (both === null) meanings.note(pointer, "There are too many values that are not to be.");
+    return both ?? left;
+  }, simple);
+}
+
+/** Shorter, longer, or another item somewhere. */
+function otherLists(meanings: Meanings, pointer: string, value: readonly unknown[]): ArrayShape[] {
+  const differing = value.map((item, at): ArrayShape => {
+    const before = Array.from({ length: at }, (): Demands => []);
+    const demands = [mustNot(meanings.nodes.constant(item, pointer))];
+    return { ...FREE_ARRAY, prefix: [...before, demands], min: at + 1 };
+  });
+  const shorter: ArrayShape[] = value.length === 0 ? [] : [{ ...FREE_ARRAY, max: value.length - 1 }];
+  return [...shorter, { ...FREE_ARRAY, min: value.length + 1 }, ...differing];
+}
+
+/** Without a key, with another value for it, or with another key. */
+function otherObjects({ nodes, languages }: Meanings, pointer: string, value: JsonObject): ObjectShape[] {
+  const no = [must(nodes.at(false, pointer))];
+  const differing = Object.entries(value).flatMap(([name, item]): ObjectShape[] => {
+    const other = [mustNot(nodes.constant(item, pointer))];
+    return [
+      { ...FREE_OBJECT, named: new Map([[name, { demands: no, required: false, listed: false }]]) },
+      { ...FREE_OBJECT, named: new Map([[name, { demands: other, required: true, listed: false }]]), min: 1 },
+    ];
+  });
+  const keys = languages.not(languages.words(Object.keys(value)));
+  return [...differing, { ...FREE_OBJECT, some: [{ keys, demands: [] }], min: 1 }];
 }
 
 function numbersBetween(free: NumberShape, numbers: readonly number[]): NumberShape[] {
@@ -256,10 +289,20 @@ const format: Group = {
   },
   negated(meanings, node, schema) {
     const name = formatOf(node, schema);
-    const kinds: Kind[] = formatRange(name) === undefined ? ["string"] : ["number"];
-    if (formatPattern(name) === undefined && formatRange(name) === undefined) return [];
-    meanings.note(`${node.pointer}/format`, `That a value has not the format ${name} cannot be said by a grammar.`);
-    return meanings.free.all.filter(({ kind }) => kinds.includes(kind));
+    const { free, languages } = meanings;
+    const range = formatRange(name);
+    if (range !== undefined) {
+      const outside = [
+        { max: besides(range[0], -1) },
+        { min: besides(range[1], 1) },
+        { texts: fractionLanguage(languages) },
+      ];
+      return outside.map((one) => ({ ...free.number, ...one }));
+    }
+    const source = outerPattern(name);
+    if (source === undefined) return [];
+    const language = languageOf(meanings, `${node.pointer}/format`, source);
+    return [language === null ? free.string : { ...free.string, language: languages.not(language) }];
   },
 };
 

@@ -12,9 +12,12 @@ const GROUPS: ReadonlyMap<string, Group> = new Map(
   ),
 );
 
-/** The groups of a schema's keywords, in their order there; unknown keywords ask for nothing. */
+/**
+ * The groups of a schema's keywords, in their order there, but `properties` first: its order is that of the keys. Unknown keywords ask for nothing.
+ */
 export function groupsOf(schema: JsonObject): readonly Group[] {
-  const found = new Set<Group>();
+  const members = GROUPS.get("properties")!;
+  const found = new Set(schema["properties"] === undefined ? [] : [members]);
   for (const [keyword, value] of Object.entries(schema)) {
     const group = GROUPS.get(keyword);
     if (group !== undefined && value !== undefined) found.add(group);

@@ -5,7 +5,7 @@
  * A language is an expression whose derivative by a character is the language of what may follow that character (Brzozowski 1964; Owens, Reppy and
  * Turon 2009). Equal expressions are one object, so the derivatives are the states of an automaton.
  */
-import { ALL_CHARS, type CharSet, charsOf, hasChar, unionOf } from "./charset.ts";
+import { ALL_CHARS, type CharSet, charsOf, hasChar, LAST, unionOf } from "./charset.ts";
 import { type Work } from "./limits.ts";
 
 /** A machine of its own that reads a text character by character: what is easier to count than to describe. */
@@ -43,6 +43,9 @@ export interface Language {
 
 /** How often an end may be named in a row, as by `(a$)$`. */
 const ENDS = 3;
+
+/** Derivatives that are looked at to see which languages overlap. */
+const LOOKED_AT = 4000;
 
 /** Makes languages, and holds those of one schema. Every step is counted against `work`. */
 export class Languages {
@@ -113,7 +116,12 @@ export class Languages {
       const left = words.filter((word) => others.every((other) => this.#has(other, word.slice(at))));
       return this.#words(left, at);
     }
-    for (const part of flat) if (part.shape.kind === "not" && flat.has(part.shape.of)) return this.nothing;
+    const excluded = [...flat].flatMap(({ shape }) => (shape.kind === "not" ? [shape.of] : []));
+    if (excluded.some((part) => flat.has(part))) return this.nothing;
+    if (excluded.length > 1) {
+      for (const part of flat) if (part.shape.kind === "not") flat.delete(part);
+      flat.add(this.not(this.union(...excluded)));
+    }
     return this.#many("both", flat, this.everything, (all) => all.every(({ nullable }) => nullable));
   }
 
@@ -144,6 +152,28 @@ export class Languages {
       nullable ||= rest.nullable;
     }
     return of === this.nothing ? of : this.#make(`f${of.id},${end}`, { kind: "ended", of, end }, nullable);
+  }
+
+  /**
+   * Which of some languages have texts in common that no other of them has: each list has the places of those that do.
+   * @returns null where they are too many to tell
+   */
+  overlaps(all: readonly Language[]): number[][] | null {
+    const waiting = new Map([[all.map(({ id }) => id).join(), all]]);
+    const found = new Map<string, number[]>();
+    for (const state of waiting.values()) {
+      if (waiting.size > LOOKED_AT) return null;
+      const places = [...state.keys()].filter((at) => state[at]!.nullable);
+      found.set(places.join(), places);
+      for (const from of merged(state.map(cutsOf))) {
+        if (from > LAST) break;
+        const next = state.map((language) => this.after(language, from));
+        const key = next.map(({ id }) => id).join();
+        this.#work.step(1 + (all.length >> 3));
+        if (!waiting.has(key) && next.some((language) => language !== this.nothing)) waiting.set(key, next);
+      }
+    }
+    return [...found.values()];
   }
 
   has(language: Language, text: string): boolean {
@@ -220,6 +250,7 @@ export class Languages {
     nullable: (parts: readonly Language[]) => boolean,
   ): Language {
     if (parts.size === 0) return none;
+    this.#work.step(parts.size >> 2);
     const sorted = [...parts].toSorted((one, other) => one.id - other.id);
     if (sorted.length === 1) return sorted[0]!;
     return this.#make(`${kind}${sorted.map(({ id }) => id).join()}`, { kind, parts: sorted }, nullable(sorted));

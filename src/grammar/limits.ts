@@ -7,8 +7,8 @@ export interface GrammarLimits {
   readonly depth: number;
   /** Steps of work; a step is about a microsecond. */
   readonly steps: number;
-  /** Characters of the grammar. */
-  readonly grammarLength: number;
+  /** Rules of the grammar. */
+  readonly rules: number;
 }
 
 /**
@@ -33,20 +33,31 @@ export class SchemaError extends Error {
   }
 }
 
-/** Counts steps, and stops what takes too many. */
+/** Counts what has been done, and stops what takes too much. */
 export class Work {
-  readonly #limit: number;
-  #done = 0;
+  readonly #limits: GrammarLimits;
+  #steps = 0;
+  #rules = 0;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(limits: GrammarLimits) {
+    this.#limits = limits;
+  }
+
+  get steps(): number {
+    return this.#steps;
   }
 
   /** @throws SchemaError beyond the limit */
   step(count = 1): void {
-    this.#done += count;
-    if (this.#done > this.#limit) {
-      throw new SchemaError("", `The schema takes more than ${this.#limit} steps to compile; make it simpler.`);
-    }
+    this.#steps += count;
+    const { steps } = this.#limits;
+    if (this.#steps > steps) throw new SchemaError("", `The schema takes more than ${steps} steps to compile.`);
+  }
+
+  /** Counts rules that are being written. @throws SchemaError beyond the limit */
+  rule(count = 1): void {
+    this.#rules += count;
+    const { rules } = this.#limits;
+    if (this.#rules > rules) throw new SchemaError("", `The schema needs a grammar of more than ${rules} rules.`);
   }
 }

@@ -10,6 +10,7 @@ import {
   type NumberShape,
   type ObjectShape,
   type Others,
+  othersKey,
   type Property,
   type Shape,
   type StringShape,
@@ -117,28 +118,23 @@ export class Meeting {
     if (closed >= 0) max = Math.min(max, closed);
     else if (this.#isEmpty(rest)) max = Math.min(max, length);
     if (min > max) return null;
-    const some = [...new Map([...one.some, ...other.some].map((demands) => [demandsKey(demands), demands])).values()];
+    const some = unique([...one.some, ...other.some], demandsKey);
     if (some.some((demands) => max === 0 || this.#isEmpty(demands))) return null;
     return { kind: "array", prefix, rest, min, max, some, unique: one.unique ?? other.unique };
   }
 
   #objects(one: ObjectShape, other: ObjectShape): ObjectShape | null {
     const named = new Map<string, Property>();
-    for (const listed of [true, false]) {
-      for (const name of [...one.named.keys(), ...other.named.keys()]) {
-        const property = this.#property(one, other, name);
-        if (property.listed === listed) named.set(name, property);
-      }
+    for (const name of [...listedIn(one), ...listedIn(other), ...one.named.keys(), ...other.named.keys()]) {
+      if (!named.has(name)) named.set(name, this.#property(one, other, name));
     }
     const required = [...named.values()].filter((property) => property.required);
     const min = Math.max(one.min, other.min, required.length);
     const max = Math.min(one.max, other.max);
     if (min > max || required.some(({ demands }) => this.#isEmpty(demands))) return null;
-    const others = new Map(
-      [...one.others, ...other.others].map((clause) => [`${clause.keys.id}:${demandsKey(clause.demands)}`, clause]),
-    );
-    const counted = one.counted ?? other.counted;
-    return { kind: "object", named, others: [...others.values()], min, max, counted };
+    const others = unique([...one.others, ...other.others], othersKey);
+    const some = unique([...one.some, ...other.some], othersKey);
+    return { kind: "object", named, others, some, min, max, counted: one.counted ?? other.counted };
   }
 
   #property(one: ObjectShape, other: ObjectShape, name: string): Property {
@@ -156,6 +152,14 @@ export class Meeting {
   #implied(others: readonly Others[], name: string): Demands {
     return joinDemands(...others.filter(({ keys }) => this.#languages.has(keys, name)).map(({ demands }) => demands));
   }
+}
+
+function unique<Item>(items: readonly Item[], key: (item: Item) => string): Item[] {
+  return [...new Map(items.map((item) => [key(item), item])).values()];
+}
+
+function listedIn({ named }: ObjectShape): string[] {
+  return [...named].filter(([, { listed }]) => listed).map(([name]) => name);
 }
 
 /** Whether a shape is all values of its kind. */
@@ -183,6 +187,7 @@ export function asksNothing(shape: Shape, everything: StringShape["language"]): 
         shape.min === 0 &&
         shape.max === Infinity &&
         shape.others.length === 0 &&
+        shape.some.length === 0 &&
         [...shape.named.values()].every(({ demands, required }) => !required && demands.length === 0)
       );
   }

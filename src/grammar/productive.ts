@@ -1,34 +1,53 @@
 /** Takes out of a grammar what can never come to an end: an alternative that nothing matches would only lead a model astray. */
-import { choice, EMPTY, type Expression, type Grammar, NOTHING, rulesOf, sequence } from "./expression.ts";
-import { depthOf, depthsOf } from "./random-text.ts";
+import { choice, EMPTY, type Expression, type Grammar, NOTHING, type Rule, rulesOf, sequence } from "./expression.ts";
 
 /** @returns null where nothing is left */
 export function productive(grammar: Grammar): Grammar | null {
-  const depths = depthsOf(grammar);
-  if (depthOf(grammar, depths) === Infinity) return null;
-  const cut = (expression: Expression): Expression => {
-    if (depthOf(expression, depths) === Infinity) return NOTHING;
-    switch (expression.kind) {
-      case "sequence":
-        return sequence(...expression.parts.map(cut));
-      case "choice":
-        return choice(...expression.options.map(cut));
-      case "repeat":
-        return depthOf(expression.of, depths) === Infinity ? EMPTY : expression;
-      default:
-        return expression;
-    }
-  };
-  for (const rule of rulesOf(grammar)) {
-    if ([...childrenDeep(rule.body)].some((part) => depthOf(part, depths) === Infinity)) rule.body = cut(rule.body);
-  }
-  return grammar.kind === "rule" ? grammar : cut(grammar);
+  const rules = rulesOf(grammar);
+  const ending = endingRules(rules);
+  if (!ends(grammar, ending)) return null;
+  if (ending.size === rules.length) return grammar;
+  for (const rule of rules) if (ending.has(rule)) rule.body = cut(rule.body, ending);
+  return cut(grammar, ending);
 }
 
-/** The parts of an expression, not beyond rules. */
-function* childrenDeep(expression: Expression): Generator<Expression> {
-  yield expression;
-  if (expression.kind === "sequence") for (const part of expression.parts) yield* childrenDeep(part);
-  if (expression.kind === "choice") for (const option of expression.options) yield* childrenDeep(option);
-  if (expression.kind === "repeat") yield* childrenDeep(expression.of);
+/** The rules that some text matches. */
+function endingRules(rules: readonly Rule[]): ReadonlySet<Rule> {
+  const ending = new Set<Rule>();
+  // What is mentioned last mostly stands alone, so that few rounds are enough.
+  const order = rules.toReversed();
+  for (let before = -1; before < ending.size;) {
+    before = ending.size;
+    for (const rule of order) if (!ending.has(rule) && ends(rule.body, ending)) ending.add(rule);
+  }
+  return ending;
+}
+
+function ends(expression: Expression, ending: ReadonlySet<Rule>): boolean {
+  switch (expression.kind) {
+    case "sequence":
+      return expression.parts.every((part) => ends(part, ending));
+    case "choice":
+      return expression.options.some((option) => ends(option, ending));
+    case "repeat":
+      return expression.min === 0 || ends(expression.of, ending);
+    case "rule":
+      return ending.has(expression);
+    default:
+      return true;
+  }
+}
+
+function cut(expression: Expression, ending: ReadonlySet<Rule>): Expression {
+  if (!ends(expression, ending)) return NOTHING;
+  switch (expression.kind) {
+    case "sequence":
+      return sequence(...expression.parts.map((part) => cut(part, ending)));
+    case "choice":
+      return choice(...expression.options.map((option) => cut(option, ending)));
+    case "repeat":
+      return ends(expression.of, ending) ? expression : EMPTY;
+    default:
+      return expression;
+  }
 }

@@ -79,7 +79,7 @@ function charOf(set: CharSet, random: () => number): string {
 }
 
 /** How many rules deep the shortest text of each rule is; Infinity where it has none. */
-export function depthsOf(grammar: Grammar): Map<Rule, number> {
+function depthsOf(grammar: Grammar): Map<Rule, number> {
   const rules = rulesOf(grammar);
   const depths = new Map(rules.map((rule) => [rule, Infinity]));
   const users = usersOf(rules);
@@ -109,7 +109,7 @@ function usersOf(rules: readonly Rule[]): Map<Rule, Set<Rule>> {
 }
 
 /** As `depthsOf`, of an expression. */
-export function depthOf(expression: Expression, depths: ReadonlyMap<Rule, number>): number {
+function depthOf(expression: Expression, depths: ReadonlyMap<Rule, number>): number {
   switch (expression.kind) {
     case "sequence":
       return Math.max(0, ...expression.parts.map((part) => depthOf(part, depths)));

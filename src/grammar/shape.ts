@@ -71,6 +71,8 @@ export interface ObjectShape {
   /** In the order in which keys come. */
   readonly named: ReadonlyMap<string, Property>;
   readonly others: readonly Others[];
+  /** For each there is a key, with or without a name of its own, whose value meets the demands. */
+  readonly some: readonly Others[];
   readonly min: number;
   readonly max: number;
   /** Where the schema asks for a number of keys. */
@@ -99,6 +101,7 @@ export const FREE_OBJECT: ObjectShape = {
   kind: "object",
   named: new Map(),
   others: [],
+  some: [],
   min: 0,
   max: Infinity,
   counted: null,
@@ -139,8 +142,10 @@ export function demandsKey(demands: Demands): string {
 
 /** Without what is always true, and nothing twice. */
 export function joinDemands(...lists: readonly Demands[]): Demands {
+  const all = lists.length === 1 ? lists[0]! : lists.flat();
+  if (all.length === 0) return all;
   const found = new Map<number, Demand>();
-  for (const demand of lists.flat()) {
+  for (const demand of all) {
     const { node, negated } = demand;
     if (node.schema === !negated) continue;
     found.set(negated ? -node.id - 1 : node.id, demand);
@@ -151,6 +156,11 @@ export function joinDemands(...lists: readonly Demands[]): Demands {
 /** Whether no value matches, as far as can be seen at once. */
 export function isImpossible(demands: Demands): boolean {
   return demands.some(({ node, negated }) => node.schema === negated);
+}
+
+/** Equal clauses have equal keys. */
+export function othersKey({ keys, demands }: Others): string {
+  return `${keys.id}:${demandsKey(demands)}`;
 }
 
 /** Equal shapes have equal keys. */
@@ -173,8 +183,9 @@ export function keyOf(shape: Shape): string {
       const named = [...shape.named].map(
         ([name, { demands, required }]) => `${JSON.stringify(name)}${required ? "!" : ""}${demandsKey(demands)}`,
       );
-      const others = shape.others.map(({ keys, demands }) => `${keys.id}:${demandsKey(demands)}`);
-      return `object ${named.join("/")} ${others.join("/")} ${shape.min} ${shape.max}`;
+      const others = shape.others.map(othersKey);
+      const some = shape.some.map(othersKey);
+      return `object ${named.join("/")} ${others.join("/")} ${some.join("/")} ${shape.min} ${shape.max}`;
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Languages as expressions: of strings with their quotes and escapes, of numbers as they are. */
 import { type Automaton, automatonOf, type Edge, lengthsOf, type State } from "./automaton.ts";
-import { type CharSet, charsOf, hasChar, intersectionOf, TEXT_CHARS } from "./charset.ts";
+import { type CharSet, charsOf, hasChar, intersectionOf, TEXT_CHARS, without } from "./charset.ts";
 import {
   chars,
   choice,
@@ -15,6 +15,7 @@ import {
 } from "./expression.ts";
 import { CHARACTER, PLAIN_CHARS, stringOf } from "./json.ts";
 import { type Language, type Languages } from "./language.ts";
+import { type Work } from "./limits.ts";
 
 /** States that a text may have; each becomes a rule. */
 const STATES = 4000;
@@ -31,9 +32,11 @@ const SHORT: Readonly<Record<number, string>> = {
 };
 
 /** @returns null where it would be too large */
-export function plainText(languages: Languages, language: Language): Expression | null {
+export function plainText(languages: Languages, work: Work, language: Language): Expression | null {
   const automaton = automatonOf(languages, language, STATES);
-  return automaton === null ? null : new Writer(automaton, chars, EMPTY, "text").write();
+  if (automaton === null) return null;
+  work.rule(automaton.length);
+  return new Writer(automaton, chars, EMPTY, "text").write();
 }
 
 export interface StringLanguage {
@@ -44,19 +47,24 @@ export interface StringLanguage {
 }
 
 /** A string with its quotes; null where it would be too large. */
-export function stringText(languages: Languages, { language, min, max }: StringLanguage): Expression | null {
+export function stringText(
+  languages: Languages,
+  work: Work,
+  { language, min, max }: StringLanguage,
+): Expression | null {
   if (max < min) return NOTHING;
   if (language === languages.everything) return stringOf(min, max);
   const automaton = automatonOf(languages, language, STATES);
   if (automaton === null) return null;
   if (automaton.length === 0) return NOTHING;
   if (isEverything(automaton)) return stringOf(min, max);
+  work.rule(automaton.length);
   const own = lengthsOf(automaton);
   if (own.min > max || own.max < min) return NOTHING;
   if (own.min >= min && own.max <= max) {
     return sequence('"', new Writer(automaton, jsonChars, literal('"'), "string").write());
   }
-  const counted = new CountedWriter(automaton, min, max).write();
+  const counted = new CountedWriter(automaton, work, min, max).write();
   return counted === null ? null : sequence('"', counted);
 }
 
@@ -69,9 +77,20 @@ function isFree({ accepts, edges }: State, own: number): boolean {
   return accepts && edges.length === 1 && edges[0]!.to === own && edges[0]!.set.join() === TEXT_CHARS.join();
 }
 
+/** The characters that JSON escapes. */
+const ESCAPED_CHARS = without(TEXT_CHARS, PLAIN_CHARS);
+const ESCAPED = rule("escaped", choice(...escapes(ESCAPED_CHARS)));
+const REST_OF_STRING = rule("rest", sequence(repeat(CHARACTER, 0, Infinity), '"'));
+
 /** A character of a set as JSON writes it. */
 export function jsonChars(set: CharSet): Expression {
-  const options = [chars(intersectionOf(set, PLAIN_CHARS))];
+  const plain = chars(intersectionOf(set, PLAIN_CHARS));
+  const rest = intersectionOf(set, ESCAPED_CHARS);
+  return rest.join() === ESCAPED_CHARS.join() ? choice(plain, ESCAPED) : choice(plain, ...escapes(rest));
+}
+
+function escapes(set: CharSet): Expression[] {
+  const options: Expression[] = [];
   const short = Object.entries(SHORT).filter(([char]) => hasChar(set, Number(char)));
   const letters = short.map(([, letter]) => letter).join("");
   if (letters !== "") options.push(sequence("\\", letters.length === 1 ? literal(letters) : chars(charsOf(letters))));
@@ -84,7 +103,7 @@ export function jsonChars(set: CharSet): Expression {
     if (hex !== "")
       options.push(sequence(`\\u00${start}`, chars(charsOf(hex + hex.replaceAll(/\d/g, "").toUpperCase()))));
   }
-  return choice(...options);
+  return options;
 }
 
 /** Every state is a rule, unless only one other leads to it and it leads to one other. */
@@ -117,6 +136,7 @@ class Writer {
   #ruleOf(at: number): Expression {
     const { accepts, edges } = this.#automaton[at]!;
     if (accepts && edges.length === 0) return this.#end;
+    if (this.#write === jsonChars && isFree(this.#automaton[at]!, at)) return REST_OF_STRING;
     const known = this.#rules.get(at) ?? rule(this.#name, NOTHING);
     this.#rules.set(at, known);
     return known;
@@ -124,7 +144,6 @@ class Writer {
 
   #bodyOf(at: number): Expression {
     const state = this.#automaton[at]!;
-    if (isFree(state, at) && this.#write === jsonChars) return sequence(repeat(CHARACTER, 0, Infinity), this.#end);
     const options = state.edges.map((edge) => this.#along(edge));
     return state.accepts ? choice(...options, this.#end) : choice(...options);
   }
@@ -146,14 +165,16 @@ class Writer {
 /** States with the number of characters so far; what only repeats one set is counted by the grammar. */
 class CountedWriter {
   readonly #automaton: Automaton;
+  readonly #work: Work;
   readonly #min: number;
   readonly #max: number;
   readonly #rules = new Map<string, { readonly made: Rule; readonly at: number; readonly read: number }>();
   readonly #units = new Map<string, Expression>();
   readonly #alive: readonly number[];
 
-  constructor(automaton: Automaton, min: number, max: number) {
+  constructor(automaton: Automaton, work: Work, min: number, max: number) {
     this.#automaton = automaton;
+    this.#work = work;
     this.#min = min;
     this.#max = max;
     this.#alive = distancesOf(automaton);
@@ -181,6 +202,7 @@ class CountedWriter {
     const known = this.#rules.get(key);
     if (known !== undefined) return known.made;
     const made = rule("string", NOTHING);
+    this.#work.rule();
     this.#rules.set(key, { made, at, read: counted });
     return made;
   }
