@@ -3,7 +3,7 @@ import { getLlama, LlamaGrammar } from "node-llama-cpp";
 import { type Check, checkOf } from "../../src/grammar/check.ts";
 import { compileSchema, type CompiledSchema } from "../../src/grammar/compile.ts";
 import { gbnfOf } from "../../src/grammar/gbnf.ts";
-import { type GrammarLimits, SchemaError } from "../../src/grammar/limits.ts";
+import { GRAMMAR_LIMITS, SchemaError } from "../../src/grammar/limits.ts";
 import { randomText, seededRandom } from "../../src/grammar/random-text.ts";
 import { Ordering } from "./order.ts";
 
@@ -29,8 +29,6 @@ export interface Judgement {
   readonly readMs: number | null;
 }
 
-const LIMITS: GrammarLimits = { schemaLength: 1_000_000, depth: 100, steps: 1_000_000, rules: 50_000 };
-
 const llama = await getLlama({ gpu: false, build: "never", logger: () => undefined });
 
 /** @param texts how many random texts are tried */
@@ -39,7 +37,7 @@ export function judge({ name, schema, tests }: SchemaCase, texts: number): Judge
   let compiled: CompiledSchema;
   let gbnf: string;
   try {
-    compiled = compileSchema(schema, LIMITS);
+    compiled = compileSchema(schema, GRAMMAR_LIMITS);
     gbnf = gbnfOf(compiled.grammar);
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;

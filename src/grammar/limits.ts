@@ -7,8 +7,9 @@ export interface GrammarLimits {
   readonly depth: number;
   /** Steps of work; a step is about a microsecond. */
   readonly steps: number;
-  /** Rules of the grammar. */
+  /** Rules of the grammar, and characters of it when it is written. */
   readonly rules: number;
+  readonly grammarLength: number;
 }
 
 /**
@@ -18,6 +19,7 @@ export const GRAMMAR_LIMITS: GrammarLimits = {
   schemaLength: 256 * 1024,
   depth: 100,
   steps: 250_000,
+  rules: 20_000,
   grammarLength: 2e6,
 };
 

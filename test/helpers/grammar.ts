@@ -3,10 +3,7 @@ import { getLlama, LlamaGrammar } from "node-llama-cpp";
 import { compileSchema, type CompiledSchema } from "../../src/grammar/compile.ts";
 import { type Grammar } from "../../src/grammar/expression.ts";
 import { gbnfOf } from "../../src/grammar/gbnf.ts";
-import { type GrammarLimits } from "../../src/grammar/limits.ts";
-
-/** Room for whatever a test compiles. */
-export const GENEROUS: GrammarLimits = { schemaLength: 1e6, depth: 100, steps: 5e6, rules: 50_000 };
+import { GRAMMAR_LIMITS } from "../../src/grammar/limits.ts";
 
 const llama = await getLlama({ gpu: false, build: "never", logger: () => undefined });
 
@@ -20,7 +17,7 @@ export function matcherOf(grammar: Grammar): (text: string) => boolean {
 }
 
 export function compiled(schema: unknown): CompiledSchema {
-  return compileSchema(schema, GENEROUS);
+  return compileSchema(schema, GRAMMAR_LIMITS);
 }
 
 /** Whether a text matches a schema's grammar. */
