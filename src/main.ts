@@ -10,17 +10,16 @@ import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
 import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./common/data-folder.ts";
-import { messageOf } from "./errors.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/inventory/devices.ts";
 import { KnownGpus } from "./gpu/inventory/known-gpus.ts";
 import { findPciGpus } from "./gpu/inventory/pci.ts";
 import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { checkPlaces } from "./gpu/served.ts";
-import { type Readiness } from "./gpu/status.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { type OpenChannel } from "./gpu/worker/channel.ts";
 import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { close, listen } from "./http/listen.ts";
+import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type ServerParts } from "./http/server.ts";
 import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
@@ -360,23 +359,6 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     draining: () => scheduler.draining,
     version: VERSION,
   });
-}
-
-/** Whether a task sent now could finish, and could be sent at all. */
-function readinessOf({
-  tasks,
-  pool,
-  models,
-  lost,
-  credentials,
-}: Pick<Parts, "tasks" | "pool" | "models" | "lost" | "credentials">): Readiness {
-  if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
-  if (!tasks.canSave) return { ready: false, reason: "Tasks cannot be written to disk." };
-  const { trouble } = credentials;
-  if (trouble?.isShut) return { ready: false, reason: trouble.sentence };
-  const { ready, reason } = pool.readiness();
-  if (!ready && models.fetching !== null) return { ready, reason: models.fetching };
-  return { ready, reason: reason ?? trouble?.sentence ?? null };
 }
 
 function stopper({ server }: Config, tasks: TaskBook, started: AsyncDisposableStack): () => Promise<void> {

@@ -47,6 +47,14 @@ async function openTask(page: Dashboard, { server }: DemoWorld): Promise<void> {
   await page.locator(".scores").waitFor();
 }
 
+/** Looks at what was used until now: the page was opened when there was nothing. */
+async function readUsage(page: Dashboard): Promise<void> {
+  await page.go("now");
+  await page.go("usage");
+  await page.locator("table tbody tr").first().waitFor();
+  await sleep(600);
+}
+
 /** Has one message answered, and the next one written. */
 async function talk({ page }: Dashboard): Promise<void> {
   const message = page.locator("textarea[name=prompt]");
@@ -68,6 +76,10 @@ const PICTURES: readonly Picture[] = [
   { name: "task-dark", place: "tasks", prepare: openTask },
   { name: "playground", place: "playground", prepare: talk },
   { name: "models", place: "models" },
+  { name: "usage", place: "usage", prepare: readUsage },
+  { name: "usage-dark", place: "usage", prepare: readUsage },
+  { name: "settings", place: "settings" },
+  { name: "settings-phone", place: "settings" },
   { name: "gpu", place: "gpus/0" },
   { name: "gpu-dark", place: "gpus/2" },
   { name: "gpu-phone", place: "gpus/2" },

@@ -5,10 +5,17 @@
  *     node tools/screenshots.ts --serve
  */
 import { hash } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SqliteStore } from "../../src/store/sqlite/sqlite.ts";
+import { newUse } from "../../src/task-use.ts";
+import { type Task } from "../../src/task.ts";
 import { type FakeNvidiaGpu, fakeNvidiaSmi, nvidiaGpu } from "./fake-drivers.ts";
 import { seeded } from "./seeded.ts";
 import { type Owner, Server } from "./server.ts";
+import { complete, newTask, run } from "./store.ts";
 
 const CARDS: readonly FakeNvidiaGpu[] = [
   nvidiaGpu(1, { name: "NVIDIA H100 80GB HBM3", powerLimit: 700 }),
@@ -16,6 +23,9 @@ const CARDS: readonly FakeNvidiaGpu[] = [
   nvidiaGpu(3, { name: "NVIDIA A100-SXM4-40GB", memoryTotal: 40_960, powerLimit: 400, computeCapability: "8.0" }),
   nvidiaGpu(4, { name: "NVIDIA L4", memoryTotal: 23_034, powerLimit: 72, power: 16, computeCapability: "8.9" }),
 ];
+
+const HOUR = 3600 * 1000;
+const DAY = 24 * HOUR;
 
 const USERS = ["ayse", "bob", "carol", "deniz", "nightly"] as const;
 
@@ -69,10 +79,11 @@ export interface DemoWorld {
 /** @param owner has it all ended */
 export async function demoWorld(owner: Owner): Promise<DemoWorld> {
   const smi = fakeNvidiaSmi(owner, { gpus: CARDS });
-  const server = await Server.start(owner, {
-    config: CONFIG,
-    env: { PATH: `${smi.folder}:${process.env["PATH"]}` },
-  });
+  const folder = mkdtempSync(join(tmpdir(), "alt-las-demo-"));
+  owner.after(() => rmSync(folder, { recursive: true, force: true }));
+  await workBefore(folder);
+  const env = { PATH: `${smi.folder}:${process.env["PATH"]}` };
+  const server = await Server.start(owner, { config: CONFIG, env }, folder);
   server.key = keyOf("operator");
   await server.loaded();
   const ended = new AbortController();
@@ -81,6 +92,31 @@ export async function demoWorld(owner: Owner): Promise<DemoWorld> {
   void follow(server, smi, signal);
   for (const [index, user] of USERS.entries()) void use(server, keyOf(user), index, signal);
   return { server, crowd: () => crowd(server), stop: () => ended.abort() };
+}
+
+/** What the users have done in the month before. Its tasks are older than the server keeps them; what they have cost stays. */
+async function workBefore(folder: string): Promise<void> {
+  mkdirSync(join(folder, "data"), { recursive: true, mode: 0o700 });
+  const store = new SqliteStore({ path: join(folder, "data", "alt-las.db") });
+  await store.open();
+  const random = seeded(3);
+  const tasks: Task[] = [];
+  for (let day = 29; day > 0; day--)
+    for (const user of USERS) {
+      const createdAt = Date.now() - day * DAY - HOUR;
+      const isWeekend = new Date(createdAt).getUTCDay() % 6 === 0;
+      const works = user === "nightly" ? 1.5 : isWeekend ? 0.2 : 1;
+      for (let left = Math.ceil(6 * works * random()); left > 0; left--) {
+        const task = complete(run(newTask(tasks.length + 1, { createdAt, createdClock: createdAt, user })));
+        const gpuSeconds = 20 + 90 * random() ** 2;
+        const tokens = Math.round(gpuSeconds * 40);
+        const counts = { promptTokens: 3 * tokens, completionTokens: tokens, cachedTokens: tokens };
+        task.use = { ...newUse(), ...counts, queued: random(), gpuSeconds, energyJoules: 320 * gpuSeconds };
+        tasks.push(Object.assign(task, { ranModel: "qwen3-8b", keyName: `key-of-${user}` }));
+      }
+    }
+  await store.save(tasks);
+  await store.close();
 }
 
 async function crowd(server: Server): Promise<void> {

@@ -1,0 +1,25 @@
+/** Whether the server is ready, from what its parts say. */
+import { type Credentials } from "../auth/credentials.ts";
+import { messageOf } from "../errors.ts";
+import { type Readiness } from "../gpu/status.ts";
+
+interface ReadinessParts {
+  readonly tasks: { readonly canSave: boolean };
+  readonly pool: { readiness(): Readiness };
+  /** `fetching`: a sentence about models that the server starts with; null: all are here. */
+  readonly models: { readonly fetching: string | null };
+  readonly credentials: Pick<Credentials, "trouble">;
+  /** Aborted when the store is lost. */
+  readonly lost: AbortSignal;
+}
+
+/** Whether a task sent now could finish, and could be sent at all. */
+export function readinessOf({ tasks, pool, models, credentials, lost }: ReadinessParts): Readiness {
+  if (lost.aborted) return { ready: false, reason: messageOf(lost.reason) };
+  if (!tasks.canSave) return { ready: false, reason: "Tasks cannot be written to disk." };
+  const { trouble } = credentials;
+  if (trouble?.isShut) return { ready: false, reason: trouble.sentence };
+  const { ready, reason } = pool.readiness();
+  if (!ready && models.fetching !== null) return { ready, reason: models.fetching };
+  return { ready, reason: reason ?? trouble?.sentence ?? null };
+}
