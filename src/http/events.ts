@@ -75,7 +75,7 @@ export async function streamTask(
   const stream = new EventStream(raw, id, position, onOver, (characters) => mayHold(reply, characters));
   const following = tasks.follow(id, stream);
   if (following === null) return tellEnd(tasks, reply, id, stream);
-  beginLiveAnswer(reply, EVENT_STREAM);
+  beginLiveAnswer(reply, EVENT_STREAM, "with events");
   stopPings = pings.add(stream);
   stopProbes = probeWhenHalfClosed(reply, () => stream.ping());
   stream.start(following);
@@ -86,7 +86,7 @@ async function tellEnd(tasks: TaskApi, reply: FastifyReply, id: string, stream: 
   const task = await tasks.get(id);
   if (task === null) throw new AltLasError("not_found", `There is no task ${id} any more.`);
   if (reply.raw.destroyed) return;
-  beginLiveAnswer(reply, EVENT_STREAM);
+  beginLiveAnswer(reply, EVENT_STREAM, "with events");
   if (isFinal(task.status)) stream.ended(task);
   else stream.closed();
 }

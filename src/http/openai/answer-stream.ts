@@ -246,7 +246,7 @@ export class AnswerStream {
   #begin(): void {
     this.#live = true;
     if (this.#gpuId !== null) this.#reply.header("x-gpu-id", String(this.#gpuId));
-    beginLiveAnswer(this.#reply, EVENT_STREAM);
+    beginLiveAnswer(this.#reply, EVENT_STREAM, "with events");
     this.#begun.resolve();
   }
 
