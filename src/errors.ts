@@ -10,7 +10,8 @@ export const ERRORS = {
   },
   unsupported: {
     status: 400,
-    meaning: "no model or engine that the task may go to can do what a field asks for; the sentence says what could",
+    meaning:
+      "no model or engine that the task may go to can do what a field asks for, or a strict schema cannot be made sure of; the sentence says which",
   },
   malformed_json: { status: 400, meaning: "the body is not JSON" },
   unauthorized: { status: 401, meaning: "no credentials, or wrong ones" },
@@ -38,7 +39,10 @@ export const ERRORS = {
   timeout: { status: 500, meaning: "the task was not done by its deadline, or waited too long in the queue" },
   out_of_memory: { status: 500, meaning: "the GPU had no memory left for the task" },
   model_fetch_failed: { status: 502, meaning: "a model could not be fetched; the sentence says why, and what to do" },
-  model_error: { status: 500, meaning: "the model could not be loaded or could not generate" },
+  model_error: {
+    status: 500,
+    meaning: "the model could not be loaded, could not generate, or gave no answer of a strict form",
+  },
   model_too_large: { status: 400, meaning: "no GPU has memory for the model, even with everything else unloaded" },
   prompt_too_long: { status: 400, meaning: "the prompt leaves no room for a single token in the context" },
 } as const;

@@ -6,6 +6,7 @@ import { type FastifyRequest } from "fastify";
 import { AltLasError } from "../src/errors.ts";
 import { idempotencyOf } from "../src/http/idempotency.ts";
 import { aCompletedTask, AS, get, ID, OTHER_ID, post, refusal, testServer } from "./helpers/http.ts";
+import { envelopeOf } from "./helpers/openai.ts";
 
 function withKey(key: string): Record<string, string> {
   return { ...AS.user, "idempotency-key": key };
@@ -32,6 +33,9 @@ test("a request that says the same has the same fingerprint, whatever the order 
     { text: "x", max_length: 6 },
     { text: "x", max_length: 5, stream: true },
     { text: "x", max_length: 5, gpu_options: { specific_gpu_id: 0 } },
+    { text: "x", max_length: 5, response_format: { type: "json_object" } },
+    { text: "x", max_length: 5, tools: [{ function: { name: "a" } }] },
+    { text: "x", max_length: 5, logprobs: 0 },
   ];
   const fingerprints = new Set<string>();
   for (const body of same) fingerprints.add(await fingerprintOf("/predict", body));
@@ -39,11 +43,11 @@ test("a request that says the same has the same fingerprint, whatever the order 
   tasks.tasks = [];
   for (const body of other.filter((one) => one.stream !== true))
     fingerprints.add(await fingerprintOf("/predict", body));
-  assert.equal(fingerprints.size, 4);
+  assert.equal(fingerprints.size, 7);
   const items = [{ text: "a" }, { text: "b" }];
   fingerprints.add(await fingerprintOf("/batch_predict", { batch: items }));
   fingerprints.add(await fingerprintOf("/batch_predict", { batch: items.toReversed() }));
-  assert.equal(fingerprints.size, 6);
+  assert.equal(fingerprints.size, 9);
 });
 
 test("a fingerprint is that of the body as one JSON text with sorted names, which earlier versions have stored", () => {
@@ -122,6 +126,15 @@ test("a key that was used for something else is a conflict", async (t) => {
   const { app, tasks } = testServer(t);
   tasks.failure = new AltLasError("conflict", "The key was used for another request.");
   refusal(await post(app, "/predict", { text: "x" }, withKey("k")), 409, "conflict");
+});
+
+test("a body that nothing can write as JSON again has no fingerprint, and is refused", async (t) => {
+  const { app } = testServer(t);
+  const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+  const body = `{"messages":[{"role":"user","content":"x"}],"unknown":${deep}}`;
+  const headers = { ...withKey("k"), "content-type": "application/json" };
+  const response = await app.inject({ method: "POST", url: "/v1/chat/completions", headers, payload: body });
+  assert.equal(envelopeOf(response, 400).message, "The body has too many lists and objects within each other.");
 });
 
 test("a retry can be sent again too: the key belongs to the task that it names", async (t) => {

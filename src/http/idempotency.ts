@@ -23,8 +23,21 @@ function unfit({ length }: string): string {
   return `The Idempotency-Key header must be 1 to 255 printable ASCII characters; got ${got}.`;
 }
 
-/** The same for two bodies that say the same, in whatever order; defaults have been filled in by now. */
+/**
+ * The same for two bodies that say the same, in whatever order; defaults have been filled in by now.
+ * @throws {AltLasError} `invalid_input`: fields that are not known may be nested as deep as a body is long
+ */
 function fingerprint(route: string, params: unknown, body: unknown): string {
+  try {
+    return hashOf(route, params, body);
+  } catch (error) {
+    // What writes JSON has no other word for it.
+    if (!(error instanceof RangeError)) throw error;
+    throw new AltLasError("invalid_input", "The body has too many lists and objects within each other.");
+  }
+}
+
+function hashOf(route: string, params: unknown, body: unknown): string {
   const hash = createHash("sha256").update(`${route}\n[${JSON.stringify(params, withSortedKeys)},`);
   for (const part of partsOfJson(body)) hash.update(part);
   return hash.update("]").digest("hex");
