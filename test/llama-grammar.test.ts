@@ -29,6 +29,18 @@ describe("a grammar", () => {
     assert.deepEqual([none.allows(end), none.allows(tokenOf("a"))], [true, false]);
   });
 
+  it("that can be read in ever more ways ends before they take seconds", () => {
+    // Which of the alternatives a level is shows at its end only.
+    const constraint = new Grammars(llama, model).begin('root ::= "(" root ")" | "(" root "]" | "."');
+    const open = tokenOf("(");
+    assert.throws(
+      () => {
+        for (let depth = 0; depth < 40; depth++) if (constraint.allows(open)) constraint.take(open);
+      },
+      { code: "unsupported" },
+    );
+  });
+
   it("that llama.cpp does not take is refused, and the next one is not", () => {
     const grammars = new Grammars(llama, model);
     for (const bad of ["root ::= (", "root ::= root | root", 'root ::= "a"{5,100000} | missing', ""])

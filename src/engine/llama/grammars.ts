@@ -1,8 +1,19 @@
 /** Grammars of llama.cpp, along which answers are followed token by token. */
 import { type Llama, LlamaGrammar, LlamaGrammarEvaluationState, type LlamaModel, type Token } from "node-llama-cpp";
+import { EngineFailure } from "../failures.ts";
 
 /** Grammars that are kept parsed: parsing is the dear part, and programs ask for the same few forms again and again. */
 const KEPT = 16;
+
+/**
+ * Milliseconds for a token. llama.cpp follows every way in which a text so far can be read, and each takes a microsecond or so. Where things with
+ * the same beginning are alternatives, and lie in each other, the ways multiply at each level, and soon one step would take minutes.
+ */
+const SLOW = 1;
+
+const AMBIGUOUS =
+  "The answer's form has alternatives in each other that begin alike, and the text so far can be read in too many ways. " +
+  "Properties that tell the alternatives apart should come first.";
 
 /** The part of node-llama-cpp 3.21 that no public interface has; test/llama-grammar.test.ts fails when it changes. */
 interface Bindings {
@@ -25,9 +36,30 @@ export class Constraint {
     this.#sampling = bindings.AddonSampler;
   }
 
-  /** Whether this token may be next: of those that end a text, whether the text may end here. */
+  /**
+   * Whether this token may be next: of those that end a text, whether the text may end here.
+   * @throws {EngineFailure} `unsupported`: the text can be read in too many ways
+   */
   allows(token: Token): boolean {
+    const begun = performance.now();
+    const isAllowed = this.#isNext(token);
+    // Once, something else may have come between.
+    if (performance.now() - begun > SLOW && this.#fastest(token) > SLOW)
+      throw new EngineFailure("unsupported", AMBIGUOUS);
+    return isAllowed;
+  }
+
+  #isNext(token: Token): boolean {
     return this.#sampling.canBeNextTokenForGrammarEvaluationState(nativeOf(this.#state), token);
+  }
+
+  #fastest(token: Token): number {
+    const times = [1, 2, 3].map(() => {
+      const begun = performance.now();
+      this.#isNext(token);
+      return performance.now() - begun;
+    });
+    return Math.min(...times);
   }
 
   /** The text goes on with this token, which is allowed. @throws {Error} it is not */
