@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { against } from "./against.ts";
 import { batches } from "./batches.ts";
+import { constrained } from "./constrained.ts";
 import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
 import { EMBEDDED } from "./embedded.ts";
@@ -29,6 +30,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   openai: [openai],
   embedded: EMBEDDED,
   devices: [devices],
+  constrained: [constrained],
   models: [models],
   scaling: [scaling],
   scheduler: SCHEDULER,

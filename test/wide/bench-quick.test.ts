@@ -43,3 +43,10 @@ test("the quick benchmark of being seen compares servers that are seen with one 
   assert.ok(ratios.length === 4 && ratios.every(([, ratio]) => Number(ratio) > 0), said);
   assert.match(said, /^- ok: series: \d+ \(at most 3000\)$/m);
 });
+
+test("the quick benchmark of answers with a form compares them and their neighbours with free ones", async (t) => {
+  const { said } = await runToEnd(t, "bench/main.ts", "constrained", "--quick");
+  assert.deepEqual(said.match(/^## .*$/gm), ["## constrained"], said);
+  const speeds = [...said.matchAll(/^- .*speed of \d free ones beside .*, of free ones: ([\d.]+) /gm)];
+  assert.ok(speeds.length === 2 && speeds.every(([, speed]) => Number(speed) > 0), said);
+});
