@@ -11,6 +11,7 @@ import { vectorsOf } from "./helpers/embedding-promises.ts";
 import { loaded, OPENAI, opened, refused } from "./helpers/engines.ts";
 import { type LocalServer, startLocalServer } from "./helpers/local-server.ts";
 import { ask, chatOf, textOf } from "./helpers/asking.ts";
+import { takesRequests } from "./helpers/request-promises.ts";
 import { StandIn } from "./helpers/upstream.ts";
 import { type Answered } from "./helpers/upstream-vendors.ts";
 
@@ -74,6 +75,31 @@ describe("of this version", () => {
     const { vectors, outcome } = await vectorsOf(engine, ["a lamp", [1, 2, 3]]);
     assert.equal(vectors.length, 2);
     assert.equal(outcome.finishReason, "stop");
+  });
+});
+
+describe("of this version, asked through its events", () => {
+  const ends: (() => void | Promise<void>)[] = [];
+  let server: LocalServer;
+  before(async () => {
+    server = await startLocalServer(
+      { after: (end) => void ends.push(end) },
+      { config: "engine: { simulated: { tokens_per_second: 0 } }", devices: "simulated:1" },
+    );
+    await server.loaded();
+  });
+  after(async () => {
+    for (const end of ends) await end();
+  });
+  takesRequests({
+    name: "openai (ALT_LAS)",
+    can: ["chat", "completion", "json_schema", "tools", "logprobs", ...Object.values(SAMPLING_NAMES)],
+    special: null,
+    countsEachToken: true,
+    repeats: true,
+    draws: false,
+    create: (changes) =>
+      createEngine({ ...OPENAI, raw: false, upstream: { url: server.url, apiKey: server.key }, ...changes }, 0),
   });
 });
 

@@ -162,7 +162,10 @@ describe("tools", () => {
               type: "function",
               function: { name: "weather", description: "The weather.", parameters: SCHEMA, strict: true },
             },
-            { type: "function", function: { name: "time", parameters: { type: "object", properties: {} } } },
+            {
+              type: "function",
+              function: { name: "time", parameters: { type: "object", properties: {}, additionalProperties: false } },
+            },
           ]);
           const isCutHere = ["ollama", "tgi", "tensorrt-llm"].includes(vendor);
           assert.deepEqual([choice, parallel], ["auto", isCutHere ? undefined : false]);

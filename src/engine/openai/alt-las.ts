@@ -185,8 +185,9 @@ function predict({ model, request, about }: Order): Question {
 
 /** The fields that a request says itself; its defaults are the same there. */
 function saidOf(request: TextRequest): Readonly<Record<string, unknown>> {
-  const { sampling, logprobs } = request;
-  const fields: Record<string, unknown> = { ...answerFields(request, ALL_ABILITIES), logprobs };
+  const { logprobs, ...rest } = request;
+  const { sampling } = rest;
+  const fields: Record<string, unknown> = { ...answerFields(rest, ALL_ABILITIES), logprobs };
   for (const [field, name] of Object.entries(SAMPLING_NAMES))
     fields[name] = sampling[field as keyof typeof SAMPLING_NAMES];
   return fields;

@@ -90,14 +90,16 @@ function toolFields({ list, choice, parallel }: Tools, { tools, alwaysParallel =
   };
 }
 
+const NO_PARAMETERS = { type: "object", properties: {}, additionalProperties: false };
+
 /** As OpenAI's API has it. */
-export function toolOf({ name, description, parameters, strict }: Tool): Fields {
+function toolOf({ name, description, parameters, strict }: Tool): Fields {
   return {
     type: "function",
     function: {
       name,
       ...(description !== undefined && { description: description.toWellFormed() }),
-      parameters: parameters === undefined ? { type: "object", properties: {} } : schemaObject(parameters),
+      parameters: parameters === undefined ? NO_PARAMETERS : schemaObject(parameters),
       ...(strict !== undefined && { strict }),
     },
   };
