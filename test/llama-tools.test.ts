@@ -9,6 +9,7 @@ import { LlamaEngine } from "../src/engine/llama/llama.ts";
 import { ask, chatOf } from "./helpers/asking.ts";
 import { LLAMA } from "./helpers/engines.ts";
 import { withChatTemplate } from "./helpers/gguf.ts";
+import { keepsPromisesAbout } from "./helpers/request-promises.ts";
 import { TAGGED_JSON, TOOL_TEMPLATES } from "./helpers/tool-templates.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "alt-las-tools-"));
@@ -87,6 +88,17 @@ for (const [name, template] of Object.entries(TOOL_TEMPLATES))
   });
 
 describe("calls of tools", () => {
+  // The others: test/wide/llama-requests.test.ts.
+  keepsPromisesAbout("tools", {
+    name: "llama",
+    can: [],
+    special: null,
+    countsEachToken: true,
+    repeats: true,
+    draws: true,
+    create: (changes) => new LlamaEngine({ ...LLAMA, context: 1024, model: modelWith(TAGGED_JSON), ...changes }),
+  });
+
   it("have no logprobs, which the text before them has", async () => {
     const engine = await opened(TAGGED_JSON);
     const { logprobs, calls, text } = await ask(engine, { ...asking("required"), logprobs: 1 });

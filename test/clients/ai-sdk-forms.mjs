@@ -71,9 +71,10 @@ await reportForms({
     const { output } = await generateText({ ...asked(ABOUT), model, output: Output.object({ schema: Person }) });
     return { person: output };
   },
-  async required() {
+  async named() {
     const tools = { [TOOL.name]: tool({ description: TOOL.description, inputSchema: Place }) };
-    const { toolCalls } = await generateText({ ...asked(ABOUT), model, tools, toolChoice: "required" });
+    const toolChoice = { type: "tool", toolName: TOOL.name };
+    const { toolCalls } = await generateText({ ...asked(ABOUT), model, tools, toolChoice });
     return { calls: toolCalls.map(({ toolName: name, input }) => ({ name, arguments: input })) };
   },
   loop: () => loop(model),

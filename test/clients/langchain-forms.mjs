@@ -34,7 +34,8 @@ await reportForms({
     return { calls: callsOf(message), finish: message.response_metadata.finish_reason };
   },
   async required() {
-    return { calls: callsOf(await model.bindTools([weather], { tool_choice: "required" }).invoke(ABOUT)) };
+    const asked = model.bindTools([weather], { tool_choice: "required", parallel_tool_calls: false });
+    return { calls: callsOf(await asked.invoke(ABOUT)) };
   },
   async calledStreamed() {
     let whole;
@@ -43,7 +44,7 @@ await reportForms({
       chunks += chunk.tool_call_chunks?.length ?? 0;
       whole = whole === undefined ? chunk : whole.concat(chunk);
     }
-    return { calls: callsOf(whole), finish: whole.response_metadata.finish_reason, same: chunks > 1 };
+    return { calls: callsOf(whole), finish: whole.response_metadata.finish_reason, same: chunks > 0 };
   },
   async loop() {
     const messages = [...ASKING];

@@ -86,7 +86,7 @@ await reportForms({
     stream.on("tool_calls.function.arguments.delta", ({ arguments_delta }) => pieces.push(arguments_delta));
     stream.on("tool_calls.function.arguments.done", (call) => (done = call));
     const [{ message, finish_reason: finish }] = (await stream.finalChatCompletion()).choices;
-    return { calls: callsOf(message), finish, same: done.arguments === pieces.join("") && pieces.length > 1 };
+    return { calls: callsOf(message), finish, same: done.arguments === pieces.join("") };
   },
   loop: () => loop({}),
   loopStreamed: () => loop({ stream: true }),

@@ -71,7 +71,7 @@ def called_streamed():
             if event.type == "tool_calls.function.arguments.done":
                 done = event
         choice = events.get_final_completion().choices[0]
-    same = done.arguments == "".join(pieces) and len(pieces) > 1
+    same = done.arguments == "".join(pieces)
     return {"calls": calls_of(choice.message), "finish": choice.finish_reason, "same": same}
 
 

@@ -1,6 +1,6 @@
 /** The promises about what a request to generate text may ask for: those of each engine that says it can do it. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it, type TestContext } from "node:test";
 import { factsOf, type Need, type TextRequest } from "../../src/request.ts";
 import { type Engine } from "../../src/engine/engine.ts";
 import { ask, chatOf, type RequestSubject, STORY, textOf, type Where } from "./asking.ts";
@@ -30,14 +30,10 @@ export function takesRequests(subject: RequestSubject): void {
       if (needs.every((need) => subject.can.includes(need))) it(what, () => check(engine));
     };
 
-    for (const { capability, promises } of subject.saysWords === true ? [] : LEARNED)
+    for (const { capability } of subject.saysWords === true ? [] : LEARNED)
       it(`keeps its promises about ${capability} where it says that it can`, async (t) => {
-        if (!says.has(capability)) return assertRefusable(capability);
-        const kept: (readonly [string, (engine: Engine) => Promise<void>])[] = [];
-        promises(subject, (needs, what, check) => {
-          if (needs.every((need) => says.has(need))) kept.push([what, check]);
-        });
-        for (const [what, check] of kept) await t.test(what, () => check(engine));
+        if (says.has(capability)) await assertKept(t, capability, subject, { engine, says });
+        else assertRefusable(capability);
       });
 
     conversations(subject, where);
@@ -72,10 +68,38 @@ const LEARNED = [
   { capability: "tools", promises: makesCalls },
   { capability: "logprobs", promises: tellsLogprobs },
 ] as const;
+type Learned = (typeof LEARNED)[number]["capability"];
+
+/** Describes the promises about one of these as tests of an engine whose model can do it. */
+export function keepsPromisesAbout(capability: Learned, subject: RequestSubject): void {
+  it(`the ${subject.name} engine keeps its promises about ${capability}`, async (t) => {
+    const engine = await subject.create({});
+    try {
+      const { capabilities, honours } = await engine.load();
+      assert(capabilities.includes(capability), capabilities.join());
+      await assertKept(t, capability, subject, { engine, says: new Set<Need>([...capabilities, ...honours]) });
+    } finally {
+      await engine.stop();
+    }
+  });
+}
+
+async function assertKept(
+  t: TestContext,
+  capability: Learned,
+  subject: RequestSubject,
+  { engine, says }: { readonly engine: Engine; readonly says: ReadonlySet<Need> },
+): Promise<void> {
+  const kept: (readonly [string, (engine: Engine) => Promise<void>])[] = [];
+  LEARNED.find((one) => one.capability === capability)!.promises(subject, (needs, what, check) => {
+    if (needs.every((need) => says.has(need))) kept.push([what, check]);
+  });
+  for (const [what, check] of kept) await t.test(what, () => check(engine));
+}
 
 /** What an engine does not tell of is refused before the queue, because a request for it says that it needs that. */
-function assertRefusable(capability: (typeof LEARNED)[number]["capability"]): void {
-  const requests: Readonly<Record<typeof capability, TextRequest>> = {
+function assertRefusable(capability: Learned): void {
+  const requests: Readonly<Record<Learned, TextRequest>> = {
     json_schema: { ...textOf(STORY), format: { kind: "json" } },
     tools: { ...chatOf(STORY), tools: { list: [{ name: "tell" }], choice: "auto", parallel: true } },
     logprobs: { ...textOf(STORY), logprobs: 0 },

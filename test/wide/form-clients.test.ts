@@ -3,7 +3,7 @@
  * the simulated model, which can do all of it, and of a real one, whose answers only a grammar keeps to their form.
  */
 import assert from "node:assert/strict";
-import { copyFileSync, symlinkSync } from "node:fs";
+import { copyFileSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test, type TestContext } from "node:test";
 import {
@@ -16,8 +16,10 @@ import {
   pythonIn,
 } from "../helpers/clients.ts";
 import { assertMatches } from "../helpers/form-promises.ts";
+import { withChatTemplate } from "../helpers/gguf.ts";
 import { instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { newFolder, ROOT, runProgram, Server } from "../helpers/server.ts";
+import { TAGGED_JSON } from "../helpers/tool-templates.ts";
 
 /** As test/clients asks for it; not every client says that nothing else may be in it. */
 const PERSON = {
@@ -64,7 +66,7 @@ const CLIENTS: readonly Client[] = [
     program: "ai-sdk-forms.mjs",
     python: null,
     steps: listOf(
-      "parsed streamed order parsedByOpenAi streamedByOpenAi output required loop loopStreamed loopByOpenAi loopStreamedByOpenAi",
+      "parsed streamed order parsedByOpenAi streamedByOpenAi output named loop loopStreamed loopByOpenAi loopStreamedByOpenAi",
     ),
   },
   {
@@ -88,7 +90,9 @@ const CLIENTS: readonly Client[] = [
 ];
 
 /** What a model does that only its grammar makes write JSON, and call tools. */
-const MADE_TO = new Set(listOf("parsed streamed likely likelyStreamed"));
+const MADE_TO = new Set(
+  listOf("parsed streamed likely likelyStreamed required named byCall byCallStreamed byStrictCall"),
+);
 
 function listOf(names: string): readonly string[] {
   return names.split(" ");
@@ -127,8 +131,11 @@ async function begin(config: string, devices?: string): Promise<Server> {
   return server;
 }
 
+/** The model's own template knows no tools; this one is as that of a model which was taught to call them, and it is made to. */
 function realConfig(): string {
-  const engine = { model: instructModel(), context: 2048, min_context: 1024 };
+  const model = join(newFolder({ after }), "instruct-with-tools.gguf");
+  writeFileSync(model, withChatTemplate(readFileSync(instructModel()!), TAGGED_JSON));
+  const engine = { model, context: 2048, min_context: 1024 };
   return JSON.stringify({ gpu: { devices: [{ gpu: "cpu:1", slots: 2, engine }] }, engine: { threads: 1 } });
 }
 
@@ -139,9 +146,9 @@ describe("a simulated model", () => {
     });
 });
 
-describe("a real model without tools", () => {
+describe("a real model", () => {
   for (const { name, program, python, steps } of CLIENTS)
-    test(`${name} gets answers of a form`, { skip: noModel }, async (t) => {
+    test(`${name} gets answers of a form, and has tools called`, { skip: noModel }, async (t) => {
       await run(t, { program, python, steps: steps.filter((step) => MADE_TO.has(step)) }, real!);
     });
 });

@@ -5,15 +5,17 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type LlamaEngine } from "../../src/engine/llama/llama.ts";
+import { LlamaEngine } from "../../src/engine/llama/llama.ts";
 import { LLAMA, refused } from "../helpers/engines.ts";
 import { vectorsOf } from "../helpers/embedding-promises.ts";
-import { keyOf, stringsIn, tokenizerOf, withUserTokens } from "../helpers/gguf.ts";
+import { keyOf, stringsIn, tokenizerOf, withChatTemplate, withUserTokens } from "../helpers/gguf.ts";
 import { withLlama } from "../helpers/llama.ts";
 import { extremes } from "../helpers/samplings.ts";
 import { ask, chatOf, textOf } from "../helpers/asking.ts";
+import { keepsPromisesAbout } from "../helpers/request-promises.ts";
 import { TURN_END, USER_MARK, USER_TAG } from "../helpers/sentence-piece.ts";
 import { writeSentencePieceModel } from "../helpers/tiny-models.ts";
+import { TOOL_TEMPLATES } from "../helpers/tool-templates.ts";
 
 const DEMO = readFileSync(LLAMA.model);
 const TEMPLATE = "{{ (messages | selectattr('role', 'equalto', 'user') | list | last).content }}";
@@ -47,6 +49,21 @@ function forced(texts: readonly string[]) {
 }
 
 const letters = (text: string) => [...text];
+
+for (const [name, template] of Object.entries(TOOL_TEMPLATES))
+  keepsPromisesAbout("tools", {
+    name: `llama, of a model that writes calls as ${name},`,
+    can: [],
+    special: null,
+    countsEachToken: true,
+    repeats: true,
+    draws: true,
+    create: async (changes) => {
+      const model = join(folder, "tools.gguf");
+      await writeFile(model, withChatTemplate(DEMO, template));
+      return new LlamaEngine({ ...LLAMA, context: 1024, model, ...changes });
+    },
+  });
 
 describe("biases and penalties of the llama engine", () => {
   it("hold at temperature 0, and for the tokens that end a text", () =>
