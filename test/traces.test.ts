@@ -315,6 +315,27 @@ test("spans beyond the room for them are lost, and the log says how many", async
   assert.deepEqual(log, ["Spans come faster than they can be sent, and some are lost."]);
 });
 
+test("long paths, which clients choose, fill no memory: batches are full by their bytes, too", async (t) => {
+  const { collector, log, traces } = await tracing(t);
+  const sixteen = Promise.withResolvers<void>();
+  collector.answer = (response) => {
+    response.end();
+    if (collector.requests.length === 16) sixteen.resolve();
+  };
+  for (let index = 0; index < 5000; index++) {
+    const request = new IncomingMessage(new Socket());
+    request.method = "GET";
+    request.url = `/${"x".repeat(5000)}`;
+    REQUEST_BEGAN.publish({ request, route: undefined });
+    REQUEST_ENDED.publish({ request, route: undefined, status: 404 });
+  }
+  await sixteen.promise;
+  await traces.stop();
+  assert.ok(collector.requests.length <= 17, `${collector.requests.length} messages`);
+  for (const { headers } of collector.requests) assert.ok(Number(headers["content-length"]) < 1.1 * 2 ** 20);
+  assert.deepEqual(log, ["Spans come faster than they can be sent, and some are lost."]);
+});
+
 test("batches are compressed where the environment says so, and wide characters arrive", async (t) => {
   const { collector, traces } = await tracing(t, { OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: "gzip" });
   TASK_WITHDRAWN.publish({ task: acceptedTask({ user: "Ayşe 😀" }) });

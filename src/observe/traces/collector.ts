@@ -100,7 +100,11 @@ export class Collector {
         size += piece.length;
         if (size > MOST_ANSWER) answer.destroy(new Error("its answer has no end"));
       });
-      answer.once("error", reject).once("end", () => resolve(answer));
+      answer.once("error", reject).once("end", () => {
+        // An answer may come before all was sent, and the memory of what is left is needed until then.
+        if (request.writableFinished) resolve(answer);
+        else request.once("finish", () => resolve(answer));
+      });
     });
     request.end(body);
     return promise;

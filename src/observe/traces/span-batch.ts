@@ -100,6 +100,11 @@ export class SpanBatch {
     this.#room = this.#at = room;
   }
 
+  /** Bytes of all spans. */
+  get size(): number {
+    return this.#at - this.#room;
+  }
+
   /** All spans, with the free bytes before them, until it is emptied. */
   get all(): Uint8Array {
     return this.#bytes.subarray(0, this.#at);

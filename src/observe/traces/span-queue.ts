@@ -6,6 +6,9 @@ import { type Envelope } from "./envelope.ts";
 import { type BatchSettings } from "./settings.ts";
 import { SpanBatch } from "./span-batch.ts";
 
+/** Bytes of spans after which a batch is full, too, and that may wait in all: clients choose how long their paths and names are. */
+const BATCH_BYTES = 2 ** 20;
+const MOST_BYTES = 16 * 2 ** 20;
 /** Milliseconds between two lines about spans that were lost since they come too fast. */
 const BETWEEN_LINES = 60_000;
 
@@ -23,8 +26,9 @@ export class SpanQueue {
   /** Those that are full, the oldest first, and one that is empty. */
   readonly #full: SpanBatch[] = [];
   #spare: SpanBatch | null = null;
-  /** Spans in full ones. */
+  /** Spans in full ones, and their bytes. */
   #waiting = 0;
+  #waitingBytes = 0;
   #timer: NodeJS.Timeout | null = null;
   #sending: Promise<void> | null = null;
   #isFailing = false;
@@ -40,7 +44,8 @@ export class SpanQueue {
 
   /** Where the next span is to be written; null: there is no room, and it is lost. */
   batch(): SpanBatch | null {
-    if (this.#waiting + this.#open.count < this.#settings.most) return this.#open;
+    const hasRoom = this.#waitingBytes + this.#open.size < MOST_BYTES;
+    if (hasRoom && this.#waiting + this.#open.count < this.#settings.most) return this.#open;
     this.#dropped++;
     return null;
   }
@@ -48,7 +53,7 @@ export class SpanQueue {
   /** A span was written into the batch. */
   grown(): void {
     const { delay, size } = this.#settings;
-    if (this.#open.count >= size) this.#close();
+    if (this.#open.count >= size || this.#open.size >= BATCH_BYTES) this.#close();
     if (this.#sending !== null) return;
     if (this.#full.length > 0) this.#send();
     else this.#timer ??= setTimeout(() => this.#send(), delay).unref();
@@ -65,6 +70,7 @@ export class SpanQueue {
   #close(): void {
     this.#full.push(this.#open);
     this.#waiting += this.#open.count;
+    this.#waitingBytes += this.#open.size;
     this.#open = this.#spare ?? new SpanBatch(this.#around.envelope.size);
     this.#spare = null;
   }
@@ -84,7 +90,11 @@ export class SpanQueue {
       if (this.#full.length === 0) this.#close();
       const batch = this.#full.shift()!;
       this.#waiting -= batch.count;
-      this.#tell(await collector.send(envelope.around(batch.all)));
+      this.#waitingBytes -= batch.size;
+      const failure = await collector.send(envelope.around(batch.all));
+      this.#tell(failure);
+      if (failure !== null) continue;
+      // Of one that failed, the system may still have its memory.
       batch.empty();
       this.#spare = batch;
     } while (this.#full.length > 0);
