@@ -146,6 +146,35 @@ test("a call is streamed in pieces, of which the first alone says which it is", 
   ]);
 });
 
+test("a stream that is taken up in the middle of a call tells it whole, and a second attempt ends it", async (t) => {
+  const { app, tasks } = testServer(t);
+  const told = async (goOn: (run: FakeRun) => void): Promise<string[]> => {
+    const run = new FakeRun();
+    tasks.runs.set(ID, run);
+    run.place(1, 0, "I look.");
+    run.tell({ kind: "tool_call", index: 0, call: { id: "call_a", name: "look" }, arguments: '{"a"' });
+    run.once("followed", () => setImmediate(() => goOn(run)));
+    return briefly(chunksOf((await ask(app, CHAT, { messages: MESSAGES, stream: true })).body));
+  };
+  const begun = [
+    '0 {"role":"assistant","content":""}',
+    '0 {"content":"I look."}',
+    '0 {"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"look","arguments":"{\\"a\\""}}]}',
+  ];
+  const whole = await told((run) => run.end(answerOf({ text: "I look.", toolCalls: CALLS.slice(0, 1) })));
+  assert.deepEqual(whole, [
+    ...begun,
+    '0 {"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}',
+    "0 ends: tool_calls",
+    "[DONE]",
+  ]);
+  const again = await told((run) => {
+    run.requeue();
+    run.place(2);
+  });
+  assert.deepEqual(again, [...begun, "error gpu_lost"]);
+});
+
 const other = { token: "ho", bytes: [104, 111], logprob: -2.5 };
 const TOKENS: TokenLogprob[] = [
   { token: "Hi", bytes: [72, 105], logprob: -0.25, top: [{ token: "Hi", bytes: [72, 105], logprob: -0.25 }, other], length: 2 },
