@@ -1,5 +1,6 @@
 /** A worker in a process of its own: a crash, a hang or a driver that kills it takes nothing else with it. */
 import { type ChildProcess } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
@@ -59,11 +60,20 @@ class ForkChannel implements Channel {
   }
 }
 
+/** Threads of Node's pool where nothing else is said. */
+const POOL = 4;
+
 /**
  * Environment variables for a process that runs such an engine. llama.cpp's steps, and the sampling after each, run on threads of Node's
  * pool. With several threads each step runs on another one, which has to be woken up and finds its caches cold; on a CPU that costs more
- * than sampling for several tasks at once gains.
+ * than sampling for several tasks at once gains. Beside a GPU the cores are free, and a step waits until all its slots have been sampled for.
+ * @param cores of the machine; for tests
  */
-export function threadPoolFor({ kind, backend }: EngineOptions): Readonly<Record<string, string>> {
-  return engineTraits(kind).library !== null && backend === false ? { UV_THREADPOOL_SIZE: "1" } : {};
+export function threadPoolFor(
+  { kind, backend, slots }: Pick<EngineOptions, "kind" | "backend" | "slots">,
+  cores = availableParallelism(),
+): Readonly<Record<string, string>> {
+  if (engineTraits(kind).library === null) return {};
+  const threads = backend === false ? 1 : Math.max(POOL, Math.min(slots, cores));
+  return { UV_THREADPOOL_SIZE: String(threads) };
 }
