@@ -10,13 +10,14 @@ import { LlamaEngine } from "../../src/engine/llama/llama.ts";
 import { type Message, SAMPLING_NAMES, type TextRequest } from "../../src/request.ts";
 import { assertAlike, embeddingOf, makesVectors, vectorsOf } from "../helpers/embedding-promises.ts";
 import { LLAMA, refused, watch } from "../helpers/engines.ts";
-import { withUserTokens } from "../helpers/gguf.ts";
+import { withChatTemplate, withUserTokens } from "../helpers/gguf.ts";
 import { LLAMA_SERVER, NO_LLAMA_SERVER, Program } from "../helpers/llama-server.ts";
 import { embeddingModel, instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { ask, chatOf, textOf } from "../helpers/asking.ts";
 import { takesRequests } from "../helpers/request-promises.ts";
 import { extremes } from "../helpers/samplings.ts";
 import { TURN_END, USER_MARK, USER_TAG } from "../helpers/sentence-piece.ts";
+import { TAGGED_JSON } from "../helpers/tool-templates.ts";
 import { EMBEDDING_CONTEXT, writeEmbeddingModel, writeSentencePieceModel } from "../helpers/tiny-models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "alt-las-requests-"));
@@ -24,6 +25,8 @@ const vectorModel = join(folder, "vectors.gguf");
 const nonsense = join(folder, "nonsense.gguf");
 writeEmbeddingModel(vectorModel);
 writeEmbeddingModel(nonsense, true);
+const toolModel = join(folder, "tools.gguf");
+writeFileSync(toolModel, withChatTemplate(readFileSync(LLAMA.model), TAGGED_JSON));
 
 let program: Program;
 before(async () => {
@@ -50,6 +53,15 @@ if (LLAMA_SERVER === null) {
     repeats: false,
     draws: true,
     create: server,
+  });
+  takesRequests({
+    name: "llama-server, whose model calls tools,",
+    can: ["chat", "json_schema", "tools", "logprobs"],
+    special: null,
+    countsEachToken: true,
+    repeats: false,
+    draws: true,
+    create: (changes) => server({ model: toolModel, ...changes }),
   });
   makesVectors({ name: "llama-server", generates: false, create: () => server({ model: vectorModel }) });
   describe("texts of a real llama-server", () => samples());

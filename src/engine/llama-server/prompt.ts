@@ -9,9 +9,10 @@ import { EngineFailure } from "../failures.ts";
 import { type PromptPiece } from "../llama/caller-texts.ts";
 import { type ChatTemplate } from "../llama/chat-template.ts";
 import { APART } from "../llama/tokenizer.ts";
-import { formGrammar } from "../form-grammar.ts";
+import { answerGrammar } from "../answer-grammar.ts";
 import { renderedWithForm } from "../format-prompt.ts";
 import { begun, type Frame, type Tokenize } from "./frame.ts";
+import { mustCall } from "../tools/tool-grammar.ts";
 import { SentGrammars } from "./grammar.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
 
@@ -74,10 +75,12 @@ export class Prompts {
       const sentence = "The model has no chat template, so that it takes a text, but no messages.";
       throw new EngineFailure("unsupported", sentence);
     }
-    const { format } = request;
+    // What is called has no form.
+    const format = tools !== undefined && mustCall(tools) ? undefined : request.format;
+    const grammar = answerGrammar(request, template.tools);
     // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
     const { pieces, ...rest } = renderedWithForm(messages, format, (all) =>
-      template.render(all, { thinks: format === undefined, tools }),
+      template.render(all, { thinks: grammar === null, tools }),
     );
     const { maxTokens, stop = NONE } = request.sampling;
     const shape = { stop, marks: template.marks, ...rest };
@@ -95,9 +98,11 @@ export class Prompts {
     return { prompt, tokens: null, shape, request, maxTokens, grammar: this.#grammarFor(request, shape) };
   }
 
-  /** @throws {EngineFailure} `invalid_input`: its schema cannot be compiled */
-  #grammarFor({ format }: TextRequest, shape: AnswerShape): string | null {
-    return format === undefined ? null : this.#grammars.of(formGrammar(format), shape);
+  /** @throws {EngineFailure} `invalid_input`: a schema cannot be compiled */
+  #grammarFor(request: TextRequest, shape: AnswerShape): string | null {
+    // A text is told of no tools.
+    const grammar = answerGrammar(request, this.#parts.template?.tools ?? null);
+    return grammar === null ? null : this.#grammars.of(grammar, shape);
   }
 
   #counted(request: TextRequest, tokens: readonly number[], shape: AnswerShape): Order {
