@@ -1,12 +1,10 @@
 /** Checks texts against schemas. */
+import { Kept } from "../common/kept.ts";
 import { messageOf } from "../errors.ts";
 import { type Check } from "../grammar/check.ts";
 
-/** Checks that are kept made: programs ask for the same few schemas again and again. */
-const KEPT = 16;
-
-/** By the schema as JSON; the least recently used first. */
-const kept = new Map<string, Check>();
+/** By the schema as JSON: programs ask for the same few. */
+const kept = new Kept<Check>(16);
 
 /** What does not match, as a sentence; null: the text is JSON that matches. @param schema as JSON */
 export async function checked(schema: string, text: string): Promise<string | null> {
@@ -29,10 +27,5 @@ export async function checked(schema: string, text: string): Promise<string | nu
 async function checkFor(schema: string): Promise<Check> {
   // Loaded where it is used: most threads only compile.
   const { checkOf } = await import("../grammar/check.ts");
-  const check = kept.get(schema) ?? checkOf(JSON.parse(schema));
-  kept.delete(schema);
-  kept.set(schema, check);
-  const [oldest] = kept.keys();
-  if (kept.size > KEPT) kept.delete(oldest!);
-  return check;
+  return kept.get(schema, () => checkOf(JSON.parse(schema)));
 }
