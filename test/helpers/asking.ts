@@ -4,6 +4,7 @@ import { contentOf, type Delta, lengthOf, Output, type TokenLogprob } from "../.
 import {
   type ChatRequest,
   type CompletionRequest,
+  limited,
   type Message,
   type Need,
   type Sampling,
@@ -74,6 +75,27 @@ export async function ask(
   const outcome = await engine.generate({ request, signal, emit });
   const { text, reasoning = "", toolCalls: calls = [], logprobs = [] } = contentOf(output.deltas);
   return { ...outcome, text, reasoning, calls, logprobs, pieces, tokens };
+}
+
+/**
+ * Asks twice, and wants the same. Of an engine of its own: slots hold copies of one prompt that were computed in other parts, beside other
+ * tasks, and so are rounded otherwise.
+ */
+export async function sayTwice(
+  { create }: RequestSubject,
+  request: TextRequest,
+  said: (answer: Answer) => unknown,
+): Promise<void> {
+  const engine = await create({});
+  try {
+    await engine.load();
+    // From here on the prompt is in the cache.
+    await ask(engine, limited(request, 1));
+    const first = said(await ask(engine, request));
+    assert.deepEqual(said(await ask(engine, request)), first);
+  } finally {
+    await engine.stop();
+  }
 }
 
 /** @param last none of them is empty */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { type AnswerFormat, type JsonSchema, type Sampling, type TextRequest } from "../../src/request.ts";
-import { ask, chatOf, type RequestSubject, STORY, textOf, type Where } from "./asking.ts";
+import { ask, chatOf, type RequestSubject, sayTwice, STORY, textOf, type Where } from "./asking.ts";
 
 /** None can go on for ever, so that a small model gets to the end of each. */
 const SCHEMAS: Readonly<Record<string, JsonSchema & object>> = {
@@ -62,7 +62,8 @@ function story(
 }
 
 /** @param where for what an engine need not be able to do */
-export function keepsForms({ repeats, draws, countsEachToken }: RequestSubject, where: Where): void {
+export function keepsForms(subject: RequestSubject, where: Where): void {
+  const { repeats, draws, countsEachToken } = subject;
   for (const [what, schema] of Object.entries(SCHEMAS))
     where(["json_schema"], `an answer matches its schema, and ends with it: ${what}`, async (engine) => {
       for (const seed of [1, 2]) {
@@ -120,13 +121,9 @@ export function keepsForms({ repeats, draws, countsEachToken }: RequestSubject, 
   });
 
   if (repeats)
-    where(["json_schema", "seed"], "the same seed gives the same answer of a form again", async (engine) => {
-      const [one, again] = [
-        await ask(engine, story({ temperature: 1, seed: 42 })),
-        await ask(engine, story({ temperature: 1, seed: 42 })),
-      ];
-      assert.equal(one.text, again.text);
-    });
+    where(["json_schema", "seed"], "the same seed gives the same answer of a form again", () =>
+      sayTwice(subject, story({ temperature: 1, seed: 42 }), ({ text }) => text),
+    );
 
   if (draws)
     where(["json_schema", "seed"], "other seeds give other answers of a form", async (engine) => {
