@@ -31,6 +31,14 @@ function serverWith(names: readonly string[], asked: Asked[] = []): Upstream {
   return { ask } as unknown as Upstream;
 }
 
+/** An older server, which tells these for a text with and without special tokens. */
+function numbersAlone(special: readonly number[], plain: readonly number[]): Upstream {
+  const ask = async (_: string, __: string, { parse_special }: Asked) => {
+    return { status: 200, headers: {}, body: JSON.stringify({ tokens: parse_special ? special : plain }) };
+  };
+  return { ask } as unknown as Upstream;
+}
+
 function chat(content: string, more: Partial<ChatRequest> = {}): ChatRequest {
   return { kind: "chat", messages: [{ role: "user", content }], sampling: { maxTokens: 5, temperature: 0 }, ...more };
 }
@@ -84,10 +92,16 @@ describe("a special token in a caller's text", () => {
   });
 
   it("cuts the task off where the server does not tell its tokens", async () => {
-    for (const body of ["{}", '{"tokens":[1,2]}', '{"tokens":7}', "no"]) {
+    for (const body of ["{}", '{"tokens":["a"]}', '{"tokens":7}', "no"]) {
       const silent = { ask: async () => ({ status: 200, headers: {}, body }) } as unknown as Upstream;
       await assert.rejects(harmless(silent, chat("<s>")), UpstreamError);
     }
+  });
+
+  it("is seen by the numbers of tokens alone, where an older server tells no more, and cuts the task off", async () => {
+    await assert.rejects(harmless(numbersAlone([7], [1, 2]), chat("<s>")), UpstreamError);
+    const request = chat("<b>");
+    assert.equal(await harmless(numbersAlone([1, 2], [1, 2]), request), request);
   });
 
   it("is none any more, however texts are made of its parts", async () => {

@@ -35,6 +35,9 @@ export async function harmless(upstream: Upstream, request: TextRequest): Promis
   throw new EngineFailure("invalid_input", sentence);
 }
 
+/** Its number, and what it stands for; null: that is not told. */
+type Token = readonly [id: number, piece: string | null];
+
 /** Everything that the server may put into the prompt. */
 function allOf(request: TextRequest): string {
   const { format } = request;
@@ -52,25 +55,27 @@ function written(value: unknown): string {
 async function namesIn(upstream: Upstream, text: string): Promise<readonly string[]> {
   const [special, plain] = await Promise.all([true, false].map((parse) => piecesOf(upstream, text, parse)));
   const ordinary = new Set(plain!.map(([id]) => id));
-  const found = special!.filter(([id, piece]) => !ordinary.has(id) && SIGNS.test(piece));
-  return [...new Set(found.map(([, piece]) => piece))];
+  const found = special!.filter(([id]) => !ordinary.has(id)).map(([, piece]) => piece ?? unnamed());
+  return [...new Set(found)].filter((piece) => SIGNS.test(piece));
 }
 
 /** @throws {UpstreamError} it does not tell them */
-async function piecesOf(
-  upstream: Upstream,
-  text: string,
-  parse_special: boolean,
-): Promise<readonly [number, string][]> {
+async function piecesOf(upstream: Upstream, text: string, parse_special: boolean): Promise<readonly Token[]> {
   const body = { content: text.toWellFormed(), add_special: false, parse_special, with_pieces: true };
   const { tokens } = (await ask(upstream, "/tokenize", body)) ?? {};
-  if (!Array.isArray(tokens)) throw new UpstreamError(null, "it does not tell the tokens of a text");
-  return tokens.map((token: unknown) => {
+  if (!Array.isArray(tokens)) return unnamed();
+  return tokens.map((token: unknown): Token => {
+    // Older ones tell numbers alone.
+    if (typeof token === "number") return [token, null];
     const { id, piece } = isObject(token) ? token : {};
-    if (typeof id !== "number") throw new UpstreamError(null, "it does not tell the tokens of a text");
+    if (typeof id !== "number") return unnamed();
     // Bytes that are no text are told in a list, and are no special token's name.
-    return [id, typeof piece === "string" ? piece : ""] as [number, string];
+    return [id, typeof piece === "string" ? piece : ""];
   });
+}
+
+function unnamed(): never {
+  throw new UpstreamError(null, "it does not tell the tokens of a text");
 }
 
 function broken(request: TextRequest, names: readonly string[]): TextRequest {
