@@ -27,8 +27,8 @@ const OUTPUT = keyOf("gen_ai.usage.output_tokens");
 
 /** The kind of what a task asks for. */
 export function operationOf({ needs }: Pick<Task, "needs">): string {
-  const need = needs.find((one) => one in OPERATIONS) as keyof typeof OPERATIONS | undefined;
-  return OPERATIONS[need ?? "completion"];
+  for (const need of needs) if (Object.hasOwn(OPERATIONS, need)) return OPERATIONS[need as keyof typeof OPERATIONS];
+  return OPERATIONS.completion;
 }
 
 const ASKED = new Common((span, operation: string, model: string | null) => {
@@ -46,9 +46,12 @@ const SAMPLING = new Common((span, maxTokens: number, temperature: number, topP:
   span.whole(TOP_K, topK);
 });
 
-/** Known when a run begins. @param model what it is asked of; null: not known */
-export function writeRequest(span: SpanBatch, task: Readonly<Task>, model: string | null): void {
-  const operation = operationOf(task);
+/** Known when a run begins. @param operation see `operationOf` @param model what it is asked of; null: not known */
+export function writeRequest(
+  span: SpanBatch,
+  task: Readonly<Task>,
+  { operation, model }: { readonly operation: string; readonly model: string | null },
+): void {
   ASKED.write(span, operation, model);
   if (operation === OPERATIONS.embedding) return;
   const { maxTokens, temperature, topP, topK, seed, presencePenalty, frequencyPenalty } = task.sampling;

@@ -250,7 +250,7 @@ export class TaskSpans {
     if (span === null) return;
     span.again(where);
     span.whole(ATTEMPT, number);
-    writeRequest(span, task, model);
+    writeRequest(span, task, { operation, model });
     if (end.result !== undefined) writeResponse(span, task, end.result);
     span.text(STATUS, end.status);
     span.text(ERROR_TYPE, end.error);
