@@ -20,7 +20,17 @@ import {
 } from "./records.ts";
 import { remove, removeEmptyBatch, sweep } from "./removal.ts";
 import type { Row } from "./columns.ts";
-import { IN_CHANGED, IN_NEW, INSERTED, LISTED, type NewRow, type StoredRequest, TAKEN_OVER, UPDATED } from "./rows.ts";
+import {
+  IN_CHANGED,
+  IN_NEW,
+  INSERTED,
+  INSERTED_LIVE,
+  LISTED,
+  type NewRow,
+  type StoredRequest,
+  TAKEN_OVER,
+  UPDATED,
+} from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
@@ -40,7 +50,8 @@ const FOR_ENDS = `SELECT ${LISTED.join()} FROM tasks t`;
 /** Larger than all else of a task: thousands of numbers. */
 const LARGE: ReadonlySet<string> = new Set(["embeddings", "logprobs"]);
 const FOR_LISTS = `SELECT ${LISTED.map((name) => (LARGE.has(name) ? "NULL" : name)).join()} FROM tasks t`;
-const INSERT_TASK = `INSERT INTO tasks (${INSERTED.join()}) VALUES (${INSERTED.map(() => "?").join()})`;
+const INSERT_TASK = insertOf(INSERTED);
+const INSERT_LIVE = insertOf(INSERTED_LIVE);
 /** Bytes would else be stored as bytes. */
 const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
 const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ${parameter(name)}`).join()} WHERE seq = ${parameter("seq")}`;
@@ -56,6 +67,10 @@ const NEWEST = `
   SELECT max(time) AS time FROM (
     SELECT max(finished_at) AS time FROM tasks INDEXED BY tasks_by_end WHERE finished_at IS NOT NULL
     UNION ALL SELECT coalesce(created_clock, created_at) FROM (SELECT * FROM tasks ORDER BY seq DESC LIMIT 1))`;
+
+function insertOf(columns: readonly string[]): string {
+  return `INSERT INTO tasks (${columns.join()}) VALUES (${columns.map(() => "?").join()})`;
+}
 
 /** The parameter for a value in the row of a change. */
 function parameter(name: keyof typeof IN_CHANGED): string {
@@ -228,7 +243,7 @@ export class TaskDatabase {
 
   #insert(rows: readonly NewRow[], changes: CountChange[]): void {
     for (const { row, request } of rows) {
-      this.#sql.run(INSERT_TASK, row);
+      this.#sql.run(row.length === INSERTED.length ? INSERT_TASK : INSERT_LIVE, row);
       this.#sql.run(INSERT_REQUEST, [row[IN_NEW.seq]!, request]);
       changes.push([row[IN_NEW.user] as string, row[IN_NEW.status] as TaskStatus, 1]);
     }
