@@ -1,6 +1,7 @@
-/* Upkeep of the files between the requests: overwrites removed text in the log, gives free pages back, keeps the mark. */
+/* Upkeep of the files between the requests: overwrites removed text in the log, gives free pages back, keeps the mark and room in the log. */
 import type { DatabaseSync } from "node:sqlite";
 import { LogMark } from "./log-mark.ts";
+import { LogRoom } from "./log-room.ts";
 import { pragma } from "./pragma.ts";
 
 /** Pages that one step gives back at a time. */
@@ -16,6 +17,7 @@ const LONGEST_IN_LOG = 60_000;
 export class Upkeep {
   readonly #db: DatabaseSync;
   readonly #mark: LogMark;
+  readonly #room: LogRoom;
   readonly #givesBack: boolean;
   /** Whether there was a request since the last tick. */
   #busy = false;
@@ -25,6 +27,7 @@ export class Upkeep {
   constructor(db: DatabaseSync, path: string) {
     this.#db = db;
     this.#mark = new LogMark(db, path);
+    this.#room = new LogRoom(db, path);
     this.#givesBack = this.#number("auto_vacuum") === 2;
     this.#keepMark();
   }
@@ -63,6 +66,7 @@ export class Upkeep {
   tick(): boolean {
     const wasBusy = this.#busy;
     this.#busy = false;
+    if (!wasBusy && this.#removedAt === null) this.#room.make();
     if (this.#removedAt === null) return false;
     if (wasBusy && performance.now() - this.#removedAt < LONGEST_IN_LOG) return false;
     try {
@@ -82,6 +86,7 @@ export class Upkeep {
 
   /** To be called before the database is closed. */
   close(): void {
+    this.#room.close();
     this.#mark.close();
   }
 
