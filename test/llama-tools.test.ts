@@ -8,7 +8,7 @@ import { type AnswerFormat, type ChatRequest, type Sampling, type Tool, type Too
 import { LlamaEngine } from "../src/engine/llama/llama.ts";
 import { ask, chatOf } from "./helpers/asking.ts";
 import { LLAMA } from "./helpers/engines.ts";
-import { withChatTemplate } from "./helpers/gguf.ts";
+import { withChatTemplate, withSpecialTokens } from "./helpers/gguf.ts";
 import { keepsPromisesAbout } from "./helpers/request-promises.ts";
 import { TAGGED_JSON, TOOL_TEMPLATES } from "./helpers/tool-templates.ts";
 
@@ -34,15 +34,11 @@ const FORM: AnswerFormat = {
 
 let files = 0;
 
-/** A file of the demo model with this chat template. */
-function modelWith(template: string): string {
+/** The demo model with this chat template. */
+async function opened(template: string, file: Buffer = readFileSync(LLAMA.model)): Promise<LlamaEngine> {
   const path = join(directory, `${++files}.gguf`);
-  writeFileSync(path, withChatTemplate(readFileSync(LLAMA.model), template));
-  return path;
-}
-
-async function opened(template: string): Promise<LlamaEngine> {
-  const engine = new LlamaEngine({ ...LLAMA, slots: 3, context: 1024, model: modelWith(template) });
+  writeFileSync(path, withChatTemplate(file, template));
+  const engine = new LlamaEngine({ ...LLAMA, slots: 3, context: 1024, model: path });
   const { capabilities } = await engine.load();
   assert(capabilities.includes("tools"));
   return engine;
@@ -108,6 +104,24 @@ describe("calls of tools", () => {
       free.logprobs.reduce((sum, { length }) => sum + length, 0),
       free.text.length,
     );
+    await engine.stop();
+  });
+
+  it("are told by their marks where these are special tokens, of which nothing else tells", async () => {
+    const { file, ids } = withSpecialTokens(readFileSync(LLAMA.model), ["<tool_call>"]);
+    const engine = await opened(TAGGED_JSON, file);
+    const [id = 0] = ids;
+    const logitBias = { [id]: 100 };
+    const [plain, marked] = [
+      await ask(engine, asking("required")),
+      await ask(engine, asking("required", { logitBias })),
+    ];
+    assert.deepEqual([plain.calls.length, marked.calls.length], [1, 1]);
+    // The mark is one token now.
+    assert(marked.completionTokens < plain.completionTokens);
+    const { tools, ...rest } = asking("auto", { logitBias, maxTokens: 2 });
+    assert.equal((await ask(engine, { ...rest, tools: tools! })).text, "<tool_call>".repeat(2));
+    assert.equal((await ask(engine, rest)).text, "");
     await engine.stop();
   });
 

@@ -6,7 +6,7 @@ export const VALUE = { uint16: 2, uint32: 4, int32: 5, float32: 6, bool: 7, stri
 const FIXED_SIZE = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 const ALIGNMENT = 32;
 /** Of `enum llama_token_type`. */
-const USER_DEFINED = 4;
+const [CONTROL, USER_DEFINED] = [3, 4];
 
 export function aligned(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
@@ -100,17 +100,27 @@ export function float32(value: number): Buffer {
 
 /** A file in which the last normal tokens that are as long as these have become these, user-defined. */
 export function withUserTokens(file: Buffer, names: readonly string[]): Buffer {
+  return withTokens(file, names, USER_DEFINED).file;
+}
+
+/** As that, but they are special tokens. @returns their numbers, too */
+export function withSpecialTokens(file: Buffer, names: readonly string[]): { file: Buffer; ids: readonly number[] } {
+  return withTokens(file, names, CONTROL);
+}
+
+function withTokens(file: Buffer, names: readonly string[], type: number): { file: Buffer; ids: readonly number[] } {
   const changed = Buffer.from(file);
   const { metadata } = tokenizerOf(file);
   const entryOf = (key: string): Buffer => metadata.find((entry) => keyOf(entry) === `tokenizer.ggml.${key}`)!;
   const texts = stringsIn(entryOf("tokens"));
   const types = file.indexOf(entryOf("token_type")) + entryOf("token_type").length - 4 * texts.length;
-  for (const name of names) {
+  const ids = names.map((name) => {
     const id = texts.findLastIndex((one) => Buffer.byteLength(one) === Buffer.byteLength(name));
     changed.write(name, file.indexOf(text(texts[id]!)) + 8);
-    changed.writeInt32LE(USER_DEFINED, types + 4 * id);
-  }
-  return changed;
+    changed.writeInt32LE(type, types + 4 * id);
+    return id;
+  });
+  return { file: changed, ids };
 }
 
 /** The same file with another chat template. */

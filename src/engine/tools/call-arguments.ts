@@ -12,7 +12,7 @@ import {
 import { charsOf, TEXT_CHARS, without } from "../../grammar/charset.ts";
 import { textWithout } from "../../grammar/free-text.ts";
 import { ANY_OBJECT, ANY_VALUE } from "../../grammar/json.ts";
-import { isObject } from "../../common/json-values.ts";
+import { isObject, valueIn } from "../../common/json-values.ts";
 import { type JsonSchema, type Tool } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { argumentsGrammar, formGrammar } from "../form-grammar.ts";
@@ -66,13 +66,12 @@ export class CallArguments {
   #valueOf(name: string, { mark }: Tags): Expression {
     const types = new ParameterTypes(this.#schema);
     const schema = types.propertyOf(name);
-    const values = isObject(schema) ? (schema.const === undefined ? schema.enum : [schema.const]) : undefined;
-    if (
-      Array.isArray(values) &&
-      values.length > 0 &&
-      values.every((value) => typeof value === "string" && !value.includes(mark))
-    )
-      return choice(...(values as string[]));
+    const { const: only, enum: several } = types.resolved(schema);
+    const values = only === undefined ? several : [only];
+    if (Array.isArray(values)) {
+      const texts = values.flatMap((value) => textFor(value, name, types) ?? []).filter((text) => !text.includes(mark));
+      return texts.length > 0 ? choice(...texts) : textWithout(mark);
+    }
     const found = types.typesOf(schema);
     if (found === null || found.has("string")) return textWithout(mark);
     const { $defs, definitions } = this.#schema;
@@ -89,6 +88,13 @@ export class CallArguments {
       return loose;
     }
   }
+}
+
+/** The text between tags that is read as this value; undefined: none is. */
+function textFor(value: unknown, name: string, types: ParameterTypes): string | undefined {
+  const json = JSON.stringify(value);
+  const texts = typeof value === "string" ? [value, json] : [json];
+  return texts.find((text) => JSON.stringify(valueIn(types.jsonOf(name, text))) === json);
 }
 
 /** Whatever the schema says, arguments are an object; without a schema there are none. */
