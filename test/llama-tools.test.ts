@@ -34,11 +34,15 @@ const FORM: AnswerFormat = {
 
 let files = 0;
 
-/** The demo model with this chat template. */
-async function opened(template: string, file: Buffer = readFileSync(LLAMA.model)): Promise<LlamaEngine> {
+/** A file of the demo model with this chat template. */
+function modelWith(template: string, file: Buffer = readFileSync(LLAMA.model)): string {
   const path = join(directory, `${++files}.gguf`);
   writeFileSync(path, withChatTemplate(file, template));
-  const engine = new LlamaEngine({ ...LLAMA, slots: 3, context: 1024, model: path });
+  return path;
+}
+
+async function opened(template: string, file?: Buffer): Promise<LlamaEngine> {
+  const engine = new LlamaEngine({ ...LLAMA, slots: 3, context: 1024, model: modelWith(template, file) });
   const { capabilities } = await engine.load();
   assert(capabilities.includes("tools"));
   return engine;

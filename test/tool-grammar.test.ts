@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AnswerText } from "../src/engine/answer-text.ts";
-import { answerGbnf, answerGrammar } from "../src/engine/answer-grammar.ts";
+import { answerGrammar } from "../src/engine/answer-grammar.ts";
 import { EngineFailure } from "../src/engine/failures.ts";
 import { FAMILIES, type Family } from "../src/engine/tools/families.ts";
 import { maySeveral, mustCall } from "../src/engine/tools/tool-grammar.ts";
@@ -134,7 +134,6 @@ describe("the grammar of calls", () => {
   it("is made once for the same tools", () => {
     const [family] = FAMILIES;
     assert.equal(answerGrammar(asking({}), syntaxOf(family!)), answerGrammar(asking({}), syntaxOf(family!)));
-    assert.equal(answerGbnf(asking({}), syntaxOf(family!)), answerGbnf(asking({}), syntaxOf(family!)));
   });
 });
 

@@ -55,7 +55,15 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "llama",
-    tests: ["llama-embeddings", "llama-engine", "llama-instruct", "llama-memory", "llama-prefixes", "llama-requests"],
+    tests: [
+      "llama-embeddings",
+      "llama-engine",
+      "llama-forms",
+      "llama-instruct",
+      "llama-memory",
+      "llama-prefixes",
+      "llama-requests",
+    ],
     dependsOn: ["models/**", "src/engine/*.ts", "src/engine/llama/**"],
   },
   {
@@ -70,6 +78,11 @@ export const SUITES: readonly Suite[] = [
       "openai-engine-server",
     ],
     dependsOn: ["src/engine/*.ts", "src/engine/{llama-server,openai,upstream}/**", "src/gpu/worker/**"],
+  },
+  {
+    name: "tools",
+    tests: ["tool-calls"],
+    dependsOn: ["models/**", "src/engine/*.ts", "src/engine/{llama,llama-server,tools}/**", "src/grammar/**"],
   },
   {
     name: "models",

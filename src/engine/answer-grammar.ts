@@ -12,6 +12,7 @@ const kept = new Kept<Grammar | null>(16);
 const written = new WeakMap<Grammar, string>();
 
 /**
+ * The same object for the same form and tools.
  * @param syntax null: the model has no tools
  * @returns null: any text will do
  * @throws {EngineFailure} `invalid_input`: a schema cannot be compiled, and why
@@ -25,10 +26,8 @@ export function answerGrammar(request: TextRequest, syntax: ToolSyntax | null): 
   return kept.get(key, () => toolGrammar(tools, syntax, format === undefined ? null : formGrammar(format)));
 }
 
-/** As llama.cpp reads it. @returns and throws as `answerGrammar` */
-export function answerGbnf(request: TextRequest, syntax: ToolSyntax | null): string | null {
-  const grammar = answerGrammar(request, syntax);
-  if (grammar === null) return null;
+/** As llama.cpp reads it. */
+export function gbnfFor(grammar: Grammar): string {
   const text = written.get(grammar) ?? gbnfOf(grammar);
   written.set(grammar, text);
   return text;

@@ -251,8 +251,9 @@ export class LlamaServerEngine implements Engine {
     const isRefusal = status !== null && status >= 400;
     if (!isRefusal || status >= 500) await this.#count(said);
     if (!isRefusal) return new EngineFailure("gpu_lost", this.#over?.sentence ?? `llama-server failed: ${said}`);
-    if (request.kind !== "embedding" && request.format !== undefined && /grammar|schema/i.test(words))
-      return new EngineFailure("unsupported", `llama-server cannot do what response_format asks for: ${said}`);
+    const [field] = heldBy(request);
+    if (field !== undefined && /grammar|schema/i.test(words))
+      return new EngineFailure("unsupported", `llama-server cannot do what ${field} asks for: ${said}`);
     const code = NO_MEMORY.test(words) ? "out_of_memory" : "model_error";
     return new EngineFailure(code, `llama-server refused the task: ${said}`);
   }
@@ -330,4 +331,11 @@ function withoutForm(request: TextRequest): TextRequest {
   if (rest.kind !== "chat") return rest;
   const { tools: __, ...chat } = rest;
   return chat;
+}
+
+/** The fields for which an answer is held to a grammar. */
+function heldBy(request: Request): readonly string[] {
+  if (request.kind === "embedding") return [];
+  const hasTools = request.kind === "chat" && request.tools !== undefined;
+  return [...(request.format === undefined ? [] : ["response_format"]), ...(hasTools ? ["tool_choice"] : [])];
 }

@@ -2,17 +2,17 @@
  * The prompt that a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
  * is rendered here, not there: the server's own chat route takes what looks like a special token in a caller's text for that token.
  */
+import { type Grammar } from "../../grammar/expression.ts";
 import { type ChatRequest, type TextRequest } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
+import { answerGrammar } from "../answer-grammar.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { type PromptPiece } from "../llama/caller-texts.ts";
 import { type ChatTemplate } from "../llama/chat-template.ts";
 import { APART } from "../llama/tokenizer.ts";
-import { answerGrammar } from "../answer-grammar.ts";
-import { renderedWithForm } from "../format-prompt.ts";
+import { chatPromptFor } from "../chat-prompt.ts";
 import { begun, type Frame, type Tokenize } from "./frame.ts";
-import { mustCall } from "../tools/tool-grammar.ts";
 import { SentGrammars } from "./grammar.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
 
@@ -43,6 +43,9 @@ export interface PromptsParts {
   readonly frame: () => Promise<Frame>;
 }
 
+/** What is known of an answer before its prompt is. */
+type Answer = Pick<Order, "request" | "shape" | "grammar">;
+
 const NONE: readonly string[] = [];
 
 export class Prompts {
@@ -65,52 +68,37 @@ export class Prompts {
     const { plain, context, tokenize } = this.#parts;
     const { maxTokens, stop = NONE } = request.sampling;
     const shape = { stop, marks: null };
-    if (plain.allows(text, maxTokens, context)) return this.#whole(request, text, shape);
-    return this.#counted(request, await tokenize(text, { isWhole: true, special: false }), shape);
+    const answer = { request, shape, grammar: this.#sent(answerGrammar(request, null), shape) };
+    if (plain.allows(text, maxTokens, context)) return this.#whole(text, answer);
+    return this.#counted(await tokenize(text, { isWhole: true, special: false }), answer);
   }
 
-  async #chat(request: TextRequest, { messages, tools }: Pick<ChatRequest, "messages" | "tools">): Promise<Order> {
+  async #chat(request: TextRequest, conversation: Pick<ChatRequest, "messages" | "tools">): Promise<Order> {
     const { template, context } = this.#parts;
-    if (template === null) {
-      const sentence = "The model has no chat template, so that it takes a text, but no messages.";
-      throw new EngineFailure("unsupported", sentence);
-    }
-    // What is called has no form.
-    const format = tools !== undefined && mustCall(tools) ? undefined : request.format;
-    const grammar = answerGrammar(request, template.tools);
-    // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
-    const { pieces, ...rest } = renderedWithForm(messages, format, (all) =>
-      template.render(all, { thinks: grammar === null, tools }),
-    );
-    const { maxTokens, stop = NONE } = request.sampling;
-    const shape = { stop, marks: template.marks, ...rest };
+    const { pieces, shape, grammar } = chatPromptFor(template, request, conversation);
     const frame = await this.#parts.frame();
     const [first] = pieces;
-    if (pieces.length === 1 && first!.special && isRoomFor(first!.text, maxTokens, context))
-      return this.#whole(request, sent(first!.text.toWellFormed(), frame), shape);
+    const answer = { request, shape, grammar: this.#sent(grammar, shape) };
+    if (pieces.length === 1 && first!.special && isRoomFor(first!.text, request.sampling.maxTokens, context))
+      return this.#whole(sent(first!.text.toWellFormed(), frame), answer);
     const each = await Promise.all(pieces.map((piece, index) => this.#tokensOf(piece, index === 0 ? null : frame)));
-    return this.#counted(request, begun(each.flat(), frame), shape);
+    return this.#counted(begun(each.flat(), frame), answer);
+  }
+
+  #sent(grammar: Grammar | null, shape: AnswerShape): string | null {
+    return grammar && this.#grammars.of(grammar, shape);
   }
 
   /** For which there is room in any case. */
-  #whole(request: TextRequest, prompt: SentPrompt, shape: AnswerShape): Order {
-    const { maxTokens } = request.sampling;
-    return { prompt, tokens: null, shape, request, maxTokens, grammar: this.#grammarFor(request, shape) };
+  #whole(prompt: SentPrompt, answer: Answer): Order {
+    return { prompt, tokens: null, maxTokens: answer.request.sampling.maxTokens, ...answer };
   }
 
-  /** @throws {EngineFailure} `invalid_input`: a schema cannot be compiled */
-  #grammarFor(request: TextRequest, shape: AnswerShape): string | null {
-    // A text is told of no tools.
-    const grammar = answerGrammar(request, this.#parts.template?.tools ?? null);
-    return grammar === null ? null : this.#grammars.of(grammar, shape);
-  }
-
-  #counted(request: TextRequest, tokens: readonly number[], shape: AnswerShape): Order {
+  #counted(tokens: readonly number[], answer: Answer): Order {
     if (tokens.length === 0) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
     const room = roomBehind(tokens.length, this.#parts.context);
-    const maxTokens = Math.min(request.sampling.maxTokens, room);
-    const grammar = this.#grammarFor(request, shape);
-    return { prompt: tokens, tokens: tokens.length, shape, request, maxTokens, grammar };
+    const maxTokens = Math.min(answer.request.sampling.maxTokens, room);
+    return { prompt: tokens, tokens: tokens.length, maxTokens, ...answer };
   }
 
   /** @param frame null: this is the prompt's first piece */

@@ -3,9 +3,8 @@ import { type LlamaModel, type Token } from "node-llama-cpp";
 import { type ChatRequest, type Request, type TextRequest } from "../../request.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
-import { answerGbnf } from "../answer-grammar.ts";
-import { renderedWithForm } from "../format-prompt.ts";
-import { mustCall } from "../tools/tool-grammar.ts";
+import { answerGrammar, gbnfFor } from "../answer-grammar.ts";
+import { chatPromptFor } from "../chat-prompt.ts";
 import { type ChatTemplate } from "./chat-template.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
@@ -16,8 +15,6 @@ export interface Prompt {
   /** In GBNF: what the answer's text has to be, behind the reasoning; null: any text. */
   readonly grammar: string | null;
 }
-
-type Conversation = Pick<ChatRequest, "messages" | "tools">;
 
 const NONE: readonly string[] = [];
 
@@ -40,38 +37,27 @@ export class Prompts {
     if (request.kind === "embedding") throw new EngineFailure("unsupported", "This model generates text only.");
     if (request.kind === "chat") return this.#chat(request, request);
     if (this.#template !== null && !(request.raw ?? this.#raw))
-      return this.#chat({ messages: [{ role: "user", content: request.text }] }, request);
+      return this.#chat(request, { messages: [{ role: "user", content: request.text }] });
     // A special token in a caller's text is only text.
     const tokens = this.#begun(this.#tokenizer.tokensOf(request.text, false), true);
-    return { tokens, shape: { stop: request.sampling.stop ?? NONE, marks: null }, grammar: answerGbnf(request, null) };
+    const grammar = answerGrammar(request, null);
+    return {
+      tokens,
+      shape: { stop: request.sampling.stop ?? NONE, marks: null },
+      grammar: grammar && gbnfFor(grammar),
+    };
   }
 
-  #chat({ messages, tools }: Conversation, request: TextRequest): Prompt {
-    const template = this.#template;
-    if (template === null) {
-      const sentence = "The model has no chat template, so that it takes a text, but no messages.";
-      throw new EngineFailure("unsupported", sentence);
-    }
-    // What is called has no form.
-    const format = tools !== undefined && mustCall(tools) ? undefined : request.format;
-    const grammar = answerGbnf(request, template.tools);
-    // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
-    const { pieces, ...shape } = renderedWithForm(messages, format, (all) =>
-      template.render(all, { thinks: grammar === null, tools }),
-    );
+  #chat(request: TextRequest, conversation: Pick<ChatRequest, "messages" | "tools">): Prompt {
+    const { pieces, shape, grammar } = chatPromptFor(this.#template, request, conversation);
     const tokens = pieces.flatMap(({ text, special }, index) => this.#tokenizer.tokensOf(text, special, index === 0));
     const { bos } = this.#model.tokens;
     // Most templates begin with it themselves, others leave that to the tokenizer.
     const isBegun = bos !== null && tokens[0] === bos;
     return {
       tokens: this.#begun(tokens, !isBegun),
-      shape: {
-        stop: request.sampling.stop ?? NONE,
-        marks: template.marks,
-        ...shape,
-        isFormed: grammar !== null,
-      },
-      grammar,
+      shape: { ...shape, isFormed: grammar !== null },
+      grammar: grammar && gbnfFor(grammar),
     };
   }
 
