@@ -57,6 +57,8 @@ function newAjv(unicode: boolean): Ajv2020 {
     validateFormats: true,
     multipleOfPrecision: DIVISION_DIGITS,
     unicodeRegExp: unicode,
+    // An inlined `contains` keeps its last verdict for an empty list (Ajv 8.20).
+    inlineRefs: false,
     logger: false,
   });
   // The package is CommonJS: its types give the module where Node gives the function.

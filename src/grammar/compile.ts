@@ -1,12 +1,14 @@
 /** Compiles JSON Schemas to grammars. */
 import { choice, type Expression, type Grammar, NOTHING, type Rule, rule } from "./expression.ts";
 import { Expansion, type Inexact } from "./expansion.ts";
+import { formatPattern, shortPattern } from "./formats.ts";
 import { must } from "./group.ts";
 import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, BOOLEAN, INTEGER, NULL, NUMBER, STRING } from "./json.ts";
-import { Languages } from "./language.ts";
+import { Languages, textsOf } from "./language.ts";
 import { type GrammarLimits, SchemaError, Work } from "./limits.ts";
 import { asksNothing } from "./meet.ts";
 import { rangeLanguage } from "./numbers.ts";
+import { patternLanguage } from "./pattern-language.ts";
 import { productive } from "./productive.ts";
 import { SchemaNodes } from "./schema-node.ts";
 import { type Demands, demandsKey, joinDemands, type NumberShape, type Shape, type StringShape } from "./shape.ts";
@@ -32,7 +34,8 @@ export function compileSchema(schema: unknown, limits: GrammarLimits): CompiledS
     return new Compiler(schema, limits).compile();
   } catch (error) {
     // V8 has no other word for a recursion that is too deep.
-    if (error instanceof RangeError) throw new SchemaError("", "The schema is nested too deep.");
+    if (error instanceof RangeError)
+      throw new SchemaError("", "The schema is nested too deep, or has too many properties.");
     throw error;
   }
 }
@@ -106,10 +109,11 @@ class Compiler {
   }
 
   #numberText({ integer, min, max, texts }: NumberShape, pointer: string): Expression {
-    if (min === max && texts === this.#languages.everything) return choice(JSON.stringify(min));
     const { everything } = this.#languages;
     if (integer && min === -Infinity && max === Infinity && texts === everything) return INTEGER;
-    const language = this.#languages.both(rangeLanguage(this.#languages, { integer, min, max }), texts);
+    // Numbers that are listed have been looked through already.
+    const range = textsOf(texts) === null ? rangeLanguage(this.#languages, { integer, min, max }) : everything;
+    const language = this.#languages.both(range, texts);
     const text = plainText(this.#languages, this.#work, language);
     if (text !== null) return text;
     this.#expansion.note(pointer, "The numbers cannot be said by a grammar.");
@@ -117,7 +121,7 @@ class Compiler {
   }
 
   #stringText(shape: StringShape, pointer: string): Expression {
-    const text = this.#string(shape);
+    const text = this.#string(shape) ?? this.#shortFormat(shape);
     if (text !== null) return text;
     const loose = this.#string({ ...shape, min: 0, max: Infinity });
     const why =
@@ -133,23 +137,49 @@ class Compiler {
     const key = `${shape.language.id}:${shape.min}:${shape.max}`;
     const known = this.#strings.get(key);
     if (known !== undefined) return known;
-    const text = stringText(this.#languages, this.#work, shape);
+    const format = this.#languages.formats.get(shape.language);
+    const free = format !== undefined && shape.min === 0 && shape.max === Infinity;
+    const text = free ? formatText(format) : stringText(this.#languages, this.#work, shape);
     const made = text === null || text.kind === "rule" || text === NOTHING ? text : rule("string", text);
     this.#strings.set(key, made);
     return made;
   }
 
+  #shortFormat(shape: StringShape): Expression | null {
+    const format = this.#languages.formats.get(shape.language);
+    const pattern = format === undefined ? undefined : shortPattern(format, shape.max);
+    return pattern === undefined
+      ? null
+      : this.#string({ ...shape, language: patternLanguage(this.#languages, pattern) });
+  }
+
   #textsOf(demands: Demands): readonly string[] | null {
-    const { everything } = this.#languages;
     const texts = this.#expansion.shapesOf(demands).map((shape): readonly string[] | null => {
       if (shape.kind === "null") return ["null"];
       if (shape.kind === "boolean") return shape.values.map(String);
-      if (shape.kind === "number")
-        return shape.min === shape.max && shape.texts === everything ? [JSON.stringify(shape.min)] : null;
-      if (shape.kind !== "string" || shape.language.shape.kind !== "words") return null;
-      const { words, at } = shape.language.shape;
-      return words.map((word) => JSON.stringify(String.fromCodePoint(...word.slice(at))));
+      if (shape.kind === "number") return textsOf(shape.texts);
+      return shape.kind === "string" ? (textsOf(shape.language)?.map((text) => JSON.stringify(text)) ?? null) : null;
     });
     return texts.every((one) => one !== null) ? texts.flat() : null;
   }
+}
+
+/** The formats are few, and some of them large: each is written once. */
+const formats = new Map<string, Expression | null>();
+
+function formatText(name: string): Expression | null {
+  const known = formats.get(name);
+  if (known !== undefined) return known;
+  const work = new Work({
+    schemaLength: Infinity,
+    depth: Infinity,
+    steps: Infinity,
+    rules: Infinity,
+    grammarLength: Infinity,
+  });
+  const languages = new Languages(work);
+  const language = patternLanguage(languages, formatPattern(name)!);
+  const text = stringText(languages, work, { language, min: 0, max: Infinity });
+  formats.set(name, text);
+  return text;
 }

@@ -64,6 +64,17 @@ const VARIABLE = `([A-Za-z0-9_]|${PERCENT})+(\\.([A-Za-z0-9_]|${PERCENT})+)*(:[1
 const TEMPLATE = `([${UNRESERVED}${SUB.replace("'", "")}:@/?#\\[\\]]|${PERCENT}|\\{[+#./;?&=]?${VARIABLE}(,${VARIABLE})*\\})*`;
 
 const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-]+";
+/** An address of at most so many characters: which parts get how many is settled beforehand. */
+function shortEmail(most: number): string {
+  const local = Math.min(64, Math.floor(most / 3));
+  const domain = most - 1 - local;
+  const label = Math.min(24, Math.floor(domain / 3));
+  const labels = Math.min(3, Math.floor(domain / (label + 1)) - 1);
+  const first = Math.min(63, domain - labels * (label + 1));
+  const name = `[A-Za-z0-9!#$%&'*+/=?^_\`{|}~\\-]`;
+  return `${name}(\\.?${name}){0,${Math.floor(local / 2) - 1}}@${LABEL(first)}(\\.${LABEL(label)}){1,${labels}}`;
+}
+
 const EMAIL = `${ATOM}(\\.${ATOM})*@(${LABEL(63)}\\.)+${LABEL(63)}`;
 
 const ISO_DAYS = "[0-9]+D";
@@ -141,6 +152,14 @@ const UNSAID: ReadonlySet<string> = new Set(["regex", "idn-hostname", "iso-time"
 export function formatPattern(name: string): string | null | undefined {
   if (Object.hasOwn(STRINGS, name)) return `^(?:${STRINGS[name]})$`;
   return UNSAID.has(name) ? null : undefined;
+}
+
+/**
+ * A pattern of texts of a format that have at most so many characters, for formats whose characters are too many to count; undefined where there
+ * is none. It leaves out some texts that would still be short enough.
+ */
+export function shortPattern(name: string, most: number): string | undefined {
+  return name === "email" && most >= 20 ? `^(?:${shortEmail(most)})$` : undefined;
 }
 
 /** A pattern of all texts of a format, and perhaps others; undefined where it asks nothing of strings. */

@@ -44,11 +44,20 @@ export function mustNot(node: SchemaNode): Demand {
   return { node, negated: true };
 }
 
+/** More than that no answer has. */
+const LARGEST_MINIMUM = 100_000;
+
 /** A number that counts something. */
 export function countOf(node: SchemaNode, schema: JsonObject, keyword: string, otherwise: number): number {
   const value = schema[keyword];
   if (value === undefined) return otherwise;
-  if (typeof value === "number" && value >= 0 && Number.isInteger(value)) return value;
+  if (typeof value === "number" && value >= 0 && Number.isInteger(value)) {
+    if (!keyword.startsWith("min") || value <= LARGEST_MINIMUM) return value;
+    throw new SchemaError(
+      `${node.pointer}/${keyword}`,
+      `${keyword} is at most ${LARGEST_MINIMUM}; here it is ${value}.`,
+    );
+  }
   throw wrong(node, keyword, "a whole number from 0 on", value);
 }
 

@@ -56,17 +56,26 @@ export function valuesShapes(meanings: Meanings, pointer: string, values: readon
   const shapes = values.flatMap((value): Shape[] => {
     if (value === null) return [{ kind: "null" }];
     if (typeof value === "boolean") return [{ kind: "boolean", values: [value] }];
-    if (typeof value === "number") {
-      return [{ ...free.number, integer: Number.isInteger(value), min: value, max: value }];
-    }
     if (Array.isArray(value)) {
       const prefix = value.map((item) => [must(meanings.nodes.constant(item, pointer))]);
       return [{ ...FREE_ARRAY, prefix, min: value.length, max: value.length }];
     }
     return isObject(value) ? [objectShape(meanings, pointer, value)] : [];
   });
+  const numbers = values.filter((value) => typeof value === "number");
+  if (numbers.length > 0) shapes.push(numbersShape(meanings, numbers));
   if (texts.length > 0) shapes.push({ ...free.string, language: languages.words(texts) });
   return meanings.meeting.tidy(shapes);
+}
+
+/** Numbers as JavaScript writes them. */
+function numbersShape({ free, languages }: Meanings, numbers: readonly number[]): NumberShape {
+  const range = numbers.reduce(({ min, max }, value) => ({ min: Math.min(min, value), max: Math.max(max, value) }), {
+    min: Infinity,
+    max: -Infinity,
+  });
+  const texts = languages.words(numbers.map((value) => JSON.stringify(value)));
+  return { ...free.number, ...range, integer: numbers.every(Number.isInteger), texts };
 }
 
 function objectShape({ nodes, languages }: Meanings, pointer: string, value: JsonObject): Shape {
@@ -285,7 +294,9 @@ const format: Group = {
     const pointer = `${node.pointer}/format`;
     if (source === null) meanings.note(pointer, `The format ${name} cannot be said by a grammar.`);
     const language = source === null ? null : languageOf(meanings, pointer, source);
-    return language === null ? free.all : free.with({ ...free.string, language });
+    if (language === null) return free.all;
+    meanings.languages.formats.set(language, name);
+    return free.with({ ...free.string, language });
   },
   negated(meanings, node, schema) {
     const name = formatOf(node, schema);

@@ -51,6 +51,8 @@ const LOOKED_AT = 4000;
 export class Languages {
   readonly #known = new Map<string, Language>();
   readonly #work: Work;
+  /** The formats that languages are of. */
+  readonly formats = new Map<Language, string>();
   /** No text. */
   readonly nothing: Language;
   /** The empty text. */
@@ -264,6 +266,17 @@ export class Languages {
     this.#known.set(key, made);
     return made;
   }
+}
+
+/** The texts of a language that lists them; null where it does not. */
+export function textsOf({ shape }: Language): string[] | null {
+  if (shape.kind !== "words") return null;
+  return shape.words.map((word) =>
+    word
+      .slice(shape.at)
+      .map((char) => String.fromCodePoint(char))
+      .join(""),
+  );
 }
 
 /** The first character of each range within which all characters have the same derivative; the first one is 0. */

@@ -1,5 +1,5 @@
 /** What two shapes have in common. */
-import { type Languages } from "./language.ts";
+import { type Language, type Languages, textsOf } from "./language.ts";
 import { type Work } from "./limits.ts";
 import {
   type ArrayShape,
@@ -89,7 +89,10 @@ export class Meeting {
     const integer = one.integer || other.integer;
     const [low, high] = [Math.max(one.min, other.min), Math.min(one.max, other.max)];
     const [min, max] = integer ? [Math.ceil(low), Math.floor(high)] : [low, high];
-    const texts = this.#languages.both(one.texts, other.texts);
+    const texts = this.#listed(this.#languages.both(one.texts, other.texts), (text) => {
+      const value = Number(text);
+      return value >= min && value <= max && (!integer || Number.isInteger(value));
+    });
     return min > max || texts === this.#languages.nothing ? null : { kind: "number", integer, min, max, texts };
   }
 
@@ -100,10 +103,14 @@ export class Meeting {
     if (language.shape.kind !== "words" || (min === 0 && max === Infinity)) {
       return { kind: "string", language, min, max };
     }
-    const { words, at } = language.shape;
-    const left = words.filter((word) => word.length - at >= min && word.length - at <= max);
-    const texts = left.map((word) => String.fromCodePoint(...word.slice(at)));
-    return left.length === 0 ? null : { kind: "string", language: this.#languages.words(texts), min: 0, max: Infinity };
+    const left = this.#listed(language, (text) => [...text].length >= min && [...text].length <= max);
+    return left === this.#languages.nothing ? null : { kind: "string", language: left, min: 0, max: Infinity };
+  }
+
+  /** The texts of a language that lists them, without the wrong ones; other languages as they are. */
+  #listed(language: Language, isRight: (text: string) => boolean): Language {
+    const texts = textsOf(language);
+    return texts === null ? language : this.#languages.words(texts.filter(isRight));
   }
 
   #arrays(one: ArrayShape, other: ArrayShape): ArrayShape | null {

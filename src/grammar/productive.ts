@@ -1,5 +1,15 @@
 /** Takes out of a grammar what can never come to an end: an alternative that nothing matches would only lead a model astray. */
-import { choice, EMPTY, type Expression, type Grammar, NOTHING, type Rule, rulesOf, sequence } from "./expression.ts";
+import {
+  childrenOf,
+  choice,
+  EMPTY,
+  type Expression,
+  type Grammar,
+  NOTHING,
+  type Rule,
+  rulesOf,
+  sequence,
+} from "./expression.ts";
 
 /** @returns null where nothing is left */
 export function productive(grammar: Grammar): Grammar | null {
@@ -7,7 +17,7 @@ export function productive(grammar: Grammar): Grammar | null {
   const ending = endingRules(rules);
   if (!ends(grammar, ending)) return null;
   if (ending.size === rules.length) return grammar;
-  for (const rule of rules) if (ending.has(rule)) rule.body = cut(rule.body, ending);
+  for (const rule of rules) if (ending.has(rule) && !isWhole(rule.body, ending)) rule.body = cut(rule.body, ending);
   return cut(grammar, ending);
 }
 
@@ -36,6 +46,12 @@ function ends(expression: Expression, ending: ReadonlySet<Rule>): boolean {
     default:
       return true;
   }
+}
+
+/** Whether there is nothing to take out of it: rules that several grammars share are left alone. */
+function isWhole(expression: Expression, ending: ReadonlySet<Rule>): boolean {
+  if (!ends(expression, ending)) return false;
+  return expression.kind === "rule" || childrenOf(expression).every((part) => isWhole(part, ending));
 }
 
 function cut(expression: Expression, ending: ReadonlySet<Rule>): Expression {

@@ -64,7 +64,7 @@ export function stringText(
   if (own.min >= min && own.max <= max) {
     return sequence('"', new Writer(automaton, jsonChars, literal('"'), "string").write());
   }
-  const counted = new CountedWriter(automaton, work, min, max).write();
+  const counted = new CountedWriter(automaton, work, min, own.max <= max ? Infinity : max).write();
   return counted === null ? null : sequence('"', counted);
 }
 

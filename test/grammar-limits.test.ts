@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SchemaError } from "../src/grammar/limits.ts";
+import { compiled, matcherOf } from "./helpers/grammar.ts";
+
+function nested(depth: number, wrap: (inner: unknown) => unknown): unknown {
+  let schema: unknown = { type: "string" };
+  for (let at = 0; at < depth; at++) schema = wrap(schema);
+  return schema;
+}
+
+function many<Item>(count: number, make: (at: number) => Item): Item[] {
+  return Array.from({ length: count }, (_, at) => make(at));
+}
+
+/** A schema that is refused, with the place and words of the sentence. */
+const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: string, why: RegExp]>> = {
+  "no schema": ["x", "", /A schema is an object, true or false/],
+  "no type": [
+    { properties: { a: { type: "text" } } },
+    "/properties/a/type",
+    /the name of a JSON type; here it is "text"/,
+  ],
+  "a keyword with a wrong value": [{ items: { minimum: "3" } }, "/items/minimum", /minimum is a number/],
+  "nested too deep": [nested(5000, (not) => ({ not })), "", /nested too deep/],
+  "too long": [{ description: "x".repeat(300_000) }, "", /300018 characters; at most 262144/],
+  "a reference to elsewhere": [{ $ref: "http://example.com/x.json" }, "/$ref", /leads out of the schema/],
+  "a reference to nowhere": [{ $ref: "#/$defs/x~1y" }, "/$ref", /leads nowhere/],
+  "references in a circle": [
+    { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/b" }, b: { $ref: "#/$defs/a" } } },
+    "/$defs/a",
+    /refers to itself/,
+  ],
+  "values without an end": [
+    { type: "object", required: ["a"], properties: { a: { $ref: "#" } } },
+    "",
+    /No value can match/,
+  ],
+  "nothing in common": [{ type: "string", enum: [1] }, "", /No value can match/],
+  "too many items": [{ type: "array", minItems: 1e9 }, "/minItems", /at most 100000/],
+  "a pattern with too many states": [{ type: "string", pattern: "(x{1,1000}){1,1000}" }, "", /more than 250000 steps/],
+};
+
+for (const [name, [schema, pointer, why]] of Object.entries(REFUSED)) {
+  test(`refused with its place: ${name}`, () => {
+    assert.throws(
+      () => compiled(schema),
+      (error) => {
+        assert.ok(error instanceof SchemaError, String(error));
+        assert.equal(error.pointer, pointer);
+        assert.match(error.message, why);
+        return true;
+      },
+    );
+  });
+}
+
+/** What is large and still becomes a grammar that llama.cpp reads, and what is too much becomes a looser one that says so. */
+const LOOSER: Readonly<Record<string, readonly [schema: unknown, pointers: readonly string[]]>> = {
+  "a deep schema": [nested(90, (items) => ({ type: "array", items })), []],
+  "thousands of values": [{ enum: many(10_000, (at) => (at % 2 === 0 ? at : `value ${at}`)) }, []],
+  "any number of items": [{ type: "array", maxItems: 1e9 }, []],
+  "a long text": [{ type: "string", minLength: 99_999, maxLength: 1e15 }, []],
+  "hundreds of required keys": [
+    { type: "object", required: many(300, (at) => `key ${at}`), additionalProperties: { type: "integer" } },
+    [],
+  ],
+  "items that differ": [{ type: "array", items: { type: "string" }, uniqueItems: true }, ["/uniqueItems"]],
+  "looking behind": [{ type: "string", pattern: "(?<=a)b" }, ["/pattern"]],
+  "no regular expression": [{ type: "string", pattern: "(" }, ["/pattern"]],
+  "a divisor with many remainders": [{ type: "integer", multipleOf: 123_457 }, ["/multipleOf"]],
+};
+
+for (const [name, [schema, pointers]] of Object.entries(LOOSER)) {
+  test(`read by llama.cpp: ${name}`, () => {
+    const { grammar, inexact } = compiled(schema);
+    assert.deepEqual(
+      inexact.map(({ pointer }) => pointer),
+      pointers,
+    );
+    matcherOf(grammar);
+  });
+}
