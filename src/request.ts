@@ -178,11 +178,34 @@ function textsOfMessage({ content, toolCalls = [] }: Message): readonly string[]
   return toolCalls.length === 0 ? [content] : [content, ...toolCalls.flatMap((call) => [call.name, call.arguments])];
 }
 
-/** What a request says of its answer's form and of tools, as JSON: the model reads it, too. "": nothing. */
-function formOf(request: Request): string {
-  if (request.kind === "embedding") return "";
-  const schema = request.format?.kind === "schema" ? JSON.stringify(request.format.schema) : "";
-  return request.kind === "chat" && request.tools !== undefined ? schema + JSON.stringify(request.tools.list) : schema;
+interface TextSize {
+  /** In UTF-8. */
+  readonly bytes: number;
+  /** UTF-16 units. */
+  readonly characters: number;
+}
+
+const NO_TEXT: TextSize = { bytes: 0, characters: 0 };
+
+/** What a request says of its answer's form and of tools, as JSON: the model reads it, too. */
+function formSizeOf(request: Request): TextSize {
+  if (request.kind === "embedding") return NO_TEXT;
+  const schema = request.format?.kind === "schema" ? sizeAsJson(request.format.schema) : NO_TEXT;
+  if (request.kind !== "chat" || request.tools === undefined) return schema;
+  const tools = sizeAsJson(request.tools.list);
+  return { bytes: schema.bytes + tools.bytes, characters: schema.characters + tools.characters };
+}
+
+/** The tasks of a batch share their schema, which may be large. */
+const sizesAsJson = new WeakMap<object, TextSize>();
+
+function sizeAsJson(value: JsonSchema | readonly Tool[]): TextSize {
+  const known = typeof value === "object" ? sizesAsJson.get(value) : undefined;
+  if (known !== undefined) return known;
+  const text = JSON.stringify(value);
+  const size = { bytes: Buffer.byteLength(text), characters: text.length };
+  if (typeof value === "object") sizesAsJson.set(value, size);
+  return size;
 }
 
 export function completionOf(text: string, sampling: Partial<Sampling> = {}): CompletionRequest {
@@ -256,7 +279,7 @@ export function estimatedTokensOf(size: number, { maxTokens }: Sampling): number
 }
 
 function sizeOf(request: Request): number {
-  let size = Buffer.byteLength(formOf(request));
+  let size = formSizeOf(request).bytes;
   if (request.kind === "completion") return size + Buffer.byteLength(request.text);
   for (const text of textsOf(request)) size += Buffer.byteLength(text);
   if (request.kind === "embedding") size += BYTES_PER_TOKEN * tokensIn(request);
@@ -328,7 +351,7 @@ const ASKED = (Object.keys(SAMPLING_NAMES) as (keyof typeof SAMPLING_NAMES)[]).f
 
 /** UTF-16 units of its content. */
 export function charactersOfRequest(request: Request): number {
-  let characters = formOf(request).length;
+  let characters = formSizeOf(request).characters;
   if (request.kind === "completion") return characters + request.text.length;
   for (const text of textsOf(request)) characters += text.length;
   if (request.kind === "embedding") characters += BYTES_PER_TOKEN * tokensIn(request);

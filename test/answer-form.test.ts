@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EngineFailure } from "../src/engine/failures.ts";
+import { answerForms } from "../src/engine/forms/answer-forms.ts";
 import { SchemaThread } from "../src/forms/schema-thread.ts";
 import { Answer } from "../src/gpu/worker/answer.ts";
 import { type AnswerFormat, completionOf } from "../src/request.ts";
@@ -15,7 +16,7 @@ function answer(format: AnswerFormat | undefined, ...pieces: readonly string[]):
   return made;
 }
 
-const schema = (strict: boolean): AnswerFormat => ({ kind: "schema", name: "answer", schema: SCHEMA, strict });
+const schema = (strict: boolean) => ({ kind: "schema", name: "answer", schema: SCHEMA, strict }) as const;
 
 test("an answer that has to be an object is one, or is told not to be", async () => {
   assert.equal(await answer(undefined, "x").mismatch(), null);
@@ -42,9 +43,14 @@ test("what does not match its schema is told, and a failure where the schema is 
 
 test("what has followed a grammar that says all is not checked again, unless it may have been ended early", async () => {
   const loose = { kind: "schema", name: "answer", schema: { uniqueItems: true }, strict: false } as const;
-  assert.equal(await answer(schema(true), "{}").mismatch(true), null);
+  const exact = schema(true);
+  await assert.rejects(answer(exact, "{}").mismatch(true), { code: "model_error" });
+  const early = schema(false);
+  for (const format of [exact, loose, early])
+    await answerForms.gbnfOf({ format, calls: null, reasoning: null }, new AbortController().signal);
+  assert.equal(await answer(exact, "{}").mismatch(true), null);
   assert.match(String(await answer(loose, "[1,1]").mismatch(true)), /not match/);
-  const stopped = new Answer({ ...completionOf("x", { stop: ["}"] }), format: schema(false) });
+  const stopped = new Answer({ ...completionOf("x", { stop: ["}"] }), format: early });
   stopped.add({ kind: "text", text: '{"age":5' });
   assert.equal(await stopped.mismatch(true), "The answer is no JSON.");
 });

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { bodyFor, Completion, DEAD_END, NONSENSE } from "../src/engine/llama-server/completion.ts";
 import { type AnswerShape } from "../src/engine/answer-text.ts";
 import { sequence } from "../src/grammar/expression.ts";
-import { SentGrammars, withReasoning } from "../src/engine/llama-server/grammar.ts";
+import { withReasoning } from "../src/engine/forms/with-reasoning.ts";
 import { contentOf, type Delta, Output } from "../src/output.ts";
 import { completionOf, type Sampling, type TextRequest } from "../src/request.ts";
 import { matcherOf } from "./helpers/grammar.ts";
@@ -83,12 +83,9 @@ describe("an answer of llama-server that is held to a form", () => {
     assert(!matcherOf(withReasoning(document, { marks: null }))("<think></think>{}"));
   });
 
-  it("is asked for by a grammar that is written once", () => {
-    const grammars = new SentGrammars();
-    const [plain, inside] = [grammars.of(document, { marks }), grammars.of(document, { marks, isInside: true })];
-    assert(plain.startsWith("root ::= ") && plain !== inside);
-    assert.equal(grammars.of(document, { marks }), plain);
-    assert.equal(body({}, PLAIN, {}, plain).grammar, plain);
+  it("is asked for by its grammar", () => {
+    const grammar = 'root ::= "{}"';
+    assert.equal(body({}, PLAIN, {}, grammar).grammar, grammar);
     assert(!("grammar" in body({})));
   });
 

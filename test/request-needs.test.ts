@@ -46,3 +46,20 @@ test("schemas, tools and calls are counted: the model reads them", () => {
   assert.equal(factsOf(called).size, 2 + "look{}".length);
   assert.ok(heapBytesOf(called, factsOf(called).size) > heapBytesOf(chat(), 2));
 });
+
+test("a schema that many tasks share is measured once", () => {
+  let reads = 0;
+  const properties = {
+    get name(): object {
+      reads++;
+      return { type: "string" };
+    },
+  };
+  const format = { kind: "schema", name: "a", schema: { properties }, strict: true } as const;
+  const sizes = Array.from({ length: 9 }, (_, index) => {
+    const request = { ...completionOf(`${index}`), format };
+    return heapBytesOf(request, factsOf(request).size);
+  });
+  assert.deepEqual(new Set(sizes), new Set(['0{"properties":{"name":{"type":"string"}}}'.length]));
+  assert.equal(reads, 1);
+});

@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AnswerText } from "../src/engine/answer-text.ts";
-import { answerGrammar } from "../src/engine/answer-grammar.ts";
 import { EngineFailure } from "../src/engine/failures.ts";
+import { textGrammar } from "../src/engine/forms/answer-grammar.ts";
+import { formOf } from "../src/engine/forms/questions.ts";
 import { FAMILIES, type Family } from "../src/engine/tools/families.ts";
-import { maySeveral, mustCall } from "../src/engine/tools/tool-grammar.ts";
+import { maySeveral, mustCall } from "../src/engine/tools/tool-choice.ts";
 import { randomText, seededRandom } from "../src/grammar/random-text.ts";
 import { textWithout } from "../src/grammar/free-text.ts";
 import { contentOf, Output } from "../src/output.ts";
@@ -68,7 +69,7 @@ const syntaxOf = (family: Family) => ({ family, severalCalls: true, shortIds: fa
 /** A text that the request's grammar allows, and what is read in it. */
 function drawn(request: ChatRequest, family: Family, seed: number) {
   const syntax = syntaxOf(family);
-  const whole = randomText(answerGrammar(request, syntax)!, seededRandom(seed));
+  const whole = randomText(textGrammar(formOf(request, syntax)!), seededRandom(seed));
   const output = new Output();
   const tools = request.tools!;
   const shape = { family, tools: tools.list, parallel: maySeveral(tools, syntax), areSure: mustCall(tools) };
@@ -107,7 +108,7 @@ describe("the grammar of calls", () => {
   it("is none where the model decides, unless the answer has a form: then it allows both", () => {
     const format: AnswerFormat = { kind: "schema", name: "", strict: false, schema: { type: "integer" } };
     for (const family of FAMILIES) {
-      assert.equal(answerGrammar(asking({ choice: "auto" }), syntaxOf(family)), null);
+      assert.equal(formOf(asking({ choice: "auto" }), syntaxOf(family)), null);
       const seen = new Set<string>();
       for (let seed = 0; seed < 20; seed++) {
         const { text, toolCalls } = drawn(asking({ choice: "auto" }, format), family, seed);
@@ -126,14 +127,9 @@ describe("the grammar of calls", () => {
     assert.equal(typeof JSON.parse(toolCalls![0]!.arguments), "object");
     const strict = asking({ list: [{ name: "f", parameters: bad, strict: true }] });
     assert.throws(
-      () => answerGrammar(strict, syntaxOf(family!)),
+      () => textGrammar(formOf(strict, syntaxOf(family!))!),
       (error) => error instanceof EngineFailure && error.code === "invalid_input",
     );
-  });
-
-  it("is made once for the same tools", () => {
-    const [family] = FAMILIES;
-    assert.equal(answerGrammar(asking({}), syntaxOf(family!)), answerGrammar(asking({}), syntaxOf(family!)));
   });
 });
 

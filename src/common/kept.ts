@@ -17,4 +17,9 @@ export class Kept<Value> {
     if (this.#values.size > this.#most) this.#values.delete(oldest!);
     return value;
   }
+
+  /** Makes it again when it is next asked for, unless that has happened already. */
+  forget(key: string, value: Value): void {
+    if (this.#values.get(key) === value) this.#values.delete(key);
+  }
 }

@@ -1,26 +1,25 @@
 /** A conversation as the model's own chat template writes it, with what its answer has to be; for all engines that render templates here. */
-import { type Grammar } from "../grammar/expression.ts";
 import { type ChatRequest, type TextRequest } from "../request.ts";
-import { answerGrammar } from "./answer-grammar.ts";
 import { type AnswerShape } from "./answer-text.ts";
 import { EngineFailure } from "./failures.ts";
 import { renderedWithForm } from "./format-prompt.ts";
+import { type Form, formOf } from "./forms/questions.ts";
 import { type PromptPiece } from "./llama/caller-texts.ts";
 import { type ChatTemplate } from "./llama/chat-template.ts";
-import { mustCall } from "./tools/tool-grammar.ts";
+import { mustCall } from "./tools/tool-choice.ts";
 
 export interface ChatPrompt {
   readonly pieces: readonly PromptPiece[];
   readonly shape: AnswerShape;
   /** Of the answer's text, behind the reasoning; null: any text will do. */
-  readonly grammar: Grammar | null;
+  readonly form: Form | null;
 }
 
 const NONE: readonly string[] = [];
 
 /**
  * @param template null: the model has none that can be used @param conversation of the request, or its text as a message
- * @throws {EngineFailure} `invalid_input`: the chat template refuses the messages, or a schema cannot be compiled; `unsupported`
+ * @throws {EngineFailure} `invalid_input`: the chat template refuses the messages; `unsupported`
  */
 export function chatPromptFor(
   template: ChatTemplate | null,
@@ -33,9 +32,9 @@ export function chatPromptFor(
   }
   // What is called has no form.
   const format = tools !== undefined && mustCall(tools) ? undefined : request.format;
-  const grammar = answerGrammar(request, template.tools);
+  const form = formOf(request, template.tools);
   // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.
-  const asked = { thinks: grammar === null, tools };
+  const asked = { thinks: form === null, tools };
   const { pieces, ...shape } = renderedWithForm(messages, format, (all) => template.render(all, asked));
-  return { pieces, shape: { stop: request.sampling.stop ?? NONE, marks: template.marks, ...shape }, grammar };
+  return { pieces, shape: { stop: request.sampling.stop ?? NONE, marks: template.marks, ...shape }, form };
 }

@@ -23,9 +23,12 @@ export type Verdict =
       readonly why: string;
     };
 
+/** Sent once, before all replies: it takes questions. */
+export interface Ready {
+  readonly kind: "ready";
+}
+
 export type Reply =
-  /** Sent once, before all others: it takes questions. */
-  | { readonly kind: "ready" }
   | { readonly kind: "verdict"; readonly verdict: Verdict }
   /** A sentence about what does not match; null: all does. */
   | { readonly kind: "checked"; readonly mismatch: string | null };

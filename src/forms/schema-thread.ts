@@ -1,7 +1,7 @@
 /** A thread that looks at schemas, seen from outside. Schemas are strangers', and may take for ever. */
 import { Worker } from "node:worker_threads";
 import { messageOf } from "../errors.ts";
-import { type Question, type Reply } from "./messages.ts";
+import { type Question, type Ready, type Reply } from "./messages.ts";
 
 export interface ThreadLimits {
   /** Milliseconds that one question may take. */
@@ -18,9 +18,9 @@ export class TooMuch extends Error {
   override readonly name = "TooMuch";
 }
 
-interface Asked {
-  readonly question: Question;
-  readonly resolve: (reply: Reply) => void;
+interface Asked<Asks, Answers> {
+  readonly question: Asks;
+  readonly resolve: (reply: Answers) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -29,18 +29,18 @@ interface Asked {
  * 2. It has one question at a time, so that the one that takes too long is known. Then it is ended, and the next one starts a new thread.
  * 3. Those who ask take turns: somebody with a hundred questions lets others in after each.
  */
-export class SchemaThread {
+export class SchemaThread<Asks = Question, Answers extends { readonly kind: string } = Reply> {
   readonly #program: URL;
   readonly #limits: ThreadLimits;
   #worker: Worker | null = null;
   #isReady = false;
   /** What the thread looks at now. */
-  #asked: Asked | null = null;
+  #asked: Asked<Asks, Answers> | null = null;
   #timer: NodeJS.Timeout | undefined;
   /** By who asks, whose turn is next first; none is empty. */
-  readonly #waiting = new Map<string, Asked[]>();
+  readonly #waiting = new Map<string, Asked<Asks, Answers>[]>();
 
-  /** @param program for tests */
+  /** @param program says `ready` when it takes questions */
   constructor(limits: Partial<ThreadLimits> = {}, program = new URL("./thread.ts", import.meta.url)) {
     this.#limits = { ...LIMITS, ...limits };
     this.#program = program;
@@ -50,7 +50,7 @@ export class SchemaThread {
    * @param by who asks
    * @throws {TooMuch} it took too long, or too much memory @throws {Error} the thread has failed
    */
-  ask(question: Question, by: string): Promise<Reply> {
+  ask(question: Asks, by: string): Promise<Answers> {
     return new Promise((resolve, reject) => {
       const asked = { question, resolve, reject };
       const others = this.#waiting.get(by);
@@ -73,7 +73,7 @@ export class SchemaThread {
     if (this.#isReady) this.#give(asked!);
   }
 
-  #give({ question }: Asked): void {
+  #give({ question }: Asked<Asks, Answers>): void {
     this.#worker!.postMessage(question, []);
     const { time } = this.#limits;
     this.#timer = setTimeout(() => this.#lose(new TooMuch(`it takes more than ${time / 1000} s`)), time);
@@ -82,7 +82,7 @@ export class SchemaThread {
   #start(): Worker {
     const resourceLimits = { maxOldGenerationSizeMb: this.#limits.heap };
     const worker = new Worker(this.#program, { resourceLimits });
-    worker.on("message", (reply: Reply) => {
+    worker.on("message", (reply: Answers | Ready) => {
       if (worker === this.#worker) this.#heard(reply);
     });
     worker.on("error", (error: NodeJS.ErrnoException) => {
@@ -100,8 +100,8 @@ export class SchemaThread {
     return new Error(`The thread that looks at schemas failed: ${messageOf(error)}`, { cause: error });
   }
 
-  #heard(reply: Reply): void {
-    if (reply.kind === "ready") {
+  #heard(reply: Answers | Ready): void {
+    if (isReady(reply)) {
       this.#isReady = true;
       if (this.#asked !== null) this.#give(this.#asked);
       return;
@@ -119,10 +119,14 @@ export class SchemaThread {
     this.#next();
   }
 
-  #settle(): Asked | null {
+  #settle(): Asked<Asks, Answers> | null {
     clearTimeout(this.#timer);
     const asked = this.#asked;
     this.#asked = null;
     return asked;
   }
+}
+
+function isReady(reply: { readonly kind: string }): reply is Ready {
+  return reply.kind === "ready";
 }

@@ -1,10 +1,9 @@
 /* A thread that looks at schemas: whoever starts it must not stand still for them, and ends it when one takes too long. */
 import { parentPort } from "node:worker_threads";
 import { compileSchema } from "../grammar/compile.ts";
-import { gbnfOf } from "../grammar/gbnf.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../grammar/limits.ts";
 import { checked } from "./check.ts";
-import { type Question, type Reply, type Verdict } from "./messages.ts";
+import { type Question, type Ready, type Reply, type Verdict } from "./messages.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by schema-thread.ts");
@@ -20,17 +19,13 @@ async function answer(question: Question): Promise<void> {
 
 function compiled(schema: unknown): Verdict {
   try {
-    const { grammar, inexact } = compileSchema(schema, GRAMMAR_LIMITS);
-    const { length } = gbnfOf(grammar);
-    const { grammarLength: most } = GRAMMAR_LIMITS;
-    if (length <= most) return { fits: true, inexact };
-    return { fits: false, pointer: "", why: `Its grammar has ${length} characters; at most ${most} are allowed.` };
+    return { fits: true, inexact: compileSchema(schema, GRAMMAR_LIMITS).inexact };
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     return { fits: false, pointer: error.pointer, why: error.message };
   }
 }
 
-function tell(reply: Reply): void {
+function tell(reply: Reply | Ready): void {
   port!.postMessage(reply, []);
 }

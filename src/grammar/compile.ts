@@ -1,7 +1,9 @@
 /** Compiles JSON Schemas to grammars. */
 import { choice, type Expression, type Grammar, NOTHING, type Rule, rule } from "./expression.ts";
+import { excessOf } from "./elements.ts";
 import { Expansion, type Inexact } from "./expansion.ts";
 import { formatPattern, shortPattern } from "./formats.ts";
+import { gbnfOf } from "./gbnf.ts";
 import { must } from "./group.ts";
 import { ANY_ARRAY, ANY_OBJECT, ANY_VALUE, BOOLEAN, INTEGER, NULL, NUMBER, STRING } from "./json.ts";
 import { Languages, textsOf } from "./language.ts";
@@ -43,6 +45,7 @@ export function compileSchema(schema: unknown, limits: GrammarLimits): CompiledS
 class Compiler {
   readonly #expansion: Expansion;
   readonly #languages: Languages;
+  readonly #limits: GrammarLimits;
   readonly #work: Work;
   readonly #rules = new Map<string, Rule>();
   readonly #strings = new Map<string, Expression | null>();
@@ -50,6 +53,7 @@ class Compiler {
   readonly #writing: ArrayWriting & ObjectWriting;
 
   constructor(schema: unknown, limits: GrammarLimits) {
+    this.#limits = limits;
     this.#work = new Work(limits);
     this.#languages = new Languages(this.#work);
     this.#expansion = new Expansion(new SchemaNodes(schema, limits), this.#languages, this.#work);
@@ -68,6 +72,8 @@ class Compiler {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next();
     const grammar = productive(root);
     if (grammar === null) throw new SchemaError("", "No value can match the schema.");
+    const excess = excessOf(grammar, gbnfOf(grammar), this.#limits);
+    if (excess !== null) throw new SchemaError("", `Its grammar ${excess}.`);
     return { grammar, steps: this.#work.steps, inexact: this.#expansion.inexact };
   }
 
@@ -176,6 +182,7 @@ function formatText(name: string): Expression | null {
     steps: Infinity,
     rules: Infinity,
     grammarLength: Infinity,
+    elements: Infinity,
   });
   const languages = new Languages(work);
   const language = patternLanguage(languages, formatPattern(name)!);

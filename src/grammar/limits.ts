@@ -10,17 +10,21 @@ export interface GrammarLimits {
   /** Rules of the grammar, and characters of it when it is written. */
   readonly rules: number;
   readonly grammarLength: number;
+  /** Elements of it, as `elementsOf` counts them. */
+  readonly elements: number;
 }
 
 /**
- * What a schema may take that somebody sends, a second or two of a thread. What passes before the queue must not be refused by an engine.
+ * What a schema may take that somebody sends: a second or two of a thread, and some 50 ms of llama.cpp, which reads a grammar between two steps of its
+ * neighbours. What passes before the queue must not be refused by an engine.
  */
 export const GRAMMAR_LIMITS: GrammarLimits = {
   schemaLength: 256 * 1024,
   depth: 100,
   steps: 250_000,
   rules: 20_000,
-  grammarLength: 2e6,
+  grammarLength: 1e6,
+  elements: 400_000,
 };
 
 /** Why a schema cannot be compiled. */

@@ -2,18 +2,17 @@
  * The prompt that a llama.cpp server is sent for a request: a text, where that is safe, or tokens; and what to look for in its answer. The chat template
  * is rendered here, not there: the server's own chat route takes what looks like a special token in a caller's text for that token.
  */
-import { type Grammar } from "../../grammar/expression.ts";
 import { type ChatRequest, type TextRequest } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
-import { answerGrammar } from "../answer-grammar.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { type PromptPiece } from "../llama/caller-texts.ts";
 import { type ChatTemplate } from "../llama/chat-template.ts";
 import { APART } from "../llama/tokenizer.ts";
 import { chatPromptFor } from "../chat-prompt.ts";
+import { answerForms } from "../forms/answer-forms.ts";
+import { type Form, formOf } from "../forms/questions.ts";
 import { begun, type Frame, type Tokenize } from "./frame.ts";
-import { SentGrammars } from "./grammar.ts";
 import { isRoomFor, type PlainText } from "./plain-text.ts";
 
 /** As the server takes it: what looks like a special token in a text is one there. */
@@ -44,57 +43,68 @@ export interface PromptsParts {
 }
 
 /** What is known of an answer before its prompt is. */
-type Answer = Pick<Order, "request" | "shape" | "grammar">;
+interface Answer extends Pick<Order, "request" | "shape"> {
+  readonly form: Form | null;
+}
+
+/** Without its grammar. */
+type Asked = Omit<Order, "grammar"> & Answer;
 
 const NONE: readonly string[] = [];
 
 export class Prompts {
   readonly #parts: PromptsParts;
-  readonly #grammars = new SentGrammars();
 
   constructor(parts: PromptsParts) {
     this.#parts = parts;
   }
 
-  /** @throws {EngineFailure} `prompt_too_long`; `invalid_input`: the chat template refuses the messages; `unsupported`; `model_error` */
-  async of(request: TextRequest): Promise<Order> {
+  /**
+   * @returns one without a grammar, where the signal has aborted
+   * @throws {EngineFailure} `prompt_too_long`; `invalid_input`: the chat template refuses the messages, or a schema cannot be compiled; `unsupported`;
+   * `model_error`
+   */
+  async of(request: TextRequest, signal: AbortSignal): Promise<Order> {
+    const { form, ...order } = await this.#asked(request);
+    if (form === null) return { ...order, grammar: null };
+    const { marks, isInside = false } = order.shape;
+    return { ...order, grammar: await answerForms.gbnfOf({ ...form, reasoning: { marks, isInside } }, signal) };
+  }
+
+  async #asked(request: TextRequest): Promise<Asked> {
     const { raw, template } = this.#parts;
     if (request.kind === "chat") return this.#chat(request, request);
     if (template === null || (request.raw ?? raw)) return this.#text(request, request.text.toWellFormed());
     return this.#chat(request, { messages: [{ role: "user", content: request.text }] });
   }
 
-  async #text(request: TextRequest, text: string): Promise<Order> {
+  async #text(request: TextRequest, text: string): Promise<Asked> {
     const { plain, context, tokenize } = this.#parts;
     const { maxTokens, stop = NONE } = request.sampling;
     const shape = { stop, marks: null };
-    const answer = { request, shape, grammar: this.#sent(answerGrammar(request, null), shape) };
+    const answer = { request, shape, form: formOf(request, null) };
     if (plain.allows(text, maxTokens, context)) return this.#whole(text, answer);
     return this.#counted(await tokenize(text, { isWhole: true, special: false }), answer);
   }
 
-  async #chat(request: TextRequest, conversation: Pick<ChatRequest, "messages" | "tools">): Promise<Order> {
+  async #chat(request: TextRequest, conversation: Pick<ChatRequest, "messages" | "tools">): Promise<Asked> {
     const { template, context } = this.#parts;
-    const { pieces, shape, grammar } = chatPromptFor(template, request, conversation);
+    const { pieces, shape, form } = chatPromptFor(template, request, conversation);
     const frame = await this.#parts.frame();
     const [first] = pieces;
-    const answer = { request, shape, grammar: this.#sent(grammar, shape) };
+    const answer = { request, shape, form };
     if (pieces.length === 1 && first!.special && isRoomFor(first!.text, request.sampling.maxTokens, context))
       return this.#whole(sent(first!.text.toWellFormed(), frame), answer);
     const each = await Promise.all(pieces.map((piece, index) => this.#tokensOf(piece, index === 0 ? null : frame)));
     return this.#counted(begun(each.flat(), frame), answer);
   }
 
-  #sent(grammar: Grammar | null, shape: AnswerShape): string | null {
-    return grammar && this.#grammars.of(grammar, shape);
-  }
-
   /** For which there is room in any case. */
-  #whole(prompt: SentPrompt, answer: Answer): Order {
+  #whole(prompt: SentPrompt, answer: Answer): Asked {
     return { prompt, tokens: null, maxTokens: answer.request.sampling.maxTokens, ...answer };
   }
 
-  #counted(tokens: readonly number[], answer: Answer): Order {
+  #counted(tokens: readonly number[], answer: Answer): Asked {
     if (tokens.length === 0) throw new EngineFailure("model_error", "The prompt has no token that this model knows.");
     const room = roomBehind(tokens.length, this.#parts.context);
     const maxTokens = Math.min(answer.request.sampling.maxTokens, room);

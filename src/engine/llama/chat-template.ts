@@ -9,7 +9,7 @@ import { type ReasoningMarks } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
 import { messagesOf, NO_HABITS, toolsOf } from "../tools/conversation.ts";
 import { findSyntax, type ToolSyntax } from "../tools/find-syntax.ts";
-import { maySeveral, mustCall } from "../tools/tool-grammar.ts";
+import { maySeveral, mustCall } from "../tools/tool-choice.ts";
 import { type ToolShape } from "../tools/tool-reader.ts";
 import { CallerTexts, type PromptPiece } from "./caller-texts.ts";
 import { type ModelHeader } from "./header.ts";

@@ -36,6 +36,8 @@ import { heldDraw } from "./held-draw.ts";
 import { type Place } from "./logits.ts";
 import { constraintNow, newRun, outcomeOf, type Run, settle } from "./run.ts";
 import { roomBehind } from "../answer-length.ts";
+import { answerForms } from "../forms/answer-forms.ts";
+import { type Form } from "../forms/questions.ts";
 import { type Move, planStep } from "./step-plan.ts";
 
 const NAN = "its next token has no probability (NaN)";
@@ -132,17 +134,21 @@ export class LlamaEngine implements Engine {
     const prompt = prompts.of(request);
     const { length } = prompt.tokens;
     const limit = Math.min(request.sampling.maxTokens, roomBehind(length, info.context));
-    const constraint = prompt.grammar === null ? null : await this.#constraintFor(prompt.grammar);
+    // It waits for its grammar here, where it holds no slot.
+    const held = prompt.form === null ? null : await this.#heldTo(prompt.form, generation.signal);
+    if (held === "canceled") return { finishReason: held, promptTokens: length, completionTokens: 0, cachedTokens: 0 };
     generation.begin?.(length);
-    const run = newRun({ generation, prompt, limit, sampler: samplerFor(request, model, limit), constraint });
+    const run = newRun({ generation, prompt, limit, sampler: samplerFor(request, model, limit), constraint: held });
     this.#waiting.push(run);
     // A failure of the driver itself means that a slot is lost: it is left unhandled, so that the process ends.
     this.#driver ??= this.#drive();
     return run.settled.promise;
   }
 
-  /** @throws {EngineFailure} `unsupported`: llama.cpp does not take the grammar */
-  async #constraintFor(grammar: string): Promise<Constraint> {
+  /** @throws {EngineFailure} `invalid_input`; `unsupported`: llama.cpp does not take the grammar */
+  async #heldTo(form: Form, signal: AbortSignal): Promise<Constraint | "canceled"> {
+    const grammar = await answerForms.gbnfOf(form, AbortSignal.any([signal, this.#stopping.signal]));
+    if (grammar === null) return "canceled";
     const { grammars, log } = this.#opened();
     try {
       return grammars.begin(grammar);

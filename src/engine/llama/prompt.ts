@@ -3,8 +3,8 @@ import { type LlamaModel, type Token } from "node-llama-cpp";
 import { type ChatRequest, type Request, type TextRequest } from "../../request.ts";
 import { type AnswerShape } from "../answer-text.ts";
 import { EngineFailure } from "../failures.ts";
-import { answerGrammar, gbnfFor } from "../answer-grammar.ts";
 import { chatPromptFor } from "../chat-prompt.ts";
+import { type Form, formOf } from "../forms/questions.ts";
 import { type ChatTemplate } from "./chat-template.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
@@ -12,8 +12,8 @@ export interface Prompt {
   /** At least one. */
   readonly tokens: Token[];
   readonly shape: AnswerShape;
-  /** In GBNF: what the answer's text has to be, behind the reasoning; null: any text. */
-  readonly grammar: string | null;
+  /** What the answer's text has to be, behind the reasoning; null: any text. */
+  readonly form: Form | null;
 }
 
 const NONE: readonly string[] = [];
@@ -40,24 +40,19 @@ export class Prompts {
       return this.#chat(request, { messages: [{ role: "user", content: request.text }] });
     // A special token in a caller's text is only text.
     const tokens = this.#begun(this.#tokenizer.tokensOf(request.text, false), true);
-    const grammar = answerGrammar(request, null);
-    return {
-      tokens,
-      shape: { stop: request.sampling.stop ?? NONE, marks: null },
-      grammar: grammar && gbnfFor(grammar),
-    };
+    return { tokens, shape: { stop: request.sampling.stop ?? NONE, marks: null }, form: formOf(request, null) };
   }
 
   #chat(request: TextRequest, conversation: Pick<ChatRequest, "messages" | "tools">): Prompt {
-    const { pieces, shape, grammar } = chatPromptFor(this.#template, request, conversation);
+    const { pieces, shape, form } = chatPromptFor(this.#template, request, conversation);
     const tokens = pieces.flatMap(({ text, special }, index) => this.#tokenizer.tokensOf(text, special, index === 0));
     const { bos } = this.#model.tokens;
     // Most templates begin with it themselves, others leave that to the tokenizer.
     const isBegun = bos !== null && tokens[0] === bos;
     return {
       tokens: this.#begun(tokens, !isBegun),
-      shape: { ...shape, isFormed: grammar !== null },
-      grammar: grammar && gbnfFor(grammar),
+      shape: { ...shape, isFormed: form !== null },
+      form,
     };
   }
 

@@ -29,8 +29,10 @@ export interface Abilities {
   readonly tools: readonly ChoiceWord[];
   /** Whether it refuses or ignores `parallel_tool_calls`: an answer is then cut here behind its first call. */
   readonly alwaysParallel?: boolean;
+  /** The routes that take a `grammar` of llama.cpp in the place of `response_format`. */
+  readonly grammars?: readonly TextRequest["kind"][];
   /** How it is told a form; absent: as OpenAI's API has it. */
-  readonly formFields?: (format: AnswerFormat, kind: TextRequest["kind"]) => Fields;
+  readonly formFields?: (format: AnswerFormat) => Fields;
 }
 
 const BOTH = ["chat", "completion"] as const;
@@ -50,10 +52,13 @@ export function abilitiesBy(abilities: Abilities, has: (route: TextRequest["kind
   return can;
 }
 
-/** @throws {EngineFailure} `unsupported`: this route, or this server, has no such field */
-export function answerFields(request: TextRequest, abilities: Abilities): Fields {
+/**
+ * @param grammar of the form, where the route takes one
+ * @throws {EngineFailure} `unsupported`: this route, or this server, has no such field
+ */
+export function answerFields(request: TextRequest, abilities: Abilities, grammar?: string): Fields {
   return {
-    ...formatFields(request, abilities),
+    ...(grammar === undefined ? formatFields(request, abilities) : { grammar }),
     ...(request.kind === "chat" && request.tools && toolFields(request.tools, abilities)),
     ...logprobFields(request, abilities),
   };
@@ -62,7 +67,7 @@ export function answerFields(request: TextRequest, abilities: Abilities): Fields
 function formatFields({ kind, format }: TextRequest, { json_schema, formFields = openAiForm }: Abilities): Fields {
   if (format === undefined) return {};
   if (!json_schema.includes(kind)) throw notThere("response_format", kind, json_schema);
-  return formFields(format, kind);
+  return formFields(format);
 }
 
 /** As OpenAI's API has it. */

@@ -4,6 +4,8 @@ import { type EmbeddingRequest, limited, type TextRequest, TO_THE_END } from "..
 import { roomBehind } from "../answer-length.ts";
 import { type GenerateOutcome, type Generation, PROOF_OF, proofUntil } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
+import { answerForms } from "../forms/answer-forms.ts";
+import { formOf } from "../forms/questions.ts";
 import { sentenceOf, type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { Answer, type AnswerOptions } from "./answer.ts";
 import { type About, type Dialect, type Order } from "./dialect.ts";
@@ -58,14 +60,22 @@ export class Asker {
     try {
       const { harmless } = this.#served.dialect;
       if (harmless !== undefined) order = { ...order, request: await harmless(this.#upstream, order.request) };
+      const grammar = await this.#grammarFor(order, signal);
       if (signal.aborted) return answer.canceled();
-      await this.#askWithinContext(order, answer, signal);
+      await this.#askWithinContext(grammar === null ? order : { ...order, grammar }, answer, signal);
       return answer.outcome();
     } catch (error) {
       if (!signal.aborted) throw error;
       this.#abort(order);
       return answer.canceled();
     }
+  }
+
+  /** null: none is sent. @throws {EngineFailure} `invalid_input`: a schema cannot be compiled */
+  async #grammarFor({ request }: Order, signal: AbortSignal): Promise<string | null> {
+    const { grammars = NONE } = this.#served.dialect.extras.can;
+    const form = grammars.includes(request.kind) ? formOf(request, null) : null;
+    return form === null ? null : answerForms.gbnfOf(form, signal);
   }
 
   /** @throws as `generate` */

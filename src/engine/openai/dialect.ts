@@ -35,6 +35,8 @@ export interface Order<Asked extends Request = TextRequest> {
   readonly model: string;
   readonly request: Asked;
   readonly about: About;
+  /** Of the form that is asked for, where the route takes one. */
+  readonly grammar?: string;
 }
 
 /** What a server knows of OpenAI's fields and beyond them. TensorRT-LLM and others refuse those that they don't know. */

@@ -8,9 +8,7 @@ import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";
 import { sumOf } from "./prometheus.ts";
-import { gbnfOf } from "../../grammar/gbnf.ts";
-import { formGrammar } from "../form-grammar.ts";
-import { ALL_ABILITIES, openAiForm } from "./answer-fields.ts";
+import { ALL_ABILITIES } from "./answer-fields.ts";
 import { harmless } from "./llama-cpp-texts.ts";
 import { promptFields } from "./questions.ts";
 import { ALL_FIELDS } from "./sampling-fields.ts";
@@ -38,11 +36,8 @@ export const LLAMA_CPP: Dialect = {
   },
   extras: {
     honours: ALL_FIELDS,
-    can: {
-      ...ALL_ABILITIES,
-      // Its route for completions reads no response_format, but a grammar.
-      formFields: (format, kind) => (kind === "chat" ? openAiForm(format) : { grammar: gbnfOf(formGrammar(format)) }),
-    },
+    // Its route for completions reads no response_format, but a grammar.
+    can: { ...ALL_ABILITIES, grammars: ["completion"] },
     endless: { chat: {} },
     fields: ({ request: { sampling } }) => (sampling.seed === RANDOM_SEED ? { seed: RANDOM_SEED - 1 } : {}),
   },

@@ -13,7 +13,7 @@ const ROUTES = {
 
 /** @throws {EngineFailure} `unsupported`: the server has no field for what the request asks for */
 export function questionFor(order: Order, extras: Extras): Question {
-  const { model, request } = order;
+  const { model, request, grammar } = order;
   const { path, read } = ROUTES[request.kind];
   return {
     path,
@@ -21,7 +21,7 @@ export function questionFor(order: Order, extras: Extras): Question {
       model,
       ...promptFields(request),
       ...samplingFields(order, extras),
-      ...answerFields(request, extras.can),
+      ...answerFields(request, extras.can, grammar),
       stream: true,
       stream_options: { include_usage: true, ...(extras.countsEachPiece && { continuous_usage_stats: true }) },
       ...extras.fields?.(order),

@@ -3,6 +3,7 @@ import { type EmbeddingRequest, type Request, textsOf } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
 import { checkRoom } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type SimulatedFailure } from "../engine.ts";
+import { type Said } from "../forms/questions.ts";
 import { afterOf } from "./faults.ts";
 import { BYTES_PER_TOKEN, type Source } from "./source.ts";
 import { sourceOf } from "./speech.ts";
@@ -21,15 +22,21 @@ export interface Plan {
 
 /**
  * @param context tokens of prompt and answer
+ * @param said what the answer is where it has to have a form; null: words
  * @param script the failures that may happen on this GPU
- * @throws {EngineFailure} `prompt_too_long`, or `invalid_input`: the form asked for cannot be had
+ * @throws {EngineFailure} `prompt_too_long`
  */
-export function planOf(request: Request, context: number, script: readonly SimulatedFailure[]): Plan {
+export function planOf(
+  request: Request,
+  context: number,
+  script: readonly SimulatedFailure[],
+  said: Said | null,
+): Plan {
   const text = textsOf(request).join("\n");
   const isEmbedding = request.kind === "embedding";
   const promptTokens = isEmbedding ? tokensInAll(request, context) : tokensIn(text);
   const room = isEmbedding ? 0 : Math.min(request.sampling.maxTokens, roomBehind(promptTokens, context));
-  const source = sourceOf(request, text);
+  const source = sourceOf(request, text, said);
   const tokens = Math.min(room, source.tokens);
   const failures = failuresOf(text, tokens, script);
   const failure = failures.find(({ kind }) => kind !== "ignore_cancel");

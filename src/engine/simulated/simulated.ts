@@ -14,7 +14,9 @@
 import { unitVector } from "../../common/vectors.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
-import { type EmbeddingRequest, SAMPLING_NAMES } from "../../request.ts";
+import { answerForms } from "../forms/answer-forms.ts";
+import { type Said, type Sayable } from "../forms/questions.ts";
+import { type EmbeddingRequest, type Request, SAMPLING_NAMES } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -31,6 +33,7 @@ import { Answer } from "./answer.ts";
 import { errorOf, OF_THIS_PROCESS } from "./faults.ts";
 import { outcomeOf, type Plan, planOf } from "./plan.ts";
 import { BYTES_PER_TOKEN } from "./source.ts";
+import { sayableOf, seedOf } from "./speech.ts";
 
 /** Numbers of an embedding. */
 const DIMENSIONS = 16;
@@ -107,11 +110,14 @@ export class SimulatedEngine implements Engine {
   }
 
   async generate(generation: Generation): Promise<GenerateOutcome> {
-    const plan = planOf(generation.request, this.#context, this.#script);
+    const { request, signal } = generation;
+    const sayable = sayableOf(request);
+    const said = sayable === null ? null : await this.#said(sayable, request, signal);
+    const plan = planOf(request, this.#context, this.#script, said);
     generation.begin?.(plan.promptTokens);
     if (this.#stalled) return forever();
     if (this.#isCanceled(generation, plan)) return outcomeOf(plan, 0, "canceled");
-    if (generation.request.kind === "embedding") return this.#embed(generation.request, generation, plan);
+    if (request.kind === "embedding") return this.#embed(request, generation, plan);
     if (this.#options.simulated.tokens_per_second === 0) return this.#finishAtOnce(generation, plan);
     const settled = Promise.withResolvers<GenerateOutcome>();
     const answer = new Answer(generation, plan.source);
@@ -119,10 +125,15 @@ export class SimulatedEngine implements Engine {
     const stopOnAbort = () => {
       if (run.generated < plan.deafAfter) this.#end(run, "canceled");
     };
-    generation.signal.addEventListener("abort", stopOnAbort, { once: true });
+    signal.addEventListener("abort", stopOnAbort, { once: true });
     this.#runs.add(run);
     this.#schedule();
-    return run.settled.promise.finally(() => generation.signal.removeEventListener("abort", stopOnAbort));
+    return run.settled.promise.finally(() => signal.removeEventListener("abort", stopOnAbort));
+  }
+
+  /** null: it is canceled. @throws {EngineFailure} `invalid_input`: the form asked for cannot be had */
+  #said(sayable: Sayable, request: Request, signal: AbortSignal): Promise<Said | null> {
+    return answerForms.said(sayable, seedOf(request), AbortSignal.any([signal, this.#stopping.signal]));
   }
 
   async stop(): Promise<void> {

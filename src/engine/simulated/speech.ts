@@ -1,25 +1,20 @@
 /** What a simulated model has to say to a request: calls of tools, a text of the form that is asked for, or words without an end. */
-import { randomText, seededRandom } from "../../grammar/random-text.ts";
-import { type ChatRequest, type Request, type Tool, type ToolCall } from "../../request.ts";
-import { argumentsGrammar, formGrammar } from "../form-grammar.ts";
+import { type ChatRequest, type Request, textsOf, type Tool } from "../../request.ts";
+import { type Said, type Sayable } from "../forms/questions.ts";
 import { callsSource, type Source, textSource, wordsFrom } from "./source.ts";
 import { WORDS } from "./words.ts";
 
-/** Characters of an id of a call, behind `call_`. */
-const ID_LENGTH = 24;
+/** What it has to say in a form, if anything; null: it says words. */
+export function sayableOf(request: Request): Sayable | null {
+  if (request.kind === "embedding") return null;
+  const tools = request.kind === "chat" ? wantedCalls(request) : [];
+  if (tools.length > 0) return { tools };
+  return request.format === undefined ? null : { format: request.format };
+}
 
-/**
- * @param text all that the request says
- * @throws {EngineFailure} `invalid_input`: what is asked of the form cannot be had
- */
-export function sourceOf(request: Request, text: string): Source {
-  const calls = request.kind === "chat" ? wantedCalls(request) : [];
-  if (calls.length > 0) {
-    const random = randomOf(request, text);
-    return callsSource(calls.map((tool) => callOf(tool, random)));
-  }
-  if (request.kind !== "embedding" && request.format !== undefined)
-    return textSource(randomText(formGrammar(request.format), randomOf(request, text)));
+/** @param said what it has to say in a form; null: it says words */
+export function sourceOf(request: Request, text: string, said: Said | null): Source {
+  if (said !== null) return "calls" in said ? callsSource(said.calls) : textSource(said.text);
   const sentence = request.kind === "chat" ? aboutTools(request) : null;
   return sentence === null ? wordsFrom(firstWordOf(text)) : textSource(sentence);
 }
@@ -46,17 +41,13 @@ function aboutTools({ tools, messages }: ChatRequest): string | null {
     : `I call the tools that you name: ${tools.list.map(({ name }) => name).join(", ")}.`;
 }
 
-function callOf({ name, parameters }: Tool, random: () => number): ToolCall {
-  const digit = (): string => Math.floor(random() * 36).toString(36);
-  const id = `call_${Array.from({ length: ID_LENGTH }, digit).join("")}`;
-  return { id, name, arguments: randomText(argumentsGrammar(parameters), random) };
-}
-
 /** The same for the same prompt and seed; without a temperature the seed changes nothing. */
-function randomOf({ sampling: { temperature, seed = 0 } }: Request, text: string): () => number {
+export function seedOf(request: Request): number {
+  const { temperature, seed = 0 } = request.sampling;
+  const text = textsOf(request).join("\n");
   let hash = temperature === 0 ? 0 : seed;
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return seededRandom(hash);
+  return hash;
 }
 
 function firstWordOf(text: string): number {

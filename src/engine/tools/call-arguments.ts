@@ -15,7 +15,7 @@ import { ANY_OBJECT, ANY_VALUE } from "../../grammar/json.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
 import { type JsonSchema, type Tool } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
-import { argumentsGrammar, formGrammar } from "../form-grammar.ts";
+import { argumentsGrammar, formGrammar } from "../forms/form-grammar.ts";
 import { ParameterTypes } from "./parameter-types.ts";
 
 /** Of a tool whose schema does not name its arguments: how many there may be, and characters of a name. */

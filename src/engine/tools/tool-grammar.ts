@@ -3,33 +3,23 @@ import { choice, type Expression, type Grammar, literal, repeat, rule, sequence 
 import { type Tools } from "../../request.ts";
 import { type Family } from "./families.ts";
 import { type ToolSyntax } from "./find-syntax.ts";
+import { maySeveral, mustCall } from "./tool-choice.ts";
 
 /** Calls in one answer: a small model would go on for ever. */
 const MOST = 16;
 /** Lines that models put before their first call. */
 const LINES = 2;
 
-/** Whether an answer has to be calls alone. */
-export function mustCall({ choice: chosen }: Tools): boolean {
-  return chosen !== "auto";
-}
-
-/** Whether there may be several. */
-export function maySeveral(
-  { parallel, choice: chosen }: Tools,
-  { severalCalls }: Pick<ToolSyntax, "severalCalls">,
-): boolean {
-  return parallel && severalCalls && typeof chosen === "string";
-}
-
 /**
- * @param document that the answer's text has to be where the model calls no tool; null: any text
- * @returns null: any text will do
+ * @param document that the answer's text has to be where the model calls no tool; null: it has to call one
  * @throws {EngineFailure} `invalid_input`: a tool is strict, and its schema cannot be compiled
  */
-export function toolGrammar(tools: Tools, syntax: ToolSyntax, document: Grammar | null): Grammar | null {
+export function toolGrammar(
+  tools: Tools,
+  syntax: Pick<ToolSyntax, "family" | "severalCalls">,
+  document: Grammar | null,
+): Grammar {
   const { choice: chosen, list } = tools;
-  if (!mustCall(tools) && document === null) return null;
   const wanted = typeof chosen === "string" ? list : list.filter(({ name }) => name === chosen.name);
   const { family } = syntax;
   const one = rule("call", choice(...wanted.map((tool) => rule(`call-${tool.name}`, family.write(tool)))));

@@ -1,5 +1,6 @@
 /** The text of one run, where it has to be of a form: whether it is, whatever engine it came from. */
 import { EngineFailure } from "../../engine/failures.ts";
+import { answerForms } from "../../engine/forms/answer-forms.ts";
 import { SchemaThread, TooMuch } from "../../forms/schema-thread.ts";
 import { type Delta } from "../../output.ts";
 import { type AnswerFormat, type JsonSchema, type Request } from "../../request.ts";
@@ -42,11 +43,7 @@ export class Answer {
   async mismatch(followedGrammar = false): Promise<string | null> {
     const format = this.#format;
     if (format === undefined || this.#hasCalls) return null;
-    if (followedGrammar && !this.#mayStop) {
-      // Loaded where it is used: the engines that follow grammars have it already.
-      const { isExact } = await import("../../engine/form-grammar.ts");
-      if (isExact(format)) return null;
-    }
+    if (followedGrammar && !this.#mayStop && answerForms.isExact(format)) return null;
     if (format.kind === "json") return objectMismatch(this.#text);
     const mismatch = await this.#schemaMismatch(format.schema);
     if (mismatch !== null && format.strict) throw new EngineFailure("model_error", STRICT);

@@ -4,27 +4,10 @@
  */
 import { EMPTY, type Expression, type Grammar, literal, optional, repeat, sequence } from "../../grammar/expression.ts";
 import { textWithout } from "../../grammar/free-text.ts";
-import { gbnfOf } from "../../grammar/gbnf.ts";
 import { type AnswerShape } from "../answer-text.ts";
 
 /** Blank lines that models put behind their reasoning. */
 const BLANK_LINES = 2;
-
-export class SentGrammars {
-  /** Each is written once: programs ask for the same few forms again and again. */
-  readonly #plain = new WeakMap<Grammar, string>();
-  readonly #inside = new WeakMap<Grammar, string>();
-
-  /** @param grammar of the text behind the reasoning; the same object for the same text */
-  of(grammar: Grammar, shape: Pick<AnswerShape, "marks" | "isInside">): string {
-    const written = shape.isInside === true ? this.#inside : this.#plain;
-    const known = written.get(grammar);
-    if (known !== undefined) return known;
-    const gbnf = gbnfOf(withReasoning(grammar, shape));
-    written.set(grammar, gbnf);
-    return gbnf;
-  }
-}
 
 /** What an answer has to be from its first token on. @param grammar of its text */
 export function withReasoning(grammar: Grammar, shape: Pick<AnswerShape, "marks" | "isInside">): Grammar {

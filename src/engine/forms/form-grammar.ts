@@ -1,14 +1,15 @@
 /**
  * The grammars of the forms that answers have to have. Programs ask for the same few forms again and again, so the last ones are kept.
- * Whoever took the request has compiled its schema already, to see whether it can be: nothing of that is handed on.
+ * Whoever took the request has compiled its schema already, to see whether it can be: nothing of that is handed on. One takes up to a second:
+ * only the thread of answer-forms.ts makes any.
  */
-import { Kept } from "../common/kept.ts";
-import { compileSchema } from "../grammar/compile.ts";
-import { type Grammar } from "../grammar/expression.ts";
-import { ANY_OBJECT } from "../grammar/json.ts";
-import { GRAMMAR_LIMITS, SchemaError } from "../grammar/limits.ts";
-import { type AnswerFormat, type JsonSchema } from "../request.ts";
-import { EngineFailure } from "./failures.ts";
+import { Kept } from "../../common/kept.ts";
+import { compileSchema } from "../../grammar/compile.ts";
+import { type Grammar } from "../../grammar/expression.ts";
+import { ANY_OBJECT } from "../../grammar/json.ts";
+import { GRAMMAR_LIMITS, SchemaError } from "../../grammar/limits.ts";
+import { type AnswerFormat, type JsonSchema } from "../../request.ts";
+import { EngineFailure } from "../failures.ts";
 
 /** By the schema as JSON. */
 const kept = new Kept<Grammar>(32);

@@ -1,0 +1,21 @@
+/** What a simulated model says where it has to keep to a form: in the thread that makes grammars. */
+import { randomText, seededRandom } from "../../grammar/random-text.ts";
+import { type Tool, type ToolCall } from "../../request.ts";
+import { argumentsGrammar, formGrammar } from "../forms/form-grammar.ts";
+import { type Said, type Sayable } from "../forms/questions.ts";
+
+/** Characters of an id of a call, behind `call_`. */
+const ID_LENGTH = 24;
+
+/** @throws {EngineFailure} `invalid_input`: what is asked of the form cannot be had */
+export function saidOf(what: Sayable, seed: number): Said {
+  const random = seededRandom(seed);
+  if ("format" in what) return { text: randomText(formGrammar(what.format), random) };
+  return { calls: what.tools.map((tool) => callOf(tool, random)) };
+}
+
+function callOf({ name, parameters }: Tool, random: () => number): ToolCall {
+  const digit = (): string => Math.floor(random() * 36).toString(36);
+  const id = `call_${Array.from({ length: ID_LENGTH }, digit).join("")}`;
+  return { id, name, arguments: randomText(argumentsGrammar(parameters), random) };
+}
