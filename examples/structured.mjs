@@ -1,7 +1,7 @@
 /**
  * Answers that a program can use, by the package openai: an object that matches a schema, and a tool that the model calls.
  *
- *     npm install openai zod
+ *     npm install --no-save openai zod
  *     ALT_LAS_API_KEY=altlas_... node examples/structured.mjs
  *
  * ALT_LAS_URL says where the server is (default: http://127.0.0.1:8642).
