@@ -70,6 +70,11 @@ export interface Tool {
   readonly strict?: boolean;
 }
 
+/** What the arguments of a tool have to be, as grammars are made of it: they are an object, whatever the schema says. */
+export function argumentsSchema(parameters: JsonSchema): JsonSchema {
+  return typeof parameters === "boolean" ? parameters : { ...parameters, type: "object" };
+}
+
 /** `auto`: the model decides whether it calls one; `required`: it calls at least one; a name: it calls that one. */
 export type ToolChoice = "auto" | "required" | { readonly name: string };
 

@@ -25,3 +25,16 @@ test("keys come in the order of properties, others last, and none twice", () => 
   for (const text of ['{"a":"y","b":"x"}', '{"c":1,"a":"y"}', '{"b":"x","a":"y","b":1}'])
     assert.ok(!matches(text), text);
 });
+
+const letters = (names: readonly string[]): unknown => ({
+  pattern: names.map((name) => `\\p{Script=${name}}`).join("|"),
+});
+
+test("a schema with many properties of Unicode is refused, whatever was compiled before", () => {
+  const scripts =
+    "Latn Grek Cyrl Armn Hebr Arab Syrc Thaa Deva Beng Guru Gujr Orya Taml Telu Knda Mlym Sinh Thai Laoo Tibt Mymr Geor Hang Ethi Cher";
+  const all = scripts.split(" ");
+  compiled(letters([...all.slice(0, 4), ...all.slice(0, 4)]));
+  for (let time = 0; time < 2; time++)
+    assert.throws(() => compiled(letters(all)), { message: "The schema takes more than 250000 steps to compile." });
+});

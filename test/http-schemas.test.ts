@@ -30,6 +30,9 @@ test("a schema that cannot be used is refused with its place, before there is a 
   const ofTool = { text: "x", tools: [tool({}), tool(WRONG, true, "other")] };
   const told = refusal(await post(app, "/predict", ofTool), 400, "invalid_input");
   assert.match(told, /^tools\[1\]\.function\.parameters at \/properties\/a~1b\/type cannot be used/);
+  const ofOther = { text: "x", tools: [tool({ anyOf: [{ type: "string" }, { type: "array" }] })] };
+  const why = refusal(await post(app, "/predict", ofOther), 400, "invalid_input");
+  assert.equal(why, "tools[0].function.parameters cannot be used: no value can match the schema.");
   const error = envelopeOf(await ask(app, CHAT, { messages: MESSAGES, ...form(WRONG), batch: 1 }), 400);
   assert.deepEqual([error.param, error.code], [FIELD, "invalid_input"]);
   assert.ok(error.message.startsWith(place), error.message);

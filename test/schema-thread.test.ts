@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { type Question, type Reply } from "../src/forms/messages.ts";
 import { SchemaThread, TooMuch } from "../src/forms/schema-thread.ts";
 import { Verdicts } from "../src/forms/verdicts.ts";
+import { answerForms } from "../src/engine/forms/answer-forms.ts";
 
 const compile = (schema: unknown): Question => ({ kind: "compile", schema: JSON.stringify(schema) });
 const check = (schema: unknown, text: string): Question => ({ kind: "check", schema: JSON.stringify(schema), text });
@@ -120,5 +121,18 @@ test("what a verdict says is no longer than a person reads, whoever chose the wo
   for (const { pointer, why } of verdict.inexact) {
     assert.ok(pointer.length <= 300 && pointer.isWellFormed() && pointer.endsWith("…"), pointer);
     assert.equal(why.length, 300);
+  }
+});
+
+test("what is not too deep where it is looked at is not so for an engine", async () => {
+  const verdicts = new Verdicts();
+  for (const count of [500, 2600, 3200]) {
+    const keys = Array.from({ length: count }, (_, at) => `k${at}`);
+    const properties = Object.fromEntries(keys.map((key) => [key, { type: "null" }]));
+    const schema = { type: "object", properties, required: keys, additionalProperties: false };
+    const { fits } = await verdicts.of(JSON.stringify(schema), "ada");
+    assert.ok(fits || count > 500);
+    const format = { kind: "schema", name: "x", schema, strict: true } as const;
+    if (fits) await answerForms.gbnfOf({ format, calls: null, reasoning: null }, new AbortController().signal);
   }
 });

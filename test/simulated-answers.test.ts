@@ -91,3 +91,16 @@ test("the failure script counts the tokens of forms and of calls too", async (t)
   for (const request of [withTools("clock weather"), formed])
     assert.match((await refused(ask(failing, request))).message, /after 2 tokens/);
 });
+
+test("of a text that a schema wants to be enormous, no more is made up than there is room for", async () => {
+  const schema = { type: "object", properties: { a: { type: "array", minItems: 1e5 } }, required: ["a"] };
+  const limits = { maxTokens: 20 };
+  const form = await ask(engine, {
+    ...chatOf("x", limits),
+    format: { kind: "schema", name: "x", schema, strict: true },
+  });
+  assert.deepEqual([form.finishReason, form.completionTokens], ["length", 20]);
+  const tools = { list: [{ name: "f", parameters: schema }], choice: "required", parallel: true } as const;
+  const call = await ask(engine, { ...chatOf("x", limits), tools });
+  assert.deepEqual([call.finishReason, call.completionTokens], ["length", 20]);
+});

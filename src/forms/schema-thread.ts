@@ -8,10 +8,12 @@ export interface ThreadLimits {
   readonly time: number;
   /** MiB of heap. */
   readonly heap: number;
+  /** MiB of stack, 4 at most. */
+  readonly stack: number;
 }
 
 /** Many times what the largest schema takes that can be compiled: its work is counted, and a machine may be slow. */
-const LIMITS: ThreadLimits = { time: 5000, heap: 256 };
+const LIMITS: ThreadLimits = { time: 5000, heap: 256, stack: 3 };
 
 /** Why a question has no answer. */
 export class TooMuch extends Error {
@@ -80,7 +82,7 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
   }
 
   #start(): Worker {
-    const resourceLimits = { maxOldGenerationSizeMb: this.#limits.heap };
+    const resourceLimits = { maxOldGenerationSizeMb: this.#limits.heap, stackSizeMb: this.#limits.stack };
     const worker = new Worker(this.#program, { resourceLimits });
     worker.on("message", (reply: Answers | Ready) => {
       if (worker === this.#worker) this.#heard(reply);

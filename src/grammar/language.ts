@@ -47,12 +47,16 @@ const ENDS = 3;
 /** Derivatives that are looked at to see which languages overlap. */
 const LOOKED_AT = 4000;
 
+/** Steps to find the characters with a property of Unicode, which are not listed anywhere. */
+const PROPERTY = 10_000;
+
 /** Makes languages, and holds those of one schema. Every step is counted against `work`. */
 export class Languages {
   readonly #known = new Map<string, Language>();
   readonly #work: Work;
   /** The formats that languages are of. */
   readonly formats = new Map<Language, string>();
+  readonly #properties = new Set<string>();
   /** No text. */
   readonly nothing: Language;
   /** The empty text. */
@@ -69,6 +73,16 @@ export class Languages {
 
   chars(set: CharSet): Language {
     return set.length === 0 ? this.nothing : this.#make(`c${set.join()}`, { kind: "chars", set }, false);
+  }
+
+  /**
+   * Counts the work for the characters with a property of Unicode, also where another schema had it before: a schema must fare the same
+   * wherever it is compiled.
+   */
+  property(name: string): void {
+    if (this.#properties.has(name)) return;
+    this.#properties.add(name);
+    this.#work.step(PROPERTY);
   }
 
   text(text: string): Language {

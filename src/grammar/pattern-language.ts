@@ -15,7 +15,7 @@ const REPETITIONS = 5000;
  * @throws PatternError for what cannot be said; a SyntaxError for what is no regular expression
  */
 export function patternLanguage(languages: Languages, source: string): Language {
-  return new Builder(languages).build(parsePattern(source));
+  return new Builder(languages).build(parsePattern(source, (name) => languages.property(name)));
 }
 
 class Builder {

@@ -40,11 +40,12 @@ const CLASSES: Readonly<Record<string, CharSet>> = {
 };
 
 /**
+ * @param property is told of each property of Unicode before its characters are looked for, which takes long; what it throws ends the parsing
  * @throws PatternError for what cannot be said; a SyntaxError, as RegExp does, for what is no regular expression
  */
-export function parsePattern(source: string): Pattern {
+export function parsePattern(source: string, property: (name: string) => void): Pattern {
   checkSyntax(source);
-  return new Parser(source).parse();
+  return new Parser(source, property).parse();
 }
 
 /** Ajv takes a pattern by Unicode's rules where it can; old schemas have escapes that those rules refuse. */
@@ -58,10 +59,12 @@ function checkSyntax(source: string): void {
 
 class Parser {
   readonly #source: readonly string[];
+  readonly #told: (name: string) => void;
   #at = 0;
 
-  constructor(source: string) {
+  constructor(source: string, property: (name: string) => void) {
     this.#source = [...source];
+    this.#told = property;
   }
 
   parse(): Pattern {
@@ -198,6 +201,7 @@ class Parser {
     if (!this.#take("{")) return single(negated ? "P" : "p");
     let name = "";
     while (!this.#take("}")) name += this.#next();
+    this.#told(name);
     const set = propertySet(name);
     return negated ? complementOf(set) : set;
   }

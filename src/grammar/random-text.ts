@@ -14,11 +14,13 @@ const LONG = 2000;
 /**
  * A text that the grammar allows.
  * @param random numbers from 0 to below 1; the same numbers give the same text
+ * @param most characters after which the rest is left out: schemas may ask for millions
  */
-export function randomText(grammar: Grammar, random: () => number): string {
+export function randomText(grammar: Grammar, random: () => number, most = Infinity): string {
   const depths = depthsOf(grammar);
   let text = "";
   const write = (expression: Expression, depth: number): void => {
+    if (text.length > most) return;
     switch (expression.kind) {
       case "literal":
         text += expression.text;
@@ -33,7 +35,8 @@ export function randomText(grammar: Grammar, random: () => number): string {
         write(optionOf(expression.options, depth), depth);
         return;
       case "repeat":
-        for (let left = timesOf(expression, depth); left > 0; left--) write(expression.of, depth);
+        for (let left = timesOf(expression, depth); left > 0 && text.length <= most; left--)
+          write(expression.of, depth);
         return;
       case "rule":
         write(expression.body, depth + 1);

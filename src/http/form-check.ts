@@ -3,7 +3,7 @@ import { type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { type Verdict } from "../forms/messages.ts";
 import { Verdicts } from "../forms/verdicts.ts";
-import { type JsonSchema, type Request } from "../request.ts";
+import { argumentsSchema, type JsonSchema, type Request } from "../request.ts";
 import { type TaskInput } from "../task.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { warn } from "./warnings.ts";
@@ -16,6 +16,8 @@ interface Asked {
   /** How its client calls it. */
   readonly field: string;
   readonly schema: JsonSchema;
+  /** Whether it is about the arguments of a tool. */
+  readonly ofArguments: boolean;
   readonly isStrict: boolean;
   /** What becomes of what cannot be made sure of. */
   readonly otherwise: string;
@@ -72,7 +74,7 @@ async function checkSchemas(inputs: readonly TaskInput[], by: SubmittedBy): Prom
     for (const asked of schemasOf(request, by.inBatch ? `batch[${index}].` : "")) {
       let size = sizes.get(asked.schema);
       if (size === undefined) {
-        const json = JSON.stringify(asked.schema);
+        const json = JSON.stringify(asked.ofArguments ? argumentsSchema(asked.schema) : asked.schema);
         sizes.set(asked.schema, (size = Buffer.byteLength(json)));
         const warning = warningOf(asked, await verdicts.of(json, by.user));
         if (warning !== null) warnings.push(warning);
@@ -89,7 +91,13 @@ function* schemasOf(request: Request, where: string): Iterable<Asked> {
   const { format } = request;
   if (format?.kind === "schema") {
     const { schema, strict } = format;
-    yield { field: `${where}response_format.json_schema.schema`, schema, isStrict: strict, otherwise: CHECKED };
+    yield {
+      field: `${where}response_format.json_schema.schema`,
+      schema,
+      ofArguments: false,
+      isStrict: strict,
+      otherwise: CHECKED,
+    };
   }
   if (request.kind !== "chat" || request.tools === undefined) return;
   for (const [index, { parameters, strict = false }] of request.tools.list.entries()) {
@@ -97,6 +105,7 @@ function* schemasOf(request: Request, where: string): Iterable<Asked> {
     yield {
       field: `${where}tools[${index}].function.parameters`,
       schema: parameters,
+      ofArguments: true,
       isStrict: strict,
       otherwise: NOT_CHECKED,
     };

@@ -11,6 +11,9 @@ import { type Form, type FormQuestion, type FormReply, type Said, type Sayable }
 /** Milliseconds for one: many tools have many schemas. */
 const LONGEST = 10_000;
 
+/** MiB, all that a thread has: what has passed in the server, with less, must not be too deep here. */
+const STACK = 4;
+
 /** Grammars that are kept: programs ask for the same few forms again and again. */
 const KEPT = 16;
 
@@ -22,7 +25,10 @@ export class AnswerForms {
   readonly #exact = new WeakSet<AnswerFormat>();
 
   constructor(
-    thread = new SchemaThread<FormQuestion, FormReply>({ time: LONGEST }, new URL("./thread.ts", import.meta.url)),
+    thread = new SchemaThread<FormQuestion, FormReply>(
+      { time: LONGEST, stack: STACK },
+      new URL("./thread.ts", import.meta.url),
+    ),
   ) {
     this.#thread = thread;
   }
@@ -44,10 +50,11 @@ export class AnswerForms {
 
   /**
    * What the simulated engine says.
+   * @param most characters that there is room for
    * @returns null: the signal has aborted first @throws {EngineFailure} as `gbnfOf`
    */
-  async said(what: Sayable, seed: number, signal: AbortSignal): Promise<Said | null> {
-    const reply = await unlessAborted(this.#ask({ kind: "say", what, seed }), signal);
+  async said(what: Sayable, seed: number, most: number, signal: AbortSignal): Promise<Said | null> {
+    const reply = await unlessAborted(this.#ask({ kind: "say", what, seed, most }), signal);
     if (reply === null) return null;
     if (reply.kind === "said") {
       if (reply.isExact && "format" in what) this.#exact.add(what.format);

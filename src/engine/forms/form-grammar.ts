@@ -8,7 +8,7 @@ import { compileSchema } from "../../grammar/compile.ts";
 import { type Grammar } from "../../grammar/expression.ts";
 import { ANY_OBJECT } from "../../grammar/json.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../../grammar/limits.ts";
-import { type AnswerFormat, type JsonSchema } from "../../request.ts";
+import { type AnswerFormat, argumentsSchema, type JsonSchema } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 
 /** By the schema as JSON. */
@@ -34,7 +34,7 @@ export function formGrammar(format: AnswerFormat): Grammar {
  */
 export function argumentsGrammar(schema: JsonSchema = { properties: {}, additionalProperties: false }): Grammar {
   if (typeof schema === "boolean") return ANY_OBJECT;
-  return formGrammar({ kind: "schema", name: "arguments", schema: { ...schema, type: "object" }, strict: false });
+  return formGrammar({ kind: "schema", name: "arguments", schema: argumentsSchema(schema), strict: false });
 }
 
 function compiled(schema: JsonSchema): Grammar {

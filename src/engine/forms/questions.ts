@@ -35,8 +35,8 @@ export type Said = { readonly text: string } | { readonly calls: readonly ToolCa
 
 export type FormQuestion =
   | { readonly kind: "gbnf"; readonly form: Form }
-  /** The same for the same seed. */
-  | { readonly kind: "say"; readonly what: Sayable; readonly seed: number };
+  /** The same for the same seed. Behind `most` characters the rest is left out. */
+  | { readonly kind: "say"; readonly what: Sayable; readonly seed: number; readonly most: number };
 
 export type FormReply =
   | { readonly kind: "gbnf"; readonly gbnf: string; readonly isExact: boolean }

@@ -17,8 +17,8 @@ port.postMessage({ kind: "ready" }, []);
 function answerTo(question: FormQuestion): FormReply {
   try {
     if (question.kind === "say") {
-      const { what, seed } = question;
-      return { kind: "said", said: saidOf(what, seed), isExact: "format" in what && isExact(what.format) };
+      const { what, seed, most } = question;
+      return { kind: "said", said: saidOf(what, seed, most), isExact: "format" in what && isExact(what.format) };
     }
     const { form } = question;
     return { kind: "gbnf", gbnf: answerGbnf(form), isExact: saysAll(form.format) };

@@ -7,15 +7,18 @@ import { type Said, type Sayable } from "../forms/questions.ts";
 /** Characters of an id of a call, behind `call_`. */
 const ID_LENGTH = 24;
 
-/** @throws {EngineFailure} `invalid_input`: what is asked of the form cannot be had */
-export function saidOf(what: Sayable, seed: number): Said {
+/**
+ * @param most characters that there is room for; schemas may ask for millions
+ * @throws {EngineFailure} `invalid_input`: what is asked of the form cannot be had
+ */
+export function saidOf(what: Sayable, seed: number, most: number): Said {
   const random = seededRandom(seed);
-  if ("format" in what) return { text: randomText(formGrammar(what.format), random) };
-  return { calls: what.tools.map((tool) => callOf(tool, random)) };
+  if ("format" in what) return { text: randomText(formGrammar(what.format), random, most) };
+  return { calls: what.tools.map((tool) => callOf(tool, random, most)) };
 }
 
-function callOf({ name, parameters }: Tool, random: () => number): ToolCall {
+function callOf({ name, parameters }: Tool, random: () => number, most: number): ToolCall {
   const digit = (): string => Math.floor(random() * 36).toString(36);
   const id = `call_${Array.from({ length: ID_LENGTH }, digit).join("")}`;
-  return { id, name, arguments: randomText(argumentsGrammar(parameters), random) };
+  return { id, name, arguments: randomText(argumentsGrammar(parameters), random, most) };
 }

@@ -133,7 +133,9 @@ export class SimulatedEngine implements Engine {
 
   /** null: it is canceled. @throws {EngineFailure} `invalid_input`: the form asked for cannot be had */
   #said(sayable: Sayable, request: Request, signal: AbortSignal): Promise<Said | null> {
-    return answerForms.said(sayable, seedOf(request), AbortSignal.any([signal, this.#stopping.signal]));
+    const room = request.kind === "embedding" ? 0 : Math.min(request.sampling.maxTokens, this.#context);
+    const stopped = AbortSignal.any([signal, this.#stopping.signal]);
+    return answerForms.said(sayable, seedOf(request), room * BYTES_PER_TOKEN, stopped);
   }
 
   async stop(): Promise<void> {
