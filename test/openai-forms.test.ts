@@ -57,6 +57,8 @@ const REFUSED: readonly [path: string, fields: object, param: string, sentence: 
   [CHAT, { tool_choice: { type: "function" } }, "tool_choice", /^tool_choice must be "none", "auto", "required" or/],
   [CHAT, { top_logprobs: 3 }, "top_logprobs", /asks for 3 tokens, and needs logprobs to be true/],
   [CHAT, { logprobs: true, top_logprobs: 21 }, "top_logprobs", /must be an integer from 0 to 20; got 21/],
+  [CHAT, { logprobs: true, top_logprobs: 20, n: 7 }, "top_logprobs", /^Of 7 choices in one answer, top_logprobs must be at most 17; got 20/],
+  [COMPLETIONS, { prompt: ["x", "y"], n: 65, logprobs: 0 }, "logprobs", /^Of 130 choices in one answer, none can be told; got 0/],
   [CHAT, { logprobs: 5 }, "logprobs", /^logprobs must be true or false; got 5/],
   [COMPLETIONS, { prompt: "x", logprobs: 21 }, "logprobs", /^logprobs must be an integer from 0 to 20; got 21/],
   [COMPLETIONS, { prompt: "x", logprobs: true }, "logprobs", /^logprobs must be an integer from 0 to 20; got true/],

@@ -43,6 +43,8 @@ const OURS: readonly RegExp[] = [
   /^The model's chat template tells of no tools, or calls them in a way that is not known here\.$/,
   /^tools must not be nested deeper than \d+ levels\.$/,
   // Of the task's own schema.
+  /^The model (?:can write nothing that goes on with|ended its answer before it began to write what has to have) [a-z ]+\.$/,
+  /^The answer's form has alternatives in each other that begin alike, [A-Za-z ,.]+$/,
   /^The schema cannot be compiled\b[^]*$/,
   /^The answer does not match its schema\. Without strict the result has the text, and says what does not match\.$/,
   /^The server's content filter ended the answer\.$/,

@@ -38,7 +38,7 @@ export class Answer {
   /**
    * What is wrong with the whole text, as a sentence; null: nothing is, or it has no form. Of an answer that calls tools, the text is no answer.
    * @param followedGrammar whether nothing else could come about, so that a grammar that says all needs no check
-   * @throws {EngineFailure} `model_error`: the form is strict
+   * @throws {EngineFailure} `model_error`: the form is strict, and no stop sequence of the caller's may have cut the text
    */
   async mismatch(followedGrammar = false): Promise<string | null> {
     const format = this.#format;
@@ -46,7 +46,7 @@ export class Answer {
     if (followedGrammar && !this.#mayStop && answerForms.isExact(format)) return null;
     if (format.kind === "json") return objectMismatch(this.#text);
     const mismatch = await this.#schemaMismatch(format.schema);
-    if (mismatch !== null && format.strict) throw new EngineFailure("model_error", STRICT);
+    if (mismatch !== null && format.strict && !this.#mayStop) throw new EngineFailure("model_error", STRICT);
     return mismatch;
   }
 

@@ -14,7 +14,7 @@ import { type Done, finishReasonOf, frameOf, submitCall } from "./calls.ts";
 import { formatOf } from "../forms.ts";
 import { COMPLETION_CHUNKS } from "./chunks.ts";
 import { samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
-import { completionLogprobs } from "./logprobs.ts";
+import { checkLogprobs, completionLogprobs } from "./logprobs.ts";
 import { respond, wishesOf } from "./respond.ts";
 
 export function completionsRoute(
@@ -66,9 +66,11 @@ function completionInputs(body: CompletionBody, { config, live }: ServerParts): 
   const settings = settingsOf(body);
   const samplings = samplingsOf(body, config.api.openai);
   const format = formatOf(body.response_format, "");
+  const logprobs = typeof body.logprobs === "number" ? body.logprobs + 0 : undefined;
+  checkLogprobs(logprobs, samplings.length * prompts.length, "logprobs");
   const wanted = {
     ...(format && { format }),
-    ...(typeof body.logprobs === "number" && { logprobs: body.logprobs + 0 }),
+    ...(logprobs !== undefined && { logprobs }),
   };
   return prompts.flatMap((prompt) => {
     // JSON can name half of a surrogate pair, which no encoding of Unicode can store.

@@ -5,6 +5,7 @@ import { type ChatRequest, type Message, type Sampling, TO_THE_END } from "../..
 import { type TaskInput } from "../../task.ts";
 import { AltLasError } from "../../errors.ts";
 import { formatOf, toolsOf } from "../forms.ts";
+import { checkLogprobs } from "./logprobs.ts";
 import { messagesOf } from "../schemas/messages.ts";
 import { type ChatBody, type OpenAiMessage, type SamplingRequest, type SharedFields } from "../schemas/openai.ts";
 import { drawnSeed, samplingOf } from "../schemas/sampling.ts";
@@ -116,6 +117,7 @@ export function wantedOf(body: ChatBody): Pick<ChatRequest, "format" | "tools" |
     const sentence = `top_logprobs asks for ${likeliest} tokens, and needs logprobs to be true.`;
     throw new AltLasError("invalid_input", sentence, { param: "top_logprobs" });
   }
+  checkLogprobs(logprobs === true ? likeliest : undefined, body.n, "top_logprobs");
   return { ...(format && { format }), ...(tools && { tools }), ...(logprobs === true && { logprobs: likeliest }) };
 }
 

@@ -1,7 +1,20 @@
 /** The probabilities of tokens, as the two kinds of answers have them. */
+import { AltLasError } from "../../errors.ts";
 import { type TokenLogprob } from "../../output.ts";
 import { type ChatLogprobs, type CompletionLogprobs } from "../schemas/openai-answers.ts";
 import { viewOfToken } from "../views.ts";
+
+/** Probabilities in the place of one token, in all choices of an answer together: it is put together in memory, and sent as one. */
+const MOST_AT_ONCE = 128;
+
+/** @param logprobs as a request has them; undefined: none @param field how the client names their number @throws {AltLasError} `invalid_input` */
+export function checkLogprobs(logprobs: number | undefined, choices: number, field: string): void {
+  if (logprobs === undefined || choices * (logprobs + 1) <= MOST_AT_ONCE) return;
+  const most = Math.floor(MOST_AT_ONCE / choices) - 1;
+  const allowed = most < 0 ? "none can be told" : `${field} must be at most ${most}`;
+  const sentence = `Of ${choices} choices in one answer, ${allowed}; got ${logprobs}.`;
+  throw new AltLasError("invalid_input", sentence, { param: field });
+}
 
 /** @param logprobs undefined: they were not asked for, or there is no text */
 export function chatLogprobs(logprobs: readonly TokenLogprob[] | undefined): ChatLogprobs | null {
