@@ -4,7 +4,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { indented, step } from "../src/dashboard/files/parts/answer-words.js";
 import { firstTokenOf, paceAfter, sentAt, speedOf } from "../src/dashboard/files/playground/pace.js";
-import { bodyOf, canChat, EMPTY_FORM } from "../src/dashboard/files/playground/request.js";
+import { bodyOf, canChat, EMPTY_FORM, schemaFault } from "../src/dashboard/files/playground/request.js";
 import { curlOf, openaiOf, pythonOf, requestsOf, shellWord } from "../src/dashboard/files/playground/snippets.js";
 
 const BASE = "http://127.0.0.1:8642";
@@ -80,6 +80,13 @@ test("the form of an answer and its probabilities are asked for as OpenAI's libr
     assert.ok(code.includes(line), code);
   const raw = openaiOf(BASE, { text: "Once", raw: true, logprobs: 3 }, "demo");
   assert.ok(raw.includes("    logprobs=3,") && !raw.includes("top_logprobs"), raw);
+});
+
+test("a schema that is empty or no JSON is found before it is sent, and only where one is asked for", () => {
+  assert.equal(schemaFault({ form: "json_schema", schema: '{"type": "object"}' }), null);
+  assert.deepEqual(schemaFault({ form: "json_schema", schema: " \n" }), { why: null });
+  assert.match(schemaFault({ form: "json_schema", schema: '{"type":' })!.why!, /JSON/);
+  for (const form of ["", "json_object"] as const) assert.equal(schemaFault({ form, schema: "{" }), null);
 });
 
 test("tokens are coloured by how likely they were, and arguments are shown indented", () => {

@@ -11,6 +11,7 @@ import {
   NO_FILTERS,
   queryOf,
 } from "../src/dashboard/files/tasks/filters.js";
+import { demandsOf, textOf } from "../src/dashboard/files/tasks/asked.js";
 import { SAMPLING } from "../src/dashboard/files/tasks/sampling.js";
 import { samplingView } from "../src/http/schemas/sampling.ts";
 import { grown } from "../src/dashboard/files/parts/blocks.js";
@@ -20,6 +21,24 @@ const filtersIn = (query: string) => filtersOf(new URLSearchParams(query));
 
 test("the page of a task shows all fields of sampling that the API shows", () => {
   assert.deepEqual([...SAMPLING].toSorted(), Object.keys(samplingView).toSorted());
+});
+
+test("a request is shown with its calls, its form and its tools", () => {
+  const call = { id: "c1", type: "function" as const, function: { name: "clock", arguments: "{}" } };
+  const messages = [
+    { role: "user" as const, content: "What time is it?" },
+    { role: "assistant" as const, content: "", tool_calls: [call] },
+    { role: "tool" as const, content: "noon", tool_call_id: "c1" },
+  ];
+  const text = textOf({ messages })!;
+  assert.equal(text, `user:\nWhat time is it?\n\nassistant:\n${JSON.stringify([call], null, 2)}\n\ntool:\nnoon`);
+  const response_format = { type: "json_object" };
+  const tools = [{ type: "function", function: { name: "clock" } }];
+  assert.deepEqual(demandsOf({ messages }), []);
+  assert.deepEqual(demandsOf({ messages, response_format, tools }), [
+    ["response_format", JSON.stringify(response_format, null, 2)],
+    ["tools", JSON.stringify(tools, null, 2)],
+  ]);
 });
 
 test("filters of the address are those of the list, and what is unknown there does nothing", () => {

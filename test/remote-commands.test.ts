@@ -117,15 +117,56 @@ test("predict takes the text from standard input, and its options reach the task
   );
 });
 
-test("a schema that is no JSON, or in no file, is a sentence, and no task is made", async (t) => {
+test("a schema that is none, or in no file, is a sentence, and no task is made", async (t) => {
+  const folder = temporaryFolder(t);
+  const file = join(folder, "schema.json");
+  const { total } = await server.tasks();
+  const cases: readonly [at: string, text: string | null, why: RegExp, ...more: string[]][] = [
+    [file, null, /--schema .*schema\.json: there is no such file\./],
+    [folder, null, /--schema .*: it is a folder\./],
+    [file, "{", /--schema .*schema\.json: it is no JSON: ./],
+    [file, "[1]", /--schema .*schema\.json: it must be a JSON schema, which is an object; it has a list/],
+    [file, "null", /it has null\./],
+    [file, "{}", /'--schema <file>' cannot be used with option '--json-object'/, "--json-object"],
+  ];
+  for (const [at, text, why, ...more] of cases) {
+    if (text !== null) writeFileSync(at, text);
+    const { code, stderr } = await ask("predict", "hello", "--schema", at, ...more);
+    assert.equal(code, 1);
+    assert.match(stderr, why);
+  }
+  assert.equal((await server.tasks()).total, total);
+});
+
+test("an answer of another form than was asked for is told beside it, also where a program reads it", async (t) => {
   const file = join(temporaryFolder(t), "schema.json");
-  const missing = await ask("predict", "hello", "--schema", file);
-  assert.equal(missing.code, 1);
-  assert.match(missing.stderr, /--schema .*schema\.json: ENOENT/);
-  writeFileSync(file, "{");
-  const bad = await ask("predict", "hello", "--schema", file);
-  assert.equal(bad.code, 1);
-  assert.match(bad.stderr, /--schema .*schema\.json: .*JSON/);
+  const properties = { name: { const: "Ada" } };
+  writeFileSync(file, JSON.stringify({ type: "object", properties, required: ["name"], additionalProperties: false }));
+  const cut = await ask("predict", "hello", "--schema", file, "--max-length", "2");
+  assert.equal(cut.code, 0);
+  assert.throws(() => JSON.parse(cut.stdout) as unknown);
+  assert.equal(cut.stderr, "The answer was cut at 2 tokens, and is no whole JSON: --max-length gives it more.\n");
+  const whole = await ask("predict", "hello", "--schema", file, "--max-length", "500");
+  assert.deepEqual([JSON.parse(whole.stdout), whole.stderr], [{ name: "Ada" }, ""]);
+  const mismatch = "The text does not match: it must have the property name.";
+  const request = { text: "x", response_format: { type: "json_object" } };
+  for (const [text, more, told] of [
+    ["{}", { mismatch }, `${mismatch}\n`],
+    // Its last token was the one that ended it.
+    ["{}", { finish_reason: "length" }, ""],
+    [
+      "1",
+      { finish_reason: "length" },
+      "The answer was cut at 1 token, and is no whole JSON: --max-length gives it more.\n",
+    ],
+  ] as const) {
+    const remote = { url: await fakeServer(t, text, more), key: "k" };
+    for (const json of [false, true]) {
+      const piped = predicting("x", { remote, request, columns: null, json });
+      assert.equal(await piped.code, 0);
+      assert.equal(piped.err.written, told);
+    }
+  }
 });
 
 test("predict without waiting prints the task's id, or with --json what the server answers", async () => {
@@ -188,8 +229,9 @@ test("a terminal is told the figures, and what a model wrote cannot command it",
 });
 
 /** A server that streams one text. */
-async function fakeServer(t: TestContext, text: string): Promise<string> {
-  const result = { text, finish_reason: "stop", execution_time: 1, usage: { completion_tokens: 1, prompt_tokens: 1 } };
+async function fakeServer(t: TestContext, text: string, more: object = {}): Promise<string> {
+  const usage = { completion_tokens: 1, prompt_tokens: 1 };
+  const result = { text, finish_reason: "stop", execution_time: 1, usage, ...more };
   const task = { task_id: "01a207ec-e652-719a-a551-a55b85090581", gpu_id: 0, status: "completed", result };
   const events: [string, object][] = [
     ["placed", { gpu_id: 0, attempt: 1 }],

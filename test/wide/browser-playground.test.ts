@@ -85,9 +85,55 @@ test(
     await page.page.getByRole("button", { name: "Send" }).click();
     await page.shows(/temperature must be/);
     assert.equal(await page.locator("textarea[name=prompt]").inputValue(), "Hello");
+    await page.locator("input[name=temperature]").fill("1");
+    await page.shows("It would run on GPU 0.");
     await page.isSound();
   },
 );
+
+test("a schema that is none is told at its field and not sent; an answer that was cut says so", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  const page = await openDashboard(browser, server, { key: server.key, place: "playground" });
+  const schema = page.locator("textarea[name=schema]");
+  const sending = page.page.getByRole("button", { name: "Send" });
+  await page.locator("textarea[name=prompt]").fill("Hello");
+  await page.locator("select[name=form]").selectOption("json_schema");
+  await page.shows("Write a schema.");
+  await schema.fill('{"type":');
+  await page.shows(/This is no JSON: ./);
+  await sending.click();
+  assert.ok(await schema.evaluate((field) => field === field.ownerDocument.activeElement));
+  assert.equal((await server.tasks()).total, 0);
+  await page.isSound();
+  await schema.fill('{"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}');
+  await page.locator("input[name=max_length]").fill("2");
+  await sending.click();
+  await page.shows("Cut at 2 tokens: “Tokens at most” gives it more.");
+  await page.page.getByText("Open the task").click();
+  await page.page.locator("[aria-label=response_format]", { hasText: '"required"' }).waitFor();
+  await page.isSound();
+});
+
+test("what a field of the settings has chosen can be read whole", options, async (t) => {
+  const server = await startLocalServer(t, { devices: "simulated:1" });
+  for (const language of ["en", "tr"] as const) {
+    const page = await openDashboard(browser, server, { key: server.key, place: "playground", language });
+    await page.locator(".tabs button").nth(1).click();
+    await page.locator("select[name=raw]").waitFor();
+    assert.deepEqual(await page.page.evaluate<string[]>(CUT), [], language);
+    await page.close();
+  }
+});
+
+/** The choices that are wider than their field: by its font, with room for its padding and its arrow. */
+const CUT = `[...document.querySelectorAll(".settings fieldset select")].flatMap((select) => {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = getComputedStyle(select).font;
+  return [...select.options]
+    .map(({ text }) => ({ text, needs: Math.ceil(pen.measureText(text).width) + 40, has: select.clientWidth }))
+    .filter(({ needs, has }) => needs > has)
+    .map(({ text, needs, has }) => text + ": " + needs + " > " + has);
+})`;
 
 test("the code is that of the form, and after sending that of what was sent, without the key", options, async (t) => {
   const server = await startLocalServer(t, { devices: "simulated:1" });

@@ -1,7 +1,7 @@
 /** The commands that ask a running server, with their options. What they do is loaded when one of them is called. */
 import { text as textOf } from "node:stream/consumers";
 import { type Readable } from "node:stream";
-import { Argument, type Command, CommanderError, InvalidArgumentError } from "commander";
+import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import { readKey, type Remote, serverUrl } from "./client.ts";
@@ -153,7 +153,9 @@ function addPredict(cli: Command, io: RemoteIo): void {
     .option("--max-length <tokens>", "tokens to generate at most")
     .option("--temperature <number>", "0 to 1; 0 is greedy")
     .option("--json-object", "the text must be an object in JSON")
-    .option("--schema <file>", "the text must be JSON that matches this JSON Schema")
+    .addOption(
+      new Option("--schema <file>", "the text must be JSON that matches this JSON Schema").conflicts("jsonObject"),
+    )
     .option("--strategy <name>", STRATEGIES.join(", "))
     .option("--gpu <id>", "the only GPU that may run it")
     .option("--priority <name>", PRIORITIES.join(", "))
@@ -166,7 +168,7 @@ function addPredict(cli: Command, io: RemoteIo): void {
         "and 1 when the server did not take it.",
     )
     .action(async (given: string, flags: PredictFlags) => {
-      const { formatIn, predict } = await import("./predict.ts");
+      const [{ predict }, { formatIn }] = await Promise.all([import("./predict.ts"), import("./answer-form.ts")]);
       const text = given === "-" ? (await textOf(io.stdin())).replace(/\r?\n$/, "") : given;
       const { wait = true, json = false, dryRun = false } = flags;
       await withSignals(io, async (signal) => {

@@ -1,9 +1,9 @@
 /** `alt-las predict`: submits one task and writes its text as it comes. */
-import { readFileSync } from "node:fs";
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { type DryRunAnswer } from "../../http/schemas/submissions.ts";
-import { AltLasError, messageOf } from "../../errors.ts";
+import { AltLasError } from "../../errors.ts";
 import { wrap } from "../table.ts";
+import { unfitness } from "./answer-form.ts";
 import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
 import { exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
 import { endOf } from "./ids.ts";
@@ -30,24 +30,6 @@ export interface PredictOptions extends Places {
 export async function predict(options: PredictOptions): Promise<number> {
   if (options.isDry === true) return tryOut(options);
   return options.waits ? stream(options) : submit(options);
-}
-
-/**
- * The form that the answer must have, as the API takes it; undefined: any.
- * @param flags `schema` names a file
- * @throws {AltLasError} `bad_config`: there is no such file, or no JSON in it
- */
-export function formatIn({ jsonObject, schema: file }: { jsonObject?: boolean; schema?: string }): object | undefined {
-  if (file === undefined) return jsonObject === true ? { type: "json_object" } : undefined;
-  return { type: "json_schema", json_schema: { name: "answer", schema: schemaIn(file) } };
-}
-
-function schemaIn(file: string): unknown {
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new AltLasError("bad_config", `--schema ${file}: ${messageOf(error)}`, { cause: error });
-  }
 }
 
 async function tryOut({ remote, request, json, out, signal }: PredictOptions): Promise<number> {
@@ -90,7 +72,7 @@ async function stream({ remote, request, json, out, err, signal }: PredictOption
     const onEvent = (_event: ServerEvent): void => notes?.stop();
     const task = await readToEnd(events, { onEvent, writer });
     writer?.end(task);
-    tellEnd(task, { out, err, json });
+    tellEnd(task, { request, out, err, json });
     return exitCodeOf(task);
   } catch (error) {
     writer?.end(null);
@@ -102,20 +84,25 @@ async function stream({ remote, request, json, out, err, signal }: PredictOption
   }
 }
 
-function tellEnd(task: TaskView, { out, err, json }: Places & { readonly json: boolean }): void {
-  if (json) return out.write(`${jsonText(task, 2)}\n`);
+type Told = Places & Pick<PredictOptions, "request" | "json">;
+
+function tellEnd(task: TaskView, { request, out, err, json }: Told): void {
   const { status, error, error_code, result, gpu_id, task_id } = legible(task);
   const told = (sentence: string): void =>
     err.write(`${painted("dim", wrap(sentence, err.columns ?? Infinity), err.colour)}\n`);
-  if (status === "failed")
+  if (json) out.write(`${jsonText(task, 2)}\n`);
+  else if (status === "failed")
     return err.write(
       `${wrap(`The task failed: ${error ?? "no reason was given"} (${error_code ?? "no code"})`, err.columns ?? Infinity)}\n`,
     );
-  if (status === "canceled") return err.write("The task was canceled.\n");
+  else if (status === "canceled") return err.write("The task was canceled.\n");
+  if (status !== "completed" || result === undefined) return;
+  // A program that gets another form than it asked for must find out why.
+  const why = unfitness(request, { result });
+  if (why !== null) told(why);
   // Beside a text that goes into a file or a program this would only be in the way.
-  if (err.columns === null || result === undefined) return;
-  const { usage, finish_reason, execution_time, mismatch } = result;
-  if (mismatch !== undefined) told(mismatch);
+  if (json || err.columns === null) return;
+  const { usage, finish_reason, execution_time } = result;
   told(
     `${usage.completion_tokens} tokens in ${tookWords(execution_time)} on GPU ${gpu_id}, finished by ${finish_reason} (${endOf(task_id)})`,
   );

@@ -53,6 +53,10 @@ function Answer({ run: { taskId, gpuId, text, reasoning, ended, failure, isConne
     ${isLive && gpuId === null && html`<p class="muted">${t("play.waiting")}</p>`}
     ${!isConnected && isLive && html`<p class="muted" role="status">${t("task.reconnecting")}</p>`}
     ${failure !== null && html`<${Notice} kind="bad" text=${failure} />`}
+    ${
+      ended?.result?.finish_reason === "length" &&
+      html`<p class="note">${t("play.cut", { n: ended.result.usage.completion_tokens })}</p>`
+    }
     ${ended?.status === "canceled" && html`<p class="note">${t("play.stopped")}</p>`}
     <p class="note stats">
       <${Figures} gpuId=${gpuId} pace=${pace} ended=${ended} />

@@ -6,7 +6,8 @@ import { call, sentenceOf } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { Notice } from "../parts/notice.js";
 import { PlacementTable } from "../tasks/placement.js";
-import { body, form, run } from "./state.js";
+import { schemaFault } from "./request.js";
+import { body, form, isRunning } from "./state.js";
 
 /** Milliseconds without a change after which it is asked. */
 const REST = 400;
@@ -35,10 +36,10 @@ export function DryRun() {
 
 /** Asks when the form has changed, or a run has ended. */
 function askSoon() {
-  const isEmpty = form.value.prompt === "";
+  const isUnfit = form.value.prompt === "" || schemaFault(form.value) !== null;
   // An answer that has come is a part of the next request.
-  const asked = run.value?.ended === null ? null : body();
-  if (isEmpty || asked === null) {
+  const asked = isRunning() ? null : body();
+  if (isUnfit || asked === null) {
     known.value = null;
     return undefined;
   }

@@ -5,7 +5,7 @@ import { sentenceOf } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { href } from "../core/router.js";
 import { Notice } from "../parts/notice.js";
-import { canChat } from "./request.js";
+import { canChat, schemaFault } from "./request.js";
 import { change, conversation, forget, form, isRunning, run, send, stop } from "./state.js";
 
 /** @typedef {import("./page.js").Model} Model */
@@ -19,14 +19,20 @@ const KINDS = /** @type {const} */ ([
 /** @param {SubmitEvent} event */
 function onSubmit(event) {
   event.preventDefault();
-  void send();
+  sendIfFit();
+}
+
+/** What is wrong with the schema is told at its field, which may be out of sight. */
+function sendIfFit() {
+  if (schemaFault(form.value) === null) void send();
+  else /** @type {HTMLElement | null} */ (document.querySelector("textarea[name=schema]"))?.focus();
 }
 
 /** @param {KeyboardEvent} event */
 function onKeyDown(event) {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
-  void send();
+  sendIfFit();
 }
 
 /** @param {"prompt" | "system"} name */

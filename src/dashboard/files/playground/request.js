@@ -89,6 +89,22 @@ function formatOf({ form, schema }) {
   return { type: form, json_schema: { name: "answer", schema: valueOf(schema) } };
 }
 
+/**
+ * What is wrong with the schema, before the server is asked.
+ * @param {Pick<Form, "form" | "schema">} form
+ * @returns {{ why: string | null } | null} why it is no JSON, null: it is empty; null in place of it all: nothing is
+ */
+export function schemaFault({ form, schema }) {
+  if (form !== "json_schema") return null;
+  if (schema.trim() === "") return { why: null };
+  try {
+    JSON.parse(schema);
+    return null;
+  } catch (error) {
+    return { why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 /** @param {string} json @returns {unknown} */
 function valueOf(json) {
   try {

@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { t, tCode } from "../core/i18n.js";
 import { gpus } from "../core/store.js";
-import { PRIORITIES, STRATEGIES } from "./request.js";
+import { PRIORITIES, schemaFault, STRATEGIES } from "./request.js";
 import { change, form } from "./state.js";
 
 /** @typedef {import("./request.js").Form} Form */
@@ -64,20 +64,29 @@ function FormFields() {
     <legend>${t("play.form")}</legend>
     <${Choice} name="form" label=${t("play.answerIs")} empty=${t("play.anyText")} options=${forms} />
     <${Field} name="logprobs" label=${t("play.logprobs")} hint=${t("play.none")} />
-    ${
-      form.value.form === "json_schema" &&
-      html`<label class="wide">
-        ${t("play.schema")}
-        <textarea
-          rows="6"
-          spellcheck=${false}
-          placeholder=${SCHEMA_HINT}
-          value=${form.value.schema}
-          onInput=${onField("schema")}
-        ></textarea>
-      </label>`
-    }
+    ${form.value.form === "json_schema" && html`<${SchemaField} />`}
   </fieldset>`;
+}
+
+/** The schema, and what is wrong with it. */
+function SchemaField() {
+  const fault = schemaFault(form.value);
+  return html`<label class="wide">
+      ${t("play.schema")}
+      <textarea
+        name="schema"
+        rows="6"
+        spellcheck=${false}
+        placeholder=${SCHEMA_HINT}
+        aria-invalid=${fault !== null}
+        aria-describedby="schema-fault"
+        value=${form.value.schema}
+        onInput=${onField("schema")}
+      ></textarea>
+    </label>
+    <p id="schema-fault" class="note wide" aria-live="polite">
+      ${fault !== null && (fault.why === null ? t("play.schemaEmpty") : t("play.schemaBroken", { why: fault.why }))}
+    </p>`;
 }
 
 function PlacementFields() {
