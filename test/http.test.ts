@@ -532,6 +532,7 @@ const ANY = {
   batchId: undefined,
   taskType: undefined,
   gpuId: undefined,
+  model: undefined,
   since: undefined,
   until: undefined,
   after: undefined,
