@@ -15,13 +15,17 @@ function many<Item>(count: number, make: (at: number) => Item): Item[] {
 
 /** A schema that is refused, with the place and words of the sentence. */
 const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: string, why: RegExp]>> = {
-  "no schema": ["x", "", /A schema is an object, true or false/],
+  "no schema": ["x", "", /A schema must be an object, true or false; got "x"/],
   "no type": [
     { properties: { a: { type: "text" } } },
     "/properties/a/type",
-    /the name of a JSON type; here it is "text"/,
+    /^type must be the name of a JSON type, or a list of them; got "text"; perhaps string was meant\.$/,
   ],
-  "a keyword with a wrong value": [{ items: { minimum: "3" } }, "/items/minimum", /minimum is a number/],
+  "a keyword with a wrong value": [
+    { items: { minimum: "3" } },
+    "/items/minimum",
+    /^minimum must be a number; got "3"\.$/,
+  ],
   "nested too deep": [nested(5000, (not) => ({ not })), "", /nested too deep/],
   "too long": [{ description: "x".repeat(300_000) }, "", /300018 characters; at most 262144/],
   "a reference to elsewhere": [{ $ref: "http://example.com/x.json" }, "/$ref", /leads out of the schema/],
@@ -36,7 +40,38 @@ const REFUSED: Readonly<Record<string, readonly [schema: unknown, pointer: strin
     "",
     /No value can match/,
   ],
-  "nothing in common": [{ type: "string", enum: [1] }, "", /No value can match/],
+  "nothing in common": [{ type: "string", enum: [1] }, "/enum", /^With this, no value can match the schema\.$/],
+  "a required key that is not allowed": [
+    { properties: { a: {} }, additionalProperties: false, required: ["b"], type: "object" },
+    "/required",
+    /With this, no value can match/,
+  ],
+  "a required key without a value": [
+    {
+      type: "object",
+      required: ["a"],
+      properties: { a: { type: "object", required: ["b"], properties: { b: { type: "string", enum: [1] } } } },
+    },
+    "/properties/a/properties/b/enum",
+    /With this, no value can match/,
+  ],
+  "a type that is nearly one": [{ type: ["objct"] }, "/type", /; got "objct"; perhaps object was meant\.$/],
+  "a type that is none": [
+    { type: 7 },
+    "/type",
+    /; got 7; known are null, boolean, number, string, array, object, integer\.$/,
+  ],
+  "names that are no list": [{ required: "a" }, "/required", /^This must be a list of names; got "a"\.$/],
+  "no regular expression": [
+    { properties: { a: { pattern: "(" } } },
+    "/properties/a/pattern",
+    /^This is no regular expression of ECMAScript: unterminated group\.$/,
+  ],
+  "no regular expression of this dialect": [
+    { patternProperties: { "(?i)x": {} } },
+    "/patternProperties/(?i)x",
+    /^This is no regular expression of ECMAScript: invalid group\.$/,
+  ],
   "too many items": [{ type: "array", minItems: 1e9 }, "/minItems", /at most 100000/],
   "a pattern with too many states": [{ type: "string", pattern: "(x{1,1000}){1,1000}" }, "", /more than 250000 steps/],
 };
@@ -67,7 +102,7 @@ const LOOSER: Readonly<Record<string, readonly [schema: unknown, pointers: reado
   ],
   "items that differ": [{ type: "array", items: { type: "string" }, uniqueItems: true }, ["/uniqueItems"]],
   "looking behind": [{ type: "string", pattern: "(?<=a)b" }, ["/pattern"]],
-  "no regular expression": [{ type: "string", pattern: "(" }, ["/pattern"]],
+  "escapes that Unicode's rules refuse": [{ type: "string", pattern: "^[\\w\\-\\.]\\A$" }, []],
   "a divisor with many remainders": [{ type: "integer", multipleOf: 123_457 }, ["/multipleOf"]],
 };
 

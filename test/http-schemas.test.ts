@@ -17,7 +17,7 @@ const tool = (parameters: unknown, strict?: boolean, name = "look") => ({ functi
 
 test("a schema that cannot be used is refused with its place, before there is a task", async (t) => {
   const { app, tasks } = testServer(t);
-  const place = `${FIELD} at /properties/a~1b/type cannot be used: type is `;
+  const place = `${FIELD} at /properties/a~1b/type cannot be used: type must be `;
   for (const path of ["/predict", "/predict?dry_run=true"]) {
     const said = refusal(await post(app, path, { text: "x", ...form(WRONG) }), 400, "invalid_input");
     assert.ok(said.startsWith(place), said);
@@ -32,7 +32,7 @@ test("a schema that cannot be used is refused with its place, before there is a 
   assert.match(told, /^tools\[1\]\.function\.parameters at \/properties\/a~1b\/type cannot be used/);
   const ofOther = { text: "x", tools: [tool({ anyOf: [{ type: "string" }, { type: "array" }] })] };
   const why = refusal(await post(app, "/predict", ofOther), 400, "invalid_input");
-  assert.equal(why, "tools[0].function.parameters cannot be used: no value can match the schema.");
+  assert.equal(why, "tools[0].function.parameters at /anyOf cannot be used: with this, no value can match the schema.");
   const error = envelopeOf(await ask(app, CHAT, { messages: MESSAGES, ...form(WRONG), batch: 1 }), 400);
   assert.deepEqual([error.param, error.code], [FIELD, "invalid_input"]);
   assert.ok(error.message.startsWith(place), error.message);
@@ -112,4 +112,50 @@ test("the schemas of all tasks together have a bound, however often one stands f
   assert.equal(said, "The schemas of all tasks together must be at most 2000 bytes as JSON (limits.max_body_bytes).");
   const error = envelopeOf(await ask(app, CHAT, { messages: MESSAGES, n: most + 1, ...form(schema) }), 400);
   assert.equal(error.param, "n");
+});
+
+test("what a schema says in vain is warned of, strict or not, and refused of nobody", async (t) => {
+  const { app, tasks } = testServer(t);
+  const vain = {
+    additionalProperties: false,
+    type: "object",
+    properties: { "a/b": { type: "string", format: "date-tiem" } },
+  };
+  const told = "perhaps date-time was meant.";
+  for (const strict of [false, true]) {
+    const { statusCode, headers } = await post(app, "/predict", { text: "x", ...form(vain, strict) });
+    const warning = `${FIELD} at /properties/a~1b/format: this is no known format and does nothing; ${told}`;
+    assert.deepEqual([statusCode, headers["x-warning"]], [200, warning]);
+  }
+  const ofTool = await post(app, "/predict", { text: "x", tools: [tool({ propertys: {}, requird: [] }, true)] });
+  const where = "tools[0].function.parameters at ";
+  const does = "this is no keyword and does nothing; perhaps";
+  assert.equal(
+    ofTool.headers["x-warning"],
+    `${where}/propertys: ${does} properties was meant. ${where}/requird: ${does} required was meant.`,
+  );
+  const wrapped = { name: "x", schema: { type: "object" } };
+  const { headers } = await ask(app, CHAT, { messages: MESSAGES, ...form(wrapped) });
+  assert.equal(
+    headers["x-warning"],
+    `${FIELD}: it has no keyword, and allows any JSON; perhaps its field schema was meant.`,
+  );
+  assert.equal(tasks.submitted.length, 4);
+});
+
+test("a form beside a tool that must be called is said to do nothing, once", async (t) => {
+  const { app } = testServer(t);
+  const exact = form({ type: "object" });
+  const warned = async (path: string, body: object) => (await post(app, path, body)).headers["x-warning"];
+  const idle = "response_format does nothing here: tool_choice asks for a call, and a call has no text beside it.";
+  const named = { type: "function", function: { name: "look" } };
+  for (const choice of ["required", named]) {
+    const fields = { ...exact, tools: [tool({})], tool_choice: choice };
+    assert.equal(await warned("/predict", { text: "x", ...fields }), idle);
+    assert.equal(await warned("/batch_predict", { batch: ["x", "y"], ...fields }), `batch[0].${idle}`);
+    const json = { ...fields, response_format: { type: "json_object" } };
+    assert.equal((await ask(app, CHAT, { messages: MESSAGES, n: 2, ...json })).headers["x-warning"], idle);
+  }
+  for (const choice of ["auto", "none"])
+    assert.equal(await warned("/predict", { text: "x", ...exact, tools: [tool({})], tool_choice: choice }), undefined);
 });

@@ -16,7 +16,10 @@ const NEVER = `"${"a".repeat(60)}!"`;
 test("a schema is compiled, with what no grammar can say of it, or refused with its place", async () => {
   const thread = new SchemaThread();
   const exact = { type: "object", properties: { a: { type: "integer" } }, additionalProperties: false };
-  assert.deepEqual(await thread.ask(compile(exact), "ada"), { kind: "verdict", verdict: { fits: true, inexact: [] } });
+  assert.deepEqual(await thread.ask(compile(exact), "ada"), {
+    kind: "verdict",
+    verdict: { fits: true, inexact: [], notes: [] },
+  });
   const loose = await thread.ask(compile({ properties: { "a/b": { uniqueItems: true } } }), "ada");
   assert.ok(loose.kind === "verdict" && loose.verdict.fits);
   assert.equal(loose.verdict.inexact[0]!.pointer, "/properties/a~1b/uniqueItems");
@@ -91,7 +94,7 @@ class NotingThread extends SchemaThread {
   }
 }
 
-const FITS: Reply = { kind: "verdict", verdict: { fits: true, inexact: [] } };
+const FITS: Reply = { kind: "verdict", verdict: { fits: true, inexact: [], notes: [] } };
 
 test("one schema that many send at once is looked at once, and later not again", async () => {
   const thread = new NotingThread();
@@ -100,7 +103,7 @@ test("one schema that many send at once is looked at once, and later not again",
   assert.deepEqual(thread.asked, ["{}"]);
   thread.replies[0]!(FITS);
   assert.equal(new Set(await Promise.all(many)).size, 1);
-  assert.deepEqual(verdicts.of("{}", "ada"), { fits: true, inexact: [] });
+  assert.deepEqual(verdicts.of("{}", "ada"), { fits: true, inexact: [], notes: [] });
   for (let index = 0; index < 2001; index++) {
     const coming = verdicts.of(`{"title":"${index}"}`, "ada");
     thread.replies.at(-1)!(FITS);
@@ -114,11 +117,11 @@ test("what a verdict says is no longer than a person reads, whoever chose the wo
   const thread = new NotingThread();
   const coming = new Verdicts(thread).of("{}", "ada");
   const inexact = Array.from({ length: 9 }, () => ({ pointer: `/${"😀".repeat(500)}`, why: "x".repeat(9000) }));
-  thread.replies[0]!({ kind: "verdict", verdict: { fits: true, inexact } });
+  thread.replies[0]!({ kind: "verdict", verdict: { fits: true, inexact, notes: inexact } });
   const verdict = await coming;
   assert.ok(verdict.fits);
-  assert.equal(verdict.inexact.length, 4);
-  for (const { pointer, why } of verdict.inexact) {
+  assert.deepEqual([verdict.inexact.length, verdict.notes.length], [4, 4]);
+  for (const { pointer, why } of [...verdict.inexact, ...verdict.notes]) {
     assert.ok(pointer.length <= 300 && pointer.isWellFormed() && pointer.endsWith("…"), pointer);
     assert.equal(why.length, 300);
   }

@@ -1,5 +1,6 @@
 /** What a thread that looks at schemas is asked, and its answers. */
 import { type Inexact } from "../grammar/expansion.ts";
+import { type Note } from "../grammar/notes.ts";
 
 /** A schema as JSON, and what is wanted of it. */
 export type Question =
@@ -14,6 +15,8 @@ export type Verdict =
       readonly fits: true;
       /** What a grammar cannot say of it; empty: a grammar says all of it. */
       readonly inexact: readonly Inexact[];
+      /** What is no fault of the schema, and was hardly meant. */
+      readonly notes: readonly Note[];
     }
   | {
       readonly fits: false;

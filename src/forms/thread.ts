@@ -2,6 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { compileSchema } from "../grammar/compile.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../grammar/limits.ts";
+import { notesOf } from "../grammar/notes.ts";
 import { checked } from "./check.ts";
 import { type Question, type Ready, type Reply, type Verdict } from "./messages.ts";
 
@@ -19,7 +20,7 @@ async function answer(question: Question): Promise<void> {
 
 function compiled(schema: unknown): Verdict {
   try {
-    return { fits: true, inexact: compileSchema(schema, GRAMMAR_LIMITS).inexact };
+    return { fits: true, inexact: compileSchema(schema, GRAMMAR_LIMITS).inexact, notes: notesOf(schema) };
   } catch (error) {
     // V8 has no other word for a recursion that is too deep: writing the grammar may be that too.
     if (error instanceof RangeError) return { fits: false, pointer: "", why: "The schema is nested too deep." };

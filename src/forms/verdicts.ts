@@ -1,5 +1,7 @@
 /** Whether schemas can be compiled, as far as the server has to know: what is compiled is made again where it is used. */
 import { createHash } from "node:crypto";
+import { type Inexact } from "../grammar/expansion.ts";
+import { type Note } from "../grammar/notes.ts";
 import { type Verdict } from "./messages.ts";
 import { SchemaThread, TooMuch } from "./schema-thread.ts";
 
@@ -12,7 +14,7 @@ const LONGEST = 300;
 
 export class Verdicts {
   readonly #thread: SchemaThread;
-  /** By a hash of the schema; the least recently used first. Each takes some hundred bytes, or `MOST_PLACES` times `LONGEST` twice. */
+  /** By a hash of the schema; the least recently used first. Each takes some hundred bytes, or `MOST_PLACES` times `LONGEST` four times. */
   readonly #known = new Map<string, Verdict>();
   /** Those that are being made. */
   readonly #coming = new Map<string, Promise<Verdict>>();
@@ -62,8 +64,11 @@ export class Verdicts {
 /** Of places and words that a stranger has chosen, no more than a person reads. */
 function bounded(verdict: Verdict): Verdict {
   if (!verdict.fits) return { fits: false, pointer: short(verdict.pointer), why: short(verdict.why) };
-  const places = verdict.inexact.slice(0, MOST_PLACES);
-  return { fits: true, inexact: places.map(({ pointer, why }) => ({ pointer: short(pointer), why: short(why) })) };
+  return { fits: true, inexact: places(verdict.inexact), notes: places(verdict.notes) };
+}
+
+function places(all: readonly (Inexact | Note)[]): readonly Note[] {
+  return all.slice(0, MOST_PLACES).map(({ pointer, why }) => ({ pointer: short(pointer), why: short(why) }));
 }
 
 function short(text: string): string {

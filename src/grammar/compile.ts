@@ -71,10 +71,16 @@ class Compiler {
     const root = this.#valueOf([must(this.#expansion.nodes.root)]);
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) next();
     const grammar = productive(root);
-    if (grammar === null) throw new SchemaError("", "No value can match the schema.");
+    if (grammar === null) throw this.#impossible();
     const excess = excessOf(grammar, gbnfOf(grammar), this.#limits);
     if (excess !== null) throw new SchemaError("", `Its grammar ${excess}.`);
     return { grammar, steps: this.#work.steps, inexact: this.#expansion.inexact };
+  }
+
+  #impossible(): SchemaError {
+    const place = this.#expansion.conflictIn(this.#expansion.nodes.root);
+    if (place === null) return new SchemaError("", "No value can match the schema.");
+    return new SchemaError(place, "With this, no value can match the schema.");
   }
 
   /** The values that meet all demands. */

@@ -1,10 +1,10 @@
 /** From schemas to shapes: what a list of demands comes to, keyword by keyword. */
-import { type Meanings } from "./group.ts";
+import { below, type Meanings } from "./group.ts";
 import { groupsOf } from "./keywords.ts";
 import { type Languages } from "./language.ts";
 import { SchemaError, type Work } from "./limits.ts";
 import { Meeting } from "./meet.ts";
-import { type SchemaNode, type SchemaNodes } from "./schema-node.ts";
+import { isObject, type JsonObject, type SchemaNode, type SchemaNodes } from "./schema-node.ts";
 import { type Demand, type Demands, demandsKey, FreeShapes, isImpossible, joinDemands, type Union } from "./shape.ts";
 
 /** A part of a schema that the grammar leaves looser than the schema has it. */
@@ -68,6 +68,39 @@ export class Expansion implements Meanings {
     }
     this.#combined.set(key, found);
     return found;
+  }
+
+  /**
+   * The keyword of a schema that leaves nothing of what those before it allow; null where that is not so simple.
+   * @returns a JSON pointer @throws SchemaError as `shapesOf`
+   */
+  conflictIn(node: SchemaNode): string | null {
+    const { schema } = node;
+    if (typeof schema === "boolean") return null;
+    let left: Union = this.free.all;
+    // People read a type first, wherever it stands.
+    const groups = groupsOf(schema).toSorted(
+      (one, other) => Number(other.name === "type") - Number(one.name === "type"),
+    );
+    for (const group of groups) {
+      const both = this.meeting.unions(left, group.asked(this, node, schema));
+      const keyword = group.keywords.findLast((name) => schema[name] !== undefined)!;
+      if (both?.length === 0) return this.#conflictBelow(node, schema) ?? `${node.pointer}/${keyword}`;
+      left = both ?? left;
+    }
+    return null;
+  }
+
+  /** Where a required property is impossible by itself. */
+  #conflictBelow(node: SchemaNode, { required, properties }: JsonObject): string | null {
+    if (!Array.isArray(required) || !isObject(properties)) return null;
+    for (const name of required.filter((one: unknown) => typeof one === "string")) {
+      const value = Object.hasOwn(properties, name) ? properties[name] : undefined;
+      if (!isObject(value)) continue;
+      const child = below(this, node, value, "properties", name);
+      if (this.isEmpty([{ node: child, negated: false }])) return this.conflictIn(child) ?? child.pointer;
+    }
+    return null;
   }
 
   /** What one of them allows. */

@@ -148,6 +148,24 @@ const OUTER: Readonly<Record<string, string>> = {
 /** Formats of strings that no grammar can say, or whose checkers know more than the standard says. */
 const UNSAID: ReadonlySet<string> = new Set(["regex", "idn-hostname", "iso-time", "iso-date-time"]);
 
+/** Formats that programs write into schemas for other programs: pydantic, zod, OpenAPI's registry. They ask for nothing here. */
+const OTHERS: ReadonlySet<string> = new Set(
+  (
+    "base64 base64url binary char cidrv4 cidrv6 color commonmark cuid cuid2 date-time-local decimal decimal128 directory-path double double-int " +
+    "e164 emoji file-path float guid html http-date int16 int8 ipv4interface ipv4network ipv6interface ipv6network ipvanyaddress ipvanyinterface " +
+    "ipvanynetwork json-string jwt ksuid lowercase mac markdown media-range multi-host-uri nanoid password path phone safeint textarea time-delta " +
+    "time-local uint16 uint32 uint64 uint8 ulid unixtime uppercase uri-path uuid1 uuid3 uuid4 uuid5 uuid6 uuid7 uuid8 xid"
+  ).split(" "),
+);
+
+/** The formats that ask for something. */
+export const FORMATS: readonly string[] = [...Object.keys(STRINGS), ...Object.keys(NUMBERS), ...UNSAID];
+
+/** Whether anybody means something by a format of this name. */
+export function isFormat(name: string): boolean {
+  return FORMATS.includes(name) || OTHERS.has(name);
+}
+
 /** A pattern of whole strings; `null` where the format is known and cannot be said; undefined where it asks nothing of strings. */
 export function formatPattern(name: string): string | null | undefined {
   if (Object.hasOwn(STRINGS, name)) return `^(?:${STRINGS[name]})$`;

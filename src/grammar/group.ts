@@ -53,10 +53,7 @@ export function countOf(node: SchemaNode, schema: JsonObject, keyword: string, o
   if (value === undefined) return otherwise;
   if (typeof value === "number" && value >= 0 && Number.isInteger(value)) {
     if (!keyword.startsWith("min") || value <= LARGEST_MINIMUM) return value;
-    throw new SchemaError(
-      `${node.pointer}/${keyword}`,
-      `${keyword} is at most ${LARGEST_MINIMUM}; here it is ${value}.`,
-    );
+    throw new SchemaError(`${node.pointer}/${keyword}`, `${keyword} must be at most ${LARGEST_MINIMUM}; got ${value}.`);
   }
   throw wrong(node, keyword, "a whole number from 0 on", value);
 }
@@ -75,9 +72,9 @@ export function mapOf(node: SchemaNode, schema: JsonObject, keyword: string): Js
 
 export function namesOf(pointer: string, value: unknown): readonly string[] {
   if (Array.isArray(value) && value.every((name) => typeof name === "string")) return value;
-  throw new SchemaError(pointer, `This is a list of names; here it is ${nameOf(value)}.`);
+  throw new SchemaError(pointer, `This must be a list of names; got ${nameOf(value)}.`);
 }
 
 export function wrong(node: SchemaNode, keyword: string, what: string, value: unknown): SchemaError {
-  return new SchemaError(`${node.pointer}/${escaped(keyword)}`, `${keyword} is ${what}; here it is ${nameOf(value)}.`);
+  return new SchemaError(`${node.pointer}/${escaped(keyword)}`, `${keyword} must be ${what}; got ${nameOf(value)}.`);
 }

@@ -1,11 +1,13 @@
 /** Keywords about types, single values, numbers and strings. */
+import { isMistyped } from "../common/mistyped.ts";
 import { formatPattern, formatRange, outerPattern } from "./formats.ts";
 import { countOf, type Group, type Meanings, listOf, must, mustNot, wrong } from "./group.ts";
 import { type Language } from "./language.ts";
+import { SchemaError } from "./limits.ts";
 import { besides, fractionLanguage, multipleLanguage, noMultipleLanguage } from "./numbers.ts";
 import { PatternError } from "./pattern.ts";
 import { patternLanguage } from "./pattern-language.ts";
-import { isObject, type JsonObject, type SchemaNode } from "./schema-node.ts";
+import { isObject, type JsonObject, nameOf, type SchemaNode } from "./schema-node.ts";
 import {
   type ArrayShape,
   type Demands,
@@ -21,10 +23,32 @@ import {
 
 const TYPES: ReadonlySet<string> = new Set([...KINDS, "integer"]);
 
+/** What types are called elsewhere. */
+const ALSO_CALLED: Readonly<Record<string, string>> = {
+  bool: "boolean",
+  dict: "object",
+  double: "number",
+  float: "number",
+  int: "integer",
+  list: "array",
+  none: "null",
+  str: "string",
+  text: "string",
+};
+
+function noType(node: SchemaNode, given: unknown): SchemaError {
+  const what = "the name of a JSON type, or a list of them";
+  const name = typeof given === "string" ? given.toLowerCase() : "";
+  const called = Object.hasOwn(ALSO_CALLED, name) ? ALSO_CALLED[name] : undefined;
+  const meant = called ?? [...TYPES].find((type) => isMistyped(type, name));
+  const known = meant === undefined ? `known are ${[...TYPES].join(", ")}` : `perhaps ${meant} was meant`;
+  return new SchemaError(`${node.pointer}/type`, `type must be ${what}; got ${nameOf(given)}; ${known}.`);
+}
+
 function typesOf(node: SchemaNode, schema: JsonObject): ReadonlySet<string> {
   const listed: readonly unknown[] = Array.isArray(schema["type"]) ? schema["type"] : [schema["type"]];
   for (const type of listed) {
-    if (typeof type !== "string" || !TYPES.has(type)) throw wrong(node, "type", "the name of a JSON type", type);
+    if (typeof type !== "string" || !TYPES.has(type)) throw noType(node, type);
   }
   return new Set([...(listed as string[]), ...(schema["nullable"] === true ? ["null"] : [])]);
 }
@@ -243,14 +267,18 @@ const lengths: Group = {
   },
 };
 
-/** The language of a pattern; null, and a note, where no grammar can say it. */
+/** The language of a pattern; null, and a note, where no grammar can say it. @throws SchemaError for what is no regular expression */
 export function languageOf(meanings: Meanings, pointer: string, source: string): Language | null {
   try {
     return patternLanguage(meanings.languages, source);
   } catch (error) {
-    if (!(error instanceof PatternError) && !(error instanceof SyntaxError)) throw error;
-    const why = error instanceof SyntaxError ? "it is no regular expression" : error.message;
-    meanings.note(pointer, `The pattern cannot be said by a grammar: ${why}.`);
+    if (error instanceof SyntaxError) {
+      // V8 repeats the pattern in front of the reason.
+      const reason = error.message.split(": ").at(-1)!.toLowerCase();
+      throw new SchemaError(pointer, `This is no regular expression of ECMAScript: ${reason}.`);
+    }
+    if (!(error instanceof PatternError)) throw error;
+    meanings.note(pointer, `The pattern cannot be said by a grammar: ${error.message}.`);
     return null;
   }
 }

@@ -12,6 +12,9 @@ const GROUPS: ReadonlyMap<string, Group> = new Map(
   ),
 );
 
+/** Those that ask for something, and those that say how others are meant. */
+export const KEYWORDS: ReadonlySet<string> = new Set([...GROUPS.keys(), "then", "else", "minContains", "maxContains"]);
+
 /**
  * The groups of a schema's keywords, in their order there, but `properties` first: its order is that of the keys. Unknown keywords ask for nothing.
  */

@@ -13,7 +13,14 @@ export interface SchemaNode {
 }
 
 /** Keywords whose values are schemas by name. */
-const MAPS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"]);
+export const MAPS: ReadonlySet<string> = new Set([
+  "properties",
+  "patternProperties",
+  "$defs",
+  "definitions",
+  "dependentSchemas",
+  "dependencies",
+]);
 /** Keywords whose values are data. */
 const DATA = new Set(["enum", "const", "default", "examples", "example"]);
 
@@ -53,7 +60,7 @@ export class SchemaNodes {
   at(value: unknown, pointer: string): SchemaNode {
     if (typeof value === "boolean") return this.#nodes.get(value) ?? this.#add(value, value, pointer);
     if (!isObject(value)) {
-      throw new SchemaError(pointer, `A schema is an object, true or false; this is ${nameOf(value)}.`);
+      throw new SchemaError(pointer, `A schema must be an object, true or false; got ${nameOf(value)}.`);
     }
     return this.#nodes.get(value) ?? this.#add(value, value, pointer);
   }
@@ -78,7 +85,7 @@ export class SchemaNodes {
   resolve(node: SchemaNode, keyword: string, reference: unknown): SchemaNode {
     const pointer = `${node.pointer}/${keyword}`;
     if (typeof reference !== "string")
-      throw new SchemaError(pointer, `${keyword} is a text; this is ${nameOf(reference)}.`);
+      throw new SchemaError(pointer, `${keyword} must be a text; got ${nameOf(reference)}.`);
     const base = typeof node.schema === "boolean" ? NOWHERE : (this.#bases.get(node.schema) ?? NOWHERE);
     const url = URL.canParse(reference, base) ? new URL(reference, base) : null;
     if (url === null) throw new SchemaError(pointer, `${keyword} "${reference}" is no address.`);

@@ -2,8 +2,9 @@
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { type Verdict } from "../forms/messages.ts";
+import { type Inexact } from "../grammar/expansion.ts";
 import { Verdicts } from "../forms/verdicts.ts";
-import { argumentsSchema, type JsonSchema, type Request } from "../request.ts";
+import { type AnswerFormat, argumentsSchema, type JsonSchema, type Request } from "../request.ts";
 import { type TaskInput } from "../task.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { warn } from "./warnings.ts";
@@ -25,6 +26,7 @@ interface Asked {
 
 const CHECKED = "it is checked when the answer is there";
 const NOT_CHECKED = "the arguments of a call may be others";
+const IDLE = "response_format does nothing here: tool_choice asks for a call, and a call has no text beside it.";
 
 interface SubmittedBy {
   readonly user: string;
@@ -69,15 +71,19 @@ async function checkSchemas(inputs: readonly TaskInput[], by: SubmittedBy): Prom
   const warnings: string[] = [];
   /** Bytes of those that were looked at: what stands beside a batch is one value in all items. */
   const sizes = new Map<JsonSchema, number>();
+  const idle = new Set<AnswerFormat>();
   let bytes = 0;
   for (const [index, { request }] of inputs.entries()) {
-    for (const asked of schemasOf(request, by.inBatch ? `batch[${index}].` : "")) {
+    const where = by.inBatch ? `batch[${index}].` : "";
+    const format = idleFormat(request);
+    if (format !== null && !idle.has(format)) warnings.push(`${where}${IDLE}`);
+    if (format !== null) idle.add(format);
+    for (const asked of schemasOf(request, where)) {
       let size = sizes.get(asked.schema);
       if (size === undefined) {
         const json = JSON.stringify(asked.ofArguments ? argumentsSchema(asked.schema) : asked.schema);
         sizes.set(asked.schema, (size = Buffer.byteLength(json)));
-        const warning = warningOf(asked, await verdicts.of(json, by.user));
-        if (warning !== null) warnings.push(warning);
+        warnings.push(...warningsOf(asked, await verdicts.of(json, by.user)));
       }
       bytes += size;
       if (bytes > by.maxBytes) throw tooMuch(by);
@@ -112,15 +118,30 @@ function* schemasOf(request: Request, where: string): Iterable<Asked> {
   }
 }
 
+/** A form that comes to nothing, as the model has to call a tool; null: there is none. */
+function idleFormat(request: Request): AnswerFormat | null {
+  if (request.kind !== "chat" || request.tools === undefined || request.tools.choice === "auto") return null;
+  return request.format ?? null;
+}
+
 /** @throws {AltLasError} it cannot be used */
-function warningOf({ field, isStrict, otherwise }: Asked, verdict: Verdict): string | null {
+function warningsOf(asked: Asked, verdict: Verdict): readonly string[] {
+  const { field } = asked;
   if (!verdict.fits) {
     const { pointer, why } = verdict;
     throw new AltLasError("invalid_input", `${placeIn(field, pointer)} cannot be used: ${begun(why)}`, {
       param: field,
     });
   }
-  const [first, ...others] = verdict.inexact;
+  const loose = loosenessOf(asked, verdict.inexact);
+  const notes = verdict.notes.slice(0, MOST_PLACES);
+  const sentences = notes.map(({ pointer, why }) => `${placeIn(field, pointer)}: ${begun(why)}`);
+  return loose === null ? sentences : [loose, ...sentences];
+}
+
+/** @throws {AltLasError} it is strict */
+function loosenessOf({ field, isStrict, otherwise }: Asked, inexact: readonly Inexact[]): string | null {
+  const [first, ...others] = inexact;
   if (first === undefined) return null;
   const also = others.slice(0, MOST_PLACES - 1).map(({ pointer }) => pointer);
   const what = `${placeIn(field, first.pointer)} cannot be made sure of: ${begun(first.why)}`;

@@ -1,7 +1,7 @@
 /** Answers requests that no route serves: which methods the path has, else which route was probably meant. */
 import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { distance } from "../common/validation.ts";
+import { distance } from "../common/mistyped.ts";
 import { pathOf, segmentsOf, writtenPath } from "./target.ts";
 
 interface Route {
