@@ -138,6 +138,7 @@ const ANY = {
   batchId: undefined,
   taskType: undefined,
   gpuId: undefined,
+  model: undefined,
   since: undefined,
   until: undefined,
 };
@@ -182,7 +183,7 @@ test("many tasks are canceled by what they have in common, by their ids, or both
 test("canceling many without saying which is refused", async (t) => {
   const { app, tasks } = testServer(t);
   const sentence =
-    "Name the tasks to cancel: the body must have at least one of task_ids, status, user, batch_id, task_type, gpu_id, since, until.";
+    "Name the tasks to cancel: the body must have at least one of task_ids, status, user, batch_id, task_type, gpu_id, model, since, until.";
   const responses = [
     await postNothing(app, "/tasks/cancel", AS.admin),
     await post(app, "/tasks/cancel", "", AS.admin),
