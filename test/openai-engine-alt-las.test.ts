@@ -187,7 +187,7 @@ describe("with several models on a GPU", () => {
   it("takes every route for possible where a model takes longer to load than an answer may", async () => {
     const [upstream, patience] = [
       { url: server.url, apiKey: server.key },
-      { firstByte: 0.05, token: 30 },
+      { firstByte: 0.5, token: 30 },
     ];
     const { capabilities, context } = await loaded({ ...OPENAI, model: "slow", upstream, patience });
     const all = ["chat", "completion", "embedding", "json_schema", "tools", "logprobs"];
