@@ -81,7 +81,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "tools",
-    tests: ["tool-calls"],
+    tests: ["llama-tools", "tool-calls"],
     dependsOn: ["models/**", "src/engine/*.ts", "src/engine/{llama,llama-server,tools}/**", "src/grammar/**"],
   },
   {
@@ -101,7 +101,20 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "e2e",
-    tests: ["e2e-backup", "e2e-command-line", "e2e-https", "e2e-life", "e2e-logs", "e2e-placement", "live-server"],
+    tests: [
+      "e2e-api",
+      "e2e-backup",
+      "e2e-command-line",
+      "e2e-descriptors",
+      "e2e-https",
+      "e2e-life",
+      "e2e-logs",
+      "e2e-lost-files",
+      "e2e-memory",
+      "e2e-placement",
+      "e2e-small-heap",
+      "live-server",
+    ],
     dependsOn: ["src/{auth,backup,cli,common,config,control,gpu,http,log,scheduler,store,tasks,webhooks}/**"],
   },
   {
