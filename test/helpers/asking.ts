@@ -78,24 +78,35 @@ export async function ask(
 }
 
 /**
- * Asks twice, and wants the same. Of an engine of its own: slots hold copies of one prompt that were computed in other parts, beside other
- * tasks, and so are rounded otherwise.
+ * Has an engine of its own: slots of a shared one hold copies of one prompt that were computed in other parts, beside other tasks, and so are
+ * rounded otherwise.
+ * @param request whose prompt is in the cache from then on
  */
-export async function sayTwice(
+export async function withOwn(
   { create }: RequestSubject,
   request: TextRequest,
-  said: (answer: Answer) => unknown,
+  check: (engine: Engine) => Promise<void>,
 ): Promise<void> {
   const engine = await create({});
   try {
     await engine.load();
-    // From here on the prompt is in the cache.
     await ask(engine, limited(request, 1));
-    const first = said(await ask(engine, request));
-    assert.deepEqual(said(await ask(engine, request)), first);
+    await check(engine);
   } finally {
     await engine.stop();
   }
+}
+
+/** Asks twice, and wants the same. */
+export async function sayTwice(
+  subject: RequestSubject,
+  request: TextRequest,
+  said: (answer: Answer) => unknown,
+): Promise<void> {
+  await withOwn(subject, request, async (engine) => {
+    const first = said(await ask(engine, request));
+    assert.deepEqual(said(await ask(engine, request)), first);
+  });
 }
 
 /** @param last none of them is empty */

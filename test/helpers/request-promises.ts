@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { factsOf, type Need, type TextRequest } from "../../src/request.ts";
 import { type Engine } from "../../src/engine/engine.ts";
-import { ask, chatOf, type RequestSubject, STORY, textOf, type Where } from "./asking.ts";
+import { ask, chatOf, type RequestSubject, STORY, textOf, type Where, withOwn } from "./asking.ts";
 import { abortAll, prompts, SLOTS, started } from "./engines.ts";
 import { keepsForms } from "./form-promises.ts";
 import { tellsLogprobs } from "./logprob-promises.ts";
@@ -193,17 +193,20 @@ function drawn(seed?: number): TextRequest {
   });
 }
 
-function seeds({ repeats, draws }: RequestSubject, where: Where): void {
+function seeds(subject: RequestSubject, where: Where): void {
+  const { repeats, draws } = subject;
   if (repeats)
-    where(["seed"], "gives the same text again for the same seed, alone or among others", async (engine) => {
-      for (const seed of [0, 42, 2 ** 32 - 1]) {
-        const alone = await ask(engine, drawn(seed));
-        const others = await Promise.all(prompts(SLOTS - 1).map((text) => started(engine, text, 4000, 1)));
-        const among = await ask(engine, drawn(seed));
-        await abortAll(others);
-        assert.equal(among.text, alone.text, String(seed));
-      }
-    });
+    where(["seed"], "gives the same text again for the same seed, alone or among others", () =>
+      withOwn(subject, drawn(0), async (engine) => {
+        for (const seed of [0, 42, 2 ** 32 - 1]) {
+          const alone = await ask(engine, drawn(seed));
+          const others = await Promise.all(prompts(SLOTS - 1).map((text) => started(engine, text, 4000, 1)));
+          const among = await ask(engine, drawn(seed));
+          await abortAll(others);
+          assert.equal(among.text, alone.text, String(seed));
+        }
+      }),
+    );
 
   if (draws)
     where(["seed"], "gives other texts for other seeds, and without one", async (engine) => {
