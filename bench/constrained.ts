@@ -1,9 +1,8 @@
 /** What answers of a form cost, and probabilities: the tasks themselves, and those beside them. */
-import { fork } from "node:child_process";
-import { join } from "node:path";
 import { type EngineOptions } from "../src/engine/engine.ts";
 import { threadPoolFor } from "../src/gpu/worker/fork-channel.ts";
 import { instructModel } from "../test/helpers/real-models.ts";
+import { startChild } from "./child.ts";
 import { type Paces, type Together } from "./constrained-tasks.ts";
 import { llamaOptions } from "./engine-options.ts";
 import { randomModel } from "./random-model.ts";
@@ -101,24 +100,7 @@ interface Tasks {
 }
 
 async function startTasks(engine: EngineOptions, environment: Readonly<Record<string, string>>): Promise<Tasks> {
-  const child = fork(join(import.meta.dirname, "constrained-tasks.ts"), { env: { ...process.env, ...environment } });
-  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const ask = <Answer>(message: EngineOptions | Together): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const onEnd = (): void => reject(new Error("the engine's process ended"));
-      child.once("exit", onEnd);
-      child.once("message", (answer) => {
-        child.off("exit", onEnd);
-        resolve(answer as Answer);
-      });
-      child.send(message);
-    });
-  await ask(engine);
-  return {
-    together: ask,
-    async stop(): Promise<void> {
-      child.disconnect();
-      await gone;
-    },
-  };
+  const child = startChild<EngineOptions | Together>("constrained-tasks.ts", { ...process.env, ...environment });
+  await child.ask(engine);
+  return { together: (order) => child.ask(order), stop: () => child.stop() };
 }

@@ -1,9 +1,8 @@
 /** The same work for an engine called directly and for servers, so that their figures can be compared. */
-import { fork } from "node:child_process";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type EngineOptions } from "../src/engine/engine.ts";
 import { threadPoolFor } from "../src/gpu/worker/fork-channel.ts";
+import { startChild } from "./child.ts";
 import { median } from "./report.ts";
 
 const PROMPT = "Once upon a time there was a little dog";
@@ -161,27 +160,12 @@ export interface DirectEngine {
 
 /** @param isChat whether each text is a conversation's only message */
 export async function startDirect(engine: EngineOptions, isChat = false): Promise<DirectEngine> {
-  const child = fork(join(import.meta.dirname, "direct.ts"), { env: { ...threadPoolFor(engine), ...process.env } });
-  // Not "close", which never comes when it is the parent who hangs up.
-  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const ask = <Answer>(message: EngineOptions | DirectOrder): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      const onEnd = (): void => reject(new Error("the engine's process ended"));
-      child.once("exit", onEnd);
-      child.once("message", (answer) => {
-        child.off("exit", onEnd);
-        resolve(answer as Answer);
-      });
-      child.send(message);
-    });
-  await ask(engine);
+  const child = startChild<EngineOptions | DirectOrder>("direct.ts", { ...threadPoolFor(engine), ...process.env });
+  await child.ask(engine);
   return {
-    pid: child.pid!,
-    throughput: (work) => ask({ what: "throughput", isChat, ...work }),
-    firstTexts: (arrivals) => ask({ what: "first texts", isChat, ...arrivals }),
-    async stop(): Promise<void> {
-      child.disconnect();
-      await gone;
-    },
+    pid: child.pid,
+    throughput: (work) => child.ask({ what: "throughput", isChat, ...work }),
+    firstTexts: (arrivals) => child.ask({ what: "first texts", isChat, ...arrivals }),
+    stop: () => child.stop(),
   };
 }

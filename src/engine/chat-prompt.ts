@@ -30,7 +30,7 @@ export function chatPromptFor(
     const sentence = "The model has no chat template, so that it takes a text, but no messages.";
     throw new EngineFailure("unsupported", sentence);
   }
-  // What is called has no form.
+  // A call has no form.
   const format = tools !== undefined && mustCall(tools) ? undefined : request.format;
   const form = formOf(request, template.tools);
   // An answer in a form is short and for a program: without thinking, which may take all of its tokens, where the template has a switch.

@@ -49,7 +49,7 @@ export class AnswerForms {
   }
 
   /**
-   * What the simulated engine says.
+   * A random text of a form, which the simulated engine says.
    * @param most characters that there is room for
    * @returns null: the signal has aborted first @throws {EngineFailure} as `gbnfOf`
    */
@@ -71,7 +71,7 @@ export class AnswerForms {
   #replyFor(form: Form): Promise<FormReply> {
     const key = JSON.stringify(form);
     const reply = this.#kept.get(key, () => this.#ask({ kind: "gbnf", form }));
-    // What was the thread's fault is tried again.
+    // A failure of the thread itself is tried again.
     reply.catch(() => this.#kept.forget(key, reply));
     return reply;
   }

@@ -1,7 +1,7 @@
 /**
  * The grammars of the forms that answers have to have. Programs ask for the same few forms again and again, so the last ones are kept.
- * Whoever took the request has compiled its schema already, to see whether it can be: nothing of that is handed on. One takes up to a second:
- * only the thread of answer-forms.ts makes any.
+ * The server has compiled the schema already, to see whether it can be: nothing of that is handed on. One takes up to a second: only the
+ * thread of answer-forms.ts makes any.
  */
 import { Kept } from "../../common/kept.ts";
 import { compileSchema } from "../../grammar/compile.ts";

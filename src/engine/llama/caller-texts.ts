@@ -47,7 +47,7 @@ export class CallerTexts {
   }
 
   /**
-   * What was rendered, cut at these names.
+   * The rendered text, cut at these names.
    * @throws {EngineFailure} `unsupported`: the template has changed a name, so that a caller's text is lost
    */
   pieces(rendered: string): readonly PromptPiece[] {

@@ -1,5 +1,5 @@
 /**
- * What the model itself makes of the next token, before anything is cut off or changed by how it is drawn. llama.cpp keeps the logits of a
+ * The probabilities that the model itself gives the next token, before anything is cut off or changed by how it is drawn. llama.cpp keeps the logits of a
  * step until the next one begins, so they can be looked at with samplers of our own, beside the one that draws. Nothing of the draw changes.
  *
  * node-llama-cpp tells probabilities only after all that the drawing does, or all of them at once, which takes ten times as long as a small
