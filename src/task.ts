@@ -42,6 +42,8 @@ export interface TaskInput extends TaskSettings {
   readonly request: Request;
   /** Set: without a `model` it means any, whichever model has its type. */
   readonly anyModel?: boolean;
+  /** What the API that it came by has to know of it later, in that API's own words; it is stored beside the task. Absent: nothing. */
+  readonly note?: string;
 }
 
 /** The settings of a task beside its request. */

@@ -63,6 +63,7 @@ class HeldStore implements Store {
       this.reads.push(Promise.withResolvers());
       return this.reads.at(-1)!.promise;
     },
+    notes: async () => new Map(),
     list: async () => ({ tasks: [], total: 0 }),
     batch: async () => null,
     endsOf: async () => [],

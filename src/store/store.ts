@@ -4,7 +4,7 @@ import type { Batch, Task } from "../task.ts";
 import type { Past, RecordedTimes } from "./gap.ts";
 import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
-import type { BatchRecord, TaskStore } from "./tasks.ts";
+import type { BatchRecord, NoteRecord, TaskStore } from "./tasks.ts";
 import type { UsageStore } from "./usage.ts";
 
 /** The store's lines for the operator. */
@@ -20,7 +20,7 @@ export interface ClockRecord {
 }
 
 /** Records that are written beside tasks. Each port adds its own kinds. */
-export type StoreRecord = BatchRecord | AnswerRecord | OutboxRecord | ClockRecord;
+export type StoreRecord = BatchRecord | NoteRecord | AnswerRecord | OutboxRecord | ClockRecord;
 
 /** Limits beyond which rows are removed. Times are by the server's clock. */
 export interface SweepLimits {

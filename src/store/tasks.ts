@@ -57,6 +57,14 @@ export interface BatchRecord {
   readonly batch: Batch;
 }
 
+/** The note of a new task, which stays as it is (`TaskInput.note`). */
+export interface NoteRecord {
+  readonly kind: "note";
+  /** Of its task. */
+  readonly seq: number;
+  readonly note: string;
+}
+
 /**
  * Tasks that were saved (`Store.save`). Promises of every implementation, beside those of the whole store (test/kits/tasks.ts,
  * test/kits/task-lists.ts):
@@ -64,12 +72,15 @@ export interface BatchRecord {
  *  2. A list is newest first, and tells how many tasks match in all. It keeps no write waiting for long, however many tasks it has to read.
  *  3. Removing a task removes its webhook deliveries. A batch that has ended is removed with its last task, and its deliveries with it.
  *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back.
+ *  5. A note is there as long as its task.
  */
 export interface TaskStore {
   /** A task without its request, which may be large. */
   get(id: string): Promise<Task | null>;
   /** The request of the task with this `seq`; null: there is no such task. */
   request(seq: number): Promise<Request | null>;
+  /** The notes of the tasks with these `seq`s, at most 1,000, by `seq`; those that have none are left out. */
+  notes(seqs: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** Newest first, and without the vectors of results. `total` says how many match, whatever `limit`, `offset` and `after` are. */
   list(filter: TaskFilter, reading?: Reading): Promise<ListedPage>;
   batch(id: string): Promise<BatchState | null>;

@@ -3,6 +3,7 @@ import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Clock } from "../common/clock.ts";
 import { type Grouping } from "../scheduler/planner.ts";
 import { type Batch, newTask, shownGpuId, type Task, TASK_EVENTS, type TaskInput, type Webhook } from "../task.ts";
+import { type NoteRecord } from "../store/tasks.ts";
 import { type BatchStatus, type Submission, type SubmitOptions } from "./task-api.ts";
 
 /** As of `TaskBookParts`. */
@@ -84,6 +85,15 @@ export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch
     createdAt,
     finishedAt: null,
   };
+}
+
+/** The notes of new tasks. @param tasks in the order of `inputs` */
+export function notesOf(inputs: readonly TaskInput[], tasks: readonly Task[]): NoteRecord[] {
+  const notes: NoteRecord[] = [];
+  for (const [index, { note }] of inputs.entries()) {
+    if (note !== undefined) notes.push({ kind: "note", seq: tasks[index]!.seq, note });
+  }
+  return notes;
 }
 
 /** The answer to a submission. */

@@ -124,6 +124,8 @@ export interface TaskApi {
   waiting(id: string): Wait | null;
   /** What a task was asked, from the store where it is not in memory; null: it was removed meanwhile. */
   requestOf(task: TaskSnapshot): Promise<Request | null>;
+  /** The notes that tasks came with (`TaskInput.note`), by their `seq`; at most 1,000 at once. Those without one are left out. */
+  notes(seqs: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */
   wait(id: string, seconds: number, signal: AbortSignal): Promise<TaskSnapshot | null>;
   /** Lets a task go on that would end with its client, who was told of it and may ask for it later. */

@@ -15,7 +15,7 @@ import { Cancellation } from "./cancellation.ts";
 import { Idempotency } from "./idempotency.ts";
 import { Idle } from "./idle.ts";
 import { LiveTasks, unknown } from "./live-tasks.ts";
-import { newBatch, NewTasks, submissionOf } from "./new-tasks.ts";
+import { newBatch, NewTasks, notesOf, submissionOf } from "./new-tasks.ts";
 import { Requests } from "./requests.ts";
 import { Subscribers } from "./subscribers.ts";
 import { type TaskBookParts } from "./task-book-parts.ts";
@@ -116,11 +116,12 @@ export class TaskBook implements TaskApi {
 
   submit(inputs: readonly TaskInput[], options: SubmitOptions, retryOf: string | null = null): Promise<Submission> {
     const { user, idempotency } = options;
-    const make = (): Task[] => this.#newTasks.make(inputs, options, retryOf);
-    if (idempotency === null) return this.#admit(make(), options, () => []);
-    return this.#idempotency.once(user, idempotency, (recordOf) =>
-      this.#admit(make(), options, (submission) => [recordOf(submission)]),
-    );
+    const admit = (recordsOf: (submission: Submission) => readonly StoreRecord[]): Promise<Submission> => {
+      const tasks = this.#newTasks.make(inputs, options, retryOf);
+      return this.#admit(tasks, options, (submission) => [...notesOf(inputs, tasks), ...recordsOf(submission)]);
+    };
+    if (idempotency === null) return admit(() => NO_RECORDS);
+    return this.#idempotency.once(user, idempotency, (recordOf) => admit((submission) => [recordOf(submission)]));
   }
 
   async retry(id: string, idempotency: SubmitOptions["idempotency"]): Promise<Submission> {
@@ -161,6 +162,10 @@ export class TaskBook implements TaskApi {
 
   async requestOf({ seq, request }: TaskSnapshot): Promise<Request | null> {
     return request ?? (await this.#store.tasks.request(seq));
+  }
+
+  notes(seqs: readonly number[]): ReturnType<TaskApi["notes"]> {
+    return this.#store.tasks.notes(seqs);
   }
 
   keep(id: string): void {

@@ -389,6 +389,8 @@ export class FakeTasks implements TaskApi {
   /** The tasks that can be followed. */
   readonly runs = new Map<string, FakeRun>();
   results: AsyncIterable<TaskSnapshot> | Iterable<TaskSnapshot> = [];
+  /** By the `seq` of their tasks. */
+  readonly noted = new Map<number, string>();
 
   countRequest(user: string): void {
     this.counted.push(user);
@@ -403,6 +405,10 @@ export class FakeTasks implements TaskApi {
     this.#mayFail();
     this.rehearsed.push({ inputs: [input], options });
     return this.dry;
+  }
+
+  async notes(seqs: readonly number[]): ReturnType<TaskApi["notes"]> {
+    return new Map([...this.noted].filter(([seq]) => seqs.includes(seq)));
   }
 
   callers(user: string | null): ReturnType<TaskApi["callers"]> {

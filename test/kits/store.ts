@@ -264,10 +264,16 @@ function oneOfEach(id: string): OfBatch[] {
   const delivery = newDelivery(id);
   const each: { readonly [Kind in OfBatch["kind"]]: Extract<OfBatch, { readonly kind: Kind }> } = {
     batch: { kind: "batch", batch: newBatch([newTask(2, { batchId: id })]) },
+    note: { kind: "note", seq: seqOf(id), note: `of ${id}` },
     idempotency: { kind: "idempotency", record: { ...KEY, key: id } },
     event: { kind: "event", delivery },
     delivery: { kind: "delivery", delivery: { ...delivery, status: "failed" } },
     secret: { kind: "secret", secret: { ...SECRET, user: id } },
   };
   return Object.values(each);
+}
+
+/** A number of its own for each short name. */
+function seqOf(id: string): number {
+  return Buffer.from(id).readUIntBE(0, Math.min(6, id.length));
 }

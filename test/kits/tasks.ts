@@ -74,6 +74,26 @@ export function exerciseTasks(name: string, make: MakePlace): void {
       assert.deepEqual({ ...first, past: EMPTY.past }, { ...EMPTY, live: [b, c, a].map(withoutRequest), lastSeq: 9 });
     });
 
+    test("notes come back by their seq, also after a restart, and go with their tasks", async (t) => {
+      const world = await opened(t, make);
+      const [a, b, bare] = [complete(run(newTask(1))), newTask(2), newTask(3)];
+      const notes = [a, b].map(({ seq }) => ({
+        kind: "note" as const,
+        seq,
+        note: JSON.stringify({ of: seq, text: "ğ".repeat(seq) }),
+      }));
+      await world.store.save([a, b, bare], notes);
+      const { store } = await world.restart();
+      const found = await store.tasks.notes([1, 2, 3, 4]);
+      assert.deepEqual(
+        [...found].toSorted(([x], [y]) => x - y),
+        notes.map(({ seq, note }) => [seq, note]),
+      );
+      assert.deepEqual([...(await store.tasks.notes([2]))], [[2, notes[1]!.note]]);
+      assert.ok(await store.tasks.remove(a.id));
+      assert.deepEqual([...(await store.tasks.notes([1, 2])).keys()], [2]);
+    });
+
     test("lastSeq survives when every task has ended", async (t) => {
       const world = await opened(t, make);
       await world.store.save([cancel(newTask(41)), complete(run(newTask(42)))]);

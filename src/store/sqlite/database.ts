@@ -134,6 +134,11 @@ export class TaskDatabase {
     return row ?? null;
   }
 
+  notes(seqs: readonly number[]): Row[] {
+    const found = "SELECT seq, note FROM notes WHERE seq IN (SELECT value FROM json_each(:seqs))";
+    return this.#sql.rows(found, { seqs: JSON.stringify(seqs) });
+  }
+
   get(id: string): Row | undefined {
     return this.#sql.rows(`${WHOLE} WHERE t.id = :id`, { id })[0];
   }

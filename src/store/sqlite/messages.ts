@@ -41,6 +41,8 @@ export interface Exchange {
   };
   /** null: there is no such task. */
   request: { request: { readonly seq: number }; value: StoredRequest | null };
+  /** Rows of `seq` and note. */
+  notes: { request: { readonly seqs: readonly number[] }; value: null };
   /** At most one row. */
   get: { request: { readonly id: string }; value: null };
   /** The rows, then how many match. */

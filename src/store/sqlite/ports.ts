@@ -48,6 +48,11 @@ export class SqliteTasks implements TaskStore {
     return value === null ? null : requestOf(value);
   }
 
+  async notes(seqs: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    const { rows } = await this.#ask("notes", { seqs });
+    return new Map(rows.map(([seq, note]) => [seq as number, note as string]));
+  }
+
   async list(filter: TaskFilter, reading: Reading = WHOLE): Promise<ListedPage> {
     if (needsScan(filter)) return this.#scanInTurn(filter, reading);
     const { rows, value } = await this.#ask("list", { filter, reading });

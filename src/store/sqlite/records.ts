@@ -6,6 +6,7 @@ import { jsonOf, parsed } from "./rows.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { Delivery, DeliveryAttempt, WebhookSecret } from "../outbox.ts";
 import type { StoreRecord } from "../store.ts";
+import type { NoteRecord } from "../tasks.ts";
 
 const BATCH_COLUMNS = {
   id: ({ id }) => id,
@@ -17,6 +18,11 @@ const BATCH_COLUMNS = {
   created_at: ({ createdAt }) => createdAt,
   finished_at: ({ finishedAt }) => finishedAt,
 } as const satisfies Columns<Batch>;
+
+const NOTE_COLUMNS = {
+  seq: ({ seq }) => seq,
+  note: ({ note }) => note,
+} as const satisfies Columns<NoteRecord>;
 
 const IDEMPOTENCY_COLUMNS = {
   user: ({ user }) => user,
@@ -79,6 +85,7 @@ const BY_ID = { id: DELIVERY_COLUMNS.id } as const satisfies Columns<Delivery>;
 /** How each kind of record is written. REPLACE deletes the row that is in the way. */
 export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   batch: insert("INSERT OR REPLACE", "batches", BATCH),
+  note: insert("INSERT OR REPLACE", "notes", namesOf(NOTE_COLUMNS)),
   idempotency: insert("INSERT OR REPLACE", "idempotency_keys", IDEMPOTENCY),
   event: `${insert("INSERT", "deliveries", DELIVERY)} ON CONFLICT (id) DO NOTHING`,
   delivery: `UPDATE deliveries SET ${assigned(namesOf(TRIED_COLUMNS))} WHERE ${assigned(namesOf(BY_ID))}`,
@@ -87,6 +94,7 @@ export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
 };
 
 const rowOfBatch = rowMaker<Batch>(BATCH_COLUMNS);
+const rowOfNote = rowMaker<NoteRecord>(NOTE_COLUMNS);
 const rowOfKey = rowMaker<IdempotencyRecord>(IDEMPOTENCY_COLUMNS);
 const rowOfDelivery = rowMaker<Delivery>(DELIVERY_COLUMNS);
 const rowOfTry = rowMaker<Delivery>({ ...TRIED_COLUMNS, ...BY_ID });
@@ -101,6 +109,8 @@ function rowOf(record: StoreRecord): Row {
   switch (record.kind) {
     case "batch":
       return rowOfBatch(record.batch);
+    case "note":
+      return rowOfNote(record);
     case "idempotency":
       return rowOfKey(record.record);
     case "event":
@@ -119,6 +129,8 @@ export function recordKey(record: StoreRecord): string {
   switch (record.kind) {
     case "batch":
       return `batch ${record.batch.id}`;
+    case "note":
+      return `note ${record.seq}`;
     case "idempotency":
       return `key ${JSON.stringify([record.record.user, record.record.key])}`;
     case "event":

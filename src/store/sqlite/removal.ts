@@ -84,6 +84,7 @@ function removeTasks(sql: Statements, counts: Counts, seqs: readonly number[]): 
       if (task === undefined) continue;
       sql.run("DELETE FROM tasks WHERE seq = :seq", { seq });
       sql.run("DELETE FROM requests WHERE seq = :seq", { seq });
+      sql.run("DELETE FROM notes WHERE seq = :seq", { seq });
       sql.run("UPDATE removed SET last_seq = max(last_seq, :seq)", { seq });
       removeDeliveries(sql, task.id);
       changes.push([task.user, task.status, -1]);

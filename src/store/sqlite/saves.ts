@@ -27,6 +27,7 @@ export function charactersOf(tasks: readonly Task[], records: readonly StoreReco
   for (const task of tasks) sum += requestCharacters(task) + (task.result?.text.length ?? 0);
   for (const record of records) {
     if (record.kind === "event") sum += record.delivery.body.length;
+    if (record.kind === "note") sum += record.note.length;
     if (record.kind === "idempotency") sum += record.record.answer.length;
   }
   return sum;

@@ -17,8 +17,12 @@ type Handlers<Of extends Kind> = {
 /** Requests that need only the database. The thread handles the others: its life, copies, and the work after a sweep. */
 export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
 
-const TASKS: Handlers<"request" | "get" | "list" | "scan" | "batch" | "ends" | "remove" | "countEnded"> = {
+const TASKS: Handlers<"request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "remove" | "countEnded"> = {
   request: (database, { seq }) => database.request(seq),
+  notes: (database, { seqs }, sendRows) => {
+    sendRows(database.notes(seqs));
+    return null;
+  },
   get: (database, { id }, sendRows) => {
     const row = database.get(id);
     if (row !== undefined) sendRows([row]);
