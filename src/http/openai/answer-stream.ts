@@ -10,18 +10,8 @@ import { beginLiveAnswer } from "../live-answer.ts";
 import { type Pings } from "../pings.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
-import { type Call, idOf, modelOf, secondsOf, usageOf } from "./calls.ts";
-import { type ChunkKind, Chunks, errorEvent } from "./chunks.ts";
-import { openAiFailure } from "./envelope.ts";
-
-const EVENT_STREAM = "text/event-stream; charset=utf-8";
-
-export interface StreamOptions {
-  readonly kind: ChunkKind;
-  readonly withUsage: boolean;
-  /** Choices of each prompt. */
-  readonly perPrompt: number;
-}
+import { type Call, modelOf } from "./calls.ts";
+import { type AnswerWriter, type StreamKind } from "./stream-kind.ts";
 
 /** How far the reader is with one choice. */
 class Choice implements Listener {
@@ -69,20 +59,20 @@ class Choice implements Listener {
 export class AnswerStream {
   readonly #reply: FastifyReply;
   readonly #call: Call;
-  readonly #options: StreamOptions;
+  readonly #kind: StreamKind;
   readonly #choices: readonly Choice[];
   readonly #begun = Promise.withResolvers<void>();
-  #chunks: Chunks | null = null;
+  #writer: AnswerWriter | null = null;
   #gpuId: number | null = null;
   #live = false;
   #blocked = false;
   #over = false;
   #stop = (): void => {};
 
-  constructor(reply: FastifyReply, call: Call, options: StreamOptions) {
+  constructor(reply: FastifyReply, call: Call, kind: StreamKind) {
     this.#reply = reply;
     this.#call = call;
-    this.#options = options;
+    this.#kind = kind;
     this.#choices = call.ids.map((_id, index) => new Choice(this, index));
   }
 
@@ -119,7 +109,7 @@ export class AnswerStream {
   }
 
   ping(): void {
-    if (!this.#blocked && !this.#over) this.#write(": ping\n\n");
+    if (!this.#blocked && !this.#over) this.#write(this.#kind.ping);
   }
 
   placed(choice: Choice, attempt: number, gpuId: number): void {
@@ -188,8 +178,8 @@ export class AnswerStream {
   }
 
   #tell(choice: Choice, deltas: readonly Delta[]): void {
-    const chunks = this.#chunksOf(choice, deltas);
-    if (chunks !== "") this.#write(chunks);
+    const pieces = this.#piecesOf(choice, deltas);
+    if (pieces !== "") this.#write(pieces);
   }
 
   #finish(choice: Choice, task: TaskSnapshot): void {
@@ -198,42 +188,42 @@ export class AnswerStream {
     if (!this.#isSame(choice, attemptNumber(task))) return;
     this.#gpuId ??= task.gpuId;
     const result = task.result!;
-    const rest = this.#chunksOf(choice, after(deltasOf(result), choice.offset));
+    const rest = this.#piecesOf(choice, after(deltasOf(result), choice.offset));
     const first = this.#firstOf(choice, null);
     choice.done = true;
-    const last = this.#made(choice).last(choice.index, result);
+    const last = this.#writerFor(choice).last(choice.index, result);
     if (!this.#choices.every(({ done }) => done)) return this.#write(first + rest + last);
     const results = this.#choices.map(({ final }) => final!.result!);
-    this.#write(first + rest + last + this.#made(choice).end(usageOf(results, this.#options.perPrompt)));
+    this.#write(first + rest + last + this.#writerFor(choice).end(results));
     this.#release();
     this.#reply.raw.end();
   }
 
-  #chunksOf(choice: Choice, deltas: readonly Delta[]): string {
-    let chunks = "";
+  #piecesOf(choice: Choice, deltas: readonly Delta[]): string {
+    let pieces = "";
     for (const delta of deltas) {
       if (lengthOf(delta) === 0) continue;
       const position = choice.offset;
       choice.offset += lengthOf(delta);
-      chunks += this.#firstOf(choice, delta) + this.#made(choice).piece(choice.index, delta, position);
+      pieces += this.#firstOf(choice, delta) + this.#writerFor(choice).piece(choice.index, delta, position);
     }
-    return chunks;
+    return pieces;
   }
 
   #firstOf(choice: Choice, next: Delta | null): string {
     if (choice.begun) return "";
     choice.begun = true;
-    return this.#made(choice).first(choice.index, next);
+    return this.#writerFor(choice).first(choice.index, next);
   }
 
   /** The first choice that says something knows which model it is. */
-  #made({ following, final }: Choice): Chunks {
-    if (this.#chunks !== null) return this.#chunks;
-    const { kind, withUsage } = this.#options;
-    const model = final === null ? (following?.now()?.model ?? "") : modelOf(final);
-    const created = secondsOf(final?.createdAt ?? following?.createdAt ?? 0);
-    this.#chunks = new Chunks(kind, { id: idOf(kind.prefix, this.#call.ids[0]!), created, model }, withUsage);
-    return this.#chunks;
+  #writerFor({ following, final }: Choice): AnswerWriter {
+    this.#writer ??= this.#kind.begin({
+      taskId: this.#call.ids[0]!,
+      createdAt: final?.createdAt ?? following?.createdAt ?? 0,
+      model: final === null ? (following?.now()?.model ?? "") : modelOf(final),
+    });
+    return this.#writer;
   }
 
   #write(text: string): void {
@@ -246,7 +236,7 @@ export class AnswerStream {
   #begin(): void {
     this.#live = true;
     if (this.#gpuId !== null) this.#reply.header("x-gpu-id", String(this.#gpuId));
-    beginLiveAnswer(this.#reply, EVENT_STREAM, "with events");
+    beginLiveAnswer(this.#reply, this.#kind.contentType, "with events");
     this.#begun.resolve();
   }
 
@@ -256,7 +246,7 @@ export class AnswerStream {
     this.#call.leave();
     if (!this.#live) return this.#begun.reject(error);
     const known = error instanceof AltLasError ? error : new AltLasError("internal_error", "Internal error.");
-    this.#reply.raw.end(errorEvent(openAiFailure(known, sentenceFor(known, this.#call.caller))));
+    this.#reply.raw.end(this.#kind.failure(known, sentenceFor(known, this.#call.caller)));
   }
 
   #left(): void {

@@ -2,17 +2,18 @@
 import { type Delta, type ToolCallDelta } from "../../output.ts";
 import { type TaskResult } from "../../task.ts";
 import { jsonLine } from "../json-line.ts";
-import { type OpenAiFailure, type Usage } from "../schemas/openai-answers.ts";
-import { chatFinishReasonOf, finishReasonOf } from "./calls.ts";
+import { chatFinishReasonOf, finishReasonOf, idOf, secondsOf, usageOf } from "./calls.ts";
+import { openAiFailure } from "./envelope.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
+import { type AnswerFacts, type AnswerWriter, EVENT_STREAM, type StreamKind } from "./stream-kind.ts";
 
-export const DONE_EVENT = "data: [DONE]\n\n";
+const DONE_EVENT = "data: [DONE]\n\n";
 
-export interface ChunkFacts {
-  readonly id: string;
-  /** Unix seconds. */
-  readonly created: number;
-  readonly model: string;
+export interface StreamOptions {
+  /** Whether the client wants the usage at the end; each chunk before then says that it has none. */
+  readonly withUsage: boolean;
+  /** Choices of each prompt. */
+  readonly perPrompt: number;
 }
 
 /** What a kind of answer calls its parts. */
@@ -63,29 +64,37 @@ function wordsOf(delta: Delta): string {
   return delta.kind === "text" || delta.kind === "reasoning" ? delta.text : "";
 }
 
+/** Answers as streams of chunks. */
+export function chunkStream(kind: ChunkKind, options: StreamOptions): StreamKind {
+  return {
+    contentType: EVENT_STREAM,
+    ping: ": ping\n\n",
+    begin: (facts) => new Chunks(kind, facts, options),
+    // It has no name, which would break clients.
+    failure: (error, sentence) => `data: ${jsonLine(openAiFailure(error, sentence))}\n\n`,
+  };
+}
+
 /** Writes the chunks of one answer. What is the same in all of them is made once. */
-export class Chunks {
+class Chunks implements AnswerWriter {
   readonly #kind: ChunkKind;
   readonly #head: string;
   readonly #end: string;
-  readonly #withUsage: boolean;
+  readonly #options: StreamOptions;
 
-  /** @param withUsage whether the client wants the usage at the end; each chunk before then says that it has none */
-  constructor(kind: ChunkKind, facts: ChunkFacts, withUsage: boolean) {
-    const { id, created, model } = facts;
+  constructor(kind: ChunkKind, { taskId, createdAt, model }: AnswerFacts, options: StreamOptions) {
+    const head = { id: idOf(kind.prefix, taskId), object: kind.object, created: secondsOf(createdAt), model };
     this.#kind = kind;
-    this.#withUsage = withUsage;
-    this.#head = `data: ${jsonLine({ id, object: kind.object, created, model }).slice(0, -1)},"choices":[`;
-    this.#end = withUsage ? `],"usage":null}\n\n` : "]}\n\n";
+    this.#options = options;
+    this.#head = `data: ${jsonLine(head).slice(0, -1)},"choices":[`;
+    this.#end = options.withUsage ? `],"usage":null}\n\n` : "]}\n\n";
   }
 
-  /** @param next what comes next; null: nothing does */
   first(index: number, next: Delta | null): string {
     const fields = this.#kind.first(next);
     return fields === "" ? "" : this.#chunk(index, fields);
   }
 
-  /** @param position of the delta in the output of its choice */
   piece(index: number, delta: Delta, position: number): string {
     const logprobs = this.#kind.logprobs(delta, position);
     return this.#chunk(index, this.#kind.piece(delta), logprobs === null ? "null" : jsonLine(logprobs));
@@ -95,18 +104,13 @@ export class Chunks {
     return this.#chunk(index, this.#kind.nothing, "null", `"${this.#kind.finishReason(result)}"`);
   }
 
-  /** What follows the last choice. @param usage undefined: it is not known */
-  end(usage: Usage | undefined): string {
-    if (!this.#withUsage) return DONE_EVENT;
-    return `${this.#head}],"usage":${JSON.stringify(usage ?? null)}}\n\n${DONE_EVENT}`;
+  end(results: readonly TaskResult[]): string {
+    const { withUsage, perPrompt } = this.#options;
+    if (!withUsage) return DONE_EVENT;
+    return `${this.#head}],"usage":${JSON.stringify(usageOf(results, perPrompt) ?? null)}}\n\n${DONE_EVENT}`;
   }
 
   #chunk(index: number, fields: string, logprobs = "null", reason = "null"): string {
     return `${this.#head}{"index":${index},${fields},"logprobs":${logprobs},"finish_reason":${reason}}${this.#end}`;
   }
-}
-
-/** The last event of an answer that has failed after it had begun. It has no name, which would break clients. */
-export function errorEvent(failure: OpenAiFailure): string {
-  return `data: ${jsonLine(failure)}\n\n`;
 }

@@ -5,7 +5,7 @@ import { type GenerationBody } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { AnswerStream } from "./answer-stream.ts";
 import { type Call, type Done, endOf } from "./calls.ts";
-import { type ChunkKind } from "./chunks.ts";
+import { type ChunkKind, chunkStream } from "./chunks.ts";
 
 /** What one kind of call is answered with. */
 export interface Answering<Answer> {
@@ -27,7 +27,7 @@ export async function respond<Answer>(
   { kind, whole }: Answering<Answer>,
 ): Promise<Answer | FastifyReply | undefined> {
   if (stream) {
-    await new AnswerStream(reply, call, { kind, withUsage, perPrompt }).start(parts, pings);
+    await new AnswerStream(reply, call, chunkStream(kind, { withUsage, perPrompt })).start(parts, pings);
     return undefined;
   }
   const tasks = await endOf(parts, call, reply);
