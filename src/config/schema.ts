@@ -95,6 +95,10 @@ export const ConfigSchema = Type.Object(
       ),
     }),
     api: section("The APIs of others that are served beside the server's own.", {
+      anthropic: Type.Boolean({
+        default: false,
+        description: "Whether Anthropic's API is served at /v1/messages.",
+      }),
       openai: section("OpenAI's API, at /v1.", {
         default_max_tokens: Type.Optional(
           Type.Integer({

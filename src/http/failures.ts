@@ -7,7 +7,7 @@ import { AltLasError, messageOf } from "../errors.ts";
 import { type AccessLog } from "./access-log.ts";
 import { lingerAfter } from "./linger.ts";
 import { type ServerParts } from "./server-parts.ts";
-import { failureFor, isOpenAi } from "./openai/envelope.ts";
+import { failureFor, triesAgain } from "./openai/envelope.ts";
 import { tellRefusal } from "./request-news.ts";
 import { endWith } from "./raw-answer.ts";
 import { ticketOf } from "./stream-tickets.ts";
@@ -39,12 +39,14 @@ export function errorHandler({ log }: ServerParts) {
 function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { raw } = reply.request;
   if (!(error instanceof TaskFailure)) tellRefusal(error);
-  const { status, body } = failureFor(raw.url, error, sentenceFor(error, caller));
+  const at = { target: raw.url, requestId: reply.request.id };
+  const { status, body, headers } = failureFor(at, error, sentenceFor(error, caller));
+  reply.headers(headers);
   // A browser asks its user for a password when it is offered Basic, and a stream that ended is no reason to.
   if (status === 401) reply.header("www-authenticate", ticketOf(reply.request) === null ? CHALLENGES : BEARER);
   if (status === 503 || status === 429) reply.header("retry-after", String(secondsOf(error)));
-  // What the server has tried as often as it makes sense, OpenAI's clients would try twice more.
-  if (error instanceof TaskFailure && isOpenAi(raw.url)) reply.header("x-should-retry", "false");
+  // What the server has tried as often as it makes sense, these clients would try twice more.
+  if (error instanceof TaskFailure && triesAgain(raw.url)) reply.header("x-should-retry", "false");
   reply.request.refusal = error.code;
   lingerAfter(raw);
   reply.code(status).send(body);

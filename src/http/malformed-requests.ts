@@ -71,6 +71,8 @@ function onceOnly(name: string): number {
   switch (name.length) {
     case 4:
       return name.toLowerCase() === "host" ? 1 : 0;
+    case 9:
+      return name.toLowerCase() === "x-api-key" ? 16 : 0;
     case 12:
       return name.toLowerCase() === "content-type" ? 2 : 0;
     case 13:

@@ -1,21 +1,16 @@
 /** `GET /openapi.json`, made from the schemas that also check the requests. */
 import swagger from "@fastify/swagger";
 import { type FastifyInstance, type FastifySchema } from "fastify";
+import { type Config } from "../config/config.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
+import { AnthropicFailure, MessageAnswer, TokenCount } from "./schemas/anthropic-answers.ts";
 import { BatchView } from "./schemas/batches.ts";
 import { ConfigAnswer } from "./schemas/config.ts";
-import { Failure, FailureRef } from "./schemas/common.ts";
+import { Failure } from "./schemas/common.ts";
 import { renewalOf } from "./live-schemas.ts";
-import { isOpenAi, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
+import { failureSchemaOf, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
-import {
-  ChatAnswer,
-  CompletionAnswer,
-  EmbeddingAnswer,
-  OpenAiFailure,
-  OpenAiFailureRef,
-  OpenAiModel,
-} from "./schemas/openai-answers.ts";
+import { ChatAnswer, CompletionAnswer, EmbeddingAnswer, OpenAiFailure, OpenAiModel } from "./schemas/openai-answers.ts";
 import { ModelView } from "./schemas/models.ts";
 import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
@@ -51,6 +46,12 @@ const SHARED_SCHEMAS = [
   EmbeddingAnswer,
   OpenAiModel,
 ];
+
+/** Those of APIs that are served only where the configuration says so, and their tags. */
+const ANTHROPIC = {
+  schemas: [AnthropicFailure, MessageAnswer, TokenCount],
+  tags: [{ name: "anthropic", description: "Anthropic's API, whose calls are tasks, too" }],
+};
 
 /** The parts of a request's schema that the document changes. */
 interface Schema {
@@ -125,8 +126,9 @@ const TAGS = [
 ];
 
 /** Prepares the document; call it before the routes are registered. */
-export function setUpOpenapi(app: FastifyInstance, version: string): void {
-  for (const schema of SHARED_SCHEMAS) app.addSchema(schema);
+export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic }: Config["api"]): void {
+  const others = anthropic ? [ANTHROPIC] : [];
+  for (const schema of [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]) app.addSchema(schema);
   const liveBodies = new Map<string, object>();
   app.decorate("liveBodies", liveBodies);
   app.register(swagger, {
@@ -139,7 +141,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string): void {
         license: { name: "MIT", identifier: "MIT" },
       },
       servers: [{ url: "/" }],
-      tags: TAGS,
+      tags: [...TAGS, ...others.flatMap(({ tags }) => tags)],
       components: {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "An API key" },
@@ -251,7 +253,7 @@ function failuresOf(
       .map((code) => `${code}: ${ERRORS[code].meaning}`);
     const headers = { ...REQUEST_ID, ...(status === 429 || status === 503 ? RETRY_AFTER : {}) };
     failures[status] = {
-      ...(isOpenAi(url) ? OpenAiFailureRef : FailureRef),
+      ...failureSchemaOf(url),
       description: meanings.join("; "),
       headers,
     };

@@ -1,5 +1,6 @@
 /** Tells callers how much they may still submit in this minute, where they have limits. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { wallTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { type TaskApi } from "../tasks/task-api.ts";
 import { type ServerParts } from "./server-parts.ts";
@@ -58,13 +59,34 @@ function openAiFields({ limit, remaining, resetSeconds }: Rate, of: string): Rec
   };
 }
 
-/** Names of both, for web pages that may read them. */
+/** The fields of Anthropic's API, whose times are dates. */
+export function anthropicHeaders({ requests, tokens }: Rates): Readonly<Record<string, string>> {
+  return {
+    ...(requests && anthropicFields(requests, "requests")),
+    ...(tokens && anthropicFields(tokens, "tokens")),
+  };
+}
+
+function anthropicFields({ limit, remaining, resetSeconds }: Rate, of: string): Record<string, string> {
+  return {
+    [`anthropic-ratelimit-${of}-limit`]: String(limit),
+    [`anthropic-ratelimit-${of}-remaining`]: String(remaining),
+    [`anthropic-ratelimit-${of}-reset`]: new Date(wallTime() + resetSeconds * 1000).toISOString(),
+  };
+}
+
+/** Names of all, for web pages that may read them. */
 export const RATE_HEADERS: readonly string[] = [
   "RateLimit-Limit",
   "RateLimit-Remaining",
   "RateLimit-Reset",
   "RateLimit-Policy",
-  ...["Requests", "Tokens"].flatMap((of) => ["Limit", "Remaining", "Reset"].map((what) => `X-RateLimit-${what}-${of}`)),
+  ...["Requests", "Tokens"].flatMap((of) =>
+    ["Limit", "Remaining", "Reset"].flatMap((what) => [
+      `X-RateLimit-${what}-${of}`,
+      `Anthropic-RateLimit-${of}-${what}`,
+    ]),
+  ),
 ];
 
 /** Puts the headers on every answer of these routes whose caller is known. Where nobody has a limit it costs next to nothing. */

@@ -19,11 +19,11 @@ interface RawAnswer {
 /** Writes a refusal and ends the connection. */
 export function endWith(socket: Duplex, error: AltLasError, { requestId, target, headers = {} }: RawAnswer): void {
   tellRefusal(error);
-  const { status, body: failure } = failureFor(target, error);
+  const { status, body: failure, headers: theirs } = failureFor({ target, requestId }, error);
   const body = JSON.stringify(failure);
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    ...Object.entries({ ...headers, ...theirs }).map(([name, value]) => `${name}: ${value}`),
     "Content-Type: application/json; charset=utf-8",
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Request-Id: ${requestId}`,

@@ -11,6 +11,7 @@ import fastify, {
   type FastifyRequest,
 } from "fastify";
 import { authentication } from "./access.ts";
+import { anthropicRoutes } from "./anthropic/routes.ts";
 import { AccessLog } from "./access-log.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
@@ -77,6 +78,7 @@ const MAX_PARAM_LENGTH = 8192;
 /** Headers of an answer that a web page may read. */
 const exposedHeaders = [
   "X-Request-Id",
+  "Request-Id",
   "Retry-After",
   "Preference-Applied",
   "WWW-Authenticate",
@@ -191,7 +193,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   app.decorateRequest("refusal", null);
   accessLog.attach(app);
   letPagesIn(app, config);
-  setUpOpenapi(app, version);
+  setUpOpenapi(app, version, config.api);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
   app.after(() => refuseUnknownRoutes(app, BASE_PATH));
   app.register(async (open) => {
@@ -231,6 +233,8 @@ function closedRoutes(closed: FastifyInstance, parts: ServerParts, tickets: Stre
   closed.register(async (api) => streamTicketRoute(api, tickets), { prefix: BASE_PATH });
   closed.register(async (api) => apiRoutes(api, parts, pings), { prefix: BASE_PATH });
   closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
+  if (parts.config.api.anthropic)
+    closed.register(async (api) => anthropicRoutes(api, parts, pings), { prefix: OPENAI_PATH });
 }
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void {

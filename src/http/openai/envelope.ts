@@ -3,8 +3,9 @@
  * of OpenAI's API show nothing of a sentence that stands where they do not look.
  */
 import { type AltLasError, ERRORS, type ErrorCode } from "../../errors.ts";
-import { type Failure } from "../schemas/common.ts";
-import { type OpenAiFailure } from "../schemas/openai-answers.ts";
+import { type AnthropicFailure, AnthropicFailureRef } from "../schemas/anthropic-answers.ts";
+import { type Failure, FailureRef } from "../schemas/common.ts";
+import { type OpenAiFailure, OpenAiFailureRef } from "../schemas/openai-answers.ts";
 import { pathOf, withoutHost } from "../target.ts";
 
 export const OPENAI_PATH = "/v1";
@@ -14,11 +15,22 @@ const UNDER_V1 = /^\/v1(?:\/|$)/i;
 /** Paths of OpenAI's API as clients ask for them whose base URL has lost its `/v1`. */
 const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/.+)?)$/;
 
-/** Whether whoever asks for this target speaks OpenAI's API. */
-export function isOpenAi(target: string | undefined): boolean {
-  if (target === undefined) return false;
+/** Paths of Anthropic's API that OpenAI's does not have. */
+const ANTHROPIC = /^\/v1\/messages(?:\/|$)/i;
+
+/** Whose API it is that whoever asks for a target speaks. */
+type Api = "own" | "openai" | "anthropic";
+
+function apiOf(target: string | undefined): Api {
+  if (target === undefined) return "own";
   const path = pathOf(target);
-  return UNDER_V1.test(path) || WITHOUT_V1.test(path);
+  if (ANTHROPIC.test(path)) return "anthropic";
+  return UNDER_V1.test(path) || WITHOUT_V1.test(path) ? "openai" : "own";
+}
+
+/** Whether clients that ask for this target try again by themselves. */
+export function triesAgain(target: string | undefined): boolean {
+  return apiOf(target) !== "own";
 }
 
 /** Codes that OpenAI's clients know by another name, and tell their users apart by. */
@@ -28,27 +40,54 @@ const NAMES: Readonly<Partial<Record<ErrorCode, string>>> = {
   rate_limited: "rate_limit_exceeded",
 };
 
-/** The body of a failure, and its status. @param message the sentence, as whoever asks may read it */
+interface Answered {
+  readonly status: number;
+  readonly body: Failure | OpenAiFailure | AnthropicFailure;
+  /** What else its clients look for. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const NO_HEADERS: Answered["headers"] = {};
+
+/** A failure as an answer. @param message the sentence, as whoever asks may read it */
 export function failureFor(
-  target: string | undefined,
+  { target, requestId }: { readonly target: string | undefined; readonly requestId: string },
   error: AltLasError,
   message = error.message,
-): { readonly status: number; readonly body: Failure | OpenAiFailure } {
-  if (!isOpenAi(target)) return { status: error.status, body: { error: message, code: error.code, ...error.details } };
-  return { status: openAiStatus(error.code), body: openAiFailure(error, message) };
+): Answered {
+  const { code, details } = error;
+  switch (apiOf(target)) {
+    case "own":
+      return { status: error.status, body: { error: message, code, ...details }, headers: NO_HEADERS };
+    case "openai":
+      return { status: statusUnderV1(code), body: openAiFailure(error, message), headers: NO_HEADERS };
+    case "anthropic": {
+      const headers = { "request-id": requestId };
+      return { status: statusUnderV1(code), body: anthropicFailure(error, message, requestId), headers };
+    }
+  }
+}
+
+/** The schema of failures on a path. */
+export function failureSchemaOf(path: string): object {
+  return { own: FailureRef, openai: OpenAiFailureRef, anthropic: AnthropicFailureRef }[apiOf(path)];
 }
 
 export function openAiFailure(error: AltLasError, message = error.message): OpenAiFailure {
   const { code, param } = error;
-  return { error: { message, type: typeOf(openAiStatus(error.code)), param, code: NAMES[code] ?? code } };
+  return { error: { message, type: typeOf(statusUnderV1(error.code)), param, code: NAMES[code] ?? code } };
+}
+
+export function anthropicFailure({ code }: AltLasError, message: string, requestId: string): AnthropicFailure {
+  return { type: "error", error: { type: anthropicTypeOf(statusUnderV1(code)), message }, request_id: requestId };
 }
 
 /** The status of a failure on a path. */
 export function statusFor(target: string | undefined, code: ErrorCode): number {
-  return isOpenAi(target) ? openAiStatus(code) : ERRORS[code].status;
+  return apiOf(target) === "own" ? ERRORS[code].status : statusUnderV1(code);
 }
 
-function openAiStatus(code: ErrorCode): number {
+function statusUnderV1(code: ErrorCode): number {
   return code === "model_not_found" ? 404 : ERRORS[code].status;
 }
 
@@ -65,6 +104,12 @@ function typeOf(status: number): string {
     default:
       return status >= 500 ? "server_error" : "invalid_request_error";
   }
+}
+
+function anthropicTypeOf(status: number): string {
+  if (status === 413) return "request_too_large";
+  if (status === 503) return "overloaded_error";
+  return status >= 500 ? "api_error" : typeOf(status);
 }
 
 /** As nearly all targets begin; they are meant as they are. */

@@ -35,14 +35,25 @@ interface Known {
 
 type Hook = (request: FastifyRequest, reply: FastifyReply, done: () => void) => void;
 
-/** Names the fields that a schema does not know in `X-Ignored-Fields`. What is null says nothing, and is not named. */
-export function tellIgnored({ properties }: Known): Hook {
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Names the fields that a schema does not know in `X-Ignored-Fields`. What is null says nothing, and is not named.
+ * @param harmless fields that it does not know and that change no answer
+ * @param idleIn finds others that do nothing
+ */
+export function tellIgnored(
+  { properties }: Known,
+  harmless = HARMLESS,
+  idleIn: (fields: Fields) => readonly string[] = () => [],
+): Hook {
   return ({ body }, reply, done) => {
-    const fields = Object(body) as Readonly<Record<string, unknown>>;
+    const fields = Object(body) as Fields;
     const all = Object.keys(fields);
-    const names = all
+    const unknown = all
       .slice(0, MOST_LOOKED_AT)
-      .filter((name) => !Object.hasOwn(properties, name) && !HARMLESS.has(name) && fields[name] !== null);
+      .filter((name) => !Object.hasOwn(properties, name) && !harmless.has(name) && fields[name] !== null);
+    const names = [...unknown, ...idleIn(fields)];
     if (names.length > 0) reply.header("x-ignored-fields", listed(names, all.length > MOST_LOOKED_AT));
     done();
   };

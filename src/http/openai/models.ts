@@ -3,6 +3,8 @@ import { type FastifyInstance } from "fastify";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { modelMeant, type ModelStatus } from "../../gpu/models.ts";
+import { asksAnthropic, sendModel, sendModelPage } from "../anthropic/models.ts";
+import { AnyQuery, ModelsQuery } from "../schemas/anthropic.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { ModelParams, ModelRef, ModelsAnswer, type OpenAiModel } from "../schemas/openai-answers.ts";
 import { type ServerParts } from "../server-parts.ts";
@@ -12,7 +14,8 @@ import { secondsOf } from "./calls.ts";
 const RETRY_AFTER = 5;
 
 export function modelsRoute(app: FastifyInstance, parts: ServerParts): void {
-  app.route({
+  const { anthropic } = parts.config.api;
+  app.route<{ Querystring: ModelsQuery }>({
     method: "GET",
     url: "/models",
     schema: {
@@ -21,11 +24,15 @@ export function modelsRoute(app: FastifyInstance, parts: ServerParts): void {
       description:
         "All that can be asked for, those too that are loaded when they are wanted; what one can do is known when it was loaded once. Where GPUs have models of their own, refused with `not_ready` until one has loaded its: clients try again by themselves then, and would take an empty list for all there is.",
       tags: ["openai"],
-      querystring: NoQuery,
+      querystring: anthropic ? ModelsQuery : NoQuery,
       response: { 200: ModelsAnswer },
       refusals: ["not_ready"],
     },
-    handler: () => ({ object: "list", data: knownModels(parts).map(viewOfModel) }),
+    handler: (request, reply) => {
+      const known = knownModels(parts);
+      if (asksAnthropic(parts, request)) return sendModelPage(reply, known, request.query);
+      return { object: "list", data: known.map(viewOfModel) };
+    },
   });
 }
 
@@ -39,14 +46,15 @@ export function modelRoute(app: FastifyInstance, parts: ServerParts): void {
       summary: "One model",
       tags: ["openai"],
       params: ModelParams,
-      querystring: NoQuery,
+      querystring: parts.config.api.anthropic ? AnyQuery : NoQuery,
       response: { 200: ModelRef },
       refusals: ["model_not_found", "not_ready"],
     },
-    handler: ({ params: { "*": name } }) => {
+    handler: (request, reply) => {
+      const { "*": name } = request.params;
       const all = knownModels(parts);
       const found = modelMeant(name, all);
-      if (found !== undefined) return viewOfModel(found);
+      if (found !== undefined) return asksAnthropic(parts, request) ? sendModel(reply, found) : viewOfModel(found);
       const known =
         all.length === 0 ? "None is loaded." : `Known are ${all.map((model) => shown(model.name)).join(", ")}.`;
       throw new AltLasError("model_not_found", `There is no model ${shown(name)}. ${known}`, { param: "model" });

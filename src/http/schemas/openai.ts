@@ -76,7 +76,7 @@ const generationFields = {
   ),
 };
 
-function sharedFields({ gpu: { multi_gpu } }: Settings) {
+export function sharedFields({ gpu: { multi_gpu } }: Settings) {
   return {
     model: modelField,
     gpu_options: gpuOptions(multi_gpu),
@@ -215,12 +215,12 @@ function embeddingSchema(settings: Settings) {
   );
 }
 
-function noList(allowed: string) {
+export function noList(allowed: string) {
   return Type.Array(Type.Unknown(), { maxItems: 0, unsupported: true, allowed, description: "Only an empty list." });
 }
 
 /** A field that would change the answer and cannot be honoured. */
-function nothing(allowed: string) {
+export function nothing(allowed: string) {
   return Type.Null({ unsupported: true, allowed, description: "Only null." });
 }
 
