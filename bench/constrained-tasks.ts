@@ -16,7 +16,7 @@ export interface Together {
 /** Milliseconds for a token, by the kind of task; null: there was none. */
 export type Paces = Readonly<Record<"free" | "held" | "told", number | null>>;
 
-/** Tokens of a task that come before its pace is measured. */
+/** Tokens of each task that come before paces are measured. */
 const WARM = 4;
 
 /** It goes on for longer than it is measured. */
@@ -54,14 +54,18 @@ async function serve(options: EngineOptions): Promise<void> {
   process.send?.(null);
 }
 
+/** Only while all of them run is counted: beginnings cost the others, and whoever ends early leaves them more. */
 async function together(engine: Engine, { tokens, ...counts }: Together): Promise<Paces> {
   const kinds = (["free", "held", "told"] as const).flatMap((kind) => Array.from({ length: counts[kind] }, () => kind));
-  const paces = await Promise.all(kinds.map((kind, index) => paceOf(engine, requestOf(kind, index, tokens))));
-  const mean = (kind: string): number | null => {
-    const own = paces.filter((_, index) => kinds[index] === kind);
-    return own.length === 0 ? null : own.reduce((sum, pace) => sum + pace, 0) / own.length;
+  const times = await Promise.all(kinds.map((kind, index) => timesOf(engine, requestOf(kind, index, tokens))));
+  const from = Math.max(...times.map((own) => own[WARM]!));
+  const to = Math.min(...times.map((own) => own.at(-1)!));
+  const paceOf = (kind: string): number | null => {
+    const own = times.filter((_, index) => kinds[index] === kind);
+    const seen = own.flat().filter((time) => time > from && time <= to).length;
+    return own.length === 0 ? null : ((to - from) * own.length) / seen;
   };
-  return { free: mean("free"), held: mean("held"), told: mean("told") };
+  return { free: paceOf("free"), held: paceOf("held"), told: paceOf("told") };
 }
 
 function requestOf(kind: keyof Paces, index: number, maxTokens: number): TextRequest {
@@ -75,15 +79,13 @@ function requestOf(kind: keyof Paces, index: number, maxTokens: number): TextReq
   };
 }
 
-/** Milliseconds for a token. */
-async function paceOf(engine: Engine, request: TextRequest): Promise<number> {
-  let count = 0;
-  let [begun, last] = [0, 0];
+/** When each token came. */
+async function timesOf(engine: Engine, request: TextRequest): Promise<readonly number[]> {
+  const times: number[] = [];
   const emit = (_delta: unknown, tokens: number): void => {
-    count += tokens;
-    last = performance.now();
-    if (count === WARM) begun = last;
+    const now = performance.now();
+    for (let token = 0; token < tokens; token++) times.push(now);
   };
   await engine.generate({ request, signal: new AbortController().signal, emit });
-  return (last - begun) / (count - WARM);
+  return times;
 }
