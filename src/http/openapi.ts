@@ -15,6 +15,7 @@ import { ModelView } from "./schemas/models.ts";
 import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
+import { setUpSerializers } from "./serializers.ts";
 
 declare module "fastify" {
   interface FastifyInstance {
@@ -128,7 +129,9 @@ const TAGS = [
 /** Prepares the document; call it before the routes are registered. */
 export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic }: Config["api"]): void {
   const others = anthropic ? [ANTHROPIC] : [];
-  for (const schema of [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]) app.addSchema(schema);
+  const shared = [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)];
+  for (const schema of shared) app.addSchema(schema);
+  setUpSerializers(app, shared);
   const liveBodies = new Map<string, object>();
   app.decorate("liveBodies", liveBodies);
   app.register(swagger, {
