@@ -129,9 +129,7 @@ const TAGS = [
 /** Prepares the document; call it before the routes are registered. */
 export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic }: Config["api"]): void {
   const others = anthropic ? [ANTHROPIC] : [];
-  const shared = [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)];
-  for (const schema of shared) app.addSchema(schema);
-  setUpSerializers(app, shared);
+  setUpSerializers(app, [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]);
   const liveBodies = new Map<string, object>();
   app.decorate("liveBodies", liveBodies);
   app.register(swagger, {

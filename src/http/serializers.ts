@@ -10,8 +10,9 @@ type Write = (answer: unknown) => string;
 /** By schema: routes share some, each GET has a HEAD, and tests make many servers. */
 const writers = new WeakMap<object, Write>();
 
-/** @param shared the schemas that others refer to by their `$id` */
+/** @param shared the schemas that others refer to by their `$id`; the application gets them, too */
 export function setUpSerializers(app: FastifyInstance, shared: readonly object[]): void {
+  for (const schema of shared) app.addSchema(schema);
   const named = new Map(shared.map((schema): [string, Schema] => [(schema as { $id: string }).$id, schema as Schema]));
   app.setSerializerCompiler<Schema>(({ schema }) => writerFor(schema, named));
 }
