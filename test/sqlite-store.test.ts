@@ -266,7 +266,6 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
     webhook: null,
     createdAt: 1001,
     finishedAt: null,
-    lines: null,
   };
   assert.deepEqual(batches, [waiting]);
   assert.deepEqual(await store.tasks.batch("d"), {

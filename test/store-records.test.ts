@@ -1,5 +1,4 @@
-/* Every store does what is promised of batches, of those of files, of webhooks, idempotency keys and usage. */
-import { exerciseBatchFiles } from "./kits/batch-files.ts";
+/* Every store does what is promised of batches, webhooks, idempotency keys and usage. */
 import { exerciseBatches } from "./kits/batches.ts";
 import { exerciseOutbox } from "./kits/outbox.ts";
 import { exerciseIdempotency } from "./kits/idempotency.ts";
@@ -8,7 +7,6 @@ import { STORES } from "./helpers/store.ts";
 
 for (const [name, make] of Object.entries(STORES)) {
   exerciseBatches(name, make);
-  exerciseBatchFiles(name, make);
   exerciseOutbox(name, make);
   exerciseIdempotency(name, make);
   exerciseUsage(name, make);

@@ -108,6 +108,10 @@ export const ConfigSchema = Type.Object(
           }),
         ),
       }),
+      ollama: Type.Boolean({
+        default: false,
+        description: "Whether Ollama's API is served, too, at /api/chat and so on; see docs/ollama.md.",
+      }),
     }),
     dashboard: section("The dashboard, at /.", {
       enabled: Type.Boolean({

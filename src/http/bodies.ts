@@ -7,7 +7,17 @@ import { onceClosed } from "./closing.ts";
 import { parseJson } from "./json.ts";
 import { type Holding, type RequestMemory } from "./request-memory.ts";
 
+type BodyParser = (
+  request: FastifyRequest,
+  payload: IncomingMessage,
+  done: (error: Error | null, body?: unknown) => void,
+) => void;
+
 declare module "fastify" {
+  interface FastifyInstance {
+    /** Reads a body that is JSON, whatever it says of itself; for routes of which each body is. */
+    readonly readJson: BodyParser;
+  }
   interface FastifyRequest {
     /** Where its answer goes; a body is read before there is a reply. */
     response: ServerResponse;
@@ -43,9 +53,7 @@ export interface BodyLimits {
 
 /** Makes the application read JSON bodies, and nothing else. */
 export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: BodyRoom): void {
-  app.decorateRequest("body_cost", null);
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser("application/json", (request, payload, done) => {
+  const readJson: BodyParser = (request, payload, done) => {
     readBody(request, payload, limits.maxBytes, room, (error, body) => {
       if (body === null) return done(error);
       try {
@@ -54,7 +62,11 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: B
         done(thrown as Error);
       }
     });
-  });
+  };
+  app.decorateRequest("body_cost", null);
+  app.decorate("readJson", readJson);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/json", readJson);
 }
 
 /**

@@ -15,7 +15,6 @@ import { ModelView } from "./schemas/models.ts";
 import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
-import { setUpSerializers } from "./serializers.ts";
 
 declare module "fastify" {
   interface FastifyInstance {
@@ -53,6 +52,7 @@ const ANTHROPIC = {
   schemas: [AnthropicFailure, MessageAnswer, TokenCount],
   tags: [{ name: "anthropic", description: "Anthropic's API, whose calls are tasks, too" }],
 };
+const OLLAMA = { schemas: [], tags: [{ name: "ollama", description: "Ollama's API, whose calls are tasks, too" }] };
 
 /** The parts of a request's schema that the document changes. */
 interface Schema {
@@ -127,9 +127,9 @@ const TAGS = [
 ];
 
 /** Prepares the document; call it before the routes are registered. */
-export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic }: Config["api"]): void {
-  const others = anthropic ? [ANTHROPIC] : [];
-  setUpSerializers(app, [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]);
+export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic, ollama }: Config["api"]): void {
+  const others = [...(anthropic ? [ANTHROPIC] : []), ...(ollama ? [OLLAMA] : [])];
+  for (const schema of [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]) app.addSchema(schema);
   const liveBodies = new Map<string, object>();
   app.decorate("liveBodies", liveBodies);
   app.register(swagger, {
@@ -285,7 +285,8 @@ function headersOf(url: string): Record<string, object> | undefined {
   if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
   if (url.startsWith(`${OPENAI_PATH}/`) && !url.startsWith(`${OPENAI_PATH}/models`))
     return { "idempotency-key": IDEMPOTENCY_KEY };
-  if (url.endsWith("/batch_predict")) return { "idempotency-key": IDEMPOTENCY_KEY };
+  if (/\/(?:batch_predict|api\/(?:chat|generate|embed|embeddings))$/.test(url))
+    return { "idempotency-key": IDEMPOTENCY_KEY };
   if (url.endsWith("/events")) return { "last-event-id": LAST_EVENT_ID };
   return undefined;
 }
@@ -320,6 +321,8 @@ function forClients(schema: Schema, nullable: boolean): Schema {
 
 function orNull(schema: Schema): Schema {
   if (schema.anyOf !== undefined) return { ...schema, anyOf: [...schema.anyOf, { type: "null" }] };
+  // Without a type it may be null already.
+  if (schema.type === undefined) return schema;
   const type = [...new Set([schema.type, "null"].flat())];
   return { ...schema, type, ...(schema.enum && { enum: [...schema.enum, null] }) };
 }

@@ -39,6 +39,8 @@ import {
 } from "./models.ts";
 import { OPENAI_PATH, withV1 } from "./openai/envelope.ts";
 import { openAiRoutes } from "./openai/routes.ts";
+import { greetClients, greetingRoute } from "./ollama/greeting.ts";
+import { OLLAMA_PATH, ollamaRoutes } from "./ollama/routes.ts";
 import { openapiRoute, setUpOpenapi } from "./openapi.ts";
 import { operatorEventsRoute } from "./operator-events.ts";
 import { type ServerParts } from "./server-parts.ts";
@@ -200,7 +202,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
     healthRoutes(open, parts);
     if (config.metrics.public) metricsRoute(open, parts);
   });
-  if (config.dashboard.enabled) app.register(async (open) => dashboardRoutes(open, config));
+  app.register(async (open) => frontDoor(open, config));
   const tickets = ticketsFor(app, parts);
   app.register(async (closed) => {
     closed.addHook("onRequest", refuseForeignChanges(config));
@@ -212,6 +214,13 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
     closed.addHook("onRequest", boundOpenRequests(config));
     closedRoutes(closed, parts, tickets);
   });
+}
+
+/** What is at `/`. */
+function frontDoor(open: FastifyInstance, config: ServerParts["config"]): void {
+  const { dashboard, api } = config;
+  if (api.ollama) (dashboard.enabled ? greetClients : greetingRoute)(open);
+  if (dashboard.enabled) dashboardRoutes(open, config);
 }
 
 function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }: ServerParts["config"]): void {
@@ -235,6 +244,7 @@ function closedRoutes(closed: FastifyInstance, parts: ServerParts, tickets: Stre
   closed.register(async (api) => openAiRoutes(api, parts, pings), { prefix: OPENAI_PATH });
   if (parts.config.api.anthropic)
     closed.register(async (api) => anthropicRoutes(api, parts, pings), { prefix: OPENAI_PATH });
+  if (parts.config.api.ollama) closed.register(async (api) => ollamaRoutes(api, parts, pings), { prefix: OLLAMA_PATH });
 }
 
 function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void {

@@ -27,7 +27,7 @@ export function candidatesIn(files: readonly string[]): readonly Candidate[] {
 }
 
 /** The last one in the file's name, else in its folder's. */
-function quantizationOf(file: string): string | null {
+export function quantizationOf(file: string): string | null {
   const stem = file.replace(/(-\d{5}-of-\d{5})?\.gguf$/i, "");
   for (const name of [posix.basename(stem), posix.dirname(stem)]) {
     const found = Array.from(name.matchAll(TAG), ([, tag]) => tag!.toUpperCase()).at(-1);

@@ -9,11 +9,7 @@ export class LocalWorkers {
 
   /** For what starts workers. */
   readonly open: OpenChannel = (options, events) => {
-    const closed: typeof events.closed = (end) => {
-      events.closed(end);
-      this.#changes.tell();
-    };
-    const channel = localChannel(options, { ...events, closed });
+    const channel = localChannel(options, events);
     this.#opened.push({ options, channel });
     this.#changes.tell();
     return channel;
@@ -22,11 +18,6 @@ export class LocalWorkers {
   /** Waits until so many were started, those before included. */
   async started(count: number): Promise<void> {
     await this.#changes.until(() => this.count >= count);
-  }
-
-  /** Waits until all that were started have left or died. */
-  async gone(): Promise<void> {
-    await this.#changes.until(() => this.alive.length === 0);
   }
 
   /** How many were started. */

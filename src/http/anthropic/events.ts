@@ -1,6 +1,6 @@
 /** The events of a streamed message: its blocks follow each other, and each is closed before the next begins. */
 import { type Delta } from "../../output.ts";
-import { type TaskResult } from "../../task.ts";
+import { type Done } from "../openai/calls.ts";
 import { jsonLine } from "../json-line.ts";
 import { anthropicFailure } from "../openai/envelope.ts";
 import { type AnswerFacts, type AnswerWriter, EVENT_STREAM, type StreamKind } from "../openai/stream-kind.ts";
@@ -65,7 +65,7 @@ class MessageEvents implements AnswerWriter {
     return piece === null ? opening : opening + this.#block("content_block_delta", { delta: piece });
   }
 
-  last(_index: number, result: TaskResult): string {
+  last(_index: number, { result }: Done): string {
     // As in an answer that is not streamed, there is one block at least.
     const nothing = this.#index === -1 ? this.#begin({ kind: "text", text: "" }, null) : "";
     const delta = { stop_reason: stopReasonOf(result, this.#hasCalls), stop_sequence: null };

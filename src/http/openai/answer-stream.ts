@@ -10,7 +10,7 @@ import { beginLiveAnswer } from "../live-answer.ts";
 import { type Pings } from "../pings.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
-import { type Call, modelOf } from "./calls.ts";
+import { type Call, type Done, modelOf } from "./calls.ts";
 import { type AnswerWriter, type StreamKind } from "./stream-kind.ts";
 
 /** How far the reader is with one choice. */
@@ -187,11 +187,11 @@ export class AnswerStream {
     if (failure !== null) return this.#fail(failure);
     if (!this.#isSame(choice, attemptNumber(task))) return;
     this.#gpuId ??= task.gpuId;
-    const result = task.result!;
-    const rest = this.#piecesOf(choice, after(deltasOf(result), choice.offset));
+    const ended = task as Done;
+    const rest = this.#piecesOf(choice, after(deltasOf(ended.result), choice.offset));
     const first = this.#firstOf(choice, null);
     choice.done = true;
-    const last = this.#writerFor(choice).last(choice.index, result);
+    const last = this.#writerFor(choice).last(choice.index, ended);
     if (!this.#choices.every(({ done }) => done)) return this.#write(first + rest + last);
     const results = this.#choices.map(({ final }) => final!.result!);
     this.#write(first + rest + last + this.#writerFor(choice).end(results));

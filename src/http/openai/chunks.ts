@@ -2,7 +2,7 @@
 import { type Delta, type ToolCallDelta } from "../../output.ts";
 import { type TaskResult } from "../../task.ts";
 import { jsonLine } from "../json-line.ts";
-import { chatFinishReasonOf, finishReasonOf, idOf, secondsOf, usageOf } from "./calls.ts";
+import { chatFinishReasonOf, type Done, finishReasonOf, idOf, secondsOf, usageOf } from "./calls.ts";
 import { openAiFailure } from "./envelope.ts";
 import { chatLogprobs, completionLogprobs } from "./logprobs.ts";
 import { type AnswerFacts, type AnswerWriter, EVENT_STREAM, type StreamKind } from "./stream-kind.ts";
@@ -100,7 +100,7 @@ class Chunks implements AnswerWriter {
     return this.#chunk(index, this.#kind.piece(delta), logprobs === null ? "null" : jsonLine(logprobs));
   }
 
-  last(index: number, result: TaskResult): string {
+  last(index: number, { result }: Done): string {
     return this.#chunk(index, this.#kind.nothing, "null", `"${this.#kind.finishReason(result)}"`);
   }
 

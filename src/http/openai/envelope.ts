@@ -18,19 +18,24 @@ const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/.+
 /** Paths of Anthropic's API that OpenAI's does not have. */
 const ANTHROPIC = /^\/v1\/messages(?:\/|$)/i;
 
+/** Paths of Ollama's API by which models are asked for. */
+const OLLAMA = /^\/api\/(?:chat|generate|embed|embeddings|show)$/i;
+
 /** Whose API it is that whoever asks for a target speaks. */
-type Api = "own" | "openai" | "anthropic";
+type Api = "own" | "openai" | "anthropic" | "ollama";
 
 function apiOf(target: string | undefined): Api {
   if (target === undefined) return "own";
   const path = pathOf(target);
   if (ANTHROPIC.test(path)) return "anthropic";
-  return UNDER_V1.test(path) || WITHOUT_V1.test(path) ? "openai" : "own";
+  if (UNDER_V1.test(path) || WITHOUT_V1.test(path)) return "openai";
+  return OLLAMA.test(path) ? "ollama" : "own";
 }
 
 /** Whether clients that ask for this target try again by themselves. */
 export function triesAgain(target: string | undefined): boolean {
-  return apiOf(target) !== "own";
+  const api = apiOf(target);
+  return api === "openai" || api === "anthropic";
 }
 
 /** Codes that OpenAI's clients know by another name, and tell their users apart by. */
@@ -58,38 +63,37 @@ export function failureFor(
   const { code, details } = error;
   switch (apiOf(target)) {
     case "own":
-      return { status: error.status, body: { error: message, code, ...details }, headers: NO_HEADERS };
+    case "ollama":
+      return { status: statusFor(target, code), body: { error: message, code, ...details }, headers: NO_HEADERS };
     case "openai":
-      return { status: statusUnderV1(code), body: openAiFailure(error, message), headers: NO_HEADERS };
+      return { status: statusOfOthers(code), body: openAiFailure(error, message), headers: NO_HEADERS };
     case "anthropic": {
       const headers = { "request-id": requestId };
-      return { status: statusUnderV1(code), body: anthropicFailure(error, message, requestId), headers };
+      return { status: statusOfOthers(code), body: anthropicFailure(error, message, requestId), headers };
     }
   }
 }
 
 /** The schema of failures on a path. */
 export function failureSchemaOf(path: string): object {
-  return { own: FailureRef, openai: OpenAiFailureRef, anthropic: AnthropicFailureRef }[apiOf(path)];
+  return { own: FailureRef, ollama: FailureRef, openai: OpenAiFailureRef, anthropic: AnthropicFailureRef }[apiOf(path)];
 }
 
 export function openAiFailure(error: AltLasError, message = error.message): OpenAiFailure {
   const { code, param } = error;
-  return { error: { message, type: typeOf(statusUnderV1(error.code)), param, code: NAMES[code] ?? code } };
+  return { error: { message, type: typeOf(statusOfOthers(error.code)), param, code: NAMES[code] ?? code } };
 }
 
-export function anthropicFailure({ code, details }: AltLasError, message: string, requestId: string): AnthropicFailure {
-  const error = { type: anthropicTypeOf(statusUnderV1(code)), message };
-  const more = Object.keys(details).length > 0 && { details };
-  return { type: "error", error: { ...error, ...more }, request_id: requestId };
+export function anthropicFailure({ code }: AltLasError, message: string, requestId: string): AnthropicFailure {
+  return { type: "error", error: { type: anthropicTypeOf(statusOfOthers(code)), message }, request_id: requestId };
 }
 
 /** The status of a failure on a path. */
 export function statusFor(target: string | undefined, code: ErrorCode): number {
-  return apiOf(target) === "own" ? ERRORS[code].status : statusUnderV1(code);
+  return apiOf(target) === "own" ? ERRORS[code].status : statusOfOthers(code);
 }
 
-function statusUnderV1(code: ErrorCode): number {
+function statusOfOthers(code: ErrorCode): number {
   return code === "model_not_found" ? 404 : ERRORS[code].status;
 }
 

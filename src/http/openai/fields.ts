@@ -49,14 +49,18 @@ export function tellIgnored(
 ): Hook {
   return ({ body }, reply, done) => {
     const fields = Object(body) as Fields;
-    const all = Object.keys(fields);
-    const unknown = all
-      .slice(0, MOST_LOOKED_AT)
-      .filter((name) => !Object.hasOwn(properties, name) && !harmless.has(name) && fields[name] !== null);
-    const names = [...unknown, ...idleIn(fields)];
-    if (names.length > 0) reply.header("x-ignored-fields", listed(names, all.length > MOST_LOOKED_AT));
+    const names = [...unknownIn(fields, properties, harmless), ...idleIn(fields)];
+    const isCut = Object.keys(fields).length > MOST_LOOKED_AT;
+    if (names.length > 0) reply.header("x-ignored-fields", listed(names, isCut));
     done();
   };
+}
+
+/** The names of fields that are not known and say something. */
+export function unknownIn(fields: Fields, known: Known["properties"], harmless: ReadonlySet<string>): string[] {
+  return Object.keys(fields)
+    .slice(0, MOST_LOOKED_AT)
+    .filter((name) => !Object.hasOwn(known, name) && !harmless.has(name) && fields[name] !== null);
 }
 
 /** @param isCut there may be more */
@@ -89,7 +93,7 @@ export function samplingsOf(body: SamplingRequest, limits: Config["api"]["openai
 const SEEDS = 2 ** 32;
 
 /** OpenAI's seeds are any integers, and those of engines have 32 bits. */
-function seedOf(seed: number): number {
+export function seedOf(seed: number): number {
   return ((seed % SEEDS) + SEEDS) % SEEDS;
 }
 

@@ -2,6 +2,7 @@
 import { type AltLasError } from "../../errors.ts";
 import { type Delta } from "../../output.ts";
 import { type TaskResult } from "../../task.ts";
+import { type Done } from "./calls.ts";
 
 export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
@@ -30,7 +31,7 @@ export interface AnswerWriter {
   first(index: number, next: Delta | null): string;
   /** @param position of the delta in the output of its choice */
   piece(index: number, delta: Delta, position: number): string;
-  last(index: number, result: TaskResult): string;
+  last(index: number, task: Done): string;
   /** What follows the last choice. @param results of all choices */
   end(results: readonly TaskResult[]): string;
 }

@@ -224,6 +224,6 @@ export function nothing(allowed: string) {
   return Type.Null({ unsupported: true, allowed, description: "Only null." });
 }
 
-function only<const Value>(type: string, values: readonly Value[], allowed: string) {
+export function only<const Value>(type: string, values: readonly Value[], allowed: string) {
   return Type.Unsafe<Value>({ type, enum: values, unsupported: true, allowed });
 }
