@@ -116,3 +116,37 @@ for (const [name, [schema, pointers]] of Object.entries(LOOSER)) {
     matcherOf(grammar);
   });
 }
+
+test("a class of Unicode's letters costs what it does once, however often it may come", () => {
+  const source = "^[\\p{L}\\p{N} ]{1,200}$";
+  const once = compiled({ type: "string", pattern: "^[\\p{L}\\p{N} ]$" });
+  const often = compiled({ type: "string", pattern: source });
+  assert.deepEqual(often.inexact, []);
+  assert.ok(often.steps < 1.5 * once.steps, `${often.steps} steps, ${once.steps} for one`);
+  const matches = matcherOf(often.grammar);
+  const pattern = new RegExp(source, "u");
+  const texts = ["", "a", "Ağ 7", "語 २", "a".repeat(200), "é".repeat(201), "a-b", "a\u0301", "😀", "\u{1D400}"];
+  for (const text of texts) assert.equal(matches(JSON.stringify(text)), pattern.test(text), text);
+});
+
+test("classes that overlap in a pattern keep apart what only one of them has", () => {
+  const source = "^(\\p{Lu}\\p{Ll}{0,30} ?){1,5}[^\\p{L}]$";
+  const { grammar, inexact } = compiled({ type: "string", pattern: source });
+  assert.deepEqual(inexact, []);
+  const matches = matcherOf(grammar);
+  const pattern = new RegExp(source, "u");
+  const texts = [
+    "Ada.",
+    "Ada Lovelace!",
+    "ada.",
+    "AdaB",
+    "Çiğdem Öz 7",
+    "ABCDE7",
+    "ABCDEF7",
+    "Ada  .",
+    "語.",
+    "A語.",
+    "A😀",
+  ];
+  for (const text of texts) assert.equal(matches(JSON.stringify(text)), pattern.test(text), text);
+});

@@ -1,6 +1,7 @@
 /** Languages as automata: explored, without what leads nowhere, and with equal states merged. */
-import { type CharSet, charSet, intersectionOf, LAST, TEXT_CHARS } from "./charset.ts";
-import { cutsOf, type Language, type Languages } from "./language.ts";
+import { type CharSet, charsKey, LAST, unionOf } from "./charset.ts";
+import { textCharsIn } from "./division.ts";
+import { type Language, type Languages } from "./language.ts";
 
 export interface Edge {
   readonly set: CharSet;
@@ -32,19 +33,18 @@ export function automatonOf(languages: Languages, start: Language, limit: number
 }
 
 function edgesOf(languages: Languages, language: Language): [Language, CharSet][] {
-  const cuts = cutsOf(language);
-  const ranges = new Map<Language, [number, number][]>();
-  cuts.forEach((from, at) => {
-    if (from > LAST) return;
-    const to = Math.min(LAST, (cuts[at + 1] ?? LAST + 1) - 1);
-    const next = languages.after(language, from);
+  const division = languages.divisionOf(language);
+  const classes = new Map<Language, number[]>();
+  division.first.forEach((char, number) => {
+    if (char > LAST) return;
+    const next = languages.after(language, char);
     if (next === languages.nothing) return;
-    const known = ranges.get(next);
-    if (known === undefined) ranges.set(next, [[from, to]]);
-    else known.push([from, to]);
+    const known = classes.get(next);
+    if (known === undefined) classes.set(next, [number]);
+    else known.push(number);
   });
-  return [...ranges]
-    .map(([next, all]): [Language, CharSet] => [next, intersectionOf(charSet(all), TEXT_CHARS)])
+  return [...classes]
+    .map(([next, all]): [Language, CharSet] => [next, textCharsIn(division, all)])
     .filter(([, set]) => set.length > 0);
 }
 
@@ -78,23 +78,17 @@ function renumbered(states: readonly State[], classes: readonly (number | null)[
       const number = numbers.get(target)!;
       sets.set(number, [...(sets.get(number) ?? []), set]);
     }
-    const joined = [...sets].map(([to, all]) => ({ to, set: all.length === 1 ? all[0]! : joinedSet(all) }));
+    const joined = [...sets].map(([to, all]) => ({ to, set: all.length === 1 ? all[0]! : unionOf(...all) }));
     result.push({ accepts, edges: joined });
   });
   return result;
-}
-
-function joinedSet(sets: readonly CharSet[]): CharSet {
-  const ranges: [number, number][] = [];
-  for (const set of sets) for (let at = 0; at < set.length; at += 2) ranges.push([set[at]!, set[at + 1]!]);
-  return charSet(ranges);
 }
 
 /** With states that accept the same texts as one (Moore's refinement). */
 function merged(states: readonly State[]): State[] {
   const sets = new Map<string, number>();
   const numberOf = (set: CharSet): number => {
-    const key = set.join();
+    const key = charsKey(set);
     if (!sets.has(key)) sets.set(key, sets.size);
     return sets.get(key)!;
   };
@@ -129,7 +123,7 @@ function signatureOf(
     else known.push(set);
     numbers.set(target, number);
   }
-  const parts = [...sets].map(([to, all]) => `${to}=${all.length === 1 ? numbers.get(to) : numberOf(joinedSet(all))}`);
+  const parts = [...sets].map(([to, all]) => `${to}=${all.length === 1 ? numbers.get(to) : numberOf(unionOf(...all))}`);
   return parts.toSorted().join(";");
 }
 

@@ -73,6 +73,15 @@ export function hasChar(set: CharSet, char: number): boolean {
   return 2 * low < set.length && set[2 * low]! <= char;
 }
 
+const keys = new WeakMap<CharSet, string>();
+
+/** Equal sets have equal keys. */
+export function charsKey(set: CharSet): string {
+  const key = keys.get(set) ?? set.join();
+  keys.set(set, key);
+  return key;
+}
+
 /** How many characters there are. */
 export function sizeOf(set: CharSet): number {
   return rangesOf(set).reduce((sum, [from, to]) => sum + to - from + 1, 0);

@@ -6,6 +6,7 @@ import { SchemaError, type Work } from "./limits.ts";
 import { Meeting } from "./meet.ts";
 import { isObject, type JsonObject, type SchemaNode, type SchemaNodes } from "./schema-node.ts";
 import { type Demand, type Demands, demandsKey, FreeShapes, isImpossible, joinDemands, type Union } from "./shape.ts";
+import { checkForms } from "./well-formed.ts";
 
 /** A part of a schema that the grammar leaves looser than the schema has it. */
 export interface Inexact {
@@ -141,6 +142,7 @@ export class Expansion implements Meanings {
     if (level.has(key)) throw new SchemaError(node.pointer, "The schema refers to itself without anything between.");
     if (this.#levels.some((other) => other.has(key))) throw new Unknown();
     level.add(key);
+    if (typeof node.schema !== "boolean") checkForms(node.schema, node.pointer);
     try {
       const found = negated ? this.#negated(node) : this.#wanted(node);
       this.#unions.set(key, found);

@@ -64,14 +64,21 @@ export function listOf(node: SchemaNode, schema: JsonObject, keyword: string): r
   throw wrong(node, keyword, "a list", value);
 }
 
+/** Every object of JavaScript has it, as Ajv sees them, which checks answers. */
+export const EVERYWHERE = "__proto__";
+/** Here Ajv passes over it. */
+const PASSING_OVER = new Set(["properties", "patternProperties", "dependencies"]);
+
 export function mapOf(node: SchemaNode, schema: JsonObject, keyword: string): JsonObject {
-  const value = schema[keyword] ?? {};
-  if (isObject(value)) return value;
-  throw wrong(node, keyword, "an object", value);
+  const { [keyword]: value = {} } = schema;
+  if (!isObject(value)) throw wrong(node, keyword, "an object", value);
+  if (!Object.hasOwn(value, EVERYWHERE) || !PASSING_OVER.has(keyword)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => name !== EVERYWHERE));
 }
 
 export function namesOf(pointer: string, value: unknown): readonly string[] {
-  if (Array.isArray(value) && value.every((name) => typeof name === "string")) return value;
+  if (Array.isArray(value) && value.every((name) => typeof name === "string"))
+    return value.filter((name) => name !== EVERYWHERE);
   throw new SchemaError(pointer, `This must be a list of names; got ${nameOf(value)}.`);
 }
 

@@ -1,6 +1,6 @@
 /** Keywords about the keys of objects. */
 import { ALL_CHARS } from "./charset.ts";
-import { below, countOf, type Group, type Meanings, mapOf, must, mustNot, namesOf } from "./group.ts";
+import { below, countOf, EVERYWHERE, type Group, type Meanings, mapOf, must, mustNot, namesOf } from "./group.ts";
 import { type Language } from "./language.ts";
 import { languageOf } from "./keywords-scalar.ts";
 import { escaped, type JsonObject, type SchemaNode } from "./schema-node.ts";
@@ -176,20 +176,18 @@ function dependency(
   negated: boolean,
 ): Union {
   const { free, meeting } = meanings;
-  const has = free.with(having(name)).filter(({ kind }) => kind === "object");
+  const has = [name === EVERYWHERE ? FREE_OBJECT : having(name)];
+  const without = name === EVERYWHERE ? free.without("object") : free.with(lacking(meanings, node, name));
   if (Array.isArray(value)) {
     const names = namesOf(`${node.pointer}/${keyword}/${escaped(name)}`, value);
     if (negated) return names.flatMap((one) => meeting.unions(has, [lacking(meanings, node, one)]) ?? []);
-    return [
-      ...free.with(lacking(meanings, node, name)),
-      ...names.reduce<Union>((all, one) => meeting.unions(all, [having(one)]) ?? all, has),
-    ];
+    return [...without, ...names.reduce<Union>((all, one) => meeting.unions(all, [having(one)]) ?? all, has)];
   }
   const target = below(meanings, node, value, keyword, name);
   const union = meanings.shapesOf([negated ? mustNot(target) : must(target)]);
   const both = meeting.unions(has, union);
   if (both === null) meanings.note(target.pointer, "It has too many alternatives.");
-  return negated ? (both ?? has) : [...free.with(lacking(meanings, node, name)), ...(both ?? has)];
+  return negated ? (both ?? has) : [...without, ...(both ?? has)];
 }
 
 function dependencies(keyword: string): Group {

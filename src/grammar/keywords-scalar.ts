@@ -47,6 +47,7 @@ function noType(node: SchemaNode, given: unknown): SchemaError {
 
 function typesOf(node: SchemaNode, schema: JsonObject): ReadonlySet<string> {
   const listed: readonly unknown[] = Array.isArray(schema["type"]) ? schema["type"] : [schema["type"]];
+  if (listed.length === 0) throw noType(node, listed);
   for (const type of listed) {
     if (typeof type !== "string" || !TYPES.has(type)) throw noType(node, type);
   }

@@ -5,7 +5,8 @@
  * A language is an expression whose derivative by a character is the language of what may follow that character (Brzozowski 1964; Owens, Reppy and
  * Turon 2009). Equal expressions are one object, so the derivatives are the states of an automaton.
  */
-import { ALL_CHARS, type CharSet, charsOf, hasChar, LAST, unionOf } from "./charset.ts";
+import { ALL_CHARS, type CharSet, charsKey, charsOf, hasChar, LAST, unionOf } from "./charset.ts";
+import { classOf, type Division, dividedAt, divisionOf, Divisions, singled, UNDIVIDED } from "./division.ts";
 import { type Work } from "./limits.ts";
 
 /** A machine of its own that reads a text character by character: what is easier to count than to describe. */
@@ -37,8 +38,10 @@ export interface Language {
   readonly shape: Shape;
   /** Whether the empty text belongs to it. */
   readonly nullable: boolean;
+  /** By the classes of its division. */
   readonly derivatives: Map<number, Language>;
-  cuts?: readonly number[];
+  /** Characters of one class have the same derivative. */
+  division?: Division;
 }
 
 /** How often an end may be named in a row, as by `(a$)$`. */
@@ -57,6 +60,7 @@ export class Languages {
   /** The formats that languages are of. */
   readonly formats = new Map<Language, string>();
   readonly #properties = new Set<string>();
+  readonly #divisions: Divisions;
   /** No text. */
   readonly nothing: Language;
   /** The empty text. */
@@ -66,13 +70,14 @@ export class Languages {
 
   constructor(work: Work) {
     this.#work = work;
+    this.#divisions = new Divisions(work);
     this.nothing = this.#make("", { kind: "chars", set: [] }, false);
     this.empty = this.#make("e", { kind: "empty" }, true);
     this.everything = this.not(this.nothing);
   }
 
   chars(set: CharSet): Language {
-    return set.length === 0 ? this.nothing : this.#make(`c${set.join()}`, { kind: "chars", set }, false);
+    return set.length === 0 ? this.nothing : this.#make(`c${charsKey(set)}`, { kind: "chars", set }, false);
   }
 
   /**
@@ -181,9 +186,9 @@ export class Languages {
       if (waiting.size > LOOKED_AT) return null;
       const places = [...state.keys()].filter((at) => state[at]!.nullable);
       found.set(places.join(), places);
-      for (const from of merged(state.map(cutsOf))) {
-        if (from > LAST) break;
-        const next = state.map((language) => this.after(language, from));
+      for (const char of this.#divisions.product(state.map((one) => this.divisionOf(one))).first) {
+        if (char > LAST) continue;
+        const next = state.map((language) => this.after(language, char));
         const key = next.map(({ id }) => id).join();
         this.#work.step(1 + (all.length >> 3));
         if (!waiting.has(key) && next.some((language) => language !== this.nothing)) waiting.set(key, next);
@@ -210,14 +215,43 @@ export class Languages {
 
   /** What may follow `char`. */
   after(language: Language, char: number): Language {
-    const cuts = cutsOf(language);
-    const from = cuts[lastAtMost(cuts, char)] ?? 0;
-    const known = language.derivatives.get(from);
+    const number = classOf(this.divisionOf(language), char);
+    const known = language.derivatives.get(number);
     if (known !== undefined) return known;
     this.#work.step();
     const found = this.#derive(language.shape, char);
-    language.derivatives.set(from, found);
+    language.derivatives.set(number, found);
     return found;
+  }
+
+  /** The characters in classes, each of which has one derivative. */
+  divisionOf(language: Language): Division {
+    language.division ??= this.#divide(language.shape);
+    return language.division;
+  }
+
+  #divide(shape: Shape): Division {
+    switch (shape.kind) {
+      case "empty":
+        return UNDIVIDED;
+      case "chars":
+        return divisionOf(shape.set);
+      case "sequence": {
+        const first = this.divisionOf(shape.first);
+        return shape.first.nullable ? this.#divisions.product([first, this.divisionOf(shape.rest)]) : first;
+      }
+      case "union":
+      case "both":
+        return this.#divisions.product(shape.parts.map((part) => this.divisionOf(part)));
+      case "not":
+      case "repeat":
+      case "ended":
+        return this.divisionOf(shape.of);
+      case "words":
+        return singled(shape.words.flatMap((word) => (word.length > shape.at ? [word[shape.at]!] : [])));
+      case "machine":
+        return dividedAt(shape.machine.cuts);
+    }
   }
 
   #derive(shape: Shape, char: number): Language {
@@ -291,57 +325,6 @@ export function textsOf({ shape }: Language): string[] | null {
       .map((char) => String.fromCodePoint(char))
       .join(""),
   );
-}
-
-/** The first character of each range within which all characters have the same derivative; the first one is 0. */
-export function cutsOf(language: Language): readonly number[] {
-  language.cuts ??= merged(ownCuts(language.shape));
-  return language.cuts;
-}
-
-function ownCuts(shape: Shape): readonly (readonly number[])[] {
-  switch (shape.kind) {
-    case "empty":
-      return [];
-    case "chars":
-      return [edgesOf(shape.set)];
-    case "sequence":
-      return shape.first.nullable ? [cutsOf(shape.first), cutsOf(shape.rest)] : [cutsOf(shape.first)];
-    case "union":
-    case "both":
-      return shape.parts.map(cutsOf);
-    case "not":
-    case "repeat":
-    case "ended":
-      return [cutsOf(shape.of)];
-    case "words":
-      return [shape.words.flatMap((word) => (word.length > shape.at ? [word[shape.at]!, word[shape.at]! + 1] : []))];
-    case "machine":
-      return [shape.machine.cuts];
-  }
-}
-
-function edgesOf(set: CharSet): number[] {
-  return set.map((edge, at) => (at % 2 === 0 ? edge : edge + 1));
-}
-
-function merged(lists: readonly (readonly number[])[]): readonly number[] {
-  if (lists.length === 1 && lists[0]![0] === 0) return lists[0]!;
-  const all = new Set([0]);
-  for (const list of lists) for (const cut of list) all.add(cut);
-  return [...all].toSorted((one, other) => one - other);
-}
-
-/** The place of the last one that is at most `value`, in an ascending list. */
-function lastAtMost(list: readonly number[], value: number): number {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle]! <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }
 
 function compareWords(one: readonly number[], other: readonly number[]): number {

@@ -138,18 +138,32 @@ export class SchemaNodes {
     const { $id, id, $anchor, $dynamicAnchor } = value as JsonObject;
     const name = typeof $id === "string" ? $id : typeof id === "string" ? id : null;
     let own = base;
-    if (name?.startsWith("#")) this.#places.set(base + name, { value, pointer, base });
-    else if (name !== null && URL.canParse(name, base)) {
+    if (name?.startsWith("#")) {
+      const other = this.#places.get(base + name);
+      if (other !== undefined && name === $id) throw twice(pointer, "$id", name, other);
+      this.#places.set(base + name, { value, pointer, base });
+    } else if (name !== null && URL.canParse(name, base)) {
       const url = new URL(name, base);
       url.hash = "";
       own = url.href;
-      if (!this.#places.has(own)) this.#places.set(own, { value, pointer, base: own });
+      const other = this.#places.get(own);
+      // An old label may stand in several places, and the first one counts.
+      if (other !== undefined && name === $id) throw twice(pointer, "$id", name, other);
+      if (other === undefined) this.#places.set(own, { value, pointer, base: own });
     }
-    for (const anchor of [$anchor, $dynamicAnchor]) {
-      if (typeof anchor === "string") this.#places.set(`${own}#${anchor}`, { value, pointer, base: own });
+    for (const [keyword, anchor] of Object.entries({ $anchor, $dynamicAnchor })) {
+      if (typeof anchor !== "string") continue;
+      const other = this.#places.get(`${own}#${anchor}`);
+      if (other !== undefined && other.value !== value) throw twice(pointer, keyword, anchor, other);
+      this.#places.set(`${own}#${anchor}`, { value, pointer, base: own });
     }
     return own;
   }
+}
+
+function twice(pointer: string, keyword: string, name: string, other: Place): SchemaError {
+  const place = other.pointer === "" ? "the whole schema" : other.pointer;
+  return new SchemaError(`${pointer}/${keyword}`, `${keyword} "${name}" is that of ${place} already.`);
 }
 
 export function isObject(value: unknown): value is JsonObject {

@@ -1,6 +1,6 @@
 /** Languages as expressions: of strings with their quotes and escapes, of numbers as they are. */
 import { type Automaton, automatonOf, type Edge, lengthsOf, type State } from "./automaton.ts";
-import { type CharSet, charsOf, hasChar, intersectionOf, TEXT_CHARS, without } from "./charset.ts";
+import { type CharSet, charsKey, charsOf, hasChar, intersectionOf, TEXT_CHARS, without } from "./charset.ts";
 import {
   chars,
   choice,
@@ -74,7 +74,7 @@ function isEverything(automaton: Automaton): boolean {
 
 /** Whether anything may follow. */
 function isFree({ accepts, edges }: State, own: number): boolean {
-  return accepts && edges.length === 1 && edges[0]!.to === own && edges[0]!.set.join() === TEXT_CHARS.join();
+  return accepts && edges.length === 1 && edges[0]!.to === own && charsKey(edges[0]!.set) === charsKey(TEXT_CHARS);
 }
 
 /** The characters that JSON escapes. */
@@ -82,11 +82,24 @@ const ESCAPED_CHARS = without(TEXT_CHARS, PLAIN_CHARS);
 const ESCAPED = rule("escaped", choice(...escapes(ESCAPED_CHARS)));
 const REST_OF_STRING = rule("rest", sequence(repeat(CHARACTER, 0, Infinity), '"'));
 
+/** Numbers of a set that are not written again and again: it is a rule of its own. */
+const LARGE = 32;
+
+const written = new WeakMap<CharSet, Expression>();
+
 /** A character of a set as JSON writes it. */
 export function jsonChars(set: CharSet): Expression {
+  const made = written.get(set) ?? jsonCharsOf(set);
+  written.set(set, made);
+  return made;
+}
+
+function jsonCharsOf(set: CharSet): Expression {
   const plain = chars(intersectionOf(set, PLAIN_CHARS));
   const rest = intersectionOf(set, ESCAPED_CHARS);
-  return rest.join() === ESCAPED_CHARS.join() ? choice(plain, ESCAPED) : choice(plain, ...escapes(rest));
+  const isAll = charsKey(rest) === charsKey(ESCAPED_CHARS);
+  const made = isAll ? choice(plain, ESCAPED) : choice(plain, ...escapes(rest));
+  return set.length > LARGE ? rule("char", made) : made;
 }
 
 function escapes(set: CharSet): Expression[] {
@@ -214,10 +227,10 @@ class CountedWriter {
   }
 
   #unit(set: CharSet): Expression {
-    const key = set.join();
+    const key = charsKey(set);
     const known = this.#units.get(key);
     if (known !== undefined) return known;
-    const unit = key === TEXT_CHARS.join() ? CHARACTER : jsonChars(set);
+    const unit = key === charsKey(TEXT_CHARS) ? CHARACTER : jsonChars(set);
     const made = unit.kind === "choice" ? rule("char", unit) : unit;
     this.#units.set(key, made);
     return made;
