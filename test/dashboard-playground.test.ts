@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { indented, step } from "../src/dashboard/files/parts/answer-words.js";
+import { indented, isCutJson, step } from "../src/dashboard/files/parts/answer-words.js";
 import { firstTokenOf, paceAfter, sentAt, speedOf } from "../src/dashboard/files/playground/pace.js";
 import { bodyOf, canChat, EMPTY_FORM, schemaFault } from "../src/dashboard/files/playground/request.js";
 import { curlOf, openaiOf, pythonOf, requestsOf, shellWord } from "../src/dashboard/files/playground/snippets.js";
@@ -155,4 +155,16 @@ test("the first token's time is that of the prompt, and no part of the speed", (
   assert.equal(speedOf(pace), 10);
   assert.equal(speedOf(pace, 21), 100);
   assert.equal(speedOf(sentAt(0), 21), null);
+});
+
+test("an answer that was cut is no whole JSON, unless its last token ended it", () => {
+  const asked = { response_format: { type: "json_object" } };
+  const cut = (text: string, request: object | undefined = asked, finish_reason = "length"): boolean =>
+    isCutJson({ text, finish_reason }, request);
+  assert.equal(cut('{"a": "b'), true);
+  assert.equal(cut("12"), true, "a number could go on");
+  assert.equal(cut("{}"), false);
+  assert.equal(cut('{"a', asked, "stop"), false);
+  assert.equal(cut("Once upon", {}), false);
+  assert.equal(isCutJson({ text: "Once", finish_reason: "length" }, undefined), false);
 });

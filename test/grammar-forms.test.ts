@@ -81,11 +81,12 @@ test("an address that two schemas have is refused with the place of the second",
   assert.equal(refusalOf(labels), null);
 });
 
+/** A schema in which a property has that name, and whatever else in JSON. */
+function named(value: unknown, more = ""): unknown {
+  return JSON.parse(`{"type":"object","properties":{"__proto__":${JSON.stringify(value)},"a":{"type":"null"}}${more}}`);
+}
+
 test("a property that every object of JavaScript has is what the check of answers takes it for", () => {
-  const named = (value: unknown, more = ""): unknown =>
-    JSON.parse(
-      `{"type": "object", "properties": {"__proto__": ${JSON.stringify(value)}, "a": {"type": "null"}}${more}}`,
-    );
   const texts = ["{}", '{"__proto__":1}', '{"__proto__":"x"}', '{"a":null,"__proto__":null}', '{"a":1}', '{"a":null}'];
   const schemas = [
     named({ type: "string" }),

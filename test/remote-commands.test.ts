@@ -315,6 +315,20 @@ test("following a task prints its text, then its end; with --json its events", a
   assert.equal((await ask("task", await idOf("WRONG"), "--follow")).code, 2);
 });
 
+test("the page of a task, followed or not, says when its answer was cut and is no whole JSON", async () => {
+  const schema = { type: "object", properties: { name: { type: "string", minLength: 400 } }, required: ["name"] };
+  const response_format = { type: "json_schema", json_schema: { name: "answer", schema } };
+  const id = await idOf("hello", { max_length: 2, response_format });
+  await server.ended(id);
+  const why = /^The answer was cut at 2 tokens, and is no whole JSON: a larger max_length gives it more\.$/m;
+  const followed = await ask("task", id, "--follow");
+  assert.match(followed.stderr, why);
+  assert.doesNotMatch(followed.stderr, /REQUEST/);
+  assert.match((await ask("task", id)).stdout, why);
+  const free = await idOf("hello", { max_length: 2 });
+  assert.doesNotMatch((await ask("task", free, "--follow")).stderr, /cut/);
+});
+
 test("whoever stops following a task does not end it", async () => {
   const id = await idOf("on and on", LONG);
   const [out, err] = [new Kept(60), new Kept(60)];

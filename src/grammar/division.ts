@@ -97,9 +97,9 @@ export class Divisions {
       .map((one) => this.#idOf(one))
       .toSorted((one, other) => one - other)
       .join();
-    const known = this.#products.get(key) ?? this.#multiplied(parts);
-    this.#products.set(key, known);
-    return known;
+    const product = this.#products.get(key) ?? this.#multiplied(parts);
+    this.#products.set(key, product);
+    return product;
   }
 
   #idOf(division: Division): number {

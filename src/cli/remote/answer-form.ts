@@ -38,10 +38,10 @@ function whyUnread(error: unknown): string {
 
 /**
  * Why a program cannot read the answer of a task as the form that was asked for.
- * @param request the body of `POST /predict`
- * @returns a sentence; null: it can
+ * @param request as the API takes it and shows it @param more what gives an answer more tokens
+ * @returns a sentence; null: it can, as far as the request tells
  */
-export function unfitness(request: object, { result }: Pick<TaskView, "result">): string | null {
+export function unfitness(request: object, { result }: Pick<TaskView, "result">, more: string): string | null {
   if (result === undefined) return null;
   const {
     text,
@@ -52,7 +52,7 @@ export function unfitness(request: object, { result }: Pick<TaskView, "result">)
   if (mismatch !== undefined) return mismatch;
   const { response_format: format } = request as { response_format?: unknown };
   if (format === undefined || finish_reason !== "length" || isWhole(text)) return null;
-  return `The answer was cut at ${n} ${n === 1 ? "token" : "tokens"}, and is no whole JSON: --max-length gives it more.`;
+  return `The answer was cut at ${n} ${n === 1 ? "token" : "tokens"}, and is no whole JSON: ${more} gives it more.`;
 }
 
 /** Whether the last token that it was given was the one that ended it. A number could always go on. */

@@ -98,7 +98,7 @@ function tellEnd(task: TaskView, { request, out, err, json }: Told): void {
   else if (status === "canceled") return err.write("The task was canceled.\n");
   if (status !== "completed" || result === undefined) return;
   // A program that gets another form than it asked for must find out why.
-  const why = unfitness(request, { result });
+  const why = unfitness(request, { result }, "--max-length");
   if (why !== null) told(why);
   // Beside a text that goes into a file or a program this would only be in the way.
   if (json || err.columns === null) return;

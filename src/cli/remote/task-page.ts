@@ -2,6 +2,7 @@
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { wallTime } from "../../common/clock.ts";
 import { hanging, table, wrapped } from "../table.ts";
+import { unfitness } from "./answer-form.ts";
 import { jsonText, legible, legibleText } from "../../common/legible.ts";
 import { type Listed, type Look } from "./tasks.ts";
 import { linesOfCalls } from "./calls.ts";
@@ -33,6 +34,7 @@ export function taskPage(task: Listed, look: Look, withText = true): string {
     placementPart(shown, look),
     attemptsPart(shown, look),
     ...(withText ? textParts(task, look) : []),
+    unfitPart(task, look),
   ];
   return parts.filter((part) => part !== null).join("\n\n");
 }
@@ -144,7 +146,7 @@ function requestPart({ request }: Listed, { colour }: Look): string | null {
     ...messages.map(({ role, content }) => `${role}: ${content}`),
     ...input.map((item) => (typeof item === "string" ? item : `${item.length} tokens`)),
   ];
-  return `REQUEST\n${painted("dim", legibleText(lines.join("\n")), colour)}`;
+  return lines.length === 0 ? null : `REQUEST\n${painted("dim", legibleText(lines.join("\n")), colour)}`;
 }
 
 function placementPart({ placement }: Listed, { columns }: Look): string | null {
@@ -174,15 +176,19 @@ function attemptsPart({ attempts }: Listed, { columns, now = wallTime() }: Look)
   return table(["ATTEMPT ON GPU", "STARTED", "TOOK", "END"], rows);
 }
 
-function textParts({ result }: Listed, { colour, columns }: Look): string[] {
+function textParts({ result }: Listed, { colour }: Look): string[] {
   if (result === undefined) return [];
-  const { text, reasoning, embeddings, tool_calls: calls = [], mismatch } = result;
+  const { text, reasoning, embeddings, tool_calls: calls = [] } = result;
   if (embeddings !== undefined)
     return [`${embeddings.length} vectors of ${embeddings[0]?.length ?? 0} numbers; --json prints them.`];
   return [
     ...(reasoning === undefined || reasoning === "" ? [] : [painted("dim", legibleText(reasoning), colour)]),
     ...(text === "" ? [] : [legibleText(text)]),
     ...(calls.length === 0 ? [] : [linesOfCalls(calls)]),
-    ...(mismatch === undefined ? [] : [wrapped(mismatch, "", columns)]),
   ];
+}
+
+function unfitPart({ result, request = {} }: Listed, { columns }: Look): string | null {
+  const why = unfitness(request, { result }, "a larger max_length");
+  return why === null ? null : wrapped(legibleText(why), "", columns);
 }

@@ -58,7 +58,7 @@ export async function followTask({ remote, id: given, json, signal, out, err, pa
     };
     const task: TaskView = await readToEnd(events, { onEvent, writer });
     writer?.end(task);
-    if (!json) err.write(`\n${taskPage(task, err, false)}\n`);
+    if (!json) err.write(`\n${taskPage(await withForm(remote, task), err, false)}\n`);
     return exitCodeOf(task);
   } catch (error) {
     writer?.end(null);
@@ -67,4 +67,11 @@ export async function followTask({ remote, id: given, json, signal, out, err, pa
   } finally {
     notes?.stop();
   }
+}
+
+/** With the form that its answer had to have, where that may have been cut; the text of the request has been seen by whoever sent it. */
+async function withForm(remote: Remote, task: TaskView): Promise<Listed> {
+  if (task.result?.finish_reason !== "length") return task;
+  const { response_format: format } = (await whole(remote, task.task_id)).request ?? {};
+  return format === undefined ? task : { ...task, request: { response_format: format } };
 }

@@ -13,3 +13,17 @@ export function indented(json) {
 export function step({ logprob }) {
   return Math.min(4, Math.floor(Math.exp(logprob) * 5));
 }
+
+/**
+ * Whether an answer that had to be JSON was cut before its end. A number could always go on.
+ * @param {{ text: string, finish_reason: string } | undefined} result
+ * @param {object | undefined} request as the API shows it
+ */
+export function isCutJson(result, request) {
+  if (result?.finish_reason !== "length" || request === undefined || !("response_format" in request)) return false;
+  try {
+    return typeof JSON.parse(result.text) === "number";
+  } catch {
+    return true;
+  }
+}

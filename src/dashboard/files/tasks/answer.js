@@ -3,6 +3,7 @@ import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { t } from "../core/i18n.js";
 import { AnswerParts } from "../parts/answer-parts.js";
+import { isCutJson } from "../parts/answer-words.js";
 import { Copy } from "../parts/copy.js";
 import { LongText } from "../parts/long-text.js";
 import { Notice } from "../parts/notice.js";
@@ -36,6 +37,10 @@ export function Answer({ task, output }) {
       </details>`
     }
     <${Body} task=${task} text=${text} />
+    ${
+      isCutJson(result, task.request) &&
+      html`<${Notice} kind="plain" text=${t("answer.cutJson", { n: result?.usage.completion_tokens ?? 0 })} />`
+    }
     <${AnswerParts} result=${result} />
   </section>`;
 }

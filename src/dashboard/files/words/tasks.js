@@ -64,6 +64,8 @@ export const en = {
   "task.answer": "Answer",
   "task.reasoning": "Reasoning",
   "task.request": "Request",
+  "answer.cutJson":
+    "Cut at {n} token, and no whole JSON: a larger max_length gives it more.|Cut at {n} tokens, and no whole JSON: a larger max_length gives it more.",
   "answer.call": "Calls the tool",
   "answer.tokens": "Probabilities of the tokens",
   "answer.tokensHint":
@@ -205,6 +207,7 @@ export const tr = {
   "task.answer": "Yanıt",
   "task.reasoning": "Akıl yürütme",
   "task.request": "İstek",
+  "answer.cutJson": "{n} tokende kesildi; JSON tamamlanmadı: daha büyük bir max_length ile yanıt uzar.",
   "answer.call": "Çağrılan araç:",
   "answer.tokens": "Belirteçlerin olasılıkları",
   "answer.tokensHint":
