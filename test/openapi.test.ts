@@ -158,7 +158,8 @@ test("answers to submissions may have warnings, and the document says so", async
     )
     .map(({ path }) => path);
   const own = ["/api/v1/predict", "/api/v1/batch_predict"];
-  assert.deepEqual(warned.toSorted(), [...own, "/v1/chat/completions", "/v1/completions", "/v1/embeddings"].toSorted());
+  const theirs = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"];
+  assert.deepEqual(warned.toSorted(), [...own, ...theirs].toSorted());
 });
 
 test("parameters are in the document, with Prefer among them", async (t) => {
@@ -226,6 +227,8 @@ test("a body is required where something has to be said", async (t) => {
     "/v1/chat/completions": true,
     "/v1/completions": true,
     "/v1/embeddings": true,
+    "/v1/responses": true,
+    "/v1/responses/{response_id}/cancel": false,
   });
 });
 
@@ -284,6 +287,11 @@ test("each route is documented with the statuses that it can answer with, and no
     "post /v1/chat/completions": controlling,
     "post /v1/completions": controlling,
     "post /v1/embeddings": controlling,
+    "post /v1/responses": controlling,
+    "get /v1/responses/{response_id}": reading,
+    "post /v1/responses/{response_id}/cancel": "200 400 401 403 404 405 413 415 417 429 500 503",
+    "delete /v1/responses/{response_id}": "200 400 401 403 404 405 413 415 417 429 500 503",
+    "get /v1/responses/{response_id}/input_items": reading,
     "get /v1/models": "200 400 401 405 429 500 503",
     "get /v1/models/{model}": "200 400 401 404 405 429 500 503",
   });

@@ -113,6 +113,10 @@ function describe(error: ErrorObject, path: (string | number)[], root: string): 
     const bytes = Buffer.byteLength(String(error.data));
     return { path, field, sentence: `${here} must be at most ${schema.maxBytes} bytes in UTF-8; got ${bytes} bytes.` };
   }
+  if (error.keyword === "maxLength" && schema.secret !== true) {
+    const characters = Array.from(String(error.data)).length;
+    return { path, field, sentence: `${here} must be at most ${error.params.limit} characters; got ${characters}.` };
+  }
   if (error.keyword === "maximum" && schema.maximum === Number.MAX_SAFE_INTEGER) {
     return { path, field, sentence: `${here} must be at most ${schema.maximum}; got ${shown(error.data)}.` };
   }

@@ -13,7 +13,7 @@ declare module "fastify" {
 }
 
 /** Characters from which on an answer is counted; smaller ones fit into the buffers of a connection. */
-const LARGE = 64 * 1024;
+export const LARGE = 64 * 1024;
 
 /** Requests of one caller, where the configuration does not say; or one for each so many bytes of heap, where those are fewer. */
 const DEFAULT_OPEN = 10_000;

@@ -12,6 +12,7 @@ import { failureSchemaOf, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
 import { ChatAnswer, CompletionAnswer, EmbeddingAnswer, OpenAiFailure, OpenAiModel } from "./schemas/openai-answers.ts";
 import { ModelView } from "./schemas/models.ts";
+import { ResponseAnswer } from "./schemas/response-answers.ts";
 import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
@@ -45,6 +46,7 @@ const SHARED_SCHEMAS = [
   CompletionAnswer,
   EmbeddingAnswer,
   OpenAiModel,
+  ResponseAnswer,
 ];
 
 /** Those of APIs that are served only where the configuration says so, and their tags. */
@@ -245,7 +247,7 @@ function failuresOf(
   if (security?.length === 0) return {};
   const codes = new Set<ErrorCode>([...ALWAYS, ...refusals]);
   if (method !== "GET") ON_SENDING.forEach((code) => codes.add(code));
-  if (/\/(task|batch)/.test(url)) ON_READING.forEach((code) => codes.add(code));
+  if (/\/(task|batch|responses)/.test(url)) ON_READING.forEach((code) => codes.add(code));
   if (url.includes("/:")) ON_NAMING.forEach((code) => codes.add(code));
   const failures: Record<string, object> = {};
   for (const status of new Set([...codes].map((code) => statusFor(url, code)))) {
@@ -283,7 +285,7 @@ const LAST_EVENT_ID = {
 
 function headersOf(url: string): Record<string, object> | undefined {
   if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
-  if (url.startsWith(`${OPENAI_PATH}/`) && !url.startsWith(`${OPENAI_PATH}/models`))
+  if (url.startsWith(`${OPENAI_PATH}/`) && !url.startsWith(`${OPENAI_PATH}/models`) && !url.includes("/:"))
     return { "idempotency-key": IDEMPOTENCY_KEY };
   if (/\/(?:batch_predict|api\/(?:chat|generate|embed|embeddings))$/.test(url))
     return { "idempotency-key": IDEMPOTENCY_KEY };

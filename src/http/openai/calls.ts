@@ -30,17 +30,22 @@ export interface Call {
 /** A task that has a result. */
 export type Done = TaskSnapshot & { readonly result: TaskResult };
 
-/** Makes the tasks of a call, and names them in the headers of its answer. @throws {AltLasError} as `TaskApi.submit` */
+/**
+ * Makes the tasks of a call, and names them in the headers of its answer.
+ * @param lasts whether they go on when its client leaves; else only an `Idempotency-Key` has them go on
+ * @throws {AltLasError} as `TaskApi.submit`
+ */
 export async function submitCall(
   parts: ServerParts,
   request: FastifyRequest<{ Body: SharedFields & { readonly n?: number } }>,
   reply: FastifyReply,
   inputs: readonly TaskInput[],
+  lasts = false,
 ): Promise<Call> {
   const { caller, body } = request;
   const { strategy, specific_gpu_id: pinned } = body.gpu_options;
   const idempotency = idempotencyOf(request);
-  const endsWithClient = idempotency === null;
+  const endsWithClient = idempotency === null && !lasts;
   const options: SubmitOptions = {
     user: caller.name,
     keyName: caller.keyName,

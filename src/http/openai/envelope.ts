@@ -13,7 +13,7 @@ export const OPENAI_PATH = "/v1";
 const UNDER_V1 = /^\/v1(?:\/|$)/i;
 
 /** Paths of OpenAI's API as clients ask for them whose base URL has lost its `/v1`. */
-const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/.+)?)$/;
+const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/.+)?|responses(?:\/.+)?)$/;
 
 /** Paths of Anthropic's API that OpenAI's does not have. */
 const ANTHROPIC = /^\/v1\/messages(?:\/|$)/i;

@@ -9,6 +9,9 @@ import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";
 import { embeddingsRoute } from "./embeddings.ts";
 import { modelRoute, modelsRoute } from "./models.ts";
+import { createResponseRoute } from "./responses/create.ts";
+import { inputItemsRoute } from "./responses/input-items.ts";
+import { cancelResponseRoute, deleteResponseRoute, responseRoute } from "./responses/stored.ts";
 
 export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
   const schemas = liveSchemas(parts.live, openAiSchemas);
@@ -16,6 +19,11 @@ export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pi
   chatRoute(app, parts, schemas, pings);
   completionsRoute(app, parts, schemas, pings);
   embeddingsRoute(app, parts, schemas);
+  createResponseRoute(app, parts, schemas, pings);
+  responseRoute(app, parts, pings);
+  cancelResponseRoute(app, parts);
+  deleteResponseRoute(app, parts);
+  inputItemsRoute(app, parts);
   modelsRoute(app, parts);
   modelRoute(app, parts);
 }

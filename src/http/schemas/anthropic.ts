@@ -4,7 +4,7 @@ import { type Config } from "../../config/config.ts";
 import { type JsonSchema } from "../../request.ts";
 import { oneOf } from "./common.ts";
 import { MOST_TOOLS } from "./forms.ts";
-import { noList, nothing, sharedFields } from "./openai.ts";
+import { noList, nothing, sharedFields } from "./openai-shared.ts";
 import { samplingFields } from "./sampling.ts";
 
 const MAX_MESSAGES = 10_000;

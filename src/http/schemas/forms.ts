@@ -5,14 +5,14 @@ import { type JsonSchema } from "../../request.ts";
 /** Tools of one request. */
 export const MOST_TOOLS = 128;
 /** As OpenAI's API bounds it. */
-const NAME = "^[a-zA-Z0-9_-]{1,64}$";
-const NAME_ALLOWED = "1 to 64 of the characters a-z, A-Z, 0-9, _ and -";
+export const NAME = "^[a-zA-Z0-9_-]{1,64}$";
+export const NAME_ALLOWED = "1 to 64 of the characters a-z, A-Z, 0-9, _ and -";
 export const MOST_LOGPROBS = 20;
 
 /** The name of a form of which nobody says how it is called. */
 export const UNNAMED = "answer";
 
-const FORMATS = ["text", "json_object", "json_schema"] as const;
+export const FORMATS = ["text", "json_object", "json_schema"] as const;
 
 const strict = Type.Optional(Type.Boolean({ description: "Whether what cannot be made sure of is refused." }));
 const description = Type.Optional(Type.String({ description: "What it is for; the model reads it." }));

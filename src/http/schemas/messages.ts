@@ -94,8 +94,18 @@ export type GivenMessage = Static<typeof MessageFields>;
 export function messagesOf(given: readonly GivenMessage[], field: string, maxBytes: number): readonly Message[] {
   const called = new Map<string, string>();
   const messages = given.map((one, index) => messageOf(one, `${field}[${index}]`, called));
+  checkConversation(messages, field, maxBytes);
+  return messages;
+}
+
+/**
+ * @param field how the client calls it
+ * @param maxBytes of UTF-8, of all of it together
+ * @throws {AltLasError} `invalid_input`: it is too long, or no user says anything
+ */
+export function checkConversation(messages: readonly Message[], field: string, maxBytes: number): void {
   refuseLonger(textsIn(messages), field, maxBytes);
-  if (messages.some(({ role }) => role === "user")) return messages;
+  if (messages.some(({ role }) => role === "user")) return;
   const got = [...new Set(messages.map(({ role }) => JSON.stringify(role)))].join(", ");
   const sentence = `${field} must have at least one message with the role "user"; got the roles ${got} only.`;
   throw new AltLasError("invalid_input", sentence, { param: field });

@@ -3,7 +3,8 @@ import { Type, type Static } from "typebox";
 import { type Config } from "../../config/config.ts";
 import { oneOf } from "./common.ts";
 import { formFields, MOST_LOGPROBS } from "./forms.ts";
-import { MOST_INPUTS, noList, nothing, only, sharedFields } from "./openai.ts";
+import { MOST_INPUTS } from "./openai.ts";
+import { noList, nothing, only, sharedFields } from "./openai-shared.ts";
 import { samplingFields } from "./sampling.ts";
 
 type Settings = Pick<Config, "limits" | "gpu" | "tasks">;

@@ -1,28 +1,31 @@
 /** OpenAI's API: what clients of it send. Unknown fields are allowed everywhere, as there. */
 import { Type, type Static } from "typebox";
-import { type Config } from "../../config/config.ts";
-import { PRIORITIES } from "../../task.ts";
-import { oneOf, TaskType } from "./common.ts";
+import { oneOf } from "./common.ts";
 import { formFields, MOST_LOGPROBS } from "./forms.ts";
 import { Content, toolFields } from "./messages.ts";
+import { noList, nothing, only, type Settings, sharedFields } from "./openai-shared.ts";
+import { responseSchema } from "./responses.ts";
 import { samplingFields } from "./sampling.ts";
-import { gpuOptions, modelField } from "./submissions.ts";
 
 /** Choices of one request; each is a task. */
 export const MOST_CHOICES = 128;
 export const MOST_INPUTS = 2048;
 
-type Settings = Pick<Config, "limits" | "gpu" | "tasks">;
-
 /** The bodies of requests, with the limits and defaults of this configuration. */
 export function openAiSchemas(settings: Settings) {
-  return { chat: chatSchema(settings), completion: completionSchema(settings), embedding: embeddingSchema(settings) };
+  return {
+    chat: chatSchema(settings),
+    completion: completionSchema(settings),
+    embedding: embeddingSchema(settings),
+    response: responseSchema(settings),
+  };
 }
 
 export type OpenAiSchemas = ReturnType<typeof openAiSchemas>;
 export type ChatBody = Static<OpenAiSchemas["chat"]>;
 export type CompletionBody = Static<OpenAiSchemas["completion"]>;
 export type EmbeddingBody = Static<OpenAiSchemas["embedding"]>;
+export type ResponseBody = Static<OpenAiSchemas["response"]>;
 export type OpenAiMessage = Static<typeof Message>;
 export type SharedFields = Pick<ChatBody, "model" | "gpu_options" | "priority" | "task_type">;
 export type GenerationBody = Pick<ChatBody, "n" | "stream" | "stream_options">;
@@ -75,15 +78,6 @@ const generationFields = {
     }),
   ),
 };
-
-export function sharedFields({ gpu: { multi_gpu } }: Settings) {
-  return {
-    model: modelField,
-    gpu_options: gpuOptions(multi_gpu),
-    priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
-    task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
-  };
-}
 
 const Message = Type.Object(
   {
@@ -213,17 +207,4 @@ function embeddingSchema(settings: Settings) {
     },
     { title: "EmbeddingRequest", examples: [{ model: "minilm", input: ["a text", "another"] }] },
   );
-}
-
-export function noList(allowed: string) {
-  return Type.Array(Type.Unknown(), { maxItems: 0, unsupported: true, allowed, description: "Only an empty list." });
-}
-
-/** A field that would change the answer and cannot be honoured. */
-export function nothing(allowed: string) {
-  return Type.Null({ unsupported: true, allowed, description: "Only null." });
-}
-
-export function only<const Value>(type: string, values: readonly Value[], allowed: string) {
-  return Type.Unsafe<Value>({ type, enum: values, unsupported: true, allowed });
 }
