@@ -323,7 +323,25 @@ export interface Batch {
   readonly createdAt: number;
   /** When the last of its tasks had ended; null: some have not. */
   finishedAt: number | null;
+  /** Of a batch whose tasks come little by little, from the lines of a file; null: they all came at once. */
+  lines: BatchLines | null;
 }
+
+/** The lines of a batch that are no tasks. The index of a line is that of its task in the batch. */
+export interface BatchLines {
+  /** Yet to become tasks, or to be refused; they follow those that have. */
+  readonly toCome: number;
+  /** Refused, or too late. */
+  readonly failed: number;
+  readonly canceled: number;
+  /** Where the first line to come begins, in the words of whoever reads them. */
+  readonly place: number;
+  /** No line becomes a task any more, since this time; null: each may. */
+  readonly closed: { readonly why: LinesClosed; readonly at: number } | null;
+}
+
+/** `failed`: they cannot be read any more. */
+export type LinesClosed = "canceled" | "expired" | "failed";
 
 const NEXT: Readonly<Record<TaskStatus, readonly TaskStatus[]>> = {
   queued: ["running", "canceled", "failed"],

@@ -300,6 +300,15 @@ test("what cannot be taken is refused in the words of the request", async (t) =>
   }
 });
 
+test("a thread is refused with the code at which clients send the whole conversation", async (t) => {
+  const { refusalOf } = server(t);
+  for (const thread of [{ type: "create" }, { type: "continue", previous_message_id: "msg_1" }]) {
+    const { message, details } = await refusalOf({ thread });
+    assert.match(message, /^thread must be left out/);
+    assert.deepEqual(details, { error_code: "thread_unsupported_request" });
+  }
+});
+
 test("what a model cannot do is refused with the name that the client gave it", async (t) => {
   const { refusalOf, tasks } = server(t);
   tasks.failure = new AltLasError("unsupported", "stop cannot be honoured by the model demo.", { param: "stop" });

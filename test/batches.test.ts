@@ -16,6 +16,7 @@ const BATCH: Batch = {
   webhook: null,
   createdAt: 0,
   finishedAt: null,
+  lines: null,
 };
 
 /** A batch of three, of which ends are told one by one. */
@@ -24,6 +25,7 @@ function world() {
   const finished: Batch[] = [];
   const store = {
     endsOf: async (_id: string, offset: number, limit: number) => stored.slice(offset, offset + limit),
+    endsIn: async () => [],
     batch: async () => null,
     get: async (id: string) => tasks.find((task) => task.id === id) ?? null,
   };

@@ -1,4 +1,7 @@
-/** What a GPU makes of a worker and a card that fail in each way they can. A few tests have a worker process, the others a local worker. */
+/**
+ * What a GPU makes of a worker and a card that fail in each way they can. A few tests have a worker process; the others have a local worker,
+ * and a time that passes as they need it.
+ */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -18,6 +21,7 @@ import { Changes } from "./helpers/changes.ts";
 import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
 import { LocalWorkers } from "./helpers/local-workers.ts";
 import { World } from "./helpers/scheduling.ts";
+import { VirtualTime } from "./helpers/virtual-time.ts";
 import { LLAMA } from "./helpers/engines.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { writeOneTokenModel } from "./helpers/tiny-models.ts";
@@ -37,7 +41,7 @@ interface Setting {
   readonly memoryBudget?: () => number | null;
   readonly cancelTimeout?: number;
   readonly stallTimeout?: number;
-  /** Without it the workers are in this process. */
+  /** Without it the workers are in this process, and the time is virtual. */
   readonly openChannel?: OpenChannel;
 }
 
@@ -58,9 +62,12 @@ class Owner {
   readonly told: Told[] = [];
   readonly texts = new Map<Task, string>();
   readonly states: GpuState[] = [];
+  /** null: its workers are processes. */
+  readonly #time: VirtualTime | null;
   readonly #changes = new Changes();
 
   constructor(t: TestContext, { device = aDevice(), engine, timing = AT_ONCE, ...rest }: Setting = {}) {
+    this.#time = rest.openChannel === undefined ? new VirtualTime(t) : null;
     this.gpu = new Gpu(
       {
         device,
@@ -68,7 +75,6 @@ class Owner {
         memoryFreed: () => async () => {},
         estimate: async () => null,
         healthCheckInterval: rest.healthCheckInterval ?? 0,
-        // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: rest.stallTimeout ?? 600,
         cancelTimeout: rest.cancelTimeout ?? 60,
         memoryBudget: async () => rest.memoryBudget?.() ?? null,
@@ -98,7 +104,7 @@ class Owner {
         ? { ...simulatedEngine(engine), slots: device.slots }
         : { ...LLAMA, model: rest.model, context: 256 };
     this.gpu.add(own, null);
-    t.after(() => this.gpu.stop());
+    t.after(() => this.#stop());
   }
 
   /** Gives it a task. */
@@ -139,7 +145,18 @@ class Owner {
   }
 
   until(holds: () => boolean): Promise<void> {
-    return this.#changes.until(holds);
+    return this.#time === null ? this.#changes.until(holds) : this.#time.until(holds);
+  }
+
+  /** Lets time pass, where its workers are in this process. */
+  async pass(seconds: number): Promise<void> {
+    const end = performance.now() + seconds * 1000;
+    await this.#time!.until(() => performance.now() >= end);
+  }
+
+  async #stop(): Promise<void> {
+    const stopped = this.gpu.stop();
+    await (this.#time === null ? stopped : this.#time.settled(stopped));
   }
 
   is(state: GpuState): Promise<void> {
@@ -439,10 +456,9 @@ test("a task that is cut off by itself says nothing against its GPU", async (t) 
 });
 
 test("an idle GPU that has no room passes its check", async (t) => {
-  const owner = new Owner(t, { engine: { failures: [{ kind: "full" }] }, healthCheckInterval: 0.01 });
+  const owner = new Owner(t, { engine: { failures: [{ kind: "full" }] }, healthCheckInterval: 1 });
   await owner.ready();
-  let checks = 0;
-  await owner.until(() => owner.gpu.instances[0]!.idleFor > 0 && ++checks > 6);
+  await owner.pass(10);
   assert.deepEqual([owner.state, owner.workers.count, owner.losses], ["ready", 1, []]);
 });
 

@@ -42,10 +42,14 @@ test("models that do not fit beside each other come and go for their tasks, and 
 });
 
 test("a model that nothing uses for keep_alive seconds is unloaded, and comes back with the next task", async (t) => {
-  const server = await startLocalServer(t, { config: configOf({ a: ", keep_alive: 0.001" }) });
+  const [long, short] = [configOf({ a: ", keep_alive: 600" }), configOf({ a: ", keep_alive: 0.001" })];
+  const server = await startLocalServer(t, { config: long });
   assert.deepEqual(await ran(server, "a"), ["completed", "a"]);
+  // Only now, so that it is not over before the task has come.
+  server.reload(short);
   await server.logged(({ msg }) => msg === "model unloaded");
-  assert.equal(server.workers.alive.length, 0);
+  await server.workers.gone();
+  server.reload(long);
   assert.deepEqual(await ran(server, "a"), ["completed", "a"]);
   assert.equal(server.workers.count, 2);
 });

@@ -266,6 +266,7 @@ test("a database of version 1 keeps its tasks, and its batches get rows", async 
     webhook: null,
     createdAt: 1001,
     finishedAt: null,
+    lines: null,
   };
   assert.deepEqual(batches, [waiting]);
   assert.deepEqual(await store.tasks.batch("d"), {

@@ -1,4 +1,5 @@
-/* Every store does what is promised of batches, webhooks, idempotency keys and usage. */
+/* Every store does what is promised of batches, of those of files, of webhooks, idempotency keys and usage. */
+import { exerciseBatchFiles } from "./kits/batch-files.ts";
 import { exerciseBatches } from "./kits/batches.ts";
 import { exerciseOutbox } from "./kits/outbox.ts";
 import { exerciseIdempotency } from "./kits/idempotency.ts";
@@ -7,6 +8,7 @@ import { STORES } from "./helpers/store.ts";
 
 for (const [name, make] of Object.entries(STORES)) {
   exerciseBatches(name, make);
+  exerciseBatchFiles(name, make);
   exerciseOutbox(name, make);
   exerciseIdempotency(name, make);
   exerciseUsage(name, make);

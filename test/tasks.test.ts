@@ -67,6 +67,7 @@ class HeldStore implements Store {
     list: async () => ({ tasks: [], total: 0 }),
     batch: async () => null,
     endsOf: async () => [],
+    endsIn: async () => [],
     remove: async () => false,
     countEnded: async () => 0,
   };
@@ -81,6 +82,13 @@ class HeldStore implements Store {
     find: async (user, key) => this.keys.find((record) => record.user === user && record.key === key) ?? null,
   };
   readonly usage: Store["usage"] = { sums: async function* () {} };
+  readonly batchFiles: Store["batchFiles"] = {
+    find: async () => null,
+    ofOutput: async () => null,
+    list: async () => [],
+    unfinished: async () => [],
+    refusedIn: async () => [],
+  };
   sweep = async () => false;
   close = async () => {};
 }

@@ -16,6 +16,7 @@ import { ResponseAnswer } from "./schemas/response-answers.ts";
 import { DryRunAnswer } from "./schemas/submissions.ts";
 import { TaskSummary, TaskView } from "./schemas/tasks.ts";
 import { DeliveriesAnswer, SecretView } from "./schemas/webhooks.ts";
+import { setUpSerializers } from "./serializers.ts";
 
 declare module "fastify" {
   interface FastifyInstance {
@@ -131,7 +132,7 @@ const TAGS = [
 /** Prepares the document; call it before the routes are registered. */
 export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic, ollama }: Config["api"]): void {
   const others = [...(anthropic ? [ANTHROPIC] : []), ...(ollama ? [OLLAMA] : [])];
-  for (const schema of [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]) app.addSchema(schema);
+  setUpSerializers(app, [...SHARED_SCHEMAS, ...others.flatMap(({ schemas }) => schemas)]);
   const liveBodies = new Map<string, object>();
   app.decorate("liveBodies", liveBodies);
   app.register(swagger, {

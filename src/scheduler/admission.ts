@@ -43,6 +43,11 @@ export class Admission {
     this.#refuseOversized(tasks);
   }
 
+  /** Why a task would be refused at any time; null: it would not. Its place in a batch is not named. */
+  refusalOf(task: Task): AltLasError | null {
+    return this.#parts.impossible.refusal(task, null);
+  }
+
   /** The refusal when the queue cannot take these tasks; null: it can. */
   overflow(waiting: readonly Task[]): AltLasError | null {
     if (waiting.length === 0) return null;

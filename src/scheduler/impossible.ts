@@ -42,8 +42,8 @@ export class Impossible {
     this.#eligibility = eligibility;
   }
 
-  /** Why a new task is refused, with this machine and this configuration; null: it is not. @param index in its batch */
-  refusal(task: Task, index: number): AltLasError | null {
+  /** Why a new task is refused, with this machine and this configuration; null: it is not. @param index in its batch; null: it is not named */
+  refusal(task: Task, index: number | null): AltLasError | null {
     const { model, pinnedGpuId } = task;
     // An instance that is not loaded may turn out to be the model that is named, but a wrong name must not wait for that.
     const isKnown = model === null || this.#fleet.models.has(model);
@@ -205,8 +205,8 @@ export class Impossible {
   }
 }
 
-function positionIn({ batchId }: Task, index: number): string {
-  return batchId === null ? "" : `batch[${index}].`;
+function positionIn({ batchId }: Task, index: number | null): string {
+  return batchId === null || index === null ? "" : `batch[${index}].`;
 }
 
 /** Bytes that a model needs, and would have with everything else unloaded; null: that is enough, or not known. */

@@ -1,4 +1,5 @@
 /** What may be asked of the scheduler at any time. Nothing is changed by it. */
+import { type AltLasError } from "../errors.ts";
 import { type Task } from "../task.ts";
 import { draining } from "./admission.ts";
 import { type CallerFacts, callerFacts } from "./caller-facts.ts";
@@ -26,6 +27,11 @@ export class Questions {
   dryRun(task: Task): DryRun {
     if (this.#parts.isDraining()) throw draining();
     return dryRun(task, this.#parts);
+  }
+
+  /** Why a new task would be refused whatever else waits; null: it would not. */
+  refusalOf(task: Task): AltLasError | null {
+    return this.#parts.admission.refusalOf(task);
   }
 
   /** @param user the only one that is wanted; null: all that are known */

@@ -106,6 +106,11 @@ export class Scheduler {
     return this.#waiting.tasks;
   }
 
+  /** Tasks that may wait. */
+  get maxQueueSize(): number {
+    return this.#settings.maxQueueSize;
+  }
+
   /** When the oldest waiting task was submitted, by the server's clock; null: none waits, but for a pause after it was cut off. */
   get oldestWaiting(): number | null {
     let oldest = Infinity;

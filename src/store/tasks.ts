@@ -43,11 +43,14 @@ export interface ListedPage {
   readonly more?: true;
 }
 
-/** A batch, and the states of its tasks that are still stored. */
+/**
+ * A batch, and the states of its tasks that are still stored, and of its lines that are no tasks: one to come counts as `queued`, or once
+ * no more become tasks as what it will be.
+ */
 export interface BatchState {
   readonly batch: Batch;
   readonly counts: Readonly<{ [Status in TaskStatus]: number }>;
-  /** Queued tasks that have no GPU yet. */
+  /** Queued tasks that have no GPU yet, and lines to come. */
   readonly unbound: number;
 }
 
@@ -71,7 +74,7 @@ export interface NoteRecord {
  *  1. Each field of a task comes back as it was, however long it is, as far as UTF-8 can encode it.
  *  2. A list is newest first, and tells how many tasks match in all. It keeps no write waiting for long, however many tasks it has to read.
  *  3. Removing a task removes its webhook deliveries. A batch that has ended is removed with its last task, and its deliveries with it.
- *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back.
+ *  4. The `seq` of a task that was removed is not forgotten: `lastSeq` never goes back, nor behind the lines of a batch that are yet to come.
  *  5. A note is there as long as its task.
  */
 export interface TaskStore {
@@ -89,6 +92,8 @@ export interface TaskStore {
    * but one task at least.
    */
   endsOf(batchId: string, offset: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
+  /** As `endsOf`, of the tasks with `seq`s from one to another, in the order of these. */
+  endsIn(from: number, to: number, limit: number, maxCharacters?: number): Promise<ListedTask[]>;
   /** Removes a task that has ended; false: there is no such task, or it has not ended. */
   remove(id: string): Promise<boolean>;
   /** Tasks that ended before a time of the server's clock. */

@@ -1,8 +1,8 @@
 /** Batches that have not ended, and the readers that follow the ends of their tasks. */
-import { EventEmitter, on } from "node:events";
+import { EventEmitter, on, once } from "node:events";
 import { type Clock } from "../common/clock.ts";
 import { type BatchState, type TaskStore } from "../store/tasks.ts";
-import { type Batch, type Task } from "../task.ts";
+import { type Batch, type BatchLines, type Task } from "../task.ts";
 import { type BatchSnapshot, type ListedSnapshot } from "./task-api.ts";
 
 /** Results that are read from the store at once. */
@@ -14,16 +14,23 @@ type Ended = Pick<Task, "id">;
 
 interface LiveBatch {
   readonly batch: Batch;
-  /** Tasks that have not ended, or whose end is not on disk yet. */
+  /** Tasks that have not ended, or whose end is not on disk yet, and lines to come. */
   live: number;
   /** The latest time that one of its tasks has shown. */
   latest: number;
-  /** `end` for each task, with its id; `done` when no more will come. */
+  /** `end` for each task, with its id; `done` when no more will come; `fewer` when there is room for lines, or no more are wanted. */
   readonly events: EventEmitter;
+  /** `fewer` is told when no more tasks than so many are live; -1: nobody waits for that. */
+  below: number;
+}
+
+/** Tasks that have not ended, without the lines that are yet to become tasks. */
+function tasksIn({ live, batch }: LiveBatch): number {
+  return live - (batch.lines?.toCome ?? 0);
 }
 
 export class Batches {
-  readonly #store: Pick<TaskStore, "batch" | "endsOf" | "get">;
+  readonly #store: Pick<TaskStore, "batch" | "endsOf" | "endsIn" | "get">;
   /** A batch has ended, and the end of each task is on disk; resolves when the end of the batch is, too. */
   readonly #finished: (batch: Batch) => Promise<void>;
   readonly #clock: Clock;
@@ -32,7 +39,7 @@ export class Batches {
   readonly #ending = new Map<string, Batch>();
 
   constructor(
-    store: Pick<TaskStore, "batch" | "endsOf" | "get">,
+    store: Pick<TaskStore, "batch" | "endsOf" | "endsIn" | "get">,
     finished: (batch: Batch) => Promise<void>,
     clock: Clock,
   ) {
@@ -45,7 +52,8 @@ export class Batches {
   restore(batches: readonly Batch[], live: readonly Task[]): void {
     const left = new Map<string | null, number>();
     for (const { batchId } of live) left.set(batchId, (left.get(batchId) ?? 0) + 1);
-    for (const batch of batches) this.#endIfDone(this.#add(batch, left.get(batch.id) ?? 0));
+    for (const batch of batches)
+      this.#endIfDone(this.#add(batch, (left.get(batch.id) ?? 0) + (batch.lines?.toCome ?? 0)));
   }
 
   /** A new batch, of which every task is yet to end. */
@@ -66,8 +74,63 @@ export class Batches {
     entry.latest = Math.max(entry.latest, task.finishedAt ?? 0);
     // Only the id: whole results would pile up here for a slow reader.
     entry.events.emit("end", { id: task.id });
+    if (tasksIn(entry) <= entry.below) entry.events.emit("fewer");
     this.#endIfDone(entry);
   }
+
+  // --- batches of files ------------------------------------------------------------------------------------------
+
+  /** A batch that has not ended; undefined: there is none. */
+  live(id: string): Batch | undefined {
+    return this.#live.get(id)?.batch;
+  }
+
+  /** The lines of a batch that has not ended; null: there is none, or it has no lines. */
+  linesOf(id: string): BatchLines | null {
+    return this.#live.get(id)?.batch.lines ?? null;
+  }
+
+  /** The live batches that have lines. */
+  withLines(): Batch[] {
+    return [...this.#live.values()].flatMap(({ batch }) => (batch.lines === null ? [] : [batch]));
+  }
+
+  /** Tasks of a batch that have not ended, without its lines to come; null: the batch has ended. */
+  inFlight(id: string): number | null {
+    const entry = this.#live.get(id);
+    return entry === undefined ? null : tasksIn(entry);
+  }
+
+  /** Lines were refused: they have ended. */
+  refused(id: string, count: number): void {
+    const entry = this.#live.get(id);
+    if (entry === undefined) return;
+    entry.live -= count;
+    this.#endIfDone(entry);
+  }
+
+  /** Resolves when no more tasks than so many are in flight, when `wake` was called, or when the signal aborts. One caller at a time. */
+  async below(id: string, most: number, signal: AbortSignal): Promise<void> {
+    const entry = this.#live.get(id);
+    if (entry === undefined || tasksIn(entry) <= most) return;
+    entry.below = most;
+    await heard(entry.events, "fewer", signal);
+    entry.below = -1;
+  }
+
+  /** No more lines become tasks. */
+  wake(id: string): void {
+    this.#live.get(id)?.events.emit("fewer");
+  }
+
+  /** Resolves when a batch has ended. @returns false: no more ends will come, or the signal aborts */
+  async end(id: string, signal: AbortSignal): Promise<boolean> {
+    const entry = this.#live.get(id);
+    if (entry !== undefined) await heard(entry.events, "done", signal);
+    return !this.#live.has(id);
+  }
+
+  // --- what is shown of batches ----------------------------------------------------------------------------------
 
   async get(id: string): Promise<BatchSnapshot | null> {
     const state = await this.#store.batch(id);
@@ -82,13 +145,7 @@ export class Batches {
     const later = follow ? this.#endsFromNow(id, signal) : undefined;
     const sent = new Set<string>();
     const isNew = ({ id: taskId }: { readonly id: string }): boolean => sent.size < sent.add(taskId).size;
-    let read = 0;
-    for (let offset = 0; !signal.aborted; offset += read) {
-      const page = await this.#store.endsOf(id, offset, PAGE, PAGE_CHARACTERS);
-      yield* page.filter(isNew);
-      if (page.length === 0) break;
-      read = page.length;
-    }
+    for await (const page of this.#pages(id, signal)) yield* page.filter(isNew);
     if (later === undefined) return;
     try {
       for await (const [ended] of later) {
@@ -101,9 +158,32 @@ export class Batches {
     }
   }
 
+  /**
+   * The ended tasks that are stored. Those of a file come in the order of its lines: for fifty thousand, the order of the ends would have
+   * to be found anew for each page.
+   */
+  async *#pages(id: string, signal: AbortSignal): AsyncGenerator<readonly ListedSnapshot[]> {
+    const state = await this.#store.batch(id);
+    const lines = state === null || state.batch.lines === null ? null : state.batch;
+    let from = lines?.firstSeq ?? 0;
+    for (let read = 0; !signal.aborted;) {
+      const page =
+        lines === null
+          ? await this.#store.endsOf(id, read, PAGE, PAGE_CHARACTERS)
+          : await this.#store.endsIn(from, lines.firstSeq + lines.size - 1, PAGE, PAGE_CHARACTERS);
+      if (page.length === 0) return;
+      yield page;
+      read += page.length;
+      from = page.at(-1)!.seq + 1;
+    }
+  }
+
   /** Ends the streams of all who follow a batch: no more ends will come. */
   close(): void {
-    for (const { events } of this.#live.values()) events.emit("done");
+    for (const { events } of this.#live.values()) {
+      events.emit("fewer");
+      events.emit("done");
+    }
   }
 
   #endsFromNow(id: string, signal: AbortSignal): AsyncIterable<[Ended]> | undefined {
@@ -113,7 +193,7 @@ export class Batches {
 
   #add(batch: Batch, live: number): LiveBatch {
     const events = new EventEmitter().setMaxListeners(0);
-    const entry = { batch, live, latest: batch.createdAt, events };
+    const entry = { batch, live, latest: batch.createdAt, events, below: -1 };
     this.#live.set(batch.id, entry);
     return entry;
   }
@@ -122,10 +202,18 @@ export class Batches {
     if (live > 0) return;
     this.#live.delete(batch.id);
     batch.finishedAt = Math.max(this.#clock.now() + this.#clock.ahead, latest);
+    events.emit("fewer");
     events.emit("done");
     this.#ending.set(batch.id, batch);
     void this.#finished(batch).finally(() => this.#ending.delete(batch.id));
   }
+}
+
+/** Resolves when the event comes, or the signal aborts. */
+async function heard(events: EventEmitter, name: string, signal: AbortSignal): Promise<void> {
+  await once(events, name, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
 }
 
 /**

@@ -2,8 +2,19 @@
 import { randomUUID, randomUUIDv7 } from "node:crypto";
 import { type Clock } from "../common/clock.ts";
 import { type Grouping } from "../scheduler/planner.ts";
-import { type Batch, newTask, shownGpuId, type Task, TASK_EVENTS, type TaskInput, type Webhook } from "../task.ts";
+import {
+  type Batch,
+  newTask,
+  shownGpuId,
+  type Task,
+  TASK_EVENTS,
+  type TaskIdentity,
+  type TaskInput,
+  type TaskSettings,
+  type Webhook,
+} from "../task.ts";
 import { type NoteRecord } from "../store/tasks.ts";
+import { type LineTask } from "./feed-api.ts";
 import { type BatchStatus, type Submission, type SubmitOptions } from "./task-api.ts";
 
 /** As of `TaskBookParts`. */
@@ -36,8 +47,6 @@ export class NewTasks {
     { user, keyName, strategy, pinnedGpuId, batch, webhook, endsWithClient = false }: SubmitOptions,
     retryOf: string | null,
   ): Task[] {
-    const { clock, timeout, modelMeantBy, modelOfTaskType } = this.#parts;
-    const now = clock.now();
     const shared = {
       user,
       keyName,
@@ -48,24 +57,63 @@ export class NewTasks {
       webhook: webhookOfTasks(webhook),
       endsWithClient,
       retryOf,
-      createdAt: now + clock.ahead,
-      createdClock: now,
+      ...this.#now(),
     };
-    return inputs.map(({ request, taskType, priority, timeoutSeconds, model, anyModel = false }) =>
-      newTask({
-        ...shared,
-        request,
-        taskType,
-        priority,
-        timeoutSeconds: timeoutSeconds ?? timeout,
-        model: model !== null ? modelMeantBy(model) : anyModel ? null : modelOfTaskType(taskType),
-        // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
-        id: randomUUIDv7(),
-        seq: ++this.lastSeq,
-      }),
+    return inputs.map((input) => this.#made(input, shared, ++this.lastSeq));
+  }
+
+  /** Tasks of lines of a batch, with the `seq`s that were kept for them. */
+  makeLines(lines: readonly LineTask[], { id, user, firstSeq }: Batch, keyName: string | null): Task[] {
+    const shared = {
+      user,
+      keyName,
+      batchId: id,
+      wholeBatch: false,
+      webhook: null,
+      endsWithClient: false,
+      retryOf: null,
+      ...this.#now(),
+    };
+    return lines.map(({ index, input, strategy, pinnedGpuId }) =>
+      this.#made(input, { ...shared, strategy, pinnedGpuId }, firstSeq + index),
     );
   }
+
+  /** Keeps a range of `seq`s for tasks to come. @returns the first */
+  reserve(count: number): number {
+    const first = this.lastSeq + 1;
+    this.lastSeq += count;
+    return first;
+  }
+
+  #now(): Pick<Shared, "createdAt" | "createdClock"> {
+    const { clock } = this.#parts;
+    const now = clock.now();
+    return { createdAt: now + clock.ahead, createdClock: now };
+  }
+
+  #made(
+    { request, taskType, priority, timeoutSeconds, model, anyModel = false }: TaskInput,
+    shared: Shared,
+    seq: number,
+  ): Task {
+    const { timeout, modelMeantBy, modelOfTaskType } = this.#parts;
+    return newTask({
+      ...shared,
+      request,
+      taskType,
+      priority,
+      timeoutSeconds: timeoutSeconds ?? timeout,
+      model: model !== null ? modelMeantBy(model) : anyModel ? null : modelOfTaskType(taskType),
+      // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
+      id: randomUUIDv7(),
+      seq,
+    });
+  }
 }
+
+/** What tasks that are submitted together have in common. */
+type Shared = Omit<TaskIdentity, keyof TaskSettings | "id" | "seq">;
 
 /** The webhook of single tasks. The batch itself announces its end. */
 function webhookOfTasks(webhook: Webhook | null): Webhook | null {
@@ -84,6 +132,7 @@ export function newBatch(tasks: readonly Task[], webhook: Webhook | null): Batch
     webhook,
     createdAt,
     finishedAt: null,
+    lines: null,
   };
 }
 

@@ -12,8 +12,10 @@ import { type Batch, isFinal, type RunSink, type Task, type TaskInput } from "..
 import { AlarmTimer } from "./alarm-timer.ts";
 import { Batches } from "./batches.ts";
 import { Cancellation } from "./cancellation.ts";
+import { Feeding } from "./feeding.ts";
 import { Idempotency } from "./idempotency.ts";
 import { Idle } from "./idle.ts";
+import { Intake } from "./intake.ts";
 import { LiveTasks, unknown } from "./live-tasks.ts";
 import { newBatch, NewTasks, notesOf, submissionOf } from "./new-tasks.ts";
 import { Requests } from "./requests.ts";
@@ -39,6 +41,8 @@ const MOST_NEAR = 256;
 
 export class TaskBook implements TaskApi {
   readonly scheduler: Scheduler;
+  /** The batches of files. */
+  readonly feeding: Feeding;
   readonly #parts: TaskBookParts;
   readonly #store: Store;
   readonly #live: LiveTasks;
@@ -47,6 +51,7 @@ export class TaskBook implements TaskApi {
   readonly #log: Logger;
   readonly #news: TaskNews;
   readonly #writer: Writer;
+  readonly #intake: Intake;
   readonly #batches: Batches;
   readonly #subscribers = new Subscribers();
   readonly #idempotency: Idempotency;
@@ -80,12 +85,14 @@ export class TaskBook implements TaskApi {
     });
     this.#unsaved = this.#newUnsaved();
     this.scheduler = new Scheduler(settings, this.#effects(), clock, Math.random);
-    this.#cancellation = new Cancellation({
-      scheduler: this.scheduler,
-      live: this.#live,
-      canSave: () => this.canSave,
-      cancelTimeout: parts.cancelTimeout,
-    });
+    const { scheduler } = this;
+    const live = this.#live;
+    const writer = this.#writer;
+    this.#intake = new Intake({ scheduler, live, writer, news: this.#news, unsaved: this.#unsaved });
+    const [intake, batches, newTasks] = [this.#intake, this.#batches, this.#newTasks];
+    this.feeding = new Feeding({ scheduler, writer, clock, intake, batches, newTasks });
+    const { cancelTimeout } = parts;
+    this.#cancellation = new Cancellation({ scheduler, live, cancelTimeout, canSave: () => this.canSave });
   }
 
   /** Takes over the unfinished tasks of an earlier run; the GPUs must be known by now. */
@@ -183,8 +190,9 @@ export class TaskBook implements TaskApi {
     return this.#cancellation.one(id);
   }
 
-  cancelMatching(filter: CancelFilter): Promise<number> {
-    return this.#cancellation.matching(filter);
+  async cancelMatching(filter: CancelFilter): Promise<number> {
+    const lines = await this.feeding.cancel(filter);
+    return lines + (await this.#cancellation.matching(filter));
   }
 
   async remove(id: string): Promise<TaskSnapshot> {
@@ -240,34 +248,22 @@ export class TaskBook implements TaskApi {
     recordsOf: (submission: Submission) => readonly StoreRecord[],
   ): Promise<Submission> {
     const grouping = grouped === null ? "single" : grouped.split ? "split" : "whole";
-    this.scheduler.submit(tasks, grouping);
-    for (const task of tasks) this.#live.add(task);
-    const submission = submissionOf(tasks, grouping);
     const batch = grouped === null ? null : newBatch(tasks, webhook);
-    if (batch !== null) this.#batches.add(batch);
-    // Logged before the write: a task may start or end meanwhile, and its lines would come in the wrong order.
-    this.#news.accepted(tasks, origin);
+    let submission: Submission | null = null;
+    const records = (): readonly StoreRecord[] => {
+      submission = submissionOf(tasks, grouping);
+      if (batch === null) return recordsOf(submission);
+      this.#batches.add(batch);
+      return [{ kind: "batch", batch }, ...recordsOf(submission)];
+    };
     try {
-      const records = recordsOf(submission);
-      await this.#writer.admit(tasks, batch === null ? records : [{ kind: "batch", batch }, ...records]);
+      await this.#intake.take(tasks, grouping, records, origin);
     } catch (error) {
-      this.#withdraw(tasks);
       if (batch !== null) this.#batches.withdraw(batch.id);
       throw error;
     }
     if (webhook !== null) this.#parts.webhooks.wake();
-    return submission;
-  }
-
-  /** Undoes a submission that could not be written. */
-  #withdraw(tasks: readonly Task[]): void {
-    for (const task of tasks) {
-      this.#unsaved.delete(task);
-      this.#news.withdrawn(task);
-      // A client that cancels one of these tasks waits for an end that is never written.
-      this.#live.remove(task);
-    }
-    this.scheduler.cancel(tasks);
+    return submission!;
   }
 
   #changed(task: Task): void {

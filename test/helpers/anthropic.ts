@@ -5,6 +5,7 @@ import { type AnswerBlock, type MessageAnswer } from "../../src/http/schemas/ant
 export interface MessageFailure {
   readonly type: string;
   readonly message: string;
+  readonly details?: object;
 }
 
 export interface StreamEvent {
@@ -27,7 +28,9 @@ export function failureIn(
   assert.deepEqual([type, rest], ["error", {}]);
   assert.equal(id, response.headers["request-id"]);
   assert.equal(typeof id, "string");
-  assert.deepEqual(Object.keys(error as object), ["type", "message"]);
+  const { type: kind, message, details, ...others } = error as Record<string, unknown>;
+  assert.deepEqual([typeof kind, typeof message, others], ["string", "string", {}]);
+  assert.ok(details === undefined || typeof details === "object");
   return error as MessageFailure;
 }
 

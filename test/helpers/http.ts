@@ -122,7 +122,15 @@ export function aCompletedTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot
 
 /** Two of its three tasks have ended. */
 export function aBatch(fields: Partial<BatchSnapshot> = {}): BatchSnapshot {
-  const batch = { firstSeq: 1, size: 3, whole: false, webhook: null, createdAt: DONE - 1000, finishedAt: null };
+  const batch = {
+    firstSeq: 1,
+    size: 3,
+    whole: false,
+    webhook: null,
+    createdAt: DONE - 1000,
+    finishedAt: null,
+    lines: null,
+  };
   return {
     batch: { id: BATCH_ID, user: "user", ...batch },
     counts: { queued: 0, running: 1, completed: 1, failed: 0, canceled: 1 },

@@ -9,7 +9,11 @@ export class LocalWorkers {
 
   /** For what starts workers. */
   readonly open: OpenChannel = (options, events) => {
-    const channel = localChannel(options, events);
+    const closed: typeof events.closed = (end) => {
+      events.closed(end);
+      this.#changes.tell();
+    };
+    const channel = localChannel(options, { ...events, closed });
     this.#opened.push({ options, channel });
     this.#changes.tell();
     return channel;
@@ -18,6 +22,11 @@ export class LocalWorkers {
   /** Waits until so many were started, those before included. */
   async started(count: number): Promise<void> {
     await this.#changes.until(() => this.count >= count);
+  }
+
+  /** Waits until all that were started have left or died. */
+  async gone(): Promise<void> {
+    await this.#changes.until(() => this.alive.length === 0);
   }
 
   /** How many were started. */

@@ -143,6 +143,7 @@ export function newBatch(tasks: readonly Task[], fields: Partial<Batch> = {}): B
     webhook: null,
     createdAt,
     finishedAt: null,
+    lines: null,
     ...fields,
   };
 }

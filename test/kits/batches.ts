@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test, type TestContext } from "node:test";
 import fc from "fast-check";
 import { type Store } from "../../src/store/store.ts";
-import { type Batch, type Task, BATCH_EVENTS } from "../../src/task.ts";
+import { type Batch, type BatchLines, type Task, BATCH_EVENTS } from "../../src/task.ts";
 import {
   cancel,
   complete,
@@ -19,7 +19,7 @@ import {
   withoutText,
   type World,
 } from "../helpers/store.ts";
-import { anyId, maybe, text, time } from "./arbitraries.ts";
+import { anyId, maybe, plain, text, time } from "./arbitraries.ts";
 import { event, NOW } from "./records.ts";
 
 /** @param name of the store @param make see `MakePlace` */
@@ -182,7 +182,19 @@ function anyBatch(): fc.Arbitrary<Batch> {
       webhook: maybe(webhook),
       createdAt: time(),
       finishedAt: maybe(time()),
+      lines: maybe(anyLines()),
     },
     { noNullPrototype: true },
   );
+}
+
+function anyLines(): fc.Arbitrary<BatchLines> {
+  const why = fc.constantFrom("canceled" as const, "expired" as const, "failed" as const);
+  return plain<BatchLines>({
+    toCome: fc.nat(),
+    failed: fc.nat(),
+    canceled: fc.nat(),
+    place: fc.nat(),
+    closed: maybe(plain<NonNullable<BatchLines["closed"]>>({ why, at: time() })),
+  });
 }

@@ -18,6 +18,7 @@ import {
   turn,
   storedTask,
 } from "../helpers/store.ts";
+import { batchFile, refusedLine } from "./batch-files.ts";
 import { event, idempotency, KEY, NOW, SECRET, secret } from "./records.ts";
 
 /** @param name of the store @param make see `MakePlace` */
@@ -269,6 +270,8 @@ function oneOfEach(id: string): OfBatch[] {
     event: { kind: "event", delivery },
     delivery: { kind: "delivery", delivery: { ...delivery, status: "failed" } },
     secret: { kind: "secret", secret: { ...SECRET, user: id } },
+    batch_file: { kind: "batch_file", file: batchFile({ id }) },
+    refused_line: refusedLine(seqOf(id)),
   };
   return Object.values(each);
 }

@@ -8,9 +8,11 @@ import { type GivenMessage, messagesOf } from "../schemas/messages.ts";
 
 type GivenCall = NonNullable<GivenMessage["tool_calls"]>[number];
 
-interface Conversation {
+/** What makes up a conversation. */
+export interface Conversation {
   readonly system?: string | readonly GivenBlock[];
   readonly messages: readonly GivenTurn[];
+  readonly thread?: unknown;
 }
 
 /** Blocks that hold what a model has thought. No template is given it back, as most models are not to read it again. */
@@ -20,13 +22,23 @@ const THOUGHTS: ReadonlySet<string> = new Set(["thinking", "redacted_thinking"])
  * @param maxBytes of UTF-8, of all of them together
  * @throws {AltLasError} `invalid_input`; `unsupported`: a block that no model here can take, or an answer that is to be gone on with
  */
-export function conversationOf({ system, messages }: Conversation, maxBytes: number): readonly Message[] {
+export function conversationOf({ system, messages, thread }: Conversation, maxBytes: number): readonly Message[] {
+  if (thread !== undefined) throw noThreads();
   refuseBegunAnswer(messages);
   const told = system === undefined ? "" : textOf(system, "system");
   const called = new Set<string>();
   const turns = messages.flatMap((turn, index) => turnsOf(turn, `messages[${index}]`, called, maxBytes));
   const all: readonly GivenMessage[] = told === "" ? turns : [{ role: "system", content: told }, ...turns];
   return messagesOf(all, "messages", maxBytes);
+}
+
+/** Anthropic's libraries begin with a thread where they run tools by themselves, and by this code send all messages each time. */
+function noThreads(): AltLasError {
+  const sentence = "thread must be left out, as conversations are not held here; send all of its messages.";
+  return new AltLasError("unsupported", sentence, {
+    param: "thread",
+    details: { error_code: "thread_unsupported_request" },
+  });
 }
 
 /** A template would close what is begun, and the model would begin anew. */

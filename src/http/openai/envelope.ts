@@ -84,8 +84,10 @@ export function openAiFailure(error: AltLasError, message = error.message): Open
   return { error: { message, type: typeOf(statusOfOthers(error.code)), param, code: NAMES[code] ?? code } };
 }
 
-export function anthropicFailure({ code }: AltLasError, message: string, requestId: string): AnthropicFailure {
-  return { type: "error", error: { type: anthropicTypeOf(statusOfOthers(code)), message }, request_id: requestId };
+export function anthropicFailure({ code, details }: AltLasError, message: string, requestId: string): AnthropicFailure {
+  const error = { type: anthropicTypeOf(statusOfOthers(code)), message };
+  const more = Object.keys(details).length > 0 && { details };
+  return { type: "error", error: { ...error, ...more }, request_id: requestId };
 }
 
 /** The status of a failure on a path. */

@@ -99,6 +99,12 @@ export const AnthropicFailure = Type.Object(
     error: Type.Object({
       type: Type.String({ description: "The kind of failure, by its status." }),
       message: Type.String({ description: "A sentence a person can act on." }),
+      details: Type.Optional(
+        Type.Object(
+          { error_code: Type.Optional(Type.String()) },
+          { description: "`error_code`: a refusal that clients know a way around." },
+        ),
+      ),
     }),
     request_id: orNull<string>("string", { description: "As in the header request-id." }),
   },

@@ -136,6 +136,7 @@ function promptFields(settings: Settings) {
     ),
     output_format: Type.Optional(OutputFormat),
     container: Type.Optional(nothing("left out, as no code is run here")),
+    thread: Type.Optional(Type.Unknown({ description: "Refused, so that clients send the whole conversation." })),
     mcp_servers: Type.Optional(noList("an empty list: this server calls no others")),
     ...sharedFields(settings),
   };

@@ -6,7 +6,6 @@ import type { Past } from "../gap.ts";
 import { matchingOfBatch, page, scan, type Window } from "./listing.ts";
 import {
   BATCH,
-  batchIdOf,
   batchOf,
   CLOCK,
   DELIVERY,
@@ -32,12 +31,21 @@ import {
   UPDATED,
 } from "./rows.ts";
 import { Statements } from "./statements.ts";
+import type { BatchFileFilter } from "../batch-files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
 import type { BatchState, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
 import type { Exchange } from "./messages.ts";
+import {
+  batchFileOfOutput,
+  findBatchFile,
+  listBatchFiles,
+  refusedLines,
+  unfinishedBatchFiles,
+  withLines,
+} from "./batch-files.ts";
 import { addRows, type UsagePart, usagePart } from "./usage.ts";
 
 const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
@@ -169,7 +177,8 @@ export class TaskDatabase {
     const unbound = `
       SELECT count(*) FROM tasks INDEXED BY tasks_by_batch
       WHERE batch_id = :id AND status = 'queued' AND gpu_id IS NULL`;
-    return { batch: batchOf(row), counts, unbound: this.#sql.numbers(unbound, { id })[0] ?? 0 };
+    const batch = batchOf(row);
+    return withLines({ batch, counts, unbound: this.#sql.numbers(unbound, { id })[0] ?? 0 });
   }
 
   /** The ended tasks of a batch, in the order of their ends. */
@@ -178,6 +187,13 @@ export class TaskDatabase {
       SELECT seq FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :batchId AND status IN (${ENDED.join()})
       ORDER BY finished_at, seq LIMIT :limit OFFSET :offset`;
     return this.#rowsOf(FOR_ENDS, this.#sql.numbers(seqs, { batchId, offset, limit }));
+  }
+
+  /** The ended tasks with `seq`s from one to another, in the order of these. */
+  endsIn(from: number, to: number, limit: number): Iterable<Row> {
+    const seqs = `
+      SELECT seq FROM tasks WHERE seq BETWEEN :from AND :to AND status IN (${ENDED.join()}) ORDER BY seq LIMIT :limit`;
+    return this.#rowsOf(FOR_ENDS, this.#sql.numbers(seqs, { from, to, limit }));
   }
 
   idempotency(user: string, key: string): IdempotencyRecord | null {
@@ -236,6 +252,26 @@ export class TaskDatabase {
     return row === undefined ? null : secretOf(row);
   }
 
+  batchFile(id: string): Row[] {
+    return findBatchFile(this.#sql, id);
+  }
+
+  batchFileOfOutput(file: string): Row[] {
+    return batchFileOfOutput(this.#sql, file);
+  }
+
+  batchFiles(filter: BatchFileFilter): Row[] {
+    return listBatchFiles(this.#sql, filter);
+  }
+
+  unfinishedBatchFiles(): Row[] {
+    return unfinishedBatchFiles(this.#sql);
+  }
+
+  refusedLines(from: number, to: number, limit: number): Row[] {
+    return refusedLines(this.#sql, from, to, limit);
+  }
+
   /** Moves the log into the database file. @throws when it cannot be moved whole */
   moveLog(): void {
     this.#sql.moveLog();
@@ -265,8 +301,16 @@ export class TaskDatabase {
 
   #record({ kind, row }: RecordRow): void {
     this.#sql.run(WRITES[kind], row);
-    // Its last task may have been removed before its end was written.
-    if (kind === "batch") removeEmptyBatch(this.#sql, batchIdOf(row));
+    if (kind === "batch") this.#onBatch(row);
+  }
+
+  #onBatch(row: Row): void {
+    const { id, firstSeq, size, lines } = batchOf(row);
+    // No other task may get the number of a line that is yet to come.
+    if (lines !== null)
+      this.#sql.run("UPDATE removed SET last_seq = max(last_seq, :last)", { last: firstSeq + size - 1 });
+    // Its last task may have been removed before its end was written. One whose lines were all refused never had any.
+    if (lines === null || lines.failed + lines.canceled < size) removeEmptyBatch(this.#sql, id);
   }
 
   *#rowsOf(select: string, seqs: readonly number[]): Iterable<Row> {

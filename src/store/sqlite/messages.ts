@@ -8,6 +8,7 @@ import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
 import type { NewRow, StoredRequest } from "./rows.ts";
 import type { UpgradeNews } from "./upgrade.ts";
+import type { BatchFileFilter } from "../batch-files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
@@ -66,6 +67,11 @@ export interface Exchange {
     };
     value: null;
   };
+  /** Rows of ended tasks. */
+  endsIn: {
+    request: { readonly from: number; readonly to: number; readonly limit: number; readonly maxCharacters: number };
+    value: null;
+  };
   idempotency: { request: { readonly user: string; readonly key: string }; value: IdempotencyRecord | null };
   /** Rows of sums; the value is the hour where the next ones begin. */
   usage: { request: { readonly filter: UsageFilter; readonly atOnce: number }; value: number | null };
@@ -78,6 +84,16 @@ export interface Exchange {
   /** Rows of deliveries. */
   deliveries: { request: { readonly subject: string }; value: null };
   secret: { request: { readonly user: string }; value: WebhookSecret | null };
+  /** At most one row. */
+  batchFile: { request: { readonly id: string }; value: null };
+  /** At most one row. */
+  batchFileOfOutput: { request: { readonly file: string }; value: null };
+  /** Rows of batches of files. */
+  batchFiles: { request: { readonly filter: BatchFileFilter }; value: null };
+  /** Rows of batches of files. */
+  unfinishedBatchFiles: { request: object; value: null };
+  /** Rows of lines. */
+  refusedLines: { request: { readonly from: number; readonly to: number; readonly limit: number }; value: null };
   /** Begins a copy in the new file `path`; its end is told by `copied`. */
   copy: { request: { readonly path: string }; value: null };
   /** Ends the copy under way. */

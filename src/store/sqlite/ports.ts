@@ -1,6 +1,7 @@
 /* The ports on the caller's side: each asks the storage thread, and turns its rows into the types of the rest of the server. */
 import type { Request } from "../../request.ts";
 import type { Task, TaskStatus } from "../../task.ts";
+import type { BatchFile, BatchFileFilter, BatchFileStore, RefusedLine } from "../batch-files.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
 import type { Delivery, Outbox, OutboxRecord, WebhookSecret } from "../outbox.ts";
 import {
@@ -13,6 +14,7 @@ import {
   WHOLE,
 } from "../tasks.ts";
 import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
+import { batchFileOf, refusedLineOf } from "./batch-files.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
@@ -72,6 +74,10 @@ export class SqliteTasks implements TaskStore {
     maxCharacters = WHOLE.maxCharacters,
   ): Promise<ListedTask[]> {
     return (await this.#ask("ends", { batchId, offset, limit, maxCharacters })).rows.map(listedTaskOf);
+  }
+
+  async endsIn(from: number, to: number, limit: number, maxCharacters = WHOLE.maxCharacters): Promise<ListedTask[]> {
+    return (await this.#ask("endsIn", { from, to, limit, maxCharacters })).rows.map(listedTaskOf);
   }
 
   async remove(id: string): Promise<boolean> {
@@ -156,6 +162,36 @@ export class SqliteIdempotency implements IdempotencyStore {
 
   async find(user: string, key: string): Promise<IdempotencyRecord | null> {
     return (await this.#ask("idempotency", { user, key })).value;
+  }
+}
+
+export class SqliteBatchFiles implements BatchFileStore {
+  readonly #ask: Ask;
+
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
+
+  async find(id: string): Promise<BatchFile | null> {
+    const [row] = (await this.#ask("batchFile", { id })).rows;
+    return row === undefined ? null : batchFileOf(row);
+  }
+
+  async ofOutput(file: string): Promise<BatchFile | null> {
+    const [row] = (await this.#ask("batchFileOfOutput", { file })).rows;
+    return row === undefined ? null : batchFileOf(row);
+  }
+
+  async list(filter: BatchFileFilter): Promise<BatchFile[]> {
+    return (await this.#ask("batchFiles", { filter })).rows.map(batchFileOf);
+  }
+
+  async unfinished(): Promise<BatchFile[]> {
+    return (await this.#ask("unfinishedBatchFiles", {})).rows.map(batchFileOf);
+  }
+
+  async refusedIn(from: number, to: number, limit: number): Promise<RefusedLine[]> {
+    return (await this.#ask("refusedLines", { from, to, limit })).rows.map(refusedLineOf);
   }
 }
 

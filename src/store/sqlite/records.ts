@@ -1,7 +1,8 @@
 /* The rows of the records that are stored beside tasks. */
-import type { Batch, Webhook, WebhookEvent } from "../../task.ts";
+import type { Batch, BatchLines, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import { BATCH_FILE, BATCH_FILE_RENEWED, REFUSED_LINE, rowOfBatchFile, rowOfRefusedLine } from "./batch-files.ts";
 import { jsonOf, parsed } from "./rows.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { Delivery, DeliveryAttempt, WebhookSecret } from "../outbox.ts";
@@ -17,6 +18,7 @@ const BATCH_COLUMNS = {
   webhook: ({ webhook }) => jsonOf(webhook),
   created_at: ({ createdAt }) => createdAt,
   finished_at: ({ finishedAt }) => finishedAt,
+  lines: ({ lines }) => jsonOf(lines),
 } as const satisfies Columns<Batch>;
 
 const NOTE_COLUMNS = {
@@ -91,6 +93,8 @@ export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   delivery: `UPDATE deliveries SET ${assigned(namesOf(TRIED_COLUMNS))} WHERE ${assigned(namesOf(BY_ID))}`,
   clock: insert("INSERT OR REPLACE", "clock", CLOCK),
   secret: insert("INSERT OR REPLACE", "webhook_secrets", SECRET),
+  batch_file: `${insert("INSERT", "batch_files", BATCH_FILE)} ON CONFLICT (id) DO UPDATE SET ${BATCH_FILE_RENEWED}`,
+  refused_line: insert("INSERT OR REPLACE", "refused_lines", REFUSED_LINE),
 };
 
 const rowOfBatch = rowMaker<Batch>(BATCH_COLUMNS);
@@ -121,6 +125,10 @@ function rowOf(record: StoreRecord): Row {
       return rowOfTimes(record.clock);
     case "secret":
       return rowOfSecret(record.secret);
+    case "batch_file":
+      return rowOfBatchFile(record.file);
+    case "refused_line":
+      return rowOfRefusedLine(record.line);
   }
 }
 
@@ -140,6 +148,10 @@ export function recordKey(record: StoreRecord): string {
       return "clock";
     case "secret":
       return `secret ${record.secret.user}`;
+    case "batch_file":
+      return `batch ${record.file.id}`;
+    case "refused_line":
+      return `line ${record.line.seq}`;
   }
 }
 
@@ -149,15 +161,10 @@ const IN_DELIVERY = placesOf(DELIVERY);
 const IN_CLOCK = placesOf(CLOCK);
 const IN_SECRET = placesOf(SECRET);
 
-/** The id of the batch of a row of `BATCH`. */
-export function batchIdOf(row: Row): string {
-  return row[IN_BATCH.id] as string;
-}
-
 /** The batch of a row of `BATCH`. */
 export function batchOf(row: Row): Batch {
   return {
-    id: batchIdOf(row),
+    id: row[IN_BATCH.id] as string,
     user: row[IN_BATCH.user] as string,
     firstSeq: row[IN_BATCH.first_seq] as number,
     size: row[IN_BATCH.size] as number,
@@ -165,6 +172,7 @@ export function batchOf(row: Row): Batch {
     webhook: parsed<Webhook>(row[IN_BATCH.webhook]),
     createdAt: row[IN_BATCH.created_at] as number,
     finishedAt: row[IN_BATCH.finished_at] as number | null,
+    lines: parsed<BatchLines>(row[IN_BATCH.lines]),
   };
 }
 

@@ -2,6 +2,7 @@
 import { isFinal, TASK_STATUSES, type TaskStatus } from "../../task.ts";
 import type { CountChange, Counts } from "./counts.ts";
 import type { Statements } from "./statements.ts";
+import { dueBatchFile, removeBesides } from "./batch-files.ts";
 import type { SweepLimits } from "../store.ts";
 import { removeUsage } from "./usage.ts";
 
@@ -52,18 +53,29 @@ export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boo
     removeTasks(sql, counts, due);
     return true;
   }
+  const batch = dueBatchFile(sql, limits.endedBefore);
+  if (batch !== undefined) {
+    sql.transaction(() => removeBatch(sql, batch));
+    return true;
+  }
   if (sql.run(EXPIRED_KEYS, { keysBefore: limits.keysBefore }) > 0) return true;
   return removeUsage(sql, limits.usageBefore);
 }
 
 /** A batch that has ended is removed with its last task, whichever of the two ends is written first. */
 export function removeEmptyBatch(sql: Statements, id: string): void {
-  const gone = sql.run(
-    `DELETE FROM batches WHERE id = :id AND finished_at IS NOT NULL
-       AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id)`,
-    { id },
-  );
-  if (gone > 0) removeDeliveries(sql, id);
+  const ended = `
+    SELECT 1 FROM batches WHERE id = :id AND finished_at IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_by_batch WHERE batch_id = :id)`;
+  if (sql.numbers(ended, { id }).length > 0) removeBatch(sql, id);
+}
+
+function removeBatch(sql: Statements, id: string): void {
+  type Range = { readonly first_seq: number; readonly size: number };
+  const [range] = sql.records<Range>("SELECT first_seq, size FROM batches WHERE id = :id", { id });
+  sql.run("DELETE FROM batches WHERE id = :id", { id });
+  removeBesides(sql, id, range === undefined ? [0, -1] : [range.first_seq, range.first_seq + range.size - 1]);
+  removeDeliveries(sql, id);
 }
 
 function dueTasks(sql: Statements, counts: Counts, { endedBefore, maxEnded }: SweepLimits): number[] {

@@ -17,7 +17,9 @@ type Handlers<Of extends Kind> = {
 /** Requests that need only the database. The thread handles the others: its life, copies, and the work after a sweep. */
 export type ServedKind = Exclude<Kind, "open" | "sweep" | "copy" | "stopCopy" | "close">;
 
-const TASKS: Handlers<"request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "remove" | "countEnded"> = {
+const TASKS: Handlers<
+  "request" | "notes" | "get" | "list" | "scan" | "batch" | "ends" | "endsIn" | "remove" | "countEnded"
+> = {
   request: (database, { seq }) => database.request(seq),
   notes: (database, { seqs }, sendRows) => {
     sendRows(database.notes(seqs));
@@ -39,6 +41,10 @@ const TASKS: Handlers<"request" | "notes" | "get" | "list" | "scan" | "batch" | 
   batch: (database, { id }) => database.batch(id),
   ends: (database, { batchId, offset, limit, maxCharacters }, sendRows) => {
     sendRows(database.ends(batchId, offset, limit), maxCharacters);
+    return null;
+  },
+  endsIn: (database, { from, to, limit, maxCharacters }, sendRows) => {
+    sendRows(database.endsIn(from, to, limit), maxCharacters);
     return null;
   },
   remove: (database, { id }) => database.remove(id),
@@ -70,6 +76,31 @@ const USAGE: Handlers<"usage"> = {
   },
 };
 
+const BATCH_FILES: Handlers<
+  "batchFile" | "batchFileOfOutput" | "batchFiles" | "unfinishedBatchFiles" | "refusedLines"
+> = {
+  batchFile: (database, { id }, sendRows) => {
+    sendRows(database.batchFile(id));
+    return null;
+  },
+  batchFileOfOutput: (database, { file }, sendRows) => {
+    sendRows(database.batchFileOfOutput(file));
+    return null;
+  },
+  batchFiles: (database, { filter }, sendRows) => {
+    sendRows(database.batchFiles(filter));
+    return null;
+  },
+  unfinishedBatchFiles: (database, _request, sendRows) => {
+    sendRows(database.unfinishedBatchFiles());
+    return null;
+  },
+  refusedLines: (database, { from, to, limit }, sendRows) => {
+    sendRows(database.refusedLines(from, to, limit));
+    return null;
+  },
+};
+
 const HANDLERS: Handlers<ServedKind> = {
   write: (database, { inserts, updates, usage, records }) => {
     database.write({ inserts, updates, usage, records });
@@ -79,6 +110,7 @@ const HANDLERS: Handlers<ServedKind> = {
   ...OUTBOX,
   ...IDEMPOTENCY,
   ...USAGE,
+  ...BATCH_FILES,
 };
 
 export function serveStored<K extends ServedKind>(

@@ -12,7 +12,7 @@ import {
 } from "../store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
-import { SqliteIdempotency, SqliteOutbox, SqliteTasks, SqliteUsage } from "./ports.ts";
+import { SqliteBatchFiles, SqliteIdempotency, SqliteOutbox, SqliteTasks, SqliteUsage } from "./ports.ts";
 import { endedUsage } from "./usage.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
 import { recordRow } from "./records.ts";
@@ -50,6 +50,7 @@ export class SqliteStore implements Store {
   readonly outbox: SqliteOutbox;
   readonly idempotency: SqliteIdempotency;
   readonly usage: SqliteUsage;
+  readonly batchFiles: SqliteBatchFiles;
   readonly #commits = new GroupCommit({
     write: (tasks, records) => this.#write(tasks, records),
     failed: (error, saves) => this.#onWriteFailed(error, saves),
@@ -72,6 +73,7 @@ export class SqliteStore implements Store {
     this.outbox = new SqliteOutbox(ask, (records) => this.save([], records));
     this.idempotency = new SqliteIdempotency(ask);
     this.usage = new SqliteUsage(ask);
+    this.batchFiles = new SqliteBatchFiles(ask);
   }
 
   /**

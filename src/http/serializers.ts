@@ -1,0 +1,33 @@
+/**
+ * Writes answers by the schemas of the routes. What writes is made when it is first needed, and once for all: making it for every status of every
+ * route, and of its HEAD, is most of what a server would do before it listens.
+ */
+import build, { type Schema } from "fast-json-stringify";
+import { type FastifyInstance } from "fastify";
+
+type Write = (answer: unknown) => string;
+
+/** By schema: routes share some, each GET has a HEAD, and tests make many servers. */
+const writers = new WeakMap<object, Write>();
+
+/** @param shared the schemas that others refer to by their `$id`; the application gets them, too */
+export function setUpSerializers(app: FastifyInstance, shared: readonly object[]): void {
+  for (const schema of shared) app.addSchema(schema);
+  const named = new Map(shared.map((schema): [string, Schema] => [(schema as { $id: string }).$id, schema as Schema]));
+  app.setSerializerCompiler<Schema>(({ schema }) => writerFor(schema, named));
+}
+
+function writerFor(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
+  const known = writers.get(schema);
+  if (known !== undefined) return known;
+  let made: Write | undefined;
+  const write: Write = (answer) => (made ??= built(schema, named))(answer);
+  writers.set(schema, write);
+  return write;
+}
+
+function built(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
+  // A schema that is shared itself would be there twice.
+  const others = [...named].filter(([, other]) => other !== schema);
+  return build(schema, { schema: Object.fromEntries(others) });
+}

@@ -1,0 +1,63 @@
+/** New tasks on their way in: the scheduler takes them, and nobody is told of them before they are on disk. */
+import { type Grouping } from "../scheduler/planner.ts";
+import { type Scheduler } from "../scheduler/scheduler.ts";
+import { type StoreRecord } from "../store/store.ts";
+import { type Task } from "../task.ts";
+import { type LiveTasks } from "./live-tasks.ts";
+import { type TaskNews } from "./task-news.ts";
+import { type UnsavedResults } from "./unsaved-results.ts";
+import { type Writer } from "./writer.ts";
+
+export interface IntakeParts {
+  readonly scheduler: Pick<Scheduler, "submit" | "cancel">;
+  readonly live: LiveTasks;
+  readonly news: TaskNews;
+  readonly unsaved: UnsavedResults;
+  readonly writer: Writer;
+}
+
+export class Intake {
+  readonly #parts: IntakeParts;
+
+  constructor(parts: IntakeParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Admits tasks of one caller, all or none.
+   * @param recordsOf records that must be on disk with them; asked once the scheduler has taken the tasks
+   * @param origin as of `SubmitOptions`
+   * @throws {AltLasError} as `Scheduler.submit`; `store_unavailable`. Nothing of them exists then
+   */
+  async take(
+    tasks: readonly Task[],
+    grouping: Grouping,
+    recordsOf: () => readonly StoreRecord[],
+    origin?: object,
+  ): Promise<void> {
+    const { scheduler, live, news, writer } = this.#parts;
+    scheduler.submit(tasks, grouping);
+    for (const task of tasks) live.add(task);
+    const records = recordsOf();
+    // Logged before the write: a task may start or end meanwhile, and its lines would come in the wrong order.
+    news.accepted(tasks, origin);
+    try {
+      await writer.admit(tasks, records);
+    } catch (error) {
+      this.#withdraw(tasks);
+      throw error;
+    }
+  }
+
+  /** Undoes a submission that could not be written. */
+  #withdraw(tasks: readonly Task[]): void {
+    const { scheduler, live, news, unsaved } = this.#parts;
+    for (const task of tasks) {
+      unsaved.delete(task);
+      news.withdrawn(task);
+      // A client that cancels one of these tasks waits for an end that is never written.
+      live.remove(task);
+    }
+    scheduler.cancel(tasks);
+  }
+}
