@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
+import { anyText } from "./helpers/any-text.ts";
 import { getLlama, type Llama, LlamaLogLevel } from "node-llama-cpp";
 import { EngineFailure } from "../src/engine/failures.ts";
 import { ChatTemplate, templateOf } from "../src/engine/llama/chat-template.ts";
@@ -144,7 +145,7 @@ describe("special tokens in callers' texts", () => {
   it("change nothing of the text, whatever it is", () => {
     const part = fc.oneof(
       fc.constantFrom(...TOKENS, "<|im", "_end|>", "n0e", "$&", " ", "\n"),
-      fc.string({ unit: "binary", maxLength: 5 }),
+      anyText({ maxLength: 5 }),
     );
     const text = fc.array(part, { maxLength: 8 }).map((parts) => parts.join("").toWellFormed());
     fc.assert(

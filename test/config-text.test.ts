@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import fc from "fast-check";
+import { anyText } from "./helpers/any-text.ts";
 import { checkFiles, type Config, loadConfig, parseConfig } from "../src/config/config.ts";
 import { AltLasError } from "../src/errors.ts";
 import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
@@ -274,7 +275,7 @@ const scraps = fc.constantFrom(
 
 test("any text ends in a configuration or in sentences about it", () => {
   const text = fc.oneof(
-    fc.string({ unit: "binary" }),
+    anyText(),
     fc.array(scraps, { maxLength: 30 }).map((parts) => parts.join("")),
   );
   const json = fc.object({

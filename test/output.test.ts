@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { anyText } from "./helpers/any-text.ts";
 import {
   after,
   append,
@@ -16,16 +17,14 @@ import {
   wholeCharacters,
 } from "../src/output.ts";
 
-const words = fc.string({ unit: "binary", maxLength: 5 });
+const words = anyText({ maxLength: 5 });
 
 /** A text of which each token is told: one may complete several characters, or begin one. */
-const told = fc
-  .array(fc.tuple(fc.string({ unit: "binary", minLength: 1, maxLength: 2 }), fc.boolean()))
-  .map((tokens): Delta => {
-    const lengths = tokens.flatMap(([{ length }, isDivided]) => (isDivided ? [0, length] : [length]));
-    const all = lengths.map((length) => ({ ...TOKEN, length }));
-    return { kind: "text", text: tokens.map(([piece]) => piece).join(""), logprobs: all };
-  });
+const told = fc.array(fc.tuple(anyText({ minLength: 1, maxLength: 2 }), fc.boolean())).map((tokens): Delta => {
+  const lengths = tokens.flatMap(([{ length }, isDivided]) => (isDivided ? [0, length] : [length]));
+  const all = lengths.map((length) => ({ ...TOKEN, length }));
+  return { kind: "text", text: tokens.map(([piece]) => piece).join(""), logprobs: all };
+});
 const TOKEN = { token: "a", bytes: [97], logprob: -1, top: [] };
 
 const text = words.map((piece): Delta => ({ kind: "text", text: piece }));
