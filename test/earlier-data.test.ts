@@ -39,10 +39,16 @@ function unpacked(t: TestContext, version: Version): string {
   return folder;
 }
 
+function migrationFiles(): string[] {
+  return readdirSync(MIGRATIONS)
+    .toSorted()
+    .map((name) => join(MIGRATIONS, name));
+}
+
 test("tasks, batches, users and GPUs of 0.1.0 are as they were, and what had not ended ends", async (t) => {
   const server = await Server.start(t, { config: CONFIG, env: { ALT_LAS_API_KEY: KEY } }, unpacked(t, "0.1.0"));
   const steps = await server.logged(({ msg }) => /^the task database gets step \d+ of \d+/.test(msg));
-  assert.equal(steps.length, readdirSync(MIGRATIONS).length - SCHEMAS["0.1.0"]);
+  assert.equal(steps.length, migrationFiles().length - SCHEMAS["0.1.0"]);
   const list = async (query: string): Promise<TaskView[]> => {
     const { body } = await server.request<TasksAnswer>("GET", `/api/v1/tasks?${query}`);
     return Object.values(body.tasks);
@@ -87,42 +93,43 @@ function oldestBatch(tasks: readonly TaskView[]): string {
   return tasks.findLast(({ batch_id }) => batch_id !== undefined)!.batch_id!;
 }
 
-/** Applies migrations and stops in the middle of the next one, with its transaction open. */
+/** Applies migrations to each database and stops in the middle of the last one, with its transaction open. */
 const HALFWAY = `
 import { readFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-const [path, schema, ...files] = process.argv.slice(1);
-const db = new DatabaseSync(path);
-db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
-for (const [index, file] of files.entries()) {
-  db.exec("BEGIN IMMEDIATE");
-  db.exec(readFileSync(file, "utf8"));
-  if (index === files.length - 1) break;
-  db.exec("PRAGMA user_version = " + (Number(schema) + index + 1) + "; COMMIT");
-}
+const [schema, ...databases] = JSON.parse(process.argv[1]);
+globalThis.open = databases.map(({ path, files }) => {
+  const db = new DatabaseSync(path);
+  db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+  for (const [index, file] of files.entries()) {
+    db.exec("BEGIN IMMEDIATE");
+    db.exec(readFileSync(file, "utf8"));
+    if (index === files.length - 1) break;
+    db.exec("PRAGMA user_version = " + (schema + index + 1) + "; COMMIT");
+  }
+  return db;
+});
 console.log("halfway");
 setInterval(() => {}, 1000);
 `;
 
 for (const [version, schema] of Object.entries(SCHEMAS) as [Version, number][]) {
-  for (const [index, file] of readdirSync(MIGRATIONS).toSorted().entries()) {
-    if (index < schema) continue;
-    test(`a database of ${version} whose server was killed in the middle of ${file} opens with everything in it`, async (t) => {
-      const path = join(unpacked(t, version), "data", "alt-las.db");
-      const expected = await contentsOf(join(unpacked(t, version), "data", "alt-las.db"));
-      const files = readdirSync(MIGRATIONS)
-        .toSorted()
-        .slice(schema, index + 1)
-        .map((name) => join(MIGRATIONS, name));
-      const program = ["--input-type=module", "--eval", HALFWAY, path, String(schema), ...files];
-      const killed = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
-      await once(killed.stdout, "data");
-      killed.kill("SIGKILL");
-      await once(killed, "close");
-      assert.deepEqual(await contentsOf(path), expected);
-      assert.equal(schemaOf(path), readdirSync(MIGRATIONS).length);
-    });
-  }
+  test(`a database of ${version} whose server was killed in the middle of any step opens with everything in it`, async (t) => {
+    const pathOfNew = (): string => join(unpacked(t, version), "data", "alt-las.db");
+    const expected = await contentsOf(pathOfNew());
+    const steps = migrationFiles().slice(schema);
+    // One process is killed in the middle of each step at once.
+    const databases = steps.map((_, index) => ({ path: pathOfNew(), files: steps.slice(0, index + 1) }));
+    const program = ["--input-type=module", "--eval", HALFWAY, JSON.stringify([schema, ...databases])];
+    const killed = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
+    await once(killed.stdout, "data");
+    killed.kill("SIGKILL");
+    await once(killed, "close");
+    for (const { path, files } of databases) {
+      assert.deepEqual(await contentsOf(path), expected, files.at(-1));
+      assert.equal(schemaOf(path), migrationFiles().length);
+    }
+  });
 }
 
 test("each task of 0.2.0 asks what it asked, and a copy of its database is kept as it was", async (t) => {
@@ -192,12 +199,6 @@ function manyTasks(t: TestContext): string {
     INSERT INTO prompts SELECT n, 'task ' || n || iif(n <= 3, replace(hex(zeroblob(2500000)), '00', 'ğ'), '') FROM numbers`);
   db.close();
   return path;
-}
-
-function migrationFiles(): string[] {
-  return readdirSync(MIGRATIONS)
-    .toSorted()
-    .map((name) => join(MIGRATIONS, name));
 }
 
 test("very many tasks are brought over in steps, each of which a kill may undo, and the log says how far that is", async (t) => {

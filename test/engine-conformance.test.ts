@@ -1,4 +1,4 @@
-/** The engines that compute in their worker keep the promises of src/engine/engine.ts. */
+/** The engines that compute in their worker keep the promises of src/engine/engine.ts; test/wide/llama-promises.test.ts has more of llama. */
 import { createEngine } from "../src/engine/open.ts";
 import { makesVectors } from "./helpers/embedding-promises.ts";
 import { EMBEDDED, keepsThePromises } from "./helpers/engine-promises.ts";
@@ -20,18 +20,7 @@ keepsThePromises({
   create: (changes) => createEngine({ ...SIMULATED, ...changes }, 0),
 });
 
-makesVectors({ name: "llama", generates: true, create: () => createEngine(LLAMA, 0) });
 makesVectors({ name: "simulated", generates: true, create: () => createEngine(SIMULATED, 0) });
-
-takesRequests({
-  name: "llama",
-  can: ["chat", "completion", ...Object.values(SAMPLING_NAMES)],
-  special: "<|endoftext|>",
-  countsEachToken: true,
-  repeats: true,
-  draws: true,
-  create: (changes) => createEngine({ ...LLAMA, ...changes }, 0),
-});
 
 takesRequests({
   name: "simulated",

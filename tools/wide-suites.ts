@@ -62,9 +62,10 @@ export const SUITES: readonly Suite[] = [
       "llama-instruct",
       "llama-memory",
       "llama-prefixes",
+      "llama-promises",
       "llama-requests",
     ],
-    dependsOn: ["models/**", "src/engine/*.ts", "src/engine/llama/**"],
+    dependsOn: ["models/**", "src/engine/*.ts", "src/engine/{forms,llama}/**", "src/grammar/**"],
   },
   {
     name: "llama-server",
