@@ -1,225 +1,22 @@
 /**
- * What a GPU makes of a worker and a card that fail in each way they can. A few tests have a worker process; the others have a local worker,
- * and a time that passes as they need it.
+ * What a GPU makes of a worker and a card that fail in each way they can. Its workers are in this process, in a time that passes as the tests
+ * need it; test/wide/gpu-processes.test.ts has those that are processes.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-import { pino } from "pino";
-import { textOf, type Delta } from "../src/output.ts";
-import { type SimulatedFailure, type SimulatedOptions } from "../src/engine/engine.ts";
-import { type Device } from "../src/gpu/inventory/devices.ts";
-import { type GpuState } from "../src/gpu/facts.ts";
-import { type LossReason, type LifecycleTiming } from "../src/gpu/instance/lifecycle.ts";
-import { Gpu } from "../src/gpu/gpu.ts";
-import { ModelNames } from "../src/gpu/models.ts";
+import { test } from "node:test";
 import { Mutex } from "../src/common/mutex.ts";
-import { type OpenChannel } from "../src/gpu/worker/channel.ts";
-import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
-import { type CutOff, type Outcome, type Task } from "../src/task.ts";
-import { Changes } from "./helpers/changes.ts";
-import { aDevice, aGpu, simulatedEngine } from "./helpers/devices.ts";
-import { LocalWorkers } from "./helpers/local-workers.ts";
-import { World } from "./helpers/scheduling.ts";
-import { VirtualTime } from "./helpers/virtual-time.ts";
-import { LLAMA } from "./helpers/engines.ts";
-import { temporaryFolder } from "./helpers/http.ts";
-import { writeOneTokenModel } from "./helpers/tiny-models.ts";
-import { given } from "./helpers/requests.ts";
-
-const AT_ONCE: LifecycleTiming = { restartPause: 0, retryPauses: [0], healthyAfter: 300_000 };
-/** A day: what is to be tried again later is not tried in the test. */
-const LATER: LifecycleTiming = { ...AT_ONCE, retryPauses: [86_400_000] };
-
-interface Setting {
-  readonly device?: Device;
-  readonly engine?: Partial<SimulatedOptions>;
-  /** A file that the embedded engine serves instead of the simulated one. */
-  readonly model?: string;
-  readonly timing?: LifecycleTiming;
-  readonly healthCheckInterval?: number;
-  readonly memoryBudget?: () => number | null;
-  readonly cancelTimeout?: number;
-  readonly stallTimeout?: number;
-  /** Without it the workers are in this process, and the time is virtual. */
-  readonly openChannel?: OpenChannel;
-}
-
-/** What was told of tasks: who ended how, or why everything was cut off; and how the GPU looked at that moment. */
-interface Told {
-  readonly what: Task | LossReason;
-  readonly state: GpuState;
-  readonly hasWorker: boolean;
-}
-
-/** A GPU with one instance, and what it told. */
-class Owner {
-  readonly gpu: Gpu;
-  readonly workers = new LocalWorkers();
-  readonly outcomes = new Map<Task, Outcome>();
-  readonly losses: LossReason[] = [];
-  readonly lossSentences: (string | null)[] = [];
-  readonly told: Told[] = [];
-  readonly texts = new Map<Task, string>();
-  readonly states: GpuState[] = [];
-  /** null: its workers are processes. */
-  readonly #time: VirtualTime | null;
-  readonly #changes = new Changes();
-
-  constructor(t: TestContext, { device = aDevice(), engine, timing = AT_ONCE, ...rest }: Setting = {}) {
-    this.#time = rest.openChannel === undefined ? new VirtualTime(t) : null;
-    this.gpu = new Gpu(
-      {
-        device,
-        memory: () => null,
-        memoryFreed: () => async () => {},
-        estimate: async () => null,
-        healthCheckInterval: rest.healthCheckInterval ?? 0,
-        stallTimeout: rest.stallTimeout ?? 600,
-        cancelTimeout: rest.cancelTimeout ?? 60,
-        memoryBudget: async () => rest.memoryBudget?.() ?? null,
-        footprint: () => null,
-        loading: new Mutex(),
-        openChannel: rest.openChannel ?? this.workers.open,
-        timing,
-        names: new ModelNames(),
-        log: pino({ level: "silent" }),
-      },
-      {
-        changed: () => {
-          if (this.state !== this.states.at(-1)) this.states.push(this.state);
-          this.#changes.tell();
-        },
-        lost: (reason, sentence) => {
-          this.losses.push(reason);
-          this.lossSentences.push(sentence);
-          this.#tell(reason);
-        },
-        wanted: () => {},
-        started: () => this.#changes.tell(),
-      },
-    );
-    const own =
-      rest.model === undefined
-        ? { ...simulatedEngine(engine), slots: device.slots }
-        : { ...LLAMA, model: rest.model, context: 256 };
-    this.gpu.add(own, null);
-    t.after(() => this.#stop());
-  }
-
-  /** Gives it a task. */
-  run(task: Task): void {
-    const delta = (piece: Delta, before: number): void => {
-      const known = this.texts.get(task) ?? "";
-      assert.equal(known.length, before);
-      this.texts.set(task, known + textOf(piece));
-      this.#changes.tell();
-    };
-    const ended = (outcome: Outcome): void => {
-      this.outcomes.set(task, outcome);
-      this.#tell(task);
-    };
-    this.gpu.run(0, ...given(task), { delta, ended });
-  }
-
-  get state(): GpuState {
-    return this.gpu.state;
-  }
-
-  get reason(): string {
-    return this.gpu.facts().instances[0]!.reason ?? "";
-  }
-
-  /** A worker process's. */
-  get pid(): number | null {
-    return this.gpu.status().pid;
-  }
-
-  get hasWorker(): boolean {
-    return this.gpu.instances[0]!.usage !== null;
-  }
-
-  #tell(what: Task | LossReason): void {
-    this.told.push({ what, state: this.state, hasWorker: this.hasWorker });
-    this.#changes.tell();
-  }
-
-  until(holds: () => boolean): Promise<void> {
-    return this.#time === null ? this.#changes.until(holds) : this.#time.until(holds);
-  }
-
-  /** Lets time pass, where its workers are in this process. */
-  async pass(seconds: number): Promise<void> {
-    const end = performance.now() + seconds * 1000;
-    await this.#time!.until(() => performance.now() >= end);
-  }
-
-  async #stop(): Promise<void> {
-    const stopped = this.gpu.stop();
-    await (this.#time === null ? stopped : this.#time.settled(stopped));
-  }
-
-  is(state: GpuState): Promise<void> {
-    return this.until(() => this.state === state);
-  }
-
-  async ready(): Promise<void> {
-    this.gpu.start(null);
-    await this.is("ready");
-  }
-
-  async outcome(task: Task): Promise<Outcome> {
-    await this.until(() => this.outcomes.has(task));
-    return this.outcomes.get(task)!;
-  }
-}
-
-const world = new World([]);
-function aTask(text: string, maxTokens = 3): Task {
-  return world.task({ text, maxTokens });
-}
+import { type SimulatedFailure } from "../src/engine/engine.ts";
+import { type CutOff, type Outcome } from "../src/task.ts";
+import { aDevice, aGpu } from "./helpers/devices.ts";
+import { aDeafWorkerIsReplaced, aTask, DEAF, ENDLESS, GpuOwner, LATER } from "./helpers/gpu-owner.ts";
 
 function cutOffOf(outcome: Outcome): CutOff {
   assert.ok(outcome.status === "interrupted");
   return outcome;
 }
 
-const ENDLESS = { tokens_per_second: 1, context: 1e9 };
-
-test("a GPU that computes nonsense is faulted until it has shown that it works, and its tasks are told why", async (t) => {
-  const model = join(temporaryFolder(t), "model.gguf");
-  writeOneTokenModel(model, "A", "Z");
-  const owner = new Owner(t, { device: aDevice({ kind: "cpu" }), model, openChannel: forkChannel });
-  await owner.ready();
-  owner.run(aTask("good"));
-  owner.run(aTask("Z"));
-  await owner.until(() => owner.losses.length === 1);
-  assert.deepEqual(owner.losses, ["nonsense"]);
-  assert.match(owner.lossSentences[0]!, /computed nonsense/);
-  await owner.is("ready");
-  assert.deepEqual(owner.states, ["starting", "ready", "faulted", "ready"]);
-});
-
-test("a worker that is killed is replaced, and what ran there is told to be lost", async (t) => {
-  const owner = new Owner(t, { engine: ENDLESS, openChannel: forkChannel });
-  await owner.ready();
-  const { pid } = owner;
-  owner.run(aTask("wait", 1e6));
-  process.kill(pid!, "SIGKILL");
-  await owner.until(() => owner.losses.length === 1);
-  assert.match(owner.reason, /^The worker died \(SIGKILL\) and is being restarted\./);
-  assert.deepEqual(owner.lossSentences, [owner.reason]);
-  await owner.is("ready");
-  assert.notEqual(owner.pid, pid);
-  assert.deepEqual(owner.losses, ["worker_crash"]);
-  assert.deepEqual(owner.states, ["starting", "ready", "starting", "ready"]);
-  const next = aTask("again", 1);
-  owner.run(next);
-  assert.equal((await owner.outcome(next)).status, "completed");
-});
-
 test("a GPU whose worker dies three times is faulted, and comes back when it has generated a token", async (t) => {
-  const owner = new Owner(t);
+  const owner = new GpuOwner(t);
   await owner.ready();
   for (let death = 1; death <= 3; death++) {
     await owner.is("ready");
@@ -231,7 +28,7 @@ test("a GPU whose worker dies three times is faulted, and comes back when it has
 });
 
 test("a GPU that hangs under its work is faulted, and its tasks are lost", async (t) => {
-  const owner = new Owner(t, {
+  const owner = new GpuOwner(t, {
     engine: { failures: [{ kind: "stall", when_text_contains: "freeze" }] },
     timing: LATER,
     stallTimeout: 0.5,
@@ -246,7 +43,7 @@ test("a GPU that hangs under its work is faulted, and its tasks are lost", async
 
 test("a faulted GPU that still fails stays faulted, and is tried again", async (t) => {
   const failures = [{ kind: "error", when_text_contains: "Hello" } as const];
-  const owner = new Owner(t, { device: aDevice(), engine: { failures } });
+  const owner = new GpuOwner(t, { device: aDevice(), engine: { failures } });
   await owner.ready();
   owner.gpu.report({ type: "xid", uuid: "SIMULATED-0", xid: 79 });
   const tries = (): number => owner.losses.length;
@@ -257,13 +54,13 @@ test("a faulted GPU that still fails stays faulted, and is tried again", async (
 
 test("an idle GPU is asked for a token now and then, and is faulted when it gives none", async (t) => {
   const failures = [{ kind: "error", when_text_contains: "Hello" } as const];
-  const owner = new Owner(t, { engine: { failures }, healthCheckInterval: 1, timing: LATER });
+  const owner = new GpuOwner(t, { engine: { failures }, healthCheckInterval: 1, timing: LATER });
   await owner.ready();
   await owner.is("faulted");
 });
 
 test("Xid errors do what the catalogue says: reset, new worker, or nothing", async (t) => {
-  const owner = new Owner(t, { device: aGpu(), timing: LATER });
+  const owner = new GpuOwner(t, { device: aGpu(), timing: LATER });
   await owner.ready();
   const uuid = aGpu().uuids[0]!;
   owner.gpu.report({ type: "xid", uuid, xid: 63 });
@@ -280,14 +77,14 @@ test("Xid errors do what the catalogue says: reset, new worker, or nothing", asy
 });
 
 test("a double-bit error faults the GPU", async (t) => {
-  const owner = new Owner(t, { device: aGpu(), timing: LATER });
+  const owner = new GpuOwner(t, { device: aGpu(), timing: LATER });
   await owner.ready();
   owner.gpu.report({ type: "double_bit_ecc", uuid: aGpu().uuids[0]! });
   assert.equal(owner.state, "faulted");
 });
 
 test("a card that vanishes is lost with its tasks, and serves again when it is back", async (t) => {
-  const owner = new Owner(t, { device: aGpu(), engine: ENDLESS });
+  const owner = new GpuOwner(t, { device: aGpu(), engine: ENDLESS });
   await owner.ready();
   owner.run(aTask("wait", 1e6));
   owner.gpu.vanish("GPU is lost.");
@@ -299,7 +96,7 @@ test("a card that vanishes is lost with its tasks, and serves again when it is b
 });
 
 test("a drained GPU lets its tasks finish, then ends its worker, and loads again when it is resumed", async (t) => {
-  const owner = new Owner(t, { engine: { tokens_per_second: 50 } });
+  const owner = new GpuOwner(t, { engine: { tokens_per_second: 50 } });
   await owner.ready();
   const last = aTask("last", 10);
   owner.run(last);
@@ -312,7 +109,7 @@ test("a drained GPU lets its tasks finish, then ends its worker, and loads again
 });
 
 test("a GPU that is resumed is not ready before it has a worker again", async (t) => {
-  const owner = new Owner(t);
+  const owner = new GpuOwner(t);
   await owner.ready();
   owner.gpu.drain("Drained by ada.", null);
   owner.gpu.resume("Resumed by ada.");
@@ -322,7 +119,7 @@ test("a GPU that is resumed is not ready before it has a worker again", async (t
 
 test("a faulted GPU on which the model cannot be opened stays faulted and is tried again", async (t) => {
   const failures: SimulatedFailure[] = [];
-  const owner = new Owner(t, { device: aGpu(), engine: { failures } });
+  const owner = new GpuOwner(t, { device: aGpu(), engine: { failures } });
   await owner.ready();
   failures.push({ kind: "load_error" });
   owner.gpu.report({ type: "xid", uuid: aGpu().uuids[0]!, xid: 79 });
@@ -333,7 +130,7 @@ test("a faulted GPU on which the model cannot be opened stays faulted and is tri
 });
 
 test("after a drain's deadline what still runs is given back", async (t) => {
-  const owner = new Owner(t, { engine: ENDLESS });
+  const owner = new GpuOwner(t, { engine: ENDLESS });
   await owner.ready();
   owner.run(aTask("endless", 1e6));
   owner.gpu.drain("Drained by ada.", 0.05);
@@ -342,7 +139,7 @@ test("after a drain's deadline what still runs is given back", async (t) => {
 });
 
 test("a GPU that was drained at an earlier start has no worker until it is resumed", async (t) => {
-  const owner = new Owner(t);
+  const owner = new GpuOwner(t);
   owner.gpu.start("Drained before.");
   assert.deepEqual([owner.state, owner.workers.count], ["drained", 0]);
   owner.gpu.resume("Resumed.");
@@ -352,7 +149,7 @@ test("a GPU that was drained at an earlier start has no worker until it is resum
 test("a model that does not fit makes the GPU unfit, with both numbers, until there is memory", async (t) => {
   let budget = 1e9;
   const engine = { memory_bytes: 2e9 };
-  const owner = new Owner(t, { device: aGpu(), engine, memoryBudget: () => budget });
+  const owner = new GpuOwner(t, { device: aGpu(), engine, memoryBudget: () => budget });
   owner.gpu.start(null);
   await owner.is("unfit");
   assert.match(owner.reason, /needs at least 1\.9 GiB of memory.*; 953\.6 MiB may be used\.$/);
@@ -363,7 +160,7 @@ test("a model that does not fit makes the GPU unfit, with both numbers, until th
 test("a worker that sees another GPU than it was given is faulted, never used", async (t) => {
   // No CUDA driver shows this worker the GPU it was given; the engine claims the CPU.
   const device = aGpu({ engine: { ...aGpu().engine, kind: "llama" } });
-  const owner = new Owner(t, { device, timing: LATER });
+  const owner = new GpuOwner(t, { device, timing: LATER });
   owner.gpu.start(null);
   await owner.is("faulted");
   assert.match(owner.reason, /^The worker was to use cuda on GPU-.*, but llama\.cpp opened simulated\.$/);
@@ -371,7 +168,7 @@ test("a worker that sees another GPU than it was given is faulted, never used", 
 });
 
 test("a worker that dies twice while loading is held to have a bad model", async (t) => {
-  const owner = new Owner(t, { engine: { load_seconds: 1e6 } });
+  const owner = new GpuOwner(t, { engine: { load_seconds: 1e6 } });
   owner.gpu.start(null);
   for (let death = 1; death <= 2; death++) {
     await owner.until(() => owner.gpu.instances[0]!.usage !== null);
@@ -382,27 +179,8 @@ test("a worker that dies twice while loading is held to have a bad model", async
   assert.match(owner.reason, /^The worker died 2 times while loading the model \(SIGKILL\)/);
 });
 
-test("a worker that dies of a CUDA error while loading says that the driver may be too old", async (t) => {
-  // As ggml_abort() does it.
-  const words = "/home/runner/llama.cpp/ggml/src/ggml-cuda/ggml-cuda.cu:110: CUDA error";
-  const crash = `setTimeout(() => { console.error("${words}"); process.kill(process.pid, "SIGABRT"); }, 300);`;
-  const environment = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(crash)}` };
-  const owner = new Owner(t, {
-    device: aGpu({ environment }),
-    engine: { load_seconds: 1e6 },
-    openChannel: forkChannel,
-  });
-  owner.gpu.start(null);
-  await owner.is("unfit");
-  assert.equal(
-    owner.reason,
-    "The worker died 2 times while loading the model (SIGABRT); the driver may be too old for llama.cpp's CUDA package on this GPU: " +
-      "stop the server and run npm run add-gpu cuda, which mends it or says what does. It last said: ggml-cuda.cu:110: CUDA error",
-  );
-});
-
 test("a hot GPU keeps what runs and is ready again when it has cooled down", async (t) => {
-  const owner = new Owner(t, { device: aGpu() });
+  const owner = new GpuOwner(t, { device: aGpu() });
   await owner.ready();
   owner.gpu.read({ ...READING, temperature: 90 });
   assert.deepEqual([owner.state, owner.losses], ["hot", []]);
@@ -411,7 +189,7 @@ test("a hot GPU keeps what runs and is ready again when it has cooled down", asy
 });
 
 test("a GPU that others fill is crowded, and says since when in its history", async (t) => {
-  const owner = new Owner(t, { device: aGpu() });
+  const owner = new GpuOwner(t, { device: aGpu() });
   await owner.ready();
   owner.gpu.read({ ...READING, othersMemory: 0.95 });
   assert.equal(owner.gpu.facts().instances[0]!.crowded, "memory_taken");
@@ -420,7 +198,7 @@ test("a GPU that others fill is crowded, and says since when in its history", as
 
 test("a GPU that has no room says so before its task is told, and takes tasks again after a while", async (t) => {
   const failures: SimulatedFailure[] = [{ kind: "full", when_text_contains: "refused" }];
-  const owner = new Owner(t, { engine: { failures } });
+  const owner = new GpuOwner(t, { engine: { failures } });
   await owner.ready();
   const crowded: unknown[] = [];
   const refused = aTask("refused");
@@ -434,7 +212,7 @@ test("a GPU that has no room says so before its task is told, and takes tasks ag
 
 test("a GPU that had no room takes tasks again as soon as another one has left it", async (t) => {
   const failures: SimulatedFailure[] = [{ kind: "full", when_text_contains: "refused" }];
-  const owner = new Owner(t, { engine: { ...ENDLESS, failures } });
+  const owner = new GpuOwner(t, { engine: { ...ENDLESS, failures } });
   await owner.ready();
   const [refused, other] = [aTask("refused"), aTask("other", 1e6)];
   owner.run(other);
@@ -447,7 +225,7 @@ test("a GPU that had no room takes tasks again as soon as another one has left i
 });
 
 test("a task that is cut off by itself says nothing against its GPU", async (t) => {
-  const owner = new Owner(t, { engine: { failures: [{ kind: "cut_off", after_tokens: 2 }] } });
+  const owner = new GpuOwner(t, { engine: { failures: [{ kind: "cut_off", after_tokens: 2 }] } });
   await owner.ready();
   const task = aTask("a");
   owner.run(task);
@@ -456,7 +234,7 @@ test("a task that is cut off by itself says nothing against its GPU", async (t) 
 });
 
 test("an idle GPU that has no room passes its check", async (t) => {
-  const owner = new Owner(t, { engine: { failures: [{ kind: "full" }] }, healthCheckInterval: 1 });
+  const owner = new GpuOwner(t, { engine: { failures: [{ kind: "full" }] }, healthCheckInterval: 1 });
   await owner.ready();
   await owner.pass(10);
   assert.deepEqual([owner.state, owner.workers.count, owner.losses], ["ready", 1, []]);
@@ -480,7 +258,7 @@ test("workers on one card load one after the other", async () => {
 });
 
 test("what a worker that is killed was to stop is lost like the rest", async (t) => {
-  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF } });
+  const owner = new GpuOwner(t, { engine: { ...ENDLESS, failures: DEAF } });
   await owner.ready();
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);
@@ -491,7 +269,7 @@ test("what a worker that is killed was to stop is lost like the rest", async (t)
 });
 
 test("a canceled task keeps its text, and its worker and its neighbours go on", async (t) => {
-  const owner = new Owner(t, { engine: { tokens_per_second: 50 }, cancelTimeout: 0.5 });
+  const owner = new GpuOwner(t, { engine: { tokens_per_second: 50 }, cancelTimeout: 0.5 });
   await owner.ready();
   const [canceled, neighbour] = [aTask("canceled", 4000), aTask("neighbour", 100)];
   owner.run(canceled);
@@ -505,54 +283,13 @@ test("a canceled task keeps its text, and its worker and its neighbours go on", 
   assert.deepEqual([owner.workers.count, owner.losses], [1, []]);
 });
 
-const DEAF: readonly SimulatedFailure[] = [{ kind: "ignore_cancel", when_text_contains: "deaf" }];
-
-for (const how of ["ignores the cancel", "is stopped (SIGSTOP)", "hangs"] as const) {
-  test(`a worker that ${how} is replaced: the canceled task ends with its text, the others are given back`, async (t) => {
-    const hang: SimulatedFailure = { kind: "hang", when_text_contains: "freeze", after_tokens: 1 };
-    const engine = { tokens_per_second: 20, context: 1e9, failures: [...DEAF, hang] };
-    const isProcess = how === "is stopped (SIGSTOP)";
-    const owner = new Owner(t, { engine, cancelTimeout: 0.5, ...(isProcess && { openChannel: forkChannel }) });
-    await owner.ready();
-    const { pid } = owner;
-    const [canceled, later, neighbour] = [aTask("deaf", 1e6), aTask("deaf too", 1e6), aTask("neighbour", 1e6)];
-    for (const task of [canceled, later, neighbour]) owner.run(task);
-    await owner.until(() => owner.texts.size === 3);
-    if (how === "hangs") owner.run(aTask("freeze", 1e6));
-    if (isProcess) process.kill(pid!, "SIGSTOP");
-    owner.gpu.cancel(canceled);
-    owner.gpu.cancel(later);
-    await owner.until(() => owner.losses.length === 1);
-    // First the state, so that nothing is placed there; then the ends; then the rest.
-    const gone = { state: "starting", hasWorker: false };
-    assert.deepEqual(owner.told, [
-      { what: canceled, ...gone },
-      { what: later, ...gone },
-      { what: "worker_stopped", ...gone },
-    ]);
-    assert.match(owner.reason, /^The worker did not stop a canceled task within 0\.5 s .* It is being restarted\.$/);
-    for (const task of [canceled, later]) {
-      const outcome = owner.outcomes.get(task)!;
-      assert.ok(outcome.status === "canceled" && outcome.result !== undefined);
-      assert.equal(outcome.result.text, owner.texts.get(task));
-      assert.equal(outcome.result.completionTokens, outcome.result.text.trim().split(" ").length);
-    }
-    await owner.is("ready");
-    if (isProcess) assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
-    else assert.deepEqual([owner.workers.count, owner.workers.alive.length], [2, 1]);
-    const next = aTask("again", 1);
-    owner.run(next);
-    assert.equal((await owner.outcome(next)).status, "completed");
-    assert.deepEqual(
-      owner.told.slice(3).map(({ what }) => what),
-      [next],
-      "nothing more is told of what ran before",
-    );
-  });
+for (const how of ["ignores the cancel", "hangs"] as const) {
+  test(`a worker that ${how} is replaced: the canceled task ends with its text, the others are given back`, (t) =>
+    aDeafWorkerIsReplaced(t, how));
 }
 
 test("a worker that does not stop a task is one of the three failures that make a GPU faulted", async (t) => {
-  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, timing: LATER, cancelTimeout: 0.5 });
+  const owner = new GpuOwner(t, { engine: { ...ENDLESS, failures: DEAF }, timing: LATER, cancelTimeout: 0.5 });
   await owner.ready();
   for (let death = 1; death <= 2; death++) {
     await owner.is("ready");
@@ -575,7 +312,7 @@ test("a worker that does not stop a task is one of the three failures that make 
 });
 
 test("a draining GPU whose worker does not stop its last task is drained", async (t) => {
-  const owner = new Owner(t, { engine: { ...ENDLESS, failures: DEAF }, cancelTimeout: 0.5 });
+  const owner = new GpuOwner(t, { engine: { ...ENDLESS, failures: DEAF }, cancelTimeout: 0.5 });
   await owner.ready();
   const deaf = aTask("deaf", 1e6);
   owner.run(deaf);
