@@ -8,7 +8,7 @@ const PATIENCE = 120_000;
 const DEATH = 5000;
 
 /** Paths to which tasks are submitted. */
-const SUBMITS = /^\/(batch_)?predict$/;
+const SUBMITS = /^\/((batch_)?predict|v1\/(responses|batches))$/;
 
 export interface User {
   readonly name: string;
@@ -18,7 +18,8 @@ export interface User {
 }
 
 export interface Asking {
-  readonly body?: object;
+  /** Sent as JSON, but for a form. */
+  readonly body?: object | FormData;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
@@ -86,18 +87,19 @@ export class Api {
     const life = await this.#lives.current();
     const { noticed } = life;
     const askedAt = this.tick();
-    const json = body === undefined ? {} : { "content-type": "application/json" };
+    const isForm = body instanceof FormData;
+    const json = body === undefined || isForm ? {} : { "content-type": "application/json" };
     try {
-      const response = await fetch(`${life.url}/api/v1${path}`, {
+      const response = await fetch(`${life.url}${path.startsWith("/v1/") ? "" : "/api/v1"}${path}`, {
         method,
         headers: { authorization: `Bearer ${user.key}`, ...json, ...headers },
         signal: signal ?? AbortSignal.timeout(PATIENCE),
-        ...(body !== undefined && { body: JSON.stringify(body) }),
+        ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
       });
       const evidence = response.status === 500 ? await response.clone().text() : undefined;
       this.#report.check("answer", evidence === undefined, `${method} ${path} was answered with a 500`, evidence);
       if (life.robbed && method === "GET" && response.status === 503) return await this.#untilOver(life, response);
-      if (noticed && SUBMITS.test(path))
+      if (noticed && method === "POST" && SUBMITS.test(path))
         this.#report.check("gone", response.status !== 200, `without its files it accepted a ${method} ${path}`);
       return { response, life, askedAt };
     } catch (error) {

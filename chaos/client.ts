@@ -7,6 +7,7 @@ import { isFinal, type TaskStatus } from "../src/task.ts";
 import { type Answer } from "./api.ts";
 import { type Dice } from "./dice.ts";
 import { type Submission, type TaskRecord } from "./ledger.ts";
+import { ResponseStream } from "./response-stream.ts";
 import { TaskStream } from "./stream.ts";
 import { askingFor, Submitter, type SubmitterParts } from "./submitter.ts";
 
@@ -59,6 +60,7 @@ export class Client {
       [3, () => this.#lookAtBatch()],
       [2, () => this.#readResults()],
       [2, () => this.#again()],
+      [6, () => this.#respond()],
     ]);
     await act();
   }
@@ -114,6 +116,14 @@ export class Client {
     if (answer === null || answer.unsure) task.unsureRetries++;
     else if (answer.status === 200) this.#remember([ledger.retried(task, (answer.body as TaskSummary).task_id)]);
     else if (task.removal === "no") this.#submitter.expectRefusal(`retrying ${task.id}`, answer);
+  }
+
+  /** A response in the background, with a reader that leaves and comes back. */
+  async #respond(): Promise<void> {
+    const [task] = await this.#submitter.submit(this.#submitter.newResponse());
+    if (task === undefined) return;
+    this.#remember([task]);
+    await new ResponseStream(this.#parts, task).follow(this.#dice.between(1, 20));
   }
 
   // --- reading ---------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ export const PROMISES = {
   ready: "each GPU serves again",
   placed: "each placed event is an attempt of the task, on that GPU",
   stream: "the text of a stream is the text of the task",
+  numbers: "the numbers of a response's events grow, whoever comes back and after any restart",
   key: "one Idempotency-Key makes its tasks once",
   told: "there is no task that nobody was told of",
   refused: "a refused submission makes nothing",

@@ -8,7 +8,11 @@ import { type Dice } from "./dice.ts";
 import { type Item, type Kind, newItem } from "./kinds.ts";
 import { type Ledger, type Submission, type TaskRecord } from "./ledger.ts";
 import { type Report } from "./report.ts";
+import { plainId } from "./response-stream.ts";
 import { type Shape } from "./world.ts";
+
+/** Where responses are asked for. */
+export const RESPONSES = "/v1/responses";
 
 export interface SubmitterParts {
   readonly api: Api;
@@ -53,6 +57,17 @@ export class Submitter {
     const key = this.#dice.chance(0.9) ? `key-${tag}` : null;
     const what = { tag, user, items: [item], isBatch: false, isWhole: false, pinnedGpuId, key, hasWebhook };
     return this.#begin({ ...what, path: "/predict", body });
+  }
+
+  /** A task that goes on in the background, by OpenAI's API. */
+  newResponse(): Submission {
+    const { newTag, user } = this.#parts;
+    const tag = newTag();
+    const item = { ...this.#newItem(), timeoutSeconds: null };
+    const { text: input, maxLength: max_output_tokens, priority } = item;
+    const body = { input, max_output_tokens, temperature: 0, priority, task_type: tag, background: true };
+    const what = { tag, user, items: [item], isBatch: false, isWhole: false, pinnedGpuId: null, hasWebhook: false };
+    return this.#begin({ ...what, key: `key-${tag}`, path: RESPONSES, body });
   }
 
   /** A task that proves that a GPU works. */
@@ -127,6 +142,8 @@ export class Submitter {
       const ids = tasks.map(({ task_id }) => task_id);
       return ledger.accepted(submission, ids, batch_id, isReplay(headers));
     }
+    if (submission.path === RESPONSES)
+      return ledger.accepted(submission, [plainId((body as { id: string }).id)], null, isReplay(headers));
     const answer = body as TaskSummary | TaskView;
     ledger.accepted(submission, [answer.task_id], null, isReplay(headers));
     if ("attempts" in answer) ledger.observe(answer, askedAt, api.tick());
@@ -137,7 +154,7 @@ export class Submitter {
     const { report } = this.#parts;
     const isTemporary = (status === 503 || status === 429) && Number(headers.get("retry-after")) >= 1;
     report.check("valid", isTemporary, `${what} was answered with ${status}`, body);
-    const { code } = body as { code?: string };
+    const { code = (body as { error: { code?: string } }).error.code } = body as { code?: string };
     report.check("bounded", code !== "overloaded", `${what} had to give way to clients that stall`, body);
   }
 

@@ -44,6 +44,16 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["src/engine/simulated/**", "src/{grammar,http}/**", "test/clients/**", "tools/test-clients.ts"],
   },
   {
+    name: "api-clients",
+    tests: ["responses-clients"],
+    dependsOn: [
+      "src/engine/simulated/**",
+      "src/{grammar,http,scheduler,store,tasks}/**",
+      "test/clients/**",
+      "tools/test-clients.ts",
+    ],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

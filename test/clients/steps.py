@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 BASE_URL, API_KEY, CHAT_MODEL, EMBEDDING_MODEL, SLOW_MODEL = (
     os.environ[name] for name in ("BASE_URL", "API_KEY", "CHAT_MODEL", "EMBEDDING_MODEL", "SLOW_MODEL")
@@ -19,13 +20,23 @@ LONG = 20_000
 
 
 def report(steps):
+    print(json.dumps(run(steps)), flush=True)
+
+
+def report_each(libraries):
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(libraries, pool.map(run, libraries.values())))
+    print(json.dumps(found), flush=True)
+
+
+def run(steps):
     found = {}
     for name, step in steps.items():
         try:
             found[name] = step()
         except Exception:
             found[name] = {"threw": traceback.format_exc()}
-    print(json.dumps(found), flush=True)
+    return found
 
 
 def failure(call, of):
@@ -39,3 +50,7 @@ def failure(call, of):
 def left():
     print("left", flush=True)
     sys.stdin.read()
+
+
+def heard():
+    return sys.stdin.readline().strip()

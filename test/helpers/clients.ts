@@ -72,9 +72,19 @@ export class ClientProgram {
     return JSON.parse(await this.#line()) as Found;
   }
 
+  /** Resolves when it says so. */
+  async says(words: string): Promise<void> {
+    assert.equal(await this.#line(), words, this.#said);
+  }
+
   /** Resolves when it has left its stream. */
   async left(): Promise<void> {
-    assert.equal(await this.#line(), "left", this.#said);
+    await this.says("left");
+  }
+
+  /** Says something to it. */
+  tell(line: string): void {
+    this.#process.stdin!.write(`${line}\n`);
   }
 
   /** Lets it end. */

@@ -1,26 +1,32 @@
 /** Clients of OpenAI's API, as they come from their registries, against real models: nothing but the base URL and the key is ours. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test, type TestContext } from "node:test";
-import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { ClientProgram, haveClients, LLM, NO_CLIENTS } from "../helpers/clients.ts";
+import {
+  answerTo,
+  assertChat,
+  assertVectors,
+  type Chat,
+  MAX_TOKENS,
+  newest,
+  newKey,
+  QUESTION,
+  type Refusal,
+  SYSTEM,
+  TEXTS,
+  usersOf,
+  type Vectors,
+} from "../helpers/findings.ts";
 import { embeddingModel, instructModel, NO_REAL_MODEL } from "../helpers/real-models.ts";
 import { newFolder, runProgram, Server } from "../helpers/server.ts";
 
 const haveModels = instructModel() !== null && embeddingModel() !== null;
 const skip = haveClients() ? (haveModels ? false : NO_REAL_MODEL) : NO_CLIENTS;
 
-/** As test/clients asks. */
-const [system, user] = [
-  { role: "system", content: "You are a helpful assistant." },
-  { role: "user", content: "What is the capital of France?" },
-];
-const MAX_TOKENS = 24;
-const TEXTS = ["A man is eating food.", "Someone eats a meal.", "The sky is full of stars tonight."];
 /** So many that a stream which nobody leaves would take minutes. */
 const TOKENS_PER_SECOND = 50;
 
@@ -40,22 +46,6 @@ const CLIENTS: readonly Client[] = [
   { name: "litellm", program: "litellm_package.py", python: "openai" },
   { name: "LlamaIndex", program: "llama_index_package.py", python: "llama-index" },
 ];
-
-type Vectors = readonly (readonly number[])[];
-
-interface Chat {
-  readonly text: string;
-  readonly finish: string;
-  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
-  /** Whether the client's whole text is what it streamed. */
-  readonly same?: boolean;
-}
-
-interface Refusal {
-  readonly status: number;
-  readonly code: string | null;
-  readonly message: string;
-}
 
 /** By the names of the steps. Clients that lack a call lack its step. */
 interface Found {
@@ -117,7 +107,7 @@ test("the program llm chats, streams, shows refusals, and what it leaves is canc
   const { models, chat } = expected;
   const key = keys.at(-1)!;
   const llm = commandLine(t, `${server.url}/v1`, { chat: models.chat, slow: models.slow, unknown: "nothing" });
-  const asked = ["-s", system.content, user.content, "-o", "temperature", "0", "-o", "max_tokens", `${MAX_TOKENS}`];
+  const asked = ["-s", SYSTEM.content, QUESTION.content, "-o", "temperature", "0", "-o", "max_tokens", `${MAX_TOKENS}`];
   // One after the other: they share a log.
   const answers = [
     await llm.run("-m", "chat", "--key", key, ...asked),
@@ -163,17 +153,7 @@ function commandLine(t: TestContext, baseUrl: string, models: Readonly<Record<st
   };
 }
 
-function newKey(): string {
-  return `altlas_${randomBytes(32).toString("base64url")}`;
-}
-
 function config(): string {
-  const users = keys.map((_, index) => ({ name: `client-${index}`, role: "user" }));
-  const hashes = keys.map((key, index) => ({
-    name: `client-${index}`,
-    user: `client-${index}`,
-    sha256: createHash("sha256").update(key).digest("hex"),
-  }));
   const devices = [
     // One at a time: what is computed beside others may be rounded otherwise.
     { gpu: "cpu:1", slots: 1, engine: { model: instructModel(), context: 1024, min_context: 1024 } },
@@ -181,31 +161,23 @@ function config(): string {
     { gpu: "simulated:1" },
   ];
   const simulated = { tokens_per_second: TOKENS_PER_SECOND };
-  return JSON.stringify({ auth: { users, keys: hashes }, gpu: { devices }, engine: { threads: 1, simulated } });
+  return JSON.stringify({ auth: usersOf(keys), gpu: { devices }, engine: { threads: 1, simulated } });
 }
 
 async function expectedOf(server: Server): Promise<Expected> {
   const [chat = "", embedding = "", slow = ""] = (await server.gpus()).map((gpu) => gpu.model_name ?? gpu.status);
-  const asked = { messages: [system, user], max_length: MAX_TOKENS, temperature: 0, model: chat };
-  const { text, finish_reason, usage } = (await server.run(asked)).result!;
+  const asked = { messages: [SYSTEM, QUESTION], max_length: MAX_TOKENS, temperature: 0, model: chat };
   const raw = { text: "The capital of France is", raw: true, model: chat, temperature: 0, max_length: 4 };
   // The defaults there are OpenAI's.
   const openAi = { ...asked, temperature: 1, top_p: 1, top_k: 0, min_p: 0 };
   const seeded = (seed: number) => server.run({ ...openAi, seed });
   return {
     models: { chat, embedding, slow },
-    chat: { text, finish: finish_reason, usage: usage as Chat["usage"] },
+    chat: await answerTo(server, chat, [SYSTEM, QUESTION]),
     completion: (await server.run(raw)).result!.text,
     choices: (await Promise.all([seeded(7), seeded(8)])).map(({ result }) => result!.text),
     vectors: (await server.run({ input: TEXTS, model: embedding })).result!.embeddings!,
   };
-}
-
-/** The task that a user submitted last, when it has ended. */
-async function newest(server: Server, key: string): Promise<TaskView> {
-  const headers = { authorization: `Bearer ${key}` };
-  const [id = ""] = Object.keys((await server.tasks("?limit=1", headers)).tasks);
-  return server.ended(id, headers);
 }
 
 function assertFound(found: Found, expected: Expected): void {
@@ -213,32 +185,16 @@ function assertFound(found: Found, expected: Expected): void {
     assert.equal(threw, undefined, `${step}: ${threw}`);
   const { chat, embedding, slow } = expected.models;
   if (found.models !== undefined) assert.deepEqual(found.models, [chat, embedding, slow, chat]);
-  for (const answer of [found.chat, found.stream]) assertChat(answer, expected.chat);
+  for (const answer of [found.chat, found.stream]) {
+    assert.match(answer.text, /Paris/);
+    assertChat(answer, expected.chat, new RegExp(`^${expected.chat.finish}$`));
+  }
   if (found.completion !== undefined) assert.equal(found.completion, expected.completion);
   if (found.flattened !== undefined) assert.notEqual(found.flattened, "");
   if (found.choices !== undefined) assert.deepEqual(found.choices, [...expected.choices.entries()]);
   assertVectors(found.embeddings ?? [], expected.vectors);
   assertVectors(found.floats ?? [], expected.vectors);
   assertRefusals(found, expected);
-}
-
-function assertChat({ text, finish, usage, same = true }: Chat, expected: Chat): void {
-  assert.match(text, /Paris/);
-  assert.deepEqual([text, finish, same], [expected.text, expected.finish, true]);
-  const { prompt_tokens, completion_tokens } = usage;
-  assert.deepEqual(
-    [prompt_tokens, completion_tokens],
-    [expected.usage.prompt_tokens, expected.usage.completion_tokens],
-  );
-}
-
-/** @param found as many of the first ones as the client asked for */
-function assertVectors(found: Vectors, expected: Vectors): void {
-  for (const [index, vector] of found.entries()) {
-    assert.equal(vector.length, expected[index]!.length);
-    // Base64 has 32 bits of each number.
-    for (const [at, value] of vector.entries()) assert.ok(Math.abs(value - expected[index]![at]!) < 1e-6);
-  }
 }
 
 function assertRefusals({ unauthorized, unknown, bad }: Found, { models }: Expected): void {
