@@ -345,6 +345,7 @@ function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstanc
     lost,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
     models: () => pool.models(),
+    countTokens: (request, { model, taskType }) => pool.countTokens(request, model ?? pool.modelOfTaskType(taskType)),
     catalog: new ModelCatalog({
       pool,
       scheduler,

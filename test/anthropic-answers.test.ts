@@ -112,6 +112,18 @@ test("the models are listed in Anthropic's shape for those that speak it, and el
   assert.equal((await answered<{ object: string }>("/v1/models", undefined, {})).object, "list");
 });
 
+test("the tokens of a prompt are counted as its answer tells them", async () => {
+  const { max_tokens: _1, temperature: _2, ...prompt } = HELLO;
+  const body = { ...prompt, system: "Be brief, and kind." };
+  const { headers, text } = await asked("/v1/messages/count_tokens?beta=true", body);
+  const { usage } = await answered<MessageAnswer>("/v1/messages", { ...HELLO, ...body });
+  assert.deepEqual(JSON.parse(text), { input_tokens: usage.input_tokens });
+  assert.ok(usage.input_tokens > 2);
+  assert.equal(headers.get("x-warning"), null);
+  assert.equal(headers.get("x-task-id"), null);
+  assert.equal((await asked("/v1/messages/count_tokens", { ...body, model: "claude" })).status, 404);
+});
+
 test("a model that is not there is a 404 that lists those that are", async () => {
   const { status, text } = await asked("/v1/messages", { ...HELLO, model: "claude" });
   assert.equal(status, 404);

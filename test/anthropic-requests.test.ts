@@ -317,6 +317,25 @@ test("what a model cannot do is refused with the name that the client gave it", 
   assert.equal((await refusalOf({})).message, "output_config.format cannot be kept to by the model demo.");
 });
 
+test("where no model counts, the tokens of a prompt are an estimate that says so", async (t) => {
+  const { app, state, tasks } = server(t);
+  const count = (body: object = {}) => ask(app, `${MESSAGES_PATH}/count_tokens`, { ...user(), ...body });
+  const messages = [{ role: "user", content: "x".repeat(39) }];
+  const estimated = await count({ messages, system: "a" });
+  assert.deepEqual(estimated.json(), { input_tokens: 10 });
+  assert.match(String(estimated.headers["x-warning"]), /^input_tokens is an estimate/);
+  state.promptTokens = 12;
+  const counted = await count({ messages, model: "an-alias", thinking: { type: "disabled" } });
+  assert.deepEqual(counted.json(), { input_tokens: 12 });
+  assert.equal(counted.headers["x-warning"], undefined);
+  assert.equal(counted.headers["x-ignored-fields"], "thinking");
+  // A conversation whose answer was begun can be counted, though not gone on with.
+  assert.equal((await count({ messages: [...messages, { role: "assistant", content: "a" }] })).statusCode, 200);
+  assert.equal(failureIn(await count({ messages, model: "nobody" }), 404).type, "not_found_error");
+  assert.equal(failureIn(await count({ messages: [] }), 400).type, "invalid_request_error");
+  assert.deepEqual([tasks.submitted, tasks.counted], [[], []]);
+});
+
 test("a failure has the type that clients know for its status", async (t) => {
   const { refusalOf, tasks, app } = server(t);
   const typeOf = async (error: AltLasError, status: number): Promise<string> => {

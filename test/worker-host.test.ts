@@ -40,6 +40,16 @@ async function withWorker(test: (worker: Worker) => Promise<void>): Promise<void
 }
 
 describe("a worker", () => {
+  it("says how many tokens a prompt has, or why it can be none", () =>
+    withWorker(async (worker) => {
+      await worker.load(simulated());
+      const { request: counted } = request(1, "four letters, and more", 4);
+      assert(counted.kind === "completion");
+      worker.send({ type: "count", question: 7, request: counted });
+      const answer = await worker.hear(({ type }) => type === "counted");
+      assert.deepEqual(answer, { type: "counted", question: 7, tokens: 6 });
+    }));
+
   it("loads, runs and tells everything of one step in one message", () =>
     withWorker(async (worker) => {
       const ready = await worker.load(simulated());

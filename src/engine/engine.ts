@@ -10,7 +10,8 @@
  *  5. `stop` ends everything that runs and releases the memory; calling it twice is harmless.
  *  6. `load` checks the memory before it takes it: what does not fit gets a smaller context, then fewer slots, or is refused.
  *  7. `progress` grows while the engine works on its tasks, and stands still while it does not.
- *  8. An engine that computes elsewhere never lets a task wait there for ever. `generate` rejects with `gpu_full` when the server is full
+ *  8. `countTokens`, where it is there, counts what `generate` tells at its beginning.
+ *  9. An engine that computes elsewhere never lets a task wait there for ever. `generate` rejects with `gpu_full` when the server is full
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When the server is lost for good, `gone` resolves first.
  */
 import { type Delta } from "../output.ts";
@@ -21,6 +22,7 @@ import {
   NO_SAMPLING,
   type Request,
   type SamplingName,
+  type TextRequest,
 } from "../request.ts";
 import { type FinishReason } from "../task.ts";
 import { type EngineKind } from "./kinds.ts";
@@ -320,5 +322,10 @@ export interface Engine {
    * `retryAfter`) or `gpu_lost`
    */
   generate(generation: Generation): Promise<GenerateOutcome>;
+  /**
+   * Tokens of a prompt, also of one that leaves no room; absent: only a run tells.
+   * @throws {EngineFailure} `invalid_input`, `unsupported`, `model_error`
+   */
+  countTokens?(request: TextRequest): Promise<number>;
   stop(): Promise<void>;
 }

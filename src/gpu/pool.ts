@@ -6,7 +6,7 @@ import { type Estimate, estimateOf } from "../engine/estimate.ts";
 import { AltLasError } from "../errors.ts";
 import { Mutex } from "../common/mutex.ts";
 import { type Output } from "../output.ts";
-import { type Request } from "../request.ts";
+import { type Request, type TextRequest } from "../request.ts";
 import { type RunSink, type Task } from "../task.ts";
 import { deviceTraits } from "./device-kinds.ts";
 import { limitsOf } from "./inventory/device-limits.ts";
@@ -22,6 +22,7 @@ import { isPlacedAlike, isThere, keyOf, mayHold, type ServedModel } from "./serv
 import { planStarts } from "./starts.ts";
 import { Startup } from "./startup.ts";
 import { type GpuStatus, type InstanceStatus, type Readiness } from "./status.ts";
+import { countTokens } from "./token-count.ts";
 import { Gpu } from "./gpu.ts";
 import { type InstanceEngine } from "./instance/instance-parts.ts";
 import { type Instance } from "./instance/instance.ts";
@@ -241,6 +242,12 @@ export class GpuPool {
   /** Of all GPUs, in `gpu_id` order. */
   instances(): readonly InstanceStatus[] {
     return [...this.#gpus.values()].flatMap((gpu) => gpu.status().instances);
+  }
+
+  /** See `countTokens`. @param model as a request calls it */
+  countTokens(request: TextRequest, model: string | null): Promise<number | null> {
+    const instances = [...this.#gpus.values()].flatMap((gpu) => gpu.instances);
+    return countTokens(instances, request, model === null ? null : this.modelMeantBy(model));
   }
 
   /** See `ModelNames`. */

@@ -286,7 +286,7 @@ const LAST_EVENT_ID = {
 
 function headersOf(url: string): Record<string, object> | undefined {
   if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
-  if (url.startsWith(`${OPENAI_PATH}/`) && !url.startsWith(`${OPENAI_PATH}/models`) && !url.includes("/:"))
+  if (url.startsWith(`${OPENAI_PATH}/`) && !/\/(?:models|count_tokens|:)/.test(url))
     return { "idempotency-key": IDEMPOTENCY_KEY };
   if (/\/(?:batch_predict|api\/(?:chat|generate|embed|embeddings))$/.test(url))
     return { "idempotency-key": IDEMPOTENCY_KEY };

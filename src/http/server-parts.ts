@@ -6,7 +6,9 @@ import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type ModelCatalog } from "../models/catalog.ts";
 import { type Logger } from "../log/log.ts";
 import { type EventRing } from "../observe/event-ring.ts";
+import { type TextRequest } from "../request.ts";
 import { type UsageStore } from "../store/usage.ts";
+import { type TaskInput } from "../task.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 
@@ -30,7 +32,12 @@ export interface ServerParts {
   readonly gpus: () => readonly GpuStatus[];
   /** All that requests may ask for: those by name in their order, then the devices' own that were loaded. */
   readonly models: () => readonly ModelStatus[];
-  /** The same with all that operators want to know, and what they can have done. */
+  /**
+   * Tokens of a prompt, as a model counts them that may run the task; null: none that is loaded can tell.
+   * @throws {AltLasError} the request can become no prompt of that model
+   */
+  readonly countTokens: (request: TextRequest, meant: Pick<TaskInput, "model" | "taskType">) => Promise<number | null>;
+  /** The models with all that operators want to know, and what they can have done. */
   readonly catalog: Pick<ModelCatalog, "list" | "named" | "load" | "unload" | "pull" | "remove">;
   /** Sentences of drivers that are installed and list no GPU; absent: none. */
   readonly driverNotes?: readonly string[];

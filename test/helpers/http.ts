@@ -559,6 +559,8 @@ export interface TestServer {
     readiness: Readiness;
     gpus: GpuStatus[];
     models: ModelStatus[];
+    /** What is counted of any prompt; null: nobody can tell. */
+    promptTokens: number | null;
     running: RunningTask[];
     /** Why no model can be loaded. */
     tooLarge: string | null;
@@ -591,6 +593,7 @@ export function testServer(
     readiness: { ready: true, reason: null } as Readiness,
     gpus: [GPU],
     models: [MODEL] as ModelStatus[],
+    promptTokens: null,
     running: [] as RunningTask[],
     tooLarge: null as string | null,
     usage: [] as UsageRow[],
@@ -625,6 +628,7 @@ export function testServer(
     },
     gpus: () => state.gpus,
     models: () => state.models,
+    countTokens: async () => state.promptTokens,
     catalog: new ModelCatalog({
       pool: {
         models: () => state.models,

@@ -1,7 +1,7 @@
 /** The promises about what a request to generate text may ask for: those of each engine that says it can do it. */
 import assert from "node:assert/strict";
 import { after, before, describe, it, type TestContext } from "node:test";
-import { factsOf, type Need, type TextRequest } from "../../src/request.ts";
+import { factsOf, limited, type Need, type TextRequest } from "../../src/request.ts";
 import { type Engine } from "../../src/engine/engine.ts";
 import { ask, chatOf, type RequestSubject, STORY, textOf, type Where, withOwn } from "./asking.ts";
 import { abortAll, prompts, SLOTS, started } from "./engines.ts";
@@ -131,6 +131,21 @@ function conversations({ create, special }: RequestSubject, where: Where): void 
       await own.stop();
     }
   });
+
+  where(
+    ["chat"],
+    "counts the tokens of a prompt as it tells them of an answer, if it counts them at all",
+    async (engine) => {
+      const requests = [textOf(STORY), textOf(STORY, {}, true), chatOf(STORY), chatOf(`${STORY} ${special ?? ""}`)];
+      for (const request of requests) {
+        const counted = await engine.countTokens?.(request);
+        if (counted !== undefined) assert.equal(counted, (await ask(engine, limited(request, 1))).promptTokens);
+      }
+      // Also where there is no room for an answer.
+      const long = chatOf(`${STORY} `.repeat(30_000));
+      if (engine.countTokens !== undefined) assert((await engine.countTokens(long)) > 100_000);
+    },
+  );
 
   if (special === null) return;
 

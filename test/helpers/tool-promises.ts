@@ -47,6 +47,12 @@ export function makesCalls(subject: RequestSubject, where: Where): void {
     }
   });
 
+  where(["tools"], "counts tools as a part of the prompt, if it counts prompts at all", async (engine) => {
+    const counted = await engine.countTokens?.(asking("auto"));
+    if (counted !== undefined)
+      assert.equal(counted, (await ask(engine, asking("auto", { maxTokens: 1 }))).promptTokens);
+  });
+
   where(["tools"], "gives each call an id of its own", async (engine) => {
     const answers = await Promise.all(
       [1, 2, 3].map((seed) => ask(engine, asking("required", { temperature: 1, seed }))),

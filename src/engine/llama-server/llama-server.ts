@@ -227,6 +227,10 @@ export class LlamaServerEngine implements Engine {
     return signal.aborted ? completion.canceled() : completion.outcome();
   }
 
+  async countTokens(request: TextRequest): Promise<number> {
+    return this.#opened().prompts.count(request);
+  }
+
   async #tokenize(upstream: Upstream, text: string, { isWhole, special }: Tokenizing): Promise<readonly number[]> {
     const body = { content: text, add_special: isWhole, parse_special: special };
     const timeout = Math.min(SIGN_OF_LIFE, this.#options.patience.firstByte);

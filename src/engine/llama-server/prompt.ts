@@ -71,6 +71,18 @@ export class Prompts {
     return { ...order, grammar: await answerForms.gbnfOf({ ...form, reasoning: { marks, isInside } }, signal) };
   }
 
+  /** Tokens of a prompt, whatever room there is. @throws {EngineFailure} as `of` */
+  async count(request: TextRequest): Promise<number> {
+    const { prompt, tokens } = await new Prompts({ ...this.#parts, context: Infinity }).#asked(request);
+    if (tokens !== null) return tokens;
+    const isWhole = typeof prompt === "string";
+    const counts = [prompt].flat().map(async (part) => {
+      if (typeof part === "number") return 1;
+      return (await this.#parts.tokenize(part, { isWhole, special: true })).length;
+    });
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
   async #asked(request: TextRequest): Promise<Asked> {
     const { raw, template } = this.#parts;
     if (request.kind === "chat") return this.#chat(request, request);

@@ -14,7 +14,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type EvaluationPriority, type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
-import { type EmbeddingRequest } from "../../request.ts";
+import { type EmbeddingRequest, type TextRequest } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -143,6 +143,10 @@ export class LlamaEngine implements Engine {
     // A failure of the driver itself means that a slot is lost: it is left unhandled, so that the process ends.
     this.#driver ??= this.#drive();
     return run.settled.promise;
+  }
+
+  async countTokens(request: TextRequest): Promise<number> {
+    return this.#opened().prompts.of(request).tokens.length;
   }
 
   /** @throws {EngineFailure} `invalid_input`; `unsupported`: llama.cpp does not take the grammar */

@@ -1,5 +1,5 @@
 /** The course of one task on a simulated engine, as it is known from its start. */
-import { type EmbeddingRequest, type Request, textsOf } from "../../request.ts";
+import { type EmbeddingRequest, type Request, type TextRequest, textsOf } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
 import { checkRoom } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type SimulatedFailure } from "../engine.ts";
@@ -64,6 +64,10 @@ function failuresOf(text: string, tokens: number, script: readonly SimulatedFail
   return script
     .filter(({ when_text_contains: part = "", after_tokens: after = 0 }) => text.includes(part) && after <= tokens)
     .toSorted((a, b) => afterOf(a, 0) - afterOf(b, 0));
+}
+
+export function promptTokensOf(request: TextRequest): number {
+  return tokensIn(textsOf(request).join("\n"));
 }
 
 function tokensIn(text: string): number {

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
 import { answerForms } from "../forms/answer-forms.ts";
 import { type Said, type Sayable } from "../forms/questions.ts";
-import { type EmbeddingRequest, type Request, SAMPLING_NAMES } from "../../request.ts";
+import { type EmbeddingRequest, type Request, SAMPLING_NAMES, type TextRequest } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -31,7 +31,7 @@ import {
 import { type MemoryPlan, planMemory } from "../memory-plan.ts";
 import { Answer } from "./answer.ts";
 import { errorOf, OF_THIS_PROCESS } from "./faults.ts";
-import { outcomeOf, type Plan, planOf } from "./plan.ts";
+import { outcomeOf, type Plan, planOf, promptTokensOf } from "./plan.ts";
 import { BYTES_PER_TOKEN } from "./source.ts";
 import { sayableOf, seedOf } from "./speech.ts";
 
@@ -129,6 +129,10 @@ export class SimulatedEngine implements Engine {
     this.#runs.add(run);
     this.#schedule();
     return run.settled.promise.finally(() => signal.removeEventListener("abort", stopOnAbort));
+  }
+
+  async countTokens(request: TextRequest): Promise<number> {
+    return promptTokensOf(request);
   }
 
   /** null: it is canceled. @throws {EngineFailure} `invalid_input`: the form asked for cannot be had */

@@ -7,7 +7,7 @@ import { type EngineInfo, proofFor } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
 import { type Output } from "../../output.ts";
-import { type Request } from "../../request.ts";
+import { type Request, type TextRequest } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { deviceTraits } from "../device-kinds.ts";
 import { isSameFile, type ServedModel } from "../served.ts";
@@ -19,7 +19,7 @@ import { IdleCheck } from "./idle-check.ts";
 import { type InstanceEvents, type InstanceOptions } from "./instance-parts.ts";
 import { type CutOff, Lifecycle, type LossReason } from "./lifecycle.ts";
 import { Stay } from "./stay.ts";
-import { faultIn, logReady } from "./log-lines.ts";
+import { faultIn, logKill, logReady } from "./log-lines.ts";
 import { Processes } from "./processes.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -93,6 +93,11 @@ export class Instance {
   /** Has a task that runs here stopped: its sink hears of the end, or `lost` is told when its worker fails before. */
   cancel(task: Task): void {
     this.#worker?.cancel(task);
+  }
+
+  /** Tokens of a prompt: see `TokenCounts.ask`. */
+  async countTokens(request: TextRequest): Promise<number | null> {
+    return (await this.#worker?.countTokens(request)) ?? null;
   }
 
   /** Tasks running here. */
@@ -295,11 +300,11 @@ export class Instance {
       beat: () => this.#onBeat(),
       ended: (sink, outcome) => this.#onEnded(sink, outcome),
       stalled: (sentence) => {
-        this.#logKill(sentence);
+        logKill(this.#options.log, this, sentence);
         this.#lifecycle.stalled(sentence, this.#worker!.idleFor === 0);
       },
       stuck: (sentence, canceled) => {
-        this.#logKill(sentence);
+        logKill(this.#options.log, this, sentence);
         this.#lifecycle.stuck(sentence, canceled);
       },
       gone: (death) => this.#onDeath(death),
@@ -372,10 +377,6 @@ export class Instance {
   #onDeath(death: Death): void {
     this.#options.log.warn({ how: death.how }, "worker died");
     this.#lifecycle.died(death);
-  }
-
-  #logKill(sentence: string): void {
-    this.#options.log.error({ pid: this.pid, tasks: this.tasks }, `${sentence} It is killed.`);
   }
 
   #scheduleCheck(): void {

@@ -15,6 +15,14 @@ export function logReady(log: Logger, name: string | null, info: EngineInfo, sec
   if (memoryNote !== null) log.warn(memoryNote);
 }
 
+export function logKill(
+  log: Logger,
+  { pid, tasks }: { readonly pid: number | null; readonly tasks: number },
+  sentence: string,
+): void {
+  log.error({ pid, tasks }, `${sentence} It is killed.`);
+}
+
 /** The fault of its GPU that a check's outcome shows; null: none, as for a server that is full. */
 export function faultIn(outcome: Outcome): string | null {
   if (outcome.status === "failed") return outcome.error.sentence;

@@ -2,7 +2,7 @@
 import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
 import { type FailureCode, type ReportedFailure } from "../../engine/failures.ts";
 import { type Delta } from "../../output.ts";
-import { type Request } from "../../request.ts";
+import { type Request, type TextRequest } from "../../request.ts";
 import { type FinishReason } from "../../task.ts";
 
 /** One task for a worker. `run` names this attempt among all of this process. */
@@ -23,6 +23,8 @@ export type ToWorker =
     }
   | { readonly type: "run"; readonly requests: readonly RunRequest[] }
   | { readonly type: "cancel"; readonly runs: readonly number[] }
+  /** How many tokens has its prompt? */
+  | { readonly type: "count"; readonly question: number; readonly request: TextRequest }
   | { readonly type: "stop" };
 
 /** A run that the engine has taken. */
@@ -68,6 +70,13 @@ export type FromWorker =
       readonly starts: readonly StepStart[];
       readonly pieces: readonly StepPiece[];
       readonly ends: readonly StepEnd[];
+    }
+  /** The answer to `count`. `tokens`: null where the engine cannot tell, or for the failure beside it. */
+  | {
+      readonly type: "counted";
+      readonly question: number;
+      readonly tokens: number | null;
+      readonly failure?: ReportedFailure;
     }
   /** Sent every `HEARTBEAT_MS` from the first moment on, also while loading. */
   | {

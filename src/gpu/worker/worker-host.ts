@@ -56,6 +56,8 @@ export class WorkerHost {
       case "cancel":
         for (const run of message.runs) this.#runs.get(run)?.abort();
         return;
+      case "count":
+        return void this.#count(message);
       case "stop":
         return void this.release().then(() => this.#leave());
     }
@@ -143,6 +145,15 @@ export class WorkerHost {
       this.#end({ run, type: "finished", ...outcome, executionTime, ...(mismatch !== null && { mismatch }) });
     } catch (error) {
       this.#end({ run, type: "error", ...reportOf(error) });
+    }
+  }
+
+  async #count({ question, request }: Extract<ToWorker, { type: "count" }>): Promise<void> {
+    try {
+      const tokens = (await this.#engine?.countTokens?.(request)) ?? null;
+      this.#port.send({ type: "counted", question, tokens });
+    } catch (error) {
+      this.#port.send({ type: "counted", question, tokens: null, failure: reportOf(error) });
     }
   }
 

@@ -3,12 +3,13 @@ import { type DeviceMemory, type EngineInfo, type UpstreamFigures } from "../../
 import { engineTraits } from "../../engine/kinds.ts";
 import { type FailureCode } from "../../engine/failures.ts";
 import { type Output } from "../../output.ts";
-import { type Request } from "../../request.ts";
+import { type Request, type TextRequest } from "../../request.ts";
 import { type Outcome, type RunSink, type Task } from "../../task.ts";
 import { type Energy } from "../card/energy.ts";
 import { type Channel, type ChannelEnd, type ChannelOptions, type OpenChannel } from "./channel.ts";
 import { type FromWorker } from "./messages.ts";
 import { type StallLimits, StallWatch, TICK_MS, ticksIn } from "./stall-watch.ts";
+import { TokenCounts } from "./token-counts.ts";
 import { type CanceledRun, WorkerRuns } from "./worker-runs.ts";
 
 export interface WorkerOptions extends ChannelOptions, StallLimits {
@@ -77,6 +78,7 @@ export class GpuWorker {
   readonly #channel: Channel;
   readonly #gone = Promise.withResolvers<void>();
   readonly #runs: WorkerRuns;
+  readonly #counts = new TokenCounts((message) => this.#channel.send(message));
   readonly #watch: StallWatch;
   readonly #ticks: NodeJS.Timeout;
   #usage: Usage | null = null;
@@ -144,6 +146,11 @@ export class GpuWorker {
     this.#runs.cancel(task);
   }
 
+  /** See `TokenCounts.ask`. */
+  countTokens(request: TextRequest): Promise<number | null> {
+    return this.#counts.ask(request);
+  }
+
   /** Has it answer the smallest request. Resolves with how that ended; never, when it dies or stalls meanwhile. */
   check(proof: Request): Promise<Outcome> {
     return this.#runs.check(proof);
@@ -169,6 +176,7 @@ export class GpuWorker {
   #detach(): void {
     this.#detached = true;
     this.#runs.drop();
+    this.#counts.end();
   }
 
   #onMessage(message: FromWorker): void {
@@ -184,6 +192,8 @@ export class GpuWorker {
         return this.#events.lost(message.sentence, message.nonsense);
       case "heartbeat":
         return this.#onHeartbeat(message);
+      case "counted":
+        return this.#counts.answered(message);
       case "step":
         this.#watch.gotOn();
         return this.#runs.step(message);

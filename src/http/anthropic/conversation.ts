@@ -20,11 +20,10 @@ const THOUGHTS: ReadonlySet<string> = new Set(["thinking", "redacted_thinking"])
 
 /**
  * @param maxBytes of UTF-8, of all of them together
- * @throws {AltLasError} `invalid_input`; `unsupported`: a block that no model here can take, or an answer that is to be gone on with
+ * @throws {AltLasError} `invalid_input`; `unsupported`: a block that no model here can take
  */
 export function conversationOf({ system, messages, thread }: Conversation, maxBytes: number): readonly Message[] {
   if (thread !== undefined) throw noThreads();
-  refuseBegunAnswer(messages);
   const told = system === undefined ? "" : textOf(system, "system");
   const called = new Set<string>();
   const turns = messages.flatMap((turn, index) => turnsOf(turn, `messages[${index}]`, called, maxBytes));
@@ -41,8 +40,8 @@ function noThreads(): AltLasError {
   });
 }
 
-/** A template would close what is begun, and the model would begin anew. */
-function refuseBegunAnswer(messages: readonly GivenTurn[]): void {
+/** A template would close what is begun, and the model would begin anew. @throws {AltLasError} `unsupported` */
+export function refuseBegunAnswer({ messages }: Conversation): void {
   if (messages.at(-1)?.role !== "assistant") return;
   const sentence =
     "messages must not end with a message of the assistant, as no model here can go on with an answer that was begun for it.";

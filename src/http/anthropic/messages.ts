@@ -14,7 +14,7 @@ import { shared } from "../schemas/common.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { warn } from "../warnings.ts";
 import { messageOf } from "./answer.ts";
-import { conversationOf } from "./conversation.ts";
+import { conversationOf, refuseBegunAnswer } from "./conversation.ts";
 import { messageStream } from "./events.ts";
 import { sampling, tellIdle, wantedOf } from "./fields.ts";
 import { failureInItsWords, warnInItsWords } from "./words.ts";
@@ -84,6 +84,7 @@ async function answer(
 
 function inputOf(body: MessagesBody, { live }: ServerParts): TaskInput {
   const messages = conversationOf(body, live.config.limits.max_text_bytes);
+  refuseBegunAnswer(body);
   return {
     ...settingsOf(body),
     request: { kind: "chat", messages, ...wantedOf(body), sampling: sampling(body) },

@@ -5,6 +5,7 @@ import { type Pings } from "../pings.ts";
 import { anthropicHeaders, tellRates } from "../rate-limits.ts";
 import { anthropicSchemas } from "../schemas/anthropic.ts";
 import { type ServerParts } from "../server-parts.ts";
+import { countTokensRoute } from "./count-tokens.ts";
 import { messagesRoute } from "./messages.ts";
 
 export function anthropicRoutes(app: FastifyInstance, parts: ServerParts, pings: Pings): void {
@@ -16,4 +17,5 @@ export function anthropicRoutes(app: FastifyInstance, parts: ServerParts, pings:
   });
   tellRates(app, parts, anthropicHeaders);
   messagesRoute(app, parts, schemas, pings);
+  countTokensRoute(app, parts, schemas);
 }

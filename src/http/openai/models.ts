@@ -51,15 +51,19 @@ export function modelRoute(app: FastifyInstance, parts: ServerParts): void {
       refusals: ["model_not_found", "not_ready"],
     },
     handler: (request, reply) => {
-      const { "*": name } = request.params;
-      const all = knownModels(parts);
-      const found = modelMeant(name, all);
-      if (found !== undefined) return asksAnthropic(parts, request) ? sendModel(reply, found) : viewOfModel(found);
-      const known =
-        all.length === 0 ? "None is loaded." : `Known are ${all.map((model) => shown(model.name)).join(", ")}.`;
-      throw new AltLasError("model_not_found", `There is no model ${shown(name)}. ${known}`, { param: "model" });
+      const found = modelCalled(parts, request.params["*"]);
+      return asksAnthropic(parts, request) ? sendModel(reply, found) : viewOfModel(found);
     },
   });
+}
+
+/** @throws {AltLasError} `model_not_found`; `not_ready`: none was loaded yet */
+export function modelCalled(parts: ServerParts, name: string): ModelStatus {
+  const all = knownModels(parts);
+  const found = modelMeant(name, all);
+  if (found !== undefined) return found;
+  const known = all.length === 0 ? "None is loaded." : `Known are ${all.map((model) => shown(model.name)).join(", ")}.`;
+  throw new AltLasError("model_not_found", `There is no model ${shown(name)}. ${known}`, { param: "model" });
 }
 
 /** @throws {AltLasError} `not_ready`: none was loaded yet */
