@@ -160,8 +160,48 @@ const MISFITS: readonly [fields: object, sentence: string | RegExp, code?: strin
   [call({ id: "1", function: { name: "a", arguments: {} } }), "messages[1].tool_calls[0].function.arguments must be a string, which is JSON; got an object."],
   [call({ id: "1", type: "custom", function: { name: "a", arguments: "" } }), 'messages[1].tool_calls[0].type must be one of "function"; got "custom".'],
   [{ messages: [{ ...USER, tool_calls: [{ id: "1", function: { name: "a", arguments: "" } }] }] }, 'messages[0].tool_calls must be left out of a message with the role "user"; an assistant calls tools.'],
+  [{ messages: [USER, { role: "tool", tool_call_id: "1", content: "" }] }, 'messages[1].tool_call_id must be the id of a call in a message before it; got "1".'],
   [{ messages: [USER, { role: "tool", tool_call_id: "1" }] }, "messages[1].content is missing or null; it must be a string, or a list of 1 to 1000 text parts."],
 ]; // prettier-ignore
+
+function called(id: string, name: string) {
+  return { id, function: { name, arguments: "{}" } };
+}
+
+function toolSays(fields: object) {
+  return { role: "tool", content: "a", ...fields };
+}
+
+test("a tool's message without an id answers the first call that none has answered yet, of its tool", async (t) => {
+  const { app, tasks } = testServer(t);
+  const messages = [
+    USER,
+    { role: "assistant", tool_calls: [called("1", "a"), called("2", "b"), called("3", "b"), called("4", "a")] },
+    toolSays({ name: "b" }),
+    toolSays({ tool_call_id: "4" }),
+    toolSays({ tool_call_id: "" }),
+    toolSays({ tool_call_id: null }),
+    // Nothing is open any more; an id may be answered twice.
+    toolSays({ name: "b" }),
+    toolSays({ tool_call_id: "1" }),
+    toolSays({}),
+  ];
+  assert.equal((await post(app, "/predict", { messages })).statusCode, 200);
+  const { request } = tasks.submitted[0]!.inputs[0]!;
+  assert(request.kind === "chat");
+  assert.deepEqual(
+    request.messages.slice(2).map(({ toolCallId, name }) => [toolCallId, name]),
+    [
+      ["2", "b"],
+      ["4", "a"],
+      ["1", "a"],
+      ["3", "b"],
+      [undefined, "b"],
+      ["1", "a"],
+      [undefined, undefined],
+    ],
+  );
+});
 
 test("a form that is none is refused with its place, and an item of a batch with its own", async (t) => {
   const { app, tasks } = testServer(t);

@@ -54,7 +54,7 @@ test("what is asked for is what the task is asked", async (t) => {
       { role: "user", content: [{ type: "text", text: "a", cache_control: {} }, { type: "text", text: "b" }] },
       { role: "assistant", content: "c", tool_calls: [], refusal: null },
       { role: "assistant", content: null, tool_calls: null },
-      { role: "tool", content: "d", tool_call_id: "x" },
+      { role: "function", content: "d", name: "f" },
     ],
     max_tokens: 5,
     temperature: 2,
@@ -79,7 +79,7 @@ test("what is asked for is what the task is asked", async (t) => {
           { role: "user", content: "a\nb" },
           { role: "assistant", content: "c" },
           { role: "assistant", content: "" },
-          { role: "tool", content: "d", toolCallId: "x" },
+          { role: "tool", content: "d", name: "f" },
         ],
         sampling: {
           maxTokens: 5,
@@ -213,6 +213,11 @@ const REFUSED: readonly [path: string, body: object, param: string | null, code:
   [CHAT, { messages: MESSAGES, modalities: ["audio"] }, "modalities[0]", "unsupported", /^modalities\[0\] must be "text"/],
   [CHAT, { messages: MESSAGES, audio: { voice: "x" } }, "audio", "unsupported", /^audio must be left out/],
   [CHAT, { messages: MESSAGES, reasoning_effort: "high" }, "reasoning_effort", "unsupported", /^reasoning_effort must be left out/],
+  ...["guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "json_schema", "grammar", "regex", "ebnf"].flatMap((field) =>
+    ([[CHAT, { messages: MESSAGES }], ["/v1/completions", { prompt: "x" }]] as const).map(
+      ([path, body]): (typeof REFUSED)[number] => [path, { ...body, [field]: "a|b" }, field, "unsupported", /must be left out: response_format says/],
+    ),
+  ),
   ["/v1/completions", {}, "prompt", "invalid_input", /^prompt is missing; it must be a string that is not empty/],
   ["/v1/completions", { prompt: "" }, "prompt", "invalid_input", /^prompt must be a string that is not empty/],
   ["/v1/completions", { prompt: [1, 2] }, "prompt[0]", "invalid_input", /lists of tokens are taken by \/v1\/embeddings alone/],

@@ -53,7 +53,12 @@ export const toolFields = {
       },
     ),
   ),
-  tool_call_id: Type.Optional(Type.String({ description: "Of a tool's message: the id of the call that it answers." })),
+  tool_call_id: Type.Optional(
+    Type.String({
+      description:
+        "Of a tool's message: the id of the call that it answers; without it, the first call that none has answered yet, of the tool that `name` says.",
+    }),
+  ),
   name: Type.Optional(
     Type.String({ description: "Of a tool's message: the tool's name; of others it means nothing." }),
   ),
@@ -92,8 +97,8 @@ export type GivenMessage = Static<typeof MessageFields>;
  * @throws {AltLasError} `invalid_input`: they are too long, or no user says anything; `unsupported`: a part is no text
  */
 export function messagesOf(given: readonly GivenMessage[], field: string, maxBytes: number): readonly Message[] {
-  const called = new Map<string, string>();
-  const messages = given.map((one, index) => messageOf(one, `${field}[${index}]`, called));
+  const calls = new Calls();
+  const messages = given.map((one, index) => messageOf(one, `${field}[${index}]`, calls));
   checkConversation(messages, field, maxBytes);
   return messages;
 }
@@ -120,9 +125,42 @@ function* textsIn(messages: readonly Message[]): Iterable<string> {
   }
 }
 
-/** @param called the tools that the messages before it have called, by the ids of the calls */
-function messageOf(given: GivenMessage, field: string, called: Map<string, string>): Message {
-  const { role, content: said, tool_calls: calls = [], tool_call_id: id, name } = given;
+/** The calls of a conversation, as the messages of its tools answer them. */
+class Calls {
+  /** The tools that were called, by the ids of the calls. */
+  readonly #named = new Map<string, string>();
+  /** Those that no tool has answered yet, in their order. */
+  readonly #open: Pick<ToolCall, "id" | "name">[] = [];
+
+  made(call: ToolCall): void {
+    this.#named.set(call.id, call.name);
+    this.#open.push(call);
+  }
+
+  /**
+   * What a tool's message answers. Clients of APIs in which calls have no ids send none: the first call that is open is meant then.
+   * @throws {AltLasError} `invalid_input`: it names a call that was not made
+   */
+  answeredBy({ tool_call_id: given = "", name: tool }: GivenMessage, field: string): Partial<Message> {
+    const wanted = given.toWellFormed();
+    if (wanted !== "" && !this.#named.has(wanted)) {
+      const sentence = `${field}.tool_call_id must be the id of a call in a message before it; got ${shown(wanted)}.`;
+      throw new AltLasError("invalid_input", sentence, { param: `${field}.tool_call_id` });
+    }
+    const named = tool?.toWellFormed();
+    const at = this.#open.findIndex((one) =>
+      wanted === "" ? named === undefined || one.name === named : one.id === wanted,
+    );
+    const [call] = at === -1 ? [] : this.#open.splice(at, 1);
+    const toolCallId = wanted === "" ? call?.id : wanted;
+    const name = named ?? call?.name ?? this.#named.get(wanted);
+    return { ...(toolCallId !== undefined && { toolCallId }), ...(name !== undefined && { name }) };
+  }
+}
+
+/** @param all the calls of the messages before it */
+function messageOf(given: GivenMessage, field: string, all: Calls): Message {
+  const { role, content: said, tool_calls: calls = [] } = given;
   // Clients send null of an assistant that has called tools, and without such calls it has said nothing.
   if (said === undefined && role !== "assistant") {
     const sentence = `${field}.content is missing or null; it must be ${CONTENT}.`;
@@ -135,18 +173,10 @@ function messageOf(given: GivenMessage, field: string, called: Map<string, strin
       throw new AltLasError("invalid_input", sentence, { param: `${field}.tool_calls` });
     }
     const toolCalls = calls.map(callOf);
-    for (const call of toolCalls) called.set(call.id, call.name);
+    for (const call of toolCalls) all.made(call);
     return { role, content, toolCalls };
   }
-  if (role !== "tool") return { role, content };
-  const toolCallId = id?.toWellFormed();
-  const tool = name?.toWellFormed() ?? called.get(toolCallId ?? "");
-  return {
-    role,
-    content,
-    ...(toolCallId !== undefined && { toolCallId }),
-    ...(tool !== undefined && { name: tool }),
-  };
+  return role === "tool" ? { role, content, ...all.answeredBy(given, field) } : { role, content };
 }
 
 function callOf({

@@ -101,6 +101,7 @@ function chatSchema(settings: Settings) {
       ...generationFields,
       ...sharedFields(settings),
       ...FORM,
+      ...formsOfOthers,
       ...chatOnly,
     },
     { title: "ChatCompletionRequest", examples: [{ model: "demo", messages: [{ role: "user", content: "Hello" }] }] },
@@ -108,6 +109,20 @@ function chatSchema(settings: Settings) {
 }
 
 const FORM = formFields(false);
+
+const IN_ITS_PLACE = "left out: response_format says here what the answer has to be";
+/** By which other servers are told what an answer has to be. Ignored, they would let through what the client cannot read. */
+const formsOfOthers = {
+  guided_json: Type.Optional(nothing(IN_ITS_PLACE)),
+  guided_regex: Type.Optional(nothing(IN_ITS_PLACE)),
+  guided_choice: Type.Optional(nothing(IN_ITS_PLACE)),
+  guided_grammar: Type.Optional(nothing(IN_ITS_PLACE)),
+  structured_outputs: Type.Optional(nothing(IN_ITS_PLACE)),
+  json_schema: Type.Optional(nothing(IN_ITS_PLACE)),
+  grammar: Type.Optional(only("string", [""], IN_ITS_PLACE)),
+  regex: Type.Optional(nothing(IN_ITS_PLACE)),
+  ebnf: Type.Optional(nothing(IN_ITS_PLACE)),
+};
 
 const LIKELIEST = `0 to ${MOST_LOGPROBS}: so many of the likeliest tokens in the place of each`;
 
@@ -159,6 +174,7 @@ function completionSchema(settings: Settings) {
       best_of: Type.Optional(only("integer", [1], "1, as answers are not compared here")),
       echo: Type.Optional(only("boolean", [false], "false, as the prompt is not repeated here")),
       response_format: FORM.response_format,
+      ...formsOfOthers,
       logprobs: Type.Optional(
         Type.Unsafe<number | false>({
           type: ["integer", "boolean"],
