@@ -343,6 +343,8 @@ test("a failure has the type that clients know for its status", async (t) => {
     return (await refusalOf({}, status)).type;
   };
   assert.equal(await typeOf(new AltLasError("model_not_found", "No."), 404), "not_found_error");
+  assert.equal(await typeOf(new AltLasError("prompt_too_long", "It has 9."), 400), "invalid_request_error");
+  assert.match((await refusalOf({})).message, /^prompt is too long: /);
   assert.equal(await typeOf(new AltLasError("rate_limited", "No."), 429), "rate_limit_error");
   assert.equal(await typeOf(new AltLasError("queue_full", "No."), 503), "overloaded_error");
   assert.equal(await typeOf(new AltLasError("model_error", "No."), 500), "api_error");

@@ -4,36 +4,23 @@ import { type GivenMessage, messagesOf } from "../schemas/messages.ts";
 import { type OllamaMessage } from "../schemas/ollama.ts";
 import { type OllamaChatAnswer } from "../schemas/ollama-answers.ts";
 
-/** A call that no tool has answered yet. */
-interface Open {
-  readonly id: string;
-  readonly name: string;
-}
-
 /** @throws {AltLasError} `invalid_input`: they are too long, or no user says anything */
 export function conversationOf(given: readonly OllamaMessage[], maxBytes: number): readonly Message[] {
-  const open: Open[] = [];
   let count = 0;
   const plain = given.map(({ role, content, tool_calls: calls = [], tool_name, tool_call_id }): GivenMessage => {
-    const said = { role, ...(content !== undefined && { content }) };
-    if (role === "tool") {
-      const call = takeAnswered(open, tool_name, tool_call_id);
-      const [id, name] = [tool_call_id ?? call?.id, tool_name ?? call?.name];
-      return { ...said, ...(id !== undefined && { tool_call_id: id }), ...(name !== undefined && { name }) };
-    }
-    const made = calls.map(({ id = `call_${count++}`, function: { name, arguments: args = {} } }) => {
-      open.push({ id, name });
-      return { id, function: { name, arguments: typeof args === "string" ? args : JSON.stringify(args) } };
-    });
-    return { ...said, ...(made.length > 0 && { tool_calls: made }) };
+    const made = calls.map(({ id = `call_${count++}`, function: { name, arguments: args = {} } }) => ({
+      id,
+      function: { name, arguments: typeof args === "string" ? args : JSON.stringify(args) },
+    }));
+    return {
+      role,
+      ...(content !== undefined && { content }),
+      ...(tool_call_id !== undefined && { tool_call_id }),
+      ...(tool_name !== undefined && { name: tool_name }),
+      ...(made.length > 0 && { tool_calls: made }),
+    };
   });
   return messagesOf(plain, "messages", maxBytes);
-}
-
-/** The call that a tool's message answers: of two calls of one tool the first is answered first. */
-function takeAnswered(open: Open[], name: string | undefined, id: string | undefined): Open | undefined {
-  const at = open.findIndex((call) => (id === undefined ? name === undefined || call.name === name : call.id === id));
-  return at < 0 ? undefined : open.splice(at, 1)[0];
 }
 
 type Call = NonNullable<OllamaChatAnswer["message"]["tool_calls"]>[number];

@@ -85,7 +85,11 @@ export function openAiFailure(error: AltLasError, message = error.message): Open
 }
 
 export function anthropicFailure({ code, details }: AltLasError, message: string, requestId: string): AnthropicFailure {
-  const error = { type: anthropicTypeOf(statusOfOthers(code)), message };
+  const error = {
+    type: anthropicTypeOf(statusOfOthers(code)),
+    // Programs that shorten a conversation by themselves know by these words that they have to.
+    message: code === "prompt_too_long" ? `prompt is too long: ${message}` : message,
+  };
   const more = Object.keys(details).length > 0 && { details };
   return { type: "error", error: { ...error, ...more }, request_id: requestId };
 }
