@@ -5,6 +5,7 @@ import { type Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ABSENT, FileWatch, versionOf, versionOfError } from "../common/file-watch.ts";
 import { type Logger } from "../log/log.ts";
+import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
 import { PasswordChecker } from "./passwords.ts";
@@ -59,7 +60,7 @@ export class Credentials {
   #watch: FileWatch | undefined;
   readonly #listeners = new Set<() => void>();
 
-  /** @throws {AltLasError} `bad_config`: credentials.json is damaged, or a password hash cannot be used */
+  /** @throws {AltLasError} `bad_config`: credentials.json is damaged, a password hash cannot be used, or there is no `anonymous_user` */
   constructor({ config, dataDir, log, now = () => performance.now(), ...options }: CredentialsOptions) {
     this.#config = config;
     this.#dataDir = dataDir;
@@ -73,7 +74,17 @@ export class Credentials {
     keepCredentialsPrivate(dataDir);
     this.#seen = versionNow(this.#path);
     this.#tables = new Tables(config, readCredentials(dataDir));
+    if (config.enabled && config.anonymous_user !== undefined && this.anonymous === null)
+      throw new AltLasError("bad_config", unknownAnonymous(config.anonymous_user));
     for (const warning of this.#tables.warnings) log.warn(warning);
+  }
+
+  /** The user of requests from this machine that have no credentials; null: they are refused. */
+  get anonymous(): Caller | null {
+    const name = this.#config.anonymous_user;
+    if (name === undefined) return null;
+    this.#lookAtFile();
+    return this.#tables.users.get(nameOf(name))?.caller ?? null;
   }
 
   /** How many users there are; one where authentication is off. As of the last request: it looks at no file. */

@@ -1,6 +1,7 @@
 /** The users and keys in force: those of the configuration, and those of the data directory where they don't collide. */
 import { timingSafeEqual } from "node:crypto";
 import { type Config, type Role } from "../config/config.ts";
+import { nameOf, warningOfAnonymous } from "./anonymous.ts";
 import { type CredentialsFile } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
@@ -42,6 +43,9 @@ export class Tables {
     }
     this.users = mergeUsers(config, file, warnings);
     this.#keys = mergeKeys(config, file, this.users, warnings);
+    const anonymous = this.users.get(nameOf(config.anonymous_user ?? ""));
+    const warning = warningOfAnonymous(config, anonymous?.caller.role);
+    if (warning !== null) warnings.push(warning);
     this.warnings = warnings;
   }
 
@@ -76,8 +80,7 @@ function proven(caller: Caller, proof: Proof): Caller {
 function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: string[]): Map<string, User> {
   const users = new Map<string, User>();
   for (const { name: written, role, password_hash } of [...config.users, ...file.users]) {
-    // The same characters can be typed as different code points (RFC 8265).
-    const name = written.normalize("NFC");
+    const name = nameOf(written);
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
     else
       users.set(name, {
@@ -97,7 +100,7 @@ function mergeKeys(
   const keys = new Map<string, Key>();
   const names = new Set<string>();
   for (const { name, user: owner, sha256 } of [...config.keys, ...file.keys]) {
-    const user = owner.normalize("NFC");
+    const user = nameOf(owner);
     const digest = Buffer.from(sha256, "hex");
     const id = digest.toString("latin1");
     const known = users.get(user);

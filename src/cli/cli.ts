@@ -2,13 +2,14 @@
 import { Console } from "node:console";
 import { type Readable } from "node:stream";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { anonymousUserExists } from "../auth/anonymous.ts";
 import * as auth from "../auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
 import { keptByNpm } from "./npm-options.ts";
 import { reloadNow } from "./reload.ts";
 import { sweepNow } from "./sweep.ts";
 import { validateConfig } from "./validate-config.ts";
-import { type Config, configFile, loadConfig } from "../config/config.ts";
+import { type Check, type Config, configFile, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { addRemote } from "./remote/commands.ts";
 import { type MaybeTerminal } from "./remote/terminal.ts";
@@ -104,10 +105,11 @@ function addServe(cli: Command): void {
       const kept = keptByNpm(names, args, process.env);
       if (kept !== null) cli.error(`error: ${kept}`);
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
+      const dataDir = dataDirOf(command).path;
       const origin = {
-        config: configOf(options),
+        config: configOf(options, [anonymousUserExists(dataDir)]),
         configFile: configFile(options.config),
-        dataDir: dataDirOf(command).path,
+        dataDir,
         given: givenOptions(command),
       };
       const { createServerLogger } = await import("../log/log.ts");
@@ -288,8 +290,8 @@ function fileOf(config: string | undefined): Pick<Options, "config"> {
   return config === undefined ? {} : { config };
 }
 
-function configOf({ config, host, port, devices, model, logLevel }: Options): Config {
-  return loadConfig(config, { host, port, devices, model, logLevel });
+function configOf({ config, host, port, devices, model, logLevel }: Options, checks: readonly Check[] = []): Config {
+  return loadConfig(config, { host, port, devices, model, logLevel }, checks);
 }
 
 /** The options that stood on the command line, as they would be written again. */

@@ -1,4 +1,5 @@
 /** `alt-las validate-config`: the configuration and the files it names, and what was set in its place while the server ran. */
+import { anonymousUserExists } from "../auth/anonymous.ts";
 import { checkFiles, configFile, holdingWords, loadConfig, openValues } from "../config/config.ts";
 import { readTls } from "../http/tls.ts";
 
@@ -7,7 +8,7 @@ import { readTls } from "../http/tls.ts";
  * @throws {AltLasError} `bad_config`, with a line for all that is wrong
  */
 export function validateConfig(named: string | undefined, dataDir: string): string {
-  const config = loadConfig(named, {}, [checkFiles]);
+  const config = loadConfig(named, {}, [checkFiles, anonymousUserExists(dataDir)]);
   readTls(config.server.tls);
   const file = configFile(named);
   const { values, ignored } = openValues(config, dataDir);

@@ -58,10 +58,13 @@ function* checkProxies({ server: { trust_proxy } }: Config): Iterable<Finding> {
   }
 }
 
-function* checkUsers({ auth: { users } }: Config): Iterable<Finding> {
+function* checkUsers({ auth: { users, enabled, anonymous_user: anonymous } }: Config): Iterable<Finding> {
   const names = users.map(({ name }) => name);
   const twice = new Set(names.filter((name, index) => names.indexOf(name) < index));
   for (const name of twice) yield finding(["auth", "users"], `names ${name} twice.`);
+  if (enabled || anonymous === undefined) return;
+  const sentence = `is ${anonymous}, but auth.enabled is false, with which everybody is an admin.`;
+  yield finding(["auth", "anonymous_user"], sentence, ["auth", "enabled"]);
 }
 
 const ENGINE_KIND = ["engine", "kind"];

@@ -1,7 +1,7 @@
 /** The one schema of the configuration, from which come the defaults, the types, the checks and config.example.yaml. */
 import { type Static, Type } from "typebox";
 import { CACHE_BYTES } from "../store/sqlite/messages.ts";
-import { CallersSection, KeySchema, UserSchema } from "./accounts.ts";
+import { CallersSection, KeySchema, UserName, UserSchema } from "./accounts.ts";
 import { EngineSection } from "./engine-section.ts";
 import { GpuSection } from "./gpu-section.ts";
 import { MODELS } from "./models-section.ts";
@@ -47,6 +47,13 @@ export const ConfigSchema = Type.Object(
           default: true,
           description: "false: no credentials are needed; refused unless the server listens on a loopback address.",
         }),
+        anonymous_user: Type.Optional(
+          Type.String({
+            ...UserName,
+            description:
+              "The user of requests without credentials that come from this machine itself: over a loopback address, through no proxy, from no foreign web page. null: they are refused.",
+          }),
+        ),
         users: Type.Array(UserSchema, {
           default: [],
           description:

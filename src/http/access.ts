@@ -1,9 +1,9 @@
 /** Decides who may do what. The hooks run before a request's body is read, so that a refusal costs nothing. */
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
-import { isLoopback } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
+import { foreignNameIn, isOfOwnMachine } from "./own-machine.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { admitByTicket, ticketOf } from "./stream-tickets.ts";
 import { type StreamTickets } from "./tickets.ts";
@@ -18,6 +18,7 @@ export function authentication(
   tickets: StreamTickets,
 ): Hook {
   const open = !config.auth.enabled;
+  const letsOwnIn = !open && config.auth.anonymous_user !== undefined;
   return (request, _reply, done) => {
     if (open) refuseForeignNames(request);
     const ticket = open ? null : ticketOf(request);
@@ -27,10 +28,12 @@ export function authentication(
     };
     try {
       const header = authorizationOf(request);
-      const caller =
-        ticket !== null && header === undefined
-          ? null
-          : credentials.authenticate(header, () => proxies.clientOf(request.raw), request.raw.socket);
+      const isUnnamed = ticket !== null && header === undefined;
+      const isOwn = letsOwnIn && header === undefined && isOfOwnMachine(request, config.server.cors_origins);
+      const caller = isUnnamed
+        ? null
+        : ((isOwn ? credentials.anonymous : null) ??
+          credentials.authenticate(header, () => proxies.clientOf(request.raw), request.raw.socket));
       if (caller instanceof Promise) return void proven(caller, admit, (error) => done(orLost(error, lost)));
       admit(caller);
     } catch (error) {
@@ -55,15 +58,9 @@ function orLost(error: Error | undefined, lost: AbortSignal | undefined): Error 
   return isUnknown && lost?.aborted === true ? (lost.reason as Error) : error;
 }
 
-/**
- * Without credentials, a page in a browser on this machine could call, under a name of its own that points to this machine. A proxy's
- * header may only add to the suspicion, as such a page may send it, too. A host in the target takes precedence over the Host header (RFC
- * 9112, 3.2.2), but a proxy in between may have used either.
- */
-function refuseForeignNames({ hostname, headers, originalUrl }: FastifyRequest): void {
-  const addressed = (headers.host ?? "").replace(/:\d*$/, "");
-  const target = originalUrl.startsWith("/") ? undefined : URL.parse(originalUrl)?.hostname;
-  const foreign = [addressed, hostname, target ?? addressed].find((name) => !isLoopback(name.replace(/^\[|\]$/g, "")));
+/** Without credentials, a page in a browser on this machine could call, under a name of its own that points to this machine. */
+function refuseForeignNames(request: FastifyRequest): void {
+  const foreign = foreignNameIn(request);
   if (foreign === undefined) return;
   throw new AltLasError(
     "forbidden",

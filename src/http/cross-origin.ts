@@ -20,15 +20,19 @@ export function refuseForeignChanges(config: Config): Hook {
 /** As `refuseForeignChanges`, for routes that change something by a GET. */
 export function refuseForeignPages({ server: { cors_origins: allowed } }: Config): Hook {
   return (request, _reply, done) => {
-    const foreign = foreignPage(request);
-    if (foreign !== null && !allowed.includes("*") && !allowed.includes(originOf(request) ?? "")) {
+    if (!allowed.includes("*") && isForeignPage(request, allowed)) {
       throw new AltLasError(
         "forbidden",
-        `${foreign} may not change anything here: server.cors_origins lists the web pages that may, and does not have it.`,
+        `${foreignPage(request)} may not change anything here: server.cors_origins lists the web pages that may, and does not have it.`,
       );
     }
     done();
   };
+}
+
+/** Whether a request is from a web page that is neither our own nor one of these. @param pages origins */
+export function isForeignPage(request: FastifyRequest, pages: readonly string[]): boolean {
+  return foreignPage(request) !== null && !pages.includes(originOf(request) ?? "");
 }
 
 /**

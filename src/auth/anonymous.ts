@@ -1,0 +1,31 @@
+/** `auth.anonymous_user`: whether it exists, which only the data directory can tell where the configuration does not name it. */
+import { ALT_LAS, shellWord } from "../common/paste.ts";
+import { type Config, type Check } from "../config/config.ts";
+import { readCredentials } from "./file.ts";
+
+/** Beside the rules of the configuration itself. @throws {AltLasError} `bad_config`: the file of users is damaged */
+export function anonymousUserExists(dataDir: string): Check {
+  return ({ auth }) => {
+    const name = auth.anonymous_user;
+    if (name === undefined || !auth.enabled) return [];
+    const users = [...auth.users, ...readCredentials(dataDir).users];
+    if (users.some((user) => nameOf(user.name) === nameOf(name))) return [];
+    return [{ path: ["auth", "anonymous_user"], sentence: unknownAnonymous(name) }];
+  };
+}
+
+export function unknownAnonymous(name: string): string {
+  return `auth.anonymous_user is ${name}, and there is no such user; "${ALT_LAS} users add ${shellWord(name)} --role user" adds one.`;
+}
+
+/** The user's name as tables have it: the same characters can be typed as different code points (RFC 8265). */
+export function nameOf(written: string): string {
+  return written.normalize("NFC");
+}
+
+/** What an operator has to know of the user; null: nothing. */
+export function warningOfAnonymous({ anonymous_user: name }: Config["auth"], role: string | undefined): string | null {
+  if (name === undefined || (role !== undefined && role !== "admin")) return null;
+  if (role === undefined) return `${unknownAnonymous(name)} Until then requests need credentials.`;
+  return `auth.anonymous_user is ${name}, an admin: every program on this machine may do everything here.`;
+}
