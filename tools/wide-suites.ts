@@ -123,6 +123,7 @@ export const SUITES: readonly Suite[] = [
       "e2e-lost-files",
       "e2e-memory",
       "e2e-placement",
+      "e2e-responses",
       "e2e-small-heap",
       "live-server",
     ],

@@ -5,6 +5,8 @@ import { AltLasError } from "../../../errors.ts";
 import { isFinal } from "../../../task.ts";
 import { type TaskSnapshot } from "../../../tasks/task-api.ts";
 import { mayChange } from "../../access.ts";
+import { EVENT_STREAM } from "../../events.ts";
+import { beginLiveAnswer } from "../../live-answer.ts";
 import { type Pings } from "../../pings.ts";
 import { EmptyRequest, NoQuery } from "../../schemas/common.ts";
 import {
@@ -43,8 +45,10 @@ export function responseRoute(app: FastifyInstance, parts: ServerParts, pings: P
         },
       },
     },
-    handler: async ({ caller, params, query }, reply) => {
+    handler: async ({ caller, params, query, method }, reply) => {
       const stored = await responseNamed(parts.tasks, caller, params.response_id);
+      // Of a HEAD nothing but the headers is wanted.
+      if (query.stream && method === "HEAD") return void beginLiveAnswer(reply, EVENT_STREAM).end();
       if (query.stream) return follow(parts, pings, reply, stored, caller, query.starting_after);
       if (query.starting_after === undefined) return viewOf(parts, stored, caller);
       const sentence = "starting_after is for streams: it needs stream to be true.";

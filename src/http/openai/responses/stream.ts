@@ -7,6 +7,7 @@ import { isFinal } from "../../../task.ts";
 import { type Following, type Listener, type TaskSnapshot } from "../../../tasks/task-api.ts";
 import { holdForAnswer, LARGE, mayHold } from "../../answers.ts";
 import { probeWhenHalfClosed } from "../../disconnects.ts";
+import { EVENT_STREAM } from "../../events.ts";
 import { beginLiveAnswer } from "../../live-answer.ts";
 import { jsonLine } from "../../json-line.ts";
 import { type Pings } from "../../pings.ts";
@@ -16,8 +17,6 @@ import { openAiFailure } from "../envelope.ts";
 import { highestNumber, ResponseReader } from "./events.ts";
 import { factsOf, type Frame } from "./response.ts";
 import { failureInWords } from "./words.ts";
-
-const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
 /** Characters that are written together. */
 const PIECE = 16 * 1024;
@@ -89,16 +88,27 @@ export class ResponseStream implements Listener {
     if (ended === null) this.#pump();
     else if (isFinal(ended.status)) this.ended(ended);
     else this.closed();
-    if (this.#live && ended === null) this.ping();
+    if (this.#options.atOnce && !this.#over) this.#greet();
     return this.#begun.promise;
   }
 
-  /** A comment, which says how long the line is that it waits in. */
   ping(): void {
     if (this.#blocked || this.#over) return;
-    const wait = this.#parts.tasks.waiting(this.#options.task.id);
-    this.#write(wait === null ? ": ping\n\n" : `: it waits, ${wait.ahead} ahead\n\n`);
+    this.#write(this.#placeInLine() ?? ": ping\n\n");
     this.#pump();
+  }
+
+  /** Begins also where there is nothing to tell yet: its reader waits for the head of the answer. */
+  #greet(): void {
+    const comment = this.#placeInLine();
+    if (comment !== null && !this.#blocked) this.#write(comment);
+    else if (!this.#live) this.#begin();
+  }
+
+  /** A comment that says how long the line is that the task waits in; null: it does not wait. */
+  #placeInLine(): string | null {
+    const wait = this.#parts.tasks.waiting(this.#options.task.id);
+    return wait && `: it waits, ${wait.ahead} ahead\n\n`;
   }
 
   placed(): void {
