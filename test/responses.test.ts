@@ -297,6 +297,19 @@ test("an answer by a schema is of that form, and its form is shown flat", async 
   assert.deepEqual(object["text"], { format: { type: "json_object" }, verbosity: "medium" });
 });
 
+test("what of a schema cannot be made sure of is told in the words of this API", async () => {
+  const schema = { type: "object", properties: { a: { type: "string", format: "no-such" } } };
+  const body = {
+    input: "x",
+    text: { format: { type: "json_schema", name: "it", schema } },
+    tools: [{ ...ADD, strict: false, parameters: { ...schema } }],
+  };
+  const { headers } = await asked("POST", "/v1/responses", body);
+  const warning = headers.get("x-warning")!;
+  assert.match(warning, /text\.format\.schema at .*tools\[0\]\.parameters at /);
+  assert.doesNotMatch(warning, /response_format|function\.parameters/);
+});
+
 test("tokens are told with their probabilities where include asks for it, in deltas and in the whole", async () => {
   const body = { input: "x", top_logprobs: 2, include: ["message.output_text.logprobs"], stream: true };
   const events = responseEventsOf((await asked("POST", "/v1/responses", body)).body);

@@ -8,7 +8,7 @@ import { type TaskApi, type TaskSnapshot } from "../../../tasks/task-api.ts";
 import { type ResponseBody } from "../../schemas/openai.ts";
 import { taskIdOfItem, taskIdOfResponse } from "./ids.ts";
 import { type Referenced, referencesIn } from "./input.ts";
-import { deltasOfResult, itemsOf, wordsOf } from "./items.ts";
+import { deltasOfResult, itemsOf, type PlacedItem, wordsOf } from "./items.ts";
 import { readNote, type ResponseNote } from "./note.ts";
 
 /** A response that is stored. */
@@ -23,6 +23,10 @@ export interface Earlier {
   readonly messages: readonly Message[];
   readonly referenced: ReadonlyMap<string, Referenced>;
 }
+
+/** Responses that an input may refer to, and characters of their items: each is read from the store. */
+const MOST_RESPONSES = 1000;
+const MOST_CHARACTERS = 16 * 2 ** 20;
 
 const NOTHING: Earlier = { messages: [], referenced: new Map() };
 
@@ -80,26 +84,41 @@ async function conversationUpTo(tasks: Tasks, owner: Owner, id: string): Promise
   return [...asked.slice(note.instructions ? 1 : 0), answer];
 }
 
+/** @throws {AltLasError} `invalid_input`: there are too many, or they are too long */
 async function itemsNamed(
   tasks: Tasks,
   owner: Owner,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, Referenced>> {
+  const wanted = new Set(ids);
+  const responses = new Set(ids.map(taskIdOfItem).filter((id) => id !== null));
+  if (responses.size > MOST_RESPONSES) throw tooMuch(`items of at most ${MOST_RESPONSES} responses`);
   const found = new Map<string, Referenced>();
-  for (const taskId of new Set(ids.map(taskIdOfItem))) {
-    const stored = taskId === null ? null : await storedOf(tasks, owner, taskId);
-    for (const [id, item] of stored === null ? [] : referencedIn(stored.task)) found.set(id, item);
+  let characters = 0;
+  for (const taskId of responses) {
+    const stored = await storedOf(tasks, owner, taskId);
+    for (const item of stored === null ? [] : itemsOfTask(stored.task)) {
+      if (!wanted.has(item.id)) continue;
+      characters += item.end - item.start;
+      if (characters > MOST_CHARACTERS) throw tooMuch(`at most ${MOST_CHARACTERS} characters of earlier items`);
+      found.set(item.id, referencedOf(item));
+    }
   }
   return found;
 }
 
-function referencedIn({ id, attempts, result }: TaskSnapshot): [id: string, item: Referenced][] {
-  if (result === null) return [];
-  return itemsOf(id, attemptNumber({ attempts }), deltasOfResult(result)).map((item) => {
-    if (item.kind === "reasoning") return [item.id, null];
-    if (item.kind === "message") return [item.id, { text: wordsOf(item.delta) }];
-    return [item.id, { call: { id: item.call!.id, name: item.call!.name, arguments: wordsOf(item.delta) } }];
-  });
+function tooMuch(what: string): AltLasError {
+  return new AltLasError("invalid_input", `input may refer to ${what}.`, { param: "input" });
+}
+
+function itemsOfTask({ id, attempts, result }: TaskSnapshot): readonly PlacedItem[] {
+  return result === null ? [] : itemsOf(id, attemptNumber({ attempts }), deltasOfResult(result));
+}
+
+function referencedOf({ kind, call, delta }: PlacedItem): Referenced {
+  if (kind === "reasoning") return null;
+  if (kind === "message") return { text: wordsOf(delta) };
+  return { call: { id: call!.id, name: call!.name, arguments: wordsOf(delta) } };
 }
 
 /** null: there is none, it is not stored, or it is somebody else's. */
