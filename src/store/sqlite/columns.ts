@@ -6,8 +6,8 @@
 export type Value = string | number | null;
 export type Row = readonly Value[];
 
-/** How each column of a table gets its value, by its name, in the order of a row. */
-export type Columns<T> = Readonly<Record<string, (from: T) => Value>>;
+/** How each column of a table gets its value, by its name, in the order of a row. `Beside`: something that is told with it. */
+export type Columns<T, Beside = void> = Readonly<Record<string, (from: T, beside: Beside) => Value>>;
 
 /** The index in a row of each column. */
 export type Places<Name extends string> = Readonly<Record<Name, number>>;
@@ -20,12 +20,15 @@ export function placesOf<Name extends string>(names: readonly Name[]): Places<Na
   return Object.fromEntries(names.map((name, place) => [name, place])) as Places<Name>;
 }
 
-/** Makes rows of these columns. @returns takes also the values before them */
-export function rowMaker<T>(columns: Columns<T>): (from: T, ...before: Value[]) => Row {
+/** Makes rows of these columns. */
+export function rowMaker<T, Beside = void>(columns: Columns<T, Beside>): (from: T, beside: Beside) => Row {
   const values = Object.values(columns);
-  return (from, ...row) => {
-    // Not `map`: an array that was made at its full length is sent with an index before each value.
-    for (const value of values) row.push(value(from));
+  // An array that grew to its length is copied at that length. Made at it, it would be sent with an index before each value.
+  const blank: Value[] = [];
+  for (let place = 0; place < values.length; place++) blank.push(null);
+  return (from, beside) => {
+    const row = blank.slice();
+    for (let place = 0; place < values.length; place++) row[place] = values[place]!(from, beside);
     return row;
   };
 }

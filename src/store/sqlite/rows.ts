@@ -1,12 +1,11 @@
 /* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
-import { completionOf, type Need, PLAIN_NEEDS, sharedNeeds, type Request, type Sampling } from "../../request.ts";
+import { type Need, PLAIN_NEEDS, sharedNeeds, type Request, type Sampling } from "../../request.ts";
 import { type TokenLogprob } from "../../output.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
   type FinishReason,
-  newTask,
   type Placement,
   type Priority,
   shownGpuId,
@@ -17,9 +16,7 @@ import {
   type Webhook,
 } from "../../task.ts";
 import { storedUse, useOf } from "./uses.ts";
-import { namesOf, placesOf, type Row, type Value } from "./columns.ts";
-
-type Values = Readonly<Record<string, Value>>;
+import { type Columns, namesOf, placesOf, type Row, rowMaker, type Value } from "./columns.ts";
 
 /** A new task on its way to the storage thread. */
 export interface NewRow {
@@ -30,104 +27,83 @@ export interface NewRow {
 }
 
 /** Columns of `tasks` that never change once written. */
-function identityOf(task: Task) {
-  return {
-    seq: task.seq,
-    id: task.id,
-    user: task.user,
-    strategy: task.strategy,
-    pinned_gpu_id: task.pinnedGpuId,
-    batch_id: task.batchId,
-    whole_batch: task.wholeBatch ? 1 : 0,
-    created_at: task.createdAt,
-    size: task.size,
-    estimated_tokens: task.estimatedTokens,
-    sampling: JSON.stringify(task.sampling),
-    task_type: task.taskType,
-    priority: task.priority,
-    timeout_seconds: task.timeoutSeconds,
-    retry_of: task.retryOf,
-    webhook: jsonOf(task.webhook),
-    created_clock: otherThan(task.createdAt, task.createdClock),
-    model: task.model,
-    key_name: task.keyName,
-  } satisfies Values;
-}
+const IDENTITY = {
+  seq: ({ seq }) => seq,
+  id: ({ id }) => id,
+  user: ({ user }) => user,
+  strategy: ({ strategy }) => strategy,
+  pinned_gpu_id: ({ pinnedGpuId }) => pinnedGpuId,
+  batch_id: ({ batchId }) => batchId,
+  whole_batch: ({ wholeBatch }) => (wholeBatch ? 1 : 0),
+  created_at: ({ createdAt }) => createdAt,
+  size: ({ size }) => size,
+  estimated_tokens: ({ estimatedTokens }) => estimatedTokens,
+  sampling: ({ sampling }) => JSON.stringify(sampling),
+  task_type: ({ taskType }) => taskType,
+  priority: ({ priority }) => priority,
+  timeout_seconds: ({ timeoutSeconds }) => timeoutSeconds,
+  retry_of: ({ retryOf }) => retryOf,
+  webhook: ({ webhook }) => jsonOf(webhook),
+  created_clock: ({ createdAt, createdClock }) => otherThan(createdAt, createdClock),
+  model: ({ model }) => model,
+  key_name: ({ keyName }) => keyName,
+} as const satisfies Columns<Task>;
 
 /** Columns that are written once, and read where a task is taken over. */
-function factsOf({ prefix, needs }: Task) {
-  return {
-    prefix: prefix.length === 0 ? null : jsonOf(prefix),
-    needs: needs === PLAIN_NEEDS ? null : jsonOf(needs),
-  } satisfies Values;
-}
+const FACTS = {
+  prefix: ({ prefix }) => (prefix.length === 0 ? null : jsonOf(prefix)),
+  needs: ({ needs }) => (needs === PLAIN_NEEDS ? null : jsonOf(needs)),
+} as const satisfies Columns<Task>;
 
 /** Columns that change while a task waits and runs. */
-function stateOf(task: Task) {
-  const { placement, use } = task;
-  return {
-    status: task.status,
-    gpu_id: shownGpuId(task),
-    started_at: task.startedAt,
-    attempts: JSON.stringify(task.attempts),
-    placement: placement === null ? null : placementJson(placement),
-    ran_model: task.ranModel,
-    used: use === null ? null : storedUse(use),
-    ends_with_client: task.endsWithClient ? 1 : null,
-  } satisfies Values;
-}
+const STATE = {
+  status: ({ status }) => status,
+  gpu_id: (task) => shownGpuId(task),
+  started_at: ({ startedAt }) => startedAt,
+  attempts: ({ attempts }) => JSON.stringify(attempts),
+  placement: ({ placement }) => placement && placementJson(placement),
+  ran_model: ({ ranModel }) => ranModel,
+  used: ({ use }) => use && storedUse(use),
+  ends_with_client: ({ endsWithClient }) => (endsWithClient ? 1 : null),
+} as const satisfies Columns<Task>;
 
 /** Columns that a task gets at its end; until then all of them are NULL. */
-function endOf({ result, error, finishedAt, finishedClock }: Task) {
-  return {
-    finished_at: finishedClock ?? finishedAt,
-    finished_shown: otherThan(finishedClock ?? finishedAt, finishedAt),
-    result_text: result === null ? null : result.text,
-    reasoning: result === null ? null : (result.reasoning ?? null),
-    embeddings: result === null ? null : jsonOf(result.embeddings ?? null),
-    beside: result === null ? null : besideOf(result),
-    logprobs: result === null ? null : jsonOf(result.logprobs ?? null),
-    execution_time: result === null ? null : result.executionTime,
-    result_timestamp: result === null ? null : result.timestamp,
-    finish_reason: result === null ? null : result.finishReason,
-    prompt_tokens: result === null ? null : result.promptTokens,
-    completion_tokens: result === null ? null : result.completionTokens,
-    cached_tokens: result === null ? null : result.cachedTokens,
-    error_code: error === null ? null : error.code,
-    error_sentence: error === null ? null : error.sentence,
-  } satisfies Values;
-}
+const END = {
+  finished_at: ({ finishedAt, finishedClock }) => finishedClock ?? finishedAt,
+  finished_shown: ({ finishedAt, finishedClock }) => otherThan(finishedClock ?? finishedAt, finishedAt),
+  result_text: ({ result }) => result && result.text,
+  reasoning: ({ result }) => result?.reasoning ?? null,
+  embeddings: ({ result }) => jsonOf(result?.embeddings ?? null),
+  beside: ({ result }) => result && besideOf(result),
+  logprobs: ({ result }) => jsonOf(result?.logprobs ?? null),
+  execution_time: ({ result }) => result && result.executionTime,
+  result_timestamp: ({ result }) => result && result.timestamp,
+  finish_reason: ({ result }) => result && result.finishReason,
+  prompt_tokens: ({ result }) => result && result.promptTokens,
+  completion_tokens: ({ result }) => result && result.completionTokens,
+  cached_tokens: ({ result }) => result && result.cachedTokens,
+  error_code: ({ error }) => error && error.code,
+  error_sentence: ({ error }) => error && error.sentence,
+} as const satisfies Columns<Task>;
 
-/** Any task: the names of the columns are those of its row. */
-const ANY = newTask({
-  id: "",
-  seq: 0,
-  user: "",
-  strategy: "random",
-  pinnedGpuId: null,
-  batchId: null,
-  wholeBatch: false,
-  retryOf: null,
-  webhook: null,
-  createdAt: 0,
-  request: completionOf(""),
-  taskType: "",
-  priority: "normal",
-  timeoutSeconds: null,
-  model: null,
-});
-const IDENTITY = namesOf(identityOf(ANY));
-const STATE = namesOf(stateOf(ANY));
-const END = namesOf(endOf(ANY));
+const LIVE_COLUMNS = { ...IDENTITY, ...FACTS, ...STATE } as const;
+const ENDED_COLUMNS = { ...LIVE_COLUMNS, ...END } as const;
+const CHANGED_COLUMNS = {
+  was: (_task, was) => was,
+  user: ({ user }) => user,
+  ...STATE,
+  ...END,
+  seq: ({ seq }) => seq,
+} as const satisfies Columns<Task, TaskStatus>;
 
 /** The columns of a new task that has not ended. */
-export const INSERTED_LIVE = [...IDENTITY, ...namesOf(factsOf(ANY)), ...STATE] as const;
+export const INSERTED_LIVE = namesOf(LIVE_COLUMNS);
 /** The columns of a new task that has: those, and the columns of its end. */
-export const INSERTED = [...INSERTED_LIVE, ...END] as const;
+export const INSERTED = namesOf(ENDED_COLUMNS);
 /** The columns of a stored task that change. */
-export const UPDATED = [...STATE, ...END] as const;
+export const UPDATED = namesOf({ ...STATE, ...END });
 /** The columns that a list reads of each task. */
-export const LISTED = [...IDENTITY, ...UPDATED] as const;
+export const LISTED = namesOf({ ...IDENTITY, ...STATE, ...END });
 
 /** The columns that are read beside `LISTED` of a task that is taken over. */
 export const TAKEN_OVER = [...LISTED, "prefix", "needs"] as const;
@@ -136,18 +112,22 @@ export const TAKEN_OVER = [...LISTED, "prefix", "needs"] as const;
 const READ = placesOf(TAKEN_OVER);
 /** The indexes in the row of a new task. */
 export const IN_NEW = placesOf(INSERTED);
-/** The indexes in the row of a change: the stored status, the task's user, `UPDATED`, and the task's `seq`. */
-export const IN_CHANGED = placesOf(["was", "user", ...UPDATED, "seq"]);
+/** The indexes in the row of a change. */
+export const IN_CHANGED = placesOf(namesOf(CHANGED_COLUMNS));
+
+const rowOfLive = rowMaker<Task>(LIVE_COLUMNS);
+const rowOfEnded = rowMaker<Task>(ENDED_COLUMNS);
+
+/** The row for a task that is stored: a row of `UPDATED`, and what says which. @param was with which status */
+export const changedRow = rowMaker<Task, TaskStatus>(CHANGED_COLUMNS);
 
 /** @throws {Error} it has no request in memory */
 export function newRow(task: Task): NewRow {
   if (task.request === null) throw new Error(`the request of the new task ${task.id} is not there`);
-  const { sampling: _sampling, ...rest } = task.request;
-  const live = [...Object.values(identityOf(task)), ...Object.values(factsOf(task)), ...Object.values(stateOf(task))];
   const { finishedAt, result, error } = task;
   const isLive = (finishedAt ?? result ?? error) === null;
-  const row = isLive ? live : [...live, ...Object.values(endOf(task))];
-  return { row, request: JSON.stringify(rest) };
+  const row = isLive ? rowOfLive(task) : rowOfEnded(task);
+  return { row, request: JSON.stringify({ ...task.request, sampling: undefined }) };
 }
 
 /** A stored request, as JSON. Those that migration 0008 has brought over, and those before 0.2.0, have their sampling in them. */
@@ -158,11 +138,6 @@ export interface StoredRequest {
 
 export function requestOf({ request, sampling }: StoredRequest): Request {
   return { sampling: JSON.parse(sampling), ...JSON.parse(request) } as Request;
-}
-
-/** The row for a task that is stored. @param was with which status */
-export function changedRow(task: Task, was: TaskStatus): Row {
-  return [was, task.user, ...Object.values(stateOf(task)), ...Object.values(endOf(task)), task.seq];
 }
 
 /** The task of a row of `TAKEN_OVER`. */
