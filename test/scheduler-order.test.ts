@@ -110,7 +110,7 @@ class History implements Situation {
     const next = gpu.state === "hot" ? undefined : nextOn(this, gpu, { tagOf, now, ageing: AGEING * 1000 });
     const before = this.world.started.length;
     // It takes what it was estimated at, so that no tag changes.
-    this.world.scheduler.finished(task, completedWith(callers.of(task).running.get(task)!));
+    this.world.scheduler.finished(task, completedWith(callers.of(task).running.get(task.id)!));
     assert.deepEqual(
       this.world.started.slice(before).map(({ id, gpuId }) => [id, gpuId]),
       next === undefined ? [] : [[next[0]!.id, gpu.id]],

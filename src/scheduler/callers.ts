@@ -40,8 +40,8 @@ export class Caller {
   /** Unique: callers are numbered as they come. */
   readonly number: number;
   limits: CallerLimits;
-  /** Its running tasks, with the work they were estimated at. */
-  readonly running = new Map<Task, number>();
+  /** By the ids of its running tasks: the work that they were estimated at. */
+  readonly running = new Map<string, number>();
   /** Tasks that wait. */
   queued = 0;
   /** Bytes of their texts in UTF-8. */
@@ -242,7 +242,7 @@ export class Callers {
     // Twice: its own tag may have sunk by so much, and the highest tag may still sink by as much.
     caller.tag = Math.max(caller.tag, this.#ranking.highest - 2 * this.#mostUncertain); // 2
     this.#served = caller.tag;
-    caller.running.set(task, work);
+    caller.running.set(task.id, work);
     caller.tag += work / weight;
     this.#rank(caller);
   }
@@ -250,9 +250,9 @@ export class Callers {
   /** A task gives its slot back. @param work tokens that it really took; null: not known, so the estimate stands */
   stops(task: Task, work: number | null): void {
     const caller = this.of(task);
-    const estimate = caller.running.get(task);
+    const estimate = caller.running.get(task.id);
     if (estimate === undefined) return;
-    caller.running.delete(task);
+    caller.running.delete(task.id);
     caller.tag += ((work ?? estimate) - estimate) / caller.limits.weight;
     this.#uncertain -= estimate / caller.limits.weight;
     this.#rank(caller);

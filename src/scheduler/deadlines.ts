@@ -2,8 +2,8 @@
 import { isFinal, type Task } from "../task.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 
-/** Alarms that are kept without asking whether their tasks still live. */
-const MANY_ALARMS = 1024;
+/** Alarms that are kept without asking whether their tasks still live. Each may keep a task that has ended, with its result, in memory. */
+const MANY_ALARMS = 128;
 
 export class Deadlines {
   readonly #alarms = new Alarms();

@@ -12,6 +12,7 @@ import {
 } from "../gpu/facts.ts";
 import { type WhyNot } from "../reasons.ts";
 import { type Task } from "../task.ts";
+import { Running } from "./running.ts";
 import { type Demand, type Suitable, Suitability } from "./demand.ts";
 import {
   freeMemoryOf,
@@ -331,7 +332,7 @@ class Member implements Instance {
   readonly gpuId: number;
   readonly id: number;
   whyNot: WhyNot | null = null;
-  readonly running = new Set<Task>();
+  readonly running = new Running();
   reservedFor: Task | null = null;
   beside = 0;
   isLeaving = false;

@@ -4,13 +4,14 @@ import { type Why, type WhyNot } from "../reasons.ts";
 import { type CountsByReason, type Placement, type Task } from "../task.ts";
 import { isSuspect } from "./attempts.ts";
 import { type Cached } from "./prefixes.ts";
+import { type RunningTasks } from "./running.ts";
 
 /** An instance as the scheduler sees it. Its load follows from the set of its running tasks alone, so it cannot drift. */
 export interface Instance extends InstanceRef {
   /** Of its GPU. */
   readonly card: CardFacts;
   readonly facts: InstanceFacts;
-  readonly running: ReadonlySet<Task>;
+  readonly running: RunningTasks;
   /** Tasks that run on the other instances of its GPU, where these share its slots; else 0. */
   readonly beside: number;
   /** The suspect that it is reserved for: it takes nothing else until it is empty. */

@@ -3,6 +3,7 @@
  * a task to the free slot with most of its prompt, else to the slot that has been free for longest. The result is a guess, and only good
  * for a preference: engines may do otherwise, and equal hashes pass for equal texts.
  */
+import { InFlight } from "../common/in-flight.ts";
 import { BLOCK, type Chain } from "../request.ts";
 import { type Task } from "../task.ts";
 
@@ -23,7 +24,8 @@ export interface Cached<Holder> {
 interface Slots {
   /** The free ones, the longest free first. A slot that was never used is not among them. */
   readonly free: Chain[];
-  readonly taken: Map<Task, Chain>;
+  /** By the ids of tasks. */
+  readonly taken: InFlight<string, Chain>;
 }
 
 /** The name of an instance is its `Holder`. */
@@ -47,15 +49,15 @@ export class Prefixes<Holder> {
     const place = longestCommon(slots.free, chain);
     if (place !== -1 || slots.free.length > room) this.#drop(holder, slots, Math.max(0, place));
     if (chain.length === 0) return;
-    slots.taken.set(task, chain);
+    slots.taken.set(task.id, chain);
     this.#taken.add(holder, chain);
   }
 
   /** A slot is free again. @param used whether the task has run there to its end */
   ends(holder: Holder, task: Task, used: boolean): void {
     const slots = this.#slotsOf(holder);
-    const chain = slots.taken.get(task) ?? EMPTY;
-    if (slots.taken.delete(task)) this.#taken.remove(holder, chain, [...slots.taken.values()]);
+    const chain = slots.taken.get(task.id) ?? EMPTY;
+    if (slots.taken.delete(task.id)) this.#taken.remove(holder, chain, [...slots.taken.values()]);
     if (!used) return;
     slots.free.push(chain);
     this.#free.add(holder, chain);
@@ -82,7 +84,7 @@ export class Prefixes<Holder> {
   #slotsOf(holder: Holder): Slots {
     const known = this.#slots.get(holder);
     if (known !== undefined) return known;
-    const slots = { free: [], taken: new Map<Task, Chain>() };
+    const slots = { free: [], taken: new InFlight<string, Chain>() };
     this.#slots.set(holder, slots);
     return slots;
   }

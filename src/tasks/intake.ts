@@ -4,6 +4,7 @@ import { type Scheduler } from "../scheduler/scheduler.ts";
 import { type StoreRecord } from "../store/store.ts";
 import { type Task } from "../task.ts";
 import { type LiveTasks } from "./live-tasks.ts";
+import { type Subscribers } from "./subscribers.ts";
 import { type TaskNews } from "./task-news.ts";
 import { type UnsavedResults } from "./unsaved-results.ts";
 import { type Writer } from "./writer.ts";
@@ -12,6 +13,7 @@ export interface IntakeParts {
   readonly scheduler: Pick<Scheduler, "submit" | "cancel">;
   readonly live: LiveTasks;
   readonly news: TaskNews;
+  readonly subscribers: Subscribers;
   readonly unsaved: UnsavedResults;
   readonly writer: Writer;
 }
@@ -51,9 +53,10 @@ export class Intake {
 
   /** Undoes a submission that could not be written. */
   #withdraw(tasks: readonly Task[]): void {
-    const { scheduler, live, news, unsaved } = this.#parts;
+    const { scheduler, live, news, subscribers, unsaved } = this.#parts;
     for (const task of tasks) {
       unsaved.delete(task);
+      subscribers.forget(task);
       news.withdrawn(task);
       // A client that cancels one of these tasks waits for an end that is never written.
       live.remove(task);

@@ -2,6 +2,7 @@
  * The live tasks, which have not ended or whose end is not on disk yet, and the requests that wait for their ends. A client is told nothing
  * that a power cut would undo.
  */
+import { InFlight } from "../common/in-flight.ts";
 import { AltLasError } from "../errors.ts";
 import { type Store } from "../store/store.ts";
 import { isFinal, type Task } from "../task.ts";
@@ -13,7 +14,7 @@ export const COMMIT_PATIENCE = 1;
 
 export class LiveTasks {
   readonly #store: Pick<Store, "tasks" | "lost">;
-  readonly #byId = new Map<string, Task>();
+  readonly #byId = new InFlight<string, Task>();
   readonly #waiters = new Waiters();
   #closed = false;
 

@@ -35,8 +35,8 @@ const PAUSE = 1000;
 export class Requests {
   readonly #parts: WaitingRequestsParts;
   readonly #budget: number;
-  /** Waiting tasks whose requests are in memory and on disk, with the bytes they take there. */
-  readonly #held = new Map<Task, number>();
+  /** By the ids of waiting tasks whose requests are in memory and on disk: the bytes that they take there. */
+  readonly #held = new Map<string, number>();
   /** Those of them that were read ahead. */
   readonly #ahead = new Set<Task>();
   /** Waiting tasks whose requests are only on disk. */
@@ -75,7 +75,7 @@ export class Requests {
       task.request = null;
     } else if (task.request === null) {
       this.#absent.add(task);
-    } else if (!this.#held.has(task)) {
+    } else if (!this.#held.has(task.id)) {
       const size = heapBytesOf(task.request, task.size);
       if (this.#heldBytes - this.#aheadBytes + size <= this.#budget * (1 - AHEAD_SHARE)) this.#hold(task, size);
       else this.#drop(task);
@@ -94,7 +94,7 @@ export class Requests {
 
   #hold(task: Task, size: number): void {
     this.#absent.delete(task);
-    this.#held.set(task, size);
+    this.#held.set(task.id, size);
     this.#heldBytes += size;
   }
 
@@ -106,9 +106,9 @@ export class Requests {
 
   #forget(task: Task): void {
     this.#absent.delete(task);
-    const size = this.#held.get(task);
+    const size = this.#held.get(task.id);
     if (size === undefined) return;
-    this.#held.delete(task);
+    this.#held.delete(task.id);
     this.#heldBytes -= size;
     if (this.#ahead.delete(task)) this.#aheadBytes -= size;
   }

@@ -2,6 +2,7 @@
  * The subscribers of tasks, which read the output while it is generated. They are called when something happens, and no text is kept for
  * them.
  */
+import { InFlight } from "../common/in-flight.ts";
 import { deltasOf, type Delta, lengthOf, type Output } from "../output.ts";
 import { attemptNumber, isFinal, type Task } from "../task.ts";
 import { type Following, type Listener } from "./task-api.ts";
@@ -17,39 +18,40 @@ interface Runs {
 }
 
 export class Subscribers {
-  readonly #listeners = new Map<Task, Set<Listener>>();
-  /** Of live tasks that have run. */
-  readonly #runs = new WeakMap<Task, Runs>();
+  /** By the ids of their tasks. */
+  readonly #listeners = new InFlight<string, Set<Listener>>();
+  /** Of live tasks that have run, by their ids. */
+  readonly #runs = new InFlight<string, Runs>();
 
   follow(task: Task, listener: Listener): Following {
-    const listeners = this.#listeners.get(task);
-    if (listeners === undefined) this.#listeners.set(task, new Set([listener]));
+    const listeners = this.#listeners.get(task.id);
+    if (listeners === undefined) this.#listeners.set(task.id, new Set([listener]));
     else listeners.add(listener);
     return { createdAt: task.createdAt, now: () => this.#now(task), stop: () => this.#remove(task, listener) };
   }
 
   /** Whether somebody reads along. */
   has(task: Task): boolean {
-    return this.#listeners.has(task);
+    return this.#listeners.has(task.id);
   }
 
   /** A run of a task has begun. */
   begun(task: Task, output: Output): void {
-    const runs = this.#runs.get(task);
-    if (runs === undefined) this.#runs.set(task, { onDisk: 0, output });
+    const runs = this.#runs.get(task.id);
+    if (runs === undefined) this.#runs.set(task.id, { onDisk: 0, output });
     else runs.output = output;
   }
 
   /** A start is on disk. */
   started(task: Task, attempt: number): void {
-    const runs = this.#runs.get(task);
-    if (runs === undefined) this.#runs.set(task, { onDisk: attempt, output: null });
+    const runs = this.#runs.get(task.id);
+    if (runs === undefined) this.#runs.set(task.id, { onDisk: attempt, output: null });
     else if (attempt > runs.onDisk) runs.onDisk = attempt;
     else return;
-    if (!this.#listeners.has(task)) return;
+    if (!this.#listeners.has(task.id)) return;
     const now = this.#now(task);
     if (now === null) return;
-    for (const listener of this.#listeners.get(task) ?? []) {
+    for (const listener of this.#listeners.get(task.id) ?? []) {
       listener.placed(now.attempt, now.gpuId);
       let before = 0;
       for (const delta of now.output) {
@@ -61,30 +63,40 @@ export class Subscribers {
 
   /** @param before the position where it begins in this run's output */
   delta(task: Task, delta: Delta, before: number): void {
-    const listeners = this.#listeners.get(task);
+    const listeners = this.#listeners.get(task.id);
     // Events that come before its start is on disk are told when it is.
     if (listeners === undefined || !this.#isOnDisk(task)) return;
     for (const listener of listeners) listener.delta(delta, before);
   }
 
+  /** A task was withdrawn, and nobody reads along. */
+  forget(task: Task): void {
+    this.#runs.delete(task.id);
+  }
+
   /** An end is on disk. */
   ended(task: Task): void {
     for (const listener of this.#take(task)) listener.ended(task);
+    this.#runs.delete(task.id);
   }
 
   /** Tells all subscribers that nothing more will come. */
   close(): void {
-    for (const task of this.#listeners.keys()) for (const listener of this.#take(task)) listener.closed();
+    const all = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const listeners of all) for (const listener of listeners) listener.closed();
   }
 
   #take(task: Task): Iterable<Listener> {
-    const listeners = this.#listeners.get(task) ?? [];
-    this.#listeners.delete(task);
+    const listeners = this.#listeners.get(task.id) ?? [];
+    this.#listeners.delete(task.id);
     return listeners;
   }
 
   #isOnDisk(task: Task): boolean {
-    return this.#runs.get(task)?.onDisk === attemptNumber(task);
+    const runs = this.#runs.get(task.id);
+    // Of a task whose end is on disk, no run is kept.
+    return runs === undefined ? isFinal(task.status) : runs.onDisk === attemptNumber(task);
   }
 
   #now(task: Task): ReturnType<Following["now"]> {
@@ -100,13 +112,13 @@ export class Subscribers {
   }
 
   #outputOf(task: Task): readonly Delta[] {
-    if (!isFinal(task.status)) return this.#runs.get(task)?.output?.deltas ?? NOTHING;
+    if (!isFinal(task.status)) return this.#runs.get(task.id)?.output?.deltas ?? NOTHING;
     return task.result === null ? NOTHING : deltasOf(task.result);
   }
 
   #remove(task: Task, listener: Listener): void {
-    const listeners = this.#listeners.get(task);
+    const listeners = this.#listeners.get(task.id);
     listeners?.delete(listener);
-    if (listeners?.size === 0) this.#listeners.delete(task);
+    if (listeners?.size === 0) this.#listeners.delete(task.id);
   }
 }

@@ -88,7 +88,8 @@ export class TaskBook implements TaskApi {
     const { scheduler } = this;
     const live = this.#live;
     const writer = this.#writer;
-    this.#intake = new Intake({ scheduler, live, writer, news: this.#news, unsaved: this.#unsaved });
+    const withdrawn = { unsaved: this.#unsaved, subscribers: this.#subscribers };
+    this.#intake = new Intake({ scheduler, live, writer, news: this.#news, ...withdrawn });
     const [intake, batches, newTasks] = [this.#intake, this.#batches, this.#newTasks];
     this.feeding = new Feeding({ scheduler, writer, clock, intake, batches, newTasks });
     const { cancelTimeout } = parts;

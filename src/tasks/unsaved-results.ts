@@ -17,7 +17,8 @@ const WITH_EVENT = 3;
 export class UnsavedResults {
   readonly #parts: UnsavedResultsParts;
   readonly #budget: number;
-  readonly #sizes = new Map<Task, number>();
+  /** By their tasks' ids. */
+  readonly #sizes = new Map<string, number>();
   #bytes = 0;
   #isFull = false;
 
@@ -28,11 +29,11 @@ export class UnsavedResults {
 
   /** A task has ended. A second call is harmless. */
   add(task: Task): void {
-    if (task.result === null || this.#sizes.has(task)) return;
+    if (task.result === null || this.#sizes.has(task.id)) return;
     const { text } = task.result;
     const size =
       (Buffer.byteLength(text) === text.length ? 1 : 2) * text.length * (task.webhook === null ? 1 : WITH_EVENT);
-    this.#sizes.set(task, size);
+    this.#sizes.set(task.id, size);
     this.#bytes += size;
     if (this.#isFull || this.#bytes <= this.#budget) return;
     this.#isFull = true;
@@ -40,10 +41,10 @@ export class UnsavedResults {
   }
 
   /** Its end is on disk. */
-  delete(task: Task): void {
-    const size = this.#sizes.get(task);
+  delete({ id }: Task): void {
+    const size = this.#sizes.get(id);
     if (size === undefined) return;
-    this.#sizes.delete(task);
+    this.#sizes.delete(id);
     this.#bytes -= size;
     if (!this.#isFull || this.#bytes > this.#budget) return;
     this.#isFull = false;

@@ -1,6 +1,8 @@
 /** Requests that wait for the ends of tasks. A wait costs memory only: nothing polls. */
+import { InFlight } from "../common/in-flight.ts";
+
 export class Waiters {
-  readonly #waiting = new Map<string, Set<(id: string) => void>>();
+  readonly #waiting = new InFlight<string, Set<(id: string) => void>>();
 
   /** Resolves when `wake` was called for each of the tasks, when `seconds` are over, or when the signal aborts. */
   until(ids: readonly string[], seconds: number, signal?: AbortSignal): Promise<void> {
@@ -32,7 +34,7 @@ export class Waiters {
   }
 
   wakeAll(): void {
-    for (const id of this.#waiting.keys()) this.wake(id);
+    for (const id of this.#waiting.names()) this.wake(id);
   }
 
   #add(id: string, wake: (id: string) => void): void {

@@ -29,8 +29,8 @@ export interface WriterParts {
 
 export class Writer {
   readonly #parts: WriterParts;
-  /** Tasks whose admission is being written, and whether they have changed since it began. */
-  readonly #admitting = new Map<Task, boolean>();
+  /** By the ids of tasks whose admission is being written: whether they have changed since it began. */
+  readonly #admitting = new Map<string, boolean>();
   /** Withdrawn tasks: they could not be written, and nothing of them may reach the disk. */
   readonly #withdrawn = new WeakSet<Task>();
   /** Tasks that could not be written yet, and are tried again. */
@@ -63,7 +63,7 @@ export class Writer {
    * @throws {AltLasError} `store_unavailable`
    */
   async admit(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
-    for (const task of tasks) this.#admitting.set(task, false);
+    for (const task of tasks) this.#admitting.set(task.id, false);
     // Their present states; changes during the write are written afterwards.
     const attempts = tasks.map(attemptNumber);
     try {
@@ -75,8 +75,8 @@ export class Writer {
     }
     this.#onSuccess();
     for (const [index, task] of tasks.entries()) {
-      const changed = this.#admitting.get(task);
-      this.#admitting.delete(task);
+      const changed = this.#admitting.get(task.id);
+      this.#admitting.delete(task.id);
       if (attempts[index]! > 0) this.#parts.started(task, attempts[index]!);
       if (changed === true) void this.#write(task);
     }
@@ -85,13 +85,13 @@ export class Writer {
 
   /** Whether a new task is still being written. */
   isAdmitting(task: Task): boolean {
-    return this.#admitting.has(task);
+    return this.#admitting.has(task.id);
   }
 
   /** Writes a task's present state, however often that takes. */
   changed(task: Task): void {
     if (this.#withdrawn.has(task)) return;
-    if (this.#admitting.has(task)) this.#admitting.set(task, true);
+    if (this.#admitting.has(task.id)) this.#admitting.set(task.id, true);
     else void this.#write(task);
   }
 
@@ -111,7 +111,7 @@ export class Writer {
   }
 
   #withdraw(task: Task): void {
-    this.#admitting.delete(task);
+    this.#admitting.delete(task.id);
     this.#withdrawn.add(task);
   }
 

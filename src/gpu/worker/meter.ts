@@ -12,45 +12,47 @@ import { type Energy } from "../card/energy.ts";
 import { addUp, type Run } from "./run.ts";
 
 export class Meter {
-  readonly #runs: ReadonlyMap<number, Run>;
   readonly #energy: Energy | null;
   /** Runs that are counted now. */
-  #count = 0;
+  readonly #runs: Run[] = [];
   /** Milliseconds; the time before has been shared. */
   #since = 0;
   /** Joules that were shared by then. */
   #joules = 0;
 
-  /** @param runs those of the worker, as they are @param energy of its cards; null: nobody measures it */
-  constructor(runs: ReadonlyMap<number, Run>, energy: Energy | null) {
-    this.#runs = runs;
+  /** @param energy of the worker's cards; null: nobody measures it */
+  constructor(energy: Energy | null) {
     this.#energy = energy;
   }
 
-  /** Before a run is marked as sent. @param now milliseconds */
+  /** A run is given to the worker. @param now milliseconds */
   comes(run: Run, now: number): void {
     this.settle(now);
     if (run.use === null) return;
-    if (++this.#count === 1) this.#energy?.begins(now);
+    if (this.#runs.push(run) === 1) this.#energy?.begins(now);
   }
 
   /** A run has left; the time until then is shared. */
   left(run: Run): void {
     addUp(run);
-    if (isCounted(run) && --this.#count === 0) this.#energy?.ends(this.#since);
+    const place = this.#runs.indexOf(run);
+    if (place === -1) return;
+    this.#runs.copyWithin(place, place + 1);
+    this.#runs.pop();
+    if (this.#runs.length === 0) this.#energy?.ends(this.#since);
   }
 
   /** All runs leave. @param now milliseconds */
   drop(now: number): void {
     this.settle(now);
     this.tick();
-    if (this.#count > 0) this.#energy?.ends(now);
-    this.#count = 0;
+    if (this.#runs.length > 0) this.#energy?.ends(now);
+    this.#runs.length = 0;
   }
 
   /** Shows the tasks what has been shared. */
   tick(): void {
-    for (const run of this.#runs.values()) addUp(run);
+    for (const run of this.#runs) addUp(run);
   }
 
   /** Shares the time until now, by the tokens that the runs have got since the last time. @param now milliseconds */
@@ -61,20 +63,14 @@ export class Meter {
     const taken = joules - this.#joules;
     this.#since = now;
     this.#joules = joules;
-    if (this.#count === 0) return;
     let tokens = 0;
-    for (const run of this.#runs.values()) if (isCounted(run)) tokens += run.stepTokens;
-    for (const run of this.#runs.values()) {
-      if (!isCounted(run)) continue;
-      const share = tokens > 0 ? run.stepTokens / tokens : 1 / this.#count;
+    for (const run of this.#runs) tokens += run.stepTokens;
+    for (const run of this.#runs) {
+      const share = tokens > 0 ? run.stepTokens / tokens : 1 / this.#runs.length;
       run.stepTokens = 0;
       run.gpuSeconds += seconds * share;
       run.joules += taken * share;
       if (isMeasured || taken > 0) run.isMeasured = true;
     }
   }
-}
-
-function isCounted(run: Run): boolean {
-  return run.sent && run.use !== null;
 }

@@ -9,6 +9,7 @@ import {
   type Generation,
   type SimulatedFaults,
 } from "../../engine/engine.ts";
+import { InFlight } from "../../common/in-flight.ts";
 import { createEngine } from "../../engine/open.ts";
 import { EngineFailure, reportOf } from "../../engine/failures.ts";
 import { withHeaders } from "../../engine/upstream/task-headers.ts";
@@ -33,7 +34,7 @@ export interface HostPort {
 export class WorkerHost {
   readonly #port: HostPort;
   /** The runs that have not ended. */
-  readonly #runs = new Map<number, AbortController>();
+  readonly #runs = new InFlight<number, AbortController>();
   readonly #steps: StepMessages;
   #engine: Engine | undefined;
   #deviceMemory: DeviceMemory | null = null;

@@ -1,4 +1,5 @@
 /** The runs of a worker, each from its request to its outcome. */
+import { InFlight } from "../../common/in-flight.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { lengthOf, type Output } from "../../output.ts";
 import { type Request } from "../../request.ts";
@@ -31,19 +32,22 @@ export interface WorkerRunsParts {
 
 export class WorkerRuns {
   readonly #parts: WorkerRunsParts;
-  readonly #runs = new Map<number, Run>();
-  readonly #runOf = new Map<Task, Run>();
+  readonly #runs = new InFlight<number, Run>();
+  /** By the ids of tasks: the numbers of their runs. */
+  readonly #runOf = new Map<string, number>();
   readonly #meter: Meter;
   readonly #now: () => number;
   #outbox: RunRequest[] = [];
   #nextRun = 1;
+  /** Runs that the worker was given. */
+  #sent = 0;
   /** Milliseconds on the monotonic clock when the last run left. */
   #idleSince: number;
 
   constructor(parts: WorkerRunsParts) {
     const { energy = null, now = () => performance.now() } = parts;
     this.#parts = parts;
-    this.#meter = new Meter(this.#runs, energy);
+    this.#meter = new Meter(energy);
     this.#now = now;
     this.#idleSince = now();
   }
@@ -59,8 +63,7 @@ export class WorkerRuns {
 
   /** Whether the worker has been given something that has not ended. */
   get hasWork(): boolean {
-    for (const { sent } of this.#runs.values()) if (sent) return true;
-    return false;
+    return this.#sent > 0;
   }
 
   /**
@@ -69,12 +72,12 @@ export class WorkerRuns {
    */
   run(task: Task, request: Request | Promise<Request>, sink: RunSink): Output {
     const end = (outcome: Outcome): void => {
-      this.#runOf.delete(task);
+      this.#runOf.delete(task.id);
       this.#parts.ended(sink, outcome);
     };
     const run = newRun(this.#now(), this.#nextRun++, end, task, sink);
     this.#runs.set(run.number, run);
-    this.#runOf.set(task, run);
+    this.#runOf.set(task.id, run.number);
     if (request instanceof Promise) void this.#giveLater(run, request);
     else this.#give(run, request);
     return run.output;
@@ -91,7 +94,7 @@ export class WorkerRuns {
 
   /** Asks the worker to stop a task. */
   cancel(task: Task): void {
-    const run = this.#runOf.get(task);
+    const run = this.#runs.get(this.#runOf.get(task.id) ?? 0);
     if (run === undefined || run.canceling !== null) return;
     run.canceling = 0;
     // Not within this call: the caller does not expect the end before it returns.
@@ -140,6 +143,7 @@ export class WorkerRuns {
     this.#meter.drop(this.#now());
     this.#runs.clear();
     this.#runOf.clear();
+    this.#sent = 0;
     this.#outbox = [];
   }
 
@@ -148,6 +152,7 @@ export class WorkerRuns {
     run.startedAt = run.lastTextAt = this.#now();
     this.#meter.comes(run, run.startedAt);
     run.sent = true;
+    this.#sent++;
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
     this.#outbox.push({ run: run.number, request });
   }
@@ -173,6 +178,7 @@ export class WorkerRuns {
 
   #end(run: Run, outcome: Outcome): void {
     this.#runs.delete(run.number);
+    if (run.sent) this.#sent--;
     this.#meter.left(run);
     this.#idleSince = this.#now();
     run.end(outcome);

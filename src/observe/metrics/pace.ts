@@ -3,6 +3,7 @@
  * a tenth of a microsecond. Looking at the end of a run alone would cost less, but would only know the mean of its pauses, in which the long
  * one that a reader notices is lost.
  */
+import { InFlight } from "../../common/in-flight.ts";
 import { type Task } from "../../task.ts";
 import { TASK_ENDED, TASK_LEFT, TASK_OUTPUT, TASK_REQUEUED, TASK_STARTED, TASK_WITHDRAWN } from "../../topics.ts";
 import { type Instruments } from "./instruments.ts";
@@ -27,12 +28,12 @@ export function countPace(instruments: Instruments, now: () => number): readonly
     "Between two outputs of a running task: one for each token, or for some that came together.",
     BETWEEN,
   );
-  const runs = new Map<Readonly<Task>, Run>();
-  const forget = ({ task }: { readonly task: Readonly<Task> }): void => void runs.delete(task);
+  const runs = new InFlight<string, Run>();
+  const forget = ({ task }: { readonly task: Readonly<Task> }): void => void runs.delete(task.id);
   return [
-    TASK_STARTED.subscribe(({ task }) => runs.set(task, { last: 0 })),
+    TASK_STARTED.subscribe(({ task }) => runs.set(task.id, { last: 0 })),
     TASK_OUTPUT.subscribe(({ task, isFirst }) => {
-      const run = runs.get(task);
+      const run = runs.get(task.id);
       if (run === undefined) return;
       const at = performance.now();
       if (run.last !== 0) between((at - run.last) / 1000);

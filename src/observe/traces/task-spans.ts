@@ -6,6 +6,7 @@
  * A task is told as started before it is told with its request, and most of its life's figures are in the task itself: so its spans are
  * written together when its run ends.
  */
+import { InFlight } from "../../common/in-flight.ts";
 import { type InstanceRef } from "../../gpu/facts.ts";
 import { sentenceOf } from "../../reasons.ts";
 import { attemptNumber, type Outcome, type Placement, type Task, type TaskResult } from "../../task.ts";
@@ -79,7 +80,7 @@ interface End {
 export class TaskSpans {
   readonly #tracer: Tracer;
   readonly #requests: RequestSpans;
-  readonly #live = new Map<string, Live>();
+  readonly #live = new InFlight<string, Live>();
   /** By the ids of tasks that have ended, and of batches; the oldest first. */
   readonly #ended = new Map<string, TraceContext>();
   readonly #ends: readonly (() => void)[];

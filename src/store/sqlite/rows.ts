@@ -61,7 +61,7 @@ const STATE = {
   gpu_id: (task) => shownGpuId(task),
   started_at: ({ startedAt }) => startedAt,
   attempts: ({ attempts }) => JSON.stringify(attempts),
-  placement: ({ placement }) => placement && placementJson(placement),
+  placement: ({ placement }) => jsonOf(placement),
   ran_model: ({ ranModel }) => ranModel,
   used: ({ use }) => use && storedUse(use),
   ends_with_client: ({ endsWithClient }) => (endsWithClient ? 1 : null),
@@ -257,15 +257,6 @@ function errorOf(row: Row): Task["error"] {
 /** A time that is stored only when it differs from another one, as it does after the wall clock was set. */
 function otherThan(usual: number | null, time: number | null): number | null {
   return time === usual ? null : time;
-}
-
-/** A placement never changes, and is written with each change of its task. */
-const placements = new WeakMap<Placement, string>();
-
-function placementJson(placement: Placement): string {
-  let json = placements.get(placement);
-  if (json === undefined) placements.set(placement, (json = JSON.stringify(placement)));
-  return json;
 }
 
 export function jsonOf(value: object | null): string | null {
