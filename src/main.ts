@@ -10,6 +10,7 @@ import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
 import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./common/data-folder.ts";
+import { Files } from "./files/files.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/inventory/devices.ts";
 import { KnownGpus } from "./gpu/inventory/known-gpus.ts";
 import { findPciGpus } from "./gpu/inventory/pci.ts";
@@ -173,24 +174,27 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 
 /** Makes all parts, and says in which order they stop. */
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
-  const { config, live, credentials, events, log, store, time, driverNotes, metricsClass } = parts;
+  const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass } = parts;
   const { clock } = time;
   const { allow_private: allowPrivate } = config.webhooks;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const { usage, lost } = store;
-  const http = { config, live, credentials, driverNotes, events, log, tasks, pool, models, webhooks, usage, lost };
+  const files = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
+  const shown = { config, live, credentials, driverNotes, events, log };
+  const http = { ...shown, tasks, pool, models, webhooks, files, usage, lost };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
   // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
   started.adopt(time, (running) => running.stop());
+  started.adopt(files, (running) => running.stop());
   started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
   started.defer(() => models.stop());
-  const retention = started.adopt(retentionOf(parts), (running) => running.stop());
-  return { webhooks, tasks, pool, models, app, retention };
+  const retention = started.adopt(retentionOf(parts, files), (running) => running.stop());
+  return { webhooks, tasks, pool, models, files, app, retention };
 }
 
 /** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
@@ -206,6 +210,7 @@ async function begin(
   parts.tasks.restore(stored);
   parts.webhooks.start();
   parts.time.start();
+  parts.files.start(stored.past.recorded === null);
   retention.start();
   tellTakenOver(stored, log);
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
@@ -296,10 +301,11 @@ function modelsIn({ models, models_from_cache, models_allow_urls }: Config) {
   return { models, models_from_cache, models_allow_urls };
 }
 
-function retentionOf({ config, store, time, log, dataDir }: Place & Ground): Retention {
+function retentionOf({ config, store, time, log, dataDir }: Place & Ground, files: Files): Retention {
   const { retention, max_stored: maxStored = null } = config.tasks;
   return new Retention({
     store,
+    files,
     time,
     log,
     dataDir,
@@ -331,17 +337,20 @@ interface Parts extends Pick<
   ServerParts,
   "config" | "live" | "credentials" | "driverNotes" | "events" | "log" | "webhooks" | "metrics" | "usage"
 > {
+  readonly files: Files;
   readonly tasks: TaskBook;
   readonly pool: GpuPool;
   readonly models: ModelRegistry;
   readonly lost: AbortSignal;
 }
 
-function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstance {
+function serverOf({ tasks, pool, models, files, lost, ...rest }: Parts): FastifyInstance {
   const { scheduler } = tasks;
   return createServer({
     ...rest,
     tasks,
+    files,
+    uploads: files,
     lost,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
     models: () => pool.models(),

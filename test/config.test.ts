@@ -29,6 +29,8 @@ test("the defaults are the contract's", () => {
     max_batch_size: 1000,
     unauthenticated_connections: 1024,
     max_body_bytes: 67_108_864,
+    max_file_bytes: 200_000_000,
+    max_stored_file_bytes: 20_000_000_000,
   });
   assert.deepEqual([gpu.enabled, gpu.devices], [true, "auto"]);
   const { max_concurrent_tasks_per_gpu, max_queue_size, max_queue_bytes } = gpu.multi_gpu;

@@ -229,6 +229,7 @@ test("a body is required where something has to be said", async (t) => {
     "/v1/embeddings": true,
     "/v1/responses": true,
     "/v1/responses/{response_id}/cancel": false,
+    "/v1/files": true,
   });
 });
 
@@ -292,6 +293,11 @@ test("each route is documented with the statuses that it can answer with, and no
     "post /v1/responses/{response_id}/cancel": "200 400 401 403 404 405 413 415 417 429 500 503",
     "delete /v1/responses/{response_id}": "200 400 401 403 404 405 413 415 417 429 500 503",
     "get /v1/responses/{response_id}/input_items": reading,
+    "get /v1/files": "200 400 401 405 429 500 503",
+    "post /v1/files": "200 400 401 403 405 408 413 415 417 429 500 503",
+    "get /v1/files/{file_id}": reading,
+    "delete /v1/files/{file_id}": controlling,
+    "get /v1/files/{file_id}/content": reading.replace("401", "401 403"),
     "get /v1/models": "200 400 401 405 429 500 503",
     "get /v1/models/{model}": "200 400 401 404 405 429 500 503",
   });
@@ -461,7 +467,7 @@ test("every refusal of the table that a request can meet is in the document", as
   const document = await documentOf(testServer(t).app);
   const described = Object.values(document.paths["/api/v1/predict"]!["post"]!.responses).map((one) => one.description);
   const text = described.join("; ");
-  const elsewhere = ["not_ready", "request_timeout", "headers_too_large", "model_fetch_failed"];
+  const elsewhere = ["not_ready", "request_timeout", "headers_too_large", "model_fetch_failed", "files_full"];
   const ofTasks = ["bad_config", "gpu_lost", "worker_crash", "poison", "timeout", "out_of_memory", "model_error"];
   for (const code of Object.keys(ERRORS)) {
     if (![...elsewhere, ...ofTasks].includes(code)) assert.match(text, new RegExp(`\\b${code}: `), code);

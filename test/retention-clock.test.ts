@@ -57,6 +57,16 @@ class Machine {
   }
 }
 
+/** Removes the rows of files that are due. */
+function removing({ files }: SqliteStore): ConstructorParameters<typeof Retention>[0]["files"] {
+  return {
+    removeDue: async (limits) => {
+      for (const { id } of await files.due(limits, 100)) await files.remove(id);
+      return false;
+    },
+  };
+}
+
 interface RunParts {
   readonly store: SqliteStore;
   readonly time: Timekeeper;
@@ -90,7 +100,7 @@ class Run {
       },
     };
     const settings = { ...kept, keysLive: DAY, usageKept: DAY, interval: 1 };
-    this.retention = new Retention({ store: swept, time, log, ...settings });
+    this.retention = new Retention({ store: swept, files: removing(store), time, log, ...settings });
     this.retention.start();
     time.look();
   }

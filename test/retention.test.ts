@@ -5,6 +5,8 @@ import { test, type TestContext } from "node:test";
 import { Retention } from "../src/store/retention.ts";
 import { type SweepLimits } from "../src/store/store.ts";
 
+const NO_FILES = { removeDue: async () => false };
+
 /** A store that answers each step as the test says; after that, that nothing is left. */
 function retention(t: TestContext, answers: (boolean | Error)[]) {
   const steps: SweepLimits[] = [];
@@ -26,7 +28,16 @@ function retention(t: TestContext, answers: (boolean | Error)[]) {
     },
   };
   const store = { sweep, tasks: { countEnded: async () => 0 } };
-  const running = new Retention({ store, time, retention: 5, maxStored: 7, keysLive: 3000, usageKept: 9000, log });
+  const running = new Retention({
+    store,
+    files: NO_FILES,
+    time,
+    retention: 5,
+    maxStored: 7,
+    keysLive: 3000,
+    usageKept: 9000,
+    log,
+  });
   t.after(() => running.stop());
   const until = async (count: number): Promise<void> => {
     while (steps.length < count) await once(heard, "step");

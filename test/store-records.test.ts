@@ -1,6 +1,7 @@
-/* Every store does what is promised of batches, of those of files, of webhooks, idempotency keys and usage. */
+/* Every store does what is promised of batches, of those of files, of webhooks, idempotency keys, usage and files. */
 import { exerciseBatchFiles } from "./kits/batch-files.ts";
 import { exerciseBatches } from "./kits/batches.ts";
+import { exerciseFiles } from "./kits/files.ts";
 import { exerciseOutbox } from "./kits/outbox.ts";
 import { exerciseIdempotency } from "./kits/idempotency.ts";
 import { exerciseUsage } from "./kits/usage.ts";
@@ -12,4 +13,5 @@ for (const [name, make] of Object.entries(STORES)) {
   exerciseOutbox(name, make);
   exerciseIdempotency(name, make);
   exerciseUsage(name, make);
+  exerciseFiles(name, make);
 }

@@ -89,6 +89,15 @@ class HeldStore implements Store {
     unfinished: async () => [],
     refusedIn: async () => [],
   };
+  readonly files: Store["files"] = {
+    find: async () => null,
+    same: async () => null,
+    list: async () => [],
+    due: async () => [],
+    remove: async () => "absent",
+    totals: async () => [],
+    ids: async () => [],
+  };
   sweep = async () => false;
   close = async () => {};
 }

@@ -86,6 +86,19 @@ export const ConfigSchema = Type.Object(
           "Open connections of one address that have shown no credentials; those of server.trust_proxy have no such limit.",
       }),
       max_body_bytes: Type.Integer({ default: 64 * MIB, minimum: 1024, description: "Bytes of one request body." }),
+      max_file_bytes: Type.Integer({
+        live: true,
+        default: 200_000_000,
+        minimum: 1,
+        description: "Bytes of one file that is uploaded to /v1/files.",
+      }),
+      max_stored_file_bytes: Type.Integer({
+        live: true,
+        default: 20_000_000_000,
+        minimum: 1,
+        description:
+          "Bytes of all files that are stored: over it 503. With several users, one may have half of it: over that 429.",
+      }),
       max_open_bytes: Type.Optional(
         Type.Integer({
           minimum: 1024,

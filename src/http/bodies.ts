@@ -205,7 +205,7 @@ class BodyReader implements BodyCost {
 }
 
 /** Sends the 100 that a client may wait for; before this, a refused one would be invited to send all of its body. */
-function inviteBody({ raw, headers, response }: FastifyRequest): void {
+export function inviteBody({ raw, headers, response }: FastifyRequest): void {
   if (headers.expect !== undefined && raw.httpVersion === "1.1") response.writeContinue();
 }
 

@@ -10,6 +10,7 @@ import { type ServerParts } from "./server-parts.ts";
 import { failureFor, triesAgain } from "./openai/envelope.ts";
 import { tellRefusal } from "./request-news.ts";
 import { endWith } from "./raw-answer.ts";
+import { hasSlowBody } from "./slow-bodies.ts";
 import { ticketOf } from "./stream-tickets.ts";
 import { sentenceFor, TaskFailure } from "./task-failure.ts";
 
@@ -79,6 +80,8 @@ function toAltLasError(thrown: unknown): AltLasError | undefined {
 /** Answers what is not even HTTP. There is no request yet, so this writes to the connection itself. */
 export function clientErrorHandler(newRequestId: () => string, accessLog: Pick<AccessLog, "refusedOdd">) {
   return (error: NodeJS.ErrnoException, socket: Socket): void => {
+    // Node tells of it once for a request, and does nothing else.
+    if (error.code === "ERR_HTTP_REQUEST_TIMEOUT" && hasSlowBody(socket)) return;
     // As Node's own handler does it: an answer already on its way must not be cut in two by this one.
     const current: Current | null | undefined = Reflect.get(socket, "_httpMessage");
     if (error.code === "ECONNRESET" || !socket.writable || current?.headersSent) {

@@ -1,6 +1,8 @@
 /** The parts that the routes work with; main.ts brings them together. */
 import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type Config, type LiveSettings } from "../config/config.ts";
+import { type Files } from "../files/files.ts";
+import { type FileSource } from "../files/source.ts";
 import { type ModelStatus } from "../gpu/models.ts";
 import { type GpuStatus, type Readiness } from "../gpu/status.ts";
 import { type ModelCatalog } from "../models/catalog.ts";
@@ -29,6 +31,10 @@ export interface ServerParts {
   readonly tasks: TaskApi;
   readonly usage: UsageStore;
   readonly webhooks: WebhookApi;
+  /** All files that clients see. */
+  readonly files: FileSource;
+  /** Takes new ones. */
+  readonly uploads: Pick<Files, "receive" | "refuseIfFull">;
   readonly gpus: () => readonly GpuStatus[];
   /** All that requests may ask for: those by name in their order, then the devices' own that were loaded. */
   readonly models: () => readonly ModelStatus[];

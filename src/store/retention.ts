@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
 import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../common/paste.ts";
+import { type FileLimits } from "./files.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, type StoreLog, StoreLost, type SweepLimits } from "./store.ts";
 import { type TaskStore } from "./tasks.ts";
@@ -10,6 +11,8 @@ import { type Timekeeper } from "./timekeeper.ts";
 
 export interface RetentionOptions {
   readonly store: Pick<Store, "sweep"> & { readonly tasks: Pick<TaskStore, "countEnded"> };
+  /** Uploaded files. */
+  readonly files: { removeDue(limits: FileLimits): Promise<boolean> };
   readonly time: Pick<Timekeeper, "times" | "held" | "settle">;
   /** Milliseconds that a task is kept after its end. */
   readonly retention: number;
@@ -77,9 +80,7 @@ export class Retention {
     this.#settle();
     const limits = this.#limits();
     const tasks = await this.#options.store.tasks.countEnded(limits.endedBefore);
-    while (!signal.aborted && !this.#stopping.signal.aborted && (await this.#options.store.sweep(limits))) {
-      await pause(BREATH);
-    }
+    while (!signal.aborted && !this.#stopping.signal.aborted && (await this.#sweep(limits))) await pause(BREATH);
     return { held, tasks };
   }
 
@@ -96,15 +97,22 @@ export class Retention {
   }
 
   async #step(): Promise<boolean> {
-    const { store, time, log } = this.#options;
+    const { time, log } = this.#options;
     if (this.#holdsUntil !== null && time.times.now >= this.#holdsUntil) this.#settle();
     try {
-      return await store.sweep(this.#limits());
+      return await this.#sweep(this.#limits());
     } catch (error) {
       if (error instanceof StoreLost) return false;
       log.warn({ reason: messageOf(error) }, "old tasks could not be removed; trying again later");
       return false;
     }
+  }
+
+  async #sweep(limits: SweepLimits): Promise<boolean> {
+    const { store, files, time } = this.#options;
+    if (await store.sweep(limits)) return true;
+    if (this.#holdsUntil !== null) return false;
+    return files.removeDue({ keptBefore: limits.endedBefore, now: time.times.now, gap: this.#gap });
   }
 
   #limits(): SweepLimits {

@@ -3,6 +3,7 @@ import { AltLasError } from "../errors.ts";
 import type { Batch, Task } from "../task.ts";
 import type { Past, RecordedTimes } from "./gap.ts";
 import type { BatchFileRecord, BatchFileStore } from "./batch-files.ts";
+import type { FileRecord, FileStore } from "./files.ts";
 import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
 import type { Outbox, OutboxRecord } from "./outbox.ts";
 import type { BatchRecord, NoteRecord, TaskStore } from "./tasks.ts";
@@ -21,7 +22,14 @@ export interface ClockRecord {
 }
 
 /** Records that are written beside tasks. Each port adds its own kinds. */
-export type StoreRecord = BatchRecord | NoteRecord | AnswerRecord | OutboxRecord | ClockRecord | BatchFileRecord;
+export type StoreRecord =
+  | BatchRecord
+  | NoteRecord
+  | AnswerRecord
+  | OutboxRecord
+  | ClockRecord
+  | BatchFileRecord
+  | FileRecord;
 
 /** Limits beyond which rows are removed. Times are by the server's clock. */
 export interface SweepLimits {
@@ -80,6 +88,7 @@ export interface Store {
   readonly idempotency: IdempotencyStore;
   readonly usage: UsageStore;
   readonly batchFiles: BatchFileStore;
+  readonly files: FileStore;
   /** Aborted, with a `StoreLost` as its reason, when the store is lost for good. From then on everything but `close` rejects with it. */
   readonly lost: AbortSignal;
   /** Opens or creates the store. */

@@ -31,6 +31,7 @@ import {
   type TaskPage,
   type TaskSnapshot,
 } from "../../src/tasks/task-api.ts";
+import { allOf } from "../../src/files/source.ts";
 import { type Wait } from "../../src/scheduler/why-waiting.ts";
 import { type Delivery } from "../../src/store/outbox.ts";
 import { noUsage, type UsageRow } from "../../src/store/usage.ts";
@@ -621,6 +622,8 @@ export function testServer(
     events,
     tasks,
     webhooks,
+    files: allOf([]),
+    uploads: { receive: () => Promise.reject(new Error("this server stores no files")), refuseIfFull: () => {} },
     usage: {
       sums: async function* () {
         yield state.usage;

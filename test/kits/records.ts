@@ -1,5 +1,6 @@
 /* Records that the kits of the stores save, each as a test needs it. */
 import type { AnswerRecord, IdempotencyRecord } from "../../src/store/idempotency.ts";
+import type { StoredFile } from "../../src/store/files.ts";
 import type { Delivery, OutboxRecord, WebhookSecret } from "../../src/store/outbox.ts";
 
 export const NOW = 1_700_000_000_000;
@@ -19,6 +20,18 @@ export const KEY: IdempotencyRecord = {
   fingerprint: "f",
   answer: `{"task_id":"1"}`,
   createdAt: NOW,
+};
+
+export const FILE: StoredFile = {
+  id: "f",
+  user: "ada",
+  purpose: "batch",
+  filename: "lines.jsonl",
+  bytes: 7,
+  sha256: "00",
+  createdAt: NOW,
+  keptFrom: NOW,
+  lifetime: null,
 };
 
 export function secret(of: WebhookSecret): OutboxRecord {

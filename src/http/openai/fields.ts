@@ -63,6 +63,11 @@ export function unknownIn(fields: Fields, known: Known["properties"], harmless: 
     .filter((name) => !Object.hasOwn(known, name) && !harmless.has(name) && fields[name] !== null);
 }
 
+/** As `tellIgnored`, for names that are no fields of a body. */
+export function tellIgnoredNames(reply: FastifyReply, names: readonly string[]): void {
+  if (names.length > 0) reply.header("x-ignored-fields", listed(names, false));
+}
+
 /** @param isCut there may be more */
 function listed(names: readonly string[], isCut: boolean): string {
   const clear = names.slice(0, MOST_NAMES).map(clearName);

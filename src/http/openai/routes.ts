@@ -8,6 +8,7 @@ import { type ServerParts } from "../server-parts.ts";
 import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";
 import { embeddingsRoute } from "./embeddings.ts";
+import { fileRoutes } from "./files.ts";
 import { modelRoute, modelsRoute } from "./models.ts";
 import { createResponseRoute } from "./responses/create.ts";
 import { inputItemsRoute } from "./responses/input-items.ts";
@@ -24,6 +25,7 @@ export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pi
   cancelResponseRoute(app, parts);
   deleteResponseRoute(app, parts);
   inputItemsRoute(app, parts);
+  fileRoutes(app, parts);
   modelsRoute(app, parts);
   modelRoute(app, parts);
 }

@@ -32,6 +32,7 @@ import {
 } from "./rows.ts";
 import { Statements } from "./statements.ts";
 import type { BatchFileFilter } from "../batch-files.ts";
+import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
@@ -46,6 +47,7 @@ import {
   unfinishedBatchFiles,
   withLines,
 } from "./batch-files.ts";
+import { dueFiles, fileIds, fileTotals, findFile, listFiles, removeFile, sameFile } from "./files.ts";
 import { addRows, type UsagePart, usagePart } from "./usage.ts";
 
 const WHOLE_COLUMNS = TAKEN_OVER.map((name) => `t.${name}`).join();
@@ -272,6 +274,34 @@ export class TaskDatabase {
     return refusedLines(this.#sql, from, to, limit);
   }
 
+  file(id: string): Row[] {
+    return findFile(this.#sql, id);
+  }
+
+  sameFile(identity: FileIdentity): Row[] {
+    return sameFile(this.#sql, identity);
+  }
+
+  files(filter: FileFilter): Row[] {
+    return listFiles(this.#sql, filter);
+  }
+
+  dueFiles(limits: FileLimits, limit: number): Row[] {
+    return dueFiles(this.#sql, limits, limit);
+  }
+
+  removeFile(id: string): ReturnType<typeof removeFile> {
+    return removeFile(this.#sql, id);
+  }
+
+  fileTotals(): FileTotal[] {
+    return fileTotals(this.#sql);
+  }
+
+  fileIds(after: string, limit: number): Row[] {
+    return fileIds(this.#sql, after, limit);
+  }
+
   /** Moves the log into the database file. @throws when it cannot be moved whole */
   moveLog(): void {
     this.#sql.moveLog();
@@ -300,7 +330,8 @@ export class TaskDatabase {
   }
 
   #record({ kind, row }: RecordRow): void {
-    this.#sql.run(WRITES[kind], row);
+    const changed = this.#sql.run(WRITES[kind], row);
+    if (kind === "file_hold" && changed === 0) throw new Error(`the file ${row[0]} is not in the database`);
     if (kind === "batch") this.#onBatch(row);
   }
 

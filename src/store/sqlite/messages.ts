@@ -9,6 +9,7 @@ import type { Row } from "./columns.ts";
 import type { NewRow, StoredRequest } from "./rows.ts";
 import type { UpgradeNews } from "./upgrade.ts";
 import type { BatchFileFilter } from "../batch-files.ts";
+import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
 import type { SweepLimits } from "../store.ts";
@@ -94,6 +95,18 @@ export interface Exchange {
   unfinishedBatchFiles: { request: object; value: null };
   /** Rows of lines. */
   refusedLines: { request: { readonly from: number; readonly to: number; readonly limit: number }; value: null };
+  /** At most one row. */
+  file: { request: { readonly id: string }; value: null };
+  /** At most one row. */
+  sameFile: { request: { readonly identity: FileIdentity }; value: null };
+  /** Rows of files. */
+  files: { request: { readonly filter: FileFilter }; value: null };
+  /** Rows of files. */
+  dueFiles: { request: { readonly limits: FileLimits; readonly limit: number }; value: null };
+  removeFile: { request: { readonly id: string }; value: "removed" | "held" | "absent" };
+  fileTotals: { request: object; value: FileTotal[] };
+  /** Rows of ids. */
+  fileIds: { request: { readonly after: string; readonly limit: number }; value: null };
   /** Begins a copy in the new file `path`; its end is told by `copied`. */
   copy: { request: { readonly path: string }; value: null };
   /** Ends the copy under way. */

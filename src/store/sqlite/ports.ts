@@ -2,6 +2,7 @@
 import type { Request } from "../../request.ts";
 import type { Task, TaskStatus } from "../../task.ts";
 import type { BatchFile, BatchFileFilter, BatchFileStore, RefusedLine } from "../batch-files.ts";
+import type { FileFilter, FileIdentity, FileLimits, FileStore, FileTotal, StoredFile } from "../files.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
 import type { Delivery, Outbox, OutboxRecord, WebhookSecret } from "../outbox.ts";
 import {
@@ -15,6 +16,7 @@ import {
 } from "../tasks.ts";
 import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
 import { batchFileOf, refusedLineOf } from "./batch-files.ts";
+import { fileOf } from "./files.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind } from "./messages.ts";
 import { deliveryOf } from "./records.ts";
@@ -192,6 +194,44 @@ export class SqliteBatchFiles implements BatchFileStore {
 
   async refusedIn(from: number, to: number, limit: number): Promise<RefusedLine[]> {
     return (await this.#ask("refusedLines", { from, to, limit })).rows.map(refusedLineOf);
+  }
+}
+
+export class SqliteFiles implements FileStore {
+  readonly #ask: Ask;
+
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
+
+  async find(id: string): Promise<StoredFile | null> {
+    const [row] = (await this.#ask("file", { id })).rows;
+    return row === undefined ? null : fileOf(row);
+  }
+
+  async same(identity: FileIdentity): Promise<StoredFile | null> {
+    const [row] = (await this.#ask("sameFile", { identity })).rows;
+    return row === undefined ? null : fileOf(row);
+  }
+
+  async list(filter: FileFilter): Promise<StoredFile[]> {
+    return (await this.#ask("files", { filter })).rows.map(fileOf);
+  }
+
+  async due(limits: FileLimits, limit: number): Promise<StoredFile[]> {
+    return (await this.#ask("dueFiles", { limits, limit })).rows.map(fileOf);
+  }
+
+  async remove(id: string): Promise<"removed" | "held" | "absent"> {
+    return (await this.#ask("removeFile", { id })).value;
+  }
+
+  async totals(): Promise<FileTotal[]> {
+    return (await this.#ask("fileTotals", {})).value;
+  }
+
+  async ids(after: string, limit: number): Promise<string[]> {
+    return (await this.#ask("fileIds", { after, limit })).rows.map(([id]) => id as string);
   }
 }
 

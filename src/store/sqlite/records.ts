@@ -3,6 +3,7 @@ import type { Batch, BatchLines, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
 import { BATCH_FILE, BATCH_FILE_RENEWED, REFUSED_LINE, rowOfBatchFile, rowOfRefusedLine } from "./batch-files.ts";
+import { FILE, HOLD, RELEASE, RENEWED, rowOfFile } from "./files.ts";
 import { jsonOf, parsed } from "./rows.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { Delivery, DeliveryAttempt, WebhookSecret } from "../outbox.ts";
@@ -95,6 +96,9 @@ export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   secret: insert("INSERT OR REPLACE", "webhook_secrets", SECRET),
   batch_file: `${insert("INSERT", "batch_files", BATCH_FILE)} ON CONFLICT (id) DO UPDATE SET ${BATCH_FILE_RENEWED}`,
   refused_line: insert("INSERT OR REPLACE", "refused_lines", REFUSED_LINE),
+  file: `${insert("INSERT", "files", FILE)} ON CONFLICT (id) DO UPDATE SET ${RENEWED}`,
+  file_hold: HOLD,
+  file_release: RELEASE,
 };
 
 const rowOfBatch = rowMaker<Batch>(BATCH_COLUMNS);
@@ -129,6 +133,11 @@ function rowOf(record: StoreRecord): Row {
       return rowOfBatchFile(record.file);
     case "refused_line":
       return rowOfRefusedLine(record.line);
+    case "file":
+      return rowOfFile(record.file);
+    case "file_hold":
+    case "file_release":
+      return [record.id, record.holder];
   }
 }
 
@@ -152,6 +161,11 @@ export function recordKey(record: StoreRecord): string {
       return `batch ${record.file.id}`;
     case "refused_line":
       return `line ${record.line.seq}`;
+    case "file":
+      return `file ${record.file.id}`;
+    case "file_hold":
+    case "file_release":
+      return `file ${record.id}`;
   }
 }
 

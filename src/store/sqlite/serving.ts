@@ -101,6 +101,31 @@ const BATCH_FILES: Handlers<
   },
 };
 
+const FILES: Handlers<"file" | "sameFile" | "files" | "dueFiles" | "removeFile" | "fileTotals" | "fileIds"> = {
+  file: (database, { id }, sendRows) => {
+    sendRows(database.file(id));
+    return null;
+  },
+  sameFile: (database, { identity }, sendRows) => {
+    sendRows(database.sameFile(identity));
+    return null;
+  },
+  files: (database, { filter }, sendRows) => {
+    sendRows(database.files(filter));
+    return null;
+  },
+  dueFiles: (database, { limits, limit }, sendRows) => {
+    sendRows(database.dueFiles(limits, limit));
+    return null;
+  },
+  removeFile: (database, { id }) => database.removeFile(id),
+  fileTotals: (database) => database.fileTotals(),
+  fileIds: (database, { after, limit }, sendRows) => {
+    sendRows(database.fileIds(after, limit));
+    return null;
+  },
+};
+
 const HANDLERS: Handlers<ServedKind> = {
   write: (database, { inserts, updates, usage, records }) => {
     database.write({ inserts, updates, usage, records });
@@ -111,6 +136,7 @@ const HANDLERS: Handlers<ServedKind> = {
   ...IDEMPOTENCY,
   ...USAGE,
   ...BATCH_FILES,
+  ...FILES,
 };
 
 export function serveStored<K extends ServedKind>(

@@ -12,7 +12,7 @@ import {
 } from "../store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
-import { SqliteBatchFiles, SqliteIdempotency, SqliteOutbox, SqliteTasks, SqliteUsage } from "./ports.ts";
+import { SqliteBatchFiles, SqliteFiles, SqliteIdempotency, SqliteOutbox, SqliteTasks, SqliteUsage } from "./ports.ts";
 import { endedUsage } from "./usage.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
 import { recordRow } from "./records.ts";
@@ -51,6 +51,7 @@ export class SqliteStore implements Store {
   readonly idempotency: SqliteIdempotency;
   readonly usage: SqliteUsage;
   readonly batchFiles: SqliteBatchFiles;
+  readonly files: SqliteFiles;
   readonly #commits = new GroupCommit({
     write: (tasks, records) => this.#write(tasks, records),
     failed: (error, saves) => this.#onWriteFailed(error, saves),
@@ -74,6 +75,7 @@ export class SqliteStore implements Store {
     this.idempotency = new SqliteIdempotency(ask);
     this.usage = new SqliteUsage(ask);
     this.batchFiles = new SqliteBatchFiles(ask);
+    this.files = new SqliteFiles(ask);
   }
 
   /**

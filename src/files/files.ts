@@ -1,0 +1,253 @@
+/**
+ * The files that clients have uploaded. Their bytes are in a folder of the data directory, each file under its id; the store knows the rest.
+ *
+ *  1. The bytes are whole and on disk before the row is written, and a row is gone before its bytes are. So what is cut off leaves bytes that
+ *     no row knows, which the next start removes.
+ *  2. All changes of rows follow each other: no upload finds a file to be the same as one that is being removed.
+ */
+import { randomUUIDv7 } from "node:crypto";
+import { mkdir, open, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock } from "../common/clock.ts";
+import { type Config } from "../config/config.ts";
+import { Mutex } from "../common/mutex.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { type FileFilter, type FileIdentity, type FileLimits, type StoredFile } from "../store/files.ts";
+import { type Store, type StoreLog } from "../store/store.ts";
+import { shownFileId, timeOfId } from "./ids.ts";
+import { FileRoom } from "./room.ts";
+import { type FileContent, type FileInfo, type FileSource } from "./source.ts";
+import { PARTIAL, tidy } from "./tidy.ts";
+import { Upload } from "./upload.ts";
+
+export interface FilesParts {
+  readonly store: Pick<Store, "save" | "files">;
+  readonly dataDir: string;
+  readonly clock: Clock;
+  /** The configuration as it holds now. */
+  readonly live: { readonly config: Pick<Config, "limits" | "tasks"> };
+  /** How many users there are: with several, one of them may have half of all bytes. */
+  readonly users: () => number;
+  readonly log: StoreLog;
+}
+
+/** What a client says of a file that it has sent. */
+export type FileFacts = Pick<StoredFile, "purpose" | "filename" | "lifetime">;
+
+/** Uploads at once, of one user and in all: each takes one of the few threads that wait for the disk while it writes. */
+const UPLOADS_OF_USER = 8;
+const UPLOADS = 32;
+/** Files that one step of a sweep removes at most. */
+const STEP = 100;
+
+export class Files implements FileSource {
+  readonly #parts: FilesParts;
+  /** Where the bytes are; it is made by the first upload. */
+  readonly #folder: string;
+  readonly #room: FileRoom;
+  readonly #changes = new Mutex();
+  /** Uploads under way, by user. */
+  readonly #underWay = new Map<string, number>();
+  readonly #stopping = new AbortController();
+  /** Resolves when what an earlier run left is gone, and what is stored is counted. */
+  #ready: Promise<void> | undefined;
+  #uploads = 0;
+  #onIdle: (() => void) | undefined;
+
+  constructor(parts: FilesParts) {
+    this.#parts = parts;
+    this.#folder = join(parts.dataDir, "files");
+    this.#room = new FileRoom(() => {
+      const { max_stored_file_bytes: inAll } = parts.live.config.limits;
+      return { inAll, ofUser: parts.users() > 1 ? Math.floor(inAll / 2) : inAll };
+    });
+  }
+
+  /** To be called once the store is open. @param isNew whether its database was made by this start: bytes that are there are another's */
+  start(isNew: boolean): void {
+    this.#ready = this.#start(isNew);
+    // Uploads are told; without any, nobody has to know.
+    this.#ready.catch((error: unknown) =>
+      this.#parts.log.error({ reason: messageOf(error) }, "uploaded files could not be looked through"),
+    );
+  }
+
+  /** Ends the uploads under way; resolves when nothing of them is left. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new AltLasError("draining", "The server is stopping.", { retryAfter: 5 }));
+    await this.#ready?.catch(() => undefined);
+    if (this.#uploads > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+  }
+
+  /**
+   * Takes a file while it comes, and calls `work` to write it.
+   * @param signal aborted when it is to be given up, for the reason that its client is told
+   * @param work writes all of it, and returns what its client says of it; its signal also aborts when the server stops
+   * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; as `Upload`; what `work` throws
+   */
+  async receive(
+    user: string,
+    signal: AbortSignal,
+    work: (upload: Pick<Upload, "write">, signal: AbortSignal) => Promise<FileFacts>,
+  ): Promise<FileInfo> {
+    this.#begin(user);
+    try {
+      this.#stopping.signal.throwIfAborted();
+      await this.#ready;
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      const untilStop = AbortSignal.any([signal, this.#stopping.signal]);
+      await using upload = await Upload.begin({
+        path: join(this.#folder, `${randomUUIDv7()}${PARTIAL}`),
+        maxBytes: this.#parts.live.config.limits.max_file_bytes,
+        room: this.#room.hold(user),
+        signal: untilStop,
+      });
+      const { purpose, filename, lifetime } = await work(upload, untilStop);
+      const identity = { user, purpose, filename, sha256: await upload.whole() };
+      return this.#shown(await this.#changes.run("", () => this.#store(upload, identity, lifetime)));
+    } finally {
+      this.#end(user);
+    }
+  }
+
+  /** @throws {AltLasError} `rate_limited`, `files_full`: so many bytes more could not be stored now */
+  refuseIfFull(user: string, bytes: number): void {
+    this.#room.refuseIfFull(user, bytes);
+  }
+
+  async find(id: string): Promise<FileInfo | null> {
+    const file = await this.#parts.store.files.find(id);
+    return file && this.#shown(file);
+  }
+
+  async list(filter: FileFilter): Promise<FileInfo[]> {
+    return (await this.#parts.store.files.list(filter)).map((file) => this.#shown(file));
+  }
+
+  async open({ id, bytes }: FileInfo, from = 0): Promise<FileContent> {
+    const path = this.#pathOf(id);
+    const handle = await open(path, "r").catch((error: unknown) => {
+      throw this.#lost(id, messageOf(error));
+    });
+    const { size } = await handle.stat();
+    if (size !== bytes) {
+      await handle.close();
+      throw this.#lost(id, `it has ${size} bytes instead of ${bytes}`);
+    }
+    return { stream: handle.createReadStream({ start: from }), bytes: bytes - from };
+  }
+
+  async remove({ id, user, bytes }: FileInfo): Promise<void> {
+    await this.#changes.run("", async () => {
+      const done = await this.#remove(id, user, bytes);
+      if (done === "absent") throw new AltLasError("not_found", `There is no file ${shownFileId(id)} any more.`);
+      if (done === "held") throw new AltLasError("conflict", `A batch still needs ${shownFileId(id)}.`);
+    });
+  }
+
+  /** Removes files that have been kept long enough, in one small step. @returns whether there may be more */
+  async removeDue(limits: FileLimits): Promise<boolean> {
+    return this.#changes.run("", async () => {
+      const due = await this.#parts.store.files.due(limits, STEP);
+      for (const { id, user, bytes } of due) await this.#remove(id, user, bytes);
+      return due.length === STEP;
+    });
+  }
+
+  async #start(isNew: boolean): Promise<void> {
+    const { store, log } = this.#parts;
+    await tidy({ files: store.files, folder: this.#folder, isNew, log });
+    this.#room.add(await store.files.totals());
+  }
+
+  #begin(user: string): void {
+    const own = this.#underWay.get(user) ?? 0;
+    if (own >= UPLOADS_OF_USER) {
+      const sentence = `${user} has ${own} uploads under way, which is the most. Try again when one has ended.`;
+      throw new AltLasError("rate_limited", sentence);
+    }
+    if (this.#uploads >= UPLOADS) {
+      const sentence = `${UPLOADS} uploads are under way, which is the most. Try again when one has ended.`;
+      throw new AltLasError("overloaded", sentence);
+    }
+    this.#underWay.set(user, own + 1);
+    this.#uploads++;
+  }
+
+  #end(user: string): void {
+    const left = this.#underWay.get(user)! - 1;
+    if (left === 0) this.#underWay.delete(user);
+    else this.#underWay.set(user, left);
+    this.#uploads--;
+    if (this.#uploads === 0) this.#onIdle?.();
+  }
+
+  /** The bytes are on disk. */
+  async #store(upload: Upload, identity: FileIdentity, lifetime: number | null): Promise<StoredFile> {
+    const { store, clock } = this.#parts;
+    const same = await store.files.same(identity);
+    if (same !== null) return this.#renew(same, upload, lifetime);
+    const id = randomUUIDv7();
+    const { bytes } = upload;
+    const file: StoredFile = { id, ...identity, bytes, createdAt: timeOfId(id), keptFrom: clock.now(), lifetime };
+    await upload.moveTo(this.#pathOf(id));
+    try {
+      await store.save([], [{ kind: "file", file }]);
+    } catch (error) {
+      await rm(this.#pathOf(id), { force: true });
+      throw error;
+    }
+    upload.keep();
+    return file;
+  }
+
+  /** The same file again: it is kept as long as if it had come now. */
+  async #renew(file: StoredFile, upload: Upload, lifetime: number | null): Promise<StoredFile> {
+    const { store, clock } = this.#parts;
+    const isShorter = this.#lifetime(lifetime) < this.#lifetime(file.lifetime);
+    const renewed = { ...file, keptFrom: clock.now(), lifetime: isShorter ? file.lifetime : lifetime };
+    // Its bytes may have been lost.
+    if (!(await this.#isWhole(file))) await upload.moveTo(this.#pathOf(file.id));
+    await store.save([], [{ kind: "file", file: renewed }]);
+    return renewed;
+  }
+
+  async #isWhole({ id, bytes }: StoredFile): Promise<boolean> {
+    return stat(this.#pathOf(id)).then(
+      ({ size }) => size === bytes,
+      () => false,
+    );
+  }
+
+  async #remove(id: string, user: string, bytes: number): Promise<"removed" | "held" | "absent"> {
+    const done = await this.#parts.store.files.remove(id);
+    if (done !== "removed") return done;
+    this.#room.give(user, bytes);
+    await rm(this.#pathOf(id), { force: true }).catch((error: unknown) =>
+      this.#parts.log.warn(
+        { file: id, reason: messageOf(error) },
+        "the bytes of a removed file stay until the next start",
+      ),
+    );
+    return done;
+  }
+
+  #lost(id: string, reason: string): AltLasError {
+    this.#parts.log.warn({ file: id, reason }, "the bytes of a file are lost");
+    return new AltLasError("not_found", `The content of ${shownFileId(id)} is lost. Upload it again.`);
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#folder, id);
+  }
+
+  /** Milliseconds. */
+  #lifetime(own: number | null): number {
+    return own ?? this.#parts.live.config.tasks.retention * 1000;
+  }
+
+  #shown({ id, user, purpose, filename, bytes, createdAt, keptFrom, lifetime }: StoredFile): FileInfo {
+    const expiresAt = keptFrom + this.#lifetime(lifetime) + this.#parts.clock.ahead;
+    return { id, user, purpose, filename, bytes, createdAt, expiresAt };
+  }
+}

@@ -1,0 +1,23 @@
+/** The ids of files: UUIDs, which clients see without dashes behind `file-`, as OpenAI's API has them. */
+
+const PREFIX = "file-";
+const SHOWN = /^file-([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/;
+
+export function shownFileId(id: string): string {
+  return PREFIX + id.replaceAll("-", "");
+}
+
+/** null: it is none. */
+export function fileIdOf(shown: string): string | null {
+  return SHOWN.exec(shown.toLowerCase())?.slice(1).join("-") ?? null;
+}
+
+/** The Unix milliseconds in a UUID of version 7 (RFC 9562, 5.7). */
+export function timeOfId(id: string): number {
+  return Number.parseInt(id.slice(0, 13).replace("-", ""), 16);
+}
+
+/** Whether the time is in it. */
+export function hasTime(id: string): boolean {
+  return id[14] === "7";
+}

@@ -1,0 +1,103 @@
+/* The statements of files. Everything here blocks. */
+import type { FileFilter, FileIdentity, FileLimits, FileTotal, StoredFile } from "../files.ts";
+import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import type { Statements } from "./statements.ts";
+
+const FILE_COLUMNS = {
+  id: ({ id }) => id,
+  user: ({ user }) => user,
+  purpose: ({ purpose }) => purpose,
+  filename: ({ filename }) => filename,
+  bytes: ({ bytes }) => bytes,
+  sha256: ({ sha256 }) => sha256,
+  created_at: ({ createdAt }) => createdAt,
+  kept_from: ({ keptFrom }) => keptFrom,
+  lifetime: ({ lifetime }) => lifetime,
+} as const satisfies Columns<StoredFile>;
+
+export const FILE = namesOf(FILE_COLUMNS);
+export const rowOfFile = rowMaker<StoredFile>(FILE_COLUMNS);
+const IN_FILE = placesOf(FILE);
+
+const FILES = `SELECT ${FILE.join()} FROM files`;
+
+/** What changes of a stored file. */
+export const RENEWED = "kept_from = excluded.kept_from, lifetime = excluded.lifetime";
+/** Nothing is changed where there is no such file. */
+export const HOLD = "INSERT OR REPLACE INTO file_holds (file_id, holder) SELECT id, ?2 FROM files WHERE id = ?1";
+export const RELEASE = "DELETE FROM file_holds WHERE file_id = ?1 AND holder = ?2";
+
+const IS_FREE = "NOT EXISTS (SELECT 1 FROM file_holds WHERE file_id = files.id)";
+const REMOVE = `DELETE FROM files WHERE id = :id AND ${IS_FREE}`;
+const OLD = `
+  ${FILES} INDEXED BY files_by_age WHERE lifetime IS NULL AND kept_from < :keptBefore AND ${IS_FREE}
+  ORDER BY kept_from LIMIT :limit`;
+const EXPIRED = `
+  ${FILES} INDEXED BY files_by_expiry WHERE lifetime IS NOT NULL AND kept_from + lifetime < :latest
+    AND (kept_from + lifetime < :now OR kept_from < :until) AND ${IS_FREE}
+  ORDER BY kept_from + lifetime LIMIT :limit`;
+
+/** The file of a row of `FILE`. */
+export function fileOf(row: Row): StoredFile {
+  return {
+    id: row[IN_FILE.id] as string,
+    user: row[IN_FILE.user] as string,
+    purpose: row[IN_FILE.purpose] as string,
+    filename: row[IN_FILE.filename] as string,
+    bytes: row[IN_FILE.bytes] as number,
+    sha256: row[IN_FILE.sha256] as string,
+    createdAt: row[IN_FILE.created_at] as number,
+    keptFrom: row[IN_FILE.kept_from] as number,
+    lifetime: row[IN_FILE.lifetime] as number | null,
+  };
+}
+
+export function findFile(sql: Statements, id: string): Row[] {
+  return sql.rows(`${FILES} WHERE id = :id`, { id });
+}
+
+export function sameFile(sql: Statements, { user, sha256, purpose, filename }: FileIdentity): Row[] {
+  const found = `${FILES} WHERE user = :user AND sha256 = :sha256 AND purpose = :purpose AND filename = :filename`;
+  return sql.rows(found, { user, sha256, purpose, filename });
+}
+
+export function listFiles(sql: Statements, { user, purpose, order, after, limit }: FileFilter): Row[] {
+  const way = order === "asc" ? ">" : "<";
+  const wanted = [
+    ...(user === undefined ? [] : ["user = :user"]),
+    ...(purpose === undefined ? [] : ["purpose = :purpose"]),
+    ...(after === undefined ? [] : [`(created_at, id) ${way} (:createdAt, :after)`]),
+  ];
+  const where = wanted.length === 0 ? "" : `WHERE ${wanted.join(" AND ")}`;
+  const index = user === undefined ? "files_by_time" : "files_by_user";
+  const list = `${FILES} INDEXED BY ${index} ${where} ORDER BY created_at ${order}, id ${order} LIMIT :limit`;
+  return sql.rows(list, {
+    limit,
+    user: user ?? null,
+    purpose: purpose ?? null,
+    createdAt: after?.createdAt ?? null,
+    after: after?.id ?? null,
+  });
+}
+
+export function dueFiles(sql: Statements, { keptBefore, now, gap }: FileLimits, limit: number): Row[] {
+  const old = sql.rows(OLD, { keptBefore, limit });
+  const { until, milliseconds } = gap ?? { until: now, milliseconds: 0 };
+  const latest = now + milliseconds;
+  return [...old, ...sql.rows(EXPIRED, { latest, now, until, limit: limit - old.length })];
+}
+
+export function removeFile(sql: Statements, id: string): "removed" | "held" | "absent" {
+  if (sql.run(REMOVE, { id }) > 0) return "removed";
+  return sql.numbers("SELECT 1 FROM files WHERE id = :id", { id }).length > 0 ? "held" : "absent";
+}
+
+export function fileTotals(sql: Statements): FileTotal[] {
+  return sql.records<{ user: string; bytes: number }>(
+    "SELECT user, sum(bytes) AS bytes FROM files INDEXED BY files_by_user GROUP BY user",
+  );
+}
+
+export function fileIds(sql: Statements, after: string, limit: number): Row[] {
+  return sql.rows("SELECT id FROM files WHERE id > :after ORDER BY id LIMIT :limit", { after, limit });
+}
