@@ -210,7 +210,7 @@ async function begin(
   parts.tasks.restore(stored);
   parts.webhooks.start();
   parts.time.start();
-  parts.files.start(stored.past.recorded === null);
+  void parts.files.start(stored.past.recorded === null);
   retention.start();
   tellTakenOver(stored, log);
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.

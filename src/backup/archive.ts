@@ -1,8 +1,7 @@
 /* The tar file of a backup: which files it holds, and the manifest that says what they must be. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import tar, { type Pack } from "tar-stream";
 import { type Static, Type } from "typebox";
 import { wallTime, wallTimeText } from "../common/clock.ts";
@@ -10,12 +9,25 @@ import { makeAjv } from "../common/validation.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Files that a backup may hold beside the manifest; the names are those of the data directory. */
-export const NAMES = ["alt-las.db", "credentials.json", "gpus.json", "models.json", "runtime.json"] as const;
+const NAMES = ["alt-las.db", "credentials.json", "gpus.json", "models.json", "runtime.json"] as const;
+/** The folder of uploaded files, in the data directory and in a backup; each has its id for a name. */
+export const FILES = "files";
+const UPLOADED = "files/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+/** Those of the data directory itself, which are small but for the database. */
+export const SMALL_FILES = NAMES.slice(1);
+const NAME = `^(?:${NAMES.map((name) => name.replace(".", "\\.")).join("|")}|${UPLOADED})$`;
 /** The file of them that a backup always holds. */
 export const DATABASE = NAMES[0];
 export const MANIFEST = "manifest.json";
-/** Bytes: a manifest is some hundred. */
-export const MAX_MANIFEST = 65_536;
+/** Bytes: a manifest is some hundred, and 150 for each uploaded file. */
+export const MAX_MANIFEST = 64 * 2 ** 20;
+
+const isName = new RegExp(NAME);
+
+/** Whether a backup may hold a file of that name. */
+export function isBackupName(name: string): boolean {
+  return isName.test(name);
+}
 
 const strict = { additionalProperties: false };
 const Size = Type.Integer({ minimum: 0 });
@@ -30,7 +42,11 @@ const ManifestSchema = Type.Object(
     created_at: Type.String(),
     files: Type.Array(
       Type.Object(
-        { name: Type.Enum([...NAMES]), size: Size, sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }) },
+        {
+          name: Type.String({ pattern: NAME, allowed: "the name of a file of ALT_LAS" }),
+          size: Size,
+          sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }),
+        },
         strict,
       ),
     ),
@@ -40,9 +56,9 @@ const ManifestSchema = Type.Object(
 export type Manifest = Static<typeof ManifestSchema>;
 export const validateManifest = makeAjv().compile(ManifestSchema);
 
-/** One file of a backup: where it is, or what is in it. */
+/** One file of a backup: where it is, or what is in it. One that is removed meanwhile is left out. */
 export interface Source {
-  readonly name: (typeof NAMES)[number];
+  readonly name: string;
   readonly content: Buffer | { readonly path: string };
 }
 
@@ -66,14 +82,28 @@ export async function* archiveOf(sources: readonly Source[], schema: number): As
 async function fill(pack: Pack, sources: readonly Source[], schema: number, signal: AbortSignal): Promise<void> {
   const files: Manifest["files"] = [];
   for (const { name, content } of sources) {
-    const size = Buffer.isBuffer(content) ? content.length : (await stat(content.path)).size;
-    const chunks = Buffer.isBuffer(content) ? [content] : createReadStream(content.path, { end: size - 1 });
-    files.push({ name, size, sha256: await addFile(pack, { name, size, chunks }, signal) });
+    const entry = Buffer.isBuffer(content) ? { size: content.length, chunks: [content] } : await opened(content.path);
+    if (entry === null) continue;
+    const { size } = entry;
+    files.push({ name, size, sha256: await addFile(pack, { name, ...entry }, signal) });
   }
   const manifest: Manifest = { format: 1, alt_las: VERSION, schema, created_at: wallTimeText(), files };
   const text = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
   await addFile(pack, { name: MANIFEST, size: text.length, chunks: [text] }, signal);
   pack.finalize();
+}
+
+/** null: there is no such file. */
+async function opened(path: string): Promise<Omit<Entry, "name"> | null> {
+  const handle = await open(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (handle === null) return null;
+  const { size } = await handle.stat();
+  if (size > 0) return { size, chunks: handle.createReadStream({ start: 0, end: size - 1 }) };
+  await handle.close();
+  return { size, chunks: [] };
 }
 
 interface Entry {

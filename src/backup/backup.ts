@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { AltLasError } from "../errors.ts";
 import { checkRoom } from "../common/disk-space.ts";
-import { archiveOf, DATABASE, NAMES, type Source } from "./archive.ts";
+import { archiveOf, DATABASE, FILES, isBackupName, SMALL_FILES, type Source } from "./archive.ts";
 
 /** Makes the copy of the database. */
 export interface Copier {
@@ -52,7 +52,9 @@ export async function beginBackup(parts: BackupParts, signal: AbortSignal): Prom
     folder = await mkdtemp(join(dirname(key), PREFIX));
     const copy = join(folder, DATABASE);
     const schema = await copier.copy(copy, signal);
-    const sources: Source[] = [{ name: DATABASE, content: { path: copy } }, ...(await smallFiles(dataDir))];
+    // After the database: each file that it knows is there, unless it is removed meanwhile.
+    const others = [...(await smallFiles(dataDir)), ...(await uploadedFiles(dataDir))];
+    const sources: Source[] = [{ name: DATABASE, content: { path: copy } }, ...others];
     return cleaned(archiveOf(sources, schema), clean);
   } catch (error) {
     await clean();
@@ -98,8 +100,7 @@ async function sizeWithLog(databasePath: string): Promise<number> {
 
 async function smallFiles(dataDir: string): Promise<Source[]> {
   const sources: Source[] = [];
-  for (const name of NAMES) {
-    if (name === DATABASE) continue;
+  for (const name of SMALL_FILES) {
     const content = await readFile(join(dataDir, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return null;
       throw new AltLasError("store_unavailable", `${name} cannot be read: ${error.code}.`, { cause: error });
@@ -107,4 +108,14 @@ async function smallFiles(dataDir: string): Promise<Source[]> {
     if (content !== null) sources.push({ name, content });
   }
   return sources;
+}
+
+async function uploadedFiles(dataDir: string): Promise<Source[]> {
+  const names = await readdir(join(dataDir, FILES)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw new AltLasError("store_unavailable", `${FILES} cannot be read: ${error.code}.`, { cause: error });
+  });
+  return names
+    .map((name) => ({ name: `${FILES}/${name}`, content: { path: join(dataDir, FILES, name) } }))
+    .filter(({ name }) => isBackupName(name));
 }

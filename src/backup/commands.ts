@@ -12,6 +12,7 @@ import { ALT_LAS, shellWord, startCommand } from "../common/paste.ts";
 import { compactDatabase } from "../store/sqlite/compact.ts";
 import { openOffline } from "../store/sqlite/offline.ts";
 import { isDamage } from "../store/sqlite/schema.ts";
+import { FILES } from "./archive.ts";
 import { BACKUP_ROUTE, beginBackup } from "./backup.ts";
 import { restoreBackup } from "./restore.ts";
 import { checkRoom } from "../common/disk-space.ts";
@@ -45,7 +46,9 @@ export async function backupCommand(context: CommandContext, file: string, overw
 /** `restore FILE --data-dir NEW` */
 export async function restoreCommand(file: string, dataDir: string): Promise<string> {
   const { created_at, files } = await restoreBackup(file, dataDir);
-  const names = files.map(({ name }) => name).join(", ");
+  const uploaded = files.filter(({ name }) => name.startsWith(`${FILES}/`)).length;
+  const own = files.map(({ name }) => name).filter((name) => !name.startsWith(`${FILES}/`));
+  const names = [...own, ...(uploaded > 0 ? [`${uploaded} uploaded files`] : [])].join(", ");
   return `${dataDir} holds the backup of ${created_at}: ${names}. To serve it: ${startCommand(new Map([["--data-dir", dataDir]]))}`;
 }
 

@@ -9,7 +9,7 @@ import { syncFolder } from "../common/sync.ts";
 import { forgetMissingFiles } from "../models/pulled.ts";
 import { knownSchema } from "../store/sqlite/upgrade.ts";
 import { misfitOf } from "../common/validation.ts";
-import { DATABASE, MANIFEST, type Manifest, MAX_MANIFEST, NAMES, validateManifest } from "./archive.ts";
+import { DATABASE, FILES, isBackupName, MANIFEST, type Manifest, MAX_MANIFEST, validateManifest } from "./archive.ts";
 
 /** The content of the tar file. */
 interface Found {
@@ -29,6 +29,7 @@ export async function restoreBackup(file: string, dataDir: string): Promise<Mani
   try {
     const manifest = await unpack(file, folder);
     forgetMissingFiles(folder);
+    if (existsSync(join(folder, FILES))) syncFolder(join(folder, FILES));
     syncFolder(folder);
     await rename(folder, target).catch((error: NodeJS.ErrnoException) => {
       refuseData(dataDir);
@@ -77,13 +78,15 @@ async function unpack(file: string, folder: string): Promise<Manifest> {
   input.pipe(extract);
   for await (const entry of extract) {
     const { name, type } = entry.header;
-    const isFile = type === "file" && [MANIFEST, ...NAMES].includes(name);
+    const isFile = type === "file" && (name === MANIFEST || isBackupName(name));
     if (!isFile || found.has(name)) throw refusal(`${file} is no backup of ALT_LAS: it holds ${JSON.stringify(name)}.`);
     if (name === MANIFEST) {
       if (manifest !== undefined) throw refusal(`${file} is damaged: it has two manifests.`);
       manifest = await readManifest(entry, file);
     } else {
-      found.set(name, await write(entry, join(folder, name)));
+      const path = join(folder, name);
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      found.set(name, await write(entry, path));
     }
   }
   if (manifest === undefined) throw refusal(`${file} is no whole backup of ALT_LAS: it has no ${MANIFEST}.`);

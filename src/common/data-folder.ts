@@ -6,6 +6,8 @@ import { shellWord } from "./paste.ts";
 
 /** Files that a server or a command leaves there; each of them shows that the folder is in use. */
 const OURS = ["alt-las.db", "credentials.json", "gpus.json", "models.json", "runtime.json"];
+/** A folder there, of a name that anybody's folder may have. */
+const FILES = "files";
 
 /**
  * Whether a server or a command has ever kept something there.
@@ -31,7 +33,7 @@ export function makeDataDir(folder: string): void {
 function checkOwner(folder: string, right = 0): void {
   try {
     accessSync(folder, constants.R_OK | constants.X_OK | right);
-    for (const name of OURS.filter((one) => existsSync(join(folder, one))))
+    for (const name of [...OURS, FILES].filter((one) => existsSync(join(folder, one))))
       accessSync(join(folder, name), constants.R_OK);
   } catch (error) {
     const sentence = foreignOwner(folder, error);

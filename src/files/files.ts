@@ -63,11 +63,13 @@ export class Files implements FileSource {
     });
   }
 
-  /** To be called once the store is open. @param isNew whether its database was made by this start: bytes that are there are another's */
-  start(isNew: boolean): void {
+  /**
+   * To be called once the store is open. Uploads wait for what is returned, which nobody else has to.
+   * @param isNew whether its database was made by this start: bytes that are there are another's
+   */
+  start(isNew: boolean): Promise<void> {
     this.#ready = this.#start(isNew);
-    // Uploads are told; without any, nobody has to know.
-    this.#ready.catch((error: unknown) =>
+    return this.#ready.catch((error: unknown) =>
       this.#parts.log.error({ reason: messageOf(error) }, "uploaded files could not be looked through"),
     );
   }
