@@ -90,16 +90,21 @@ test("the same bytes, purpose and name of one user are one file, kept from then 
   assert.equal(new Set([first.id, ...ids]).size, 4);
 });
 
+function expiry(seconds: string): Readonly<Record<string, string>> {
+  return { "expires_after[anchor]": "created_at", "expires_after[seconds]": seconds };
+}
+
+async function lifetimeOf(fields: Readonly<Record<string, string>>): Promise<number> {
+  const form = { content: "for a while", after: { purpose: "batch", ...fields } };
+  const { created_at, expires_at } = await upload(server, "ada", form);
+  return expires_at! - created_at;
+}
+
+function about(given: number, wanted: number): void {
+  assert.ok(given >= wanted - 1 && given < wanted + 60, `${given}`);
+}
+
 test("a file may have a lifetime of its own, and an upload of the same makes it no shorter", async () => {
-  const expiry = (seconds: string) => ({ "expires_after[anchor]": "created_at", "expires_after[seconds]": seconds });
-  const lifetimeOf = async (fields: Readonly<Record<string, string>>): Promise<number> => {
-    const { created_at, expires_at } = await upload(server, "ada", {
-      content: "for a while",
-      after: { purpose: "batch", ...fields },
-    });
-    return expires_at! - created_at;
-  };
-  const about = (given: number, wanted: number) => assert.ok(given >= wanted - 1 && given < wanted + 60, `${given}`);
   about(await lifetimeOf(expiry("3600")), 3600);
   about(await lifetimeOf(expiry("60")), 3600);
   about(await lifetimeOf({}), 604_800);
@@ -131,8 +136,8 @@ test("a list goes page by page in the order of uploads, also past files that wer
   const own = await startFileServer(t);
   const ids: string[] = [];
   for (let index = 0; index < 5; index++) {
-    const after = { purpose: index === 2 ? "vision" : "batch" };
-    ids.push((await upload(own, "ada", { content: `${index}`, after })).id);
+    const fields = { purpose: index === 2 ? "vision" : "batch" };
+    ids.push((await upload(own, "ada", { content: `${index}`, after: fields })).id);
   }
   await upload(own, "bob", { content: "not ada's" });
   const list = async (query: string): Promise<string> => {

@@ -131,7 +131,7 @@ test("bytes that a new database finds belong to another one, and are put aside",
   mkdirSync(join(world.dataDir, "files"));
   writeFileSync(world.pathOf(ID), "precious");
   await world.restart(true);
-  const [aside] = readdirSync(world.dataDir).filter((name) => name.startsWith("files."));
+  const aside = readdirSync(world.dataDir).find((name) => name.startsWith("files."));
   assert.match(aside!, /^files\.of-another-database-/);
   assert.equal(readFileSync(join(world.dataDir, aside!, ID), "utf8"), "precious");
   await world.upload("new");
@@ -294,30 +294,32 @@ test("a step removes a hundred files at most, and says that there may be more", 
   assert.deepEqual(world.names, [id]);
 });
 
-test("other things may be files, too: one list, and each is read and removed where it is", async () => {
-  const made = (name: string, times: readonly number[]): FileSource & { readonly removed: string[] } => {
-    const all = times.map((createdAt) => ({
-      id: `${name}${createdAt}`,
-      user: "ada",
-      purpose: "batch",
-      filename: name,
-      bytes: 1,
-      createdAt,
-      expiresAt: null,
-    }));
-    const removed: string[] = [];
-    return {
-      removed,
-      find: async (id) => all.find((one) => one.id === id) ?? null,
-      list: async ({ order, limit, after }) => {
-        const ordered = order === "asc" ? all : all.toReversed();
-        const rest = ordered.filter(({ createdAt }) => after === undefined || createdAt < after.createdAt);
-        return rest.slice(0, limit);
-      },
-      open: () => Promise.reject(new Error(name)),
-      remove: async ({ id }) => void removed.push(id),
-    };
+/** A source of files that were made at these times. */
+function made(name: string, times: readonly number[]): FileSource & { readonly removed: string[] } {
+  const all = times.map((createdAt) => ({
+    id: `${name}${createdAt}`,
+    user: "ada",
+    purpose: "batch",
+    filename: name,
+    bytes: 1,
+    createdAt,
+    expiresAt: null,
+  }));
+  const removed: string[] = [];
+  return {
+    removed,
+    find: async (id) => all.find((one) => one.id === id) ?? null,
+    list: async ({ order, limit, after }) => {
+      const ordered = order === "asc" ? all : all.toReversed();
+      const rest = ordered.filter(({ createdAt }) => after === undefined || createdAt < after.createdAt);
+      return rest.slice(0, limit);
+    },
+    open: () => Promise.reject(new Error(name)),
+    remove: async ({ id }) => void removed.push(id),
   };
+}
+
+test("other things may be files, too: one list, and each is read and removed where it is", async () => {
   const [stored, outputs] = [made("s", [1, 4, 5]), made("o", [2, 3, 6])];
   const all = allOf([stored, outputs]);
   const ids = async (filter: Partial<FileFilter>): Promise<string> =>
