@@ -17,7 +17,6 @@ const ID = "01997d5e-2f00-7000-8000-000000000001";
 const OTHER_ID = "01997d5e-2f00-7000-8000-000000000002";
 const DAY = 86_400_000;
 const ALL: FileFilter = { user: undefined, purpose: undefined, order: "desc", after: undefined, limit: 100 };
-const GO_ON = new AbortController().signal;
 
 /** A data directory with a store, and the server's clock. */
 class World {
@@ -67,7 +66,7 @@ class World {
 
   upload(content: string, facts: Partial<FileFacts & { user: string }> = {}): Promise<FileInfo> {
     const { user = "ada", ...about } = facts;
-    return this.files.receive(user, GO_ON, async (upload) => {
+    return this.files.receive(user, new AbortController(), async (upload) => {
       await upload.write(Buffer.from(content));
       return { purpose: "batch", filename: "x", lifetime: null, ...about };
     });
@@ -142,7 +141,7 @@ test("what fails in the middle leaves nothing behind, and takes no room", async 
   const world = await World.open(t);
   const broken = new Error("the form broke off");
   await assert.rejects(
-    world.files.receive("ada", GO_ON, async (upload) => {
+    world.files.receive("ada", new AbortController(), async (upload) => {
       await upload.write(Buffer.alloc(900));
       throw broken;
     }),
@@ -151,7 +150,7 @@ test("what fails in the middle leaves nothing behind, and takes no room", async 
   await assert.rejects(world.upload("x".repeat(1001)), { code: "body_too_large", message: /1000 bytes \(limits/ });
   const given = new AbortController();
   const reason = new AltLasError("overloaded", "It has to give way.");
-  const waiting = world.files.receive("ada", given.signal, async (upload) => {
+  const waiting = world.files.receive("ada", given, async (upload) => {
     await upload.write(Buffer.alloc(900));
     given.abort(reason);
     await upload.write(Buffer.alloc(1));
@@ -174,7 +173,7 @@ test("a row that cannot be written leaves no bytes", async (t) => {
 test("the limit counts what is stored and what is on its way, of one user and of all", async (t) => {
   const world = await World.open(t);
   const sizes: (() => void)[] = [];
-  const slow = world.files.receive("ada", GO_ON, async (upload) => {
+  const slow = world.files.receive("ada", new AbortController(), async (upload) => {
     await upload.write(Buffer.alloc(900, "a"));
     await new Promise<void>((resolve) => sizes.push(resolve));
     return { purpose: "batch", filename: "slow", lifetime: null };
@@ -191,7 +190,7 @@ test("the limit counts what is stored and what is on its way, of one user and of
   assert.throws(() => world.files.refuseIfFull("ada", 601), full);
   // The same again takes nothing.
   const same = await world.files
-    .receive("ada", GO_ON, async (upload) => {
+    .receive("ada", new AbortController(), async (upload) => {
       await upload.write(Buffer.alloc(900, "a"));
       return { purpose: "batch", filename: "slow", lifetime: null };
     })
@@ -214,10 +213,10 @@ test("the limit counts what is stored and what is on its way, of one user and of
 test("a user has so many uploads at once, and so have all together; a stop ends them", async (t) => {
   const world = await World.open(t);
   const stopped: Promise<unknown>[] = [];
-  const hang = (user: string): Promise<FileInfo> =>
-    world.files.receive(user, GO_ON, (_upload, signal) => {
+  const hang = (user: string, given = new AbortController()): Promise<FileInfo> =>
+    world.files.receive(user, given, () => {
       return new Promise((_resolve, reject) => {
-        signal.addEventListener("abort", () => reject(signal.reason as Error));
+        given.signal.addEventListener("abort", () => reject(given.signal.reason as Error));
       });
     });
   const begin = (user: string): void => {

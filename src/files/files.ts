@@ -46,12 +46,11 @@ export class Files implements FileSource {
   readonly #folder: string;
   readonly #room: FileRoom;
   readonly #changes = new Mutex();
-  /** Uploads under way, by user. */
-  readonly #underWay = new Map<string, number>();
-  readonly #stopping = new AbortController();
+  /** Uploads under way: how each is given up, and whose it is. */
+  readonly #underWay = new Map<AbortController, string>();
+  #isStopping = false;
   /** Resolves when what an earlier run left is gone, and what is stored is counted. */
   #ready: Promise<void> | undefined;
-  #uploads = 0;
   #onIdle: (() => void) | undefined;
 
   constructor(parts: FilesParts) {
@@ -76,39 +75,40 @@ export class Files implements FileSource {
 
   /** Ends the uploads under way; resolves when nothing of them is left. */
   async stop(): Promise<void> {
-    this.#stopping.abort(new AltLasError("draining", "The server is stopping.", { retryAfter: 5 }));
+    this.#isStopping = true;
+    for (const given of this.#underWay.keys()) given.abort(stopping());
     await this.#ready?.catch(() => undefined);
-    if (this.#uploads > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    if (this.#underWay.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
   }
 
   /**
    * Takes a file while it comes, and calls `work` to write it.
-   * @param signal aborted when it is to be given up, for the reason that its client is told
-   * @param work writes all of it, and returns what its client says of it; its signal also aborts when the server stops
+   * @param given is aborted when it is to be given up, for the reason that its client is told; a stop of the server aborts it, too
+   * @param work writes all of it, and returns what its client says of it
    * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; as `Upload`; what `work` throws
    */
   async receive(
     user: string,
-    signal: AbortSignal,
-    work: (upload: Pick<Upload, "write">, signal: AbortSignal) => Promise<FileFacts>,
+    given: AbortController,
+    work: (upload: Pick<Upload, "write">) => Promise<FileFacts>,
   ): Promise<FileInfo> {
-    this.#begin(user);
+    this.#begin(user, given);
     try {
-      this.#stopping.signal.throwIfAborted();
       await this.#ready;
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-      const untilStop = AbortSignal.any([signal, this.#stopping.signal]);
       await using upload = await Upload.begin({
         path: join(this.#folder, `${randomUUIDv7()}${PARTIAL}`),
         maxBytes: this.#parts.live.config.limits.max_file_bytes,
         room: this.#room.hold(user),
-        signal: untilStop,
+        signal: given.signal,
       });
-      const { purpose, filename, lifetime } = await work(upload, untilStop);
+      given.signal.throwIfAborted();
+      const { purpose, filename, lifetime } = await work(upload);
       const identity = { user, purpose, filename, sha256: await upload.whole() };
       return this.#shown(await this.#changes.run("", () => this.#store(upload, identity, lifetime)));
     } finally {
-      this.#end(user);
+      this.#underWay.delete(given);
+      if (this.#underWay.size === 0) this.#onIdle?.();
     }
   }
 
@@ -162,26 +162,18 @@ export class Files implements FileSource {
     this.#room.add(await store.files.totals());
   }
 
-  #begin(user: string): void {
-    const own = this.#underWay.get(user) ?? 0;
+  #begin(user: string, given: AbortController): void {
+    if (this.#isStopping) throw stopping();
+    const own = this.#underWay.values().reduce((count, one) => count + (one === user ? 1 : 0), 0);
     if (own >= UPLOADS_OF_USER) {
       const sentence = `${user} has ${own} uploads under way, which is the most. Try again when one has ended.`;
       throw new AltLasError("rate_limited", sentence);
     }
-    if (this.#uploads >= UPLOADS) {
+    if (this.#underWay.size >= UPLOADS) {
       const sentence = `${UPLOADS} uploads are under way, which is the most. Try again when one has ended.`;
       throw new AltLasError("overloaded", sentence);
     }
-    this.#underWay.set(user, own + 1);
-    this.#uploads++;
-  }
-
-  #end(user: string): void {
-    const left = this.#underWay.get(user)! - 1;
-    if (left === 0) this.#underWay.delete(user);
-    else this.#underWay.set(user, left);
-    this.#uploads--;
-    if (this.#uploads === 0) this.#onIdle?.();
+    this.#underWay.set(given, user);
   }
 
   /** The bytes are on disk. */
@@ -252,4 +244,8 @@ export class Files implements FileSource {
     const expiresAt = keptFrom + this.#lifetime(lifetime) + this.#parts.clock.ahead;
     return { id, user, purpose, filename, bytes, createdAt, expiresAt };
   }
+}
+
+function stopping(): AltLasError {
+  return new AltLasError("draining", "The server is stopping and takes no files.", { retryAfter: 5 });
 }

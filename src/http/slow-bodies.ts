@@ -14,15 +14,17 @@ export function hasSlowBody(socket: Socket): boolean {
   return watched.has(socket);
 }
 
-export interface SlowBody extends Disposable {
-  /** Aborted with a `request_timeout` when too little has come for a while. */
-  readonly signal: AbortSignal;
-}
-
-/** Watches the body of a request, until it is disposed of. @param period for tests */
-export function watchSlowBody(request: IncomingMessage, period = PERIOD): SlowBody {
+/**
+ * Watches the body of a request, until what is returned is disposed of.
+ * @param stalled is told, with a `request_timeout`, when too little has come for a while
+ * @param period for tests
+ */
+export function watchSlowBody(
+  request: IncomingMessage,
+  stalled: (error: AltLasError) => void,
+  period = PERIOD,
+): Disposable {
   const { socket } = request;
-  const stalled = new AbortController();
   let before = socket.bytesRead;
   const look = (): void => {
     const came = socket.bytesRead - before;
@@ -30,12 +32,11 @@ export function watchSlowBody(request: IncomingMessage, period = PERIOD): SlowBo
     // It is paused while our own disk has not taken what came.
     if (came >= LEAST || request.isPaused()) return;
     const sentence = `Only ${came} bytes of the body came within ${period / 1000} seconds; it must be ${LEAST} at least.`;
-    stalled.abort(new AltLasError("request_timeout", sentence));
+    stalled(new AltLasError("request_timeout", sentence));
   };
   const timer = setInterval(look, period).unref();
   watched.add(socket);
   return {
-    signal: stalled.signal,
     [Symbol.dispose]() {
       clearInterval(timer);
       watched.delete(socket);

@@ -43,6 +43,8 @@ export async function readUploadForm(
   }).catch((error: unknown) => {
     throw unreadable(messageOf(error));
   });
+  // Whoever listens from now on would not hear of it.
+  signal.throwIfAborted();
   const reading = new FormReading(request, reader, take);
   const giveUp = (): void => reading.fail(signal.reason as Error);
   signal.addEventListener("abort", giveUp);

@@ -54,13 +54,14 @@ export function uploadRoute(app: FastifyInstance, parts: ServerParts): void {
       },
     ],
     handler: async (request, reply) => {
-      using memory = memoryFor(app.memory, request.caller.name);
-      using slow = watchSlowBody(request.raw);
+      const { name } = request.caller;
+      const given = new AbortController();
+      const giveUp = (why: AltLasError): void => given.abort(why);
+      using held = new DisposableStack();
+      held.use(memoryFor(app.memory, name, giveUp));
+      held.use(watchSlowBody(request.raw, giveUp));
       inviteBody(request);
-      const given = AbortSignal.any([memory.signal, slow.signal]);
-      const file = await parts.uploads.receive(request.caller.name, given, (upload, signal) =>
-        factsOf(request, reply, upload, signal),
-      );
+      const file = await parts.uploads.receive(name, given, (upload) => factsOf(request, reply, upload, given.signal));
       return viewOfFile(file);
     },
   });
@@ -80,12 +81,11 @@ function refuseEarly({ draining, config, live, uploads }: ServerParts, { headers
   uploads.refuseIfFull(caller.name, Math.max(0, announced - BESIDE));
 }
 
-/** Takes the memory of one upload; the signal aborts when it has to give way to others. @throws {AltLasError} as `Holding.take` */
-function memoryFor(memory: RequestMemory, user: string): Disposable & { readonly signal: AbortSignal } {
-  const evicted = new AbortController();
-  const holding = memory.hold(user, (error) => evicted.abort(error));
+/** Takes the memory of one upload. @param evict called when it has to give way to others @throws {AltLasError} as `Holding.take` */
+function memoryFor(memory: RequestMemory, user: string, evict: (error: AltLasError) => void): Disposable {
+  const holding = memory.hold(user, evict);
   holding.take(MEMORY);
-  return { signal: evicted.signal, [Symbol.dispose]: () => holding.release() };
+  return { [Symbol.dispose]: () => holding.release() };
 }
 
 /** Writes the file of a form. @returns what the form says of it */
