@@ -1,7 +1,7 @@
 /* Backups: made while tasks are written, restored whole or not at all; and databases written anew. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
 import { Readable } from "node:stream";
@@ -82,6 +82,33 @@ test("a backup has every task that was saved before it began, those saved meanwh
     seqs,
     Array.from(seqs, (_, index) => index + 1),
   );
+});
+
+const UPLOADED = ["01997d5e-2f00-7000-8000-000000000001", "01997d5e-2f00-7000-8000-000000000002"];
+
+test("uploaded files are in a backup, but for those that are on their way or removed meanwhile", async (t) => {
+  const world = await aServersData(t);
+  const files = join(world.dataDir, "files");
+  mkdirSync(files);
+  for (const [index, name] of UPLOADED.entries()) writeFileSync(join(files, name), "x".repeat(100_000 * index));
+  for (const name of [`${UPLOADED[0]}.part`, "notes.txt"]) writeFileSync(join(files, name), "not this");
+  const restored = join(world.folder, "restored");
+  await restoreBackup(await backUp(world), restored);
+  assert.deepEqual(readdirSync(join(restored, "files")).toSorted(), UPLOADED);
+  assert.equal(statSync(join(restored, "files")).mode & 0o777, 0o700);
+  assert.equal(readFileSync(join(restored, "files", UPLOADED[1]!), "utf8"), "x".repeat(100_000));
+  assert.equal(statSync(join(restored, "files", UPLOADED[1]!)).mode & 0o777, 0o600);
+
+  const bytes = await beginBackup(
+    { copier: world.store, databasePath: world.databasePath, dataDir: world.dataDir },
+    GO_ON,
+  );
+  rmSync(join(files, UPLOADED[1]!));
+  const file = join(world.folder, "again.tar");
+  writeFileSync(file, await buffer(bytes));
+  const again = join(world.folder, "again");
+  await restoreBackup(file, again);
+  assert.deepEqual(readdirSync(join(again, "files")), [UPLOADED[0]]);
 });
 
 test("a copy that begins within a write waits for its end", async (t) => {
