@@ -11,6 +11,7 @@ import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./
 import { type ControlRoutes, ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./common/data-folder.ts";
 import { Files } from "./files/files.ts";
+import { filesAndBatches } from "./files-and-batches.ts";
 import { type Device, findDevices, wantsGpus } from "./gpu/inventory/devices.ts";
 import { KnownGpus } from "./gpu/inventory/known-gpus.ts";
 import { findPciGpus } from "./gpu/inventory/pci.ts";
@@ -21,7 +22,7 @@ import { type OpenChannel } from "./gpu/worker/channel.ts";
 import { forkChannel } from "./gpu/worker/fork-channel.ts";
 import { close, listen } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
-import { createServer, followLogLevel, type ServerParts } from "./http/server.ts";
+import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
 import { type Logger, setLevel } from "./log/log.ts";
 import type { Metrics } from "./observe/metrics/metrics.ts";
 import type { MetricSources } from "./observe/metrics/sources.ts";
@@ -176,25 +177,36 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
   const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass } = parts;
   const { clock } = time;
-  const { allow_private: allowPrivate } = config.webhooks;
-  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate, log });
+  const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate: config.webhooks.allow_private, log });
   const { tasks, pool, models } = connect(parts, webhooks);
-  const { usage, lost } = store;
-  const files = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
+  const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
+  const { files, batchFiles } = filesAndBatches(uploads, { ...parts, tasks });
   const shown = { config, live, credentials, driverNotes, events, log };
-  const http = { ...shown, tasks, pool, models, webhooks, files, usage, lost };
+  const http = {
+    ...shown,
+    tasks,
+    pool,
+    models,
+    webhooks,
+    files,
+    uploads,
+    batchFiles,
+    usage: store.usage,
+    lost: store.lost,
+  };
   const metrics =
     metricsClass && started.adopt(new metricsClass(metricSources(parts, http)), (running) => running.stop());
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
   // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
   started.adopt(time, (running) => running.stop());
-  started.adopt(files, (running) => running.stop());
+  started.adopt(uploads, (running) => running.stop());
+  started.adopt(batchFiles, (running) => running.stop());
   started.defer(() => webhooks.stop());
   started.defer(() => pool.stop());
   started.defer(() => models.stop());
-  const retention = started.adopt(retentionOf(parts, files), (running) => running.stop());
-  return { webhooks, tasks, pool, models, files, app, retention };
+  const retention = started.adopt(retentionOf(parts, uploads), (running) => running.stop());
+  return { webhooks, tasks, pool, models, uploads, batchFiles, app, retention };
 }
 
 /** Starts all parts, and takes requests. @returns where, like `http://127.0.0.1:8642` */
@@ -210,7 +222,8 @@ async function begin(
   parts.tasks.restore(stored);
   parts.webhooks.start();
   parts.time.start();
-  void parts.files.start(stored.past.recorded === null);
+  void parts.uploads.start(stored.past.recorded === null);
+  await parts.batchFiles.start();
   retention.start();
   tellTakenOver(stored, log);
   // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
@@ -333,24 +346,18 @@ function metricSources({ config, store, time }: Place & Ground, parts: Parts): M
   };
 }
 
-interface Parts extends Pick<
-  ServerParts,
-  "config" | "live" | "credentials" | "driverNotes" | "events" | "log" | "webhooks" | "metrics" | "usage"
-> {
-  readonly files: Files;
+interface Parts extends PlainParts {
   readonly tasks: TaskBook;
   readonly pool: GpuPool;
   readonly models: ModelRegistry;
   readonly lost: AbortSignal;
 }
 
-function serverOf({ tasks, pool, models, files, lost, ...rest }: Parts): FastifyInstance {
+function serverOf({ tasks, pool, models, lost, ...rest }: Parts): FastifyInstance {
   const { scheduler } = tasks;
   return createServer({
     ...rest,
     tasks,
-    files,
-    uploads: files,
     lost,
     gpus: () => pool.list((gpuId) => placedOn(tasks, gpuId)),
     models: () => pool.models(),

@@ -89,7 +89,7 @@ function line(index: number, changes: Partial<LineTask["input"]> = {}): LineTask
 }
 
 function chunkOf(tasks: readonly LineTask[], refused = 0, place = 0) {
-  return { tasks, refused, place, keyName: "key" };
+  return { tasks, refused, place, keyName: "key", deadline: Date.now() + 1e6 };
 }
 
 test("lines become tasks little by little; the index of a task is that of its line, whatever comes in between", async (t) => {

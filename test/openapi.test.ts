@@ -228,6 +228,8 @@ test("a body is required where something has to be said", async (t) => {
     "/v1/completions": true,
     "/v1/embeddings": true,
     "/v1/responses": true,
+    "/v1/batches": true,
+    "/v1/batches/{batch_id}/cancel": false,
     "/v1/responses/{response_id}/cancel": false,
     "/v1/files": true,
   });
@@ -298,6 +300,10 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /v1/files/{file_id}": reading,
     "delete /v1/files/{file_id}": controlling,
     "get /v1/files/{file_id}/content": reading.replace("401", "401 403"),
+    "post /v1/batches": "200 400 401 403 404 405 413 415 417 429 500 503",
+    "get /v1/batches": "200 400 401 405 429 500 503",
+    "get /v1/batches/{batch_id}": "200 400 401 404 405 429 500 503",
+    "post /v1/batches/{batch_id}/cancel": "200 400 401 403 404 405 409 413 415 417 429 500 503",
     "get /v1/models": "200 400 401 405 429 500 503",
     "get /v1/models/{model}": "200 400 401 404 405 429 500 503",
   });

@@ -86,6 +86,7 @@ class HeldStore implements Store {
     find: async () => null,
     ofOutput: async () => null,
     list: async () => [],
+    outputs: async () => [],
     unfinished: async () => [],
     refusedIn: async () => [],
   };

@@ -4,7 +4,7 @@ import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BodyQueue, heapCostOf, isLarge } from "./body-queue.ts";
 import { onceClosed } from "./closing.ts";
-import { parseJson } from "./json.ts";
+import { parseJson } from "../common/parse-json.ts";
 import { type Holding, type RequestMemory } from "./request-memory.ts";
 
 type BodyParser = (

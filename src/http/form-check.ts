@@ -28,7 +28,7 @@ const CHECKED = "it is checked when the answer is there";
 const NOT_CHECKED = "the arguments of a call may be others";
 const IDLE = "response_format does nothing here: tool_choice asks for a call, and a call has no text beside it.";
 
-interface SubmittedBy {
+export interface SubmittedBy {
   readonly user: string;
   readonly inBatch: boolean;
   /** Of the schemas of all tasks together, as JSON in UTF-8. */
@@ -67,7 +67,7 @@ export async function tellOfSchemas(
  * @returns what is made sure of only when the answer is there, as sentences
  * @throws {AltLasError} `invalid_input`: a schema cannot be used, or they are too large together; `unsupported`: a strict one cannot be kept to
  */
-async function checkSchemas(inputs: readonly TaskInput[], by: SubmittedBy): Promise<readonly string[]> {
+export async function checkSchemas(inputs: readonly TaskInput[], by: SubmittedBy): Promise<readonly string[]> {
   const warnings: string[] = [];
   /** Bytes of those that were looked at: what stands beside a batch is one value in all items. */
   const sizes = new Map<JsonSchema, number>();

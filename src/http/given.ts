@@ -13,6 +13,12 @@ export function noteGiven({ body }: { readonly body: unknown }, _reply: unknown,
   done();
 }
 
+/** As `noteGiven`, of a body that came by another way. @returns it */
+export function noted(body: object): object {
+  note(body as Readonly<Record<string, unknown>>);
+  return body;
+}
+
 function note(fields: Readonly<Record<string, unknown>>): void {
   if (fields["input"] === undefined) return;
   // A field that is null counts as absent.

@@ -11,6 +11,7 @@ import { renewalOf } from "./live-schemas.ts";
 import { failureSchemaOf, OPENAI_PATH, statusFor } from "./openai/envelope.ts";
 import { GpuDetails, GpuView } from "./schemas/gpus.ts";
 import { ChatAnswer, CompletionAnswer, EmbeddingAnswer, OpenAiFailure, OpenAiModel } from "./schemas/openai-answers.ts";
+import { BatchFileView } from "./schemas/batch-files.ts";
 import { FileView } from "./schemas/files.ts";
 import { ModelView } from "./schemas/models.ts";
 import { ResponseAnswer } from "./schemas/response-answers.ts";
@@ -50,6 +51,7 @@ const SHARED_SCHEMAS = [
   OpenAiModel,
   ResponseAnswer,
   FileView,
+  BatchFileView,
 ];
 
 /** Those of APIs that are served only where the configuration says so, and their tags. */
@@ -288,7 +290,7 @@ const LAST_EVENT_ID = {
 
 function headersOf(url: string): Record<string, object> | undefined {
   if (url.endsWith("/predict")) return { prefer: PREFER, "idempotency-key": IDEMPOTENCY_KEY };
-  if (url.startsWith(`${OPENAI_PATH}/`) && !/\/(?:models|files|count_tokens|:)/.test(url))
+  if (url.startsWith(`${OPENAI_PATH}/`) && !/\/(?:models|files|batches|count_tokens|:)/.test(url))
     return { "idempotency-key": IDEMPOTENCY_KEY };
   if (/\/(?:batch_predict|api\/(?:chat|generate|embed|embeddings))$/.test(url))
     return { "idempotency-key": IDEMPOTENCY_KEY };

@@ -1,5 +1,6 @@
 /** The parts that the routes work with; main.ts brings them together. */
 import { type Caller, type Credentials } from "../auth/credentials.ts";
+import { type BatchFileApi } from "../batch-files/batch-file-api.ts";
 import { type Config, type LiveSettings } from "../config/config.ts";
 import { type Files } from "../files/files.ts";
 import { type FileSource } from "../files/source.ts";
@@ -35,6 +36,8 @@ export interface ServerParts {
   readonly files: FileSource;
   /** Takes new ones. */
   readonly uploads: Pick<Files, "receive" | "refuseIfFull">;
+  /** The batches of their lines. */
+  readonly batchFiles: BatchFileApi;
   readonly gpus: () => readonly GpuStatus[];
   /** All that requests may ask for: those by name in their order, then the devices' own that were loaded. */
   readonly models: () => readonly ModelStatus[];
@@ -66,6 +69,23 @@ export interface ServerParts {
   readonly log: Logger;
   readonly version: string;
 }
+
+/** The parts that routes have as they are made; the others are put together for them. */
+export type PlainParts = Pick<
+  ServerParts,
+  | "config"
+  | "live"
+  | "credentials"
+  | "driverNotes"
+  | "events"
+  | "log"
+  | "webhooks"
+  | "files"
+  | "uploads"
+  | "batchFiles"
+  | "metrics"
+  | "usage"
+>;
 
 declare module "fastify" {
   interface FastifyRequest {

@@ -65,7 +65,7 @@ import { refuseUnknownRoutes } from "./unknown-routes.ts";
 import { setUpValidation } from "./validate.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
 
-export { type ServerParts } from "./server-parts.ts";
+export { type PlainParts, type ServerParts } from "./server-parts.ts";
 
 export const BASE_PATH = "/api/v1";
 

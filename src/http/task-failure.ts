@@ -14,8 +14,11 @@ const FIELDS = { completion: "prompt", chat: "messages", embedding: "input" } as
 /** Other fields, where a sentence names one. */
 const NAMED = /\b(response_format|tools|tool_choice|logprobs)\b/;
 
+/** What is looked at; `request` may be null where it is not at hand. */
+type Ended = Pick<TaskSnapshot, "id" | "status" | "error" | "endsWithClient" | "gpuId" | "boundTo" | "request">;
+
 /** Why a task has no result to answer with; null: it has one. */
-export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | null {
+export function failureOf(task: Ended, caller: Caller): AltLasError | null {
   const { id, status, error, endsWithClient } = task;
   if (status === "completed") return null;
   if (status === "canceled") {
@@ -31,7 +34,7 @@ export function failureOf(task: TaskSnapshot, caller: Caller): AltLasError | nul
 }
 
 /** null: no field is at fault */
-function fieldOf({ code, sentence }: TaskError, { request }: TaskSnapshot): string | null {
+function fieldOf({ code, sentence }: TaskError, { request }: Ended): string | null {
   if (code === "model_not_found") return "model";
   if (code !== "unsupported" && code !== "invalid_input") return null;
   const [, named] = NAMED.exec(sentence) ?? [];

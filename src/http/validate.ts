@@ -38,6 +38,17 @@ export function setUpValidation(app: FastifyInstance, live: { readonly config: C
 
 type Check = (given: unknown) => { value: unknown } | { error: AltLasError };
 
+/**
+ * Checks what came by another way than a request of its own, as a body of one is checked.
+ * @param given may be changed: it gets its defaults
+ * @throws {AltLasError} `invalid_input`, `unsupported`
+ */
+export function checkedBody<Body>(schema: Shape & object, given: object): Body {
+  const checked = checkBy(renewalOf(schema)?.() ?? schema, true)(given);
+  if ("error" in checked) throw checked.error;
+  return checked.value as Body;
+}
+
 function checkBy(schema: Shape & object, isBody: boolean): Check {
   let check = checks.get(schema);
   if (check === undefined) checks.set(schema, (check = compile(schema, isBody)));

@@ -9,9 +9,9 @@ export interface BatchFile {
   /** The name of the API key that it came with; null: none. */
   readonly keyName: string | null;
   readonly inputFile: string;
-  /** The ids of what came of the lines, and of what did not. */
-  readonly outputFile: string;
-  readonly errorFile: string;
+  /** The UUIDs, of version 7, of the files with what came of the lines and with what did not; null: there is nothing, or it was removed. */
+  readonly outputFile: string | null;
+  readonly errorFile: string | null;
   /** Like `/v1/chat/completions`. */
   readonly endpoint: string;
   /** As it was given, like `24h`. */
@@ -73,6 +73,15 @@ export interface BatchFileFilter {
   readonly limit: number;
 }
 
+/** An output of a batch, as a place in the list of files: see `FilePlace`. */
+export interface OutputFilter {
+  readonly user: string | undefined;
+  readonly order: "asc" | "desc";
+  /** Only those whose ids come after this one, in the order of the list. */
+  readonly after: string | undefined;
+  readonly limit: number;
+}
+
 /**
  * Promises of every implementation, beside those of the whole store (test/kits/batch-files.ts):
  *  1. Each field comes back as it was, as far as UTF-8 can encode it.
@@ -84,6 +93,8 @@ export interface BatchFileStore {
   /** The one that has this file as its output, or for its errors. */
   ofOutput(fileId: string): Promise<BatchFile | null>;
   list(filter: BatchFileFilter): Promise<BatchFile[]>;
+  /** The outputs and the error files of those that have begun, in the order of their ids, each with its batch. */
+  outputs(filter: OutputFilter): Promise<{ readonly id: string; readonly file: BatchFile }[]>;
   /** Those that have not ended, oldest first. */
   unfinished(): Promise<BatchFile[]>;
   /** The refused lines with `seq`s from one to another, in their order, at most `limit`. */

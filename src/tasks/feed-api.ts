@@ -22,6 +22,8 @@ export interface Chunk {
   readonly place: number;
   /** The name of the API key that they came with. */
   readonly keyName: string | null;
+  /** When their tasks must be done, by the server's clock. */
+  readonly deadline: number;
 }
 
 /** A line that no GPU could ever do. */

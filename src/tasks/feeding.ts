@@ -155,12 +155,12 @@ export class Feeding implements FeedApi {
   }
 
   /** @throws {AltLasError} no GPU could do one of them now */
-  #made(batch: Batch, { tasks: given, keyName }: Chunk): { fit: readonly Made[]; refused: readonly RefusedLine[] } {
+  #made(batch: Batch, chunk: Chunk): { fit: readonly Made[]; refused: readonly RefusedLine[] } {
     const { newTasks, scheduler } = this.#parts;
     const fit: Made[] = [];
     const refused: RefusedLine[] = [];
-    for (const [place, task] of newTasks.makeLines(given, batch, keyName).entries()) {
-      const { index, input } = given[place]!;
+    for (const [place, task] of newTasks.makeLines(chunk, batch).entries()) {
+      const { index, input } = chunk.tasks[place]!;
       const error = scheduler.questions.refusalOf(task);
       if (error === null) fit.push({ task, note: input.note });
       else if (error.status < 500) refused.push({ index, error });

@@ -14,7 +14,7 @@ import {
   type Webhook,
 } from "../task.ts";
 import { type NoteRecord } from "../store/tasks.ts";
-import { type LineTask } from "./feed-api.ts";
+import { type Chunk } from "./feed-api.ts";
 import { type BatchStatus, type Submission, type SubmitOptions } from "./task-api.ts";
 
 /** As of `TaskBookParts`. */
@@ -63,7 +63,8 @@ export class NewTasks {
   }
 
   /** Tasks of lines of a batch, with the `seq`s that were kept for them. */
-  makeLines(lines: readonly LineTask[], { id, user, firstSeq }: Batch, keyName: string | null): Task[] {
+  makeLines({ tasks, keyName, deadline }: Chunk, { id, user, firstSeq }: Batch): Task[] {
+    const now = this.#now();
     const shared = {
       user,
       keyName,
@@ -72,10 +73,11 @@ export class NewTasks {
       webhook: null,
       endsWithClient: false,
       retryOf: null,
-      ...this.#now(),
+      ...now,
     };
-    return lines.map(({ index, input, strategy, pinnedGpuId }) =>
-      this.#made(input, { ...shared, strategy, pinnedGpuId }, firstSeq + index),
+    const timeoutSeconds = Math.max(1, deadline - now.createdClock) / 1000;
+    return tasks.map(({ index, input, strategy, pinnedGpuId }) =>
+      this.#made({ ...input, timeoutSeconds }, { ...shared, strategy, pinnedGpuId }, firstSeq + index),
     );
   }
 

@@ -123,7 +123,7 @@ export interface TaskApi {
   /** Why a task waits, by the wall clock in `since`; null: it does not, or there is no such task. */
   waiting(id: string): Wait | null;
   /** What a task was asked, from the store where it is not in memory; null: it was removed meanwhile. */
-  requestOf(task: TaskSnapshot): Promise<Request | null>;
+  requestOf(task: Pick<TaskSnapshot, "seq" | "request">): Promise<Request | null>;
   /** The notes that tasks came with (`TaskInput.note`), by their `seq`; at most 1,000 at once. Those without one are left out. */
   notes(seqs: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** As `get`, but held until the task has ended, `seconds` are over, the signal aborts or the server stops. */

@@ -168,7 +168,7 @@ export class TaskBook implements TaskApi {
     return wait && { ...wait, since: wait.since + this.#parts.clock.ahead };
   }
 
-  async requestOf({ seq, request }: TaskSnapshot): Promise<Request | null> {
+  async requestOf({ seq, request }: Pick<TaskSnapshot, "seq" | "request">): Promise<Request | null> {
     return request ?? (await this.#store.tasks.request(seq));
   }
 

@@ -1,5 +1,6 @@
 /** What the tests of the HTTP side share: a server over a task book that only remembers what it was asked. */
 import assert from "node:assert/strict";
+import { type BatchFileApi } from "../../src/batch-files/batch-file-api.ts";
 import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo } from "node:net";
@@ -120,6 +121,14 @@ export function aCompletedTask(fields: Partial<TaskSnapshot> = {}): TaskSnapshot
     ...fields,
   });
 }
+
+/** There are none, and no files to make some of. */
+const NO_BATCH_FILES: BatchFileApi = {
+  create: () => Promise.reject(new Error("this server has no files")),
+  find: async () => null,
+  list: async () => [],
+  cancel: () => Promise.reject(new Error("this server has no batches of files")),
+};
 
 /** Two of its three tasks have ended. */
 export function aBatch(fields: Partial<BatchSnapshot> = {}): BatchSnapshot {
@@ -624,6 +633,7 @@ export function testServer(
     webhooks,
     files: allOf([]),
     uploads: { receive: () => Promise.reject(new Error("this server stores no files")), refuseIfFull: () => {} },
+    batchFiles: NO_BATCH_FILES,
     usage: {
       sums: async function* () {
         yield state.usage;

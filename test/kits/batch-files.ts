@@ -20,12 +20,12 @@ export function exerciseBatchFiles(name: string, make: MakePlace): void {
       const property = fc.asyncProperty(anyBatchFile(), anyBatchFile(), async (file, later) => {
         await store.save([], [record(file)]);
         assert.deepEqual(await store.batchFiles.find(file.id), file);
-        const { id, user, outputFile, errorFile } = file;
-        const changed = { ...later, id, user, outputFile, errorFile };
+        const { id, user } = file;
+        const changed = { ...later, id, user };
         await store.save([], [record(changed)]);
         assert.deepEqual(await store.batchFiles.find(id), changed);
-        assert.deepEqual(await store.batchFiles.ofOutput(outputFile), changed);
-        assert.deepEqual(await store.batchFiles.ofOutput(errorFile), changed);
+        for (const output of [changed.outputFile, changed.errorFile])
+          if (output !== null) assert.deepEqual(await store.batchFiles.ofOutput(output), changed);
       });
       await fc.assert(property, { numRuns: 50 });
       assert.equal(await store.batchFiles.find("nothing"), null);
@@ -52,6 +52,31 @@ export function exerciseBatchFiles(name: string, make: MakePlace): void {
       await store.save([], [record(batchFile({ id: "a", user: "ada", endedAt: NOW }))]);
       assert.equal(await listed("ada", undefined), "dca");
       assert.equal(idsOf(await store.batchFiles.unfinished()), "bd");
+    });
+
+    test("outputs are listed in the order of their ids, by user and part by part", async (t) => {
+      const { store } = await opened(t, make);
+      for (const [user, outputFile, errorFile] of [
+        ["ada", "1", "4"],
+        ["bob", "2", null],
+        ["ada", "5", "3"],
+        ["ada", null, null],
+      ] as const)
+        await store.save([], [record(batchFile({ user, outputFile, errorFile }))]);
+      const listed = async (
+        user: string | undefined,
+        order: "asc" | "desc",
+        after?: string,
+        limit = 9,
+      ): Promise<string> => {
+        const outputs = await store.batchFiles.outputs({ user, order, after, limit });
+        for (const { id, file } of outputs) assert.ok(id === file.outputFile || id === file.errorFile);
+        return outputs.map(({ id }) => id).join("");
+      };
+      assert.equal(await listed(undefined, "asc"), "12345");
+      assert.equal(await listed(undefined, "desc", undefined, 2), "54");
+      assert.equal(await listed("ada", "desc", "4"), "31");
+      assert.equal(await listed("ada", "asc", "1", 2), "34");
     });
 
     test("refused lines come back as they were, in their order and part by part", async (t) => {
@@ -188,8 +213,8 @@ function anyBatchFile(): fc.Arbitrary<BatchFile> {
     user: text(),
     keyName: maybe(text()),
     inputFile: text(),
-    outputFile: anyId(),
-    errorFile: anyId(),
+    outputFile: maybe(anyId()),
+    errorFile: maybe(anyId()),
     endpoint: text(),
     window: text(),
     metadata: maybe(fc.dictionary(text(), text(), { noNullPrototype: true })),

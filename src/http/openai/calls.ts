@@ -27,6 +27,9 @@ export interface Call {
   readonly leave: () => void;
 }
 
+/** What an answer is made of. */
+export type Answered = Pick<TaskSnapshot, "id" | "createdAt" | "ranModel" | "model"> & { readonly result: TaskResult };
+
 /** A task that has a result. */
 export type Done = TaskSnapshot & { readonly result: TaskResult };
 
@@ -60,7 +63,7 @@ export async function submitCall(
   };
   if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs);
   const { tasks, replayed } = await parts.tasks.submit(inputs, options).catch((error: unknown): never => {
-    throw inWordsOfCall(error, inputs.length === body.n);
+    throw error instanceof AltLasError ? inWordsOfCall(error, inputs.length === body.n) : error;
   });
   const ids = tasks.map(({ id }) => id);
   reply.header("x-task-id", ids[0]).header("x-task-ids", ids.slice(0, MOST_NAMED).join(", "));
@@ -72,8 +75,7 @@ export async function submitCall(
 }
 
 /** A refusal with the fields that its client knows. @param ofOne whether all choices are of one prompt */
-function inWordsOfCall(error: unknown, ofOne: boolean): unknown {
-  if (!(error instanceof AltLasError)) return error;
+export function inWordsOfCall(error: AltLasError, ofOne: boolean): AltLasError {
   const { code, message, param } = error;
   if (param === "text") return new AltLasError(code, message.replace(/^text/, "prompt"), { param: "prompt" });
   if (param !== "batch") return error;
@@ -118,8 +120,8 @@ function isDone(task: TaskSnapshot): task is Done {
 }
 
 /** The fields that every whole answer of generated text has. @param perPrompt choices of each prompt */
-export function frameOf(prefix: "chatcmpl" | "cmpl", tasks: readonly Done[], perPrompt: number) {
-  const [first] = tasks as [Done];
+export function frameOf(prefix: "chatcmpl" | "cmpl", tasks: readonly Answered[], perPrompt: number) {
+  const [first] = tasks as [Answered];
   const usage = usageOf(
     tasks.map(({ result }) => result),
     perPrompt,

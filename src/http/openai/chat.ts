@@ -10,7 +10,7 @@ import { NoQuery, shared } from "../schemas/common.ts";
 import { ChatAnswer, ChunksText } from "../schemas/openai-answers.ts";
 import { type ChatBody, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
-import { chatFinishReasonOf, type Done, frameOf, submitCall } from "./calls.ts";
+import { chatFinishReasonOf, type Answered, frameOf, submitCall } from "./calls.ts";
 import { CHAT_CHUNKS } from "./chunks.ts";
 import { conversationOf, samplingsOf, settingsOf, tellIgnored, wantedOf } from "./fields.ts";
 import { chatLogprobs } from "./logprobs.ts";
@@ -48,7 +48,11 @@ export function chatRoute(app: FastifyInstance, parts: ServerParts, { chat }: Op
   });
 }
 
-function chatInputs(body: ChatBody, { config, live }: ServerParts): readonly TaskInput[] {
+/** The tasks of a call, one for each choice. @throws {AltLasError} `invalid_input`, `unsupported` */
+export function chatInputs(
+  body: ChatBody,
+  { config, live }: Pick<ServerParts, "config" | "live">,
+): readonly TaskInput[] {
   const messages = conversationOf(body.messages, live.config.limits.max_text_bytes);
   const wanted = wantedOf(body);
   const settings = settingsOf(body);
@@ -58,7 +62,7 @@ function chatInputs(body: ChatBody, { config, live }: ServerParts): readonly Tas
   }));
 }
 
-function chatAnswer(tasks: readonly Done[]): ChatAnswer {
+export function chatAnswer(tasks: readonly Answered[]): ChatAnswer {
   return {
     ...frameOf("chatcmpl", tasks, tasks.length),
     object: "chat.completion",

@@ -10,7 +10,7 @@ import { NoQuery, shared } from "../schemas/common.ts";
 import { ChunksText, CompletionAnswer } from "../schemas/openai-answers.ts";
 import { type CompletionBody, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
-import { type Done, finishReasonOf, frameOf, submitCall } from "./calls.ts";
+import { type Answered, finishReasonOf, frameOf, submitCall } from "./calls.ts";
 import { formatOf } from "../forms.ts";
 import { COMPLETION_CHUNKS } from "./chunks.ts";
 import { samplingsOf, settingsOf, tellIgnored } from "./fields.ts";
@@ -56,7 +56,11 @@ export function completionsRoute(
   });
 }
 
-function completionInputs(body: CompletionBody, { config, live }: ServerParts): readonly TaskInput[] {
+/** The tasks of a call, one for each choice of each prompt. @throws {AltLasError} `invalid_input`, `unsupported` */
+export function completionInputs(
+  body: CompletionBody,
+  { config, live }: Pick<ServerParts, "config" | "live">,
+): readonly TaskInput[] {
   const prompts = typeof body.prompt === "string" ? [body.prompt] : body.prompt;
   const most = Math.max(live.config.limits.max_batch_size, body.n);
   if (prompts.length * body.n > most) {
@@ -82,7 +86,7 @@ function completionInputs(body: CompletionBody, { config, live }: ServerParts): 
   });
 }
 
-function completionAnswer(tasks: readonly Done[], perPrompt: number): CompletionAnswer {
+export function completionAnswer(tasks: readonly Answered[], perPrompt: number): CompletionAnswer {
   return {
     ...frameOf("cmpl", tasks, perPrompt),
     object: "text_completion",

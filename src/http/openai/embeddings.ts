@@ -3,6 +3,7 @@ import { type FastifyInstance } from "fastify";
 import { numbersOf } from "../../common/vectors.ts";
 import { AltLasError } from "../../errors.ts";
 import { type EmbeddingRequest, NO_SAMPLING } from "../../request.ts";
+import { type TaskInput } from "../../task.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { noteGiven, wasGiven } from "../given.ts";
@@ -12,7 +13,7 @@ import { refuseLonger } from "../schemas/messages.ts";
 import { EmbeddingAnswer } from "../schemas/openai-answers.ts";
 import { type EmbeddingBody, MOST_INPUTS, type OpenAiSchemas } from "../schemas/openai.ts";
 import { type ServerParts } from "../server-parts.ts";
-import { type Done, endOf, modelOf, submitCall, usageOf } from "./calls.ts";
+import { type Answered, endOf, modelOf, submitCall, usageOf } from "./calls.ts";
 import { settingsOf, tellIgnored } from "./fields.ts";
 
 /** Of all lists of tokens of one call; a batch of a thousand pages has about so many. */
@@ -38,19 +39,22 @@ export function embeddingsRoute(app: FastifyInstance, parts: ServerParts, { embe
     handler: async (request, reply) => {
       const { encoding_format } = request.body;
       const call = await usingBody(request, async () => {
-        const { body } = request;
-        const asked: EmbeddingRequest = {
-          kind: "embedding",
-          inputs: inputsOf(body.input, parts.live.config.limits.max_text_bytes),
-          sampling: NO_SAMPLING,
-        };
-        const settings = { ...settingsOf(body), ...(!wasGiven(body, "task_type") && { anyModel: true }) };
-        return submitCall(parts, request, reply, [{ ...settings, request: asked }]);
+        return submitCall(parts, request, reply, [embeddingInput(request.body, parts)]);
       });
       const tasks = await endOf(parts, call, reply);
       return tasks === null ? reply : embeddingAnswer(tasks[0]!, encoding_format);
     },
   });
+}
+
+/** The one task of a call. @param body one that `noteGiven` has seen @throws {AltLasError} `invalid_input` */
+export function embeddingInput(body: EmbeddingBody, { live }: Pick<ServerParts, "live">): TaskInput {
+  const request: EmbeddingRequest = {
+    kind: "embedding",
+    inputs: inputsOf(body.input, live.config.limits.max_text_bytes),
+    sampling: NO_SAMPLING,
+  };
+  return { ...settingsOf(body), ...(!wasGiven(body, "task_type") && { anyModel: true }), request };
 }
 
 /** @throws {AltLasError} `invalid_input`: there are too many, or of several kinds in one list */
@@ -80,7 +84,7 @@ function* listOf(input: readonly (number | string | readonly number[])[]): Itera
   }
 }
 
-function embeddingAnswer(task: Done, format: EmbeddingBody["encoding_format"]): EmbeddingAnswer {
+export function embeddingAnswer(task: Answered, format: EmbeddingBody["encoding_format"]): EmbeddingAnswer {
   const { result } = task;
   const usage = usageOf([result], 1);
   return {

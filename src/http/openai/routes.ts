@@ -5,6 +5,7 @@ import { type Pings } from "../pings.ts";
 import { openAiSchemas } from "../schemas/openai.ts";
 import { openAiHeaders, tellRates } from "../rate-limits.ts";
 import { type ServerParts } from "../server-parts.ts";
+import { batchFileRoutes } from "./batches.ts";
 import { chatRoute } from "./chat.ts";
 import { completionsRoute } from "./completions.ts";
 import { embeddingsRoute } from "./embeddings.ts";
@@ -26,6 +27,7 @@ export function openAiRoutes(app: FastifyInstance, parts: ServerParts, pings: Pi
   deleteResponseRoute(app, parts);
   inputItemsRoute(app, parts);
   fileRoutes(app, parts);
+  batchFileRoutes(app, parts);
   modelsRoute(app, parts);
   modelRoute(app, parts);
 }

@@ -16,8 +16,8 @@ export const BatchView = Type.Object(
       description:
         "As in the answer to the submission, but as of now; canceled: every task was canceled; completed: every task has ended otherwise.",
     }),
-    total: Type.Integer({ description: "Tasks that are still kept." }),
-    size: Type.Integer({ description: "Tasks that were submitted." }),
+    total: Type.Integer({ description: "Tasks that are still kept, and lines of its file that are none." }),
+    size: Type.Integer({ description: "Tasks that were submitted, or the lines of its file." }),
     counts: Type.Object(
       {
         queued: Type.Integer(),
@@ -26,7 +26,10 @@ export const BatchView = Type.Object(
         failed: Type.Integer(),
         canceled: Type.Integer(),
       },
-      { description: "Of the tasks that are still kept, by status." },
+      {
+        description:
+          "Of the tasks that are still kept, by status. A line of its file that is yet to become one is queued, one that was refused has failed.",
+      },
     ),
     progress: Type.Number({ description: "The share of its tasks that have ended, 0 to 1." }),
     created_at: Time("When it was submitted."),

@@ -1,6 +1,6 @@
 /* The statements of batches that come from files, and their lines that are no tasks. Everything here blocks. */
 import type { TaskStatus } from "../../task.ts";
-import type { BatchFile, BatchFileFilter, LineFailure, RefusedLine } from "../batch-files.ts";
+import type { BatchFile, BatchFileFilter, LineFailure, OutputFilter, RefusedLine } from "../batch-files.ts";
 import type { BatchState } from "../tasks.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
 import type { Statements } from "./statements.ts";
@@ -31,7 +31,9 @@ const IN_LINE = placesOf(REFUSED_LINE);
 const BATCH_FILES = `SELECT ${BATCH_FILE.join()} FROM batch_files`;
 
 /** What changes of a stored one. */
-export const BATCH_FILE_RENEWED = "facts = excluded.facts, ended_at = excluded.ended_at";
+export const BATCH_FILE_RENEWED = ["output_file", "error_file", "facts", "ended_at"]
+  .map((name) => `${name} = excluded.${name}`)
+  .join();
 
 /** The batch of a row of `BATCH_FILE`. */
 export function batchFileOf(row: Row): BatchFile {
@@ -40,8 +42,8 @@ export function batchFileOf(row: Row): BatchFile {
     ...facts,
     id: row[IN_BATCH_FILE.id] as string,
     user: row[IN_BATCH_FILE.user] as string,
-    outputFile: row[IN_BATCH_FILE.output_file] as string,
-    errorFile: row[IN_BATCH_FILE.error_file] as string,
+    outputFile: row[IN_BATCH_FILE.output_file] as string | null,
+    errorFile: row[IN_BATCH_FILE.error_file] as string | null,
     endedAt: row[IN_BATCH_FILE.ended_at] as number | null,
   };
 }
@@ -76,6 +78,27 @@ export function listBatchFiles(sql: Statements, { user, after, limit }: BatchFil
     ...(user !== undefined && { user }),
     ...(after !== undefined && { after }),
   });
+}
+
+/** Rows of `BATCH_FILE`, each with the id of one of its files behind it. */
+export function listOutputs(sql: Statements, { user, order, after, limit }: OutputFilter): Row[] {
+  const way = order === "asc" ? ">" : "<";
+  const part = (column: "output_file" | "error_file"): string => {
+    const conditions = [
+      `${column} IS NOT NULL`,
+      ...(user === undefined ? [] : ["user = :user"]),
+      ...(after === undefined ? [] : [`${column} ${way} :after`]),
+    ].join(" AND ");
+    const found = `SELECT ${BATCH_FILE.join()}, ${column} AS file FROM batch_files WHERE ${conditions}`;
+    return `SELECT * FROM (${found} ORDER BY ${column} ${order} LIMIT :limit)`;
+  };
+  const list = `${part("output_file")} UNION ALL ${part("error_file")} ORDER BY file ${order} LIMIT :limit`;
+  return sql.rows(list, { limit, ...(user !== undefined && { user }), ...(after !== undefined && { after }) });
+}
+
+/** The id behind a row of `listOutputs`. */
+export function outputIdOf(row: Row): string {
+  return row[BATCH_FILE.length] as string;
 }
 
 export function unfinishedBatchFiles(sql: Statements): Row[] {

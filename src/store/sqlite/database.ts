@@ -31,7 +31,7 @@ import {
   UPDATED,
 } from "./rows.ts";
 import { Statements } from "./statements.ts";
-import type { BatchFileFilter } from "../batch-files.ts";
+import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
@@ -43,6 +43,7 @@ import {
   batchFileOfOutput,
   findBatchFile,
   listBatchFiles,
+  listOutputs,
   refusedLines,
   unfinishedBatchFiles,
   withLines,
@@ -264,6 +265,10 @@ export class TaskDatabase {
 
   batchFiles(filter: BatchFileFilter): Row[] {
     return listBatchFiles(this.#sql, filter);
+  }
+
+  outputs(filter: OutputFilter): Row[] {
+    return listOutputs(this.#sql, filter);
   }
 
   unfinishedBatchFiles(): Row[] {

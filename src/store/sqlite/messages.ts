@@ -8,7 +8,7 @@ import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
 import type { NewRow, StoredRequest } from "./rows.ts";
 import type { UpgradeNews } from "./upgrade.ts";
-import type { BatchFileFilter } from "../batch-files.ts";
+import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
 import type { WebhookSecret } from "../outbox.ts";
@@ -91,6 +91,8 @@ export interface Exchange {
   batchFileOfOutput: { request: { readonly file: string }; value: null };
   /** Rows of batches of files. */
   batchFiles: { request: { readonly filter: BatchFileFilter }; value: null };
+  /** Rows of batches of files with an id behind each. */
+  outputs: { request: { readonly filter: OutputFilter }; value: null };
   /** Rows of batches of files. */
   unfinishedBatchFiles: { request: object; value: null };
   /** Rows of lines. */

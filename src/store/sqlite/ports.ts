@@ -1,7 +1,7 @@
 /* The ports on the caller's side: each asks the storage thread, and turns its rows into the types of the rest of the server. */
 import type { Request } from "../../request.ts";
 import type { Task, TaskStatus } from "../../task.ts";
-import type { BatchFile, BatchFileFilter, BatchFileStore, RefusedLine } from "../batch-files.ts";
+import type { BatchFile, BatchFileFilter, BatchFileStore, OutputFilter, RefusedLine } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileStore, FileTotal, StoredFile } from "../files.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
 import type { Delivery, Outbox, OutboxRecord, WebhookSecret } from "../outbox.ts";
@@ -15,7 +15,7 @@ import {
   WHOLE,
 } from "../tasks.ts";
 import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
-import { batchFileOf, refusedLineOf } from "./batch-files.ts";
+import { batchFileOf, outputIdOf, refusedLineOf } from "./batch-files.ts";
 import { fileOf } from "./files.ts";
 import { needsScan } from "./listing.ts";
 import type { Exchange, Kind } from "./messages.ts";
@@ -186,6 +186,11 @@ export class SqliteBatchFiles implements BatchFileStore {
 
   async list(filter: BatchFileFilter): Promise<BatchFile[]> {
     return (await this.#ask("batchFiles", { filter })).rows.map(batchFileOf);
+  }
+
+  async outputs(filter: OutputFilter): ReturnType<BatchFileStore["outputs"]> {
+    const { rows } = await this.#ask("outputs", { filter });
+    return rows.map((row) => ({ id: outputIdOf(row), file: batchFileOf(row) }));
   }
 
   async unfinished(): Promise<BatchFile[]> {

@@ -77,7 +77,7 @@ const USAGE: Handlers<"usage"> = {
 };
 
 const BATCH_FILES: Handlers<
-  "batchFile" | "batchFileOfOutput" | "batchFiles" | "unfinishedBatchFiles" | "refusedLines"
+  "batchFile" | "batchFileOfOutput" | "batchFiles" | "outputs" | "unfinishedBatchFiles" | "refusedLines"
 > = {
   batchFile: (database, { id }, sendRows) => {
     sendRows(database.batchFile(id));
@@ -89,6 +89,10 @@ const BATCH_FILES: Handlers<
   },
   batchFiles: (database, { filter }, sendRows) => {
     sendRows(database.batchFiles(filter));
+    return null;
+  },
+  outputs: (database, { filter }, sendRows) => {
+    sendRows(database.outputs(filter));
     return null;
   },
   unfinishedBatchFiles: (database, _request, sendRows) => {

@@ -60,8 +60,25 @@ export function frameOf({ id, createdAt }: Identity, request: Request, note: Res
   };
 }
 
+/** What it is made of; `request` may be null where it is not at hand. */
+type Made = Pick<
+  TaskSnapshot,
+  | "id"
+  | "status"
+  | "result"
+  | "error"
+  | "finishedAt"
+  | "attempts"
+  | "model"
+  | "ranModel"
+  | "endsWithClient"
+  | "gpuId"
+  | "boundTo"
+  | "request"
+>;
+
 /** @param caller whoever reads it: of a failure only some may know the inside */
-export function viewOfResponse(task: TaskSnapshot, frame: Frame, caller: Caller): ResponseView {
+export function viewOfResponse(task: Made, frame: Frame, caller: Caller): ResponseView {
   const { status, result, finishedAt } = task;
   const failure = status === "failed" ? failureOf(task, caller) : null;
   return {

@@ -5,12 +5,14 @@ CREATE TABLE batch_files (
   number      INTEGER PRIMARY KEY,
   id          TEXT NOT NULL UNIQUE, -- of the batch as well
   user        TEXT NOT NULL,
-  output_file TEXT NOT NULL UNIQUE,
-  error_file  TEXT NOT NULL UNIQUE,
+  output_file TEXT UNIQUE,
+  error_file  TEXT UNIQUE,
   facts       TEXT NOT NULL,        -- JSON
   ended_at    INTEGER               -- by the server's clock
 );
 CREATE INDEX batch_files_by_user ON batch_files (user, number);
+CREATE INDEX batch_files_by_output ON batch_files (user, output_file) WHERE output_file IS NOT NULL;
+CREATE INDEX batch_files_by_errors ON batch_files (user, error_file) WHERE error_file IS NOT NULL;
 CREATE INDEX batch_files_unfinished ON batch_files (number) WHERE ended_at IS NULL;
 CREATE INDEX batch_files_by_end ON batch_files (ended_at) WHERE ended_at IS NOT NULL;
 

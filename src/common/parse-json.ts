@@ -1,4 +1,4 @@
-/** From the bytes of a body to its value, at a cost that its sender cannot blow up. */
+/** From the bytes of a body, or of a line, to its value, at a cost that its sender cannot blow up. */
 import { isUtf8 } from "node:buffer";
 import { AltLasError, messageOf } from "../errors.ts";
 
@@ -12,21 +12,22 @@ const BRACE = 0x7b;
 /**
  * The value of a body; null when there is none.
  * @param maxParts lists, objects and further members that the body may have. 64 MiB of "[" would take 12 seconds and gigabytes to parse
+ * @param what it is called in sentences
  * @throws {AltLasError} `malformed_json`, or `invalid_input` for too many parts
  */
-export function parseJson(body: Buffer, maxParts: number): unknown {
+export function parseJson(body: Buffer, maxParts: number, what = "The body"): unknown {
   if (body.length === 0) return null;
   // Text in another encoding would otherwise become replacement characters, and the model would answer to those.
-  if (!isUtf8(body)) throw new AltLasError("malformed_json", "The body is not UTF-8.");
+  if (!isUtf8(body)) throw new AltLasError("malformed_json", `${what} is not UTF-8.`);
   if (hasMoreParts(body, maxParts)) {
-    const sentence = `The body has more than ${maxParts} lists, objects and members, which no valid request has.`;
+    const sentence = `${what} has more than ${maxParts} lists, objects and members, which no valid request has.`;
     throw new AltLasError("invalid_input", sentence);
   }
   const text = body.toString("utf8");
   try {
     return JSON.parse(text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text);
   } catch (error) {
-    throw new AltLasError("malformed_json", `The body is not JSON: ${messageOf(error)}.`);
+    throw new AltLasError("malformed_json", `${what} is not JSON: ${messageOf(error)}.`);
   }
 }
 

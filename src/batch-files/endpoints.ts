@@ -1,0 +1,53 @@
+/** What the lines of a batch may ask for, as the feeder and the writer of results see it: the API's own rooms know the rest. */
+import { type Request } from "../request.ts";
+import { type StrategyName, type TaskInput } from "../task.ts";
+import { type ListedSnapshot } from "../tasks/task-api.ts";
+
+/** What the body of a line asks for. */
+export interface LineInput {
+  readonly input: Omit<TaskInput, "note">;
+  readonly strategy: StrategyName;
+  /** Set: it runs there or nowhere. */
+  readonly pinnedGpuId: number | null;
+  /** What the answer has to know of the body and its task does not say; JSON. Absent: nothing. */
+  readonly kept?: unknown;
+}
+
+/** The answer of a line, as its own call would have had it. */
+export interface LineAnswer {
+  readonly status: number;
+  readonly body: object;
+}
+
+/** What is known of a line that has ended. */
+export interface EndedLine {
+  readonly task: ListedSnapshot;
+  readonly kept: unknown;
+  /** What it was asked; null: the task was removed meanwhile. */
+  readonly request: () => Promise<Request | null>;
+}
+
+export interface LineEndpoint {
+  /**
+   * @param body an object; it may be changed
+   * @param user whose batch it is
+   * @throws {AltLasError} it is refused: `invalid_input`, `unsupported`, …
+   */
+  readonly inputOf: (body: object, user: string) => Promise<LineInput>;
+  readonly answerOf: (line: EndedLine) => Promise<LineAnswer>;
+}
+
+/** The words of a refusal for the user of a batch, and their status. */
+export type AnswerOfRefusal = (failure: {
+  readonly code: string;
+  readonly sentence: string;
+  readonly param: string | null;
+}) => LineAnswer;
+
+export interface LineEndpoints {
+  /** By their paths, like `/v1/embeddings`. */
+  readonly byPath: ReadonlyMap<string, LineEndpoint>;
+  readonly refused: AnswerOfRefusal;
+  /** As JSON that whoever splits a file into lines takes for one. */
+  readonly asLine: (value: object) => string;
+}

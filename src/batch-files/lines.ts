@@ -1,0 +1,86 @@
+/** The lines of a file, as it is read: no more of it is in memory than its longest line, and what one read gives. */
+import { type Readable } from "node:stream";
+
+/** One line that is not empty. */
+export interface Line {
+  /** Its number in the file, from 1; empty lines count. */
+  readonly number: number;
+  /** Without its end; null: it is too long. */
+  readonly bytes: Buffer | null;
+  /** Where the next line begins. */
+  readonly end: number;
+}
+
+const LINE_FEED = 0x0a;
+const BLANK: ReadonlySet<number> = new Set([0x20, 0x09, 0x0d]);
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/**
+ * The lines of each part of a file that was read at once.
+ * @param from where the stream begins in the file
+ * @param maxBytes of a line; of a longer one only its end is looked for
+ */
+export async function* linesOf(stream: Readable, from: number, maxBytes: number): AsyncGenerator<readonly Line[]> {
+  const reader = new LineReader(from, maxBytes);
+  for await (const part of stream as AsyncIterable<Buffer>) {
+    const lines = reader.read(part);
+    if (lines.length > 0) yield lines;
+  }
+  const last = reader.rest();
+  if (last.length > 0) yield last;
+}
+
+class LineReader {
+  readonly #maxBytes: number;
+  /** The line that has begun, in pieces. */
+  #pieces: Buffer[] = [];
+  #length = 0;
+  #number = 1;
+  /** Where the next part begins. */
+  #place: number;
+
+  constructor(from: number, maxBytes: number) {
+    this.#place = from;
+    this.#maxBytes = maxBytes;
+  }
+
+  read(part: Buffer): readonly Line[] {
+    const lines: Line[] = [];
+    let begin = this.#place === 0 && part.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0;
+    for (let at = part.indexOf(LINE_FEED, begin); at !== -1; at = part.indexOf(LINE_FEED, begin)) {
+      this.#add(part.subarray(begin, at));
+      this.#take(this.#place + at + 1, lines);
+      begin = at + 1;
+    }
+    this.#add(part.subarray(begin));
+    this.#place += part.length;
+    return lines;
+  }
+
+  /** The last line, which has no end of its own. */
+  rest(): readonly Line[] {
+    const lines: Line[] = [];
+    if (this.#length > 0) this.#take(this.#place, lines);
+    return lines;
+  }
+
+  #add(piece: Buffer): void {
+    this.#length += piece.length;
+    if (this.#length > this.#maxBytes) this.#pieces = [];
+    else if (piece.length > 0) this.#pieces.push(piece);
+  }
+
+  #take(end: number, lines: Line[]): void {
+    const isLong = this.#length > this.#maxBytes;
+    const [only] = this.#pieces;
+    const bytes = isLong ? null : this.#pieces.length === 1 ? only! : Buffer.concat(this.#pieces);
+    if (bytes === null || !isBlank(bytes)) lines.push({ number: this.#number, bytes, end });
+    this.#pieces = [];
+    this.#length = 0;
+    this.#number++;
+  }
+}
+
+function isBlank(bytes: Buffer): boolean {
+  return bytes.every((byte) => BLANK.has(byte));
+}
