@@ -36,17 +36,20 @@ class LineReader {
   #pieces: Buffer[] = [];
   #length = 0;
   #number = 1;
+  /** The next line is the first one of the file. */
+  #isFirst: boolean;
   /** Where the next part begins. */
   #place: number;
 
   constructor(from: number, maxBytes: number) {
     this.#place = from;
+    this.#isFirst = from === 0;
     this.#maxBytes = maxBytes;
   }
 
   read(part: Buffer): readonly Line[] {
     const lines: Line[] = [];
-    let begin = this.#place === 0 && part.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0;
+    let begin = 0;
     for (let at = part.indexOf(LINE_FEED, begin); at !== -1; at = part.indexOf(LINE_FEED, begin)) {
       this.#add(part.subarray(begin, at));
       this.#take(this.#place + at + 1, lines);
@@ -73,12 +76,18 @@ class LineReader {
   #take(end: number, lines: Line[]): void {
     const isLong = this.#length > this.#maxBytes;
     const [only] = this.#pieces;
-    const bytes = isLong ? null : this.#pieces.length === 1 ? only! : Buffer.concat(this.#pieces);
+    const whole = isLong ? null : this.#pieces.length === 1 ? only! : Buffer.concat(this.#pieces);
+    const bytes = whole !== null && this.#isFirst && isMarked(whole) ? whole.subarray(3) : whole;
     if (bytes === null || !isBlank(bytes)) lines.push({ number: this.#number, bytes, end });
     this.#pieces = [];
     this.#length = 0;
     this.#number++;
+    this.#isFirst = false;
   }
+}
+
+function isMarked(bytes: Buffer): boolean {
+  return bytes.subarray(0, 3).equals(BYTE_ORDER_MARK);
 }
 
 function isBlank(bytes: Buffer): boolean {
