@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { against } from "./against.ts";
+import { batchFiles } from "./batch-files.ts";
 import { batches } from "./batches.ts";
 import { constrained } from "./constrained.ts";
 import { watchOthers } from "./cpu-time.ts";
@@ -25,6 +26,7 @@ import { submit } from "./submit.ts";
 /** The parts of each. */
 const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<Section | Section[]>)[]>> = {
   submit: [submit, batches],
+  "batch-files": [batchFiles],
   engine: [engine],
   "engine-gpu": [engineOnGpu],
   openai: [openai],

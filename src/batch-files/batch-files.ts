@@ -143,14 +143,14 @@ export class BatchFiles implements BatchFileApi {
   async #goOn({ id }: BatchFile): Promise<void> {
     const { signal } = this.#stopping;
     const { log } = this.#parts;
-    const parts = { ...this.#parts, turns: this.#turns, pause };
+    const parts = { pause, ...this.#parts, turns: this.#turns };
     while (!signal.aborted) {
       try {
         return await new BatchRun(parts, id, signal).run();
       } catch (error) {
         if (error instanceof StoreLost || signal.aborted) return;
         log.error({ batch: id, reason: messageOf(error) }, "a batch of a file cannot go on; trying again");
-        await pause(PAUSE_AFTER_FAILURE, signal);
+        await parts.pause(PAUSE_AFTER_FAILURE, signal);
       }
     }
   }

@@ -18,4 +18,6 @@ export interface BatchFilesParts {
   /** Bytes that a line may have. */
   readonly maxLineBytes: number;
   readonly log: Logger;
+  /** Resolves after so many milliseconds, or when the signal aborts; for tests. */
+  readonly pause?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
