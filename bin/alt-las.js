@@ -47,7 +47,7 @@ Promise.all([import("node:module"), import("node:url")])
     env.NODE_COMPILE_CACHE =
       env.NODE_COMPILE_CACHE || fileURLToPath(new URL("../node_modules/.cache/compiled", import.meta.url));
     enableCompileCache();
-    return import("../src/cli/cli.ts");
+    return import("#cli");
   })
   .then(async ({ main }) => {
     closeDebugger();

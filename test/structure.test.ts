@@ -49,3 +49,22 @@ test("SQL is found outside the store, and words that are no SQL are not", (t) =>
   const expected = "src/http/some.ts: SQL stands in src/store only";
   assert.deepEqual(found, [expected, expected, expected]);
 });
+
+test("a module that is started by a name with .ts is found, and one that is imported is not", (t) => {
+  const root = testFolder(t);
+  mkdirSync(join(root, "src"));
+  const source = `import { a } from "./a.ts";
+export { a } from "./a.ts";
+export type B = import("./b.ts").B;
+export const later = () => import("./b.ts");
+export const said = new Error("thread.ts is started by b.ts");
+export const started = [new URL("./thread.ts", import.meta.url), \`${"${a}"}/child.mts\`, a + ".ts"];
+`;
+  writeFileSync(join(root, "src/some.ts"), source);
+  const found = violations("src", root);
+  assert.deepEqual(
+    found.map(({ line }) => line),
+    [6, 6, 6],
+  );
+  assert.match(found[0]!.sentence, /startedModule/);
+});

@@ -3,6 +3,7 @@
  * exactly when it loads, and takes no more than there is.
  */
 import { Worker } from "node:worker_threads";
+import { startedModule } from "../common/started-module.ts";
 import { type EngineOptions, type PlannedMemory } from "./engine.ts";
 import { engineTraits } from "./kinds.ts";
 import { batchSizeFor } from "./llama/batch.ts";
@@ -94,7 +95,7 @@ class Shapes {
   }
 
   #start(): Worker {
-    const thread = new Worker(new URL("./llama/header-thread.ts", import.meta.url));
+    const thread = new Worker(startedModule("./llama/header-thread", import.meta.url));
     thread.on("message", ({ path, shape }: FileShapeAnswer) => this.#answered(path, shape));
     thread.on("error", () => {
       if (this.#thread === thread) for (const path of this.#asked.keys()) this.#answered(path, null);

@@ -1,5 +1,6 @@
 /** A thread that looks at schemas, seen from outside. Schemas are strangers', and may take for ever. */
 import { Worker } from "node:worker_threads";
+import { startedModule } from "../common/started-module.ts";
 import { messageOf } from "../errors.ts";
 import { type Question, type Ready, type Reply } from "./messages.ts";
 
@@ -43,7 +44,7 @@ export class SchemaThread<Asks = Question, Answers extends { readonly kind: stri
   readonly #waiting = new Map<string, Asked<Asks, Answers>[]>();
 
   /** @param program says `ready` when it takes questions */
-  constructor(limits: Partial<ThreadLimits> = {}, program = new URL("./thread.ts", import.meta.url)) {
+  constructor(limits: Partial<ThreadLimits> = {}, program = startedModule("./thread", import.meta.url)) {
     this.#limits = { ...LIMITS, ...limits };
     this.#program = program;
   }

@@ -5,6 +5,8 @@
  *   kinds           only its own folder asks which kind an engine is, and only device-kinds.ts which kind a device is; others ask for a
  *                   trait, so that a new kind is one entry in a table
  *   sql             only the store speaks to a database; others use its ports
+ *   started-modules only the compiler renames our modules: one that is started, in a thread or as a process, is found by startedModule,
+ *                   since in the package on npm it ends in .js
  */
 import { ENGINE_KINDS } from "../../src/engine/kinds.ts";
 
@@ -33,6 +35,7 @@ interface Comparison {
 /** A text in the source, as a literal or a piece of a template. */
 interface TextNode {
   readonly value: unknown;
+  readonly parent: { readonly type: string };
 }
 
 interface Context<Node> {
@@ -71,6 +74,10 @@ const kinds = {
   },
 };
 
+function textOf({ value }: TextNode): string | undefined {
+  return typeof value === "string" ? value : (value as { readonly raw?: string } | null)?.raw;
+}
+
 /** How statements begin, in the capitals in which they are written here. */
 const SQL =
   /\b(?:SELECT\b[^]*\bFROM|INSERT (?:OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM|(?:CREATE|ALTER|DROP) (?:TABLE|INDEX)|PRAGMA|VACUUM|BEGIN (?:IMMEDIATE|EXCLUSIVE))\b/;
@@ -78,7 +85,7 @@ const SQL =
 const sql = {
   create(context: Context<TextNode>) {
     const check = (node: TextNode): void => {
-      const text = typeof node.value === "string" ? node.value : (node.value as { readonly raw?: string } | null)?.raw;
+      const text = textOf(node);
       if (text !== undefined && SQL.test(text)) {
         context.report({ node, message: "SQL stands in src/store only: offer what is needed as a port." });
       }
@@ -87,4 +94,25 @@ const sql = {
   },
 };
 
-export default { meta: { name: "structure" }, rules: { "mutable-fields": mutableFields, kinds, sql } };
+/** A path that ends as our modules do before they are compiled. */
+const TYPESCRIPT = /^[^ ]*\.[cm]?ts$/;
+/** Where such a path stands for the compiler. */
+const IMPORTS = /^(?:Import|Export|TSImport|TSExternalModule|TSLiteralType)/;
+
+const startedModules = {
+  create(context: Context<TextNode>) {
+    const check = (node: TextNode): void => {
+      if (IMPORTS.test(node.parent.type) || !TYPESCRIPT.test(textOf(node) ?? "")) return;
+      context.report({
+        node,
+        message: "Write no .ts: startedModule (common/started-module.ts) knows how modules end.",
+      });
+    };
+    return { Literal: check, TemplateElement: check };
+  },
+};
+
+export default {
+  meta: { name: "structure" },
+  rules: { "mutable-fields": mutableFields, kinds, sql, "started-modules": startedModules },
+};

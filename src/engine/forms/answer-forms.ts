@@ -3,6 +3,7 @@
  * step for anybody, and would be taken for dead.
  */
 import { Kept } from "../../common/kept.ts";
+import { startedModule } from "../../common/started-module.ts";
 import { SchemaThread, TooMuch } from "../../forms/schema-thread.ts";
 import { type AnswerFormat } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
@@ -27,7 +28,7 @@ export class AnswerForms {
   constructor(
     thread = new SchemaThread<FormQuestion, FormReply>(
       { time: LONGEST, stack: STACK },
-      new URL("./thread.ts", import.meta.url),
+      startedModule("./thread", import.meta.url),
     ),
   ) {
     this.#thread = thread;

@@ -1,4 +1,5 @@
 /** Finds out which devices llama.cpp can compute on, in a process of its own so that no driver is loaded into the server. */
+import { startedModule } from "../../common/started-module.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { startChild } from "../worker/child-environment.ts";
 
@@ -28,7 +29,7 @@ export function probeLlama(
   inherit: readonly string[] = [],
 ): Promise<Probe> {
   return new Promise((resolve) => {
-    const child = startChild(new URL("probe-child.ts", import.meta.url), {
+    const child = startChild(startedModule("./probe-child", import.meta.url), {
       inherit,
       environment: { CUDA_DEVICE_ORDER: "PCI_BUS_ID", ...environment },
       stdio: ["ignore", "ignore", "ignore", "ipc"],

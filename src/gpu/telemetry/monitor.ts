@@ -1,5 +1,6 @@
 /** The server's half of telemetry: starts the process that asks the drivers, watches it, and passes on what it says. */
 import { type ChildProcess } from "node:child_process";
+import { startedModule } from "../../common/started-module.ts";
 import { messageOf } from "../../errors.ts";
 import { type Logger } from "../../log/log.ts";
 import { startChild } from "../worker/child-environment.ts";
@@ -161,7 +162,7 @@ export class GpuMonitor {
 
   #spawn(): ChildProcess {
     const { inherit, environment = {} } = this.#options;
-    const child = startChild(new URL("process.ts", import.meta.url), {
+    const child = startChild(startedModule("./process", import.meta.url), {
       inherit,
       environment,
       stdio: ["ignore", "ignore", "pipe", "ipc"],

@@ -8,6 +8,7 @@
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { startedModule } from "../../common/started-module.ts";
 import { ignoreSignals } from "../worker/child-environment.ts";
 import { openDrivers, sentenceOf } from "./drivers.ts";
 import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
@@ -32,7 +33,7 @@ function onMessage(message: ToTelemetry): void {
 }
 
 async function start(interval: number): Promise<void> {
-  await once(new Worker(new URL("guard.ts", import.meta.url), { workerData: parent }), "online");
+  await once(new Worker(startedModule("./guard", import.meta.url), { workerData: parent }), "online");
   const log = {
     debug: (sentence: string) => void send({ type: "log", level: "debug", sentence }),
     info: (sentence: string) => void send({ type: "log", level: "info", sentence }),

@@ -1,6 +1,7 @@
 /** A worker in a process of its own: a crash, a hang or a driver that kills it takes nothing else with it. */
 import { type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
+import { startedModule } from "../../common/started-module.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { engineTraits } from "../../engine/kinds.ts";
 import { messageOf } from "../../errors.ts";
@@ -8,7 +9,7 @@ import { type Channel, type ChannelEvents, type ChannelOptions } from "./channel
 import { startChild } from "./child-environment.ts";
 import { type FromWorker, type ToWorker } from "./messages.ts";
 
-const CHILD = new URL("child.ts", import.meta.url);
+const CHILD = startedModule("./child", import.meta.url);
 
 /** Characters of standard error that are kept. */
 const KEPT_STDERR = 2000;

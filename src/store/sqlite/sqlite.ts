@@ -1,3 +1,4 @@
+import { startedModule } from "../../common/started-module.ts";
 import { AltLasError } from "../../errors.ts";
 import type { Task, TaskStatus } from "../../task.ts";
 import { STORE_COMMITTED } from "../../topics.ts";
@@ -127,7 +128,7 @@ export class SqliteStore implements Store {
   async #open(): Promise<Opened> {
     if (this.#closing !== undefined) throw this.#refusal;
     const { path, cacheBytes, maxPages, thread: program } = this.#options;
-    const thread = new StorageThread(program ?? new URL("./thread.ts", import.meta.url), {
+    const thread = new StorageThread(program ?? startedModule("./thread", import.meta.url), {
       ended: (error) => this.#onThreadEnd(error),
       upgrading: (news) => this.#options.log && logUpgrade(this.#options.log, path, news),
       copied: (schema, reason) => this.#onCopied(schema, reason),
