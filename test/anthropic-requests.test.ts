@@ -165,6 +165,37 @@ test("what tools have said becomes messages of their own, and what a model has t
   ]);
 });
 
+function use(id: string) {
+  return { type: "tool_use", id, name: "clock", input: {} };
+}
+
+function clockCall(id: string) {
+  return { id, name: "clock", arguments: "{}" };
+}
+
+test("what one side says in a row is one turn", async (t) => {
+  const { madeOf } = server(t);
+  const { request } = await madeOf({
+    messages: [
+      { role: "user", content: "a" },
+      { role: "user", content: [{ type: "text", text: "b" }] },
+      { role: "assistant", content: "" },
+      { role: "assistant", content: [{ type: "text", text: "c" }, use("t1")] },
+      { role: "assistant", content: [use("t2")] },
+      { role: "user", content: [{ type: "tool_result", tool_use_id: "t1", content: "d" }] },
+      { role: "user", content: [{ type: "tool_result", tool_use_id: "t2", content: "e" }] },
+      { role: "user", content: "f" },
+    ],
+  });
+  assert.deepEqual(request.messages, [
+    { role: "user", content: "a\nb" },
+    { role: "assistant", content: "c", toolCalls: [clockCall("t1"), clockCall("t2")] },
+    { role: "tool", content: "d", toolCallId: "t1", name: "clock" },
+    { role: "tool", content: "e", toolCallId: "t2", name: "clock" },
+    { role: "user", content: "f" },
+  ]);
+});
+
 const SCHEMA = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
 const WEATHER = { name: "weather", description: "Tells it.", input_schema: SCHEMA };
 
@@ -218,7 +249,7 @@ function after(...content: object[]) {
 
 test("what cannot be taken is refused in the words of the request", async (t) => {
   const { refusalOf } = server(t);
-  const use = { type: "tool_use", id: "t1", name: "weather", input: {} };
+  const weather = { ...use("t1"), name: "weather" };
   const cases: readonly (readonly [body: object, words: RegExp])[] = [
     [
       user({ type: "image", source: {} }),
@@ -239,7 +270,7 @@ test("what cannot be taken is refused in the words of the request", async (t) =>
       {
         messages: [
           { role: "user", content: "a" },
-          { role: "assistant", content: [use] },
+          { role: "assistant", content: [weather] },
           { role: "user", content: [{ type: "tool_result", tool_use_id: "t1", content: [{ type: "image" }] }] },
         ],
       },
@@ -249,14 +280,14 @@ test("what cannot be taken is refused in the words of the request", async (t) =>
       {
         messages: [
           { role: "user", content: "a" },
-          { role: "assistant", content: [use] },
+          { role: "assistant", content: [weather] },
           { role: "user", content: [{ type: "tool_result", tool_use_id: "t1", content: 5 }] },
         ],
       },
       /^messages\[2\]\.content\[0\]\.content must be a string or a list of blocks; got 5\.$/,
     ],
-    [after({ ...use, input: "x" }), /^messages\[1\]\.content\[0\]\.input must be an object; got "x"\.$/],
-    [after({ ...use, id: "" }), /^messages\[1\]\.content\[0\]\.id must be a string that is not empty/],
+    [after({ ...weather, input: "x" }), /^messages\[1\]\.content\[0\]\.input must be an object; got "x"\.$/],
+    [after({ ...weather, id: "" }), /^messages\[1\]\.content\[0\]\.id must be a string that is not empty/],
     [after({ type: "server_tool_use", id: "a", name: "web_search", input: {} }), /"server_tool_use"/],
     [
       {

@@ -6,6 +6,7 @@ import { refuseUnfitJson } from "../given-json.ts";
 import { type GivenBlock, type GivenTurn } from "../schemas/anthropic.ts";
 import { type GivenMessage, messagesOf } from "../schemas/messages.ts";
 
+type Turn = GivenMessage & { readonly content: string };
 type GivenCall = NonNullable<GivenMessage["tool_calls"]>[number];
 
 /** What makes up a conversation. */
@@ -26,7 +27,7 @@ export function conversationOf({ system, messages, thread }: Conversation, maxBy
   if (thread !== undefined) throw noThreads();
   const told = system === undefined ? "" : textOf(system, "system");
   const called = new Set<string>();
-  const turns = messages.flatMap((turn, index) => turnsOf(turn, `messages[${index}]`, called, maxBytes));
+  const turns = joined(messages.flatMap((turn, index) => turnsOf(turn, `messages[${index}]`, called, maxBytes)));
   const all: readonly GivenMessage[] = told === "" ? turns : [{ role: "system", content: told }, ...turns];
   return messagesOf(all, "messages", maxBytes);
 }
@@ -48,13 +49,24 @@ export function refuseBegunAnswer({ messages }: Conversation): void {
   throw new AltLasError("unsupported", sentence, { param: "messages" });
 }
 
+/** What one side says several times in a row is one turn, as with Anthropic: many templates want the sides to alternate. */
+function joined(turns: readonly Turn[]): readonly Turn[] {
+  const all: Turn[] = [];
+  for (const turn of turns) {
+    const last = all.at(-1);
+    if (last?.role !== turn.role || (turn.role !== "user" && turn.role !== "assistant")) {
+      all.push(turn);
+      continue;
+    }
+    const content = [last.content, turn.content].filter((text) => text !== "").join("\n");
+    const calls = [...(last.tool_calls ?? []), ...(turn.tool_calls ?? [])];
+    all[all.length - 1] = { ...last, content, ...(calls.length > 0 && { tool_calls: calls }) };
+  }
+  return all;
+}
+
 /** @param called the ids of the calls before it */
-function turnsOf(
-  { role, content }: GivenTurn,
-  field: string,
-  called: Set<string>,
-  maxBytes: number,
-): readonly GivenMessage[] {
+function turnsOf({ role, content }: GivenTurn, field: string, called: Set<string>, maxBytes: number): readonly Turn[] {
   if (typeof content === "string" || role === "system") return [{ role, content: textOf(content, `${field}.content`) }];
   const blocks = content.map((block, index) => ({ block, at: `${field}.content[${index}]` }));
   return role === "user" ? userTurns(blocks, called) : [assistantTurn(blocks, called, maxBytes)];
@@ -66,8 +78,8 @@ interface Placed {
   readonly at: string;
 }
 
-function userTurns(blocks: readonly Placed[], called: ReadonlySet<string>): readonly GivenMessage[] {
-  const turns: GivenMessage[] = [];
+function userTurns(blocks: readonly Placed[], called: ReadonlySet<string>): readonly Turn[] {
+  const turns: Turn[] = [];
   let texts: string[] = [];
   const say = (): void => {
     if (texts.length > 0) turns.push({ role: "user", content: texts.join("\n") });
@@ -84,7 +96,7 @@ function userTurns(blocks: readonly Placed[], called: ReadonlySet<string>): read
   return turns;
 }
 
-function resultOf(block: GivenBlock, at: string, called: ReadonlySet<string>): GivenMessage {
+function resultOf(block: GivenBlock, at: string, called: ReadonlySet<string>): Turn {
   const id = stringOf(block, "tool_use_id", at);
   if (!called.has(id)) {
     const sentence = `${at}.tool_use_id must be the id of a tool_use block before it; got ${shown(id)}.`;
@@ -98,7 +110,7 @@ function resultOf(block: GivenBlock, at: string, called: ReadonlySet<string>): G
   return { role: "tool", tool_call_id: id, content: failed === true ? `Error: ${text}` : text };
 }
 
-function assistantTurn(blocks: readonly Placed[], called: Set<string>, maxBytes: number): GivenMessage {
+function assistantTurn(blocks: readonly Placed[], called: Set<string>, maxBytes: number): Turn {
   const texts: string[] = [];
   const calls: GivenCall[] = [];
   for (const { block, at } of blocks) {
