@@ -45,7 +45,7 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "api-clients",
-    tests: ["responses-clients"],
+    tests: ["anthropic-clients", "ollama-clients", "responses-clients"],
     dependsOn: [
       "src/engine/simulated/**",
       "src/{grammar,http,scheduler,store,tasks}/**",

@@ -19,7 +19,7 @@ const BEARER = `Bearer ${REALM}`;
 const CHALLENGES = [`Basic ${REALM}, charset="UTF-8"`, BEARER];
 
 /** Answers whatever a hook or handler threw. */
-export function errorHandler({ log }: ServerParts) {
+export function errorHandler({ log }: Pick<ServerParts, "log">) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const error = toAltLasError(thrown);
     if (error === undefined || (error.status === 500 && !(error instanceof TaskFailure))) {
@@ -36,12 +36,17 @@ export function errorHandler({ log }: ServerParts) {
   };
 }
 
+/** What a head says of the content that comes behind it. */
+const OF_CONTENT = ["content-type", "content-length", "content-disposition"];
+
 /** @param caller undefined: not known yet, or none of the caller's business */
 function send(reply: FastifyReply, error: AltLasError, caller?: Caller): void {
   const { raw } = reply.request;
   if (!(error instanceof TaskFailure)) tellRefusal(error);
   const at = { target: raw.url, requestId: reply.request.id };
   const { status, body, headers } = failureFor(at, error, sentenceFor(error, caller));
+  // A stream may fail when the head of its answer is made. With what that head says, this could not be sent.
+  for (const name of OF_CONTENT) reply.removeHeader(name);
   reply.headers(headers);
   // A browser asks its user for a password when it is offered Basic, and a stream that ended is no reason to.
   if (status === 401) reply.header("www-authenticate", ticketOf(reply.request) === null ? CHALLENGES : BEARER);
