@@ -79,7 +79,6 @@ const PARTS: Omit<FeederParts, "feeding"> = {
     },
     answerOf: () => Promise.reject(new Error("nothing is answered here")),
   },
-  clock: { now: () => 0, ahead: 0 },
   log: pino({ level: "silent" }),
   pause: async () => {},
 };

@@ -101,6 +101,22 @@ async function endedLine(endpoint: string, body: object): Promise<BatchFileView>
   return endedBatch(server, "ada", id);
 }
 
+test("the priority of a batch is that of lines without one; what came of it stays when its tasks go", async () => {
+  const lines = [chatLine("a"), chatLine("b", { priority: "low" })];
+  const made = await makeBatch(server, "ada", lines, { priority: "high" });
+  const batch = await endedBatch(server, "ada", made.id);
+  const headers = { authorization: "Bearer altlas_ada" };
+  const { tasks } = await server.tasks(`?batch_id=${uuidOf(made)}`, headers);
+  assert.deepEqual(
+    Object.values(tasks).map(({ priority }) => priority),
+    ["low", "high"],
+  );
+  const [last] = Object.keys(tasks);
+  assert.equal((await server.request("DELETE", `/api/v1/task/${last}`, { headers })).status, 200);
+  assert.deepEqual(await batchNow(server, "ada", made.id), batch);
+  assert.equal((await resultsOf(server, "ada", batch.output_file_id)).length, 1);
+});
+
 test("other endpoints: completions, embeddings and responses", async () => {
   const completion = await endedLine("/v1/completions", { prompt: "once", max_tokens: 2 });
   const [completed] = await resultsOf(server, "ada", completion.output_file_id);

@@ -141,7 +141,8 @@ async function world(t: TestContext, lines: readonly (object | string)[]) {
     create: async () => {
       const window = { given: "1h", milliseconds: HOUR };
       const asked = { user: "ada", keyName: null, input, endpoint: CHAT, window, metadata: null, outputLifetime: null };
-      return (await batchFiles.create(asked)).file.id;
+      const priority = "low";
+      return (await batchFiles.create({ ...asked, priority })).file.id;
     },
     /** Lets so much time pass, for all who wait for it. */
     pass: (milliseconds: number): void => {

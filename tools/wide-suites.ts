@@ -115,6 +115,7 @@ export const SUITES: readonly Suite[] = [
     tests: [
       "e2e-api",
       "e2e-backup",
+      "e2e-batch-files",
       "e2e-command-line",
       "e2e-descriptors",
       "e2e-https",
@@ -127,7 +128,9 @@ export const SUITES: readonly Suite[] = [
       "e2e-small-heap",
       "live-server",
     ],
-    dependsOn: ["src/{auth,backup,cli,common,config,control,gpu,http,log,scheduler,store,tasks,webhooks}/**"],
+    dependsOn: [
+      "src/{auth,backup,batch-files,cli,common,config,control,files,gpu,http,log,scheduler,store,tasks,webhooks}/**",
+    ],
   },
   {
     name: "memory",

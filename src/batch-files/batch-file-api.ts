@@ -1,7 +1,7 @@
 /** Batches of files, for the rest of the server. */
 import { type FileInfo } from "../files/source.ts";
-import { type BatchFile, type BatchFileFilter } from "../store/batch-files.ts";
-import { type BatchSnapshot } from "../tasks/task-api.ts";
+import { type BatchFile, type BatchFileFilter, type BatchProgress } from "../store/batch-files.ts";
+import { type BatchState } from "../store/tasks.ts";
 
 /** What a client asks for. */
 export interface NewBatchFile {
@@ -11,6 +11,7 @@ export interface NewBatchFile {
   readonly endpoint: string;
   /** As it was given, and in milliseconds. */
   readonly window: { readonly given: string; readonly milliseconds: number };
+  readonly priority: BatchFile["priority"];
   readonly metadata: BatchFile["metadata"];
   /** Milliseconds; null: as long as tasks are kept. */
   readonly outputLifetime: number | null;
@@ -19,8 +20,15 @@ export interface NewBatchFile {
 /** One as it is now. */
 export interface BatchFileState {
   readonly file: BatchFile;
-  /** Its tasks; null: there are none, as its lines are being checked or were found wrong. */
-  readonly batch: BatchSnapshot | null;
+  /** null: its lines are being checked, or were found wrong. */
+  readonly progress: BatchProgress | null;
+}
+
+/** What is known of a batch once it has tasks. */
+export function progressOf({ batch, counts }: BatchState): BatchProgress {
+  const { completed, failed, canceled } = counts;
+  const { size, finishedAt, lines } = batch;
+  return { size, completed, failed, canceled, finishedAt, closed: lines?.closed ?? null };
 }
 
 export interface BatchFileApi {

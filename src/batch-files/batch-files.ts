@@ -8,7 +8,7 @@ import { Mutex } from "../common/mutex.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BatchFile, type BatchFileFilter } from "../store/batch-files.ts";
 import { StoreLost } from "../store/store.ts";
-import { type BatchFileApi, type BatchFileState, type NewBatchFile } from "./batch-file-api.ts";
+import { type BatchFileApi, type BatchFileState, type NewBatchFile, progressOf } from "./batch-file-api.ts";
 import { BatchRun } from "./batch-run.ts";
 import { type BatchFilesParts } from "./parts.ts";
 
@@ -56,7 +56,7 @@ export class BatchFiles implements BatchFileApi {
       throw new AltLasError("not_found", "The input file was removed.", { param: "input_file_id", cause: error });
     }
     this.#run(file);
-    return { file, batch: null };
+    return { file, progress: null };
   }
 
   async find(id: string): Promise<BatchFileState | null> {
@@ -73,9 +73,9 @@ export class BatchFiles implements BatchFileApi {
     return this.#turns.run(id, async () => {
       const state = await this.find(id);
       if (state === null) throw new AltLasError("not_found", "There is no such batch any more.");
-      const { file, batch } = state;
-      if (file.endedAt !== null || (batch !== null && batch.batch.finishedAt !== null)) throw hasEnded();
-      if (batch === null) return { file: await this.#cancelBefore(file), batch };
+      const { file, progress } = state;
+      if (file.endedAt !== null || (progress !== null && progress.finishedAt !== null)) throw hasEnded();
+      if (progress === null) return { file: await this.#cancelBefore(file), progress };
       await this.#parts.tasks.cancelMatching({ batchId: id, ids: undefined, user: undefined, status: undefined });
       return this.#stateOf(file);
     });
@@ -97,7 +97,9 @@ export class BatchFiles implements BatchFileApi {
   }
 
   async #stateOf(file: BatchFile): Promise<BatchFileState> {
-    return { file, batch: file.startedAt === null ? null : await this.#parts.tasks.batch(file.id) };
+    if (file.outcome !== null || file.startedAt === null) return { file, progress: file.outcome };
+    const batch = await this.#parts.tasks.batch(file.id);
+    return { file, progress: batch && progressOf(batch) };
   }
 
   #refuseTooMany(user: string): void {
@@ -107,7 +109,7 @@ export class BatchFiles implements BatchFileApi {
     throw new AltLasError("rate_limited", sentence);
   }
 
-  #newFile({ user, keyName, input, endpoint, window, metadata, outputLifetime }: NewBatchFile): BatchFile {
+  #newFile({ user, keyName, input, endpoint, window, priority, metadata, outputLifetime }: NewBatchFile): BatchFile {
     const { clock } = this.#parts;
     const now = clock.now();
     const createdAt = now + clock.ahead;
@@ -121,6 +123,7 @@ export class BatchFiles implements BatchFileApi {
       errorFile: randomUUIDv7(),
       endpoint,
       window: window.given,
+      priority,
       metadata,
       createdAt,
       expiresAt: createdAt + window.milliseconds,
@@ -130,6 +133,7 @@ export class BatchFiles implements BatchFileApi {
       canceledAt: null,
       failedAt: null,
       faults: [],
+      outcome: null,
       endedAt: null,
     };
   }

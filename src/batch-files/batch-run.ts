@@ -5,6 +5,7 @@ import { AltLasError } from "../errors.ts";
 import { type BatchFile, type LineFault } from "../store/batch-files.ts";
 import { type StoreRecord } from "../store/store.ts";
 import { type LinesClosed } from "../task.ts";
+import { progressOf } from "./batch-file-api.ts";
 import { type BatchFilesParts } from "./parts.ts";
 import { checkLines } from "./check.ts";
 import { Feeder, type FedBatch } from "./feeder.ts";
@@ -113,10 +114,10 @@ export class BatchRun {
   }
 
   #feedAll(batch: FedBatch, parts: AsyncIterable<readonly Line[]>): Promise<void> {
-    const { feeding, endpoints, clock, log, pause } = this.#parts;
+    const { feeding, endpoints, log, pause } = this.#parts;
     const endpoint = endpoints.byPath.get(batch.file.endpoint);
     if (endpoint === undefined) throw new Error(`no lines are taken for ${batch.file.endpoint}`);
-    return new Feeder({ feeding, endpoint, clock, log, pause }, batch, this.#signal).run(parts);
+    return new Feeder({ feeding, endpoint, log, pause }, batch, this.#signal).run(parts);
   }
 
   /** The lines to come cannot be read: they have failed. */
@@ -155,9 +156,11 @@ export class BatchRun {
     const { store, tasks, clock, log } = this.#parts;
     const [file, state] = [await this.#file(), await tasks.batch(this.#id)];
     if (file === null || state === null) return;
-    const { completed, failed, canceled } = state.counts;
+    const outcome = progressOf(state);
+    const { completed, failed, canceled } = outcome;
     const ended: BatchFile = {
       ...file,
+      outcome,
       endedAt: clock.now(),
       outputFile: completed > 0 ? file.outputFile : null,
       errorFile: failed + canceled > 0 ? file.errorFile : null,

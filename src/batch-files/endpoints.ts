@@ -1,5 +1,6 @@
 /** What the lines of a batch may ask for, as the feeder and the writer of results see it: the API's own rooms know the rest. */
 import { type Request } from "../request.ts";
+import { type BatchFile } from "../store/batch-files.ts";
 import { type StrategyName, type TaskInput } from "../task.ts";
 import { type ListedSnapshot } from "../tasks/task-api.ts";
 
@@ -30,10 +31,10 @@ export interface EndedLine {
 export interface LineEndpoint {
   /**
    * @param body an object; it may be changed
-   * @param user whose batch it is
+   * @param batch with the priority of lines that have none of their own
    * @throws {AltLasError} it is refused: `invalid_input`, `unsupported`, …
    */
-  readonly inputOf: (body: object, user: string) => Promise<LineInput>;
+  readonly inputOf: (body: object, batch: Pick<BatchFile, "user" | "priority">) => Promise<LineInput>;
   readonly answerOf: (line: EndedLine) => Promise<LineAnswer>;
 }
 

@@ -2,7 +2,7 @@
  * Gives the lines of one batch to the task book, as fast as that has room for them, from the place on that is on disk. A line that cannot be a
  * task is refused alone. A server that is full, or cannot write, or has no GPU now is waited for.
  */
-import { type Clock } from "../common/clock.ts";
+import { setImmediate as turn } from "node:timers/promises";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BatchFile, type LineFailure, type RefusedLine } from "../store/batch-files.ts";
 import { type StoreLog, StoreLost, type StoreRecord } from "../store/store.ts";
@@ -25,7 +25,6 @@ const LONGEST_PAUSE = 1000;
 export interface FeederParts {
   readonly feeding: FeedApi;
   readonly endpoint: LineEndpoint;
-  readonly clock: Clock;
   readonly log: StoreLog;
   /** Waits; for tests. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
@@ -99,6 +98,8 @@ export class Feeder {
     const first = this.#batch.size - this.#left;
     const prepared: Prepared[] = [];
     for (const [place, line] of lines.entries()) prepared.push(await this.#prepare(line, first + place));
+    // Others have their turn before the lines are made into tasks.
+    await turn();
     await this.#give(prepared);
   }
 
@@ -110,7 +111,7 @@ export class Feeder {
       const request = requestOf(line, file.endpoint);
       ({ customId } = request);
       if (this.#closed !== null) return { index, customId, end, task: null, failure: failureOf(this.#closed) };
-      const { input, strategy, pinnedGpuId, kept } = await this.#parts.endpoint.inputOf(request.body, file.user);
+      const { input, strategy, pinnedGpuId, kept } = await this.#parts.endpoint.inputOf(request.body, file);
       const note: LineNote = { api: "line", custom_id: customId, endpoint: file.endpoint, kept };
       const task = { index, input: { ...input, note: JSON.stringify(note) }, strategy, pinnedGpuId };
       return { index, customId, end, task };

@@ -1,5 +1,6 @@
 /* The port of batches that come from files: what was asked for, and the lines that became no tasks. Their tasks are as any others. */
 import type { ErrorCode } from "../errors.ts";
+import type { BatchLines, Priority } from "../task.ts";
 
 /** A batch whose lines come from a file. Times are Unix milliseconds, as they are shown, unless they are said to be others. */
 export interface BatchFile {
@@ -16,6 +17,8 @@ export interface BatchFile {
   readonly endpoint: string;
   /** As it was given, like `24h`. */
   readonly window: string;
+  /** Of its lines that have none of their own. */
+  readonly priority: Priority;
   readonly metadata: Readonly<Record<string, string>> | null;
   readonly createdAt: number;
   readonly expiresAt: number;
@@ -30,8 +33,23 @@ export interface BatchFile {
   /** When it failed as a whole, because of these faults. */
   readonly failedAt: number | null;
   readonly faults: readonly LineFault[];
+  /** What came of its lines, which stays when tasks are removed; null: they go on, or never began. */
+  readonly outcome: BatchProgress | null;
   /** When it had ended, whichever way, by the server's clock; null: it has not, or nobody has noted it yet. */
   readonly endedAt: number | null;
+}
+
+/** How far its lines are. */
+export interface BatchProgress {
+  /** Lines. */
+  readonly size: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly canceled: number;
+  /** null: some have not ended. */
+  readonly finishedAt: number | null;
+  /** As of `BatchLines`. */
+  readonly closed: BatchLines["closed"];
 }
 
 /** Why a file cannot be a batch. */

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import type { BatchFile, BatchFileRecord, LineFault, RefusedLine } from "../../src/store/batch-files.ts";
+import type { BatchFile, BatchFileRecord, BatchProgress, LineFault, RefusedLine } from "../../src/store/batch-files.ts";
 import { type Store } from "../../src/store/store.ts";
-import { type BatchLines, type Task } from "../../src/task.ts";
+import { type BatchLines, PRIORITIES, type Task } from "../../src/task.ts";
 import { cancel, type MakePlace, newBatch, newTask, opened } from "../helpers/store.ts";
 import { anyId, maybe, plain, text, time } from "./arbitraries.ts";
 import { NOW } from "./records.ts";
@@ -183,6 +183,7 @@ export function batchFile(fields: Partial<BatchFile> = {}): BatchFile {
     errorFile: randomUUID(),
     endpoint: "/v1/chat/completions",
     window: "24h",
+    priority: "low",
     metadata: null,
     createdAt: NOW,
     expiresAt: NOW + 1000,
@@ -192,6 +193,7 @@ export function batchFile(fields: Partial<BatchFile> = {}): BatchFile {
     canceledAt: null,
     failedAt: null,
     faults: [],
+    outcome: null,
     endedAt: null,
     ...fields,
   };
@@ -217,6 +219,7 @@ function anyBatchFile(): fc.Arbitrary<BatchFile> {
     errorFile: maybe(anyId()),
     endpoint: text(),
     window: text(),
+    priority: fc.constantFrom(...PRIORITIES),
     metadata: maybe(fc.dictionary(text(), text(), { noNullPrototype: true })),
     createdAt: time(),
     expiresAt: time(),
@@ -226,6 +229,19 @@ function anyBatchFile(): fc.Arbitrary<BatchFile> {
     canceledAt: maybe(time()),
     failedAt: maybe(time()),
     faults: fc.array(fault, { maxLength: 3 }),
+    outcome: maybe(anyProgress()),
     endedAt: maybe(time()),
+  });
+}
+
+function anyProgress(): fc.Arbitrary<BatchProgress> {
+  const why = fc.constantFrom("canceled" as const, "expired" as const, "failed" as const);
+  return plain<BatchProgress>({
+    size: fc.nat(),
+    completed: fc.nat(),
+    failed: fc.nat(),
+    canceled: fc.nat(),
+    finishedAt: maybe(time()),
+    closed: maybe(plain<NonNullable<BatchProgress["closed"]>>({ why, at: time() })),
   });
 }

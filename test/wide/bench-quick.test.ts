@@ -50,3 +50,16 @@ test("the quick benchmark of answers with a form compares them and their neighbo
   const speeds = [...said.matchAll(/^- .*speed of \d free ones beside .*, of free ones: ([\d.]+) /gm)];
   assert.ok(speeds.length === 2 && speeds.every(([, speed]) => Number(speed) > 0), said);
 });
+
+test("the quick benchmark of batches of files compares them with the same tasks in bodies", async (t) => {
+  const { said } = await runToEnd(t, "bench/main.ts", "batch-files", "--quick");
+  assert.deepEqual(said.match(/^## .*$/gm), ["## batch-files"], said);
+  const rates = [...said.matchAll(/^\| +(file|predict) \| +(\d+) \|/gm)].map(([, way, rate]) => [
+    way,
+    Number(rate) > 0,
+  ]);
+  assert.deepEqual(rates, [
+    ["file", true],
+    ["predict", true],
+  ]);
+});

@@ -1,8 +1,7 @@
 /** Batches of files as clients of OpenAI's API see them. */
 import { type BatchFileState } from "../../batch-files/batch-file-api.ts";
 import { shownFileId } from "../../files/ids.ts";
-import { type BatchFile } from "../../store/batch-files.ts";
-import { type BatchSnapshot } from "../../tasks/task-api.ts";
+import { type BatchFile, type BatchProgress } from "../../store/batch-files.ts";
 import { type BatchFileStatus, type BatchFileView } from "../schemas/batch-files.ts";
 import { secondsOf } from "./calls.ts";
 
@@ -17,9 +16,9 @@ export function batchIdOf(shown: string): string | null {
   return SHOWN.exec(shown.toLowerCase())?.slice(1).join("-") ?? null;
 }
 
-export function viewOfBatchFile({ file, batch }: BatchFileState): BatchFileView {
-  const status = statusOf(file, batch);
-  const { completed = 0, failed = 0, canceled = 0 } = batch?.counts ?? {};
+export function viewOfBatchFile({ file, progress }: BatchFileState): BatchFileView {
+  const status = statusOf(file, progress);
+  const { size = 0, completed = 0, failed = 0, canceled = 0 } = progress ?? {};
   return {
     id: shownBatchId(file.id),
     object: "batch",
@@ -32,21 +31,21 @@ export function viewOfBatchFile({ file, batch }: BatchFileState): BatchFileView 
     error_file_id: failed + canceled > 0 ? fileIdOrNull(file.errorFile) : null,
     created_at: secondsOf(file.createdAt),
     expires_at: secondsOf(file.expiresAt),
-    ...timesOf(file, batch, status),
-    request_counts: { total: batch?.batch.size ?? 0, completed, failed },
+    ...timesOf(file, progress, status),
+    request_counts: { total: size, completed, failed },
     metadata: file.metadata,
   };
 }
 
-function statusOf(file: BatchFile, batch: BatchSnapshot | null): BatchFileStatus {
+function statusOf(file: BatchFile, progress: BatchProgress | null): BatchFileStatus {
   if (file.failedAt !== null) return "failed";
   if (file.canceledAt !== null) return "cancelled";
   if (file.startedAt === null) return "validating";
-  // Its tasks were removed, one by one.
-  if (batch === null) return "completed";
-  const { lines, finishedAt } = batch.batch;
+  // Its tasks were removed before its end was noted.
+  if (progress === null) return "completed";
+  const { closed, finishedAt } = progress;
   const isOver = finishedAt !== null;
-  switch (lines?.closed?.why) {
+  switch (closed?.why) {
     case "canceled":
       return isOver ? "cancelled" : "cancelling";
     case "expired":
@@ -64,9 +63,8 @@ type Times = Pick<
   "in_progress_at" | "finalizing_at" | "completed_at" | "failed_at" | "expired_at" | "cancelling_at" | "cancelled_at"
 >;
 
-function timesOf(file: BatchFile, batch: BatchSnapshot | null, status: BatchFileStatus): Times {
-  const finishedAt = batch?.batch.finishedAt ?? null;
-  const closed = batch?.batch.lines?.closed ?? null;
+function timesOf(file: BatchFile, progress: BatchProgress | null, status: BatchFileStatus): Times {
+  const { finishedAt = null, closed = null } = progress ?? {};
   const isCanceled = status === "cancelled" || status === "cancelling";
   return {
     in_progress_at: secondsOrNull(file.startedAt),

@@ -61,6 +61,7 @@ function createRoute(app: FastifyInstance, parts: ServerParts): void {
         input,
         endpoint: body.endpoint,
         window: { given: body.completion_window, milliseconds: windowOf(body.completion_window) },
+        priority: body.priority,
         metadata,
         outputLifetime: expiry === undefined ? null : expiry.seconds * 1000,
       });

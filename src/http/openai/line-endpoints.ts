@@ -7,7 +7,7 @@ import {
   type LineInput,
 } from "../../batch-files/endpoints.ts";
 import { AltLasError, type ErrorCode } from "../../errors.ts";
-import { type TaskInput } from "../../task.ts";
+import { type Priority, type TaskInput } from "../../task.ts";
 import { checkSchemas, mayHaveSchemas } from "../form-check.ts";
 import { noted } from "../given.ts";
 import { jsonLine } from "../json-line.ts";
@@ -123,7 +123,8 @@ function endpointOf<Body extends SharedFields>(
   means: Means<Body>,
 ): LineEndpoint {
   return {
-    inputOf: (body, user) => inputOf(parts, means, { schema: means.schema(schemas()), body, user }),
+    inputOf: (body, { user, priority }) =>
+      inputOf(parts, means, { schema: means.schema(schemas()), body, user, priority }),
     answerOf: async (line) => answerOf(line, means),
   };
 }
@@ -132,16 +133,16 @@ interface GivenLine {
   readonly schema: object;
   readonly body: object;
   readonly user: string;
+  readonly priority: Priority;
 }
 
 async function inputOf<Body extends SharedFields>(
   parts: Parts,
   { refuse, inputs, kept }: Means<Body>,
-  { schema, body: given, user }: GivenLine,
+  { schema, body: given, user, priority }: GivenLine,
 ): Promise<LineInput> {
   const fields = given as Record<string, unknown>;
-  // Whoever sends a file can wait; a line may say otherwise.
-  fields["priority"] ??= "low";
+  fields["priority"] ??= priority;
   const body = checkedBody<Body>(schema, noted(given));
   refuse?.(body);
   const [input] = (await inputs(body, parts, user)) as [TaskInput];

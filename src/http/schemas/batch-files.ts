@@ -1,6 +1,7 @@
 /** Batches of OpenAI's API: lines of a file. */
 import { Type, type Static } from "typebox";
 import { MOST_LINES } from "../../batch-files/check.ts";
+import { PRIORITIES } from "../../task.ts";
 import { closed, ID_EXAMPLE, oneOf, shared } from "./common.ts";
 import { FILE_ID_EXAMPLE } from "./files.ts";
 
@@ -30,6 +31,10 @@ export const BatchFileBody = Type.Object(
       pattern: WINDOW,
       allowed: 'a time like "24h", "90m" or "7d", of two weeks at most',
       description: "What has not ended by then expires.",
+    }),
+    priority: oneOf(PRIORITIES, {
+      default: "low",
+      description: "Among the caller's own tasks, of lines whose bodies have none.",
     }),
     metadata: Type.Optional(
       Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: LONGEST_VALUE }), {
