@@ -137,6 +137,27 @@ test("bytes that a new database finds belong to another one, and are put aside",
   assert.deepEqual(world.names.length, 1);
 });
 
+test("a folder that cannot be used is told, and refuses files until the next start", async (t) => {
+  const world = await World.open(t);
+  writeFileSync(join(world.dataDir, "files"), "no folder");
+  const files = await world.restart();
+  const refused = { code: "store_unavailable", message: /^The folder of uploaded files cannot be used/ };
+  await assert.rejects(world.upload("x"), refused);
+  await assert.rejects(files.removeDue({ keptBefore: 0, now: 0, gap: null }), refused);
+  await files.stop();
+});
+
+test("a data directory that is gone is not made again", async (t) => {
+  const world = await World.open(t);
+  rmSync(world.dataDir, { recursive: true });
+  await assert.rejects(world.upload("x"), {
+    code: "store_unavailable",
+    message: /^The file cannot be written \(ENOENT\)/,
+  });
+  assert.ok(!existsSync(world.dataDir));
+  mkdirSync(world.dataDir);
+});
+
 test("what fails in the middle leaves nothing behind, and takes no room", async (t) => {
   const world = await World.open(t);
   const broken = new Error("the form broke off");

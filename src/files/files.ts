@@ -6,7 +6,7 @@
  *  2. All changes of rows follow each other: no upload finds a file to be the same as one that is being removed.
  */
 import { randomUUIDv7 } from "node:crypto";
-import { mkdir, open, rm, stat } from "node:fs/promises";
+import { open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
@@ -67,10 +67,12 @@ export class Files implements FileSource {
    * @param isNew whether its database was made by this start: bytes that are there are another's
    */
   start(isNew: boolean): Promise<void> {
-    this.#ready = this.#start(isNew);
-    return this.#ready.catch((error: unknown) =>
-      this.#parts.log.error({ reason: messageOf(error) }, "uploaded files could not be looked through"),
-    );
+    this.#ready = this.#start(isNew).catch((error: unknown) => {
+      this.#parts.log.error({ reason: messageOf(error) }, "uploaded files could not be looked through");
+      if (error instanceof AltLasError) throw error;
+      throw new AltLasError("store_unavailable", "The folder of uploaded files cannot be used; the log says why.");
+    });
+    return this.#ready.catch(() => undefined);
   }
 
   /** Ends the uploads under way; resolves when nothing of them is left. */
@@ -85,7 +87,7 @@ export class Files implements FileSource {
    * Takes a file while it comes, and calls `work` to write it.
    * @param given is aborted when it is to be given up, for the reason that its client is told; a stop of the server aborts it, too
    * @param work writes all of it, and returns what its client says of it
-   * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; as `Upload`; what `work` throws
+   * @throws {AltLasError} `rate_limited`, `overloaded`: too many at once; `draining`; as `Upload`. What `work` throws
    */
   async receive(
     user: string,
@@ -95,7 +97,6 @@ export class Files implements FileSource {
     this.#begin(user, given);
     try {
       await this.#ready;
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       await using upload = await Upload.begin({
         path: join(this.#folder, `${randomUUIDv7()}${PARTIAL}`),
         maxBytes: this.#parts.live.config.limits.max_file_bytes,
@@ -128,8 +129,11 @@ export class Files implements FileSource {
 
   async open({ id, bytes }: FileInfo, from = 0): Promise<FileContent> {
     const path = this.#pathOf(id);
-    const handle = await open(path, "r").catch((error: unknown) => {
-      throw this.#lost(id, messageOf(error));
+    const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") throw this.#lost(id, messageOf(error));
+      throw new AltLasError("store_unavailable", `${shownFileId(id)} cannot be read now (${error.code}).`, {
+        cause: error,
+      });
     });
     const { size } = await handle.stat();
     if (size !== bytes) {
@@ -140,6 +144,7 @@ export class Files implements FileSource {
   }
 
   async remove({ id, user, bytes }: FileInfo): Promise<void> {
+    await this.#ready;
     await this.#changes.run("", async () => {
       const done = await this.#remove(id, user, bytes);
       if (done === "absent") throw new AltLasError("not_found", `There is no file ${shownFileId(id)} any more.`);
@@ -149,6 +154,8 @@ export class Files implements FileSource {
 
   /** Removes files that have been kept long enough, in one small step. @returns whether there may be more */
   async removeDue(limits: FileLimits): Promise<boolean> {
+    // What is not counted yet cannot be given back.
+    await this.#ready;
     return this.#changes.run("", async () => {
       const due = await this.#parts.store.files.due(limits, STEP);
       for (const { id, user, bytes } of due) await this.#remove(id, user, bytes);

@@ -2,6 +2,7 @@
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
+import { messageOf } from "../errors.ts";
 import { type FileStore } from "../store/files.ts";
 import { type StoreLog } from "../store/store.ts";
 
@@ -31,10 +32,17 @@ export async function tidy({ files, folder, isNew, log }: TidyParts): Promise<vo
   if (isNew && found.size > 0) return putAside(folder, log);
   const lost: string[] = [];
   for await (const id of idsOf(files)) if (!found.delete(id)) lost.push(id);
-  for (const name of found) await rm(join(folder, name), { force: true });
+  for (const name of found) await removeLeft(join(folder, name), log);
   if (lost.length === 0) return;
   const about = { files: lost.length, folder, ids: lost.slice(0, MOST_NAMED) };
   log.warn(about, "the bytes of files are lost: they were moved or deleted while no server ran");
+}
+
+/** What cannot be removed keeps no upload from its place. */
+async function removeLeft(path: string, log: StoreLog): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) =>
+    log.warn({ path, reason: messageOf(error) }, "bytes that belong to no file could not be removed"),
+  );
 }
 
 async function putAside(folder: string, log: StoreLog): Promise<void> {

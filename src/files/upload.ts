@@ -1,7 +1,7 @@
 /** A file on its way to the disk: hashed as it comes, and nothing of it is left when it does not arrive. */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AltLasError, messageOf } from "../errors.ts";
 import { shownSize } from "../common/sizes.ts";
@@ -41,7 +41,10 @@ export class Upload implements AsyncDisposable {
   /** @throws {AltLasError} `store_unavailable` */
   static async begin(options: UploadOptions): Promise<Upload> {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    return new Upload(options, await onDisk(() => open(options.path, flags, 0o600)));
+    return onDisk(async () => {
+      await makeFolder(dirname(options.path));
+      return new Upload(options, await open(options.path, flags, 0o600));
+    });
   }
 
   /** @throws {AltLasError} `body_too_large`; `rate_limited`, `files_full` (`FileRoom`); `store_unavailable`; why it is given up */
@@ -120,6 +123,17 @@ async function onDisk<T>(work: () => Promise<T>): Promise<T> {
     const why = isFull ? "The disk is full" : `The file cannot be written (${code ?? messageOf(error)})`;
     throw new AltLasError("store_unavailable", `${why}. Nothing of it is kept.`, { cause: error });
   }
+}
+
+/** Not those around it: a data directory that went away must not come back empty. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return;
+    throw error;
+  }
+  await syncNames(dirname(path));
 }
 
 /** As `syncFolder`, without holding up anybody else. */
