@@ -57,7 +57,10 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: B
     readBody(request, payload, limits.maxBytes, room, (error, body) => {
       if (body === null) return done(error);
       try {
-        done(null, parseJson(body, limits.maxParts() + (request.routeOptions.config.moreParts ?? 0)));
+        const usual = limits.maxParts();
+        // Nothing has more parts than bytes.
+        const more = body.length <= usual ? 0 : (request.routeOptions.config.moreParts ?? 0);
+        done(null, parseJson(body, usual + more));
       } catch (thrown) {
         done(thrown as Error);
       }

@@ -10,11 +10,12 @@ const PRINTABLE_ASCII = /^[\x20-\x7e]{1,255}$/;
  * The client's own name for its request, with what says whether another request is the same; null: it gave none.
  * @throws {AltLasError} `invalid_input`: it cannot be a key
  */
-export function idempotencyOf({ headers, body, params, routeOptions }: FastifyRequest): SubmitOptions["idempotency"] {
-  const given = headers["idempotency-key"];
+export function idempotencyOf(request: FastifyRequest): SubmitOptions["idempotency"] {
+  const given = request.headers["idempotency-key"];
   if (given === undefined) return null;
   const key = String(given);
   if (!PRINTABLE_ASCII.test(key)) throw new AltLasError("invalid_input", unfit(key));
+  const { params, body, routeOptions } = request;
   return { key, fingerprint: fingerprint(`POST ${routeOptions.url}`, params, body) };
 }
 

@@ -6,9 +6,10 @@ import { onceClosed } from "./closing.ts";
 
 /** Call it before other hooks are added: requests that those refuse are told, too. */
 export function tellRequests(app: FastifyInstance): void {
-  app.addHook("onRequest", ({ raw: request, routeOptions }, { raw }, done) => {
+  app.addHook("onRequest", (asked, { raw }, done) => {
     if (!REQUEST_BEGAN.isHeard && !REQUEST_ENDED.isHeard) return done();
-    const { url: route } = routeOptions;
+    const { raw: request } = asked;
+    const { url: route } = asked.routeOptions;
     REQUEST_BEGAN.publish({ request, route });
     onceClosed(raw, () => REQUEST_ENDED.publish({ request, route, status: raw.statusCode }));
     done();

@@ -3,7 +3,7 @@
  * a task to the free slot with most of its prompt, else to the slot that has been free for longest. The result is a guess, and only good
  * for a preference: engines may do otherwise, and equal hashes pass for equal texts.
  */
-import { InFlight } from "../common/in-flight.ts";
+import { InFlight, takeOut } from "../common/in-flight.ts";
 import { BLOCK, type Chain } from "../request.ts";
 import { type Task } from "../task.ts";
 
@@ -114,7 +114,7 @@ class Holders<Holder> {
         this.#byHash.set(hash, [holder]);
         continue;
       }
-      remove(holders, holder);
+      takeOut(holders, holder);
       holders.push(holder);
       if (holders.length > MOST_HOLDERS) holders.shift();
     }
@@ -128,15 +128,10 @@ class Holders<Holder> {
       if (kept.some((other) => other[index] === hash)) return;
       const holders = this.#byHash.get(hash);
       if (holders === undefined) continue;
-      remove(holders, holder);
+      takeOut(holders, holder);
       if (holders.length === 0) this.#byHash.delete(hash);
     }
   }
-}
-
-function remove<Holder>(holders: Holder[], holder: Holder): void {
-  const place = holders.indexOf(holder);
-  if (place !== -1) holders.splice(place, 1);
 }
 
 /** The index of the chain that has most in common with another, the first of equals; -1: none has anything in common. */

@@ -1,3 +1,4 @@
+import { takeOut } from "../common/in-flight.ts";
 import { type Task } from "../task.ts";
 
 /** The tasks that run on one instance, in the order of their starts. */
@@ -25,11 +26,7 @@ export class Running implements RunningTasks {
 
   /** @returns whether it was there */
   delete(task: Task): boolean {
-    const place = this.#tasks.indexOf(task);
-    if (place === -1) return false;
-    this.#tasks.copyWithin(place, place + 1);
-    this.#tasks.pop();
-    return true;
+    return takeOut(this.#tasks, task);
   }
 
   [Symbol.iterator](): Iterator<Task> {

@@ -8,6 +8,7 @@
  *  3. Time in which no task runs is nobody's. So the shares of all tasks add up to the time in which any runs there, however each ends.
  *  4. A health check costs nobody anything, and a task whose request is still being read uses nothing yet.
  */
+import { takeOut } from "../../common/in-flight.ts";
 import { type Energy } from "../card/energy.ts";
 import { addUp, type Run } from "./run.ts";
 
@@ -35,11 +36,7 @@ export class Meter {
   /** A run has left; the time until then is shared. */
   left(run: Run): void {
     addUp(run);
-    const place = this.#runs.indexOf(run);
-    if (place === -1) return;
-    this.#runs.copyWithin(place, place + 1);
-    this.#runs.pop();
-    if (this.#runs.length === 0) this.#energy?.ends(this.#since);
+    if (takeOut(this.#runs, run) && this.#runs.length === 0) this.#energy?.ends(this.#since);
   }
 
   /** All runs leave. @param now milliseconds */
