@@ -193,6 +193,34 @@ test("what would change the answer and cannot be honoured is refused by name", a
   }
 });
 
+test("routes that change which models there are say what does so here", async (t) => {
+  const { app } = ollamaServer(t);
+  for (const [method, url, instead] of [
+    ["POST", "/api/pull", /POST \/api\/v1\/models/],
+    ["POST", "/api/create", /GGUF/],
+    ["POST", "/api/copy", /aliases/],
+    ["DELETE", "/api/delete", /alt-las rm/],
+  ] as const) {
+    const response = await app.inject({ method, url, headers: AS.admin, payload: '{"model":"x"}' });
+    assert.equal(response.statusCode, 400);
+    assert.match(response.json<{ error: string }>().error, instead);
+  }
+});
+
+test("sentences about a form are about the field that its client knows", async (t) => {
+  const { ask } = ollamaServer(t);
+  const format = { type: "string", pattern: "(" };
+  const refused = await ask("/api/chat", { model: "a model", messages: MESSAGES, format });
+  assert.match(refused.json<{ error: string }>().error, /^format at \/pattern cannot be used/);
+  const { headers } = await ask("/api/chat", {
+    model: "a model",
+    messages: MESSAGES,
+    stream: false,
+    format: { type: "object", requierd: ["x"] },
+  });
+  assert.match(String(headers["x-warning"]), /^format at /);
+});
+
 test("empty and null fields refuse nothing", async (t) => {
   const { submitted } = ollamaServer(t);
   await submitted("/api/generate", { prompt: "x", suffix: "", template: "", context: [], images: [], format: "" });

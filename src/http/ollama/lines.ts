@@ -8,6 +8,7 @@ import { type OllamaFrame } from "../schemas/ollama-answers.ts";
 import { timingOf } from "../use-views.ts";
 import { viewOfToken } from "../views.ts";
 import { viewOfCalls } from "./messages.ts";
+import { inItsWords } from "./words.ts";
 
 const NDJSON = "application/x-ndjson; charset=utf-8";
 
@@ -35,7 +36,7 @@ export function lineStream(options: LineOptions): StreamKind {
     // Empty lines and comments, other than in event streams, break clients.
     ping: pieceLine(options, NOTHING),
     begin: () => new Lines(options),
-    failure: ({ code }, sentence) => `${jsonLine({ error: sentence, code })}\n`,
+    failure: ({ code }, sentence) => `${jsonLine({ error: inItsWords(sentence), code })}\n`,
   };
 }
 

@@ -13,6 +13,7 @@ import { viewOfToken } from "../views.ts";
 import { warnOfNothing } from "./fields.ts";
 import { emptyFrame, frameOf, lineStream, type Said, wholeOf } from "./lines.ts";
 import { loadOrUnload } from "./residence.ts";
+import { failureInItsWords, warnInItsWords } from "./words.ts";
 
 type TextBody = OllamaText & Omit<SharedFields, "model"> & { readonly model: string };
 
@@ -38,7 +39,15 @@ interface Asked<Fields extends object> {
 }
 
 /** @throws {AltLasError} the call has failed before its answer began */
-export async function answer<Fields extends object>(
+export async function answer<Fields extends object>(asking: Asking, asked: Asked<Fields>) {
+  try {
+    return await answerTo(asking, asked);
+  } catch (error) {
+    throw failureInItsWords(error);
+  }
+}
+
+async function answerTo<Fields extends object>(
   { parts, pings, request, reply }: Asking,
   { isEmpty, input, fields }: Asked<Fields>,
 ): Promise<(OllamaFrame & Fields) | FastifyReply | undefined> {
@@ -51,6 +60,7 @@ export async function answer<Fields extends object>(
     warnOfNothing(parts, reply, request.body);
     return submitCall(parts, request, reply, [input()]);
   });
+  warnInItsWords(reply);
   const thinks = think !== false;
   if (stream) {
     await new AnswerStream(reply, call, lineStream({ model, thinks, fields })).start(parts, pings);
@@ -59,6 +69,7 @@ export async function answer<Fields extends object>(
   const tasks = await endOf(parts, call, reply);
   if (tasks === null) return reply;
   const [task] = tasks as [Done];
+  warnInItsWords(reply);
   return { ...frameOf(model, task), ...fields(wholeOf(task, thinks)), ...logprobsOf(task) };
 }
 

@@ -11,6 +11,7 @@ import { ollamaChatRoute } from "./chat.ts";
 import { ollamaEmbeddingsRoute, ollamaEmbedRoute } from "./embed.ts";
 import { ollamaGenerateRoute } from "./generate.ts";
 import { ollamaModelRoutes } from "./models.ts";
+import { unservedRoutes } from "./unserved.ts";
 
 export const OLLAMA_PATH = "/api";
 
@@ -28,6 +29,7 @@ export function ollamaRoutes(app: FastifyInstance, parts: ServerParts, pings: Pi
   ollamaEmbeddingsRoute(app, parts, schemas);
   ollamaModelRoutes(app, parts);
   versionRoute(app, parts);
+  unservedRoutes(app);
 }
 
 function versionRoute(app: FastifyInstance, { version }: ServerParts): void {
