@@ -5,7 +5,17 @@ import { type ModelStatus } from "../src/gpu/models.ts";
 import { TO_THE_END } from "../src/request.ts";
 import { type TaskInput } from "../src/task.ts";
 import { nameMeant, tagged } from "../src/http/ollama/names.ts";
-import { aCompletedTask, AS, FakeRun, ID, MODEL, testConfig, testServer } from "./helpers/http.ts";
+import {
+  aCompletedTask,
+  AS,
+  CPU_DEVICE,
+  FakeRun,
+  ID,
+  listening,
+  MODEL,
+  testConfig,
+  testServer,
+} from "./helpers/http.ts";
 
 const CONFIG = "api: { ollama: true }";
 
@@ -303,6 +313,52 @@ test("an answer that fails after it began ends with a line that has the error; w
     lines.map(({ message, error }) => message ?? error),
     [{ role: "assistant", content: "", thinking: "hm" }, { role: "assistant", content: "Hello" }, "It broke."],
   );
+});
+
+test("a client that leaves in the middle of an answer has its task canceled", async (t) => {
+  const { tasks, app } = ollamaServer(t);
+  const run = new FakeRun();
+  tasks.runs.set(ID, run);
+  run.once("followed", () => run.place(1, 0, "Hello"));
+  const canceled = new Promise<string>((resolve) => (tasks.onCancel = resolve));
+  const port = await listening(app);
+  const leaving = new AbortController();
+  const response = await fetch(`http://127.0.0.1:${port}/api/generate`, {
+    method: "POST",
+    headers: AS.user,
+    body: JSON.stringify({ model: "a model", prompt: "x" }),
+    signal: leaving.signal,
+  });
+  const { value } = await response.body!.getReader().read();
+  assert.match(Buffer.from(value!).toString(), /"response":"Hello"/);
+  leaving.abort();
+  assert.equal(await canceled, ID);
+});
+
+test("models that are loaded are told with what they take of GPUs, and when they go", async (t) => {
+  const { app, state } = ollamaServer(t);
+  const running = async () =>
+    (await app.inject({ url: "/api/ps", headers: AS.user })).json<{ models: Record<string, unknown>[] }>().models;
+  const [{ digest, ...model } = {}] = await running();
+  assert.match(String(digest), /^[0-9a-f]{64}$/);
+  assert.deepEqual(model, {
+    name: "a model:latest",
+    model: "a model:latest",
+    size: 3_500_000_000,
+    size_vram: 3_500_000_000,
+    context_length: 8192,
+    expires_at: "2300-01-01T00:00:00.000Z",
+    details: {
+      parent_model: "",
+      format: "gguf",
+      family: "",
+      families: [],
+      parameter_size: "",
+      quantization_level: "Q4",
+    },
+  });
+  state.gpus = [CPU_DEVICE];
+  assert.deepEqual(await running(), []);
 });
 
 test("with think: false what the model wrote for itself is left out", async (t) => {
