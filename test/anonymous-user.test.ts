@@ -35,6 +35,7 @@ const WITHOUT_PROXY: readonly [what: string, request: InjectOptions, is: string 
   ["a proxy of another kind", { headers: { forwarded: "for=203.0.113.9" } }, 401],
   ["nginx with its own header", { headers: { "x-real-ip": "203.0.113.9" } }, 401],
   ["a proxy that says no more than that it is one", { headers: { via: "1.1 proxy" } }, 401],
+  ["a webhook that a user has sent here", { headers: { "webhook-id": "msg_1" } }, 401],
   ["a page under a name of its own that leads here", { headers: { host: "evil.example:8642" } }, 401],
   ["the same with a host in the target", { url: `http://evil.example${API}/me` }, 401],
   ["a foreign page, by what its browser knows", { headers: { "sec-fetch-site": "cross-site" } }, 401],

@@ -4,12 +4,21 @@ import ipaddr from "ipaddr.js";
 import { isLoopback } from "../config/config.ts";
 import { isForeignPage } from "./cross-origin.ts";
 
-/** Whoever sends one of these asks for somebody else. */
-const FORWARDING = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+/** Whoever sends one of these asks for somebody else: a proxy for its clients, a server's webhook for whoever has wished for it. */
+const FOR_OTHERS = [
+  "forwarded",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-real-ip",
+  "webhook-id",
+];
 
 /**
  *  1. The connection is from a loopback address.
- *  2. No proxy has passed it on, whether it is a trusted one or not: its clients may be anywhere.
+ *  2. No proxy has passed it on, whether it is a trusted one or not: its clients may be anywhere. Nor is it a webhook, whose address is a
+ *     user's.
  *  3. It is addressed to this machine by a name that is nobody else's: a page could call under a name of its own that leads here.
  *  4. It is from no web page but those that the configuration names one by one.
  *
@@ -19,7 +28,7 @@ export function isOfOwnMachine(request: FastifyRequest, pages: readonly string[]
   const { socket, headers } = request.raw;
   return (
     isLoopbackPeer(socket.remoteAddress ?? "") &&
-    FORWARDING.every((name) => headers[name] === undefined) &&
+    FOR_OTHERS.every((name) => headers[name] === undefined) &&
     foreignNameIn(request) === undefined &&
     !isForeignPage(request, pages)
   );
