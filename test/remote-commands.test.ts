@@ -169,6 +169,54 @@ test("an answer of another form than was asked for is told beside it, also where
   }
 });
 
+test("predict offers tools, and prints the calls behind the text", async (t) => {
+  const file = join(temporaryFolder(t), "tools.json");
+  const tool = { type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } };
+  for (const tools of [tool, [tool]]) {
+    writeFileSync(file, JSON.stringify(tools));
+    const { code, stdout } = await ask("predict", "call weather", "--tools", file, "--max-length", "500");
+    assert.equal(code, 0);
+    assert.match(stdout, /^weather\(\{.*\}\)$/ms);
+  }
+  for (const [text, why] of [
+    ["1", /--tools .*tools\.json: it must be a list of tools, or one, which is an object; it has 1/],
+    ["[1]", /tools\[0\] must be an object with type and function/],
+  ] as const) {
+    writeFileSync(file, text);
+    const { code, stderr } = await ask("predict", "hello", "--tools", file);
+    assert.equal(code, 1);
+    assert.match(stderr, why);
+  }
+});
+
+test("predict tells how probable each token was, beside the text", async () => {
+  const { code, stdout, stderr } = await ask("predict", "hello", "--logprobs", "2", "--max-length", "3");
+  assert.equal(code, 0);
+  const lines = stderr.trimEnd().split("\n");
+  assert.equal(lines.length, 3);
+  const tokens = lines.map((line) => /^("(?:[^"\\]|\\.)*") +\d+\.\d\d %(?: {2}".*" \d+\.\d\d %){2}$/.exec(line)?.[1]);
+  assert.equal(
+    tokens
+      .map((token) => JSON.parse(token!) as string)
+      .join("")
+      .trim(),
+    stdout.trim(),
+  );
+  const refused = await ask("predict", "hello", "--logprobs", "21");
+  assert.deepEqual([refused.code, /logprobs must be/.test(refused.stderr)], [1, true]);
+});
+
+test("a strict schema is refused where it cannot be made sure of, and strict is nothing without a schema", async (t) => {
+  const file = join(temporaryFolder(t), "schema.json");
+  writeFileSync(file, JSON.stringify({ type: "array", uniqueItems: true }));
+  const strict = await ask("predict", "hello", "--schema", file, "--strict");
+  assert.equal(strict.code, 1);
+  assert.match(strict.stderr, /cannot be made sure of/);
+  const alone = await ask("predict", "hello", "--strict");
+  assert.equal(alone.code, 1);
+  assert.match(alone.stderr, /option '--strict' needs option '--schema <file>'/);
+});
+
 test("predict without waiting prints the task's id, or with --json what the server answers", async () => {
   const { stdout } = await ask("predict", "hello", "--no-wait");
   assert.equal((await server.ended(stdout.trim())).status, "completed");

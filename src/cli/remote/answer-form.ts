@@ -1,31 +1,61 @@
-/** The form that an answer was asked to have: what `predict` sends of it, and what it tells of an answer that has another. */
+/** What an answer was asked to be beside a text: what `predict` sends of it, and what it tells of an answer that is something else. */
 import { readFileSync } from "node:fs";
 import { type TaskView } from "../../http/schemas/tasks.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { shown } from "../../common/validation.ts";
 
+export interface FormFlags {
+  readonly jsonObject?: boolean;
+  /** A file. */
+  readonly schema?: string;
+  readonly strict?: boolean;
+  /** A file. */
+  readonly tools?: string;
+}
+
 /**
- * The form that the answer must have, as the API takes it; undefined: any.
- * @param flags `schema` names a file
- * @throws {AltLasError} `bad_config`: there is no such file, or no schema in it
+ * What an answer has to be, by the fields of the API that say it.
+ * @throws {AltLasError} `bad_config`: a file is not there, or has something else in it
  */
-export function formatIn({ jsonObject, schema: file }: { jsonObject?: boolean; schema?: string }): object | undefined {
-  if (file === undefined) return jsonObject === true ? { type: "json_object" } : undefined;
-  return { type: "json_schema", json_schema: { name: "answer", schema: schemaIn(file) } };
+export function formIn({ jsonObject, schema, strict, tools }: FormFlags): {
+  readonly response_format?: object;
+  readonly tools?: readonly unknown[];
+} {
+  return {
+    ...(jsonObject === true && { response_format: { type: "json_object" } }),
+    ...(schema !== undefined && {
+      response_format: {
+        type: "json_schema",
+        json_schema: { name: "answer", schema: schemaIn(schema), ...(strict === true && { strict }) },
+      },
+    }),
+    ...(tools !== undefined && { tools: toolsIn(tools) }),
+  };
 }
 
 function schemaIn(file: string): object {
-  const refused = (why: string, cause?: unknown): AltLasError =>
-    new AltLasError("bad_config", `--schema ${file}: ${why}`, { cause });
-  const schema = ((): unknown => {
-    try {
-      return JSON.parse(readFileSync(file, "utf8"));
-    } catch (error) {
-      throw refused(whyUnread(error), error);
-    }
-  })();
+  const schema = jsonIn("--schema", file);
   if (typeof schema === "object" && schema !== null && !Array.isArray(schema)) return schema;
-  throw refused(`it must be a JSON schema, which is an object; it has ${shown(schema)}.`);
+  throw refused("--schema", file, `it must be a JSON schema, which is an object; it has ${shown(schema)}.`);
+}
+
+/** Of one tool or several; the server says what is wrong with one. */
+function toolsIn(file: string): readonly unknown[] {
+  const tools = jsonIn("--tools", file);
+  if (typeof tools === "object" && tools !== null) return Array.isArray(tools) ? tools : [tools];
+  throw refused("--tools", file, `it must be a list of tools, or one, which is an object; it has ${shown(tools)}.`);
+}
+
+function jsonIn(flag: string, file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw refused(flag, file, whyUnread(error), error);
+  }
+}
+
+function refused(flag: string, file: string, why: string, cause?: unknown): AltLasError {
+  return new AltLasError("bad_config", `${flag} ${file}: ${why}`, { cause });
 }
 
 function whyUnread(error: unknown): string {

@@ -4,6 +4,7 @@ import { type Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { loadConfig } from "../../config/config.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
+import { type FormFlags } from "./answer-form.ts";
 import { readKey, type Remote, serverUrl } from "./client.ts";
 import { type MaybeTerminal, type Terminal, terminalOf } from "./terminal.ts";
 
@@ -134,7 +135,7 @@ function addTask(cli: Command, io: RemoteIo): void {
     });
 }
 
-interface PredictFlags extends RemoteFlags {
+interface PredictFlags extends RemoteFlags, FormFlags {
   readonly model?: string;
   readonly maxLength?: string;
   readonly temperature?: string;
@@ -143,8 +144,7 @@ interface PredictFlags extends RemoteFlags {
   readonly priority?: string;
   readonly wait?: boolean;
   readonly dryRun?: boolean;
-  readonly jsonObject?: boolean;
-  readonly schema?: string;
+  readonly logprobs?: string;
 }
 
 function addPredict(cli: Command, io: RemoteIo): void {
@@ -156,6 +156,9 @@ function addPredict(cli: Command, io: RemoteIo): void {
     .addOption(
       new Option("--schema <file>", "the text must be JSON that matches this JSON Schema").conflicts("jsonObject"),
     )
+    .option("--strict", "with --schema: what of it cannot be made sure of is refused")
+    .option("--tools <file>", "tools that the model may call, as JSON: a list of them, or one")
+    .option("--logprobs <number>", "tell each token's probability, and so many others in its place, 0 to 20")
     .option("--strategy <name>", STRATEGIES.join(", "))
     .option("--gpu <id>", "the only GPU that may run it")
     .option("--priority <name>", PRIORITIES.join(", "))
@@ -168,18 +171,23 @@ function addPredict(cli: Command, io: RemoteIo): void {
         "and 1 when the server did not take it.",
     )
     .action(async (given: string, flags: PredictFlags) => {
-      const [{ predict }, { formatIn }] = await Promise.all([import("./predict.ts"), import("./answer-form.ts")]);
+      const [{ predict }, { formIn }] = await Promise.all([import("./predict.ts"), import("./answer-form.ts")]);
       const text = given === "-" ? (await textOf(io.stdin())).replace(/\r?\n$/, "") : given;
       const { wait = true, json = false, dryRun = false } = flags;
+      if (flags.strict === true && flags.schema === undefined)
+        cli.error("error: option '--strict' needs option '--schema <file>'");
       await withSignals(io, async (signal) => {
-        const request = { ...requestOf(text, flags), response_format: formatIn(flags) };
+        const request = { ...requestOf(text, flags), ...formIn(flags) };
         const how = { waits: wait, isDry: dryRun, json, signal };
         exitWith(await predict({ remote: remoteOf(flags), request, ...how, ...placesOf(io) }));
       });
     });
 }
 
-function requestOf(text: string, { model, maxLength, temperature, strategy, gpu, priority }: PredictFlags): object {
+function requestOf(
+  text: string,
+  { model, maxLength, temperature, strategy, gpu, priority, logprobs }: PredictFlags,
+): object {
   const options = { strategy, specific_gpu_id: numberIn(gpu) };
   // JSON leaves out what is undefined.
   return {
@@ -187,6 +195,7 @@ function requestOf(text: string, { model, maxLength, temperature, strategy, gpu,
     model,
     max_length: numberIn(maxLength),
     temperature: numberIn(temperature),
+    logprobs: numberIn(logprobs),
     priority,
     gpu_options: options,
   };

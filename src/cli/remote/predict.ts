@@ -7,6 +7,7 @@ import { unfitness } from "./answer-form.ts";
 import { ask, eventsFrom, type Remote, type ServerEvent } from "./client.ts";
 import { exitCodeOf, INTERRUPTED, type Places, readToEnd, TextWriter } from "./follow.ts";
 import { endOf } from "./ids.ts";
+import { linesOfLogprobs } from "./logprobs.ts";
 import { jsonText, legible } from "../../common/legible.ts";
 import { painted } from "./terminal.ts";
 import { tookWords } from "./times.ts";
@@ -100,6 +101,7 @@ function tellEnd(task: TaskView, { request, out, err, json }: Told): void {
   // A program that gets another form than it asked for must find out why.
   const why = unfitness(request, { result }, "--max-length");
   if (why !== null) told(why);
+  if (!json && (result.logprobs ?? []).length > 0) err.write(`${linesOfLogprobs(result.logprobs ?? [])}\n`);
   // Beside a text that goes into a file or a program this would only be in the way.
   if (json || err.columns === null) return;
   const { usage, finish_reason, execution_time } = result;
