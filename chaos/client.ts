@@ -5,6 +5,7 @@ import { type GpusAnswer } from "../src/http/schemas/gpus.ts";
 import { type TasksAnswer, type TaskSummary, type TaskView } from "../src/http/schemas/tasks.ts";
 import { isFinal, type TaskStatus } from "../src/task.ts";
 import { type Answer } from "./api.ts";
+import { BatchFiles } from "./batch-files.ts";
 import { type Dice } from "./dice.ts";
 import { type Submission, type TaskRecord } from "./ledger.ts";
 import { ResponseStream } from "./response-stream.ts";
@@ -20,6 +21,7 @@ export class Client {
   readonly #parts: SubmitterParts;
   readonly #dice: Dice;
   readonly #submitter: Submitter;
+  readonly #files: BatchFiles;
   #mine: TaskRecord[] = [];
   #batches: Submission[] = [];
 
@@ -27,6 +29,7 @@ export class Client {
     this.#parts = parts;
     this.#dice = parts.dice;
     this.#submitter = new Submitter(parts);
+    this.#files = new BatchFiles(parts);
   }
 
   /** Goes on until the signal aborts, and then finishes what it has begun. */
@@ -61,6 +64,7 @@ export class Client {
       [2, () => this.#readResults()],
       [2, () => this.#again()],
       [6, () => this.#respond()],
+      [6, () => this.#files.act()],
     ]);
     await act();
   }

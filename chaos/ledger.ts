@@ -53,9 +53,31 @@ export interface TaskRecord {
   readonly placed: Map<number, number>;
 }
 
+/** A line of a batch file. */
+export interface FileLine {
+  readonly customId: string;
+  /** One that there is not; undefined: any. */
+  readonly model: string | undefined;
+  readonly item: Item;
+}
+
+/** A batch that is made of a file. */
+export interface BatchFile {
+  readonly tag: string;
+  readonly user: User;
+  readonly endpoint: string;
+  readonly lines: readonly FileLine[];
+  /** What was uploaded. */
+  readonly text: string;
+  readonly fileId: string;
+  readonly id: string;
+  cancelAsked: boolean;
+}
+
 export class Ledger {
   readonly tasks = new Map<string, TaskRecord>();
   readonly submissions = new Map<string, Submission>();
+  readonly files: BatchFile[] = [];
   readonly #report: Report;
 
   constructor(report: Report) {
@@ -134,6 +156,7 @@ export class Ledger {
       if (removal === "no" && final) ends.set(id, essence(final));
     this.tasks.clear();
     this.submissions.clear();
+    this.files.length = 0;
     return ends;
   }
 

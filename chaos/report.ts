@@ -21,6 +21,8 @@ export const PROMISES = {
   placed: "each placed event is an attempt of the task, on that GPU",
   stream: "the text of a stream is the text of the task",
   numbers: "the numbers of a response's events grow, whoever comes back and after any restart",
+  files: "a file that was taken stays as it was sent",
+  lines: "each line of a batch file is answered once, by one attempt, in its output or its errors",
   key: "one Idempotency-Key makes its tasks once",
   told: "there is no task that nobody was told of",
   refused: "a refused submission makes nothing",

@@ -1,6 +1,7 @@
 /** Lets everything come to its end, waiting through the API for what happens. */
 import { type TaskView } from "../src/http/schemas/tasks.ts";
 import { type GpusAnswer } from "../src/http/schemas/gpus.ts";
+import { settleFiles } from "./check-files.ts";
 import { type Dice } from "./dice.ts";
 import { type TaskRecord } from "./ledger.ts";
 import { type LoadParts, submitterParts } from "./load.ts";
@@ -22,6 +23,7 @@ const AT_ONCE = 100;
 export async function settle(parts: LoadParts, dice: Dice, newTag: () => string): Promise<void> {
   await retryFaulted(parts);
   await waitForAll(parts);
+  await settleFiles(parts);
   // Not before: the last task that kills its worker may take one that has just proved itself.
   await retryFaulted(parts);
   const submitter = new Submitter(

@@ -6,6 +6,7 @@ import { isFinal } from "../src/task.ts";
 import { type Answer } from "./api.ts";
 import { checkAttempts, checkOverlaps } from "./check-attempts.ts";
 import { checkEnd } from "./check-end.ts";
+import { checkFiles, foundTasks } from "./check-files.ts";
 import { essence, type Submission, type TaskRecord } from "./ledger.ts";
 import { type Lives } from "./lives.ts";
 import { type LoadParts } from "./load.ts";
@@ -24,9 +25,11 @@ export interface VerifyParts extends LoadParts {
 }
 
 export async function verify(parts: VerifyParts): Promise<void> {
+  await foundTasks(parts);
   const tags = await checkList(parts);
   const views = await checkTasks(parts);
   if (!parts.stepped) checkOverlaps(parts, views);
+  await checkFiles(parts);
   for (const submission of parts.ledger.submissions.values()) await checkSubmission(parts, submission, tags);
   await checkGpus(parts);
   await checkWebhooks(parts);

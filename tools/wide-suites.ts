@@ -45,10 +45,10 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "api-clients",
-    tests: ["anthropic-clients", "ollama-clients", "responses-clients"],
+    tests: ["anthropic-clients", "durable-clients", "ollama-clients", "responses-clients"],
     dependsOn: [
       "src/engine/simulated/**",
-      "src/{grammar,http,scheduler,store,tasks}/**",
+      "src/{batch-files,files,grammar,http,scheduler,store,tasks}/**",
       "test/clients/**",
       "tools/test-clients.ts",
     ],
@@ -145,7 +145,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "chaos",
     tests: ["chaos"],
-    dependsOn: ["chaos/**", "src/{engine,gpu,http,scheduler,store,tasks,webhooks}/**"],
+    dependsOn: ["chaos/**", "src/{batch-files,engine,files,gpu,http,scheduler,store,tasks,webhooks}/**"],
   },
   {
     name: "bench",
