@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { existsSync } from "node:fs";
 // In Node SIGUSR1 opens a debugger, in which anybody on this machine could run what they like. Heard, it does nothing.
 process.on("SIGUSR1", () => {});
 const [, , command = "serve", ...rest] = process.argv;
@@ -10,10 +11,12 @@ if (serves) process.on("SIGHUP", () => {});
 const NEEDED = 24;
 const major = Number(process.versions.node.split(".")[0]);
 if (major < NEEDED) {
-  console.error(
-    `ALT_LAS needs Node ${NEEDED} or later, and this is Node ${process.versions.node}: ` +
-      "run it as `npm start` or `npx alt-las` after an `npm ci` that was allowed to run install scripts (they bring the right Node).",
-  );
+  // Only a clone has its own Node among its packages, and only a clone has TypeScript.
+  const isClone = existsSync(new URL("../src/cli/cli.ts", import.meta.url));
+  const advice = isClone
+    ? "run it as `npm start` or `npx alt-las` after an `npm ci` that was allowed to run install scripts (they bring the right Node)"
+    : `install Node ${NEEDED}, or type \`npx -p node@${NEEDED} -p alt-las alt-las\`, which fetches it for this one time`;
+  console.error(`ALT_LAS needs Node ${NEEDED} or later, and this is Node ${process.versions.node}: ${advice}.`);
   process.exit(1);
 }
 /** A signal that came before the first line above opens its debugger while this file runs, and again when events are first looked for. */

@@ -54,6 +54,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "pack",
+    tests: ["pack"],
+    dependsOn: ["package.json", "src/**", "tools/pack/**", "tools/pack.ts"],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

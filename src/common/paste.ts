@@ -1,7 +1,12 @@
 /** Commands in sentences, written so that they can be pasted into a shell. */
 
+import { IS_PACKAGE } from "./started-module.ts";
+
 /** How the commands are called from the folder of ALT_LAS, also where nothing was installed for the whole machine. */
 export const ALT_LAS = "npx alt-las";
+
+/** How a server is started. In a clone npm brings the Node that it runs on. */
+export const START = IS_PACKAGE ? ALT_LAS : "npm start";
 
 /** A text, quoted where a shell would not take it for one word. */
 export function shellWord(text: string): string {
@@ -22,7 +27,7 @@ export function startCommand(
 ): string {
   const kept = [...given].filter(([name]) => !Object.hasOwn(changed, name));
   const words = [...kept, ...Object.entries(changed)].flatMap(([name, value]) => [name, shellWord(value)]);
-  return ["npm start", ...(words.length > 0 ? ["--"] : []), ...words].join(" ");
+  return [START, ...(words.length > 0 && !IS_PACKAGE ? ["--"] : []), ...words].join(" ");
 }
 
 /**

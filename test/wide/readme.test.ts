@@ -4,36 +4,17 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ENVIRONMENT, shell, succeed, UNREACHABLE } from "../helpers/stranger.ts";
 import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 const BLOCKS = [...README.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands]) => commands!);
-const UNREACHABLE = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b/;
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
-
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** What npm must be told to find its packages; all else that begins like this comes from the npm that runs these tests. */
-const WHERE_PACKAGES_ARE = /^npm_config_(registry|cache|userconfig|globalconfig|cafile|(https?_|no)?proxy)$/;
-
-/** The environment of a person's shell: without what npm and the test runner have put into ours. */
-function strangersEnvironment(): NodeJS.ProcessEnv {
-  const ours = /^(npm_|NODE_TEST_|ALT_LAS_|INIT_CWD$)/;
-  const kept = Object.entries(process.env).filter(([name]) => !ours.test(name) || WHERE_PACKAGES_ARE.test(name));
-  const path = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
-  return { ...Object.fromEntries(kept), PATH: path.join(delimiter) };
-}
-
-const ENVIRONMENT = strangersEnvironment();
 
 /** A block of README that has this in it. */
 function blockWith(part: string): string {
@@ -62,27 +43,6 @@ function freshCopy(t: TestContext): string {
     if (existsSync(join(ROOT, file))) cpSync(join(ROOT, file), join(folder, file));
   }
   return folder;
-}
-
-async function shell(command: string, cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Ran> {
-  const child = spawn("sh", ["-ec", command], {
-    cwd,
-    env: { ...ENVIRONMENT, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-  const [code] = (await once(child, "close")) as [number | null];
-  return { code, stdout, stderr };
-}
-
-/** Runs commands that must succeed, and returns what they print. */
-async function succeed(command: string, cwd: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
-  const { code, stdout, stderr } = await shell(command, cwd, env);
-  assert.equal(code, 0, `${command}\n${stdout}\n${stderr}`);
-  return stdout;
 }
 
 /** `npm ci`; where the registry is out of reach, what is installed here is borrowed. */

@@ -6,6 +6,7 @@ import { AltLasError, type ErrorCode, ERRORS, messageOf } from "../../errors.ts"
 import { isObject } from "../../common/json-values.ts";
 import { shown } from "../../common/validation.ts";
 import { legible } from "../../common/legible.ts";
+import { START } from "../../common/paste.ts";
 
 /** A running server, and who asks it. */
 export interface Remote {
@@ -176,7 +177,7 @@ function unanswered(url: string, patience: number, error: unknown): string {
     const file = "NODE_EXTRA_CA_CERTS to the file of its certificate, or of the authority that signed it";
     return `The certificate of ${url} is not from an authority that this machine trusts (${code}); set ${file}.`;
   }
-  const advice = "if no server listens there, start one with npm start, or say with --url where one does";
+  const advice = `if no server listens there, start one with ${START}, or say with --url where one does`;
   return `There is no answer from ${url} (${reason || code}); ${advice}.`;
 }
 

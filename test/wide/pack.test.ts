@@ -1,0 +1,158 @@
+/** The package as it would come from npm: packed, installed into an empty folder, started. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  globSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, test, type TestContext } from "node:test";
+import { type TaskView } from "../../src/http/schemas/tasks.ts";
+import { ROOT } from "../helpers/server.ts";
+import { ENVIRONMENT, shell, succeed, UNREACHABLE } from "../helpers/stranger.ts";
+
+/** What an installation may take. */
+const MOST_BYTES = 450_000_000;
+
+const FOLDER = mkdtempSync(join(tmpdir(), "alt-las-packed-"));
+after(() => rmSync(FOLDER, { recursive: true, force: true }));
+/** A shell that has Node 24 first. */
+const NODE_24 = { PATH: [bin(), ENVIRONMENT["PATH"]].join(delimiter) };
+const TARBALL = (await succeed(`node tools/pack.ts ${FOLDER}`, ROOT, NODE_24)).trim().split("\n").at(-1)!;
+const INSTALLED = join(FOLDER, "installed");
+const OPTIONS = "--no-audit --no-fund --prefer-offline";
+mkdirSync(INSTALLED);
+const INSTALLATION = await shell(`npm i ${OPTIONS} ${TARBALL}`, INSTALLED, NODE_24);
+const IS_REACHABLE = INSTALLATION.code === 0 || !UNREACHABLE.test(INSTALLATION.stderr);
+const skip = IS_REACHABLE ? false : "the npm registry cannot be reached";
+
+/** A folder with nothing but the Node that runs these tests. */
+function bin(): string {
+  const folder = join(FOLDER, "bin");
+  mkdirSync(folder);
+  symlinkSync(process.execPath, join(folder, "node"));
+  return folder;
+}
+
+/** Starts a server, and returns its address, its key and what it printed before. */
+async function start(t: TestContext) {
+  const command = "exec npx alt-las --port 0 --data-dir data --devices cpu:1";
+  const server = spawn("sh", ["-c", command], {
+    cwd: INSTALLED,
+    env: { ...ENVIRONMENT, ...NODE_24 },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const closed = once(server, "close");
+  const signal = (name: NodeJS.Signals): void => {
+    // The group is npx's own; a negative id names all of it.
+    if (server.exitCode === null && server.signalCode === null) process.kill(-server.pid!, name);
+  };
+  t.after(async () => {
+    signal("SIGKILL");
+    await closed;
+  });
+  let log = "";
+  let printed = "";
+  server.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  for await (const line of createInterface({ input: server.stdout })) {
+    printed += `${line}\n`;
+    if (!line.trimStart().startsWith("curl ")) continue;
+    const url = / listens on (\S+)$/m.exec(printed)![1]!;
+    const key = /^ {2}(altlas_\S+)$/m.exec(printed)![1]!;
+    const stop = async (): Promise<string> => {
+      signal("SIGTERM");
+      await closed;
+      return log;
+    };
+    return { url, key, printed, stop };
+  }
+  throw new Error(`The server ended before it was ready:\n${printed}\n${log}`);
+}
+
+test("installed into an empty folder, the package is small and has nothing for GPUs in it", { skip }, () => {
+  assert.equal(INSTALLATION.code, 0, `${INSTALLATION.stdout}\n${INSTALLATION.stderr}`);
+  const files = globSync("node_modules/**", { cwd: INSTALLED }).map((file) => lstatSync(join(INSTALLED, file)));
+  const bytes = files.filter((file) => file.isFile()).reduce((sum, { size }) => sum + size, 0);
+  assert.ok(bytes < MOST_BYTES, `${bytes} bytes`);
+  const packages = readdirSync(join(INSTALLED, "node_modules"));
+  assert.ok(!packages.includes("node"));
+  const engines = readdirSync(join(INSTALLED, "node_modules/@node-llama-cpp"));
+  assert.deepEqual(
+    engines.filter((name) => /cuda|vulkan/.test(name)),
+    [],
+  );
+  const own = join(INSTALLED, "node_modules/alt-las");
+  // Node refuses TypeScript there.
+  assert.deepEqual(globSync("{bin,src}/**/*.ts", { cwd: own }), []);
+  assert.match(readFileSync(join(own, "THIRD-PARTY-NOTICES.md"), "utf8"), /^## node-llama-cpp .*\(MIT\)$/m);
+});
+
+test("npx alt-las serves the demo model and the dashboard, and stops", { skip }, async (t) => {
+  const { url, key, printed, stop } = await start(t);
+  assert.match(printed, /For a real one: npx alt-las --/);
+  assert.doesNotMatch(printed, /npm (start|run)/);
+  const answer = await fetch(`${url}/api/v1/predict`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", prefer: "wait=300" },
+    // A form has its grammar made in a thread.
+    body: JSON.stringify({ text: "Once upon a time", max_length: 16, response_format: { type: "json_object" } }),
+  });
+  const { status, result } = (await answer.json()) as TaskView;
+  assert.equal(status, "completed", JSON.stringify(result));
+  assert.ok(result!.text.length > 0);
+  const page = await (await fetch(url, { headers: { accept: "text/html" } })).text();
+  const [, script] = /<script type="module" src="([^"]+)"/.exec(page) ?? [];
+  assert.ok(script !== undefined, page);
+  assert.equal((await fetch(new URL(script, url))).status, 200);
+  const log = await stop();
+  assert.match(log, /"msg":"stopped"/);
+});
+
+test("on a Node that is too old the launcher says what to type", { skip }, async (t) => {
+  const old = (ENVIRONMENT["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "node"));
+  for (const node of old.filter((path) => existsSync(path))) {
+    const version = (await succeed(`${node} -p process.versions.node`, FOLDER)).trim();
+    if (Number.parseInt(version) >= 24) continue;
+    const launcher = join(INSTALLED, "node_modules/alt-las/bin/alt-las.js");
+    const { code, stdout, stderr } = await shell(`${node} ${launcher}`, FOLDER);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.equal(
+      stderr,
+      `ALT_LAS needs Node 24 or later, and this is Node ${version}: install Node 24, or type ` +
+        "`npx -p node@24 -p alt-las alt-las`, which fetches it for this one time.\n",
+    );
+    return;
+  }
+  t.skip("there is no Node older than 24 on this machine's PATH");
+});
+
+test("elsewhere npm would install that system's llama.cpp, and nothing for GPUs", { skip }, async () => {
+  const systems = [
+    ["darwin", "arm64", "mac-arm64-metal"],
+    ["linux", "arm64", "linux-arm64"],
+    ["win32", "x64", "win-x64"],
+  ] as const;
+  const folders = systems.map(async ([os, cpu, engine]) => {
+    const folder = join(FOLDER, `${os}-${cpu}`);
+    mkdirSync(folder);
+    const said = await succeed(`npm i --dry-run ${OPTIONS} --os ${os} --cpu ${cpu} ${TARBALL}`, folder, NODE_24);
+    const added = Array.from(said.matchAll(/^add (\S+)/gm), ([, name]) => name!);
+    assert.ok(added.includes(`@node-llama-cpp/${engine}`), said);
+    assert.deepEqual(
+      added.filter((name) => name === "node" || /cuda|vulkan/.test(name)),
+      [],
+    );
+  });
+  await Promise.all(folders);
+});
