@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { completionOf, type Request, type Tools } from "../src/request.ts";
-import { aTask, type FakeTasks, get, ID, post, refusal, testServer } from "./helpers/http.ts";
+import { aCompletedTask, aTask, type FakeTasks, get, ID, post, refusal, testServer } from "./helpers/http.ts";
 
 const USER = { role: "user", content: "Hello" } as const;
 const PERSON = { type: "object", properties: { name: { type: "string" } }, required: ["name"] };
@@ -229,4 +229,22 @@ test("the calls of messages count as their bytes", async (t) => {
   assert.equal((await post(app, "/predict", sized(limit))).statusCode, 200);
   const said = refusal(await post(app, "/predict", sized(limit + 1)), 400, "invalid_input");
   assert.equal(said, `messages must be at most ${limit} bytes in UTF-8 in all; got ${limit + 1} bytes.`);
+});
+
+function likely(place: number) {
+  return { token: `"${place}"`, logprob: -(place + 1) / 7, bytes: [34, 200, 34] };
+}
+
+test("very many probabilities are answered as few are", async (t) => {
+  const { app, tasks } = testServer(t);
+  const places = Array.from({ length: 2000 }, (_, place) => place);
+  const logprobs = places.map((place) => ({ ...likely(place), length: 3, top: [likely(place), likely(place + 1)] }));
+  const done = aCompletedTask();
+  tasks.tasks = [{ ...done, result: { ...done.result!, logprobs } }];
+  const { result } = (await get(app, `/task/${ID}`)).json<{ result: { text: string; logprobs: unknown[] } }>();
+  assert.equal(result.text, done.result!.text);
+  assert.deepEqual(
+    result.logprobs,
+    places.map((place) => ({ ...likely(place), top_logprobs: [likely(place), likely(place + 1)] })),
+  );
 });

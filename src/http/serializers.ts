@@ -4,6 +4,7 @@
  */
 import build, { type Schema } from "fast-json-stringify";
 import { type FastifyInstance } from "fastify";
+import { isWrittenAsItIs } from "./schemas/long-lists.ts";
 
 type Write = (answer: unknown) => string;
 
@@ -26,8 +27,16 @@ function writerFor(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
   return write;
 }
 
+/** The schema without what is known of the parts that are written as they are. */
+function forWriting(part: unknown): unknown {
+  if (typeof part !== "object" || part === null) return part;
+  if (isWrittenAsItIs(part)) return {};
+  if (Array.isArray(part)) return part.map(forWriting);
+  return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, forWriting(value)]));
+}
+
 function built(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
   // A schema that is shared itself would be there twice.
-  const others = [...named].filter(([, other]) => other !== schema);
-  return build(schema, { schema: Object.fromEntries(others) });
+  const others = [...named].filter(([, other]) => other !== schema).map(([name, other]) => [name, forWriting(other)]);
+  return build(forWriting(schema) as Schema, { schema: Object.fromEntries(others) });
 }

@@ -2,6 +2,7 @@
 import { Type, type Static } from "typebox";
 import { oneOf, Time, TIME_EXAMPLE } from "./common.ts";
 import { TokenLogprobView } from "./tasks.ts";
+import { writtenAsItIs } from "./long-lists.ts";
 
 const nanoseconds = (description: string) =>
   Type.Optional(Type.Integer({ description: `Nanoseconds: ${description}.` }));
@@ -18,7 +19,7 @@ const frame = {
   prompt_eval_duration: nanoseconds("to the first token"),
   eval_count: Type.Optional(Type.Integer({ description: "Tokens of the answer." })),
   eval_duration: nanoseconds("from the first token to the last"),
-  logprobs: Type.Optional(Type.Array(TokenLogprobView)),
+  logprobs: writtenAsItIs(Type.Optional(Type.Array(TokenLogprobView))),
 };
 
 const thinking = Type.Optional(Type.String({ description: "What the model wrote for itself before." }));

@@ -2,6 +2,7 @@
 import { Type, type Static } from "typebox";
 import { ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 import { TokenLogprobView, ToolCallView } from "./tasks.ts";
+import { writtenAsItIs } from "./long-lists.ts";
 
 const Usage = Type.Object(
   {
@@ -23,7 +24,7 @@ export interface ChatLogprobs {
 
 const ChatLogprobs = Type.Unsafe<ChatLogprobs | null>({
   type: ["object", "null"],
-  properties: { content: Type.Array(TokenLogprobView), refusal: Type.Null() },
+  properties: { content: writtenAsItIs(Type.Array(TokenLogprobView)), refusal: Type.Null() },
   required: ["content", "refusal"],
   description: `Of the tokens of the content; ${NOT_ASKED}`,
 });
@@ -39,9 +40,9 @@ export interface CompletionLogprobs {
 const CompletionLogprobs = Type.Unsafe<CompletionLogprobs | null>({
   type: ["object", "null"],
   properties: {
-    tokens: Type.Array(Type.String()),
-    token_logprobs: Type.Array(Type.Number()),
-    top_logprobs: Type.Array(Type.Record(Type.String(), Type.Number())),
+    tokens: writtenAsItIs(Type.Array(Type.String())),
+    token_logprobs: writtenAsItIs(Type.Array(Type.Number())),
+    top_logprobs: writtenAsItIs(Type.Array(Type.Record(Type.String(), Type.Number()))),
     text_offset: Type.Array(Type.Integer({ description: "Where it begins in the text, in UTF-16 units." })),
   },
   required: ["tokens", "token_logprobs", "top_logprobs", "text_offset"],

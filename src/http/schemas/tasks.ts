@@ -23,6 +23,7 @@ import { samplingView } from "./sampling.ts";
 import { ticketQuery } from "./tickets.ts";
 import { UserName } from "../../config/accounts.ts";
 import { TimingView, UsageView } from "./task-use.ts";
+import { writtenAsItIs } from "./long-lists.ts";
 
 /** Tasks that one request may name to be canceled. */
 const MAX_TASK_IDS = 10_000;
@@ -159,18 +160,22 @@ const Result = Type.Object(
     text: Type.String({ description: "The generated text alone, without the prompt." }),
     reasoning: Type.Optional(Type.String({ description: "What the model wrote for itself before the text." })),
     tool_calls: Type.Optional(Type.Array(ToolCallView, { description: "The tools that the model asks for." })),
-    logprobs: Type.Optional(
-      Type.Array(TokenLogprobView, {
-        description: "The tokens of the text with their probabilities; not in GET /tasks.",
-      }),
+    logprobs: writtenAsItIs(
+      Type.Optional(
+        Type.Array(TokenLogprobView, {
+          description: "The tokens of the text with their probabilities; not in GET /tasks.",
+        }),
+      ),
     ),
     mismatch: Type.Optional(
       Type.String({ description: "Why the text is not of the form that was asked for; absent: it is, or none was." }),
     ),
-    embeddings: Type.Optional(
-      Type.Array(Type.Array(Type.Number()), {
-        description: "The unit vectors of the inputs, in their order; not in GET /tasks, nor sent to webhooks.",
-      }),
+    embeddings: writtenAsItIs(
+      Type.Optional(
+        Type.Array(Type.Array(Type.Number()), {
+          description: "The unit vectors of the inputs, in their order; not in GET /tasks, nor sent to webhooks.",
+        }),
+      ),
     ),
     execution_time: Type.Number({ description: "Seconds from the start on the GPU to the last token." }),
     timestamp: Time("When the last token was generated."),
