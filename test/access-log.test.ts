@@ -151,6 +151,8 @@ test("the routes whose answers wait for tasks are known to be slow by nature", a
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/responses",
+    "/v1/responses/:response_id/cancel",
   ]);
 });
 

@@ -1,6 +1,7 @@
 /** Grammars of answers are made beside the engine: nobody waits for them but the runs that need them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { AnswerForms, answerForms } from "../src/engine/forms/answer-forms.ts";
 import { type Form, formOf, type FormQuestion, type FormReply } from "../src/engine/forms/questions.ts";
 import { FAMILIES } from "../src/engine/tools/families.ts";
@@ -9,9 +10,12 @@ import { GRAMMAR_LIMITS } from "../src/grammar/limits.ts";
 import { type AnswerFormat, type JsonSchema, type TextRequest, type Tool } from "../src/request.ts";
 import { type Engine } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
+import { type ToWorker } from "../src/gpu/worker/messages.ts";
+import { WorkerRuns } from "../src/gpu/worker/worker-runs.ts";
 import { chatOf, STORY, textOf } from "./helpers/asking.ts";
 import { opened, SIMULATED, SLOTS } from "./helpers/engines.ts";
 import { withLlama } from "./helpers/llama.ts";
+import { World } from "./helpers/scheduling.ts";
 
 const NEVER = new AbortController().signal;
 
@@ -32,9 +36,11 @@ function heavy(mark: string): JsonSchema {
 /** Notes what it is asked, and answers when it is let. */
 class NotingThread extends SchemaThread<FormQuestion, FormReply> {
   readonly asked: PromiseWithResolvers<FormReply>[] = [];
+  readonly by: string[] = [];
 
-  override ask(): Promise<FormReply> {
+  override ask(_question: FormQuestion, by: string): Promise<FormReply> {
     const asked = Promise.withResolvers<FormReply>();
+    this.by.push(by);
     this.asked.push(asked);
     return asked.promise;
   }
@@ -62,6 +68,34 @@ test("a run that is canceled waits no longer, and others that ask for the same d
   thread.asked[0]!.resolve({ kind: "gbnf", gbnf: "root", isExact: false });
   assert.equal(await stays, "root");
   assert.equal(thread.asked.length, 1);
+});
+
+test("users take turns with their forms, as the worker is told whose task has one", async () => {
+  const thread = new NotingThread();
+  const forms = new AnswerForms(thread);
+  void forms.gbnfOf(form({ type: "null" }), NEVER, "ada");
+  void forms.said({ what: { format: format(true) }, seed: 1, most: 9 }, NEVER, "bob");
+  assert.deepEqual(thread.by, ["ada", "bob"]);
+  const sent: ToWorker[] = [];
+  const runs = new WorkerRuns({
+    send: (message) => sent.push(message),
+    busy: () => {},
+    ended: () => {},
+    asksServer: false,
+  });
+  const sink = { delta: () => {}, ended: () => {} };
+  const plain = textOf("x");
+  const withTool: TextRequest = {
+    ...chatOf("x"),
+    tools: { list: [{ name: "a" }], choice: "required", parallel: true },
+  };
+  for (const request of [plain, { ...plain, format: format(true) }, withTool])
+    runs.run(new World([]).task({ user: "ada" }), request, sink);
+  await nextTurn();
+  assert.deepEqual(
+    sent.flatMap((message) => (message.type === "run" ? message.requests.map(({ by }) => by) : [])),
+    [undefined, "ada", "ada"],
+  );
 });
 
 test("a failure of the thread is tried again, a refusal is not", async () => {

@@ -263,6 +263,8 @@ export interface DeviceMemory {
 export interface Generation {
   readonly request: Request;
   readonly signal: AbortSignal;
+  /** Who asks, where the answer has a form: one user's forms are made in turns with those of others. Absent: nobody in particular. */
+  readonly by?: string;
   /** Called once, before anything is emitted, with the number of tokens the prompt has; null: that is not known yet. */
   readonly begin?: (promptTokens: number | null) => void;
   /** Called for each delta, with the number of tokens it took. */

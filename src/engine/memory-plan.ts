@@ -55,10 +55,12 @@ const STEP = 256;
 
 /** @throws {EngineFailure} `out_of_memory` when not even one slot fits, with what it needs at least and what it may take */
 export async function planMemory(wish: MemoryWish): Promise<MemoryPlan> {
-  const rooms = roomsOf(wish);
+  const { context, slots, kvCacheTypes } = wish;
   const fitting = (plan: MemoryPlan): boolean => wish.budget === null || plan.needs <= wish.budget;
-  const asked = await planFor(wish, rooms[0]!);
+  const asked = await planFor(wish, { context, slots, kvCacheType: kvCacheTypes[0]! });
   if (fitting(asked)) return asked;
+  // Of a long context there are very many.
+  const rooms = roomsOf(wish);
   let best = await planFor(wish, rooms.at(-1)!);
   if (!fitting(best)) throw tooSmall(wish, best);
   // They take less and less, so the first that fits is found by halving.

@@ -7,7 +7,7 @@ import { startedModule } from "../../common/started-module.ts";
 import { SchemaThread, TooMuch } from "../../forms/schema-thread.ts";
 import { type AnswerFormat } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
-import { type Form, type FormQuestion, type FormReply, type Said, type Sayable } from "./questions.ts";
+import { type Form, type FormQuestion, type FormReply, type Said, type SayQuestion } from "./questions.ts";
 
 /** Milliseconds for one: many tools have many schemas. */
 const LONGEST = 10_000;
@@ -36,11 +36,12 @@ export class AnswerForms {
 
   /**
    * The grammar of an answer as llama.cpp reads it.
+   * @param by who asks; users take turns
    * @returns null: the signal has aborted first
    * @throws {EngineFailure} `invalid_input`: a schema cannot be compiled, and why
    */
-  async gbnfOf(form: Form, signal: AbortSignal): Promise<string | null> {
-    const reply = await unlessAborted(this.#replyFor(form), signal);
+  async gbnfOf(form: Form, signal: AbortSignal, by = ""): Promise<string | null> {
+    const reply = await unlessAborted(this.#replyFor(form, by), signal);
     if (reply === null) return null;
     if (reply.kind === "gbnf") {
       if (reply.isExact && form.format !== null) this.#exact.add(form.format);
@@ -51,11 +52,12 @@ export class AnswerForms {
 
   /**
    * A random text of a form, which the simulated engine says.
-   * @param most characters that there is room for
+   * @param question `most`: characters that there is room for @param by as of `gbnfOf`
    * @returns null: the signal has aborted first @throws {EngineFailure} as `gbnfOf`
    */
-  async said(what: Sayable, seed: number, most: number, signal: AbortSignal): Promise<Said | null> {
-    const reply = await unlessAborted(this.#ask({ kind: "say", what, seed, most }), signal);
+  async said(question: Omit<SayQuestion, "kind">, signal: AbortSignal, by = ""): Promise<Said | null> {
+    const { what } = question;
+    const reply = await unlessAborted(this.#ask({ kind: "say", ...question }, by), signal);
     if (reply === null) return null;
     if (reply.kind === "said") {
       if (reply.isExact && "format" in what) this.#exact.add(what.format);
@@ -69,17 +71,17 @@ export class AnswerForms {
     return format.kind === "json" || this.#exact.has(format);
   }
 
-  #replyFor(form: Form): Promise<FormReply> {
+  #replyFor(form: Form, by: string): Promise<FormReply> {
     const key = JSON.stringify(form);
-    const reply = this.#kept.get(key, () => this.#ask({ kind: "gbnf", form }));
+    const reply = this.#kept.get(key, () => this.#ask({ kind: "gbnf", form }, by));
     // A failure of the thread itself is tried again.
     reply.catch(() => this.#kept.forget(key, reply));
     return reply;
   }
 
-  async #ask(question: FormQuestion): Promise<FormReply> {
+  async #ask(question: FormQuestion, by: string): Promise<FormReply> {
     try {
-      return await this.#thread.ask(question, "");
+      return await this.#thread.ask(question, by);
     } catch (error) {
       if (!(error instanceof TooMuch)) throw error;
       return { kind: "refused", why: `The answer's form cannot be compiled: ${error.message}.` };

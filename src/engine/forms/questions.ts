@@ -33,10 +33,15 @@ export function formOf(request: TextRequest, syntax: ToolSyntax | null): Form | 
 export type Sayable = { readonly format: AnswerFormat } | { readonly tools: readonly Tool[] };
 export type Said = { readonly text: string } | { readonly calls: readonly ToolCall[] };
 
-export type FormQuestion =
-  | { readonly kind: "gbnf"; readonly form: Form }
-  /** The same for the same seed. Behind `most` characters the rest is left out. */
-  | { readonly kind: "say"; readonly what: Sayable; readonly seed: number; readonly most: number };
+/** The same is said for the same seed. Behind `most` characters the rest is left out. */
+export interface SayQuestion {
+  readonly kind: "say";
+  readonly what: Sayable;
+  readonly seed: number;
+  readonly most: number;
+}
+
+export type FormQuestion = { readonly kind: "gbnf"; readonly form: Form } | SayQuestion;
 
 export type FormReply =
   | { readonly kind: "gbnf"; readonly gbnf: string; readonly isExact: boolean }

@@ -203,7 +203,7 @@ export class LlamaServerEngine implements Engine {
     if (embeds !== (request.kind === "embedding"))
       throw new EngineFailure("unsupported", embeds ? VECTORS_ALONE : NO_VECTORS);
     if (request.kind === "embedding") return embed(request, generation, signal, embeddings);
-    const order = await prompts.of(request, signal);
+    const order = await prompts.of(request, { ...generation, signal });
     const completion = new Completion(order, info.context, generation);
     // A stop sequence, or a call of a tool, ends the answer before the server knows; closing the connection frees the slot, after the step that is going on.
     const { stop, tools } = order.shape;

@@ -5,6 +5,7 @@
 import { type ChatRequest, type TextRequest } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
 import { type AnswerShape } from "../answer-text.ts";
+import { type Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { type PromptPiece } from "../llama/caller-texts.ts";
 import { type ChatTemplate } from "../llama/chat-template.ts";
@@ -64,11 +65,11 @@ export class Prompts {
    * @throws {EngineFailure} `prompt_too_long`; `invalid_input`: the chat template refuses the messages, or a schema cannot be compiled; `unsupported`;
    * `model_error`
    */
-  async of(request: TextRequest, signal: AbortSignal): Promise<Order> {
+  async of(request: TextRequest, { signal, by }: Pick<Generation, "signal" | "by">): Promise<Order> {
     const { form, ...order } = await this.#asked(request);
     if (form === null) return { ...order, grammar: null };
     const { marks, isInside = false } = order.shape;
-    return { ...order, grammar: await answerForms.gbnfOf({ ...form, reasoning: { marks, isInside } }, signal) };
+    return { ...order, grammar: await answerForms.gbnfOf({ ...form, reasoning: { marks, isInside } }, signal, by) };
   }
 
   /** Tokens of a prompt, whatever room there is. @throws {EngineFailure} as `of` */

@@ -135,7 +135,7 @@ export class LlamaEngine implements Engine {
     const { length } = prompt.tokens;
     const limit = Math.min(request.sampling.maxTokens, roomBehind(length, info.context));
     // It waits for its grammar here, where it holds no slot.
-    const held = prompt.form === null ? null : await this.#heldTo(prompt.form, generation.signal);
+    const held = prompt.form === null ? null : await this.#heldTo(prompt.form, generation);
     if (held === "canceled") return { finishReason: held, promptTokens: length, completionTokens: 0, cachedTokens: 0 };
     generation.begin?.(length);
     const run = newRun({ generation, prompt, limit, sampler: samplerFor(request, model, limit), constraint: held });
@@ -150,8 +150,8 @@ export class LlamaEngine implements Engine {
   }
 
   /** @throws {EngineFailure} `invalid_input`; `unsupported`: llama.cpp does not take the grammar */
-  async #heldTo(form: Form, signal: AbortSignal): Promise<Constraint | "canceled"> {
-    const grammar = await answerForms.gbnfOf(form, AbortSignal.any([signal, this.#stopping.signal]));
+  async #heldTo(form: Form, { signal, by }: Generation): Promise<Constraint | "canceled"> {
+    const grammar = await answerForms.gbnfOf(form, AbortSignal.any([signal, this.#stopping.signal]), by);
     if (grammar === null) return "canceled";
     const { grammars, log } = this.#opened();
     try {

@@ -60,7 +60,7 @@ export class Asker {
     try {
       const { harmless } = this.#served.dialect;
       if (harmless !== undefined) order = { ...order, request: await harmless(this.#upstream, order.request) };
-      const grammar = await this.#grammarFor(order, signal);
+      const grammar = await this.#grammarFor(order, generation);
       if (signal.aborted) return answer.canceled();
       await this.#askWithinContext(grammar === null ? order : { ...order, grammar }, answer, signal);
       return answer.outcome();
@@ -72,10 +72,10 @@ export class Asker {
   }
 
   /** null: none is sent. @throws {EngineFailure} `invalid_input`: a schema cannot be compiled */
-  async #grammarFor({ request }: Order, signal: AbortSignal): Promise<string | null> {
+  async #grammarFor({ request }: Order, { signal, by }: Generation): Promise<string | null> {
     const { grammars = NONE } = this.#served.dialect.extras.can;
     const form = grammars.includes(request.kind) ? formOf(request, null) : null;
-    return form === null ? null : answerForms.gbnfOf(form, signal);
+    return form === null ? null : answerForms.gbnfOf(form, signal, by);
   }
 
   /** @throws as `generate` */

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
 import { answerForms } from "../forms/answer-forms.ts";
 import { type Said, type Sayable } from "../forms/questions.ts";
-import { type EmbeddingRequest, type Request, SAMPLING_NAMES, type TextRequest } from "../../request.ts";
+import { type EmbeddingRequest, SAMPLING_NAMES, type TextRequest } from "../../request.ts";
 import {
   type DeviceMemory,
   type Engine,
@@ -112,7 +112,7 @@ export class SimulatedEngine implements Engine {
   async generate(generation: Generation): Promise<GenerateOutcome> {
     const { request, signal } = generation;
     const sayable = sayableOf(request);
-    const said = sayable === null ? null : await this.#said(sayable, request, signal);
+    const said = sayable === null ? null : await this.#said(sayable, generation);
     const plan = planOf(request, this.#context, this.#script, said);
     generation.begin?.(plan.promptTokens);
     if (this.#stalled) return forever();
@@ -136,10 +136,10 @@ export class SimulatedEngine implements Engine {
   }
 
   /** null: it is canceled. @throws {EngineFailure} `invalid_input`: the form asked for cannot be had */
-  #said(sayable: Sayable, request: Request, signal: AbortSignal): Promise<Said | null> {
+  #said(what: Sayable, { request, signal, by }: Generation): Promise<Said | null> {
     const room = request.kind === "embedding" ? 0 : Math.min(request.sampling.maxTokens, this.#context);
     const stopped = AbortSignal.any([signal, this.#stopping.signal]);
-    return answerForms.said(sayable, seedOf(request), room * BYTES_PER_TOKEN, stopped);
+    return answerForms.said({ what, seed: seedOf(request), most: room * BYTES_PER_TOKEN }, stopped, by);
   }
 
   async stop(): Promise<void> {

@@ -11,6 +11,8 @@ export interface RunRequest {
   readonly request: Request;
   /** For a server that the engine asks; absent: none. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** See `Generation`. */
+  readonly by?: string;
 }
 
 export type ToWorker =

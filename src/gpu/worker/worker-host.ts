@@ -121,7 +121,7 @@ export class WorkerHost {
     this.#port.leave();
   }
 
-  async #start({ run, request, headers }: RunRequest): Promise<void> {
+  async #start({ run, request, headers, by }: RunRequest): Promise<void> {
     const controller = new AbortController();
     const startedAt = performance.now();
     let lastTokenAt = startedAt;
@@ -133,6 +133,7 @@ export class WorkerHost {
       const generation: Generation = {
         request,
         signal: controller.signal,
+        ...(by !== undefined && { by }),
         begin: (promptTokens) => this.#steps.start({ run, promptTokens }),
         emit: (delta, tokens) => {
           answer.add(delta);

@@ -154,7 +154,8 @@ export class WorkerRuns {
     run.sent = true;
     this.#sent++;
     if (this.#outbox.length === 0) setImmediate(() => this.#flush());
-    this.#outbox.push({ run: run.number, request });
+    const by = run.task !== null && hasForm(request) ? { by: run.task.user } : {};
+    this.#outbox.push({ run: run.number, request, ...by });
   }
 
   /** Meanwhile the run may have been canceled, or may have ended with its worker. */
@@ -211,4 +212,10 @@ export class WorkerRuns {
       if (hasOutput) run.sink?.delta(piece, before);
     }
   }
+}
+
+/** Whether a grammar may have to be made for its answer. */
+function hasForm(request: Request): boolean {
+  if (request.kind === "embedding") return false;
+  return request.format !== undefined || (request.kind === "chat" && request.tools !== undefined);
 }
