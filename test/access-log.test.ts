@@ -148,9 +148,14 @@ test("the routes whose answers wait for tasks are known to be slow by nature", a
     "/api/v1/batch/:batch_id/cancel",
     "/api/v1/task/:task_id/cancel",
     "/api/v1/tasks/cancel",
+    "/v1/batches/:batch_id/cancel",
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/files",
+    // Its HEAD, too.
+    "/v1/files/:file_id/content",
+    "/v1/files/:file_id/content",
     "/v1/responses",
     "/v1/responses/:response_id/cancel",
   ]);
