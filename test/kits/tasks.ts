@@ -13,6 +13,7 @@ import {
   FINISH_REASONS,
   PRIORITIES,
   BATCH_EVENTS,
+  transition,
 } from "../../src/task.ts";
 import {
   cancel,
@@ -185,6 +186,26 @@ export function exerciseTasks(name: string, make: MakePlace): void {
           .map(withoutRequest)
           .toReversed(),
       );
+    });
+
+    test("a task keeps the placement of its last attempt, also when another one came between two saves", async (t) => {
+      const { store } = await opened(t, make);
+      const task = newTask(1);
+      const isSaved = async (): Promise<void> => {
+        await store.save([task]);
+        assert.deepEqual((await storedTask(store, task.id))?.placement, task.placement);
+      };
+      run(task);
+      await isSaved();
+      transition(task, "queued");
+      run(task).placement = { ...task.placement!, gpuId: 4 };
+      await isSaved();
+      transition(task, "queued");
+      await isSaved();
+      run(task);
+      await isSaved();
+      complete(task);
+      await isSaved();
     });
 
     test("live tasks come without their requests, which are read one by one, with what says how long they are and how they begin", async (t) => {

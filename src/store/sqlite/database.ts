@@ -24,6 +24,7 @@ import {
   IN_NEW,
   INSERTED,
   INSERTED_LIVE,
+  KEPT_IF_NULL,
   LISTED,
   type NewRow,
   type StoredRequest,
@@ -65,7 +66,7 @@ const INSERT_TASK = insertOf(INSERTED);
 const INSERT_LIVE = insertOf(INSERTED_LIVE);
 /** Bytes would else be stored as bytes. */
 const INSERT_REQUEST = "INSERT INTO requests (seq, request) VALUES (?, CAST(? AS TEXT))";
-const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ${parameter(name)}`).join()} WHERE seq = ${parameter("seq")}`;
+const UPDATE_TASK = `UPDATE tasks SET ${UPDATED.map((name) => `${name} = ${newValue(name)}`).join()} WHERE seq = ${parameter("seq")}`;
 const BATCHES = `SELECT ${BATCH.join()} FROM batches`;
 const DELIVERIES = `SELECT ${DELIVERY.join()} FROM deliveries`;
 const ENDED = TASK_STATUSES.filter((status) => isFinal(status)).map((status) => `'${status}'`);
@@ -81,6 +82,10 @@ const NEWEST = `
 
 function insertOf(columns: readonly string[]): string {
   return `INSERT INTO tasks (${columns.join()}) VALUES (${columns.map(() => "?").join()})`;
+}
+
+function newValue(name: (typeof UPDATED)[number]): string {
+  return name === KEPT_IF_NULL ? `coalesce(${parameter(name)}, ${name})` : parameter(name);
 }
 
 /** The parameter for a value in the row of a change. */

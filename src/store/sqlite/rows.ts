@@ -5,6 +5,7 @@ import { type TokenLogprob } from "../../output.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
+  attemptNumber,
   type FinishReason,
   type Placement,
   type Priority,
@@ -92,6 +93,8 @@ const CHANGED_COLUMNS = {
   was: (_task, was) => was,
   user: ({ user }) => user,
   ...STATE,
+  // The largest part of the row, which only another attempt changes.
+  placement: (task, was) => (was === "running" && attemptNumber(task) === 1 ? null : jsonOf(task.placement)),
   ...END,
   seq: ({ seq }) => seq,
 } as const satisfies Columns<Task, TaskStatus>;
@@ -100,6 +103,8 @@ const CHANGED_COLUMNS = {
 export const INSERTED_LIVE = namesOf(LIVE_COLUMNS);
 /** The columns of a new task that has: those, and the columns of its end. */
 export const INSERTED = namesOf(ENDED_COLUMNS);
+/** The column of a change that stays as it is where the change has NULL. */
+export const KEPT_IF_NULL = "placement";
 /** The columns of a stored task that change. */
 export const UPDATED = namesOf({ ...STATE, ...END });
 /** The columns that a list reads of each task. */
