@@ -14,8 +14,10 @@ import { type Line } from "./lines.ts";
 import { LineProblem, requestOf } from "./request-lines.ts";
 
 /** Lines, and bytes of them, that are written at once. */
-const MOST_LINES = 128;
+const MOST_LINES = 250;
 const MOST_BYTES = 1024 * 1024;
+/** Lines that are looked at in one turn of the event loop. */
+const AT_ONCE = 32;
 /** Refusals that are written at once. */
 const MOST_REFUSED = 1000;
 /** Milliseconds before what was refused for now is tried again, the first time and at most. */
@@ -47,6 +49,10 @@ export class Feeder {
   readonly #parts: FeederParts;
   readonly #batch: FedBatch;
   readonly #signal: AbortSignal;
+  /** The index of the next line. */
+  #next = 0;
+  /** The lines before the next ones are being taken. */
+  #giving: Promise<void> = Promise.resolve();
   /** Tasks for which there is room. */
   #room = 0;
   /** How often in a row the last lines could not be taken. */
@@ -67,9 +73,10 @@ export class Feeder {
   async run(parts: AsyncIterable<readonly Line[]>): Promise<void> {
     let lines: Line[] = [];
     let bytes = 0;
+    this.#next = this.#batch.size - (this.#lines?.toCome ?? 0);
     for await (const part of parts) {
       for (const line of part) {
-        if (this.#signal.aborted || this.#left === 0) return;
+        if (this.#signal.aborted || this.#next + lines.length >= this.#batch.size) break;
         lines.push(line);
         bytes += line.bytes?.length ?? 0;
         if (bytes < MOST_BYTES && lines.length < (this.#closed === null ? MOST_LINES : MOST_REFUSED)) continue;
@@ -77,30 +84,32 @@ export class Feeder {
         lines = [];
         bytes = 0;
       }
+      if (this.#signal.aborted) break;
     }
     if (lines.length > 0) await this.#take(lines);
+    await this.#giving;
   }
 
   get #lines(): BatchLines | null {
     return this.#parts.feeding.lines(this.#batch.file.id);
   }
 
-  /** Lines to come. */
-  get #left(): number {
-    return this.#lines?.toCome ?? 0;
-  }
-
   get #closed(): LinesClosed | null {
     return this.#lines?.closed?.why ?? null;
   }
 
+  /** Prepares these lines while those before are still being written. */
   async #take(lines: readonly Line[]): Promise<void> {
-    const first = this.#batch.size - this.#left;
     const prepared: Prepared[] = [];
-    for (const [place, line] of lines.entries()) prepared.push(await this.#prepare(line, first + place));
-    // Others have their turn before the lines are made into tasks.
-    await turn();
-    await this.#give(prepared);
+    for (const line of lines) {
+      prepared.push(await this.#prepare(line, this.#next++));
+      // Others have their turn.
+      if (prepared.length % AT_ONCE === 0) await turn();
+    }
+    await this.#giving;
+    this.#giving = this.#give(prepared);
+    // Whoever awaits it next is told.
+    this.#giving.catch(() => {});
   }
 
   async #prepare(line: Line, index: number): Promise<Prepared> {

@@ -17,7 +17,7 @@ import { type CancelFilter } from "./task-api.ts";
 import { type Writer } from "./writer.ts";
 
 /** Tasks of one batch that may wait beside those that run. */
-const MOST_WAITING = 512;
+const MOST_WAITING = 1000;
 /** They wait even in a queue that is full of others': as many of a batch as may get slots next. */
 const LEAST_WAITING = 16;
 /** The part of the queue that all batches of files may fill together. */
