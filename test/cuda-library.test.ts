@@ -4,9 +4,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileS
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { codeIn, compileLibrary, originalOf } from "../tools/add-gpu/compile.ts";
-import { contentOf, type Fatbin, fatbinsIn } from "../tools/add-gpu/fatbin.ts";
-import { packLz4, unpackLz4 } from "../tools/add-gpu/lz4.ts";
+import { codeIn, compileLibrary, originalOf } from "../src/add-gpu/compile.ts";
+import { contentOf, type Fatbin, fatbinsIn } from "../src/add-gpu/fatbin.ts";
+import { packLz4, unpackLz4 } from "../src/add-gpu/lz4.ts";
 import { cudaLibrary, likeThePackage, PTXAS } from "./helpers/cuda-library.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 

@@ -108,7 +108,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "gpus",
     tests: ["add-gpu", "gpus", "monitor", "nvidia-smi"],
-    dependsOn: ["src/cli/gpus*.ts", "src/common/{wheels,zip}.ts", "src/gpu/**", "tools/add-gpu/**", "tools/add-gpu.ts"],
+    dependsOn: ["src/cli/gpus*.ts", "src/common/{wheels,zip}.ts", "src/gpu/**", "src/add-gpu/**"],
   },
   {
     name: "processes",

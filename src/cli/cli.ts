@@ -80,6 +80,7 @@ function program(cli: Command, io: Io): Command {
   addModels(cli, io);
   addBackups(cli, io);
   addForRunning(cli, io);
+  addForGpus(cli, io);
   cli
     .command("version")
     .description("print the version")
@@ -156,6 +157,17 @@ function addForRunning(cli: Command, io: Io): void {
     .addOption(dataDirOption())
     .action(async (_options: object, command: Command) => {
       io.log(await sweepNow(existingData(dataDirOf(command))));
+    });
+}
+
+function addForGpus(cli: Command, io: Io): void {
+  cli
+    .command("add-gpu [kind]")
+    .description("bring what llama.cpp needs for the GPUs of this machine: cuda or vulkan")
+    .option("--yes", "accept NVIDIA's licence")
+    .action(async (kind = "", { yes = false }: { yes?: boolean }) => {
+      const { addGpu } = await import("../add-gpu/command.ts");
+      if (!(await addGpu(kind, yes, io.log))) throw new CommanderError(1, "alt-las.no-gpu", "");
     });
 }
 

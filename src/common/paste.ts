@@ -8,6 +8,12 @@ export const ALT_LAS = "npx alt-las";
 /** How a server is started. In a clone npm brings the Node that it runs on. */
 export const START = IS_PACKAGE ? ALT_LAS : "npm start";
 
+/** The command that brings what llama.cpp needs for a kind of GPU; the kind follows. */
+export const ADD_GPU = IS_PACKAGE ? `${ALT_LAS} add-gpu` : "npm run add-gpu";
+
+/** Between one of these commands and its options: npm takes for its own what stands before it. */
+export const BEFORE_OPTIONS = IS_PACKAGE ? "" : " --";
+
 /** A text, quoted where a shell would not take it for one word. */
 export function shellWord(text: string): string {
   return /^[\p{L}\p{N}_./:@%+=,-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
@@ -27,7 +33,7 @@ export function startCommand(
 ): string {
   const kept = [...given].filter(([name]) => !Object.hasOwn(changed, name));
   const words = [...kept, ...Object.entries(changed)].flatMap(([name, value]) => [name, shellWord(value)]);
-  return [START, ...(words.length > 0 && !IS_PACKAGE ? ["--"] : []), ...words].join(" ");
+  return [START + (words.length > 0 ? BEFORE_OPTIONS : ""), ...words].join(" ");
 }
 
 /**

@@ -4,12 +4,12 @@ import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSyn
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { WheelIndex } from "../../src/common/wheels.ts";
-import { CUDA_BUILDS } from "../../tools/add-gpu/builds.ts";
-import { codeIn, originalOf } from "../../tools/add-gpu/compile.ts";
-import { addCuda, type Surroundings } from "../../tools/add-gpu/cuda.ts";
-import { machineOf } from "../../tools/add-gpu/machine.ts";
-import { type Card, type Machine, planFor } from "../../tools/add-gpu/plan.ts";
-import { tryGpus } from "../../tools/add-gpu/trial.ts";
+import { CUDA_BUILDS } from "../../src/add-gpu/builds.ts";
+import { codeIn, originalOf } from "../../src/add-gpu/compile.ts";
+import { addCuda, type Surroundings } from "../../src/add-gpu/cuda.ts";
+import { machineOf } from "../../src/add-gpu/machine.ts";
+import { type Card, type Machine, planFor } from "../../src/add-gpu/plan.ts";
+import { tryGpus } from "../../src/add-gpu/trial.ts";
 import { cudaLibrary, likeThePackage, PTXAS } from "../helpers/cuda-library.ts";
 import { card } from "../helpers/gpu-identities.ts";
 import { gpuStubs, NO_GPU_STUBS, stubGpu } from "../helpers/gpu-stubs.ts";
@@ -362,9 +362,9 @@ test("the trial asks each GPU of a real server for a token, and tells why one gi
 test("the program looks at the driver first, and ends with what to install where that is too old", async (t) => {
   const stubs = await gpuStubs(t, [stubGpu(1)], { driver: { version: "470.57.02" } });
   if (stubs === null) return t.skip(NO_GPU_STUBS);
-  const program = join(ROOT, "tools/add-gpu.ts");
+  const program = join(ROOT, "bin/alt-las.js");
   const env = { PATH: process.env["PATH"]!, ...stubs.environment };
-  const { code, stdout } = await runProgram(process.execPath, [program, "cuda"], { cwd: ROOT, env });
+  const { code, stdout } = await runProgram(process.execPath, [program, "add-gpu", "cuda"], { cwd: ROOT, env });
   assert.equal(code, 1);
   assert.match(stdout, /^NVIDIA's driver is 470\.57\.02, and CUDA needs 525 or later\.\nInstall NVIDIA's driver 580/);
 });

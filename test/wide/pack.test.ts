@@ -119,6 +119,12 @@ test("npx alt-las serves the demo model and the dashboard, and stops", { skip },
   assert.match(log, /"msg":"stopped"/);
 });
 
+test("the package brings by a command what GPUs need", { skip }, async () => {
+  const { code, stderr } = await shell("npx alt-las add-gpu rocm", INSTALLED, NODE_24);
+  assert.equal(code, 1);
+  assert.match(stderr, /^Say which: npx alt-las add-gpu cuda, or vulkan\. There are packages for linux-x64 cuda, /m);
+});
+
 test("on a Node that is too old the launcher says what to type", { skip }, async (t) => {
   const old = (ENVIRONMENT["PATH"] ?? "").split(delimiter).map((folder) => join(folder, "node"));
   for (const node of old.filter((path) => existsSync(path))) {

@@ -1,4 +1,5 @@
 /** Opens a GGUF file for generation, and says in one sentence why it could not be opened. */
+import { ADD_GPU } from "../../common/paste.ts";
 import { basename } from "node:path";
 import {
   type BatchingOptions,
@@ -36,7 +37,10 @@ const RANKING = 4;
 /** llama.cpp's LLAMA_MAX_SEQ. */
 const MAX_SLOTS = 256;
 
-const NO_BINARY = "its build for that is not installed (npm run add-gpu installs it), or does not run on this machine";
+const NO_GPU_BUILD = `its build for that is not installed (${ADD_GPU} installs it), or does not run on this machine`;
+const NO_CPU_BUILD =
+  `npm has installed no build of it that runs on this machine (${process.platform}-${process.arch}); on Linux it needs glibc, which ` +
+  "Alpine has not, and packages that are optional must not be omitted; engine.kind: llama-server works with any build of llama.cpp";
 
 export interface OpenModel {
   readonly llama: Llama;
@@ -133,7 +137,7 @@ export async function closeModel({ context, embeddings, model, llama, logits }: 
 
 export async function openBackend(options: EngineOptions, log: ErrorLog): Promise<Llama> {
   const { backend } = options;
-  const wanted = backend || "the CPU";
+  const [wanted, noBuild] = backend ? [backend, NO_GPU_BUILD] : ["the CPU", NO_CPU_BUILD];
   const llama = await getLlama({
     gpu: backend,
     // Nothing is ever compiled or downloaded: what npm installed works, or the sentence says that it does not.
@@ -144,7 +148,7 @@ export async function openBackend(options: EngineOptions, log: ErrorLog): Promis
     logger: log.add,
     maxThreads: threadsFor(options),
   }).catch(async (error: unknown) => {
-    const reason = error instanceof NoBinaryFoundError ? new Error(NO_BINARY, { cause: error }) : error;
+    const reason = error instanceof NoBinaryFoundError ? new Error(noBuild, { cause: error }) : error;
     throw await log.failure(`llama.cpp could not be opened for ${wanted}`, reason);
   });
   if (llama.gpu === backend) return llama;

@@ -3,6 +3,7 @@
  * blame. Events come in by method calls; what is to be done goes out through `LifecycleEffects`. It has no I/O, no timers, and no clock but
  * the one it is given, so plain calls test it.
  */
+import { ADD_GPU } from "../../common/paste.ts";
 import { type FailureCode } from "../../engine/failures.ts";
 import { type ModelFile } from "../served.ts";
 import { type Death } from "../worker/worker.ts";
@@ -85,8 +86,7 @@ const MAX_LOAD_DEATHS = 2;
 const NOT_WANTED = "Its model is loaded when it is wanted.";
 
 /** The most frequent cause of a CUDA error with the first token. */
-const OLD_DRIVER =
-  "the driver may be too old for llama.cpp's CUDA package on this GPU: stop the server and run npm run add-gpu cuda, which mends it or says what does";
+const OLD_DRIVER = `the driver may be too old for llama.cpp's CUDA package on this GPU: stop the server and run ${ADD_GPU} cuda, which mends it or says what does`;
 
 export class Lifecycle {
   readonly #options: LifecycleOptions;

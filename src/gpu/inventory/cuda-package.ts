@@ -1,4 +1,4 @@
-/** llama.cpp's CUDA packages, which `npm run add-gpu cuda` installs. */
+/** llama.cpp's CUDA packages, which `add-gpu cuda` installs. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../errors.ts";

@@ -2,6 +2,7 @@
  * Which GPUs this machine has, under which numbers, and whether each could serve. Four sources are held against each other: the drivers
  * (who the GPUs are), the PCI bus (what no driver lists), what is remembered of earlier starts, and what llama.cpp can open.
  */
+import { ADD_GPU } from "../../common/paste.ts";
 import { type EngineOptions } from "../../engine/engine.ts";
 import { type KnownGpu, type KnownGpus } from "./known-gpus.ts";
 import { type PciGpu } from "./pci.ts";
@@ -230,8 +231,8 @@ function nth(list: string | undefined, index: number): string {
 }
 
 /** The command that installs the package that llama.cpp needs for a kind of GPU. */
-export const ADD_CUDA = "npm run add-gpu cuda";
-export const ADD_VULKAN = "npm run add-gpu vulkan";
+export const ADD_CUDA = `${ADD_GPU} cuda`;
+export const ADD_VULKAN = `${ADD_GPU} vulkan`;
 
 const FROM_CPU = "to serve from the CPU all the same, set gpu.cpu_fallback: true or start with --devices cpu:2";
 

@@ -1,5 +1,5 @@
 /** This machine's NVIDIA driver and cards, as the server would see them. */
-import { openDrivers, type Drivers } from "../../src/gpu/telemetry/drivers.ts";
+import { openDrivers, type Drivers } from "../gpu/telemetry/drivers.ts";
 import { type Machine } from "./plan.ts";
 
 /** Milliseconds; nothing is sampled. */

@@ -1,4 +1,5 @@
 /** What has to be done so that this machine's NVIDIA GPUs compute. It decides only, and does nothing. */
+import { ADD_GPU } from "../common/paste.ts";
 import { type CudaBuild } from "./builds.ts";
 
 /** An NVIDIA GPU, or a MIG device. */
@@ -54,7 +55,7 @@ export function planFor(machine: Machine, builds: readonly CudaBuild[]): Plan | 
   const names = cards.map(({ name, computeCapability: cc }) => `${name} (compute capability ${shown(cc)})`);
   return {
     reason: `llama.cpp's CUDA package has no code for ${names.join(", ")} that driver ${driver} could run.`,
-    mend: `Try npm run add-gpu vulkan, or engine.kind: llama-server with a llama-server that was built for this GPU (docs/engines.md).`,
+    mend: `Try ${ADD_GPU} vulkan, or engine.kind: llama-server with a llama-server that was built for this GPU (docs/engines.md).`,
   };
 }
 

@@ -6,7 +6,7 @@ import { copyFile, link, mkdir, open, readFile, rename, rm, writeFile } from "no
 import { availableParallelism, freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { syncFolder } from "../../src/common/sync.ts";
+import { syncFolder } from "../common/sync.ts";
 import { contentOf, type Fatbin, type FatbinEntry, fatbinOf, fatbinsIn, machineCode, type Packing } from "./fatbin.ts";
 import { type Code } from "./builds.ts";
 import { runsOn } from "./plan.ts";

@@ -1,10 +1,11 @@
-/** `npm run add-gpu cuda`, step by step. Each step that is done already is left out, so that it can be run again at any time. */
+/** `add-gpu cuda`, step by step. Each step that is done already is left out, so that it can be run again at any time. */
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { messageOf } from "../../src/errors.ts";
-import { type WheelIndex } from "../../src/common/wheels.ts";
-import { checkRoom } from "../../src/common/disk-space.ts";
-import { type FileLock, lockFile, Locked } from "../../src/store/file-lock.ts";
+import { messageOf } from "../errors.ts";
+import { type WheelIndex } from "../common/wheels.ts";
+import { ADD_GPU, BEFORE_OPTIONS, START } from "../common/paste.ts";
+import { checkRoom } from "../common/disk-space.ts";
+import { type FileLock, lockFile, Locked } from "../store/file-lock.ts";
 import { CUDA_BUILDS, type CudaBuild } from "./builds.ts";
 import { codeIn, compileLibrary, originalOf } from "./compile.ts";
 import { linkLibraries, ptxasIn, takeFromWheel } from "./libraries.ts";
@@ -43,7 +44,7 @@ class Stop extends Error {
   }
 }
 
-const AGAIN = "npm run add-gpu cuda";
+const AGAIN = `${ADD_GPU} cuda`;
 
 /** Bytes. */
 const ROOM_FOR_COMPILING = 700 * 2 ** 20;
@@ -186,7 +187,10 @@ async function accept({ root, yes, confirm, say }: Surroundings, files: readonly
   say(`These files are NVIDIA's, and come from PyPI: ${files.join(", ")}. Their licence: ${LICENCE}`);
   const answer = yes || (await confirm("Do you accept NVIDIA's licence? [y/N] "));
   if (answer === null)
-    throw new Stop({ reason: "Nobody is here to accept NVIDIA's licence.", mend: `To accept it: ${AGAIN} -- --yes` });
+    throw new Stop({
+      reason: "Nobody is here to accept NVIDIA's licence.",
+      mend: `To accept it: ${AGAIN}${BEFORE_OPTIONS} --yes`,
+    });
   if (!answer) throw new Stop({ reason: "NVIDIA's licence was not accepted.", mend: `To be asked again: ${AGAIN}` });
   mkdirSync(dirname(accepted), { recursive: true });
   writeFileSync(accepted, `${LICENCE}\nThe licence of the files in this folder was accepted when they were fetched.\n`);
@@ -206,7 +210,7 @@ async function proved({ say, libraryFault, tryGpus }: Surroundings): Promise<boo
   const isWell = tried.length > 0 && tried.every(({ fault: why }) => why === null);
   say(
     isWell
-      ? "Done. Start the server: npm start"
+      ? `Done. Start the server: ${START}`
       : `Not every GPU generates. docs/gpus.md says under "NVIDIA" what drivers and GPUs need; engine.kind: llama-server with a llama-server that was built on this machine works where this package does not.`,
   );
   return isWell;

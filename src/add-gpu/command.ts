@@ -1,0 +1,82 @@
+/**
+ * `alt-las add-gpu cuda` (or vulkan), in a clone `npm run add-gpu cuda`: brings llama.cpp's package for a kind of GPU into node_modules, and for NVIDIA's GPUs on Linux all
+ * else that they need, see add-gpu/cuda.ts.
+ *
+ * npm would fetch hundreds of megabytes of these packages onto every machine. So package.json's overrides put an empty stand-in in their
+ * place, and the package on npm does not ask for them. A plain `npm install` of one of them is refused for that reason, so the package is unpacked there.
+ */
+import { join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { cudaPackageFault } from "../gpu/inventory/cuda-package.ts";
+import { ADD_GPU, START } from "../common/paste.ts";
+import { WheelIndex } from "../common/wheels.ts";
+import { AltLasError } from "../errors.ts";
+import { addCuda } from "./cuda.ts";
+import { notFoundBySystem } from "./libraries.ts";
+import { lookAtMachine } from "./machine.ts";
+import { addPackage } from "./packages.ts";
+import { tryGpus } from "./trial.ts";
+
+/** Where nothing else is done. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  "linux-x64 vulkan": ["linux-x64-vulkan"],
+  "win32-x64 cuda": ["win-x64-cuda", "win-x64-cuda-ext"],
+  "win32-x64 vulkan": ["win-x64-vulkan"],
+};
+const PREPARED = "linux-x64 cuda";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+/**
+ * @param kind of GPU: cuda or vulkan
+ * @param yes NVIDIA's licence is accepted
+ * @param say prints a line
+ * @returns whether the GPUs can serve; where they cannot, it was said why
+ * @throws {AltLasError} there is no package for such GPUs on this system
+ * @throws {Error} npm cannot fetch one
+ */
+export async function addGpu(kind: string, yes: boolean, say: (line: string) => void): Promise<boolean> {
+  const wanted = `${process.platform}-${process.arch} ${kind}`;
+  if (wanted === PREPARED) return cuda(yes, say);
+  const packages = PACKAGES[wanted];
+  if (packages === undefined) {
+    const known = [PREPARED, ...Object.keys(PACKAGES)].join(", ");
+    throw new AltLasError(
+      "invalid_input",
+      `Say which: ${ADD_GPU} cuda, or vulkan. There are packages for ${known}; this is ${process.platform}-${process.arch}.`,
+    );
+  }
+  for (const name of packages) addPackage(ROOT, `@node-llama-cpp/${name}`, say);
+  say(`Done. Start the server: ${START}`);
+  return true;
+}
+
+async function cuda(yes: boolean, say: (line: string) => void): Promise<boolean> {
+  const index = new WheelIndex(process.env);
+  try {
+    return await addCuda({
+      root: ROOT,
+      yes,
+      lookAtMachine,
+      addPackage: (name) => addPackage(ROOT, name, say),
+      index,
+      notFoundBySystem,
+      confirm,
+      libraryFault: cudaPackageFault,
+      tryGpus: () => tryGpus(ROOT),
+      say,
+    });
+  } finally {
+    await index.close();
+  }
+}
+
+/** null: nobody could answer. */
+function confirm(question: string): Promise<boolean> | null {
+  if (!process.stdin.isTTY) return null;
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  return terminal.question(question).then((answer) => {
+    terminal.close();
+    return /^y(es)?$/i.test(answer.trim());
+  });
+}
