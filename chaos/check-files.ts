@@ -53,8 +53,9 @@ export async function checkFiles(parts: LoadParts & { readonly stepped: boolean 
     const lines = (await readLines({ api, report, user }, view))!;
     await checkLines({ api, report, user }, file, lines, linesOf(file, view));
     const { total, completed, failed } = view.request_counts;
-    const isCounted =
-      total === linesOf(file, view) && completed === lines.output.length && failed === lines.errors.length;
+    // What was canceled is an error, and has not failed.
+    const wrong = lines.errors.filter(({ error }) => error?.code !== "batch_cancelled").length;
+    const isCounted = total === linesOf(file, view) && completed === lines.output.length && failed === wrong;
     report.check("lines", isCounted, `batch ${id} counts otherwise than its files`, { view, lines });
     const content = await api.open(user, "GET", `/v1/files/${fileId}/content`);
     report.check("files", (await content!.response.text()) === text, `file ${fileId} is not what was sent`);
