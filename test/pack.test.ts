@@ -10,7 +10,7 @@ const BUNDLED = readManifest(join(ROOT, "node_modules/node-llama-cpp"));
 
 test("the published package asks for Node 24 and what the clone asks for, and for nothing that only some GPUs need", () => {
   const own = readManifest(ROOT);
-  const published = packageManifest(own, BUNDLED) as Record<string, unknown> & {
+  const published = packageManifest(own, BUNDLED, {}) as Record<string, unknown> & {
     readonly dependencies: Record<string, string>;
     readonly optionalDependencies: Record<string, string>;
   };
@@ -27,6 +27,15 @@ test("the published package asks for Node 24 and what the clone asks for, and fo
   );
   for (const platform of ["linux-x64", "linux-arm64", "mac-arm64-metal", "win-x64"])
     assert.ok(optional.includes(`@node-llama-cpp/${platform}`), platform);
+});
+
+test("a workflow's package names the repository that it was made from, which npm checks, and others name none", () => {
+  const own = readManifest(ROOT);
+  const environment = { GITHUB_SERVER_URL: "https://git.example", GITHUB_REPOSITORY: "somebody/alt-las" };
+  const repositoryIn = (given: NodeJS.ProcessEnv): unknown =>
+    (packageManifest(own, BUNDLED, given) as { readonly repository?: unknown }).repository;
+  assert.deepEqual(repositoryIn(environment), { type: "git", url: "git+https://git.example/somebody/alt-las.git" });
+  assert.equal(repositoryIn({}), undefined);
 });
 
 test("what is bundled brings no scripts and no packages of its own", () => {

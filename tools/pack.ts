@@ -39,7 +39,7 @@ function fill(target: string): void {
   copy(source, bundled);
   const manifest = readManifest(source);
   writeJson(join(bundled, "package.json"), bundledManifest(manifest));
-  writeJson(join(target, "package.json"), packageManifest(readManifest(ROOT), manifest));
+  writeJson(join(target, "package.json"), packageManifest(readManifest(ROOT), manifest, process.env));
   writeFileSync(join(target, "THIRD-PARTY-NOTICES.md"), notices([bundled]));
 }
 

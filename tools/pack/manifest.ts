@@ -31,12 +31,14 @@ export function readManifest(folder: string): Manifest {
  * files are within our package, and what it needs but for those packages is ours to ask for.
  * @param own of the clone
  * @param bundled of node-llama-cpp
+ * @param environment of a workflow of GitHub it says which repository this is, as npm has to know for the provenance
  */
-export function packageManifest(own: Manifest, bundled: Manifest): object {
+export function packageManifest(own: Manifest, bundled: Manifest, environment: NodeJS.ProcessEnv): object {
   const { [NODE]: _node, ...direct } = own.dependencies ?? {};
   const platforms = Object.entries(bundled.optionalDependencies ?? {}).filter(([name]) => !FOR_GPUS.test(name));
   return {
     ...Object.fromEntries(KEPT.map((key) => [key, own[key]])),
+    ...repositoryOf(environment),
     imports: Object.fromEntries(
       Object.entries(own["imports"] as Record<string, string>).map(([name, path]) => [name, compiledName(path)]),
     ),
@@ -64,6 +66,11 @@ export function notices(folders: readonly string[]): string {
     return `## ${name} ${version} (${license})\n\n${readFileSync(file, "utf8").trim()}\n`;
   });
   return `# Third-party notices\n\nThis package contains files of others, under these licences.\n\n${parts.join("\n")}`;
+}
+
+function repositoryOf({ GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name }: NodeJS.ProcessEnv): object {
+  if (server === undefined || name === undefined) return {};
+  return { repository: { type: "git", url: `git+${server}/${name}.git` } };
 }
 
 /** What the compiler makes of a module's name. */
