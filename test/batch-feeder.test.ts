@@ -7,6 +7,7 @@ import { pino } from "pino";
 import { Feeder, type FeederParts } from "../src/batch-files/feeder.ts";
 import { checkLines } from "../src/batch-files/check.ts";
 import { type Line, linesOf } from "../src/batch-files/lines.ts";
+import { Mutex } from "../src/common/mutex.ts";
 import { AltLasError, type ErrorCode } from "../src/errors.ts";
 import { completionOf } from "../src/request.ts";
 import { type RefusedLine } from "../src/store/batch-files.ts";
@@ -101,8 +102,16 @@ async function fed(book: FatefulBook, size: number, text: Buffer, cut: number): 
 function read(text: Buffer, from: number, cut: number, maxBytes = 1e6): AsyncGenerator<readonly Line[]> {
   const pieces: Buffer[] = [];
   for (let at = from; at < text.length; at += cut) pieces.push(text.subarray(at, at + cut));
-  return linesOf(Readable.from(pieces), from, maxBytes);
+  return linesOf(Readable.from(pieces), from, maxBytes, atOnce);
 }
+
+/** Bytes of each line of the next part. */
+async function lengthsOf(lines: AsyncGenerator<readonly Line[]>): Promise<readonly number[]> {
+  return ((await lines.next()).value as readonly Line[]).map(({ bytes }) => bytes!.length);
+}
+
+/** No line waits for another. */
+const atOnce = async (): Promise<() => void> => () => undefined;
 
 const FATES: readonly Fate[] = [
   "taken",
@@ -172,9 +181,41 @@ test("lines are found wherever the reading of the file cuts them, with their num
   }
 });
 
+test("files that are read at once have one long line in memory, and one that is left early gives its turn to the next", async () => {
+  const turns = new Mutex();
+  const long = `"${"x".repeat(2 ** 21)}"`;
+  const pieces = Buffer.from(`"short"\n${long}\n"after"\n${long}`);
+  const open = (): AsyncGenerator<readonly Line[]> => {
+    const parts = Array.from({ length: Math.ceil(pieces.length / 65_536) }, (_, k) =>
+      pieces.subarray(k * 65_536, (k + 1) * 65_536),
+    );
+    return linesOf(Readable.from(parts), 0, 1e8, () => turns.take(["long"]));
+  };
+  const [one, other] = [open(), open()];
+  // Short lines wait for nobody.
+  assert.deepEqual([await lengthsOf(one), await lengthsOf(other)], [[7], [7]]);
+  assert.deepEqual(await lengthsOf(one), [long.length, 7]);
+  let came = false;
+  const next = lengthsOf(other).finally(() => (came = true));
+  for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+  assert.equal(came, false);
+  await one.return(undefined);
+  assert.deepEqual(await next, [long.length, 7]);
+  assert.deepEqual(await lengthsOf(other), [long.length]);
+});
+
+test("a file of empty lines is passed over, and the lines behind them keep their numbers", async () => {
+  const text = Buffer.concat([Buffer.alloc(3_000_000, "\n \r\n\t"), Buffer.from('\n  {"a":1}')]);
+  const lines = (await Array.fromAsync(read(text, 0, 65_536))).flat();
+  assert.deepEqual(
+    lines.map(({ number, bytes, end }) => [number, bytes!.toString(), end]),
+    [[1_200_002, '{"a":1}', text.length]],
+  );
+});
+
 test("a file with more lines than a batch has, or a line that is longer than a body, is none", async () => {
   const many = Buffer.from("x\n".repeat(50_001));
-  const lines = linesOf(Readable.from([many]), 0, 100);
+  const lines = linesOf(Readable.from([many]), 0, 100, atOnce);
   const { faults } = await checkLines(lines, CHAT);
   // A hundred faults are enough.
   assert.equal(faults.length, 100);

@@ -22,6 +22,7 @@ export class BatchFiles implements BatchFileApi {
   readonly #runs = new Map<string, { readonly user: string; readonly done: Promise<void> }>();
   /** What decides about one batch follows each other. */
   readonly #turns = new Mutex();
+  readonly #longLines = new Mutex();
   readonly #stopping = new AbortController();
 
   constructor(parts: BatchFilesParts) {
@@ -147,7 +148,7 @@ export class BatchFiles implements BatchFileApi {
   async #goOn({ id }: BatchFile): Promise<void> {
     const { signal } = this.#stopping;
     const { log } = this.#parts;
-    const parts = { pause, ...this.#parts, turns: this.#turns };
+    const parts = { pause, ...this.#parts, turns: this.#turns, longLines: this.#longLines };
     while (!signal.aborted) {
       try {
         return await new BatchRun(parts, id, signal).run();

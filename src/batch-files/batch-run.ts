@@ -16,6 +16,8 @@ const LONGEST_WAIT = 3_600_000;
 
 export interface BatchRunParts extends BatchFilesParts {
   readonly turns: Mutex;
+  /** Of one user one file at a time has a long line in memory, while files are checked, and one while they become tasks. */
+  readonly longLines: Mutex;
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -77,7 +79,7 @@ export class BatchRun {
 
   async #check(file: BatchFile): Promise<{ readonly lines: number; readonly faults: readonly LineFault[] }> {
     try {
-      return await this.#read(file, 0, (lines) => checkLines(lines, file.endpoint));
+      return await this.#read("check", file, 0, (lines) => checkLines(lines, file.endpoint));
     } catch (error) {
       const fault = this.#signal.aborted ? null : faultOfReading(error);
       if (fault === null) throw error;
@@ -103,7 +105,7 @@ export class BatchRun {
     if (file === null || state === null || lines === null || lines.toCome === 0) return;
     const { firstSeq, size } = state.batch;
     try {
-      await this.#read(file, lines.place, (parts) => this.#feedAll({ file, firstSeq, size }, parts));
+      await this.#read("feed", file, lines.place, (parts) => this.#feedAll({ file, firstSeq, size }, parts));
     } catch (error) {
       const fault = this.#signal.aborted ? null : faultOfReading(error);
       if (fault === null) throw error;
@@ -175,18 +177,19 @@ export class BatchRun {
 
   /** Reads the lines from a place on, and lets the file go in any case. */
   async #read<T>(
-    { inputFile }: BatchFile,
+    what: "check" | "feed",
+    { inputFile, user }: BatchFile,
     from: number,
     work: (lines: AsyncIterable<readonly Line[]>) => Promise<T>,
   ): Promise<T> {
-    const { files, maxLineBytes } = this.#parts;
+    const { files, maxLineBytes, longLines } = this.#parts;
     const info = await files.find(inputFile);
     if (info === null) throw new AltLasError("not_found", "The input file is not there any more.");
     const { stream } = await files.open(info, from);
     const close = (): Readable => stream.destroy();
     this.#signal.addEventListener("abort", close);
     try {
-      return await work(linesOf(stream, from, maxLineBytes));
+      return await work(linesOf(stream, from, maxLineBytes, () => longLines.take([`${what} ${user}`])));
     } finally {
       this.#signal.removeEventListener("abort", close);
       stream.destroy();

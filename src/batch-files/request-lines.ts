@@ -7,8 +7,8 @@ import { type Line } from "./lines.ts";
 
 /** Characters of a `custom_id`: it is kept beside its task, and stands in the results. */
 const LONGEST_ID = 512;
-/** As the most of a body of its own; a line with more is no valid request. */
-const MOST_PARTS = 10_000_000;
+/** As of a body of its own with the most tokens (embeddings), which is more than others may have: ten million would take seconds to parse. */
+const MOST_PARTS = 1_200_000;
 
 /** The request of a line. */
 export interface LineRequest {
