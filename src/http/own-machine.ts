@@ -4,16 +4,12 @@ import ipaddr from "ipaddr.js";
 import { isLoopback } from "../config/config.ts";
 import { isForeignPage } from "./cross-origin.ts";
 
-/** Whoever sends one of these asks for somebody else: a proxy for its clients, a server's webhook for whoever has wished for it. */
-const FOR_OTHERS = [
-  "forwarded",
-  "via",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
-  "x-real-ip",
-  "webhook-id",
-];
+/**
+ * Whoever sends one of these asks for somebody else: a proxy or a tunnel for its clients, under one of many names, and a server's webhook for
+ * whoever has wished for it.
+ */
+const FOR_OTHERS =
+  /^(forwarded|via|webhook-id|x-real-ip|x-(original-)?forwarded(-.*)?|x-original-(host|uri|url)|.*-client-ip|.*-connecting-ip)$/;
 
 /**
  *  1. The connection is from a loopback address.
@@ -28,7 +24,7 @@ export function isOfOwnMachine(request: FastifyRequest, pages: readonly string[]
   const { socket, headers } = request.raw;
   return (
     isLoopbackPeer(socket.remoteAddress ?? "") &&
-    FOR_OTHERS.every((name) => headers[name] === undefined) &&
+    !Object.keys(headers).some((name) => FOR_OTHERS.test(name)) &&
     foreignNameIn(request) === undefined &&
     !isForeignPage(request, pages)
   );
