@@ -206,6 +206,7 @@ test("an input file in use stays until its batch has ended; outputs are files li
   const { input_file_id: input } = made;
   const refused = await refusalOf(await call(server, "ada", `/${input}`, { method: "DELETE" }));
   assert.deepEqual([refused.status, refused.code], [409, "conflict"]);
+  await begun(made);
   await cancelBatch(server, "ada", made.id);
   const batch = await endedBatch(server, "ada", made.id);
   assert.equal((await call(server, "ada", `/${input}`, { method: "DELETE" })).status, 200);

@@ -79,7 +79,9 @@ test("a shell can run the line of every operation, which has no key in it", () =
     assert.equal(given.includes("Authorization: Bearer HERE"), !operation.isOpen, operation.id);
     assert.doesNotMatch(line, /HERE/);
     const at = given.indexOf("-d");
-    if (operation.requestBody) assert.equal(typeof JSON.parse(given[at + 1]!), "object", operation.id);
+    const isForm = operation.requestBody?.content["multipart/form-data"] !== undefined;
+    if (isForm) assert.ok(given.includes("file=@FILE") && given.includes("purpose=batch"), line);
+    else if (operation.requestBody) assert.equal(typeof JSON.parse(given[at + 1]!), "object", operation.id);
     assert.equal(
       given.includes("-X"),
       !(operation.method === "GET" || (operation.method === "POST" && operation.requestBody !== undefined)),

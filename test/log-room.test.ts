@@ -30,7 +30,7 @@ test("commits after a quiet moment overwrite the log's room, which is made again
   write(MIB);
   upkeep.tick();
   assert.equal(size(), made, "there is enough");
-  write(1.5 * MIB);
+  write(2 * MIB);
   assert.equal(size(), made, "it was used");
   upkeep.tick();
   assert.equal(size(), made + 4 * MIB);

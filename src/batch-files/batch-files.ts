@@ -94,6 +94,10 @@ export class BatchFiles implements BatchFileApi {
         { kind: "file_release", id: file.inputFile, holder: file.id },
       ],
     );
+    this.#parts.log.info(
+      { batch: file.id, user: file.user, completed: 0, failed: 0, canceled: 0 },
+      "batch of a file ended",
+    );
     return canceled;
   }
 

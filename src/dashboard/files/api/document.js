@@ -229,18 +229,30 @@ export function curlOf(document, { method, path, parameters = [], requestBody, i
   const query = new URLSearchParams(
     asked.map(({ name, example, schema }) => [name, String(example ?? exampleOf(document, schema))]),
   );
-  const body = requestBody?.content["application/json"];
+  const sent = requestBody && bodyWords(document, requestBody.content);
   const isStream = Object.values(responses).some(
     ({ content }) => Object.keys(content ?? {})[0] === "text/event-stream",
   );
   // With a body curl sends a POST by itself.
-  const isPlain = method === "GET" || (method === "POST" && body !== undefined);
+  const isPlain = method === "GET" || (method === "POST" && sent !== undefined);
   const lines = [
     `curl -s${isStream ? "N" : ""}${isPlain ? "" : ` -X ${method}`} ${shellWord(base + filled + (asked.length > 0 ? `?${query}` : ""))}`,
     ...(isOpen ? [] : [`-H "Authorization: Bearer $${KEY}"`]),
-    ...(body
-      ? ["-H 'Content-Type: application/json'", `-d ${shellWord(JSON.stringify(exampleIn(document, body)))}`]
-      : []),
+    ...(sent ?? []),
   ];
   return lines.join(" \\\n  ");
+}
+
+/** A body as curl is told it. @param {Document} document @param {Content} content */
+function bodyWords(document, content) {
+  const form = content["multipart/form-data"];
+  if (form?.schema === undefined) {
+    const example = exampleIn(document, content["application/json"] ?? {});
+    return ["-H 'Content-Type: application/json'", `-d ${shellWord(JSON.stringify(example))}`];
+  }
+  const { properties = {} } = resolved(document, form.schema);
+  return Object.entries(Object(exampleIn(document, form))).map(([name, value]) => {
+    const isFile = resolved(document, properties[name] ?? {})["format"] === "binary";
+    return `-F ${shellWord(`${name}=${isFile ? `@${name.toUpperCase()}` : value}`)}`;
+  });
 }
