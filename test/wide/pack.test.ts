@@ -10,11 +10,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test, type TestContext } from "node:test";
 import { type TaskView } from "../../src/http/schemas/tasks.ts";
@@ -42,6 +43,26 @@ function bin(): string {
   mkdirSync(folder);
   symlinkSync(process.execPath, join(folder, "node"));
   return folder;
+}
+
+/** What is started, imported or read in src, by names without the ending that the compiler changes. */
+function namesIn(folder: string): string[] {
+  const onlyForTypes = ["**/*.d.ts", "src/dashboard/files/**/*.ts"];
+  const files = globSync("src/**", { cwd: folder, exclude: onlyForTypes, withFileTypes: true });
+  return files
+    .filter((file) => file.isFile())
+    .map(({ parentPath, name }) => relative(folder, join(parentPath, name)).replace(/\.[jt]s$/, ""))
+    .toSorted();
+}
+
+/** Asks for a text, and returns the answer's status and body when the task has ended. */
+async function ask({ url, key }: { readonly url: string; readonly key: string }, request: object) {
+  const response = await fetch(`${url}/api/v1/predict`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", prefer: "wait=300" },
+    body: JSON.stringify(request),
+  });
+  return response.text();
 }
 
 /** Starts a server, and returns its address, its key and what it printed before. */
@@ -95,21 +116,20 @@ test("installed into an empty folder, the package is small and has nothing for G
   const own = join(INSTALLED, "node_modules/alt-las");
   // Node refuses TypeScript there.
   assert.deepEqual(globSync("{bin,src}/**/*.ts", { cwd: own }), []);
+  assert.deepEqual(namesIn(own), namesIn(ROOT));
   assert.match(readFileSync(join(own, "THIRD-PARTY-NOTICES.md"), "utf8"), /^## node-llama-cpp .*\(MIT\)$/m);
 });
 
 test("npx alt-las serves the demo model and the dashboard, and stops", { skip }, async (t) => {
-  const { url, key, printed, stop } = await start(t);
+  const server = await start(t);
+  const { url, printed, stop } = server;
   assert.match(printed, /For a real one: npx alt-las --/);
   assert.doesNotMatch(printed, /npm (start|run)/);
-  const answer = await fetch(`${url}/api/v1/predict`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", prefer: "wait=300" },
-    // A form has its grammar made in a thread.
-    body: JSON.stringify({ text: "Once upon a time", max_length: 16, response_format: { type: "json_object" } }),
-  });
-  const { status, result } = (await answer.json()) as TaskView;
-  assert.equal(status, "completed", JSON.stringify(result));
+  // A form has its grammar made in a thread.
+  const form = { type: "json_object" };
+  const answer = await ask(server, { text: "Once upon a time", max_length: 16, response_format: form });
+  const { status, result } = JSON.parse(answer) as TaskView;
+  assert.equal(status, "completed", answer);
   assert.ok(result!.text.length > 0);
   const page = await (await fetch(url, { headers: { accept: "text/html" } })).text();
   const [, script] = /<script type="module" src="([^"]+)"/.exec(page) ?? [];
@@ -118,6 +138,21 @@ test("npx alt-las serves the demo model and the dashboard, and stops", { skip },
   const log = await stop();
   assert.match(log, /"msg":"stopped"/);
 });
+
+test(
+  "where npm has brought no build of llama.cpp, as on a system without glibc, a sentence says so",
+  { skip },
+  async (t) => {
+    const [builds, aside] = [join(INSTALLED, "node_modules/@node-llama-cpp"), join(FOLDER, "aside")];
+    renameSync(builds, aside);
+    t.after(() => renameSync(aside, builds));
+    // A new folder: the first start prints a key.
+    rmSync(join(INSTALLED, "data"), { recursive: true, force: true });
+    const server = await start(t);
+    assert.match(await ask(server, { text: "Once" }), /npm has installed no build of it that runs on this machine/);
+    await server.stop();
+  },
+);
 
 test("the package brings by a command what GPUs need", { skip }, async () => {
   const { code, stderr } = await shell("npx alt-las add-gpu rocm", INSTALLED, NODE_24);
