@@ -303,3 +303,29 @@ for (const [what, type, body, status, sentence] of WRONG_BODIES) {
     assert.deepEqual(storedNames(server), stored);
   });
 }
+
+test("downloads that nobody reads have a bound for each user, and are a 429 beyond it", async (t) => {
+  const limits =
+    "limits: { max_text_bytes: 1000, max_batch_size: 10, max_body_bytes: 1024, max_open_bytes: 4194304, max_file_bytes: 20000000 }";
+  const small = await startFileServer(t, limits);
+  const { id } = await upload(small, "ada", { content: Buffer.alloc(16_000_000) });
+  const path = `/${id}/content`;
+  const unread = [await call(small, "ada", path), await call(small, "ada", path)];
+  assert.deepEqual(
+    unread.map(({ status }) => status),
+    [200, 200],
+  );
+  const refused = await call(small, "ada", path);
+  assert.equal(refused.status, 429);
+  assert.match(await refused.text(), /limits\.max_open_bytes/);
+  for (const { body } of unread) await body!.cancel();
+  for (;;) {
+    const again = await call(small, "ada", path);
+    if (again.status === 429) {
+      await again.body!.cancel();
+      continue;
+    }
+    assert.equal((await again.arrayBuffer()).byteLength, 16_000_000);
+    break;
+  }
+});

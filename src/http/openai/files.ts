@@ -8,6 +8,7 @@ import { fileIdOf, hasTime, shownFileId, timeOfId } from "../../files/ids.ts";
 import { type FileInfo, type FileSource } from "../../files/source.ts";
 import { type FilePlace } from "../../store/files.ts";
 import { mayChange } from "../access.ts";
+import { holdForAnswer } from "../answers.ts";
 import { tellForeignChange } from "../foreign-changes.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { FileBytes, FileDeleted, FileParams, FileRef, FilesAnswer, FilesQuery, MOST_FILES } from "../schemas/files.ts";
@@ -101,6 +102,7 @@ function contentRoute(app: FastifyInstance, { files }: ServerParts): void {
     handler: async ({ caller, params, method }, reply) => {
       const file = await fileNamed(files, caller, params.file_id);
       refuseToShowContent(caller, file);
+      holdForAnswer(reply, CONTENT_MEMORY);
       const { stream, bytes } = await files.open(file);
       // Never as what the client called it: a page of a stranger would run under this server's name.
       reply.type(BYTES).header("content-disposition", dispositionOf(file.filename));
@@ -113,6 +115,8 @@ function contentRoute(app: FastifyInstance, { files }: ServerParts): void {
 }
 
 const BYTES = "application/octet-stream";
+/** Bytes of memory that one download takes at most while its client does not read: a page of results, and what is made of it. */
+const CONTENT_MEMORY = 2 ** 20;
 
 /** What a file has is what its user has asked, or asks. @throws {AltLasError} `forbidden` */
 function refuseToShowContent({ name, role }: Caller, { user }: FileInfo): void {
