@@ -214,7 +214,7 @@ test("a file of empty lines is passed over, and the lines behind them keep their
 });
 
 test("a file with more lines than a batch has, or a line that is longer than a body, is none", async () => {
-  const many = Buffer.from("x\n".repeat(50_001));
+  const many = Buffer.from("{}\n".repeat(50_001));
   const lines = linesOf(Readable.from([many]), 0, 100, atOnce);
   const { faults } = await checkLines(lines, CHAT);
   // A hundred faults are enough.
@@ -230,4 +230,26 @@ test("a file with more lines than a batch has, or a line that is longer than a b
     long.faults.map(({ line, code }) => [line, code]),
     [[1, "line_too_long"]],
   );
+});
+
+async function faultsOf(text: string | Buffer) {
+  const { faults } = await checkLines(read(Buffer.from(text), 0, 1e6), CHAT);
+  return faults.map(({ line, sentence }) => [line, sentence]);
+}
+
+test("a file that is no JSONL is told as a whole; a line that is none, without a place that is not the file's", async () => {
+  const whole = [[null, "The file is not JSONL: each line must be a JSON object of its own."]];
+  const list = JSON.stringify(
+    Array.from({ length: 50 }, (_, index) => chatLine(index.toString())),
+    null,
+    2,
+  );
+  assert.deepEqual(await faultsOf(list), whole);
+  assert.deepEqual(await faultsOf(Buffer.from("89504e470d0a1a0a0000000d49484452000a00ff", "hex")), whole);
+  const good = JSON.stringify(chatLine("a"));
+  assert.deepEqual(await faultsOf(`${good}\n\n${good.slice(0, -1)}}x\n`), [
+    [3, `The line is not JSON: Unexpected non-whitespace character after JSON at position ${good.length}.`],
+  ]);
+  const [[first] = []] = await faultsOf("no JSON");
+  assert.equal(first, 1, "of a single line it can be said what is wrong");
 });

@@ -179,6 +179,8 @@ test("what no batch can be made of is refused at once", async () => {
     const refusal = await refusedBatch(server, "ada", { ...asked, ...fields });
     assert.deepEqual([refusal.code, refusal.param], [code, param], JSON.stringify(fields));
   }
+  const inSeconds = await refusedBatch(server, "ada", { ...asked, completion_window: "2s" });
+  assert.match(inSeconds.message, /^completion_window must be a number of minutes, hours or days like .*; got "2s"\.$/);
   assert.equal((await refusedBatch(server, "bob", asked)).code, "not_found");
   assert.equal((await refusedBatch(server, "eve", asked)).code, "forbidden");
   const other = await upload(server, "ada", { content: "{}", after: { purpose: "user_data" } });

@@ -2,12 +2,15 @@
 import { hash } from "node:crypto";
 import { type LineFault } from "../store/batch-files.ts";
 import { type Line } from "./lines.ts";
-import { LineProblem, requestOf } from "./request-lines.ts";
+import { LineProblem, NO_JSON, requestOf } from "./request-lines.ts";
 
 /** Lines of one batch, as OpenAI has it. */
 export const MOST_LINES = 50_000;
 /** Faults after which nothing more is looked at: who has so many does not need the next. */
 const MOST_FAULTS = 100;
+
+/** Lines that are no JSON objects, at the start of a file, after which it is taken for something else than JSONL. */
+const FOREIGN_LINES = 5;
 
 /** What the lines come to. */
 export interface Checked {
@@ -28,10 +31,17 @@ export async function checkLines(parts: AsyncIterable<readonly Line[]>, endpoint
       if (lines > MOST_LINES) return { lines, faults: [...faults, tooMany(line)] };
       const fault = faultOf(line, endpoint, seen);
       if (fault !== null) faults.push(fault);
+      if (lines === FOREIGN_LINES && isForeign(lines, faults)) return { lines, faults: [FOREIGN] };
       if (faults.length >= MOST_FAULTS) return { lines, faults };
     }
   }
-  return { lines, faults: lines === 0 ? [EMPTY] : faults };
+  if (lines === 0) return { lines, faults: [EMPTY] };
+  return { lines, faults: isForeign(lines, faults) ? [FOREIGN] : faults };
+}
+
+/** Whether none of several lines is a JSON object: a picture, or JSON with line breaks. What is wrong with each would say nothing. */
+function isForeign(lines: number, faults: readonly LineFault[]): boolean {
+  return lines > 1 && faults.length === lines && faults.every(({ code }) => code === NO_JSON);
 }
 
 function faultOf(line: Line, endpoint: string, seen: Set<string>): LineFault | null {
@@ -51,4 +61,10 @@ function tooMany(line: Line): LineFault {
   return new LineProblem("too_many_lines", `A batch has at most ${MOST_LINES} lines.`).of(line);
 }
 
+const FOREIGN: LineFault = {
+  line: null,
+  code: NO_JSON,
+  sentence: "The file is not JSONL: each line must be a JSON object of its own.",
+  param: null,
+};
 const EMPTY: LineFault = { line: null, code: "empty_file", sentence: "The file has no lines.", param: null };

@@ -10,6 +10,11 @@ const LONGEST_ID = 512;
 /** As of a body of its own with the most tokens (embeddings), which is more than others may have: ten million would take seconds to parse. */
 const MOST_PARTS = 1_200_000;
 
+/** The code of a line that is no JSON object. */
+export const NO_JSON = "invalid_json_line";
+/** To the parser each line is line 1, which contradicts its number in the file. */
+const PLACE_IN_ITSELF = / \(line 1 column \d+\)(?=\.$)/;
+
 /** The request of a line. */
 export interface LineRequest {
   readonly customId: string;
@@ -54,11 +59,11 @@ function objectOf(bytes: Buffer): Readonly<Record<string, unknown>> {
   try {
     value = parseJson(bytes, MOST_PARTS, "The line");
   } catch (error) {
-    if (error instanceof AltLasError) throw new LineProblem("invalid_json_line", error.message);
+    if (error instanceof AltLasError) throw new LineProblem(NO_JSON, error.message.replace(PLACE_IN_ITSELF, ""));
     throw error;
   }
   if (value !== null && typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new LineProblem("invalid_json_line", `The line must be a JSON object; got ${shown(value)}.`);
+  throw new LineProblem(NO_JSON, `The line must be a JSON object; got ${shown(value)}.`);
 }
 
 function missing(field: string, what: string): LineProblem {

@@ -29,7 +29,7 @@ export const BatchFileBody = Type.Object(
     endpoint: oneOf(BATCH_ENDPOINTS, { description: "What all lines ask." }),
     completion_window: Type.String({
       pattern: WINDOW,
-      allowed: 'a time like "24h", "90m" or "7d", of two weeks at most',
+      allowed: 'a number of minutes, hours or days like "90m", "24h" or "7d", of two weeks at most',
       description: "What has not ended by then expires.",
     }),
     priority: oneOf(PRIORITIES, {
