@@ -8,6 +8,7 @@ import { anonymousUserExists } from "../src/auth/anonymous.ts";
 import { usersAdd, usersRemove } from "../src/auth/commands.ts";
 import { Credentials } from "../src/auth/credentials.ts";
 import { type Config, parseConfig } from "../src/config/config.ts";
+import { shellWord } from "../src/common/paste.ts";
 import { API, KEYS, temporaryFolder, testConfig, testServer } from "./helpers/http.ts";
 
 /** A configuration with that user, and with more of `auth` and other sections. */
@@ -96,7 +97,10 @@ test("a foreign page cannot submit anything, neither as JSON nor as a text that 
 });
 
 test("nobody is let in without credentials where no user is named", async (t) => {
-  assert.equal(await whoIs(testServer(t)), 401);
+  const server = testServer(t);
+  assert.equal(await whoIs(server), 401);
+  const { error } = (await server.app.inject(`${API}/me`)).json<{ error: string }>();
+  assert.match(error, /^This needs credentials\. Send "Authorization: Bearer <api_key>" or "x-api-key: <api_key>"/);
 });
 
 test("a user who does not exist stops the start, at the line of the file", async (t) => {
@@ -107,7 +111,9 @@ test("a user who does not exist stops the start, at the line of the file", async
   const friend = text.replace("a friend", "friend");
   assert.throws(
     () => start(friend),
-    /^AltLasError: c\.yaml:3: auth\.anonymous_user is friend, and there is no such user/,
+    ({ message }: Error) =>
+      message.startsWith("c.yaml:3: auth.anonymous_user is friend, and there is no such user") &&
+      message.includes(`users add friend --role user --data-dir ${shellWord(dataDir)}"`),
   );
   const context = { config: testConfig().auth, dataDir };
   await usersAdd(context, { name: "friend", role: "user" });
@@ -137,5 +143,5 @@ test("a user who is removed while the server runs is let in no more", async (t) 
   usersRemove({ config, dataDir }, "friend");
   await immediate();
   assert.equal(credentials.anonymous, null);
-  assert.match(log.join(""), /auth\.anonymous_user is friend, and there is no such user.* Until then/);
+  assert.match(log.join(""), /auth\.anonymous_user is friend, and there is no such user.* --data-dir .* Until then/);
 });

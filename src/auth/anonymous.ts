@@ -1,5 +1,5 @@
 /** `auth.anonymous_user`: whether it exists, which only the data directory can tell where the configuration does not name it. */
-import { ALT_LAS, shellWord } from "../common/paste.ts";
+import { ALT_LAS, dataDirWords, shellWord } from "../common/paste.ts";
 import { type Config, type Check } from "../config/config.ts";
 import { readCredentials } from "./file.ts";
 
@@ -10,12 +10,14 @@ export function anonymousUserExists(dataDir: string): Check {
     if (name === undefined || !auth.enabled) return [];
     const users = [...auth.users, ...readCredentials(dataDir).users];
     if (users.some((user) => nameOf(user.name) === nameOf(name))) return [];
-    return [{ path: ["auth", "anonymous_user"], sentence: unknownAnonymous(name) }];
+    return [{ path: ["auth", "anonymous_user"], sentence: unknownAnonymous(name, dataDir) }];
   };
 }
 
-export function unknownAnonymous(name: string): string {
-  return `auth.anonymous_user is ${name}, and there is no such user; "${ALT_LAS} users add ${shellWord(name)} --role user" adds one.`;
+/** @param dataDir where the user would be added */
+export function unknownAnonymous(name: string, dataDir: string): string {
+  const command = `${ALT_LAS} users add ${shellWord(name)} --role user${dataDirWords(dataDir)}`;
+  return `auth.anonymous_user is ${name}, and there is no such user; "${command}" adds one.`;
 }
 
 /** The user's name as tables have it: the same characters can be typed as different code points (RFC 8265). */
@@ -24,8 +26,12 @@ export function nameOf(written: string): string {
 }
 
 /** What an operator has to know of the user; null: nothing. */
-export function warningOfAnonymous({ anonymous_user: name }: Config["auth"], role: string | undefined): string | null {
+export function warningOfAnonymous(
+  { anonymous_user: name }: Config["auth"],
+  role: string | undefined,
+  dataDir: string,
+): string | null {
   if (name === undefined || (role !== undefined && role !== "admin")) return null;
-  if (role === undefined) return `${unknownAnonymous(name)} Until then requests need credentials.`;
+  if (role === undefined) return `${unknownAnonymous(name, dataDir)} Until then requests need credentials.`;
   return `auth.anonymous_user is ${name}, an admin: every program on this machine may do everything here.`;
 }

@@ -24,7 +24,7 @@ const RETRY_MS = 1000;
 /** Between two lines about a disk that hangs. */
 const TELL_MS = 60_000;
 
-const HOW = 'Send "Authorization: Bearer <api_key>", or HTTP Basic with user and password.';
+const HOW = 'Send "Authorization: Bearer <api_key>" or "x-api-key: <api_key>", or HTTP Basic with user and password.';
 
 export interface CredentialsOptions {
   readonly config: Config["auth"];
@@ -73,9 +73,9 @@ export class Credentials {
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
     keepCredentialsPrivate(dataDir);
     this.#seen = versionNow(this.#path);
-    this.#tables = new Tables(config, readCredentials(dataDir));
+    this.#tables = new Tables(config, readCredentials(dataDir), dataDir);
     if (config.enabled && config.anonymous_user !== undefined && this.anonymous === null)
-      throw new AltLasError("bad_config", unknownAnonymous(config.anonymous_user));
+      throw new AltLasError("bad_config", unknownAnonymous(config.anonymous_user, dataDir));
     for (const warning of this.#tables.warnings) log.warn(warning);
   }
 
@@ -216,7 +216,7 @@ export class Credentials {
     if (version === this.#seen) return;
     if (version === this.#failed.version && performance.now() < this.#failed.retryAt) return;
     try {
-      const tables = new Tables(this.#config, readCredentials(this.#dataDir));
+      const tables = new Tables(this.#config, readCredentials(this.#dataDir), this.#dataDir);
       this.#tables = tables;
       this.#seen = version;
       for (const listener of this.#listeners) setImmediate(listener);

@@ -36,10 +36,10 @@ export function ensureFirstKey({ config, dataDir, environmentKey }: FirstKeyOpti
     keepEnvironmentKey(config, dataDir, hashApiKey(environmentKey));
     return null;
   }
-  if (new Tables(config, readCredentials(dataDir)).hasCredentials) return null;
+  if (new Tables(config, readCredentials(dataDir), dataDir).hasCredentials) return null;
   return changeCredentials(dataDir, (file) => {
     // Another server may have been faster between the look above and the lock.
-    if (new Tables(config, file).hasCredentials) return { file, result: null };
+    if (new Tables(config, file, dataDir).hasCredentials) return { file, result: null };
     const key = newApiKey();
     return { file: withAdminKey(config, file, FIRST_KEY, hashApiKey(key)), result: key };
   });

@@ -35,8 +35,11 @@ export class Tables {
   /** By digest; `latin1` is the cheapest way to make a Map's key of it. */
   readonly #keys: ReadonlyMap<string, Key>;
 
-  /** @throws {AltLasError} `bad_config`: a password hash of the configuration cannot be used */
-  constructor(config: Config["auth"], file: CredentialsFile) {
+  /**
+   * @param dataDir where `file` is
+   * @throws {AltLasError} `bad_config`: a password hash of the configuration cannot be used
+   */
+  constructor(config: Config["auth"], file: CredentialsFile, dataDir: string) {
     const warnings: string[] = [];
     for (const { name, password_hash } of config.users) {
       if (password_hash !== undefined) checkPasswordHash(password_hash, `auth.users: the password_hash of ${name}`);
@@ -44,7 +47,7 @@ export class Tables {
     this.users = mergeUsers(config, file, warnings);
     this.#keys = mergeKeys(config, file, this.users, warnings);
     const anonymous = this.users.get(nameOf(config.anonymous_user ?? ""));
-    const warning = warningOfAnonymous(config, anonymous?.caller.role);
+    const warning = warningOfAnonymous(config, anonymous?.caller.role, dataDir);
     if (warning !== null) warnings.push(warning);
     this.warnings = warnings;
   }
