@@ -6,6 +6,7 @@ import { test } from "node:test";
 import fastify from "fastify";
 import { keptByNpm } from "../src/cli/npm-options.ts";
 import { listen } from "../src/http/listen.ts";
+import { runCommand } from "./helpers/command.ts";
 import { dataDirWords, shellWord, startCommand } from "../src/common/paste.ts";
 
 const OPTIONS = ["--port", "--data-dir", "--log-level"];
@@ -68,4 +69,23 @@ test("commands are written as a shell takes them", (t) => {
     startCommand(new Map([["--port", "9"]]), { "--model": "FILE.gguf" }),
     "npm start -- --port 9 --model FILE.gguf",
   );
+});
+
+test("help for a command that does not exist says so, in groups of commands too", async () => {
+  for (const [args, unknown] of [
+    [["help", "start"], "start"],
+    [["help", "users", "ad"], "users ad"],
+    [["users", "help", "ad"], "ad"],
+  ] as const) {
+    const { code, stdout, stderr } = await runCommand(args);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(stderr, new RegExp(`^error: unknown command '${unknown}'\n\n?\\(npx alt-las help lists`));
+  }
+  const [all, serve, add] = await Promise.all(
+    [["help"], ["help", "serve"], ["help", "users", "add"]].map((args) => runCommand(args)),
+  );
+  assert.match(all!.stdout, /^Usage: alt-las \[options\] \[command\]\n[^]* help \[command/);
+  assert.match(serve!.stdout, /^Usage: alt-las serve /);
+  assert.match(add!.stdout, /^Usage: alt-las users add /);
+  assert.deepEqual([all!.code, serve!.code, add!.code], [0, 0, 0]);
 });

@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { anonymousUserExists } from "../auth/anonymous.ts";
 import * as auth from "../auth/commands.ts";
 import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
+import { addHelp } from "./help.ts";
 import { keptByNpm } from "./npm-options.ts";
 import { reloadNow } from "./reload.ts";
 import { sweepNow } from "./sweep.ts";
@@ -85,6 +86,7 @@ function program(cli: Command, io: Io): Command {
     .command("version")
     .description("print the version")
     .action(() => io.log(VERSION));
+  addHelp(cli);
   return cli;
 }
 
