@@ -33,7 +33,15 @@ test("without the switch there is no such route, and clients can read that", asy
   const response = await ask(app, MESSAGES_PATH, HELLO);
   const { type, message } = failureIn(response, 404);
   assert.equal(type, "not_found_error");
-  assert.match(message, /^There is no route POST \/v1\/messages\./);
+  assert.match(
+    message,
+    /^There is no route POST \/v1\/messages\. Anthropic's API is off here; "api\.anthropic: true" in/,
+  );
+  const doubled = await ask(server(t).app, `/v1${MESSAGES_PATH}`, HELLO);
+  assert.match(
+    doubled.json<{ error: { message: string } }>().error.message,
+    / Perhaps POST \/v1\/messages was meant\.$/,
+  );
   const document = (await app.inject({ url: "/openapi.json", headers: AS.user })).body;
   assert.doesNotMatch(document, /anthropic|\/v1\/messages/i);
 });
@@ -362,7 +370,9 @@ test("where no model counts, the tokens of a prompt are an estimate that says so
   assert.equal(counted.headers["x-ignored-fields"], "thinking");
   // A conversation whose answer was begun can be counted, though not gone on with.
   assert.equal((await count({ messages: [...messages, { role: "assistant", content: "a" }] })).statusCode, 200);
-  assert.equal(failureIn(await count({ messages, model: "nobody" }), 404).type, "not_found_error");
+  const unknown = failureIn(await count({ messages, model: "nobody" }), 404);
+  assert.equal(unknown.type, "not_found_error");
+  assert.match(unknown.message, /^model must be the name of a model \(.+\); got "nobody"\.$/);
   assert.equal(failureIn(await count({ messages: [] }), 400).type, "invalid_request_error");
   assert.deepEqual([tasks.submitted, tasks.counted], [[], []]);
 });

@@ -43,6 +43,35 @@ test("a path that is nearly one of ours is told which", async (t) => {
   }
 });
 
+test("a path of an API that is off says what switches it on", async (t) => {
+  const { app } = testServer(t);
+  const told = async (url: string, made = app) =>
+    refusal(await made.inject({ method: "POST", url, headers: AS.user }), 404, "not_found");
+  const off = `Ollama's API is off here; "api.ollama: true" in the configuration switches it on at the next start.`;
+  for (const path of ["/api/tags", "/api/chat", "/api/show/"]) {
+    const sentence = await told(path);
+    assert.ok(sentence.endsWith(` ${off}`), sentence);
+  }
+  assert.doesNotMatch(await told("/api/nothing"), /Ollama/);
+  const below = { method: "POST", url: "/v1/api/chat", headers: AS.user } as const;
+  const failure = (await app.inject(below)).json<{ error: { message: string } }>();
+  assert.ok(failure.error.message.endsWith(`${off} Its paths have no /v1 before them.`), failure.error.message);
+  const on = testServer(t, testConfig("api: { ollama: true }")).app;
+  const meant = (await on.inject(below)).json<{ error: { message: string } }>();
+  assert.equal(meant.error.message, "There is no route POST /v1/api/chat. Perhaps POST /api/chat was meant.");
+});
+
+test("what cannot be the id of a response is no path of one", async (t) => {
+  const { app } = testServer(t);
+  const asked = async (url: string) => {
+    const response = await app.inject({ method: "POST", url, headers: AS.user });
+    return [response.statusCode, response.json<{ error: { message: string } }>().error.message];
+  };
+  for (const name of ["input_tokens", "compact"])
+    assert.deepEqual(await asked(`/v1/responses/${name}`), [404, `There is no route POST /v1/responses/${name}.`]);
+  assert.equal((await asked(`/v1/responses/resp_${"0".repeat(32)}`))[0], 405);
+});
+
 test("a preflight of a page that may not call says which key would let it", async (t) => {
   const { app } = testServer(t);
   const ask = { origin: "https://app.example", "access-control-request-method": "POST" };

@@ -197,7 +197,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   letPagesIn(app, config);
   setUpOpenapi(app, version, config.api);
   // After the plugins: their hooks come first, so that refusals too have the headers that CORS wants.
-  app.after(() => refuseUnknownRoutes(app, BASE_PATH));
+  app.after(() => refuseUnknownRoutes(app, BASE_PATH, config.api));
   app.register(async (open) => {
     healthRoutes(open, parts);
     if (config.metrics.public) metricsRoute(open, parts);

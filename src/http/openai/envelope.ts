@@ -16,7 +16,7 @@ const UNDER_V1 = /^\/v1(?:\/|$)/i;
 const WITHOUT_V1 = /^\/(?:chat\/completions|completions|embeddings|models(?:\/.+)?|responses(?:\/.+)?)$/;
 
 /** Paths of Anthropic's API that OpenAI's does not have. */
-const ANTHROPIC = /^\/v1\/messages(?:\/|$)/i;
+export const ANTHROPIC = /^\/v1\/messages(?:\/|$)/i;
 
 /** Paths of Ollama's API by which models are asked for. */
 const OLLAMA = /^\/api\/(?:chat|generate|embed|embeddings|show)$/i;

@@ -62,8 +62,10 @@ export function modelCalled(parts: ServerParts, name: string): ModelStatus {
   const all = knownModels(parts);
   const found = modelMeant(name, all);
   if (found !== undefined) return found;
-  const known = all.length === 0 ? "None is loaded." : `Known are ${all.map((model) => shown(model.name)).join(", ")}.`;
-  throw new AltLasError("model_not_found", `There is no model ${shown(name)}. ${known}`, { param: "model" });
+  const known = all.length === 0 ? "none is loaded" : all.map((model) => model.name).join(", ");
+  // As tasks are refused that ask for it.
+  const sentence = `model must be the name of a model (${known}); got ${shown(name)}.`;
+  throw new AltLasError("model_not_found", sentence, { param: "model" });
 }
 
 /** @throws {AltLasError} `not_ready`: none was loaded yet */
