@@ -9,6 +9,7 @@ import {
   CHAT,
   chatLine,
   endedBatch,
+  linesText,
   makeBatch,
   post,
   refusedBatch,
@@ -245,4 +246,18 @@ test("a canceled batch keeps what was completed, and tells what was not", async 
   assert.deepEqual([...new Set(errors.map(({ error }) => error!.code))], ["batch_cancelled"]);
   const again = await refusalOf(await batchCall(server, "ada", `/${made.id}/cancel`, post({})));
   assert.deepEqual([again.status, again.code], [409, "conflict"]);
+});
+
+test("a user has 64 batches that have not ended and no more, also of those that are asked for at once", async () => {
+  const content = linesText(Array.from({ length: 20 }, (_, index) => chatLine(`line ${index}`, { max_tokens: 4000 })));
+  const { id } = await upload(server, "ada", { content });
+  const body = post({ input_file_id: id, endpoint: CHAT, completion_window: "24h" });
+  const answers = await Promise.all(Array.from({ length: 100 }, () => batchCall(server, "ada", "", body)));
+  const made: string[] = [];
+  for (const answer of answers) {
+    if (answer.status === 200) made.push(((await answer.json()) as BatchFileView).id);
+    else assert.equal(answer.status, 429);
+  }
+  assert.ok(made.length <= 64, `${made.length} were made`);
+  for (const batch of made) await batchCall(server, "ada", `/${batch}/cancel`, { method: "POST" });
 });

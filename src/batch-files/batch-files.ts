@@ -20,6 +20,8 @@ const PAUSE_AFTER_FAILURE = 5000;
 export class BatchFiles implements BatchFileApi {
   readonly #parts: BatchFilesParts;
   readonly #runs = new Map<string, { readonly user: string; readonly done: Promise<void> }>();
+  /** On their way to the disk: they count as well. */
+  readonly #created = new Set<BatchFile>();
   /** What decides about one batch follows each other. */
   readonly #turns = new Mutex();
   readonly #longLines = new Mutex();
@@ -44,6 +46,7 @@ export class BatchFiles implements BatchFileApi {
     this.#refuseTooMany(asked.user);
     const file = this.#newFile(asked);
     const { store, files } = this.#parts;
+    this.#created.add(file);
     try {
       await store.save(
         [],
@@ -55,6 +58,8 @@ export class BatchFiles implements BatchFileApi {
     } catch (error) {
       if ((await files.find(file.inputFile)) !== null) throw error;
       throw new AltLasError("not_found", "The input file was removed.", { param: "input_file_id", cause: error });
+    } finally {
+      this.#created.delete(file);
     }
     this.#run(file);
     return { file, progress: null };
@@ -108,7 +113,7 @@ export class BatchFiles implements BatchFileApi {
   }
 
   #refuseTooMany(user: string): void {
-    const own = [...this.#runs.values()].filter((run) => run.user === user).length;
+    const own = [...this.#runs.values(), ...this.#created].filter((one) => one.user === user).length;
     if (own < MOST_UNFINISHED) return;
     const sentence = `${user} has ${own} batches that have not ended, which is the most. Try again when one has.`;
     throw new AltLasError("rate_limited", sentence);
