@@ -3,7 +3,7 @@ import { type AnswerFormat, type TextRequest } from "../src/request.ts";
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
 
-/** How many tasks of each kind run together, and for how many tokens. */
+/** How many tasks of each kind run together, and for how many tokens of each at least. */
 export interface Together {
   readonly free: number;
   /** Held to a schema. */
@@ -16,6 +16,8 @@ export interface Together {
 /** Milliseconds for a token, by the kind of task; null: there was none. */
 export type Paces = Readonly<Record<"free" | "held" | "told", number | null>>;
 
+/** Tokens of a task at most. */
+const MOST = 500;
 /** Tokens of each task that come before paces are measured. */
 const WARM = 4;
 
@@ -54,38 +56,61 @@ async function serve(options: EngineOptions): Promise<void> {
   process.send?.(null);
 }
 
-/** Only while all of them run is counted: beginnings cost the others, and whoever ends early leaves them more. */
+/** A task, and when each of its tokens came. */
+interface Running {
+  readonly kind: keyof Paces;
+  readonly times: readonly number[];
+  readonly ended: Promise<unknown>;
+}
+
+/**
+ * Only while all of them run is counted: beginnings cost the others, and whoever ends early leaves them more. They begin one after the other,
+ * as prompts that have a form in them take a hundred steps beside others; so each runs until all have had their tokens.
+ */
 async function together(engine: Engine, { tokens, ...counts }: Together): Promise<Paces> {
-  const kinds = (["free", "held", "told"] as const).flatMap((kind) => Array.from({ length: counts[kind] }, () => kind));
-  const times = await Promise.all(kinds.map((kind, index) => timesOf(engine, requestOf(kind, index, tokens))));
-  const from = Math.max(...times.map((own) => own[WARM]!));
-  const to = Math.min(...times.map((own) => own.at(-1)!));
-  const paceOf = (kind: string): number | null => {
-    const own = times.filter((_, index) => kinds[index] === kind);
-    const seen = own.flat().filter((time) => time > from && time <= to).length;
+  const over = new AbortController();
+  const all: Running[] = [];
+  const look = (): void => {
+    if (all.every(({ times }) => times.length >= WARM + tokens)) over.abort();
+  };
+  for (const kind of ["free", "held", "told"] as const)
+    for (let count = 0; count < counts[kind]; count++)
+      all.push(started(engine, kind, requestOf(kind, all.length), { signal: over.signal, look }));
+  await Promise.all(all.map(({ ended }) => ended));
+  const from = Math.max(...all.map(({ times }) => times[WARM] ?? Infinity));
+  const to = Math.min(...all.map(({ times }) => times.at(-1)!));
+  if (!(from < to)) throw new Error("a task ended before all had begun");
+  const paceOf = (kind: keyof Paces): number | null => {
+    const own = all.filter((task) => task.kind === kind);
+    const seen = own.flatMap(({ times }) => times).filter((time) => time > from && time <= to).length;
     return own.length === 0 ? null : ((to - from) * own.length) / seen;
   };
   return { free: paceOf("free"), held: paceOf("held"), told: paceOf("told") };
 }
 
-function requestOf(kind: keyof Paces, index: number, maxTokens: number): TextRequest {
+function requestOf(kind: keyof Paces, index: number): TextRequest {
   const text = `${kind === "held" ? "List people who work in a library" : "Tell a long story about a fox"}, number ${index}.`;
   return {
     kind: "completion",
     text,
-    sampling: { maxTokens, temperature: 0.7, seed: index },
+    sampling: { maxTokens: MOST, temperature: 0.7, seed: index },
     ...(kind === "held" && { format: PEOPLE }),
     ...(kind === "told" && { logprobs: 5 }),
   };
 }
 
-/** When each token came. */
-async function timesOf(engine: Engine, request: TextRequest): Promise<readonly number[]> {
+/** @param look called with each token */
+function started(
+  engine: Engine,
+  kind: keyof Paces,
+  request: TextRequest,
+  { signal, look }: { readonly signal: AbortSignal; readonly look: () => void },
+): Running {
   const times: number[] = [];
   const emit = (_delta: unknown, tokens: number): void => {
     const now = performance.now();
     for (let token = 0; token < tokens; token++) times.push(now);
+    look();
   };
-  await engine.generate({ request, signal: new AbortController().signal, emit });
-  return times;
+  return { kind, times, ended: engine.generate({ request, signal, emit }) };
 }

@@ -12,7 +12,7 @@ const SLOTS = 8;
 /** Of the speed that tasks have beside others that are free. */
 const NEIGHBOURS_KEEP = 0.85;
 /** Of each comparison that has a bar; the others are there to explain it. */
-const ROUNDS = 5;
+const ROUNDS = 4;
 const ROUNDS_WITHOUT_BAR = 2;
 /** Threads of Node's own default. */
 const OTHER_POOL = 4;
@@ -62,7 +62,7 @@ export async function constrained({ quick }: Extent): Promise<Section> {
   const other = await startTasks(options, { UV_THREADPOOL_SIZE: String(OTHER_POOL) });
   const ratios = COMPARISONS.map((): number[] => []);
   const paces = COMPARISONS.map((): number[] => []);
-  const tokens = quick ? 16 : 32;
+  const tokens = quick ? 12 : 24;
   for (let round = 0; round < (quick ? 1 : ROUNDS); round++)
     for (const [index, { tasks, whose, pool, atLeast }] of COMPARISONS.entries()) {
       if (atLeast === undefined && round >= ROUNDS_WITHOUT_BAR) continue;
