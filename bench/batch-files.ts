@@ -28,7 +28,7 @@ interface Figures {
 }
 
 export async function batchFiles({ quick, profile }: Extent): Promise<Section> {
-  const pairs = quick ? 1 : 5;
+  const pairs = quick ? 1 : 11;
   const size = quick ? LINES / 10 : LINES;
   const ways = { file: ofFile, predict: ofBodies };
   const found: Record<keyof typeof ways, Figures[]> = { file: [], predict: [] };
@@ -125,16 +125,23 @@ async function ofFile(server: BenchServer, size: number): Promise<number> {
   });
   const { id: input_file_id } = (await uploaded.json()) as { id: string };
   const asked = { input_file_id, endpoint: CHAT, completion_window: "24h" };
-  const started = performance.now();
+  const started = Date.now();
   const { id } = await server.ask<{ id: string }>("/v1/batches", asked);
   for (;;) {
     const { status, request_counts } = await server.ask<BatchOfFile>(`/v1/batches/${id}`);
-    if (status === "completed" && request_counts.completed === size) return (performance.now() - started) / 1000;
+    if (status === "completed" && request_counts.completed === size) {
+      const uuid = id.replace(/^batch_(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+      return secondsFrom(started, await server.ask<BatchNow>(`/api/v1/batch/${uuid}`));
+    }
     if (status !== "validating" && status !== "in_progress") {
       throw new Error(`the batch is ${status}: ${JSON.stringify(request_counts)}`);
     }
     await sleep(LOOK);
   }
+}
+
+interface BatchNow {
+  readonly finished_at: string | null;
 }
 
 interface BatchOfFile {
@@ -144,15 +151,23 @@ interface BatchOfFile {
 
 /** @returns the seconds from the first request to the end of the last task */
 async function ofBodies(server: BenchServer, size: number): Promise<number> {
-  const started = performance.now();
+  const started = Date.now();
   const item = { messages: MESSAGES, max_length: 1, temperature: 0, priority: "low" };
   const body = { batch: Array.from({ length: ITEMS }, () => item) };
   const ids: string[] = [];
   for (let sent = 0; sent < size; sent += ITEMS) {
     ids.push((await server.ask<{ batch_id: string }>("/api/v1/batch_predict", body)).batch_id);
   }
+  let last = 0;
   for (const id of ids) {
-    while ((await server.ask<{ progress: number }>(`/api/v1/batch/${id}`)).progress < 1) await sleep(LOOK);
+    let batch = await server.ask<BatchNow>(`/api/v1/batch/${id}`);
+    for (; batch.finished_at === null; batch = await server.ask<BatchNow>(`/api/v1/batch/${id}`)) await sleep(LOOK);
+    last = Math.max(last, secondsFrom(started, batch));
   }
-  return (performance.now() - started) / 1000;
+  return last;
+}
+
+/** The server says when the last task ended: looking for that all the time would cost it more than the tasks. */
+function secondsFrom(started: number, { finished_at: finished }: BatchNow): number {
+  return (Date.parse(finished!) - started) / 1000;
 }
