@@ -8,7 +8,7 @@ import { type AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gpusOf, happens, metricsOf, taskOf } from "../test/helpers/observed.ts";
 import { cpuBetween, cpuTimeOf } from "./cpu-time.ts";
-import { throughput } from "./generation.ts";
+import { type Generate, throughput } from "./generation.ts";
 import { type Bar, type Centre, centreOf, type Extent, median, type Row, rounded, type Section } from "./report.ts";
 import { type BenchServer, startServer } from "./server.ts";
 import { through } from "./streaming-client.ts";
@@ -97,10 +97,19 @@ const STREAMING: Work = {
     priced(server, async () => {
       const streams = DEVICES * SLOTS;
       const work = { tasks: streams, concurrent: streams, maxLength: TOKENS };
-      const { tokens, seconds } = await throughput(through(server, true), work);
+      const { tokens, seconds } = await throughput(clientOf(server), work);
       return { count: tokens, seconds };
     }),
 };
+
+const clients = new WeakMap<BenchServer, Generate>();
+
+/** One for a server: each keeps its connections, and a server closes some where it has thousands. */
+function clientOf(server: BenchServer): Generate {
+  const client = clients.get(server) ?? through(server, true);
+  clients.set(server, client);
+  return client;
+}
 
 export const OBSERVE = [
   (extent: Extent): Promise<Section> => compared(SUBMISSIONS, extent),
