@@ -1,6 +1,7 @@
 /** Batches of files beside the same tasks in `POST /batch_predict`: how many a second are done, and what the server needs for them. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { uuidBehind } from "../src/common/uuid.ts";
 import { centreOf, type Extent, median, rounded, type Section } from "./report.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
@@ -130,8 +131,7 @@ async function ofFile(server: BenchServer, size: number): Promise<number> {
   for (;;) {
     const { status, request_counts } = await server.ask<BatchOfFile>(`/v1/batches/${id}`);
     if (status === "completed" && request_counts.completed === size) {
-      const uuid = id.replace(/^batch_(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-      return secondsFrom(started, await server.ask<BatchNow>(`/api/v1/batch/${uuid}`));
+      return secondsFrom(started, await server.ask<BatchNow>(`/api/v1/batch/${uuidBehind("batch_", id)}`));
     }
     if (status !== "validating" && status !== "in_progress") {
       throw new Error(`the batch is ${status}: ${JSON.stringify(request_counts)}`);

@@ -1,4 +1,5 @@
 /** The lines of a batch's results, in the order of its file, made of what the store has when they are read. */
+import { hexOf } from "../common/uuid.ts";
 import { type BatchFile, type BatchFileStore, type RefusedLine } from "../store/batch-files.ts";
 import { type TaskStore } from "../store/tasks.ts";
 import { type Batch } from "../task.ts";
@@ -78,7 +79,7 @@ async function taskResult(
   task: ListedSnapshot,
   note: LineNote | null,
 ): Promise<ResultLine> {
-  const id = task.id.replaceAll("-", "");
+  const id = hexOf(task.id);
   const customId = note?.custom_id ?? null;
   const why = endedBy(task, file);
   if (why !== null) return { ...named(id, customId), response: null, error: why };
@@ -96,7 +97,7 @@ function endedBy({ status, error, finishedClock }: ListedSnapshot, { deadline }:
 }
 
 function refusedResult(endpoints: LineEndpoints, { seq, customId, failure }: RefusedLine, batch: Batch): ResultLine {
-  const id = `${batch.id.replaceAll("-", "")}_${seq - batch.firstSeq}`;
+  const id = `${hexOf(batch.id)}_${seq - batch.firstSeq}`;
   const { code, sentence } = failure;
   if (code !== "batch_cancelled" && code !== "batch_expired") return answered(id, customId, endpoints.refused(failure));
   return { ...named(id, customId), response: null, error: { code, message: sentence } };

@@ -1,15 +1,15 @@
 /** The ids of files: UUIDs, which clients see without dashes behind `file-`, as OpenAI's API has them. */
+import { hexOf, uuidBehind } from "../common/uuid.ts";
 
 const PREFIX = "file-";
-const SHOWN = /^file-([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/;
 
 export function shownFileId(id: string): string {
-  return PREFIX + id.replaceAll("-", "");
+  return PREFIX + hexOf(id);
 }
 
 /** null: it is none. */
 export function fileIdOf(shown: string): string | null {
-  return SHOWN.exec(shown.toLowerCase())?.slice(1).join("-") ?? null;
+  return uuidBehind(PREFIX, shown);
 }
 
 /** The Unix milliseconds in a UUID of version 7 (RFC 9562, 5.7). */

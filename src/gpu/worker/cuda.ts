@@ -2,6 +2,7 @@
  * Which GPUs the CUDA driver shows this process: what decides in the end where a model is computed. The functions are those of the CUDA
  * Driver API, https://docs.nvidia.com/cuda/cuda-driver-api/: cuInit, cuDeviceGetCount, cuDeviceGet, cuDeviceGetUuid_v2.
  */
+import { uuidOf } from "../../common/uuid.ts";
 
 /** CUresult. */
 const SUCCESS = 0;
@@ -87,8 +88,7 @@ function uuidFunction(library: Library): string {
 }
 
 function written(uuid: Buffer): string {
-  const digits = uuid.toString("hex");
-  return `GPU-${digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}`;
+  return `GPU-${uuidOf(uuid.toString("hex"))}`;
 }
 
 /** A name that is no UUID stays as it is. */

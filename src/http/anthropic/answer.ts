@@ -1,4 +1,5 @@
 /** Results as messages of Anthropic's API. */
+import { hexOf } from "../../common/uuid.ts";
 import { shown } from "../../common/validation.ts";
 import { type ToolCall } from "../../request.ts";
 import { type TaskResult } from "../../task.ts";
@@ -11,7 +12,7 @@ import {
 } from "../schemas/anthropic-answers.ts";
 
 export function messageIdOf(taskId: string): string {
-  return `msg_${taskId.replaceAll("-", "")}`;
+  return `msg_${hexOf(taskId)}`;
 }
 
 /** @returns the message, and what is missing in it, as sentences */

@@ -1,19 +1,20 @@
 /** Batches of files as clients of OpenAI's API see them. */
 import { type BatchFileState } from "../../batch-files/batch-file-api.ts";
+import { hexOf, uuidBehind } from "../../common/uuid.ts";
 import { shownFileId } from "../../files/ids.ts";
 import { type BatchFile, type BatchProgress } from "../../store/batch-files.ts";
 import { type BatchFileStatus, type BatchFileView } from "../schemas/batch-files.ts";
 import { secondsOf } from "./calls.ts";
 
-const SHOWN = /^batch_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$/;
+const PREFIX = "batch_";
 
 export function shownBatchId(id: string): string {
-  return `batch_${id.replaceAll("-", "")}`;
+  return PREFIX + hexOf(id);
 }
 
 /** null: it is none. */
 export function batchIdOf(shown: string): string | null {
-  return SHOWN.exec(shown.toLowerCase())?.slice(1).join("-") ?? null;
+  return uuidBehind(PREFIX, shown);
 }
 
 export function viewOfBatchFile({ file, progress }: BatchFileState): BatchFileView {

@@ -20,6 +20,7 @@ import { ignoreTypeOfNothing } from "../validate.ts";
 import { batchIdOf, shownBatchId, viewOfBatchFile } from "./batch-views.ts";
 import { tellIgnored } from "./fields.ts";
 import { fileNamed } from "./file-views.ts";
+import { pageOf } from "./pages.ts";
 
 interface BatchPath {
   batch_id: string;
@@ -106,8 +107,7 @@ function listRoute(app: FastifyInstance, { batchFiles }: ServerParts): void {
       // One more says whether there are more.
       const found = await batchFiles.list({ user, after: from, limit: limit + 1 });
       const data = found.slice(0, limit).map(viewOfBatchFile);
-      const [first, last] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
-      return { object: "list", data, first_id: first, last_id: last, has_more: found.length > limit };
+      return pageOf(data, found.length > limit);
     },
   });
 }

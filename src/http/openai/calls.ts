@@ -1,4 +1,5 @@
 /** A call of OpenAI's API as tasks: one for each choice. Its client waits for them, and cancels them by leaving. */
+import { hexOf } from "../../common/uuid.ts";
 import { type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../../auth/credentials.ts";
 import { type TaskInput, type TaskResult } from "../../task.ts";
@@ -136,7 +137,7 @@ export function frameOf(prefix: "chatcmpl" | "cmpl", tasks: readonly Answered[],
 
 /** An id of OpenAI's kind. */
 export function idOf(prefix: "chatcmpl" | "cmpl", taskId: string): string {
-  return `${prefix}-${taskId.replaceAll("-", "")}`;
+  return `${prefix}-${hexOf(taskId)}`;
 }
 
 /** The model that ran a task, else the one that it asks for. */

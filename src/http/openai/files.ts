@@ -16,6 +16,7 @@ import { type ServerParts } from "../server-parts.ts";
 import { ignoreTypeOfNothing } from "../validate.ts";
 import { fileNamed, viewOfFile } from "./file-views.ts";
 import { uploadRoute } from "./uploads.ts";
+import { pageOf } from "./pages.ts";
 
 interface FilePath {
   file_id: string;
@@ -56,8 +57,7 @@ function listRoute(app: FastifyInstance, { files }: ServerParts): void {
         limit: limit + 1,
       });
       const data = found.slice(0, limit).map(viewOfFile);
-      const [first, last] = [data[0]?.id ?? null, data.at(-1)?.id ?? null];
-      return { object: "list", data, first_id: first, last_id: last, has_more: found.length > limit };
+      return pageOf(data, found.length > limit);
     },
   });
 }

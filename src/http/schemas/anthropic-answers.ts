@@ -1,8 +1,9 @@
 /** Anthropic's API: what its clients are answered. */
+import { hexOf } from "../../common/uuid.ts";
 import { Type, type Static } from "typebox";
 import { ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 
-const HEX = ID_EXAMPLE.replaceAll("-", "");
+const HEX = hexOf(ID_EXAMPLE);
 
 /** A part of an answer: what it has beside its type follows from that. */
 export type AnswerBlock =

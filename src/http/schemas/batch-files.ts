@@ -1,9 +1,11 @@
 /** Batches of OpenAI's API: lines of a file. */
+import { hexOf } from "../../common/uuid.ts";
 import { Type, type Static } from "typebox";
 import { MOST_LINES } from "../../batch-files/check.ts";
 import { PRIORITIES } from "../../task.ts";
-import { closed, ID_EXAMPLE, oneOf, shared } from "./common.ts";
+import { closed, ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 import { FILE_ID_EXAMPLE } from "./files.ts";
+import { pageSchema } from "./openai-shared.ts";
 
 /** The paths that lines may name. */
 export const BATCH_ENDPOINTS = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"] as const;
@@ -16,7 +18,7 @@ const LONGEST_VALUE = 512;
 /** Seconds: as long as a file may be kept. */
 const LONGEST_LIFETIME = 315_360_000;
 
-const BATCH_ID_EXAMPLE = `batch_${ID_EXAMPLE.replaceAll("-", "")}`;
+const BATCH_ID_EXAMPLE = `batch_${hexOf(ID_EXAMPLE)}`;
 
 /** Like `24h`. Longer than two weeks is no wish for a batch. */
 export const WINDOW = "^([1-9][0-9]{0,4})(m|h|d)$";
@@ -75,12 +77,12 @@ const STATUSES = [
 export type BatchFileStatus = (typeof STATUSES)[number];
 
 /** Unix seconds; null: that has not happened. */
-const Moment = Type.Unsafe<number | null>({ type: ["integer", "null"], description: "Unix seconds." });
-const TextOrNull = Type.Unsafe<string | null>({ type: ["string", "null"] });
+const Moment = orNull<number>("integer", { description: "Unix seconds." });
+const TextOrNull = orNull<string>("string");
 
 const BatchError = Type.Object({
   code: Type.String(),
-  line: Type.Unsafe<number | null>({ type: ["integer", "null"], description: "From 1." }),
+  line: orNull<number>("integer", { description: "From 1." }),
   message: Type.String(),
   param: TextOrNull,
 });
@@ -99,11 +101,10 @@ export const BatchFileView = Type.Object(
     input_file_id: Type.String(),
     completion_window: Type.String(),
     status: oneOf(STATUSES),
-    output_file_id: Type.Unsafe<string | null>({
-      type: ["string", "null"],
+    output_file_id: orNull<string>("string", {
       description: "Once one line has a result; it can be read while the batch runs.",
     }),
-    error_file_id: Type.Unsafe<string | null>({ type: ["string", "null"], description: "Once one line has failed." }),
+    error_file_id: orNull<string>("string", { description: "Once one line has failed." }),
     created_at: Type.Integer({ description: "Unix seconds." }),
     in_progress_at: Moment,
     expires_at: Type.Integer({ description: "Unix seconds: when the completion window is over." }),
@@ -150,13 +151,7 @@ export const BatchFileView = Type.Object(
 export type BatchFileView = Static<typeof BatchFileView>;
 export const BatchFileRef = shared(BatchFileView);
 
-export const BatchFilesAnswer = Type.Object({
-  object: oneOf(["list"]),
-  data: Type.Array(BatchFileRef),
-  first_id: TextOrNull,
-  last_id: TextOrNull,
-  has_more: Type.Boolean({ description: "Whether a list `after` the last of these has any." }),
-});
+export const BatchFilesAnswer = pageSchema(BatchFileRef);
 
 export const BatchFileParams = Type.Object({ batch_id: Type.String({ examples: [BATCH_ID_EXAMPLE] }) });
 

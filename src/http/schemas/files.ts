@@ -1,11 +1,13 @@
 /** Files of OpenAI's API. */
+import { hexOf } from "../../common/uuid.ts";
 import { Type, type Static } from "typebox";
-import { closed, ID_EXAMPLE, oneOf, shared } from "./common.ts";
+import { closed, ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
+import { pageSchema } from "./openai-shared.ts";
 
 /** What a client may upload a file for. Here it decides nothing but which files a list has. */
 export const PURPOSES = ["batch", "user_data", "assistants", "fine-tune", "vision", "evals"] as const;
 
-export const FILE_ID_EXAMPLE = `file-${ID_EXAMPLE.replaceAll("-", "")}`;
+export const FILE_ID_EXAMPLE = `file-${hexOf(ID_EXAMPLE)}`;
 /** Seconds: ten years, as the longest of the configuration. */
 const LONGEST_LIFETIME = 315_360_000;
 /** Files in one list. */
@@ -17,8 +19,7 @@ export const FileView = Type.Object(
     object: oneOf(["file"]),
     bytes: Type.Integer(),
     created_at: Type.Integer({ description: "Unix seconds." }),
-    expires_at: Type.Unsafe<number | null>({
-      type: ["integer", "null"],
+    expires_at: orNull<number>("integer", {
       description: "Unix seconds; a file that a batch needs stays longer. null: it goes with its batch.",
     }),
     filename: Type.String(),
@@ -44,13 +45,7 @@ export const FileView = Type.Object(
 export type FileView = Static<typeof FileView>;
 export const FileRef = shared(FileView);
 
-export const FilesAnswer = Type.Object({
-  object: oneOf(["list"]),
-  data: Type.Array(FileRef),
-  first_id: Type.Unsafe<string | null>({ type: ["string", "null"] }),
-  last_id: Type.Unsafe<string | null>({ type: ["string", "null"] }),
-  has_more: Type.Boolean({ description: "Whether a list `after` the last of these has any." }),
-});
+export const FilesAnswer = pageSchema(FileRef);
 
 export const FileDeleted = Type.Object({ id: Type.String(), object: oneOf(["file"]), deleted: Type.Boolean() });
 

@@ -1,4 +1,5 @@
 /** OpenAI's API: what its clients are answered. */
+import { hexOf } from "../../common/uuid.ts";
 import { Type, type Static } from "typebox";
 import { ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 import { TokenLogprobView, ToolCallView } from "./tasks.ts";
@@ -51,7 +52,7 @@ const CompletionLogprobs = Type.Unsafe<CompletionLogprobs | null>({
 
 const created = Type.Integer({ description: "Unix seconds." });
 const model = Type.String({ description: "The model that ran." });
-const HEX = ID_EXAMPLE.replaceAll("-", "");
+const HEX = hexOf(ID_EXAMPLE);
 
 export const ChatAnswer = Type.Object(
   {

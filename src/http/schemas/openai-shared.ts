@@ -1,8 +1,8 @@
 /** What the bodies of OpenAI's API share. */
-import { Type } from "typebox";
+import { type TSchema, Type } from "typebox";
 import { type Config } from "../../config/config.ts";
 import { PRIORITIES } from "../../task.ts";
-import { oneOf, TaskType } from "./common.ts";
+import { oneOf, orNull, TaskType } from "./common.ts";
 import { gpuOptions, modelField } from "./submissions.ts";
 
 export type Settings = Pick<Config, "limits" | "gpu" | "tasks">;
@@ -15,6 +15,17 @@ export function sharedFields({ gpu: { multi_gpu } }: Settings) {
     priority: oneOf(PRIORITIES, { default: "normal", description: "Among the caller's own tasks." }),
     task_type: TaskType({ default: "text_generation", description: "The strategy task_specific looks it up" }),
   };
+}
+
+/** A list, a page at a time. */
+export function pageSchema<Item extends TSchema>(item: Item) {
+  return Type.Object({
+    object: oneOf(["list"]),
+    data: Type.Array(item),
+    first_id: orNull<string>("string"),
+    last_id: orNull<string>("string"),
+    has_more: Type.Boolean({ description: "Whether a list `after` the last of these has any." }),
+  });
 }
 
 export function noList(allowed: string) {

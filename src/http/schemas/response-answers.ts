@@ -1,11 +1,13 @@
 /** OpenAI's Responses API: what its clients are answered. */
+import { hexOf } from "../../common/uuid.ts";
 import { Type, type Static } from "typebox";
 import { ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
+import { pageSchema } from "./openai-shared.ts";
 
 export const RESPONSE_STATUSES = ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"] as const;
 export type ResponseStatus = (typeof RESPONSE_STATUSES)[number];
 
-const HEX = ID_EXAMPLE.replaceAll("-", "");
+const HEX = hexOf(ID_EXAMPLE);
 
 /** An object of which clients know more than a schema has to say. */
 function something<T = object>(description: string) {
@@ -148,13 +150,9 @@ export const InputItemsQuery = Type.Object({
 });
 export type InputItemsQuery = Static<typeof InputItemsQuery>;
 
-export const InputItemsAnswer = Type.Object({
-  object: oneOf(["list"]),
-  data: Type.Array(something("An item of the input: message, function_call or function_call_output.")),
-  first_id: orNull<string>("string"),
-  last_id: orNull<string>("string"),
-  has_more: Type.Boolean(),
-});
+export const InputItemsAnswer = pageSchema(
+  something("An item of the input: message, function_call or function_call_output."),
+);
 export type InputItemsAnswer = Static<typeof InputItemsAnswer>;
 
 export const ResponseDeleted = Type.Object({

@@ -8,6 +8,7 @@ import { type ServerParts } from "../../server-parts.ts";
 import { requestOfStored, responseNamed } from "./earlier.ts";
 import { inputIdOf } from "./ids.ts";
 import { type ResponseNote } from "./note.ts";
+import { pageOf } from "../pages.ts";
 
 interface InputItem {
   readonly id: string;
@@ -36,13 +37,7 @@ export function inputItemsRoute(app: FastifyInstance, { tasks }: ServerParts): v
         throw new AltLasError("invalid_input", sentence, { param: "after" });
       }
       const data = ordered.slice(begin, begin + limit);
-      return {
-        object: "list" as const,
-        data: [...data],
-        first_id: data[0]?.id ?? null,
-        last_id: data.at(-1)?.id ?? null,
-        has_more: begin + limit < ordered.length,
-      };
+      return pageOf([...data], begin + limit < ordered.length);
     },
   });
 }
