@@ -53,7 +53,7 @@ export async function checkFiles(parts: LoadParts & { readonly stepped: boolean 
     const lines = (await readLines({ api, report, user }, view))!;
     await checkLines({ api, report, user }, file, lines, linesOf(file, view));
     const { total, completed, failed } = view.request_counts;
-    // What was canceled is an error, and has not failed.
+    // A canceled line is an error, and has not failed.
     const wrong = lines.errors.filter(({ error }) => error?.code !== "batch_cancelled").length;
     const isCounted = total === linesOf(file, view) && completed === lines.output.length && failed === wrong;
     report.check("lines", isCounted, `batch ${id} counts otherwise than its files`, { view, lines });

@@ -75,7 +75,7 @@ export class ResponseStream {
   }
 
   async #expectDeath(api: Api, life: Flow["life"], error: unknown): Promise<void> {
-    // Whoever removes the task ends its streams.
+    // Removing the task ends its streams.
     if (this.#task.removal === "no") await api.expectDeath(life, `the events of response ${this.#task.id}`, error);
   }
 

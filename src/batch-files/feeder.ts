@@ -108,7 +108,7 @@ export class Feeder {
     }
     await this.#giving;
     this.#giving = this.#give(prepared);
-    // Whoever awaits it next is told.
+    // The next that awaits it is told.
     this.#giving.catch(() => {});
   }
 

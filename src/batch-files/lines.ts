@@ -43,7 +43,7 @@ export async function* linesOf(
       const lines = reader.read(part);
       if (lines.length > 0) yield lines;
       if (reader.held > USUAL) continue;
-      // Whoever has used one and waits for the next still has it in hand.
+      // A reader that has used one and waits for the next still holds it.
       for (const line of lines) if (line.bytes !== null && line.bytes.length > USUAL) line.bytes = null;
       giveBack?.();
       giveBack = null;

@@ -1,5 +1,5 @@
 /** The output and error files of batches: nobody writes them, each is made of the tasks when it is read, while its batch runs too. */
-import { hexOf } from "../common/uuid.ts";
+import { shownBatchId } from "./ids.ts";
 import { Readable } from "node:stream";
 import { type Clock } from "../common/clock.ts";
 import { Mutex } from "../common/mutex.ts";
@@ -87,7 +87,7 @@ export class Outputs implements FileSource {
       id,
       user,
       purpose: PURPOSE,
-      filename: `batch_${hexOf(file.id)}_${kindOf(id, file)}.jsonl`,
+      filename: `${shownBatchId(file.id)}_${kindOf(id, file)}.jsonl`,
       // Nobody has counted them.
       bytes: 0,
       createdAt: timeOfId(id),

@@ -154,7 +154,7 @@ export class Files implements FileSource {
 
   /** Removes files that have been kept long enough, in one small step. @returns whether there may be more */
   async removeDue(limits: FileLimits): Promise<boolean> {
-    // What is not counted yet cannot be given back.
+    // Bytes that are not counted yet cannot be given back.
     await this.#ready;
     return this.#changes.run("", async () => {
       const due = await this.#parts.store.files.due(limits, STEP);

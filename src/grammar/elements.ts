@@ -34,7 +34,7 @@ function elementsIn(expression: Expression): number {
     case "repeat": {
       const { of, min, max } = expression;
       const each = elementsIn(of);
-      // What stands in brackets becomes a rule, which is referred to.
+      // A part in brackets becomes a rule, which is referred to.
       const [once, again] = of.kind === "chars" || of.kind === "rule" ? [0, each] : [each, 1];
       const optional = max === Infinity ? 1 : max - min;
       return once + min * again + optional * (again + OF_RULE);

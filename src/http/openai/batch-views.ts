@@ -1,21 +1,10 @@
 /** Batches of files as clients of OpenAI's API see them. */
 import { type BatchFileState } from "../../batch-files/batch-file-api.ts";
-import { hexOf, uuidBehind } from "../../common/uuid.ts";
+import { shownBatchId } from "../../batch-files/ids.ts";
 import { shownFileId } from "../../files/ids.ts";
 import { type BatchFile, type BatchProgress } from "../../store/batch-files.ts";
 import { type BatchFileStatus, type BatchFileView } from "../schemas/batch-files.ts";
 import { secondsOf } from "./calls.ts";
-
-const PREFIX = "batch_";
-
-export function shownBatchId(id: string): string {
-  return PREFIX + hexOf(id);
-}
-
-/** null: it is none. */
-export function batchIdOf(shown: string): string | null {
-  return uuidBehind(PREFIX, shown);
-}
 
 export function viewOfBatchFile({ file, progress }: BatchFileState): BatchFileView {
   const status = statusOf(file, progress);

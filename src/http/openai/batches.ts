@@ -2,6 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { type Caller } from "../../auth/credentials.ts";
 import { type BatchFileState } from "../../batch-files/batch-file-api.ts";
+import { batchIdOf, shownBatchId } from "../../batch-files/ids.ts";
 import { shown } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { maySee, mayChange, submission } from "../access.ts";
@@ -17,7 +18,7 @@ import {
 import { EmptyRequest, NoQuery } from "../schemas/common.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { ignoreTypeOfNothing } from "../validate.ts";
-import { batchIdOf, shownBatchId, viewOfBatchFile } from "./batch-views.ts";
+import { viewOfBatchFile } from "./batch-views.ts";
 import { tellIgnored } from "./fields.ts";
 import { fileNamed } from "./file-views.ts";
 import { pageOf } from "./pages.ts";
