@@ -13,7 +13,8 @@ import { temporaryFolder } from "./helpers/http.ts";
 async function parsed(args: readonly string[]) {
   const command = new Command().addOption(dataDirOption());
   await command.parseAsync(args, { from: "user" });
-  return dataDirOf(command);
+  const { path, isNamed } = dataDirOf(command);
+  return { path, isNamed };
 }
 
 test("a folder counts as named by the command line or the environment, and not by being the default", async (t) => {
@@ -32,7 +33,10 @@ test("a folder without data is named and stays as it is; where it was named, it 
   mkdirSync(empty);
   for (const path of [empty, join(folder, "none")]) {
     const none = { code: "bad_config", message: `There is no ALT_LAS data in ${path}; nothing was changed.` };
-    const hint = { ...none, message: `${none.message} Name the folder of your server with --data-dir.` };
+    const hint = {
+      ...none,
+      message: `${none.message} Name the folder of your server with --data-dir; npx alt-las where says where this looks.`,
+    };
     assert.throws(() => existingData({ path, isNamed: true }), none);
     assert.throws(() => existingData({ path, isNamed: false }), hint);
     assert.throws(() => existingOrNewData({ path, isNamed: false }), hint);

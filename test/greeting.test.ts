@@ -76,6 +76,11 @@ function pretends(capabilities: string): string {
   return `engine: { simulated: { models: [{ capabilities: [${capabilities}] }] } }`;
 }
 
+test("data in another place than the usual one is told below it", () => {
+  const said = greetingOf({ origin: { dataNotes: ["The usual place is /x. To move the data there: mv"] } });
+  assert.match(said, /^Data directory: .*\nThe usual place is \/x\. To move the data there: mv\n\n/m);
+});
+
 test("where all models make vectors, what to try is an input; where one generates, a text", (t) => {
   const model = join(temporaryFolder(t), "vectors.gguf");
   writeEmbeddingModel(model);

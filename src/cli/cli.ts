@@ -10,7 +10,7 @@ import { keptByNpm } from "./npm-options.ts";
 import { reloadNow } from "./reload.ts";
 import { sweepNow } from "./sweep.ts";
 import { validateConfig } from "./validate-config.ts";
-import { type Check, type Config, configFile, loadConfig } from "../config/config.ts";
+import { type Check, type Config, CONFIG_WORDS, configFile, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { addRemote } from "./remote/commands.ts";
 import { type MaybeTerminal } from "./remote/terminal.ts";
@@ -82,6 +82,7 @@ function program(cli: Command, io: Io): Command {
   addBackups(cli, io);
   addForRunning(cli, io);
   addForGpus(cli, io);
+  addDiagnosis(cli, io);
   cli
     .command("version")
     .description("print the version")
@@ -108,11 +109,12 @@ function addServe(cli: Command): void {
       const kept = keptByNpm(names, args, process.env);
       if (kept !== null) cli.error(`error: ${kept}`);
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
-      const dataDir = dataDirOf(command).path;
+      const { path: dataDir, notes: dataNotes } = dataDirOf(command);
       const origin = {
         config: configOf(options, [anonymousUserExists(dataDir)]),
         configFile: configFile(options.config),
         dataDir,
+        dataNotes,
         given: givenOptions(command),
       };
       const { createServerLogger } = await import("../log/log.ts");
@@ -136,7 +138,7 @@ function configured(command: Command): Command {
 }
 
 function withConfig(command: Command): Command {
-  return command.option("--config <file>", "configuration file (default: ./config.yaml, if it exists)");
+  return command.option("--config <file>", CONFIG_WORDS);
 }
 
 /** What only a running server can do. */
@@ -170,6 +172,19 @@ function addForGpus(cli: Command, io: Io): void {
     .action(async (kind = "", { yes = false }: { yes?: boolean }) => {
       const { addGpu } = await import("../add-gpu/command.ts");
       if (!(await addGpu(kind, yes, io.log))) throw new CommanderError(1, "alt-las.no-gpu", "");
+    });
+}
+
+function addDiagnosis(cli: Command, io: Io): void {
+  configured(cli.command("where"))
+    .description("say which folders and files are used, and why those")
+    .option("--json", "print it as JSON")
+    .action(async ({ config, json = false }: Options & { json?: boolean }, command: Command) => {
+      const { whereReport, whereText } = await import("./where.ts");
+      const report = whereReport({ dataDir: dataDirOf(command), config, environment: process.env });
+      io.log(
+        json ? JSON.stringify(report, null, 2) : whereText(report, io.stdout.isTTY ? io.stdout.columns || 80 : null),
+      );
     });
 }
 

@@ -19,6 +19,8 @@ export interface Origin {
   /** undefined: there was none, and the defaults hold. */
   readonly configFile: string | undefined;
   readonly dataDir: string;
+  /** Sentences about data in another place than one would look for it. */
+  readonly dataNotes?: readonly string[];
   /** The options of the command line, like "--port" and "9000". */
   readonly given?: ReadonlyMap<string, string>;
 }
@@ -60,7 +62,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
 }
 
 /** Where everything is. */
-function places({ config, configFile, dataDir }: Origin, url: string): string {
+function places({ config, configFile, dataDir, dataNotes = [] }: Origin, url: string): string {
   const file = configFile === undefined ? "none, the defaults hold" : resolve(configFile);
   // A browser on Windows opens no address that stands for all.
   const here = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]");
@@ -69,6 +71,7 @@ function places({ config, configFile, dataDir }: Origin, url: string): string {
     ...(config.dashboard.enabled ? [`Dashboard: ${here}/`] : []),
     `Configuration: ${file}`,
     `Data directory: ${resolve(dataDir)}`,
+    ...dataNotes,
   ].join("\n");
 }
 

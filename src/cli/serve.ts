@@ -20,6 +20,8 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   let reload = (): void => log.info("SIGHUP changes nothing during the start");
   process.on("SIGHUP", () => reload());
   const signals = new StopSignals(log);
+  // A terminal has them on the first screen.
+  if (!process.stderr.isTTY) for (const note of origin.dataNotes ?? []) log.info(note);
   const server = await startServer(origin.config, origin.dataDir, log, undefined, read);
   reload = () => reloadOnSignal(server, log);
   console.log(greeting(origin, server));

@@ -1,9 +1,12 @@
 /** Commands in sentences, written so that they can be pasted into a shell. */
+import { posix, win32 } from "node:path";
+import { INSTALLATION } from "./installation.ts";
+import { standardDataDir } from "./places.ts";
 
-import { IS_PACKAGE } from "./started-module.ts";
+const IS_PACKAGE = INSTALLATION.as !== "clone";
 
-/** How the commands are called from the folder of ALT_LAS, also where nothing was installed for the whole machine. */
-export const ALT_LAS = "npx alt-las";
+/** How the commands are called: from the folder of ALT_LAS, or from any where it was installed for all. */
+export const ALT_LAS = INSTALLATION.as === "global" ? "alt-las" : "npx alt-las";
 
 /** How a server is started. In a clone npm brings the Node that it runs on. */
 export const START = IS_PACKAGE ? ALT_LAS : "npm start";
@@ -19,8 +22,26 @@ export function shellWord(text: string): string {
   return /^[\p{L}\p{N}_./:@%+=,-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Where a server and the commands look when nobody names a folder. */
-export const DEFAULT_DATA_DIR = "./data";
+/**
+ * The command that gives a folder another name.
+ * @param target `isEmptyFolder`: it is there, and has nothing in it; `parent`: the folder that it is to be in has to be made first
+ */
+export function moveCommand(
+  from: string,
+  to: string,
+  target: { readonly isEmptyFolder: boolean; readonly parent: boolean },
+  platform = process.platform,
+): string {
+  const [source, destination] = [shellWord(from), shellWord(to)];
+  if (platform === "win32") {
+    const [made, word] = [win32.dirname(to), (path: string) => `"${path}"`];
+    const before = target.isEmptyFolder ? `rmdir ${word(to)} && ` : target.parent ? `mkdir ${word(made)} && ` : "";
+    return `${before}move ${word(from)} ${word(to)}`;
+  }
+  // mv would put it inside a folder that is there.
+  const before = target.isEmptyFolder ? `rmdir ${destination} && ` : "";
+  return `${target.parent ? `mkdir -p ${shellWord(posix.dirname(to))} && ` : before}mv ${source} ${destination}`;
+}
 
 /**
  * How a server is started again.
@@ -41,6 +62,6 @@ export function startCommand(
  * @returns "" for the folder that a command takes by itself, when nobody named another one in the environment
  */
 export function dataDirWords(folder: string): string {
-  const isDefault = folder === DEFAULT_DATA_DIR && !process.env["ALT_LAS_DATA_DIR"];
+  const isDefault = folder === standardDataDir().path && !process.env["ALT_LAS_DATA_DIR"];
   return isDefault ? "" : ` --data-dir ${shellWord(folder)}`;
 }

@@ -29,7 +29,7 @@ export const GpuSection = section("Which GPUs are used, and how tasks are placed
   cpu_fallback: Type.Optional(
     Type.Boolean({
       description:
-        "Whether CPU devices serve where no GPU can. null: where no GPU is found, also when a driver lists none (with a warning); for the demo model also where the GPUs lack only a package that npm run add-gpu brings; never in the place of a GPU that was found and failed. true: in the place of GPUs that failed at the start, too. false: never; without a GPU the start is refused.",
+        "Whether CPU devices serve where no GPU can. null: where no GPU is found, also when a driver lists none (with a warning); for the demo model also where the GPUs lack only a package that npx alt-las add-gpu brings; never in the place of a GPU that was found and failed. true: in the place of GPUs that failed at the start, too. false: never; without a GPU the start is refused.",
     }),
   ),
   min_compute_capability: Type.Number({

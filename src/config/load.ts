@@ -1,5 +1,6 @@
 /** Reads a configuration: file, environment, command line; checks it and fills in the defaults. */
 import { existsSync } from "node:fs";
+import { type Place, type Surroundings, userConfigFile } from "../common/places.ts";
 import { makeAjv, misfitsOf } from "../common/validation.ts";
 import { checkTogether } from "./checks.ts";
 import { engineTraits } from "../engine/kinds.ts";
@@ -7,7 +8,7 @@ import { messageOf } from "../errors.ts";
 import { type ModelSource, parseSource, shortNameOf, sourceText } from "../models/source.ts";
 import { fillTemplates } from "./environment.ts";
 import { readConfigFile, readYaml } from "./file.ts";
-import { type Finding, type Path, type Place, refuseAll, touches } from "./findings.ts";
+import { type Finding, type Path, type Place as TextPlace, refuseAll, touches } from "./findings.ts";
 import { type ModelSettings } from "./models-section.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { pathText, rememberSources, type Source, sourcesInFile } from "./sources.ts";
@@ -27,9 +28,23 @@ export type Check = (config: Config) => readonly Finding[];
 
 const validate = makeAjv({ allErrors: true }).compile(ConfigSchema);
 
-/** The file that counts: the one named, else ./config.yaml if it exists; undefined: none, and the defaults hold. */
+/** The file that counts; undefined: none, and the defaults hold. */
 export function configFile(named: string | undefined): string | undefined {
-  return named ?? (existsSync("config.yaml") ? "config.yaml" : undefined);
+  return configPlace(named)?.path;
+}
+
+/** What `--config` means, for the help. */
+export const CONFIG_WORDS = `configuration file (default: ${["./config.yaml", userConfigFile()?.path].filter((path) => path !== undefined).join(", else ")}, if it exists)`;
+
+/** As `configFile`, with why: the one named, else ./config.yaml if it exists, else that of the user, if it exists. */
+export function configPlace(named: string | undefined, around?: Surroundings): Place | undefined {
+  if (named !== undefined) return { path: named, why: "named by --config" };
+  const user = userConfigFile(around);
+  if (existsSync("config.yaml")) {
+    const first = user !== null && existsSync(user.path) ? `, before ${user.path}` : "";
+    return { path: "config.yaml", why: `in the current folder${first}` };
+  }
+  return user !== null && existsSync(user.path) ? user : undefined;
 }
 
 /**
@@ -56,12 +71,12 @@ export function parseConfig(
   checks: readonly Check[] = [],
 ): Config {
   const { value, lineOf } = readYaml(text, path);
-  const placeInFile = (at: Path): Place => ({ name: `${path}:${lineOf(at)}: `, order: lineOf(at) });
+  const placeInFile = (at: Path): TextPlace => ({ name: `${path}:${lineOf(at)}: `, order: lineOf(at) });
   const filled = fillTemplates(value, ConfigSchema, process.env);
   return finish({ ...filled, sources: sourcesInFile(value, filled.value) }, placeInFile, overrides, checks);
 }
 
-const COMMAND_LINE: Place = { name: "Command line: ", order: Infinity };
+const COMMAND_LINE: TextPlace = { name: "Command line: ", order: Infinity };
 
 interface FileValues {
   readonly value: unknown;
@@ -76,7 +91,7 @@ interface FileValues {
  */
 function finish(
   file: FileValues,
-  placeInFile: (path: Path) => Place,
+  placeInFile: (path: Path) => TextPlace,
   overrides: ConfigOverrides,
   checks: readonly Check[],
 ): Config {

@@ -15,6 +15,13 @@ export function cacheFolder(environment: NodeJS.ProcessEnv): string {
   return named ? fromHome(named, environment) : join(hubHome(environment), "hub");
 }
 
+/** The variable that decides on the folder of the cache, in words. */
+export function whyCacheFolder(environment: NodeJS.ProcessEnv): string {
+  const names = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"] as const;
+  const by = names.find((name) => environment[name]);
+  return by === undefined ? "where Hugging Face's own programs keep models" : `by ${by}, as for Hugging Face's own programs`;
+}
+
 /** Where the hub's own programs keep all that is theirs. */
 function hubHome(environment: NodeJS.ProcessEnv): string {
   if (environment.HF_HOME) return fromHome(environment.HF_HOME, environment);

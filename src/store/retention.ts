@@ -2,7 +2,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { isoTime } from "../common/clock.ts";
 import { messageOf } from "../errors.ts";
-import { ALT_LAS, dataDirWords, DEFAULT_DATA_DIR } from "../common/paste.ts";
+import { ALT_LAS, dataDirWords } from "../common/paste.ts";
+import { DATA_HERE } from "../common/places.ts";
 import { type FileLimits } from "./files.ts";
 import { gapBefore, type Times } from "./gap.ts";
 import { type Store, type StoreLog, StoreLost, type SweepLimits } from "./store.ts";
@@ -139,7 +140,7 @@ export class Retention {
   }
 
   async #tellOfHold(): Promise<void> {
-    const { store, time, retention, log, dataDir = DEFAULT_DATA_DIR } = this.#options;
+    const { store, time, retention, log, dataDir = DATA_HERE } = this.#options;
     const { held, times } = time;
     if (held === null) return;
     // The age that it has if the wall clock is believed.

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test, type TestContext } from "node:test";
+import { type WhereReport } from "../../src/cli/where.ts";
 import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { ROOT } from "../helpers/server.ts";
 import { ENVIRONMENT, shell, succeed, UNREACHABLE } from "../helpers/stranger.ts";
@@ -137,6 +138,33 @@ test("npx alt-las serves the demo model and the dashboard, and stops", { skip },
   const log = await stop();
   assert.match(log, /"msg":"stopped"/);
 });
+
+test(
+  "installed for every folder, its data are the user's, but for those that an earlier version kept here",
+  { skip },
+  async () => {
+    const prefix = join(FOLDER, "global");
+    await succeed(`npm i -g --prefix ${prefix} ${OPTIONS} ${TARBALL}`, FOLDER, NODE_24);
+    const cwd = join(FOLDER, "somewhere");
+    mkdirSync(cwd);
+    const where = async () => {
+      const said = await succeed(`${join(prefix, "bin/alt-las")} where --json`, cwd, {
+        ...NODE_24,
+        HOME: join(FOLDER, "home"),
+      });
+      return JSON.parse(said) as WhereReport;
+    };
+    const before = await where();
+    assert.equal(before.installed.as, "global");
+    assert.equal(before.data_directory.path, join(FOLDER, "home/.local/share/alt-las"));
+    await succeed("mkdir data && touch data/alt-las.db", cwd);
+    const kept = await where();
+    assert.equal(kept.data_directory.path, join(cwd, "data"));
+    const move = /with no server running: (.*)$/.exec(kept.notes[0]!)![1]!;
+    await succeed(move, cwd);
+    assert.deepEqual((await where()).data_directory.path, before.data_directory.path);
+  },
+);
 
 test("the package brings by a command what GPUs need", { skip }, async () => {
   const { code, stderr } = await shell("npx alt-las add-gpu rocm", INSTALLED, NODE_24);

@@ -2,7 +2,7 @@
 import { text as textOf } from "node:stream/consumers";
 import { type Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { loadConfig } from "../../config/config.ts";
+import { CONFIG_WORDS, loadConfig } from "../../config/config.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import { type FormFlags } from "./answer-form.ts";
 import { readKey, type Remote, serverUrl } from "./client.ts";
@@ -36,7 +36,7 @@ export function addRemote(cli: Command, io: RemoteIo): void {
 /** Options of every command that asks a running server. */
 function remote(command: Command): Command {
   return command
-    .option("--config <file>", "configuration file (default: ./config.yaml, if it exists)")
+    .option("--config <file>", CONFIG_WORDS)
     .option("--url <url>", "where the server listens (default: where the configuration says)")
     .option("--key-file <file>", "file with your API key (default: the environment variable ALT_LAS_API_KEY)")
     .option("--json", "print what the server answers");
