@@ -68,3 +68,26 @@ export const started = [new URL("./thread.ts", import.meta.url), \`${"${a}"}/chi
   );
   assert.match(found[0]!.sentence, /startedModule/);
 });
+
+test("what only some systems have is found by its name, and what all have is not", (t) => {
+  const root = testFolder(t);
+  mkdirSync(join(root, "src/common"), { recursive: true });
+  const source = `import { readFileSync, renameSync, rename as move } from "node:fs";
+import { rename } from "./rename.ts";
+export const isMac = process.platform === "darwin";
+export const all = [readFileSync("/proc/self/stat"), \`/dev/\${isMac}\`, "/tmpfoo", "/api/v1/tasks", "/v1/bin"];
+process.kill(1, "SIGSTOP");
+child.kill("SIGKILL");
+spawn("sh", ["-c", "x"]);
+execFileSync("npm", []);
+spawn(process.execPath, []);
+`;
+  writeFileSync(join(root, "src/some.ts"), source);
+  for (const name of ["rename", "system"]) writeFileSync(join(root, `src/common/${name}.ts`), source);
+  const found = violations("src", root).map(({ file, line, name }) => `${file}:${line} ${name}`);
+  const expected = ["1 rename", "1 renameSync", "3 platform", "4 /dev", "4 /proc", "5 SIGSTOP", "7 sh", "8 npm"];
+  assert.deepEqual(
+    found.toSorted(),
+    expected.map((one) => `src/some.ts:${one}`),
+  );
+});

@@ -9,6 +9,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { npm } from "../src/common/npm.ts";
 import { BUNDLED, bundledManifest, notices, packageManifest, readManifest } from "./pack/manifest.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -46,12 +47,8 @@ function fill(target: string): void {
 /** Has npm make the tar file. @returns its path */
 function packed(source: string, destination: string): string {
   mkdirSync(destination, { recursive: true });
-  const said = execFileSync("npm", ["pack", "--json", "--pack-destination", destination], {
-    cwd: source,
-    shell: process.platform === "win32",
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [{ filename }] = JSON.parse(said.toString()) as [{ filename: string }];
+  const said = npm(["pack", "--json", "--pack-destination", destination], source);
+  const [{ filename }] = JSON.parse(said) as [{ filename: string }];
   return join(destination, filename);
 }
 

@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { SYSTEM } from "../common/system.ts";
 import { cudaPackageFault } from "../gpu/inventory/cuda-package.ts";
 import { ADD_GPU, START } from "../common/paste.ts";
 import { WheelIndex } from "../common/wheels.ts";
@@ -36,14 +37,14 @@ const ROOT = join(import.meta.dirname, "../..");
  * @throws {Error} npm cannot fetch one
  */
 export async function addGpu(kind: string, yes: boolean, say: (line: string) => void): Promise<boolean> {
-  const wanted = `${process.platform}-${process.arch} ${kind}`;
+  const wanted = `${SYSTEM.platform}-${process.arch} ${kind}`;
   if (wanted === PREPARED) return cuda(yes, say);
   const packages = PACKAGES[wanted];
   if (packages === undefined) {
     const known = [PREPARED, ...Object.keys(PACKAGES)].join(", ");
     throw new AltLasError(
       "invalid_input",
-      `Say which: ${ADD_GPU} cuda, or vulkan. There are packages for ${known}; this is ${process.platform}-${process.arch}.`,
+      `Say which: ${ADD_GPU} cuda, or vulkan. There are packages for ${known}; this is ${SYSTEM.platform}-${process.arch}.`,
     );
   }
   for (const name of packages) addPackage(ROOT, `@node-llama-cpp/${name}`, say);

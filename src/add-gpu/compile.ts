@@ -2,10 +2,11 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { copyFile, link, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { rename } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
 import { contentOf, type Fatbin, type FatbinEntry, fatbinOf, fatbinsIn, machineCode, type Packing } from "./fatbin.ts";
 import { type Code } from "./builds.ts";

@@ -1,10 +1,11 @@
 /** `add-gpu cuda`, step by step. Each step that is done already is left out, so that it can be run again at any time. */
-import { existsSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { type WheelIndex } from "../common/wheels.ts";
 import { ADD_GPU, BEFORE_OPTIONS, START } from "../common/paste.ts";
 import { checkRoom } from "../common/disk-space.ts";
+import { renameSync } from "../common/rename.ts";
 import { type FileLock, lockFile, Locked } from "../store/file-lock.ts";
 import { CUDA_BUILDS, type CudaBuild } from "./builds.ts";
 import { codeIn, compileLibrary, originalOf } from "./compile.ts";

@@ -1,8 +1,10 @@
 /** llama.cpp's packages for GPUs, in node_modules. npm is asked for them, so that its registry, proxy and cache are used. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { npm } from "../common/npm.ts";
+import { renameSync } from "../common/rename.ts";
 
 /** What a package's package.json says. */
 interface Package {
@@ -29,15 +31,13 @@ export function addPackage(root: string, name: string, say: (line: string) => vo
   const folder = mkdtempSync(join(tmpdir(), "alt-las-gpu-"));
   try {
     say(`Fetching ${name}@${version} …`);
-    const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", folder, `${name}@${version}`], {
-      shell: process.platform === "win32",
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [{ filename }] = JSON.parse(packed.toString()) as [{ filename: string }];
+    const packed = npm(["pack", "--json", "--pack-destination", folder, `${name}@${version}`]);
+    const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
     const half = `${target}.part`;
     rmSync(half, { recursive: true, force: true });
     mkdirSync(half, { recursive: true });
-    execFileSync("tar", ["-xzf", join(folder, filename), "-C", half, "--strip-components=1"]);
+    // By its name alone: the tar of Git for Windows takes what stands before a colon for another machine.
+    execFileSync("tar", ["-xzf", filename, "-C", relative(folder, half), "--strip-components=1"], { cwd: folder });
     rmSync(target, { recursive: true, force: true });
     renameSync(half, target);
   } finally {

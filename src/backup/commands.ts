@@ -1,11 +1,12 @@
 /** The commands `alt-las backup`, `restore` and `compact`. Each returns the text to print, or throws `AltLasError` with a sentence. */
-import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
+import { createWriteStream, existsSync, linkSync, rmSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { openAnswer } from "../control/client.ts";
 import { foreignOwner } from "../common/data-folder.ts";
 import { nextName } from "../common/next-file.ts";
+import { renameSync } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ALT_LAS, shellWord, startCommand } from "../common/paste.ts";

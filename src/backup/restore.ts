@@ -1,11 +1,13 @@
 /* Restoring a backup: into a folder of its own, checked whole, and only then under its name. */
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, readdirSync } from "node:fs";
-import { type FileHandle, mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, mkdtemp, open, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import tar, { type Entry } from "tar-stream";
 import { AltLasError, messageOf } from "../errors.ts";
+import { rename } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
+import { type System, SYSTEM } from "../common/system.ts";
 import { forgetMissingFiles } from "../models/pulled.ts";
 import { knownSchema } from "../store/sqlite/upgrade.ts";
 import { misfitOf } from "../common/validation.ts";
@@ -23,7 +25,7 @@ interface Found {
  * @param dataDir does not exist, or is empty. It appears whole or not at all
  * @throws {AltLasError} `bad_config`, saying what is wrong with the file or the folder
  */
-export async function restoreBackup(file: string, dataDir: string): Promise<Manifest> {
+export async function restoreBackup(file: string, dataDir: string, system: System = SYSTEM): Promise<Manifest> {
   const target = resolve(dataDir);
   const folder = await beginFolder(dataDir, file);
   try {
@@ -31,6 +33,8 @@ export async function restoreBackup(file: string, dataDir: string): Promise<Mani
     forgetMissingFiles(folder);
     if (existsSync(join(folder, FILES))) syncFolder(join(folder, FILES));
     syncFolder(folder);
+    // Elsewhere a folder takes an empty one's place; what is not empty is not removed by this.
+    if (!system.replacesOpenFiles && existsSync(target)) await rmdir(target).catch(() => undefined);
     await rename(folder, target).catch((error: NodeJS.ErrnoException) => {
       refuseData(dataDir);
       throw refusal(`${dataDir} cannot be made (${error.code}). Name a folder that does not exist yet.`);

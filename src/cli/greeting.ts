@@ -10,7 +10,7 @@ import { ALT_LAS, dataDirWords, startCommand } from "../common/paste.ts";
 import { type ModelEntry } from "../models/registry.ts";
 import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
-import { curlLine } from "./try-it.ts";
+import { keyVariable, tryLine } from "./try-it.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Where a start found what it needs. */
@@ -53,10 +53,10 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
       `WARNING: ${server.absentCredentials}. To have them again, stop the server and put a copy of the file there.`,
     );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
-  if (serving.length > 0) parts.push(`Try it:\n  ${curlLine({ config, url, firstKey, serving, models })}`);
+  if (serving.length > 0) parts.push(`Try it:\n  ${tryLine({ config, url, firstKey, serving, models })}`);
   if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
     parts.push(
-      `$ALT_LAS_API_KEY stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
+      `${keyVariable()} stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
     );
   return `${parts.join("\n\n")}\n`;
 }

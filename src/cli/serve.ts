@@ -2,6 +2,7 @@
 import { greeting, type Origin } from "./greeting.ts";
 import { type Config } from "../config/config.ts";
 import { messageOf } from "../errors.ts";
+import { type System, SYSTEM } from "../common/system.ts";
 import { type Logger } from "../log/log.ts";
 import { type RunningServer, startServer } from "../main.ts";
 
@@ -18,14 +19,19 @@ const SAME_SIGNAL = 1000;
 export async function serve(origin: Origin, log: Logger, read: () => Config): Promise<void> {
   // All of this before the start, because signals may come while it lasts: their defaults would end the process.
   let reload = (): void => log.info("SIGHUP changes nothing during the start");
-  process.on("SIGHUP", () => reload());
   const signals = new StopSignals(log);
   // A terminal has them on the first screen.
   if (!process.stderr.isTTY) for (const note of origin.dataNotes ?? []) log.info(note);
+  if (!SYSTEM.endsWithTerminal) process.on("SIGHUP", () => reload());
   const server = await startServer(origin.config, origin.dataDir, log, undefined, read);
   reload = () => reloadOnSignal(server, log);
   console.log(greeting(origin, server));
   signals.stopWith(() => void end(server, log));
+}
+
+/** Where a closed terminal soon ends the server whatever it does, the time until then is for its running tasks. */
+export function stopSignals({ endsWithTerminal }: System = SYSTEM): readonly NodeJS.Signals[] {
+  return ["SIGINT", "SIGTERM", ...(endsWithTerminal ? (["SIGHUP", "SIGBREAK"] as const) : [])];
 }
 
 /**
@@ -41,7 +47,7 @@ class StopSignals {
 
   constructor(log: Logger) {
     this.#log = log;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => this.#on(signal));
+    for (const signal of stopSignals()) process.on(signal, () => this.#on(signal));
   }
 
   /** The server has started. @param stop called for each signal, also for one that came before */

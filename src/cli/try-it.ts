@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { type Config } from "../config/config.ts";
 import { shellWord } from "../common/paste.ts";
+import { type System, SYSTEM } from "../common/system.ts";
 import { SIMULATED_CAPABILITIES } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { type Device } from "../gpu/inventory/devices.ts";
@@ -19,15 +20,37 @@ interface Tried {
   readonly models: readonly ModelEntry[];
 }
 
-/** A request that waits for its answer, so that one paste shows the whole thing; curl ends it with a newline, which JSON has none of. */
-export function curlLine({ config, url, firstKey, serving, models }: Tried): string {
-  const key = config.auth.enabled ? ` -H "Authorization: Bearer ${firstKey ?? "$ALT_LAS_API_KEY"}"` : "";
-  const trust = config.server.tls.cert === undefined ? "" : ` --cacert ${shellWord(config.server.tls.cert)}`;
+/** How a shell writes the key that is in the environment. */
+export function keyVariable({ hasShell }: System = SYSTEM): string {
+  return hasShell ? "$ALT_LAS_API_KEY" : "$env:ALT_LAS_API_KEY";
+}
+
+/**
+ * A request that waits for its answer, so that one paste shows the whole thing. On Windows it is PowerShell's own command: its versions do
+ * not agree on how a quote reaches a program such as curl.
+ */
+export function tryLine({ config, url, firstKey, serving, models }: Tried, system: System = SYSTEM): string {
   const named = models.filter(({ origin }) => origin === "config");
   const onlyVectors =
     named.length > 0 ? named.every(isForVectors) : serving.every((device) => makesVectorsAlone(device, config));
   const field = onlyVectors ? "input" : "text";
-  return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d '{"${field}": "Once upon a time"}'`;
+  const body = `'{"${field}": "Once upon a time"}'`;
+  const bearer = config.auth.enabled ? `Bearer ${firstKey ?? keyVariable(system)}` : null;
+  const { cert } = config.server.tls;
+  return system.hasShell ? curlLine(url, bearer, cert, body) : powerShellLine(url, bearer, body);
+}
+
+/** curl ends the answer with a newline, which JSON has none of. */
+function curlLine(url: string, bearer: string | null, cert: string | undefined, body: string): string {
+  const key = bearer === null ? "" : ` -H "Authorization: ${bearer}"`;
+  const trust = cert === undefined ? "" : ` --cacert ${shellWord(cert)}`;
+  return `curl -s -w '\\n'${trust} ${url}/api/v1/predict${key} -H "Content-Type: application/json" -H "Prefer: wait=30" -d ${body}`;
+}
+
+function powerShellLine(url: string, bearer: string | null, body: string): string {
+  const key = bearer === null ? "" : `Authorization = "${bearer}"; `;
+  const headers = `@{ ${key}Prefer = "wait=30" }`;
+  return `Invoke-RestMethod ${url}/api/v1/predict -Method Post -Headers ${headers} -ContentType "application/json" -Body ${body}`;
 }
 
 /** Of what is yet to be fetched, the table of short names tells it. */

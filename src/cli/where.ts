@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { hasData } from "../common/data-folder.ts";
+import { SYSTEM } from "../common/system.ts";
 import { INSTALLATION, type InstalledAs } from "../common/installation.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { type Place, userConfigFile } from "../common/places.ts";
@@ -91,7 +92,7 @@ function databaseAt(folder: string, config: string | undefined): MaybePlace {
 }
 
 function socketAt(folder: string): MaybePlace {
-  if (process.platform === "win32") return { path: null, why: "Windows has none" };
+  if (SYSTEM.platform === "win32") return { path: null, why: "Windows has none" };
   const path = join(folder, SOCKET_NAME);
   return {
     path,

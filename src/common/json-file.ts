@@ -7,7 +7,6 @@ import {
   fsyncSync,
   openSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -17,6 +16,7 @@ import { type ValidateFunction } from "ajv";
 import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { nextName } from "./next-file.ts";
+import { renameSync } from "./rename.ts";
 import { syncFolder } from "./sync.ts";
 import { misfitOf } from "./validation.ts";
 

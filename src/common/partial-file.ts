@@ -1,8 +1,9 @@
 /** A file on its way: written piece by piece under a name of its own, hashed meanwhile, and given its final name only when it is whole. */
 import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { dirname } from "node:path";
+import { rename } from "./rename.ts";
 import { syncFolder } from "./sync.ts";
 import { diskFault } from "./disk-faults.ts";
 

@@ -2,6 +2,7 @@
 import { posix, win32 } from "node:path";
 import { INSTALLATION } from "./installation.ts";
 import { standardDataDir } from "./places.ts";
+import { type System, SYSTEM } from "./system.ts";
 
 const IS_PACKAGE = INSTALLATION.as !== "clone";
 
@@ -17,8 +18,9 @@ export const ADD_GPU = IS_PACKAGE ? `${ALT_LAS} add-gpu` : "npm run add-gpu";
 /** Between one of these commands and its options: npm takes for its own what stands before it. */
 export const BEFORE_OPTIONS = IS_PACKAGE ? "" : " --";
 
-/** A text, quoted where a shell would not take it for one word. */
-export function shellWord(text: string): string {
+/** A text, quoted where a shell would not take it for one word. On Windows as its shells both read it, where names of files have no quotes. */
+export function shellWord(text: string, { hasShell }: System = SYSTEM): string {
+  if (!hasShell) return /^[\p{L}\p{N}_.:\\/+=-]+$/u.test(text) ? text : `"${text}"`;
   return /^[\p{L}\p{N}_./:@%+=,-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
@@ -30,7 +32,7 @@ export function moveCommand(
   from: string,
   to: string,
   target: { readonly isEmptyFolder: boolean; readonly parent: boolean },
-  platform = process.platform,
+  platform = SYSTEM.platform,
 ): string {
   const [source, destination] = [shellWord(from), shellWord(to)];
   if (platform === "win32") {

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { type System, SYSTEM } from "./system.ts";
 
 export interface PipSettings {
   /** Addresses of indexes ("simple" API), in the order in which they are asked. They may hold credentials. */
@@ -15,10 +16,10 @@ export interface PipSettings {
 
 const PYPI = "https://pypi.org/simple";
 
-export function pipSettings(environment: NodeJS.ProcessEnv): PipSettings {
+export function pipSettings(environment: NodeJS.ProcessEnv, system: System = SYSTEM): PipSettings {
   const fromFiles = new Map<string, string>();
   // Later files win, as in pip.
-  for (const path of settingsFiles(environment))
+  for (const path of settingsFiles(environment, system))
     for (const [key, value] of readSettings(path)) fromFiles.set(key, value);
   const setting = (key: string): string =>
     environment[`PIP_${key.toUpperCase().replaceAll("-", "_")}`] || fromFiles.get(key) || "";
@@ -26,13 +27,13 @@ export function pipSettings(environment: NodeJS.ProcessEnv): PipSettings {
   return { indexes: [...new Set(indexes.filter((url) => url !== ""))], certificates: setting("cert") || null };
 }
 
-function settingsFiles(environment: NodeJS.ProcessEnv): string[] {
+function settingsFiles(environment: NodeJS.ProcessEnv, { platform }: System): string[] {
   const { PIP_CONFIG_FILE: named, XDG_CONFIG_HOME, XDG_CONFIG_DIRS, VIRTUAL_ENV, APPDATA, PROGRAMDATA } = environment;
   // pip's own word for "read none".
   if (named === "/dev/null" || named === "nul") return [];
   const home = environment["HOME"] || homedir();
   const files =
-    process.platform === "win32"
+    platform === "win32"
       ? [PROGRAMDATA, APPDATA].flatMap((folder) => (folder ? [join(folder, "pip", "pip.ini")] : []))
       : [
           ...(XDG_CONFIG_DIRS || "/etc/xdg").split(":").map((folder) => join(folder, "pip", "pip.conf")),
@@ -40,7 +41,7 @@ function settingsFiles(environment: NodeJS.ProcessEnv): string[] {
           join(home, ".pip", "pip.conf"),
           join(XDG_CONFIG_HOME || join(home, ".config"), "pip", "pip.conf"),
         ];
-  if (VIRTUAL_ENV) files.push(join(VIRTUAL_ENV, process.platform === "win32" ? "pip.ini" : "pip.conf"));
+  if (VIRTUAL_ENV) files.push(join(VIRTUAL_ENV, platform === "win32" ? "pip.ini" : "pip.conf"));
   return named ? [...files, named] : files;
 }
 

@@ -8,6 +8,7 @@
 import { homedir } from "node:os";
 import { posix, win32 } from "node:path";
 import { type Installation, INSTALLATION } from "./installation.ts";
+import { SYSTEM } from "./system.ts";
 
 /** What decides on the places. */
 export interface Surroundings {
@@ -30,7 +31,7 @@ export const DATA_HERE = "./data";
 
 /** Those of this process, now. */
 export function surroundings(environment: NodeJS.ProcessEnv = process.env): Surroundings {
-  return { installation: INSTALLATION, environment, platform: process.platform, home: homeOf() };
+  return { installation: INSTALLATION, environment, platform: SYSTEM.platform, home: homeOf() };
 }
 
 /** null: the system knows no home of this user, as in a container that runs as a number. */

@@ -3,10 +3,11 @@
  * Format: PKWARE's APPNOTE 6.3. ZIP64 and encryption are refused; wheels below 4 GiB have neither.
  */
 import { createReadStream, createWriteStream } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { PassThrough, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { crc32, createInflateRaw } from "node:zlib";
+import { rename } from "./rename.ts";
 
 /** One file of an archive. */
 export interface ZipEntry {

@@ -1,7 +1,8 @@
 /** Looks at the start through what an earlier run has left of the files. */
-import { readdir, rename, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
+import { rename } from "../common/rename.ts";
 import { messageOf } from "../errors.ts";
 import { type FileStore } from "../store/files.ts";
 import { type StoreLog } from "../store/store.ts";

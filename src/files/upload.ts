@@ -1,11 +1,13 @@
 /** A file on its way to the disk: hashed as it comes, and nothing of it is left when it does not arrive. */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AltLasError, messageOf } from "../errors.ts";
 import { shownSize } from "../common/sizes.ts";
 import { roomIn } from "../common/disk-space.ts";
+import { rename } from "../common/rename.ts";
+import { syncNames } from "../common/sync.ts";
 import { type RoomHolding } from "./room.ts";
 
 /** Bytes of disk that uploads leave to the task database. */
@@ -134,15 +136,4 @@ async function makeFolder(path: string): Promise<void> {
     throw error;
   }
   await syncNames(dirname(path));
-}
-
-/** As `syncFolder`, without holding up anybody else. */
-async function syncNames(folder: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

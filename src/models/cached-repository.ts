@@ -9,8 +9,9 @@
  * https://huggingface.co/docs/huggingface_hub/guides/manage-cache
  */
 import { randomUUID } from "node:crypto";
-import { copyFile, link, mkdir, readdir, readFile, realpath, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readdir, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, sep } from "node:path";
+import { rename } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
 import { type FetchedFile } from "./fetched.ts";
 

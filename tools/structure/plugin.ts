@@ -7,6 +7,8 @@
  *   sql             only the store speaks to a database; others use its ports
  *   started-modules only the compiler renames our modules: one that is started, in a thread or as a process, is found by startedModule,
  *                   since in the package on npm it ends in .js
+ *   systems         what only some systems have is asked for as a trait of common/system.ts, or is an exception that says what happens
+ *                   where it is not: the platform's name, paths like /proc, signals, programs, and renaming what others have open
  */
 import { ENGINE_KINDS } from "../../src/engine/kinds.ts";
 
@@ -36,6 +38,23 @@ interface Comparison {
 interface TextNode {
   readonly value: unknown;
   readonly parent: { readonly type: string };
+}
+
+/** A call of a function, or of a method. */
+interface Call {
+  readonly callee: Operand;
+  readonly arguments: readonly Operand[];
+}
+
+/** What stands between an object and what is asked of it by a name. */
+interface Member {
+  readonly object: Operand;
+  readonly property: Operand;
+}
+
+interface Import {
+  readonly source: { readonly value: string };
+  readonly specifiers: readonly { readonly imported?: Operand }[];
 }
 
 interface Context<Node> {
@@ -112,7 +131,48 @@ const startedModules = {
   },
 };
 
+/** Folders of the kernel and of POSIX systems. */
+const FOLDERS = /^(\/(?:proc|sys|dev|etc|tmp|usr|bin|var|run))(?:\/|$)/;
+/** Windows ends a process for these, and knows no others to send. */
+const SENT = new Set<unknown>(["SIGKILL", "SIGTERM", "SIGINT"]);
+/** Programs that Windows has not, or starts through its shell only. */
+const PROGRAMS = /^(?:sh|bash|npm|npx|ps|kill|which|uname|rm|cp|mv|cat)$/;
+const STARTS = /^(?:spawn|execFile|exec|fork)(?:Sync)?$/;
+
+const systems = {
+  create(context: Context<TextNode | Call | Member | Import>) {
+    const checkPath = (node: TextNode): void => {
+      const [, folder] = FOLDERS.exec(textOf(node) ?? "") ?? [];
+      if (folder !== undefined)
+        context.report({ node, message: `\`${folder}\` is not on every system: what happens where it is not?` });
+    };
+    return {
+      Literal: checkPath,
+      TemplateElement: checkPath,
+      MemberExpression(node: Member): void {
+        if (node.object.name === "process" && node.property.name === "platform")
+          context.report({ node, message: "Do not ask for the `platform`: ask for a trait (common/system.ts)." });
+      },
+      CallExpression(node: Call): void {
+        const name = node.callee.name ?? node.callee.property?.name ?? "";
+        const given = node.arguments.map(({ value }) => value);
+        const signal = name === "kill" ? given.find((one) => String(one).startsWith("SIG")) : undefined;
+        if (signal !== undefined && !SENT.has(signal))
+          context.report({ node, message: `\`${String(signal)}\` is no signal that every system can send.` });
+        if (STARTS.test(name) && PROGRAMS.test(String(given[0])))
+          context.report({ node, message: `\`${String(given[0])}\` cannot be started so on every system.` });
+      },
+      ImportDeclaration(node: Import): void {
+        if (!/^(?:node:)?fs(?:\/promises)?$/.test(node.source.value)) return;
+        for (const { imported } of node.specifiers)
+          if (/^rename(?:Sync)?$/.test(imported?.name ?? ""))
+            context.report({ node, message: `Take \`${imported!.name!}\` from common/rename.ts.` });
+      },
+    };
+  },
+};
+
 export default {
   meta: { name: "structure" },
-  rules: { "mutable-fields": mutableFields, kinds, sql, "started-modules": startedModules },
+  rules: { "mutable-fields": mutableFields, kinds, sql, "started-modules": startedModules, systems },
 };

@@ -3,6 +3,7 @@
  * also after a crash, a signal, or while the command is stopped.
  */
 import { type Readable } from "node:stream";
+import { SYSTEM, type System } from "../../common/system.ts";
 import { type MaybeTerminal } from "./terminal.ts";
 
 /** Sequences of ECMA-48 and xterm (https://invisible-island.net/xterm/ctlseqs/ctlseqs.html). */
@@ -28,6 +29,7 @@ export interface ScreenOptions {
   /** The picture is gone or has another size. */
   readonly onRedraw: () => void;
   readonly life?: Life;
+  readonly system?: System;
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -92,7 +94,8 @@ export class Screen {
   readonly #onKey = (typed: Buffer | string): void => {
     const keys = typed.toString();
     if (/^[qQ]/.test(keys) || keys.includes(CTRL_C)) return this.#options.onQuit();
-    if (!keys.includes(CTRL_Z)) return;
+    const { system = SYSTEM } = this.#options;
+    if (!keys.includes(CTRL_Z) || !system.stopsProcesses) return;
     // In raw mode the terminal sends no signal for it. SIGCONT brings the picture back.
     this.#leave();
     this.#life.kill(this.#life.pid, "SIGSTOP");

@@ -2,6 +2,7 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
+import { SYSTEM } from "../../common/system.ts";
 import { EngineFailure } from "../failures.ts";
 
 /**
@@ -23,7 +24,7 @@ export async function findBinary(binary: string): Promise<string> {
 }
 
 function namesOf(binary: string): string[] {
-  return process.platform === "win32" ? [binary, `${binary}.exe`] : [binary];
+  return SYSTEM.programEndings.map((ending) => binary + ending);
 }
 
 /** The fault of a program, as the end of a sentence; null: it can be run. */

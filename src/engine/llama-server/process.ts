@@ -12,6 +12,7 @@ import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { type System, SYSTEM } from "../../common/system.ts";
 
 /** Where it listens. */
 export interface PrivateAddress {
@@ -41,11 +42,11 @@ const MAX_SOCKET_PATH = 103;
 const GUARD = fileURLToPath(new URL("guard.sh", import.meta.url));
 
 /** A socket in a directory of its own, which others cannot enter; a port of this machine where that is not possible. */
-export async function privateAddress(): Promise<PrivateAddress> {
+export async function privateAddress(system: System = SYSTEM): Promise<PrivateAddress> {
   const name = "llama.sock";
   const prefix = join(tmpdir(), "alt-las-llama-");
   const fits = Buffer.byteLength(prefix) + "XXXXXX/".length + name.length <= MAX_SOCKET_PATH;
-  if (process.platform === "win32" || !fits) {
+  if (system.localServers === "pipes" || !fits) {
     return { url: `http://127.0.0.1:${await freePort()}`, socketPath: null, directory: null };
   }
   const directory = await mkdtemp(prefix);
@@ -133,7 +134,7 @@ function start(
   args: readonly string[],
   { environment, directory }: { readonly environment: NodeJS.ProcessEnv; readonly directory: string | null },
 ): ChildProcess {
-  if (process.platform === "win32") {
+  if (!SYSTEM.hasShell) {
     return spawn(program, args, { env: environment, stdio: ["ignore", "ignore", "pipe"], windowsHide: true });
   }
   return spawn("/bin/sh", [GUARD, directory ?? "", program, ...args], {

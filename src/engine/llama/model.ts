@@ -1,6 +1,7 @@
 /** Opens a GGUF file for generation, and says in one sentence why it could not be opened. */
 import { ADD_GPU } from "../../common/paste.ts";
 import { basename } from "node:path";
+import { SYSTEM } from "../../common/system.ts";
 import {
   type BatchingOptions,
   type BatchItem,
@@ -39,7 +40,7 @@ const MAX_SLOTS = 256;
 
 const NO_GPU_BUILD = `its build for that is not installed (${ADD_GPU} installs it), or does not run on this machine`;
 const NO_CPU_BUILD =
-  `npm has installed no build of it that runs on this machine (${process.platform}-${process.arch}); on Linux it needs glibc, which ` +
+  `npm has installed no build of it that runs on this machine (${SYSTEM.platform}-${process.arch}); on Linux it needs glibc, which ` +
   "Alpine has not, and packages that are optional must not be omitted; engine.kind: llama-server works with any build of llama.cpp";
 
 export interface OpenModel {

@@ -3,6 +3,7 @@
  * versioned function the older form is declared too where drivers that are still in use lack the newer one.
  */
 import { join } from "node:path";
+import { SYSTEM } from "../../common/system.ts";
 import { NoDriver } from "./telemetry.ts";
 
 /** nvmlReturn_t, as far as it makes a difference here. */
@@ -108,7 +109,7 @@ export async function loadNvml(path?: string): Promise<NvmlLibrary> {
       errors.push(`${place}: ${messageOf(error).replace(/^Failed to load shared library: /, "")}`);
     }
   }
-  const sentence = `NVML could not be loaded (${errors.join("; ") || `NVIDIA has none for ${process.platform}`})`;
+  const sentence = `NVML could not be loaded (${errors.join("; ") || `NVIDIA has none for ${SYSTEM.platform}`})`;
   // A library that is there and cannot be loaded is another matter than none.
   throw errors.every((error) => ABSENT.test(error)) ? new NoDriver(sentence) : new Error(sentence);
 }
@@ -117,8 +118,8 @@ export async function loadNvml(path?: string): Promise<NvmlLibrary> {
 const ABSENT = /No such file or directory|\b126\b|could not be found/i;
 
 function places(): readonly string[] {
-  if (process.platform === "linux") return ["libnvidia-ml.so.1"];
-  if (process.platform !== "win32") return [];
+  if (SYSTEM.platform === "linux") return ["libnvidia-ml.so.1"];
+  if (SYSTEM.platform !== "win32") return [];
   const { SystemRoot = "C:\\Windows", ProgramFiles = "C:\\Program Files" } = process.env;
   const folders = [join(SystemRoot, "System32"), join(ProgramFiles, "NVIDIA Corporation", "NVSMI")];
   return ["nvml.dll", ...folders.map((folder) => join(folder, "nvml.dll"))];

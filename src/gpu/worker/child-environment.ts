@@ -87,5 +87,7 @@ export function startChild(
 
 /** For a child process: what a terminal, a service manager or a log rotation sends to all that runs is the parent's business. */
 export function ignoreSignals(): void {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
+  // Of these Windows has three, and Ctrl+Break besides; names of no signal are harmless.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGUSR1", "SIGUSR2"] as const)
+    process.on(signal, () => {});
 }

@@ -2,6 +2,7 @@
  * Which GPUs the CUDA driver shows this process: what decides in the end where a model is computed. The functions are those of the CUDA
  * Driver API, https://docs.nvidia.com/cuda/cuda-driver-api/: cuInit, cuDeviceGetCount, cuDeviceGet, cuDeviceGetUuid_v2.
  */
+import { SYSTEM } from "../../common/system.ts";
 import { uuidOf } from "../../common/uuid.ts";
 
 /** CUresult. */
@@ -54,7 +55,7 @@ async function loadCuda(path: string | undefined): Promise<Cuda | null> {
   const koffi = await import("koffi").catch(() => null);
   if (koffi === null) return null;
   try {
-    return bind(koffi.load(path ?? (process.platform === "win32" ? "nvcuda.dll" : "libcuda.so.1")));
+    return bind(koffi.load(path ?? (SYSTEM.platform === "win32" ? "nvcuda.dll" : "libcuda.so.1")));
   } catch {
     return null;
   }

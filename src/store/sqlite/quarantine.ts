@@ -1,7 +1,8 @@
 /* Puts a damaged database file into quarantine: it is moved to another name, and never written over. */
-import { existsSync, linkSync, renameSync, rmSync } from "node:fs";
+import { existsSync, linkSync, rmSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { wallTimeText } from "../../common/clock.ts";
+import { renameSync } from "../../common/rename.ts";
 import { syncFolder } from "../../common/sync.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { type FileLock, Locked, lockFile } from "../file-lock.ts";
@@ -27,13 +28,22 @@ export function openOrReplace<T>(
     if (!isDamage(error)) throw error;
   }
   const lock = lockMoving(path);
+  let result: ReturnType<typeof openUnderLock<T>>;
   try {
-    const result = openUnderLock(path, open);
-    // Only now: a server that still waits for the lock will find a whole file that is this server's.
-    rmSync(`${path}.moving`, { force: true });
-    return result;
+    result = openUnderLock(path, open);
   } finally {
     lock.release();
+  }
+  removeLock(`${path}.moving`);
+  return result;
+}
+
+/** A server that still waits for the lock, or takes it now, finds a whole file that this one has: it needs no lock any more. */
+function removeLock(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Another server has it open, and the system removes no such file.
   }
 }
 

@@ -1,7 +1,8 @@
 /* Brings a database of an earlier version to the present schema. */
-import { closeSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { renameSync } from "../../common/rename.ts";
 import { syncFile, syncFolder } from "../../common/sync.ts";
 import { messageOf } from "../../errors.ts";
 import { VERSION } from "../../common/version.ts";
