@@ -1,15 +1,18 @@
 /** A data directory that another user owns, which one start with sudo is enough for. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { foreignOwner } from "../src/common/data-folder.ts";
+import { foreignOwner, makeDataDir, rootAmongOthers } from "../src/common/data-folder.ts";
 import { temporaryFolder } from "./helpers/http.ts";
 import { BIN } from "./helpers/server.ts";
 
 const NOBODY = 65_534;
+// Where these tests themselves run in a container.
+delete process.env["container"];
+
 const DENIED = Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" });
 
 test("whose the folder is gets said, and as whom to run, where that is why something was refused", (t) => {
@@ -58,4 +61,42 @@ test("a server and the commands refuse root's folder with that sentence, and cha
   refused(["serve", "--port", "0", "--devices", "simulated:1"]);
   new DatabaseSync(join(folder, "alt-las.db")).close();
   refused(["backup", join(folder, "b.tar")]);
+  // Its own, and closed all the same: as where a disk is mounted read-only.
+  for (const path of [folder, join(folder, "credentials.json")]) chownSync(path, NOBODY, NOBODY);
+  rmSync(join(folder, "alt-las.db"));
+  chmodSync(folder, 0o500);
+  const { status, said } = run("users", "add", "bob", "--role", "user");
+  const denied = `EACCES: permission denied, access '${folder}'`;
+  const sentence = `The data directory ${folder} cannot be written: ${denied}. Name another one with --data-dir.`;
+  assert.deepEqual([status, said], [1, [sentence]]);
+});
+
+test("root leaves nothing of its own in another user's folder, unless it has served there before", (t) => {
+  if (process.geteuid?.() !== 0) return t.skip("only root can give a folder to somebody else");
+  const folder = temporaryFolder(t);
+  assert.equal(rootAmongOthers(folder), null, "it is root's");
+  chownSync(folder, 54_321, 54_321);
+  const sentence = `The data directory ${folder} belongs to another user, number 54321, who could not use what root writes there: run this as that user (sudo -u '#54321'), or give the folder to yours with: sudo chown -R root ${folder}`;
+  assert.throws(() => makeDataDir(folder), { code: "bad_config", message: sentence });
+  assert.deepEqual(readdirSync(folder), []);
+  assert.equal(rootAmongOthers(folder, 54_321), null, "it is one's own");
+  writeFileSync(join(folder, "alt-las.db"), "");
+  assert.equal(rootAmongOthers(folder), null, "root has served there");
+  chownSync(join(folder, "alt-las.db"), 54_321, 54_321);
+  assert.equal(rootAmongOthers(folder), sentence);
+});
+
+test("in a container the sentences say what to do where it was started", (t) => {
+  if (process.geteuid?.() !== 0) return t.skip("only root can give a folder to somebody else");
+  process.env["container"] = "oci";
+  t.after(() => delete process.env["container"]);
+  const folder = temporaryFolder(t);
+  const give = "give the folder that is mounted there to number 10001, on the host: sudo chown -R 10001 FOLDER";
+  const ofRoot = `The data directory ${folder} belongs to another user, root: ${give}`;
+  assert.equal(foreignOwner(folder, DENIED, 10_001), ofRoot);
+  chownSync(folder, 54_321, 54_321);
+  const whose = `The data directory ${folder} belongs to another user, number 54321`;
+  const start = "start the container with --user 54321:54321";
+  assert.equal(foreignOwner(folder, DENIED, 10_001), `${whose}: ${start}, or ${give}`);
+  assert.equal(rootAmongOthers(folder), `${whose}, who could not use what root writes there: ${start}.`);
 });

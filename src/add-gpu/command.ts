@@ -15,6 +15,7 @@ import { AltLasError } from "../errors.ts";
 import { addCuda } from "./cuda.ts";
 import { notFoundBySystem } from "./libraries.ts";
 import { lookAtMachine } from "./machine.ts";
+import { otherMachine } from "./other-machine.ts";
 import { addPackage } from "./packages.ts";
 import { tryGpus } from "./trial.ts";
 
@@ -30,15 +31,21 @@ const ROOT = join(import.meta.dirname, "../..");
 
 /**
  * @param kind of GPU: cuda or vulkan
- * @param yes NVIDIA's licence is accepted
+ * @param options `yes`: NVIDIA's licence is accepted; `other`: the machine that it is for (other-machine.ts), where it is not this one
  * @param say prints a line
  * @returns whether the GPUs can serve; where they cannot, it was said why
  * @throws {AltLasError} there is no package for such GPUs on this system
  * @throws {Error} npm cannot fetch one
  */
-export async function addGpu(kind: string, yes: boolean, say: (line: string) => void): Promise<boolean> {
+export async function addGpu(
+  kind: string,
+  options: { readonly yes: boolean; readonly other: string | undefined },
+  say: (line: string) => void,
+): Promise<boolean> {
   const wanted = `${SYSTEM.platform}-${process.arch} ${kind}`;
-  if (wanted === PREPARED) return cuda(yes, say);
+  if (wanted === PREPARED) return cuda(options, say);
+  if (options.other !== undefined)
+    throw new AltLasError("invalid_input", `--for goes with ${ADD_GPU} cuda on Linux x64 only; this is ${wanted}.`);
   const packages = PACKAGES[wanted];
   if (packages === undefined) {
     const known = [PREPARED, ...Object.keys(PACKAGES)].join(", ");
@@ -52,13 +59,15 @@ export async function addGpu(kind: string, yes: boolean, say: (line: string) => 
   return true;
 }
 
-async function cuda(yes: boolean, say: (line: string) => void): Promise<boolean> {
+async function cuda({ yes, other }: Parameters<typeof addGpu>[1], say: (line: string) => void): Promise<boolean> {
+  const machine = other === undefined ? null : otherMachine(other);
   const index = new WheelIndex(process.env);
   try {
     return await addCuda({
       root: ROOT,
       yes,
-      lookAtMachine,
+      isForOther: machine !== null,
+      lookAtMachine: machine === null ? lookAtMachine : () => Promise.resolve(machine),
       addPackage: (name) => addPackage(ROOT, name, say),
       index,
       notFoundBySystem,

@@ -21,6 +21,8 @@ export interface Surroundings {
   readonly root: string;
   /** `--yes`: NVIDIA's licence is accepted. */
   readonly yes: boolean;
+  /** `--for`: what `lookAtMachine` describes is another machine, so nothing can be tried here. */
+  readonly isForOther: boolean;
   lookAtMachine(): Promise<Machine>;
   /** Has a package of npm in node_modules. */
   addPackage(name: string): void;
@@ -64,6 +66,10 @@ export async function addCuda(surroundings: Surroundings): Promise<boolean> {
     for (const name of packagesFor(first.build)) surroundings.addPackage(name);
     const plan = await planOfInstalled(surroundings, machine, first);
     await prepare(surroundings, machine, plan);
+    if (surroundings.isForOther) {
+      surroundings.say("Done. Nothing was tried: this is for another machine.");
+      return true;
+    }
     return await proved(surroundings);
   } catch (error) {
     surroundings.say(messageOf(error));
@@ -85,14 +91,14 @@ function lockFor(root: string): FileLock {
 }
 
 /** What is going to be done, before it is. */
-function stepLines({ root, notFoundBySystem }: Surroundings, { build, compileFor }: Plan): string[] {
+function stepLines({ root, isForOther, notFoundBySystem }: Surroundings, { build, compileFor }: Plan): string[] {
   const lacks = build.needs.flatMap(({ libraries }) => notFoundBySystem(libraries));
   return [
     "What this does, where it is not done yet:",
     `  ${packagesFor(build).join(", ")}: fetched from npm into node_modules.`,
     ...(lacks.length > 0 ? [`  ${lacks.join(", ")}: fetched from PyPI into ${join(root, "cuda")}.`] : []),
     ...(compileFor.length > 0 ? ["  ptxas: fetched from there too, and used to compile the package's PTX."] : []),
-    "  Each GPU generates a token.",
+    ...(isForOther ? [] : ["  Each GPU generates a token."]),
   ];
 }
 

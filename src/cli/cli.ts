@@ -169,9 +169,10 @@ function addForGpus(cli: Command, io: Io): void {
     .command("add-gpu [kind]")
     .description("bring what llama.cpp needs for the GPUs of this machine: cuda or vulkan")
     .option("--yes", "accept NVIDIA's licence")
-    .action(async (kind = "", { yes = false }: { yes?: boolean }) => {
+    .option("--for <driver>", "prepare for another machine, by its driver and GPUs: 590, or 580:8.0,9.0 (cuda only)")
+    .action(async (kind = "", { yes = false, for: other }: { yes?: boolean; for?: string }) => {
       const { addGpu } = await import("../add-gpu/command.ts");
-      if (!(await addGpu(kind, yes, io.log))) throw new CommanderError(1, "alt-las.no-gpu", "");
+      if (!(await addGpu(kind, { yes, other }, io.log))) throw new CommanderError(1, "alt-las.no-gpu", "");
     });
 }
 

@@ -18,7 +18,7 @@ export function hasData(folder: string): boolean {
   return OURS.some((name) => existsSync(join(folder, name)));
 }
 
-/** @throws {AltLasError} `bad_config` when it cannot be made, or is another user's */
+/** @throws {AltLasError} `bad_config` when it cannot be made or written, or is another user's */
 export function makeDataDir(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -26,13 +26,35 @@ export function makeDataDir(folder: string): void {
     const sentence = `The data directory ${JSON.stringify(folder)} cannot be made: ${messageOf(error)}.`;
     throw new AltLasError("bad_config", foreignOwner(folder, error) ?? sentence, { cause: error });
   }
-  checkOwner(folder, constants.W_OK);
+  checkOwner(folder);
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    const sentence = `The data directory ${resolve(folder)} cannot be written: ${messageOf(error)}. Name another one with --data-dir.`;
+    throw new AltLasError("bad_config", foreignOwner(folder, error) ?? sentence, { cause: error });
+  }
+  const sentence = rootAmongOthers(folder);
+  if (sentence !== null) throw new AltLasError("bad_config", sentence);
+}
+
+/**
+ * Says that a server would leave root's files in somebody else's folder, where its next start as that user could not use them. A folder that
+ * root's server has served before goes on being served.
+ * @param me the number of the user that this process runs as; undefined: the system has none
+ * @returns a sentence with what to do; null: there is no such danger
+ */
+export function rootAmongOthers(folder: string, me = process.geteuid?.()): string | null {
+  const [owner] = uidOf(folder);
+  if (me !== 0 || owner === undefined || owner === 0) return null;
+  if (OURS.some((name) => uidOf(join(folder, name))[0] === 0)) return null;
+  const path = resolve(folder);
+  return `The data directory ${path} belongs to another user, ${shownUser(owner)}, who could not use what root writes there: ${mended(owner, me, path)}`;
 }
 
 /** @throws {AltLasError} `bad_config`: it is another user's, and this one may not use it */
-function checkOwner(folder: string, right = 0): void {
+function checkOwner(folder: string): void {
   try {
-    accessSync(folder, constants.R_OK | constants.X_OK | right);
+    accessSync(folder, constants.R_OK | constants.X_OK);
     for (const name of [...OURS, FILES].filter((one) => existsSync(join(folder, one))))
       accessSync(join(folder, name), constants.R_OK);
   } catch (error) {
@@ -54,11 +76,34 @@ export function foreignOwner(folder: string, error: unknown, me = process.geteui
   const seen = nearestSeen(path);
   const owner = ownersOf(seen).find((uid) => uid !== me);
   if (owner === undefined) return null;
-  const name = userName(owner);
-  const as = owner === 0 ? "sudo" : `sudo -u ${name ?? `'#${owner}'`}`;
-  const whose = `belongs to another user, ${name ?? `number ${owner}`}: run this as that user (${as})`;
-  if (seen !== path) return `The data directory ${path} cannot be used, because ${seen} ${whose}.`;
-  return `The data directory ${path} ${whose}, or give the folder to yours with: sudo chown -R ${userName(me) ?? me} ${shellWord(path)}`;
+  const whose = `belongs to another user, ${shownUser(owner)}`;
+  if (seen !== path) return `The data directory ${path} cannot be used, because ${seen} ${whose}: ${runAs(owner)}.`;
+  return `The data directory ${path} ${whose}: ${mended(owner, me, path)}`;
+}
+
+/** What to do about a folder that is another user's. */
+function mended(owner: number, me: number, path: string): string {
+  const toWhom = userName(me) ?? me;
+  // The numbers are the same on the host, and the names are not.
+  if (!isContainer())
+    return `${runAs(owner)}, or give the folder to yours with: sudo chown -R ${toWhom} ${shellWord(path)}`;
+  const give = `give the folder that is mounted there to number ${me}, on the host: sudo chown -R ${me} FOLDER`;
+  if (me === 0) return `${runAs(owner)}.`;
+  return owner === 0 ? give : `${runAs(owner)}, or ${give}`;
+}
+
+function runAs(owner: number): string {
+  if (isContainer()) return `start the container with --user ${owner}:${owner}`;
+  return `run this as that user (${owner === 0 ? "sudo" : `sudo -u ${userName(owner) ?? `'#${owner}'`}`})`;
+}
+
+/** As images and containers say it of themselves: https://systemd.io/CONTAINER_INTERFACE/ */
+function isContainer(): boolean {
+  return Boolean(process.env["container"]);
+}
+
+function shownUser(uid: number): string {
+  return userName(uid) ?? `number ${uid}`;
 }
 
 /** A folder, or the first one around it that this user may look at: what keeps it out. */

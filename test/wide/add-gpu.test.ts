@@ -8,6 +8,7 @@ import { CUDA_BUILDS } from "../../src/add-gpu/builds.ts";
 import { codeIn, originalOf } from "../../src/add-gpu/compile.ts";
 import { addCuda, type Surroundings } from "../../src/add-gpu/cuda.ts";
 import { machineOf } from "../../src/add-gpu/machine.ts";
+import { otherMachine } from "../../src/add-gpu/other-machine.ts";
 import { type Card, type Machine, planFor } from "../../src/add-gpu/plan.ts";
 import { tryGpus } from "../../src/add-gpu/trial.ts";
 import { cudaLibrary, likeThePackage, PTXAS } from "../helpers/cuda-library.ts";
@@ -160,6 +161,7 @@ class Place {
     return {
       root: this.root,
       yes: true,
+      isForOther: false,
       lookAtMachine: () => Promise.resolve(found),
       addPackage: (name) => this.#addPackage(name),
       index: this.index,
@@ -291,6 +293,30 @@ test("NVIDIA's licence is asked for once, and without an answer nothing of their
   assert.ok(place.said.some((line) => line.includes("https://docs.nvidia.com/cuda/eula/")));
   assert.ok(await place.run(machine("580.65", L4, H100)));
   assert.equal(questions.length, 1);
+});
+
+function nothingToTry(): never {
+  assert.fail("what was prepared is for another machine");
+}
+
+test("for another machine all is prepared, and nothing is tried", async (t) => {
+  const place = await Place.make(t);
+  place.changes = { isForOther: true, libraryFault: nothingToTry, tryGpus: nothingToTry };
+  assert.ok(await place.run(otherMachine("580.65:9.0")));
+  assert.ok(existsSync(originalOf(place.library())), "it was compiled");
+  assert.ok(existsSync(place.path("cuda/13.1/libcudart.so.13")));
+  assert.equal(place.said.at(-1), "Done. Nothing was tried: this is for another machine.");
+});
+
+test("another machine is told by its driver and its GPUs, or by the driver alone for all of them", () => {
+  assert.deepEqual(
+    otherMachine("580.65:8.0,12.1").cards.map(({ computeCapability }) => computeCapability),
+    [8, 12.1],
+  );
+  const all = planFor(otherMachine("590"), CUDA_BUILDS);
+  assert.ok("build" in all && all.ways.every(({ way }) => way !== "none") && all.compileFor.length === 0);
+  for (const wrong of ["", "yes", "580:", "580:90", "580:9.0,"])
+    assert.throws(() => otherMachine(wrong), { code: "invalid_input", message: /^--for must be a driver's version, / });
 });
 
 test("where a step fails, its reason is told with the command that goes on, and the next run does", async (t) => {

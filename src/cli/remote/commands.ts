@@ -24,6 +24,7 @@ interface RemoteFlags {
 
 /** Adds all of them to `alt-las`. */
 export function addRemote(cli: Command, io: RemoteIo): void {
+  addReady(cli, io);
   addGpus(cli, io);
   addTop(cli, io);
   addTasks(cli, io);
@@ -35,16 +36,24 @@ export function addRemote(cli: Command, io: RemoteIo): void {
 
 /** Options of every command that asks a running server. */
 function remote(command: Command): Command {
-  return command
-    .option("--config <file>", CONFIG_WORDS)
-    .option("--url <url>", "where the server listens (default: where the configuration says)")
+  return placed(command)
     .option("--key-file <file>", "file with your API key (default: the environment variable ALT_LAS_API_KEY)")
     .option("--json", "print what the server answers");
 }
 
-function remoteOf({ url, config, keyFile }: RemoteFlags): Remote {
+function placed(command: Command): Command {
+  return command
+    .option("--config <file>", CONFIG_WORDS)
+    .option("--url <url>", "where the server listens (default: where the configuration says)");
+}
+
+function urlOf({ url, config }: RemoteFlags): string {
+  return url ?? serverUrl(loadConfig(config).server);
+}
+
+function remoteOf({ keyFile, ...flags }: RemoteFlags): Remote {
   return {
-    url: url ?? serverUrl(loadConfig(config).server),
+    url: urlOf(flags),
     // Set to nothing counts as not set.
     key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
   };
@@ -57,6 +66,16 @@ function placesOf({ stdout, stderr }: RemoteIo): { readonly out: Terminal; reado
 /** What went wrong was printed already. */
 function exitWith(code: number): void {
   if (code !== 0) throw new CommanderError(code, "alt-las.ended", "");
+}
+
+/** Needs no key. */
+function addReady(cli: Command, io: RemoteIo): void {
+  placed(
+    cli.command("ready").description("say whether a running server is ready, or why not; the exit status is 1 then"),
+  ).action(async (flags: RemoteFlags) => {
+    const { readyCommand } = await import("./ready.ts");
+    placesOf(io).out.write(`${await readyCommand(urlOf(flags))}\n`);
+  });
 }
 
 function addGpus(cli: Command, io: RemoteIo): void {
