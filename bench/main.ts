@@ -2,6 +2,7 @@
  * npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS.
  * npm run bench -- schemas FILE.jsonl: JSON Schemas as grammars, of that file.
  * npm run bench -- against --checkout FOLDER [--connections 1,16,64] [--pairs 60]: this checkout beside another one.
+ * npm run bench -- streamed [--checkout FOLDER]: short streamed tasks through an openai engine, with FOLDER beside another checkout.
  */
 import { parseArgs } from "node:util";
 import { against } from "./against.ts";
@@ -20,6 +21,7 @@ import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Se
 import { schemas } from "./schemas.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
+import { streamed } from "./streamed.ts";
 import { streams } from "./streams.ts";
 import { submit } from "./submit.ts";
 
@@ -38,6 +40,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   scheduler: SCHEDULER,
   schemas: [schemas],
   streams: [streams],
+  streamed: [streamed],
   observe: OBSERVE,
   life: LIFE,
   against: [against],

@@ -136,12 +136,12 @@ export function requestTo(
   return `${head.join("\r\n")}\r\n\r\n${body}`;
 }
 
-export function load({ host, port, connections, seconds, request }: LoadRequest): Promise<LoadResult> {
+export function load({ host, port, connections, seconds, request, token }: LoadRequest): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, "load.ts"));
     child.once("message", (result) => resolve(result as LoadResult));
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`the load generator ended with exit code ${code}`)));
-    child.send({ host, port, connections, seconds, request });
+    child.send({ host, port, connections, seconds, request, token });
   });
 }
