@@ -1,6 +1,7 @@
 /** Batches: how far they are, what came of them, and ending them early. */
 import { once } from "node:events";
 import { type FastifyInstance } from "fastify";
+import { AT_ONCE, nextTurn } from "../common/turns.ts";
 import { AltLasError } from "../errors.ts";
 import { mayChange } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
@@ -87,7 +88,9 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
       // Of a HEAD nothing but the headers is wanted.
       if (method === "HEAD") return void answer.end();
       try {
+        let sent = 0;
         for await (const task of tasks.batchResults(batch.id, query.follow, gone)) {
+          if (sent++ % AT_ONCE === 0 && sent > 1) await nextTurn();
           const line = jsonLine({ index: task.seq - batch.firstSeq, ...viewOfTask(task) });
           if (!answer.write(`${line}\n`)) await once(answer, "drain", { signal: gone });
         }

@@ -1,5 +1,6 @@
 /** `GET /events`: what operators are told, and how tasks change, as server-sent events. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { onceATurn } from "../common/turns.ts";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";
 import { type EventRing } from "../observe/event-ring.ts";
@@ -64,10 +65,12 @@ export function operatorEventsRoute(app: FastifyInstance, parts: ServerParts, pi
 }
 
 function streamFor({ caller }: Asked, reply: FastifyReply, parts: ServerParts, place: Place): OperatorStream {
+  // A reader that comes late may be sent a thousand events at once.
+  const gpus = onceATurn(parts.gpus);
   return new OperatorStream(reply.raw, parts.events, {
     ...place,
     user: caller.role === "user" ? caller.name : null,
-    worded: (event) => (maySeeInside(caller) ? event : publicEvent(event, parts.gpus())),
+    worded: (event) => (maySeeInside(caller) ? event : publicEvent(event, gpus)),
     hold: (characters) => mayHold(reply, characters),
   });
 }

@@ -26,11 +26,11 @@ const WORDS: { readonly [Kind in OperatorEvent["kind"]]?: Readonly<Record<string
   },
 };
 
-/** @param gpus those that the server has */
-export function publicEvent(event: OperatorEvent, gpus: readonly GpuStatus[]): OperatorEvent {
+/** @param gpus tells those that the server has; asked only where that matters */
+export function publicEvent(event: OperatorEvent, gpus: () => readonly GpuStatus[]): OperatorEvent {
   switch (event.kind) {
     case "gpu": {
-      const gpu = gpus.find(({ id }) => id === event.gpuId);
+      const gpu = gpus().find(({ id }) => id === event.gpuId);
       const isServer = gpu !== undefined && deviceTraits(gpu).isServer;
       return { ...event, sentence: publicReason(event.event, event.sentence, isServer) };
     }

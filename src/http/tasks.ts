@@ -5,7 +5,7 @@ import { isFinal } from "../task.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
 import { refuseToShowRequest } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
-import { cursorOf, selectionOf, seqOfCursor } from "./filter.ts";
+import { selectionOf, seqOfCursor } from "./filter.ts";
 import { goneSignal } from "./disconnects.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
 import { taskNamed, type TaskPath, unknownTask, visibleTask } from "./lookup.ts";
@@ -21,7 +21,7 @@ import {
   type RequestView,
   type TaskView,
 } from "./schemas/tasks.ts";
-import { PART, streamedList } from "./task-list.ts";
+import { PART, streamedList, wholeList } from "./task-list.ts";
 import { viewOfRequest, viewOfTask } from "./views.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -87,16 +87,9 @@ export function tasksRoute(app: FastifyInstance, { tasks }: ServerParts): void {
       if (first.more === true) {
         if (method === "HEAD") return void beginLiveAnswer(reply, JSON_TYPE).end();
         holdForAnswer(reply, LIST_BYTES);
-        return reply.type(JSON_TYPE).send(streamedList(tasks, filter, first, reply));
+        return reply.type(JSON_TYPE).send(streamedList(tasks, filter, first));
       }
-      const { tasks: found, total } = first;
-      const last = found.at(-1);
-      return {
-        // UUIDs have dashes, so none of them looks like an array index, and the object keeps their order.
-        tasks: Object.fromEntries(found.map((task) => [task.id, viewOfTask(task)])),
-        total,
-        next: last === undefined || found.length < limit ? null : cursorOf(last.seq),
-      };
+      return reply.type(JSON_TYPE).send(await wholeList(tasks, filter, first));
     },
   });
 }

@@ -1,6 +1,7 @@
 /** Reads usage and puts it together as it was asked for. */
 import { AltLasError } from "../errors.ts";
 import { isoTime } from "../common/clock.ts";
+import { mapInTurns, nextTurn, SMALL_AT_ONCE, sortedInTurns } from "../common/turns.ts";
 import { HOUR, type Zone } from "../common/zone.ts";
 import {
   addUsage,
@@ -37,7 +38,8 @@ export async function reportOf(
   const groups = new Map<string, { readonly key: readonly Key[]; readonly sums: UsageSums }>();
   const total = noUsage();
   for await (const part of usage.sums({ from, to, user, by: [...columns] })) {
-    for (const row of part) {
+    for (const [index, row] of part.entries()) {
+      if (index > 0 && index % SMALL_AT_ONCE === 0) await nextTurn();
       const key = by.map((one) => keyOf(one, row, zone));
       const name = JSON.stringify(key);
       let group = groups.get(name);
@@ -47,13 +49,13 @@ export async function reportOf(
     }
     if (groups.size > mostRows) throw tooMany(mostRows);
   }
-  const sorted = [...groups.values()].toSorted((one, other) => order(one.key, other.key));
+  const sorted = await sortedInTurns([...groups.values()], (one, other) => order(one.key, other.key));
   return {
     from: isoTime(from * HOUR),
     to: isoTime(to * HOUR),
     tz: zone.name,
     by: [...by],
-    rows: sorted.map(({ key, sums }) => viewOf(by, key, sums)),
+    rows: await mapInTurns(sorted, ({ key, sums }) => viewOf(by, key, sums), SMALL_AT_ONCE),
     total: totalOf(total),
   };
 }
@@ -77,7 +79,7 @@ function order(one: readonly Key[], other: readonly Key[]): number {
 }
 
 function viewOf(by: readonly UsageBy[], key: readonly Key[], sums: UsageSums): UsageRowView {
-  return { ...Object.fromEntries(by.map((one, place) => [one, key[place]])), ...totalOf(sums) };
+  return { ...totalOf(sums), ...Object.fromEntries(by.map((one, place) => [one, key[place]])) };
 }
 
 function totalOf(sums: UsageSums | UsageRow): UsageTotal {

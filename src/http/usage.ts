@@ -1,6 +1,7 @@
 /** `GET /usage`: who used the GPUs, for what, and what it cost. */
 import { type FastifyInstance } from "fastify";
 import { wallTime } from "../common/clock.ts";
+import { mapInTurns, SMALL_AT_ONCE } from "../common/turns.ts";
 import { shown } from "../common/validation.ts";
 import { dayAfter, HOUR, isDay, Zone } from "../common/zone.ts";
 import { AltLasError } from "../errors.ts";
@@ -47,11 +48,12 @@ export function usageRoute(app: FastifyInstance, { usage }: ServerParts): void {
       const user = caller.role === "user" ? caller.name : undefined;
       const report = await reportOf(usage, { ...time, zone, by, user });
       reply.header("vary", "accept");
-      if (!wantsCsv(query.format, headers.accept)) return reply.type("application/json; charset=utf-8").send(report);
+      if (!wantsCsv(query.format, headers.accept))
+        return reply.type("application/json; charset=utf-8").send(await jsonOf(report));
       return reply
         .type("text/csv; charset=utf-8; header=present")
         .header("content-disposition", 'attachment; filename="usage.csv"')
-        .send(tableOf(by, report.rows));
+        .send(await tableOf(by, report.rows));
     },
   });
 }
@@ -61,9 +63,16 @@ function wantsCsv(format: UsageQuery["format"], accept = ""): boolean {
   return /(^|,)\s*text\/csv\b/i.test(accept) && !/(^|,)\s*application\/json\b/i.test(accept);
 }
 
-function tableOf(by: readonly UsageBy[], rows: readonly UsageRowView[]): string {
+/** There may be many rows. */
+async function jsonOf({ rows, total, ...rest }: UsageAnswer): Promise<string> {
+  const written = await mapInTurns(rows, (row) => JSON.stringify(row), SMALL_AT_ONCE);
+  return `${JSON.stringify(rest).slice(0, -1)},"rows":[${written.join()}],"total":${JSON.stringify(total)}}`;
+}
+
+async function tableOf(by: readonly UsageBy[], rows: readonly UsageRowView[]): Promise<string> {
   const columns = [...by, ...USAGE_SUMS];
-  return csvOf([columns, ...rows.map((row) => columns.map((column) => row[column] ?? null))]);
+  const lineOf = (row: UsageRowView): string => csvOf([columns.map((column) => row[column] ?? null)]);
+  return csvOf([columns]) + (await mapInTurns(rows, lineOf, SMALL_AT_ONCE)).join("");
 }
 
 /** @throws {AltLasError} `invalid_input` */

@@ -1,4 +1,5 @@
 /* The ports on the caller's side: each asks the storage thread, and turns its rows into the types of the rest of the server. */
+import { mapInTurns } from "../../common/turns.ts";
 import type { Request } from "../../request.ts";
 import type { Task, TaskStatus } from "../../task.ts";
 import type { BatchFile, BatchFileFilter, BatchFileStore, OutputFilter, RefusedLine } from "../batch-files.ts";
@@ -62,7 +63,7 @@ export class SqliteTasks implements TaskStore {
     const { rows, value } = await this.#ask("list", { filter, reading });
     const { more } = value;
     const total = reading.counted ? value.total : 0;
-    return { tasks: rows.map(listedTaskOf), total, ...(more && { more }) };
+    return { tasks: await mapInTurns(rows, listedTaskOf), total, ...(more && { more }) };
   }
 
   async batch(id: string): Promise<BatchState | null> {
@@ -75,11 +76,11 @@ export class SqliteTasks implements TaskStore {
     limit: number,
     maxCharacters = WHOLE.maxCharacters,
   ): Promise<ListedTask[]> {
-    return (await this.#ask("ends", { batchId, offset, limit, maxCharacters })).rows.map(listedTaskOf);
+    return mapInTurns((await this.#ask("ends", { batchId, offset, limit, maxCharacters })).rows, listedTaskOf);
   }
 
   async endsIn(from: number, to: number, limit: number, maxCharacters = WHOLE.maxCharacters): Promise<ListedTask[]> {
-    return (await this.#ask("endsIn", { from, to, limit, maxCharacters })).rows.map(listedTaskOf);
+    return mapInTurns((await this.#ask("endsIn", { from, to, limit, maxCharacters })).rows, listedTaskOf);
   }
 
   async remove(id: string): Promise<boolean> {
