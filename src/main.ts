@@ -4,11 +4,11 @@ import { isDeepStrictEqual } from "node:util";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { Credentials } from "./auth/credentials.ts";
-import { absentCredentials } from "./auth/file.ts";
-import { checkEnvironmentKey, ensureFirstKey } from "./auth/first-key.ts";
-import { BACKUP_ROUTE, beginBackup, removeLeftovers } from "./backup/backup.ts";
+import { checkEnvironmentKey, type WayIn, wayIn } from "./auth/first-key.ts";
+import { removeLeftovers } from "./backup/backup.ts";
 import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
-import { type ControlRoutes, ControlServer } from "./control/server.ts";
+import { controlRoutes } from "./control-routes.ts";
+import { ControlServer } from "./control/server.ts";
 import { makeDataDir } from "./common/data-folder.ts";
 import { Files } from "./files/files.ts";
 import { filesAndBatches } from "./files-and-batches.ts";
@@ -30,7 +30,7 @@ import { observe } from "./observe/observe.ts";
 import { loadOfAll } from "./scheduler/placement.ts";
 import { type EventRing } from "./observe/event-ring.ts";
 import { ModelCatalog } from "./models/catalog.ts";
-import { modelCommands, useOf } from "./models/commands.ts";
+import { useOf } from "./models/commands.ts";
 import { refuseOwnPlaces } from "./models/pull-rules.ts";
 import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
@@ -42,23 +42,22 @@ import { type TaskStatus } from "./task.ts";
 import { SqliteStore } from "./store/sqlite/sqlite.ts";
 import { Timekeeper } from "./store/timekeeper.ts";
 import { VERSION } from "./common/version.ts";
+import { beginVersion, type Upgrade } from "./upgrade/upgrade.ts";
 import { Webhooks } from "./webhooks/webhooks.ts";
 
 const NO_GPUS = { gpus: [], notes: [] };
 
 /** A server that answers. */
-export interface RunningServer {
+export interface RunningServer extends WayIn {
   /** Like `http://127.0.0.1:8642`. */
   readonly url: string;
   readonly devices: readonly Device[];
   /** Those by name, as they were when it began to answer. */
   readonly models: readonly ModelEntry[];
-  /** The admin's key, when this start made it; it is shown nowhere else. */
-  readonly firstKey: string | null;
-  /** The beginning of a sentence that says that credentials.json was missing at the start; null: it was there, or never had been. */
-  readonly absentCredentials: string | null;
   /** The new name of a damaged task database, which is in quarantine; null: it was sound. */
   readonly quarantinedTo: string | null;
+  /** What this version changes for the configuration, at its first start on data of an earlier one; null: it is not that start. */
+  readonly upgrade: Upgrade | null;
   /** Aborted when the store is lost: nothing can be stored or read any more, and the process has to end with a failure. */
   readonly lost: AbortSignal;
   /** Sentences of drivers that are installed and list no GPU. */
@@ -97,6 +96,7 @@ export async function startServer(
   const { config } = live;
   // A logger that was made with the level of the configuration; else its owner has chosen another one.
   if (config.log.level !== given.log.level) setLevel(log, config.log.level);
+  const begun = beginVersion(dataDir, databaseOf(config, dataDir));
   const credentials = new Credentials({ config: config.auth, dataDir, log });
   const place = { config, live, dataDir, log, credentials, events };
   const ground = await open(place, started);
@@ -104,17 +104,14 @@ export async function startServer(
   const server = assemble({ ...place, ...ground, openChannel }, started);
   live.use(usersOf({ ...place, ...ground, ...server }));
   const url = await begin({ ...place, ...ground, ...server }, started);
-  // Last of all: a key made by a start that fails would be stored, and never shown.
-  const absence = config.auth.enabled ? absentCredentials(dataDir, config.auth, stored.lastSeq > 0) : null;
-  if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
-  const firstKey = ensureFirstKey({ config: config.auth, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
   return {
     url,
     devices,
     models: server.models.entries(),
-    firstKey,
-    absentCredentials: absence,
+    // Last of all: a key made by a start that fails would be stored, and never shown.
+    ...wayIn(config.auth, { dataDir, hadTasks: stored.lastSeq > 0, log }),
     quarantinedTo: stored.quarantinedTo,
+    upgrade: begun({ config, users: credentials.userCount, sourceOf: (path) => live.sourceOf(path) }, log),
     driverNotes,
     lost: store.lost,
     reload: () => live.reload(),
@@ -147,7 +144,7 @@ interface Ground extends Pick<PoolParts, "devices" | "monitor"> {
 
 /** Opens the store, and finds the devices. */
 async function open({ config, dataDir, log }: Place, started: AsyncDisposableStack): Promise<Ground> {
-  const databasePath = config.store.path ?? join(dataDir, "alt-las.db");
+  const databasePath = databaseOf(config, dataDir);
   const opened = new SqliteStore({ path: databasePath, cacheBytes: config.store.cache_bytes, log });
   const store = started.adopt(opened, (running) => running.close());
   const { monitoring, worker_environment: inherit } = config.gpu;
@@ -214,7 +211,7 @@ async function begin(
   parts: Place & Ground & ReturnType<typeof assemble>,
   started: AsyncDisposableStack,
 ): Promise<string> {
-  const { config, dataDir, log, store, stored, databasePath, retention } = parts;
+  const { config, dataDir, log, stored, retention } = parts;
   await parts.models.find();
   await parts.pool.planStart();
   parts.pool.start();
@@ -226,17 +223,14 @@ async function begin(
   await parts.batchFiles.start();
   retention.start();
   tellTakenOver(stored, log);
-  // Commands on this machine may ask for these; each entry is a line, and its work is done elsewhere.
-  const commands: ControlRoutes = {
-    "POST /reload": async () => parts.live.reload(),
-    "POST /sweep": (_body, signal) => retention.sweepNow(signal),
-    ...modelCommands(parts.models, () => parts.pool.instances()),
-    [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
-  };
-  started.adopt(await ControlServer.listen(dataDir, commands, log), (control) => control?.close());
+  started.adopt(await ControlServer.listen(dataDir, controlRoutes(parts), log), (control) => control?.close());
   started.defer(parts.credentials.watch());
   started.defer(parts.known.watch(log));
   return listen(parts.app, config.server);
+}
+
+function databaseOf({ store: { path } }: Config, dataDir: string): string {
+  return path ?? join(dataDir, "alt-las.db");
 }
 
 function tellTakenOver({ live }: Opened, log: Logger): void {

@@ -8,6 +8,7 @@ import { DEMO_MODEL, type Device } from "../src/gpu/inventory/devices.ts";
 import { ADD_CUDA } from "../src/gpu/inventory/survey.ts";
 import { type ModelEntry } from "../src/models/registry.ts";
 import { greeting, type Origin } from "../src/cli/greeting.ts";
+import { type Upgrade } from "../src/upgrade/upgrade.ts";
 import { withoutStartLines } from "../src/log/start-lines.ts";
 import { aDevice, aGpu } from "./helpers/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -32,6 +33,7 @@ interface Start {
   readonly absentCredentials?: string | null;
   readonly driverNotes?: readonly string[];
   readonly models?: readonly ModelEntry[];
+  readonly upgrade?: Upgrade | null;
   readonly origin?: Partial<Origin>;
 }
 
@@ -43,10 +45,12 @@ function greetingOf({
   absentCredentials = null,
   driverNotes = [],
   models = [],
+  upgrade = null,
   origin,
 }: Start) {
   const found = { config: parseConfig(yaml, "c.yaml"), configFile: undefined, dataDir: "/var/lib/alt-las", ...origin };
-  return greeting(found, { url, devices, models, firstKey, absentCredentials, quarantinedTo: null, driverNotes });
+  const said = { url, devices, models, firstKey, absentCredentials, quarantinedTo: null, upgrade, driverNotes };
+  return greeting(found, said);
 }
 
 test("the first line is the address, the last ones the key and what to try, and the files in use are named", () => {

@@ -2,7 +2,8 @@
 import { wallTimeText } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
+import { type Logger } from "../log/log.ts";
+import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
 import { hashApiKey, newApiKey } from "./secrets.ts";
 import { Tables } from "./tables.ts";
 
@@ -16,6 +17,28 @@ export interface FirstKeyOptions {
   readonly dataDir: string;
   /** The value of ALT_LAS_API_KEY; undefined or empty: not set. */
   readonly environmentKey: string | undefined;
+}
+
+/** How one gets into a server that has just started. */
+export interface WayIn {
+  /** The admin's key, when this start made it; it is shown nowhere else. */
+  readonly firstKey: string | null;
+  /** The beginning of a sentence that says that credentials.json was missing at the start; null: it was there, or never had been. */
+  readonly absentCredentials: string | null;
+}
+
+/**
+ * As `ensureFirstKey`, with the key of the environment; it warns when there was a file of credentials.
+ * @param hadTasks whether tasks tell that somebody could call
+ */
+export function wayIn(
+  config: Config["auth"],
+  { dataDir, hadTasks, log }: { readonly dataDir: string; readonly hadTasks: boolean; readonly log: Logger },
+): WayIn {
+  const absence = config.enabled ? absentCredentials(dataDir, config, hadTasks) : null;
+  if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
+  const firstKey = ensureFirstKey({ config, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
+  return { firstKey, absentCredentials: absence };
 }
 
 /**

@@ -11,6 +11,7 @@ import { type ModelEntry } from "../models/registry.ts";
 import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
 import { keyVariable, tryLine } from "./try-it.ts";
+import { upgradeWords } from "../upgrade/upgrade.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Where a start found what it needs. */
@@ -38,6 +39,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
     parts.push(
       `The task database was damaged. It was moved to ${quarantinedTo}, with all tasks, webhook secrets and idempotency keys; a new one was begun.`,
     );
+  if (server.upgrade !== null) parts.push(upgradeWords(server.upgrade));
   parts.push(
     ...notesOf(driverNotes, devices),
     deviceTable(devices, models),

@@ -1,0 +1,25 @@
+/** What commands on this machine may ask a running server through its control socket; each is a line, and its work is done elsewhere. */
+import { BACKUP_ROUTE, beginBackup, type BackupParts } from "./backup/backup.ts";
+import { type LiveSettings } from "./config/config.ts";
+import { type ControlRoutes } from "./control/server.ts";
+import { type GpuPool } from "./gpu/pool.ts";
+import { modelCommands } from "./models/commands.ts";
+import { type ModelRegistry } from "./models/registry.ts";
+import { type Retention } from "./store/retention.ts";
+
+interface Parts extends Omit<BackupParts, "copier"> {
+  readonly live: LiveSettings;
+  readonly retention: Retention;
+  readonly models: ModelRegistry;
+  readonly pool: GpuPool;
+  readonly store: BackupParts["copier"];
+}
+
+export function controlRoutes({ live, retention, models, pool, store, databasePath, dataDir }: Parts): ControlRoutes {
+  return {
+    "POST /reload": async () => live.reload(),
+    "POST /sweep": (_body, signal) => retention.sweepNow(signal),
+    ...modelCommands(models, () => pool.instances()),
+    [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
+  };
+}
