@@ -19,7 +19,7 @@ import { GpuPool, type PoolParts } from "./gpu/pool.ts";
 import { checkPlaces } from "./gpu/served.ts";
 import { GpuMonitor } from "./gpu/telemetry/monitor.ts";
 import { type OpenChannel } from "./gpu/worker/channel.ts";
-import { forkChannel } from "./gpu/worker/fork-channel.ts";
+import { workerChannels } from "./gpu/worker/worker-channels.ts";
 import { close, listen } from "./http/listen.ts";
 import { readinessOf } from "./http/readiness.ts";
 import { createServer, followLogLevel, type PlainParts } from "./http/server.ts";
@@ -84,7 +84,7 @@ export async function startServer(
   given: Config,
   dataDir: string,
   log: Logger,
-  openChannel: OpenChannel = forkChannel,
+  openChannel: OpenChannel = workerChannels(log),
   read: () => Config = () => given,
 ): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.

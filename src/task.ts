@@ -120,7 +120,7 @@ export interface RunSink {
 /**
  * The causes that cut off a running task. `worker_crash`: the worker died, and the task may be the cause; `gpu_lost`: the GPU failed or is
  * gone; `out_of_memory`: the GPU had no memory left for the task; `gpu_full`: the server behind the GPU took no more at that moment;
- * `worker_stopped`: the worker was ended because it did not stop another task; `gpu_drained`: an operator wanted the GPU free;
+ * `worker_stopped`: the worker ended for a reason that has nothing to do with the task; `gpu_drained`: an operator wanted the GPU free;
  * `server_stop` and `server_restart`: the server was stopped, or died.
  */
 export type Interruption =

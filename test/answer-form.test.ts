@@ -69,7 +69,7 @@ test("a text that a pattern never gets through is told not to be checked", async
   const format = { kind: "schema", name: "answer", schema: hostile, strict: false } as const;
   const thread = new SchemaThread({ time: 100 });
   await thread.ask({ kind: "check", schema: "true", text: "1" }, "");
-  const made = new Answer({ ...completionOf("x"), format }, thread);
+  const made = new Answer({ ...completionOf("x"), format }, "", thread);
   made.add({ kind: "text", text: `"${"a".repeat(60)}!"` });
   assert.equal(await made.mismatch(), "The answer could not be checked against its schema: it takes more than 0.1 s.");
 });

@@ -4,13 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Health } from "../src/gpu/card/health.ts";
 import { type InstanceHealth, MAX_CRASHES } from "../src/gpu/instance/health.ts";
-import {
-  type CutOff,
-  Lifecycle,
-  type LifecycleOptions,
-  type LifecycleTiming,
-  type LossReason,
-} from "../src/gpu/instance/lifecycle.ts";
+import { type CutOff, Lifecycle, type LifecycleOptions, type LossReason } from "../src/gpu/instance/lifecycle.ts";
+import { type LifecycleTiming } from "../src/gpu/instance/pauses.ts";
 
 const TIMING: LifecycleTiming = { restartPause: 500, retryPauses: [5000, 15_000], healthyAfter: 300_000 };
 
@@ -420,4 +415,46 @@ test("whatever happens: at most one worker, it serves only when it is ready, and
       }
     }),
   );
+});
+
+test("the deaths of a process that it shares are never held against it, and all who were there wait as long", () => {
+  const world = serving();
+  const other = serving();
+  const pauses = [1, 2, 3, 4, 5].map((sharedDeaths) => {
+    const death = { how: "SIGKILL", lastWords: "", lived: true, sharedDeaths };
+    for (const one of [world, other]) one.lifecycle.died(death);
+    assert.deepEqual([world.state, other.state], ["starting", "starting"]);
+    const pause = [world.passPause(), other.passPause()];
+    for (const one of [world, other]) {
+      one.takeTurn();
+      one.serve();
+    }
+    return pause;
+  });
+  assert.deepEqual(pauses, [
+    [500, 500],
+    [500, 500],
+    [5000, 5000],
+    [15_000, 15_000],
+    [15_000, 15_000],
+  ]);
+  assert.deepEqual([world.state, new Set(world.losses)], ["ready", new Set(["worker_stopped"])]);
+  assert.equal(world.lifecycle.restarts, 5);
+});
+
+test("the death of a process that it shares is no model's fault, and mends no fault of its own", () => {
+  const world = new World();
+  for (const sharedDeaths of [1, 2, 3]) {
+    world.begin();
+    world.lifecycle.died({ how: "SIGKILL", lastWords: "", lived: true, sharedDeaths });
+    assert.equal(world.state, "starting");
+    world.passPause();
+    world.takeTurn();
+  }
+  world.lifecycle.fail("Its server is gone.", "gpu_lost");
+  world.passPause();
+  world.takeTurn();
+  world.lifecycle.died({ how: "SIGKILL", lastWords: "", lived: true, sharedDeaths: 1 });
+  assert.equal(world.state, "faulted");
+  assert.equal(world.passPause(), 500);
 });

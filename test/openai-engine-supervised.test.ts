@@ -1,4 +1,4 @@
-/** What a GPU makes of a server that refuses, fails or goes away. The first test has a worker process, the others a local worker. */
+/** What a GPU makes of a server that refuses, fails or goes away. The first test has the real process, the others a local worker. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
@@ -8,7 +8,7 @@ import { type LossReason } from "../src/gpu/instance/lifecycle.ts";
 import { Gpu } from "../src/gpu/gpu.ts";
 import { ModelNames } from "../src/gpu/models.ts";
 import { type OpenChannel } from "../src/gpu/worker/channel.ts";
-import { forkChannel } from "../src/gpu/worker/fork-channel.ts";
+import { workerChannels } from "../src/gpu/worker/worker-channels.ts";
 import { type Outcome, type Task } from "../src/task.ts";
 import { Mutex } from "../src/common/mutex.ts";
 import { Changes } from "./helpers/changes.ts";
@@ -109,10 +109,12 @@ class Owner {
 
 const world = new World([]);
 
-test("a server runs tasks, tells what it is, and shows its load", async (t) => {
+test("servers run tasks, tell what they are, and show their load, in a process whose death is not held against them", async (t) => {
   await using standIn = await StandIn.open({ vendor: "vllm", key: "sk-ours" });
-  const owner = new Owner(t, { url: standIn.url, openChannel: forkChannel });
-  await owner.is("ready");
+  const openChannel = workerChannels(pino({ level: "silent" }));
+  const owner = new Owner(t, { url: standIn.url, openChannel });
+  const neighbour = new Owner(t, { url: standIn.url, openChannel });
+  await Promise.all([owner.is("ready"), neighbour.is("ready")]);
   const outcome = await owner.outcome(owner.run("hello there"));
   assert(outcome.status === "completed");
   const { promptTokens, completionTokens, cachedTokens } = outcome.result;
@@ -123,6 +125,17 @@ test("a server runs tasks, tells what it is, and shows its load", async (t) => {
   assert.deepEqual([upstream!.waiting, upstream!.kvCacheUse], [3, 0.25]);
   assert(othersUtilization !== null);
   assert.deepEqual([memoryTotal, utilization], [null, null]);
+  const { pid } = owner.status;
+  assert.equal(neighbour.status.pid, pid);
+  neighbour.run("endless", 4000);
+  await standIn.until(() => standIn.running > 0);
+  process.kill(pid!, "SIGKILL");
+  await Promise.all([owner, neighbour].map((one) => one.until(() => one.losses.length > 0)));
+  assert.deepEqual([owner.losses, neighbour.losses], [["worker_stopped"], ["worker_stopped"]]);
+  await Promise.all([owner.is("ready"), neighbour.is("ready")]);
+  assert.equal(neighbour.status.pid, owner.status.pid);
+  assert.equal((await owner.outcome(owner.run("hello again"))).status, "completed");
+  assert.deepEqual(owner.states, ["starting", "ready", "starting", "ready"]);
 });
 
 test("a server that refuses is unfit with its words, and serves when it has been mended", async (t) => {

@@ -73,7 +73,7 @@ const FAILURES: Readonly<Partial<Record<string, string>>> = {
   out_of_memory: "had no memory left for the task",
   model_error: "could not run the task",
   prompt_too_long: "refused the prompt as too long",
-  worker_stopped: "had its worker replaced because of another task",
+  worker_stopped: "had its worker replaced for another reason than the task",
   gpu_drained: "was taken out of service",
 };
 

@@ -61,6 +61,7 @@ class Owner {
         environment: {},
         openChannel: this.workers.open,
         proveCuda: false,
+        silenceTimeout: 60,
         // A machine that is busy may not keep any test from a worker that is only late.
         stallTimeout: 600,
         loadTimeout: 6,

@@ -10,7 +10,8 @@ import { type ServedModel } from "../served.ts";
 import { type OpenChannel } from "../worker/channel.ts";
 import { type Usage } from "../worker/worker.ts";
 import { type InstanceHealth } from "./health.ts";
-import { type LifecycleTiming, type LossReason } from "./lifecycle.ts";
+import { type LossReason } from "./lifecycle.ts";
+import { type LifecycleTiming } from "./pauses.ts";
 
 export interface InstanceOptions extends InstanceSettings {
   /** Among those of its GPU. */

@@ -19,7 +19,7 @@ import { IdleCheck } from "./idle-check.ts";
 import { type InstanceEvents, type InstanceOptions } from "./instance-parts.ts";
 import { type CutOff, Lifecycle, type LossReason } from "./lifecycle.ts";
 import { Stay } from "./stay.ts";
-import { faultIn, logKill, logReady } from "./log-lines.ts";
+import { faultIn, logDeath, logKill, logReady } from "./log-lines.ts";
 import { Processes } from "./processes.ts";
 import { workerOptions } from "./worker-options.ts";
 
@@ -375,7 +375,7 @@ export class Instance {
   }
 
   #onDeath(death: Death): void {
-    this.#options.log.warn({ how: death.how }, "worker died");
+    logDeath(this.#options.log, death);
     this.#lifecycle.died(death);
   }
 

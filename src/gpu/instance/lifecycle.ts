@@ -9,10 +9,11 @@ import { type ModelFile } from "../served.ts";
 import { type Death } from "../worker/worker.ts";
 import { type CanceledRun } from "../worker/worker-runs.ts";
 import { type InstanceHealth } from "./health.ts";
+import { type LifecycleTiming, retryPause, sharedPause } from "./pauses.ts";
 
 /**
  * Why tasks are taken from an instance: its worker died and one of them may be the cause, the GPU failed, it computed nonsense and one of
- * them may be the cause, its worker had to be ended because it did not stop another task, or a drain's time was up.
+ * them may be the cause, its worker ended for a reason that none of them is, or a drain's time was up.
  */
 export type LossReason = "worker_crash" | "gpu_lost" | "nonsense" | "worker_stopped" | "gpu_drained";
 
@@ -46,22 +47,6 @@ export interface LoadFailure {
   readonly code: FailureCode;
   readonly sentence: string;
 }
-
-/** Milliseconds. */
-export interface LifecycleTiming {
-  /** Before a worker that died is started again. */
-  readonly restartPause: number;
-  /** Pauses before each further try with a GPU that failed or has too little memory; the last one repeats. */
-  readonly retryPauses: readonly number[];
-  /** Time of service after which the pauses begin anew. */
-  readonly healthyAfter: number;
-}
-
-export const DEFAULT_TIMING: LifecycleTiming = {
-  restartPause: 500,
-  retryPauses: [5000, 15_000, 30_000, 60_000, 120_000, 300_000],
-  healthyAfter: 300_000,
-};
 
 export interface LifecycleOptions {
   readonly health: InstanceHealth;
@@ -275,7 +260,8 @@ export class Lifecycle {
   }
 
   /** The worker died by itself, or could not be started. */
-  died({ how, lastWords, lived }: Death): void {
+  died({ how, lastWords, lived, sharedDeaths }: Death): void {
+    if (sharedDeaths !== undefined) return this.#sharedDeath(how, sharedDeaths);
     const said = lastWords === "" ? "" : ` It last said: ${lastWords}`;
     this.#restarts++;
     // If the process never lived, or the model was served before, the model is not the cause.
@@ -290,6 +276,15 @@ export class Lifecycle {
     this.#health.refuse(why);
     this.#cutOff("worker_crash", why);
     if (this.#options.onDemand) this.#giveUp();
+  }
+
+  /** The process died that it shares with others, which says nothing about its model and its tasks. All of them wait as long. */
+  #sharedDeath(how: string, deaths: number): void {
+    const why = `The process that asks all servers ended (${how}) and is being restarted.`;
+    this.#restarts++;
+    this.#health.starting(why);
+    this.#cutOff("worker_stopped", why);
+    this.#wakeIn(sharedPause(this.#options.timing, deaths));
   }
 
   /** No task runs there any more, and an operator wants the card free. */
@@ -381,8 +376,7 @@ export class Lifecycle {
 
   /** Tries again after a pause that grows from try to try. */
   #retryLater(): void {
-    const { retryPauses } = this.#options.timing;
-    const pause = retryPauses[Math.min(this.#tries, retryPauses.length - 1)] ?? 0;
+    const pause = retryPause(this.#options.timing, this.#tries);
     this.#tries++;
     this.#wakeIn(pause);
   }

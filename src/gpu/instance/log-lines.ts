@@ -2,6 +2,7 @@
 import { type Logger } from "pino";
 import { type EngineInfo } from "../../engine/engine.ts";
 import { type Outcome } from "../../task.ts";
+import { type Death } from "../worker/worker.ts";
 
 /** @param name what requests call its model */
 export function logReady(log: Logger, name: string | null, info: EngineInfo, seconds: number | null): void {
@@ -21,6 +22,11 @@ export function logKill(
   sentence: string,
 ): void {
   log.error({ pid, tasks }, `${sentence} It is killed.`);
+}
+
+/** The end of a process that many workers share is told once for all, by who has started it. */
+export function logDeath(log: Logger, { how, sharedDeaths }: Death): void {
+  if (sharedDeaths === undefined) log.warn({ how }, "worker died");
 }
 
 /** The fault of its GPU that a check's outcome shows; null: none, as for a server that is full. */

@@ -23,6 +23,7 @@ export function workerOptions(options: InstanceOptions, planned: EngineOptions):
     inherit,
     openChannel,
     proveCuda: device.vendor === "nvidia",
+    silenceTimeout: options.stallTimeout,
     stallTimeout,
     loadTimeout: stallTimeout * LOADING_MAY_TAKE,
     cancelTimeout,

@@ -19,11 +19,15 @@ export class Answer {
   readonly #format: AnswerFormat | undefined;
   /** Whether a stop sequence may end the text before it is whole. */
   readonly #mayStop: boolean;
+  /** Who asks the thread. */
+  readonly #by: string;
   readonly #thread: SchemaThread;
   #text = "";
   #hasCalls = false;
 
-  constructor(request: Request, thread = shared) {
+  /** @param by one worker's answers take turns with those of the others in this process */
+  constructor(request: Request, by = "", thread = shared) {
+    this.#by = by;
     this.#thread = thread;
     this.#format = request.kind === "embedding" ? undefined : request.format;
     this.#mayStop = request.sampling.stop !== undefined;
@@ -52,7 +56,10 @@ export class Answer {
 
   async #schemaMismatch(schema: JsonSchema): Promise<string | null> {
     try {
-      const reply = await this.#thread.ask({ kind: "check", schema: JSON.stringify(schema), text: this.#text }, "");
+      const reply = await this.#thread.ask(
+        { kind: "check", schema: JSON.stringify(schema), text: this.#text },
+        this.#by,
+      );
       return reply.kind === "checked" ? reply.mismatch : null;
     } catch (error) {
       const why = error instanceof TooMuch ? error.message : "the check failed";

@@ -1,5 +1,6 @@
 /**
- * The way to one worker, wherever that runs: in a process of its own (fork-channel.ts) or in this one (local-channel.ts).
+ * The way to one worker, wherever that runs: in a process of its own (fork-channel.ts), in one that it shares (shared-process.ts), or in
+ * this one (local-channel.ts).
  *
  * Promises that every channel keeps (test/channels.test.ts):
  *  1. Messages arrive in the order in which they were sent. Each is a copy: the two sides share no object.
@@ -13,8 +14,10 @@ import { type EngineOptions } from "../../engine/engine.ts";
 import { type FromWorker, type ToWorker } from "./messages.ts";
 
 export interface Channel {
-  /** Process id of the worker on this machine; null: it has none of its own, or could not be started. */
+  /** Process id of the worker on this machine, which it may share; null: it has none, or could not be started. */
   readonly pid: number | null;
+  /** Whether it ends a worker by itself that gives no sign of life. */
+  readonly noticesSilence?: boolean;
   send(message: ToWorker): void;
   kill(): void;
 }
@@ -29,6 +32,11 @@ export interface ChannelEnd {
   readonly how: string;
   /** The end of what the worker wrote to its standard error; "" when it wrote nothing. */
   readonly stderr: string;
+  /**
+   * How many processes that the worker shared with others have died lately, this one included; absent: it was the worker that ended. Such a
+   * death says nothing about the worker, its server, or its tasks.
+   */
+  readonly sharedDeaths?: number;
 }
 
 /** The worker that a channel is to lead to. */
@@ -39,6 +47,8 @@ export interface ChannelOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** `gpu.worker_environment`: names that it inherits beside those that any worker does. */
   readonly inherit?: readonly string[] | undefined;
+  /** Seconds without a sign of life after which a channel that notices silence ends the worker's process. */
+  readonly silenceTimeout: number;
   /** The lines of the worker's standard error go there. */
   readonly log: Logger;
 }

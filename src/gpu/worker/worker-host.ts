@@ -33,6 +33,8 @@ export interface HostPort {
 
 export class WorkerHost {
   readonly #port: HostPort;
+  /** Among all in this process: who takes turns at what they share. */
+  readonly #name: string;
   /** The runs that have not ended. */
   readonly #runs = new InFlight<number, AbortController>();
   readonly #steps: StepMessages;
@@ -42,8 +44,9 @@ export class WorkerHost {
   /** Nothing is loaded any more, and how the engine ends is of no interest. */
   #ending = false;
 
-  constructor(port: HostPort) {
+  constructor(port: HostPort, name = "") {
     this.#port = port;
+    this.#name = name;
     this.#steps = new StepMessages((message) => port.send(message));
   }
 
@@ -129,7 +132,7 @@ export class WorkerHost {
     try {
       const engine = this.#engine;
       if (engine === undefined) throw new EngineFailure("model_error", "The model is not loaded.");
-      const answer = new Answer(request);
+      const answer = new Answer(request, this.#name);
       const generation: Generation = {
         request,
         signal: controller.signal,

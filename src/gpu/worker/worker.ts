@@ -49,6 +49,8 @@ export interface Death {
   readonly lastWords: string;
   /** Whether it ever gave a sign of life. */
   readonly lived: boolean;
+  /** See `ChannelEnd`. */
+  readonly sharedDeaths?: number | undefined;
 }
 
 /** The reports of the process about itself, and about a server that its engine has started. */
@@ -207,6 +209,7 @@ export class GpuWorker {
   }
 
   #onTick(): void {
+    if (this.#channel.noticesSilence === true) this.#watch.heard();
     this.#watch.tick(this.#runs.hasWork);
     this.#runs.tick();
     if (this.#detached || this.#hopeless) return;
@@ -219,12 +222,13 @@ export class GpuWorker {
     if (isDeaf) this.#events.stuck(stuck, this.#runs.canceled());
   }
 
-  #onClosed({ how, stderr }: ChannelEnd): void {
+  #onClosed({ how, stderr, sharedDeaths }: ChannelEnd): void {
     clearInterval(this.#ticks);
     const isExpected = this.#detached;
     this.#detach();
     this.#gone.resolve();
-    if (!isExpected) this.#events.gone({ how, lastWords: lastLineOf(stderr), lived: this.#usage !== null });
+    if (isExpected) return;
+    this.#events.gone({ how, lastWords: lastLineOf(stderr), lived: this.#usage !== null, sharedDeaths });
   }
 }
 
