@@ -88,6 +88,27 @@ test("a process that dies while it asks llama.cpp is told, and the CPU serves", 
   assert.match(machine.warnings[0]!, /^llama\.cpp could not say which GPUs .* ended with signal SIGSEGV, /);
 });
 
+test("where llama.cpp has no build, devices that need it say so at once, and no others take their place", async (t) => {
+  const probe = { ...NOTHING, noBuild: "this system's C library is musl" };
+  const words = "llama.cpp cannot be opened: this system's C library is musl.";
+  const machine = new Machine(t);
+  const allowed = await machine.start("gpu: { cpu_fallback: true }", { ...TWO, probe });
+  assert.deepEqual(
+    allowed.map(({ kind, unfit, mendedBy }) => [kind, unfit, mendedBy]),
+    [
+      ["gpu", words, null],
+      ["gpu", words, null],
+    ],
+  );
+  const cpus = await start(t, "", { probe });
+  assert.deepEqual(
+    cpus.map(({ kind, unfit }) => [kind, unfit]),
+    cpus.map(() => ["cpu", words]),
+  );
+  const own = "{ gpu: { devices: [auto, { gpu: cpu:1, engine: { kind: llama-server, model: /m, binary: /b } }] } }";
+  assert.equal((await start(t, own, { probe })).at(-1)!.unfit, null);
+});
+
 /** How a start is refused. */
 async function refusal(t: TestContext, yaml: string, at: Start = {}): Promise<string> {
   const outcome = await start(t, yaml, at).catch((error: unknown) => error);

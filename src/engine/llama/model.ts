@@ -1,7 +1,6 @@
 /** Opens a GGUF file for generation, and says in one sentence why it could not be opened. */
 import { ADD_GPU } from "../../common/paste.ts";
 import { basename } from "node:path";
-import { SYSTEM } from "../../common/system.ts";
 import {
   type BatchingOptions,
   type BatchItem,
@@ -26,6 +25,7 @@ import { Prompts } from "./prompt.ts";
 import { type EmbeddingPlan, planEmbeddings, planModel } from "./memory.ts";
 import { batchSizeFor } from "./batch.ts";
 import { flashAttentionFor, kvCacheTypesFor, rawSetting, settingsOf, threadsFor } from "./settings.ts";
+import { whyNoBuild } from "./no-build.ts";
 import { type MemoryPlan, slotsOf } from "../memory-plan.ts";
 import { checkFile } from "./model-file.ts";
 import { Tokenizer } from "./tokenizer.ts";
@@ -39,9 +39,6 @@ const RANKING = 4;
 const MAX_SLOTS = 256;
 
 const NO_GPU_BUILD = `its build for that is not installed (${ADD_GPU} installs it), or does not run on this machine`;
-const NO_CPU_BUILD =
-  `npm has installed no build of it that runs on this machine (${SYSTEM.platform}-${process.arch}); on Linux it needs glibc, which ` +
-  "Alpine has not, and packages that are optional must not be omitted; engine.kind: llama-server works with any build of llama.cpp";
 
 export interface OpenModel {
   readonly llama: Llama;
@@ -138,7 +135,7 @@ export async function closeModel({ context, embeddings, model, llama, logits }: 
 
 export async function openBackend(options: EngineOptions, log: ErrorLog): Promise<Llama> {
   const { backend } = options;
-  const [wanted, noBuild] = backend ? [backend, NO_GPU_BUILD] : ["the CPU", NO_CPU_BUILD];
+  const wanted = backend || "the CPU";
   const llama = await getLlama({
     gpu: backend,
     // Nothing is ever compiled or downloaded: what npm installed works, or the sentence says that it does not.
@@ -149,7 +146,8 @@ export async function openBackend(options: EngineOptions, log: ErrorLog): Promis
     logger: log.add,
     maxThreads: threadsFor(options),
   }).catch(async (error: unknown) => {
-    const reason = error instanceof NoBinaryFoundError ? new Error(noBuild, { cause: error }) : error;
+    const isAbsent = error instanceof NoBinaryFoundError;
+    const reason = isAbsent ? new Error(backend ? NO_GPU_BUILD : whyNoBuild(), { cause: error }) : error;
     throw await log.failure(`llama.cpp could not be opened for ${wanted}`, reason);
   });
   if (llama.gpu === backend) return llama;

@@ -93,7 +93,7 @@ export function wantsGpus(config: Config): boolean {
 /** No driver, and no file, is looked at for the sake of stand-ins. */
 async function surveyFor(entries: readonly Entry[], config: Config, sources: GpuSources): Promise<Survey> {
   const engines = entries.filter((entry) => needsGpus(entry, config)).map(({ entry }) => engineOf(entry, config).kind);
-  if (engines.length === 0) return { gpus: [], warnings: [], faults: [] };
+  if (engines.length === 0) return { gpus: [], warnings: [], faults: [], noBuild: null };
   return surveyGpus(sources, {
     llama: engines.some((kind) => engineTraits(kind).library !== null),
     minComputeCapability: config.gpu.min_compute_capability,
@@ -126,15 +126,17 @@ class Resolver {
   readonly #gpus: readonly SurveyedGpu[];
   readonly #warnings: readonly string[];
   readonly #silentDrivers: readonly string[];
+  readonly #noBuild: string | null;
   /** How many stand-ins there are already. */
   #cpus = 0;
   #simulated = 0;
 
-  constructor(config: Config, { gpus, warnings }: Survey, silentDrivers: readonly string[] = []) {
+  constructor(config: Config, { gpus, warnings, noBuild }: Survey, silentDrivers: readonly string[] = []) {
     this.#config = config;
     this.#gpus = gpus;
     this.#warnings = warnings;
     this.#silentDrivers = silentDrivers;
+    this.#noBuild = noBuild;
   }
 
   resolve(entry: Entry): Draft[] {
@@ -151,7 +153,9 @@ class Resolver {
   fallbackFor(devices: readonly Draft[]): Draft[] {
     const { gpu, engine } = this.#config;
     const serves = devices.some(({ unfit, lost }) => unfit === null && lost === null);
-    if (serves || engineTraits(engine.kind).computes !== "here") return [];
+    const { computes, library } = engineTraits(engine.kind);
+    // Where llama.cpp computes on nothing, the CPU is in nobody's place.
+    if (serves || computes !== "here" || (library !== null && this.#noBuild !== null)) return [];
     if (gpu.cpu_fallback !== undefined) return gpu.cpu_fallback ? this.#autoCpus() : [];
     return this.#isFirstTry(devices) ? this.#autoCpus().map((cpu) => ({ ...cpu, demoOnly: true })) : [];
   }
@@ -264,8 +268,10 @@ class Resolver {
     const model = cpus()[0]?.model.trim() ?? "CPU";
     return Array.from({ length: count }, (_, index) => {
       const number = this.#cpus++;
+      const standIn = this.#standIn("cpu", entry);
       return {
-        ...this.#standIn("cpu", entry),
+        ...standIn,
+        unfit: engineTraits(standIn.engine.kind).library === null ? null : this.#noBuild,
         name: nameOf(entry, count, index) ?? `CPU device ${number} (${model})`,
         uuids: [`CPU-${number}`],
         memoryTotal: memoryLimit(),

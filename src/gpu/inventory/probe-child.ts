@@ -1,16 +1,26 @@
 /** A process that asks llama.cpp which GPUs it can open, tells its parent, and ends. */
-import { getLlama, type Llama } from "node-llama-cpp";
+import { getLlama, type Llama, NoBinaryFoundError } from "node-llama-cpp";
+import { whyNoBuild } from "../../engine/llama/no-build.ts";
 import { ignoreSignals } from "../worker/child-environment.ts";
 import { cudaPackageFault } from "./cuda-package.ts";
-import { type Probe } from "./probe.ts";
+import { NOTHING, type Probe } from "./probe.ts";
 
 ignoreSignals();
-const llama = await open();
-const { total } = llama.gpu === false ? { total: 0 } : await llama.getVramState();
-const names = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
-const cudaFault = llama.gpu === "cuda" ? null : await cudaPackageFault();
-const probe: Probe = { backend: llama.gpu, names, memoryTotal: total, cudaFault };
-process.send?.(probe, undefined, {}, () => process.exit(0));
+process.send?.(await ask(), undefined, {}, () => process.exit(0));
+
+async function ask(): Promise<Probe> {
+  let llama: Llama;
+  try {
+    llama = await open();
+  } catch (error) {
+    if (!(error instanceof NoBinaryFoundError)) throw error;
+    return { ...NOTHING, noBuild: whyNoBuild() };
+  }
+  const { total } = llama.gpu === false ? { total: 0 } : await llama.getVramState();
+  const names = llama.gpu === false ? [] : await llama.getGpuDeviceNames();
+  const cudaFault = llama.gpu === "cuda" ? null : await cudaPackageFault();
+  return { backend: llama.gpu, names, memoryTotal: total, cudaFault };
+}
 
 /**
  * With `auto` node-llama-cpp tries CUDA only where it finds the driver's and the runtime's files in a few folders. The system's loader

@@ -12,9 +12,14 @@ export interface Probe {
   readonly memoryTotal: number;
   /** Why its CUDA package, which is installed, cannot be loaded; null: it can, or is not there. */
   readonly cudaFault: string | null;
+  /** Why llama.cpp cannot be opened at all, not even for the CPU: the end of a sentence; absent: it can. */
+  readonly noBuild?: string;
   /** How the process ended that should have told; absent: it has told. */
   readonly death?: string;
 }
+
+/** What one finds that finds nothing. */
+export const NOTHING = { backend: false, names: [], memoryTotal: 0, cudaFault: null } as const satisfies Probe;
 
 /** Milliseconds. */
 const TIMEOUT = 30_000;
@@ -37,12 +42,11 @@ export function probeLlama(
       timeout: TIMEOUT,
       killSignal: "SIGKILL",
     });
-    const nothing = { backend: false, names: [], memoryTotal: 0, cudaFault: null } as const;
     let answer: Probe | null = null;
     child.on("message", (message) => {
       answer = message as Probe;
     });
-    const end = (how: string): void => resolve(answer ?? { ...nothing, death: how });
+    const end = (how: string): void => resolve(answer ?? { ...NOTHING, death: how });
     child.once("error", (error) => end(error.message));
     child.once("close", (code, signal) => end(signal === null ? `exit code ${code}` : `signal ${signal}`));
   });

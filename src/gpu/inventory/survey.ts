@@ -57,6 +57,8 @@ export interface Survey {
   readonly warnings: readonly string[];
   /** Why llama.cpp could not say what it can open, so that a GPU may be missing; none: it has said. */
   readonly faults: readonly string[];
+  /** A sentence: why llama.cpp computes on nothing here, not even on the CPU; null: it can, or was not asked. */
+  readonly noBuild: string | null;
 }
 
 /** Shared by all parts of a survey. */
@@ -102,7 +104,12 @@ export async function surveyGpus(
   const first = Math.max(-1, ...[...present, ...lost].map(({ number }) => number)) + 1;
   const gpus = [...present, ...lost, ...rest.map((gpu, index) => ({ ...gpu, number: first + index }))];
   const warnings = [...nvidia.notes, ...amd.notes, ...warningsOf(gpus, view)];
-  return { gpus: gpus.toSorted((a, b) => a.number - b.number), warnings, faults: faultsOf(probe) };
+  return {
+    gpus: gpus.toSorted((a, b) => a.number - b.number),
+    warnings,
+    faults: faultsOf(probe),
+    noBuild: noBuildOf(probe),
+  };
 }
 
 /**
@@ -239,6 +246,8 @@ const FROM_CPU = "to serve from the CPU all the same, set gpu.cpu_fallback: true
 /** A GPU that is there but cannot be used must be seen, and must never be replaced by a CPU in silence. */
 function cudaMissing(probe: Probe | null): Closed | null {
   if (probe === null || probe.backend === "cuda") return null;
+  const noBuild = noBuildOf(probe);
+  if (noBuild !== null) return { why: noBuild, command: null };
   const opened = `Not used yet: llama.cpp could open ${probe.backend || "nothing but the CPU"} here, not CUDA`;
   if (probe.cudaFault !== null)
     return {
@@ -253,6 +262,8 @@ function cudaMissing(probe: Probe | null): Closed | null {
 
 function vulkanMissing(probe: Probe | null, matched: boolean): Closed | null {
   if (probe === null || matched) return null;
+  const noBuild = noBuildOf(probe);
+  if (noBuild !== null) return { why: noBuild, command: null };
   if (probe.backend === "vulkan")
     return { why: "Vulkan's devices do not tell which of them this card is.", command: null };
   if (probe.backend !== false)
@@ -358,6 +369,10 @@ function unopenedGpus(view: View): Unnumbered[] {
   const numbered = identified(view);
   const rest = amdOf(view.found.gpus).filter((gpu) => !numbered.includes(gpu));
   return rest.map((gpu) => ({ ...describe(gpu, view), use: "named" }));
+}
+
+function noBuildOf(probe: Probe | null): string | null {
+  return probe?.noBuild === undefined ? null : `llama.cpp cannot be opened: ${probe.noBuild}.`;
 }
 
 /** On a machine whose drivers are all well nothing dies here, so this is never the noise of one without a GPU. */
