@@ -162,6 +162,6 @@ function enginesSection({ name, backend }: Place, all: readonly Figures[]): Sect
 }
 
 const ON_A_CPU =
-  "Both compute with kernels for this very processor. What the embedded one lacks with one task is JavaScript: between two steps it goes " +
-  "back to its event loop twice, and finds the caches as the model has left them; that is 0.3 to 0.5 ms a step, however many tasks share " +
-  "it. With four, llama-server may have slots whose numbers do not follow each other, which llama.cpp decodes in several passes. ";
+  "Both compute with kernels for this very processor. Between two steps the embedded one goes back to its event loop once, and finds " +
+  "the caches as the model has left them. With four, llama-server may have slots whose numbers do not follow each other, which llama.cpp " +
+  "decodes in several passes. ";

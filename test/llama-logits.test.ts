@@ -5,9 +5,11 @@ import { getLlama, type Llama, type LlamaContext, LlamaLogLevel, type LlamaModel
 import { Grammars } from "../src/engine/llama/grammars.ts";
 import { heldDraw } from "../src/engine/llama/held-draw.ts";
 import { Logits } from "../src/engine/llama/logits.ts";
-import { type SamplerOptions } from "../src/engine/llama/sampler.ts";
-import { type Slot } from "../src/engine/llama/slots.ts";
+import { type SamplerConfig } from "../src/engine/llama/binding.ts";
+import { type Slot } from "../src/engine/llama/decoder.ts";
 import { LLAMA } from "./helpers/engines.ts";
+
+const LIKELIEST = { topK: 1, topP: 1, minP: 0, temperature: 1, seed: 0 };
 
 describe("the logits of a step", () => {
   let llama: Llama;
@@ -39,7 +41,7 @@ describe("the logits of a step", () => {
     );
     const told = await Promise.all(answers.map((answer) => answer.next()));
     return told.map(({ value }, index) => ({
-      slot: { index, sequence: sequences[index]!, usedAt: 0 },
+      slot: { index, held: [], usedAt: 0 },
       whole: [...value!.probabilities],
     }));
   }
@@ -72,10 +74,10 @@ describe("the logits of a step", () => {
     const [free] = whole[0]!;
     for (const grammar of ['root ::= " " [a-m] .*', "root ::= [^ a-z] .*", "root ::= [qxz]", 'root ::= "\u4e9c"']) {
       const constraint = grammars.begin(grammar);
-      const drawn = (options: SamplerOptions, generated = 0) =>
-        heldDraw(logits, { constraint, options, token: free, generated, place });
+      const drawn = (config: SamplerConfig, generated = 0) =>
+        heldDraw(logits, { constraint, config, token: free, generated, place });
       const best = whole.find(([token]) => constraint.allows(token))![0];
-      assert.equal(await drawn({ topK: 1, topP: 1, temperature: 1 }), best, grammar);
+      assert.equal(await drawn(LIKELIEST), best, grammar);
       const sampling = { topK: 40, topP: 0.95, minP: 0.05, temperature: 1, seed: 5 };
       for (const generated of [0, 1, 2, 3]) {
         const token = await drawn(sampling, generated);
@@ -89,8 +91,7 @@ describe("the logits of a step", () => {
   it("give no token where a form allows none", async () => {
     const [{ slot, whole }] = (await wholes(["Once upon a time"])) as [{ slot: Slot; whole: [Token, number][] }];
     const constraint = new Grammars(llama, model).begin("root ::= [^\\x00-\\UFFFFFFFF]");
-    const options = { topK: 1, topP: 1, temperature: 1 };
-    const draw = { constraint, options, token: whole[0]![0], generated: 0, place: { slot, row: -1 } };
+    const draw = { constraint, config: LIKELIEST, token: whole[0]![0], generated: 0, place: { slot, row: -1 } };
     await assert.rejects(
       async () => {
         // llama.cpp lets the bytes pass that only begin a character.

@@ -1,9 +1,12 @@
 /** What the llama engine alone promises of its steps; see also test/engine-conformance.test.ts. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type LlamaEngine } from "../../src/engine/llama/llama.ts";
 import { closeModel, openModel } from "../../src/engine/llama/model.ts";
+import { threadPoolFor } from "../../src/gpu/worker/fork-channel.ts";
 import { type Pace } from "../../src/engine/llama/prefill.ts";
 import {
   abortAll,
@@ -245,6 +248,17 @@ describe("the llama engine", () => {
     const bytes = tokens.map((token) => open.vocabulary.bytesOf(token));
     assert.equal(Buffer.concat(bytes).toString(), text);
     await closeModel(open);
+  });
+
+  it("decodes and draws the same in a worker's way, with one thread for both", () => {
+    const steps = fileURLToPath(new URL("../llama-decoder.test.ts", import.meta.url));
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const { status, stdout } = spawnSync(process.execPath, ["--test", steps], {
+      env: { ...env, ...threadPoolFor(LLAMA) },
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /pass 3\n/);
   });
 
   it("refuses a backend that is not there instead of falling back to the CPU", async () => {

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type LlamaEngine } from "../../src/engine/llama/llama.ts";
 import { closeModel, openModel, type OpenModel } from "../../src/engine/llama/model.ts";
-import { FreeSlots, type Slot } from "../../src/engine/llama/slots.ts";
+import { type Slot } from "../../src/engine/llama/decoder.ts";
+import { FreeSlots } from "../../src/engine/llama/slots.ts";
 import { LLAMA, prompts, SLOTS, started, watch, type Watched } from "../helpers/engines.ts";
 import { withLlama } from "../helpers/llama.ts";
 import { WINDOW, writeRecurrentModel, writeSlidingWindowModel } from "../helpers/tiny-models.ts";
@@ -149,21 +150,22 @@ describe("a slot whose decode has failed", () => {
   before(async () => (open = await openModel(LLAMA, new AbortController())));
   after(() => closeModel(open));
 
-  it("holds nothing any more, and has the same number in llama.cpp", async () => {
-    const slots = new FreeSlots(open.context!, SLOTS);
+  it("holds nothing any more", async () => {
+    const decoder = open.decoder!;
+    const slots = new FreeSlots(decoder, SLOTS);
     const prompt = open.model.tokenize(PARK, false);
     const taken: Slot[] = [];
     for (let index = 0; index < SLOTS; index++) {
-      const { slot } = await slots.take(prompt);
+      const { slot } = slots.take(prompt);
       taken.push(slot);
-      await slot.sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(0, 20 + index));
+      await decoder.step([{ slot, tokens: prompt.slice(0, 20 + index), sampler: undefined }]);
     }
-    await slots.giveBack(taken[3]!, true);
-    const again = await slots.take(prompt);
-    assert.deepEqual([again.slot, again.cached, again.slot.sequence.nextTokenIndex], [taken[3], 0, 0]);
-    await slots.giveBack(again.slot, false);
-    await slots.giveBack(taken[4]!, false);
-    const kept = await slots.take(prompt);
+    slots.giveBack(taken[3]!, true);
+    const again = slots.take(prompt);
+    assert.deepEqual([again.slot, again.cached, again.slot.held.length], [taken[3], 0, 0]);
+    slots.giveBack(again.slot, false);
+    slots.giveBack(taken[4]!, false);
+    const kept = slots.take(prompt);
     assert.deepEqual([kept.slot, kept.cached], [taken[4], 24]);
   });
 });

@@ -11,6 +11,7 @@ import { type EmbeddingRequest } from "../../request.ts";
 import { checkRoom, checkTokens, checkVector } from "../embedding-inputs.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
+import { inTurn } from "./decoder.ts";
 import { type ErrorLog } from "./error-log.ts";
 import { type Tokenizer } from "./tokenizer.ts";
 
@@ -170,8 +171,10 @@ export class Embeddings {
   }
 
   async #vectorOf(tokens: Token[], context: LlamaEmbeddingContext): Promise<string> {
-    const { vector } = await context.getEmbeddingFor(tokens).catch(async (error: unknown) => {
-      throw await this.#parts.log.failure("The model failed while it made a vector", error);
+    const { model, log } = this.#parts;
+    const decoded = inTurn(model.llama, () => context.getEmbeddingFor(tokens));
+    const { vector } = await decoded.catch(async (error: unknown) => {
+      throw await log.failure("The model failed while it made a vector", error);
     });
     checkVector(vector);
     try {

@@ -67,9 +67,9 @@ export class Constraint {
     this.#sampling.acceptGrammarEvaluationStateToken(nativeOf(this.#state), token);
   }
 
-  /** For a sampler, which may take what it draws: that is not taken here. */
-  copy(): LlamaGrammarEvaluationState {
-    return this.#state.clone();
+  /** For a native sampler, which may take what it draws: that is not taken here. */
+  copy(): unknown {
+    return nativeOf(this.#state.clone());
   }
 }
 

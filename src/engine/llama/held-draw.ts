@@ -10,8 +10,9 @@
 import { type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
 import { type Constraint } from "./grammars.ts";
-import { type Candidate, type Logits, type Place } from "./logits.ts";
-import { type SamplerOptions } from "./sampler.ts";
+import { type SamplerConfig } from "./binding.ts";
+import { type Place } from "./decoder.ts";
+import { type Candidate, type Logits } from "./logits.ts";
 
 /** Of the likeliest tokens, so many are held against the form one by one, at some microseconds each. */
 const CANDIDATES = 64;
@@ -20,7 +21,7 @@ const STUCK = "The model can write nothing that goes on with the form that its a
 
 export interface HeldDraw {
   readonly constraint: Constraint;
-  readonly options: SamplerOptions;
+  readonly config: SamplerConfig;
   /** What was drawn without a look at the form. */
   readonly token: Token;
   /** Tokens that the answer has already. */
@@ -37,21 +38,21 @@ export async function heldDraw(logits: Logits, draw: HeldDraw): Promise<Token> {
 /** null: other tokens may have a part in the draw. */
 async function amongLikeliest(
   logits: Logits,
-  { constraint, options, place, generated }: HeldDraw,
+  { constraint, config, place, generated }: HeldDraw,
 ): Promise<Token | null> {
-  const { topK = 0, minP = 0, seed = 0 } = options;
+  const { topK, minP, seed } = config;
   if (minP === 0 && (topK === 0 || topK > CANDIDATES)) return null;
   const allowed: Candidate[] = [];
-  for (const candidate of await logits.likeliest(place, options, CANDIDATES)) {
+  for (const candidate of await logits.likeliest(place, config, CANDIDATES)) {
     const isTooUnlikely = allowed.length > 0 && candidate.probability < minP * allowed[0]!.probability;
     if (!isTooUnlikely && constraint.allows(candidate.token)) allowed.push(candidate);
-    if (isTooUnlikely || allowed.length === topK) return chosen(allowed, options, shareOf(seed, generated));
+    if (isTooUnlikely || allowed.length === topK) return chosen(allowed, config, shareOf(seed, generated));
   }
   return null;
 }
 
 /** @param share 0 to 1: of the probability of those that are left, likeliest first */
-function chosen(candidates: readonly Candidate[], { topP = 1, temperature = 1 }: SamplerOptions, share: number): Token {
+function chosen(candidates: readonly Candidate[], { topP, temperature }: SamplerConfig, share: number): Token {
   const all = candidates.reduce((sum, { probability }) => sum + probability, 0);
   let before = 0;
   const left = candidates.filter(({ probability }) => {
@@ -65,11 +66,11 @@ function chosen(candidates: readonly Candidate[], { topP = 1, temperature = 1 }:
   return left[weights.findIndex((weight) => (rest -= weight) < 0)]?.token ?? left[0]!.token;
 }
 
-async function amongAll(logits: Logits, { constraint, options, place, generated }: HeldDraw): Promise<Token> {
-  const seed = numberOf(options.seed ?? 0, generated);
+async function amongAll(logits: Logits, { constraint, config, place, generated }: HeldDraw): Promise<Token> {
+  const seed = numberOf(config.seed, generated);
   // Where a grammar allows no token at all, llama.cpp draws any, or cannot take it.
   const token = await logits
-    .draw(place, { ...options, seed, grammarEvaluationState: constraint.copy() })
+    .draw(place, { ...config, seed, grammarEvaluationState: constraint.copy() })
     .catch(() => null);
   if (token === null || !constraint.allows(token)) throw new EngineFailure("model_error", STUCK);
   return token;

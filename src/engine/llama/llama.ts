@@ -2,17 +2,16 @@
  * Generates with llama.cpp, all slots in lock step.
  *
  * One step decodes one batch: one token for each task that is generating, and a piece of the prompt of each task that has just
- * come, small enough not to hold the others up (see prefill.ts). Every sequence's `next()` is called in the same tick and all are
- * awaited together, because node-llama-cpp's own batching, left to itself, splits the batches and lets a newcomer wait until the others
- * have ended. Between two steps tasks come and go: one that is canceled during a step leaves at the end of it, and what it would have
- * got in that step is not told.
+ * come, small enough not to hold the others up (see prefill.ts). node-llama-cpp's own batching, left to itself, splits the batches and
+ * lets a newcomer wait until the others have ended; it is not used (see decoder.ts). Between two steps tasks come and go: one that is
+ * canceled during a step leaves at the end of it, and what it would have got in that step is not told.
  *
- * A batch asks for one result a task at most, and has the slots in order (see `inSlotOrder`): so a prompt's last token waits for the
+ * A batch asks for one result a task at most, and has the slots in order (see decoder.ts): so a prompt's last token waits for the
  * step after the rest of it. Otherwise llama.cpp would have to put results in order, which is not safe here. It also makes a text
  * depend less on what ran beside it.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type EvaluationPriority, type Token } from "node-llama-cpp";
+import { type Token } from "node-llama-cpp";
 import { EngineFailure } from "../failures.ts";
 import { type EmbeddingRequest, type TextRequest } from "../../request.ts";
 import {
@@ -26,6 +25,7 @@ import {
   proofFor,
   proofUntil,
 } from "../engine.ts";
+import { type Drawn, type Part } from "./decoder.ts";
 import { closeModel, openModel, type OpenModel } from "./model.ts";
 import { NoVector } from "./embeddings.ts";
 import { FreeSlots } from "./slots.ts";
@@ -33,7 +33,6 @@ import { type Pace, Prefill } from "./prefill.ts";
 import { samplerFor } from "./sampler.ts";
 import { type Constraint } from "./grammars.ts";
 import { heldDraw } from "./held-draw.ts";
-import { type Place } from "./logits.ts";
 import { constraintNow, newRun, outcomeOf, type Run, settle } from "./run.ts";
 import { roomBehind } from "../answer-length.ts";
 import { answerForms } from "../forms/answer-forms.ts";
@@ -42,8 +41,7 @@ import { type Move, planStep } from "./step-plan.ts";
 
 const NAN = "its next token has no probability (NaN)";
 
-/** Says with each token how likely it was. */
-const WITH_CONFIDENCE = { confidence: true } as const;
+const FAILED = "The model failed while generating";
 
 const NO_ANSWER = "The model ended its answer before it began to write what has to have a form.";
 
@@ -120,7 +118,7 @@ export class LlamaEngine implements Engine {
   async #prove(): Promise<void> {
     this.#isProving = true;
     await this.generate(proofUntil(this.#stopping.signal, proofFor(this.#open!.info)));
-    await this.#free?.clear();
+    this.#free?.clear();
     this.#stats = noStats();
     this.#isProving = false;
   }
@@ -182,7 +180,7 @@ export class LlamaEngine implements Engine {
   }
 
   #ready(open: OpenModel): OpenModel {
-    if (open.context !== null) this.#free = new FreeSlots(open.context, open.info.slots);
+    if (open.decoder !== null) this.#free = new FreeSlots(open.decoder, open.info.slots);
     return open;
   }
 
@@ -197,23 +195,23 @@ export class LlamaEngine implements Engine {
     // Lets all the calls of this tick arrive, so that the first batch has all of them.
     await Promise.resolve();
     for (;;) {
-      await this.#admit();
+      this.#admit();
       if (this.#active.length > 0) {
         await this.#step();
         await this.#retire();
-        // A task that came while the others were admitted has seen this driver at work.
       } else if (this.#waiting.length === 0) break;
     }
+    this.#open!.decoder!.rest();
     this.#driver = undefined;
   }
 
-  async #admit(): Promise<void> {
+  #admit(): void {
     for (const run of this.#waiting) if (this.#isCanceled(run)) run.settled.resolve(outcomeOf(run, "canceled"));
     this.#waiting = this.#waiting.filter((run) => !this.#isCanceled(run));
     const free = this.#free!;
     while (this.#waiting.length > 0 && free.count > 0) {
       const run = this.#waiting.shift()!;
-      const { slot, cached } = await free.take(run.prompt);
+      const { slot, cached } = free.take(run.prompt);
       run.slot = slot;
       run.cached = cached;
       run.remaining -= cached;
@@ -228,63 +226,63 @@ export class LlamaEngine implements Engine {
     const generating = moves.filter(({ generates }) => generates).length;
     const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
     const begun = performance.now();
-    const tokens = await Promise.all(moves.map((move) => this.#advance(move, moves)));
+    const tokens = await this.#decode(moves);
     this.#pace.took(generating, promptTokens, performance.now() - begun);
     this.#stats.steps++;
     this.#stats.batches[generating] = (this.#stats.batches[generating] ?? 0) + 1;
     for (const [index, { task }] of moves.entries()) this.#accept(task, tokens[index]);
   }
 
-  /**
-   * Decodes what the move says. Resolves with the token that came out, if the run is far enough for one.
-   * @param moves all of the step
-   */
-  async #advance(move: Move<Run>, moves: readonly Move<Run>[]): Promise<Token | undefined> {
-    const { task: run, promptTokens, generates } = move;
-    const { index, sequence } = run.slot!;
-    // Not a priority: what `inSlotOrder` sorts by.
-    const options = { evaluationPriority: index as EvaluationPriority };
+  /** Resolves with what came out of each move, where its run was far enough for a token. */
+  async #decode(moves: readonly Move<Run>[]): Promise<(Token | undefined)[]> {
+    const { decoder, log } = this.#open!;
     try {
-      if (promptTokens > 0) {
-        const at = run.prompt.length - run.remaining;
-        const piece = run.prompt.slice(at, at + promptTokens);
-        run.remaining -= promptTokens;
-        this.#stats.promptTokens += promptTokens;
-        if (generates)
-          run.tokens = sequence.evaluateWithMetadata(piece, WITH_CONFIDENCE, {
-            ...options,
-            ...run.sampler.options,
-            yieldEogToken: true,
-          });
-        else await sequence.evaluateWithoutGeneratingNewTokens(piece, options);
-      }
-      const next = generates ? await run.tokens!.next(run.replacement) : undefined;
-      this.#progress++;
-      const sampled = next?.value ?? undefined;
-      if (sampled === undefined) return undefined;
-      if (Number.isNaN(sampled.confidence)) run.end = { error: this.#computedNonsense(NAN) };
-      else if (run.constraint === null && run.likely === null) return this.#tokenOf(run, sampled.token);
-      else return this.#tokenOf(run, await this.#drawn(run, sampled.token, placeOf(move, moves)));
-      return undefined;
+      const drawn = await decoder!.step(moves.map((move) => this.#partOf(move)));
+      return await Promise.all(drawn.map((one, at) => this.#tokenFrom(moves[at]!.task, one)));
     } catch (error) {
-      run.end = { error: await this.#open!.log.failure("The model failed while generating", error) };
+      const failure = await log.failure(FAILED, error);
+      for (const { task } of moves) task.end = { error: failure };
+      return [];
+    }
+  }
+
+  #partOf({ task: run, promptTokens, generates }: Move<Run>): Part {
+    const at = run.prompt.length - run.remaining;
+    const tokens = promptTokens > 0 ? run.prompt.slice(at, at + promptTokens) : [run.last!];
+    run.remaining -= promptTokens;
+    this.#stats.promptTokens += promptTokens;
+    const sampler = generates ? run.sampler.ready(this.#open!.model) : undefined;
+    return { slot: run.slot!, tokens, sampler };
+  }
+
+  /** undefined: none came out, or it ends the run. */
+  async #tokenFrom(run: Run, drawn: Drawn | Error | undefined): Promise<Token | undefined> {
+    try {
+      if (drawn instanceof Error) throw drawn;
+      this.#progress++;
+      if (drawn === undefined) return undefined;
+      if (Number.isNaN(drawn.probability)) throw this.#computedNonsense(NAN);
+      const isPlain = run.constraint === null && run.likely === null;
+      run.last = isPlain ? drawn.token : await this.#held(run, drawn);
+      return this.#tokenOf(run, run.last);
+    } catch (error) {
+      run.end = { error: await this.#open!.log.failure(FAILED, error) };
       return undefined;
     }
   }
 
   /** Holds a token to the form of its answer, and finds out how likely it is, where either is asked for. */
-  async #drawn(run: Run, token: Token, place: Place): Promise<Token> {
+  async #held(run: Run, { token, place }: Drawn): Promise<Token> {
     const { logits, model } = this.#open!;
     const { likely, generated, sampler } = run;
     const constraint = constraintNow(run);
-    let drawn = token;
+    let held = token;
     if (constraint !== null) {
-      drawn = await heldDraw(logits!, { constraint, options: sampler.options, token, generated, place });
-      if (!model.isEogToken(drawn)) constraint.take(drawn);
-      run.replacement = drawn === token ? undefined : drawn;
+      held = await heldDraw(logits!, { constraint, config: sampler.config, token, generated, place });
+      if (!model.isEogToken(held)) constraint.take(held);
     }
-    if (likely !== null) likely.last = await logits!.likelihoods(place, drawn, likely.top);
-    return drawn;
+    if (likely !== null) likely.last = await logits!.likelihoods(place, held, likely.top);
+    return held;
   }
 
   /** undefined: the run has ended. */
@@ -322,7 +320,7 @@ export class LlamaEngine implements Engine {
   #emit(run: Run, token: Token): void {
     run.generated++;
     this.#stats.tokens++;
-    run.sampler.drawn?.push(token);
+    run.sampler.took(token);
     if (run.generated === run.limit) run.end = "length";
     // The decoder keeps back the bytes of a character that is not whole yet: where the text ends there, they are left out.
     const { vocabulary } = this.#open!;
@@ -335,7 +333,7 @@ export class LlamaEngine implements Engine {
   /** Frees the slots of the runs that have ended, then settles them: whoever hears of an end may use the slot, in the next step already. */
   async #retire(): Promise<void> {
     for (let ended = this.#takeEnded(); ended.length > 0; ended = this.#takeEnded()) {
-      for (const run of ended) await this.#freeSlot(run);
+      for (const run of ended) this.#freeSlot(run);
       for (const run of ended) settle(run);
       await nextTurn();
     }
@@ -348,9 +346,9 @@ export class LlamaEngine implements Engine {
     return ended;
   }
 
-  async #freeSlot({ slot, tokens, end }: Run): Promise<void> {
-    await tokens?.return();
-    await this.#free!.giveBack(slot!, typeof end === "object");
+  #freeSlot({ slot, sampler, end }: Run): void {
+    sampler.dispose();
+    this.#free!.giveBack(slot!, typeof end === "object");
   }
 
   #isCanceled(run: Run): boolean {
@@ -360,11 +358,4 @@ export class LlamaEngine implements Engine {
 
 function noStats(): LlamaStats {
   return { steps: 0, tokens: 0, promptTokens: 0, cachedTokens: 0, batches: [] };
-}
-
-/** Where a move's result is: those of a step have the slots in order. */
-function placeOf({ task }: Move<Run>, moves: readonly Move<Run>[]): Place {
-  const slot = task.slot!;
-  const behind = moves.filter(({ task: other, generates }) => generates && other.slot!.index > slot.index).length;
-  return { slot, row: -1 - behind };
 }

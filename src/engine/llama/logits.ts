@@ -6,35 +6,16 @@
  * model's step and keeps the event loop busy meanwhile. Three looks tell the same: how likely the likeliest token is among all, how much
  * less likely the next ones are than that, and how much less the drawn one, unless it is among them.
  */
-import { type LlamaContext, type LlamaModel, type SequenceEvaluateOptions, type Token } from "node-llama-cpp";
-import { type Slot } from "./slots.ts";
-
-/** The sampler and the call of node-llama-cpp 3.21, in no public interface; test/llama-logprobs.test.ts fails when they change. */
-interface AddonSampler {
-  applyConfig(config: Config): void;
-  dispose(): void;
-}
-
-/** The token, the probabilities as token and number in turn, likeliest first, and the probability of the token. */
-type Sampled = readonly [token: Token, probabilities: readonly number[] | undefined, confidence: number | undefined];
-
-interface Bindings {
-  readonly _llama: { readonly _bindings: { readonly AddonSampler: new (model: unknown) => AddonSampler } };
-  readonly _model: unknown;
-}
-
-interface NativeContext {
-  readonly _ctx: {
-    sampleToken(row: number, sampler: AddonSampler, probabilities: boolean, confidence: boolean): Promise<Sampled>;
-  };
-}
-
-/** Makes what a sampler is told of the options of a sequence. */
-interface NativeSequence {
-  _resolveSamplerConfig(options: SequenceEvaluateOptions): Config;
-}
-
-type Config = Readonly<Record<string, unknown>>;
+import { type LlamaContext, type LlamaModel, type Token } from "node-llama-cpp";
+import {
+  contextInside,
+  type NativeContext,
+  type NativeSampler,
+  newSampler,
+  type Sampled,
+  type SamplerConfig,
+} from "./binding.ts";
+import { type Place } from "./decoder.ts";
 
 const UNCHANGED = { temperature: 1, minP: 0, topK: 0, topP: 1, seed: 1 };
 const LIKELIEST_OF_ALL = { ...UNCHANGED, temperature: 0 };
@@ -66,39 +47,29 @@ export interface Candidate {
   readonly probability: number;
 }
 
-/** The place of a task in a step. */
-export interface Place {
-  readonly slot: Slot;
-  /** Counted from the step's last result, which is -1. */
-  readonly row: number;
-}
-
 export class Logits {
-  readonly #newSampler: () => AddonSampler;
-  readonly #context: NativeContext["_ctx"];
+  readonly #newSampler: () => NativeSampler;
+  readonly #context: NativeContext;
   /** By slot: a sampler works for one task at a time. */
-  readonly #samplers: AddonSampler[] = [];
+  readonly #samplers: NativeSampler[] = [];
 
   constructor(model: LlamaModel, context: LlamaContext) {
-    const { _llama: llama, _model: native } = model as unknown as Bindings;
-    const { _bindings: bindings } = llama;
-    const { _ctx: decoded } = context as unknown as NativeContext;
-    this.#newSampler = () => new bindings.AddonSampler(native);
-    this.#context = decoded;
+    this.#newSampler = () => newSampler(model);
+    this.#context = contextInside(context);
   }
 
   /** So many of the likeliest, once biases and penalties have changed the logits; likeliest first. */
-  async likeliest(place: Place, options: SequenceEvaluateOptions, count: number): Promise<Candidate[]> {
-    return this.#candidates(place, { ...configOf(place, options), ...UNCHANGED, topK: count });
+  async likeliest(place: Place, config: SamplerConfig, count: number): Promise<Candidate[]> {
+    return this.#candidates(place, { ...config, ...UNCHANGED, topK: count });
   }
 
   /**
    * Draws one of those that a grammar allows. It looks at all tokens for that: 10 ms and more, for which all tasks of the step wait.
-   * @param options with the grammar's state, which may take the token
+   * @param config with the grammar's state, which may take the token
    * @throws {Error} it allows none
    */
-  async draw(place: Place, options: SequenceEvaluateOptions): Promise<Token> {
-    const [token] = await this.#look(place, configOf(place, options), false);
+  async draw(place: Place, config: SamplerConfig): Promise<Token> {
+    const [token] = await this.#look(place, config, false);
     return token;
   }
 
@@ -133,7 +104,7 @@ export class Logits {
     return { token, logprob: LEAST };
   }
 
-  async #candidates(place: Place, config: Config): Promise<Candidate[]> {
+  async #candidates(place: Place, config: SamplerConfig): Promise<Candidate[]> {
     const [, pairs = []] = await this.#look(place, config, true);
     const candidates: Candidate[] = [];
     for (let at = 0; at < pairs.length; at += 2)
@@ -141,7 +112,7 @@ export class Logits {
     return candidates;
   }
 
-  #look({ slot, row }: Place, config: Config, probabilities: boolean): Promise<Sampled> {
+  #look({ slot, row }: Place, config: SamplerConfig, probabilities: boolean): Promise<Sampled> {
     const sampler = (this.#samplers[slot.index] ??= this.#newSampler());
     sampler.applyConfig(config);
     return this.#context.sampleToken(row, sampler, probabilities, !probabilities);
@@ -151,9 +122,4 @@ export class Logits {
 /** @param share its probability as a part of the known one's, once `lift` was added to its logit */
 function behind(known: Likelihood, share: number, lift = 0): number {
   return Math.min(0, Math.max(LEAST, known.logprob + Math.log(share) - lift));
-}
-
-function configOf({ slot: { sequence } }: Place, options: SequenceEvaluateOptions): Config {
-  const { _resolveSamplerConfig: resolve } = sequence as unknown as NativeSequence;
-  return resolve.call(sequence, options);
 }

@@ -2,8 +2,6 @@
 import { ADD_GPU } from "../../common/paste.ts";
 import { basename } from "node:path";
 import {
-  type BatchingOptions,
-  type BatchItem,
   getLlama,
   type Llama,
   type LlamaContext,
@@ -16,6 +14,7 @@ import { EngineFailure } from "../failures.ts";
 import { CAPABILITIES, type Capability, SAMPLING_NAMES } from "../../request.ts";
 import { type EngineInfo, type EngineOptions, type KvCacheType } from "../engine.ts";
 import { type ChatTemplate, templateOf } from "./chat-template.ts";
+import { Decoder } from "./decoder.ts";
 import { Embeddings } from "./embeddings.ts";
 import { ErrorLog } from "./error-log.ts";
 import { modelNameOf, KV_CACHE, kvBytesPerToken, type ModelHeader, readHeader } from "./header.ts";
@@ -50,7 +49,8 @@ export interface OpenModel {
   readonly vocabulary: Vocabulary;
   readonly prompts: Prompts;
   readonly grammars: Grammars;
-  /** Of the context; null: there is none. */
+  /** Both of the context; null: there is none. */
+  readonly decoder: Decoder | null;
   readonly logits: Logits | null;
   readonly info: EngineInfo & { readonly context: number };
   readonly log: ErrorLog;
@@ -121,7 +121,8 @@ export async function openModel(options: EngineOptions, { signal, told }: LoadWa
 
 function generatorOf(llama: Llama, model: LlamaModel, context: LlamaContext | null) {
   const logits = context === null ? null : new Logits(model, context);
-  return { llama, model, context, logits, grammars: new Grammars(llama, model) };
+  const decoder = context === null ? null : new Decoder(context);
+  return { llama, model, context, decoder, logits, grammars: new Grammars(llama, model) };
 }
 
 /** Gives the memory back; the order matters, each part lives in the one after it. */
@@ -265,7 +266,6 @@ async function createContext(
       flashAttention: flashAttentionFor(options, header),
       experimentalKvCacheKeyType: type,
       experimentalKvCacheValueType: type,
-      batching: { itemPrioritizationStrategy: inSlotOrder },
       // Never a smaller context than the one promised.
       failedCreationRemedy: false,
       ignoreMemorySafetyChecks: true,
@@ -276,29 +276,6 @@ async function createContext(
       throw await log.failure(`The model file ${options.model} was loaded, but ${room} could not be made`, error);
     });
 }
-
-/**
- * Everything that waits goes into the batch, in the order of the slots: the caller never asks for more than fits.
- *
- * The order matters twice. llama.cpp decodes sequences together only where their numbers follow each other, so another order means
- * more passes over the weights. And when an order or a mixture makes it decode out of order, it swaps the results back when they
- * are first read; node-llama-cpp reads them from several threads at once, so that swap is a race, and tasks get each other's tokens.
- *
- * A piece of a prompt has no result. Where its slot comes after all that generate it is decoded before them, and after them where its
- * slot comes before: together with them, llama.cpp would let each of them look through as many tokens as the prompt has. A single token
- * is one pass less together with them, which counts for more.
- */
-const inSlotOrder: BatchingOptions["itemPrioritizationStrategy"] = ({ items }) => {
-  const slots = items.filter(({ logits }) => logits.length > 0).map(({ evaluationPriority }) => evaluationPriority);
-  const [lowest, highest] = [Math.min(...slots), Math.max(...slots)];
-  const rank = (item: BatchItem) => {
-    if (item.tokens.length === 1 || item.logits.length > 0 || slots.length === 0) return 0;
-    return item.evaluationPriority > highest ? -1 : Number(item.evaluationPriority < lowest);
-  };
-  return items
-    .toSorted((a, b) => rank(a) - rank(b) || a.evaluationPriority - b.evaluationPriority)
-    .map((item) => ({ item, processAmount: item.tokens.length }));
-};
 
 async function describe({ llama, options }: Opening, model: LlamaModel) {
   const devices = llama.gpu === false ? [] : await llama.getGpuDeviceNames();

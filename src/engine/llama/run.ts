@@ -1,17 +1,14 @@
 /** One call of `generate` on its way through the steps. */
 import { TextDecoder } from "node:util";
-import { type SequenceEvaluateOutput, type Token } from "node-llama-cpp";
+import { type Token } from "node-llama-cpp";
 import { AnswerLogprobs } from "../answer-logprobs.ts";
 import { type AnswerShape, AnswerText, isShaped } from "../answer-text.ts";
 import { type GenerateOutcome, type Generation } from "../engine.ts";
+import { type Slot } from "./decoder.ts";
 import { type Constraint } from "./grammars.ts";
 import { type Likelihoods } from "./logits.ts";
 import { type Prompt } from "./prompt.ts";
 import { type Sampler } from "./sampler.ts";
-import { type Slot } from "./slots.ts";
-
-/** What comes out of a step for a run. */
-type Sampled = SequenceEvaluateOutput<{ readonly confidence: true }>;
 
 /** How a run's tokens are told with their probabilities. */
 interface Likely {
@@ -41,10 +38,8 @@ export interface Run {
   readonly constraint: Constraint | null;
   /** Set while the run holds a slot. */
   slot: Slot | undefined;
-  /** Set once the whole prompt has been given to the model. */
-  tokens: AsyncGenerator<Sampled, void, void | Token> | undefined;
-  /** In the place of the token that came out last. */
-  replacement: Token | undefined;
+  /** What came out last; undefined: nothing did. */
+  last: Token | undefined;
   /** Prompt tokens that the model has not been given yet. */
   remaining: number;
   /** Prompt tokens that the slot held already. */
@@ -70,8 +65,7 @@ export function newRun({ generation, prompt: { tokens, shape }, limit, sampler, 
     sampler,
     constraint,
     slot: undefined,
-    tokens: undefined,
-    replacement: undefined,
+    last: undefined,
     remaining: tokens.length,
     cached: 0,
     generated: 0,
