@@ -55,8 +55,8 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "pack",
-    tests: ["pack"],
-    dependsOn: ["package.json", "src/**", "tools/pack/**", "tools/pack.ts"],
+    tests: ["pack", "release"],
+    dependsOn: ["package.json", "src/**", "tools/{pack,release}/**", "tools/{pack,release}.ts", "CHANGELOG.md"],
   },
   {
     name: "browser",

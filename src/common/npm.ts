@@ -8,7 +8,16 @@ import { SYSTEM } from "./system.ts";
  * @throws what the system or npm says
  */
 export function npm(args: readonly string[], cwd = process.cwd()): string {
-  const options = { cwd, stdio: ["ignore", "pipe", "inherit"] satisfies StdioOptions, encoding: "utf8" } as const;
+  return run(args, cwd, ["ignore", "pipe", "inherit"]);
+}
+
+/** As `npm`, for somebody who watches: what it prints goes where this process prints. */
+export function npmShown(args: readonly string[], cwd = process.cwd()): void {
+  run(args, cwd, ["ignore", "inherit", "inherit"]);
+}
+
+function run(args: readonly string[], cwd: string, stdio: StdioOptions): string {
+  const options = { cwd, stdio, encoding: "utf8" } as const;
   return SYSTEM.npmNeedsShell ? execSync(npmLine(args), options) : execFileSync("npm", args, options);
 }
 
