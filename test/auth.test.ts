@@ -18,7 +18,7 @@ import {
   usersRemove,
   type CommandContext,
 } from "../src/auth/commands.ts";
-import { Credentials } from "../src/auth/credentials.ts";
+import { Credentials, UNBOUND } from "../src/auth/credentials.ts";
 import { credentialsPath, readCredentials } from "../src/auth/file.ts";
 import { ensureFirstKey } from "../src/auth/first-key.ts";
 import { PasswordChecker } from "../src/auth/passwords.ts";
@@ -86,8 +86,18 @@ test("an API key has 256 random bits, and only its hash is kept", async (t) => {
   assert.notEqual(newApiKey(), newApiKey());
   assert.equal(statSync(credentialsPath(context.dataDir)).mode & 0o777, 0o600);
   const { credentials } = open(context);
-  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "ay", role: "user", keyName: "ay-1" });
-  assert.deepEqual(credentials.authenticate(`bEaReR   ${key} `), { name: "ay", role: "user", keyName: "ay-1" });
+  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), {
+    ...UNBOUND,
+    name: "ay",
+    role: "user",
+    keyName: "ay-1",
+  });
+  assert.deepEqual(credentials.authenticate(`bEaReR   ${key} `), {
+    ...UNBOUND,
+    name: "ay",
+    role: "user",
+    keyName: "ay-1",
+  });
   assert.ok(await isRefused(credentials, `Bearer ${key}x`));
   assert.ok(await isRefused(credentials, `Bearer ${hashApiKey(key)}`));
 });
@@ -134,7 +144,12 @@ test("a damaged credentials file stops a start, and leaves a running server with
     log.length = 0;
     for (let i = 0; i < 3; i++) {
       await nextTurn();
-      assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "root", role: "admin", keyName: "root-1" });
+      assert.deepEqual(credentials.authenticate(`Bearer ${key}`), {
+        ...UNBOUND,
+        name: "root",
+        role: "admin",
+        keyName: "root-1",
+      });
     }
     assert.equal(log.length, 1, "the damage is reported once");
     assert.match(log[0]!, sentence);
@@ -157,7 +172,7 @@ test("a connection that has shown a key shows nothing with another one, nor with
   for (const header of ["Bearer ", "Bearer", "bearer \t"])
     assert.throws(() => show(header), /^.*The API key is empty\.$/);
   assert.throws(() => show("nonsense"), /cannot be understood/);
-  assert.deepEqual(show(ay), { name: "ay", role: "user", keyName: "ay-1" });
+  assert.deepEqual(show(ay), { ...UNBOUND, name: "ay", role: "user", keyName: "ay-1" });
   writeFileSync(credentialsPath(context.dataDir), '{"version":1,"users":[],"keys":[]}');
   await nextTurn();
   assert.throws(() => show(ay), /unknown or was revoked/);
@@ -172,11 +187,12 @@ test("HTTP Basic works with any password, and scrypt runs once for it", async (t
   const { credentials } = open(contextOf(t, config), passwords);
   const header = basic("ali", password);
   const callers = await Promise.all([1, 2, 3].map(() => credentials.authenticate(header)));
-  for (const caller of callers) assert.deepEqual(caller, { name: "ali", role: "user", keyName: null });
+  for (const caller of callers) assert.deepEqual(caller, { ...UNBOUND, name: "ali", role: "user", keyName: null });
   assert.equal(passwords.runs, 1, "three logins at once share one run");
-  assert.deepEqual(await credentials.authenticate(header), { name: "ali", role: "user", keyName: null });
+  assert.deepEqual(await credentials.authenticate(header), { ...UNBOUND, name: "ali", role: "user", keyName: null });
   assert.ok(!(credentials.authenticate(header) instanceof Promise), "a proven login waits for nothing");
   assert.deepEqual(await credentials.authenticate(basic("ali", password.normalize("NFD"))), {
+    ...UNBOUND,
     name: "ali",
     role: "user",
     keyName: null,
@@ -197,12 +213,13 @@ test("a login proven before is refused as soon as its password or user is gone",
     await usersAdd(context, { name: "bob", role: "user", password: "first password" }),
     /^User bob is now a user\.$/,
   );
-  assert.deepEqual(await credentials.authenticate(header), { name: "bob", role: "user", keyName: null });
+  assert.deepEqual(await credentials.authenticate(header), { ...UNBOUND, name: "bob", role: "user", keyName: null });
   usersRemove(context, "bob");
   assert.ok(await isRefused(credentials, header));
   await usersAdd(context, { name: "bob", role: "viewer", password: "second password" });
   assert.ok(await isRefused(credentials, header));
   assert.deepEqual(await credentials.authenticate(basic("bob", "second password")), {
+    ...UNBOUND,
     name: "bob",
     role: "viewer",
     keyName: null,
@@ -275,8 +292,18 @@ test("where the configuration and the data directory name the same, the configur
     `{ users: [{ name: ali, role: viewer }], keys: [{ name: phone, user: ali, sha256: "${hashApiKey("configured")}" }, ${JSON.stringify(orphan)}] }`,
   );
   const { credentials, log } = open({ ...context, config });
-  assert.deepEqual(credentials.authenticate(`Bearer ${kept}`), { name: "ali", role: "viewer", keyName: "laptop" });
-  assert.deepEqual(credentials.authenticate("Bearer configured"), { name: "ali", role: "viewer", keyName: "phone" });
+  assert.deepEqual(credentials.authenticate(`Bearer ${kept}`), {
+    ...UNBOUND,
+    name: "ali",
+    role: "viewer",
+    keyName: "laptop",
+  });
+  assert.deepEqual(credentials.authenticate("Bearer configured"), {
+    ...UNBOUND,
+    name: "ali",
+    role: "viewer",
+    keyName: "phone",
+  });
   assert.ok(await isRefused(credentials, `Bearer ${clashing}`));
   assert.ok(await isRefused(credentials, "Bearer orphan"));
   const warnings = log.join("");
@@ -287,8 +314,18 @@ test("where the configuration and the data directory name the same, the configur
 
 test("with authentication off everybody is an admin", (t) => {
   const { credentials } = open(contextOf(t, authConfig("{ enabled: false }")));
-  assert.deepEqual(credentials.authenticate(undefined), { name: "anonymous", role: "admin", keyName: null });
-  assert.deepEqual(credentials.authenticate("nonsense"), { name: "anonymous", role: "admin", keyName: null });
+  assert.deepEqual(credentials.authenticate(undefined), {
+    ...UNBOUND,
+    name: "anonymous",
+    role: "admin",
+    keyName: null,
+  });
+  assert.deepEqual(credentials.authenticate("nonsense"), {
+    ...UNBOUND,
+    name: "anonymous",
+    role: "admin",
+    keyName: null,
+  });
 });
 
 test("the first start makes an admin with one key, and only the first", (t) => {
@@ -296,6 +333,7 @@ test("the first start makes an admin with one key, and only the first", (t) => {
   const key = ensureFirstKey({ ...context, environmentKey: undefined });
   assert.match(key ?? "", /^altlas_/);
   assert.deepEqual(open(context).credentials.authenticate(`Bearer ${key}`), {
+    ...UNBOUND,
     name: "admin",
     role: "admin",
     keyName: "first",
@@ -321,7 +359,7 @@ test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back
   const start = (environmentKey: string | undefined) => ensureFirstKey({ ...context, environmentKey });
   assert.equal(start("first-key-of-the-environment"), null);
   const { credentials } = open(context);
-  const admin = { name: "admin", role: "admin", keyName: "ALT_LAS_API_KEY" };
+  const admin = { ...UNBOUND, name: "admin", role: "admin", keyName: "ALT_LAS_API_KEY" };
   assert.deepEqual(credentials.authenticate("Bearer first-key-of-the-environment"), admin);
   const before = statSync(credentialsPath(context.dataDir)).ino;
   start("first-key-of-the-environment");

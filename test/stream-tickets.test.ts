@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
 import { keysAdd, keysRevoke, usersAdd } from "../src/auth/commands.ts";
-import { type Caller } from "../src/auth/credentials.ts";
+import { type Caller, UNBOUND } from "../src/auth/credentials.ts";
 import { LIVES, LIVES_AT_MOST, StreamTickets, type TicketUse } from "../src/http/tickets.ts";
 import { LiveClient } from "./helpers/events.ts";
 import {
@@ -22,7 +22,7 @@ import {
   type TestServer,
 } from "./helpers/http.ts";
 
-const ADA: Caller = { name: "ada", role: "admin", keyName: "laptop" };
+const ADA: Caller = { ...UNBOUND, name: "ada", role: "admin", keyName: "laptop" };
 const PATH = `${API}/events`;
 const FIRST: TicketUse = { path: PATH, isReturn: false, user: null };
 const AGAIN: TicketUse = { ...FIRST, isReturn: true };

@@ -1,6 +1,7 @@
 /** Identifies the caller: turns an Authorization header into a user with a role. */
 import { hash } from "node:crypto";
 import { statSync } from "node:fs";
+import { isoTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ABSENT, FileWatch, versionOf, versionOfError } from "../common/file-watch.ts";
@@ -11,12 +12,12 @@ import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file
 import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
 import { RefusalLog } from "./refusal-log.ts";
-import { Tables, type Caller } from "./tables.ts";
+import { type Caller, hasExpired, Tables, UNBOUND } from "./tables.ts";
 import { tellOperators } from "../topics.ts";
 
-export { type Caller } from "./tables.ts";
+export { type Caller, UNBOUND } from "./tables.ts";
 
-const ANONYMOUS: Caller = Object.freeze({ name: "anonymous", role: "admin", keyName: null });
+const ANONYMOUS: Caller = Object.freeze({ ...UNBOUND, name: "anonymous", role: "admin" });
 
 /** How long to leave a file alone that could not be read. */
 const RETRY_MS = 1000;
@@ -139,7 +140,7 @@ export class Credentials {
     if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
     this.#lookAtFile();
     const proven = connection === null ? undefined : this.#proven.find(connection, header, this.#tables);
-    if (proven !== undefined) return proven;
+    if (proven !== undefined) return unlessExpired(proven);
     const [, scheme = "", rest = ""] = /^(\S+)(?:[ \t]+(.*))?$/s.exec(header) ?? [];
     switch (scheme.toLowerCase()) {
       case "bearer": {
@@ -157,7 +158,7 @@ export class Credentials {
   #byKey(key: string, from: () => string): Caller {
     if (key === "") throw new AltLasError("unauthorized", "The API key is empty.");
     const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
-    if (caller !== undefined) return caller;
+    if (caller !== undefined) return unlessExpired(caller);
     this.#refusals.key(from());
     throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
   }
@@ -245,6 +246,13 @@ export class Credentials {
       this.#failed = { version, retryAt: performance.now() + RETRY_MS };
     }
   }
+}
+
+/** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */
+function unlessExpired(caller: Caller): Caller {
+  if (!hasExpired(caller)) return caller;
+  const sentence = `The API key ${caller.keyName} of ${caller.name} expired at ${isoTime(caller.expiresAt!)}. Ask an admin for another one.`;
+  throw new AltLasError("unauthorized", sentence);
 }
 
 function versionNow(path: string): string {

@@ -1,6 +1,7 @@
 /** The users and keys in force: those of the configuration, and those of the data directory where they don't collide. */
 import { timingSafeEqual } from "node:crypto";
-import { type Config, type Role } from "../config/config.ts";
+import { wallTime } from "../common/clock.ts";
+import { type Config, type Role, type Scope } from "../config/config.ts";
 import { nameOf, warningOfAnonymous } from "./anonymous.ts";
 import { type CredentialsFile } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
@@ -11,7 +12,16 @@ export interface Caller {
   readonly role: Role;
   /** The name of the API key that it came with; null: it came with a password, or authentication is off. */
   readonly keyName: string | null;
+  /** What its key is held to; null: all that the role may. */
+  readonly scopes: ReadonlySet<Scope> | null;
+  /** The models that its tasks may ask for, by names or aliases; null: all. */
+  readonly models: readonly string[] | null;
+  /** When its key ends, in Unix milliseconds; null: never. */
+  readonly expiresAt: number | null;
 }
+
+/** What callers are whose key is held to nothing. */
+export const UNBOUND = { keyName: null, scopes: null, models: null, expiresAt: null } as const;
 
 interface User {
   readonly caller: Caller;
@@ -66,7 +76,7 @@ export class Tables {
     const user = this.users.get(caller.name);
     const now = proof.digest === null ? user?.caller : this.ownerOf(proof.digest);
     const isSameProof = proof.digest !== null || user?.passwordHash === proof.passwordHash;
-    return now?.name === caller.name && now.role === caller.role && isSameProof;
+    return now?.name === caller.name && now.role === caller.role && isSameProof && !hasExpired(caller);
   }
 
   /** Whether anybody could log in. */
@@ -87,7 +97,7 @@ function mergeUsers(config: Config["auth"], file: CredentialsFile, warnings: str
     if (users.has(name)) warnings.push(`User ${name} is in the configuration too, which wins over the data directory.`);
     else
       users.set(name, {
-        caller: proven({ name, role, keyName: null }, { digest: null, passwordHash: password_hash }),
+        caller: proven({ ...UNBOUND, name, role }, { digest: null, passwordHash: password_hash }),
         passwordHash: password_hash,
       });
   }
@@ -102,7 +112,7 @@ function mergeKeys(
 ): Map<string, Key> {
   const keys = new Map<string, Key>();
   const names = new Set<string>();
-  for (const { name, user: owner, sha256 } of [...config.keys, ...file.keys]) {
+  for (const { name, user: owner, sha256, ...limits } of [...config.keys, ...file.keys]) {
     const user = nameOf(owner);
     const digest = Buffer.from(sha256, "hex");
     const id = digest.toString("latin1");
@@ -112,9 +122,25 @@ function mergeKeys(
       warnings.push(`Key ${name} exists twice; the first one counts, the configuration's before all.`);
     else if (keys.has(id)) warnings.push(`Key ${name} is the same key as another one, which counts.`);
     else {
-      keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name }, { digest }) });
+      keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name, ...boundsOf(limits) }, { digest }) });
       names.add(name);
     }
   }
   return keys;
+}
+
+type KeyLimits = Pick<CredentialsFile["keys"][number], "expires_at" | "scopes" | "models">;
+
+function boundsOf({ expires_at: end, scopes, models }: KeyLimits): Pick<Caller, "scopes" | "models" | "expiresAt"> {
+  return {
+    scopes: scopes === undefined ? null : new Set(scopes),
+    models: models ?? null,
+    // A day that does not exist must not make a key that never ends.
+    expiresAt: end === undefined ? null : Date.parse(end) || 0,
+  };
+}
+
+/** Whether the key that a caller came with has ended by now. */
+export function hasExpired({ expiresAt }: Caller): boolean {
+  return expiresAt !== null && wallTime() >= expiresAt;
 }

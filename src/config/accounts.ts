@@ -13,6 +13,36 @@ export const ROLES = ["admin", "user", "viewer"] as const;
 export const RoleSchema = Type.Enum([...ROLES]);
 export type Role = (typeof ROLES)[number];
 
+/** What a key may be held to. Each route asks for one of them (src/http/access.ts). */
+export const SCOPES = ["submit", "read", "admin", "metrics"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** What a key may do of what its user may, and for how long. */
+const keyLimits = {
+  expires_at: Type.Optional(
+    Type.String({
+      pattern: "^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d(?::\\d\\d(?:\\.\\d{1,9})?)?(?:Z|[+-]\\d\\d:\\d\\d)$",
+      allowed: 'a time with its zone, like "2027-01-31T00:00:00Z"',
+      description: "When it ends. Default: never.",
+    }),
+  ),
+  scopes: Type.Optional(
+    Type.Array(Type.Enum([...SCOPES]), {
+      minItems: 1,
+      uniqueItems: true,
+      description:
+        "submit: submit, cancel and remove tasks; read: read tasks, GPUs and the rest; admin: change the server; metrics: read /metrics. Each also needs the role of the user. Default: all that the role may.",
+    }),
+  ),
+  models: Type.Optional(
+    Type.Array(Type.String({ minLength: 1 }), {
+      minItems: 1,
+      uniqueItems: true,
+      description: "The models that its tasks may ask for, by name or alias. Default: all.",
+    }),
+  ),
+};
+
 export const UserSchema = Type.Object(
   {
     name: Name,
@@ -33,6 +63,7 @@ export const KeySchema = Type.Object(
     name: Name,
     user: Name,
     sha256: Type.String({ pattern: "^[0-9a-f]{64}$", allowed: "64 hexadecimal digits in lower case", secret: true }),
+    ...keyLimits,
   },
   { additionalProperties: false },
 );

@@ -1,86 +1,83 @@
 /** Decides who may do what. The hooks run before a request's body is read, so that a refusal costs nothing. */
-import { type FastifyReply, type FastifyRequest } from "fastify";
+import { type FastifyReply, type FastifyRequest, type RouteOptions } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
+import { ROLES, type Role, type Scope } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
-import { shown } from "../common/validation.ts";
-import { foreignNameIn, isOfOwnMachine } from "./own-machine.ts";
 import { type ServerParts } from "./server-parts.ts";
-import { admitByTicket, ticketOf } from "./stream-tickets.ts";
-import { type StreamTickets } from "./tickets.ts";
-import { type Proxies } from "./proxies.ts";
 
-type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
+export type Hook = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
-/** Finds out who is calling; without proof the request ends here. */
-export function authentication(
-  { credentials, config, lost }: ServerParts,
-  proxies: Proxies,
-  tickets: StreamTickets,
-): Hook {
-  const open = !config.auth.enabled;
-  const letsOwnIn = !open && config.auth.anonymous_user !== undefined;
-  return (request, _reply, done) => {
-    if (open) refuseForeignNames(request);
-    const ticket = open ? null : ticketOf(request);
-    const admit = (caller: Caller | null): void => {
-      if (caller !== null) request.caller = caller;
-      if (ticket !== null) admitByTicket(tickets, ticket, request, caller);
-    };
-    try {
-      const header = authorizationOf(request);
-      const isUnnamed = ticket !== null && header === undefined;
-      const isOwn = letsOwnIn && header === undefined && isOfOwnMachine(request, config.server.cors_origins);
-      const caller = isUnnamed
-        ? null
-        : ((isOwn ? credentials.anonymous : null) ??
-          credentials.authenticate(header, () => proxies.clientOf(request.raw), request.raw.socket));
-      if (caller instanceof Promise) return void proven(caller, admit, (error) => done(orLost(error, lost)));
-      admit(caller);
-    } catch (error) {
-      return done(orLost(error as Error, lost));
-    }
+/** What a route asks of its caller. */
+export interface Access {
+  /** What a key must have that is held to scopes; null: any key will do. */
+  readonly scope: Scope | null;
+  readonly roles: readonly Role[];
+}
+
+const ACCESS = new WeakMap<object, Access>();
+
+/** @param doing what the route does, as a sentence about it begins; @param then what else it asks, before a body is read */
+function guard(doing: string, access: Access, then?: (request: FastifyRequest) => void): Hook {
+  const { scope, roles } = access;
+  const hook: Hook = (request, _reply, done) => {
+    const { caller } = request;
+    if (!roles.includes(caller.role)) throw forbidden(doing, `the role ${roles.join(" or ")}`, caller);
+    if (scope !== null && caller.scopes !== null && !caller.scopes.has(scope)) throw outOfScope(doing, scope, caller);
+    then?.(request);
     done();
   };
+  ACCESS.set(hook, access);
+  return hook;
 }
 
-/** Some clients send a key as `x-api-key` alone; it is another spelling of Bearer. */
-function authorizationOf({ headers }: FastifyRequest): string | undefined {
-  const { authorization, "x-api-key": key } = headers;
-  return authorization === undefined && key !== undefined ? `Bearer ${String(key)}` : authorization;
+function forbidden(doing: string, needed: string, { name, role }: Caller): AltLasError {
+  return new AltLasError("forbidden", `${doing} needs ${needed}; ${name} has the role ${role}.`);
 }
+
+function outOfScope(doing: string, scope: Scope, { keyName, scopes }: Caller): AltLasError {
+  const has = [...(scopes ?? [])].join(" and ");
+  return new AltLasError("forbidden", `${doing} needs a key with the scope ${scope}; the key ${keyName} has ${has}.`);
+}
+
+/** What a route asks of its caller, by its hooks; undefined: it does not say. */
+export function accessOf({ onRequest }: Pick<RouteOptions, "onRequest">): Access | undefined {
+  for (const hook of [onRequest ?? []].flat()) {
+    const access = ACCESS.get(hook);
+    if (access !== undefined) return access;
+  }
+  return undefined;
+}
+
+/** For routes that read, which all may that have credentials. */
+const READING = reading("Reading this");
 
 /**
- * With the data directory its users and keys are gone too. A client that is told that its key is unknown would throw a good key away,
- * so it is told what is wrong with the server.
+ * Lets no route be without a guard: one that only reads and says nothing is for all who may read; any other has to say who may call it.
+ * To be added to the routes' instance before them.
+ * @throws {Error} a route that changes something has no guard
  */
-function orLost(error: Error | undefined, lost: AbortSignal | undefined): Error | undefined {
-  const isUnknown = error instanceof AltLasError && error.code === "unauthorized";
-  return isUnknown && lost?.aborted === true ? (lost.reason as Error) : error;
+export function guardRoute(route: RouteOptions): void {
+  if (accessOf(route) !== undefined) return;
+  const methods = [route.method].flat();
+  if (methods.some((method) => method !== "GET" && method !== "HEAD"))
+    throw new Error(
+      `${methods.join()} ${route.url} does not say who may call it: add a guard of access.ts to its onRequest.`,
+    );
+  route.onRequest = [READING, ...[route.onRequest ?? []].flat()];
 }
 
-/** Without credentials, a page in a browser on this machine could call, under a name of its own that points to this machine. */
-function refuseForeignNames(request: FastifyRequest): void {
-  const foreign = foreignNameIn(request);
-  if (foreign === undefined) return;
-  throw new AltLasError(
-    "forbidden",
-    `With auth.enabled: false only requests to localhost are answered; this one is addressed to ${shown(foreign)}.`,
-  );
+/** Lets everybody pass who has credentials, whatever their key is held to. */
+export function anybody(): Hook {
+  return guard("", { scope: null, roles: ROLES });
 }
 
-async function proven(
-  pending: Promise<Caller>,
-  admit: (caller: Caller) => void,
-  done: (error?: Error) => void,
-): Promise<void> {
-  try {
-    admit(await pending);
-  } catch (error) {
-    done(error as Error);
-    return;
-  }
-  done();
+/** Lets only those pass whose key may read. @param doing what it is, as a sentence about it begins */
+export function reading(doing: string): Hook {
+  return guard(doing, { scope: "read", roles: ROLES });
 }
+
+/** Those who may have tasks. */
+const OWNERS = ["user", "admin"] as const;
 
 /**
  * Lets only those pass who may submit tasks, only while the server takes any, and only as often as this caller may.
@@ -90,9 +87,8 @@ export function submission(
   { draining, config, tasks }: ServerParts,
   isDry: (request: FastifyRequest) => boolean = () => false,
 ): Hook {
-  return (request, _reply, done) => {
+  return guard("Submitting a task", { scope: "submit", roles: OWNERS }, (request) => {
     const { caller } = request;
-    refuseViewer(caller, "Submitting a task");
     if (draining()) {
       throw new AltLasError("draining", "The server is stopping and takes no new tasks.", {
         retryAfter: config.server.drain_timeout,
@@ -100,8 +96,7 @@ export function submission(
     }
     if (isDry(request)) tasks.refuseOverRequests(caller.name);
     else tasks.countRequest(caller.name);
-    done();
-  };
+  });
 }
 
 /**
@@ -109,33 +104,17 @@ export function submission(
  * @param doing what it is, as a sentence about it begins
  */
 export function mayChange(doing: string): Hook {
-  return ({ caller }, _reply, done) => {
-    refuseViewer(caller, doing);
-    done();
-  };
+  return guard(doing, { scope: "submit", roles: OWNERS });
 }
 
-function refuseViewer({ name, role }: Caller, doing: string): void {
-  if (role !== "viewer") return;
-  throw new AltLasError("forbidden", `${doing} needs the role user or admin; ${name} has the role viewer.`);
-}
-
-/** Lets only those pass who may see what others do. @param doing what it is, as a sentence about it begins */
+/** Lets only those pass who may collect what the server measures of all. @param doing what it is, as a sentence about it begins */
 export function observation(doing: string): Hook {
-  return ({ caller: { name, role } }, _reply, done) => {
-    if (role === "user")
-      throw new AltLasError("forbidden", `${doing} needs the role admin or viewer; ${name} has the role user.`);
-    done();
-  };
+  return guard(doing, { scope: "metrics", roles: ["admin", "viewer"] });
 }
 
 /** Lets only those pass who may change what the server as a whole does. @param doing what it is, as a sentence about it begins */
 export function administration(doing: string): Hook {
-  return ({ caller: { name, role } }, _reply, done) => {
-    if (role !== "admin")
-      throw new AltLasError("forbidden", `${doing} needs the role admin; ${name} has the role ${role}.`);
-    done();
-  };
+  return guard(doing, { scope: "admin", roles: ["admin"] });
 }
 
 /** A user sees its own tasks and batches, the other roles all of them. */

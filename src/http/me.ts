@@ -1,5 +1,7 @@
 /** `GET /me`: who the server takes its caller for. */
 import { type FastifyInstance } from "fastify";
+import { isoTime } from "../common/clock.ts";
+import { anybody } from "./access.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { MeAnswer } from "./schemas/me.ts";
 
@@ -11,5 +13,16 @@ export function meRoute(app: FastifyInstance): void {
     querystring: NoQuery,
     response: { 200: MeAnswer },
   };
-  app.get("/me", { schema }, ({ caller: { name, role } }) => ({ user: name, role }));
+  app.get(
+    "/me",
+    { schema, onRequest: anybody() },
+    ({ caller: { name, role, keyName, scopes, models, expiresAt } }) => ({
+      user: name,
+      role,
+      key: keyName,
+      scopes: scopes === null ? null : [...scopes],
+      models,
+      expires_at: expiresAt === null ? null : isoTime(expiresAt),
+    }),
+  );
 }

@@ -1,8 +1,9 @@
 /** `GET /openapi.json`, made from the schemas that also check the requests. */
 import swagger from "@fastify/swagger";
-import { type FastifyInstance, type FastifySchema } from "fastify";
+import { type FastifyInstance, type FastifySchema, type RouteOptions } from "fastify";
 import { type Config } from "../config/config.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
+import { accessOf, anybody } from "./access.ts";
 import { AnthropicFailure, MessageAnswer, TokenCount } from "./schemas/anthropic-answers.ts";
 import { BatchView } from "./schemas/batches.ts";
 import { ConfigAnswer } from "./schemas/config.ts";
@@ -167,12 +168,18 @@ export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic,
       const body = (schema as FastifySchema | undefined)?.body as object | undefined;
       if (body !== undefined && renewalOf(body) !== undefined) liveBodies.set(`${method} ${url}`, body);
       return {
-        schema: schema?.hide === true ? schema : documented(schema ?? {}, url, method),
+        schema: schema?.hide === true ? schema : { ...documented(schema ?? {}, url, method), ...accessWords(route) },
         // The document has no word for the rest of a path.
         url: url.replace("*", `:${REST}`),
       };
     },
   });
+}
+
+/** What a route asks of its caller, in words of the document; none where no credentials are needed. */
+function accessWords(route: RouteOptions): object {
+  const access = accessOf(route);
+  return access === undefined ? {} : { "x-roles": access.roles, "x-scope": access.scope };
 }
 
 export function openapiRoute(app: FastifyInstance): void {
@@ -183,7 +190,7 @@ export function openapiRoute(app: FastifyInstance): void {
     response: { 200: { type: "object", additionalProperties: true } },
   };
   let made: { readonly of: readonly object[]; readonly text: string } | undefined;
-  app.get("/openapi.json", { schema }, (_request, reply) => {
+  app.get("/openapi.json", { schema, onRequest: anybody() }, (_request, reply) => {
     const document = app.swagger() as unknown as Document;
     const bodies = Array.from(app.liveBodies, ([route, body]) => [route, renewalOf(body)?.() ?? body] as const);
     const of = bodies.map(([, body]) => body);

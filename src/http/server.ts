@@ -10,7 +10,8 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
-import { authentication } from "./access.ts";
+import { guardRoute } from "./access.ts";
+import { authentication } from "./authentication.ts";
 import { anthropicRoutes } from "./anthropic/routes.ts";
 import { AccessLog } from "./access-log.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
@@ -205,6 +206,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   app.register(async (open) => frontDoor(open, config));
   const tickets = ticketsFor(app, parts);
   app.register(async (closed) => {
+    closed.addHook("onRoute", guardRoute);
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies, tickets));
     closed.addHook("onRequest", ({ raw, caller }, _reply, done) => {

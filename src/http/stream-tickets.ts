@@ -3,6 +3,7 @@ import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { isoTime, wallTime } from "../common/clock.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";
+import { reading } from "./access.ts";
 import { onceClosed } from "./closing.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { TicketAnswer, TicketRequest } from "./schemas/tickets.ts";
@@ -34,10 +35,14 @@ export function streamTicketRoute(app: FastifyInstance, tickets: StreamTickets):
     body: TicketRequest,
     response: { 200: TicketAnswer },
   };
-  app.post<{ Body: TicketRequest }>("/stream_ticket", { schema }, ({ caller, body }) => ({
-    ticket: tickets.issue(caller, streamIn(body.path)),
-    expires_at: isoTime(wallTime() + LIVES),
-  }));
+  app.post<{ Body: TicketRequest }>(
+    "/stream_ticket",
+    { schema, onRequest: reading("Following a stream") },
+    ({ caller, body }) => ({
+      ticket: tickets.issue(caller, streamIn(body.path)),
+      expires_at: isoTime(wallTime() + LIVES),
+    }),
+  );
 }
 
 /** @throws {AltLasError} `invalid_input`: it is no path of a stream */

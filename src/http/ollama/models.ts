@@ -1,4 +1,5 @@
 /** `GET /api/tags`, `GET /api/ps`, `POST /api/show`: the models as Ollama's clients list them. */
+import { reading } from "../access.ts";
 import { hash } from "node:crypto";
 import { basename } from "node:path";
 import { type FastifyInstance } from "fastify";
@@ -118,12 +119,16 @@ function showRoute(app: FastifyInstance, parts: ServerParts, factsOf: FactsOf): 
     response: { 200: OllamaShow },
     refusals: ["not_found" as const],
   };
-  app.post<{ Body: ModelRequest }>("/show", { schema }, async ({ body: { name, model: asked = name } }) => {
-    if (asked === undefined) throw missingModel();
-    const model = await parts.catalog.named(nameMeant(asked, parts.models()));
-    const status = parts.models().find((one) => one.name === model.name);
-    return showOf({ model, facts: await factsOf(status?.file ?? null) }, status);
-  });
+  app.post<{ Body: ModelRequest }>(
+    "/show",
+    { schema, onRequest: reading("Seeing a model") },
+    async ({ body: { name, model: asked = name } }) => {
+      if (asked === undefined) throw missingModel();
+      const model = await parts.catalog.named(nameMeant(asked, parts.models()));
+      const status = parts.models().find((one) => one.name === model.name);
+      return showOf({ model, facts: await factsOf(status?.file ?? null) }, status);
+    },
+  );
 }
 
 function missingModel(): AltLasError {

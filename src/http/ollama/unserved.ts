@@ -1,6 +1,7 @@
 /** The routes of Ollama's API that change which models there are: not served, and said so to clients that ask for them. */
 import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../../errors.ts";
+import { anybody } from "../access.ts";
 
 const HIDDEN = { schema: { hide: true } };
 
@@ -22,6 +23,6 @@ export function unservedRoutes(app: FastifyInstance): void {
       throw new AltLasError("unsupported", `${method} ${app.prefix}${url} is not served: ${instead}.`);
     };
     // Before the body is read.
-    app.route({ method, url, ...HIDDEN, onRequest: refuse, handler: refuse });
+    app.route({ method, url, ...HIDDEN, onRequest: [anybody(), refuse], handler: refuse });
   }
 }

@@ -22,6 +22,7 @@ import {
   type ResponseBody,
   type SharedFields,
 } from "../schemas/openai.ts";
+import { UNBOUND } from "../../auth/credentials.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
 import { checkedBody } from "../validate.ts";
@@ -38,7 +39,7 @@ import { OPENAI_PATH, openAiFailure, statusFor } from "./envelope.ts";
 type Parts = Pick<ServerParts, "config" | "live" | "tasks">;
 
 /** What is read from a file has no reader yet whose role would be known: it may be anybody's. */
-const ANYBODY = { name: "", role: "user", keyName: null } as const;
+const ANYBODY = { ...UNBOUND, name: "", role: "user" } as const;
 
 const NOT_STREAMED = "must be false in a line of a batch: nobody reads along";
 

@@ -1,12 +1,24 @@
 /** Who is calling. */
 import { Type } from "typebox";
-import { ROLES } from "../../config/config.ts";
-import { oneOf } from "./common.ts";
+import { ROLES, type Scope, SCOPES } from "../../config/config.ts";
+import { oneOf, orNull, TimeOrNull } from "./common.ts";
 
 export const MeAnswer = Type.Object(
   {
     user: Type.String({ description: "`anonymous` where authentication is off." }),
     role: oneOf(ROLES, { description: "admin: may do everything; user: has its own tasks; viewer: sees everything." }),
+    key: orNull<string>("string", { description: "The name of the API key. null: there is none." }),
+    scopes: Type.Unsafe<Scope[] | null>({
+      type: ["array", "null"],
+      items: { type: "string", enum: [...SCOPES] },
+      description: "What the key is held to. null: all that the role may.",
+    }),
+    models: Type.Unsafe<readonly string[] | null>({
+      type: ["array", "null"],
+      items: { type: "string" },
+      description: "The models that its tasks may ask for. null: all.",
+    }),
+    expires_at: TimeOrNull("When the key ends. null: never."),
   },
-  { examples: [{ user: "bob", role: "user" }] },
+  { examples: [{ user: "bob", role: "user", key: "bob-1", scopes: null, models: null, expires_at: null }] },
 );
