@@ -24,7 +24,7 @@ import { ensureFirstKey } from "../src/auth/first-key.ts";
 import { PasswordChecker } from "../src/auth/passwords.ts";
 import { hashApiKey, hashPassword, newApiKey, verifyPassword } from "../src/auth/secrets.ts";
 import { parseConfig, type Config } from "../src/config/config.ts";
-import { AltLasError } from "../src/errors.ts";
+import { AltLasError, type ErrorCode } from "../src/errors.ts";
 import { createLogger } from "../src/log/log.ts";
 import { AS, temporaryFolder, testConfig, testServer } from "./helpers/http.ts";
 
@@ -68,9 +68,13 @@ async function isRefused(credentials: Credentials, header: string): Promise<bool
 }
 
 function badConfig(sentence: RegExp) {
+  return refused("bad_config", sentence);
+}
+
+function refused(code: ErrorCode, sentence: RegExp) {
   return (error: unknown) => {
     assert.ok(error instanceof AltLasError, String(error));
-    assert.equal(error.code, "bad_config");
+    assert.equal(error.code, code);
     assert.match(error.message, sentence);
     return true;
   };
@@ -245,7 +249,10 @@ test("passwords are hashed with scrypt at the documented cost", async () => {
   assert.match(hash, /^scrypt\$32768\$8\$3\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43}$/);
   assert.ok(await verifyPassword("correct horse", hash));
   assert.ok(!(await verifyPassword("wrong horse", hash)));
-  await assert.rejects(usersHash("short"), badConfig(/^A password has 8 to 1024 characters; this one has 5\.$/));
+  await assert.rejects(
+    usersHash("short"),
+    refused("invalid_input", /^A password has 8 to 1024 characters; this one has 5\.$/),
+  );
 });
 
 test("passwords that are guessed first are refused, wherever a new one is made", async (t) => {
@@ -267,11 +274,11 @@ test("passwords that are guessed first are refused, wherever a new one is made",
   ];
   for (const [password, why] of weak) {
     const adding = usersAdd(contextOf(t), { name: "ayşe.yılmaz", role: "user", password });
-    await assert.rejects(adding, badConfig(why), password);
+    await assert.rejects(adding, refused("invalid_input", why), password);
   }
   await assert.rejects(
     usersHash("password"),
-    badConfig(/^This password is one of the most common ones.*; take another/),
+    refused("invalid_input", /^This password is one of the most common ones.*; take another/),
   );
 });
 
@@ -409,7 +416,8 @@ test("commands refuse what cannot be, with a sentence", async (t) => {
     [() => keysRevoke(context, "conf-key"), /^Key conf-key is in the configuration; remove it there\.$/],
     [() => readPassword(Readable.from(["two\n", "lines\n"])), /^The password must be a single line\.$/],
   ];
-  for (const [action, sentence] of cases) await assert.rejects(async () => action(), badConfig(sentence));
+  for (const [action, sentence] of cases)
+    await assert.rejects(async () => action(), { name: "AltLasError", message: sentence });
   assert.equal(await readPassword(Readable.from(["şifre", " 123\r\n"])), "şifre 123");
 });
 

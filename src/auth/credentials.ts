@@ -9,6 +9,7 @@ import { type Logger } from "../log/log.ts";
 import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
+import { KeyUse } from "./key-use.ts";
 import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
 import { RefusalLog } from "./refusal-log.ts";
@@ -45,6 +46,8 @@ export class Credentials {
   readonly #passwords: PasswordChecker;
   readonly #refusals: RefusalLog;
   readonly #proven = new ProvenKeys();
+  /** When each key was used last. */
+  readonly keyUse: KeyUse;
   #tables: Tables;
   /** The version of the file that `#tables` comes from. */
   #seen: string;
@@ -67,6 +70,7 @@ export class Credentials {
     this.#dataDir = dataDir;
     this.#path = credentialsPath(dataDir);
     this.#log = log;
+    this.keyUse = new KeyUse(dataDir, log);
     this.#now = now;
     this.#refusals = new RefusalLog(log, now);
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
@@ -114,14 +118,18 @@ export class Credentials {
     return { sentence: `The file of users and keys is gone: ${rest}.`, isShut };
   }
 
-  /** Looks at the file from now on also while nobody calls. @returns what ends that */
-  watch(): () => void {
-    if (!this.#config.enabled) return () => {};
+  /** Looks at the file from now on also while nobody calls, and writes down when keys are used. @returns what ends that */
+  watch(): () => Promise<void> {
+    if (!this.#config.enabled) return async () => {};
+    const endUse = this.keyUse.start();
     this.#watch = new FileWatch(this.#path, {
       seen: () => this.#reloadIfChanged(),
       hangs: (doesHang) => this.#onDisk(doesHang),
     });
-    return () => this.#watch?.stop();
+    return () => {
+      this.#watch?.stop();
+      return endUse();
+    };
   }
 
   /**
@@ -140,7 +148,7 @@ export class Credentials {
     if (header === undefined) throw new AltLasError("unauthorized", `This needs credentials. ${HOW}`);
     this.#lookAtFile();
     const proven = connection === null ? undefined : this.#proven.find(connection, header, this.#tables);
-    if (proven !== undefined) return unlessExpired(proven);
+    if (proven !== undefined) return this.#admitted(proven);
     const [, scheme = "", rest = ""] = /^(\S+)(?:[ \t]+(.*))?$/s.exec(header) ?? [];
     switch (scheme.toLowerCase()) {
       case "bearer": {
@@ -158,9 +166,20 @@ export class Credentials {
   #byKey(key: string, from: () => string): Caller {
     if (key === "") throw new AltLasError("unauthorized", "The API key is empty.");
     const caller = this.#tables.ownerOf(hash("sha256", key, "buffer"));
-    if (caller !== undefined) return unlessExpired(caller);
+    if (caller !== undefined) return this.#admitted(caller);
     this.#refusals.key(from());
     throw new AltLasError("unauthorized", "The API key is unknown or was revoked.");
+  }
+
+  /** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */
+  #admitted(caller: Caller): Caller {
+    if (!hasExpired(caller)) {
+      this.keyUse.note(caller);
+      return caller;
+    }
+    const end = isoTime(caller.expiresAt!);
+    const sentence = `The API key ${caller.keyName} of ${caller.name} expired at ${end}. Ask an admin for another one.`;
+    throw new AltLasError("unauthorized", sentence);
   }
 
   #byPassword(encoded: string, address: string): Caller | Promise<Caller> {
@@ -246,13 +265,6 @@ export class Credentials {
       this.#failed = { version, retryAt: performance.now() + RETRY_MS };
     }
   }
-}
-
-/** Only who has the key itself is told that it has ended. @throws {AltLasError} `unauthorized` */
-function unlessExpired(caller: Caller): Caller {
-  if (!hasExpired(caller)) return caller;
-  const sentence = `The API key ${caller.keyName} of ${caller.name} expired at ${isoTime(caller.expiresAt!)}. Ask an admin for another one.`;
-  throw new AltLasError("unauthorized", sentence);
 }
 
 function versionNow(path: string): string {

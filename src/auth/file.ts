@@ -15,7 +15,19 @@ const FileSchema = Type.Object(
   {
     version: Type.Literal(1),
     users: Type.Array(Type.Object({ ...UserSchema.properties, created_at: CreatedAt }, strict)),
-    keys: Type.Array(Type.Object({ ...KeySchema.properties, created_at: CreatedAt }, strict)),
+    keys: Type.Array(
+      Type.Object(
+        {
+          ...KeySchema.properties,
+          created_at: CreatedAt,
+          // Those before it was rotated, which go on for a while.
+          previous: Type.Optional(
+            Type.Array(Type.Object({ sha256: KeySchema.properties.sha256, until: CreatedAt }, strict)),
+          ),
+        },
+        strict,
+      ),
+    ),
   },
   strict,
 );

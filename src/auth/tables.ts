@@ -3,7 +3,7 @@ import { timingSafeEqual } from "node:crypto";
 import { wallTime } from "../common/clock.ts";
 import { type Config, type Role, type Scope } from "../config/config.ts";
 import { nameOf, warningOfAnonymous } from "./anonymous.ts";
-import { type CredentialsFile } from "./file.ts";
+import { type CredentialsFile, type StoredKey } from "./file.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 /** The sender of a request. */
@@ -85,6 +85,11 @@ export class Tables {
   }
 }
 
+/** The SHA-256 of the key that a caller came with, in hexadecimal; null: it came with none. */
+export function keyHashOf(caller: Caller): string | null {
+  return PROOFS.get(caller)?.digest?.toString("hex") ?? null;
+}
+
 function proven(caller: Caller, proof: Proof): Caller {
   PROOFS.set(Object.freeze(caller), proof);
   return caller;
@@ -112,7 +117,8 @@ function mergeKeys(
 ): Map<string, Key> {
   const keys = new Map<string, Key>();
   const names = new Set<string>();
-  for (const { name, user: owner, sha256, ...limits } of [...config.keys, ...file.keys]) {
+  for (const key of [...config.keys, ...file.keys]) {
+    const { name, user: owner, sha256, ...limits } = key;
     const user = nameOf(owner);
     const digest = Buffer.from(sha256, "hex");
     const id = digest.toString("latin1");
@@ -124,6 +130,12 @@ function mergeKeys(
     else {
       keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name, ...boundsOf(limits) }, { digest }) });
       names.add(name);
+      for (const old of previousOf(key)) {
+        const before = { ...limits, expires_at: earlier(old.until, limits.expires_at) };
+        const bytes = Buffer.from(old.sha256, "hex");
+        const caller = { ...known.caller, keyName: name, ...boundsOf(before) };
+        keys.set(bytes.toString("latin1"), { digest: bytes, owner: proven(caller, { digest: bytes }) });
+      }
     }
   }
   return keys;
@@ -138,6 +150,17 @@ function boundsOf({ expires_at: end, scopes, models }: KeyLimits): Pick<Caller, 
     // A day that does not exist must not make a key that never ends.
     expiresAt: end === undefined ? null : Date.parse(end) || 0,
   };
+}
+
+type AnyKey = Config["auth"]["keys"][number] & Partial<Pick<StoredKey, "previous">>;
+
+/** Those before a key was rotated. */
+function previousOf({ previous = [] }: AnyKey): NonNullable<AnyKey["previous"]> {
+  return previous;
+}
+
+function earlier(one: string, other: string | undefined): string {
+  return other === undefined || Date.parse(one) < Date.parse(other) ? one : other;
 }
 
 /** Whether the key that a caller came with has ended by now. */

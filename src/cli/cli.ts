@@ -264,6 +264,18 @@ function addUsers(users: Command, io: Io): void {
       const password = options.passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
       io.log(withBegun(begun, await auth.usersAdd(context, { name, role: options.role, password })));
     });
+  configured(users.command("set <name>"))
+    .description("give a user another role")
+    .requiredOption("--role <role>", "admin, user or viewer")
+    .action(async (name: string, options: Options & { role: string }, command: Command) =>
+      io.log(await auth.usersSet(contextOf(options, command), name, options)),
+    );
+  configured(users.command("password <name>"))
+    .description("read a password from standard input and make it the user's")
+    .action(async (name: string, options: Options, command: Command) => {
+      const context = contextOf(options, command);
+      io.log(await auth.usersPassword(context, name, await auth.readPassword(io.stdin())));
+    });
   configured(users.command("list"))
     .description("list the users")
     .action((options: Options, command: Command) => io.log(auth.usersList(contextOf(options, command))));
@@ -283,13 +295,22 @@ function addKeys(keys: Command, io: Io): void {
     .description("make an API key and print it once")
     .requiredOption("--user <name>", "whose key it is")
     .option("--name <label>", "what to call it")
-    .action((options: Options & { user: string; name?: string }, command: Command) => {
+    .option("--scopes <list>", "what it may do of what the role may: submit, read, admin, metrics")
+    .option("--models <list>", "the models that it may ask for")
+    .option("--expires <time>", 'when it ends: how long it lasts, like 90d, or a time, like "2027-01-31T00:00:00Z"')
+    .action((options: Options & auth.KeyOptions, command: Command) => {
       const { context, begun } = contextForAdding(options, command);
       io.log(withBegun(begun, auth.keysAdd(context, options)));
     });
   configured(keys.command("list"))
     .description("list the keys")
     .action((options: Options, command: Command) => io.log(auth.keysList(contextOf(options, command))));
+  configured(keys.command("rotate <name>"))
+    .description("make another key under the same name and print it once; the one before goes on for a day")
+    .option("--overlap <time>", "how long the one before goes on, like 30m, 24h or 7d; 0s: it ends now")
+    .action((name: string, options: Options & { overlap?: string }, command: Command) =>
+      io.log(auth.keysRotate(contextOf(options, command), name, options.overlap)),
+    );
   configured(keys.command("revoke <name>"))
     .description("revoke a key at once")
     .action((name: string, options: Options, command: Command) =>

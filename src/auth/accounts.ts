@@ -1,0 +1,195 @@
+/**
+ * Changes the users of the data directory, for the command line and for admins over HTTP; keys.ts has their keys. Those of the configuration
+ * are only read. A server that runs takes a change over at its next request.
+ */
+import { wallTimeText } from "../common/clock.ts";
+import { makeAjv, misfitOf, shown } from "../common/validation.ts";
+import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
+import { AltLasError } from "../errors.ts";
+import { nameOf } from "./anonymous.ts";
+import { changeCredentials, readCredentials, type CredentialsFile, type StoredUser } from "./file.ts";
+import { hashPassword, MIN_PASSWORD_LENGTH } from "./secrets.ts";
+
+/** Where the credentials are: the configuration is only read, the data directory is changed. */
+export interface AccountsContext {
+  readonly config: Config["auth"];
+  readonly dataDir: string;
+}
+
+/** A user as admins see it. */
+export interface Account {
+  readonly name: string;
+  readonly role: Role;
+  readonly hasPassword: boolean;
+  /** How many keys it has. */
+  readonly keys: number;
+  /** When it was made; null: it is in the configuration. */
+  readonly createdAt: string | null;
+}
+
+const validName = makeAjv().compile(UserSchema.properties.name);
+/** Longer ones are a mistake of the shell, and would be work for nothing. */
+const MAX_PASSWORD_LENGTH = 1024;
+
+/** All users, those of the configuration first. */
+export function listUsers({ config, dataDir }: AccountsContext): Account[] {
+  const file = readCredentials(dataDir);
+  const keys = keysIn(config, file);
+  const view = (user: Config["auth"]["users"][number], createdAt: string | null): Account => ({
+    name: nameOf(user.name),
+    role: user.role,
+    hasPassword: user.password_hash !== undefined,
+    keys: keys.filter((key) => nameOf(key.user) === nameOf(user.name)).length,
+    createdAt,
+  });
+  return [
+    ...config.users.map((user) => view(user, null)),
+    ...file.users.filter(({ name }) => !isConfigured(config, name)).map((user) => view(user, user.created_at)),
+  ];
+}
+
+/** @throws {AltLasError} `not_found` */
+export function userNamed(context: AccountsContext, given: string): Account {
+  const name = nameOf(given);
+  return listUsers(context).find((user) => user.name === name) ?? refuse("not_found", `There is no user ${name}.`);
+}
+
+/** @throws {AltLasError} `invalid_input`, `conflict`: there is one of that name */
+export async function addUser(
+  context: AccountsContext,
+  options: { readonly name: string; readonly role: string; readonly password?: string | undefined },
+): Promise<Account> {
+  const name = nameOf(options.name);
+  checkName(name, "user");
+  const role = checkRole(options.role);
+  const password_hash = options.password === undefined ? undefined : await passwordHash(options.password, name);
+  changeCredentials(context.dataDir, (file) => {
+    if (findUser(context.config, file, name) !== undefined) {
+      const sentence = `User ${name} exists already. Change it, or remove it first; its tasks stay, its keys go.`;
+      refuse("conflict", sentence);
+    }
+    const user: StoredUser = { name, role, ...(password_hash !== undefined && { password_hash }), created_at: now() };
+    return { file: { ...file, users: [...file.users, user] }, result: null };
+  });
+  return userNamed(context, name);
+}
+
+/**
+ * Gives a user of the data directory another role or password.
+ * @throws {AltLasError} `invalid_input`; `not_found`; `conflict`: it is in the configuration, or the last admin
+ */
+export async function changeUser(
+  context: AccountsContext,
+  given: string,
+  changes: { readonly role?: string | undefined; readonly password?: string | undefined },
+): Promise<Account> {
+  const name = nameOf(given);
+  const role = changes.role === undefined ? undefined : checkRole(changes.role);
+  const password_hash = changes.password === undefined ? undefined : await passwordHash(changes.password, name);
+  changeCredentials(context.dataDir, (file) => {
+    const user = storedUser(context.config, file, name, "change");
+    if (role !== undefined && role !== "admin") refuseLastAdmin(context.config, file, user);
+    const changed: StoredUser = {
+      ...user,
+      ...(role !== undefined && { role }),
+      ...(password_hash !== undefined && { password_hash }),
+    };
+    const users = file.users.map((one) => (one === user ? changed : one));
+    return { file: { ...file, users }, result: null };
+  });
+  return userNamed(context, name);
+}
+
+/**
+ * Removes a user of the data directory with its keys; its tasks stay.
+ * @returns how many keys went with it
+ * @throws {AltLasError} `not_found`; `conflict`: it is in the configuration, or the last admin
+ */
+export function removeUser({ config, dataDir }: AccountsContext, given: string): number {
+  const name = nameOf(given);
+  return changeCredentials(dataDir, (file) => {
+    const user = storedUser(config, file, name, "remove");
+    refuseLastAdmin(config, file, user);
+    // A user of the same name in the configuration keeps its keys.
+    const keys = isConfigured(config, name) ? file.keys : file.keys.filter((key) => key.user !== name);
+    const users = file.users.filter((one) => one !== user);
+    return { file: { ...file, users, keys }, result: file.keys.length - keys.length };
+  });
+}
+
+/**
+ * The hash of a password that is good enough.
+ * @param user whose it shall be; null: not known
+ * @throws {AltLasError} `invalid_input`: it is too short, too long or easy to guess
+ */
+export async function passwordHash(password: string, user: string | null): Promise<string> {
+  const { length } = password;
+  if (length < MIN_PASSWORD_LENGTH || length > MAX_PASSWORD_LENGTH) {
+    const sentence = `A password has ${MIN_PASSWORD_LENGTH} to ${MAX_PASSWORD_LENGTH} characters; this one has ${length}.`;
+    refuse("invalid_input", sentence);
+  }
+  // The list is long, and little else needs it.
+  const { weaknessOf } = await import("./weak-passwords.ts");
+  const weakness = weaknessOf(password, user);
+  if (weakness !== null) {
+    const sentence = `This password ${weakness}; take another one, such as four words that do not belong together.`;
+    refuse("invalid_input", sentence);
+  }
+  return hashPassword(password);
+}
+
+/** Those of the configuration, then those of the data directory. */
+export function keysIn(config: Config["auth"], file: CredentialsFile): Config["auth"]["keys"][number][] {
+  return [...config.keys, ...file.keys];
+}
+
+/** By its name in NFC. */
+export function findUser(
+  config: Config["auth"],
+  file: CredentialsFile,
+  name: string,
+): { readonly role: Role } | undefined {
+  return [...config.users, ...file.users].find((user) => nameOf(user.name) === name);
+}
+
+function isConfigured(config: Config["auth"], name: string): boolean {
+  return config.users.some((user) => nameOf(user.name) === nameOf(name));
+}
+
+function storedUser(
+  config: Config["auth"],
+  file: CredentialsFile,
+  name: string,
+  what: "change" | "remove",
+): StoredUser {
+  const user = file.users.find((one) => one.name === name);
+  if (user !== undefined) return user;
+  if (isConfigured(config, name))
+    refuse("conflict", `User ${name} is in the configuration; ${what} it there, under auth.users.`);
+  return refuse("not_found", `There is no user ${name}.`);
+}
+
+function refuseLastAdmin(config: Config["auth"], file: CredentialsFile, user: StoredUser): void {
+  if (findUser(config, file, user.name)?.role !== "admin") return;
+  const others = [...config.users, ...file.users].filter((one) => one !== user);
+  if (!others.some(({ role }) => role === "admin"))
+    refuse("conflict", `User ${user.name} is the last admin; add another one first.`);
+}
+
+/** @throws {AltLasError} `invalid_input` */
+export function checkName(name: string, what: string): void {
+  if (!validName(name)) refuse("invalid_input", misfitOf(validName, `the name of a ${what}`).sentence);
+}
+
+function checkRole(role: string): Role {
+  const known = ROLES.find((name) => name === role);
+  return known ?? refuse("invalid_input", `The role must be one of ${ROLES.join(", ")}; got ${shown(role)}.`);
+}
+
+function now(): string {
+  return wallTimeText();
+}
+
+export function refuse(code: "invalid_input" | "not_found" | "conflict", sentence: string): never {
+  throw new AltLasError(code, sentence);
+}

@@ -1,0 +1,176 @@
+/** Keys that are held to something, end, and are rotated; and when they were used last. */
+import assert from "node:assert/strict";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { mock, test, type TestContext } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { pino } from "pino";
+import { keysAdd, keysList, keysRevoke, keysRotate, usersAdd, usersPassword, usersSet } from "../src/auth/commands.ts";
+import { type Caller, Credentials } from "../src/auth/credentials.ts";
+import { readKeyUse } from "../src/auth/key-use.ts";
+import { parseConfig } from "../src/config/config.ts";
+import { temporaryFolder } from "./helpers/http.ts";
+
+const NOW = Date.parse("2026-05-04T12:00:00Z");
+const DAY = 86_400_000;
+
+/** A data directory with the admin `root` and the user `bob`, a server's view of it, and a wall clock that the test moves. */
+async function world(t: TestContext) {
+  mock.timers.enable({ apis: ["Date"], now: NOW });
+  t.after(() => mock.timers.reset());
+  const { auth: config } = parseConfig("", "test.yaml");
+  const context = { config, dataDir: temporaryFolder(t) };
+  await usersAdd(context, { name: "root", role: "admin" });
+  await usersAdd(context, { name: "bob", role: "user" });
+  const credentials = new Credentials({ ...context, log: pino({ level: "silent" }) });
+  /** As it is let in; a sentence: why it is not. */
+  const ask = async (key: string): Promise<Caller | string> => {
+    await nextTurn();
+    try {
+      return await credentials.authenticate(`Bearer ${key}`);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  return { context, credentials, ask };
+}
+
+function keyIn(output: string): string {
+  return output.split("\n").at(-1)!;
+}
+
+const UNKNOWN = "The API key is unknown or was revoked.";
+
+test("a key may do what it was made for, until it ends", async (t) => {
+  const { context, ask } = await world(t);
+  const limits = { scopes: "submit, read", models: "small,large", expires: "90d" };
+  const key = keyIn(keysAdd(context, { user: "bob", name: "ci", ...limits }));
+  const { scopes, models, expiresAt, ...who } = (await ask(key)) as Caller;
+  assert.deepEqual(who, { name: "bob", role: "user", keyName: "ci" });
+  assert.deepEqual([...(scopes ?? [])], ["submit", "read"]);
+  assert.deepEqual(models, ["small", "large"]);
+  assert.equal(expiresAt, NOW + 90 * DAY);
+
+  mock.timers.setTime(NOW + 90 * DAY - 1);
+  assert.equal(typeof (await ask(key)), "object");
+  mock.timers.setTime(NOW + 90 * DAY);
+  assert.equal(
+    await ask(key),
+    "The API key ci of bob expired at 2026-08-02T12:00:00.000Z. Ask an admin for another one.",
+  );
+});
+
+test("a key that has ended is refused on the connection that it was proven on, too", async (t) => {
+  const { context, credentials } = await world(t);
+  const header = `Bearer ${keyIn(keysAdd(context, { user: "bob", expires: "1h" }))}`;
+  const connection = {};
+  const caller = (await credentials.authenticate(header, undefined, connection)) as Caller;
+  assert.ok(credentials.holds(caller));
+  mock.timers.setTime(NOW + DAY);
+  assert.throws(
+    () => credentials.authenticate(header, undefined, connection),
+    /^AltLasError: The API key bob-1 of bob expired/,
+  );
+  assert.ok(!credentials.holds(caller), "streams that it opened by tickets end");
+});
+
+test("a key that was rotated goes on beside the new one, for as long as was said", async (t) => {
+  const { context, ask } = await world(t);
+  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", scopes: "read" }));
+  const said = keysRotate(context, "ci", "2d");
+  assert.match(
+    said,
+    /^The key before goes on until 2026-05-06T12:00:00\.000Z\. Key ci of user bob, shown only this once:\n/,
+  );
+  const second = keyIn(said);
+  for (const key of [first, second]) {
+    const { keyName, scopes } = (await ask(key)) as Caller;
+    assert.equal(keyName, "ci");
+    assert.deepEqual([...(scopes ?? [])], ["read"]);
+  }
+  const third = keyIn(keysRotate(context, "ci", "2d"));
+  mock.timers.setTime(NOW + 2 * DAY);
+  assert.match(String(await ask(first)), /^The API key ci of bob expired at 2026-05-06/);
+  assert.equal(typeof (await ask(third)), "object");
+
+  // At once, and with all before it.
+  const fourth = keyIn(keysRotate(context, "ci", "0s"));
+  assert.equal(await ask(second), UNKNOWN);
+  assert.equal(await ask(third), UNKNOWN);
+  assert.equal(typeof (await ask(fourth)), "object");
+  keysRotate(context, "ci");
+  keysRevoke(context, "ci");
+  assert.equal(await ask(fourth), UNKNOWN, "a key that is revoked takes those before it along");
+});
+
+test("a rotated key ends when the key was to end, however long those before were to go on", async (t) => {
+  const { context, ask } = await world(t);
+  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", expires: "1h" }));
+  const second = keyIn(keysRotate(context, "ci", "7d"));
+  mock.timers.setTime(NOW + 3_600_000);
+  for (const key of [first, second])
+    assert.match(String(await ask(key)), /^The API key ci of bob expired at 2026-05-04T13/);
+});
+
+test("what keys cannot be held to is refused, with a sentence", async (t) => {
+  const { context } = await world(t);
+  const add = (options: object) => () => keysAdd(context, { user: "bob", ...options });
+  keysAdd(context, { user: "bob", name: "old", expires: "1h" });
+  const cases: [action: () => unknown, sentence: RegExp][] = [
+    [add({ scopes: "submit,write" }), /^A scope must be one of submit, read, admin, metrics; got "write"\.$/],
+    [add({ expires: "soon" }), /^The time must be a number with its unit, like 30m, 24h or 90d; got "soon"\.$/],
+    [add({ expires: "2026-02-31T00:00:00Z" }), /^expires_at must be (?:later than now|a time)/],
+    [add({ expires: "2020-01-01T00:00:00Z" }), /^expires_at must be later than now; got "2020-01-01T00:00:00Z"\.$/],
+    [add({ expires: "2027-01-01T00:00:00" }), /^expires_at must be a time with its zone/],
+    [() => keysRotate(context, "nothing"), /^There is no key nothing\.$/],
+    [() => keysRotate(context, "old", "91d"), /^The key before may go on for 0 s to 90 days/],
+    [() => usersSet(context, "root", { role: "user" }), /^User root is the last admin; add another one first\.$/],
+    [() => usersSet(context, "bob", { role: "king" }), /^The role must be one of/],
+    [() => usersPassword(context, "bob", "bob"), /^A password has 8 to/],
+    [() => usersPassword(context, "eve", "four words of mine"), /^There is no user eve\.$/],
+  ];
+  for (const [action, sentence] of cases)
+    await assert.rejects(async () => action(), { name: "AltLasError", message: sentence });
+  mock.timers.setTime(NOW + DAY);
+  assert.throws(() => keysRotate(context, "old"), /expired at .*; revoke it and add another one\.$/);
+});
+
+test("a user gets another role or password, and keeps its keys", async (t) => {
+  const { context, ask } = await world(t);
+  const key = keyIn(keysAdd(context, { user: "bob" }));
+  assert.equal(await usersSet(context, "bob", { role: "viewer" }), "User bob is now a viewer.");
+  assert.equal(((await ask(key)) as Caller).role, "viewer");
+  assert.equal(
+    await usersPassword(context, "bob", "four words of mine"),
+    "User bob has another password; its keys go on.",
+  );
+  assert.equal(typeof (await ask(key)), "object");
+});
+
+test("it is known when a key was used last, over restarts too, and a damaged file costs nothing else", async (t) => {
+  const { context, credentials, ask } = await world(t);
+  const key = keyIn(keysAdd(context, { user: "bob", name: "used" }));
+  keysAdd(context, { user: "bob", name: "unused" });
+  const stop = credentials.watch();
+  await ask(key);
+  await stop();
+  const path = join(context.dataDir, "key-use.json");
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.deepEqual([...readKeyUse(context.dataDir).values()], ["2026-05-04T12:00:00.000Z"]);
+  const lines = keysList(context).split("\n");
+  assert.match(
+    lines.find((line) => line.startsWith("used"))!,
+    / {2}2026-05-04T12:00:00\.000Z {2}2026/,
+  );
+  assert.match(
+    lines.find((line) => line.startsWith("unused"))!,
+    / {2}- {2,}2026/,
+  );
+
+  writeFileSync(path, "{damaged");
+  assert.equal(readKeyUse(context.dataDir).size, 0);
+  const next = new Credentials({ ...context, log: pino({ level: "silent" }) });
+  await next.authenticate(`Bearer ${key}`);
+  await next.watch()();
+  assert.match(readFileSync(path, "utf8"), /^\{"[0-9a-f]{64}":"2026/);
+});
