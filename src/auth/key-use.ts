@@ -3,9 +3,10 @@
  * crash loses the last minute, and a disk that is full or gone costs nothing but the figures.
  */
 import { readFileSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
+import { rename } from "../common/rename.ts";
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
 import { type Caller, keyHashOf } from "./tables.ts";
