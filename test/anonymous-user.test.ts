@@ -6,7 +6,7 @@ import { type InjectOptions } from "fastify";
 import { pino } from "pino";
 import { anonymousUserExists } from "../src/auth/anonymous.ts";
 import { usersAdd, usersRemove } from "../src/auth/commands.ts";
-import { Credentials } from "../src/auth/credentials.ts";
+import { Credentials, UNBOUND } from "../src/auth/credentials.ts";
 import { type Config, parseConfig } from "../src/config/config.ts";
 import { shellWord } from "../src/common/paste.ts";
 import { API, KEYS, temporaryFolder, testConfig, testServer } from "./helpers/http.ts";
@@ -139,7 +139,7 @@ test("a user who is removed while the server runs is let in no more", async (t) 
   await usersAdd({ config, dataDir }, { name: "friend", role: "user" });
   const log: string[] = [];
   const credentials = new Credentials({ config, dataDir, log: pino({}, { write: (line: string) => log.push(line) }) });
-  assert.deepEqual(credentials.anonymous, { name: "friend", role: "user", keyName: null });
+  assert.deepEqual(credentials.anonymous, { ...UNBOUND, name: "friend", role: "user", keyName: null });
   usersRemove({ config, dataDir }, "friend");
   await immediate();
   assert.equal(credentials.anonymous, null);

@@ -8,7 +8,7 @@ import { type TestContext, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
 import { keysAdd, keysList, usersAdd, usersList } from "../src/auth/commands.ts";
-import { Credentials } from "../src/auth/credentials.ts";
+import { Credentials, UNBOUND } from "../src/auth/credentials.ts";
 import { absentCredentials } from "../src/auth/file.ts";
 import { hashApiKey } from "../src/auth/secrets.ts";
 import { parseConfig } from "../src/config/config.ts";
@@ -48,7 +48,12 @@ test("with the file gone its users are refused, those of the configuration are s
   assert.equal(lines[0]!.level, 40);
   assert.match(lines[0]!.msg, /credentials\.json is gone, and with it its users and keys\. Put a copy back\.$/);
   assert.throws(() => credentials.authenticate(`Bearer ${key}`), { code: "unauthorized" });
-  assert.deepEqual(credentials.authenticate("Bearer configured"), { name: "root", role: "admin", keyName: "k" });
+  assert.deepEqual(credentials.authenticate("Bearer configured"), {
+    ...UNBOUND,
+    name: "root",
+    role: "admin",
+    keyName: "k",
+  });
   const { sentence, isShut } = credentials.trouble!;
   assert.match(sentence, /file of users and keys is gone: only the users of the configuration can call/);
   assert.equal(isShut, false);
@@ -56,7 +61,12 @@ test("with the file gone its users are refused, those of the configuration are s
 
   renameSync(`${path}.kept`, path);
   await nextTurn();
-  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "bob", role: "admin", keyName: "bob-1" });
+  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), {
+    ...UNBOUND,
+    name: "bob",
+    role: "admin",
+    keyName: "bob-1",
+  });
   assert.equal(credentials.trouble, null);
   assert.deepEqual(briefly(told), ["auth gone", "auth refused", "auth read"]);
 });
@@ -109,7 +119,12 @@ test("a FIFO in the file's place is refused at once, and the credentials known b
   rmSync(path);
   execFileSync("mkfifo", [path]);
   await nextTurn();
-  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), { name: "bob", role: "admin", keyName: "bob-1" });
+  assert.deepEqual(credentials.authenticate(`Bearer ${key}`), {
+    ...UNBOUND,
+    name: "bob",
+    role: "admin",
+    keyName: "bob-1",
+  });
   assert.match(lines[0]!.msg, /known before stay in force: .*it is not a plain file/);
 });
 
