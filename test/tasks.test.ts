@@ -9,10 +9,11 @@ import { TaskBook } from "../src/tasks/task-book.ts";
 import { type Listener, type SubmitOptions } from "../src/tasks/task-api.ts";
 import { type IdempotencyRecord } from "../src/store/idempotency.ts";
 import { type Store, type StoreRecord } from "../src/store/store.ts";
-import { type Batch, type Outcome, type RunSink, type Task } from "../src/task.ts";
+import { type Batch, type Outcome, type RunSink, type Task, type TaskStatus } from "../src/task.ts";
 import { COMPLETED, facts, gpuOf, SETTINGS } from "./helpers/scheduling.ts";
 import { briefly, toldToOperators } from "./helpers/operators.ts";
 import { continuedText } from "./helpers/requests.ts";
+import { newDelivery } from "./helpers/store.ts";
 import { completionOf, type Request } from "../src/request.ts";
 
 /** Remembers what it was asked to write, and in which state. */
@@ -30,6 +31,13 @@ class HeldStore implements Store {
   readonly requests = new Map<number, Request>();
   /** Reads that are under way, where a test wants to end them itself. */
   readonly reads: PromiseWithResolvers<Request | null>[] = [];
+
+  /** The rows' states, where a test says that they are later than those of the calls. */
+  readonly onDisk = new Map<Task, TaskStatus>();
+
+  statusOnDisk(task: Task): TaskStatus | null {
+    return this.onDisk.get(task) ?? null;
+  }
 
   #nameOf({ seq, request }: Task): string {
     if (request !== null) this.requests.set(seq, request);
@@ -143,7 +151,11 @@ function book(unsaved?: number) {
       return output;
     },
     cancel: (_gpuId, task) => queueMicrotask(() => finish(task, worker.onCancel)),
-    webhooks: { ofTask: () => [], ofBatch: () => [], wake: () => {} },
+    webhooks: {
+      ofTask: (task) => (task.webhook === null ? [] : [newDelivery(task.id)]),
+      ofBatch: () => [],
+      wake: () => {},
+    },
   });
   tasks.scheduler.setGpu(gpuOf(facts(0, { slots: 1 })));
   const submit = (text: string, options: Partial<SubmitOptions> = {}) => submitMany([text], options);
@@ -212,6 +224,35 @@ test("what happens to a task before its admission is on disk is written after it
   const submitted = submit("first");
   finish(started[0]!, COMPLETED);
   assert.deepEqual(statesOf(store), ["first running"]);
+  store.writes[0]!.end();
+  await submitted;
+  assert.deepEqual(statesOf(store), ["first running", "first completed"]);
+});
+
+test("an end that came to disk with the admission is not written again, and its reader hears of all", async () => {
+  const { store, started, tasks, submit, generate, finish } = book();
+  const submitted = submit("first");
+  const [task] = started as [Task];
+  generate(task, "one");
+  finish(task, COMPLETED);
+  store.onDisk.set(task, "completed");
+  store.writes[0]!.end();
+  const { id } = (await submitted).tasks[0]!;
+  const heard: string[] = [];
+  const following = tasks.follow(id, listener(heard))!;
+  assert.equal(following.now()?.attempt, 1);
+  const awaited = tasks.wait(id, 60, new AbortController().signal);
+  await turn();
+  assert.deepEqual(heard, ["completed"]);
+  assert.equal((await awaited)?.status, "completed");
+  assert.deepEqual(statesOf(store), ["first running"]);
+});
+
+test("an end that came to disk with the admission is written again where a webhook has to be told of it", async () => {
+  const { store, started, submit, finish } = book();
+  const submitted = submit("first", { ...ALONE, webhook: { url: "https://example.com/", events: ["task.completed"] } });
+  finish(started[0]!, COMPLETED);
+  store.onDisk.set(started[0]!, "completed");
   store.writes[0]!.end();
   await submitted;
   assert.deepEqual(statesOf(store), ["first running", "first completed"]);

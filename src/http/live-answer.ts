@@ -25,8 +25,11 @@ export function beginLiveAnswer(
     if (value !== undefined) raw.setHeader(name, value);
   }
   const socket = head === "with events" ? raw.socket : null;
-  socket?.cork();
+  if (socket !== null) {
+    socket.cork();
+    // Not sooner: in the same turn follow the text that is there, and the end of a task that came to disk with its start.
+    setImmediate(() => socket.uncork());
+  }
   raw.flushHeaders();
-  process.nextTick(() => socket?.uncork());
   return raw;
 }

@@ -1,6 +1,6 @@
 /* The promises of a database: a port for each kind of stored thing, and one way to write for all of them. */
 import { AltLasError } from "../errors.ts";
-import type { Batch, Task } from "../task.ts";
+import type { Batch, Task, TaskStatus } from "../task.ts";
 import type { Past, RecordedTimes } from "./gap.ts";
 import type { BatchFileRecord, BatchFileStore } from "./batch-files.ts";
 import type { FileRecord, FileStore } from "./files.ts";
@@ -98,6 +98,11 @@ export interface Store {
    * @param when `soon`: nobody waits for it, and a few milliseconds may pass in which others come that are written with it; default `now`
    */
   save(tasks: readonly Task[], records?: readonly StoreRecord[], when?: When): Promise<void>;
+  /**
+   * The status that a task's row has on disk, which may be later than that with which `save` was called (promise 1); null: it has no row.
+   * Only of tasks that were saved or read through this store.
+   */
+  statusOnDisk(task: Task): TaskStatus | null;
   /** Removes some rows that are beyond the limits, in one small step. @returns whether there may be more */
   sweep(limits: SweepLimits): Promise<boolean>;
   /** Writes pending saves and closes. Calling it twice is harmless. */

@@ -11,7 +11,7 @@ const RETRY_MS = 1000;
 const RECOVERY_MS = 5000;
 
 export interface WriterParts {
-  readonly store: Pick<Store, "save" | "close" | "lost">;
+  readonly store: Pick<Store, "save" | "statusOnDisk" | "close" | "lost">;
   readonly log: Logger;
   /** The records that tell a task's present state, which are written with it. */
   readonly recordsOf: (task: Task) => readonly StoreRecord[];
@@ -78,9 +78,21 @@ export class Writer {
       const changed = this.#admitting.get(task.id);
       this.#admitting.delete(task.id);
       if (attempts[index]! > 0) this.#parts.started(task, attempts[index]!);
-      if (changed === true) void this.#write(task);
+      if (changed === true) this.#changedMeanwhile(task);
     }
     this.#parts.admitted(tasks);
+  }
+
+  /**
+   * A task has changed while its admission was written. One that had ended before the store made its row is on disk with its end: writing
+   * that again would have its client wait for the disk a second time.
+   */
+  #changedMeanwhile(task: Task): void {
+    const { store, recordsOf, ended } = this.#parts;
+    const isWhole = isFinal(task.status) && store.statusOnDisk(task) === task.status && recordsOf(task).length === 0;
+    if (!isWhole) return void this.#write(task);
+    // Whoever has submitted it is told of that first, and may read along.
+    setImmediate(() => ended(task));
   }
 
   /** Whether a new task is still being written. */

@@ -47,6 +47,19 @@ export function exerciseStore(name: string, make: MakePlace): void {
       assert.deepEqual(await storedTask(store, task.id), task);
     });
 
+    test("the status on disk is the row's, which may be later than that of the call", async (t) => {
+      const { store } = await opened(t, make);
+      const task = newTask(1);
+      assert.equal(store.statusOnDisk(task), null);
+      const saved = store.save([task]);
+      assert.equal(store.statusOnDisk(task), null);
+      complete(run(task));
+      await saved;
+      assert.equal(store.statusOnDisk(task), (await storedTask(store, task.id))!.status);
+      await store.save([task]);
+      assert.equal(store.statusOnDisk(task), "completed");
+    });
+
     test("saves resolve in the order of the calls", async (t) => {
       const { store } = await opened(t, make);
       const order: number[] = [];

@@ -95,6 +95,10 @@ export class SqliteStore implements Store {
     return this.#commits.save(tasks, records, when);
   }
 
+  statusOnDisk(task: Task): TaskStatus | null {
+    return this.#stored.get(task) ?? null;
+  }
+
   async sweep(limits: SweepLimits): Promise<boolean> {
     return (await this.#request("sweep", { limits })).value;
   }
