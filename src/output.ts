@@ -7,7 +7,7 @@
  *
  * All reasoning comes before the text, and the text before the calls of tools.
  */
-import { type ToolCall } from "./request.ts";
+import type { ToolCall } from "./request.ts";
 
 /** Text of the answer. Its length is in UTF-16 units. */
 export interface TextDelta {

@@ -14,10 +14,10 @@
  *   eligible    an instance that may take a given task now; available: one that may take some task that is no suspect
  *   crowded     a GPU whose external load (of programs that are not this server's) is above a threshold, or whose server is full
  */
-import { type ErrorCode } from "./errors.ts";
-import { type Content, type Delta } from "./output.ts";
-import { type Why, type WhyNot } from "./reasons.ts";
-import { type TaskUse } from "./task-use.ts";
+import type { ErrorCode } from "./errors.ts";
+import type { Content, Delta } from "./output.ts";
+import type { Why, WhyNot } from "./reasons.ts";
+import type { TaskUse } from "./task-use.ts";
 import { factsOf, type Request, type RequestFacts, type Sampling } from "./request.ts";
 
 export const STRATEGIES = ["round_robin", "least_loaded", "memory_optimized", "task_specific", "random"] as const;

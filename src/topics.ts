@@ -3,11 +3,11 @@
  * the operators' event stream subscribe, and are not loaded where nobody wants them. Where nobody listens, a topic costs one look at a flag.
  */
 import { channel, type Channel } from "node:diagnostics_channel";
-import { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { wallTime } from "./common/clock.ts";
-import { type ErrorCode } from "./errors.ts";
+import type { ErrorCode } from "./errors.ts";
 import { GPU_STATES, type InstanceRef } from "./gpu/facts.ts";
-import { type Outcome, type Task } from "./task.ts";
+import type { Outcome, Task } from "./task.ts";
 
 /** One kind of event. */
 export class Topic<Event extends object> {

@@ -40,7 +40,6 @@ test("the server loads no library at its start but those that it always needs", 
     "pino-pretty",
     "string-width",
     "tar-stream",
-    "typebox",
     "yaml",
   ]);
 });

@@ -1,6 +1,6 @@
 /** `auth.anonymous_user`: whether it exists, which only the data directory can tell where the configuration does not name it. */
 import { ALT_LAS, dataDirWords, shellWord } from "../common/paste.ts";
-import { type Config, type Check } from "../config/config.ts";
+import type { Config, Check } from "../config/config.ts";
 import { readCredentials } from "./file.ts";
 
 /** Beside the rules of the configuration itself. @throws {AltLasError} `bad_config`: the file of users is damaged */

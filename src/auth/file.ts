@@ -1,7 +1,7 @@
 /** `credentials.json` in the data directory: the users and keys that the command line keeps. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../common/type.ts";
 import { type Config, KeySchema, UserSchema } from "../config/config.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { changeLocked } from "../store/locked-change.ts";

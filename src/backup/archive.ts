@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { open } from "node:fs/promises";
 import tar, { type Pack } from "tar-stream";
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { wallTime, wallTimeText } from "../common/clock.ts";
 import { makeAjv } from "../common/validation.ts";
 import { VERSION } from "../common/version.ts";

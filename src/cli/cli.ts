@@ -1,6 +1,6 @@
 /** The command line. Every command is a few lines; the work is done elsewhere. */
 import { Console } from "node:console";
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { anonymousUserExists } from "../auth/anonymous.ts";
 import * as auth from "../auth/commands.ts";
@@ -13,7 +13,7 @@ import { validateConfig } from "./validate-config.ts";
 import { type Check, type Config, CONFIG_WORDS, configFile, loadConfig } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { addRemote } from "./remote/commands.ts";
-import { type MaybeTerminal } from "./remote/terminal.ts";
+import type { MaybeTerminal } from "./remote/terminal.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
 

@@ -1,5 +1,5 @@
 /** `help COMMAND`. Commander's own takes a command that does not exist for none, and prints the help of all. */
-import { type Command } from "commander";
+import type { Command } from "commander";
 
 /** Adds it to a command and to all groups of commands in it, which must have been added before. */
 export function addHelp(group: Command): void {

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { type ValidateFunction } from "ajv";
+import type { ValidateFunction } from "ajv";
 import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { nextName } from "./next-file.ts";

@@ -1,5 +1,5 @@
 /** Users, their keys, and how much each may have. */
-import { Type } from "typebox";
+import { Type } from "../common/type.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { liveSection, section } from "./section.ts";
 

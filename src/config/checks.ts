@@ -4,9 +4,9 @@ import ipaddr from "ipaddr.js";
 import { fieldName, shown } from "../common/validation.ts";
 import { type EngineKind, engineTraits, kindsThat } from "../engine/kinds.ts";
 import { deviceEntries, isRemote, type PlacedEntry, urlsOf } from "./devices.ts";
-import { type Finding, type Path } from "./findings.ts";
+import type { Finding, Path } from "./findings.ts";
 import { checkModels } from "./models-checks.ts";
-import { type Config } from "./schema.ts";
+import type { Config } from "./schema.ts";
 
 /** Rules between keys, which a schema cannot say. */
 export function checkTogether(config: Config): Finding[] {

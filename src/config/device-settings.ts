@@ -1,5 +1,5 @@
 /** The schema of the entries of `gpu.devices`. */
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { KV_CACHE_TYPES } from "../engine/engine.ts";
 import { ENGINE_KINDS } from "../engine/kinds.ts";
 import { either, NonEmpty } from "./section.ts";

@@ -1,7 +1,7 @@
 /** The meaning of the entries of `gpu.devices`. */
 import { engineTraits } from "../engine/kinds.ts";
-import { type DeviceEntry, type DeviceSettings } from "./device-settings.ts";
-import { type Config } from "./schema.ts";
+import type { DeviceEntry, DeviceSettings } from "./device-settings.ts";
+import type { Config } from "./schema.ts";
 
 /** The entries of `gpu.devices`, each with its place; a name alone is an entry without settings. */
 export function deviceEntries({ gpu: { devices } }: Config): { path: (string | number)[]; entry: DeviceSettings }[] {

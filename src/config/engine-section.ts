@@ -1,5 +1,5 @@
 /** The schema of `engine`. */
-import { Type } from "typebox";
+import { Type } from "../common/type.ts";
 import { KV_CACHE_TYPES, SIMULATED_CAPABILITIES, SIMULATED_FAILURES } from "../engine/engine.ts";
 import { ENGINE_KINDS, ENGINES } from "../engine/kinds.ts";
 import { FLASH_ATTENTION, PATIENCE, STEP_TOKENS } from "./device-settings.ts";

@@ -7,8 +7,8 @@
  *    if it were left out.
  * 3. `$${` stands for the two characters `${`. Every other `${` is a mistake, and never text.
  */
-import { type TSchema } from "typebox";
-import { type Finding, type Path } from "./findings.ts";
+import type { TSchema } from "../common/type.ts";
+import type { Finding, Path } from "./findings.ts";
 
 /** A text of the file that has references in it. */
 export class Template {

@@ -6,11 +6,11 @@ import { MAGIC } from "../common/gguf.ts";
 import { fieldName } from "../common/validation.ts";
 import { parseSource } from "../models/source.ts";
 import { deviceEntries, type PlacedEntry } from "./devices.ts";
-import { type DeviceEngine } from "../engine/engine.ts";
+import type { DeviceEngine } from "../engine/engine.ts";
 import { engineTraits } from "../engine/kinds.ts";
-import { type Finding, type Path } from "./findings.ts";
-import { type ModelSettings } from "./models-section.ts";
-import { type Config } from "./schema.ts";
+import type { Finding, Path } from "./findings.ts";
+import type { ModelSettings } from "./models-section.ts";
+import type { Config } from "./schema.ts";
 
 /** Files that are missing, or that this user cannot read or run. */
 export function checkFiles(config: Config): Finding[] {

@@ -1,5 +1,5 @@
 /** The schema of `gpu`. */
-import { Type } from "typebox";
+import { Type } from "../common/type.ts";
 import { STRATEGIES } from "../task.ts";
 import { DEVICE_ALLOWED, DeviceEntry } from "./device-settings.ts";
 import { either, LONGEST_SECONDS, MIB, section } from "./section.ts";

@@ -1,7 +1,7 @@
 /** The keys of the configuration, as the schema has them: which there are, when a change to one counts, and what must not be shown. */
 import { fieldName } from "../common/validation.ts";
 import { partsAt, type SchemaPart } from "./environment.ts";
-import { type Path } from "./findings.ts";
+import type { Path } from "./findings.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 
 /** The parts of a schema that say which keys there are. */

@@ -3,7 +3,7 @@
  * environment and the command line as they were read last, as far as they count at once; all else as it was at the start.
  */
 import { isDeepStrictEqual } from "node:util";
-import { type Logger } from "pino";
+import type { Logger } from "pino";
 import { wallTimeText } from "../common/clock.ts";
 import { shown } from "../common/validation.ts";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -12,9 +12,9 @@ import { type Finding, listed, type Path } from "./findings.ts";
 import { countsFrom, isKey, keyName, leavesOf, LIVE_KEYS, redacted, valueAt, withValue } from "./keys.ts";
 import { deepFreeze, withoutNulls } from "./load.ts";
 import { differingKeys, laterDifferences, liveDifferences, type ReloadReport, reloadWords } from "./reload.ts";
-import { type RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
+import type { RuntimeFile, RuntimeValue } from "./runtime-file.ts";
 import { compose, endings, holdingWords, openValues, saidBy, settle, type Settled } from "./runtime-values.ts";
-import { type Config } from "./schema.ts";
+import type { Config } from "./schema.ts";
 import { pathText, type Source, sourceOf } from "./sources.ts";
 
 export interface LiveParts {

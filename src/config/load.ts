@@ -9,7 +9,7 @@ import { type ModelSource, parseSource, shortNameOf, sourceText } from "../model
 import { fillTemplates } from "./environment.ts";
 import { readConfigFile, readYaml } from "./file.ts";
 import { type Finding, type Path, type Place as TextPlace, refuseAll, touches } from "./findings.ts";
-import { type ModelSettings } from "./models-section.ts";
+import type { ModelSettings } from "./models-section.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { pathText, rememberSources, type Source, sourcesInFile } from "./sources.ts";
 

@@ -4,8 +4,8 @@ import { messageOf } from "../errors.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { parseSource } from "../models/source.ts";
 import { deviceEntries } from "./devices.ts";
-import { type Finding, type Path } from "./findings.ts";
-import { type Config } from "./schema.ts";
+import type { Finding, Path } from "./findings.ts";
+import type { Config } from "./schema.ts";
 
 export function* checkModels(config: Config): Iterable<Finding> {
   yield* checkUnique(config, "names", ({ name, aliases }) => [name, ...aliases]);

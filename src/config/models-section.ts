@@ -1,5 +1,5 @@
 /** The schema of `models`: models by name, several of which may share a GPU. */
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { EngineSettings } from "./device-settings.ts";
 import { LONGEST_SECONDS, NonEmpty } from "./section.ts";
 

@@ -1,7 +1,7 @@
 /** What has changed in a configuration that was read again. */
 import { isDeepStrictEqual } from "node:util";
 import { countsFrom, keyName, leavesOf, valueAt } from "./keys.ts";
-import { type Config } from "./schema.ts";
+import type { Config } from "./schema.ts";
 
 /** What became of a configuration that was read again. */
 export interface ReloadReport {

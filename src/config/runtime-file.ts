@@ -1,6 +1,6 @@
 /** `runtime.json` in the data directory: values that were set while the server ran. */
 import { join } from "node:path";
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { makeAjv } from "../common/validation.ts";
 import { messageOf } from "../errors.ts";

@@ -5,7 +5,7 @@ import { type Finding, type Path, touches } from "./findings.ts";
 import { countsFrom, isKey, keyName, setValue, valueAt } from "./keys.ts";
 import { checked } from "./load.ts";
 import { RuntimeFile, type RuntimeValue } from "./runtime-file.ts";
-import { type Config } from "./schema.ts";
+import type { Config } from "./schema.ts";
 
 /** What becomes of runtime values with a configuration that was read. */
 export interface Settled {

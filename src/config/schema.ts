@@ -1,5 +1,5 @@
 /** The one schema of the configuration, from which come the defaults, the types, the checks and config.example.yaml. */
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { CACHE_BYTES } from "../store/sqlite/messages.ts";
 import { CallersSection, KeySchema, UserName, UserSchema } from "./accounts.ts";
 import { EngineSection } from "./engine-section.ts";

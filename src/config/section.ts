@@ -1,5 +1,5 @@
 /** Shared by the sections of the schema. */
-import { type TSchema, Type } from "typebox";
+import { type TSchema, Type } from "../common/type.ts";
 
 export const MIB = 1024 * 1024;
 

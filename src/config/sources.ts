@@ -1,8 +1,8 @@
 /** Where the values of a configuration come from. */
 import { Template } from "./environment.ts";
-import { type Path } from "./findings.ts";
+import type { Path } from "./findings.ts";
 import { leavesOf, valueAt } from "./keys.ts";
-import { type Config } from "./schema.ts";
+import type { Config } from "./schema.ts";
 
 /**
  * `file`: the configuration file; `environment`: a variable that the file names; `option`: the command line; `runtime`: a change that was

@@ -1,6 +1,6 @@
 /** The configuration for people: `GET /config`. */
 import { changeableKeys, everyValue, keyName, redacted } from "./keys.ts";
-import { type LiveSettings } from "./live.ts";
+import type { LiveSettings } from "./live.ts";
 
 /** The configuration, and where it comes from. */
 export interface ConfigView {

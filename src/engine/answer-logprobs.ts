@@ -2,7 +2,7 @@
  * Puts the tokens of an answer beside its text, with their probabilities. What comes out of `AnswerText` is cut where it may be told, which
  * can be within a token; here it waits until its token is whole, so that the lengths of a delta's tokens add up to its text.
  */
-import { type Delta, type TokenLogprob } from "../output.ts";
+import type { Delta, TokenLogprob } from "../output.ts";
 
 type Emit = (delta: Delta, tokens: number) => void;
 

@@ -2,7 +2,7 @@
  * From the text that a model generates to the deltas of its answer: what it wrote for itself first is reasoning, and the rest is text and calls
  * of tools, up to the first stop sequence. Wherever the text is cut into pieces, the deltas add up to the same.
  */
-import { type Delta, type ToolCallDelta } from "../output.ts";
+import type { Delta, ToolCallDelta } from "../output.ts";
 import { Search } from "./search.ts";
 import { ToolReader, type ToolShape } from "./tools/tool-reader.ts";
 

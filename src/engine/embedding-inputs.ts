@@ -1,5 +1,5 @@
 /** What every engine that counts tokens itself asks of the inputs of an embedding. */
-import { type EmbeddingRequest } from "../request.ts";
+import type { EmbeddingRequest } from "../request.ts";
 import { EngineFailure } from "./failures.ts";
 
 /**

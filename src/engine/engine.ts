@@ -14,7 +14,7 @@
  *  9. An engine that computes elsewhere never lets a task wait there for ever. `generate` rejects with `gpu_full` when the server is full
  *     now, and with `gpu_lost` when the task was cut off by no fault of its own. When the server is lost for good, `gone` resolves first.
  */
-import { type Delta } from "../output.ts";
+import type { Delta } from "../output.ts";
 import {
   type Capability,
   completionOf,
@@ -24,8 +24,8 @@ import {
   type SamplingName,
   type TextRequest,
 } from "../request.ts";
-import { type FinishReason } from "../task.ts";
-import { type EngineKind } from "./kinds.ts";
+import type { FinishReason } from "../task.ts";
+import type { EngineKind } from "./kinds.ts";
 
 /** Types of the numbers in the KV cache, by llama.cpp's names. */
 export const KV_CACHE_TYPES = ["f16", "q8_0", "q4_0"] as const;

@@ -1,6 +1,6 @@
 /** The failures that an engine reports, and their meaning for the task. */
 import { type ErrorCode, messageOf } from "../errors.ts";
-import { type CutOff, type Outcome } from "../task.ts";
+import type { CutOff, Outcome } from "../task.ts";
 
 /** A failure ends either the task, with a code that its client reads, or only this run; then the task is tried elsewhere or later. */
 type Meaning = { readonly fails: ErrorCode } | { readonly interrupts: CutOff["reason"] };

@@ -10,7 +10,7 @@
  */
 import { atLeast, atMost } from "../common/sizes.ts";
 import { EngineFailure } from "./failures.ts";
-import { type KvCacheType, type PlannedMemory } from "./engine.ts";
+import type { KvCacheType, PlannedMemory } from "./engine.ts";
 
 /** The wish, and the memory there is. */
 export interface MemoryWish {

@@ -1,5 +1,5 @@
-import { type Engine, type EngineOptions, type SimulatedFaults } from "./engine.ts";
-import { type EngineKind } from "./kinds.ts";
+import type { Engine, EngineOptions, SimulatedFaults } from "./engine.ts";
+import type { EngineKind } from "./kinds.ts";
 
 type Open = (options: EngineOptions, gpuId: number, faults?: SimulatedFaults) => Promise<Engine>;
 

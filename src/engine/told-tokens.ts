@@ -2,7 +2,7 @@
  * Gives the text of an answer the tokens that a server tells it is made of. A server tells tokens beside a text that may lag behind them, that
  * lacks what was cut off or taken out of it, and of which it may have lost tokens; so each is found in the text by what it says.
  */
-import { type Delta, type LikelyToken, type TokenLogprob } from "../output.ts";
+import type { Delta, LikelyToken, TokenLogprob } from "../output.ts";
 import { EngineFailure } from "./failures.ts";
 
 /** A token of an answer, whose place in the text is not known yet. */

@@ -1,7 +1,7 @@
 /** Checks texts against schemas. */
 import { Kept } from "../common/kept.ts";
 import { messageOf } from "../errors.ts";
-import { type Check } from "../grammar/check.ts";
+import type { Check } from "../grammar/check.ts";
 
 /** By the schema as JSON: programs ask for the same few. */
 const kept = new Kept<Check>(16);

@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { startedModule } from "../common/started-module.ts";
 import { messageOf } from "../errors.ts";
-import { type Question, type Ready, type Reply } from "./messages.ts";
+import type { Question, Ready, Reply } from "./messages.ts";
 
 export interface ThreadLimits {
   /** Milliseconds that one question may take. */

@@ -4,7 +4,7 @@ import { compileSchema } from "../grammar/compile.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../grammar/limits.ts";
 import { notesOf } from "../grammar/notes.ts";
 import { checked } from "./check.ts";
-import { type Question, type Ready, type Reply, type Verdict } from "./messages.ts";
+import type { Question, Ready, Reply, Verdict } from "./messages.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by schema-thread.ts");

@@ -1,6 +1,6 @@
 /** The facts of GPUs and their instances that placement depends on. The scheduler knows nothing else of gpu/. */
-import { type Need } from "../request.ts";
-import { type WhyNot } from "../reasons.ts";
+import type { Need } from "../request.ts";
+import type { WhyNot } from "../reasons.ts";
 
 /**
  * `starting`: its worker is loading the model, for the first time or again; `ready`: takes tasks; `hot`: takes none until it has cooled

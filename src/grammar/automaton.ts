@@ -1,7 +1,7 @@
 /** Languages as automata: explored, without what leads nowhere, and with equal states merged. */
 import { type CharSet, charsKey, LAST, unionOf } from "./charset.ts";
 import { textCharsIn } from "./division.ts";
-import { type Language, type Languages } from "./language.ts";
+import type { Language, Languages } from "./language.ts";
 
 export interface Edge {
   readonly set: CharSet;

@@ -3,7 +3,7 @@
  * Unicode has hundreds of ranges and makes two classes, so that what is done is done twice and not for each range.
  */
 import { type CharSet, charSet, intersectionOf, TEXT_CHARS } from "./charset.ts";
-import { type Work } from "./limits.ts";
+import type { Work } from "./limits.ts";
 
 export interface Division {
   /** The first character of each range; the first one is 0. */

@@ -1,6 +1,6 @@
 /** How large a grammar is for llama.cpp, which writes out every repetition when it reads one: that is what reading takes time for. */
 import { type Expression, type Grammar, rulesOf } from "./expression.ts";
-import { type GrammarLimits } from "./limits.ts";
+import type { GrammarLimits } from "./limits.ts";
 
 /** What is too large of a grammar, as a part of a sentence about it; null: nothing. @param gbnf the same grammar */
 export function excessOf(grammar: Grammar, gbnf: string, limits: GrammarLimits): string | null {

@@ -1,7 +1,7 @@
 /** From schemas to shapes: what a list of demands comes to, keyword by keyword. */
 import { below, type Meanings } from "./group.ts";
 import { groupsOf } from "./keywords.ts";
-import { type Languages } from "./language.ts";
+import type { Languages } from "./language.ts";
 import { SchemaError, type Work } from "./limits.ts";
 import { Meeting } from "./meet.ts";
 import { isObject, type JsonObject, type SchemaNode, type SchemaNodes } from "./schema-node.ts";

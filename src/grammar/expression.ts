@@ -2,7 +2,7 @@
  * Grammars as data. An expression says which texts are right; a grammar is the expression of a whole text. Expressions are shared and may
  * refer to each other in circles through rules, so they are composed without names: `gbnf.ts` gives names when a grammar is written.
  */
-import { type CharSet } from "./charset.ts";
+import type { CharSet } from "./charset.ts";
 
 export type Expression =
   | { readonly kind: "literal"; readonly text: string }

@@ -1,9 +1,9 @@
 /** What a keyword means, and how its values are read. */
-import { type Languages } from "./language.ts";
+import type { Languages } from "./language.ts";
 import { SchemaError } from "./limits.ts";
-import { type Meeting } from "./meet.ts";
+import type { Meeting } from "./meet.ts";
 import { escaped, isObject, type JsonObject, nameOf, type SchemaNode, type SchemaNodes } from "./schema-node.ts";
-import { type Demand, type Demands, type FreeShapes, type Union } from "./shape.ts";
+import type { Demand, Demands, FreeShapes, Union } from "./shape.ts";
 
 /** What keywords need to say what they mean. */
 export interface Meanings {

@@ -1,6 +1,6 @@
 /** Keywords about the items of arrays. */
 import { below, countOf, type Group, type Meanings, must, mustNot } from "./group.ts";
-import { type JsonObject, type SchemaNode } from "./schema-node.ts";
+import type { JsonObject, SchemaNode } from "./schema-node.ts";
 import { type ArrayShape, type Demands, FREE_ARRAY } from "./shape.ts";
 
 /** Where the schemas of the first items and of the others stand: `items` holds either, by draft. */

@@ -1,7 +1,7 @@
 /** Keywords that put schemas together: references, all of, any of, one of, not, if. */
 import { below, type Group, type Meanings, listOf, must, mustNot, wrong } from "./group.ts";
-import { type JsonObject, type SchemaNode } from "./schema-node.ts";
-import { type Demand, type Demands, type Union } from "./shape.ts";
+import type { JsonObject, SchemaNode } from "./schema-node.ts";
+import type { Demand, Demands, Union } from "./shape.ts";
 
 function partsOf(meanings: Meanings, node: SchemaNode, schema: JsonObject, keyword: string): SchemaNode[] {
   const list = listOf(node, schema, keyword);

@@ -1,7 +1,7 @@
 /** Keywords about the keys of objects. */
 import { ALL_CHARS } from "./charset.ts";
 import { below, countOf, EVERYWHERE, type Group, type Meanings, mapOf, must, mustNot, namesOf } from "./group.ts";
-import { type Language } from "./language.ts";
+import type { Language } from "./language.ts";
 import { languageOf } from "./keywords-scalar.ts";
 import { escaped, type JsonObject, type SchemaNode } from "./schema-node.ts";
 import {

@@ -2,7 +2,7 @@
 import { isMistyped } from "../common/mistyped.ts";
 import { formatPattern, formatRange, outerPattern } from "./formats.ts";
 import { countOf, type Group, type Meanings, listOf, must, mustNot, wrong } from "./group.ts";
-import { type Language } from "./language.ts";
+import type { Language } from "./language.ts";
 import { SchemaError } from "./limits.ts";
 import { besides, fractionLanguage, multipleLanguage, noMultipleLanguage } from "./numbers.ts";
 import { PatternError } from "./pattern.ts";

@@ -3,8 +3,8 @@ import { applicators } from "./keywords-logic.ts";
 import { arrays } from "./keywords-array.ts";
 import { objects } from "./keywords-object.ts";
 import { scalars } from "./keywords-scalar.ts";
-import { type Group } from "./group.ts";
-import { type JsonObject } from "./schema-node.ts";
+import type { Group } from "./group.ts";
+import type { JsonObject } from "./schema-node.ts";
 
 const GROUPS: ReadonlyMap<string, Group> = new Map(
   [...scalars, ...objects, ...arrays, ...applicators].flatMap((group) =>

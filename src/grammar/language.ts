@@ -7,7 +7,7 @@
  */
 import { ALL_CHARS, type CharSet, charsKey, charsOf, hasChar, LAST, unionOf } from "./charset.ts";
 import { classOf, type Division, dividedAt, divisionOf, Divisions, singled, UNDIVIDED } from "./division.ts";
-import { type Work } from "./limits.ts";
+import type { Work } from "./limits.ts";
 
 /** A machine of its own that reads a text character by character: what is easier to count than to describe. */
 export interface Machine {

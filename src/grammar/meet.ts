@@ -1,6 +1,6 @@
 /** What two shapes have in common. */
 import { type Language, type Languages, textsOf } from "./language.ts";
-import { type Work } from "./limits.ts";
+import type { Work } from "./limits.ts";
 import {
   type ArrayShape,
   type Demands,

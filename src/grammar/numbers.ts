@@ -1,7 +1,7 @@
 /** Numbers as texts: ranges and divisors are read digit by digit. */
 import { charSet } from "./charset.ts";
 import { DIGITS, FRACTION_DIGITS } from "./json.ts";
-import { type Language, type Languages, type Machine } from "./language.ts";
+import type { Language, Languages, Machine } from "./language.ts";
 
 const ZERO = 0x30;
 const POINT = 0x2e;

@@ -1,6 +1,6 @@
 /** The language of a pattern: the texts in which it is found somewhere, unless it is tied to an end. */
-import { type CharSet } from "./charset.ts";
-import { type Language, type Languages } from "./language.ts";
+import type { CharSet } from "./charset.ts";
+import type { Language, Languages } from "./language.ts";
 import { parsePattern, type Pattern, PatternError } from "./pattern.ts";
 
 /** Stand before and after a text, so that `^` and `$` are characters like others. */

@@ -2,8 +2,8 @@
  * What a schema comes to: values of one type each, with all that is asked of them in one place. A schema is a union of shapes. What is asked of
  * the values within a value stays a list of demands until it is needed, since schemas may go in circles.
  */
-import { type Language, type Languages } from "./language.ts";
-import { type SchemaNode } from "./schema-node.ts";
+import type { Language, Languages } from "./language.ts";
+import type { SchemaNode } from "./schema-node.ts";
 
 /** A value is to match a schema, or not to. */
 export interface Demand {

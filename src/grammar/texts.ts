@@ -14,8 +14,8 @@ import {
   sequence,
 } from "./expression.ts";
 import { CHARACTER, PLAIN_CHARS, stringOf } from "./json.ts";
-import { type Language, type Languages } from "./language.ts";
-import { type Work } from "./limits.ts";
+import type { Language, Languages } from "./language.ts";
+import type { Work } from "./limits.ts";
 
 /** States that a text may have; each becomes a rule. */
 const STATES = 4000;

@@ -1,7 +1,7 @@
 /** Arrays as expressions. */
 import { choice, EMPTY, type Expression, NOTHING, repeat, type Rule, rule, sequence } from "./expression.ts";
 import { arrayOf, SPACE } from "./json.ts";
-import { type Work } from "./limits.ts";
+import type { Work } from "./limits.ts";
 import { type ArrayShape, type Demands, isImpossible, joinDemands } from "./shape.ts";
 
 export interface ArrayWriting {

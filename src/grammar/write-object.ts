@@ -1,7 +1,7 @@
 /** Objects as expressions: named keys in their order, then the others. */
 import { choice, EMPTY, type Expression, literal, NOTHING, repeat, rule, sequence } from "./expression.ts";
 import { member, objectOf, SPACE, STRING } from "./json.ts";
-import { type Language, type Languages } from "./language.ts";
+import type { Language, Languages } from "./language.ts";
 import { SchemaError, type Work } from "./limits.ts";
 import { type Demands, isImpossible, joinDemands, type ObjectShape, type Others, type Property } from "./shape.ts";
 import { subsetsOf } from "./write-array.ts";

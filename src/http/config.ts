@@ -1,6 +1,6 @@
 /** `GET /config`, `PATCH /config`, and the original system's two forms of a change. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type Static } from "typebox";
+import { type Static } from "../common/type.ts";
 import { configView } from "../config/config.ts";
 import { administration } from "./access.ts";
 import { ConfigAnswerRef, ConfigPatch, SlotsRequest, StrategyRequest } from "./schemas/config.ts";

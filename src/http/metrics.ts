@@ -1,6 +1,6 @@
 /** `/metrics`: for Prometheus. */
 import { type FastifyInstance, type FastifyReply } from "fastify";
-import { Type } from "typebox";
+import { Type } from "../common/type.ts";
 import { AltLasError } from "../errors.ts";
 import { observation } from "./access.ts";
 import { type ServerParts } from "./server-parts.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createSecureContext, Server as TlsServer } from "node:tls";
-import { type FastifyInstance } from "fastify";
-import { type Config } from "../config/config.ts";
+import type { FastifyInstance } from "fastify";
+import type { Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 
 export interface Tls {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ValidateFunction } from "ajv";
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { makeAjv } from "../common/validation.ts";
 import { AltLasError } from "../errors.ts";

@@ -1,7 +1,7 @@
 /** The first start of a new version on data of an earlier one: what has changed for its configuration is told once. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../common/type.ts";
 import { INSTALLATION } from "../common/installation.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { makeAjv } from "../common/validation.ts";

@@ -1,7 +1,7 @@
 /** Commands ask a running server over HTTP, as any other client does. Each failure is one sentence. */
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
-import { type Config } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { AltLasError, type ErrorCode, ERRORS, messageOf } from "../../errors.ts";
 import { isObject } from "../../common/json-values.ts";
 import { shown } from "../../common/validation.ts";

@@ -1,10 +1,10 @@
 /** The commands that ask a running server, with their options. What they do is loaded when one of them is called. */
 import { text as textOf } from "node:stream/consumers";
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CONFIG_WORDS, loadConfig } from "../../config/config.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
-import { type FormFlags } from "./answer-form.ts";
+import type { FormFlags } from "./answer-form.ts";
 import { readKey, type Remote, serverUrl } from "./client.ts";
 import { type MaybeTerminal, type Terminal, terminalOf } from "./terminal.ts";
 

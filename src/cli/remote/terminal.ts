@@ -1,8 +1,8 @@
 /** Where a command writes. */
-import { type Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { styleText } from "node:util";
-import { type TaskStatus } from "../../task.ts";
-import { type Columns } from "../table.ts";
+import type { TaskStatus } from "../../task.ts";
+import type { Columns } from "../table.ts";
 
 export interface Terminal {
   write(text: string): void;

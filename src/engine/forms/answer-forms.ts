@@ -5,9 +5,9 @@
 import { Kept } from "../../common/kept.ts";
 import { startedModule } from "../../common/started-module.ts";
 import { SchemaThread, TooMuch } from "../../forms/schema-thread.ts";
-import { type AnswerFormat } from "../../request.ts";
+import type { AnswerFormat } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
-import { type Form, type FormQuestion, type FormReply, type Said, type SayQuestion } from "./questions.ts";
+import type { Form, FormQuestion, FormReply, Said, SayQuestion } from "./questions.ts";
 
 /** Milliseconds for one: many tools have many schemas. */
 const LONGEST = 10_000;

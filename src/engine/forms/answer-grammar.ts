@@ -1,14 +1,14 @@
 /** What an answer has to be, in the grammar of llama.cpp: of its form, and of the tools that the model has to call or may. */
 import { excessOf } from "../../grammar/elements.ts";
-import { type Grammar } from "../../grammar/expression.ts";
+import type { Grammar } from "../../grammar/expression.ts";
 import { gbnfOf } from "../../grammar/gbnf.ts";
 import { GRAMMAR_LIMITS } from "../../grammar/limits.ts";
-import { type Tools } from "../../request.ts";
+import type { Tools } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { FAMILIES } from "../tools/families.ts";
 import { toolGrammar } from "../tools/tool-grammar.ts";
 import { formGrammar } from "./form-grammar.ts";
-import { type Form } from "./questions.ts";
+import type { Form } from "./questions.ts";
 import { withReasoning } from "./with-reasoning.ts";
 
 /**

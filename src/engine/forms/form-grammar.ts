@@ -5,7 +5,7 @@
  */
 import { Kept } from "../../common/kept.ts";
 import { compileSchema } from "../../grammar/compile.ts";
-import { type Grammar } from "../../grammar/expression.ts";
+import type { Grammar } from "../../grammar/expression.ts";
 import { ANY_OBJECT } from "../../grammar/json.ts";
 import { GRAMMAR_LIMITS, SchemaError } from "../../grammar/limits.ts";
 import { type AnswerFormat, argumentsSchema, type JsonSchema } from "../../request.ts";

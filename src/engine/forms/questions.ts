@@ -1,7 +1,7 @@
 /** What the thread that makes an engine's grammars is asked, and its answers; see answer-forms.ts. */
-import { type AnswerFormat, type TextRequest, type Tool, type ToolCall, type Tools } from "../../request.ts";
-import { type AnswerShape } from "../answer-text.ts";
-import { type ToolSyntax } from "../tools/find-syntax.ts";
+import type { AnswerFormat, TextRequest, Tool, ToolCall, Tools } from "../../request.ts";
+import type { AnswerShape } from "../answer-text.ts";
+import type { ToolSyntax } from "../tools/find-syntax.ts";
 import { mustCall } from "../tools/tool-choice.ts";
 
 /** What an answer has to be. Not both of its parts are null. */

@@ -1,11 +1,11 @@
 /* A thread that makes the grammars of an engine's answers; see answer-forms.ts. */
 import { parentPort } from "node:worker_threads";
-import { type AnswerFormat } from "../../request.ts";
+import type { AnswerFormat } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { saidOf } from "../simulated/said.ts";
 import { answerGbnf } from "./answer-grammar.ts";
 import { isExact } from "./form-grammar.ts";
-import { type FormQuestion, type FormReply } from "./questions.ts";
+import type { FormQuestion, FormReply } from "./questions.ts";
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by answer-forms.ts");

@@ -4,7 +4,7 @@
  */
 import { EMPTY, type Expression, type Grammar, literal, optional, repeat, sequence } from "../../grammar/expression.ts";
 import { textWithout } from "../../grammar/free-text.ts";
-import { type AnswerShape } from "../answer-text.ts";
+import type { AnswerShape } from "../answer-text.ts";
 
 /** Blank lines that models put behind their reasoning. */
 const BLANK_LINES = 2;

@@ -1,7 +1,7 @@
 /** The answer to one attempt of a task on another ALT_LAS, as its events tell it: pieces, and an end that has all of it. */
 import { isObject, textIn } from "../../common/json-values.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
-import { type Answer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -9,7 +9,7 @@ import { contextIn, slotsIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { objectIn } from "../upstream/json-fields.ts";
 import { AltLasAnswer } from "./alt-las-answer.ts";
-import { type Answer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import {
   type About,
   ask,

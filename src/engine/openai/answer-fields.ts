@@ -2,15 +2,15 @@
  * What an answer has to be beside how it is drawn, in OpenAI's fields: its form, the tools that it may call, and whether its tokens are told
  * with their probabilities (https://platform.openai.com/docs/api-reference/chat/create).
  */
-import {
-  type AnswerFormat,
-  type Capability,
-  type JsonSchema,
-  type Message,
-  type TextRequest,
-  type Tool,
-  type ToolChoice,
-  type Tools,
+import type {
+  AnswerFormat,
+  Capability,
+  JsonSchema,
+  Message,
+  TextRequest,
+  Tool,
+  ToolChoice,
+  Tools,
 } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 

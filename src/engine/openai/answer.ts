@@ -1,15 +1,15 @@
 /** The answer of a server to one task so far. */
-import { type FinishReason } from "../../task.ts";
+import type { FinishReason } from "../../task.ts";
 import { type AnswerShape, AnswerText, isShaped } from "../answer-text.ts";
-import { type GenerateOutcome, type Generation } from "../engine.ts";
+import type { GenerateOutcome, Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { ToldTokens } from "../told-tokens.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
 import { tokensIn } from "../upstream/logprobs.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
-import { type Delta, type ToolCallDelta } from "../../output.ts";
-import { type Tools } from "../../request.ts";
+import type { Delta, ToolCallDelta } from "../../output.ts";
+import type { Tools } from "../../request.ts";
 import { Calls } from "./calls.ts";
 
 /** The most characters taken for one token. The longest that vocabularies have are a few hundred spaces. */

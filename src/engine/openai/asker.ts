@@ -8,11 +8,11 @@ import { answerForms } from "../forms/answer-forms.ts";
 import { formOf } from "../forms/questions.ts";
 import { sentenceOf, type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import { Answer, type AnswerOptions } from "./answer.ts";
-import { type About, type Dialect, type Order } from "./dialect.ts";
+import type { About, Dialect, Order } from "./dialect.ts";
 import { EmbeddingsRoute } from "./embeddings.ts";
 import { questionFor } from "./questions.ts";
 import { blameFor, isAboutLength } from "./refusals.ts";
-import { type Route } from "./routes.ts";
+import type { Route } from "./routes.ts";
 
 /** The status with which a server says that it has no room now. */
 const NO_ROOM = 503;

@@ -4,7 +4,7 @@
  * without an index or with 0 for each, with an id in each piece or in none, with arguments as an object.
  */
 import { isObject, textIn, valueIn } from "../../common/json-values.ts";
-import { type ToolCallDelta } from "../../output.ts";
+import type { ToolCallDelta } from "../../output.ts";
 import { newToolCallId } from "../tool-call-id.ts";
 import { UpstreamError } from "../upstream/upstream-error.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";

@@ -5,7 +5,7 @@
  * tools are read in calls.ts.
  */
 import { isObject } from "../../common/json-values.ts";
-import { type Answer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import { hasAny, readEvent } from "./events.ts";
 
 /** Takes in one event: see `readEvent`. */

@@ -2,7 +2,7 @@
  * The answer of `POST /v1/completions`, as far as all servers have it: each choice has a `text`
  * (https://platform.openai.com/docs/api-reference/completions).
  */
-import { type Answer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 import { hasAny, readEvent } from "./events.ts";
 
 /** Takes in one event: see `readEvent`. */

@@ -1,10 +1,10 @@
 /** The differences between the servers that an `openai` engine can ask. */
-import { type Capability, type Request, type SamplingName, type TextRequest } from "../../request.ts";
-import { type UpstreamFigures } from "../engine.ts";
-import { type Upstream, type UpstreamAnswer } from "../upstream/upstream.ts";
+import type { Capability, Request, SamplingName, TextRequest } from "../../request.ts";
+import type { UpstreamFigures } from "../engine.ts";
+import type { Upstream, UpstreamAnswer } from "../upstream/upstream.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
-import { type Answer } from "./answer.ts";
-import { type Abilities } from "./answer-fields.ts";
+import type { Answer } from "./answer.ts";
+import type { Abilities } from "./answer-fields.ts";
 
 /** A model as a server lists it: whatever it says of it. */
 export type ModelCard = Readonly<Record<string, unknown>> & { readonly id: string };

@@ -3,12 +3,12 @@
  * are asked for in base64, which is a third as long as their digits, unless the server refuses that.
  */
 import { numbersOf, unitVector } from "../../common/vectors.ts";
-import { type EmbeddingRequest } from "../../request.ts";
-import { type GenerateOutcome, type Generation } from "../engine.ts";
+import type { EmbeddingRequest } from "../../request.ts";
+import type { GenerateOutcome, Generation } from "../engine.ts";
 import { type Counted, plausibleTokens } from "../upstream/figures.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
-import { type AnswerOptions } from "./answer.ts";
+import type { AnswerOptions } from "./answer.ts";
 
 /** Inputs of one question. Text Embeddings Inference takes no more, and the answer is read as a whole. */
 const AT_ONCE = 32;

@@ -7,7 +7,7 @@ import { failureStatusIn } from "../upstream/figures.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
 import { objectIn } from "../upstream/json-fields.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
-import { type Answer } from "./answer.ts";
+import type { Answer } from "./answer.ts";
 
 type Choice = Readonly<Record<string, unknown>>;
 

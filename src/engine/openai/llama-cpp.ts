@@ -2,8 +2,8 @@
  * llama.cpp's server, run by somebody else. Its routes: tools/server/README.md there; `/slots` may be switched off, and `/metrics` is
  * there with `--metrics` only. It does not tell how full its KV cache is. A request that is closed is aborted after its present step.
  */
-import { type TextRequest } from "../../request.ts";
-import { type Upstream } from "../upstream/upstream.ts";
+import type { TextRequest } from "../../request.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, slotsIn } from "../upstream/figures.ts";
 import { isObject, textIn } from "../../common/json-values.ts";
 import { ask, askFor, askForText, type Dialect } from "./dialect.ts";

@@ -1,6 +1,6 @@
 /** Keeps asking a server for the figures of its load; whatever goes wrong with that costs the figures, and nothing else. */
-import { type UpstreamFigures } from "../engine.ts";
-import { type Figures } from "./dialect.ts";
+import type { UpstreamFigures } from "../engine.ts";
+import type { Figures } from "./dialect.ts";
 
 /** Milliseconds between two questions; after one that was not answered, a server that has no figures is not asked all the time. */
 const INTERVAL = 1000;

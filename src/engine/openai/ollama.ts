@@ -2,7 +2,7 @@
  * Ollama: openai/openai.go and middleware/openai.go of ollama/ollama. It publishes neither its load nor a model's context, loads a model
  * with the first task that names it, and cuts prompts that are too long.
  */
-import { type Capability } from "../../request.ts";
+import type { Capability } from "../../request.ts";
 import { nameIn } from "../upstream/figures.ts";
 import { type About, ask, type Dialect } from "./dialect.ts";
 

@@ -13,21 +13,21 @@
  *     half-open probe.
  */
 import { EngineFailure } from "../failures.ts";
-import { type Capability, type CompletionRequest, type Request } from "../../request.ts";
+import type { Capability, CompletionRequest, Request } from "../../request.ts";
 import { Breaker } from "../upstream/breaker.ts";
-import {
-  type DeviceMemory,
-  type Engine,
-  type EngineEnd,
-  type EngineInfo,
-  type EngineOptions,
-  type GenerateOutcome,
-  type Generation,
-  type UpstreamFigures,
+import type {
+  DeviceMemory,
+  Engine,
+  EngineEnd,
+  EngineInfo,
+  EngineOptions,
+  GenerateOutcome,
+  Generation,
+  UpstreamFigures,
 } from "../engine.ts";
 import { plausibleLoad } from "../upstream/figures.ts";
 import { plainUrl } from "./address.ts";
-import { type AnswerOptions } from "./answer.ts";
+import type { AnswerOptions } from "./answer.ts";
 import { abilitiesBy } from "./answer-fields.ts";
 import { Asker, CANCELED } from "./asker.ts";
 import { type About, type Dialect, type Figures, SAYS_NOTHING } from "./dialect.ts";

@@ -1,9 +1,9 @@
 /** How OpenAI's protocol asks for a text, as far as all servers have it: by a stream of events. */
-import { type TextRequest } from "../../request.ts";
+import type { TextRequest } from "../../request.ts";
 import { answerFields, messageOf } from "./answer-fields.ts";
 import { readChat } from "./chats.ts";
 import { readCompletion } from "./completions.ts";
-import { type Extras, type Order, type Question } from "./dialect.ts";
+import type { Extras, Order, Question } from "./dialect.ts";
 import { samplingFields } from "./sampling-fields.ts";
 
 const ROUTES = {

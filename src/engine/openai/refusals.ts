@@ -1,8 +1,8 @@
 /** Decides who is to blame when a server does not do its work. */
-import { type Request } from "../../request.ts";
-import { type UpstreamError } from "../upstream/upstream.ts";
+import type { Request } from "../../request.ts";
+import type { UpstreamError } from "../upstream/upstream.ts";
 import { FIELD_OF } from "./answer-fields.ts";
-import { type Dialect } from "./dialect.ts";
+import type { Dialect } from "./dialect.ts";
 
 /**
  * `full`: nobody, it has no room now; `task`: the task itself, it would be refused again; `unsupported`: nobody, it cannot do that;

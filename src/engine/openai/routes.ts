@@ -1,5 +1,5 @@
 /** The routes of a server that its model can be used by. */
-import { type Capability, type Request } from "../../request.ts";
+import type { Capability, Request } from "../../request.ts";
 
 export type Route = Request["kind"];
 

@@ -1,6 +1,6 @@
 /** How an answer is to be drawn, in OpenAI's fields and those that other servers have added. */
 import { type SamplingName, type TextRequest, TO_THE_END, type WholeSampling, wholeSampling } from "../../request.ts";
-import { type Extras, type Order } from "./dialect.ts";
+import type { Extras, Order } from "./dialect.ts";
 
 /** All fields that a server may know. */
 export const ALL_FIELDS: readonly SamplingName[] = [

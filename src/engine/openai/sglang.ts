@@ -3,7 +3,7 @@
  * `POST /abort_request`. Its load: `GET /v1/loads` (v1_loads.py there, and `GetLoadsReqOutput` in srt/managers/io_struct.py); before that
  * came, only the metrics of `--enable-metrics` (https://docs.sglang.io/references/production_metrics.html).
  */
-import { type Upstream } from "../upstream/upstream.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 import { contextIn, nameIn, wholeIn } from "../upstream/figures.ts";
 import { isObject, numberIn } from "../../common/json-values.ts";
 import { ask, askForText, type Dialect, type Figures } from "./dialect.ts";

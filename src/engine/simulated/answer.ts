@@ -1,9 +1,9 @@
 /** Tells the tokens of one answer: as they are, or up to a stop sequence, with their probabilities where they are asked for. */
 import { AnswerLogprobs } from "../answer-logprobs.ts";
 import { AnswerText } from "../answer-text.ts";
-import { type Generation } from "../engine.ts";
+import type { Generation } from "../engine.ts";
 import { oddsOf } from "./odds.ts";
-import { type Source } from "./source.ts";
+import type { Source } from "./source.ts";
 
 export class Answer {
   readonly #source: Source;

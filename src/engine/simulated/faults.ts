@@ -1,5 +1,5 @@
 /** What the failure script of a simulated engine does to a task, and to the worker. */
-import { type SimulatedFailure, type SimulatedFaults } from "../engine.ts";
+import type { SimulatedFailure, SimulatedFaults } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 
 /** Seconds after which a simulated GPU that was full may have room. */

@@ -1,5 +1,5 @@
 /** The probabilities of a simulated model: functions of a token and its place, like those of a model that is fairly sure of what it says. */
-import { type LikelyToken, type TokenLogprob } from "../../output.ts";
+import type { LikelyToken, TokenLogprob } from "../../output.ts";
 import { WORDS } from "./words.ts";
 
 /** A token that is said has at least this probability, so that it is the likeliest, as at temperature 0. */

@@ -2,8 +2,8 @@
 import { type EmbeddingRequest, type Request, type TextRequest, textsOf } from "../../request.ts";
 import { roomBehind } from "../answer-length.ts";
 import { checkRoom } from "../embedding-inputs.ts";
-import { type GenerateOutcome, type SimulatedFailure } from "../engine.ts";
-import { type Said } from "../forms/questions.ts";
+import type { GenerateOutcome, SimulatedFailure } from "../engine.ts";
+import type { Said } from "../forms/questions.ts";
 import { afterOf } from "./faults.ts";
 import { BYTES_PER_TOKEN, type Source } from "./source.ts";
 import { sourceOf } from "./speech.ts";

@@ -1,8 +1,8 @@
 /** What a simulated model says where it has to keep to a form: in the thread that makes grammars. */
 import { randomText, seededRandom } from "../../grammar/random-text.ts";
-import { type Tool, type ToolCall } from "../../request.ts";
+import type { Tool, ToolCall } from "../../request.ts";
 import { argumentsGrammar, formGrammar } from "../forms/form-grammar.ts";
-import { type Said, type Sayable } from "../forms/questions.ts";
+import type { Said, Sayable } from "../forms/questions.ts";
 
 /** Characters of an id of a call, behind `call_`. */
 const ID_LENGTH = 24;

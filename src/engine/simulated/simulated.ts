@@ -15,7 +15,7 @@ import { unitVector } from "../../common/vectors.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineFailure } from "../failures.ts";
 import { answerForms } from "../forms/answer-forms.ts";
-import { type Said, type Sayable } from "../forms/questions.ts";
+import type { Said, Sayable } from "../forms/questions.ts";
 import { type EmbeddingRequest, SAMPLING_NAMES, type TextRequest } from "../../request.ts";
 import {
   type DeviceMemory,

@@ -1,6 +1,6 @@
 /** What a simulated model says, as tokens. */
-import { type Delta, type ToolCallDelta } from "../../output.ts";
-import { type ToolCall } from "../../request.ts";
+import type { Delta, ToolCallDelta } from "../../output.ts";
+import type { ToolCall } from "../../request.ts";
 import { words } from "./words.ts";
 
 /** Bytes of a token of what is no word; a token is one character at least. */

@@ -1,6 +1,6 @@
 /** What a simulated model has to say to a request: calls of tools, a text of the form that is asked for, or words without an end. */
 import { type ChatRequest, type Request, textsOf, type Tool } from "../../request.ts";
-import { type Said, type Sayable } from "../forms/questions.ts";
+import type { Said, Sayable } from "../forms/questions.ts";
 import { callsSource, type Source, textSource, wordsFrom } from "./source.ts";
 import { WORDS } from "./words.ts";
 

@@ -13,7 +13,7 @@ import { charsOf, TEXT_CHARS, without } from "../../grammar/charset.ts";
 import { textWithout } from "../../grammar/free-text.ts";
 import { ANY_OBJECT, ANY_VALUE } from "../../grammar/json.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
-import { type JsonSchema, type Tool } from "../../request.ts";
+import type { JsonSchema, Tool } from "../../request.ts";
 import { EngineFailure } from "../failures.ts";
 import { argumentsGrammar, formGrammar } from "../forms/form-grammar.ts";
 import { ParameterTypes } from "./parameter-types.ts";

@@ -1,7 +1,7 @@
 /** The calls of one answer, from the readers of a syntax to deltas. */
 import { isObject, valueIn } from "../../common/json-values.ts";
-import { type ToolCallDelta } from "../../output.ts";
-import { type Tool } from "../../request.ts";
+import type { ToolCallDelta } from "../../output.ts";
+import type { Tool } from "../../request.ts";
 import { newToolCallId } from "../tool-call-id.ts";
 
 export interface CallsOptions {

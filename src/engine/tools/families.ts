@@ -1,10 +1,10 @@
 /** The families of syntax in which models write calls of tools. Which one a model knows, its chat template shows: see find-syntax.ts. */
 import { type Expression, literal, optional, sequence } from "../../grammar/expression.ts";
-import { type Tool } from "../../request.ts";
+import type { Tool } from "../../request.ts";
 import { CallArguments } from "./call-arguments.ts";
-import { type Calls } from "./calls.ts";
+import type { Calls } from "./calls.ts";
 import { bracketedCalls, callBehindMark, callObject } from "./json-calls.ts";
-import { type Reading, type Source } from "./source.ts";
+import type { Reading, Source } from "./source.ts";
 import { keyAndValueTags, parameterTags } from "./tag-calls.ts";
 
 export interface Family {

@@ -1,8 +1,8 @@
 /** Readers of calls that are objects in JSON, or names with such an object. */
 import { textIn, valueIn } from "../../common/json-values.ts";
-import { type Calls } from "./calls.ts";
+import type { Calls } from "./calls.ts";
 import { jsonString, jsonValue } from "./json-text.ts";
-import { type Reading, type Source } from "./source.ts";
+import type { Reading, Source } from "./source.ts";
 
 /** Models of one family write both, whatever their template says. */
 const ARGUMENTS = new Set(["arguments", "parameters"]);

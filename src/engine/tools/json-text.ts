@@ -1,5 +1,5 @@
 /** Reads values of JSON without understanding them: where one ends is all that counts, until it is whole. */
-import { type Reading, type Source } from "./source.ts";
+import type { Reading, Source } from "./source.ts";
 
 const [QUOTE, BACKSLASH] = ['"'.charCodeAt(0), "\\".charCodeAt(0)];
 const OPENING = new Set([..."{["].map((char) => char.charCodeAt(0)));

@@ -1,6 +1,6 @@
 /** What a tool's schema says of the kinds of its arguments, to make JSON of values that a model has written as plain text. */
 import { isObject, valueIn } from "../../common/json-values.ts";
-import { type JsonSchema } from "../../request.ts";
+import type { JsonSchema } from "../../request.ts";
 
 /** How the languages of templates write them. */
 const PYTHON: Readonly<Record<string, string>> = { True: "true", False: "false", None: "null" };

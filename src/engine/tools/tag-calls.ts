@@ -1,8 +1,8 @@
 /** Readers of calls whose arguments stand between tags, as plain text: what they are as JSON, the tool's schema says. */
-import { type Tool } from "../../request.ts";
-import { type Calls } from "./calls.ts";
+import type { Tool } from "../../request.ts";
+import type { Calls } from "./calls.ts";
 import { ParameterTypes } from "./parameter-types.ts";
-import { type Reading, type Source } from "./source.ts";
+import type { Reading, Source } from "./source.ts";
 
 const NAME = /[^<>\s]/;
 /** Of a parameter's name, which may have spaces. */

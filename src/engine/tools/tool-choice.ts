@@ -1,6 +1,6 @@
 /** What a request's choice of tools allows. */
-import { type Tools } from "../../request.ts";
-import { type ToolSyntax } from "./find-syntax.ts";
+import type { Tools } from "../../request.ts";
+import type { ToolSyntax } from "./find-syntax.ts";
 
 /** Whether an answer has to be calls alone. */
 export function mustCall({ choice: chosen }: Tools): boolean {

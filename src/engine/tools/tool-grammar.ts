@@ -1,8 +1,8 @@
 /** What an answer has to be where it has to call tools, or may. */
 import { choice, type Expression, type Grammar, literal, repeat, rule, sequence } from "../../grammar/expression.ts";
-import { type Tools } from "../../request.ts";
-import { type Family } from "./families.ts";
-import { type ToolSyntax } from "./find-syntax.ts";
+import type { Tools } from "../../request.ts";
+import type { Family } from "./families.ts";
+import type { ToolSyntax } from "./find-syntax.ts";
 import { maySeveral, mustCall } from "./tool-choice.ts";
 
 /** Calls in one answer: a small model would go on for ever. */

@@ -1,9 +1,9 @@
 /** Parts the text of an answer into what is for people and the calls of tools in it. Wherever the text is cut, what is told adds up to the same. */
-import { type ToolCallDelta } from "../../output.ts";
-import { type Tool } from "../../request.ts";
+import type { ToolCallDelta } from "../../output.ts";
+import type { Tool } from "../../request.ts";
 import { Search } from "../search.ts";
 import { Calls } from "./calls.ts";
-import { type Family } from "./families.ts";
+import type { Family } from "./families.ts";
 import { type Reading, Source } from "./source.ts";
 
 /** The tools of one request, in the syntax of its model. */

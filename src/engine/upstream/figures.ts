@@ -3,7 +3,7 @@
  * they are shown or counted.
  */
 import { factsOf, type Request } from "../../request.ts";
-import { type UpstreamFigures } from "../engine.ts";
+import type { UpstreamFigures } from "../engine.ts";
 
 /** More than any server has: requests at once, and tokens of context. */
 const MOST_REQUESTS = 1_000_000;

@@ -4,7 +4,7 @@
  * has it in its own protocol, too.
  */
 import { isObject } from "../../common/json-values.ts";
-import { type LikelyToken } from "../../output.ts";
+import type { LikelyToken } from "../../output.ts";
 import { likelyToken, type ToldToken } from "../told-tokens.ts";
 
 /**

@@ -2,8 +2,8 @@
  * A connection that is opened before it is needed, so that the next request does not wait for one. For servers that keep a thread at
  * each connection, to which opening one costs more than answering on it.
  */
-import { type Socket } from "node:net";
-import { type buildConnector } from "undici";
+import type { Socket } from "node:net";
+import type { buildConnector } from "undici";
 
 /** Milliseconds after which another one takes its place: llama.cpp's server closes what has been silent for 5 s. */
 const LONGEST_IDLE = 2000;

@@ -9,7 +9,7 @@ import { buildConnector, Client, type Dispatcher, Pool } from "undici";
 import { codeOf, retryAfterIn, SAID_OF, UNREACHED } from "../../common/network-words.ts";
 import { messageOf } from "../../errors.ts";
 import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL } from "./answer-reader.ts";
-import { type Patience } from "../engine.ts";
+import type { Patience } from "../engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
 import { taskHeaders } from "./task-headers.ts";
 import { UpstreamError } from "./upstream-error.ts";

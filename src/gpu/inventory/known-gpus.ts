@@ -1,7 +1,7 @@
 /** `gpus.json` in the data directory: the number of every GPU that was ever seen here, and which devices an operator drained. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Static, Type } from "typebox";
+import { type Static, Type } from "../../common/type.ts";
 import { AltLasError } from "../../errors.ts";
 import { ABSENT, FileWatch } from "../../common/file-watch.ts";
 import { readJsonFile, writeJsonFile } from "../../common/json-file.ts";

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 
 /** Milliseconds between its end and its next start, so that one that cannot run does not keep a core busy. */
 const PAUSE = 1000;

@@ -3,7 +3,7 @@
  * manual, https://docs.nvidia.com/deploy/nvidia-smi/, says that no output stays the same from version to version.
  */
 import { clockReasons } from "./clock-reasons.ts";
-import { type GpuIdentity, type GpuProcess, type GpuSample } from "./telemetry.ts";
+import type { GpuIdentity, GpuProcess, GpuSample } from "./telemetry.ts";
 
 const MIB = 1024 * 1024;
 

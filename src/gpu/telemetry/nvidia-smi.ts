@@ -28,7 +28,7 @@ import {
   sampleOf,
 } from "./nvidia-smi-output.ts";
 import { findGpus, queryKnownFields, TIMEOUT } from "./nvidia-smi-queries.ts";
-import { type Driver, type GpuIdentity, type GpuProcess, type GpuSample, type Snapshot } from "./telemetry.ts";
+import type { Driver, GpuIdentity, GpuProcess, GpuSample, Snapshot } from "./telemetry.ts";
 
 /** Milliseconds beyond two turns after which what nvidia-smi wrote says nothing of now: it hangs. */
 const STALE = 3000;

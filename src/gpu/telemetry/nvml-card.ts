@@ -1,7 +1,7 @@
 /** One NVIDIA card, whole or divided by MIG, with the events that NVML reports of it. */
 import { NvmlDevice } from "./nvml-device.ts";
 import { type Handle, NVML, type NvmlLibrary } from "./nvml-library.ts";
-import { type GpuEvent, type GpuIdentity, type GpuSample } from "./telemetry.ts";
+import type { GpuEvent, GpuIdentity, GpuSample } from "./telemetry.ts";
 
 /** nvmlEventType…, of which a driver may support some. */
 const DOUBLE_BIT_ECC_ERROR = 0x2n;

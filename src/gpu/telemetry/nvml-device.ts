@@ -5,7 +5,7 @@
 import { clockReasons } from "./clock-reasons.ts";
 import { normalizedBusId } from "./nvidia-smi-output.ts";
 import { type Handle, NVML, type NvmlLibrary } from "./nvml-library.ts";
-import { type GpuProcess, type GpuSample } from "./telemetry.ts";
+import type { GpuProcess, GpuSample } from "./telemetry.ts";
 
 /** nvmlTemperatureSensors_t, nvmlTemperatureThresholds_t, nvmlEccCounterType_t and nvmlMemoryErrorType_t. */
 const TEMPERATURE_GPU = 0;

@@ -7,7 +7,7 @@
  */
 import { NvmlCard } from "./nvml-card.ts";
 import { loadNvml, NVML, type NvmlLibrary } from "./nvml-library.ts";
-import { type Driver, type GpuEvent, type GpuIdentity, type GpuSample, type Snapshot } from "./telemetry.ts";
+import type { Driver, GpuEvent, GpuIdentity, GpuSample, Snapshot } from "./telemetry.ts";
 
 /** While a GPU is missing, NVML is initialized anew with every so many samples. */
 export const SAMPLES_BETWEEN_RETRIES = 10;

@@ -11,8 +11,8 @@ import { Worker } from "node:worker_threads";
 import { startedModule } from "../../common/started-module.ts";
 import { ignoreSignals } from "../worker/child-environment.ts";
 import { openDrivers, sentenceOf } from "./drivers.ts";
-import { type FromTelemetry, type ToTelemetry } from "./messages.ts";
-import { type Driver, type Snapshot } from "./telemetry.ts";
+import type { FromTelemetry, ToTelemetry } from "./messages.ts";
+import type { Driver, Snapshot } from "./telemetry.ts";
 
 let drivers: readonly Driver[] = [];
 /** Why a driver fails at present. */

@@ -2,8 +2,8 @@
 import { EngineFailure } from "../../engine/failures.ts";
 import { answerForms } from "../../engine/forms/answer-forms.ts";
 import { SchemaThread, TooMuch } from "../../forms/schema-thread.ts";
-import { type Delta } from "../../output.ts";
-import { type AnswerFormat, type JsonSchema, type Request } from "../../request.ts";
+import type { Delta } from "../../output.ts";
+import type { AnswerFormat, JsonSchema, Request } from "../../request.ts";
 
 /** Milliseconds that a check may take: a pattern of a schema may go through a text for ever. The run's slot waits for it. */
 const LONGEST_CHECK = 2000;

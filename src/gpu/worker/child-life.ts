@@ -3,7 +3,7 @@
  * a service manager sends to the whole group are ignored here; and when the channel closes, for whatever reason, the process ends at once.
  */
 import { ignoreSignals } from "./child-environment.ts";
-import { type ProcessUse } from "./process-use.ts";
+import type { ProcessUse } from "./process-use.ts";
 
 let leaving = false;
 

@@ -1,9 +1,9 @@
 /** The messages between the server and a worker process. The channel keeps the order. */
-import { type DeviceMemory, type EngineInfo, type EngineOptions, type UpstreamFigures } from "../../engine/engine.ts";
-import { type FailureCode, type ReportedFailure } from "../../engine/failures.ts";
-import { type Delta } from "../../output.ts";
-import { type Request, type TextRequest } from "../../request.ts";
-import { type FinishReason } from "../../task.ts";
+import type { DeviceMemory, EngineInfo, EngineOptions, UpstreamFigures } from "../../engine/engine.ts";
+import type { FailureCode, ReportedFailure } from "../../engine/failures.ts";
+import type { Delta } from "../../output.ts";
+import type { Request, TextRequest } from "../../request.ts";
+import type { FinishReason } from "../../task.ts";
 
 /** One task for a worker. `run` names this attempt among all of this process. */
 export interface RunRequest {

@@ -2,7 +2,7 @@
 import { belongToParent, usedHere } from "./child-life.ts";
 import { HEARTBEAT_MS } from "./messages.ts";
 import { SharedHosts } from "./shared-hosts.ts";
-import { type ToShared } from "./shared-messages.ts";
+import type { ToShared } from "./shared-messages.ts";
 
 process.title = "alt-las worker upstreams";
 

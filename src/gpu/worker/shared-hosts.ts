@@ -2,9 +2,9 @@
  * The workers of one process that several share. Each has its own engine; what one is told, holds and says is nobody else's. A worker that
  * has ended is forgotten with the key of its server.
  */
-import { type SimulatedFaults } from "../../engine/engine.ts";
-import { type ProcessUse } from "./process-use.ts";
-import { type FromShared, type ToShared } from "./shared-messages.ts";
+import type { SimulatedFaults } from "../../engine/engine.ts";
+import type { ProcessUse } from "./process-use.ts";
+import type { FromShared, ToShared } from "./shared-messages.ts";
 import { WorkerHost } from "./worker-host.ts";
 
 export interface SharedPort {

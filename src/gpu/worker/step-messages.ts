@@ -3,7 +3,7 @@
  * come of it before the event loop turns.
  */
 import { append, type Delta, growing, type GrowingDelta } from "../../output.ts";
-import { type FromWorker, type StepEnd, type StepPiece, type StepStart } from "./messages.ts";
+import type { FromWorker, StepEnd, StepPiece, StepStart } from "./messages.ts";
 
 type GrowingPiece = GrowingDelta & Pick<StepPiece, "run"> & { tokens: number };
 type StepMessage = Extract<FromWorker, { type: "step" }>;

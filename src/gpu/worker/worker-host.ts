@@ -2,20 +2,14 @@
  * The work of a worker, wherever it runs: it obeys the server's messages with one engine, and tells the results. Its surroundings, a
  * process or a stand-in for one, is its `HostPort`.
  */
-import {
-  type DeviceMemory,
-  type Engine,
-  type EngineEnd,
-  type Generation,
-  type SimulatedFaults,
-} from "../../engine/engine.ts";
+import type { DeviceMemory, Engine, EngineEnd, Generation, SimulatedFaults } from "../../engine/engine.ts";
 import { InFlight } from "../../common/in-flight.ts";
 import { createEngine } from "../../engine/open.ts";
 import { EngineFailure, reportOf } from "../../engine/failures.ts";
 import { withHeaders } from "../../engine/upstream/task-headers.ts";
 import { Answer } from "./answer.ts";
 import { visibleCudaGpus } from "./cuda.ts";
-import { type FromWorker, type RunRequest, type StepEnd, type ToWorker } from "./messages.ts";
+import type { FromWorker, RunRequest, StepEnd, ToWorker } from "./messages.ts";
 import { type ProcessUse, useOf } from "./process-use.ts";
 import { StepMessages } from "./step-messages.ts";
 

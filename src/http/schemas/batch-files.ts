@@ -1,6 +1,6 @@
 /** Batches of OpenAI's API: lines of a file. */
 import { hexOf } from "../../common/uuid.ts";
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { MOST_LINES } from "../../batch-files/check.ts";
 import { PRIORITIES } from "../../task.ts";
 import { closed, ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";

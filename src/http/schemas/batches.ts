@@ -1,5 +1,5 @@
 /** Batches, and what comes of them. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { BATCH_STATUSES } from "../../tasks/task-api.ts";
 import { BATCH_ID_EXAMPLE, closed, ID_EXAMPLE, oneOf, shared, Time, TIME_EXAMPLE, TimeOrNull } from "./common.ts";
 import { CancelAnswer } from "./tasks.ts";

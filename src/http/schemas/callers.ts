@@ -1,5 +1,5 @@
 /** `GET /callers`. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { orNull } from "./common.ts";
 
 const NO_LIMIT = "null: no limit.";

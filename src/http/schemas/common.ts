@@ -2,7 +2,7 @@
  * Requests and answers as they go over the wire. From these files come the checks, the TypeScript types and the OpenAPI document.
  * Here is what the others are made of.
  */
-import { Type, type Static, type TSchema, type TSchemaOptions } from "typebox";
+import { Type, type Static, type TSchema, type TSchemaOptions } from "../../common/type.ts";
 
 /** Seconds a request may be held at most. */
 export const MAX_WAIT = 300;

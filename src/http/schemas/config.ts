@@ -1,5 +1,5 @@
 /** The configuration, and its changes while the server runs. */
-import { Type } from "typebox";
+import { Type } from "../../common/type.ts";
 import { SOURCES } from "../../config/sources.ts";
 import { STRATEGIES } from "../../task.ts";
 import { closed, oneOf, shared, Time, TIME_EXAMPLE } from "./common.ts";

@@ -1,5 +1,5 @@
 /** `GET /events`: what operators are told, and how tasks change. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { OPERATOR_EVENTS } from "../../topics.ts";
 import { closed, ID_EXAMPLE, TIME_EXAMPLE } from "./common.ts";
 import { EventsQuery } from "./tasks.ts";

@@ -1,6 +1,6 @@
 /** Files of OpenAI's API. */
 import { hexOf } from "../../common/uuid.ts";
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { closed, ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 import { pageSchema } from "./openai-shared.ts";
 

@@ -1,5 +1,5 @@
 /** For load balancers and supervisors. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { GPU_STATES } from "../../gpu/facts.ts";
 import { oneOf } from "./common.ts";
 

@@ -1,5 +1,5 @@
 /** Who is calling. */
-import { Type } from "typebox";
+import { Type } from "../../common/type.ts";
 import { ROLES, type Scope, SCOPES } from "../../config/config.ts";
 import { oneOf, orNull, TimeOrNull } from "./common.ts";
 

@@ -1,5 +1,5 @@
 /** Conversations, as clients send them. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { AltLasError } from "../../errors.ts";
 import { type Message, MESSAGE_ROLES, type ToolCall } from "../../request.ts";
 import { shown } from "../../common/validation.ts";

@@ -1,5 +1,5 @@
 /** Models by name, where they are, and having them loaded and unloaded. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { CAPABILITIES, type Capability } from "../../request.ts";
 import { closed, oneOf, orNull, shared } from "./common.ts";
 import { INSTANCE_EXAMPLE, instanceFields } from "./gpus.ts";

@@ -1,5 +1,5 @@
 /** Ollama's API: what its clients are answered. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { oneOf, Time, TIME_EXAMPLE } from "./common.ts";
 import { TokenLogprobView } from "./tasks.ts";
 import { writtenAsItIs } from "./long-lists.ts";

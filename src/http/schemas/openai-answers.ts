@@ -1,6 +1,6 @@
 /** OpenAI's API: what its clients are answered. */
 import { hexOf } from "../../common/uuid.ts";
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { ID_EXAMPLE, oneOf, orNull, shared } from "./common.ts";
 import { TokenLogprobView, ToolCallView } from "./tasks.ts";
 import { writtenAsItIs } from "./long-lists.ts";

@@ -1,5 +1,5 @@
 /** What the bodies of OpenAI's API share. */
-import { type TSchema, Type } from "typebox";
+import { type TSchema, Type } from "../../common/type.ts";
 import { type Config } from "../../config/config.ts";
 import { PRIORITIES } from "../../task.ts";
 import { oneOf, orNull, TaskType } from "./common.ts";

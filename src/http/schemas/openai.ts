@@ -1,5 +1,5 @@
 /** OpenAI's API: what clients of it send. Unknown fields are allowed everywhere, as there. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { oneOf } from "./common.ts";
 import { formFields, MOST_LOGPROBS } from "./forms.ts";
 import { Content, toolFields } from "./messages.ts";

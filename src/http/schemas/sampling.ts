@@ -1,5 +1,5 @@
 /** How an answer is drawn: what clients say of it, and what they are shown. A new field of `Sampling` needs a line in each of these. */
-import { Type, type Static, type TObject } from "typebox";
+import { Type, type Static, type TObject } from "../../common/type.ts";
 import { type Sampling, SAMPLING_DEFAULTS, TO_THE_END } from "../../request.ts";
 import { orNull } from "./common.ts";
 

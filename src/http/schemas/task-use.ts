@@ -1,5 +1,5 @@
 /** What a task has cost, and when its parts were. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { orNull } from "./common.ts";
 
 export const TimingView = Type.Object(

@@ -1,5 +1,5 @@
 /** Tasks, lists of them, and canceling many. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { WAIT_REASONS } from "../../scheduler/why-waiting.ts";
 import { MESSAGE_ROLES } from "../../request.ts";
 import { FINISH_REASONS, PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";

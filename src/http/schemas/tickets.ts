@@ -1,5 +1,5 @@
 /** Tickets for event streams. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { closed, Time, TIME_EXAMPLE } from "./common.ts";
 
 /** The query's part of a stream that tickets may open. */

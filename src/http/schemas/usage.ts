@@ -1,5 +1,5 @@
 /** Usage by hours and days. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { closed, oneOf, orNull, Time, TIME_EXAMPLE } from "./common.ts";
 
 /** What usage can be told apart by. */

@@ -1,5 +1,5 @@
 /** Webhooks as their owners see them. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { BATCH_EVENTS } from "../../task.ts";
 import { closed, oneOf, orNull, shared, Time, TIME_EXAMPLE, TimeOrNull } from "./common.ts";
 

@@ -1,7 +1,7 @@
 /* The rows of tasks. */
 import type { ErrorCode } from "../../errors.ts";
 import { type Need, PLAIN_NEEDS, sharedNeeds, type Request, type Sampling } from "../../request.ts";
-import { type TokenLogprob } from "../../output.ts";
+import type { TokenLogprob } from "../../output.ts";
 import type { ListedTask } from "../tasks.ts";
 import {
   type Attempt,
