@@ -70,6 +70,8 @@ export const TASK_OUTPUT = new Topic<{
   readonly task: Readonly<Task>;
   /** The first of this attempt. */
   readonly isFirst: boolean;
+  /** Seconds since the output before it; null: there was none, or nobody listened then. */
+  readonly pause: number | null;
 }>("task.output");
 
 /** A run has ended by itself, and its slot is free. A run that is cut off does not end so: its task changes back to `queued`. */

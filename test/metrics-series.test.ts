@@ -5,16 +5,18 @@ import { join } from "node:path";
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import { test, type TestContext } from "node:test";
+import { pino } from "pino";
+import { unset } from "../src/common/clock.ts";
 import { ERRORS, type ErrorCode } from "../src/errors.ts";
 import { type GpuStatus } from "../src/gpu/status.ts";
 import { type MetricSources } from "../src/observe/metrics/sources.ts";
-import { STRATEGIES } from "../src/task.ts";
+import { STRATEGIES, type Task } from "../src/task.ts";
+import { TaskNews } from "../src/tasks/task-news.ts";
 import {
   REQUEST_BEGAN,
   REQUEST_ENDED,
   REQUEST_REFUSED,
   TASK_ENDED,
-  TASK_OUTPUT,
   TASK_REQUEUED,
   TASK_STARTED,
 } from "../src/topics.ts";
@@ -134,12 +136,15 @@ test("the time between two outputs is counted within one attempt only", async (t
   const { scrape } = observed(t, { now: () => aCompletedTask().createdClock + 4000 });
   const task = taskOf("ada");
   const instance = { gpuId: 0, id: 0 };
+  const news = new TaskNews({ log: pino({ level: "silent" }), clock: unset(() => 0) });
+  const outputs = (of: Task, positions: readonly number[]): number =>
+    positions.reduce((last, before) => news.output(of, before, last), 0);
   TASK_STARTED.publish({ task, instance, waited: 0 });
-  for (const isFirst of [true, false, false]) TASK_OUTPUT.publish({ task, isFirst });
+  outputs(task, [0, 5, 9]);
   TASK_REQUEUED.publish({ task });
   const again = { ...task, attempts: [...task.attempts, ...task.attempts] };
   TASK_STARTED.publish({ task: again, instance, waited: 0 });
-  for (const isFirst of [true, false]) TASK_OUTPUT.publish({ task: again, isFirst });
+  outputs(again, [0, 5]);
   const series = await scrape();
   assert.equal(valueOf(series, "altlas_inter_token_seconds_count"), 3);
   assert.equal(valueOf(series, "altlas_inter_token_seconds_bucket", { le: "+Inf" }), 3);

@@ -184,8 +184,8 @@ test("of a task that changes several times in a moment the last state is told, w
   const instance = { gpuId: 1, id: 0 };
   TASK_ACCEPTED.publish({ task: queued });
   TASK_STARTED.publish({ task: running, instance, waited: 0.005 });
-  TASK_OUTPUT.publish({ task: running, isFirst: true });
-  TASK_OUTPUT.publish({ task: running, isFirst: false });
+  TASK_OUTPUT.publish({ task: running, isFirst: true, pause: null });
+  TASK_OUTPUT.publish({ task: running, isFirst: false, pause: 0.02 });
   TASK_ENDED.publish({ task: { ...running, status: "completed", finishedAt: queued.createdAt + 9 } });
   const { changes: list, leftOut } = await told;
   assert.equal(leftOut, 0);

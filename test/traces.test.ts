@@ -156,7 +156,7 @@ test("the spans of a task outlive the request that brought it", async (t) => {
   REQUEST_ENDED.publish({ request, route: "/api/v1/predict", status: 200 });
   const task = { ...waiting, ...runningTask(), id: waiting.id };
   TASK_STARTED.publish({ task, instance: INSTANCE, waited: 1 });
-  TASK_OUTPUT.publish({ task, isFirst: true });
+  TASK_OUTPUT.publish({ task, isFirst: true, pause: null });
   TASK_LEFT.publish({ task, outcome: { status: "canceled" } });
   TASK_ENDED.publish({ task: { ...task, status: "canceled" } });
   await traces.stop();

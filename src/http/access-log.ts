@@ -8,7 +8,7 @@ import { type Caller } from "../auth/credentials.ts";
 import { type Config } from "../config/config.ts";
 import { type AltLasError, type ErrorCode, ERRORS } from "../errors.ts";
 import { LineBudget } from "../log/line-budget.ts";
-import { type Logger } from "../log/log.ts";
+import { forManyLines, type Logger } from "../log/log.ts";
 import { isLarge } from "./body-queue.ts";
 import { type Proxies } from "./proxies.ts";
 import { type ServerParts } from "./server-parts.ts";
@@ -65,8 +65,7 @@ export class AccessLog {
     proxies: Proxies,
     now = () => performance.now(),
   ) {
-    // Each field that is logged here is named, and searching it for secrets would cost nine times as much as the line.
-    this.#log = log.child({}, { redact: [] });
+    this.#log = forManyLines(log);
     this.#proxies = proxies;
     this.#live = live;
     this.#largest = config.limits.max_body_bytes;

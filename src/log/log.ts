@@ -1,5 +1,5 @@
 /** The log: on standard error, for people on a terminal and as JSON lines elsewhere. */
-import { pino, type DestinationStream, type Logger } from "pino";
+import { pino, type DestinationStream, type Logger, symbols } from "pino";
 import pretty from "pino-pretty";
 import { legibleText } from "../common/legible.ts";
 import { type Config } from "../config/config.ts";
@@ -67,6 +67,28 @@ export function createLogger(level: Config["log"]["level"], stream?: Destination
   );
   families.set(log, children);
   return log;
+}
+
+/**
+ * The same log, for lines that come with every task or request: pino goes through the fields of a line one by one, in twice the time that JSON takes.
+ * It looks for no secrets, so each field has to be named where the line is made.
+ */
+export function forManyLines(log: Logger): Logger {
+  const many = log.child({}, { redact: [] }) as Logger & LineMaker;
+  const whole = many[symbols.asJsonSym];
+  many[symbols.asJsonSym] = (fields, message, level, time) => {
+    // Errors are more than JSON shows of them.
+    if ("err" in fields) return whole.call(many, fields, message, level, time);
+    const rest = JSON.stringify({ ...fields, msg: message });
+    return `{"level":${level}${time}${many[symbols.chindingsSym]},${rest.slice(1)}\n`;
+  };
+  return many;
+}
+
+/** What of a logger makes its lines, and what is the same in all of them. */
+interface LineMaker {
+  [symbols.asJsonSym](fields: object, message: string | undefined, level: number, time: string): string;
+  readonly [symbols.chindingsSym]: string;
 }
 
 /** By the logger that the others were made of. */

@@ -1,6 +1,7 @@
 /** The task book answers the questions of HTTP from the scheduler (live tasks) and the store (ended ones). */
-import { type Logger } from "pino";
 import { type InstanceRef } from "../gpu/facts.ts";
+import { forManyLines, type Logger } from "../log/log.ts";
+import { type Delta } from "../output.ts";
 import { type Request } from "../request.ts";
 import { type Effects } from "../scheduler/effects.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
@@ -8,7 +9,7 @@ import { type Wait } from "../scheduler/why-waiting.ts";
 import { type Delivery } from "../store/outbox.ts";
 import { type Opened, type Store, type StoreRecord } from "../store/store.ts";
 import { type Reading, type TaskFilter } from "../store/tasks.ts";
-import { type Batch, isFinal, type RunSink, type Task, type TaskInput } from "../task.ts";
+import { type Batch, isFinal, type Outcome, type Task, type TaskInput } from "../task.ts";
 import { AlarmTimer } from "./alarm-timer.ts";
 import { Batches } from "./batches.ts";
 import { Cancellation } from "./cancellation.ts";
@@ -68,8 +69,7 @@ export class TaskBook implements TaskApi {
     this.#newTasks = new NewTasks(parts);
     this.#idle = new Idle(() => this.#isIdle());
     this.#alarm = new AlarmTimer(clock, () => this.scheduler.tick());
-    // Each field that is logged here is named, and searching it for secrets would cost nine times as much as the line.
-    this.#log = parts.log.child({}, { redact: [] });
+    this.#log = forManyLines(parts.log);
     this.#news = new TaskNews({ log: this.#log, clock });
     this.#idempotency = new Idempotency(store.idempotency, () => clock.now());
     this.#batches = new Batches(store.tasks, (batch) => this.#batchEnded(batch), clock);
@@ -313,12 +313,14 @@ export class TaskBook implements TaskApi {
   }
 
   #run(instance: InstanceRef, task: Task): void {
-    const sink: RunSink = {
-      delta: (delta, before) => {
-        this.#news.output(task, before);
+    const sink = {
+      // Of an object: as a variable, each of its values would be garbage.
+      lastOutput: 0,
+      delta: (delta: Delta, before: number) => {
+        sink.lastOutput = this.#news.output(task, before, sink.lastOutput);
         this.#subscribers.delta(task, delta, before);
       },
-      ended: (outcome) => {
+      ended: (outcome: Outcome) => {
         this.#news.left(task, outcome);
         this.scheduler.finished(task, outcome);
       },

@@ -46,9 +46,16 @@ export class TaskNews {
     TASK_STARTED.publish({ task, instance, waited: (this.#clock.now() - task.waitsSince) / 1000 });
   }
 
-  /** There is output of a running task. @param before the position where it begins in the attempt's output */
-  output(task: Task, before: number): void {
-    if (TASK_OUTPUT.isHeard) TASK_OUTPUT.publish({ task, isFirst: before === 0 });
+  /**
+   * There is output of a running task.
+   * @param before the position where it begins in the attempt's output @param last what this has returned for the output before it; 0: nothing
+   * @returns milliseconds on the monotonic clock; 0: nobody listens
+   */
+  output(task: Task, before: number, last: number): number {
+    if (!TASK_OUTPUT.isHeard) return 0;
+    const now = performance.now();
+    TASK_OUTPUT.publish({ task, isFirst: before === 0, pause: last === 0 ? null : (now - last) / 1000 });
+    return now;
   }
 
   left(task: Task, outcome: Outcome): void {
@@ -88,8 +95,11 @@ function endLine(task: Task): object {
     model: ranModel ?? model,
     gpu: shownGpuId(task),
     wait: queuedSeconds(task, finishedAt ?? 0),
-    ...(attempts > 1 && { attempts }),
-    ...(result && { tokens: result.completionTokens, seconds: result.executionTime }),
-    ...(error && { code: error.code, reason: error.sentence }),
+    // What is undefined is not written.
+    attempts: attempts > 1 ? attempts : undefined,
+    tokens: result?.completionTokens,
+    seconds: result?.executionTime,
+    code: error?.code,
+    reason: error?.sentence,
   };
 }

@@ -39,8 +39,8 @@ export function taskOf(user: string, tokens = 3, fields: Partial<Task> = {}): Ta
 export function happens(task: Task, gpuId = 0): void {
   const instance = { gpuId, id: 0 };
   TASK_STARTED.publish({ task, instance, waited: 1 });
-  TASK_OUTPUT.publish({ task, isFirst: true });
-  TASK_OUTPUT.publish({ task, isFirst: false });
+  TASK_OUTPUT.publish({ task, isFirst: true, pause: null });
+  TASK_OUTPUT.publish({ task, isFirst: false, pause: 0.02 });
   TASK_LEFT.publish({ task, outcome: { status: "completed", result: task.result! } });
   TASK_ENDED.publish({ task });
 }

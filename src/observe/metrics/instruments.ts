@@ -10,7 +10,11 @@ import Registry from "prom-client/lib/registry.js";
 type Labels = readonly string[];
 
 /** Counts by the values of at most two labels, in their order. A value that nobody can bound does not belong here: see label-values.ts. */
-export type Count = (by: number, one?: string, other?: string) => void;
+export interface Count {
+  (by: number, one?: string, other?: string): void;
+  /** The sum of these values, for who adds to it again and again: finding it takes longer than adding. */
+  of(one?: string, other?: string): Sum;
+}
 
 /** What a metric says at a scrape. */
 export interface Reading {
@@ -31,7 +35,9 @@ export class Instruments {
       shown.clear();
       sums.each((sum, ...values) => shown.set(sum, ...values.slice(0, labelNames.length)));
     });
-    return (by, one = "", other = "") => sums.add(by, one, other);
+    const of = (one = "", other = ""): Sum => sums.of(one, other);
+    const add = (by: number, one?: string, other?: string): void => void (of(one, other).value += by);
+    return Object.assign(add, { of });
   }
 
   /** @returns what counts seconds */
@@ -107,7 +113,7 @@ class Children<Child> {
   }
 }
 
-interface Sum {
+export interface Sum {
   value: number;
 }
 
@@ -115,9 +121,8 @@ interface Sum {
 class Sums {
   readonly #sums = new Map<string, Map<string, Sum>>();
 
-  add(by: number, one: string, other: string): void {
-    const sum = this.#sums.get(one)?.get(other) ?? this.#make(one, other);
-    sum.value += by;
+  of(one: string, other: string): Sum {
+    return this.#sums.get(one)?.get(other) ?? this.#make(one, other);
   }
 
   each(look: (value: number, one: string, other: string) => void): void {

@@ -3,18 +3,11 @@
  * a tenth of a microsecond. Looking at the end of a run alone would cost less, but would only know the mean of its pauses, in which the long
  * one that a reader notices is lost.
  */
-import { InFlight } from "../../common/in-flight.ts";
-import { type Task } from "../../task.ts";
-import { TASK_ENDED, TASK_LEFT, TASK_OUTPUT, TASK_REQUEUED, TASK_STARTED, TASK_WITHDRAWN } from "../../topics.ts";
+import { TASK_OUTPUT } from "../../topics.ts";
 import { type Instruments } from "./instruments.ts";
 
 const FIRST = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200];
 const BETWEEN = [0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5];
-
-interface Run {
-  /** Milliseconds of `performance.now()`; 0: there was no output yet. */
-  last: number;
-}
 
 /** @returns what ends it */
 export function countPace(instruments: Instruments, now: () => number): readonly (() => void)[] {
@@ -28,18 +21,10 @@ export function countPace(instruments: Instruments, now: () => number): readonly
     "Between two outputs of a running task: one for each token, or for some that came together.",
     BETWEEN,
   );
-  const runs = new InFlight<string, Run>();
-  const forget = ({ task }: { readonly task: Readonly<Task> }): void => void runs.delete(task.id);
   return [
-    TASK_STARTED.subscribe(({ task }) => runs.set(task.id, { last: 0 })),
-    TASK_OUTPUT.subscribe(({ task, isFirst }) => {
-      const run = runs.get(task.id);
-      if (run === undefined) return;
-      const at = performance.now();
-      if (run.last !== 0) between((at - run.last) / 1000);
+    TASK_OUTPUT.subscribe(({ task, isFirst, pause }) => {
+      if (pause !== null) between(pause);
       else if (isFirst && task.attempts.length === 1) first((now() - task.createdClock) / 1000);
-      run.last = at;
     }),
-    ...[TASK_LEFT, TASK_REQUEUED, TASK_ENDED, TASK_WITHDRAWN].map((topic) => topic.subscribe(forget)),
   ];
 }

@@ -79,11 +79,20 @@ function usesOf(instruments: Instruments): (use: Readonly<TaskUse>, model: strin
   const tokens = instruments.counter("tokens_total", help, ["kind", "model"]);
   const seconds = instruments.counter("task_gpu_seconds_total", `Shares of their GPUs' time ${all}.`, ["model"]);
   const energy = instruments.counter("task_energy_joules_total", `Shares of their cards' energy ${all}.`, ["model"]);
+  const sumsOf = (model: string) => ({
+    prompt: tokens.of("prompt", model),
+    completion: tokens.of("completion", model),
+    cached: tokens.of("cached", model),
+    seconds: seconds.of(model),
+  });
+  const byModel = new Map<string, ReturnType<typeof sumsOf>>();
   return ({ promptTokens, completionTokens, cachedTokens, gpuSeconds, energyJoules }, model) => {
-    tokens(promptTokens ?? 0, "prompt", model);
-    tokens(completionTokens, "completion", model);
-    tokens(cachedTokens ?? 0, "cached", model);
-    seconds(gpuSeconds, model);
+    let sums = byModel.get(model);
+    if (sums === undefined) byModel.set(model, (sums = sumsOf(model)));
+    sums.prompt.value += promptTokens ?? 0;
+    sums.completion.value += completionTokens;
+    sums.cached.value += cachedTokens ?? 0;
+    sums.seconds.value += gpuSeconds;
     if (energyJoules !== null) energy(energyJoules, model);
   };
 }
