@@ -216,9 +216,8 @@ export class Gpu {
 
   /** @throws {Error} it has no such instance, which is a bug of the caller */
   instance(id: number): Instance {
-    const instance = this.#instances.find((one) => one.id === id);
-    if (instance === undefined) throw new Error(`GPU ${this.device.id} has no instance ${id}`);
-    return instance;
+    for (const instance of this.#instances) if (instance.id === id) return instance;
+    throw new Error(`GPU ${this.device.id} has no instance ${id}`);
   }
 
   /** Whether each of its instances has loaded its model or failed to, once at least. */
@@ -346,7 +345,7 @@ export class Gpu {
 
   #onLeft(from: Instance): void {
     // Whoever is told next must find it: tasks are given back after they have left.
-    queueMicrotask(() => this.#succession.letGo(from));
+    if (this.#succession.whyRetired(from) !== null) queueMicrotask(() => this.#succession.letGo(from));
     if (!this.#health.isDraining) return;
     if (this.#tasks === 0) {
       clearTimeout(this.#deadlineTimer);

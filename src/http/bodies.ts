@@ -131,6 +131,7 @@ class BodyReader implements BodyCost {
   readonly #chunks = new Chunks();
   readonly #holding: Holding;
   #leaveQueue: (() => void) | undefined;
+  #isWhole = false;
   #isOver = false;
 
   constructor(payload: IncomingMessage, reading: Reading) {
@@ -167,12 +168,14 @@ class BodyReader implements BodyCost {
     this.#fail(new AltLasError("invalid_input", "The body is not as long as the Content-Length header says."));
   };
 
-  readonly #onError = (error: Error): void =>
-    this.#fail(new AltLasError("invalid_input", `The request cannot be read: ${messageOf(error)}`));
+  readonly #onError = (error: Error): void => {
+    // A client that leaves later is nothing to the body.
+    if (!this.#isWhole) this.#fail(new AltLasError("invalid_input", `The request cannot be read: ${messageOf(error)}`));
+  };
 
   #arrived(): void {
     const { maxBytes, room } = this.#reading;
-    this.#stop();
+    this.#isWhole = true;
     const body = this.#chunks.take();
     const cost = heapCostOf(body);
     if (isLarge(body.length, maxBytes)) {

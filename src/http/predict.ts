@@ -67,7 +67,10 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
       const onLeft = (): void => {
         if (cancel_on_disconnect) void cancelAbandoned(parts, task.task_id);
       };
-      if (!stream) return held(parts, task, request, reply, onLeft);
+      if (!stream) {
+        const wait = preferredWait(request.headers.prefer);
+        return wait === undefined ? task : held(parts, task, request, reply, { wait, onLeft });
+      }
       reply.header("location", `${prefix}/task/${task.task_id}`);
       return streamTask(parts, pings, reply, { id: task.task_id, position: BEGINNING, onLeft });
     },
@@ -135,19 +138,17 @@ function tellWarning(body: PredictRequest, reply: FastifyReply): void {
   if (warning !== null) warn(reply, [warning]);
 }
 
-/** The answer, at once or when the time of `Prefer: wait` is up. */
+/** The answer when the task has ended, or the time of `Prefer: wait` is up. */
 async function held(
   { tasks }: ServerParts,
   submitted: TaskSummary,
   request: FastifyRequest,
   reply: FastifyReply,
-  onLeft: () => void,
+  { wait, onLeft }: { readonly wait: number; readonly onLeft: () => void },
 ): Promise<TaskSummary | TaskView> {
-  const wanted = preferredWait(request.headers.prefer);
-  if (wanted === undefined) return submitted;
-  const wait = applyWait(wanted, reply);
+  const seconds = applyWait(wait, reply);
   const gone = goneSignal(reply);
-  const task = await tasks.wait(submitted.task_id, wait, gone);
+  const task = await tasks.wait(submitted.task_id, seconds, gone);
   if (task === null) return submitted;
   warn(reply, mismatchesOf([task]));
   if (!isFinal(task.status)) {
@@ -201,11 +202,21 @@ interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency" 
 
 /** Submits for whoever asks; the same only once for each `Idempotency-Key`. */
 async function submit(parts: ServerParts, request: FastifyRequest, reply: FastifyReply, wanted: Wanted) {
-  const { inputs, ...options } = wanted;
-  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs, wanted.batch !== null);
+  const { inputs, strategy, pinnedGpuId, batch, webhook, endsWithClient } = wanted;
+  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs, batch !== null);
   const idempotency = idempotencyOf(request);
   const { name: user, keyName } = request.caller;
-  const submitted = await parts.tasks.submit(inputs, { ...options, user, keyName, idempotency, origin: request.raw });
+  const submitted = await parts.tasks.submit(inputs, {
+    user,
+    keyName,
+    strategy,
+    pinnedGpuId,
+    batch,
+    webhook,
+    endsWithClient,
+    idempotency,
+    origin: request.raw,
+  });
   if (submitted.replayed) reply.header("idempotent-replayed", "true");
   return submitted;
 }

@@ -60,7 +60,7 @@ export class Eligibility {
     const allowed = this.#allowed(task, demand);
     if (allowed !== null) return this.#oneByOne(allowed.instances, tasks, demand, without, allowed.others);
     if (isSuspect(task)) return this.#oneByOne(all, tasks, demand, without, {});
-    const others = Object.fromEntries(unavailable);
+    const others = countsOf(unavailable);
     const isForAll = without.size === 0 && this.#longest(tasks) === 0 && !tasks.some(hasFailed);
     return isForAll ? { eligible: available, others } : this.#oneByOne(available, tasks, demand, without, others);
   }
@@ -190,6 +190,13 @@ export class Eligibility {
     );
   }
 }
+
+/** Each placement keeps them: of none there is one object. */
+function countsOf(unavailable: ReadonlyMap<WhyNot, number>): CountsByReason {
+  return unavailable.size === 0 ? NONE : Object.fromEntries(unavailable);
+}
+
+const NONE: CountsByReason = Object.freeze({});
 
 /** Whether an instance serves, or would if its model were wanted. */
 function mayServe(state: InstanceState): boolean {
