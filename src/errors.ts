@@ -40,7 +40,10 @@ export const ERRORS = {
   },
   draining: { status: 503, meaning: "the server is stopping; see Retry-After" },
   not_ready: { status: 503, meaning: "a task sent now could not finish; see Retry-After" },
-  no_usable_gpu: { status: 503, meaning: "no GPU could ever run this task; the sentence says why" },
+  no_usable_gpu: {
+    status: 503,
+    meaning: "no GPU could ever run this task, or none came up that a new task waited for; the sentence says why",
+  },
   store_unavailable: { status: 503, meaning: "the task or file could not be written to disk" },
   bad_config: { status: 500, meaning: "the configuration or the command line is wrong" },
   gpu_lost: { status: 500, meaning: "the GPUs that ran the task failed too often" },

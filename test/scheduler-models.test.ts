@@ -172,6 +172,36 @@ test("a task waits for the GPU of its model while that is out of service", () =>
   assert.equal(task.gpuId, 1);
 });
 
+test("a task that came while the GPUs were starting ends when none of those that it may go to comes up, as one that comes later is refused", () => {
+  const world = new World([loading(0), loading(1)]);
+  const [any, pinned, chat] = [world.submit(), world.submit({ pinnedGpuId: 0 }), world.submit({ needs: CHAT })];
+  world.tell({ ...loading(0), state: "unfit", reason: "No such file." });
+  assert.equal(endOf(pinned), "failed no_usable_gpu: GPU 0 cannot run tasks. GPU 0: No such file.");
+  assert.deepEqual([any.status, chat.status], ["queued", "queued"], "the other one is still starting");
+  world.tell({ ...loading(1), state: "faulted", reason: "It hung." });
+  assert.deepEqual([any.status, chat.status], ["queued", "queued"], "it is tried again");
+  world.tell({ ...loading(1), state: "unfit", reason: "The driver is too old." });
+  const none = "No GPU can run tasks. GPU 0: No such file. GPU 1: The driver is too old.";
+  for (const task of [any, chat]) assert.equal(endOf(task), `failed no_usable_gpu: ${none}`);
+  assert.throws(() => world.submit(), { code: "no_usable_gpu", message: none });
+  assert.equal(world.scheduler.queueSize, 0);
+});
+
+test("a task of an earlier run, or one that came when a GPU could do it, waits for what an operator may mend", () => {
+  const restored = { ...new World([loading(0)]).submit(), seq: 0 };
+  const world = new World([loading(0)]);
+  world.scheduler.restore([restored]);
+  const fresh = world.submit();
+  world.tell({ ...loading(0), state: "unfit", reason: "No such file." });
+  assert.deepEqual([restored.status, fresh.status], ["queued", "failed"]);
+  const one = gpu(0, "Base", can("completion"), { slots: 1 });
+  world.tell(one);
+  assert.equal(restored.gpuId, 0);
+  const behind = world.submit();
+  world.tell({ ...one, state: "unfit", reason: "Its key is refused." });
+  assert.equal(behind.status, "queued");
+});
+
 test("tasks whose model is gone end, also those that were cut off", () => {
   const world = new World([gpu(0, "A", can("completion", "chat"), { slots: 1 }), gpu(1, "B", can("completion"))]);
   const [running, waiting, any] = [world.submit({ model: "A" }), world.submit({ model: "A" }), world.submit()];

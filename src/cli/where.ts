@@ -92,7 +92,8 @@ function databaseAt(folder: string, config: string | undefined): MaybePlace {
 }
 
 function socketAt(folder: string): MaybePlace {
-  if (SYSTEM.platform === "win32") return { path: null, why: "Windows has none" };
+  if (SYSTEM.localServers === "pipes")
+    return { path: null, why: "a pipe named for the data directory takes its place" };
   const path = join(folder, SOCKET_NAME);
   return {
     path,

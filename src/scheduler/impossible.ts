@@ -100,6 +100,17 @@ export class Impossible {
     return { code: "unsupported", sentence: `No GPU is left for this task: ${sentence}` };
   }
 
+  /**
+   * Why a new task would be refused of which nothing is known but where it may go, when no GPU there has ever loaded a model; null: one has,
+   * or may serve yet. What has once served may be mended.
+   */
+  unserved(pinnedGpuId: number | null): TaskError | null {
+    const wanted = this.#wanted(pinnedGpuId);
+    if (wanted.some(({ facts: { state, can } }) => mayServeAgain(state) || can !== null)) return null;
+    const { code, message } = this.#noGpu(wanted, { model: null, pinnedGpuId });
+    return { code, sentence: message };
+  }
+
   /** Why the model that a task names could be loaded nowhere, with both numbers; null: it could, or is there. */
   #tooLarge({ model, pinnedGpuId }: Pick<Task, "model" | "pinnedGpuId">): string | null {
     return this.tooLargeFor(this.#named(model, pinnedGpuId), pinnedGpuId);
@@ -139,7 +150,7 @@ export class Impossible {
   }
 
   /** @param wanted the ones that come into question, none of which is usable */
-  #noGpu(wanted: readonly Instance[], { model, pinnedGpuId }: Task): AltLasError {
+  #noGpu(wanted: readonly Instance[], { model, pinnedGpuId }: Pick<Task, "model" | "pinnedGpuId">): AltLasError {
     const { gpuIds } = this.#fleet;
     if (pinnedGpuId !== null && !gpuIds.includes(pinnedGpuId)) {
       const ids = gpuIds.join(", ");

@@ -58,6 +58,8 @@ export class Scheduler {
   #alarmAt = Infinity;
   #draining = false;
   #held = false;
+  /** The last task of an earlier run. */
+  #lastRestored = -Infinity;
 
   /** @param random uniform in [0, 1) */
   constructor(given: SchedulerSettings, effects: Effects, clock: Clock, random: () => number) {
@@ -235,6 +237,7 @@ export class Scheduler {
    */
   restore(tasks: readonly Task[]): void {
     this.#event(() => {
+      this.#lastRestored = tasks.reduce((last, { seq }) => Math.max(last, seq), this.#lastRestored);
       const before = tasks.map((task) => ({ status: task.status, shown: shownGpuId(task) }));
       for (const task of tasks) task.waitsSince = waitedSince(task, this.#now());
       const waiting = tasks.filter((task) => {
@@ -320,12 +323,14 @@ export class Scheduler {
     });
   }
 
-  /** Ends the waiting tasks that no GPU can do any more. */
+  /** Ends waiting tasks that no GPU can do any more, and new ones whose GPUs all failed to come up; an earlier run's wait for an operator. */
   #endInVain(): void {
     if (this.#waiting.tasks === 0) return;
     const inVain = this.#waiting.inVain(({ model, needs }, pinnedGpuId) =>
       this.#impossible.inVain({ model, needs, pinnedGpuId }),
     );
+    for (const [task, error] of this.#waiting.inVain((_demand, gpuId) => this.#impossible.unserved(gpuId)))
+      if (task.seq > this.#lastRestored && !inVain.has(task)) inVain.set(task, error);
     this.#waiting.removeTasks([...inVain.keys()]);
     for (const [task, error] of inVain) this.#life.endWaiting(task, "failed", error);
   }
