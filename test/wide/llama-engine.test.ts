@@ -81,6 +81,22 @@ describe("the llama engine", () => {
     });
   });
 
+  it("reads prompts that come together in full batches, also those that come while the first of them is read", async () => {
+    await withLlama(
+      async (engine) => {
+        const texts = prompts(4).map((text) => `${LONG.slice(0, 300)}${text}`);
+        const first = watch(engine, texts[0]!, 4000);
+        await nextTurn();
+        const others = await Promise.all(texts.slice(1).map((text) => started(engine, text, 4000, 1)));
+        const read = [first, ...others].reduce((sum, { promptTokens }) => sum + promptTokens[0]!, 0);
+        // The first was read alone. Each batch leaves some room for tokens that are generated, and each prompt's last one has a step of its own.
+        assert(engine.stats.steps <= Math.ceil(read / 120) + 2, `${engine.stats.steps} steps for ${read} tokens`);
+        await abortAll([first, ...others]);
+      },
+      { pace: paced(() => 1) },
+    );
+  });
+
   it("frees a canceled slot before its neighbours' next token", async () => {
     await withLlama(async (engine) => {
       const others = prompts(SLOTS - 1).map((text) => watch(engine, text, 20));

@@ -215,19 +215,28 @@ export class LlamaEngine implements Engine {
       run.slot = slot;
       run.cached = cached;
       run.remaining -= cached;
+      run.toRead = run.remaining;
+      run.came = this.#comingNow();
       this.#stats.cachedTokens += cached;
       this.#active.push(run);
     }
   }
 
+  /** Those that run have come together as long as none of them has generated. */
+  #comingNow(): number {
+    const [first] = this.#active;
+    const isOpen = first !== undefined && this.#active.every(({ generated }) => generated === 0);
+    return isOpen ? first.came : performance.now();
+  }
+
   async #step(): Promise<void> {
     const { batchSize } = this.#open!.context!;
-    const moves = planStep(this.#active, batchSize, (load) => this.#pace.allowance(load));
+    const { moves, isPaced } = planStep(this.#active, batchSize, (load) => this.#pace.allowance(load));
     const generating = moves.filter(({ generates }) => generates).length;
     const promptTokens = moves.reduce((sum, move) => sum + (move.generates ? 0 : move.promptTokens), 0);
     const begun = performance.now();
     const tokens = await this.#decode(moves);
-    this.#pace.took(generating, promptTokens, performance.now() - begun);
+    if (isPaced) this.#pace.took(generating, promptTokens, performance.now() - begun);
     this.#stats.steps++;
     this.#stats.batches[generating] = (this.#stats.batches[generating] ?? 0) + 1;
     for (const [index, { task }] of moves.entries()) this.#accept(task, tokens[index]);

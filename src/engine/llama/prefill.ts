@@ -4,7 +4,8 @@
  * The cost of a prompt token depends on the machine: on a CPU more than a generated one, on a GPU next to nothing up to some hundreds.
  * So the steps are measured, those with prompt tokens against plain ones with as many tasks that generate:
  *
- *  1. A step without a task that generates holds nobody up: all the room there is.
+ *  1. A step without a task that generates holds nobody up: all the room there is. Nor is one counted with prompts that hold nobody up,
+ *     as step-plan.ts has it.
  *  2. Before anything is known of plain steps, and again after `PLAIN_EVERY` steps with prompt tokens, one step is plain.
  *  3. Otherwise the prompts get as much time as a plain step takes; more only where more prompts wait than tasks generate: then less
  *     would keep many waiting for the sake of few.

@@ -44,6 +44,10 @@ export interface Run {
   remaining: number;
   /** Prompt tokens that the slot held already. */
   cached: number;
+  /** The others. */
+  toRead: number;
+  /** Milliseconds on the clock of the process when it got its slot, or those did with which it came together. */
+  came: number;
   generated: number;
   end: GenerateOutcome["finishReason"] | { readonly error: unknown } | undefined;
 }
@@ -68,6 +72,8 @@ export function newRun({ generation, prompt: { tokens, shape }, limit, sampler, 
     last: undefined,
     remaining: tokens.length,
     cached: 0,
+    toRead: tokens.length,
+    came: 0,
     generated: 0,
     end: undefined,
   };

@@ -5,6 +5,10 @@ import { type StepLoad } from "./prefill.ts";
 export interface Pending {
   /** Prompt tokens that have not been decoded yet. */
   readonly remaining: number;
+  /** Prompt tokens that it came with, without those that its slot held already. */
+  readonly toRead: number;
+  /** When it came; tasks that came together, while nobody generated, have one time. */
+  readonly came: number;
 }
 
 /** The part of one task in one step. */
@@ -16,27 +20,59 @@ export interface Move<Task> {
   readonly generates: boolean;
 }
 
+export interface StepPlan<Task> {
+  readonly moves: readonly Move<Task>[];
+  /** Whether `allowance` was kept to: what such a step takes tells how fast prompts may come in. */
+  readonly isPaced: boolean;
+}
+
 /**
- * A task that has its whole prompt, or all but its last token, decodes one token. The rest of the batch, or of what `allowance` allows
- * beside them, is dealt evenly to the other prompts, the shortest remainder first: so a newcomer with a short prompt never waits for a
- * long one, and what it leaves goes to the long one.
+ * A task that has its whole prompt, or all but its last token, decodes one token. The rest of the batch is for prompts.
+ *
+ *  1. Those that nobody waits for fill the batch: nobody generates, or only tasks that came with them or later. So prompts that come
+ *     together are read together, and the first one that can generate does not slow down the others. But nobody waits for more of a prompt
+ *     than its own had, or a batch has.
+ *  2. The others get what `allowance` allows beside those that generate, and each a token at least.
+ *  3. Among several, the shortest remainder gets all that it needs of half the room, beside the even share of the other half that each of
+ *     them is sure of. So answers begin one after the other, not all at the end, and a long prompt is not held up for ever.
  */
 export function planStep<Task extends Pending>(
   tasks: readonly Task[],
   batchSize: number,
   allowance: (load: StepLoad) => number,
-): Move<Task>[] {
+): StepPlan<Task> {
   const generating = tasks.filter(({ remaining }) => remaining <= 1);
-  const moves = generating.map((task) => ({ task, promptTokens: task.remaining, generates: true }));
   const prompts = tasks.filter(({ remaining }) => remaining > 1).toSorted((a, b) => a.remaining - b.remaining);
-  if (prompts.length === 0) return moves;
-  const load = { generating: generating.length, prompts: prompts.length };
-  let left = Math.min(batchSize - generating.length, allowance(load));
+  const free = prompts.filter((prompt) => holdsNobodyUp(prompt, generating, batchSize));
+  const others = prompts.filter((prompt) => !free.includes(prompt));
+  const moves = generating.map((task) => ({ task, promptTokens: task.remaining, generates: true }));
+  const allowed = others.length === 0 ? 0 : allowance({ generating: generating.length, prompts: others.length });
+  const room = batchSize - generating.length;
+  const kept = Math.min(others.length, allowed, room);
+  const freely = dealt(free, room - kept);
+  const used = freely.reduce((sum, { promptTokens }) => sum + promptTokens, 0);
+  return {
+    moves: [...moves, ...freely, ...dealt(others, Math.min(allowed, room - used))],
+    isPaced: free.length === 0,
+  };
+}
+
+function holdsNobodyUp({ remaining, toRead, came }: Pending, generating: readonly Pending[], batch: number): boolean {
+  if (generating.length === 0) return true;
+  const patience = Math.max(batch, ...generating.map((task) => task.toRead));
+  return toRead - remaining < patience && generating.every((task) => task.came >= came);
+}
+
+/** @param prompts the shortest remainder first */
+function dealt<Task extends Pending>(prompts: readonly Task[], room: number): Move<Task>[] {
+  const sure = Math.max(1, Math.floor(room / (2 * prompts.length)));
+  const moves: Move<Task>[] = [];
+  let left = room;
   for (const [index, task] of prompts.entries()) {
     if (left === 0) break;
-    const share = Math.max(1, Math.floor(left / (prompts.length - index)));
+    const behind = prompts.length - index - 1;
     // The last token is kept for a step of its own, with a result.
-    const promptTokens = Math.min(task.remaining - 1, share);
+    const promptTokens = Math.min(task.remaining - 1, Math.max(1, left - behind * sure));
     left -= promptTokens;
     moves.push({ task, promptTokens, generates: false });
   }
