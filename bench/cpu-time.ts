@@ -8,7 +8,7 @@ const LOOK = 500;
 /** Seconds of processor time in one `LOOK` up to which it is. */
 const QUIET = 0.02;
 /** Ticks a second in /proc, on every Linux that Node runs on (USER_HZ). */
-const TICKS = 100;
+export const TICKS = 100;
 
 /** Seconds of processor time since their start. */
 export interface CpuTime {

@@ -36,10 +36,14 @@ export interface LoadResult {
 
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const CONTENT_LENGTH = Buffer.from("content-length: ");
+/** As servers in Go write it. */
+const CAPITAL_LENGTH = Buffer.from("Content-Length: ");
 /** The end of an answer in chunks. */
 const LAST_CHUNK = Buffer.from("\r\n0\r\n\r\n");
 const DIGIT_TWO = 0x32;
 const DIGIT_ZERO = 0x30;
+/** Milliseconds that an answer may take beyond the end; then its connection is closed, which counts as an error. */
+const PATIENCE = 30_000;
 /** Where in "HTTP/1.1 200 OK" the status begins. */
 const STATUS_AT = 9;
 
@@ -59,6 +63,7 @@ async function run({ host, port, connections, seconds, request, token }: LoadReq
   const cpu = process.cpuUsage();
   const started = performance.now();
   const end = started + seconds * 1000;
+  const giveUp = setTimeout(() => sockets.forEach(({ socket }) => socket.destroy()), seconds * 1000 + PATIENCE);
   const fail = (what: string): void => {
     errors++;
     firstError ||= what;
@@ -85,6 +90,7 @@ async function run({ host, port, connections, seconds, request, token }: LoadReq
         }),
     ),
   );
+  clearTimeout(giveUp);
   const took = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   for (const { socket } of sockets) socket.destroy();
@@ -150,7 +156,8 @@ function open(host: string, port: number, token: string | undefined): Promise<Co
 function isWhole(bytes: Buffer): boolean {
   const headEnd = bytes.indexOf(END_OF_HEAD);
   if (headEnd === -1) return false;
-  const at = bytes.indexOf(CONTENT_LENGTH);
+  const small = bytes.indexOf(CONTENT_LENGTH);
+  const at = small === -1 ? bytes.indexOf(CAPITAL_LENGTH) : small;
   if (at === -1 || at > headEnd) return bytes.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK);
   let length = 0;
   for (let i = at + CONTENT_LENGTH.length; bytes[i]! >= DIGIT_ZERO; i++) length = length * 10 + bytes[i]! - DIGIT_ZERO;

@@ -3,6 +3,8 @@
  * npm run bench -- schemas FILE.jsonl: JSON Schemas as grammars, of that file.
  * npm run bench -- against --checkout FOLDER [--connections 1,16,64] [--pairs 60]: this checkout beside another one.
  * npm run bench -- streamed [--checkout FOLDER]: short streamed tasks through an openai engine, with FOLDER beside another checkout.
+ * npm run bench -- guard [--checkout FOLDER]: ratios to the commit that was recorded last, or to another checkout; before each release.
+ * npm run bench -- peers [--all]: routers and queues of others beside this server; brings what it can get, with --all also what is slow.
  */
 import { parseArgs } from "node:util";
 import { against } from "./against.ts";
@@ -13,12 +15,14 @@ import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
 import { EMBEDDED } from "./embedded.ts";
 import { engine, engineOnGpu } from "./engine.ts";
+import { guard } from "./guard.ts";
 import { LIFE } from "./life.ts";
 import { models } from "./models.ts";
 import { OBSERVE } from "./observe.ts";
 import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { schemas } from "./schemas.ts";
+import { peers } from "./peers.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
 import { streamed } from "./streamed.ts";
@@ -44,10 +48,12 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   observe: OBSERVE,
   life: LIFE,
   against: [against],
+  guard: [guard],
+  peers: [peers],
 };
 
 /** Those that need no more than this machine; the others have to be named. */
-const EVERYWHERE = Object.keys(BENCHMARKS).filter((name) => name !== "against");
+const EVERYWHERE = Object.keys(BENCHMARKS).filter((name) => !["against", "guard", "peers"].includes(name));
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -55,6 +61,7 @@ const { values, positionals } = parseArgs({
     quick: { type: "boolean", default: false },
     record: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
+    all: { type: "boolean", default: false },
     checkout: { type: "string" },
     connections: { type: "string" },
     pairs: { type: "string" },

@@ -8,6 +8,7 @@ import { completionOf } from "../src/request.ts";
 import { type Effects } from "../src/scheduler/effects.ts";
 import { Scheduler } from "../src/scheduler/scheduler.ts";
 import { newTask, type Task } from "../src/task.ts";
+import { seeded } from "../test/helpers/seeded.ts";
 import { type Extent, median, percentile, type Row, rounded, type Section } from "./report.ts";
 import { COMPLETED, factsOf, SETTINGS } from "./scheduler.ts";
 
@@ -283,14 +284,3 @@ const LIKE_ALL = {
 } as const;
 
 const [INSTANCE] = factsOf(0).instances;
-
-/** Uniform in [0, 1): the same numbers each time (mulberry32, by Tommy Ettinger, in the public domain). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}

@@ -13,6 +13,8 @@ export interface Extent {
   readonly quick: boolean;
   /** CPU profiles of the server are written to bench/cache/profiles. */
   readonly profile: boolean;
+  /** Also what takes very long. */
+  readonly all?: boolean;
   /** A folder with another checkout, to compare with. */
   readonly checkout?: string | undefined;
   /** Numbers of connections to compare with, and pairs of turns for each; absent: as `quick` has it. */

@@ -8,7 +8,7 @@ import { cpuBetween, cpuTimeOf } from "./cpu-time.ts";
 import { type Bar, type Centre, centreOf, type Extent, median, type Row, rounded, type Section } from "./report.ts";
 import { type BenchServer, startServer } from "./server.ts";
 import { load, requestTo } from "./submit.ts";
-import { TOKEN, UPSTREAM_MODEL } from "./upstream.ts";
+import { TOKEN, UPSTREAM_MODEL } from "./upstream-words.ts";
 
 const SLOTS = 64;
 /** At which processor time and the ceiling are compared. */

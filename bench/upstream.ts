@@ -4,15 +4,15 @@
  */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-
-export const UPSTREAM_MODEL = "one-token";
-/** By which a streamed answer shows that its token has come. */
-export const TOKEN = "tok";
+import { TOKEN, UPSTREAM_MODEL } from "./upstream-words.ts";
 
 const CREATED = 1_700_000_000;
 const USAGE = { prompt_tokens: 8, completion_tokens: 1, total_tokens: 9 };
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const LENGTH = /^content-length: *(\d+)/im;
+/** As some routers send a body on; its end is a chunk of no bytes. */
+const CHUNKED = /^transfer-encoding: *chunked/im;
+const LAST_CHUNK = Buffer.from("\r\n0\r\n\r\n");
 
 /** Messages of the parent: any is answered with the port. */
 if (process.send) {
@@ -51,6 +51,8 @@ function whole(status: string, value: object): Writes {
 }
 
 const ANSWERS: Readonly<Record<string, Writes>> = {
+  // Routers ask whether it is well.
+  "/health": whole("200 OK", {}),
   "/v1/models": whole("200 OK", {
     object: "list",
     data: [{ id: UPSTREAM_MODEL, object: "model", owned_by: "nobody" }],
@@ -81,6 +83,16 @@ function firstIn(bytes: Buffer): { readonly path: string; readonly length: numbe
   const headEnd = bytes.indexOf(END_OF_HEAD);
   if (headEnd === -1) return null;
   const head = bytes.toString("latin1", 0, headEnd);
-  const length = headEnd + END_OF_HEAD.length + Number(LENGTH.exec(head)?.[1] ?? 0);
+  const length = CHUNKED.test(head) ? chunkedEnd(bytes, headEnd) : headEnd + END_OF_HEAD.length + lengthOf(head);
   return bytes.length < length ? null : { path: head.split(" ", 2)[1]!, length };
+}
+
+function lengthOf(head: string): number {
+  return Number(LENGTH.exec(head)?.[1] ?? 0);
+}
+
+/** Where the last chunk of a body ends; Infinity: it has not come. */
+function chunkedEnd(bytes: Buffer, headEnd: number): number {
+  const last = bytes.indexOf(LAST_CHUNK, headEnd + 2);
+  return last === -1 ? Infinity : last + LAST_CHUNK.length;
 }

@@ -63,3 +63,14 @@ test("the quick benchmark of batches of files compares them with the same tasks 
     ["predict", true],
   ]);
 });
+
+test("the quick guard compares this checkout with itself by all of its figures", async (t) => {
+  const { said } = await runToEnd(t, "bench/main.ts", "guard", "--quick", "--checkout", ".");
+  assert.deepEqual(said.match(/^## .*$/gm), ["## guard"], said);
+  const ratios = [...said.matchAll(/^- .*, ratio: ([\d.]+) /gm)].map(([, ratio]) => Number(ratio));
+  assert.equal(ratios.length, 7, said);
+  assert.ok(
+    ratios.every((ratio) => ratio > 0),
+    said,
+  );
+});

@@ -8,10 +8,17 @@ import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { startChild } from "../../bench/child.ts";
 import { firstTexts, type Generate, newcomers, throughput } from "../../bench/generation.ts";
+import { covers, lastOf, type Lock } from "../../bench/guard/checkout.ts";
 import { TracedBinary } from "../../bench/llama-server.ts";
-import { centreOf, markdownOf, passes, type Section } from "../../bench/report.ts";
+import { reasonOf } from "../../bench/peers/cupboard.ts";
+import { type Pace } from "../../bench/peers/paced-upstream.ts";
+import { lengthsOf, leastOf } from "../../bench/peers/unequal.ts";
+import { centreOf, markdownOf, median, passes, type Section } from "../../bench/report.ts";
 import { through, throughLlamaServer } from "../../bench/streaming-client.ts";
+import { load, requestTo } from "../../bench/submit.ts";
+import { TOKEN } from "../../bench/upstream-words.ts";
 import { seeded } from "../helpers/seeded.ts";
 
 const REQUEST = { text: "Once upon a time", maxLength: 8, temperature: 0.7 };
@@ -172,4 +179,97 @@ test("a bar tells by how much its figure may be off, and is missed whatever that
   assert.ok(!passes(missed));
   assert.match(markdownOf(missed), /- \*\*MISSED\*\*: z: 0\.975 ± 0\.006 \(at least 0\.98\)$/);
   assert.ok(passes({ ...missed, bars: [{ ...bar, measured: 0.98 }] }));
+});
+
+test("the guard compares with the newest record of a commit as it was", () => {
+  const records = [
+    { commit: "bbb", date: "2026-11-28T06:23:00.000Z" },
+    { commit: "aaa", date: "2026-11-27T23:47:00.000Z" },
+    { commit: "ccc-changed", date: "2026-11-29T01:00:00.000Z" },
+  ];
+  assert.equal(lastOf(records).commit, "bbb");
+  assert.throws(() => lastOf(records.slice(2)), /--checkout FOLDER/);
+});
+
+function lock(changes: object): Lock {
+  return { packages: { "": { version: "0.2.0" }, "node_modules/a": { version: "1.0.0" }, ...changes } };
+}
+
+test("the packages of this checkout serve another one that runs the same versions of them, whatever else there is", () => {
+  const ours = lock({ "": { version: "0.3.0" }, "node_modules/b": { version: "2.0.0" } });
+  assert.ok(covers(ours, lock({})));
+  assert.ok(covers(ours, lock({ "node_modules/dev": { version: "3.0.0", dev: true } })));
+  assert.ok(!covers(ours, lock({ "node_modules/b": { version: "2.0.1" } })));
+  assert.ok(!covers(ours, lock({ "node_modules/c": { version: "1.0.0" } })));
+});
+
+test("crowds of chats are the same for all routers, and no sharing of them is faster than the least time", () => {
+  assert.deepEqual(lengthsOf(200, 3), lengthsOf(200, 3));
+  assert.notDeepEqual(lengthsOf(200, 3), lengthsOf(200, 4));
+  const middle = median(lengthsOf(4001, 1));
+  assert.ok(middle > 55 && middle < 65, `${middle}`);
+  // Four slots each: by all speed, and by the longest one alone.
+  assert.equal(leastOf([400, 400, 400, 400, 400, 400], [100, 200]), 2);
+  assert.equal(leastOf([1000, 1], [100, 200]), 5);
+});
+
+test("why a peer could not be had is told in one line without addresses", () => {
+  const stderr =
+    "first\n\ngo: reading https://registry.example/m/@v/list: 403 Forbidden\n\tserver response: not here\n";
+  assert.equal(reasonOf({ stderr, message: "Command failed" }), "go: reading 403 Forbidden server response: not here");
+  assert.equal(reasonOf(new Error("spawn pip ENOENT")), "spawn pip ENOENT");
+});
+
+test("the stand-in for a server answers a body in chunks once, as one with a length", async (t) => {
+  const child = startChild("upstream.ts", process.env);
+  t.after(() => child.stop());
+  const port = await child.ask<number>({});
+  const url = `http://127.0.0.1:${port}/v1/chat/completions`;
+  const chunked = new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode('{"stream":'));
+      controller.enqueue(new TextEncoder().encode("true}"));
+      controller.close();
+    },
+  });
+  const bodies: RequestInit[] = [{ body: "{}" }, { body: chunked, duplex: "half" }, { body: "{}" }];
+  for (const body of bodies) {
+    const answer = await fetch(url, { method: "POST", ...body });
+    assert.equal(answer.status, 200);
+    assert.equal((await answer.text()).split(TOKEN).length, 2);
+  }
+});
+
+test("a paced server gives each chat its tokens, also those that have waited for a slot", async (t) => {
+  const child = startChild<Pace>("peers/paced-upstream.ts", process.env);
+  t.after(() => child.stop());
+  const port = await child.ask<number>({ slots: 2, speed: 100_000 });
+  const lengths = [3, 50, 1, 20, 7];
+  const told = await Promise.all(
+    lengths.map(async (length) => {
+      const body = JSON.stringify({ max_tokens: length });
+      const answer = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, { method: "POST", body });
+      const text = await answer.text();
+      assert.match(text, /data: \[DONE\]\n\n$/);
+      return text.split(`${TOKEN} `).length - 1;
+    }),
+  );
+  assert.deepEqual(told, lengths);
+});
+
+test("the load generator finds the end of answers whose headers are in capitals, and counts a refusal", async (t) => {
+  const server = createServer((request, response) => {
+    request.resume();
+    const body = "no";
+    response.writeHead(request.url === "/good" ? 200 : 429, { "Content-Length": body.length }).end(body);
+  });
+  const target = { ...(await listening(t, server)), authorization: "none" };
+  const ask = (path: string) => load({ ...target, connections: 2, seconds: 0, request: requestTo(target, path) });
+  assert.deepEqual(
+    [await ask("/good"), await ask("/bad")].map(({ accepted, errors }) => [accepted, errors]),
+    [
+      [2, 0],
+      [0, 2],
+    ],
+  );
 });
