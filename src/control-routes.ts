@@ -2,6 +2,10 @@
 import { BACKUP_ROUTE, beginBackup, type BackupParts } from "./backup/backup.ts";
 import { type LiveSettings } from "./config/config.ts";
 import { type ControlRoutes } from "./control/server.ts";
+import { type Credentials } from "./auth/credentials.ts";
+import { serverStatus, STATUS_ROUTE } from "./doctor/server-status.ts";
+import { readinessOf } from "./http/readiness.ts";
+import { type TaskBook } from "./tasks/task-book.ts";
 import { type GpuPool } from "./gpu/pool.ts";
 import { modelCommands } from "./models/commands.ts";
 import { type ModelRegistry } from "./models/registry.ts";
@@ -12,11 +16,17 @@ interface Parts extends Omit<BackupParts, "copier"> {
   readonly retention: Retention;
   readonly models: ModelRegistry;
   readonly pool: GpuPool;
-  readonly store: BackupParts["copier"];
+  readonly store: BackupParts["copier"] & { readonly lost: AbortSignal };
+  readonly tasks: TaskBook;
+  readonly credentials: Credentials;
+  readonly driverNotes: readonly string[];
 }
 
-export function controlRoutes({ live, retention, models, pool, store, databasePath, dataDir }: Parts): ControlRoutes {
+export function controlRoutes(parts: Parts): ControlRoutes {
+  const { live, retention, models, pool, store, databasePath, dataDir } = parts;
+  const readiness = () => readinessOf({ ...parts, lost: store.lost });
   return {
+    [STATUS_ROUTE]: async () => serverStatus({ ...parts, readiness }),
     "POST /reload": async () => live.reload(),
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
     ...modelCommands(models, () => pool.instances()),

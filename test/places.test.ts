@@ -4,14 +4,16 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { unnamedDataDir } from "../src/cli/data-dir.ts";
+import { Command } from "commander";
+import { keysAdd } from "../src/auth/commands.ts";
+import { dataDirOf, dataDirOption, existingData, existingOrNewData, unnamedDataDir } from "../src/cli/data-dir.ts";
 import { type WhereReport } from "../src/cli/where.ts";
 import { type InstalledAs, installationOf } from "../src/common/installation.ts";
 import { moveCommand } from "../src/common/paste.ts";
 import { standardDataDir, type Surroundings, userConfigFile, userPlace } from "../src/common/places.ts";
-import { configPlace } from "../src/config/config.ts";
+import { configPlace, parseConfig } from "../src/config/config.ts";
 import { runCommand } from "./helpers/command.ts";
-import { temporaryFolder } from "./helpers/http.ts";
+import { newFolder } from "./helpers/server.ts";
 
 function as(root: string, ...projects: readonly string[]): InstalledAs {
   return installationOf(root, true, (path) => projects.includes(path)).as;
@@ -68,7 +70,7 @@ test("XDG's variables decide where they name an absolute folder; macOS and Windo
 
 /** Makes a new folder the current one, with the places of a user of their own in it. */
 function standIn(t: TestContext) {
-  const folder = temporaryFolder(t);
+  const folder = newFolder(t);
   const before = process.cwd();
   mkdirSync(join(folder, "here"));
   process.chdir(join(folder, "here"));
@@ -141,7 +143,7 @@ test("a configuration file of the user counts where the current folder has none"
 });
 
 test("`where` says which places are used, and why", async (t) => {
-  const cwd = temporaryFolder(t);
+  const cwd = newFolder(t);
   const where = async (args: readonly string[], env: Record<string, string> = {}) => {
     const { code, stdout } = await runCommand(["where", "--json", ...args], { cwd, env });
     assert.equal(code, 0);
@@ -171,4 +173,61 @@ test("`where` says which places are used, and why", async (t) => {
   assert.match(broken.task_database.why, /validate-config says why$/);
   const { stdout } = await runCommand(["where"], { cwd });
   assert.match(stdout, /^Data directory {2}\/.*\n +\(in the current folder, as in every clone/m);
+});
+
+/** The data directory of a command line. */
+async function parsed(args: readonly string[]) {
+  const command = new Command().addOption(dataDirOption());
+  await command.parseAsync(args, { from: "user" });
+  const { path, isNamed } = dataDirOf(command);
+  return { path, isNamed };
+}
+
+test("a folder counts as named by the command line or the environment, and not by being the default", async (t) => {
+  assert.deepEqual(await parsed([]), { path: "./data", isNamed: false });
+  assert.deepEqual(await parsed(["--data-dir", "./data"]), { path: "./data", isNamed: true });
+  t.after(() => delete process.env["ALT_LAS_DATA_DIR"]);
+  process.env["ALT_LAS_DATA_DIR"] = "/var/lib/alt-las";
+  assert.deepEqual(await parsed([]), { path: "/var/lib/alt-las", isNamed: true });
+  process.env["ALT_LAS_DATA_DIR"] = "";
+  assert.deepEqual(await parsed([]), { path: "./data", isNamed: false }, "set to nothing is not set");
+});
+
+test("a folder without data is named and stays as it is; where it was named, it may be begun", (t) => {
+  const folder = newFolder(t);
+  const empty = join(folder, "empty");
+  mkdirSync(empty);
+  for (const path of [empty, join(folder, "none")]) {
+    const none = { code: "bad_config", message: `There is no ALT_LAS data in ${path}; nothing was changed.` };
+    const hint = {
+      ...none,
+      message: `${none.message} Name the folder of your server with --data-dir; npx alt-las where says where this looks.`,
+    };
+    assert.throws(() => existingData({ path, isNamed: true }), none);
+    assert.throws(() => existingData({ path, isNamed: false }), hint);
+    assert.throws(() => existingOrNewData({ path, isNamed: false }), hint);
+    const begun = `There was no ALT_LAS data in ${path}; this begins it.`;
+    assert.deepEqual(existingOrNewData({ path, isNamed: true }), { path, begun });
+  }
+  assert.equal(existsSync(join(folder, "none")), false);
+});
+
+test("a folder with any of a server's files has data", (t) => {
+  for (const name of ["alt-las.db", "credentials.json", "gpus.json"]) {
+    const path = newFolder(t);
+    writeFileSync(join(path, name), "");
+    assert.equal(existingData({ path, isNamed: false }), path);
+    assert.deepEqual(existingOrNewData({ path, isNamed: true }), { path, begun: null });
+  }
+});
+
+test("a key for a user that is not there makes no folder", (t) => {
+  const dataDir = join(newFolder(t), "new");
+  const { auth } = parseConfig("", "c.yaml");
+  assert.throws(() => keysAdd({ config: auth, dataDir }, { user: "nobody" }), /There is no user nobody\./);
+  assert.throws(
+    () => keysAdd({ config: auth, dataDir }, { user: "nobody", name: "a key" }),
+    /There is no user nobody\./,
+  );
+  assert.equal(existsSync(dataDir), false);
 });

@@ -1,7 +1,6 @@
 /** What a server says at its first start after an upgrade. */
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { VERSION } from "../src/common/version.ts";
 import { parseConfig } from "../src/config/config.ts";
@@ -9,8 +8,6 @@ import { isKey } from "../src/config/keys.ts";
 import { sourceOf } from "../src/config/sources.ts";
 import { type Change, CHANGES, type Its } from "../src/upgrade/changes.ts";
 import { compareVersions, EARLIER, upgradeFor, upgradeWords } from "../src/upgrade/upgrade.ts";
-import { startLocalServer } from "./helpers/local-server.ts";
-import { ROOT } from "./helpers/server.ts";
 
 function itsOf(yaml: string, users = 1): Its {
   const config = parseConfig(yaml, "c.yaml");
@@ -62,7 +59,7 @@ test("a change is told where it concerns the configuration, and nowhere else", (
 });
 
 test("every change has a case, keys that there are, and a place in docs/upgrading.md", () => {
-  const page = readFileSync(join(ROOT, "docs/upgrading.md"), "utf8");
+  const page = readFileSync(new URL("../docs/upgrading.md", import.meta.url), "utf8");
   const cases = CASES.map(([, concerned]) => concerned);
   for (const { since, sentence, keys } of CHANGES) {
     assert.ok(compareVersions(since, VERSION) <= 0, sentence);
@@ -99,29 +96,4 @@ test("the words name each key with what has changed, or say that nothing has", (
     upgradeWords({ from: "0.1.0", to: "0.2.0", changes: [] }),
     /which 0\.1\.0 served before\. Nothing in your/,
   );
-});
-
-test("an upgrade is told once, and new data know no version before", async (t) => {
-  const first = await startLocalServer(t, { devices: "simulated:1" });
-  const file = join(first.dataDir, "version.json");
-  const told = ({ log }: { log: typeof first.log }) => log.filter(({ msg }) => /first start of this version/.test(msg));
-  assert.deepEqual(told(first), []);
-  assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), { version: 1, alt_las: VERSION });
-  await first.stop();
-  rmSync(file);
-  const config = "callers: { defaults: { weight: 2 } }\nauth: { users: [{ name: u, role: user }] }";
-  const second = await first.restart({ config });
-  const [line] = told(second) as unknown as [{ from: string; changes: { keys: string[] }[] }];
-  assert.equal(line.from, EARLIER);
-  assert.deepEqual(
-    line.changes.map(({ keys }) => keys),
-    [["callers.defaults.max_queued"]],
-  );
-  await second.stop();
-  const third = await second.restart();
-  assert.deepEqual(told(third), []);
-  await third.stop();
-  writeFileSync(file, "damaged");
-  assert.equal(told(await third.restart()).length, 1);
-  assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), { version: 1, alt_las: VERSION });
 });

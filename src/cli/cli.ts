@@ -187,6 +187,17 @@ function addDiagnosis(cli: Command, io: Io): void {
         json ? JSON.stringify(report, null, 2) : whereText(report, io.stdout.isTTY ? io.stdout.columns || 80 : null),
       );
     });
+  configured(cli.command("doctor"))
+    .description("look for what is wrong, and print a page for a report of it; no secret is on it")
+    .option("--url <url>", "where the server listens (default: where the configuration says)")
+    .option("--json", "print it as JSON")
+    .action(async ({ config, url, json = false }: Options & { url?: string; json?: boolean }, command: Command) => {
+      const { doctorCommand } = await import("./doctor.ts");
+      const { text, ok } = await doctorCommand({ config, url, dataDir: dataDirOf(command) }, json);
+      io.log(text);
+      // Printed already.
+      if (!ok) throw new CommanderError(1, "alt-las.wrong", "");
+    });
 }
 
 /** The library for tar files is loaded only where it is used. */

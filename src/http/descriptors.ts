@@ -1,5 +1,5 @@
 /** How many connections the process can have beside everything else that it opens. */
-import { readdirSync, readFileSync } from "node:fs";
+import { openFiles } from "../common/open-files.ts";
 
 /** Workers, the store's files, webhooks, name servers; a share where descriptors are few, and never more than this. */
 const MOST_KEPT_FREE = 1000;
@@ -8,12 +8,8 @@ const LEAST_CONNECTIONS = 16;
 
 /** As the system says; Infinity where it does not say it as Linux does. */
 export function connectionRoom(): number {
-  try {
-    const limit = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    return limit === undefined ? Infinity : roomWithin(Number(limit), readdirSync("/proc/self/fd").length);
-  } catch {
-    return Infinity;
-  }
+  const files = openFiles();
+  return files === null ? Infinity : roomWithin(files.limit, files.open);
 }
 
 /** @param limit how many descriptors the process may have @param open how many it has */

@@ -191,7 +191,7 @@ test("a process that hangs before it has found anything is given up, with the re
   const found = await watcher.monitor.start();
   const failure =
     "The telemetry process gave no answer for 1 s, as when a driver hangs, and was killed, so no GPU is known.";
-  assert.deepEqual(found, { gpus: [], notes: [failure], failure });
+  assert.deepEqual(found, { gpus: [], sources: [], notes: [failure], failure });
   assert.deepEqual([watcher.monitor.trouble, watcher.monitor.pid], [failure, null]);
 });
 

@@ -26,6 +26,12 @@ export const EXCEPTIONS: readonly Exception[] = [
     name: "/etc",
     reason: "where pip looks; on Windows other folders are looked at",
   },
+  {
+    file: "src/common/open-files.ts",
+    name: "/proc",
+    reason: "elsewhere connections have no bound but the system's own",
+  },
+  { file: "src/doctor/machine.ts", name: "/etc", reason: "elsewhere the system's own version says enough" },
   { file: "src/control/socket.ts", name: "/proc", reason: "elsewhere the socket is named by its path, or is a pipe" },
   { file: "src/engine/llama-server/process.ts", name: "/bin", reason: "asked for System.hasShell before" },
   { file: "src/gpu/inventory/pci.ts", name: "/sys", reason: "elsewhere only drivers tell of GPUs" },
@@ -39,11 +45,6 @@ export const EXCEPTIONS: readonly Exception[] = [
     file: "src/gpu/worker/process-use.ts",
     name: "/proc",
     reason: "elsewhere only what workers say of themselves is shown",
-  },
-  {
-    file: "src/http/descriptors.ts",
-    name: "/proc",
-    reason: "elsewhere connections have no bound but the system's own",
   },
   { file: "src/store/sqlite/schema.ts", name: "/proc", reason: "elsewhere a sentence does without a process's number" },
 ];

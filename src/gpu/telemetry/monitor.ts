@@ -49,6 +49,8 @@ const LOOK_AGAIN = "was ended to look for missing GPUs";
 export interface Found {
   /** In PCI bus order. */
   readonly gpus: readonly GpuIdentity[];
+  /** The drivers that are asked, with their versions. */
+  readonly sources: readonly string[];
   /** Why drivers cannot be used, one sentence each. */
   readonly notes: readonly string[];
   /** Why looking for GPUs failed as a whole, so that there may be some all the same; else null. Also the last note. */
@@ -144,7 +146,7 @@ export class GpuMonitor {
       clearTimeout(timer);
     }
     const failure = "The server was stopped before its GPUs were found.";
-    this.#found.resolve({ gpus: [], notes: [failure], failure });
+    this.#found.resolve({ gpus: [], sources: [], notes: [failure], failure });
   }
 
   #launch(): void {
@@ -213,7 +215,7 @@ export class GpuMonitor {
     this.#log.debug({ gpus: gpus.length, sources }, "GPU drivers asked");
     this.#silentDrivers = silent;
     for (const sentence of silent) this.#log.warn(`A GPU driver is installed and has no GPU to offer: ${sentence}`);
-    this.#found.resolve({ gpus, notes, failure: null });
+    this.#found.resolve({ gpus, sources, notes, failure: null });
   }
 
   /** After a restart: what was there before and is not now has vanished meanwhile, and may come back. */
@@ -310,6 +312,6 @@ export class GpuMonitor {
     this.#gpus = [];
     this.#silentDrivers = [failure];
     this.#setTrouble(failure);
-    this.#found.resolve({ gpus: [], notes: [failure], failure });
+    this.#found.resolve({ gpus: [], sources: [], notes: [failure], failure });
   }
 }

@@ -1,0 +1,26 @@
+/** `alt-las doctor`. */
+import { doctorReport } from "../doctor/doctor.ts";
+import { doctorPage } from "../doctor/page.ts";
+import { type DataDir } from "./data-dir.ts";
+import { serverUrl } from "./remote/client.ts";
+
+export interface DoctorFlags {
+  readonly config: string | undefined;
+  readonly url: string | undefined;
+  readonly dataDir: DataDir;
+}
+
+/** @returns the page, or with `json` what it is made of; and whether nothing is wrong */
+export async function doctorCommand({ config, url, dataDir }: DoctorFlags, json: boolean) {
+  const { path, why, notes } = dataDir;
+  const report = await doctorReport({
+    dataDir: path,
+    why,
+    notes,
+    config,
+    // Port 0 is any, so nobody knows where a server would be.
+    urlOf: ({ server }) => url ?? (server.port === 0 ? null : serverUrl(server)),
+    environment: process.env,
+  });
+  return { text: json ? JSON.stringify(report, null, 2) : doctorPage(report), ok: report.ok };
+}

@@ -1,0 +1,24 @@
+/** Asks a server for what needs no credentials, and believes nothing secret of the answer. */
+import { once } from "node:events";
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { text } from "node:stream/consumers";
+
+/** Milliseconds to wait for an answer: less than the image's HEALTHCHECK waits for the command that asks. */
+const PATIENCE = 5000;
+
+/**
+ * The body of an answer, whatever its status. A certificate is made for the name that clients use, not for a loopback address, so any will do.
+ * @throws what the system says: nobody answers, or not in time
+ */
+export async function plainAnswer(url: URL): Promise<string> {
+  const options = { signal: AbortSignal.timeout(PATIENCE), agent: false } as const;
+  const asked =
+    url.protocol === "https:"
+      ? requestHttps(url, { ...options, rejectUnauthorized: false })
+      : requestHttp(url, options);
+  const answered = once(asked, "response") as Promise<[IncomingMessage]>;
+  asked.end();
+  const [response] = await answered;
+  return text(response);
+}

@@ -1,0 +1,69 @@
+/** `alt-las doctor`: looks at everything that a report of a fault needs, and at what is wrong. It changes nothing, and shows no secret. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { wallTimeText } from "../common/clock.ts";
+import { cacheFolder } from "../models/environment.ts";
+import { lastServed } from "../upgrade/upgrade.ts";
+import { cards, type DeviceOptions, devicesAtAStart } from "./cards.ts";
+import { data } from "./data.ts";
+import { disk, limits, packages, system, versions } from "./machine.ts";
+import { secretsOf, withoutSecrets } from "./secrets.ts";
+import { type DoctorReport, type Section } from "./section.ts";
+import { server } from "./server.ts";
+import { settings } from "./settings.ts";
+
+export interface DoctorOptions {
+  readonly dataDir: string;
+  /** Why it is there: the end of a sentence. */
+  readonly why: string;
+  /** Sentences about data elsewhere. */
+  readonly notes: readonly string[];
+  /** `--config`. */
+  readonly config: string | undefined;
+  /** Where a server may be; it is asked for what the configuration says. */
+  readonly urlOf: (config: NonNullable<ReturnType<typeof settings>["config"]>) => string | null;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Ask the drivers and llama.cpp; only a test has others. */
+  readonly look?: typeof cards;
+  readonly probe?: DeviceOptions["probe"];
+}
+
+export async function doctorReport(options: DoctorOptions): Promise<DoctorReport> {
+  const { dataDir, why, notes, environment, look = cards, probe } = options;
+  const configuration = settings(options.config, dataDir);
+  const { config } = configuration;
+  const databasePath = config?.store.path ?? join(dataDir, "alt-las.db");
+  const [running, found] = await Promise.all([
+    server(dataDir, existsSync(dataDir), config && options.urlOf(config)),
+    look(config?.gpu.worker_environment ?? []),
+  ]);
+  const isIdle = !running.runs && config !== null;
+  const sections: Record<string, Section> = {
+    versions: versions(lastServed(dataDir, databasePath)),
+    system: system(environment),
+    limits: limits(),
+    packages: packages(),
+    cards: found,
+    configuration,
+    data: data({ dataDir, why, config, runs: running.runs }),
+    disk: await disk({ data: dataDir, models: cacheFolder(environment) }),
+    server: running,
+    // A second program that opens the cards would take memory from the server.
+    ...(isIdle && {
+      a_start: await devicesAtAStart({ config, dataDir, cards: found, environment, ...(probe && { probe }) }),
+    }),
+  };
+  const problems = Object.values(sections).flatMap((section) => section.problems);
+  const report = {
+    at: wallTimeText(),
+    ok: problems.length === 0,
+    facts: Object.fromEntries(
+      Object.entries(sections).map(([name, { facts }]) => [
+        name,
+        name === "data" && notes.length > 0 ? { ...facts, notes } : facts,
+      ]),
+    ),
+    problems,
+  };
+  return withoutSecrets(report, [...configuration.secrets, ...secretsOf(environment)]);
+}

@@ -1,0 +1,43 @@
+/** The page of `alt-las doctor` for people: it is pasted into issues, so it is plain text that is no wider than it has to be. */
+import { legible } from "../common/legible.ts";
+import { shownSize } from "../common/sizes.ts";
+import { type DoctorReport, type Fact } from "./section.ts";
+
+export function doctorPage(report: DoctorReport): string {
+  const { at, facts, problems } = legible(report);
+  const sections = Object.entries(facts).map(([name, values]) => [title(name), ...lines(values)].join("\n"));
+  const wrong = problems.map(({ problem, mend }, index) => {
+    const said = `${index + 1}. ${problem.replaceAll("\n", "\n   ")}`;
+    return mend === null ? said : `${said}\n   To mend it: ${mend}`;
+  });
+  const verdict = wrong.length === 0 ? ["Nothing is wrong."] : ["WHAT IS WRONG", ...wrong];
+  return [`ALT_LAS doctor, ${at}`, ...sections, verdict.join("\n")].join("\n\n");
+}
+
+function title(name: string): string {
+  return words(name).toUpperCase();
+}
+
+function words(name: string): string {
+  return name.replace(/_bytes$/, "").replaceAll("_", " ");
+}
+
+function lines(values: Readonly<Record<string, Fact>>): string[] {
+  return Object.entries(values).flatMap(([name, value]) => {
+    const label = `  ${words(name)}:`;
+    if (Array.isArray(value))
+      return value.length === 0 ? [`${label} none`] : [label, ...value.map((one) => `    ${shown(name, one as Fact)}`)];
+    return [`${label} ${shown(name, value)}`];
+  });
+}
+
+function shown(name: string, value: Fact): string {
+  if (value === null) return "-";
+  if (typeof value === "number" && name.endsWith("_bytes")) return shownSize(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return value.map((one) => shown("", one as Fact)).join(", ");
+  return Object.entries(value)
+    .map(([key, inner]) => `${words(key)} ${shown(key, inner)}`)
+    .join(", ");
+}

@@ -1,0 +1,105 @@
+/** The server that runs on the data directory, or else the one where the configuration says. */
+import { isObject, valueIn } from "../common/json-values.ts";
+import { ALT_LAS, START } from "../common/paste.ts";
+import { plainAnswer } from "../common/plain-answer.ts";
+import { VERSION } from "../common/version.ts";
+import { askServer } from "../control/client.ts";
+import { AltLasError, messageOf } from "../errors.ts";
+import { type Fact, type Problem, type Section } from "./section.ts";
+import { type ServerStatus, STATUS_ROUTE } from "./server-status.ts";
+
+export interface Asked extends Section {
+  /** Whether a server has this data directory. */
+  readonly runs: boolean;
+}
+
+/**
+ * @param hasFolder whether there is a data directory
+ * @param url where else a server may be; null: nobody knows
+ */
+export async function server(dataDir: string, hasFolder: boolean, url: string | null): Promise<Asked> {
+  try {
+    const status = hasFolder ? await askServer(dataDir, STATUS_ROUTE) : undefined;
+    if (status !== undefined) return { ...told(status as ServerStatus), runs: true };
+  } catch (error) {
+    // It answers, and knows no such question.
+    if (error instanceof AltLasError && error.code === "not_found")
+      return {
+        facts: { runs: "one of an earlier version" },
+        problems: [otherVersion("an earlier version")],
+        runs: true,
+      };
+    return { facts: { runs: "cannot be asked" }, problems: [{ problem: messageOf(error), mend: null }], runs: false };
+  }
+  return { ...(await elsewhere(url)), runs: false };
+}
+
+/** What a server's own words come to. */
+export function told(status: ServerStatus): Section {
+  const { version, node, pid, uptime_seconds, ready, reason, gpus, open_files: files, ...rest } = status;
+  const problems: Problem[] = [];
+  if (version !== VERSION) problems.push(otherVersion(version));
+  if (reason !== null)
+    problems.push({ problem: ready ? reason : `The server is not ready: ${reason}`, mend: commandIn(reason) });
+  for (const [why, names] of Map.groupBy(broken(status), ({ why: sentence }) => sentence))
+    if (why !== reason)
+      problems.push({ problem: `${names.map(({ what }) => what).join(", ")}: ${why}`, mend: commandIn(why) });
+  return {
+    facts: {
+      runs: `ALT_LAS ${version} on Node ${node}, process ${pid}, for ${uptime_seconds} s`,
+      ready,
+      reason,
+      open_files: files === null ? null : `${files.open} of ${files.limit}`,
+      memory_bytes: rest.memory_bytes,
+      heap_limit_bytes: rest.heap_limit_bytes,
+      gpus: gpus.map(({ id, name, status: state, models }): Fact => {
+        const served = models.map((one) => `${one.model ?? "its model"} ${one.state}`).join("; ");
+        return `${id}: ${name}: ${state}${served === "" ? "" : ` (${served})`}`;
+      }),
+    },
+    problems,
+  };
+}
+
+const BROKEN = new Set(["unfit", "faulted", "lost"]);
+
+function broken({ gpus }: ServerStatus): { readonly what: string; readonly why: string }[] {
+  return gpus.flatMap(({ id, status, reason, models }) => {
+    if (BROKEN.has(status)) return [{ what: `GPU ${id}`, why: reason ?? status }];
+    return models
+      .filter(({ state }) => state === "failed")
+      .map((one) => ({
+        what: `The model ${one.model ?? ""} on GPU ${id}`,
+        why: one.reason ?? "It could not be loaded.",
+      }));
+  });
+}
+
+/** Reasons name the command that mends them between quotes. */
+function commandIn(reason: string): string | null {
+  return /"((?:npm run|npx alt-las|alt-las) [^"]+)"/.exec(reason)?.[1] ?? null;
+}
+
+function otherVersion(version: string): Problem {
+  return {
+    problem: `The server that runs is ${version === "an earlier version" ? version : `version ${version}`}, and this command ${VERSION}: stop it, and start it again.`,
+    mend: START,
+  };
+}
+
+async function elsewhere(url: string | null): Promise<Section> {
+  const nobody = { facts: { runs: null }, problems: [] };
+  if (url === null) return nobody;
+  let answer: unknown;
+  try {
+    answer = valueIn(await plainAnswer(new URL("/healthz", url)));
+  } catch (error) {
+    // A server that does not speak HTTP takes the port all the same.
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EADDRNOTAVAIL") return nobody;
+  }
+  if (isObject(answer) && typeof answer["version"] === "string")
+    return { facts: { runs: `none on these data; ALT_LAS ${answer["version"]} answers at ${url}` }, problems: [] };
+  const problem = `Another program listens at ${url}, so no server can start there. A start may take another port.`;
+  return { ...nobody, problems: [{ problem, mend: `${ALT_LAS} serve --port 0` }] };
+}
