@@ -49,7 +49,8 @@ export function violations(folder: string, root = ROOT): Finding[] {
 function findingOf({ message, code, filename, labels }: Diagnostic): Finding {
   const line = labels[0]?.span.line ?? 1;
   const name = code === "eslint(max-lines)" ? undefined : /`(.+?)`/.exec(message)?.[1];
-  const finding = { file: filename, line, sentence: message };
+  // Windows writes paths in its own way.
+  const finding = { file: filename.replaceAll("\\", "/"), line, sentence: message };
   return name === undefined ? finding : { ...finding, name };
 }
 

@@ -59,6 +59,17 @@ export const SUITES: readonly Suite[] = [
     dependsOn: ["package.json", "src/**", "tools/{pack,release}/**", "tools/{pack,release}.ts", "CHANGELOG.md"],
   },
   {
+    name: "installed",
+    tests: ["installed"],
+    dependsOn: [
+      "package.json",
+      "src/common/{npm,rename,system}.ts",
+      "src/control/**",
+      "tools/pack/**",
+      "tools/pack.ts",
+    ],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type BatchFileApi } from "../../src/batch-files/batch-file-api.ts";
 import { EventEmitter } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,6 +38,7 @@ import { type Delivery } from "../../src/store/outbox.ts";
 import { noUsage, type UsageRow } from "../../src/store/usage.ts";
 import { type TaskFilter } from "../../src/store/tasks.ts";
 import { newTask, type TaskInput } from "../../src/task.ts";
+import { removeFolder } from "./remove-folder.ts";
 import { type SecretView, type WebhookApi } from "../../src/webhooks/webhook-api.ts";
 
 export const ID = "123e4567-e89b-12d3-a456-426614174000";
@@ -65,7 +66,7 @@ export function testConfig(yaml = ""): Config {
 
 export function temporaryFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-"));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  t.after(() => removeFolder(folder));
   return folder;
 }
 

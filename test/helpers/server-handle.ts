@@ -1,11 +1,12 @@
 /** What tests do with a server whose API they call, wherever it runs: in a process (server.ts) or in theirs (local-server.ts). */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type GpuState } from "../../src/gpu/facts.ts";
 import { type GpusAnswer } from "../../src/http/schemas/gpus.ts";
 import { type BatchAnswer } from "../../src/http/schemas/submissions.ts";
+import { removeFolder } from "./remove-folder.ts";
 import { type TasksAnswer, type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 
 /** Milliseconds after which any wait gives up, so that a bug fails its test instead of holding it for ever. */
@@ -23,7 +24,7 @@ export interface Owner {
 /** A folder of the test's own. */
 export function newFolder(owner: Owner): string {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-e2e-"));
-  owner.after(() => rmSync(folder, { recursive: true, force: true }));
+  owner.after(() => removeFolder(folder));
   return folder;
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -9,6 +9,7 @@ import type { Delivery } from "../../src/store/outbox.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { ListedTask, TaskFilter } from "../../src/store/tasks.ts";
 import { type Batch, newTask as freshTask, type Task, transition } from "../../src/task.ts";
+import { removeFolder } from "./remove-folder.ts";
 import { changed, type TaskChanges } from "./requests.ts";
 
 /**
@@ -64,7 +65,7 @@ export async function opened(t: TestContext, make: MakePlace): Promise<World> {
 export function testFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "alt-las-store-"));
   t.after(() => {
-    if ((t as { passed?: boolean }).passed === true) rmSync(folder, { recursive: true });
+    if ((t as { passed?: boolean }).passed === true) removeFolder(folder);
     else t.diagnostic(`its folder: ${folder}`);
   });
   return folder;
