@@ -283,7 +283,8 @@ export function estimatedTokensOf(size: number, { maxTokens }: Sampling): number
   return Math.ceil(size / BYTES_PER_TOKEN) + (maxTokens === TO_THE_END ? TOKENS_TO_THE_END : maxTokens);
 }
 
-function sizeOf(request: Request): number {
+/** Bytes of its content, in UTF-8. */
+export function sizeOf(request: Request): number {
   let size = formSizeOf(request).bytes;
   if (request.kind === "completion") return size + Buffer.byteLength(request.text);
   for (const text of textsOf(request)) size += Buffer.byteLength(text);

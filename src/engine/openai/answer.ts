@@ -4,7 +4,7 @@ import { type AnswerShape, AnswerText, isShaped } from "../answer-text.ts";
 import type { GenerateOutcome, Generation } from "../engine.ts";
 import { EngineFailure } from "../failures.ts";
 import { ToldTokens } from "../told-tokens.ts";
-import { type Counted, plausibleTokens } from "../upstream/figures.ts";
+import { type Counted, plausibleTokens, type TokenBounds, tokenBounds } from "../upstream/figures.ts";
 import { tokensIn } from "../upstream/logprobs.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { WholeCharacters } from "../upstream/whole-characters.ts";
@@ -50,6 +50,7 @@ export class Answer {
   /** null: the model was told of no tools. */
   readonly #tools: Tools | null;
   readonly #calls = new Calls();
+  readonly #bounds: TokenBounds;
   /** null: no probabilities were asked for. */
   readonly #tokens: ToldTokens | null;
   /** Where the deltas go. */
@@ -69,6 +70,7 @@ export class Answer {
     this.#options = options;
     const { shape } = options;
     const { request, emit } = asked;
+    this.#bounds = tokenBounds({ request, context: options.context ?? null });
     this.#tools = (request.kind === "chat" && request.tools) || null;
     const isAsked = request.kind !== "embedding" && request.logprobs !== undefined;
     const tokens = isAsked ? new ToldTokens(emit, (what) => this.#doubt(what)) : null;
@@ -104,8 +106,7 @@ export class Answer {
 
   /** The server's counts so far; a count that it does not tell is null or absent. */
   count(told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown }): void {
-    const { request } = this.#asked;
-    const counted = plausibleTokens(told, { request, context: this.#options.context ?? null });
+    const counted = plausibleTokens(told, this.#bounds);
     for (const key of ["prompt", "completion", "cached"] as const) {
       if (counted[key] === null && (told[key] ?? null) !== null)
         this.#doubt(`${JSON.stringify(told[key]).slice(0, 40)} ${key} tokens of a task`);

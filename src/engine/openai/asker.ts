@@ -50,7 +50,10 @@ export class Asker {
     this.#embeddings = new EmbeddingsRoute(upstream);
   }
 
-  /** @throws {UpstreamError} it went wrong @throws {EngineFailure} it did so for a reason that is the task's own */
+  /**
+   * @throws {UpstreamError} it went wrong
+   * @throws {EngineFailure} it did so for a reason that is the task's own; `invalid_input`: a schema cannot be compiled
+   */
   async generate(request: TextRequest, generation: Generation, options: AnswerOptions): Promise<GenerateOutcome> {
     const { signal } = generation;
     const marks = request.kind === "chat" ? THINKING : null;
@@ -60,22 +63,22 @@ export class Asker {
     try {
       const { harmless } = this.#served.dialect;
       if (harmless !== undefined) order = { ...order, request: await harmless(this.#upstream, order.request) };
-      const grammar = await this.#grammarFor(order, generation);
+      const form = this.#formFor(order);
+      const grammar = form === null ? null : await answerForms.gbnfOf(form, signal, generation.by);
       if (signal.aborted) return answer.canceled();
       await this.#askWithinContext(grammar === null ? order : { ...order, grammar }, answer, signal);
       return answer.outcome();
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!signal.aborted && !this.#upstream.isClosed) throw error;
       this.#abort(order);
       return answer.canceled();
     }
   }
 
-  /** null: none is sent. @throws {EngineFailure} `invalid_input`: a schema cannot be compiled */
-  async #grammarFor({ request }: Order, { signal, by }: Generation): Promise<string | null> {
+  /** The form of which a grammar is sent; null: none is. */
+  #formFor({ request }: Order): ReturnType<typeof formOf> {
     const { grammars = NONE } = this.#served.dialect.extras.can;
-    const form = grammars.includes(request.kind) ? formOf(request, null) : null;
-    return form === null ? null : answerForms.gbnfOf(form, signal, by);
+    return grammars.includes(request.kind) ? formOf(request, null) : null;
   }
 
   /** @throws as `generate` */
@@ -84,7 +87,7 @@ export class Asker {
       const asked = { ...generation, request, model: this.#served.model };
       return await this.#embeddings.embed(asked, options);
     } catch (error) {
-      if (generation.signal.aborted) return CANCELED;
+      if (generation.signal.aborted || this.#upstream.isClosed) return CANCELED;
       throw error instanceof UpstreamError && this.#isTooLong(error) ? tooLong(error.words) : error;
     }
   }
@@ -166,24 +169,18 @@ export class Asker {
   async #ask(order: Order, answer: Answer, signal: AbortSignal): Promise<void> {
     const { ask, extras } = this.#served.dialect;
     const { path, body, read, waits } = ask?.(order) ?? questionFor(order, extras);
-    const complete = Promise.withResolvers<void>();
-    const enough = new AbortController();
-    let ended = false;
-    const onData = (data: string, event: string | undefined): boolean | void => {
-      if (ended) return false;
-      const isWork = read(answer, data, event);
-      ended = answer.isCut || isEnd(data, event);
-      if (ended) complete.resolve();
-      if (answer.isCut) enough.abort();
-      return isWork;
-    };
-    const options = {
-      signal: AbortSignal.any([signal, enough.signal]),
-      onData,
-      isComplete: () => answer.isComplete,
-    };
+    let hasEnded = false;
     try {
-      await Promise.race([this.#upstream.stream(path, body, options), complete.promise]);
+      await this.#upstream.stream(path, body, {
+        signal,
+        onData: (data, event) => {
+          const isWork = read(answer, data, event);
+          hasEnded = isEnd(data, event);
+          return isWork;
+        },
+        isComplete: () => answer.isComplete,
+        enough: () => (answer.isCut ? "cut" : hasEnded ? "ended" : null),
+      });
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       if (answer.isComplete) return;

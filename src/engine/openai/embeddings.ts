@@ -5,7 +5,7 @@
 import { numbersOf, unitVector } from "../../common/vectors.ts";
 import type { EmbeddingRequest } from "../../request.ts";
 import type { GenerateOutcome, Generation } from "../engine.ts";
-import { type Counted, plausibleTokens } from "../upstream/figures.ts";
+import { type Counted, plausibleTokens, tokenBounds } from "../upstream/figures.ts";
 import { isObject, valueIn } from "../../common/json-values.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
 import type { AnswerOptions } from "./answer.ts";
@@ -121,13 +121,9 @@ function made<T>(make: () => T): T {
   }
 }
 
-function countsIn(
-  usage: unknown,
-  asked: Parameters<typeof plausibleTokens>[1],
-  doubt: AnswerOptions["doubt"],
-): Counted {
+function countsIn(usage: unknown, asked: Parameters<typeof tokenBounds>[0], doubt: AnswerOptions["doubt"]): Counted {
   const told = { prompt: isObject(usage) ? usage.prompt_tokens : null, completion: null, cached: null };
-  const counted = plausibleTokens(told, asked);
+  const counted = plausibleTokens(told, tokenBounds(asked));
   // Some servers fill in zeros.
   if (counted.prompt === null && (told.prompt ?? 0) !== 0)
     doubt?.(`${JSON.stringify(told.prompt).slice(0, 40)} prompt tokens of a task`);

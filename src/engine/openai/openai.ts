@@ -61,7 +61,8 @@ export class OpenAiEngine implements Engine {
   readonly #routes = new Routes();
   #asker: Asker;
   #watch: LoadWatch | null = null;
-  readonly #runs = new Set<AbortController>();
+  /** Tasks that it works on. */
+  #running = 0;
   readonly #gone = Promise.withResolvers<EngineEnd>();
   readonly #breaker = new Breaker(() => this.#prove());
   #over = false;
@@ -123,20 +124,13 @@ export class OpenAiEngine implements Engine {
   }
 
   async generate(generation: Generation): Promise<GenerateOutcome> {
-    const { signal } = generation;
-    if (signal.aborted || this.#stopped) return CANCELED;
+    if (generation.signal.aborted || this.#stopped) return CANCELED;
     if (this.#over) throw this.#lost(new UpstreamError(null, "it is not asked any more"));
-    const run = new AbortController();
-    const cancel = (): void => run.abort();
-    signal.addEventListener("abort", cancel, { once: true });
-    this.#runs.add(run);
-    this.#watch?.count(this.#runs.size);
+    this.#watch?.count(++this.#running);
     try {
-      return await this.#run(this.#asked({ ...generation, signal: run.signal }));
+      return await this.#run(this.#asked(generation));
     } finally {
-      signal.removeEventListener("abort", cancel);
-      this.#runs.delete(run);
-      this.#watch?.count(this.#runs.size);
+      this.#watch?.count(--this.#running);
     }
   }
 
@@ -147,7 +141,7 @@ export class OpenAiEngine implements Engine {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#watch?.stop();
-    for (const run of this.#runs) run.abort();
+    // What it works on is canceled with that.
     await this.#upstream.close();
   }
 

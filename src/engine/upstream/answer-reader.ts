@@ -89,6 +89,12 @@ function parserOf(onData: OnData): EventSourceParser {
   });
 }
 
+/** @param coding the value of `content-encoding` @throws {UpstreamError} the answer cannot be read */
+export function refuseCompressed(coding: string | string[] | undefined): void {
+  if (coding === undefined || String(coding).toLowerCase() === "identity") return;
+  throw new UpstreamError(null, `it compressed its answer (${String(coding)}), for which it was not asked`);
+}
+
 /** Takes text in until it is too much. */
 export class BoundedText {
   readonly #limit: number;

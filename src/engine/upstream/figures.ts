@@ -2,7 +2,7 @@
  * The figures of a server, none of which is trusted: an impossible one counts as absent. All numbers of a server go through here before
  * they are shown or counted.
  */
-import { factsOf, type Request } from "../../request.ts";
+import { type Request, sizeOf } from "../../request.ts";
 import type { UpstreamFigures } from "../engine.ts";
 
 /** More than any server has: requests at once, and tokens of context. */
@@ -71,20 +71,31 @@ export function plausibleLoad(told: Omit<UpstreamFigures, "ours">): Omit<Upstrea
   };
 }
 
-/** The counts of a server for one task, without those that cannot be true. */
-export function plausibleTokens(
-  told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
-  { request, context }: Asked,
-): Counted {
+/** The tokens that one task can have at most. */
+export interface TokenBounds {
+  readonly prompt: number;
+  readonly completion: number;
+}
+
+/** Those of a task; made once for it, as some servers count with each token. */
+export function tokenBounds({ request, context }: Asked): TokenBounds {
   const parts = partsOf(request);
   // Each input of several is a prompt of its own.
   const room = (context ?? Infinity) * (request.kind === "embedding" ? parts : 1);
-  const most = Math.min(room, factsOf(request).size * NORMALIZED + AROUND_A_PROMPT + parts * AROUND_A_PART);
+  const prompt = Math.min(room, sizeOf(request) * NORMALIZED + AROUND_A_PROMPT + parts * AROUND_A_PART);
+  return { prompt, completion: request.sampling.maxTokens };
+}
+
+/** The counts of a server for one task, without those that cannot be true. */
+export function plausibleTokens(
+  told: { readonly prompt: unknown; readonly completion: unknown; readonly cached: unknown },
+  most: TokenBounds,
+): Counted {
   // No prompt has no token: some servers fill in zeros until they know.
-  const prompt = wholeIn(told.prompt, most, 1);
+  const prompt = wholeIn(told.prompt, most.prompt, 1);
   return {
     prompt,
-    completion: wholeIn(told.completion, request.sampling.maxTokens),
+    completion: wholeIn(told.completion, most.completion),
     cached: prompt === null ? null : wholeIn(told.cached, prompt),
   };
 }

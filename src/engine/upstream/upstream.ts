@@ -8,7 +8,7 @@ import { getCACertificates } from "node:tls";
 import { buildConnector, Client, type Dispatcher, Pool } from "undici";
 import { codeOf, retryAfterIn, SAID_OF, UNREACHED } from "../../common/network-words.ts";
 import { messageOf } from "../../errors.ts";
-import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL } from "./answer-reader.ts";
+import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL, refuseCompressed } from "./answer-reader.ts";
 import type { Patience } from "../engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
 import { taskHeaders } from "./task-headers.ts";
@@ -51,6 +51,11 @@ export interface StreamOptions {
   readonly onData: (data: string, event: string | undefined) => boolean | void;
   /** Whether the answer is complete: then the rest has a short grace in all. Asked behind each event; absent: that never shows. */
   readonly isComplete?: () => boolean;
+  /**
+   * Whether nothing more is wanted, so that `stream` resolves; asked behind each event. "ended": what still comes is passed over, and the
+   * connection is used again behind it; "cut": the request is broken off. Absent: all is wanted.
+   */
+  readonly enough?: () => "ended" | "cut" | null;
 }
 
 /** Seconds that a stream has for what comes behind a complete answer: the figures of its tokens, and its end. */
@@ -77,6 +82,7 @@ export class Upstream {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #patience: Patience;
   readonly #secrets: readonly string[];
+  #isClosed = false;
 
   /** @throws {TypeError} when the URL is not one for HTTP */
   constructor({ url, socketPath, headers }: UpstreamAddress, patience: Patience) {
@@ -127,16 +133,18 @@ export class Upstream {
    * @throws {UpstreamError} when it is refused, breaks off, or takes longer to its first event or between two events than the patience
    *   allows, or does not end in time behind a complete answer; the reason of `signal`, when that aborts, at once
    */
-  async stream(path: string, body: unknown, { signal, onData, isComplete }: StreamOptions): Promise<void> {
+  async stream(path: string, body: unknown, { signal, onData, isComplete, enough }: StreamOptions): Promise<void> {
     const refusal = new BoundedText(MAX_REFUSAL);
     let head: Omit<UpstreamAnswer, "body"> | undefined;
     let exchange: Exchange | undefined;
     const reader = new AnswerReader((data, event) => {
       // A request that one event aborted must not hear the next, which may have come with it.
-      if (exchange!.hasFailed) return true;
+      if (exchange!.hasFailed || exchange!.isLeft) return true;
       const isWork = onData(data, event) !== false;
       if (isComplete?.() === true) exchange!.isOnlyToEnd();
       else if (isWork) exchange!.gotOn();
+      const end = enough?.() ?? null;
+      if (end !== null) exchange!.leave(end === "cut");
       return isWork;
     });
     exchange = this.#start("POST", path, body, {
@@ -145,9 +153,7 @@ export class Upstream {
       patience: this.#patience,
       onStart: (status, headers) => {
         head = { status, headers };
-        const coding = headers["content-encoding"];
-        if (coding !== undefined && String(coding).toLowerCase() !== "identity")
-          throw new UpstreamError(null, `it compressed its answer (${String(coding)}), for which it was not asked`);
+        refuseCompressed(headers["content-encoding"]);
         // Not before: the server has work to do for this one.
         this.#spare?.prepare();
       },
@@ -158,6 +164,7 @@ export class Upstream {
       },
     });
     await exchange.ended;
+    if (exchange.isLeft) return;
     if (head!.status !== 200) throw this.refusal({ ...head!, body: refusal.toString() });
     try {
       if (reader.end()) return;
@@ -191,8 +198,14 @@ export class Upstream {
     );
   }
 
+  /** Whether `close` was called: what fails now fails for that. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Ends everything that is going on. Calling it twice is harmless. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#spare?.close();
     await Promise.all([...(this.#streams ?? [])].map((client) => client.destroy()));
     if (!this.#pool.destroyed) await this.#pool.destroy();
@@ -282,6 +295,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #gotOn = false;
   #isOnlyToEnd = false;
   #hasEnded = false;
+  /** Nobody wants what still comes. */
+  isLeft = false;
   /** Why it ended before its end. */
   #failure: Error | undefined;
 
@@ -317,6 +332,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     clearTimeout(this.#timer);
     const grace = Math.min(GRACE, this.#parts.patience.token);
     this.#timer = setTimeout(() => this.#tooLate("the end of its answer", grace), grace * 1000);
+  }
+
+  /** Resolves `ended`. @param cut whether the rest is broken off; else it has the grace of what is only to end */
+  leave(cut: boolean): void {
+    this.isLeft = true;
+    this.#settled.resolve();
+    if (cut) this.#fail(new UpstreamError(null, "nothing more of its answer is wanted"));
+    else this.isOnlyToEnd();
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
