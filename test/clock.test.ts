@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ServerClock, type Step } from "../src/common/clock.ts";
+import fc from "fast-check";
+import { isoTime, ServerClock, type Step } from "../src/common/clock.ts";
 import { begin, gapBefore } from "../src/store/gap.ts";
 
 const HOUR = 3_600_000;
@@ -136,4 +137,17 @@ test("one place tells the time", () => {
     [join("common", "clock.ts")],
     "ask clock.ts: the server's clock for what is to happen, the wall clock for showing",
   );
+});
+
+test("a time is written as a date writes it, whatever was written before", () => {
+  const times = fc.array(
+    fc.oneof(fc.integer({ min: 0, max: 253_402_300_799_999 }), fc.integer({ min: NOW, max: NOW + 3000 })),
+  );
+  fc.assert(
+    fc.property(times, (all) => {
+      for (const time of all) assert.equal(isoTime(time), new Date(time).toISOString());
+    }),
+  );
+  assert.equal(isoTime(NOW + 7.9), new Date(NOW + 7.9).toISOString());
+  assert.throws(() => isoTime(Number.NaN), RangeError);
 });

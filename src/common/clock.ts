@@ -53,8 +53,14 @@ export function wallTimeText(): string {
 
 /** @param milliseconds since 1970 */
 export function isoTime(milliseconds: number): string {
-  return new Date(milliseconds).toISOString();
+  const second = Math.floor(milliseconds / 1000);
+  if (second !== shown.second) shown = { second, text: new Date(second * 1000).toISOString().slice(0, -4) };
+  const rest = Math.floor(milliseconds) - second * 1000;
+  return `${shown.text}${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}Z`;
 }
+
+/** The second that was shown last, up to its point: the six times of a short task mostly lie in one or two, and a date takes long to write. */
+let shown = { second: Number.NaN, text: "" };
 
 export class ServerClock implements Clock {
   readonly #source: TimeSource;

@@ -11,6 +11,9 @@ import { type ServerParts } from "./server-parts.ts";
 const FIRST_PROBES = 1000;
 const LATER_PROBES = 15_000;
 
+/** One for all: a signal that is given no reason makes an error with a stack. */
+const GONE = new DOMException("The client has gone.", "AbortError");
+
 /**
  * A signal that aborts when the client's connection closes, or the answer is out. A client that only closes its sending side waits
  * for its answer (RFC 9112, section 9.6), and looks the same at first: it is sent something, which one that has gone does not take.
@@ -19,12 +22,12 @@ const LATER_PROBES = 15_000;
  */
 export function goneSignal(reply: FastifyReply, probe: () => void = () => sayProcessing(reply)): AbortSignal {
   const { raw } = reply;
-  if (raw.destroyed) return AbortSignal.abort();
+  if (raw.destroyed) return AbortSignal.abort(GONE);
   const controller = new AbortController();
   const stop = probeWhenHalfClosed(reply, probe);
   raw.once("close", () => {
     stop();
-    controller.abort();
+    controller.abort(GONE);
   });
   return controller.signal;
 }

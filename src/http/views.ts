@@ -1,4 +1,5 @@
 /** Tasks, batches, webhooks and GPUs as clients see them. */
+import { isoTime } from "../common/clock.ts";
 import { type GpuStatus, type InstanceStatus } from "../gpu/status.ts";
 import { type CatalogModel } from "../models/catalog.ts";
 import { numbersOf } from "../common/vectors.ts";
@@ -321,10 +322,6 @@ export function detailsOfGpu(gpu: GpuStatus, running: readonly RunningTask[]): G
 /** A share of a device's memory may end in a fraction, which the schema of the answer would refuse. */
 function wholeBytes(bytes: number | null): number | null {
   return bytes === null ? null : Math.round(bytes);
-}
-
-function isoTime(milliseconds: number): string {
-  return new Date(milliseconds).toISOString();
 }
 
 function isoTimeOrNull(milliseconds: number | null): string | null {
