@@ -70,6 +70,21 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "deploy",
+    tests: ["deploy-files", "deploy-image"],
+    dependsOn: [
+      ".dockerignore",
+      "deploy/**",
+      "package.json",
+      "src/backup/**",
+      "src/cli/*.ts",
+      "src/cli/remote/ready.ts",
+      "src/common/{data-folder,installation,places}.ts",
+      "tools/pack/**",
+      "tools/pack.ts",
+    ],
+  },
+  {
     name: "browser",
     tests: ["browser", "browser-api", "browser-now", "browser-settings"],
     dependsOn: ["src/dashboard/**", "src/http/**"],

@@ -120,6 +120,20 @@ test("installed into an empty folder, the package is small and has nothing for G
   assert.match(readFileSync(join(own, "THIRD-PARTY-NOTICES.md"), "utf8"), /^## node-llama-cpp .*\(MIT\)$/m);
 });
 
+test("the list of what the package consists of is that of an installation", { skip }, async () => {
+  const list = JSON.parse(await succeed(`node tools/sbom.ts ${TARBALL}`, ROOT, NODE_24)) as {
+    readonly bomFormat: string;
+    readonly components: readonly { readonly name: string; readonly version: string }[];
+  };
+  assert.equal(list.bomFormat, "CycloneDX");
+  const names = list.components.map(({ name }) => name);
+  for (const name of ["alt-las", "fastify", "node-llama-cpp"]) assert.ok(names.includes(name), name);
+  assert.deepEqual(
+    names.filter((name) => /^(node|not-installed|typescript)$|cuda|vulkan/.test(name)),
+    [],
+  );
+});
+
 test("npx alt-las serves the demo model and the dashboard, and stops", { skip }, async (t) => {
   const server = await start(t);
   const { url, printed, stop } = server;
