@@ -164,6 +164,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   {
+    name: "drill",
+    tests: ["drill"],
+    dependsOn: ["docs/operating.md", "src/{backup,cli,control,doctor,upgrade}/**", "src/store/sqlite/**"],
+  },
+  {
     name: "memory",
     tests: ["large-bodies", "small-heap"],
     dependsOn: ["src/{http,scheduler,store,tasks}/**"],

@@ -1,6 +1,6 @@
 /** The data directory: whether it can be used, and whether what is in it is sound. */
 import { accessSync, constants, existsSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { absentCredentials, readCredentials } from "../auth/file.ts";
 import { lookAtDatabase } from "../backup/look.ts";
 import { foreignOwner, hasData } from "../common/data-folder.ts";
@@ -37,7 +37,7 @@ export function data({ dataDir, why, config, runs }: DataOptions): Section {
   };
   const has = attempt(() => hasData(dataDir));
   const facts: Record<string, Fact> = { folder, why, has_data: has };
-  if (existsSync(folder)) problems.push(...unwritable(folder));
+  problems.push(...(existsSync(folder) ? unwritable(folder) : unmakable(folder)));
   if (has !== true) return { facts, problems };
   const users = attempt(() => readCredentials(dataDir));
   const absence = config === null ? null : absentCredentials(dataDir, config.auth);
@@ -66,6 +66,19 @@ function unwritable(folder: string): Problem[] {
       foreignOwner(folder, error) ?? `The data directory ${folder} cannot be written: ${messageOf(error)}.`;
     const isReadOnly = (error as NodeJS.ErrnoException).code === "EROFS";
     return [{ problem, mend: isReadOnly ? null : `chmod u+rwx ${shellWord(folder)}` }];
+  }
+}
+
+/** The nearest folder around it that is there has to take it. */
+function unmakable(folder: string): Problem[] {
+  let around = dirname(folder);
+  while (!existsSync(around) && dirname(around) !== around) around = dirname(around);
+  try {
+    accessSync(around, constants.W_OK | constants.X_OK);
+    return [];
+  } catch (error) {
+    const problem = `The data directory ${folder} is not there and cannot be made: ${messageOf(error)}. Name another one with --data-dir.`;
+    return [{ problem, mend: null }];
   }
 }
 
