@@ -77,14 +77,22 @@ export function readJsonBodies(app: FastifyInstance, limits: BodyLimits, room: B
  * counts what it keeps by itself, and a request that is held for its task must not keep the text as well.
  */
 export async function usingBody<T>(request: FastifyRequest, work: () => Promise<T>): Promise<T> {
-  const cost = request.body_cost;
-  if (cost !== null) cost.inUse = true;
+  const used = useBody(request);
   try {
     return await work();
   } finally {
+    used();
+  }
+}
+
+/** As `usingBody`, for who calls what is returned when the body is used up, whatever has happened. */
+export function useBody(request: FastifyRequest): () => void {
+  const cost = request.body_cost;
+  if (cost !== null) cost.inUse = true;
+  return () => {
     request.body = undefined;
     cost?.release();
-  }
+  };
 }
 
 type Read = (error: Error | null, body: Buffer | null) => void;

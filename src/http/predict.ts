@@ -1,12 +1,12 @@
 /** `POST /predict` and `POST /batch_predict`. */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AltLasError } from "../errors.ts";
-import { type SubmitOptions } from "../tasks/task-api.ts";
+import { type SubmitOptions, type TaskApi } from "../tasks/task-api.ts";
 import { isFinal, type TaskInput, type Webhook, type WebhookEvent } from "../task.ts";
 import { type WebhookApi } from "../webhooks/webhook-api.ts";
 import { submission } from "./access.ts";
 import { completeItems } from "./batch-items.ts";
-import { usingBody } from "./bodies.ts";
+import { useBody, usingBody } from "./bodies.ts";
 import { BEGINNING } from "./event-stream.ts";
 import { streamTask } from "./events.ts";
 import { cancelAbandoned, goneSignal } from "./disconnects.ts";
@@ -63,7 +63,7 @@ export function predictRoute(app: FastifyInstance, parts: ServerParts, schemas: 
     handler: async (request, reply) => {
       if (request.query.dry_run) return usingBody(request, () => tryOne(parts, request, reply));
       const { stream, cancel_on_disconnect } = request.body;
-      const task = await usingBody(request, () => submitOne(parts, request, reply));
+      const task = await submitOne(parts, request, reply);
       const onLeft = (): void => {
         if (cancel_on_disconnect) void cancelAbandoned(parts, task.task_id);
       };
@@ -83,11 +83,19 @@ async function submitOne(
   reply: FastifyReply,
 ): Promise<TaskSummary> {
   const { body } = request;
-  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null;
-  const { tasks } = await submit(parts, request, reply, wantedBy(parts, request, webhook));
-  tellWarning(body, reply);
-  reply.header("x-task-id", tasks[0]!.id);
-  return viewOfSubmitted(tasks[0]!);
+  const used = useBody(request);
+  try {
+    const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, FINAL_EVENTS) : null;
+    const wanted = wantedBy(parts, request, webhook);
+    if (mayHaveSchemas(wanted.inputs)) await tellOfSchemas(parts, request, reply, wanted.inputs);
+    const { tasks, replayed } = await submit(parts, request, wanted);
+    if (replayed) tellReplay(reply);
+    tellWarning(body, reply);
+    reply.header("x-task-id", tasks[0]!.id);
+    return viewOfSubmitted(tasks[0]!);
+  } finally {
+    used();
+  }
 }
 
 /** Whether nothing is to be made; asked before the query has been checked, so that what counts for a limit is decided first. */
@@ -185,14 +193,18 @@ async function submitBatch(
   const { body } = request;
   const { strategy, batch_split } = body.gpu_options;
   const { max_text_bytes } = parts.live.config.limits;
-  const { batchStatus, batchId, tasks } = await submit(parts, request, reply, {
-    inputs: body.batch.map((item, index) => inputOf(item, max_text_bytes, index)),
+  const inputs = body.batch.map((item, index) => inputOf(item, max_text_bytes, index));
+  const webhook = namesWebhook(body) ? await webhookOf(parts.webhooks, body, ["batch.completed"]) : null;
+  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs, true);
+  const { batchStatus, batchId, tasks, replayed } = await submit(parts, request, {
+    inputs,
     strategy,
     pinnedGpuId: null,
     batch: { split: batch_split },
-    webhook: namesWebhook(body) ? await webhookOf(parts.webhooks, body, ["batch.completed"]) : null,
+    webhook,
     endsWithClient: false,
   });
+  if (replayed) tellReplay(reply);
   return { status: batchStatus, tasks: tasks.map(viewOfSubmitted), batch_id: batchId };
 }
 
@@ -201,12 +213,11 @@ interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency" 
 }
 
 /** Submits for whoever asks; the same only once for each `Idempotency-Key`. */
-async function submit(parts: ServerParts, request: FastifyRequest, reply: FastifyReply, wanted: Wanted) {
+function submit({ tasks }: ServerParts, request: FastifyRequest, wanted: Wanted): ReturnType<TaskApi["submit"]> {
   const { inputs, strategy, pinnedGpuId, batch, webhook, endsWithClient } = wanted;
-  if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs, batch !== null);
   const idempotency = idempotencyOf(request);
   const { name: user, keyName } = request.caller;
-  const submitted = await parts.tasks.submit(inputs, {
+  return tasks.submit(inputs, {
     user,
     keyName,
     strategy,
@@ -217,8 +228,10 @@ async function submit(parts: ServerParts, request: FastifyRequest, reply: Fastif
     idempotency,
     origin: request.raw,
   });
-  if (submitted.replayed) reply.header("idempotent-replayed", "true");
-  return submitted;
+}
+
+function tellReplay(reply: FastifyReply): void {
+  reply.header("idempotent-replayed", "true");
 }
 
 interface WebhookFields {

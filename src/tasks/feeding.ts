@@ -77,13 +77,13 @@ export class Feeding implements FeedApi {
       const { intake, writer, batches } = this.#parts;
       if (fit.length === 0) await writer.admit([], records());
       else
-        await intake
-          .take(
+        await Promise.try(() =>
+          intake.take(
             fit.map(({ task }) => task),
             "single",
             records,
-          )
-          .catch(thrownAsFull);
+          ),
+        ).catch(thrownAsFull);
       batch.lines = next;
       batches.refused(id, count);
     });

@@ -26,12 +26,12 @@ export class Intake {
   }
 
   /**
-   * Admits tasks of one caller, all or none.
+   * Admits tasks of one caller, all or none. Throws at once what the scheduler refuses.
    * @param recordsOf records that must be on disk with them; asked once the scheduler has taken the tasks
    * @param origin as of `SubmitOptions`
    * @throws {AltLasError} as `Scheduler.submit`; `store_unavailable`. Nothing of them exists then
    */
-  async take(
+  take(
     tasks: readonly Task[],
     grouping: Grouping,
     recordsOf: () => readonly StoreRecord[],
@@ -43,12 +43,7 @@ export class Intake {
     const records = recordsOf();
     // Logged before the write: a task may start or end meanwhile, and its lines would come in the wrong order.
     news.accepted(tasks, origin);
-    try {
-      await writer.admit(tasks, records);
-    } catch (error) {
-      this.#withdraw(tasks);
-      throw error;
-    }
+    return writer.admit(tasks, records, () => this.#withdraw(tasks));
   }
 
   /** Undoes a submission that could not be written. */

@@ -60,9 +60,10 @@ export class Writer {
   /**
    * Writes new tasks and records, together or not at all. Their later changes are written after them. A change that overtook a failing
    * admission would leave a task on disk that its client was refused.
+   * @param failed is called before that is thrown
    * @throws {AltLasError} `store_unavailable`
    */
-  async admit(tasks: readonly Task[], records: readonly StoreRecord[]): Promise<void> {
+  async admit(tasks: readonly Task[], records: readonly StoreRecord[], failed?: () => void): Promise<void> {
     for (const task of tasks) this.#admitting.set(task.id, false);
     // Their present states; changes during the write are written afterwards.
     const attempts = tasks.map(attemptNumber);
@@ -71,6 +72,7 @@ export class Writer {
     } catch (error) {
       this.#onFailure(error);
       for (const task of tasks) this.#withdraw(task);
+      failed?.();
       throw error;
     }
     this.#onSuccess();
