@@ -21,7 +21,7 @@ import { TOKEN } from "./upstream-words.ts";
 
 const PLANS = {
   quick: { pairs: 2, warmUp: 0.5, starts: 1, placements: 0, generations: 1 },
-  whole: { pairs: 24, warmUp: 4, starts: 5, placements: 2, generations: 8 },
+  whole: { pairs: 16, warmUp: 4, starts: 5, placements: 2, generations: 8 },
 };
 type Plan = (typeof PLANS)["whole"];
 /** Seconds of a turn. */

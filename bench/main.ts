@@ -22,7 +22,7 @@ import { OBSERVE } from "./observe.ts";
 import { openai } from "./openai.ts";
 import { circumstances, type Extent, lineOf, markdownOf, passes, record, type Section } from "./report.ts";
 import { schemas } from "./schemas.ts";
-import { peers } from "./peers.ts";
+import { PEERS } from "./peers.ts";
 import { scaling } from "./scaling.ts";
 import { SCHEDULER } from "./scheduler.ts";
 import { streamed } from "./streamed.ts";
@@ -49,7 +49,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   life: LIFE,
   against: [against],
   guard: [guard],
-  peers: [peers],
+  peers: PEERS,
 };
 
 /** Those that need no more than this machine; the others have to be named. */

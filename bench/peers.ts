@@ -1,19 +1,29 @@
-/** This project's server beside its peers, all in one run, by turns: see `fill` (peers/cupboard.ts) for where they come from. */
+/** This project's server beside its peers, by turns, in one run: peers/cupboard.ts says where they come from. */
 import { durableSection } from "./peers/durable.ts";
-import { fill, type Provided, shelfSection } from "./peers/shelf.ts";
+import { engineSection } from "./peers/engine.ts";
+import { fill, type Provided, type Shelf, shelfSection } from "./peers/shelf.ts";
 import { streamedSection } from "./peers/streamed.ts";
 import { unequalSection } from "./peers/unequal.ts";
 import { type Extent, type Section } from "./report.ts";
 
-/** Linux only: what a router takes is read from /proc. */
-export async function peers(extent: Extent): Promise<Section[]> {
-  const shelf = await fill(extent.all === true);
-  const others: Provided[] = [];
-  const missing = (one: Provided): void => void others.push(one);
-  const sections = [
-    await streamedSection(extent, shelf, missing),
-    await unequalSection(extent, shelf, missing),
-    await durableSection(extent, missing),
-  ];
-  return [...sections, shelfSection([...shelf.provided, ...others])];
+/** Brought once, for all parts. */
+let shelf: Promise<Shelf> | null = null;
+/** Who did not start or failed, and what only one part has. */
+const others: Provided[] = [];
+
+function shelfFor({ all = false }: Extent): Promise<Shelf> {
+  return (shelf ??= fill(all));
 }
+
+function missing(one: Provided): void {
+  others.push(one);
+}
+
+/** The parts. Linux only: what a program takes is read from /proc. */
+export const PEERS: readonly ((extent: Extent) => Promise<Section>)[] = [
+  async (extent) => streamedSection(extent, await shelfFor(extent), missing),
+  async (extent) => unequalSection(extent, await shelfFor(extent), missing),
+  (extent) => durableSection(extent, missing),
+  (extent) => engineSection(extent, missing),
+  async (extent) => shelfSection([...(await shelfFor(extent)).provided, ...others]),
+];

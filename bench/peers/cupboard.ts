@@ -4,8 +4,9 @@
  */
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { findLlamaServer } from "../llama-server.ts";
 
 const CUPBOARD = join(import.meta.dirname, "..", "..", "node_modules", ".cache", "alt-las-peers");
 /** What `make` leaves behind when it has ended. */
@@ -44,6 +45,20 @@ export async function fromPyPI(pinned: string, name: string): Promise<Program> {
     await run(join(into, "bin", "python"), pip, { timeout: PATIENCE });
   });
   return { path: join(folder, "bin", name), version: pinned.split("==")[1]!, environment: {} };
+}
+
+/**
+ * llama.cpp's server: the one that ALT_LAS_LLAMA_SERVER or PATH names, else the one in a Python package, which the tests use, too.
+ * @throws {Error} it cannot be had, and why
+ */
+export async function llamaServer(): Promise<Pick<Program, "path" | "version">> {
+  const there = await findLlamaServer();
+  if (there !== null) return { path: there, version: "as found" };
+  const { path: python, version } = await fromPyPI("xllamacpp==2026.10.11549", "python");
+  const launcher = join(import.meta.dirname, "..", "..", "test", "helpers", "llama-server.py");
+  const path = join(dirname(python), "llama-server");
+  writeFileSync(path, `#!/bin/sh\nexec '${python}' '${launcher}' "$@"\n`, { mode: 0o755 });
+  return { path, version: `xllamacpp ${version}` };
 }
 
 /**

@@ -58,14 +58,23 @@ function paced({ slots, speed }: Pace): Parameters<typeof createServer>[1] {
     let body = "";
     request.setEncoding("utf8").on("data", (piece: string) => (body += piece));
     request.once("end", () => {
-      if (request.method !== "POST") return void response.end(MODELS);
-      const { max_tokens: tokens } = JSON.parse(body) as { max_tokens: number };
+      const known = request.method === "POST" ? request.url === CHAT : ASKED.has(request.url!);
+      // What engines ask to find out which server it is.
+      if (!known) return void response.writeHead(404, JSON_TYPE).end(ABSENT);
+      if (request.method !== "POST") return void response.writeHead(200, JSON_TYPE).end(MODELS);
+      // One router passes the first on as the second.
+      const asked = JSON.parse(body) as { max_tokens?: number; max_completion_tokens?: number };
+      const tokens = asked.max_tokens ?? asked.max_completion_tokens ?? 1;
       waiting.push({ response, tokens, startedAt: 0, written: 0 });
       fill();
     });
   };
 }
 
+const CHAT = "/v1/chat/completions";
+const ASKED = new Set(["/health", "/v1/models"]);
+const JSON_TYPE = { "content-type": "application/json" };
+const ABSENT = JSON.stringify({ error: { message: "There is no such route." } });
 const MODELS = JSON.stringify({
   object: "list",
   data: [{ id: UPSTREAM_MODEL, object: "model", owned_by: "nobody" }],
