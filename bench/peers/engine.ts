@@ -22,7 +22,7 @@ const MOST_OF_FIRST = 1.05;
 /** Words of a newcomer's prompt. */
 const WORDS = 60;
 const TEMPERATURE = 0.7;
-const PLANS = { quick: { length: 32, rounds: 1 }, whole: { length: 64, rounds: 5 } };
+const PLANS = { quick: { length: 32, rounds: 1 }, whole: { length: 64, rounds: 4 } };
 
 /** What one side did, one figure a round. */
 interface Found {

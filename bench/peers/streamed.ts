@@ -35,7 +35,7 @@ const DIRECT = "direct";
 /** Seconds of a turn and of warming up, and rounds of turns. */
 const PLANS = {
   quick: { seconds: 0.4, warmUp: 1, rounds: 2, starts: 1 },
-  whole: { seconds: 1, warmUp: 6, rounds: 7, starts: 4 },
+  whole: { seconds: 1, warmUp: 6, rounds: 5, starts: 4 },
 };
 type Plan = (typeof PLANS)["whole"];
 

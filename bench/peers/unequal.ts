@@ -14,7 +14,7 @@ const SLOTS = 4;
 const LENGTH = { median: 60, sigma: 0.8 };
 const PLANS = {
   quick: { requests: 60, rounds: 1, speeds: [800, 1600] },
-  whole: { requests: 200, rounds: 4, speeds: [400, 800] },
+  whole: { requests: 200, rounds: 3, speeds: [400, 800] },
 };
 /** Milliseconds for what an earlier round has left to end. */
 const SETTLE = 200;
