@@ -3,7 +3,8 @@
  * are only read. A server that runs takes a change over at its next request.
  */
 import { wallTimeText } from "../common/clock.ts";
-import { makeAjv, misfitOf, shown } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
+import { misfitOf, shown } from "../common/validation.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
 import { nameOf } from "./anonymous.ts";

@@ -5,7 +5,7 @@ import { Type, type Static } from "../common/type.ts";
 import { type Config, KeySchema, UserSchema } from "../config/config.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { changeLocked } from "../store/locked-change.ts";
-import { makeAjv } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 const strict = { additionalProperties: false };

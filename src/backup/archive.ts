@@ -5,7 +5,7 @@ import { open } from "node:fs/promises";
 import tar, { type Pack } from "tar-stream";
 import { type Static, Type } from "../common/type.ts";
 import { wallTime, wallTimeText } from "../common/clock.ts";
-import { makeAjv } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Files that a backup may hold beside the manifest; the names are those of the data directory. */

@@ -2,29 +2,17 @@
 import { Console } from "node:console";
 import type { Readable } from "node:stream";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { anonymousUserExists } from "../auth/anonymous.ts";
-import * as auth from "../auth/commands.ts";
-import { dataDirOf, dataDirOption, existingData, existingOrNewData } from "./data-dir.ts";
+import { dataDirOf, dataDirOption, existingData } from "./data-dir.ts";
 import { addHelp } from "./help.ts";
 import { keptByNpm } from "./npm-options.ts";
-import { reloadNow } from "./reload.ts";
-import { sweepNow } from "./sweep.ts";
-import { validateConfig } from "./validate-config.ts";
-import { type Check, type Config, CONFIG_WORDS, configFile, loadConfig } from "../config/config.ts";
+import type { KeyOptions } from "../auth/commands.ts";
+import { CONFIG_WORDS, configFile } from "../config/place.ts";
+import type { Options } from "./context.ts";
 import { AltLasError } from "../errors.ts";
 import { addRemote } from "./remote/commands.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
-
-interface Options {
-  readonly config?: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly devices?: string;
-  readonly model?: string;
-  readonly logLevel?: string;
-}
 
 /** The streams that a command reads and writes. */
 export interface Streams {
@@ -74,7 +62,10 @@ function program(cli: Command, io: Io): Command {
   addServe(cli);
   configured(
     cli.command("validate-config").description("check the configuration and the files it names, without starting"),
-  ).action(({ config }: Options, command: Command) => io.log(validateConfig(config, dataDirOf(command).path)));
+  ).action(async ({ config }: Options, command: Command) => {
+    const { validateConfig } = await import("./validate-config.ts");
+    io.log(validateConfig(config, dataDirOf(command).path));
+  });
   addRemote(cli, io);
   addUsers(cli.command("users").description("who may call"), io);
   addKeys(cli.command("keys").description("API keys of users"), io);
@@ -110,6 +101,7 @@ function addServe(cli: Command): void {
       if (kept !== null) cli.error(`error: ${kept}`);
       if (args.length > 0) cli.error(`error: unknown command '${args[0]}'`);
       const { path: dataDir, notes: dataNotes } = dataDirOf(command);
+      const { anonymousUserExists, configOf } = await context();
       const origin = {
         config: configOf(options, [anonymousUserExists(dataDir)]),
         configFile: configFile(options.config),
@@ -132,6 +124,9 @@ function addServe(cli: Command): void {
     });
 }
 
+/** A configuration takes libraries for YAML and for schemas, which `version` and the help can do without. */
+const context = () => import("./context.ts");
+
 /** Options of every command that reads the configuration and the data directory. */
 function configured(command: Command): Command {
   return withConfig(command).addOption(dataDirOption());
@@ -150,6 +145,7 @@ function addForRunning(cli: Command, io: Io): void {
     )
     .addOption(dataDirOption())
     .action(async (_options: object, command: Command) => {
+      const { reloadNow } = await import("./reload.ts");
       io.log(await reloadNow(existingData(dataDirOf(command))));
     });
   cli
@@ -160,6 +156,7 @@ function addForRunning(cli: Command, io: Io): void {
     .requiredOption("--now", "do it now")
     .addOption(dataDirOption())
     .action(async (_options: object, command: Command) => {
+      const { sweepNow } = await import("./sweep.ts");
       io.log(await sweepNow(existingData(dataDirOf(command))));
     });
 }
@@ -208,7 +205,7 @@ function addBackups(cli: Command, io: Io): void {
     .description("write tasks, users, keys and GPU numbers into one tar file, also while the server runs")
     .option("--overwrite", "replace a file of that name")
     .action(async (file: string, { config, overwrite = false }: Options & { overwrite?: boolean }, command: Command) =>
-      io.log(await (await backups()).backupCommand(storeOf(config, command), file, overwrite)),
+      io.log(await (await backups()).backupCommand((await context()).storeOf(config, command), file, overwrite)),
     );
   cli
     .command("restore <file>")
@@ -221,13 +218,10 @@ function addBackups(cli: Command, io: Io): void {
     .description("write the task database anew, without what was removed from it; the server must be stopped")
     .option("--accept-missing-log", "take a database that was copied without its log as it is")
     .action(async ({ config, acceptMissingLog = false }: Options & { acceptMissingLog?: boolean }, command: Command) =>
-      io.log(await (await backups()).compactCommand(storeOf(config, command), acceptMissingLog, io.log)),
+      io.log(
+        await (await backups()).compactCommand((await context()).storeOf(config, command), acceptMissingLog, io.log),
+      ),
     );
-}
-
-function storeOf(config: string | undefined, command: Command) {
-  const dataDir = existingData(dataDirOf(command));
-  return { dataDir, storePath: loadConfig(config).store.path };
 }
 
 interface PullFlags extends Pick<Options, "config"> {
@@ -240,7 +234,7 @@ function addModels(cli: Command, io: Io): void {
     .option("--name <name>", "what requests call it (default: its short name)")
     .action(async (source: string, { config, name }: PullFlags, command: Command) => {
       const { pull } = await import("./pull.ts");
-      const { text, code } = await pull({ ...placeOf(config, command), source, name }, io.stderr);
+      const { text, code } = await pull({ ...(await context()).placeOf(config, command), source, name }, io.stderr);
       (code === 0 ? io.log : io.error)(text);
       // Printed already.
       if (code !== 0) throw new CommanderError(code, "alt-las.stopped", text);
@@ -251,18 +245,14 @@ function addModels(cli: Command, io: Io): void {
     .action(async ({ config, json = false }: Options & { json?: boolean }, command: Command) => {
       const { modelsCommand } = await import("./models.ts");
       const { isTTY, columns } = process.stdout;
-      io.log(await modelsCommand(placeOf(config, command), isTTY ? columns || 80 : null, json));
+      io.log(await modelsCommand((await context()).placeOf(config, command), isTTY ? columns || 80 : null, json));
     });
   configured(cli.command("rm <name>"))
     .description("remove a model that was pulled, with its files")
     .action(async (name: string, { config }: Options, command: Command) => {
       const { removeCommand } = await import("./models.ts");
-      io.log(await removeCommand(name, placeOf(config, command)));
+      io.log(await removeCommand(name, (await context()).placeOf(config, command)));
     });
-}
-
-function placeOf(config: string | undefined, command: Command) {
-  return { config: loadConfig(config), dataDir: dataDirOf(command).path, environment: process.env };
 }
 
 function addUsers(users: Command, io: Io): void {
@@ -271,34 +261,44 @@ function addUsers(users: Command, io: Io): void {
     .requiredOption("--role <role>", "admin, user or viewer")
     .option("--password-stdin", "read the user's password from standard input")
     .action(async (name: string, options: Options & { role: string; passwordStdin?: boolean }, command: Command) => {
-      const { context, begun } = contextForAdding(options, command);
+      const { auth, contextForAdding } = await context();
+      const { place, begun } = contextForAdding(options, command);
       const password = options.passwordStdin ? await auth.readPassword(io.stdin()) : undefined;
-      io.log(withBegun(begun, await auth.usersAdd(context, { name, role: options.role, password })));
+      io.log(withBegun(begun, await auth.usersAdd(place, { name, role: options.role, password })));
     });
   configured(users.command("set <name>"))
     .description("give a user another role")
     .requiredOption("--role <role>", "admin, user or viewer")
-    .action(async (name: string, options: Options & { role: string }, command: Command) =>
-      io.log(await auth.usersSet(contextOf(options, command), name, options)),
-    );
+    .action(async (name: string, options: Options & { role: string }, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(await auth.usersSet(contextOf(options, command), name, options));
+    });
   configured(users.command("password <name>"))
     .description("read a password from standard input and make it the user's")
     .action(async (name: string, options: Options, command: Command) => {
-      const context = contextOf(options, command);
-      io.log(await auth.usersPassword(context, name, await auth.readPassword(io.stdin())));
+      const { auth, contextOf } = await context();
+      const place = contextOf(options, command);
+      io.log(await auth.usersPassword(place, name, await auth.readPassword(io.stdin())));
     });
   configured(users.command("list"))
     .description("list the users")
-    .action((options: Options, command: Command) => io.log(auth.usersList(contextOf(options, command))));
+    .action(async (options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.usersList(contextOf(options, command)));
+    });
   configured(users.command("remove <name>"))
     .description("remove a user and its keys")
-    .action((name: string, options: Options, command: Command) =>
-      io.log(auth.usersRemove(contextOf(options, command), name)),
-    );
+    .action(async (name: string, options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.usersRemove(contextOf(options, command), name));
+    });
   users
     .command("hash")
     .description("read a password from standard input and print its hash for auth.users")
-    .action(async () => io.log(await auth.usersHash(await auth.readPassword(io.stdin()))));
+    .action(async () => {
+      const { auth } = await context();
+      io.log(await auth.usersHash(await auth.readPassword(io.stdin())));
+    });
 }
 
 function addKeys(keys: Command, io: Io): void {
@@ -309,35 +309,30 @@ function addKeys(keys: Command, io: Io): void {
     .option("--scopes <list>", "what it may do of what the role may: submit, read, admin, metrics")
     .option("--models <list>", "the models that it may ask for")
     .option("--expires <time>", 'when it ends: how long it lasts, like 90d, or a time, like "2027-01-31T00:00:00Z"')
-    .action((options: Options & auth.KeyOptions, command: Command) => {
-      const { context, begun } = contextForAdding(options, command);
-      io.log(withBegun(begun, auth.keysAdd(context, options)));
+    .action(async (options: Options & KeyOptions, command: Command) => {
+      const { auth, contextForAdding } = await context();
+      const { place, begun } = contextForAdding(options, command);
+      io.log(withBegun(begun, auth.keysAdd(place, options)));
     });
   configured(keys.command("list"))
     .description("list the keys")
-    .action((options: Options, command: Command) => io.log(auth.keysList(contextOf(options, command))));
+    .action(async (options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.keysList(contextOf(options, command)));
+    });
   configured(keys.command("rotate <name>"))
     .description("make another key under the same name and print it once; the one before goes on for a day")
     .option("--overlap <time>", "how long the one before goes on, like 30m, 24h or 7d; 0s: it ends now")
-    .action((name: string, options: Options & { overlap?: string }, command: Command) =>
-      io.log(auth.keysRotate(contextOf(options, command), name, options.overlap)),
-    );
+    .action(async (name: string, options: Options & { overlap?: string }, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.keysRotate(contextOf(options, command), name, options.overlap));
+    });
   configured(keys.command("revoke <name>"))
     .description("revoke a key at once")
-    .action((name: string, options: Options, command: Command) =>
-      io.log(auth.keysRevoke(contextOf(options, command), name)),
-    );
-}
-
-/** @throws {AltLasError} `bad_config` where there is nothing to list or change */
-function contextOf(options: Options, command: Command): auth.CommandContext {
-  return { config: configOf(options).auth, dataDir: existingData(dataDirOf(command)) };
-}
-
-/** @throws {AltLasError} `bad_config` where there is nothing to add to, and nobody has named the folder to begin in */
-function contextForAdding(options: Options, command: Command) {
-  const { path, begun } = existingOrNewData(dataDirOf(command));
-  return { context: { config: configOf(options).auth, dataDir: path }, begun };
+    .action(async (name: string, options: Options, command: Command) => {
+      const { auth, contextOf } = await context();
+      io.log(auth.keysRevoke(contextOf(options, command), name));
+    });
 }
 
 /** The result comes last: programs take a key from the last line. */
@@ -350,10 +345,6 @@ ${done}`;
 
 function fileOf(config: string | undefined): Pick<Options, "config"> {
   return config === undefined ? {} : { config };
-}
-
-function configOf({ config, host, port, devices, model, logLevel }: Options, checks: readonly Check[] = []): Config {
-  return loadConfig(config, { host, port, devices, model, logLevel }, checks);
 }
 
 /** The options that stood on the command line, as they would be written again. */

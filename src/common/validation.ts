@@ -1,4 +1,5 @@
-import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+/** What is wrong with a value that does not fit its schema, in sentences. */
+import type { ErrorObject, ValidateFunction } from "ajv";
 import { isMistyped } from "./mistyped.ts";
 
 /** The parts of a JSON schema that `expected` puts into words. */
@@ -36,23 +37,6 @@ export interface Misfit {
   readonly sentence: string;
   /** It would mean something, but nothing here can do it. */
   readonly unsupported?: boolean;
-}
-
-/** Means nothing to Ajv: for sentences, hints and documents. */
-const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported", "live"];
-
-/**
- * An Ajv that fills in defaults and never changes a value's type.
- * @param options.allErrors goes on after the first misfit; not for what strangers send, who could send a million of them
- */
-export function makeAjv({ allErrors = false } = {}): Ajv {
-  const ajv = new Ajv({ allowUnionTypes: true, useDefaults: true, verbose: true, allErrors, keywords: OUR_WORDS });
-  return ajv.addKeyword({
-    keyword: "maxBytes",
-    type: "string",
-    schemaType: "number",
-    validate: (limit: number, text: string) => Buffer.byteLength(text) <= limit,
-  });
 }
 
 /** Says what is wrong, for the first thing that is wrong. */

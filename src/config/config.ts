@@ -4,16 +4,8 @@ export { isLoopback } from "./checks.ts";
 export { type DeviceSettings, type EngineSettings } from "./device-settings.ts";
 export { deviceEntries, isRemote, urlsOf } from "./devices.ts";
 export { checkFiles, engineFault, type EngineFault } from "./files.ts";
-export {
-  type Check,
-  CONFIG_WORDS,
-  configFile,
-  configPlace,
-  type ConfigOverrides,
-  loadConfig,
-  parseConfig,
-  withoutNulls,
-} from "./load.ts";
+export { type Check, type ConfigOverrides, loadConfig, parseConfig, withoutNulls } from "./load.ts";
+export { CONFIG_WORDS, configFile, configPlace } from "./place.ts";
 export { MODEL_NAME, type ModelSettings } from "./models-section.ts";
 export { type Config, ConfigSchema } from "./schema.ts";
 export { type ReloadReport, reloadWords } from "./reload.ts";

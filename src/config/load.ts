@@ -1,7 +1,7 @@
 /** Reads a configuration: file, environment, command line; checks it and fills in the defaults. */
 import { existsSync } from "node:fs";
-import { type Place, type Surroundings, userConfigFile } from "../common/places.ts";
-import { makeAjv, misfitsOf } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
+import { misfitsOf } from "../common/validation.ts";
 import { checkTogether } from "./checks.ts";
 import { engineTraits } from "../engine/kinds.ts";
 import { messageOf } from "../errors.ts";
@@ -10,6 +10,7 @@ import { fillTemplates } from "./environment.ts";
 import { readConfigFile, readYaml } from "./file.ts";
 import { type Finding, type Path, type Place as TextPlace, refuseAll, touches } from "./findings.ts";
 import type { ModelSettings } from "./models-section.ts";
+import { configFile } from "./place.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { pathText, rememberSources, type Source, sourcesInFile } from "./sources.ts";
 
@@ -27,25 +28,6 @@ export interface ConfigOverrides {
 export type Check = (config: Config) => readonly Finding[];
 
 const validate = makeAjv({ allErrors: true }).compile(ConfigSchema);
-
-/** The file that counts; undefined: none, and the defaults hold. */
-export function configFile(named: string | undefined): string | undefined {
-  return configPlace(named)?.path;
-}
-
-/** What `--config` means, for the help. */
-export const CONFIG_WORDS = `configuration file (default: ${["./config.yaml", userConfigFile()?.path].filter((path) => path !== undefined).join(", else ")}, if it exists)`;
-
-/** As `configFile`, with why: the one named, else ./config.yaml if it exists, else that of the user, if it exists. */
-export function configPlace(named: string | undefined, around?: Surroundings): Place | undefined {
-  if (named !== undefined) return { path: named, why: "named by --config" };
-  const user = userConfigFile(around);
-  if (existsSync("config.yaml")) {
-    const first = user !== null && existsSync(user.path) ? `, before ${user.path}` : "";
-    return { path: "config.yaml", why: `in the current folder${first}` };
-  }
-  return user !== null && existsSync(user.path) ? user : undefined;
-}
 
 /**
  * Reads the configuration: `file`, else ./config.yaml if it exists, else the defaults; then the overrides.

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Static, Type } from "../common/type.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { makeAjv } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
 import { messageOf } from "../errors.ts";
 
 export const RUNTIME_FILE = "runtime.json";

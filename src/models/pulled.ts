@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type ValidateFunction } from "ajv";
 import { type Static, Type } from "../common/type.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { makeAjv } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
 import { AltLasError } from "../errors.ts";
 import { changeLocked } from "../store/locked-change.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Static, Type } from "../common/type.ts";
 import { INSTALLATION } from "../common/installation.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { makeAjv } from "../common/validation.ts";
+import { makeAjv } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";

@@ -2,7 +2,7 @@
 import { text as textOf } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { Argument, type Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { CONFIG_WORDS, loadConfig } from "../../config/config.ts";
+import { CONFIG_WORDS } from "../../config/place.ts";
 import { PRIORITIES, STRATEGIES, TASK_STATUSES } from "../../task.ts";
 import type { FormFlags } from "./answer-form.ts";
 import { readKey, type Remote, serverUrl } from "./client.ts";
@@ -47,13 +47,15 @@ function placed(command: Command): Command {
     .option("--url <url>", "where the server listens (default: where the configuration says)");
 }
 
-function urlOf({ url, config }: RemoteFlags): string {
-  return url ?? serverUrl(loadConfig(config).server);
+async function urlOf({ url, config }: RemoteFlags): Promise<string> {
+  if (url !== undefined) return url;
+  const { loadConfig } = await import("../../config/config.ts");
+  return serverUrl(loadConfig(config).server);
 }
 
-function remoteOf({ keyFile, ...flags }: RemoteFlags): Remote {
+async function remoteOf({ keyFile, ...flags }: RemoteFlags): Promise<Remote> {
   return {
-    url: urlOf(flags),
+    url: await urlOf(flags),
     // Set to nothing counts as not set.
     key: keyFile === undefined ? process.env.ALT_LAS_API_KEY || undefined : readKey(keyFile),
   };
@@ -74,7 +76,7 @@ function addReady(cli: Command, io: RemoteIo): void {
     cli.command("ready").description("say whether a running server is ready, or why not; the exit status is 1 then"),
   ).action(async (flags: RemoteFlags) => {
     const { readyCommand } = await import("./ready.ts");
-    placesOf(io).out.write(`${await readyCommand(urlOf(flags))}\n`);
+    placesOf(io).out.write(`${await readyCommand(await urlOf(flags))}\n`);
   });
 }
 
@@ -85,7 +87,9 @@ function addGpus(cli: Command, io: RemoteIo): void {
       const { gpusCommand } = await import("../gpus.ts");
       const { out } = placesOf(io);
       const { columns, colour } = out;
-      out.write(`${await gpusCommand({ ...remoteOf(flags), gpuId, json: flags.json === true, columns, colour })}\n`);
+      out.write(
+        `${await gpusCommand({ ...(await remoteOf(flags)), gpuId, json: flags.json === true, columns, colour })}\n`,
+      );
     });
 }
 
@@ -95,7 +99,7 @@ function addTop(cli: Command, io: RemoteIo): void {
     .action(async (flags: RemoteFlags & { interval: number }) => {
       const { top } = await import("./top.ts");
       const { json = false, interval } = flags;
-      await top({ remote: remoteOf(flags), json, interval, stdin: io.stdin, stdout: io.stdout });
+      await top({ remote: await remoteOf(flags), json, interval, stdin: io.stdin, stdout: io.stdout });
     });
 }
 
@@ -134,7 +138,7 @@ function addTasks(cli: Command, io: RemoteIo): void {
     if (out.columns !== null && flags.json !== true) filters["limit"] ??= String(Math.max(5, out.rows - 5));
     const { columns, colour } = out;
     const look = { columns, colour, json: flags.json === true };
-    out.write(`${await tasksCommand(remoteOf(flags), filters, look)}\n`);
+    out.write(`${await tasksCommand(await remoteOf(flags), filters, look)}\n`);
   });
 }
 
@@ -147,7 +151,7 @@ function addTask(cli: Command, io: RemoteIo): void {
       const { followTask, showTask } = await import("./task.ts");
       const { json = false, follow = false } = flags;
       await withSignals(io, async (signal) => {
-        const options = { remote: remoteOf(flags), id, json, signal, ...placesOf(io) };
+        const options = { remote: await remoteOf(flags), id, json, signal, ...placesOf(io) };
         if (!follow) return showTask(options);
         exitWith(await followTask(options));
       });
@@ -198,7 +202,7 @@ function addPredict(cli: Command, io: RemoteIo): void {
       await withSignals(io, async (signal) => {
         const request = { ...requestOf(text, flags), ...formIn(flags) };
         const how = { waits: wait, isDry: dryRun, json, signal };
-        exitWith(await predict({ remote: remoteOf(flags), request, ...how, ...placesOf(io) }));
+        exitWith(await predict({ remote: await remoteOf(flags), request, ...how, ...placesOf(io) }));
       });
     });
 }
@@ -229,7 +233,7 @@ function addCancel(cli: Command, io: RemoteIo): void {
   remote(cli.command("cancel <ids...>").description(`cancel tasks, each by ${ID}`)).action(
     async (ids: string[], flags: RemoteFlags) => {
       const { cancelTasks } = await import("./control.ts");
-      exitWith(await cancelTasks({ remote: remoteOf(flags), ids, json: flags.json === true, ...placesOf(io) }));
+      exitWith(await cancelTasks({ remote: await remoteOf(flags), ids, json: flags.json === true, ...placesOf(io) }));
     },
   );
 }
@@ -240,14 +244,14 @@ function addDrain(cli: Command, io: RemoteIo): void {
     .option("--deadline <seconds>", "then what still runs there goes back into the queue (default: it may finish)")
     .action(async (gpuId: number, flags: RemoteFlags & { deadline?: string }) => {
       const { drainGpu } = await import("./control.ts");
-      const options = { remote: remoteOf(flags), gpuId, json: flags.json === true, ...placesOf(io) };
+      const options = { remote: await remoteOf(flags), gpuId, json: flags.json === true, ...placesOf(io) };
       await drainGpu(options, { deadline_seconds: numberIn(flags.deadline) });
     });
   remote(cli.command("resume").description("bring a GPU back into service"))
     .addArgument(theGpu())
     .action(async (gpuId: number, flags: RemoteFlags) => {
       const { resumeGpu } = await import("./control.ts");
-      await resumeGpu({ remote: remoteOf(flags), gpuId, json: flags.json === true, ...placesOf(io) });
+      await resumeGpu({ remote: await remoteOf(flags), gpuId, json: flags.json === true, ...placesOf(io) });
     });
 }
 

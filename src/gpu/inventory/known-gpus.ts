@@ -5,7 +5,7 @@ import { type Static, Type } from "../../common/type.ts";
 import { AltLasError } from "../../errors.ts";
 import { ABSENT, FileWatch } from "../../common/file-watch.ts";
 import { readJsonFile, writeJsonFile } from "../../common/json-file.ts";
-import { makeAjv } from "../../common/validation.ts";
+import { makeAjv } from "../../common/ajv.ts";
 
 const strict = { additionalProperties: false };
 const Text = Type.String({ minLength: 1 });

@@ -2,7 +2,8 @@
 import { type IncomingMessage } from "node:http";
 import { type Readable } from "node:stream";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { makeAjv, misfitOf } from "../../common/validation.ts";
+import { makeAjv } from "../../common/ajv.ts";
+import { misfitOf } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { type FileFacts } from "../../files/files.ts";
 import { type Upload } from "../../files/upload.ts";
