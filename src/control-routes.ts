@@ -1,5 +1,6 @@
 /** What commands on this machine may ask a running server through its control socket; each is a line, and its work is done elsewhere. */
-import { BACKUP_ROUTE, beginBackup, type BackupParts } from "./backup/backup.ts";
+import type { BackupParts } from "./backup/backup.ts";
+import { BACKUP_ROUTE } from "./backup/leftovers.ts";
 import { type LiveSettings } from "./config/config.ts";
 import { type ControlRoutes } from "./control/server.ts";
 import { type Credentials } from "./auth/credentials.ts";
@@ -30,6 +31,9 @@ export function controlRoutes(parts: Parts): ControlRoutes {
     "POST /reload": async () => live.reload(),
     "POST /sweep": (_body, signal) => retention.sweepNow(signal),
     ...modelCommands(models, () => pool.instances()),
-    [BACKUP_ROUTE]: (_body, signal) => beginBackup({ copier: store, databasePath, dataDir }, signal),
+    [BACKUP_ROUTE]: async (_body, signal) => {
+      const { beginBackup } = await import("./backup/backup.ts");
+      return beginBackup({ copier: store, databasePath, dataDir }, signal);
+    },
   };
 }

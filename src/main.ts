@@ -5,7 +5,7 @@ import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { checkEnvironmentKey, type WayIn, wayIn } from "./auth/first-key.ts";
-import { removeLeftovers } from "./backup/backup.ts";
+import { removeLeftovers } from "./backup/leftovers.ts";
 import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
 import { controlRoutes } from "./control-routes.ts";
 import { ControlServer } from "./control/server.ts";

@@ -138,7 +138,17 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: "processes",
-    tests: ["durability", "gpu-processes", "reload", "restart", "stop", "wall-clock", "worker", "workers"],
+    tests: [
+      "durability",
+      "gpu-processes",
+      "loaded-modules",
+      "reload",
+      "restart",
+      "stop",
+      "wall-clock",
+      "worker",
+      "workers",
+    ],
     dependsOn: ["src/{backup,cli,common,config,control,gpu,log,scheduler,store,tasks}/**"],
   },
   {

@@ -3,7 +3,7 @@
  * are only read. A server that runs takes a change over at its next request.
  */
 import { wallTimeText } from "../common/clock.ts";
-import { makeAjv } from "../common/ajv.ts";
+import { checkFor } from "../common/ajv.ts";
 import { misfitOf, shown } from "../common/validation.ts";
 import { ROLES, UserSchema, type Config, type Role } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
@@ -28,7 +28,7 @@ export interface Account {
   readonly createdAt: string | null;
 }
 
-const validName = makeAjv().compile(UserSchema.properties.name);
+const validName = checkFor(UserSchema.properties.name);
 /** Longer ones are a mistake of the shell, and would be work for nothing. */
 const MAX_PASSWORD_LENGTH = 1024;
 

@@ -5,7 +5,7 @@ import { Type, type Static } from "../common/type.ts";
 import { type Config, KeySchema, UserSchema } from "../config/config.ts";
 import { keepPrivate, readJsonFile, writeJsonFile } from "../common/json-file.ts";
 import { changeLocked } from "../store/locked-change.ts";
-import { makeAjv } from "../common/ajv.ts";
+import { checkFor } from "../common/ajv.ts";
 import { checkPasswordHash } from "./secrets.ts";
 
 const strict = { additionalProperties: false };
@@ -37,7 +37,7 @@ export type CredentialsFile = Static<typeof FileSchema>;
 export type StoredUser = CredentialsFile["users"][number];
 export type StoredKey = CredentialsFile["keys"][number];
 
-const validate = makeAjv().compile(FileSchema);
+const validate = checkFor(FileSchema);
 
 const LOCK = { name: "credentials.lock", what: "the credentials", patience: 10_000 };
 

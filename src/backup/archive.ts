@@ -5,7 +5,7 @@ import { open } from "node:fs/promises";
 import tar, { type Pack } from "tar-stream";
 import { type Static, Type } from "../common/type.ts";
 import { wallTime, wallTimeText } from "../common/clock.ts";
-import { makeAjv } from "../common/ajv.ts";
+import { checkFor } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 
 /** Files that a backup may hold beside the manifest; the names are those of the data directory. */
@@ -54,7 +54,7 @@ const ManifestSchema = Type.Object(
   strict,
 );
 export type Manifest = Static<typeof ManifestSchema>;
-export const validateManifest = makeAjv().compile(ManifestSchema);
+export const validateManifest = checkFor(ManifestSchema);
 
 /** One file of a backup: where it is, or what is in it. One that is removed meanwhile is left out. */
 export interface Source {

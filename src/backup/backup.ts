@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { AltLasError } from "../errors.ts";
 import { checkRoom } from "../common/disk-space.ts";
+import { PREFIX, removeLeftovers } from "./leftovers.ts";
 import { archiveOf, DATABASE, FILES, isBackupName, SMALL_FILES, type Source } from "./archive.ts";
 
 /** Makes the copy of the database. */
@@ -22,11 +23,6 @@ export interface BackupParts {
   readonly databasePath: string;
   readonly dataDir: string;
 }
-
-/** The route of the control socket by which a running server is asked for a backup. */
-export const BACKUP_ROUTE = "POST /backup";
-
-const PREFIX = ".backup-";
 
 /** Backups under way, by data directory: each needs as much room as the database. */
 const underWay = new Set<string>();
@@ -59,14 +55,6 @@ export async function beginBackup(parts: BackupParts, signal: AbortSignal): Prom
   } catch (error) {
     await clean();
     throw error;
-  }
-}
-
-/** Removes the files that a killed backup left beside a database, whose lock the caller has. */
-export async function removeLeftovers(databasePath: string): Promise<void> {
-  const folder = dirname(resolve(databasePath));
-  for (const name of await readdir(folder)) {
-    if (name.startsWith(PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 

@@ -8,8 +8,10 @@ import { keptByNpm } from "./npm-options.ts";
 import type { KeyOptions } from "../auth/commands.ts";
 import { CONFIG_WORDS, configFile } from "../config/place.ts";
 import type { Options } from "./context.ts";
+import type { Origin } from "./greeting.ts";
 import { AltLasError } from "../errors.ts";
 import { addRemote } from "./remote/commands.ts";
+import type { Logger } from "../log/log.ts";
 import type { MaybeTerminal } from "./remote/terminal.ts";
 import { ALT_LAS } from "../common/paste.ts";
 import { VERSION } from "../common/version.ts";
@@ -109,19 +111,24 @@ function addServe(cli: Command): void {
         dataNotes,
         given: givenOptions(command),
       };
-      const { createServerLogger } = await import("../log/log.ts");
-      const log = createServerLogger(origin.config.log.level, origin.given.has("--log-level"));
-      // On a terminal bin/alt-las.js has said so.
-      if (!process.stderr.isTTY)
-        log.info(
-          origin.configFile === undefined ? {} : { config: origin.configFile },
-          `ALT_LAS ${VERSION} is starting`,
-        );
+      const log = await serverLog(origin);
       // The server's modules take longer to load than all that the other commands do.
       const { serve } = await import("./serve.ts");
       // A file that was there at the start and has gone must not count as none.
       return serve(origin, log, () => configOf({ ...options, ...fileOf(origin.configFile) }));
     });
+}
+
+async function serverLog({
+  config,
+  configFile: file,
+  given,
+}: Required<Pick<Origin, "config" | "given">> & Pick<Origin, "configFile">): Promise<Logger> {
+  const { createServerLogger } = await import("../log/log.ts");
+  const log = createServerLogger(config.log.level, given.has("--log-level"));
+  // On a terminal bin/alt-las.js has said so.
+  if (!process.stderr.isTTY) log.info(file === undefined ? {} : { config: file }, `ALT_LAS ${VERSION} is starting`);
+  return log;
 }
 
 /** A configuration takes libraries for YAML and for schemas, which `version` and the help can do without. */
@@ -280,6 +287,10 @@ function addUsers(users: Command, io: Io): void {
       const place = contextOf(options, command);
       io.log(await auth.usersPassword(place, name, await auth.readPassword(io.stdin())));
     });
+  addUserLists(users, io);
+}
+
+function addUserLists(users: Command, io: Io): void {
   configured(users.command("list"))
     .description("list the users")
     .action(async (options: Options, command: Command) => {

@@ -1,10 +1,17 @@
-import stringWidth from "string-width";
+import { createRequire } from "node:module";
+import type StringWidth from "string-width";
+
+/** For what has other characters than those of ASCII; its patterns take long to compile. */
+const require = createRequire(import.meta.url);
+let stringWidth: typeof StringWidth | undefined;
 
 /** Where it is read: so many columns of a terminal; null: in a file or by a program, which want neither bars nor broken lines. */
 export type Columns = number | null;
 
 /** Cells of a terminal that a text takes: two for East Asian characters and emoji, none for combining marks and colours. */
 export function widthOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
+  stringWidth ??= (require("string-width") as { readonly default: typeof StringWidth }).default;
   return stringWidth(text);
 }
 
@@ -26,7 +33,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 const ELLIPSIS = "…";
-const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+let characters: Intl.Segmenter | undefined;
 
 /**
  * A text that is too wide loses its middle: names of GPUs begin alike, and what tells them apart stands at their ends. No character is
@@ -34,6 +41,7 @@ const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" });
  */
 export function shortened(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
+  characters ??= new Intl.Segmenter(undefined, { granularity: "grapheme" });
   const all = Array.from(characters.segment(text), ({ segment }) => segment);
   const room = Math.max(0, width - widthOf(ELLIPSIS));
   const head = fitting(all, Math.floor(room * 0.4));

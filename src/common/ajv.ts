@@ -1,5 +1,5 @@
 /** What checks values by our schemas. Apart from the sentences about what is wrong, which need no library. */
-import { Ajv } from "ajv";
+import { Ajv, type ErrorObject } from "ajv";
 
 /** Means nothing to Ajv: for sentences, hints and documents. */
 const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported", "live"];
@@ -9,11 +9,39 @@ const OUR_WORDS = ["allowed", "secret", "alsoCalled", "shorthand", "unsupported"
  * @param options.allErrors goes on after the first misfit; not for what strangers send, who could send a million of them
  */
 export function makeAjv({ allErrors = false } = {}): Ajv {
-  const ajv = new Ajv({ allowUnionTypes: true, useDefaults: true, verbose: true, allErrors, keywords: OUR_WORDS });
+  const ajv = new Ajv({
+    allowUnionTypes: true,
+    useDefaults: true,
+    verbose: true,
+    allErrors,
+    keywords: OUR_WORDS,
+    // Unknown words of ours are refused all the same. To check the schemas by that of all schemas would first have to compile that.
+    validateSchema: false,
+  });
   return ajv.addKeyword({
     keyword: "maxBytes",
     type: "string",
     schemaType: "number",
     validate: (limit: number, text: string) => Buffer.byteLength(text) <= limit,
   });
+}
+
+/** Whether a value fits a schema; then it has its defaults. Else `errors` says why not, until the next question. */
+export interface Check {
+  (value: unknown): boolean;
+  errors?: ErrorObject[] | null;
+}
+
+let shared: Ajv | undefined;
+
+/** A check that is compiled when it is first needed: most are not, in the life of a process. */
+export function checkFor(schema: object): Check {
+  let compiled: Check | undefined;
+  const check: Check = (value) => {
+    compiled ??= (shared ??= makeAjv()).compile(schema);
+    const fits = compiled(value);
+    check.errors = compiled.errors ?? null;
+    return fits;
+  };
+  return check;
 }

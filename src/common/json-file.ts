@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import type { ValidateFunction } from "ajv";
+import type { Check } from "./ajv.ts";
 import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { nextName } from "./next-file.ts";
@@ -24,7 +24,7 @@ import { misfitOf } from "./validation.ts";
  * Reads a file that has to fit a schema; undefined: there is none.
  * @throws {AltLasError} `bad_config`, naming the file and what is wrong with it
  */
-export function readJsonFile(path: string, validate: ValidateFunction): unknown {
+export function readJsonFile(path: string, validate: Check): unknown {
   let text: string;
   try {
     text = readRegular(path);

@@ -1,8 +1,9 @@
 /** Asks a server for what needs no credentials, and believes nothing secret of the answer. */
 import { once } from "node:events";
-import { type IncomingMessage, request as requestHttp } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import { text } from "node:stream/consumers";
+import { http } from "./node-http.ts";
 
 /** Milliseconds to wait for an answer: less than the image's HEALTHCHECK waits for the command that asks. */
 const PATIENCE = 5000;
@@ -16,7 +17,7 @@ export async function plainAnswer(url: URL): Promise<string> {
   const asked =
     url.protocol === "https:"
       ? requestHttps(url, { ...options, rejectUnauthorized: false })
-      : requestHttp(url, options);
+      : http.request(url, options);
   const answered = once(asked, "response") as Promise<[IncomingMessage]>;
   asked.end();
   const [response] = await answered;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Static, Type } from "../common/type.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { makeAjv } from "../common/ajv.ts";
+import { checkFor } from "../common/ajv.ts";
 import { messageOf } from "../errors.ts";
 
 export const RUNTIME_FILE = "runtime.json";
@@ -34,8 +34,8 @@ const File = Type.Object(
   strict,
 );
 
-const validateFile = makeAjv().compile(File);
-const isRuntimeValue = makeAjv().compile(RuntimeValue);
+const validateFile = checkFor(File);
+const isRuntimeValue = checkFor(RuntimeValue);
 
 export class RuntimeFile {
   readonly path: string;

@@ -1,7 +1,8 @@
 /** How a command asks the server that runs on a data directory. */
 import { once } from "node:events";
-import { type IncomingMessage, request } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { json } from "node:stream/consumers";
+import { http } from "../common/node-http.ts";
 import { foreignOwner } from "../common/data-folder.ts";
 import { AltLasError, ERRORS, type ErrorCode, messageOf } from "../errors.ts";
 import { nameSocket, type SocketName, SOCKET_NAME } from "./socket.ts";
@@ -49,7 +50,7 @@ async function sendRequest(socketPath: string, route: string, body: object | und
   const [method = "", path = ""] = route.split(" ");
   const text = body === undefined ? "" : JSON.stringify(body);
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
-  const sent = request({ socketPath, method, path, headers, agent: false });
+  const sent = http.request({ socketPath, method, path, headers, agent: false });
   sent.end(text);
   const [answer] = (await once(sent, "response")) as [IncomingMessage];
   return answer;

@@ -1,11 +1,12 @@
 /** The control socket: what commands on this machine may ask a running server. Access to the data directory is the right to ask. */
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { json } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
+import { http } from "../common/node-http.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
 import { ALT_LAS } from "../common/paste.ts";
@@ -37,7 +38,7 @@ export class ControlServer {
     this.#routes = routes;
     this.#log = log;
     this.#name = name;
-    this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server = http.createServer((request, response) => void this.#serve(request, response));
   }
 
   /**

@@ -1,5 +1,5 @@
 /** Reads bodies, within what the requests under way may hold. */
-import { type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { AltLasError, messageOf } from "../errors.ts";
 import { type BodyQueue, heapCostOf, isLarge } from "./body-queue.ts";

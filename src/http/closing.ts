@@ -1,5 +1,5 @@
 /** Work to do when an answer is out or its client has gone. */
-import { type ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 
 const ACTIONS = Symbol("when it closes");
 

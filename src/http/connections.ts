@@ -8,7 +8,7 @@
  *
  * A connection over a bound is closed at once, with an answer where that costs nothing; the log says so once a minute.
  */
-import { type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { type Socket } from "node:net";
 import { Server as TlsServer } from "node:tls";
 import { AltLasError } from "../errors.ts";

@@ -1,5 +1,5 @@
 /** Every answer that is not a success, in the shape of its API: openai/envelope.ts. */
-import { type ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { type Socket } from "node:net";
 import { type FastifyError, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Caller } from "../auth/credentials.ts";

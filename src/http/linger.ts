@@ -2,7 +2,7 @@
  * Lets a client read why its body is refused. A connection that is closed while it still sends is reset, and most clients then tell of a
  * broken pipe, not of the answer.
  */
-import { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 
 /** Milliseconds, and bytes, that a client may go on sending after its answer; all of that is dropped. */
 const LONGEST = 30_000;

@@ -2,7 +2,7 @@
  * Requests whose shape HTTP refuses (RFC 9110, RFC 9112), and those that Node would answer, or drop, by itself: each gets an answer
  * with our error body.
  */
-import { type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { type Duplex } from "node:stream";
 import { AltLasError } from "../errors.ts";
 import { shown } from "../common/validation.ts";

@@ -8,7 +8,7 @@
  *  2. Between two requests that were sent ahead, on whatever connection, everybody else is served.
  *  3. A connection that sends more ahead than may wait is cut. RFC 9112, section 9.3.2, lets a client expect that.
  */
-import { type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import { type Socket } from "node:net";
 

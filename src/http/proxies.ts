@@ -1,5 +1,5 @@
 /** Which address a request really comes from: that of the connection, or behind proxies that are trusted what these say. */
-import { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import ipaddr from "ipaddr.js";
 import { type Config } from "../config/config.ts";
 import { type Logger } from "../log/log.ts";

@@ -1,7 +1,7 @@
 /** Answers to what has no request or reply yet: they are written to the connection itself. */
-import { STATUS_CODES } from "node:http";
 import { Socket } from "node:net";
 import { type Duplex } from "node:stream";
+import { http } from "../common/node-http.ts";
 import { type AltLasError } from "../errors.ts";
 import { failureFor } from "./openai/envelope.ts";
 import { tellRefusal } from "./request-news.ts";
@@ -22,7 +22,7 @@ export function endWith(socket: Duplex, error: AltLasError, { requestId, target,
   const { status, body: failure, headers: theirs } = failureFor({ target, requestId }, error);
   const body = JSON.stringify(failure);
   const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}`,
     ...Object.entries({ ...headers, ...theirs }).map(([name, value]) => `${name}: ${value}`),
     "Content-Type: application/json; charset=utf-8",
     `Content-Length: ${Buffer.byteLength(body)}`,

@@ -2,9 +2,12 @@
  * Writes answers by the schemas of the routes. What writes is made when it is first needed, and once for all: making it for every status of every
  * route, and of its HEAD, is most of what a server would do before it listens.
  */
-import build, { type Schema } from "fast-json-stringify";
+import { createRequire } from "node:module";
+import type { default as Build, Schema } from "fast-json-stringify";
 import { type FastifyInstance } from "fastify";
 import { isWrittenAsItIs } from "./schemas/long-lists.ts";
+
+const require = createRequire(import.meta.url);
 
 type Write = (answer: unknown) => string;
 
@@ -38,5 +41,6 @@ function forWriting(part: unknown): unknown {
 function built(schema: Schema, named: ReadonlyMap<string, Schema>): Write {
   // A schema that is shared itself would be there twice.
   const others = [...named].filter(([, other]) => other !== schema).map(([name, other]) => [name, forWriting(other)]);
+  const build = require("fast-json-stringify") as typeof Build;
   return build(forWriting(schema) as Schema, { schema: Object.fromEntries(others) });
 }

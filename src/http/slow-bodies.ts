@@ -1,5 +1,5 @@
 /** Bodies that may take as long as they need, as long as they come on. The server's limit for all of a request is not for them. */
-import { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { type Socket } from "node:net";
 import { AltLasError } from "../errors.ts";
 

@@ -1,5 +1,5 @@
 /** Cuts off clients that ask and do not read: what is kept for them would be kept for ever. */
-import { type Server } from "node:http";
+import type { Server } from "node:http";
 import { Server as HttpsServer } from "node:https";
 import { type Socket } from "node:net";
 

@@ -1,11 +1,15 @@
 /** The log: on standard error, for people on a terminal and as JSON lines elsewhere. */
+import { createRequire } from "node:module";
 import { pino, type DestinationStream, type Logger, symbols } from "pino";
-import pretty from "pino-pretty";
+import type { default as Pretty } from "pino-pretty";
 import { legibleText } from "../common/legible.ts";
 import { type Config } from "../config/config.ts";
 import { withoutStartLines } from "./start-lines.ts";
 
 export { type Logger } from "pino";
+
+/** For what only a terminal needs. */
+const require = createRequire(import.meta.url);
 
 /** Keys whose values are never written, wherever a caller puts them. */
 const SECRET_KEYS = [
@@ -159,6 +163,7 @@ function forPeople(): DestinationStream {
 
 /** Lines as people read them. What a client or a model's server has sent may be in any of them, and neither changes colours nor adds lines. */
 export function forTerminal(destination: NodeJS.WritableStream | DestinationStream): DestinationStream {
+  const pretty = require("pino-pretty") as typeof Pretty;
   const shown = pretty({
     destination: destination as NodeJS.WritableStream,
     colorize: !process.env["NO_COLOR"],

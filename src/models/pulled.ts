@@ -1,10 +1,9 @@
 /** `models.json` in the data directory: the models that were pulled, by the names that requests call them. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type ValidateFunction } from "ajv";
 import { type Static, Type } from "../common/type.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { makeAjv } from "../common/ajv.ts";
+import { checkFor } from "../common/ajv.ts";
 import { AltLasError } from "../errors.ts";
 import { changeLocked } from "../store/locked-change.ts";
 
@@ -34,7 +33,7 @@ const FileSchema = Type.Object(
   },
   strict,
 );
-let validate: ValidateFunction | undefined;
+const validate = checkFor(FileSchema);
 
 /** A model that was pulled. */
 export type PulledModel = Readonly<Static<typeof Pulled>>;
@@ -52,7 +51,6 @@ export function readPulled(dataDir: string): readonly PulledModel[] {
   const path = pulledPath(dataDir);
   // A server for which nothing was ever pulled compiles no schema.
   if (!existsSync(path)) return [];
-  validate ??= makeAjv().compile(FileSchema);
   const file = readJsonFile(path, validate) as Static<typeof FileSchema> | undefined;
   const models = file?.models ?? [];
   const twice = models.find(({ name }, index) => models.findIndex((one) => one.name === name) < index);

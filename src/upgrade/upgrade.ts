@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Static, Type } from "../common/type.ts";
 import { INSTALLATION } from "../common/installation.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
-import { makeAjv } from "../common/ajv.ts";
+import { checkFor } from "../common/ajv.ts";
 import { VERSION } from "../common/version.ts";
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
@@ -14,7 +14,7 @@ import { type Change, CHANGES, type Its } from "./changes.ts";
 const VERSION_FILE = "version.json";
 
 const FileSchema = Type.Object({ version: Type.Literal(1), alt_las: Type.String({ pattern: "^\\d+\\.\\d+\\.\\d+" }) });
-const validate = makeAjv().compile(FileSchema);
+const validate = checkFor(FileSchema);
 
 /** A version like 0.2.0; `earlier`: one before 0.2.0, which left no word of itself; null: nothing was served yet. */
 export type LastServed = string | null;

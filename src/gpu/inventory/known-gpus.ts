@@ -5,7 +5,7 @@ import { type Static, Type } from "../../common/type.ts";
 import { AltLasError } from "../../errors.ts";
 import { ABSENT, FileWatch } from "../../common/file-watch.ts";
 import { readJsonFile, writeJsonFile } from "../../common/json-file.ts";
-import { makeAjv } from "../../common/ajv.ts";
+import { checkFor } from "../../common/ajv.ts";
 
 const strict = { additionalProperties: false };
 const Text = Type.String({ minLength: 1 });
@@ -21,7 +21,7 @@ const FileSchema = Type.Object(
 );
 type KnownFile = Static<typeof FileSchema>;
 
-const validate = makeAjv().compile(FileSchema);
+const validate = checkFor(FileSchema);
 
 /** A GPU that is here, or was at an earlier start. */
 export interface KnownGpu {

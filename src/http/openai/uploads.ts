@@ -1,8 +1,8 @@
 /** `POST /v1/files`: takes a file as a stream, which no part of the server ever has in memory. */
-import { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { type Readable } from "node:stream";
 import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { makeAjv } from "../../common/ajv.ts";
+import { checkFor } from "../../common/ajv.ts";
 import { misfitOf } from "../../common/validation.ts";
 import { AltLasError } from "../../errors.ts";
 import { type FileFacts } from "../../files/files.ts";
@@ -113,7 +113,7 @@ async function factsOf(
   };
 }
 
-const checkFields = makeAjv().compile(UploadFields);
+const checkFields = checkFor(UploadFields);
 const ANCHOR = "expires_after[anchor]";
 const SECONDS = "expires_after[seconds]";
 const KNOWN: ReadonlySet<string> = new Set(["purpose", ANCHOR, SECONDS]);

@@ -1,9 +1,10 @@
 /** The way to a collector: OTLP over HTTP, in protocol buffers, tried again as the protocol has it. */
-import http, { type IncomingMessage } from "node:http";
+import type { Agent as HttpAgent, IncomingMessage } from "node:http";
 import https from "node:https";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { http } from "../../common/node-http.ts";
 import { retryAfterIn } from "../../common/network-words.ts";
 import { VERSION } from "../../common/version.ts";
 import { messageOf } from "../../errors.ts";
@@ -31,7 +32,7 @@ interface Tried {
 
 export class Collector {
   readonly #settings: CollectorSettings;
-  readonly #agent: http.Agent;
+  readonly #agent: HttpAgent;
   readonly #request: typeof http.request;
   readonly #headers: Readonly<Record<string, string>>;
   /** Aborts when nothing is to be tried again. */

@@ -1,5 +1,5 @@
 /** A SERVER span for each request, from its head to the end of its answer; a stream's lasts as long as the stream. */
-import { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { REQUEST_BEGAN, REQUEST_ENDED } from "../../topics.ts";
 import { type SpanId } from "./ids.ts";
 import { Common } from "./common-attributes.ts";

@@ -1,5 +1,5 @@
 /** `traceparent` and `tracestate`, as W3C Trace Context has them: read from requests, and sent on. */
-import { type IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { hexOf, type SpanId, spanIdOf, type TraceId, traceIdOf } from "./ids.ts";
 
 /** A place in a trace: what happens next is a child of the span. */

@@ -1,0 +1,17 @@
+/** What a server has to know of backups before anybody asks for one, which takes a library for tar files. */
+import { readdir, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+
+/** The route of the control socket by which a running server is asked for a backup. */
+export const BACKUP_ROUTE = "POST /backup";
+
+/** How the names of folders begin in which backups are made. */
+export const PREFIX = ".backup-";
+
+/** Removes the files that a killed backup left beside a database, whose lock the caller has. */
+export async function removeLeftovers(databasePath: string): Promise<void> {
+  const folder = dirname(resolve(databasePath));
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
