@@ -112,3 +112,35 @@ test("the comparison finds a route, a parameter, an answer and a header that are
   const bare = { 200: { content: operation.responses[200].content } };
   assert.deepEqual(documentLosses(before, after({ responses: bare })), ["GET /task 200 header X-Request-Id is gone"]);
 });
+
+/** A document as its reader has it. */
+const UPGRADING = readFileSync(new URL("../docs/upgrading.md", import.meta.url), "utf8");
+
+function keysOf({ properties }: Schema, path: readonly string[] = []): string[] {
+  if (properties === undefined) return [path.join(".")];
+  return Object.entries(properties).flatMap(([name, part]) => keysOf(part, [...path, name]));
+}
+
+/** The names in a route's path are written `<like_this>` there. */
+function isTold(route: string): boolean {
+  const name = route.replace(/^\/api\/v1/, "").split(/\{[^}]+\}/);
+  return new RegExp(`${name.map((part) => RegExp.escape(part)).join("<\\w+>")}(?![\\w/])`).test(UPGRADING);
+}
+
+test("every key and every route that 0.1.0 had not is in docs/upgrading.md", async (t) => {
+  const before = new Set(keysOf(promised("config-schema.json")));
+  const keys = keysOf(ConfigSchema as unknown as Schema).filter((key) => !before.has(key));
+  assert.deepEqual(
+    keys.filter((key) => !UPGRADING.includes(key)),
+    [],
+  );
+  const { app } = testServer(t);
+  const { paths } = (await app.inject({ url: "/openapi.json", headers: AS.viewer })).json<ApiDocument>();
+  const known = promised<ApiDocument>("openapi.json").paths;
+  const routes = Object.keys(paths).filter((path) => path.startsWith("/api/v1/") && known[path] === undefined);
+  assert.ok(routes.length > 0 && !isTold("/api/v1/nowhere"));
+  assert.deepEqual(
+    routes.filter((path) => !isTold(path)),
+    [],
+  );
+});

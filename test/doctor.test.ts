@@ -234,7 +234,11 @@ test("what a server says of itself becomes problems once each", () => {
 });
 
 test("another program at the port is a problem, and another server or nobody is none", async (t) => {
-  const answers = ["no JSON", '{"version":"0.1.0"}'];
+  const answers = [
+    "no JSON",
+    '{"version":"0.1.0","status":"ready","gpus":{"total":2,"ready":2,"lost":0}}',
+    '{"version":"0.1.0","status":"not ready","reason":"No GPU serves."}',
+  ];
   const other = createServer((_request, response) => response.end(answers.shift()));
   other.listen(0, "127.0.0.1");
   await once(other, "listening");
@@ -244,6 +248,11 @@ test("another program at the port is a problem, and another server or nobody is 
   const elsewhere = await server(folder, true, url);
   assert.deepEqual([elsewhere.runs, elsewhere.problems], [false, []]);
   assert.match(String(elsewhere.facts["runs"]), /^none on these data; ALT_LAS 0\.1\.0 answers at/);
+  assert.deepEqual(elsewhere.facts["gpus"], ["2 total", "2 ready"]);
+  assert.match(
+    (await server(folder, true, url)).problems[0]!.problem,
+    /is not ready: No GPU serves\. npx alt-las doctor/,
+  );
   other.closeAllConnections();
   other.close();
   await once(other, "close");

@@ -98,8 +98,23 @@ async function elsewhere(url: string | null): Promise<Section> {
     const { code = "" } = error as NodeJS.ErrnoException;
     if (code === "ECONNREFUSED" || code === "ENOTFOUND" || code === "EADDRNOTAVAIL") return nobody;
   }
-  if (isObject(answer) && typeof answer["version"] === "string")
-    return { facts: { runs: `none on these data; ALT_LAS ${answer["version"]} answers at ${url}` }, problems: [] };
+  if (isObject(answer) && typeof answer["version"] === "string") return toldByAll(answer, url);
   const problem = `Another program listens at ${url}, so no server can start there. A start may take another port.`;
   return { ...nobody, problems: [{ problem, mend: `${ALT_LAS} serve --port 0` }] };
+}
+
+/** What a server says of itself to everybody: it has other data, or its socket cannot be reached from here. */
+function toldByAll({ version, status, reason, gpus }: Readonly<Record<string, unknown>>, url: string): Section {
+  const counts = isObject(gpus) ? Object.entries(gpus).filter(([, count]) => count !== 0) : [];
+  const isReady = status === "ready";
+  const problem = `The server at ${url} is not ready: ${String(reason)} ${ALT_LAS} doctor with its --data-dir says more.`;
+  return {
+    facts: {
+      runs: `none on these data; ALT_LAS ${String(version)} answers at ${url}`,
+      ready: isReady,
+      reason: typeof reason === "string" ? reason : null,
+      gpus: counts.map(([state, count]) => `${String(count)} ${state}`),
+    },
+    problems: isReady ? [] : [{ problem, mend: null }],
+  };
 }
