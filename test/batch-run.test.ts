@@ -140,7 +140,16 @@ async function world(t: TestContext, lines: readonly (object | string)[]) {
     running,
     create: async () => {
       const window = { given: "1h", milliseconds: HOUR };
-      const asked = { user: "ada", keyName: null, input, endpoint: CHAT, window, metadata: null, outputLifetime: null };
+      const asked = {
+        user: "ada",
+        keyName: null,
+        models: null,
+        input,
+        endpoint: CHAT,
+        window,
+        metadata: null,
+        outputLifetime: null,
+      };
       const priority = "low";
       return (await batchFiles.create({ ...asked, priority })).file.id;
     },

@@ -119,7 +119,17 @@ export class BatchFiles implements BatchFileApi {
     throw new AltLasError("rate_limited", sentence);
   }
 
-  #newFile({ user, keyName, input, endpoint, window, priority, metadata, outputLifetime }: NewBatchFile): BatchFile {
+  #newFile({
+    user,
+    keyName,
+    models,
+    input,
+    endpoint,
+    window,
+    priority,
+    metadata,
+    outputLifetime,
+  }: NewBatchFile): BatchFile {
     const { clock } = this.#parts;
     const now = clock.now();
     const createdAt = now + clock.ahead;
@@ -127,6 +137,7 @@ export class BatchFiles implements BatchFileApi {
       id: randomUUID(),
       user,
       keyName,
+      ...(models !== null && { models }),
       inputFile: input.id,
       // The time in them gives them their places in the list of files.
       outputFile: randomUUIDv7(),

@@ -34,7 +34,10 @@ export interface LineEndpoint {
    * @param batch with the priority of lines that have none of their own
    * @throws {AltLasError} it is refused: `invalid_input`, `unsupported`, …
    */
-  readonly inputOf: (body: object, batch: Pick<BatchFile, "user" | "priority">) => Promise<LineInput>;
+  readonly inputOf: (
+    body: object,
+    batch: Pick<BatchFile, "user" | "priority" | "keyName" | "models">,
+  ) => Promise<LineInput>;
   readonly answerOf: (line: EndedLine) => Promise<LineAnswer>;
 }
 

@@ -15,6 +15,7 @@ import { noteGiven } from "./given.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { inputOf, warningOf } from "./inputs.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
+import { allHeldTo, heldTo } from "./model-limits.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { maySeeInside } from "./public-words.ts";
 import { type Pings } from "./pings.ts";
@@ -116,7 +117,8 @@ async function tryOne(
   // A key that can be none is refused.
   idempotencyOf(request);
   if (mayHaveSchemas(inputs)) await tellOfSchemas(parts, request, reply, inputs);
-  const dryRun = parts.tasks.dryRun(inputs[0]!, { ...options, user, keyName, idempotency: null });
+  const input = heldTo(caller, inputs[0]!, parts.tasks);
+  const dryRun = parts.tasks.dryRun(input, { ...options, user, keyName, idempotency: null });
   tellWarning(body, reply);
   const text = reply.compileSerializationSchema(DRY_RUN)(viewOfDryRun(dryRun, maySeeInside(caller)));
   return reply.type(JSON_TYPE).send(text);
@@ -214,7 +216,8 @@ interface Wanted extends Omit<SubmitOptions, "user" | "keyName" | "idempotency" 
 
 /** Submits for whoever asks; the same only once for each `Idempotency-Key`. */
 function submit({ tasks }: ServerParts, request: FastifyRequest, wanted: Wanted): ReturnType<TaskApi["submit"]> {
-  const { inputs, strategy, pinnedGpuId, batch, webhook, endsWithClient } = wanted;
+  const { strategy, pinnedGpuId, batch, webhook, endsWithClient } = wanted;
+  const inputs = allHeldTo(request.caller, wanted.inputs, tasks, batch !== null);
   const idempotency = idempotencyOf(request);
   const { name: user, keyName } = request.caller;
   return tasks.submit(inputs, {

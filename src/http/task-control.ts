@@ -7,6 +7,7 @@ import { tellForeignChange } from "./foreign-changes.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
+import { heldTo } from "./model-limits.ts";
 import { type ServerParts } from "./server-parts.ts";
 import { EmptyRequest, NoQuery } from "./schemas/common.ts";
 import { CancelAnswer, CancelRequest, TaskParams, TaskRef, TaskSummaryRef } from "./schemas/tasks.ts";
@@ -54,6 +55,8 @@ export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
   app.post<{ Params: TaskPath }>("/task/:task_id/retry", { schema, onRequest }, async (request, reply) => {
     const idempotency = idempotencyOf(request);
     const first = await taskNamed(parts.tasks, request.caller, request.params);
+    // It asks for the same model again; one that asked for any could run on one that this key may not use.
+    heldTo(request.caller, { ...first, model: first.model ?? "" }, parts.tasks);
     const { tasks, replayed } = await parts.tasks.retry(first.id, idempotency);
     const about = { task: tasks[0]!.id, retry_of: first.id };
     tellForeignChange(parts.log, request.caller, first, about, "task submitted again by another user");

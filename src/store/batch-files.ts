@@ -9,6 +9,8 @@ export interface BatchFile {
   readonly user: string;
   /** The name of the API key that it came with; null: none. */
   readonly keyName: string | null;
+  /** The models that its key may ask for; absent: all. */
+  readonly models?: readonly string[];
   readonly inputFile: string;
   /** The UUIDs, of version 7, of the files with what came of the lines and with what did not; null: there is nothing, or it was removed. */
   readonly outputFile: string | null;

@@ -94,19 +94,22 @@ export class NewTasks {
     return { createdAt: now + clock.ahead, createdClock: now };
   }
 
-  #made(
-    { request, taskType, priority, timeoutSeconds, model, anyModel = false }: TaskInput,
-    shared: Shared,
-    seq: number,
-  ): Task {
-    const { timeout, modelMeantBy, modelOfTaskType } = this.#parts;
+  /** See `TaskApi.modelOf`. */
+  modelOf({ model, taskType, anyModel = false }: Pick<TaskInput, "model" | "taskType" | "anyModel">): string | null {
+    const { modelMeantBy, modelOfTaskType } = this.#parts;
+    return model !== null ? modelMeantBy(model) : anyModel ? null : modelOfTaskType(taskType);
+  }
+
+  #made(input: TaskInput, shared: Shared, seq: number): Task {
+    const { request, taskType, priority, timeoutSeconds } = input;
+    const { timeout } = this.#parts;
     return newTask({
       ...shared,
       request,
       taskType,
       priority,
       timeoutSeconds: timeoutSeconds ?? timeout,
-      model: model !== null ? modelMeantBy(model) : anyModel ? null : modelOfTaskType(taskType),
+      model: this.modelOf(input),
       // Ids that grow with time land at the end of the database's index; random ones would each touch another page.
       id: randomUUIDv7(),
       seq,

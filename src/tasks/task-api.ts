@@ -116,6 +116,8 @@ export interface TaskApi {
    * @throws {AltLasError} what `submit` throws before it writes; its `idempotency` plays no part
    */
   dryRun(input: TaskInput, options: SubmitOptions): DryRun;
+  /** The name of the model that a task would ask for; null: any. One that there is not stays as it was asked. */
+  modelOf(input: Pick<TaskInput, "model" | "taskType" | "anyModel">): string | null;
   /** The callers as they stand. @param user the only one that is wanted; null: all that are known since the start */
   callers(user: string | null): readonly CallerFacts[];
   /** A task, whoever it belongs to. A final status is shown only once it is on disk. */

@@ -122,6 +122,10 @@ export class TaskBook implements TaskApi {
     return this.scheduler.callers.ratesOf(user);
   }
 
+  modelOf(input: Parameters<TaskApi["modelOf"]>[0]): string | null {
+    return this.#newTasks.modelOf(input);
+  }
+
   submit(inputs: readonly TaskInput[], options: SubmitOptions, retryOf: string | null = null): Promise<Submission> {
     const { user, idempotency } = options;
     const admit = (recordsOf: (submission: Submission) => readonly StoreRecord[]): Promise<Submission> => {

@@ -416,6 +416,10 @@ export class FakeTasks implements TaskApi {
     if (this.overLimit) throw this.overLimit;
   }
 
+  modelOf({ model }: Pick<TaskInput, "model">): string | null {
+    return model !== null && MODEL.aliases.includes(model) ? MODEL.name : model;
+  }
+
   refuseOverRequests(): void {
     if (this.overLimit) throw this.overLimit;
   }

@@ -60,6 +60,7 @@ function createRoute(app: FastifyInstance, parts: ServerParts): void {
       const state = await parts.batchFiles.create({
         user: caller.name,
         keyName: caller.keyName,
+        models: caller.models,
         input,
         endpoint: body.endpoint,
         window: { given: body.completion_window, milliseconds: windowOf(body.completion_window) },

@@ -10,6 +10,7 @@ import { mayHaveSchemas, tellOfSchemas } from "../form-check.ts";
 import { idempotencyOf } from "../idempotency.ts";
 import { type Usage } from "../schemas/openai-answers.ts";
 import { type SharedFields } from "../schemas/openai.ts";
+import { allHeldTo } from "../model-limits.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask } from "../task-failure.ts";
 import { mismatchesOf, warn } from "../warnings.ts";
@@ -43,10 +44,11 @@ export async function submitCall(
   parts: ServerParts,
   request: FastifyRequest<{ Body: SharedFields & { readonly n?: number } }>,
   reply: FastifyReply,
-  inputs: readonly TaskInput[],
+  given: readonly TaskInput[],
   lasts = false,
 ): Promise<Call> {
   const { caller, body } = request;
+  const inputs = allHeldTo(caller, given, parts.tasks);
   const { strategy, specific_gpu_id: pinned } = body.gpu_options;
   const idempotency = idempotencyOf(request);
   const endsWithClient = idempotency === null && !lasts;

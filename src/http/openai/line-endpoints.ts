@@ -23,6 +23,7 @@ import {
   type SharedFields,
 } from "../schemas/openai.ts";
 import { UNBOUND } from "../../auth/credentials.ts";
+import { heldTo, type ModelLimits } from "../model-limits.ts";
 import { type ServerParts } from "../server-parts.ts";
 import { failureOf, goneTask, sentenceFor } from "../task-failure.ts";
 import { checkedBody } from "../validate.ts";
@@ -124,13 +125,13 @@ function endpointOf<Body extends SharedFields>(
   means: Means<Body>,
 ): LineEndpoint {
   return {
-    inputOf: (body, { user, priority }) =>
-      inputOf(parts, means, { schema: means.schema(schemas()), body, user, priority }),
+    inputOf: (body, { user, priority, keyName, models = null }) =>
+      inputOf(parts, means, { schema: means.schema(schemas()), body, user, priority, keyName, models }),
     answerOf: async (line) => answerOf(line, means),
   };
 }
 
-interface GivenLine {
+interface GivenLine extends ModelLimits {
   readonly schema: object;
   readonly body: object;
   readonly user: string;
@@ -140,13 +141,14 @@ interface GivenLine {
 async function inputOf<Body extends SharedFields>(
   parts: Parts,
   { refuse, inputs, kept }: Means<Body>,
-  { schema, body: given, user, priority }: GivenLine,
+  { schema, body: given, user, priority, ...limits }: GivenLine,
 ): Promise<LineInput> {
   const fields = given as Record<string, unknown>;
   fields["priority"] ??= priority;
   const body = checkedBody<Body>(schema, noted(given));
   refuse?.(body);
-  const [input] = (await inputs(body, parts, user)) as [TaskInput];
+  const [asked] = (await inputs(body, parts, user)) as [TaskInput];
+  const input = heldTo(limits, asked, parts.tasks);
   const maxBytes = parts.config.limits.max_body_bytes;
   if (mayHaveSchemas([input])) await checkSchemas([input], { user, inBatch: false, maxBytes });
   const { strategy, specific_gpu_id: pinned } = body.gpu_options;

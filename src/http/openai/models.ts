@@ -5,6 +5,7 @@ import { AltLasError } from "../../errors.ts";
 import { modelMeant, type ModelStatus } from "../../gpu/models.ts";
 import { asksAnthropic, sendModel, sendModelPage } from "../anthropic/models.ts";
 import { AnyQuery, ModelsQuery } from "../schemas/anthropic.ts";
+import { mayAskFor } from "../model-limits.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { ModelParams, ModelRef, ModelsAnswer, type OpenAiModel } from "../schemas/openai-answers.ts";
 import { type ServerParts } from "../server-parts.ts";
@@ -29,7 +30,7 @@ export function modelsRoute(app: FastifyInstance, parts: ServerParts): void {
       refusals: ["not_ready"],
     },
     handler: (request, reply) => {
-      const known = knownModels(parts);
+      const known = knownModels(parts).filter((model) => mayAskFor(request.caller, [model.name, ...model.aliases]));
       if (asksAnthropic(parts, request)) return sendModelPage(reply, known, request.query);
       return { object: "list", data: known.map(viewOfModel) };
     },
