@@ -1,4 +1,6 @@
 /** How a new installation gets its first way in. */
+import { rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { AltLasError } from "../errors.ts";
@@ -66,6 +68,21 @@ export function ensureFirstKey({ config, dataDir, environmentKey }: FirstKeyOpti
     const key = newApiKey();
     return { file: withAdminKey(config, file, FIRST_KEY, hashApiKey(key)), result: key };
   });
+}
+
+/**
+ * Puts a new key into a file for its owner alone, where printing it would leave it in a log.
+ * @returns the file; null: it cannot be written
+ */
+export function keepFirstKey(dataDir: string, key: string): string | null {
+  const path = join(resolve(dataDir), "first-key");
+  try {
+    rmSync(path, { force: true });
+    writeFileSync(path, `${key}\n`, { mode: 0o600, flag: "wx" });
+    return path;
+  } catch {
+    return null;
+  }
 }
 
 function keepEnvironmentKey(config: Config["auth"], dataDir: string, sha256: string): void {

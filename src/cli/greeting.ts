@@ -22,6 +22,8 @@ export interface Origin {
   readonly dataDir: string;
   /** Sentences about data in another place than one would look for it. */
   readonly dataNotes?: readonly string[];
+  /** Where the new key is, which is not shown then; left out or null: nowhere, so that it is shown. */
+  readonly keyFile?: string | null;
   /** The options of the command line, like "--port" and "9000". */
   readonly given?: ReadonlyMap<string, string>;
 }
@@ -31,8 +33,9 @@ export interface Origin {
  * and must not be scrolled away, with one command that works.
  */
 export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | "stop" | "lost">): string {
-  const { config, dataDir, given = new Map() } = origin;
-  const { url, devices, models, firstKey, quarantinedTo, driverNotes } = server;
+  const { config, dataDir, keyFile = null, given = new Map() } = origin;
+  const { url, devices, models, quarantinedTo, driverNotes } = server;
+  const firstKey = keyFile === null ? server.firstKey : null;
   const serving = devices.filter((device) => faultOf(device) === null);
   const parts = [places(origin, url), ...mending(devices, serving, given), ...reach(config, url)];
   if (quarantinedTo !== null)
@@ -53,6 +56,10 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
   if (server.absentCredentials !== null)
     parts.push(
       `WARNING: ${server.absentCredentials}. To have them again, stop the server and put a copy of the file there.`,
+    );
+  if (keyFile !== null)
+    parts.push(
+      `API key of the user admin: it is in ${keyFile}, which only its owner can read. Remove the file when you have it.`,
     );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
   if (serving.length > 0) parts.push(`Try it:\n  ${tryLine({ config, url, firstKey, serving, models })}`);

@@ -1,5 +1,6 @@
 /** `alt-las serve`: starts the server, says how to use it, and stops it on a signal. */
 import { greeting, type Origin } from "./greeting.ts";
+import { keepFirstKey } from "../auth/first-key.ts";
 import { type Config } from "../config/config.ts";
 import { messageOf } from "../errors.ts";
 import { type System, SYSTEM } from "../common/system.ts";
@@ -25,7 +26,10 @@ export async function serve(origin: Origin, log: Logger, read: () => Config): Pr
   if (!SYSTEM.endsWithTerminal) process.on("SIGHUP", () => reload());
   const server = await startServer(origin.config, origin.dataDir, log, undefined, read);
   reload = () => reloadOnSignal(server, log);
-  console.log(greeting(origin, server));
+  const { firstKey } = server;
+  // A key that is printed elsewhere than on a terminal stays in a log for good.
+  const keyFile = firstKey === null || process.stdout.isTTY ? null : keepFirstKey(origin.dataDir, firstKey);
+  console.log(greeting({ ...origin, keyFile }, server));
   signals.stopWith(() => void end(server, log));
 }
 

@@ -8,6 +8,7 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { firstKeyIn } from "./first-key.ts";
 import { deadline, newFolder, type Owner, type LogLine, ServerHandle } from "./server-handle.ts";
 import { childrenOf, processes, untilGone } from "./processes.ts";
 
@@ -83,7 +84,7 @@ export class Server extends ServerHandle {
     const server = new Server(owner, options, folder);
     await server.until("the greeting", () => /listens on [^]*\n\n$/.test(server.stdout));
     server.url = /listens on (\S+)/.exec(server.stdout)![1]!;
-    server.key = options.env?.["ALT_LAS_API_KEY"] ?? /^ {2}(altlas_\S+)$/m.exec(server.stdout)?.[1] ?? "";
+    server.key = options.env?.["ALT_LAS_API_KEY"] ?? firstKeyIn(server.stdout);
     return server;
   }
 

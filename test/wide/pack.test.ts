@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test, type TestContext } from "node:test";
+import { firstKeyIn } from "../helpers/first-key.ts";
 import { type WhereReport } from "../../src/cli/where.ts";
 import { type TaskView } from "../../src/http/schemas/tasks.ts";
 import { ROOT } from "../helpers/server.ts";
@@ -90,7 +91,7 @@ async function start(t: TestContext) {
     printed += `${line}\n`;
     if (!line.trimStart().startsWith("curl ")) continue;
     const url = / listens on (\S+)$/m.exec(printed)![1]!;
-    const key = /^ {2}(altlas_\S+)$/m.exec(printed)![1]!;
+    const key = firstKeyIn(printed);
     const stop = async (): Promise<string> => {
       signal("SIGTERM");
       await closed;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import test, { type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { firstKeyIn } from "../helpers/first-key.ts";
 import { ENVIRONMENT, shell, succeed, UNREACHABLE } from "../helpers/stranger.ts";
 import { type TaskSummary, type TaskView } from "../../src/http/schemas/tasks.ts";
 
@@ -106,13 +107,13 @@ test(
     const { npm, printed } = await start(t, `${commands[1]} -- --port 0${devices}`, folder);
 
     const address = matched(/^ALT_LAS .* listens on (http:\/\/127\.0\.0\.1:\d+)$/m, printed);
-    const key = matched(/^API key of the user admin, shown only this once:\n {2}(altlas_\S{43})$/m, printed);
+    const key = firstKeyIn(printed);
     assert.match(printed, /^GPU +NAME +MEMORY +SLOTS +MODEL\n0 +\S.* GiB +8 +demo$/m);
     const curl = matched(/^Try it:\n {2}(curl .*)$/m, printed);
-    assertCompleted(await succeed(curl, folder));
+    const environment = { ALT_LAS_API_KEY: key };
+    assertCompleted(await succeed(curl, folder, environment));
 
     const here = (block: string): string => block.replaceAll("http://127.0.0.1:8642", address);
-    const environment = { ALT_LAS_API_KEY: key };
     const submitted = await succeed(here(blockWith("/api/v1/predict")), folder, environment);
     const { task_id, status } = JSON.parse(submitted) as TaskSummary;
     assert.equal(status, "running");
