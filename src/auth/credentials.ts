@@ -6,6 +6,7 @@ import { type Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { ABSENT, FileWatch, versionOf, versionOfError } from "../common/file-watch.ts";
 import { type Logger } from "../log/log.ts";
+import { type AccountsContext } from "./accounts.ts";
 import { nameOf, unknownAnonymous } from "./anonymous.ts";
 import { type Login, loginsIn } from "./basic.ts";
 import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file.ts";
@@ -82,6 +83,11 @@ export class Credentials {
     if (config.enabled && config.anonymous_user !== undefined && this.anonymous === null)
       throw new AltLasError("bad_config", unknownAnonymous(config.anonymous_user, dataDir));
     for (const warning of this.#tables.warnings) log.warn(warning);
+  }
+
+  /** For changes of users and keys. */
+  get accounts(): AccountsContext {
+    return { config: this.#config, dataDir: this.#dataDir };
   }
 
   /** The user of requests from this machine that have no credentials; null: they are refused. */

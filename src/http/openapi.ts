@@ -1,10 +1,11 @@
 /** `GET /openapi.json`, made from the schemas that also check the requests. */
 import swagger from "@fastify/swagger";
-import { type FastifyInstance, type FastifySchema, type RouteOptions } from "fastify";
+import { type FastifyInstance, type FastifySchema } from "fastify";
 import { type Config } from "../config/config.ts";
 import { ERRORS, type ErrorCode } from "../errors.ts";
-import { accessOf, anybody } from "./access.ts";
+import { type Access, accessOf, anybody } from "./access.ts";
 import { AnthropicFailure, MessageAnswer, TokenCount } from "./schemas/anthropic-answers.ts";
+import { KeyView, MadeKey, UserView } from "./schemas/accounts.ts";
 import { BatchView } from "./schemas/batches.ts";
 import { ConfigAnswer } from "./schemas/config.ts";
 import { Failure } from "./schemas/common.ts";
@@ -53,6 +54,9 @@ const SHARED_SCHEMAS = [
   ResponseAnswer,
   FileView,
   BatchFileView,
+  UserView,
+  KeyView,
+  MadeKey,
 ];
 
 /** Those of APIs that are served only where the configuration says so, and their tags. */
@@ -75,6 +79,7 @@ interface Schema {
   readonly alsoCalled?: readonly string[];
   readonly shorthand?: string;
   readonly unsupported?: boolean;
+  readonly secret?: boolean;
   readonly anyOf?: readonly Schema[];
   readonly examples?: readonly unknown[];
 }
@@ -127,6 +132,7 @@ const TAGS = [
   { name: "usage", description: "What tasks have cost" },
   { name: "gpus", description: "The GPUs and their load" },
   { name: "models", description: "The models, and where they are" },
+  { name: "accounts", description: "Users and their API keys; for admins" },
   { name: "config", description: "The configuration, also while the server runs" },
   { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
   { name: "health", description: "For load balancers and supervisors; no credentials needed" },
@@ -168,7 +174,7 @@ export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic,
       const body = (schema as FastifySchema | undefined)?.body as object | undefined;
       if (body !== undefined && renewalOf(body) !== undefined) liveBodies.set(`${method} ${url}`, body);
       return {
-        schema: schema?.hide === true ? schema : { ...documented(schema ?? {}, url, method), ...accessWords(route) },
+        schema: schema?.hide === true ? schema : documented(guarded(schema ?? {}, accessOf(route)), url, method),
         // The document has no word for the rest of a path.
         url: url.replace("*", `:${REST}`),
       };
@@ -176,10 +182,13 @@ export function setUpOpenapi(app: FastifyInstance, version: string, { anthropic,
   });
 }
 
-/** What a route asks of its caller, in words of the document; none where no credentials are needed. */
-function accessWords(route: RouteOptions): object {
-  const access = accessOf(route);
-  return access === undefined ? {} : { "x-roles": access.roles, "x-scope": access.scope };
+/** With what the route asks of its caller; nothing where no credentials are needed. */
+function guarded(schema: FastifySchema, access: Access | undefined): FastifySchema {
+  if (access === undefined) return schema;
+  const { roles, scope } = access;
+  const words = { "x-roles": roles, "x-scope": scope };
+  if (scope === null) return { ...schema, ...words };
+  return { ...schema, ...words, refusals: [...(schema.refusals ?? []), "forbidden"] };
 }
 
 export function openapiRoute(app: FastifyInstance): void {
@@ -318,6 +327,7 @@ function forClients(schema: Schema, nullable: boolean): Schema {
     maxBytes: _2,
     alsoCalled: _3,
     unsupported: _4,
+    secret: _5,
     required = [],
     properties,
     items,

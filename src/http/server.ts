@@ -9,6 +9,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
+import { keysRoutes, usersRoutes } from "./accounts.ts";
 import { guardRoute } from "./access.ts";
 import { authentication } from "./authentication.ts";
 import { anthropicRoutes } from "./anthropic/routes.ts";
@@ -292,6 +293,8 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   unloadModelRoute(api, parts);
   pullModelRoute(api, parts);
   removeModelRoute(api, parts);
+  usersRoutes(api, parts);
+  keysRoutes(api, parts);
   configRoutes(api, parts);
   originalConfigRoutes(api, parts);
 }

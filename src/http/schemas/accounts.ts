@@ -1,0 +1,113 @@
+/** `/users` and `/keys`. */
+import { Type, type Static } from "typebox";
+import { KeySchema, ROLES, type Scope, SCOPES, UserSchema } from "../../config/config.ts";
+import { closed, oneOf, shared, TimeOrNull } from "./common.ts";
+
+const { name: UserName } = UserSchema.properties;
+const { name: KeyName, scopes, models, expires_at } = KeySchema.properties;
+
+const Password = Type.String({
+  minLength: 1,
+  secret: true,
+  description: "8 to 1,024 characters, and none of the common ones. The user may log in with it by HTTP Basic.",
+});
+const Role = oneOf(ROLES, {
+  description: "admin: may do everything; user: has its own tasks; viewer: sees everything.",
+});
+
+export const NewUser = closed(
+  { name: UserName, role: Role, password: Type.Optional(Password) },
+  { title: "NewUser", examples: [{ name: "bob", role: "user" }] },
+);
+export type NewUser = Static<typeof NewUser>;
+
+export const UserChange = closed(
+  { role: Type.Optional(Role), password: Type.Optional(Password) },
+  { title: "UserChange", examples: [{ role: "viewer" }] },
+);
+export type UserChange = Static<typeof UserChange>;
+
+export const UserView = Type.Object(
+  {
+    name: Type.String(),
+    role: Role,
+    has_password: Type.Boolean({ description: "Whether it may log in by HTTP Basic." }),
+    keys: Type.Integer({ description: "How many keys it has." }),
+    created_at: TimeOrNull("null: it is in the configuration, where alone it can be changed."),
+  },
+  {
+    $id: "User",
+    examples: [{ name: "bob", role: "user", has_password: false, keys: 1, created_at: "2025-08-10T12:34:56.789Z" }],
+  },
+);
+export type UserView = Static<typeof UserView>;
+export const UserRef = shared(UserView);
+export const UsersAnswer = Type.Object({
+  users: Type.Array(UserRef, { description: "Those of the configuration first." }),
+});
+
+export const NewKeyRequest = closed(
+  { user: UserName, name: Type.Optional(KeyName), scopes, models, expires_at },
+  { title: "NewKey", examples: [{ user: "bob", name: "nightly", scopes: ["submit", "read"] }] },
+);
+export type NewKeyRequest = Static<typeof NewKeyRequest>;
+
+export const RotateRequest = closed(
+  {
+    overlap_seconds: Type.Integer({
+      default: 86_400,
+      minimum: 0,
+      maximum: 7_776_000,
+      description: "How long the key before goes on. 0: it ends now, with all before it.",
+    }),
+  },
+  { title: "RotateRequest", default: {}, examples: [{ overlap_seconds: 3600 }] },
+);
+export type RotateRequest = Static<typeof RotateRequest>;
+
+const keyFields = {
+  name: Type.String(),
+  user: Type.String({ description: "Whose tasks it makes." }),
+  scopes: Type.Unsafe<readonly Scope[] | null>({
+    type: ["array", "null"],
+    items: { type: "string", enum: [...SCOPES] },
+    description: "What it is held to. null: all that the role of its user may.",
+  }),
+  models: Type.Unsafe<readonly string[] | null>({
+    type: ["array", "null"],
+    items: { type: "string" },
+    description: "The models that its tasks may ask for. null: all.",
+  }),
+  expires_at: TimeOrNull("When it ends. null: never."),
+  previous_until: TimeOrNull("How long the key before the last rotation goes on. null: there is none."),
+  last_used_at: TimeOrNull("When it was used last, up to a minute ago. null: not known."),
+  created_at: TimeOrNull("null: it is in the configuration, where alone it can be changed."),
+};
+const KEY_EXAMPLE = {
+  name: "nightly",
+  user: "bob",
+  scopes: ["submit", "read"],
+  models: null,
+  expires_at: null,
+  previous_until: null,
+  last_used_at: "2025-08-10T12:34:56.789Z",
+  created_at: "2025-08-10T12:34:56.789Z",
+};
+export const KeyView = Type.Object(keyFields, { $id: "Key", examples: [KEY_EXAMPLE] });
+export type KeyView = Static<typeof KeyView>;
+export const KeyRef = shared(KeyView);
+export const KeysAnswer = Type.Object({
+  keys: Type.Array(KeyRef, { description: "Those of the configuration first." }),
+});
+
+export const MadeKey = Type.Object(
+  { ...keyFields, key: Type.String({ description: "The key itself. It is shown only this once." }) },
+  { $id: "MadeKey", examples: [{ ...KEY_EXAMPLE, last_used_at: null, key: "altlas_XnvB" }] },
+);
+export type MadeKey = Static<typeof MadeKey>;
+export const MadeKeyRef = shared(MadeKey);
+
+export const RemovedUser = Type.Object({
+  name: Type.String(),
+  keys: Type.Integer({ description: "How many keys went with it. Its tasks stay." }),
+});

@@ -1,0 +1,108 @@
+/** Users and keys over HTTP. */
+import assert from "node:assert/strict";
+import { test, type TestContext } from "node:test";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { type LightMyRequestResponse } from "fastify";
+import { API, AS, get, post, refusal, remove, testServer } from "./helpers/http.ts";
+
+function world(t: TestContext) {
+  const server = testServer(t);
+  const { app } = server;
+  const as = (key: string) => ({ authorization: `Bearer ${key}` });
+  const change = (name: string, payload: object): Promise<LightMyRequestResponse> =>
+    app.inject({ method: "PATCH", url: `${API}/users/${name}`, headers: AS.admin, payload });
+  /** A key's user, as the server takes it now; null: it is refused. */
+  const userOf = async (key: string): Promise<unknown> => {
+    // Files are read once for all requests of a turn.
+    await nextTurn();
+    const response = await get(app, "/me", as(key));
+    return response.statusCode === 401 ? null : response.json();
+  };
+  return { ...server, as, change, userOf };
+}
+
+test("an admin adds a user with a key that works at once, changes and removes it", async (t) => {
+  const { app, change, userOf, log } = world(t);
+  const added = await post(app, "/users", { name: "carol", role: "user" }, AS.admin);
+  assert.equal(added.statusCode, 201);
+  const { created_at, ...user } = added.json();
+  assert.deepEqual(user, { name: "carol", role: "user", has_password: false, keys: 0 });
+  assert.match(created_at, /^\d{4}-/);
+
+  const limits = { scopes: ["read"], models: ["small"], expires_at: "2100-01-01T00:00:00Z" };
+  const made = (await post(app, "/keys", { user: "carol", name: "laptop", ...limits }, AS.admin)).json();
+  assert.match(made.key, /^altlas_[\w-]{43}$/);
+  const shown = { user: "carol", role: "user", key: "laptop", ...limits, expires_at: "2100-01-01T00:00:00.000Z" };
+  assert.deepEqual(await userOf(made.key), shown);
+
+  assert.equal((await change("carol", { role: "viewer" })).json().role, "viewer");
+  assert.deepEqual(await userOf(made.key), { ...shown, role: "viewer" });
+  assert.equal((await change("carol", { password: "four words of hers" })).json().has_password, true);
+
+  const { users } = (await get(app, "/users", AS.admin)).json();
+  assert.deepEqual(
+    users.map(({ name, keys, created_at: at }: Record<string, unknown>) => [name, keys, at === null]),
+    [
+      ["admin", 1, true],
+      ["user", 1, true],
+      ["viewer", 1, true],
+      ["carol", 1, false],
+    ],
+  );
+  assert.deepEqual((await remove(app, "/users/carol", AS.admin)).json(), { name: "carol", keys: 1 });
+  assert.equal(await userOf(made.key), null);
+  assert.ok(!log.join("").includes(made.key), "no key is in the log");
+  assert.ok(!log.join("").includes("four words"), "no password is");
+});
+
+test("keys are listed without what opens, with when they were used; rotated and revoked", async (t) => {
+  const { app, userOf } = world(t);
+  const first = (await post(app, "/keys", { user: "user", name: "ci" }, AS.admin)).json();
+  await userOf(first.key);
+  const listed = await get(app, "/keys", AS.admin);
+  const ci = listed.json().keys.find(({ name }: { name: string }) => name === "ci");
+  assert.ok(Date.parse(ci.last_used_at) > 0);
+  assert.ok(!listed.body.includes("altlas_"));
+  assert.doesNotMatch(listed.body, /[0-9a-f]{64}/, "no hash either");
+
+  const second = (await post(app, "/keys/ci/rotate", { overlap_seconds: 60 }, AS.admin)).json();
+  assert.ok(Date.parse(second.previous_until) > Date.now());
+  for (const { key } of [first, second]) assert.notEqual(await userOf(key), null);
+  const third = (await post(app, "/keys/ci/rotate", { overlap_seconds: 0 }, AS.admin)).json();
+  for (const { key } of [first, second]) assert.equal(await userOf(key), null);
+  assert.equal((await remove(app, "/keys/ci", AS.admin)).json().name, "ci");
+  assert.equal(await userOf(third.key), null);
+});
+
+test("what cannot be is refused with the code of its kind", async (t) => {
+  const { app, change } = world(t);
+  await post(app, "/users", { name: "carol", role: "user" }, AS.admin);
+  const cases: [LightMyRequestResponse, number, string, RegExp][] = [
+    [await post(app, "/users", { name: "carol", role: "user" }, AS.admin), 409, "conflict", /^User carol exists/],
+    [await post(app, "/users", { name: "a b", role: "user" }, AS.admin), 400, "invalid_input", /^name must be 1 to 64/],
+    [
+      await post(app, "/users", { name: "eve", role: "user", password: "password" }, AS.admin),
+      400,
+      "invalid_input",
+      /^This password/,
+    ],
+    [await change("user", { role: "admin" }), 409, "conflict", /^User user is in the configuration; change it there/],
+    [await change("nobody", { role: "admin" }), 404, "not_found", /^There is no user nobody\.$/],
+    [await post(app, "/keys", { user: "nobody" }, AS.admin), 404, "not_found", /^There is no user nobody\.$/],
+    [
+      await post(app, "/keys", { user: "carol", scopes: ["write"] }, AS.admin),
+      400,
+      "invalid_input",
+      /^scopes\[0\] must be/,
+    ],
+    [
+      await post(app, "/keys", { user: "carol", expires_at: "2000-01-01T00:00:00Z" }, AS.admin),
+      400,
+      "invalid_input",
+      /later than now/,
+    ],
+    [await remove(app, "/keys/user-key", AS.admin), 409, "conflict", /is in the configuration/],
+    [await remove(app, "/keys/nothing", AS.admin), 404, "not_found", /^There is no key nothing\.$/],
+  ];
+  for (const [response, status, code, sentence] of cases) assert.match(refusal(response, status, code), sentence);
+});
