@@ -8,17 +8,16 @@ import { API, AS, get, post, refusal, remove, testServer } from "./helpers/http.
 function world(t: TestContext) {
   const server = testServer(t);
   const { app } = server;
-  const as = (key: string) => ({ authorization: `Bearer ${key}` });
   const change = (name: string, payload: object): Promise<LightMyRequestResponse> =>
     app.inject({ method: "PATCH", url: `${API}/users/${name}`, headers: AS.admin, payload });
   /** A key's user, as the server takes it now; null: it is refused. */
   const userOf = async (key: string): Promise<unknown> => {
     // Files are read once for all requests of a turn.
     await nextTurn();
-    const response = await get(app, "/me", as(key));
+    const response = await get(app, "/me", { authorization: `Bearer ${key}` });
     return response.statusCode === 401 ? null : response.json();
   };
-  return { ...server, as, change, userOf };
+  return { ...server, change, userOf };
 }
 
 test("an admin adds a user with a key that works at once, changes and removes it", async (t) => {
