@@ -9,7 +9,6 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
-import { keysRoutes, usersRoutes } from "./accounts.ts";
 import { guardRoute } from "./access.ts";
 import { authentication } from "./authentication.ts";
 import { anthropicRoutes } from "./anthropic/routes.ts";
@@ -61,8 +60,10 @@ import { streamTicketRoute } from "./stream-tickets.ts";
 import { StreamTickets } from "./tickets.ts";
 import { taskRoute, tasksRoute } from "./tasks.ts";
 import { readTls, renewable } from "./tls.ts";
+import { keysRoutes } from "./keys.ts";
 import { usageRoute } from "./usage.ts";
 import { refuseUnknownRoutes } from "./unknown-routes.ts";
+import { usersRoutes } from "./users.ts";
 import { setUpValidation } from "./validate.ts";
 import { batchWebhooksRoutes, secretRoutes, taskWebhooksRoutes } from "./webhooks.ts";
 

@@ -15,6 +15,10 @@ const Role = oneOf(ROLES, {
   description: "admin: may do everything; user: has its own tasks; viewer: sees everything.",
 });
 
+/** Of a path. */
+export const Named = Type.Object({ name: Type.String() });
+export type Named = Static<typeof Named>;
+
 export const NewUser = closed(
   { name: UserName, role: Role, password: Type.Optional(Password) },
   { title: "NewUser", examples: [{ name: "bob", role: "user" }] },

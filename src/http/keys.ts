@@ -1,0 +1,105 @@
+/** `/keys`: what the commands `keys` do, for admins. Keys of the configuration are listed, and changed only there. */
+import { type FastifyInstance } from "fastify";
+import { addKey, hashesOfKeys, type KeyView as Key, listKeys, revokeKey, rotateKey } from "../auth/keys.ts";
+import { administration } from "./access.ts";
+import {
+  KeyRef,
+  KeysAnswer,
+  type KeyView,
+  MadeKeyRef,
+  Named,
+  NewKeyRequest,
+  RotateRequest,
+} from "./schemas/accounts.ts";
+import { NoQuery } from "./schemas/common.ts";
+import { type ServerParts } from "./server-parts.ts";
+import { ignoreTypeOfNothing } from "./validate.ts";
+
+const ABOUT = { tags: ["accounts"], querystring: NoQuery };
+const CHANGE = { ...ABOUT, refusals: ["conflict" as const] };
+
+const mayManage = administration("Managing keys");
+const onRequest = [mayManage, ignoreTypeOfNothing];
+
+type Parts = Pick<ServerParts, "credentials" | "log">;
+
+export function keysRoutes(app: FastifyInstance, parts: Parts): void {
+  listRoute(app, parts);
+  addRoute(app, parts);
+  rotateRoute(app, parts);
+  revokeRoute(app, parts);
+}
+
+function listRoute(app: FastifyInstance, { credentials: { accounts, keyUse } }: Parts): void {
+  const schema = { ...ABOUT, operationId: "listKeys", summary: "The API keys", response: { 200: KeysAnswer } };
+  app.get("/keys", { schema, onRequest: mayManage }, () => {
+    const hashes = hashesOfKeys(accounts);
+    return { keys: listKeys(accounts).map((key) => viewOfKey(key, keyUse.lastOf(hashes.get(key.name) ?? ""))) };
+  });
+}
+
+function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
+  const schema = {
+    ...ABOUT,
+    operationId: "addKey",
+    summary: "Make an API key; it is shown only once",
+    body: NewKeyRequest,
+    response: { 201: MadeKeyRef },
+    refusals: ["conflict" as const, "not_found" as const],
+  };
+  app.post<{ Body: NewKeyRequest }>("/keys", { schema, onRequest: mayManage }, ({ body, caller }, reply) => {
+    const { expires_at: expiresAt, ...rest } = body;
+    const made = addKey(accounts, { ...rest, expiresAt });
+    log.info({ name: made.name, user: made.user, by: caller.name }, "API key made");
+    return reply.code(201).send({ ...viewOfKey(made, null), key: made.key });
+  });
+}
+
+function rotateRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
+  const schema = {
+    ...CHANGE,
+    operationId: "rotateKey",
+    summary: "Make another key under the same name; the one before goes on for a while",
+    params: Named,
+    body: RotateRequest,
+    response: { 200: MadeKeyRef },
+  };
+  app.post<{ Params: Named; Body: RotateRequest }>(
+    "/keys/:name/rotate",
+    { schema, onRequest },
+    ({ body, caller, params }) => {
+      const made = rotateKey(accounts, params.name, body.overlap_seconds);
+      log.info({ name: made.name, user: made.user, by: caller.name }, "API key rotated");
+      return { ...viewOfKey(made, null), key: made.key };
+    },
+  );
+}
+
+function revokeRoute(app: FastifyInstance, { credentials: { accounts, keyUse }, log }: Parts): void {
+  const schema = {
+    ...CHANGE,
+    operationId: "revokeKey",
+    summary: "Revoke an API key at once, with those before it",
+    params: Named,
+    response: { 200: KeyRef },
+  };
+  app.delete<{ Params: Named }>("/keys/:name", { schema, onRequest }, ({ caller, params: { name } }) => {
+    const last = keyUse.lastOf(hashesOfKeys(accounts).get(name) ?? "");
+    const revoked = revokeKey(accounts, name);
+    log.info({ name, user: revoked.user, by: caller.name }, "API key revoked");
+    return viewOfKey(revoked, last);
+  });
+}
+
+function viewOfKey(key: Key, last: string | null): KeyView {
+  return {
+    name: key.name,
+    user: key.user,
+    scopes: key.scopes,
+    models: key.models,
+    expires_at: key.expiresAt,
+    previous_until: key.previousUntil,
+    last_used_at: last,
+    created_at: key.createdAt,
+  };
+}

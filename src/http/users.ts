@@ -1,0 +1,83 @@
+/** `/users`: what the commands `users` do, for admins. Users of the configuration are listed, and changed only there. */
+import { type FastifyInstance } from "fastify";
+import { type Account, addUser, changeUser, listUsers, removeUser } from "../auth/accounts.ts";
+import { administration } from "./access.ts";
+import { Named, NewUser, RemovedUser, UserChange, UserRef, UsersAnswer, type UserView } from "./schemas/accounts.ts";
+import { NoQuery } from "./schemas/common.ts";
+import { type ServerParts } from "./server-parts.ts";
+import { ignoreTypeOfNothing } from "./validate.ts";
+
+const ABOUT = { tags: ["accounts"], querystring: NoQuery };
+const CHANGE = { ...ABOUT, refusals: ["conflict" as const] };
+
+const onRequest = administration("Managing users");
+
+type Parts = Pick<ServerParts, "credentials" | "log">;
+
+export function usersRoutes(app: FastifyInstance, parts: Parts): void {
+  listRoute(app, parts);
+  addRoute(app, parts);
+  changeRoute(app, parts);
+  removeRoute(app, parts);
+}
+
+function listRoute(app: FastifyInstance, { credentials: { accounts } }: Parts): void {
+  const schema = { ...ABOUT, operationId: "listUsers", summary: "The users", response: { 200: UsersAnswer } };
+  app.get("/users", { schema, onRequest }, () => ({ users: listUsers(accounts).map(viewOfUser) }));
+}
+
+function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
+  const schema = {
+    ...CHANGE,
+    operationId: "addUser",
+    summary: "Add a user",
+    body: NewUser,
+    response: { 201: UserRef },
+  };
+  app.post<{ Body: NewUser }>("/users", { schema, onRequest }, async ({ body, caller }, reply) => {
+    const user = await addUser(accounts, body);
+    log.info({ user: user.name, role: user.role, by: caller.name }, "user added");
+    return reply.code(201).send(viewOfUser(user));
+  });
+}
+
+function changeRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
+  const schema = {
+    ...CHANGE,
+    operationId: "changeUser",
+    summary: "Give a user another role or password",
+    description: "Its keys and tasks stay. The last admin stays one.",
+    params: Named,
+    body: UserChange,
+    response: { 200: UserRef },
+  };
+  app.patch<{ Params: Named; Body: UserChange }>(
+    "/users/:name",
+    { schema, onRequest },
+    async ({ body, caller, params }) => {
+      const user = await changeUser(accounts, params.name, body);
+      log.info({ user: user.name, role: user.role, changed: Object.keys(body), by: caller.name }, "user changed");
+      return viewOfUser(user);
+    },
+  );
+}
+
+function removeRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
+  const schema = {
+    ...CHANGE,
+    operationId: "removeUser",
+    summary: "Remove a user with its keys; its tasks stay",
+    params: Named,
+    response: { 200: RemovedUser },
+  };
+  const removing = [onRequest, ignoreTypeOfNothing];
+  app.delete<{ Params: Named }>("/users/:name", { schema, onRequest: removing }, ({ caller, params: { name } }) => {
+    const keys = removeUser(accounts, name);
+    log.info({ user: name, keys, by: caller.name }, "user removed");
+    return { name, keys };
+  });
+}
+
+function viewOfUser({ name, role, hasPassword, keys, createdAt }: Account): UserView {
+  return { name, role, has_password: hasPassword, keys, created_at: createdAt };
+}
