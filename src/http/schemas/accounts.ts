@@ -1,5 +1,5 @@
 /** `/users` and `/keys`. */
-import { Type, type Static } from "typebox";
+import { Type, type Static } from "../../common/type.ts";
 import { KeySchema, ROLES, type Scope, SCOPES, UserSchema } from "../../config/config.ts";
 import { closed, oneOf, shared, TimeOrNull } from "./common.ts";
 
