@@ -74,14 +74,16 @@ describe("the plan of a step", () => {
       for (const { task, promptTokens, generates } of moves) if (!generates) assert(promptTokens < task.remaining);
     }));
 
-  it("moves every prompt where enough is allowed, each once", () =>
-    holdsFor((moves, { tasks, allowed }) => {
+  it("moves every prompt that is paced where enough is allowed, and each prompt once", () =>
+    holdsFor((moves, given) => {
       assert.equal(new Set(moves.map(({ task }) => task)).size, moves.length);
-      const prompts = tasks.filter(({ remaining }) => remaining > 1).length;
-      if (allowed >= prompts) assert.equal(moves.length, tasks.length);
+      const paced = given.tasks.filter((one) => one.remaining > 1 && holdsUp(one, given));
+      if (given.allowed < paced.length) return;
+      const moved = new Set(moves.map(({ task }) => task));
+      assert(paced.every((one) => moved.has(one)) || given.batchSize === moves.length);
     }));
 
-  it("leaves no room unused that a prompt could use", () =>
+  it("leaves half of the room unused at most where prompts could use it, but for first tokens", () =>
     holdsFor((moves, given) => {
       const wanted = (holds: boolean) =>
         given.tasks
@@ -89,7 +91,10 @@ describe("the plan of a step", () => {
           .reduce((sum, { remaining }) => sum + Math.max(0, remaining - 1), 0);
       const prompts = moves.filter(({ generates }) => !generates);
       const room = given.batchSize - moves.length + prompts.length;
-      assert.equal(tokensIn(prompts), Math.min(wanted(false) + Math.min(wanted(true), given.allowed), room));
+      const isFirstDue = given.tasks.some(({ remaining }) => remaining === 1);
+      const free = isFirstDue ? 0 : wanted(false);
+      const paced = Math.min(wanted(true), given.allowed);
+      assert(tokensIn(prompts) >= Math.min(free + paced, free === 0 ? room : (room - prompts.length) / 2));
     }));
 
   it("gives a short prompt all that it needs before a long one gets the rest", () => {
@@ -104,19 +109,34 @@ describe("the plan of a step", () => {
     );
   });
 
-  it("reads equal prompts one after the other, and lets each of them move", () => {
+  it("reads whole prompts, and no small piece of one more", () => {
     const { moves } = planStep([pending(60), pending(60), pending(60), pending(60)], 128, () => 0);
     assert.deepEqual(
       moves.map(({ promptTokens }) => promptTokens),
-      [59, 37, 16, 16],
+      [59, 59],
     );
   });
 
   it("reads prompts that came together in full batches, also when the first of them generate", () => {
-    const together = [pending(0, 5, 60), pending(1, 5, 60), pending(40, 5, 60), pending(60, 5), pending(60, 5)];
+    const together = [pending(0, 5, 60), pending(0, 5, 60), pending(60, 5), pending(60, 5), pending(60, 5)];
     const { moves, isPaced } = planStep(together, 128, () => assert.fail("nobody is held up"));
-    assert.equal(tokensIn(moves), 128);
+    assert.deepEqual(
+      moves.map(({ promptTokens }) => promptTokens),
+      [0, 0, 59, 59],
+    );
     assert.equal(isPaced, false);
+  });
+
+  it("gives whoever has been read its first token before it reads on", () => {
+    const { moves, isPaced } = planStep([pending(0, 5, 9), pending(1, 5, 60), pending(60, 5)], 128, () => 0);
+    assert.deepEqual(
+      moves.map(({ task, generates }) => [task.remaining, generates]),
+      [
+        [0, true],
+        [1, true],
+      ],
+    );
+    assert.equal(isPaced, true);
   });
 
   it("reads a prompt as it is paced for whoever came before it, and at once for whoever came after it", () => {

@@ -88,9 +88,8 @@ describe("the llama engine", () => {
         const first = watch(engine, texts[0]!, 4000);
         await nextTurn();
         const others = await Promise.all(texts.slice(1).map((text) => started(engine, text, 4000, 1)));
-        const read = [first, ...others].reduce((sum, { promptTokens }) => sum + promptTokens[0]!, 0);
-        // The first was read alone. Each batch leaves some room for tokens that are generated, and each prompt's last one has a step of its own.
-        assert(engine.stats.steps <= Math.ceil(read / 120) + 2, `${engine.stats.steps} steps for ${read} tokens`);
+        // A step for each prompt at most, and one for its last token.
+        assert(engine.stats.steps <= 2 * texts.length, `${engine.stats.steps} steps`);
         await abortAll([first, ...others]);
       },
       { pace: paced(() => 1) },

@@ -32,9 +32,11 @@ export interface StepPlan<Task> {
  *  1. Those that nobody waits for fill the batch: nobody generates, or only tasks that came with them or later. So prompts that come
  *     together are read together, and the first one that can generate does not slow down the others. But nobody waits for more of a prompt
  *     than its own had, or a batch has.
- *  2. The others get what `allowance` allows beside those that generate, and each a token at least.
- *  3. Among several, the shortest remainder gets all that it needs of half the room, beside the even share of the other half that each of
- *     them is sure of. So answers begin one after the other, not all at the end, and a long prompt is not held up for ever.
+ *  2. They are read whole, the shortest remainder first: a piece of one more is another pass over the weights, and is left out unless
+ *     half the room is left. Whoever has been read gets its first token before the next ones are. So answers begin one after the other,
+ *     not all at the end.
+ *  3. The others get what `allowance` allows beside those that generate, and each a token at least. The shortest remainder gets what it
+ *     needs of half of that, beside the even share of the other half that each is sure of.
  */
 export function planStep<Task extends Pending>(
   tasks: readonly Task[],
@@ -49,11 +51,12 @@ export function planStep<Task extends Pending>(
   const allowed = others.length === 0 ? 0 : allowance({ generating: generating.length, prompts: others.length });
   const room = batchSize - generating.length;
   const kept = Math.min(others.length, allowed, room);
-  const freely = dealt(free, room - kept);
+  const isFirstDue = generating.some(({ remaining }) => remaining === 1);
+  const freely = isFirstDue ? [] : whole(free, room - kept);
   const used = freely.reduce((sum, { promptTokens }) => sum + promptTokens, 0);
   return {
     moves: [...moves, ...freely, ...dealt(others, Math.min(allowed, room - used))],
-    isPaced: free.length === 0,
+    isPaced: freely.length === 0,
   };
 }
 
@@ -64,6 +67,20 @@ function holdsNobodyUp({ remaining, toRead, came }: Pending, generating: readonl
 }
 
 /** @param prompts the shortest remainder first */
+function whole<Task extends Pending>(prompts: readonly Task[], room: number): Move<Task>[] {
+  const moves: Move<Task>[] = [];
+  let left = room;
+  for (const task of prompts) {
+    // The last token is kept for a step of its own, with a result.
+    const promptTokens = Math.min(task.remaining - 1, left);
+    if (promptTokens === 0 || (promptTokens < task.remaining - 1 && left < room / 2)) break;
+    left -= promptTokens;
+    moves.push({ task, promptTokens, generates: false });
+  }
+  return moves;
+}
+
+/** @param prompts the shortest remainder first */
 function dealt<Task extends Pending>(prompts: readonly Task[], room: number): Move<Task>[] {
   const sure = Math.max(1, Math.floor(room / (2 * prompts.length)));
   const moves: Move<Task>[] = [];
@@ -71,7 +88,6 @@ function dealt<Task extends Pending>(prompts: readonly Task[], room: number): Mo
   for (const [index, task] of prompts.entries()) {
     if (left === 0) break;
     const behind = prompts.length - index - 1;
-    // The last token is kept for a step of its own, with a result.
     const promptTokens = Math.min(task.remaining - 1, Math.max(1, left - behind * sure));
     left -= promptTokens;
     moves.push({ task, promptTokens, generates: false });
