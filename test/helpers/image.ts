@@ -157,7 +157,7 @@ export class Container {
     }));
     owner.after(async () => {
       // Its end is the end of all that runs in there.
-      if (this.#process.exitCode === null) this.#signal("SIGKILL");
+      if (this.#first !== null) this.#signal("SIGKILL");
       await this.exit;
     });
   }
@@ -189,13 +189,19 @@ export class Container {
   }
 
   #signal(name: NodeJS.Signals): void {
+    if (this.#first === null) throw new Error(`The container has ended:\n${this.stdout}\n${this.stderr}`);
     process.kill(this.#first, name);
   }
 
-  /** The id, out here, of what is process 1 in there. */
-  get #first(): number {
+  /** The id, out here, of what is process 1 in there; null: it has ended. */
+  get #first(): number | null {
     const { pid } = this.#process;
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
+    try {
+      const [child = ""] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+      return child === "" ? null : Number(child);
+    } catch {
+      return null;
+    }
   }
 
   /** A command with the user, the rights, the folder and the environment of the container; to be started in its root. */
