@@ -1,6 +1,7 @@
 /** Processor time: whose it was. From Linux's /proc; elsewhere nothing is known. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Milliseconds between two looks at whether a process has become quiet. */
@@ -23,14 +24,10 @@ export interface CpuTime {
 /** null: this system does not tell. */
 export function cpuTimeOf(pid: number): CpuTime | null {
   try {
-    const main = secondsOf(`/proc/${pid}/task/${pid}/stat`);
+    const main = secondsOf(`/proc/${pid}/task/${pid}`);
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
-    const workers = children.reduce((sum, child) => sum + secondsOf(`/proc/${child}/stat`), 0);
-    const threads = readdirSync(`/proc/${pid}/task`).reduce(
-      (sum, thread) => sum + secondsOf(`/proc/${pid}/task/${thread}/stat`),
-      -main,
-    );
-    return { main, threads, workers };
+    const workers = children.reduce((sum, child) => sum + secondsOfAll(child), 0);
+    return { main, threads: secondsOfAll(pid) - main, workers };
   } catch {
     return null;
   }
@@ -93,8 +90,17 @@ function ownSeconds(): number | null {
   }
 }
 
-function secondsOf(path: string): number {
-  const [user = 0, system = 0] = ticksOf(path);
+/** Of a process's threads. */
+function secondsOfAll(pid: number | string): number {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.reduce((sum, thread) => sum + secondsOf(`/proc/${pid}/task/${thread}`), 0);
+}
+
+/** Of one thread: to the nanosecond where the system counts so, as a turn of a benchmark takes few ticks. */
+function secondsOf(thread: string): number {
+  const schedstat = join(thread, "schedstat");
+  if (existsSync(schedstat)) return Number(readFileSync(schedstat, "utf8").split(" ")[0]) / 1e9;
+  const [user = 0, system = 0] = ticksOf(join(thread, "stat"));
   return (user + system) / TICKS;
 }
 

@@ -60,7 +60,7 @@ export async function startServer({
   mkdirSync(profile ? PROFILES : CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "run-"));
   const configFile = join(folder, "config.json");
-  writeFileSync(configFile, JSON.stringify(config));
+  writeFileSync(configFile, JSON.stringify(profile ? inherited(config) : config));
   const logFile = join(folder, "server.log");
   const log = openSync(logFile, "w");
   const key = newApiKey();
@@ -103,6 +103,11 @@ export async function startServer({
 interface Started extends Pick<BenchServer, "authorization" | "readyAfter"> {
   readonly child: ChildProcess;
   readonly folder: string;
+}
+
+/** A configuration by which workers hear of the folder for profiles. */
+function inherited(config: { readonly gpu?: object }): object {
+  return { ...config, gpu: { ...config.gpu, worker_environment: ["ALT_LAS_PROFILES"] } };
 }
 
 function serverAt(url: URL, { authorization, readyAfter, child, folder }: Started): BenchServer {

@@ -23,11 +23,11 @@ const ADDED: ReadonlyMap<number, number> = new Map([
 const SECONDS = 0.5;
 const PAIRS = { quick: 6, whole: 40 };
 /** Turns in which each first token is timed, at each number of connections. */
-const TIMED = { quick: 2, whole: 8 };
+const TIMED = { quick: 2, whole: 4 };
 /** Turns before both servers are started anew: two servers of one program differ by several per cent from start to start. */
 const TURNS_A_START = 10;
-/** Seconds before the first turn; V8 has not compiled all of it after 4. */
-const WARM_UP = { quick: 3, whole: 8 };
+/** Tasks of each way before the first turn: V8 compiles what it will by the first 20,000, however long they take. */
+const WARM_UP = { quick: 3000, whole: 15_000 };
 /** The processor time that a task may take of what it takes in the other checkout. */
 const MOST = 1.03;
 
@@ -140,7 +140,9 @@ async function measure(figures: Figures, { program, profile, pairs, timed, warmU
           ["theirs", theirs],
           ["ours", ours],
         ];
-  for (const [, server] of servers) for (const way of ALL_WAYS) await ask(server, way, CONNECTIONS, warmUp / 2);
+  for (const [, server] of servers)
+    for (const way of ALL_WAYS)
+      for (let done = 0; done < warmUp;) done += (await ask(server, way, CONNECTIONS, 2 * SECONDS)).accepted;
   for (let turn = 0; turn < pairs; turn++) {
     // Neither is always the first one.
     for (const [side, server] of turn % 2 === 0 ? servers : servers.toReversed())

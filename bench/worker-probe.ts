@@ -4,6 +4,10 @@ import { Session } from "node:inspector";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 
+interface Said {
+  readonly type?: string;
+}
+
 const { ALT_LAS_PROFILES: folder } = process.env;
 
 if (isMainThread && process.send !== undefined && folder !== undefined) {
@@ -11,8 +15,9 @@ if (isMainThread && process.send !== undefined && folder !== undefined) {
   session.connect();
   session.post("Profiler.enable");
   session.post("Profiler.start");
-  process.on("message", (message: { readonly type?: string }) => {
-    if (message.type !== "stop") return;
+  // The process that engines share gets the messages of each with whom it is for.
+  process.on("message", (said: Said & { readonly message?: Said }) => {
+    if ((said.message ?? said).type !== "stop") return;
     session.post("Profiler.stop", (error, { profile }) => {
       if (error === null) writeFileSync(join(folder, `worker.${process.pid}.cpuprofile`), JSON.stringify(profile));
     });

@@ -74,3 +74,16 @@ test("the quick guard compares this checkout with itself by all of its figures",
     said,
   );
 });
+
+test("the quick benchmark of short streamed tasks prices them by both APIs, and none of them fails", async (t) => {
+  const { said } = await runToEnd(t, "bench/main.ts", "streamed", "--quick");
+  assert.deepEqual(said.match(/^## .*$/gm), ["## streamed"], said);
+  const rates = [...said.matchAll(/^\| +(predict|chat) \| +(\d+) \|/gm)].map(([, way, rate]) => [
+    way,
+    Number(rate) > 0,
+  ]);
+  assert.deepEqual(rates, [
+    ["predict", true],
+    ["chat", true],
+  ]);
+});
