@@ -63,7 +63,7 @@ export const ROUTERS: readonly Router[] = [
     policy: "least-busy",
     path: CHAT,
     isSlow: true,
-    provide: () => fromPyPI("litellm[proxy]==1.109.3", "litellm"),
+    provide: () => fromPyPI("litellm[proxy]==1.108.3", "litellm"),
     command: litellm,
   },
 ];
