@@ -3,7 +3,16 @@ import { textOf, type Delta } from "../src/output.ts";
 import { completionOf, type TextRequest } from "../src/request.ts";
 import { type Engine, type EngineOptions } from "../src/engine/engine.ts";
 import { createEngine } from "../src/engine/open.ts";
-import { type DirectOrder, type Done, type FirstTexts, firstTexts, type Generate, throughput } from "./generation.ts";
+import {
+  type DirectOrder,
+  type Done,
+  type FirstsTogether,
+  type FirstTexts,
+  firstTexts,
+  type Generate,
+  throughput,
+  together,
+} from "./generation.ts";
 
 /** The first message names the engine, each later one is an order. */
 if (process.send) {
@@ -15,12 +24,26 @@ async function serve(options: EngineOptions): Promise<void> {
   await engine.load();
   process.on("message", (order: DirectOrder) => {
     const generate = generateWith(engine, order.isChat);
-    const measured: Promise<Done | FirstTexts> =
-      order.what === "throughput" ? throughput(generate, order) : firstTexts(generate, order);
-    void measured.then((found) => process.send?.(found));
+    void measured(generate, order).then((found) => process.send?.(found));
   });
   process.once("disconnect", () => void engine.stop().then(() => process.exit(0)));
   process.send?.(null);
+}
+
+function measured(generate: Generate, order: DirectOrder): Promise<Done | FirstTexts | FirstsTogether> {
+  switch (order.what) {
+    case "throughput":
+      return throughput(generate, order);
+    case "first texts":
+      return firstTexts(generate, order);
+    case "together":
+      return together(generate, order, cpuMilliseconds);
+  }
+}
+
+function cpuMilliseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 function generateWith(engine: Engine, isChat: boolean): Generate {

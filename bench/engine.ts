@@ -2,7 +2,7 @@
 import { probeLlama } from "../src/gpu/inventory/probe.ts";
 import { llamaOptions } from "./engine-options.ts";
 import { startDirect } from "./generation.ts";
-import { findLlamaServer, TracedBinary } from "./llama-server.ts";
+import { findLlamaServer, NO_LLAMA_SERVER, TracedBinary } from "./llama-server.ts";
 import { randomModel } from "./random-model.ts";
 import { centreOf, type Extent, median, type Row, type Section } from "./report.ts";
 import { type BenchServer } from "./server.ts";
@@ -126,9 +126,6 @@ function llamaServerSection({ name }: Place, figures: readonly Figures[], quick:
     ...comparison("llama-server", figures, quick),
   };
 }
-
-const NO_LLAMA_SERVER =
-  "there is no llama-server here, or this is Windows. ALT_LAS_LLAMA_SERVER can name the program; else it is looked for on PATH.";
 
 function absent(name: string, why: string): Section {
   return { name, about: `Left out: ${why}`, rows: [], bars: [] };

@@ -71,8 +71,19 @@ export interface Arrivals {
   readonly newcomers: readonly Newcomer[];
 }
 
+/** Prompts that come at the same moment, while nothing is generated. */
+export interface Together {
+  readonly prompts: number;
+  /** Of each; no two begin alike. */
+  readonly words: number;
+}
+
 /** What an engine alone in a process is told to measure; what that returns comes back. */
-export type DirectOrder = (({ readonly what: "throughput" } & Work) | ({ readonly what: "first texts" } & Arrivals)) & {
+export type DirectOrder = (
+  | ({ readonly what: "throughput" } & Work)
+  | ({ readonly what: "first texts" } & Arrivals)
+  | ({ readonly what: "together" } & Together)
+) & {
   /** Whether each text is a conversation's only message; else it is continued as it is. */
   readonly isChat: boolean;
 };
@@ -84,9 +95,13 @@ export type DirectOrder = (({ readonly what: "throughput" } & Work) | ({ readonl
  */
 export function newcomers(count: number): Newcomer[] {
   return Array.from({ length: count }, (_, index) => ({
-    text: Array.from({ length: PROMPT_WORDS }, () => WORDS[Math.floor(Math.random() * WORDS.length)]).join(" "),
+    text: wordsOf(PROMPT_WORDS),
     phase: (((index * 8) % count) + 0.5) / count,
   }));
+}
+
+function wordsOf(count: number): string {
+  return Array.from({ length: count }, () => WORDS[Math.floor(Math.random() * WORDS.length)]).join(" ");
 }
 
 /** Milliseconds to the first text of each newcomer; null: it got none, because of what it has generated. */
@@ -106,6 +121,34 @@ export async function firstTexts(generate: Generate, arrivals: Arrivals): Promis
   }
   await crowd.leave();
   return times;
+}
+
+/** Of each prompt, until its first text. */
+export interface FirstsTogether {
+  /** Milliseconds. */
+  readonly times: FirstTexts;
+  /** Milliseconds of processor time that the engine's process took: what `times` are on one thread, when nobody else wants the processor. */
+  readonly cpu: FirstTexts;
+}
+
+/** @param cpu milliseconds of processor time of the engine's process so far */
+export async function together(
+  generate: Generate,
+  { prompts, words }: Together,
+  cpu: () => number,
+): Promise<FirstsTogether> {
+  const clocks = [() => performance.now(), cpu];
+  const begun = clocks.map((clock) => clock());
+  const one = async (): Promise<readonly number[] | null> => {
+    let took: readonly number[] | null = null;
+    const request = { text: wordsOf(words), maxLength: NEWCOMER_LENGTH, temperature: TEMPERATURE };
+    await generate(request, () => {
+      took ??= clocks.map((clock, at) => clock() - begun[at]!);
+    });
+    return took;
+  };
+  const all = await Promise.all(Array.from({ length: prompts }, one));
+  return { times: all.map((took) => took?.[0] ?? null), cpu: all.map((took) => took?.[1] ?? null) };
 }
 
 /** The tasks beside which newcomers come. One of them is read along, as they keep step with each other. */
@@ -155,6 +198,7 @@ export interface DirectEngine {
   readonly pid: number;
   throughput(work: Work): Promise<Done>;
   firstTexts(arrivals: Arrivals): Promise<FirstTexts>;
+  together(crowd: Together): Promise<FirstsTogether>;
   stop(): Promise<void>;
 }
 
@@ -166,6 +210,7 @@ export async function startDirect(engine: EngineOptions, isChat = false): Promis
     pid: child.pid,
     throughput: (work) => child.ask({ what: "throughput", isChat, ...work }),
     firstTexts: (arrivals) => child.ask({ what: "first texts", isChat, ...arrivals }),
+    together: (crowd) => child.ask({ what: "together", isChat, ...crowd }),
     stop: () => child.stop(),
   };
 }

@@ -15,6 +15,7 @@ import { watchOthers } from "./cpu-time.ts";
 import { devices } from "./devices.ts";
 import { EMBEDDED } from "./embedded.ts";
 import { engine, engineOnGpu } from "./engine.ts";
+import { engines } from "./engines.ts";
 import { guard } from "./guard.ts";
 import { LIFE } from "./life.ts";
 import { models } from "./models.ts";
@@ -34,6 +35,7 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   submit: [submit, batches],
   "batch-files": [batchFiles],
   engine: [engine],
+  engines: [engines],
   "engine-gpu": [engineOnGpu],
   openai: [openai],
   embedded: EMBEDDED,
