@@ -1,5 +1,5 @@
 /** A server's failures in words: its own, or what the way to it says. */
-import { errors } from "undici";
+import { errors } from "./undici.ts";
 import { SAID_OF } from "../../common/network-words.ts";
 import { isObject, textIn, valueIn } from "../../common/json-values.ts";
 

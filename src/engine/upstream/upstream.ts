@@ -5,13 +5,14 @@
  * for nothing without end. It does not try again by itself: who asks knows what may be asked twice.
  */
 import { getCACertificates } from "node:tls";
-import { buildConnector, Client, type Dispatcher, Pool } from "undici";
+import type * as Undici from "undici";
 import { codeOf, retryAfterIn, SAID_OF, UNREACHED } from "../../common/network-words.ts";
 import { messageOf } from "../../errors.ts";
 import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL, refuseCompressed } from "./answer-reader.ts";
 import type { Patience } from "../engine.ts";
 import { SpareConnection } from "./spare-connection.ts";
 import { taskHeaders } from "./task-headers.ts";
+import { buildConnector, Client, Pool } from "./undici.ts";
 import { UpstreamError } from "./upstream-error.ts";
 import { codeIn, saidOfParser, wordsIn } from "./upstream-words.ts";
 
@@ -72,10 +73,10 @@ const MAX_WORDS = 300;
 
 export class Upstream {
   readonly #origin: string;
-  readonly #connection: Client.Options & { readonly connect: buildConnector.BuildOptions };
-  #pool: Pool;
+  readonly #connection: Undici.Client.Options & { readonly connect: Undici.buildConnector.BuildOptions };
+  #pool: Undici.Pool;
   /** The connections that have one stream each; null: streams too use those of the pool, again and again. */
-  #streams: Set<Client> | null = null;
+  #streams: Set<Undici.Client> | null = null;
   /** The connection of the next stream; null: there is none before it is needed. */
   #spare: SpareConnection | null = null;
   readonly #base: string;
@@ -233,7 +234,7 @@ export class Upstream {
     return exchange;
   }
 
-  #dispatchAlone(clients: Set<Client>, request: Dispatcher.DispatchOptions, exchange: Exchange): void {
+  #dispatchAlone(clients: Set<Undici.Client>, request: Undici.Dispatcher.DispatchOptions, exchange: Exchange): void {
     const spare = this.#spare;
     const client = new Client(this.#origin, { ...this.#connection, ...(spare !== null && { connect: spare.connect }) });
     const close = (): void => {
@@ -282,14 +283,14 @@ interface Describing {
 }
 
 /** One request and its answer, with the time it may take. It ends once, and at once when it is aborted. */
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange implements Undici.Dispatcher.DispatchHandler {
   /** Resolves with the end of the answer. */
   readonly ended: Promise<void>;
   readonly #settled = Promise.withResolvers<void>();
   readonly #parts: ExchangeParts;
   readonly #describe: Describing;
   readonly #abort = (): void => this.#fail(this.#parts.signal!.reason as Error);
-  #controller: Dispatcher.DispatchController | undefined;
+  #controller: Undici.Dispatcher.DispatchController | undefined;
   #timer: NodeJS.Timeout;
   #accepted = false;
   #gotOn = false;
@@ -342,17 +343,17 @@ class Exchange implements Dispatcher.DispatchHandler {
     else this.isOnlyToEnd();
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: Undici.Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#failure !== undefined) controller.abort(this.#failure);
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
+  onResponseStart(_controller: Undici.Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
     this.#accepted = status === 200;
     if (status >= 200) this.#try(() => this.#parts.onStart(status, headers));
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: Undici.Dispatcher.DispatchController, chunk: Buffer): void {
     if (!this.hasFailed) this.#try(() => this.#parts.onChunk(chunk));
   }
 
@@ -361,7 +362,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#settled.resolve();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onResponseError(_controller: Undici.Dispatcher.DispatchController, error: Error): void {
     this.#release();
     this.#settled.reject(this.#failure ?? this.#describe.ofConnection(error));
   }

@@ -1,4 +1,5 @@
 /** The process in which all engines run that compute elsewhere: a shell around its `SharedHosts`. */
+import { releaseStartMemory } from "../../common/start-memory.ts";
 import { belongToParent, usedHere } from "./child-life.ts";
 import { HEARTBEAT_MS } from "./messages.ts";
 import { SharedHosts } from "./shared-hosts.ts";
@@ -8,7 +9,10 @@ process.title = "alt-las worker upstreams";
 
 const hosts = new SharedHosts({
   // A channel that has closed ends this process anyway.
-  send: (message, sent) => void process.send?.(message, undefined, {}, () => sent?.()),
+  send(message, sent) {
+    process.send?.(message, undefined, {}, () => sent?.());
+    if ("message" in message && message.message.type === "loaded") releaseStartMemory();
+  },
   use: usedHere,
 });
 
