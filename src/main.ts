@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { Credentials } from "./auth/credentials.ts";
-import { checkEnvironmentKey, type WayIn, wayIn } from "./auth/first-key.ts";
+import { givenKey, type WayIn, wayIn } from "./auth/first-key.ts";
 import { removeLeftovers } from "./backup/leftovers.ts";
 import { type Config, LiveSettings, type LiveUsers, type ReloadReport } from "./config/config.ts";
 import { controlRoutes } from "./control-routes.ts";
@@ -89,7 +89,7 @@ export async function startServer(
 ): Promise<RunningServer> {
   // Stops what has been started, last first: the workers, then the task book with the store, then HTTP.
   await using started = new AsyncDisposableStack();
-  checkEnvironmentKey(process.env.ALT_LAS_API_KEY);
+  givenKey();
   makeDataDir(dataDir);
   const events = await observe(log, started);
   const live = new LiveSettings({ config: given, read, dataDir, log });

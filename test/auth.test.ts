@@ -20,7 +20,7 @@ import {
 } from "../src/auth/commands.ts";
 import { Credentials, UNBOUND } from "../src/auth/credentials.ts";
 import { credentialsPath, readCredentials } from "../src/auth/file.ts";
-import { ensureFirstKey } from "../src/auth/first-key.ts";
+import { ensureFirstKey, givenKey } from "../src/auth/first-key.ts";
 import { PasswordChecker } from "../src/auth/passwords.ts";
 import { hashApiKey, hashPassword, newApiKey, verifyPassword } from "../src/auth/secrets.ts";
 import { parseConfig, type Config } from "../src/config/config.ts";
@@ -382,6 +382,24 @@ test("ALT_LAS_API_KEY is the admin's key, and changing it takes the old one back
   for (const bad of ["too-short", "has spaces in its middle", "ümlauts-are-not-ascii"]) {
     assert.throws(() => start(bad), badConfig(/^The environment variable ALT_LAS_API_KEY must be 16 to 512 printable/));
   }
+});
+
+test("the admin's key may stand in a file that the environment names", (t) => {
+  const path = join(temporaryFolder(t), "key");
+  writeFileSync(path, "a-key-in-a-file-of-its-own\n");
+  assert.equal(givenKey({ ALT_LAS_API_KEY_FILE: path }), "a-key-in-a-file-of-its-own");
+  assert.equal(
+    givenKey({ ALT_LAS_API_KEY_FILE: path, ALT_LAS_API_KEY: "a-key-of-the-environment" }),
+    "a-key-of-the-environment",
+  );
+  assert.equal(givenKey({}), undefined);
+  writeFileSync(path, "short");
+  assert.throws(() => givenKey({ ALT_LAS_API_KEY_FILE: path }), badConfig(/must be 16 to 512 printable/));
+  rmSync(path);
+  assert.throws(
+    () => givenKey({ ALT_LAS_API_KEY_FILE: path }),
+    badConfig(/^The environment variable ALT_LAS_API_KEY_FILE: the file .* is not there or empty\.$/),
+  );
 });
 
 test("commands refuse what cannot be, with a sentence", async (t) => {

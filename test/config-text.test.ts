@@ -81,7 +81,7 @@ const REFERENCES: readonly (readonly [string, string | undefined, RegExp])[] = [
     (text): readonly [string, string, RegExp] => [
       text,
       "x",
-      /^c\.yaml:4: ".*" is neither \$\{NAME\} nor \$\{NAME:-default\}; /,
+      /^c\.yaml:4: ".*" is neither \$\{NAME\} nor \$\{NAME:-default\} nor \$\{file:\/path\} nor \$\{credential:name\}; /,
     ],
   ),
 ];
@@ -95,6 +95,42 @@ test("a reference that cannot be followed is told, and never text", () => {
     `\${${NAME}} $1`,
     "$${ is the way to write it",
   );
+});
+
+/** The key of an upstream server that a configuration gives by this reference. */
+function keyGivenBy(reference: string): string | undefined {
+  return parseConfig(`${SERVER}"${reference}"`, "c.yaml").engine.api_key;
+}
+
+test("a secret comes from a file, or from a credential of systemd", (t) => {
+  const folder = temporaryFolder(t);
+  const file = (name: string, content: string | Buffer): string => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  assert.equal(
+    key(`\${file:${file("digits", "0042\n")}}`),
+    "0042",
+    "a secret of digits stays a text, without the line's end",
+  );
+  assert.equal(keyGivenBy(`Bearer \${file:${file("lines", "one\ntwo\r\n")}}`), "Bearer one\ntwo");
+  assert.equal(keyGivenBy(`\${file:${join(folder, "none")}:-a default}`), "a default");
+  process.env["CREDENTIALS_DIRECTORY"] = folder;
+  t.after(() => delete process.env["CREDENTIALS_DIRECTORY"]);
+  assert.equal(keyGivenBy("${credential:digits}"), "0042");
+
+  const refused: [reference: string, sentence: RegExp][] = [
+    [`\${file:${join(folder, "none")}}`, /the file \/.*none is not there\.$/],
+    [`\${file:${file("empty", "\n")}}`, /the file .*empty is empty; give it a value, or a default/],
+    [`\${file:${file("latin1", Buffer.from([0xfc]))}}`, /the file .*latin1 cannot be read: /],
+    [`\${file:${file("large", "x".repeat(65_537))}}`, /cannot be read: it has more than 65536 bytes\.$/],
+    [`\${file:${folder}}`, /cannot be read: it is not a plain file\.$/],
+    ["${file:secrets/x}", /must be given by its whole path, like \$\{file:\/run\/secrets\/name\}\.$/],
+    ["${credential:../digits}", /must be a name, and no path\.$/],
+    ["${credential:none}", /the credential none is not there\.$/],
+  ];
+  for (const [reference, message] of refused)
+    assert.throws(() => keyGivenBy(reference), { code: "bad_config", message }, reference);
 });
 
 test("everything that is wrong is told at once, a line each, in the order of the file", () => {

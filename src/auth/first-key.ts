@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
+import { secretFile } from "../config/secret-files.ts";
 import { AltLasError } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
 import { absentCredentials, changeCredentials, readCredentials, type CredentialsFile } from "./file.ts";
@@ -39,7 +40,7 @@ export function wayIn(
 ): WayIn {
   const absence = config.enabled ? absentCredentials(dataDir, config, hadTasks) : null;
   if (absence !== null) log.warn(`${absence}: only a copy brings them back.`);
-  const firstKey = ensureFirstKey({ config, dataDir, environmentKey: process.env.ALT_LAS_API_KEY });
+  const firstKey = ensureFirstKey({ config, dataDir, environmentKey: givenKey() });
   return { firstKey, absentCredentials: absence };
 }
 
@@ -105,8 +106,27 @@ function withAdminKey(config: Config["auth"], file: CredentialsFile, name: strin
   };
 }
 
-/** @throws {AltLasError} `bad_config`: the value of ALT_LAS_API_KEY is no usable key */
-export function checkEnvironmentKey(key: string | undefined): void {
+/**
+ * The key of `admin` that the environment gives: ALT_LAS_API_KEY, else what is in the file that ALT_LAS_API_KEY_FILE names.
+ * @throws {AltLasError} `bad_config`: there is no such file, or its content or the variable is no usable key
+ */
+export function givenKey(
+  { ALT_LAS_API_KEY: key, ALT_LAS_API_KEY_FILE: path }: NodeJS.ProcessEnv = process.env,
+): string | undefined {
+  if (key || !path) {
+    checkEnvironmentKey(key);
+    return key;
+  }
+  const looked = secretFile(path);
+  const fault = "fault" in looked ? looked.fault : looked.found ? null : `the file ${path} is not there or empty.`;
+  if (fault !== null) throw new AltLasError("bad_config", `The environment variable ALT_LAS_API_KEY_FILE: ${fault}`);
+  const found = (looked as { readonly found: string }).found;
+  checkEnvironmentKey(found);
+  return found;
+}
+
+/** @throws {AltLasError} `bad_config`: it is no usable key */
+function checkEnvironmentKey(key: string | undefined): void {
   if (!key || /^[\x21-\x7e]{16,512}$/.test(key)) return;
   throw new AltLasError(
     "bad_config",

@@ -63,7 +63,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
     );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
   if (serving.length > 0) parts.push(`Try it:\n  ${tryLine({ config, url, firstKey, serving, models })}`);
-  if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY)
+  if (config.auth.enabled && firstKey === null && !process.env.ALT_LAS_API_KEY && !process.env.ALT_LAS_API_KEY_FILE)
     parts.push(
       `${keyVariable()} stands for your key. For a new one: ${ALT_LAS} keys add --user NAME${dataDirWords(dataDir)}`,
     );

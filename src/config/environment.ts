@@ -1,14 +1,16 @@
 /**
- * `${NAME}` and `${NAME:-default}` in a configuration file.
+ * `${NAME}` and `${NAME:-default}` in a configuration file, and in the place of the name of a variable `file:/path` or `credential:name`
+ * (secret-files.ts).
  *
  * 1. The key decides on the type of a reference: a key that takes a string gets the text as it is, so that a secret of digits stays one,
  *    and a key that takes a number or true and false gets that. Where a key takes both, quotes make a string.
- * 2. The default counts where the variable is not set or empty, as for shells and Docker Compose. With nothing after `:-` the key is then as
+ * 2. The default counts where the variable is not set or empty, or the file is not there or empty, as for shells and Docker Compose. With nothing after `:-` the key is then as
  *    if it were left out.
  * 3. `$${` stands for the two characters `${`. Every other `${` is a mistake, and never text.
  */
 import type { TSchema } from "../common/type.ts";
 import type { Finding, Path } from "./findings.ts";
+import { credential, secretFile } from "./secret-files.ts";
 
 /** A text of the file that has references in it. */
 export class Template {
@@ -53,7 +55,23 @@ export function fillTemplates(value: unknown, schema: TSchema, environment: Node
 
 /** `$${`, or `${` with what follows up to its end. */
 const REFERENCE = /\$\$\{|\$\{([^}]*)(\}?)/g;
-const INSIDE = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
+const INSIDE = /^((?:file|credential):.+?|[A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
+
+/** What a reference refers to. @returns undefined: it is not there; a `fault`: it cannot be used */
+function lookUp(
+  name: string,
+  environment: NodeJS.ProcessEnv,
+): { readonly found: string | undefined } | { readonly fault: string } {
+  const [, kind, where = ""] = /^(file|credential):(.+)$/s.exec(name) ?? [];
+  if (kind === undefined) return { found: environment[name] };
+  return kind === "file" ? secretFile(where) : credential(where, environment);
+}
+
+/** A reference in words. */
+function wordsOf(name: string): string {
+  const [, kind, where] = /^(file|credential):(.+)$/s.exec(name) ?? [];
+  return kind === undefined ? `the environment variable ${name}` : `the ${kind} ${where}`;
+}
 
 /** @returns the text, or what is wrong */
 export function resolved(
@@ -66,19 +84,26 @@ export function resolved(
     if (reference === undefined) return "${";
     const [, name, standIn] = (end === "}" && INSIDE.exec(reference)) || [];
     if (name === undefined || standIn?.includes("${")) {
-      faults.push(`${JSON.stringify(all)} is neither \${NAME} nor \${NAME:-default}; $\${ stands for "\${".`);
+      faults.push(
+        `${JSON.stringify(all)} is neither \${NAME} nor \${NAME:-default} nor \${file:/path} nor \${credential:name}; $\${ stands for "\${".`,
+      );
       return "";
     }
-    const found = environment[name];
+    const looked = lookUp(name, environment);
+    if ("fault" in looked) {
+      faults.push(looked.fault);
+      return "";
+    }
+    const { found } = looked;
     if (standIn !== undefined) return found || standIn;
-    if (found === undefined) faults.push(`the environment variable ${name} is not set.`);
+    if (found === undefined) faults.push(`${wordsOf(name)} is not ${name.includes(":") ? "there" : "set"}.`);
     if (found === "") empty.push(name);
     return found ?? "";
   });
   if (faults.length > 0) return { fault: faults[0]! };
   if (value === "" && empty.length > 0)
     return {
-      fault: `the environment variable ${empty[0]!} is empty; give it a value, or a default: \${${empty[0]!}:-default}.`,
+      fault: `${wordsOf(empty[0]!)} is empty; give it a value, or a default: \${${empty[0]!}:-default}.`,
     };
   return { value };
 }
