@@ -109,7 +109,7 @@ test("a secret comes from a file, or from a credential of systemd", (t) => {
     return join(folder, name);
   };
   assert.equal(
-    key(`\${file:${file("digits", "0042\n")}}`),
+    keyGivenBy(`\${file:${file("digits", "0042\n")}}`),
     "0042",
     "a secret of digits stays a text, without the line's end",
   );
