@@ -144,12 +144,16 @@ export const SUITES: readonly Suite[] = [
       "loaded-modules",
       "reload",
       "restart",
+      "shared-process",
       "stop",
       "wall-clock",
       "worker",
       "workers",
     ],
-    dependsOn: ["src/{backup,cli,common,config,control,gpu,log,scheduler,store,tasks}/**"],
+    dependsOn: [
+      "src/{backup,cli,common,config,control,gpu,log,scheduler,store,tasks}/**",
+      "src/engine/{openai,upstream}/**",
+    ],
   },
   {
     name: "e2e",

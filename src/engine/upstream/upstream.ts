@@ -10,6 +10,8 @@ import { codeOf, retryAfterIn, SAID_OF, UNREACHED } from "../../common/network-w
 import { messageOf } from "../../errors.ts";
 import { AnswerReader, BoundedText, MAX_ANSWER, MAX_REFUSAL, refuseCompressed } from "./answer-reader.ts";
 import type { Patience } from "../engine.ts";
+import type { Describing, ExchangeParts, UpstreamHeaders } from "./exchange-parts.ts";
+import { LARGE, Pace } from "./pace.ts";
 import { SpareConnection } from "./spare-connection.ts";
 import { taskHeaders } from "./task-headers.ts";
 import { buildConnector, Client, Pool } from "./undici.ts";
@@ -17,6 +19,7 @@ import { UpstreamError } from "./upstream-error.ts";
 import { codeIn, saidOfParser, wordsIn } from "./upstream-words.ts";
 
 export { sentenceOf, UpstreamError } from "./upstream-error.ts";
+export { type UpstreamHeaders } from "./exchange-parts.ts";
 
 /** Where a server is, and what every request to it carries. */
 export interface UpstreamAddress {
@@ -33,8 +36,6 @@ export interface AskOptions {
   /** Seconds until the answer has to be there as a whole; else `patience.firstByte`. */
   readonly timeout?: number;
 }
-
-export type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
 /** An answer as it came, whatever its status. */
 export interface UpstreamAnswer {
@@ -83,6 +84,7 @@ export class Upstream {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #patience: Patience;
   readonly #secrets: readonly string[];
+  readonly #pace = new Pace();
   #isClosed = false;
 
   /** @throws {TypeError} when the URL is not one for HTTP */
@@ -220,6 +222,7 @@ export class Upstream {
     const exchange = new Exchange(parts, {
       ofConnection: (error) => this.#failure(error),
       ofAnswer: (error) => this.#cleaned(error),
+      pace: this.#pace,
     });
     const json = body !== undefined && { "content-type": "application/json" };
     const headers = { ...taskHeaders(), ...this.#headers, ...json };
@@ -266,20 +269,6 @@ export class Upstream {
     const clean = this.#secrets.reduce((text, secret) => text.replaceAll(secret, "…"), line);
     return clean.length > MAX_WORDS ? `${clean.slice(0, MAX_WORDS)}…` : clean;
   }
-}
-
-interface ExchangeParts {
-  readonly isStream?: boolean;
-  readonly signal: AbortSignal | undefined;
-  readonly patience: Patience;
-  readonly onStart: (status: number, headers: UpstreamHeaders) => void;
-  readonly onChunk: (chunk: Buffer) => void;
-}
-
-/** How a failure is told. */
-interface Describing {
-  readonly ofConnection: (error: Error) => UpstreamError;
-  readonly ofAnswer: (error: Error) => Error;
 }
 
 /** One request and its answer, with the time it may take. It ends once, and at once when it is aborted. */
@@ -353,8 +342,10 @@ class Exchange implements Undici.Dispatcher.DispatchHandler {
     if (status >= 200) this.#try(() => this.#parts.onStart(status, headers));
   }
 
-  onResponseData(_controller: Undici.Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.hasFailed) this.#try(() => this.#parts.onChunk(chunk));
+  onResponseData(controller: Undici.Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.hasFailed) return;
+    if (chunk.length < LARGE) this.#try(() => this.#parts.onChunk(chunk));
+    else this.#describe.pace.take(controller, () => this.#try(() => this.#parts.onChunk(chunk)));
   }
 
   onResponseEnd(): void {
