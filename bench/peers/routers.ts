@@ -228,6 +228,8 @@ function litellm({ program, folder, port, upstreams }: Place): Command {
     })),
     router_settings: { routing_strategy: "least-busy", num_retries: 0 },
     litellm_settings: { telemetry: false },
+    // It listens on the loopback interface alone, and would want a key that the other routers do not look at.
+    general_settings: { dangerously_permit_weak_or_unset_master_key: true },
   };
   const file = written(folder, "litellm.yaml", JSON.stringify(config));
   return {
