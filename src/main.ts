@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
+import { AuditLog } from "./audit/audit-log.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { givenKey, type WayIn, wayIn } from "./auth/first-key.ts";
 import { removeLeftovers } from "./backup/leftovers.ts";
@@ -97,8 +98,9 @@ export async function startServer(
   // A logger that was made with the level of the configuration; else its owner has chosen another one.
   if (config.log.level !== given.log.level) setLevel(log, config.log.level);
   const begun = beginVersion(dataDir, databaseOf(config, dataDir));
-  const credentials = new Credentials({ config: config.auth, dataDir, log });
-  const place = { config, live, dataDir, log, credentials, events };
+  const audit = new AuditLog({ enabled: config.audit.enabled, log });
+  const credentials = new Credentials({ config: config.auth, dataDir, log, audit });
+  const place = { config, live, dataDir, log, credentials, events, audit };
   const ground = await open(place, started);
   const { stored, store, devices, driverNotes } = ground;
   const server = assemble({ ...place, ...ground, openChannel }, started);
@@ -128,6 +130,7 @@ interface Place {
   readonly log: Logger;
   readonly credentials: Credentials;
   readonly events: EventRing;
+  readonly audit: AuditLog;
 }
 
 /** The parts that all others need. */
@@ -172,13 +175,13 @@ async function open({ config, dataDir, log }: Place, started: AsyncDisposableSta
 
 /** Makes all parts, and says in which order they stop. */
 function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, started: AsyncDisposableStack) {
-  const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass } = parts;
+  const { config, live, dataDir, credentials, events, log, store, time, driverNotes, metricsClass, audit } = parts;
   const { clock } = time;
   const webhooks = new Webhooks({ outbox: store.outbox, clock, allowPrivate: config.webhooks.allow_private, log });
   const { tasks, pool, models } = connect(parts, webhooks);
   const uploads = new Files({ store, dataDir, clock, live, users: () => credentials.userCount, log });
   const { files, batchFiles } = filesAndBatches(uploads, { ...parts, tasks });
-  const shown = { config, live, credentials, driverNotes, events, log };
+  const shown = { config, live, credentials, driverNotes, events, audit, auditRows: store.audit, log };
   const http = {
     ...shown,
     tasks,
@@ -196,6 +199,8 @@ function assemble(parts: Place & Ground & Pick<PoolParts, "openChannel">, starte
   const app = started.adopt(serverOf({ ...http, metrics: metrics ? () => metrics.scrape() : undefined }), close);
   // This closes the store, so all parts that need it have to stop before.
   started.defer(() => tasks.close());
+  audit.use({ store, clock });
+  started.defer(() => audit.close());
   started.adopt(time, (running) => running.stop());
   started.adopt(uploads, (running) => running.stop());
   started.adopt(batchFiles, (running) => running.stop());
@@ -320,6 +325,7 @@ function retentionOf({ config, store, time, log, dataDir }: Place & Ground, file
     maxStored,
     keysLive: KEYS_LIVE,
     usageKept: config.usage.retention * 1000,
+    auditKept: config.audit.retention === 0 ? null : config.audit.retention * 1000,
   });
 }
 

@@ -20,6 +20,7 @@ import {
   UNKNOWN_ID,
   USAGE,
 } from "./helpers/http.ts";
+import { AUDIT_ROW } from "./kits/records.ts";
 
 interface Operation {
   operationId: string;
@@ -277,6 +278,7 @@ test("each route is documented with the statuses that it can answer with, and no
     "get /api/v1/me": "200 400 401 405 429 500",
     "get /api/v1/callers": "200 400 401 403 405 429 500",
     "get /api/v1/usage": "200 400 401 403 405 429 500 503",
+    "get /api/v1/audit": "200 400 401 403 405 429 500 503",
     "get /api/v1/gpus": "200 400 401 403 405 429 500",
     "get /api/v1/gpus/{gpu_id}": "200 400 401 403 404 405 429 500",
     "post /api/v1/gpus/{gpu_id}/drain": operating,
@@ -395,6 +397,10 @@ function exchanges(t: TestContext) {
     { path: `${BATCH_PATH}/webhooks`, status: 200, request: change("POST", `/batch/${BATCH_ID}/webhooks`) },
     { path: "/api/v1/usage", status: 200, request: get("/api/v1/usage?by=user,key,model,gpu,day,hour") },
     { path: "/api/v1/usage", status: 200, request: get("/api/v1/usage?format=csv") },
+    { path: "/api/v1/audit", status: 200, request: { url: "/api/v1/audit?limit=1", headers: AS.admin } },
+    { path: "/api/v1/audit", status: 200, request: { url: "/api/v1/audit?format=csv", headers: AS.admin } },
+    { path: "/api/v1/audit", status: 400, request: { url: "/api/v1/audit?since=noon", headers: AS.admin } },
+    { path: "/api/v1/audit", status: 403, request: get("/api/v1/audit") },
     { path: "/api/v1/usage", status: 400, request: get("/api/v1/usage?by=week") },
     { path: "/api/v1/gpus", status: 200, request: get("/api/v1/gpus") },
     { path: GPU_PATH, status: 200, request: get("/api/v1/gpus/0") },
@@ -459,6 +465,7 @@ function exchanges(t: TestContext) {
   webhooks.deliveries = [aDelivery(), aDelivery({ status: "delivered" })];
   state.gpus = [GPU, CPU_DEVICE, GPU_GROUP];
   state.usage = [USAGE];
+  state.auditRows = [{ ...AUDIT_ROW, number: 7 }];
   state.running = [{ id: ID, user: "user", startedAt: GPU.since }];
   return { app, list };
 }

@@ -1,4 +1,5 @@
-/* Every store does what is promised of batches, of those of files, of webhooks, idempotency keys, usage and files. */
+/* Every store does what is promised of batches, of those of files, of webhooks, idempotency keys, usage, files and the audit log. */
+import { exerciseAudit } from "./kits/audit.ts";
 import { exerciseBatchFiles } from "./kits/batch-files.ts";
 import { exerciseBatches } from "./kits/batches.ts";
 import { exerciseFiles } from "./kits/files.ts";
@@ -14,4 +15,5 @@ for (const [name, make] of Object.entries(STORES)) {
   exerciseIdempotency(name, make);
   exerciseUsage(name, make);
   exerciseFiles(name, make);
+  exerciseAudit(name, make);
 }

@@ -89,6 +89,7 @@ class HeldStore implements Store {
   readonly idempotency: Store["idempotency"] = {
     find: async (user, key) => this.keys.find((record) => record.user === user && record.key === key) ?? null,
   };
+  readonly audit: Store["audit"] = { list: async () => [] };
   readonly usage: Store["usage"] = { sums: async function* () {} };
   readonly batchFiles: Store["batchFiles"] = {
     find: async () => null,

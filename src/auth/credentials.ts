@@ -1,6 +1,7 @@
 /** Identifies the caller: turns an Authorization header into a user with a role. */
 import { hash } from "node:crypto";
 import { statSync } from "node:fs";
+import { type Audit, NO_AUDIT } from "../audit/audit-log.ts";
 import { isoTime } from "../common/clock.ts";
 import { type Config } from "../config/config.ts";
 import { AltLasError, messageOf } from "../errors.ts";
@@ -13,6 +14,7 @@ import { credentialsPath, keepCredentialsPrivate, readCredentials } from "./file
 import { KeyUse } from "./key-use.ts";
 import { PasswordChecker } from "./passwords.ts";
 import { ProvenKeys } from "./proven-keys.ts";
+import { SignIns } from "./sign-ins.ts";
 import { RefusalLog } from "./refusal-log.ts";
 import { type Caller, hasExpired, Tables, UNBOUND } from "./tables.ts";
 import { tellOperators } from "../topics.ts";
@@ -34,6 +36,8 @@ export interface CredentialsOptions {
   /** Where credentials.json is. */
   readonly dataDir: string;
   readonly log: Logger;
+  /** Is told who signs in, and what is refused; absent: nobody is. */
+  readonly audit?: Audit;
   readonly passwords?: PasswordChecker;
   /** Milliseconds of a clock that only goes forward; for tests. */
   readonly now?: () => number;
@@ -47,6 +51,8 @@ export class Credentials {
   readonly #passwords: PasswordChecker;
   readonly #refusals: RefusalLog;
   readonly #proven = new ProvenKeys();
+  /** Who has proven itself from where. */
+  readonly signIns: SignIns;
   /** When each key was used last. */
   readonly keyUse: KeyUse;
   #tables: Tables;
@@ -66,14 +72,22 @@ export class Credentials {
   readonly #listeners = new Set<() => void>();
 
   /** @throws {AltLasError} `bad_config`: credentials.json is damaged, a password hash cannot be used, or there is no `anonymous_user` */
-  constructor({ config, dataDir, log, now = () => performance.now(), ...options }: CredentialsOptions) {
+  constructor({
+    config,
+    dataDir,
+    log,
+    audit = NO_AUDIT,
+    now = () => performance.now(),
+    ...options
+  }: CredentialsOptions) {
     this.#config = config;
     this.#dataDir = dataDir;
     this.#path = credentialsPath(dataDir);
     this.#log = log;
     this.keyUse = new KeyUse(dataDir, log);
     this.#now = now;
-    this.#refusals = new RefusalLog(log, now);
+    this.#refusals = new RefusalLog(log, audit, now);
+    this.signIns = new SignIns(audit, now);
     this.#passwords = options.passwords ?? new PasswordChecker(undefined, now);
     this.#passwords.onRefused = ({ address, user }, failed) =>
       this.#refusals.password(address, this.#tables.users.has(user) ? user : null, failed);
@@ -159,6 +173,7 @@ export class Credentials {
     switch (scheme.toLowerCase()) {
       case "bearer": {
         const caller = this.#byKey(rest.trim(), from);
+        this.signIns.note(caller, from());
         if (connection !== null) this.#proven.note(connection, { header, tables: this.#tables, caller });
         return caller;
       }
@@ -201,11 +216,17 @@ export class Credentials {
   #byLogin({ user: name, password }: Login, address: string): Caller | Promise<Caller> {
     const user = this.#tables.users.get(name);
     const right = this.#passwords.check({ user: name, password, stored: user?.passwordHash, address });
-    if (right === true && user !== undefined) return user.caller;
+    if (right === true && user !== undefined) {
+      this.signIns.note(user.caller, address);
+      return user.caller;
+    }
     return Promise.resolve(right).then((proven) => {
       // While scrypt ran, the user may have been removed or given another password.
       const now = this.#tables.users.get(name);
-      if (proven && now !== undefined && now.passwordHash === user?.passwordHash) return now.caller;
+      if (proven && now !== undefined && now.passwordHash === user?.passwordHash) {
+        this.signIns.note(now.caller, address);
+        return now.caller;
+      }
       throw new AltLasError("unauthorized", "The user name or the password is wrong.");
     });
   }

@@ -109,12 +109,13 @@ export class LiveSettings {
   /**
    * Changes values: a JSON merge patch (RFC 7396), in which null is what the file says, or the default.
    * @param by the user
+   * @returns the keys that it has changed, like `log.level`
    * @throws {AltLasError} `invalid_input`, with everything that is wrong; `conflict`: a key that counts from the next start;
    * `store_unavailable`: it cannot be kept. Nothing has changed then
    */
-  patch(patch: object, by: string): void {
+  patch(patch: object, by: string): readonly string[] {
     const values = this.#patched(patch, by);
-    if (isDeepStrictEqual(values, this.#values)) return;
+    if (isDeepStrictEqual(values, this.#values)) return [];
     const { config } = compose(this.#base, values);
     const next = this.#mixed(config);
     try {
@@ -139,6 +140,7 @@ export class LiveSettings {
     this.#users.apply(next, before);
     if (!isHeard) tell();
     tellOperators({ kind: "config", event: "changed", by, sentence: `${by} changed the configuration: ${what}.` });
+    return differingKeys(before, next).map(keyName);
   }
 
   /** @throws {AltLasError} what is wrong with the configuration; nothing has changed then */

@@ -2,6 +2,7 @@
 import { type Static, Type } from "../common/type.ts";
 import { CACHE_BYTES } from "../store/sqlite/messages.ts";
 import { CallersSection, KeySchema, UserName, UserSchema } from "./accounts.ts";
+import { AUDIT } from "./audit-section.ts";
 import { EngineSection } from "./engine-section.ts";
 import { GpuSection } from "./gpu-section.ts";
 import { MODELS } from "./models-section.ts";
@@ -237,6 +238,7 @@ export const ConfigSchema = Type.Object(
         description: "Seconds that an hour of it is kept; the default is 400 days.",
       }),
     }),
+    audit: AUDIT,
     metrics: section("What Prometheus is told, at /metrics.", {
       enabled: Type.Boolean({ default: true, description: "Whether the server counts what it does." }),
       public: Type.Boolean({

@@ -3,6 +3,7 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fa
 import { type Static } from "../common/type.ts";
 import { configView } from "../config/config.ts";
 import { administration } from "./access.ts";
+import { noteForAudit } from "./auditing.ts";
 import { ConfigAnswerRef, ConfigPatch, SlotsRequest, StrategyRequest } from "./schemas/config.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { type ServerParts } from "./server-parts.ts";
@@ -12,6 +13,8 @@ const MERGE_PATCH = /^application\/merge-patch\+json\b/i;
 
 const mayRead = administration("Seeing the configuration");
 const mayChange = administration("Changing the configuration");
+
+const AUDITED = { audit: "config.change" } as const;
 
 const ABOUT = { tags: ["config"], querystring: NoQuery };
 const CHANGE = { ...ABOUT, refusals: ["store_unavailable" as const] };
@@ -38,10 +41,16 @@ export function configRoutes(app: FastifyInstance, { live }: ServerParts): void 
     refusals: ["conflict" as const, "store_unavailable" as const],
   };
   const onRequest = [mayChange, asJson];
-  app.patch("/config", { schema: patch, onRequest }, ({ body, caller }) => {
-    live.patch(body as object, caller.name);
+  app.patch("/config", { schema: patch, config: AUDITED, onRequest }, (request) => {
+    change(live, request, request.body as object);
     return configView(live);
   });
+}
+
+/** The audit log has the keys alone: a value may be a secret. @throws {AltLasError} */
+function change(live: ServerParts["live"], request: FastifyRequest, patch: object): void {
+  const keys = live.patch(patch, request.caller.name);
+  noteForAudit(request, { details: keys.join(", ") });
 }
 
 /** Its own type is JSON, too. */
@@ -61,9 +70,9 @@ export function originalConfigRoutes(app: FastifyInstance, { live }: ServerParts
   };
   app.post<{ Body: Static<typeof StrategyRequest> }>(
     "/config/gpu/strategy",
-    { schema: strategy, onRequest: mayChange },
-    ({ body, caller }) => {
-      live.patch({ gpu: { multi_gpu: { default_strategy: body.strategy } } }, caller.name);
+    { schema: strategy, config: AUDITED, onRequest: mayChange },
+    (request) => {
+      change(live, request, { gpu: { multi_gpu: { default_strategy: request.body.strategy } } });
       return { strategy: live.config.gpu.multi_gpu.default_strategy };
     },
   );
@@ -78,9 +87,10 @@ export function originalConfigRoutes(app: FastifyInstance, { live }: ServerParts
   };
   app.post<{ Body: Static<typeof SlotsRequest> }>(
     "/config/gpu/max_concurrent_tasks",
-    { schema: slots, onRequest: mayChange },
-    ({ body, caller }) => {
-      live.patch({ gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: body.max_concurrent_tasks } } }, caller.name);
+    { schema: slots, config: AUDITED, onRequest: mayChange },
+    (request) => {
+      const { max_concurrent_tasks: slotsOfEach } = request.body;
+      change(live, request, { gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: slotsOfEach } } });
       return { max_concurrent_tasks: live.config.gpu.multi_gpu.max_concurrent_tasks_per_gpu };
     },
   );

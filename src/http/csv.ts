@@ -18,3 +18,9 @@ function written(cell: Cell): string {
   const harmless = FORMULA.test(cell) ? `'${cell}` : cell;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
+
+/** Whether a client wants a table. @param format what it says in so many words @param accept the header */
+export function wantsCsv(format: "json" | "csv" | undefined, accept = ""): boolean {
+  if (format !== undefined) return format === "csv";
+  return /(^|,)\s*text\/csv\b/i.test(accept) && !/(^|,)\s*application\/json\b/i.test(accept);
+}

@@ -59,14 +59,18 @@ export function drainRoute(app: FastifyInstance, parts: ServerParts): void {
       "It gets no new tasks, and is `drained` when those that run there have ended, until it is resumed. The body may be left out. For a GPU that is out of service already, nothing is wrong with asking again. Needs the role admin.",
     body: DrainRequest,
   };
-  app.post<{ Params: Params; Body: DrainRequest }>("/gpus/:gpu_id/drain", { schema, onRequest }, (request) => {
-    const { caller, params, body } = request;
-    const { id } = gpuNamed(parts, params);
-    // Adding 0 makes 0 of -0.
-    const deadlineSeconds = body.deadline_seconds === undefined ? null : body.deadline_seconds + 0;
-    parts.drainGpu(id, { deadlineSeconds, by: caller.name });
-    return detailsFor(caller, parts, gpuNamed(parts, params));
-  });
+  app.post<{ Params: Params; Body: DrainRequest }>(
+    "/gpus/:gpu_id/drain",
+    { schema, config: { audit: "gpu.drain" }, onRequest },
+    (request) => {
+      const { caller, params, body } = request;
+      const { id } = gpuNamed(parts, params);
+      // Adding 0 makes 0 of -0.
+      const deadlineSeconds = body.deadline_seconds === undefined ? null : body.deadline_seconds + 0;
+      parts.drainGpu(id, { deadlineSeconds, by: caller.name });
+      return detailsFor(caller, parts, gpuNamed(parts, params));
+    },
+  );
 }
 
 export function resumeRoute(app: FastifyInstance, parts: ServerParts): void {
@@ -78,10 +82,14 @@ export function resumeRoute(app: FastifyInstance, parts: ServerParts): void {
       "Ends a drain, and has a GPU that is `faulted` or `unfit` tried again at once. The body may be left out. For a GPU that is in service, nothing changes. Needs the role admin.",
     body: EmptyRequest,
   };
-  app.post<{ Params: Params }>("/gpus/:gpu_id/resume", { schema, onRequest }, ({ caller, params }) => {
-    parts.resumeGpu(gpuNamed(parts, params).id, caller.name);
-    return detailsFor(caller, parts, gpuNamed(parts, params));
-  });
+  app.post<{ Params: Params }>(
+    "/gpus/:gpu_id/resume",
+    { schema, config: { audit: "gpu.resume" }, onRequest },
+    ({ caller, params }) => {
+      parts.resumeGpu(gpuNamed(parts, params).id, caller.name);
+      return detailsFor(caller, parts, gpuNamed(parts, params));
+    },
+  );
 }
 
 function detailsFor(caller: Caller, { runningOn }: ServerParts, gpu: GpuStatus): GpuDetails {

@@ -2,6 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { addKey, hashesOfKeys, type KeyView as Key, listKeys, revokeKey, rotateKey } from "../auth/keys.ts";
 import { administration } from "./access.ts";
+import { noteForAudit } from "./auditing.ts";
 import {
   KeyRef,
   KeysAnswer,
@@ -47,12 +48,19 @@ function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Part
     response: { 201: MadeKeyRef },
     refusals: ["conflict" as const, "not_found" as const],
   };
-  app.post<{ Body: NewKeyRequest }>("/keys", { schema, onRequest: mayManage }, ({ body, caller }, reply) => {
-    const { expires_at: expiresAt, ...rest } = body;
-    const made = addKey(accounts, { ...rest, expiresAt });
-    log.info({ name: made.name, user: made.user, by: caller.name }, "API key made");
-    return reply.code(201).send({ ...viewOfKey(made, null), key: made.key });
-  });
+  app.post<{ Body: NewKeyRequest }>(
+    "/keys",
+    { schema, config: { audit: "key.add" }, onRequest: mayManage },
+    (request, reply) => {
+      const { body, caller } = request;
+      noteForAudit(request, { target: body.name ?? "", details: `user ${body.user}` });
+      const { expires_at: expiresAt, ...rest } = body;
+      const made = addKey(accounts, { ...rest, expiresAt });
+      noteForAudit(request, { target: made.name, details: `user ${made.user}` });
+      log.info({ name: made.name, user: made.user, by: caller.name }, "API key made");
+      return reply.code(201).send({ ...viewOfKey(made, null), key: made.key });
+    },
+  );
 }
 
 function rotateRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
@@ -66,7 +74,7 @@ function rotateRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
   };
   app.post<{ Params: Named; Body: RotateRequest }>(
     "/keys/:name/rotate",
-    { schema, onRequest },
+    { schema, config: { audit: "key.rotate" }, onRequest },
     ({ body, caller, params }) => {
       const made = rotateKey(accounts, params.name, body.overlap_seconds);
       log.info({ name: made.name, user: made.user, by: caller.name }, "API key rotated");
@@ -83,12 +91,16 @@ function revokeRoute(app: FastifyInstance, { credentials: { accounts, keyUse }, 
     params: Named,
     response: { 200: KeyRef },
   };
-  app.delete<{ Params: Named }>("/keys/:name", { schema, onRequest }, ({ caller, params: { name } }) => {
-    const last = keyUse.lastOf(hashesOfKeys(accounts).get(name) ?? "");
-    const revoked = revokeKey(accounts, name);
-    log.info({ name, user: revoked.user, by: caller.name }, "API key revoked");
-    return viewOfKey(revoked, last);
-  });
+  app.delete<{ Params: Named }>(
+    "/keys/:name",
+    { schema, config: { audit: "key.revoke" }, onRequest },
+    ({ caller, params: { name } }) => {
+      const last = keyUse.lastOf(hashesOfKeys(accounts).get(name) ?? "");
+      const revoked = revokeKey(accounts, name);
+      log.info({ name, user: revoked.user, by: caller.name }, "API key revoked");
+      return viewOfKey(revoked, last);
+    },
+  );
 }
 
 function viewOfKey(key: Key, last: string | null): KeyView {

@@ -3,6 +3,7 @@ import { type FastifyInstance } from "fastify";
 import { type Caller } from "../auth/credentials.ts";
 import { type CatalogModel } from "../models/catalog.ts";
 import { administration } from "./access.ts";
+import { noteForAudit } from "./auditing.ts";
 import { maySeeInside, publicModel } from "./public-words.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { type ModelView, PlacesRequest, PullRequest, ServedModelRef, ServedModelsAnswer } from "./schemas/models.ts";
@@ -53,11 +54,15 @@ export function loadModelRoute(app: FastifyInstance, { catalog, log }: ServerPar
     body: PlacesRequest,
     refusals: ["model_too_large" as const],
   };
-  app.post<Placed>("/models/:model/load", { schema, onRequest }, async ({ caller, params, body }) => {
-    const model = await catalog.load(params.model, body.gpu_ids ?? null);
-    log.info({ model: model.name, gpus: body.gpu_ids, by: caller.name }, "model is to be loaded");
-    return viewFor(caller, model);
-  });
+  app.post<Placed>(
+    "/models/:model/load",
+    { schema, config: { audit: "model.load" }, onRequest },
+    async ({ caller, params, body }) => {
+      const model = await catalog.load(params.model, body.gpu_ids ?? null);
+      log.info({ model: model.name, gpus: body.gpu_ids, by: caller.name }, "model is to be loaded");
+      return viewFor(caller, model);
+    },
+  );
 }
 
 export function unloadModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
@@ -71,11 +76,15 @@ export function unloadModelRoute(app: FastifyInstance, { catalog, log }: ServerP
     body: PlacesRequest,
     refusals: ["conflict" as const],
   };
-  app.post<Placed>("/models/:model/unload", { schema, onRequest }, async ({ caller, params, body }) => {
-    const model = await catalog.unload(params.model, body.gpu_ids ?? null);
-    log.info({ model: model.name, gpus: body.gpu_ids, by: caller.name }, "model is to be unloaded");
-    return viewFor(caller, model);
-  });
+  app.post<Placed>(
+    "/models/:model/unload",
+    { schema, config: { audit: "model.unload" }, onRequest },
+    async ({ caller, params, body }) => {
+      const model = await catalog.unload(params.model, body.gpu_ids ?? null);
+      log.info({ model: model.name, gpus: body.gpu_ids, by: caller.name }, "model is to be unloaded");
+      return viewFor(caller, model);
+    },
+  );
 }
 
 export function pullModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
@@ -91,11 +100,17 @@ export function pullModelRoute(app: FastifyInstance, { catalog, log }: ServerPar
     refusals: ["conflict" as const],
   };
   const pulling = [administration("Fetching models")];
-  app.post<{ Body: PullRequest }>("/models", { schema, onRequest: pulling }, async ({ caller, body }, reply) => {
-    const model = await catalog.pull(body.source, body.name, caller.name);
-    log.info({ model: model.name, by: caller.name }, "model is to be fetched");
-    return reply.code(202).send(viewFor(caller, model));
-  });
+  app.post<{ Body: PullRequest }>(
+    "/models",
+    { schema, config: { audit: "model.pull" }, onRequest: pulling },
+    async (request, reply) => {
+      const { caller, body } = request;
+      const model = await catalog.pull(body.source, body.name, caller.name);
+      noteForAudit(request, { target: model.name });
+      log.info({ model: model.name, by: caller.name }, "model is to be fetched");
+      return reply.code(202).send(viewFor(caller, model));
+    },
+  );
 }
 
 export function removeModelRoute(app: FastifyInstance, { catalog, log }: ServerParts): void {
@@ -111,7 +126,7 @@ export function removeModelRoute(app: FastifyInstance, { catalog, log }: ServerP
   const removing = [administration("Removing models")];
   app.delete<{ Params: { "*": string } }>(
     "/models/*",
-    { schema, onRequest: removing },
+    { schema, config: { audit: "model.remove" }, onRequest: removing },
     async ({ caller, params: { "*": name } }) => {
       const model = await catalog.remove(name, caller.name);
       log.info({ model: model.name, by: caller.name }, "model removed");

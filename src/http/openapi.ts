@@ -134,6 +134,7 @@ const TAGS = [
   { name: "models", description: "The models, and where they are" },
   { name: "accounts", description: "Users and their API keys; for admins" },
   { name: "config", description: "The configuration, also while the server runs" },
+  { name: "audit", description: "Who did what to what" },
   { name: "openai", description: "OpenAI's API, whose calls are tasks, too" },
   { name: "health", description: "For load balancers and supervisors; no credentials needed" },
   { name: "metrics", description: "For Prometheus" },

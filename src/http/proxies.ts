@@ -23,6 +23,11 @@ export class Proxies {
     return this.#ranges.some(([network, bits]) => parsed.kind() === network.kind() && parsed.match([network, bits]));
   }
 
+  /** Whether a proxy that may say so has said for whom it asks. */
+  isForwarded({ socket, headers }: Pick<IncomingMessage, "socket" | "headers">): boolean {
+    return headers["x-forwarded-for"] !== undefined && this.trusts(socket.remoteAddress ?? "");
+  }
+
   /**
    * The client's address, or what counts as one: an IPv6 network of 64 bits is one subscriber's. It is the last of X-Forwarded-For that no
    * proxy of the list has: what stands before it was written by whom we do not know. With `trust_proxy: true` it is what the proxy in front

@@ -1,4 +1,5 @@
 /** The parts that the routes work with; main.ts brings them together. */
+import { type Audit } from "../audit/audit-log.ts";
 import { type Caller, type Credentials } from "../auth/credentials.ts";
 import { type BatchFileApi } from "../batch-files/batch-file-api.ts";
 import { type Config, type LiveSettings } from "../config/config.ts";
@@ -10,6 +11,7 @@ import { type ModelCatalog } from "../models/catalog.ts";
 import { type Logger } from "../log/log.ts";
 import { type EventRing } from "../observe/event-ring.ts";
 import { type TextRequest } from "../request.ts";
+import { type AuditStore } from "../store/audit.ts";
 import { type UsageStore } from "../store/usage.ts";
 import { type TaskInput } from "../task.ts";
 import { type TaskApi, type TaskSnapshot } from "../tasks/task-api.ts";
@@ -31,6 +33,10 @@ export interface ServerParts {
   readonly live: Pick<LiveSettings, "config" | "values" | "sourceOf" | "patch">;
   readonly tasks: TaskApi;
   readonly usage: UsageStore;
+  /** Remembers who did what. */
+  readonly audit: Audit;
+  /** What it has remembered. */
+  readonly auditRows: AuditStore;
   readonly webhooks: WebhookApi;
   /** All files that clients see. */
   readonly files: FileSource;
@@ -85,6 +91,8 @@ export type PlainParts = Pick<
   | "batchFiles"
   | "metrics"
   | "usage"
+  | "audit"
+  | "auditRows"
 >;
 
 declare module "fastify" {

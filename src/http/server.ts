@@ -13,6 +13,8 @@ import { guardRoute } from "./access.ts";
 import { authentication } from "./authentication.ts";
 import { anthropicRoutes } from "./anthropic/routes.ts";
 import { AccessLog } from "./access-log.ts";
+import { auditRoute } from "./audit.ts";
+import { auditRoutes } from "./auditing.ts";
 import { boundOpenRequests, countAnswers } from "./answers.ts";
 import { batchStateRoute, cancelBatchRoute, resultsRoute } from "./batches.ts";
 import { BodyQueue } from "./body-queue.ts";
@@ -214,6 +216,7 @@ function setUp(app: FastifyInstance, parts: ServerParts, { proxies, connections,
   const tickets = ticketsFor(app, parts);
   app.register(async (closed) => {
     closed.addHook("onRoute", guardRoute);
+    auditRoutes(closed, parts.audit, proxies);
     closed.addHook("onRequest", refuseForeignChanges(config));
     closed.addHook("onRequest", authentication(parts, proxies, tickets));
     closed.addHook("onRequest", ({ raw, caller }, _reply, done) => {
@@ -298,6 +301,7 @@ function apiRoutes(api: FastifyInstance, parts: ServerParts, pings: Pings): void
   keysRoutes(api, parts);
   configRoutes(api, parts);
   originalConfigRoutes(api, parts);
+  auditRoute(api, parts);
 }
 
 function setHeaders(requestId: string, reply: { header(name: string, value: string): unknown }): void {

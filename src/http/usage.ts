@@ -5,7 +5,7 @@ import { mapInTurns, SMALL_AT_ONCE } from "../common/turns.ts";
 import { shown } from "../common/validation.ts";
 import { dayAfter, HOUR, isDay, Zone } from "../common/zone.ts";
 import { AltLasError } from "../errors.ts";
-import { csvOf } from "./csv.ts";
+import { csvOf, wantsCsv } from "./csv.ts";
 import { timeIn } from "./filter.ts";
 import {
   USAGE_BY,
@@ -41,7 +41,8 @@ export function usageRoute(app: FastifyInstance, { usage }: ServerParts): void {
       },
       refusals: ["store_unavailable"],
     },
-    handler: async ({ caller, query, headers }, reply) => {
+    handler: async (request, reply) => {
+      const { caller, query, headers, method } = request;
       const by = wordsIn(query.by);
       const zone = zoneIn(query.tz);
       const time = timeOf(query, zone);
@@ -50,17 +51,13 @@ export function usageRoute(app: FastifyInstance, { usage }: ServerParts): void {
       reply.header("vary", "accept");
       if (!wantsCsv(query.format, headers.accept))
         return reply.type("application/json; charset=utf-8").send(await jsonOf(report));
+      if (method === "GET") request.audit("export.usage", { details: by.join() });
       return reply
         .type("text/csv; charset=utf-8; header=present")
         .header("content-disposition", 'attachment; filename="usage.csv"')
         .send(await tableOf(by, report.rows));
     },
   });
-}
-
-function wantsCsv(format: UsageQuery["format"], accept = ""): boolean {
-  if (format !== undefined) return format === "csv";
-  return /(^|,)\s*text\/csv\b/i.test(accept) && !/(^|,)\s*application\/json\b/i.test(accept);
 }
 
 /** There may be many rows. */

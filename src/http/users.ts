@@ -2,6 +2,7 @@
 import { type FastifyInstance } from "fastify";
 import { type Account, addUser, changeUser, listUsers, removeUser } from "../auth/accounts.ts";
 import { administration } from "./access.ts";
+import { noteForAudit } from "./auditing.ts";
 import { Named, NewUser, RemovedUser, UserChange, UserRef, UsersAnswer, type UserView } from "./schemas/accounts.ts";
 import { NoQuery } from "./schemas/common.ts";
 import { type ServerParts } from "./server-parts.ts";
@@ -34,11 +35,17 @@ function addRoute(app: FastifyInstance, { credentials: { accounts }, log }: Part
     body: NewUser,
     response: { 201: UserRef },
   };
-  app.post<{ Body: NewUser }>("/users", { schema, onRequest }, async ({ body, caller }, reply) => {
-    const user = await addUser(accounts, body);
-    log.info({ user: user.name, role: user.role, by: caller.name }, "user added");
-    return reply.code(201).send(viewOfUser(user));
-  });
+  app.post<{ Body: NewUser }>(
+    "/users",
+    { schema, config: { audit: "user.add" }, onRequest },
+    async (request, reply) => {
+      const { body, caller } = request;
+      noteForAudit(request, { target: body.name, details: `role ${body.role}` });
+      const user = await addUser(accounts, body);
+      log.info({ user: user.name, role: user.role, by: caller.name }, "user added");
+      return reply.code(201).send(viewOfUser(user));
+    },
+  );
 }
 
 function changeRoute(app: FastifyInstance, { credentials: { accounts }, log }: Parts): void {
@@ -53,8 +60,9 @@ function changeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
   };
   app.patch<{ Params: Named; Body: UserChange }>(
     "/users/:name",
-    { schema, onRequest },
-    async ({ body, caller, params }) => {
+    { schema, config: { audit: "user.change" }, onRequest },
+    async ({ body, caller, params }, { request }) => {
+      noteForAudit(request, { details: changesIn(body) });
       const user = await changeUser(accounts, params.name, body);
       log.info({ user: user.name, role: user.role, changed: Object.keys(body), by: caller.name }, "user changed");
       return viewOfUser(user);
@@ -71,11 +79,20 @@ function removeRoute(app: FastifyInstance, { credentials: { accounts }, log }: P
     response: { 200: RemovedUser },
   };
   const removing = [onRequest, ignoreTypeOfNothing];
-  app.delete<{ Params: Named }>("/users/:name", { schema, onRequest: removing }, ({ caller, params: { name } }) => {
-    const keys = removeUser(accounts, name);
-    log.info({ user: name, keys, by: caller.name }, "user removed");
-    return { name, keys };
-  });
+  app.delete<{ Params: Named }>(
+    "/users/:name",
+    { schema, config: { audit: "user.remove" }, onRequest: removing },
+    ({ caller, params: { name } }) => {
+      const keys = removeUser(accounts, name);
+      log.info({ user: name, keys, by: caller.name }, "user removed");
+      return { name, keys };
+    },
+  );
+}
+
+/** For the audit log: a password itself is not for it. */
+function changesIn({ role, password }: UserChange): string {
+  return [...(role === undefined ? [] : [`role ${role}`]), ...(password === undefined ? [] : ["password"])].join(", ");
 }
 
 function viewOfUser({ name, role, hasPassword, keys, createdAt }: Account): UserView {

@@ -23,6 +23,8 @@ export interface RetentionOptions {
   readonly keysLive: number;
   /** Milliseconds that hours of usage are kept. */
   readonly usageKept: number;
+  /** Milliseconds that rows of the audit log are kept; null or absent: for ever. */
+  readonly auditKept?: number | null;
   /** Milliseconds between two sweeps, at most; for tests. */
   readonly interval?: number;
   /** Named in sentences. */
@@ -117,7 +119,7 @@ export class Retention {
   }
 
   #limits(): SweepLimits {
-    const { maxStored, retention, keysLive, usageKept } = this.#options;
+    const { maxStored, retention, keysLive, usageKept, auditKept = null } = this.#options;
     if (this.#holdsUntil !== null)
       return { endedBefore: NEVER, keysBefore: NEVER, usageBefore: NEVER, maxEnded: maxStored };
     const { now } = this.#options.time.times;
@@ -126,6 +128,7 @@ export class Retention {
       endedBefore: oldest(retention),
       keysBefore: oldest(keysLive),
       usageBefore: oldest(usageKept),
+      auditBefore: auditKept === null ? undefined : oldest(auditKept),
       maxEnded: maxStored,
     };
   }

@@ -2,6 +2,7 @@
 import { AltLasError } from "../errors.ts";
 import type { Batch, Task, TaskStatus } from "../task.ts";
 import type { Past, RecordedTimes } from "./gap.ts";
+import type { AuditRecord, AuditStore } from "./audit.ts";
 import type { BatchFileRecord, BatchFileStore } from "./batch-files.ts";
 import type { FileRecord, FileStore } from "./files.ts";
 import type { AnswerRecord, IdempotencyStore } from "./idempotency.ts";
@@ -29,7 +30,8 @@ export type StoreRecord =
   | OutboxRecord
   | ClockRecord
   | BatchFileRecord
-  | FileRecord;
+  | FileRecord
+  | AuditRecord;
 
 /** Limits beyond which rows are removed. Times are by the server's clock. */
 export interface SweepLimits {
@@ -41,6 +43,8 @@ export interface SweepLimits {
   readonly keysBefore: number;
   /** Hours of usage that had ended before. */
   readonly usageBefore: number;
+  /** Rows of the audit log that are kept since before; absent: they all stay. */
+  readonly auditBefore?: number | undefined;
 }
 
 /** The content of a store when it is opened. */
@@ -89,6 +93,7 @@ export interface Store {
   readonly usage: UsageStore;
   readonly batchFiles: BatchFileStore;
   readonly files: FileStore;
+  readonly audit: AuditStore;
   /** Aborted, with a `StoreLost` as its reason, when the store is lost for good. From then on everything but `close` rejects with it. */
   readonly lost: AbortSignal;
   /** Opens or creates the store. */

@@ -1,5 +1,7 @@
 /** What the tests of the HTTP side share: a server over a task book that only remembers what it was asked. */
 import assert from "node:assert/strict";
+import { type Audit, type AuditEvent } from "../../src/audit/audit-log.ts";
+import { type AuditEntry } from "../../src/store/audit.ts";
 import { type BatchFileApi } from "../../src/batch-files/batch-file-api.ts";
 import { EventEmitter } from "node:events";
 import { mkdtempSync } from "node:fs";
@@ -581,8 +583,12 @@ export interface TestServer {
     tooLarge: string | null;
     /** What its store answers, whatever is asked. */
     usage: UsageRow[];
+    /** What its store has of the audit log, whatever is asked. */
+    auditRows: AuditEntry[];
   };
   /** What operators asked for, in order. */
+  /** What was said for the audit log, in order. */
+  readonly audited: AuditEvent[];
   readonly operations: (
     | ({ drain: number } & DrainOptions)
     | { resume: number; by: string }
@@ -601,8 +607,10 @@ export function testServer(
   const tasks = new FakeTasks();
   const webhooks = new FakeWebhooks();
   const log: string[] = [];
+  const audited: AuditEvent[] = [];
   const logger = pino({ level: "debug" }, { write: (line: string) => log.push(line) });
   const dataDir = temporaryFolder(t);
+  const audit: Audit = { record: (event) => void audited.push(event) };
   const state = {
     draining: false,
     readiness: { ready: true, reason: null } as Readiness,
@@ -612,6 +620,7 @@ export function testServer(
     running: [] as RunningTask[],
     tooLarge: null as string | null,
     usage: [] as UsageRow[],
+    auditRows: [] as AuditEntry[],
   };
   const operations: TestServer["operations"] = [];
   const registry = {
@@ -669,7 +678,9 @@ export function testServer(
     resumeGpu: (gpuId, by) => operations.push({ resume: gpuId, by }),
     readiness: () => state.readiness,
     draining: () => state.draining,
-    credentials: new Credentials({ config: config.auth, dataDir, log: logger }),
+    credentials: new Credentials({ config: config.auth, dataDir, log: logger, audit }),
+    audit,
+    auditRows: { list: async ({ limit }) => state.auditRows.slice(0, limit) },
     log: logger,
     version: "1.2.3",
     ...parts,
@@ -679,7 +690,7 @@ export function testServer(
     app.server.closeAllConnections();
     return app.close();
   });
-  return { app, events, tasks, webhooks, log, dataDir, state, operations };
+  return { app, audited, events, tasks, webhooks, log, dataDir, state, operations };
 }
 
 // --- requests ------------------------------------------------------------------------------------------------------

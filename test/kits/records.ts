@@ -1,4 +1,5 @@
 /* Records that the kits of the stores save, each as a test needs it. */
+import type { AuditFilter, AuditRow } from "../../src/store/audit.ts";
 import type { AnswerRecord, IdempotencyRecord } from "../../src/store/idempotency.ts";
 import type { StoredFile } from "../../src/store/files.ts";
 import type { Delivery, OutboxRecord, WebhookSecret } from "../../src/store/outbox.ts";
@@ -32,6 +33,30 @@ export const FILE: StoredFile = {
   createdAt: NOW,
   keptFrom: NOW,
   lifetime: null,
+};
+
+export const AUDIT_ROW: AuditRow = {
+  id: "a",
+  at: NOW,
+  keptFrom: NOW,
+  way: "http",
+  user: "ada",
+  key: "ada-1",
+  address: "192.0.2.7",
+  action: "config.change",
+  target: null,
+  outcome: "ok",
+  details: "log.level",
+};
+
+export const ALL_ROWS: AuditFilter = {
+  user: undefined,
+  action: undefined,
+  target: undefined,
+  since: undefined,
+  until: undefined,
+  after: undefined,
+  limit: 1000,
 };
 
 export function secret(of: WebhookSecret): OutboxRecord {

@@ -19,7 +19,7 @@ import {
   storedTask,
 } from "../helpers/store.ts";
 import { batchFile, refusedLine } from "./batch-files.ts";
-import { event, FILE, idempotency, KEY, NOW, SECRET, secret } from "./records.ts";
+import { ALL_ROWS, AUDIT_ROW, event, FILE, idempotency, KEY, NOW, SECRET, secret } from "./records.ts";
 
 /** @param name of the store @param make see `MakePlace` */
 export function exerciseStore(name: string, make: MakePlace): void {
@@ -203,6 +203,7 @@ export function exerciseStore(name: string, make: MakePlace): void {
         );
         assert.equal((await store.outbox.secret(id)) === null ? 0 : 1, count, id);
         assert.equal((await store.files.find(id)) === null ? 0 : 1, count, id);
+        assert.equal((await store.audit.list({ ...ALL_ROWS, target: id })).length, count, id);
       }
       await store.save([newTask(3, { batchId: "bad" })], oneOfEach("bad"));
       assert.equal((await store.tasks.batch("bad"))?.counts.queued, 1);
@@ -288,6 +289,7 @@ function oneOfEach(id: string): OfBatch[] {
     refused_line: refusedLine(seqOf(id)),
     file: { kind: "file", file: { ...FILE, id, filename: id } },
     file_hold: { kind: "file_hold", id, holder: "b" },
+    audit: { kind: "audit", row: { ...AUDIT_ROW, id, target: id } },
     file_release: { kind: "file_release", id, holder: "b" },
   };
   return Object.values(each);

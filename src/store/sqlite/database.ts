@@ -32,6 +32,7 @@ import {
   UPDATED,
 } from "./rows.ts";
 import { Statements } from "./statements.ts";
+import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
@@ -40,6 +41,7 @@ import type { SweepLimits } from "../store.ts";
 import type { BatchState, TaskFilter } from "../tasks.ts";
 import type { UsageFilter } from "../usage.ts";
 import type { Exchange } from "./messages.ts";
+import { type AuditPart, auditPart } from "./audit.ts";
 import {
   batchFileOfOutput,
   findBatchFile,
@@ -213,6 +215,11 @@ export class TaskDatabase {
   /** See `usagePart`. */
   usage(filter: UsageFilter, atOnce: number): UsagePart {
     return usagePart(this.#sql, filter, atOnce);
+  }
+
+  /** See `auditPart`. */
+  audit(filter: AuditFilter, atOnce: number): AuditPart {
+    return auditPart(this.#sql, filter, atOnce);
   }
 
   /** Removes a task that has ended; false: there is none. */

@@ -8,6 +8,7 @@ import type { RecordRow } from "./records.ts";
 import type { Row } from "./columns.ts";
 import type { NewRow, StoredRequest } from "./rows.ts";
 import type { UpgradeNews } from "./upgrade.ts";
+import type { AuditFilter } from "../audit.ts";
 import type { BatchFileFilter, OutputFilter } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileTotal } from "../files.ts";
 import type { IdempotencyRecord } from "../idempotency.ts";
@@ -109,6 +110,8 @@ export interface Exchange {
   fileTotals: { request: object; value: FileTotal[] };
   /** Rows of ids. */
   fileIds: { request: { readonly after: string; readonly limit: number }; value: null };
+  /** Rows of the audit log; the value is the number below which the next ones are. */
+  audit: { request: { readonly filter: AuditFilter; readonly atOnce: number }; value: number | null };
   /** Begins a copy in the new file `path`; its end is told by `copied`. */
   copy: { request: { readonly path: string }; value: null };
   /** Ends the copy under way. */

@@ -2,6 +2,7 @@
 import { mapInTurns } from "../../common/turns.ts";
 import type { Request } from "../../request.ts";
 import type { Task, TaskStatus } from "../../task.ts";
+import type { AuditEntry, AuditFilter, AuditStore } from "../audit.ts";
 import type { BatchFile, BatchFileFilter, BatchFileStore, OutputFilter, RefusedLine } from "../batch-files.ts";
 import type { FileFilter, FileIdentity, FileLimits, FileStore, FileTotal, StoredFile } from "../files.ts";
 import type { IdempotencyRecord, IdempotencyStore } from "../idempotency.ts";
@@ -16,6 +17,7 @@ import {
   WHOLE,
 } from "../tasks.ts";
 import type { UsageFilter, UsageRow, UsageStore } from "../usage.ts";
+import { auditOf } from "./audit.ts";
 import { batchFileOf, outputIdOf, refusedLineOf } from "./batch-files.ts";
 import { fileOf } from "./files.ts";
 import { needsScan } from "./listing.ts";
@@ -258,5 +260,33 @@ export class SqliteUsage implements UsageStore {
       yield rows.map(usageOfRow);
       from = value;
     }
+  }
+}
+
+/** Rows of the audit log that are looked at at once: it takes some milliseconds. */
+const AUDIT_AT_ONCE = 10_000;
+
+export class SqliteAudit implements AuditStore {
+  readonly #ask: Ask;
+
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
+
+  /** Writes go between two parts. */
+  async list(filter: AuditFilter, atOnce = AUDIT_AT_ONCE): Promise<AuditEntry[]> {
+    const found: AuditEntry[] = [];
+    let after = filter.after;
+    while (found.length < filter.limit) {
+      const limit = filter.limit - found.length;
+      const { rows, value }: Answer<"audit"> = await this.#ask("audit", {
+        filter: { ...filter, after, limit },
+        atOnce,
+      });
+      for (const row of rows) found.push(auditOf(row));
+      if (value === null) break;
+      after = value;
+    }
+    return found;
   }
 }

@@ -2,6 +2,7 @@
 import type { Batch, BatchLines, Webhook, WebhookEvent } from "../../task.ts";
 import type { RecordedTimes } from "../gap.ts";
 import { type Columns, namesOf, placesOf, type Row, rowMaker } from "./columns.ts";
+import { AUDIT, rowOfAudit } from "./audit.ts";
 import { BATCH_FILE, BATCH_FILE_RENEWED, REFUSED_LINE, rowOfBatchFile, rowOfRefusedLine } from "./batch-files.ts";
 import { FILE, HOLD, RELEASE, RENEWED, rowOfFile } from "./files.ts";
 import { jsonOf, parsed } from "./rows.ts";
@@ -99,6 +100,7 @@ export const WRITES: Readonly<Record<StoreRecord["kind"], string>> = {
   file: `${insert("INSERT", "files", FILE)} ON CONFLICT (id) DO UPDATE SET ${RENEWED}`,
   file_hold: HOLD,
   file_release: RELEASE,
+  audit: `${insert("INSERT", "audit", AUDIT)} ON CONFLICT (id) DO NOTHING`,
 };
 
 const rowOfBatch = rowMaker<Batch>(BATCH_COLUMNS);
@@ -138,6 +140,8 @@ function rowOf(record: StoreRecord): Row {
     case "file_hold":
     case "file_release":
       return [record.id, record.holder];
+    case "audit":
+      return rowOfAudit(record.row);
   }
 }
 
@@ -166,6 +170,8 @@ export function recordKey(record: StoreRecord): string {
     case "file_hold":
     case "file_release":
       return `file ${record.id}`;
+    case "audit":
+      return `audit ${record.row.id}`;
   }
 }
 

@@ -5,6 +5,7 @@ import type { Statements } from "./statements.ts";
 import { dueBatchFile, removeBesides } from "./batch-files.ts";
 import type { SweepLimits } from "../store.ts";
 import { removeUsage } from "./usage.ts";
+import { removeAudit } from "./audit.ts";
 
 /** The most that one step of a sweep removes. */
 const STEP = 500;
@@ -59,7 +60,8 @@ export function sweep(sql: Statements, counts: Counts, limits: SweepLimits): boo
     return true;
   }
   if (sql.run(EXPIRED_KEYS, { keysBefore: limits.keysBefore }) > 0) return true;
-  return removeUsage(sql, limits.usageBefore);
+  if (removeUsage(sql, limits.usageBefore)) return true;
+  return limits.auditBefore !== undefined && removeAudit(sql, limits.auditBefore);
 }
 
 /** A batch that has ended is removed with its last task, whichever of the two ends is written first. */

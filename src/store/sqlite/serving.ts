@@ -130,6 +130,14 @@ const FILES: Handlers<"file" | "sameFile" | "files" | "dueFiles" | "removeFile" 
   },
 };
 
+const AUDIT: Handlers<"audit"> = {
+  audit: (database, { filter, atOnce }, sendRows) => {
+    const { rows, below } = database.audit(filter, atOnce);
+    sendRows(rows);
+    return below;
+  },
+};
+
 const HANDLERS: Handlers<ServedKind> = {
   write: (database, { inserts, updates, usage, records }) => {
     database.write({ inserts, updates, usage, records });
@@ -141,6 +149,7 @@ const HANDLERS: Handlers<ServedKind> = {
   ...USAGE,
   ...BATCH_FILES,
   ...FILES,
+  ...AUDIT,
 };
 
 export function serveStored<K extends ServedKind>(

@@ -13,7 +13,15 @@ import {
 } from "../store.ts";
 import { GroupCommit } from "./group-commit.ts";
 import type { Exchange, Kind, Opening, StoreLimits } from "./messages.ts";
-import { SqliteBatchFiles, SqliteFiles, SqliteIdempotency, SqliteOutbox, SqliteTasks, SqliteUsage } from "./ports.ts";
+import {
+  SqliteAudit,
+  SqliteBatchFiles,
+  SqliteFiles,
+  SqliteIdempotency,
+  SqliteOutbox,
+  SqliteTasks,
+  SqliteUsage,
+} from "./ports.ts";
 import { endedUsage } from "./usage.ts";
 import { type Missing, OpenFiles } from "./presence.ts";
 import { recordRow } from "./records.ts";
@@ -53,6 +61,7 @@ export class SqliteStore implements Store {
   readonly usage: SqliteUsage;
   readonly batchFiles: SqliteBatchFiles;
   readonly files: SqliteFiles;
+  readonly audit: SqliteAudit;
   readonly #commits = new GroupCommit({
     write: (tasks, records) => this.#write(tasks, records),
     failed: (error, saves) => this.#onWriteFailed(error, saves),
@@ -77,6 +86,7 @@ export class SqliteStore implements Store {
     this.usage = new SqliteUsage(ask);
     this.batchFiles = new SqliteBatchFiles(ask);
     this.files = new SqliteFiles(ask);
+    this.audit = new SqliteAudit(ask);
   }
 
   /**
