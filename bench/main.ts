@@ -1,6 +1,7 @@
 /*
  * npm run bench [-- NAME …] [--quick] [--record] [--profile]: figures, and exit code 1 when one misses its bar; names: BENCHMARKS.
  * npm run bench -- schemas FILE.jsonl: JSON Schemas as grammars, of that file.
+ * npm run bench -- light --checkout FOLDER: starts and memory at rest, beside another checkout.
  * npm run bench -- against --checkout FOLDER [--connections 1,16,64] [--pairs 60]: this checkout beside another one.
  * npm run bench -- streamed [--checkout FOLDER]: short streamed tasks through an openai engine, with FOLDER beside another checkout.
  * npm run bench -- guard [--checkout FOLDER]: ratios to the commit that was recorded last, or to another checkout; before each release.
@@ -18,6 +19,7 @@ import { engine, engineOnGpu } from "./engine.ts";
 import { engines } from "./engines.ts";
 import { guard } from "./guard.ts";
 import { LIFE } from "./life.ts";
+import { light } from "./light.ts";
 import { models } from "./models.ts";
 import { OBSERVE } from "./observe.ts";
 import { openai } from "./openai.ts";
@@ -51,11 +53,12 @@ const BENCHMARKS: Readonly<Record<string, readonly ((extent: Extent) => Promise<
   life: LIFE,
   against: [against],
   guard: [guard],
+  light: [light],
   peers: PEERS,
 };
 
 /** Those that need no more than this machine; the others have to be named. */
-const EVERYWHERE = Object.keys(BENCHMARKS).filter((name) => !["against", "guard", "peers"].includes(name));
+const EVERYWHERE = Object.keys(BENCHMARKS).filter((name) => !["against", "guard", "light", "peers"].includes(name));
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

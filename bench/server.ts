@@ -20,7 +20,8 @@ const READY_TIMEOUT = 60_000;
 const READY_CHECK = 10;
 
 export interface ServerOptions {
-  readonly devices: string;
+  /** Absent: those of the configuration. */
+  readonly devices?: string;
   /** Parts of a configuration file; JSON is YAML. */
   readonly config: object;
   /** Writes CPU profiles of all its threads and of its workers into bench/cache/profiles when it stops. */
@@ -72,8 +73,7 @@ export async function startServer({
     configFile,
     "--data-dir",
     folder,
-    "--devices",
-    devices,
+    ...(devices === undefined ? [] : ["--devices", devices]),
     "--host",
     "127.0.0.1",
     "--port",
