@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type InjectOptions, type LightMyRequestResponse } from "fastify";
 import { hashApiKey } from "../src/auth/secrets.ts";
 import { parseConfig, ROLES, type Role, type Scope, SCOPES } from "../src/config/config.ts";
-import { testServer } from "./helpers/http.ts";
+import { aCompletedTask, API, ID, MODEL, testServer } from "./helpers/http.ts";
 
 /** What the routes ask for, a line each: method, path, roles, scope. A new route is to be added by hand, after some thought. */
 const RULES = new URL("fixtures/access.txt", import.meta.url);
@@ -88,4 +88,27 @@ test("of every route in the document", async (t) => {
       }
     }
   });
+});
+
+test("an admin's key without the scope admin does nothing to what is others'", async (t) => {
+  const { app, tasks } = testServer(t, parseConfig(everybody(), "test.yaml"));
+  tasks.tasks = [aCompletedTask()];
+  const ask = (method: "POST" | "DELETE", url: string, key: string, payload = {}) =>
+    app.inject({ method, url: `${API}${url}`, headers: { authorization: `Bearer ${key}` }, payload });
+  const others: ["POST" | "DELETE", string, object?][] = [
+    ["POST", `/task/${ID}/cancel`],
+    ["POST", `/task/${ID}/retry`],
+    ["POST", `/task/${ID}/webhooks`],
+    ["POST", "/tasks/cancel", { user: "user" }],
+    ["DELETE", `/task/${ID}`],
+  ];
+  for (const [method, url, payload] of others) {
+    const { statusCode } = await ask(method, url, "admin-submit", payload);
+    assert.ok([403, 404].includes(statusCode), `${method} ${url}: ${statusCode}`);
+  }
+  assert.equal((await ask("DELETE", `/task/${ID}`, "admin-all")).statusCode, 200);
+  const unload = { model: MODEL.name, keep_alive: 0 };
+  const headers = { authorization: "Bearer admin-submit" };
+  const refused = await app.inject({ method: "POST", url: "/api/generate", headers, payload: unload });
+  assert.match(refused.json().error, /^Unloading models needs the role admin and a key with the scope admin/);
 });

@@ -1,12 +1,13 @@
 /** Keys that are held to something, end, and are rotated; and when they were used last. */
 import assert from "node:assert/strict";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mock, test, type TestContext } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
 import { keysAdd, keysList, keysRevoke, keysRotate, usersAdd, usersPassword, usersSet } from "../src/auth/commands.ts";
 import { type Caller, Credentials } from "../src/auth/credentials.ts";
+import { changeCredentials, type CredentialsFile } from "../src/auth/file.ts";
 import { readKeyUse } from "../src/auth/key-use.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -33,6 +34,14 @@ async function world(t: TestContext) {
     }
   };
   return { context, credentials, ask };
+}
+
+/** As an editor changes the file. */
+function change(dataDir: string, edit: (file: CredentialsFile) => unknown): void {
+  changeCredentials(dataDir, (file) => {
+    edit(file);
+    return { file, result: null };
+  });
 }
 
 function keyIn(output: string): string {
@@ -112,6 +121,43 @@ test("a rotated key ends when the key was to end, however long those before were
     assert.match(String(await ask(key)), /^The API key ci of bob expired at 2026-05-04T13/);
 });
 
+test("what was opened with a key goes on no longer than the key, and only while it may the same", async (t) => {
+  const { context, credentials, ask } = await world(t);
+  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", scopes: "read", models: "a,b" }));
+  const caller = (await ask(first)) as Caller;
+  keysRotate(context, "ci", "1d");
+  await nextTurn();
+  assert.ok(credentials.holds(caller), "the key before goes on for a day");
+  mock.timers.setTime(NOW + DAY);
+  assert.ok(!credentials.holds(caller));
+
+  const narrowed = keyIn(keysAdd(context, { user: "bob", name: "wide" }));
+  const wide = (await ask(narrowed)) as Caller;
+  for (const limits of [{ scopes: ["submit"] }, { models: ["a"] }, { name: "other" }]) {
+    change(context.dataDir, (file) => Object.assign(file.keys.at(-1)!, limits));
+    await nextTurn();
+    assert.ok(!credentials.holds(wide), JSON.stringify(limits));
+    change(context.dataDir, (file) => {
+      const { user, sha256, created_at } = file.keys.at(-1)!;
+      file.keys.splice(-1, 1, { name: "wide", user, sha256, created_at });
+    });
+    await nextTurn();
+    assert.ok(credentials.holds(wide));
+  }
+});
+
+test("a key before the last rotation whose end is no time has ended, and takes no other key's place", async (t) => {
+  const { context, ask } = await world(t);
+  const first = keyIn(keysAdd(context, { user: "bob", name: "ci", expires: "90d" }));
+  keysRotate(context, "ci", "1d");
+  change(context.dataDir, (file) => Object.assign(file.keys[0]!.previous![0]!, { until: "some day" }));
+  assert.match(String(await ask(first)), /^The API key ci of bob expired/);
+  change(context.dataDir, ({ keys }) => {
+    keys.unshift({ name: "same", user: "root", sha256: keys[0]!.previous![0]!.sha256, created_at: "2026-05-04" });
+  });
+  assert.equal(((await ask(first)) as Caller).name, "root");
+});
+
 test("what keys cannot be held to is refused, with a sentence", async (t) => {
   const { context } = await world(t);
   const add = (options: object) => () => keysAdd(context, { user: "bob", ...options });
@@ -173,4 +219,16 @@ test("it is known when a key was used last, over restarts too, and a damaged fil
   await next.authenticate(`Bearer ${key}`);
   await next.watch()();
   assert.match(readFileSync(path, "utf8"), /^\{"[0-9a-f]{64}":"2026/);
+});
+
+test("uses of keys are written to no file that a link leads to", async (t) => {
+  const { context, credentials, ask } = await world(t);
+  const elsewhere = join(temporaryFolder(t), "elsewhere");
+  writeFileSync(elsewhere, "theirs");
+  for (const name of ["key-use.json", "key-use.json.new"]) symlinkSync(elsewhere, join(context.dataDir, name));
+  const stop = credentials.watch();
+  await ask(keyIn(keysAdd(context, { user: "bob" })));
+  await stop();
+  assert.equal(readFileSync(elsewhere, "utf8"), "theirs");
+  assert.equal(readKeyUse(context.dataDir).size, 1);
 });

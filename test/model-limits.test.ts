@@ -9,6 +9,7 @@ const BOUND = { authorization: "Bearer altlas_bound" };
 const CONFIG = `auth:
   users: [{ name: user, role: user }]
   keys: [{ name: bound, user: user, sha256: "${hashApiKey("altlas_bound")}", models: [an-alias, small] }]
+api: { anthropic: true }
 `;
 
 function world(t: Parameters<typeof testServer>[0]) {
@@ -79,4 +80,13 @@ test("a task of another model is not tried again with such a key", async (t) => 
 test("GET /me says which they are", async (t) => {
   const { app } = world(t);
   assert.deepEqual((await get(app, "/me", BOUND)).json().models, ["an-alias", "small"]);
+});
+
+test("tokens are counted by no other model", async (t) => {
+  const { app } = world(t);
+  const payload = { model: "large", messages: [{ role: "user", content: "hi" }] };
+  const request = { method: "POST", url: "/v1/messages/count_tokens", headers: BOUND, payload } as const;
+  const response = await app.inject(request);
+  assert.equal(response.statusCode, 403);
+  assert.match(response.json().error.message, WHY);
 });

@@ -231,6 +231,21 @@ test("revoking a key ends the stream that its ticket has open", async (t) => {
   refusal(await server.app.inject(again), 401, "unauthorized");
 });
 
+test("a stream that is followed with a key itself ends with the key, and those of other keys go on", async (t) => {
+  const server = testServer(t);
+  const context = { config: testConfig().auth, dataDir: server.dataDir };
+  await usersAdd(context, { name: "eve", role: "admin" });
+  const key = keysAdd(context, { user: "eve", name: "eves" }).split("\n").at(-1)!;
+  const port = await listening(server.app);
+  const client = await openStream(t, port, PATH, { authorization: `Bearer ${key}` });
+  const other = await openStream(t, port, `${PATH}?tasks=true`, AS.admin);
+  for (const stream of [client, other]) assert.equal((await stream.next())!.event, "hello");
+  keysRevoke(context, "eves");
+  await get(server.app, "/tasks", AS.admin);
+  await assert.rejects(client.next());
+  assert.equal(server.app.liveReaders?.size, 1);
+});
+
 test("no ticket is logged or repeated, whatever it was sent to", async (t) => {
   const server = testServer(t);
   server.tasks.failure = new Error("a bug");

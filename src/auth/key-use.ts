@@ -2,10 +2,11 @@
  * When each key was used last: `key-use.json` in the data directory, by the keys' SHA-256. It is written once a minute at most, so that a
  * crash loses the last minute, and a disk that is full or gone costs nothing but the figures.
  */
-import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { wallTimeText } from "../common/clock.ts";
+import { nextName } from "../common/next-file.ts";
+import { readPlainFile } from "../common/plain-file.ts";
 import { rename } from "../common/rename.ts";
 import { messageOf } from "../errors.ts";
 import { type Logger } from "../log/log.ts";
@@ -17,7 +18,7 @@ const PACE = 60_000;
 /** The times, in ISO 8601, by SHA-256; empty where nothing can be read. */
 export function readKeyUse(dataDir: string): Map<string, string> {
   try {
-    const found: unknown = JSON.parse(readFileSync(pathIn(dataDir), "utf8"));
+    const found: unknown = JSON.parse(readPlainFile(pathIn(dataDir)).toString("utf8"));
     const pairs = Object.entries(Object(found) as object);
     return new Map(pairs.filter((pair): pair is [string, string] => typeof pair[1] === "string"));
   } catch {
@@ -76,10 +77,13 @@ export class KeyUse {
     if (this.#isWritten) return;
     this.#isWritten = true;
     const path = pathIn(this.#dataDir);
+    const next = nextName(path);
     try {
-      await writeFile(`${path}.new`, JSON.stringify(Object.fromEntries(this.#times)), { mode: 0o600 });
-      await rename(`${path}.new`, path);
+      // A file of that name that is there already, or leads elsewhere, is not ours to write.
+      await writeFile(next, JSON.stringify(Object.fromEntries(this.#times)), { mode: 0o600, flag: "wx" });
+      await rename(next, path);
     } catch (error) {
+      await rm(next, { force: true }).catch(() => undefined);
       this.#log.debug(`${path} cannot be written: ${messageOf(error)}`);
     }
   }

@@ -76,7 +76,8 @@ export class Tables {
     const user = this.users.get(caller.name);
     const now = proof.digest === null ? user?.caller : this.ownerOf(proof.digest);
     const isSameProof = proof.digest !== null || user?.passwordHash === proof.passwordHash;
-    return now?.name === caller.name && now.role === caller.role && isSameProof && !hasExpired(caller);
+    // The end is the one that its key has now: a rotation may have given it one.
+    return now !== undefined && isSameProof && mayTheSame(now, caller) && !hasExpired(now);
   }
 
   /** Whether anybody could log in. */
@@ -117,6 +118,7 @@ function mergeKeys(
 ): Map<string, Key> {
   const keys = new Map<string, Key>();
   const names = new Set<string>();
+  const former: (Caller & { readonly before: string })[] = [];
   for (const key of [...config.keys, ...file.keys]) {
     const { name, user: owner, sha256, ...limits } = key;
     const user = nameOf(owner);
@@ -130,13 +132,16 @@ function mergeKeys(
     else {
       keys.set(id, { digest, owner: proven({ ...known.caller, keyName: name, ...boundsOf(limits) }, { digest }) });
       names.add(name);
-      for (const old of previousOf(key)) {
-        const before = { ...limits, expires_at: earlier(old.until, limits.expires_at) };
-        const bytes = Buffer.from(old.sha256, "hex");
-        const caller = { ...known.caller, keyName: name, ...boundsOf(before) };
-        keys.set(bytes.toString("latin1"), { digest: bytes, owner: proven(caller, { digest: bytes }) });
-      }
+      const bounds = boundsOf(limits);
+      for (const { until, sha256: before } of previousOf(key))
+        former.push({ ...known.caller, keyName: name, ...bounds, before, expiresAt: earlier(until, bounds.expiresAt) });
     }
+  }
+  // Last, so that none of them stands for a key that is in force as another one.
+  for (const { before, ...caller } of former) {
+    const digest = Buffer.from(before, "hex");
+    const id = digest.toString("latin1");
+    if (!keys.has(id)) keys.set(id, { digest, owner: proven(caller, { digest }) });
   }
   return keys;
 }
@@ -147,8 +152,7 @@ function boundsOf({ expires_at: end, scopes, models }: KeyLimits): Pick<Caller, 
   return {
     scopes: scopes === undefined ? null : new Set(scopes),
     models: models ?? null,
-    // A day that does not exist must not make a key that never ends.
-    expiresAt: end === undefined ? null : Date.parse(end) || 0,
+    expiresAt: end === undefined ? null : endAt(end),
   };
 }
 
@@ -159,8 +163,27 @@ function previousOf({ previous = [] }: AnyKey): NonNullable<AnyKey["previous"]> 
   return previous;
 }
 
-function earlier(one: string, other: string | undefined): string {
-  return other === undefined || Date.parse(one) < Date.parse(other) ? one : other;
+/** In Unix milliseconds. A day that does not exist must not make a key that never ends. */
+function endAt(end: string): number {
+  return Date.parse(end) || 0;
+}
+
+function earlier(end: string, other: number | null): number {
+  return Math.min(endAt(end), other ?? Infinity);
+}
+
+function mayTheSame(one: Caller, other: Caller): boolean {
+  return (
+    one.name === other.name &&
+    one.role === other.role &&
+    one.keyName === other.keyName &&
+    isSameList(one.models, other.models) &&
+    isSameList(one.scopes && [...one.scopes], other.scopes && [...other.scopes])
+  );
+}
+
+function isSameList(one: readonly string[] | null, other: readonly string[] | null): boolean {
+  return JSON.stringify(one?.toSorted()) === JSON.stringify(other?.toSorted());
 }
 
 /** Whether the key that a caller came with has ended by now. */

@@ -1,21 +1,11 @@
 /** Small JSON files in the data directory: read whole, checked, and replaced at once or not at all. */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, closeSync, fsyncSync, openSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Check } from "./ajv.ts";
 import { foreignOwner } from "./data-folder.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { nextName } from "./next-file.ts";
+import { readPlainFile } from "./plain-file.ts";
 import { renameSync } from "./rename.ts";
 import { syncFolder } from "./sync.ts";
 import { misfitOf } from "./validation.ts";
@@ -27,7 +17,7 @@ import { misfitOf } from "./validation.ts";
 export function readJsonFile(path: string, validate: Check): unknown {
   let text: string;
   try {
-    text = readRegular(path);
+    text = readPlainFile(path).toString("utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw refusalOf(path, "cannot be read", error);
@@ -35,17 +25,6 @@ export function readJsonFile(path: string, validate: Check): unknown {
   const value = parse(text, path);
   if (validate(value)) return value;
   throw new AltLasError("bad_config", `${path}: ${misfitOf(validate, "the file").sentence}`);
-}
-
-/** Never waits for a writer: what is no plain file (a FIFO, a device) is refused. */
-function readRegular(path: string): string {
-  const fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-  try {
-    if (!fstatSync(fd).isFile()) throw new Error("it is not a plain file");
-    return readFileSync(fd, "utf8");
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /**

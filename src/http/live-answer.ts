@@ -1,5 +1,12 @@
 import type { ServerResponse } from "node:http";
 import { type FastifyReply } from "fastify";
+import { type LiveReaders } from "./live-readers.ts";
+
+declare module "fastify" {
+  interface FastifyInstance {
+    liveReaders?: LiveReaders;
+  }
+}
 
 const LIVE = {
   // Proxies would else hold pieces back until they have enough to compress, or all of it.
@@ -18,7 +25,10 @@ export function beginLiveAnswer(
   contentType: string,
   head: "at once" | "with events" = "at once",
 ): ServerResponse {
-  reply.server.addRates?.(reply);
+  const { server, request } = reply;
+  server.addRates?.(reply);
+  // What was submitted is answered to its end, also when its key ends meanwhile.
+  if (request.method === "GET") server.liveReaders?.add(request.caller, reply.raw);
   reply.hijack();
   const { raw } = reply;
   for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...LIVE, "content-type": contentType })) {

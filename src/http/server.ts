@@ -29,6 +29,7 @@ import { drainRoute, gpuRoute, gpusRoute, resumeRoute } from "./gpus.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { healthRoutes } from "./health.ts";
 import { liveSchemas } from "./live-schemas.ts";
+import { LiveReaders } from "./live-readers.ts";
 import { meRoute } from "./me.ts";
 import { withWholeNames } from "./model-paths.ts";
 import {
@@ -249,7 +250,12 @@ function letPagesIn(app: FastifyInstance, { server: { cors_origins: origins } }:
 
 function ticketsFor(app: FastifyInstance, parts: ServerParts): StreamTickets {
   const tickets = new StreamTickets(parts);
-  app.addHook("onClose", async () => tickets.close());
+  const readers = new LiveReaders(parts.credentials);
+  app.decorate("liveReaders", readers);
+  app.addHook("onClose", async () => {
+    tickets.close();
+    readers.close();
+  });
   return tickets;
 }
 

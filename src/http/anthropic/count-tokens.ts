@@ -1,9 +1,10 @@
 /** `POST /v1/messages/count_tokens`. */
-import { type FastifyInstance } from "fastify";
+import { type FastifyInstance, type FastifyRequest } from "fastify";
 import { type ChatRequest, estimatedTokensOf, factsOf, NO_SAMPLING } from "../../request.ts";
 import { submission } from "../access.ts";
 import { usingBody } from "../bodies.ts";
 import { settingsOf } from "../openai/fields.ts";
+import { heldTo } from "../model-limits.ts";
 import { modelCalled } from "../openai/models.ts";
 import { TokenCount } from "../schemas/anthropic-answers.ts";
 import { type AnthropicSchemas, AnyQuery, type CountBody } from "../schemas/anthropic.ts";
@@ -36,7 +37,7 @@ export function countTokensRoute(app: FastifyInstance, parts: ServerParts, { cou
     preValidation: tellIdle(count),
     handler: async (request, reply): Promise<TokenCount> => {
       try {
-        const { tokens, isExact } = await usingBody(request, () => countedBy(parts, request.body));
+        const { tokens, isExact } = await usingBody(request, () => countedBy(parts, request));
         if (!isExact) warn(reply, [ESTIMATED]);
         return { input_tokens: tokens };
       } catch (error) {
@@ -46,8 +47,8 @@ export function countTokensRoute(app: FastifyInstance, parts: ServerParts, { cou
   });
 }
 
-async function countedBy(parts: ServerParts, body: CountBody) {
-  const { model, taskType } = settingsOf(body);
+async function countedBy(parts: ServerParts, { body, caller }: FastifyRequest<{ Body: CountBody }>) {
+  const { model, taskType } = heldTo(caller, settingsOf(body), parts.tasks);
   if (model !== null) modelCalled(parts, model);
   const messages = conversationOf(body, parts.live.config.limits.max_text_bytes);
   const request: ChatRequest = { kind: "chat", messages, ...wantedOf(body), sampling: NO_SAMPLING };

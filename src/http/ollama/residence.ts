@@ -29,7 +29,8 @@ export async function loadOrUnload(
   }
   await catalog.named(name);
   if (unloads) {
-    const sentence = `Unloading models needs the role admin; ${caller.name} has the role ${caller.role}.`;
+    const needed = caller.scopes === null ? "the role admin" : "the role admin and a key with the scope admin";
+    const sentence = `Unloading models needs ${needed}; ${caller.name} has the role ${caller.role}${caller.scopes === null ? "" : " with this key"}.`;
     throw new AltLasError("forbidden", sentence);
   }
   // Clients send this before the first prompt, and would take a refusal for the end.
