@@ -4,6 +4,8 @@ import { isDeepStrictEqual } from "node:util";
 import { type FastifyInstance } from "fastify";
 import { announcer } from "./webhooks/announcements.ts";
 import { AuditLog } from "./audit/audit-log.ts";
+import { takeCommandRows } from "./audit/command-rows.ts";
+import { reloadBySignal } from "./audit/signals.ts";
 import { Credentials } from "./auth/credentials.ts";
 import { givenKey, type WayIn, wayIn } from "./auth/first-key.ts";
 import { removeLeftovers } from "./backup/leftovers.ts";
@@ -36,6 +38,7 @@ import { refuseOwnPlaces } from "./models/pull-rules.ts";
 import { type ModelEntry, ModelRegistry } from "./models/registry.ts";
 import { KEYS_LIVE } from "./tasks/idempotency.ts";
 import { schedulerSettings, warnOfMissing } from "./tasks/scheduler-settings.ts";
+import { tellTakenOver } from "./tasks/taken-over.ts";
 import { TaskBook } from "./tasks/task-book.ts";
 import { Retention } from "./store/retention.ts";
 import { type Opened } from "./store/store.ts";
@@ -116,7 +119,7 @@ export async function startServer(
     upgrade: begun({ config, users: credentials.userCount, sourceOf: (path) => live.sourceOf(path) }, log),
     driverNotes,
     lost: store.lost,
-    reload: () => live.reload(),
+    reload: () => reloadBySignal(() => live.reload(), audit),
     stop: stopper(config, server.tasks, started.move()),
   };
 }
@@ -230,18 +233,13 @@ async function begin(
   tellTakenOver(stored, log);
   started.adopt(await ControlServer.listen(dataDir, controlRoutes(parts), log), (control) => control?.close());
   started.defer(parts.credentials.watch());
+  started.defer(takeCommandRows(dataDir, parts.audit, log));
   started.defer(parts.known.watch(log));
   return listen(parts.app, config.server);
 }
 
 function databaseOf({ store: { path } }: Config, dataDir: string): string {
   return path ?? join(dataDir, "alt-las.db");
-}
-
-function tellTakenOver({ live }: Opened, log: Logger): void {
-  const left = live.filter(({ endsWithClient }) => endsWithClient).length;
-  if (left > 0) log.info({ tasks: left }, "canceled unfinished tasks whose clients had left when the server stopped");
-  if (live.length > left) log.info({ tasks: live.length - left }, "took over unfinished tasks");
 }
 
 /** The task book and the GPUs, each knowing the other. */

@@ -7,7 +7,19 @@ import { type InjectOptions } from "fastify";
 import { AUDIT_ACTIONS, AUDIT_CODES } from "../src/audit/actions.ts";
 import { parseConfig } from "../src/config/config.ts";
 import { type AuditAnswer } from "../src/http/schemas/audit.ts";
-import { AS, get, post, refusal, remove, testConfig, testServer } from "./helpers/http.ts";
+import {
+  aBatch,
+  aCompletedTask,
+  AS,
+  BATCH_ID,
+  get,
+  ID,
+  post,
+  refusal,
+  remove,
+  testConfig,
+  testServer,
+} from "./helpers/http.ts";
 import { AUDIT_ROW } from "./kits/records.ts";
 import { startLocalServer } from "./helpers/local-server.ts";
 
@@ -181,15 +193,36 @@ test("GET /audit is for admins, and selects and continues", async (t) => {
   assert.match(first!, /^a,9,2023-11-14T22:13:20.000Z,http,'=1\+1,ada-1,192.0.2.7,config.change,,ok,log.level$/);
 });
 
-test("deletions and exports leave a row", async (t) => {
-  const { app, audited } = testServer(t);
-  await get(app, "/usage?format=csv", AS.admin);
-  await get(app, "/audit?format=csv", AS.admin);
-  assert.deepEqual(
-    audited.slice(1).map(({ action }) => action),
-    ["export.usage", "export.audit"],
-  );
-  await remove(app, "/task/nothing");
+test("deletions, exports and what is done to the tasks of others leave a row; one's own cancellation leaves none", async (t) => {
+  const { app, audited, tasks } = testServer(t);
+  tasks.tasks = [aCompletedTask()];
+  tasks.batches = [aBatch()];
+  tasks.matching = 2;
+  const said = async (ask: Promise<{ readonly statusCode: number; readonly body: string }>) => {
+    const { statusCode, body } = await ask;
+    assert.ok(statusCode < 300, body);
+    const rows = audited.splice(0).filter(({ action }) => action !== "auth.sign_in");
+    return rows.map(({ action, user, target, details }) => [action, user, target, details]);
+  };
+  for (const [path, action] of [
+    [`/task/${ID}/cancel`, "task.cancel"],
+    [`/task/${ID}/retry`, "task.retry"],
+  ] as const) {
+    assert.deepEqual(await said(post(app, path, {}, AS.admin)), [[action, "admin", ID, "of user"]]);
+    assert.deepEqual(await said(post(app, path, {})), []);
+  }
+  const batch = [["batch.cancel", "admin", BATCH_ID, "of user"]];
+  assert.deepEqual(await said(post(app, `/batch/${BATCH_ID}/cancel`, {}, AS.admin)), batch);
+  const many = [["task.cancel_many", "admin", null, "2 tasks, by status"]];
+  assert.deepEqual(await said(post(app, "/tasks/cancel", { status: "queued" }, AS.admin)), many);
+  const results = [["export.results", "viewer", BATCH_ID, "of user"]];
+  assert.deepEqual(await said(get(app, `/batch/${BATCH_ID}/results`, AS.viewer)), results);
+  assert.deepEqual(await said(get(app, `/batch/${BATCH_ID}/results`)), []);
+  assert.deepEqual(await said(get(app, "/usage?format=csv", AS.admin)), [["export.usage", "admin", null, "user"]]);
+  assert.deepEqual(await said(get(app, "/audit?format=csv", AS.admin)), [["export.audit", "admin", null, "0 rows"]]);
+  assert.deepEqual(await said(remove(app, `/task/${ID}`, AS.admin)), [["task.remove", "admin", ID, "of user"]]);
+  assert.deepEqual(await said(remove(app, `/task/${ID}`)), [["task.remove", "user", ID, null]]);
+  assert.deepEqual(await said(post(app, "/webhook_secret", {})), [["webhook_secret.rotate", "user", null, null]]);
 });
 
 test("a server keeps its rows over a restart, and each has a line in the log", async (t) => {

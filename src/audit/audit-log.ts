@@ -96,6 +96,13 @@ export class AuditLog implements Audit {
     this.#write();
   }
 
+  /** As `take`, for several. @returns whether they are on disk, or never will be as nothing is written */
+  async takeAll(rows: readonly Parameters<AuditLog["take"]>[0][]): Promise<boolean> {
+    for (const row of rows) this.take(row);
+    await this.settled();
+    return this.#waiting.length === 0;
+  }
+
   /** Resolves when all rows of before are on disk, or the disk has refused them. */
   async settled(): Promise<void> {
     while (this.#writing !== null) await this.#writing;

@@ -2,6 +2,7 @@
 import { Console } from "node:console";
 import type { Readable } from "node:stream";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { leaveRowOf } from "./audited.ts";
 import { dataDirOf, dataDirOption, existingData } from "./data-dir.ts";
 import { addHelp } from "./help.ts";
 import { keptByNpm } from "./npm-options.ts";
@@ -45,10 +46,18 @@ export async function main(argv: readonly string[], streams: Streams = process):
   const cli = new Command("alt-las")
     .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
     .exitOverride();
+  let ran: Command | undefined;
+  cli.hook("preAction", (_cli, command) => void (ran = command));
+  const note = async (outcome: string): Promise<void> => {
+    const trouble = ran === undefined ? null : await leaveRowOf(ran, outcome);
+    if (trouble !== null) io.error(trouble);
+  };
   try {
     await program(cli, io).parseAsync(argv);
+    await note("ok");
     return 0;
   } catch (error) {
+    await note(error instanceof AltLasError ? error.code : "interrupted");
     // Commander has said why.
     if (error instanceof CommanderError) return error.exitCode;
     if (!(error instanceof AltLasError)) throw error;

@@ -5,7 +5,7 @@ import { AT_ONCE, nextTurn } from "../common/turns.ts";
 import { AltLasError } from "../errors.ts";
 import { mayChange } from "./access.ts";
 import { holdForAnswer } from "./answers.ts";
-import { tellForeignChange } from "./foreign-changes.ts";
+import { tellForeignChange, tellForeignRead } from "./foreign-changes.ts";
 import { goneSignal } from "./disconnects.ts";
 import { jsonLine } from "./json-line.ts";
 import { beginLiveAnswer } from "./live-answer.ts";
@@ -51,12 +51,14 @@ export function cancelBatchRoute(app: FastifyInstance, { tasks, log }: ServerPar
   app.post<{ Params: BatchPath }>(
     "/batch/:batch_id/cancel",
     { schema, config: { isPatient: true }, onRequest },
-    async ({ caller, params }) => {
+    async ({ caller, params }, { request }) => {
       const { batch } = await batchNamed(tasks, caller, params);
       const everything = { ids: undefined, user: undefined, status: undefined };
       const canceled = await tasks.cancelMatching({ ...everything, batchId: batch.id });
+      const about = { batch: batch.id, canceled };
+      const what = "batch canceled by another user";
       if (canceled > 0)
-        tellForeignChange(log, caller, batch, { batch: batch.id, canceled }, "batch canceled by another user");
+        tellForeignChange(log, request, batch, { action: "batch.cancel", target: batch.id, about, what });
       const after = await batchNamed(tasks, caller, params);
       if (canceled === 0 && (after.status === "completed" || after.status === "canceled")) {
         const sentence = `All tasks of the batch ${batch.id} have ended already.`;
@@ -82,6 +84,7 @@ export function resultsRoute(app: FastifyInstance, { tasks, log }: ServerParts):
     },
     handler: async ({ caller, params, query, method }, reply) => {
       const { batch } = await batchNamed(tasks, caller, params);
+      if (method === "GET") tellForeignRead(reply.request, batch, "export.results", batch.id);
       holdForAnswer(reply, RESULTS_BYTES);
       const gone = goneSignal(reply, () => answer.write("\n"));
       const answer = beginLiveAnswer(reply, "application/x-ndjson; charset=utf-8");

@@ -3,7 +3,7 @@ import { type FastifyInstance } from "fastify";
 import { AltLasError } from "../errors.ts";
 import { mayChange, submission } from "./access.ts";
 import { selectionOf } from "./filter.ts";
-import { tellForeignChange } from "./foreign-changes.ts";
+import { tellForeignChange, tellRemoval } from "./foreign-changes.ts";
 import { idempotencyOf } from "./idempotency.ts";
 import { taskNamed, type TaskPath } from "./lookup.ts";
 import { ON_SUBMITTING } from "./openapi.ts";
@@ -31,10 +31,11 @@ export function cancelRoute(app: FastifyInstance, { tasks, log }: ServerParts): 
   app.post<{ Params: TaskPath }>(
     "/task/:task_id/cancel",
     { schema, config: { isPatient: true }, onRequest },
-    async ({ caller, params }) => {
+    async ({ caller, params }, { request }) => {
       const { id } = await taskNamed(tasks, caller, params);
       const task = await tasks.cancel(id);
-      tellForeignChange(log, caller, task, { task: id }, "task canceled by another user");
+      const what = "task canceled by another user";
+      tellForeignChange(log, request, task, { action: "task.cancel", target: id, about: { task: id }, what });
       return viewOfTask(task);
     },
   );
@@ -59,7 +60,8 @@ export function retryRoute(app: FastifyInstance, parts: ServerParts): void {
     heldTo(request.caller, { ...first, model: first.model ?? "" }, parts.tasks);
     const { tasks, replayed } = await parts.tasks.retry(first.id, idempotency);
     const about = { task: tasks[0]!.id, retry_of: first.id };
-    tellForeignChange(parts.log, request.caller, first, about, "task submitted again by another user");
+    const what = "task submitted again by another user";
+    tellForeignChange(parts.log, request, first, { action: "task.retry", target: first.id, about, what });
     if (replayed) reply.header("idempotent-replayed", "true");
     return viewOfSubmitted(tasks[0]!);
   });
@@ -75,10 +77,11 @@ export function removeRoute(app: FastifyInstance, { tasks, log }: ServerParts): 
     refusals: ["conflict" as const],
   };
   const onRequest = [mayChange("Removing a task"), ignoreTypeOfNothing];
-  app.delete<{ Params: TaskPath }>("/task/:task_id", { schema, onRequest }, async ({ caller, params }) => {
+  app.delete<{ Params: TaskPath }>("/task/:task_id", { schema, onRequest }, async ({ caller, params }, { request }) => {
     const { id } = await taskNamed(tasks, caller, params);
     const task = await tasks.remove(id);
-    tellForeignChange(log, caller, task, { task: id }, "task removed by another user");
+    const what = "task removed by another user";
+    tellRemoval(log, request, task, { action: "task.remove", target: id, about: { task: id }, what });
     return viewOfTask(task);
   });
 }
@@ -104,12 +107,14 @@ export function cancelManyRoute(app: FastifyInstance, { tasks, log }: ServerPart
       request.body ??= {};
       done();
     },
-    handler: async ({ caller, body }) => {
+    handler: async ({ caller, body }, { request }) => {
       refuseToCancelAll(body);
       const ids = body.task_ids?.map((id) => id.toLowerCase());
       const canceled = await tasks.cancelMatching({ ...selectionOf(caller, body), status: body.status, ids });
-      if (caller.role === "admin" && canceled > 0)
+      if (caller.role === "admin" && canceled > 0) {
         log.info({ canceled, by: caller.name }, "tasks of any user that matched were canceled");
+        request.audit("task.cancel_many", { details: `${canceled} tasks, by ${Object.keys(body).join(", ")}` });
+      }
       return { canceled };
     },
   });

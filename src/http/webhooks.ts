@@ -43,7 +43,8 @@ export function secretRoutes(app: FastifyInstance, { webhooks, config }: ServerP
     body: EmptyRequest,
     refusals: ["store_unavailable" as const],
   };
-  app.post("/webhook_secret", { schema: post, onRequest: [mayHave, ignoreTypeOfNothing] }, async ({ caller }) =>
+  const options = { config: { audit: "webhook_secret.rotate" as const }, onRequest: [mayHave, ignoreTypeOfNothing] };
+  app.post("/webhook_secret", { schema: post, ...options }, async ({ caller }) =>
     viewOfSecret(await webhooks.rotateSecret(caller.name)),
   );
 }

@@ -151,10 +151,16 @@ function cancelRoute(app: FastifyInstance, { batchFiles, log }: ServerParts): vo
     },
     config: { isPatient: true },
     onRequest: [mayChange("Canceling a batch"), ignoreTypeOfNothing],
-    handler: async ({ caller, params }) => {
+    handler: async ({ caller, params }, { request }) => {
       const { file } = await stateNamed(batchFiles, caller, params);
       const canceled = await batchFiles.cancel(file.id);
-      tellForeignChange(log, caller, file, { batch: file.id }, "batch canceled by another user");
+      const what = "batch canceled by another user";
+      tellForeignChange(log, request, file, {
+        action: "batch.cancel",
+        target: file.id,
+        about: { batch: file.id },
+        what,
+      });
       return viewOfBatchFile(canceled);
     },
   });

@@ -9,7 +9,7 @@ import { type FileInfo, type FileSource } from "../../files/source.ts";
 import { type FilePlace } from "../../store/files.ts";
 import { mayChange } from "../access.ts";
 import { holdForAnswer } from "../answers.ts";
-import { tellForeignChange } from "../foreign-changes.ts";
+import { tellForeignRead, tellRemoval } from "../foreign-changes.ts";
 import { NoQuery } from "../schemas/common.ts";
 import { FileBytes, FileDeleted, FileParams, FileRef, FilesAnswer, FilesQuery, MOST_FILES } from "../schemas/files.ts";
 import { type ServerParts } from "../server-parts.ts";
@@ -102,6 +102,7 @@ function contentRoute(app: FastifyInstance, { files }: ServerParts): void {
     handler: async ({ caller, params, method }, reply) => {
       const file = await fileNamed(files, caller, params.file_id);
       refuseToShowContent(caller, file);
+      if (method === "GET") tellForeignRead(reply.request, file, "export.file", shownFileId(file.id));
       holdForAnswer(reply, CONTENT_MEMORY);
       const { stream, bytes } = await files.open(file);
       // Never as what the client called it: a page of a stranger would run under this server's name.
@@ -145,11 +146,12 @@ function deleteRoute(app: FastifyInstance, { files, log }: ServerParts): void {
       refusals: ["store_unavailable", "conflict"],
     },
     onRequest: [mayChange("Removing a file"), ignoreTypeOfNothing],
-    handler: async ({ caller, params }) => {
+    handler: async ({ caller, params }, { request }) => {
       const file = await fileNamed(files, caller, params.file_id);
       await files.remove(file);
       const id = shownFileId(file.id);
-      tellForeignChange(log, caller, file, { file: id }, "file removed by another user");
+      const what = "file removed by another user";
+      tellRemoval(log, request, file, { action: "file.remove", target: id, about: { file: id }, what });
       return { id, object: "file", deleted: true };
     },
   });

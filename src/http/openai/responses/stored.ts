@@ -4,6 +4,7 @@ import { type Caller } from "../../../auth/credentials.ts";
 import { AltLasError } from "../../../errors.ts";
 import { isFinal } from "../../../task.ts";
 import { type TaskSnapshot } from "../../../tasks/task-api.ts";
+import { tellForeignChange, tellRemoval } from "../../foreign-changes.ts";
 import { mayChange } from "../../access.ts";
 import { EVENT_STREAM } from "../../events.ts";
 import { beginLiveAnswer } from "../../live-answer.ts";
@@ -89,9 +90,13 @@ export function cancelResponseRoute(app: FastifyInstance, parts: ServerParts): v
   app.post<Named>(
     "/responses/:response_id/cancel",
     { schema, config: { isPatient: true }, onRequest },
-    async ({ caller, params }) => {
+    async ({ caller, params }, { request }) => {
       const { task, note } = await responseNamed(parts.tasks, caller, params.response_id);
-      return viewOf(parts, { task: await canceled(parts, task), note }, caller);
+      const ended = await canceled(parts, task);
+      const what = "task canceled by another user";
+      const change = { action: "task.cancel", target: task.id, about: { task: task.id }, what } as const;
+      if (!isFinal(task.status)) tellForeignChange(parts.log, request, task, change);
+      return viewOf(parts, { task: ended, note }, caller);
     },
   );
 }
@@ -107,9 +112,11 @@ export function deleteResponseRoute(app: FastifyInstance, parts: ServerParts): v
     response: { 200: ResponseDeleted },
   };
   const onRequest = [mayChange("Deleting a response"), ignoreTypeOfNothing];
-  app.delete<Named>("/responses/:response_id", { schema, onRequest }, async ({ caller, params }) => {
+  app.delete<Named>("/responses/:response_id", { schema, onRequest }, async ({ caller, params }, { request }) => {
     const { task } = await responseNamed(parts.tasks, caller, params.response_id);
     await parts.tasks.remove((await canceled(parts, task)).id);
+    const what = "task removed by another user";
+    tellRemoval(parts.log, request, task, { action: "task.remove", target: task.id, about: { task: task.id }, what });
     return { id: params.response_id, object: "response" as const, deleted: true };
   });
 }
