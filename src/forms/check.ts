@@ -1,13 +1,13 @@
-/** Checks texts against schemas. */
+/** Checks texts against schemas. What it needs is loaded with it: the time of a question must not count that. */
 import { Kept } from "../common/kept.ts";
 import { messageOf } from "../errors.ts";
-import type { Check } from "../grammar/check.ts";
+import { type Check, checkOf } from "../grammar/check.ts";
 
 /** By the schema as JSON: programs ask for the same few. */
 const kept = new Kept<Check>(16);
 
 /** What does not match, as a sentence; null: the text is JSON that matches. @param schema as JSON */
-export async function checked(schema: string, text: string): Promise<string | null> {
+export function checked(schema: string, text: string): string | null {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -16,16 +16,10 @@ export async function checked(schema: string, text: string): Promise<string | nu
   }
   let check: Check;
   try {
-    check = await checkFor(schema);
+    check = kept.get(schema, () => checkOf(JSON.parse(schema)));
   } catch (error) {
     return `The answer could not be checked against its schema: ${messageOf(error)}.`;
   }
   const wrong = check(value);
   return wrong === null ? null : `The answer does not match its schema: ${wrong}.`;
-}
-
-async function checkFor(schema: string): Promise<Check> {
-  // Loaded where it is used: most threads only compile.
-  const { checkOf } = await import("../grammar/check.ts");
-  return kept.get(schema, () => checkOf(JSON.parse(schema)));
 }

@@ -9,13 +9,13 @@ import type { Question, Ready, Reply, Verdict } from "./messages.ts";
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by schema-thread.ts");
 
-port.on("message", (question: Question) => void answer(question));
+port.on("message", answer);
 tell({ kind: "ready" });
 
 /** What it throws ends the thread, and its parent hears of it. */
-async function answer(question: Question): Promise<void> {
+function answer(question: Question): void {
   if (question.kind === "compile") tell({ kind: "verdict", verdict: compiled(JSON.parse(question.schema)) });
-  else tell({ kind: "checked", mismatch: await checked(question.schema, question.text) });
+  else tell({ kind: "checked", mismatch: checked(question.schema, question.text) });
 }
 
 function compiled(schema: unknown): Verdict {
