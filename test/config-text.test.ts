@@ -6,6 +6,7 @@ import { test, type TestContext } from "node:test";
 import fc from "fast-check";
 import { anyText } from "./helpers/any-text.ts";
 import { checkFiles, type Config, loadConfig, parseConfig } from "../src/config/config.ts";
+import { redacted } from "../src/config/keys.ts";
 import { AltLasError } from "../src/errors.ts";
 import { DEMO_MODEL } from "../src/gpu/inventory/devices.ts";
 import { temporaryFolder } from "./helpers/http.ts";
@@ -125,12 +126,38 @@ test("a secret comes from a file, or from a credential of systemd", (t) => {
     [`\${file:${file("latin1", Buffer.from([0xfc]))}}`, /the file .*latin1 cannot be read: /],
     [`\${file:${file("large", "x".repeat(65_537))}}`, /cannot be read: it has more than 65536 bytes\.$/],
     [`\${file:${folder}}`, /cannot be read: it is not a plain file\.$/],
+    [`\${file:${file("binary", "a\0b")}}`, /cannot be read: it has control characters, so it is no text\.$/],
     ["${file:secrets/x}", /must be given by its whole path, like \$\{file:\/run\/secrets\/name\}\.$/],
     ["${credential:../digits}", /must be a name, and no path\.$/],
     ["${credential:none}", /the credential none is not there\.$/],
   ];
   for (const [reference, message] of refused)
     assert.throws(() => keyGivenBy(reference), { code: "bad_config", message }, reference);
+});
+
+test("a secret of a file is shown nowhere, whatever key it stands under", (t) => {
+  const path = join(temporaryFolder(t), "secret");
+  const secret = `s3cr3t-"${"x1".repeat(40)}`;
+  writeFileSync(path, secret);
+  const wrong = [
+    `server: { port: "\${file:${path}}" }`,
+    `log: { level: "a word and \${file:${path}}" }`,
+    `models: [{ name: a, source: "\${file:${path}}" }]`,
+    `gpu: { devices: ["\${file:${path}}"] }`,
+    `"\${file:${path}}": 1`,
+  ];
+  for (const yaml of wrong)
+    assert.throws(
+      () => parseConfig(yaml, "c.yaml"),
+      ({ message }: Error) => message.includes("[secret]") && !message.includes("s3cr3t"),
+      yaml,
+    );
+  const config = parseConfig(`models: [{ name: a, source: "https://h.example/\${file:${path}}/m.gguf" }]`, "c.yaml");
+  const shown = JSON.stringify(redacted(config.models, ["models"]));
+  assert.match(shown, /https:\/\/h\.example\/\[secret\]\/m\.gguf/);
+  writeFileSync(path, "4711");
+  const { server } = parseConfig(`server: { port: "\${file:${path}}" }`, "c.yaml");
+  assert.deepEqual([server.port, redacted(server.port, ["server", "port"])], [4711, null]);
 });
 
 test("everything that is wrong is told at once, a line each, in the order of the file", () => {

@@ -3,6 +3,7 @@ import { fieldName } from "../common/validation.ts";
 import { partsAt, type SchemaPart } from "./environment.ts";
 import type { Path } from "./findings.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
+import { withoutSecretTexts } from "./secret-files.ts";
 
 /** The parts of a schema that say which keys there are. */
 interface Part {
@@ -118,12 +119,13 @@ export function setValue(root: object, path: Path, value: unknown): void {
   }
 }
 
-/** As it may be shown: without passwords, keys, their hashes, and the logins in addresses. */
+/** As it may be shown: without passwords, keys, their hashes, what stands in files of secrets, and the logins in addresses. */
 export function redacted(value: unknown, path: Path = []): unknown {
   if (value === undefined) return undefined;
   if (partsAt(ConfigSchema as unknown as SchemaPart, path).some(({ secret }) => secret === true)) return null;
-  if (typeof value === "string") return value.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, "$1");
+  if (typeof value === "string") return withoutSecretTexts(value).replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]*@/i, "$1");
   if (Array.isArray(value)) return value.map((inner, index) => redacted(inner, [...path, index]));
+  if (typeof value === "number") return withoutSecretTexts(String(value)) === String(value) ? value : null;
   if (!isObject(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, redacted(inner, [...path, key])]));
 }

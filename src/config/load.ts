@@ -4,7 +4,7 @@ import { makeAjv } from "../common/ajv.ts";
 import { misfitsOf } from "../common/validation.ts";
 import { checkTogether } from "./checks.ts";
 import { engineTraits } from "../engine/kinds.ts";
-import { messageOf } from "../errors.ts";
+import { AltLasError, messageOf } from "../errors.ts";
 import { type ModelSource, parseSource, shortNameOf, sourceText } from "../models/source.ts";
 import { fillTemplates } from "./environment.ts";
 import { readConfigFile, readYaml } from "./file.ts";
@@ -12,6 +12,7 @@ import { type Finding, type Path, type Place as TextPlace, refuseAll, touches } 
 import type { ModelSettings } from "./models-section.ts";
 import { configFile } from "./place.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
+import { withoutSecretTexts } from "./secret-files.ts";
 import { pathText, rememberSources, type Source, sourcesInFile } from "./sources.ts";
 
 /** Values of the command line or the environment, which go before the file's. */
@@ -52,10 +53,21 @@ export function parseConfig(
   overrides: ConfigOverrides = {},
   checks: readonly Check[] = [],
 ): Config {
-  const { value, lineOf } = readYaml(text, path);
-  const placeInFile = (at: Path): TextPlace => ({ name: `${path}:${lineOf(at)}: `, order: lineOf(at) });
-  const filled = fillTemplates(value, ConfigSchema, process.env);
-  return finish({ ...filled, sources: sourcesInFile(value, filled.value) }, placeInFile, overrides, checks);
+  try {
+    const { value, lineOf } = readYaml(text, path);
+    const placeInFile = (at: Path): TextPlace => ({ name: `${path}:${lineOf(at)}: `, order: lineOf(at) });
+    const filled = fillTemplates(value, ConfigSchema, process.env);
+    return finish({ ...filled, sources: sourcesInFile(value, filled.value) }, placeInFile, overrides, checks);
+  } catch (error) {
+    throw withoutSecrets(error);
+  }
+}
+
+/** Whatever is wrong with a value, the sentence about it may repeat it. */
+function withoutSecrets(error: unknown): unknown {
+  if (!(error instanceof AltLasError)) return error;
+  const sentence = withoutSecretTexts(error.message);
+  return sentence === error.message ? error : new AltLasError(error.code, sentence);
 }
 
 const COMMAND_LINE: TextPlace = { name: "Command line: ", order: Infinity };

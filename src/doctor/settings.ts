@@ -7,6 +7,7 @@ import { checkFiles, type Config, configPlace, loadConfig, openValues } from "..
 import { type Path } from "../config/findings.ts";
 import { keyName, leavesOf, redacted } from "../config/keys.ts";
 import { readConfigFile, readYaml } from "../config/file.ts";
+import { secretTexts } from "../config/secret-files.ts";
 import { sourceOf } from "../config/sources.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { readTls } from "../http/tls.ts";
@@ -37,7 +38,7 @@ export function settings(named: string | undefined, dataDir: string): Settings {
       dataDir,
       problems,
     );
-  const secrets = [...(place === undefined ? [] : secretsInFile(place.path)), ...secretsIn(config)];
+  const secrets = [...(place === undefined ? [] : secretsInFile(place.path)), ...secretsIn(config), ...secretTexts()];
   return {
     facts: { file, set: config === null ? null : valuesOf(config, dataDir, problems) },
     problems,
