@@ -13,9 +13,11 @@ const major = Number(process.versions.node.split(".")[0]);
 if (major < NEEDED) {
   // Only a clone has its own Node among its packages, and only a clone has TypeScript.
   const isClone = existsSync(new URL("../src/cli/cli.ts", import.meta.url));
+  // Only what npx fetched itself has to be named: npx would ask the registry for a package that is installed already.
+  const again = /[\\/]_npx[\\/]/.test(import.meta.url) ? " -p alt-las" : "";
   const advice = isClone
     ? "run it as `npm start` or `npx alt-las` after an `npm ci` that was allowed to run install scripts (they bring the right Node)"
-    : `install Node ${NEEDED}, or type \`npx -p node@${NEEDED} -p alt-las alt-las\`, which fetches it for this one time`;
+    : `install Node ${NEEDED}, or type \`npx -p node@${NEEDED}${again} alt-las\`, which fetches it for this one time`;
   console.error(`ALT_LAS needs Node ${NEEDED} or later, and this is Node ${process.versions.node}: ${advice}.`);
   process.exit(1);
 }

@@ -257,11 +257,18 @@ test("a backup into a folder that is not there, and a restore of a file that is 
   await assert.rejects(backupCommand({ dataDir, storePath: undefined }, join(folder, "none", "b.tar"), false), {
     message: `The folder ${join(folder, "none")} for the backup does not exist; make it first.`,
   });
+  for (const overwrite of [false, true])
+    await assert.rejects(backupCommand({ dataDir, storePath: undefined }, folder, overwrite), {
+      message: `${folder} is a folder; name a file in it.`,
+    });
   const none = join(folder, "none.tar");
   await assert.rejects(restoreBackup(none, join(folder, "new")), { message: `There is no file ${none}.` });
   const file = join(folder, "file");
   writeFileSync(file, "");
-  await assert.rejects(restoreBackup(file, join(file, "new")), { code: "bad_config", message: /cannot be made/ });
+  await assert.rejects(restoreBackup(file, join(file, "new")), {
+    code: "bad_config",
+    message: `${join(file, "new")} cannot be made: a file is in its way. Name another folder.`,
+  });
   await assert.rejects(restoreBackup(folder, join(folder, "new")), {
     code: "bad_config",
     message: /cannot be restored: /,

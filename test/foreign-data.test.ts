@@ -28,6 +28,7 @@ test("whose the folder is gets said, and as whom to run, where that is why somet
   if (me !== 0) return;
   const inside = foreignOwner(join(folder, "none", "data"), DENIED, 54_321)!;
   assert.ok(inside.includes(`data cannot be used, because ${folder} belongs to another user, root`), inside);
+  assert.match(inside, /root: name a folder of your own with --data-dir, or, if the data are that user's, run this as/);
   assert.match(said, /another user, root: run this as that user \(sudo\)/);
   writeFileSync(join(folder, "credentials.json"), "");
   chownSync(join(folder, "credentials.json"), 54_322, 54_322);
@@ -69,6 +70,16 @@ test("a server and the commands refuse root's folder with that sentence, and cha
   const denied = `EACCES: permission denied, access '${folder}'`;
   const sentence = `The data directory ${folder} cannot be written: ${denied}. Name another one with --data-dir.`;
   assert.deepEqual([status, said], [1, [sentence]]);
+});
+
+test("a file in the place of the data directory is told as such", (t) => {
+  const file = join(temporaryFolder(t), "file");
+  writeFileSync(file, "");
+  const end = "Name another one with --data-dir.";
+  const said = (path: string, why: string) => `The data directory "${path}" cannot be made: ${why}. ${end}`;
+  assert.throws(() => makeDataDir(file), { message: said(file, "a file is in its way") });
+  const below = join(file, "data");
+  assert.throws(() => makeDataDir(below), { message: said(below, "a file is in its way") });
 });
 
 test("root leaves nothing of its own in another user's folder, unless it has served there before", (t) => {

@@ -181,6 +181,21 @@ test("what keys cannot be held to is refused, with a sentence", async (t) => {
   assert.throws(() => keysRotate(context, "old"), /expired at .*; revoke it and add another one\.$/);
 });
 
+test("the list of keys says until when the one before a rotation goes on, where there is one", async (t) => {
+  const { context } = await world(t);
+  keysAdd(context, { user: "bob", name: "night" });
+  keysAdd(context, { user: "bob", name: "day" });
+  assert.doesNotMatch(keysList(context), /BEFORE/);
+  keysRotate(context, "night", "7d");
+  const [head, ...lines] = keysList(context).split("\n");
+  assert.match(head!, / ONE BEFORE UNTIL$/);
+  assert.ok(lines.find((line) => line.startsWith("night"))!.endsWith(`  ${new Date(NOW + 7 * DAY).toISOString()}`));
+  assert.match(
+    lines.find((line) => line.startsWith("day"))!,
+    / {2}-$/,
+  );
+});
+
 test("a user gets another role or password, and keeps its keys", async (t) => {
   const { context, ask } = await world(t);
   const key = keyIn(keysAdd(context, { user: "bob" }));

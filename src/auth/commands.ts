@@ -105,7 +105,7 @@ function refuseUnknownUser(context: AccountsContext, given: string): void {
   const user = nameOf(given);
   if (listUsers(context).some(({ name }) => name === user)) return;
   const command = `${ALT_LAS} users add ${shellWord(user)} --role ROLE${dataDirWords(context.dataDir)}`;
-  refuse(`There is no user ${user}. Make it, with the role ${ROLES.join(", ")}: ${command}`);
+  refuse(`There is no user ${user}. Make it, with one of the roles ${ROLES.join(", ")}: ${command}`);
 }
 
 /** `keys rotate <name> [--overlap <time>]`: the new key is on the last line, and nowhere else. */
@@ -120,7 +120,10 @@ export function keysRotate(context: AccountsContext, name: string, overlap?: str
 export function keysList(context: AccountsContext): string {
   const uses = readKeyUse(context.dataDir);
   const hashes = hashesOfKeys(context);
-  const rows = listKeys(context).map((key) => [
+  const keys = listKeys(context);
+  // Of most servers no key is on its way out, and the table is wide.
+  const isRotated = keys.some(({ previousUntil }) => previousUntil !== null);
+  const rows = keys.map((key) => [
     key.name,
     key.user,
     key.scopes?.join(",") ?? "all",
@@ -128,8 +131,10 @@ export function keysList(context: AccountsContext): string {
     key.expiresAt ?? "never",
     uses.get(hashes.get(key.name) ?? "") ?? "-",
     key.createdAt ?? "configuration",
+    ...(isRotated ? [key.previousUntil ?? "-"] : []),
   ]);
   const head = ["KEY", "USER", "SCOPES", "MODELS", "EXPIRES", "LAST USED", "SINCE"];
+  if (isRotated) head.push("ONE BEFORE UNTIL");
   return withAbsence(context, rows.length === 0 ? "There are no keys." : table(head, rows));
 }
 

@@ -37,6 +37,8 @@ export async function backupCommand(context: CommandContext, file: string, overw
   const folder = dirname(resolve(file));
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new AltLasError("bad_config", `The folder ${folder} for the backup does not exist; make it first.`);
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
+    throw new AltLasError("bad_config", `${file} is a folder; name a file in it.`);
   if (!overwrite && existsSync(file)) throw exists(file);
   const answer = await openAnswer(context.dataDir, BACKUP_ROUTE);
   if (answer !== undefined) await writeWhole(file, answer, overwrite);

@@ -4,6 +4,7 @@ import { createReadStream, existsSync, readdirSync } from "node:fs";
 import { type FileHandle, mkdir, mkdtemp, open, rm, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import tar, { type Entry } from "tar-stream";
+import { pathFault } from "../common/file-words.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { rename } from "../common/rename.ts";
 import { syncFolder } from "../common/sync.ts";
@@ -56,7 +57,9 @@ async function beginFolder(dataDir: string, file: string): Promise<string> {
     await mkdir(dirname(target), { recursive: true, mode: 0o700 });
     return await mkdtemp(`${target}.restoring-`);
   } catch (error) {
-    throw error instanceof AltLasError ? error : refusal(`${dataDir} cannot be made: ${messageOf(error)}.`);
+    throw error instanceof AltLasError
+      ? error
+      : refusal(`${dataDir} cannot be made: ${pathFault(error)}. Name another folder.`);
   }
 }
 

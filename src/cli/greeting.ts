@@ -10,7 +10,7 @@ import { ALT_LAS, dataDirWords, startCommand } from "../common/paste.ts";
 import { type ModelEntry } from "../models/registry.ts";
 import { modelParts, namesOn } from "./greeting-models.ts";
 import { table } from "./table.ts";
-import { keyVariable, tryLine } from "./try-it.ts";
+import { keyVariable, takeKey, tryLine } from "./try-it.ts";
 import { upgradeWords } from "../upgrade/upgrade.ts";
 import { VERSION } from "../common/version.ts";
 
@@ -59,7 +59,7 @@ export function greeting(origin: Origin, server: Omit<RunningServer, "reload" | 
     );
   if (keyFile !== null)
     parts.push(
-      `API key of the user admin: it is in ${keyFile}, which only its owner can read. Remove the file when you have it.`,
+      `API key of the user admin: it is in ${keyFile}, which only its owner can read. Remove the file when you have it.\n  ${takeKey(keyFile)}`,
     );
   if (firstKey !== null) parts.push(`API key of the user admin, shown only this once:\n  ${firstKey}`);
   if (serving.length > 0) parts.push(`Try it:\n  ${tryLine({ config, url, firstKey, serving, models })}`);

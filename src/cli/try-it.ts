@@ -25,6 +25,12 @@ export function keyVariable({ hasShell }: System = SYSTEM): string {
   return hasShell ? "$ALT_LAS_API_KEY" : "$env:ALT_LAS_API_KEY";
 }
 
+/** The command by which a shell has the key in that variable. */
+export function takeKey(file: string, { hasShell }: System = SYSTEM): string {
+  if (hasShell) return `export ALT_LAS_API_KEY="$(cat ${shellWord(file)})"`;
+  return `$env:ALT_LAS_API_KEY = Get-Content '${file.replaceAll("'", "''")}'`;
+}
+
 /**
  * A request that waits for its answer, so that one paste shows the whole thing. On Windows it is PowerShell's own command: its versions do
  * not agree on how a quote reaches a program such as curl.

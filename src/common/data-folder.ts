@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { AltLasError, messageOf } from "../errors.ts";
+import { pathFault } from "./file-words.ts";
 import { shellWord } from "./paste.ts";
 
 /** Files that a server or a command leaves there; each of them shows that the folder is in use. */
@@ -23,7 +24,7 @@ export function makeDataDir(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    const sentence = `The data directory ${JSON.stringify(folder)} cannot be made: ${messageOf(error)}.`;
+    const sentence = `The data directory ${JSON.stringify(folder)} cannot be made: ${pathFault(error)}. Name another one with --data-dir.`;
     throw new AltLasError("bad_config", foreignOwner(folder, error) ?? sentence, { cause: error });
   }
   checkOwner(folder);
@@ -77,7 +78,8 @@ export function foreignOwner(folder: string, error: unknown, me = process.geteui
   const owner = ownersOf(seen).find((uid) => uid !== me);
   if (owner === undefined) return null;
   const whose = `belongs to another user, ${shownUser(owner)}`;
-  if (seen !== path) return `The data directory ${path} cannot be used, because ${seen} ${whose}: ${runAs(owner)}.`;
+  if (seen !== path)
+    return `The data directory ${path} cannot be used, because ${seen} ${whose}: ${elsewhere()}${runAs(owner)}.`;
   return `The data directory ${path} ${whose}: ${mended(owner, me, path)}`;
 }
 
@@ -90,6 +92,11 @@ function mended(owner: number, me: number, path: string): string {
   const give = `give the folder that is mounted there to number ${me}, on the host: sudo chown -R ${me} FOLDER`;
   if (me === 0) return `${runAs(owner)}.`;
   return owner === 0 ? give : `${runAs(owner)}, or ${give}`;
+}
+
+/** Root owns what is around most folders: a folder that is not there yet is no reason to run anything as root. */
+function elsewhere(): string {
+  return isContainer() ? "" : "name a folder of your own with --data-dir, or, if the data are that user's, ";
 }
 
 function runAs(owner: number): string {

@@ -1,6 +1,7 @@
 /** A configuration file as data: its YAML, and the line of each key. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, Scalar, visit } from "yaml";
+import { pathFault } from "../common/file-words.ts";
 import { AltLasError, messageOf } from "../errors.ts";
 import { hasReferences, resolved, Template } from "./environment.ts";
 import { listed, type Path } from "./findings.ts";
@@ -14,7 +15,7 @@ export function readConfigFile(path: string): string {
     const bytes = beginningOf(path, MAX_BYTES + 1);
     if (bytes.length <= MAX_BYTES) return bytes.toString("utf8");
   } catch (error) {
-    throw new AltLasError("bad_config", `The configuration file ${path} cannot be read: ${messageOf(error)}.`);
+    throw new AltLasError("bad_config", `The configuration file ${path} cannot be read: ${pathFault(error)}.`);
   }
   throw new AltLasError("bad_config", `The configuration file ${path} has more than ${MAX_BYTES} bytes.`);
 }

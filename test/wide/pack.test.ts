@@ -198,7 +198,7 @@ test("on a Node that is too old the launcher says what to type", { skip }, async
     assert.equal(
       stderr,
       `ALT_LAS needs Node 24 or later, and this is Node ${version}: install Node 24, or type ` +
-        "`npx -p node@24 -p alt-las alt-las`, which fetches it for this one time.\n",
+        "`npx -p node@24 alt-las`, which fetches it for this one time.\n",
     );
     return;
   }

@@ -1,6 +1,7 @@
 /** What an answer was asked to be beside a text: what `predict` sends of it, and what it tells of an answer that is something else. */
 import { readFileSync } from "node:fs";
 import { type TaskView } from "../../http/schemas/tasks.ts";
+import { pathFault } from "../../common/file-words.ts";
 import { AltLasError, messageOf } from "../../errors.ts";
 import { shown } from "../../common/validation.ts";
 
@@ -60,10 +61,7 @@ function refused(flag: string, file: string, why: string, cause?: unknown): AltL
 
 function whyUnread(error: unknown): string {
   if (error instanceof SyntaxError) return `it is no JSON: ${messageOf(error)}`;
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return "there is no such file.";
-  if (code === "EISDIR") return "it is a folder.";
-  return messageOf(error);
+  return `${pathFault(error)}.`;
 }
 
 /**

@@ -219,8 +219,10 @@ function foreign(path: string): string | null {
   }
 }
 
+const STOP_IT = "Stop that one first, or name another folder with --data-dir.";
+
 export function inUse(path: string, cause: unknown): AltLasError {
-  return new AltLasError("conflict", `${path} is in use by another server${holder(path)}`, { cause });
+  return new AltLasError("conflict", `${path} is in use by another server${holder(path)}. ${STOP_IT}`, { cause });
 }
 
 /** The primary result code of an error of SQLite, else undefined. */
