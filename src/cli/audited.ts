@@ -29,7 +29,7 @@ const TOLD = ["user", "name", "role", "scopes", "models", "expires", "overlap"] 
 /**
  * Leaves the row of a command that has run.
  * @param outcome `ok`, or the code of its failure
- * @returns why there is no row, as a sentence; null: there is one, or none is wanted
+ * @returns why there is no row of what was done, as a sentence; null: there is one, or none is wanted
  */
 export async function leaveRowOf(command: Command, outcome: string): Promise<string | null> {
   const action = ACTIONS[wordsOf(command)];
@@ -45,7 +45,8 @@ export async function leaveRowOf(command: Command, outcome: string): Promise<str
     leaveRow(dataDir, { action, target: targetOf(command), outcome, details });
     return null;
   } catch (error) {
-    return `The audit log has no row of this command: ${messageOf(error)}`;
+    // What has failed changed nothing, often for the same reason, which is told already.
+    return outcome === "ok" ? `The audit log has no row of this command: ${messageOf(error)}` : null;
   }
 }
 
