@@ -1,7 +1,17 @@
 /** How rows of the audit log get to disk: from requests when the disk fails, and from commands whether a server runs or not. */
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { type AuditEvent, AuditLog } from "../src/audit/audit-log.ts";
@@ -194,4 +204,22 @@ test("a row is there once, however often its file is taken over, and what is no 
   assert.equal((await takenOver(t, dataDir, 2)).length, 1);
   assert.deepEqual(readdirSync(folder).toSorted(), ["x.json.unusable", "y.json.new"]);
   assert.match(name!, /^[0-9a-f-]{36}\.json$/);
+});
+
+const isRoot = process.geteuid?.() === 0;
+
+test("what root leaves in another's data directory is its owner's", { skip: !isRoot && "only root can" }, (t) => {
+  const dataDir = temporaryFolder(t);
+  chownSync(dataDir, 12_345, 12_345);
+  leaveRow(dataDir, { action: "export.backup", target: null, outcome: "ok", details: null });
+  const folder = join(dataDir, "audit-commands");
+  for (const path of [folder, join(folder, readdirSync(folder)[0]!)]) assert.equal(statSync(path).uid, 12_345);
+  assert.match(readFileSync(join(folder, readdirSync(folder)[0]!), "utf8"), /"user": "root"/);
+
+  rmSync(folder, { recursive: true });
+  const roots = temporaryFolder(t);
+  symlinkSync(roots, folder);
+  assert.throws(() => leaveRow(dataDir, { action: "export.backup", target: null, outcome: "ok", details: null }));
+  assert.deepEqual(readdirSync(roots), []);
+  assert.equal(process.geteuid?.(), 0);
 });

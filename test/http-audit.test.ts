@@ -14,6 +14,7 @@ import {
   BATCH_ID,
   get,
   ID,
+  MODEL,
   post,
   refusal,
   remove,
@@ -35,6 +36,15 @@ const BODIES: Readonly<Record<string, object>> = {
   "post /api/v1/keys": { user: "user", name: "new" },
   "post /api/v1/models": { source: "hf:a/b", name: "a/b" },
 };
+
+test("a model that an admin has loaded as Ollama's clients do it leaves the same row", async (t) => {
+  const { app, audited } = testServer(t, testConfig("api: { ollama: true }"));
+  await app.inject({ method: "POST", url: "/api/generate", headers: AS.admin, payload: { model: MODEL.name } });
+  assert.deepEqual(
+    audited.filter(({ action }) => action.startsWith("model.")).map(({ action, target }) => [action, target]),
+    [["model.load", MODEL.name]],
+  );
+});
 
 test("every route that changes what the server does leaves exactly one row, whether it succeeds or not", async (t) => {
   const { app, audited } = testServer(t);

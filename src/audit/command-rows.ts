@@ -8,6 +8,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { asOwnerOf } from "../common/data-folder.ts";
 import { wallTime } from "../common/clock.ts";
 import { ABSENT, FileWatch } from "../common/file-watch.ts";
 import { readJsonFile, writeJsonFile } from "../common/json-file.ts";
@@ -43,9 +44,12 @@ export type CommandEvent = Pick<CommandRow, "action" | "target" | "outcome" | "d
 /** @throws {AltLasError} `bad_config`: it cannot be written */
 export function leaveRow(dataDir: string, event: CommandEvent): void {
   const folder = folderIn(dataDir);
-  if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700 });
   const id = randomUUIDv7();
-  writeJsonFile(join(folder, `${id}.json`), { id, at: wallTime(), user: ownName(), ...event });
+  const row = { id, at: wallTime(), user: ownName(), ...event };
+  asOwnerOf(dataDir, () => {
+    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700 });
+    writeJsonFile(join(folder, `${id}.json`), row);
+  });
 }
 
 /** Takes rows over, those that are there and those that come. @returns what ends it */

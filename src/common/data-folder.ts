@@ -52,6 +52,27 @@ export function rootAmongOthers(folder: string, me = process.geteuid?.()): strin
   return `The data directory ${path} belongs to another user, ${shownUser(owner)}, who could not use what root writes there: ${mended(owner, me, path)}`;
 }
 
+/**
+ * Does something in a data directory with the rights of its owner, where root is somebody else: the server can use what root leaves there,
+ * and a link of the owner leads root nowhere that the owner could not go.
+ * @param work must be done when it returns: the rights are those of the whole process meanwhile
+ */
+export function asOwnerOf<T>(folder: string, work: () => T): T {
+  const { geteuid, getegid, seteuid, setegid } = process;
+  const { uid, gid } = statSync(folder);
+  if (geteuid?.() !== 0 || uid === 0 || getegid === undefined || seteuid === undefined || setegid === undefined)
+    return work();
+  const group = getegid();
+  setegid(gid);
+  try {
+    seteuid(uid);
+    return work();
+  } finally {
+    seteuid(0);
+    setegid(group);
+  }
+}
+
 /** @throws {AltLasError} `bad_config`: it is another user's, and this one may not use it */
 function checkOwner(folder: string): void {
   try {

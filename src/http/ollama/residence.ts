@@ -16,14 +16,16 @@ interface Wish {
 /** @throws {AltLasError} `not_found`: there is no such model; `forbidden`: only an admin may unload one; `conflict`: a device's own model stays */
 export async function loadOrUnload(
   { catalog, models, log }: ServerParts,
-  { caller }: FastifyRequest,
+  request: FastifyRequest,
   reply: FastifyReply,
   { model, keep_alive = "" }: Wish,
 ): Promise<"load" | "unload"> {
+  const { caller } = request;
   const name = nameMeant(model, models());
   const unloads = NO_TIME.test(String(keep_alive));
   if (caller.role === "admin") {
     await (unloads ? catalog.unload(name, null) : catalog.load(name, null));
+    request.audit(unloads ? "model.unload" : "model.load", { target: name });
     log.info({ model: name, by: caller.name }, unloads ? "model is to be unloaded" : "model is to be loaded");
     return unloads ? "unload" : "load";
   }
